@@ -1,0 +1,125 @@
+import type {
+  BackupRef,
+  ChunkSpec,
+  DataObject,
+  ObjectEntry,
+  ReadPoint,
+  RestorePlan,
+  RestoreRequest,
+} from '../model/backup.ts';
+import type { Manifest, ManifestDatabase } from '../model/manifest.ts';
+import type { SecretRef, Source } from '../model/pipeline.ts';
+import type { Store } from '../repository/store.ts';
+
+/**
+ * The contract of an engine: how one kind of source is read and written. Free of Temporal, so that it can be driven by
+ * a test directly; `activities/` wraps each verb into an activity.
+ *
+ * Every method is idempotent: it may be called again after a crash at any point, on another machine, and leaves the same
+ * result. Errors are `HoldfastError`s with `transient` decided here. All work stops promptly when `signal` aborts.
+ * Memory is bounded: a method holds at most one chunk (compressed) and a few MiB of stream buffers.
+ */
+export interface Engine<S extends Source = Source> {
+  readonly name: S['engine'];
+
+  /** Brings the source to rest before the read point: waits, bounded by `waitMs`, for DDL under way to end. */
+  flush(
+    verb: VerbContext,
+    source: S,
+    options: { readonly waitMs: number },
+  ): Promise<{ readonly waitedMs: number }>;
+
+  /** Pins the instant that all later verbs read. Refuses by name what the engine can't carry, before anything is written. */
+  openReadPoint(verb: VerbContext, source: S, epoch: number): Promise<OpenReadPoint>;
+
+  /** Writes schema objects and cuts the tables into chunks. Tables in the order in which they should be sent: largest first. */
+  export(verb: BackupContext, source: S, readPoint: ReadPoint): Promise<EngineExport>;
+
+  /**
+   * Streams one chunk into objects under `data/e<epoch>/`: COPY text, cut at row boundaries when it outgrows the chunk size,
+   * zstd, SHA-256 in the key's name, conditional put. Throws `READ_POINT_LOST` when the read point is gone.
+   */
+  upload(
+    verb: BackupContext,
+    source: S,
+    readPoint: ReadPoint,
+    chunk: ChunkSpec,
+    options: { readonly zstdLevel: number },
+  ): Promise<readonly DataObject[]>;
+
+  /** After the last chunk: what must be read at the end (sequences). Same read point, still open. */
+  seal(verb: BackupContext, source: S, readPoint: ReadPoint, exported: EngineExport): Promise<EngineExport>;
+
+  /** The text of `RESTORE.md`: exact commands for a restore without Holdfast. */
+  restoreGuide(manifest: Manifest): string;
+
+  /** Runs one statement on the source (the `sql` step). */
+  sql(verb: VerbContext, source: S, statement: string, database: string | undefined): Promise<void>;
+
+  readonly restore: RestoreEngine;
+}
+
+/** The restore side. Order: plan, prepare, load (parallel), postData wave by wave (parallel), finish; discard on failure. */
+export interface RestoreEngine {
+  /** Checks everything that can be checked before anything is written, and says what will be done. */
+  plan(verb: RestoreContext): Promise<RestorePlan>;
+  /** Creates the target databases and applies pre-data, once. */
+  prepare(verb: RestoreContext): Promise<void>;
+  /** Loads the task's objects; each is recorded as loaded in the transaction that loads it. */
+  load(verb: RestoreContext, task: number): Promise<{ readonly rows: number; readonly bytes: number }>;
+  /** Applies one unit (index, constraint, trigger …) of a wave. */
+  postData(verb: RestoreContext, wave: number, unit: number): Promise<void>;
+  /** Sequences, ANALYZE, comparison with the manifest, swap of names when replacing, bookkeeping removed. */
+  finish(verb: RestoreContext): Promise<RestoreOutcome>;
+  /** Drops what an unfinished or scratch restore left behind. Never touches a database that this restore did not create. */
+  discard(verb: RestoreContext): Promise<void>;
+}
+
+export interface RestoreOutcome {
+  readonly databases: readonly { readonly from: string; readonly to: string; readonly kept?: string }[];
+  readonly rows: number;
+  readonly tables: number;
+  /** Empty when everything equals the manifest; else each difference by table. */
+  readonly problems: readonly string[];
+}
+
+/** What every verb gets. */
+export interface VerbContext {
+  readonly signal: AbortSignal;
+  /** 1 for the first try. */
+  readonly attempt: number;
+  /** Tells that work goes on; called at least every few seconds, cheap. */
+  heartbeat(progress?: Readonly<Record<string, number | string>>): void;
+  log(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  /** Reads a secret where this worker has it; throws `SECRET_MISSING` (permanent) naming the reference, never a value. */
+  secret(reference: SecretRef): Promise<string>;
+}
+
+export interface BackupContext extends VerbContext {
+  readonly ref: BackupRef;
+  /** The repository's store; keys of this backup start with `folder`. */
+  readonly store: Store;
+  /** `backups/<plan>/<backup>/` */
+  readonly folder: string;
+}
+
+export interface RestoreContext extends BackupContext {
+  readonly request: RestoreRequest;
+  readonly manifest: Manifest;
+  /** All data objects of the manifest, lists resolved and verified. */
+  dataObjects(): Promise<readonly DataObject[]>;
+}
+
+export interface OpenReadPoint {
+  readonly readPoint: ReadPoint;
+  /** Present when the read point lives only as long as a session of ours: rejects when that session is lost. */
+  readonly held?: { readonly lost: Promise<never>; close(): Promise<void> };
+}
+
+/** What export and seal leave: everything the manifest needs except the data objects. */
+export interface EngineExport {
+  readonly server: Manifest['server'];
+  readonly databases: readonly ManifestDatabase[];
+  readonly commonObjects: readonly ObjectEntry[];
+  readonly chunks: readonly ChunkSpec[];
+}

@@ -1,0 +1,177 @@
+import type { NamePatterns, RepositorySpec, SecretRef, Source } from './pipeline.ts';
+
+/** Names one backup in one repository. Objects of it live under `backups/<plan>/<backup>/`. */
+export interface BackupRef {
+  readonly repository: RepositorySpec;
+  readonly plan: string;
+  /** e.g. `20261123T034813Z-ab12cd`: sorts by time, unique. */
+  readonly backup: string;
+}
+
+/** The single consistent instant that every later step reads. */
+export type ReadPoint =
+  | {
+      readonly kind: 'yb-read-time';
+      readonly epoch: number;
+      /** Microseconds since 1970 as a decimal string (above 2^53). Any session on any worker can name it again. */
+      readonly micros: string;
+      readonly takenAt: string;
+    }
+  | {
+      readonly kind: 'pg-snapshot';
+      /** Starts at 1; each loss of the holder begins the next. */
+      readonly epoch: number;
+      /** Exported snapshot by database: PostgreSQL's snapshots do not cross databases. */
+      readonly snapshots: Readonly<Record<string, string>>;
+      readonly takenAt: string;
+    };
+
+export interface TableId {
+  readonly database: string;
+  readonly schema: string;
+  readonly table: string;
+}
+
+/** A part of one table that is read by one COPY. */
+export interface ChunkSpec {
+  /** Unique in the backup's epoch, safe in an object key, e.g. `t00012-c00003`. */
+  readonly id: string;
+  readonly table: TableId;
+  /** Quoted column list for COPY in both directions (generated columns left out); empty for a table without columns. */
+  readonly columns: readonly string[];
+  readonly range:
+    | { readonly kind: 'whole'; readonly condition?: string }
+    /** Blocks [from, to); `to` null means to the end. */
+    | { readonly kind: 'ctid'; readonly from: number; readonly to: number | null }
+    /** Closed bounds 0..65535 of `yb_hash_code(<keys>)`. */
+    | { readonly kind: 'hash'; readonly keys: readonly string[]; readonly from: number; readonly to: number };
+  readonly estimatedBytes: number;
+}
+
+/** What one upload activity does: one big chunk, or several small ones that together stay below a chunk's size. */
+export interface TransferTask {
+  readonly index: number;
+  readonly chunks: readonly ChunkSpec[];
+}
+
+/** At most this many tasks in one `transfer` child, so that its history stays small. */
+export const TASKS_PER_SHARD = 500;
+
+/** A stored object; `key` is relative to the backup's folder. */
+export interface ObjectEntry {
+  readonly key: string;
+  readonly sizeBytes: number;
+  /** Hex, of the stored bytes. */
+  readonly sha256: string;
+}
+
+/** One object of table data: a run of whole rows of COPY text, zstd compressed. */
+export interface DataObject extends ObjectEntry {
+  readonly table: TableId;
+  readonly columns: readonly string[];
+  readonly rows: number;
+  /** COPY text before compression. */
+  readonly bytes: number;
+}
+
+/** What an upload task leaves in the repository under `work/e<epoch>/results/`, written once. */
+export interface TaskResult {
+  readonly index: number;
+  readonly objects: readonly DataObject[];
+}
+
+/** What an upload activity returns into history: counts only. */
+export interface TaskSummary {
+  readonly index: number;
+  readonly rows: number;
+  readonly bytes: number;
+  readonly storedBytes: number;
+  readonly objects: number;
+  /** Bytes sent in this activity's attempt that an earlier attempt had sent already, as far as known. */
+  readonly resentBytes: number;
+}
+
+/** What `export` returns into history; the lists themselves are objects in the repository. */
+export interface ExportSummary {
+  readonly epoch: number;
+  readonly shards: number;
+  readonly tasks: number;
+  readonly tables: number;
+  readonly databases: readonly string[];
+  readonly estimatedBytes: number;
+}
+
+export interface BackupSummary {
+  readonly plan: string;
+  readonly backup: string;
+  readonly rows: number;
+  /** COPY text before compression. */
+  readonly bytes: number;
+  readonly storedBytes: number;
+  readonly objects: number;
+  readonly tables: number;
+  readonly manifestSha256: string;
+}
+
+export type Verdict = 'OK' | 'FAILED' | 'INCONCLUSIVE';
+
+export interface VerifyReport {
+  readonly plan: string;
+  readonly backup: string;
+  readonly level: 'exists' | 'checksums' | 'content' | 'restore';
+  readonly verdict: Verdict;
+  readonly checkedObjects: number;
+  readonly checkedBytes: number;
+  /** The first problems found (at most 100), each naming the object or table. */
+  readonly problems: readonly string[];
+  readonly startedAt: string;
+  readonly finishedAt: string;
+}
+
+export interface RestoreRequest {
+  /** Id of the restore, safe in a database name. */
+  readonly restore: string;
+  readonly from: BackupRef;
+  readonly source: Source;
+  /** Where to restore; absent, the plan's own connection. */
+  readonly connection?: SecretRef;
+  /** New name by database of the backup; a database absent here gets the default `<name>_restored_<id>`. */
+  readonly into: Readonly<Record<string, string>>;
+  /** Restore beside, check, then swap names with the existing database, which is kept as `<name>_before_<id>`. */
+  readonly replace: boolean;
+  readonly tables: NamePatterns;
+  readonly contents: 'all' | 'schema' | 'data';
+  /** Every object belongs to this role instead of its owner at the source. */
+  readonly owner?: string;
+  /** Apply roles from the backup's globals first. */
+  readonly globals: boolean;
+  /** `rows`: counts per table against the manifest; `content`: also a hash of every row against the backup's objects. */
+  readonly check: 'rows' | 'content';
+  /** A rehearsal (verify level `restore`): the databases are dropped at the end. */
+  readonly scratch: boolean;
+  readonly parallelism: number;
+}
+
+/** What planning a restore returns into history. */
+export interface RestorePlan {
+  readonly databases: readonly { readonly from: string; readonly to: string }[];
+  /** Load tasks, derived from manifest and request alike on every worker. */
+  readonly tasks: number;
+  readonly rows: number;
+  readonly bytes: number;
+  readonly storedBytes: number;
+  /** Number of independent units in each wave of post-data; waves run one after another. */
+  readonly postDataWaves: readonly number[];
+}
+
+export interface RestoreSummary {
+  readonly plan: string;
+  readonly backup: string;
+  readonly restore: string;
+  readonly databases: readonly { readonly from: string; readonly to: string; readonly kept?: string }[];
+  readonly rows: number;
+  readonly bytes: number;
+  readonly tables: number;
+  readonly verdict: Verdict;
+  readonly problems: readonly string[];
+}

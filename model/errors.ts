@@ -1,0 +1,42 @@
+/**
+ * The one error hierarchy of Holdfast. Every failure says what happened, to what, and what to do; whether a
+ * retry can help is decided at the edge where the error arises (a store, a database), nowhere else.
+ */
+export class HoldfastError extends Error {
+  override readonly name: string = 'HoldfastError';
+  /** Stable identifier, e.g. `STORE_NO_BUCKET`; becomes the type of a Temporal failure and `error.code` in JSON. */
+  readonly code: string;
+  /** True when the same call may succeed later (network, overload, restart). */
+  readonly transient: boolean;
+  /** What a person does about it, one sentence. */
+  readonly remedy: string;
+
+  constructor(
+    code: string,
+    message: string,
+    options: { remedy: string; transient: boolean; cause?: unknown },
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.transient = options.transient;
+    this.remedy = options.remedy;
+  }
+}
+
+/** A failure that a retry can't mend: bad input, missing permission, damaged data. */
+export function permanent(code: string, message: string, remedy: string, cause?: unknown): HoldfastError {
+  return new HoldfastError(code, message, { remedy, transient: false, cause });
+}
+
+/** A failure that passes: network, overload, a server that restarts. */
+export function transient(code: string, message: string, remedy: string, cause?: unknown): HoldfastError {
+  return new HoldfastError(code, message, { remedy, transient: true, cause });
+}
+
+/** The read point is gone (its holder died, or history was collected): the workflow starts a new epoch. */
+export const READ_POINT_LOST = 'READ_POINT_LOST';
+
+/** The message of anything thrown, without its stack. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

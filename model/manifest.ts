@@ -1,0 +1,53 @@
+import type { DataObject, ObjectEntry, ReadPoint } from './backup.ts';
+
+/** One table of a backup as the manifest describes it. */
+export interface ManifestTable {
+  readonly schema: string;
+  readonly table: string;
+  readonly rows: number;
+  readonly bytes: number;
+  readonly objects: number;
+}
+
+export interface ManifestDatabase {
+  readonly name: string;
+  readonly owner: string;
+  readonly encoding: string;
+  readonly collate: string;
+  readonly ctype: string;
+  /** Catalog bytes, key relative to the backup: `schema/<n>/pre-data.sql`, `post-data.sql`, `sequences.sql`, `database.sql`. */
+  readonly schemaObjects: readonly ObjectEntry[];
+  readonly tables: readonly ManifestTable[];
+}
+
+/**
+ * The manifest: a backup exists if and only if this exists. Written last, once, by a conditional put.
+ * Large lists stand in objects of their own (`lists/…`), which the manifest names with size and SHA-256.
+ */
+export interface Manifest {
+  readonly formatVersion: 1;
+  readonly plan: string;
+  readonly backup: string;
+  readonly engine: 'ysql';
+  readonly pipelineHash: string;
+  readonly writtenBy: { readonly holdfast: string; readonly host: string };
+  readonly startedAt: string;
+  readonly completedAt: string;
+  readonly server: { readonly product: 'postgresql' | 'yugabytedb'; readonly version: string };
+  readonly readPoint: ReadPoint;
+  readonly contents: 'all' | 'schema' | 'data';
+  readonly databases: readonly ManifestDatabase[];
+  /** Objects that belong to no database: globals.sql, RESTORE.md. */
+  readonly commonObjects: readonly ObjectEntry[];
+  readonly totals: {
+    readonly rows: number;
+    readonly bytes: number;
+    readonly storedBytes: number;
+    readonly objects: number;
+    readonly tables: number;
+  };
+  /** Data objects, in the order in which a restore should load them (large tables first). */
+  readonly data:
+    | { readonly inline: readonly DataObject[] }
+    | { readonly lists: readonly ObjectEntry[]; readonly count: number };
+}

@@ -1,0 +1,150 @@
+/**
+ * A compiled plan: frozen, JSON-able data. The compiler makes it, workflows interpret it, and it never changes
+ * while a backup runs (a workflow receives it in its input and never recompiles).
+ */
+
+/** A secret is only ever named; the worker that needs it resolves it. */
+export type SecretRef = { readonly env: string } | { readonly file: string };
+
+export type EngineName = 'ysql';
+
+/** Glob patterns over `schema.table` (`*` and `?`); excluded wins over included. Empty `include` means all. */
+export interface NamePatterns {
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+}
+
+/** What part of each database a backup carries. */
+export type Contents = 'all' | 'schema' | 'data';
+
+export interface YsqlSource {
+  readonly engine: 'ysql';
+  /** A `postgresql://` URL. Its database is the one backed up unless `databases` says otherwise. */
+  readonly connection: SecretRef;
+  /** Patterns over database names; absent means the connection's own database. */
+  readonly databases?: NamePatterns;
+  readonly tables: NamePatterns;
+  readonly contents: Contents;
+  /** Roles and tablespaces: `none`, all `roles` without passwords, or `roles-with-passwords`. */
+  readonly globals: 'none' | 'roles' | 'roles-with-passwords';
+  /** Target size of a chunk, bytes of COPY text. Default 64 MiB. */
+  readonly chunkBytes: number;
+}
+
+/** `ycql` and `universe` slot in beside it. */
+export type Source = YsqlSource;
+
+export interface S3Location {
+  readonly kind: 's3';
+  readonly bucket: string;
+  readonly prefix: string;
+  readonly region?: string;
+  readonly endpoint?: string;
+  readonly forcePathStyle?: boolean;
+  readonly storageClass?: string;
+  readonly serverSideEncryption?: 'AES256' | 'aws:kms';
+  readonly kmsKeyId?: string;
+  /** Absent: the AWS SDK's own credential chain. */
+  readonly credentials?: {
+    readonly accessKeyId: SecretRef;
+    readonly secretAccessKey: SecretRef;
+    readonly sessionToken?: SecretRef;
+  };
+}
+
+export interface DirectoryLocation {
+  readonly kind: 'directory';
+  readonly path: string;
+}
+
+export interface RepositorySpec {
+  readonly name: string;
+  readonly location: S3Location | DirectoryLocation;
+}
+
+export type Verb = 'flush' | 'snapshot' | 'export' | 'upload' | 'verify' | 'copy' | 'sql' | 'http';
+
+/** What flows between steps. */
+export type Artifact = 'readPoint' | 'workList' | 'backup';
+
+export interface RetryPolicy {
+  /** 0 means without limit (bounded by the step's timeout). */
+  readonly maximumAttempts: number;
+  readonly initialIntervalMs: number;
+  readonly maximumIntervalMs: number;
+  readonly backoffCoefficient: number;
+}
+
+export type VerifyLevel = 'exists' | 'checksums' | 'content' | 'restore';
+
+interface StepBase<V extends Verb, Options> {
+  readonly id: string;
+  readonly verb: V;
+  /** Ids of steps that must have ended before this one starts. */
+  readonly needs: readonly string[];
+  readonly when: 'success' | 'failure' | 'always';
+  readonly retry: RetryPolicy;
+  /** Longest time from schedule to close, all attempts together. */
+  readonly timeoutMs: number;
+  /** Lanes: how many activities of this step run at once. */
+  readonly parallelism: number;
+  /** Which step gives each input. */
+  readonly inputs: Readonly<Partial<Record<Artifact, string>>>;
+  readonly output?: Artifact;
+  readonly options: Options;
+}
+
+export type Step =
+  | StepBase<'flush', { readonly waitMs: number }>
+  | StepBase<'snapshot', Readonly<Record<string, never>>>
+  | StepBase<'export', Readonly<Record<string, never>>>
+  | StepBase<'upload', { readonly zstdLevel: number }>
+  | StepBase<'verify', { readonly level: VerifyLevel }>
+  | StepBase<'copy', { readonly to: RepositorySpec }>
+  | StepBase<'sql', { readonly statement: string; readonly database?: string }>
+  | StepBase<'http', HttpOptions>;
+
+export interface HttpOptions {
+  /** Webhook addresses hold tokens, so they may be a reference. */
+  readonly url: SecretRef | { readonly literal: string };
+  readonly method: 'POST' | 'PUT' | 'GET';
+}
+
+export type StepOf<V extends Verb> = Extract<Step, { verb: V }>;
+
+export interface Pipeline {
+  readonly formatVersion: 1;
+  readonly plan: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly source: Source;
+  readonly repository: RepositorySpec;
+  /** In an order that satisfies `needs`. */
+  readonly steps: readonly Step[];
+  /** SHA-256 (hex) of the canonical JSON of everything above. */
+  readonly hash: string;
+}
+
+/** What a plan says besides its pipeline; issue by issue more of it is acted on. */
+export interface Schedule {
+  readonly cron: readonly string[];
+  readonly timezone: string;
+  readonly overlap: 'skip' | 'buffer' | 'cancel' | 'allow';
+}
+
+export interface Retention {
+  readonly keepLast?: number;
+  readonly keepHourly?: number;
+  readonly keepDaily?: number;
+  readonly keepWeekly?: number;
+  readonly keepMonthly?: number;
+  readonly keepYearly?: number;
+  readonly keepWithinMs?: number;
+}
+
+export interface CompiledPlan {
+  readonly name: string;
+  readonly file: string;
+  readonly pipeline: Pipeline;
+  readonly schedule?: Schedule;
+  readonly retention?: Retention;
+}
