@@ -50,8 +50,11 @@ export interface Engine<S extends Source = Source> {
   /** After the last chunk: what must be read at the end (sequences). Same read point, still open. */
   seal(verb: BackupContext, source: S, readPoint: ReadPoint, exported: EngineExport): Promise<EngineExport>;
 
-  /** The text of `RESTORE.md`: exact commands for a restore without Holdfast. */
-  restoreGuide(manifest: Manifest): string;
+  /**
+   * What a restore without Holdfast needs, by object key: `RESTORE.md` with the exact commands, and the scripts and checksums it
+   * uses. Pure; `manifest` is the draft that doesn't name these objects yet.
+   */
+  restoreKit(manifest: Manifest, dataObjects: readonly DataObject[]): readonly KitFile[];
 
   /** Runs one statement on the source (the `sql` step). */
   sql(verb: VerbContext, source: S, statement: string, database: string | undefined): Promise<void>;
@@ -108,6 +111,12 @@ export interface RestoreContext extends BackupContext {
   readonly manifest: Manifest;
   /** All data objects of the manifest, lists resolved and verified. */
   dataObjects(): Promise<readonly DataObject[]>;
+}
+
+/** One text object at the root of the backup's folder, to be listed in the manifest's `commonObjects`. */
+export interface KitFile {
+  readonly key: string;
+  readonly text: string;
 }
 
 export interface OpenReadPoint {

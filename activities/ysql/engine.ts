@@ -1,0 +1,23 @@
+import type { YsqlSource } from '../../model/pipeline.ts';
+import type { Engine } from '../engine.ts';
+import { exportWorkList } from './export.ts';
+import { flush } from './flush.ts';
+import { restoreEngine } from './restore/engine.ts';
+import { restoreKit } from './restore-kit.ts';
+import { seal } from './seal.ts';
+import { openReadPoint } from './snapshot.ts';
+import { runStatement } from './sql.ts';
+import { upload } from './upload.ts';
+
+/** The logical engine for YugabyteDB's YSQL, and for PostgreSQL 15 or newer: needs the SQL port only. */
+export const ysqlEngine: Engine<YsqlSource> = {
+  name: 'ysql',
+  flush,
+  openReadPoint,
+  export: exportWorkList,
+  upload,
+  seal,
+  restoreKit,
+  sql: runStatement,
+  restore: restoreEngine,
+};

@@ -1,0 +1,5 @@
+import type { Engine } from '../engine.ts';
+
+export const restoreKit: Engine['restoreKit'] = () => {
+  throw new Error('being written');
+};

@@ -1,0 +1,5 @@
+import type { Engine } from '../engine.ts';
+
+export const seal: Engine['seal'] = async () => {
+  throw new Error('being written');
+};

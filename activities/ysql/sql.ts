@@ -1,0 +1,5 @@
+import type { Engine } from '../engine.ts';
+
+export const runStatement: Engine['sql'] = async () => {
+  throw new Error('being written');
+};
