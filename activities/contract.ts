@@ -1,0 +1,76 @@
+import type {
+  BackupRef,
+  BackupSummary,
+  ExportSummary,
+  ReadPoint,
+  RestorePlan,
+  RestoreRequest,
+  RestoreSummary,
+  TaskSummary,
+  VerifyReport,
+} from '../model/backup.ts';
+import type { HttpOptions, RepositorySpec, Source, VerifyLevel } from '../model/pipeline.ts';
+
+/**
+ * What workflows see of the side effects: names, inputs and results, by type alone. Inputs and results go into Temporal's
+ * history, so they are references and counts; no secret, no list of objects.
+ */
+export interface Activities {
+  flush(input: { source: Source; waitMs: number }): Promise<{ waitedMs: number }>;
+
+  /**
+   * Pins a read point; its epoch is `firstEpoch` plus the retries of this activity. Where the instant can be named again by anyone, returns it. Where it lives
+   * only as long as a session (PostgreSQL), signals `readPointOpened` to its workflow and stays, heartbeating, until it
+   * is cancelled; a retry opens the next epoch.
+   */
+  snapshot(input: { source: Source; firstEpoch: number }): Promise<ReadPoint>;
+
+  export(input: { ref: BackupRef; source: Source; readPoint: ReadPoint }): Promise<ExportSummary>;
+
+  upload(input: UploadInput): Promise<TaskSummary>;
+
+  /** Sequences, then the manifest (the backup exists from here on), then what the manifest doesn't name is removed. */
+  seal(input: SealInput): Promise<BackupSummary>;
+
+  verify(input: { ref: BackupRef; level: Exclude<VerifyLevel, 'restore'> }): Promise<VerifyReport>;
+
+  /** Puts the verdict of a restore rehearsal into the ledger. */
+  recordVerification(input: { ref: BackupRef; report: VerifyReport }): Promise<void>;
+
+  copy(input: { ref: BackupRef; to: RepositorySpec }): Promise<{ objects: number; copiedBytes: number }>;
+
+  sql(input: { source: Source; statement: string; database?: string }): Promise<void>;
+
+  http(input: { request: HttpOptions; body: Readonly<Record<string, unknown>> }): Promise<{ status: number }>;
+
+  /** Removes what a backup that has no manifest left in the repository. */
+  cleanUp(input: { ref: BackupRef }): Promise<{ removedObjects: number }>;
+
+  planRestore(input: { request: RestoreRequest }): Promise<RestorePlan>;
+  prepareRestore(input: { request: RestoreRequest }): Promise<void>;
+  load(input: { request: RestoreRequest; task: number }): Promise<{ rows: number; bytes: number }>;
+  postData(input: { request: RestoreRequest; wave: number; unit: number }): Promise<void>;
+  finishRestore(input: { request: RestoreRequest }): Promise<RestoreSummary>;
+  discardRestore(input: { request: RestoreRequest }): Promise<void>;
+}
+
+export interface UploadInput {
+  readonly ref: BackupRef;
+  readonly source: Source;
+  readonly readPoint: ReadPoint;
+  readonly shard: number;
+  /** Index within the shard. */
+  readonly task: number;
+  readonly zstdLevel: number;
+}
+
+export interface SealInput {
+  readonly ref: BackupRef;
+  readonly source: Source;
+  readonly readPoint: ReadPoint;
+  readonly pipelineHash: string;
+  readonly startedAt: string;
+}
+
+/** Name of the signal by which a held read point is announced; its argument is the `ReadPoint`. */
+export const READ_POINT_OPENED = 'readPointOpened';

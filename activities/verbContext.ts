@@ -1,0 +1,46 @@
+import { ApplicationFailure, activityInfo, Context, heartbeat, log } from '@temporalio/activity';
+import { HoldfastError } from '../model/errors.ts';
+import type { VerbContext } from './engine.ts';
+import { resolveSecret } from './secrets.ts';
+
+/** Well below the heartbeat timeout of 15 s, and cheap: the SDK sends only some of them. */
+const BEAT_EVERY_MS = 1_000;
+
+/**
+ * Runs the body of an activity: beats while it works (liveness of this process; a stalled peer is cut by the timeouts of
+ * the connection it stalls), hands it its context, and types its failure for Temporal.
+ */
+export async function asActivity<T>(body: (verb: VerbContext) => Promise<T>): Promise<T> {
+  const context = Context.current();
+  let progress: Readonly<Record<string, number | string>> = {};
+  const beat = setInterval(() => heartbeat(progress), BEAT_EVERY_MS);
+  try {
+    return await body({
+      signal: context.cancellationSignal,
+      attempt: activityInfo().attempt,
+      heartbeat: (latest) => {
+        if (latest !== undefined) progress = latest;
+        heartbeat(progress);
+      },
+      log: (message, fields) => log.info(message, fields),
+      secret: resolveSecret,
+    });
+  } catch (error) {
+    // Whatever a body throws once it was told to stop, the reason is the cancellation.
+    if (context.cancellationSignal.aborted) await context.cancelled;
+    throw asFailure(error);
+  } finally {
+    clearInterval(beat);
+  }
+}
+
+/** A typed Temporal failure: the code as its type, the remedy in the message, retried only when that can help. */
+function asFailure(error: unknown): unknown {
+  if (!(error instanceof HoldfastError)) return error;
+  return ApplicationFailure.create({
+    type: error.code,
+    message: `${error.message}. ${error.remedy}`.replace('..', '.'),
+    nonRetryable: !error.transient,
+    ...(error.cause instanceof Error ? { cause: error.cause } : {}),
+  });
+}

@@ -1,0 +1,52 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from 'commander';
+import packageJson from '../package.json' with { type: 'json' };
+import * as backup from './commands/backup.ts';
+import * as demo from './commands/demo.ts';
+import * as dev from './commands/dev.ts';
+import * as doctor from './commands/doctor.ts';
+import * as explain from './commands/explain.ts';
+import * as init from './commands/init.ts';
+import * as list from './commands/list.ts';
+import * as prune from './commands/prune.ts';
+import * as restore from './commands/restore.ts';
+import * as schema from './commands/schema.ts';
+import * as show from './commands/show.ts';
+import * as validate from './commands/validate.ts';
+import * as verify from './commands/verify.ts';
+import * as worker from './commands/worker.ts';
+import { EXIT } from './output.ts';
+
+const COMMANDS = [
+  demo,
+  init,
+  validate,
+  explain,
+  schema,
+  backup,
+  restore,
+  list,
+  show,
+  verify,
+  prune,
+  worker,
+  dev,
+  doctor,
+];
+
+const program = new Command('holdfast')
+  .description(
+    'Declarative, durable backup and restore for YugabyteDB (YSQL) and PostgreSQL, run by Temporal',
+  )
+  .version(packageJson.version)
+  .exitOverride()
+  .showHelpAfterError('(holdfast COMMAND --help shows an example)');
+for (const command of COMMANDS) command.register(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (!(error instanceof CommanderError)) throw error;
+  // Commander has told what is wrong; help and version asked for are no errors.
+  process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage;
+}

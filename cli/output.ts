@@ -1,0 +1,69 @@
+import { HoldfastError, messageOf } from '../model/errors.ts';
+
+/** The contract of docs/scripting.md: results on stdout, everything else on stderr, one JSON document with `--json`. */
+
+export const EXIT = { done: 0, failed: 1, usage: 2, inconclusive: 3 } as const;
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+/** Options that every command has. */
+export interface CommonOptions {
+  readonly json?: boolean;
+}
+
+/** One JSON document on stdout. */
+export function emit(document: unknown): void {
+  process.stdout.write(`${JSON.stringify(document, undefined, process.stdout.isTTY ? 2 : undefined)}\n`);
+}
+
+/** A line of a result for people, on stdout. */
+export function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** A line about what is going on, on stderr. */
+export function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+/** Input that the command can't work with: exit code 2. */
+export class UsageError extends HoldfastError {
+  override readonly name = 'UsageError';
+  constructor(message: string, remedy: string) {
+    super('USAGE', message, { remedy, transient: false });
+  }
+}
+
+/**
+ * Runs a command's body: its result is the exit code (0 when it returns nothing); what it throws is told once, as a
+ * sentence on stderr or as `{error}` on stdout with `--json`. Never a stack trace.
+ */
+export async function runCommand(
+  options: CommonOptions,
+  body: () => Promise<ExitCode | undefined>,
+): Promise<void> {
+  try {
+    process.exitCode = (await body()) ?? EXIT.done;
+  } catch (error) {
+    process.exitCode = error instanceof UsageError ? EXIT.usage : EXIT.failed;
+    if (options.json) emit({ error: describeError(error) });
+    else say(renderError(error));
+    if (process.env.HOLDFAST_DEBUG !== undefined && error instanceof Error) say(error.stack ?? '');
+  }
+}
+
+export interface ErrorDocument {
+  readonly code: string;
+  readonly message: string;
+  readonly remedy?: string;
+}
+
+export function describeError(error: unknown): ErrorDocument {
+  if (error instanceof HoldfastError)
+    return { code: error.code, message: error.message, remedy: error.remedy };
+  return { code: 'UNEXPECTED', message: messageOf(error) };
+}
+
+function renderError(error: unknown): string {
+  const { message, remedy } = describeError(error);
+  return remedy === undefined ? `error: ${message}` : `error: ${message}\n  → ${remedy}`;
+}

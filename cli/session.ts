@@ -1,0 +1,89 @@
+import { connect } from 'node:net';
+import type { Client } from '@temporalio/client';
+import {
+  type ConnectedClient,
+  connectClient,
+  DEFAULT_TEMPORAL_ADDRESS,
+  temporalIsConfigured,
+} from '../worker/connection.ts';
+import { registerSearchAttributes } from '../worker/searchAttributes.ts';
+import { ensureEmbedded, leaveEmbedded } from './embedded.ts';
+import { say } from './output.ts';
+
+/** A command's connection to Temporal: the configured one, one on the default address, or the embedded default. */
+export interface Session {
+  readonly client: Client;
+  readonly taskQueue: string;
+  /** Base address of the Temporal UI, where it is known. */
+  readonly uiUrl?: string;
+  /** Ends the session; `keep` leaves an embedded server and worker running. */
+  end(options?: { readonly keep?: boolean }): Promise<void>;
+}
+
+export async function openSession(): Promise<Session> {
+  if (temporalIsConfigured()) return external(await connectClient());
+  const local = await tryDefaultAddress();
+  if (local !== undefined) return external(local);
+
+  const embedded = await ensureEmbedded();
+  const { client, connection, target } = await connectClient(embedded.address);
+  await registerSearchAttributes(connection, target.namespace);
+  return {
+    client,
+    taskQueue: target.taskQueue,
+    uiUrl: embedded.uiUrl,
+    end: async ({ keep = false } = {}) => {
+      const left = await leaveEmbedded(client, keep);
+      await connection.close();
+      if (left === 'running')
+        say(
+          `Temporal and the worker go on in the background (UI: ${embedded.uiUrl}; holdfast dev --stop ends them).`,
+        );
+    },
+  };
+}
+
+/** The page of a run in the Temporal UI. */
+export function runUrl(session: Session, workflowId: string): string | undefined {
+  if (session.uiUrl === undefined) return undefined;
+  return `${session.uiUrl}/namespaces/default/workflows/${encodeURIComponent(workflowId)}`;
+}
+
+async function external({ client, connection, target }: ConnectedClient): Promise<Session> {
+  const { pollers } = await client.workflowService.describeTaskQueue({
+    namespace: target.namespace,
+    taskQueue: { name: target.taskQueue },
+  });
+  if ((pollers ?? []).length === 0) {
+    say(
+      `No worker polls the task queue ${target.taskQueue} at ${target.address} yet: start one with \`holdfast worker\`.`,
+    );
+  }
+  const uiUrl = process.env.HOLDFAST_UI_URL;
+  return {
+    client,
+    taskQueue: target.taskQueue,
+    ...(uiUrl === undefined ? {} : { uiUrl }),
+    end: () => connection.close(),
+  };
+}
+
+async function tryDefaultAddress(): Promise<ConnectedClient | undefined> {
+  // A plain connection first: Temporal's client would go on trying for seconds where nothing listens.
+  if (!(await somethingListens(DEFAULT_TEMPORAL_ADDRESS))) return undefined;
+  return connectClient(DEFAULT_TEMPORAL_ADDRESS);
+}
+
+function somethingListens(address: string): Promise<boolean> {
+  const [host = '', port = ''] = address.split(':');
+  return new Promise((resolve) => {
+    const socket = connect({ host, port: Number(port), timeout: 1_000 });
+    const done = (listens: boolean) => {
+      socket.destroy();
+      resolve(listens);
+    };
+    socket.once('connect', () => done(true));
+    socket.once('timeout', () => done(false));
+    socket.once('error', () => done(false));
+  });
+}

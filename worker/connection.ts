@@ -1,0 +1,74 @@
+import { Client, Connection } from '@temporalio/client';
+import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { NativeConnection } from '@temporalio/worker';
+import { messageOf, transient } from '../model/errors.ts';
+
+/** The task queue of Holdfast's workers; read points have a queue of their own (`worker/main.ts`). */
+export const DEFAULT_TASK_QUEUE = 'holdfast';
+export const DEFAULT_TEMPORAL_ADDRESS = 'localhost:7233';
+
+export interface TemporalTarget {
+  readonly address: string;
+  readonly namespace: string;
+  readonly taskQueue: string;
+}
+
+export interface ConnectedClient {
+  readonly client: Client;
+  readonly connection: Connection;
+  readonly target: TemporalTarget;
+}
+
+/** True when the operator said which Temporal to use, by environment or by Temporal's configuration file. */
+export function temporalIsConfigured(): boolean {
+  return loadClientConnectConfig().connectionOptions.address !== undefined;
+}
+
+/** A client by Temporal's own environment configuration (address, namespace, TLS, API key); `address` overrides it. */
+export async function connectClient(address?: string): Promise<ConnectedClient> {
+  const { connectionOptions, namespace } = loadClientConnectConfig();
+  const target = targetOf(address ?? connectionOptions.address, namespace);
+  try {
+    const connection = await Connection.connect({
+      ...connectionOptions,
+      address: target.address,
+      connectTimeout: 5_000,
+    });
+    return { client: new Client({ connection, namespace: target.namespace }), connection, target };
+  } catch (error) {
+    throw unreachable(target.address, error);
+  }
+}
+
+/** The worker's kind of connection, configured in the same way. */
+export async function connectWorker(
+  address?: string,
+): Promise<{ connection: NativeConnection; target: TemporalTarget }> {
+  const { connectionOptions, namespace } = loadClientConnectConfig();
+  const target = targetOf(address ?? connectionOptions.address, namespace);
+  try {
+    return {
+      connection: await NativeConnection.connect({ ...connectionOptions, address: target.address }),
+      target,
+    };
+  } catch (error) {
+    throw unreachable(target.address, error);
+  }
+}
+
+function targetOf(address: string | undefined, namespace: string | undefined): TemporalTarget {
+  return {
+    address: address ?? DEFAULT_TEMPORAL_ADDRESS,
+    namespace: namespace ?? 'default',
+    taskQueue: process.env.HOLDFAST_TASK_QUEUE ?? DEFAULT_TASK_QUEUE,
+  };
+}
+
+function unreachable(address: string, cause: unknown) {
+  return transient(
+    'TEMPORAL_UNREACHABLE',
+    `no Temporal server answers at ${address} (${messageOf(cause)})`,
+    'Start one, set TEMPORAL_ADDRESS to where it is, or unset it to let Holdfast start its own.',
+    cause,
+  );
+}

@@ -1,0 +1,114 @@
+import { createServer, type Server } from 'node:http';
+import { DefaultLogger, type NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import { createActivities, type HostedActivities } from '../activities/index.ts';
+import { readPointQueue } from '../workflows/messages.ts';
+import { workflowBundle } from './bundle.ts';
+import { connectClient, connectWorker } from './connection.ts';
+import { registerSearchAttributes } from './searchAttributes.ts';
+
+/**
+ * Chunks in flight in one process: it bounds the worker's memory, since each holds at most one compressed chunk. A plan's
+ * `parallelism` above it spreads over several workers.
+ */
+export const DEFAULT_LANES = 8;
+
+/** A held read point is a session that waits; thousands cost little. They must never wait for a lane. */
+const READ_POINT_SLOTS = 1_000;
+
+/** Progress and cancellation travel with heartbeats, so they are sent often. */
+const HEARTBEAT_EVERY = '2s';
+
+/** Time that lanes have to finish their chunk after SIGTERM, before they are cancelled and go on elsewhere. */
+const SHUTDOWN_GRACE = '10s';
+
+export interface WorkerOptions {
+  readonly address?: string;
+  readonly lanes?: number;
+  /** `host:port` to serve Prometheus metrics on. */
+  readonly metricsAddress?: string;
+  /** Port on 127.0.0.1 for `/healthz`. */
+  readonly healthPort?: number;
+  /** `all`, or only one kind of work: `read-points` keeps PostgreSQL's snapshots alive apart from the heavy lanes. */
+  readonly only?: 'lanes' | 'read-points';
+  readonly onReady?: () => void;
+}
+
+/** Hosts workflows and activities until SIGINT or SIGTERM; returns after a graceful shutdown, rejects on a fatal error. */
+export async function runWorker(options: WorkerOptions): Promise<void> {
+  Runtime.install({
+    logger: new DefaultLogger('WARN'),
+    telemetryOptions: {
+      logging: { forward: {}, filter: { core: 'WARN', other: 'ERROR' } },
+      ...(options.metricsAddress === undefined
+        ? {}
+        : { metrics: { prometheus: { bindAddress: options.metricsAddress, useSecondsForDurations: true } } }),
+    },
+  });
+  const { client, connection: clientConnection, target } = await connectClient(options.address);
+  await registerSearchAttributes(clientConnection, target.namespace);
+  const { connection } = await connectWorker(options.address);
+  const activities = createActivities(client);
+  const workers = await createWorkers(connection, target, activities, options);
+  const health = options.healthPort === undefined ? undefined : serveHealth(workers, options.healthPort);
+  try {
+    const running = workers.map((worker) => worker.run());
+    options.onReady?.();
+    await Promise.all(running);
+  } finally {
+    health?.close();
+    await activities.close();
+    await connection.close();
+    await clientConnection.close();
+  }
+}
+
+async function createWorkers(
+  connection: NativeConnection,
+  target: { readonly namespace: string; readonly taskQueue: string },
+  { activities }: HostedActivities,
+  options: WorkerOptions,
+): Promise<Worker[]> {
+  const common = {
+    connection,
+    namespace: target.namespace,
+    maxHeartbeatThrottleInterval: HEARTBEAT_EVERY,
+    defaultHeartbeatThrottleInterval: HEARTBEAT_EVERY,
+    shutdownGraceTime: SHUTDOWN_GRACE,
+  } as const;
+  const workers: Worker[] = [];
+  if (options.only !== 'read-points') {
+    workers.push(
+      await Worker.create({
+        ...common,
+        taskQueue: target.taskQueue,
+        workflowBundle: await workflowBundle(),
+        activities,
+        maxCachedWorkflows: 100,
+        maxConcurrentActivityTaskExecutions: options.lanes ?? DEFAULT_LANES,
+      }),
+    );
+  }
+  if (options.only !== 'lanes') {
+    workers.push(
+      await Worker.create({
+        ...common,
+        // A snapshot can't be handed over: it is let go at once, and its next epoch opens on another worker.
+        shutdownGraceTime: 0,
+        taskQueue: readPointQueue(target.taskQueue),
+        activities: { snapshot: activities.snapshot },
+        maxConcurrentActivityTaskExecutions: READ_POINT_SLOTS,
+      }),
+    );
+  }
+  return workers;
+}
+
+/** 200 while every worker polls, 503 otherwise; the body says which state each is in. */
+function serveHealth(workers: readonly Worker[], port: number): Server {
+  return createServer((_request, response) => {
+    const states = workers.map((worker) => ({ queue: worker.options.taskQueue, state: worker.getState() }));
+    const healthy = states.every(({ state }) => state === 'RUNNING');
+    response.writeHead(healthy ? 200 : 503, { 'content-type': 'application/json' });
+    response.end(JSON.stringify({ healthy, workers: states }));
+  }).listen(port, '127.0.0.1');
+}

@@ -1,0 +1,46 @@
+import { ActivityCancellationType, type ActivityInterface, proxyActivities } from '@temporalio/workflow';
+import type { Activities } from '../activities/contract.ts';
+import type { RetryPolicy } from '../model/pipeline.ts';
+
+export interface CallOptions {
+  /** One line in the UI's history. */
+  readonly summary: string;
+  readonly retry: RetryPolicy;
+  /** Longest time for all attempts together. */
+  readonly timeoutMs: number;
+  /** Absent: the workflow's own. */
+  readonly taskQueue?: string;
+}
+
+/**
+ * A worker that is gone is noticed after this long without a heartbeat. Workers beat every second (worker/main.ts), so
+ * it also bounds how long a cancelled run waits for a dead worker.
+ */
+const HEARTBEAT_TIMEOUT_MS = 15_000;
+
+/** The activities, each call with the retry and timeout of the step it belongs to. */
+export function activitiesFor(options: CallOptions): Activities {
+  const { maximumAttempts, initialIntervalMs, maximumIntervalMs, backoffCoefficient } = options.retry;
+  return proxyActivities<ActivityInterface & Activities>({
+    scheduleToCloseTimeout: options.timeoutMs,
+    heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
+    // Clean-up must not race with writers that have not noticed yet that they are cancelled.
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    summary: options.summary,
+    ...(options.taskQueue === undefined ? {} : { taskQueue: options.taskQueue }),
+    retry: {
+      ...(maximumAttempts === 0 ? {} : { maximumAttempts }),
+      initialInterval: initialIntervalMs,
+      maximumInterval: maximumIntervalMs,
+      backoffCoefficient,
+    },
+  });
+}
+
+/** For work that belongs to no step of a plan (clean-up, restores): keeps trying for a while. */
+export const PATIENT_RETRY: RetryPolicy = {
+  maximumAttempts: 0,
+  initialIntervalMs: 1_000,
+  maximumIntervalMs: 30_000,
+  backoffCoefficient: 2,
+};

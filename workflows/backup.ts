@@ -1,0 +1,354 @@
+import {
+  ApplicationFailure,
+  CancellationScope,
+  executeChild,
+  isCancellation,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { BackupRef, BackupSummary, ExportSummary, ReadPoint, VerifyReport } from '../model/backup.ts';
+import { TASKS_PER_SHARD } from '../model/backup.ts';
+import type { Pipeline, Step, StepOf } from '../model/pipeline.ts';
+import { activitiesFor, PATIENT_RETRY } from './activityProxies.ts';
+import { Board } from './board.ts';
+import { describeFailure } from './failures.ts';
+import { type BackupInput, type BackupOutcome, readPointQueue } from './messages.ts';
+import { formatBytes, formatCount, formatDuration } from './progress.ts';
+import { ReadPointKeeper } from './readPoint.ts';
+import { transfer } from './transfer.ts';
+import { rehearse } from './verify.ts';
+
+const CLEAN_UP_TIMEOUT_MS = 10 * 60_000;
+
+/**
+ * Interprets a compiled pipeline once. Each step starts when the steps that it needs have ended, and runs or is skipped by
+ * its `when`. The backup exists from the moment in which `upload` sealed it; a run that ends before leaves nothing behind.
+ */
+export async function backup(input: BackupInput): Promise<BackupOutcome> {
+  const run = new BackupRun(input);
+  try {
+    const outcome = await run.interpret();
+    run.board.conclude('done', headlineOf(outcome));
+    return outcome;
+  } catch (error) {
+    const failure = describeFailure(error);
+    await CancellationScope.nonCancellable(() => run.abandon());
+    if (isCancellation(error)) {
+      run.board.conclude('cancelled', `Backup ${input.backup} was cancelled; ${run.leftBehind()}`);
+      throw error;
+    }
+    run.board.conclude('failed', `Backup ${input.backup} FAILED: ${failure.message}`);
+    throw ApplicationFailure.create({
+      type: failure.code,
+      message: failure.message,
+      nonRetryable: true,
+      ...(error instanceof Error ? { cause: error } : {}),
+    });
+  }
+}
+
+type StepEnd = 'succeeded' | 'failed' | 'skipped';
+
+class BackupRun {
+  readonly board: Board;
+  private readonly pipeline: Pipeline;
+  private readonly ref: BackupRef;
+  private readonly startedAt = new Date(Date.now()).toISOString();
+  private readonly startedAtMs = Date.now();
+  private readonly verifications: VerifyReport[] = [];
+  private readonly failures: { readonly step: Step; readonly error: unknown }[] = [];
+  private readPoint: ReadPointKeeper | undefined;
+  private exported: { readonly readPoint: ReadPoint; readonly summary: ExportSummary } | undefined;
+  private sealed: BackupSummary | undefined;
+
+  constructor(input: BackupInput) {
+    this.pipeline = input.pipeline;
+    this.ref = { repository: input.pipeline.repository, plan: input.pipeline.plan, backup: input.backup };
+    this.board = new Board(`Backup ${input.backup} of ${input.pipeline.plan}`, input.pipeline.steps);
+  }
+
+  async interpret(): Promise<BackupOutcome> {
+    const ends = new Map<string, Promise<StepEnd>>();
+    for (const step of this.pipeline.steps) {
+      ends.set(
+        step.id,
+        this.runWhenReady(
+          step,
+          step.needs.map((id) => ends.get(id) ?? unknownStep(id)),
+        ),
+      );
+    }
+    await Promise.all(ends.values());
+    await CancellationScope.nonCancellable(async () => this.readPoint?.close());
+    const [first] = this.failures;
+    if (first !== undefined) throw first.error;
+    if (this.sealed === undefined) {
+      throw ApplicationFailure.nonRetryable(
+        'the pipeline ended without a backup: it has no upload step',
+        'NO_BACKUP',
+      );
+    }
+    return {
+      summary: this.sealed,
+      verifications: this.verifications,
+      epochs: this.readPoint?.epoch ?? 0,
+      durationMs: Date.now() - this.startedAtMs,
+    };
+  }
+
+  /** After a failure or a cancellation: no session held, and no object without a manifest. */
+  async abandon(): Promise<void> {
+    await this.readPoint?.close();
+    if (this.sealed !== undefined) return;
+    const activities = activitiesFor({
+      summary: 'remove what the unfinished backup left in the repository',
+      retry: { ...PATIENT_RETRY, maximumAttempts: 5 },
+      timeoutMs: CLEAN_UP_TIMEOUT_MS,
+    });
+    try {
+      await activities.cleanUp({ ref: this.ref });
+    } catch (error) {
+      // The repository may be what failed. `holdfast prune` removes these objects later; the run's own error stands.
+      this.cleanUpFailure = describeFailure(error).message;
+    }
+  }
+
+  private cleanUpFailure: string | undefined;
+
+  leftBehind(): string {
+    if (this.sealed !== undefined) return 'the backup itself is complete.';
+    return this.cleanUpFailure === undefined
+      ? 'nothing of it is left in the repository.'
+      : `its objects could not be removed (${this.cleanUpFailure}): holdfast prune ${this.ref.plan} removes them.`;
+  }
+
+  private async runWhenReady(step: Step, needs: readonly Promise<StepEnd>[]): Promise<StepEnd> {
+    const ends = await Promise.all(needs);
+    const wanted =
+      step.when === 'always' ||
+      (step.when === 'success' && ends.every((end) => end === 'succeeded')) ||
+      (step.when === 'failure' && this.failures.length > 0);
+    if (!wanted) {
+      this.board.end(step.id, 'skipped');
+      // A step for failures that was not needed does not stop what comes after it.
+      return step.when === 'failure' ? 'succeeded' : 'skipped';
+    }
+    this.board.start(step.id);
+    try {
+      await CancellationScope.withTimeout(step.timeoutMs, () => this.run(step));
+      this.board.end(step.id, 'done');
+      return 'succeeded';
+    } catch (error) {
+      if (isCancellation(error) && CancellationScope.current().consideredCancelled) {
+        this.board.end(step.id, 'cancelled');
+        throw error;
+      }
+      const cause = isCancellation(error) ? stepTimedOut(step) : error;
+      this.failures.push({ step, error: cause });
+      this.board.end(step.id, 'failed', describeFailure(cause).message);
+      return 'failed';
+    }
+  }
+
+  private async run(step: Step): Promise<void> {
+    switch (step.verb) {
+      case 'flush': {
+        const { source } = this.pipeline;
+        await this.call(step, 'wait for DDL under way').flush({ source, waitMs: step.options.waitMs });
+        return;
+      }
+      case 'snapshot':
+        return this.snapshot(step);
+      case 'export':
+        return this.export(step);
+      case 'upload':
+        return this.upload(step);
+      case 'verify': {
+        const report = await this.verify(step);
+        this.verifications.push(report);
+        this.board.note(step.id, {
+          note: `${report.verdict}: ${report.checkedObjects} objects checked (${report.level})`,
+        });
+        return;
+      }
+      case 'copy': {
+        const to = step.options.to;
+        await this.call(step, `copy to repository ${to.name}`).copy({ ref: this.ref, to });
+        return;
+      }
+      case 'sql': {
+        const { statement, database } = step.options;
+        await this.call(step, 'statement on the source').sql({
+          source: this.pipeline.source,
+          statement,
+          ...(database === undefined ? {} : { database }),
+        });
+        return;
+      }
+      case 'http':
+        await this.call(step, `${step.options.method} webhook`).http({
+          request: step.options,
+          body: this.report(),
+        });
+        return;
+    }
+  }
+
+  private async snapshot(step: StepOf<'snapshot'>): Promise<void> {
+    // The holder of a read point lives as long as everything that reads it.
+    const timeoutMs = this.pipeline.steps.reduce((sum, other) => sum + other.timeoutMs, 0);
+    const activities = activitiesFor({
+      summary: 'pin the read point',
+      retry: step.retry,
+      timeoutMs,
+      taskQueue: readPointQueue(workflowInfo().taskQueue),
+    });
+    this.readPoint = new ReadPointKeeper(activities, this.pipeline.source);
+    const readPoint = await this.readPoint.open();
+    this.board.note(step.id, { note: describeReadPoint(readPoint) });
+  }
+
+  private async export(step: StepOf<'export'>): Promise<void> {
+    await this.keeper().during(
+      (readPoint) => this.exportAt(step, readPoint),
+      (epoch) => this.lost(step, epoch),
+    );
+  }
+
+  /** The work list at a read point, made once per epoch. */
+  private async exportAt(step: StepOf<'export'>, readPoint: ReadPoint): Promise<ExportSummary> {
+    if (this.exported?.readPoint.epoch === readPoint.epoch) return this.exported.summary;
+    const { source } = this.pipeline;
+    const activities = this.call(step, `schema and work list, epoch ${readPoint.epoch}`);
+    const summary = await activities.export({ ref: this.ref, source, readPoint });
+    this.exported = { readPoint, summary };
+    this.board.note(step.id, {
+      note: `${formatCount(summary.tables)} tables of ${summary.databases.join(', ')} in ${formatCount(summary.tasks)} tasks, about ${formatBytes(summary.estimatedBytes)}`,
+    });
+    return summary;
+  }
+
+  private async upload(step: StepOf<'upload'>): Promise<void> {
+    const exportStep = this.pipeline.steps.find(
+      (other): other is StepOf<'export'> => other.verb === 'export',
+    );
+    if (exportStep === undefined)
+      throw ApplicationFailure.nonRetryable('upload without export', 'NO_WORK_LIST');
+    this.sealed = await this.keeper().during(
+      async (readPoint) => {
+        const list = await this.exportAt(exportStep, readPoint);
+        await this.transferAll(step, readPoint, list);
+        return this.call(step, 'sequences, manifest').seal({
+          ref: this.ref,
+          source: this.pipeline.source,
+          readPoint,
+          pipelineHash: this.pipeline.hash,
+          startedAt: this.startedAt,
+        });
+      },
+      (epoch) => this.lost(step, epoch),
+    );
+    const { rows, bytes, storedBytes } = this.sealed;
+    this.board.note(step.id, { rows, bytes, totalBytes: bytes, storedBytes });
+    await CancellationScope.nonCancellable(() => this.keeper().close());
+  }
+
+  private async transferAll(
+    step: StepOf<'upload'>,
+    readPoint: ReadPoint,
+    list: ExportSummary,
+  ): Promise<void> {
+    this.board.beginTransfer(step.id, { tasks: list.tasks, bytes: list.estimatedBytes });
+    for (let shard = 0; shard < list.shards; shard++) {
+      const tasks = Math.min(TASKS_PER_SHARD, list.tasks - shard * TASKS_PER_SHARD);
+      await executeChild(transfer, {
+        workflowId: `${workflowInfo().workflowId}:upload:e${readPoint.epoch}:${shard}`,
+        staticSummary: `upload shard ${shard + 1} of ${list.shards}, ${tasks} tasks, epoch ${readPoint.epoch}`,
+        args: [
+          {
+            direction: 'upload',
+            ref: this.ref,
+            source: this.pipeline.source,
+            readPoint,
+            shard,
+            tasks,
+            zstdLevel: step.options.zstdLevel,
+            options: { parallelism: step.parallelism, retry: step.retry, timeoutMs: step.timeoutMs },
+          },
+        ],
+      });
+    }
+  }
+
+  private async verify(step: StepOf<'verify'>): Promise<VerifyReport> {
+    const { level } = step.options;
+    const activities = this.call(step, `verify ${level}`);
+    const report =
+      level === 'restore'
+        ? await rehearse(activities, this.ref, this.pipeline.source, step.parallelism)
+        : await activities.verify({ ref: this.ref, level });
+    if (report.verdict !== 'OK') {
+      throw ApplicationFailure.nonRetryable(
+        `verification (${level}) of backup ${this.ref.backup}: ${report.verdict}. ${report.problems.slice(0, 5).join('; ')}`,
+        `VERIFY_${report.verdict}`,
+      );
+    }
+    return report;
+  }
+
+  private call(step: Step, summary: string) {
+    return activitiesFor({ summary: `${step.id}: ${summary}`, retry: step.retry, timeoutMs: step.timeoutMs });
+  }
+
+  private keeper(): ReadPointKeeper {
+    if (this.readPoint === undefined)
+      throw ApplicationFailure.nonRetryable('no snapshot step ran', 'NO_READ_POINT');
+    return this.readPoint;
+  }
+
+  private lost(step: Step, epoch: number): void {
+    this.board.note(step.id, {
+      note: `read point of epoch ${epoch} was lost; everything is read again at a new one`,
+    });
+  }
+
+  /** The body of a webhook. */
+  private report(): Readonly<Record<string, unknown>> {
+    const [first] = this.failures;
+    return {
+      plan: this.ref.plan,
+      backup: this.ref.backup,
+      labels: this.pipeline.labels,
+      status: first === undefined ? 'success' : 'failure',
+      workflowId: workflowInfo().workflowId,
+      ...(first === undefined ? {} : { step: first.step.id, error: describeFailure(first.error) }),
+      ...(this.sealed === undefined ? {} : { summary: this.sealed }),
+    };
+  }
+}
+
+function unknownStep(id: string): never {
+  throw ApplicationFailure.nonRetryable(`step ${id} is needed before it is defined`, 'BAD_PIPELINE');
+}
+
+function stepTimedOut(step: Step): ApplicationFailure {
+  return ApplicationFailure.nonRetryable(
+    `step ${step.id} did not end within ${formatDuration(step.timeoutMs)}; give it a longer \`timeout\` in the plan`,
+    'STEP_TIMED_OUT',
+  );
+}
+
+function describeReadPoint(readPoint: ReadPoint): string {
+  return readPoint.kind === 'yb-read-time'
+    ? `yb_read_time ${readPoint.micros} (${readPoint.takenAt})`
+    : `exported snapshot, held by a session (${readPoint.takenAt})`;
+}
+
+function headlineOf(outcome: BackupOutcome): string {
+  const { summary, verifications, durationMs } = outcome;
+  const checked = verifications.map((report) => `${report.level}: ${report.verdict}`).join(', ');
+  return (
+    `Backup ${summary.backup} is complete: ${formatCount(summary.rows)} rows in ${formatCount(summary.tables)} tables, ` +
+    `${formatBytes(summary.bytes)} stored as ${formatBytes(summary.storedBytes)} in ${formatDuration(durationMs)}` +
+    `${checked === '' ? '' : `; verified ${checked}`}`
+  );
+}

@@ -1,0 +1,115 @@
+import { defineSearchAttributeKey } from '@temporalio/common';
+import { setCurrentDetails, setHandler, upsertSearchAttributes } from '@temporalio/workflow';
+import { progress, transferProgress } from './messages.ts';
+import {
+  type Progress,
+  renderProgress,
+  type StepProgress,
+  type StepState,
+  type TransferProgress,
+} from './progress.ts';
+
+const phaseKey = defineSearchAttributeKey('BackupPhase', 'KEYWORD');
+const resultKey = defineSearchAttributeKey('BackupResult', 'KEYWORD');
+
+/**
+ * What operators see of one run: the query `progress`, the current details in the Temporal UI and the phase as a search
+ * attribute, all from one state. Writes nothing into history but a phase change per step.
+ */
+export class Board {
+  private readonly steps: StepProgress[];
+  private state: Progress['state'] = 'running';
+  private headline: string;
+  private readonly title: string;
+  private readonly startedAtMs = Date.now();
+  private readonly transferring = new Map<string, Map<number, TransferProgress>>();
+  private transferStep: string | undefined;
+
+  constructor(title: string, steps: readonly Pick<StepProgress, 'id' | 'verb'>[]) {
+    this.title = title;
+    this.headline = `${title}: starting`;
+    this.steps = steps.map((step) => ({ ...step, state: 'waiting' }));
+    setHandler(progress, () => this.snapshot(), {
+      description: 'Steps of this run with state, bytes, rows and chunks',
+    });
+    setHandler(transferProgress, (update) => this.transferred(update), {
+      description: 'Sent by transfer children: how far they are',
+    });
+    this.show();
+  }
+
+  snapshot(): Progress {
+    return {
+      title: this.title,
+      state: this.state,
+      headline: this.headline,
+      startedAtMs: this.startedAtMs,
+      steps: [...this.steps],
+    };
+  }
+
+  /** Enters a step. */
+  start(id: string): void {
+    this.update(id, { state: 'running', startedAtMs: Date.now() });
+    this.headline = `${this.title}: ${id} is running`;
+    upsertSearchAttributes([{ key: phaseKey, value: id }]);
+    this.show();
+  }
+
+  end(id: string, state: StepState, note?: string): void {
+    this.update(id, { state, endedAtMs: Date.now(), ...(note === undefined ? {} : { note }) });
+    this.show();
+  }
+
+  note(id: string, changes: Partial<StepProgress>): void {
+    this.update(id, changes);
+    this.show();
+  }
+
+  /** From here on progress signals of transfer children count towards step `id`, from zero. */
+  beginTransfer(id: string, totals: { readonly tasks: number; readonly bytes: number }): void {
+    this.transferStep = id;
+    this.transferring.set(id, new Map());
+    this.update(id, {
+      tasksDone: 0,
+      tasksTotal: totals.tasks,
+      rows: 0,
+      bytes: 0,
+      storedBytes: 0,
+      totalBytes: totals.bytes,
+    });
+    this.show();
+  }
+
+  transferred(update: TransferProgress): void {
+    if (this.transferStep === undefined) return;
+    const shards = this.transferring.get(this.transferStep);
+    shards?.set(update.shard, update);
+    const sum = { tasksDone: 0, rows: 0, bytes: 0, storedBytes: 0 };
+    for (const shard of shards?.values() ?? []) {
+      sum.tasksDone += shard.tasksDone;
+      sum.rows += shard.rows;
+      sum.bytes += shard.bytes;
+      sum.storedBytes += shard.storedBytes;
+    }
+    this.update(this.transferStep, sum);
+    this.show();
+  }
+
+  conclude(state: Progress['state'], headline: string): void {
+    this.state = state;
+    this.headline = headline;
+    upsertSearchAttributes([{ key: resultKey, value: state }]);
+    this.show();
+  }
+
+  private update(id: string, changes: Partial<StepProgress>): void {
+    const index = this.steps.findIndex((step) => step.id === id);
+    const step = this.steps[index];
+    if (step !== undefined) this.steps[index] = { ...step, ...changes };
+  }
+
+  private show(): void {
+    setCurrentDetails(renderProgress(this.snapshot(), Date.now()));
+  }
+}

@@ -1,0 +1,120 @@
+import type { Verb } from '../model/pipeline.ts';
+
+/** Progress as data (query `progress`) and as Markdown (current details in the Temporal UI). Pure. */
+
+export type StepState = 'waiting' | 'running' | 'done' | 'failed' | 'skipped' | 'cancelled';
+
+export interface StepProgress {
+  readonly id: string;
+  readonly verb: Verb | RestoreStage;
+  readonly state: StepState;
+  readonly startedAtMs?: number;
+  readonly endedAtMs?: number;
+  readonly tasksDone?: number;
+  readonly tasksTotal?: number;
+  readonly rows?: number;
+  /** Bytes of COPY text. */
+  readonly bytes?: number;
+  /** Estimate (backup) or exact (restore) of what `bytes` will be in the end. */
+  readonly totalBytes?: number;
+  readonly storedBytes?: number;
+  readonly note?: string;
+}
+
+export type RestoreStage = 'plan' | 'prepare' | 'load' | 'post-data' | 'finish' | 'discard';
+
+export interface Progress {
+  readonly title: string;
+  readonly state: 'running' | 'done' | 'failed' | 'cancelled';
+  /** One sentence: the verdict, or what runs now. */
+  readonly headline: string;
+  readonly startedAtMs: number;
+  readonly steps: readonly StepProgress[];
+}
+
+export interface TransferProgress {
+  /** Which child: the shard's number. */
+  readonly shard: number;
+  readonly tasksDone: number;
+  readonly rows: number;
+  readonly bytes: number;
+  readonly storedBytes: number;
+}
+
+/** Bytes in binary units, three significant figures: `1.25 GiB`. */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  const digits = unit === 0 || value >= 100 ? 0 : value >= 10 ? 1 : 2;
+  return `${value.toFixed(digits)} ${units[unit]}`;
+}
+
+/** Whole numbers in groups of three: `12,345`. */
+export function formatCount(count: number): string {
+  return String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, ',');
+}
+
+/** `4.2 s`, `3 min 05 s`, `2 h 10 min`. */
+export function formatDuration(milliseconds: number): string {
+  const seconds = milliseconds / 1000;
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${String(Math.floor(seconds % 60)).padStart(2, '0')} s`;
+  return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
+}
+
+export interface Rate {
+  readonly bytesPerSecond?: number;
+  readonly etaMs?: number;
+}
+
+/** Rate of a step so far, and the time its remaining bytes need at that rate. */
+export function rateOf(step: StepProgress, nowMs: number): Rate {
+  if (step.startedAtMs === undefined || !step.bytes) return {};
+  const elapsedMs = (step.endedAtMs ?? nowMs) - step.startedAtMs;
+  if (elapsedMs <= 0) return {};
+  const bytesPerSecond = (step.bytes * 1000) / elapsedMs;
+  if (step.state !== 'running' || step.totalBytes === undefined) return { bytesPerSecond };
+  return { bytesPerSecond, etaMs: (Math.max(0, step.totalBytes - step.bytes) * 1000) / bytesPerSecond };
+}
+
+const MARKS: Readonly<Record<StepState, string>> = {
+  waiting: '○ waiting',
+  running: '▶ running',
+  done: '✔ done',
+  failed: '✘ failed',
+  skipped: '– skipped',
+  cancelled: '■ cancelled',
+};
+
+/** The operator's page: verdict first (the UI's frame shows few lines), then a table of steps. */
+export function renderProgress(progress: Progress, nowMs: number): string {
+  const lines = [`**${progress.headline}**`, ''];
+  lines.push('| step | state | time | chunks | rows | data | stored | rate | ETA |');
+  lines.push('|---|---|---|---|---|---|---|---|---|');
+  for (const step of progress.steps) {
+    const rate = rateOf(step, nowMs);
+    const cells = [
+      step.id === step.verb ? step.id : `${step.id} (${step.verb})`,
+      MARKS[step.state],
+      step.startedAtMs === undefined ? '' : formatDuration((step.endedAtMs ?? nowMs) - step.startedAtMs),
+      step.tasksTotal === undefined ? '' : `${step.tasksDone ?? 0} / ${step.tasksTotal}`,
+      step.rows === undefined ? '' : formatCount(step.rows),
+      step.bytes === undefined ? '' : formatBytes(step.bytes),
+      step.storedBytes === undefined ? '' : formatBytes(step.storedBytes),
+      rate.bytesPerSecond === undefined ? '' : `${formatBytes(rate.bytesPerSecond)}/s`,
+      rate.etaMs === undefined ? '' : formatDuration(rate.etaMs),
+    ];
+    lines.push(`| ${cells.join(' | ')} |`);
+  }
+  const notes = progress.steps.filter((step) => step.note !== undefined);
+  if (notes.length > 0) {
+    lines.push('', ...notes.map((step) => `- **${step.id}**: ${step.note}`));
+  }
+  return lines.join('\n');
+}

@@ -1,0 +1,133 @@
+import {
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  isCancellation,
+  setHandler,
+} from '@temporalio/workflow';
+import type { Activities } from '../activities/contract.ts';
+import type { ReadPoint } from '../model/backup.ts';
+import { READ_POINT_LOST } from '../model/errors.ts';
+import type { Source } from '../model/pipeline.ts';
+import { isReadPointLost } from './failures.ts';
+import { readPointOpened } from './messages.ts';
+
+/** How long a holder is given to notice by itself that its read point is gone, before it is replaced. */
+const HOLDER_GRACE_MS = 60_000;
+
+/** A plan with `maximumAttempts: 0` on its snapshot gives up after this many read points all the same. */
+const MAX_EPOCHS = 100;
+
+/**
+ * The read point of one backup. Where any session can name the instant again, it stays until the server forgets it. Where
+ * it lives in a session that the `snapshot` activity holds (PostgreSQL), the activity's retry opens another after a loss:
+ * a new epoch, in which everything is read again, so that a manifest never mixes two instants.
+ */
+export class ReadPointKeeper {
+  private readonly activities: Activities;
+  private readonly source: Source;
+  private current: ReadPoint | undefined;
+  private failure: unknown;
+  private closing = false;
+  private holder = new CancellationScope();
+  private holding: Promise<void> = Promise.resolve();
+  private held = false;
+
+  constructor(activities: Activities, source: Source) {
+    this.activities = activities;
+    this.source = source;
+    setHandler(readPointOpened, (readPoint) => this.opened(readPoint), {
+      description: 'Sent by the snapshot activity: a read point is open',
+    });
+  }
+
+  get epoch(): number {
+    return this.current?.epoch ?? 0;
+  }
+
+  /** Starts `snapshot` and returns as soon as its read point is open. */
+  async open(): Promise<ReadPoint> {
+    const firstEpoch = this.epoch + 1;
+    // Outside the step's scope: it is held until `close`, also while the run is being cancelled.
+    this.holding = CancellationScope.nonCancellable(() => {
+      const holder = new CancellationScope();
+      this.holder = holder;
+      this.held = true;
+      return holder.run(() => this.hold(holder, firstEpoch));
+    });
+    await condition(() => this.epoch >= firstEpoch || this.failure !== undefined);
+    return this.require();
+  }
+
+  /**
+   * Runs `work` at the current read point, and again from its beginning at the next one whenever the read point is lost
+   * on the way. `onLost` is told the epoch that is given up.
+   */
+  async during<T>(work: (readPoint: ReadPoint) => Promise<T>, onLost: (epoch: number) => void): Promise<T> {
+    for (;;) {
+      const readPoint = this.require();
+      const moved = () => this.epoch !== readPoint.epoch || this.failure !== undefined;
+      const scope = new CancellationScope();
+      const watcher = new CancellationScope();
+      const watching = watcher
+        .run(() => condition(moved).then(() => scope.cancel()))
+        .catch(ignoreCancellation);
+      try {
+        return await scope.run(() => work(readPoint));
+      } catch (error) {
+        if (!moved() && !isReadPointLost(error)) throw error;
+        if (readPoint.epoch >= MAX_EPOCHS) throw error;
+        onLost(readPoint.epoch);
+        await this.renewed(moved);
+      } finally {
+        watcher.cancel();
+        await watching;
+      }
+    }
+  }
+
+  /** Lets the read point go. Called whatever happened, also twice. */
+  async close(): Promise<void> {
+    this.closing = true;
+    this.holder.cancel();
+    await this.holding;
+  }
+
+  private async hold(holder: CancellationScope, firstEpoch: number): Promise<void> {
+    try {
+      this.opened(await this.activities.snapshot({ source: this.source, firstEpoch }));
+    } catch (error) {
+      // A holder that we let go ends by cancellation; any other end is the backup's failure.
+      if (!(isCancellation(error) && (this.closing || this.holder !== holder))) this.failure = error;
+    } finally {
+      if (this.holder === holder) this.held = false;
+    }
+  }
+
+  private async renewed(moved: () => boolean): Promise<void> {
+    if (this.held && (await condition(moved, HOLDER_GRACE_MS))) return;
+    if (moved()) return;
+    const previous = this.holder;
+    const ended = this.holding;
+    const next = this.open();
+    previous.cancel();
+    await ended;
+    await next;
+  }
+
+  private opened(readPoint: ReadPoint): void {
+    if (readPoint.epoch > this.epoch) this.current = readPoint;
+  }
+
+  private require(): ReadPoint {
+    if (this.failure !== undefined) throw this.failure;
+    if (this.current === undefined) {
+      throw ApplicationFailure.create({ type: READ_POINT_LOST, message: 'no read point is open' });
+    }
+    return this.current;
+  }
+}
+
+function ignoreCancellation(error: unknown): void {
+  if (!isCancellation(error)) throw error;
+}

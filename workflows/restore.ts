@@ -1,0 +1,139 @@
+import {
+  ApplicationFailure,
+  CancellationScope,
+  executeChild,
+  isCancellation,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { RestorePlan, RestoreRequest, RestoreSummary } from '../model/backup.ts';
+import { TASKS_PER_SHARD } from '../model/backup.ts';
+import { activitiesFor, PATIENT_RETRY } from './activityProxies.ts';
+import { Board } from './board.ts';
+import { describeFailure } from './failures.ts';
+import { formatBytes, formatCount, type RestoreStage } from './progress.ts';
+import { transfer } from './transfer.ts';
+import { inLanes } from './window.ts';
+
+const DAY_MS = 24 * 3_600_000;
+const STAGES: readonly RestoreStage[] = ['plan', 'prepare', 'load', 'post-data', 'finish'];
+
+/**
+ * Restores one backup: plan (everything that can be refused is refused here), prepare (databases and pre-data), load
+ * (chunks in parallel), post-data (indexes, constraints, triggers; wave by wave), finish (sequences, ANALYZE, comparison
+ * with the manifest). What an unfinished restore created is dropped again.
+ */
+export async function restore(request: RestoreRequest): Promise<RestoreSummary> {
+  const board = new Board(`Restore ${request.restore} of ${request.from.backup}`, STAGES.map(asStep));
+  const stage = async <T>(id: RestoreStage, work: () => Promise<T>): Promise<T> => {
+    board.start(id);
+    try {
+      const result = await work();
+      board.end(id, 'done');
+      return result;
+    } catch (error) {
+      board.end(id, isCancellation(error) ? 'cancelled' : 'failed', describeFailure(error).message);
+      throw error;
+    }
+  };
+
+  try {
+    const plan = await stage('plan', () => call('check source, target and backup').planRestore({ request }));
+    const names = plan.databases.map(({ from, to }) => `${from} → ${to}`).join(', ');
+    board.note('plan', {
+      note: `${names}: ${formatCount(plan.rows)} rows, ${formatBytes(plan.storedBytes)} to fetch`,
+    });
+    await stage('prepare', () => call('create databases, pre-data').prepareRestore({ request }));
+    await stage('load', () => loadAll(request, plan, board));
+    await stage('post-data', () => applyPostData(request, plan));
+    const summary = await stage('finish', () =>
+      call('sequences, ANALYZE, compare').finishRestore({ request }),
+    );
+    if (request.scratch) await discard(request);
+    if (summary.verdict === 'FAILED' && !request.scratch) throw differs(summary);
+    board.conclude(summary.verdict === 'OK' ? 'done' : 'failed', headlineOf(summary));
+    return summary;
+  } catch (error) {
+    const failure = describeFailure(error);
+    const left = await CancellationScope.nonCancellable(() => discardAfterFailure(request));
+    if (isCancellation(error)) {
+      board.conclude('cancelled', `Restore ${request.restore} was cancelled. ${left}`);
+      throw error;
+    }
+    board.conclude('failed', `Restore ${request.restore} FAILED: ${failure.message} ${left}`);
+    throw ApplicationFailure.create({
+      type: failure.code,
+      message: failure.message,
+      nonRetryable: true,
+      ...(error instanceof Error ? { cause: error } : {}),
+    });
+  }
+}
+
+async function loadAll(request: RestoreRequest, plan: RestorePlan, board: Board): Promise<void> {
+  board.beginTransfer('load', { tasks: plan.tasks, bytes: plan.bytes });
+  for (let firstTask = 0; firstTask < plan.tasks; firstTask += TASKS_PER_SHARD) {
+    const tasks = Math.min(TASKS_PER_SHARD, plan.tasks - firstTask);
+    await executeChild(transfer, {
+      workflowId: `${workflowInfo().workflowId}:load:${firstTask / TASKS_PER_SHARD}`,
+      staticSummary: `load ${tasks} chunks from ${firstTask + 1} of ${plan.tasks}`,
+      args: [
+        {
+          direction: 'load',
+          request,
+          firstTask,
+          tasks,
+          options: { parallelism: request.parallelism, retry: PATIENT_RETRY, timeoutMs: DAY_MS },
+        },
+      ],
+    });
+  }
+}
+
+async function applyPostData(request: RestoreRequest, plan: RestorePlan): Promise<void> {
+  for (const [wave, units] of plan.postDataWaves.entries()) {
+    await inLanes(units, request.parallelism, (unit) =>
+      call(`post-data ${wave + 1}.${unit + 1}`).postData({ request, wave, unit }),
+    );
+  }
+}
+
+function discard(request: RestoreRequest): Promise<void> {
+  return call('drop what this restore created').discardRestore({ request });
+}
+
+async function discardAfterFailure(request: RestoreRequest): Promise<string> {
+  try {
+    await activitiesFor({
+      summary: 'drop what this restore created',
+      retry: { ...PATIENT_RETRY, maximumAttempts: 5 },
+      timeoutMs: 10 * 60_000,
+    }).discardRestore({ request });
+    return 'What it had created was dropped.';
+  } catch (error) {
+    // The server may be what failed; the run's own error stands, and this one is told beside it.
+    return `What it had created could not be dropped: ${describeFailure(error).message}`;
+  }
+}
+
+function call(summary: string) {
+  return activitiesFor({ summary, retry: PATIENT_RETRY, timeoutMs: DAY_MS });
+}
+
+function asStep(stage: RestoreStage) {
+  return { id: stage, verb: stage };
+}
+
+function differs(summary: RestoreSummary): ApplicationFailure {
+  return ApplicationFailure.nonRetryable(
+    `the restored data differs from the backup: ${summary.problems.slice(0, 5).join('; ')}`,
+    'RESTORE_DIFFERS',
+  );
+}
+
+function headlineOf(summary: RestoreSummary): string {
+  const names = summary.databases.map(({ to }) => to).join(', ');
+  return (
+    `Backup ${summary.backup} is restored into ${names}: ${formatCount(summary.rows)} rows in ` +
+    `${formatCount(summary.tables)} tables; comparison with the manifest: ${summary.verdict}`
+  );
+}
