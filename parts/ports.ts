@@ -1,0 +1,44 @@
+import { randomInt } from 'node:crypto';
+import { connect, createServer } from 'node:net';
+import { permanent } from '../model/errors.ts';
+
+/**
+ * Below the range from which the kernel takes the local ports of outgoing connections (32768 and up on Linux, 49152 on
+ * macOS), so that nobody else gets a server's port while it is down for a restart.
+ */
+const FIRST_PORT = 20_000;
+const LAST_PORT = 32_000;
+const ATTEMPTS = 100;
+
+/** A TCP port on 127.0.0.1 that nobody listens on, picked at random so that parallel test runs rarely meet. */
+export async function freePort(): Promise<number> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const port = randomInt(FIRST_PORT, LAST_PORT);
+    if (await canListen(port)) return port;
+  }
+  throw permanent(
+    'NO_FREE_PORT',
+    `none of ${ATTEMPTS} ports tried on 127.0.0.1 between ${FIRST_PORT} and ${LAST_PORT} is free`,
+    'Stop some of the servers that listen on this machine.',
+  );
+}
+
+function canListen(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once('error', () => resolve(false));
+    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
+  });
+}
+
+/** Connects and hangs up; throws what the connection failed with. */
+export function checkListens(host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, host);
+    socket.once('error', reject);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,189 @@
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chown, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { Client } from 'pg';
+import { messageOf, permanent } from '../model/errors.ts';
+import { type Account, unprivilegedAccount } from './account.ts';
+import { findOnPath, isProgram } from './path.ts';
+import { freePort } from './ports.ts';
+import { startServer } from './process.ts';
+import { createScratchFolder } from './scratch.ts';
+
+const SUPERUSER = 'postgres';
+const DEBIAN_INSTALLATIONS = '/usr/lib/postgresql';
+
+/** PostgreSQL's three ways to stop: wait for clients; end their sessions; as a crash, with recovery at the next start. */
+export type StopMode = 'smart' | 'fast' | 'immediate';
+
+const STOP_SIGNALS: Readonly<Record<StopMode, NodeJS.Signals>> = {
+  smart: 'SIGTERM',
+  fast: 'SIGINT',
+  immediate: 'SIGQUIT',
+};
+
+export type PostgresOptions = {
+  /** Where the cluster lives; an existing one is started again, and it stays after `stop`. Left out: a scratch folder. */
+  readonly directory?: string;
+  readonly port?: number;
+  /** Configuration parameters, e.g. `{ fsync: 'on' }`; they come before the defaults of `TEST_SETTINGS`. */
+  readonly settings?: Readonly<Record<string, string>>;
+};
+
+export type PostgresServer = {
+  readonly host: string;
+  readonly port: number;
+  readonly superuser: string;
+  readonly password: string;
+  /** The folder of `psql`, `pg_dump` and their kin, of the server's own version. */
+  readonly binDirectory: string;
+  readonly logFile: string;
+  /** The postmaster's process id while it runs. */
+  readonly pid: number | undefined;
+  /** A connection URL as the superuser; `database` is `postgres` when left out. */
+  url(database?: string): string;
+  /** Stops the server (default `fast`) and removes its scratch folder, if it has one. */
+  stop(mode?: StopMode): Promise<void>;
+  /** Stops the server if it runs (default `fast`), and starts it on the same port with the same data. */
+  restart(mode?: StopMode): Promise<void>;
+  /** `kill -9` of the postmaster, whose backends follow. The data stay, for `restart`. */
+  kill9(): Promise<void>;
+};
+
+/** Scratch data survive a crash of the server, which is tested, but need not survive one of the machine. */
+const TEST_SETTINGS: Readonly<Record<string, string>> = {
+  fsync: 'off',
+  full_page_writes: 'off',
+  max_wal_size: '4GB',
+  // Leaves nothing in /dev/shm after a kill -9, and doesn't depend on its size, which is 64 MB in a container.
+  dynamic_shared_memory_type: 'mmap',
+};
+
+/**
+ * Starts a PostgreSQL server of our own on 127.0.0.1, with password authentication; never as root.
+ *
+ * @throws HoldfastError `POSTGRES_MISSING` where no server programs are installed, `SERVER_START` when it doesn't come up
+ */
+export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresServer> {
+  const binDirectory = await findBinDirectory();
+  const account = await unprivilegedAccount();
+  const scratch =
+    options.directory === undefined ? await createScratchFolder('postgres', account) : undefined;
+  try {
+    const directory = path.resolve(options.directory ?? scratch?.path ?? '');
+    const password = await openCluster(directory, binDirectory, account);
+    const port = options.port ?? (await freePort());
+    const host = '127.0.0.1';
+    const url = (database = 'postgres') =>
+      `postgresql://${SUPERUSER}:${password}@${host}:${port}/${encodeURIComponent(database)}`;
+    const settings = { ...TEST_SETTINGS, ...options.settings };
+    const server = await startServer({
+      name: 'PostgreSQL',
+      command: path.join(binDirectory, 'postgres'),
+      args: [
+        ...['-D', path.join(directory, 'data'), '-h', host, '-p', String(port)],
+        ...['-c', 'unix_socket_directories='],
+        ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+      ],
+      environment: { LC_ALL: 'C' },
+      workingDirectory: directory,
+      account,
+      logFile: path.join(directory, 'postgres.log'),
+      checkReady: () => checkAccepts(url()),
+      stopSignal: STOP_SIGNALS.fast,
+      orphanSignal: STOP_SIGNALS.immediate,
+    });
+    return {
+      host,
+      port,
+      superuser: SUPERUSER,
+      password,
+      binDirectory,
+      logFile: server.logFile,
+      get pid() {
+        return server.pid;
+      },
+      url,
+      async stop(mode = 'fast') {
+        await server.stop(STOP_SIGNALS[mode]);
+        await scratch?.remove();
+      },
+      async restart(mode = 'fast') {
+        await server.stop(STOP_SIGNALS[mode]);
+        await server.restart();
+      },
+      kill9: () => server.kill9(),
+    };
+  } catch (error) {
+    await scratch?.remove();
+    throw error;
+  }
+}
+
+/** The folder of PostgreSQL's programs: from PATH, else the newest of Debian's. */
+async function findBinDirectory(): Promise<string> {
+  const onPath = await findOnPath('initdb');
+  if (onPath !== undefined) return path.dirname(onPath);
+  const versions = await readdir(DEBIAN_INSTALLATIONS).catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    throw error;
+  });
+  for (const version of versions.sort((a, b) => Number(b) - Number(a))) {
+    const candidate = path.join(DEBIAN_INSTALLATIONS, version, 'bin');
+    if (await isProgram(path.join(candidate, 'initdb'))) return candidate;
+  }
+  throw permanent(
+    'POSTGRES_MISSING',
+    `no PostgreSQL server on this machine: no \`initdb\` on PATH or under ${DEBIAN_INSTALLATIONS}`,
+    'Install it: `apt-get install postgresql` on Debian and Ubuntu, `brew install postgresql` on macOS.',
+  );
+}
+
+/** Makes the cluster unless it is there, and returns its superuser's password, which is kept beside it. */
+async function openCluster(
+  directory: string,
+  binDirectory: string,
+  account: Account | undefined,
+): Promise<string> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const passwordFile = path.join(directory, 'superuser-password');
+  const existing = await readFile(passwordFile, 'utf8').catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (existing !== undefined) return existing;
+  const password = randomBytes(12).toString('hex');
+  const newPasswordFile = `${passwordFile}.new`;
+  await writeFile(newPasswordFile, password, { mode: 0o600 });
+  if (account !== undefined) {
+    await chown(directory, account.uid, account.gid);
+    await chown(newPasswordFile, account.uid, account.gid);
+  }
+  const args = ['-D', path.join(directory, 'data'), '-U', SUPERUSER, '--pwfile', newPasswordFile];
+  args.push('--auth=scram-sha-256', '--encoding=UTF8', '--locale=C', '--no-sync');
+  try {
+    await promisify(execFile)(path.join(binDirectory, 'initdb'), args, {
+      env: { ...process.env, LC_ALL: 'C' },
+      cwd: directory,
+      uid: account?.uid,
+      gid: account?.gid,
+    });
+  } catch (error) {
+    throw permanent(
+      'POSTGRES_INITDB',
+      `initdb could not make a database cluster in ${directory}: ${messageOf(error)}`,
+      'Check free space and the permissions of the folders above it.',
+      error,
+    );
+  }
+  // Only now, so that a run cut short half-way is seen as unfinished and not as a cluster.
+  await writeFile(passwordFile, password, { mode: 0o600 });
+  return password;
+}
+
+async function checkAccepts(url: string): Promise<void> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  await client.end();
+}

@@ -1,0 +1,205 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, open, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { messageOf, permanent } from '../model/errors.ts';
+import type { Account } from './account.ts';
+import { forgetProcess, guardProcess } from './guard.ts';
+
+const STARTUP_TIMEOUT_MS = 60_000;
+const STOP_TIMEOUT_MS = 10_000;
+const READINESS_POLL_MS = 50;
+const LOG_TAIL_LINES = 15;
+
+/** How a server is started, found ready and stopped. */
+export type ServerSpec = {
+  /** What messages call it, e.g. `PostgreSQL`. */
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  /** Added to this process's own environment. */
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly workingDirectory?: string;
+  /** Whom it runs as; left out, as this process. */
+  readonly account?: Account | undefined;
+  /** Gets stdout and stderr, appended. */
+  readonly logFile: string;
+  /** Throws while the server doesn't answer yet. Left out, the server counts as ready at once. */
+  readonly checkReady?: () => Promise<void>;
+  /** Asks the server to end; SIGTERM when left out. */
+  readonly stopSignal?: NodeJS.Signals;
+  /** What the guard sends if this process dies; `stopSignal` when left out. */
+  readonly orphanSignal?: NodeJS.Signals;
+  /** `detached`: goes on after this process has ended. Default `parent`: ends with it, however it ends. */
+  readonly lifetime?: 'parent' | 'detached';
+};
+
+/** How a process ended: `code` on its own, `signal` when it was killed. */
+export type Exit = { readonly code: number | null; readonly signal: NodeJS.Signals | null };
+
+/** A server that can be stopped, killed and started again with the same command line, port and state. */
+export type ServerProcess = {
+  /** Process id while it runs, undefined once it is stopped. */
+  readonly pid: number | undefined;
+  readonly logFile: string;
+  /** Ends it: `signal` or the spec's stop signal, then SIGKILL after ten seconds. Nothing to do when it isn't running. */
+  stop(signal?: NodeJS.Signals): Promise<void>;
+  /** `kill -9`, as a crash would; resolves when the process is gone. Its state stays, for `restart`. */
+  kill9(): Promise<void>;
+  /** Stops it if it runs, and starts it again on the same port with the same state. */
+  restart(): Promise<void>;
+  /** Resolves when the process that runs now ends, whatever ends it. */
+  waitForExit(): Promise<Exit>;
+};
+
+/**
+ * Starts a server in a process group of its own and waits until it is ready.
+ *
+ * @throws HoldfastError `SERVER_START` when it can't be started, ends early or isn't ready after a minute, with the end of its log
+ */
+export async function startServer(spec: ServerSpec): Promise<ServerProcess> {
+  let running: Running | undefined = await launch(spec);
+
+  async function stop(signal: NodeJS.Signals = spec.stopSignal ?? 'SIGTERM'): Promise<void> {
+    if (running === undefined) return;
+    await end(running, signal);
+    running = undefined;
+  }
+
+  return {
+    get pid() {
+      return running?.hasExited() ? undefined : running?.pid;
+    },
+    logFile: spec.logFile,
+    stop,
+    async kill9() {
+      await stop('SIGKILL');
+    },
+    async restart() {
+      await stop();
+      running = await launch(spec);
+    },
+    async waitForExit() {
+      if (running === undefined) throw notRunning(spec.name);
+      running.child.ref();
+      return await running.exit;
+    },
+  };
+}
+
+type Running = {
+  readonly pid: number;
+  readonly child: ChildProcess;
+  readonly exit: Promise<Exit>;
+  hasExited(): boolean;
+};
+
+async function launch(spec: ServerSpec): Promise<Running> {
+  const running = await spawnServer(spec);
+  const deadline = Date.now() + STARTUP_TIMEOUT_MS;
+  for (;;) {
+    let reason: string;
+    try {
+      await spec.checkReady?.();
+      // Another server may have answered on a port that this one failed to get.
+      if (!running.hasExited()) return running;
+      reason = 'it ended';
+    } catch (error) {
+      reason = messageOf(error);
+    }
+    if (running.hasExited()) {
+      const { code, signal } = await running.exit;
+      throw await startFailure(
+        spec,
+        `ended while it started (${signal === null ? `exit code ${code}` : signal})`,
+      );
+    }
+    if (Date.now() > deadline) {
+      await end(running, 'SIGKILL');
+      throw await startFailure(
+        spec,
+        `did not get ready within ${STARTUP_TIMEOUT_MS / 1000} seconds: ${reason}`,
+      );
+    }
+    await sleep(READINESS_POLL_MS);
+  }
+}
+
+async function spawnServer(spec: ServerSpec): Promise<Running> {
+  await mkdir(path.dirname(spec.logFile), { recursive: true });
+  const log = await open(spec.logFile, 'a');
+  let child: ChildProcess;
+  try {
+    child = spawn(spec.command, spec.args, {
+      detached: true,
+      stdio: ['ignore', log.fd, log.fd],
+      env: { ...process.env, ...spec.environment },
+      cwd: spec.workingDirectory,
+      uid: spec.account?.uid,
+      gid: spec.account?.gid,
+    });
+    await once(child, 'spawn');
+  } catch (error) {
+    throw permanent(
+      'SERVER_START',
+      `${spec.name} can't be started (${spec.command}): ${messageOf(error)}`,
+      'Check that the program exists and may be run by this user.',
+      error,
+    );
+  } finally {
+    await log.close();
+  }
+  const pid = pidOf(child, spec.name);
+  let exited = false;
+  if (spec.lifetime !== 'detached') guardProcess(pid, spec.orphanSignal ?? spec.stopSignal ?? 'SIGTERM');
+  // A server nobody stopped (a failed test) must not keep this process waiting; the guard stops it afterwards.
+  child.unref();
+  const exit = new Promise<Exit>((resolve) => {
+    child.once('exit', (code, signal) => {
+      exited = true;
+      forgetProcess(pid);
+      resolve({ code, signal });
+    });
+  });
+  return { pid, child, exit, hasExited: () => exited };
+}
+
+async function end(running: Running, signal: NodeJS.Signals): Promise<void> {
+  if (running.hasExited()) return;
+  send(signal === 'SIGKILL' ? -running.pid : running.pid, signal);
+  const deadline = new AbortController();
+  const patience = sleep(STOP_TIMEOUT_MS, undefined, { signal: deadline.signal }).then(
+    () => send(-running.pid, 'SIGKILL'),
+    () => undefined, // aborted: the process ended in time
+  );
+  await running.exit;
+  deadline.abort();
+  await patience;
+}
+
+/** Signals a process, or with a negative id its whole group. */
+function send(target: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(target, signal);
+  } catch (error) {
+    // It ended between our look and the signal, which is what the signal was for.
+    if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return;
+    throw error;
+  }
+}
+
+function pidOf(child: ChildProcess, name: string): number {
+  if (child.pid === undefined) throw notRunning(name);
+  return child.pid;
+}
+
+function notRunning(name: string) {
+  return permanent('SERVER_NOT_RUNNING', `${name} is not running`, 'Start it first.');
+}
+
+async function startFailure(spec: ServerSpec, what: string) {
+  const log = await readFile(spec.logFile, 'utf8');
+  const tail = log.trimEnd().split('\n').slice(-LOG_TAIL_LINES).join('\n');
+  return permanent('SERVER_START', `${spec.name} ${what}\n${tail}`, `See the whole log in ${spec.logFile}.`);
+}

@@ -1,0 +1,104 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import { CreateBucketCommand, ListBucketsCommand, S3Client } from '@aws-sdk/client-s3';
+import { freePort } from './ports.ts';
+import { startServer } from './process.ts';
+import { createScratchFolder } from './scratch.ts';
+import { executableOf, VERSITYGW } from './tools.ts';
+
+const REGION = 'us-east-1';
+
+export type S3GatewayOptions = {
+  /** Folder whose subfolders are the buckets; it stays after `stop`. Left out: a scratch folder. */
+  readonly directory?: string;
+  readonly port?: number;
+  /** The root account; left out, random ones. */
+  readonly accessKeyId?: string;
+  readonly secretAccessKey?: string;
+};
+
+export type S3Gateway = {
+  /** URL for a client with path-style addressing. */
+  readonly endpoint: string;
+  readonly host: string;
+  readonly port: number;
+  readonly region: string;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  /** The folder whose subfolders are the buckets: a test may damage an object there. */
+  readonly directory: string;
+  readonly logFile: string;
+  readonly pid: number | undefined;
+  createBucket(name: string): Promise<void>;
+  /** Stops the gateway and removes its scratch folder, if it has one. */
+  stop(): Promise<void>;
+  /** Stops the gateway if it runs, and starts it on the same port with the same objects. */
+  restart(): Promise<void>;
+  /** `kill -9`. The objects stay, for `restart`. */
+  kill9(): Promise<void>;
+};
+
+/**
+ * Starts versitygw, an S3 server over a folder, on 127.0.0.1. The folder's file system must have extended attributes
+ * (ext4, xfs, btrfs, APFS; tmpfs since Linux 6.6), where the gateway keeps what S3 knows of an object.
+ *
+ * @throws HoldfastError `TOOL_NEEDS_GO`, `TOOL_BUILD` or `SERVER_START`
+ */
+export async function startS3Gateway(options: S3GatewayOptions = {}): Promise<S3Gateway> {
+  const command = await executableOf(VERSITYGW);
+  const scratch = await createScratchFolder('s3');
+  try {
+    const directory = path.resolve(options.directory ?? path.join(scratch.path, 'buckets'));
+    await mkdir(directory, { recursive: true });
+    const host = '127.0.0.1';
+    const port = options.port ?? (await freePort());
+    const endpoint = `http://${host}:${port}`;
+    const accessKeyId = options.accessKeyId ?? `test${randomBytes(6).toString('hex')}`;
+    const secretAccessKey = options.secretAccessKey ?? randomBytes(16).toString('hex');
+    const client = new S3Client({
+      endpoint,
+      region: REGION,
+      forcePathStyle: true,
+      credentials: { accessKeyId, secretAccessKey },
+      maxAttempts: 1,
+    });
+    const server = await startServer({
+      name: 'versitygw',
+      command,
+      args: ['--port', `${host}:${port}`, '--region', REGION, '--quiet', 'posix', directory],
+      environment: { ROOT_ACCESS_KEY: accessKeyId, ROOT_SECRET_KEY: secretAccessKey },
+      workingDirectory: scratch.path,
+      logFile: path.join(scratch.path, 'versitygw.log'),
+      checkReady: async () => {
+        await client.send(new ListBucketsCommand({}));
+      },
+    });
+    return {
+      endpoint,
+      host,
+      port,
+      region: REGION,
+      accessKeyId,
+      secretAccessKey,
+      directory,
+      logFile: server.logFile,
+      get pid() {
+        return server.pid;
+      },
+      async createBucket(name) {
+        await client.send(new CreateBucketCommand({ Bucket: name }));
+      },
+      async stop() {
+        client.destroy();
+        await server.stop();
+        await scratch.remove();
+      },
+      restart: () => server.restart(),
+      kill9: () => server.kill9(),
+    };
+  } catch (error) {
+    await scratch.remove();
+    throw error;
+  }
+}

@@ -1,0 +1,97 @@
+import path from 'node:path';
+import { Connection } from '@temporalio/client';
+import { checkListens, freePort } from './ports.ts';
+import { startServer } from './process.ts';
+import { createScratchFolder } from './scratch.ts';
+import { executableOf, TEMPORAL } from './tools.ts';
+
+export type TemporalOptions = {
+  /** SQLite file with the server's state; it stays after `stop`. Left out: one in a scratch folder. */
+  readonly dbFile?: string;
+  /** Left out: beside `dbFile`. */
+  readonly logFile?: string;
+  readonly port?: number;
+  readonly uiPort?: number;
+  /** True: no web UI. Default false. */
+  readonly headless?: boolean;
+  /** More arguments of `temporal server start-dev`. */
+  readonly extraArgs?: readonly string[];
+  /** `detached`: goes on after this process has ended. Default `parent`. */
+  readonly lifetime?: 'parent' | 'detached';
+};
+
+export type TemporalServer = {
+  /** `host:port` of the gRPC service. */
+  readonly address: string;
+  /** URL of the web UI; undefined when headless. */
+  readonly uiAddress: string | undefined;
+  readonly logFile: string;
+  readonly pid: number | undefined;
+  /** Stops the server and removes its scratch folder, if it has one. */
+  stop(): Promise<void>;
+  /** Stops the server if it runs, and starts it with the same ports and state. */
+  restart(): Promise<void>;
+  /** `kill -9`. The state stays, for `restart`. */
+  kill9(): Promise<void>;
+};
+
+/**
+ * Starts Temporal's development server on 127.0.0.1, with its state in a file, and waits until the namespace `default`
+ * answers.
+ *
+ * @throws HoldfastError `TOOL_NEEDS_GO`, `TOOL_BUILD` or `SERVER_START`
+ */
+export async function startTemporal(options: TemporalOptions = {}): Promise<TemporalServer> {
+  const command = await executableOf(TEMPORAL);
+  const scratch = options.dbFile === undefined ? await createScratchFolder('temporal') : undefined;
+  try {
+    const dbFile = path.resolve(options.dbFile ?? path.join(scratch?.path ?? '', 'temporal.db'));
+    const host = '127.0.0.1';
+    const port = options.port ?? (await freePort());
+    const uiPort = options.headless ? undefined : (options.uiPort ?? (await freePort()));
+    const address = `${host}:${port}`;
+    const server = await startServer({
+      name: 'Temporal',
+      command,
+      args: [
+        ...['server', 'start-dev', '--ip', host, '--port', String(port), '--db-filename', dbFile],
+        ...(uiPort === undefined ? ['--headless'] : ['--ui-port', String(uiPort)]),
+        ...['--log-level', 'warn'],
+        ...(options.extraArgs ?? []),
+      ],
+      logFile: options.logFile ?? path.join(path.dirname(dbFile), 'temporal.log'),
+      checkReady: async () => {
+        // gRPC waits a second after a refused connection before it tries again.
+        await checkListens(host, port);
+        await checkServes(address);
+      },
+      lifetime: options.lifetime ?? 'parent',
+    });
+    return {
+      address,
+      uiAddress: uiPort === undefined ? undefined : `http://${host}:${uiPort}`,
+      logFile: server.logFile,
+      get pid() {
+        return server.pid;
+      },
+      async stop() {
+        await server.stop();
+        await scratch?.remove();
+      },
+      restart: () => server.restart(),
+      kill9: () => server.kill9(),
+    };
+  } catch (error) {
+    await scratch?.remove();
+    throw error;
+  }
+}
+
+async function checkServes(address: string): Promise<void> {
+  const connection = await Connection.connect({ address, connectTimeout: '2s' });
+  try {
+    await connection.workflowService.describeNamespace({ namespace: 'default' });
+  } finally {
+    await connection.close();
+  }
+}

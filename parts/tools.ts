@@ -1,0 +1,150 @@
+import { spawn } from 'node:child_process';
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { withLock } from '../bootstrap/lock.mjs';
+import { messageOf, permanent } from '../model/errors.ts';
+import { findOnPath, isProgram } from './path.ts';
+
+/** A server written in Go, which the user's Go builds once into the user's cache folder. */
+export type Tool = {
+  readonly name: string;
+  readonly version: string;
+  /** The package for `go install`. */
+  readonly goPackage: string;
+  /** The file that `go install` writes. */
+  readonly binary: string;
+  /** What an installed one is called on PATH. */
+  readonly pathName: string;
+  /** Shown before the build starts. */
+  readonly buildTime: string;
+};
+
+/** v1.5.1 is the newest tag that `go install` accepts: later ones have a `replace` in their go.mod. */
+export const TEMPORAL: Tool = {
+  name: 'temporal',
+  version: 'v1.5.1',
+  goPackage: 'github.com/temporalio/cli/cmd/temporal',
+  binary: 'temporal',
+  pathName: 'temporal',
+  buildTime: 'about 5 minutes on 2 cores',
+};
+
+export const VERSITYGW: Tool = {
+  name: 'versitygw',
+  version: 'v1.8.0',
+  goPackage: 'github.com/versity/versitygw/cmd/versitygw',
+  binary: 'versitygw',
+  pathName: 'versitygw',
+  buildTime: 'about 2 minutes on 2 cores',
+};
+
+export const TOXIPROXY: Tool = {
+  name: 'toxiproxy',
+  version: 'v2.5.0',
+  goPackage: 'github.com/Shopify/toxiproxy/v2/cmd/server',
+  binary: 'server',
+  pathName: 'toxiproxy-server',
+  buildTime: 'about half a minute on 2 cores',
+};
+
+export const ALL_TOOLS: readonly Tool[] = [TEMPORAL, VERSITYGW, TOXIPROXY];
+
+/** Where a build reports; lines without a line end. */
+export type Report = (line: string) => void;
+
+const toStandardError: Report = (line) => {
+  process.stderr.write(`${line}\n`);
+};
+
+/**
+ * The path of a tool's executable: from PATH, else from the cache folder, else built into it, which takes minutes, needs
+ * Go and the network, and happens once.
+ *
+ * @throws HoldfastError `TOOL_NEEDS_GO` where Go is missing, `TOOL_BUILD` when the build fails
+ */
+export async function executableOf(tool: Tool, report: Report = toStandardError): Promise<string> {
+  const installed = await findOnPath(tool.pathName);
+  if (installed !== undefined) return installed;
+  const executable = path.join(cacheFolderOf(tool), tool.binary);
+  if (await isProgram(executable)) return executable;
+  return await withLock(
+    `${cacheFolderOf(tool)}.lock`,
+    { onWait: (pid) => report(`${label(tool)}: process ${pid} is building it; waiting for it`) },
+    async () => {
+      if (!(await isProgram(executable))) await build(tool, report);
+      return executable;
+    },
+  );
+}
+
+function cacheFolderOf(tool: Tool): string {
+  const cache = process.env.XDG_CACHE_HOME || path.join(homedir(), '.cache');
+  return path.join(cache, 'holdfast', 'tools', `${tool.name}-${tool.version}`);
+}
+
+/** Builds beside the final folder and renames, so that a build cut short is never taken for a whole one. */
+async function build(tool: Tool, report: Report): Promise<void> {
+  const go = await findOnPath('go');
+  if (go === undefined) {
+    throw permanent(
+      'TOOL_NEEDS_GO',
+      `${label(tool)} isn't on this machine yet, and building it needs Go, which isn't on PATH`,
+      `Install Go 1.24 or newer (https://go.dev/dl), or put \`${tool.pathName}\` itself on PATH.`,
+    );
+  }
+  const folder = cacheFolderOf(tool);
+  const unfinished = `${folder}.building`;
+  await rm(unfinished, { recursive: true, force: true });
+  await mkdir(unfinished, { recursive: true });
+  report(`${label(tool)}: building it, once, with ${go} (${tool.buildTime})`);
+  const startedAt = Date.now();
+  await goInstall(tool, go, unfinished, report);
+  await rm(folder, { recursive: true, force: true });
+  await rename(unfinished, folder);
+  report(`${label(tool)}: built in ${Math.round((Date.now() - startedAt) / 1000)} s, kept in ${folder}`);
+}
+
+const PROGRESS_INTERVAL_MS = 10_000;
+const KEPT_OUTPUT_LINES = 20;
+
+async function goInstall(tool: Tool, go: string, into: string, report: Report): Promise<void> {
+  const child = spawn(go, ['install', '-v', `${tool.goPackage}@${tool.version}`], {
+    env: { ...process.env, GOBIN: into, GOFLAGS: '' },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const ended = new Promise<string | undefined>((resolve) => {
+    child.once('error', (error) => resolve(messageOf(error)));
+    child.once('close', (code) => resolve(code === 0 ? undefined : `go install ended with code ${code}`));
+  });
+  // `go install -v` prints one line for each module that it downloads and each package that it compiles.
+  let downloaded = 0;
+  let compiled = 0;
+  const lastLines: string[] = [];
+  const progress = setInterval(() => {
+    report(`${label(tool)}: ${downloaded} modules downloaded, ${compiled} packages compiled`);
+  }, PROGRESS_INTERVAL_MS);
+  try {
+    for await (const line of createInterface({ input: child.stderr })) {
+      if (line.startsWith('go: downloading')) downloaded++;
+      else compiled++;
+      lastLines.push(line);
+      if (lastLines.length > KEPT_OUTPUT_LINES) lastLines.shift();
+    }
+    const failure = await ended;
+    if (failure !== undefined) {
+      throw permanent(
+        'TOOL_BUILD',
+        `${label(tool)} could not be built: ${failure}\n${lastLines.join('\n')}`,
+        `Check the network and the Go version, or put \`${tool.pathName}\` itself on PATH.`,
+      );
+    }
+  } finally {
+    clearInterval(progress);
+  }
+}
+
+function label(tool: Tool): string {
+  return `${tool.name} ${tool.version}`;
+}
