@@ -1,7 +1,8 @@
 /**
  * The contract of a store: where objects live. Implemented by `s3.ts` and `directory.ts`, held by one test suite.
  *
- * - Keys are `/`-separated, relative to the store's root (bucket and prefix, or directory), without `.`, `..` or empty parts.
+ * - Keys are `/`-separated, relative to the store's root (bucket and prefix, or directory); `key.ts` says which are refused.
+ *   No key is a folder of another (`a` beside `a/b`): a directory can't hold both.
  * - Every call may be retried; an implementation itself retries what is transient with jitter, bounded, and then throws a
  *   `HoldfastError` with `transient: true`. What a retry can't mend is thrown at once with `transient: false`.
  * - `put` is atomic: a reader sees the whole object or none. Bytes are checked against `sha256` on the way.
@@ -19,18 +20,37 @@ export interface Store {
 
   /**
    * The whole object, or `range` of it. Throws `STORE_NOT_FOUND` (permanent) if it isn't there.
-   * With `expect`, size and SHA-256 are checked and `STORE_DAMAGED` (permanent) is thrown when they differ.
+   * With `expect`, size and SHA-256 of what is returned are checked and `STORE_DAMAGED` (permanent) is thrown when they differ.
+   * Without `expect`, a whole object is still checked against the checksum that the store keeps, where it keeps one.
    */
   get(key: string, options?: GetOptions): Promise<Uint8Array>;
 
-  /** Size and, where the store keeps one, the stored SHA-256 (hex) without a download; undefined when absent. */
-  head(key: string, options?: { readonly signal?: AbortSignal }): Promise<StoredObject | undefined>;
+  /**
+   * Size, undefined when absent. With `checksum`, also the SHA-256 (hex) where the store can tell it without a transfer:
+   * S3 from its record of the upload, a directory by reading the file where it lies.
+   */
+  head(key: string, options?: HeadOptions): Promise<StoredObject | undefined>;
 
   /** Every object whose key starts with `prefix`, in no promised order, page by page. */
   list(prefix: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<ListedObject>;
 
+  /**
+   * The names directly under `folder` (which ends in `/`, or is empty) under which objects lie, without listing those.
+   * A directory may also name one that holds none any more.
+   */
+  folders(folder: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<string>;
+
   /** Deletes; a key that isn't there is no error. */
   delete(keys: readonly string[], options?: { readonly signal?: AbortSignal }): Promise<void>;
+
+  /**
+   * Discards what interrupted puts left outside of every object (temporary files, parts of unfinished uploads), where
+   * it is older than `olderThanMs`. Returns how many were discarded.
+   */
+  discardUnfinished(options: {
+    readonly olderThanMs: number;
+    readonly signal?: AbortSignal;
+  }): Promise<number>;
 
   close(): Promise<void>;
 }
@@ -43,9 +63,14 @@ export interface PutOptions {
 }
 
 export interface GetOptions {
-  /** Byte offsets, `end` exclusive. */
+  /** Byte offsets, `end` exclusive and above `start`; what lies beyond the object's end is left out. */
   readonly range?: { readonly start: number; readonly end: number };
   readonly expect?: { readonly sizeBytes: number; readonly sha256: string };
+  readonly signal?: AbortSignal;
+}
+
+export interface HeadOptions {
+  readonly checksum?: boolean;
   readonly signal?: AbortSignal;
 }
 

@@ -1,0 +1,151 @@
+import { randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
+import { link, lstat, mkdir, open, realpath, rename, rmdir, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { type HoldfastError, permanent } from '../model/errors.ts';
+import { errnoOf } from './directory-errors.ts';
+import { TEMPORARY_FOLDER } from './key.ts';
+
+/** Writes and syncs `body` under a name of its own in the temporary folder. */
+export async function writeTemporary(
+  root: string,
+  body: Uint8Array,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const folder = join(root, TEMPORARY_FOLDER);
+  await mkdirIfAbsent(folder);
+  await refuseSymbolicLink(folder);
+  const temporary = join(folder, randomUUID());
+  try {
+    await using handle = await open(temporary, 'wx');
+    await handle.writeFile(body, signal === undefined ? {} : { signal });
+    await handle.sync();
+    return temporary;
+  } catch (error) {
+    // On a full disk, the part that fitted must not go on taking space.
+    await unlinkIfThere(temporary);
+    throw error;
+  }
+}
+
+/** Gives the temporary file its name unless that is taken: of two at once, one wins. */
+export async function linkIfAbsent(
+  root: string,
+  temporary: string,
+  file: string,
+): Promise<'created' | 'exists'> {
+  try {
+    await inFolder(root, dirname(file), () => link(temporary, file));
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST') return 'exists';
+    throw error;
+  }
+  await syncFolder(dirname(file));
+  return 'created';
+}
+
+/** Gives the temporary file its name, replacing what had it. */
+export async function renameOver(root: string, temporary: string, file: string): Promise<'created'> {
+  await inFolder(root, dirname(file), () => rename(temporary, file));
+  await syncFolder(dirname(file));
+  return 'created';
+}
+
+/** Runs `operation`, which names a file in `folder`; once more where a clean-up has just removed the empty folder. */
+async function inFolder(root: string, folder: string, operation: () => Promise<void>): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await operation();
+      return;
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT' || attempt === 3) throw error;
+      await ensureFolder(root, folder);
+    }
+  }
+}
+
+/** Creates `folder` and what is missing above it up to `root`, each synced into its parent. */
+export async function ensureFolder(root: string, folder: string): Promise<void> {
+  if (await folderIsThere(root, folder)) return;
+  await ensureFolder(root, dirname(folder));
+  await mkdirIfAbsent(folder);
+  await syncFolder(dirname(folder));
+}
+
+/** Throws where a symbolic link lies between `root` and `folder`. */
+export async function folderIsThere(root: string, folder: string): Promise<boolean> {
+  const expected = folder.endsWith('/') ? folder.slice(0, -1) : folder;
+  let real: string;
+  try {
+    real = await realpath(expected);
+  } catch (error) {
+    const code = errnoOf(error);
+    if ((code === 'ENOENT' || code === 'ENOTDIR') && expected !== root) return false;
+    if (code === 'ELOOP') throw symbolicLink(expected);
+    throw error;
+  }
+  if (real !== expected) throw symbolicLink(expected);
+  return true;
+}
+
+/** Removes `folder` and those above it below `root`, as far as they are empty. */
+export async function removeEmptyFolders(root: string, folder: string): Promise<void> {
+  for (let current = folder; current !== root; current = dirname(current)) {
+    try {
+      await rmdir(current);
+    } catch (error) {
+      const code = errnoOf(error);
+      if (code === 'ENOTEMPTY' || code === 'EEXIST' || code === 'EBUSY') return;
+      // Another clean-up was faster: go on with the folder above.
+      if (code !== 'ENOENT') throw error;
+    }
+  }
+}
+
+/** Size and time of the file at this name, undefined where there is none; a symbolic link is refused. */
+export async function entryAt(
+  file: string,
+): Promise<{ readonly size: number; readonly mtime: Date; readonly mtimeMs: number } | undefined> {
+  try {
+    const found = await lstat(file);
+    if (found.isSymbolicLink()) throw symbolicLink(file);
+    return found;
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+async function refuseSymbolicLink(path: string): Promise<void> {
+  await entryAt(path);
+}
+
+export async function mkdirIfAbsent(folder: string): Promise<void> {
+  try {
+    await mkdir(folder);
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error;
+  }
+}
+
+export async function unlinkIfThere(file: string): Promise<void> {
+  try {
+    await unlink(file);
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+  }
+}
+
+/** A name is durable only when its folder has been synced. */
+export async function syncFolder(folder: string): Promise<void> {
+  await using handle = await open(folder, constants.O_RDONLY);
+  await handle.sync();
+}
+
+export function symbolicLink(path: string): HoldfastError {
+  return permanent(
+    'STORE_SYMBOLIC_LINK',
+    `A symbolic link is in the way at or above ${path}; the repository does not follow links, since they may lead out of it.`,
+    'Replace the link by a bind mount, or move the whole repository.',
+  );
+}

@@ -1,0 +1,72 @@
+/**
+ * Where everything lies in a repository; see docs/repository-format.md. Keys of objects named by a manifest or a work list
+ * are relative to the backup's folder.
+ */
+import { checkedPart } from './key.ts';
+
+/** What tells one backup of a plan; a `BackupRef` is one. */
+export interface BackupId {
+  readonly plan: string;
+  readonly backup: string;
+}
+
+export const REPOSITORY_KEY = 'repository.json';
+export const BACKUPS_FOLDER = 'backups/';
+
+/** `backups/<plan>/` */
+export function planFolder(plan: string): string {
+  return `${BACKUPS_FOLDER}${checkedPart(plan)}/`;
+}
+
+/** `backups/<plan>/<backup>/` */
+export function backupFolder({ plan, backup }: BackupId): string {
+  return `${planFolder(plan)}${checkedPart(backup)}/`;
+}
+
+export const MANIFEST_NAME = 'manifest.json';
+
+export function manifestKey(ref: BackupId): string {
+  return `${backupFolder(ref)}${MANIFEST_NAME}`;
+}
+
+/**
+ * Relative. A part of the hash stands in the name, so that a writer that lost its race (a worker taken for dead, say)
+ * can't put its list in the place of one that a manifest names.
+ */
+export function objectListName(index: number, sha256: string): string {
+  return `lists/objects-${padded(index, 5)}-${sha256.slice(0, 16)}.json.zst`;
+}
+
+/** Relative: `work/e<epoch>/` */
+export function workFolder(epoch: number): string {
+  return `work/e${epoch}/`;
+}
+
+/** Relative. */
+export function workListName(epoch: number): string {
+  return `${workFolder(epoch)}work-list.json`;
+}
+
+/** Relative; the hash for the same reason as in `objectListName`. */
+export function shardName(epoch: number, shard: number, sha256: string): string {
+  return `${workFolder(epoch)}shard-${padded(shard, 5)}-${sha256.slice(0, 16)}.json`;
+}
+
+/** Relative. */
+export function taskResultName(epoch: number, task: number): string {
+  return `${workFolder(epoch)}results/${padded(task, 7)}.json`;
+}
+
+/** `verified/<plan>/<backup>/` */
+export function ledgerFolder({ plan, backup }: BackupId): string {
+  return `verified/${checkedPart(plan)}/${checkedPart(backup)}/`;
+}
+
+/** @param time ISO 8601 in UTC with milliseconds: of fixed width, so that names sort by time. */
+export function ledgerKey(ref: BackupId, time: string): string {
+  return `${ledgerFolder(ref)}${time.replaceAll(/[-:.]/g, '')}.json`;
+}
+
+function padded(number: number, digits: number): string {
+  return number.toString().padStart(digits, '0');
+}

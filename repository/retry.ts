@@ -1,0 +1,46 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { HoldfastError } from '../model/errors.ts';
+
+export interface RetryLimits {
+  /** All tries together, at least 1. */
+  readonly attempts: number;
+  /** Longest pause before the second try; doubles from try to try. */
+  readonly baseDelayMs: number;
+  /** Longest pause there is. */
+  readonly maxDelayMs: number;
+}
+
+/** About 5 seconds of pauses at most: longer outages are for Temporal's retries, which hold no worker slot. */
+export const DEFAULT_RETRY: RetryLimits = { attempts: 6, baseDelayMs: 200, maxDelayMs: 3_000 };
+
+/**
+ * Calls `operation` until it succeeds, throws what isn't transient, or the tries are used up; then throws the last error.
+ * Pauses have full jitter (uniform between 0 and the limit), so that lanes that failed together don't come back together.
+ */
+export async function withRetry<T>(
+  operation: () => Promise<T>,
+  limits: RetryLimits,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    signal?.throwIfAborted();
+    try {
+      return await operation();
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (!(error instanceof HoldfastError) || !error.transient || attempt >= limits.attempts) throw error;
+      const longestMs = Math.min(limits.maxDelayMs, limits.baseDelayMs * 2 ** (attempt - 1));
+      await pause(Math.random() * longestMs, signal);
+    }
+  }
+}
+
+/** Sleeps; when aborted throws the signal's reason, as every other call here does. */
+async function pause(delayMs: number, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await sleep(delayMs, undefined, signal === undefined ? {} : { signal });
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
+  }
+}

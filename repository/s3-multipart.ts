@@ -1,0 +1,131 @@
+import {
+  AbortMultipartUploadCommand,
+  type CompletedPart,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  type CreateMultipartUploadCommandInput,
+  ListMultipartUploadsCommand,
+  type ListMultipartUploadsCommandOutput,
+  type S3Client,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3';
+import { s3ErrorName } from './s3-errors.ts';
+import { hexToBase64, sha256Hex } from './sha256.ts';
+
+type Target = Omit<CreateMultipartUploadCommandInput, 'ChecksumAlgorithm' | 'ChecksumType'>;
+
+/**
+ * Sends one object in parts, one after another (lanes already run in parallel), each with its SHA-256. The object appears
+ * when the upload is completed, under the same condition as a put in one piece. Throws the SDK's errors.
+ */
+export async function putInParts(
+  client: S3Client,
+  target: Target,
+  body: Uint8Array,
+  options: {
+    readonly partBytes: number;
+    readonly ifAbsent: boolean;
+    readonly abortSignal?: AbortSignal;
+    /** Wraps the sending of one part, so that a lost connection costs one part. */
+    readonly retryPart: <T>(send: () => Promise<T>) => Promise<T>;
+  },
+): Promise<void> {
+  const sending = options.abortSignal === undefined ? {} : { abortSignal: options.abortSignal };
+  const started = await client.send(
+    new CreateMultipartUploadCommand({ ...target, ChecksumAlgorithm: 'SHA256', ChecksumType: 'COMPOSITE' }),
+    sending,
+  );
+  const upload = { Bucket: target.Bucket, Key: target.Key, UploadId: started.UploadId };
+  try {
+    const parts: CompletedPart[] = [];
+    for (let start = 0; start < body.byteLength; start += options.partBytes) {
+      const part = body.subarray(start, start + options.partBytes);
+      const PartNumber = parts.length + 1;
+      const ChecksumSHA256 = hexToBase64(sha256Hex(part));
+      const { ETag } = await options.retryPart(() =>
+        client.send(new UploadPartCommand({ ...upload, PartNumber, Body: part, ChecksumSHA256 }), sending),
+      );
+      parts.push({ PartNumber, ETag, ChecksumSHA256 });
+    }
+    await client.send(
+      new CompleteMultipartUploadCommand({
+        ...upload,
+        MultipartUpload: { Parts: parts },
+        ...(options.ifAbsent ? { IfNoneMatch: '*' } : {}),
+      }),
+      sending,
+    );
+  } catch (error) {
+    await abandon(client, upload, error);
+  }
+}
+
+/** Parts cost money until the upload is aborted. Throws `error`, which is the reason, whatever becomes of the abort. */
+async function abandon(
+  client: S3Client,
+  upload: {
+    readonly Bucket: string | undefined;
+    readonly Key: string | undefined;
+    readonly UploadId: string | undefined;
+  },
+  error: unknown,
+): Promise<never> {
+  try {
+    await client.send(new AbortMultipartUploadCommand(upload));
+  } catch (abortError) {
+    // Left for `discardUnfinished`; the first error says what is wrong.
+    if (error instanceof Error && error.cause === undefined) error.cause = abortError;
+  }
+  throw error;
+}
+
+/** Aborts uploads under a prefix that began before an instant, as a killed writer leaves them. Throws the SDK's errors. */
+export async function abortStaleUploads(
+  client: S3Client,
+  options: {
+    readonly bucket: string;
+    readonly prefix: string;
+    readonly startedBefore: Date;
+    readonly abortSignal?: AbortSignal;
+  },
+): Promise<number> {
+  const sending = options.abortSignal === undefined ? {} : { abortSignal: options.abortSignal };
+  let aborted = 0;
+  let marker:
+    | { readonly KeyMarker?: string | undefined; readonly UploadIdMarker?: string | undefined }
+    | undefined = {};
+  while (marker !== undefined) {
+    const page: ListMultipartUploadsCommandOutput = await client.send(
+      new ListMultipartUploadsCommand({ Bucket: options.bucket, Prefix: options.prefix, ...marker }),
+      sending,
+    );
+    for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
+      if (Initiated === undefined || Initiated >= options.startedBefore) continue;
+      if (await abortUpload(client, { Bucket: options.bucket, Key, UploadId }, sending)) aborted++;
+    }
+    marker =
+      page.IsTruncated === true
+        ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker }
+        : undefined;
+  }
+  return aborted;
+}
+
+/** False where it has ended since it was listed. */
+async function abortUpload(
+  client: S3Client,
+  upload: {
+    readonly Bucket: string;
+    readonly Key: string | undefined;
+    readonly UploadId: string | undefined;
+  },
+  sending: { readonly abortSignal?: AbortSignal },
+): Promise<boolean> {
+  try {
+    await client.send(new AbortMultipartUploadCommand(upload), sending);
+    return true;
+  } catch (error) {
+    if (s3ErrorName(error) === 'NoSuchUpload') return false;
+    throw error;
+  }
+}

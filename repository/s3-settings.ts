@@ -1,0 +1,31 @@
+import { StorageClass } from '@aws-sdk/client-s3';
+import { permanent } from '../model/errors.ts';
+import type { S3Location } from '../model/pipeline.ts';
+
+/** What a plan says about how S3 keeps each object, as a put and a multipart upload take it. */
+export interface ObjectSettings {
+  readonly StorageClass?: StorageClass;
+  readonly ServerSideEncryption?: 'AES256' | 'aws:kms';
+  readonly SSEKMSKeyId?: string;
+}
+
+/** Throws `STORE_BAD_OPTION` (permanent) on a storage class that S3 does not know. */
+export function objectSettings(location: S3Location): ObjectSettings {
+  return {
+    ...(location.storageClass === undefined ? {} : { StorageClass: knownClass(location.storageClass) }),
+    ...(location.serverSideEncryption === undefined
+      ? {}
+      : { ServerSideEncryption: location.serverSideEncryption }),
+    ...(location.kmsKeyId === undefined ? {} : { SSEKMSKeyId: location.kmsKeyId }),
+  };
+}
+
+function knownClass(name: string): StorageClass {
+  const known = Object.values(StorageClass).find((storageClass) => storageClass === name);
+  if (known !== undefined) return known;
+  throw permanent(
+    'STORE_BAD_OPTION',
+    `The storage class ${JSON.stringify(name)} is none that S3 knows.`,
+    `Set \`storageClass\` in the plan file to one of ${Object.values(StorageClass).join(', ')}.`,
+  );
+}

@@ -1,0 +1,91 @@
+/** Shapes of the JSON in a repository as they are read back. The types they must agree with stand in `model/`. */
+import { z } from 'zod';
+import type { ChunkSpec, DataObject, ObjectEntry, ReadPoint, TableId } from '../model/backup.ts';
+import type { Manifest, ManifestDatabase } from '../model/manifest.ts';
+
+const count = z.int().nonnegative();
+const time = z.iso.datetime({ offset: true });
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hex digits');
+
+const objectEntryMembers = { key: z.string().min(1), sizeBytes: count, sha256 };
+
+export const objectEntrySchema: z.ZodType<ObjectEntry> = z.object(objectEntryMembers);
+
+export const tableIdSchema: z.ZodType<TableId> = z.object({
+  database: z.string(),
+  schema: z.string(),
+  table: z.string(),
+});
+
+export const dataObjectSchema: z.ZodType<DataObject> = z.object({
+  ...objectEntryMembers,
+  table: tableIdSchema,
+  columns: z.array(z.string()),
+  rows: count,
+  bytes: count,
+});
+
+const readPointSchema: z.ZodType<ReadPoint> = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('yb-read-time'),
+    epoch: count,
+    micros: z.string().regex(/^\d+$/, 'must be digits'),
+    takenAt: time,
+  }),
+  z.object({
+    kind: z.literal('pg-snapshot'),
+    epoch: count,
+    snapshots: z.record(z.string(), z.string()),
+    takenAt: time,
+  }),
+]);
+
+export const databaseSchema: z.ZodType<ManifestDatabase> = z.object({
+  name: z.string(),
+  owner: z.string(),
+  encoding: z.string(),
+  collate: z.string(),
+  ctype: z.string(),
+  schemaObjects: z.array(objectEntrySchema),
+  tables: z.array(
+    z.object({ schema: z.string(), table: z.string(), rows: count, bytes: count, objects: count }),
+  ),
+});
+
+export const serverSchema: z.ZodType<Manifest['server']> = z.object({
+  product: z.enum(['postgresql', 'yugabytedb']),
+  version: z.string(),
+});
+
+export const manifestSchema: z.ZodType<Manifest> = z.object({
+  formatVersion: z.literal(1),
+  plan: z.string(),
+  backup: z.string(),
+  engine: z.literal('ysql'),
+  pipelineHash: z.string(),
+  writtenBy: z.object({ holdfast: z.string(), host: z.string() }),
+  startedAt: time,
+  completedAt: time,
+  server: serverSchema,
+  readPoint: readPointSchema,
+  contents: z.enum(['all', 'schema', 'data']),
+  databases: z.array(databaseSchema),
+  commonObjects: z.array(objectEntrySchema),
+  totals: z.object({ rows: count, bytes: count, storedBytes: count, objects: count, tables: count }),
+  data: z.union([
+    z.object({ inline: z.array(dataObjectSchema) }),
+    z.object({ lists: z.array(objectEntrySchema), count }),
+  ]),
+});
+
+export const chunkSpecSchema: z.ZodType<ChunkSpec> = z.object({
+  id: z.string(),
+  table: tableIdSchema,
+  columns: z.array(z.string()),
+  range: z.discriminatedUnion('kind', [
+    z.object({ kind: z.literal('whole'), condition: z.string().exactOptional() }),
+    z.object({ kind: z.literal('ctid'), from: count, to: count.nullable() }),
+    z.object({ kind: z.literal('hash'), keys: z.array(z.string()), from: count, to: count }),
+  ]),
+  estimatedBytes: z.number().nonnegative(),
+});

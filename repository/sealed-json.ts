@@ -1,0 +1,55 @@
+import type { z } from 'zod';
+import { permanent } from '../model/errors.ts';
+import { sha256Hex } from './sha256.ts';
+import { STORE_DAMAGED } from './store-errors.ts';
+
+/**
+ * JSON that carries the SHA-256 of its own text, so that a byte flipped at rest is noticed in a file that nothing else
+ * vouches for. It is plain JSON of two-space indentation whose last member is
+ *
+ *     "sha256": "<hash of all bytes before this line>"
+ *
+ * and without Holdfast `head -n -2 manifest.json | sha256sum` prints the same hash.
+ */
+export function sealJson(value: object): Uint8Array {
+  const text = JSON.stringify(value, undefined, 2);
+  const covered = `${text.slice(0, -'\n}'.length)},\n`;
+  return Buffer.from(`${covered}  "sha256": "${sha256Hex(Buffer.from(covered))}"\n}\n`);
+}
+
+const SEAL = /\n( {2}"sha256": "([0-9a-f]{64})"\n\}\n)$/;
+const SEAL_CHARACTERS = `  "sha256": "${'0'.repeat(64)}"\n}\n`.length;
+
+/**
+ * The value of sealed JSON after its seal and its schema were checked. Unknown members are left out: a newer Holdfast may
+ * add some within a format version. Throws `STORE_DAMAGED` (permanent) naming `what`.
+ */
+export function openSealedJson<T>(bytes: Uint8Array, schema: z.ZodType<T>, what: string): T {
+  const sealed = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const covered = sealed.subarray(0, Math.max(0, sealed.length - SEAL_CHARACTERS));
+  const seal = SEAL.exec(sealed.subarray(Math.max(0, covered.length - 1)).toString());
+  if (seal === null) throw damagedJson(what, 'its last line does not hold the SHA-256 of the text before');
+  if (seal[2] !== sha256Hex(covered))
+    throw damagedJson(what, 'its text differs from the SHA-256 in its last line');
+  const parsed = schema.safeParse(parse(sealed.toString(), what));
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw damagedJson(what, `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'not as documented'}`);
+}
+
+function parse(text: string, what: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw damagedJson(what, 'it is not JSON', error);
+  }
+}
+
+function damagedJson(what: string, reason: string, cause?: unknown): Error {
+  return permanent(
+    STORE_DAMAGED,
+    `${what} is damaged: ${reason}.`,
+    'Restore from another backup or a copy of the repository, and have the storage checked.',
+    cause,
+  );
+}

@@ -1,0 +1,46 @@
+import { type HoldfastError, permanent } from '../model/errors.ts';
+
+/** Codes that both stores throw; the rest stands where it arises. */
+export const STORE_NOT_FOUND = 'STORE_NOT_FOUND';
+export const STORE_DAMAGED = 'STORE_DAMAGED';
+
+export function notFound(key: string, description: string, cause?: unknown): HoldfastError {
+  return permanent(
+    STORE_NOT_FOUND,
+    `There is no object ${key} in ${description}.`,
+    'Check that the backup is complete with `holdfast verify`; if the object is gone, restore from another backup.',
+    cause,
+  );
+}
+
+export function damaged(key: string, description: string, difference: string): HoldfastError {
+  return permanent(
+    STORE_DAMAGED,
+    `The object ${key} in ${description} is damaged: ${difference}.`,
+    'Restore from another backup or a copy, and have the storage checked.',
+  );
+}
+
+/** The caller's hash doesn't belong to the bytes it gave. */
+export function checksumMismatch(key: string, description: string, cause?: unknown): HoldfastError {
+  return permanent(
+    'STORE_CHECKSUM_MISMATCH',
+    `The bytes for ${key} in ${description} don't have the SHA-256 that was announced with them; nothing was stored.`,
+    'Run the backup again; if it happens again, have the memory of this machine tested.',
+    cause,
+  );
+}
+
+/** How bytes differ from what was expected of them, for a message; undefined when they don't. */
+export function differenceOf(
+  actual: { readonly sizeBytes: number; readonly sha256: string | undefined },
+  expected: { readonly sizeBytes: number; readonly sha256: string },
+): string | undefined {
+  if (actual.sizeBytes !== expected.sizeBytes) {
+    return `it has ${actual.sizeBytes} bytes instead of ${expected.sizeBytes}`;
+  }
+  if (actual.sha256 !== undefined && actual.sha256 !== expected.sha256) {
+    return `its SHA-256 is ${actual.sha256} instead of ${expected.sha256}`;
+  }
+  return undefined;
+}
