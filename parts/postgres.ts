@@ -11,6 +11,9 @@ import { freePort } from './ports.ts';
 import { startServer } from './process.ts';
 import { createScratchFolder } from './scratch.ts';
 
+/** Code of the error where no PostgreSQL server is installed. */
+export const POSTGRES_MISSING = 'POSTGRES_MISSING';
+
 const SUPERUSER = 'postgres';
 const DEBIAN_INSTALLATIONS = '/usr/lib/postgresql';
 
@@ -66,7 +69,7 @@ const TEST_SETTINGS: Readonly<Record<string, string>> = {
  * @throws HoldfastError `POSTGRES_MISSING` where no server programs are installed, `SERVER_START` when it doesn't come up
  */
 export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresServer> {
-  const binDirectory = await findBinDirectory();
+  const binDirectory = await findPostgresPrograms();
   const account = await unprivilegedAccount();
   const scratch =
     options.directory === undefined ? await createScratchFolder('postgres', account) : undefined;
@@ -121,8 +124,12 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   }
 }
 
-/** The folder of PostgreSQL's programs: from PATH, else the newest of Debian's. */
-async function findBinDirectory(): Promise<string> {
+/**
+ * The folder of PostgreSQL's server programs: from PATH, else the newest of Debian's.
+ *
+ * @throws HoldfastError `POSTGRES_MISSING`
+ */
+export async function findPostgresPrograms(): Promise<string> {
   const onPath = await findOnPath('initdb');
   if (onPath !== undefined) return path.dirname(onPath);
   const versions = await readdir(DEBIAN_INSTALLATIONS).catch((error: unknown) => {
@@ -134,7 +141,7 @@ async function findBinDirectory(): Promise<string> {
     if (await isProgram(path.join(candidate, 'initdb'))) return candidate;
   }
   throw permanent(
-    'POSTGRES_MISSING',
+    POSTGRES_MISSING,
     `no PostgreSQL server on this machine: no \`initdb\` on PATH or under ${DEBIAN_INSTALLATIONS}`,
     'Install it: `apt-get install postgresql` on Debian and Ubuntu, `brew install postgresql` on macOS.',
   );
