@@ -1,0 +1,171 @@
+import { promisify } from 'node:util';
+import { constants, zstdCompress, zstdDecompress } from 'node:zlib';
+import { z } from 'zod';
+import type { DataObject, ObjectEntry } from '../model/backup.ts';
+import { HoldfastError, permanent } from '../model/errors.ts';
+import type { Manifest } from '../model/manifest.ts';
+import { type BackupId, backupFolder, MANIFEST_NAME, manifestKey } from './layout.ts';
+import { dataObjectSchema, manifestSchema } from './schema.ts';
+import { openSealedJson } from './sealed-json.ts';
+import { checkFormatVersion } from './sealed-object.ts';
+import { sha256Hex } from './sha256.ts';
+import type { Store } from './store.ts';
+import { damaged, STORE_NOT_FOUND } from './store-errors.ts';
+
+export const MANIFEST_FORMAT_VERSION = 1;
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+/** What stands in the manifest's place once a backup without one was given up: no writer can finish it any more. */
+export const tombstoneSchema = z.object({
+  formatVersion: z.int(),
+  discarded: z.object({ at: z.iso.datetime(), reason: z.string() }),
+});
+
+export interface StoredManifest {
+  readonly manifest: Manifest;
+  /** Hex, of the stored manifest's bytes. */
+  readonly sha256: string;
+}
+
+/**
+ * The manifest of a backup, its seal, its shape and its name checked. Throws, permanent: `BACKUP_NOT_FOUND`,
+ * `BACKUP_DISCARDED`, `STORE_DAMAGED` naming the manifest, `FORMAT_TOO_NEW`.
+ */
+export async function readManifest(
+  store: Store,
+  ref: BackupId,
+  options: Cancellable = {},
+): Promise<Manifest> {
+  return (await readStoredManifest(store, ref, options)).manifest;
+}
+
+/** As `readManifest`, with the hash of the stored bytes. */
+export async function readStoredManifest(
+  store: Store,
+  ref: BackupId,
+  options: Cancellable = {},
+): Promise<StoredManifest> {
+  const found = await findManifest(store, ref, options);
+  if (found !== undefined) return found;
+  throw permanent(
+    'BACKUP_NOT_FOUND',
+    `There is no backup ${ref.backup} of plan ${ref.plan} in ${store.description}: it has no ${MANIFEST_NAME}.`,
+    'See which backups there are with `holdfast list`.',
+  );
+}
+
+/** As `readStoredManifest`, undefined where there is none. */
+export async function findManifest(
+  store: Store,
+  ref: BackupId,
+  options: Cancellable = {},
+): Promise<StoredManifest | undefined> {
+  const key = manifestKey(ref);
+  let bytes: Uint8Array;
+  try {
+    bytes = await store.get(key, options);
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === STORE_NOT_FOUND) return undefined;
+    throw error;
+  }
+  return { manifest: parseManifest(bytes, ref, store), sha256: sha256Hex(bytes) };
+}
+
+function parseManifest(bytes: Uint8Array, ref: BackupId, store: Store): Manifest {
+  const key = manifestKey(ref);
+  const what = `${key} in ${store.description}`;
+  const outline = openSealedJson(bytes, z.looseObject({ formatVersion: z.int() }), what);
+  checkFormatVersion(outline.formatVersion, MANIFEST_FORMAT_VERSION, what);
+  const tombstone = tombstoneSchema.safeParse(outline);
+  if (tombstone.success) {
+    const { at, reason } = tombstone.data.discarded;
+    throw permanent(
+      'BACKUP_DISCARDED',
+      `The backup ${ref.backup} of plan ${ref.plan} was discarded at ${at} without having been finished: ${reason}.`,
+      'Run a new backup.',
+    );
+  }
+  const manifest = openSealedJson(bytes, manifestSchema, what);
+  if (manifest.plan !== ref.plan || manifest.backup !== ref.backup) {
+    throw damaged(
+      key,
+      store.description,
+      `it is the manifest of the backup ${manifest.backup} of plan ${manifest.plan}`,
+    );
+  }
+  return manifest;
+}
+
+/**
+ * The data objects that a manifest names, in its order, one list in memory at a time. Each list's size, SHA-256 and count
+ * are checked; throws `STORE_NOT_FOUND` or `STORE_DAMAGED` (permanent) naming the list.
+ */
+export async function* readDataObjects(
+  store: Store,
+  manifest: Manifest,
+  options: Cancellable = {},
+): AsyncGenerator<DataObject> {
+  if ('inline' in manifest.data) {
+    yield* manifest.data.inline;
+    return;
+  }
+  let count = 0;
+  for (const list of manifest.data.lists) {
+    for (const object of await readObjectList(store, manifest, list, options)) {
+      count++;
+      yield object;
+    }
+  }
+  if (count !== manifest.data.count) {
+    throw damaged(
+      manifestKey(manifest),
+      store.description,
+      `its lists hold ${count} objects instead of ${manifest.data.count}`,
+    );
+  }
+}
+
+/** An object that a manifest names, and what it is. */
+export interface NamedObject {
+  /** Relative to the backup's folder. */
+  readonly entry: ObjectEntry;
+  /** Present for table data: rows and uncompressed bytes are known. */
+  readonly data?: DataObject;
+}
+
+/** Every object of a backup but the manifest itself: lists, common and schema objects, then the data in the manifest's order. */
+export async function* readNamedObjects(
+  store: Store,
+  manifest: Manifest,
+  options: Cancellable = {},
+): AsyncGenerator<NamedObject> {
+  if ('lists' in manifest.data) for (const entry of manifest.data.lists) yield { entry };
+  for (const entry of manifest.commonObjects) yield { entry };
+  for (const { schemaObjects } of manifest.databases) for (const entry of schemaObjects) yield { entry };
+  for await (const data of readDataObjects(store, manifest, options)) yield { entry: data, data };
+}
+
+const compress = promisify(zstdCompress);
+const decompress = promisify(zstdDecompress);
+const LIST_COMPRESSION_LEVEL = 6;
+
+/** The bytes of a list of data objects: a JSON array, zstd compressed. */
+export async function encodeObjectList(objects: readonly DataObject[]): Promise<Uint8Array> {
+  return compress(JSON.stringify(objects), {
+    params: { [constants.ZSTD_c_compressionLevel]: LIST_COMPRESSION_LEVEL },
+  });
+}
+
+async function readObjectList(
+  store: Store,
+  ref: BackupId,
+  list: ObjectEntry,
+  options: Cancellable,
+): Promise<readonly DataObject[]> {
+  const key = backupFolder(ref) + list.key;
+  const bytes = await store.get(key, { expect: list, ...options });
+  const parsed = z.array(dataObjectSchema).safeParse(JSON.parse((await decompress(bytes)).toString()));
+  if (parsed.success) return parsed.data;
+  throw damaged(key, store.description, parsed.error.issues[0]?.message ?? 'not as documented');
+}

@@ -1,0 +1,59 @@
+import { randomUUID } from 'node:crypto';
+import { z } from 'zod';
+import { permanent } from '../model/errors.ts';
+import { REPOSITORY_KEY } from './layout.ts';
+import { checkFormatVersion, getSealed, getSealedIfThere, putSealed } from './sealed-object.ts';
+import type { Store } from './store.ts';
+
+export const REPOSITORY_FORMAT_VERSION = 1;
+
+/** What `repository.json` holds. */
+export interface RepositoryIdentity {
+  readonly formatVersion: number;
+  /** Tells repositories apart whatever their address. */
+  readonly id: string;
+  readonly createdAt: string;
+}
+
+const identitySchema: z.ZodType<RepositoryIdentity> = z.object({
+  formatVersion: z.int().positive(),
+  id: z.uuid(),
+  createdAt: z.iso.datetime(),
+});
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+/** The repository in a store, made on first use; of two that make it at once one wins. Throws as `readRepository`. */
+export async function ensureRepository(store: Store, options: Cancellable = {}): Promise<RepositoryIdentity> {
+  const found = await getSealedIfThere(store, REPOSITORY_KEY, identitySchema, options);
+  if (found !== undefined) return checked(found, store);
+  const identity: RepositoryIdentity = {
+    formatVersion: REPOSITORY_FORMAT_VERSION,
+    id: randomUUID(),
+    createdAt: new Date().toISOString(),
+  };
+  const outcome = await putSealed(store, REPOSITORY_KEY, identity, options);
+  return outcome === 'created'
+    ? identity
+    : checked(await getSealed(store, REPOSITORY_KEY, identitySchema, options), store);
+}
+
+/** Throws, permanent: `REPOSITORY_NOT_FOUND`, `FORMAT_TOO_NEW`, `STORE_DAMAGED`. */
+export async function readRepository(store: Store, options: Cancellable = {}): Promise<RepositoryIdentity> {
+  const found = await getSealedIfThere(store, REPOSITORY_KEY, identitySchema, options);
+  if (found !== undefined) return checked(found, store);
+  throw permanent(
+    'REPOSITORY_NOT_FOUND',
+    `There is no repository in ${store.description}: it has no ${REPOSITORY_KEY}.`,
+    'Correct the location in the plan file, or run the first backup, which makes the repository.',
+  );
+}
+
+function checked(identity: RepositoryIdentity, store: Store): RepositoryIdentity {
+  checkFormatVersion(
+    identity.formatVersion,
+    REPOSITORY_FORMAT_VERSION,
+    `The repository in ${store.description}`,
+  );
+  return identity;
+}

@@ -1,0 +1,55 @@
+import type { z } from 'zod';
+import { HoldfastError, permanent } from '../model/errors.ts';
+import { openSealedJson, sealJson } from './sealed-json.ts';
+import { sha256Hex } from './sha256.ts';
+import type { Store } from './store.ts';
+import { STORE_NOT_FOUND } from './store-errors.ts';
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+/** Writes sealed JSON once: `exists` leaves what is there. */
+export async function putSealed(
+  store: Store,
+  key: string,
+  value: object,
+  options: Cancellable = {},
+): Promise<'created' | 'exists'> {
+  const body = sealJson(value);
+  return store.put(key, body, { sha256: sha256Hex(body), ifAbsent: true, ...options });
+}
+
+/** Reads and checks sealed JSON. Throws `STORE_NOT_FOUND` or `STORE_DAMAGED` (both permanent), naming the key. */
+export async function getSealed<T>(
+  store: Store,
+  key: string,
+  schema: z.ZodType<T>,
+  options: Cancellable = {},
+): Promise<T> {
+  const bytes = await store.get(key, options);
+  return openSealedJson(bytes, schema, `${key} in ${store.description}`);
+}
+
+/** As `getSealed`, undefined where it isn't there. */
+export async function getSealedIfThere<T>(
+  store: Store,
+  key: string,
+  schema: z.ZodType<T>,
+  options: Cancellable = {},
+): Promise<T | undefined> {
+  try {
+    return await getSealed(store, key, schema, options);
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === STORE_NOT_FOUND) return undefined;
+    throw error;
+  }
+}
+
+/** Refuses what a newer Holdfast wrote, by name, before its shape is judged. */
+export function checkFormatVersion(found: number, known: number, what: string): void {
+  if (found <= known) return;
+  throw permanent(
+    'FORMAT_TOO_NEW',
+    `${what} has format version ${found}; this Holdfast knows up to ${known}.`,
+    'Use a newer version of Holdfast.',
+  );
+}

@@ -1,0 +1,73 @@
+import type { DataObject, ObjectEntry, TableId } from '../model/backup.ts';
+import { permanent } from '../model/errors.ts';
+import type { Manifest, ManifestDatabase, ManifestTable } from '../model/manifest.ts';
+
+interface Counts {
+  rows: number;
+  bytes: number;
+  objects: number;
+}
+
+/** Counts data objects as they pass, by table and together. */
+export class DataTally {
+  readonly #tables = new Map<string, Counts>();
+  #rows = 0;
+  #bytes = 0;
+  #storedBytes = 0;
+  #objects = 0;
+
+  add(object: DataObject): void {
+    const key = tableKey(object.table);
+    const counts = this.#tables.get(key) ?? { rows: 0, bytes: 0, objects: 0 };
+    counts.rows += object.rows;
+    counts.bytes += object.bytes;
+    counts.objects += 1;
+    this.#tables.set(key, counts);
+    this.#rows += object.rows;
+    this.#bytes += object.bytes;
+    this.#storedBytes += object.sizeBytes;
+    this.#objects += 1;
+  }
+
+  get objects(): number {
+    return this.#objects;
+  }
+
+  /** The databases with their tables' counts filled in. Throws `MANIFEST_UNKNOWN_TABLE` where data is of a table in none of them. */
+  countedDatabases(databases: readonly ManifestDatabase[]): readonly ManifestDatabase[] {
+    const unclaimed = new Map(this.#tables);
+    const counted = databases.map((database) => ({
+      ...database,
+      tables: database.tables.map(({ schema, table }): ManifestTable => {
+        const key = tableKey({ database: database.name, schema, table });
+        const counts = unclaimed.get(key) ?? { rows: 0, bytes: 0, objects: 0 };
+        unclaimed.delete(key);
+        return { schema, table, ...counts };
+      }),
+    }));
+    const [unknown] = unclaimed.keys();
+    if (unknown !== undefined) {
+      throw permanent(
+        'MANIFEST_UNKNOWN_TABLE',
+        `There is data of the table ${unknown}, which the backup does not list.`,
+        'Run the backup again, and report this: it is a mistake in Holdfast.',
+      );
+    }
+    return counted;
+  }
+
+  /** @param others schema and common objects, which count as stored too. */
+  totals(databases: readonly ManifestDatabase[], others: readonly ObjectEntry[]): Manifest['totals'] {
+    return {
+      rows: this.#rows,
+      bytes: this.#bytes,
+      storedBytes: this.#storedBytes + others.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+      objects: this.#objects + others.length,
+      tables: databases.reduce((sum, { tables }) => sum + tables.length, 0),
+    };
+  }
+}
+
+function tableKey({ database, schema, table }: TableId): string {
+  return JSON.stringify([database, schema, table]);
+}

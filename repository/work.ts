@@ -1,0 +1,198 @@
+import { z } from 'zod';
+import { type ObjectEntry, TASKS_PER_SHARD, type TaskResult, type TransferTask } from '../model/backup.ts';
+import { permanent } from '../model/errors.ts';
+import type { Manifest, ManifestDatabase } from '../model/manifest.ts';
+import { mapBounded } from './bounded.ts';
+import { type BackupId, backupFolder, shardName, taskResultName, workListName } from './layout.ts';
+import {
+  chunkSpecSchema,
+  databaseSchema,
+  dataObjectSchema,
+  objectEntrySchema,
+  serverSchema,
+} from './schema.ts';
+import { openSealedJson, sealJson } from './sealed-json.ts';
+import { getSealed, getSealedIfThere, putSealed } from './sealed-object.ts';
+import { sha256Hex } from './sha256.ts';
+import type { Store } from './store.ts';
+import { notFound } from './store-errors.ts';
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+/** What an export found besides the chunks: the parts of the manifest that are known before the transfer. */
+export interface ExportDescription {
+  readonly server: Manifest['server'];
+  readonly databases: readonly ManifestDatabase[];
+  readonly commonObjects: readonly ObjectEntry[];
+}
+
+/** What is to be transferred in one epoch. Written once: the first export that ends decides. */
+export interface WorkList extends ExportDescription {
+  readonly epoch: number;
+  readonly tasks: number;
+  readonly estimatedBytes: number;
+  /** Each holds up to `TASKS_PER_SHARD` tasks; task `i` stands in shard `floor(i / TASKS_PER_SHARD)`. */
+  readonly shards: readonly ObjectEntry[];
+}
+
+const taskSchema: z.ZodType<TransferTask> = z.object({
+  index: z.int().nonnegative(),
+  chunks: z.array(chunkSpecSchema),
+});
+
+const shardSchema: z.ZodType<{ readonly tasks: readonly TransferTask[] }> = z.object({
+  tasks: z.array(taskSchema),
+});
+
+const resultSchema: z.ZodType<TaskResult> = z.object({
+  index: z.int().nonnegative(),
+  objects: z.array(dataObjectSchema),
+});
+
+const workListSchema: z.ZodType<WorkList> = z.object({
+  epoch: z.int().nonnegative(),
+  tasks: z.int().nonnegative(),
+  estimatedBytes: z.number().nonnegative(),
+  shards: z.array(objectEntrySchema),
+  server: serverSchema,
+  databases: z.array(databaseSchema),
+  commonObjects: z.array(objectEntrySchema),
+});
+
+/**
+ * Writes the tasks of an epoch, shard by shard, then the work list that names the shards. Where the epoch has a work list
+ * already, from an attempt whose end was lost, that one is returned: two attempts may cut tables differently, and results
+ * belong to one cut only.
+ *
+ * @param tasks `tasks[i].index` is `i`.
+ */
+export async function writeWorkList(
+  store: Store,
+  ref: BackupId,
+  epoch: number,
+  description: ExportDescription,
+  tasks: readonly TransferTask[],
+  options: Cancellable = {},
+): Promise<WorkList> {
+  const already = await findWorkList(store, ref, epoch, options);
+  if (already !== undefined) return already;
+  const shards: ObjectEntry[] = [];
+  for (let start = 0; start < tasks.length; start += TASKS_PER_SHARD) {
+    const shard = { tasks: tasks.slice(start, start + TASKS_PER_SHARD) };
+    shards.push(await writeShard(store, ref, epoch, shards.length, shard, options));
+  }
+  const workList: WorkList = {
+    epoch,
+    tasks: tasks.length,
+    estimatedBytes: tasks.reduce((sum, { chunks }) => sum + estimatedBytes(chunks), 0),
+    shards,
+    server: description.server,
+    databases: description.databases,
+    commonObjects: description.commonObjects,
+  };
+  const outcome = await putSealed(store, backupFolder(ref) + workListName(epoch), workList, options);
+  return outcome === 'created' ? workList : readWorkList(store, ref, epoch, options);
+}
+
+/** Throws `STORE_NOT_FOUND` or `STORE_DAMAGED` (permanent). */
+export async function readWorkList(
+  store: Store,
+  ref: BackupId,
+  epoch: number,
+  options: Cancellable = {},
+): Promise<WorkList> {
+  return getSealed(store, backupFolder(ref) + workListName(epoch), workListSchema, options);
+}
+
+/** As `readWorkList`, undefined where no export of this epoch has ended. */
+export async function findWorkList(
+  store: Store,
+  ref: BackupId,
+  epoch: number,
+  options: Cancellable = {},
+): Promise<WorkList | undefined> {
+  return getSealedIfThere(store, backupFolder(ref) + workListName(epoch), workListSchema, options);
+}
+
+/** The tasks of one shard. Throws `STORE_NOT_FOUND` or `STORE_DAMAGED` (permanent). */
+export async function readShard(
+  store: Store,
+  ref: BackupId,
+  workList: WorkList,
+  shard: number,
+  options: Cancellable = {},
+): Promise<readonly TransferTask[]> {
+  const entry = workList.shards[shard];
+  if (entry === undefined) {
+    throw permanent(
+      'WORK_NO_SHARD',
+      `The work list of the backup ${ref.backup} of plan ${ref.plan} has ${workList.shards.length} shards, so there is no shard ${shard}.`,
+      'Run the backup again, and report this: it is a mistake in Holdfast.',
+    );
+  }
+  const key = backupFolder(ref) + entry.key;
+  const bytes = await store.get(key, { expect: entry, ...options });
+  return openSealedJson(bytes, shardSchema, `${key} in ${store.description}`).tasks;
+}
+
+/** Records what a task has uploaded, once: where an earlier attempt has recorded its own, that one counts and is returned. */
+export async function writeTaskResult(
+  store: Store,
+  ref: BackupId,
+  epoch: number,
+  result: TaskResult,
+  options: Cancellable = {},
+): Promise<TaskResult> {
+  const key = backupFolder(ref) + taskResultName(epoch, result.index);
+  const outcome = await putSealed(store, key, result, options);
+  return outcome === 'created' ? result : getSealed(store, key, resultSchema, options);
+}
+
+/** Undefined while the task has no result. Throws `STORE_DAMAGED` (permanent). */
+export async function findTaskResult(
+  store: Store,
+  ref: BackupId,
+  epoch: number,
+  task: number,
+  options: Cancellable = {},
+): Promise<TaskResult | undefined> {
+  return getSealedIfThere(store, backupFolder(ref) + taskResultName(epoch, task), resultSchema, options);
+}
+
+/** The results of all tasks of an epoch, in the order of the tasks, `concurrency` read ahead. Throws on one that is missing. */
+export async function* readTaskResults(
+  store: Store,
+  ref: BackupId,
+  workList: WorkList,
+  options: Cancellable & { readonly concurrency?: number } = {},
+): AsyncGenerator<TaskResult> {
+  const { concurrency = 16, ...cancellable } = options;
+  yield* mapBounded(upTo(workList.tasks), concurrency, async (task) => {
+    const result = await findTaskResult(store, ref, workList.epoch, task, cancellable);
+    if (result !== undefined) return result;
+    throw notFound(backupFolder(ref) + taskResultName(workList.epoch, task), store.description);
+  });
+}
+
+async function writeShard(
+  store: Store,
+  ref: BackupId,
+  epoch: number,
+  index: number,
+  shard: { readonly tasks: readonly TransferTask[] },
+  options: Cancellable,
+): Promise<ObjectEntry> {
+  const body = sealJson(shard);
+  const sha256 = sha256Hex(body);
+  const key = shardName(epoch, index, sha256);
+  await store.put(backupFolder(ref) + key, body, { sha256, ifAbsent: true, ...options });
+  return { key, sizeBytes: body.byteLength, sha256 };
+}
+
+function estimatedBytes(chunks: TransferTask['chunks']): number {
+  return chunks.reduce((sum, chunk) => sum + chunk.estimatedBytes, 0);
+}
+
+function* upTo(count: number): Generator<number> {
+  for (let index = 0; index < count; index++) yield index;
+}
