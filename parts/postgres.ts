@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chown, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { chown, mkdir, readdir, readFile, realpath, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
@@ -131,7 +131,8 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
  */
 export async function findPostgresPrograms(): Promise<string> {
   const onPath = await findOnPath('initdb');
-  if (onPath !== undefined) return path.dirname(onPath);
+  // A link on PATH may stand alone; behind it the programs stand together.
+  if (onPath !== undefined) return path.dirname(await realpath(onPath));
   const versions = await readdir(DEBIAN_INSTALLATIONS).catch((error: unknown) => {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
     throw error;

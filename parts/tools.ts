@@ -5,6 +5,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { withLock } from '../bootstrap/lock.mjs';
 import { messageOf, permanent } from '../model/errors.ts';
+import { forgetProcess, guardProcess } from './guard.ts';
 import { findOnPath, isProgram } from './path.ts';
 
 /** A server written in Go, which the user's Go builds once into the user's cache folder. */
@@ -90,8 +91,8 @@ async function build(tool: Tool, report: Report): Promise<void> {
   if (go === undefined) {
     throw permanent(
       'TOOL_NEEDS_GO',
-      `${label(tool)} isn't on this machine yet, and building it needs Go, which isn't on PATH`,
-      `Install Go 1.24 or newer (https://go.dev/dl), or put \`${tool.pathName}\` itself on PATH.`,
+      `${label(tool)} isn't on this machine yet, and building it needs Go, which is not on PATH`,
+      `Install Go 1.25 or newer (https://go.dev/dl), or put \`${tool.pathName}\` itself on PATH.`,
     );
   }
   const folder = cacheFolderOf(tool);
@@ -111,9 +112,12 @@ const KEPT_OUTPUT_LINES = 20;
 
 async function goInstall(tool: Tool, go: string, into: string, report: Report): Promise<void> {
   const child = spawn(go, ['install', '-v', `${tool.goPackage}@${tool.version}`], {
+    detached: true,
     env: { ...process.env, GOBIN: into, GOFLAGS: '' },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
+  const { pid } = child;
+  if (pid !== undefined) guardProcess(pid, 'SIGTERM');
   const ended = new Promise<string | undefined>((resolve) => {
     child.once('error', (error) => resolve(messageOf(error)));
     child.once('close', (code) => resolve(code === 0 ? undefined : `go install ended with code ${code}`));
@@ -137,11 +141,12 @@ async function goInstall(tool: Tool, go: string, into: string, report: Report): 
       throw permanent(
         'TOOL_BUILD',
         `${label(tool)} could not be built: ${failure}\n${lastLines.join('\n')}`,
-        `Check the network and the Go version, or put \`${tool.pathName}\` itself on PATH.`,
+        `Check the network and that Go is 1.25 or newer, or put \`${tool.pathName}\` itself on PATH.`,
       );
     }
   } finally {
     clearInterval(progress);
+    if (pid !== undefined) forgetProcess(pid);
   }
 }
 

@@ -1,0 +1,26 @@
+import { execFile } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+
+const PATIENCE_MS = 60_000;
+
+/** Whether a process runs. One that has ended and waits for its parent to notice (a zombie) doesn't. */
+export async function isRunning(pid: number): Promise<boolean> {
+  try {
+    const { stdout } = await promisify(execFile)('ps', ['-o', 'stat=', '-p', String(pid)]);
+    return !stdout.startsWith('Z');
+  } catch (error) {
+    // ps ends with code 1 when it knows no such process.
+    if (error instanceof Error && 'code' in error && error.code === 1) return false;
+    throw error;
+  }
+}
+
+/** Waits until `condition` holds; how long it takes is nobody's business, unless it takes forever. */
+export async function eventually(what: string, condition: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + PATIENCE_MS;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`still not true after ${PATIENCE_MS / 1000} s: ${what}`);
+    await sleep(50);
+  }
+}
