@@ -1,5 +1,5 @@
 import { ApplicationFailure, activityInfo, Context, heartbeat, log } from '@temporalio/activity';
-import { HoldfastError } from '../model/errors.ts';
+import { HoldfastError, messageOf } from '../model/errors.ts';
 import type { VerbContext } from './engine.ts';
 import { resolveSecret } from './secrets.ts';
 
@@ -28,19 +28,29 @@ export async function asActivity<T>(body: (verb: VerbContext) => Promise<T>): Pr
   } catch (error) {
     // Whatever a body throws once it was told to stop, the reason is the cancellation.
     if (context.cancellationSignal.aborted) await context.cancelled;
-    throw asFailure(error);
+    throw asFailure(error, activityInfo().attempt);
   } finally {
     clearInterval(beat);
   }
 }
 
+/** A failure that no edge has typed may be a mistake of ours: a few tries, not a day of them. */
+const UNTYPED_ATTEMPTS = 5;
+
 /** A typed Temporal failure: the code as its type, the remedy in the message, retried only when that can help. */
-function asFailure(error: unknown): unknown {
-  if (!(error instanceof HoldfastError)) return error;
+function asFailure(error: unknown, attempt: number): unknown {
+  if (error instanceof HoldfastError) {
+    return ApplicationFailure.create({
+      type: error.code,
+      message: `${error.message.replace(/\.$/, '')}. ${error.remedy}`,
+      nonRetryable: !error.transient,
+      ...(error.cause instanceof Error ? { cause: error.cause } : {}),
+    });
+  }
   return ApplicationFailure.create({
-    type: error.code,
-    message: `${error.message}. ${error.remedy}`.replace('..', '.'),
-    nonRetryable: !error.transient,
-    ...(error.cause instanceof Error ? { cause: error.cause } : {}),
+    type: 'UNEXPECTED',
+    message: messageOf(error),
+    nonRetryable: attempt >= UNTYPED_ATTEMPTS,
+    ...(error instanceof Error ? { cause: error } : {}),
   });
 }

@@ -1,4 +1,4 @@
-import { fork, spawn } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Client } from '@temporalio/client';
 import { permanent, transient } from '../model/errors.ts';
-import { freePort, portIsFree } from '../parts/ports.ts';
-import { findTool } from '../parts/tools.ts';
+import { canListen, freePort } from '../parts/ports.ts';
+import { startTemporal } from '../parts/temporal.ts';
 import { connectClient } from '../worker/connection.ts';
 import { say } from './output.ts';
 import { stateDirectory } from './state.ts';
@@ -106,41 +106,21 @@ async function stopAll(directory: string): Promise<boolean> {
 }
 
 async function startServer(directory: string, previous: EmbeddedState | undefined): Promise<EmbeddedState> {
-  const temporal = await findTool('temporal', say);
   // The same ports as last time where they are free, so that a link to the UI goes on working.
-  const port = previous && (await portIsFree(previous.port)) ? previous.port : await freePort();
-  const uiPort = previous && (await portIsFree(previous.uiPort)) ? previous.uiPort : await freePort();
-  const log = await open(join(directory, 'temporal.log'), 'a');
-  const child = spawn(
-    temporal,
-    [
-      ...['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--ui-port', String(uiPort)],
-      ...['--db-filename', join(directory, 'temporal.db'), '--log-level', 'error'],
-    ],
-    { detached: true, stdio: ['ignore', log.fd, log.fd] },
-  );
-  child.unref();
-  await log.close();
-  if (child.pid === undefined) {
-    throw permanent(
-      'TEMPORAL_START',
-      `${temporal} could not be started`,
-      'Remove it so that it is built again.',
-    );
-  }
-  const state = { serverPid: child.pid, port, uiPort };
-  const deadline = Date.now() + READY_WITHIN_MS;
-  while (!(await answers(state))) {
-    if (!isRunning(child.pid) || Date.now() > deadline) {
-      throw permanent(
-        'TEMPORAL_START',
-        'Temporal’s server did not come up',
-        `Read ${join(directory, 'temporal.log')}; a state file of another version is one cause.`,
-      );
-    }
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  return state;
+  const port = await portLike(previous?.port);
+  const uiPort = await portLike(previous?.uiPort);
+  const server = await startTemporal({
+    dbFile: join(directory, 'temporal.db'),
+    logFile: join(directory, 'temporal.log'),
+    lifetime: 'detached',
+    port,
+    uiPort,
+  });
+  return { serverPid: server.pid ?? 0, port, uiPort };
+}
+
+async function portLike(previous: number | undefined): Promise<number> {
+  return previous !== undefined && (await canListen(previous)) ? previous : freePort();
 }
 
 async function startWorker(directory: string, port: number): Promise<number> {

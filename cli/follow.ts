@@ -24,7 +24,7 @@ export type Followed<T> = { readonly ended: true; readonly result: T } | { reado
  */
 export async function follow<T>(
   handle: WorkflowHandle,
-  options: { readonly quiet: boolean },
+  options: { readonly quiet: boolean; readonly onProgress?: (progress: Progress) => Promise<void> },
 ): Promise<Followed<T>> {
   const view = options.quiet ? silentView() : process.stderr.isTTY ? screenView() : lineView();
   const interrupt = interrupts();
@@ -50,7 +50,9 @@ export async function follow<T>(
         }
         continue;
       }
-      view.update(await queryProgress(handle));
+      const progress = await queryProgress(handle);
+      view.update(progress);
+      if (progress !== undefined) await options.onProgress?.(progress);
     }
   } finally {
     view.done();

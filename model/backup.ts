@@ -87,8 +87,6 @@ export interface TaskSummary {
   readonly bytes: number;
   readonly storedBytes: number;
   readonly objects: number;
-  /** Bytes sent in this activity's attempt that an earlier attempt had sent already, as far as known. */
-  readonly resentBytes: number;
 }
 
 /** What `export` returns into history; the lists themselves are objects in the repository. */

@@ -1,0 +1,180 @@
+import { hostname } from 'node:os';
+import type {
+  BackupRef,
+  DataObject,
+  ExportSummary,
+  ObjectEntry,
+  TaskResult,
+  TaskSummary,
+} from '../model/backup.ts';
+import { permanent } from '../model/errors.ts';
+import type { Manifest } from '../model/manifest.ts';
+import packageJson from '../package.json' with { type: 'json' };
+import { backupFolder } from '../repository/layout.ts';
+import { MANIFEST_FORMAT_VERSION } from '../repository/manifest.ts';
+import { sha256Hex } from '../repository/sha256.ts';
+import { discardBackup, sweepBackup } from '../repository/sweep.ts';
+import { DataTally } from '../repository/tally.ts';
+import {
+  findTaskResult,
+  findWorkList,
+  readTaskResults,
+  readWorkList,
+  type WorkList,
+  writeTaskResult,
+  writeWorkList,
+} from '../repository/work.ts';
+import { type ManifestDraft, writeManifest } from '../repository/write-manifest.ts';
+import type { Activities, SealInput } from './contract.ts';
+import type { BackupContext, Engine } from './engine.ts';
+import { engineOf } from './engines.ts';
+import { packTasks } from './packTasks.ts';
+import type { Repositories } from './repositories.ts';
+import { asActivity } from './verbContext.ts';
+
+/** From a read point to a sealed backup: export, upload, seal; and what clears away an unfinished one. */
+export function captureActivities(
+  repositories: Repositories,
+): Pick<Activities, 'export' | 'upload' | 'seal' | 'cleanUp'> {
+  const inBackup = <T>(ref: BackupRef, body: (context: BackupContext) => Promise<T>): Promise<T> =>
+    asActivity(async (verb) => {
+      const store = await repositories.open(ref.repository);
+      return body({ ...verb, ref, store, folder: backupFolder(ref) });
+    });
+
+  return {
+    export: ({ ref, source, readPoint }) =>
+      inBackup(ref, async (context) => {
+        const { store, signal } = context;
+        const known = await findWorkList(store, ref, readPoint.epoch, { signal });
+        if (known !== undefined) return describe(known);
+        const exported = await engineOf(source).export(context, source, readPoint);
+        const tasks = packTasks(exported.chunks, source.chunkBytes);
+        return describe(await writeWorkList(store, ref, readPoint.epoch, exported, tasks, { signal }));
+      }),
+
+    upload: ({ ref, source, readPoint, shard, task: position, zstdLevel }) =>
+      inBackup(ref, async (context) => {
+        const { store, signal } = context;
+        const { epoch } = readPoint;
+        const task = (await repositories.shard(ref, epoch, shard))[position];
+        if (task === undefined) throw noSuchTask(shard, position);
+        // A retry after the result was written, when only the answer to Temporal was lost, sends nothing again.
+        const known =
+          context.attempt > 1 ? await findTaskResult(store, ref, epoch, task.index, { signal }) : undefined;
+        if (known !== undefined) return summaryOf(known);
+        const objects: DataObject[] = [];
+        for (const chunk of task.chunks) {
+          objects.push(...(await engineOf(source).upload(context, source, readPoint, chunk, { zstdLevel })));
+        }
+        return summaryOf(
+          await writeTaskResult(store, ref, epoch, { index: task.index, objects }, { signal }),
+        );
+      }),
+
+    seal: (input) =>
+      inBackup(input.ref, async (context) => {
+        const { ref, source, readPoint } = input;
+        const { store, signal } = context;
+        const engine = engineOf(source);
+        const workList = await readWorkList(store, ref, readPoint.epoch, { signal });
+        const sealed = await engine.seal(context, source, readPoint, { ...workList, chunks: [] });
+        const dataObjects: DataObject[] = [];
+        for await (const result of readTaskResults(store, ref, workList, { signal })) {
+          dataObjects.push(...result.objects);
+        }
+        const draft = draftOf(input, sealed);
+        const kit = await writeRestoreKit(context, engine, draft, dataObjects);
+        const commonObjects = [...draft.commonObjects, ...kit];
+        const written = await writeManifest(store, { ...draft, commonObjects }, dataObjects, { signal });
+        await sweepBackup(store, ref, { signal });
+        const { rows, bytes, storedBytes, objects, tables } = written.manifest.totals;
+        const { plan, backup } = ref;
+        return { plan, backup, rows, bytes, storedBytes, objects, tables, manifestSha256: written.sha256 };
+      }),
+
+    cleanUp: ({ ref }) =>
+      inBackup(ref, async ({ store, signal }) => ({
+        removedObjects: await discardBackup(store, ref, 'its run ended without finishing it', { signal }),
+      })),
+  };
+}
+
+function describe(workList: WorkList): ExportSummary {
+  return {
+    epoch: workList.epoch,
+    shards: workList.shards.length,
+    tasks: workList.tasks,
+    tables: workList.databases.reduce((sum, database) => sum + database.tables.length, 0),
+    databases: workList.databases.map(({ name }) => name),
+    estimatedBytes: workList.estimatedBytes,
+  };
+}
+
+function summaryOf({ index, objects }: TaskResult): TaskSummary {
+  const sum = (of: (object: DataObject) => number) =>
+    objects.reduce((total, object) => total + of(object), 0);
+  return {
+    index,
+    rows: sum((object) => object.rows),
+    bytes: sum((object) => object.bytes),
+    storedBytes: sum((object) => object.sizeBytes),
+    objects: objects.length,
+  };
+}
+
+function draftOf(
+  input: SealInput,
+  sealed: Pick<Manifest, 'server' | 'databases' | 'commonObjects'>,
+): ManifestDraft {
+  const { ref, readPoint, source, pipelineHash, startedAt } = input;
+  return {
+    plan: ref.plan,
+    backup: ref.backup,
+    engine: source.engine,
+    pipelineHash,
+    writtenBy: { holdfast: packageJson.version, host: hostname() },
+    startedAt,
+    completedAt: new Date().toISOString(),
+    server: sealed.server,
+    readPoint,
+    contents: source.contents,
+    databases: sealed.databases,
+    commonObjects: sealed.commonObjects,
+  };
+}
+
+/** What a restore without Holdfast needs. Replaces what an earlier attempt left: only a manifest makes it count. */
+async function writeRestoreKit(
+  context: BackupContext,
+  engine: Engine,
+  draft: ManifestDraft,
+  dataObjects: readonly DataObject[],
+): Promise<readonly ObjectEntry[]> {
+  const tally = new DataTally();
+  for (const object of dataObjects) tally.add(object);
+  const databases = tally.countedDatabases(draft.databases);
+  const manifest: Manifest = {
+    ...draft,
+    formatVersion: MANIFEST_FORMAT_VERSION,
+    databases,
+    totals: tally.totals(databases, draft.commonObjects),
+    data: { inline: dataObjects },
+  };
+  const kit: ObjectEntry[] = [];
+  for (const { key, text } of engine.restoreKit(manifest, dataObjects)) {
+    const body = Buffer.from(text);
+    const sha256 = sha256Hex(body);
+    await context.store.put(context.folder + key, body, { sha256, ifAbsent: false, signal: context.signal });
+    kit.push({ key, sizeBytes: body.length, sha256 });
+  }
+  return kit;
+}
+
+function noSuchTask(shard: number, position: number) {
+  return permanent(
+    'WORK_LIST_DAMAGED',
+    `the work list’s shard ${shard} has no task ${position}`,
+    'Start the backup again; if it happens twice, check who else writes into the repository.',
+  );
+}

@@ -1,0 +1,26 @@
+import type { ChunkSpec, TransferTask } from '../model/backup.ts';
+
+/** Bounds what one activity repeats after a crash where chunks are tiny, and the size of its result. */
+const MAX_CHUNKS_PER_TASK = 64;
+
+/**
+ * Tasks for the lanes, in the chunks' order: a chunk alone, or as many small ones as together stay below `chunkBytes`, so
+ * that thousands of small tables don't cost thousands of activities.
+ */
+export function packTasks(chunks: readonly ChunkSpec[], chunkBytes: number): readonly TransferTask[] {
+  const tasks: TransferTask[] = [];
+  let pack: ChunkSpec[] = [];
+  let packBytes = 0;
+  const close = (): void => {
+    if (pack.length > 0) tasks.push({ index: tasks.length, chunks: pack });
+    pack = [];
+    packBytes = 0;
+  };
+  for (const chunk of chunks) {
+    if (packBytes + chunk.estimatedBytes > chunkBytes || pack.length === MAX_CHUNKS_PER_TASK) close();
+    pack.push(chunk);
+    packBytes += chunk.estimatedBytes;
+  }
+  close();
+  return tasks;
+}

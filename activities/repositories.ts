@@ -1,0 +1,93 @@
+import type { BackupRef, DataObject, TransferTask } from '../model/backup.ts';
+import type { Manifest } from '../model/manifest.ts';
+import type { RepositorySpec } from '../model/pipeline.ts';
+import { readDataObjects, readManifest } from '../repository/manifest.ts';
+import { openStore } from '../repository/open.ts';
+import { ensureRepository } from '../repository/repository.ts';
+import type { Store } from '../repository/store.ts';
+import { readShard, readWorkList } from '../repository/work.ts';
+import { resolveSecret } from './secrets.ts';
+
+/** Backups whose manifest and lists stay in memory: enough for the restores that one worker takes part in. */
+const BACKUPS_KEPT = 4;
+/** Shards of work lists (at most 500 tasks each) that stay in memory. */
+const SHARDS_KEPT = 8;
+
+/** The stores, manifests and work lists that this process uses, each read once and shared by its lanes. */
+export class Repositories {
+  private readonly stores = new Memory<Store>(Number.POSITIVE_INFINITY);
+  private readonly backups = new Memory<OpenBackup>(BACKUPS_KEPT);
+  private readonly shards = new Memory<readonly TransferTask[]>(SHARDS_KEPT);
+
+  open(spec: RepositorySpec): Promise<Store> {
+    return this.stores.get([spec.location], async () => {
+      const store = await openStore(spec.location, resolveSecret);
+      await ensureRepository(store);
+      return store;
+    });
+  }
+
+  /** The tasks of a shard; a work list never changes once it is there. */
+  shard(ref: BackupRef, epoch: number, shard: number): Promise<readonly TransferTask[]> {
+    return this.shards.get([ref.repository.location, ref.plan, ref.backup, epoch, shard], async () => {
+      const store = await this.open(ref.repository);
+      return readShard(store, ref, await readWorkList(store, ref, epoch), shard);
+    });
+  }
+
+  /** The manifest of a complete backup with its data objects, verified. */
+  backup(ref: BackupRef): Promise<OpenBackup> {
+    return this.backups.get([ref.repository.location, ref.plan, ref.backup], async () => {
+      const store = await this.open(ref.repository);
+      const manifest = await readManifest(store, ref);
+      let dataObjects: Promise<readonly DataObject[]> | undefined;
+      return {
+        store,
+        manifest,
+        dataObjects: () => {
+          dataObjects ??= Array.fromAsync(readDataObjects(store, manifest));
+          return dataObjects;
+        },
+      };
+    });
+  }
+
+  async close(): Promise<void> {
+    for (const store of await this.stores.made()) await store.close();
+  }
+}
+
+export interface OpenBackup {
+  readonly store: Store;
+  readonly manifest: Manifest;
+  dataObjects(): Promise<readonly DataObject[]>;
+}
+
+/** Remembers what was made, the latest `limit` of them; a failure is not remembered. */
+class Memory<T> {
+  private readonly entries = new Map<string, Promise<T>>();
+  private readonly limit: number;
+
+  constructor(limit: number) {
+    this.limit = limit;
+  }
+
+  get(parts: readonly unknown[], make: () => Promise<T>): Promise<T> {
+    const key = JSON.stringify(parts);
+    const known = this.entries.get(key);
+    if (known !== undefined) return known;
+    const made = make();
+    this.entries.set(key, made);
+    made.catch(() => this.entries.delete(key));
+    if (this.entries.size > this.limit) {
+      const [oldest] = this.entries.keys();
+      if (oldest !== undefined) this.entries.delete(oldest);
+    }
+    return made;
+  }
+
+  async made(): Promise<readonly T[]> {
+    const settled = await Promise.allSettled(this.entries.values());
+    return settled.filter((entry) => entry.status === 'fulfilled').map((entry) => entry.value);
+  }
+}

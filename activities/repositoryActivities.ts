@@ -1,0 +1,34 @@
+import { copyBackup } from '../repository/copy.ts';
+import { recordReport } from '../repository/ledger.ts';
+import { verifyBackup } from '../repository/verify.ts';
+import type { Activities } from './contract.ts';
+import type { Repositories } from './repositories.ts';
+import { asActivity } from './verbContext.ts';
+
+/** What needs the repository alone: verification and copies. */
+export function repositoryActivities(
+  repositories: Repositories,
+): Pick<Activities, 'verify' | 'recordVerification' | 'copy'> {
+  return {
+    verify: ({ ref, level }) =>
+      asActivity(async (verb) => {
+        const store = await repositories.open(ref.repository);
+        const report = await verifyBackup(store, ref, level, {
+          signal: verb.signal,
+          progress: verb.heartbeat,
+        });
+        await recordReport(store, report);
+        return report;
+      }),
+
+    recordVerification: ({ ref, report }) =>
+      asActivity(async () => recordReport(await repositories.open(ref.repository), report)),
+
+    copy: ({ ref, to }) =>
+      asActivity(async (verb) => {
+        const source = await repositories.open(ref.repository);
+        const target = await repositories.open(to);
+        return copyBackup(source, target, ref, { signal: verb.signal, progress: verb.heartbeat });
+      }),
+  };
+}

@@ -1,0 +1,48 @@
+import type { Command } from 'commander';
+import { type CommonOptions, EXIT, emit, print, runCommand } from '../output.ts';
+
+interface Options extends CommonOptions {
+  readonly exit?: boolean;
+}
+
+export function register(program: Command): void {
+  program
+    .command('demo')
+    .description(
+      'the whole story on this machine: back up a real database, kill the worker, resume, restore, compare',
+    )
+    .option('--exit', 'end when the story is told, instead of leaving everything up to look at')
+    .option('--json', 'one JSON document on stdout; implies --exit')
+    .addHelpText('after', '\nExample:\n  ./holdfast demo')
+    .action((options: Options) =>
+      runCommand(options, async () => {
+        const { tellStory } = await import('../demo/story.ts');
+        const stay = !options.exit && !options.json && process.stdin.isTTY === true;
+        const outcome = await tellStory(stay ? explore : async () => undefined);
+        if (options.json) emit(outcome);
+        return outcome.verdict === 'OK' ? EXIT.done : EXIT.failed;
+      }),
+    );
+}
+
+/** Everything stays up until Ctrl-C, so that a visitor can look at it. */
+async function explore(folder: string): Promise<void> {
+  print('');
+  print(`Look at the runs in the Temporal UI: ${process.env.HOLDFAST_UI_URL ?? ''}`);
+  print('In another terminal, with the same variables, try:');
+  for (const name of ['DEMO_DATABASE_URL', 'DEMO_S3_KEY', 'DEMO_S3_SECRET', 'TEMPORAL_ADDRESS']) {
+    print(`  export ${name}='${process.env[name]}'`);
+  }
+  const plan = `${folder}/plans/shop.yaml`;
+  print(`  ./holdfast list ${plan}`);
+  print(`  ./holdfast verify ${plan} --level restore`);
+  print(`  ./holdfast explain ${plan}`);
+  print('Your own plan: ./holdfast init. Ctrl-C here stops and removes all of the demo.');
+  await new Promise<void>((resolve) => {
+    const alive = setInterval(() => undefined, 60_000);
+    process.once('SIGINT', () => {
+      clearInterval(alive);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,45 @@
+import type { Command } from 'commander';
+import { type CommonOptions, emit, print, runCommand, say } from '../output.ts';
+
+export function register(program: Command): void {
+  program
+    .command('list')
+    .argument('<plan>', 'a plan’s name or file')
+    .description('the plan’s backups, newest first, with what was last verified of each')
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText('after', '\nExample:\n  holdfast list plans/orders.yaml')
+    .action((argument: string, options: CommonOptions) => runCommand(options, () => run(argument, options)));
+}
+
+async function run(argument: string, options: CommonOptions) {
+  const { resolvePlan } = await import('../planFiles.ts');
+  const { listPlan } = await import('../backups.ts');
+  const { formatBytes, formatCount } = await import('../../workflows/progress.ts');
+  const plan = await resolvePlan(argument);
+  const { backups, unusable } = await listPlan(plan);
+  for (const { backup, state, problem } of unusable) say(`${backup} (${state}): ${problem}`);
+  if (options.json) {
+    emit({
+      plan: plan.name,
+      backups: backups.map(({ manifest, verified }) => ({
+        backup: manifest.backup,
+        instant: manifest.readPoint.takenAt,
+        completedAt: manifest.completedAt,
+        ...manifest.totals,
+        verified: verified && { level: verified.level, verdict: verified.verdict, at: verified.finishedAt },
+      })),
+      unusable,
+    });
+    return undefined;
+  }
+  if (backups.length === 0) say(`No backup of ${plan.name} yet: holdfast backup ${argument} makes one.`);
+  for (const { manifest, verified } of backups) {
+    const { rows, tables, bytes, storedBytes } = manifest.totals;
+    print(
+      `${manifest.backup}  ${manifest.readPoint.takenAt}  ${formatCount(rows)} rows  ${tables} tables  ` +
+        `${formatBytes(bytes)} → ${formatBytes(storedBytes)}  ` +
+        (verified ? `${verified.verdict} (${verified.level}, ${verified.finishedAt})` : 'not verified'),
+    );
+  }
+  return undefined;
+}

@@ -1,0 +1,163 @@
+import type { Command } from 'commander';
+import type { RestoreSummary } from '../../model/backup.ts';
+import { type CommonOptions, EXIT, emit, print, runCommand, say, UsageError } from '../output.ts';
+import type { RestoreWishes } from '../runs.ts';
+
+interface Options extends CommonOptions {
+  readonly to?: string;
+  readonly backup?: string;
+  readonly into: readonly string[];
+  readonly tables: readonly string[];
+  readonly excludeTables: readonly string[];
+  readonly replace?: boolean;
+  readonly owner?: string;
+  readonly connectionEnv?: string;
+  readonly schemaOnly?: boolean;
+  readonly dataOnly?: boolean;
+  readonly globals?: boolean;
+  readonly check: 'rows' | 'content';
+  readonly parallelism: string;
+  readonly detach?: boolean;
+}
+
+export function register(program: Command): void {
+  program
+    .command('restore')
+    .argument('<plan>', 'a plan’s name or file')
+    .description(
+      'restore the newest backup, a given one, or the newest at or before a time, into a new database',
+    )
+    .option('--backup <id>', 'this backup (holdfast list shows them)')
+    .option('--to <time>', 'the newest backup at or before this time: ISO 8601 with a zone, or -15m')
+    .option('--into <name>', 'the new database’s name; several: source=name, repeated', collect, [])
+    .option('--tables <pattern>', 'only tables that match schema.table, repeated', collect, [])
+    .option('--exclude-tables <pattern>', 'not these tables, repeated', collect, [])
+    .option(
+      '--replace',
+      'restore beside, check, then take the original’s name; the original is kept under another',
+    )
+    .option('--owner <role>', 'everything belongs to this role')
+    .option('--connection-env <name>', 'restore to the server whose URL this variable of the worker holds')
+    .option('--schema-only', 'no data')
+    .option('--data-only', 'into existing tables')
+    .option('--globals', 'create missing roles from the backup first')
+    .option(
+      '--check <what>',
+      'compare with the manifest at the end: rows, or content (every row’s hash)',
+      'rows',
+    )
+    .option('--parallelism <n>', 'chunks and indexes at once', '2')
+    .option('--detach', 'start it and return')
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText(
+      'after',
+      '\nExample:\n  holdfast restore plans/orders.yaml --to -15m --into orders_before_the_accident',
+    )
+    .action((argument: string, options: Options) => runCommand(options, () => run(argument, options)));
+}
+
+async function run(argument: string, options: Options) {
+  checkOptions(options);
+  const { resolvePlan } = await import('../planFiles.ts');
+  const { chooseBackup } = await import('../backups.ts');
+  const { startRestore } = await import('../runs.ts');
+  const { openSession, runUrl } = await import('../session.ts');
+  const { follow } = await import('../follow.ts');
+
+  const plan = await resolvePlan(argument);
+  const chosen = await chooseBackup(plan, options);
+  const wishes: RestoreWishes = {
+    backup: chosen.backup,
+    ...(options.connectionEnv === undefined ? {} : { connection: { env: options.connectionEnv } }),
+    into: targetNames(options, chosen.databases),
+    replace: options.replace === true,
+    tables: { include: options.tables, exclude: options.excludeTables },
+    contents: options.schemaOnly ? 'schema' : options.dataOnly ? 'data' : 'all',
+    ...(options.owner === undefined ? {} : { owner: options.owner }),
+    globals: options.globals === true,
+    check: options.check,
+    parallelism: Number(options.parallelism),
+  };
+  const session = await openSession();
+  let keep = false;
+  try {
+    const { id, workflowId } = await startRestore(session, plan, wishes);
+    const handle = session.client.workflow.getHandle(workflowId);
+    const url = runUrl(session, workflowId);
+    say(`Restoring ${chosen.backup} (data of ${chosen.instant})${url === undefined ? '' : `: ${url}`}`);
+    const detached = { plan: plan.name, backup: chosen.backup, restore: id, workflowId, detached: true };
+    if (options.detach) {
+      keep = true;
+      if (options.json) emit(detached);
+      return EXIT.done;
+    }
+    const followed = await follow<RestoreSummary>(handle, { quiet: options.json === true });
+    if (!followed.ended) {
+      keep = true;
+      say('Detached; the restore goes on. Its page in the Temporal UI shows how far it is.');
+      if (options.json) emit(detached);
+      return EXIT.failed;
+    }
+    report(followed.result, options);
+    return followed.result.verdict === 'INCONCLUSIVE' ? EXIT.inconclusive : EXIT.done;
+  } finally {
+    await session.end({ keep });
+  }
+}
+
+function checkOptions(options: Options): void {
+  if (options.schemaOnly && options.dataOnly) {
+    throw new UsageError('--schema-only and --data-only exclude each other', 'Leave out one of them.');
+  }
+  if (options.backup !== undefined && options.to !== undefined) {
+    throw new UsageError('--backup and --to both choose the backup', 'Leave out one of them.');
+  }
+  if (options.replace && options.into.length > 0) {
+    throw new UsageError(
+      '--replace takes the original’s name, so --into has no meaning',
+      'Leave out one of them.',
+    );
+  }
+  if (options.check !== 'rows' && options.check !== 'content') {
+    throw new UsageError(`--check ${options.check} is not known`, 'Write --check rows or --check content.');
+  }
+  if (!/^[1-9]\d?$/.test(options.parallelism)) {
+    throw new UsageError(
+      `--parallelism ${options.parallelism} is not a number from 1 to 99`,
+      'Write e.g. 4.',
+    );
+  }
+}
+
+/** `NAME` for a backup of one database, `source=NAME` for each of several. */
+function targetNames(options: Options, databases: readonly string[]): Record<string, string> {
+  const names: Record<string, string> = {};
+  const [only] = databases;
+  for (const entry of options.into) {
+    const split = databases.find((name) => entry.startsWith(`${name}=`));
+    if (split !== undefined) names[split] = entry.slice(split.length + 1);
+    else if (databases.length === 1 && only !== undefined) names[only] = entry;
+    else {
+      throw new UsageError(
+        `--into ${entry} does not say which database of the backup it is for`,
+        `Write e.g. --into ${only ?? 'source'}=NAME; the backup holds ${databases.join(', ')}.`,
+      );
+    }
+  }
+  return names;
+}
+
+function report(summary: RestoreSummary, options: Options): void {
+  if (options.json) {
+    emit(summary);
+    return;
+  }
+  for (const { from, to, kept } of summary.databases) {
+    print(`${from} is restored as ${to}.${kept === undefined ? '' : ` What was there is kept as ${kept}.`}`);
+  }
+  print(`${summary.rows} rows in ${summary.tables} tables; compared with the manifest: ${summary.verdict}.`);
+}
+
+function collect(value: string, previous: readonly string[]): readonly string[] {
+  return [...previous, value];
+}

@@ -1,0 +1,46 @@
+import type { Command } from 'commander';
+import { type CommonOptions, emit, print, runCommand } from '../output.ts';
+
+export function register(program: Command): void {
+  program
+    .command('show')
+    .argument('<plan>', 'a plan’s name or file')
+    .argument('<backup>', 'a backup’s id (holdfast list shows them)')
+    .description('what one backup holds: read point, server, tables with rows and bytes')
+    .option('--json', 'the manifest as one JSON document on stdout')
+    .addHelpText('after', '\nExample:\n  holdfast show plans/orders.yaml 20261123T034813Z-ab12cd')
+    .action((argument: string, backup: string, options: CommonOptions) =>
+      runCommand(options, () => run(argument, backup, options)),
+    );
+}
+
+async function run(argument: string, backup: string, options: CommonOptions) {
+  const { resolvePlan } = await import('../planFiles.ts');
+  const { withStore } = await import('../backups.ts');
+  const { readManifest } = await import('../../repository/manifest.ts');
+  const { formatBytes, formatCount } = await import('../../workflows/progress.ts');
+  const plan = await resolvePlan(argument);
+  const manifest = await withStore(plan.pipeline.repository, (store) =>
+    readManifest(store, { plan: plan.name, backup }),
+  );
+  if (options.json) {
+    emit(manifest);
+    return undefined;
+  }
+  const { totals, server, readPoint, writtenBy } = manifest;
+  print(`backup      ${manifest.backup} of ${manifest.plan}`);
+  print(`data of     ${readPoint.takenAt} (${readPoint.kind}, epoch ${readPoint.epoch})`);
+  print(`made        ${manifest.startedAt} to ${manifest.completedAt} by holdfast ${writtenBy.holdfast}`);
+  print(`server      ${server.product} ${server.version}`);
+  print(
+    `holds       ${formatCount(totals.rows)} rows in ${totals.tables} tables, ${formatBytes(totals.bytes)} ` +
+      `stored as ${formatBytes(totals.storedBytes)} in ${formatCount(totals.objects)} objects`,
+  );
+  for (const database of manifest.databases) {
+    print(`\ndatabase ${database.name} (${database.encoding}, ${database.collate}, owner ${database.owner})`);
+    for (const table of database.tables) {
+      print(`  ${table.schema}.${table.table}  ${formatCount(table.rows)} rows  ${formatBytes(table.bytes)}`);
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,177 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { RestoreSummary } from '../../model/backup.ts';
+import { permanent } from '../../model/errors.ts';
+import { startPostgres } from '../../parts/postgres.ts';
+import { type ServerProcess, startServer } from '../../parts/process.ts';
+import { startS3Gateway } from '../../parts/s3.ts';
+import { createScratchFolder } from '../../parts/scratch.ts';
+import { startTemporal } from '../../parts/temporal.ts';
+import { connectClient } from '../../worker/connection.ts';
+import { registerSearchAttributes } from '../../worker/searchAttributes.ts';
+import type { BackupOutcome } from '../../workflows/messages.ts';
+import { follow } from '../follow.ts';
+import { print, say } from '../output.ts';
+import { startBackup, startRestore } from '../runs.ts';
+import type { Session } from '../session.ts';
+import { runUrl } from '../session.ts';
+import { digestTables, fillShop } from './shop.ts';
+
+const PLAN = `# The demo's plan: back up the database \`shop\` into an S3 bucket.
+apiVersion: holdfast/v1
+kind: Repository
+metadata: { name: demo }
+spec:
+  s3:
+    bucket: holdfast-demo
+    endpoint: ENDPOINT
+    region: us-east-1
+    pathStyle: true
+    credentials: { accessKeyId: { env: DEMO_S3_KEY }, secretAccessKey: { env: DEMO_S3_SECRET } }
+---
+apiVersion: holdfast/v1
+kind: BackupPlan
+metadata: { name: shop }
+spec:
+  source:
+    ysql:
+      connection: { env: DEMO_DATABASE_URL }
+      chunkSize: 4MiB
+  repository: demo
+  steps:
+    - flush
+    - snapshot
+    - export
+    - upload: { parallelism: 2 }
+    - verify: { level: content }
+`;
+
+export interface DemoOutcome {
+  readonly backup: string;
+  readonly rows: number;
+  readonly bytes: number;
+  readonly storedBytes: number;
+  readonly durationMs: number;
+  readonly workerKilledAtChunk: number;
+  readonly epochs: number;
+  readonly verdict: 'OK' | 'FAILED';
+  readonly uiUrl: string;
+}
+
+/**
+ * The whole story on real parts, in a scratch folder: a database, a plan, a backup whose worker is killed half-way, a
+ * restore, a comparison. `explore` is called at the end, while everything still runs; then all of it is stopped.
+ */
+export async function tellStory(explore: (folder: string) => Promise<void>): Promise<DemoOutcome> {
+  await using cleanUp = new AsyncDisposableStack();
+  const folder = await createScratchFolder('demo');
+  cleanUp.defer(() => folder.remove());
+
+  chapter(1, 'Starting PostgreSQL (it stands in for YSQL), an S3 gateway and Temporal, all on this machine');
+  const postgres = await startPostgres();
+  cleanUp.defer(() => postgres.stop());
+  const s3 = await startS3Gateway();
+  cleanUp.defer(() => s3.stop());
+  await s3.createBucket('holdfast-demo');
+  const temporal = await startTemporal({ dbFile: join(folder.path, 'temporal.db') });
+  cleanUp.defer(() => temporal.stop());
+  Object.assign(process.env, {
+    DEMO_DATABASE_URL: postgres.url('shop'),
+    DEMO_S3_KEY: s3.accessKeyId,
+    DEMO_S3_SECRET: s3.secretAccessKey,
+    TEMPORAL_ADDRESS: temporal.address,
+    HOLDFAST_UI_URL: temporal.uiAddress,
+  });
+  const { client, connection, target } = await connectClient(temporal.address);
+  cleanUp.defer(() => connection.close());
+  await registerSearchAttributes(connection, target.namespace);
+  const uiUrl = temporal.uiAddress ?? '';
+  const session: Session = { client, taskQueue: target.taskQueue, uiUrl, end: async () => undefined };
+
+  chapter(2, 'Filling the database `shop`: a million rows');
+  await fillShop((database) => postgres.url(database));
+
+  chapter(3, 'The plan, as a team would commit it');
+  const planFile = join(folder.path, 'plans', 'shop.yaml');
+  await mkdir(join(folder.path, 'plans'));
+  await writeFile(planFile, PLAN.replace('ENDPOINT', s3.endpoint));
+  for (const line of PLAN.split('\n').slice(12, -1)) say(`    ${line}`);
+  const { resolvePlan } = await import('../planFiles.ts');
+  const plan = await resolvePlan(planFile);
+
+  chapter(4, 'Backing up; half-way the worker is killed with kill -9');
+  // The read point is held by a process of its own, as in production: the lanes' death costs a chunk each, no more.
+  const holder = await startWorker('read-points', folder.path);
+  cleanUp.defer(() => holder.stop());
+  const lanes = await startWorker('lanes', folder.path);
+  cleanUp.defer(() => lanes.stop());
+  const backupRun = await startBackup(session, plan);
+  say(`   watch it: ${runUrl(session, backupRun.workflowId)}`);
+  let killedAt = 0;
+  const followed = await follow<BackupOutcome>(client.workflow.getHandle(backupRun.workflowId), {
+    quiet: false,
+    onProgress: async (progress) => {
+      const upload = progress.steps.find((step) => step.verb === 'upload');
+      const done = upload?.tasksDone ?? 0;
+      if (killedAt > 0 || upload?.state !== 'running' || done * 3 < (upload.tasksTotal ?? 0)) return;
+      killedAt = done;
+      say(
+        `   kill -9 ${lanes.pid} (the worker) after ${done} of ${upload.tasksTotal} chunks; starting another one …`,
+      );
+      await lanes.kill9();
+      await lanes.restart();
+    },
+  });
+  if (!followed.ended) throw permanent('DEMO_ENDED', 'the demo was ended', 'Run holdfast demo again.');
+  const { summary, durationMs, epochs } = followed.result;
+
+  chapter(5, 'Restoring it into a new database');
+  const restoreRun = await startRestore(session, plan, {
+    backup: summary.backup,
+    into: { shop: 'shop_restored' },
+  });
+  const restored = await follow<RestoreSummary>(client.workflow.getHandle(restoreRun.workflowId), {
+    quiet: false,
+  });
+  if (!restored.ended) throw permanent('DEMO_ENDED', 'the demo was ended', 'Run holdfast demo again.');
+
+  chapter(6, 'Comparing every row of both databases');
+  const before = await digestTables(postgres.url('shop'));
+  const after = await digestTables(postgres.url('shop_restored'));
+  for (const [index, table] of before.entries()) {
+    const same = JSON.stringify(table) === JSON.stringify(after[index]);
+    say(
+      `   ${same ? '✔' : '✘'} ${table.table}: ${table.rows} rows, digest ${table.digest} = ${after[index]?.digest}`,
+    );
+  }
+  const verdict = JSON.stringify(before) === JSON.stringify(after) ? 'OK' : 'FAILED';
+  print(verdict === 'OK' ? 'The restored database equals the original.' : 'The restored database DIFFERS.');
+  await explore(folder.path);
+  const { backup, rows, bytes, storedBytes } = summary;
+  return {
+    backup,
+    rows,
+    bytes,
+    storedBytes,
+    durationMs,
+    workerKilledAtChunk: killedAt,
+    epochs,
+    verdict,
+    uiUrl,
+  };
+}
+
+function chapter(number: number, title: string): void {
+  say(`\n${number}. ${title}`);
+}
+
+function startWorker(only: 'lanes' | 'read-points', folder: string): Promise<ServerProcess> {
+  const extension = import.meta.url.endsWith('.js') ? 'js' : 'ts';
+  return startServer({
+    name: `the worker (${only})`,
+    command: process.execPath,
+    args: [fileURLToPath(new URL(`../main.${extension}`, import.meta.url)), 'worker', '--only', only],
+    logFile: join(folder, `worker-${only}.log`),
+  });
+}

@@ -1,0 +1,129 @@
+import { randomBytes } from 'node:crypto';
+import { defineSearchAttributeKey } from '@temporalio/common';
+import type { RestoreRequest } from '../model/backup.ts';
+import type { CompiledPlan, VerifyLevel } from '../model/pipeline.ts';
+import {
+  type BackupInput,
+  backupWorkflowId,
+  restoreWorkflowId,
+  type VerifyInput,
+  verifyWorkflowId,
+} from '../workflows/messages.ts';
+import type { Session } from './session.ts';
+
+/** Ids of what commands start. They sort by time, and a random part keeps two of one second apart. */
+export function newBackupId(now: Date): string {
+  return `${compactTime(now)}-${randomBytes(3).toString('hex')}`;
+}
+
+/** Short and safe inside a database name. */
+export function newRestoreId(now: Date): string {
+  return `${compactTime(now).toLowerCase()}_${randomBytes(2).toString('hex')}`;
+}
+
+function compactTime(now: Date): string {
+  return now.toISOString().replace(/\.\d+/, '').replaceAll(/[-:]/g, '');
+}
+
+const planKey = defineSearchAttributeKey('BackupPlan', 'KEYWORD');
+const engineKey = defineSearchAttributeKey('BackupEngine', 'KEYWORD');
+
+export interface StartedRun {
+  /** Id of the backup or of the restore. */
+  readonly id: string;
+  readonly workflowId: string;
+}
+
+export async function startBackup(session: Session, plan: CompiledPlan): Promise<StartedRun> {
+  const { pipeline } = plan;
+  const id = newBackupId(new Date());
+  const input: BackupInput = { pipeline, backup: id };
+  const workflowId = backupWorkflowId(plan.name, id);
+  await session.client.workflow.start('backup', {
+    workflowId,
+    taskQueue: session.taskQueue,
+    args: [input],
+    staticSummary: `Backup of ${plan.name} (${pipeline.source.engine}) into ${pipeline.repository.name}`,
+    staticDetails: `Plan file: ${plan.file}\n\nPipeline ${pipeline.hash.slice(0, 12)}: ${pipeline.steps.map((step) => step.id).join(' → ')}`,
+    typedSearchAttributes: searchAttributesOf(plan),
+  });
+  return { id, workflowId };
+}
+
+/** What a restore asks for; all but the backup has a default. */
+export type RestoreWishes = { readonly backup: string } & Partial<
+  Omit<RestoreRequest, 'restore' | 'from' | 'source' | 'scratch'>
+>;
+
+export async function startRestore(
+  session: Session,
+  plan: CompiledPlan,
+  { backup, ...wishes }: RestoreWishes,
+): Promise<StartedRun> {
+  const request: RestoreRequest = {
+    restore: newRestoreId(new Date()),
+    from: { repository: plan.pipeline.repository, plan: plan.name, backup },
+    source: plan.pipeline.source,
+    into: {},
+    replace: false,
+    tables: { include: [], exclude: [] },
+    contents: 'all',
+    globals: false,
+    check: 'rows',
+    parallelism: 2,
+    ...wishes,
+    scratch: false,
+  };
+  const workflowId = restoreWorkflowId(plan.name, request.restore);
+  await session.client.workflow.start('restore', {
+    workflowId,
+    taskQueue: session.taskQueue,
+    args: [request],
+    staticSummary: `Restore of ${plan.name} from backup ${backup}`,
+    typedSearchAttributes: searchAttributesOf(plan),
+  });
+  return { id: request.restore, workflowId };
+}
+
+export async function startVerify(
+  session: Session,
+  plan: CompiledPlan,
+  backup: string,
+  level: VerifyLevel,
+): Promise<StartedRun> {
+  const { source, repository } = plan.pipeline;
+  const input: VerifyInput = { ref: { repository, plan: plan.name, backup }, level, source };
+  const workflowId = verifyWorkflowId(plan.name, backup, level);
+  await session.client.workflow.start('verify', {
+    workflowId,
+    taskQueue: session.taskQueue,
+    args: [input],
+    // A verification of this backup at this level that runs already is followed.
+    workflowIdConflictPolicy: 'USE_EXISTING',
+    staticSummary: `Verification of ${plan.name} ${backup}, level ${level}`,
+    typedSearchAttributes: searchAttributesOf(plan),
+  });
+  return { id: backup, workflowId };
+}
+
+/** What every run of a plan is found by in the Temporal UI. */
+function searchAttributesOf(plan: CompiledPlan) {
+  return [
+    { key: planKey, value: plan.name },
+    { key: engineKey, value: plan.pipeline.source.engine },
+  ];
+}
+
+/** Ids of runs of `type` for a plan that are under way, the oldest first. */
+export async function runningOf(
+  session: Session,
+  type: 'backup' | 'restore',
+  plan: string,
+): Promise<string[]> {
+  const query = `WorkflowType="${type}" AND ExecutionStatus="Running" AND BackupPlan="${plan}"`;
+  const found: { readonly id: string; readonly startTime: Date }[] = [];
+  for await (const run of session.client.workflow.list({ query })) {
+    found.push({ id: run.workflowId, startTime: run.startTime });
+  }
+  return found.sort((a, b) => a.startTime.getTime() - b.startTime.getTime()).map(({ id }) => id);
+}
