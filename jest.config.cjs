@@ -2,6 +2,7 @@
 module.exports = {
   testEnvironment: 'node',
   testMatch: ['<rootDir>/test/**/*.test.ts'],
+  setupFiles: ['<rootDir>/test/support/one-realm.ts'],
   testTimeout: 120_000,
   maxWorkers: 2,
   transform: {

@@ -1,0 +1,75 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { finished } from 'node:stream/promises';
+import { Client } from 'pg';
+import { messageOf } from '../../model/errors.ts';
+import { installDialect } from './install.ts';
+import { Session } from './session.ts';
+import type { SnapshotKeeper } from './snapshots.ts';
+import { SocketReader, send } from './sockets.ts';
+import { databaseOf, type Opening, parseOpening } from './startup.ts';
+
+export interface Upstream {
+  /** A superuser's URL of any database of the cluster. */
+  readonly url: string;
+  readonly keeper: SnapshotKeeper;
+}
+
+/** Serves one client until it or the upstream is gone. Rejects where the upstream can't be reached or is lost on the way. */
+export async function serveClient(client: Socket, upstream: Upstream): Promise<void> {
+  const reader = new SocketReader(client);
+  const opening = await readOpening(client, reader);
+  if (opening === undefined) return;
+  const server = await connectUpstream(upstream.url);
+  client.once('close', () => server.destroy());
+  if (opening.kind === 'cancel') {
+    server.end(opening.packet);
+    // The upstream closes when it has signalled the session; the client waits for that.
+    await finished(server.resume());
+    client.end();
+    return;
+  }
+  try {
+    await installIn(upstream.url, databaseOf(opening.parameters));
+    await new Session(client, server, upstream.keeper, opening.parameters).run(reader);
+  } finally {
+    server.destroy();
+  }
+}
+
+type RealOpening = Exclude<Opening, { kind: 'encryption' }>;
+
+async function readOpening(client: Socket, reader: SocketReader): Promise<RealOpening | undefined> {
+  for (let packet = await reader.packet(); packet !== undefined; packet = await reader.packet()) {
+    const opening = parseOpening(packet);
+    if (opening.kind !== 'encryption') return opening;
+    await send(client, Buffer.from('N'));
+  }
+  return undefined;
+}
+
+async function connectUpstream(url: string): Promise<Socket> {
+  const { hostname, port } = new URL(url);
+  const server = connect({ host: hostname, port: Number(port), noDelay: true });
+  await once(server, 'connect');
+  // An error ends the iteration over the socket, where it is dealt with; without a listener it would end the process.
+  server.on('error', (error) => process.stderr.write(`upstream: ${error.message}\n`));
+  return server;
+}
+
+/** A database that can't be prepared is left to the upstream's own answer to the client. */
+async function installIn(url: string, database: string): Promise<void> {
+  const own = new URL(url);
+  own.pathname = encodeURIComponent(database);
+  const admin = new Client({ connectionString: own.href, application_name: 'yugabytedb dialect' });
+  const lost = (error: Error) => process.stderr.write(`dialect in ${database}: ${error.message}\n`);
+  admin.on('error', lost);
+  try {
+    await admin.connect();
+    await installDialect(admin);
+  } catch (error) {
+    process.stderr.write(`no dialect in ${database}: ${messageOf(error)}\n`);
+  } finally {
+    await admin.end();
+  }
+}

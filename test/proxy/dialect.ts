@@ -1,0 +1,133 @@
+import { literal, replaceRanges, type Statement, statements, type Token } from './sql.ts';
+
+/** What a YugabyteDB 2025.1 node says of itself. */
+export const YUGABYTEDB_VERSION = '15.12-YB-2025.1.0.0-b0';
+const VERSION_TEXT = `PostgreSQL ${YUGABYTEDB_VERSION} on x86_64-pc-linux-gnu, compiled by clang version 17.0.6, 64-bit`;
+
+/**
+ * YugabyteDB's own settings with their defaults, which the upstream keeps for us as custom settings named `yb.…`: so `SET LOCAL`, rollback,
+ * `RESET`, `SHOW`, start-up options and `ALTER ROLE … SET` mean what they mean in YugabyteDB.
+ */
+export const SETTINGS: Readonly<Record<string, string>> = {
+  yb_read_time: '0',
+  yb_default_copy_from_rows_per_transaction: '20000',
+  yb_disable_transactional_writes: 'off',
+};
+
+/** `yb_read_time` as the upstream knows it. */
+export function upstreamSetting(name: string): string {
+  return name.replace(/^yb_/, 'yb.');
+}
+
+/** Statements that define objects keep their text: what they hold belongs to the user. */
+const DEFINITIONS: ReadonlySet<string> = new Set(['create', 'comment', 'insert', 'update', 'do', 'security']);
+
+/** A text of one or more statements in YugabyteDB's dialect, as PostgreSQL understands it. */
+export function translate(sql: string): string {
+  if (!/yb_|version|rows_per_transaction/i.test(sql)) return sql;
+  return statements(sql).map(translateStatement).join('; ');
+}
+
+function translateStatement(statement: Statement): string {
+  const { sql, tokens } = statement;
+  const first = tokens[0]?.text ?? '';
+  if (DEFINITIONS.has(first)) return sql;
+  if (first === 'show' && tokens[1]?.text === 'server_version') {
+    return `SELECT '${YUGABYTEDB_VERSION}'::text AS server_version`;
+  }
+  const edits = tokens.flatMap((_, index) => translateToken(tokens, index));
+  return replaceRanges(sql, first === 'copy' ? [...edits, ...copyOptionEdits(tokens)] : edits);
+}
+
+type Edit = { readonly start: number; readonly end: number; readonly with: string };
+
+function translateToken(tokens: readonly Token[], index: number): readonly Edit[] {
+  const token = tokens[index];
+  if (token === undefined) return [];
+  const next = tokens[index + 1];
+  const close = next?.text === '(' ? closingParenthesis(tokens, index + 1) : undefined;
+  if (token.text === 'version' && close !== undefined && close === tokens[index + 2]) {
+    return [
+      {
+        start: startOfName(tokens, index),
+        end: close.end,
+        with: `(SELECT '${VERSION_TEXT}'::text AS version)`,
+      },
+    ];
+  }
+  if (token.text === 'yb_hash_code' && next !== undefined && close !== undefined) {
+    return [
+      { start: startOfName(tokens, index), end: next.end, with: '(pg_catalog.hash_record_extended(ROW(' },
+      { start: close.start, end: close.end, with: '), 0) & 65535)::int4' },
+    ];
+  }
+  if (
+    token.text === 'current_setting' &&
+    literal(tokens[index + 2]) === 'server_version' &&
+    close !== undefined
+  ) {
+    return [{ start: startOfName(tokens, index), end: close.end, with: `'${YUGABYTEDB_VERSION}'::text` }];
+  }
+  const setting = token.kind === 'string' ? literal(token) : token.text;
+  if (setting === undefined || !(setting in SETTINGS) || !namesSetting(tokens, index)) return [];
+  const upstream = upstreamSetting(setting);
+  return [{ start: token.start, end: token.end, with: token.kind === 'string' ? `'${upstream}'` : upstream }];
+}
+
+/** True in `SET x`, `SET LOCAL x`, `SHOW x`, `RESET x`, `current_setting('x'` and `set_config('x'`. */
+function namesSetting(tokens: readonly Token[], index: number): boolean {
+  const before = tokens[index - 1]?.text ?? '';
+  if (tokens[index]?.kind === 'word') return ['set', 'session', 'local', 'show', 'reset'].includes(before);
+  return before === '(' && ['current_setting', 'set_config'].includes(tokens[index - 2]?.text ?? '');
+}
+
+/** `pg_catalog.f` starts at `pg_catalog`. */
+function startOfName(tokens: readonly Token[], index: number): number {
+  const qualified = tokens[index - 1]?.text === '.' && tokens[index - 2]?.text === 'pg_catalog';
+  return tokens[qualified ? index - 2 : index]?.start ?? 0;
+}
+
+function closingParenthesis(tokens: readonly Token[], open: number): Token | undefined {
+  let depth = 0;
+  for (const token of tokens.slice(open)) {
+    if (token.text === '(') depth += 1;
+    if (token.text === ')') depth -= 1;
+    if (depth === 0) return token;
+  }
+  return undefined;
+}
+
+/** Options of COPY that PostgreSQL doesn't have; how many of YugabyteDB's rows make a transaction is all the same to it. */
+function copyOptionEdits(tokens: readonly Token[]): readonly Edit[] {
+  const index = tokens.findIndex((token) => token.text === 'rows_per_transaction');
+  const [before, option, value, after] = tokens.slice(index - 1, index + 3);
+  if (index < 1 || before === undefined || option === undefined || value === undefined) return [];
+  if (before.text === ',') return [{ start: before.start, end: value.end, with: '' }];
+  if (after?.text === ',') return [{ start: option.start, end: after.end, with: '' }];
+  const withWord = tokens[index - 2];
+  const start = withWord?.text === 'with' ? withWord.start : before.start;
+  return [{ start, end: after?.end ?? value.end, with: '' }];
+}
+
+/**
+ * The instant named by `SET [LOCAL|SESSION] yb_read_time = …`, in microseconds since 1970, `0n` for the present; undefined where a statement doesn't set it,
+ * and `'invalid'` with the text where it is no instant. `'<n> ht'` is a hybrid time, which has 12 bits of logical clock below the microseconds.
+ */
+export function readTimeOf(
+  statement: Statement,
+): { readonly text: string; readonly micros: bigint | 'invalid' } | undefined {
+  const words = statement.tokens.map((token) => token.text);
+  if (words[0] !== 'set') return undefined;
+  const at = words[1] === 'local' || words[1] === 'session' ? 2 : 1;
+  if (words[at] !== 'yb_read_time') return undefined;
+  const value = statement.tokens[at + 2];
+  const text = literal(value) ?? value?.text ?? '';
+  return { text, micros: text === 'default' ? 0n : instant(text) };
+}
+
+/** The value of `yb_read_time`, in microseconds since 1970. */
+export function instant(text: string): bigint | 'invalid' {
+  const match = /^\s*(\d+)\s*(ht)?\s*$/.exec(text);
+  if (match?.[1] === undefined) return 'invalid';
+  return match[2] === undefined ? BigInt(match[1]) : BigInt(match[1]) >> 12n;
+}

@@ -1,0 +1,69 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { messageOf } from '../../model/errors.ts';
+import { serveClient } from './connection.ts';
+import { SnapshotKeeper } from './snapshots.ts';
+
+export interface YsqlProxyOptions {
+  /** A superuser's URL of the PostgreSQL server behind it, any database. */
+  readonly upstreamUrl: string;
+  /** Default: a free one. */
+  readonly port?: number;
+  /** How long an instant can be read (`timestamp_history_retention_interval_sec`); default YugabyteDB's 900 s. */
+  readonly historyRetentionMs?: number;
+  /** How old an instant may be when it is first named; an older one is `Snapshot too old`. Default 10 s. */
+  readonly firstNamingMs?: number;
+}
+
+export interface YsqlProxy {
+  readonly port: number;
+  /** The same URL as the upstream's, through the proxy. */
+  readonly url: string;
+  /** Ends every client's connection and the snapshots kept. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Presents a PostgreSQL server as YugabyteDB to whoever speaks PostgreSQL's protocol: its version, its functions, its settings, and reading as of an
+ * instant (`yb_read_time`). What it can't do: go back to an instant that nobody named while it was the present.
+ */
+export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlProxy> {
+  const keeper = new SnapshotKeeper({
+    upstreamUrl: options.upstreamUrl,
+    historyRetentionMs: options.historyRetentionMs ?? 900_000,
+    firstNamingMs: options.firstNamingMs ?? 10_000,
+  });
+  const clients = new Set<Socket>();
+  const server = createServer({ noDelay: true }, (client) => {
+    clients.add(client);
+    client.once('close', () => clients.delete(client));
+    client.on('error', (error) => process.stderr.write(`client: ${error.message}\n`));
+    serveClient(client, { url: options.upstreamUrl, keeper }).catch((error: unknown) => {
+      // A client that is gone takes its session with it; that is no error.
+      if (client.destroyed) return;
+      process.stderr.write(`connection ended: ${messageOf(error)}\n`);
+      client.resetAndDestroy();
+    });
+  });
+  server.listen(options.port ?? 0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  return {
+    port,
+    url: throughPort(options.upstreamUrl, port),
+    async stop() {
+      const closed = once(server, 'close');
+      server.close();
+      for (const client of clients) client.destroy();
+      await closed;
+      await keeper.close();
+    },
+  };
+}
+
+function throughPort(upstreamUrl: string, port: number): string {
+  const url = new URL(upstreamUrl);
+  url.hostname = '127.0.0.1';
+  url.port = String(port);
+  return url.href;
+}

@@ -1,0 +1,354 @@
+import type { Socket } from 'node:net';
+import { instant, readTimeOf, translate, upstreamSetting, YUGABYTEDB_VERSION } from './dialect.ts';
+import {
+  body,
+  cutString,
+  encode,
+  errorFields,
+  errorResponse,
+  FrameWalker,
+  firstColumn,
+  notice,
+  type Piece,
+  query,
+  readyForQuery,
+  strings,
+  type TransactionStatus,
+  text,
+  transactionStatus,
+} from './frames.ts';
+import { nowMicros, type SnapshotKeeper, SnapshotTooOld } from './snapshots.ts';
+import { type SocketReader, send } from './sockets.ts';
+import { identifier, kindOfStatement, type Statement, type StatementKind, statements } from './sql.ts';
+import { databaseOf, initialReadTime, startupPacket, translateParameters } from './startup.ts';
+
+/** What the present transaction reads. */
+type Pin = 'unknown' | 'present' | 'instant';
+
+/** What was done before a turn, and what that means for it. */
+type Preparation =
+  | { readonly kind: 'ready' }
+  /** The proxy opened a transaction, which it closes after the turn. */
+  | { readonly kind: 'wrapped' }
+  /** Instead of the turn, `statement` raises the error that the client gets. */
+  | { readonly kind: 'refused'; readonly statement: string };
+
+const READY: Preparation = { kind: 'ready' };
+
+const DATA_CLIENT = 'd';
+const DATA_SERVER = 'dD';
+const READ_ONLY_TRANSACTION = '25006';
+/** As `max_clock_skew_usec` allows. */
+const CLOCK_SKEW_MICROS = 500_000n;
+const READ_TIME_NOTICE =
+  'yb_read_time should only be set for read-only queries. Write-DML or DDL queries are not allowed when yb_read_time is set.';
+
+/**
+ * One client's session. The client's messages are taken in turns: a turn is one Query, or the extended-protocol messages up to a Sync. Around a turn
+ * the proxy may run statements of its own, whose answers the client doesn't see.
+ */
+export class Session {
+  readonly #client: Socket;
+  readonly #server: Socket;
+  readonly #keeper: SnapshotKeeper;
+  readonly #parameters: ReadonlyMap<string, string>;
+  /** Settles when the turn before is answered. */
+  #turn: Promise<void> = Promise.resolve();
+  /** Of the message under way; settles with the next ReadyForQuery. */
+  #ready: PromiseWithResolvers<TransactionStatus> | undefined;
+  #upstreamGone = false;
+  /** Answers to a statement of the proxy's own. */
+  #captured: Piece[] | undefined;
+  #status: TransactionStatus = 'I';
+  #copyIn = false;
+  /** An error went to the client during the message under way. */
+  #failed = false;
+  /** Of the extended-protocol messages since the last Sync. */
+  #batch: Preparation | undefined;
+  #pin: Pin = 'unknown';
+  /** False as long as nobody spoke of `yb_read_time`: then nothing needs asking. */
+  #travels: boolean;
+  /** After `Snapshot too old` every statement fails with it (yugabyte-db issue 30993). */
+  #tooOld: SnapshotTooOld | undefined;
+  readonly #preparedKinds = new Map<string, StatementKind>();
+
+  constructor(
+    client: Socket,
+    server: Socket,
+    keeper: SnapshotKeeper,
+    parameters: ReadonlyMap<string, string>,
+  ) {
+    this.#client = client;
+    this.#server = server;
+    this.#keeper = keeper;
+    this.#parameters = parameters;
+    this.#travels = initialReadTime(parameters) !== undefined;
+  }
+
+  async run(reader: SocketReader): Promise<void> {
+    const micros = instant(initialReadTime(this.#parameters) ?? '0');
+    if (micros !== 'invalid' && micros !== 0n) await this.#keeper.name(micros);
+    const answers = this.#serveAnswers();
+    this.#take(this.#answer(startupPacket(translateParameters(this.#parameters))));
+    await Promise.all([answers, this.#serveRequests(reader)]);
+  }
+
+  /** Makes a turn the present one. One that fails takes the connection with it. */
+  #take(turn: Promise<void>): void {
+    this.#turn = turn.catch((error: Error) => {
+      this.#server.destroy(error);
+      this.#client.destroy(error);
+    });
+  }
+
+  async #serveRequests(reader: SocketReader): Promise<void> {
+    const walker = new FrameWalker(DATA_CLIENT);
+    for await (const chunk of reader.chunks()) {
+      for (const piece of walker.feed(chunk)) {
+        if (piece.kind === 'bulk') await send(this.#server, piece.bytes);
+        else await this.#request(piece.type, piece.bytes);
+      }
+    }
+    this.#server.end();
+  }
+
+  async #request(type: string, bytes: Buffer): Promise<void> {
+    const belongsToCopy = this.#copyIn && (type === 'S' || type === 'H');
+    if ('cfpX'.includes(type) || belongsToCopy) {
+      await send(this.#server, bytes);
+    } else if (type === 'Q') {
+      await this.#turn;
+      this.#take(this.#simple(cutString(body(bytes)).value));
+    } else if (type === 'F') {
+      await this.#turn;
+      this.#take(this.#answer(bytes));
+    } else {
+      await this.#extended(type, bytes);
+    }
+  }
+
+  /** Runs a Query: as it is, or statement by statement where the text itself may steer transactions or the read time. */
+  async #simple(sql: string): Promise<void> {
+    const found = statements(sql);
+    const steers = found.length > 1 && (this.#travels || /yb_read_time/i.test(sql));
+    await this.#beforeDatabaseChange(found);
+    if (!steers) {
+      await this.#simpleUnit(sql, found);
+    } else {
+      for (const statement of found) {
+        await this.#simpleUnit(statement.sql, [statement]);
+        if (this.#failed) break;
+      }
+    }
+    await send(this.#client, readyForQuery(this.#status));
+  }
+
+  async #simpleUnit(sql: string, found: readonly Statement[]): Promise<void> {
+    const kind = found.some((statement) => kindOfStatement(statement) === 'query')
+      ? 'query'
+      : kindOfFirst(found);
+    const preparation = await this.#prepare(kind, found);
+    this.#failed = false;
+    await this.#relay(query(preparation.kind === 'refused' ? preparation.statement : translate(sql)));
+    if (preparation.kind === 'wrapped') await this.#own('COMMIT');
+  }
+
+  async #extended(type: string, bytes: Buffer): Promise<void> {
+    await this.#turn;
+    if (this.#batch === undefined) {
+      const { kind, found } = this.#kindOfMessage(type, bytes);
+      this.#batch = await this.#prepare(kind, found);
+    }
+    const preparation = this.#batch;
+    if (type === 'S') {
+      this.#batch = undefined;
+      this.#take(this.#closeBatch(preparation, bytes));
+    } else if (preparation.kind !== 'refused') {
+      await send(this.#server, type === 'P' ? translateParse(bytes) : bytes);
+    }
+  }
+
+  async #closeBatch(preparation: Preparation, sync: Buffer): Promise<void> {
+    await this.#relay(preparation.kind === 'refused' ? query(preparation.statement) : sync);
+    if (preparation.kind === 'wrapped') await this.#own('COMMIT');
+    await send(this.#client, readyForQuery(this.#status));
+  }
+
+  /** The first message of a batch decides for it: Parse by its text, Bind by the text its statement was parsed from. */
+  #kindOfMessage(
+    type: string,
+    bytes: Buffer,
+  ): { readonly kind: StatementKind; readonly found: readonly Statement[] } {
+    const name = cutString(body(bytes));
+    if (type === 'P') {
+      const found = statements(cutString(name.rest).value);
+      const kind = kindOfFirst(found);
+      this.#preparedKinds.set(name.value, kind);
+      return { kind, found };
+    }
+    const statementName = type === 'B' ? cutString(name.rest).value : '';
+    const known = type === 'B' ? this.#preparedKinds.get(statementName) : undefined;
+    return { kind: known ?? (type === 'C' || type === 'S' ? 'session' : 'query'), found: [] };
+  }
+
+  async #prepare(kind: StatementKind, found: readonly Statement[]): Promise<Preparation> {
+    const named = await this.#nameInstants(found);
+    if (named.kind === 'refused') return named;
+    if (this.#tooOld !== undefined) return refused('72000', this.#tooOld.message);
+    if (!this.#travels || kind !== 'query' || this.#status === 'E' || this.#pin !== 'unknown') return READY;
+    const shown = (await this.#own(`SHOW ${upstreamSetting('yb_read_time')}`)).value;
+    const micros = instant(shown);
+    if (micros === 'invalid') return refusedReadTime(shown);
+    if (micros !== 0n) return await this.#importSnapshot(micros);
+    this.#pin = 'present';
+    return READY;
+  }
+
+  /** Keeps the instants that `SET yb_read_time` names. */
+  async #nameInstants(found: readonly Statement[]): Promise<Preparation> {
+    for (const statement of found) {
+      if (statement.tokens.some((token) => token.text.includes('yb_read_time'))) {
+        this.#travels = true;
+        if (this.#pin === 'present') this.#pin = 'unknown';
+      }
+      const readTime = readTimeOf(statement);
+      if (readTime === undefined || readTime.micros === 0n) continue;
+      if (readTime.micros === 'invalid' || readTime.micros > nowMicros() + CLOCK_SKEW_MICROS) {
+        return refusedReadTime(readTime.text);
+      }
+      await this.#keeper.name(readTime.micros);
+      await send(this.#client, notice(READ_TIME_NOTICE));
+    }
+    return READY;
+  }
+
+  /** Makes the transaction, or one of the proxy's own where there is none, read the instant. */
+  async #importSnapshot(micros: bigint): Promise<Preparation> {
+    const outside = this.#status === 'I';
+    try {
+      const snapshot = await this.#keeper.snapshotAt(micros, databaseOf(this.#parameters));
+      if (outside) await this.#own('BEGIN');
+      await this.#own('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
+      await this.#own('SET TRANSACTION READ ONLY');
+      const imported = await this.#own(`SET TRANSACTION SNAPSHOT '${snapshot}'`);
+      this.#pin = 'instant';
+      if (imported.error === undefined) return outside ? { kind: 'wrapped' } : READY;
+      if (outside) await this.#own('ROLLBACK');
+      return refused(imported.error.code, imported.error.message);
+    } catch (error) {
+      if (!(error instanceof SnapshotTooOld)) throw error;
+      this.#tooOld = error;
+      return refused('72000', error.message);
+    }
+  }
+
+  /** On YugabyteDB no session keeps an instant, so none is in the way of dropping or renaming a database. */
+  async #beforeDatabaseChange(found: readonly Statement[]): Promise<void> {
+    for (const { tokens } of found) {
+      const [verb, object, ...rest] = tokens;
+      if (object?.text !== 'database' || !['drop', 'alter', 'create'].includes(verb?.text ?? '')) continue;
+      const names = rest.map(identifier).filter((name) => name !== undefined);
+      for (const name of new Set(names)) await this.#keeper.release(name);
+    }
+  }
+
+  async #answer(bytes: Buffer): Promise<void> {
+    await this.#relay(bytes);
+    await send(this.#client, readyForQuery(this.#status));
+  }
+
+  /** Sends a message and lets the client see the answers, except that the server is ready again. */
+  async #relay(bytes: Buffer): Promise<void> {
+    if (this.#upstreamGone) throw new Error('the upstream closed the connection');
+    this.#ready = Promise.withResolvers();
+    const { promise } = this.#ready;
+    await Promise.all([send(this.#server, bytes), promise]);
+  }
+
+  /** Runs a statement that the client knows nothing of; `value` is the first column of its first row. */
+  async #own(sql: string): Promise<{
+    readonly value: string;
+    readonly error?: { readonly code: string; readonly message: string };
+  }> {
+    this.#captured = [];
+    await this.#relay(query(sql));
+    const pieces = this.#captured;
+    this.#captured = undefined;
+    const row = pieces.find((piece) => piece.kind === 'bulk');
+    const value = row === undefined ? '' : firstColumn(row.bytes);
+    const error = pieces.find((piece) => piece.kind === 'message' && piece.type === 'E');
+    if (error === undefined) return { value };
+    const fields = errorFields(error.bytes);
+    return { value, error: { code: fields.get('C') ?? 'XX000', message: fields.get('M') ?? '' } };
+  }
+
+  async #serveAnswers(): Promise<void> {
+    const walker = new FrameWalker(DATA_SERVER);
+    try {
+      for await (const chunk of this.#server) {
+        const forwarded: Buffer[] = [];
+        let ready: TransactionStatus | undefined;
+        for (const piece of walker.feed(chunk)) {
+          if (piece.kind === 'message' && piece.type === 'Z') ready = transactionStatus(piece.bytes);
+          else if (this.#captured === undefined || isAsynchronous(piece))
+            forwarded.push(this.#forClient(piece));
+          else this.#captured.push(piece);
+        }
+        await send(this.#client, Buffer.concat(forwarded));
+        if (ready !== undefined) this.#becomeReady(ready);
+      }
+    } finally {
+      this.#upstreamGone = true;
+      this.#ready?.reject(new Error('the upstream closed the connection'));
+      this.#client.end();
+    }
+  }
+
+  #becomeReady(status: TransactionStatus): void {
+    this.#status = status;
+    this.#copyIn = false;
+    if (status === 'I') this.#pin = 'unknown';
+    this.#ready?.resolve(status);
+    this.#ready = undefined;
+  }
+
+  #forClient(piece: Piece): Buffer {
+    if (piece.kind === 'bulk') return piece.bytes;
+    if (piece.type === 'G') this.#copyIn = true;
+    if (piece.type === 'S' && strings(body(piece.bytes))[0] === 'server_version') {
+      return encode('S', text('server_version'), text(YUGABYTEDB_VERSION));
+    }
+    if (piece.type !== 'E') return piece.bytes;
+    this.#failed = true;
+    const fields = errorFields(piece.bytes);
+    if (fields.get('C') !== READ_ONLY_TRANSACTION || this.#pin !== 'instant') return piece.bytes;
+    const message = 'Write DML operation can not be performed while yb_read_time is set to nonzero.';
+    return errorResponse(new Map(fields).set('M', message).set('C', 'XX000'));
+  }
+}
+
+/** Parameter changes and notifications come at any time and are the client's even during a statement of the proxy's own. */
+function isAsynchronous(piece: Piece): boolean {
+  return piece.kind === 'message' && (piece.type === 'S' || piece.type === 'A');
+}
+
+function kindOfFirst(found: readonly Statement[]): StatementKind {
+  return found[0] === undefined ? 'session' : kindOfStatement(found[0]);
+}
+
+function translateParse(bytes: Buffer): Buffer {
+  const name = cutString(body(bytes));
+  const sql = cutString(name.rest);
+  return encode('P', text(name.value), text(translate(sql.value)), sql.rest);
+}
+
+function refusedReadTime(value: string): Preparation {
+  return refused('22023', `invalid value for parameter "yb_read_time": "${value}"`);
+}
+
+/** The error comes from a statement that raises it, so that the upstream's transaction fails with it too. */
+function refused(code: string, message: string): Preparation {
+  const quoted = message.replaceAll("'", "''");
+  const statement = `DO $raise$ BEGIN RAISE EXCEPTION USING ERRCODE = '${code}', MESSAGE = '${quoted}'; END $raise$`;
+  return { kind: 'refused', statement };
+}
