@@ -15,7 +15,7 @@ export interface ManifestDatabase {
   readonly encoding: string;
   readonly collate: string;
   readonly ctype: string;
-  /** Catalog bytes, key relative to the backup: `schema/<n>/pre-data.sql`, `post-data.sql`, `sequences.sql`, `database.sql`. */
+  /** SQL scripts, `schema/e<epoch>/<n>/{database,pre-data,post-data,sequences}-<hash>.sql`, keys relative to the backup. */
   readonly schemaObjects: readonly ObjectEntry[];
   readonly tables: readonly ManifestTable[];
 }

@@ -1,5 +1,79 @@
-import type { Engine } from '../engine.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { transient } from '../../model/errors.ts';
+import type { YsqlSource } from '../../model/pipeline.ts';
+import type { VerbContext } from '../engine.ts';
+import { selectedDatabases } from './catalog.ts';
+import { whileBeating } from './heartbeat.ts';
+import { readServer, type Server } from './server.ts';
+import { onlyRow, resolveTarget, type Session, withSession } from './session.ts';
 
-export const flush: Engine['flush'] = async () => {
-  throw new Error('being written');
-};
+const ASK_EVERY_MS = 500;
+
+/**
+ * Waits until no DDL is under way in the selected databases: no other session holds or awaits an exclusive lock on a user's table
+ * and, on YugabyteDB, the catalog version has stood still between two looks. Throws `YSQL_DDL_UNDER_WAY` (transient) naming the
+ * sessions when that takes longer than `waitMs`.
+ */
+export async function flush(
+  verb: VerbContext,
+  source: YsqlSource,
+  options: { readonly waitMs: number },
+): Promise<{ readonly waitedMs: number }> {
+  const target = await resolveTarget(verb, source.connection);
+  const startedAt = Date.now();
+  await whileBeating(verb, () =>
+    withSession(target, target.database, verb.signal, async (session) => {
+      const server = await readServer(session);
+      const databases = await selectedDatabases(session, target, source);
+      let version = await catalogVersion(session, server);
+      for (;;) {
+        const busy = await ddlUnderWay(session, databases);
+        const newVersion = await catalogVersion(session, server);
+        if (busy.length === 0 && newVersion === version) return;
+        version = newVersion;
+        if (Date.now() - startedAt >= options.waitMs) throw notAtRest(busy, options.waitMs);
+        await sleep(ASK_EVERY_MS, undefined, { signal: verb.signal });
+      }
+    }),
+  );
+  return { waitedMs: Date.now() - startedAt };
+}
+
+interface DdlSession {
+  readonly pid: number;
+  readonly database: string;
+  readonly since: string;
+}
+
+async function ddlUnderWay(session: Session, databases: readonly string[]): Promise<readonly DdlSession[]> {
+  return await session.query<DdlSession>(
+    'look for DDL under way',
+    `SELECT DISTINCT l.pid, d.datname AS database, coalesce(a.xact_start::text, 'unknown') AS since
+     FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_database d ON d.oid = l.database
+     LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+     WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.pid <> pg_backend_pid()
+       AND l.relation >= 16384 AND d.datname = ANY ($1::text[])`,
+    [databases],
+  );
+}
+
+/** Undefined on PostgreSQL, which has none. */
+async function catalogVersion(session: Session, server: Server): Promise<string | undefined> {
+  if (server.product !== 'yugabytedb') return undefined;
+  const rows = await session.query<{ version: string }>(
+    'read the catalog version',
+    'SELECT yb_catalog_version()::text AS version',
+  );
+  return onlyRow(rows, 'the catalog version').version;
+}
+
+function notAtRest(busy: readonly DdlSession[], waitMs: number): Error {
+  const who = busy
+    .map(({ pid, database, since }) => `session ${pid} in "${database}" since ${since}`)
+    .join('; ');
+  return transient(
+    'YSQL_DDL_UNDER_WAY',
+    `The source is not at rest after ${waitMs} ms: ${who || 'its catalog version keeps changing'}`,
+    'Let the DDL end or end its session (pg_terminate_backend), or raise the wait of the flush step.',
+  );
+}

@@ -1,5 +1,239 @@
-import type { Engine } from '../engine.ts';
+import type { ReadPoint } from '../../model/backup.ts';
+import { messageOf, permanent, transient } from '../../model/errors.ts';
+import type { YsqlSource } from '../../model/pipeline.ts';
+import type { OpenReadPoint, VerbContext } from '../engine.ts';
+import { readRelations, type Selection, select, selectedDatabases } from './catalog.ts';
+import type { ConnectionTarget } from './connection-url.ts';
+import { databaseError, sqlState } from './errors.ts';
+import { quoteTable, tableName } from './identifiers.ts';
+import { openReader } from './reader.ts';
+import { refuseWhatCannotBeCarried } from './refusals.ts';
+import { readServer, type Server } from './server.ts';
+import { connect, onlyRow, resolveTarget, type Session, withSession } from './session.ts';
 
-export const openReadPoint: Engine['openReadPoint'] = async () => {
-  throw new Error('being written');
-};
+/**
+ * Pins the read point. On YugabyteDB it is an instant that any session can name again; on PostgreSQL one exported snapshot per
+ * database, held by sessions that also lock the tables against DDL, as pg_dump does.
+ */
+export async function openReadPoint(
+  verb: VerbContext,
+  source: YsqlSource,
+  epoch: number,
+): Promise<OpenReadPoint> {
+  const target = await resolveTarget(verb, source.connection);
+  const { server, databases, now } = await withSession(
+    target,
+    target.database,
+    verb.signal,
+    async (session) => ({
+      server: await readServer(session),
+      databases: await selectedDatabases(session, target, source),
+      now: await serverTime(session),
+    }),
+  );
+  const takenAt = new Date(Number(BigInt(now) / 1000n)).toISOString();
+  if (server.product === 'yugabytedb') {
+    const readPoint: ReadPoint = { kind: 'yb-read-time', epoch, micros: now, takenAt };
+    if (await canReadAt(verb, target, source, databases, readPoint)) {
+      verb.log('read point pinned as an instant; the history must be kept until the backup ends', {
+        readTimeMicros: now,
+        retention:
+          'timestamp_history_retention_interval_sec, timestamp_syscatalog_history_retention_interval_sec',
+      });
+      return { readPoint };
+    }
+  }
+  return await holdSnapshots(verb, target, source, databases, { server, epoch, takenAt });
+}
+
+async function serverTime(session: Session): Promise<string> {
+  const rows = await session.query<{ micros: string }>(
+    "read the server's clock",
+    `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint::text AS micros`,
+  );
+  return onlyRow(rows, 'its clock').micros;
+}
+
+const UNKNOWN_SETTING = '42704';
+
+/**
+ * Reads every database at the instant, which checks that the server can and that nothing stands in the way of the backup. False
+ * where the server has no `yb_read_time`.
+ */
+async function canReadAt(
+  verb: VerbContext,
+  target: ConnectionTarget,
+  source: YsqlSource,
+  databases: readonly string[],
+  readPoint: ReadPoint,
+): Promise<boolean> {
+  for (const database of databases) {
+    let session: Session;
+    try {
+      session = await openReader(target, database, readPoint, verb.signal);
+    } catch (error) {
+      if (error instanceof Error && sqlState(error.cause) === UNKNOWN_SETTING) return false;
+      throw error;
+    }
+    try {
+      await examine(session, source);
+    } finally {
+      await session.close();
+    }
+  }
+  return true;
+}
+
+async function examine(session: Session, source: YsqlSource): Promise<Selection> {
+  const selection = await select(session, await readRelations(session), source);
+  await refuseWhatCannotBeCarried(session, source, selection);
+  return selection;
+}
+
+async function holdSnapshots(
+  verb: VerbContext,
+  target: ConnectionTarget,
+  source: YsqlSource,
+  databases: readonly string[],
+  at: { readonly server: Server; readonly epoch: number; readonly takenAt: string },
+): Promise<OpenReadPoint> {
+  const holders: Session[] = [];
+  const closeAll = async () => {
+    await Promise.all(holders.map((holder) => holder.close()));
+  };
+  try {
+    const snapshots: Record<string, string> = {};
+    for (const database of databases) {
+      const holder = await connect(target, database, verb.signal);
+      holders.push(holder);
+      snapshots[database] = await exportSnapshot(holder, source, at.server);
+    }
+    const watch = watchHolders(holders, verb.signal);
+    return {
+      readPoint: { kind: 'pg-snapshot', epoch: at.epoch, snapshots, takenAt: at.takenAt },
+      held: {
+        lost: watch.lost,
+        async close() {
+          watch.stop();
+          await closeAll();
+        },
+      },
+    };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+const LOCK_ROUNDS = 5;
+const TABLES_PER_LOCK_STATEMENT = 200;
+
+/**
+ * Locks first, exports then: so no table can be truncated or rewritten between the snapshot and its lock, which an older
+ * snapshot wouldn't notice. Tables that came between listing and locking are seen by the snapshot; then once more.
+ */
+async function exportSnapshot(holder: Session, source: YsqlSource, server: Server): Promise<string> {
+  let surprise = 'tables';
+  for (let round = 1; round <= LOCK_ROUNDS; round += 1) {
+    const before = await examine(holder, source);
+    await holder.query(
+      'begin to hold a snapshot',
+      'BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY',
+    );
+    const locked = server.product === 'postgresql' ? await lockTables(holder, before) : new Set<string>();
+    if (locked !== undefined) {
+      const snapshot = await exportedSnapshot(holder, server);
+      const after = await examine(holder, source);
+      const unlocked = after.read.filter((relation) => isLockable(relation) && !locked.has(relation.oid));
+      if (unlocked.length === 0 || server.product === 'yugabytedb') return snapshot;
+      surprise = unlocked.map(tableName).join(', ');
+    }
+    await holder.query('roll back', 'ROLLBACK');
+  }
+  throw transient(
+    'YSQL_SCHEMA_CHANGES',
+    `Tables of database "${holder.database}" are created or dropped faster than they can be locked (${surprise})`,
+    'Back up while no DDL runs, or exclude the tables that come and go.',
+  );
+}
+
+function isLockable({ kind }: { readonly kind: string }): boolean {
+  return kind === 'r' || kind === 'p';
+}
+
+/** Object ids of what is locked now; undefined when a table had gone meanwhile. */
+async function lockTables(holder: Session, selection: Selection): Promise<Set<string> | undefined> {
+  const tables = selection.read.filter(isLockable);
+  for (let at = 0; at < tables.length; at += TABLES_PER_LOCK_STATEMENT) {
+    const names = tables
+      .slice(at, at + TABLES_PER_LOCK_STATEMENT)
+      .map((table) => `ONLY ${quoteTable(table)}`);
+    try {
+      await holder.query(
+        'lock the tables against DDL',
+        `LOCK TABLE ${names.join(', ')} IN ACCESS SHARE MODE`,
+      );
+    } catch (error) {
+      const state = error instanceof Error ? sqlState(error.cause) : undefined;
+      if (state === '42P01' || state === '3F000') return undefined;
+      throw error;
+    }
+  }
+  return new Set(tables.map(({ oid }) => oid));
+}
+
+async function exportedSnapshot(holder: Session, server: Server): Promise<string> {
+  try {
+    const rows = await holder.query<{ id: string }>('export a snapshot', 'SELECT pg_export_snapshot() AS id');
+    return onlyRow(rows, 'the exported snapshot').id;
+  } catch (error) {
+    if (server.product !== 'yugabytedb') throw error;
+    throw permanent(
+      'YSQL_NO_READ_POINT',
+      `YugabyteDB ${server.version} offers no consistent read point: it has no yb_read_time, and ${messageOf(error)}`,
+      'Upgrade to 2025.1 or newer, or set the flag ysql_enable_pg_export_snapshot (preview) on all nodes.',
+      error,
+    );
+  }
+}
+
+const WATCH_EVERY_MS = 5_000;
+const ANSWER_WITHIN_MS = 20_000;
+
+/** Rejects `lost` when any holder's session ends or stops answering: then its snapshot is gone. */
+function watchHolders(
+  holders: readonly Session[],
+  signal: AbortSignal,
+): { readonly lost: Promise<never>; stop(): void } {
+  const { promise: lost, reject } = Promise.withResolvers<never>();
+  // The caller may have left already; a rejection that nobody awaits must not end the worker.
+  lost.catch(() => undefined);
+  let asking = false;
+  const timer = setInterval(async () => {
+    if (asking) return;
+    asking = true;
+    try {
+      await Promise.all(holders.map((holder) => answers(holder)));
+    } catch (error) {
+      reject(lostHolder(error, signal));
+    } finally {
+      asking = false;
+    }
+  }, WATCH_EVERY_MS);
+  for (const holder of holders) void holder.lost.then((error) => reject(lostHolder(error, signal)));
+  return { lost, stop: () => clearInterval(timer) };
+}
+
+async function answers(holder: Session): Promise<void> {
+  const { promise: silence, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error('Connection terminated: no answer')), ANSWER_WITHIN_MS);
+  try {
+    await Promise.race([holder.query('watch the snapshot', 'SELECT 1'), silence]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function lostHolder(error: unknown, signal: AbortSignal): unknown {
+  return databaseError(error, "keep the read point: its holder's session ended", signal);
+}

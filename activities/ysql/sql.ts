@@ -1,5 +1,18 @@
-import type { Engine } from '../engine.ts';
+import type { YsqlSource } from '../../model/pipeline.ts';
+import type { VerbContext } from '../engine.ts';
+import { whileBeating } from './heartbeat.ts';
+import { resolveTarget, withSession } from './session.ts';
 
-export const runStatement: Engine['sql'] = async () => {
-  throw new Error('being written');
-};
+/** Runs the statement of a `sql` step on the source, in `database` or else in the connection's own, as the server's role sees it. */
+export async function runStatement(
+  verb: VerbContext,
+  source: YsqlSource,
+  statement: string,
+  database: string | undefined,
+): Promise<void> {
+  const target = await resolveTarget(verb, source.connection);
+  await withSession(target, database ?? target.database, verb.signal, async (session) => {
+    await session.query('reset the session', 'RESET ALL');
+    await whileBeating(verb, () => session.query('run the statement of the sql step', statement));
+  });
+}

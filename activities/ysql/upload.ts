@@ -1,5 +1,151 @@
-import type { Engine } from '../engine.ts';
+import { createHash } from 'node:crypto';
+import type { ChunkSpec, DataObject, ReadPoint } from '../../model/backup.ts';
+import type { YsqlSource } from '../../model/pipeline.ts';
+import type { BackupContext } from '../engine.ts';
+import { copyOut } from './copy-out.ts';
+import { whileBeating } from './heartbeat.ts';
+import { quoteTable, tableName } from './identifiers.ts';
+import { withReader } from './reader.ts';
+import { onlyRow, resolveTarget, type Session } from './session.ts';
+import { compressFrame } from './zstd-frames.ts';
 
-export const upload: Engine['upload'] = async () => {
-  throw new Error('being written');
-};
+/** Text compressed at a time: large enough for the ratio and for the thread pool, small enough for memory. */
+const BLOCK_BYTES = 1024 * 1024;
+/** Blocks of one lane under compression at once. */
+const COMPRESSING_AT_ONCE = 3;
+
+/**
+ * Streams one chunk into objects. Memory: the chunk's compressed text, once more while it is put together, and
+ * six blocks.
+ */
+export async function upload(
+  verb: BackupContext,
+  source: YsqlSource,
+  readPoint: ReadPoint,
+  chunk: ChunkSpec,
+  options: { readonly zstdLevel: number },
+): Promise<readonly DataObject[]> {
+  const target = await resolveTarget(verb, source.connection);
+  return await withReader(target, chunk.table.database, readPoint, verb.signal, (session) =>
+    whileBeating(verb, async (tell) => {
+      const statement = copyStatement(chunk, await dataEncoding(session));
+      const sent = verb.attempt > 1 ? await sentBefore(verb, readPoint, chunk) : new Set<string>();
+      const objects: DataObject[] = [];
+      let part = new ObjectBuilder(options.zstdLevel);
+      const finishPart = async () => {
+        objects.push(await store(verb, readPoint, chunk, objects.length, part, sent));
+        part = new ObjectBuilder(options.zstdLevel);
+      };
+      const doing = `read ${tableName(chunk.table)} of database "${chunk.table.database}" (chunk ${chunk.id})`;
+      let bytes = 0;
+      for await (const block of copyOut(session, statement, BLOCK_BYTES, doing, verb.signal)) {
+        if (part.rows > 0 && part.bytes + block.data.length > source.chunkBytes) await finishPart();
+        await part.add(block.data, block.rows);
+        bytes += block.data.length;
+        tell({ chunk: chunk.id, bytes });
+      }
+      if (part.rows > 0) await finishPart();
+      return objects;
+    }),
+  );
+}
+
+/** COPY in the database's own encoding, as pg_dump does it; SQL text itself travels as UTF-8. */
+export function copyStatement(chunk: ChunkSpec, encoding: string): string {
+  const table = quoteTable(chunk.table);
+  const condition = rangeCondition(chunk.range);
+  const format = `(ENCODING '${encoding}')`;
+  if (condition === '' && chunk.columns.length > 0) {
+    return `COPY ${table} (${chunk.columns.join(', ')}) TO STDOUT ${format}`;
+  }
+  return `COPY (SELECT ${chunk.columns.join(', ')} FROM ONLY ${table} ${condition}) TO STDOUT ${format}`;
+}
+
+function rangeCondition(range: ChunkSpec['range']): string {
+  if (range.kind === 'whole') return range.condition ?? '';
+  if (range.kind === 'ctid') {
+    const start = `ctid >= '(${range.from},0)'`;
+    return `WHERE ${range.to === null ? start : `${start} AND ctid < '(${range.to},0)'`}`;
+  }
+  // Closed bounds over exactly the hash key: only so is the range pushed down to the tablets.
+  const code = `yb_hash_code(${range.keys.join(', ')})`;
+  return `WHERE ${code} >= ${range.from} AND ${code} <= ${range.to}`;
+}
+
+/** Name of the encoding in which a database's rows are stored in the backup. */
+export async function dataEncoding(session: Session): Promise<string> {
+  const rows = await session.query<{ server_encoding: string }>('read the encoding', 'SHOW server_encoding');
+  return onlyRow(rows, 'its encoding').server_encoding;
+}
+
+/** One object under construction: frames in order, hashed as they are ready. */
+class ObjectBuilder {
+  rows = 0;
+  bytes = 0;
+  readonly #level: number;
+  readonly #frames: Buffer[] = [];
+  readonly #hash = createHash('sha256');
+  readonly #compressing: Promise<Buffer>[] = [];
+
+  constructor(level: number) {
+    this.#level = level;
+  }
+
+  /** Takes whole rows; waits while enough blocks are under compression. */
+  async add(block: Buffer, rows: number): Promise<void> {
+    this.rows += rows;
+    this.bytes += block.length;
+    const frame = compressFrame(block, this.#level);
+    // Awaited in order below; until then a rejection must not count as unhandled.
+    frame.catch(() => undefined);
+    this.#compressing.push(frame);
+    if (this.#compressing.length >= COMPRESSING_AT_ONCE) await this.#collectOne();
+  }
+
+  async finish(): Promise<{ readonly body: Buffer; readonly sha256: string }> {
+    while (this.#compressing.length > 0) await this.#collectOne();
+    return { body: Buffer.concat(this.#frames), sha256: this.#hash.digest('hex') };
+  }
+
+  async #collectOne(): Promise<void> {
+    const frame = await this.#compressing.shift();
+    if (frame === undefined) return;
+    this.#hash.update(frame);
+    this.#frames.push(frame);
+  }
+}
+
+async function store(
+  verb: BackupContext,
+  readPoint: ReadPoint,
+  chunk: ChunkSpec,
+  part: number,
+  builder: ObjectBuilder,
+  sent: ReadonlySet<string>,
+): Promise<DataObject> {
+  const { body, sha256 } = await builder.finish();
+  const key = `${chunkPrefix(readPoint, chunk)}${part}-${sha256.slice(0, 12)}.copy.zst`;
+  if (!sent.has(`${key} ${body.length}`)) {
+    await verb.store.put(verb.folder + key, body, { sha256, ifAbsent: true, signal: verb.signal });
+  }
+  const { rows, bytes } = builder;
+  return { key, sizeBytes: body.length, sha256, table: chunk.table, columns: chunk.columns, rows, bytes };
+}
+
+function chunkPrefix(readPoint: ReadPoint, chunk: ChunkSpec): string {
+  return `data/e${readPoint.epoch}/${chunk.id}-`;
+}
+
+/** What an earlier attempt stored of this chunk, as `key size`: names hold the hash, so it need not be sent again. */
+async function sentBefore(
+  verb: BackupContext,
+  readPoint: ReadPoint,
+  chunk: ChunkSpec,
+): Promise<ReadonlySet<string>> {
+  const sent = new Set<string>();
+  const prefix = verb.folder + chunkPrefix(readPoint, chunk);
+  for await (const { key, sizeBytes } of verb.store.list(prefix, { signal: verb.signal })) {
+    sent.add(`${key.slice(verb.folder.length)} ${sizeBytes}`);
+  }
+  return sent;
+}

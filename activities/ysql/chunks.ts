@@ -1,0 +1,151 @@
+import type { ChunkSpec, TableId } from '../../model/backup.ts';
+import type { Relation } from './catalog.ts';
+import { quoteIdentifier } from './identifiers.ts';
+import type { Product } from './server.ts';
+import type { Session } from './session.ts';
+
+/** What decides how a table is cut. */
+export interface TableShape {
+  readonly oid: string;
+  /** Of the main fork and of everything, indexes left out. On YugabyteDB as far as the server tells. */
+  readonly mainBytes: number;
+  readonly totalBytes: number;
+  readonly blockBytes: number;
+  /** By the statistics; 0 where there are none. */
+  readonly estimatedTextBytes: number;
+  readonly isHeap: boolean;
+  /** Quoted, without dropped and generated columns. */
+  readonly columns: readonly string[];
+  /** Quoted hash key of a hash-sharded YugabyteDB table, in order; empty otherwise. */
+  readonly hashKey: readonly string[];
+}
+
+/** `pg_relation_size` is of now, not of the read point; so the last range of a table has no end. */
+const SHAPES = `
+  SELECT c.oid::text AS oid, coalesce(pg_relation_size(c.oid), 0)::float8 AS "mainBytes",
+    coalesce(pg_table_size(c.oid), 0)::float8 AS "totalBytes",
+    current_setting('block_size')::float8 AS "blockBytes",
+    greatest(c.reltuples, 0)::float8 * coalesce((SELECT sum(s.stawidth + 1) FROM pg_catalog.pg_statistic s
+      WHERE s.starelid = c.oid AND NOT s.stainherit AND has_table_privilege('pg_catalog.pg_statistic', 'SELECT')), 0)
+      AS "estimatedTextBytes",
+    coalesce((SELECT amname = 'heap' FROM pg_catalog.pg_am WHERE oid = c.relam), true) AS "isHeap",
+    ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0
+      AND NOT a.attisdropped AND to_jsonb(a) ->> 'attgenerated' IS DISTINCT FROM 's' ORDER BY a.attnum) AS columns
+  FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1::oid[])`;
+
+/** The first columns of the primary key, as many as YugabyteDB hashes. */
+const HASH_KEYS = `
+  SELECT i.indrelid::text AS oid, ARRAY(
+      SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, position)
+      JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+      WHERE k.position <= p.num_hash_key_columns ORDER BY k.position) AS columns
+  FROM pg_catalog.pg_index i CROSS JOIN LATERAL yb_table_properties(i.indrelid) p
+  WHERE i.indisprimary AND i.indrelid = ANY ($1::oid[]) AND NOT p.is_colocated`;
+
+const HAS_TABLE_PROPERTIES = `SELECT to_regprocedure('yb_table_properties(oid)') IS NOT NULL AS known`;
+
+/** Shapes of tables by object id. */
+export async function readShapes(
+  session: Session,
+  tables: readonly Relation[],
+  product: Product,
+): Promise<ReadonlyMap<string, TableShape>> {
+  const oids = tables.map(({ oid }) => oid);
+  const doing = `read the sizes of the tables of database "${session.database}"`;
+  const rows = await session.query<Omit<TableShape, 'hashKey'>>(doing, SHAPES, [oids]);
+  const hashKeys = new Map<string, readonly string[]>();
+  if (product === 'yugabytedb') {
+    const [properties] = await session.query<{ known: boolean }>(doing, HAS_TABLE_PROPERTIES);
+    const keys =
+      properties?.known === true
+        ? await session.query<{ oid: string; columns: string[] }>(doing, HASH_KEYS, [oids])
+        : [];
+    for (const { oid, columns } of keys) hashKeys.set(oid, columns.map(quoteIdentifier));
+  }
+  return new Map(
+    rows.map((row) => [
+      row.oid,
+      { ...row, columns: row.columns.map(quoteIdentifier), hashKey: hashKeys.get(row.oid) ?? [] },
+    ]),
+  );
+}
+
+/** How much larger COPY text is than the table's files: measured between 0.7 (narrow rows) and 1.1; TOAST holds compressed data. */
+const TEXT_PER_HEAP_BYTE = 1.1;
+const TEXT_PER_TOAST_BYTE = 2;
+/** YugabyteDB's files are compressed, and hold no row headers. */
+const TEXT_PER_SST_BYTE = 3;
+const HASH_CODES = 65_536;
+
+/** A table to be cut: its name, what the catalogs say of it, and the rows to keep where an extension limits them. */
+export interface TableToCut {
+  readonly table: TableId;
+  readonly shape: TableShape;
+  readonly condition: string | undefined;
+}
+
+/** Cuts one table into ranges that give about `chunkBytes` of text each; every row is in exactly one of them. Pure. */
+export function cutTable(
+  { table, shape, condition }: TableToCut,
+  product: Product,
+  chunkBytes: number,
+): readonly Omit<ChunkSpec, 'id'>[] {
+  const estimatedBytes = estimatedText(shape, product);
+  const pieces = Math.ceil(estimatedBytes / chunkBytes);
+  const chunk = (range: ChunkSpec['range'], share: number) => ({
+    table,
+    columns: shape.columns,
+    range,
+    estimatedBytes: Math.ceil(estimatedBytes * share),
+  });
+  if (condition !== undefined && condition !== '') return [chunk({ kind: 'whole', condition }, 1)];
+  if (pieces > 1 && product === 'postgresql' && shape.isHeap) {
+    const blocks = Math.ceil(shape.mainBytes / shape.blockBytes);
+    return cuts(blocks, pieces).map(({ from, to }) =>
+      chunk({ kind: 'ctid', from, to: to === blocks ? null : to }, (to - from) / blocks),
+    );
+  }
+  if (pieces > 1 && shape.hashKey.length > 0) {
+    return cuts(HASH_CODES, pieces).map(({ from, to }) =>
+      chunk({ kind: 'hash', keys: shape.hashKey, from, to: to - 1 }, (to - from) / HASH_CODES),
+    );
+  }
+  return [chunk({ kind: 'whole' }, 1)];
+}
+
+function estimatedText(shape: TableShape, product: Product): number {
+  if (product === 'yugabytedb')
+    return Math.max(shape.totalBytes * TEXT_PER_SST_BYTE, shape.estimatedTextBytes);
+  const toastBytes = Math.max(0, shape.totalBytes - shape.mainBytes);
+  return shape.mainBytes * TEXT_PER_HEAP_BYTE + toastBytes * TEXT_PER_TOAST_BYTE;
+}
+
+/** [0, length) in at most `pieces` parts of about equal length, none empty. */
+function cuts(length: number, pieces: number): readonly { readonly from: number; readonly to: number }[] {
+  const count = Math.max(1, Math.min(length, pieces));
+  return Array.from({ length: count }, (_, index) => ({
+    from: Math.floor((index * length) / count),
+    to: Math.floor(((index + 1) * length) / count),
+  }));
+}
+
+/** Cuts all tables: largest first, so that the last lanes to finish have little left. Ids are `t<table>-c<chunk>`. Pure. */
+export function cutTables(
+  tables: readonly TableToCut[],
+  product: Product,
+  chunkBytes: number,
+): readonly ChunkSpec[] {
+  const bySize = tables
+    .map((table) => ({ table, bytes: estimatedText(table.shape, product) }))
+    .sort((a, b) => b.bytes - a.bytes);
+  return bySize.flatMap(({ table }, tableIndex) =>
+    cutTable(table, product, chunkBytes).map((chunk, chunkIndex) => ({
+      ...chunk,
+      id: `t${padded(tableIndex)}-c${padded(chunkIndex)}`,
+    })),
+  );
+}
+
+function padded(index: number): string {
+  return index.toString().padStart(5, '0');
+}

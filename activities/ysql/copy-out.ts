@@ -1,0 +1,195 @@
+import type { Connection, Submittable } from 'pg';
+import { permanent } from '../../model/errors.ts';
+import { databaseError } from './errors.ts';
+import type { Session } from './session.ts';
+
+/** Whole rows of COPY text, as they came. */
+export interface CopyBlock {
+  readonly data: Buffer;
+  readonly rows: number;
+}
+
+/** While this many blocks wait to be consumed, the server waits too. */
+const BLOCKS_AHEAD = 2;
+
+/**
+ * Runs `COPY … TO STDOUT` and yields its text in blocks of about `blockBytes`, cut at row boundaries (a longer row makes a longer
+ * block). The server's count of rows must equal ours. A consumer that stops early must close the session.
+ *
+ * The frames are taken from the socket directly, since the client library makes an event of each row.
+ */
+export async function* copyOut(
+  session: Session,
+  statement: string,
+  blockBytes: number,
+  doing: string,
+  signal: AbortSignal,
+): AsyncGenerator<CopyBlock, { readonly rows: number }> {
+  const reader = new CopyOutReader(statement, blockBytes);
+  session.client.query(reader);
+  let rows = 0;
+  try {
+    for (;;) {
+      const block = await reader.next();
+      if (block === undefined) break;
+      rows += block.rows;
+      yield block;
+    }
+  } catch (error) {
+    throw databaseError(error, doing, signal);
+  }
+  if (reader.rowsByServer !== rows) {
+    throw permanent(
+      'YSQL_COPY_MISCOUNT',
+      `Failed to ${doing}: the server sent ${reader.rowsByServer ?? 'an unknown number of'} rows, ${rows} arrived`,
+      'Report this: the connection lost or doubled rows.',
+    );
+  }
+  return { rows };
+}
+
+const FRAME_HEADER_BYTES = 5;
+const COPY_DATA = 'd'.charCodeAt(0);
+const COPY_DONE = 'c'.charCodeAt(0);
+const ERROR_RESPONSE = 'E'.charCodeAt(0);
+
+/** A query of the client library that reads the COPY sub-protocol by itself and hands the connection back at its end. */
+class CopyOutReader implements Submittable {
+  rowsByServer: number | undefined;
+  readonly #statement: string;
+  readonly #blockBytes: number;
+  readonly #ready: CopyBlock[] = [];
+  #connection: Connection | undefined;
+  #libraryListener: ((chunk: Buffer) => void) | undefined;
+  /** Start of a frame header whose rest has not arrived. */
+  #headerStart: Buffer | undefined;
+  /** Bytes of the current frame still to come, and whether they are row data. */
+  #frameLeft = 0;
+  #frameIsData = false;
+  #block: Buffer | undefined;
+  #blockLength = 0;
+  #blockRows = 0;
+  #ended = false;
+  #failure: unknown;
+  #wake: (() => void) | undefined;
+
+  constructor(statement: string, blockBytes: number) {
+    this.#statement = statement;
+    this.#blockBytes = blockBytes;
+  }
+
+  /** The next block, undefined at the end of the statement; throws what the statement failed with. */
+  async next(): Promise<CopyBlock | undefined> {
+    for (;;) {
+      const block = this.#ready.shift();
+      if (block !== undefined) {
+        if (this.#ready.length < BLOCKS_AHEAD) this.#connection?.stream.resume();
+        return block;
+      }
+      if (this.#failure !== undefined) throw this.#failure;
+      if (this.#ended) return undefined;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  submit(connection: Connection): void {
+    this.#connection = connection;
+    const { stream } = connection;
+    const [listener, ...others] = stream.listeners('data');
+    if (listener === undefined || others.length > 0)
+      throw new Error('The connection is in use by another reader');
+    this.#libraryListener = listener as (chunk: Buffer) => void;
+    stream.removeListener('data', this.#libraryListener);
+    stream.on('data', this.#onData);
+    connection.query(this.#statement);
+  }
+
+  handleCommandComplete(message: { readonly text: string }): void {
+    const [, rows] = /^COPY (\d+)$/.exec(message.text) ?? [];
+    this.rowsByServer = rows === undefined ? undefined : Number(rows);
+  }
+
+  handleReadyForQuery(): void {
+    this.#ended = true;
+    this.#notify();
+  }
+
+  /** The client library calls this for the server's errors and for a connection that ends. */
+  handleError(error: Error): void {
+    this.#release(Buffer.alloc(0));
+    this.#failure = error;
+    this.#notify();
+  }
+
+  readonly #onData = (received: Buffer): void => {
+    const chunk = this.#headerStart === undefined ? received : Buffer.concat([this.#headerStart, received]);
+    this.#headerStart = undefined;
+    let at = 0;
+    while (at < chunk.length) {
+      if (this.#frameLeft > 0) {
+        const end = Math.min(at + this.#frameLeft, chunk.length);
+        if (this.#frameIsData) this.#append(chunk, at, end);
+        this.#frameLeft -= end - at;
+        at = end;
+        continue;
+      }
+      if (chunk.length - at < FRAME_HEADER_BYTES) {
+        this.#headerStart = chunk.subarray(at);
+        return;
+      }
+      const type = chunk[at];
+      if (type === COPY_DONE || type === ERROR_RESPONSE) {
+        this.#emitBlock();
+        this.#release(chunk.subarray(at));
+        return;
+      }
+      this.#frameLeft = chunk.readUInt32BE(at + 1) - 4;
+      this.#frameIsData = type === COPY_DATA;
+      at += FRAME_HEADER_BYTES;
+      // The server sends exactly one row in each CopyData message (PostgreSQL documentation, "Message Formats").
+      if (this.#frameIsData) this.#startRow(this.#frameLeft);
+    }
+  };
+
+  #startRow(rowBytes: number): void {
+    if (this.#block !== undefined && this.#block.length - this.#blockLength < rowBytes) this.#emitBlock();
+    this.#block ??= Buffer.allocUnsafeSlow(Math.max(this.#blockBytes, rowBytes));
+    this.#blockRows += 1;
+  }
+
+  #append(chunk: Buffer, from: number, to: number): void {
+    if (this.#block === undefined) return;
+    chunk.copy(this.#block, this.#blockLength, from, to);
+    this.#blockLength += to - from;
+  }
+
+  #emitBlock(): void {
+    if (this.#block === undefined) return;
+    this.#ready.push({ data: this.#block.subarray(0, this.#blockLength), rows: this.#blockRows });
+    this.#block = undefined;
+    this.#blockLength = 0;
+    this.#blockRows = 0;
+    if (this.#ready.length >= BLOCKS_AHEAD) this.#connection?.stream.pause();
+    this.#notify();
+  }
+
+  /** Gives the socket back to the client library, with what arrived and is not ours. */
+  #release(rest: Buffer): void {
+    const listener = this.#libraryListener;
+    if (listener === undefined || this.#connection === undefined) return;
+    this.#libraryListener = undefined;
+    const { stream } = this.#connection;
+    stream.removeListener('data', this.#onData);
+    stream.on('data', listener);
+    stream.resume();
+    if (rest.length > 0) listener(rest);
+  }
+
+  #notify(): void {
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.();
+  }
+}

@@ -1,0 +1,92 @@
+import pg from 'pg';
+import { HoldfastError, messageOf, permanent, READ_POINT_LOST, transient } from '../../model/errors.ts';
+
+/** The SQLSTATE of a server's error, undefined for anything else. */
+export function sqlState(error: unknown): string | undefined {
+  return error instanceof pg.DatabaseError ? error.code : undefined;
+}
+
+/**
+ * Turns whatever a connection threw into a `HoldfastError` and decides here, at the edge, whether a retry can help.
+ * `doing` completes the sentence "Failed to …" and names the object; it never holds a secret.
+ */
+export function databaseError(error: unknown, doing: string, signal?: AbortSignal): unknown {
+  if (signal?.aborted) return signal.reason;
+  if (error instanceof HoldfastError) return error;
+  const state = sqlState(error);
+  const message = `Failed to ${doing}: ${describe(error)}`;
+  if (readPointIsGone(state, messageOf(error))) {
+    return permanent(
+      READ_POINT_LOST,
+      message,
+      'A new read point is opened and the export starts over; on YugabyteDB raise timestamp_history_retention_interval_sec if this repeats.',
+      error,
+    );
+  }
+  const passing = passingCause(state, error);
+  if (passing !== undefined) return transient('YSQL_UNAVAILABLE', message, passing, error);
+  return permanent('YSQL_FAILED', message, remedyFor(state), error);
+}
+
+function describe(error: unknown): string {
+  if (!(error instanceof pg.DatabaseError)) return messageOf(error) || String(error);
+  const context = [error.detail, error.hint].filter((part) => part !== undefined && part !== '');
+  return [`${error.message} (SQLSTATE ${error.code})`, ...context].join('. ');
+}
+
+/** PostgreSQL's texts for a dead exporter; YugabyteDB's for collected history and for DDL after the instant (issues 30993, 30828). */
+function readPointIsGone(state: string | undefined, message: string): boolean {
+  return (
+    (state === '22023' && message.includes('invalid snapshot identifier')) ||
+    message.includes('could not import the requested snapshot') ||
+    /snapshot too old/i.test(message) ||
+    message.includes('catalog snapshot used for this transaction has been invalidated')
+  );
+}
+
+function passingCause(state: string | undefined, error: unknown): string | undefined {
+  if (state === undefined) {
+    return isNetworkError(error)
+      ? 'Check that the database server runs and is reachable from this worker.'
+      : undefined;
+  }
+  if (state === '40001' || state === '40P01') return 'It is tried again: another transaction was in the way.';
+  if (state === '55P03') return 'Find the session that holds or awaits the lock (pg_locks) and end it.';
+  if (state === '53100') return 'Free disk space on the database server.';
+  if (state === '53200') return 'Raise max_locks_per_transaction or memory on the database server.';
+  if (state.startsWith('53')) return 'Raise max_connections or lower the parallelism of the plan.';
+  if (state === '57014') return 'Somebody cancelled the statement; it is tried again.';
+  if (state.startsWith('08') || state.startsWith('57P')) return 'Wait until the database server is up again.';
+  return undefined;
+}
+
+const NETWORK_CODES = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ECONNABORTED',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ENOENT',
+]);
+
+function isNetworkError(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if ('code' in error && typeof error.code === 'string' && NETWORK_CODES.has(error.code)) return true;
+  if (error instanceof AggregateError) return error.errors.some(isNetworkError);
+  return /connection terminated|connection ended|timeout expired|client has encountered a connection error|not queryable/i.test(
+    error.message,
+  );
+}
+
+function remedyFor(state: string | undefined): string {
+  if (state === '28P01' || state === '28000') {
+    return 'Check the user and password in the connection that the plan names, and pg_hba.conf on the server.';
+  }
+  if (state === '3D000') return 'Check the database name in the connection URL.';
+  if (state === '42501') return 'Grant the missing privilege to the role in the connection URL.';
+  return "Read the server's message above; the statement can't succeed as things stand.";
+}

@@ -1,0 +1,31 @@
+import type { NamePatterns } from '../../model/pipeline.ts';
+
+/** A test over names by glob patterns: `*` is any run of characters, `?` is one; excluded wins; empty `include` is all. */
+export function nameMatcher(patterns: NamePatterns): NameMatcher {
+  const include = patterns.include.map(globToRegExp);
+  const exclude = patterns.exclude.map(globToRegExp);
+  return {
+    included: (name) => include.length === 0 || include.some((pattern) => pattern.test(name)),
+    excluded: (name) => exclude.some((pattern) => pattern.test(name)),
+    matches(name) {
+      return this.included(name) && !this.excluded(name);
+    },
+    all: include.length === 0 && exclude.length === 0,
+  };
+}
+
+export interface NameMatcher {
+  readonly included: (name: string) => boolean;
+  readonly excluded: (name: string) => boolean;
+  matches(name: string): boolean;
+  /** True when no pattern can leave anything out. */
+  readonly all: boolean;
+}
+
+function globToRegExp(glob: string): RegExp {
+  const source = glob
+    .replaceAll(/[.+^${}()|[\]\\]/g, '\\$&')
+    .replaceAll('*', '.*')
+    .replaceAll('?', '.');
+  return new RegExp(`^${source}$`, 'su');
+}

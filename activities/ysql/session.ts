@@ -1,0 +1,186 @@
+import type { QueryResultRow } from 'pg';
+import pg from 'pg';
+import { permanent } from '../../model/errors.ts';
+import type { SecretRef } from '../../model/pipeline.ts';
+import type { VerbContext } from '../engine.ts';
+import { type ConnectionTarget, clientConfigs, parseConnectionUrl } from './connection-url.ts';
+import { databaseError } from './errors.ts';
+
+const CONNECT_TIMEOUT_MS = 15_000;
+
+/**
+ * So that COPY text is exact and read back alike whatever the server's, database's or role's defaults are. `lc_monetary` is
+ * beyond what pg_dump sets: money's text depends on it, and both directions use C. All of these settings exist in PostgreSQL 11.
+ */
+const EXACT_TEXT_SETTINGS = `
+  SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'postgres'; SET TimeZone = 'UTC'; SET extra_float_digits = 3;
+  SET bytea_output = 'hex'; SET lc_monetary = 'C'; SET xmloption = 'content'; SET standard_conforming_strings = on;
+  SET row_security = off; SET search_path = ''; SET synchronize_seqscans = off; SET check_function_bodies = off;
+  SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '30s'`;
+
+/** One connection to one database. Any failure of a statement leaves as a `HoldfastError`. */
+export interface Session {
+  readonly client: pg.Client;
+  readonly database: string;
+  /** Runs SQL; `doing` completes "Failed to …" in the error. */
+  query<Row extends QueryResultRow>(
+    doing: string,
+    text: string,
+    values?: readonly unknown[],
+  ): Promise<readonly Row[]>;
+  /** True as soon as the connection is of no more use. */
+  readonly broken: boolean;
+  /** Fulfilled with the cause when the connection ends by itself. */
+  readonly lost: Promise<Error>;
+  /** From now on it is this signal that cuts the connection; undefined between two users. */
+  adopt(signal: AbortSignal | undefined): void;
+  /** Ends the connection; never throws. */
+  close(): Promise<void>;
+}
+
+/** Reads and parses the connection that `reference` names. */
+export async function resolveTarget(verb: VerbContext, reference: SecretRef): Promise<ConnectionTarget> {
+  return parseConnectionUrl(await verb.secret(reference));
+}
+
+/**
+ * Connects with the settings that make text exact. An abort of `signal` cuts the connection, and with it whatever runs.
+ * `beforeSettings` is sent first of all (YugabyteDB wants `yb_read_time` before any query).
+ */
+export async function connect(
+  target: ConnectionTarget,
+  database: string,
+  signal: AbortSignal,
+  beforeSettings?: string,
+): Promise<Session> {
+  signal.throwIfAborted();
+  const client = await connectToFirst(target, database, signal);
+  const session = new ClientSession(client, database, signal);
+  if (beforeSettings !== undefined) await session.query('set the read time', beforeSettings);
+  await session.query('prepare the session', EXACT_TEXT_SETTINGS);
+  return session;
+}
+
+async function connectToFirst(target: ConnectionTarget, database: string, signal: AbortSignal) {
+  const where = target.hosts.map(({ host, port }) => `${host}:${port}`).join(', ');
+  let failure: unknown;
+  for (const config of clientConfigs(target, database)) {
+    const client = new pg.Client({
+      ...config,
+      application_name: 'holdfast',
+      keepAlive: true,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    });
+    // Without a listener a connection that dies before it is ours would end the process; connect() reports the cause.
+    client.on('error', () => undefined);
+    try {
+      await client.connect();
+      return client;
+    } catch (error) {
+      failure = error;
+    }
+  }
+  throw databaseError(failure, `connect to database "${database}" at ${where}`, signal);
+}
+
+class ClientSession implements Session {
+  readonly client: pg.Client;
+  readonly database: string;
+  readonly lost: Promise<Error>;
+  #signal: AbortSignal | undefined;
+  readonly #onAbort = () => this.#destroy();
+  #broken = false;
+  #closing = false;
+
+  constructor(client: pg.Client, database: string, signal: AbortSignal) {
+    this.client = client;
+    this.database = database;
+    this.adopt(signal);
+    this.lost = new Promise((resolve) => {
+      const report = (error: Error) => {
+        this.#broken = true;
+        if (!this.#closing) resolve(error);
+      };
+      client.on('error', report);
+      client.on('end', () => report(new Error('Connection terminated')));
+    });
+  }
+
+  adopt(signal: AbortSignal | undefined): void {
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#signal = signal;
+    signal?.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  get broken(): boolean {
+    return this.#broken;
+  }
+
+  async query<Row extends QueryResultRow>(doing: string, text: string, values?: readonly unknown[]) {
+    try {
+      const result =
+        values === undefined
+          ? await this.client.query<Row>(text)
+          : await this.client.query<Row>(text, [...values]);
+      return result.rows ?? [];
+    } catch (error) {
+      throw databaseError(error, doing, this.#signal);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.adopt(undefined);
+    if (this.#broken) return this.#destroy();
+    // A server that has gone away must not hold us: ending waits for its answer.
+    const timer = setTimeout(() => this.#destroy(), 2_000);
+    await this.client.end().catch(() => this.#destroy());
+    clearTimeout(timer);
+  }
+
+  #destroy(): void {
+    this.#broken = true;
+    this.client.connection.stream.destroy();
+  }
+}
+
+/** Connects, does `work`, and closes whatever happens. */
+export async function withSession<T>(
+  target: ConnectionTarget,
+  database: string,
+  signal: AbortSignal,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const session = await connect(target, database, signal);
+  try {
+    return await work(session);
+  } finally {
+    await session.close();
+  }
+}
+
+/** Runs `work` in a transaction of `session`: committed at the end, rolled back by any error. */
+export async function inTransaction<T>(session: Session, work: () => Promise<T>): Promise<T> {
+  await session.query('begin a transaction', 'BEGIN');
+  try {
+    const result = await work();
+    await session.query('commit', 'COMMIT');
+    return result;
+  } catch (error) {
+    if (!session.broken) await session.query('roll back', 'ROLLBACK');
+    throw error;
+  }
+}
+
+/** The one row of a query that always has one. */
+export function onlyRow<Row>(rows: readonly Row[], what: string): Row {
+  const [row] = rows;
+  if (row === undefined) {
+    throw permanent(
+      'YSQL_NO_ROW',
+      `The server returned no row for ${what}`,
+      'Check that the server is YSQL or PostgreSQL.',
+    );
+  }
+  return row;
+}
