@@ -1,0 +1,188 @@
+import type { CompiledPlan, RepositorySpec } from '../model/pipeline.ts';
+import { deepFreeze } from './canonicalJson.ts';
+import type { Diagnostic, LocatedProblem } from './diagnostic.ts';
+import { emitPlan, emitRepository } from './emit.ts';
+import { type DocumentOutline, outline, type StepOutline } from './outline.ts';
+import { parse } from './parse.ts';
+import {
+  copyToItself,
+  duplicateNames,
+  lookUp,
+  type RepositoryEntry,
+  type RepositoryIndex,
+} from './resolve.ts';
+import { BARE_VERBS, type PlanDocument, type RepositoryDocument, STEPS_AT_MOST } from './schema.ts';
+import { findSecrets } from './secrets.ts';
+import { LineIndex, type SourceFile } from './sourceText.ts';
+import { checkSteps, type PlacedStep } from './stepGraph.ts';
+import { validate } from './validate.ts';
+
+export interface Compilation {
+  /** The plans without errors, in the order of the files. */
+  readonly plans: readonly CompiledPlan[];
+  readonly repositories: readonly RepositorySpec[];
+  /** Every error of every checked file, by file and position. */
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/** A document on its way through the compiler, gathering its problems. */
+interface Unit {
+  readonly source: SourceFile;
+  readonly outline: DocumentOutline;
+  readonly problems: LocatedProblem[];
+  readonly plan?: PlanDocument;
+  readonly repository?: RepositoryDocument;
+}
+
+/**
+ * Compiles plan files: parse, validate, resolve, type-check, emit. Pure and deterministic: the same texts give the same
+ * frozen result, and whatever the texts, an error is a diagnostic, never an exception.
+ */
+export function compile(files: readonly SourceFile[]): Compilation {
+  const ofFiles: { readonly source: SourceFile; readonly found: LocatedProblem }[] = [];
+  const units: Unit[] = [];
+  for (const source of files) {
+    const { documents, problems } = parse(source);
+    ofFiles.push(...problems.map((found) => ({ source, found })));
+    units.push(...documents.map((document) => unitOf(source, outline(document))));
+  }
+  const checked = units.filter(isChecked);
+
+  for (const { outline, found } of duplicateNames(checked.map((unit) => unit.outline))) {
+    checked.find((unit) => unit.outline === outline)?.problems.push(found);
+  }
+  const index = indexRepositories(units, ofFiles.length === 0);
+  const plans = checked.flatMap((unit) => compilePlan(unit, index) ?? []);
+
+  const located = [
+    ...ofFiles,
+    ...units.flatMap(({ source, problems }) => problems.map((found) => ({ source, found }))),
+  ].filter(isChecked);
+  const faulty = new Set(located.map(({ source }) => source));
+  return deepFreeze({
+    // A file with an error of syntax may have lost a part of a plan without a trace in its tree.
+    plans: plans.filter(
+      (plan) => !ofFiles.some(({ source }) => source.path === plan.file && faulty.has(source)),
+    ),
+    repositories: index.entries.flatMap(({ repository, role }) =>
+      repository === undefined || role === 'context' ? [] : repository,
+    ),
+    diagnostics: files.flatMap((file) => diagnosticsOf(file, located)),
+  });
+}
+
+function isChecked({ source }: { readonly source: SourceFile }): boolean {
+  return source.role !== 'context';
+}
+
+function unitOf(source: SourceFile, outline: DocumentOutline): Unit {
+  const { document } = outline;
+  const secrets = findSecrets(document.root);
+  if (document.damaged) return { source, outline, problems: [...secrets] };
+  const { document: valid, problems } = validate(document.root);
+  // A secret in the place of a reference is a wrong type too; that it is a secret matters more.
+  const others = problems.filter(
+    ({ span }) => !secrets.some((secret) => secret.span.start === span.start && secret.span.end === span.end),
+  );
+  const unit = { source, outline, problems: [...secrets, ...others] };
+  if (valid?.kind === 'BackupPlan') return { ...unit, plan: valid };
+  return valid === undefined ? unit : { ...unit, repository: valid };
+}
+
+function indexRepositories(units: readonly Unit[], filesAreSound: boolean): RepositoryIndex {
+  const entries = units.flatMap((unit): readonly RepositoryEntry[] => {
+    const { outline, source, repository, problems } = unit;
+    if (outline.kind !== 'Repository' || outline.name === undefined) return [];
+    const entry = { name: outline.name.text, file: source.path, role: source.role ?? 'checked' };
+    if (repository === undefined || problems.length > 0) return [entry];
+    return [{ ...entry, repository: emitRepository(repository) }];
+  });
+  const namesAreKnown = units.every(
+    ({ outline }) =>
+      outline.kind !== undefined && (outline.kind !== 'Repository' || outline.name !== undefined),
+  );
+  return { entries, complete: filesAreSound && namesAreKnown };
+}
+
+/** What the schema puts in place of `steps` that are left out. */
+const STANDARD_OUTLINE: readonly StepOutline[] = BARE_VERBS.map((verb) => ({
+  span: { start: 0, end: 0 },
+  verb,
+  when: 'success',
+}));
+
+/** The plan of a unit; undefined, with the reasons among the unit's problems, where it has any. */
+function compilePlan(unit: Unit, index: RepositoryIndex): CompiledPlan | undefined {
+  const { outline, source, plan, problems } = unit;
+  if (outline.kind !== 'BackupPlan' || outline.document.damaged) return undefined;
+  const steps = outline.steps ?? STANDARD_OUTLINE;
+  const repositories = resolveRepositories(outline, steps, index, problems);
+  const placed = placeSteps(steps, problems);
+  const repository = repositories.get(outline.repository?.text ?? '');
+  if (plan === undefined || repository === undefined || problems.length > 0) return undefined;
+  return emitPlan({ file: source.path, document: plan, repository, repositories, steps: placed });
+}
+
+function placeSteps(steps: readonly StepOutline[], problems: LocatedProblem[]): readonly PlacedStep[] {
+  if (steps.length > STEPS_AT_MOST) return [];
+  const graph = checkSteps(steps);
+  problems.push(...graph.problems);
+  return graph.steps;
+}
+
+function resolveRepositories(
+  { repository }: DocumentOutline,
+  steps: readonly StepOutline[],
+  index: RepositoryIndex,
+  problems: LocatedProblem[],
+): ReadonlyMap<string, RepositorySpec> {
+  const found = new Map<string, RepositorySpec>();
+  const references = [repository, ...steps.map((step) => step.copyTo)];
+  for (const reference of references) {
+    if (reference === undefined) continue;
+    const { repository: resolved, problem } = lookUp(reference, index);
+    if (resolved !== undefined) found.set(reference.text, resolved);
+    if (problem !== undefined) problems.push(problem);
+  }
+  const own = repository && found.get(repository.text);
+  for (const { copyTo } of steps) {
+    const to = copyTo && found.get(copyTo.text);
+    if (own === undefined || copyTo === undefined || to === undefined) continue;
+    const problem = copyToItself(to, own, copyTo.span);
+    if (problem !== undefined) problems.push(problem);
+  }
+  return found;
+}
+
+function diagnosticsOf(
+  file: SourceFile,
+  located: readonly { readonly source: SourceFile; readonly found: LocatedProblem }[],
+): readonly Diagnostic[] {
+  const own = located.filter(({ source }) => source === file);
+  if (own.length === 0) return [];
+  const lines = new LineIndex(file.text);
+  const diagnostics = own
+    .toSorted((a, b) => a.found.span.start - b.found.span.start || a.found.span.end - b.found.span.end)
+    .map(({ found: { problem, span } }): Diagnostic => {
+      const from = lines.position(span.start);
+      const to = lines.position(Math.max(span.end, span.start));
+      return {
+        code: problem.code,
+        file: file.path,
+        line: from.line,
+        column: from.column,
+        endLine: to.line,
+        endColumn: to.column,
+        message: problem.message,
+        remedy: problem.remedy,
+      };
+    });
+  // What stands behind an anchor is checked wherever an alias repeats it, and is one error.
+  const seen = new Set<string>();
+  return diagnostics.filter((diagnostic) => {
+    const key = `${diagnostic.line}:${diagnostic.column}:${diagnostic.code}:${diagnostic.message}`;
+    if (seen.has(key)) return false;
+    seen.add(key);
+    return true;
+  });
+}

@@ -1,0 +1,200 @@
+import type {
+  CompiledPlan,
+  HttpOptions,
+  Pipeline,
+  RepositorySpec,
+  Retention,
+  RetryPolicy,
+  Schedule,
+  SecretRef,
+  Source,
+  Step,
+} from '../model/pipeline.ts';
+import { deepFreeze, hashOf } from './canonicalJson.ts';
+import type { PlanDocument, RepositoryDocument, SecretReference, StepDocument } from './schema.ts';
+import type { PlacedStep } from './stepGraph.ts';
+
+/** A repository as the pipeline carries it. */
+export function emitRepository({ metadata, spec }: RepositoryDocument): RepositorySpec {
+  if (spec.directory !== undefined) {
+    return deepFreeze({ name: metadata.name, location: { kind: 'directory', path: spec.directory } });
+  }
+  const { s3 } = spec;
+  if (s3 === undefined) throw new TypeError('a valid Repository has one of s3 and directory');
+  const { credentials, sse } = s3;
+  return deepFreeze({
+    name: metadata.name,
+    location: {
+      kind: 's3',
+      bucket: s3.bucket,
+      prefix: s3.prefix ?? '',
+      forcePathStyle: s3.pathStyle ?? s3.endpoint !== undefined,
+      ...given('region', s3.region),
+      ...given('endpoint', s3.endpoint),
+      ...given('storageClass', s3.storageClass),
+      ...given('serverSideEncryption', sse?.algorithm),
+      ...given('kmsKeyId', sse?.kmsKeyId),
+      ...given(
+        'credentials',
+        credentials && {
+          accessKeyId: emitSecret(credentials.accessKeyId),
+          secretAccessKey: emitSecret(credentials.secretAccessKey),
+          ...given('sessionToken', credentials.sessionToken && emitSecret(credentials.sessionToken)),
+        },
+      ),
+    },
+  });
+}
+
+/** What the resolver found for a plan: everything that is needed to emit it without a further question. */
+export interface ResolvedPlan {
+  readonly file: string;
+  readonly document: PlanDocument;
+  readonly repository: RepositorySpec;
+  /** By name, for the steps that name one. */
+  readonly repositories: ReadonlyMap<string, RepositorySpec>;
+  readonly steps: readonly PlacedStep[];
+}
+
+/** The compiled plan: frozen data, the same for the same text. */
+export function emitPlan({ file, document, repository, repositories, steps }: ResolvedPlan): CompiledPlan {
+  const { metadata, spec } = document;
+  const content: Omit<Pipeline, 'hash'> = {
+    formatVersion: 1,
+    plan: metadata.name,
+    labels: metadata.labels ?? {},
+    source: emitSource(spec.source),
+    repository,
+    steps: steps.map((placed) => {
+      const step = spec.steps[placed.index];
+      if (step === undefined) throw new TypeError(`step ${placed.index} is placed but not written`);
+      return emitStep(step, placed, repositories);
+    }),
+  };
+  return deepFreeze({
+    name: metadata.name,
+    file,
+    pipeline: { ...content, hash: hashOf(content) },
+    ...given('schedule', spec.schedule && emitSchedule(spec.schedule)),
+    ...given('retention', spec.retention && emitRetention(spec.retention)),
+  });
+}
+
+function emitSource({ ysql }: PlanDocument['spec']['source']): Source {
+  if (ysql === undefined) throw new TypeError('a valid source has an engine');
+  return {
+    engine: 'ysql',
+    connection: emitSecret(ysql.connection),
+    ...given('databases', ysql.databases && emitPatterns(ysql.databases)),
+    tables: emitPatterns(ysql.tables),
+    contents: ysql.contents,
+    globals: ysql.globals,
+    chunkBytes: ysql.chunkSize,
+  };
+}
+
+function emitPatterns(patterns: { include?: string[] | undefined; exclude?: string[] | undefined }) {
+  return { include: patterns.include ?? [], exclude: patterns.exclude ?? [] };
+}
+
+function emitSecret({ env, file }: SecretReference): SecretRef {
+  if (env !== undefined) return { env };
+  if (file !== undefined) return { file };
+  throw new TypeError('a valid reference has one of env and file');
+}
+
+function emitSchedule({ cron, timezone, overlap }: NonNullable<PlanDocument['spec']['schedule']>): Schedule {
+  return { cron: typeof cron === 'string' ? [cron] : cron, timezone, overlap };
+}
+
+function emitRetention(retention: NonNullable<PlanDocument['spec']['retention']>): Retention {
+  const { keepWithin, ...counts } = retention;
+  return {
+    ...given('keepLast', counts.keepLast),
+    ...given('keepHourly', counts.keepHourly),
+    ...given('keepDaily', counts.keepDaily),
+    ...given('keepWeekly', counts.keepWeekly),
+    ...given('keepMonthly', counts.keepMonthly),
+    ...given('keepYearly', counts.keepYearly),
+    ...given('keepWithinMs', keepWithin),
+  };
+}
+
+function emitStep(
+  step: StepDocument,
+  { id, needs, inputs }: PlacedStep,
+  repositories: ReadonlyMap<string, RepositorySpec>,
+): Step {
+  const place = { id, needs, when: step.when, inputs } as const;
+  if (step.flush !== undefined) {
+    const { flush } = step;
+    return { ...place, verb: 'flush', ...settingsOf(flush), options: { waitMs: flush.wait } };
+  }
+  if (step.snapshot !== undefined) {
+    const { snapshot } = step;
+    return { ...place, verb: 'snapshot', ...settingsOf(snapshot), output: 'readPoint', options: {} };
+  }
+  if (step.export !== undefined) {
+    const settings = settingsOf(step.export);
+    return { ...place, verb: 'export', ...settings, output: 'workList', options: {} };
+  }
+  if (step.upload !== undefined) {
+    const { upload } = step;
+    const options = { zstdLevel: upload.zstdLevel };
+    return { ...place, verb: 'upload', ...settingsOf(upload), output: 'backup', options };
+  }
+  if (step.verify !== undefined) {
+    const { verify } = step;
+    return { ...place, verb: 'verify', ...settingsOf(verify), options: { level: verify.level } };
+  }
+  if (step.copy !== undefined) {
+    const to = repositories.get(step.copy.to);
+    if (to === undefined) throw new TypeError(`repository ${step.copy.to} is not resolved`);
+    return { ...place, verb: 'copy', ...settingsOf(step.copy), options: { to } };
+  }
+  if (step.sql !== undefined) {
+    const { statement, database } = step.sql;
+    const options = { statement, ...given('database', database) };
+    return { ...place, verb: 'sql', ...settingsOf(step.sql), options };
+  }
+  if (step.http !== undefined) {
+    const { url, method } = step.http;
+    const options: HttpOptions = {
+      url: typeof url === 'string' ? { literal: url } : emitSecret(url),
+      method,
+    };
+    return { ...place, verb: 'http', ...settingsOf(step.http), options };
+  }
+  throw new TypeError('a valid step has a verb');
+}
+
+function settingsOf(options: {
+  readonly timeout: number;
+  readonly parallelism: number;
+  readonly retry: {
+    readonly maximumAttempts: number;
+    readonly initialInterval: number;
+    readonly maximumInterval: number;
+    readonly backoffCoefficient: number;
+  };
+}): { readonly retry: RetryPolicy; readonly timeoutMs: number; readonly parallelism: number } {
+  const { retry, timeout, parallelism } = options;
+  return {
+    retry: {
+      maximumAttempts: retry.maximumAttempts,
+      initialIntervalMs: retry.initialInterval,
+      maximumIntervalMs: retry.maximumInterval,
+      backoffCoefficient: retry.backoffCoefficient,
+    },
+    timeoutMs: timeout,
+    parallelism,
+  };
+}
+
+/** The key with its value, or nothing: an absent key is not the same as one that is undefined. */
+function given<Key extends string, Value>(
+  key: Key,
+  value: Value | undefined,
+): { readonly [K in Key]?: Value } {
+  return value === undefined ? {} : ({ [key]: value } as { readonly [K in Key]: Value });
+}

@@ -1,0 +1,59 @@
+import { z } from 'zod';
+import { anyDocument, type DocumentKind, documentSchemas } from './schema.ts';
+
+/** The part of JSON Schema that the plan language's schema uses. */
+export interface JsonSchema {
+  readonly $schema?: string;
+  readonly $id?: string;
+  readonly title?: string;
+  readonly description?: string;
+  readonly type?: string;
+  readonly const?: string;
+  readonly enum?: readonly string[];
+  readonly pattern?: string;
+  readonly default?: unknown;
+  readonly examples?: readonly unknown[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly required?: readonly string[];
+  readonly additionalProperties?: boolean | JsonSchema;
+  readonly items?: JsonSchema;
+  readonly anyOf?: readonly JsonSchema[];
+  readonly oneOf?: readonly JsonSchema[];
+}
+
+/** The JSON Schema of a plan file's documents, for editors; plans name it in their `yaml-language-server` line. */
+export function planJsonSchema(): JsonSchema {
+  const { $schema, ...schema } = toJsonSchema(anyDocument);
+  return { ...($schema === undefined ? {} : { $schema }), title: 'Holdfast plan file', ...schema };
+}
+
+/** The JSON Schema of one kind of document. */
+export function documentJsonSchema(kind: DocumentKind): JsonSchema {
+  return toJsonSchema(documentSchemas[kind]);
+}
+
+function toJsonSchema(schema: z.ZodType): JsonSchema {
+  // What is written, not what reading makes of it: `5m`, not 300000.
+  const { '~standard': _, ...plain } = z.toJSONSchema(schema, { io: 'input' });
+  return plain as JsonSchema;
+}
+
+/** The schemas that may hold under a path of keys and list positions: several where the language has a choice. */
+export function schemasAt(root: JsonSchema, path: readonly (string | number)[]): readonly JsonSchema[] {
+  return path.reduce<readonly JsonSchema[]>(
+    (schemas, part) =>
+      schemas.flatMap((schema) => {
+        const below = typeof part === 'number' ? schema.items : schema.properties?.[part];
+        return below === undefined ? [] : alternatives(below);
+      }),
+    alternatives(root),
+  );
+}
+
+/** A schema, or what it offers to choose from; a `oneOf` of bare requirements is no choice of its own. */
+export function alternatives(schema: JsonSchema): readonly JsonSchema[] {
+  const choices = schema.anyOf ?? (schema.properties === undefined ? schema.oneOf : undefined);
+  return choices === undefined ? [schema] : choices.flatMap(alternatives);
+}

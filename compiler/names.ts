@@ -1,0 +1,105 @@
+import { quoted, type Reading, refused } from './diagnostic.ts';
+
+/** Names of plans, repositories and steps: safe in an object key, a workflow id and a shell word. */
+export const NAME_PATTERN = '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$';
+
+export const ENVIRONMENT_NAME_PATTERN = '^[A-Za-z_][A-Za-z0-9_]*$';
+
+const BUCKET_PATTERN = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
+
+/** Reads the name of a plan, a repository or a step. */
+export function readName(text: string): Reading<string> {
+  if (new RegExp(NAME_PATTERN).test(text)) return { value: text };
+  const fitting = text
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .slice(0, 63)
+    .replace(/^-+|-+$/g, '');
+  return refused(
+    'BAD_NAME',
+    `${quoted(text)} is not a name: names have 1 to 63 lower-case letters, digits and hyphens`,
+    fitting === '' ? 'Write a name such as `orders-nightly`.' : `Write \`${fitting}\`.`,
+  );
+}
+
+/** Reads the name of an environment variable. */
+export function readEnvironmentName(text: string): Reading<string> {
+  if (new RegExp(ENVIRONMENT_NAME_PATTERN).test(text)) return { value: text };
+  const remedy = /^\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?$/.exec(text)?.[1];
+  return refused(
+    'BAD_NAME',
+    `${quoted(text)} is not the name of an environment variable`,
+    remedy === undefined
+      ? 'Write the name only, such as `ORDERS_DATABASE_URL`: letters, digits and underscores.'
+      : `Write the name only: \`${remedy}\`.`,
+  );
+}
+
+/** Reads the name of an S3 bucket, by the rules that S3 has for new buckets. */
+export function readBucket(text: string): Reading<string> {
+  if (text.startsWith('s3://')) {
+    const [bucket = '', ...prefix] = text.slice('s3://'.length).split('/');
+    const rest = prefix.filter((part) => part !== '').join('/');
+    return refused(
+      'BAD_NAME',
+      `${quoted(text)} is a URL, and the name of a bucket is needed`,
+      rest === '' ? `Write \`bucket: ${bucket}\`.` : `Write \`bucket: ${bucket}\` and \`prefix: ${rest}\`.`,
+    );
+  }
+  const isAddress = /^[0-9]+(\.[0-9]+){3}$/.test(text);
+  if (BUCKET_PATTERN.test(text) && !text.includes('..') && !isAddress) return { value: text };
+  return refused(
+    'BAD_NAME',
+    `${quoted(text)} is not the name of a bucket`,
+    'Bucket names have 3 to 63 lower-case letters, digits, dots and hyphens, and begin and end with a letter or digit.',
+  );
+}
+
+/** Reads the part of an object key below which a repository lives: `backups/yugabyte`, without slashes at its ends. */
+export function readPrefix(text: string): Reading<string> {
+  const parts = text.split('/');
+  const strange = parts.some((part) => part === '' || part === '.' || part === '..');
+  if (!strange && /^[A-Za-z0-9!_.*'()/=-]{1,512}$/.test(text)) return { value: text };
+  const fitting = parts.filter((part) => !['', '.', '..'].includes(part)).join('/');
+  return refused(
+    'BAD_PATH',
+    `${quoted(text)} is not a prefix of object keys`,
+    strange && fitting !== ''
+      ? `Write \`${fitting}\`, without slashes at its ends and without \`.\` and \`..\`.`
+      : 'Write letters, digits, hyphens and underscores, with single slashes between; or leave it out.',
+  );
+}
+
+/** Reads an absolute path: a relative one would mean another place on every worker. */
+export function readAbsolutePath(text: string): Reading<string> {
+  const parts = text.split('/').slice(1);
+  const strange = parts.some((part) => part === '.' || part === '..') || /[\u0000-\u001f]/.test(text);
+  if (text.startsWith('/') && !strange && text.length <= 4096) return { value: text };
+  return refused(
+    'BAD_PATH',
+    text.startsWith('/')
+      ? `${quoted(text)} is not a plain absolute path`
+      : `${quoted(text)} is not an absolute path, so every worker would look for it elsewhere`,
+    'Write the whole path from `/`, without `.` and `..`.',
+  );
+}
+
+/** Reads an `http` or `https` URL that holds no user and no password. */
+export function readWebAddress(text: string): Reading<string> {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !['http:', 'https:'].includes(url.protocol)) {
+    return refused(
+      'BAD_URL',
+      `${quoted(text)} is not a web address`,
+      'Write `https://host/path`, or `{ env: NAME }` where the address is a secret.',
+    );
+  }
+  if (url.username !== '' || url.password !== '') {
+    return refused(
+      'SECRET_IN_PLAIN_TEXT',
+      'A web address with a user in it stands here in plain text',
+      'Put the address where the worker runs and write `{ env: NAME }` or `{ file: /run/secrets/name }`.',
+    );
+  }
+  return { value: text };
+}

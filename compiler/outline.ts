@@ -1,0 +1,76 @@
+import type { Verb } from '../model/pipeline.ts';
+import type { Span } from './sourceText.ts';
+import { spanOfNode } from './validate.ts';
+import { VERB_NAMES } from './verbs.ts';
+import { entryOf, textOf, valueAt, type YamlDocument, type YamlNode } from './yamlTree.ts';
+
+/*
+ * What the checks across documents and steps need to know, read as far as it can be read: so that a fault in one place
+ * does not hide those in others.
+ */
+
+export interface NamedText {
+  readonly text: string;
+  readonly span: Span;
+}
+
+export interface StepOutline {
+  readonly span: Span;
+  /** Absent where the step names no verb, or more than one. */
+  readonly verb?: Verb;
+  readonly id?: NamedText;
+  /** Absent where the step leaves it to its place in the list. */
+  readonly needs?: readonly NamedText[];
+  readonly when: 'success' | 'failure' | 'always';
+  /** The second repository of a `copy`. */
+  readonly copyTo?: NamedText;
+}
+
+export interface DocumentOutline {
+  readonly document: YamlDocument;
+  readonly kind?: string;
+  readonly name?: NamedText;
+  readonly repository?: NamedText;
+  /** Absent where the plan has the standard pipeline, or no list. */
+  readonly steps?: readonly StepOutline[];
+}
+
+/** Reads what can be read of a document, whatever else is wrong with it. */
+export function outline(document: YamlDocument): DocumentOutline {
+  const { root } = document;
+  const kind = textOf(valueAt(root, 'kind'));
+  const name = namedText(valueAt(root, 'metadata', 'name'));
+  const repository = namedText(valueAt(root, 'spec', 'repository'));
+  const steps = valueAt(root, 'spec', 'steps');
+  return {
+    document,
+    ...(kind === undefined ? {} : { kind }),
+    ...(name === undefined ? {} : { name }),
+    ...(repository === undefined ? {} : { repository }),
+    ...(steps?.kind === 'list' ? { steps: steps.items.map(outlineStep) } : {}),
+  };
+}
+
+function outlineStep(node: YamlNode): StepOutline {
+  const bare = VERB_NAMES.find((verb) => verb === textOf(node));
+  if (bare !== undefined) return { span: node.span, verb: bare, when: 'success' };
+  const verbs = VERB_NAMES.filter((verb) => entryOf(node, verb) !== undefined);
+  const verb = verbs.length === 1 ? verbs[0] : undefined;
+  const id = namedText(valueAt(node, 'id'));
+  const needs = valueAt(node, 'needs');
+  const copyTo = namedText(valueAt(node, 'copy', 'to'));
+  const when = textOf(valueAt(node, 'when'));
+  return {
+    span: (verb === undefined ? undefined : entryOf(node, verb)?.keySpan) ?? spanOfNode(node),
+    when: when === 'failure' || when === 'always' ? when : 'success',
+    ...(verb === undefined ? {} : { verb }),
+    ...(id === undefined ? {} : { id }),
+    ...(needs?.kind === 'list' ? { needs: needs.items.flatMap((item) => namedText(item) ?? []) } : {}),
+    ...(copyTo === undefined ? {} : { copyTo }),
+  };
+}
+
+function namedText(node: YamlNode | undefined): NamedText | undefined {
+  const text = textOf(node);
+  return text === undefined || node === undefined ? undefined : { text, span: node.span };
+}

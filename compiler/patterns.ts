@@ -1,0 +1,112 @@
+import { globMatches, splitTablePattern } from '../model/patterns.ts';
+import { type Problem, quoted, type Reading, refused } from './diagnostic.ts';
+
+/** PostgreSQL and YugabyteDB cut identifiers at this many bytes (NAMEDATALEN - 1). */
+const LONGEST_IDENTIFIER_BYTES = 63;
+
+/** Schemas of the server's own, which a backup never carries. */
+const SYSTEM_SCHEMAS = ['pg_catalog', 'information_schema', 'pg_toast'];
+
+/** Reads a glob over `schema.table`, refusing one that no table can match. */
+export function readTablePattern(text: string): Reading<string> {
+  const general = readGlob(text);
+  if (general !== undefined) return { problem: general };
+  const { schema, table } = splitTablePattern(text);
+  if (!text.includes('.')) {
+    return nothing(
+      text,
+      'tables are matched as `schema.table`',
+      `Write \`public.${text}\`, or \`*.${text}\` for every schema.`,
+    );
+  }
+  if (schema === '' || table === '') {
+    return nothing(
+      text,
+      `its ${schema === '' ? 'schema' : 'table'} is empty`,
+      'Write `schema.table`; `*` stands for any name.',
+    );
+  }
+  const tooLong = [schema, table].find(isTooLong);
+  if (tooLong !== undefined) return identifierTooLong(text);
+  if (SYSTEM_SCHEMAS.includes(schema)) {
+    return nothing(
+      text,
+      `schema ${quoted(schema)} belongs to the server and is never backed up`,
+      'Remove the pattern.',
+    );
+  }
+  return { value: text };
+}
+
+/** Reads a glob over database names, refusing one that no database can match. */
+export function readDatabasePattern(text: string): Reading<string> {
+  const general = readGlob(text);
+  if (general !== undefined) return { problem: general };
+  if (isTooLong(text)) return identifierTooLong(text);
+  if (text === 'template0') {
+    return nothing(text, 'the server lets nobody connect to that database', 'Remove the pattern.');
+  }
+  return { value: text };
+}
+
+/** Why an included pattern selects nothing beside the excluded ones; undefined when it may select something. */
+export function shadowed(
+  include: string,
+  exclude: readonly string[],
+  over: 'tables' | 'databases',
+): Problem | undefined {
+  const cover = exclude.find((pattern) => covers(pattern, include, over));
+  if (cover === undefined) return undefined;
+  return refused(
+    'PATTERN_MATCHES_NOTHING',
+    `${quoted(include)} can match nothing: everything that it includes is excluded by ${quoted(cover)}`,
+    'Remove one of the two, or make the excluded pattern narrower.',
+  ).problem;
+}
+
+/** Whether everything that `inner` matches is matched by `outer` too, judged by the shortest and by an overlong name. */
+function covers(outer: string, inner: string, over: 'tables' | 'databases'): boolean {
+  // NUL stands in no identifier, so that only a wildcard of the outer glob matches it; more of them than a name has
+  // characters are matched by a star only.
+  const fillings = ['', '\u0000'.repeat(LONGEST_IDENTIFIER_BYTES + 1)];
+  return fillings.every((filling) => {
+    const name = (glob: string): string => glob.replaceAll('*', filling).replaceAll('?', '\u0000');
+    if (over === 'databases') return globMatches(outer, name(inner));
+    const [wide, narrow] = [splitTablePattern(outer), splitTablePattern(inner)];
+    return globMatches(wide.schema, name(narrow.schema)) && globMatches(wide.table, name(narrow.table));
+  });
+}
+
+function readGlob(text: string): Problem | undefined {
+  if (text === '') {
+    return nothing(text, 'it is empty', 'Write a name or a glob such as `public.*`.').problem;
+  }
+  const control = /[\u0000-\u001f\u007f]/.exec(text);
+  if (control !== null) {
+    return refused(
+      'BAD_PATTERN',
+      `${quoted(text)} holds a control character`,
+      'Write a name with `*` and `?` as wildcards.',
+    ).problem;
+  }
+  if (text !== text.trim()) {
+    return refused('BAD_PATTERN', `${quoted(text)} begins or ends with a space`, 'Remove the space.').problem;
+  }
+  return undefined;
+}
+
+function isTooLong(glob: string): boolean {
+  return new TextEncoder().encode(glob.replaceAll('*', '')).length > LONGEST_IDENTIFIER_BYTES;
+}
+
+function identifierTooLong(text: string): { readonly problem: Problem } {
+  return nothing(
+    text,
+    `no name is longer than ${LONGEST_IDENTIFIER_BYTES} bytes`,
+    'Shorten it, or write `*` for a part of it.',
+  );
+}
+
+function nothing(text: string, reason: string, remedy: string): { readonly problem: Problem } {
+  return refused('PATTERN_MATCHES_NOTHING', `${quoted(text)} can match nothing: ${reason}`, remedy);
+}

@@ -1,0 +1,98 @@
+import type { RepositorySpec } from '../model/pipeline.ts';
+import { canonicalJson } from './canonicalJson.ts';
+import { didYouMean } from './closest.ts';
+import { type LocatedProblem, quoted, refused } from './diagnostic.ts';
+import type { DocumentOutline, NamedText } from './outline.ts';
+
+/** A Repository document of any file, compiled if it is valid. */
+export interface RepositoryEntry {
+  readonly name: string;
+  readonly file: string;
+  readonly role: 'checked' | 'context';
+  /** Absent where the document has errors of its own. */
+  readonly repository?: RepositorySpec;
+}
+
+/** Where plans find repositories by name. */
+export interface RepositoryIndex {
+  readonly entries: readonly RepositoryEntry[];
+  /** False when some document is too damaged to tell its name: a name that isn't found may be its. */
+  readonly complete: boolean;
+}
+
+/** The repository under a name, or why there is none; neither where the reason is reported elsewhere already. */
+export type Lookup = { readonly repository?: RepositorySpec; readonly problem?: LocatedProblem };
+
+/** Finds a repository: those of the checked files come before those that only lend theirs. */
+export function lookUp(reference: NamedText, index: RepositoryIndex): Lookup {
+  const named = index.entries.filter(({ name }) => name === reference.text);
+  const entry = named.find(({ role }) => role === 'checked') ?? named[0];
+  if (entry?.repository !== undefined) return { repository: entry.repository };
+  if (entry?.role === 'context') {
+    return {
+      problem: {
+        ...refused(
+          'BROKEN_REPOSITORY',
+          `The repository ${quoted(entry.name)} in ${entry.file} has errors`,
+          `See them with \`holdfast validate ${entry.file}\`.`,
+        ),
+        span: reference.span,
+      },
+    };
+  }
+  if (entry !== undefined || !index.complete) return {};
+  const names = index.entries.map(({ name }) => name);
+  const known =
+    names.length === 0 ? 'No Repository document was given' : `Known: ${[...new Set(names)].join(', ')}`;
+  return {
+    problem: {
+      ...refused(
+        'UNKNOWN_REPOSITORY',
+        `No Repository document has the name ${quoted(reference.text)}`,
+        didYouMean(reference.text, names) ??
+          `${known}. Add \`kind: Repository\` with \`metadata: { name: ${reference.text.slice(0, 63)} }\`, or give the file that has it too.`,
+      ),
+      span: reference.span,
+    },
+  };
+}
+
+/** A copy to where the backup is already. */
+export function copyToItself(
+  to: RepositorySpec,
+  own: RepositorySpec,
+  span: NamedText['span'],
+): LocatedProblem | undefined {
+  if (canonicalJson(to.location) !== canonicalJson(own.location)) return undefined;
+  return {
+    ...refused(
+      'COPY_TO_ITSELF',
+      `${quoted(to.name)} is the repository that the backup is in already`,
+      'Name a second repository that stands elsewhere.',
+    ),
+    span,
+  };
+}
+
+/** Names that two documents of one kind share; reported at the later ones. */
+export function duplicateNames(
+  outlines: readonly DocumentOutline[],
+): readonly { readonly outline: DocumentOutline; readonly found: LocatedProblem }[] {
+  const first = new Map<string, DocumentOutline>();
+  return outlines.flatMap((outline) => {
+    const { kind, name } = outline;
+    if (kind === undefined || name === undefined) return [];
+    const key = `${kind}/${name.text}`;
+    const earlier = first.get(key);
+    if (earlier === undefined) {
+      first.set(key, outline);
+      return [];
+    }
+    const problem = refused(
+      'DUPLICATE_NAME',
+      `Another ${kind} in ${earlier.document.file} has the name ${quoted(name.text)}`,
+      'Give one of them another name.',
+    );
+    return [{ outline, found: { ...problem, span: name.span } }];
+  });
+}

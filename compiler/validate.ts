@@ -1,0 +1,511 @@
+import type { z } from 'zod';
+import type { Verb } from '../model/pipeline.ts';
+import { closest, didYouMean } from './closest.ts';
+import { type LocatedProblem, type Problem, quoted, refused } from './diagnostic.ts';
+import { documentJsonSchema, type JsonSchema, schemasAt } from './jsonSchema.ts';
+import {
+  type DocumentKind,
+  documentSchemas,
+  type PlanDocument,
+  type RepositoryDocument,
+  SOURCES_TO_COME,
+} from './schema.ts';
+import type { Span } from './sourceText.ts';
+import { VERB_NAMES } from './verbs.ts';
+import { entryOf, locate, pathInWords, plainData, textOf, type YamlNode, type YamlPath } from './yamlTree.ts';
+
+export type ValidDocument = RepositoryDocument | PlanDocument;
+
+/** A document as data, or every fault of its shape and values. */
+export type Validation =
+  | { readonly document: ValidDocument; readonly problems: readonly [] }
+  | { readonly document?: never; readonly problems: readonly LocatedProblem[] };
+
+const KINDS = Object.keys(documentSchemas) as readonly DocumentKind[];
+
+/** Checks one document against the schema. Problems point at the text that is to be changed. */
+export function validate(root: YamlNode): Validation {
+  const kind = kindOf(root);
+  if (typeof kind !== 'string') return { problems: [kind] };
+  const result = documentSchemas[kind].safeParse(plainData(root));
+  if (result.success) return { document: result.data, problems: [] };
+  const context = { root, schema: jsonSchemaOf(kind) };
+  return { problems: result.error.issues.flatMap((issue) => problemsOf(issue, [], context)) };
+}
+
+const jsonSchemas = new Map<DocumentKind, JsonSchema>();
+
+function jsonSchemaOf(kind: DocumentKind): JsonSchema {
+  const schema = jsonSchemas.get(kind) ?? documentJsonSchema(kind);
+  jsonSchemas.set(kind, schema);
+  return schema;
+}
+
+function kindOf(root: YamlNode): DocumentKind | LocatedProblem {
+  if (root.kind !== 'mapping') {
+    return {
+      ...refused(
+        'WRONG_TYPE',
+        `A document must be a mapping of keys to values, and this is ${typeInWords(root)}`,
+        'Begin it with `apiVersion: holdfast/v1` and `kind: BackupPlan`.',
+      ),
+      span: root.span,
+    };
+  }
+  const entry = entryOf(root, 'kind');
+  if (entry === undefined) {
+    const slip = root.entries.find(({ key }) => closest(key, ['kind']) !== undefined);
+    return slip === undefined
+      ? {
+          ...refused('MISSING_KEY', '`kind` is missing', `Add \`kind: BackupPlan\` or \`kind: Repository\`.`),
+          span: spanOfNode(root),
+        }
+      : {
+          ...refused('UNKNOWN_KEY', `${quoted(slip.key)} is not a key of a document`, 'Did you mean `kind`?'),
+          span: slip.keySpan,
+        };
+  }
+  const written = textOf(entry.value);
+  const known = KINDS.find((kind) => kind === written);
+  if (known !== undefined) return known;
+  return {
+    ...refused(
+      'UNKNOWN_KIND',
+      written === undefined ? '`kind` must be text' : `There is no kind ${quoted(written)}`,
+      didYouMean(written ?? '', KINDS) ?? `Write ${KINDS.map((kind) => `\`${kind}\``).join(' or ')}.`,
+    ),
+    span: entry.value.span.end > entry.value.span.start ? entry.value.span : entry.keySpan,
+  };
+}
+
+interface Context {
+  readonly root: YamlNode;
+  readonly schema: JsonSchema;
+}
+
+type Issue = z.core.$ZodIssue;
+
+function problemsOf(issue: Issue, base: YamlPath, context: Context): readonly LocatedProblem[] {
+  const path = [...base, ...issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))];
+  switch (issue.code) {
+    case 'invalid_union':
+      return unionProblems(issue, path, context);
+    case 'unrecognized_keys':
+      return issue.keys.map((key) => unknownKey(key, path, context));
+    case 'invalid_type':
+      return [wrongType(path, context)];
+    case 'invalid_value':
+      return [wrongValue(issue.values, path, context)];
+    case 'too_small':
+    case 'too_big':
+      return [outOfRange(issue, path, context)];
+    case 'invalid_format':
+      return [at(path, context, wrongFormat(path, context))];
+    case 'invalid_key':
+      return [badLabel(path, context)];
+    case 'custom':
+      return customProblems(issue, path, context);
+    default:
+      return [
+        at(
+          path,
+          context,
+          refused('WRONG_VALUE', `${inWords(path)}: ${issue.message}`, exampleRemedy(path, context)).problem,
+        ),
+      ];
+  }
+}
+
+/**
+ * Of a choice, the branches that a value of this type could have meant are the ones whose faults lie deeper than its
+ * type; where there is none, the value has no possible type.
+ */
+function unionProblems(
+  issue: Extract<Issue, { code: 'invalid_union' }>,
+  path: YamlPath,
+  context: Context,
+): readonly LocatedProblem[] {
+  const meant = issue.errors.find(
+    (branch) => !branch.some((inner) => inner.code === 'invalid_type' && inner.path.length === 0),
+  );
+  if (meant === undefined) return [wrongType(path, context)];
+  return meant.flatMap((inner) => problemsOf(inner, path, context));
+}
+
+function customProblems(
+  issue: Extract<Issue, { code: 'custom' }>,
+  path: YamlPath,
+  context: Context,
+): readonly LocatedProblem[] {
+  const { problem, choices, chosen } = (issue.params ?? {}) as {
+    readonly problem?: Problem;
+    readonly choices?: readonly string[];
+    readonly chosen?: readonly string[];
+  };
+  if (problem !== undefined) return [at(path, context, problem)];
+  if (choices === undefined || chosen === undefined) {
+    return [at(path, context, refused('WRONG_VALUE', issue.message, exampleRemedy(path, context)).problem)];
+  }
+  return notExactlyOne(choices, chosen, path, context);
+}
+
+function notExactlyOne(
+  choices: readonly string[],
+  chosen: readonly string[],
+  path: YamlPath,
+  context: Context,
+): readonly LocatedProblem[] {
+  const { node } = locate(context.root, path);
+  const isStep = choices.length === VERB_NAMES.length;
+  const [first, ...others] = chosen;
+  if (first === undefined) {
+    // A key that is not known is most likely the choice misspelt, and is reported as that.
+    const known = schemasAt(context.schema, path).flatMap((schema) => Object.keys(schema.properties ?? {}));
+    if (node.kind === 'mapping' && node.entries.some(({ key }) => !known.includes(key))) return [];
+    const wanted = choices.map((choice) => `\`${choice}\``).join(choices.length > 2 ? ', ' : ' or ');
+    return [
+      at(
+        path,
+        context,
+        refused(
+          'NOT_EXACTLY_ONE',
+          isStep ? 'This step has no verb' : `${inWords(path)} is empty`,
+          choices.length === 1
+            ? exampleRemedy([...path, choices[0] ?? ''], context)
+            : `Write one of ${wanted}.`,
+        ).problem,
+      ),
+    ];
+  }
+  return others.map((choice) => ({
+    ...refused(
+      'NOT_EXACTLY_ONE',
+      isStep
+        ? `This step has two verbs, \`${first}\` and \`${choice}\``
+        : `${inWords(path)} has both \`${first}\` and \`${choice}\``,
+      isStep ? `Make \`${choice}\` a step of its own, with a \`-\` in front.` : 'Keep one of them.',
+    ),
+    span: entryOf(node, choice)?.keySpan ?? node.span,
+  }));
+}
+
+function unknownKey(key: string, path: YamlPath, context: Context): LocatedProblem {
+  const { node } = locate(context.root, path);
+  const span = entryOf(node, key)?.keySpan ?? node.span;
+  const last = path.at(-1);
+  const known = schemasAt(context.schema, path).flatMap((schema) => Object.keys(schema.properties ?? {}));
+  if (last === 'source' && SOURCES_TO_COME.includes(key)) {
+    return {
+      ...refused(
+        'SOURCE_NOT_AVAILABLE',
+        `The source \`${key}\` is not available yet in this version`,
+        'Use `ysql`, which backs a database up by SQL.',
+      ),
+      span,
+    };
+  }
+  const misplaced = misplacedStepKey(key, node, path, context);
+  if (misplaced !== undefined) return { problem: misplaced, span };
+  return {
+    ...refused(
+      'UNKNOWN_KEY',
+      `${quoted(key)} is not a key of ${path.length === 0 ? 'a document' : inWords(path)}`,
+      didYouMean(key, known) ?? `Known here: ${known.join(', ')}.`,
+    ),
+    span,
+  };
+}
+
+/** Settings stand inside the verb's mapping; `id`, `needs` and `when` beside the verb. Both are easily mixed up. */
+function misplacedStepKey(
+  key: string,
+  node: YamlNode,
+  path: YamlPath,
+  context: Context,
+): Problem | undefined {
+  const inSteps = path[1] === 'steps';
+  if (inSteps && path.length === 3 && node.kind === 'mapping') {
+    const verb = node.entries.map((entry) => entry.key).find((name): name is Verb => isVerb(name));
+    if (verb === undefined) return undefined;
+    const options = schemasAt(context.schema, [...path, verb]).flatMap((schema) =>
+      Object.keys(schema.properties ?? {}),
+    );
+    if (!options.includes(key)) return undefined;
+    return refused(
+      'MISPLACED_KEY',
+      `\`${key}\` stands beside \`${verb}\`, and belongs inside its mapping`,
+      `Write \`- ${verb}: { ${key}: … }\`.`,
+    ).problem;
+  }
+  if (inSteps && path.length === 4 && ['id', 'needs', 'when'].includes(key)) {
+    return refused(
+      'MISPLACED_KEY',
+      `\`${key}\` stands inside the mapping of \`${String(path[3])}\`, and belongs beside the verb`,
+      `Write it on a line of its own below \`- ${String(path[3])}:\`, indented like the verb.`,
+    ).problem;
+  }
+  return undefined;
+}
+
+function isVerb(name: string): boolean {
+  return VERB_NAMES.some((verb) => verb === name);
+}
+
+function wrongType(path: YamlPath, context: Context): LocatedProblem {
+  const found = locate(context.root, path);
+  if (found.depth < path.length) return missing(path, context);
+  const expected = expectedTypes(schemasAt(context.schema, path));
+  const isNothing = found.node.kind === 'scalar' && found.node.value === null;
+  const message = isNothing
+    ? `${inWords(path)} has no value`
+    : `${inWords(path)} must be ${expected}, and this is ${typeInWords(found.node)}`;
+  return at(path, context, refused('WRONG_TYPE', message, typeRemedy(found.node, path, context)).problem);
+}
+
+function missing(path: YamlPath, context: Context): LocatedProblem {
+  const parent = path.slice(0, -1);
+  const found = locate(context.root, parent);
+  return {
+    ...refused('MISSING_KEY', `${inWords(path)} is missing`, exampleRemedy(path, context, 'Add')),
+    span: found.keySpan ?? spanOfNode(found.node),
+  };
+}
+
+function typeRemedy(node: YamlNode, path: YamlPath, context: Context): string {
+  const schemas = schemasAt(context.schema, path);
+  const takesText = schemas.some((schema) => schema.type === 'string' && schema.pattern !== undefined);
+  const isPlain =
+    node.kind === 'scalar' && (typeof node.value === 'number' || typeof node.value === 'boolean');
+  if (isPlain && schemas.some((schema) => schema.type === 'string')) {
+    const asText = String(node.value);
+    const unit = schemas.some((schema) => schema.pattern?.includes('ms|') === true)
+      ? `s\` or \`${asText}m`
+      : schemas.some((schema) => schema.pattern?.includes('KiB') === true)
+        ? 'MiB'
+        : undefined;
+    if (takesText && unit !== undefined) return `Say the unit: \`${asText}${unit}\`.`;
+    return `Put it in quotes: \`"${asText}"\`.`;
+  }
+  const wantsList = schemas.every((schema) => schema.type === 'array');
+  if (wantsList && node.kind === 'scalar' && node.value !== null) {
+    return `Write a list: \`[${textForRemedy(node)}]\`.`;
+  }
+  return exampleRemedy(path, context);
+}
+
+/** A scalar as it may be repeated in a remedy: short and without anything that could be a secret. */
+function textForRemedy(node: YamlNode): string {
+  const text = node.kind === 'scalar' ? String(node.value) : '';
+  return /^[\w.*-]{1,40}$/.test(text) ? text : '…';
+}
+
+function wrongValue(values: readonly unknown[], path: YamlPath, context: Context): LocatedProblem {
+  const found = locate(context.root, path);
+  if (found.depth < path.length) return missing(path, context);
+  const choices = values.map(String);
+  const written = textOf(found.node);
+  if (path.length === 1 && path[0] === 'apiVersion') {
+    return at(
+      path,
+      context,
+      refused(
+        'UNKNOWN_VERSION',
+        `This version of Holdfast reads ${choices.join(', ')} only`,
+        `Write \`apiVersion: ${choices[0]}\`.`,
+      ).problem,
+    );
+  }
+  if (path.length === 3 && path[1] === 'steps' && written !== undefined) {
+    return at(path, context, unknownVerb(written, path, context));
+  }
+  const expected = choices.map((choice) => `\`${choice}\``).join(', ');
+  return at(
+    path,
+    context,
+    refused(
+      'WRONG_VALUE',
+      written === undefined
+        ? `${inWords(path)} must be one of ${expected}, and this is ${typeInWords(found.node)}`
+        : `${quoted(written)} is not a value of ${inWords(path)}`,
+      didYouMean(written ?? '', choices) ?? `Write one of ${expected}.`,
+    ).problem,
+  );
+}
+
+function unknownVerb(written: string, path: YamlPath, context: Context): Problem {
+  if (isVerb(written)) {
+    return refused(
+      'MISSING_KEY',
+      `\`${written}\` does nothing without its options`,
+      exampleRemedy([...path, written], context),
+    ).problem;
+  }
+  return refused(
+    'UNKNOWN_KEY',
+    `${quoted(written)} is not a verb`,
+    didYouMean(written, VERB_NAMES) ?? `Verbs are ${VERB_NAMES.join(', ')}.`,
+  ).problem;
+}
+
+function outOfRange(
+  issue: Extract<Issue, { code: 'too_small' | 'too_big' }>,
+  path: YamlPath,
+  context: Context,
+): LocatedProblem {
+  const bound = issue.code === 'too_small' ? `at least ${issue.minimum}` : `at most ${issue.maximum}`;
+  const { node } = locate(context.root, path);
+  switch (issue.origin) {
+    case 'string':
+      return at(
+        path,
+        context,
+        refused(
+          'WRONG_VALUE',
+          issue.code === 'too_small'
+            ? `${inWords(path)} is empty`
+            : `${inWords(path)} is longer than ${issue.maximum} characters`,
+          issue.code === 'too_small' ? exampleRemedy(path, context) : 'Shorten it.',
+        ).problem,
+      );
+    case 'array':
+      return at(
+        path,
+        context,
+        refused(
+          'WRONG_VALUE',
+          issue.code === 'too_small'
+            ? `The list ${inWords(path)} is empty`
+            : `The list ${inWords(path)} is longer than ${issue.maximum}`,
+          issue.code === 'too_small' ? `${exampleRemedy(path, context)} Or leave it out.` : 'Shorten it.',
+        ).problem,
+      );
+    default: {
+      const written = node.kind === 'scalar' ? ` ${String(node.value)}` : '';
+      const single = path[1] === 'steps' && issue.code === 'too_big' && issue.maximum === 1;
+      return at(
+        path,
+        context,
+        refused(
+          'OUT_OF_RANGE',
+          single
+            ? `\`${String(path[3])}\` is one activity, so that its \`parallelism\` can only be 1`
+            : `${inWords(path)} is${written}, and must be ${bound}`,
+          single ? 'Remove it.' : `Write a number of ${bound}.`,
+        ).problem,
+      );
+    }
+  }
+}
+
+function wrongFormat(path: YamlPath, context: Context): Problem {
+  const written = textOf(locate(context.root, path).node) ?? '';
+  return refused(
+    'BAD_NAME',
+    `${quoted(written)} is not a value of ${inWords(path)}`,
+    exampleRemedy(path, context),
+  ).problem;
+}
+
+function badLabel(path: YamlPath, context: Context): LocatedProblem {
+  const parent = locate(context.root, path.slice(0, -1)).node;
+  const key = String(path.at(-1));
+  return {
+    ...refused('BAD_NAME', `${quoted(key)} is not the name of a label`, 'Write 1 to 63 characters.'),
+    span: entryOf(parent, key)?.keySpan ?? parent.span,
+  };
+}
+
+/** A problem at the value under a path, or at its part; where nothing is written, at the key. */
+function at(path: YamlPath, context: Context, problem: Problem): LocatedProblem {
+  const { node, keySpan, depth } = locate(context.root, path);
+  if (depth < path.length || node.span.end <= node.span.start) {
+    return { problem, span: keySpan ?? spanOfNode(node) };
+  }
+  if (problem.part !== undefined && node.kind === 'scalar' && node.verbatim) {
+    const { start } = node.span;
+    return { problem, span: { start: start + problem.part.start, end: start + problem.part.end } };
+  }
+  return { problem, span: node.kind === 'scalar' ? node.span : (keySpan ?? spanOfNode(node)) };
+}
+
+/** What to underline for a whole mapping or list: its first key rather than all its lines. */
+export function spanOfNode(node: YamlNode): Span {
+  if (node.kind === 'mapping') return node.entries[0]?.keySpan ?? node.span;
+  if (node.kind === 'list' && node.items[0] !== undefined) return spanOfNode(node.items[0]);
+  return node.span;
+}
+
+/** The part of a path that a reader of the file needs: `spec.schedule.cron`, or inside a step, `upload.retry`. */
+function inWords(path: YamlPath): string {
+  const shown = path[1] === 'steps' && path.length > 3 ? path.slice(3) : path;
+  if (path[1] === 'steps' && path.length === 3) return 'a step';
+  return shown.length === 0 ? 'the document' : `\`${pathInWords(shown)}\``;
+}
+
+const TYPES_IN_WORDS: Readonly<Record<string, string>> = {
+  string: 'text',
+  integer: 'a whole number',
+  number: 'a number',
+  boolean: '`true` or `false`',
+  array: 'a list',
+  object: 'a mapping',
+};
+
+function expectedTypes(schemas: readonly JsonSchema[]): string {
+  const types = schemas.flatMap(({ type }) => (type === undefined ? [] : (TYPES_IN_WORDS[type] ?? [])));
+  return [...new Set(types)].join(' or ') || 'something else';
+}
+
+function typeInWords(node: YamlNode): string {
+  if (node.kind === 'list') return 'a list';
+  if (node.kind === 'mapping') return 'a mapping';
+  switch (typeof node.value) {
+    case 'string':
+      return 'text';
+    case 'boolean':
+      return `\`${node.value}\``;
+    case 'number':
+    case 'bigint':
+      return 'a number';
+    default:
+      return 'nothing';
+  }
+}
+
+/** `Write \`parallelism: 4\`.` from the schema's example for the key. */
+function exampleRemedy(path: YamlPath, context: Context, verb = 'Write'): string {
+  const key = path.findLast((part) => typeof part === 'string');
+  const [example] = schemasAt(context.schema, path).flatMap((schema) => [
+    ...(schema.examples ?? []),
+    ...(schema.const === undefined ? [] : [schema.const]),
+    ...(schema.enum ?? []),
+  ]);
+  const direct = directExample(context.schema, path) ?? example;
+  if (direct === undefined) return `${verb} a value as docs/plan-language.md describes it.`;
+  return typeof path.at(-1) === 'number'
+    ? `${verb} \`- ${flow(direct)}\`.`
+    : `${verb} \`${key}: ${flow(direct)}\`.`;
+}
+
+/** The example of the schema under a path itself, before its alternatives. */
+function directExample(root: JsonSchema, path: YamlPath): unknown {
+  const parents = schemasAt(root, path.slice(0, -1));
+  const last = path.at(-1);
+  return parents
+    .map((schema) => (typeof last === 'number' ? schema.items : schema.properties?.[String(last)]))
+    .flatMap((schema) => schema?.examples ?? [])[0];
+}
+
+/** A value as one line of YAML. */
+export function flow(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(flow).join(', ')}]`;
+  if (typeof value === 'object' && value !== null) {
+    return `{ ${Object.entries(value)
+      .map(([key, inner]) => `${key}: ${flow(inner)}`)
+      .join(', ')} }`;
+  }
+  if (typeof value !== 'string') return String(value);
+  return /^[A-Za-z/][\w./:-]*$|^[0-9]+[A-Za-z]+$/.test(value) && !value.endsWith(':')
+    ? value
+    : JSON.stringify(value);
+}

@@ -1,0 +1,100 @@
+import type { Span } from './sourceText.ts';
+
+/** A YAML value with its place in the file: what is left of YAML once it is parsed, aliases followed. */
+export type YamlNode = YamlScalar | YamlList | YamlMapping;
+
+export interface YamlScalar {
+  readonly kind: 'scalar';
+  readonly value: string | number | bigint | boolean | null;
+  readonly span: Span;
+  /** True when `span` covers exactly the characters of `value`, so that a part of it can be underlined. */
+  readonly verbatim: boolean;
+}
+
+export interface YamlList {
+  readonly kind: 'list';
+  readonly items: readonly YamlNode[];
+  readonly span: Span;
+}
+
+export interface YamlEntry {
+  readonly key: string;
+  readonly keySpan: Span;
+  readonly value: YamlNode;
+}
+
+export interface YamlMapping {
+  readonly kind: 'mapping';
+  /** Each key once, in the order of the file. */
+  readonly entries: readonly YamlEntry[];
+  readonly span: Span;
+}
+
+/** One document of a file. */
+export interface YamlDocument {
+  readonly file: string;
+  readonly root: YamlNode;
+  /** True when errors of syntax make anything but names in it unreliable. */
+  readonly damaged: boolean;
+}
+
+export type YamlPath = readonly (string | number)[];
+
+/** Plain JSON-like data, for validation. */
+export function plainData(node: YamlNode): unknown {
+  switch (node.kind) {
+    case 'scalar':
+      return node.value;
+    case 'list':
+      return node.items.map(plainData);
+    case 'mapping':
+      return Object.fromEntries(node.entries.map((entry) => [entry.key, plainData(entry.value)]));
+  }
+}
+
+/** The entry of a mapping under a key; undefined for anything that isn't a mapping or hasn't the key. */
+export function entryOf(node: YamlNode | undefined, key: string): YamlEntry | undefined {
+  return node?.kind === 'mapping' ? node.entries.find((entry) => entry.key === key) : undefined;
+}
+
+/** The value under a path of mapping keys. */
+export function valueAt(node: YamlNode | undefined, ...keys: readonly string[]): YamlNode | undefined {
+  return keys.reduce<YamlNode | undefined>((at, key) => entryOf(at, key)?.value, node);
+}
+
+/** Text of a scalar; undefined for anything else. */
+export function textOf(node: YamlNode | undefined): string | undefined {
+  return node?.kind === 'scalar' && typeof node.value === 'string' ? node.value : undefined;
+}
+
+/** Where a path leads: as deep as the tree goes along it, with the key that named the last step. */
+export function locate(
+  root: YamlNode,
+  path: YamlPath,
+): { readonly node: YamlNode; readonly keySpan?: Span; readonly depth: number } {
+  let node = root;
+  let keySpan: Span | undefined;
+  let depth = 0;
+  for (const part of path) {
+    if (node.kind === 'mapping') {
+      const entry = entryOf(node, String(part));
+      if (entry === undefined) break;
+      node = entry.value;
+      keySpan = entry.keySpan;
+    } else if (node.kind === 'list') {
+      const item = node.items[Number(part)];
+      if (item === undefined) break;
+      node = item;
+      keySpan = undefined;
+    } else break;
+    depth += 1;
+  }
+  return keySpan === undefined ? { node, depth } : { node, keySpan, depth };
+}
+
+/** A path in words: `spec.steps[2].upload`. */
+export function pathInWords(path: YamlPath): string {
+  return path
+    .map((part, index) => (typeof part === 'number' ? `[${part}]` : index === 0 ? part : `.${part}`))
+    .join('');
+}
