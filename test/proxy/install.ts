@@ -1,6 +1,8 @@
 import type { Client } from 'pg';
 
-/** One catalogue row of these stands for the whole cluster. */
+/**
+ * `yb_servers` tells of one node, `yb_table_properties` of three tablets a table; `yb_catalog_version` differs after any DDL.
+ */
 const FUNCTIONS = `
   CREATE OR REPLACE FUNCTION pg_catalog.yb_servers()
     RETURNS TABLE (host text, port bigint, num_connections bigint, node_type text, cloud text, region text, zone text, public_ip text, uuid text)
@@ -14,7 +16,8 @@ const FUNCTIONS = `
   CREATE OR REPLACE FUNCTION pg_catalog.yb_is_database_colocated(check_legacy boolean DEFAULT false) RETURNS boolean LANGUAGE sql STABLE AS 'SELECT false';
   CREATE OR REPLACE FUNCTION pg_catalog.yb_is_local_table(oid) RETURNS boolean LANGUAGE sql STABLE AS 'SELECT true';
   CREATE OR REPLACE FUNCTION pg_catalog.yb_catalog_version() RETURNS bigint LANGUAGE sql STABLE AS $$
-    SELECT greatest((SELECT max(xmin::text::bigint) FROM pg_class), (SELECT max(xmin::text::bigint) FROM pg_attribute), (SELECT max(xmin::text::bigint) FROM pg_constraint)) $$;
+    SELECT (SELECT max(xmin::text::bigint) * 1000000 + count(*) FROM pg_class) + (SELECT max(xmin::text::bigint) * 1000000 + count(*) FROM pg_attribute)
+      + (SELECT max(xmin::text::bigint) * 1000000 + count(*) FROM pg_constraint) $$;
 `;
 
 /**

@@ -130,7 +130,8 @@ export class Session {
   /** Runs a Query: as it is, or statement by statement where the text itself may steer transactions or the read time. */
   async #simple(sql: string): Promise<void> {
     const found = statements(sql);
-    const steers = found.length > 1 && (this.#travels || /yb_read_time/i.test(sql));
+    const onlySettings = found.every((statement) => kindOfStatement(statement) === 'session');
+    const steers = found.length > 1 && (/yb_read_time/i.test(sql) || (this.#travels && !onlySettings));
     await this.#beforeDatabaseChange(found);
     if (!steers) {
       await this.#simpleUnit(sql, found);

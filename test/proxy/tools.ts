@@ -2,18 +2,6 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { YUGABYTEDB_VERSION } from './dialect.ts';
 
-/** `--read-time` becomes the setting that the proxy understands; options that only YugabyteDB's fork has are dropped. */
-const TRANSLATE_ARGUMENTS = `
-for argument do
-  shift
-  case $argument in
-    --version | -V) echo "$(basename "$0") (PostgreSQL) ${YUGABYTEDB_VERSION}"; exit 0 ;;
-    --read-time=*) PGOPTIONS="\${PGOPTIONS:-} -c yb_read_time=\${argument#*=}"; export PGOPTIONS ;;
-    --include-yb-metadata | --serializable-deferrable | --no-serializable-deferrable) ;;
-    *) set -- "$@" "$argument" ;;
-  esac
-done`;
-
 const STAND_INS: Readonly<Record<string, string>> = {
   ysql_dump: 'pg_dump',
   ysql_dumpall: 'pg_dumpall',
@@ -26,8 +14,29 @@ const STAND_INS: Readonly<Record<string, string>> = {
 export async function writeYsqlTools(folder: string, postgresBin: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   for (const [name, standIn] of Object.entries(STAND_INS)) {
-    const script = `#!/bin/sh\nset -eu${TRANSLATE_ARGUMENTS}\nexec '${join(postgresBin, standIn)}' "$@"\n`;
-    await writeFile(join(folder, name), script);
-    await chmod(join(folder, name), 0o755);
+    const file = join(folder, name);
+    await writeFile(file, script(join(postgresBin, standIn)));
+    await chmod(file, 0o755);
   }
+}
+
+/** `--read-time` becomes the setting that the proxy understands; options that only YugabyteDB's fork has are dropped. */
+function script(program: string): string {
+  return `#!/bin/sh
+set -eu
+for argument do
+  shift
+  case $argument in
+    --version | -V) echo "$(basename "$0") (PostgreSQL) ${YUGABYTEDB_VERSION}"; exit 0 ;;
+    --help)
+      '${program}' --help
+      echo '  --read-time=MICROSECONDS     dump the data as of an instant'
+      exit 0 ;;
+    --read-time=*) PGOPTIONS="\${PGOPTIONS:-} -c yb_read_time=\${argument#*=}"; export PGOPTIONS ;;
+    --include-yb-metadata | --serializable-deferrable | --no-serializable-deferrable) ;;
+    *) set -- "$@" "$argument" ;;
+  esac
+done
+exec '${program}' "$@"
+`;
 }
