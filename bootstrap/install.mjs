@@ -17,7 +17,7 @@ export const BIN = path.join(ROOT, 'node_modules', '.bin');
 /** The pinned Node, once `ensureInstalled` is through. */
 export const PINNED_NODE = path.join(BIN, 'node');
 
-const LOCKFILE = path.join(ROOT, 'package-lock.json');
+export const LOCKFILE = path.join(ROOT, 'package-lock.json');
 /** A copy of the lock file that was installed last; the wrapper `holdfast` compares the two. */
 const STAMP = path.join(ROOT, 'node_modules', '.holdfast-installed');
 
@@ -78,7 +78,7 @@ async function holdsLockedVersions() {
 async function installDependencies() {
   say('installing the locked dependencies (npm ci), once; this takes about a minute');
   // Production mode would leave out the dev dependencies, and with them the pinned Node.
-  await runNpm(['ci', '--include=dev', '--no-audit', '--no-fund'], ROOT);
+  await runNpm(['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'], ROOT);
 }
 
 /** What the package's own install script does; an npm that blocks install scripts leaves it out. */

@@ -1,0 +1,54 @@
+/**
+ * Adds to package-lock.json the optional packages of other platforms that npm left out (`npm run lock:complete`, after a
+ * change of dependencies). npm leaves a package out when its registry doesn't have it, as a mirror that serves one
+ * platform alone; `npm ci` then refuses the lock file on every platform, this one included. An entry added here has a
+ * version and no checksum, since nobody could download the package; the next `npm install` with a full registry adds it.
+ */
+import { readFile, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { LOCKFILE } from './install.mjs';
+
+/**
+ * @typedef {{ version?: string, dev?: boolean, optional?: boolean, os?: string[], cpu?: string[],
+ *   optionalDependencies?: Record<string, string> }} LockedPackage
+ */
+
+/** How packages name platforms: `@biomejs/cli-win32-arm64`, `@swc/core-linux-arm-gnueabihf`. */
+const PLATFORM =
+  /-(?<os>android|darwin|freebsd|linux|openharmony|win32)-(?<cpu>arm64|arm|ia32|loong64|ppc64|riscv64|s390x|x64)\b/;
+
+/**
+ * The optional packages that a lock file promises and doesn't hold.
+ *
+ * @param {Record<string, LockedPackage>} packages the lock file's, by their folder
+ * @returns {{ folder: string, entry: LockedPackage }[]}
+ */
+export function missingOptionalPackages(packages) {
+  return Object.entries(packages).flatMap(([parent, { dev, optionalDependencies = {} }]) =>
+    Object.entries(optionalDependencies)
+      .filter(
+        ([name]) => !(`${parent}/node_modules/${name}` in packages) && !(`node_modules/${name}` in packages),
+      )
+      .map(([name, version]) => ({
+        folder: `node_modules/${name}`,
+        entry: { version, ...(dev ? { dev } : {}), optional: true, ...platformOf(name) },
+      })),
+  );
+}
+
+/** @param {string} name */
+function platformOf(name) {
+  const { os, cpu } = PLATFORM.exec(name)?.groups ?? {};
+  if (os === undefined || cpu === undefined) throw new Error(`which platform is ${name} for?`);
+  return { os: [os], cpu: [cpu] };
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const lock = JSON.parse(await readFile(LOCKFILE, 'utf8'));
+  for (const { folder, entry } of missingOptionalPackages(lock.packages)) {
+    lock.packages[folder] = entry;
+    process.stdout.write(`${folder}@${entry.version}\n`);
+  }
+  lock.packages = Object.fromEntries(Object.entries(lock.packages).sort(([a], [b]) => (a < b ? -1 : 1)));
+  await writeFile(LOCKFILE, `${JSON.stringify(lock, null, 2)}\n`);
+}
