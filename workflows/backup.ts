@@ -11,7 +11,7 @@ import type { Pipeline, Step, StepOf } from '../model/pipeline.ts';
 import { activitiesFor, PATIENT_RETRY } from './activityProxies.ts';
 import { Board } from './board.ts';
 import { describeFailure } from './failures.ts';
-import { type BackupInput, type BackupOutcome, readPointQueue } from './messages.ts';
+import { type BackupInput, type BackupOutcome, readPointQueue, reportInterval } from './messages.ts';
 import { formatBytes, formatCount, formatDuration } from './progress.ts';
 import { ReadPointKeeper } from './readPoint.ts';
 import { transfer } from './transfer.ts';
@@ -271,6 +271,7 @@ class BackupRun {
             readPoint,
             shard,
             tasks,
+            reportEvery: reportInterval(list.tasks),
             zstdLevel: step.options.zstdLevel,
             options: { parallelism: step.parallelism, retry: step.retry, timeoutMs: step.timeoutMs },
           },

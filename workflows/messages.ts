@@ -33,7 +33,17 @@ export interface TransferOptions {
   readonly timeoutMs: number;
 }
 
-export type TransferInput = { readonly options: TransferOptions; readonly tasks: number } & (
+/** Reports of progress in one run's history, whatever its size: each costs its parent about four events. */
+const REPORTS_PER_RUN = 50;
+
+/** After how many tasks a `transfer` child reports, in a run of `tasks` tasks. */
+export const reportInterval = (tasks: number): number => Math.max(1, Math.ceil(tasks / REPORTS_PER_RUN));
+
+export type TransferInput = {
+  readonly options: TransferOptions;
+  readonly tasks: number;
+  readonly reportEvery: number;
+} & (
   | {
       readonly direction: 'upload';
       readonly ref: BackupRef;

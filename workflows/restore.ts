@@ -10,6 +10,7 @@ import { TASKS_PER_SHARD } from '../model/backup.ts';
 import { activitiesFor, PATIENT_RETRY } from './activityProxies.ts';
 import { Board } from './board.ts';
 import { describeFailure } from './failures.ts';
+import { reportInterval } from './messages.ts';
 import { formatBytes, formatCount, type RestoreStage } from './progress.ts';
 import { transfer } from './transfer.ts';
 import { inLanes } from './window.ts';
@@ -82,6 +83,7 @@ async function loadAll(request: RestoreRequest, plan: RestorePlan, board: Board)
           request,
           firstTask,
           tasks,
+          reportEvery: reportInterval(plan.tasks),
           options: { parallelism: request.parallelism, retry: PATIENT_RETRY, timeoutMs: DAY_MS },
         },
       ],

@@ -3,9 +3,6 @@ import { activitiesFor } from './activityProxies.ts';
 import { type TransferInput, transferProgress } from './messages.ts';
 import { inLanes } from './window.ts';
 
-/** Often enough for an operator, rare enough that a long transfer's history stays small. */
-const REPORT_EVERY_MS = 2_000;
-
 /**
  * Uploads or loads one shard of a work list: at most 500 tasks, `parallelism` at once. A child of `backup` or `restore`,
  * so that the parent's history stays small whatever the size of the data; the items themselves are in the repository.
@@ -20,10 +17,8 @@ export async function transfer(input: TransferInput): Promise<void> {
     bytes: 0,
     storedBytes: 0,
   };
-  let reportedAtMs = Date.now();
   const report = async (): Promise<void> => {
     if (parent === undefined) return;
-    reportedAtMs = Date.now();
     await getExternalWorkflowHandle(parent.workflowId, parent.runId).signal(transferProgress, { ...sum });
   };
 
@@ -41,7 +36,7 @@ export async function transfer(input: TransferInput): Promise<void> {
       sum.bytes += loaded.bytes;
     }
     sum.tasksDone += 1;
-    if (Date.now() - reportedAtMs >= REPORT_EVERY_MS) await report();
+    if (sum.tasksDone % input.reportEvery === 0 && sum.tasksDone < input.tasks) await report();
   });
   await report();
 }
