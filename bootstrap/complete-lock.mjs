@@ -1,11 +1,11 @@
 /**
  * Adds to package-lock.json the optional packages of other platforms that npm left out (`npm run lock:complete`, after a
- * change of dependencies). npm leaves a package out when its registry doesn't have it, as a mirror that serves one
- * platform alone; `npm ci` then refuses the lock file on every platform, this one included. An entry added here has a
- * version and no checksum, since nobody could download the package; the next `npm install` with a full registry adds it.
+ * change of dependencies); with `--check` it only names them. npm leaves a package out when its registry doesn't have it,
+ * as a mirror that serves one platform alone; `npm ci` then refuses the lock file on every platform, this one included.
+ * An entry added here has a version and no checksum, since nobody could download the package; the next `npm install`
+ * with a full registry adds it.
  */
 import { readFile, writeFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { LOCKFILE } from './install.mjs';
 
 /**
@@ -23,7 +23,7 @@ const PLATFORM =
  * @param {Record<string, LockedPackage>} packages the lock file's, by their folder
  * @returns {{ folder: string, entry: LockedPackage }[]}
  */
-export function missingOptionalPackages(packages) {
+function missingOptionalPackages(packages) {
   return Object.entries(packages).flatMap(([parent, { dev, optionalDependencies = {} }]) =>
     Object.entries(optionalDependencies)
       .filter(
@@ -43,12 +43,15 @@ function platformOf(name) {
   return { os: [os], cpu: [cpu] };
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const lock = JSON.parse(await readFile(LOCKFILE, 'utf8'));
-  for (const { folder, entry } of missingOptionalPackages(lock.packages)) {
-    lock.packages[folder] = entry;
-    process.stdout.write(`${folder}@${entry.version}\n`);
-  }
+const lock = JSON.parse(await readFile(LOCKFILE, 'utf8'));
+const missing = missingOptionalPackages(lock.packages);
+for (const { folder, entry } of missing) {
+  lock.packages[folder] = entry;
+  process.stdout.write(`${folder}@${entry.version}\n`);
+}
+if (process.argv.includes('--check')) {
+  process.exitCode = missing.length === 0 ? 0 : 1;
+} else {
   lock.packages = Object.fromEntries(Object.entries(lock.packages).sort(([a], [b]) => (a < b ? -1 : 1)));
   await writeFile(LOCKFILE, `${JSON.stringify(lock, null, 2)}\n`);
 }
