@@ -44,8 +44,8 @@ export async function exportWorkList(
         if (source.contents !== 'data') {
           const scripts = await dumpSchema(from, reader, selection);
           const postData = await withoutDanglingForeignKeys(reader, scripts.postData, selection);
-          const put = (file: string, text: string) =>
-            putText(verb, readPoint, `schema/${index}/${file}`, text);
+          const put = (script: ScriptName, text: string) =>
+            putScript(verb, readPoint, `${index}/${script}`, text);
           schemaObjects.push(
             await put('database', scripts.database),
             await put('pre-data', scripts.preData),

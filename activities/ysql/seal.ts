@@ -33,7 +33,7 @@ export async function seal(
       const object = await putScript(verb, readPoint, `${index}/sequences`, script);
       databases.push({
         ...database,
-        schemaObjects: [...withoutKey(database.schemaObjects, object.key), object],
+        schemaObjects: [...database.schemaObjects, object],
       });
     }
     return { ...exported, databases };
