@@ -143,3 +143,33 @@ export function capture(
     cleanUp: async () => ({ removedObjects: 0 }),
   };
 }
+
+/** Activities of a restore that works: three tasks, two waves of post-data. */
+export function restoring(changes: Partial<Activities> = {}): Partial<Activities> {
+  return {
+    planRestore: async () => ({
+      databases: [{ from: 'orders', to: 'orders_restored' }],
+      tasks: 3,
+      rows: 3,
+      bytes: 3,
+      storedBytes: 3,
+      postDataWaves: [2, 1],
+    }),
+    prepareRestore: async () => undefined,
+    load: async () => ({ rows: 1, bytes: 1 }),
+    postData: async () => undefined,
+    finishRestore: async ({ request }) => ({
+      plan: request.from.plan,
+      backup: request.from.backup,
+      restore: request.restore,
+      databases: [{ from: 'orders', to: 'orders_restored' }],
+      rows: 3,
+      bytes: 3,
+      tables: 1,
+      verdict: 'OK',
+      problems: [],
+    }),
+    discardRestore: async () => undefined,
+    ...changes,
+  };
+}

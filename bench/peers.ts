@@ -1,0 +1,75 @@
+import { spawn } from 'node:child_process';
+import { readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import pg from 'pg';
+
+/** PostgreSQL's own programs, measured as whole processes. */
+export class Peers {
+  private readonly binDirectory: string;
+  private readonly url: (database: string) => string;
+
+  constructor(binDirectory: string, url: (database: string) => string) {
+    this.binDirectory = binDirectory;
+    this.url = url;
+  }
+
+  /** `pg_dump -Fd -j 2` with the given extra arguments; returns the dump's size in bytes. */
+  async dump(database: string, directory: string, extra: readonly string[]): Promise<number> {
+    await rm(directory, { recursive: true, force: true });
+    await this.run('pg_dump', ['-Fd', '-j', '2', ...extra, '-f', directory, '-d', this.url(database)]);
+    let bytes = 0;
+    for (const name of await readdir(directory)) bytes += (await stat(join(directory, name))).size;
+    return bytes;
+  }
+
+  async restore(directory: string, database: string): Promise<void> {
+    await this.run('pg_restore', ['-j', '2', '-d', this.url(database), directory]);
+  }
+
+  /** COPY to nowhere by `lanes` psql processes at once, over the same pieces of tables that Holdfast cuts. */
+  async copyToNowhere(database: string, lanes: number, chunkBytes: number): Promise<void> {
+    const pieces = await this.pieces(database, chunkBytes);
+    const lane = async (): Promise<void> => {
+      for (let piece = pieces.shift(); piece !== undefined; piece = pieces.shift()) {
+        await this.run('psql', ['-X', '-q', '-d', this.url(database), '-c', `COPY (${piece}) TO STDOUT`]);
+      }
+    };
+    await Promise.all(Array.from({ length: lanes }, lane));
+  }
+
+  private async pieces(database: string, chunkBytes: number): Promise<string[]> {
+    const client = new pg.Client({ connectionString: this.url(database) });
+    await client.connect();
+    try {
+      const { rows } = await client.query<{ name: string; blocks: number }>(
+        `SELECT oid::regclass::text AS name, (pg_relation_size(oid) / 8192)::int AS blocks
+         FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 2 DESC`,
+      );
+      const blocksPerPiece = Math.ceil(chunkBytes / 8192);
+      return rows.flatMap(({ name, blocks }) =>
+        Array.from({ length: Math.max(1, Math.ceil(blocks / blocksPerPiece)) }, (_, piece) => {
+          const from = piece * blocksPerPiece;
+          return `SELECT * FROM ${name} WHERE ctid >= '(${from},0)' AND ctid < '(${from + blocksPerPiece},0)'`;
+        }),
+      );
+    } finally {
+      await client.end();
+    }
+  }
+
+  private run(program: string, args: readonly string[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const child = spawn(join(this.binDirectory, program), args, { stdio: ['ignore', 'ignore', 'pipe'] });
+      let errors = '';
+      child.stderr.on('data', (text) => {
+        errors += text;
+      });
+      child.once('error', reject);
+      child.once('close', (code) =>
+        code === 0
+          ? resolve()
+          : reject(new Error(`${program} ended with ${code}: ${errors.slice(0, 2_000)}`)),
+      );
+    });
+  }
+}

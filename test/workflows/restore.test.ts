@@ -1,0 +1,153 @@
+import { ApplicationFailure } from '@temporalio/common';
+import type { Activities } from '../../activities/contract.ts';
+import type { RestoreRequest, RestoreSummary, VerifyReport } from '../../model/backup.ts';
+import { type Bench, pipelineOf, restoring, startBench } from './scriptedWorker.ts';
+
+let bench: Bench;
+let runs = 0;
+
+beforeAll(async () => {
+  bench = await startBench();
+});
+afterAll(() => bench.stop());
+
+const { source, repository } = pipelineOf([]);
+const ref = { repository, plan: 'orders', backup: 'b1' };
+
+function request(changes: Partial<RestoreRequest> = {}): RestoreRequest {
+  return {
+    restore: `r${++runs}`,
+    from: ref,
+    source,
+    into: {},
+    replace: false,
+    tables: { include: [], exclude: [] },
+    contents: 'all',
+    globals: false,
+    check: 'rows',
+    scratch: false,
+    parallelism: 2,
+    ...changes,
+  };
+}
+
+const restore = (wish: RestoreRequest): Promise<RestoreSummary> =>
+  bench.client.workflow.execute('restore', {
+    workflowId: `restore:orders:${wish.restore}`,
+    taskQueue: bench.taskQueue,
+    args: [wish],
+  });
+
+test('stages run in order, and the waves of post-data one after another', async () => {
+  const order: string[] = [];
+  const activities = restoring({
+    prepareRestore: async () => void order.push('prepare'),
+    load: async ({ task }) => {
+      order.push(`load ${task}`);
+      return { rows: 1, bytes: 1 };
+    },
+    postData: async ({ wave }) => void order.push(`wave ${wave}`),
+  });
+  await bench.withActivities(activities, async () => {
+    expect((await restore(request())).verdict).toBe('OK');
+  });
+  const loads = order.filter((entry) => entry.startsWith('load'));
+  expect([...loads].sort()).toEqual(['load 0', 'load 1', 'load 2']);
+  expect(order.filter((entry) => !entry.startsWith('load'))).toEqual([
+    'prepare',
+    'wave 0',
+    'wave 0',
+    'wave 1',
+  ]);
+});
+
+test('a restore that fails drops what it created and tells the reason', async () => {
+  const discarded: string[] = [];
+  const activities = restoring({
+    load: async () => {
+      throw ApplicationFailure.create({
+        message: 'object x is damaged.',
+        type: 'STORE_DAMAGED',
+        nonRetryable: true,
+      });
+    },
+    discardRestore: async ({ request: { restore: id } }) => void discarded.push(id),
+  });
+  await bench.withActivities(activities, async () => {
+    const wish = request();
+    await expect(restore(wish)).rejects.toMatchObject({
+      cause: { type: 'STORE_DAMAGED', message: 'object x is damaged.' },
+    });
+    expect(discarded).toEqual([wish.restore]);
+  });
+});
+
+test('a restore whose data differs from the manifest fails, and keeps no database that looks restored', async () => {
+  const discarded: string[] = [];
+  const activities = restoring({
+    finishRestore: async ({ request: wish }) => ({
+      ...summaryOf(wish),
+      verdict: 'FAILED',
+      problems: ['orders: 9 rows instead of 10'],
+    }),
+    discardRestore: async ({ request: { restore: id } }) => void discarded.push(id),
+  });
+  await bench.withActivities(activities, async () => {
+    await expect(restore(request())).rejects.toMatchObject({ cause: { type: 'RESTORE_DIFFERS' } });
+    expect(discarded).toHaveLength(1);
+  });
+});
+
+describe('a rehearsal', () => {
+  const rehearse = async (activities: Partial<Activities>): Promise<VerifyReport> =>
+    bench.withActivities(activities, () =>
+      bench.client.workflow.execute('verify', {
+        workflowId: `verify:${++runs}`,
+        taskQueue: bench.taskQueue,
+        args: [{ ref, level: 'restore', source }],
+      }),
+    );
+
+  test('restores, compares every row, drops the copy and records OK', async () => {
+    const recorded: VerifyReport[] = [];
+    const discarded: RestoreRequest[] = [];
+    const report = await rehearse(
+      restoring({
+        recordVerification: async (input) => void recorded.push(input.report),
+        discardRestore: async (input) => void discarded.push(input.request),
+      }),
+    );
+    expect(report.verdict).toBe('OK');
+    expect(recorded).toEqual([report]);
+    expect(discarded).toMatchObject([{ scratch: true, check: 'content' }]);
+  });
+
+  test.each([
+    ['damaged data', 'STORE_DAMAGED', 'FAILED'],
+    ['no room for the copy', 'TARGET_FULL', 'INCONCLUSIVE'],
+  ])('that stops on %s is %s → %s', async (_what, type, verdict) => {
+    const report = await rehearse(
+      restoring({
+        load: async () => {
+          throw ApplicationFailure.create({ message: 'stopped', type, nonRetryable: true });
+        },
+        recordVerification: async () => undefined,
+      }),
+    );
+    expect(report.verdict).toBe(verdict);
+  });
+});
+
+function summaryOf(wish: RestoreRequest): RestoreSummary {
+  return {
+    plan: wish.from.plan,
+    backup: wish.from.backup,
+    restore: wish.restore,
+    databases: [{ from: 'orders', to: 'orders_restored' }],
+    rows: 3,
+    bytes: 3,
+    tables: 1,
+    verdict: 'OK',
+    problems: [],
+  };
+}
