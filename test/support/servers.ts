@@ -1,0 +1,52 @@
+import { Client } from 'pg';
+import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
+
+/** A connection URL of a superuser on a running YugabyteDB (or PostgreSQL), for the acceptance tests to use instead of a server of their own. */
+export const EXTERNAL_SERVER = 'HOLDFAST_TEST_YSQL_URL';
+
+/** A server for the acceptance tests of the YSQL engine, in `test/ysql`. */
+export type YsqlServer = {
+  readonly product: 'yugabytedb' | 'postgresql';
+  /** A superuser's connection URL; without a name, of a database that is always there. */
+  url(database?: string): string;
+  /** Our own server, which a test may restart or kill; undefined when the server is somebody else's. */
+  readonly own: PostgresServer | undefined;
+  /** Stops our own server; leaves somebody else's running. Databases that a test made there are the test's to drop. */
+  stop(): Promise<void>;
+};
+
+/** The server that `HOLDFAST_TEST_YSQL_URL` names, else a PostgreSQL of our own with `settings`. */
+export async function ysqlServer(settings: Readonly<Record<string, string>> = {}): Promise<YsqlServer> {
+  const external = process.env[EXTERNAL_SERVER];
+  if (external === undefined || external === '') {
+    const own = await startPostgres({ settings });
+    return { product: 'postgresql', url: (database) => own.url(database), own, stop: () => own.stop() };
+  }
+  return {
+    product: await productOf(external),
+    url(database) {
+      const url = new URL(external);
+      if (database !== undefined) url.pathname = `/${encodeURIComponent(database)}`;
+      return url.href;
+    },
+    own: undefined,
+    stop: async () => undefined,
+  };
+}
+
+/** YugabyteDB says so in its version: `PostgreSQL 15.12-YB-2025.2.6.0-b0 on …`. */
+export async function productOf(url: string): Promise<YsqlServer['product']> {
+  return (await versionOf(url)).includes('-YB-') ? 'yugabytedb' : 'postgresql';
+}
+
+/** What `version()` says. */
+export async function versionOf(url: string): Promise<string> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  try {
+    const { rows } = await client.query<{ version: string }>('SELECT version()');
+    return rows[0]?.version ?? '';
+  } finally {
+    await client.end();
+  }
+}
