@@ -7,6 +7,7 @@ import type {
   RestorePlan,
   RestoreRequest,
 } from '../model/backup.ts';
+import type { Check } from '../model/check.ts';
 import type { Manifest, ManifestDatabase } from '../model/manifest.ts';
 import type { SecretRef, Source } from '../model/pipeline.ts';
 import type { Store } from '../repository/store.ts';
@@ -58,6 +59,9 @@ export interface Engine<S extends Source = Source> {
 
   /** Runs one statement on the source (the `sql` step). */
   sql(verb: VerbContext, source: S, statement: string, database: string | undefined): Promise<void>;
+
+  /** For `holdfast doctor`: what a backup of this source needs, each thing looked at by itself. Changes nothing. */
+  check(verb: VerbContext, source: S): Promise<readonly Check[]>;
 
   readonly restore: RestoreEngine;
 }

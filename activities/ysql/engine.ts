@@ -1,5 +1,6 @@
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { Engine } from '../engine.ts';
+import { checkSource } from './check.ts';
 import { exportWorkList } from './export.ts';
 import { flush } from './flush.ts';
 import { restoreEngine } from './restore/engine.ts';
@@ -19,5 +20,6 @@ export const ysqlEngine: Engine<YsqlSource> = {
   seal,
   restoreKit,
   sql: runStatement,
+  check: checkSource,
   restore: restoreEngine,
 };

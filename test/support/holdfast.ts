@@ -1,0 +1,52 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+const MAIN = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
+
+export interface CommandEnd {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunningCommand {
+  readonly child: ChildProcess;
+  /** What it has written to stderr so far. */
+  progress(): string;
+  readonly end: Promise<CommandEnd>;
+}
+
+/** Starts `holdfast ARGS` as an operator would: a process of its own, with these variables added to the environment. */
+export function startHoldfast(args: readonly string[], environment: NodeJS.ProcessEnv = {}): RunningCommand {
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    env: { ...process.env, ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  const end = new Promise<CommandEnd>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code) => resolve({ code, stdout, stderr }));
+  });
+  return { child, progress: () => stderr, end };
+}
+
+export function holdfast(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Promise<CommandEnd> {
+  return startHoldfast(args, environment).end;
+}
+
+/** The one JSON document of a command that must succeed. */
+export async function holdfastJson<T>(
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv = {},
+): Promise<T> {
+  const { code, stdout, stderr } = await holdfast([...args, '--json'], environment);
+  if (code !== 0) throw new Error(`holdfast ${args.join(' ')} ended with ${code}\n${stdout}\n${stderr}`);
+  return JSON.parse(stdout) as T;
+}
