@@ -51,7 +51,8 @@ export function compile(files: readonly SourceFile[]): Compilation {
   for (const { outline, found } of duplicateNames(checked.map((unit) => unit.outline))) {
     checked.find((unit) => unit.outline === outline)?.problems.push(found);
   }
-  const index = indexRepositories(units, ofFiles.length === 0);
+  const isComplete = !ofFiles.some(isChecked) && checked.every(hasItsName);
+  const index: RepositoryIndex = { entries: units.flatMap(repositoryEntry), complete: isComplete };
   const plans = checked.flatMap((unit) => compilePlan(unit, index) ?? []);
 
   const located = [
@@ -89,19 +90,16 @@ function unitOf(source: SourceFile, outline: DocumentOutline): Unit {
   return valid === undefined ? unit : { ...unit, repository: valid };
 }
 
-function indexRepositories(units: readonly Unit[], filesAreSound: boolean): RepositoryIndex {
-  const entries = units.flatMap((unit): readonly RepositoryEntry[] => {
-    const { outline, source, repository, problems } = unit;
-    if (outline.kind !== 'Repository' || outline.name === undefined) return [];
-    const entry = { name: outline.name.text, file: source.path, role: source.role ?? 'checked' };
-    if (repository === undefined || problems.length > 0) return [entry];
-    return [{ ...entry, repository: emitRepository(repository) }];
-  });
-  const namesAreKnown = units.every(
-    ({ outline }) =>
-      outline.kind !== undefined && (outline.kind !== 'Repository' || outline.name !== undefined),
-  );
-  return { entries, complete: filesAreSound && namesAreKnown };
+/** False for a document that may be a repository under a name that can't be read. */
+function hasItsName({ outline: { kind, name } }: Unit): boolean {
+  return kind !== undefined && (kind !== 'Repository' || name !== undefined);
+}
+
+function repositoryEntry({ outline, source, repository, problems }: Unit): readonly RepositoryEntry[] {
+  if (outline.kind !== 'Repository' || outline.name === undefined) return [];
+  const entry = { name: outline.name.text, file: source.path, role: source.role ?? 'checked' };
+  if (repository === undefined || problems.length > 0) return [entry];
+  return [{ ...entry, repository: emitRepository(repository) }];
 }
 
 /** What the schema puts in place of `steps` that are left out. */
@@ -185,4 +183,11 @@ function diagnosticsOf(
     seen.add(key);
     return true;
   });
+}
+
+/** Names of the plans in a file, as far as they can be read; for finding the file that has one. */
+export function planNamesIn(file: SourceFile): readonly string[] {
+  return parse(file)
+    .documents.map(outline)
+    .flatMap(({ kind, name }) => (kind === 'BackupPlan' && name !== undefined ? [name.text] : []));
 }

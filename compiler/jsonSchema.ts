@@ -35,8 +35,15 @@ export function documentJsonSchema(kind: DocumentKind): JsonSchema {
 }
 
 function toJsonSchema(schema: z.ZodType): JsonSchema {
-  // What is written, not what reading makes of it: `5m`, not 300000.
-  const { '~standard': _, ...plain } = z.toJSONSchema(schema, { io: 'input' });
+  const { '~standard': _, ...plain } = z.toJSONSchema(schema, {
+    // What is written, not what reading makes of it: `5m`, not 300000.
+    io: 'input',
+    // The library drops examples where reading changes a value, taking them for results; ours are what is written.
+    override: ({ zodSchema, jsonSchema }) => {
+      const examples = z.globalRegistry.get(zodSchema)?.examples;
+      if (Array.isArray(examples)) jsonSchema.examples = examples;
+    },
+  });
   return plain as JsonSchema;
 }
 
@@ -45,11 +52,17 @@ export function schemasAt(root: JsonSchema, path: readonly (string | number)[]):
   return path.reduce<readonly JsonSchema[]>(
     (schemas, part) =>
       schemas.flatMap((schema) => {
-        const below = typeof part === 'number' ? schema.items : schema.properties?.[part];
+        const below = schemaBelow(schema, part);
         return below === undefined ? [] : alternatives(below);
       }),
     alternatives(root),
   );
+}
+
+function schemaBelow(schema: JsonSchema, part: string | number): JsonSchema | undefined {
+  if (typeof part === 'number') return schema.items;
+  const { additionalProperties: others } = schema;
+  return schema.properties?.[part] ?? (typeof others === 'object' ? others : undefined);
 }
 
 /** A schema, or what it offers to choose from; a `oneOf` of bare requirements is no choice of its own. */

@@ -13,7 +13,7 @@ import {
   readPrefix,
   readWebAddress,
 } from './names.ts';
-import { readDatabasePattern, readTablePattern } from './patterns.ts';
+import { readDatabasePattern, readTablePattern, shadowed } from './patterns.ts';
 import { readSize, SIZE_PATTERN } from './size.ts';
 import { readTimezone } from './timezone.ts';
 import { VERB_NAMES, VERBS, type VerbSignature } from './verbs.ts';
@@ -42,16 +42,19 @@ interface Fault {
   readonly params:
     | { readonly problem: Problem }
     | { readonly choices: readonly string[]; readonly chosen: readonly string[] };
-  readonly path?: string[];
+  readonly path?: (string | number)[];
 }
 
 /** A check that runs even where the mapping has other faults, so that one run shows them all. */
-function alsoCheck(check: (mapping: Readonly<Record<string, unknown>>) => Fault | undefined) {
+function alsoCheck(
+  check: (mapping: Readonly<Record<string, unknown>>) => Fault | readonly Fault[] | undefined,
+) {
   return z.superRefine<unknown>(
     (value, context) => {
       if (typeof value !== 'object' || value === null) return;
-      const fault = check(Object.fromEntries(Object.entries(value)));
-      if (fault !== undefined) context.addIssue({ code: 'custom', continue: true, ...fault });
+      for (const fault of [check(Object.fromEntries(Object.entries(value))) ?? []].flat()) {
+        context.addIssue({ code: 'custom', continue: true, ...fault });
+      }
     },
     { when: () => true },
   );
@@ -227,30 +230,50 @@ const repositoryDocument = z
 
 // -------------------------------------------------------------------------------------------------------- Source
 
-const patterns = (read: (text: string) => Reading<string>, over: string, example: string) => {
+const patterns = (
+  over: 'tables' | 'databases',
+  read: (text: string) => Reading<string>,
+  names: string,
+  example: string,
+) => {
   const list = (description: string) =>
     z
-      .array(reading(read, { description: `A glob over ${over}.`, minLength: 1, examples: [example] }))
+      .array(reading(read, { description: `A glob over ${names}.`, minLength: 1, examples: [example] }))
       .min(1)
       .meta({ description, examples: [[example]] });
-  return z.strictObject({
-    include: list('Only what matches one of these; left out, all.').optional(),
-    exclude: list('Nothing that matches one of these; wins over `include`.').optional(),
-  });
+  return z
+    .strictObject({
+      include: list('Only what matches one of these; left out, all.').optional(),
+      exclude: list('Nothing that matches one of these; wins over `include`.').optional(),
+    })
+    .check(
+      alsoCheck(({ include, exclude }) => {
+        const excluded = textsOf(exclude).filter((pattern) => pattern !== undefined);
+        return textsOf(include).flatMap((pattern, index): readonly Fault[] => {
+          const problem = pattern === undefined ? undefined : shadowed(pattern, excluded, over);
+          return problem === undefined ? [] : [{ params: { problem }, path: ['include', index] }];
+        });
+      }),
+    );
 };
+
+/** Each item of a list in its place, as far as it is text. */
+function textsOf(list: unknown): readonly (string | undefined)[] {
+  return Array.isArray(list) ? list.map((item) => (typeof item === 'string' ? item : undefined)) : [];
+}
 
 const ysql = z
   .strictObject({
     connection: secretReference(
       'A `postgresql://` URL. Its database is the one that is backed up, unless `databases` says otherwise.',
     ),
-    databases: patterns(readDatabasePattern, 'names of databases', 'orders_*')
+    databases: patterns('databases', readDatabasePattern, 'names of databases', 'orders_*')
       .optional()
       .meta({
         description: 'Several databases of the server. Globs: `*` is any run of characters, `?` any one.',
         examples: [{ include: ['orders', 'billing'] }],
       }),
-    tables: patterns(readTablePattern, '`schema.table`', 'public.tmp_*')
+    tables: patterns('tables', readTablePattern, '`schema.table`', 'public.tmp_*')
       .prefault({})
       .meta({
         description:

@@ -51,10 +51,10 @@ export function checkSteps(outlines: readonly StepOutline[]): StepGraph {
 
   const { order, cycles } = sort(nodes);
   problems.push(...cycles);
-  const isClear = outlines.every((step) => step.verb !== undefined) && cycles.length === 0;
-  if (!isClear) return { steps: [], problems };
+  // A step whose verb is not known may be what gives the others their inputs.
+  if (outlines.some((step) => step.verb === undefined)) return { steps: [], problems };
 
-  const ancestors = ancestorsOf(nodes, order);
+  const ancestors = ancestorsOf(order);
   const placed = order.map((node): PlacedStep => {
     const inputs: Partial<Record<Artifact, string>> = {};
     for (const artifact of verbOf(node).consumes) {
@@ -66,7 +66,7 @@ export function checkSteps(outlines: readonly StepOutline[]): StepGraph {
     return { index: node.index, id: node.id, needs: [...new Set(needs)], inputs };
   });
   problems.push(...withoutBackup(nodes));
-  return { steps: placed, problems };
+  return { steps: cycles.length === 0 ? placed : [], problems };
 }
 
 function verbOf(node: Node) {
@@ -246,10 +246,8 @@ function pathBackTo(start: Node, nodes: readonly Node[]): readonly Node[] | unde
   return undefined;
 }
 
-function ancestorsOf(
-  nodes: readonly Node[],
-  order: readonly Node[],
-): ReadonlyMap<number, ReadonlySet<number>> {
+/** All steps that have ended before each of the ordered steps starts. */
+function ancestorsOf(order: readonly Node[]): ReadonlyMap<number, ReadonlySet<number>> {
   const ancestors = new Map<number, ReadonlySet<number>>();
   for (const node of order) {
     const own = new Set<number>();
@@ -259,7 +257,7 @@ function ancestorsOf(
     }
     ancestors.set(node.index, own);
   }
-  return nodes.length === ancestors.size ? ancestors : new Map();
+  return ancestors;
 }
 
 /** The nearest step before this one that gives the artifact, or why there is none. */

@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { Verb } from '../model/pipeline.ts';
 import { closest, didYouMean } from './closest.ts';
 import { type LocatedProblem, type Problem, quoted, refused } from './diagnostic.ts';
+import { DURATION_PATTERN } from './duration.ts';
 import { documentJsonSchema, type JsonSchema, schemasAt } from './jsonSchema.ts';
 import {
   type DocumentKind,
@@ -10,6 +11,7 @@ import {
   type RepositoryDocument,
   SOURCES_TO_COME,
 } from './schema.ts';
+import { SIZE_PATTERN } from './size.ts';
 import type { Span } from './sourceText.ts';
 import { VERB_NAMES } from './verbs.ts';
 import { entryOf, locate, pathInWords, plainData, textOf, type YamlNode, type YamlPath } from './yamlTree.ts';
@@ -117,16 +119,21 @@ function problemsOf(issue: Issue, base: YamlPath, context: Context): readonly Lo
 }
 
 /**
- * Of a choice, the branches that a value of this type could have meant are the ones whose faults lie deeper than its
- * type; where there is none, the value has no possible type.
+ * Of a choice, the branch that was meant is the one whose faults lie deeper than the value's type; where there is none,
+ * the value has no possible type.
  */
 function unionProblems(
   issue: Extract<Issue, { code: 'invalid_union' }>,
   path: YamlPath,
   context: Context,
 ): readonly LocatedProblem[] {
+  const isText = textOf(locate(context.root, path).node) !== undefined;
   const meant = issue.errors.find(
-    (branch) => !branch.some((inner) => inner.code === 'invalid_type' && inner.path.length === 0),
+    (branch) =>
+      !branch.some(
+        ({ code, path: inner }) =>
+          inner.length === 0 && (code === 'invalid_type' || (code === 'invalid_value' && !isText)),
+      ),
   );
   if (meant === undefined) return [wrongType(path, context)];
   return meant.flatMap((inner) => problemsOf(inner, path, context));
@@ -254,12 +261,27 @@ function isVerb(name: string): boolean {
 function wrongType(path: YamlPath, context: Context): LocatedProblem {
   const found = locate(context.root, path);
   if (found.depth < path.length) return missing(path, context);
+  const withoutUnit = missingUnit(found.node, path, context);
+  if (withoutUnit !== undefined) return at(path, context, withoutUnit);
   const expected = expectedTypes(schemasAt(context.schema, path));
   const isNothing = found.node.kind === 'scalar' && found.node.value === null;
   const message = isNothing
     ? `${inWords(path)} has no value`
     : `${inWords(path)} must be ${expected}, and this is ${typeInWords(found.node)}`;
   return at(path, context, refused('WRONG_TYPE', message, typeRemedy(found.node, path, context)).problem);
+}
+
+/** A number where a duration or a size belongs. */
+function missingUnit(node: YamlNode, path: YamlPath, context: Context): Problem | undefined {
+  if (node.kind !== 'scalar' || typeof node.value !== 'number') return undefined;
+  const patterns = schemasAt(context.schema, path).map(({ pattern }) => pattern);
+  const message = `${inWords(path)} is ${node.value} without a unit`;
+  const whole = Math.max(1, Math.round(Math.abs(node.value)));
+  if (patterns.includes(DURATION_PATTERN)) {
+    return refused('BAD_DURATION', message, `Write \`${whole}s\`, \`${whole}m\` or \`${whole}h\`.`).problem;
+  }
+  if (patterns.includes(SIZE_PATTERN)) return refused('BAD_SIZE', message, `Write \`${whole}MiB\`.`).problem;
+  return undefined;
 }
 
 function missing(path: YamlPath, context: Context): LocatedProblem {
@@ -273,20 +295,12 @@ function missing(path: YamlPath, context: Context): LocatedProblem {
 
 function typeRemedy(node: YamlNode, path: YamlPath, context: Context): string {
   const schemas = schemasAt(context.schema, path);
-  const takesText = schemas.some((schema) => schema.type === 'string' && schema.pattern !== undefined);
   const isPlain =
     node.kind === 'scalar' && (typeof node.value === 'number' || typeof node.value === 'boolean');
   if (isPlain && schemas.some((schema) => schema.type === 'string')) {
-    const asText = String(node.value);
-    const unit = schemas.some((schema) => schema.pattern?.includes('ms|') === true)
-      ? `s\` or \`${asText}m`
-      : schemas.some((schema) => schema.pattern?.includes('KiB') === true)
-        ? 'MiB'
-        : undefined;
-    if (takesText && unit !== undefined) return `Say the unit: \`${asText}${unit}\`.`;
-    return `Put it in quotes: \`"${asText}"\`.`;
+    return `Put it in quotes: \`"${String(node.value)}"\`.`;
   }
-  const wantsList = schemas.every((schema) => schema.type === 'array');
+  const wantsList = schemas.length > 0 && schemas.every((schema) => schema.type === 'array');
   if (wantsList && node.kind === 'scalar' && node.value !== null) {
     return `Write a list: \`[${textForRemedy(node)}]\`.`;
   }

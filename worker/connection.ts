@@ -2,9 +2,8 @@ import { Client, Connection } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { NativeConnection } from '@temporalio/worker';
 import { messageOf, transient } from '../model/errors.ts';
+import { DEFAULT_TASK_QUEUE } from '../model/taskQueue.ts';
 
-/** The task queue of Holdfast's workers; read points have a queue of their own (`worker/main.ts`). */
-export const DEFAULT_TASK_QUEUE = 'holdfast';
 export const DEFAULT_TEMPORAL_ADDRESS = 'localhost:7233';
 
 export interface TemporalTarget {

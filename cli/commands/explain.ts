@@ -1,0 +1,46 @@
+import { type Command, Option } from 'commander';
+import type { ExplainedPlan } from '../explain/explainedPlan.ts';
+import { drawDot, drawMermaid } from '../explain/graph.ts';
+import { drawText } from '../explain/text.ts';
+import { type CommonOptions, EXIT, emit, print, runCommand } from '../output.ts';
+
+type Format = 'text' | 'mermaid' | 'dot' | 'json';
+
+interface Options extends CommonOptions {
+  readonly format: Format;
+}
+
+export function register(program: Command): void {
+  program
+    .command('explain')
+    .argument('<plan>', 'a plan’s name or file')
+    .description(
+      'print what a plan compiles to: steps, activities, queues, retries, timeouts, what flows between',
+    )
+    .addOption(
+      new Option('--format <format>', 'how to draw it')
+        .choices(['text', 'mermaid', 'dot', 'json'])
+        .default('text'),
+    )
+    .option('--json', 'the same as --format json')
+    .addHelpText('after', '\nExample:\n  holdfast explain plans/orders.yaml --format mermaid')
+    .action((plan: string, options: Options) => {
+      const json = options.json === true || options.format === 'json';
+      return runCommand({ json }, () => run(plan, json ? 'json' : options.format));
+    });
+}
+
+async function run(argument: string, format: Format) {
+  const { resolvePlan } = await import('../planFiles.ts');
+  const { explain } = await import('../explain/explainedPlan.ts');
+  const plan = explain(await resolvePlan(argument));
+  if (format === 'json') emit(plan);
+  else print(DRAWINGS[format](plan));
+  return EXIT.done;
+}
+
+const DRAWINGS: Readonly<Record<Exclude<Format, 'json'>, (plan: ExplainedPlan) => string>> = {
+  text: drawText,
+  mermaid: drawMermaid,
+  dot: drawDot,
+};

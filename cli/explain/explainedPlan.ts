@@ -1,0 +1,79 @@
+import { ARTIFACT_IN_WORDS } from '../../compiler/verbs.ts';
+import type { Artifact, CompiledPlan, Retention, RetryPolicy, Schedule, Step } from '../../model/pipeline.ts';
+import { DEFAULT_TASK_QUEUE } from '../../model/taskQueue.ts';
+import { readPointQueue } from '../../workflows/messages.ts';
+
+/** One step as it will run. Field names are those of `explain --json`. */
+export interface ExplainedStep {
+  readonly step: string;
+  readonly verb: Step['verb'];
+  /** Activities in the order in which they start; of a step that has lanes, the first is the one that runs in them. */
+  readonly activities: readonly string[];
+  readonly queue: string;
+  readonly when: Step['when'];
+  readonly needs: readonly string[];
+  readonly inputs: Step['inputs'];
+  readonly output: Artifact | null;
+  readonly retry: RetryPolicy;
+  readonly timeoutMs: number;
+  readonly parallelism: number;
+}
+
+export interface ExplainedPlan {
+  readonly plan: string;
+  readonly file: string;
+  readonly hash: string;
+  readonly source: CompiledPlan['pipeline']['source'];
+  readonly repository: CompiledPlan['pipeline']['repository'];
+  readonly schedule: Schedule | null;
+  readonly retention: Retention | null;
+  readonly steps: readonly ExplainedStep[];
+}
+
+/** What running a plan means in Temporal's terms. */
+export function explain({ name, file, pipeline, schedule, retention }: CompiledPlan): ExplainedPlan {
+  const queue = process.env.HOLDFAST_TASK_QUEUE ?? DEFAULT_TASK_QUEUE;
+  return {
+    plan: name,
+    file,
+    hash: pipeline.hash,
+    source: pipeline.source,
+    repository: pipeline.repository,
+    schedule: schedule ?? null,
+    retention: retention ?? null,
+    steps: pipeline.steps.map((step) => ({
+      step: step.id,
+      verb: step.verb,
+      activities: activitiesOf(step),
+      queue: step.verb === 'snapshot' ? readPointQueue(queue) : queue,
+      when: step.when,
+      needs: step.needs,
+      inputs: step.inputs,
+      output: step.output ?? null,
+      retry: step.retry,
+      timeoutMs: step.timeoutMs,
+      parallelism: step.parallelism,
+    })),
+  };
+}
+
+function activitiesOf(step: Step): readonly string[] {
+  if (step.verb === 'upload') return ['upload', 'seal'];
+  if (step.verb === 'verify' && step.options.level === 'restore') {
+    return [
+      'load',
+      'planRestore',
+      'prepareRestore',
+      'postData',
+      'finishRestore',
+      'discardRestore',
+      'recordVerification',
+    ];
+  }
+  return [step.verb];
+}
+
+/** An artifact without its article: `read point`. */
+export function artifactName(artifact: Artifact): string {
+  return ARTIFACT_IN_WORDS[artifact].replace(/^an? /, '');
+}

@@ -1,0 +1,98 @@
+import { formatDuration } from '../../compiler/duration.ts';
+import { formatSize } from '../../compiler/size.ts';
+import type { Artifact, NamePatterns, RetryPolicy, SecretRef } from '../../model/pipeline.ts';
+import { artifactName, type ExplainedPlan, type ExplainedStep } from './explainedPlan.ts';
+
+const COLUMNS = ['STEP', 'WHEN', 'ACTIVITY', 'QUEUE', 'LANES', 'RETRY', 'TIMEOUT', 'IN → OUT'] as const;
+
+/** The pipeline as a table for a terminal. */
+export function drawText(plan: ExplainedPlan): string {
+  const facts: readonly (readonly [string, string])[] = [
+    ['plan', `${plan.plan} (${plan.file})`],
+    ['source', describeSource(plan)],
+    ['repository', describeRepository(plan)],
+    ['schedule', describeSchedule(plan)],
+    ['retention', describeRetention(plan)],
+    ['hash', plan.hash],
+  ];
+  const widest = Math.max(...facts.map(([name]) => name.length));
+  const head = facts.map(([name, value]) => `${name.padEnd(widest)}  ${value}`);
+  return [...head, '', ...table([COLUMNS, ...plan.steps.map(row)])].join('\n');
+}
+
+function row(step: ExplainedStep): readonly string[] {
+  const [first, ...others] = step.activities;
+  return [
+    step.step,
+    step.when,
+    others.length === 0 ? (first ?? '') : `${first}, then ${others[0]}${others.length > 1 ? ' …' : ''}`,
+    step.queue,
+    String(step.parallelism),
+    describeRetry(step.retry),
+    formatDuration(step.timeoutMs),
+    describeFlow(step),
+  ];
+}
+
+function table(rows: readonly (readonly string[])[]): readonly string[] {
+  const widths = COLUMNS.map((_, column) => Math.max(...rows.map((cells) => cells[column]?.length ?? 0)));
+  return rows.map((cells) =>
+    cells
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+/** `20 tries, 1s to 1m apart`. */
+export function describeRetry(retry: RetryPolicy): string {
+  const { maximumAttempts, initialIntervalMs, maximumIntervalMs } = retry;
+  if (maximumAttempts === 1) return '1 try';
+  const tries = maximumAttempts === 0 ? 'any number of' : String(maximumAttempts);
+  return `${tries} tries, ${formatDuration(initialIntervalMs)} to ${formatDuration(maximumIntervalMs)} apart`;
+}
+
+function describeFlow({ inputs, output }: ExplainedStep): string {
+  const into = (Object.keys(inputs) as Artifact[]).map(artifactName).join(', ');
+  if (into === '' && output === null) return '·';
+  return `${into === '' ? '·' : into} → ${output === null ? '·' : artifactName(output)}`;
+}
+
+function describeSource({ source }: ExplainedPlan): string {
+  const parts = [source.engine, `connection from ${describeSecret(source.connection)}`];
+  if (source.databases !== undefined) parts.push(`databases ${describePatterns(source.databases)}`);
+  parts.push(`tables ${describePatterns(source.tables)}`);
+  if (source.contents !== 'all') parts.push(`${source.contents} only`);
+  if (source.globals !== 'none') parts.push(`globals: ${source.globals}`);
+  parts.push(`chunks of ${formatSize(source.chunkBytes)}`);
+  return parts.join(', ');
+}
+
+function describeSecret(reference: SecretRef): string {
+  return 'env' in reference ? `environment variable ${reference.env}` : `file ${reference.file}`;
+}
+
+function describePatterns({ include, exclude }: NamePatterns): string {
+  const included = include.length === 0 ? 'all' : include.join(' ');
+  return exclude.length === 0 ? included : `${included} but ${exclude.join(' ')}`;
+}
+
+function describeRepository({ repository: { name, location } }: ExplainedPlan): string {
+  if (location.kind === 'directory') return `${name}, ${location.path}`;
+  const at = location.endpoint === undefined ? '' : ` at ${location.endpoint}`;
+  return `${name}, s3://${location.bucket}/${location.prefix}${at}`;
+}
+
+function describeSchedule({ schedule }: ExplainedPlan): string {
+  if (schedule === null) return 'none: started by hand';
+  return `${schedule.cron.join(' and ')} ${schedule.timezone}, overlap ${schedule.overlap}`;
+}
+
+function describeRetention({ retention }: ExplainedPlan): string {
+  if (retention === null) return 'everything is kept';
+  return Object.entries(retention)
+    .map(([rule, value]) =>
+      rule === 'keepWithinMs' ? `keepWithin ${formatDuration(value)}` : `${rule} ${value}`,
+    )
+    .join(', ');
+}

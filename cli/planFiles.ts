@@ -1,0 +1,213 @@
+import { constants } from 'node:fs';
+import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { didYouMean } from '../compiler/closest.ts';
+import { type Compilation, compile, planNamesIn } from '../compiler/compile.ts';
+import type { Diagnostic, Problem } from '../compiler/diagnostic.ts';
+import { fileTooLarge, MAXIMUM_FILE_BYTES } from '../compiler/parse.ts';
+import { renderDiagnostics } from '../compiler/render.ts';
+import type { SourceFile } from '../compiler/sourceText.ts';
+import { messageOf } from '../model/errors.ts';
+import type { CompiledPlan } from '../model/pipeline.ts';
+import { UsageError } from './output.ts';
+
+/** Where a plan is looked for that is given by its name alone. */
+const PLANS_FOLDER = 'plans';
+
+const PLAN_FILE = /\.ya?ml$/i;
+
+export interface LoadedFiles {
+  readonly files: readonly SourceFile[];
+  /** Files that could not be read, each as an error at its first character. */
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/** Files and what compiling them gave, with errors of reading and of content together. */
+export interface CompiledFiles extends Compilation {
+  readonly files: readonly SourceFile[];
+}
+
+/** Plan files that have errors; the message shows each at its place. */
+export class InvalidPlanError extends UsageError {
+  override readonly name = 'UsageError';
+  readonly diagnostics: readonly Diagnostic[];
+
+  constructor(what: string, diagnostics: readonly Diagnostic[], files: readonly SourceFile[]) {
+    const count = diagnostics.length === 1 ? 'an error' : `${diagnostics.length} errors`;
+    const shown = renderDiagnostics(diagnostics, files, { color: false });
+    super(`${what} has ${count}:\n\n${shown}`, 'Correct it; `holdfast validate` checks it again.');
+    this.diagnostics = diagnostics;
+  }
+}
+
+/**
+ * Reads plan files; a directory stands for the `*.yaml` and `*.yml` files in it. What can't be read is a diagnostic, and
+ * the rest is read nevertheless.
+ */
+export async function loadPlanFiles(paths: readonly string[]): Promise<LoadedFiles> {
+  const loaded = new Map<string, SourceFile | Diagnostic>();
+  for (const path of paths) {
+    for (const file of await expand(path)) {
+      const key = resolve(file);
+      if (!loaded.has(key)) loaded.set(key, await load(file));
+    }
+  }
+  const results = [...loaded.values()];
+  return {
+    files: results.filter((result) => 'text' in result),
+    diagnostics: results.filter((result) => 'code' in result),
+  };
+}
+
+/**
+ * Loads and compiles plan files. A repository that they don't have is looked for in the files beside them, so that plans
+ * of a folder can share one.
+ */
+export async function compilePlanFiles(paths: readonly string[]): Promise<CompiledFiles> {
+  const { files, diagnostics } = await loadPlanFiles(paths);
+  const alone = compile(files);
+  const isMissing = alone.diagnostics.some(({ code }) => code === 'UNKNOWN_REPOSITORY');
+  const compilation = isMissing ? compile([...files, ...(await neighbours(files))]) : alone;
+  return { ...compilation, files, diagnostics: [...diagnostics, ...compilation.diagnostics] };
+}
+
+/**
+ * The plan that an argument means: a file (`plans/orders.yaml`, with `#name` where it holds several), or the name of a
+ * plan in a file of `./plans`.
+ *
+ * @throws InvalidPlanError when its file has errors, UsageError when there is no such plan.
+ */
+export async function resolvePlan(argument: string): Promise<CompiledPlan> {
+  const [path = '', name] = argument.split('#');
+  if (path.includes('/') || PLAN_FILE.test(path)) return planInFile(path, name);
+  return planInFile(await fileOfPlan(path), path);
+}
+
+async function planInFile(path: string, name: string | undefined): Promise<CompiledPlan> {
+  const { plans, diagnostics, files } = await compilePlanFiles([path]);
+  if (diagnostics.length > 0) throw new InvalidPlanError(path, diagnostics, files);
+  const names = plans.map((plan) => plan.name);
+  const [only, ...others] = name === undefined ? plans : plans.filter((plan) => plan.name === name);
+  if (only !== undefined && others.length === 0) return only;
+  if (name !== undefined) {
+    throw new UsageError(
+      `There is no plan ${name} in ${path}.`,
+      didYouMean(name, names) ?? `It has ${names.join(', ') || 'no plan'}.`,
+    );
+  }
+  throw only === undefined
+    ? new UsageError(`${path} holds no plan.`, 'Name a file with a `kind: BackupPlan` document.')
+    : new UsageError(
+        `${path} holds several plans.`,
+        `Say which one: ${names.map((each) => `${path}#${each}`).join(', ')}.`,
+      );
+}
+
+async function fileOfPlan(name: string): Promise<string> {
+  const { files } = await loadPlanFiles([PLANS_FOLDER]);
+  const plans = files.flatMap((file) => planNamesIn(file).map((plan) => ({ plan, path: file.path })));
+  const [found, ...others] = plans.filter(({ plan }) => plan === name);
+  if (found === undefined) {
+    const known = plans.map(({ plan }) => plan);
+    throw new UsageError(
+      `There is no plan ${name} in ${PLANS_FOLDER}/.`,
+      didYouMean(name, known) ??
+        (known.length === 0
+          ? 'Name the file that has it, or write one with `holdfast init`.'
+          : `Plans there: ${known.join(', ')}.`),
+    );
+  }
+  if (others.length > 0) {
+    const paths = [found, ...others].map(({ path }) => `${path}#${name}`);
+    throw new UsageError(`Several files have a plan ${name}.`, `Say which one: ${paths.join(', ')}.`);
+  }
+  return found.path;
+}
+
+/** The files beside the given ones, to lend their repositories. */
+async function neighbours(files: readonly SourceFile[]): Promise<readonly SourceFile[]> {
+  const given = new Set(files.map(({ path }) => resolve(path)));
+  const folders = [...new Set(files.map(({ path }) => dirname(path)))];
+  const loaded = await loadPlanFiles(folders);
+  return loaded.files
+    .filter(({ path }) => !given.has(resolve(path)))
+    .map((file) => ({ ...file, role: 'context' as const }));
+}
+
+async function expand(path: string): Promise<readonly string[]> {
+  try {
+    if (!(await stat(path)).isDirectory()) return [path];
+    const names = (await readdir(path)).filter((name) => PLAN_FILE.test(name)).sort();
+    // A directory without plan files is left as it is: reading it then says what is wrong.
+    return names.length === 0 ? [path] : names.map((name) => join(path, name));
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error;
+    return [path];
+  }
+}
+
+async function load(path: string): Promise<SourceFile | Diagnostic> {
+  let file: FileHandle | undefined;
+  try {
+    // Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
+    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const stats = await file.stat();
+    if (stats.isDirectory()) return unreadable(path, directoryProblem(path));
+    if (!stats.isFile()) return unreadable(path, notAFile(path));
+    if (stats.size > MAXIMUM_FILE_BYTES) return unreadable(path, fileTooLarge(stats.size));
+    return { path, text: new TextDecoder('utf-8', { fatal: true }).decode(await file.readFile()) };
+  } catch (error) {
+    return unreadable(path, readProblem(path, error));
+  } finally {
+    await file?.close();
+  }
+}
+
+function unreadable(path: string, { code, message, remedy }: Problem): Diagnostic {
+  return { code, file: path, line: 1, column: 1, endLine: 1, endColumn: 1, message, remedy };
+}
+
+function directoryProblem(path: string): Problem {
+  return {
+    code: 'FILE_IS_DIRECTORY',
+    message: PLAN_FILE.test(path)
+      ? 'This is a directory, not a file'
+      : 'This directory holds no file whose name ends in .yaml or .yml',
+    remedy: 'Name a plan file, or a directory of plan files.',
+  };
+}
+
+function notAFile(path: string): Problem {
+  return {
+    code: 'FILE_UNREADABLE',
+    message: 'This is a device, a pipe or a socket, not a file',
+    remedy: `Copy it into a file and name that instead of ${path}.`,
+  };
+}
+
+function readProblem(path: string, error: unknown): Problem {
+  const code = codeOf(error);
+  if (code === 'ERR_ENCODING_INVALID_ENCODED_DATA') {
+    return {
+      code: 'FILE_NOT_UTF8',
+      message: 'The file is not UTF-8 text',
+      remedy: 'Save it as UTF-8.',
+    };
+  }
+  if (code === 'ENOENT' || code === 'ENOTDIR') {
+    return {
+      code: 'FILE_NOT_FOUND',
+      message: 'There is no such file',
+      remedy: 'Check the path; `holdfast init` writes a new plan file.',
+    };
+  }
+  return {
+    code: 'FILE_UNREADABLE',
+    message: `The file can't be read: ${messageOf(error)}`,
+    remedy: `Check the permissions and the type of ${path}.`,
+  };
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
