@@ -85,3 +85,9 @@ export function errnoOf(error: unknown): string | undefined {
   }
   return undefined;
 }
+
+/** Nothing has this name; a file that stands where a folder of it should be says the same. */
+export function isAbsent(error: unknown): boolean {
+  const code = errnoOf(error);
+  return code === 'ENOENT' || code === 'ENOTDIR';
+}

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { constants, type Dirent } from 'node:fs';
 import { type FileHandle, open, readdir, realpath } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { directoryError, errnoOf } from './directory-errors.ts';
+import { directoryError, errnoOf, isAbsent } from './directory-errors.ts';
 import {
   ensureFolder,
   entryAt,
@@ -75,7 +75,7 @@ export class DirectoryStore implements Store {
       const { size } = await handle.stat();
       const start = Math.min(options.range?.start ?? 0, size);
       const end = Math.min(options.range?.end ?? size, size);
-      return readRange(handle, start, Math.max(start, end), options.signal);
+      return await readRange(handle, start, Math.max(start, end), options.signal);
     });
     if (options.expect !== undefined) {
       const actual = { sizeBytes: bytes.byteLength, sha256: sha256Hex(bytes) };
@@ -200,7 +200,7 @@ export class DirectoryStore implements Store {
     try {
       handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW);
     } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return undefined;
+      if (isAbsent(error)) return undefined;
       if (errnoOf(error) === 'ELOOP') throw symbolicLink(file);
       throw error;
     }

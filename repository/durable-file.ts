@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { link, lstat, mkdir, open, realpath, rename, rmdir, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type HoldfastError, permanent } from '../model/errors.ts';
-import { errnoOf } from './directory-errors.ts';
+import { errnoOf, isAbsent } from './directory-errors.ts';
 import { TEMPORARY_FOLDER } from './key.ts';
 
 /** Writes and syncs `body` under a name of its own in the temporary folder. */
@@ -79,9 +79,8 @@ export async function folderIsThere(root: string, folder: string): Promise<boole
   try {
     real = await realpath(expected);
   } catch (error) {
-    const code = errnoOf(error);
-    if ((code === 'ENOENT' || code === 'ENOTDIR') && expected !== root) return false;
-    if (code === 'ELOOP') throw symbolicLink(expected);
+    if (isAbsent(error) && expected !== root) return false;
+    if (errnoOf(error) === 'ELOOP') throw symbolicLink(expected);
     throw error;
   }
   if (real !== expected) throw symbolicLink(expected);
@@ -111,7 +110,7 @@ export async function entryAt(
     if (found.isSymbolicLink()) throw symbolicLink(file);
     return found;
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined;
+    if (isAbsent(error)) return undefined;
     throw error;
   }
 }
@@ -132,7 +131,7 @@ export async function unlinkIfThere(file: string): Promise<void> {
   try {
     await unlink(file);
   } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw error;
+    if (!isAbsent(error)) throw error;
   }
 }
 

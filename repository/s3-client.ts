@@ -1,6 +1,6 @@
 import { S3Client } from '@aws-sdk/client-s3';
 import type { S3Location, SecretRef } from '../model/pipeline.ts';
-import { signWithKnownHashes } from './s3-payload.ts';
+import { hashBodiesOnce } from './s3-checksums.ts';
 
 /** Reads a secret where this worker has it. */
 export type SecretResolver = (reference: SecretRef) => Promise<string>;
@@ -43,7 +43,7 @@ export async function createS3Client(
       httpsAgent: { keepAlive: true, maxSockets: CONNECTIONS },
     },
   });
-  signWithKnownHashes(client);
+  hashBodiesOnce(client);
   return client;
 }
 

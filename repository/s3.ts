@@ -210,9 +210,7 @@ export class S3Store implements Store {
       const command = new GetObjectCommand({
         Bucket: this.#bucket,
         Key: this.#prefix + key,
-        ...(range === undefined
-          ? { ChecksumMode: 'ENABLED' }
-          : { Range: `bytes=${range.start}-${range.end - 1}` }),
+        ...(range === undefined ? {} : { Range: `bytes=${range.start}-${range.end - 1}` }),
       });
       try {
         const answer = await this.#client.send(command, aborting(options));

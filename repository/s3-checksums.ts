@@ -2,18 +2,25 @@ import type { S3Client } from '@aws-sdk/client-s3';
 import { base64ToHex } from './sha256.ts';
 
 /**
- * Signs requests that carry the SHA-256 of their body with that hash. Without this the SDK hashes the body once more for
- * `x-amz-content-sha256`; its signer takes the header as it finds it.
+ * Spares the SDK's own hashing of bodies, which this store hashes itself, once:
+ *
+ * - A request that carries the SHA-256 of its body is signed with it; else the SDK hashes the body again for
+ *   `x-amz-content-sha256`. Its signer takes the header as it finds it.
+ * - The answer to a GET of a whole object brings the stored checksum. Asked for by the SDK's own `ChecksumMode` the SDK
+ *   would check it too, and fail with an error that can't be told from others.
  */
-export function signWithKnownHashes(client: S3Client): void {
+export function hashBodiesOnce(client: S3Client): void {
   client.middlewareStack.add(
-    (next) => (call) => {
+    (next, context) => (call) => {
       const headers = headersOf(call.request);
       const checksum = headers['x-amz-checksum-sha256'];
       if (checksum !== undefined) headers['x-amz-content-sha256'] = base64ToHex(checksum);
+      if (context.commandName === 'GetObjectCommand' && headers.range === undefined) {
+        headers['x-amz-checksum-mode'] = 'ENABLED';
+      }
       return next(call);
     },
-    { step: 'build', name: 'signWithKnownHashes' },
+    { step: 'build', name: 'hashBodiesOnce' },
   );
 }
 
