@@ -1,0 +1,110 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import type { BackupSummary } from '../../model/backup.ts';
+import type { CompiledPlan } from '../../model/pipeline.ts';
+import { backupFolder } from '../../repository/layout.ts';
+import { findManifest, readNamedObjects } from '../../repository/manifest.ts';
+import { openStore } from '../../repository/open.ts';
+import type { Stage } from './stage.ts';
+
+/** Sessions that are about to end have so long to do it. */
+const SETTLED_WITHIN_MS = 30_000;
+
+/** Databases, sessions, prepared transactions and slots that are there now and were not before. */
+export async function leftOnServer(stage: Stage, databases: readonly string[]): Promise<readonly string[]> {
+  const deadline = Date.now() + SETTLED_WITHIN_MS;
+  for (;;) {
+    const found = await lookAround(stage, databases);
+    if (found.length === 0 || Date.now() > deadline) return found;
+    await sleep(500);
+  }
+}
+
+async function lookAround(stage: Stage, databases: readonly string[]): Promise<readonly string[]> {
+  const known = databases.map((name) => `'${name.replaceAll("'", "''")}'`).join(', ');
+  const rows = await stage.admin<{ left: string }>(
+    `SELECT 'database ' || datname AS left FROM pg_database WHERE datname NOT IN (${known})
+     UNION ALL SELECT 'session ' || application_name || ' (' || coalesce(state, '') || '): ' || left(query, 80) FROM pg_stat_activity
+       WHERE application_name ~ 'holdfast|pg_dump|pg_restore'
+     UNION ALL SELECT 'prepared transaction ' || gid FROM pg_prepared_xacts
+     UNION ALL SELECT 'replication slot ' || slot_name FROM pg_replication_slots`,
+  );
+  return rows.map(({ left }) => `left behind: ${left}`);
+}
+
+/** Objects of a backup that its manifest doesn't name, or any at all of one that failed; and a missing or unwanted manifest. */
+export async function leftInRepository(
+  stage: Stage,
+  plan: CompiledPlan,
+  backup: string,
+  state: 'complete' | 'failed',
+): Promise<readonly string[]> {
+  const store = await openStore(plan.pipeline.repository.location, async (reference) => {
+    const name = 'env' in reference ? reference.env : '';
+    return name === 'CRASH_S3_KEY' ? stage.gateway.accessKeyId : stage.gateway.secretAccessKey;
+  });
+  try {
+    const ref = { plan: plan.name, backup };
+    const folder = backupFolder(ref);
+    const keys = new Set<string>();
+    for await (const { key } of store.list(folder)) keys.add(key.slice(folder.length));
+    const stored = state === 'complete' ? await findManifest(store, ref) : undefined;
+    if (state === 'complete' && stored === undefined) return [`there is no manifest of backup ${backup}`];
+    // A tombstone in the manifest's place keeps late writers from finishing a backup that was given up.
+    keys.delete('manifest.json');
+    if (stored !== undefined) {
+      for await (const { entry } of readNamedObjects(store, stored.manifest)) {
+        if (!keys.delete(entry.key)) return [`${entry.key} is named by the manifest, and not there`];
+      }
+    }
+    return keys.size === 0
+      ? []
+      : [`left in the repository: ${keys.size} objects, e.g. ${[...keys].slice(0, 3).join(', ')}`];
+  } finally {
+    await store.close();
+  }
+}
+
+/**
+ * Bytes of table data that were sent and aren't in the final epoch's objects once. `received` is by key; an epoch that was given up doesn't count.
+ */
+export function resentBytes(
+  received: ReadonlyMap<string, number>,
+  backup: string,
+  epoch: number,
+  summary: BackupSummary,
+): { readonly resent: number; readonly largestObject: number } {
+  const ofEpoch = [...received].filter(([key]) => key.includes(`/${backup}/data/e${epoch}/`));
+  const sent = ofEpoch.reduce((sum, [, bytes]) => sum + bytes, 0);
+  return {
+    resent: Math.max(0, sent - summary.storedBytes),
+    largestObject: Math.max(0, ...ofEpoch.map(([, bytes]) => bytes)),
+  };
+}
+
+/** Lines by which the schemas of two databases differ, as pg_dump writes them. */
+export async function schemaDifferences(
+  stage: Stage,
+  source: string,
+  restored: string,
+): Promise<readonly string[]> {
+  const [wanted, found] = await Promise.all([schemaOf(stage, source), schemaOf(stage, restored)]);
+  const missing = [...wanted].filter((line) => !found.has(line));
+  const added = [...found].filter((line) => !wanted.has(line));
+  if (missing.length + added.length === 0) return [];
+  return [
+    `the schema differs: missing ${missing.slice(0, 5).join(' | ')}; added ${added.slice(0, 5).join(' | ')}`,
+  ];
+}
+
+async function schemaOf(stage: Stage, database: string): Promise<ReadonlySet<string>> {
+  const { stdout } = await promisify(execFile)(
+    join(stage.postgres.binDirectory, 'pg_dump'),
+    ['--schema-only', `--dbname=${stage.postgres.url(database)}`],
+    { maxBuffer: 64 * 1024 * 1024 },
+  );
+  // Random from one run to the next.
+  return new Set(stdout.split('\n').filter((line) => !/^\\(un)?restrict /.test(line)));
+}

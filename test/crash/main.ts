@@ -1,0 +1,54 @@
+/**
+ * The crash campaign: `npm run crash -- --kills 200 --seed 7 [--path postgresql|yugabytedb] [--fault NAME]… [--megabytes N]`.
+ * Ends with code 1 if any fault was not survived.
+ */
+import { parseArgs } from 'node:util';
+import { runCampaign } from './campaign.ts';
+import { FAULTS } from './faults.ts';
+import { PATHS } from './stage.ts';
+
+const { values } = parseArgs({
+  options: {
+    kills: { type: 'string', default: '20' },
+    seed: { type: 'string', default: String(Math.floor(Math.random() * 1_000_000)) },
+    path: { type: 'string' },
+    fault: { type: 'string', multiple: true },
+    megabytes: { type: 'string', default: '150' },
+  },
+});
+
+const paths = PATHS.filter((path) => values.path === undefined || path === values.path);
+const unknown = values.fault?.filter((name) => !FAULTS.some((fault) => fault.name === name)) ?? [];
+if (paths.length === 0 || unknown.length > 0) {
+  process.stderr.write(`paths: ${PATHS.join(', ')}; faults: ${FAULTS.map(({ name }) => name).join(', ')}\n`);
+  process.exit(2);
+}
+
+const startedAt = Date.now();
+const say = (line: string) => process.stdout.write(`${new Date().toISOString().slice(11, 19)} ${line}\n`);
+const reports = [];
+for (const path of paths) {
+  reports.push(
+    await runCampaign({
+      path,
+      seed: Number(values.seed),
+      // With faults named, only those.
+      kills: values.fault === undefined ? Math.ceil(Number(values.kills) / paths.length) : 0,
+      megabytes: Number(values.megabytes),
+      ...(values.fault === undefined ? {} : { faults: values.fault }),
+      say,
+    }),
+  );
+}
+for (const { path, strikes, survived, workerKills, trials } of reports) {
+  say(
+    `${path}: ${survived} of ${strikes} faults survived (${workerKills} worker kills) in ${trials.length} trials`,
+  );
+}
+const all = reports.reduce((sum, { strikes }) => sum + strikes, 0);
+const survived = reports.reduce((sum, report) => sum + report.survived, 0);
+say(
+  `faults survived: ${survived} of ${all}, seed ${values.seed}, ${Math.round((Date.now() - startedAt) / 60_000)} minutes`,
+);
+const failed = reports.some(({ trials }) => trials.some(({ problems }) => problems.length > 0));
+process.exitCode = failed ? 1 : 0;

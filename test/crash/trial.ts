@@ -1,0 +1,283 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { WorkflowFailedError } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+import { startBackup, startRestore } from '../../cli/runs.ts';
+import type { BackupSummary, RestoreSummary } from '../../model/backup.ts';
+import { messageOf } from '../../model/errors.ts';
+import type { CompiledPlan } from '../../model/pipeline.ts';
+import type { BackupOutcome } from '../../workflows/messages.ts';
+import { differences, type Progress, type Writers } from './bank.ts';
+import type { Dice } from './dice.ts';
+import type { Fault, Scene } from './faults.ts';
+import { leftInRepository, leftOnServer, resentBytes, schemaDifferences } from './leftovers.ts';
+import { DATABASE, LANES, type Stage } from './stage.ts';
+
+/** What a fault did, and what came of it. */
+export interface TrialReport {
+  readonly fault: string;
+  /** What was struck, with its moment in seconds from the start of the operation. */
+  readonly strikes: readonly string[];
+  /** Empty when the fault was survived. */
+  readonly problems: readonly string[];
+  readonly outcome: string;
+  readonly backupMs: number;
+  readonly restoreMs: number;
+}
+
+/** How long the operations take when nothing happens. */
+export interface Expectation {
+  readonly backupMs: number;
+  readonly restoreMs: number;
+}
+
+export interface TrialSetting {
+  readonly stage: Stage;
+  readonly writers: Writers;
+  readonly dice: Dice;
+  readonly expected: Expectation;
+  say(line: string): void;
+}
+
+type Ending<T> =
+  | { readonly kind: 'completed'; readonly result: T; readonly tookMs: number }
+  | { readonly kind: 'failed'; readonly code: string; readonly message: string; readonly tookMs: number }
+  | { readonly kind: 'stuck'; readonly tookMs: number };
+
+/** No run may take longer, whatever happens to it. */
+const STUCK_AFTER_MS = 6 * 60_000;
+
+/** Backs up under a fault, restores under it what was backed up, and looks at everything that is left. */
+export class Trial {
+  readonly #setting: TrialSetting;
+  readonly #fault: Fault;
+  readonly #strikes: string[] = [];
+  readonly #problems: string[] = [];
+  #backupMs = 0;
+  #restoreMs = 0;
+
+  constructor(setting: TrialSetting, fault: Fault) {
+    this.#setting = setting;
+    this.#fault = fault;
+  }
+
+  async run(): Promise<TrialReport> {
+    const { stage } = this.#setting;
+    const databases = await databasesOf(stage);
+    const options = await this.#fault.plan?.(stage);
+    let outcome = 'broke';
+    try {
+      const plan = stage.plan(options);
+      outcome = await this.#backUpAndRestore(plan);
+      await stage.heal();
+    } catch (error) {
+      this.#problems.push(`the trial broke: ${messageOf(error)}`);
+      await stage.heal();
+    } finally {
+      await this.#fault.cleanUp?.(stage);
+    }
+    this.#problems.push(...(await leftOnServer(stage, databases)));
+    this.#problems.push(...stage.workers.takeOwnExits());
+    return {
+      fault: this.#fault.name,
+      strikes: this.#strikes,
+      problems: this.#problems,
+      outcome,
+      backupMs: this.#backupMs,
+      restoreMs: this.#restoreMs,
+    };
+  }
+
+  async #backUpAndRestore(plan: CompiledPlan): Promise<string> {
+    const { stage, writers, expected } = this.#setting;
+    stage.gate.resetCount();
+    const before = writers.committed();
+    const starts = this.#fault.twice ? 2 : 1;
+    const runs = await this.#under('backup', this.#fault.backup, expected.backupMs, () =>
+      Promise.all(
+        Array.from({ length: starts }, () =>
+          this.#follow<BackupOutcome>(() => startBackup(this.#session(), plan)),
+        ),
+      ),
+    );
+    const after = writers.committed();
+    let outcome = 'nothing';
+    for (const { id, ending } of runs) {
+      this.#backupMs = ending.tookMs;
+      if (ending.kind !== 'completed') {
+        outcome = await this.#judgeFailure(plan, id, ending);
+        continue;
+      }
+      if (this.#fault.fails !== undefined && this.#fault.fromStart) {
+        this.#problems.push('the backup completed all the same');
+      }
+      outcome = `complete in ${seconds(ending.tookMs)}, epoch ${ending.result.epochs}`;
+      await stage.heal();
+      this.#problems.push(...(await leftInRepository(stage, plan, id, 'complete')));
+      this.#problems.push(...this.#tooMuchSent(id, ending.result));
+      outcome += `, ${await this.#restore(plan, ending.result.summary, { before, after })}`;
+    }
+    return outcome;
+  }
+
+  async #judgeFailure(
+    plan: CompiledPlan,
+    backup: string,
+    ending: Exclude<Ending<unknown>, { kind: 'completed' }>,
+  ): Promise<string> {
+    const { stage } = this.#setting;
+    if (ending.kind === 'stuck') {
+      this.#problems.push(`the backup was not over after ${seconds(ending.tookMs)}`);
+      return 'stuck';
+    }
+    const said = `${ending.code}: ${ending.message}`;
+    if (this.#fault.fails === undefined) this.#problems.push(`the backup failed: ${said}`);
+    else if (!this.#fault.fails.test(ending.code))
+      this.#problems.push(`it failed with another error: ${said}`);
+    if (!this.#fault.repositoryGone)
+      this.#problems.push(...(await leftInRepository(stage, plan, backup, 'failed')));
+    return `failed in ${seconds(ending.tookMs)} with ${said}`;
+  }
+
+  /** At most a chunk for each lane and kill; on PostgreSQL an epoch is sent again as a whole when its holder died, and not counted here. */
+  #tooMuchSent(backup: string, { summary, epochs }: BackupOutcome): readonly string[] {
+    if (this.#fault.breaksTransfers) return [];
+    const { stage } = this.#setting;
+    const { resent, largestObject } = resentBytes(stage.gate.received(), backup, epochs, summary);
+    const allowed = this.#strikes.length * LANES * largestObject;
+    return resent <= allowed
+      ? []
+      : [`${resent} bytes were sent again; ${allowed} would be a chunk a lane and strike`];
+  }
+
+  async #restore(
+    plan: CompiledPlan,
+    summary: BackupSummary,
+    between: { readonly before: Progress; readonly after: Progress },
+  ): Promise<string> {
+    const { stage, expected } = this.#setting;
+    const [{ id, ending } = { id: '', ending: undefined }] = await this.#under(
+      'restore',
+      this.#fault.restore,
+      expected.restoreMs,
+      async () => [
+        await this.#follow<RestoreSummary>(() =>
+          startRestore(this.#session(), plan, { backup: summary.backup, parallelism: LANES }),
+        ),
+      ],
+    );
+    if (ending === undefined) return 'not restored';
+    this.#restoreMs = ending.tookMs;
+    if (ending.kind !== 'completed') {
+      const said = ending.kind === 'stuck' ? 'is not over' : `failed: ${ending.code}: ${ending.message}`;
+      this.#problems.push(`restore ${id} ${said} (${seconds(ending.tookMs)})`);
+      return 'not restored';
+    }
+    await stage.heal();
+    const [{ to } = { to: '' }] = ending.result.databases;
+    this.#problems.push(...ending.result.problems);
+    this.#problems.push(...(await differences(stage.sourceUrl, stage.postgres.url(to), between)));
+    this.#problems.push(...(await schemaDifferences(stage, DATABASE, to)));
+    await stage.admin(`DROP DATABASE "${to}" WITH (FORCE)`);
+    return `restored in ${seconds(ending.tookMs)}`;
+  }
+
+  #session() {
+    const { client, target } = this.#setting.stage.client;
+    return { client, taskQueue: target.taskQueue, end: async () => undefined };
+  }
+
+  /** Runs an operation while `inject` strikes. */
+  async #under<T>(
+    operation: string,
+    inject: ((scene: Scene) => Promise<void>) | undefined,
+    expectedMs: number,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const { stage, dice, say } = this.#setting;
+    const ended = new AbortController();
+    const startedAt = Date.now();
+    const strikes = this.#strikes;
+    let struckBefore = false;
+    const scene: Scene = {
+      stage,
+      dice,
+      async moment() {
+        // A dead worker's activities go on after their heartbeat timeout, so a second strike may wait for that.
+        const rest = struckBefore && dice.chance(0.6) ? HEARTBEAT_TIMEOUT_MS : 0;
+        await sleep(rest + dice.between(0, expectedMs), undefined, { signal: ended.signal }).catch(
+          () => undefined,
+        );
+        return !ended.signal.aborted;
+      },
+      struck(what) {
+        struckBefore = true;
+        const line = `${operation} +${seconds(Date.now() - startedAt)}: ${what}`;
+        strikes.push(line);
+        say(`    ${line}`);
+      },
+    };
+    if (this.#fault.fromStart) await inject?.(scene);
+    const striking = this.#fault.fromStart ? Promise.resolve() : inject?.(scene);
+    try {
+      return await work();
+    } finally {
+      ended.abort();
+      await striking;
+    }
+  }
+
+  async #follow<T>(
+    start: () => Promise<{ readonly id: string; readonly workflowId: string }>,
+  ): Promise<{ readonly id: string; readonly ending: Ending<T> }> {
+    const startedAt = Date.now();
+    const { id, workflowId } = await start();
+    const handle = this.#setting.stage.client.client.workflow.getHandle(workflowId);
+    for (;;) {
+      const tookMs = Date.now() - startedAt;
+      if (tookMs > STUCK_AFTER_MS) {
+        await handle.terminate('the trial takes too long');
+        return { id, ending: { kind: 'stuck', tookMs } };
+      }
+      try {
+        const result = (await within(STUCK_AFTER_MS - tookMs, handle.result())) as T;
+        return { id, ending: { kind: 'completed', result, tookMs: Date.now() - startedAt } };
+      } catch (error) {
+        if (error instanceof WorkflowFailedError) {
+          const cause = error.cause;
+          const code = cause instanceof ApplicationFailure ? (cause.type ?? '') : 'CANCELLED';
+          return {
+            id,
+            ending: { kind: 'failed', code, message: messageOf(cause), tookMs: Date.now() - startedAt },
+          };
+        }
+        // Temporal is down for a moment, or the time is up.
+        await sleep(200);
+      }
+    }
+  }
+}
+
+/** As in workflows/activityProxies.ts. */
+const HEARTBEAT_TIMEOUT_MS = 15_000;
+
+async function within<T>(limitMs: number, work: Promise<T>): Promise<T> {
+  const done = new AbortController();
+  const limit = sleep(limitMs, undefined, { signal: done.signal }).then(() => {
+    throw new Error('the time is up');
+  });
+  try {
+    return await Promise.race([work, limit]);
+  } finally {
+    limit.catch(() => undefined);
+    done.abort();
+  }
+}
+
+async function databasesOf(stage: Stage): Promise<readonly string[]> {
+  const rows = await stage.admin<{ datname: string }>('SELECT datname FROM pg_database ORDER BY 1');
+  return rows.map(({ datname }) => datname);
+}
+
+function seconds(milliseconds: number): string {
+  return `${(milliseconds / 1000).toFixed(1)} s`;
+}

@@ -1,0 +1,115 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { messageOf } from '../../model/errors.ts';
+import { freePort } from '../../parts/ports.ts';
+import { type ServerProcess, startServer } from '../../parts/process.ts';
+
+const WATCH_EVERY_MS = 500;
+const START_AGAIN_WITHIN_MS = 120_000;
+
+/** Worker processes, each started again whenever it is gone, as a service manager would. */
+export class Workers {
+  readonly #workers: readonly ServerProcess[];
+  readonly #watch: NodeJS.Timeout;
+  /** Workers that are being started again, by index. */
+  readonly #starting = new Map<number, Promise<void>>();
+  readonly #ownExits: string[] = [];
+  #stopped = false;
+
+  private constructor(workers: readonly ServerProcess[]) {
+    this.#workers = workers;
+    this.#watch = setInterval(() => this.#restartMissing(), WATCH_EVERY_MS).unref();
+  }
+
+  static async start(
+    count: number,
+    environment: Readonly<Record<string, string>>,
+    logFolder: string,
+  ): Promise<Workers> {
+    const started = Array.from({ length: count }, (_, index) =>
+      startWorker(index, environment, `${logFolder}/worker-${index}.log`),
+    );
+    return new Workers(await Promise.all(started));
+  }
+
+  get count(): number {
+    return this.#workers.length;
+  }
+
+  /** `kill -9` of the worker alone, not of what it has started; it is up again after `awayMs`. Undefined if it was down already. */
+  async kill(index: number, awayMs: number): Promise<number | undefined> {
+    const worker = this.#workers[index];
+    const pid = worker?.pid;
+    if (worker === undefined || pid === undefined || this.#starting.has(index)) return undefined;
+    const ended = worker.waitForExit();
+    this.#startAgain(
+      index,
+      ended.then(() => sleep(awayMs)),
+    );
+    process.kill(pid, 'SIGKILL');
+    await ended;
+    return pid;
+  }
+
+  /** Every worker runs. */
+  async ready(): Promise<void> {
+    this.#restartMissing();
+    await Promise.all(this.#starting.values());
+  }
+
+  /** Workers that ended without being killed, with the end of what they said, since the last call. */
+  takeOwnExits(): readonly string[] {
+    return this.#ownExits.splice(0);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearInterval(this.#watch);
+    await Promise.allSettled(this.#starting.values());
+    await Promise.all(this.#workers.map((worker) => worker.stop()));
+  }
+
+  #restartMissing(): void {
+    for (const [index, worker] of this.#workers.entries()) {
+      if (worker.pid !== undefined || this.#starting.has(index)) continue;
+      this.#ownExits.push(`worker ${index} ended by itself (${worker.logFile})`);
+      this.#startAgain(index, Promise.resolve());
+    }
+  }
+
+  #startAgain(index: number, after: Promise<unknown>): void {
+    const restart = async () => {
+      await after;
+      const deadline = Date.now() + START_AGAIN_WITHIN_MS;
+      while (!this.#stopped) {
+        try {
+          await this.#workers[index]?.restart();
+          return;
+        } catch (error) {
+          // Temporal may be down just now; a service manager would go on trying.
+          if (Date.now() > deadline) throw new Error(`worker ${index} can't be started: ${messageOf(error)}`);
+        }
+      }
+    };
+    const restarting = restart().finally(() => this.#starting.delete(index));
+    this.#starting.set(index, restarting);
+  }
+}
+
+async function startWorker(
+  index: number,
+  environment: Readonly<Record<string, string>>,
+  logFile: string,
+): Promise<ServerProcess> {
+  const health = await freePort();
+  return startServer({
+    name: `worker ${index}`,
+    command: process.execPath,
+    args: ['cli/main.ts', 'worker', '--lanes', '4', '--health', String(health)],
+    environment,
+    logFile,
+    checkReady: async () => {
+      const answer = await fetch(`http://127.0.0.1:${health}/`);
+      if (!answer.ok) throw new Error(await answer.text());
+    },
+  });
+}
