@@ -1,4 +1,3 @@
-import { globMatches, splitTablePattern } from '../model/patterns.ts';
 import { type Problem, quoted, type Reading, refused } from './diagnostic.ts';
 
 /** PostgreSQL and YugabyteDB cut identifiers at this many bytes (NAMEDATALEN - 1). */
@@ -11,14 +10,15 @@ const SYSTEM_SCHEMAS = ['pg_catalog', 'information_schema', 'pg_toast'];
 export function readTablePattern(text: string): Reading<string> {
   const general = readGlob(text);
   if (general !== undefined) return { problem: general };
-  const { schema, table } = splitTablePattern(text);
-  if (!text.includes('.')) {
+  const dot = text.indexOf('.');
+  if (dot === -1) {
     return nothing(
       text,
       'tables are matched as `schema.table`',
       `Write \`public.${text}\`, or \`*.${text}\` for every schema.`,
     );
   }
+  const [schema, table] = [text.slice(0, dot), text.slice(dot + 1)];
   if (schema === '' || table === '') {
     return nothing(
       text,
@@ -50,12 +50,8 @@ export function readDatabasePattern(text: string): Reading<string> {
 }
 
 /** Why an included pattern selects nothing beside the excluded ones; undefined when it may select something. */
-export function shadowed(
-  include: string,
-  exclude: readonly string[],
-  over: 'tables' | 'databases',
-): Problem | undefined {
-  const cover = exclude.find((pattern) => covers(pattern, include, over));
+export function shadowed(include: string, exclude: readonly string[]): Problem | undefined {
+  const cover = exclude.find((pattern) => covers(pattern, include));
   if (cover === undefined) return undefined;
   return refused(
     'PATTERN_MATCHES_NOTHING',
@@ -65,16 +61,38 @@ export function shadowed(
 }
 
 /** Whether everything that `inner` matches is matched by `outer` too, judged by the shortest and by an overlong name. */
-function covers(outer: string, inner: string, over: 'tables' | 'databases'): boolean {
+function covers(outer: string, inner: string): boolean {
   // NUL stands in no identifier, so that only a wildcard of the outer glob matches it; more of them than a name has
   // characters are matched by a star only.
-  const fillings = ['', '\u0000'.repeat(LONGEST_IDENTIFIER_BYTES + 1)];
-  return fillings.every((filling) => {
-    const name = (glob: string): string => glob.replaceAll('*', filling).replaceAll('?', '\u0000');
-    if (over === 'databases') return globMatches(outer, name(inner));
-    const [wide, narrow] = [splitTablePattern(outer), splitTablePattern(inner)];
-    return globMatches(wide.schema, name(narrow.schema)) && globMatches(wide.table, name(narrow.table));
-  });
+  const fillings = ['', '\u0000'.repeat(2 * LONGEST_IDENTIFIER_BYTES)];
+  return fillings.every((filling) =>
+    globMatches(outer, inner.replaceAll('*', filling).replaceAll('?', '\u0000')),
+  );
+}
+
+/** Whether a glob matches a whole name; linear in the product of both lengths, without backtracking into old stars. */
+function globMatches(glob: string, name: string): boolean {
+  let globAt = 0;
+  let nameAt = 0;
+  let star = -1;
+  let starName = 0;
+  while (nameAt < name.length) {
+    const wanted = glob[globAt];
+    if (wanted === '*') {
+      star = globAt;
+      starName = nameAt;
+      globAt += 1;
+    } else if (wanted !== undefined && (wanted === '?' || wanted === name[nameAt])) {
+      globAt += 1;
+      nameAt += 1;
+    } else if (star !== -1) {
+      globAt = star + 1;
+      starName += 1;
+      nameAt = starName;
+    } else return false;
+  }
+  while (glob[globAt] === '*') globAt += 1;
+  return globAt === glob.length;
 }
 
 function readGlob(text: string): Problem | undefined {

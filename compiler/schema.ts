@@ -230,12 +230,7 @@ const repositoryDocument = z
 
 // -------------------------------------------------------------------------------------------------------- Source
 
-const patterns = (
-  over: 'tables' | 'databases',
-  read: (text: string) => Reading<string>,
-  names: string,
-  example: string,
-) => {
+const patterns = (read: (text: string) => Reading<string>, names: string, example: string) => {
   const list = (description: string) =>
     z
       .array(reading(read, { description: `A glob over ${names}.`, minLength: 1, examples: [example] }))
@@ -250,7 +245,7 @@ const patterns = (
       alsoCheck(({ include, exclude }) => {
         const excluded = textsOf(exclude).filter((pattern) => pattern !== undefined);
         return textsOf(include).flatMap((pattern, index): readonly Fault[] => {
-          const problem = pattern === undefined ? undefined : shadowed(pattern, excluded, over);
+          const problem = pattern === undefined ? undefined : shadowed(pattern, excluded);
           return problem === undefined ? [] : [{ params: { problem }, path: ['include', index] }];
         });
       }),
@@ -267,17 +262,17 @@ const ysql = z
     connection: secretReference(
       'A `postgresql://` URL. Its database is the one that is backed up, unless `databases` says otherwise.',
     ),
-    databases: patterns('databases', readDatabasePattern, 'names of databases', 'orders_*')
+    databases: patterns(readDatabasePattern, 'names of databases', 'orders_*')
       .optional()
       .meta({
         description: 'Several databases of the server. Globs: `*` is any run of characters, `?` any one.',
         examples: [{ include: ['orders', 'billing'] }],
       }),
-    tables: patterns('tables', readTablePattern, '`schema.table`', 'public.tmp_*')
+    tables: patterns(readTablePattern, '`schema.table`', 'public.tmp_*')
       .prefault({})
       .meta({
         description:
-          'Tables whose rows are backed up, as globs over `schema.table`; the schema of all of them always is.',
+          'Tables, as globs over `schema.table`: `*` is any run of characters, `?` any one. Partitions go with their parents.',
         examples: [{ exclude: ['public.tmp_*'] }],
       }),
     contents: z

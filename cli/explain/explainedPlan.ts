@@ -7,7 +7,7 @@ import { readPointQueue } from '../../workflows/messages.ts';
 export interface ExplainedStep {
   readonly step: string;
   readonly verb: Step['verb'];
-  /** Activities in the order in which they start; of a step that has lanes, the first is the one that runs in them. */
+  /** Activities in the order in which they first start. */
   readonly activities: readonly string[];
   readonly queue: string;
   readonly when: Step['when'];
@@ -60,15 +60,7 @@ export function explain({ name, file, pipeline, schedule, retention }: CompiledP
 function activitiesOf(step: Step): readonly string[] {
   if (step.verb === 'upload') return ['upload', 'seal'];
   if (step.verb === 'verify' && step.options.level === 'restore') {
-    return [
-      'load',
-      'planRestore',
-      'prepareRestore',
-      'postData',
-      'finishRestore',
-      'discardRestore',
-      'recordVerification',
-    ];
+    return ['planRestore', 'prepareRestore', 'load', 'postData', 'finishRestore', 'recordVerification'];
   }
   return [step.verb];
 }

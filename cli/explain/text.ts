@@ -21,17 +21,20 @@ export function drawText(plan: ExplainedPlan): string {
 }
 
 function row(step: ExplainedStep): readonly string[] {
-  const [first, ...others] = step.activities;
   return [
     step.step,
     step.when,
-    others.length === 0 ? (first ?? '') : `${first}, then ${others[0]}${others.length > 1 ? ' …' : ''}`,
+    describeActivities(step.activities),
     step.queue,
     String(step.parallelism),
     describeRetry(step.retry),
     formatDuration(step.timeoutMs),
     describeFlow(step),
   ];
+}
+
+function describeActivities(activities: readonly string[]): string {
+  return activities.length <= 2 ? activities.join(', then ') : `${activities[0]} … ${activities.at(-1)}`;
 }
 
 function table(rows: readonly (readonly string[])[]): readonly string[] {
