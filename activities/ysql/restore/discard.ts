@@ -1,5 +1,41 @@
-import type { RestoreEngine } from '../../engine.ts';
+import type { RestoreContext } from '../../engine.ts';
+import { sqlState } from '../errors.ts';
+import { connect, type Session } from '../session.ts';
+import { closeRestoreSessions, dropBookkeeping, readState } from './bookkeeping.ts';
+import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
+import { databaseExists, dropDatabase, withMaintenanceSession } from './maintenance.ts';
+import { restoreTriggers } from './triggers.ts';
 
-export const discard: RestoreEngine['discard'] = async () => {
-  throw new Error('being written');
-};
+/**
+ * Drops the databases that stand under this restore's working names, which hold its id. A database that existed before keeps what
+ * is in it; only the bookkeeping goes, and switched-off triggers get their state back.
+ */
+export async function discard(context: RestoreContext): Promise<void> {
+  const job = await restoreJob(context);
+  for (const database of job.databases) {
+    await closeRestoreSessions(job, database);
+    const dropped = await withMaintenanceSession(job, async (session) => {
+      if (!(await databaseExists(session, database.names.working))) return false;
+      await dropDatabase(session, database.names.working);
+      return true;
+    });
+    if (!dropped) await leaveExisting(job, database);
+  }
+}
+
+async function leaveExisting(job: RestoreJob, { names }: DatabaseJob): Promise<void> {
+  let session: Session;
+  try {
+    session = await connect(job.target, names.to, job.context.signal);
+  } catch (error) {
+    if (error instanceof Error && sqlState(error.cause) === '3D000') return;
+    throw error;
+  }
+  try {
+    if ((await readState(session))?.restore !== job.context.request.restore) return;
+    await restoreTriggers(session);
+    await dropBookkeeping(session);
+  } finally {
+    await session.close();
+  }
+}

@@ -1,5 +1,212 @@
-import type { RestoreEngine } from '../../engine.ts';
+import type { RestorePlan } from '../../../model/backup.ts';
+import { permanent } from '../../../model/errors.ts';
+import type { RestoreContext } from '../../engine.ts';
+import { quoteTable, tableName } from '../identifiers.ts';
+import { findScript } from '../scripts.ts';
+import { readServer, type Server } from '../server.ts';
+import { onlyRow, type Session, withSession } from '../session.ts';
+import { readState } from './bookkeeping.ts';
+import { type DatabaseJob, loadTasks, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
+import { databaseExists, withMaintenanceSession } from './maintenance.ts';
+import { existingRoles, rolesOf } from './roles.ts';
+import { postDataWaves } from './waves.ts';
 
-export const planRestore: RestoreEngine['plan'] = async () => {
-  throw new Error('being written');
-};
+/** Checks everything that can be checked before anything is written, and says what will be done. */
+export async function planRestore(context: RestoreContext): Promise<RestorePlan> {
+  const job = await restoreJob(context);
+  checkRequest(job);
+  await withMaintenanceSession(job, async (session) => {
+    const server = await readServer(session);
+    checkVersion(job, server);
+    if (job.withSchema) await checkRoles(job, session);
+    for (const database of job.databases) await checkTarget(job, database, session);
+  });
+  const objects = await selectedObjects(job);
+  const sum = (value: (object: (typeof objects)[number]) => number) =>
+    objects.reduce((total, object) => total + value(object), 0);
+  return {
+    databases: job.databases.map(({ names: { from, to } }) => ({ from, to })),
+    tasks: (await loadTasks(job)).length,
+    rows: sum(({ rows }) => rows),
+    bytes: sum(({ bytes }) => bytes),
+    storedBytes: sum(({ sizeBytes }) => sizeBytes),
+    postDataWaves: postDataWaves(job).map((units) => units.length),
+  };
+}
+
+function checkRequest({ context: { request, manifest }, databases }: RestoreJob): void {
+  const partial = databases.some(({ selection }) => !selection.all) || request.contents !== 'all';
+  if (request.replace && partial) {
+    throw permanent(
+      'RESTORE_REPLACE_PARTIAL',
+      'A part of a backup would replace the whole database',
+      'Restore the selected tables into a new database, and copy from there; or replace with everything.',
+    );
+  }
+  if (request.contents === 'data' && request.replace) {
+    throw permanent('RESTORE_REPLACE_PARTIAL', 'Data alone can replace nothing', 'Leave out --replace.');
+  }
+  if (request.contents !== 'data' && manifest.contents === 'data') {
+    throw permanent(
+      'BACKUP_WITHOUT_SCHEMA',
+      'The backup holds data only',
+      'Restore with contents "data" into a database that has the tables.',
+    );
+  }
+  if (request.contents === 'data' && manifest.contents === 'schema') {
+    throw permanent(
+      'BACKUP_WITHOUT_DATA',
+      'The backup holds the schema only',
+      'Restore with contents "schema".',
+    );
+  }
+  const selected = databases.flatMap(({ manifest: { tables }, selection }) =>
+    tables.filter(selection.includes),
+  );
+  if (selected.length === 0 && databases.some(({ manifest: { tables } }) => tables.length > 0)) {
+    throw permanent(
+      'RESTORE_NOTHING_SELECTED',
+      `No table of the backup matches ${request.tables.include.join(', ') || 'the patterns'}`,
+      'Write patterns over schema.table, e.g. public.orders; `holdfast show` lists the tables.',
+    );
+  }
+}
+
+/** An older server may not understand the schema of a newer one. */
+function checkVersion({ context: { manifest } }: RestoreJob, server: Server): void {
+  const sourceMajor = Number(/^\d+/.exec(manifest.server.version)?.[0] ?? 0);
+  if (server.major >= sourceMajor) return;
+  throw permanent(
+    'RESTORE_SERVER_TOO_OLD',
+    `The backup is of version ${manifest.server.version}, the target server is ${server.version}`,
+    'Restore to a server of the same major version or a newer one.',
+  );
+}
+
+/** All roles that are missing in one error. */
+async function checkRoles(job: RestoreJob, session: Session): Promise<void> {
+  const { request, manifest } = job.context;
+  const existing = await existingRoles(session);
+  if (request.owner !== undefined && !existing.has(request.owner)) throw missingRoles([request.owner]);
+  if (request.globals && findScript(manifest.commonObjects, 'globals') !== undefined) return;
+  const needed = new Set<string>();
+  for (const { database, preData, postData, selection } of job.databases) {
+    for (const entry of [...database, ...preData, ...postData]) {
+      if (!selection.keeps(entry)) continue;
+      const optional = request.owner !== undefined && entry.type !== 'POLICY';
+      if (!optional) for (const role of rolesOf(entry)) needed.add(role);
+    }
+  }
+  const missing = [...needed].filter((role) => !existing.has(role)).sort();
+  if (missing.length > 0) throw missingRoles(missing);
+}
+
+function missingRoles(missing: readonly string[]): Error {
+  return permanent(
+    'RESTORE_ROLES_MISSING',
+    `The target server lacks roles that the backup's objects belong to or are granted to: ${missing.join(', ')}`,
+    'Create them, or restore with --globals (roles from the backup), or with --owner ROLE (everything belongs to one role).',
+  );
+}
+
+async function checkTarget(job: RestoreJob, database: DatabaseJob, session: Session): Promise<void> {
+  const { names } = database;
+  const { request } = job.context;
+  const exists = await databaseExists(session, names.to);
+  if (!job.withSchema) return await checkExistingTables(job, database, exists);
+  if (await databaseExists(session, names.kept)) {
+    throw permanent(
+      'RESTORE_NAME_TAKEN',
+      `Database "${names.kept}" exists already, and the replaced one would get that name`,
+      'Start the restore again: it gets another id.',
+    );
+  }
+  if (exists && !request.replace && !request.scratch) {
+    await checkEmpty(job, names.to);
+  } else {
+    await checkMayCreate(database, session);
+  }
+}
+
+const MAY_CREATE = `SELECT rolsuper OR rolcreatedb AS allowed, rolname AS role FROM pg_catalog.pg_roles WHERE rolname = current_user`;
+
+async function checkMayCreate({ names }: DatabaseJob, session: Session): Promise<void> {
+  const { allowed, role } = onlyRow(
+    await session.query<{ allowed: boolean; role: string }>('read the privileges of the role', MAY_CREATE),
+    'the role of the connection',
+  );
+  if (allowed) return;
+  throw permanent(
+    'RESTORE_MAY_NOT_CREATE',
+    `Role "${role}" may not create database "${names.to}"`,
+    `Run ALTER ROLE ${role} CREATEDB, or create an empty database and restore into it.`,
+  );
+}
+
+/** An existing target must hold nothing of a user's. */
+async function checkEmpty(job: RestoreJob, name: string): Promise<void> {
+  await withSession(job.target, name, job.context.signal, async (session) => {
+    if ((await readState(session))?.restore === job.context.request.restore) return;
+    const found = await session.query<{ name: string }>(
+      `look into database "${name}"`,
+      `SELECT n.nspname || '.' || o.name AS name FROM (
+         SELECT relnamespace AS namespace, relname AS name FROM pg_catalog.pg_class WHERE oid >= 16384
+         UNION ALL SELECT pronamespace, proname FROM pg_catalog.pg_proc WHERE oid >= 16384
+         UNION ALL SELECT typnamespace, typname FROM pg_catalog.pg_type WHERE oid >= 16384) o
+       JOIN pg_catalog.pg_namespace n ON n.oid = o.namespace
+       WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1 LIMIT 5`,
+    );
+    if (found.length === 0) return;
+    throw permanent(
+      'RESTORE_TARGET_NOT_EMPTY',
+      `Database "${name}" exists and is not empty (${found.map((row) => row.name).join(', ')} …)`,
+      'Restore into a new name with --into, or say --replace: the present database is kept under another name.',
+    );
+  });
+}
+
+/** For data alone, the tables must be there and empty. */
+async function checkExistingTables(
+  job: RestoreJob,
+  { names, manifest, selection }: DatabaseJob,
+  exists: boolean,
+) {
+  if (!exists) {
+    throw permanent(
+      'RESTORE_NO_TARGET',
+      `Database "${names.to}" doesn't exist, and data alone needs its tables`,
+      'Restore the schema first, or name the database with --into.',
+    );
+  }
+  await withSession(job.target, names.to, job.context.signal, async (session) => {
+    if ((await readState(session))?.restore === job.context.request.restore) return;
+    const missing: string[] = [];
+    const filled: string[] = [];
+    for (const table of manifest.tables.filter(selection.includes)) {
+      const [row] = await session.query<{ there: boolean }>(
+        `look for ${tableName(table)}`,
+        'SELECT to_regclass($1) IS NOT NULL AS there',
+        [quoteTable(table)],
+      );
+      if (row?.there !== true) {
+        missing.push(tableName(table));
+        continue;
+      }
+      const rows = await session.query(
+        `look into ${tableName(table)}`,
+        `SELECT 1 AS found FROM ONLY ${quoteTable(table)} LIMIT 1`,
+      );
+      if (rows.length > 0) filled.push(tableName(table));
+    }
+    if (missing.length === 0 && filled.length === 0) return;
+    const reasons = [
+      ...(missing.length === 0 ? [] : [`it lacks ${missing.join(', ')}`]),
+      ...(filled.length === 0 ? [] : [`these tables hold rows already: ${filled.join(', ')}`]),
+    ];
+    throw permanent(
+      'RESTORE_TARGET_NOT_EMPTY',
+      `Database "${names.to}" can't take the data: ${reasons.join('; ')}`,
+      'Create the missing tables, empty the filled ones, or select other tables.',
+    );
+  });
+}

@@ -1,5 +1,105 @@
-import type { RestoreEngine } from '../../engine.ts';
+import { permanent } from '../../../model/errors.ts';
+import type { RestoreContext } from '../../engine.ts';
+import { sqlState } from '../errors.ts';
+import { whileBeating } from '../heartbeat.ts';
+import { readServer } from '../server.ts';
+import { connect, inTransaction, type Session } from '../session.ts';
+import { applyEntry, readAdaptation } from './apply.ts';
+import { createBookkeeping, readState, setState } from './bookkeeping.ts';
+import { createStatement } from './database-script.ts';
+import { applyGlobals } from './globals.ts';
+import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
+import { databaseExists, dropDatabase, withMaintenanceSession } from './maintenance.ts';
+import { disableTriggers } from './triggers.ts';
 
-export const prepare: RestoreEngine['prepare'] = async () => {
-  throw new Error('being written');
-};
+/** Creates the databases under their working names and applies pre-data, once. */
+export async function prepare(context: RestoreContext): Promise<void> {
+  const job = await restoreJob(context);
+  await whileBeating(context, async (tell) => {
+    if (context.request.globals) await applyGlobals(job);
+    for (const database of job.databases) {
+      tell({ database: database.names.to });
+      await prepareDatabase(job, database);
+    }
+  });
+}
+
+async function prepareDatabase(job: RestoreJob, database: DatabaseJob): Promise<void> {
+  const { names } = database;
+  const { signal } = job.context;
+  const transactionalDdl = await withMaintenanceSession(job, async (session) => {
+    const { product } = await readServer(session);
+    const intoExisting =
+      !job.withSchema || (!job.context.request.replace && (await databaseExists(session, names.to)));
+    if (!intoExisting && !(await databaseExists(session, names.working))) await create(session, database);
+    return product === 'postgresql';
+  });
+  for (;;) {
+    const session = await workingOrFinal(job, database);
+    try {
+      const state = await readState(session);
+      if (state?.prepared !== undefined && state.restore === job.context.request.restore) return;
+      if (state === undefined) return await applyPreData(job, database, session, transactionalDdl);
+      if (session.database !== names.working) throw halfPrepared(session.database);
+    } finally {
+      await session.close();
+    }
+    // YugabyteDB keeps what an interrupted attempt created: begin with an empty database again.
+    await withMaintenanceSession(job, async (session) => {
+      await dropDatabase(session, names.working);
+      await create(session, database);
+    });
+    signal.throwIfAborted();
+  }
+}
+
+async function workingOrFinal(job: RestoreJob, { names }: DatabaseJob): Promise<Session> {
+  try {
+    return await connect(job.target, names.working, job.context.signal);
+  } catch (error) {
+    if (!(error instanceof Error) || sqlState(error.cause) !== '3D000') throw error;
+    return await connect(job.target, names.to, job.context.signal);
+  }
+}
+
+const DUPLICATE_DATABASE = '42P04';
+
+async function create(session: Session, database: DatabaseJob): Promise<void> {
+  try {
+    await session.query(`create database "${database.names.working}"`, createStatement(database));
+  } catch (error) {
+    // Another attempt of this step was quicker.
+    if (!(error instanceof Error) || sqlState(error.cause) !== DUPLICATE_DATABASE) throw error;
+  }
+}
+
+async function applyPreData(
+  job: RestoreJob,
+  database: DatabaseJob,
+  session: Session,
+  transactionalDdl: boolean,
+): Promise<void> {
+  const { restore } = job.context.request;
+  const run = async () => {
+    await createBookkeeping(session, restore);
+    await setState(session, 'origin', session.database === database.names.working ? 'created' : 'existing');
+    if (job.withSchema) {
+      const adaptation = await readAdaptation(job, database, session);
+      for (const entry of database.preData) {
+        if (database.selection.keeps(entry)) await applyEntry(session, entry, adaptation);
+      }
+    } else {
+      await disableTriggers(session, database);
+    }
+    await setState(session, 'prepared', new Date().toISOString());
+  };
+  await (transactionalDdl ? inTransaction(session, run) : run());
+}
+
+function halfPrepared(database: string): Error {
+  return permanent(
+    'RESTORE_HALF_PREPARED',
+    `Database "${database}" holds what an interrupted restore began, and it is not ours to drop`,
+    'Drop and create it again, or restore under a new name.',
+  );
+}

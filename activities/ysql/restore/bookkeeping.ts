@@ -1,0 +1,138 @@
+import { permanent } from '../../../model/errors.ts';
+import { sqlState } from '../errors.ts';
+import { connect, type Session } from '../session.ts';
+import { closeIdle, withPooledSession } from '../session-pool.ts';
+import type { DatabaseJob, RestoreJob } from './job.ts';
+
+/** Lives in the database under restore until the restore is complete. */
+export const BOOKKEEPING_SCHEMA = 'holdfast_restore';
+
+const CREATE = `
+  CREATE SCHEMA ${BOOKKEEPING_SCHEMA};
+  CREATE TABLE ${BOOKKEEPING_SCHEMA}.state (name text PRIMARY KEY, value text NOT NULL);
+  CREATE TABLE ${BOOKKEEPING_SCHEMA}.loaded (object text PRIMARY KEY, rows bigint NOT NULL);
+  CREATE TABLE ${BOOKKEEPING_SCHEMA}.applied (unit text PRIMARY KEY);
+  CREATE TABLE ${BOOKKEEPING_SCHEMA}.triggers (relation oid, trigger name, enabled "char", PRIMARY KEY (relation, trigger))`;
+
+/** Creates the bookkeeping of restore `id`. */
+export async function createBookkeeping(session: Session, id: string): Promise<void> {
+  await session.query('create the bookkeeping of the restore', CREATE);
+  await setState(session, 'restore', id);
+}
+
+/** What the bookkeeping knows of the restore as a whole. */
+export interface RestoreState {
+  /** Id of the restore. */
+  readonly restore?: string;
+  /** Whether the database is the restore's own or was there, empty, before. */
+  readonly origin?: 'created' | 'existing';
+  /** When pre-data was applied completely. */
+  readonly prepared?: string;
+}
+
+export async function setState(session: Session, name: keyof RestoreState, value: string): Promise<void> {
+  await session.query(
+    'note the state of the restore',
+    `INSERT INTO ${BOOKKEEPING_SCHEMA}.state VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
+    [name, value],
+  );
+}
+
+/** What the bookkeeping in the session's database says; undefined when there is none. */
+export async function readState(session: Session): Promise<RestoreState | undefined> {
+  const [schema] = await session.query<{ there: boolean }>(
+    'look for the bookkeeping',
+    `SELECT to_regclass('${BOOKKEEPING_SCHEMA}.state') IS NOT NULL AS there`,
+  );
+  if (schema?.there !== true) return undefined;
+  const rows = await session.query<{ name: string; value: string }>(
+    'read the state of the restore',
+    `SELECT name, value FROM ${BOOKKEEPING_SCHEMA}.state`,
+  );
+  return Object.fromEntries(rows.map(({ name, value }) => [name, value]));
+}
+
+export async function dropBookkeeping(session: Session): Promise<void> {
+  await session.query('drop the bookkeeping', `DROP SCHEMA IF EXISTS ${BOOKKEEPING_SCHEMA} CASCADE`);
+}
+
+/**
+ * Claims a piece of work in the present transaction. False when it was done before; waits while another attempt is at it, and
+ * has it done or left by then. So no row is loaded twice.
+ */
+export async function claim(
+  session: Session,
+  work: { readonly object: string; readonly rows: number } | { readonly unit: string },
+): Promise<boolean> {
+  const [statement, values] =
+    'object' in work
+      ? [`INSERT INTO ${BOOKKEEPING_SCHEMA}.loaded VALUES ($1, $2)`, [work.object, work.rows]]
+      : [`INSERT INTO ${BOOKKEEPING_SCHEMA}.applied VALUES ($1)`, [work.unit]];
+  const claimed = await session.query(
+    'note the work in the bookkeeping',
+    `${statement} ON CONFLICT DO NOTHING RETURNING true`,
+    values,
+  );
+  return claimed.length > 0;
+}
+
+/** Keys of the objects that are loaded. */
+export async function loadedObjects(session: Session): Promise<ReadonlySet<string>> {
+  const rows = await session.query<{ object: string }>(
+    'list what is loaded',
+    `SELECT object FROM ${BOOKKEEPING_SCHEMA}.loaded`,
+  );
+  return new Set(rows.map(({ object }) => object));
+}
+
+const NO_SUCH_DATABASE = '3D000';
+
+/**
+ * A session in the database under restore: under its working name, else under its final name (an existing empty database, or one
+ * that was renamed already). Throws `RESTORE_NOT_OURS` (permanent) when that isn't this restore's.
+ */
+export async function withRestoreSession<T>(
+  job: RestoreJob,
+  { names }: DatabaseJob,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const { signal, request } = job.context;
+  return await withPooledSession(
+    sessionKey(job, names.working),
+    async () => {
+      const session = await connectToEither(job, [names.working, names.to]);
+      const state = await readState(session);
+      if (state?.restore === request.restore) return session;
+      await session.close();
+      throw permanent(
+        'RESTORE_NOT_OURS',
+        `Database "${session.database}" is not under restore ${request.restore}${state?.restore === undefined ? '' : ` but under restore ${state.restore}`}`,
+        'Restore under another name.',
+      );
+    },
+    signal,
+    work,
+  );
+}
+
+async function connectToEither(job: RestoreJob, names: readonly string[]): Promise<Session> {
+  let failure: unknown;
+  for (const name of names) {
+    try {
+      return await connect(job.target, name, job.context.signal);
+    } catch (error) {
+      failure = error;
+      if (!(error instanceof Error) || sqlState(error.cause) !== NO_SUCH_DATABASE) throw error;
+    }
+  }
+  throw failure;
+}
+
+function sessionKey(job: RestoreJob, working: string): string {
+  return JSON.stringify([job.target, working]);
+}
+
+/** Ends this process's idle sessions in the database under restore. */
+export async function closeRestoreSessions(job: RestoreJob, { names }: DatabaseJob): Promise<void> {
+  await closeIdle(sessionKey(job, names.working));
+}

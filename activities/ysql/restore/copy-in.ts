@@ -1,0 +1,136 @@
+import type { Connection, Submittable } from 'pg';
+import { databaseError } from '../errors.ts';
+import type { Session } from '../session.ts';
+
+/**
+ * Runs `COPY … FROM STDIN` with the text that `blocks` gives; returns the server's count of rows. When `blocks` throws, the COPY
+ * fails on the server too, and the error of `blocks` is thrown.
+ */
+export async function copyIn(
+  session: Session,
+  statement: string,
+  blocks: AsyncIterable<Buffer>,
+  doing: string,
+  signal: AbortSignal,
+): Promise<number> {
+  const writer = new CopyInWriter(statement);
+  session.client.query(writer);
+  try {
+    await writer.accepted;
+    await feed(writer, blocks);
+    return await writer.finished;
+  } catch (error) {
+    throw databaseError(error, doing, signal);
+  }
+}
+
+/** Sends all blocks. What goes wrong on the server's side shows when the statement finishes. */
+async function feed(writer: CopyInWriter, blocks: AsyncIterable<Buffer>): Promise<void> {
+  try {
+    for await (const block of blocks) {
+      if (writer.failed) return;
+      await writer.write(block);
+    }
+  } catch (error) {
+    writer.fail();
+    throw error;
+  }
+  writer.end();
+}
+
+const FRAME_HEADER_BYTES = 5;
+const COPY_DATA = 'd'.charCodeAt(0);
+/** Whole frames: CopyDone, and CopyFail with its reason. */
+const COPY_DONE = Buffer.from('c\0\0\0\x04', 'latin1');
+const FAIL_REASON = 'the data could not be read\0';
+const COPY_FAIL = Buffer.from(
+  `f\0\0\0${String.fromCharCode(4 + FAIL_REASON.length)}${FAIL_REASON}`,
+  'latin1',
+);
+
+/** A query of the client library that feeds the COPY sub-protocol, waiting when the socket is full. */
+class CopyInWriter implements Submittable {
+  readonly accepted: Promise<void>;
+  readonly finished: Promise<number>;
+  readonly #statement: string;
+  readonly #accept: () => void;
+  readonly #finish: (rows: number) => void;
+  readonly #reject: (error: Error) => void;
+  #connection: Connection | undefined;
+  #rows = 0;
+  #failure: Error | undefined;
+
+  constructor(statement: string) {
+    this.#statement = statement;
+    const accepted = Promise.withResolvers<void>();
+    const finished = Promise.withResolvers<number>();
+    this.accepted = accepted.promise;
+    this.finished = finished.promise;
+    // Both are awaited one after the other; a rejection must not count as unhandled until then.
+    accepted.promise.catch(() => undefined);
+    finished.promise.catch(() => undefined);
+    this.#accept = accepted.resolve;
+    this.#finish = finished.resolve;
+    this.#reject = (error) => {
+      accepted.reject(error);
+      finished.reject(error);
+    };
+  }
+
+  /** True when the server has given up. */
+  get failed(): boolean {
+    return this.#failure !== undefined;
+  }
+
+  /** Sends text, any run of bytes; resolves when the socket takes more. */
+  async write(block: Buffer): Promise<void> {
+    const stream = this.#connection?.stream;
+    if (stream === undefined) return;
+    const header = Buffer.allocUnsafe(FRAME_HEADER_BYTES);
+    header[0] = COPY_DATA;
+    header.writeUInt32BE(block.length + 4, 1);
+    stream.cork();
+    stream.write(header);
+    const hasRoom = stream.write(block);
+    stream.uncork();
+    if (hasRoom) return;
+    await new Promise<void>((resolve) => {
+      const go = () => {
+        stream.off('drain', go).off('close', go);
+        resolve();
+      };
+      stream.on('drain', go).on('close', go);
+    });
+  }
+
+  end(): void {
+    this.#connection?.stream.write(COPY_DONE);
+  }
+
+  fail(): void {
+    this.#connection?.stream.write(COPY_FAIL);
+  }
+
+  submit(connection: Connection): void {
+    this.#connection = connection;
+    connection.query(this.#statement);
+  }
+
+  handleCopyInResponse(): void {
+    this.#accept();
+  }
+
+  handleCommandComplete(message: { readonly text: string }): void {
+    this.#rows = Number(/^COPY (\d+)$/.exec(message.text)?.[1] ?? 0);
+  }
+
+  handleReadyForQuery(): void {
+    if (this.#failure === undefined) this.#finish(this.#rows);
+    else this.#reject(this.#failure);
+  }
+
+  handleError(error: Error): void {
+    this.#failure = error;
+    this.#reject(error);
+  }
+}

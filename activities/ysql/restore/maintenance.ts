@@ -1,0 +1,67 @@
+import { permanent } from '../../../model/errors.ts';
+import { sqlState } from '../errors.ts';
+import { quoteIdentifier } from '../identifiers.ts';
+import { connect, type Session } from '../session.ts';
+import type { RestoreJob } from './job.ts';
+
+/** Databases that every server of its product has. */
+const USUAL_DATABASES = ['postgres', 'yugabyte', 'template1'];
+
+const NO_SUCH_DATABASE = '3D000';
+const NOT_ALLOWED = '42501';
+
+/** Runs `work` in a database that is none of those being restored, from which databases are created, renamed and dropped. */
+export async function withMaintenanceSession<T>(
+  job: RestoreJob,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const involved = new Set(job.databases.flatMap(({ names }) => [names.working, names.to, names.kept]));
+  const candidates = [job.target.database, ...USUAL_DATABASES].filter((name) => !involved.has(name));
+  let failure: unknown;
+  for (const name of new Set(candidates)) {
+    let session: Session;
+    try {
+      session = await connect(job.target, name, job.context.signal);
+    } catch (error) {
+      failure = error;
+      const state = error instanceof Error ? sqlState(error.cause) : undefined;
+      if (state !== NO_SUCH_DATABASE && state !== NOT_ALLOWED) throw error;
+      continue;
+    }
+    try {
+      return await work(session);
+    } finally {
+      await session.close();
+    }
+  }
+  throw permanent(
+    'RESTORE_NO_MAINTENANCE_DATABASE',
+    `Found no database to work from besides those under restore (tried ${candidates.join(', ')})`,
+    'Create a database "postgres", or name another database in the connection URL of the restore.',
+    failure,
+  );
+}
+
+/** True when a database of this name exists. */
+export async function databaseExists(session: Session, name: string): Promise<boolean> {
+  const rows = await session.query(
+    'look for a database',
+    'SELECT 1 AS found FROM pg_catalog.pg_database WHERE datname = $1',
+    [name],
+  );
+  return rows.length > 0;
+}
+
+/** Ends every other session in a database. Needs pg_signal_backend for those of other roles. */
+export async function terminateSessions(session: Session, database: string): Promise<void> {
+  await session.query(
+    `end the sessions in database "${database}"`,
+    'SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()',
+    [database],
+  );
+}
+
+export async function dropDatabase(session: Session, name: string): Promise<void> {
+  await terminateSessions(session, name);
+  await session.query(`drop database "${name}"`, `DROP DATABASE IF EXISTS ${quoteIdentifier(name)}`);
+}

@@ -1,0 +1,144 @@
+import type { ManifestTable } from '../../../model/manifest.ts';
+import type { NamePatterns } from '../../../model/pipeline.ts';
+import type { DumpEntry } from '../dump-script.ts';
+import { tableName } from '../identifiers.ts';
+import { nameMatcher } from '../name-patterns.ts';
+import type { Token } from '../sql-text.ts';
+
+/** A table's name taken from a script. */
+export interface QualifiedName {
+  readonly schema: string;
+  readonly table: string;
+}
+
+/** Which tables of a database a restore brings back, with all that belongs to them. */
+export interface TableSelection {
+  /** True when nothing is left out. */
+  readonly all: boolean;
+  includes(table: QualifiedName): boolean;
+  /** False for entries that belong to a table which isn't selected: its constraints, indexes, triggers, sequences … */
+  keeps(entry: DumpEntry): boolean;
+}
+
+/**
+ * Applies the request's patterns as the backup applies the plan's: children go with their parents, and an included child brings
+ * the definition of its parents along. Entries that belong to no table (types, functions, views …) are kept; whether they can
+ * be created without the tables that are missing shows when they are. Pure.
+ */
+export function selectTables(
+  preData: readonly DumpEntry[],
+  tables: readonly ManifestTable[],
+  patterns: NamePatterns,
+): TableSelection {
+  const matcher = nameMatcher(patterns);
+  if (matcher.all) return { all: true, includes: () => true, keeps: () => true };
+  const parents = parentsByTable(preData);
+  const lineage = (name: string): readonly string[] => [name, ...(parents.get(name) ?? []).flatMap(lineage)];
+  const candidates = [
+    ...preData
+      .filter(({ type }) => type === 'TABLE' || type === 'FOREIGN TABLE')
+      .map((entry) => nameOf(entry)),
+    ...tables.map(tableName),
+  ];
+  const selected = new Set<string>();
+  for (const name of candidates) {
+    const line = lineage(name);
+    if (!line.some(matcher.included) || line.some(matcher.excluded)) continue;
+    for (const member of line) selected.add(member);
+  }
+  const owners = sequenceOwners(preData);
+  return {
+    all: false,
+    includes: (table) => selected.has(tableName(table)),
+    keeps(entry) {
+      const owner = entryTable(entry) ?? owners.get(nameOf(entry));
+      return owner === undefined || selected.has(owner);
+    },
+  };
+}
+
+function nameOf(entry: DumpEntry): string {
+  return `${entry.schema}.${entry.name}`;
+}
+
+/** Parents by child, of partitions (`ATTACH PARTITION`) and of inheritance (`INHERITS (…)`). */
+function parentsByTable(preData: readonly DumpEntry[]): ReadonlyMap<string, readonly string[]> {
+  const parents = new Map<string, string[]>();
+  const add = (child: string, parent: QualifiedName) => {
+    const known = parents.get(child) ?? [];
+    known.push(tableName(parent));
+    parents.set(child, known);
+  };
+  for (const entry of preData) {
+    const tokens = entry.statements[0]?.tokens ?? [];
+    if (entry.type === 'TABLE ATTACH') {
+      const parent = tableOfAlter(tokens);
+      if (parent !== undefined) add(nameOf(entry), parent);
+    } else if (entry.type === 'TABLE') {
+      const inherits = tokens.findIndex(({ kind, text }) => kind === 'word' && text === 'inherits');
+      for (let at = inherits + 2; inherits > 0 && at < tokens.length; at += 4) {
+        const parent = qualifiedNameAt(tokens, at);
+        if (parent === undefined) break;
+        add(nameOf(entry), parent);
+      }
+    }
+  }
+  return parents;
+}
+
+/** Table by sequence, for sequences that belong to a column: serial ones (`OWNED BY`) and identity columns'. */
+function sequenceOwners(preData: readonly DumpEntry[]): ReadonlyMap<string, string> {
+  const owners = new Map<string, string>();
+  for (const entry of preData) {
+    if (entry.type !== 'SEQUENCE OWNED BY' && entry.type !== 'SEQUENCE') continue;
+    for (const { tokens } of entry.statements) {
+      const owned = tokens.findIndex(({ text }, at) => text === 'owned' && tokens[at + 1]?.text === 'by');
+      const owner = owned >= 0 ? qualifiedNameAt(tokens, owned + 2) : tableOfAlter(tokens);
+      if (owner !== undefined) owners.set(nameOf(entry), tableName(owner));
+    }
+  }
+  return owners;
+}
+
+/** What the first statement of an entry of each type says just before the table's name. */
+const TABLE_AFTER: Readonly<Record<string, string>> = {
+  INDEX: 'on',
+  TRIGGER: 'on',
+  POLICY: 'on',
+  RULE: 'to',
+  STATISTICS: 'from',
+};
+
+/** The table (`schema.table`) that an entry of the script defines or belongs to; undefined where there is none. */
+export function entryTable(entry: DumpEntry): string | undefined {
+  if (entry.type === 'TABLE' || entry.type === 'FOREIGN TABLE' || entry.type === 'TABLE ATTACH')
+    return nameOf(entry);
+  const tokens = entry.statements[0]?.tokens ?? [];
+  const altered = tableOfAlter(tokens);
+  if (altered !== undefined) return tableName(altered);
+  const word = TABLE_AFTER[entry.type];
+  if (word === undefined) return undefined;
+  for (const [index, token] of tokens.entries()) {
+    if (token.kind !== 'word' || token.text !== word) continue;
+    const start = tokens[index + 1]?.text === 'only' ? index + 2 : index + 1;
+    const name = qualifiedNameAt(tokens, start);
+    if (name !== undefined) return tableName(name);
+  }
+  return undefined;
+}
+
+/** The table of `ALTER [FOREIGN] TABLE [ONLY] schema.table …`. */
+export function tableOfAlter(tokens: readonly Token[]): QualifiedName | undefined {
+  if (tokens[0]?.text !== 'alter') return undefined;
+  const at = tokens[1]?.text === 'foreign' ? 2 : 1;
+  if (tokens[at]?.text !== 'table') return undefined;
+  return qualifiedNameAt(tokens, tokens[at + 1]?.text === 'only' ? at + 2 : at + 1);
+}
+
+/** `schema.table` as three tokens; pg_dump always qualifies. */
+export function qualifiedNameAt(tokens: readonly Token[], at: number): QualifiedName | undefined {
+  const [schema, dot, table] = tokens.slice(at, at + 3);
+  if (schema === undefined || table === undefined || dot?.text !== '.') return undefined;
+  if (schema.kind === 'symbol' || table.kind === 'symbol') return undefined;
+  return { schema: schema.text, table: table.text };
+}

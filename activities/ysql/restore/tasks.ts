@@ -1,0 +1,29 @@
+import type { DataObject } from '../../../model/backup.ts';
+
+const TASK_BYTES = 64 * 1024 * 1024;
+const TASK_OBJECTS = 64;
+
+/**
+ * Packs objects into load tasks in their order: small ones of one database together, up to 64 MiB of text and 64 objects; a
+ * larger one alone. Pure, so that every worker numbers the tasks alike.
+ */
+export function packTasks(objects: readonly DataObject[]): readonly (readonly DataObject[])[] {
+  const tasks: DataObject[][] = [];
+  let bytes = 0;
+  for (const object of objects) {
+    const task = tasks.at(-1);
+    const fits =
+      task !== undefined &&
+      task.length < TASK_OBJECTS &&
+      bytes + object.bytes <= TASK_BYTES &&
+      task[0]?.table.database === object.table.database;
+    if (fits) {
+      task.push(object);
+      bytes += object.bytes;
+    } else {
+      tasks.push([object]);
+      bytes = object.bytes;
+    }
+  }
+  return tasks;
+}

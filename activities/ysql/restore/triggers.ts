@@ -1,0 +1,61 @@
+import { permanent } from '../../../model/errors.ts';
+import { quoteIdentifier, quoteTable, tableName } from '../identifiers.ts';
+import type { Session } from '../session.ts';
+import { BOOKKEEPING_SCHEMA } from './bookkeeping.ts';
+import type { DatabaseJob } from './job.ts';
+
+/*
+ * Data alone goes into tables that have their triggers and foreign keys already: they are switched off for the load and get
+ * exactly their former state back, which stands in the bookkeeping meanwhile.
+ */
+
+/** Notes the state of every trigger of the selected tables and switches them off, system triggers (foreign keys) included. */
+export async function disableTriggers(session: Session, database: DatabaseJob): Promise<void> {
+  const tables = database.manifest.tables.filter((table) => database.selection.includes(table));
+  for (const table of tables) {
+    const name = quoteTable(table);
+    const noted = await session.query(
+      `note the triggers of ${tableName(table)}`,
+      `INSERT INTO ${BOOKKEEPING_SCHEMA}.triggers
+       SELECT tgrelid, tgname, tgenabled FROM pg_catalog.pg_trigger WHERE tgrelid = $1::regclass RETURNING 1 AS noted`,
+      [name],
+    );
+    if (noted.length > 0) {
+      await session.query(
+        `switch off the triggers of ${tableName(table)}`,
+        `ALTER TABLE ${name} DISABLE TRIGGER ALL`,
+      );
+    }
+  }
+}
+
+const CLAUSES: Readonly<Record<string, string>> = {
+  O: 'ENABLE',
+  D: 'DISABLE',
+  R: 'ENABLE REPLICA',
+  A: 'ENABLE ALWAYS',
+};
+
+/** Gives every noted trigger its state back. */
+export async function restoreTriggers(session: Session): Promise<void> {
+  const rows = await session.query<{ schema: string; table: string; trigger: string; enabled: string }>(
+    'list the noted triggers',
+    `SELECT n.nspname AS schema, c.relname AS table, t.trigger, t.enabled
+     FROM ${BOOKKEEPING_SCHEMA}.triggers t JOIN pg_catalog.pg_class c ON c.oid = t.relation
+     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace`,
+  );
+  for (const { schema, table, trigger, enabled } of rows) {
+    const clause = CLAUSES[enabled];
+    if (clause === undefined) {
+      throw permanent(
+        'RESTORE_TRIGGER_STATE',
+        `Trigger "${trigger}" of ${schema}.${table} has an unknown state "${enabled}"`,
+        'Set its state by hand with ALTER TABLE … ENABLE TRIGGER.',
+      );
+    }
+    await session.query(
+      `restore the state of trigger "${trigger}"`,
+      `ALTER TABLE ${quoteTable({ schema, table })} ${clause} TRIGGER ${quoteIdentifier(trigger)}`,
+    );
+  }
+}

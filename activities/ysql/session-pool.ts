@@ -1,0 +1,70 @@
+import type { Session } from './session.ts';
+
+/** Idle sessions wait this long for their next use before they close. */
+const IDLE_MS = 2_000;
+
+/**
+ * Sessions that wait for their next use: connecting (and importing a snapshot) for every small table would cost more than reading
+ * it. A session serves one caller at a time, so there are never more than there were callers at once.
+ */
+const idle = new Map<string, IdleSession[]>();
+
+interface IdleSession {
+  readonly session: Session;
+  readonly timer: NodeJS.Timeout;
+}
+
+/**
+ * Lends a session to `work`: one that waits under `key`, else what `open` makes. One that failed or was aborted is closed and
+ * never lent again.
+ */
+export async function withPooledSession<T>(
+  key: string,
+  open: () => Promise<Session>,
+  signal: AbortSignal,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const session = takeIdle(key, signal) ?? (await open());
+  try {
+    const result = await work(session);
+    if (signal.aborted) await session.close();
+    else keepIdle(key, session);
+    return result;
+  } catch (error) {
+    await session.close();
+    throw error;
+  }
+}
+
+/** Closes the sessions that wait under `key`, so that they don't stand in the way of a rename or a drop. */
+export async function closeIdle(key: string): Promise<void> {
+  const sessions = idle.get(key) ?? [];
+  idle.delete(key);
+  for (const { timer } of sessions) clearTimeout(timer);
+  await Promise.all(sessions.map(({ session }) => session.close()));
+}
+
+function takeIdle(key: string, signal: AbortSignal): Session | undefined {
+  for (;;) {
+    const waiting = idle.get(key)?.pop();
+    if (waiting === undefined) return undefined;
+    clearTimeout(waiting.timer);
+    if (!waiting.session.broken) {
+      waiting.session.adopt(signal);
+      return waiting.session;
+    }
+  }
+}
+
+function keepIdle(key: string, session: Session): void {
+  session.adopt(undefined);
+  const waiting = idle.get(key) ?? [];
+  const timer = setTimeout(() => {
+    const place = waiting.findIndex((other) => other.session === session);
+    if (place >= 0) waiting.splice(place, 1);
+    if (waiting.length === 0 && idle.get(key) === waiting) idle.delete(key);
+    void session.close();
+  }, IDLE_MS);
+  waiting.push({ session, timer });
+  idle.set(key, waiting);
+}
