@@ -8,6 +8,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { BIN, ensureInstalled, PINNED_NODE, ROOT, SetupError } from './install.mjs';
 
+/** Handed on to the child, whose end then ends this process, so that nothing is left behind. */
+const INTERRUPTIONS = /** @type {const} */ (['SIGINT', 'SIGTERM']);
+
 /** @typedef {{ readonly passed: number, readonly failed: number }} Outcome */
 
 /** @returns {Promise<Outcome>} */
@@ -81,8 +84,7 @@ function sum(outcomes) {
 }
 
 /**
- * Runs a script on the pinned Node, with the terminal's output and without its input; signals that reach this process
- * alone are passed on.
+ * Runs a script on the pinned Node, with the terminal's output and without its input.
  *
  * @param {string} script
  * @param {string[]} args
@@ -97,10 +99,10 @@ function runNode(script, ...args) {
     });
     /** @param {NodeJS.Signals} signal */
     const passOn = (signal) => child.kill(signal);
-    process.on('SIGTERM', passOn);
+    for (const signal of INTERRUPTIONS) process.on(signal, passOn);
     child.once('error', reject);
     child.once('close', (code, signal) => {
-      process.off('SIGTERM', passOn);
+      for (const signal of INTERRUPTIONS) process.off(signal, passOn);
       if (signal === null) resolve(code === 0);
       else reject(new SetupError(`${script} was ended by ${signal}`));
     });

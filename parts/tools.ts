@@ -47,7 +47,7 @@ export const TOXIPROXY: Tool = {
   goPackage: 'github.com/Shopify/toxiproxy/v2/cmd/server',
   binary: 'server',
   pathName: 'toxiproxy-server',
-  buildTime: 'about half a minute on 2 cores',
+  buildTime: 'about a minute on 2 cores',
 };
 
 export const ALL_TOOLS: readonly Tool[] = [TEMPORAL, VERSITYGW, TOXIPROXY];
