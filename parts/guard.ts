@@ -86,7 +86,7 @@ function dismissIfIdle(): void {
 /** The guard reads lines and words, and takes each back through `printf %b`. */
 function escaped(folder: string): string {
   return folder.replace(
-    /[\\\s]/g,
+    /[\\ \t\n\r]/g,
     (character) => `\\0${character.charCodeAt(0).toString(8).padStart(3, '0')}`,
   );
 }
