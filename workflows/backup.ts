@@ -78,7 +78,6 @@ class BackupRun {
       );
     }
     await Promise.all(ends.values());
-    await CancellationScope.nonCancellable(async () => this.readPoint?.close());
     const [first] = this.failures;
     if (first !== undefined) throw first.error;
     if (this.sealed === undefined) {
@@ -249,7 +248,7 @@ class BackupRun {
     );
     const { rows, bytes, storedBytes } = this.sealed;
     this.board.note(step.id, { rows, bytes, totalBytes: bytes, storedBytes });
-    await CancellationScope.nonCancellable(() => this.keeper().close());
+    this.keeper().release();
   }
 
   private async transferAll(

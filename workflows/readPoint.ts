@@ -86,10 +86,15 @@ export class ReadPointKeeper {
     }
   }
 
-  /** Lets the read point go. Called whatever happened, also twice. */
-  async close(): Promise<void> {
+  /** Lets the read point go; its holder hears of it with its next heartbeat. Called whatever happened, also twice. */
+  release(): void {
     this.closing = true;
     this.holder.cancel();
+  }
+
+  /** Releases the read point and waits until its session has ended. */
+  async close(): Promise<void> {
+    this.release();
     await this.holding;
   }
 
