@@ -10,7 +10,7 @@ import { openSealedJson } from './sealed-json.ts';
 import { checkFormatVersion } from './sealed-object.ts';
 import { sha256Hex } from './sha256.ts';
 import type { Store } from './store.ts';
-import { damaged, STORE_NOT_FOUND } from './store-errors.ts';
+import { damaged, isDamage, STORE_NOT_FOUND } from './store-errors.ts';
 
 export const MANIFEST_FORMAT_VERSION = 1;
 
@@ -97,6 +97,12 @@ function parseManifest(bytes: Uint8Array, ref: BackupId, store: Store): Manifest
   return manifest;
 }
 
+/** How lists are read. */
+export interface ReadObjectsOptions extends Cancellable {
+  /** Told of a list that is missing or damaged, whose objects are then left out; without it the error is thrown. */
+  readonly onDamagedList?: (error: unknown) => void;
+}
+
 /**
  * The data objects that a manifest names, in its order, one list in memory at a time. Each list's size, SHA-256 and count
  * are checked; throws `STORE_NOT_FOUND` or `STORE_DAMAGED` (permanent) naming the list.
@@ -104,20 +110,28 @@ function parseManifest(bytes: Uint8Array, ref: BackupId, store: Store): Manifest
 export async function* readDataObjects(
   store: Store,
   manifest: Manifest,
-  options: Cancellable = {},
+  options: ReadObjectsOptions = {},
 ): AsyncGenerator<DataObject> {
   if ('inline' in manifest.data) {
     yield* manifest.data.inline;
     return;
   }
+  const { onDamagedList, ...cancellable } = options;
   let count = 0;
+  let skipped = false;
   for (const list of manifest.data.lists) {
-    for (const object of await readObjectList(store, manifest, list, options)) {
-      count++;
-      yield object;
+    try {
+      for (const object of await readObjectList(store, manifest, list, cancellable)) {
+        count++;
+        yield object;
+      }
+    } catch (error) {
+      if (onDamagedList === undefined || !isDamage(error)) throw error;
+      skipped = true;
+      onDamagedList(error);
     }
   }
-  if (count !== manifest.data.count) {
+  if (!skipped && count !== manifest.data.count) {
     throw damaged(
       manifestKey(manifest),
       store.description,
@@ -128,7 +142,7 @@ export async function* readDataObjects(
 
 /** An object that a manifest names, and what it is. */
 export interface NamedObject {
-  /** Relative to the backup's folder. */
+  /** Its key is relative to the backup's folder. */
   readonly entry: ObjectEntry;
   /** Present for table data: rows and uncompressed bytes are known. */
   readonly data?: DataObject;
@@ -138,12 +152,19 @@ export interface NamedObject {
 export async function* readNamedObjects(
   store: Store,
   manifest: Manifest,
-  options: Cancellable = {},
+  options: ReadObjectsOptions = {},
 ): AsyncGenerator<NamedObject> {
-  if ('lists' in manifest.data) for (const entry of manifest.data.lists) yield { entry };
-  for (const entry of manifest.commonObjects) yield { entry };
-  for (const { schemaObjects } of manifest.databases) for (const entry of schemaObjects) yield { entry };
+  for (const entry of otherObjects(manifest)) yield { entry };
   for await (const data of readDataObjects(store, manifest, options)) yield { entry: data, data };
+}
+
+/** The objects that the manifest itself names besides the data: lists, common and schema objects. */
+export function otherObjects(manifest: Manifest): readonly ObjectEntry[] {
+  return [
+    ...('lists' in manifest.data ? manifest.data.lists : []),
+    ...manifest.commonObjects,
+    ...manifest.databases.flatMap(({ schemaObjects }) => schemaObjects),
+  ];
 }
 
 const compress = promisify(zstdCompress);

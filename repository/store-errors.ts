@@ -1,4 +1,4 @@
-import { type HoldfastError, permanent } from '../model/errors.ts';
+import { HoldfastError, permanent } from '../model/errors.ts';
 
 /** Codes that both stores throw; the rest stands where it arises. */
 export const STORE_NOT_FOUND = 'STORE_NOT_FOUND';
@@ -19,6 +19,11 @@ export function damaged(key: string, description: string, difference: string): H
     `The object ${key} in ${description} is damaged: ${difference}.`,
     'Restore from another backup or a copy, and have the storage checked.',
   );
+}
+
+/** True where an object is known to be gone or other than it was written, as against a store that can't be asked. */
+export function isDamage(error: unknown): boolean {
+  return error instanceof HoldfastError && (error.code === STORE_NOT_FOUND || error.code === STORE_DAMAGED);
 }
 
 /** The caller's hash doesn't belong to the bytes it gave. */

@@ -1,11 +1,12 @@
 import type { DataObject, ObjectEntry } from '../model/backup.ts';
-import { permanent } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
+import { checkAllThere } from './completeness.ts';
 import { type BackupId, backupFolder, manifestKey, objectListName } from './layout.ts';
 import {
   encodeObjectList,
   findManifest,
   MANIFEST_FORMAT_VERSION,
+  otherObjects,
   readStoredManifest,
   type StoredManifest,
 } from './manifest.ts';
@@ -19,8 +20,6 @@ const INLINE_OBJECTS = 1_000;
 /** Objects in one list: about 3 MB of JSON. */
 const OBJECTS_PER_LIST = 10_000;
 
-export const RESTORE_GUIDE_NAME = 'RESTORE.md';
-
 /**
  * What a writer knows of its backup. The counts of `databases[].tables` may be zero: rows, bytes and objects are counted
  * from the data objects, as are the totals.
@@ -28,14 +27,12 @@ export const RESTORE_GUIDE_NAME = 'RESTORE.md';
 export type ManifestDraft = Omit<Manifest, 'formatVersion' | 'totals' | 'data'>;
 
 export interface WriteManifestOptions {
-  /** The text of `RESTORE.md` for the manifest as it will be written (without this one entry). */
-  readonly restoreGuide?: (manifest: Manifest) => string;
   readonly heartbeat?: () => void;
   readonly signal?: AbortSignal;
 }
 
 /**
- * Finishes a backup: writes the object lists and `RESTORE.md`, checks by a listing that every object named is there with
+ * Finishes a backup: writes the object lists, checks by a listing that every object named is there with
  * its size, and then, last and once, the manifest. Where the backup has a manifest already (a retry after a lost answer)
  * that one is returned and nothing is changed.
  *
@@ -53,21 +50,19 @@ export async function writeManifest(
   const already = await findManifest(store, draft, cancellation(options));
   if (already !== undefined) return already;
 
-  const { tally, ...listed } = await writeLists(store, draft, data, options);
+  const { tally, sizes, data: listed } = await writeLists(store, draft, data, options);
   const databases = tally.countedDatabases(draft.databases);
   const others = [...draft.commonObjects, ...draft.databases.flatMap(({ schemaObjects }) => schemaObjects)];
-  const unguided: Manifest = {
+  const manifest: Manifest = {
     ...draft,
     formatVersion: MANIFEST_FORMAT_VERSION,
     databases,
     totals: tally.totals(databases, others),
-    data: listed.data,
+    data: listed,
   };
-  const guide = await writeRestoreGuide(store, unguided, options);
-  const manifest = guide === undefined ? unguided : withCommonObject(unguided, guide);
-
   // Must: a manifest names only objects that are there.
-  await checkAllThere(store, draft, sizesOf(manifest, listed.sizes), options);
+  for (const { key, sizeBytes } of otherObjects(manifest)) sizes.set(key, sizeBytes);
+  await checkAllThere(store, draft, sizes, options);
 
   // Must: the manifest is written last, once, by a conditional put.
   const body = sealJson(manifest);
@@ -87,7 +82,7 @@ interface ListedData {
   readonly tally: DataTally;
   readonly data: Manifest['data'];
   /** By key relative to the backup's folder. */
-  readonly sizes: ReadonlyMap<string, number>;
+  readonly sizes: Map<string, number>;
 }
 
 /** Few objects go into the manifest itself; more, as they come, into lists of bounded length. */
@@ -130,68 +125,6 @@ async function writeObjectList(
   const key = objectListName(index, sha256);
   await store.put(backupFolder(ref) + key, body, { sha256, ifAbsent: true, ...cancellation(options) });
   return { key, sizeBytes: body.byteLength, sha256 };
-}
-
-async function writeRestoreGuide(
-  store: Store,
-  manifest: Manifest,
-  options: WriteManifestOptions,
-): Promise<ObjectEntry | undefined> {
-  if (options.restoreGuide === undefined) return undefined;
-  const body = Buffer.from(options.restoreGuide(manifest));
-  const sha256 = sha256Hex(body);
-  // Replaces what an attempt that died after this point has left; the text may have changed with the time in it.
-  await store.put(backupFolder(manifest) + RESTORE_GUIDE_NAME, body, {
-    sha256,
-    ifAbsent: false,
-    ...cancellation(options),
-  });
-  return { key: RESTORE_GUIDE_NAME, sizeBytes: body.byteLength, sha256 };
-}
-
-function withCommonObject(manifest: Manifest, entry: ObjectEntry): Manifest {
-  return {
-    ...manifest,
-    commonObjects: [...manifest.commonObjects, entry],
-    totals: {
-      ...manifest.totals,
-      objects: manifest.totals.objects + 1,
-      storedBytes: manifest.totals.storedBytes + entry.sizeBytes,
-    },
-  };
-}
-
-function sizesOf(manifest: Manifest, dataSizes: ReadonlyMap<string, number>): Map<string, number> {
-  const sizes = new Map(dataSizes);
-  const others = [
-    ...('lists' in manifest.data ? manifest.data.lists : []),
-    ...manifest.commonObjects,
-    ...manifest.databases.flatMap(({ schemaObjects }) => schemaObjects),
-  ];
-  for (const { key, sizeBytes } of others) sizes.set(key, sizeBytes);
-  return sizes;
-}
-
-/** One listing of the backup's folder, instead of a request for each object. Empties `missing` as it finds them. */
-async function checkAllThere(
-  store: Store,
-  ref: BackupId,
-  missing: Map<string, number>,
-  options: WriteManifestOptions,
-): Promise<void> {
-  const folder = backupFolder(ref);
-  for await (const { key, sizeBytes } of store.list(folder, cancellation(options))) {
-    const name = key.slice(folder.length);
-    if (missing.get(name) === sizeBytes) missing.delete(name);
-    options.heartbeat?.();
-  }
-  const [first] = missing.keys();
-  if (first === undefined) return;
-  throw permanent(
-    'BACKUP_INCOMPLETE',
-    `The backup ${ref.backup} of plan ${ref.plan} can't be finished: ${missing.size} of its objects are not in ${store.description} with their size, the first being ${first}.`,
-    'Find out what deletes objects under this prefix (a lifecycle rule, a person), and run the backup again.',
-  );
 }
 
 function cancellation({ signal }: WriteManifestOptions): { readonly signal?: AbortSignal } {

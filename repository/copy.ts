@@ -1,0 +1,108 @@
+import { permanent } from '../model/errors.ts';
+import { forEachBounded } from './bounded.ts';
+import { checkAllThere } from './completeness.ts';
+import { type BackupId, backupFolder, manifestKey } from './layout.ts';
+import { findManifest, type NamedObject, readNamedObjects, readStoredManifest } from './manifest.ts';
+import { ensureRepository } from './repository.ts';
+import { sha256Hex } from './sha256.ts';
+import type { Store } from './store.ts';
+
+export type CopyProgress = {
+  readonly copiedObjects: number;
+  readonly copiedBytes: number;
+  /** Found at the target by an earlier, interrupted copy. */
+  readonly presentObjects: number;
+};
+
+export interface CopyOptions {
+  /** Objects under way at once, each held in memory. Default 4. */
+  readonly concurrency?: number;
+  readonly progress?: (progress: CopyProgress) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface CopyResult {
+  /** All objects of the backup. */
+  readonly objects: number;
+  readonly copiedObjects: number;
+  readonly copiedBytes: number;
+  readonly manifestSha256: string;
+}
+
+/**
+ * Copies a backup into a second repository: its objects, each checked by its SHA-256 when it is read and when it is
+ * written, then the manifest, byte for byte. Called again after a crash it sends only what is not there yet.
+ *
+ * Throws, permanent: what reading the source throws; `COPY_CONFLICT` where the target has another backup of this name.
+ */
+export async function copyBackup(
+  from: Store,
+  to: Store,
+  ref: BackupId,
+  options: CopyOptions = {},
+): Promise<CopyResult> {
+  const cancellable = options.signal === undefined ? {} : { signal: options.signal };
+  const source = await readStoredManifest(from, ref, cancellable);
+  let progress: CopyProgress = { copiedObjects: 0, copiedBytes: 0, presentObjects: 0 };
+  const result = (): CopyResult => ({
+    objects: source.manifest.totals.objects,
+    copiedObjects: progress.copiedObjects,
+    copiedBytes: progress.copiedBytes,
+    manifestSha256: source.sha256,
+  });
+
+  await ensureRepository(to, cancellable);
+  const already = await findManifest(to, ref, cancellable);
+  if (already !== undefined) {
+    checkSame(source.sha256, already.sha256, to, ref);
+    return result();
+  }
+
+  const sizes = new Map<string, number>();
+  const copyOne = async ({ entry }: NamedObject): Promise<void> => {
+    const key = backupFolder(ref) + entry.key;
+    sizes.set(entry.key, entry.sizeBytes);
+    const there = await to.head(key, { checksum: true, ...cancellable });
+    if (there?.sizeBytes === entry.sizeBytes && there.sha256 === entry.sha256) {
+      progress = { ...progress, presentObjects: progress.presentObjects + 1 };
+    } else {
+      const bytes = await from.get(key, { expect: entry, ...cancellable });
+      // Replaces: without a manifest nothing relies yet on what an interrupted copy or a bad disk has left there.
+      await to.put(key, bytes, { sha256: entry.sha256, ifAbsent: false, ...cancellable });
+      progress = {
+        ...progress,
+        copiedObjects: progress.copiedObjects + 1,
+        copiedBytes: progress.copiedBytes + entry.sizeBytes,
+      };
+    }
+    options.progress?.(progress);
+  };
+  await forEachBounded(
+    readNamedObjects(from, source.manifest, cancellable),
+    options.concurrency ?? 4,
+    copyOne,
+  );
+
+  // Must: a manifest names only objects that are there, and is written last, once, by a conditional put.
+  await checkAllThere(to, ref, sizes, cancellable);
+  const bytes = await from.get(manifestKey(ref), cancellable);
+  checkSame(source.sha256, sha256Hex(bytes), from, ref);
+  const outcome = await to.put(manifestKey(ref), bytes, {
+    sha256: source.sha256,
+    ifAbsent: true,
+    ...cancellable,
+  });
+  if (outcome === 'exists') {
+    checkSame(source.sha256, (await readStoredManifest(to, ref, cancellable)).sha256, to, ref);
+  }
+  return result();
+}
+
+function checkSame(expected: string, found: string, store: Store, ref: BackupId): void {
+  if (expected === found) return;
+  throw permanent(
+    'COPY_CONFLICT',
+    `${store.description} holds another backup ${ref.backup} of plan ${ref.plan} than the one that is copied.`,
+    'Copy into another repository, or find out who wrote the one that is there.',
+  );
+}

@@ -1,0 +1,49 @@
+import { z } from 'zod';
+import type { VerifyReport } from '../model/backup.ts';
+import { type BackupId, ledgerFolder, ledgerKey } from './layout.ts';
+import { getSealed, putSealed } from './sealed-object.ts';
+import type { Store } from './store.ts';
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+const reportSchema: z.ZodType<VerifyReport> = z.object({
+  plan: z.string(),
+  backup: z.string(),
+  level: z.enum(['exists', 'checksums', 'content', 'restore']),
+  verdict: z.enum(['OK', 'FAILED', 'INCONCLUSIVE']),
+  checkedObjects: z.int().nonnegative(),
+  checkedBytes: z.int().nonnegative(),
+  problems: z.array(z.string()),
+  startedAt: z.iso.datetime(),
+  finishedAt: z.iso.datetime(),
+});
+
+/** Adds a verification to the ledger; the same report twice is one entry. */
+export async function recordReport(
+  store: Store,
+  report: VerifyReport,
+  options: Cancellable = {},
+): Promise<void> {
+  await putSealed(store, ledgerKey(report, report.finishedAt), report, options);
+}
+
+/** All verifications of a backup, the newest first. Throws `STORE_DAMAGED` (permanent) naming an entry. */
+export async function* readReports(
+  store: Store,
+  ref: BackupId,
+  options: Cancellable = {},
+): AsyncGenerator<VerifyReport> {
+  const keys = await Array.fromAsync(store.list(ledgerFolder(ref), options), ({ key }) => key);
+  // Names are times of fixed width.
+  for (const key of keys.sort().reverse()) yield await getSealed(store, key, reportSchema, options);
+}
+
+/** Undefined where the backup was never verified. */
+export async function newestReport(
+  store: Store,
+  ref: BackupId,
+  options: Cancellable = {},
+): Promise<VerifyReport | undefined> {
+  for await (const report of readReports(store, ref, options)) return report;
+  return undefined;
+}

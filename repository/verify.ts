@@ -1,0 +1,196 @@
+import type { ObjectEntry, Verdict, VerifyReport } from '../model/backup.ts';
+import { HoldfastError, messageOf } from '../model/errors.ts';
+import type { Manifest } from '../model/manifest.ts';
+import type { VerifyLevel } from '../model/pipeline.ts';
+import { mapBounded } from './bounded.ts';
+import { differenceInContent } from './content.ts';
+import { type BackupId, backupFolder } from './layout.ts';
+import { type NamedObject, readManifest, readNamedObjects } from './manifest.ts';
+import type { Store } from './store.ts';
+import { differenceOf, isDamage } from './store-errors.ts';
+
+/** Levels that need the store alone; `restore` also needs a database. */
+export type StoreLevel = Exclude<VerifyLevel, 'restore'>;
+
+const PROBLEMS_REPORTED = 100;
+
+/** How far a verification has come; without problems so far, it can go on from here on another machine. */
+export type VerifyProgress = {
+  readonly startedAt: string;
+  /** Objects checked without a gap, in the manifest's order. */
+  readonly checkedObjects: number;
+  readonly checkedBytes: number;
+  readonly problems: number;
+};
+
+export interface VerifyOptions {
+  /** Objects checked at once, each held in memory at level `content`. Default 4. */
+  readonly concurrency?: number;
+  /** Where an interrupted verification had come to; where it had found problems, these are looked for again. */
+  readonly resume?: VerifyProgress | undefined;
+  readonly progress?: (progress: VerifyProgress) => void;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Checks every object of a backup, and goes on after a problem, so that the report names all of them.
+ *
+ * - `exists`: each object is listed with its size.
+ * - `checksums`: the store's own record of each SHA-256 equals the manifest's, without a download. Where the store keeps
+ *   none (an S3 object sent in parts), the object is downloaded and hashed.
+ * - `content`: each object is downloaded and hashed, and table data decompressed and its rows counted.
+ *
+ * Verdict `FAILED` when an object is missing or damaged, `INCONCLUSIVE` when the store could not be asked, else `OK`.
+ * Throws only the reason of an abort, and mistakes of the program.
+ */
+export async function verifyBackup(
+  store: Store,
+  ref: BackupId,
+  level: StoreLevel,
+  options: VerifyOptions = {},
+): Promise<VerifyReport> {
+  const problems: string[] = [];
+  const resume = options.resume?.problems === 0 ? options.resume : undefined;
+  let progress: VerifyProgress = resume ?? {
+    startedAt: new Date().toISOString(),
+    checkedObjects: 0,
+    checkedBytes: 0,
+    problems: 0,
+  };
+  const report = (verdict: Verdict): VerifyReport => ({
+    plan: ref.plan,
+    backup: ref.backup,
+    level,
+    verdict,
+    checkedObjects: progress.checkedObjects,
+    checkedBytes: progress.checkedBytes,
+    problems: problems.slice(0, PROBLEMS_REPORTED),
+    startedAt: progress.startedAt,
+    finishedAt: new Date().toISOString(),
+  });
+  try {
+    for await (const checked of checkObjects(store, ref, level, progress.checkedObjects, options)) {
+      problems.push(...checked.problems);
+      progress = {
+        startedAt: progress.startedAt,
+        checkedObjects: progress.checkedObjects + 1,
+        checkedBytes: progress.checkedBytes + checked.bytes,
+        problems: problems.length,
+      };
+      options.progress?.(progress);
+    }
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    if (!(error instanceof HoldfastError)) throw error;
+    const verdict = problems.length > 0 || isLost(error) ? 'FAILED' : 'INCONCLUSIVE';
+    problems.push(error.message);
+    return report(verdict);
+  }
+  return report(problems.length > 0 ? 'FAILED' : 'OK');
+}
+
+interface Checked {
+  readonly bytes: number;
+  readonly problems: readonly string[];
+}
+
+type Check = (object: NamedObject) => Promise<Checked>;
+
+/** What became of each object, in the manifest's order, the first `skip` left out. Throws where the store can't be asked. */
+async function* checkObjects(
+  store: Store,
+  ref: BackupId,
+  level: StoreLevel,
+  skip: number,
+  options: VerifyOptions,
+): AsyncGenerator<Checked> {
+  const cancellable = options.signal === undefined ? {} : { signal: options.signal };
+  const manifest = await readManifest(store, ref, cancellable);
+  const check = await checkOf(level, store, manifest, cancellable);
+  const objects = readNamedObjects(store, manifest, {
+    ...cancellable,
+    // The list is an object too, and found damaged as such.
+    onDamagedList: () => undefined,
+  });
+  yield* mapBounded(from(objects, skip), options.concurrency ?? 4, check);
+}
+
+async function checkOf(
+  level: StoreLevel,
+  store: Store,
+  manifest: Manifest,
+  cancellable: { readonly signal?: AbortSignal },
+): Promise<Check> {
+  const folder = backupFolder(manifest);
+  switch (level) {
+    case 'exists': {
+      const sizes = await listedSizes(store, folder, cancellable);
+      return async ({ entry }) => checkSize(folder, entry, sizes.get(entry.key));
+    }
+    case 'checksums':
+      return async (object) => {
+        const { entry } = object;
+        const found = await store.head(folder + entry.key, { checksum: true, ...cancellable });
+        if (found === undefined) return problem(`${folder}${entry.key} is missing.`);
+        if (found.sha256 === undefined) return checkDownload(store, folder, { entry }, cancellable);
+        const difference = differenceOf({ sha256: found.sha256, sizeBytes: found.sizeBytes }, entry);
+        return difference === undefined ? sound(entry) : problem(`${folder}${entry.key}: ${difference}.`);
+      };
+    case 'content':
+      return (object) => checkDownload(store, folder, object, cancellable);
+  }
+}
+
+async function listedSizes(
+  store: Store,
+  folder: string,
+  cancellable: { readonly signal?: AbortSignal },
+): Promise<ReadonlyMap<string, number>> {
+  const sizes = new Map<string, number>();
+  for await (const { key, sizeBytes } of store.list(folder, cancellable)) {
+    sizes.set(key.slice(folder.length), sizeBytes);
+  }
+  return sizes;
+}
+
+function checkSize(folder: string, entry: ObjectEntry, sizeBytes: number | undefined): Checked {
+  if (sizeBytes === undefined) return problem(`${folder}${entry.key} is missing.`);
+  const difference = differenceOf({ sizeBytes, sha256: undefined }, entry);
+  return difference === undefined ? sound(entry) : problem(`${folder}${entry.key}: ${difference}.`);
+}
+
+async function checkDownload(
+  store: Store,
+  folder: string,
+  { entry, data }: NamedObject,
+  cancellable: { readonly signal?: AbortSignal },
+): Promise<Checked> {
+  try {
+    const bytes = await store.get(folder + entry.key, { expect: entry, ...cancellable });
+    const difference = data === undefined ? undefined : await differenceInContent(bytes, data);
+    return difference === undefined ? sound(entry) : problem(`${folder}${entry.key}: ${difference}.`);
+  } catch (error) {
+    if (isDamage(error)) return problem(messageOf(error));
+    throw error;
+  }
+}
+
+function sound(entry: ObjectEntry): Checked {
+  return { bytes: entry.sizeBytes, problems: [] };
+}
+
+function problem(text: string): Checked {
+  return { bytes: 0, problems: [text] };
+}
+
+/** The manifest is gone, damaged or a tombstone: not a store that can't be asked, but a backup that is none. */
+function isLost(error: HoldfastError): boolean {
+  return isDamage(error) || error.code === 'BACKUP_NOT_FOUND' || error.code === 'BACKUP_DISCARDED';
+}
+
+async function* from<T>(items: AsyncIterable<T>, start: number): AsyncGenerator<T> {
+  let index = 0;
+  for await (const item of items) {
+    if (index++ >= start) yield item;
+  }
+}
