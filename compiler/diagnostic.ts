@@ -46,7 +46,6 @@ export const DIAGNOSTIC_CODES = [
   'STEP_ORDER',
   'MISSING_INPUT',
   'NO_BACKUP',
-  'UNKNOWN_PLAN',
 ] as const;
 
 export type DiagnosticCode = (typeof DIAGNOSTIC_CODES)[number];

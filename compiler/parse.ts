@@ -82,43 +82,45 @@ function tooComplex(tokens: readonly CST.Token[]): LocatedProblem | undefined {
     token,
     depth: 0,
   }));
-  let values = 0;
+  let values = open.length;
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
     const { token, depth } = next;
-    values += 1;
+    const items = itemsOf(token);
+    // Commas between nothing are counted too: each is an error to be found.
+    values += items.reduce((sum, { start }) => sum + 2 + start.filter(isComma).length, 0);
     const span = { start: token.offset, end: token.offset + 1 };
-    if (depth > MAXIMUM_DEPTH) {
-      return {
-        ...refused(
-          'TOO_COMPLEX',
-          `Values are nested more than ${MAXIMUM_DEPTH} levels deep`,
-          'No plan needs more than ten levels: look for brackets that were never closed.',
-        ),
-        span,
-      };
-    }
-    if (values > MAXIMUM_VALUES) {
-      return {
-        ...refused(
-          'TOO_COMPLEX',
-          `The file holds more than ${MAXIMUM_VALUES} values`,
-          'Split it into several files.',
-        ),
-        span,
-      };
-    }
+    if (values > MAXIMUM_VALUES) return { ...TOO_MANY_VALUES, span };
+    if (depth > MAXIMUM_DEPTH) return { ...TOO_DEEP, span };
     if (token.type === 'document' && token.value !== undefined) open.push({ token: token.value, depth });
-    if (token.type === 'block-map' || token.type === 'block-seq' || token.type === 'flow-collection') {
-      for (const item of token.items) {
-        if (item.key) open.push({ token: item.key, depth: depth + 1 });
-        if (item.value) open.push({ token: item.value, depth: depth + 1 });
-        // Empty items are values too: `[,,,,]` would otherwise be free.
-        values += 1;
-      }
+    for (const { key, value } of items) {
+      if (key) open.push({ token: key, depth: depth + 1 });
+      if (value) open.push({ token: value, depth: depth + 1 });
     }
   }
   return undefined;
 }
+
+function itemsOf(token: CST.Token): readonly CST.CollectionItem[] {
+  const isCollection =
+    token.type === 'block-map' || token.type === 'block-seq' || token.type === 'flow-collection';
+  return isCollection ? token.items : [];
+}
+
+function isComma({ type }: CST.SourceToken): boolean {
+  return type === 'comma';
+}
+
+const TOO_MANY_VALUES = refused(
+  'TOO_COMPLEX',
+  `The file holds more than ${MAXIMUM_VALUES} values`,
+  'Split it into several files.',
+);
+
+const TOO_DEEP = refused(
+  'TOO_COMPLEX',
+  `Values are nested more than ${MAXIMUM_DEPTH} levels deep`,
+  'No plan needs more than ten levels: look for brackets that were never closed.',
+);
 
 const SYNTAX_REMEDIES: Partial<Record<YAMLError['code'], string>> = {
   BAD_DQ_ESCAPE: 'Write the backslash twice, or use single quotes, in which it has no meaning.',

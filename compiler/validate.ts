@@ -164,7 +164,8 @@ function notExactlyOne(
 ): readonly LocatedProblem[] {
   const { node } = locate(context.root, path);
   const isStep = choices.length === VERB_NAMES.length;
-  const [first, ...others] = chosen;
+  const [first, ...others] =
+    node.kind === 'mapping' ? node.entries.map(({ key }) => key).filter((key) => chosen.includes(key)) : [];
   if (first === undefined) {
     // A key that is not known is most likely the choice misspelt, and is reported as that.
     const known = schemasAt(context.schema, path).flatMap((schema) => Object.keys(schema.properties ?? {}));

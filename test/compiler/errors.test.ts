@@ -1,0 +1,469 @@
+import { compile } from '../../compiler/compile.ts';
+import { DIAGNOSTIC_CODES, type DiagnosticCode } from '../../compiler/diagnostic.ts';
+import { renderDiagnostics } from '../../compiler/render.ts';
+import { asFile, planFile, REPOSITORY, unmark } from './marked.ts';
+
+/** What is wrong; the code of each error, in order; the file with what is underlined marked; a part of what to write. */
+type Row = readonly [
+  wrong: string,
+  codes: DiagnosticCode | readonly DiagnosticCode[],
+  file: string,
+  remedy?: string,
+];
+
+interface Case {
+  readonly wrong: string;
+  readonly codes: readonly DiagnosticCode[];
+  readonly file: string;
+  readonly remedy: string;
+}
+
+const cases = (rows: readonly Row[]): readonly Case[] =>
+  rows.map(([wrong, codes, file, remedy = '']) => ({ wrong, codes: [codes].flat(), file, remedy }));
+
+const steps = (list: string): string => planFile(`  steps:\n${list}`);
+const ysql = (rest: string): string =>
+  planFile(`  source:\n    ysql:\n      connection: { env: URL }\n      ${rest}`);
+const s3 = (options: string): string =>
+  `apiVersion: holdfast/v1\nkind: Repository\nmetadata: { name: main }\nspec:\n  s3: { bucket: backups, ${options} }\n`;
+
+const SYNTAX = cases([
+  ['an unclosed bracket', 'NOT_YAML', `${REPOSITORY}spec: [a, b\n«»`],
+  ['text that only looks like YAML', 'NOT_YAML', planFile('  schedule: { cron: "0 2 * * *" }«}»')],
+  ['a tab', 'TAB_INDENT', 'apiVersion: holdfast/v1\nmetadata:\n«\t»name: x\n', 'spaces'],
+  [
+    'a key twice',
+    'DUPLICATE_KEY',
+    planFile('  schedule: { cron: "@daily", «cron»: "@hourly" }'),
+    'one of them',
+  ],
+  ['a tag', 'BAD_TAG', planFile('  schedule: { cron: «!secret» "@daily" }')],
+  ['an alias without anchor', 'BAD_ALIAS', planFile('  schedule: { cron: «*nightly» }'), 'quotes'],
+  ['an anchor inside itself', 'ALIAS_BOMB', planFile('  steps: &a [ «*a» ]')],
+  ['an empty file', 'FILE_EMPTY', '«»', 'BackupPlan'],
+  ['a file of comments', 'FILE_EMPTY', '«»# nothing here\n'],
+]);
+
+const SHAPE = cases([
+  ['a document that is no mapping', 'WRONG_TYPE', '«just text»\n'],
+  ['no kind', 'MISSING_KEY', '«apiVersion»: holdfast/v1\nmetadata: { name: x }\n', 'kind: BackupPlan'],
+  ['an unknown kind', 'UNKNOWN_KIND', 'apiVersion: holdfast/v1\nkind: «BackupPlann»\n', '`BackupPlan`?'],
+  [
+    'a version of the future',
+    'UNKNOWN_VERSION',
+    REPOSITORY.replace('holdfast/v1', '«holdfast/v2»'),
+    'holdfast/v1',
+  ],
+  [
+    'an unknown key',
+    'UNKNOWN_KEY',
+    planFile('  retension: { keepLast: 3 }'.replace('retension', '«retension»')),
+    '`retention`?',
+  ],
+  [
+    'an unknown key of a verb',
+    'UNKNOWN_KEY',
+    steps('    - snapshot\n    - export\n    - upload: { «paralelism»: 4 }'),
+    '`parallelism`?',
+  ],
+  ['an unknown verb', 'UNKNOWN_KEY', steps('    - «snapshoot»'), '`snapshot`?'],
+  [
+    'a setting beside its verb',
+    'MISPLACED_KEY',
+    steps('    - snapshot\n    - export\n    - upload:\n      «timeout»: 6h'),
+    'upload: { timeout',
+  ],
+  [
+    'a condition inside its verb',
+    'MISPLACED_KEY',
+    steps(
+      '    - snapshot\n    - export\n    - upload\n    - http: { url: "https://x.example", «when»: failure }',
+    ),
+    'indented like the verb',
+  ],
+  ['a missing name', 'MISSING_KEY', planFile('', '«metadata»: { labels: { a: b } }'), 'name: orders-nightly'],
+  [
+    'a missing source',
+    'MISSING_KEY',
+    planFile('')
+      .replace(/ {2}source.*\n/, '')
+      .replace('spec:\n  repo', '«spec»:\n  repo'),
+    'source: {',
+  ],
+  [
+    'a missing option',
+    'MISSING_KEY',
+    steps('    - snapshot\n    - export\n    - upload\n    - «copy»: {}'),
+    'to: second-site',
+  ],
+  [
+    'a verb that needs options without any',
+    'MISSING_KEY',
+    steps('    - snapshot\n    - export\n    - upload\n    - «http»'),
+    'http: { url',
+  ],
+  ['retention without rules', 'MISSING_KEY', planFile('  «retention»: {}'), 'keepDaily: 7'],
+  ['a list where a mapping belongs', 'WRONG_TYPE', planFile('  «retention»: [3]'), 'keepLast: 3'],
+  ['a number where text belongs', 'WRONG_TYPE', planFile('', 'metadata: { name: «42» }'), '"42"'],
+  [
+    'text where a list belongs',
+    'WRONG_TYPE',
+    steps('    - snapshot\n    - export\n    - upload\n    - verify:\n      needs: «upload»'),
+    '[upload]',
+  ],
+  ['nothing where a value belongs', 'WRONG_TYPE', planFile('  schedule: { «cron»: }'), 'cron: "0 2'],
+  [
+    'text where a number belongs',
+    'WRONG_TYPE',
+    planFile('  retention: { keepLast: «three» }'),
+    'keepLast: 3',
+  ],
+  ['a fraction where a whole number belongs', 'WRONG_TYPE', planFile('  retention: { keepLast: «1.5» }')],
+  [
+    'a value that is not one of the choices',
+    'WRONG_VALUE',
+    planFile('  schedule: { cron: "@daily", overlap: «skipp» }'),
+    '`skip`?',
+  ],
+  ['a storage class that must be thawed', 'WRONG_VALUE', s3('storageClass: «DEEP_ARCHIVE»'), 'STANDARD'],
+  [
+    'a key for encryption without a service',
+    'WRONG_VALUE',
+    s3('sse: { algorithm: AES256, kmsKeyId: «k» }'),
+    'aws:kms',
+  ],
+  ['an empty list', 'WRONG_VALUE', ysql('tables: { «include»: [] }'), 'leave it out'],
+  [
+    'more lanes than possible',
+    'OUT_OF_RANGE',
+    steps('    - snapshot\n    - export\n    - upload: { parallelism: «65» }'),
+    'at most 64',
+  ],
+  [
+    'lanes for a verb without lanes',
+    'OUT_OF_RANGE',
+    steps('    - flush: { parallelism: «2» }\n    - snapshot\n    - export\n    - upload'),
+    'Remove',
+  ],
+  [
+    'waits that get shorter',
+    'OUT_OF_RANGE',
+    steps(
+      '    - snapshot\n    - export\n    - upload: { «retry»: { initialInterval: 5m, maximumInterval: 1m } }',
+    ),
+  ],
+  ['a step without a verb', 'NOT_EXACTLY_ONE', steps('    - «id»: x'), 'flush'],
+  ['a step with two verbs', 'NOT_EXACTLY_ONE', steps('    - flush:\n      «snapshot»:'), 'a step of its own'],
+  [
+    'two places for one repository',
+    'NOT_EXACTLY_ONE',
+    REPOSITORY.replace('/mnt/backups', '/mnt/b, «s3»: { bucket: backups }'),
+  ],
+  [
+    'a source of the future',
+    'SOURCE_NOT_AVAILABLE',
+    planFile('  source: { «ycql»: { connection: { env: URL } } }'),
+    'ysql',
+  ],
+]);
+
+const VALUES = cases([
+  [
+    'a duration with another unit',
+    'BAD_DURATION',
+    steps('    - flush: { wait: «5 minutes» }\n    - snapshot\n    - export\n    - upload'),
+    '`5m`',
+  ],
+  [
+    'a duration without unit',
+    'BAD_DURATION',
+    steps('    - flush: { wait: «5» }\n    - snapshot\n    - export\n    - upload'),
+    '`5m`',
+  ],
+  [
+    'no time at all',
+    'BAD_DURATION',
+    steps('    - flush: { wait: «0s» }\n    - snapshot\n    - export\n    - upload'),
+  ],
+  ['a size with another unit', 'BAD_SIZE', ysql('chunkSize: «64 MB»'), '`64MiB`'],
+  ['a size out of bounds', 'BAD_SIZE', ysql('chunkSize: «1GiB»'), '256MiB'],
+  ['a cron line of six fields', 'BAD_CRON', planFile('  schedule: { cron: "«0 0 2 * * *»" }'), 'seconds'],
+  ['an hour that no day has', 'BAD_CRON', planFile('  schedule: { cron: "0 «25» * * *" }'), '0 to 23'],
+  [
+    'a range that ends before it begins',
+    'BAD_CRON',
+    planFile('  schedule: { cron: "0 2 * * «5-1»" }'),
+    '1-5',
+  ],
+  ['a step of nothing', 'BAD_CRON', planFile('  schedule: { cron: "«*/0» * * * *" }')],
+  ['a day that no month has', 'BAD_CRON', planFile('  schedule: { cron: ["0 2 «31 2,4» *"] }')],
+  ['an unknown shorthand', 'BAD_CRON', planFile('  schedule: { cron: "«@dayly»" }'), '@daily'],
+  [
+    'an unknown zone',
+    'BAD_TIMEZONE',
+    planFile('  schedule: { cron: "@daily", timezone: «Europe/Berln» }'),
+    'Europe/Berlin',
+  ],
+  [
+    'a name with capitals',
+    'BAD_NAME',
+    planFile('', 'metadata: { name: «Orders Nightly» }'),
+    '`orders-nightly`',
+  ],
+  [
+    'a variable with its dollar',
+    'BAD_NAME',
+    planFile('  source: { ysql: { connection: { env: «$URL» } } }'),
+    '`URL`',
+  ],
+  [
+    'a bucket as a URL',
+    'BAD_NAME',
+    s3('').replace('bucket: backups, ', 'bucket: «s3://backups/yb»'),
+    'prefix: yb',
+  ],
+  ['a region with spaces', 'BAD_NAME', s3('region: «eu west»'), 'eu-west-1'],
+  ['a prefix with slashes at its ends', 'BAD_PATH', s3('prefix: «/yugabyte/»'), '`yugabyte`'],
+  ['a relative directory', 'BAD_PATH', REPOSITORY.replace('/mnt/backups', '«backups»'), 'whole path'],
+  ['an endpoint without scheme', 'BAD_URL', s3('endpoint: «minio:9000»'), 'https://'],
+  ['a pattern with spaces around', 'BAD_PATTERN', ysql('tables: { include: ["«public.a »"] }')],
+  [
+    'a table without its schema',
+    'PATTERN_MATCHES_NOTHING',
+    ysql('tables: { exclude: [«orders»] }'),
+    '`public.orders`',
+  ],
+  [
+    'a table of the server itself',
+    'PATTERN_MATCHES_NOTHING',
+    ysql('tables: { include: ["«pg_catalog.*»"] }'),
+  ],
+  [
+    'a name that is too long to exist',
+    'PATTERN_MATCHES_NOTHING',
+    ysql(`databases: { include: [«${'x'.repeat(64)}»] }`),
+  ],
+  [
+    'what is included and excluded at once',
+    'PATTERN_MATCHES_NOTHING',
+    ysql('tables: { include: [public.keep, "«app.t?_*»"], exclude: ["app.t*"] }'),
+    'Remove one',
+  ],
+]);
+
+const SECRETS = cases([
+  [
+    'a connection with its password',
+    'SECRET_IN_PLAIN_TEXT',
+    planFile('  source: { ysql: { connection: «postgresql://u:hunter2@db/orders» } }'),
+    '{ env: NAME }',
+  ],
+  [
+    'a password that holds an at sign',
+    'SECRET_IN_PLAIN_TEXT',
+    planFile('  source: { ysql: { connection: "«postgresql://u:hun@ter2@db/orders»" } }'),
+  ],
+  [
+    'a secret key of S3',
+    ['SECRET_IN_PLAIN_TEXT', 'SECRET_IN_PLAIN_TEXT'],
+    s3('credentials: { accessKeyId: «hunter2», secretAccessKey: «hunter2» }'),
+  ],
+  [
+    'a webhook with a user',
+    'SECRET_IN_PLAIN_TEXT',
+    steps('    - snapshot\n    - export\n    - upload\n    - http: { url: "«https://hunter2@x.example/»" }'),
+  ],
+  [
+    'a webhook that is a secret itself',
+    'SECRET_IN_PLAIN_TEXT',
+    steps(
+      '    - snapshot\n    - export\n    - upload\n    - http: { url: "«https://hooks.slack.com/services/hunter2»" }',
+    ),
+  ],
+  [
+    'a statement with a password',
+    'SECRET_IN_PLAIN_TEXT',
+    steps(
+      `    - snapshot\n    - export\n    - upload\n    - sql: { statement: "«ALTER ROLE u PASSWORD 'hunter2'»" }`,
+    ),
+  ],
+]);
+
+const NAMES_AND_STEPS = cases([
+  ['an unknown repository', 'UNKNOWN_REPOSITORY', planFile('  repository: «mian»'), '`main`?'],
+  [
+    'a copy to an unknown repository',
+    'UNKNOWN_REPOSITORY',
+    steps('    - snapshot\n    - export\n    - upload\n    - copy: { to: «elsewhere» }'),
+    'kind: Repository',
+  ],
+  [
+    'a copy to where the backup is',
+    'COPY_TO_ITSELF',
+    steps('    - snapshot\n    - export\n    - upload\n    - copy: { to: «main» }'),
+  ],
+  ['two repositories of one name', 'DUPLICATE_NAME', `${REPOSITORY}${REPOSITORY.replace('main', '«main»')}`],
+  [
+    'two steps of one id',
+    'DUPLICATE_NAME',
+    steps(
+      '    - snapshot\n      id: a'.replace('snapshot', 'snapshot:') +
+        '\n    - export:\n      id: «a»\n    - upload',
+    ),
+  ],
+  ['two snapshots', 'DUPLICATE_STEP', steps('    - snapshot\n    - «snapshot»\n    - export\n    - upload')],
+  [
+    'the wrong order',
+    'STEP_ORDER',
+    steps('    - snapshot\n    - «upload»\n    - export'),
+    'Move `export` above `upload`',
+  ],
+  [
+    'an input that is not waited for',
+    'STEP_ORDER',
+    steps('    - snapshot\n    - export\n    - upload\n    - «verify»:\n      needs: [export]'),
+    'Add `upload`',
+  ],
+  ['an input that nothing gives', 'MISSING_INPUT', steps('    - snapshot\n    - «upload»'), '- export'],
+  [
+    'an input that may not be there',
+    'MISSING_INPUT',
+    steps('    - snapshot\n    - export\n    - upload\n    - «verify»:\n      when: always'),
+    'Remove its `when`',
+  ],
+  [
+    'an unknown step',
+    'UNKNOWN_STEP',
+    steps('    - snapshot\n    - export\n    - upload\n    - verify:\n      needs: [upload, «uplaod»]'),
+    '`upload`?',
+  ],
+  [
+    'a step that needs itself',
+    'NEEDS_CYCLE',
+    steps('    - snapshot\n    - export\n    - upload\n    - flush:\n      needs: [«flush»]'),
+  ],
+  [
+    'steps that need each other',
+    'NEEDS_CYCLE',
+    steps(
+      '    - snapshot\n    - export\n    - upload\n    - flush:\n      needs: [«sql»]\n    - sql: { statement: SELECT 1 }\n      needs: [flush]',
+    ),
+  ],
+  [
+    'success that waits for failure',
+    'NEVER_RUNS',
+    steps(
+      '    - snapshot\n    - export\n    - upload\n    - http: { url: "https://x.example" }\n      when: failure\n    - verify:\n      needs: [upload, «http»]',
+    ),
+  ],
+  ['a plan that backs nothing up', 'NO_BACKUP', steps('    - «flush»'), 'leave `steps` out'],
+]);
+
+const CASES = [...SYNTAX, ...SHAPE, ...VALUES, ...SECRETS, ...NAMES_AND_STEPS];
+
+describe('an error is reported at its place, with what to write', () => {
+  test.each(CASES)('$wrong', ({ codes, file, remedy }) => {
+    const { text, marks } = unmark(file);
+    const { diagnostics, plans } = compile([asFile(text)]);
+    expect(diagnostics.map(({ code }) => code)).toEqual(codes);
+    for (const [
+      index,
+      { line, column, endLine, endColumn, message, remedy: written },
+    ] of diagnostics.entries()) {
+      const mark = marks[index];
+      expect({ line, column }).toEqual({ line: mark?.line, column: mark?.column });
+      if (mark?.text !== '' && endLine === line) expect(endColumn - column).toBe(mark?.text.length);
+      expect(message).not.toBe('');
+      expect(written).toContain(remedy);
+    }
+    expect(plans).toEqual([]);
+  });
+
+  test('every class of error that a text can hold is in the table', () => {
+    const tested = new Set(CASES.flatMap(({ codes }) => codes));
+    const elsewhere = ['FILE_TOO_LARGE', 'TOO_COMPLEX', 'BROKEN_REPOSITORY'];
+    const ofFiles = ['FILE_NOT_FOUND', 'FILE_IS_DIRECTORY', 'FILE_UNREADABLE', 'FILE_NOT_UTF8'];
+    expect(DIAGNOSTIC_CODES.filter((code) => !tested.has(code)).sort()).toEqual(
+      [...elsewhere, ...ofFiles].sort(),
+    );
+  });
+});
+
+describe('a secret in plain text', () => {
+  test.each(SECRETS)('$wrong is shown nowhere', (secret) => {
+    const file = asFile(unmark(secret.file).text);
+    const { diagnostics } = compile([file]);
+    const shown = renderDiagnostics(diagnostics, [file], { color: false }) + JSON.stringify(diagnostics);
+    expect(shown).toContain('••••');
+    expect(shown).not.toContain('hunter2');
+    expect(shown).not.toContain('ter2');
+  });
+
+  test('is covered when another error is on its line', () => {
+    const file = asFile(
+      planFile('  source: { ysql: { connection: { env: URL }, password: hunter2, tabels: {} } }'),
+    );
+    const { diagnostics } = compile([file]);
+    expect(diagnostics.map(({ code }) => code)).toEqual([
+      'UNKNOWN_KEY',
+      'SECRET_IN_PLAIN_TEXT',
+      'UNKNOWN_KEY',
+    ]);
+    expect(renderDiagnostics(diagnostics, [file], { color: false })).not.toContain('hunter2');
+  });
+});
+
+describe('texts that are made to exhaust the compiler are refused quickly', () => {
+  const bomb = Array.from({ length: 9 }, (_, level) =>
+    level === 0
+      ? 'a0: &a0 [x, x, x, x, x, x, x, x, x]'
+      : `a${level}: &a${level} [${Array(9)
+          .fill(`*a${level - 1}`)
+          .join(', ')}]`,
+  ).join('\n');
+  const chain = Array.from({ length: 3000 }, (_, link) =>
+    link === 0 ? 'a0: &a0 x' : `a${link}: &a${link} [*a${link - 1}]`,
+  ).join('\n');
+  test.each<readonly [string, DiagnosticCode, string]>([
+    ['a file of 10 MB', 'FILE_TOO_LARGE', 'a: b\n'.repeat(2_000_000)],
+    ['aliases that stand for billions of values', 'ALIAS_BOMB', bomb],
+    ['a chain of anchors', 'ALIAS_BOMB', chain],
+    ['brackets without end', 'TOO_COMPLEX', '['.repeat(100_000)],
+    ['a list of lists of lists', 'TOO_COMPLEX', '- '.repeat(1_000)],
+    [
+      'a hundred thousand keys',
+      'TOO_COMPLEX',
+      Array.from({ length: 100_000 }, (_, key) => `k${key}: 1`).join('\n'),
+    ],
+    ['commas without end', 'TOO_COMPLEX', `[${','.repeat(500_000)}]`],
+  ])('%s', (_, code, text) => {
+    const { diagnostics } = compile([asFile(text)]);
+    expect(diagnostics.map((diagnostic) => diagnostic.code)).toContain(code);
+  });
+});
+
+test('one run shows all errors of all files, in the order of files and lines', () => {
+  const first = asFile(
+    planFile('  schedule: { cron: "61 * * * *" }\n  retention: { keepLast: 0 }'),
+    'a.yaml',
+  );
+  const second = asFile(
+    steps('    - upload\n    - copy: { to: nowhere }').replace('name: main', 'name: other'),
+    'b.yaml',
+  );
+  const { diagnostics } = compile([first, second]);
+  expect(diagnostics.map(({ file, line, code }) => `${file}:${line} ${code}`)).toEqual([
+    'a.yaml:12 BAD_CRON',
+    'a.yaml:13 OUT_OF_RANGE',
+    'b.yaml:8 DUPLICATE_NAME',
+    'b.yaml:13 MISSING_INPUT',
+    'b.yaml:14 UNKNOWN_REPOSITORY',
+  ]);
+});
+
+test('an error behind an anchor is one error, however often an alias repeats it', () => {
+  const text = steps(
+    '    - snapshot\n    - export: &long { timeout: 5 hours }\n    - upload: *long\n    - verify: *long',
+  );
+  expect(compile([asFile(text)]).diagnostics).toHaveLength(1);
+});
