@@ -13,7 +13,7 @@ import packageJson from '../package.json' with { type: 'json' };
 import { backupFolder } from '../repository/layout.ts';
 import { MANIFEST_FORMAT_VERSION } from '../repository/manifest.ts';
 import { sha256Hex } from '../repository/sha256.ts';
-import { discardBackup, sweepBackup } from '../repository/sweep.ts';
+import { sweepBackup } from '../repository/sweep.ts';
 import { DataTally } from '../repository/tally.ts';
 import {
   findTaskResult,
@@ -87,16 +87,17 @@ export function captureActivities(
         const kit = await writeRestoreKit(context, engine, draft, dataObjects);
         const commonObjects = [...draft.commonObjects, ...kit];
         const written = await writeManifest(store, { ...draft, commonObjects }, dataObjects, { signal });
-        await sweepBackup(store, ref, { signal });
+        await sweepBackup(store, ref, { signal, heartbeat: context.heartbeat });
         const { rows, bytes, storedBytes, objects, tables } = written.manifest.totals;
         const { plan, backup } = ref;
         return { plan, backup, rows, bytes, storedBytes, objects, tables, manifestSha256: written.sha256 };
       }),
 
     cleanUp: ({ ref }) =>
-      inBackup(ref, async ({ store, signal }) => ({
-        removedObjects: await discardBackup(store, ref, 'its run ended without finishing it', { signal }),
-      })),
+      inBackup(ref, async ({ store, signal, heartbeat }) => {
+        const swept = await sweepBackup(store, ref, { ended: true, signal, heartbeat });
+        return { removedObjects: swept.deletedObjects };
+      }),
   };
 }
 

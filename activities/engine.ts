@@ -96,7 +96,7 @@ export interface VerbContext {
   /** 1 for the first try. */
   readonly attempt: number;
   /** Tells that work goes on; called at least every few seconds, cheap. */
-  heartbeat(progress?: Readonly<Record<string, number | string>>): void;
+  heartbeat(progress?: object): void;
   log(message: string, fields?: Readonly<Record<string, unknown>>): void;
   /** Reads a secret where this worker has it; throws `SECRET_MISSING` (permanent) naming the reference, never a value. */
   secret(reference: SecretRef): Promise<string>;

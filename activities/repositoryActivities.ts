@@ -1,6 +1,8 @@
+import { activityInfo } from '@temporalio/activity';
 import { copyBackup } from '../repository/copy.ts';
-import { recordReport } from '../repository/ledger.ts';
-import { verifyBackup } from '../repository/verify.ts';
+import { recordVerification } from '../repository/ledger.ts';
+
+import { type VerifyProgress, verifyBackup } from '../repository/verify.ts';
 import type { Activities } from './contract.ts';
 import type { Repositories } from './repositories.ts';
 import { asActivity } from './verbContext.ts';
@@ -13,16 +15,21 @@ export function repositoryActivities(
     verify: ({ ref, level }) =>
       asActivity(async (verb) => {
         const store = await repositories.open(ref.repository);
-        const report = await verifyBackup(store, ref, level, {
+        const resume = activityInfo().heartbeatDetails as VerifyProgress | undefined;
+        const report = await verifyBackup(store, ref, {
+          level,
           signal: verb.signal,
-          progress: verb.heartbeat,
+          heartbeat: verb.heartbeat,
+          ...(resume === undefined ? {} : { resume }),
         });
-        await recordReport(store, report);
+        await recordVerification(store, report);
         return report;
       }),
 
     recordVerification: ({ ref, report }) =>
-      asActivity(async () => recordReport(await repositories.open(ref.repository), report)),
+      asActivity(async () => {
+        await recordVerification(await repositories.open(ref.repository), report);
+      }),
 
     copy: ({ ref, to }) =>
       asActivity(async (verb) => {

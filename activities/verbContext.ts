@@ -12,7 +12,8 @@ const BEAT_EVERY_MS = 1_000;
  */
 export async function asActivity<T>(body: (verb: VerbContext) => Promise<T>): Promise<T> {
   const context = Context.current();
-  let progress: Readonly<Record<string, number | string>> = {};
+  // Until this attempt has progress of its own, what the last one told stays: the next attempt may need it.
+  let progress: object = activityInfo().heartbeatDetails ?? {};
   const beat = setInterval(() => heartbeat(progress), BEAT_EVERY_MS);
   try {
     return await body({
