@@ -13,7 +13,7 @@ import packageJson from '../package.json' with { type: 'json' };
 import { backupFolder } from '../repository/layout.ts';
 import { MANIFEST_FORMAT_VERSION } from '../repository/manifest.ts';
 import { sha256Hex } from '../repository/sha256.ts';
-import { sweepBackup } from '../repository/sweep.ts';
+import { discardBackup, sweepBackup } from '../repository/sweep.ts';
 import { DataTally } from '../repository/tally.ts';
 import {
   findTaskResult,
@@ -95,7 +95,10 @@ export function captureActivities(
 
     cleanUp: ({ ref }) =>
       inBackup(ref, async ({ store, signal, heartbeat }) => {
-        const swept = await sweepBackup(store, ref, { ended: true, signal, heartbeat });
+        const swept = await discardBackup(store, ref, 'its run ended before it was finished', {
+          signal,
+          heartbeat,
+        });
         return { removedObjects: swept.deletedObjects };
       }),
   };

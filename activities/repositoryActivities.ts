@@ -1,6 +1,6 @@
 import { activityInfo } from '@temporalio/activity';
 import { copyBackup } from '../repository/copy.ts';
-import { recordVerification } from '../repository/ledger.ts';
+import { recordReport } from '../repository/ledger.ts';
 
 import { type VerifyProgress, verifyBackup } from '../repository/verify.ts';
 import type { Activities } from './contract.ts';
@@ -16,19 +16,18 @@ export function repositoryActivities(
       asActivity(async (verb) => {
         const store = await repositories.open(ref.repository);
         const resume = activityInfo().heartbeatDetails as VerifyProgress | undefined;
-        const report = await verifyBackup(store, ref, {
-          level,
+        const report = await verifyBackup(store, ref, level, {
+          resume,
           signal: verb.signal,
-          heartbeat: verb.heartbeat,
-          ...(resume === undefined ? {} : { resume }),
+          progress: verb.heartbeat,
         });
-        await recordVerification(store, report);
+        await recordReport(store, report);
         return report;
       }),
 
     recordVerification: ({ ref, report }) =>
       asActivity(async () => {
-        await recordVerification(await repositories.open(ref.repository), report);
+        await recordReport(await repositories.open(ref.repository), report);
       }),
 
     copy: ({ ref, to }) =>

@@ -3,7 +3,7 @@ import type { VerifyReport } from '../model/backup.ts';
 import { permanent } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { CompiledPlan, RepositorySpec } from '../model/pipeline.ts';
-import { newestVerification } from '../repository/ledger.ts';
+import { newestReport } from '../repository/ledger.ts';
 import { listBackups, type UnusableBackup } from '../repository/list-backups.ts';
 import { readManifest } from '../repository/manifest.ts';
 import { openStore } from '../repository/open.ts';
@@ -81,7 +81,7 @@ export interface PlanListing {
 export function listPlan(plan: CompiledPlan): Promise<PlanListing> {
   return withStore(plan.pipeline.repository, async (store) => {
     const { backups, unusable } = await listBackups(store, plan.name);
-    const verified = await Promise.all(backups.map((manifest) => newestVerification(store, manifest)));
+    const verified = await Promise.all(backups.map((manifest) => newestReport(store, manifest)));
     return {
       backups: backups.map((manifest, index) => ({ manifest, verified: verified[index] })),
       unusable,
