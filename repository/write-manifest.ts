@@ -15,10 +15,14 @@ import { sha256Hex } from './sha256.ts';
 import type { Store } from './store.ts';
 import { DataTally } from './tally.ts';
 
-/** Up to this many data objects stand in the manifest itself. */
-const INLINE_OBJECTS = 1_000;
-/** Objects in one list: about 3 MB of JSON. */
-const OBJECTS_PER_LIST = 10_000;
+/** Where data objects stop to stand in the manifest itself, and how long the lists are that they stand in then. */
+export interface ListLimits {
+  readonly inlineObjects: number;
+  readonly objectsPerList: number;
+}
+
+/** A list of 10,000 is about 3 MB of JSON. */
+const DEFAULT_LIMITS: ListLimits = { inlineObjects: 1_000, objectsPerList: 10_000 };
 
 /**
  * What a writer knows of its backup. The counts of `databases[].tables` may be zero: rows, bytes and objects are counted
@@ -27,6 +31,7 @@ const OBJECTS_PER_LIST = 10_000;
 export type ManifestDraft = Omit<Manifest, 'formatVersion' | 'totals' | 'data'>;
 
 export interface WriteManifestOptions {
+  readonly limits?: ListLimits;
   readonly heartbeat?: () => void;
   readonly signal?: AbortSignal;
 }
@@ -92,6 +97,7 @@ async function writeLists(
   data: Iterable<DataObject> | AsyncIterable<DataObject>,
   options: WriteManifestOptions,
 ): Promise<ListedData> {
+  const { inlineObjects, objectsPerList } = options.limits ?? DEFAULT_LIMITS;
   const tally = new DataTally();
   const sizes = new Map<string, number>();
   const lists: ObjectEntry[] = [];
@@ -106,9 +112,10 @@ async function writeLists(
     sizes.set(object.key, object.sizeBytes);
     pending.push(object);
     options.heartbeat?.();
-    if (pending.length === OBJECTS_PER_LIST) await writeList();
+    // With more than fit inline, everything goes into lists.
+    if (tally.objects > inlineObjects && pending.length >= objectsPerList) await writeList();
   }
-  if (tally.objects <= INLINE_OBJECTS) return { tally, sizes, data: { inline: pending } };
+  if (tally.objects <= inlineObjects) return { tally, sizes, data: { inline: pending } };
   if (pending.length > 0) await writeList();
   return { tally, sizes, data: { lists, count: tally.objects } };
 }

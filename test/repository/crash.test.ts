@@ -1,0 +1,147 @@
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import * as fc from 'fast-check';
+import { HoldfastError } from '../../model/errors.ts';
+import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
+import { DirectoryStore } from '../../repository/directory.ts';
+import { backupFolder } from '../../repository/layout.ts';
+import { listBackups } from '../../repository/list-backups.ts';
+import { findManifest, readNamedObjects, type StoredManifest } from '../../repository/manifest.ts';
+import { readRepository } from '../../repository/repository.ts';
+import type { Store } from '../../repository/store.ts';
+import { discardBackup, findOrphans, removeOrphans } from '../../repository/sweep.ts';
+import { verifyBackup } from '../../repository/verify.ts';
+import { crashingAt, pausingAt } from './failing-store.ts';
+import { SAMPLE, SAMPLE_ROWS, writeSampleBackup } from './sample-backup.ts';
+
+/** More operations than a writer makes, so that some writers come through. */
+const LAST_OPERATION = 75;
+const RUNS = { seed: 20261123, numRuns: 60 };
+/** In the future: everything is older. */
+const NO_GRACE_MS = -60_000;
+
+const crash = fc.record({
+  crashAt: fc.integer({ min: 1, max: LAST_OPERATION }),
+  kind: fc.constantFrom('before' as const, 'performed' as const),
+});
+const settings = fc.record({ epoch: fc.integer({ min: 1, max: 2 }), chunks: fc.integer({ min: 1, max: 4 }) });
+
+/** The invariants of docs/repository-format.md, under writers that die, are slow or doubled at any operation. */
+describe('whatever becomes of a writer', () => {
+  let scratch: ScratchFolder;
+  let runs = 0;
+  beforeAll(async () => {
+    scratch = await createScratchFolder('repository-crash');
+  });
+  afterAll(() => scratch.remove());
+
+  async function emptyStore(): Promise<Store> {
+    const root = path.join(scratch.path, String(++runs));
+    await mkdir(root);
+    return new DirectoryStore(root);
+  }
+
+  it('the repository keeps its invariants after a crash, and a second writer finishes the backup', async () => {
+    await fc.assert(
+      fc.asyncProperty(crash, settings, settings, async ({ crashAt, kind }, first, second) => {
+        const store = await emptyStore();
+        await outcomeOf(writeSampleBackup(crashingAt(store, crashAt, kind), first));
+        const crashed = await checkInvariants(store);
+
+        const finished = await writeSampleBackup(store, second);
+        // Written once: the manifest that a crashed writer completed is the one that stays.
+        if (crashed !== undefined) expect(finished.sha256).toBe(crashed.sha256);
+        await checkFinished(store);
+      }),
+      RUNS,
+    );
+  });
+
+  it('a writer taken for dead that wakes up beside its successor spoils nothing', async () => {
+    await fc.assert(
+      fc.asyncProperty(crash, settings, settings, async ({ crashAt }, first, second) => {
+        const store = await emptyStore();
+        const { promise: awake, resolve: wake } = Promise.withResolvers<void>();
+        const asleep = Promise.withResolvers<void>();
+        const sleeper = outcomeOf(writeSampleBackup(pausingAt(store, crashAt, asleep.resolve, awake), first));
+        await Promise.race([asleep.promise, sleeper]);
+
+        const successor = await writeSampleBackup(store, second);
+        wake();
+        const late = await sleeper;
+
+        // The sleeper comes to the same backup, or finds its own work swept away and stops.
+        if ('value' in late) expect(late.value.sha256).toBe(successor.sha256);
+        await removeOrphans(store, SAMPLE.plan, NO_GRACE_MS);
+        await checkFinished(store);
+      }),
+      RUNS,
+    );
+  });
+
+  it('a writer that wakes up after its backup was given up can not finish it', async () => {
+    await fc.assert(
+      fc.asyncProperty(crash, settings, async ({ crashAt }, first) => {
+        const store = await emptyStore();
+        const { promise: awake, resolve: wake } = Promise.withResolvers<void>();
+        const asleep = Promise.withResolvers<void>();
+        const sleeper = outcomeOf(writeSampleBackup(pausingAt(store, crashAt, asleep.resolve, awake), first));
+        await Promise.race([asleep.promise, sleeper]);
+
+        await discardBackup(store, SAMPLE, 'cancelled');
+        wake();
+        const late = await sleeper;
+
+        const manifest = await checkInvariants(store);
+        if (manifest === undefined) {
+          expect('error' in late && late.error instanceof HoldfastError).toBe(true);
+          await removeOrphans(store, SAMPLE.plan, NO_GRACE_MS);
+          await expect(namesIn(store)).resolves.toEqual([]);
+        } else {
+          // It had finished before it was given up, so that nothing was.
+          await checkFinished(store);
+        }
+      }),
+      RUNS,
+    );
+  });
+});
+
+type Outcome = { readonly value: StoredManifest } | { readonly error: unknown };
+
+async function outcomeOf(writer: Promise<StoredManifest>): Promise<Outcome> {
+  try {
+    return { value: await writer };
+  } catch (error) {
+    return { error };
+  }
+}
+
+/** The manifest, if there is one. */
+async function checkInvariants(store: Store): Promise<StoredManifest | undefined> {
+  const { backups, unusable } = await listBackups(store, SAMPLE.plan);
+  // No crash damages anything.
+  expect(unusable.filter(({ state }) => state === 'damaged')).toEqual([]);
+  if (backups.length === 0) return undefined;
+  // A backup exists if and only if its manifest exists, and then all of it is there, byte for byte.
+  await readRepository(store);
+  const report = await verifyBackup(store, SAMPLE, 'content');
+  expect(report).toMatchObject({ verdict: 'OK', problems: [] });
+  const manifest = await findManifest(store, SAMPLE);
+  expect(manifest?.manifest.totals.rows).toBe(SAMPLE_ROWS.orders + SAMPLE_ROWS['order lines']);
+  return manifest;
+}
+
+async function checkFinished(store: Store): Promise<void> {
+  const stored = await checkInvariants(store);
+  if (stored === undefined) throw new Error('the backup has no manifest');
+  const named = await Array.fromAsync(readNamedObjects(store, stored.manifest), ({ entry }) => entry.key);
+  await expect(namesIn(store)).resolves.toEqual(['manifest.json', ...named].sort());
+  await expect(Array.fromAsync(findOrphans(store, SAMPLE.plan, NO_GRACE_MS))).resolves.toEqual([]);
+}
+
+async function namesIn(store: Store): Promise<string[]> {
+  const folder = backupFolder(SAMPLE);
+  const names = await Array.fromAsync(store.list(folder), ({ key }) => key.slice(folder.length));
+  return names.sort();
+}
