@@ -117,7 +117,9 @@ function compilePlan(unit: Unit, index: RepositoryIndex): CompiledPlan | undefin
   const repositories = resolveRepositories(outline, steps, index, problems);
   const placed = placeSteps(steps, problems);
   const repository = repositories.get(outline.repository?.text ?? '');
-  if (plan === undefined || repository === undefined || problems.length > 0) return undefined;
+  // A repository with errors of its own is reported where it stands, not once more here.
+  const isResolved = steps.every(({ copyTo }) => copyTo === undefined || repositories.has(copyTo.text));
+  if (plan === undefined || repository === undefined || !isResolved || problems.length > 0) return undefined;
   return emitPlan({ file: source.path, document: plan, repository, repositories, steps: placed });
 }
 

@@ -138,7 +138,11 @@ function syntaxProblem(error: YAMLError): LocatedProblem {
   const span = { start: error.pos[0], end: Math.max(error.pos[1], error.pos[0] + 1) };
   if (error.code === 'TAB_AS_INDENT' || (error.code === 'BAD_SCALAR_START' && /tab/i.test(error.message))) {
     return {
-      ...refused('TAB_INDENT', 'A tab indents this line, and YAML allows only spaces there', 'Use spaces.'),
+      ...refused(
+        'TAB_INDENT',
+        'A tab indents this line, and YAML allows only spaces there',
+        'Write spaces instead.',
+      ),
       span,
     };
   }

@@ -5,16 +5,19 @@ import type { YamlNode } from './yamlTree.ts';
 const REFERENCE_REMEDY =
   'Put the secret where the worker runs and name it here: `{ env: NAME }` or `{ file: /run/secrets/name }`. Then change it: it stands in this file and its history.';
 
-/** `scheme://user:password@host` anywhere in a text; a password may itself hold `@`. */
-const URL_PASSWORD = /\b[a-z][a-z0-9+.-]*:\/\/[^\s/?#:@]*:[^\s]+@/i;
+/**
+ * `scheme://user:password@host` anywhere in a text; a password may itself hold `@`. All repetitions are bounded, so that no
+ * text makes the search slow.
+ */
+const URL_PASSWORD = /\b[a-z][a-z0-9+.-]{0,20}:\/\/[^\s/?#:@]{0,100}:[^\s]{1,300}@/i;
 
 /** Shapes of values that give access by themselves, whatever key they stand under. */
 const SECRET_SHAPES: readonly { readonly pattern: RegExp; readonly what: string }[] = [
   { pattern: URL_PASSWORD, what: 'A URL with a password in it' },
-  { pattern: /\bpassword\s*=\s*[^\s]+/i, what: 'A connection string with a password in it' },
-  { pattern: /\bpassword\s+'[^']+'/i, what: 'A statement with a password in it' },
+  { pattern: /\bpassword\s{0,9}=\s{0,9}[^\s]+/i, what: 'A connection string with a password in it' },
+  { pattern: /\bpassword\s{1,9}'[^']{1,300}'/i, what: 'A statement with a password in it' },
   { pattern: /\b(?:AKIA|ASIA)[0-9A-Z]{16}\b/, what: 'An AWS access key' },
-  { pattern: /-----BEGIN [A-Z ]*PRIVATE KEY-----/, what: 'A private key' },
+  { pattern: /-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----/, what: 'A private key' },
   {
     pattern: /\bhttps?:\/\/(?:hooks\.slack\.com\/services|(?:discord|discordapp)\.com\/api\/webhooks)\/\S+/i,
     what: 'A webhook address, which lets anybody who knows it post,',
