@@ -3,6 +3,7 @@ import { cp, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { messageOf } from '../../model/errors.ts';
 import packageJson from '../../package.json' with { type: 'json' };
 
 const ROOT = path.dirname(path.dirname(__dirname));
@@ -26,14 +27,10 @@ describe('the published package', () => {
     const checkout = path.join(scratch, 'checkout');
     await cp(ROOT, checkout, { recursive: true, filter: isSource });
     await symlink(path.join(ROOT, 'node_modules'), path.join(checkout, 'node_modules'));
-    const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', scratch], { cwd: checkout });
-    const tarball = path.join(scratch, nameOfTarball(stdout));
+    const packed = await npm(checkout, 'pack', '--json', '--pack-destination', scratch);
+    const tarball = path.join(scratch, nameOfTarball(packed));
     const prefix = path.join(scratch, 'prefix');
-    await run(
-      'npm',
-      ['install', '--global', '--prefix', prefix, '--prefer-offline', '--no-audit', '--no-fund', tarball],
-      { cwd: scratch },
-    );
+    await npm(scratch, 'install', '--global', '--prefix', prefix, '--prefer-offline', tarball);
     installed = path.join(prefix, 'lib/node_modules', packageJson.name);
   }, INSTALL_TIMEOUT_MS);
 
@@ -68,6 +65,16 @@ describe('the published package', () => {
     expect(imported).toContain('pg');
   });
 });
+
+/** Runs npm and returns its stdout, where the compiler's complaints are too when a build fails. */
+async function npm(folder: string, ...args: readonly string[]): Promise<string> {
+  try {
+    return (await run('npm', args, { cwd: folder })).stdout;
+  } catch (error) {
+    const output = error instanceof Error && 'stdout' in error ? error.stdout : '';
+    throw new Error(`npm ${args[0]} failed: ${messageOf(error)}\n${output}`, { cause: error });
+  }
+}
 
 /** Everything of the checkout that isn't built, installed or Git's. */
 function isSource(file: string): boolean {
