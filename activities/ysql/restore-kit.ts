@@ -1,5 +1,170 @@
-import type { Engine } from '../engine.ts';
+import { createHash } from 'node:crypto';
+import type { DataObject, ObjectEntry } from '../../model/backup.ts';
+import type { Manifest, ManifestDatabase } from '../../model/manifest.ts';
+import type { KitFile } from '../engine.ts';
+import { copyFromStatement } from './copy-statements.ts';
+import { findScript, type ScriptName } from './scripts.ts';
 
-export const restoreKit: Engine['restoreKit'] = () => {
-  throw new Error('being written');
-};
+/**
+ * `RESTORE.md`, a `load-<n>.sh` per database that says which object goes into which table, and `SHA256SUMS` over everything that
+ * they use. All a restore needs besides is psql (or ysqlsh), zstd and sha256sum. Pure.
+ */
+export function restoreKit(manifest: Manifest, dataObjects: readonly DataObject[]): readonly KitFile[] {
+  const loads = manifest.databases.map((database, index) => ({
+    key: loadScriptKey(index),
+    text: loadScript(manifest, database, dataObjects),
+  }));
+  return [
+    { key: 'RESTORE.md', text: guide(manifest) },
+    ...loads,
+    { key: 'SHA256SUMS', text: checksums(manifest, dataObjects, loads) },
+  ];
+}
+
+function loadScriptKey(index: number): string {
+  return `load-${index}.sh`;
+}
+
+function checksums(
+  manifest: Manifest,
+  dataObjects: readonly DataObject[],
+  kitFiles: readonly KitFile[],
+): string {
+  const stored: readonly Pick<ObjectEntry, 'key' | 'sha256'>[] = [
+    ...manifest.commonObjects,
+    ...manifest.databases.flatMap(({ schemaObjects }) => schemaObjects),
+    ...dataObjects,
+    ...kitFiles.map(({ key, text }) => ({ key, sha256: createHash('sha256').update(text).digest('hex') })),
+  ];
+  return stored.map(({ key, sha256 }) => `${sha256}  ${key}\n`).join('');
+}
+
+/** So that COPY reads the text as it was written, whatever the server's defaults are. */
+const SESSION_OPTIONS = [
+  'DateStyle=ISO,MDY',
+  'IntervalStyle=postgres',
+  'lc_monetary=C',
+  'xmloption=content',
+  'row_security=off',
+  'client_encoding=UTF8',
+];
+
+function loadScript(
+  manifest: Manifest,
+  database: ManifestDatabase,
+  dataObjects: readonly DataObject[],
+): string {
+  const options = [
+    ...SESSION_OPTIONS,
+    // Else COPY commits every 20,000 rows, and a table that failed half-way can't just be loaded again.
+    ...(manifest.server.product === 'yugabytedb' ? ['yb_default_copy_from_rows_per_transaction=0'] : []),
+  ];
+  const lines = dataObjects
+    .filter(({ table }) => table.database === database.name)
+    .map(
+      (object) =>
+        `load ${shellQuote(object.key)} ${shellQuote(copyFromStatement(object, database.encoding))}`,
+    );
+  return `#!/bin/sh
+# Loads every row of database ${oneLine(database.name)} into the database that PGDATABASE names, in JOBS sessions at once.
+# Each line below says which object goes into which table.
+set -u
+PSQL=\${PSQL:-psql}
+JOBS=\${JOBS:-4}
+export PGOPTIONS=${shellQuote(options.map((option) => `-c ${option}`).join(' '))}
+failed=$(mktemp)
+running=0
+load() {
+  (zstd -dc "$1" | "$PSQL" -X -q -v ON_ERROR_STOP=1 -c "$2" || echo "$1" >>"$failed") &
+  running=$((running + 1))
+  if [ "$running" -ge "$JOBS" ]; then wait; running=0; fi
+}
+${lines.join('\n')}
+wait
+if [ -s "$failed" ]; then
+  echo "These objects were not loaded:" >&2
+  cat "$failed" >&2
+  exit 1
+fi
+rm -f "$failed"
+`;
+}
+
+function guide(manifest: Manifest): string {
+  const { server, readPoint, totals } = manifest;
+  const globals = findScript(manifest.commonObjects, 'globals');
+  return `# Restore without Holdfast
+
+Backup \`${manifest.backup}\` of plan \`${manifest.plan}\`: ${server.product} ${server.version} as of ${readPoint.takenAt}, ${totals.rows} rows in ${totals.tables} tables.
+Everything here is plain: SQL scripts, and COPY text compressed by zstd. You need \`psql\` (or \`ysqlsh\`: set \`PSQL=ysqlsh\`), \`zstd\` and \`sha256sum\`,
+this backup's folder on a disk, and an empty place for the databases on a server of version ${server.version} or newer.
+
+Run all commands in the backup's folder, with \`PGHOST\`, \`PGPORT\`, \`PGUSER\` and \`PGPASSWORD\` (or \`~/.pgpass\`) set for a superuser of the target server.
+
+## 1. Check that every byte is as it was written
+
+\`\`\`sh
+sha256sum --check --quiet SHA256SUMS
+\`\`\`
+${globals === undefined ? '' : globalsSection(globals)}
+${manifest.databases.map((database, index) => databaseSection(database, index)).join('\n')}
+## What is where
+
+\`manifest.json\` describes the backup: each database with its tables and scripts, each object with its table, columns, rows, size and SHA-256.
+${manifest.data !== undefined && 'lists' in manifest.data ? 'Its list of objects stands in `lists/` (zstd-compressed JSON).\n' : ''}To load one table only, run the lines of \`load-<n>.sh\` that name it, after the definition of the table from the pre-data script.
+`;
+}
+
+function globalsSection(globals: ObjectEntry): string {
+  return `
+## Roles
+
+Creates the roles that the objects belong to. For roles that exist already it says so and goes on.
+
+\`\`\`sh
+"\${PSQL:-psql}" -X -q -d postgres -f ${shellQuote(globals.key)}
+\`\`\`
+`;
+}
+
+function databaseSection(database: ManifestDatabase, index: number): string {
+  const script = (name: ScriptName) => findScript(database.schemaObjects, name)?.key;
+  const steps: readonly (readonly [string, string | undefined])[] = [
+    ['Create the database under its own name', step(script('database'), '-d postgres')],
+    ['Types, tables, functions, views', step(script('pre-data'), '--single-transaction')],
+    [
+      'Rows (`JOBS` sessions at once)',
+      database.tables.length === 0 ? undefined : `sh ${loadScriptKey(index)}`,
+    ],
+    ['Indexes, constraints, triggers', step(script('post-data'), '')],
+    ['Values of sequences', step(script('sequences'), '-o /dev/null')],
+    ['Statistics for the planner', `"\${PSQL:-psql}" -X -q -c ANALYZE`],
+  ];
+  const commands = steps
+    .filter(([, command]) => command !== undefined)
+    .map(([what, command]) => `# ${what}\n${command}`)
+    .join('\n');
+  return `## Database \`${oneLine(database.name)}\`
+
+To restore it under another name, edit the database script, and \`PGDATABASE\` below.
+${script('pre-data') === undefined ? 'This backup holds data only: the tables must be there, empty.\n' : ''}
+\`\`\`sh
+set -e
+export PGDATABASE=${shellQuote(database.name)}
+${commands}
+\`\`\`
+`;
+}
+
+function step(key: string | undefined, options: string): string | undefined {
+  if (key === undefined) return undefined;
+  return `"\${PSQL:-psql}" -X -q -v ON_ERROR_STOP=1 ${options} -f ${shellQuote(key)}`.replaceAll('  ', ' ');
+}
+
+function shellQuote(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(/[\r\n`]/g, ' ');
+}

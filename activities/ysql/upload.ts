@@ -3,8 +3,9 @@ import type { ChunkSpec, DataObject, ReadPoint } from '../../model/backup.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { BackupContext } from '../engine.ts';
 import { copyOut } from './copy-out.ts';
+import { copyToStatement } from './copy-statements.ts';
 import { whileBeating } from './heartbeat.ts';
-import { quoteTable, tableName } from './identifiers.ts';
+import { tableName } from './identifiers.ts';
 import { withReader } from './reader.ts';
 import { onlyRow, resolveTarget, type Session } from './session.ts';
 import { compressFrame } from './zstd-frames.ts';
@@ -28,7 +29,7 @@ export async function upload(
   const target = await resolveTarget(verb, source.connection);
   return await withReader(target, chunk.table.database, readPoint, verb.signal, (session) =>
     whileBeating(verb, async (tell) => {
-      const statement = copyStatement(chunk, await dataEncoding(session));
+      const statement = copyToStatement(chunk, await dataEncoding(session));
       const sent = verb.attempt > 1 ? await sentBefore(verb, readPoint, chunk) : new Set<string>();
       const objects: DataObject[] = [];
       let part = new ObjectBuilder(options.zstdLevel);
@@ -48,28 +49,6 @@ export async function upload(
       return objects;
     }),
   );
-}
-
-/** COPY in the database's own encoding, as pg_dump does it; SQL text itself travels as UTF-8. */
-export function copyStatement(chunk: ChunkSpec, encoding: string): string {
-  const table = quoteTable(chunk.table);
-  const condition = rangeCondition(chunk.range);
-  const format = `(ENCODING '${encoding}')`;
-  if (condition === '' && chunk.columns.length > 0) {
-    return `COPY ${table} (${chunk.columns.join(', ')}) TO STDOUT ${format}`;
-  }
-  return `COPY (SELECT ${chunk.columns.join(', ')} FROM ONLY ${table} ${condition}) TO STDOUT ${format}`;
-}
-
-function rangeCondition(range: ChunkSpec['range']): string {
-  if (range.kind === 'whole') return range.condition ?? '';
-  if (range.kind === 'ctid') {
-    const start = `ctid >= '(${range.from},0)'`;
-    return `WHERE ${range.to === null ? start : `${start} AND ctid < '(${range.to},0)'`}`;
-  }
-  // Closed bounds over exactly the hash key: only so is the range pushed down to the tablets.
-  const code = `yb_hash_code(${range.keys.join(', ')})`;
-  return `WHERE ${code} >= ${range.from} AND ${code} <= ${range.to}`;
 }
 
 /** Name of the encoding in which a database's rows are stored in the backup. */

@@ -1,8 +1,9 @@
 import type { DataObject } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
+import { copyFromStatement } from '../copy-statements.ts';
 import { whileBeating } from '../heartbeat.ts';
-import { quoteTable, tableName } from '../identifiers.ts';
+import { tableName } from '../identifiers.ts';
 import { inTransaction, type Session } from '../session.ts';
 import { decompressFrame, splitFrames } from '../zstd-frames.ts';
 import { claim, withRestoreSession } from './bookkeeping.ts';
@@ -46,11 +47,13 @@ export async function load(
 }
 
 /**
- * Custom settings of this name exist on YugabyteDB only, where COPY would commit every 20,000 rows; PostgreSQL doesn't know it, so it
- * is set only where it is known.
+ * On YugabyteDB COPY would commit every 20,000 rows; PostgreSQL doesn't know the setting, so it is set only where it is known. As
+ * superuser, foreign keys and triggers of extensions' configuration tables, which come with the extension, are kept quiet.
  */
 const LOAD_SETTINGS = `
-  SELECT set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'yb_default_copy_from_rows_per_transaction'`;
+  SELECT set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'yb_default_copy_from_rows_per_transaction'
+  UNION ALL
+  SELECT set_config('session_replication_role', 'replica', false) FROM pg_catalog.pg_roles WHERE rolname = current_user AND rolsuper`;
 
 /** The stored bytes, size and SHA-256 verified: nothing damaged reaches the database. */
 function fetchObject(job: RestoreJob, object: DataObject): Promise<Uint8Array> {
@@ -82,12 +85,6 @@ async function loadObject(
       );
     }
   });
-}
-
-/** `COPY table (columns) FROM STDIN`, the counterpart of what upload read. Pure. */
-export function copyFromStatement(object: Pick<DataObject, 'table' | 'columns'>, encoding: string): string {
-  const columns = object.columns.length === 0 ? '' : ` (${object.columns.join(', ')})`;
-  return `COPY ${quoteTable(object.table)}${columns} FROM STDIN (ENCODING '${encoding}')`;
 }
 
 /** The text of an object block by block; the next block is decompressed while the present one is sent. */

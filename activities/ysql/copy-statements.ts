@@ -1,0 +1,30 @@
+import type { ChunkSpec, DataObject } from '../../model/backup.ts';
+import { quoteTable } from './identifiers.ts';
+
+/** COPY of one chunk, in the database's own encoding as pg_dump does it; SQL text itself travels as UTF-8. Pure. */
+export function copyToStatement(chunk: ChunkSpec, encoding: string): string {
+  const table = quoteTable(chunk.table);
+  const condition = rangeCondition(chunk.range);
+  const format = `(ENCODING '${encoding}')`;
+  if (condition === '' && chunk.columns.length > 0) {
+    return `COPY ${table} (${chunk.columns.join(', ')}) TO STDOUT ${format}`;
+  }
+  return `COPY (SELECT ${chunk.columns.join(', ')} FROM ONLY ${table} ${condition}) TO STDOUT ${format}`;
+}
+
+function rangeCondition(range: ChunkSpec['range']): string {
+  if (range.kind === 'whole') return range.condition ?? '';
+  if (range.kind === 'ctid') {
+    const start = `ctid >= '(${range.from},0)'`;
+    return `WHERE ${range.to === null ? start : `${start} AND ctid < '(${range.to},0)'`}`;
+  }
+  // Closed bounds over exactly the hash key: only so is the range pushed down to the tablets.
+  const code = `yb_hash_code(${range.keys.join(', ')})`;
+  return `WHERE ${code} >= ${range.from} AND ${code} <= ${range.to}`;
+}
+
+/** The counterpart: COPY of an object's text into its table. Pure. */
+export function copyFromStatement(object: Pick<DataObject, 'table' | 'columns'>, encoding: string): string {
+  const columns = object.columns.length === 0 ? '' : ` (${object.columns.join(', ')})`;
+  return `COPY ${quoteTable(object.table)}${columns} FROM STDIN (ENCODING '${encoding}')`;
+}
