@@ -57,7 +57,9 @@ describe('the published package', () => {
     const imported = new Set<string>();
     for (const file of files.filter((name) => /\.m?js$/.test(name) && name !== 'workflow-bundle.js')) {
       const text = await readFile(path.join(installed, 'dist', file), 'utf8');
-      for (const [, specifier = ''] of text.matchAll(/^(?:import|export)\b[^'"]*['"]([^.'"][^'"]*)['"]/gm)) {
+      for (const [, specifier = ''] of text.matchAll(
+        /^(?:import|export)\b[^'";]*\bfrom ['"]([^.'"][^'"]*)['"]/gm,
+      )) {
         if (!specifier.startsWith('node:')) imported.add(packageOf(specifier));
       }
     }
