@@ -17,8 +17,13 @@ export interface RunningCommand {
 }
 
 /** Starts `holdfast ARGS` as an operator would: a process of its own, with these variables added to the environment. */
-export function startHoldfast(args: readonly string[], environment: NodeJS.ProcessEnv = {}): RunningCommand {
+export function startHoldfast(
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv = {},
+  folder = process.cwd(),
+): RunningCommand {
   const child = spawn(process.execPath, [MAIN, ...args], {
+    cwd: folder,
     env: { ...process.env, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -39,6 +44,11 @@ export function startHoldfast(args: readonly string[], environment: NodeJS.Proce
 
 export function holdfast(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Promise<CommandEnd> {
   return startHoldfast(args, environment).end;
+}
+
+/** The same, run in a folder. */
+export function holdfastIn(folder: string, ...args: readonly string[]): Promise<CommandEnd> {
+  return startHoldfast(args, {}, folder).end;
 }
 
 /** The one JSON document of a command that must succeed. */

@@ -1,0 +1,45 @@
+import { readCron } from '../../compiler/cron.ts';
+import { readTimezone } from '../../compiler/timezone.ts';
+
+describe('a cron line', () => {
+  test.each([
+    ['0 2 * * *', '0 2 * * *'],
+    ['  */15   8-18/2 1,15 * Mon-Fri ', '*/15 8-18/2 1,15 * Mon-Fri'],
+    ['0 0 29 2 *', '0 0 29 2 *'],
+    ['5/20 * * jan,DEC 7', '5/20 * * jan,DEC 7'],
+    ['0 0 31 2 sun', '0 0 31 2 sun'],
+    ['@daily', '@daily'],
+  ])('%j is read as %j', (text, value) => {
+    expect(readCron(text)).toEqual({ value });
+  });
+
+  test.each([
+    '',
+    '* * * *',
+    '0 2 * * * *',
+    '60 * * * *',
+    '0 0 0 * *',
+    '0 0 * 13 *',
+    '0 0 * * 8',
+    '0 0 L * *',
+  ])('%j is refused', (text) => {
+    expect(readCron(text)).toHaveProperty('problem.code', 'BAD_CRON');
+  });
+
+  test.each(['1-', '-1', '1-2-3', ',1', '1,,2', '*/', '*/x', '1.5', 'x'])(
+    '%j is no field of one',
+    (field) => {
+      expect(readCron(`${field} * * * *`)).toHaveProperty('problem.code', 'BAD_CRON');
+    },
+  );
+});
+
+describe('a time zone', () => {
+  test.each(['UTC', 'Europe/Berlin', 'America/Argentina/Buenos_Aires'])('%s is known', (name) => {
+    expect(readTimezone(name)).toEqual({ value: name });
+  });
+
+  test.each(['', 'Mars/Olympus', '+02:00', 'Europe/Berlin '])('%j is refused', (name) => {
+    expect(readTimezone(name)).toHaveProperty('problem.code', 'BAD_TIMEZONE');
+  });
+});
