@@ -3,7 +3,7 @@ import { permanent } from '../../model/errors.ts';
 import { databaseError } from './errors.ts';
 import type { Session } from './session.ts';
 
-/** Whole rows of COPY text, as they came. */
+/** Whole rows of COPY text, as they came. Valid until the next block is asked for: its memory is used again. */
 export interface CopyBlock {
   readonly data: Buffer;
   readonly rows: number;
@@ -34,6 +34,7 @@ export async function* copyOut(
       if (block === undefined) break;
       rows += block.rows;
       yield block;
+      reader.recycle(block);
     }
   } catch (error) {
     throw databaseError(error, doing, signal);
@@ -53,6 +54,13 @@ const COPY_DATA = 'd'.charCodeAt(0);
 const COPY_DONE = 'c'.charCodeAt(0);
 const ERROR_RESPONSE = 'E'.charCodeAt(0);
 
+function frameHeader(type: number, frameBytes: number): Buffer {
+  const header = Buffer.alloc(FRAME_HEADER_BYTES);
+  header[0] = type;
+  header.writeUInt32BE(frameBytes, 1);
+  return header;
+}
+
 /** A query of the client library that reads the COPY sub-protocol by itself and hands the connection back at its end. */
 class CopyOutReader implements Submittable {
   rowsByServer: number | undefined;
@@ -61,11 +69,13 @@ class CopyOutReader implements Submittable {
   readonly #ready: CopyBlock[] = [];
   #connection: Connection | undefined;
   #libraryListener: ((chunk: Buffer) => void) | undefined;
-  /** Start of a frame header whose rest has not arrived. */
-  #headerStart: Buffer | undefined;
+  /** A frame header that arrives in two parts. */
+  readonly #header = Buffer.alloc(FRAME_HEADER_BYTES);
+  #headerLength = 0;
   /** Bytes of the current frame still to come, and whether they are row data. */
   #frameLeft = 0;
   #frameIsData = false;
+  readonly #spare: Buffer[] = [];
   #block: Buffer | undefined;
   #blockLength = 0;
   #blockRows = 0;
@@ -123,9 +133,13 @@ class CopyOutReader implements Submittable {
     this.#notify();
   }
 
-  readonly #onData = (received: Buffer): void => {
-    const chunk = this.#headerStart === undefined ? received : Buffer.concat([this.#headerStart, received]);
-    this.#headerStart = undefined;
+  /** Takes the memory of a block back. */
+  recycle(block: CopyBlock): void {
+    const whole = Buffer.from(block.data.buffer);
+    if (whole.length === this.#blockBytes) this.#spare.push(whole);
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
     let at = 0;
     while (at < chunk.length) {
       if (this.#frameLeft > 0) {
@@ -135,19 +149,28 @@ class CopyOutReader implements Submittable {
         at = end;
         continue;
       }
-      if (chunk.length - at < FRAME_HEADER_BYTES) {
-        this.#headerStart = chunk.subarray(at);
-        return;
+      let type: number | undefined;
+      let frameBytes: number;
+      if (this.#headerLength === 0 && chunk.length - at >= FRAME_HEADER_BYTES) {
+        type = chunk[at];
+        frameBytes = chunk.readUInt32BE(at + 1);
+        at += FRAME_HEADER_BYTES;
+      } else {
+        const end = Math.min(at + FRAME_HEADER_BYTES - this.#headerLength, chunk.length);
+        this.#headerLength += chunk.copy(this.#header, this.#headerLength, at, end);
+        at = end;
+        if (this.#headerLength < FRAME_HEADER_BYTES) return;
+        this.#headerLength = 0;
+        type = this.#header[0];
+        frameBytes = this.#header.readUInt32BE(1);
       }
-      const type = chunk[at];
       if (type === COPY_DONE || type === ERROR_RESPONSE) {
         this.#emitBlock();
-        this.#release(chunk.subarray(at));
+        this.#release(Buffer.concat([frameHeader(type, frameBytes), chunk.subarray(at)]));
         return;
       }
-      this.#frameLeft = chunk.readUInt32BE(at + 1) - 4;
+      this.#frameLeft = frameBytes - 4;
       this.#frameIsData = type === COPY_DATA;
-      at += FRAME_HEADER_BYTES;
       // The server sends exactly one row in each CopyData message (PostgreSQL documentation, "Message Formats").
       if (this.#frameIsData) this.#startRow(this.#frameLeft);
     }
@@ -155,7 +178,10 @@ class CopyOutReader implements Submittable {
 
   #startRow(rowBytes: number): void {
     if (this.#block !== undefined && this.#block.length - this.#blockLength < rowBytes) this.#emitBlock();
-    this.#block ??= Buffer.allocUnsafeSlow(Math.max(this.#blockBytes, rowBytes));
+    this.#block ??=
+      rowBytes <= this.#blockBytes
+        ? (this.#spare.pop() ?? Buffer.allocUnsafeSlow(this.#blockBytes))
+        : Buffer.allocUnsafeSlow(rowBytes);
     this.#blockRows += 1;
   }
 

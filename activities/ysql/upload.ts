@@ -8,16 +8,14 @@ import { whileBeating } from './heartbeat.ts';
 import { tableName } from './identifiers.ts';
 import { withReader } from './reader.ts';
 import { onlyRow, resolveTarget, type Session } from './session.ts';
-import { compressFrame } from './zstd-frames.ts';
+import { FrameCompressor } from './zstd-frames.ts';
 
 /** Text compressed at a time: large enough for the ratio and for the thread pool, small enough for memory. */
 const BLOCK_BYTES = 1024 * 1024;
-/** Blocks of one lane under compression at once. */
-const COMPRESSING_AT_ONCE = 3;
 
 /**
- * Streams one chunk into objects. Memory: the chunk's compressed text, once more while it is put together, and
- * six blocks.
+ * Streams one chunk into objects. Memory: the chunk's compressed text, once more while it is put together, and four blocks: while
+ * one is compressed, the server's next rows come in.
  */
 export async function upload(
   verb: BackupContext,
@@ -32,20 +30,26 @@ export async function upload(
       const statement = copyToStatement(chunk, await dataEncoding(session));
       const sent = verb.attempt > 1 ? await sentBefore(verb, readPoint, chunk) : new Set<string>();
       const objects: DataObject[] = [];
-      let part = new ObjectBuilder(options.zstdLevel);
-      const finishPart = async () => {
-        objects.push(await store(verb, readPoint, chunk, objects.length, part, sent));
-        part = new ObjectBuilder(options.zstdLevel);
+      let part: ObjectBuilder | undefined;
+      const finishPart = async (finished: ObjectBuilder) => {
+        part = undefined;
+        objects.push(await store(verb, readPoint, chunk, objects.length, finished, sent));
       };
       const doing = `read ${tableName(chunk.table)} of database "${chunk.table.database}" (chunk ${chunk.id})`;
       let bytes = 0;
-      for await (const block of copyOut(session, statement, BLOCK_BYTES, doing, verb.signal)) {
-        if (part.rows > 0 && part.bytes + block.data.length > source.chunkBytes) await finishPart();
-        await part.add(block.data, block.rows);
-        bytes += block.data.length;
-        tell({ chunk: chunk.id, bytes });
+      try {
+        for await (const block of copyOut(session, statement, BLOCK_BYTES, doing, verb.signal)) {
+          if (part !== undefined && part.bytes + block.data.length > source.chunkBytes)
+            await finishPart(part);
+          part ??= new ObjectBuilder(options.zstdLevel);
+          await part.add(block.data, block.rows);
+          bytes += block.data.length;
+          tell({ chunk: chunk.id, bytes });
+        }
+        if (part !== undefined) await finishPart(part);
+      } finally {
+        part?.abandon();
       }
-      if (part.rows > 0) await finishPart();
       return objects;
     }),
   );
@@ -57,40 +61,35 @@ export async function dataEncoding(session: Session): Promise<string> {
   return onlyRow(rows, 'its encoding').server_encoding;
 }
 
-/** One object under construction: frames in order, hashed as they are ready. */
+/** One object under construction: compressed and hashed as its text comes. */
 class ObjectBuilder {
   rows = 0;
   bytes = 0;
-  readonly #level: number;
-  readonly #frames: Buffer[] = [];
+  readonly #pieces: Buffer[] = [];
   readonly #hash = createHash('sha256');
-  readonly #compressing: Promise<Buffer>[] = [];
+  readonly #compressor: FrameCompressor;
 
   constructor(level: number) {
-    this.#level = level;
+    this.#compressor = new FrameCompressor(level, (piece) => {
+      this.#hash.update(piece);
+      this.#pieces.push(piece);
+    });
   }
 
-  /** Takes whole rows; waits while enough blocks are under compression. */
+  /** Takes whole rows; resolves when the block may be overwritten. */
   async add(block: Buffer, rows: number): Promise<void> {
     this.rows += rows;
     this.bytes += block.length;
-    const frame = compressFrame(block, this.#level);
-    // Awaited in order below; until then a rejection must not count as unhandled.
-    frame.catch(() => undefined);
-    this.#compressing.push(frame);
-    if (this.#compressing.length >= COMPRESSING_AT_ONCE) await this.#collectOne();
+    await this.#compressor.write(block);
   }
 
   async finish(): Promise<{ readonly body: Buffer; readonly sha256: string }> {
-    while (this.#compressing.length > 0) await this.#collectOne();
-    return { body: Buffer.concat(this.#frames), sha256: this.#hash.digest('hex') };
+    await this.#compressor.finish();
+    return { body: Buffer.concat(this.#pieces), sha256: this.#hash.digest('hex') };
   }
 
-  async #collectOne(): Promise<void> {
-    const frame = await this.#compressing.shift();
-    if (frame === undefined) return;
-    this.#hash.update(frame);
-    this.#frames.push(frame);
+  abandon(): void {
+    this.#compressor.abandon();
   }
 }
 

@@ -1,28 +1,58 @@
-import { constants, zstdCompress, zstdDecompress } from 'node:zlib';
+import { once } from 'node:events';
+import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
 import { permanent } from '../../model/errors.ts';
 
 /*
- * Data objects are zstd frames one after another, as RFC 8878 allows and `zstd -d` reads. Each frame is compressed by itself on
- * the thread pool, so that blocks of one lane are compressed side by side and the event loop stays free.
+ * Data objects are zstd frames one after another, as RFC 8878 allows and `zstd -d` reads; an upload makes one frame. Both
+ * directions run on the thread pool, so that the event loop stays free.
  */
 
 const FRAME_MAGIC = 0xfd2fb528;
 const SKIPPABLE_MAGIC_MASK = 0xfffffff0;
 const SKIPPABLE_MAGIC = 0x184d2a50;
+const COMPRESSED_PIECE_BYTES = 256 * 1024;
+const TEXT_PIECE_BYTES = 1024 * 1024;
 
-/** Compresses `block` into one frame that holds its content size. */
-export function compressFrame(block: Uint8Array, level: number): Promise<Buffer> {
-  const options = { params: { [constants.ZSTD_c_compressionLevel]: level } };
-  return new Promise((resolve, reject) => {
-    zstdCompress(block, options, (error, frame) => (error === null ? resolve(frame) : reject(error)));
-  });
+/** Compresses text into one frame; `onPiece` gets its bytes in order as they come. */
+export class FrameCompressor {
+  readonly #stream;
+
+  constructor(level: number, onPiece: (piece: Buffer) => void) {
+    this.#stream = createZstdCompress({
+      chunkSize: COMPRESSED_PIECE_BYTES,
+      params: { [constants.ZSTD_c_compressionLevel]: level },
+    });
+    this.#stream.on('data', onPiece);
+  }
+
+  /** Resolves when the block is used and may be overwritten. */
+  write(block: Buffer): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#stream.write(block, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  /** Resolves when the last piece is out. */
+  async finish(): Promise<void> {
+    const ended = once(this.#stream, 'end');
+    this.#stream.end();
+    await ended;
+  }
+
+  /** For a frame that nobody wants any more. */
+  abandon(): void {
+    this.#stream.destroy();
+  }
 }
 
-/** Decompresses one frame. Rejects when it is damaged. */
-export function decompressFrame(frame: Uint8Array): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    zstdDecompress(frame, (error, block) => (error === null ? resolve(block) : reject(error)));
-  });
+/** The text of an object in pieces of up to 1 MiB. Throws `DATA_NOT_ZSTD` (permanent) when it is no run of whole frames. */
+export async function* textOf(object: Uint8Array): AsyncGenerator<Buffer> {
+  const buffer = Buffer.from(object.buffer, object.byteOffset, object.byteLength);
+  for (const frame of splitFrames(buffer)) {
+    const stream = createZstdDecompress({ chunkSize: TEXT_PIECE_BYTES });
+    stream.end(frame);
+    yield* stream as AsyncIterable<Buffer>;
+  }
 }
 
 /** Cuts an object into its frames without decompressing. Throws `DATA_NOT_ZSTD` (permanent) when it is no run of whole frames. */
@@ -45,12 +75,8 @@ function frameEnd(object: Buffer, start: number): number {
     return need(start + 8 + object.readUInt32LE(start + 4));
   }
   if (magic !== FRAME_MAGIC) notZstd(start);
-  const descriptor = object[start + 4] ?? 0;
-  const singleSegment = (descriptor & 0x20) !== 0;
-  const contentSizeFlag = descriptor >> 6;
-  const contentSizeBytes = contentSizeFlag === 0 ? (singleSegment ? 1 : 0) : 1 << contentSizeFlag;
-  const dictionaryBytes = [0, 1, 2, 4][descriptor & 3] ?? 0;
-  let at = start + 5 + (singleSegment ? 0 : 1) + dictionaryBytes + contentSizeBytes;
+  const header = frameHeader(object, start);
+  let at = header.contentSizeAt + header.contentSizeBytes;
   for (;;) {
     need(at + 3);
     const blockHeader = object.readUIntLE(at, 3);
@@ -59,8 +85,19 @@ function frameEnd(object: Buffer, start: number): number {
     at += 3 + (isRunLength ? 1 : blockHeader >> 3);
     if (isLast) break;
   }
-  const checksumBytes = (descriptor & 4) === 0 ? 0 : 4;
-  return need(at + checksumBytes);
+  return need(at + (header.hasChecksum ? 4 : 0));
+}
+
+function frameHeader(object: Buffer, start: number) {
+  const descriptor = object[start + 4] ?? 0;
+  const singleSegment = (descriptor & 0x20) !== 0;
+  const contentSizeFlag = descriptor >> 6;
+  const dictionaryBytes = [0, 1, 2, 4][descriptor & 3] ?? 0;
+  return {
+    hasChecksum: (descriptor & 4) !== 0,
+    contentSizeAt: start + 5 + (singleSegment ? 0 : 1) + dictionaryBytes,
+    contentSizeBytes: contentSizeFlag === 0 ? (singleSegment ? 1 : 0) : 1 << contentSizeFlag,
+  };
 }
 
 function notZstd(offset: number): never {

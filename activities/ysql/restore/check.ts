@@ -3,10 +3,10 @@ import type { ManifestTable } from '../../../model/manifest.ts';
 import { copyOut } from '../copy-out.ts';
 import { quoteTable, tableName } from '../identifiers.ts';
 import type { Session } from '../session.ts';
+import { textOf } from '../zstd-frames.ts';
 import { loadedObjects, withRestoreSession } from './bookkeeping.ts';
 import { MultisetHash } from './content-hash.ts';
 import { type DatabaseJob, type RestoreJob, selectedObjects } from './job.ts';
-import { textOf } from './load.ts';
 
 const BLOCK_BYTES = 1024 * 1024;
 

@@ -5,7 +5,7 @@ import { copyFromStatement } from '../copy-statements.ts';
 import { whileBeating } from '../heartbeat.ts';
 import { tableName } from '../identifiers.ts';
 import { inTransaction, type Session } from '../session.ts';
-import { decompressFrame, splitFrames } from '../zstd-frames.ts';
+import { textOf } from '../zstd-frames.ts';
 import { claim, withRestoreSession } from './bookkeeping.ts';
 import { copyIn } from './copy-in.ts';
 import { type DatabaseJob, databaseOf, loadTasks, type RestoreJob, restoreJob } from './job.ts';
@@ -85,17 +85,4 @@ async function loadObject(
       );
     }
   });
-}
-
-/** The text of an object block by block; the next block is decompressed while the present one is sent. */
-export async function* textOf(object: Uint8Array): AsyncGenerator<Buffer> {
-  const buffer = Buffer.from(object.buffer, object.byteOffset, object.byteLength);
-  let ahead: Promise<Buffer> | undefined;
-  for (const frame of splitFrames(buffer)) {
-    const current = ahead;
-    ahead = decompressFrame(frame);
-    ahead.catch(() => undefined);
-    if (current !== undefined) yield await current;
-  }
-  if (ahead !== undefined) yield await ahead;
 }
