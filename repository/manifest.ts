@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { DataObject, ObjectEntry } from '../model/backup.ts';
 import { HoldfastError, permanent } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
-import { type BackupId, backupFolder, MANIFEST_NAME, manifestKey } from './layout.ts';
+import { type BackupId, backupFolder, manifestKey } from './layout.ts';
 import { dataObjectSchema, manifestSchema } from './schema.ts';
 import { openSealedJson } from './sealed-json.ts';
 import { checkFormatVersion } from './sealed-object.ts';
@@ -50,7 +50,7 @@ export async function readStoredManifest(
   if (found !== undefined) return found;
   throw permanent(
     'BACKUP_NOT_FOUND',
-    `There is no backup ${ref.backup} of plan ${ref.plan} in ${store.description}: it has no ${MANIFEST_NAME}.`,
+    `There is no backup ${ref.backup} of plan ${ref.plan} in ${store.description}: ${manifestKey(ref)} is missing.`,
     'See which backups there are with `holdfast list`.',
   );
 }
