@@ -11,7 +11,9 @@ import {
   type RepositoryEntry,
   type RepositoryIndex,
 } from './resolve.ts';
-import { BARE_VERBS, type PlanDocument, type RepositoryDocument, STEPS_AT_MOST } from './schema.ts';
+import type { PlanDocument } from './schema/documents.ts';
+import type { RepositoryDocument } from './schema/repository.ts';
+import { BARE_VERBS, STEPS_AT_MOST } from './schema/steps.ts';
 import { findSecrets } from './secrets.ts';
 import { LineIndex, type SourceFile } from './sourceText.ts';
 import { checkSteps, type PlacedStep } from './stepGraph.ts';

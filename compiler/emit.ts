@@ -11,7 +11,9 @@ import type {
   Step,
 } from '../model/pipeline.ts';
 import { deepFreeze, hashOf } from './canonicalJson.ts';
-import type { PlanDocument, RepositoryDocument, SecretReference, StepDocument } from './schema.ts';
+import type { PlanDocument } from './schema/documents.ts';
+import type { RepositoryDocument, SecretReference } from './schema/repository.ts';
+import type { StepDocument } from './schema/steps.ts';
 import type { PlacedStep } from './stepGraph.ts';
 
 /** A repository as the pipeline carries it. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { anyDocument, type DocumentKind, documentSchemas } from './schema.ts';
+import { anyDocument, type DocumentKind, documentSchemas } from './schema/documents.ts';
 
 /** The part of JSON Schema that the plan language's schema uses. */
 export interface JsonSchema {

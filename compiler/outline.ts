@@ -1,8 +1,7 @@
 import type { Verb } from '../model/pipeline.ts';
 import type { Span } from './sourceText.ts';
-import { spanOfNode } from './validate.ts';
 import { VERB_NAMES } from './verbs.ts';
-import { entryOf, textOf, valueAt, type YamlDocument, type YamlNode } from './yamlTree.ts';
+import { entryOf, spanOfNode, textOf, valueAt, type YamlDocument, type YamlNode } from './yamlTree.ts';
 
 /*
  * What the checks across documents and steps need to know, read as far as it can be read: so that a fault in one place

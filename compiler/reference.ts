@@ -5,8 +5,8 @@ import {
   planJsonSchema,
   schemasAt,
 } from './jsonSchema.ts';
-import { flow } from './validate.ts';
 import { ARTIFACT_IN_WORDS, VERB_NAMES, VERBS } from './verbs.ts';
+import { flow } from './wording.ts';
 
 /** Settings that every verb has, told once. */
 const SETTINGS = ['retry', 'timeout', 'parallelism'];

@@ -98,3 +98,10 @@ export function pathInWords(path: YamlPath): string {
     .map((part, index) => (typeof part === 'number' ? `[${part}]` : index === 0 ? part : `.${part}`))
     .join('');
 }
+
+/** What to underline for a whole mapping or list: its first key rather than all its lines. */
+export function spanOfNode(node: YamlNode): Span {
+  if (node.kind === 'mapping') return node.entries[0]?.keySpan ?? node.span;
+  if (node.kind === 'list' && node.items[0] !== undefined) return spanOfNode(node.items[0]);
+  return node.span;
+}

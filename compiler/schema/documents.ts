@@ -1,0 +1,48 @@
+import { z } from 'zod';
+import { apiVersion, metadata, name } from './parts.ts';
+import { repositoryDocument } from './repository.ts';
+import { retention, schedule } from './schedule.ts';
+import { source } from './source.ts';
+import { BARE_VERBS, STEPS_AT_MOST, step } from './steps.ts';
+
+/*
+ * The one definition of the plan language: types, errors, the JSON Schema for editors and the reference in
+ * docs/plan-language.md come from here. Every key has a description and an example; the examples also appear in remedies.
+ */
+
+const planDocument = z
+  .strictObject({
+    apiVersion,
+    kind: z
+      .literal('BackupPlan')
+      .meta({ description: 'What is backed up, where to, when and how.', examples: ['BackupPlan'] }),
+    metadata: metadata('orders-nightly'),
+    spec: z
+      .strictObject({
+        source,
+        repository: name('Name of the repository document where the backups go.', 'main'),
+        schedule: schedule.optional(),
+        retention: retention.optional(),
+        steps: z
+          .array(step)
+          .min(1)
+          .max(STEPS_AT_MOST)
+          .prefault([...BARE_VERBS])
+          .meta({
+            description:
+              'What a backup does. Left out, the standard pipeline: flush, snapshot, export, upload, verify with level `checksums`.',
+            examples: [['flush', 'snapshot', 'export', 'upload', 'verify']],
+          }),
+      })
+      .meta({ description: 'The plan itself.' }),
+  })
+  .meta({ title: 'BackupPlan', description: 'What is backed up, where to, when and how.' });
+
+export const documentSchemas = { Repository: repositoryDocument, BackupPlan: planDocument } as const;
+
+export type DocumentKind = keyof typeof documentSchemas;
+
+/** Any document of a plan file. */
+export const anyDocument = z.discriminatedUnion('kind', [repositoryDocument, planDocument]);
+
+export type PlanDocument = z.output<typeof planDocument>;

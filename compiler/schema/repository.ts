@@ -1,0 +1,105 @@
+import { z } from 'zod';
+import { readAbsolutePath, readBucket, readPrefix, readWebAddress } from '../names.ts';
+import { alsoCheck, apiVersion, metadata, oneOf, reading, secretReference, text } from './parts.ts';
+
+const credentials = z
+  .strictObject({
+    accessKeyId: secretReference('Access key.'),
+    secretAccessKey: secretReference('Secret key.'),
+    sessionToken: secretReference('Session token of temporary credentials.').optional(),
+  })
+  .meta({
+    description:
+      "Credentials by reference. Left out, the AWS SDK's own chain: environment, profile, container, instance.",
+    examples: [{ accessKeyId: { env: 'S3_KEY' }, secretAccessKey: { env: 'S3_SECRET' } }],
+  });
+
+const serverSideEncryption = z
+  .strictObject({
+    algorithm: z.enum(['AES256', 'aws:kms']).meta({
+      description: 'Who keeps the key: S3 itself, or the key management service.',
+      examples: ['aws:kms'],
+    }),
+    kmsKeyId: text(
+      'Key of the key management service; left out, the default one of the account.',
+      'alias/backups',
+    )
+      .regex(/^\S+$/)
+      .optional(),
+  })
+  .check(
+    alsoCheck(({ algorithm, kmsKeyId }) => {
+      if (kmsKeyId === undefined || algorithm === 'aws:kms') return undefined;
+      const message = 'A key was given, and only `algorithm: aws:kms` uses one';
+      const remedy = 'Write `algorithm: aws:kms`, or remove `kmsKeyId`.';
+      return { params: { problem: { code: 'WRONG_VALUE', message, remedy } }, path: ['kmsKeyId'] };
+    }),
+  )
+  .meta({ description: 'Encryption by the store.', examples: [{ algorithm: 'aws:kms' }] });
+
+const s3 = z
+  .strictObject({
+    bucket: reading(readBucket, {
+      description: 'Bucket; it must exist.',
+      minLength: 3,
+      maxLength: 63,
+      examples: ['acme-backups'],
+    }),
+    prefix: reading(readPrefix, {
+      description: 'Objects stand below this part of the key; left out, at the top of the bucket.',
+      examples: ['yugabyte'],
+    }).optional(),
+    region: text('Region of the bucket; left out, as the AWS SDK finds it.', 'eu-west-1')
+      .regex(/^[a-z0-9-]{1,63}$/)
+      .optional(),
+    endpoint: reading(readWebAddress, {
+      description: 'Address of an S3 store other than AWS.',
+      pattern: '^https?://',
+      examples: ['https://minio.example.com:9000'],
+    }).optional(),
+    pathStyle: z
+      .boolean()
+      .optional()
+      .meta({
+        description:
+          'Address objects as `endpoint/bucket/key`, as most stores other than AWS need it. Default: true where `endpoint` is given.',
+        examples: [true],
+      }),
+    storageClass: z
+      .enum(['STANDARD', 'STANDARD_IA', 'ONEZONE_IA', 'INTELLIGENT_TIERING', 'GLACIER_IR'])
+      .optional()
+      .meta({
+        description:
+          'Storage class of the objects. Classes that must be thawed before they can be read are refused: a backup must be readable at once to be verified and restored.',
+        examples: ['STANDARD_IA'],
+      }),
+    sse: serverSideEncryption.optional(),
+    credentials: credentials.optional(),
+  })
+  .meta({
+    description: 'A bucket of S3 or of a store that speaks it.',
+    examples: [{ bucket: 'acme-backups' }],
+  });
+
+const directory = reading(readAbsolutePath, {
+  description: 'Absolute path of a directory that every worker sees under this path, such as an NFS mount.',
+  pattern: '^/',
+  examples: ['/mnt/backups'],
+});
+
+export const repositoryDocument = z
+  .strictObject({
+    apiVersion,
+    kind: z
+      .literal('Repository')
+      .meta({ description: 'A place where backups live.', examples: ['Repository'] }),
+    metadata: metadata('main'),
+    spec: oneOf({ s3: s3.optional(), directory: directory.optional() }, ['s3', 'directory']).meta({
+      description: 'Where it is: one of `s3` and `directory`.',
+      examples: [{ directory: '/mnt/backups' }],
+    }),
+  })
+  .meta({ title: 'Repository', description: 'A place where backups live.' });
+
+export type RepositoryDocument = z.output<typeof repositoryDocument>;
+export type SecretReference = z.output<typeof credentials>['accessKeyId'];
