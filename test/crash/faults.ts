@@ -123,7 +123,9 @@ const SMALL_DISK = 'small-disk';
 async function mountSmallDisk(stage: Stage): Promise<PlanOptions> {
   const directory = join(stage.scratch.path, SMALL_DISK);
   await mkdir(directory, { recursive: true });
-  await promisify(execFile)('mount', ['-t', 'tmpfs', '-o', 'size=12m', 'tmpfs', directory]);
+  // Compressed, the bank takes about a quarter of its size.
+  const size = `size=${Math.ceil(stage.megabytes / 10)}m`;
+  await promisify(execFile)('mount', ['-t', 'tmpfs', '-o', size, 'tmpfs', directory]);
   return { directory };
 }
 
@@ -134,7 +136,7 @@ async function unmountSmallDisk(stage: Stage): Promise<void> {
 /** What is done to the parts, and how the backup must end. */
 export const FAULTS: readonly Fault[] = [
   { name: 'none' },
-  { name: 'worker', backup: workerKills(2), restore: workerKills(3) },
+  { name: 'worker', backup: workerKills(3), restore: workerKills(3) },
   { name: 'temporal', backup: killTemporal, restore: killTemporal },
   { name: 'gateway', backup: killGateway, restore: killGateway, breaksTransfers: true },
   { name: 's3-cut', backup: cutLink, restore: cutLink, breaksTransfers: true },

@@ -2,7 +2,6 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import type { BackupSummary } from '../../model/backup.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import { backupFolder } from '../../repository/layout.ts';
 import { findManifest, readNamedObjects } from '../../repository/manifest.ts';
@@ -67,21 +66,16 @@ export async function leftInRepository(
   }
 }
 
-/**
- * Bytes of table data that were sent and aren't in the final epoch's objects once. `received` is by key; an epoch that was given up doesn't count.
- */
-export function resentBytes(
+/** Bytes of table data of one epoch that were sent, and the most that were sent of one object. `received` is by key. */
+export function dataSent(
   received: ReadonlyMap<string, number>,
   backup: string,
   epoch: number,
-  summary: BackupSummary,
-): { readonly resent: number; readonly largestObject: number } {
-  const ofEpoch = [...received].filter(([key]) => key.includes(`/${backup}/data/e${epoch}/`));
-  const sent = ofEpoch.reduce((sum, [, bytes]) => sum + bytes, 0);
-  return {
-    resent: Math.max(0, sent - summary.storedBytes),
-    largestObject: Math.max(0, ...ofEpoch.map(([, bytes]) => bytes)),
-  };
+): { readonly sent: number; readonly largestObject: number } {
+  const bytes = [...received]
+    .filter(([key]) => key.includes(`/${backup}/data/e${epoch}/`))
+    .map(([, sent]) => sent);
+  return { sent: bytes.reduce((sum, one) => sum + one, 0), largestObject: Math.max(0, ...bytes) };
 }
 
 /** Lines by which the schemas of two databases differ, as pg_dump writes them. */

@@ -40,6 +40,8 @@ export interface PlanOptions {
  */
 export class Stage {
   readonly path: Path;
+  /** Of COPY text in the bank's quiet tables. */
+  readonly megabytes: number;
   readonly postgres: PostgresServer;
   /** On the YugabyteDB path the process that speaks its dialect. */
   readonly dialect: ServerProcess | undefined;
@@ -59,6 +61,7 @@ export class Stage {
     parts: Pick<
       Stage,
       | 'path'
+      | 'megabytes'
       | 'postgres'
       | 'dialect'
       | 'temporal'
@@ -72,6 +75,7 @@ export class Stage {
     > & { readonly databasePort: number; readonly urlFile: string },
   ) {
     this.path = parts.path;
+    this.megabytes = parts.megabytes;
     this.postgres = parts.postgres;
     this.dialect = parts.dialect;
     this.temporal = parts.temporal;
@@ -114,7 +118,20 @@ export class Stage {
     );
     const client = await connectClient(temporal.address);
     const stage = new Stage({
-      ...{ path, postgres, temporal, gateway, gate, toxiproxy, link, workers, client, scratch, urlFile },
+      ...{
+        path,
+        megabytes,
+        postgres,
+        temporal,
+        gateway,
+        gate,
+        toxiproxy,
+        link,
+        workers,
+        client,
+        scratch,
+        urlFile,
+      },
       dialect: dialect?.process,
       databasePort: dialect?.port ?? postgres.port,
     });

@@ -9,7 +9,7 @@ import type { BackupOutcome } from '../../workflows/messages.ts';
 import { differences, type Progress, type Writers } from './bank.ts';
 import type { Dice } from './dice.ts';
 import type { Fault, Scene } from './faults.ts';
-import { leftInRepository, leftOnServer, resentBytes, schemaDifferences } from './leftovers.ts';
+import { dataSent, leftInRepository, leftOnServer, schemaDifferences } from './leftovers.ts';
 import { DATABASE, LANES, type Stage } from './stage.ts';
 
 /** What a fault did, and what came of it. */
@@ -113,7 +113,7 @@ export class Trial {
       outcome = `complete in ${seconds(ending.tookMs)}, epoch ${ending.result.epochs}`;
       await stage.heal();
       this.#problems.push(...(await leftInRepository(stage, plan, id, 'complete')));
-      this.#problems.push(...this.#tooMuchSent(id, ending.result));
+      outcome += this.#judgeResent(id, ending.result);
       outcome += `, ${await this.#restore(plan, ending.result.summary, { before, after })}`;
     }
     return outcome;
@@ -138,15 +138,20 @@ export class Trial {
     return `failed in ${seconds(ending.tookMs)} with ${said}`;
   }
 
-  /** At most a chunk for each lane and kill; on PostgreSQL an epoch is sent again as a whole when its holder died, and not counted here. */
-  #tooMuchSent(backup: string, { summary, epochs }: BackupOutcome): readonly string[] {
-    if (this.#fault.breaksTransfers) return [];
+  /**
+   * At most a chunk for each lane and kill is sent again; on PostgreSQL an epoch is sent again as a whole when its holder died, and not counted here.
+   * Returns what to tell of it.
+   */
+  #judgeResent(backup: string, { summary, epochs }: BackupOutcome): string {
     const { stage } = this.#setting;
-    const { resent, largestObject } = resentBytes(stage.gate.received(), backup, epochs, summary);
+    const { sent, largestObject } = dataSent(stage.gate.received(), backup, epochs);
+    if (sent === 0) return '';
+    const resent = sent - summary.storedBytes;
     const allowed = this.#strikes.length * LANES * largestObject;
-    return resent <= allowed
-      ? []
-      : [`${resent} bytes were sent again; ${allowed} would be a chunk a lane and strike`];
+    if (resent > allowed && !this.#fault.breaksTransfers) {
+      this.#problems.push(`${resent} bytes were sent again; ${allowed} would be a chunk a lane and strike`);
+    }
+    return `, ${(Math.max(0, resent) / 1e6).toFixed(1)} of ${(sent / 1e6).toFixed(1)} MB sent again`;
   }
 
   async #restore(
@@ -204,7 +209,7 @@ export class Trial {
       async moment() {
         // A dead worker's activities go on after their heartbeat timeout, so a second strike may wait for that.
         const rest = struckBefore && dice.chance(0.6) ? HEARTBEAT_TIMEOUT_MS : 0;
-        await sleep(rest + dice.between(0, expectedMs), undefined, { signal: ended.signal }).catch(
+        await sleep(rest + dice.between(0, 0.9 * expectedMs), undefined, { signal: ended.signal }).catch(
           () => undefined,
         );
         return !ended.signal.aborted;
