@@ -83,7 +83,7 @@ export async function copyBackup(
     copyOne,
   );
 
-  // Must: a manifest names only objects that are there, and is written last, once, by a conditional put.
+  // M2, M3: a manifest names only objects that are there, and is written last, once, by a conditional put.
   await checkAllThere(to, ref, sizes, cancellable);
   const bytes = await from.get(manifestKey(ref), cancellable);
   checkSame(source.sha256, sha256Hex(bytes), from, ref);

@@ -135,7 +135,7 @@ export async function unlinkIfThere(file: string): Promise<void> {
   }
 }
 
-/** A name is durable only when its folder has been synced. */
+/** M6: a put is durable. A name is so only when its folder has been synced. */
 export async function syncFolder(folder: string): Promise<void> {
   await using handle = await open(folder, constants.O_RDONLY);
   await handle.sync();

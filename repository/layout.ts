@@ -30,7 +30,7 @@ export function manifestKey(ref: BackupId): string {
 }
 
 /**
- * Relative. A part of the hash stands in the name, so that a writer that lost its race (a worker taken for dead, say)
+ * Relative. M4: no object that a manifest names is ever replaced. A part of the hash stands in the name, so that a writer that lost its race (a worker taken for dead, say)
  * can't put its list in the place of one that a manifest names.
  */
 export function objectListName(index: number, sha256: string): string {

@@ -30,7 +30,7 @@ export function listPlans(store: Store, options: Cancellable = {}): AsyncIterabl
 }
 
 /**
- * All backups of a plan, and whatever else lies where a backup would, told rather than hidden. Throws only what concerns
+ * M1: a backup exists if and only if its manifest exists. All backups of a plan, and whatever else lies where a backup would, told rather than hidden. Throws only what concerns
  * the store (unreachable, denied).
  */
 export async function listBackups(

@@ -41,7 +41,7 @@ export interface SweepResult {
 /**
  * Deletes what no manifest names in one backup's folder, and never anything outside of that folder.
  *
- * Must: nothing that a manifest names is deleted. So where the manifest or one of its lists can't be read, this throws and
+ * M5: nothing is deleted that a manifest names. So where the manifest or one of its lists can't be read, this throws and
  * deletes nothing; and where there is no manifest, a tombstone takes its place by a conditional put before the first object
  * goes, so that a writer taken for dead can't finish a backup whose objects are gone.
  */

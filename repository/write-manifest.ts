@@ -65,11 +65,11 @@ export async function writeManifest(
     totals: tally.totals(databases, others),
     data: listed,
   };
-  // Must: a manifest names only objects that are there.
+  // M2: a manifest names only objects that are there.
   for (const { key, sizeBytes } of otherObjects(manifest)) sizes.set(key, sizeBytes);
   await checkAllThere(store, draft, sizes, options);
 
-  // Must: the manifest is written last, once, by a conditional put.
+  // M3: the manifest is written last, once, by a conditional put.
   const body = sealJson(manifest);
   const sha256 = sha256Hex(body);
   const outcome = await store.put(manifestKey(draft), body, {

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readdir, readFile, symlink, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -123,6 +123,33 @@ describe('the directory store', () => {
     }
     await store.discardUnfinished({ olderThanMs: -60_000 });
     await expect(readdir(path.join(root, TEMPORARY))).resolves.toEqual([]);
+  });
+
+  it('tells that it may not write', async () => {
+    // Nobody, root neither, makes a folder here.
+    const readOnly = new DirectoryStore('/sys/kernel');
+    await expect(readOnly.put('object', body, creating)).rejects.toMatchObject({
+      code: 'STORE_DENIED',
+      transient: false,
+      message: expect.stringContaining('/sys/kernel'),
+    });
+  });
+
+  // A small file system of its own needs user namespaces, which some machines forbid.
+  const canMount = spawnSync('unshare', ['-rm', 'true']).status === 0;
+  (canMount ? it : it.skip)('tells a full disk, and leaves room for smaller objects', async () => {
+    await mkdir(root);
+    const script = `mount -t tmpfs -o size=4m tmpfs "$1" && exec "$2" "$3" "$1"`;
+    const writer = path.join(__dirname, 'full-disk-writer.ts');
+    const ran = spawnSync('unshare', ['-rm', 'sh', '-c', script, 'sh', root, process.execPath, writer], {
+      encoding: 'utf8',
+    });
+    expect(ran.stderr).toBe('');
+    expect(JSON.parse(ran.stdout)).toEqual({
+      large: { code: 'STORE_FULL', transient: false },
+      small: 'created',
+      temporaryFiles: 0,
+    });
   });
 
   it('tells a file in the way of a folder', async () => {
