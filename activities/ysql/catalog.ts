@@ -33,8 +33,8 @@ export async function selectedDatabases(
     `SELECT datname AS name FROM pg_catalog.pg_database
      WHERE datallowconn AND NOT datistemplate AND datname <> 'system_platform' ORDER BY datname`,
   );
-  const { matches } = nameMatcher(source.databases);
-  const selected = rows.map(({ name }) => name).filter((name) => matches(name));
+  const matcher = nameMatcher(source.databases);
+  const selected = rows.map(({ name }) => name).filter(matcher.matches);
   if (selected.length > 0) return selected;
   throw permanent(
     'YSQL_NO_DATABASE',

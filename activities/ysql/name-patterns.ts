@@ -4,12 +4,12 @@ import type { NamePatterns } from '../../model/pipeline.ts';
 export function nameMatcher(patterns: NamePatterns): NameMatcher {
   const include = patterns.include.map(globToRegExp);
   const exclude = patterns.exclude.map(globToRegExp);
+  const included = (name: string) => include.length === 0 || include.some((pattern) => pattern.test(name));
+  const excluded = (name: string) => exclude.some((pattern) => pattern.test(name));
   return {
-    included: (name) => include.length === 0 || include.some((pattern) => pattern.test(name)),
-    excluded: (name) => exclude.some((pattern) => pattern.test(name)),
-    matches(name) {
-      return this.included(name) && !this.excluded(name);
-    },
+    included,
+    excluded,
+    matches: (name) => included(name) && !excluded(name),
     all: include.length === 0 && exclude.length === 0,
   };
 }
@@ -17,7 +17,7 @@ export function nameMatcher(patterns: NamePatterns): NameMatcher {
 export interface NameMatcher {
   readonly included: (name: string) => boolean;
   readonly excluded: (name: string) => boolean;
-  matches(name: string): boolean;
+  readonly matches: (name: string) => boolean;
   /** True when no pattern can leave anything out. */
   readonly all: boolean;
 }

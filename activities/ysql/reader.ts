@@ -1,6 +1,7 @@
 import type { ReadPoint } from '../../model/backup.ts';
 import { permanent, READ_POINT_LOST } from '../../model/errors.ts';
 import type { ConnectionTarget } from './connection-url.ts';
+import { quoteLiteral } from './identifiers.ts';
 import { connect, type Session } from './session.ts';
 import { withPooledSession } from './session-pool.ts';
 
@@ -15,9 +16,8 @@ export async function openReader(
   signal: AbortSignal,
 ): Promise<Session> {
   if (readPoint.kind === 'yb-read-time') {
-    const session = await connect(target, database, signal, `SET yb_read_time = ${BigInt(readPoint.micros)}`);
-    await beginReading(session);
-    return session;
+    const readTime = `SET yb_read_time = ${BigInt(readPoint.micros)}`;
+    return await beginReading(await connect(target, database, signal, readTime), undefined);
   }
   const snapshot = readPoint.snapshots[database];
   if (snapshot === undefined) {
@@ -27,22 +27,23 @@ export async function openReader(
       'A new read point is opened.',
     );
   }
-  const session = await connect(target, database, signal);
-  await beginReading(session);
+  return await beginReading(await connect(target, database, signal), snapshot);
+}
+
+async function beginReading(session: Session, snapshot: string | undefined): Promise<Session> {
   try {
-    await session.query(
-      `import the snapshot of database "${database}"`,
-      `SET TRANSACTION SNAPSHOT '${snapshot.replaceAll("'", "''")}'`,
-    );
+    await session.query('begin to read', 'BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY');
+    if (snapshot !== undefined) {
+      await session.query(
+        `import the snapshot of database "${session.database}"`,
+        `SET TRANSACTION SNAPSHOT ${quoteLiteral(snapshot)}`,
+      );
+    }
+    return session;
   } catch (error) {
     await session.close();
     throw error;
   }
-  return session;
-}
-
-async function beginReading(session: Session): Promise<void> {
-  await session.query('begin to read', 'BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY');
 }
 
 /** Lends a reader at the read point to `work`; it is kept for the next chunk a moment longer. */

@@ -56,9 +56,14 @@ export async function connect(
   signal.throwIfAborted();
   const client = await connectToFirst(target, database, signal);
   const session = new ClientSession(client, database, signal);
-  if (beforeSettings !== undefined) await session.query('set the read time', beforeSettings);
-  await session.query('prepare the session', EXACT_TEXT_SETTINGS);
-  return session;
+  try {
+    if (beforeSettings !== undefined) await session.query('set the read time', beforeSettings);
+    await session.query('prepare the session', EXACT_TEXT_SETTINGS);
+    return session;
+  } catch (error) {
+    await session.close();
+    throw error;
+  }
 }
 
 async function connectToFirst(target: ConnectionTarget, database: string, signal: AbortSignal) {
@@ -110,6 +115,8 @@ class ClientSession implements Session {
     this.#signal?.removeEventListener('abort', this.#onAbort);
     this.#signal = signal;
     signal?.addEventListener('abort', this.#onAbort, { once: true });
+    // An abort that came while the connection was being made has fired already.
+    if (signal?.aborted) this.#destroy();
   }
 
   get broken(): boolean {
