@@ -8,14 +8,12 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { BIN, ensureInstalled, PINNED_NODE, ROOT, SetupError } from './install.mjs';
 
-/** Handed on to the child, whose end then ends this process, so that nothing is left behind. */
-const INTERRUPTIONS = /** @type {const} */ (['SIGINT', 'SIGTERM']);
-
 /** @typedef {{ readonly passed: number, readonly failed: number }} Outcome */
 
 /** @returns {Promise<Outcome>} */
 async function main() {
   await ensureInstalled();
+  passInterruptionsOn();
   heading('Servers that the tests drive');
   if (!(await runNode('parts/prepare.ts'))) {
     throw new SetupError('the servers that the tests drive are missing; see above');
@@ -83,6 +81,24 @@ function sum(outcomes) {
   }));
 }
 
+/** @type {number | undefined} */
+let runningGroup;
+/** @type {NodeJS.Signals | undefined} */
+let interruptedBy;
+
+/**
+ * An interruption is handed on to the whole process group of what runs, since Jest's workers outlive a Jest that is killed
+ * alone; its end then ends this process.
+ */
+function passInterruptionsOn() {
+  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
+    process.on(signal, () => {
+      interruptedBy = signal;
+      if (runningGroup !== undefined) process.kill(-runningGroup, signal);
+    });
+  }
+}
+
 /**
  * Runs a script on the pinned Node, with the terminal's output and without its input.
  *
@@ -92,17 +108,19 @@ function sum(outcomes) {
  */
 function runNode(script, ...args) {
   return new Promise((resolve, reject) => {
+    if (interruptedBy !== undefined) throw new SetupError(`interrupted by ${interruptedBy}`);
     const child = spawn(PINNED_NODE, [path.join(ROOT, script), ...args], {
       cwd: ROOT,
       env: { ...process.env, PATH: `${BIN}${path.delimiter}${process.env.PATH}` },
       stdio: ['ignore', 'inherit', 'inherit'],
+      detached: true,
     });
-    /** @param {NodeJS.Signals} signal */
-    const passOn = (signal) => child.kill(signal);
-    for (const signal of INTERRUPTIONS) process.on(signal, passOn);
+    runningGroup = child.pid;
     child.once('error', reject);
+    child.once('exit', () => {
+      runningGroup = undefined;
+    });
     child.once('close', (code, signal) => {
-      for (const signal of INTERRUPTIONS) process.off(signal, passOn);
       if (signal === null) resolve(code === 0);
       else reject(new SetupError(`${script} was ended by ${signal}`));
     });
