@@ -96,7 +96,7 @@ const MARKS: Readonly<Record<StepState, string>> = {
 export function renderProgress(progress: Progress, nowMs: number): string {
   const lines = [`**${progress.headline}**`, ''];
   lines.push('| step | state | time | chunks | rows | data | stored | rate | ETA |');
-  lines.push('|---|---|---|---|---|---|---|---|---|');
+  lines.push('|---|---|--:|--:|--:|--:|--:|--:|--:|');
   for (const step of progress.steps) {
     const rate = rateOf(step, nowMs);
     const cells = [

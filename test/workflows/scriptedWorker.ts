@@ -66,7 +66,7 @@ export function pipelineOf(drafts: readonly StepDraft[]): Pipeline {
     needs: index === 0 ? [] : [drafts[index - 1]?.id ?? ''],
     when: 'success' as const,
     retry: RETRY,
-    timeoutMs: 60_000,
+    timeoutMs: 3_600_000,
     parallelism: 2,
     inputs: {},
     ...draft,
