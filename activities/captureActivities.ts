@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import type {
   BackupRef,
+  BackupSummary,
   DataObject,
   ExportSummary,
   ObjectEntry,
@@ -11,7 +12,7 @@ import { permanent } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { backupFolder } from '../repository/layout.ts';
-import { MANIFEST_FORMAT_VERSION } from '../repository/manifest.ts';
+import { findManifest, MANIFEST_FORMAT_VERSION, type StoredManifest } from '../repository/manifest.ts';
 import { sha256Hex } from '../repository/sha256.ts';
 import { discardBackup, sweepBackup } from '../repository/sweep.ts';
 import { DataTally } from '../repository/tally.ts';
@@ -77,20 +78,20 @@ export function captureActivities(
         const { ref, source, readPoint } = input;
         const { store, signal } = context;
         const engine = engineOf(source);
+        // A retry after the manifest was written: the backup exists, its work lists may be gone, nothing is written again.
+        const finished = await findManifest(store, ref, { signal });
+        if (finished !== undefined) return await sealed(context, finished);
         const workList = await readWorkList(store, ref, readPoint.epoch, { signal });
-        const sealed = await engine.seal(context, source, readPoint, { ...workList, chunks: [] });
+        const rest = await engine.seal(context, source, readPoint, { ...workList, chunks: [] });
         const dataObjects: DataObject[] = [];
         for await (const result of readTaskResults(store, ref, workList, { signal })) {
           dataObjects.push(...result.objects);
         }
-        const draft = draftOf(input, sealed);
+        const draft = draftOf(input, rest);
         const kit = await writeRestoreKit(context, engine, draft, dataObjects);
         const commonObjects = [...draft.commonObjects, ...kit];
         const written = await writeManifest(store, { ...draft, commonObjects }, dataObjects, { signal });
-        await sweepBackup(store, ref, { signal, heartbeat: context.heartbeat });
-        const { rows, bytes, storedBytes, objects, tables } = written.manifest.totals;
-        const { plan, backup } = ref;
-        return { plan, backup, rows, bytes, storedBytes, objects, tables, manifestSha256: written.sha256 };
+        return await sealed(context, written);
       }),
 
     cleanUp: ({ ref }) =>
@@ -102,6 +103,14 @@ export function captureActivities(
         return { removedObjects: swept.deletedObjects };
       }),
   };
+}
+
+/** The backup exists; what its manifest doesn't name goes. */
+async function sealed(context: BackupContext, { manifest, sha256 }: StoredManifest): Promise<BackupSummary> {
+  const { store, ref, signal, heartbeat } = context;
+  await sweepBackup(store, ref, { signal, heartbeat });
+  const { plan, backup } = ref;
+  return { plan, backup, ...manifest.totals, manifestSha256: sha256 };
 }
 
 function describe(workList: WorkList): ExportSummary {
