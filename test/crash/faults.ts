@@ -13,6 +13,8 @@ export interface Scene {
   readonly dice: Dice;
   /** Waits until some moment of the operation; false when it has ended before. */
   moment(): Promise<boolean>;
+  /** Asks Temporal to cancel the operation. */
+  cancel(): Promise<void>;
   /** Notes something done to the parts, with its moment. */
   struck(what: string): void;
 }
@@ -25,8 +27,10 @@ export interface Fault {
   readonly restore?: (scene: Scene) => Promise<void>;
   /** It is there before the operation starts, so it can't come too late. */
   readonly fromStart?: boolean;
-  /** Code of the error with which the backup fails; left out, everything completes. */
+  /** Code of the error with which the backup fails; left out, it completes. */
   readonly fails?: RegExp;
+  /** The same for the restore. */
+  readonly restoreFails?: RegExp;
   /** Prepares the plan; what it returns is undone by `cleanUp`. */
   readonly plan?: (stage: Stage) => Promise<PlanOptions>;
   readonly cleanUp?: (stage: Stage) => Promise<void>;
@@ -52,6 +56,14 @@ export function workerKills(times: number) {
       for (const pid of killed) scene.struck(`kill -9 of worker ${pid}`);
     }
   };
+}
+
+/** SIGTERM, as a deployment sends it. */
+async function stopWorkers({ stage, moment, struck }: Scene): Promise<void> {
+  for (let index = 0; index < stage.workers.count && (await moment()); index += 1) {
+    const pid = await stage.workers.kill(index, 0, 'SIGTERM');
+    if (pid !== undefined) struck(`worker ${pid} is told to stop`);
+  }
 }
 
 async function killTemporal({ stage, dice, moment, struck }: Scene): Promise<void> {
@@ -118,6 +130,27 @@ async function changePassword({ stage, moment, struck }: Scene): Promise<void> {
   await stage.setPassword('another one');
 }
 
+async function cancel({ moment, cancel: ask, struck }: Scene): Promise<void> {
+  if (!(await moment())) return;
+  struck('it is cancelled');
+  await ask();
+}
+
+/** Several faults, one after another. */
+async function storm(scene: Scene): Promise<void> {
+  for (let count = 0; count < 3; count += 1) {
+    const strike = scene.dice.pick([
+      workerKills(1),
+      killTemporal,
+      killGateway,
+      cutLink,
+      refuseRequests,
+      restartPostgres,
+    ]);
+    await strike(scene);
+  }
+}
+
 const SMALL_DISK = 'small-disk';
 
 async function mountSmallDisk(stage: Stage): Promise<PlanOptions> {
@@ -136,7 +169,9 @@ async function unmountSmallDisk(stage: Stage): Promise<void> {
 /** What is done to the parts, and how the backup must end. */
 export const FAULTS: readonly Fault[] = [
   { name: 'none' },
+  { name: 'worker-once', backup: workerKills(1), restore: workerKills(1) },
   { name: 'worker', backup: workerKills(3), restore: workerKills(3) },
+  { name: 'worker-stop', backup: stopWorkers, restore: stopWorkers },
   { name: 'temporal', backup: killTemporal, restore: killTemporal },
   { name: 'gateway', backup: killGateway, restore: killGateway, breaksTransfers: true },
   { name: 's3-cut', backup: cutLink, restore: cutLink, breaksTransfers: true },
@@ -161,6 +196,9 @@ export const FAULTS: readonly Fault[] = [
   { name: 's3-503', backup: refuseRequests, restore: refuseRequests, breaksTransfers: true },
   { name: 'postgres', backup: restartPostgres, restore: restartPostgres },
   { name: 'node', path: 'yugabytedb', backup: killDialect, restore: killDialect },
+  { name: 'storm', backup: storm, restore: storm, breaksTransfers: true },
+  { name: 'cancelled', backup: cancel, fails: /^CANCELLED$/ },
+  { name: 'restore-cancelled', restore: cancel, restoreFails: /^CANCELLED$/ },
   {
     name: 'wrong-password',
     fromStart: true,

@@ -4,8 +4,8 @@ import type { Path } from './stage.ts';
 /** A few faults of the campaign (`npm run crash`), at moments that the seed tells. */
 const SAMPLE: readonly { readonly path: Path; readonly seed: number; readonly faults: readonly string[] }[] =
   [
-    { path: 'postgresql', seed: 7, faults: ['worker', 'wrong-password'] },
-    { path: 'yugabytedb', seed: 8, faults: ['worker', 'postgres'] },
+    { path: 'postgresql', seed: 7, faults: ['worker-once', 'wrong-password'] },
+    { path: 'yugabytedb', seed: 8, faults: ['worker-once'] },
   ];
 
 test.each(SAMPLE)(
@@ -17,7 +17,7 @@ test.each(SAMPLE)(
       seed,
       faults,
       kills: 0,
-      megabytes: 25,
+      megabytes: 12,
       say: (line) => lines.push(line),
     });
     const problems = report.trials.flatMap((trial) => trial.problems);

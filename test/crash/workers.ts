@@ -35,8 +35,12 @@ export class Workers {
     return this.#workers.length;
   }
 
-  /** `kill -9` of the worker alone, not of what it has started; it is up again after `awayMs`. Undefined if it was down already. */
-  async kill(index: number, awayMs: number): Promise<number | undefined> {
+  /** Signals the worker alone, not what it has started; it is started again `awayMs` after its end. Undefined if it was down already. */
+  async kill(
+    index: number,
+    awayMs: number,
+    signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL',
+  ): Promise<number | undefined> {
     const worker = this.#workers[index];
     const pid = worker?.pid;
     if (worker === undefined || pid === undefined || this.#starting.has(index)) return undefined;
@@ -45,7 +49,7 @@ export class Workers {
       index,
       ended.then(() => sleep(awayMs)),
     );
-    process.kill(pid, 'SIGKILL');
+    process.kill(pid, signal);
     await ended;
     return pid;
   }
