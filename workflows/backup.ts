@@ -14,6 +14,7 @@ import { describeFailure } from './failures.ts';
 import { type BackupInput, type BackupOutcome, readPointQueue, reportInterval } from './messages.ts';
 import { formatBytes, formatCount, formatDuration } from './progress.ts';
 import { ReadPointKeeper } from './readPoint.ts';
+import { withDeadline } from './scopes.ts';
 import { transfer } from './transfer.ts';
 import { rehearse } from './verify.ts';
 
@@ -59,6 +60,7 @@ class BackupRun {
   private readPoint: ReadPointKeeper | undefined;
   private exported: { readonly readPoint: ReadPoint; readonly summary: ExportSummary } | undefined;
   private sealed: BackupSummary | undefined;
+  private cleanUpFailure: string | undefined;
 
   constructor(input: BackupInput) {
     this.pipeline = input.pipeline;
@@ -111,8 +113,6 @@ class BackupRun {
     }
   }
 
-  private cleanUpFailure: string | undefined;
-
   leftBehind(): string {
     if (this.sealed !== undefined) return 'the backup itself is complete.';
     return this.cleanUpFailure === undefined
@@ -133,17 +133,21 @@ class BackupRun {
     }
     this.board.start(step.id);
     try {
-      await CancellationScope.withTimeout(step.timeoutMs, () => this.run(step));
+      const deadline = {
+        afterMs: step.timeoutMs,
+        summary: `${step.id}: timeout of the step`,
+        late: () => stepTimedOut(step),
+      };
+      await withDeadline(deadline, () => this.run(step));
       this.board.end(step.id, 'done');
       return 'succeeded';
     } catch (error) {
-      if (isCancellation(error) && CancellationScope.current().consideredCancelled) {
+      if (isCancellation(error)) {
         this.board.end(step.id, 'cancelled');
         throw error;
       }
-      const cause = isCancellation(error) ? stepTimedOut(step) : error;
-      this.failures.push({ step, error: cause });
-      this.board.end(step.id, 'failed', describeFailure(cause).message);
+      this.failures.push({ step, error });
+      this.board.end(step.id, 'failed', describeFailure(error).message);
       return 'failed';
     }
   }

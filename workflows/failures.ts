@@ -43,3 +43,8 @@ export function isReadPointLost(error: unknown): boolean {
   const root = rootFailure(error);
   return root instanceof ApplicationFailure && root.type === READ_POINT_LOST;
 }
+
+/** For a scope that we cancel ourselves. */
+export function ignoreCancellation(error: unknown): void {
+  if (!isCancellation(error)) throw error;
+}

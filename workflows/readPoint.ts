@@ -9,7 +9,7 @@ import type { Activities } from '../activities/contract.ts';
 import type { ReadPoint } from '../model/backup.ts';
 import { READ_POINT_LOST } from '../model/errors.ts';
 import type { Source } from '../model/pipeline.ts';
-import { isReadPointLost } from './failures.ts';
+import { ignoreCancellation, isReadPointLost } from './failures.ts';
 import { readPointOpened } from './messages.ts';
 
 /** How long a holder is given to notice by itself that its read point is gone, before it is replaced. */
@@ -131,8 +131,4 @@ export class ReadPointKeeper {
     }
     return this.current;
   }
-}
-
-function ignoreCancellation(error: unknown): void {
-  if (!isCancellation(error)) throw error;
 }

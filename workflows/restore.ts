@@ -12,8 +12,8 @@ import { Board } from './board.ts';
 import { describeFailure } from './failures.ts';
 import { reportInterval } from './messages.ts';
 import { formatBytes, formatCount, type RestoreStage } from './progress.ts';
+import { inLanes } from './scopes.ts';
 import { transfer } from './transfer.ts';
-import { inLanes } from './window.ts';
 
 const DAY_MS = 24 * 3_600_000;
 const STAGES: readonly RestoreStage[] = ['plan', 'prepare', 'load', 'post-data', 'finish'];

@@ -1,7 +1,7 @@
 import { getExternalWorkflowHandle, workflowInfo } from '@temporalio/workflow';
 import { activitiesFor } from './activityProxies.ts';
 import { type TransferInput, transferProgress } from './messages.ts';
-import { inLanes } from './window.ts';
+import { inLanes } from './scopes.ts';
 
 /**
  * Uploads or loads one shard of a work list: at most 500 tasks, `parallelism` at once. A child of `backup` or `restore`,

@@ -1,4 +1,5 @@
-import { CancellationScope, isCancellation } from '@temporalio/workflow';
+import { CancellationScope, isCancellation, sleep } from '@temporalio/workflow';
+import { ignoreCancellation } from './failures.ts';
 
 /**
  * Runs `work` for 0..count-1 with at most `lanes` at once. The first failure cancels what still runs, waits for it to
@@ -28,5 +29,33 @@ export async function inLanes(
   if (failures.length > 0) {
     // The cause comes first; lanes that it cancelled report a cancellation after it.
     throw failures.find((failure) => !isCancellation(failure)) ?? failures[0];
+  }
+}
+
+/**
+ * Runs `work` until a deadline, whose timer the UI shows as `summary`. After it, `work` is cancelled and, when it has ended,
+ * `late` is thrown.
+ */
+export async function withDeadline<T>(
+  deadline: { readonly afterMs: number; readonly summary: string; readonly late: () => Error },
+  work: () => Promise<T>,
+): Promise<T> {
+  const scope = new CancellationScope();
+  const timer = new CancellationScope();
+  let isLate = false;
+  const watching = timer
+    .run(async () => {
+      await sleep(deadline.afterMs, { summary: deadline.summary });
+      isLate = true;
+      scope.cancel();
+    })
+    .catch(ignoreCancellation);
+  try {
+    return await scope.run(work);
+  } catch (error) {
+    throw isLate && isCancellation(error) ? deadline.late() : error;
+  } finally {
+    timer.cancel();
+    await watching;
   }
 }
