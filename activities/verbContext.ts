@@ -1,5 +1,5 @@
 import { ApplicationFailure, activityInfo, Context, heartbeat, log } from '@temporalio/activity';
-import { HoldfastError, messageOf } from '../model/errors.ts';
+import { type FailureDetails, HoldfastError, messageOf } from '../model/errors.ts';
 import type { VerbContext } from './engine.ts';
 import { resolveSecret } from './secrets.ts';
 
@@ -41,10 +41,12 @@ const UNTYPED_ATTEMPTS = 5;
 /** A typed Temporal failure: the code as its type, the remedy in the message, retried only when that can help. */
 function asFailure(error: unknown, attempt: number): unknown {
   if (error instanceof HoldfastError) {
+    const details: FailureDetails = { problem: error.message, remedy: error.remedy };
     return ApplicationFailure.create({
       type: error.code,
       message: `${error.message.replace(/\.$/, '')}. ${error.remedy}`,
       nonRetryable: !error.transient,
+      details: [details],
       ...(error.cause instanceof Error ? { cause: error.cause } : {}),
     });
   }

@@ -5,107 +5,103 @@ import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/p
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Client } from '@temporalio/client';
-import { permanent, transient } from '../model/errors.ts';
+import { z } from 'zod';
+import { withLock } from '../bootstrap/lock.mjs';
+import { messageOf, permanent } from '../model/errors.ts';
+import { DEFAULT_TASK_QUEUE } from '../model/taskQueue.ts';
 import { canListen, freePort } from '../parts/ports.ts';
 import { startTemporal } from '../parts/temporal.ts';
+import { executableOf, TEMPORAL } from '../parts/tools.ts';
 import { connectClient } from '../worker/connection.ts';
+import { uninterrupted } from './interrupts.ts';
 import { say } from './output.ts';
 import { stateDirectory } from './state.ts';
 
 /**
- * The embedded default: Temporal's dev server with its state in a file, and a worker, both in processes of their own, so
+ * The embedded default: Temporal's dev server with its state in a file, and a worker, in processes of their own, so
  * that a run survives the death of the command that started it. The next command finds them by `embedded.json`.
+ *
+ * A worker resolves secrets from the environment that it was started with. So each environment has a task queue and a
+ * worker of its own, and commands from two shells never run in each other's environment.
  */
-interface EmbeddedState {
-  readonly serverPid: number;
-  readonly port: number;
-  readonly uiPort: number;
-  readonly workerPid?: number;
-  /** Of the variables that a worker resolves secrets from: another environment needs another worker. */
-  readonly environment?: string;
-}
+const embeddedState = z.object({
+  serverPid: z.int(),
+  port: z.int(),
+  uiPort: z.int(),
+  /** Process ids by task queue. */
+  workers: z.record(z.string(), z.int()),
+});
+type EmbeddedState = Readonly<z.infer<typeof embeddedState>>;
 
 export interface Embedded {
   readonly address: string;
   readonly uiUrl: string;
-  readonly serverPid: number;
-  readonly workerPid: number;
-}
-
-const READY_WITHIN_MS = 60_000;
-
-/** Finds the embedded server and worker, or starts what is missing; without `worker`, the server alone. */
-export async function ensureEmbedded(options = { worker: true }): Promise<Embedded> {
-  const directory = stateDirectory();
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  return withLock(directory, async () => {
-    let state = await readState(directory);
-    if (state === undefined || !isRunning(state.serverPid) || !(await answers(state))) {
-      state = await startServer(directory, state);
-      await writeState(directory, state);
-      say(`Started a Temporal server (state in ${directory}); its UI: http://127.0.0.1:${state.uiPort}`);
-    }
-    const environment = environmentFingerprint();
-    if (!options.worker) {
-      // The caller hosts workers of its own.
-    } else if (
-      state.workerPid === undefined ||
-      !isRunning(state.workerPid) ||
-      state.environment !== environment
-    ) {
-      if (state.workerPid !== undefined && isRunning(state.workerPid)) await stopProcess(state.workerPid);
-      state = { ...state, workerPid: await startWorker(directory, state.port), environment };
-      await writeState(directory, state);
-    }
-    await writeFile(join(directory, `user.${process.pid}`), '');
-    return {
-      address: addressOf(state),
-      uiUrl: `http://127.0.0.1:${state.uiPort}`,
-      serverPid: state.serverPid,
-      workerPid: state.workerPid ?? 0,
-    };
-  });
+  /** Of the worker that has this command's environment. */
+  readonly taskQueue: string;
+  /** False when one of the processes has died: `ensureEmbedded` starts it again. */
+  isAlive(): boolean;
 }
 
 /**
- * Called by a command that ends. The last one out stops server and worker, unless runs are under way (somebody detached)
+ * Finds the embedded server and worker, or starts what is missing: also a worker for each run that has lost its own, in
+ * the environment of this command.
+ *
+ * @throws HoldfastError `STATE_DIRECTORY`, `STATE_DAMAGED`, `WORKER_START`, and those of `startTemporal`
+ */
+export async function ensureEmbedded(): Promise<Embedded> {
+  const directory = await openStateDirectory();
+  // This may take minutes, once, and may be interrupted; what follows may not, or processes would be forgotten.
+  await executableOf(TEMPORAL);
+  return uninterrupted(() =>
+    locked(directory, async () => {
+      const server = await ensureServer(directory);
+      const state = await ensureWorkers(directory, server);
+      await writeFile(join(directory, `user.${process.pid}`), '');
+      return {
+        address: addressOf(state),
+        uiUrl: uiUrlOf(state),
+        taskQueue: ownTaskQueue(),
+        isAlive: () => [state.serverPid, ...Object.values(state.workers)].every(isRunning),
+      };
+    }),
+  );
+}
+
+/**
+ * Called by a command that ends. The last one out stops server and workers, unless runs are under way (somebody detached)
  * or `keep` is said. Returns whether they still run.
  */
 export async function leaveEmbedded(client: Client, keep: boolean): Promise<'stopped' | 'running'> {
-  const directory = stateDirectory();
-  return withLock(directory, async () => {
+  const directory = await openStateDirectory();
+  return locked(directory, async () => {
     await rm(join(directory, `user.${process.pid}`), { force: true });
-    const { count } = await client.workflowService.countWorkflowExecutions({
-      namespace: 'default',
-      query: 'ExecutionStatus="Running"',
-    });
-    if (keep || Number(count) > 0 || (await otherUsers(directory)) > 0) return 'running';
+    if (keep || (await otherUsers(directory)) > 0 || (await busyQueues(client)).size > 0) return 'running';
     await stopAll(directory);
     return 'stopped';
   });
 }
 
-/** Stops server and worker whatever runs; runs go on at the next start. Returns false if none was running. */
+/** Stops server and workers whatever runs; runs go on at the next start. Returns false if none was running. */
 export async function stopEmbedded(): Promise<boolean> {
   const directory = stateDirectory();
   if (!existsSync(directory)) return false;
-  return withLock(directory, () => stopAll(directory));
+  return locked(directory, () => stopAll(directory));
 }
 
 async function stopAll(directory: string): Promise<boolean> {
   const state = await readState(directory);
   if (state === undefined) return false;
-  let stopped = false;
-  for (const pid of [state.workerPid, state.serverPid]) {
-    if (pid !== undefined && isRunning(pid)) {
-      await stopProcess(pid);
-      stopped = true;
-    }
-  }
-  return stopped;
+  // Workers first: they let their chunks go in order while the server still listens.
+  const workers = await stopWorkers(state);
+  const serverRuns = isRunning(state.serverPid);
+  if (serverRuns) await stopProcess(state.serverPid);
+  await writeState(directory, { ...state, workers: {} });
+  return serverRuns || workers > 0;
 }
 
-async function startServer(directory: string, previous: EmbeddedState | undefined): Promise<EmbeddedState> {
+async function ensureServer(directory: string): Promise<EmbeddedState> {
+  const previous = await readState(directory);
+  if (previous !== undefined && isRunning(previous.serverPid) && (await answers(previous))) return previous;
   // The same ports as last time where they are free, so that a link to the UI goes on working.
   const port = await portLike(previous?.port);
   const uiPort = await portLike(previous?.uiPort);
@@ -116,31 +112,64 @@ async function startServer(directory: string, previous: EmbeddedState | undefine
     port,
     uiPort,
   });
-  return { serverPid: server.pid ?? 0, port, uiPort };
+  const movesAway = previous !== undefined && previous.port !== port;
+  if (movesAway) await stopWorkers(previous);
+  const workers = movesAway ? {} : (previous?.workers ?? {});
+  const state = { serverPid: server.pid ?? 0, port, uiPort, workers };
+  await writeState(directory, state);
+  say(`Started a Temporal server (state in ${directory}); its UI: ${uiUrlOf(state)}`);
+  return state;
+}
+
+/** Returns how many there were. */
+async function stopWorkers(state: EmbeddedState): Promise<number> {
+  const running = Object.values(state.workers).filter(isRunning);
+  await Promise.all(running.map(stopProcess));
+  return running.length;
 }
 
 async function portLike(previous: number | undefined): Promise<number> {
   return previous !== undefined && (await canListen(previous)) ? previous : freePort();
 }
 
-async function startWorker(directory: string, port: number): Promise<number> {
-  const log = await open(join(directory, 'worker.log'), 'a');
+async function ensureWorkers(directory: string, found: EmbeddedState): Promise<EmbeddedState> {
+  const { client, connection } = await connectClient(addressOf(found));
+  const queues = await busyQueues(client).finally(() => connection.close());
+  let state = found;
+  for (const queue of queues.add(ownTaskQueue())) {
+    const pid = state.workers[queue];
+    if (pid !== undefined && isRunning(pid)) continue;
+    const started = await startWorker(directory, state, queue);
+    state = { ...state, workers: { ...state.workers, [queue]: started } };
+    await writeState(directory, state);
+  }
+  return state;
+}
+
+/** Task queues of the runs that are under way. Visibility lags behind, so each run is asked itself. */
+async function busyQueues(client: Client): Promise<Set<string>> {
+  const queues = new Set<string>();
+  for await (const run of client.workflow.list({ query: 'ExecutionStatus="Running"' })) {
+    if (queues.has(run.taskQueue)) continue;
+    const { status } = await client.workflow.getHandle(run.workflowId, run.runId).describe();
+    if (status.name === 'RUNNING') queues.add(run.taskQueue);
+  }
+  return queues;
+}
+
+async function startWorker(directory: string, server: EmbeddedState, taskQueue: string): Promise<number> {
+  const logFile = join(directory, 'worker.log');
+  const log = await open(logFile, 'a');
   const extension = import.meta.url.endsWith('.js') ? 'js' : 'ts';
   const child = fork(fileURLToPath(new URL(`./main.${extension}`, import.meta.url)), ['worker'], {
     detached: true,
     stdio: ['ignore', log.fd, log.fd, 'ipc'],
-    env: { ...process.env, TEMPORAL_ADDRESS: `127.0.0.1:${port}` },
+    env: { ...process.env, TEMPORAL_ADDRESS: addressOf(server), HOLDFAST_TASK_QUEUE: taskQueue },
   });
   await log.close();
   await new Promise<void>((resolve, reject) => {
     const failed = () =>
-      reject(
-        permanent(
-          'WORKER_START',
-          'the worker did not start',
-          `Read ${join(directory, 'worker.log')} for the reason.`,
-        ),
-      );
+      reject(permanent('WORKER_START', 'the worker did not start', `Read ${logFile} for the reason.`));
     child.once('message', () => resolve());
     child.once('exit', failed);
     child.once('error', failed);
@@ -157,7 +186,7 @@ async function answers(state: EmbeddedState): Promise<boolean> {
     await connection.close();
     return true;
   } catch {
-    // Not yet, or no longer: the caller decides how long to go on asking.
+    // It hangs, or another process has its id by now: either way it is no server to work with.
     return false;
   }
 }
@@ -166,26 +195,23 @@ function addressOf(state: Pick<EmbeddedState, 'port'>): string {
   return `127.0.0.1:${state.port}`;
 }
 
-/** Volatile variables of a shell change nothing that a worker reads. */
+function uiUrlOf(state: Pick<EmbeddedState, 'uiPort'>): string {
+  return `http://127.0.0.1:${state.uiPort}`;
+}
+
+/** What differs between two terminals of one user and means nothing to a worker. */
 const IGNORED_VARIABLES = new Set([
-  '_',
-  'SHLVL',
-  'PWD',
-  'OLDPWD',
-  'TERM',
-  'COLUMNS',
-  'LINES',
-  'TMUX',
-  'TMUX_PANE',
+  ...['_', 'SHLVL', 'PWD', 'OLDPWD', 'TERM', 'COLUMNS', 'LINES', 'TMUX', 'TMUX_PANE', 'WINDOWID'],
+  ...['SSH_CLIENT', 'SSH_CONNECTION', 'SSH_TTY', 'SSH_AUTH_SOCK', 'XDG_SESSION_ID', 'TERM_SESSION_ID'],
 ]);
 
-function environmentFingerprint(): string {
+function ownTaskQueue(): string {
   const hash = createHash('sha256');
   for (const name of Object.keys(process.env).sort()) {
     if (!IGNORED_VARIABLES.has(name) && !name.startsWith('npm_'))
       hash.update(`${name}=${process.env[name]}\0`);
   }
-  return hash.digest('hex');
+  return `${process.env.HOLDFAST_TASK_QUEUE ?? DEFAULT_TASK_QUEUE}-${hash.digest('hex').slice(0, 12)}`;
 }
 
 async function otherUsers(directory: string): Promise<number> {
@@ -218,10 +244,37 @@ async function stopProcess(pid: number): Promise<void> {
   }
 }
 
+async function openStateDirectory(): Promise<string> {
+  const directory = stateDirectory();
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    const probe = join(directory, `probe.${process.pid}`);
+    await writeFile(probe, '');
+    await rm(probe);
+    return directory;
+  } catch (error) {
+    throw permanent(
+      'STATE_DIRECTORY',
+      `the state of the embedded Temporal server can't be kept in ${directory} (${messageOf(error)})`,
+      'Name a directory that you can write to in HOLDFAST_STATE_DIR, or a Temporal server in TEMPORAL_ADDRESS.',
+      error,
+    );
+  }
+}
+
 async function readState(directory: string): Promise<EmbeddedState | undefined> {
   const path = join(directory, 'embedded.json');
   if (!existsSync(path)) return undefined;
-  return JSON.parse(await readFile(path, 'utf8')) as EmbeddedState;
+  try {
+    return embeddedState.parse(JSON.parse(await readFile(path, 'utf8')));
+  } catch (error) {
+    throw permanent(
+      'STATE_DAMAGED',
+      `${path} can't be read (${messageOf(error)})`,
+      'End the Temporal server and the worker of holdfast if they run, and remove this file.',
+      error,
+    );
+  }
 }
 
 async function writeState(directory: string, state: EmbeddedState): Promise<void> {
@@ -230,31 +283,11 @@ async function writeState(directory: string, state: EmbeddedState): Promise<void
   await rename(`${path}.new`, path);
 }
 
-/** One command at a time starts or stops; a lock whose owner is gone is taken over. */
-async function withLock<T>(directory: string, work: () => Promise<T>): Promise<T> {
-  const path = join(directory, 'lock');
-  const deadline = Date.now() + 2 * READY_WITHIN_MS;
-  for (;;) {
-    try {
-      await writeFile(path, String(process.pid), { flag: 'wx' });
-      break;
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
-      const owner = Number(await readFile(path, 'utf8').catch(() => '0'));
-      if (owner > 0 && !isRunning(owner)) await rm(path, { force: true });
-      else if (Date.now() > deadline) {
-        throw transient(
-          'STATE_LOCKED',
-          `${path} is held by process ${owner}`,
-          'Wait for that command, or remove it.',
-        );
-      }
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-  }
-  try {
-    return await work();
-  } finally {
-    await rm(path, { force: true });
-  }
+/** One command at a time starts or stops what all of them use. */
+function locked<T>(directory: string, work: () => Promise<T>): Promise<T> {
+  return withLock(
+    join(directory, 'lock'),
+    { onWait: (pid) => say(`Waiting for process ${pid}, which starts or stops the embedded server …`) },
+    work,
+  );
 }

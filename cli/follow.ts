@@ -1,45 +1,54 @@
 import { createInterface } from 'node:readline/promises';
 import {
-  isGrpcServiceError,
   QueryNotRegisteredError,
   QueryRejectedError,
+  ServiceError,
   WorkflowFailedError,
   type WorkflowHandle,
 } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure, TemporalFailure } from '@temporalio/common';
 import { createLogUpdate } from 'log-update';
-import { HoldfastError, messageOf } from '../model/errors.ts';
+import {
+  type FailureDetails,
+  type HoldfastError,
+  isFailureDetails,
+  messageOf,
+  permanent,
+} from '../model/errors.ts';
 import { progress as progressQuery } from '../workflows/messages.ts';
 import type { Progress } from '../workflows/progress.ts';
+import { catchInterrupts } from './interrupts.ts';
 import { say } from './output.ts';
 import { changedLines, renderScreen } from './progressView.ts';
 
 const POLL_EVERY_MS = 500;
+const PROGRESS_WITHIN_MS = 2_000;
+
+/** Temporal's client tries each call for about 17 seconds, so a server may be away for some ten minutes. */
+const OUTAGES_ENDURED = 35;
 
 export type Followed<T> = { readonly ended: true; readonly result: T } | { readonly ended: false };
+
+export interface FollowOptions {
+  /** True: nothing is drawn. */
+  readonly quiet: boolean;
+  /** Called with each progress that the run tells. */
+  readonly onProgress?: (progress: Progress) => Promise<void>;
+  /** Called regularly; revives what the run needs and is ours to revive. */
+  readonly keepAlive?: () => Promise<void>;
+}
 
 /**
  * Follows a run until it ends: bars on a terminal, plain lines in a pipe. Ctrl-C asks once whether to detach or to cancel;
  * without a terminal it detaches. Throws the run's own failure as one `HoldfastError`.
  */
-export async function follow<T>(
-  handle: WorkflowHandle,
-  options: { readonly quiet: boolean; readonly onProgress?: (progress: Progress) => Promise<void> },
-): Promise<Followed<T>> {
+export async function follow<T>(handle: WorkflowHandle, options: FollowOptions): Promise<Followed<T>> {
   const view = options.quiet ? silentView() : process.stderr.isTTY ? screenView() : lineView();
-  const interrupt = interrupts();
-  const ended = handle.result().then(
-    (result) => ({ ended: true, result: result as T }) as const,
-    (error: unknown) => Promise.reject(asHoldfastError(error)),
-  );
-  ended.catch(() => undefined); // Awaited below; a poll in between must not make it an unhandled rejection.
+  const interrupts = catchInterrupts();
+  const end = endOf<T>(handle);
   try {
     for (;;) {
-      const next = await Promise.race([ended, interrupt.next(), pause(POLL_EVERY_MS)]);
-      if (typeof next === 'object') {
-        view.update(await queryProgress(handle));
-        return next;
-      }
+      const next = await Promise.race([end, interrupts.next(), pause(POLL_EVERY_MS)]);
       if (next === 'interrupted') {
         view.suspend();
         const choice = await askHowToStop();
@@ -52,23 +61,44 @@ export async function follow<T>(
       }
       const progress = await queryProgress(handle);
       view.update(progress);
+      if (next !== 'polled') {
+        if ('error' in next) throw next.error;
+        return { ended: true, result: next.result };
+      }
       if (progress !== undefined) await options.onProgress?.(progress);
+      await options.keepAlive?.();
     }
   } finally {
     view.done();
-    interrupt.stop();
+    interrupts.stop();
+  }
+}
+
+/** How a run ended. A server that is away for a while changes nothing: the run goes on where it was. */
+async function endOf<T>(
+  handle: WorkflowHandle,
+): Promise<{ readonly result: T } | { readonly error: unknown }> {
+  for (let outages = 1; ; outages++) {
+    try {
+      return { result: (await handle.result()) as T };
+    } catch (error) {
+      if (error instanceof WorkflowFailedError) return { error: failureOf(error) };
+      if (!(error instanceof ServiceError) || outages > OUTAGES_ENDURED) return { error };
+      if (outages === 1) say(`Temporal does not answer (${messageOf(error)}); trying on …`);
+      await pause(POLL_EVERY_MS);
+    }
   }
 }
 
 /** Undefined while no worker answers: the run goes on, there is just nothing to show. */
 async function queryProgress(handle: WorkflowHandle): Promise<Progress | undefined> {
   try {
-    return await Promise.race([handle.query(progressQuery), pause(5_000).then(() => undefined)]);
+    return await Promise.race([handle.query(progressQuery), pause(PROGRESS_WITHIN_MS).then(() => undefined)]);
   } catch (error) {
     const noAnswer =
       error instanceof QueryRejectedError ||
       error instanceof QueryNotRegisteredError ||
-      isGrpcServiceError(error);
+      error instanceof ServiceError;
     if (noAnswer) return undefined;
     throw error;
   }
@@ -108,38 +138,17 @@ function lineView(): View {
   };
 }
 
-function interrupts() {
-  let wake: (() => void) | undefined;
-  let pending = false;
-  const onSignal = () => {
-    pending = true;
-    wake?.();
-  };
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
-  return {
-    next: () =>
-      new Promise<'interrupted'>((resolve) => {
-        wake = () => {
-          pending = false;
-          resolve('interrupted');
-        };
-        if (pending) wake();
-      }),
-    stop: () => {
-      process.off('SIGINT', onSignal);
-      process.off('SIGTERM', onSignal);
-    },
-  };
-}
-
 async function askHowToStop(): Promise<'detach' | 'cancel' | 'continue'> {
   if (!process.stdin.isTTY) return 'detach';
   const prompt = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    const again = new Promise<string>((resolve) => prompt.once('SIGINT', () => resolve('d')));
+    // A second Ctrl-C, or the end of the input, is the choice that does no harm.
+    const left = new Promise<string>((resolve) => {
+      prompt.once('SIGINT', () => resolve('d'));
+      prompt.once('close', () => resolve('d'));
+    });
     const question = '\n(d)etach and let it run, (c)ancel it, or Enter to keep watching? [d/c/Enter] ';
-    const answer = (await Promise.race([prompt.question(question), again])).trim().toLowerCase();
+    const answer = (await Promise.race([prompt.question(question), left])).trim().toLowerCase();
     if (answer.startsWith('d')) return 'detach';
     return answer.startsWith('c') ? 'cancel' : 'continue';
   } finally {
@@ -147,25 +156,33 @@ async function askHowToStop(): Promise<'detach' | 'cancel' | 'continue'> {
   }
 }
 
-function asHoldfastError(error: unknown): unknown {
-  if (!(error instanceof WorkflowFailedError)) return error;
-  const { cause } = error;
+/** The failure of a run as a command tells it. */
+function failureOf({ cause }: WorkflowFailedError): HoldfastError {
   if (cause instanceof CancelledFailure) {
-    return new HoldfastError('CANCELLED', 'the run was cancelled', {
-      remedy: 'Start it again when you want it.',
-      transient: false,
-    });
+    return permanent('CANCELLED', 'the run was cancelled', 'Start it again when you want it.');
   }
-  if (cause instanceof ApplicationFailure) {
-    return new HoldfastError(cause.type ?? 'FAILED', cause.message, {
-      remedy: 'The run’s page in the Temporal UI shows every attempt (holdfast dev starts it).',
-      transient: false,
-    });
+  if (!(cause instanceof ApplicationFailure)) {
+    return permanent(
+      'FAILED',
+      cause instanceof TemporalFailure ? cause.message : 'the run was terminated or timed out',
+      SEE_THE_RUN,
+    );
   }
-  return new HoldfastError('FAILED', cause instanceof TemporalFailure ? cause.message : messageOf(error), {
-    remedy: 'Look at the run’s page in the Temporal UI.',
-    transient: false,
-  });
+  const { problem, remedy } = detailsOf(cause);
+  return permanent(cause.type ?? 'FAILED', problem, remedy);
+}
+
+const SEE_THE_RUN =
+  'The run’s page in the Temporal UI shows every attempt (holdfast dev opens the embedded one).';
+
+/** Problem and remedy apart, where the activity that failed told them so and its failure was handed on as it is. */
+function detailsOf(failure: ApplicationFailure): FailureDetails {
+  for (let cause: unknown = failure; cause instanceof TemporalFailure; cause = cause.cause) {
+    if (!(cause instanceof ApplicationFailure) || cause.message !== failure.message) continue;
+    const [details] = cause.details ?? [];
+    if (isFailureDetails(details)) return details;
+  }
+  return { problem: failure.message, remedy: SEE_THE_RUN };
 }
 
 function pause(milliseconds: number): Promise<'polled'> {

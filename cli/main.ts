@@ -15,7 +15,7 @@ import * as show from './commands/show.ts';
 import * as validate from './commands/validate.ts';
 import * as verify from './commands/verify.ts';
 import * as worker from './commands/worker.ts';
-import { EXIT } from './output.ts';
+import { describeError, EXIT, emit, UsageError } from './output.ts';
 
 const COMMANDS = [
   demo,
@@ -34,6 +34,8 @@ const COMMANDS = [
   doctor,
 ];
 
+const wantsJson = process.argv.includes('--json');
+
 const program = new Command('holdfast')
   .description(
     'Declarative, durable backup and restore for YugabyteDB (YSQL) and PostgreSQL, run by Temporal',
@@ -41,12 +43,20 @@ const program = new Command('holdfast')
   .version(packageJson.version)
   .exitOverride()
   .showHelpAfterError('(holdfast COMMAND --help shows an example)');
+if (wantsJson) program.configureOutput({ writeErr: () => undefined });
 for (const command of COMMANDS) command.register(program);
 
 try {
   await program.parseAsync();
 } catch (error) {
   if (!(error instanceof CommanderError)) throw error;
-  // Commander has told what is wrong; help and version asked for are no errors.
+  // Help and version asked for are no errors; what is wrong has been told, unless it must be a document.
   process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage;
+  if (error.exitCode !== 0 && wantsJson) emit({ error: describeError(asUsageError(error)) });
+}
+
+function asUsageError(error: CommanderError): UsageError {
+  const problem =
+    error.code === 'commander.help' ? 'no command is given' : error.message.replace(/^error: /, '');
+  return new UsageError(problem, 'holdfast COMMAND --help shows what there is, with an example.');
 }

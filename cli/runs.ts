@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { Client } from '@temporalio/client';
 import { defineSearchAttributeKey } from '@temporalio/common';
 import type { RestoreRequest } from '../model/backup.ts';
 import type { CompiledPlan, VerifyLevel } from '../model/pipeline.ts';
@@ -9,7 +10,12 @@ import {
   type VerifyInput,
   verifyWorkflowId,
 } from '../workflows/messages.ts';
-import type { Session } from './session.ts';
+
+/** Where runs are started: a session, or as much of one as that takes. */
+export interface RunPlace {
+  readonly client: Client;
+  readonly taskQueue: string;
+}
 
 /** Ids of what commands start. They sort by time, and a random part keeps two of one second apart. */
 export function newBackupId(now: Date): string {
@@ -34,14 +40,14 @@ export interface StartedRun {
   readonly workflowId: string;
 }
 
-export async function startBackup(session: Session, plan: CompiledPlan): Promise<StartedRun> {
+export async function startBackup(place: RunPlace, plan: CompiledPlan): Promise<StartedRun> {
   const { pipeline } = plan;
   const id = newBackupId(new Date());
   const input: BackupInput = { pipeline, backup: id };
   const workflowId = backupWorkflowId(plan.name, id);
-  await session.client.workflow.start('backup', {
+  await place.client.workflow.start('backup', {
     workflowId,
-    taskQueue: session.taskQueue,
+    taskQueue: place.taskQueue,
     args: [input],
     staticSummary: `Backup of ${plan.name} (${pipeline.source.engine}) into ${pipeline.repository.name}`,
     staticDetails: `Plan file: ${plan.file}\n\nPipeline ${pipeline.hash.slice(0, 12)}: ${pipeline.steps.map((step) => step.id).join(' → ')}`,
@@ -56,7 +62,7 @@ export type RestoreWishes = { readonly backup: string } & Partial<
 >;
 
 export async function startRestore(
-  session: Session,
+  place: RunPlace,
   plan: CompiledPlan,
   { backup, ...wishes }: RestoreWishes,
 ): Promise<StartedRun> {
@@ -75,9 +81,9 @@ export async function startRestore(
     scratch: false,
   };
   const workflowId = restoreWorkflowId(plan.name, request.restore);
-  await session.client.workflow.start('restore', {
+  await place.client.workflow.start('restore', {
     workflowId,
-    taskQueue: session.taskQueue,
+    taskQueue: place.taskQueue,
     args: [request],
     staticSummary: `Restore of ${plan.name} from backup ${backup}`,
     typedSearchAttributes: searchAttributesOf(plan),
@@ -86,7 +92,7 @@ export async function startRestore(
 }
 
 export async function startVerify(
-  session: Session,
+  place: RunPlace,
   plan: CompiledPlan,
   backup: string,
   level: VerifyLevel,
@@ -94,9 +100,9 @@ export async function startVerify(
   const { source, repository } = plan.pipeline;
   const input: VerifyInput = { ref: { repository, plan: plan.name, backup }, level, source };
   const workflowId = verifyWorkflowId(plan.name, backup, level);
-  await session.client.workflow.start('verify', {
+  await place.client.workflow.start('verify', {
     workflowId,
-    taskQueue: session.taskQueue,
+    taskQueue: place.taskQueue,
     args: [input],
     // A verification of this backup at this level that runs already is followed.
     workflowIdConflictPolicy: 'USE_EXISTING',
@@ -116,13 +122,13 @@ function searchAttributesOf(plan: CompiledPlan) {
 
 /** Ids of runs of `type` for a plan that are under way, the oldest first. */
 export async function runningOf(
-  session: Session,
+  place: RunPlace,
   type: 'backup' | 'restore',
   plan: string,
 ): Promise<string[]> {
   const query = `WorkflowType="${type}" AND ExecutionStatus="Running" AND BackupPlan="${plan}"`;
   const found: { readonly id: string; readonly startTime: Date }[] = [];
-  for await (const run of session.client.workflow.list({ query })) {
+  for await (const run of place.client.workflow.list({ query })) {
     found.push({ id: run.workflowId, startTime: run.startTime });
   }
   return found.sort((a, b) => a.startTime.getTime() - b.startTime.getTime()).map(({ id }) => id);

@@ -16,6 +16,8 @@ export interface Session {
   readonly taskQueue: string;
   /** Base address of the Temporal UI, where it is known. */
   readonly uiUrl?: string;
+  /** Starts what has died of the embedded server and worker; called while a run is followed. */
+  keepAlive(): Promise<void>;
   /** Ends the session; `keep` leaves an embedded server and worker running. */
   end(options?: { readonly keep?: boolean }): Promise<void>;
 }
@@ -25,20 +27,24 @@ export async function openSession(): Promise<Session> {
   const local = await tryDefaultAddress();
   if (local !== undefined) return external(local);
 
-  const embedded = await ensureEmbedded();
-  const { client, connection, target } = await connectClient(embedded.address);
+  let embedded = await ensureEmbedded();
+  const { address, uiUrl, taskQueue } = embedded;
+  const { client, connection, target } = await connectClient(address);
   await registerSearchAttributes(connection, target.namespace);
   return {
     client,
-    taskQueue: target.taskQueue,
-    uiUrl: embedded.uiUrl,
+    taskQueue,
+    uiUrl,
+    keepAlive: async () => {
+      if (embedded.isAlive()) return;
+      say('The embedded server or worker has died; starting it again …');
+      embedded = await ensureEmbedded();
+    },
     end: async ({ keep = false } = {}) => {
       const left = await leaveEmbedded(client, keep);
       await connection.close();
       if (left === 'running')
-        say(
-          `Temporal and the worker go on in the background (UI: ${embedded.uiUrl}; holdfast dev --stop ends them).`,
-        );
+        say(`Temporal and the worker go on in the background (UI: ${uiUrl}; holdfast dev --stop ends them).`);
     },
   };
 }
@@ -64,6 +70,7 @@ async function external({ client, connection, target }: ConnectedClient): Promis
     client,
     taskQueue: target.taskQueue,
     ...(uiUrl === undefined ? {} : { uiUrl }),
+    keepAlive: async () => undefined,
     end: () => connection.close(),
   };
 }
@@ -71,7 +78,14 @@ async function external({ client, connection, target }: ConnectedClient): Promis
 async function tryDefaultAddress(): Promise<ConnectedClient | undefined> {
   // A plain connection first: Temporal's client would go on trying for seconds where nothing listens.
   if (!(await somethingListens(DEFAULT_TEMPORAL_ADDRESS))) return undefined;
-  return connectClient(DEFAULT_TEMPORAL_ADDRESS);
+  try {
+    return await connectClient(DEFAULT_TEMPORAL_ADDRESS);
+  } catch {
+    say(
+      `What listens on ${DEFAULT_TEMPORAL_ADDRESS} does not answer as Temporal does; using our own server.`,
+    );
+    return undefined;
+  }
 }
 
 function somethingListens(address: string): Promise<boolean> {

@@ -36,6 +36,16 @@ export function transient(code: string, message: string, remedy: string, cause?:
 /** The read point is gone (its holder died, or history was collected): the workflow starts a new epoch. */
 export const READ_POINT_LOST = 'READ_POINT_LOST';
 
+/** What a Temporal failure carries beside its message, which joins the two. */
+export interface FailureDetails {
+  readonly problem: string;
+  readonly remedy: string;
+}
+
+export function isFailureDetails(value: unknown): value is FailureDetails {
+  return typeof value === 'object' && value !== null && 'problem' in value && 'remedy' in value;
+}
+
 /** The message of anything thrown, without its stack. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

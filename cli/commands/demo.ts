@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { untilInterrupted } from '../interrupts.ts';
 import { type CommonOptions, EXIT, emit, print, runCommand } from '../output.ts';
 
 interface Options extends CommonOptions {
@@ -38,11 +39,5 @@ async function explore(folder: string): Promise<void> {
   print(`  ./holdfast verify ${plan} --level restore`);
   print(`  ./holdfast explain ${plan}`);
   print('Your own plan: ./holdfast init. Ctrl-C here stops and removes all of the demo.');
-  await new Promise<void>((resolve) => {
-    const alive = setInterval(() => undefined, 60_000);
-    process.once('SIGINT', () => {
-      clearInterval(alive);
-      resolve();
-    });
-  });
+  await untilInterrupted();
 }

@@ -15,6 +15,7 @@ export function register(program: Command): void {
     .action((options: Options) =>
       runCommand(options, async () => {
         const { ensureEmbedded, stopEmbedded } = await import('../embedded.ts');
+        const { untilInterrupted } = await import('../interrupts.ts');
         if (options.stop) {
           const stopped = await stopEmbedded();
           if (options.json) emit({ stopped });
@@ -25,15 +26,7 @@ export function register(program: Command): void {
         const { address, uiUrl } = embedded;
         if (options.json) emit({ address, uiUrl });
         else print(`Temporal answers at ${address}, its UI at ${uiUrl}. Ctrl-C stops both and the worker.`);
-        await new Promise<void>((resolve) => {
-          const alive = setInterval(() => undefined, 60_000);
-          const end = () => {
-            clearInterval(alive);
-            resolve();
-          };
-          process.once('SIGINT', end);
-          process.once('SIGTERM', end);
-        });
+        await untilInterrupted();
         await stopEmbedded();
         return undefined;
       }),

@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
 import type { RestoreSummary } from '../../model/backup.ts';
-import { type CommonOptions, EXIT, emit, print, runCommand, say, UsageError } from '../output.ts';
+import type { FollowRunOptions } from '../followRun.ts';
+import { EXIT, type ExitCode, emit, print, runCommand, UsageError } from '../output.ts';
 import type { RestoreWishes } from '../runs.ts';
 
-interface Options extends CommonOptions {
+interface Options extends FollowRunOptions {
   readonly to?: string;
   readonly backup?: string;
   readonly into: readonly string[];
@@ -17,7 +18,6 @@ interface Options extends CommonOptions {
   readonly globals?: boolean;
   readonly check: 'rows' | 'content';
   readonly parallelism: string;
-  readonly detach?: boolean;
 }
 
 export function register(program: Command): void {
@@ -61,8 +61,7 @@ async function run(argument: string, options: Options) {
   const { resolvePlan } = await import('../planFiles.ts');
   const { chooseBackup } = await import('../backups.ts');
   const { startRestore } = await import('../runs.ts');
-  const { openSession, runUrl } = await import('../session.ts');
-  const { follow } = await import('../follow.ts');
+  const { followRun } = await import('../followRun.ts');
 
   const plan = await resolvePlan(argument);
   const chosen = await chooseBackup(plan, options);
@@ -78,31 +77,19 @@ async function run(argument: string, options: Options) {
     check: options.check,
     parallelism: Number(options.parallelism),
   };
-  const session = await openSession();
-  let keep = false;
-  try {
-    const { id, workflowId } = await startRestore(session, plan, wishes);
-    const handle = session.client.workflow.getHandle(workflowId);
-    const url = runUrl(session, workflowId);
-    say(`Restoring ${chosen.backup} (data of ${chosen.instant})${url === undefined ? '' : `: ${url}`}`);
-    const detached = { plan: plan.name, backup: chosen.backup, restore: id, workflowId, detached: true };
-    if (options.detach) {
-      keep = true;
-      if (options.json) emit(detached);
-      return EXIT.done;
-    }
-    const followed = await follow<RestoreSummary>(handle, { quiet: options.json === true });
-    if (!followed.ended) {
-      keep = true;
-      say('Detached; the restore goes on. Its page in the Temporal UI shows how far it is.');
-      if (options.json) emit(detached);
-      return EXIT.failed;
-    }
-    report(followed.result, options);
-    return followed.result.verdict === 'INCONCLUSIVE' ? EXIT.inconclusive : EXIT.done;
-  } finally {
-    await session.end({ keep });
-  }
+  return followRun<RestoreSummary>(
+    options,
+    async (session) => {
+      const { id, workflowId } = await startRestore(session, plan, wishes);
+      return {
+        workflowId,
+        title: `Restoring ${chosen.backup} (data of ${chosen.instant})`,
+        names: { plan: plan.name, backup: chosen.backup, restore: id },
+        whenDetached: 'Detached; the restore goes on. Its page in the Temporal UI shows how far it is.',
+      };
+    },
+    (summary) => report(summary, options),
+  );
 }
 
 function checkOptions(options: Options): void {
@@ -147,15 +134,17 @@ function targetNames(options: Options, databases: readonly string[]): Record<str
   return names;
 }
 
-function report(summary: RestoreSummary, options: Options): void {
+function report(summary: RestoreSummary, options: Options): ExitCode {
+  const code = summary.verdict === 'INCONCLUSIVE' ? EXIT.inconclusive : EXIT.done;
   if (options.json) {
     emit(summary);
-    return;
+    return code;
   }
   for (const { from, to, kept } of summary.databases) {
     print(`${from} is restored as ${to}.${kept === undefined ? '' : ` What was there is kept as ${kept}.`}`);
   }
   print(`${summary.rows} rows in ${summary.tables} tables; compared with the manifest: ${summary.verdict}.`);
+  return code;
 }
 
 function collect(value: string, previous: readonly string[]): readonly string[] {

@@ -1,9 +1,10 @@
 import { type Command, Option } from 'commander';
 import type { VerifyReport } from '../../model/backup.ts';
 import type { VerifyLevel } from '../../model/pipeline.ts';
-import { type CommonOptions, EXIT, emit, print, runCommand, say } from '../output.ts';
+import type { FollowRunOptions } from '../followRun.ts';
+import { EXIT, type ExitCode, emit, print, runCommand } from '../output.ts';
 
-interface Options extends CommonOptions {
+interface Options extends FollowRunOptions {
   readonly level: VerifyLevel;
 }
 
@@ -23,6 +24,7 @@ export function register(program: Command): void {
         .choices(['exists', 'checksums', 'content', 'restore'])
         .default('content'),
     )
+    .option('--detach', 'start it and return')
     .option('--json', 'one JSON document on stdout')
     .addHelpText('after', '\nExample:\n  holdfast verify plans/orders.yaml --level restore')
     .action((argument: string, backup: string | undefined, options: Options) =>
@@ -34,30 +36,26 @@ async function run(argument: string, backup: string | undefined, options: Option
   const { resolvePlan } = await import('../planFiles.ts');
   const { chooseBackup } = await import('../backups.ts');
   const { startVerify } = await import('../runs.ts');
-  const { openSession, runUrl } = await import('../session.ts');
-  const { follow } = await import('../follow.ts');
+  const { followRun } = await import('../followRun.ts');
   const plan = await resolvePlan(argument);
   // The manifest itself may be what is damaged, so a backup that is named is not looked at first.
   const id = backup ?? (await chooseBackup(plan, {})).backup;
-  const session = await openSession();
-  let keep = false;
-  try {
-    const { workflowId } = await startVerify(session, plan, id, options.level);
-    say(`Verifying ${id}, level ${options.level}: ${runUrl(session, workflowId) ?? workflowId}`);
-    const handle = session.client.workflow.getHandle(workflowId);
-    const followed = await follow<VerifyReport>(handle, { quiet: options.json === true });
-    if (!followed.ended) {
-      keep = true;
-      say('Detached; the verification goes on.');
-      return EXIT.inconclusive;
-    }
-    return report(followed.result, options);
-  } finally {
-    await session.end({ keep });
-  }
+  return followRun<VerifyReport>(
+    options,
+    async (session) => {
+      const { workflowId } = await startVerify(session, plan, id, options.level);
+      return {
+        workflowId,
+        title: `Verifying ${id}, level ${options.level}`,
+        names: { plan: plan.name, backup: id, level: options.level },
+        whenDetached: 'Detached; the verification goes on. The same command follows it again.',
+      };
+    },
+    (result) => report(result, options),
+  );
 }
 
-function report(result: VerifyReport, options: Options) {
+function report(result: VerifyReport, options: Options): ExitCode {
   if (options.json) emit(result);
   else {
     print(`${result.backup}: ${result.verdict} (${result.level}, ${result.checkedObjects} checked)`);

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { type CommonOptions, runCommand, say } from '../output.ts';
+import { type CommonOptions, emit, runCommand, say } from '../output.ts';
 
 interface Options extends CommonOptions {
   readonly lanes?: number;
@@ -23,6 +23,7 @@ export function register(program: Command): void {
         'host one kind of work: read-points keeps PostgreSQL snapshots apart',
       ).choices(['lanes', 'read-points']),
     )
+    .option('--json', 'one JSON document on stdout, once it polls')
     .addHelpText(
       'after',
       '\nExample:\n  TEMPORAL_ADDRESS=temporal:7233 holdfast worker --lanes 4 --metrics 0.0.0.0:9464',
@@ -36,7 +37,8 @@ export function register(program: Command): void {
           ...(options.health === undefined ? {} : { healthPort: options.health }),
           ...(options.only === undefined ? {} : { only: options.only }),
           onReady: () => {
-            say(`worker ${process.pid} is ready`);
+            if (options.json) emit({ pid: process.pid });
+            else say(`worker ${process.pid} is ready`);
             // A command that started this worker waits for this message.
             process.send?.('ready');
           },

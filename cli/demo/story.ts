@@ -87,7 +87,13 @@ export async function tellStory(explore: (folder: string) => Promise<void>): Pro
   cleanUp.defer(() => connection.close());
   await registerSearchAttributes(connection, target.namespace);
   const uiUrl = temporal.uiAddress ?? '';
-  const session: Session = { client, taskQueue: target.taskQueue, uiUrl, end: async () => undefined };
+  const session: Session = {
+    client,
+    taskQueue: target.taskQueue,
+    uiUrl,
+    keepAlive: async () => undefined,
+    end: async () => undefined,
+  };
 
   chapter(2, 'Filling the database `shop`: a million rows');
   await fillShop((database) => postgres.url(database));

@@ -11,6 +11,8 @@ export interface CommandEnd {
 
 export interface RunningCommand {
   readonly child: ChildProcess;
+  /** What it has written to stdout so far. */
+  output(): string;
   /** What it has written to stderr so far. */
   progress(): string;
   readonly end: Promise<CommandEnd>;
@@ -39,7 +41,7 @@ export function startHoldfast(
     child.once('error', reject);
     child.once('close', (code) => resolve({ code, stdout, stderr }));
   });
-  return { child, progress: () => stderr, end };
+  return { child, output: () => stdout, progress: () => stderr, end };
 }
 
 export function holdfast(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Promise<CommandEnd> {

@@ -1,0 +1,50 @@
+import type { ExitCode } from './output.ts';
+import { type CommonOptions, EXIT, emit, say } from './output.ts';
+import type { Session } from './session.ts';
+
+export interface FollowRunOptions extends CommonOptions {
+  readonly detach?: boolean;
+}
+
+/** A run that a command has started or found. */
+export interface FoundRun {
+  readonly workflowId: string;
+  /** One line that says what runs. */
+  readonly title: string;
+  /** What its documents call it by: plan, backup, restore. */
+  readonly names: Readonly<Record<string, string>>;
+  /** Said after a detachment: how to see it again. */
+  readonly whenDetached: string;
+}
+
+/**
+ * The common part of `backup`, `restore` and `verify`: opens a session, begins or finds the run, follows it to its end and
+ * reports its result, or detaches, which leaves an embedded server and worker running.
+ */
+export async function followRun<Result>(
+  options: FollowRunOptions,
+  begin: (session: Session) => Promise<FoundRun>,
+  report: (result: Result) => ExitCode,
+): Promise<ExitCode> {
+  const { openSession, runUrl } = await import('./session.ts');
+  const { follow } = await import('./follow.ts');
+  const session = await openSession();
+  let keep = false;
+  try {
+    const { workflowId, title, names, whenDetached } = await begin(session);
+    const url = runUrl(session, workflowId);
+    say(url === undefined ? title : `${title}: ${url}`);
+    if (!options.detach) {
+      const handle = session.client.workflow.getHandle(workflowId);
+      const { keepAlive } = session;
+      const followed = await follow<Result>(handle, { quiet: options.json === true, keepAlive });
+      if (followed.ended) return report(followed.result);
+      say(whenDetached);
+    }
+    keep = true;
+    if (options.json) emit({ ...names, workflowId, detached: true });
+    return options.detach ? EXIT.done : EXIT.inconclusive;
+  } finally {
+    await session.end({ keep });
+  }
+}
