@@ -73,10 +73,10 @@ test('a pipeline runs its steps in order and ends with what was sealed', async (
   );
 });
 
-test('700 tasks in two shards leave the parent a history of less than 300 events', async () => {
-  await bench.withActivities(capture(700), async () => {
+test('510 tasks in two shards leave the parent a history of less than 300 events', async () => {
+  await bench.withActivities(capture(510), async () => {
     const handle = await start(pipelineOf(CAPTURE));
-    expect((await result(handle)).summary.rows).toBe(7_000);
+    expect((await result(handle)).summary.rows).toBe(5_100);
     const { historyLength } = await handle.describe();
     expect(historyLength).toBeLessThan(300);
   });

@@ -12,6 +12,7 @@ import { readPointQueue } from '../../workflows/messages.ts';
 /** A real Temporal server and the real workflows; the activities are the test's own, so that it decides what happens. */
 export interface Bench {
   readonly client: Client;
+  /** Another one for each `withActivities`, so that a worker that hangs disturbs no other test. */
   readonly taskQueue: string;
   /** Runs `body` while a worker with these activities polls. */
   withActivities<T>(activities: Partial<Activities>, body: () => Promise<T>): Promise<T>;
@@ -25,11 +26,15 @@ export async function startBench(): Promise<Bench> {
   await registerSearchAttributes(connection, 'default');
   const native = await NativeConnection.connect({ address: temporal.address });
   const client = new TemporalClient({ connection });
-  const taskQueue = 'bench';
+  let queues = 0;
+  let taskQueue = 'bench';
   return {
     client,
-    taskQueue,
+    get taskQueue() {
+      return taskQueue;
+    },
     withActivities: async (activities, body) => {
+      taskQueue = `bench-${++queues}`;
       const common = {
         connection: native,
         activities,
