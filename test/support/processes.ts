@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 600_000;
 
 /** Whether a process runs. One that has ended and waits for its parent to notice (a zombie) doesn't. */
 export async function isRunning(pid: number): Promise<boolean> {
