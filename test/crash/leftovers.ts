@@ -11,8 +11,8 @@ import type { Stage } from './stage.ts';
 /** Sessions that are about to end have so long to do it. */
 const SETTLED_WITHIN_MS = 30_000;
 
-/** Databases, sessions, prepared transactions and slots that are there now and were not before. */
-export async function leftOnServer(stage: Stage, databases: readonly string[]): Promise<readonly string[]> {
+/** Databases, sessions, prepared transactions, slots and workflows that are there now and were not before. */
+export async function leftRunning(stage: Stage, databases: readonly string[]): Promise<readonly string[]> {
   const deadline = Date.now() + SETTLED_WITHIN_MS;
   for (;;) {
     const found = await lookAround(stage, databases);
@@ -30,7 +30,12 @@ async function lookAround(stage: Stage, databases: readonly string[]): Promise<r
      UNION ALL SELECT 'prepared transaction ' || gid FROM pg_prepared_xacts
      UNION ALL SELECT 'replication slot ' || slot_name FROM pg_replication_slots`,
   );
-  return rows.map(({ left }) => `left behind: ${left}`);
+  const found = rows.map(({ left }) => `left behind: ${left}`);
+  const query = 'ExecutionStatus="Running"';
+  for await (const { workflowId } of stage.client.client.workflow.list({ query })) {
+    found.push(`still running: ${workflowId}`);
+  }
+  return found;
 }
 
 /** Objects of a backup that its manifest doesn't name, or any at all of one that failed; and a missing or unwanted manifest. */

@@ -9,7 +9,7 @@ import type { BackupOutcome } from '../../workflows/messages.ts';
 import { differences, type Progress, type Writers } from './bank.ts';
 import type { Dice } from './dice.ts';
 import type { Fault, Scene } from './faults.ts';
-import { dataSent, leftInRepository, leftOnServer, schemaDifferences } from './leftovers.ts';
+import { dataSent, leftInRepository, leftRunning, schemaDifferences } from './leftovers.ts';
 import { DATABASE, LANES, type Stage } from './stage.ts';
 
 /** What a fault did, and what came of it. */
@@ -77,7 +77,7 @@ export class Trial {
     } finally {
       await this.#fault.cleanUp?.(stage);
     }
-    this.#problems.push(...(await leftOnServer(stage, databases)));
+    this.#problems.push(...(await leftRunning(stage, databases)));
     this.#problems.push(...stage.workers.takeOwnExits());
     return {
       fault: this.#fault.name,

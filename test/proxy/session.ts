@@ -247,7 +247,9 @@ export class Session {
   async #beforeDatabaseChange(found: readonly Statement[]): Promise<void> {
     for (const { tokens } of found) {
       const [verb, object, ...rest] = tokens;
-      if (object?.text !== 'database' || !['drop', 'alter', 'create'].includes(verb?.text ?? '')) continue;
+      const inTheWay =
+        rest.some(({ text: word }) => word === 'rename' || word === 'template') || verb?.text === 'drop';
+      if (object?.text !== 'database' || !inTheWay) continue;
       const names = rest.map(identifier).filter((name) => name !== undefined);
       for (const name of new Set(names)) await this.#keeper.release(name);
     }
