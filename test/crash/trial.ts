@@ -20,8 +20,8 @@ export interface TrialReport {
   /** Empty when the fault was survived. */
   readonly problems: readonly string[];
   readonly outcome: string;
-  readonly backupMs: number;
-  readonly restoreMs: number;
+  /** How long they took, where both completed. */
+  readonly completed?: Expectation;
 }
 
 /** How long the operations take when nothing happens. */
@@ -54,8 +54,7 @@ export class Trial {
   readonly #problems: string[] = [];
   /** Ids of the workflows that are being followed. */
   readonly #running = new Set<string>();
-  #backupMs = 0;
-  #restoreMs = 0;
+  #completed: Expectation | undefined;
 
   constructor(setting: TrialSetting, fault: Fault) {
     this.#setting = setting;
@@ -84,8 +83,7 @@ export class Trial {
       strikes: this.#strikes,
       problems: this.#problems,
       outcome,
-      backupMs: this.#backupMs,
-      restoreMs: this.#restoreMs,
+      ...(this.#completed === undefined ? {} : { completed: this.#completed }),
     };
   }
 
@@ -104,7 +102,6 @@ export class Trial {
     const after = writers.committed();
     let outcome = 'nothing';
     for (const { id, ending } of runs) {
-      this.#backupMs = ending.tookMs;
       if (ending.kind !== 'completed') {
         outcome = await this.#judgeFailure(plan, id, ending);
         continue;
@@ -116,7 +113,11 @@ export class Trial {
       await stage.heal();
       this.#problems.push(...(await leftInRepository(stage, plan, id, 'complete')));
       outcome += this.#judgeResent(id, ending.result);
-      outcome += `, ${await this.#restore(plan, ending.result.summary, { before, after })}`;
+      const restored = await this.#restore(plan, ending.result.summary, { before, after });
+      if (restored.tookMs !== undefined) {
+        this.#completed = { backupMs: ending.tookMs, restoreMs: restored.tookMs };
+      }
+      outcome += `, ${restored.outcome}`;
     }
     return outcome;
   }
@@ -160,27 +161,26 @@ export class Trial {
     plan: CompiledPlan,
     summary: BackupSummary,
     between: { readonly before: Progress; readonly after: Progress },
-  ): Promise<string> {
+  ): Promise<{ readonly outcome: string; readonly tookMs?: number }> {
     const { stage, expected } = this.#setting;
     const { id, ending } = await this.#under('restore', this.#fault.restore, expected.restoreMs, () =>
       this.#follow<RestoreSummary>(() =>
         startRestore(this.#session(), plan, { backup: summary.backup, parallelism: LANES }),
       ),
     );
-    this.#restoreMs = ending.tookMs;
     await stage.heal();
     if (ending.kind !== 'completed') {
       const said = ending.kind === 'stuck' ? 'is not over' : `failed with ${ending.code}: ${ending.message}`;
       const expectedEnd = ending.kind === 'failed' && this.#fault.restoreFails?.test(ending.code);
       if (!expectedEnd) this.#problems.push(`restore ${id} ${said} (${seconds(ending.tookMs)})`);
-      return `the restore ${said}`;
+      return { outcome: `the restore ${said}` };
     }
     const [{ to } = { to: '' }] = ending.result.databases;
     this.#problems.push(...ending.result.problems);
     this.#problems.push(...(await differences(stage.sourceUrl, stage.postgres.url(to), between)));
     this.#problems.push(...(await schemaDifferences(stage, DATABASE, to)));
     await stage.admin(`DROP DATABASE "${to}" WITH (FORCE)`);
-    return `restored in ${seconds(ending.tookMs)}`;
+    return { outcome: `restored in ${seconds(ending.tookMs)}`, tookMs: ending.tookMs };
   }
 
   #session() {
