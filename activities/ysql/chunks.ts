@@ -25,13 +25,18 @@ const SHAPES = `
   SELECT c.oid::text AS oid, coalesce(pg_relation_size(c.oid), 0)::float8 AS "mainBytes",
     coalesce(pg_table_size(c.oid), 0)::float8 AS "totalBytes",
     current_setting('block_size')::float8 AS "blockBytes",
-    greatest(c.reltuples, 0)::float8 * coalesce((SELECT sum(s.stawidth + 1) FROM pg_catalog.pg_statistic s
-      WHERE s.starelid = c.oid AND NOT s.stainherit AND has_table_privilege('pg_catalog.pg_statistic', 'SELECT')), 0)
-      AS "estimatedTextBytes",
     coalesce((SELECT amname = 'heap' FROM pg_catalog.pg_am WHERE oid = c.relam), true) AS "isHeap",
     ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0
       AND NOT a.attisdropped AND to_jsonb(a) ->> 'attgenerated' IS DISTINCT FROM 's' ORDER BY a.attnum) AS columns
   FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1::oid[])`;
+
+/**
+ * YugabyteDB tells the size of files only, which lags behind; so its statistics are looked at too, as far as this role may see them.
+ */
+const ESTIMATES = `
+  SELECT c.oid::text AS oid, greatest(c.reltuples, 0)::float8 * coalesce((SELECT sum(s.avg_width + 1) FROM pg_catalog.pg_stats s
+    WHERE s.schemaname = n.nspname AND s.tablename = c.relname AND NOT s.inherited), 0) AS bytes
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY ($1::oid[])`;
 
 /** The first columns of the primary key, as many as YugabyteDB hashes. */
 const HASH_KEYS = `
@@ -52,9 +57,12 @@ export async function readShapes(
 ): Promise<ReadonlyMap<string, TableShape>> {
   const oids = tables.map(({ oid }) => oid);
   const doing = `read the sizes of the tables of database "${session.database}"`;
-  const rows = await session.query<Omit<TableShape, 'hashKey'>>(doing, SHAPES, [oids]);
+  const rows = await session.query<Omit<TableShape, 'hashKey' | 'estimatedTextBytes'>>(doing, SHAPES, [oids]);
   const hashKeys = new Map<string, readonly string[]>();
+  const estimates = new Map<string, number>();
   if (product === 'yugabytedb') {
+    const sizes = await session.query<{ oid: string; bytes: number }>(doing, ESTIMATES, [oids]);
+    for (const { oid, bytes } of sizes) estimates.set(oid, bytes);
     const [properties] = await session.query<{ known: boolean }>(doing, HAS_TABLE_PROPERTIES);
     const keys =
       properties?.known === true
@@ -65,7 +73,12 @@ export async function readShapes(
   return new Map(
     rows.map((row) => [
       row.oid,
-      { ...row, columns: row.columns.map(quoteIdentifier), hashKey: hashKeys.get(row.oid) ?? [] },
+      {
+        ...row,
+        columns: row.columns.map(quoteIdentifier),
+        hashKey: hashKeys.get(row.oid) ?? [],
+        estimatedTextBytes: estimates.get(row.oid) ?? 0,
+      },
     ]),
   );
 }

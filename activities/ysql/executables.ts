@@ -76,6 +76,9 @@ async function debianFolders(): Promise<readonly string[]> {
   }
 }
 
+/** Versions by path: asking costs a process each, and an installed program doesn't change under a running worker. */
+const knownVersions = new Map<string, number>();
+
 /** Undefined where there is no such program. */
 async function majorVersion(path: string): Promise<number | undefined> {
   try {
@@ -84,10 +87,14 @@ async function majorVersion(path: string): Promise<number | undefined> {
     if (error instanceof Error && 'code' in error) return undefined;
     throw error;
   }
+  const known = knownVersions.get(path);
+  if (known !== undefined) return known;
   try {
     const { stdout } = await promisify(execFile)(path, ['--version']);
     const [, major] = /\(PostgreSQL\) (\d+)/.exec(stdout) ?? [];
-    return major === undefined ? undefined : Number(major);
+    if (major === undefined) return undefined;
+    knownVersions.set(path, Number(major));
+    return Number(major);
   } catch (cause) {
     throw permanent(
       'DUMP_PROGRAM_BROKEN',

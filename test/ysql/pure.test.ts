@@ -1,0 +1,186 @@
+import fc from 'fast-check';
+import { cutTables, type TableToCut } from '../../activities/ysql/chunks.ts';
+import { clientConfigs, libpqEnvironment, parseConnectionUrl } from '../../activities/ysql/connection-url.ts';
+import { dumpEntries, withoutEntries } from '../../activities/ysql/dump-script.ts';
+import { quoteIdentifier, quoteLiteral } from '../../activities/ysql/identifiers.ts';
+import { nameMatcher } from '../../activities/ysql/name-patterns.ts';
+import { describeServer } from '../../activities/ysql/server.ts';
+import { scriptParts } from '../../activities/ysql/sql-text.ts';
+import { FrameCompressor, textOf } from '../../activities/ysql/zstd-frames.ts';
+
+const header = (name: string, type: string) =>
+  `--\n-- Name: ${name}; Type: ${type}; Schema: public; Owner: me\n--\n\n`;
+
+describe('taking a dump apart', () => {
+  test('headers inside strings, dollar quotes, comments and names are text', () => {
+    const script =
+      `\\restrict abc\n\nSET a = 1;\n\n${header('f', 'FUNCTION')}CREATE FUNCTION f() AS $x$\n${header('no', 'TABLE')}\\connect y\n;$x$;\n\n` +
+      `${header('t', 'TABLE')}CREATE TABLE "t;--" (a text DEFAULT '${header('no', 'INDEX')};', b text DEFAULT E'\\';');\n/* ; ${header('no', 'X')} /* */ */\n` +
+      `SET default_tablespace = fast;\n\n${header('i', 'INDEX')}CREATE INDEX i;\n\n\\unrestrict abc\n`;
+    const entries = dumpEntries(script);
+    expect(entries.map(({ name, type, statements }) => [name, type, statements.length])).toEqual([
+      ['f', 'FUNCTION', 1],
+      ['t', 'TABLE', 1],
+      ['i', 'INDEX', 1],
+    ]);
+    expect(entries[2]?.settings).toEqual(['SET default_tablespace = fast;']);
+    const rest = withoutEntries(script, ({ type }) => type === 'TABLE');
+    expect(rest).not.toContain('CREATE TABLE');
+    expect(rest).not.toMatch(/^\\(un)?restrict/m);
+    expect(rest).toContain('\\connect y');
+    expect(rest).toContain('SET default_tablespace = fast;');
+    expect(dumpEntries(rest).map(({ name }) => name)).toEqual(['f', 'i']);
+  });
+
+  test('a SQL-standard function body and a rule with several commands are one statement each', () => {
+    const script =
+      'CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END;' +
+      'CREATE RULE r AS ON DELETE TO t DO (SELECT 1; SELECT 2);BEGIN;END;';
+    expect([...scriptParts(script)].length).toBe(4);
+  });
+
+  test('no name or literal breaks out of its quotes', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), fc.string(), (name, literal) => {
+        const statement = `SELECT ${quoteIdentifier(name)}, ${quoteLiteral(literal)}`;
+        const parts = [...scriptParts(`${statement};\nSELECT 2;`)];
+        expect(parts).toHaveLength(2);
+        expect(parts[0]).toMatchObject({ statement: { text: `${statement};` } });
+      }),
+    );
+  });
+});
+
+describe('cutting tables', () => {
+  const table = (mainBytes: number, hashKey: readonly string[] = []): TableToCut => ({
+    table: { database: 'd', schema: 's', table: `t${mainBytes}` },
+    shape: {
+      oid: '1',
+      mainBytes,
+      totalBytes: mainBytes,
+      blockBytes: 8192,
+      estimatedTextBytes: 0,
+      isHeap: true,
+      columns: ['"a"'],
+      hashKey,
+    },
+    condition: undefined,
+  });
+
+  test('every block is in exactly one range, and the last range has no end', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 1e9 }),
+        fc.integer({ min: 1e4, max: 1e8 }),
+        (bytes, chunkBytes) => {
+          const chunks = cutTables([table(bytes)], 'postgresql', chunkBytes);
+          if (chunks.length === 1 && chunks[0]?.range.kind === 'whole') return;
+          const ranges = chunks.map(({ range }) => (range.kind === 'ctid' ? range : undefined));
+          expect(ranges[0]?.from).toBe(0);
+          expect(ranges.at(-1)?.to).toBeNull();
+          expect(ranges.slice(1).map((range) => range?.from)).toEqual(
+            ranges.slice(0, -1).map((range) => range?.to),
+          );
+        },
+      ),
+    );
+  });
+
+  test('hash ranges cover 0 to 65535 with closed bounds and no overlap', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1e6, max: 1e8 }), (bytes) => {
+        const chunks = cutTables([table(bytes, ['"a"'])], 'yugabytedb', 1e6);
+        const ranges = chunks.flatMap(({ range }) => (range.kind === 'hash' ? [range] : []));
+        expect(ranges[0]?.from).toBe(0);
+        expect(ranges.at(-1)?.to).toBe(65_535);
+        expect(ranges.slice(1).map(({ from }) => from - 1)).toEqual(ranges.slice(0, -1).map(({ to }) => to));
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  test('the largest table comes first, and ids are unique', () => {
+    const chunks = cutTables([table(1000), table(5e6), table(2e6)], 'postgresql', 1e6);
+    expect(chunks[0]?.table.table).toBe('t5000000');
+    expect(new Set(chunks.map(({ id }) => id)).size).toBe(chunks.length);
+  });
+});
+
+describe('connection URLs', () => {
+  test('several hosts, escaped characters and parameters are understood', () => {
+    const target = parseConnectionUrl(
+      'postgresql://al%40ice:p%3A%2Fw@h1:5433,[::1]:5434/my%20db?sslmode=prefer',
+    );
+    expect(target).toMatchObject({
+      hosts: [
+        { host: 'h1', port: 5433 },
+        { host: '::1', port: 5434 },
+      ],
+      user: 'al@ice',
+      password: 'p:/w',
+      database: 'my db',
+    });
+    expect(clientConfigs(target, 'x').map(({ host, ssl }) => [host, ssl !== false])).toEqual([
+      ['h1', true],
+      ['h1', false],
+      ['::1', true],
+      ['::1', false],
+    ]);
+    expect(libpqEnvironment(target, 'x')).toMatchObject({
+      PGHOST: 'h1,::1',
+      PGPORT: '5433,5434',
+      PGPASSWORD: 'p:/w',
+      PGDATABASE: 'x',
+      PGSSLMODE: 'prefer',
+    });
+  });
+
+  test.each(['', 'mysql://h/d', 'postgresql://u:secret@h:port/d', 'postgresql://u:%zz@h/d'])(
+    '%j is refused',
+    (url) => {
+      expect(() => parseConnectionUrl(url)).toThrow(expect.objectContaining({ code: 'YSQL_BAD_URL' }));
+      expect(() => parseConnectionUrl(url)).not.toThrow(/secret/);
+    },
+  );
+});
+
+test('servers are told apart by their banner', () => {
+  expect(
+    describeServer('PostgreSQL 15.12-YB-2025.1.0.0-b0 on x86_64', '15.12-YB-2025.1.0.0-b0', 150_012),
+  ).toEqual({
+    product: 'yugabytedb',
+    version: '15.12-YB-2025.1.0.0-b0',
+    major: 15,
+  });
+  expect(describeServer('PostgreSQL 16.3 (Debian) on x86_64', '16.3 (Debian)', 160_003)).toEqual({
+    product: 'postgresql',
+    version: '16.3',
+    major: 16,
+  });
+});
+
+test('patterns over names: excluded wins, empty means all', () => {
+  const names = ['public.orders', 'public.tmp_1', 'audit.log', 'odd.a.b'];
+  const matching = (include: readonly string[], exclude: readonly string[]) =>
+    names.filter(nameMatcher({ include, exclude }).matches);
+  expect(matching([], [])).toEqual(names);
+  expect(matching(['public.*'], ['*.tmp_?'])).toEqual(['public.orders']);
+  expect(matching(['odd.a?b', '*.LOG'], [])).toEqual(['odd.a.b']);
+});
+
+test('text of any size and cut comes back through zstd', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.uint8Array({ maxLength: 5000 }), { maxLength: 8 }), async (blocks) => {
+      const pieces: Buffer[] = [];
+      for (const half of [blocks.slice(0, 3), blocks.slice(3)]) {
+        const compressor = new FrameCompressor(1, (piece) => pieces.push(piece));
+        for (const block of half) await compressor.write(Buffer.from(block));
+        await compressor.finish();
+      }
+      const text: Buffer[] = [];
+      for await (const piece of textOf(Buffer.concat(pieces))) text.push(piece);
+      expect(Buffer.concat(text).equals(Buffer.concat(blocks))).toBe(true);
+    }),
+    { numRuns: 30 },
+  );
+});
