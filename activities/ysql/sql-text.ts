@@ -92,6 +92,7 @@ function blockChange(word: string, depth: number): number {
   return word === 'end' && depth > 0 ? -1 : 0;
 }
 
+const SPACE = /[ \t\n\r\f\v]*/y;
 const WORD = /[\p{L}_][\p{L}\p{N}_$]*/uy;
 const DOLLAR_TAG = /\$(?:[\p{L}_][\p{L}\p{N}_]*)?\$/uy;
 const NUMBER = /\d[\d.]*/y;
@@ -132,9 +133,9 @@ function matchAt(pattern: RegExp, script: string, at: number): string | undefine
 }
 
 function skipSpace(script: string, at: number): number {
-  let end = at;
-  while (end < script.length && ' \t\n\r\f\v'.includes(script[end] ?? '')) end += 1;
-  return end;
+  SPACE.lastIndex = at;
+  SPACE.test(script);
+  return SPACE.lastIndex;
 }
 
 function endOfLine(script: string, at: number): number {
