@@ -31,11 +31,17 @@ export interface ChosenBackup {
   readonly databases: readonly string[];
 }
 
-/** The backup that `--backup` names, or the newest at or before `--to`, or the newest. */
-export async function chooseBackup(
-  plan: CompiledPlan,
-  wish: { readonly backup?: string; readonly to?: string },
-): Promise<ChosenBackup> {
+export interface BackupWish {
+  /** This one and no other. */
+  readonly backup?: string;
+  /** The newest at or before this time. */
+  readonly to?: string;
+  /** True: not one whose last verification found damage, unless it is named. */
+  readonly sound?: boolean;
+}
+
+/** The backup that `--backup` names, or the newest at or before `--to`, or the newest; what is passed over is told. */
+export async function chooseBackup(plan: CompiledPlan, wish: BackupWish): Promise<ChosenBackup> {
   return withStore(plan.pipeline.repository, async (store) => {
     if (wish.backup !== undefined) {
       return chosen(await readManifest(store, { plan: plan.name, backup: wish.backup }));
@@ -46,15 +52,20 @@ export async function chooseBackup(
     }
     const latestMs =
       wish.to === undefined ? Number.POSITIVE_INFINITY : parseInstant(wish.to, new Date()).getTime();
-    const best = backups.find((manifest) => instantOf(manifest) <= latestMs);
-    if (best !== undefined) return chosen(best);
+    for (const manifest of backups.filter((each) => instantOf(each) <= latestMs)) {
+      const verified = wish.sound ? await newestReport(store, manifest) : undefined;
+      if (verified?.verdict !== 'FAILED') return chosen(manifest);
+      say(`warning: backup ${manifest.backup} is passed over: its last verification found damage`);
+    }
     const oldest = backups.at(-1);
     throw permanent(
       'NO_BACKUP',
       oldest === undefined
         ? `the repository ${store.description} holds no backup of ${plan.name}`
-        : `no backup of ${plan.name} is as old as ${wish.to}; the oldest holds the data of ${oldest.readPoint.takenAt}`,
-      oldest === undefined ? `Make one: holdfast backup ${plan.name}.` : 'Choose a later time.',
+        : `no sound backup of ${plan.name} is old enough; the oldest holds the data of ${oldest.readPoint.takenAt}`,
+      oldest === undefined
+        ? `Make one: holdfast backup ${plan.file}#${plan.name}.`
+        : 'Choose a later time, or a backup with --backup (holdfast list shows them).',
     );
   });
 }

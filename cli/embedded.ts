@@ -25,7 +25,8 @@ import { stateDirectory } from './state.ts';
  * worker of its own, and commands from two shells never run in each other's environment.
  */
 const embeddedState = z.object({
-  serverPid: z.int(),
+  /** Absent after it was stopped on purpose. */
+  serverPid: z.int().optional(),
   port: z.int(),
   uiPort: z.int(),
   /** Process ids by task queue. */
@@ -38,8 +39,8 @@ export interface Embedded {
   readonly uiUrl: string;
   /** Of the worker that has this command's environment. */
   readonly taskQueue: string;
-  /** False when one of the processes has died: `ensureEmbedded` starts it again. */
-  isAlive(): boolean;
+  /** `dead` when one of its processes has died: `ensureEmbedded` starts it again. `stopped` when somebody wanted it so. */
+  condition(): Promise<'alive' | 'dead' | 'stopped'>;
 }
 
 /**
@@ -61,7 +62,11 @@ export async function ensureEmbedded(): Promise<Embedded> {
         address: addressOf(state),
         uiUrl: uiUrlOf(state),
         taskQueue: ownTaskQueue(),
-        isAlive: () => [state.serverPid, ...Object.values(state.workers)].every(isRunning),
+        condition: async () => {
+          const pids = [state.serverPid, ...Object.values(state.workers)];
+          if (pids.every(isRunning)) return 'alive';
+          return (await readState(directory))?.serverPid === undefined ? 'stopped' : 'dead';
+        },
       };
     }),
   );
@@ -69,13 +74,15 @@ export async function ensureEmbedded(): Promise<Embedded> {
 
 /**
  * Called by a command that ends. The last one out stops server and workers, unless runs are under way (somebody detached)
- * or `keep` is said. Returns whether they still run.
+ * or `keep` is said. `shared`: another command uses them, and will do the same.
  */
-export async function leaveEmbedded(client: Client, keep: boolean): Promise<'stopped' | 'running'> {
+export async function leaveEmbedded(client: Client, keep: boolean): Promise<'stopped' | 'shared' | 'left'> {
   const directory = await openStateDirectory();
   return locked(directory, async () => {
     await rm(join(directory, `user.${process.pid}`), { force: true });
-    if (keep || (await otherUsers(directory)) > 0 || (await busyQueues(client)).size > 0) return 'running';
+    if (!isRunning((await readState(directory))?.serverPid)) return 'stopped';
+    if ((await otherUsers(directory)) > 0) return 'shared';
+    if (keep || (await busyQueues(client)).size > 0) return 'left';
     await stopAll(directory);
     return 'stopped';
   });
@@ -91,11 +98,13 @@ export async function stopEmbedded(): Promise<boolean> {
 async function stopAll(directory: string): Promise<boolean> {
   const state = await readState(directory);
   if (state === undefined) return false;
+  const { serverPid, port, uiPort } = state;
+  const serverRuns = isRunning(serverPid);
+  // Told first: a command that follows a run must not take this for a crash.
+  await writeState(directory, { port, uiPort, workers: {} });
   // Workers first: they let their chunks go in order while the server still listens.
   const workers = await stopWorkers(state);
-  const serverRuns = isRunning(state.serverPid);
-  if (serverRuns) await stopProcess(state.serverPid);
-  await writeState(directory, { ...state, workers: {} });
+  if (serverPid !== undefined && serverRuns) await stopProcess(serverPid);
   return serverRuns || workers > 0;
 }
 
@@ -115,7 +124,7 @@ async function ensureServer(directory: string): Promise<EmbeddedState> {
   const movesAway = previous !== undefined && previous.port !== port;
   if (movesAway) await stopWorkers(previous);
   const workers = movesAway ? {} : (previous?.workers ?? {});
-  const state = { serverPid: server.pid ?? 0, port, uiPort, workers };
+  const state = { serverPid: server.pid, port, uiPort, workers };
   await writeState(directory, state);
   say(`Started a Temporal server (state in ${directory}); its UI: ${uiUrlOf(state)}`);
   return state;
@@ -225,7 +234,8 @@ async function otherUsers(directory: string): Promise<number> {
   return alive;
 }
 
-function isRunning(pid: number): boolean {
+function isRunning(pid: number | undefined): boolean {
+  if (pid === undefined) return false;
   try {
     process.kill(pid, 0);
     return true;

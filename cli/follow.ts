@@ -20,9 +20,11 @@ import type { Progress } from '../workflows/progress.ts';
 import { catchInterrupts } from './interrupts.ts';
 import { say } from './output.ts';
 import { changedLines, renderScreen } from './progressView.ts';
+import { troublesOf } from './troubles.ts';
 
 const POLL_EVERY_MS = 500;
 const PROGRESS_WITHIN_MS = 2_000;
+const POLLS_PER_LOOK_AT_TROUBLES = 10;
 
 /** Temporal's client tries each call for about 17 seconds, so a server may be away for some ten minutes. */
 const OUTAGES_ENDURED = 35;
@@ -46,8 +48,9 @@ export async function follow<T>(handle: WorkflowHandle, options: FollowOptions):
   const view = options.quiet ? silentView() : process.stderr.isTTY ? screenView() : lineView();
   const interrupts = catchInterrupts();
   const end = endOf<T>(handle);
+  let troubles: readonly string[] = [];
   try {
-    for (;;) {
+    for (let polls = 1; ; polls++) {
       const next = await Promise.race([end, interrupts.next(), pause(POLL_EVERY_MS)]);
       if (next === 'interrupted') {
         view.suspend();
@@ -60,11 +63,13 @@ export async function follow<T>(handle: WorkflowHandle, options: FollowOptions):
         continue;
       }
       const progress = await queryProgress(handle);
-      view.update(progress);
       if (next !== 'polled') {
+        view.update(progress, []);
         if ('error' in next) throw next.error;
         return { ended: true, result: next.result };
       }
+      if (polls % POLLS_PER_LOOK_AT_TROUBLES === 0) troubles = await troublesOf(handle);
+      view.update(progress, troubles);
       if (progress !== undefined) await options.onProgress?.(progress);
       await options.keepAlive?.();
     }
@@ -105,7 +110,8 @@ async function queryProgress(handle: WorkflowHandle): Promise<Progress | undefin
 }
 
 interface View {
-  update(progress: Progress | undefined): void;
+  /** `troubles` are what the run is waiting out at the moment. */
+  update(progress: Progress | undefined, troubles: readonly string[]): void;
   suspend(): void;
   done(): void;
 }
@@ -117,8 +123,11 @@ function silentView(): View {
 function screenView(): View {
   const draw = createLogUpdate(process.stderr);
   return {
-    update: (progress) => {
-      if (progress !== undefined) draw(renderScreen(progress, Date.now(), process.stderr.columns));
+    update: (progress, troubles) => {
+      if (progress === undefined && troubles.length === 0) return;
+      const screen =
+        progress === undefined ? [] : [renderScreen(progress, Date.now(), process.stderr.columns)];
+      draw([...screen, ...troubles].join('\n'));
     },
     suspend: () => draw.done(),
     done: () => draw.done(),
@@ -127,8 +136,11 @@ function screenView(): View {
 
 function lineView(): View {
   let previous: Progress | undefined;
+  let told: readonly string[] = [];
   return {
-    update: (progress) => {
+    update: (progress, troubles) => {
+      for (const trouble of troubles) if (!told.includes(trouble)) say(trouble);
+      told = troubles;
       if (progress === undefined) return;
       for (const line of changedLines(previous, progress, Date.now())) say(line);
       previous = progress;

@@ -1,5 +1,6 @@
 import { connect } from 'node:net';
 import type { Client } from '@temporalio/client';
+import { transient } from '../model/errors.ts';
 import {
   type ConnectedClient,
   connectClient,
@@ -36,14 +37,22 @@ export async function openSession(): Promise<Session> {
     taskQueue,
     uiUrl,
     keepAlive: async () => {
-      if (embedded.isAlive()) return;
+      const condition = await embedded.condition();
+      if (condition === 'alive') return;
+      if (condition === 'stopped') {
+        throw transient(
+          'SERVER_STOPPED',
+          'the embedded Temporal server was stopped meanwhile (holdfast dev)',
+          'The run goes on where it was with the next command that starts the server.',
+        );
+      }
       say('The embedded server or worker has died; starting it again …');
       embedded = await ensureEmbedded();
     },
     end: async ({ keep = false } = {}) => {
       const left = await leaveEmbedded(client, keep);
       await connection.close();
-      if (left === 'running')
+      if (left === 'left')
         say(`Temporal and the worker go on in the background (UI: ${uiUrl}; holdfast dev --stop ends them).`);
     },
   };

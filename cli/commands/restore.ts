@@ -64,7 +64,7 @@ async function run(argument: string, options: Options) {
   const { followRun } = await import('../followRun.ts');
 
   const plan = await resolvePlan(argument);
-  const chosen = await chooseBackup(plan, options);
+  const chosen = await chooseBackup(plan, { ...options, sound: true });
   const wishes: RestoreWishes = {
     backup: chosen.backup,
     ...(options.connectionEnv === undefined ? {} : { connection: { env: options.connectionEnv } }),

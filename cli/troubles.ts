@@ -1,0 +1,37 @@
+import { ServiceError, type WorkflowHandle } from '@temporalio/client';
+
+/**
+ * What a run is waiting out: one sentence for each cause for which activities of it, or of its children, failed and will
+ * be tried again. Empty when there is none, or when the server doesn't say.
+ */
+export async function troublesOf(handle: WorkflowHandle): Promise<readonly string[]> {
+  try {
+    const { raw } = await handle.describe();
+    const own = describeRetries(raw.pendingActivities ?? []);
+    const children = (raw.pendingChildren ?? []).map(({ workflowId, runId }) =>
+      handle.client.getHandle(workflowId ?? '', runId ?? undefined).describe(),
+    );
+    const theirs = (await Promise.all(children)).flatMap((child) =>
+      describeRetries(child.raw.pendingActivities ?? []),
+    );
+    return [...new Map([...own, ...theirs].map(({ cause, sentence }) => [cause, sentence])).values()];
+  } catch (error) {
+    // Whoever follows the run hears of a server that is away from the run itself.
+    if (error instanceof ServiceError) return [];
+    throw error;
+  }
+}
+
+interface PendingActivity {
+  readonly activityType?: { readonly name?: string | null } | null;
+  readonly attempt?: number | null;
+  readonly lastFailure?: { readonly message?: string | null } | null;
+}
+
+function describeRetries(pending: readonly PendingActivity[]) {
+  return pending.flatMap(({ activityType, attempt, lastFailure }) => {
+    const cause = lastFailure?.message;
+    if (!cause) return [];
+    return [{ cause, sentence: `${activityType?.name} is tried again (attempt ${attempt}): ${cause}` }];
+  });
+}
