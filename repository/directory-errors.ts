@@ -12,7 +12,7 @@ export function directoryError(error: unknown, what: string, root: string): unkn
       return permanent(
         'STORE_FULL',
         `${tried}: the disk or the quota is full.`,
-        'Free space or raise the quota, then run it again: what is already stored is used again.',
+        'Free space or raise the quota, then run it again.',
         error,
       );
     case 'EACCES':

@@ -128,7 +128,7 @@ export function s3Error(error: unknown, what: string, description: string): unkn
     return permanent(
       'STORE_FULL',
       `${tried}: the store is full or the quota is used up (${told}).`,
-      'Free space or raise the quota, then run it again: what is already stored is used again.',
+      'Free space or raise the quota, then run it again.',
       error,
     );
   }
