@@ -66,6 +66,16 @@ async function stopWorkers({ stage, moment, struck }: Scene): Promise<void> {
   }
 }
 
+/** Longer than the heartbeat timeout, so that a worker that was taken for dead comes back. */
+const STALL_MS = [16_000, 28_000] as const;
+
+async function stallWorker({ stage, dice, moment, struck }: Scene): Promise<void> {
+  if (!(await moment())) return;
+  const index = Math.floor(dice.number() * stage.workers.count);
+  struck(`worker ${index} stands still`);
+  await stage.workers.stall(index, dice.between(...STALL_MS));
+}
+
 async function killTemporal({ stage, dice, moment, struck }: Scene): Promise<void> {
   if (!(await moment())) return;
   struck('kill -9 of Temporal');
@@ -172,6 +182,7 @@ export const FAULTS: readonly Fault[] = [
   { name: 'worker-once', backup: workerKills(1), restore: workerKills(1) },
   { name: 'worker', backup: workerKills(3), restore: workerKills(3) },
   { name: 'worker-stop', backup: stopWorkers, restore: stopWorkers },
+  { name: 'worker-stalls', backup: stallWorker, restore: stallWorker },
   { name: 'temporal', backup: killTemporal, restore: killTemporal },
   { name: 'gateway', backup: killGateway, restore: killGateway, breaksTransfers: true },
   { name: 's3-cut', backup: cutLink, restore: cutLink, breaksTransfers: true },

@@ -54,6 +54,15 @@ export class Workers {
     return pid;
   }
 
+  /** Stops the worker's time for a while: others take over what it does, and then it goes on, knowing nothing. */
+  async stall(index: number, forMs: number): Promise<void> {
+    const pid = this.#workers[index]?.pid;
+    if (pid === undefined) return;
+    process.kill(pid, 'SIGSTOP');
+    await sleep(forMs);
+    process.kill(pid, 'SIGCONT');
+  }
+
   /** Every worker runs. */
   async ready(): Promise<void> {
     this.#restartMissing();
