@@ -46,6 +46,12 @@ const program = new Command('holdfast')
 if (wantsJson) program.configureOutput({ writeErr: () => undefined });
 for (const command of COMMANDS) command.register(program);
 
+// A reader that has seen enough (`| head`) is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
+
 try {
   await program.parseAsync();
 } catch (error) {
@@ -54,6 +60,10 @@ try {
   process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage;
   if (error.exitCode !== 0 && wantsJson) emit({ error: describeError(asUsageError(error)) });
 }
+
+// What a command leaves open must not keep it: a worker's runtime after a failed start, or a call that Temporal's client
+// would try again on a connection that is closed by now.
+process.stdout.write('', () => process.exit());
 
 function asUsageError(error: CommanderError): UsageError {
   const problem =

@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import type { Client } from '@temporalio/client';
-import { transient } from '../model/errors.ts';
+import { messageOf, transient } from '../model/errors.ts';
 import {
   type ConnectedClient,
   connectClient,
@@ -23,12 +23,16 @@ export interface Session {
   end(options?: { readonly keep?: boolean }): Promise<void>;
 }
 
+/** The server may die while the worker starts, and the other way round. */
+const REVIVALS_TRIED = 5;
+
 export async function openSession(): Promise<Session> {
   if (temporalIsConfigured()) return external(await connectClient());
   const local = await tryDefaultAddress();
   if (local !== undefined) return external(local);
 
   let embedded = await ensureEmbedded();
+  let revivals = 0;
   const { address, uiUrl, taskQueue } = embedded;
   const { client, connection, target } = await connectClient(address);
   await registerSearchAttributes(connection, target.namespace);
@@ -47,7 +51,14 @@ export async function openSession(): Promise<Session> {
         );
       }
       say('The embedded server or worker has died; starting it again …');
-      embedded = await ensureEmbedded();
+      revivals += 1;
+      try {
+        embedded = await ensureEmbedded();
+        revivals = 0;
+      } catch (error) {
+        if (revivals === REVIVALS_TRIED) throw error;
+        say(`${messageOf(error)}; trying once more`);
+      }
     },
     end: async ({ keep = false } = {}) => {
       const left = await leaveEmbedded(client, keep);

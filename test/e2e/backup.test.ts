@@ -119,6 +119,24 @@ test('kill -9 of the command loses nothing: the next call follows the same run t
   expect(backups.map((entry) => entry.backup)).toEqual(expect.arrayContaining([backup, second.backup]));
 });
 
+test('kill -9 of the embedded server and worker is mended by the command that follows the run', async () => {
+  // A lock that the backup waits for keeps the run from ending before they are killed.
+  const locker = new pg.Client({ connectionString: postgres.url('orders') });
+  await locker.connect();
+  await locker.query('BEGIN; LOCK TABLE orders');
+  const command = startHoldfast(['backup', plan, '--new', '--json'], environment);
+  try {
+    await eventually('the run is followed', async () => /^Backup \S+ of orders/m.test(command.progress()));
+    for (const pid of await embeddedPids()) process.kill(pid, 'SIGKILL');
+    await eventually('the command has noticed', async () => command.progress().includes('has died'));
+  } finally {
+    await locker.end();
+  }
+  const { code, stdout } = await command.end;
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({ rows: 60_002, verdict: 'OK' });
+});
+
 test('a wrong password ends with one sentence, exit code 1, and nothing in the repository', async () => {
   const before = await readdir(path.join(folder, 'repository', 'backups', 'orders'));
   const wrong = postgres.url('orders').replace(encodeURIComponent(postgres.password), 'not-the-password');
