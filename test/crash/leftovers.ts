@@ -2,10 +2,12 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import type { Manifest } from '../../model/manifest.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
-import { backupFolder } from '../../repository/layout.ts';
+import { type BackupId, backupFolder, MANIFEST_NAME } from '../../repository/layout.ts';
 import { findManifest, readNamedObjects } from '../../repository/manifest.ts';
 import { openStore } from '../../repository/open.ts';
+import type { Store } from '../../repository/store.ts';
 import type { Stage } from './stage.ts';
 
 /** Sessions that are about to end have so long to do it. */
@@ -38,37 +40,64 @@ async function lookAround(stage: Stage, databases: readonly string[]): Promise<r
   return found;
 }
 
-/** Objects of a backup that its manifest doesn't name, or any at all of one that failed; and a missing or unwanted manifest. */
-export async function leftInRepository(
+/** What a look into the repository tells of a backup. */
+export interface Found {
+  readonly problems: readonly string[];
+  /** Of a backup that is there. */
+  readonly manifest?: Manifest;
+}
+
+/** Looks for a complete backup's manifest and everything that it names, and nothing else. */
+export async function inspectComplete(stage: Stage, plan: CompiledPlan, backup: string): Promise<Found> {
+  return await inStore(stage, plan, async (store) => {
+    const ref = { plan: plan.name, backup };
+    const stored = await findManifest(store, ref);
+    if (stored === undefined) return { problems: [`there is no manifest of backup ${backup}`] };
+    const { manifest } = stored;
+    const keys = await keysOf(store, ref);
+    const missing: string[] = [];
+    for await (const { entry } of readNamedObjects(store, manifest)) {
+      if (!keys.delete(entry.key)) missing.push(`${entry.key} is named by the manifest, and not there`);
+    }
+    return { problems: [...missing, ...unwanted(keys)], manifest };
+  });
+}
+
+/** Looks for anything at all of a backup that failed. */
+export async function leftOfFailed(
   stage: Stage,
   plan: CompiledPlan,
   backup: string,
-  state: 'complete' | 'failed',
 ): Promise<readonly string[]> {
+  return await inStore(stage, plan, async (store) =>
+    unwanted(await keysOf(store, { plan: plan.name, backup })),
+  );
+}
+
+async function inStore<T>(stage: Stage, plan: CompiledPlan, look: (store: Store) => Promise<T>): Promise<T> {
   const store = await openStore(plan.pipeline.repository.location, async (reference) => {
     const name = 'env' in reference ? reference.env : '';
     return name === 'CRASH_S3_KEY' ? stage.gateway.accessKeyId : stage.gateway.secretAccessKey;
   });
   try {
-    const ref = { plan: plan.name, backup };
-    const folder = backupFolder(ref);
-    const keys = new Set<string>();
-    for await (const { key } of store.list(folder)) keys.add(key.slice(folder.length));
-    const stored = state === 'complete' ? await findManifest(store, ref) : undefined;
-    if (state === 'complete' && stored === undefined) return [`there is no manifest of backup ${backup}`];
-    // A tombstone in the manifest's place keeps late writers from finishing a backup that was given up.
-    keys.delete('manifest.json');
-    if (stored !== undefined) {
-      for await (const { entry } of readNamedObjects(store, stored.manifest)) {
-        if (!keys.delete(entry.key)) return [`${entry.key} is named by the manifest, and not there`];
-      }
-    }
-    return keys.size === 0
-      ? []
-      : [`left in the repository: ${keys.size} objects, e.g. ${[...keys].slice(0, 3).join(', ')}`];
+    return await look(store);
   } finally {
     await store.close();
   }
+}
+
+/** Keys in a backup's folder but for the manifest: in its place a tombstone keeps late writers from finishing a backup that was given up. */
+async function keysOf(store: Store, ref: BackupId): Promise<Set<string>> {
+  const folder = backupFolder(ref);
+  const keys = new Set<string>();
+  for await (const { key } of store.list(folder)) keys.add(key.slice(folder.length));
+  keys.delete(MANIFEST_NAME);
+  return keys;
+}
+
+function unwanted(keys: ReadonlySet<string>): readonly string[] {
+  if (keys.size === 0) return [];
+  return [`left in the repository: ${keys.size} objects, e.g. ${[...keys].slice(0, 3).join(', ')}`];
 }
 
 /** Bytes of table data of one epoch that were sent, and the most that were sent of one object. `received` is by key. */

@@ -4,12 +4,13 @@ import { ApplicationFailure } from '@temporalio/common';
 import { startBackup, startRestore } from '../../cli/runs.ts';
 import type { BackupSummary, RestoreSummary } from '../../model/backup.ts';
 import { messageOf } from '../../model/errors.ts';
+import type { Manifest } from '../../model/manifest.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import type { BackupOutcome } from '../../workflows/messages.ts';
 import { differences, type Progress, type Writers } from './bank.ts';
 import type { Dice } from './dice.ts';
 import type { Fault, Scene } from './faults.ts';
-import { dataSent, leftInRepository, leftRunning, schemaDifferences } from './leftovers.ts';
+import { dataSent, inspectComplete, leftOfFailed, leftRunning, schemaDifferences } from './leftovers.ts';
 import { DATABASE, LANES, type Stage } from './stage.ts';
 
 /** What a fault did, and what came of it. */
@@ -111,8 +112,10 @@ export class Trial {
       }
       outcome = `complete in ${seconds(ending.tookMs)}, epoch ${ending.result.epochs}`;
       await stage.heal();
-      this.#problems.push(...(await leftInRepository(stage, plan, id, 'complete')));
-      outcome += this.#judgeResent(id, ending.result);
+      const { problems, manifest } = await inspectComplete(stage, plan, id);
+      this.#problems.push(...problems);
+      if (manifest === undefined) continue;
+      outcome += this.#judgeResent(manifest);
       const restored = await this.#restore(plan, ending.result.summary, { before, after });
       if (restored.tookMs !== undefined) {
         this.#completed = { backupMs: ending.tookMs, restoreMs: restored.tookMs };
@@ -136,8 +139,7 @@ export class Trial {
     if (this.#fault.fails === undefined) this.#problems.push(`the backup failed: ${said}`);
     else if (!this.#fault.fails.test(ending.code))
       this.#problems.push(`it failed with another error: ${said}`);
-    if (!this.#fault.repositoryGone)
-      this.#problems.push(...(await leftInRepository(stage, plan, backup, 'failed')));
+    if (!this.#fault.repositoryGone) this.#problems.push(...(await leftOfFailed(stage, plan, backup)));
     return `failed in ${seconds(ending.tookMs)} with ${said}`;
   }
 
@@ -145,11 +147,11 @@ export class Trial {
    * At most a chunk for each lane and kill is sent again; on PostgreSQL an epoch is sent again as a whole when its holder died, and not counted here.
    * Returns what to tell of it.
    */
-  #judgeResent(backup: string, { summary, epochs }: BackupOutcome): string {
+  #judgeResent({ backup, readPoint, totals }: Manifest): string {
     const { stage } = this.#setting;
-    const { sent, largestObject } = dataSent(stage.gate.received(), backup, epochs);
+    const { sent, largestObject } = dataSent(stage.gate.received(), backup, readPoint.epoch);
     if (sent === 0) return '';
-    const resent = sent - summary.storedBytes;
+    const resent = sent - totals.storedBytes;
     const allowed = this.#strikes.length * LANES * largestObject;
     if (resent > allowed && !this.#fault.breaksTransfers) {
       this.#problems.push(`${resent} bytes were sent again; ${allowed} would be a chunk a lane and strike`);
