@@ -90,7 +90,7 @@ export class Workers {
   }
 
   #startAgain(index: number, after: Promise<unknown>): void {
-    const restart = async () => {
+    const restart = async (): Promise<void> => {
       await after;
       const deadline = Date.now() + START_AGAIN_WITHIN_MS;
       while (!this.#stopped) {
@@ -99,7 +99,9 @@ export class Workers {
           return;
         } catch (error) {
           // Temporal may be down just now; a service manager would go on trying.
-          if (Date.now() > deadline) throw new Error(`worker ${index} can't be started: ${messageOf(error)}`);
+          if (Date.now() < deadline) continue;
+          this.#ownExits.push(`worker ${index} can't be started: ${messageOf(error)}`);
+          return;
         }
       }
     };
