@@ -1,6 +1,7 @@
 import type { Connection, Submittable } from 'pg';
 import { permanent } from '../../model/errors.ts';
 import { databaseError } from './errors.ts';
+import { setLending } from './lending-socket.ts';
 import type { Session } from './session.ts';
 
 /** Whole rows of COPY text, as they came. Valid until the next block is asked for: its memory is used again. */
@@ -113,6 +114,7 @@ class CopyOutReader implements Submittable {
     this.#libraryListener = listener as (chunk: Buffer) => void;
     stream.removeListener('data', this.#libraryListener);
     stream.on('data', this.#onData);
+    setLending(stream, true);
     connection.query(this.#statement);
   }
 
@@ -207,6 +209,7 @@ class CopyOutReader implements Submittable {
     if (listener === undefined || this.#connection === undefined) return;
     this.#libraryListener = undefined;
     const { stream } = this.#connection;
+    setLending(stream, false);
     stream.removeListener('data', this.#onData);
     stream.on('data', listener);
     stream.resume();

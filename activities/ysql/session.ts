@@ -5,6 +5,7 @@ import type { SecretRef } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
 import { type ConnectionTarget, clientConfigs, parseConnectionUrl } from './connection-url.ts';
 import { databaseError } from './errors.ts';
+import { lendingSocket } from './lending-socket.ts';
 
 const CONNECT_TIMEOUT_MS = 15_000;
 
@@ -72,6 +73,7 @@ async function connectToFirst(target: ConnectionTarget, database: string, signal
   for (const config of clientConfigs(target, database)) {
     const client = new pg.Client({
       ...config,
+      ...(config.ssl ? {} : { stream: lendingSocket }),
       application_name: 'holdfast',
       keepAlive: true,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
