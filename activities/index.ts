@@ -1,13 +1,13 @@
 import { activityInfo } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
-import { captureActivities } from './captureActivities.ts';
+import { captureActivities } from './capture-activities.ts';
 import { type Activities, READ_POINT_OPENED } from './contract.ts';
 import { engineOf } from './engines.ts';
 import { callWebhook } from './http.ts';
 import { Repositories } from './repositories.ts';
-import { repositoryActivities } from './repositoryActivities.ts';
-import { restoreActivities } from './restoreActivities.ts';
-import { asActivity } from './verbContext.ts';
+import { repositoryActivities } from './repository-activities.ts';
+import { restoreActivities } from './restore-activities.ts';
+import { asActivity } from './verb-context.ts';
 
 export interface HostedActivities {
   readonly activities: Activities;

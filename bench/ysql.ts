@@ -14,7 +14,7 @@ import { startS3Gateway } from '../parts/s3.ts';
 import { createScratchFolder } from '../parts/scratch.ts';
 import { startTemporal } from '../parts/temporal.ts';
 import { connectClient } from '../worker/connection.ts';
-import { registerSearchAttributes } from '../worker/searchAttributes.ts';
+import { registerSearchAttributes } from '../worker/search-attributes.ts';
 import type { BackupOutcome } from '../workflows/messages.ts';
 import { generate } from './data.ts';
 import { Peers } from './peers.ts';

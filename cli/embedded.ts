@@ -8,7 +8,7 @@ import type { Client } from '@temporalio/client';
 import { z } from 'zod';
 import { withLock } from '../bootstrap/lock.mjs';
 import { messageOf, permanent } from '../model/errors.ts';
-import { DEFAULT_TASK_QUEUE } from '../model/taskQueue.ts';
+import { DEFAULT_TASK_QUEUE } from '../model/task-queue.ts';
 import { canListen, freePort } from '../parts/ports.ts';
 import { startTemporal } from '../parts/temporal.ts';
 import { executableOf, TEMPORAL } from '../parts/tools.ts';

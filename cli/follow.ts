@@ -19,7 +19,7 @@ import { progress as progressQuery } from '../workflows/messages.ts';
 import type { Progress } from '../workflows/progress.ts';
 import { catchInterrupts } from './interrupts.ts';
 import { say } from './output.ts';
-import { changedLines, renderScreen } from './progressView.ts';
+import { changedLines, renderScreen } from './progress-view.ts';
 import { troublesOf } from './troubles.ts';
 
 const POLL_EVERY_MS = 500;

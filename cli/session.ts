@@ -7,7 +7,7 @@ import {
   DEFAULT_TEMPORAL_ADDRESS,
   temporalIsConfigured,
 } from '../worker/connection.ts';
-import { registerSearchAttributes } from '../worker/searchAttributes.ts';
+import { registerSearchAttributes } from '../worker/search-attributes.ts';
 import { ensureEmbedded, leaveEmbedded } from './embedded.ts';
 import { say } from './output.ts';
 

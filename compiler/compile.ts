@@ -1,5 +1,5 @@
 import type { CompiledPlan, RepositorySpec } from '../model/pipeline.ts';
-import { deepFreeze } from './canonicalJson.ts';
+import { deepFreeze } from './canonical-json.ts';
 import type { Diagnostic, LocatedProblem } from './diagnostic.ts';
 import { emitPlan, emitRepository } from './emit.ts';
 import { type DocumentOutline, outline, type StepOutline } from './outline.ts';
@@ -15,8 +15,8 @@ import type { PlanDocument } from './schema/documents.ts';
 import type { RepositoryDocument } from './schema/repository.ts';
 import { BARE_VERBS, STEPS_AT_MOST } from './schema/steps.ts';
 import { findSecrets } from './secrets.ts';
-import { LineIndex, type SourceFile } from './sourceText.ts';
-import { checkSteps, type PlacedStep } from './stepGraph.ts';
+import { LineIndex, type SourceFile } from './source-text.ts';
+import { checkSteps, type PlacedStep } from './step-graph.ts';
 import { validate } from './validate.ts';
 
 export interface Compilation {

@@ -1,4 +1,4 @@
-import type { Span } from './sourceText.ts';
+import type { Span } from './source-text.ts';
 
 /** Every class of error that a plan file can hold; stable, so that scripts can rely on it. */
 export const DIAGNOSTIC_CODES = [

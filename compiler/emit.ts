@@ -10,11 +10,11 @@ import type {
   Source,
   Step,
 } from '../model/pipeline.ts';
-import { deepFreeze, hashOf } from './canonicalJson.ts';
+import { deepFreeze, hashOf } from './canonical-json.ts';
 import type { PlanDocument } from './schema/documents.ts';
 import type { RepositoryDocument, SecretReference } from './schema/repository.ts';
 import type { StepDocument } from './schema/steps.ts';
-import type { PlacedStep } from './stepGraph.ts';
+import type { PlacedStep } from './step-graph.ts';
 
 /** A repository as the pipeline carries it. */
 export function emitRepository({ metadata, spec }: RepositoryDocument): RepositorySpec {

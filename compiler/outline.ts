@@ -1,7 +1,7 @@
 import type { Verb } from '../model/pipeline.ts';
-import type { Span } from './sourceText.ts';
+import type { Span } from './source-text.ts';
 import { VERB_NAMES } from './verbs.ts';
-import { entryOf, spanOfNode, textOf, valueAt, type YamlDocument, type YamlNode } from './yamlTree.ts';
+import { entryOf, spanOfNode, textOf, valueAt, type YamlDocument, type YamlNode } from './yaml-tree.ts';
 
 /*
  * What the checks across documents and steps need to know, read as far as it can be read: so that a fault in one place

@@ -1,10 +1,10 @@
 import { Composer, type ParsedNode, Parser } from 'yaml';
 import { tooComplex } from './complexity.ts';
 import type { LocatedProblem, Problem } from './diagnostic.ts';
-import type { SourceFile, Span } from './sourceText.ts';
-import { firstOfEachLine, syntaxProblem } from './syntaxErrors.ts';
-import { MAXIMUM_EXPANDED_VALUES, TreeReader } from './treeReader.ts';
-import type { YamlDocument, YamlNode } from './yamlTree.ts';
+import type { SourceFile, Span } from './source-text.ts';
+import { firstOfEachLine, syntaxProblem } from './syntax-errors.ts';
+import { MAXIMUM_EXPANDED_VALUES, TreeReader } from './tree-reader.ts';
+import type { YamlDocument, YamlNode } from './yaml-tree.ts';
 
 /** Larger files are refused unread: a plan is written by people, and a megabyte of one is a mistake. */
 export const MAXIMUM_FILE_BYTES = 1024 * 1024;

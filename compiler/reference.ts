@@ -4,7 +4,7 @@ import {
   type JsonSchema,
   planJsonSchema,
   schemasAt,
-} from './jsonSchema.ts';
+} from './json-schema.ts';
 import { ARTIFACT_IN_WORDS, VERB_NAMES, VERBS } from './verbs.ts';
 import { flow } from './wording.ts';
 

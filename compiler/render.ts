@@ -1,6 +1,6 @@
 import type { Diagnostic } from './diagnostic.ts';
 import { masked } from './secrets.ts';
-import { LineIndex, type SourceFile, type Span } from './sourceText.ts';
+import { LineIndex, type SourceFile, type Span } from './source-text.ts';
 
 /** Longer source lines are cut to a window around the error. */
 const LINE_WIDTH = 110;

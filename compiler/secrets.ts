@@ -1,6 +1,6 @@
 import { type LocatedProblem, type Problem, refused } from './diagnostic.ts';
-import type { Span } from './sourceText.ts';
-import type { YamlNode } from './yamlTree.ts';
+import type { Span } from './source-text.ts';
+import type { YamlNode } from './yaml-tree.ts';
 
 const REFERENCE_REMEDY =
   'Put the secret where the worker runs and name it here: `{ env: NAME }` or `{ file: /run/secrets/name }`. Then change it: it stands in this file and its history.';

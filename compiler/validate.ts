@@ -1,11 +1,11 @@
 import { closest, didYouMean } from './closest.ts';
 import { type LocatedProblem, quoted, refused } from './diagnostic.ts';
-import { documentJsonSchema, type JsonSchema } from './jsonSchema.ts';
+import { documentJsonSchema, type JsonSchema } from './json-schema.ts';
 import { type DocumentKind, documentSchemas, type PlanDocument } from './schema/documents.ts';
 import type { RepositoryDocument } from './schema/repository.ts';
-import { problemsOf } from './schemaIssues.ts';
+import { problemsOf } from './schema-issues.ts';
 import { typeInWords } from './wording.ts';
-import { entryOf, plainData, spanOfNode, textOf, type YamlNode } from './yamlTree.ts';
+import { entryOf, plainData, spanOfNode, textOf, type YamlNode } from './yaml-tree.ts';
 
 export type ValidDocument = RepositoryDocument | PlanDocument;
 

@@ -1,6 +1,6 @@
 import type { LocatedProblem, Problem } from './diagnostic.ts';
-import { type JsonSchema, schemasAt } from './jsonSchema.ts';
-import { locate, pathInWords, spanOfNode, type YamlNode, type YamlPath } from './yamlTree.ts';
+import { type JsonSchema, schemasAt } from './json-schema.ts';
+import { locate, pathInWords, spanOfNode, type YamlNode, type YamlPath } from './yaml-tree.ts';
 
 /** A document and the schema that its values are to fit. */
 export interface Context {

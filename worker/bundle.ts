@@ -13,7 +13,7 @@ import { promisify } from 'node:util';
  */
 export async function workflowBundle(): Promise<{ codePath: string }> {
   const here = fileURLToPath(import.meta.url);
-  const builder = here.replace(/bundle\.(.s)$/, 'buildBundle.$1');
+  const builder = here.replace(/bundle\.(.s)$/, 'build-bundle.$1');
   const published = join(dirname(here), '..', 'workflow-bundle.js');
   if (here.endsWith('.js') && existsSync(published)) return { codePath: published };
   const codePath = join(bundleFolder(), `${fingerprint(dirname(dirname(here)))}.js`);

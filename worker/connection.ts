@@ -2,7 +2,7 @@ import { Client, Connection } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { NativeConnection } from '@temporalio/worker';
 import { messageOf, transient } from '../model/errors.ts';
-import { DEFAULT_TASK_QUEUE } from '../model/taskQueue.ts';
+import { DEFAULT_TASK_QUEUE } from '../model/task-queue.ts';
 
 export const DEFAULT_TEMPORAL_ADDRESS = 'localhost:7233';
 

@@ -4,7 +4,7 @@ import { createActivities, type HostedActivities } from '../activities/index.ts'
 import { readPointQueue } from '../workflows/messages.ts';
 import { workflowBundle } from './bundle.ts';
 import { connectClient, connectWorker } from './connection.ts';
-import { registerSearchAttributes } from './searchAttributes.ts';
+import { registerSearchAttributes } from './search-attributes.ts';
 
 /**
  * Chunks in flight in one process: it bounds the worker's memory, since each holds at most one compressed chunk. A plan's

@@ -8,12 +8,12 @@ import {
 import type { BackupRef, BackupSummary, ExportSummary, ReadPoint, VerifyReport } from '../model/backup.ts';
 import { TASKS_PER_SHARD } from '../model/backup.ts';
 import type { Pipeline, Step, StepOf } from '../model/pipeline.ts';
-import { activitiesFor, PATIENT_RETRY } from './activityProxies.ts';
+import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { Board } from './board.ts';
 import { describeFailure } from './failures.ts';
 import { type BackupInput, type BackupOutcome, readPointQueue, reportInterval } from './messages.ts';
 import { formatBytes, formatCount, formatDuration } from './progress.ts';
-import { ReadPointKeeper } from './readPoint.ts';
+import { ReadPointKeeper } from './read-point.ts';
 import { withDeadline } from './scopes.ts';
 import { transfer } from './transfer.ts';
 import { rehearse } from './verify.ts';

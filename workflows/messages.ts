@@ -60,7 +60,7 @@ export const readPointOpened = defineSignal<[ReadPoint]>(READ_POINT_OPENED);
 export const transferProgress = defineSignal<[TransferProgress]>('transferProgress');
 export const progress = defineQuery<Progress>('progress');
 
-/** Search attributes: at most six, registered at start-up (`worker/searchAttributes.ts`). All of type Keyword. */
+/** Search attributes: at most six, registered at start-up (`worker/search-attributes.ts`). All of type Keyword. */
 export const SEARCH_ATTRIBUTES = ['BackupPlan', 'BackupEngine', 'BackupPhase', 'BackupResult'] as const;
 
 export const backupWorkflowId = (plan: string, backup: string): string => `backup:${plan}:${backup}`;

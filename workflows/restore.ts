@@ -7,7 +7,7 @@ import {
 } from '@temporalio/workflow';
 import type { RestorePlan, RestoreRequest, RestoreSummary } from '../model/backup.ts';
 import { TASKS_PER_SHARD } from '../model/backup.ts';
-import { activitiesFor, PATIENT_RETRY } from './activityProxies.ts';
+import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { Board } from './board.ts';
 import { describeFailure } from './failures.ts';
 import { reportInterval } from './messages.ts';

@@ -1,5 +1,5 @@
 import { getExternalWorkflowHandle, workflowInfo } from '@temporalio/workflow';
-import { activitiesFor } from './activityProxies.ts';
+import { activitiesFor } from './activity-proxies.ts';
 import { type TransferInput, transferProgress } from './messages.ts';
 import { inLanes } from './scopes.ts';
 

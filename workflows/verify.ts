@@ -2,7 +2,7 @@ import { ApplicationFailure, executeChild, workflowInfo } from '@temporalio/work
 import type { Activities } from '../activities/contract.ts';
 import type { BackupRef, RestoreSummary, VerifyReport } from '../model/backup.ts';
 import type { Source } from '../model/pipeline.ts';
-import { activitiesFor, PATIENT_RETRY } from './activityProxies.ts';
+import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { Board } from './board.ts';
 import { describeFailure, rootFailure } from './failures.ts';
 import type { VerifyInput } from './messages.ts';

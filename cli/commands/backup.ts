@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { BackupOutcome } from '../../workflows/messages.ts';
-import type { FollowRunOptions } from '../followRun.ts';
+import type { FollowRunOptions } from '../follow-run.ts';
 import { EXIT, type ExitCode, emit, print, runCommand, say } from '../output.ts';
 
 interface Options extends FollowRunOptions {
@@ -25,8 +25,8 @@ export function register(program: Command): void {
 }
 
 async function run(argument: string, options: Options) {
-  const { resolvePlan } = await import('../planFiles.ts');
-  const { followRun } = await import('../followRun.ts');
+  const { resolvePlan } = await import('../plan-files.ts');
+  const { followRun } = await import('../follow-run.ts');
   const { runningOf, startBackup } = await import('../runs.ts');
   const plan = await resolvePlan(argument);
   return followRun<BackupOutcome>(

@@ -14,7 +14,7 @@ export function register(program: Command): void {
 }
 
 async function run(argument: string, options: CommonOptions) {
-  const { resolvePlan } = await import('../planFiles.ts');
+  const { resolvePlan } = await import('../plan-files.ts');
   const plan = await resolvePlan(argument);
   const checks = [...(await checkRepository(plan)), ...(await checkSource(plan)), await checkTemporal()];
   const healthy = checks.every(({ ok }) => ok);

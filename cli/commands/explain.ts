@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import type { ExplainedPlan } from '../explain/explainedPlan.ts';
+import type { ExplainedPlan } from '../explain/explained-plan.ts';
 import { drawDot, drawMermaid } from '../explain/graph.ts';
 import { drawText } from '../explain/text.ts';
 import { type CommonOptions, EXIT, emit, print, runCommand } from '../output.ts';
@@ -31,8 +31,8 @@ export function register(program: Command): void {
 }
 
 async function run(argument: string, format: Format) {
-  const { resolvePlan } = await import('../planFiles.ts');
-  const { explain } = await import('../explain/explainedPlan.ts');
+  const { resolvePlan } = await import('../plan-files.ts');
+  const { explain } = await import('../explain/explained-plan.ts');
   const plan = explain(await resolvePlan(argument));
   if (format === 'json') emit(plan);
   else print(DRAWINGS[format](plan));

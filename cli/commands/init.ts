@@ -2,11 +2,11 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { compile } from '../../compiler/compile.ts';
-import { planJsonSchema } from '../../compiler/jsonSchema.ts';
+import { planJsonSchema } from '../../compiler/json-schema.ts';
 import { type CommonOptions, EXIT, emit, print, runCommand, UsageError } from '../output.ts';
-import { InvalidPlanError } from '../planFiles.ts';
-import { askForPlan, isInteractive } from '../planQuestions.ts';
-import { type PlanAnswers, type PlanDraft, planTemplate, SCHEMA_FILE } from '../planTemplate.ts';
+import { InvalidPlanError } from '../plan-files.ts';
+import { askForPlan, isInteractive } from '../plan-questions.ts';
+import { type PlanAnswers, type PlanDraft, planTemplate, SCHEMA_FILE } from '../plan-template.ts';
 
 interface Options extends CommonOptions, PlanDraft {
   readonly out?: string;

@@ -12,7 +12,7 @@ export function register(program: Command): void {
 }
 
 async function run(argument: string, options: CommonOptions) {
-  const { resolvePlan } = await import('../planFiles.ts');
+  const { resolvePlan } = await import('../plan-files.ts');
   const { listPlan } = await import('../backups.ts');
   const { formatBytes, formatCount } = await import('../../workflows/progress.ts');
   const plan = await resolvePlan(argument);

@@ -23,7 +23,7 @@ export function register(program: Command): void {
 }
 
 async function run(argument: string, options: Options) {
-  const { resolvePlan } = await import('../planFiles.ts');
+  const { resolvePlan } = await import('../plan-files.ts');
   const { withStore } = await import('../backups.ts');
   const { findOrphans, removeOrphans } = await import('../../repository/sweep.ts');
   const { formatBytes } = await import('../../workflows/progress.ts');

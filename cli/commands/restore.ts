@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { RestoreSummary } from '../../model/backup.ts';
-import type { FollowRunOptions } from '../followRun.ts';
+import type { FollowRunOptions } from '../follow-run.ts';
 import { EXIT, type ExitCode, emit, print, runCommand, UsageError } from '../output.ts';
 import type { RestoreWishes } from '../runs.ts';
 
@@ -58,10 +58,10 @@ export function register(program: Command): void {
 
 async function run(argument: string, options: Options) {
   checkOptions(options);
-  const { resolvePlan } = await import('../planFiles.ts');
+  const { resolvePlan } = await import('../plan-files.ts');
   const { chooseBackup } = await import('../backups.ts');
   const { startRestore } = await import('../runs.ts');
-  const { followRun } = await import('../followRun.ts');
+  const { followRun } = await import('../follow-run.ts');
 
   const plan = await resolvePlan(argument);
   const chosen = await chooseBackup(plan, { ...options, sound: true });

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { planJsonSchema } from '../../compiler/jsonSchema.ts';
+import { planJsonSchema } from '../../compiler/json-schema.ts';
 import { planReference } from '../../compiler/reference.ts';
 import { type CommonOptions, EXIT, print, runCommand } from '../output.ts';
 

@@ -15,7 +15,7 @@ export function register(program: Command): void {
 }
 
 async function run(argument: string, backup: string, options: CommonOptions) {
-  const { resolvePlan } = await import('../planFiles.ts');
+  const { resolvePlan } = await import('../plan-files.ts');
   const { withStore } = await import('../backups.ts');
   const { readManifest } = await import('../../repository/manifest.ts');
   const { formatBytes, formatCount } = await import('../../workflows/progress.ts');

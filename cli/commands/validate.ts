@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { renderDiagnostics } from '../../compiler/render.ts';
 import { type CommonOptions, EXIT, emit, print, runCommand, say } from '../output.ts';
-import { compilePlanFiles } from '../planFiles.ts';
+import { compilePlanFiles } from '../plan-files.ts';
 
 export function register(program: Command): void {
   program

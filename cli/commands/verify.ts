@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { VerifyReport } from '../../model/backup.ts';
 import type { VerifyLevel } from '../../model/pipeline.ts';
-import type { FollowRunOptions } from '../followRun.ts';
+import type { FollowRunOptions } from '../follow-run.ts';
 import { EXIT, type ExitCode, emit, print, runCommand } from '../output.ts';
 
 interface Options extends FollowRunOptions {
@@ -33,10 +33,10 @@ export function register(program: Command): void {
 }
 
 async function run(argument: string, backup: string | undefined, options: Options) {
-  const { resolvePlan } = await import('../planFiles.ts');
+  const { resolvePlan } = await import('../plan-files.ts');
   const { chooseBackup } = await import('../backups.ts');
   const { startVerify } = await import('../runs.ts');
-  const { followRun } = await import('../followRun.ts');
+  const { followRun } = await import('../follow-run.ts');
   const plan = await resolvePlan(argument);
   // The manifest itself may be what is damaged, so a backup that is named is not looked at first.
   const id = backup ?? (await chooseBackup(plan, {})).backup;

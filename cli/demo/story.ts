@@ -9,7 +9,7 @@ import { startS3Gateway } from '../../parts/s3.ts';
 import { createScratchFolder } from '../../parts/scratch.ts';
 import { startTemporal } from '../../parts/temporal.ts';
 import { connectClient } from '../../worker/connection.ts';
-import { registerSearchAttributes } from '../../worker/searchAttributes.ts';
+import { registerSearchAttributes } from '../../worker/search-attributes.ts';
 import type { BackupOutcome } from '../../workflows/messages.ts';
 import { follow } from '../follow.ts';
 import { print, say } from '../output.ts';
@@ -103,7 +103,7 @@ export async function tellStory(explore: (folder: string) => Promise<void>): Pro
   await mkdir(join(folder.path, 'plans'));
   await writeFile(planFile, PLAN.replace('ENDPOINT', s3.endpoint));
   for (const line of PLAN.split('\n').slice(12, -1)) say(`    ${line}`);
-  const { resolvePlan } = await import('../planFiles.ts');
+  const { resolvePlan } = await import('../plan-files.ts');
   const plan = await resolvePlan(planFile);
 
   chapter(4, 'Backing up; half-way the worker is killed with kill -9');

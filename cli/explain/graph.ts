@@ -1,6 +1,6 @@
 import { formatDuration } from '../../compiler/duration.ts';
 import type { Artifact } from '../../model/pipeline.ts';
-import { artifactName, type ExplainedPlan, type ExplainedStep } from './explainedPlan.ts';
+import { artifactName, type ExplainedPlan, type ExplainedStep } from './explained-plan.ts';
 
 interface Edge {
   readonly from: string;

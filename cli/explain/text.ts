@@ -1,7 +1,7 @@
 import { formatDuration } from '../../compiler/duration.ts';
 import { formatSize } from '../../compiler/size.ts';
 import type { Artifact, NamePatterns, RetryPolicy, SecretRef } from '../../model/pipeline.ts';
-import { artifactName, type ExplainedPlan, type ExplainedStep } from './explainedPlan.ts';
+import { artifactName, type ExplainedPlan, type ExplainedStep } from './explained-plan.ts';
 
 const COLUMNS = ['STEP', 'WHEN', 'ACTIVITY', 'QUEUE', 'LANES', 'RETRY', 'TIMEOUT', 'IN → OUT'] as const;
 

@@ -1,6 +1,6 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { planJsonSchema } from '../../compiler/jsonSchema.ts';
+import { planJsonSchema } from '../../compiler/json-schema.ts';
 import { planReference } from '../../compiler/reference.ts';
 import { holdfastIn } from '../support/holdfast.ts';
 import { withScratchFolder } from '../support/scratch.ts';

@@ -1,4 +1,4 @@
-import type { SourceFile } from '../../compiler/sourceText.ts';
+import type { SourceFile } from '../../compiler/source-text.ts';
 
 /** A text in which «…» marks what an error is to underline. */
 export interface MarkedText {

@@ -272,7 +272,7 @@ export class Trial {
   }
 }
 
-/** As in workflows/activityProxies.ts. */
+/** As in workflows/activity-proxies.ts. */
 const HEARTBEAT_TIMEOUT_MS = 15_000;
 
 async function within<T>(limitMs: number, work: Promise<T>): Promise<T> {

@@ -29,7 +29,7 @@ function onMachine(use: (machine: Machine) => Promise<void>) {
 }
 
 function ask({ cache, programs, log }: Machine): ChildProcess {
-  return spawn(process.execPath, [path.join(__dirname, 'buildTool.ts')], {
+  return spawn(process.execPath, [path.join(__dirname, 'build-tool.ts')], {
     env: { PATH: `${programs}:/usr/bin:/bin`, HOME: cache, XDG_CACHE_HOME: cache, LOG: log },
   });
 }

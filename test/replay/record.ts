@@ -15,7 +15,7 @@ import {
   readPointAt,
   restoring,
   startBench,
-} from '../workflows/scriptedWorker.ts';
+} from '../workflows/scripted-worker.ts';
 
 /**
  * `node test/replay/record.ts` records the histories that `replay.test.ts` replays, into `histories/<version>/`. Run it once for

@@ -15,7 +15,7 @@ import {
   READ_POINT_OPENED,
   readPointAt,
   startBench,
-} from './scriptedWorker.ts';
+} from './scripted-worker.ts';
 
 let bench: Bench;
 let runs = 0;

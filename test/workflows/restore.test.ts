@@ -1,7 +1,7 @@
 import { ApplicationFailure } from '@temporalio/common';
 import type { Activities } from '../../activities/contract.ts';
 import type { RestoreRequest, RestoreSummary, VerifyReport } from '../../model/backup.ts';
-import { type Bench, pipelineOf, restoring, startBench } from './scriptedWorker.ts';
+import { type Bench, pipelineOf, restoring, startBench } from './scripted-worker.ts';
 
 let bench: Bench;
 let runs = 0;

@@ -3,12 +3,12 @@ import type { Verb } from '../model/pipeline.ts';
 import { didYouMean } from './closest.ts';
 import { type LocatedProblem, type Problem, quoted, refused } from './diagnostic.ts';
 import { DURATION_PATTERN } from './duration.ts';
-import { schemasAt } from './jsonSchema.ts';
+import { schemasAt } from './json-schema.ts';
 import { SOURCES_TO_COME } from './schema/source.ts';
 import { SIZE_PATTERN } from './size.ts';
 import { VERB_NAMES } from './verbs.ts';
 import { at, type Context, exampleRemedy, expectedTypes, inWords, typeInWords } from './wording.ts';
-import { entryOf, locate, spanOfNode, textOf, type YamlNode, type YamlPath } from './yamlTree.ts';
+import { entryOf, locate, spanOfNode, textOf, type YamlNode, type YamlPath } from './yaml-tree.ts';
 
 type Issue = z.core.$ZodIssue;
 

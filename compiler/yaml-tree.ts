@@ -1,4 +1,4 @@
-import type { Span } from './sourceText.ts';
+import type { Span } from './source-text.ts';
 
 /** A YAML value with its place in the file: what is left of YAML once it is parsed, aliases followed. */
 export type YamlNode = YamlScalar | YamlList | YamlMapping;

@@ -6,7 +6,7 @@ import type { ReadPoint } from '../../model/backup.ts';
 import type { Pipeline, RetryPolicy, Step } from '../../model/pipeline.ts';
 import { startTemporal, type TemporalServer } from '../../parts/temporal.ts';
 import { workflowBundle } from '../../worker/bundle.ts';
-import { registerSearchAttributes } from '../../worker/searchAttributes.ts';
+import { registerSearchAttributes } from '../../worker/search-attributes.ts';
 import { readPointQueue } from '../../workflows/messages.ts';
 
 /** A real Temporal server and the real workflows; the activities are the test's own, so that it decides what happens. */

@@ -29,9 +29,9 @@ import { type ManifestDraft, writeManifest } from '../repository/write-manifest.
 import type { Activities, SealInput } from './contract.ts';
 import type { BackupContext, Engine } from './engine.ts';
 import { engineOf } from './engines.ts';
-import { packTasks } from './packTasks.ts';
+import { packTasks } from './pack-tasks.ts';
 import type { Repositories } from './repositories.ts';
-import { asActivity } from './verbContext.ts';
+import { asActivity } from './verb-context.ts';
 
 /** From a read point to a sealed backup: export, upload, seal; and what clears away an unfinished one. */
 export function captureActivities(

@@ -1,7 +1,7 @@
 import { isAlias, isMap, isScalar, isSeq, type ParsedNode } from 'yaml';
 import { type LocatedProblem, type Problem, quoted, refused } from './diagnostic.ts';
-import type { Span } from './sourceText.ts';
-import type { YamlEntry, YamlNode } from './yamlTree.ts';
+import type { Span } from './source-text.ts';
+import type { YamlEntry, YamlNode } from './yaml-tree.ts';
 
 /** Anchors within anchors that an alias may stand for. */
 const MAXIMUM_DEPTH = 64;

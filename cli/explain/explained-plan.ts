@@ -1,6 +1,6 @@
 import { ARTIFACT_IN_WORDS } from '../../compiler/verbs.ts';
 import type { Artifact, CompiledPlan, Retention, RetryPolicy, Schedule, Step } from '../../model/pipeline.ts';
-import { DEFAULT_TASK_QUEUE } from '../../model/taskQueue.ts';
+import { DEFAULT_TASK_QUEUE } from '../../model/task-queue.ts';
 import { readPointQueue } from '../../workflows/messages.ts';
 
 /** One step as it will run. Field names are those of `explain --json`. */

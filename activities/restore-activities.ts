@@ -4,7 +4,7 @@ import type { Activities } from './contract.ts';
 import type { RestoreContext } from './engine.ts';
 import { engineOf } from './engines.ts';
 import type { Repositories } from './repositories.ts';
-import { asActivity } from './verbContext.ts';
+import { asActivity } from './verb-context.ts';
 
 /** The stages of a restore. Each reads the manifest (kept in memory), so that history carries the request alone. */
 export function restoreActivities(

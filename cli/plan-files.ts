@@ -6,7 +6,7 @@ import { type Compilation, compile, planNamesIn } from '../compiler/compile.ts';
 import type { Diagnostic, Problem } from '../compiler/diagnostic.ts';
 import { fileTooLarge, MAXIMUM_FILE_BYTES } from '../compiler/parse.ts';
 import { renderDiagnostics } from '../compiler/render.ts';
-import type { SourceFile } from '../compiler/sourceText.ts';
+import type { SourceFile } from '../compiler/source-text.ts';
 import { messageOf } from '../model/errors.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
 import { UsageError } from './output.ts';

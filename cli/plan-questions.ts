@@ -3,7 +3,7 @@ import { readCron } from '../compiler/cron.ts';
 import type { Reading } from '../compiler/diagnostic.ts';
 import { readAbsolutePath, readBucket, readEnvironmentName, readName } from '../compiler/names.ts';
 import { say } from './output.ts';
-import type { PlanAnswers, PlanDraft } from './planTemplate.ts';
+import type { PlanAnswers, PlanDraft } from './plan-template.ts';
 
 /** Whether there is somebody to ask. */
 export function isInteractive(): boolean {

@@ -3,9 +3,9 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode } from '@temporalio/worker';
 
-/** A program: `buildBundle TARGET` bundles the workflows, and puts the file there in one step: two builders can't collide. */
+/** A program: `build-bundle TARGET` bundles the workflows, and puts the file there in one step: two builders can't collide. */
 const [, , target] = process.argv;
-if (target === undefined) throw new Error('usage: buildBundle TARGET');
+if (target === undefined) throw new Error('usage: build-bundle TARGET');
 
 const extension = import.meta.url.endsWith('.js') ? 'js' : 'ts';
 const silent = () => undefined;

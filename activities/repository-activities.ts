@@ -5,7 +5,7 @@ import { recordReport } from '../repository/ledger.ts';
 import { type VerifyProgress, verifyBackup } from '../repository/verify.ts';
 import type { Activities } from './contract.ts';
 import type { Repositories } from './repositories.ts';
-import { asActivity } from './verbContext.ts';
+import { asActivity } from './verb-context.ts';
 
 /** What needs the repository alone: verification and copies. */
 export function repositoryActivities(
