@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
@@ -97,6 +98,8 @@ export async function benchYsql(options: YsqlBenchOptions): Promise<void> {
   let newest = '';
 
   const backup = async (): Promise<number> => {
+    // As pg_dump's folder is: what the round before wrote goes, so that the disk is as full as it was.
+    await rm(join(s3.directory, 'bench', 'backups', 'bench', newest), { recursive: true, force: true });
     newest = newBackupId(new Date());
     const outcome = (await client.workflow.execute('backup', {
       workflowId: `backup:bench:${newest}`,
