@@ -4,6 +4,7 @@ import { WorkflowFailedError } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import type { Activities } from '../../activities/contract.ts';
+import type { VerifyReport } from '../../model/backup.ts';
 import { READ_POINT_LOST } from '../../model/errors.ts';
 import packageJson from '../../package.json' with { type: 'json' };
 import {
@@ -29,12 +30,12 @@ try {
   await record('backup-in-two-epochs', 'backup', backupInput('b1', CAPTURE), {
     ...capture(4),
     snapshot: holderThatLosesEpochOne(bench),
-    verify: async ({ ref, level }) => ({
-      ...{ plan: ref.plan, backup: ref.backup, level, verdict: 'OK', checkedObjects: 4, checkedBytes: 160 },
-      ...{ problems: [], startedAt: '2026-11-23T04:00:00.000Z', finishedAt: '2026-11-23T04:00:01.000Z' },
-    }),
+    verify,
   });
-  await record('backup-of-two-shards', 'backup', backupInput('b2', CAPTURE), capture(520));
+  await record('backup-of-two-shards', 'backup', backupInput('b2', CAPTURE), {
+    ...capture(520),
+    verify,
+  });
   await record('backup-that-fails', 'backup', backupInput('b3', CAPTURE), {
     ...capture(4),
     upload: async () => {
@@ -71,6 +72,13 @@ try {
   );
 } finally {
   await bench.stop();
+}
+
+async function verify({ ref, level }: Parameters<Activities['verify']>[0]): Promise<VerifyReport> {
+  return {
+    ...{ plan: ref.plan, backup: ref.backup, level, verdict: 'OK', checkedObjects: 4, checkedBytes: 160 },
+    ...{ problems: [], startedAt: '2026-11-23T04:00:00.000Z', finishedAt: '2026-11-23T04:00:01.000Z' },
+  };
 }
 
 function backupInput(backup: string, steps: typeof CAPTURE) {
@@ -114,7 +122,9 @@ async function record(
     for await (const run of bench.client.workflow.list({ query: `WorkflowId STARTS_WITH "${workflowId}"` })) {
       const history = await bench.client.workflow.getHandle(run.workflowId, run.runId).fetchHistory();
       const file = run.workflowId === workflowId ? `${name}.json` : `${name}.child-${++children}.json`;
-      writeFileSync(new URL(file, folder), `${historyToJSON(history)}\n`, { flag: 'wx' });
+      // Stack traces hold paths of the machine that recorded them.
+      const text = historyToJSON(history).replaceAll(process.cwd(), '/holdfast');
+      writeFileSync(new URL(file, folder), `${text}\n`, { flag: 'wx' });
     }
   });
 }
