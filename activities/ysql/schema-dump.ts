@@ -5,7 +5,7 @@ import type { YsqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
 import type { Relation, Selection } from './catalog.ts';
 import type { ConnectionTarget } from './connection-url.ts';
-import { dumpEntries, withoutEntries } from './dump-script.ts';
+import { withoutEntries } from './dump-script.ts';
 import { type Executable, findExecutable, hasOption, runProgram } from './executables.ts';
 import { quoteTable } from './identifiers.ts';
 import type { Server } from './server.ts';
@@ -187,9 +187,4 @@ export async function dumpGlobals(
   if (globals === 'roles') args.push('--no-role-passwords');
   const script = await runProgram(executable, target, target.database, args, verb.signal);
   return withoutEntries(utf8(script, 'the cluster'), () => false);
-}
-
-/** Number of objects in a script, for logs. */
-export function countEntries(script: string): number {
-  return dumpEntries(script).length;
 }
