@@ -10,6 +10,7 @@ import type {
   VerifyReport,
 } from '../model/backup.ts';
 import type { HttpOptions, RepositorySpec, Source, VerifyLevel } from '../model/pipeline.ts';
+import type { Catalogue } from '../model/recovery.ts';
 
 /**
  * What workflows see of the side effects: names, inputs and results, by type alone. Inputs and results go into Temporal's
@@ -36,6 +37,12 @@ export interface Activities {
 
   /** Puts the verdict of a restore rehearsal into the ledger. */
   recordVerification(input: { ref: BackupRef; report: VerifyReport }): Promise<void>;
+
+  /**
+   * What the repository holds of a plan, read from storage. For history: the newest backups where there are very many.
+   * Makes nothing: a repository that isn't there yet is an empty catalogue without an id.
+   */
+  catalogue(input: { repository: RepositorySpec; plan: string }): Promise<Catalogue>;
 
   copy(input: { ref: BackupRef; to: RepositorySpec }): Promise<{ objects: number; copiedBytes: number }>;
 

@@ -16,15 +16,22 @@ const SHARDS_KEPT = 8;
 /** The stores, manifests and work lists that this process uses, each read once and shared by its lanes. */
 export class Repositories {
   private readonly stores = new Memory<Store>(Number.POSITIVE_INFINITY);
+  private readonly repositories = new Memory<Store>(Number.POSITIVE_INFINITY);
   private readonly backups = new Memory<OpenBackup>(BACKUPS_KEPT);
   private readonly shards = new Memory<readonly TransferTask[]>(SHARDS_KEPT);
 
+  /** For writing: a repository that isn't there yet is made. */
   open(spec: RepositorySpec): Promise<Store> {
-    return this.stores.get([spec.location], async () => {
-      const store = await openStore(spec.location, resolveSecret);
+    return this.repositories.get([spec.location], async () => {
+      const store = await this.look(spec);
       await ensureRepository(store);
       return store;
     });
+  }
+
+  /** For looking: nothing is made. */
+  look(spec: RepositorySpec): Promise<Store> {
+    return this.stores.get([spec.location], () => openStore(spec.location, resolveSecret));
   }
 
   /** The tasks of a shard; a work list never changes once it is there. */

@@ -1,7 +1,7 @@
 import { activityInfo } from '@temporalio/activity';
+import { forHistory, readCatalogue } from '../repository/catalogue.ts';
 import { copyBackup } from '../repository/copy.ts';
 import { recordReport } from '../repository/ledger.ts';
-
 import { type VerifyProgress, verifyBackup } from '../repository/verify.ts';
 import type { Activities } from './contract.ts';
 import type { Repositories } from './repositories.ts';
@@ -10,7 +10,7 @@ import { asActivity } from './verb-context.ts';
 /** What needs the repository alone: verification and copies. */
 export function repositoryActivities(
   repositories: Repositories,
-): Pick<Activities, 'verify' | 'recordVerification' | 'copy'> {
+): Pick<Activities, 'verify' | 'recordVerification' | 'catalogue' | 'copy'> {
   return {
     verify: ({ ref, level }) =>
       asActivity(async (verb) => {
@@ -28,6 +28,12 @@ export function repositoryActivities(
     recordVerification: ({ ref, report }) =>
       asActivity(async () => {
         await recordReport(await repositories.open(ref.repository), report);
+      }),
+
+    catalogue: ({ repository, plan }) =>
+      asActivity(async (verb) => {
+        const store = await repositories.look(repository);
+        return forHistory(await readCatalogue(store, repository.name, plan, { signal: verb.signal }));
       }),
 
     copy: ({ ref, to }) =>

@@ -139,6 +139,14 @@ export interface Retention {
   readonly keepMonthly?: number;
   readonly keepYearly?: number;
   readonly keepWithinMs?: number;
+  /** At least so many sound backups stay, the newest ones. */
+  readonly minCount?: number;
+  /** Nothing younger than this is dropped. */
+  readonly minAgeMs?: number;
+  /** Time between the mark of a dropped backup and its deletion. Default: a day. */
+  readonly graceMs?: number;
+  /** IANA name, of the days, weeks, months and years that the rules speak of. Default UTC. */
+  readonly timezone?: string;
 }
 
 export interface CompiledPlan {

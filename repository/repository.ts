@@ -25,8 +25,8 @@ type Cancellable = { readonly signal?: AbortSignal };
 
 /** The repository in a store, made on first use; of two that make it at once one wins. Throws as `readRepository`. */
 export async function ensureRepository(store: Store, options: Cancellable = {}): Promise<RepositoryIdentity> {
-  const found = await getSealedIfThere(store, REPOSITORY_KEY, identitySchema, options);
-  if (found !== undefined) return checked(found, store);
+  const found = await findRepository(store, options);
+  if (found !== undefined) return found;
   const identity: RepositoryIdentity = {
     formatVersion: REPOSITORY_FORMAT_VERSION,
     id: randomUUID(),
@@ -40,13 +40,22 @@ export async function ensureRepository(store: Store, options: Cancellable = {}):
 
 /** Throws, permanent: `REPOSITORY_NOT_FOUND`, `FORMAT_TOO_NEW`, `STORE_DAMAGED`. */
 export async function readRepository(store: Store, options: Cancellable = {}): Promise<RepositoryIdentity> {
-  const found = await getSealedIfThere(store, REPOSITORY_KEY, identitySchema, options);
-  if (found !== undefined) return checked(found, store);
+  const found = await findRepository(store, options);
+  if (found !== undefined) return found;
   throw permanent(
     'REPOSITORY_NOT_FOUND',
     `There is no repository in ${store.description}: it has no ${REPOSITORY_KEY}.`,
     'Correct the location in the plan file, or run the first backup, which makes the repository.',
   );
+}
+
+/** As `readRepository`, undefined where there is none. */
+export async function findRepository(
+  store: Store,
+  options: Cancellable = {},
+): Promise<RepositoryIdentity | undefined> {
+  const found = await getSealedIfThere(store, REPOSITORY_KEY, identitySchema, options);
+  return found === undefined ? undefined : checked(found, store);
 }
 
 function checked(identity: RepositoryIdentity, store: Store): RepositoryIdentity {

@@ -1,0 +1,172 @@
+import type { Verdict } from './backup.ts';
+import type { Contents, VerifyLevel } from './pipeline.ts';
+
+/** What can be restored, what is asked for, and what is decided. Times are ISO 8601 in UTC unless said otherwise. */
+
+export interface CatalogueEntry {
+  readonly backup: string;
+  /** Read point: the instant whose data it holds. Order by this, never by name. */
+  readonly instant: string;
+  readonly completedAt: string;
+  readonly rows: number;
+  /** COPY text before compression. */
+  readonly bytes: number;
+  readonly storedBytes: number;
+  /** How long the backup took. */
+  readonly durationMs?: number;
+  readonly contents: Contents;
+  /** The newest verification, whatever it found. */
+  readonly verified?: { readonly level: VerifyLevel; readonly verdict: Verdict; readonly at: string };
+  /** The newest verification that found it good; absent where a later one found damage. */
+  readonly lastGood?: { readonly level: VerifyLevel; readonly at: string };
+  /** The newest restore of it into a scratch database. */
+  readonly drill?: { readonly verdict: Verdict; readonly at: string; readonly restoreMs?: number };
+  /** Retention, phase one: it is deleted by the first prune after `deleteAfter`, unless the policy keeps it again. */
+  readonly marked?: { readonly at: string; readonly deleteAfter: string };
+  /** The store refuses to delete it before. */
+  readonly lockedUntil?: string;
+  /** `safety`: made before a restore overwrote the database. Default `plan`. */
+  readonly kind?: 'plan' | 'safety';
+  /** Backups of the plan that this one can't be restored without. */
+  readonly needs?: readonly string[];
+}
+
+/** A plan's backups as its repository holds them at `readAt`. */
+export interface Catalogue {
+  readonly plan: string;
+  /** Name of the repository in the plan file. */
+  readonly repository: string;
+  /** From `repository.json`; absent where no repository has been made there yet. */
+  readonly repositoryId?: string;
+  /** Newest instant first; of very many the newest, `total` says how many there are. */
+  readonly entries: readonly CatalogueEntry[];
+  /** Folders that hold no backup that could be restored: unfinished, discarded, damaged. */
+  readonly unusable: number;
+  readonly total: number;
+  readonly readAt: string;
+}
+
+/**
+ * Something that knows instants. Backups are single instants; the others are whole ranges, every instant of which can be
+ * reached.
+ */
+export type RecoverySource =
+  | {
+      readonly kind: 'backups';
+      readonly entries: readonly CatalogueEntry[];
+      /** Where the entries are the newest of more. */
+      readonly total?: number;
+    }
+  | {
+      /** An in-cluster snapshot schedule: `rewind` brings the database itself back, `clone` makes another one. */
+      readonly kind: 'snapshot-schedule';
+      readonly schedule: string;
+      readonly ways: readonly ('rewind' | 'clone')[];
+      readonly windows: readonly InstantRange[];
+    }
+  | {
+      /** Changes recorded since a backup: it is restored, then they are applied. */
+      readonly kind: 'archive';
+      readonly base: CatalogueEntry;
+      readonly windows: readonly InstantRange[];
+    };
+
+/** Both ends included. */
+export interface InstantRange {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** As a person types it: everything may be left out, and nothing but JSON of this shape is assumed. */
+export interface RecoveryRequest {
+  /** ISO 8601 with a zone, or a time before now such as `-15m`. */
+  readonly to?: string;
+  /** This backup and no other. */
+  readonly backup?: string;
+  /** `exact`, the default: the data of `to` or nothing. `before`: else of the newest instant before it. */
+  readonly nearest?: 'before' | 'exact';
+  /** True: backups that no verification found good are passed over. */
+  readonly verified?: boolean;
+  /** New name, or new name by database. */
+  readonly into?: Readonly<Record<string, string>> | string;
+  readonly tables?: readonly string[];
+  readonly replace?: boolean;
+  readonly reason?: string;
+  readonly requestId?: string;
+  readonly safetyBackup?: boolean;
+}
+
+/** How long restores of a plan took. */
+export interface RestoreMeasurement {
+  /** COPY text. */
+  readonly bytes: number;
+  readonly durationMs: number;
+}
+
+export interface RecoveryCost {
+  readonly storedBytes: number;
+  readonly bytes: number;
+  readonly rows: number;
+  /** Absent where no restore of the plan was measured yet. */
+  readonly estimatedMs?: number;
+  /** What the estimate rests on, one clause. */
+  readonly basis: string;
+}
+
+/** What an overwriting restore would throw away: every change after the instant. */
+export interface RecoveryLoss {
+  readonly from: string;
+  readonly to: string;
+  readonly durationMs: number;
+}
+
+interface Reached {
+  readonly kind: 'restore';
+  /** The instant whose data there will be. */
+  readonly instant: string;
+  readonly lost: RecoveryLoss;
+  /** One sentence. */
+  readonly why: string;
+  /** What to know besides: never verified, marked for deletion, passed over …; one sentence each. */
+  readonly notes: readonly string[];
+}
+
+export type RecoveryDecision =
+  | (Reached & { readonly way: 'backup'; readonly backup: string; readonly cost: RecoveryCost })
+  | (Reached & { readonly way: 'archive'; readonly backup: string; readonly cost: RecoveryCost })
+  | (Reached & { readonly way: 'rewind' | 'clone'; readonly schedule: string })
+  | RecoveryRefusal;
+
+export interface RecoveryRefusal {
+  readonly kind: 'refused';
+  readonly code: RefusalCode;
+  readonly reason: string;
+  readonly remedy: string;
+  /** The nearest instants that can be reached, on both sides of the one that was asked for. */
+  readonly before?: string;
+  readonly after?: string;
+  /** What was passed over, one sentence each. */
+  readonly notes: readonly string[];
+}
+
+export type RefusalCode =
+  /** The request is not of the documented shape, or contradicts itself. */
+  | 'BAD_REQUEST'
+  /** `to` is no instant; a local time without a zone, say. */
+  | 'BAD_INSTANT'
+  | 'INSTANT_IN_FUTURE'
+  /** Before everything that can be reached. */
+  | 'INSTANT_TOO_EARLY'
+  /** Between two instants that can be reached, or after the last. */
+  | 'INSTANT_NOT_EXACT'
+  /** There is nothing to restore from. */
+  | 'NO_BACKUP'
+  | 'BACKUP_NOT_FOUND';
+
+/** All that a plan can be brought back to. */
+export interface RecoveryWindow {
+  /** Oldest first. */
+  readonly instants: readonly { readonly at: string; readonly backup: string; readonly verified: boolean }[];
+  /** Oldest first. */
+  readonly ranges: readonly (InstantRange & { readonly way: 'rewind' | 'clone' | 'archive' })[];
+}

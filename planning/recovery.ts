@@ -1,0 +1,385 @@
+import type {
+  CatalogueEntry,
+  InstantRange,
+  RecoveryCost,
+  RecoveryDecision,
+  RecoveryRefusal,
+  RecoveryRequest,
+  RecoverySource,
+  RecoveryWindow,
+  RefusalCode,
+  RestoreMeasurement,
+} from '../model/recovery.ts';
+import { readInstant } from './instant.ts';
+import { spanOf } from './span.ts';
+
+export interface PlanningContext {
+  readonly now: Date;
+  /** Earlier restores of the plan, for the estimate; those of the catalogue's drills are added. */
+  readonly measurements?: readonly RestoreMeasurement[];
+}
+
+/**
+ * The way to reach what is asked for, or why it can't be. Pure. Of two ways to one instant the source that is named first
+ * wins. A backup whose last verification found damage is passed over unless it is named.
+ */
+export function planRecovery(
+  sources: readonly RecoverySource[],
+  request: RecoveryRequest,
+  context: PlanningContext,
+): RecoveryDecision {
+  if (request.backup !== undefined && request.to !== undefined) {
+    return refused('BAD_REQUEST', 'both `backup` and `to` choose what to restore', 'Leave out one of them.');
+  }
+  const reach = reachOf(sources, request);
+  if (request.backup !== undefined) return namedBackup(sources, request.backup, context);
+  if (request.to === undefined) return newest(reach, sources, context);
+
+  const reading = readInstant(request.to, context.now);
+  if ('problem' in reading) return refused('BAD_INSTANT', reading.problem, reading.remedy);
+  const wantedMs = reading.at.getTime();
+  if (wantedMs > context.now.getTime()) {
+    const ahead = spanOf(wantedMs - context.now.getTime());
+    return refused(
+      'INSTANT_IN_FUTURE',
+      `${iso(wantedMs)} lies ${ahead} in the future (it is ${context.now.toISOString()} here)`,
+      'Ask for an instant that has been; leave `to` out for the newest one.',
+      { ...neighbours(reach.steps, wantedMs), notes: reach.passedOver },
+    );
+  }
+  const exact = reach.steps.find((step) => step.fromMs <= wantedMs && wantedMs <= step.toMs);
+  if (exact !== undefined) {
+    return decide(exact, wantedMs, `${subjectOf(exact)} exactly the data of ${iso(wantedMs)}`, {
+      sources,
+      context,
+    });
+  }
+  const before = latestBefore(reach.steps, wantedMs);
+  if (before !== undefined && request.nearest === 'before') {
+    const gap = spanOf(wantedMs - before.toMs);
+    const why = `the newest instant before ${iso(wantedMs)} that can be reached is ${gap} earlier`;
+    return decide(before, before.toMs, why, {
+      sources,
+      context,
+      notes: reach.passedOver.filter((one) => one.ms >= before.toMs),
+    });
+  }
+  return unreachable(reach, sources, wantedMs);
+}
+
+/** All that the sources can be brought back to; backups with damage are left out. */
+export function recoveryWindow(sources: readonly RecoverySource[]): RecoveryWindow {
+  const { steps } = reachOf(sources, {});
+  return {
+    instants: steps
+      .filter((step) => step.way === 'backup')
+      .map(({ entry }) => ({
+        at: entry.instant,
+        backup: entry.backup,
+        verified: entry.lastGood !== undefined,
+      }))
+      .sort((one, other) => Date.parse(one.at) - Date.parse(other.at)),
+    ranges: sources
+      .flatMap((source) => {
+        if (source.kind === 'backups') return [];
+        const ways = source.kind === 'archive' ? (['archive'] as const) : source.ways;
+        return ways.flatMap((way) => source.windows.map(({ from, to }) => ({ from, to, way })));
+      })
+      .sort((one, other) => Date.parse(one.from) - Date.parse(other.from)),
+  };
+}
+
+/** Instants that can be reached in one way: a single one, or all from one to another. */
+type Step = { readonly fromMs: number; readonly toMs: number } & (
+  | { readonly way: 'backup'; readonly entry: CatalogueEntry }
+  | { readonly way: 'archive'; readonly entry: CatalogueEntry }
+  | { readonly way: 'rewind' | 'clone'; readonly schedule: string }
+);
+
+interface Note {
+  readonly ms: number;
+  readonly text: string;
+}
+
+interface Reach {
+  /** In the order of preference: of the sources; of one instant the backup found good, then the later one. */
+  readonly steps: readonly Step[];
+  readonly passedOver: readonly Note[];
+}
+
+function reachOf(sources: readonly RecoverySource[], request: RecoveryRequest): Reach {
+  const passedOver: Note[] = [];
+  const steps = sources.flatMap((source): readonly Step[] => {
+    if (source.kind === 'snapshot-schedule') {
+      // A rewind overwrites; a clone is another database.
+      const way = request.replace === true ? 'rewind' : 'clone';
+      if (!source.ways.includes(way)) return [];
+      return source.windows.map((window) => ({ ...bounds(window), way, schedule: source.schedule }));
+    }
+    const entries = source.kind === 'archive' ? [source.base] : [...source.entries].sort(byTrust);
+    return entries.flatMap((entry): readonly Step[] => {
+      const reason = reasonToPassOver(entry, request);
+      if (reason !== undefined) {
+        passedOver.push({
+          ms: instantOf(entry),
+          text: `${entry.backup} (${entry.instant}) is passed over: ${reason}.`,
+        });
+        return [];
+      }
+      if (source.kind === 'archive') {
+        return source.windows.map((window) => ({ ...bounds(window), way: 'archive', entry }));
+      }
+      return [{ fromMs: instantOf(entry), toMs: instantOf(entry), way: 'backup', entry }];
+    });
+  });
+  return { steps, passedOver: passedOver.sort((one, other) => other.ms - one.ms) };
+}
+
+function reasonToPassOver(entry: CatalogueEntry, request: RecoveryRequest): string | undefined {
+  if (entry.verified?.verdict === 'FAILED') return `its verification of ${entry.verified.at} found damage`;
+  if (request.verified === true && entry.lastGood === undefined) return 'no verification found it good';
+  return undefined;
+}
+
+/** Found good before not; then the one that was completed later. */
+function byTrust(one: CatalogueEntry, other: CatalogueEntry): number {
+  const trust = Number(other.lastGood !== undefined) - Number(one.lastGood !== undefined);
+  return trust === 0 ? Date.parse(other.completedAt) - Date.parse(one.completedAt) : trust;
+}
+
+function newest(
+  reach: Reach,
+  sources: readonly RecoverySource[],
+  context: PlanningContext,
+): RecoveryDecision {
+  const nowMs = context.now.getTime();
+  const step = latestBefore(reach.steps, nowMs) ?? reach.steps[0];
+  if (step === undefined) return nothing(reach);
+  return decide(
+    step,
+    Math.min(step.toMs, Math.max(nowMs, step.fromMs)),
+    'it is the newest instant that can be reached',
+    {
+      sources,
+      context,
+      notes: reach.passedOver.filter(({ ms }) => ms >= step.toMs),
+    },
+  );
+}
+
+function namedBackup(
+  sources: readonly RecoverySource[],
+  backup: string,
+  context: PlanningContext,
+): RecoveryDecision {
+  const entries = backupsOf(sources);
+  const entry = entries.find((one) => one.backup === backup);
+  if (entry === undefined) {
+    const hidden = hiddenBackups(sources);
+    return refused(
+      'BACKUP_NOT_FOUND',
+      `there is no backup ${backup}${hidden > 0 ? ` among the newest ${entries.length}` : ''}`,
+      'See which backups there are with `holdfast list`.',
+    );
+  }
+  const ms = instantOf(entry);
+  const step: Step = { fromMs: ms, toMs: ms, way: 'backup', entry };
+  const damage = reasonToPassOver(entry, {});
+  return decide(step, ms, `${backup} is the backup that was asked for`, {
+    sources,
+    context,
+    notes: damage === undefined ? [] : [{ ms, text: `It may not restore: ${damage}.` }],
+  });
+}
+
+function decide(
+  step: Step,
+  instantMs: number,
+  why: string,
+  how: {
+    readonly sources: readonly RecoverySource[];
+    readonly context: PlanningContext;
+    readonly notes?: readonly Note[];
+  },
+): RecoveryDecision {
+  const { now } = how.context;
+  const reached = {
+    kind: 'restore' as const,
+    instant: iso(instantMs),
+    lost: {
+      from: iso(instantMs),
+      to: now.toISOString(),
+      durationMs: Math.max(0, now.getTime() - instantMs),
+    },
+    why,
+  };
+  const passed = (how.notes ?? []).map(({ text }) => text);
+  if ('schedule' in step) {
+    return { ...reached, way: step.way, schedule: step.schedule, notes: passed };
+  }
+  const { entry } = step;
+  return {
+    ...reached,
+    way: step.way,
+    backup: entry.backup,
+    cost: costOf(entry, how.sources, how.context),
+    notes: [...notesOn(entry, how.sources), ...passed],
+  };
+}
+
+function notesOn(entry: CatalogueEntry, sources: readonly RecoverySource[]): readonly string[] {
+  const notes: string[] = [];
+  if (entry.lastGood === undefined && entry.verified?.verdict !== 'FAILED') {
+    const best = backupsOf(sources)
+      .filter((one) => one.lastGood !== undefined && instantOf(one) < instantOf(entry))
+      .sort((one, other) => instantOf(other) - instantOf(one))[0];
+    notes.push(
+      best === undefined
+        ? 'No verification has found it good yet.'
+        : `No verification has found it good yet; the newest before it that was found good is ${best.backup} (${best.instant}).`,
+    );
+  }
+  if (entry.marked !== undefined) {
+    notes.push(
+      `Retention has marked it for deletion after ${entry.marked.deleteAfter}; while a restore reads it, it stays.`,
+    );
+  }
+  if (entry.contents !== 'all') notes.push(`It holds the ${entry.contents} alone.`);
+  return notes;
+}
+
+function costOf(
+  entry: CatalogueEntry,
+  sources: readonly RecoverySource[],
+  { measurements = [] }: PlanningContext,
+): RecoveryCost {
+  const drills = backupsOf(sources).flatMap(({ drill, bytes }) =>
+    drill?.restoreMs === undefined ? [] : [{ bytes, durationMs: drill.restoreMs }],
+  );
+  const { rows, bytes, storedBytes } = entry;
+  const rates = [...measurements, ...drills]
+    .filter((one) => one.bytes > 0 && one.durationMs > 0)
+    .map((one) => one.durationMs / one.bytes)
+    .sort((one, other) => one - other);
+  const median = rates[Math.floor(rates.length / 2)];
+  if (median === undefined) {
+    return { rows, bytes, storedBytes, basis: 'no restore of this plan has been measured yet' };
+  }
+  const basis =
+    rates.length === 1 ? 'by one earlier restore' : `by the median of ${rates.length} earlier restores`;
+  return { rows, bytes, storedBytes, estimatedMs: Math.round(median * bytes), basis };
+}
+
+function unreachable(reach: Reach, sources: readonly RecoverySource[], wantedMs: number): RecoveryRefusal {
+  const { before, after } = neighbours(reach.steps, wantedMs);
+  const told = {
+    ...(before === undefined ? {} : { before }),
+    ...(after === undefined ? {} : { after }),
+    notes: reach.passedOver.filter((one) => one.ms === wantedMs || isBetween(one.ms, before, after)),
+  };
+  const wanted = iso(wantedMs);
+  if (before !== undefined) {
+    return refused(
+      'INSTANT_NOT_EXACT',
+      after === undefined
+        ? `nothing holds the data of ${wanted}; the newest instant that can be reached is ${before}`
+        : `nothing holds the data of ${wanted}; it lies between two instants that can be reached, ${before} and ${after}`,
+      `Ask for ${after === undefined ? 'that instant' : 'one of them'}, or for the newest before (\`nearest: before\`).`,
+      told,
+    );
+  }
+  if (after === undefined) return nothing(reach);
+  const hidden = hiddenBackups(sources);
+  return refused(
+    'INSTANT_TOO_EARLY',
+    hidden > 0
+      ? `${wanted} lies before the oldest of the newest ${backupsOf(sources).length} backups (${after}); ${hidden} older ones are not looked at here`
+      : `${wanted} lies before the first instant that can be reached, ${after}`,
+    hidden > 0 ? 'Name the backup (`holdfast list` shows all).' : `Ask for ${after} or a later instant.`,
+    told,
+  );
+}
+
+function nothing({ passedOver }: Reach): RecoveryRefusal {
+  return passedOver.length === 0
+    ? refused('NO_BACKUP', 'there is no backup yet', 'Make one: holdfast backup PLAN.')
+    : refused(
+        'NO_BACKUP',
+        'there is no backup that can be trusted',
+        'Make one; or name one of those that were passed over with `backup`.',
+        { notes: passedOver },
+      );
+}
+
+function neighbours(
+  steps: readonly Step[],
+  wantedMs: number,
+): { readonly before?: string; readonly after?: string } {
+  const before = latestBefore(steps, wantedMs);
+  const after = Math.min(...steps.filter(({ fromMs }) => fromMs > wantedMs).map(({ fromMs }) => fromMs));
+  return {
+    ...(before === undefined ? {} : { before: iso(Math.min(before.toMs, wantedMs)) }),
+    ...(after === Number.POSITIVE_INFINITY ? {} : { after: iso(after) }),
+  };
+}
+
+/** The way to the newest instant at or before `ms`; of several the one that is preferred. */
+function latestBefore(steps: readonly Step[], ms: number): Step | undefined {
+  let latest: Step | undefined;
+  for (const step of steps) {
+    if (step.fromMs > ms) continue;
+    if (latest === undefined || Math.min(step.toMs, ms) > Math.min(latest.toMs, ms)) latest = step;
+  }
+  return latest;
+}
+
+function refused(
+  code: RefusalCode,
+  reason: string,
+  remedy: string,
+  told: { readonly before?: string; readonly after?: string; readonly notes?: readonly Note[] } = {},
+): RecoveryRefusal {
+  const { notes = [], ...nearest } = told;
+  return { kind: 'refused', code, reason, remedy, ...nearest, notes: notes.map(({ text }) => text) };
+}
+
+function subjectOf(step: Step): string {
+  switch (step.way) {
+    case 'backup':
+      return `${step.entry.backup} holds`;
+    case 'archive':
+      return `${step.entry.backup} and the changes archived since give`;
+    case 'rewind':
+    case 'clone':
+      return `the snapshot schedule ${step.schedule} gives`;
+  }
+}
+
+function backupsOf(sources: readonly RecoverySource[]): readonly CatalogueEntry[] {
+  return sources.flatMap((source) => (source.kind === 'backups' ? source.entries : []));
+}
+
+/** Backups that the repository has, and the catalogue left out. */
+function hiddenBackups(sources: readonly RecoverySource[]): number {
+  return sources.reduce(
+    (sum, source) =>
+      source.kind === 'backups' ? sum + Math.max(0, (source.total ?? 0) - source.entries.length) : sum,
+    0,
+  );
+}
+
+function isBetween(ms: number, before: string | undefined, after: string | undefined): boolean {
+  return (before === undefined || ms > Date.parse(before)) && (after === undefined || ms < Date.parse(after));
+}
+
+function bounds({ from, to }: InstantRange): { readonly fromMs: number; readonly toMs: number } {
+  return { fromMs: Date.parse(from), toMs: Date.parse(to) };
+}
+
+function instantOf(entry: CatalogueEntry): number {
+  return Date.parse(entry.instant);
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}

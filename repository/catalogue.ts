@@ -1,0 +1,101 @@
+import type { VerifyReport } from '../model/backup.ts';
+import type { Manifest } from '../model/manifest.ts';
+import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
+import { mapBounded } from './bounded.ts';
+import type { BackupId } from './layout.ts';
+import { readReports } from './ledger.ts';
+import { listBackups } from './list-backups.ts';
+import { findRepository } from './repository.ts';
+import type { Store } from './store.ts';
+
+const LEDGERS_AT_ONCE = 8;
+
+/** Verifications of one backup that are looked through for the newest drill, counted from the newest. */
+const REPORTS_SEARCHED = 30;
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+/**
+ * What a repository holds of a plan, told by storage alone: manifests and the ledger. Throws what concerns the store
+ * (unreachable, denied), and `STORE_DAMAGED` naming an entry of the ledger.
+ *
+ * @param repository its name in the plan file.
+ */
+export async function readCatalogue(
+  store: Store,
+  repository: string,
+  plan: string,
+  options: Cancellable = {},
+): Promise<Catalogue> {
+  const identity = await findRepository(store, options);
+  const { backups, unusable } = await listBackups(store, plan, options);
+  const read = async (manifest: Manifest) => entryOf(manifest, await historyOf(store, manifest, options));
+  return {
+    plan,
+    repository,
+    ...(identity === undefined ? {} : { repositoryId: identity.id }),
+    entries: await Array.fromAsync(mapBounded(backups, LEDGERS_AT_ONCE, read)),
+    unusable: unusable.length,
+    total: backups.length,
+    readAt: new Date().toISOString(),
+  };
+}
+
+type History = Pick<CatalogueEntry, 'verified' | 'lastGood' | 'drill'>;
+
+async function historyOf(store: Store, ref: BackupId, options: Cancellable): Promise<History> {
+  let newest: VerifyReport | undefined;
+  let conclusive: VerifyReport | undefined;
+  let drill: VerifyReport | undefined;
+  let searched = 0;
+  for await (const report of readReports(store, ref, options)) {
+    newest ??= report;
+    if (report.verdict !== 'INCONCLUSIVE') conclusive ??= report;
+    if (report.level === 'restore') drill ??= report;
+    searched += 1;
+    // The last word on whether it is good is looked for however far back it lies: retention rests on it.
+    if (conclusive !== undefined && (drill !== undefined || searched >= REPORTS_SEARCHED)) break;
+  }
+  return {
+    ...(newest === undefined
+      ? {}
+      : { verified: { level: newest.level, verdict: newest.verdict, at: newest.finishedAt } }),
+    ...(conclusive?.verdict === 'OK'
+      ? { lastGood: { level: conclusive.level, at: conclusive.finishedAt } }
+      : {}),
+    ...(drill === undefined ? {} : { drill: drillOf(drill) }),
+  };
+}
+
+function drillOf({ verdict, startedAt, finishedAt }: VerifyReport): NonNullable<CatalogueEntry['drill']> {
+  return { verdict, at: finishedAt, restoreMs: Date.parse(finishedAt) - Date.parse(startedAt) };
+}
+
+function entryOf(manifest: Manifest, history: History): CatalogueEntry {
+  const { rows, bytes, storedBytes } = manifest.totals;
+  return {
+    backup: manifest.backup,
+    instant: manifest.readPoint.takenAt,
+    completedAt: manifest.completedAt,
+    rows,
+    bytes,
+    storedBytes,
+    durationMs: Date.parse(manifest.completedAt) - Date.parse(manifest.startedAt),
+    contents: manifest.contents,
+    ...history,
+  };
+}
+
+/** Characters of JSON that a catalogue may have in a workflow's history. */
+const HISTORY_CHARACTERS = 240_000;
+const HISTORY_ENTRIES = 1_000;
+
+/** The catalogue cut to what may go into history: the newest backups; `total` says how many there are. */
+export function forHistory(catalogue: Catalogue): Catalogue {
+  let left = HISTORY_CHARACTERS;
+  const entries = catalogue.entries.slice(0, HISTORY_ENTRIES).filter((entry) => {
+    left -= JSON.stringify(entry).length + 1;
+    return left >= 0;
+  });
+  return { ...catalogue, entries };
+}

@@ -1,0 +1,88 @@
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import type { VerifyReport } from '../../model/backup.ts';
+import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
+import { forHistory, readCatalogue } from '../../repository/catalogue.ts';
+import { DirectoryStore } from '../../repository/directory.ts';
+import { recordReport } from '../../repository/ledger.ts';
+import { readRepository } from '../../repository/repository.ts';
+import { SAMPLE, writeSampleBackup } from './sample-backup.ts';
+
+describe('the catalogue of a plan', () => {
+  let scratch: ScratchFolder;
+  let store: DirectoryStore;
+  beforeAll(async () => {
+    scratch = await createScratchFolder('catalogue');
+    const root = path.join(scratch.path, 'repository');
+    await mkdir(root);
+    store = new DirectoryStore(root);
+  });
+  afterAll(() => scratch.remove());
+
+  const read = () => readCatalogue(store, 'main', SAMPLE.plan);
+
+  async function verify(level: VerifyReport['level'], verdict: VerifyReport['verdict'], minute: number) {
+    await recordReport(store, {
+      ...SAMPLE,
+      level,
+      verdict,
+      checkedObjects: 1,
+      checkedBytes: 1,
+      problems: [],
+      startedAt: `2026-11-23T05:${minute}:00.000Z`,
+      finishedAt: `2026-11-23T05:${minute}:30.000Z`,
+    });
+  }
+
+  it('is empty where no repository has been made, and makes none', async () => {
+    await expect(read()).resolves.toMatchObject({ entries: [], unusable: 0, total: 0 });
+    await expect(read()).resolves.not.toHaveProperty('repositoryId');
+    await expect(Array.fromAsync(store.list(''))).resolves.toEqual([]);
+  });
+
+  it('tells each backup with its instant, size and what became of its verifications', async () => {
+    const { manifest } = await writeSampleBackup(store);
+    const { id } = await readRepository(store);
+    await expect(read()).resolves.toMatchObject({
+      plan: SAMPLE.plan,
+      repository: 'main',
+      repositoryId: id,
+      total: 1,
+      entries: [
+        {
+          backup: SAMPLE.backup,
+          instant: manifest.readPoint.takenAt,
+          rows: manifest.totals.rows,
+          storedBytes: manifest.totals.storedBytes,
+          contents: 'all',
+        },
+      ],
+    });
+    await verify('restore', 'OK', 10);
+    await verify('checksums', 'INCONCLUSIVE', 11);
+    await expect(read()).resolves.toMatchObject({
+      entries: [
+        {
+          verified: { level: 'checksums', verdict: 'INCONCLUSIVE' },
+          lastGood: { level: 'restore', at: '2026-11-23T05:10:30.000Z' },
+          drill: { verdict: 'OK', restoreMs: 30_000 },
+        },
+      ],
+    });
+    await verify('content', 'FAILED', 12);
+    await verify('checksums', 'INCONCLUSIVE', 13);
+    const [entry] = (await read()).entries;
+    expect(entry).not.toHaveProperty('lastGood');
+  });
+
+  it('is cut to what a workflow’s history bears, the newest first, and says how many there are', async () => {
+    const catalogue = await read();
+    const [entry] = catalogue.entries;
+    if (entry === undefined) throw new Error('there is a backup');
+    const many = { ...catalogue, entries: Array.from({ length: 3_000 }, () => entry), total: 3_000 };
+    const cut = forHistory(many);
+    expect(cut.total).toBe(3_000);
+    expect(cut.entries.length).toBeGreaterThan(300);
+    expect(JSON.stringify(cut).length).toBeLessThan(256 * 1024);
+  });
+});
