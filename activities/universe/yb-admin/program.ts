@@ -1,0 +1,137 @@
+import { spawn } from 'node:child_process';
+import { access, constants } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { messageOf, permanent, transient } from '../../../model/errors.ts';
+import { classify, YB_ADMIN } from './errors.ts';
+
+/** Where a universe is and how long to wait for it. */
+export interface YbAdminSettings {
+  /** `host:port` of every master's RPC address. */
+  readonly masters: readonly string[];
+  /** Folder with `ca.crt` and, where the universe asks for them, `node.*` files. */
+  readonly certsDir?: string;
+  /** For one RPC; default the program's own, 60 s. */
+  readonly timeoutMs?: number;
+  /** Full path of the program; left out, it is looked for. */
+  readonly program?: string;
+}
+
+/** The program, bound to one universe. Every group of operations in this folder takes it as its first argument. */
+export interface YbAdmin {
+  readonly settings: YbAdminSettings;
+  /**
+   * Runs one operation and returns its stdout. `limitMs`: how long the program may run in all; default twice the time of an RPC.
+   *
+   * @throws HoldfastError with one of the codes in `YB_ADMIN`; what `signal` was aborted with when it is
+   */
+  run(operation: string, args: readonly string[], options?: { readonly limitMs?: number }): Promise<string>;
+}
+
+const DEFAULT_TIMEOUT_MS = 60_000;
+const KEPT_CHARACTERS = 64 * 1024 * 1024;
+const KEPT_ERROR_CHARACTERS = 64 * 1024;
+
+/** Where Yugabyte's own installers put the programs. */
+const USUAL_FOLDERS = [
+  '/home/yugabyte/bin',
+  '/home/yugabyte/master/bin',
+  '/home/yugabyte/tserver/bin',
+  '/opt/yugabyte/bin',
+];
+
+/**
+ * Finds the program: `settings.program`, else in `HOLDFAST_YB_BIN`, on PATH, in Yugabyte's usual folders.
+ *
+ * @throws HoldfastError `YB_ADMIN_MISSING`
+ */
+export async function openYbAdmin(settings: YbAdminSettings, signal: AbortSignal): Promise<YbAdmin> {
+  const program = settings.program ?? (await findProgram());
+  return {
+    settings,
+    run: (operation, args, options) =>
+      runProgram(program, settings, operation, args, signal, options?.limitMs),
+  };
+}
+
+async function findProgram(): Promise<string> {
+  const configured = process.env.HOLDFAST_YB_BIN;
+  const path = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
+  for (const folder of [...(configured === undefined ? [] : [configured]), ...path, ...USUAL_FOLDERS]) {
+    const candidate = join(folder, 'yb-admin');
+    try {
+      await access(candidate, constants.X_OK);
+      return candidate;
+    } catch {
+      // Absent or not ours to run: the next folder.
+    }
+  }
+  throw permanent(
+    YB_ADMIN.missing,
+    `Found no yb-admin on this worker (looked in HOLDFAST_YB_BIN, PATH, ${USUAL_FOLDERS.join(', ')})`,
+    "Install the universe's own programs on the worker, or set HOLDFAST_YB_BIN to the folder that has yb-admin.",
+  );
+}
+
+/** yb-admin takes whatever starts with a dash for a flag, wherever it stands. */
+function checkArgument(operation: string, argument: string): void {
+  if (!argument.startsWith('-') && !argument.includes('\0')) return;
+  throw permanent(
+    YB_ADMIN.usage,
+    `yb-admin ${operation} can't take ${JSON.stringify(argument)} as an argument`,
+    'Names that start with "-" can\'t be given to yb-admin: rename the object.',
+  );
+}
+
+async function runProgram(
+  program: string,
+  settings: YbAdminSettings,
+  operation: string,
+  args: readonly string[],
+  signal: AbortSignal,
+  limitMs: number | undefined,
+): Promise<string> {
+  signal.throwIfAborted();
+  for (const argument of args) checkArgument(operation, argument);
+  const timeoutMs = settings.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+  const flags = [`--master_addresses=${settings.masters.join(',')}`, `--timeout_ms=${timeoutMs}`];
+  if (settings.certsDir !== undefined) flags.push(`--certs_dir_name=${settings.certsDir}`);
+  const limit = AbortSignal.timeout(limitMs ?? timeoutMs * 2);
+  const child = spawn(program, [...flags, operation, ...args], {
+    // The program prints times in its own zone, and without naming it.
+    env: { ...process.env, TZ: 'UTC', LC_ALL: 'C' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    signal: AbortSignal.any([signal, limit]),
+    killSignal: 'SIGKILL',
+  });
+  let output = '';
+  let said = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    if (output.length < KEPT_CHARACTERS) output += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    if (said.length < KEPT_ERROR_CHARACTERS) said += text;
+  });
+  const ended = await new Promise<{ readonly code: number | null; readonly error?: Error }>((resolve) => {
+    child.on('error', (error) => resolve({ code: null, error }));
+    child.on('close', (code) => resolve({ code }));
+  });
+  signal.throwIfAborted();
+  if (limit.aborted) {
+    throw transient(
+      YB_ADMIN.timedOut,
+      `yb-admin ${operation} was still running after ${limitMs ?? timeoutMs * 2} ms and was stopped`,
+      'Check the load of the masters, or raise source.universe.timeout.',
+    );
+  }
+  if (ended.code === 0) return output;
+  if (ended.error !== undefined) {
+    throw permanent(
+      YB_ADMIN.missing,
+      `${program} can't be run: ${messageOf(ended.error)}`,
+      'Repair that program, or set HOLDFAST_YB_BIN to a folder that has a working yb-admin.',
+      ended.error,
+    );
+  }
+  // Some builds say on stdout what went wrong.
+  throw classify(operation, said.trim() === '' ? output : said);
+}

@@ -1,0 +1,94 @@
+import { HoldfastError } from '../../../model/errors.ts';
+import { unreadable, YB_ADMIN } from './errors.ts';
+import type { YbAdmin } from './program.ts';
+import { jsonIn } from './text.ts';
+
+/** A number that grows with every DDL, as text; of the database in builds that count by database. */
+export async function catalogVersion(admin: YbAdmin, database: string): Promise<string> {
+  const operation = 'ysql_catalog_version';
+  try {
+    return parseCatalogVersion(await admin.run(operation, [`ysql.${database}`]));
+  } catch (error) {
+    // Old builds count for the whole universe and take no argument.
+    if (!(error instanceof HoldfastError && error.code === YB_ADMIN.usage)) throw error;
+    return parseCatalogVersion(await admin.run(operation, []));
+  }
+}
+
+export function parseCatalogVersion(output: string): string {
+  const [, version] = /Version:\s*(\d+)/.exec(output) ?? [];
+  if (version === undefined) throw unreadable('ysql_catalog_version', output, 'line "Version: <n>"');
+  return version;
+}
+
+/** Writes the table's memtables to files on every replica. */
+export async function flushTable(admin: YbAdmin, tableId: string, timeoutSeconds: number): Promise<void> {
+  await admin.run('flush_table_by_id', [tableId, String(timeoutSeconds)], {
+    limitMs: (timeoutSeconds + 60) * 1000,
+  });
+}
+
+export async function setLoadBalancer(admin: YbAdmin, enabled: boolean): Promise<void> {
+  await admin.run('set_load_balancer_enabled', [enabled ? '1' : '0']);
+}
+
+export async function isLoadBalancerEnabled(admin: YbAdmin): Promise<boolean> {
+  return parseLoadBalancerState(await admin.run('get_load_balancer_state', []));
+}
+
+/** The last column of each master's row; on when any master says so. */
+export function parseLoadBalancerState(output: string): boolean {
+  const states = [...output.matchAll(/\b(ENABLED|DISABLED)\s*$/gm)].map(([, state]) => state);
+  if (states.length === 0) throw unreadable('get_load_balancer_state', output, 'column ENABLED or DISABLED');
+  return states.includes('ENABLED');
+}
+
+/** True when the balancer has nothing to move just now. */
+export async function isLoadBalancerIdle(admin: YbAdmin): Promise<boolean> {
+  return parseBalancerIdle(await admin.run('get_is_load_balancer_idle', []));
+}
+
+export function parseBalancerIdle(output: string): boolean {
+  const [, idle] = /\bIdle\s*=\s*([01])|\b(?:idle)\b/i.exec(output) ?? [];
+  return idle === undefined ? /\b(?:1|true)\b/i.test(output) : idle === '1';
+}
+
+/**
+ * A lease: no tablet splits for `leaseMs` from now, then the universe goes on by itself. `owner` names who asked; ask again
+ * before it runs out. False where the universe is too old to split tablets, or to be told not to.
+ */
+export async function holdTabletSplitting(admin: YbAdmin, leaseMs: number, owner: string): Promise<boolean> {
+  return await supported(async () => {
+    await admin.run('disable_tablet_splitting', [String(leaseMs), owner]);
+  });
+}
+
+/** Whether no split is under way. True where the universe can't tell. */
+export async function isTabletSplittingComplete(admin: YbAdmin): Promise<boolean> {
+  let complete = true;
+  await supported(async () => {
+    complete = parseSplittingComplete(await admin.run('is_tablet_splitting_complete', []));
+  });
+  return complete;
+}
+
+export function parseSplittingComplete(output: string): boolean {
+  const [, complete] = /is_tablet_splitting_complete:\s*(true|false)/.exec(output) ?? [];
+  // A text protocol buffer leaves out what is false.
+  return complete === 'true';
+}
+
+async function supported(act: () => Promise<void>): Promise<boolean> {
+  try {
+    await act();
+    return true;
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === YB_ADMIN.unsupported) return false;
+    throw error;
+  }
+}
+
+/** `SysClusterConfigEntryPB` as JSON: replication, placement, encryption at rest, the universe's UUID. */
+export async function universeConfig(admin: YbAdmin): Promise<unknown> {
+  return jsonIn('get_universe_config', await admin.run('get_universe_config', []));
+}
