@@ -1,3 +1,4 @@
+import { formatDuration } from '../model/amounts.ts';
 import type {
   CatalogueEntry,
   InstantRange,
@@ -11,7 +12,6 @@ import type {
   RestoreMeasurement,
 } from '../model/recovery.ts';
 import { readInstant } from './instant.ts';
-import { spanOf } from './span.ts';
 
 export interface PlanningContext {
   readonly now: Date;
@@ -39,7 +39,7 @@ export function planRecovery(
   if ('problem' in reading) return refused('BAD_INSTANT', reading.problem, reading.remedy);
   const wantedMs = reading.at.getTime();
   if (wantedMs > context.now.getTime()) {
-    const ahead = spanOf(wantedMs - context.now.getTime());
+    const ahead = formatDuration(wantedMs - context.now.getTime());
     return refused(
       'INSTANT_IN_FUTURE',
       `${iso(wantedMs)} lies ${ahead} in the future (it is ${context.now.toISOString()} here)`,
@@ -56,7 +56,7 @@ export function planRecovery(
   }
   const before = latestBefore(reach.steps, wantedMs);
   if (before !== undefined && request.nearest === 'before') {
-    const gap = spanOf(wantedMs - before.toMs);
+    const gap = formatDuration(wantedMs - before.toMs);
     const why = `the newest instant before ${iso(wantedMs)} that can be reached is ${gap} earlier`;
     return decide(before, before.toMs, why, {
       sources,

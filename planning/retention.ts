@@ -1,7 +1,7 @@
+import { formatDuration } from '../model/amounts.ts';
 import type { Retention } from '../model/pipeline.ts';
 import type { CatalogueEntry } from '../model/recovery.ts';
 import { type Period, periodOf } from './calendar.ts';
-import { spanOf } from './span.ts';
 
 /** Why a backup is kept. The first ten are the policy's own; the others hold whatever the policy says. */
 export type RetentionRule =
@@ -76,7 +76,8 @@ export function decideRetention(
 
   const judged = all.filter((one) => one.ms <= nowMs);
   for (const one of all) {
-    if (one.ms > nowMs) keep(one, 'inFuture', `its instant lies ${spanOf(one.ms - nowMs)} in the future`);
+    if (one.ms > nowMs)
+      keep(one, 'inFuture', `its instant lies ${formatDuration(one.ms - nowMs)} in the future`);
   }
   if (policy !== undefined) {
     const sound = judged.filter(({ entry }) => entry.verified?.verdict !== 'FAILED');
@@ -88,7 +89,7 @@ export function decideRetention(
     for (const one of judged) {
       const ageMs = nowMs - one.ms;
       if (policy.minAgeMs !== undefined && ageMs < policy.minAgeMs) {
-        keep(one, 'minAge', `${spanOf(ageMs)} old, below ${spanOf(policy.minAgeMs)}`);
+        keep(one, 'minAge', `${formatDuration(ageMs)} old, below ${formatDuration(policy.minAgeMs)}`);
       }
     }
     protect(all, judged, sound, context, nowMs, keep);
@@ -139,7 +140,7 @@ function applyRules(backups: readonly Dated[], policy: Retention, timezone: stri
   if (policy.keepWithinMs === undefined || newest === undefined) return;
   for (const one of backups) {
     if (newest.ms - one.ms > policy.keepWithinMs) break;
-    keep(one, 'keepWithin', `within ${spanOf(policy.keepWithinMs)} of the newest`);
+    keep(one, 'keepWithin', `within ${formatDuration(policy.keepWithinMs)} of the newest`);
   }
 }
 

@@ -1,4 +1,7 @@
+import { formatBytes, formatCount, formatDuration } from '../model/amounts.ts';
 import type { Verb } from '../model/pipeline.ts';
+
+export { formatBytes, formatCount, formatDuration };
 
 /** Progress as data (query `progress`) and as Markdown (current details in the Temporal UI). Pure. */
 
@@ -39,33 +42,6 @@ export interface TransferProgress {
   readonly rows: number;
   readonly bytes: number;
   readonly storedBytes: number;
-}
-
-/** Bytes in binary units, three significant figures: `1.25 GiB`. */
-export function formatBytes(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit += 1;
-  }
-  const digits = unit === 0 || value >= 100 ? 0 : value >= 10 ? 1 : 2;
-  return `${value.toFixed(digits)} ${units[unit]}`;
-}
-
-/** Whole numbers in groups of three: `12,345`. */
-export function formatCount(count: number): string {
-  return String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, ',');
-}
-
-/** `4.2 s`, `3 min 05 s`, `2 h 10 min`. */
-export function formatDuration(milliseconds: number): string {
-  const seconds = milliseconds / 1000;
-  if (seconds < 60) return `${seconds.toFixed(1)} s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${String(Math.floor(seconds % 60)).padStart(2, '0')} s`;
-  return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
 }
 
 export interface Rate {

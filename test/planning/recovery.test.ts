@@ -51,7 +51,7 @@ describe('the way to an instant', () => {
     expect(plan({ to, nearest: 'before' })).toMatchObject({
       kind: 'restore',
       backup: YESTERDAY.backup,
-      why: expect.stringContaining('is 21 h earlier'),
+      why: expect.stringContaining('is 21 h 00 min earlier'),
     });
   });
 

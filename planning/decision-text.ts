@@ -1,0 +1,54 @@
+import { formatBytes, formatCount, formatDuration } from '../model/amounts.ts';
+import type { RecoveryDecision } from '../model/recovery.ts';
+
+/**
+ * A decision for people, a line each: what is done and why, what it costs, what would be lost if the database itself were
+ * overwritten, and what else to know; or the refusal, with the nearest instants as JSON to paste.
+ */
+export function decisionLines(decision: RecoveryDecision): readonly string[] {
+  if (decision.kind === 'refused') {
+    return [
+      `Refused (${decision.code}): ${decision.reason}.`,
+      `  → ${decision.remedy}`,
+      ...nearest('before', decision.before),
+      ...nearest('after', decision.after),
+      ...decision.notes.map((note) => `  note: ${note}`),
+    ];
+  }
+  return [
+    `${wayOf(decision)} gives the data of ${decision.instant}: ${decision.why}.`,
+    ...('cost' in decision ? [costLine(decision.cost)] : []),
+    `  lost if it replaces the database: every change of the ${formatDuration(decision.lost.durationMs)} since, from ${decision.lost.from} to ${decision.lost.to}`,
+    ...decision.notes.map((note) => `  note: ${note}`),
+  ];
+}
+
+function wayOf(decision: Exclude<RecoveryDecision, { kind: 'refused' }>): string {
+  switch (decision.way) {
+    case 'backup':
+      return `Backup ${decision.backup}`;
+    case 'archive':
+      return `Backup ${decision.backup} with the changes archived since`;
+    case 'rewind':
+      return `A rewind by the snapshot schedule ${decision.schedule}`;
+    case 'clone':
+      return `A clone by the snapshot schedule ${decision.schedule}`;
+  }
+}
+
+function costLine({
+  rows,
+  bytes,
+  storedBytes,
+  estimatedMs,
+  basis,
+}: Extract<RecoveryDecision, { readonly way: 'backup' }>['cost']): string {
+  const amount = `${formatCount(rows)} rows, ${formatBytes(bytes)}, ${formatBytes(storedBytes)} to fetch`;
+  return estimatedMs === undefined
+    ? `  cost: ${amount}; how long is not known: ${basis}`
+    : `  cost: ${amount}; about ${formatDuration(estimatedMs)}, ${basis}`;
+}
+
+function nearest(side: 'before' | 'after', instant: string | undefined): readonly string[] {
+  return instant === undefined ? [] : [`  nearest ${side}: {"to": "${instant}"}`];
+}

@@ -1,0 +1,74 @@
+import type { RecoveryRefusal, RecoveryRequest } from '../model/recovery.ts';
+
+export type RequestReading = { readonly request: RecoveryRequest } | { readonly refusal: RecoveryRefusal };
+
+const TEXT = (value: unknown) => typeof value === 'string' && value !== '';
+const FLAG = (value: unknown) => typeof value === 'boolean';
+
+const MEMBERS: Readonly<
+  Record<keyof RecoveryRequest, { readonly is: (value: unknown) => boolean; readonly what: string }>
+> = {
+  to: { is: TEXT, what: 'an instant such as "2026-11-22T10:04:00Z" or "-15m"' },
+  backup: { is: TEXT, what: 'the id of a backup' },
+  nearest: { is: (value) => value === 'before' || value === 'exact', what: '"before" or "exact"' },
+  verified: { is: FLAG, what: 'true or false' },
+  into: {
+    is: (value) => TEXT(value) || (isMapping(value) && Object.values(value).every(TEXT)),
+    what: 'a database name, or {"source": "name"}',
+  },
+  tables: {
+    is: (value) => Array.isArray(value) && value.length > 0 && value.every(TEXT),
+    what: 'a list such as ["public.orders"]',
+  },
+  replace: { is: FLAG, what: 'true or false' },
+  reason: { is: TEXT, what: 'a text' },
+  requestId: { is: TEXT, what: 'a text' },
+  safetyBackup: { is: FLAG, what: 'true or false' },
+};
+
+/**
+ * A request out of whatever was sent: a person types it into the Temporal UI, so anything may come. Nothing at all, or `{}`,
+ * asks for the newest instant. The refusal names what is wrong and what to write.
+ */
+export function readRecoveryRequest(value: unknown): RequestReading {
+  if (value === undefined || value === null) return { request: {} };
+  if (!isMapping(value)) {
+    return refusal(
+      'the request is no JSON object',
+      'Write e.g. {"to": "2026-11-22T10:04:00Z"}, or {} for the newest instant.',
+    );
+  }
+  for (const [name, given] of Object.entries(value)) {
+    const member = isMember(name) ? MEMBERS[name] : undefined;
+    if (member === undefined) {
+      return refusal(
+        `the request has a member that is not known, ${shortened(name)}`,
+        `Members are ${Object.keys(MEMBERS).join(', ')}.`,
+      );
+    }
+    if (!member.is(given)) {
+      return refusal(`\`${name}\` can't be ${shortened(given)}`, `Write ${member.what}.`);
+    }
+  }
+  if (value.replace === true && value.into !== undefined) {
+    return refusal('`replace` takes the original’s name, so `into` has no meaning', 'Leave out one of them.');
+  }
+  return { request: value };
+}
+
+function refusal(reason: string, remedy: string): RequestReading {
+  return { refusal: { kind: 'refused', code: 'BAD_REQUEST', reason, remedy, notes: [] } };
+}
+
+function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isMember(name: string): name is keyof RecoveryRequest {
+  return Object.hasOwn(MEMBERS, name);
+}
+
+function shortened(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}
