@@ -5,10 +5,8 @@ import type { Manifest } from '../model/manifest.ts';
 import type { CompiledPlan, RepositorySpec } from '../model/pipeline.ts';
 import { newestReport } from '../repository/ledger.ts';
 import { listBackups, type UnusableBackup } from '../repository/list-backups.ts';
-import { readManifest } from '../repository/manifest.ts';
 import { openStore } from '../repository/open.ts';
 import type { Store } from '../repository/store.ts';
-import { parseInstant } from './instant.ts';
 import { say } from './output.ts';
 
 /** Reading a plan's backups straight from the repository, as `list`, `show` and `restore` do: no server needed. */
@@ -24,62 +22,21 @@ export async function withStore<T>(
   }
 }
 
-export interface ChosenBackup {
-  readonly backup: string;
-  /** The instant whose data it holds. */
-  readonly instant: string;
-  readonly databases: readonly string[];
-}
-
-export interface BackupWish {
-  /** This one and no other. */
-  readonly backup?: string;
-  /** The newest at or before this time. */
-  readonly to?: string;
-  /** True: not one whose last verification found damage, unless it is named. */
-  readonly sound?: boolean;
-}
-
-/** The backup that `--backup` names, or the newest at or before `--to`, or the newest; what is passed over is told. */
-export async function chooseBackup(plan: CompiledPlan, wish: BackupWish): Promise<ChosenBackup> {
+/** Id of the newest backup, whatever a verification found. Throws `NO_BACKUP`. */
+export function newestBackup(plan: CompiledPlan): Promise<string> {
   return withStore(plan.pipeline.repository, async (store) => {
-    if (wish.backup !== undefined) {
-      return chosen(await readManifest(store, { plan: plan.name, backup: wish.backup }));
-    }
     const { backups, unusable } = await listBackups(store, plan.name);
     for (const { backup, state, problem } of unusable) {
       if (state === 'damaged') say(`warning: backup ${backup}: ${problem}`);
     }
-    const latestMs =
-      wish.to === undefined ? Number.POSITIVE_INFINITY : parseInstant(wish.to, new Date()).getTime();
-    for (const manifest of backups.filter((each) => instantOf(each) <= latestMs)) {
-      const verified = wish.sound ? await newestReport(store, manifest) : undefined;
-      if (verified?.verdict !== 'FAILED') return chosen(manifest);
-      say(`warning: backup ${manifest.backup} is passed over: its last verification found damage`);
-    }
-    const oldest = backups.at(-1);
+    const [newest] = backups;
+    if (newest !== undefined) return newest.backup;
     throw permanent(
       'NO_BACKUP',
-      oldest === undefined
-        ? `the repository ${store.description} holds no backup of ${plan.name}`
-        : `no sound backup of ${plan.name} is old enough; the oldest holds the data of ${oldest.readPoint.takenAt}`,
-      oldest === undefined
-        ? `Make one: holdfast backup ${plan.file}#${plan.name}.`
-        : 'Choose a later time, or a backup with --backup (holdfast list shows them).',
+      `the repository ${store.description} holds no backup of ${plan.name}`,
+      `Make one: holdfast backup ${plan.file}#${plan.name}.`,
     );
   });
-}
-
-function chosen(manifest: Manifest): ChosenBackup {
-  return {
-    backup: manifest.backup,
-    instant: manifest.readPoint.takenAt,
-    databases: manifest.databases.map(({ name }) => name),
-  };
-}
-
-function instantOf(manifest: Manifest): number {
-  return Date.parse(manifest.readPoint.takenAt);
 }
 
 export interface PlanListing {

@@ -27,6 +27,8 @@ export interface CatalogueEntry {
   readonly lockedUntil?: string;
   /** `safety`: made before a restore overwrote the database. Default `plan`. */
   readonly kind?: 'plan' | 'safety';
+  /** Why it is not known whether it is good: its verifications can't be read. */
+  readonly problem?: string;
   /** Backups of the plan that this one can't be restored without. */
   readonly needs?: readonly string[];
 }
@@ -42,6 +44,8 @@ export interface Catalogue {
   readonly entries: readonly CatalogueEntry[];
   /** Folders that hold no backup that could be restored: unfinished, discarded, damaged. */
   readonly unusable: number;
+  /** Of these the damaged ones (at most 20), each with what is wrong. */
+  readonly damaged?: readonly { readonly backup: string; readonly problem: string }[];
   readonly total: number;
   readonly readAt: string;
 }

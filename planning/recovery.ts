@@ -228,7 +228,7 @@ function decide(
 }
 
 function notesOn(entry: CatalogueEntry, sources: readonly RecoverySource[]): readonly string[] {
-  const notes: string[] = [];
+  const notes: string[] = entry.problem === undefined ? [] : [entry.problem];
   if (entry.lastGood === undefined && entry.verified?.verdict !== 'FAILED') {
     const best = backupsOf(sources)
       .filter((one) => one.lastGood !== undefined && instantOf(one) < instantOf(entry))

@@ -1,4 +1,5 @@
 import type { VerifyReport } from '../model/backup.ts';
+import { messageOf } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
 import { mapBounded } from './bounded.ts';
@@ -7,8 +8,10 @@ import { readReports } from './ledger.ts';
 import { listBackups } from './list-backups.ts';
 import { findRepository } from './repository.ts';
 import type { Store } from './store.ts';
+import { isDamage } from './store-errors.ts';
 
 const LEDGERS_AT_ONCE = 8;
+const DAMAGED_NAMED = 20;
 
 /** Verifications of one backup that are looked through for the newest drill, counted from the newest. */
 const REPORTS_SEARCHED = 30;
@@ -17,7 +20,8 @@ type Cancellable = { readonly signal?: AbortSignal };
 
 /**
  * What a repository holds of a plan, told by storage alone: manifests and the ledger. Throws what concerns the store
- * (unreachable, denied), and `STORE_DAMAGED` naming an entry of the ledger.
+ * (unreachable, denied): where
+ * an entry of the ledger is damaged, the backup counts as never verified, and says so.
  *
  * @param repository its name in the plan file.
  */
@@ -36,14 +40,28 @@ export async function readCatalogue(
     ...(identity === undefined ? {} : { repositoryId: identity.id }),
     entries: await Array.fromAsync(mapBounded(backups, LEDGERS_AT_ONCE, read)),
     unusable: unusable.length,
+    damaged: unusable
+      .filter(({ state }) => state === 'damaged')
+      .slice(0, DAMAGED_NAMED)
+      .map(({ backup, problem }) => ({ backup, problem })),
     total: backups.length,
     readAt: new Date().toISOString(),
   };
 }
 
-type History = Pick<CatalogueEntry, 'verified' | 'lastGood' | 'drill'>;
+type History = Pick<CatalogueEntry, 'verified' | 'lastGood' | 'drill' | 'problem'>;
 
 async function historyOf(store: Store, ref: BackupId, options: Cancellable): Promise<History> {
+  try {
+    return await readHistory(store, ref, options);
+  } catch (error) {
+    // The data may well be whole, and a restore must not fail on a record about it.
+    if (isDamage(error)) return { problem: `Its verifications can't be read: ${messageOf(error)}` };
+    throw error;
+  }
+}
+
+async function readHistory(store: Store, ref: BackupId, options: Cancellable): Promise<History> {
   let newest: VerifyReport | undefined;
   let conclusive: VerifyReport | undefined;
   let drill: VerifyReport | undefined;

@@ -1,5 +1,7 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { RestoreSummary } from '../../model/backup.ts';
+import type { CompiledPlan } from '../../model/pipeline.ts';
+import type { RecoveryRequest } from '../../model/recovery.ts';
 import type { FollowRunOptions } from '../follow-run.ts';
 import { EXIT, type ExitCode, emit, print, runCommand, UsageError } from '../output.ts';
 import type { RestoreWishes } from '../runs.ts';
@@ -7,6 +9,9 @@ import type { RestoreWishes } from '../runs.ts';
 interface Options extends FollowRunOptions {
   readonly to?: string;
   readonly backup?: string;
+  readonly nearest: 'before' | 'exact';
+  readonly verified?: boolean;
+  readonly explain?: boolean;
   readonly into: readonly string[];
   readonly tables: readonly string[];
   readonly excludeTables: readonly string[];
@@ -24,11 +29,19 @@ export function register(program: Command): void {
   program
     .command('restore')
     .argument('<plan>', 'a plan’s name or file')
-    .description(
-      'restore the newest backup, a given one, or the newest at or before a time, into a new database',
-    )
+    .description('restore the newest backup, a given one, or the one of an instant, into a new database')
     .option('--backup <id>', 'this backup (holdfast list shows them)')
-    .option('--to <time>', 'the newest backup at or before this time: ISO 8601 with a zone, or -15m')
+    .option('--to <time>', 'the data of exactly this instant: ISO 8601 with a zone, or -15m')
+    .addOption(
+      new Option(
+        '--nearest <which>',
+        'where nothing holds that instant: refuse, or take the newest before it',
+      )
+        .choices(['exact', 'before'])
+        .default('exact'),
+    )
+    .option('--verified', 'pass over backups that no verification found good')
+    .option('--explain', 'say which backup it would be and why, at what cost, and restore nothing')
     .option('--into <name>', 'the new database’s name; several: source=name, repeated', collect, [])
     .option('--tables <pattern>', 'only tables that match schema.table, repeated', collect, [])
     .option('--exclude-tables <pattern>', 'not these tables, repeated', collect, [])
@@ -51,7 +64,7 @@ export function register(program: Command): void {
     .option('--json', 'one JSON document on stdout')
     .addHelpText(
       'after',
-      '\nExample:\n  holdfast restore plans/orders.yaml --to -15m --into orders_before_the_accident',
+      '\nExample:\n  holdfast restore plans/orders.yaml --to -15m --nearest before --into orders_before_the_accident',
     )
     .action((argument: string, options: Options) => runCommand(options, () => run(argument, options)));
 }
@@ -59,12 +72,14 @@ export function register(program: Command): void {
 async function run(argument: string, options: Options) {
   checkOptions(options);
   const { resolvePlan } = await import('../plan-files.ts');
-  const { chooseBackup } = await import('../backups.ts');
+  const { chooseBackup } = await import('../recovery.ts');
   const { startRestore } = await import('../runs.ts');
   const { followRun } = await import('../follow-run.ts');
 
   const plan = await resolvePlan(argument);
-  const chosen = await chooseBackup(plan, { ...options, sound: true });
+  const request = requestOf(options);
+  if (options.explain) return explain(plan, request, options);
+  const chosen = await chooseBackup(plan, request);
   const wishes: RestoreWishes = {
     backup: chosen.backup,
     ...(options.connectionEnv === undefined ? {} : { connection: { env: options.connectionEnv } }),
@@ -90,6 +105,27 @@ async function run(argument: string, options: Options) {
     },
     (summary) => report(summary, options),
   );
+}
+
+function requestOf({ to, backup, nearest, verified, replace }: Options): RecoveryRequest {
+  return {
+    ...(to === undefined ? {} : { to }),
+    ...(backup === undefined ? {} : { backup }),
+    nearest,
+    verified: verified === true,
+    replace: replace === true,
+  };
+}
+
+/** Prints the decision; a refusal is one too, and ends with exit code 1 or 2 as the restore itself would. */
+async function explain(plan: CompiledPlan, request: RecoveryRequest, options: Options): Promise<ExitCode> {
+  const { decideRecovery } = await import('../recovery.ts');
+  const { decisionLines } = await import('../../planning/decision-text.ts');
+  const decision = await decideRecovery(plan, request);
+  if (options.json) emit({ plan: plan.name, decision });
+  else for (const line of decisionLines(decision)) print(line);
+  if (decision.kind === 'restore') return EXIT.done;
+  return decision.code === 'BAD_REQUEST' || decision.code === 'BAD_INSTANT' ? EXIT.usage : EXIT.failed;
 }
 
 function checkOptions(options: Options): void {

@@ -34,12 +34,12 @@ export function register(program: Command): void {
 
 async function run(argument: string, backup: string | undefined, options: Options) {
   const { resolvePlan } = await import('../plan-files.ts');
-  const { chooseBackup } = await import('../backups.ts');
+  const { newestBackup } = await import('../backups.ts');
   const { startVerify } = await import('../runs.ts');
   const { followRun } = await import('../follow-run.ts');
   const plan = await resolvePlan(argument);
   // The manifest itself may be what is damaged, so a backup that is named is not looked at first.
-  const id = backup ?? (await chooseBackup(plan, {})).backup;
+  const id = backup ?? (await newestBackup(plan));
   return followRun<VerifyReport>(
     options,
     async (session) => {

@@ -114,6 +114,7 @@ test('a backup gives the documented fields, and its id is what list and show kno
 test.each([
   ['backup PLAN --detach', () => ['backup', plan, '--detach', '--new']],
   ['restore PLAN --detach', () => ['restore', plan, '--backup', backup, '--into', 'detached', '--detach']],
+  ['restore PLAN --explain', () => ['restore', plan, '--to', '-0s', '--nearest', 'before', '--explain']],
   ['restore PLAN', () => ['restore', plan, '--backup', backup, '--into', 'orders_copy']],
   ['verify PLAN [BACKUP]', () => ['verify', plan, backup]],
   ['prune PLAN', () => ['prune', plan]],
@@ -203,7 +204,9 @@ describe('a failure is one document {error: {code, message, remedy}}, and one se
     ['no such plan file', () => ['backup', path.join(folder, 'missing.yaml')], 2, 'USAGE'],
     ['no such plan in its file', () => ['list', `${plan}#other`], 2, 'USAGE'],
     ['no such backup', () => ['show', plan, 'nope'], 1, 'BACKUP_NOT_FOUND'],
-    ['no backup so old', () => ['restore', plan, '--to', '-3650d'], 1, 'NO_BACKUP'],
+    ['no backup so old', () => ['restore', plan, '--to', '-3650d'], 1, 'INSTANT_TOO_EARLY'],
+    ['an instant that no backup holds', () => ['restore', plan, '--to', '-0s'], 1, 'INSTANT_NOT_EXACT'],
+    ['an instant to come', () => ['restore', plan, '--to', '2999-01-01T00:00Z'], 1, 'INSTANT_IN_FUTURE'],
     ['a target that is there', () => ['restore', plan, '--into', 'orders'], 1, 'RESTORE_TARGET_NOT_EMPTY'],
     ['a repository that is not mounted', () => ['list', unmounted], 1, 'STORE_NO_DIRECTORY'],
   ];

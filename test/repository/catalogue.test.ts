@@ -4,8 +4,10 @@ import type { VerifyReport } from '../../model/backup.ts';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
 import { forHistory, readCatalogue } from '../../repository/catalogue.ts';
 import { DirectoryStore } from '../../repository/directory.ts';
+import { ledgerKey } from '../../repository/layout.ts';
 import { recordReport } from '../../repository/ledger.ts';
 import { readRepository } from '../../repository/repository.ts';
+import { sha256Hex } from '../../repository/sha256.ts';
 import { SAMPLE, writeSampleBackup } from './sample-backup.ts';
 
 describe('the catalogue of a plan', () => {
@@ -73,6 +75,15 @@ describe('the catalogue of a plan', () => {
     await verify('checksums', 'INCONCLUSIVE', 13);
     const [entry] = (await read()).entries;
     expect(entry).not.toHaveProperty('lastGood');
+  });
+
+  it('counts a backup as never verified where the ledger is damaged, and says so', async () => {
+    const body = Buffer.from('{"verdict": "OK"}');
+    const key = ledgerKey(SAMPLE, '2026-11-23T06:00:00.000Z');
+    await store.put(key, body, { sha256: sha256Hex(body), ifAbsent: true });
+    const [entry] = (await read()).entries;
+    expect(entry).toMatchObject({ backup: SAMPLE.backup, problem: expect.stringContaining(key) });
+    expect(entry).not.toHaveProperty('verified');
   });
 
   it('is cut to what a workflow’s history bears, the newest first, and says how many there are', async () => {
