@@ -4,11 +4,13 @@ import type {
   BackupSummary,
   DataObject,
   ExportSummary,
+  LogicalReadPoint,
   ObjectEntry,
+  ReadPoint,
   TaskResult,
   TaskSummary,
 } from '../model/backup.ts';
-import { permanent } from '../model/errors.ts';
+import { permanent, READ_POINT_LOST } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { backupFolder } from '../repository/layout.ts';
@@ -49,7 +51,7 @@ export function captureActivities(
         const { store, signal } = context;
         const known = await findWorkList(store, ref, readPoint.epoch, { signal });
         if (known !== undefined) return describe(known);
-        const exported = await engineOf(source).export(context, source, readPoint);
+        const exported = await engineOf(source).export(context, source, rowsAt(readPoint));
         const tasks = packTasks(exported.chunks, source.chunkBytes);
         return describe(await writeWorkList(store, ref, readPoint.epoch, exported, tasks, { signal }));
       }),
@@ -66,7 +68,9 @@ export function captureActivities(
         if (known !== undefined) return summaryOf(known);
         const objects: DataObject[] = [];
         for (const chunk of task.chunks) {
-          objects.push(...(await engineOf(source).upload(context, source, readPoint, chunk, { zstdLevel })));
+          objects.push(
+            ...(await engineOf(source).upload(context, source, rowsAt(readPoint), chunk, { zstdLevel })),
+          );
         }
         return summaryOf(
           await writeTaskResult(store, ref, epoch, { index: task.index, objects }, { signal }),
@@ -82,7 +86,7 @@ export function captureActivities(
         const finished = await findManifest(store, ref, { signal });
         if (finished !== undefined) return await sealed(context, finished);
         const workList = await readWorkList(store, ref, readPoint.epoch, { signal });
-        const rest = await engine.seal(context, source, readPoint, { ...workList, chunks: [] });
+        const rest = await engine.seal(context, source, rowsAt(readPoint), { ...workList, chunks: [] });
         const dataObjects: DataObject[] = [];
         for await (const result of readTaskResults(store, ref, workList, { signal })) {
           dataObjects.push(...result.objects);
@@ -182,6 +186,16 @@ async function writeRestoreKit(
     kit.push({ key, sizeBytes: body.length, sha256 });
   }
   return kit;
+}
+
+/** A read point that sessions can read rows at; a distributed snapshot is none. */
+function rowsAt(readPoint: ReadPoint): LogicalReadPoint {
+  if (readPoint.kind !== 'universe-snapshot') return readPoint;
+  throw permanent(
+    READ_POINT_LOST,
+    'The read point is a distributed snapshot, which a logical engine can not read',
+    'A new read point is opened.',
+  );
 }
 
 function noSuchTask(shard: number, position: number) {

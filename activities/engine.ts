@@ -2,8 +2,8 @@ import type {
   BackupRef,
   ChunkSpec,
   DataObject,
+  LogicalReadPoint,
   ObjectEntry,
-  ReadPoint,
   RestorePlan,
   RestoreRequest,
 } from '../model/backup.ts';
@@ -34,7 +34,7 @@ export interface Engine<S extends Source = Source> {
   openReadPoint(verb: VerbContext, source: S, epoch: number): Promise<OpenReadPoint>;
 
   /** Writes schema objects and cuts the tables into chunks. Tables in the order in which they should be sent: largest first. */
-  export(verb: BackupContext, source: S, readPoint: ReadPoint): Promise<EngineExport>;
+  export(verb: BackupContext, source: S, readPoint: LogicalReadPoint): Promise<EngineExport>;
 
   /**
    * Streams one chunk into objects under `data/e<epoch>/`: COPY text, cut at row boundaries when it outgrows the chunk size,
@@ -43,13 +43,18 @@ export interface Engine<S extends Source = Source> {
   upload(
     verb: BackupContext,
     source: S,
-    readPoint: ReadPoint,
+    readPoint: LogicalReadPoint,
     chunk: ChunkSpec,
     options: { readonly zstdLevel: number },
   ): Promise<readonly DataObject[]>;
 
   /** After the last chunk: what must be read at the end (sequences). Same read point, still open. */
-  seal(verb: BackupContext, source: S, readPoint: ReadPoint, exported: EngineExport): Promise<EngineExport>;
+  seal(
+    verb: BackupContext,
+    source: S,
+    readPoint: LogicalReadPoint,
+    exported: EngineExport,
+  ): Promise<EngineExport>;
 
   /**
    * What a restore without Holdfast needs, by object key: `RESTORE.md` with the exact commands, and the scripts and checksums it
@@ -124,7 +129,7 @@ export interface KitFile {
 }
 
 export interface OpenReadPoint {
-  readonly readPoint: ReadPoint;
+  readonly readPoint: LogicalReadPoint;
   /** Present when the read point lives only as long as a session of ours: rejects when that session is lost. */
   readonly held?: { readonly lost: Promise<never>; close(): Promise<void> };
 }

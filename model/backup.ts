@@ -24,7 +24,28 @@ export type ReadPoint =
       /** Exported snapshot by database: PostgreSQL's snapshots do not cross databases. */
       readonly snapshots: Readonly<Record<string, string>>;
       readonly takenAt: string;
+    }
+  | {
+      readonly kind: 'universe-snapshot';
+      readonly epoch: number;
+      readonly takenAt: string;
+      readonly databases: readonly DatabaseSnapshot[];
     };
+
+/** A read point at which tables are read row by row. */
+export type LogicalReadPoint = Exclude<ReadPoint, { readonly kind: 'universe-snapshot' }>;
+
+/** The distributed snapshot of one database or keyspace of a universe. */
+export interface DatabaseSnapshot {
+  readonly database: string;
+  readonly api: 'ysql' | 'ycql';
+  /** Absent where the database has no tables: YugabyteDB takes no snapshot of it. */
+  readonly snapshot?: string;
+  /** The universe's own time of the snapshot, ISO 8601, as far as it tells one. */
+  readonly snapshotTime?: string;
+  /** Version of the catalog before the snapshot was taken; YSQL only. */
+  readonly catalogVersion?: string;
+}
 
 export interface TableId {
   readonly database: string;

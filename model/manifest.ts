@@ -28,7 +28,7 @@ export interface Manifest {
   readonly formatVersion: 1;
   readonly plan: string;
   readonly backup: string;
-  readonly engine: 'ysql';
+  readonly engine: 'ysql' | 'universe';
   readonly pipelineHash: string;
   readonly writtenBy: { readonly holdfast: string; readonly host: string };
   readonly startedAt: string;
@@ -50,4 +50,47 @@ export interface Manifest {
   readonly data:
     | { readonly inline: readonly DataObject[] }
     | { readonly lists: readonly ObjectEntry[]; readonly count: number };
+  /** Engine `universe`: the tablets, in lists, whose files lie in shared objects. */
+  readonly tablets?: ManifestTablets;
+  /** Engine `universe`: what a restore tells `yb-admin`. */
+  readonly universe?: ManifestUniverse;
+}
+
+export interface ManifestTablets {
+  /** Objects that hold `TabletList`s. */
+  readonly lists: readonly ObjectEntry[];
+  /** Tablets in all lists together. */
+  readonly count: number;
+  readonly files: number;
+}
+
+export interface ManifestUniverse {
+  /** The universe's UUID, where it tells one. */
+  readonly clusterUuid?: string;
+  readonly snapshots: readonly ManifestSnapshot[];
+  /** Where the universe encrypts at rest: which key the files need, as the universe names it. */
+  readonly encryption?: string;
+}
+
+/** One database or keyspace of a universe and its snapshot. */
+export interface ManifestSnapshot {
+  readonly database: string;
+  readonly api: 'ysql' | 'ycql';
+  /** Absent where the database was empty: there is nothing but its schema. */
+  readonly snapshot?: string;
+  /** Key of what `export_snapshot` wrote, among the database's schema objects. */
+  readonly metadata?: string;
+  /** The universe's hybrid time of the snapshot, ISO 8601, as far as it tells one. */
+  readonly takenAt?: string;
+  readonly catalogVersion?: string;
+  readonly tables: readonly SnapshotTable[];
+}
+
+/** A table or index as the universe knows it. */
+export interface SnapshotTable {
+  readonly id: string;
+  /** Empty for YCQL. */
+  readonly schema: string;
+  readonly name: string;
+  readonly index: boolean;
 }

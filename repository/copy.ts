@@ -1,8 +1,12 @@
 import { permanent } from '../model/errors.ts';
+import type { Manifest } from '../model/manifest.ts';
 import { forEachBounded } from './bounded.ts';
-import { checkAllThere } from './completeness.ts';
+import { checkAllShared, checkAllThere } from './completeness.ts';
 import { type BackupId, backupFolder, manifestKey } from './layout.ts';
 import { findManifest, type NamedObject, readNamedObjects, readStoredManifest } from './manifest.ts';
+import { type IndexedObject, ObjectIndex } from './objects/object-index.ts';
+import { relyOn } from './objects/object-writer.ts';
+import { readSharedObjects } from './objects/tablet-lists.ts';
 import { ensureRepository } from './repository.ts';
 import { sha256Hex } from './sha256.ts';
 import type { Store } from './store.ts';
@@ -83,7 +87,17 @@ export async function copyBackup(
     copyOne,
   );
 
+  const shared = await copyShared(from, to, source.manifest, options, (copiedBytes) => {
+    progress = {
+      copiedObjects: progress.copiedObjects + (copiedBytes === undefined ? 0 : 1),
+      copiedBytes: progress.copiedBytes + (copiedBytes ?? 0),
+      presentObjects: progress.presentObjects + (copiedBytes === undefined ? 1 : 0),
+    };
+    options.progress?.(progress);
+  });
+
   // M2, M3: a manifest names only objects that are there, and is written last, once, by a conditional put.
+  await checkAllShared(to, ref, shared, cancellable);
   await checkAllThere(to, ref, sizes, cancellable);
   const bytes = await from.get(manifestKey(ref), cancellable);
   checkSame(source.sha256, sha256Hex(bytes), from, ref);
@@ -96,6 +110,43 @@ export async function copyBackup(
     checkSame(source.sha256, (await readStoredManifest(to, ref, cancellable)).sha256, to, ref);
   }
   return result();
+}
+
+/**
+ * Copies the shared objects, those that the target has already left out; then writes down what they hold, so that backups
+ * made at the target share them too, and keeps sweeps there from deleting them (O1, O3).
+ *
+ * @returns size by key, of all of them.
+ */
+async function copyShared(
+  from: Store,
+  to: Store,
+  manifest: Manifest,
+  options: CopyOptions,
+  tell: (copiedBytes: number | undefined) => void,
+): Promise<Map<string, number>> {
+  const cancellable = options.signal === undefined ? {} : { signal: options.signal };
+  const sizes = new Map<string, number>();
+  if (manifest.tablets === undefined) return sizes;
+  const copied: IndexedObject[] = [];
+  await forEachBounded(
+    readSharedObjects(from, manifest, cancellable),
+    options.concurrency ?? 4,
+    async (object) => {
+      const { ranges, ...entry } = object;
+      if (sizes.has(entry.key)) return;
+      sizes.set(entry.key, entry.sizeBytes);
+      const there = await to.head(entry.key, { checksum: true, ...cancellable });
+      if (there?.sizeBytes === entry.sizeBytes && there.sha256 === entry.sha256) return tell(undefined);
+      const bytes = await from.get(entry.key, { expect: entry, ...cancellable });
+      await to.put(entry.key, bytes, { sha256: entry.sha256, ifAbsent: false, ...cancellable });
+      copied.push({ ...entry, ranges });
+      tell(entry.sizeBytes);
+    },
+  );
+  if (copied.length > 0) await new ObjectIndex(to).write(copied, cancellable);
+  await relyOn(to, new Set(sizes.keys()), cancellable);
+  return sizes;
 }
 
 function checkSame(expected: string, found: string, store: Store, ref: BackupId): void {

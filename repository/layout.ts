@@ -67,6 +67,51 @@ export function ledgerKey(ref: BackupId, time: string): string {
   return `${ledgerFolder(ref)}${time.replaceAll(/[-:.]/g, '')}.json`;
 }
 
+/** Content-addressed objects, shared by all backups of the repository. */
+export const OBJECTS_FOLDER = 'objects/';
+/** What lies in the shared objects: see `objects/object-index.ts`. */
+export const INDEX_FOLDER = 'index/';
+/** Shared objects about to be deleted: see `objects/condemned.ts`. */
+export const CONDEMNED_FOLDER = 'condemned/';
+
+/**
+ * `objects/<2 hex>/<sha256>`. A suffix makes a second name for the same bytes, for when the first is being deleted.
+ *
+ * @param sha256 of the stored bytes.
+ */
+export function sharedObjectKey(sha256: string, suffix?: string): string {
+  return `${OBJECTS_FOLDER}${sha256.slice(0, 2)}/${sha256}${suffix === undefined ? '' : `-${suffix}`}`;
+}
+
+/** @param sha256 of the index object's own bytes: it vouches for itself. */
+export function indexKey(sha256: string): string {
+  return `${INDEX_FOLDER}${sha256}.json.zst`;
+}
+
+/** @param id sorts by time. */
+export function condemnationKey(id: string): string {
+  return `${CONDEMNED_FOLDER}${checkedPart(id)}.json`;
+}
+
+export function verdictKey(id: string): string {
+  return `${CONDEMNED_FOLDER}${checkedPart(id)}.verdict`;
+}
+
+/** Relative: `work/e<epoch>/tablets/`, results of tasks that save tablets. */
+export function tabletResultsFolder(epoch: number): string {
+  return `${workFolder(epoch)}tablets/`;
+}
+
+/** Relative. @param piece which part of the task's tablets; a task falls into pieces where replicas are missing. */
+export function tabletResultName(epoch: number, task: number, piece: number): string {
+  return `${tabletResultsFolder(epoch)}${padded(task, 7)}-${padded(piece, 3)}.json.zst`;
+}
+
+/** Relative. */
+export function tabletListName(index: number, sha256: string): string {
+  return `lists/tablets-${padded(index, 5)}-${sha256.slice(0, 16)}.json.zst`;
+}
+
 function padded(number: number, digits: number): string {
   return number.toString().padStart(digits, '0');
 }

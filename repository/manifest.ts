@@ -162,6 +162,7 @@ export async function* readNamedObjects(
 export function otherObjects(manifest: Manifest): readonly ObjectEntry[] {
   return [
     ...('lists' in manifest.data ? manifest.data.lists : []),
+    ...(manifest.tablets?.lists ?? []),
     ...manifest.commonObjects,
     ...manifest.databases.flatMap(({ schemaObjects }) => schemaObjects),
   ];

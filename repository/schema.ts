@@ -1,7 +1,7 @@
 /** Shapes of the JSON in a repository as they are read back. The types they must agree with stand in `model/`. */
 import { z } from 'zod';
 import type { ChunkSpec, DataObject, ObjectEntry, ReadPoint, TableId } from '../model/backup.ts';
-import type { Manifest, ManifestDatabase } from '../model/manifest.ts';
+import type { Manifest, ManifestDatabase, ManifestTablets, ManifestUniverse } from '../model/manifest.ts';
 
 const count = z.int().nonnegative();
 const time = z.iso.datetime({ offset: true });
@@ -38,6 +38,20 @@ const readPointSchema: z.ZodType<ReadPoint> = z.discriminatedUnion('kind', [
     snapshots: z.record(z.string(), z.string()),
     takenAt: time,
   }),
+  z.object({
+    kind: z.literal('universe-snapshot'),
+    epoch: count,
+    takenAt: time,
+    databases: z.array(
+      z.object({
+        database: z.string(),
+        api: z.enum(['ysql', 'ycql']),
+        snapshot: z.string().exactOptional(),
+        snapshotTime: z.string().exactOptional(),
+        catalogVersion: z.string().exactOptional(),
+      }),
+    ),
+  }),
 ]);
 
 export const databaseSchema: z.ZodType<ManifestDatabase> = z.object({
@@ -57,11 +71,33 @@ export const serverSchema: z.ZodType<Manifest['server']> = z.object({
   version: z.string(),
 });
 
+const tabletsSchema: z.ZodType<ManifestTablets> = z.object({
+  lists: z.array(objectEntrySchema),
+  count,
+  files: count,
+});
+
+export const universeSchema: z.ZodType<ManifestUniverse> = z.object({
+  clusterUuid: z.string().exactOptional(),
+  snapshots: z.array(
+    z.object({
+      database: z.string(),
+      api: z.enum(['ysql', 'ycql']),
+      snapshot: z.string().exactOptional(),
+      metadata: z.string().exactOptional(),
+      takenAt: z.string().exactOptional(),
+      catalogVersion: z.string().exactOptional(),
+      tables: z.array(z.object({ id: z.string(), schema: z.string(), name: z.string(), index: z.boolean() })),
+    }),
+  ),
+  encryption: z.string().exactOptional(),
+});
+
 export const manifestSchema: z.ZodType<Manifest> = z.object({
   formatVersion: z.literal(1),
   plan: z.string(),
   backup: z.string(),
-  engine: z.literal('ysql'),
+  engine: z.enum(['ysql', 'universe']),
   pipelineHash: z.string(),
   writtenBy: z.object({ holdfast: z.string(), host: z.string() }),
   startedAt: time,
@@ -76,6 +112,8 @@ export const manifestSchema: z.ZodType<Manifest> = z.object({
     z.object({ inline: z.array(dataObjectSchema) }),
     z.object({ lists: z.array(objectEntrySchema), count }),
   ]),
+  tablets: tabletsSchema.exactOptional(),
+  universe: universeSchema.exactOptional(),
 });
 
 export const chunkSpecSchema: z.ZodType<ChunkSpec> = z.object({

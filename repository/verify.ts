@@ -1,11 +1,13 @@
-import type { ObjectEntry, Verdict, VerifyReport } from '../model/backup.ts';
+import type { DataObject, ObjectEntry, Verdict, VerifyReport } from '../model/backup.ts';
 import { HoldfastError, messageOf } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { VerifyLevel } from '../model/pipeline.ts';
 import { mapBounded } from './bounded.ts';
 import { differenceInContent } from './content.ts';
-import { type BackupId, backupFolder } from './layout.ts';
-import { type NamedObject, readManifest, readNamedObjects } from './manifest.ts';
+import { type BackupId, backupFolder, OBJECTS_FOLDER } from './layout.ts';
+import { readManifest, readNamedObjects } from './manifest.ts';
+import { type NamedSharedObject, readSharedObjects } from './objects/tablet-lists.ts';
+import { sha256Hex } from './sha256.ts';
 import type { Store } from './store.ts';
 import { differenceOf, isDamage } from './store-errors.ts';
 
@@ -94,7 +96,16 @@ interface Checked {
   readonly problems: readonly string[];
 }
 
-type Check = (object: NamedObject) => Promise<Checked>;
+/** An object to be checked, under its key in the repository. */
+interface Checkable {
+  readonly entry: ObjectEntry;
+  /** Present for table data: rows and uncompressed bytes are known. */
+  readonly data?: DataObject;
+  /** Present for shared objects: the files, or parts of files, that lie in it. */
+  readonly ranges?: NamedSharedObject['ranges'];
+}
+
+type Check = (object: Checkable) => Promise<Checked>;
 
 /** What became of each object, in the manifest's order, the first `skip` left out. Throws where the store can't be asked. */
 async function* checkObjects(
@@ -107,12 +118,23 @@ async function* checkObjects(
   const cancellable = options.signal === undefined ? {} : { signal: options.signal };
   const manifest = await readManifest(store, ref, cancellable);
   const check = await checkOf(level, store, manifest, cancellable);
-  const objects = readNamedObjects(store, manifest, {
-    ...cancellable,
-    // The list is an object too, and found damaged as such.
-    onDamagedList: () => undefined,
-  });
+  const objects = objectsOf(store, manifest, cancellable);
   yield* mapBounded(from(objects, skip), options.concurrency ?? 4, check);
+}
+
+async function* objectsOf(
+  store: Store,
+  manifest: Manifest,
+  cancellable: { readonly signal?: AbortSignal },
+): AsyncGenerator<Checkable> {
+  const folder = backupFolder(manifest);
+  // The list is an object too, and found damaged as such.
+  const reading = { ...cancellable, onDamagedList: () => undefined };
+  for await (const { entry, ...rest } of readNamedObjects(store, manifest, reading)) {
+    yield { ...rest, entry: { ...entry, key: folder + entry.key } };
+  }
+  for await (const { ranges, ...entry } of readSharedObjects(store, manifest, reading))
+    yield { entry, ranges };
 }
 
 async function checkOf(
@@ -121,58 +143,65 @@ async function checkOf(
   manifest: Manifest,
   cancellable: { readonly signal?: AbortSignal },
 ): Promise<Check> {
-  const folder = backupFolder(manifest);
   switch (level) {
     case 'exists': {
-      const sizes = await listedSizes(store, folder, cancellable);
-      return async ({ entry }) => checkSize(folder, entry, sizes.get(entry.key));
+      const sizes = await listedSizes(store, manifest, cancellable);
+      return async ({ entry }) => checkSize(entry, sizes.get(entry.key));
     }
     case 'checksums':
-      return async (object) => {
-        const { entry } = object;
-        const found = await store.head(folder + entry.key, { checksum: true, ...cancellable });
-        if (found === undefined) return problem(`${folder}${entry.key} is missing.`);
-        if (found.sha256 === undefined) return checkDownload(store, folder, { entry }, cancellable);
+      return async ({ entry }) => {
+        const found = await store.head(entry.key, { checksum: true, ...cancellable });
+        if (found === undefined) return problem(`${entry.key} is missing.`);
+        if (found.sha256 === undefined) return checkDownload(store, { entry }, cancellable);
         const difference = differenceOf({ sha256: found.sha256, sizeBytes: found.sizeBytes }, entry);
-        return difference === undefined ? sound(entry) : problem(`${folder}${entry.key}: ${difference}.`);
+        return difference === undefined ? sound(entry) : problem(`${entry.key}: ${difference}.`);
       };
     case 'content':
-      return (object) => checkDownload(store, folder, object, cancellable);
+      return (object) => checkDownload(store, object, cancellable);
   }
 }
 
 async function listedSizes(
   store: Store,
-  folder: string,
+  manifest: Manifest,
   cancellable: { readonly signal?: AbortSignal },
 ): Promise<ReadonlyMap<string, number>> {
   const sizes = new Map<string, number>();
-  for await (const { key, sizeBytes } of store.list(folder, cancellable)) {
-    sizes.set(key.slice(folder.length), sizeBytes);
+  const folders = [backupFolder(manifest), ...(manifest.tablets === undefined ? [] : [OBJECTS_FOLDER])];
+  for (const folder of folders) {
+    for await (const { key, sizeBytes } of store.list(folder, cancellable)) sizes.set(key, sizeBytes);
   }
   return sizes;
 }
 
-function checkSize(folder: string, entry: ObjectEntry, sizeBytes: number | undefined): Checked {
-  if (sizeBytes === undefined) return problem(`${folder}${entry.key} is missing.`);
+function checkSize(entry: ObjectEntry, sizeBytes: number | undefined): Checked {
+  if (sizeBytes === undefined) return problem(`${entry.key} is missing.`);
   const difference = differenceOf({ sizeBytes, sha256: undefined }, entry);
-  return difference === undefined ? sound(entry) : problem(`${folder}${entry.key}: ${difference}.`);
+  return difference === undefined ? sound(entry) : problem(`${entry.key}: ${difference}.`);
 }
 
 async function checkDownload(
   store: Store,
-  folder: string,
-  { entry, data }: NamedObject,
+  { entry, data, ranges }: Checkable,
   cancellable: { readonly signal?: AbortSignal },
 ): Promise<Checked> {
   try {
-    const bytes = await store.get(folder + entry.key, { expect: entry, ...cancellable });
-    const difference = data === undefined ? undefined : await differenceInContent(bytes, data);
-    return difference === undefined ? sound(entry) : problem(`${folder}${entry.key}: ${difference}.`);
+    const bytes = await store.get(entry.key, { expect: entry, ...cancellable });
+    const difference =
+      data === undefined ? differenceInRanges(bytes, ranges ?? []) : await differenceInContent(bytes, data);
+    return difference === undefined ? sound(entry) : problem(`${entry.key}: ${difference}.`);
   } catch (error) {
     if (isDamage(error)) return problem(messageOf(error));
     throw error;
   }
+}
+
+function differenceInRanges(bytes: Uint8Array, ranges: NamedSharedObject['ranges']): string | undefined {
+  for (const { offset, sizeBytes, sha256 } of ranges) {
+    const found = sha256Hex(bytes.subarray(offset, offset + sizeBytes));
+    if (found !== sha256) return `the SHA-256 of its bytes from ${offset} is ${found} instead of ${sha256}`;
+  }
+  return undefined;
 }
 
 function sound(entry: ObjectEntry): Checked {

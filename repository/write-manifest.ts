@@ -1,6 +1,7 @@
 import type { DataObject, ObjectEntry } from '../model/backup.ts';
 import type { Manifest } from '../model/manifest.ts';
-import { checkAllThere } from './completeness.ts';
+import type { TabletList } from '../model/tablets.ts';
+import { checkAllShared, checkAllThere } from './completeness.ts';
 import { type BackupId, backupFolder, manifestKey, objectListName } from './layout.ts';
 import {
   encodeObjectList,
@@ -10,6 +11,9 @@ import {
   readStoredManifest,
   type StoredManifest,
 } from './manifest.ts';
+import { relyOn } from './objects/object-writer.ts';
+import { mergedLists, writeTabletList } from './objects/tablet-lists.ts';
+import { TabletTally } from './objects/tablet-tally.ts';
 import { sealJson } from './sealed-json.ts';
 import { sha256Hex } from './sha256.ts';
 import type { Store } from './store.ts';
@@ -68,19 +72,73 @@ export async function writeManifest(
   // M2: a manifest names only objects that are there.
   for (const { key, sizeBytes } of otherObjects(manifest)) sizes.set(key, sizeBytes);
   await checkAllThere(store, draft, sizes, options);
+  return await putManifest(store, manifest, cancellation(options));
+}
 
-  // M3: the manifest is written last, once, by a conditional put.
+/** What the writer of a tablet backup knows of it; counts that come from the tablets are made here. */
+export type TabletManifestDraft = Omit<Manifest, 'formatVersion' | 'totals' | 'data' | 'tablets'>;
+
+/**
+ * Finishes a backup whose data are tablets, as `writeManifest` does one whose data are rows. Holds one list in memory, and
+ * key and size of each shared object.
+ *
+ * O3, M2: whatever a sweep has condemned meanwhile is spared, and then a listing shows that every shared object is there.
+ * Throws besides `OBJECTS_SWEPT` (transient).
+ */
+export async function writeTabletManifest(
+  store: Store,
+  draft: TabletManifestDraft,
+  tablets: AsyncIterable<TabletList>,
+  options: Omit<WriteManifestOptions, 'limits'> & { readonly filesPerList?: number } = {},
+): Promise<StoredManifest> {
+  const cancellable = cancellation(options);
+  const already = await findManifest(store, draft, cancellable);
+  if (already !== undefined) return already;
+
+  const lists: ObjectEntry[] = [];
+  const shared = new Map<string, number>();
+  const tally = new TabletTally();
+  for await (const list of mergedLists(tablets, options.filesPerList)) {
+    for (const { key, sizeBytes } of list.objects) shared.set(key, sizeBytes);
+    tally.add(list);
+    lists.push(await writeTabletList(store, draft, lists.length, list, cancellable));
+    options.heartbeat?.();
+  }
+  const databases = tally.countedDatabases(draft.databases, draft.universe?.snapshots ?? []);
+  const others = [...draft.commonObjects, ...draft.databases.flatMap(({ schemaObjects }) => schemaObjects)];
+  const stored = [...shared.values(), ...others.map(({ sizeBytes }) => sizeBytes)];
+  const manifest: Manifest = {
+    ...draft,
+    formatVersion: MANIFEST_FORMAT_VERSION,
+    databases,
+    totals: {
+      rows: databases.flatMap(({ tables }) => tables).reduce((sum, { rows }) => sum + rows, 0),
+      bytes: tally.bytes,
+      storedBytes: stored.reduce((sum, sizeBytes) => sum + sizeBytes, 0),
+      objects: stored.length,
+      tables: databases.reduce((sum, { tables }) => sum + tables.length, 0),
+    },
+    data: { inline: [] },
+    tablets: { lists, count: tally.tablets, files: tally.files },
+  };
+  const sizes = new Map(otherObjects(manifest).map(({ key, sizeBytes }) => [key, sizeBytes]));
+  await relyOn(store, new Set(shared.keys()), cancellable);
+  await checkAllShared(store, draft, shared, options);
+  await checkAllThere(store, draft, sizes, options);
+  return await putManifest(store, manifest, cancellable);
+}
+
+/** M3: the manifest is written last, once, by a conditional put. */
+async function putManifest(
+  store: Store,
+  manifest: Manifest,
+  cancellable: { readonly signal?: AbortSignal },
+): Promise<StoredManifest> {
   const body = sealJson(manifest);
   const sha256 = sha256Hex(body);
-  const outcome = await store.put(manifestKey(draft), body, {
-    sha256,
-    ifAbsent: true,
-    ...cancellation(options),
-  });
+  const outcome = await store.put(manifestKey(manifest), body, { sha256, ifAbsent: true, ...cancellable });
   // Another attempt was faster, or this one's answer was lost: what stands there is the backup.
-  return outcome === 'created'
-    ? { manifest, sha256 }
-    : readStoredManifest(store, draft, cancellation(options));
+  return outcome === 'created' ? { manifest, sha256 } : readStoredManifest(store, manifest, cancellable);
 }
 
 interface ListedData {

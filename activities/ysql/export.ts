@@ -1,4 +1,4 @@
-import type { ObjectEntry, ReadPoint } from '../../model/backup.ts';
+import type { LogicalReadPoint, ObjectEntry } from '../../model/backup.ts';
 import type { ManifestDatabase } from '../../model/manifest.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { BackupContext, EngineExport } from '../engine.ts';
@@ -16,7 +16,7 @@ import { onlyRow, resolveTarget, type Session, withSession } from './session.ts'
 export async function exportWorkList(
   verb: BackupContext,
   source: YsqlSource,
-  readPoint: ReadPoint,
+  readPoint: LogicalReadPoint,
 ): Promise<EngineExport> {
   const target = await resolveTarget(verb, source.connection);
   return await whileBeating(verb, async (tell) => {
@@ -80,7 +80,7 @@ async function databasesAt(
   session: Session,
   target: Parameters<typeof selectedDatabases>[1],
   source: YsqlSource,
-  readPoint: ReadPoint,
+  readPoint: LogicalReadPoint,
 ): Promise<readonly string[]> {
   if (readPoint.kind === 'pg-snapshot') return Object.keys(readPoint.snapshots);
   return await selectedDatabases(session, target, source);

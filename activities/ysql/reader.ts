@@ -1,4 +1,4 @@
-import type { ReadPoint } from '../../model/backup.ts';
+import type { LogicalReadPoint } from '../../model/backup.ts';
 import { permanent, READ_POINT_LOST } from '../../model/errors.ts';
 import type { ConnectionTarget } from './connection-url.ts';
 import { quoteLiteral } from './identifiers.ts';
@@ -12,7 +12,7 @@ import { withPooledSession } from './session-pool.ts';
 export async function openReader(
   target: ConnectionTarget,
   database: string,
-  readPoint: ReadPoint,
+  readPoint: LogicalReadPoint,
   signal: AbortSignal,
 ): Promise<Session> {
   if (readPoint.kind === 'yb-read-time') {
@@ -50,7 +50,7 @@ async function beginReading(session: Session, snapshot: string | undefined): Pro
 export async function withReader<T>(
   target: ConnectionTarget,
   database: string,
-  readPoint: ReadPoint,
+  readPoint: LogicalReadPoint,
   signal: AbortSignal,
   work: (session: Session) => Promise<T>,
 ): Promise<T> {

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import type { ReadPoint } from '../../model/backup.ts';
+import type { LogicalReadPoint } from '../../model/backup.ts';
 import { permanent, READ_POINT_LOST } from '../../model/errors.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
@@ -22,7 +22,7 @@ export interface SchemaScripts {
 interface SchemaSource {
   readonly verb: VerbContext;
   readonly target: ConnectionTarget;
-  readonly readPoint: ReadPoint;
+  readonly readPoint: LogicalReadPoint;
   readonly server: Server;
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { ObjectEntry, ReadPoint } from '../../model/backup.ts';
+import type { LogicalReadPoint, ObjectEntry } from '../../model/backup.ts';
 import { permanent } from '../../model/errors.ts';
 import type { BackupContext } from '../engine.ts';
 
@@ -12,7 +12,7 @@ export type ScriptName = 'database' | 'pre-data' | 'post-data' | 'sequences';
  */
 export async function putScript(
   verb: BackupContext,
-  readPoint: ReadPoint,
+  readPoint: LogicalReadPoint,
   path: `${number}/${ScriptName}` | 'globals',
   text: string,
 ): Promise<ObjectEntry> {

@@ -1,4 +1,4 @@
-import type { ReadPoint } from '../../model/backup.ts';
+import type { LogicalReadPoint } from '../../model/backup.ts';
 import type { ManifestDatabase } from '../../model/manifest.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { BackupContext, EngineExport } from '../engine.ts';
@@ -17,7 +17,7 @@ import { resolveTarget, type Session, withSession } from './session.ts';
 export async function seal(
   verb: BackupContext,
   source: YsqlSource,
-  readPoint: ReadPoint,
+  readPoint: LogicalReadPoint,
   exported: EngineExport,
 ): Promise<EngineExport> {
   if (source.contents === 'schema') return exported;

@@ -1,4 +1,4 @@
-import type { ReadPoint } from '../../model/backup.ts';
+import type { LogicalReadPoint } from '../../model/backup.ts';
 import { messageOf, permanent, transient } from '../../model/errors.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { OpenReadPoint, VerbContext } from '../engine.ts';
@@ -33,7 +33,7 @@ export async function openReadPoint(
   );
   const takenAt = new Date(Number(BigInt(now) / 1000n)).toISOString();
   if (server.product === 'yugabytedb') {
-    const readPoint: ReadPoint = { kind: 'yb-read-time', epoch, micros: now, takenAt };
+    const readPoint: LogicalReadPoint = { kind: 'yb-read-time', epoch, micros: now, takenAt };
     if (await canReadAt(verb, target, source, databases, readPoint)) {
       verb.log('read point pinned as an instant; the history must be kept until the backup ends', {
         readTimeMicros: now,
@@ -65,7 +65,7 @@ async function canReadAt(
   target: ConnectionTarget,
   source: YsqlSource,
   databases: readonly string[],
-  readPoint: ReadPoint,
+  readPoint: LogicalReadPoint,
 ): Promise<boolean> {
   for (const database of databases) {
     let session: Session;

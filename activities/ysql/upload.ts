@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { ChunkSpec, DataObject, ReadPoint } from '../../model/backup.ts';
+import type { ChunkSpec, DataObject, LogicalReadPoint } from '../../model/backup.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { BackupContext } from '../engine.ts';
 import { copyOut } from './copy-out.ts';
@@ -20,7 +20,7 @@ const BLOCK_BYTES = 1024 * 1024;
 export async function upload(
   verb: BackupContext,
   source: YsqlSource,
-  readPoint: ReadPoint,
+  readPoint: LogicalReadPoint,
   chunk: ChunkSpec,
   options: { readonly zstdLevel: number },
 ): Promise<readonly DataObject[]> {
@@ -95,7 +95,7 @@ class ObjectBuilder {
 
 async function store(
   verb: BackupContext,
-  readPoint: ReadPoint,
+  readPoint: LogicalReadPoint,
   chunk: ChunkSpec,
   part: number,
   builder: ObjectBuilder,
@@ -110,14 +110,14 @@ async function store(
   return { key, sizeBytes: body.length, sha256, table: chunk.table, columns: chunk.columns, rows, bytes };
 }
 
-function chunkPrefix(readPoint: ReadPoint, chunk: ChunkSpec): string {
+function chunkPrefix(readPoint: LogicalReadPoint, chunk: ChunkSpec): string {
   return `data/e${readPoint.epoch}/${chunk.id}-`;
 }
 
 /** What an earlier attempt stored of this chunk, as `key size`: names hold the hash, so it need not be sent again. */
 async function sentBefore(
   verb: BackupContext,
-  readPoint: ReadPoint,
+  readPoint: LogicalReadPoint,
   chunk: ChunkSpec,
 ): Promise<ReadonlySet<string>> {
   const sent = new Set<string>();

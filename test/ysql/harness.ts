@@ -6,7 +6,7 @@ import { Client } from 'pg';
 import type { BackupContext, EngineExport, RestoreContext, RestoreOutcome } from '../../activities/engine.ts';
 import { ysqlEngine } from '../../activities/ysql/engine.ts';
 import { findExecutable } from '../../activities/ysql/executables.ts';
-import type { DataObject, ReadPoint, RestorePlan, RestoreRequest } from '../../model/backup.ts';
+import type { DataObject, LogicalReadPoint, RestorePlan, RestoreRequest } from '../../model/backup.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import { startPostgres } from '../../parts/postgres.ts';
@@ -108,7 +108,7 @@ export interface TestBackup {
   readonly context: BackupContext;
   readonly manifest: Manifest;
   readonly objects: readonly DataObject[];
-  readonly readPoint: ReadPoint;
+  readonly readPoint: LogicalReadPoint;
 }
 
 /** A context whose secret is `url`, for a backup of its own in the repository. */
@@ -168,7 +168,7 @@ export async function takeBackup(
 function manifestOf(
   context: BackupContext,
   source: YsqlSource,
-  readPoint: ReadPoint,
+  readPoint: LogicalReadPoint,
   sealed: EngineExport,
   objects: readonly DataObject[],
 ): Manifest {

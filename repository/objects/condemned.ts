@@ -1,0 +1,106 @@
+import { z } from 'zod';
+import { mapBounded } from '../bounded.ts';
+import { CONDEMNED_FOLDER, condemnationKey, verdictKey } from '../layout.ts';
+import { getSealedIfThere, putSealed } from '../sealed-object.ts';
+import type { Store } from '../store.ts';
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+/**
+ * Shared objects that a sweep found to be named by no manifest, and will delete when the grace time is over. Whoever wants
+ * to rely on one of them in between *spares* the whole condemnation. Spared or executed is decided once, by a conditional put,
+ * so that no clock matters and no object is deleted that somebody has begun to rely on.
+ */
+export interface Condemnation {
+  readonly id: string;
+  readonly objects: readonly string[];
+  readonly condemnedAt: Date;
+  readonly verdict: 'pending' | Verdict;
+  /** When the verdict fell. */
+  readonly decidedAt?: Date;
+}
+
+export type Verdict = 'spared' | 'executed';
+
+const condemnationSchema = z.object({ formatVersion: z.literal(1), objects: z.array(z.string()) });
+const verdictSchema = z.object({ verdict: z.enum(['spared', 'executed']) });
+
+const READ_AT_ONCE = 8;
+const SUFFIX = '.json';
+
+/** Writes a condemnation. @param id sorts by time, unique. */
+export async function condemn(
+  store: Store,
+  id: string,
+  objects: readonly string[],
+  options: Cancellable = {},
+): Promise<void> {
+  await putSealed(store, condemnationKey(id), { formatVersion: 1, objects }, options);
+}
+
+/** All condemnations, decided or not: one listing, and a request or two for each. */
+export async function readCondemnations(
+  store: Store,
+  options: Cancellable = {},
+): Promise<readonly Condemnation[]> {
+  const listed = new Map<string, Date>();
+  for await (const { key, modifiedAt } of store.list(CONDEMNED_FOLDER, options)) listed.set(key, modifiedAt);
+  const ids = [...listed.keys()]
+    .filter((key) => key.endsWith(SUFFIX))
+    .map((key) => key.slice(CONDEMNED_FOLDER.length, -SUFFIX.length));
+  const read = async (id: string): Promise<Condemnation | undefined> => {
+    const found = await getSealedIfThere(store, condemnationKey(id), condemnationSchema, options);
+    // Gone since it was listed: it was decided longer than the grace time ago.
+    if (found === undefined) return undefined;
+    const verdict = await readVerdict(store, id, options);
+    const decidedAt = listed.get(verdictKey(id));
+    return {
+      id,
+      objects: found.objects,
+      condemnedAt: listed.get(condemnationKey(id)) ?? new Date(),
+      verdict: verdict ?? 'pending',
+      ...(decidedAt === undefined ? {} : { decidedAt }),
+    };
+  };
+  const condemnations: Condemnation[] = [];
+  for await (const condemnation of mapBounded(ids, READ_AT_ONCE, read)) {
+    if (condemnation !== undefined) condemnations.push(condemnation);
+  }
+  return condemnations;
+}
+
+/** Decides, unless it was decided before; returns what holds. */
+export async function decide(
+  store: Store,
+  id: string,
+  verdict: Verdict,
+  options: Cancellable = {},
+): Promise<Verdict> {
+  const value = { formatVersion: 1, verdict, at: new Date().toISOString() };
+  if ((await putSealed(store, verdictKey(id), value, options)) === 'created') return verdict;
+  // Removed again since: then it was decided long ago, and by a sweep.
+  return (await readVerdict(store, id, options)) ?? 'executed';
+}
+
+async function readVerdict(store: Store, id: string, options: Cancellable): Promise<Verdict | undefined> {
+  return (await getSealedIfThere(store, verdictKey(id), verdictSchema, options))?.verdict;
+}
+
+/**
+ * O3: before anything is written down that relies on shared objects, every condemnation that names one of them is spared.
+ * Returns those that are being deleted: nothing may rely on them, and their keys must not be used again.
+ */
+export async function spare(
+  store: Store,
+  objects: ReadonlySet<string>,
+  options: Cancellable = {},
+): Promise<ReadonlySet<string>> {
+  const lost = new Set<string>();
+  for (const condemnation of await readCondemnations(store, options)) {
+    const needed = condemnation.objects.filter((key) => objects.has(key));
+    if (needed.length === 0 || condemnation.verdict === 'spared') continue;
+    const verdict = await decide(store, condemnation.id, 'spared', options);
+    if (verdict === 'executed') for (const key of needed) lost.add(key);
+  }
+  return lost;
+}

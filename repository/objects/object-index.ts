@@ -1,0 +1,149 @@
+import { z } from 'zod';
+import type { SharedObject } from '../../model/tablets.ts';
+import { forEachBounded } from '../bounded.ts';
+import { INDEX_FOLDER, indexKey } from '../layout.ts';
+import { objectEntrySchema } from '../schema.ts';
+import { sha256Hex } from '../sha256.ts';
+import type { Store } from '../store.ts';
+import { isDamage } from '../store-errors.ts';
+import { packJson, unpackJson } from './packed-json.ts';
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+/** Bytes that the repository has. */
+export interface StoredRange {
+  readonly object: SharedObject;
+  /** Bytes from the object's beginning. */
+  readonly offset: number;
+  /** Key of the index object that tells of it; absent until its writer has written one. */
+  readonly index?: string;
+}
+
+/** A shared object and what lies in it. */
+export interface IndexedObject extends SharedObject {
+  readonly ranges: readonly {
+    /** Hex, of the range's bytes. */
+    readonly sha256: string;
+    readonly offset: number;
+    readonly sizeBytes: number;
+  }[];
+}
+
+const rangesSchema = z.object({
+  objects: z.array(
+    z.intersection(
+      objectEntrySchema,
+      z.object({
+        ranges: z.array(
+          z.object({
+            sha256: z.string(),
+            offset: z.int().nonnegative(),
+            sizeBytes: z.int().nonnegative(),
+          }),
+        ),
+      }),
+    ),
+  ),
+});
+
+const READ_AT_ONCE = 8;
+
+/**
+ * What lies in the shared objects, by SHA-256, as one process knows it. The index in the repository is many small objects, each
+ * written once by a task after its data.
+ *
+ * O2: as long as an index object is there, every object that it names is there; a sweep removes it before the first of them.
+ * So one listing, of index objects, tells whether thousands of remembered files are still stored. An index object that is lost
+ * or damaged costs that its files are sent again.
+ */
+export class ObjectIndex {
+  readonly #store: Store;
+  #present: ReadonlySet<string> = new Set();
+  #read = new Set<string>();
+  readonly #ranges = new Map<string, StoredRange>();
+  #reading: Promise<void> | undefined;
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /** Sees which index objects there are now: one listing. */
+  async refresh(options: Cancellable = {}): Promise<void> {
+    const present = new Set<string>();
+    for await (const { key } of this.#store.list(INDEX_FOLDER, options)) present.add(key);
+    this.#present = present;
+    if ([...this.#read].every((key) => present.has(key))) return;
+    // A sweep has rewritten some: what they told is read anew when it is asked for.
+    this.#read = new Set();
+    this.#ranges.clear();
+  }
+
+  /** True where this index object was there when `refresh` looked, and with it all that it names. */
+  has(key: string): boolean {
+    return this.#present.has(key);
+  }
+
+  /** Where bytes of this hash lie, undefined where the repository doesn't have them. Reads index objects not read before. */
+  async find(sha256: string, sizeBytes: number, options: Cancellable = {}): Promise<StoredRange | undefined> {
+    if (this.#read.size < this.#present.size) await this.#readAll(options);
+    return this.#ranges.get(rangeName(sha256, sizeBytes));
+  }
+
+  /** Writes down what objects hold that were just stored, and returns the index object's key. */
+  async write(objects: readonly IndexedObject[], options: Cancellable = {}): Promise<string> {
+    const body = await packJson({ objects });
+    const sha256 = sha256Hex(body);
+    const key = indexKey(sha256);
+    await this.#store.put(key, body, { sha256, ifAbsent: true, ...options });
+    this.#present = new Set(this.#present).add(key);
+    this.#read.add(key);
+    this.#remember(key, objects);
+    return key;
+  }
+
+  async #readAll(options: Cancellable): Promise<void> {
+    // Lanes that ask at once share one reading.
+    this.#reading ??= this.#readMissing(options).finally(() => {
+      this.#reading = undefined;
+    });
+    await this.#reading;
+  }
+
+  async #readMissing(options: Cancellable): Promise<void> {
+    const missing = [...this.#present].filter((key) => !this.#read.has(key));
+    await forEachBounded(missing, READ_AT_ONCE, async (key) => {
+      const objects = await readIndexObject(this.#store, key, options);
+      this.#read.add(key);
+      if (objects !== undefined) this.#remember(key, objects);
+    });
+  }
+
+  #remember(index: string, objects: readonly IndexedObject[]): void {
+    for (const { ranges, ...object } of objects) {
+      for (const { sha256, sizeBytes, offset } of ranges) {
+        this.#ranges.set(rangeName(sha256, sizeBytes), { object, offset, index });
+      }
+    }
+  }
+}
+
+/** What an index object tells; undefined where it is damaged or gone, for then it tells nothing. */
+export async function readIndexObject(
+  store: Store,
+  key: string,
+  options: Cancellable = {},
+): Promise<readonly IndexedObject[] | undefined> {
+  const sha256 = key.slice(INDEX_FOLDER.length).split('.', 1)[0];
+  try {
+    const bytes = await store.get(key, options);
+    if (sha256Hex(bytes) !== sha256) return undefined;
+    return (await unpackJson(bytes, rangesSchema, key, store.description)).objects;
+  } catch (error) {
+    if (isDamage(error)) return undefined;
+    throw error;
+  }
+}
+
+function rangeName(sha256: string, sizeBytes: number): string {
+  return `${sha256}:${sizeBytes}`;
+}

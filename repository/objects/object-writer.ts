@@ -1,0 +1,128 @@
+import { randomBytes } from 'node:crypto';
+import { transient } from '../../model/errors.ts';
+import type { SharedObject } from '../../model/tablets.ts';
+import { sharedObjectKey } from '../layout.ts';
+import { sha256Hex } from '../sha256.ts';
+import type { Store } from '../store.ts';
+import { readCondemnations, spare } from './condemned.ts';
+import type { IndexedObject, ObjectIndex, StoredRange } from './object-index.ts';
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+/** Files below this size go together into packs of about this size: a request costs more than the bytes of a small file. */
+export const PACK_BYTES = 8 * 1024 * 1024;
+/** From this size on a file is an object of its own. */
+export const ALONE_BYTES = 2 * 1024 * 1024;
+/** Larger files are cut into parts of this size, each an object: what a crash costs, and what a lane holds in memory. */
+export const PART_BYTES = 32 * 1024 * 1024;
+
+/** Bytes to be stored, with their hash. */
+export interface Piece {
+  readonly body: Uint8Array;
+  /** Hex, of `body`. */
+  readonly sha256: string;
+}
+
+/**
+ * Stores pieces of files as shared objects for one task. Order (O1): objects, then the index object that tells of them, and
+ * only then whatever relies on them (`finish` returns before it may be written).
+ */
+export class SharedObjectWriter {
+  readonly #store: Store;
+  readonly #index: ObjectIndex;
+  /** Being deleted, or deleted a short while ago: a late delete may still come, so these keys are not used again yet. */
+  readonly #doomed: ReadonlySet<string>;
+  readonly #written = new Map<string, IndexedObject>();
+
+  private constructor(store: Store, index: ObjectIndex, doomed: ReadonlySet<string>) {
+    this.#store = store;
+    this.#index = index;
+    this.#doomed = doomed;
+  }
+
+  /** Two listings, whatever the number of files. */
+  static async open(
+    store: Store,
+    index: ObjectIndex,
+    options: Cancellable = {},
+  ): Promise<SharedObjectWriter> {
+    const condemnations = await readCondemnations(store, options);
+    await index.refresh(options);
+    const doomed = condemnations.filter(({ verdict }) => verdict === 'executed');
+    return new SharedObjectWriter(store, index, new Set(doomed.flatMap(({ objects }) => objects)));
+  }
+
+  /** True where a range that was stored earlier is still there. */
+  vouchesFor({ object, index }: StoredRange): boolean {
+    return index !== undefined && this.#index.has(index) && !this.#doomed.has(object.key);
+  }
+
+  /** Where these bytes lie already; undefined where they must be sent. */
+  async find(sha256: string, sizeBytes: number, options: Cancellable = {}): Promise<StoredRange | undefined> {
+    const found = await this.#index.find(sha256, sizeBytes, options);
+    return found === undefined || this.#doomed.has(found.object.key) ? undefined : found;
+  }
+
+  /** Takes up what an earlier attempt of this task has stored without living to write its index. */
+  adopt(
+    ranges: readonly { readonly range: StoredRange; readonly sha256: string; readonly sizeBytes: number }[],
+  ) {
+    for (const { range, sha256, sizeBytes } of ranges) {
+      this.#note(range.object, { sha256, sizeBytes, offset: range.offset });
+    }
+  }
+
+  /** Stores pieces as one object; several are a pack: their bytes one after another. Returns where each lies. */
+  async put(pieces: readonly Piece[], options: Cancellable = {}): Promise<readonly StoredRange[]> {
+    const [only] = pieces;
+    const single = pieces.length === 1 && only !== undefined ? only : undefined;
+    const body = single?.body ?? Buffer.concat(pieces.map((piece) => piece.body));
+    const sha256 = single?.sha256 ?? sha256Hex(body);
+    const plain = sharedObjectKey(sha256);
+    const key = this.#doomed.has(plain) ? sharedObjectKey(sha256, randomBytes(4).toString('hex')) : plain;
+    await this.#store.put(key, body, { sha256, ifAbsent: true, ...options });
+    const object: SharedObject = { key, sizeBytes: body.byteLength, sha256 };
+    let offset = 0;
+    return pieces.map((piece) => {
+      const range = { object, offset };
+      this.#note(object, { sha256: piece.sha256, sizeBytes: piece.body.byteLength, offset });
+      offset += piece.body.byteLength;
+      return range;
+    });
+  }
+
+  /**
+   * Writes the index of what was stored, and makes sure that everything the caller is going to rely on stays.
+   *
+   * @param relied keys of all objects that the task's result names.
+   * @returns the index object's key, undefined where nothing was stored.
+   * Throws `OBJECTS_SWEPT` (transient) where a sweep was faster; the next attempt sends those bytes again.
+   */
+  async finish(relied: ReadonlySet<string>, options: Cancellable = {}): Promise<string | undefined> {
+    const written = [...this.#written.values()];
+    const index = written.length === 0 ? undefined : await this.#index.write(written, options);
+    await relyOn(this.#store, relied, options);
+    return index;
+  }
+
+  #note(object: SharedObject, range: IndexedObject['ranges'][number]): void {
+    const known = this.#written.get(object.key);
+    this.#written.set(object.key, { ...object, ranges: [...(known?.ranges ?? []), range] });
+  }
+}
+
+/** O3. Throws `OBJECTS_SWEPT` (transient) where some of the objects are being deleted. */
+export async function relyOn(
+  store: Store,
+  objects: ReadonlySet<string>,
+  options: Cancellable = {},
+): Promise<void> {
+  const lost = await spare(store, objects, options);
+  const [first] = lost;
+  if (first === undefined) return;
+  throw transient(
+    'OBJECTS_SWEPT',
+    `A clean-up of ${store.description} is deleting ${lost.size} objects that were needed again, the first being ${first}.`,
+    'They are sent again under other names.',
+  );
+}

@@ -1,0 +1,78 @@
+import { HoldfastError } from '../../model/errors.ts';
+import type { Manifest } from '../../model/manifest.ts';
+import { type BackupId, backupFolder, planFolder } from '../layout.ts';
+import { listPlans } from '../list-backups.ts';
+import { findManifest } from '../manifest.ts';
+import type { Store } from '../store.ts';
+import { STORE_NOT_FOUND } from '../store-errors.ts';
+import { readSharedObjects, readTabletResult } from './tablet-lists.ts';
+
+type Options = { readonly signal?: AbortSignal; readonly heartbeat?: () => void };
+
+/** `work/e<epoch>/tablets/<result>`, within a backup's folder. */
+const TABLET_RESULT = /^work\/e\d+\/tablets\/[^/]+$/;
+
+/**
+ * Keys of all shared objects that something in the repository needs: the manifests of all plans, and the results of backups
+ * that are under way. Throws where one of them can't be read, for what it needs is not known then.
+ */
+export async function referencedObjects(store: Store, options: Options): Promise<Set<string>> {
+  const cancellable = options.signal === undefined ? {} : { signal: options.signal };
+  const needed = new Set<string>();
+  for await (const plan of listPlans(store, cancellable)) {
+    for await (const backup of store.folders(planFolder(plan), cancellable)) {
+      options.heartbeat?.();
+      for await (const key of neededBy(store, { plan, backup }, cancellable)) needed.add(key);
+    }
+  }
+  return needed;
+}
+
+async function* neededBy(
+  store: Store,
+  ref: BackupId,
+  cancellable: { readonly signal?: AbortSignal },
+): AsyncGenerator<string> {
+  for (;;) {
+    const finished = await manifestOf(store, ref, cancellable);
+    if (finished === 'discarded') return;
+    if (finished !== undefined) {
+      for await (const { key } of readSharedObjects(store, finished, cancellable)) yield key;
+      return;
+    }
+    yield* neededByResults(store, ref, cancellable);
+    // The backup may have been finished, and its results removed, while they were read: then its manifest tells.
+    if ((await manifestOf(store, ref, cancellable)) === undefined) return;
+  }
+}
+
+async function* neededByResults(
+  store: Store,
+  ref: BackupId,
+  cancellable: { readonly signal?: AbortSignal },
+): AsyncGenerator<string> {
+  const folder = backupFolder(ref);
+  for await (const { key } of store.list(`${folder}work/`, cancellable)) {
+    if (!TABLET_RESULT.test(key.slice(folder.length))) continue;
+    try {
+      for (const object of (await readTabletResult(store, key, cancellable)).objects) yield object.key;
+    } catch (error) {
+      // Gone since it was listed: the backup was finished or given up, which is looked at next.
+      if (!(error instanceof HoldfastError) || error.code !== STORE_NOT_FOUND) throw error;
+    }
+  }
+}
+
+/** Undefined while there is none; `discarded` where the backup was given up, so that nothing can finish it any more. */
+async function manifestOf(
+  store: Store,
+  ref: BackupId,
+  cancellable: { readonly signal?: AbortSignal },
+): Promise<Manifest | 'discarded' | undefined> {
+  try {
+    return (await findManifest(store, ref, cancellable))?.manifest;
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === 'BACKUP_DISCARDED') return 'discarded';
+    throw error;
+  }
+}

@@ -1,0 +1,162 @@
+import { randomBytes } from 'node:crypto';
+import { forEachBounded } from '../bounded.ts';
+import { condemnationKey, INDEX_FOLDER, OBJECTS_FOLDER, verdictKey } from '../layout.ts';
+import type { Store } from '../store.ts';
+import { type Condemnation, condemn, decide, readCondemnations } from './condemned.ts';
+import { ObjectIndex, readIndexObject } from './object-index.ts';
+import { referencedObjects } from './references.ts';
+
+const DELETE_BATCH = 1_000;
+const OBJECTS_PER_CONDEMNATION = 10_000;
+const REWRITE_AT_ONCE = 4;
+
+export interface SweepObjectsOptions {
+  /**
+   * How long a condemned object stays, and how old an object must be to be condemned. It must exceed any sleep of a writer
+   * between its last look at the condemnations and its manifest.
+   */
+  readonly graceMs: number;
+  /** Only says what would be condemned and deleted. */
+  readonly dryRun?: boolean;
+  readonly heartbeat?: () => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface SweepObjectsResult {
+  /** Found unneeded now, to be deleted by a sweep after the grace time. */
+  readonly condemnedObjects: number;
+  readonly condemnedBytes: number;
+  readonly deletedObjects: number;
+}
+
+/**
+ * Removes shared objects that no manifest names, in two phases a grace time apart, and never anything else. To be called
+ * after backups were deleted, by one or by several at once; a crash at any point leaves what the next call finishes.
+ *
+ * O4: an object is deleted only after its condemnation was executed (decided once, against writers who spare it), after
+ * every manifest, and every result of a backup under way, was read *since*, and after no index object tells of it any more.
+ * Throws, and deletes nothing, where a manifest or one of its lists can't be read (M5).
+ */
+export async function sweepObjects(store: Store, options: SweepObjectsOptions): Promise<SweepObjectsResult> {
+  const cancellable = options.signal === undefined ? {} : { signal: options.signal };
+  const deletedObjects = await executeDue(store, options, cancellable);
+  const condemned = await condemnUnreferenced(store, options, cancellable);
+  return { ...condemned, deletedObjects };
+}
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+/** The second phase: what was condemned a grace time ago and not spared. */
+async function executeDue(
+  store: Store,
+  options: SweepObjectsOptions,
+  cancellable: Cancellable,
+): Promise<number> {
+  const before = Date.now() - options.graceMs;
+  const executed: Condemnation[] = [];
+  for (const condemnation of await readCondemnations(store, cancellable)) {
+    if (condemnation.verdict === 'pending') {
+      if (condemnation.condemnedAt.getTime() > before) continue;
+      if (options.dryRun === true) {
+        executed.push(condemnation);
+        continue;
+      }
+      const verdict = await decide(store, condemnation.id, 'executed', cancellable);
+      if (verdict === 'executed') executed.push({ ...condemnation, verdict });
+    } else if (condemnation.verdict === 'executed') {
+      executed.push(condemnation);
+    } else if (isBefore(condemnation.decidedAt, before) && options.dryRun !== true) {
+      await forget(store, condemnation, cancellable);
+    }
+  }
+  if (executed.length === 0) return 0;
+  // Read after the verdicts: a result or manifest that is not seen here was written by somebody who saw them.
+  const needed = await referencedObjects(store, { ...options, ...cancellable });
+  const doomed = new Set<string>();
+  for (const { objects } of executed) for (const key of objects) if (!needed.has(key)) doomed.add(key);
+  const present = await onlyPresent(store, doomed, options, cancellable);
+  if (options.dryRun === true) return present.length;
+  await removeFromIndex(store, doomed, options, cancellable);
+  for (let start = 0; start < present.length; start += DELETE_BATCH) {
+    await store.delete(present.slice(start, start + DELETE_BATCH), cancellable);
+    options.heartbeat?.();
+  }
+  // It stays for another grace time, so that its keys are not used again while a delayed delete may still come.
+  for (const condemnation of executed) {
+    if (isBefore(condemnation.decidedAt, before)) await forget(store, condemnation, cancellable);
+  }
+  return present.length;
+}
+
+/** The first phase. */
+async function condemnUnreferenced(
+  store: Store,
+  options: SweepObjectsOptions,
+  cancellable: Cancellable,
+): Promise<Pick<SweepObjectsResult, 'condemnedObjects' | 'condemnedBytes'>> {
+  const before = Date.now() - options.graceMs;
+  const condemned = new Set<string>();
+  for (const { objects, verdict } of await readCondemnations(store, cancellable)) {
+    if (verdict !== 'spared') for (const key of objects) condemned.add(key);
+  }
+  // Listed before the references are read: what a backup stored and named in between is not taken for unneeded.
+  const candidates = new Map<string, number>();
+  for await (const { key, sizeBytes, modifiedAt } of store.list(OBJECTS_FOLDER, cancellable)) {
+    options.heartbeat?.();
+    if (modifiedAt.getTime() <= before && !condemned.has(key)) candidates.set(key, sizeBytes);
+  }
+  if (candidates.size > 0) {
+    for (const key of await referencedObjects(store, { ...options, ...cancellable })) candidates.delete(key);
+  }
+  const keys = [...candidates.keys()];
+  for (let start = 0; start < keys.length && options.dryRun !== true; start += OBJECTS_PER_CONDEMNATION) {
+    const id = `${new Date().toISOString().replaceAll(/[-:.]/g, '')}-${randomBytes(4).toString('hex')}`;
+    await condemn(store, id, keys.slice(start, start + OBJECTS_PER_CONDEMNATION), cancellable);
+  }
+  let condemnedBytes = 0;
+  for (const sizeBytes of candidates.values()) condemnedBytes += sizeBytes;
+  return { condemnedObjects: keys.length, condemnedBytes };
+}
+
+/** O2: an index object goes before the first object that it names; what else it names is written down anew before. */
+async function removeFromIndex(
+  store: Store,
+  doomed: ReadonlySet<string>,
+  options: SweepObjectsOptions,
+  cancellable: Cancellable,
+): Promise<void> {
+  const index = new ObjectIndex(store);
+  const keys = await Array.fromAsync(store.list(INDEX_FOLDER, cancellable), ({ key }) => key);
+  await forEachBounded(keys, REWRITE_AT_ONCE, async (key) => {
+    options.heartbeat?.();
+    const objects = await readIndexObject(store, key, cancellable);
+    const kept = objects?.filter((object) => !doomed.has(object.key)) ?? [];
+    if (objects !== undefined && kept.length === objects.length) return;
+    if (kept.length > 0) await index.write(kept, cancellable);
+    await store.delete([key], cancellable);
+  });
+}
+
+async function onlyPresent(
+  store: Store,
+  doomed: ReadonlySet<string>,
+  options: SweepObjectsOptions,
+  cancellable: Cancellable,
+): Promise<readonly string[]> {
+  const present: string[] = [];
+  for await (const { key } of store.list(OBJECTS_FOLDER, cancellable)) {
+    options.heartbeat?.();
+    if (doomed.has(key)) present.push(key);
+  }
+  return present;
+}
+
+/** The condemnation before its verdict: without a condemnation no verdict is asked for. */
+async function forget(store: Store, { id }: Condemnation, cancellable: Cancellable): Promise<void> {
+  await store.delete([condemnationKey(id)], cancellable);
+  await store.delete([verdictKey(id)], cancellable);
+}
+
+function isBefore(time: Date | undefined, before: number): boolean {
+  return time !== undefined && time.getTime() <= before;
+}
