@@ -11,6 +11,7 @@ import type {
 } from '../model/backup.ts';
 import type { HttpOptions, RepositorySpec, Source, VerifyLevel } from '../model/pipeline.ts';
 import type { Catalogue } from '../model/recovery.ts';
+import type { ClaimMode } from '../model/source-claim.ts';
 
 /**
  * What workflows see of the side effects: names, inputs and results, by type alone. Inputs and results go into Temporal's
@@ -59,6 +60,30 @@ export interface Activities {
   postData(input: { request: RestoreRequest; wave: number; unit: number }): Promise<void>;
   finishRestore(input: { request: RestoreRequest }): Promise<RestoreSummary>;
   discardRestore(input: { request: RestoreRequest }): Promise<void>;
+
+  /** Asks the gate of the source (workflow `sourceGate`, started where there is none) to let a run in. Returns the gate's id. */
+  claimSource(input: ClaimInput): Promise<{ gate: string }>;
+
+  /** How runs stand, by their workflow ids, in the same order. */
+  statesOfRuns(input: { workflowIds: readonly string[] }): Promise<readonly RunState[]>;
+}
+
+export interface ClaimInput {
+  readonly source: Source;
+  readonly holder: string;
+  readonly mode: ClaimMode;
+  readonly title: string;
+  readonly since: string;
+  /** For a gate that has to be started. */
+  readonly taskQueue: string;
+}
+
+export interface RunState {
+  readonly workflowId: string;
+  /** `unknown`: Temporal has no such run, or forgot it. */
+  readonly status: 'running' | 'ended' | 'unknown';
+  /** Temporal's word for how it ended: `COMPLETED`, `FAILED`, `TERMINATED` …. */
+  readonly ending?: string;
 }
 
 export interface UploadInput {
@@ -81,3 +106,8 @@ export interface SealInput {
 
 /** Name of the signal by which a held read point is announced; its argument is the `ReadPoint`. */
 export const READ_POINT_OPENED = 'readPointOpened';
+
+/** Name of the signal that asks a gate to let a run in; its argument is a `SourceClaim`. */
+export const ENTER_SOURCE = 'enterSource';
+
+export const sourceGateId = (server: string): string => `source:${server}`;

@@ -7,6 +7,7 @@ import { callWebhook } from './http.ts';
 import { Repositories } from './repositories.ts';
 import { repositoryActivities } from './repository-activities.ts';
 import { restoreActivities } from './restore-activities.ts';
+import { runActivities } from './run-activities.ts';
 import { asActivity } from './verb-context.ts';
 
 export interface HostedActivities {
@@ -23,6 +24,7 @@ export function createActivities(client: Client): HostedActivities {
       ...captureActivities(repositories),
       ...repositoryActivities(repositories),
       ...restoreActivities(repositories),
+      ...runActivities(client),
 
       flush: ({ source, waitMs }) => asActivity((verb) => engineOf(source).flush(verb, source, { waitMs })),
 

@@ -82,7 +82,7 @@ export async function leaveEmbedded(client: Client, keep: boolean): Promise<'sto
     await rm(join(directory, `user.${process.pid}`), { force: true });
     if (!isRunning((await readState(directory))?.serverPid)) return 'stopped';
     if ((await otherUsers(directory)) > 0) return 'shared';
-    if (keep || (await busyQueues(client)).size > 0) return 'left';
+    if (keep || (await busyQueues(client, UNDER_WAY)).size > 0) return 'left';
     await stopAll(directory);
     return 'stopped';
   });
@@ -143,7 +143,7 @@ async function portLike(previous: number | undefined): Promise<number> {
 
 async function ensureWorkers(directory: string, found: EmbeddedState): Promise<EmbeddedState> {
   const { client, connection } = await connectClient(addressOf(found));
-  const queues = await busyQueues(client).finally(() => connection.close());
+  const queues = await busyQueues(client, RUNNING).finally(() => connection.close());
   let state = found;
   for (const queue of queues.add(ownTaskQueue())) {
     const pid = state.workers[queue];
@@ -155,10 +155,14 @@ async function ensureWorkers(directory: string, found: EmbeddedState): Promise<E
   return state;
 }
 
+const RUNNING = 'ExecutionStatus="Running"';
+/** The gate of a source ends by itself once the runs that it let in have ended; alone it is no work. */
+const UNDER_WAY = `${RUNNING} AND WorkflowType!="sourceGate"`;
+
 /** Task queues of the runs that are under way. Visibility lags behind, so each run is asked itself. */
-async function busyQueues(client: Client): Promise<Set<string>> {
+async function busyQueues(client: Client, query: string): Promise<Set<string>> {
   const queues = new Set<string>();
-  for await (const run of client.workflow.list({ query: 'ExecutionStatus="Running"' })) {
+  for await (const run of client.workflow.list({ query })) {
     if (queues.has(run.taskQueue)) continue;
     const { status } = await client.workflow.getHandle(run.workflowId, run.runId).describe();
     if (status.name === 'RUNNING') queues.add(run.taskQueue);

@@ -3,6 +3,7 @@ import type { Client } from '@temporalio/client';
 import { defineSearchAttributeKey } from '@temporalio/common';
 import type { RestoreRequest } from '../model/backup.ts';
 import type { CompiledPlan, VerifyLevel } from '../model/pipeline.ts';
+import { safetyBackupId, safetyPipeline } from '../model/safety-backup.ts';
 import {
   type BackupInput,
   backupWorkflowId,
@@ -57,17 +58,20 @@ export async function startBackup(place: RunPlace, plan: CompiledPlan): Promise<
 }
 
 /** What a restore asks for; all but the backup has a default. */
-export type RestoreWishes = { readonly backup: string } & Partial<
-  Omit<RestoreRequest, 'restore' | 'from' | 'source' | 'scratch'>
->;
+export type RestoreWishes = {
+  readonly backup: string;
+  /** False: what is overwritten is not saved first. */
+  readonly safety?: boolean;
+} & Partial<Omit<RestoreRequest, 'restore' | 'from' | 'source' | 'scratch' | 'safetyBackup'>>;
 
 export async function startRestore(
   place: RunPlace,
   plan: CompiledPlan,
-  { backup, ...wishes }: RestoreWishes,
+  { backup, safety = true, ...wishes }: RestoreWishes,
 ): Promise<StartedRun> {
+  const now = new Date();
   const request: RestoreRequest = {
-    restore: newRestoreId(new Date()),
+    restore: newRestoreId(now),
     from: { repository: plan.pipeline.repository, plan: plan.name, backup },
     source: plan.pipeline.source,
     into: {},
@@ -79,6 +83,11 @@ export async function startRestore(
     parallelism: 2,
     ...wishes,
     scratch: false,
+    ...(wishes.replace && safety
+      ? {
+          safetyBackup: { backup: safetyBackupId(newBackupId(now)), pipeline: safetyPipeline(plan.pipeline) },
+        }
+      : {}),
   };
   const workflowId = restoreWorkflowId(plan.name, request.restore);
   await place.client.workflow.start('restore', {

@@ -1,4 +1,4 @@
-import type { NamePatterns, RepositorySpec, SecretRef, Source } from './pipeline.ts';
+import type { NamePatterns, Pipeline, RepositorySpec, SecretRef, Source } from './pipeline.ts';
 
 /** Names one backup in one repository. Objects of it live under `backups/<plan>/<backup>/`. */
 export interface BackupRef {
@@ -169,6 +169,8 @@ export interface RestoreRequest {
   /** A rehearsal (verify level `restore`): the databases are dropped at the end. */
   readonly scratch: boolean;
   readonly parallelism: number;
+  /** Made of what is there before it is overwritten; absent: none is made. */
+  readonly safetyBackup?: { readonly backup: string; readonly pipeline: Pipeline };
 }
 
 /** What planning a restore returns into history. */
@@ -193,4 +195,6 @@ export interface RestoreSummary {
   readonly tables: number;
   readonly verdict: Verdict;
   readonly problems: readonly string[];
+  /** The backup that was made of what was overwritten. */
+  readonly safetyBackup?: string;
 }

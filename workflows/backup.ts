@@ -3,6 +3,7 @@ import {
   CancellationScope,
   executeChild,
   isCancellation,
+  patched,
   workflowInfo,
 } from '@temporalio/workflow';
 import type { BackupRef, BackupSummary, ExportSummary, ReadPoint, VerifyReport } from '../model/backup.ts';
@@ -16,6 +17,7 @@ import { formatBytes, formatCount, formatDuration } from './progress.ts';
 import { ReadPointKeeper } from './read-point.ts';
 import { withDeadline } from './scopes.ts';
 import { transfer } from './transfer.ts';
+import { Turn } from './turn.ts';
 import { rehearse } from './verify.ts';
 
 const CLEAN_UP_TIMEOUT_MS = 10 * 60_000;
@@ -44,6 +46,8 @@ export async function backup(input: BackupInput): Promise<BackupOutcome> {
       nonRetryable: true,
       ...(error instanceof Error ? { cause: error } : {}),
     });
+  } finally {
+    await run.endTurn();
   }
 }
 
@@ -61,23 +65,23 @@ class BackupRun {
   private exported: { readonly readPoint: ReadPoint; readonly summary: ExportSummary } | undefined;
   private sealed: BackupSummary | undefined;
   private cleanUpFailure: string | undefined;
+  /** Absent where another run holds the source for this one. */
+  private readonly turn: Turn | undefined;
 
   constructor(input: BackupInput) {
     this.pipeline = input.pipeline;
     this.ref = { repository: input.pipeline.repository, plan: input.pipeline.plan, backup: input.backup };
     this.board = new Board(`Backup ${input.backup} of ${input.pipeline.plan}`, input.pipeline.steps);
+    this.turn = input.hasTurn || !patched('turns') ? undefined : this.newTurn();
   }
 
   async interpret(): Promise<BackupOutcome> {
     const ends = new Map<string, Promise<StepEnd>>();
+    const refusal = await this.takeTurn();
     for (const step of this.pipeline.steps) {
-      ends.set(
-        step.id,
-        this.runWhenReady(
-          step,
-          step.needs.map((id) => ends.get(id) ?? unknownStep(id)),
-        ),
-      );
+      const needs = step.needs.map((id) => ends.get(id) ?? unknownStep(id));
+      const isRefused = refusal !== undefined && ends.size === 0;
+      ends.set(step.id, isRefused ? this.fail(step, refusal.error) : this.runWhenReady(step, needs));
     }
     await Promise.all(ends.values());
     const [first] = this.failures;
@@ -146,10 +150,39 @@ class BackupRun {
         this.board.end(step.id, 'cancelled');
         throw error;
       }
-      this.failures.push({ step, error });
-      this.board.end(step.id, 'failed', describeFailure(error).message);
-      return 'failed';
+      return this.fail(step, error);
     }
+  }
+
+  private async fail(step: Step, error: unknown): Promise<StepEnd> {
+    this.failures.push({ step, error });
+    this.board.end(step.id, 'failed', describeFailure(error).message);
+    return 'failed';
+  }
+
+  private newTurn(): Turn {
+    const { plan, backup } = this.ref;
+    return new Turn({
+      source: this.pipeline.source,
+      mode: 'together',
+      title: `backup ${backup} of ${plan}`,
+      onWait: (gate) => this.board.wait(`waits for an overwriting restore of the same source (${gate})`),
+    });
+  }
+
+  /** Waits for the turn. That the source can't even be named is the failure of the first step, which would meet it next. */
+  private async takeTurn(): Promise<{ readonly error: unknown } | undefined> {
+    try {
+      await this.turn?.take();
+      return undefined;
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      return { error };
+    }
+  }
+
+  async endTurn(): Promise<void> {
+    await this.turn?.end();
   }
 
   private async run(step: Step): Promise<void> {

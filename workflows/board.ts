@@ -56,6 +56,12 @@ export class Board {
     this.show();
   }
 
+  /** Nothing runs for the time being, and why. */
+  wait(why: string): void {
+    this.headline = `${this.title}: ${why}`;
+    this.show();
+  }
+
   end(id: string, state: StepState, note?: string): void {
     this.update(id, { state, endedAtMs: Date.now(), ...(note === undefined ? {} : { note }) });
     this.show();

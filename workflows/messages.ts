@@ -1,7 +1,8 @@
 import { defineQuery, defineSignal } from '@temporalio/workflow';
-import { READ_POINT_OPENED } from '../activities/contract.ts';
+import { ENTER_SOURCE, READ_POINT_OPENED } from '../activities/contract.ts';
 import type { BackupRef, BackupSummary, ReadPoint, RestoreRequest, VerifyReport } from '../model/backup.ts';
 import type { Pipeline, RetryPolicy, Source, VerifyLevel } from '../model/pipeline.ts';
+import type { SourceClaim } from '../model/source-claim.ts';
 import type { Progress, TransferProgress } from './progress.ts';
 
 /** Inputs, results and messages of the workflows: all that a client needs to know of them. */
@@ -9,6 +10,8 @@ import type { Progress, TransferProgress } from './progress.ts';
 export interface BackupInput {
   readonly pipeline: Pipeline;
   readonly backup: string;
+  /** True: the parent holds the turn at the source for it (a safety backup). */
+  readonly hasTurn?: boolean;
 }
 
 export interface BackupOutcome {
@@ -58,6 +61,19 @@ export type TransferInput = {
 export const readPointOpened = defineSignal<[ReadPoint]>(READ_POINT_OPENED);
 /** A `transfer` child tells its parent how far it is. */
 export const transferProgress = defineSignal<[TransferProgress]>('transferProgress');
+/** Who is in at a source and who waits, in order of arrival. */
+export interface GateState {
+  readonly holders: readonly SourceClaim[];
+  readonly waiting: readonly SourceClaim[];
+}
+
+export const enterSource = defineSignal<[SourceClaim]>(ENTER_SOURCE);
+/** A run has ended its work on the source; the argument is its workflow id. */
+export const leaveSource = defineSignal<[string]>('leaveSource');
+/** The gate tells a run that it is in. */
+export const sourceEntered = defineSignal('sourceEntered');
+export const gateState = defineQuery<GateState>('gateState');
+
 export const progress = defineQuery<Progress>('progress');
 
 /** Search attributes: at most six, registered at start-up (`worker/search-attributes.ts`). All of type Keyword. */

@@ -24,7 +24,15 @@ export interface StepProgress {
   readonly note?: string;
 }
 
-export type RestoreStage = 'plan' | 'prepare' | 'load' | 'post-data' | 'finish' | 'discard';
+export type RestoreStage =
+  | 'plan'
+  | 'turn'
+  | 'safety'
+  | 'prepare'
+  | 'load'
+  | 'post-data'
+  | 'finish'
+  | 'discard';
 
 export interface Progress {
   readonly title: string;

@@ -3,28 +3,37 @@ import {
   CancellationScope,
   executeChild,
   isCancellation,
+  ParentClosePolicy,
+  patched,
   workflowInfo,
 } from '@temporalio/workflow';
 import type { RestorePlan, RestoreRequest, RestoreSummary } from '../model/backup.ts';
 import { TASKS_PER_SHARD } from '../model/backup.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
+import type { backup } from './backup.ts';
 import { Board } from './board.ts';
 import { describeFailure } from './failures.ts';
-import { reportInterval } from './messages.ts';
+import { backupWorkflowId, reportInterval } from './messages.ts';
 import { formatBytes, formatCount, type RestoreStage } from './progress.ts';
 import { inLanes } from './scopes.ts';
 import { transfer } from './transfer.ts';
+import { Turn } from './turn.ts';
 
 const DAY_MS = 24 * 3_600_000;
 const STAGES: readonly RestoreStage[] = ['plan', 'prepare', 'load', 'post-data', 'finish'];
+const OVERWRITING_STAGES: readonly RestoreStage[] = ['plan', 'turn', 'safety', ...STAGES.slice(1)];
 
 /**
  * Restores one backup: plan (everything that can be refused is refused here), prepare (databases and pre-data), load
  * (chunks in parallel), post-data (indexes, constraints, triggers; wave by wave), finish (sequences, ANALYZE, comparison
- * with the manifest). What an unfinished restore created is dropped again.
+ * with the manifest). One that overwrites is alone at its target from its turn on, and saves first what is there. What an
+ * unfinished restore created is dropped again.
  */
-export async function restore(request: RestoreRequest): Promise<RestoreSummary> {
-  const board = new Board(`Restore ${request.restore} of ${request.from.backup}`, STAGES.map(asStep));
+export async function restore({ safetyBackup, ...request }: RestoreRequest): Promise<RestoreSummary> {
+  const overwrites = (request.replace || request.contents === 'data') && !request.scratch && patched('turns');
+  const stages = overwrites ? OVERWRITING_STAGES : STAGES;
+  const board = new Board(`Restore ${request.restore} of ${request.from.backup}`, stages.map(asStep));
+  const turn = overwrites ? turnOf(request, board) : undefined;
   const stage = async <T>(id: RestoreStage, work: () => Promise<T>): Promise<T> => {
     board.start(id);
     try {
@@ -43,6 +52,10 @@ export async function restore(request: RestoreRequest): Promise<RestoreSummary> 
     board.note('plan', {
       note: `${names}: ${formatCount(plan.rows)} rows, ${formatBytes(plan.storedBytes)} to fetch`,
     });
+    if (turn !== undefined) {
+      await stage('turn', () => turn.take());
+      await stage('safety', () => save(safetyBackup, board));
+    }
     await stage('prepare', () => call('create databases, pre-data').prepareRestore({ request }));
     await stage('load', () => loadAll(request, plan, board));
     await stage('post-data', () => applyPostData(request, plan));
@@ -52,7 +65,9 @@ export async function restore(request: RestoreRequest): Promise<RestoreSummary> 
     if (request.scratch) await discard(request);
     if (summary.verdict === 'FAILED' && !request.scratch) throw differs(summary);
     board.conclude(summary.verdict === 'OK' ? 'done' : 'failed', headlineOf(summary));
-    return summary;
+    return turn === undefined || safetyBackup === undefined
+      ? summary
+      : { ...summary, safetyBackup: safetyBackup.backup };
   } catch (error) {
     const failure = describeFailure(error);
     const left = await CancellationScope.nonCancellable(() => discardAfterFailure(request));
@@ -67,7 +82,56 @@ export async function restore(request: RestoreRequest): Promise<RestoreSummary> 
       nonRetryable: true,
       ...(error instanceof Error ? { cause: error } : {}),
     });
+  } finally {
+    await turn?.end();
   }
+}
+
+function turnOf(request: RestoreRequest, board: Board): Turn {
+  const { restore: id, from, source, connection } = request;
+  return new Turn({
+    source: connection === undefined ? source : { ...source, connection },
+    mode: 'alone',
+    title: `overwriting restore ${id} of ${from.plan} from ${from.backup}`,
+    onWait: (gate) =>
+      board.note('turn', { note: `waits for backups and restores of the same source (${gate})` }),
+  });
+}
+
+/** The safety backup. Where the database is gone there is nothing to save, and nothing stops the restore. */
+async function save(safety: RestoreRequest['safetyBackup'], board: Board): Promise<void> {
+  if (safety === undefined) {
+    board.note('safety', { note: 'none: the request, or the plan, says no' });
+    return;
+  }
+  const { pipeline, backup: id } = safety;
+  try {
+    const { summary } = await executeChild<typeof backup>('backup', {
+      workflowId: backupWorkflowId(pipeline.plan, id),
+      staticSummary: `safety backup of ${pipeline.plan} before it is overwritten`,
+      parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
+      args: [{ pipeline, backup: id, hasTurn: true }],
+    });
+    board.note('safety', {
+      note: `${id}: ${formatCount(summary.rows)} rows, ${formatBytes(summary.storedBytes)}`,
+    });
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    const { message } = describeFailure(error);
+    if (!message.includes(NO_SUCH_DATABASE)) throw unsaved(message);
+    board.note('safety', { note: 'none: the database is not there, so nothing is overwritten' });
+  }
+}
+
+/** SQLSTATE `invalid_catalog_name`, as the message of the engine quotes it. */
+const NO_SUCH_DATABASE = 'SQLSTATE 3D000';
+
+function unsaved(reason: string): ApplicationFailure {
+  return ApplicationFailure.nonRetryable(
+    `nothing was overwritten, because the safety backup of what is there failed: ${reason} ` +
+      'Mend that, or ask again with "safetyBackup": false (--no-safety-backup).',
+    'SAFETY_BACKUP_FAILED',
+  );
 }
 
 async function loadAll(request: RestoreRequest, plan: RestorePlan, board: Board): Promise<void> {

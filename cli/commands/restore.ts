@@ -16,6 +16,7 @@ interface Options extends FollowRunOptions {
   readonly tables: readonly string[];
   readonly excludeTables: readonly string[];
   readonly replace?: boolean;
+  readonly safetyBackup: boolean;
   readonly owner?: string;
   readonly connectionEnv?: string;
   readonly schemaOnly?: boolean;
@@ -49,6 +50,7 @@ export function register(program: Command): void {
       '--replace',
       'restore beside, check, then take the original’s name; the original is kept under another',
     )
+    .option('--no-safety-backup', 'with --replace: do not back up first what is there now')
     .option('--owner <role>', 'everything belongs to this role')
     .option('--connection-env <name>', 'restore to the server whose URL this variable of the worker holds')
     .option('--schema-only', 'no data')
@@ -85,6 +87,7 @@ async function run(argument: string, options: Options) {
     ...(options.connectionEnv === undefined ? {} : { connection: { env: options.connectionEnv } }),
     into: targetNames(options, chosen.databases),
     replace: options.replace === true,
+    safety: options.safetyBackup,
     tables: { include: options.tables, exclude: options.excludeTables },
     contents: options.schemaOnly ? 'schema' : options.dataOnly ? 'data' : 'all',
     ...(options.owner === undefined ? {} : { owner: options.owner }),
@@ -179,6 +182,8 @@ function report(summary: RestoreSummary, options: Options): ExitCode {
   for (const { from, to, kept } of summary.databases) {
     print(`${from} is restored as ${to}.${kept === undefined ? '' : ` What was there is kept as ${kept}.`}`);
   }
+  if (summary.safetyBackup !== undefined)
+    print(`What was there is also saved as backup ${summary.safetyBackup}.`);
   print(`${summary.rows} rows in ${summary.tables} tables; compared with the manifest: ${summary.verdict}.`);
   return code;
 }

@@ -2,6 +2,7 @@ import { type Client, Connection, Client as TemporalClient } from '@temporalio/c
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import type { Activities } from '../../activities/contract.ts';
 import { READ_POINT_OPENED } from '../../activities/contract.ts';
+import { runActivities } from '../../activities/run-activities.ts';
 import type { ReadPoint } from '../../model/backup.ts';
 import type { Pipeline, RetryPolicy, Step } from '../../model/pipeline.ts';
 import { startTemporal, type TemporalServer } from '../../parts/temporal.ts';
@@ -35,9 +36,12 @@ export async function startBench(): Promise<Bench> {
     },
     withActivities: async (activities, body) => {
       taskQueue = `bench-${++queues}`;
+      // Every test has a source of its own.
+      const server = taskQueue;
+      const turns = runActivities(client, async () => ({ server, databases: { include: [], exclude: [] } }));
       const common = {
         connection: native,
-        activities,
+        activities: { ...turns, ...activities },
         maxHeartbeatThrottleInterval: '200ms',
         defaultHeartbeatThrottleInterval: '200ms',
       } as const;

@@ -1,0 +1,29 @@
+import type { Pipeline, Verb } from './pipeline.ts';
+
+/** What a backup needs; hooks, copies and verifications would only make the restore wait. */
+const CAPTURING: readonly Verb[] = ['flush', 'snapshot', 'export', 'upload'];
+
+/** The part of a plan's pipeline that saves what is there, for a backup before a restore overwrites it. */
+export function safetyPipeline(pipeline: Pipeline): Pipeline {
+  const steps = pipeline.steps.filter(({ verb }) => CAPTURING.includes(verb));
+  const kept = new Set(steps.map(({ id }) => id));
+  return {
+    ...pipeline,
+    steps: steps.map((step) => ({
+      ...step,
+      when: 'success' as const,
+      needs: step.needs.filter((id) => kept.has(id)),
+    })),
+  };
+}
+
+const MARK = '-safety-';
+
+/** The id of a safety backup, from that of an ordinary one (`20261123T034813Z-ab12cd`). */
+export function safetyBackupId(backup: string): string {
+  return backup.replace('-', MARK);
+}
+
+export function isSafetyBackup(backup: string): boolean {
+  return backup.includes(MARK);
+}

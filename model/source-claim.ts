@@ -1,0 +1,51 @@
+import type { NamePatterns } from './pipeline.ts';
+
+/** Which server a source is and which of its databases a run touches; two runs are compared by it. */
+export interface SourceIdentity {
+  /** A hash of engine and address: equal for plans that name the same server. Holds no secret. */
+  readonly server: string;
+  readonly databases: NamePatterns;
+}
+
+/** `together`: a run that reads (backups). `alone`: one that overwrites. */
+export type ClaimMode = 'together' | 'alone';
+
+/** A run's wish to work on a source. */
+export interface SourceClaim {
+  /** The run, by its workflow id: a run that is reset in the Temporal UI stays the same one. */
+  readonly holder: string;
+  readonly mode: ClaimMode;
+  readonly databases: NamePatterns;
+  /** What the run is, for people: `backup 20261123T… of orders`. */
+  readonly title: string;
+  readonly since: string;
+}
+
+/** The rule: an overwriting run is alone on its databases; runs that only read go together. */
+export function exclude(one: SourceClaim, other: SourceClaim): boolean {
+  return (one.mode === 'alone' || other.mode === 'alone') && mayMeet(one.databases, other.databases);
+}
+
+/** False only where the names show that no database can be in both. */
+export function mayMeet(one: NamePatterns, other: NamePatterns): boolean {
+  if (one.include.length === 0 || other.include.length === 0) return true;
+  return one.include.some((a) => other.include.some((b) => patternsMeet(a, b)));
+}
+
+/** Two globs are taken to meet unless one of them is a plain name that the other doesn't match. */
+function patternsMeet(one: string, other: string): boolean {
+  if (isName(one)) return globMatches(other, one);
+  return isName(other) ? globMatches(one, other) : true;
+}
+
+function isName(pattern: string): boolean {
+  return !/[*?]/.test(pattern);
+}
+
+function globMatches(glob: string, name: string): boolean {
+  const source = glob
+    .replaceAll(/[.+^${}()|[\]\\]/g, '\\$&')
+    .replaceAll('*', '.*')
+    .replaceAll('?', '.');
+  return new RegExp(`^${source}$`, 'su').test(name);
+}

@@ -1,0 +1,95 @@
+import {
+  allHandlersFinished,
+  condition,
+  continueAsNew,
+  getExternalWorkflowHandle,
+  setCurrentDetails,
+  setDefaultSignalHandler,
+  setHandler,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { SourceClaim } from '../model/source-claim.ts';
+import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
+import { Gate } from './gate.ts';
+import { enterSource, type GateState, gateState, leaveSource, sourceEntered } from './messages.ts';
+
+/** How long holders are believed to live on without being looked at: while somebody waits, doubling; while nobody does. */
+const FIRST_LOOK_MS = 5_000;
+const SLOWEST_LOOK_MS = 60_000;
+const IDLE_LOOK_MS = 10 * 60_000;
+
+/**
+ * The gate of one source: an overwriting restore is alone there, backups go together. Runs ask by `enterSource`, are told by
+ * `sourceEntered`, and say `leaveSource`. A run that was terminated says nothing, so holders are looked at while somebody
+ * waits. The gate ends when nobody is left; the next claim starts it again.
+ */
+export async function sourceGate(state: GateState): Promise<void> {
+  const gate = new Gate(state);
+  let news = true;
+  const on =
+    <T>(act: (argument: T) => void) =>
+    (argument: T) => {
+      act(argument);
+      news = true;
+    };
+  setHandler(
+    enterSource,
+    on((claim) => gate.enter(claim)),
+    { description: 'Sent by runs: let me in' },
+  );
+  setHandler(
+    leaveSource,
+    on((run) => gate.leave(run)),
+    { description: 'Sent by runs: I have ended' },
+  );
+  setHandler(gateState, () => gate.state, { description: 'Who is in and who waits' });
+  setDefaultSignalHandler(() => undefined);
+
+  let lookAfterMs = FIRST_LOOK_MS;
+  while (!gate.isEmpty) {
+    news = false;
+    for (const run of gate.admit()) await tell(gate, run);
+    setCurrentDetails(render(gate.state));
+    if (workflowInfo().continueAsNewSuggested && allHandlersFinished()) {
+      await continueAsNew<typeof sourceGate>(gate.state);
+    }
+    if (news) continue;
+    const isWaitedFor = gate.state.waiting.length > 0;
+    const heard = await condition(() => news, isWaitedFor ? lookAfterMs : IDLE_LOOK_MS);
+    lookAfterMs = heard ? FIRST_LOOK_MS : Math.min(2 * lookAfterMs, SLOWEST_LOOK_MS);
+    // Whoever arrives and must wait wants to know at once that those before it are still there.
+    if (!heard || gate.state.waiting.length > 0) await dismissTheDead(gate);
+  }
+}
+
+async function tell(gate: Gate, run: string): Promise<void> {
+  try {
+    await getExternalWorkflowHandle(run).signal(sourceEntered);
+  } catch {
+    // It ended while it waited; nothing else makes a signal to a run fail.
+    gate.leave(run);
+  }
+}
+
+async function dismissTheDead(gate: Gate): Promise<void> {
+  const workflowIds = [...gate.state.holders, ...gate.state.waiting].map(({ holder }) => holder);
+  if (workflowIds.length === 0) return;
+  const look = activitiesFor({
+    summary: 'are the runs still there?',
+    retry: PATIENT_RETRY,
+    timeoutMs: 24 * 3_600_000,
+  });
+  for (const { workflowId, status } of await look.statesOfRuns({ workflowIds })) {
+    if (status !== 'running') gate.leave(workflowId);
+  }
+}
+
+function render({ holders, waiting }: GateState): string {
+  const line = ({ title, mode, since, holder }: SourceClaim) =>
+    `- ${title} (${mode}), since ${since}: \`${holder}\``;
+  return [
+    '**In:**',
+    ...(holders.length === 0 ? ['- nobody'] : holders.map(line)),
+    ...(waiting.length === 0 ? [] : ['', '**Waiting:**', ...waiting.map(line)]),
+  ].join('\n');
+}

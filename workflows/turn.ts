@@ -1,0 +1,77 @@
+import {
+  CancellationScope,
+  condition,
+  getExternalWorkflowHandle,
+  setHandler,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { ClaimInput } from '../activities/contract.ts';
+import type { Source } from '../model/pipeline.ts';
+import type { ClaimMode } from '../model/source-claim.ts';
+import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
+import { leaveSource, sourceEntered } from './messages.ts';
+
+const DAY_MS = 24 * 3_600_000;
+
+/** A wait that is shorter is not worth telling. */
+const SHORT_WAIT_MS = 2_000;
+
+/** How long a run waits before it asks again: a gate may have been terminated by hand, and its list with it. */
+const ASK_AGAIN_AFTER_MS = 10 * 60_000;
+
+export interface TurnWish {
+  /** Its `connection` is the server that is worked on. */
+  readonly source: Source;
+  readonly mode: ClaimMode;
+  readonly title: string;
+  /** Called when the run has to wait; its argument says where to look. */
+  readonly onWait: (gate: string) => void;
+}
+
+/** This run's turn at a source, given by the source's gate (workflows/source-gate.ts). */
+export class Turn {
+  private readonly wish: TurnWish;
+  private isIn = false;
+  private gate: string | undefined;
+
+  constructor(wish: TurnWish) {
+    this.wish = wish;
+    setHandler(
+      sourceEntered,
+      () => {
+        this.isIn = true;
+      },
+      { description: 'Sent by the gate of the source: this run may begin' },
+    );
+  }
+
+  /** Returns when the gate lets this run in. Throws when the source can't be named (a secret is missing, a bad URL). */
+  async take(): Promise<void> {
+    const { source, mode, title, onWait } = this.wish;
+    const { workflowId: holder, taskQueue } = workflowInfo();
+    const claim: ClaimInput = {
+      ...{ source, mode, title, holder, taskQueue },
+      since: new Date(Date.now()).toISOString(),
+    };
+    const ask = activitiesFor({ summary: 'wait for the turn', retry: PATIENT_RETRY, timeoutMs: DAY_MS });
+    const { gate } = await ask.claimSource(claim);
+    this.gate = gate;
+    if (await condition(() => this.isIn, SHORT_WAIT_MS)) return;
+    onWait(gate);
+    while (!(await condition(() => this.isIn, ASK_AGAIN_AFTER_MS))) await ask.claimSource(claim);
+  }
+
+  /** Lets the next one in. Also for a run that is cancelled, and for one that never got in. */
+  async end(): Promise<void> {
+    const { gate } = this;
+    if (gate === undefined) return;
+    this.gate = undefined;
+    await CancellationScope.nonCancellable(async () => {
+      try {
+        await getExternalWorkflowHandle(gate).signal(leaveSource, workflowInfo().workflowId);
+      } catch {
+        // The one thing that makes this fail: there is no gate any more (terminated by hand), so nobody waits at it.
+      }
+    });
+  }
+}
