@@ -166,7 +166,8 @@ test('no secret is in Temporal’s history', async () => {
     for await (const run of client.workflow.list()) {
       const history = await client.workflow.getHandle(run.workflowId, run.runId).fetchHistory();
       const text = withPayloads(JSON.stringify(history));
-      expect(text).toContain('ORDERS_DATABASE_URL');
+      // The gate of a source knows of no plan.
+      if (run.type !== 'sourceGate') expect(text).toContain('ORDERS_DATABASE_URL');
       expect(text).not.toContain(postgres.password);
       runs += 1;
     }
