@@ -1,0 +1,221 @@
+/**
+ * The simulated universe as a process of its own: `node test/universe/main.ts --directory DIR [--config JSON]`. What is in DIR it goes on with;
+ * it may be killed at any moment. Once it listens it prints one line of JSON (`UniverseInfo`).
+ */
+import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdirSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { Client } from 'pg';
+import { freePort } from '../../parts/ports.ts';
+import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
+import { installDialect } from '../proxy/install.ts';
+import { startYsqlProxy } from '../proxy/proxy.ts';
+import type { Action, Trigger, UniverseConfig, UniverseInfo } from './model.ts';
+import { writePrograms } from './programs.ts';
+import { act } from './simulator/actions.ts';
+import { ageEverything } from './simulator/aging.ts';
+import { bodyOf, Nodes } from './simulator/nodes.ts';
+import { YCQL_STORE } from './simulator/rows.ts';
+import { loadState, type State, saveState } from './simulator/state.ts';
+import { view } from './simulator/view.ts';
+import {
+  MASTER_RPC_PORT,
+  MASTER_WEB_PORT,
+  newId,
+  newUuid,
+  RPC_PORT,
+  TSERVER_WEB_PORT,
+  World,
+} from './simulator/world.ts';
+
+const MASTERS = 3;
+const AGE_EVERY_MS = 50;
+
+const { values } = parseArgs({ options: { directory: { type: 'string' }, config: { type: 'string' } } });
+if (values.directory === undefined) {
+  process.stderr.write('usage: main.ts --directory DIR --config JSON\n');
+  process.exit(2);
+}
+const directory = values.directory;
+const state = loadState(directory) ?? (await newState(JSON.parse(values.config ?? '{}') as UniverseConfig));
+const postgres = await startPostgres({
+  directory: join(directory, 'postgres'),
+  port: state.postgresPort,
+  settings: { wal_level: 'logical', max_replication_slots: '30', max_wal_senders: '10' },
+});
+await prepare(postgres);
+const proxy = await startYsqlProxy({
+  upstreamUrl: postgres.url(),
+  port: state.proxyPort,
+  // A snapshot's instant is named by `ysql_dump --read-time` only when the snapshot is complete.
+  firstNamingMs: 60_000,
+});
+const world = new World(directory, state, postgres);
+const nodes = new Nodes(world);
+const binDirectory = join(directory, 'bin');
+await writePrograms(binDirectory, world.profile, postgres.binDirectory, state.config.dumpedSequences);
+await nodes.openAll();
+const info = describe();
+const control = createServer((request, response) => {
+  serveControl(request.url ?? '', request)
+    .then((answer) => response.writeHead(200).end(JSON.stringify(answer ?? null)))
+    .catch((error: unknown) =>
+      response.writeHead(400).end(error instanceof Error ? error.message : String(error)),
+    );
+});
+control.listen(state.controlPort, '127.0.0.1');
+await once(control, 'listening');
+const aging = setInterval(() => void age(), AGE_EVERY_MS);
+world.save();
+process.stdout.write(`${JSON.stringify(info)}\n`);
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop());
+
+async function stop(): Promise<void> {
+  clearInterval(aging);
+  await world.exclusively(async () => undefined);
+  await proxy.stop();
+  await postgres.stop();
+  process.exit(0);
+}
+
+let isAging = false;
+
+/** Time goes on; one look at a time. */
+async function age(): Promise<void> {
+  if (isAging) return;
+  isAging = true;
+  try {
+    await ageEverything(world, nodes);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
+  } finally {
+    isAging = false;
+  }
+}
+
+async function serveControl(url: string, request: Parameters<typeof bodyOf>[0]): Promise<unknown> {
+  if (url === '/info') return info;
+  if (url === '/view') return view(world);
+  const body = await bodyOf(request);
+  if (url === '/act') {
+    const action = JSON.parse(body) as Action;
+    return await world.exclusively(() => act(world, nodes, action));
+  }
+  if (url === '/arm') {
+    const trigger = JSON.parse(body) as Trigger;
+    return await world.exclusively(async () => {
+      state.triggers.push({ ...trigger, left: trigger.occurrence ?? 1 });
+    });
+  }
+  if (url === '/disarm') {
+    return await world.exclusively(async () => {
+      state.triggers = [];
+      state.refusals = [];
+      state.lostAnswers = [];
+      state.delays = [];
+      state.balance = { everyMs: 0, copySnapshots: true, nextAt: 0 };
+      state.growth = { everyMs: 0, nextAt: 0 };
+      Object.assign(state.endOf, { snapshots: 'well', restorations: 'well', deletions: 'well' });
+    });
+  }
+  throw new Error(`there is no ${url}`);
+}
+
+function describe(): UniverseInfo {
+  return {
+    pid: process.pid,
+    control: `http://127.0.0.1:${state.controlPort}`,
+    masters: state.masters.map(({ host }) => `${host}:${MASTER_RPC_PORT}`),
+    masterWebAddresses: state.masters.map(({ host }) => `http://${host}:${MASTER_WEB_PORT}`),
+    tservers: state.tservers.map(({ uuid, host, dataDirectories, readReplica }) => ({
+      uuid,
+      address: `${host}:${RPC_PORT}`,
+      webAddress: `http://${host}:${TSERVER_WEB_PORT}`,
+      dataDirectories,
+      readReplica,
+    })),
+    binDirectory,
+    ysqlUrl: proxy.url.replace(/\/[^/]*$/, '/yugabyte'),
+    ycqlStoreUrl: postgres.url(YCQL_STORE),
+  };
+}
+
+/** The databases of a new YugabyteDB, and its functions in every one that will be made. */
+async function prepare(server: PostgresServer): Promise<void> {
+  await withClient(server.url('template1'), installDialect);
+  await withClient(server.url(), async (client) => {
+    const { rows } = await client.query<{ datname: string }>('SELECT datname FROM pg_database');
+    for (const name of ['yugabyte', YCQL_STORE]) {
+      if (!rows.some(({ datname }) => datname === name)) await client.query(`CREATE DATABASE ${name}`);
+    }
+    await installDialect(client);
+  });
+}
+
+async function withClient(url: string, use: (client: Client) => Promise<void>): Promise<void> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  try {
+    await use(client);
+  } finally {
+    await client.end();
+  }
+}
+
+async function newState(config: UniverseConfig): Promise<State> {
+  // Addresses of its own for every node, as a universe has them; all of 127.0.0.0/8 is this machine (on macOS only what `ifconfig lo0 alias` added).
+  const network = `127.${randomInt(1, 250)}.${randomInt(0, 255)}`;
+  const servers = config.tservers + config.readReplicas;
+  const created: State = {
+    config,
+    network,
+    postgresPort: await freePort(),
+    proxyPort: await freePort(),
+    controlPort: await freePort(),
+    clusterUuid: newUuid(),
+    masters: Array.from({ length: MASTERS }, (_, index) => ({
+      uuid: newId(),
+      host: `${network}.${index + 1}`,
+      alive: true,
+      leads: index === 0,
+    })),
+    tservers: Array.from({ length: servers }, (_, index) => ({
+      uuid: newId(),
+      host: `${network}.${index + 1}`,
+      dataDirectories: Array.from({ length: config.dataDirectories }, (__, disk) =>
+        join(directory, `node-${index + 1}`, `disk-${disk + 1}`),
+      ),
+      readReplica: index >= config.tservers,
+      alive: true,
+    })),
+    namespaces: [],
+    tables: [],
+    tablets: [],
+    snapshots: [],
+    restorations: [],
+    schedules: [],
+    clones: [],
+    triggers: [],
+    refusals: [],
+    lostAnswers: [],
+    delays: [],
+    calls: {},
+    clockOffsetMs: 0,
+    lastMicros: '0',
+    loadBalancerEnabled: true,
+    splittingHolds: {},
+    endOf: { snapshots: 'well', restorations: 'well', deletions: 'well' },
+    balance: { everyMs: 0, copySnapshots: true, nextAt: 0 },
+    growth: { everyMs: 0, nextAt: 0 },
+  };
+  for (const { dataDirectories } of created.tservers) {
+    for (const folder of dataDirectories)
+      mkdirSync(join(folder, 'yb-data/tserver/data/rocksdb'), { recursive: true });
+  }
+  saveState(directory, created);
+  return created;
+}

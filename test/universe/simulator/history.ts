@@ -1,0 +1,141 @@
+import type { Client } from 'pg';
+
+/** What was committed in a database since a slot was made, by PostgreSQL's logical decoding: stands in for YugabyteDB's history of each row. */
+export interface CommittedChange {
+  readonly xid: number;
+  /** Microseconds since 1970. */
+  readonly micros: string;
+  readonly statements: readonly { readonly schema: string; readonly sql: string }[];
+}
+
+export const slotName = (schedule: string): string => `holdfast_${schedule.replaceAll('-', '')}`;
+
+export async function openHistory(client: Client, schedule: string): Promise<void> {
+  await client.query("SELECT pg_create_logical_replication_slot($1, 'test_decoding')", [slotName(schedule)]);
+}
+
+export async function closeHistory(client: Client, schedule: string): Promise<void> {
+  await client.query(
+    'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1',
+    [slotName(schedule)],
+  );
+}
+
+/** What the present transaction sees: `xmin:xmax:xip,…`. */
+export async function visibleNow(client: Client): Promise<string> {
+  const { rows } = await client.query<{ snapshot: string }>('SELECT pg_current_snapshot()::text AS snapshot');
+  return rows[0]?.snapshot ?? '';
+}
+
+export function isVisible(xid: number, snapshot: string): boolean {
+  const [xmin = '0', xmax = '0', running = ''] = snapshot.split(':');
+  if (xid < Number(xmin)) return true;
+  if (xid >= Number(xmax)) return false;
+  return !running.split(',').includes(String(xid));
+}
+
+export async function committedChanges(
+  client: Client,
+  schedule: string,
+): Promise<readonly CommittedChange[]> {
+  const { rows } = await client.query<{ data: string }>(
+    "SELECT data FROM pg_logical_slot_peek_changes($1, NULL, NULL, 'include-timestamp', 'on', 'include-xids', 'on')",
+    [slotName(schedule)],
+  );
+  const changes: CommittedChange[] = [];
+  let statements: { schema: string; sql: string }[] = [];
+  const keys = new Map<string, readonly string[]>();
+  for (const { data } of rows) {
+    const [, xid, time] = /^COMMIT (\d+) \(at (.+)\)$/.exec(data) ?? [];
+    if (xid !== undefined && time !== undefined) {
+      changes.push({ xid: Number(xid), micros: microsOfTimestamp(time), statements });
+      statements = [];
+    } else if (data.startsWith('table ')) {
+      statements.push(await statementOf(client, data, keys));
+    } else if (data.startsWith('BEGIN')) {
+      statements = [];
+    }
+  }
+  return changes;
+}
+
+/** `2026-11-24 18:00:00.123456+00` */
+function microsOfTimestamp(text: string): string {
+  const [, whole = '', fraction = '', zone = '+00'] =
+    /^(.*?)(?:\.(\d+))?([+-]\d\d(?::\d\d)?)$/.exec(text) ?? [];
+  const seconds = Date.parse(`${whole.replace(' ', 'T')}${zone.length === 3 ? `${zone}:00` : zone}`) / 1000;
+  return String(BigInt(seconds) * 1_000_000n + BigInt(fraction.padEnd(6, '0') || '0'));
+}
+
+const quote = (name: string): string => `"${name.replaceAll('"', '""')}"`;
+
+async function statementOf(
+  client: Client,
+  data: string,
+  keys: Map<string, readonly string[]>,
+): Promise<{ schema: string; sql: string }> {
+  const [, table = '', kind = '', rest = ''] =
+    /^table (.+?): (INSERT|UPDATE|DELETE|TRUNCATE): ?(.*)$/s.exec(data) ?? [];
+  const schema = /^(?:"((?:[^"]|"")+)"|([^.]+))\./.exec(table);
+  const name = (schema?.[1] ?? schema?.[2] ?? '').replaceAll('""', '"');
+  if (kind === 'TRUNCATE') return { schema: name, sql: `TRUNCATE ${table}` };
+  const [oldText, newText] = /^old-key: (.*?) new-tuple: (.*)$/s.exec(rest)?.slice(1) ?? [undefined, rest];
+  const values = tuple(newText ?? '');
+  if (values.length === 0)
+    throw new Error(`history of ${table} has no rows (no primary key?): ${data.slice(0, 200)}`);
+  const assigned = (pairs: readonly Column[], joint: string): string =>
+    pairs.map(({ column, value }) => `${quote(column)} = ${value}`).join(joint);
+  if (kind === 'INSERT') {
+    const columns = values.map(({ column }) => quote(column)).join(', ');
+    return {
+      schema: name,
+      sql: `INSERT INTO ${table} (${columns}) OVERRIDING SYSTEM VALUE VALUES (${values.map(({ value }) => value).join(', ')})`,
+    };
+  }
+  if (kind === 'DELETE')
+    return { schema: name, sql: `DELETE FROM ${table} WHERE ${assigned(values, ' AND ')}` };
+  const key = await keyOf(client, table, keys);
+  const old = oldText === undefined ? values.filter(({ column }) => key.includes(column)) : tuple(oldText);
+  const changed = values.filter(({ value }) => value !== 'unchanged-toast-datum');
+  return {
+    schema: name,
+    sql: `UPDATE ${table} SET ${assigned(changed, ', ')} WHERE ${assigned(old, ' AND ')}`,
+  };
+}
+
+async function keyOf(
+  client: Client,
+  table: string,
+  keys: Map<string, readonly string[]>,
+): Promise<readonly string[]> {
+  const known = keys.get(table);
+  if (known !== undefined) return known;
+  const { rows } = await client.query<{ name: string }>(
+    `SELECT a.attname AS name FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+     WHERE i.indrelid = to_regclass($1) AND i.indisprimary`,
+    [table],
+  );
+  const key = rows.map(({ name }) => name);
+  keys.set(table, key);
+  return key;
+}
+
+interface Column {
+  readonly column: string;
+  /** As a literal. */
+  readonly value: string;
+}
+
+/** `id[integer]:1 "Na me"[text]:'it''s' gone[text]:null` */
+function tuple(text: string): readonly Column[] {
+  const columns: Column[] = [];
+  const item = /\s*(?:"((?:[^"]|"")+)"|([^\s[]+))\[((?:[^[\]]|\[\])*)\]:(B?'(?:[^']|'')*'|[^\s]+)/gy;
+  for (;;) {
+    const match = item.exec(text);
+    if (match === null) return columns;
+    const [, quotedName, plain, type = '', value = ''] = match;
+    const column = (quotedName ?? plain ?? '').replaceAll('""', '"');
+    const literal = value.startsWith("'") ? `E${value.replaceAll('\\', '\\\\')}::${type}` : value;
+    columns.push({ column, value: literal });
+  }
+}

@@ -1,0 +1,133 @@
+import { columnsOfTable, databaseOf, synchronize, tablesOf, tabletsOf } from './catalog.ts';
+import type { SnapshotMetadata } from './metadata.ts';
+import { dropTablet, newTablet } from './placement.ts';
+import { YCQL_STORE } from './rows.ts';
+import { expiry } from './snapshots.ts';
+import type { NamespaceState, SnapshotState, SnapshotTable, TableState } from './state.ts';
+import { Failure } from './status.ts';
+import { newUuid, type World } from './world.ts';
+
+export interface Imported {
+  readonly snapshot: SnapshotState;
+  readonly namespace: NamespaceState;
+  readonly tables: readonly {
+    readonly old: SnapshotTable;
+    readonly table: TableState;
+    readonly tablets: readonly (readonly [string, string])[];
+  }[];
+}
+
+/** Makes an imported snapshot, COMPLETE at once and without files, of tables that exist (YSQL) or are made now (YCQL). */
+export async function importSnapshot(
+  world: World,
+  metadata: SnapshotMetadata,
+  target: string,
+): Promise<Imported> {
+  if (metadata.namespace.kind === 'ycql') await createKeyspace(world, metadata, target);
+  await synchronize(world);
+  const { kind } = metadata.namespace;
+  const namespace = world.state.namespaces.find(
+    (other) => other.kind === kind && other.name === target && !other.gone,
+  );
+  if (namespace === undefined) {
+    throw new Failure('Invalid argument', `YSQL database must exist: ${target}`, 'NAMESPACE_NOT_FOUND');
+  }
+  const pairs = await world.connected(databaseOf(namespace), async (client) => {
+    const found: { old: SnapshotTable; table: TableState }[] = [];
+    for (const old of metadata.snapshot.objects) {
+      const table = counterpart(world, namespace, old);
+      if (table === undefined)
+        throw new Failure('Invalid argument', `YSQL table not found: ${old.name}`, 'OBJECT_NOT_FOUND');
+      const columns = await columnsOfTable(client, table);
+      if (JSON.stringify(columns) !== JSON.stringify(old.columns)) {
+        throw new Failure(
+          'Invalid argument',
+          `Invalid created PGSQL_TABLE_TYPE table '${old.name}' in namespace id ${namespace.id}: schema={${words(columns)}}, expected={${words(old.columns)}}`,
+          'SNAPSHOT_FAILED',
+        );
+      }
+      found.push({ old, table });
+    }
+    return found;
+  });
+  const tables = pairs.map(({ old, table }) => ({ old, table, tablets: repartition(world, old, table) }));
+  const expiresAt = expiry(world, undefined);
+  const snapshot: SnapshotState = {
+    id: newUuid(),
+    state: 'COMPLETE',
+    micros: metadata.snapshot.micros,
+    namespaceId: namespace.id,
+    namespaceName: namespace.name,
+    imported: true,
+    turnsAt: world.now(),
+    end: 'well',
+    ...(expiresAt === undefined ? {} : { expiresAt }),
+    objects: tables.map(({ old, table, tablets }) => ({
+      id: table.id,
+      schema: table.schema,
+      name: table.name,
+      kind: old.kind,
+      columns: old.columns,
+      ...(table.indexedTableId === undefined ? {} : { indexedTableId: table.indexedTableId }),
+      ...(table.parentId === undefined ? {} : { parentId: table.parentId }),
+      tablets: old.tablets.map(({ start, end }, index) => ({ id: tablets[index]?.[1] ?? '', start, end })),
+    })),
+  };
+  world.state.snapshots.push(snapshot);
+  return { snapshot, namespace, tables };
+}
+
+const words = (columns: SnapshotTable['columns']): string =>
+  columns.map(({ name, type }) => `${name} ${type}`).join(', ');
+
+/** By schema and name, as older builds do and newer ones when told to. */
+function counterpart(world: World, namespace: NamespaceState, old: SnapshotTable): TableState | undefined {
+  const tables = tablesOf(world, namespace);
+  if (old.kind === 'parent') return tables.find(({ kind }) => kind === 'parent');
+  const schema = namespace.kind === 'ycql' ? namespace.name : old.schema;
+  return tables.find(
+    (table) => table.kind === old.kind && table.schema === schema && table.name === old.name,
+  );
+}
+
+/** Tablets at the backup's boundaries: those that are there already, else new ones. YCQL can't re-partition, and has just been made so. */
+function repartition(
+  world: World,
+  old: SnapshotTable,
+  table: TableState,
+): readonly (readonly [string, string])[] {
+  const present = tabletsOf(world, table.id);
+  const fits =
+    present.length === old.tablets.length &&
+    present.every(
+      ({ start, end }, index) => old.tablets[index]?.start === start && old.tablets[index]?.end === end,
+    );
+  if (!fits) {
+    for (const tablet of present) dropTablet(world, tablet);
+    world.state.tablets.push(
+      ...old.tablets.map(({ start, end }) => newTablet(world, table.id, { start, end })),
+    );
+  }
+  const tablets = tabletsOf(world, table.id);
+  return old.tablets.map(({ id }, index) => [id, tablets[index]?.id ?? ''] as const);
+}
+
+/** A table that exists already must be as the backup's; one that doesn't is made. What a failed import made stays. */
+async function createKeyspace(world: World, { snapshot }: SnapshotMetadata, target: string): Promise<void> {
+  const keyspace = `"${target.replaceAll('"', '""')}"`;
+  await world.connected(YCQL_STORE, async (client) => {
+    await client.query(`CREATE SCHEMA IF NOT EXISTS ${keyspace}`);
+    for (const { kind, name, definition = [] } of [...snapshot.objects].sort(tablesFirst)) {
+      const { rows } = await client.query(
+        'SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE nspname = $1 AND relname = $2',
+        [target, name],
+      );
+      if (rows.length > 0 || kind === 'parent') continue;
+      for (const statement of definition) await client.query(statement.replaceAll('@keyspace@', keyspace));
+    }
+  });
+}
+
+function tablesFirst(a: SnapshotTable, b: SnapshotTable): number {
+  return Number(a.kind === 'index') - Number(b.kind === 'index');
+}

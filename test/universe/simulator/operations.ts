@@ -1,0 +1,17 @@
+import { importOperations } from './operations/importing.ts';
+import type { Operation } from './operations/operation.ts';
+import { scheduleOperations } from './operations/schedules.ts';
+import { snapshotOperations } from './operations/snapshots.ts';
+import { topologyOperations } from './operations/topology.ts';
+import { upkeepOperations } from './operations/upkeep.ts';
+
+/** Everything that the simulated yb-admin can be asked. */
+export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
+  [
+    ...snapshotOperations,
+    ...importOperations,
+    ...scheduleOperations,
+    ...topologyOperations,
+    ...upkeepOperations,
+  ].map((operation) => [operation.name, operation]),
+);

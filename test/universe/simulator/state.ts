@@ -1,0 +1,189 @@
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Action, Trigger, UniverseConfig } from '../model.ts';
+
+/** All that a universe remembers, in one file that is replaced after each change; the rows are in PostgreSQL and in the tablets' files. */
+export interface State {
+  readonly config: UniverseConfig;
+  /** First three numbers of the hosts, e.g. `127.31.7`: every node has an address of its own. */
+  readonly network: string;
+  readonly postgresPort: number;
+  readonly proxyPort: number;
+  readonly controlPort: number;
+  readonly clusterUuid: string;
+  readonly masters: MasterState[];
+  readonly tservers: TserverState[];
+  readonly namespaces: NamespaceState[];
+  tables: TableState[];
+  tablets: TabletState[];
+  readonly snapshots: SnapshotState[];
+  readonly restorations: RestorationState[];
+  schedules: ScheduleState[];
+  readonly clones: CloneState[];
+  triggers: (Trigger & { left: number })[];
+  refusals: (Extract<Action, { do: 'refuse' }> & { left: number })[];
+  lostAnswers: (Extract<Action, { do: 'loseAnswer' }> & { left: number })[];
+  delays: (Extract<Action, { do: 'delay' }> & { left: number })[];
+  readonly calls: Record<string, number>;
+  clockOffsetMs: number;
+  lastMicros: string;
+  loadBalancerEnabled: boolean;
+  splittingHolds: Record<string, number>;
+  endOf: {
+    snapshots: 'well' | 'never' | 'failed';
+    restorations: 'well' | 'never' | 'failed';
+    deletions: 'well' | 'never';
+  };
+  balance: { everyMs: number; copySnapshots: boolean; nextAt: number };
+  growth: { everyMs: number; nextAt: number };
+}
+
+export interface MasterState {
+  readonly uuid: string;
+  readonly host: string;
+  alive: boolean;
+  leads: boolean;
+}
+
+export interface TserverState {
+  readonly uuid: string;
+  readonly host: string;
+  readonly dataDirectories: readonly string[];
+  readonly readReplica: boolean;
+  alive: boolean;
+  /** What it said last, if it died by itself. */
+  diedOf?: string;
+}
+
+export interface NamespaceState {
+  readonly id: string;
+  readonly kind: 'ysql' | 'ycql';
+  name: string;
+  colocated: boolean;
+  gone: boolean;
+}
+
+export interface TableState {
+  readonly id: string;
+  readonly namespaceId: string;
+  schema: string;
+  name: string;
+  readonly kind: 'table' | 'index' | 'matview' | 'parent';
+  /** Of an index. */
+  readonly indexedTableId?: string;
+  /** Its rows are in the tablet of the parent table. */
+  readonly parentId?: string;
+  /** PostgreSQL's. */
+  readonly oid: number;
+}
+
+/** Which files a replica has: row sets by bucket, as a compaction might have left them on this server and no other. */
+export interface FileSet {
+  /** Number of row sets, and what spreads rows over them: different on each replica. */
+  readonly buckets: number;
+  readonly salt: number;
+  nextNumber: number;
+  /** By bucket; a bucket without rows has none. */
+  files: Record<string, { readonly number: number; readonly digest: string }>;
+}
+
+export interface ReplicaState {
+  readonly server: string;
+  readonly directory: string;
+  readonly role: 'VOTER' | 'OBSERVER' | 'PRE_VOTER';
+  files: FileSet;
+}
+
+export interface TabletState {
+  readonly id: string;
+  readonly tableId: string;
+  /** Hash codes [start, end) of 0..65536. */
+  readonly start: number;
+  readonly end: number;
+  state: 'RUNNING' | 'REPLACED';
+  replicas: ReplicaState[];
+  leader?: string;
+  /** Milliseconds since 1970, the universe's clock, until which it has no leader. */
+  leaderlessUntil?: number;
+}
+
+export interface SnapshotState {
+  readonly id: string;
+  state: 'CREATING' | 'COMPLETE' | 'DELETING' | 'DELETED' | 'FAILED';
+  readonly micros: string;
+  readonly previousMicros?: string;
+  readonly namespaceId: string;
+  readonly imported: boolean;
+  readonly scheduleId?: string;
+  /** When the universe deletes it by itself; undefined: never. */
+  readonly expiresAt?: number;
+  /** When CREATING, or DELETING, ends. */
+  turnsAt: number;
+  readonly end: 'well' | 'never' | 'failed';
+  readonly objects: readonly SnapshotTable[];
+  readonly namespaceName: string;
+  /** Of a scheduled one: which of PostgreSQL's transactions it holds. */
+  readonly visible?: string;
+}
+
+/** A table as the snapshot knows it: what is exported, and what an import compares with. */
+export interface SnapshotTable {
+  readonly id: string;
+  readonly schema: string;
+  readonly name: string;
+  readonly kind: TableState['kind'];
+  readonly indexedTableId?: string;
+  readonly parentId?: string;
+  readonly columns: readonly { readonly name: string; readonly type: string }[];
+  /** YCQL: how to make it again. */
+  readonly definition?: readonly string[];
+  readonly tablets: readonly { readonly id: string; readonly start: number; readonly end: number }[];
+}
+
+export interface RestorationState {
+  readonly id: string;
+  readonly snapshotId: string;
+  state: 'RESTORING' | 'RESTORED' | 'FAILED';
+  turnsAt: number;
+  readonly end: 'well' | 'never' | 'failed';
+  problem?: string;
+  /** To an instant of a schedule's history. */
+  readonly rewind?: { readonly scheduleId: string; readonly micros: string };
+}
+
+export interface ScheduleState {
+  readonly id: string;
+  readonly namespaceId: string;
+  intervalMs: number;
+  retentionMs: number;
+  nextAt: number;
+  deletedAt?: number;
+}
+
+export interface CloneState {
+  readonly sourceNamespaceId: string;
+  readonly scheduleId: string;
+  problem?: string;
+  readonly sequence: number;
+  readonly target: string;
+  readonly micros: string;
+  state: 'RESTORING' | 'COMPLETE' | 'ABORTED';
+  turnsAt: number;
+}
+
+const FILE = 'state.json';
+
+export function loadState(directory: string): State | undefined {
+  try {
+    return JSON.parse(readFileSync(join(directory, FILE), 'utf8')) as State;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+export function saveState(directory: string, state: State): void {
+  const file = join(directory, FILE);
+  writeFileSync(`${file}.new`, JSON.stringify(state));
+  renameSync(`${file}.new`, file);
+}
