@@ -10,7 +10,7 @@ import type {
   TaskResult,
   TaskSummary,
 } from '../model/backup.ts';
-import { permanent, READ_POINT_LOST } from '../model/errors.ts';
+import { HoldfastError, permanent, READ_POINT_LOST } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { backupFolder } from '../repository/layout.ts';
@@ -99,20 +99,35 @@ export function captureActivities(
       }),
 
     cleanUp: ({ ref }) =>
-      inBackup(ref, async ({ store, signal, heartbeat }) => {
-        const swept = await discardBackup(store, ref, 'its run ended before it was finished', {
-          signal,
-          heartbeat,
-        });
-        return { removedObjects: swept.deletedObjects };
+      inBackup(ref, async (context) => {
+        const { store, signal, heartbeat } = context;
+        const reason = 'its run ended before it was finished';
+        const swept = await leftToPrune(context, () =>
+          discardBackup(store, ref, reason, { signal, heartbeat }),
+        );
+        return { removedObjects: swept?.deletedObjects ?? 0 };
       }),
   };
+}
+
+/**
+ * Clears away. Credentials that may not delete are a choice (docs/retention.md): what they leave is swept by the prune
+ * workflow, which has its own.
+ */
+async function leftToPrune<T>(context: BackupContext, clear: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await clear();
+  } catch (error) {
+    if (!(error instanceof HoldfastError) || error.code !== 'STORE_DENIED') throw error;
+    context.log(`what ${context.ref.backup} leaves over stays until the next prune: ${error.message}`);
+    return undefined;
+  }
 }
 
 /** The backup exists; what its manifest doesn't name goes. */
 async function sealed(context: BackupContext, { manifest, sha256 }: StoredManifest): Promise<BackupSummary> {
   const { store, ref, signal, heartbeat } = context;
-  await sweepBackup(store, ref, { signal, heartbeat });
+  await leftToPrune(context, () => sweepBackup(store, ref, { signal, heartbeat }));
   const { plan, backup } = ref;
   return { plan, backup, ...manifest.totals, manifestSha256: sha256 };
 }

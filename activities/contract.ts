@@ -10,6 +10,7 @@ import type {
   VerifyReport,
 } from '../model/backup.ts';
 import type { HttpOptions, RepositorySpec, Source, VerifyLevel } from '../model/pipeline.ts';
+import type { DeleteSummary, MarkSummary, OrphanSummary, PruneInput } from '../model/prune.ts';
 import type { Catalogue } from '../model/recovery.ts';
 import type { ClaimMode } from '../model/source-claim.ts';
 
@@ -53,6 +54,18 @@ export interface Activities {
 
   /** Removes what a backup that has no manifest left in the repository. */
   cleanUp(input: { ref: BackupRef }): Promise<{ removedObjects: number }>;
+
+  /** Phase one of retention: marks what no rule keeps, and takes marks away from what one keeps again. */
+  markBackups(input: PruneInput): Promise<MarkSummary>;
+
+  /** Phase two: deletes what was marked and is still dropped, its grace time over, and not being read. */
+  deleteBackups(input: PruneInput): Promise<DeleteSummary>;
+
+  /** Removes what interrupted backups and deletions left. */
+  sweepOrphans(input: PruneInput): Promise<OrphanSummary>;
+
+  /** Lets the next prune of the plan begin at once. */
+  endPrune(input: PruneInput): Promise<void>;
 
   planRestore(input: { request: RestoreRequest }): Promise<RestorePlan>;
   prepareRestore(input: { request: RestoreRequest }): Promise<void>;

@@ -4,6 +4,8 @@ import { captureActivities } from './capture-activities.ts';
 import { type Activities, READ_POINT_OPENED } from './contract.ts';
 import { engineOf } from './engines.ts';
 import { callWebhook } from './http.ts';
+import { Pins } from './pins.ts';
+import { pruneActivities } from './prune-activities.ts';
 import { Repositories } from './repositories.ts';
 import { repositoryActivities } from './repository-activities.ts';
 import { restoreActivities } from './restore-activities.ts';
@@ -18,12 +20,14 @@ export interface HostedActivities {
 /** The activities of one worker process, sharing its stores. `client` lets a held read point signal its workflow. */
 export function createActivities(client: Client): HostedActivities {
   const repositories = new Repositories();
+  const pins = new Pins(repositories, client);
   return {
     close: () => repositories.close(),
     activities: {
       ...captureActivities(repositories),
-      ...repositoryActivities(repositories),
-      ...restoreActivities(repositories),
+      ...repositoryActivities(repositories, pins),
+      ...restoreActivities(repositories, pins),
+      ...pruneActivities(repositories, pins),
       ...runActivities(client),
 
       flush: ({ source, waitMs }) => asActivity((verb) => engineOf(source).flush(verb, source, { waitMs })),

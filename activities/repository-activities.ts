@@ -4,23 +4,23 @@ import { copyBackup } from '../repository/copy.ts';
 import { recordReport } from '../repository/ledger.ts';
 import { type VerifyProgress, verifyBackup } from '../repository/verify.ts';
 import type { Activities } from './contract.ts';
+import type { Pins } from './pins.ts';
 import type { Repositories } from './repositories.ts';
 import { asActivity } from './verb-context.ts';
 
 /** What needs the repository alone: verification and copies. */
 export function repositoryActivities(
   repositories: Repositories,
+  pins: Pins,
 ): Pick<Activities, 'verify' | 'recordVerification' | 'catalogue' | 'copy'> {
   return {
     verify: ({ ref, level }) =>
       asActivity(async (verb) => {
         const store = await repositories.open(ref.repository);
         const resume = activityInfo().heartbeatDetails as VerifyProgress | undefined;
-        const report = await verifyBackup(store, ref, level, {
-          resume,
-          signal: verb.signal,
-          progress: verb.heartbeat,
-        });
+        const report = await pins.whilePinned(ref, () =>
+          verifyBackup(store, ref, level, { resume, signal: verb.signal, progress: verb.heartbeat }),
+        );
         await recordReport(store, report);
         return report;
       }),
@@ -40,7 +40,9 @@ export function repositoryActivities(
       asActivity(async (verb) => {
         const source = await repositories.open(ref.repository);
         const target = await repositories.open(to);
-        return copyBackup(source, target, ref, { signal: verb.signal, progress: verb.heartbeat });
+        return pins.whilePinned(ref, () =>
+          copyBackup(source, target, ref, { signal: verb.signal, progress: verb.heartbeat }),
+        );
       }),
   };
 }

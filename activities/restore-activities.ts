@@ -1,37 +1,50 @@
 import type { RestoreRequest } from '../model/backup.ts';
 import { backupFolder } from '../repository/layout.ts';
 import type { Activities } from './contract.ts';
-import type { RestoreContext } from './engine.ts';
+import type { RestoreContext, VerbContext } from './engine.ts';
 import { engineOf } from './engines.ts';
+import type { Pins } from './pins.ts';
 import type { Repositories } from './repositories.ts';
 import { asActivity } from './verb-context.ts';
 
 /** The stages of a restore. Each reads the manifest (kept in memory), so that history carries the request alone. */
 export function restoreActivities(
   repositories: Repositories,
+  pins: Pins,
 ): Pick<
   Activities,
   'planRestore' | 'prepareRestore' | 'load' | 'postData' | 'finishRestore' | 'discardRestore'
 > {
+  const contextOf = async (verb: VerbContext, request: RestoreRequest): Promise<RestoreContext> => {
+    const ref = request.from;
+    const backup = await repositories.backup(ref);
+    return { ...verb, ...backup, ref, request, folder: backupFolder(ref) };
+  };
   const inRestore = <T>(request: RestoreRequest, body: (context: RestoreContext) => Promise<T>): Promise<T> =>
-    asActivity(async (verb) => {
-      const ref = request.from;
-      const backup = await repositories.backup(ref);
-      return body({ ...verb, ...backup, ref, request, folder: backupFolder(ref) });
-    });
+    asActivity(async (verb) => body(await contextOf(verb, request)));
   const engineFor = (request: RestoreRequest) => engineOf(request.source).restore;
 
   return {
-    planRestore: ({ request }) => inRestore(request, (context) => engineFor(request).plan(context)),
+    planRestore: ({ request }) =>
+      asActivity(async (verb) => {
+        // From here to the restore's end retention leaves the backup alone.
+        await pins.pin(request.from);
+        return engineFor(request).plan(await contextOf(verb, request));
+      }),
     prepareRestore: ({ request }) => inRestore(request, (context) => engineFor(request).prepare(context)),
     load: ({ request, task }) => inRestore(request, (context) => engineFor(request).load(context, task)),
     postData: ({ request, wave, unit }) =>
       inRestore(request, (context) => engineFor(request).postData(context, wave, unit)),
-    discardRestore: ({ request }) => inRestore(request, (context) => engineFor(request).discard(context)),
+    discardRestore: ({ request }) =>
+      inRestore(request, async (context) => {
+        await engineFor(request).discard(context);
+        await pins.unpin(request.from);
+      }),
 
     finishRestore: ({ request }) =>
       inRestore(request, async (context) => {
         const outcome = await engineFor(request).finish(context);
+        await pins.unpin(request.from);
         return {
           plan: request.from.plan,
           backup: request.from.backup,

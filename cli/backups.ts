@@ -5,6 +5,7 @@ import type { Manifest } from '../model/manifest.ts';
 import type { CompiledPlan, RepositorySpec } from '../model/pipeline.ts';
 import { newestReport } from '../repository/ledger.ts';
 import { listBackups, type UnusableBackup } from '../repository/list-backups.ts';
+import { type Mark, readMarks } from '../repository/marks.ts';
 import { openStore } from '../repository/open.ts';
 import type { Store } from '../repository/store.ts';
 import { say } from './output.ts';
@@ -41,7 +42,12 @@ export function newestBackup(plan: CompiledPlan): Promise<string> {
 
 export interface PlanListing {
   /** Newest first. */
-  readonly backups: readonly { readonly manifest: Manifest; readonly verified: VerifyReport | undefined }[];
+  readonly backups: readonly {
+    readonly manifest: Manifest;
+    readonly verified: VerifyReport | undefined;
+    /** Retention is about to delete it. */
+    readonly mark: Mark | undefined;
+  }[];
   readonly unusable: readonly UnusableBackup[];
 }
 
@@ -49,9 +55,14 @@ export interface PlanListing {
 export function listPlan(plan: CompiledPlan): Promise<PlanListing> {
   return withStore(plan.pipeline.repository, async (store) => {
     const { backups, unusable } = await listBackups(store, plan.name);
+    const marks = await readMarks(store, plan.name);
     const verified = await Promise.all(backups.map((manifest) => newestReport(store, manifest)));
     return {
-      backups: backups.map((manifest, index) => ({ manifest, verified: verified[index] })),
+      backups: backups.map((manifest, index) => ({
+        manifest,
+        verified: verified[index],
+        mark: marks.get(manifest.backup),
+      })),
       unusable,
     };
   });

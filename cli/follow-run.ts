@@ -24,7 +24,7 @@ export interface FoundRun {
 export async function followRun<Result>(
   options: FollowRunOptions,
   begin: (session: Session) => Promise<FoundRun>,
-  report: (result: Result) => ExitCode,
+  report: (result: Result) => ExitCode | Promise<ExitCode>,
 ): Promise<ExitCode> {
   const { openSession, runUrl } = await import('./session.ts');
   const { follow } = await import('./follow.ts');
@@ -38,7 +38,7 @@ export async function followRun<Result>(
       const handle = session.client.workflow.getHandle(workflowId);
       const { keepAlive } = session;
       const followed = await follow<Result>(handle, { quiet: options.json === true, keepAlive });
-      if (followed.ended) return report(followed.result);
+      if (followed.ended) return await report(followed.result);
       say(whenDetached);
     }
     keep = true;

@@ -4,9 +4,12 @@ import { defineSearchAttributeKey } from '@temporalio/common';
 import type { RestoreRequest } from '../model/backup.ts';
 import type { CompiledPlan, VerifyLevel } from '../model/pipeline.ts';
 import { safetyBackupId, safetyPipeline } from '../model/safety-backup.ts';
+import type { PruneInput } from '../model/prune.ts';
+import { pruneInputOf } from '../planning/prune.ts';
 import {
   type BackupInput,
   backupWorkflowId,
+  pruneWorkflowId,
   restoreWorkflowId,
   type VerifyInput,
   verifyWorkflowId,
@@ -119,6 +122,25 @@ export async function startVerify(
     typedSearchAttributes: searchAttributesOf(plan),
   });
   return { id: backup, workflowId };
+}
+
+/** A prune of the plan that runs already is followed. */
+export async function startPrune(
+  place: RunPlace,
+  plan: CompiledPlan,
+  wishes: Pick<PruneInput, 'orphanGraceMs'>,
+): Promise<StartedRun> {
+  const input: PruneInput = { ...pruneInputOf(plan), ...wishes };
+  const workflowId = pruneWorkflowId(plan.name);
+  await place.client.workflow.start('prune', {
+    workflowId,
+    taskQueue: place.taskQueue,
+    args: [input],
+    workflowIdConflictPolicy: 'USE_EXISTING',
+    staticSummary: `Retention of ${plan.name}`,
+    typedSearchAttributes: searchAttributesOf(plan),
+  });
+  return { id: plan.name, workflowId };
 }
 
 /** What every run of a plan is found by in the Temporal UI. */

@@ -5,6 +5,8 @@ import type {
   RepositorySpec,
   Retention,
   RetryPolicy,
+  S3Credentials,
+  S3Location,
   Schedule,
   SecretRef,
   Source,
@@ -36,16 +38,25 @@ export function emitRepository({ metadata, spec }: RepositoryDocument): Reposito
       ...given('storageClass', s3.storageClass),
       ...given('serverSideEncryption', sse?.algorithm),
       ...given('kmsKeyId', sse?.kmsKeyId),
-      ...given(
-        'credentials',
-        credentials && {
-          accessKeyId: emitSecret(credentials.accessKeyId),
-          secretAccessKey: emitSecret(credentials.secretAccessKey),
-          ...given('sessionToken', credentials.sessionToken && emitSecret(credentials.sessionToken)),
-        },
-      ),
+      ...given('credentials', credentials && emitCredentials(credentials)),
+      ...given('pruneCredentials', s3.pruneCredentials && emitCredentials(s3.pruneCredentials)),
+      ...given('objectLock', s3.objectLock && emitObjectLock(s3.objectLock)),
     },
   });
+}
+
+type S3Document = NonNullable<RepositoryDocument['spec']['s3']>;
+
+function emitCredentials(credentials: NonNullable<S3Document['credentials']>): S3Credentials {
+  return {
+    accessKeyId: emitSecret(credentials.accessKeyId),
+    secretAccessKey: emitSecret(credentials.secretAccessKey),
+    ...given('sessionToken', credentials.sessionToken && emitSecret(credentials.sessionToken)),
+  };
+}
+
+function emitObjectLock({ mode, days }: NonNullable<S3Document['objectLock']>): S3Location['objectLock'] {
+  return { mode: mode === 'compliance' ? 'COMPLIANCE' : 'GOVERNANCE', days };
 }
 
 /** What the resolver found for a plan: everything that is needed to emit it without a further question. */
@@ -106,11 +117,15 @@ function emitSecret({ env, file }: SecretReference): SecretRef {
 }
 
 function emitSchedule({ cron, timezone, overlap }: NonNullable<PlanDocument['spec']['schedule']>): Schedule {
-  return { cron: typeof cron === 'string' ? [cron] : cron, timezone, overlap };
+  return { cron: emitCron(cron), timezone, overlap };
+}
+
+function emitCron(cron: string | string[]): readonly string[] {
+  return typeof cron === 'string' ? [cron] : cron;
 }
 
 function emitRetention(retention: NonNullable<PlanDocument['spec']['retention']>): Retention {
-  const { keepWithin, ...counts } = retention;
+  const { keepWithin, cron, ...counts } = retention;
   return {
     ...given('keepLast', counts.keepLast),
     ...given('keepHourly', counts.keepHourly),
@@ -119,6 +134,11 @@ function emitRetention(retention: NonNullable<PlanDocument['spec']['retention']>
     ...given('keepMonthly', counts.keepMonthly),
     ...given('keepYearly', counts.keepYearly),
     ...given('keepWithinMs', keepWithin),
+    ...given('minCount', counts.minCount),
+    ...given('minAgeMs', counts.minAge),
+    ...given('graceMs', counts.grace),
+    ...given('timezone', counts.timezone),
+    ...given('cron', cron === undefined ? undefined : emitCron(cron)),
   };
 }
 

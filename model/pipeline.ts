@@ -45,11 +45,17 @@ export interface S3Location {
   readonly serverSideEncryption?: 'AES256' | 'aws:kms';
   readonly kmsKeyId?: string;
   /** Absent: the AWS SDK's own credential chain. */
-  readonly credentials?: {
-    readonly accessKeyId: SecretRef;
-    readonly secretAccessKey: SecretRef;
-    readonly sessionToken?: SecretRef;
-  };
+  readonly credentials?: S3Credentials;
+  /** With which retention deletes, so that `credentials` need no right to. Absent: the same. */
+  readonly pruneCredentials?: S3Credentials;
+  /** Every object of a backup is locked for so long from when it is written. */
+  readonly objectLock?: { readonly mode: 'GOVERNANCE' | 'COMPLIANCE'; readonly days: number };
+}
+
+export interface S3Credentials {
+  readonly accessKeyId: SecretRef;
+  readonly secretAccessKey: SecretRef;
+  readonly sessionToken?: SecretRef;
 }
 
 export interface DirectoryLocation {
@@ -147,6 +153,8 @@ export interface Retention {
   readonly graceMs?: number;
   /** IANA name, of the days, weeks, months and years that the rules speak of. Default UTC. */
   readonly timezone?: string;
+  /** When a prune starts by itself, in the same zone. Default: once a day, `planning/prune-schedule.ts`. */
+  readonly cron?: readonly string[];
 }
 
 export interface CompiledPlan {

@@ -6,6 +6,7 @@ import { mapBounded } from './bounded.ts';
 import type { BackupId } from './layout.ts';
 import { readReports } from './ledger.ts';
 import { listBackups } from './list-backups.ts';
+import { readMarks } from './marks.ts';
 import { findRepository } from './repository.ts';
 import type { Store } from './store.ts';
 import { isDamage } from './store-errors.ts';
@@ -33,7 +34,12 @@ export async function readCatalogue(
 ): Promise<Catalogue> {
   const identity = await findRepository(store, options);
   const { backups, unusable } = await listBackups(store, plan, options);
-  const read = async (manifest: Manifest) => entryOf(manifest, await historyOf(store, manifest, options));
+  const marks = await readMarks(store, plan, options);
+  const read = async (manifest: Manifest): Promise<CatalogueEntry> => {
+    const mark = marks.get(manifest.backup);
+    const marked = mark && { marked: { at: mark.markedAt, deleteAfter: mark.deleteAfter } };
+    return { ...entryOf(manifest), ...(await historyOf(store, manifest, options)), ...marked };
+  };
   return {
     plan,
     repository,
@@ -89,7 +95,7 @@ function drillOf({ verdict, startedAt, finishedAt }: VerifyReport): NonNullable<
   return { verdict, at: finishedAt, restoreMs: Date.parse(finishedAt) - Date.parse(startedAt) };
 }
 
-function entryOf(manifest: Manifest, history: History): CatalogueEntry {
+function entryOf(manifest: Manifest): CatalogueEntry {
   const { rows, bytes, storedBytes } = manifest.totals;
   return {
     backup: manifest.backup,
@@ -100,7 +106,6 @@ function entryOf(manifest: Manifest, history: History): CatalogueEntry {
     storedBytes,
     durationMs: Date.parse(manifest.completedAt) - Date.parse(manifest.startedAt),
     contents: manifest.contents,
-    ...history,
   };
 }
 

@@ -59,7 +59,7 @@ export function taskResultName(epoch: number, task: number): string {
 
 /** `verified/<plan>/<backup>/` */
 export function ledgerFolder({ plan, backup }: BackupId): string {
-  return `verified/${checkedPart(plan)}/${checkedPart(backup)}/`;
+  return `${planLedgerFolder(plan)}${checkedPart(backup)}/`;
 }
 
 /** @param time ISO 8601 in UTC with milliseconds: of fixed width, so that names sort by time. */
@@ -110,6 +110,44 @@ export function tabletResultName(epoch: number, task: number, piece: number): st
 /** Relative. */
 export function tabletListName(index: number, sha256: string): string {
   return `lists/tablets-${padded(index, 5)}-${sha256.slice(0, 16)}.json.zst`;
+}
+
+/** `retention/<plan>/`: marks, pins and the lease; nothing in it is part of a backup. */
+export function retentionFolder(plan: string): string {
+  return `retention/${checkedPart(plan)}/`;
+}
+
+/** `retention/<plan>/marks/` */
+export function marksFolder(plan: string): string {
+  return `${retentionFolder(plan)}marks/`;
+}
+
+export function markKey({ plan, backup }: BackupId): string {
+  return `${marksFolder(plan)}${checkedPart(backup)}.json`;
+}
+
+/** `retention/<plan>/pins/` */
+export function pinsFolder(plan: string): string {
+  return `${retentionFolder(plan)}pins/`;
+}
+
+/** @param reader hash of the reader's name, which may hold anything. */
+export function pinKey({ plan, backup }: BackupId, reader: string): string {
+  return `${pinsFolder(plan)}${checkedPart(backup)}/${reader.slice(0, 16)}.json`;
+}
+
+/** `retention/<plan>/lease/` */
+export function leaseFolder(plan: string): string {
+  return `${retentionFolder(plan)}lease/`;
+}
+
+export function leaseKey(plan: string, number: number): string {
+  return `${leaseFolder(plan)}${padded(number, 9)}.json`;
+}
+
+/** `verified/<plan>/` */
+export function planLedgerFolder(plan: string): string {
+  return `verified/${checkedPart(plan)}/`;
 }
 
 function padded(number: number, digits: number): string {

@@ -16,10 +16,18 @@ export const MANIFEST_FORMAT_VERSION = 1;
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-/** What stands in the manifest's place once a backup without one was given up: no writer can finish it any more. */
+/**
+ * What stands in the manifest's place once a backup was given up before it had one, or was deleted: no writer can finish it any
+ * more, and no reader takes it for a backup.
+ */
 export const tombstoneSchema = z.object({
   formatVersion: z.int(),
-  discarded: z.object({ at: z.iso.datetime(), reason: z.string() }),
+  discarded: z.object({
+    at: z.iso.datetime(),
+    reason: z.string(),
+    /** True where a finished backup was deleted. */
+    finished: z.boolean().exactOptional(),
+  }),
 });
 
 export interface StoredManifest {
@@ -79,11 +87,13 @@ function parseManifest(bytes: Uint8Array, ref: BackupId, store: Store): Manifest
   checkFormatVersion(outline.formatVersion, MANIFEST_FORMAT_VERSION, what);
   const tombstone = tombstoneSchema.safeParse(outline);
   if (tombstone.success) {
-    const { at, reason } = tombstone.data.discarded;
+    const { at, reason, finished } = tombstone.data.discarded;
     throw permanent(
       'BACKUP_DISCARDED',
-      `The backup ${ref.backup} of plan ${ref.plan} was discarded at ${at} without having been finished: ${reason}.`,
-      'Run a new backup.',
+      finished === true
+        ? `The backup ${ref.backup} of plan ${ref.plan} was deleted at ${at}: ${reason}.`
+        : `The backup ${ref.backup} of plan ${ref.plan} was discarded at ${at} without having been finished: ${reason}.`,
+      finished === true ? 'Choose another one (`holdfast list`).' : 'Run a new backup.',
     );
   }
   const manifest = openSealedJson(bytes, manifestSchema, what);

@@ -18,6 +18,17 @@ export async function putSealed(
   return store.put(key, body, { sha256: sha256Hex(body), ifAbsent: true, ...options });
 }
 
+/** Writes sealed JSON in the place of what is there. */
+export async function replaceSealed(
+  store: Store,
+  key: string,
+  value: object,
+  options: Cancellable = {},
+): Promise<void> {
+  const body = sealJson(value);
+  await store.put(key, body, { sha256: sha256Hex(body), ifAbsent: false, ...options });
+}
+
 /** Reads and checks sealed JSON. Throws `STORE_NOT_FOUND` or `STORE_DAMAGED` (both permanent), naming the key. */
 export async function getSealed<T>(
   store: Store,

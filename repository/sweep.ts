@@ -105,16 +105,19 @@ export async function removeOrphans(
   plan: string,
   graceMs: number,
   options: { readonly heartbeat?: () => void; readonly signal?: AbortSignal } = {},
-): Promise<SweepResult & { readonly discardedUploads: number }> {
+): Promise<SweepResult & { readonly orphans: readonly Orphans[]; readonly discardedUploads: number }> {
   let deletedObjects = 0;
   let deletedBytes = 0;
-  for await (const { backup } of findOrphans(store, plan, graceMs, options)) {
+  const orphans: Orphans[] = [];
+  for await (const found of findOrphans(store, plan, graceMs, options)) {
+    const { backup } = found;
+    orphans.push(found);
     const swept = await sweepBackup(store, { plan, backup }, { graceMs, ...options });
     deletedObjects += swept.deletedObjects;
     deletedBytes += swept.deletedBytes;
   }
   const discardedUploads = await store.discardUnfinished({ olderThanMs: graceMs, ...cancellation(options) });
-  return { deletedObjects, deletedBytes, discardedUploads };
+  return { orphans, deletedObjects, deletedBytes, discardedUploads };
 }
 
 type Folder =
@@ -196,8 +199,9 @@ async function isOlder(
   return true;
 }
 
-function tombstone({ plan, backup }: BackupId, reason: string): object {
-  const discarded = { at: new Date().toISOString(), reason };
+/** What takes a manifest's place. `finished`: of a backup that had one. */
+export function tombstone({ plan, backup }: BackupId, reason: string, finished = false): object {
+  const discarded = { at: new Date().toISOString(), reason, ...(finished ? { finished } : {}) };
   return { formatVersion: MANIFEST_FORMAT_VERSION, plan, backup, discarded };
 }
 

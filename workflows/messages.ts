@@ -83,6 +83,8 @@ export const backupWorkflowId = (plan: string, backup: string): string => `backu
 export const restoreWorkflowId = (plan: string, restore: string): string => `restore:${plan}:${restore}`;
 export const verifyWorkflowId = (plan: string, backup: string, level: VerifyLevel): string =>
   `verify:${plan}:${backup}:${level}`;
+/** One for each plan, so that no two of them prune at once. */
+export const pruneWorkflowId = (plan: string): string => `prune:${plan}`;
 
 /** Read points have a task queue of their own, so that holding one never takes a lane from the chunks. */
 export const readPointQueue = (taskQueue: string): string => `${taskQueue}.read-points`;

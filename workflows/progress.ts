@@ -9,7 +9,7 @@ export type StepState = 'waiting' | 'running' | 'done' | 'failed' | 'skipped' | 
 
 export interface StepProgress {
   readonly id: string;
-  readonly verb: Verb | RestoreStage;
+  readonly verb: Verb | RestoreStage | PruneStage;
   readonly state: StepState;
   readonly startedAtMs?: number;
   readonly endedAtMs?: number;
@@ -33,6 +33,8 @@ export type RestoreStage =
   | 'post-data'
   | 'finish'
   | 'discard';
+
+export type PruneStage = 'mark' | 'delete' | 'sweep';
 
 export interface Progress {
   readonly title: string;

@@ -21,24 +21,26 @@ async function run(argument: string, options: CommonOptions) {
   if (options.json) {
     emit({
       plan: plan.name,
-      backups: backups.map(({ manifest, verified }) => ({
+      backups: backups.map(({ manifest, verified, mark }) => ({
         backup: manifest.backup,
         instant: manifest.readPoint.takenAt,
         completedAt: manifest.completedAt,
         ...manifest.totals,
         verified: verified && { level: verified.level, verdict: verified.verdict, at: verified.finishedAt },
+        marked: mark && { at: mark.markedAt, deleteAfter: mark.deleteAfter },
       })),
       unusable,
     });
     return undefined;
   }
   if (backups.length === 0) say(`No backup of ${plan.name} yet: holdfast backup ${argument} makes one.`);
-  for (const { manifest, verified } of backups) {
+  for (const { manifest, verified, mark } of backups) {
     const { rows, tables, bytes, storedBytes } = manifest.totals;
     print(
       `${manifest.backup}  ${manifest.readPoint.takenAt}  ${formatCount(rows)} rows  ${tables} tables  ` +
         `${formatBytes(bytes)} → ${formatBytes(storedBytes)}  ` +
-        (verified ? `${verified.verdict} (${verified.level}, ${verified.finishedAt})` : 'not verified'),
+        (verified ? `${verified.verdict} (${verified.level}, ${verified.finishedAt})` : 'not verified') +
+        (mark ? `  marked: deleted after ${mark.deleteAfter}` : ''),
     );
   }
   return undefined;

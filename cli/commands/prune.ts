@@ -1,8 +1,13 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { type CommonOptions, emit, print, runCommand } from '../output.ts';
+import type { BackupFate } from '../../activities/prune.ts';
+import type { CompiledPlan } from '../../model/pipeline.ts';
+import type { PruneOutcome } from '../../model/prune.ts';
+import type { FollowRunOptions } from '../follow-run.ts';
+import { EXIT, type ExitCode, emit, print, runCommand } from '../output.ts';
 
-interface Options extends CommonOptions {
+interface Options extends FollowRunOptions {
   readonly dryRun?: boolean;
+  /** Of the writer of an unfinished backup. */
   readonly grace: number;
 }
 
@@ -13,36 +18,97 @@ export function register(program: Command): void {
     .command('prune')
     .argument('<plan>', 'a plan’s name or file')
     .description(
-      'remove what interrupted backups left in the repository; never anything that a manifest names',
+      'apply the plan’s retention: mark what no rule keeps, delete what was marked a grace time ago; and remove what interrupted backups left',
     )
-    .option('--dry-run', 'say what would be removed')
-    .option('--grace <hours>', 'leave alone what is newer: its writer may come back', hours, 24)
+    .option('--dry-run', 'say of each backup which rule keeps or drops it, and change nothing')
+    .option(
+      '--grace <hours>',
+      'leave alone what an unfinished backup wrote later than so: its writer may come back',
+      hours,
+      24,
+    )
+    .option('--detach', 'start it and return')
     .option('--json', 'one JSON document on stdout')
     .addHelpText('after', '\nExample:\n  holdfast prune plans/orders.yaml --dry-run')
     .action((argument: string, options: Options) => runCommand(options, () => run(argument, options)));
 }
 
-async function run(argument: string, options: Options) {
+async function run(argument: string, options: Options): Promise<ExitCode> {
   const { resolvePlan } = await import('../plan-files.ts');
-  const { withStore } = await import('../backups.ts');
-  const { findOrphans, removeOrphans } = await import('../../repository/sweep.ts');
-  const { formatBytes } = await import('../../workflows/progress.ts');
   const plan = await resolvePlan(argument);
-  const graceMs = options.grace * HOUR_MS;
-  await withStore(plan.pipeline.repository, async (store) => {
-    const orphans = await Array.fromAsync(findOrphans(store, plan.name, graceMs));
-    const removed = options.dryRun ? undefined : await removeOrphans(store, plan.name, graceMs);
+  if (options.dryRun) return dryRun(plan, options);
+  const { startPrune } = await import('../runs.ts');
+  const { followRun } = await import('../follow-run.ts');
+  return followRun<PruneOutcome>(
+    options,
+    async (session) => {
+      const { workflowId } = await startPrune(session, plan, { orphanGraceMs: options.grace * HOUR_MS });
+      return {
+        workflowId,
+        title: `Pruning ${plan.name}`,
+        names: { plan: plan.name },
+        whenDetached: 'Detached; the prune goes on. The same command follows it again.',
+      };
+    },
+    (outcome) => report(outcome, options),
+  );
+}
+
+/** Read straight from the repository: no server needed. */
+async function dryRun(plan: CompiledPlan, options: Options): Promise<ExitCode> {
+  const { fatesOf, judge } = await import('../../activities/prune.ts');
+  const { pruneInputOf } = await import('../../planning/prune.ts');
+  const { findOrphans } = await import('../../repository/sweep.ts');
+  const { formatBytes } = await import('../../model/amounts.ts');
+  const { withStore } = await import('../backups.ts');
+  return withStore(plan.pipeline.repository, async (store) => {
+    const now = new Date();
+    // Whether a reader's run still goes on is for Temporal to say: here it is believed.
+    const isLive = async (pin: { readonly expiresAt: string }) => Date.parse(pin.expiresAt) > now.getTime();
+    const backups = fatesOf(await judge(store, pruneInputOf(plan), { now, isLive }));
+    const orphans = await Array.fromAsync(findOrphans(store, plan.name, options.grace * HOUR_MS));
     if (options.json) {
-      emit({ plan: plan.name, orphans, removed: removed ?? null });
-      return;
+      const found = orphans.map(({ backup, kind, objects, bytes }) => ({ backup, kind, objects, bytes }));
+      emit({ plan: plan.name, backups, orphans: found, removed: null });
+      return EXIT.done;
+    }
+    for (const one of backups) {
+      const until = 'deleteAfter' in one && one.fate !== 'delete' ? `; deleted after ${one.deleteAfter}` : '';
+      print(`${one.fate.padEnd(6)}  ${one.backup}  ${one.instant}  ${one.reason}${until}`);
     }
     for (const { backup, kind, objects, bytes } of orphans) {
-      print(`${backup}  ${kind}  ${objects} objects  ${formatBytes(bytes)}`);
+      print(`remove  ${backup}  ${kind}: ${objects} objects, ${formatBytes(bytes)}`);
     }
-    if (removed === undefined) print(`${orphans.length} to clean up; nothing was removed (--dry-run).`);
-    else print(`Removed ${removed.deletedObjects} objects, ${formatBytes(removed.deletedBytes)}.`);
+    const count = (...fates: readonly BackupFate['fate'][]) =>
+      backups.filter(({ fate }) => fates.includes(fate)).length;
+    print(
+      `${backups.length} backups: ${count('keep', 'unmark')} kept, ${count('mark')} to mark, ` +
+        `${count('unmark')} to unmark, ${count('delete')} to delete; ${orphans.length} left-overs to remove. ` +
+        'Nothing was changed (--dry-run).',
+    );
+    return EXIT.done;
   });
-  return undefined;
+}
+
+async function report(outcome: PruneOutcome, options: Options): Promise<ExitCode> {
+  const { plan, marks, deletions, durationMs } = outcome;
+  const { orphans, ...removed } = outcome.orphans;
+  if (options.json) {
+    emit({ plan, marks, deletions, orphans, removed, durationMs });
+    return EXIT.done;
+  }
+  const { formatBytes } = await import('../../model/amounts.ts');
+  print(
+    `${marks.backups} backups: ${marks.kept} kept, ${marks.waiting} wait for the end of their grace time.`,
+  );
+  if (marks.marked.length > 0) print(`Marked: ${marks.marked.join(', ')}`);
+  if (marks.unmarked.length > 0) print(`Unmarked: ${marks.unmarked.join(', ')}`);
+  if (deletions.deletedBackups > 0) {
+    print(`Deleted: ${deletions.deleted.join(', ')} (${formatBytes(deletions.deletedBytes)})`);
+  }
+  if (deletions.inUse.length > 0) print(`Being read, and so kept: ${deletions.inUse.join(', ')}`);
+  print(`Left-overs: ${removed.deletedObjects} objects removed, ${formatBytes(removed.deletedBytes)}.`);
+  return EXIT.done;
 }
 
 function hours(text: string): number {

@@ -94,8 +94,11 @@ function describeSchedule({ schedule }: ExplainedPlan): string {
 function describeRetention({ retention }: ExplainedPlan): string {
   if (retention === null) return 'everything is kept';
   return Object.entries(retention)
-    .map(([rule, value]) =>
-      rule === 'keepWithinMs' ? `keepWithin ${formatDuration(value)}` : `${rule} ${value}`,
-    )
+    .map(([rule, value]) => {
+      if (typeof value === 'number' && rule.endsWith('Ms')) {
+        return `${rule.slice(0, -'Ms'.length)} ${formatDuration(value)}`;
+      }
+      return `${rule} ${Array.isArray(value) ? value.join(' and ') : value}`;
+    })
     .join(', ');
 }

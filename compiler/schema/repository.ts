@@ -14,6 +14,34 @@ const credentials = z
     examples: [{ accessKeyId: { env: 'S3_KEY' }, secretAccessKey: { env: 'S3_SECRET' } }],
   });
 
+const pruneCredentials = z.strictObject(credentials.shape).meta({
+  description:
+    'With which `prune` deletes, so that the credentials of backups need no right to delete. Left out, the same as `credentials`. See docs/retention.md for a policy of each.',
+  examples: [{ accessKeyId: { env: 'S3_PRUNE_KEY' }, secretAccessKey: { env: 'S3_PRUNE_SECRET' } }],
+});
+
+const objectLock = z
+  .strictObject({
+    mode: z
+      .enum(['governance', 'compliance'])
+      .prefault('governance')
+      .meta({
+        description:
+          'Who may lift the lock before its time: accounts with a special permission, or nobody at all.',
+        examples: ['governance'],
+      }),
+    days: z
+      .int()
+      .min(1)
+      .max(36_500)
+      .meta({ description: 'Days from when the object is written.', examples: [30] }),
+  })
+  .meta({
+    description:
+      'Locks every object of a backup as it is written, so that nobody deletes it early, whatever the retention. The bucket must have been made with object lock; it is versioned then, see docs/retention.md.',
+    examples: [{ mode: 'compliance', days: 30 }],
+  });
+
 const serverSideEncryption = z
   .strictObject({
     algorithm: z.enum(['AES256', 'aws:kms']).meta({
@@ -75,6 +103,8 @@ const s3 = z
       }),
     sse: serverSideEncryption.optional(),
     credentials: credentials.optional(),
+    pruneCredentials: pruneCredentials.optional(),
+    objectLock: objectLock.optional(),
   })
   .meta({
     description: 'A bucket of S3 or of a store that speaks it.',

@@ -9,17 +9,16 @@ const cronLine = reading(readCron, {
   examples: ['0 2 * * *'],
 });
 
+const cron = (description: string, example: string) =>
+  z.union([cronLine, z.array(cronLine).min(1)]).meta({ description, examples: [example] });
+
+const timezone = (description: string) =>
+  reading(readTimezone, { description, minLength: 1, examples: ['Europe/Berlin'] });
+
 export const schedule = z
   .strictObject({
-    cron: z.union([cronLine, z.array(cronLine).min(1)]).meta({
-      description: 'One cron line, or a list of them. Five fields, or `@daily` and its like.',
-      examples: ['0 2 * * *'],
-    }),
-    timezone: reading(readTimezone, {
-      description: 'Time zone of the cron lines, by its IANA name.',
-      minLength: 1,
-      examples: ['Europe/Berlin'],
-    }).prefault('UTC'),
+    cron: cron('One cron line, or a list of them. Five fields, or `@daily` and its like.', '0 2 * * *'),
+    timezone: timezone('Time zone of the cron lines, by its IANA name.').prefault('UTC'),
     overlap: z
       .enum(['skip', 'buffer', 'cancel', 'allow'])
       .prefault('skip')
@@ -39,6 +38,9 @@ const keep = (description: string, example: number) =>
     .optional()
     .meta({ description, examples: [example] });
 
+/** Keys of a retention that by themselves keep no backup. */
+const KEEP_NOTHING: readonly string[] = ['minCount', 'minAge', 'grace', 'timezone', 'cron'];
+
 export const retention = z
   .strictObject({
     keepLast: keep('The newest backups.', 3),
@@ -47,11 +49,29 @@ export const retention = z
     keepWeekly: keep('The newest backup of each of so many weeks.', 5),
     keepMonthly: keep('The newest backup of each of so many months.', 12),
     keepYearly: keep('The newest backup of each of so many years.', 3),
-    keepWithin: duration('Every backup younger than this.', '3d').optional(),
+    keepWithin: duration('Every backup not older than the newest one by more than this.', '3d').optional(),
+    minCount: keep('Whatever the rules above: at least so many of the newest backups stay.', 3),
+    minAge: duration(
+      'Whatever the rules above: nothing younger than this is dropped, however many newer backups there are.',
+      '2d',
+    ).optional(),
+    grace: duration(
+      'Time between the mark of a backup that no rule keeps and its deletion. Left out, a day.',
+      '3d',
+    ).optional(),
+    timezone: timezone(
+      'Time zone of the hours, days, weeks (from Monday), months and years. Left out, UTC.',
+    ).optional(),
+    cron: cron(
+      'When `prune` starts by itself, in `timezone`. Left out, every night.',
+      '30 4 * * *',
+    ).optional(),
   })
   .check(
     alsoCheck((rules) => {
-      if (Object.values(rules).some((value) => value !== undefined)) return undefined;
+      const given = Object.keys(rules).filter((key) => rules[key] !== undefined);
+      // A key that is none of the language is an error of its own, and may have been meant for a rule.
+      if (given.some((key) => !KEEP_NOTHING.includes(key))) return undefined;
       const message = 'A retention without rules does not say what is kept';
       const remedy = 'Write a rule, such as `keepDaily: 7`; or leave `retention` out to keep everything.';
       return { params: { problem: { code: 'MISSING_KEY', message, remedy } } };

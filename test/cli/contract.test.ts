@@ -118,7 +118,7 @@ test.each([
   ['restore PLAN', () => ['restore', plan, '--backup', backup, '--into', 'orders_copy']],
   ['verify PLAN [BACKUP]', () => ['verify', plan, backup]],
   ['prune PLAN', () => ['prune', plan]],
-  ['prune PLAN', () => ['prune', plan, '--dry-run']],
+  ['prune PLAN --dry-run', () => ['prune', plan, '--dry-run']],
   ['doctor PLAN', () => ['doctor', plan]],
   ['validate FILE…', () => ['validate', plan]],
   ['explain PLAN', () => ['explain', plan]],

@@ -103,6 +103,17 @@ const SHAPE = cases([
     'http: { url',
   ],
   ['retention without rules', 'MISSING_KEY', planFile('  «retention»: {}'), 'keepDaily: 7'],
+  [
+    'retention that names no rule to keep',
+    'MISSING_KEY',
+    planFile('  «retention»: { minCount: 3, grace: 1d }'),
+    'keepDaily: 7',
+  ],
+  [
+    'retention in no time zone',
+    'BAD_TIMEZONE',
+    planFile('  retention: { keepDaily: 7, timezone: «Berlin» }'),
+  ],
   ['a list where a mapping belongs', 'WRONG_TYPE', planFile('  «retention»: [3]'), 'keepLast: 3'],
   ['a number where text belongs', 'WRONG_TYPE', planFile('', 'metadata: { name: «42» }'), '"42"'],
   [

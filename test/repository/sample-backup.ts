@@ -34,6 +34,7 @@ export async function writeSampleBackup(
   store: Store,
   settings: WriterSettings = { epoch: 1, chunks: 3 },
   ref: BackupId = SAMPLE,
+  takenAt = '2026-11-23T02:00:01.000Z',
 ): Promise<StoredManifest> {
   await ensureRepository(store);
   const schemaObjects = [
@@ -83,7 +84,7 @@ export async function writeSampleBackup(
       kind: 'pg-snapshot',
       epoch: settings.epoch,
       snapshots: { shop: '00000003-0000001B-1' },
-      takenAt: '2026-11-23T02:00:01.000Z',
+      takenAt,
     },
     contents: 'all',
     databases: workList.databases,

@@ -1,0 +1,106 @@
+import { activityInfo, log } from '@temporalio/activity';
+import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import type { BackupRef } from '../model/backup.ts';
+import { HoldfastError, messageOf } from '../model/errors.ts';
+import { type Pin, putPin, removePin } from '../repository/pins.ts';
+import type { Repositories } from './repositories.ts';
+
+/** How long the pin of a reader that another Temporal knows is believed. No restore takes so long. */
+const PIN_MS = 30 * 24 * 3_600_000;
+
+/** Says in the repository what is being read, so that retention deletes nothing under a reader. */
+export class Pins {
+  private readonly repositories: Repositories;
+  private readonly client: Client;
+  private namespace: Promise<string | undefined> | undefined;
+
+  constructor(repositories: Repositories, client: Client) {
+    this.repositories = repositories;
+    this.client = client;
+  }
+
+  /**
+   * Pins a backup for the workflow that runs this activity, before anything of it is read. Where it can't be written down (no
+   * permission, a store that is full or read-only) the reader goes on: in the worst hour a restore must not fail for it.
+   *
+   * Throws `BACKUP_BEING_DELETED` (permanent), and what a retry can mend.
+   */
+  async pin(ref: BackupRef, reader = workflowOfActivity()): Promise<void> {
+    const now = Date.now();
+    const namespaceId = await this.namespaceId();
+    const pin: Pin = {
+      plan: ref.plan,
+      backup: ref.backup,
+      reader,
+      workflowId: workflowOfActivity(),
+      ...(namespaceId === undefined ? {} : { namespaceId }),
+      pinnedAt: new Date(now).toISOString(),
+      expiresAt: new Date(now + PIN_MS).toISOString(),
+    };
+    try {
+      await putPin(await this.repositories.look(ref.repository), pin);
+    } catch (error) {
+      if (!isRefusedWrite(error)) throw error;
+      log.warn(`${ref.backup} is read without a pin: ${messageOf(error)}`);
+    }
+  }
+
+  /** The end of a pin. One that can't be taken away ends with its workflow. */
+  async unpin(ref: BackupRef, reader = workflowOfActivity()): Promise<void> {
+    try {
+      await removePin(await this.repositories.look(ref.repository), { ...ref, reader });
+    } catch (error) {
+      if (!isRefusedWrite(error)) throw error;
+      log.info(`the pin of ${ref.backup} stays until its run has ended: ${messageOf(error)}`);
+    }
+  }
+
+  /** Reads a backup within this activity, pinned. */
+  async whilePinned<T>(ref: BackupRef, read: () => Promise<T>): Promise<T> {
+    const reader = `${workflowOfActivity()}#${activityInfo().activityId}`;
+    await this.pin(ref, reader);
+    try {
+      return await read();
+    } finally {
+      await this.unpin(ref, reader);
+    }
+  }
+
+  /** Whether the reader of a pin may still be there. Where that can't be told, it is. */
+  async isLive(pin: Pin): Promise<boolean> {
+    const known = pin.namespaceId !== undefined && pin.namespaceId === (await this.namespaceId());
+    if (!known) return Date.parse(pin.expiresAt) > Date.now();
+    try {
+      const { status } = await this.client.workflow.getHandle(pin.workflowId).describe();
+      return status.name === 'RUNNING';
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return false;
+      throw error;
+    }
+  }
+
+  /** Tells one Temporal from another; undefined where this client may not ask. */
+  private namespaceId(): Promise<string | undefined> {
+    this.namespace ??= this.client.workflowService
+      .describeNamespace({ namespace: this.client.options.namespace })
+      .then(({ namespaceInfo }) => namespaceInfo?.id ?? undefined)
+      .catch((error: unknown) => {
+        log.info(`which Temporal this is can't be told: ${messageOf(error)}`);
+        this.namespace = undefined;
+        return undefined;
+      });
+    return this.namespace;
+  }
+}
+
+/** A pin needs a right to write, and room; reading needs neither. */
+function isRefusedWrite(error: unknown): boolean {
+  if (!(error instanceof HoldfastError) || error.code === 'BACKUP_BEING_DELETED') return false;
+  return !error.transient || error.code === 'STORE_FULL';
+}
+
+function workflowOfActivity(): string {
+  const run = activityInfo().workflowExecution;
+  if (run === undefined) throw new Error('this must run as an activity of a workflow');
+  return run.workflowId;
+}

@@ -1,0 +1,147 @@
+import { activityInfo } from '@temporalio/activity';
+import { HoldfastError } from '../model/errors.ts';
+import { type DeleteSummary, PRUNE_NAMES_TOLD, type PruneInput } from '../model/prune.ts';
+import { deleteBackup, forgetBackup } from '../repository/delete-backup.ts';
+import { type LeaseHolder, releaseLease, takeLease } from '../repository/lease.ts';
+import { findManifest } from '../repository/manifest.ts';
+import { type Mark, putMark, removeMark } from '../repository/marks.ts';
+import type { Pin } from '../repository/pins.ts';
+import { removePin } from '../repository/pins.ts';
+import type { Store } from '../repository/store.ts';
+import { DEFAULT_GRACE_MS as ORPHAN_GRACE_MS, removeOrphans } from '../repository/sweep.ts';
+import type { Activities } from './contract.ts';
+import type { VerbContext } from './engine.ts';
+import type { Pins } from './pins.ts';
+import { judge } from './prune.ts';
+import type { Repositories } from './repositories.ts';
+import { asActivity } from './verb-context.ts';
+
+/** Renewed well before it ends, and not for every backup. */
+const RENEW_LEASE_MS = 60_000;
+
+interface Pruning extends VerbContext {
+  readonly store: Store;
+  /** Throws `PRUNE_RUNNING` where the lease is another one's by now: nothing more may be deleted. */
+  readonly holdLease: () => Promise<void>;
+  readonly now: Date;
+}
+
+/** Retention in two phases, and the sweep. Each holds the plan's lease, and judges by what storage holds when it begins. */
+export function pruneActivities(
+  repositories: Repositories,
+  pins: Pins,
+): Pick<Activities, 'markBackups' | 'deleteBackups' | 'sweepOrphans' | 'endPrune'> {
+  const inPrune = <T>(input: PruneInput, body: (pruning: Pruning) => Promise<T>): Promise<T> =>
+    asActivity(async (verb) => {
+      const store = await repositories.open(input.repository);
+      let heldMs = 0;
+      const holdLease = async () => {
+        if (Date.now() - heldMs < RENEW_LEASE_MS) return;
+        await takeLease(store, input.plan, leaseHolder(), { signal: verb.signal });
+        heldMs = Date.now();
+      };
+      await holdLease();
+      return body({ ...verb, store, holdLease, now: new Date() });
+    });
+  const isLive = (pin: Pin) => pins.isLive(pin);
+
+  return {
+    markBackups: (input) =>
+      inPrune(input, async ({ store, signal, now, holdLease }) => {
+        const judgement = await judge(store, input, { now, isLive, signal });
+        const { toMark, toUnmark, verdicts, waiting, due, deadPins } = judgement;
+        for (const pin of deadPins) await removePin(store, pin, { signal });
+        const there = new Set(verdicts.map(({ backup }) => backup));
+        for (const mark of toUnmark) {
+          await holdLease();
+          if (there.has(mark.backup)) await removeMark(store, mark, { signal });
+          else await forgetIfGone(store, mark, signal);
+        }
+        for (const mark of toMark) {
+          await holdLease();
+          await putMark(store, mark, { signal });
+        }
+        const next = waiting[0]?.deleteAfter;
+        return {
+          backups: verdicts.length,
+          kept: verdicts.filter(({ keep }) => keep).length,
+          marked: namesOf(toMark),
+          unmarked: namesOf(toUnmark.filter(({ backup }) => there.has(backup))),
+          waiting: waiting.length,
+          ...(next === undefined ? {} : { nextDeletion: next }),
+          due: due.length,
+        };
+      }),
+
+    deleteBackups: (input) =>
+      inPrune(input, async ({ store, signal, heartbeat, now, holdLease }) => {
+        const { due } = await judge(store, input, { now, isLive, signal });
+        // What an attempt before this one had deleted is no backup any more; it is told all the same.
+        const before = activityInfo().heartbeatDetails as DeleteSummary | undefined;
+        let summary: DeleteSummary =
+          before?.deleted === undefined
+            ? { deleted: [], deletedBackups: 0, deletedObjects: 0, deletedBytes: 0, inUse: [] }
+            : before;
+        for (const mark of due) {
+          await holdLease();
+          const reason = `no rule of the plan's retention kept it, and it was marked at ${mark.markedAt}`;
+          const ended = await deleteBackup(store, mark, { reason, isLive, signal, heartbeat });
+          summary =
+            ended.outcome === 'inUse'
+              ? { ...summary, inUse: [...summary.inUse, mark.backup].slice(0, PRUNE_NAMES_TOLD) }
+              : {
+                  ...summary,
+                  deleted: [...summary.deleted, mark.backup].slice(0, PRUNE_NAMES_TOLD),
+                  deletedBackups: summary.deletedBackups + 1,
+                  deletedObjects: summary.deletedObjects + ended.deletedObjects,
+                  deletedBytes: summary.deletedBytes + ended.deletedBytes,
+                };
+          heartbeat(summary);
+        }
+        return summary;
+      }),
+
+    sweepOrphans: (input) =>
+      inPrune(input, async ({ store, signal, heartbeat }) => {
+        const graceMs = input.orphanGraceMs ?? ORPHAN_GRACE_MS;
+        const beat = () => heartbeat();
+        const { orphans, ...removed } = await removeOrphans(store, input.plan, graceMs, {
+          signal,
+          heartbeat: beat,
+        });
+        return {
+          ...removed,
+          orphans: orphans
+            .slice(0, PRUNE_NAMES_TOLD)
+            .map(({ backup, kind, objects, bytes }) => ({ backup, kind, objects, bytes })),
+        };
+      }),
+
+    endPrune: (input) =>
+      asActivity(async ({ signal }) => {
+        const store = await repositories.open(input.repository);
+        await releaseLease(store, input.plan, leaseHolder(), { signal });
+      }),
+  };
+}
+
+/** A mark without a backup: what is known of it goes too, unless its manifest is merely damaged. */
+async function forgetIfGone(store: Store, mark: Mark, signal: AbortSignal): Promise<void> {
+  try {
+    if ((await findManifest(store, mark, { signal })) !== undefined) return;
+  } catch (error) {
+    if (!(error instanceof HoldfastError) || error.code !== 'BACKUP_DISCARDED') return;
+  }
+  await forgetBackup(store, mark, { signal });
+}
+
+/** The run, whichever of its activities; a later attempt takes over from one that was taken for dead. */
+function leaseHolder(): LeaseHolder {
+  const { workflowExecution, currentAttemptScheduledTimestampMs } = activityInfo();
+  const { workflowId = '', runId = '' } = workflowExecution ?? {};
+  return { name: `${workflowId} ${runId}`.trim(), sinceMs: currentAttemptScheduledTimestampMs };
+}
+
+function namesOf(marks: readonly Mark[]): readonly string[] {
+  return marks.slice(0, PRUNE_NAMES_TOLD).map(({ backup }) => backup);
+}

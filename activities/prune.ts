@@ -1,0 +1,117 @@
+import type { PruneInput } from '../model/prune.ts';
+import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
+import { decideRetention, type RetentionVerdict } from '../planning/retention.ts';
+import { readCatalogue } from '../repository/catalogue.ts';
+import { type Mark, readMarks } from '../repository/marks.ts';
+import { type Pin, readPins } from '../repository/pins.ts';
+import type { Store } from '../repository/store.ts';
+
+/** Time between mark and deletion where the policy names none. */
+export const DEFAULT_GRACE_MS = 24 * 3_600_000;
+
+/** What a prune would do now. */
+export interface Judgement {
+  readonly catalogue: Catalogue;
+  /** Newest instant first. */
+  readonly verdicts: readonly RetentionVerdict[];
+  /** New or changed marks. */
+  readonly toMark: readonly Mark[];
+  /** Marks that go: of backups that are kept now, or are there no more. */
+  readonly toUnmark: readonly Mark[];
+  /** Marked, and within their grace time; soonest first. */
+  readonly waiting: readonly Mark[];
+  /** Marked, and their grace time is over; oldest instant first. */
+  readonly due: readonly Mark[];
+  /** Pins whose reader is gone. */
+  readonly deadPins: readonly Pin[];
+}
+
+/** Judges every backup of a plan by the policy, from what storage holds now. Changes nothing. */
+export async function judge(
+  store: Store,
+  input: PruneInput,
+  options: {
+    readonly now: Date;
+    readonly isLive: (pin: Pin) => Promise<boolean>;
+    readonly signal?: AbortSignal;
+  },
+): Promise<Judgement> {
+  const cancellable = options.signal === undefined ? {} : { signal: options.signal };
+  const catalogue = await readCatalogue(store, input.repository.name, input.plan, cancellable);
+  const marks = await readMarks(store, input.plan, cancellable);
+  const protectedBackups: { readonly backup: string; readonly reader: string }[] = [];
+  const deadPins: Pin[] = [];
+  for (const pin of await readPins(store, { plan: input.plan }, cancellable)) {
+    if (await options.isLive(pin)) protectedBackups.push(pin);
+    else deadPins.push(pin);
+  }
+  const { now } = options;
+  const verdicts = decideRetention(catalogue.entries, input.retention, { now, protectedBackups });
+  const entries = new Map(catalogue.entries.map((entry) => [entry.backup, entry]));
+  const dropped = verdicts.filter(({ keep }) => !keep);
+  const wanted = dropped.map(({ backup }) => markOf(input, backup, marks.get(backup), now));
+  const wantedBackups = new Set(dropped.map(({ backup }) => backup));
+  const isDue = ({ deleteAfter }: Mark) => Date.parse(deleteAfter) <= now.getTime();
+  return {
+    catalogue,
+    verdicts,
+    toMark: wanted.filter((mark) => differs(mark, marks.get(mark.backup))),
+    toUnmark: [...marks.values()].filter(({ backup }) => !wantedBackups.has(backup)),
+    waiting: wanted
+      .filter((mark) => !isDue(mark))
+      .sort((one, other) => Date.parse(one.deleteAfter) - Date.parse(other.deleteAfter)),
+    due: wanted
+      .filter((mark) => marks.has(mark.backup) && isDue(mark))
+      .sort((one, other) => instantOf(entries.get(one.backup)) - instantOf(entries.get(other.backup))),
+    deadPins,
+  };
+}
+
+/** The mark as the policy of now wants it: the grace time counts from when the backup was first marked. */
+function markOf(input: PruneInput, backup: string, known: Mark | undefined, now: Date): Mark {
+  const graceMs = input.retention?.graceMs ?? DEFAULT_GRACE_MS;
+  const knownMs = known === undefined ? Number.POSITIVE_INFINITY : Date.parse(known.markedAt);
+  // A mark of the future was set by a clock that was wrong.
+  const markedMs = Math.min(knownMs, now.getTime());
+  return {
+    plan: input.plan,
+    backup,
+    markedAt: new Date(markedMs).toISOString(),
+    deleteAfter: new Date(markedMs + graceMs).toISOString(),
+    ...(known?.deleting === true ? { deleting: true } : {}),
+  };
+}
+
+function differs(mark: Mark, known: Mark | undefined): boolean {
+  return known?.markedAt !== mark.markedAt || known.deleteAfter !== mark.deleteAfter;
+}
+
+function instantOf(entry: CatalogueEntry | undefined): number {
+  return entry === undefined ? 0 : Date.parse(entry.instant);
+}
+
+/** What a prune of now does with a backup. */
+export type BackupFate = RetentionVerdict &
+  (
+    | { readonly fate: 'keep' | 'unmark' }
+    /** Marked now; marked before and within its grace time; deleted now. */
+    | { readonly fate: 'mark' | 'wait' | 'delete'; readonly deleteAfter: string }
+  );
+
+/** The judgement, backup by backup, newest instant first. */
+export function fatesOf({ verdicts, toMark, toUnmark, waiting, due }: Judgement): readonly BackupFate[] {
+  const marked = new Set(toMark.map(({ backup }) => backup));
+  const unmarked = new Set(toUnmark.map(({ backup }) => backup));
+  const waits = new Map(waiting.map((mark) => [mark.backup, mark]));
+  const ends = new Map(due.map((mark) => [mark.backup, mark]));
+  return verdicts.map((verdict): BackupFate => {
+    const { backup } = verdict;
+    const waitingMark = waits.get(backup);
+    const dueMark = ends.get(backup);
+    if (dueMark !== undefined) return { ...verdict, fate: 'delete', deleteAfter: dueMark.deleteAfter };
+    if (waitingMark !== undefined) {
+      return { ...verdict, fate: marked.has(backup) ? 'mark' : 'wait', deleteAfter: waitingMark.deleteAfter };
+    }
+    return { ...verdict, fate: unmarked.has(backup) ? 'unmark' : 'keep' };
+  });
+}

@@ -1,0 +1,55 @@
+import { type BackupId, ledgerFolder, manifestKey } from './layout.ts';
+import { type Mark, putMark, removeMark } from './marks.ts';
+import { type Pin, readPins } from './pins.ts';
+import { replaceSealed } from './sealed-object.ts';
+import type { Store } from './store.ts';
+import { type SweepOptions, type SweepResult, sweepBackup, tombstone } from './sweep.ts';
+
+export interface DeleteOptions extends SweepOptions {
+  /** Stands in the tombstone. */
+  readonly reason: string;
+  /** Whether a pin's reader is still there. */
+  readonly isLive: (pin: Pin) => Promise<boolean>;
+}
+
+export type DeleteOutcome =
+  | ({ readonly outcome: 'deleted' } & SweepResult)
+  | { readonly outcome: 'inUse'; readonly reader: string };
+
+/**
+ * Deletes a finished, marked backup. In this order, each step safe to die after:
+ *
+ * 1. The mark says that deletion has begun: from now on no reader comes.
+ * 2. Pins are looked for; of a live one the mark becomes what it was, and the backup stays.
+ * 3. A tombstone takes the manifest's place, in one put. Until then the backup is whole; from then on it is none (M1), so
+ *    that no manifest ever names an object that is gone (M2). It stays a grace time, for late writers.
+ * 4. The objects go (M5: no manifest names them any more), then the ledger, then the mark.
+ *
+ * Whoever comes after a crash goes on from the tombstone by `sweepBackup`, or, before 3, judges the backup anew.
+ */
+export async function deleteBackup(store: Store, mark: Mark, options: DeleteOptions): Promise<DeleteOutcome> {
+  const cancellable = options.signal === undefined ? {} : { signal: options.signal };
+  await putMark(store, { ...mark, deleting: true }, cancellable);
+  for (const pin of await readPins(store, { plan: mark.plan, backup: mark.backup }, cancellable)) {
+    if (!(await options.isLive(pin))) continue;
+    const { deleting: _withdrawn, ...before } = mark;
+    await putMark(store, before, cancellable);
+    return { outcome: 'inUse', reader: pin.reader };
+  }
+  await replaceSealed(store, manifestKey(mark), tombstone(mark, options.reason, true), cancellable);
+  const swept = await sweepBackup(store, mark, options);
+  await forgetBackup(store, mark, options);
+  return { outcome: 'deleted', ...swept };
+}
+
+/** Takes away what is known of a backup that is gone: its ledger, then its mark. */
+export async function forgetBackup(
+  store: Store,
+  ref: BackupId,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<void> {
+  const cancellable = options.signal === undefined ? {} : { signal: options.signal };
+  const keys = await Array.fromAsync(store.list(ledgerFolder(ref), cancellable), ({ key }) => key);
+  await store.delete(keys, cancellable);
+  await removeMark(store, ref, cancellable);
+}

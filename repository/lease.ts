@@ -1,0 +1,127 @@
+import { z } from 'zod';
+import { permanent, transient } from '../model/errors.ts';
+import { leaseFolder, leaseKey } from './layout.ts';
+import { getSealedIfThere, putSealed, replaceSealed } from './sealed-object.ts';
+import type { Store } from './store.ts';
+
+/** A holder that is silent for longer has lost the lease. */
+export const LEASE_MS = 10 * 60_000;
+
+/** Ages and grace times are told by this machine's clock against the store's; further apart, neither can be trusted. */
+const CLOCK_DIFFERENCE_MS = 60 * 60_000;
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+/** Who wants a lease. Of one name the later one wins: an attempt that was taken for dead finds its lease gone. */
+export interface LeaseHolder {
+  readonly name: string;
+  /** When this attempt was scheduled, milliseconds since 1970. */
+  readonly sinceMs: number;
+}
+
+interface Lease {
+  readonly plan: string;
+  readonly holder: LeaseHolder;
+  readonly until: string;
+}
+
+const leaseSchema: z.ZodType<Lease> = z.object({
+  plan: z.string(),
+  holder: z.object({ name: z.string(), sinceMs: z.number() }),
+  until: z.iso.datetime(),
+});
+
+/**
+ * Who holds a plan's lease alone deletes backups of it, whatever installations share the repository. Leases are numbered; the
+ * highest counts, and the next is taken by a conditional put, so that of two takers one wins. Renewed by taking it again.
+ *
+ * Throws `PRUNE_RUNNING` (transient) while another one holds it, `CLOCK_OFF` (permanent) where this machine's clock and the
+ * store's differ by more than an hour.
+ */
+export async function takeLease(
+  store: Store,
+  plan: string,
+  holder: LeaseHolder,
+  options: Cancellable & { readonly now?: Date } = {},
+): Promise<void> {
+  const now = options.now ?? new Date();
+  const { number, lease, older } = await highest(store, plan, options);
+  if (lease !== undefined && Date.parse(lease.until) > now.getTime() && !mayFollow(holder, lease.holder)) {
+    throw running(plan, lease);
+  }
+  const mine: Lease = { plan, holder, until: new Date(now.getTime() + LEASE_MS).toISOString() };
+  const outcome = await putSealed(store, leaseKey(plan, number + 1), mine, cancellation(options));
+  if (outcome === 'exists') {
+    const winner = await highest(store, plan, options);
+    // The answer to our own put may have been lost, and the put done again.
+    if (winner.lease === undefined || !mayFollow(holder, winner.lease.holder))
+      throw running(plan, winner.lease);
+  }
+  await checkClock(store, plan, number + 1, now, options);
+  await store.delete([...older, ...(number === 0 ? [] : [leaseKey(plan, number)])], cancellation(options));
+}
+
+/** Lets the next one begin at once. What somebody else holds by now is left alone. */
+export async function releaseLease(
+  store: Store,
+  plan: string,
+  holder: LeaseHolder,
+  options: Cancellable = {},
+): Promise<void> {
+  const { number, lease } = await highest(store, plan, options);
+  if (lease === undefined || !mayFollow(holder, lease.holder)) return;
+  // Not deleted: numbers only ever rise, so that nobody who read an old one takes it for the highest.
+  const ended = { ...lease, until: new Date(0).toISOString() };
+  await replaceSealed(store, leaseKey(plan, number), ended, cancellation(options));
+}
+
+function mayFollow(holder: LeaseHolder, current: LeaseHolder): boolean {
+  return holder.name === current.name && holder.sinceMs >= current.sinceMs;
+}
+
+async function highest(
+  store: Store,
+  plan: string,
+  options: Cancellable,
+): Promise<{ readonly number: number; readonly lease?: Lease; readonly older: readonly string[] }> {
+  const keys = await Array.fromAsync(store.list(leaseFolder(plan), cancellation(options)), ({ key }) => key);
+  // Of fixed width: names sort by number.
+  const [key, ...older] = keys.sort().reverse();
+  if (key === undefined) return { number: 0, older: [] };
+  const lease = await getSealedIfThere(store, key, leaseSchema, cancellation(options));
+  const number = Number(key.slice(leaseFolder(plan).length, -'.json'.length));
+  return { number, older, ...(lease === undefined ? {} : { lease }) };
+}
+
+async function checkClock(
+  store: Store,
+  plan: string,
+  number: number,
+  now: Date,
+  options: Cancellable,
+): Promise<void> {
+  for await (const { key, modifiedAt } of store.list(leaseFolder(plan), cancellation(options))) {
+    if (key !== leaseKey(plan, number)) continue;
+    const differenceMs = now.getTime() - modifiedAt.getTime();
+    if (Math.abs(differenceMs) <= CLOCK_DIFFERENCE_MS) return;
+    throw permanent(
+      'CLOCK_OFF',
+      `The clock here (${now.toISOString()}) and that of ${store.description} (${modifiedAt.toISOString()}) differ by more than an hour; nothing was deleted.`,
+      'Set the clocks, then prune again.',
+    );
+  }
+}
+
+function running(plan: string, lease: Lease | undefined) {
+  const holder =
+    lease === undefined ? 'another one' : `${lease.holder.name}, until ${lease.until} at the latest`;
+  return transient(
+    'PRUNE_RUNNING',
+    `The backups of ${plan} are being pruned elsewhere (${holder}).`,
+    'It is tried again; nothing is to be done.',
+  );
+}
+
+function cancellation({ signal }: Cancellable): Cancellable {
+  return signal === undefined ? {} : { signal };
+}

@@ -1,0 +1,114 @@
+import { ApplicationFailure, CancellationScope, isCancellation, log } from '@temporalio/workflow';
+import { formatBytes, formatCount } from '../model/amounts.ts';
+import type { DeleteSummary, MarkSummary, OrphanSummary, PruneInput, PruneOutcome } from '../model/prune.ts';
+import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
+import { Board } from './board.ts';
+import { describeFailure } from './failures.ts';
+import type { PruneStage } from './progress.ts';
+
+const DAY_MS = 24 * 3_600_000;
+const STAGES: readonly PruneStage[] = ['mark', 'delete', 'sweep'];
+
+/**
+ * Retention of one plan: mark what no rule keeps, delete what was marked a grace time ago and is still dropped, sweep what
+ * interrupted backups left. Each stage judges anew by what the repository holds; a stage that dies is begun again.
+ */
+export async function prune(input: PruneInput): Promise<PruneOutcome> {
+  const startedAtMs = Date.now();
+  const board = new Board(
+    `Retention of ${input.plan}`,
+    STAGES.map((stage) => ({ id: stage, verb: stage })),
+  );
+  const stage = async <T>(id: PruneStage, run: () => Promise<T>, note: (result: T) => string): Promise<T> => {
+    board.start(id);
+    try {
+      const result = await run();
+      board.end(id, 'done', note(result));
+      return result;
+    } catch (error) {
+      board.end(id, isCancellation(error) ? 'cancelled' : 'failed', describeFailure(error).message);
+      throw error;
+    }
+  };
+  try {
+    const marks = await stage('mark', () => call('mark what no rule keeps').markBackups(input), markNote);
+    const deletions = await stage(
+      'delete',
+      () => (marks.due === 0 ? Promise.resolve(NOTHING_DELETED) : call('delete').deleteBackups(input)),
+      deleteNote,
+    );
+    const orphans = await stage('sweep', () => call('sweep').sweepOrphans(input), sweepNote);
+    board.conclude('done', headlineOf(input, marks, deletions, orphans));
+    return { plan: input.plan, marks, deletions, orphans, durationMs: Date.now() - startedAtMs };
+  } catch (error) {
+    const failure = describeFailure(error);
+    board.conclude(isCancellation(error) ? 'cancelled' : 'failed', failure.message);
+    if (isCancellation(error)) throw error;
+    throw ApplicationFailure.nonRetryable(failure.message, failure.code);
+  } finally {
+    await CancellationScope.nonCancellable(() => endPrune(input));
+  }
+}
+
+const NOTHING_DELETED: DeleteSummary = {
+  deleted: [],
+  deletedBackups: 0,
+  deletedObjects: 0,
+  deletedBytes: 0,
+  inUse: [],
+};
+
+/** The lease ends by itself after a while; a prune that did its work must not fail for it. */
+async function endPrune(input: PruneInput): Promise<void> {
+  try {
+    await activitiesFor({
+      summary: 'let the next prune begin',
+      retry: { ...PATIENT_RETRY, maximumAttempts: 3 },
+      timeoutMs: 60_000,
+    }).endPrune(input);
+  } catch (error) {
+    log.warn('the lease of this prune ends by itself', { reason: describeFailure(error).message });
+  }
+}
+
+function call(summary: string) {
+  return activitiesFor({ summary, retry: PATIENT_RETRY, timeoutMs: DAY_MS });
+}
+
+function markNote({ backups, kept, marked, unmarked, waiting, nextDeletion, due }: MarkSummary): string {
+  const next = nextDeletion === undefined ? '' : `, the next after ${nextDeletion}`;
+  return (
+    `${formatCount(backups)} backups, ${formatCount(kept)} kept; marked ${namesOf(marked)}; ` +
+    `unmarked ${namesOf(unmarked)}; ${waiting} wait for their grace time to end${next}; ${due} to delete now`
+  );
+}
+
+function deleteNote({ deleted, deletedObjects, deletedBytes, inUse }: DeleteSummary): string {
+  const read = inUse.length === 0 ? '' : `; kept, being read: ${namesOf(inUse)}`;
+  return `deleted ${namesOf(deleted)}: ${formatCount(deletedObjects)} objects, ${formatBytes(deletedBytes)}${read}`;
+}
+
+function sweepNote({ deletedObjects, deletedBytes, discardedUploads }: OrphanSummary): string {
+  return `${formatCount(deletedObjects)} objects that no manifest names, ${formatBytes(deletedBytes)}; ${discardedUploads} unfinished uploads`;
+}
+
+const NAMES_SHOWN = 10;
+
+function namesOf(backups: readonly string[]): string {
+  if (backups.length === 0) return 'none';
+  const more = backups.length > NAMES_SHOWN ? ` and ${backups.length - NAMES_SHOWN} more` : '';
+  return `${backups.slice(0, NAMES_SHOWN).join(', ')}${more}`;
+}
+
+function headlineOf(
+  { plan }: PruneInput,
+  { kept, marked, unmarked }: MarkSummary,
+  { deletedBackups, deletedBytes }: DeleteSummary,
+  orphans: OrphanSummary,
+): string {
+  return (
+    `${plan}: ${formatCount(kept)} backups kept, ${marked.length} marked, ${unmarked.length} unmarked, ` +
+    `${formatCount(deletedBackups)} deleted (${formatBytes(deletedBytes)}), ` +
+    `${formatCount(orphans.deletedObjects)} left-over objects swept`
+  );
+}
