@@ -1,13 +1,15 @@
 import { activityInfo } from '@temporalio/activity';
-import { HoldfastError } from '../model/errors.ts';
-import { type DeleteSummary, PRUNE_NAMES_TOLD, type PruneInput } from '../model/prune.ts';
+import { HoldfastError, messageOf } from '../model/errors.ts';
+import { type DeleteSummary, type OrphanSummary, PRUNE_NAMES_TOLD, type PruneInput } from '../model/prune.ts';
 import { deleteBackup, forgetBackup } from '../repository/delete-backup.ts';
 import { type LeaseHolder, releaseLease, takeLease } from '../repository/lease.ts';
 import { findManifest } from '../repository/manifest.ts';
 import { type Mark, putMark, removeMark } from '../repository/marks.ts';
+import { type SweepObjectsOptions, sweepObjects } from '../repository/objects/sweep-objects.ts';
 import type { Pin } from '../repository/pins.ts';
 import { removePin } from '../repository/pins.ts';
 import type { Store } from '../repository/store.ts';
+import { isDamage } from '../repository/store-errors.ts';
 import { DEFAULT_GRACE_MS as ORPHAN_GRACE_MS, removeOrphans } from '../repository/sweep.ts';
 import type { Activities } from './contract.ts';
 import type { VerbContext } from './engine.ts';
@@ -111,6 +113,7 @@ export function pruneActivities(
         });
         return {
           ...removed,
+          ...(await sweepShared(store, { graceMs, heartbeat: beat, signal })),
           orphans: orphans
             .slice(0, PRUNE_NAMES_TOLD)
             .map(({ backup, kind, objects, bytes }) => ({ backup, kind, objects, bytes })),
@@ -123,6 +126,20 @@ export function pruneActivities(
         await releaseLease(store, input.plan, leaseHolder(), { signal });
       }),
   };
+}
+
+/** M5: where a manifest of any plan can't be read, nothing that is shared goes, and what went already stays gone. */
+async function sweepShared(
+  store: Store,
+  options: SweepObjectsOptions,
+): Promise<Pick<OrphanSummary, 'shared' | 'sharedProblem'>> {
+  try {
+    return { shared: await sweepObjects(store, options) };
+  } catch (error) {
+    const unreadable = isDamage(error) || (error instanceof HoldfastError && error.code === 'FORMAT_TOO_NEW');
+    if (!unreadable) throw error;
+    return { sharedProblem: messageOf(error) };
+  }
 }
 
 /** A mark without a backup: what is known of it goes too, unless its manifest is merely damaged. */

@@ -3,8 +3,8 @@ import type { Client } from '@temporalio/client';
 import { defineSearchAttributeKey } from '@temporalio/common';
 import type { RestoreRequest } from '../model/backup.ts';
 import type { CompiledPlan, VerifyLevel } from '../model/pipeline.ts';
-import { safetyBackupId, safetyPipeline } from '../model/safety-backup.ts';
 import type { PruneInput } from '../model/prune.ts';
+import { safetyBackupId, safetyPipeline } from '../model/safety-backup.ts';
 import { pruneInputOf } from '../planning/prune.ts';
 import {
   type BackupInput,

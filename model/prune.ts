@@ -52,6 +52,14 @@ export interface OrphanSummary {
   readonly deletedObjects: number;
   readonly deletedBytes: number;
   readonly discardedUploads: number;
+  /** Objects that backups share, in two phases of their own; absent where it could not be told which are needed. */
+  readonly shared?: {
+    readonly condemnedObjects: number;
+    readonly condemnedBytes: number;
+    readonly deletedObjects: number;
+  };
+  /** Why shared objects were left alone. */
+  readonly sharedProblem?: string;
 }
 
 export interface PruneOutcome {

@@ -88,8 +88,10 @@ function deleteNote({ deleted, deletedObjects, deletedBytes, inUse }: DeleteSumm
   return `deleted ${namesOf(deleted)}: ${formatCount(deletedObjects)} objects, ${formatBytes(deletedBytes)}${read}`;
 }
 
-function sweepNote({ deletedObjects, deletedBytes, discardedUploads }: OrphanSummary): string {
-  return `${formatCount(deletedObjects)} objects that no manifest names, ${formatBytes(deletedBytes)}; ${discardedUploads} unfinished uploads`;
+function sweepNote({ deletedObjects, deletedBytes, shared, sharedProblem }: OrphanSummary): string {
+  const left = `${formatCount(deletedObjects)} objects that no manifest names, ${formatBytes(deletedBytes)}`;
+  if (sharedProblem !== undefined) return `${left}; shared objects are left alone: ${sharedProblem}`;
+  return `${left}; of shared objects ${formatCount(shared?.deletedObjects ?? 0)} deleted, ${formatCount(shared?.condemnedObjects ?? 0)} condemned`;
 }
 
 const NAMES_SHOWN = 10;

@@ -107,6 +107,7 @@ async function report(outcome: PruneOutcome, options: Options): Promise<ExitCode
     print(`Deleted: ${deletions.deleted.join(', ')} (${formatBytes(deletions.deletedBytes)})`);
   }
   if (deletions.inUse.length > 0) print(`Being read, and so kept: ${deletions.inUse.join(', ')}`);
+  if (removed.sharedProblem !== undefined) print(`Shared objects are left alone: ${removed.sharedProblem}`);
   print(`Left-overs: ${removed.deletedObjects} objects removed, ${formatBytes(removed.deletedBytes)}.`);
   return EXIT.done;
 }

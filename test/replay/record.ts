@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { Context, heartbeat } from '@temporalio/activity';
 import { WorkflowFailedError } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
@@ -21,7 +21,7 @@ import {
 /**
  * `node test/replay/record.ts` records the histories that `replay.test.ts` replays, into `histories/<version>/`. Run it once for
  * each released version, from its own commit, and keep the files: they prove that later workflow code still drives runs
- * that were begun with that version. A recorded file is never replaced.
+ * that were begun with that version. A recorded file is never replaced: what is there already is left.
  */
 const folder = new URL(`./histories/${packageJson.version}/`, import.meta.url);
 const bench = await startBench();
@@ -70,6 +70,20 @@ try {
       recordVerification: async () => undefined,
     },
   );
+  const nothing = { deleted: [], deletedBackups: 0, deletedObjects: 0, deletedBytes: 0, inUse: [] };
+  const policy = { plan: 'orders', repository, retention: { keepLast: 1 } };
+  await record('prune', 'prune', policy, {
+    markBackups: async () => ({ backups: 3, kept: 1, marked: ['b3'], unmarked: [], waiting: 1, due: 1 }),
+    deleteBackups: async () => ({ ...nothing, deleted: ['b2'], deletedBackups: 1 }),
+    sweepOrphans: async () => ({ orphans: [], deletedObjects: 0, deletedBytes: 0, discardedUploads: 0 }),
+    endPrune: async () => undefined,
+  });
+  await record('prune-that-fails', 'prune', policy, {
+    markBackups: async () => {
+      throw ApplicationFailure.nonRetryable('The clocks differ.', 'CLOCK_OFF');
+    },
+    endPrune: async () => undefined,
+  });
 } finally {
   await bench.stop();
 }
@@ -124,7 +138,8 @@ async function record(
       const file = run.workflowId === workflowId ? `${name}.json` : `${name}.child-${++children}.json`;
       // Stack traces hold paths of the machine that recorded them.
       const text = historyToJSON(history).replaceAll(process.cwd(), '/holdfast');
-      writeFileSync(new URL(file, folder), `${text}\n`, { flag: 'wx' });
+      const recorded = new URL(file, folder);
+      if (!existsSync(recorded)) writeFileSync(recorded, `${text}\n`, { flag: 'wx' });
     }
   });
 }
