@@ -1,6 +1,7 @@
 /**
  * `npm run test:yugabyte`: the acceptance tests of the YSQL engine against a real YugabyteDB, by default the one that
- * `deploy/compose.yaml` starts. Arguments go to Jest.
+ * `deploy/compose.yaml` starts; and where `HOLDFAST_TEST_YB_MASTERS` names its masters, a first look at its snapshots
+ * (docs/yugabytedb.md). Arguments go to Jest.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -28,10 +29,15 @@ try {
 
 async function runAcceptanceTests(): Promise<number> {
   const jest = path.join(import.meta.dirname, '../node_modules/jest/bin/jest.js');
-  const child = spawn(process.execPath, [jest, '--runInBand', 'test/ysql', ...process.argv.slice(2)], {
-    stdio: 'inherit',
-    env: { ...process.env, [EXTERNAL_SERVER]: url },
-  });
+  const firstLook = process.env.HOLDFAST_TEST_YB_MASTERS ? ['test/universe/real'] : [];
+  const child = spawn(
+    process.execPath,
+    [jest, '--runInBand', 'test/ysql', ...firstLook, ...process.argv.slice(2)],
+    {
+      stdio: 'inherit',
+      env: { ...process.env, [EXTERNAL_SERVER]: url },
+    },
+  );
   const [code] = await once(child, 'close');
   return code ?? 1;
 }

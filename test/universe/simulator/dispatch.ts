@@ -147,7 +147,12 @@ const DEFINITIONS =
   'Definitions: <table>\n  <namespace> <table_name> | tableid.<table_id>\n<namespace>\n  [(ycql|ysql).]<namespace_name> (default: ycql.)\n';
 
 function usageOf(world: World, operation: Operation): string {
-  const line = ({ name, usage }: Operation): string => `${name} ${usage}`.trimEnd();
+  const line = ({ name, usage }: Operation): string => {
+    const known = world.profile.snapshotRetention
+      ? usage
+      : usage.replace(' [retention_duration_hours]', '').replace(' [JSON]', '');
+    return `${name} ${known}`.trimEnd();
+  };
   if (world.profile.shortUsage) return `Usage: yb-admin ${line(operation)}\n${DEFINITIONS}`;
   return `Usage: yb-admin [-master_addresses server1:port,server2:port,server3:port,...] [-timeout_ms <millisec>] [-certs_dir_name <dir_name>] <operation>\n<operation> must be one of:\n${everyOperation(
     world,
