@@ -40,14 +40,17 @@ export async function ageRestorations(world: World, died: (server: string) => Pr
       await ageRewind(world, restoration, restoration.rewind, snapshot);
       continue;
     }
+    let waits = false;
     for (const { server, message } of doomed(world, snapshot)) {
       const state = world.tserver(server);
+      // As seen in issue 26798, it stays RESTORING as long as one of its servers can't apply it.
+      waits ||= state.alive || state.diedOf !== undefined;
       if (!state.alive) continue;
       state.alive = false;
       state.diedOf = message;
       await died(server);
     }
-    if (restoration.turnsAt > world.now()) continue;
+    if (waits || restoration.turnsAt > world.now()) continue;
     if (restoration.end === 'failed') {
       restoration.state = 'FAILED';
       restoration.problem = 'told to fail';
