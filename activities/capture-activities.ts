@@ -13,7 +13,6 @@ import type {
 import { HoldfastError, permanent, READ_POINT_LOST } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import packageJson from '../package.json' with { type: 'json' };
-import { backupFolder } from '../repository/layout.ts';
 import { findManifest, MANIFEST_FORMAT_VERSION, type StoredManifest } from '../repository/manifest.ts';
 import { sha256Hex } from '../repository/sha256.ts';
 import { discardBackup, sweepBackup } from '../repository/sweep.ts';
@@ -28,26 +27,30 @@ import {
   writeWorkList,
 } from '../repository/work.ts';
 import { type ManifestDraft, writeManifest } from '../repository/write-manifest.ts';
+import { inBackup as inBackupOf } from './backup-context.ts';
 import type { Activities, SealInput } from './contract.ts';
 import type { BackupContext, Engine } from './engine.ts';
-import { engineOf } from './engines.ts';
+import { engineOf, logical } from './engines.ts';
 import { packTasks } from './pack-tasks.ts';
 import type { Repositories } from './repositories.ts';
-import { asActivity } from './verb-context.ts';
+import { describeTabletWork } from './universe/activities.ts';
+import { exportUniverse } from './universe/export.ts';
+import { sealUniverse } from './universe/seal.ts';
 
 /** From a read point to a sealed backup: export, upload, seal; and what clears away an unfinished one. */
 export function captureActivities(
   repositories: Repositories,
 ): Pick<Activities, 'export' | 'upload' | 'seal' | 'cleanUp'> {
   const inBackup = <T>(ref: BackupRef, body: (context: BackupContext) => Promise<T>): Promise<T> =>
-    asActivity(async (verb) => {
-      const store = await repositories.open(ref.repository);
-      return body({ ...verb, ref, store, folder: backupFolder(ref) });
-    });
+    inBackupOf(repositories, ref, body);
 
   return {
-    export: ({ ref, source, readPoint }) =>
+    export: ({ ref, source: any, readPoint }) =>
       inBackup(ref, async (context) => {
+        if (any.engine === 'universe') {
+          return describeTabletWork(await exportUniverse(context, any, snapshotsOf(readPoint)));
+        }
+        const source = logical(any);
         const { store, signal } = context;
         const known = await findWorkList(store, ref, readPoint.epoch, { signal });
         if (known !== undefined) return describe(known);
@@ -69,7 +72,9 @@ export function captureActivities(
         const objects: DataObject[] = [];
         for (const chunk of task.chunks) {
           objects.push(
-            ...(await engineOf(source).upload(context, source, rowsAt(readPoint), chunk, { zstdLevel })),
+            ...(await engineOf(logical(source)).upload(context, logical(source), rowsAt(readPoint), chunk, {
+              zstdLevel,
+            })),
           );
         }
         return summaryOf(
@@ -79,7 +84,9 @@ export function captureActivities(
 
     seal: (input) =>
       inBackup(input.ref, async (context) => {
-        const { ref, source, readPoint } = input;
+        if (input.source.engine === 'universe') return sealUniverse(context, input);
+        const { ref, readPoint } = input;
+        const source = logical(input.source);
         const { store, signal } = context;
         const engine = engineOf(source);
         // A retry after the manifest was written: the backup exists, its work lists may be gone, nothing is written again.
@@ -170,7 +177,7 @@ function draftOf(
     completedAt: new Date().toISOString(),
     server: sealed.server,
     readPoint,
-    contents: source.contents,
+    contents: logical(source).contents,
     databases: sealed.databases,
     commonObjects: sealed.commonObjects,
   };
@@ -211,6 +218,11 @@ function rowsAt(readPoint: ReadPoint): LogicalReadPoint {
     'The read point is a distributed snapshot, which a logical engine can not read',
     'A new read point is opened.',
   );
+}
+
+function snapshotsOf(readPoint: ReadPoint): Extract<ReadPoint, { readonly kind: 'universe-snapshot' }> {
+  if (readPoint.kind === 'universe-snapshot') return readPoint;
+  throw permanent(READ_POINT_LOST, 'The read point is no distributed snapshot', 'A new one is taken.');
 }
 
 function noSuchTask(shard: number, position: number) {

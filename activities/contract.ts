@@ -2,17 +2,35 @@ import type {
   BackupRef,
   BackupSummary,
   ExportSummary,
+  FillPlan,
   ReadPoint,
   RestorePlan,
   RestoreRequest,
   RestoreSummary,
   TaskSummary,
+  UniverseRestorePlan,
   VerifyReport,
 } from '../model/backup.ts';
-import type { HttpOptions, RepositorySpec, Source, VerifyLevel } from '../model/pipeline.ts';
+import type {
+  HttpOptions,
+  RepositorySpec,
+  Source,
+  UniverseLimits,
+  UniverseSource,
+  VerifyLevel,
+} from '../model/pipeline.ts';
 import type { DeleteSummary, MarkSummary, OrphanSummary, PruneInput } from '../model/prune.ts';
 import type { Catalogue } from '../model/recovery.ts';
 import type { ClaimMode } from '../model/source-claim.ts';
+import type {
+  FillShard,
+  FillSummary,
+  NodeReport,
+  SaveSummary,
+  TabletFill,
+  TabletName,
+  TabletShard,
+} from '../model/tablets.ts';
 
 /**
  * What workflows see of the side effects: names, inputs and results, by type alone. Inputs and results go into Temporal's
@@ -24,9 +42,10 @@ export interface Activities {
   /**
    * Pins a read point; its epoch is `firstEpoch` plus the retries of this activity. Where the instant can be named again by anyone, returns it. Where it lives
    * only as long as a session (PostgreSQL), signals `readPointOpened` to its workflow and stays, heartbeating, until it
-   * is cancelled; a retry opens the next epoch.
+   * is cancelled; a retry opens the next epoch. A universe's snapshots outlive a worker: a retry finds them again, and the
+   * epoch stays.
    */
-  snapshot(input: { source: Source; firstEpoch: number }): Promise<ReadPoint>;
+  snapshot(input: { source: Source; firstEpoch: number; ref?: BackupRef }): Promise<ReadPoint>;
 
   export(input: { ref: BackupRef; source: Source; readPoint: ReadPoint }): Promise<ExportSummary>;
 
@@ -74,11 +93,78 @@ export interface Activities {
   finishRestore(input: { request: RestoreRequest }): Promise<RestoreSummary>;
   discardRestore(input: { request: RestoreRequest }): Promise<void>;
 
+  /** The tablets of one shard of a universe's work list, with the nodes that have them. */
+  describeTablets(input: { ref: BackupRef; epoch: number; shard: number }): Promise<TabletShard>;
+
+  /** Where tablets are now: addresses by tablet id, none for one that is gone. */
+  locateTablets(input: LocateInput): Promise<Readonly<Record<string, readonly string[]>>>;
+
+  /** Deletes the snapshots that were begun in the universe for this backup. */
+  releaseSnapshots(input: { ref: BackupRef; source: UniverseSource }): Promise<{ deleted: number }>;
+
+  /** The restore of a universe; every stage may be called again. */
+  planUniverseRestore(input: { request: RestoreRequest }): Promise<UniverseRestorePlan>;
+  /**
+   * Keeps replicas where they are and tablets whole: signals `universeQuiet` to its workflow and stays, heartbeating, until it is
+   * cancelled, or its workflow is gone. Then, and whatever else ends it, the load balancer is put back as it was.
+   */
+  keepUniverseQuiet(input: { request: RestoreRequest }): Promise<void>;
+  /** Puts the load balancer back as it was before this restore. */
+  endUniverseQuiet(input: { request: RestoreRequest }): Promise<void>;
+  /** Roles, databases with their schemas, snapshots imported. */
+  prepareUniverse(input: { request: RestoreRequest }): Promise<void>;
+  /** Where the files belong now. */
+  placeFills(input: { request: RestoreRequest; round: number }): Promise<FillPlan>;
+  describeFill(input: { request: RestoreRequest; round: number; shard: number }): Promise<FillShard>;
+  /** `restore_snapshot`, and the wait for its end. */
+  restoreSnapshots(input: { request: RestoreRequest }): Promise<void>;
+  finishUniverse(input: { request: RestoreRequest }): Promise<RestoreSummary>;
+  /** Forgets what the restore remembered while it ran. */
+  forgetRestore(input: { request: RestoreRequest }): Promise<void>;
+  discardUniverse(input: { request: RestoreRequest }): Promise<{ left: readonly string[] }>;
+
   /** Asks the gate of the source (workflow `sourceGate`, started where there is none) to let a run in. Returns the gate's id. */
   claimSource(input: ClaimInput): Promise<{ gate: string }>;
 
   /** How runs stand, by their workflow ids, in the same order. */
   statesOfRuns(input: { workflowIds: readonly string[] }): Promise<readonly RunState[]>;
+}
+
+/** What the agent of a tablet server does, on its node's task queue (`model/task-queue.ts`). */
+export interface NodeActivities {
+  saveTablets(input: SaveTabletsInput): Promise<SaveSummary>;
+  /** Space, and what keeps the agent from filling tablets. */
+  inspectNode(): Promise<NodeReport>;
+  /** Puts files of a backup where the restored tablets look for them. */
+  fillTablets(input: FillTabletsInput): Promise<FillSummary>;
+  /** Which of the tablets don't have their whole folder on this node. */
+  unfilledTablets(input: Pick<FillTabletsInput, 'ref' | 'tablets'>): Promise<readonly string[]>;
+}
+
+export interface FillTabletsInput {
+  readonly ref: BackupRef;
+  readonly tablets: readonly TabletFill[];
+  readonly limits: UniverseLimits;
+  /** What this node may fetch in a second. */
+  readonly bytesPerSecond?: number;
+}
+
+export interface SaveTabletsInput {
+  readonly ref: BackupRef;
+  readonly epoch: number;
+  /** Unique within the epoch. */
+  readonly task: number;
+  readonly tablets: readonly TabletName[];
+  readonly limits: UniverseLimits;
+  /** What this node may send in a second. */
+  readonly bytesPerSecond?: number;
+}
+
+export interface LocateInput {
+  readonly ref: BackupRef;
+  readonly source: UniverseSource;
+  readonly tables: readonly string[];
+  readonly tablets: readonly string[];
 }
 
 export interface ClaimInput {
@@ -119,6 +205,9 @@ export interface SealInput {
 
 /** Name of the signal by which a held read point is announced; its argument is the `ReadPoint`. */
 export const READ_POINT_OPENED = 'readPointOpened';
+
+/** Name of the signal by which a universe is told to be quiet: replicas stay, tablets don't split. */
+export const UNIVERSE_QUIET = 'universeQuiet';
 
 /** Name of the signal that asks a gate to let a run in; its argument is a `SourceClaim`. */
 export const ENTER_SOURCE = 'enterSource';

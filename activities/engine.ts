@@ -3,13 +3,14 @@ import type {
   ChunkSpec,
   DataObject,
   LogicalReadPoint,
+  LogicalRestoreRequest,
   ObjectEntry,
+  ReadPoint,
   RestorePlan,
-  RestoreRequest,
 } from '../model/backup.ts';
 import type { Check } from '../model/check.ts';
 import type { Manifest, ManifestDatabase } from '../model/manifest.ts';
-import type { SecretRef, Source } from '../model/pipeline.ts';
+import type { LogicalSource, SecretRef } from '../model/pipeline.ts';
 import type { Store } from '../repository/store.ts';
 
 /**
@@ -20,7 +21,7 @@ import type { Store } from '../repository/store.ts';
  * result. Errors are `HoldfastError`s with `transient` decided here. All work stops promptly when `signal` aborts.
  * Memory is bounded: a method holds at most one chunk (compressed) and a few MiB of stream buffers.
  */
-export interface Engine<S extends Source = Source> {
+export interface Engine<S extends LogicalSource = LogicalSource> {
   readonly name: S['engine'];
 
   /** Brings the source to rest before the read point: waits, bounded by `waitMs`, for DDL under way to end. */
@@ -116,7 +117,7 @@ export interface BackupContext extends VerbContext {
 }
 
 export interface RestoreContext extends BackupContext {
-  readonly request: RestoreRequest;
+  readonly request: LogicalRestoreRequest;
   readonly manifest: Manifest;
   /** All data objects of the manifest, lists resolved and verified. */
   dataObjects(): Promise<readonly DataObject[]>;
@@ -128,8 +129,8 @@ export interface KitFile {
   readonly text: string;
 }
 
-export interface OpenReadPoint {
-  readonly readPoint: LogicalReadPoint;
+export interface OpenReadPoint<P extends ReadPoint = LogicalReadPoint> {
+  readonly readPoint: P;
   /** Present when the read point lives only as long as a session of ours: rejects when that session is lost. */
   readonly held?: { readonly lost: Promise<never>; close(): Promise<void> };
 }

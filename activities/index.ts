@@ -1,7 +1,11 @@
 import { activityInfo } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
+import type { BackupRef, ReadPoint } from '../model/backup.ts';
+import type { Source } from '../model/pipeline.ts';
+import { backupFolder } from '../repository/layout.ts';
 import { captureActivities } from './capture-activities.ts';
-import { type Activities, READ_POINT_OPENED } from './contract.ts';
+import { type Activities, type NodeActivities, READ_POINT_OPENED } from './contract.ts';
+import type { OpenReadPoint, VerbContext } from './engine.ts';
 import { engineOf } from './engines.ts';
 import { callWebhook } from './http.ts';
 import { Pins } from './pins.ts';
@@ -10,10 +14,19 @@ import { Repositories } from './repositories.ts';
 import { repositoryActivities } from './repository-activities.ts';
 import { restoreActivities } from './restore-activities.ts';
 import { runActivities } from './run-activities.ts';
-import { asActivity } from './verb-context.ts';
+import { nodeActivities, universeActivities } from './universe/activities.ts';
+import { NodeAgent, type NodeSettings } from './universe/agent/node-agent.ts';
+import { flushUniverse } from './universe/flush.ts';
+import { universeRestoreActivities } from './universe/restore-activities.ts';
+import { openSnapshots } from './universe/snapshot.ts';
+import { openUniverse, ysqlTarget } from './universe/universe.ts';
+import { asActivity, stopped } from './verb-context.ts';
+import { runStatementAt } from './ysql/sql.ts';
 
 export interface HostedActivities {
   readonly activities: Activities;
+  /** Those of the agent of one tablet server. */
+  ofNode(settings: NodeSettings): NodeActivities;
   close(): Promise<void>;
 }
 
@@ -23,6 +36,7 @@ export function createActivities(client: Client): HostedActivities {
   const pins = new Pins(repositories, client);
   return {
     close: () => repositories.close(),
+    ofNode: (settings) => nodeActivities(repositories, new NodeAgent(settings)),
     activities: {
       ...captureActivities(repositories),
       ...repositoryActivities(repositories, pins),
@@ -30,11 +44,19 @@ export function createActivities(client: Client): HostedActivities {
       ...pruneActivities(repositories, pins),
       ...runActivities(client),
 
-      flush: ({ source, waitMs }) => asActivity((verb) => engineOf(source).flush(verb, source, { waitMs })),
+      ...universeActivities(repositories),
+      ...universeRestoreActivities(repositories, pins, client),
 
-      snapshot: ({ source, firstEpoch }) =>
+      flush: ({ source, waitMs }) =>
+        asActivity((verb) =>
+          source.engine === 'universe'
+            ? flushUniverse(verb, source, { waitMs })
+            : engineOf(source).flush(verb, source, { waitMs }),
+        ),
+
+      snapshot: ({ source, firstEpoch, ref }) =>
         asActivity(async (verb) => {
-          const opened = await engineOf(source).openReadPoint(verb, source, firstEpoch + verb.attempt - 1);
+          const opened = await openReadPoint(repositories, verb, source, firstEpoch, ref);
           if (opened.held === undefined) return opened.readPoint;
           const { held, readPoint } = opened;
           try {
@@ -49,17 +71,28 @@ export function createActivities(client: Client): HostedActivities {
         }),
 
       sql: ({ source, statement, database }) =>
-        asActivity((verb) => engineOf(source).sql(verb, source, statement, database)),
+        asActivity(async (verb) => {
+          if (source.engine !== 'universe') return engineOf(source).sql(verb, source, statement, database);
+          const target = await ysqlTarget(verb, await openUniverse(verb, source));
+          return runStatementAt(verb, target, statement, database);
+        }),
 
       http: ({ request, body }) => asActivity((verb) => callWebhook(verb, request, body)),
     },
   };
 }
 
-/** Rejects when the activity is told to stop. */
-function stopped(signal: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    else signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
+async function openReadPoint(
+  repositories: Repositories,
+  verb: VerbContext,
+  source: Source,
+  firstEpoch: number,
+  ref: BackupRef | undefined,
+): Promise<OpenReadPoint<ReadPoint>> {
+  if (source.engine !== 'universe') {
+    return engineOf(source).openReadPoint(verb, source, firstEpoch + verb.attempt - 1);
+  }
+  if (ref === undefined) throw new TypeError('the snapshot of a universe belongs to a backup');
+  const store = await repositories.open(ref.repository);
+  return openSnapshots({ ...verb, ref, store, folder: backupFolder(ref) }, source, firstEpoch);
 }

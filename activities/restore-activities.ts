@@ -2,7 +2,7 @@ import type { RestoreRequest } from '../model/backup.ts';
 import { backupFolder } from '../repository/layout.ts';
 import type { Activities } from './contract.ts';
 import type { RestoreContext, VerbContext } from './engine.ts';
-import { engineOf } from './engines.ts';
+import { engineOf, logical } from './engines.ts';
 import type { Pins } from './pins.ts';
 import type { Repositories } from './repositories.ts';
 import { asActivity } from './verb-context.ts';
@@ -18,11 +18,12 @@ export function restoreActivities(
   const contextOf = async (verb: VerbContext, request: RestoreRequest): Promise<RestoreContext> => {
     const ref = request.from;
     const backup = await repositories.backup(ref);
-    return { ...verb, ...backup, ref, request, folder: backupFolder(ref) };
+    const source = logical(request.source);
+    return { ...verb, ...backup, ref, request: { ...request, source }, folder: backupFolder(ref) };
   };
   const inRestore = <T>(request: RestoreRequest, body: (context: RestoreContext) => Promise<T>): Promise<T> =>
     asActivity(async (verb) => body(await contextOf(verb, request)));
-  const engineFor = (request: RestoreRequest) => engineOf(request.source).restore;
+  const engineFor = (request: RestoreRequest) => engineOf(logical(request.source)).restore;
 
   return {
     planRestore: ({ request }) =>

@@ -57,3 +57,11 @@ function asFailure(error: unknown, attempt: number): unknown {
     ...(error instanceof Error ? { cause: error } : {}),
   });
 }
+
+/** Rejects when the activity is told to stop. */
+export function stopped(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    else signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+}

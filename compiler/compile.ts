@@ -122,7 +122,8 @@ function compilePlan(unit: Unit, index: RepositoryIndex): CompiledPlan | undefin
   // A repository with errors of its own is reported where it stands, not once more here.
   const isResolved = steps.every(({ copyTo }) => copyTo === undefined || repositories.has(copyTo.text));
   if (plan === undefined || repository === undefined || !isResolved || problems.length > 0) return undefined;
-  return emitPlan({ file: source.path, document: plan, repository, repositories, steps: placed });
+  const standard = outline.steps === undefined;
+  return emitPlan({ file: source.path, document: plan, repository, repositories, steps: placed, standard });
 }
 
 function placeSteps(steps: readonly StepOutline[], problems: LocatedProblem[]): readonly PlacedStep[] {

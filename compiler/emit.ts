@@ -11,10 +11,12 @@ import type {
   SecretRef,
   Source,
   Step,
+  UniverseSource,
 } from '../model/pipeline.ts';
 import { deepFreeze, hashOf } from './canonical-json.ts';
 import type { PlanDocument } from './schema/documents.ts';
 import type { RepositoryDocument, SecretReference } from './schema/repository.ts';
+import type { UniverseDocument } from './schema/source.ts';
 import type { StepDocument } from './schema/steps.ts';
 import type { PlacedStep } from './step-graph.ts';
 
@@ -67,10 +69,19 @@ export interface ResolvedPlan {
   /** By name, for the steps that name one. */
   readonly repositories: ReadonlyMap<string, RepositorySpec>;
   readonly steps: readonly PlacedStep[];
+  /** The plan leaves its steps out. */
+  readonly standard: boolean;
 }
 
 /** The compiled plan: frozen data, the same for the same text. */
-export function emitPlan({ file, document, repository, repositories, steps }: ResolvedPlan): CompiledPlan {
+export function emitPlan({
+  file,
+  document,
+  repository,
+  repositories,
+  steps,
+  standard,
+}: ResolvedPlan): CompiledPlan {
   const { metadata, spec } = document;
   const content: Omit<Pipeline, 'hash'> = {
     formatVersion: 1,
@@ -81,7 +92,10 @@ export function emitPlan({ file, document, repository, repositories, steps }: Re
     steps: steps.map((placed) => {
       const step = spec.steps[placed.index];
       if (step === undefined) throw new TypeError(`step ${placed.index} is placed but not written`);
-      return emitStep(step, placed, repositories);
+      const emitted = emitStep(step, placed, repositories);
+      return standard && emitted.verb === 'verify' && spec.source.universe !== undefined
+        ? { ...emitted, options: { level: 'exists' as const } }
+        : emitted;
     }),
   };
   return deepFreeze({
@@ -93,7 +107,8 @@ export function emitPlan({ file, document, repository, repositories, steps }: Re
   });
 }
 
-function emitSource({ ysql }: PlanDocument['spec']['source']): Source {
+function emitSource({ ysql, universe }: PlanDocument['spec']['source']): Source {
+  if (universe !== undefined) return emitUniverse(universe);
   if (ysql === undefined) throw new TypeError('a valid source has an engine');
   return {
     engine: 'ysql',
@@ -103,6 +118,33 @@ function emitSource({ ysql }: PlanDocument['spec']['source']): Source {
     contents: ysql.contents,
     globals: ysql.globals,
     chunkBytes: ysql.chunkSize,
+  };
+}
+
+function emitUniverse(universe: UniverseDocument): UniverseSource {
+  const { limits, patience, tls, ysql } = universe;
+  return {
+    engine: 'universe',
+    masters: universe.masters,
+    masterWebPort: universe.masterWebPort,
+    ...given('tls', tls && { certsDir: emitSecret(tls.certsDir) }),
+    ...given('ysql', ysql && { connection: emitSecret(ysql.connection) }),
+    databases: universe.databases ?? [],
+    keyspaces: universe.keyspaces ?? [],
+    globals: universe.globals,
+    snapshotRetentionMs: universe.snapshotRetention,
+    countRows: universe.countRows,
+    limits: {
+      tasksPerNode: limits.tasksPerNode,
+      filesPerDisk: limits.filesPerDisk,
+      ...given('bytesPerSecondPerNode', limits.bytesPerSecondPerNode),
+      ...given('bytesPerSecond', limits.bytesPerSecond),
+    },
+    patience: {
+      agentMs: patience.agent,
+      snapshotMs: patience.snapshot,
+      restorationMs: patience.restoration,
+    },
   };
 }
 

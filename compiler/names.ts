@@ -22,6 +22,32 @@ export function readName(text: string): Reading<string> {
   );
 }
 
+export const HOST_AND_PORT_PATTERN = '^(\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9._-]+):[0-9]{1,5}$';
+
+/** Reads `host:port`. */
+export function readHostAndPort(text: string): Reading<string> {
+  const port = Number(text.slice(text.lastIndexOf(':') + 1));
+  if (new RegExp(HOST_AND_PORT_PATTERN).test(text) && port >= 1 && port <= 65_535) return { value: text };
+  const host = /^[A-Za-z0-9._-]+$/.test(text);
+  return refused(
+    'BAD_NAME',
+    `${quoted(text)} is not an address with a port`,
+    host ? `Write \`${text}:7100\`.` : 'Write `host:port`, such as `10.0.0.1:7100`.',
+  );
+}
+
+/** Reads the name of a database or keyspace that is handed to yb-admin. */
+export function readUniverseName(text: string): Reading<string> {
+  if (/^[^\u0000-\u001f-][^\u0000-\u001f]{0,62}$/.test(text)) return { value: text };
+  return refused(
+    'BAD_NAME',
+    `${quoted(text)} can't be the name of a database or keyspace here`,
+    text.startsWith('-')
+      ? 'yb-admin takes a leading `-` for an option: rename it.'
+      : 'Write its name, of 1 to 63 characters.',
+  );
+}
+
 /** Reads the name of an environment variable. */
 export function readEnvironmentName(text: string): Reading<string> {
   if (new RegExp(ENVIRONMENT_NAME_PATTERN).test(text)) return { value: text };

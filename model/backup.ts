@@ -1,4 +1,4 @@
-import type { NamePatterns, Pipeline, RepositorySpec, SecretRef, Source } from './pipeline.ts';
+import type { LogicalSource, NamePatterns, Pipeline, RepositorySpec, SecretRef, Source } from './pipeline.ts';
 
 /** Names one backup in one repository. Objects of it live under `backups/<plan>/<backup>/`. */
 export interface BackupRef {
@@ -118,6 +118,8 @@ export interface ExportSummary {
   readonly tables: number;
   readonly databases: readonly string[];
   readonly estimatedBytes: number;
+  /** Of a universe: how many tablet servers take part. */
+  readonly nodes?: number;
 }
 
 export interface BackupSummary {
@@ -173,6 +175,9 @@ export interface RestoreRequest {
   readonly safetyBackup?: { readonly backup: string; readonly pipeline: Pipeline };
 }
 
+/** A restore whose rows are loaded one by one. */
+export type LogicalRestoreRequest = RestoreRequest & { readonly source: LogicalSource };
+
 /** What planning a restore returns into history. */
 export interface RestorePlan {
   readonly databases: readonly { readonly from: string; readonly to: string }[];
@@ -183,6 +188,34 @@ export interface RestorePlan {
   readonly storedBytes: number;
   /** Number of independent units in each wave of post-data; waves run one after another. */
   readonly postDataWaves: readonly number[];
+}
+
+/** What planning the restore of a universe returns into history. */
+export interface UniverseRestorePlan {
+  readonly databases: readonly {
+    readonly from: string;
+    readonly to: string;
+    readonly api: 'ysql' | 'ycql';
+  }[];
+  /** Tablet servers that are alive, read replicas included. */
+  readonly nodes: readonly string[];
+  readonly tablets: number;
+  readonly rows: number;
+  /** Of all files, once. */
+  readonly bytes: number;
+  readonly storedBytes: number;
+  /** What each node must have free for its replicas, about. */
+  readonly bytesPerNode: number;
+}
+
+/** Where the files of a restore belong, as one look at the universe found it. */
+export interface FillPlan {
+  readonly shards: number;
+  /** Pairs of tablet and node. */
+  readonly pairs: number;
+  readonly bytes: number;
+  /** Equal for two looks that found the same. */
+  readonly fingerprint: string;
 }
 
 export interface RestoreSummary {

@@ -1,4 +1,5 @@
 import type { DataObject, ObjectEntry, ReadPoint } from './backup.ts';
+import type { EngineName } from './pipeline.ts';
 
 /** One table of a backup as the manifest describes it. */
 export interface ManifestTable {
@@ -28,7 +29,7 @@ export interface Manifest {
   readonly formatVersion: 1;
   readonly plan: string;
   readonly backup: string;
-  readonly engine: 'ysql' | 'universe';
+  readonly engine: EngineName;
   readonly pipelineHash: string;
   readonly writtenBy: { readonly holdfast: string; readonly host: string };
   readonly startedAt: string;

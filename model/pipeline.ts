@@ -6,7 +6,7 @@
 /** A secret is only ever named; the worker that needs it resolves it. */
 export type SecretRef = { readonly env: string } | { readonly file: string };
 
-export type EngineName = 'ysql';
+export type EngineName = 'ysql' | 'universe';
 
 /** Glob patterns over `schema.table` (`*` and `?`); excluded wins over included. Empty `include` means all. */
 export interface NamePatterns {
@@ -31,8 +31,57 @@ export interface YsqlSource {
   readonly chunkBytes: number;
 }
 
-/** `ycql` and `universe` slot in beside it. */
-export type Source = YsqlSource;
+/** A YugabyteDB universe, read by distributed snapshot: `yb-admin` and the agents beside the tablet servers. */
+export interface UniverseSource {
+  readonly engine: 'universe';
+  /** `host:port` of the masters' RPC, usually port 7100. */
+  readonly masters: readonly string[];
+  /** Port of the masters' web servers. */
+  readonly masterWebPort: number;
+  /** Directory with the universe's certificates on the worker, where it encrypts between nodes. */
+  readonly tls?: { readonly certsDir: SecretRef };
+  /** `postgresql://` URL for `ysql_dump` and restores; absent, a tablet server's address and port 5433. */
+  readonly ysql?: { readonly connection: SecretRef };
+  /** YSQL databases, by name. */
+  readonly databases: readonly string[];
+  /** YCQL keyspaces, by name. */
+  readonly keyspaces: readonly string[];
+  readonly globals: 'none' | 'roles' | 'roles-with-passwords';
+  /** How long the universe keeps a snapshot should nobody be left to delete it. */
+  readonly snapshotRetentionMs: number;
+  /** Rows of YSQL tables are counted at the snapshot's time, for the comparison after a restore. */
+  readonly countRows: boolean;
+  readonly limits: UniverseLimits;
+  readonly patience: UniversePatience;
+}
+
+/** What agents may take from the nodes. */
+export interface UniverseLimits {
+  /** Tasks at once on one node. */
+  readonly tasksPerNode: number;
+  /** Files read or written at once on one disk. */
+  readonly filesPerDisk: number;
+  /** What one node may send or fetch, in bytes per second; absent, without limit. */
+  readonly bytesPerSecondPerNode?: number;
+  /** The same for all nodes together, each of which gets an equal share. */
+  readonly bytesPerSecond?: number;
+}
+
+/** How long the universe is waited for before it counts as not coming. */
+export interface UniversePatience {
+  /** An agent that takes no work for so long is passed over. */
+  readonly agentMs: number;
+  /** A snapshot that is not complete by then has failed. */
+  readonly snapshotMs: number;
+  /** A restoration that has not ended by then is stuck. */
+  readonly restorationMs: number;
+}
+
+/** A source whose tables are read and written row by row. */
+export type LogicalSource = YsqlSource;
+
+/** `ycql` slots in beside them. */
+export type Source = LogicalSource | UniverseSource;
 
 export interface S3Location {
   readonly kind: 's3';

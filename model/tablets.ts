@@ -44,3 +44,142 @@ export interface TabletList {
   readonly objects: readonly SharedObject[];
   readonly tablets: readonly SavedTablet[];
 }
+
+/** A tablet of a snapshot and where it can be had. */
+export interface TabletTarget {
+  readonly tablet: string;
+  readonly table: string;
+  /** Of its database, in the universe. */
+  readonly snapshot: string;
+  /** `host:port` of the tablet servers that have a replica, the best to take it from first. */
+  readonly nodes: readonly string[];
+  readonly estimatedBytes: number;
+}
+
+/**
+ * A bounded run of tablets as a work list holds it and as it travels through history: what repeats is said once. Numbers are
+ * places in `nodes` and `tables`.
+ */
+export interface TabletShard {
+  readonly nodes: readonly string[];
+  readonly tables: readonly { readonly table: string; readonly snapshot: string }[];
+  readonly tablets: readonly {
+    readonly id: string;
+    readonly table: number;
+    readonly nodes: readonly number[];
+    readonly bytes: number;
+  }[];
+}
+
+/** At most this many tablets to a shard: about 60 KB of history. */
+export const TABLETS_PER_SHARD = 1_000;
+
+export function packShard(targets: readonly TabletTarget[]): TabletShard {
+  const nodes = new Map<string, number>();
+  const tables = new Map<
+    string,
+    { readonly place: number; readonly table: string; readonly snapshot: string }
+  >();
+  const placeOfNode = (node: string): number => {
+    const known = nodes.get(node) ?? nodes.size;
+    nodes.set(node, known);
+    return known;
+  };
+  const placeOfTable = (table: string, snapshot: string): number => {
+    const key = `${table} ${snapshot}`;
+    const known = tables.get(key) ?? { place: tables.size, table, snapshot };
+    tables.set(key, known);
+    return known.place;
+  };
+  const tablets = targets.map((target) => ({
+    id: target.tablet,
+    table: placeOfTable(target.table, target.snapshot),
+    nodes: target.nodes.map(placeOfNode),
+    bytes: target.estimatedBytes,
+  }));
+  return {
+    nodes: [...nodes.keys()],
+    tables: [...tables.values()].map(({ table, snapshot }) => ({ table, snapshot })),
+    tablets,
+  };
+}
+
+/** Throws `RangeError` for a shard whose numbers point nowhere. */
+export function unpackShard({ nodes, tables, tablets }: TabletShard): readonly TabletTarget[] {
+  return tablets.map(({ id, table, nodes: places, bytes }) => {
+    const entry = tables[table];
+    if (entry === undefined) throw new RangeError(`tablet ${id} is of no table of its shard`);
+    return {
+      tablet: id,
+      ...entry,
+      nodes: places.map((place) => nodes[place] ?? noNode(id)),
+      estimatedBytes: bytes,
+    };
+  });
+}
+
+function noNode(tablet: string): never {
+  throw new RangeError(`tablet ${tablet} is on no node of its shard`);
+}
+
+/** What a node is asked for: tablets of snapshots, by id. */
+export interface TabletName {
+  readonly tablet: string;
+  readonly table: string;
+  readonly snapshot: string;
+}
+
+/** What an agent returns into history after it has saved tablets. */
+export interface SaveSummary {
+  readonly saved: number;
+  readonly files: number;
+  /** Of all files of the saved tablets. */
+  readonly bytes: number;
+  /** Sent to the repository now; the rest was there already. */
+  readonly sentBytes: number;
+  readonly sentObjects: number;
+  /** Not to be had from this node, with the reason; another replica may have them. */
+  readonly left: readonly { readonly tablet: string; readonly reason: string }[];
+}
+
+/** A tablet of a restored snapshot, what it is filled from, and where that is told. */
+export interface TabletFill extends TabletName {
+  /** The tablet of the backup. */
+  readonly from: string;
+  /** Place of the manifest's list that has it. */
+  readonly list: number;
+}
+
+/** What an agent returns into history after it has filled tablets. */
+export interface FillSummary {
+  readonly filled: number;
+  readonly bytes: number;
+  /** Fetched now; the rest was whole already. */
+  readonly fetchedBytes: number;
+  /** Not on this node (any more), with the reason. */
+  readonly left: readonly { readonly tablet: string; readonly reason: string }[];
+}
+
+/** What an agent says of its node before a restore. */
+export interface NodeReport {
+  readonly address: string;
+  readonly directories: readonly { readonly path: string; readonly freeBytes: number }[];
+  /** What keeps the agent from filling tablets here; empty when nothing does. */
+  readonly problems: readonly string[];
+}
+
+/** A bounded run of tablets to be filled, each on several nodes; numbers are places in `nodes` and `tables`. */
+export interface FillShard {
+  readonly nodes: readonly string[];
+  readonly tables: readonly { readonly table: string; readonly snapshot: string }[];
+  readonly tablets: readonly {
+    readonly id: string;
+    readonly from: string;
+    readonly list: number;
+    readonly table: number;
+    readonly nodes: readonly number[];
+  }[];
+}
+
+/** At most this many tablets to a fill shard: about 60 KB of history. */
+export const TABLETS_PER_FILL = 500;

@@ -1,6 +1,8 @@
 import { createServer, type Server } from 'node:http';
 import { DefaultLogger, type NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { createActivities, type HostedActivities } from '../activities/index.ts';
+import type { NodeSettings } from '../activities/universe/agent/node-agent.ts';
+import { nodeQueue } from '../model/task-queue.ts';
 import { readPointQueue } from '../workflows/messages.ts';
 import { workflowBundle } from './bundle.ts';
 import { connectClient, connectWorker } from './connection.ts';
@@ -30,8 +32,16 @@ export interface WorkerOptions {
   readonly healthPort?: number;
   /** `all`, or only one kind of work: `read-points` keeps PostgreSQL's snapshots alive apart from the heavy lanes. */
   readonly only?: 'lanes' | 'read-points';
+  /** Tablet servers whose agent this process is. With any, nothing else is hosted. */
+  readonly nodes?: readonly NodeSettings[];
   readonly onReady?: () => void;
 }
+
+/**
+ * An agent takes every task at once, so that one that is busy is told from one that is gone; its own lanes decide how many it
+ * works on (`limits` in the plan).
+ */
+const AGENT_SLOTS = 200;
 
 /** Hosts workflows and activities until SIGINT or SIGTERM; returns after a graceful shutdown, rejects on a fatal error. */
 export async function runWorker(options: WorkerOptions): Promise<void> {
@@ -48,7 +58,10 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   await registerSearchAttributes(clientConnection, target.namespace);
   const { connection } = await connectWorker(options.address);
   const activities = createActivities(client);
-  const workers = await createWorkers(connection, target, activities, options);
+  const workers =
+    options.nodes === undefined
+      ? await createWorkers(connection, target, activities, options)
+      : await createAgents(connection, target.namespace, activities, options.nodes);
   const health = options.healthPort === undefined ? undefined : serveHealth(workers, options.healthPort);
   try {
     const running = workers.map((worker) => worker.run());
@@ -68,13 +81,7 @@ async function createWorkers(
   { activities }: HostedActivities,
   options: WorkerOptions,
 ): Promise<Worker[]> {
-  const common = {
-    connection,
-    namespace: target.namespace,
-    maxHeartbeatThrottleInterval: HEARTBEAT_EVERY,
-    defaultHeartbeatThrottleInterval: HEARTBEAT_EVERY,
-    shutdownGraceTime: SHUTDOWN_GRACE,
-  } as const;
+  const common = commonOptions(connection, target.namespace);
   const workers: Worker[] = [];
   if (options.only !== 'read-points') {
     workers.push(
@@ -101,6 +108,34 @@ async function createWorkers(
     );
   }
   return workers;
+}
+
+function createAgents(
+  connection: NativeConnection,
+  namespace: string,
+  { ofNode }: HostedActivities,
+  nodes: readonly NodeSettings[],
+): Promise<Worker[]> {
+  return Promise.all(
+    nodes.map((node) =>
+      Worker.create({
+        ...commonOptions(connection, namespace),
+        taskQueue: nodeQueue(node.address),
+        activities: ofNode(node),
+        maxConcurrentActivityTaskExecutions: AGENT_SLOTS,
+      }),
+    ),
+  );
+}
+
+function commonOptions(connection: NativeConnection, namespace: string) {
+  return {
+    connection,
+    namespace,
+    maxHeartbeatThrottleInterval: HEARTBEAT_EVERY,
+    defaultHeartbeatThrottleInterval: HEARTBEAT_EVERY,
+    shutdownGraceTime: SHUTDOWN_GRACE,
+  } as const;
 }
 
 /** 200 while every worker polls, 503 otherwise; the body says which state each is in. */

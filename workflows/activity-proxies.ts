@@ -16,7 +16,7 @@ export interface CallOptions {
  * A worker that is gone is noticed after this long without a heartbeat. Workers beat every second (worker/main.ts), so
  * it also bounds how long a cancelled run waits for a dead worker.
  */
-const HEARTBEAT_TIMEOUT_MS = 15_000;
+export const HEARTBEAT_TIMEOUT_MS = 15_000;
 
 /** The activities, each call with the retry and timeout of the step it belongs to. */
 export function activitiesFor(options: CallOptions): Activities {

@@ -16,6 +16,7 @@ import { type BackupInput, type BackupOutcome, readPointQueue, reportInterval } 
 import { formatBytes, formatCount, formatDuration } from './progress.ts';
 import { ReadPointKeeper } from './read-point.ts';
 import { withDeadline } from './scopes.ts';
+import { saveAllTablets } from './tablets.ts';
 import { transfer } from './transfer.ts';
 import { Turn } from './turn.ts';
 import { rehearse } from './verify.ts';
@@ -64,6 +65,7 @@ class BackupRun {
   private readPoint: ReadPointKeeper | undefined;
   private exported: { readonly readPoint: ReadPoint; readonly summary: ExportSummary } | undefined;
   private sealed: BackupSummary | undefined;
+  private released = false;
   private cleanUpFailure: string | undefined;
   /** Absent where another run holds the source for this one. */
   private readonly turn: Turn | undefined;
@@ -103,6 +105,7 @@ class BackupRun {
   /** After a failure or a cancellation: no session held, and no object without a manifest. */
   async abandon(): Promise<void> {
     await this.readPoint?.close();
+    await this.releaseSnapshots();
     if (this.sealed !== undefined) return;
     const activities = activitiesFor({
       summary: 'remove what the unfinished backup left in the repository',
@@ -238,7 +241,7 @@ class BackupRun {
       timeoutMs,
       taskQueue: readPointQueue(workflowInfo().taskQueue),
     });
-    this.readPoint = new ReadPointKeeper(activities, this.pipeline.source);
+    this.readPoint = new ReadPointKeeper(activities, this.pipeline.source, this.ref);
     const readPoint = await this.readPoint.open();
     this.board.note(step.id, { note: describeReadPoint(readPoint) });
   }
@@ -286,6 +289,26 @@ class BackupRun {
     const { rows, bytes, storedBytes } = this.sealed;
     this.board.note(step.id, { rows, bytes, totalBytes: bytes, storedBytes });
     this.keeper().release();
+    await this.releaseSnapshots();
+  }
+
+  /** The universe keeps a snapshot, and with it old files, until it is told to let go. */
+  private async releaseSnapshots(): Promise<void> {
+    const { source } = this.pipeline;
+    if (source.engine !== 'universe' || this.readPoint === undefined || this.released) return;
+    const activities = activitiesFor({
+      summary: 'delete the snapshots in the universe',
+      retry: { ...PATIENT_RETRY, maximumAttempts: 10 },
+      timeoutMs: CLEAN_UP_TIMEOUT_MS,
+    });
+    try {
+      await activities.releaseSnapshots({ ref: this.ref, source });
+      this.released = true;
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      // The backup is none the worse; the universe deletes them itself when their retention is over.
+      this.board.note('upload', { note: `snapshots were not deleted: ${describeFailure(error).message}` });
+    }
   }
 
   private async transferAll(
@@ -294,6 +317,10 @@ class BackupRun {
     list: ExportSummary,
   ): Promise<void> {
     this.board.beginTransfer(step.id, { tasks: list.tasks, bytes: list.estimatedBytes });
+    const { source } = this.pipeline;
+    if (source.engine === 'universe') {
+      return saveAllTablets({ ref: this.ref, source, epoch: readPoint.epoch, list, step });
+    }
     for (let shard = 0; shard < list.shards; shard++) {
       const tasks = Math.min(TASKS_PER_SHARD, list.tasks - shard * TASKS_PER_SHARD);
       await executeChild(transfer, {
@@ -375,6 +402,10 @@ function stepTimedOut(step: Step): ApplicationFailure {
 }
 
 function describeReadPoint(readPoint: ReadPoint): string {
+  if (readPoint.kind === 'universe-snapshot') {
+    const names = readPoint.databases.map(({ database, snapshot }) => `${database}: ${snapshot ?? 'empty'}`);
+    return `distributed snapshots (${readPoint.takenAt}) of ${names.join(', ')}`;
+  }
   return readPoint.kind === 'yb-read-time'
     ? `yb_read_time ${readPoint.micros} (${readPoint.takenAt})`
     : `exported snapshot, held by a session (${readPoint.takenAt})`;

@@ -3,5 +3,7 @@ export { backup } from './backup.ts';
 export { prune } from './prune.ts';
 export { restore } from './restore.ts';
 export { sourceGate } from './source-gate.ts';
+export { tabletFill } from './tablet-fill.ts';
+export { tabletTransfer } from './tablet-transfer.ts';
 export { transfer } from './transfer.ts';
 export { verify } from './verify.ts';

@@ -1,5 +1,5 @@
 import { defineQuery, defineSignal } from '@temporalio/workflow';
-import { ENTER_SOURCE, READ_POINT_OPENED } from '../activities/contract.ts';
+import { ENTER_SOURCE, READ_POINT_OPENED, UNIVERSE_QUIET } from '../activities/contract.ts';
 import type { BackupRef, BackupSummary, ReadPoint, RestoreRequest, VerifyReport } from '../model/backup.ts';
 import type { Pipeline, RetryPolicy, Source, VerifyLevel } from '../model/pipeline.ts';
 import type { SourceClaim } from '../model/source-claim.ts';
@@ -57,6 +57,9 @@ export type TransferInput = {
     }
   | { readonly direction: 'load'; readonly request: RestoreRequest; readonly firstTask: number }
 );
+
+/** The load balancer of the universe is off, and tablets don't split. */
+export const universeQuiet = defineSignal(UNIVERSE_QUIET);
 
 export const readPointOpened = defineSignal<[ReadPoint]>(READ_POINT_OPENED);
 /** A `transfer` child tells its parent how far it is. */

@@ -29,6 +29,7 @@ export type RestoreStage =
   | 'turn'
   | 'safety'
   | 'prepare'
+  | 'restoration'
   | 'load'
   | 'post-data'
   | 'finish'

@@ -6,7 +6,7 @@ import {
   setHandler,
 } from '@temporalio/workflow';
 import type { Activities } from '../activities/contract.ts';
-import type { ReadPoint } from '../model/backup.ts';
+import type { BackupRef, ReadPoint } from '../model/backup.ts';
 import { READ_POINT_LOST } from '../model/errors.ts';
 import type { Source } from '../model/pipeline.ts';
 import { ignoreCancellation, isReadPointLost } from './failures.ts';
@@ -18,6 +18,9 @@ const HOLDER_GRACE_MS = 60_000;
 /** A plan with `maximumAttempts: 0` on its snapshot gives up after this many read points all the same. */
 const MAX_EPOCHS = 100;
 
+/** Snapshots of a universe are taken again when the schema changed meanwhile; whoever changes it all the time is told. */
+const MAX_UNIVERSE_EPOCHS = 10;
+
 /**
  * The read point of one backup. Where any session can name the instant again, it stays until the server forgets it. Where
  * it lives in a session that the `snapshot` activity holds (PostgreSQL), the activity's retry opens another after a loss:
@@ -26,6 +29,7 @@ const MAX_EPOCHS = 100;
 export class ReadPointKeeper {
   private readonly activities: Activities;
   private readonly source: Source;
+  private readonly ref: BackupRef;
   private current: ReadPoint | undefined;
   private failure: unknown;
   private closing = false;
@@ -33,9 +37,10 @@ export class ReadPointKeeper {
   private holding: Promise<void> = Promise.resolve();
   private held = false;
 
-  constructor(activities: Activities, source: Source) {
+  constructor(activities: Activities, source: Source, ref: BackupRef) {
     this.activities = activities;
     this.source = source;
+    this.ref = ref;
     setHandler(readPointOpened, (readPoint) => this.opened(readPoint), {
       description: 'Sent by the snapshot activity: a read point is open',
     });
@@ -76,7 +81,7 @@ export class ReadPointKeeper {
         return await scope.run(() => work(readPoint));
       } catch (error) {
         if (!moved() && !isReadPointLost(error)) throw error;
-        if (readPoint.epoch >= MAX_EPOCHS) throw error;
+        if (readPoint.epoch >= this.mostEpochs()) throw error;
         onLost(readPoint.epoch);
         await this.renewed(moved);
       } finally {
@@ -98,9 +103,13 @@ export class ReadPointKeeper {
     await this.holding;
   }
 
+  private mostEpochs(): number {
+    return this.source.engine === 'universe' ? MAX_UNIVERSE_EPOCHS : MAX_EPOCHS;
+  }
+
   private async hold(holder: CancellationScope, firstEpoch: number): Promise<void> {
     try {
-      this.opened(await this.activities.snapshot({ source: this.source, firstEpoch }));
+      this.opened(await this.activities.snapshot({ source: this.source, firstEpoch, ref: this.ref }));
     } catch (error) {
       // A holder that we let go ends by cancellation; any other end is the backup's failure.
       if (!(isCancellation(error) && (this.closing || this.holder !== holder))) this.failure = error;
@@ -110,7 +119,9 @@ export class ReadPointKeeper {
   }
 
   private async renewed(moved: () => boolean): Promise<void> {
-    if (this.held && (await condition(moved, HOLDER_GRACE_MS))) return;
+    // What is wrong with a snapshot of a universe (DDL came between) its holder can't notice.
+    const notices = this.held && this.source.engine !== 'universe';
+    if (notices && (await condition(moved, HOLDER_GRACE_MS))) return;
     if (moved()) return;
     const previous = this.holder;
     const ended = this.holding;

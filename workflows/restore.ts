@@ -15,6 +15,7 @@ import { Board } from './board.ts';
 import { describeFailure } from './failures.ts';
 import { backupWorkflowId, reportInterval } from './messages.ts';
 import { formatBytes, formatCount, type RestoreStage } from './progress.ts';
+import { restoreUniverse } from './restore-universe.ts';
 import { inLanes } from './scopes.ts';
 import { transfer } from './transfer.ts';
 import { Turn } from './turn.ts';
@@ -30,6 +31,7 @@ const OVERWRITING_STAGES: readonly RestoreStage[] = ['plan', 'turn', 'safety', .
  * unfinished restore created is dropped again.
  */
 export async function restore({ safetyBackup, ...request }: RestoreRequest): Promise<RestoreSummary> {
+  if (request.source.engine === 'universe') return restoreUniverse(request, request.source);
   const overwrites = (request.replace || request.contents === 'data') && !request.scratch && patched('turns');
   const stages = overwrites ? OVERWRITING_STAGES : STAGES;
   const board = new Board(`Restore ${request.restore} of ${request.from.backup}`, stages.map(asStep));
@@ -90,7 +92,7 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
 function turnOf(request: RestoreRequest, board: Board): Turn {
   const { restore: id, from, source, connection } = request;
   return new Turn({
-    source: connection === undefined ? source : { ...source, connection },
+    source: connection === undefined || source.engine === 'universe' ? source : { ...source, connection },
     mode: 'alone',
     title: `overwriting restore ${id} of ${from.plan} from ${from.backup}`,
     onWait: (gate) =>

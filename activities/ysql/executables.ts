@@ -12,6 +12,7 @@ const DEBIAN_INSTALLATIONS = '/usr/lib/postgresql';
 const PROGRAMS = {
   dump: { yugabytedb: 'ysql_dump', postgresql: 'pg_dump' },
   dumpall: { yugabytedb: 'ysql_dumpall', postgresql: 'pg_dumpall' },
+  shell: { yugabytedb: 'ysqlsh', postgresql: 'psql' },
 } as const;
 
 export type ProgramKind = keyof typeof PROGRAMS;

@@ -102,7 +102,8 @@ async function tablesToCut(
   });
 }
 
-async function databaseProperties(
+/** What a manifest tells of the database itself. */
+export async function databaseProperties(
   reader: Session,
 ): Promise<Pick<ManifestDatabase, 'owner' | 'encoding' | 'collate' | 'ctype'>> {
   const rows = await reader.query<{ owner: string; encoding: string; collate: string; ctype: string }>(

@@ -142,7 +142,7 @@ export function describesDatabase(entry: {
   return entry.schema === undefined && entry.name.startsWith('DATABASE ');
 }
 
-function utf8(script: Buffer, database: string): string {
+export function utf8(script: Buffer, database: string): string {
   if (isUtf8(script)) return script.toString('utf8');
   throw permanent(
     'YSQL_CANNOT_CARRY',
@@ -179,7 +179,7 @@ export async function withoutDanglingForeignKeys(
 
 /** Roles, their memberships and settings, and tablespaces. */
 export async function dumpGlobals(
-  { verb, target, server }: SchemaSource,
+  { verb, target, server }: Pick<SchemaSource, 'verb' | 'target' | 'server'>,
   globals: Exclude<YsqlSource['globals'], 'none'>,
 ): Promise<string> {
   const executable = await findExecutable('dumpall', server);

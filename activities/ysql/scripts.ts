@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import type { LogicalReadPoint, ObjectEntry } from '../../model/backup.ts';
+import type { ObjectEntry, ReadPoint } from '../../model/backup.ts';
 import { permanent } from '../../model/errors.ts';
 import type { BackupContext } from '../engine.ts';
 
-/** The SQL scripts that a backup holds of each database; `globals` stands once, beside them. */
-export type ScriptName = 'database' | 'pre-data' | 'post-data' | 'sequences';
+/** The SQL scripts that a backup holds of each database (of a universe: `schema`, which is whole); `globals` stands once, beside them. */
+export type ScriptName = 'database' | 'pre-data' | 'post-data' | 'sequences' | 'schema';
 
 /**
  * Stores a script as `schema/e<epoch>/<path>-<12 hex of its SHA-256>.sql`. The hash stands in the name so that two writers of one
@@ -12,7 +12,7 @@ export type ScriptName = 'database' | 'pre-data' | 'post-data' | 'sequences';
  */
 export async function putScript(
   verb: BackupContext,
-  readPoint: LogicalReadPoint,
+  readPoint: Pick<ReadPoint, 'epoch'>,
   path: `${number}/${ScriptName}` | 'globals',
   text: string,
 ): Promise<ObjectEntry> {

@@ -1,7 +1,7 @@
 import type { LogicalReadPoint } from '../../model/backup.ts';
 import type { ManifestDatabase } from '../../model/manifest.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
-import type { BackupContext, EngineExport } from '../engine.ts';
+import type { BackupContext, EngineExport, VerbContext } from '../engine.ts';
 import { type Relation, readRelations, select } from './catalog.ts';
 import type { ConnectionTarget } from './connection-url.ts';
 import { whileBeating } from './heartbeat.ts';
@@ -43,8 +43,8 @@ export async function seal(
 const SEQUENCES_PER_QUERY = 200;
 
 /** In a session of the present: on YugabyteDB one with a read time would see the values of then. */
-async function sequencesScript(
-  verb: BackupContext,
+export async function sequencesScript(
+  verb: VerbContext,
   target: ConnectionTarget,
   database: string,
   sequences: readonly Relation[],

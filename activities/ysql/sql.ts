@@ -1,5 +1,6 @@
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
+import type { ConnectionTarget } from './connection-url.ts';
 import { whileBeating } from './heartbeat.ts';
 import { resolveTarget, withSession } from './session.ts';
 
@@ -10,7 +11,16 @@ export async function runStatement(
   statement: string,
   database: string | undefined,
 ): Promise<void> {
-  const target = await resolveTarget(verb, source.connection);
+  await runStatementAt(verb, await resolveTarget(verb, source.connection), statement, database);
+}
+
+/** The same where the connection is known already. */
+export async function runStatementAt(
+  verb: VerbContext,
+  target: ConnectionTarget,
+  statement: string,
+  database: string | undefined,
+): Promise<void> {
   await withSession(target, database ?? target.database, verb.signal, async (session) => {
     await session.query('reset the session', 'RESET ALL');
     await whileBeating(verb, () => session.query('run the statement of the sql step', statement));

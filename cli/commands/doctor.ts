@@ -50,6 +50,7 @@ async function checkRepository(plan: CompiledPlan): Promise<readonly Check[]> {
 async function checkSource(plan: CompiledPlan): Promise<readonly Check[]> {
   const { engineOf } = await import('../../activities/engines.ts');
   const { resolveSecret } = await import('../../activities/secrets.ts');
+  const { checkUniverse } = await import('../../activities/universe/check.ts');
   const { source } = plan.pipeline;
   const verb = {
     signal: AbortSignal.timeout(60_000),
@@ -58,8 +59,30 @@ async function checkSource(plan: CompiledPlan): Promise<readonly Check[]> {
     log: () => undefined,
     secret: resolveSecret,
   };
+  if (source.engine === 'universe') return checkUniverse(verb, source, agentOf);
   return engineOf(source).check(verb, source);
 }
+
+/** Whether an agent polls the queue of a tablet server; undefined where Temporal isn't configured. */
+async function agentOf(address: string): Promise<boolean | undefined> {
+  const { connectClient, temporalIsConfigured } = await import('../../worker/connection.ts');
+  const { nodeQueue } = await import('../../model/task-queue.ts');
+  if (!temporalIsConfigured()) return undefined;
+  const { connection, target } = await connectClient();
+  try {
+    const { pollers } = await connection.workflowService.describeTaskQueue({
+      namespace: target.namespace,
+      taskQueue: { name: nodeQueue(address) },
+      taskQueueType: ACTIVITY_QUEUE,
+    });
+    return (pollers ?? []).length > 0;
+  } finally {
+    await connection.close();
+  }
+}
+
+/** `temporal.api.enums.v1.TaskQueueType`. */
+const ACTIVITY_QUEUE = 2;
 
 function checkTemporal(): Promise<Check> {
   return check('Temporal', async () => {

@@ -1,11 +1,16 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { type CommonOptions, emit, runCommand, say } from '../output.ts';
+import type { NodeSettings } from '../../activities/universe/agent/node-agent.ts';
+import { type CommonOptions, emit, runCommand, say, UsageError } from '../output.ts';
+import { stateDirectory } from '../state.ts';
 
 interface Options extends CommonOptions {
   readonly lanes?: number;
   readonly metrics?: string;
   readonly health?: number;
   readonly only?: 'lanes' | 'read-points';
+  readonly tserver: readonly string[];
+  readonly dataDirs?: string;
+  readonly tserverWebPort?: number;
 }
 
 export function register(program: Command): void {
@@ -23,19 +28,30 @@ export function register(program: Command): void {
         'host one kind of work: read-points keeps PostgreSQL snapshots apart',
       ).choices(['lanes', 'read-points']),
     )
+    .option(
+      '--tserver <host:port>',
+      'be the agent of this tablet server (its RPC address, as the universe names it); repeated for several',
+      address,
+      [],
+    )
+    .option('--data-dirs <dir,dir>', 'its fs_data_dirs; left out, the tablet server is asked')
+    .option('--tserver-web-port <port>', 'where it is asked (default 9000)', positive)
     .option('--json', 'one JSON document on stdout, once it polls')
     .addHelpText(
       'after',
-      '\nExample:\n  TEMPORAL_ADDRESS=temporal:7233 holdfast worker --lanes 4 --metrics 0.0.0.0:9464',
+      '\nExamples:\n  TEMPORAL_ADDRESS=temporal:7233 holdfast worker --lanes 4 --metrics 0.0.0.0:9464' +
+        '\n  TEMPORAL_ADDRESS=temporal:7233 holdfast worker --tserver 10.0.0.1:9100',
     )
     .action((options: Options) =>
       runCommand(options, async () => {
+        const nodes = nodesOf(options);
         const { runWorker } = await import('../../worker/main.ts');
         await runWorker({
           ...(options.lanes === undefined ? {} : { lanes: options.lanes }),
           ...(options.metrics === undefined ? {} : { metricsAddress: options.metrics }),
           ...(options.health === undefined ? {} : { healthPort: options.health }),
           ...(options.only === undefined ? {} : { only: options.only }),
+          ...(nodes.length === 0 ? {} : { nodes }),
           onReady: () => {
             if (options.json) emit({ pid: process.pid });
             else say(`worker ${process.pid} is ready`);
@@ -46,6 +62,36 @@ export function register(program: Command): void {
         return undefined;
       }),
     );
+}
+
+function nodesOf(options: Options): readonly NodeSettings[] {
+  const { tserver: addresses, dataDirs, tserverWebPort: webPort } = options;
+  if (addresses.length === 0 && dataDirs !== undefined) {
+    throw new UsageError('--data-dirs is of a tablet server', 'Name it with --tserver host:port.');
+  }
+  if (addresses.length > 1 && dataDirs !== undefined) {
+    throw new UsageError(
+      '--data-dirs is of one tablet server, and several are named',
+      'Leave it out, so that each is asked for its own; or run a worker for each.',
+    );
+  }
+  if (addresses.length > 0 && options.only !== undefined) {
+    throw new UsageError('--only and --tserver exclude each other', 'Leave out one of them.');
+  }
+  const dataDirectories = dataDirs?.split(',').filter((directory) => directory !== '');
+  return addresses.map((each) => ({
+    address: each,
+    ...(dataDirectories === undefined ? {} : { dataDirectories }),
+    ...(webPort === undefined ? {} : { webPort }),
+    stateDirectory: stateDirectory(),
+  }));
+}
+
+function address(text: string, previous: readonly string[]): readonly string[] {
+  if (!/^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):\d{1,5}$/.test(text)) {
+    throw new InvalidArgumentError('write host:port, e.g. 10.0.0.1:9100');
+  }
+  return [...previous, text];
 }
 
 function positive(text: string): number {

@@ -1,6 +1,6 @@
 import { formatDuration } from '../../compiler/duration.ts';
 import { formatSize } from '../../compiler/size.ts';
-import type { Artifact, NamePatterns, RetryPolicy, SecretRef } from '../../model/pipeline.ts';
+import type { Artifact, NamePatterns, RetryPolicy, SecretRef, UniverseSource } from '../../model/pipeline.ts';
 import { artifactName, type ExplainedPlan, type ExplainedStep } from './explained-plan.ts';
 
 const COLUMNS = ['STEP', 'WHEN', 'ACTIVITY', 'QUEUE', 'LANES', 'RETRY', 'TIMEOUT', 'IN → OUT'] as const;
@@ -62,12 +62,22 @@ function describeFlow({ inputs, output }: ExplainedStep): string {
 }
 
 function describeSource({ source }: ExplainedPlan): string {
+  if (source.engine === 'universe') return describeUniverse(source);
   const parts = [source.engine, `connection from ${describeSecret(source.connection)}`];
   if (source.databases !== undefined) parts.push(`databases ${describePatterns(source.databases)}`);
   parts.push(`tables ${describePatterns(source.tables)}`);
   if (source.contents !== 'all') parts.push(`${source.contents} only`);
   if (source.globals !== 'none') parts.push(`globals: ${source.globals}`);
   parts.push(`chunks of ${formatSize(source.chunkBytes)}`);
+  return parts.join(', ');
+}
+
+function describeUniverse({ masters, databases, keyspaces, globals, limits }: UniverseSource): string {
+  const parts = ['universe', `masters ${masters.join(', ')}`];
+  if (databases.length > 0) parts.push(`databases ${databases.join(', ')}`);
+  if (keyspaces.length > 0) parts.push(`keyspaces ${keyspaces.join(', ')}`);
+  if (globals !== 'none') parts.push(`globals: ${globals}`);
+  parts.push(`${limits.tasksPerNode} tasks a node`);
   return parts.join(', ');
 }
 

@@ -30,7 +30,7 @@ const planDocument = z
           .prefault([...BARE_VERBS])
           .meta({
             description:
-              'What a backup does. Left out, the standard pipeline: flush, snapshot, export, upload, verify with level `checksums`.',
+              'What a backup does. Left out, the standard pipeline: flush, snapshot, export, upload, verify with level `checksums` (`exists` for a universe, whose objects are shared and many).',
             examples: [['flush', 'snapshot', 'export', 'upload', 'verify']],
           }),
       })

@@ -6,7 +6,7 @@ import { Client } from 'pg';
 import type { BackupContext, EngineExport, RestoreContext, RestoreOutcome } from '../../activities/engine.ts';
 import { ysqlEngine } from '../../activities/ysql/engine.ts';
 import { findExecutable } from '../../activities/ysql/executables.ts';
-import type { DataObject, LogicalReadPoint, RestorePlan, RestoreRequest } from '../../model/backup.ts';
+import type { DataObject, LogicalReadPoint, LogicalRestoreRequest, RestorePlan } from '../../model/backup.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import { startPostgres } from '../../parts/postgres.ts';
@@ -221,10 +221,10 @@ function manifestOf(
 export function restoreContext(
   backup: TestBackup,
   url: string,
-  changes: Partial<RestoreRequest> = {},
+  changes: Partial<LogicalRestoreRequest> = {},
   manifest: Manifest = backup.manifest,
 ): RestoreContext {
-  const request: RestoreRequest = {
+  const request: LogicalRestoreRequest = {
     restore: `r${randomBytes(4).toString('hex')}`,
     from: backup.context.ref,
     source: backup.source,

@@ -32,7 +32,7 @@ export function propertyStatements(
 }
 
 /** Puts another name behind the word DATABASE. */
-function withDatabaseName(statement: Statement, from: string, to: string): string {
+export function withDatabaseName(statement: Statement, from: string, to: string): string {
   const { tokens, text, start } = statement;
   const place = tokens.findIndex(
     (token, at) => token.kind !== 'symbol' && token.text === from && tokens[at - 1]?.text === 'database',

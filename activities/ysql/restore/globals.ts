@@ -1,5 +1,5 @@
 import { findScript, readScript } from '../scripts.ts';
-import { inTransaction } from '../session.ts';
+import { inTransaction, type Session } from '../session.ts';
 import { type Statement, scriptParts } from '../sql-text.ts';
 import type { RestoreJob } from './job.ts';
 import { withMaintenanceSession } from './maintenance.ts';
@@ -17,16 +17,19 @@ export async function applyGlobals(job: RestoreJob): Promise<void> {
     return;
   }
   const script = await readScript(context, object);
-  await withMaintenanceSession(job, async (session) => {
-    const existing = await existingRoles(session);
-    await inTransaction(session, async () => {
-      for (const part of scriptParts(script)) {
-        if (part.kind !== 'statement') continue;
-        const role = newRoleOf(part.statement);
-        if (role === undefined || existing.has(role)) continue;
-        await session.query(`create role "${role}"`, part.statement.text);
-      }
-    });
+  await withMaintenanceSession(job, (session) => createMissingRoles(session, script));
+}
+
+/** Runs what a script of pg_dumpall says of roles that the server lacks. */
+export async function createMissingRoles(session: Session, script: string): Promise<void> {
+  const existing = await existingRoles(session);
+  await inTransaction(session, async () => {
+    for (const part of scriptParts(script)) {
+      if (part.kind !== 'statement') continue;
+      const role = newRoleOf(part.statement);
+      if (role === undefined || existing.has(role)) continue;
+      await session.query(`create role "${role}"`, part.statement.text);
+    }
   });
 }
 

@@ -1,0 +1,79 @@
+import type { ExportSummary } from '../../model/backup.ts';
+import { permanent } from '../../model/errors.ts';
+import {
+  readTabletShard,
+  readTabletWorkList,
+  type TabletWorkList,
+} from '../../repository/objects/tablet-work.ts';
+import { inBackup } from '../backup-context.ts';
+import type { Activities, NodeActivities } from '../contract.ts';
+import type { Repositories } from '../repositories.ts';
+import { asActivity } from '../verb-context.ts';
+import { fillTablets, inspectNode, unfilledTablets } from './agent/fill-tablets.ts';
+import type { NodeAgent } from './agent/node-agent.ts';
+import { saveTablets } from './agent/save-tablets.ts';
+import { locateTablets } from './export.ts';
+import { releaseSnapshots } from './release.ts';
+
+/** What a worker does for a universe besides the verbs that every engine has. */
+export function universeActivities(
+  repositories: Repositories,
+): Pick<Activities, 'describeTablets' | 'locateTablets' | 'releaseSnapshots'> {
+  return {
+    describeTablets: ({ ref, epoch, shard }) =>
+      inBackup(repositories, ref, async ({ store, signal }) => {
+        const { shards } = await readTabletWorkList(store, ref, epoch, { signal });
+        const entry = shards[shard];
+        if (entry !== undefined) return readTabletShard(store, ref, entry, { signal });
+        throw permanent(
+          'WORK_NO_SHARD',
+          `The list of tablets of the backup ${ref.backup} has ${shards.length} shards, so there is no shard ${shard}`,
+          'Run the backup again, and report this: it is a mistake in Holdfast.',
+        );
+      }),
+
+    locateTablets: ({ ref, source, tables, tablets }) =>
+      inBackup(repositories, ref, (context) =>
+        locateTablets(context, source, new Set(tables), new Set(tablets)),
+      ),
+
+    releaseSnapshots: ({ ref, source }) =>
+      inBackup(repositories, ref, (context) => releaseSnapshots(context, source)),
+  };
+}
+
+/** What the agent of one tablet server does. */
+export function nodeActivities(repositories: Repositories, agent: NodeAgent): NodeActivities {
+  return {
+    saveTablets: ({ ref, ...request }) =>
+      inBackup(repositories, ref, (context) => saveTablets(agent, context, { ...request, piece: 0 })),
+
+    inspectNode: () => asActivity(({ signal }) => inspectNode(agent, signal)),
+
+    fillTablets: ({ ref, ...request }) =>
+      inBackup(repositories, ref, async (context) => {
+        const { manifest } = await repositories.backup(ref);
+        return fillTablets(agent, context, manifest, request);
+      }),
+
+    unfilledTablets: ({ ref, tablets }) =>
+      inBackup(repositories, ref, async (context) => {
+        const { manifest } = await repositories.backup(ref);
+        return unfilledTablets(agent, context, manifest, tablets);
+      }),
+  };
+}
+
+/** What `export` returns into history: a tablet counts as a task. */
+export function describeTabletWork(workList: TabletWorkList): ExportSummary {
+  const { epoch, shards, tablets, databases, estimatedBytes, nodes } = workList;
+  return {
+    epoch,
+    shards: shards.length,
+    tasks: tablets,
+    tables: databases.reduce((sum, { tables }) => sum + tables.length, 0),
+    databases: databases.map(({ name }) => name),
+    estimatedBytes,
+    nodes,
+  };
+}

@@ -1,0 +1,136 @@
+import { createHash } from 'node:crypto';
+import { appendFile, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import type { RepositorySpec } from '../../../model/pipeline.ts';
+import type { StoredRange } from '../../../repository/objects/object-index.ts';
+
+/** A part of a file and where it was stored. */
+export interface RememberedPart {
+  readonly sha256: string;
+  readonly sizeBytes: number;
+  readonly range: StoredRange;
+}
+
+/** A file that was hashed and sent. */
+export interface RememberedFile {
+  readonly sha256: string;
+  readonly parts: readonly RememberedPart[];
+  /** Milliseconds since 1970. */
+  readonly at: number;
+}
+
+/** Until an index tells of them, objects are trusted for this long after they were sent: no sweep touches one so young. */
+const UNINDEXED_TRUST_MS = 12 * 3_600_000;
+/** What no backup has met for so long is forgotten. */
+const FORGET_AFTER_MS = 120 * 24 * 3_600_000;
+const LINES_BEFORE_COMPACTING = 50_000;
+
+const rangeSchema = z.object({
+  object: z.object({ key: z.string(), sizeBytes: z.number(), sha256: z.string() }),
+  offset: z.number(),
+  index: z.string().exactOptional(),
+});
+const lineSchema = z.object({
+  file: z.string(),
+  sha256: z.string(),
+  parts: z.array(z.object({ sha256: z.string(), sizeBytes: z.number(), range: rangeSchema })),
+  at: z.number(),
+});
+
+/**
+ * What one agent has sent to one repository: by device, inode, size and time of change of a file (SSTables never change, and a
+ * snapshot's files are hard links to them), and by hash. Kept in a file of JSON lines that is only ever appended to, so that it
+ * survives `kill -9`; what a crash cuts off costs that a file is hashed and sent again. It is a cache: deleting it is no harm.
+ */
+export class FileMemory {
+  readonly #path: string;
+  readonly #files = new Map<string, RememberedFile>();
+  readonly #byHash = new Map<string, RememberedPart>();
+  #appending: Promise<void> = Promise.resolve();
+
+  private constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** @param folder of this node; one file for each repository. */
+  static async open(folder: string, repository: RepositorySpec): Promise<FileMemory> {
+    const name = createHash('sha256').update(JSON.stringify(repository.location)).digest('hex').slice(0, 16);
+    const memory = new FileMemory(join(folder, `${name}.jsonl`));
+    await memory.#load();
+    return memory;
+  }
+
+  /** What is known of a file, as far as it can be trusted: `vouched` says whether a stored range is still there. */
+  find(identity: string, vouched: (range: StoredRange) => boolean): RememberedFile | undefined {
+    const known = this.#files.get(identity);
+    return known?.parts.every((part) => this.#trusted(part, known.at, vouched)) ? known : undefined;
+  }
+
+  /** Where bytes of this hash were stored, as far as it can be trusted. */
+  findHash(
+    sha256: string,
+    sizeBytes: number,
+    vouched: (range: StoredRange) => boolean,
+  ): StoredRange | undefined {
+    const known = this.#byHash.get(`${sha256}:${sizeBytes}`);
+    return known !== undefined && vouched(known.range) ? known.range : undefined;
+  }
+
+  /** Remembers files that were sent or met again. */
+  async remember(
+    files: readonly { readonly identity: string; readonly file: RememberedFile }[],
+  ): Promise<void> {
+    if (files.length === 0) return;
+    for (const { identity, file } of files) this.#note(identity, file);
+    const lines = files.map(({ identity, file }) => `${JSON.stringify({ file: identity, ...file })}\n`);
+    // One after another: lines of two lanes must not mix.
+    this.#appending = this.#appending.then(() => appendFile(this.#path, lines.join('')));
+    await this.#appending;
+  }
+
+  #trusted(part: RememberedPart, at: number, vouched: (range: StoredRange) => boolean): boolean {
+    if (part.range.index !== undefined) return vouched(part.range);
+    return Date.now() - at < UNINDEXED_TRUST_MS;
+  }
+
+  #note(identity: string, file: RememberedFile): void {
+    this.#files.set(identity, file);
+    for (const part of file.parts) {
+      if (part.range.index !== undefined) this.#byHash.set(`${part.sha256}:${part.sizeBytes}`, part);
+    }
+  }
+
+  async #load(): Promise<void> {
+    await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 });
+    let lines: readonly string[] = [];
+    try {
+      lines = (await readFile(this.#path, 'utf8')).split('\n');
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+    }
+    const oldest = Date.now() - FORGET_AFTER_MS;
+    for (const line of lines) {
+      const parsed = lineSchema.safeParse(jsonOf(line));
+      // A line that a crash cut off, or the empty one at the end.
+      if (!parsed.success || parsed.data.at < oldest) continue;
+      const { file, ...remembered } = parsed.data;
+      this.#note(file, remembered);
+    }
+    if (lines.length > LINES_BEFORE_COMPACTING && lines.length > 2 * this.#files.size) await this.#compact();
+  }
+
+  async #compact(): Promise<void> {
+    const lines = [...this.#files].map(([file, known]) => `${JSON.stringify({ file, ...known })}\n`);
+    await writeFile(`${this.#path}.new`, lines.join(''), { mode: 0o600 });
+    await rename(`${this.#path}.new`, this.#path);
+  }
+}
+
+function jsonOf(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,304 @@
+import { constants } from 'node:fs';
+import { access, lstat, open, rename, rm, statfs } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { messageOf } from '../../../model/errors.ts';
+import type { Manifest } from '../../../model/manifest.ts';
+import type { UniverseLimits } from '../../../model/pipeline.ts';
+import type {
+  FillSummary,
+  NodeReport,
+  SavedTablet,
+  SharedObject,
+  TabletFile,
+  TabletFill,
+  TabletList,
+} from '../../../model/tablets.ts';
+import { forEachBounded } from '../../../repository/bounded.ts';
+import { readTabletList } from '../../../repository/objects/tablet-lists.ts';
+import { sha256Hex } from '../../../repository/sha256.ts';
+import { damaged } from '../../../repository/store-errors.ts';
+import type { BackupContext } from '../../engine.ts';
+import {
+  filePathParts,
+  filesBelow,
+  findFolder,
+  makeFolder,
+  snapshotFolderParts,
+  tabletFolderParts,
+} from './folders.ts';
+import type { NodeAgent } from './node-agent.ts';
+
+export interface FillRequest {
+  readonly tablets: readonly TabletFill[];
+  readonly limits: UniverseLimits;
+  /** What this node may fetch in a second. */
+  readonly bytesPerSecond?: number;
+}
+
+/** Lists of manifests that stay in memory: about 10 MB each. */
+const LISTS_KEPT = 4;
+const lists = new Map<string, Promise<TabletList>>();
+
+/** Ends in what YugabyteDB itself uses for folders that are being made, so that nobody takes it for a snapshot. */
+const UNDER_WAY = '.tmp';
+
+/**
+ * Puts the files of the backup's tablets where a restored snapshot's tablets look for them: each file checked by its SHA-256,
+ * into a folder beside, which gets its name when it is whole. Called again it fetches what is not whole yet.
+ */
+export async function fillTablets(
+  agent: NodeAgent,
+  context: BackupContext,
+  manifest: Manifest,
+  request: FillRequest,
+): Promise<FillSummary> {
+  agent.limit.set(request.bytesPerSecond);
+  return agent.lanes('tasks', request.limits.tasksPerNode).run(async () => {
+    const directories = await agent.dataDirectories(context.signal);
+    const left: FillSummary['left'][number][] = [];
+    let filled = 0;
+    let bytes = 0;
+    let fetchedBytes = 0;
+    for (const fill of request.tablets) {
+      context.signal.throwIfAborted();
+      const { objects, tablet } = await savedTablet(context, manifest, fill);
+      const live = await findFolder(directories, tabletFolderParts(fill));
+      if (live === undefined) {
+        left.push({ tablet: fill.tablet, reason: 'the tablet is not on this node' });
+        continue;
+      }
+      const target = join(live.root, ...snapshotFolderParts(fill));
+      if (!(await isWhole(target, tablet))) {
+        const filling = { agent, context, objects, tablet, root: live.root, fill, limits: request.limits };
+        fetchedBytes += await fillOne(filling, (sum) =>
+          context.heartbeat({ filled, fetchedBytes: fetchedBytes + sum }),
+        );
+      }
+      filled += 1;
+      for (const { sizeBytes } of tablet.files) bytes += sizeBytes;
+      context.heartbeat({ filled, fetchedBytes });
+    }
+    return { filled, bytes, fetchedBytes, left };
+  });
+}
+
+/** Which of the tablets don't have their whole folder on this node. */
+export async function unfilledTablets(
+  agent: NodeAgent,
+  context: BackupContext,
+  manifest: Manifest,
+  tablets: readonly TabletFill[],
+): Promise<readonly string[]> {
+  const directories = await agent.dataDirectories(context.signal);
+  const unfilled: string[] = [];
+  for (const fill of tablets) {
+    const { tablet } = await savedTablet(context, manifest, fill);
+    const folder = await findFolder(directories, snapshotFolderParts(fill));
+    if (folder === undefined || !(await isWhole(folder.path, tablet))) unfilled.push(fill.tablet);
+    context.heartbeat();
+  }
+  return unfilled;
+}
+
+/** Looks whether this node's agent could fill tablets. */
+export async function inspectNode(agent: NodeAgent, signal: AbortSignal): Promise<NodeReport> {
+  const directories: { path: string; freeBytes: number }[] = [];
+  const problems: string[] = [];
+  for (const path of await agent.dataDirectories(signal)) {
+    try {
+      const { bavail, bsize } = await statfs(path);
+      directories.push({ path, freeBytes: bavail * bsize });
+      const rocksdb = join(path, 'yb-data/tserver/data/rocksdb');
+      await access(rocksdb, constants.R_OK | constants.W_OK | constants.X_OK);
+    } catch (error) {
+      problems.push(`${agent.address}: ${messageOf(error)}`);
+    }
+  }
+  return { address: agent.address, directories, problems };
+}
+
+interface Filling {
+  readonly agent: NodeAgent;
+  readonly context: BackupContext;
+  readonly objects: TabletList['objects'];
+  readonly tablet: SavedTablet;
+  readonly root: string;
+  readonly fill: TabletFill;
+  readonly limits: UniverseLimits;
+}
+
+/** @returns the bytes that were fetched. */
+async function fillOne(filling: Filling, tell: (fetchedBytes: number) => void): Promise<number> {
+  const { agent, context, tablet, root, fill, limits } = filling;
+  const parts = snapshotFolderParts(fill);
+  const target = join(root, ...parts);
+  const name = `${parts.at(-1)}${UNDER_WAY}`;
+  const folder = await makeFolder(root, [...parts.slice(0, -1), name]);
+  const disk = agent.lanes(`disk ${root}`, limits.filesPerDisk);
+  let fetchedBytes = 0;
+  const missing = await filesNotWhole(folder, tablet.files);
+  await forEachBounded(groupsOf(missing), limits.filesPerDisk, (group) =>
+    disk.run(async () => {
+      context.signal.throwIfAborted();
+      for (const { path } of group) await makeFolder(folder, filePathParts(path).slice(0, -1));
+      fetchedBytes += await fetchGroup(filling, folder, group);
+      tell(fetchedBytes);
+    }),
+  );
+  const wanted = new Set(tablet.files.map(({ path }) => path));
+  for (const { path, absolute } of await filesBelow(folder)) {
+    // Of an attempt that was cut off, or of a manifest before it was corrected.
+    if (!wanted.has(path)) await rm(absolute);
+  }
+  // Ours: an imported snapshot's id is used once, and only whole folders get the name.
+  await rm(target, { recursive: true, force: true });
+  await rename(folder, target);
+  await syncFolder(dirname(target));
+  return fetchedBytes;
+}
+
+/** Small files that lie in one object are fetched together, in one request; a large one alone. */
+function groupsOf(files: readonly TabletFile[]): readonly (readonly TabletFile[])[] {
+  const groups = new Map<string, TabletFile[]>();
+  for (const file of files) {
+    const [only, ...more] = file.parts;
+    const key = only === undefined || more.length > 0 ? `file ${file.path}` : `object ${only.object}`;
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [file]);
+    else group.push(file);
+  }
+  return [...groups.values()];
+}
+
+async function fetchGroup(filling: Filling, folder: string, group: readonly TabletFile[]): Promise<number> {
+  const { objects } = filling;
+  const [first] = group;
+  const part = first?.parts[0];
+  if (first === undefined) return 0;
+  if (part === undefined || first.parts.length > 1) return fetchInParts(filling, folder, first);
+  const object = objectOf(objects, part.object, first);
+  const places = group.flatMap(({ parts }) => parts);
+  const start = Math.min(...places.map(({ offset }) => offset));
+  const end = Math.max(...places.map(({ offset, sizeBytes }) => offset + sizeBytes));
+  const bytes = await getRange(filling, object, start, end);
+  for (const file of group) {
+    const [{ offset, sizeBytes } = part] = file.parts;
+    await writeWhole(folder, file, [
+      checked(bytes.subarray(offset - start, offset - start + sizeBytes), file, object, filling),
+    ]);
+  }
+  return bytes.byteLength;
+}
+
+async function fetchInParts(filling: Filling, folder: string, file: TabletFile): Promise<number> {
+  const body = async function* (): AsyncGenerator<Uint8Array> {
+    for (const { object: place, offset, sizeBytes, sha256 } of file.parts) {
+      const object = objectOf(filling.objects, place, file);
+      const bytes = await getRange(filling, object, offset, offset + sizeBytes);
+      yield checked(bytes, { sha256, path: file.path }, object, filling);
+    }
+  };
+  await writeWhole(folder, file, body());
+  return file.sizeBytes;
+}
+
+async function getRange(
+  { agent, context }: Filling,
+  object: SharedObject,
+  start: number,
+  end: number,
+): Promise<Uint8Array> {
+  const { store, signal } = context;
+  await agent.limit.take(end - start, signal);
+  return store.get(object.key, { range: { start, end }, signal });
+}
+
+function checked(
+  bytes: Uint8Array,
+  expected: { readonly sha256: string; readonly path: string },
+  object: SharedObject,
+  { context }: Filling,
+): Uint8Array {
+  const found = sha256Hex(bytes);
+  if (found === expected.sha256) return bytes;
+  throw damaged(
+    object.key,
+    context.store.description,
+    `the file ${expected.path} in it has the SHA-256 ${found}`,
+  );
+}
+
+/** The file gets its name when all of it is on the disk. */
+async function writeWhole(
+  folder: string,
+  { path }: TabletFile,
+  body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const file = join(folder, ...filePathParts(path));
+  const partial = `${file}${PARTIAL}`;
+  await rm(partial, { force: true });
+  {
+    await using handle = await open(
+      partial,
+      constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
+      0o640,
+    );
+    for await (const bytes of body) await handle.writeFile(bytes);
+    await handle.datasync();
+  }
+  await rename(partial, file);
+}
+
+const PARTIAL = '.holdfast-part';
+
+async function filesNotWhole(folder: string, files: readonly TabletFile[]): Promise<readonly TabletFile[]> {
+  const present = new Map((await filesBelow(folder)).map(({ path, sizeBytes }) => [path, sizeBytes]));
+  return files.filter(({ path, sizeBytes }) => present.get(path) !== sizeBytes);
+}
+
+async function isWhole(folder: string, { files }: SavedTablet): Promise<boolean> {
+  try {
+    if (!(await lstat(folder)).isDirectory()) return false;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false;
+    throw error;
+  }
+  return (await filesNotWhole(folder, files)).length === 0;
+}
+
+async function savedTablet(
+  { store, ref, signal }: BackupContext,
+  manifest: Manifest,
+  { from, list: place }: TabletFill,
+): Promise<{ readonly objects: TabletList['objects']; readonly tablet: SavedTablet }> {
+  const entry = manifest.tablets?.lists[place];
+  const list =
+    entry === undefined
+      ? undefined
+      : await rememberedList(entry.sha256, () => readTabletList(store, ref, entry, { signal }));
+  const tablet = list?.tablets.find((saved) => saved.tablet === from);
+  if (list !== undefined && tablet !== undefined) return { objects: list.objects, tablet };
+  throw damaged(entry?.key ?? 'manifest.json', store.description, `it does not tell of the tablet ${from}`);
+}
+
+function rememberedList(name: string, read: () => Promise<TabletList>): Promise<TabletList> {
+  const known = lists.get(name);
+  if (known !== undefined) return known;
+  const reading = read();
+  lists.set(name, reading);
+  reading.catch(() => lists.delete(name));
+  const [oldest] = lists.keys();
+  if (lists.size > LISTS_KEPT && oldest !== undefined) lists.delete(oldest);
+  return reading;
+}
+
+function objectOf(objects: TabletList['objects'], place: number, file: TabletFile): SharedObject {
+  const object = objects[place];
+  if (object === undefined) throw new RangeError(`${file.path} lies in no object of its list`);
+  return object;
+}
+
+async function syncFolder(path: string): Promise<void> {
+  await using handle = await open(path, constants.O_RDONLY);
+  await handle.sync();
+}

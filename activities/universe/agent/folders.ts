@@ -1,0 +1,138 @@
+import { lstat, mkdir, opendir, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+import { permanent } from '../../../model/errors.ts';
+import type { TabletName } from '../../../model/tablets.ts';
+
+/** Where a tablet server keeps its tablets below each of its data directories (facts of YugabyteDB's `fs_manager.cc`). */
+const ROCKSDB = ['yb-data', 'tserver', 'data', 'rocksdb'] as const;
+
+/** A table's id; of a colocated or tablegroup parent with words after it. */
+const TABLE_ID = /^[0-9a-f]{32}(?:\.[a-z]+){0,4}$/;
+const TABLET_ID = /^[0-9a-f]{32}$/;
+const SNAPSHOT_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+const MOST_PATH_PARTS = 8;
+
+/** One file of a snapshot's folder, as `lstat` saw it. */
+export interface FoundFile {
+  /** Within the folder, `/`-separated. */
+  readonly path: string;
+  readonly absolute: string;
+  readonly sizeBytes: number;
+  /** The same for every hard link of the same bytes: device, inode, size and time of change. */
+  readonly identity: string;
+}
+
+/**
+ * Parts of the path of a tablet's folder below a data directory. Ids come from elsewhere (a universe, a manifest): what is no id
+ * is refused, so that none leads out of the data directory. Throws `AGENT_BAD_NAME` (permanent).
+ */
+export function tabletFolderParts({ table, tablet }: Omit<TabletName, 'snapshot'>): readonly string[] {
+  if (!TABLE_ID.test(table)) throw badName(table, 'the id of a table');
+  if (!TABLET_ID.test(tablet)) throw badName(tablet, 'the id of a tablet');
+  return [...ROCKSDB, `table-${table}`, `tablet-${tablet}`];
+}
+
+/** The same of a snapshot of a tablet. */
+export function snapshotFolderParts(name: TabletName): readonly string[] {
+  if (!SNAPSHOT_ID.test(name.snapshot)) throw badName(name.snapshot, 'the id of a snapshot');
+  const parts = tabletFolderParts(name);
+  return [...parts.slice(0, -1), `${parts.at(-1)}.snapshots`, name.snapshot];
+}
+
+/** Checks a file's path in a manifest. Throws `AGENT_BAD_NAME` (permanent) for one that could lead out of its folder. */
+export function filePathParts(path: string): readonly string[] {
+  const parts = path.split('/');
+  const bad = (part: string) =>
+    part === '' || part === '.' || part === '..' || part.length > 255 || /[\u0000-\u001f\u007f\\]/.test(part);
+  if (parts.length > MOST_PATH_PARTS || parts.some(bad)) throw badName(path, 'a file of a tablet');
+  return parts;
+}
+
+/**
+ * The folder `parts` below one of the data directories, undefined where none has it. No symbolic link is followed below a data
+ * directory: one in the way is refused with `AGENT_SYMBOLIC_LINK` (permanent).
+ */
+export async function findFolder(
+  dataDirectories: readonly string[],
+  parts: readonly string[],
+): Promise<{ readonly root: string; readonly path: string } | undefined> {
+  for (const directory of dataDirectories) {
+    const root = await realpath(directory);
+    if (await isFolderBelow(root, parts)) return { root, path: join(root, ...parts) };
+  }
+  return undefined;
+}
+
+async function isFolderBelow(root: string, parts: readonly string[]): Promise<boolean> {
+  let path = root;
+  for (const part of parts) {
+    path = join(path, part);
+    const found = await entryAt(path);
+    if (found === undefined) return false;
+    if (found.isSymbolicLink()) throw symbolicLink(path);
+    if (!found.isDirectory()) return false;
+  }
+  return true;
+}
+
+/** Makes the folder `parts` below `root` where it is missing; as careful about links as `findFolder`. */
+export async function makeFolder(root: string, parts: readonly string[]): Promise<string> {
+  let path = root;
+  for (const part of parts) {
+    path = join(path, part);
+    const found = await entryAt(path);
+    if (found === undefined) await mkdir(path, { recursive: true });
+    else if (found.isSymbolicLink()) throw symbolicLink(path);
+  }
+  return path;
+}
+
+/** Every file below `folder`, sorted by path. Symbolic links and what is neither file nor folder are refused. */
+export async function filesBelow(folder: string): Promise<readonly FoundFile[]> {
+  const files: FoundFile[] = [];
+  const walk = async (parts: readonly string[]): Promise<void> => {
+    for await (const entry of await opendir(join(folder, ...parts))) {
+      const path = [...parts, entry.name];
+      const absolute = join(folder, ...path);
+      const found = await lstat(absolute, { bigint: true });
+      if (found.isDirectory() && path.length < MOST_PATH_PARTS) await walk(path);
+      else if (found.isFile()) {
+        const { dev, ino, size, mtimeNs } = found;
+        files.push({
+          path: path.join('/'),
+          absolute,
+          sizeBytes: Number(size),
+          identity: `${dev}:${ino}:${size}:${mtimeNs}`,
+        });
+      } else throw symbolicLink(absolute);
+    }
+  };
+  await walk([]);
+  return files.sort((one, other) => (one.path < other.path ? -1 : 1));
+}
+
+async function entryAt(path: string) {
+  try {
+    return await lstat(path);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+function badName(name: string, what: string): Error {
+  return permanent(
+    'AGENT_BAD_NAME',
+    `${JSON.stringify(name.slice(0, 200))} is not ${what}; the agent touches nothing under such a name`,
+    'Find out who wrote it: the universe, or the backup’s lists.',
+  );
+}
+
+function symbolicLink(path: string): Error {
+  return permanent(
+    'AGENT_SYMBOLIC_LINK',
+    `${path} is a symbolic link or a special file; the agent reads plain files and folders below the data directories only`,
+    'Remove it, or name the directory that it points to with --data-dirs.',
+  );
+}

@@ -1,0 +1,70 @@
+import { join } from 'node:path';
+import type { RepositorySpec } from '../../../model/pipeline.ts';
+import { ObjectIndex } from '../../../repository/objects/object-index.ts';
+import type { Store } from '../../../repository/store.ts';
+import { readTserverFlags, TSERVER_WEB_PORT } from '../tserver.ts';
+import { FileMemory } from './file-memory.ts';
+import { Lanes } from './lanes.ts';
+import { RateLimit } from './rate-limit.ts';
+
+export interface NodeSettings {
+  /** `host:port` of the tablet server's RPC, as the universe names it. */
+  readonly address: string;
+  /** Absent: asked of the tablet server. */
+  readonly dataDirectories?: readonly string[];
+  /** Port of the tablet server's web server; default 9000. */
+  readonly webPort?: number;
+  /** Where the agent keeps what it remembers. */
+  readonly stateDirectory: string;
+}
+
+/** One tablet server as its agent sees it: its directories, what was sent from it, and its limits, shared by all tasks. */
+export class NodeAgent {
+  readonly address: string;
+  readonly limit = new RateLimit();
+  readonly #settings: NodeSettings;
+  readonly #memories = new Map<string, Promise<FileMemory>>();
+  readonly #indexes = new Map<Store, ObjectIndex>();
+  readonly #lanes = new Map<string, Lanes>();
+
+  constructor(settings: NodeSettings) {
+    this.address = settings.address;
+    this.#settings = settings;
+  }
+
+  /** As told, else as the tablet server tells now: disks are added. */
+  async dataDirectories(signal: AbortSignal): Promise<readonly string[]> {
+    const { dataDirectories, address, webPort } = this.#settings;
+    if (dataDirectories !== undefined) return dataDirectories;
+    const host = address.slice(0, address.lastIndexOf(':'));
+    const flags = await readTserverFlags(`http://${host}:${webPort ?? TSERVER_WEB_PORT}`, signal);
+    return flags.dataDirectories;
+  }
+
+  memory(repository: RepositorySpec): Promise<FileMemory> {
+    const key = JSON.stringify(repository.location);
+    const folder = join(
+      this.#settings.stateDirectory,
+      'agents',
+      this.address.replaceAll(/[^A-Za-z0-9.-]/g, '_'),
+    );
+    const known = this.#memories.get(key) ?? FileMemory.open(folder, repository);
+    this.#memories.set(key, known);
+    known.catch(() => this.#memories.delete(key));
+    return known;
+  }
+
+  index(store: Store): ObjectIndex {
+    const known = this.#indexes.get(store) ?? new ObjectIndex(store);
+    this.#indexes.set(store, known);
+    return known;
+  }
+
+  /** Lanes that all tasks of this node share: `tasks`, or one disk. A plan that allows another number has lanes of its own. */
+  lanes(what: string, count: number): Lanes {
+    const key = `${what} ${count}`;
+    const known = this.#lanes.get(key) ?? new Lanes(count);
+    this.#lanes.set(key, known);
+    return known;
+  }
+}

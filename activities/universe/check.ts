@@ -1,0 +1,102 @@
+import { type Check, check } from '../../model/check.ts';
+import { permanent } from '../../model/errors.ts';
+import type { UniverseSource } from '../../model/pipeline.ts';
+import type { VerbContext } from '../engine.ts';
+import { findExecutable } from '../ysql/executables.ts';
+import { dumpEntities } from './entities.ts';
+import { namesIn, openUniverse, serverOf, type Universe, ysqlTarget } from './universe.ts';
+import { findNamespace } from './yb-admin/namespaces.ts';
+import { listMasters, listTabletServers } from './yb-admin/topology.ts';
+import { isLoadBalancerEnabled } from './yb-admin/upkeep.ts';
+import { programVersion } from './yb-admin/version.ts';
+
+/**
+ * For `holdfast doctor`: what a backup of this universe needs, each thing looked at by itself. Changes nothing.
+ *
+ * @param agentOf whether an agent polls for a tablet server; undefined where that can't be known.
+ */
+export async function checkUniverse(
+  verb: VerbContext,
+  source: UniverseSource,
+  agentOf: (address: string) => Promise<boolean | undefined>,
+): Promise<readonly Check[]> {
+  let universe: Universe | undefined;
+  const found = await check('yb-admin', async () => {
+    universe = await openUniverse(verb, source);
+    return `version ${await programVersion(universe.admin)}`;
+  });
+  if (universe === undefined) return [found];
+  const { admin } = universe;
+  const opened = universe;
+  const checks = [
+    found,
+    await check('a master leads', async () => {
+      const masters = await listMasters(admin);
+      const leader = masters.find(({ leads }) => leads);
+      return `${leader?.address ?? 'none'} of ${masters.length}`;
+    }),
+    await check('the map of tablets is at hand (masters’ web server)', async () => {
+      const { tablets } = await dumpEntities(opened.masterWebAddresses, verb.signal);
+      return `${tablets.length} tablets`;
+    }),
+    await check('the load balancer is on, as outside of a restore', async () => {
+      if (await isLoadBalancerEnabled(admin)) return 'on';
+      throw permanent(
+        'BALANCER_OFF',
+        'the load balancer is off',
+        'If no restore is running, switch it on: yb-admin set_load_balancer_enabled 1.',
+      );
+    }),
+  ];
+  for (const { api, name } of namesIn(source)) {
+    checks.push(
+      await check(`${api === 'ysql' ? 'database' : 'keyspace'} ${name}`, async () => {
+        const namespace = await findNamespace(admin, api, name);
+        if (namespace !== undefined) return namespace.state;
+        throw permanent('UNIVERSE_NO_DATABASE', `there is no ${name}`, 'Correct its name in the plan.');
+      }),
+    );
+  }
+  if (source.databases.length > 0) {
+    checks.push(
+      await check('YSQL, and ysql_dump of its version', async () => {
+        const server = await serverOf(await ysqlTarget(verb, opened), verb.signal);
+        const { path } = await findExecutable('dump', server);
+        return `${server.version}, ${path}`;
+      }),
+    );
+  }
+  return [...checks, ...(await checkServers(opened, agentOf))];
+}
+
+async function checkServers(
+  { admin }: Universe,
+  agentOf: (address: string) => Promise<boolean | undefined>,
+): Promise<readonly Check[]> {
+  const checks: Check[] = [];
+  for (const { address, status } of await listTabletServers(admin)) {
+    checks.push(
+      await check(`tablet server ${address}`, async () => {
+        const agent = await agentOf(address);
+        if (agent === false) {
+          throw permanent(
+            'AGENT_MISSING',
+            `it is ${status}, and has no agent`,
+            `Start one on its node: holdfast worker --tserver ${address}`,
+          );
+        }
+        if (status !== 'ALIVE') {
+          throw permanent(
+            'TSERVER_DOWN',
+            `it is ${status}`,
+            'Start it; until then its replicas are passed over.',
+          );
+        }
+        return agent === undefined
+          ? 'alive; agents are not looked for without a Temporal server'
+          : 'alive, with an agent';
+      }),
+    );
+  }
+  return checks;
+}

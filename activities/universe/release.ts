@@ -1,0 +1,53 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { HoldfastError } from '../../model/errors.ts';
+import type { UniverseSource } from '../../model/pipeline.ts';
+import type { BackupContext } from '../engine.ts';
+import { orphanOf } from './snapshot.ts';
+import { readLedger } from './snapshot-ledger.ts';
+import { openUniverse } from './universe.ts';
+import { YB_ADMIN } from './yb-admin/errors.ts';
+import type { YbAdmin } from './yb-admin/program.ts';
+import { deleteSnapshot, findSnapshot } from './yb-admin/snapshots.ts';
+
+const POLL_MS = 1_000;
+/** A deletion has been seen to hang (YugabyteDB issue 25628); it was asked for, and the universe goes on with it. */
+const DELETION_WAIT_MS = 30_000;
+
+/**
+ * Deletes every snapshot that was begun in the universe for this backup, also one whose id was lost with its worker, and then
+ * their entries in the ledger.
+ */
+export async function releaseSnapshots(
+  context: BackupContext,
+  source: UniverseSource,
+): Promise<{ readonly deleted: number }> {
+  const entries = await readLedger(context);
+  if (entries.length === 0) return { deleted: 0 };
+  const universe = await openUniverse(context, source);
+  let deleted = 0;
+  for (const { intent, snapshot, keys } of entries) {
+    const id = snapshot ?? (await orphanOf(universe, intent));
+    if (id !== undefined && (await deleteAndSee(universe.admin, context, id))) deleted += 1;
+    await context.store.delete(keys, { signal: context.signal });
+  }
+  return { deleted };
+}
+
+/** False where it was gone already. */
+export async function deleteAndSee(admin: YbAdmin, context: BackupContext, id: string): Promise<boolean> {
+  try {
+    await deleteSnapshot(admin, id);
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === YB_ADMIN.notFound) return false;
+    throw error;
+  }
+  const deadline = Date.now() + DELETION_WAIT_MS;
+  while (Date.now() < deadline) {
+    const state = (await findSnapshot(admin, id))?.state;
+    if (state === undefined || state === 'DELETED') return true;
+    context.heartbeat({ deleting: id, state });
+    await sleep(POLL_MS, undefined, { signal: context.signal });
+  }
+  context.log('the universe has not finished deleting a snapshot', { snapshot: id });
+  return true;
+}

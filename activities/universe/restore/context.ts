@@ -1,0 +1,46 @@
+import type { RestoreRequest } from '../../../model/backup.ts';
+import type { Manifest, ManifestDatabase, ManifestSnapshot } from '../../../model/manifest.ts';
+import type { UniverseSource } from '../../../model/pipeline.ts';
+import { restoreFolder } from '../../../repository/layout.ts';
+import type { BackupContext } from '../../engine.ts';
+import { restoreNames } from '../../ysql/restore/names.ts';
+
+export type UniverseRestoreRequest = RestoreRequest & { readonly source: UniverseSource };
+
+/** What every stage of the restore of a universe gets. */
+export interface UniverseRestore extends BackupContext {
+  readonly request: UniverseRestoreRequest;
+  readonly manifest: Manifest;
+}
+
+/** One database or keyspace of the backup and what becomes of it. */
+export interface RestoredDatabase {
+  readonly index: number;
+  readonly api: ManifestSnapshot['api'];
+  readonly from: string;
+  readonly to: string;
+  readonly database: ManifestDatabase;
+  readonly snapshot: ManifestSnapshot;
+}
+
+export function restoredDatabases({ manifest, request }: UniverseRestore): readonly RestoredDatabase[] {
+  return manifest.databases.flatMap((database, index) => {
+    const snapshot = manifest.universe?.snapshots[index];
+    if (snapshot === undefined) return [];
+    return [
+      {
+        index,
+        api: snapshot.api,
+        from: database.name,
+        to: restoreNames(database.name, request).to,
+        database,
+        snapshot,
+      },
+    ];
+  });
+}
+
+/** Where this restore remembers things while it runs. */
+export function folderOf({ request }: UniverseRestore): string {
+  return restoreFolder(request.from.plan, request.restore);
+}

@@ -1,0 +1,148 @@
+import { HoldfastError } from '../../../model/errors.ts';
+import type { RestoreOutcome } from '../../engine.ts';
+import type { ConnectionTarget } from '../../ysql/connection-url.ts';
+import { quoteTable } from '../../ysql/identifiers.ts';
+import { dropDatabase } from '../../ysql/restore/maintenance.ts';
+import { findScript, readScript } from '../../ysql/scripts.ts';
+import { onlyRow, type Session, withSession } from '../../ysql/session.ts';
+import { scriptParts } from '../../ysql/sql-text.ts';
+import { deleteAndSee } from '../release.ts';
+import { openUniverse, type Universe, ysqlTarget } from '../universe.ts';
+import { YB_ADMIN } from '../yb-admin/errors.ts';
+import { abortRestoration, listRestorations } from '../yb-admin/restorations.ts';
+import { type RestoredDatabase, restoredDatabases, type UniverseRestore } from './context.ts';
+import { forgetAll, NOTES, readImported, readNote } from './ledger.ts';
+
+/** Sequences, comparison of row counts where the backup has them, invalid indexes; then the imported snapshots go. */
+export async function finishUniverse(restore: UniverseRestore): Promise<RestoreOutcome> {
+  const universe = await openUniverse(restore, restore.request.source);
+  const databases = restoredDatabases(restore);
+  const problems: string[] = [];
+  let rows = 0;
+  if (databases.some(({ api }) => api === 'ysql')) {
+    const target = await ysqlTarget(restore, universe);
+    for (const database of databases.filter(({ api }) => api === 'ysql')) {
+      const checked = await finishDatabase(restore, target, database);
+      rows += checked.rows;
+      problems.push(...checked.problems);
+    }
+  }
+  await deleteImported(restore, universe);
+  return {
+    databases: databases.map(({ from, to }) => ({ from, to })),
+    rows,
+    tables: restore.manifest.totals.tables,
+    problems,
+  };
+}
+
+async function finishDatabase(
+  restore: UniverseRestore,
+  target: ConnectionTarget,
+  { to, database }: RestoredDatabase,
+): Promise<{ readonly rows: number; readonly problems: readonly string[] }> {
+  const object = findScript(database.schemaObjects, 'sequences');
+  const values = object === undefined ? '' : await readScript(restore, object);
+  return await withSession(target, to, restore.signal, async (session) => {
+    for (const part of scriptParts(values)) {
+      if (part.kind === 'statement') await session.query('set the value of a sequence', part.statement.text);
+    }
+    const problems = [...(await invalidIndexes(session))];
+    let rows = 0;
+    // Without counts in the backup there is nothing to compare with.
+    const counted = database.tables.some((table) => table.rows > 0);
+    for (const table of counted ? database.tables.filter(({ schema }) => schema !== '') : []) {
+      const found = await countOf(session, table);
+      rows += found;
+      if (found !== table.rows) {
+        problems.push(`${to}: ${table.schema}.${table.table} has ${found} rows instead of ${table.rows}`);
+      }
+      restore.heartbeat({ counted: table.table });
+    }
+    return { rows, problems };
+  });
+}
+
+async function countOf(
+  session: Session,
+  table: { readonly schema: string; readonly table: string },
+): Promise<number> {
+  const rows = await session.query<{ rows: string }>(
+    `count the rows of ${table.schema}.${table.table}`,
+    `SELECT count(*)::text AS rows FROM ${quoteTable(table)}`,
+  );
+  return Number(onlyRow(rows, 'the number of rows').rows);
+}
+
+/** An index that was being built at the backup is of no use, and stays so. */
+async function invalidIndexes(session: Session): Promise<readonly string[]> {
+  const rows = await session.query<{ name: string }>(
+    'list the invalid indexes',
+    'SELECT indexrelid::regclass::text AS name FROM pg_catalog.pg_index WHERE NOT indisvalid',
+  );
+  return rows.map(
+    ({ name }) => `${session.database}: the index ${name} is not valid: drop it and create it again`,
+  );
+}
+
+async function deleteImported(restore: UniverseRestore, universe: Universe): Promise<void> {
+  for (const { index } of restoredDatabases(restore)) {
+    const imported = await readImported(restore, index);
+    if (imported !== undefined) await deleteAndSee(universe.admin, restore, imported.snapshot);
+  }
+}
+
+/** Everything that a restore needed for itself is forgotten, at its very end. */
+export async function forgetRestore(restore: UniverseRestore): Promise<void> {
+  await forgetAll(restore);
+}
+
+/**
+ * Drops what an unfinished (or a rehearsing) restore created, and nothing that was there before it. YCQL keyspaces can't be
+ * dropped by yb-admin: they are named.
+ */
+export async function discardUniverse(
+  restore: UniverseRestore,
+): Promise<{ readonly left: readonly string[] }> {
+  const universe = await openUniverse(restore, restore.request.source);
+  const databases = restoredDatabases(restore);
+  const left: string[] = [];
+  for (const database of databases) {
+    const imported = await readImported(restore, database.index);
+    if (imported === undefined) continue;
+    await endRestorations(restore, universe, imported.snapshot);
+    await deleteAndSee(universe.admin, restore, imported.snapshot);
+  }
+  for (const { api, to, index } of databases) {
+    if ((await readNote(restore, NOTES.creating(index))) === undefined) continue;
+    if (api === 'ycql') {
+      left.push(to);
+      continue;
+    }
+    const target = await ysqlTarget(restore, universe);
+    await withSession(target, target.database, restore.signal, (session) => dropDatabase(session, to));
+  }
+  await forgetAll(restore);
+  return { left };
+}
+
+/** A snapshot can't be deleted while it is being restored. */
+async function endRestorations(
+  restore: UniverseRestore,
+  { admin }: Universe,
+  snapshot: string,
+): Promise<void> {
+  for (const restoration of await listRestorations(admin)) {
+    if (restoration.snapshot !== snapshot || restoration.state !== 'RESTORING') continue;
+    try {
+      await abortRestoration(admin, restoration.id);
+    } catch (error) {
+      const known: readonly string[] = [YB_ADMIN.notFound, YB_ADMIN.wrongState, YB_ADMIN.unsupported];
+      if (!(error instanceof HoldfastError && known.includes(error.code))) throw error;
+      restore.log('a restoration could not be given up', {
+        restoration: restoration.id,
+        reason: error.message,
+      });
+    }
+  }
+}

@@ -1,0 +1,125 @@
+import type { UniverseRestorePlan } from '../../../model/backup.ts';
+import { permanent } from '../../../model/errors.ts';
+import { databaseExists } from '../../ysql/restore/maintenance.ts';
+import { withSession } from '../../ysql/session.ts';
+import { openUniverse, serverOf, type Universe, ysqlTarget } from '../universe.ts';
+import { findNamespace } from '../yb-admin/namespaces.ts';
+import { field } from '../yb-admin/text.ts';
+import { listTabletServers } from '../yb-admin/topology.ts';
+import { isLoadBalancerEnabled, universeConfig } from '../yb-admin/upkeep.ts';
+import { programVersion } from '../yb-admin/version.ts';
+import { restoredDatabases, type UniverseRestore } from './context.ts';
+import { NOTES, readNote } from './ledger.ts';
+import { incompatibility } from './versions.ts';
+
+/** What a universe usually keeps of each tablet; before its tables are there, it can't be asked. */
+const USUAL_REPLICAS = 3;
+
+/** Checks everything that can be checked before anything is written, and says what will be done. Throws what is wrong. */
+export async function planUniverseRestore(restore: UniverseRestore): Promise<UniverseRestorePlan> {
+  const { manifest, request, signal } = restore;
+  refuseUnsupported(restore);
+  const universe = await openUniverse(restore, request.source);
+  const databases = restoredDatabases(restore);
+  const hasYsql = databases.some(({ api }) => api === 'ysql');
+  const target = hasYsql ? await ysqlTarget(restore, universe) : undefined;
+  const version =
+    target === undefined ? await programVersion(universe.admin) : (await serverOf(target, signal)).version;
+  const problem = incompatibility(manifest.server.version, version);
+  if (problem !== undefined) {
+    throw permanent(
+      'RESTORE_VERSION',
+      problem,
+      'Restore into a universe of the same or a newer version of that track.',
+    );
+  }
+  await checkEncryption(restore, universe);
+  for (const { api, to, index } of databases) {
+    // Ours already, when this is a second attempt.
+    if ((await readNote(restore, NOTES.creating(index))) !== undefined) continue;
+    const isThere =
+      api === 'ysql' && target !== undefined
+        ? await withSession(target, target.database, signal, (session) => databaseExists(session, to))
+        : (await findNamespace(universe.admin, api, to)) !== undefined;
+    if (isThere) throw targetExists(to, api);
+  }
+  if (
+    !(await isLoadBalancerEnabled(universe.admin)) &&
+    (await readNote(restore, NOTES.balancer)) === undefined
+  ) {
+    restore.log('the load balancer is off already, and will be left off');
+  }
+  const servers = await listTabletServers(universe.admin);
+  const dead = servers.filter(({ status }) => status !== 'ALIVE').map(({ address }) => address);
+  if (dead.length > 0) {
+    throw permanent(
+      'RESTORE_TSERVER_DOWN',
+      `Tablet servers that the universe counts with are not alive: ${dead.join(', ')}. A replica without its files would end its tablet server`,
+      'Start them, or remove them from the universe.',
+    );
+  }
+  const nodes = servers.map(({ address }) => address);
+  const { totals, tablets } = manifest;
+  const replicas = Math.min(USUAL_REPLICAS, nodes.length);
+  return {
+    databases: databases.map(({ from, to, api }) => ({ from, to, api })),
+    nodes,
+    tablets: tablets?.count ?? 0,
+    rows: totals.rows,
+    bytes: totals.bytes,
+    storedBytes: totals.storedBytes,
+    bytesPerNode: Math.ceil((totals.bytes * replicas) / Math.max(1, nodes.length)),
+  };
+}
+
+function refuseUnsupported({ request, manifest }: UniverseRestore): void {
+  const { tables, contents, replace, owner, into, scratch } = request;
+  const refusals = [
+    tables.include.length + tables.exclude.length > 0 && 'a choice of tables',
+    contents !== 'all' && `contents ${contents}`,
+    replace && 'replacing a database',
+    owner !== undefined && 'another owner',
+    scratch &&
+      manifest.universe?.snapshots.some(({ api }) => api === 'ycql') &&
+      'a rehearsal with YCQL keyspaces, which can’t be dropped again',
+  ].filter((refusal) => refusal !== false && refusal !== undefined);
+  if (refusals.length > 0) {
+    throw permanent(
+      'RESTORE_UNSUPPORTED',
+      `A distributed snapshot is restored whole, under a new name: it has no ${refusals.join(', no ')}`,
+      'Restore it beside, then take what you need from there.',
+    );
+  }
+  const unknown = Object.keys(into).filter(
+    (name) => !manifest.databases.some((database) => database.name === name),
+  );
+  if (unknown.length > 0) {
+    throw permanent(
+      'RESTORE_NO_SUCH_DATABASE',
+      `The backup holds no database ${unknown.join(', ')}; it holds ${manifest.databases.map(({ name }) => name).join(', ')}`,
+      'Correct the names to restore.',
+    );
+  }
+}
+
+/** Encrypted files can be read with the key of the universe that wrote them alone. */
+async function checkEncryption({ manifest }: UniverseRestore, { admin }: Universe): Promise<void> {
+  const key = manifest.universe?.encryption;
+  if (key === undefined) return;
+  const config = await universeConfig(admin);
+  if (field(config, 'encryptionInfo') === undefined && field(config, 'encryption_info') === undefined) {
+    throw permanent(
+      'RESTORE_ENCRYPTION',
+      `The backup’s files are encrypted with the universe key ${key}, and this universe does not encrypt at rest`,
+      'Restore into a universe with the same key (or the same key management).',
+    );
+  }
+}
+
+function targetExists(name: string, api: 'ysql' | 'ycql'): Error {
+  return permanent(
+    'RESTORE_TARGET_EXISTS',
+    `There is already a ${api === 'ysql' ? 'database' : 'keyspace'} ${name}`,
+    'Choose another name (--into), or drop it first.',
+  );
+}

@@ -1,0 +1,217 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { HoldfastError, permanent, transient } from '../../../model/errors.ts';
+import type { ConnectionTarget } from '../../ysql/connection-url.ts';
+import { dumpEntries } from '../../ysql/dump-script.ts';
+import { findExecutable, runProgram } from '../../ysql/executables.ts';
+import { quoteIdentifier } from '../../ysql/identifiers.ts';
+import { withDatabaseName } from '../../ysql/restore/database-script.ts';
+import { createMissingRoles } from '../../ysql/restore/globals.ts';
+import { databaseExists, dropDatabase } from '../../ysql/restore/maintenance.ts';
+import { describesDatabase } from '../../ysql/schema-dump.ts';
+import { findScript, readScript, requireScript } from '../../ysql/scripts.ts';
+import { withSession } from '../../ysql/session.ts';
+import { deleteAndSee } from '../release.ts';
+import { openUniverse, serverOf, type Universe, ysqlTarget } from '../universe.ts';
+import { importSnapshot } from '../yb-admin/import.ts';
+import { findNamespace } from '../yb-admin/namespaces.ts';
+import { findSnapshot, listSnapshots } from '../yb-admin/snapshots.ts';
+import { type RestoredDatabase, restoredDatabases, type UniverseRestore } from './context.ts';
+import { NOTES, readImported, readNote, writeImported, writeNote } from './ledger.ts';
+
+/** Roles, databases with their schemas, and the snapshots' metadata imported: everything but the files. */
+export async function prepareUniverse(restore: UniverseRestore): Promise<void> {
+  const universe = await openUniverse(restore, restore.request.source);
+  const databases = restoredDatabases(restore);
+  if (databases.some(({ api }) => api === 'ysql')) {
+    const target = await ysqlTarget(restore, universe);
+    if (restore.request.globals) await applyRoles(restore, target);
+    for (const database of databases) {
+      restore.heartbeat({ database: database.to });
+      if (database.api === 'ysql') await createDatabase(restore, target, database);
+    }
+  }
+  for (const database of databases) {
+    restore.heartbeat({ importing: database.to });
+    await importOne(restore, universe, database);
+  }
+}
+
+async function applyRoles(restore: UniverseRestore, target: ConnectionTarget): Promise<void> {
+  const object = findScript(restore.manifest.commonObjects, 'globals');
+  if (object === undefined) return;
+  const script = await readScript(restore, object);
+  await withSession(target, target.database, restore.signal, (session) =>
+    createMissingRoles(session, script),
+  );
+}
+
+/** Creates the database and runs its dump in it, once; what an earlier attempt left half done is dropped first. */
+async function createDatabase(
+  restore: UniverseRestore,
+  target: ConnectionTarget,
+  { index, from, to, database }: RestoredDatabase,
+): Promise<void> {
+  if ((await readNote(restore, NOTES.created(index))) !== undefined) return;
+  const isOurs = (await readNote(restore, NOTES.creating(index))) !== undefined;
+  const script = await readScript(restore, requireScript(database.schemaObjects, 'schema', from));
+  const entries = dumpEntries(script);
+  await withSession(target, target.database, restore.signal, async (session) => {
+    if (await databaseExists(session, to)) {
+      if (!isOurs) {
+        throw permanent(
+          'RESTORE_TARGET_EXISTS',
+          `There is already a database ${to}`,
+          'Choose another name (--into).',
+        );
+      }
+      await dropDatabase(session, to);
+    }
+    await writeNote(restore, NOTES.creating(index));
+    const create = entries.find(({ type }) => type === 'DATABASE')?.statements[0];
+    const statement =
+      create === undefined
+        ? `CREATE DATABASE ${quoteIdentifier(to)} TEMPLATE template0`
+        : withDatabaseName(create, from, to);
+    await session.query(`create database "${to}"`, statement);
+    for (const entry of entries.filter(describesDatabase)) {
+      for (const each of entry.statements.filter(({ tokens }) => tokens[0]?.text !== 'create')) {
+        await session.query(`describe database "${to}"`, withDatabaseName(each, from, to));
+      }
+    }
+  });
+  await runScript(restore, target, to, withoutRanges(script, entries.filter(describesDatabase)));
+  await writeNote(restore, NOTES.created(index));
+}
+
+/** The dump holds commands of the shell, so it is the shell that runs it. */
+async function runScript(
+  restore: UniverseRestore,
+  target: ConnectionTarget,
+  database: string,
+  script: string,
+): Promise<void> {
+  const shell = await findExecutable('shell', await serverOf(target, restore.signal));
+  const folder = await mkdtemp(join(tmpdir(), 'holdfast-schema-'));
+  try {
+    const file = join(folder, 'schema.sql');
+    await writeFile(file, script);
+    const args = ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', file];
+    await runProgram(shell, target, database, args, restore.signal);
+  } catch (error) {
+    if (error instanceof HoldfastError && /role "[^"]*" does not exist/.test(error.message)) {
+      throw permanent(
+        'RESTORE_ROLE_MISSING',
+        error.message,
+        'Create the role, or restore with --globals.',
+        error,
+      );
+    }
+    throw error;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function withoutRanges(
+  script: string,
+  ranges: readonly { readonly start: number; readonly end: number }[],
+): string {
+  let at = 0;
+  const kept: string[] = [];
+  for (const { start, end } of ranges) {
+    kept.push(script.slice(at, start));
+    at = end;
+  }
+  kept.push(script.slice(at));
+  return kept.join('');
+}
+
+/**
+ * Imports the metadata, once: each import makes another snapshot and, for YSQL, other tablets, and what it made is said once. So
+ * one whose words were lost with a worker is deleted, and imported again.
+ */
+async function importOne(
+  restore: UniverseRestore,
+  universe: Universe,
+  database: RestoredDatabase,
+): Promise<void> {
+  const { admin } = universe;
+  const { index, api, to, snapshot } = database;
+  if (snapshot.metadata === undefined || (await readImported(restore, index)) !== undefined) return;
+  if (api === 'ycql' && (await readNote(restore, NOTES.creating(index))) === undefined) {
+    if ((await findNamespace(admin, 'ycql', to)) !== undefined) {
+      throw permanent(
+        'RESTORE_TARGET_EXISTS',
+        `There is already a keyspace ${to}`,
+        'Choose another name (--into).',
+      );
+    }
+    await writeNote(restore, NOTES.creating(index));
+  }
+  const present = (await listSnapshots(admin, { details: false })).map(({ id }) => id);
+  const before = await writeNote(restore, NOTES.importing(index), present);
+  await deleteLostImports(restore, universe, database, new Set(before));
+  const entry = database.database.schemaObjects.find(({ key }) => key === snapshot.metadata);
+  if (entry === undefined) {
+    throw permanent(
+      'MANIFEST_DAMAGED',
+      `The manifest does not list ${snapshot.metadata}`,
+      'Restore from another backup.',
+    );
+  }
+  const folder = await mkdtemp(join(tmpdir(), 'holdfast-import-'));
+  try {
+    const file = join(folder, 'SnapshotInfoPB');
+    await writeFile(
+      file,
+      await restore.store.get(restore.folder + entry.key, { expect: entry, signal: restore.signal }),
+    );
+    const mapping = await importSnapshot(admin, file, `${api}.${to}`, { tables: snapshot.tables.length });
+    const tablets = mapping.tables.flatMap(({ newId, tablets: pairs }) =>
+      pairs.map((pair) => ({ from: pair.oldId, to: pair.newId, table: newId })),
+    );
+    await writeImported(restore, index, { snapshot: mapping.newSnapshot, tablets });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function deleteLostImports(
+  restore: UniverseRestore,
+  { admin }: Universe,
+  { to, api }: RestoredDatabase,
+  before: ReadonlySet<string>,
+): Promise<void> {
+  for (const { id, state, objects = [] } of await listSnapshots(admin, { details: true })) {
+    const isOfTarget = objects.some(
+      ({ type, name, kind }) => type === 'NAMESPACE' && name === to && (kind ?? api) === api,
+    );
+    if (before.has(id) || !isOfTarget || state === 'DELETED' || state === 'DELETING') continue;
+    restore.log('an import whose words were lost is deleted and done again', { snapshot: id });
+    await deleteAndSee(admin, restore, id);
+  }
+}
+
+/** The imported snapshots, which must be complete: there is nothing to wait for but the universe's own bookkeeping. */
+export async function requireImported(
+  restore: UniverseRestore,
+  universe: Universe,
+  database: RestoredDatabase,
+) {
+  const imported = await readImported(restore, database.index);
+  if (imported === undefined) {
+    throw permanent('RESTORE_NOT_IMPORTED', `${database.to} was not imported`, 'Start the restore again.');
+  }
+  const state = (await findSnapshot(universe.admin, imported.snapshot))?.state;
+  if (state === 'COMPLETE' || state === 'RESTORING') return imported;
+  const message = `The imported snapshot ${imported.snapshot} of ${database.to} is ${state ?? 'gone'}`;
+  if (state === 'CREATING' || state === 'UNKNOWN')
+    throw transient('RESTORE_NOT_COMPLETE', message, 'It is looked at again.');
+  throw permanent(
+    'RESTORE_SNAPSHOT_GONE',
+    message,
+    'Raise default_snapshot_retention_hours of the masters if it expired, and start the restore again.',
+  );
+}

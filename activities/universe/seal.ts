@@ -1,0 +1,93 @@
+import { hostname } from 'node:os';
+import type { BackupSummary } from '../../model/backup.ts';
+import { permanent } from '../../model/errors.ts';
+import type { TabletList } from '../../model/tablets.ts';
+import packageJson from '../../package.json' with { type: 'json' };
+import { mapBounded } from '../../repository/bounded.ts';
+import { findManifest, type StoredManifest } from '../../repository/manifest.ts';
+import { listTabletResults, readTabletResult } from '../../repository/objects/tablet-lists.ts';
+import {
+  readTabletShard,
+  readTabletWorkList,
+  type TabletWorkList,
+} from '../../repository/objects/tablet-work.ts';
+import { sweepBackup } from '../../repository/sweep.ts';
+import { writeTabletManifest } from '../../repository/write-manifest.ts';
+import type { SealInput } from '../contract.ts';
+import type { BackupContext } from '../engine.ts';
+
+const RESULTS_AT_ONCE = 16;
+
+/**
+ * Collects what the agents saved, makes sure that it is every tablet of the list, writes the manifest, and clears the folder.
+ * Throws `TABLETS_MISSING` (permanent) naming those that nobody saved.
+ */
+export async function sealUniverse(context: BackupContext, input: SealInput): Promise<BackupSummary> {
+  const { store, ref, signal } = context;
+  const finished = await findManifest(store, ref, { signal });
+  if (finished !== undefined) return await sealed(context, finished);
+  const { readPoint, source, pipelineHash, startedAt } = input;
+  const workList = await readTabletWorkList(store, ref, readPoint.epoch, { signal });
+  const wanted = await tabletsOf(context, workList);
+  const draft = {
+    plan: ref.plan,
+    backup: ref.backup,
+    engine: source.engine,
+    pipelineHash,
+    writtenBy: { holdfast: packageJson.version, host: hostname() },
+    startedAt,
+    completedAt: new Date().toISOString(),
+    server: workList.server,
+    readPoint,
+    contents: 'all' as const,
+    databases: workList.databases,
+    commonObjects: workList.commonObjects,
+    universe: workList.universe,
+  };
+  const written = await writeTabletManifest(store, draft, savedLists(context, readPoint.epoch, wanted), {
+    signal,
+    heartbeat: context.heartbeat,
+  });
+  return await sealed(context, written);
+}
+
+async function sealed(context: BackupContext, { manifest, sha256 }: StoredManifest): Promise<BackupSummary> {
+  const { store, ref, signal, heartbeat } = context;
+  await sweepBackup(store, ref, { signal, heartbeat });
+  return { plan: ref.plan, backup: ref.backup, ...manifest.totals, manifestSha256: sha256 };
+}
+
+async function tabletsOf(context: BackupContext, { shards }: TabletWorkList): Promise<Set<string>> {
+  const tablets = new Set<string>();
+  for (const shard of shards) {
+    const { tablets: some } = await readTabletShard(context.store, context.ref, shard, {
+      signal: context.signal,
+    });
+    for (const { id } of some) tablets.add(id);
+    context.heartbeat();
+  }
+  return tablets;
+}
+
+/** The results in their order, each tablet once: the first result that has it counts. */
+async function* savedLists(
+  context: BackupContext,
+  epoch: number,
+  wanted: Set<string>,
+): AsyncGenerator<TabletList> {
+  const { store, ref, signal } = context;
+  const keys = await listTabletResults(store, ref, epoch, { signal });
+  const read = (key: string) => readTabletResult(store, key, { signal });
+  for await (const list of mapBounded(keys, RESULTS_AT_ONCE, read)) {
+    const tablets = list.tablets.filter(({ tablet }) => wanted.delete(tablet));
+    context.heartbeat();
+    yield { ...list, tablets };
+  }
+  const [first] = wanted;
+  if (first === undefined) return;
+  throw permanent(
+    'TABLETS_MISSING',
+    `${wanted.size} tablets of the snapshot were saved by nobody, the first being ${first}`,
+    'Run the backup again, and report this: it is a mistake in Holdfast.',
+  );
+}

@@ -1,0 +1,88 @@
+import { z } from 'zod';
+import { snapshotLedgerFolder } from '../../repository/layout.ts';
+import { getSealed, putSealed } from '../../repository/sealed-object.ts';
+import type { BackupContext } from '../engine.ts';
+import type { DatabaseName } from './universe.ts';
+
+/**
+ * What was begun in a universe for a backup, written into the repository before and after each `create_…_snapshot`: a worker
+ * that is killed in between leaves the intent, from which the next one finds the snapshot again. Entries go when the
+ * snapshots are deleted.
+ */
+export interface SnapshotIntent {
+  readonly epoch: number;
+  readonly database: string;
+  readonly api: DatabaseName['api'];
+  /** Counts the snapshots of one epoch, of which the earlier ones failed. */
+  readonly attempt: number;
+  /** Every snapshot that there was before. */
+  readonly before: readonly string[];
+  readonly catalogVersion?: string;
+  readonly at: string;
+}
+
+const intentSchema: z.ZodType<SnapshotIntent> = z.object({
+  epoch: z.int(),
+  database: z.string(),
+  api: z.enum(['ysql', 'ycql']),
+  attempt: z.int(),
+  before: z.array(z.string()),
+  catalogVersion: z.string().exactOptional(),
+  at: z.string(),
+});
+
+const createdSchema = z.object({ snapshot: z.string() });
+
+export interface LedgerEntry {
+  readonly intent: SnapshotIntent;
+  /** Absent while it isn't known whether the universe has it. */
+  readonly snapshot?: string;
+  readonly keys: readonly string[];
+}
+
+const INTENT = '.intent.json';
+const CREATED = '.created.json';
+
+/** The entries of a backup, in the order of epochs and attempts. */
+export async function readLedger({ store, ref, signal }: BackupContext): Promise<readonly LedgerEntry[]> {
+  const folder = snapshotLedgerFolder(ref);
+  const keys = (await Array.fromAsync(store.list(folder, { signal }), ({ key }) => key)).sort();
+  const entries: LedgerEntry[] = [];
+  for (const key of keys.filter((name) => name.endsWith(INTENT))) {
+    const intent = await getSealed(store, key, intentSchema, { signal });
+    const createdKey = key.replace(INTENT, CREATED);
+    const created = keys.includes(createdKey)
+      ? await getSealed(store, createdKey, createdSchema, { signal })
+      : undefined;
+    entries.push({
+      intent,
+      ...(created === undefined ? {} : { snapshot: created.snapshot }),
+      keys: created === undefined ? [key] : [key, createdKey],
+    });
+  }
+  return entries;
+}
+
+export async function writeIntent(
+  context: BackupContext,
+  index: number,
+  intent: SnapshotIntent,
+): Promise<void> {
+  const { signal, store } = context;
+  await putSealed(store, entryKey(context, index, intent) + INTENT, intent, { signal });
+}
+
+export async function writeCreated(
+  context: BackupContext,
+  index: number,
+  intent: SnapshotIntent,
+  snapshot: string,
+): Promise<void> {
+  const { signal, store } = context;
+  await putSealed(store, entryKey(context, index, intent) + CREATED, { snapshot }, { signal });
+}
+
+function entryKey({ ref }: BackupContext, index: number, { epoch, attempt }: SnapshotIntent): string {
+  const padded = (value: number) => value.toString().padStart(4, '0');
+  return `${snapshotLedgerFolder(ref)}e${padded(epoch)}-${padded(index)}-${padded(attempt)}`;
+}

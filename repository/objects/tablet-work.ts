@@ -1,0 +1,119 @@
+import { z } from 'zod';
+import type { ObjectEntry } from '../../model/backup.ts';
+import { permanent } from '../../model/errors.ts';
+import type { ManifestUniverse } from '../../model/manifest.ts';
+import { packShard, TABLETS_PER_SHARD, type TabletShard, type TabletTarget } from '../../model/tablets.ts';
+import { type BackupId, backupFolder, workFolder } from '../layout.ts';
+import { databaseSchema, objectEntrySchema, serverSchema, universeSchema } from '../schema.ts';
+import { getSealedIfThere, putSealed } from '../sealed-object.ts';
+import { sha256Hex } from '../sha256.ts';
+import type { Store } from '../store.ts';
+import type { ExportDescription } from '../work.ts';
+import { packJson, unpackJson } from './packed-json.ts';
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+/** What is to be saved of a universe in one epoch. Written once: the first export that ends decides. */
+export interface TabletWorkList extends ExportDescription {
+  readonly epoch: number;
+  readonly tablets: number;
+  readonly estimatedBytes: number;
+  /** How many tablet servers the tablets are taken from. */
+  readonly nodes: number;
+  /** Each holds up to `TABLETS_PER_SHARD` tablets. */
+  readonly shards: readonly ObjectEntry[];
+  readonly universe: ManifestUniverse;
+}
+
+const count = z.int().nonnegative();
+
+const workListSchema: z.ZodType<TabletWorkList> = z.object({
+  epoch: count,
+  tablets: count,
+  estimatedBytes: z.number().nonnegative(),
+  nodes: count,
+  shards: z.array(objectEntrySchema),
+  universe: universeSchema,
+  server: serverSchema,
+  databases: z.array(databaseSchema),
+  commonObjects: z.array(objectEntrySchema),
+});
+
+const shardSchema: z.ZodType<TabletShard> = z.object({
+  nodes: z.array(z.string()),
+  tables: z.array(z.object({ table: z.string(), snapshot: z.string() })),
+  tablets: z.array(
+    z.object({ id: z.string(), table: count, nodes: z.array(count), bytes: z.number().nonnegative() }),
+  ),
+});
+
+function listKey(ref: BackupId, epoch: number): string {
+  return `${backupFolder(ref)}${workFolder(epoch)}tablet-list.json`;
+}
+
+/** Undefined where no export of this epoch has ended. */
+export function findTabletWorkList(
+  store: Store,
+  ref: BackupId,
+  epoch: number,
+  options: Cancellable = {},
+): Promise<TabletWorkList | undefined> {
+  return getSealedIfThere(store, listKey(ref, epoch), workListSchema, options);
+}
+
+/** Throws `WORK_LIST_MISSING` (permanent). */
+export async function readTabletWorkList(
+  store: Store,
+  ref: BackupId,
+  epoch: number,
+  options: Cancellable = {},
+): Promise<TabletWorkList> {
+  const found = await findTabletWorkList(store, ref, epoch, options);
+  if (found !== undefined) return found;
+  throw permanent(
+    'WORK_LIST_MISSING',
+    `The list of tablets of the backup ${ref.backup} of plan ${ref.plan} is not in ${store.description}.`,
+    'Find out what deletes objects under this prefix, and run the backup again.',
+  );
+}
+
+export async function writeTabletWorkList(
+  store: Store,
+  ref: BackupId,
+  epoch: number,
+  description: ExportDescription & { readonly universe: ManifestUniverse },
+  targets: readonly TabletTarget[],
+  options: Cancellable = {},
+): Promise<TabletWorkList> {
+  const shards: ObjectEntry[] = [];
+  for (let start = 0; start < targets.length; start += TABLETS_PER_SHARD) {
+    const body = await packJson(packShard(targets.slice(start, start + TABLETS_PER_SHARD)));
+    const sha256 = sha256Hex(body);
+    const key = `${workFolder(epoch)}tablet-shard-${shards.length.toString().padStart(5, '0')}-${sha256.slice(0, 16)}.json.zst`;
+    await store.put(backupFolder(ref) + key, body, { sha256, ifAbsent: true, ...options });
+    shards.push({ key, sizeBytes: body.byteLength, sha256 });
+  }
+  const workList: TabletWorkList = {
+    epoch,
+    tablets: targets.length,
+    estimatedBytes: targets.reduce((sum, { estimatedBytes }) => sum + estimatedBytes, 0),
+    nodes: new Set(targets.flatMap(({ nodes }) => nodes.slice(0, 1))).size,
+    shards,
+    universe: description.universe,
+    server: description.server,
+    databases: description.databases,
+    commonObjects: description.commonObjects,
+  };
+  const outcome = await putSealed(store, listKey(ref, epoch), workList, options);
+  return outcome === 'created' ? workList : readTabletWorkList(store, ref, epoch, options);
+}
+
+export async function readTabletShard(
+  store: Store,
+  ref: BackupId,
+  entry: ObjectEntry,
+  options: Cancellable = {},
+): Promise<TabletShard> {
+  const key = backupFolder(ref) + entry.key;
+  return unpackJson(await store.get(key, { expect: entry, ...options }), shardSchema, key, store.description);
+}

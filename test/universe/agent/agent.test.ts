@@ -1,0 +1,338 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import * as fc from 'fast-check';
+import {
+  fillTablets,
+  inspectNode,
+  unfilledTablets,
+} from '../../../activities/universe/agent/fill-tablets.ts';
+import { RateLimit } from '../../../activities/universe/agent/rate-limit.ts';
+import { saveTablets } from '../../../activities/universe/agent/save-tablets.ts';
+import { HoldfastError } from '../../../model/errors.ts';
+import type { Manifest } from '../../../model/manifest.ts';
+import type { TabletFill, TabletName } from '../../../model/tablets.ts';
+import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
+import { DirectoryStore } from '../../../repository/directory.ts';
+import { backupFolder, OBJECTS_FOLDER } from '../../../repository/layout.ts';
+import { PART_BYTES } from '../../../repository/objects/object-writer.ts';
+import {
+  listTabletResults,
+  readTabletResult,
+  writeTabletList,
+} from '../../../repository/objects/tablet-lists.ts';
+import type { Store } from '../../../repository/store.ts';
+import { crashingAt } from '../../repository/failing-store.ts';
+import {
+  agentOf,
+  contextOf,
+  counting,
+  filesIn,
+  LIMITS,
+  liveFolder,
+  makeNode,
+  type NodeFolder,
+  newTablet,
+  REF,
+  snapshotAgain,
+  snapshotFolder,
+  writeTablet,
+} from './node-folder.ts';
+
+let scratch: ScratchFolder;
+let count = 0;
+beforeAll(async () => {
+  scratch = await createScratchFolder('agent');
+});
+afterAll(() => scratch.remove());
+
+async function emptyStore(): Promise<DirectoryStore> {
+  const path = join(scratch.path, `store-${++count}`);
+  await mkdir(path);
+  return new DirectoryStore(path);
+}
+
+const newNode = (): Promise<NodeFolder> => makeNode(join(scratch.path, `node-${++count}`));
+
+/** Files of many sizes: empty, small (packed), alone, and one in several parts. */
+function someFiles(large = false): Readonly<Record<string, Uint8Array>> {
+  return {
+    CURRENT: Buffer.from('MANIFEST-000004\n'),
+    '000010.sst': randomBytes(900),
+    '000010.sst.sblock.0': randomBytes(70_000),
+    '000012.sst.sblock.0': randomBytes(2_200_000),
+    'intents/CURRENT': Buffer.from('MANIFEST-000004\n'),
+    'intents/000001.log': new Uint8Array(),
+    ...(large ? { '000099.sst.sblock.0': randomBytes(2 * PART_BYTES + 12_345) } : {}),
+  };
+}
+
+const save = (node: NodeFolder, store: Store, tablets: readonly TabletName[], task = 0, epoch = 1) =>
+  saveTablets(node.agent, contextOf(store), { epoch, task, piece: 0, tablets, limits: LIMITS });
+
+/** The manifest as far as an agent reads it. */
+async function manifestOf(store: Store, epoch = 1): Promise<Manifest> {
+  const lists = [];
+  for (const [index, key] of (await listTabletResults(store, REF, epoch)).entries()) {
+    lists.push(await writeTabletList(store, REF, index, await readTabletResult(store, key)));
+  }
+  return {
+    plan: REF.plan,
+    backup: REF.backup,
+    tablets: { lists, count: 0, files: 0 },
+  } as unknown as Manifest;
+}
+
+function filling(from: TabletName, to: TabletName, list = 0): TabletFill {
+  return { ...to, from: from.tablet, list };
+}
+
+describe('the agent of a tablet server', () => {
+  it('saves every file of a snapshot and fills another tablet with them, byte for byte, from whichever disk to whichever', async () => {
+    const [source, target, store] = [await newNode(), await newNode(), await emptyStore()];
+    const [one, other, to] = [newTablet(), newTablet(), newTablet()];
+    await writeTablet(source.disks[0] ?? '', one, someFiles(true));
+    await writeTablet(source.disks[1] ?? '', other, someFiles());
+    await expect(save(source, store, [one, other])).resolves.toMatchObject({ saved: 2, files: 13, left: [] });
+    const manifest = await manifestOf(store);
+    const live = liveFolder(target.disks[1] ?? '', to);
+    await mkdir(live, { recursive: true });
+    const fill = filling(one, to);
+    await expect(unfilledTablets(target.agent, contextOf(store), manifest, [fill])).resolves.toEqual([
+      to.tablet,
+    ]);
+    const request = { tablets: [fill], limits: LIMITS };
+    await expect(fillTablets(target.agent, contextOf(store), manifest, request)).resolves.toMatchObject({
+      filled: 1,
+      left: [],
+    });
+    await expect(filesIn(snapshotFolder(target.disks[1] ?? '', to))).resolves.toEqual(
+      await filesIn(snapshotFolder(source.disks[0] ?? '', one)),
+    );
+    await expect(unfilledTablets(target.agent, contextOf(store), manifest, [fill])).resolves.toEqual([]);
+    await expect(fillTablets(target.agent, contextOf(store), manifest, request)).resolves.toMatchObject({
+      fetchedBytes: 0,
+    });
+    await expect(readdir(dirname(snapshotFolder(target.disks[1] ?? '', to)))).resolves.toEqual([to.snapshot]);
+  });
+
+  it('sends nothing of a second snapshot of unchanged files, and asks the store for as little whatever the number of files', async () => {
+    const [node, store] = [await newNode(), await emptyStore()];
+    const few = newTablet();
+    const many = newTablet();
+    const [disk = ''] = node.disks;
+    await writeTablet(disk, few, { CURRENT: Buffer.from('x') });
+    const files = Array.from(
+      { length: 500 },
+      (_, file) => [`${file}.sst`, Buffer.from(`rows ${file}`)] as const,
+    );
+    await writeTablet(disk, many, Object.fromEntries(files));
+    await save(node, store, [few], 0);
+    await save(node, store, [many], 1);
+    const asked = async (name: TabletName, task: number) => {
+      const { store: counted, calls } = counting(store);
+      const again = { ...node, agent: agentOf(node.path, node.disks) };
+      const summary = await save(again, counted, [await snapshotAgain(disk, name)], task, 2);
+      expect(summary).toMatchObject({ sentBytes: 0, sentObjects: 0 });
+      return calls;
+    };
+    const calls = await asked(many, 1);
+    expect(calls).toEqual(await asked(few, 0));
+    expect(calls['put objects']).toBeUndefined();
+    expect(Object.values(calls).reduce((sum, number) => sum + number, 0)).toBeLessThan(10);
+  });
+
+  it('that lost its memory hashes again and still sends nothing', async () => {
+    const [node, store] = [await newNode(), await emptyStore()];
+    const tablet = newTablet();
+    await writeTablet(node.disks[0] ?? '', tablet, someFiles());
+    await save(node, store, [tablet]);
+    await rm(join(node.path, 'state'), { recursive: true });
+    const again = { ...node, agent: agentOf(node.path, node.disks) };
+    await expect(save(again, store, [tablet], 1)).resolves.toMatchObject({ sentObjects: 0, sentBytes: 0 });
+  });
+
+  it('leaves a tablet that it does not have to another replica', async () => {
+    const [node, store] = [await newNode(), await emptyStore()];
+    const [here, elsewhere] = [newTablet(), newTablet()];
+    await writeTablet(node.disks[0] ?? '', here, someFiles());
+    await expect(save(node, store, [elsewhere, here])).resolves.toMatchObject({
+      saved: 1,
+      left: [{ tablet: elsewhere.tablet, reason: expect.stringContaining('not here') }],
+    });
+  });
+
+  it('tells what space its disks have, and what it may not write', async () => {
+    const node = await newNode();
+    await mkdir(join(node.disks[0] ?? '', 'yb-data/tserver/data/rocksdb'), { recursive: true });
+    const report = await inspectNode(node.agent, new AbortController().signal);
+    expect(report.directories[0]?.freeBytes).toBeGreaterThan(0);
+    expect(report.problems).toEqual([expect.stringContaining('disk-1')]);
+  });
+
+  it('notices a damaged object by the file that it can not fill', async () => {
+    const [source, target, store] = [await newNode(), await newNode(), await emptyStore()];
+    const [from, to] = [newTablet(), newTablet()];
+    await writeTablet(source.disks[0] ?? '', from, someFiles());
+    await save(source, store, [from]);
+    const manifest = await manifestOf(store);
+    for await (const { key, sizeBytes } of store.list(OBJECTS_FOLDER)) {
+      await writeFile(join(store.description, key), randomBytes(sizeBytes));
+    }
+    await mkdir(liveFolder(target.disks[0] ?? '', to), { recursive: true });
+    await expect(
+      fillTablets(target.agent, contextOf(store), manifest, { tablets: [filling(from, to)], limits: LIMITS }),
+    ).rejects.toMatchObject({ code: 'STORE_DAMAGED' });
+    await expect(
+      unfilledTablets(target.agent, contextOf(store), manifest, [filling(from, to)]),
+    ).resolves.toEqual([to.tablet]);
+  });
+});
+
+describe('the agent goes nowhere else', () => {
+  it.each([
+    ['a table', { table: '../../../etc' }],
+    ['a tablet', { tablet: '..' }],
+    ['a snapshot', { snapshot: '../../x' }],
+  ])('than below its data directories: an id of %s that is none is refused', async (_what, wrong) => {
+    const [node, store] = [await newNode(), await emptyStore()];
+    await expect(save(node, store, [{ ...newTablet(), ...wrong }])).rejects.toMatchObject({
+      code: 'AGENT_BAD_NAME',
+    });
+  });
+
+  it('and follows no symbolic link below a data directory, to read or to write', async () => {
+    const [node, store] = [await newNode(), await emptyStore()];
+    const [disk = ''] = node.disks;
+    const elsewhere = join(scratch.path, `elsewhere-${++count}`);
+    await mkdir(elsewhere);
+    await writeFile(join(elsewhere, 'secret'), 'secret');
+    const [viaFolder, viaFile] = [newTablet(), newTablet()];
+    await mkdir(dirname(snapshotFolder(disk, viaFolder)), { recursive: true });
+    await symlink(elsewhere, snapshotFolder(disk, viaFolder));
+    await writeTablet(disk, viaFile, { CURRENT: Buffer.from('x') });
+    await symlink(join(elsewhere, 'secret'), join(snapshotFolder(disk, viaFile), '000001.sst'));
+    for (const tablet of [viaFolder, viaFile]) {
+      await expect(save(node, store, [tablet])).rejects.toMatchObject({ code: 'AGENT_SYMBOLIC_LINK' });
+    }
+    await expect(Array.fromAsync(store.list(OBJECTS_FOLDER))).resolves.toEqual([]);
+  });
+
+  it.each(['../escaped', '/etc/escaped', 'a/../../escaped', 'a//b', '.', 'a\\..\\b', 'x\u0000y'])(
+    'whatever a manifest calls a file: %j is refused',
+    async (path) => {
+      const [source, target, store] = [await newNode(), await newNode(), await emptyStore()];
+      const [from, to] = [newTablet(), newTablet()];
+      await writeTablet(source.disks[0] ?? '', from, { good: Buffer.from('bytes') });
+      await save(source, store, [from]);
+      const [key = ''] = await listTabletResults(store, REF, 1);
+      const list = await readTabletResult(store, key);
+      const hostile = {
+        ...list,
+        tablets: list.tablets.map((tablet) => ({
+          ...tablet,
+          files: tablet.files.map((file) => ({ ...file, path })),
+        })),
+      };
+      const lists = [await writeTabletList(store, REF, 0, hostile)];
+      const manifest = { ...REF, tablets: { lists, count: 1, files: 1 } } as unknown as Manifest;
+      await mkdir(liveFolder(target.disks[0] ?? '', to), { recursive: true });
+      const before = await filesIn(scratch.path);
+      await expect(
+        fillTablets(target.agent, contextOf(store), manifest, {
+          tablets: [filling(from, to)],
+          limits: LIMITS,
+        }),
+      ).rejects.toMatchObject({ code: 'AGENT_BAD_NAME' });
+      expect(await filesIn(scratch.path)).toEqual(before);
+    },
+  );
+});
+
+it('an agent that is killed at any moment sends again at most what was under way, and its successor finishes the tablets', async () => {
+  let cases = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(
+        fc.record({
+          crashAt: fc.integer({ min: 1, max: 40 }),
+          kind: fc.constantFrom('before' as const, 'performed' as const),
+        }),
+        { minLength: 1, maxLength: 4 },
+      ),
+      async (crashes) => {
+        cases++;
+        const [node, store] = [await newNode(), await emptyStore()];
+        const tablets = [newTablet(), newTablet()];
+        for (const [place, tablet] of tablets.entries())
+          await writeTablet(node.disks[place] ?? '', tablet, someFiles());
+        let sent = 0;
+        const seen = new Set<string>();
+        const { store: counted } = watching(store, (key) => {
+          if (!key.startsWith(OBJECTS_FOLDER)) return;
+          sent++;
+          seen.add(key);
+        });
+        for (const { crashAt, kind } of crashes) {
+          const agent = agentOf(node.path, node.disks);
+          await outcomeOf(save({ ...node, agent }, crashingAt(counted, crashAt, kind), tablets));
+        }
+        const agent = agentOf(node.path, node.disks);
+        await save({ ...node, agent }, counted, tablets);
+        // Four puts are under way at once, and a pack may be cut otherwise the next time.
+        expect(sent).toBeLessThanOrEqual(seen.size + crashes.length * 5);
+        const saved = [];
+        for (const key of await listTabletResults(store, REF, 1)) {
+          saved.push(...(await readTabletResult(store, key)).tablets.map(({ tablet }) => tablet));
+        }
+        expect(saved.sort()).toEqual(tablets.map(({ tablet }) => tablet).sort());
+        const manifest = await manifestOf(store);
+        const to = newTablet();
+        await mkdir(liveFolder(node.disks[1] ?? '', to), { recursive: true });
+        const [from] = tablets;
+        if (from === undefined) throw new Error('no tablet');
+        await fillTablets(agent, contextOf(store), manifest, {
+          tablets: [filling(from, to)],
+          limits: LIMITS,
+        });
+        await expect(filesIn(snapshotFolder(node.disks[1] ?? '', to))).resolves.toEqual(
+          await filesIn(snapshotFolder(node.disks[0] ?? '', from)),
+        );
+        await store.delete(await Array.fromAsync(store.list(backupFolder(REF)), ({ key }) => key));
+      },
+    ),
+    { seed: 20261124, numRuns: 10 },
+  );
+  console.log(`agent: ${cases} series of crashes tried`);
+});
+
+it('lanes of one node share its rate', async () => {
+  const limit = new RateLimit();
+  limit.set(1_000_000);
+  const { signal } = new AbortController();
+  const startedAt = performance.now();
+  await Promise.all(Array.from({ length: 10 }, () => limit.take(50_000, signal)));
+  // Half a second's worth, of which nothing was saved up: it can't have gone faster.
+  expect(performance.now() - startedAt).toBeGreaterThanOrEqual(400);
+});
+
+function watching(inner: Store, put: (key: string) => void): { readonly store: Store } {
+  const { store } = counting(inner);
+  return {
+    store: {
+      ...store,
+      put: (key, body, options) => {
+        put(key);
+        return inner.put(key, body, options);
+      },
+    },
+  };
+}
+
+async function outcomeOf(work: Promise<unknown>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (!(error instanceof HoldfastError)) throw error;
+  }
+}

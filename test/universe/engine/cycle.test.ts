@@ -1,0 +1,71 @@
+import type { BackupSummary, RestoreSummary } from '../../../model/backup.ts';
+import { OBJECTS_FOLDER } from '../../../repository/layout.ts';
+import { databaseContents, fill, keyspaceContents } from './contents.ts';
+import { type Stage, startStage } from './stage.ts';
+
+/** The documentation's cycle by plan file: a YSQL database and a YCQL keyspace, with one agent process for each tablet server. */
+let stage: Stage;
+beforeAll(async () => {
+  stage = await startStage({ readReplicas: 1 });
+  await fill(stage.universe);
+});
+afterAll(() => stage.stop());
+
+const objects = async () =>
+  (await Array.fromAsync(stage.store().list(OBJECTS_FOLDER), ({ key }) => key)).sort();
+const liveSnapshots = async () =>
+  (await stage.universe.view()).snapshots.filter(({ state }) => state !== 'DELETED');
+
+test('doctor finds everything in its place', async () => {
+  const { healthy, checks } = await stage.json<{ healthy: boolean; checks: readonly object[] }>(
+    'doctor',
+    stage.planFile,
+  );
+  expect({ healthy, checks }).toMatchObject({ healthy: true });
+});
+
+test('a backup is restored under other names, rows and sequences equal, and nothing is left behind in the universe', async () => {
+  const { universe, planFile } = stage;
+  const before = [await databaseContents(universe, 'shop'), await keyspaceContents(universe, 'metrics')];
+  const backup = await stage.json<BackupSummary>('backup', planFile);
+  expect(backup).toMatchObject({ rows: 1_200, tables: 4, verdict: 'OK' });
+  await expect(liveSnapshots()).resolves.toEqual([]);
+
+  const restored = await stage.json<RestoreSummary>(
+    ...['restore', planFile, '--into', 'shop=shop_again', '--into', 'metrics=metrics_again'],
+  );
+  expect(restored).toMatchObject({ verdict: 'OK', rows: 1_200, problems: [] });
+  expect([
+    await databaseContents(universe, 'shop_again'),
+    await keyspaceContents(universe, 'metrics_again'),
+  ]).toEqual(before);
+  await expect(liveSnapshots()).resolves.toEqual([]);
+  const { loadBalancerEnabled, tservers } = await universe.view();
+  expect({ loadBalancerEnabled, dead: tservers.filter(({ alive }) => !alive) }).toEqual({
+    loadBalancerEnabled: true,
+    dead: [],
+  });
+  for (const folder of ['restores/', 'snapshots/']) {
+    await expect(Array.fromAsync(stage.store().list(folder))).resolves.toEqual([]);
+  }
+});
+
+test('a second backup of unchanged data sends only what YugabyteDB itself writes anew with each snapshot', async () => {
+  const before = await objects();
+  await stage.json<BackupSummary>('backup', stage.planFile);
+  const added = (await objects()).filter((key) => !before.includes(key));
+  // A MANIFEST for each tablet, gathered in a pack for each task.
+  let bytes = 0;
+  for (const key of added) bytes += (await stage.store().head(key))?.sizeBytes ?? 0;
+  expect(added.length).toBeLessThanOrEqual(stage.universe.tservers.length * 2);
+  expect(bytes).toBeLessThan(100_000);
+});
+
+test('a restore onto a name that is taken is refused before anything is done', async () => {
+  const { code, stderr } = await stage.run(
+    ...['restore', stage.planFile, '--into', 'shop=shop_again', '--into', 'metrics=elsewhere'],
+  );
+  expect(code).toBe(1);
+  expect(stderr).toContain('There is already a database shop_again');
+  await expect(liveSnapshots()).resolves.toEqual([]);
+});

@@ -1,0 +1,114 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { freePort } from '../../../parts/ports.ts';
+import { type ServerProcess, startServer } from '../../../parts/process.ts';
+import { createScratchFolder } from '../../../parts/scratch.ts';
+import { startTemporal, type TemporalServer } from '../../../parts/temporal.ts';
+import { DirectoryStore } from '../../../repository/directory.ts';
+import { type CommandEnd, holdfast, holdfastJson } from '../../support/holdfast.ts';
+import { startUniverse, type Universe, type UniverseOptions } from '../launcher.ts';
+
+/** A universe with everything that backs it up: Temporal, a worker, and an agent process for each tablet server. */
+export interface Stage {
+  readonly universe: Universe;
+  readonly temporal: TemporalServer;
+  readonly worker: ServerProcess;
+  /** In the order of `universe.tservers`. */
+  readonly agents: readonly ServerProcess[];
+  readonly folder: string;
+  readonly planFile: string;
+  readonly environment: Readonly<Record<string, string>>;
+  store(): DirectoryStore;
+  run(...args: readonly string[]): Promise<CommandEnd>;
+  json<T>(...args: readonly string[]): Promise<T>;
+  stop(): Promise<void>;
+}
+
+export const PLAN = 'universe';
+
+export async function startStage(options: UniverseOptions = {}): Promise<Stage> {
+  const scratch = await createScratchFolder('universe-stage');
+  const [universe, temporal] = await Promise.all([startUniverse(options), startTemporal({ headless: true })]);
+  const folder = scratch.path;
+  await mkdir(path.join(folder, 'repository'));
+  const planFile = path.join(folder, 'universe.yaml');
+  await writeFile(planFile, planText(universe, path.join(folder, 'repository')));
+  const environment = {
+    ...universe.environment,
+    YSQL_URL: universe.ysqlUrl,
+    TEMPORAL_ADDRESS: temporal.address,
+    HOLDFAST_STATE_DIR: path.join(folder, 'state'),
+  };
+  const worker = await startWorker('worker', [], environment, folder);
+  const agents = await Promise.all(
+    universe.tservers.map(({ address }) =>
+      startWorker(`agent ${address}`, ['--tserver', address], environment, folder),
+    ),
+  );
+  return {
+    universe,
+    temporal,
+    worker,
+    agents,
+    folder,
+    planFile,
+    environment,
+    store: () => new DirectoryStore(path.join(folder, 'repository')),
+    run: (...args) => holdfast(args, environment),
+    json: (...args) => holdfastJson(args, environment),
+    async stop() {
+      await Promise.all([worker, ...agents].map((process) => process.stop()));
+      await temporal.stop();
+      await universe.stop();
+      await scratch.remove();
+    },
+  };
+}
+
+export async function startWorker(
+  name: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>>,
+  folder: string,
+): Promise<ServerProcess> {
+  const health = await freePort();
+  return startServer({
+    name,
+    command: process.execPath,
+    args: ['cli/main.ts', 'worker', ...args, '--health', String(health)],
+    environment,
+    logFile: path.join(folder, `${name.replaceAll(/[^a-z0-9.]/gi, '-')}.log`),
+    checkReady: async () => {
+      const answer = await fetch(`http://127.0.0.1:${health}/`);
+      if (!answer.ok) throw new Error(await answer.text());
+    },
+  });
+}
+
+function planText({ masters }: Universe, repository: string): string {
+  return `apiVersion: holdfast/v1
+kind: Repository
+metadata: { name: main }
+spec: { directory: ${repository} }
+---
+apiVersion: holdfast/v1
+kind: BackupPlan
+metadata: { name: ${PLAN} }
+spec:
+  source:
+    universe:
+      masters: [${masters.join(', ')}]
+      ysql: { connection: { env: YSQL_URL } }
+      databases: [shop]
+      keyspaces: [metrics]
+      countRows: true
+      patience: { agent: 5s, snapshot: 20s, restoration: 20s }
+  repository: main
+  steps:
+    - flush
+    - snapshot: { retry: { maximumAttempts: 10, initialInterval: 200ms, maximumInterval: 2s } }
+    - export: { retry: { maximumAttempts: 10, initialInterval: 200ms, maximumInterval: 2s } }
+    - upload: { retry: { maximumAttempts: 10, initialInterval: 200ms, maximumInterval: 2s } }
+    - verify: { level: content }
+`;
+}

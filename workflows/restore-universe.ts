@@ -1,0 +1,331 @@
+import {
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  executeChild,
+  isCancellation,
+  setHandler,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { FillPlan, RestoreRequest, RestoreSummary, UniverseRestorePlan } from '../model/backup.ts';
+import type { UniverseSource } from '../model/pipeline.ts';
+import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
+import { Board } from './board.ts';
+import { describeFailure, ignoreCancellation } from './failures.ts';
+import { universeQuiet } from './messages.ts';
+import { nodeActivitiesOf } from './node-activities.ts';
+import { formatBytes, formatCount, type RestoreStage } from './progress.ts';
+import { inLanes } from './scopes.ts';
+import { tabletFill } from './tablet-fill.ts';
+import { shareOf } from './tablets.ts';
+import { Turn } from './turn.ts';
+
+const DAY_MS = 24 * 3_600_000;
+const CLEAN_UP_MS = 10 * 60_000;
+const STAGES: readonly RestoreStage[] = ['plan', 'turn', 'prepare', 'load', 'restoration', 'finish'];
+const NODES_AT_ONCE = 50;
+const SHARDS_AT_ONCE = 4;
+/** Looks at the universe, each after files were put where the one before said. */
+const ROUNDS = 20;
+/** Beside what is fetched: the live files that a restoration makes of it, and room to work in. */
+const SPACE_FACTOR = 1.2;
+/** What only one restore of a universe at a time may touch. No database can have this name. */
+const BALANCER = 'holdfast:load balancer';
+
+/**
+ * Restores a backup of a universe: plan (everything that can be refused is refused here), turn (one restore of a universe at a
+ * time, since it switches the load balancer off), prepare (roles, schemas, snapshots imported), load (files onto every
+ * replica), restoration (every replica is looked at once more, then `restore_snapshot`), finish (sequences, comparison).
+ * However it ends, the load balancer is as it was before.
+ */
+export async function restoreUniverse(
+  request: RestoreRequest,
+  source: UniverseSource,
+): Promise<RestoreSummary> {
+  return new UniverseRestore(request, source).run();
+}
+
+class UniverseRestore {
+  private readonly request: RestoreRequest;
+  private readonly source: UniverseSource;
+  private readonly board: Board;
+  private readonly turn: Turn;
+  private readonly quietScope = new CancellationScope();
+  private quieting: Promise<void> = Promise.resolve();
+  private isQuiet = false;
+  private quietFailure: { readonly error: unknown } | undefined;
+
+  constructor(request: RestoreRequest, source: UniverseSource) {
+    this.request = request;
+    this.source = source;
+    const title = `Restore ${request.restore} of ${request.from.backup}`;
+    this.board = new Board(
+      title,
+      STAGES.map((stage) => ({ id: stage, verb: stage })),
+    );
+    this.turn = new Turn({
+      source: { ...source, databases: [BALANCER], keyspaces: [] },
+      mode: 'alone',
+      title: `restore ${request.restore} of ${request.from.plan} from ${request.from.backup}`,
+      onWait: (gate) =>
+        this.board.note('turn', { note: `waits for another restore of the universe (${gate})` }),
+    });
+    setHandler(
+      universeQuiet,
+      () => {
+        this.isQuiet = true;
+      },
+      { description: 'Sent by the activity that keeps the universe quiet: the load balancer is off' },
+    );
+  }
+
+  async run(): Promise<RestoreSummary> {
+    const { request } = this;
+    try {
+      const plan = await this.stage('plan', () => this.plan());
+      await this.stage('turn', () => this.turn.take());
+      await this.stage('prepare', () => this.prepare());
+      const round = await this.stage('load', () => this.load(plan));
+      await this.stage('restoration', () => this.restoreSnapshots(round));
+      const summary = await this.stage('finish', () => this.finish());
+      if (summary.verdict === 'FAILED' && !request.scratch) throw differs(summary);
+      this.board.conclude(summary.verdict === 'OK' ? 'done' : 'failed', headlineOf(summary));
+      return summary;
+    } catch (error) {
+      const failure = describeFailure(error);
+      const left = await CancellationScope.nonCancellable(() => this.discard());
+      if (isCancellation(error)) {
+        this.board.conclude('cancelled', `Restore ${request.restore} was cancelled. ${left}`);
+        throw error;
+      }
+      this.board.conclude('failed', `Restore ${request.restore} FAILED: ${failure.message} ${left}`);
+      throw ApplicationFailure.create({
+        type: failure.code,
+        message: failure.message,
+        nonRetryable: true,
+        ...(error instanceof Error ? { cause: error } : {}),
+      });
+    } finally {
+      await CancellationScope.nonCancellable(() => this.turn.end());
+    }
+  }
+
+  private async plan(): Promise<UniverseRestorePlan> {
+    const { request } = this;
+    const plan = await this.call('check universe, target and backup').planUniverseRestore({ request });
+    await this.inspectNodes(plan);
+    const names = plan.databases.map(({ from, to }) => `${from} → ${to}`).join(', ');
+    this.board.note('plan', {
+      note: `${names}: ${formatCount(plan.tablets)} tablets, ${formatBytes(plan.bytes)}, onto ${plan.nodes.length} nodes`,
+    });
+    return plan;
+  }
+
+  /** Every node must have an agent, which may write and has the space. */
+  private async inspectNodes({ nodes, bytesPerNode }: UniverseRestorePlan): Promise<void> {
+    const problems: string[] = [];
+    await inLanes(nodes.length, NODES_AT_ONCE, async (index) => {
+      const node = nodes[index] ?? '';
+      try {
+        const report = await this.agent(node, `look at the node of ${node}`).inspectNode();
+        problems.push(...report.problems);
+        const free = report.directories.reduce((sum, { freeBytes }) => sum + freeBytes, 0);
+        const needed = bytesPerNode * SPACE_FACTOR;
+        if (free < needed) {
+          problems.push(
+            `${node} has ${formatBytes(free)} free of about ${formatBytes(needed)} that it needs`,
+          );
+        }
+      } catch (error) {
+        if (isCancellation(error)) throw error;
+        const { code, message } = describeFailure(error);
+        problems.push(code === 'TIMED_OUT' ? `${node} has no agent that answers` : `${node}: ${message}`);
+      }
+    });
+    if (problems.length === 0) return;
+    throw ApplicationFailure.nonRetryable(
+      `${problems.slice(0, 10).join('; ')}. Every tablet server needs an agent (holdfast worker --tserver HOST:PORT) that may write its data directories, and space.`,
+      'RESTORE_NODES_NOT_READY',
+    );
+  }
+
+  private async prepare(): Promise<void> {
+    await this.becomeQuiet();
+    await this.call('roles, schemas, import').prepareUniverse({ request: this.request });
+  }
+
+  /** Puts files where they belong until two looks at the universe, one before and one after, agree. Returns the last round. */
+  private async load(plan: UniverseRestorePlan): Promise<number> {
+    const { request } = this;
+    let before: FillPlan | undefined;
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const fills = await this.call(`where the files belong, look ${round + 1}`).placeFills({
+        request,
+        round,
+      });
+      if (before?.fingerprint === fills.fingerprint && (await this.isFilled(fills, round))) return round;
+      before = fills;
+      this.board.beginTransfer('load', { tasks: fills.pairs, bytes: fills.bytes });
+      await this.eachShard(fills, round, 'fill', plan.nodes.length);
+    }
+    throw ApplicationFailure.nonRetryable(
+      `after ${ROUNDS} looks replicas still come and go. Find out what moves them (node failures, another tool), and start the restore again.`,
+      'RESTORE_NOT_SETTLED',
+    );
+  }
+
+  /**
+   * A tablet server that is told to restore a snapshot whose folder it lacks ends, and ends again at every start (YugabyteDB issues
+   * 4431, 26798). So every pair of tablet and replica is looked at right before, and the map of replicas once more.
+   */
+  private async restoreSnapshots(lastRound: number): Promise<void> {
+    const { request } = this;
+    const again = this.call('look at every replica once more');
+    const [checked, now] = [
+      await again.placeFills({ request, round: lastRound + 1 }),
+      await again.placeFills({ request, round: lastRound + 2 }),
+    ];
+    if (checked.fingerprint !== now.fingerprint || !(await this.isFilled(now, lastRound + 2))) {
+      throw ApplicationFailure.nonRetryable(
+        'replicas moved between the last look and the restoration, which was therefore not begun. Find out what moves them while the load balancer is off, and start the restore again.',
+        'RESTORE_NOT_SETTLED',
+      );
+    }
+    await this.call('restore_snapshot').restoreSnapshots({ request });
+  }
+
+  private async isFilled(fills: FillPlan, round: number): Promise<boolean> {
+    return (await this.eachShard(fills, round, 'check', 1)) === 0;
+  }
+
+  /** @returns how many pairs of tablet and node are not filled. */
+  private async eachShard(
+    fills: FillPlan,
+    round: number,
+    what: 'fill' | 'check',
+    nodes: number,
+  ): Promise<number> {
+    const { request, source } = this;
+    const share = shareOf(source, nodes);
+    let unfilled = 0;
+    await inLanes(fills.shards, SHARDS_AT_ONCE, async (shard) => {
+      unfilled += await executeChild(tabletFill, {
+        workflowId: `${workflowInfo().workflowId}:${what}:${round}:${shard}`,
+        staticSummary: `${what} shard ${shard + 1} of ${fills.shards}, look ${round + 1}`,
+        args: [
+          {
+            what,
+            request,
+            source,
+            round,
+            shard,
+            reportEvery: Math.max(1, Math.ceil(fills.pairs / 50)),
+            ...(share === undefined ? {} : { bytesPerSecond: share }),
+          },
+        ],
+      });
+    });
+    return unfilled;
+  }
+
+  private async finish(): Promise<RestoreSummary> {
+    const { request } = this;
+    const summary = await this.call('sequences, compare').finishUniverse({ request });
+    await this.endQuiet();
+    if (request.scratch) await this.call('drop what was rehearsed').discardUniverse({ request });
+    await this.call('forget what the restore remembered').forgetRestore({ request });
+    return summary;
+  }
+
+  /** Returns when the load balancer is off; an activity keeps it so, and puts it back whatever becomes of this workflow. */
+  private async becomeQuiet(): Promise<void> {
+    const activities = this.call('keep replicas where they are');
+    this.quieting = CancellationScope.nonCancellable(() =>
+      this.quietScope
+        .run(() => activities.keepUniverseQuiet({ request: this.request }))
+        .catch((error: unknown) => {
+          if (!isCancellation(error)) this.quietFailure = { error };
+        }),
+    );
+    await condition(() => this.isQuiet || this.quietFailure !== undefined);
+    if (this.quietFailure !== undefined) throw this.quietFailure.error;
+  }
+
+  /** The compensation: runs whatever happened, and once more by itself should the keeper have died. */
+  private async endQuiet(): Promise<void> {
+    this.quietScope.cancel();
+    await this.quieting.catch(ignoreCancellation);
+    await this.cleanUp('put the load balancer back').endUniverseQuiet({ request: this.request });
+  }
+
+  private async discard(): Promise<string> {
+    const left: string[] = [];
+    try {
+      await this.endQuiet();
+    } catch (error) {
+      left.push(
+        `The load balancer could not be put back (${describeFailure(error).message}): yb-admin set_load_balancer_enabled 1.`,
+      );
+    }
+    try {
+      const { left: keyspaces } = await this.cleanUp('drop what this restore created').discardUniverse({
+        request: this.request,
+      });
+      left.push(
+        keyspaces.length === 0
+          ? 'What it had created was dropped.'
+          : `What it had created was dropped but the keyspaces ${keyspaces.join(', ')}: drop them with ycqlsh.`,
+      );
+    } catch (error) {
+      // The universe may be what failed; the run's own error stands, and this one is told beside it.
+      left.push(`What it had created could not be dropped: ${describeFailure(error).message}`);
+    }
+    return left.join(' ');
+  }
+
+  private async stage<T>(id: RestoreStage, work: () => Promise<T>): Promise<T> {
+    this.board.start(id);
+    try {
+      const result = await work();
+      this.board.end(id, 'done');
+      return result;
+    } catch (error) {
+      this.board.end(id, isCancellation(error) ? 'cancelled' : 'failed', describeFailure(error).message);
+      throw error;
+    }
+  }
+
+  private call(summary: string) {
+    return activitiesFor({ summary, retry: PATIENT_RETRY, timeoutMs: DAY_MS });
+  }
+
+  private cleanUp(summary: string) {
+    return activitiesFor({
+      summary,
+      retry: { ...PATIENT_RETRY, maximumAttempts: 20 },
+      timeoutMs: CLEAN_UP_MS,
+    });
+  }
+
+  private agent(node: string, summary: string) {
+    return nodeActivitiesOf({
+      node,
+      summary,
+      retry: { ...PATIENT_RETRY, maximumAttempts: 3 },
+      timeoutMs: DAY_MS,
+      agentMs: this.source.patience.agentMs,
+    });
+  }
+}
+
+function differs(summary: RestoreSummary): ApplicationFailure {
+  return ApplicationFailure.nonRetryable(
+    `the restored data differs from the backup: ${summary.problems.slice(0, 5).join('; ')}`,
+    'RESTORE_DIFFERS',
+  );
+}
+
+function headlineOf(summary: RestoreSummary): string {
+  const names = summary.databases.map(({ to }) => to).join(', ');
+  return `Backup ${summary.backup} is restored into ${names}: ${formatBytes(summary.bytes)} in ${formatCount(summary.tables)} tables; comparison with the backup: ${summary.verdict}`;
+}

@@ -1,0 +1,100 @@
+import { getExternalWorkflowHandle, workflowInfo } from '@temporalio/workflow';
+import type { RestoreRequest } from '../model/backup.ts';
+import type { UniverseSource } from '../model/pipeline.ts';
+import type { FillShard, TabletFill } from '../model/tablets.ts';
+import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
+import { transferProgress } from './messages.ts';
+import { nodeActivitiesOf } from './node-activities.ts';
+import { inLanes } from './scopes.ts';
+
+export interface TabletFillInput {
+  /** Put the files there, or look whether they are. */
+  readonly what: 'fill' | 'check';
+  readonly request: RestoreRequest;
+  readonly source: UniverseSource;
+  readonly round: number;
+  readonly shard: number;
+  /** Tell the parent after so many tablets. */
+  readonly reportEvery: number;
+  /** What one node may fetch in a second. */
+  readonly bytesPerSecond?: number;
+}
+
+const DAY_MS = 24 * 3_600_000;
+const TABLETS_PER_TASK = { fill: 16, check: 250 } as const;
+const TASKS_AT_ONCE = 200;
+
+/**
+ * Fills, or checks, one shard of tablets on every node that has a replica. A child of `restore`, so that the parent's history
+ * stays small. Returns how many pairs of tablet and node are not filled.
+ */
+export async function tabletFill(input: TabletFillInput): Promise<number> {
+  const { what, request, source, round, shard } = input;
+  const worker = activitiesFor({
+    summary: 'read where files belong',
+    retry: PATIENT_RETRY,
+    timeoutMs: DAY_MS,
+  });
+  const tasks = tasksOf(await worker.describeFill({ request, round, shard }), TABLETS_PER_TASK[what]);
+  const ref = request.from;
+  const sum = { shard, tasksDone: 0, rows: 0, bytes: 0, storedBytes: 0 };
+  let reported = 0;
+  let unfilled = 0;
+  const report = async (): Promise<void> => {
+    const parent = workflowInfo().parent;
+    reported = sum.tasksDone;
+    if (parent === undefined || what === 'check') return;
+    await getExternalWorkflowHandle(parent.workflowId, parent.runId).signal(transferProgress, { ...sum });
+  };
+  await inLanes(tasks.length, TASKS_AT_ONCE, async (index) => {
+    const task = tasks[index];
+    if (task === undefined) return;
+    const { node, tablets } = task;
+    const agent = nodeActivitiesOf({
+      node,
+      summary: `${what} ${tablets.length} tablets on ${node}`,
+      retry: PATIENT_RETRY,
+      timeoutMs: DAY_MS,
+      // There is no other node to turn to: its agent is waited for, as long as a person may need to start it again.
+      agentMs: Math.max(source.patience.agentMs, DAY_MS / 24),
+    });
+    if (what === 'check') {
+      unfilled += (await agent.unfilledTablets({ ref, tablets })).length;
+      return;
+    }
+    const { limits } = source;
+    const share = input.bytesPerSecond === undefined ? {} : { bytesPerSecond: input.bytesPerSecond };
+    const summary = await agent.fillTablets({ ref, tablets, limits, ...share });
+    unfilled += summary.left.length;
+    sum.tasksDone += summary.filled;
+    sum.bytes += summary.bytes;
+    sum.storedBytes += summary.fetchedBytes;
+    if (sum.tasksDone - reported >= input.reportEvery) await report();
+  });
+  await report();
+  return unfilled;
+}
+
+function tasksOf(
+  { nodes, tables, tablets }: FillShard,
+  tabletsPerTask: number,
+): readonly { readonly node: string; readonly tablets: readonly TabletFill[] }[] {
+  const byNode = new Map<string, TabletFill[]>();
+  for (const { id, from, list, table: place, nodes: places } of tablets) {
+    const table = tables[place];
+    if (table === undefined) throw new RangeError(`tablet ${id} is of no table of its shard`);
+    for (const each of places) {
+      const node = nodes[each];
+      if (node === undefined) throw new RangeError(`tablet ${id} is on no node of its shard`);
+      const ofNode = byNode.get(node) ?? [];
+      ofNode.push({ tablet: id, ...table, from, list });
+      byNode.set(node, ofNode);
+    }
+  }
+  return [...byNode].flatMap(([node, ofNode]) =>
+    Array.from({ length: Math.ceil(ofNode.length / tabletsPerTask) }, (_, task) => ({
+      node,
+      tablets: ofNode.slice(task * tabletsPerTask, (task + 1) * tabletsPerTask),
+    })),
+  );
+}

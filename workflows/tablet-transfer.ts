@@ -1,0 +1,228 @@
+import {
+  ActivityFailure,
+  getExternalWorkflowHandle,
+  isCancellation,
+  sleep,
+  TimeoutFailure,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { BackupRef } from '../model/backup.ts';
+import type { RetryPolicy, UniverseSource } from '../model/pipeline.ts';
+import { type SaveSummary, type TabletTarget, unpackShard } from '../model/tablets.ts';
+import { activitiesFor } from './activity-proxies.ts';
+import { describeFailure } from './failures.ts';
+import { transferProgress } from './messages.ts';
+import { nodeActivitiesOf } from './node-activities.ts';
+import { inLanes } from './scopes.ts';
+
+export interface TabletTransferInput {
+  readonly ref: BackupRef;
+  readonly source: UniverseSource;
+  readonly epoch: number;
+  readonly shard: number;
+  /** Tell the parent after so many tablets. */
+  readonly reportEvery: number;
+  readonly retry: RetryPolicy;
+  readonly timeoutMs: number;
+  /** What one node may send in a second. */
+  readonly bytesPerSecond?: number;
+}
+
+export interface TabletTransferOutcome {
+  readonly lostCount: number;
+  /** The first of them, each with the reason. */
+  readonly lost: readonly string[];
+}
+
+const TABLETS_PER_TASK = 16;
+/** Unless one tablet alone is more. */
+const BYTES_PER_TASK = 512 * 1024 * 1024;
+const TASKS_AT_ONCE = 200;
+/** Result names are made of it. */
+const TASKS_PER_SHARD = 10_000;
+/** How often the universe is asked where tablets are that no replica of the list had. */
+const RELOCATIONS = 5;
+const RELOCATION_PAUSE_MS = 10_000;
+const LOST_NAMED = 20;
+
+/**
+ * Saves one shard of a universe's work list: at most 1,000 tablets, each from the best of its replicas whose agent works. What
+ * a node doesn't have is asked of the next replica; when none is left, the universe is asked where the tablet is now. A child of
+ * `backup`, so that the parent's history stays small whatever the size of the universe.
+ */
+export async function tabletTransfer(input: TabletTransferInput): Promise<TabletTransferOutcome> {
+  return new TabletTransfer(input).run();
+}
+
+interface Candidate {
+  readonly target: TabletTarget;
+  /** Nodes not asked yet, the best first. */
+  readonly nodes: readonly string[];
+  readonly reason?: string;
+}
+
+interface Task {
+  readonly node: string;
+  readonly candidates: readonly Candidate[];
+}
+
+class TabletTransfer {
+  private readonly input: TabletTransferInput;
+  private readonly sum = { shard: 0, tasksDone: 0, rows: 0, bytes: 0, storedBytes: 0 };
+  /** Agents that took no work: asked last. */
+  private readonly silent = new Set<string>();
+  private tasks = 0;
+  private reported = 0;
+
+  constructor(input: TabletTransferInput) {
+    this.input = input;
+    this.sum.shard = input.shard;
+  }
+
+  async run(): Promise<TabletTransferOutcome> {
+    const { ref, epoch, shard } = this.input;
+    const described = await this.call('read the list of tablets').describeTablets({ ref, epoch, shard });
+    let open: readonly Candidate[] = unpackShard(described).map((target) => ({
+      target,
+      nodes: target.nodes,
+    }));
+    for (let relocation = 0; ; relocation += 1) {
+      open = await this.fromReplicas(open);
+      if (open.length === 0 || relocation === RELOCATIONS) break;
+      // Leaders are elected and replicas copied while we wait.
+      if (relocation > 0)
+        await sleep(RELOCATION_PAUSE_MS, { summary: 'tablets without a replica that has them' });
+      open = await this.relocated(open);
+    }
+    await this.report();
+    return {
+      lostCount: open.length,
+      lost: open
+        .slice(0, LOST_NAMED)
+        .map(({ target, reason }) => `${target.tablet} (${reason ?? 'it has no replica'})`),
+    };
+  }
+
+  /** Asks replica after replica; returns the tablets that none of them had. */
+  private async fromReplicas(candidates: readonly Candidate[]): Promise<readonly Candidate[]> {
+    const none: Candidate[] = candidates.filter(({ nodes }) => nodes.length === 0);
+    let open = candidates.filter(({ nodes }) => nodes.length > 0);
+    while (open.length > 0) {
+      const tasks = this.tasksOf(open);
+      const next: Candidate[] = [];
+      await inLanes(tasks.length, TASKS_AT_ONCE, async (index) => {
+        const task = tasks[index];
+        if (task !== undefined) next.push(...(await this.save(task)));
+      });
+      none.push(...next.filter(({ nodes }) => nodes.length === 0));
+      open = next.filter(({ nodes }) => nodes.length > 0);
+    }
+    return none;
+  }
+
+  private tasksOf(candidates: readonly Candidate[]): readonly Task[] {
+    const byNode = new Map<string, Candidate[]>();
+    for (const candidate of candidates) {
+      const awake = candidate.nodes.filter((node) => !this.silent.has(node));
+      const [node] = awake.length > 0 ? awake : candidate.nodes;
+      if (node === undefined) continue;
+      const nodes = candidate.nodes.filter((other) => other !== node);
+      const ofNode = byNode.get(node) ?? [];
+      ofNode.push({ ...candidate, nodes });
+      byNode.set(node, ofNode);
+    }
+    const tasks: Task[] = [];
+    for (const [node, ofNode] of byNode) {
+      let group: Candidate[] = [];
+      let bytes = 0;
+      for (const candidate of ofNode) {
+        const { estimatedBytes } = candidate.target;
+        const full = group.length === TABLETS_PER_TASK || bytes + estimatedBytes > BYTES_PER_TASK;
+        if (full && group.length > 0) {
+          tasks.push({ node, candidates: group });
+          group = [];
+          bytes = 0;
+        }
+        group.push(candidate);
+        bytes += estimatedBytes;
+      }
+      if (group.length > 0) tasks.push({ node, candidates: group });
+    }
+    return tasks;
+  }
+
+  /** Returns the tablets that the node did not have, or could not save. */
+  private async save({ node, candidates }: Task): Promise<readonly Candidate[]> {
+    const { ref, epoch, shard, source, retry, timeoutMs, bytesPerSecond } = this.input;
+    const task = shard * TASKS_PER_SHARD + this.tasks;
+    this.tasks += 1;
+    const agent = nodeActivitiesOf({
+      node,
+      summary: `save ${candidates.length} tablets from ${node}`,
+      retry,
+      timeoutMs,
+      agentMs: source.patience.agentMs,
+    });
+    let summary: SaveSummary;
+    try {
+      summary = await agent.saveTablets({
+        ref,
+        epoch,
+        task,
+        tablets: candidates.map(({ target: { tablet, table, snapshot } }) => ({ tablet, table, snapshot })),
+        limits: source.limits,
+        ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }),
+      });
+    } catch (error) {
+      const reason = this.reasonToPassOn(node, error);
+      return candidates.map((candidate) => ({ ...candidate, reason }));
+    }
+    this.sum.tasksDone += summary.saved;
+    this.sum.bytes += summary.bytes;
+    this.sum.storedBytes += summary.sentBytes;
+    if (this.sum.tasksDone - this.reported >= this.input.reportEvery) await this.report();
+    const reasons = new Map(summary.left.map(({ tablet, reason }) => [tablet, `${node}: ${reason}`]));
+    return candidates.flatMap((candidate) => {
+      const reason = reasons.get(candidate.target.tablet);
+      return reason === undefined ? [] : [{ ...candidate, reason }];
+    });
+  }
+
+  /** What is wrong with one node is no reason to give up; what is wrong with the repository is. */
+  private reasonToPassOn(node: string, error: unknown): string {
+    if (isCancellation(error)) throw error;
+    const { code, message } = describeFailure(error);
+    if (code.startsWith('STORE_') || code.startsWith('BACKUP_') || code === 'SECRET_MISSING') throw error;
+    if (error instanceof ActivityFailure && error.cause instanceof TimeoutFailure) {
+      this.silent.add(node);
+      return `${node}: no agent answers`;
+    }
+    return `${node}: ${message}`;
+  }
+
+  /** The same tablets with the replicas that they have now; those that were asked already too, for files may have come. */
+  private async relocated(candidates: readonly Candidate[]): Promise<readonly Candidate[]> {
+    const { ref, source } = this.input;
+    const found = await this.call('look where the tablets are now').locateTablets({
+      ref,
+      source,
+      tables: [...new Set(candidates.map(({ target }) => target.table))],
+      tablets: candidates.map(({ target }) => target.tablet),
+    });
+    return candidates.map((candidate) => ({ ...candidate, nodes: found[candidate.target.tablet] ?? [] }));
+  }
+
+  private call(summary: string) {
+    const { retry, timeoutMs } = this.input;
+    return activitiesFor({ summary, retry, timeoutMs });
+  }
+
+  private async report(): Promise<void> {
+    const parent = workflowInfo().parent;
+    this.reported = this.sum.tasksDone;
+    if (parent === undefined) return;
+    await getExternalWorkflowHandle(parent.workflowId, parent.runId).signal(transferProgress, {
+      ...this.sum,
+    });
+  }
+}

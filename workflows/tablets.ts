@@ -1,0 +1,67 @@
+import { ApplicationFailure, executeChild, workflowInfo } from '@temporalio/workflow';
+import type { BackupRef, ExportSummary } from '../model/backup.ts';
+import type { StepOf, UniverseSource } from '../model/pipeline.ts';
+import { TABLETS_PER_SHARD } from '../model/tablets.ts';
+import { formatCount } from './progress.ts';
+import { inLanes } from './scopes.ts';
+import { tabletTransfer } from './tablet-transfer.ts';
+
+/** Shards under way at once: while the last tablets of one are waited for, the nodes work on the next. */
+const SHARDS_AT_ONCE = 4;
+const NAMED = 10;
+
+/**
+ * Saves every tablet of a work list, a child for each 1,000 of them. Those that no replica had are told, by name, when all
+ * others are saved: what was saved then needs not be sent again.
+ */
+export async function saveAllTablets(input: {
+  readonly ref: BackupRef;
+  readonly source: UniverseSource;
+  readonly epoch: number;
+  readonly list: ExportSummary;
+  readonly step: StepOf<'upload'>;
+}): Promise<void> {
+  const { ref, source, epoch, list, step } = input;
+  const lost: string[] = [];
+  let lostCount = 0;
+  const bytesPerSecond = shareOf(source, list.nodes ?? 1);
+  await inLanes(list.shards, SHARDS_AT_ONCE, async (shard) => {
+    const tablets = Math.min(TABLETS_PER_SHARD, list.tasks - shard * TABLETS_PER_SHARD);
+    const outcome = await executeChild(tabletTransfer, {
+      workflowId: `${workflowInfo().workflowId}:upload:e${epoch}:${shard}`,
+      staticSummary: `upload shard ${shard + 1} of ${list.shards}, ${tablets} tablets, epoch ${epoch}`,
+      args: [
+        {
+          ref,
+          source,
+          epoch,
+          shard,
+          reportEvery: Math.max(1, Math.ceil(list.tasks / REPORTS_PER_RUN)),
+          retry: step.retry,
+          timeoutMs: step.timeoutMs,
+          ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }),
+        },
+      ],
+    });
+    lostCount += outcome.lostCount;
+    lost.push(...outcome.lost);
+  });
+  if (lostCount === 0) return;
+  throw ApplicationFailure.nonRetryable(
+    `${formatCount(lostCount)} of ${formatCount(list.tasks)} tablets could be had from none of their replicas: ` +
+      `${lost.slice(0, NAMED).join('; ')}. All others are saved, and will not be sent again. ` +
+      'See that every tablet server with a replica has an agent (holdfast worker --tserver), and run the backup again.',
+    'TABLETS_LOST',
+  );
+}
+
+/** Reports of progress in the parent's history, whatever the size. */
+const REPORTS_PER_RUN = 50;
+
+/** What one node may send in a second: its own limit, or its share of what all may, whichever is tighter. */
+export function shareOf({ limits }: UniverseSource, nodes: number): number | undefined {
+  const { bytesPerSecond, bytesPerSecondPerNode } = limits;
+  const share = bytesPerSecond === undefined ? undefined : Math.ceil(bytesPerSecond / Math.max(1, nodes));
+  if (share === undefined) return bytesPerSecondPerNode;
+  return bytesPerSecondPerNode === undefined ? share : Math.min(share, bytesPerSecondPerNode);
+}
