@@ -11,7 +11,7 @@ import type {
   TaskSummary,
 } from '../model/backup.ts';
 import { HoldfastError, permanent, READ_POINT_LOST } from '../model/errors.ts';
-import type { Manifest } from '../model/manifest.ts';
+import { lossesIn, type Manifest } from '../model/manifest.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { findManifest, MANIFEST_FORMAT_VERSION, type StoredManifest } from '../repository/manifest.ts';
 import { sha256Hex } from '../repository/sha256.ts';
@@ -98,7 +98,7 @@ export function captureActivities(
         for await (const result of readTaskResults(store, ref, workList, { signal })) {
           dataObjects.push(...result.objects);
         }
-        const draft = draftOf(input, rest);
+        const draft = { ...draftOf(input, rest), ...scannedBy(dataObjects) };
         const kit = await writeRestoreKit(context, engine, draft, dataObjects);
         const commonObjects = [...draft.commonObjects, ...kit];
         const written = await writeManifest(store, { ...draft, commonObjects }, dataObjects, { signal });
@@ -136,7 +136,25 @@ async function sealed(context: BackupContext, { manifest, sha256 }: StoredManife
   const { store, ref, signal, heartbeat } = context;
   await leftToPrune(context, () => sweepBackup(store, ref, { signal, heartbeat }));
   const { plan, backup } = ref;
-  return { plan, backup, ...manifest.totals, manifestSha256: sha256 };
+  const losses = lossesIn(manifest).slice(0, LOSSES_TOLD);
+  const told = losses.length === 0 ? {} : { losses };
+  return { plan, backup, ...manifest.totals, manifestSha256: sha256, ...told };
+}
+
+/** In a workflow's history; the manifest has all of them. */
+const LOSSES_TOLD = 20;
+
+/** When the first and the last row were read, where that was not at one instant. */
+function scannedBy(objects: readonly DataObject[]): Pick<Manifest, 'scanned'> {
+  const intervals = objects.flatMap(({ readAt }) => (readAt === undefined ? [] : [readAt]));
+  const [first] = intervals;
+  if (first === undefined) return {};
+  let { from, to } = first;
+  for (const interval of intervals) {
+    if (interval.from < from) from = interval.from;
+    if (interval.to > to) to = interval.to;
+  }
+  return { scanned: { from, to } };
 }
 
 function describe(workList: WorkList): ExportSummary {

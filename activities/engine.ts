@@ -38,8 +38,8 @@ export interface Engine<S extends LogicalSource = LogicalSource> {
   export(verb: BackupContext, source: S, readPoint: LogicalReadPoint): Promise<EngineExport>;
 
   /**
-   * Streams one chunk into objects under `data/e<epoch>/`: COPY text, cut at row boundaries when it outgrows the chunk size,
-   * zstd, SHA-256 in the key's name, conditional put. Throws `READ_POINT_LOST` when the read point is gone.
+   * Streams one chunk into objects under `data/e<epoch>/`: rows, cut at row boundaries when they outgrow the chunk size, zstd,
+   * SHA-256 in the key's name, conditional put. Throws `READ_POINT_LOST` when the read point is gone.
    */
   upload(
     verb: BackupContext,
@@ -70,6 +70,22 @@ export interface Engine<S extends LogicalSource = LogicalSource> {
   check(verb: VerbContext, source: S): Promise<readonly Check[]>;
 
   readonly restore: RestoreEngine;
+}
+
+/** The source of a plan as the engine that reads it knows it. */
+export function sourceOf<E extends LogicalSource['engine']>(
+  source: LogicalSource,
+  engine: E,
+): Extract<LogicalSource, { engine: E }> {
+  if (isOf(source, engine)) return source;
+  throw new TypeError(`a source of engine ${source.engine} came to engine ${engine}`);
+}
+
+function isOf<E extends LogicalSource['engine']>(
+  source: LogicalSource,
+  engine: E,
+): source is Extract<LogicalSource, { engine: E }> {
+  return source.engine === engine;
 }
 
 /** The restore side. Order: plan, prepare, load (parallel), postData wave by wave (parallel), finish; discard on failure. */

@@ -1,9 +1,10 @@
 import { permanent } from '../model/errors.ts';
 import type { LogicalSource, Source } from '../model/pipeline.ts';
 import type { Engine } from './engine.ts';
+import { ycqlEngine } from './ycql/engine.ts';
 import { ysqlEngine } from './ysql/engine.ts';
 
-const ENGINES: Readonly<Record<LogicalSource['engine'], Engine>> = { ysql: ysqlEngine };
+const ENGINES: Readonly<Record<LogicalSource['engine'], Engine>> = { ysql: ysqlEngine, ycql: ycqlEngine };
 
 export function engineOf(source: Pick<LogicalSource, 'engine'>): Engine {
   return ENGINES[source.engine];

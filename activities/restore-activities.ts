@@ -1,4 +1,6 @@
 import type { RestoreRequest } from '../model/backup.ts';
+import { permanent } from '../model/errors.ts';
+import type { Manifest } from '../model/manifest.ts';
 import { backupFolder } from '../repository/layout.ts';
 import type { Activities } from './contract.ts';
 import type { RestoreContext, VerbContext } from './engine.ts';
@@ -18,6 +20,7 @@ export function restoreActivities(
   const contextOf = async (verb: VerbContext, request: RestoreRequest): Promise<RestoreContext> => {
     const ref = request.from;
     const backup = await repositories.backup(ref);
+    checkEngine(request, backup.manifest);
     const source = logical(request.source);
     return { ...verb, ...backup, ref, request: { ...request, source }, folder: backupFolder(ref) };
   };
@@ -56,4 +59,14 @@ export function restoreActivities(
         };
       }),
   };
+}
+
+/** A plan may have changed its engine since the backup. */
+function checkEngine({ source }: RestoreRequest, { engine, backup }: Manifest): void {
+  if (source.engine === engine) return;
+  throw permanent(
+    'RESTORE_OTHER_ENGINE',
+    `The backup ${backup} was made by engine ${engine}, and the plan's source is of engine ${source.engine}`,
+    `Restore it with a plan whose source is \`${engine}\`.`,
+  );
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Source } from '../model/pipeline.ts';
 import type { SourceIdentity } from '../model/source-claim.ts';
 import type { VerbContext } from './engine.ts';
+import { resolveTarget } from './ycql/target.ts';
 import { parseConnectionUrl } from './ysql/connection-url.ts';
 
 /**
@@ -12,18 +13,26 @@ export async function identifySource(source: Source, secret: VerbContext['secret
   if (source.engine === 'universe') {
     const names = [...source.databases, ...source.keyspaces];
     return {
-      server: hashOf([source.engine, ...source.masters.map((master) => master.toLowerCase()).sort()]),
+      server: serverOf(source.engine, source.masters),
       databases: { include: names, exclude: [] },
     };
   }
+  if (source.engine === 'ycql') {
+    const { contactPoints, port } = await resolveTarget({ secret }, source);
+    const addresses = contactPoints.map((host) => `${host}:${port}`);
+    return { server: serverOf(source.engine, addresses), databases: source.keyspaces };
+  }
   const { hosts, database } = parseConnectionUrl(await secret(source.connection));
-  const address = hosts.map(({ host, port }) => `${host.toLowerCase()}:${port}`).sort();
   return {
-    server: hashOf([source.engine, ...address]),
+    server: serverOf(
+      source.engine,
+      hosts.map(({ host, port }) => `${host}:${port}`),
+    ),
     databases: source.databases ?? { include: [database], exclude: [] },
   };
 }
 
-function hashOf(parts: readonly string[]): string {
+function serverOf(engine: string, addresses: readonly string[]): string {
+  const parts = [engine, ...addresses.map((address) => address.toLowerCase()).sort()];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 16);
 }

@@ -107,8 +107,9 @@ export function emitPlan({
   });
 }
 
-function emitSource({ ysql, universe }: PlanDocument['spec']['source']): Source {
+function emitSource({ ysql, ycql, universe }: PlanDocument['spec']['source']): Source {
   if (universe !== undefined) return emitUniverse(universe);
+  if (ycql !== undefined) return emitYcql(ycql);
   if (ysql === undefined) throw new TypeError('a valid source has an engine');
   return {
     engine: 'ysql',
@@ -145,6 +146,47 @@ function emitUniverse(universe: UniverseDocument): UniverseSource {
       snapshotMs: patience.snapshot,
       restorationMs: patience.restoration,
     },
+  };
+}
+
+function emitYcql(ycql: NonNullable<PlanDocument['spec']['source']['ycql']>): Source {
+  const { username, password, tls } = ycql;
+  return {
+    engine: 'ycql',
+    contactPoints: ycql.contactPoints,
+    port: ycql.port,
+    ...given('localDataCenter', ycql.localDataCenter),
+    ...given(
+      'credentials',
+      username && password && { username: emitSecret(username), password: emitSecret(password) },
+    ),
+    ...given(
+      'tls',
+      tls && {
+        ...given('caFile', tls.ca),
+        ...given(
+          'certificate',
+          tls.certificate !== undefined && tls.key !== undefined
+            ? { certificateFile: tls.certificate, key: emitSecret(tls.key) }
+            : undefined,
+        ),
+        ...given('serverName', tls.serverName),
+        verify: tls.verify,
+      },
+    ),
+    keyspaces: emitPatterns(ycql.keyspaces),
+    tables: emitPatterns(ycql.tables),
+    contents: ycql.contents,
+    globals: ycql.globals,
+    consistency: 'scan',
+    consistencyLevel: ycql.consistencyLevel,
+    writeTimes: ycql.writeTimes,
+    load: {
+      ...given('rowsPerSecond', ycql.load.rowsPerSecond),
+      inFlightPerNode: ycql.load.inFlightPerNode,
+      pageRows: ycql.load.pageRows,
+    },
+    chunkBytes: ycql.chunkSize,
   };
 }
 

@@ -129,3 +129,18 @@ export function readWebAddress(text: string): Reading<string> {
   }
   return { value: text };
 }
+
+/** Reads the host of a server: a name or an address, without scheme and port. */
+export function readHost(text: string): Reading<string> {
+  const isIpv6 = /^[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*$/.test(text);
+  const isName = /^[A-Za-z0-9]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9])?$/.test(text);
+  if (isIpv6 || isName) return { value: text };
+  const host = /^(?:[a-z]+:\/\/)?([A-Za-z0-9_.-]+):(\d+)/.exec(text);
+  return refused(
+    'BAD_NAME',
+    `${quoted(text)} is not a host name or address`,
+    host === null
+      ? 'Write e.g. `10.0.0.11`.'
+      : `Write \`${host[1]}\`, and \`port: ${host[2]}\` beside the list.`,
+  );
+}

@@ -49,6 +49,43 @@ export function readDatabasePattern(text: string): Reading<string> {
   return { value: text };
 }
 
+/** Keyspaces of the server's own, which a backup never carries. */
+const SYSTEM_KEYSPACE =
+  /^(?:system|system_auth|system_distributed|system_schema|system_traces|system_views|system_virtual_schema)$/;
+
+/** Reads a glob over keyspaces, refusing one that no keyspace can match. */
+export function readKeyspacePattern(text: string): Reading<string> {
+  const general = readGlob(text);
+  if (general !== undefined) return { problem: general };
+  if (SYSTEM_KEYSPACE.test(text)) return systemKeyspace(text, text);
+  return { value: text };
+}
+
+/** Reads a glob over `keyspace.table`, refusing one that no table can match. */
+export function readCqlTablePattern(text: string): Reading<string> {
+  const general = readGlob(text);
+  if (general !== undefined) return { problem: general };
+  const dot = text.indexOf('.');
+  const [keyspace, table] = [text.slice(0, dot), text.slice(dot + 1)];
+  if (dot === -1 || keyspace === '' || table === '') {
+    return nothing(
+      text,
+      'tables are matched as `keyspace.table`',
+      `Write \`*.${table || '*'}\` for every keyspace.`,
+    );
+  }
+  if (SYSTEM_KEYSPACE.test(keyspace)) return systemKeyspace(text, keyspace);
+  return { value: text };
+}
+
+function systemKeyspace(text: string, keyspace: string): { readonly problem: Problem } {
+  return nothing(
+    text,
+    `keyspace ${quoted(keyspace)} belongs to the server and is never backed up`,
+    'Remove the pattern.',
+  );
+}
+
 /** Why an included pattern selects nothing beside the excluded ones; undefined when it may select something. */
 export function shadowed(include: string, exclude: readonly string[]): Problem | undefined {
   const cover = exclude.find((pattern) => covers(pattern, include));

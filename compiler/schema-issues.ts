@@ -4,7 +4,6 @@ import { didYouMean } from './closest.ts';
 import { type LocatedProblem, type Problem, quoted, refused } from './diagnostic.ts';
 import { DURATION_PATTERN } from './duration.ts';
 import { schemasAt } from './json-schema.ts';
-import { SOURCES_TO_COME } from './schema/source.ts';
 import { SIZE_PATTERN } from './size.ts';
 import { VERB_NAMES } from './verbs.ts';
 import { at, type Context, exampleRemedy, expectedTypes, inWords, typeInWords } from './wording.ts';
@@ -126,18 +125,7 @@ function notExactlyOne(
 function unknownKey(key: string, path: YamlPath, context: Context): LocatedProblem {
   const { node } = locate(context.root, path);
   const span = entryOf(node, key)?.keySpan ?? node.span;
-  const last = path.at(-1);
   const known = schemasAt(context.schema, path).flatMap((schema) => Object.keys(schema.properties ?? {}));
-  if (last === 'source' && SOURCES_TO_COME.includes(key)) {
-    return {
-      ...refused(
-        'SOURCE_NOT_AVAILABLE',
-        `The source \`${key}\` is not available yet in this version`,
-        'Use `ysql`, which backs a database up by SQL.',
-      ),
-      span,
-    };
-  }
   const misplaced = misplacedStepKey(key, node, path, context);
   if (misplaced !== undefined) return { problem: misplaced, span };
   return {

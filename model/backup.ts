@@ -8,7 +8,7 @@ export interface BackupRef {
   readonly backup: string;
 }
 
-/** The single consistent instant that every later step reads. */
+/** What every later step reads: a single consistent instant, except for a `scan`. */
 export type ReadPoint =
   | {
       readonly kind: 'yb-read-time';
@@ -30,6 +30,14 @@ export type ReadPoint =
       readonly epoch: number;
       readonly takenAt: string;
       readonly databases: readonly DatabaseSnapshot[];
+    }
+  | {
+      /** No instant: each chunk is read when its turn comes (YCQL). A change of the schema ends the epoch. */
+      readonly kind: 'scan';
+      readonly epoch: number;
+      readonly consistencyLevel: string;
+      /** The begin of the scan; the manifest's `scanned` says when its last row was read. */
+      readonly takenAt: string;
     };
 
 /** A read point at which tables are read row by row. */
@@ -47,24 +55,28 @@ export interface DatabaseSnapshot {
   readonly catalogVersion?: string;
 }
 
+/** In YCQL, which has one level of names, the keyspace is both database and schema. */
 export interface TableId {
   readonly database: string;
   readonly schema: string;
   readonly table: string;
 }
 
-/** A part of one table that is read by one COPY. */
+/** A part of one table that is read by one COPY, or by one paged SELECT. */
 export interface ChunkSpec {
   /** Unique in the backup's epoch, safe in an object key, e.g. `t00012-c00003`. */
   readonly id: string;
   readonly table: TableId;
-  /** Quoted column list for COPY in both directions (generated columns left out); empty for a table without columns. */
+  /**
+   * Quoted column list for COPY in both directions (generated columns left out); empty for a table without columns. In YCQL the
+   * selected columns, and what is selected of them (`writetime(…)`, `ttl(…)`).
+   */
   readonly columns: readonly string[];
   readonly range:
     | { readonly kind: 'whole'; readonly condition?: string }
     /** Blocks [from, to); `to` null means to the end. */
     | { readonly kind: 'ctid'; readonly from: number; readonly to: number | null }
-    /** Closed bounds 0..65535 of `yb_hash_code(<keys>)`. */
+    /** Closed bounds 0..65535 of `yb_hash_code(<keys>)`, in YCQL of `partition_hash(<keys>)`. */
     | { readonly kind: 'hash'; readonly keys: readonly string[]; readonly from: number; readonly to: number };
   readonly estimatedBytes: number;
 }
@@ -86,13 +98,26 @@ export interface ObjectEntry {
   readonly sha256: string;
 }
 
-/** One object of table data: a run of whole rows of COPY text, zstd compressed. */
+/** How rows stand in a data object, before zstd; docs/repository-format.md describes each. */
+export type DataFormat = 'copy-text' | 'cql-pages';
+
+/** One object of table data: a run of whole rows, zstd compressed. */
 export interface DataObject extends ObjectEntry {
   readonly table: TableId;
   readonly columns: readonly string[];
   readonly rows: number;
-  /** COPY text before compression. */
+  /** Rows before compression. */
   readonly bytes: number;
+  /** Absent: COPY text. */
+  readonly format?: DataFormat;
+  /** When its rows were read, where that is not the read point's instant. */
+  readonly readAt?: TimeInterval;
+}
+
+/** Two times, ISO 8601. */
+export interface TimeInterval {
+  readonly from: string;
+  readonly to: string;
 }
 
 /** What an upload task leaves in the repository under `work/e<epoch>/results/`, written once. */
@@ -126,12 +151,14 @@ export interface BackupSummary {
   readonly plan: string;
   readonly backup: string;
   readonly rows: number;
-  /** COPY text before compression. */
+  /** Rows before compression. */
   readonly bytes: number;
   readonly storedBytes: number;
   readonly objects: number;
   readonly tables: number;
   readonly manifestSha256: string;
+  /** What the source has and the backup could not carry, by table; the first of them. */
+  readonly losses?: readonly string[];
 }
 
 export type Verdict = 'OK' | 'FAILED' | 'INCONCLUSIVE';

@@ -1,4 +1,4 @@
-import type { DataObject, ObjectEntry, ReadPoint } from './backup.ts';
+import type { DataObject, ObjectEntry, ReadPoint, TimeInterval } from './backup.ts';
 import type { EngineName } from './pipeline.ts';
 
 /** One table of a backup as the manifest describes it. */
@@ -8,18 +8,28 @@ export interface ManifestTable {
   readonly rows: number;
   readonly bytes: number;
   readonly objects: number;
+  /** What the source has of this table and the backup could not carry, in words. */
+  readonly losses?: readonly string[];
 }
 
+/** A database; or in YCQL a keyspace, which has neither owner nor locale: these are empty, and its encoding is UTF8. */
 export interface ManifestDatabase {
   readonly name: string;
   readonly owner: string;
   readonly encoding: string;
   readonly collate: string;
   readonly ctype: string;
-  /** SQL scripts, `schema/e<epoch>/<n>/{database,pre-data,post-data,sequences}-<hash>.sql`, keys relative to the backup. */
+  /**
+   * SQL scripts, `schema/e<epoch>/<n>/{database,pre-data,post-data,sequences}-<hash>.sql`, or for a keyspace
+   * `schema-<hash>.{cql,json}`; keys relative to the backup.
+   */
   readonly schemaObjects: readonly ObjectEntry[];
   readonly tables: readonly ManifestTable[];
+  /** Objects of it that the backup doesn't carry, in words. */
+  readonly losses?: readonly string[];
 }
+
+export type Product = 'postgresql' | 'yugabytedb' | 'cassandra';
 
 /**
  * The manifest: a backup exists if and only if this exists. Written last, once, by a conditional put.
@@ -34,8 +44,10 @@ export interface Manifest {
   readonly writtenBy: { readonly holdfast: string; readonly host: string };
   readonly startedAt: string;
   readonly completedAt: string;
-  readonly server: { readonly product: 'postgresql' | 'yugabytedb'; readonly version: string };
+  readonly server: { readonly product: Product; readonly version: string };
   readonly readPoint: ReadPoint;
+  /** Where the read point is no instant: when the first and the last row were read. */
+  readonly scanned?: TimeInterval;
   readonly contents: 'all' | 'schema' | 'data';
   readonly databases: readonly ManifestDatabase[];
   /** Objects that belong to no database: globals.sql, RESTORE.md. */
@@ -94,4 +106,19 @@ export interface SnapshotTable {
   readonly schema: string;
   readonly name: string;
   readonly index: boolean;
+}
+
+/** The instant at or after which nothing that the backup holds was written (as far as the source's clock can tell). */
+export function instantOf({ readPoint, scanned }: Pick<Manifest, 'readPoint' | 'scanned'>): string {
+  return scanned?.to ?? readPoint.takenAt;
+}
+
+/** What the source has and the backup doesn't carry, each with the table or keyspace that it is of. */
+export function lossesIn({ databases }: Pick<Manifest, 'databases'>): readonly string[] {
+  return databases.flatMap(({ name, losses = [], tables }) => [
+    ...losses.map((loss) => `${name}: ${loss}`),
+    ...tables.flatMap(({ schema, table, losses: own = [] }) =>
+      own.map((loss) => `${schema}.${table}: ${loss}`),
+    ),
+  ]);
 }

@@ -6,7 +6,7 @@
 /** A secret is only ever named; the worker that needs it resolves it. */
 export type SecretRef = { readonly env: string } | { readonly file: string };
 
-export type EngineName = 'ysql' | 'universe';
+export type EngineName = 'ysql' | 'ycql' | 'universe';
 
 /** Glob patterns over `schema.table` (`*` and `?`); excluded wins over included. Empty `include` means all. */
 export interface NamePatterns {
@@ -77,10 +77,60 @@ export interface UniversePatience {
   readonly restorationMs: number;
 }
 
-/** A source whose tables are read and written row by row. */
-export type LogicalSource = YsqlSource;
+/** How many nodes must answer a request, in CQL's words. */
+export type CqlConsistency = 'ONE' | 'LOCAL_ONE' | 'QUORUM' | 'LOCAL_QUORUM' | 'ALL';
 
-/** `ycql` slots in beside them. */
+export interface YcqlSource {
+  readonly engine: 'ycql';
+  /** Another cluster than the one that the next members name, as a `cql://` URL: a restore to elsewhere. No plan says it. */
+  readonly connection?: SecretRef;
+  /** Host names or addresses of some nodes; the others are learnt from them. */
+  readonly contactPoints: readonly string[];
+  readonly port: number;
+  /** Absent: that of the first contact point that answers. */
+  readonly localDataCenter?: string;
+  readonly credentials?: { readonly username: SecretRef; readonly password: SecretRef };
+  readonly tls?: TlsOptions;
+  /** Patterns over keyspaces; the server's own are never read. */
+  readonly keyspaces: NamePatterns;
+  /** Patterns over `keyspace.table`. */
+  readonly tables: NamePatterns;
+  readonly contents: Contents;
+  readonly globals: 'none' | 'roles' | 'roles-with-passwords';
+  /** Said in the plan, so that nobody takes a scan for one instant. */
+  readonly consistency: 'scan';
+  readonly consistencyLevel: CqlConsistency;
+  /**
+   * Time of writing of each cell: wherever the server gives it and takes it back cheaply (`auto`: on YugabyteDB it is kept and
+   * not written back), wherever it can be (`always`), or not at all.
+   */
+  readonly writeTimes: 'auto' | 'always' | 'none';
+  /** Bounds on what one worker asks of the database. */
+  readonly load: {
+    /** Absent: no bound. */
+    readonly rowsPerSecond?: number;
+    /** Requests that one node answers at a time. */
+    readonly inFlightPerNode: number;
+    /** Most rows in an answer; halved where the server can't answer in time. */
+    readonly pageRows: number;
+  };
+  /** Target size of a chunk, bytes of rows as CQL sends them. Default 32 MiB. */
+  readonly chunkBytes: number;
+}
+
+export interface TlsOptions {
+  /** File on the worker with the authority's certificates; absent, the system's. */
+  readonly caFile?: string;
+  /** Certificate and key of the client, where the server asks for them. */
+  readonly certificate?: { readonly certificateFile: string; readonly key: SecretRef };
+  readonly serverName?: string;
+  /** False: any certificate is taken. */
+  readonly verify: boolean;
+}
+
+/** A source whose tables are read and written row by row. */
+export type LogicalSource = YsqlSource | YcqlSource;
+
 export type Source = LogicalSource | UniverseSource;
 
 export interface S3Location {

@@ -27,6 +27,8 @@ export type ServerSpec = {
   readonly logFile: string;
   /** Throws while the server doesn't answer yet. Left out, the server counts as ready at once. */
   readonly checkReady?: () => Promise<void>;
+  /** Longest time until it is ready. Default one minute. */
+  readonly startupTimeoutMs?: number;
   /** Asks the server to end; SIGTERM when left out. */
   readonly stopSignal?: NodeJS.Signals;
   /** What the guard sends if this process dies; `stopSignal` when left out. */
@@ -56,7 +58,7 @@ export type ServerProcess = {
 /**
  * Starts a server in a process group of its own and waits until it is ready.
  *
- * @throws HoldfastError `SERVER_START` when it can't be started, ends early or isn't ready after a minute, with the end of its log
+ * @throws HoldfastError `SERVER_START` when it can't be started, ends early or isn't ready in time, with the end of its log
  */
 export async function startServer(spec: ServerSpec): Promise<ServerProcess> {
   let running: Running | undefined = await launch(spec);
@@ -97,7 +99,8 @@ type Running = {
 
 async function launch(spec: ServerSpec): Promise<Running> {
   const running = await spawnServer(spec);
-  const deadline = Date.now() + STARTUP_TIMEOUT_MS;
+  const patienceMs = spec.startupTimeoutMs ?? STARTUP_TIMEOUT_MS;
+  const deadline = Date.now() + patienceMs;
   for (;;) {
     let reason: string;
     try {
@@ -117,10 +120,7 @@ async function launch(spec: ServerSpec): Promise<Running> {
     }
     if (Date.now() > deadline) {
       await end(running, 'SIGKILL');
-      throw await startFailure(
-        spec,
-        `did not get ready within ${STARTUP_TIMEOUT_MS / 1000} seconds: ${reason}`,
-      );
+      throw await startFailure(spec, `did not get ready within ${patienceMs / 1000} seconds: ${reason}`);
     }
     await sleep(READINESS_POLL_MS);
   }

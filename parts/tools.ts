@@ -55,7 +55,7 @@ export const ALL_TOOLS: readonly Tool[] = [TEMPORAL, VERSITYGW, TOXIPROXY];
 /** Where a build reports; lines without a line end. */
 export type Report = (line: string) => void;
 
-const toStandardError: Report = (line) => {
+export const toStandardError: Report = (line) => {
   process.stderr.write(`${line}\n`);
 };
 
@@ -81,8 +81,13 @@ export async function executableOf(tool: Tool, report: Report = toStandardError)
 }
 
 function cacheFolderOf(tool: Tool): string {
+  return cacheFolder(`${tool.name}-${tool.version}`);
+}
+
+/** Where a part of this name is kept between runs, for this user. */
+export function cacheFolder(name: string): string {
   const cache = process.env.XDG_CACHE_HOME || path.join(homedir(), '.cache');
-  return path.join(cache, 'holdfast', 'tools', `${tool.name}-${tool.version}`);
+  return path.join(cache, 'holdfast', 'tools', name);
 }
 
 /** Builds beside the final folder and renames, so that a build cut short is never taken for a whole one. */

@@ -1,6 +1,6 @@
 import type { VerifyReport } from '../model/backup.ts';
 import { messageOf } from '../model/errors.ts';
-import type { Manifest } from '../model/manifest.ts';
+import { instantOf, type Manifest } from '../model/manifest.ts';
 import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
 import { mapBounded } from './bounded.ts';
 import type { BackupId } from './layout.ts';
@@ -99,7 +99,7 @@ function entryOf(manifest: Manifest): CatalogueEntry {
   const { rows, bytes, storedBytes } = manifest.totals;
   return {
     backup: manifest.backup,
-    instant: manifest.readPoint.takenAt,
+    instant: instantOf(manifest),
     completedAt: manifest.completedAt,
     rows,
     bytes,

@@ -1,20 +1,21 @@
-import { once } from 'node:events';
 import { createZstdDecompress } from 'node:zlib';
+import type { DataObject } from '../model/backup.ts';
 import { messageOf } from '../model/errors.ts';
+import { PageRows } from './cql-pages.ts';
 
 const NEWLINE = 0x0a;
 
 /**
- * How the COPY text in stored bytes differs from what the manifest says of it, undefined when it doesn't. COPY writes one
- * line a row, and a newline within a value as `\n`. Decompresses as a stream: memory stays bounded.
+ * How the rows in stored bytes differ from what the manifest says of them, undefined when they don't. COPY writes one line a
+ * row, and a newline within a value as `\n`; pages of CQL say their counts. Decompresses as a stream: memory stays bounded.
  */
 export async function differenceInContent(
   stored: Uint8Array,
-  expected: { readonly rows: number; readonly bytes: number },
+  expected: Pick<DataObject, 'rows' | 'bytes' | 'format'>,
 ): Promise<string | undefined> {
   let counted: { readonly rows: number; readonly bytes: number };
   try {
-    counted = await countCopyText(stored);
+    counted = await countRows(stored, expected.format === 'cql-pages' ? new PageRows() : new CopyRows());
   } catch (error) {
     return `it does not decompress (${messageOf(error)})`;
   }
@@ -25,17 +26,37 @@ export async function differenceInContent(
   return undefined;
 }
 
-async function countCopyText(stored: Uint8Array): Promise<{ readonly rows: number; readonly bytes: number }> {
+/** Counts rows in a stream of blocks. */
+interface RowCounter {
+  readonly rows: number;
+  add(block: Buffer): void;
+  /** Throws where the stream ended in the middle of something. */
+  end(): void;
+}
+
+class CopyRows implements RowCounter {
+  rows = 0;
+
+  add(block: Buffer): void {
+    for (let at = block.indexOf(NEWLINE); at !== -1; at = block.indexOf(NEWLINE, at + 1)) this.rows++;
+  }
+
+  end(): void {
+    // A line without an end counts as missing by itself.
+  }
+}
+
+async function countRows(
+  stored: Uint8Array,
+  counter: RowCounter,
+): Promise<{ readonly rows: number; readonly bytes: number }> {
   const decompress = createZstdDecompress();
-  let rows = 0;
-  let bytes = 0;
-  decompress.on('data', (block: Buffer) => {
-    bytes += block.length;
-    for (let at = block.indexOf(NEWLINE); at !== -1; at = block.indexOf(NEWLINE, at + 1)) rows++;
-  });
-  // `once` rejects when the stream fails.
-  const ended = once(decompress, 'end');
   decompress.end(stored);
-  await ended;
-  return { rows, bytes };
+  let bytes = 0;
+  for await (const block of decompress as AsyncIterable<Buffer>) {
+    bytes += block.length;
+    counter.add(block);
+  }
+  counter.end();
+  return { rows: counter.rows, bytes };
 }

@@ -1,5 +1,5 @@
 import { HoldfastError } from '../model/errors.ts';
-import type { Manifest } from '../model/manifest.ts';
+import { instantOf, type Manifest } from '../model/manifest.ts';
 import { mapBounded } from './bounded.ts';
 import { BACKUPS_FOLDER, type BackupId, planFolder } from './layout.ts';
 import { findManifest } from './manifest.ts';
@@ -47,7 +47,7 @@ export async function listBackups(
     else backups.push(found);
   }
   return {
-    backups: backups.sort((one, other) => takenAt(other) - takenAt(one)),
+    backups: backups.sort((one, other) => Date.parse(instantOf(other)) - Date.parse(instantOf(one))),
     unusable: unusable.sort((one, other) => one.backup.localeCompare(other.backup)),
   };
 }
@@ -74,8 +74,4 @@ async function readBackup(
     }
     throw error;
   }
-}
-
-function takenAt(manifest: Manifest): number {
-  return Date.parse(manifest.readPoint.takenAt);
 }

@@ -1,6 +1,13 @@
 /** Shapes of the JSON in a repository as they are read back. The types they must agree with stand in `model/`. */
 import { z } from 'zod';
-import type { ChunkSpec, DataObject, ObjectEntry, ReadPoint, TableId } from '../model/backup.ts';
+import type {
+  ChunkSpec,
+  DataObject,
+  ObjectEntry,
+  ReadPoint,
+  TableId,
+  TimeInterval,
+} from '../model/backup.ts';
 import type { Manifest, ManifestDatabase, ManifestTablets, ManifestUniverse } from '../model/manifest.ts';
 
 const count = z.int().nonnegative();
@@ -17,12 +24,16 @@ export const tableIdSchema: z.ZodType<TableId> = z.object({
   table: z.string(),
 });
 
+const intervalSchema: z.ZodType<TimeInterval> = z.object({ from: time, to: time });
+
 export const dataObjectSchema: z.ZodType<DataObject> = z.object({
   ...objectEntryMembers,
   table: tableIdSchema,
   columns: z.array(z.string()),
   rows: count,
   bytes: count,
+  format: z.enum(['copy-text', 'cql-pages']).exactOptional(),
+  readAt: intervalSchema.exactOptional(),
 });
 
 const readPointSchema: z.ZodType<ReadPoint> = z.discriminatedUnion('kind', [
@@ -52,6 +63,7 @@ const readPointSchema: z.ZodType<ReadPoint> = z.discriminatedUnion('kind', [
       }),
     ),
   }),
+  z.object({ kind: z.literal('scan'), epoch: count, consistencyLevel: z.string(), takenAt: time }),
 ]);
 
 export const databaseSchema: z.ZodType<ManifestDatabase> = z.object({
@@ -62,12 +74,20 @@ export const databaseSchema: z.ZodType<ManifestDatabase> = z.object({
   ctype: z.string(),
   schemaObjects: z.array(objectEntrySchema),
   tables: z.array(
-    z.object({ schema: z.string(), table: z.string(), rows: count, bytes: count, objects: count }),
+    z.object({
+      schema: z.string(),
+      table: z.string(),
+      rows: count,
+      bytes: count,
+      objects: count,
+      losses: z.array(z.string()).exactOptional(),
+    }),
   ),
+  losses: z.array(z.string()).exactOptional(),
 });
 
 export const serverSchema: z.ZodType<Manifest['server']> = z.object({
-  product: z.enum(['postgresql', 'yugabytedb']),
+  product: z.enum(['postgresql', 'yugabytedb', 'cassandra']),
   version: z.string(),
 });
 
@@ -97,13 +117,14 @@ export const manifestSchema: z.ZodType<Manifest> = z.object({
   formatVersion: z.literal(1),
   plan: z.string(),
   backup: z.string(),
-  engine: z.enum(['ysql', 'universe']),
+  engine: z.enum(['ysql', 'ycql', 'universe']),
   pipelineHash: z.string(),
   writtenBy: z.object({ holdfast: z.string(), host: z.string() }),
   startedAt: time,
   completedAt: time,
   server: serverSchema,
   readPoint: readPointSchema,
+  scanned: intervalSchema.exactOptional(),
   contents: z.enum(['all', 'schema', 'data']),
   databases: z.array(databaseSchema),
   commonObjects: z.array(objectEntrySchema),

@@ -38,11 +38,12 @@ export class DataTally {
     const unclaimed = new Map(this.#tables);
     const counted = databases.map((database) => ({
       ...database,
-      tables: database.tables.map(({ schema, table }): ManifestTable => {
+      tables: database.tables.map((listed): ManifestTable => {
+        const { schema, table } = listed;
         const key = tableKey({ database: database.name, schema, table });
         const counts = unclaimed.get(key) ?? { rows: 0, bytes: 0, objects: 0 };
         unclaimed.delete(key);
-        return { schema, table, ...counts };
+        return { ...listed, ...counts };
       }),
     }));
     const [unknown] = unclaimed.keys();

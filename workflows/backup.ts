@@ -402,13 +402,20 @@ function stepTimedOut(step: Step): ApplicationFailure {
 }
 
 function describeReadPoint(readPoint: ReadPoint): string {
-  if (readPoint.kind === 'universe-snapshot') {
-    const names = readPoint.databases.map(({ database, snapshot }) => `${database}: ${snapshot ?? 'empty'}`);
-    return `distributed snapshots (${readPoint.takenAt}) of ${names.join(', ')}`;
+  switch (readPoint.kind) {
+    case 'yb-read-time':
+      return `yb_read_time ${readPoint.micros} (${readPoint.takenAt})`;
+    case 'pg-snapshot':
+      return `exported snapshot, held by a session (${readPoint.takenAt})`;
+    case 'universe-snapshot': {
+      const names = readPoint.databases.map(
+        ({ database, snapshot }) => `${database}: ${snapshot ?? 'empty'}`,
+      );
+      return `distributed snapshots (${readPoint.takenAt}) of ${names.join(', ')}`;
+    }
+    case 'scan':
+      return `a scan at ${readPoint.consistencyLevel} from ${readPoint.takenAt} on, not one instant`;
   }
-  return readPoint.kind === 'yb-read-time'
-    ? `yb_read_time ${readPoint.micros} (${readPoint.takenAt})`
-    : `exported snapshot, held by a session (${readPoint.takenAt})`;
 }
 
 function headlineOf(outcome: BackupOutcome): string {

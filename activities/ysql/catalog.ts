@@ -1,7 +1,7 @@
 import { permanent } from '../../model/errors.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
+import { nameMatcher } from '../name-patterns.ts';
 import type { ConnectionTarget } from './connection-url.ts';
-import { nameMatcher } from './name-patterns.ts';
 import type { Session } from './session.ts';
 
 /** A relation of one database as the catalogs describe it. */

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { transient } from '../../model/errors.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
+import { whileBeating } from '../heartbeat.ts';
 import { selectedDatabases } from './catalog.ts';
-import { whileBeating } from './heartbeat.ts';
 import { readServer, type Server } from './server.ts';
 import { onlyRow, resolveTarget, type Session, withSession } from './session.ts';
 

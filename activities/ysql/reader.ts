@@ -19,7 +19,7 @@ export async function openReader(
     const readTime = `SET yb_read_time = ${BigInt(readPoint.micros)}`;
     return await beginReading(await connect(target, database, signal, readTime), undefined);
   }
-  const snapshot = readPoint.snapshots[database];
+  const snapshot = readPoint.kind === 'pg-snapshot' ? readPoint.snapshots[database] : undefined;
   if (snapshot === undefined) {
     throw permanent(
       READ_POINT_LOST,

@@ -39,7 +39,7 @@ export async function dumpSchema(
     args.push(`--snapshot=${readPoint.snapshots[reader.database]}`);
     return await dumpSections(from, executable, reader, args);
   }
-  if (await hasOption(executable, '--read-time')) {
+  if (readPoint.kind === 'yb-read-time' && (await hasOption(executable, '--read-time'))) {
     return await dumpSections(from, executable, reader, [...args, `--read-time=${readPoint.micros}`]);
   }
   return await dumpPresent(from, executable, reader, args);

@@ -2,7 +2,7 @@ import { permanent } from '../../model/errors.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import { onlyRow, type Session } from './session.ts';
 
-export type Product = Manifest['server']['product'];
+export type Product = Exclude<Manifest['server']['product'], 'cassandra'>;
 
 /** What kind of server answers, and how new it is. */
 export interface Server {

@@ -1,7 +1,7 @@
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
+import { whileBeating } from '../heartbeat.ts';
 import type { ConnectionTarget } from './connection-url.ts';
-import { whileBeating } from './heartbeat.ts';
 import { resolveTarget, withSession } from './session.ts';
 
 /** Runs the statement of a `sql` step on the source, in `database` or else in the connection's own, as the server's role sees it. */

@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto';
 import type { ChunkSpec, DataObject, LogicalReadPoint } from '../../model/backup.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { BackupContext } from '../engine.ts';
+import { whileBeating } from '../heartbeat.ts';
+import { FrameCompressor } from '../zstd-frames.ts';
 import { copyOut } from './copy-out.ts';
 import { copyToStatement } from './copy-statements.ts';
-import { whileBeating } from './heartbeat.ts';
 import { tableName } from './identifiers.ts';
 import { withReader } from './reader.ts';
 import { onlyRow, resolveTarget, type Session } from './session.ts';
-import { FrameCompressor } from './zstd-frames.ts';
 
 /** Text compressed at a time: large enough for the ratio and for the thread pool, small enough for memory. */
 const BLOCK_BYTES = 1024 * 1024;

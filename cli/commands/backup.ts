@@ -57,6 +57,10 @@ function report(outcome: BackupOutcome, argument: string, options: Options): Exi
     return EXIT.done;
   }
   print(`Backup ${summary.backup} is complete${verifications.length > 0 ? ' and verified' : ''}.`);
+  if (summary.losses !== undefined) {
+    print('What it does not carry:');
+    for (const loss of summary.losses) print(`  ${loss}`);
+  }
   print(`Restore it beside the original:  holdfast restore ${argument} --backup ${summary.backup}`);
   return EXIT.done;
 }

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { instantOf } from '../../model/manifest.ts';
 import { type CommonOptions, emit, print, runCommand, say } from '../output.ts';
 
 export function register(program: Command): void {
@@ -23,7 +24,7 @@ async function run(argument: string, options: CommonOptions) {
       plan: plan.name,
       backups: backups.map(({ manifest, verified, mark }) => ({
         backup: manifest.backup,
-        instant: manifest.readPoint.takenAt,
+        instant: instantOf(manifest),
         completedAt: manifest.completedAt,
         ...manifest.totals,
         verified: verified && { level: verified.level, verdict: verified.verdict, at: verified.finishedAt },
@@ -37,7 +38,7 @@ async function run(argument: string, options: CommonOptions) {
   for (const { manifest, verified, mark } of backups) {
     const { rows, tables, bytes, storedBytes } = manifest.totals;
     print(
-      `${manifest.backup}  ${manifest.readPoint.takenAt}  ${formatCount(rows)} rows  ${tables} tables  ` +
+      `${manifest.backup}  ${instantOf(manifest)}  ${formatCount(rows)} rows  ${tables} tables  ` +
         `${formatBytes(bytes)} → ${formatBytes(storedBytes)}  ` +
         (verified ? `${verified.verdict} (${verified.level}, ${verified.finishedAt})` : 'not verified') +
         (mark ? `  marked: deleted after ${mark.deleteAfter}` : ''),

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { lossesIn } from '../../model/manifest.ts';
 import { type CommonOptions, emit, print, runCommand } from '../output.ts';
 
 export function register(program: Command): void {
@@ -27,9 +28,13 @@ async function run(argument: string, backup: string, options: CommonOptions) {
     emit(manifest);
     return undefined;
   }
-  const { totals, server, readPoint, writtenBy } = manifest;
+  const { totals, server, readPoint, scanned, writtenBy } = manifest;
   print(`backup      ${manifest.backup} of ${manifest.plan}`);
-  print(`data of     ${readPoint.takenAt} (${readPoint.kind}, epoch ${readPoint.epoch})`);
+  print(
+    scanned === undefined
+      ? `data of     ${readPoint.takenAt} (${readPoint.kind}, epoch ${readPoint.epoch})`
+      : `data of     ${scanned.from} to ${scanned.to} (a scan, not one instant; epoch ${readPoint.epoch})`,
+  );
   print(`made        ${manifest.startedAt} to ${manifest.completedAt} by holdfast ${writtenBy.holdfast}`);
   print(`server      ${server.product} ${server.version}`);
   print(
@@ -37,10 +42,17 @@ async function run(argument: string, backup: string, options: CommonOptions) {
       `stored as ${formatBytes(totals.storedBytes)} in ${formatCount(totals.objects)} objects`,
   );
   for (const database of manifest.databases) {
-    print(`\ndatabase ${database.name} (${database.encoding}, ${database.collate}, owner ${database.owner})`);
+    print(
+      manifest.engine === 'ycql'
+        ? `\nkeyspace ${database.name}`
+        : `\ndatabase ${database.name} (${database.encoding}, ${database.collate}, owner ${database.owner})`,
+    );
     for (const table of database.tables) {
       print(`  ${table.schema}.${table.table}  ${formatCount(table.rows)} rows  ${formatBytes(table.bytes)}`);
     }
   }
+  const losses = lossesIn(manifest);
+  if (losses.length > 0) print('\nnot carried');
+  for (const loss of losses) print(`  ${loss}`);
   return undefined;
 }

@@ -63,8 +63,15 @@ function describeFlow({ inputs, output }: ExplainedStep): string {
 
 function describeSource({ source }: ExplainedPlan): string {
   if (source.engine === 'universe') return describeUniverse(source);
-  const parts = [source.engine, `connection from ${describeSecret(source.connection)}`];
-  if (source.databases !== undefined) parts.push(`databases ${describePatterns(source.databases)}`);
+  const parts: string[] = [source.engine];
+  if (source.engine === 'ycql') {
+    const { contactPoints, port, keyspaces, consistencyLevel } = source;
+    parts.push(`${contactPoints.join(' ')} port ${port}`, `keyspaces ${describePatterns(keyspaces)}`);
+    parts.push(`a scan at ${consistencyLevel}, not one instant`);
+  } else {
+    parts.push(`connection from ${describeSecret(source.connection)}`);
+    if (source.databases !== undefined) parts.push(`databases ${describePatterns(source.databases)}`);
+  }
   parts.push(`tables ${describePatterns(source.tables)}`);
   if (source.contents !== 'all') parts.push(`${source.contents} only`);
   if (source.globals !== 'none') parts.push(`globals: ${source.globals}`);

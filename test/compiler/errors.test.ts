@@ -171,10 +171,16 @@ const SHAPE = cases([
     REPOSITORY.replace('/mnt/backups', '/mnt/b, «s3»: { bucket: backups }'),
   ],
   [
-    'a source of the future',
-    'SOURCE_NOT_AVAILABLE',
-    planFile('  source: { «ycql»: { connection: { env: URL } } }'),
-    'ysql',
+    'a YCQL source that does not say that it is a scan',
+    'CONSISTENCY_NOT_SAID',
+    planFile('  source: { «ycql»: { contactPoints: [10.0.0.11] } }'),
+    'universe',
+  ],
+  [
+    'a YCQL source that says it is something else',
+    'CONSISTENCY_NOT_SAID',
+    planFile('  source: { ycql: { contactPoints: [10.0.0.11], consistency: «snapshot» } }'),
+    '`consistency: scan`',
   ],
 ]);
 

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
+import { nameMatcher } from '../../activities/name-patterns.ts';
 import { cutTables, type TableToCut } from '../../activities/ysql/chunks.ts';
 import { clientConfigs, libpqEnvironment, parseConnectionUrl } from '../../activities/ysql/connection-url.ts';
 import { dumpEntries, withoutEntries } from '../../activities/ysql/dump-script.ts';
 import { quoteIdentifier, quoteLiteral } from '../../activities/ysql/identifiers.ts';
-import { nameMatcher } from '../../activities/ysql/name-patterns.ts';
 import { describeServer } from '../../activities/ysql/server.ts';
 import { scriptParts } from '../../activities/ysql/sql-text.ts';
-import { FrameCompressor, textOf } from '../../activities/ysql/zstd-frames.ts';
+import { FrameCompressor, textOf } from '../../activities/zstd-frames.ts';
 
 const header = (name: string, type: string) =>
   `--\n-- Name: ${name}; Type: ${type}; Schema: public; Owner: me\n--\n\n`;

@@ -1,9 +1,9 @@
 import type { DataObject } from '../../../model/backup.ts';
 import type { ManifestTable } from '../../../model/manifest.ts';
+import { textOf } from '../../zstd-frames.ts';
 import { copyOut } from '../copy-out.ts';
 import { quoteTable, tableName } from '../identifiers.ts';
 import type { Session } from '../session.ts';
-import { textOf } from '../zstd-frames.ts';
 import { loadedObjects, withRestoreSession } from './bookkeeping.ts';
 import { MultisetHash } from './content-hash.ts';
 import { type DatabaseJob, type RestoreJob, selectedObjects } from './job.ts';

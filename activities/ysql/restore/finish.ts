@@ -1,6 +1,6 @@
 import type { RestoreContext, RestoreOutcome } from '../../engine.ts';
+import { whileBeating } from '../../heartbeat.ts';
 import { sqlState } from '../errors.ts';
-import { whileBeating } from '../heartbeat.ts';
 import { findScript, readScript } from '../scripts.ts';
 import { connect, type Session } from '../session.ts';
 import { type Statement, scriptParts } from '../sql-text.ts';

@@ -1,14 +1,14 @@
 import type { DataObject } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { ManifestDatabase } from '../../../model/manifest.ts';
-import type { RestoreContext } from '../../engine.ts';
+import { type RestoreContext, sourceOf } from '../../engine.ts';
+import { packTasks } from '../../pack-load-tasks.ts';
 import type { ConnectionTarget } from '../connection-url.ts';
 import { type DumpEntry, dumpEntries } from '../dump-script.ts';
 import { findScript, readScript, type ScriptName } from '../scripts.ts';
 import { resolveTarget } from '../session.ts';
 import { type RestoreNames, restoreNames } from './names.ts';
 import { selectTables, type TableSelection } from './selection.ts';
-import { packTasks } from './tasks.ts';
 
 /** One database of the backup on its way into the target server. */
 export interface DatabaseJob {
@@ -46,7 +46,10 @@ export async function restoreJob(context: RestoreContext): Promise<RestoreJob> {
       'Correct the names to restore.',
     );
   }
-  const target = await resolveTarget(context, request.connection ?? request.source.connection);
+  const target = await resolveTarget(
+    context,
+    request.connection ?? sourceOf(request.source, 'ysql').connection,
+  );
   const databases: DatabaseJob[] = [];
   for (const database of manifest.databases) databases.push(await databaseJob(context, database));
   return {

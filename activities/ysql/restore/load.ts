@@ -1,11 +1,11 @@
 import type { DataObject } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
+import { whileBeating } from '../../heartbeat.ts';
+import { textOf } from '../../zstd-frames.ts';
 import { copyFromStatement } from '../copy-statements.ts';
-import { whileBeating } from '../heartbeat.ts';
 import { tableName } from '../identifiers.ts';
 import { inTransaction, type Session } from '../session.ts';
-import { textOf } from '../zstd-frames.ts';
 import { claim, withRestoreSession } from './bookkeeping.ts';
 import { copyIn } from './copy-in.ts';
 import { type DatabaseJob, databaseOf, loadTasks, type RestoreJob, restoreJob } from './job.ts';

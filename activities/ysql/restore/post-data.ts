@@ -1,6 +1,6 @@
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
-import { whileBeating } from '../heartbeat.ts';
+import { whileBeating } from '../../heartbeat.ts';
 import { readServer } from '../server.ts';
 import { applyUnit, readAdaptation } from './apply.ts';
 import { withRestoreSession } from './bookkeeping.ts';

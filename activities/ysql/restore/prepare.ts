@@ -1,7 +1,7 @@
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
+import { whileBeating } from '../../heartbeat.ts';
 import { sqlState } from '../errors.ts';
-import { whileBeating } from '../heartbeat.ts';
 import { readServer } from '../server.ts';
 import { connect, inTransaction, type Session } from '../session.ts';
 import { applyEntry, readAdaptation } from './apply.ts';

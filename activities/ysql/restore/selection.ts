@@ -1,8 +1,8 @@
 import type { ManifestTable } from '../../../model/manifest.ts';
 import type { NamePatterns } from '../../../model/pipeline.ts';
+import { nameMatcher } from '../../name-patterns.ts';
 import type { DumpEntry } from '../dump-script.ts';
 import { tableName } from '../identifiers.ts';
-import { nameMatcher } from '../name-patterns.ts';
 import type { Token } from '../sql-text.ts';
 
 /** A table's name taken from a script. */

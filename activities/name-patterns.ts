@@ -1,4 +1,4 @@
-import type { NamePatterns } from '../../model/pipeline.ts';
+import type { NamePatterns } from '../model/pipeline.ts';
 
 /** A test over names by glob patterns: `*` is any run of characters, `?` is one; excluded wins; empty `include` is all. */
 export function nameMatcher(patterns: NamePatterns): NameMatcher {

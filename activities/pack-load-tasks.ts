@@ -1,4 +1,4 @@
-import type { DataObject } from '../../../model/backup.ts';
+import type { DataObject } from '../model/backup.ts';
 
 const TASK_BYTES = 64 * 1024 * 1024;
 const TASK_OBJECTS = 64;

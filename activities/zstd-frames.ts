@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
-import { permanent } from '../../model/errors.ts';
+import { permanent } from '../model/errors.ts';
 
 /*
  * Data objects are zstd frames one after another, as RFC 8878 allows and `zstd -d` reads; an upload makes one frame. Both

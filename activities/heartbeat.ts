@@ -1,4 +1,4 @@
-import type { VerbContext } from '../engine.ts';
+import type { VerbContext } from './engine.ts';
 
 const EVERY_MS = 2_000;
 

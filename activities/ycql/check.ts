@@ -1,0 +1,43 @@
+import { type Check, check } from '../../model/check.ts';
+import type { YcqlSource } from '../../model/pipeline.ts';
+import type { VerbContext } from '../engine.ts';
+import { readSelected } from './catalog.ts';
+import { planReading } from './reading.ts';
+import { refuseWhatCannotBeCarried } from './refusals.ts';
+import { type CqlSession, withSession } from './session.ts';
+import { resolveTarget } from './target.ts';
+
+/** What a backup of this source needs, each looked at by itself: connection, names, permissions; and what it can't carry. */
+export async function checkSource(verb: VerbContext, source: YcqlSource): Promise<readonly Check[]> {
+  const inSession = async <T>(work: (session: CqlSession) => Promise<T>): Promise<T> =>
+    withSession(verb, await resolveTarget(verb, source), source, work);
+  return [
+    await check('source answers', () =>
+      inSession(
+        async ({ server, hosts, dataCenters }) =>
+          `${server.product} ${server.version}, ${hosts.length} nodes up in ${[...dataCenters].join(', ')}`,
+      ),
+    ),
+    await check('keyspaces and tables', () =>
+      inSession(async (session) => {
+        const schemas = await readSelected(session, source, verb.signal);
+        refuseWhatCannotBeCarried(schemas);
+        return schemas.map(({ keyspace, tables }) => `${keyspace} (${tables.length} tables)`).join(', ');
+      }),
+    ),
+    await check('what can be read', () =>
+      inSession(async (session) => {
+        const losses: string[] = [];
+        for (const { keyspace, tables } of await readSelected(session, source, verb.signal)) {
+          for (const table of tables) {
+            const reading = await planReading(session, keyspace, table, source.writeTimes, verb.signal);
+            losses.push(...reading.losses.map((loss) => `${keyspace}.${table.name}: ${loss}`));
+          }
+        }
+        return losses.length === 0
+          ? 'values, times of writing and expiry of every cell'
+          : `everything but this: ${losses.join('; ')}`;
+      }),
+    ),
+  ];
+}

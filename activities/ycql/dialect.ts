@@ -1,0 +1,111 @@
+import { int32, int64 } from './bytes.ts';
+import { quoteName, quoteTable } from './identifiers.ts';
+import type { ColumnSchema, TableSchema } from './schema.ts';
+import type { CqlSession, Server } from './session.ts';
+
+/** YugabyteDB hashes a partition key into 16 bits; Cassandra's tokens are cut by their first 16. */
+export const BUCKETS = 65_536;
+
+/** The condition of a range of buckets, both ends included, whose bounds are bound as `rangeBounds`. */
+export function rangeCondition(product: Server['product'], keys: readonly string[]): string {
+  const list = keys.map(quoteName).join(', ');
+  const hashed = product === 'yugabytedb' ? `partition_hash(${list})` : `token(${list})`;
+  return `${hashed} >= ? AND ${hashed} <= ?`;
+}
+
+/**
+ * On YugabyteDB the buckets themselves (int): bounds within a bucket aren't safe there, as only the first 16 bits of a token
+ * count. On Cassandra the tokens (bigint) of the same buckets: bucket b begins at (b xor 0x8000) << 48.
+ */
+export function rangeBounds(product: Server['product'], from: number, to: number): readonly [Buffer, Buffer] {
+  if (product === 'yugabytedb') return [int32(from), int32(to)];
+  const last = to === BUCKETS - 1 ? (1n << 63n) - 1n : firstToken(to + 1) - 1n;
+  return [int64(firstToken(from)), int64(last)];
+}
+
+/** Of a bucket, on Cassandra. Buckets are in the order of tokens: bucket 0 begins at the smallest. */
+export function firstToken(bucket: number): bigint {
+  return BigInt(bucket - BUCKETS / 2) << 48n;
+}
+
+/** The bucket that a token or hash, as the server gives it, falls into. */
+export function bucketOf(product: Server['product'], cell: Buffer): number {
+  if (product === 'yugabytedb') return cell.readInt32BE(0);
+  return Number(cell.readBigInt64BE(0) >> 48n) + BUCKETS / 2;
+}
+
+/** What to select to learn a row's bucket. */
+export function bucketExpression(product: Server['product'], { partitionKey }: TableSchema): string {
+  const list = partitionKey.map(({ name }) => quoteName(name)).join(', ');
+  return product === 'yugabytedb' ? `partition_hash(${list})` : `token(${list})`;
+}
+
+export function selectStatement(
+  product: Server['product'],
+  keyspace: string,
+  table: TableSchema,
+  selectors: readonly string[],
+): string {
+  const keys = table.partitionKey.map(({ name }) => name);
+  return `SELECT ${selectors.join(', ')} FROM ${quoteTable(keyspace, table.name)} WHERE ${rangeCondition(product, keys)}`;
+}
+
+export function selectorsOf(columns: readonly ColumnSchema[]): readonly string[] {
+  return columns.map(({ name }) => quoteName(name));
+}
+
+/** A tablet's range of buckets, both ends included, and the node that leads it. */
+export interface Tablet {
+  readonly from: number;
+  readonly to: number;
+  readonly leader: string | undefined;
+}
+
+interface PartitionRow {
+  readonly start_key: Buffer | null;
+  readonly end_key: Buffer | null;
+  readonly replica_addresses: unknown;
+}
+
+/** The tablets of a table in order; on Cassandra one that is everything. */
+export async function readTablets(
+  session: CqlSession,
+  keyspace: string,
+  table: string,
+  signal: AbortSignal,
+): Promise<readonly Tablet[]> {
+  const everything = [{ from: 0, to: BUCKETS - 1, leader: undefined }];
+  if (session.server.product !== 'yugabytedb') return everything;
+  const rows = await session.query<PartitionRow>(
+    `list the tablets of ${keyspace}.${table}`,
+    'SELECT start_key, end_key, replica_addresses FROM system.partitions WHERE keyspace_name = ? AND table_name = ?',
+    [keyspace, table],
+    signal,
+  );
+  const tablets = rows
+    .map(({ start_key, end_key, replica_addresses }) => ({
+      from: boundOf(start_key) ?? 0,
+      to: (boundOf(end_key) ?? BUCKETS) - 1,
+      leader: leaderOf(replica_addresses),
+    }))
+    .sort((one, other) => one.from - other.from);
+  // While a tablet splits, the list may have a gap or an overlap for a moment; then the ranges are cut without it.
+  let next = 0;
+  for (const { from, to } of tablets) {
+    if (from !== next || to < from) return everything;
+    next = to + 1;
+  }
+  return next === BUCKETS ? tablets : everything;
+}
+
+/** Start and end of a tablet: two bytes, big-endian; empty means the end of everything. */
+function boundOf(key: Buffer | null): number | undefined {
+  return key === null || key.length < 2 ? undefined : key.readUInt16BE(0);
+}
+
+function leaderOf(replicas: unknown): string | undefined {
+  if (typeof replicas !== 'object' || replicas === null) return undefined;
+  const entries = replicas instanceof Map ? [...replicas] : Object.entries(replicas);
+  const leader = entries.find(([, role]) => String(role).toUpperCase() === 'LEADER');
+  return leader === undefined ? undefined : String(leader[0]);
+}

@@ -1,0 +1,25 @@
+import type { YcqlSource } from '../../model/pipeline.ts';
+import type { Engine } from '../engine.ts';
+import { checkSource } from './check.ts';
+import { exportWorkList } from './export.ts';
+import { flush } from './flush.ts';
+import { restoreEngine } from './restore/engine.ts';
+import { restoreKit } from './restore-kit.ts';
+import { seal } from './seal.ts';
+import { openReadPoint } from './snapshot.ts';
+import { runStatement } from './sql.ts';
+import { upload } from './upload.ts';
+
+/** The logical engine for YugabyteDB's YCQL, and for Apache Cassandra: needs the CQL port only. */
+export const ycqlEngine: Engine<YcqlSource> = {
+  name: 'ycql',
+  flush,
+  openReadPoint,
+  export: exportWorkList,
+  upload,
+  seal,
+  restoreKit,
+  sql: runStatement,
+  check: checkSource,
+  restore: restoreEngine,
+};

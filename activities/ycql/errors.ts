@@ -1,0 +1,152 @@
+import { errors, types } from 'cassandra-driver';
+import { HoldfastError, messageOf, permanent, transient } from '../../model/errors.ts';
+
+const CODES = types.responseErrorCodes;
+
+/** What the server answered with, in the protocol's words; undefined where it did not answer. */
+export function responseCode(error: unknown): number | undefined {
+  return error instanceof errors.ResponseError ? error.code : undefined;
+}
+
+/** The server refused the statement as it stands: a column, type, option or function it doesn't know. */
+export function isInvalid(error: unknown): boolean {
+  const code = responseCode(error);
+  return code === CODES.invalid || code === CODES.syntaxError || code === CODES.configError;
+}
+
+/** What was to be created is there already. */
+export function isAlreadyThere(error: unknown): boolean {
+  return (
+    responseCode(error) === CODES.alreadyExists ||
+    (isInvalid(error) && /already exists|duplicate (object|table|type)/i.test(messageOf(error)))
+  );
+}
+
+/** It may have been done, or be done yet: nobody knows. */
+export function isAmbiguous(error: unknown): boolean {
+  const code = responseCode(error);
+  if (code === undefined) return !(error instanceof errors.NoHostAvailableError && neverSent(error));
+  return code === CODES.writeTimeout || code === CODES.serverError || code === CODES.writeFailure;
+}
+
+function neverSent(error: errors.NoHostAvailableError): boolean {
+  return Object.values(error.innerErrors ?? {}).every(
+    (inner) => inner instanceof Error && 'code' in inner && inner.code === 'ECONNREFUSED',
+  );
+}
+
+/** The server is too slow or too busy for what it was asked: less at a time may go through. */
+export function isOverload(error: unknown): boolean {
+  const code = responseCode(error);
+  return (
+    error instanceof errors.OperationTimedOutError ||
+    code === CODES.readTimeout ||
+    code === CODES.readFailure ||
+    code === CODES.writeTimeout ||
+    code === CODES.overloaded ||
+    code === CODES.serverError
+  );
+}
+
+/**
+ * Turns whatever the driver threw into a `HoldfastError` and decides here, at the edge, whether a retry can help.
+ * `doing` completes the sentence "Failed to …" and names the object; it never holds a secret.
+ */
+export function cqlError(error: unknown, doing: string, signal?: AbortSignal): unknown {
+  if (signal?.aborted) return signal.reason;
+  if (error instanceof HoldfastError) return error;
+  const message = `Failed to ${doing}: ${describe(error)}`;
+  const login = loginProblem(error);
+  if (login !== undefined) return permanent('YCQL_LOGIN_REFUSED', message, login, error);
+  const tls = tlsProblem(error);
+  if (tls !== undefined) return permanent('YCQL_TLS', message, tls, error);
+  if (error instanceof errors.ArgumentError && /datacenter/i.test(error.message)) {
+    return permanent(
+      'YCQL_NO_SUCH_DATA_CENTER',
+      message,
+      'Correct `localDataCenter` in the plan, or leave it out.',
+      error,
+    );
+  }
+  const remedy = passingCause(error);
+  if (remedy !== undefined) return transient('YCQL_UNAVAILABLE', message, remedy, error);
+  return permanent('YCQL_FAILED', message, remedyFor(error), error);
+}
+
+/** The reasons of a driver that found no node, else its own words. */
+function describe(error: unknown): string {
+  if (!(error instanceof errors.NoHostAvailableError)) return messageOf(error) || String(error);
+  const inner = Object.entries(error.innerErrors ?? {});
+  if (inner.length === 0) return 'no node of the local data centre is up';
+  const [first] = inner;
+  const more = inner.length > 1 ? ` (and ${inner.length - 1} more nodes)` : '';
+  return `no node answered; ${first?.[0]}: ${messageOf(first?.[1])}${more}`;
+}
+
+function innermost(error: unknown): readonly unknown[] {
+  return error instanceof errors.NoHostAvailableError
+    ? [error, ...Object.values(error.innerErrors ?? {})]
+    : [error];
+}
+
+function loginProblem(error: unknown): string | undefined {
+  for (const one of innermost(error)) {
+    if (one instanceof errors.AuthenticationError || responseCode(one) === CODES.badCredentials) {
+      return /not set|provider/i.test(messageOf(one))
+        ? 'The server asks for a login: write `username` and `password` by reference in the plan.'
+        : 'Check the values that `username` and `password` of the plan name.';
+    }
+  }
+  return undefined;
+}
+
+const TLS_CODE = /^(ERR_SSL|ERR_TLS|EPROTO|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_|CERT_|HOSTNAME_MISMATCH)/;
+
+function tlsProblem(error: unknown): string | undefined {
+  for (const one of innermost(error)) {
+    const code = one instanceof Error && 'code' in one ? String(one.code) : '';
+    if (
+      !TLS_CODE.test(code) &&
+      !/wrong version number|self.signed|unable to verify|certificate/i.test(messageOf(one))
+    )
+      continue;
+    return /WRONG_VERSION|packet length|wrong version/i.test(`${code} ${messageOf(one)}`)
+      ? 'The server does not speak TLS on this port: remove `tls` from the plan, or correct `port`.'
+      : 'Check `tls.ca`, `tls.serverName` and the client certificate in the plan against the certificates of the nodes.';
+  }
+  return undefined;
+}
+
+function passingCause(error: unknown): string | undefined {
+  switch (responseCode(error)) {
+    case CODES.unavailableException:
+      return 'Not enough replicas are up for the plan’s consistency level: wait for them, or lower `consistencyLevel`.';
+    case CODES.overloaded:
+      return 'The server is overloaded: lower `load.rowsPerSecond`, `load.inFlightPerNode` or the parallelism.';
+    case CODES.readTimeout:
+    case CODES.writeTimeout:
+      return 'Replicas did not answer in time: lower `load.pageRows` or the parallelism, and see how the nodes are.';
+    case CODES.readFailure:
+      return 'A replica failed to read, most often over too many tombstones: let compaction remove them, or raise tombstone_failure_threshold.';
+    case CODES.writeFailure:
+    case CODES.serverError:
+    case CODES.isBootstrapping:
+    case CODES.truncateError:
+      return 'See the log of the nodes; it is tried again.';
+    case CODES.unprepared:
+      return 'It is tried again.';
+    case undefined:
+      return error instanceof errors.ArgumentError || error instanceof TypeError
+        ? undefined
+        : 'Check that the nodes run and are reachable from this worker, and whether they ask for TLS (`tls` in the plan).';
+    default:
+      return undefined;
+  }
+}
+
+function remedyFor(error: unknown): string {
+  if (responseCode(error) === CODES.unauthorized) {
+    return 'Grant the missing permission to the role that the plan logs in as.';
+  }
+  return "Read the server's message above; the statement can't succeed as things stand.";
+}

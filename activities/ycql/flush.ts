@@ -1,0 +1,27 @@
+import { transient } from '../../model/errors.ts';
+import type { YcqlSource } from '../../model/pipeline.ts';
+import type { VerbContext } from '../engine.ts';
+import { whileBeating } from '../heartbeat.ts';
+import { awaitSchemaAgreement, withSession } from './session.ts';
+import { resolveTarget } from './target.ts';
+
+/** Waits until all nodes have the same schema. Throws `YCQL_SCHEMA_DISAGREES` (transient) when that takes longer than `waitMs`. */
+export async function flush(
+  verb: VerbContext,
+  source: YcqlSource,
+  options: { readonly waitMs: number },
+): Promise<{ readonly waitedMs: number }> {
+  const target = await resolveTarget(verb, source);
+  const startedAt = Date.now();
+  const agrees = await whileBeating(verb, () =>
+    withSession(verb, target, source, (session) =>
+      awaitSchemaAgreement(session, options.waitMs, verb.signal),
+    ),
+  );
+  if (agrees) return { waitedMs: Date.now() - startedAt };
+  throw transient(
+    'YCQL_SCHEMA_DISAGREES',
+    `The nodes do not have the same schema after ${options.waitMs} ms`,
+    'See `nodetool describecluster` (Cassandra) for the nodes that differ, or raise the wait of the flush step.',
+  );
+}

@@ -1,0 +1,128 @@
+import type { CqlPageColumn } from '../../repository/cql-pages.ts';
+import { int32, int64 } from './bytes.ts';
+import { isMultiCell, parseType } from './cql-type.ts';
+import { selectStatement } from './dialect.ts';
+import { isInvalid } from './errors.ts';
+import { quoteName } from './identifiers.ts';
+import { type ColumnSchema, type TableSchema, valueColumns } from './schema.ts';
+import type { CqlSession } from './session.ts';
+
+/** What a backup reads of a table, and what the server doesn't let it read. */
+export interface TableReading {
+  /** Selectors in CQL, in the order in which their cells stand in a row. */
+  readonly selectors: readonly string[];
+  readonly losses: readonly string[];
+}
+
+/**
+ * Finds out what the server tells of a table besides the values: time of writing and TTL of each column, asked for all together,
+ * and one by one only where that is refused.
+ */
+export async function planReading(
+  session: CqlSession,
+  keyspace: string,
+  table: TableSchema,
+  writeTimes: 'auto' | 'always' | 'none',
+  signal: AbortSignal,
+): Promise<TableReading> {
+  const keys = [...table.partitionKey, ...table.clustering].map(({ name }) => quoteName(name));
+  const values = valueColumns(table);
+  const plain = [...keys, ...values.map(({ name }) => quoteName(name))];
+  if (table.isCounter) {
+    return { selectors: plain, losses: ['time of writing of counters: a restore counts them up anew'] };
+  }
+  const wanted = values.flatMap(({ name }) => [
+    ...(writeTimes === 'none' ? [] : [writeTimeOf(name)]),
+    ttlOf(name),
+  ]);
+  const accepted = (await accepts(session, keyspace, table, [...plain, ...wanted], signal))
+    ? wanted
+    : await acceptedOnes(session, keyspace, table, plain, wanted, signal);
+  return { selectors: [...plain, ...accepted], losses: lossesOf(values, accepted, writeTimes) };
+}
+
+export function writeTimeOf(name: string): string {
+  return `writetime(${quoteName(name)})`;
+}
+
+export function ttlOf(name: string): string {
+  return `ttl(${quoteName(name)})`;
+}
+
+async function acceptedOnes(
+  session: CqlSession,
+  keyspace: string,
+  table: TableSchema,
+  plain: readonly string[],
+  wanted: readonly string[],
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const accepted: string[] = [];
+  for (const selector of wanted) {
+    if (await accepts(session, keyspace, table, [...plain, selector], signal)) accepted.push(selector);
+  }
+  return accepted;
+}
+
+/** Asks for nothing but an answer, over the smallest range there is. */
+async function accepts(
+  session: CqlSession,
+  keyspace: string,
+  table: TableSchema,
+  selectors: readonly string[],
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { product } = session.server;
+  const statement = `${selectStatement(product, keyspace, table, selectors)} LIMIT 1`;
+  const bounds = product === 'yugabytedb' ? [int32(0), int32(0)] : [int64(0n), int64(0n)];
+  try {
+    await session.rows(`see what ${keyspace}.${table.name} tells of its cells`, statement, bounds, signal);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && isInvalid(error.cause)) return false;
+    throw error;
+  }
+}
+
+function lossesOf(
+  values: readonly ColumnSchema[],
+  accepted: readonly string[],
+  writeTimes: 'auto' | 'always' | 'none',
+): readonly string[] {
+  const has = (selector: string) => accepted.includes(selector);
+  const names = (columns: readonly ColumnSchema[]) => columns.map(({ name }) => name).join(', ');
+  const withoutTtl = values.filter(({ name }) => !has(ttlOf(name)));
+  const withoutTime = writeTimes === 'none' ? [] : values.filter(({ name }) => !has(writeTimeOf(name)));
+  const losses: string[] = [];
+  if (writeTimes === 'none' && values.length > 0)
+    losses.push('time of writing of all cells: the plan says writeTimes: none');
+  if (withoutTime.length > 0)
+    losses.push(`time of writing of ${names(withoutTime)}: the server doesn't tell it`);
+  if (withoutTtl.length > 0)
+    losses.push(`expiry of ${names(withoutTtl)}: the server doesn't tell it, so they come back without one`);
+  if (values.length === 0)
+    losses.push('time of writing and expiry of rows that are nothing but a key: no server tells them');
+  return losses;
+}
+
+/** What each selector of a table gives; undefined where the table has no such column (any more). */
+export function pageColumns(
+  table: TableSchema,
+  selectors: readonly string[],
+): readonly CqlPageColumn[] | undefined {
+  const known = new Map<string, CqlPageColumn>();
+  const add = (columns: readonly ColumnSchema[], kind: CqlPageColumn['kind']) => {
+    for (const { name, type } of columns) known.set(quoteName(name), { name, type, kind });
+  };
+  add(table.partitionKey, 'partition_key');
+  add(table.clustering, 'clustering');
+  add(table.statics, 'static');
+  add(table.regulars, 'regular');
+  for (const { name, type } of valueColumns(table)) {
+    const perElement = isMultiCell(parseType(type));
+    known.set(writeTimeOf(name), { name, type: perElement ? 'list<bigint>' : 'bigint', kind: 'writetime' });
+    known.set(ttlOf(name), { name, type: perElement ? 'list<int>' : 'int', kind: 'ttl' });
+  }
+  const columns = selectors.map((selector) => known.get(selector));
+  return columns.every((column) => column !== undefined) ? columns : undefined;
+}

@@ -1,0 +1,146 @@
+/** `load.mjs` of a restore kit: plain JavaScript that must run without Holdfast, on what `npm install cassandra-driver` brings. */
+export const LOAD_SCRIPT = `// Writes the rows of this backup into a cluster whose tables are there; see RESTORE.md.
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { zstdDecompressSync } from 'node:zlib';
+
+const { Client, types } = createRequire(process.cwd() + '/load.mjs')('cassandra-driver');
+const [host, port, localDataCenter, ...renames] = process.argv.slice(2);
+const names = new Map(renames.map((rename) => rename.split('=')));
+const username = process.env.CQL_USER;
+const withTimes = process.env.WRITE_TIMES !== 'no';
+const client = new Client({
+  contactPoints: [host],
+  localDataCenter,
+  protocolOptions: { port: Number(port), maxVersion: 4 },
+  isMetadataSyncEnabled: false,
+  ...(username ? { credentials: { username, password: process.env.CQL_PASSWORD ?? '' } } : {}),
+});
+await client.connect();
+
+const manifest = JSON.parse(readFileSync('manifest.json', 'utf8'));
+const inList = ({ key }) => JSON.parse(zstdDecompressSync(readFileSync(key)));
+const objects = manifest.data.inline ?? manifest.data.lists.flatMap(inList);
+const quote = (name) => '"' + name.replaceAll('"', '""') + '"';
+const hasElements = (type) => /^(list|set|map)</.test(type) || !/^[a-z]+$|^frozen<|^tuple<|^vector</.test(type);
+let underWay = [];
+let written = 0;
+
+for (const object of objects) {
+  await loadObject(object);
+  console.log(object.key, object.rows + ' rows');
+}
+await settle();
+await client.shutdown();
+console.log(written + ' rows written');
+
+async function loadObject({ key }) {
+  const bytes = zstdDecompressSync(readFileSync(key), { maxOutputLength: 2 ** 31 });
+  const headerEnd = 12 + bytes.readUInt32BE(8);
+  const { keyspace, table, columns } = JSON.parse(bytes.subarray(12, headerEnd).toString());
+  const into = quote(names.get(keyspace) ?? keyspace) + '.' + quote(table);
+  const at = (kind) => columns.flatMap((column, index) => (column.kind === kind ? [index] : []));
+  const beside = (name, kind) => columns.findIndex((column) => column.kind === kind && column.name === name);
+  const [partition, clustering] = [at('partition_key'), at('clustering')];
+  for (let page = headerEnd; page < bytes.length; ) {
+    const rows = bytes.readUInt32BE(page);
+    const elapsed = Math.floor((Date.now() - Number(bytes.readBigInt64BE(page + 8))) / 1000);
+    let cell = page + 16;
+    for (let row = 0; row < rows; row += 1) {
+      const cells = columns.map(() => {
+        const length = bytes.readInt32BE(cell);
+        cell += 4 + Math.max(0, length);
+        return length < 0 ? null : bytes.subarray(cell - length, cell);
+      });
+      await writeRow(into, columns, cells, elapsed, partition, clustering, beside);
+      written += 1;
+    }
+    page += 16 + bytes.readUInt32BE(page + 4);
+  }
+}
+
+async function writeRow(into, columns, cells, elapsed, partition, clustering, beside) {
+  const keyAt = [...partition, ...clustering];
+  const isRow = clustering.every((index) => cells[index] !== null);
+  let lapsed = false;
+  let any = false;
+  for (const [index, { name, type, kind }] of columns.entries()) {
+    const value = cells[index];
+    if ((kind !== 'regular' && kind !== 'static') || value === null) continue;
+    const where = kind === 'static' ? partition : keyAt;
+    const key = where.map((each) => cells[each]);
+    const conditions = where.map((each) => quote(columns[each].name) + ' = ?').join(' AND ');
+    if (type === 'counter') {
+      any = true;
+      await send('UPDATE ' + into + ' SET ' + quote(name) + ' = ' + quote(name) + ' + ? WHERE ' + conditions, [value, ...key]);
+      continue;
+    }
+    const time = first(cells[beside(name, 'writetime')], hasElements(type), 8);
+    const ttl = same(cells[beside(name, 'ttl')], hasElements(type));
+    const left = ttl === null ? 0 : ttl.readInt32BE(0) - elapsed;
+    if (ttl !== null && left <= 0) {
+      lapsed = true;
+      continue;
+    }
+    any = true;
+    const timed = withTimes && time !== null;
+    const using = ' USING ' + (timed ? 'TIMESTAMP ? AND ' : '') + 'TTL ?';
+    const usingValues = [...(timed ? [time] : []), int32(left)];
+    if (kind === 'static') {
+      await send('UPDATE ' + into + using + ' SET ' + quote(name) + ' = ? WHERE ' + conditions, [...usingValues, value, ...key]);
+    } else {
+      const list = [...where.map((each) => quote(columns[each].name)), quote(name)];
+      const text = 'INSERT INTO ' + into + ' (' + list.join(', ') + ') VALUES (' + list.map(() => '?').join(', ') + ')' + using;
+      await send(text, [...key, value, ...usingValues]);
+    }
+  }
+  const hasRegular = columns.some(({ kind }, index) => kind === 'regular' && cells[index] !== null);
+  if (isRow && !hasRegular && !lapsed && !columns.some(({ type }) => type === 'counter')) {
+    const list = keyAt.map((each) => quote(columns[each].name));
+    await send('INSERT INTO ' + into + ' (' + list.join(', ') + ') VALUES (' + list.map(() => '?').join(', ') + ')', keyAt.map((each) => cells[each]));
+  }
+  return any;
+}
+
+/** The oldest time of writing of a cell or of the elements of one. */
+function first(cell, many) {
+  if (cell === undefined || cell === null) return null;
+  if (!many) return cell;
+  const times = elements(cell).filter((time) => time !== null);
+  return times.sort((one, other) => (one.readBigInt64BE(0) < other.readBigInt64BE(0) ? -1 : 1))[0] ?? null;
+}
+
+/** The TTL that all elements share; null where they differ. */
+function same(cell, many) {
+  if (cell === undefined || cell === null) return null;
+  if (!many) return cell;
+  const [one = null, ...others] = elements(cell);
+  return one !== null && others.every((other) => other !== null && other.equals(one)) ? one : null;
+}
+
+function elements(cell) {
+  const list = [];
+  for (let at = 4, left = cell.readInt32BE(0); left > 0; left -= 1) {
+    const length = cell.readInt32BE(at);
+    list.push(length < 0 ? null : cell.subarray(at + 4, at + 4 + length));
+    at += 4 + Math.max(0, length);
+  }
+  return list;
+}
+
+function int32(value) {
+  const bytes = Buffer.alloc(4);
+  bytes.writeInt32BE(value);
+  return bytes;
+}
+
+async function send(query, params) {
+  underWay.push(client.execute(query, params, { prepare: true, consistency: types.consistencies.localQuorum }));
+  if (underWay.length >= 128) await settle();
+}
+
+async function settle() {
+  await Promise.all(underWay);
+  underWay = [];
+}
+`;

@@ -1,0 +1,194 @@
+import type { DataObject } from '../../../model/backup.ts';
+import type { ManifestTable } from '../../../model/manifest.ts';
+import { type CqlPageHeader, openPageFile } from '../../../repository/cql-pages.ts';
+import { textOf } from '../../zstd-frames.ts';
+import { BUCKETS, rangeBounds, selectStatement } from '../dialect.ts';
+import { quoteName } from '../identifiers.ts';
+import { ttlOf, writeTimeOf } from '../reading.ts';
+import { rowsOf } from '../rows.ts';
+import { scan } from '../scan.ts';
+import type { TableSchema } from '../schema.ts';
+import type { CqlSession } from '../session.ts';
+import { compareRows, type ReadRow } from './compare.ts';
+import { CounterTable } from './counters.ts';
+import { type KeyspaceJob, type RestoreJob, selectedObjects } from './job.ts';
+import { type LoadedRows, objectItem } from './journal.ts';
+import { writingRules } from './load.ts';
+
+const DIFFERENCES_NAMED = 20;
+/** A TTL is whole seconds and counts from the moment of writing. */
+const TTL_TOLERANCE_SECONDS = 5;
+
+/** Compares what was restored of one keyspace with the manifest, or row by row with the backup. Returns each difference, named. */
+export async function checkKeyspace(
+  job: RestoreJob,
+  keyspace: KeyspaceJob,
+  session: CqlSession,
+  noted: ReadonlyMap<string, string>,
+): Promise<readonly string[]> {
+  if (!job.withData) return [];
+  const objects = await selectedObjects(job);
+  const own = objects.filter(({ table }) => table.database === keyspace.schema.keyspace);
+  const missing = own.filter(({ key }) => (noted.get(objectItem(key)) ?? 'begun') === 'begun');
+  const differences = missing.map(({ key }) => `${key} was not loaded`);
+  const queue = [...keyspace.tables];
+  const lane = async () => {
+    for (let table = queue.shift(); table !== undefined; table = queue.shift()) {
+      const { name } = table;
+      const ofTable = own.filter((object) => object.table.table === name);
+      differences.push(...(await checkTable(job, keyspace, table, session, ofTable, noted)));
+    }
+  };
+  await Promise.all(Array.from({ length: Math.max(1, job.context.request.parallelism) }, lane));
+  return differences;
+}
+
+async function checkTable(
+  job: RestoreJob,
+  keyspace: KeyspaceJob,
+  table: TableSchema,
+  session: CqlSession,
+  objects: readonly DataObject[],
+  noted: ReadonlyMap<string, string>,
+): Promise<readonly string[]> {
+  // What counts can have been counted twice by a worker that was taken for dead; now nobody writes any more.
+  if (table.isCounter) await settleCounters(job, keyspace, table, session, objects);
+  if (job.context.request.check === 'content' || table.isCounter) {
+    return await checkContent(job, keyspace, table, session, objects);
+  }
+  const listed = keyspace.manifest.tables.find((one) => one.table === table.name);
+  return listed === undefined ? [] : await checkCount(job, keyspace, table, session, objects, noted, listed);
+}
+
+/** Rows that expired or may expire any moment may be missing. */
+async function checkCount(
+  job: RestoreJob,
+  keyspace: KeyspaceJob,
+  table: TableSchema,
+  session: CqlSession,
+  objects: readonly DataObject[],
+  noted: ReadonlyMap<string, string>,
+  listed: ManifestTable,
+): Promise<readonly string[]> {
+  // Rows that were there before are nobody's business.
+  if (!job.withSchema) return [];
+  const name = `${keyspace.to}.${table.name}`;
+  let rows = 0;
+  for await (const page of scanAll(
+    job,
+    session,
+    keyspace,
+    table,
+    table.partitionKey.slice(0, 1).map((one) => quoteName(one.name)),
+  )) {
+    rows += page.rows;
+  }
+  const loaded = objects.map(
+    ({ key }) => JSON.parse(noted.get(objectItem(key)) ?? '{}') as Partial<LoadedRows>,
+  );
+  const sum = (of: keyof LoadedRows) => loaded.reduce((total, each) => total + (each[of] ?? 0), 0);
+  const [most, least] = [listed.rows, listed.rows - sum('expired') - sum('expiring')];
+  if (least <= rows && rows <= most) return [];
+  return [
+    `${name} has ${rows} rows, the manifest says ${listed.rows}${least < most ? ` (${most - least} of which may have expired)` : ''}`,
+  ];
+}
+
+async function checkContent(
+  job: RestoreJob,
+  keyspace: KeyspaceJob,
+  table: TableSchema,
+  session: CqlSession,
+  objects: readonly DataObject[],
+): Promise<readonly string[]> {
+  const [first] = objects;
+  const name = `${keyspace.to}.${table.name}`;
+  if (first === undefined) return [];
+  const { header } = await openObject(job, first);
+  const rules = writingRules(job, session, table);
+  // What was not written back is not compared.
+  const kept = header.columns.map(({ kind }) =>
+    kind === 'writetime' ? rules.writeTimes : kind === 'ttl' ? rules.ttls : true,
+  );
+  const columns = header.columns.filter((_, index) => kept[index]);
+  const selectors = columns.map(({ kind, name: column }) =>
+    kind === 'writetime' ? writeTimeOf(column) : kind === 'ttl' ? ttlOf(column) : quoteName(column),
+  );
+  const actual = async function* (): AsyncGenerator<ReadRow> {
+    for await (const page of scanAll(job, session, keyspace, table, selectors)) {
+      for (const cells of rowsOf(page, selectors.length)) yield { cells, readAtMs: page.readAtMs };
+    }
+  };
+  const expected = async function* (): AsyncGenerator<ReadRow> {
+    for await (const row of storedRows(job, objects)) {
+      yield { ...row, cells: row.cells.filter((_, index) => kept[index]) };
+    }
+  };
+  const { differences } = await compareRows(expected(), actual(), {
+    columns,
+    table: name,
+    most: DIFFERENCES_NAMED,
+    ttlToleranceSeconds: TTL_TOLERANCE_SECONDS,
+  });
+  // Into tables that held rows before, rows too many are no difference.
+  return job.withSchema ? differences : differences.filter((text) => !text.endsWith('is one too many'));
+}
+
+async function settleCounters(
+  job: RestoreJob,
+  keyspace: KeyspaceJob,
+  table: TableSchema,
+  session: CqlSession,
+  objects: readonly DataObject[],
+): Promise<void> {
+  const [first] = objects;
+  if (first === undefined) return;
+  const { header } = await openObject(job, first);
+  const counters = new CounterTable(session, header, keyspace.to);
+  const { signal, log } = job.context;
+  const options = { doing: `settle the counters of ${keyspace.to}.${table.name}`, signal, log };
+  for await (const { cells } of storedRows(job, objects)) {
+    if (await counters.settle(counters.rowOf(cells), options))
+      log('a counter was put right', { table: table.name });
+  }
+}
+
+async function* storedRows(job: RestoreJob, objects: readonly DataObject[]): AsyncGenerator<ReadRow> {
+  // In the order of the ring: chunks and their parts are numbered in it.
+  for (const object of [...objects].sort((one, other) => (one.key < other.key ? -1 : 1))) {
+    const { header, pages } = await openObject(job, object);
+    for await (const page of pages) {
+      for (const cells of rowsOf(page, header.columns.length)) yield { cells, readAtMs: page.readAtMs };
+    }
+  }
+}
+
+async function openObject(
+  job: RestoreJob,
+  { key, sizeBytes, sha256 }: DataObject,
+): Promise<{
+  readonly header: CqlPageHeader;
+  readonly pages: Awaited<ReturnType<typeof openPageFile>>['pages'];
+}> {
+  const { store, folder, signal } = job.context;
+  const body = await store.get(folder + key, { expect: { sizeBytes, sha256 }, signal });
+  return await openPageFile(textOf(body));
+}
+
+function scanAll(
+  job: RestoreJob,
+  session: CqlSession,
+  keyspace: KeyspaceJob,
+  table: TableSchema,
+  selectors: readonly string[],
+) {
+  const { product } = session.server;
+  return scan(session, {
+    statement: selectStatement(product, keyspace.to, table, selectors),
+    params: rangeBounds(product, 0, BUCKETS - 1),
+    pageRows: job.source.load.pageRows,
+    doing: `read back ${keyspace.to}.${table.name}`,
+    signal: job.context.signal,
+    log: job.context.log,
+  });
+}

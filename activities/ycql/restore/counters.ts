@@ -1,0 +1,143 @@
+import type { CqlPageHeader } from '../../../repository/cql-pages.ts';
+import { int64 } from '../bytes.ts';
+import { quoteName, quoteTable } from '../identifiers.ts';
+import { type RawCell, rowsOf } from '../rows.ts';
+import type { BoundStatement, CqlSession } from '../session.ts';
+import { type WriterOptions, writeOnce } from './writer.ts';
+
+/** A row of a counter table as the backup has it. */
+export interface CounterRow {
+  readonly key: readonly RawCell[];
+  /** By counter, in the header's order; null where it never counted. */
+  readonly counts: readonly RawCell[];
+}
+
+/**
+ * Counters can only be added to, and an addition must not be repeated. So a row is first added as a whole; whenever the outcome of
+ * that isn't known (a timeout, an attempt that died), what the target counts is read, and only the difference is added.
+ */
+export class CounterTable {
+  readonly #session: CqlSession;
+  readonly #table: string;
+  readonly #keys: readonly string[];
+  readonly #counters: readonly Counter[];
+  readonly #keyAt: readonly number[];
+  readonly #partitionColumns: number;
+
+  constructor(session: CqlSession, header: CqlPageHeader, into: string) {
+    const { columns } = header;
+    this.#session = session;
+    this.#table = quoteTable(into, header.table);
+    this.#keyAt = columns.flatMap(({ kind }, at) =>
+      kind === 'partition_key' || kind === 'clustering' ? [at] : [],
+    );
+    this.#keys = this.#keyAt.map((at) => quoteName(columns[at]?.name ?? ''));
+    this.#partitionColumns = columns.filter(({ kind }) => kind === 'partition_key').length;
+    this.#counters = columns.flatMap(({ name, kind }, at) =>
+      kind === 'regular' || kind === 'static' ? [{ name, at, isStatic: kind === 'static' }] : [],
+    );
+  }
+
+  get hasStatics(): boolean {
+    return this.#counters.some(({ isStatic }) => isStatic);
+  }
+
+  rowOf(cells: readonly RawCell[]): CounterRow {
+    return {
+      key: this.#keyAt.map((at) => cells[at] ?? null),
+      counts: this.#counters.map(({ at }) => cells[at] ?? null),
+    };
+  }
+
+  /**
+   * Counts the row up: as a whole where it is known to be untouched, else by the difference. Static counters, which every row of
+   * a partition repeats, go by the difference always.
+   */
+  async write(row: CounterRow, untouched: boolean, options: WriterOptions): Promise<void> {
+    const difference = async () => this.#additions(row, await this.#present(row, options));
+    const isWhole = untouched && this.#counters.every(({ isStatic }) => !isStatic);
+    const statements = isWhole ? this.#additions(row, undefined) : await difference();
+    for (const statement of statements) {
+      await writeOnce(
+        this.#session,
+        [statement],
+        'counter',
+        async () => (await difference()).filter(({ params }) => params.length === statement.params.length),
+        options,
+      );
+    }
+  }
+
+  /** Adds what is missing, or takes away what is too much. Returns whether there was any. */
+  async settle(row: CounterRow, options: WriterOptions): Promise<boolean> {
+    const statements = this.#additions(row, await this.#present(row, options));
+    await this.write(row, false, options);
+    return statements.length > 0;
+  }
+
+  /** One statement for the row's own counters, one for the static ones; static ones count for the partition. */
+  #additions(row: CounterRow, present: readonly RawCell[] | undefined): readonly BoundStatement[] {
+    return [false, true].flatMap((isStatic) => {
+      const key = isStatic ? row.key.slice(0, this.#partitionColumns) : row.key;
+      if (!isStatic && key.some((cell) => cell === null)) return [];
+      const wanted = this.#counters.flatMap((counter, index) => {
+        const count = row.counts[index] ?? null;
+        if (counter.isStatic !== isStatic || count === null) return [];
+        const before = present?.[index] ?? null;
+        const missing = count.readBigInt64BE(0) - (before === null ? 0n : before.readBigInt64BE(0));
+        // A counter that stands at zero is there all the same, so it is touched once.
+        return missing === 0n && before !== null
+          ? []
+          : [{ name: counter.name, by: int64(BigInt.asIntN(64, missing)) }];
+      });
+      if (wanted.length === 0) return [];
+      const set = wanted.map(({ name }) => `${quoteName(name)} = ${quoteName(name)} + ?`).join(', ');
+      const where = this.#keys
+        .slice(0, key.length)
+        .map((name) => `${name} = ?`)
+        .join(' AND ');
+      return [
+        {
+          query: `UPDATE ${this.#table} SET ${set} WHERE ${where}`,
+          params: [...wanted.map(({ by }) => by), ...key],
+        },
+      ];
+    });
+  }
+
+  async #present(row: CounterRow, options: WriterOptions): Promise<readonly RawCell[]> {
+    const isRow = row.key.every((cell) => cell !== null);
+    const present = isRow ? await this.#select(row.key, this.#counters, options) : undefined;
+    if (present !== undefined || !this.hasStatics) return present ?? this.#counters.map(() => null);
+    // While the row itself isn't there, its partition's static counters may be.
+    const statics = this.#counters.filter(({ isStatic }) => isStatic);
+    const counts = await this.#select(row.key.slice(0, this.#partitionColumns), statics, options);
+    return this.#counters.map((counter) => counts?.[statics.indexOf(counter)] ?? null);
+  }
+
+  async #select(
+    key: readonly RawCell[],
+    counters: readonly Counter[],
+    options: WriterOptions,
+  ): Promise<readonly RawCell[] | undefined> {
+    const where = this.#keys
+      .slice(0, key.length)
+      .map((name) => `${name} = ?`)
+      .join(' AND ');
+    const names = counters.map(({ name }) => quoteName(name));
+    const page = await this.#session.rows(
+      options.doing,
+      `SELECT ${names.join(', ')} FROM ${this.#table} WHERE ${where} LIMIT 1`,
+      key,
+      options.signal,
+    );
+    const [present] = rowsOf(page, names.length);
+    return present;
+  }
+}
+
+interface Counter {
+  readonly name: string;
+  readonly at: number;
+  readonly isStatic: boolean;
+}

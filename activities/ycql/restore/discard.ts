@@ -1,0 +1,39 @@
+import type { RestoreContext } from '../../engine.ts';
+import { whileBeating } from '../../heartbeat.ts';
+import { quoteName, quoteTable } from '../identifiers.ts';
+import { type CqlSession, withSession } from '../session.ts';
+import { type KeyspaceJob, type RestoreJob, restoreJob } from './job.ts';
+import { Journal, ORIGIN_ITEM, RESTORE_ITEM } from './journal.ts';
+
+/**
+ * Drops the keyspaces that this restore created. In one that was there before, the tables that it created and its journal go; rows
+ * that it wrote into tables which were there stay, as they can't be told from others.
+ */
+export async function discard(context: RestoreContext): Promise<void> {
+  const job = await restoreJob(context);
+  await whileBeating(context, () =>
+    withSession(context, job.target, job.source, async (session) => {
+      for (const keyspace of job.keyspaces) await discardKeyspace(job, keyspace, session);
+    }),
+  );
+}
+
+async function discardKeyspace(job: RestoreJob, { to }: KeyspaceJob, session: CqlSession): Promise<void> {
+  const { signal, request } = job.context;
+  const journal = new Journal(session, to, signal);
+  const noted = await journal.find();
+  if (noted === undefined) return;
+  // Before the restore's name is noted, nothing but the journal is there of it.
+  const owner = noted.get(RESTORE_ITEM);
+  if (owner !== undefined && owner !== request.restore) return;
+  if (noted.get(ORIGIN_ITEM) === 'created') {
+    await session.execute(`drop keyspace ${to}`, `DROP KEYSPACE IF EXISTS ${quoteName(to)}`, [], signal);
+    return;
+  }
+  for (const item of noted.keys()) {
+    if (!item.startsWith('table ')) continue;
+    const table = quoteTable(to, item.slice('table '.length));
+    await session.execute(`drop table ${table}`, `DROP TABLE IF EXISTS ${table}`, [], signal);
+  }
+  await journal.drop();
+}

@@ -1,0 +1,110 @@
+import type { DataObject } from '../../../model/backup.ts';
+import { permanent } from '../../../model/errors.ts';
+import type { ManifestDatabase } from '../../../model/manifest.ts';
+import type { YcqlSource } from '../../../model/pipeline.ts';
+import { type RestoreContext, sourceOf } from '../../engine.ts';
+import { nameMatcher } from '../../name-patterns.ts';
+import { packTasks } from '../../pack-load-tasks.ts';
+import type { KeyspaceSchema, TableSchema } from '../schema.ts';
+import { readSchemaObject } from '../schema-objects.ts';
+import { type CqlTarget, resolveTarget } from '../target.ts';
+import { restoredName } from './names.ts';
+
+/** One keyspace of the backup on its way into the target cluster. */
+export interface KeyspaceJob {
+  readonly manifest: ManifestDatabase;
+  readonly schema: KeyspaceSchema;
+  /** The tables that the request selects. */
+  readonly tables: readonly TableSchema[];
+  /** Name of the keyspace that it is restored into. */
+  readonly to: string;
+}
+
+/** What every part of a restore derives alike, on any worker, from the manifest and the request. */
+export interface RestoreJob {
+  readonly context: RestoreContext;
+  readonly source: YcqlSource;
+  readonly target: CqlTarget;
+  readonly keyspaces: readonly KeyspaceJob[];
+  readonly withSchema: boolean;
+  readonly withData: boolean;
+}
+
+/** Schemas by SHA-256: a worker takes part in many steps of one restore. */
+const parsed = new Map<string, KeyspaceSchema>();
+const SCHEMAS_KEPT = 16;
+
+/** Reads what the restore is about. Throws `RESTORE_NO_SUCH_DATABASE` (permanent) when the request names a keyspace the backup lacks. */
+export async function restoreJob(context: RestoreContext): Promise<RestoreJob> {
+  const { request, manifest } = context;
+  const names = manifest.databases.map(({ name }) => name);
+  const unknown = Object.keys(request.into).filter((name) => !names.includes(name));
+  if (unknown.length > 0) {
+    throw permanent(
+      'RESTORE_NO_SUCH_DATABASE',
+      `The backup holds no keyspace ${unknown.join(', ')}; it holds ${names.join(', ')}`,
+      'Correct the names to restore.',
+    );
+  }
+  const { connection } = request;
+  const planned = sourceOf(request.source, 'ycql');
+  const source = connection === undefined ? planned : { ...planned, connection };
+  const target = await resolveTarget(context, source);
+  const matcher = nameMatcher(request.tables);
+  const keyspaces: KeyspaceJob[] = [];
+  for (const database of manifest.databases) {
+    const schema = await schemaOf(context, database);
+    const tables = schema.tables.filter(({ name }) => matcher.matches(`${schema.keyspace}.${name}`));
+    keyspaces.push({ manifest: database, schema, tables, to: restoredName(database.name, request) });
+  }
+  return {
+    context,
+    source,
+    target,
+    // With tables chosen, a keyspace without any of them is left out.
+    keyspaces: matcher.all ? keyspaces : keyspaces.filter(({ tables }) => tables.length > 0),
+    withSchema: request.contents !== 'data' && manifest.contents !== 'data',
+    withData: request.contents !== 'schema' && manifest.contents !== 'schema',
+  };
+}
+
+async function schemaOf(context: RestoreContext, database: ManifestDatabase): Promise<KeyspaceSchema> {
+  const key = JSON.stringify(database.schemaObjects);
+  const known = parsed.get(key);
+  if (known !== undefined) return known;
+  const schema = await readSchemaObject(context, database);
+  const [oldest] = parsed.keys();
+  if (oldest !== undefined && parsed.size >= SCHEMAS_KEPT) parsed.delete(oldest);
+  parsed.set(key, schema);
+  return schema;
+}
+
+/** The data objects that the request selects, in the manifest's order. */
+export async function selectedObjects(job: RestoreJob): Promise<readonly DataObject[]> {
+  if (!job.withData) return [];
+  const selected = new Set(
+    job.keyspaces.flatMap(({ schema, tables }) => tables.map(({ name }) => `${schema.keyspace}.${name}`)),
+  );
+  const objects = await job.context.dataObjects();
+  return objects.filter(({ table }) => selected.has(`${table.database}.${table.table}`));
+}
+
+/** Load tasks in their order; the same on every worker. */
+export async function loadTasks(job: RestoreJob): Promise<readonly (readonly DataObject[])[]> {
+  return packTasks(await selectedObjects(job));
+}
+
+/** The keyspace and table that an object's rows go to. */
+export function destinationOf(
+  job: RestoreJob,
+  { table }: DataObject,
+): { readonly keyspace: KeyspaceJob; readonly table: TableSchema } {
+  const keyspace = job.keyspaces.find(({ schema }) => schema.keyspace === table.database);
+  const found = keyspace?.tables.find(({ name }) => name === table.table);
+  if (keyspace !== undefined && found !== undefined) return { keyspace, table: found };
+  throw permanent(
+    'BACKUP_INCONSISTENT',
+    `The backup has data of ${table.database}.${table.table}, which its schema doesn't have`,
+    'The manifest is damaged: restore another backup.',
+  );
+}

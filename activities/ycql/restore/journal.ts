@@ -1,0 +1,116 @@
+import { permanent } from '../../../model/errors.ts';
+import { JOURNAL_TABLE } from '../catalog.ts';
+import { isInvalid } from '../errors.ts';
+import { quoteTable } from '../identifiers.ts';
+import { rowsOf } from '../rows.ts';
+import type { CqlSession } from '../session.ts';
+
+/**
+ * What a restore notes in the keyspace that it writes into: whose it is, what it created, and which objects are loaded or begun.
+ * It makes a half-written keyspace known as such, and is dropped at the end.
+ */
+export class Journal {
+  readonly #session: CqlSession;
+  readonly #keyspace: string;
+  readonly #signal: AbortSignal;
+
+  constructor(session: CqlSession, keyspace: string, signal: AbortSignal) {
+    this.#session = session;
+    this.#keyspace = keyspace;
+    this.#signal = signal;
+  }
+
+  async create(): Promise<void> {
+    await this.#session.execute(
+      `make a journal in keyspace ${this.#keyspace}`,
+      `CREATE TABLE IF NOT EXISTS ${this.#table} (item text PRIMARY KEY, value text)`,
+      [],
+      this.#signal,
+    );
+  }
+
+  async drop(): Promise<void> {
+    await this.#session.execute(
+      `drop the journal of keyspace ${this.#keyspace}`,
+      `DROP TABLE IF EXISTS ${this.#table}`,
+      [],
+      this.#signal,
+    );
+  }
+
+  async set(item: string, value: string): Promise<void> {
+    await this.#session.execute(
+      `note ${item} in keyspace ${this.#keyspace}`,
+      `INSERT INTO ${this.#table} (item, value) VALUES (?, ?)`,
+      [Buffer.from(item), Buffer.from(value)],
+      this.#signal,
+    );
+  }
+
+  async get(item: string): Promise<string | undefined> {
+    const page = await this.#session.rows(
+      `look up ${item} in keyspace ${this.#keyspace}`,
+      `SELECT value FROM ${this.#table} WHERE item = ?`,
+      [Buffer.from(item)],
+      this.#signal,
+    );
+    const [row] = rowsOf(page, 1);
+    return row?.[0]?.toString();
+  }
+
+  /** Everything noted; undefined where there is no journal (or no keyspace). */
+  async find(): Promise<ReadonlyMap<string, string> | undefined> {
+    try {
+      const page = await this.#session.rows(
+        `read the journal of keyspace ${this.#keyspace}`,
+        `SELECT item, value FROM ${this.#table}`,
+        [],
+        this.#signal,
+      );
+      return new Map(
+        [...rowsOf(page, 2)].map(([item, value]) => [item?.toString() ?? '', value?.toString() ?? '']),
+      );
+    } catch (error) {
+      if (error instanceof Error && isInvalid(error.cause)) return undefined;
+      throw error;
+    }
+  }
+
+  get #table(): string {
+    return quoteTable(this.#keyspace, JOURNAL_TABLE);
+  }
+}
+
+/** Whose restore it is, and whether the keyspace is there because of it. */
+export const RESTORE_ITEM = 'restore';
+export const ORIGIN_ITEM = 'origin';
+export const PREPARED_ITEM = 'prepared';
+
+export function tableItem(name: string): string {
+  return `table ${name}`;
+}
+
+export function objectItem(key: string): string {
+  return `object ${key}`;
+}
+
+/** What became of an object's rows. */
+export interface LoadedRows {
+  /** Rows that were written. */
+  readonly rows: number;
+  /** Rows that had expired since they were read. */
+  readonly expired: number;
+  /** Rows written that hold a cell which expires. */
+  readonly expiring: number;
+}
+
+/** Throws `RESTORE_NOT_OURS` (permanent) where another restore is at work in the keyspace. */
+export function checkOurs(keyspace: string, noted: ReadonlyMap<string, string>, restore: string): void {
+  const other = noted.get(RESTORE_ITEM);
+  if (other === undefined || other === restore) return;
+  throw permanent(
+    'RESTORE_NOT_OURS',
+    `Keyspace ${keyspace} is under restore ${other}, or that restore was given up`,
+    `Restore under another name; or, if nothing runs any more, drop the keyspace (or its table ${JOURNAL_TABLE}).`,
+  );
+}

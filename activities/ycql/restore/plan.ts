@@ -1,0 +1,214 @@
+import type { RestorePlan } from '../../../model/backup.ts';
+import { permanent } from '../../../model/errors.ts';
+import type { RestoreContext } from '../../engine.ts';
+import { findKeyspace } from '../catalog.ts';
+import { nativeTypes, parseType } from '../cql-type.ts';
+import { quoteTable } from '../identifiers.ts';
+import { allColumns, type KeyspaceSchema, type TableSchema } from '../schema.ts';
+import { type CqlSession, withSession } from '../session.ts';
+import { type KeyspaceJob, loadTasks, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
+import { checkOurs, Journal } from './journal.ts';
+import { postDataUnits } from './post-data.ts';
+
+/** Checks everything that can be checked before anything is written, and says what will be done. */
+export async function planRestore(context: RestoreContext): Promise<RestorePlan> {
+  const job = await restoreJob(context);
+  checkRequest(job);
+  await withSession(context, job.target, job.source, async (session) => {
+    for (const keyspace of job.keyspaces) await checkKeyspace(job, keyspace, session);
+  });
+  const objects = await selectedObjects(job);
+  const sum = (value: (object: (typeof objects)[number]) => number) =>
+    objects.reduce((total, object) => total + value(object), 0);
+  const units = postDataUnits(job).length;
+  return {
+    databases: job.keyspaces.map(({ schema, to }) => ({ from: schema.keyspace, to })),
+    tasks: (await loadTasks(job)).length,
+    rows: sum(({ rows }) => rows),
+    bytes: sum(({ bytes }) => bytes),
+    storedBytes: sum(({ sizeBytes }) => sizeBytes),
+    postDataWaves: units === 0 ? [] : [units],
+  };
+}
+
+function checkRequest({ context: { request, manifest }, keyspaces }: RestoreJob): void {
+  if (request.replace) {
+    throw permanent(
+      'RESTORE_CANNOT_REPLACE',
+      'A keyspace can’t be renamed, so none can take the place of another',
+      'Restore into a new keyspace (--into NAME); or drop the tables yourself and restore into the old one.',
+    );
+  }
+  if (request.owner !== undefined) {
+    throw permanent('RESTORE_NO_OWNERS', 'Tables of CQL have no owner', 'Leave out --owner.');
+  }
+  if (request.contents !== 'data' && manifest.contents === 'data') {
+    throw permanent(
+      'BACKUP_WITHOUT_SCHEMA',
+      'The backup holds data only',
+      'Restore with contents "data" into tables that are there.',
+    );
+  }
+  if (request.contents === 'data' && manifest.contents === 'schema') {
+    throw permanent(
+      'BACKUP_WITHOUT_DATA',
+      'The backup holds the schema only',
+      'Restore with contents "schema".',
+    );
+  }
+  const isEmpty = manifest.databases.every(({ tables }) => tables.length === 0);
+  if (!isEmpty && keyspaces.every(({ tables }) => tables.length === 0)) {
+    throw permanent(
+      'RESTORE_NOTHING_SELECTED',
+      `No table of the backup matches ${request.tables.include.join(', ') || 'the patterns'}`,
+      'Write patterns over keyspace.table, e.g. shop.orders; `holdfast show` lists the tables.',
+    );
+  }
+  const wrong = keyspaces.find(({ to }) => !/^\w{1,48}$/.test(to));
+  if (wrong !== undefined) {
+    throw permanent(
+      'RESTORE_BAD_NAME',
+      `"${wrong.to}" can't be the name of a keyspace`,
+      'Names of keyspaces have 1 to 48 letters, digits and underscores.',
+    );
+  }
+}
+
+async function checkKeyspace(job: RestoreJob, keyspace: KeyspaceJob, session: CqlSession): Promise<void> {
+  const { signal, request } = job.context;
+  checkTypes(keyspace, session);
+  const existing = await findKeyspace(session, keyspace.to, signal);
+  if (existing === undefined) {
+    if (job.withSchema) return checkReplication(keyspace.schema, session);
+    throw permanent(
+      'RESTORE_TABLE_MISSING',
+      `There is no keyspace ${keyspace.to} to restore rows into`,
+      'Create it with its tables, or restore the schema too.',
+    );
+  }
+  const noted = await new Journal(session, keyspace.to, signal).find();
+  if (noted !== undefined) checkOurs(keyspace.to, noted, request.restore);
+  for (const table of keyspace.tables) {
+    const there = existing.tables.find(({ name }) => name === table.name);
+    if (job.withSchema) {
+      if (there !== undefined && noted === undefined) throw tableExists(keyspace.to, table.name);
+    } else {
+      checkMatches(keyspace.to, table, there);
+      if (table.isCounter && noted === undefined) await checkEmpty(session, keyspace.to, table, signal);
+    }
+  }
+}
+
+/** What the other server has not; see docs/ycql.md. */
+const MISSING_TYPES = {
+  yugabytedb: ['ascii', 'duration', 'tuple', 'vector'],
+  cassandra: ['jsonb'],
+} as const;
+
+function checkTypes({ schema, tables }: KeyspaceJob, session: CqlSession): void {
+  const { product, version } = session.server;
+  const lacks: readonly string[] = MISSING_TYPES[product];
+  const fieldsOfTypes = schema.types.flatMap(({ name, fields }) =>
+    fields.map((field) => ({ what: `type ${name} field ${field.name}`, type: field.type })),
+  );
+  const columns = tables.flatMap((table) =>
+    allColumns(table).map(({ name, type }) => ({ what: `${table.name} column ${name}`, type })),
+  );
+  const missing = [...fieldsOfTypes, ...columns].filter(({ type }) =>
+    nativeTypes(parseType(type)).some((name) => lacks.includes(name)),
+  );
+  if (missing.length === 0) return;
+  throw permanent(
+    'RESTORE_TYPE_MISSING',
+    `The target, ${product} ${version}, has no such types: ${missing.map(({ what, type }) => `${what} (${type})`).join('; ')}`,
+    'Restore to a server of the kind that the backup is of, or leave these tables out (--exclude-tables).',
+  );
+}
+
+function checkReplication({ replication, keyspace }: KeyspaceSchema, session: CqlSession): void {
+  if (session.server.product === 'yugabytedb' || !/NetworkTopologyStrategy$/.test(replication.class ?? ''))
+    return;
+  const known = session.dataCenters;
+  const unknown = Object.keys(replication).filter(
+    (name) => name !== 'class' && name !== 'replication_factor' && !known.has(name),
+  );
+  if (unknown.length === 0) return;
+  throw permanent(
+    'RESTORE_REPLICATION',
+    `Keyspace ${keyspace} is replicated over the data centre ${unknown.join(', ')}, which the target lacks; it has ${[...known].join(', ')}`,
+    'Create the keyspace yourself with the replication that it should have, and restore --into it.',
+  );
+}
+
+function tableExists(keyspace: string, table: string): Error {
+  return permanent(
+    'RESTORE_TABLE_EXISTS',
+    `There is a table ${keyspace}.${table} already`,
+    'Restore into another keyspace (--into NAME), or only the rows into the tables that are there (--data-only).',
+  );
+}
+
+function checkMatches(keyspace: string, table: TableSchema, there: TableSchema | undefined): void {
+  if (there === undefined) {
+    throw permanent(
+      'RESTORE_TABLE_MISSING',
+      `There is no table ${keyspace}.${table.name} to restore rows into`,
+      'Create it, or restore the schema too.',
+    );
+  }
+  const differences = differencesOf(table, there);
+  if (differences.length === 0) return;
+  throw permanent(
+    'RESTORE_TABLE_DIFFERS',
+    `Table ${keyspace}.${table.name} is not as the backup's is: ${differences.join('; ')}`,
+    'Restore into a new keyspace (--into NAME), and copy from there.',
+  );
+}
+
+function differencesOf(wanted: TableSchema, there: TableSchema): readonly string[] {
+  const parts = ['partitionKey', 'clustering', 'statics', 'regulars'] as const;
+  const describe = (table: TableSchema) =>
+    new Map(
+      parts.flatMap((part) =>
+        table[part].map(({ name, type }, index) => {
+          const place = part === 'partitionKey' || part === 'clustering' ? ` ${index + 1}` : '';
+          return [name, `${type} (${WORDS[part]}${place})`] as const;
+        }),
+      ),
+    );
+  const [before, now] = [describe(wanted), describe(there)];
+  const differences: string[] = [];
+  for (const [name, what] of before) {
+    const is = now.get(name);
+    if (is === undefined) differences.push(`it lacks column ${name} ${what}`);
+    else if (is !== what) differences.push(`column ${name} is ${is} instead of ${what}`);
+  }
+  // A column more is left empty; one more in the key can't be.
+  for (const [name, what] of now) {
+    if (!before.has(name) && /key/.test(what)) differences.push(`it has a key column ${name} more`);
+  }
+  return differences;
+}
+
+const WORDS = {
+  partitionKey: 'partition key',
+  clustering: 'clustering key',
+  statics: 'static',
+  regulars: 'regular',
+} as const;
+
+async function checkEmpty(
+  session: CqlSession,
+  keyspace: string,
+  { name }: TableSchema,
+  signal: AbortSignal,
+): Promise<void> {
+  const statement = `SELECT * FROM ${quoteTable(keyspace, name)} LIMIT 1`;
+  const { rows } = await session.rows(`see whether ${keyspace}.${name} is empty`, statement, [], signal);
+  if (rows === 0) return;
+  throw permanent(
+    'RESTORE_COUNTERS_NOT_EMPTY',
+    `Table ${keyspace}.${name} counts already, and counters can only be added to`,
+    'Truncate it, or restore into a new keyspace (--into NAME).',
+  );
+}

@@ -1,0 +1,431 @@
+import type { CqlPageColumn, CqlPageHeader } from '../../../repository/cql-pages.ts';
+import { int32 } from '../bytes.ts';
+import { type CqlType, isMultiCell, parseType } from '../cql-type.ts';
+import { quoteName, quoteTable } from '../identifiers.ts';
+import { elementsOf, entriesOf, fieldsOf, joinElements, type RawCell } from '../rows.ts';
+import type { UserType } from '../schema.ts';
+import { type BoundStatement, type Cell, UNSET } from '../session.ts';
+
+/** How a target takes rows back. */
+export interface WritingRules {
+  readonly writeTimes: boolean;
+  /** False where `USING TTL` is refused (YugabyteDB's transactional tables). */
+  readonly ttls: boolean;
+}
+
+/** The statements of one row: `first` in any order, then each of `after` by itself in order. */
+export interface RowStatements {
+  readonly first: readonly BoundStatement[];
+  readonly after: readonly BoundStatement[];
+  /** Whether anything of the row expires, and whether all of it has. */
+  readonly expires: boolean;
+  readonly expired: boolean;
+  /** The row is the first of its partition, so its statements write the static columns too. */
+  readonly writesStatics: boolean;
+}
+
+/** A column that is no part of the key, and where its cells stand in a row. */
+interface ValueColumn {
+  readonly name: string;
+  readonly type: CqlType;
+  readonly isMultiCell: boolean;
+  readonly isStatic: boolean;
+  /** Its place among the columns of its kind. */
+  readonly place: number;
+  readonly valueAt: number;
+  readonly writeTimeAt: number | undefined;
+  readonly ttlAt: number | undefined;
+}
+
+/** Cells that were written at one time and expire at one time. */
+interface Group {
+  readonly writeTime: RawCell;
+  /** Seconds left; 0: never. */
+  readonly ttl: number;
+  readonly values: { readonly column: ValueColumn; readonly value: Buffer }[];
+}
+
+/** Elements of one collection that were written at one time and expire at one time. */
+interface ElementGroup {
+  readonly writeTime: RawCell;
+  readonly ttl: number;
+  readonly indexes: number[];
+}
+
+/**
+ * Turns rows as they stand in a backup into the fewest statements that write every cell with its own time of writing and expiry.
+ * Rows must come in the order of the backup: static columns are written once per partition. Pure but for the clock.
+ */
+export class RowStatementBuilder {
+  readonly #header: CqlPageHeader;
+  readonly #rules: WritingRules;
+  readonly #types: readonly UserType[];
+  readonly #table: string;
+  readonly #partitionAt: readonly number[];
+  readonly #clusteringAt: readonly number[];
+  readonly #statics: readonly ValueColumn[];
+  readonly #regulars: readonly ValueColumn[];
+  readonly #texts = new Map<string, string>();
+  #partition: readonly RawCell[] | undefined;
+
+  constructor(header: CqlPageHeader, into: string, rules: WritingRules, types: readonly UserType[]) {
+    this.#header = header;
+    this.#rules = rules;
+    this.#types = types;
+    this.#table = quoteTable(into, header.table);
+    this.#partitionAt = this.#placesOf('partition_key');
+    this.#clusteringAt = this.#placesOf('clustering');
+    this.#statics = this.#columnsOf('static');
+    this.#regulars = this.#columnsOf('regular');
+  }
+
+  get width(): number {
+    return this.#header.columns.length;
+  }
+
+  /** Whether writing a row twice would leave something else than writing it once: elements of lists are added. */
+  get hasLists(): boolean {
+    return [...this.#statics, ...this.#regulars].some(
+      ({ type, isMultiCell: multi }) => multi && type.kind === 'list',
+    );
+  }
+
+  /** The row's key, which tells it from all others of its table. */
+  keyOf(cells: readonly RawCell[]): readonly RawCell[] {
+    return [...this.#partitionAt, ...this.#clusteringAt].map((at) => cells[at] ?? null);
+  }
+
+  /** @param readAtMs when the row was read; @param nowMs the present */
+  statementsOf(cells: readonly RawCell[], readAtMs: number, nowMs: number): RowStatements {
+    const elapsed = Math.max(0, Math.floor((nowMs - readAtMs) / 1_000));
+    const out: Output = { first: [], after: [], expires: false, lapsed: false };
+    const partition = this.#partitionAt.map((at) => cells[at] ?? null);
+    const writesStatics = this.#statics.length > 0 && !sameCells(partition, this.#partition);
+    if (writesStatics) {
+      this.#partition = partition;
+      this.#write(out, this.#statics, cells, partition, elapsed);
+    }
+    const clustering = this.#clusteringAt.map((at) => cells[at] ?? null);
+    // A partition that is nothing but its static columns comes as a row without clustering key.
+    const isRow = clustering.length === 0 || clustering[0] !== null;
+    if (isRow) {
+      const key = [...partition, ...clustering];
+      const before = out.first.length + out.after.length;
+      const lapsedBefore = out.lapsed;
+      out.lapsed = false;
+      this.#write(out, this.#regulars, cells, key, elapsed);
+      const nothing = out.first.length + out.after.length === before;
+      // Nothing but a key, and nothing that has expired either: the row itself is the content.
+      if (nothing && !out.lapsed) out.first.push(this.#insert(this.#regulars, key, NO_GROUP));
+      const expired = nothing && out.lapsed && out.first.length === 0;
+      const expires = out.expires || out.lapsed || lapsedBefore;
+      return { first: out.first, after: out.after, expires, expired, writesStatics };
+    }
+    const { first, after, expires, lapsed } = out;
+    return { first, after, expires: expires || lapsed, expired: lapsed && first.length === 0, writesStatics };
+  }
+
+  #write(
+    out: Output,
+    columns: readonly ValueColumn[],
+    cells: readonly RawCell[],
+    key: readonly RawCell[],
+    elapsed: number,
+  ): void {
+    const groups: Group[] = [];
+    const add = (column: ValueColumn, value: Buffer, writeTime: RawCell, ttl: number) => {
+      const known = groups.find((group) => group.ttl === ttl && sameCell(group.writeTime, writeTime));
+      if (known !== undefined) known.values.push({ column, value });
+      else groups.push({ writeTime, ttl, values: [{ column, value }] });
+    };
+    const later: (() => void)[] = [];
+    for (const column of columns) {
+      const value = cells[column.valueAt];
+      if (value === null || value === undefined) continue;
+      const writeTime =
+        this.#rules.writeTimes && column.writeTimeAt !== undefined
+          ? (cells[column.writeTimeAt] ?? null)
+          : null;
+      const ttlCell = this.#rules.ttls && column.ttlAt !== undefined ? (cells[column.ttlAt] ?? null) : null;
+      if (!column.isMultiCell) {
+        const ttl = ttlLeft(ttlCell, elapsed);
+        if (ttl === undefined) out.lapsed = true;
+        else {
+          if (ttl > 0) out.expires = true;
+          add(column, value, writeTime, ttl);
+        }
+        continue;
+      }
+      const elements = elementGroups(column.type, value, writeTime, ttlCell, elapsed);
+      if (elements.lapsed > 0) out.lapsed = true;
+      if (elements.groups.some(({ ttl }) => ttl > 0)) out.expires = true;
+      const [only] = elements.groups;
+      if (only === undefined) continue;
+      if (elements.groups.length === 1 && elements.lapsed === 0) add(column, value, only.writeTime, only.ttl);
+      else later.push(() => this.#writeElements(out, column, value, elements.groups, key));
+    }
+    this.#writeGroups(out, columns, groups, key);
+    for (const write of later) write();
+  }
+
+  /**
+   * One group by INSERT, which also makes the row itself; the others by UPDATE, so that what makes the row doesn't expire with
+   * them. The row expires only where all of it does.
+   */
+  #writeGroups(
+    out: Output,
+    columns: readonly ValueColumn[],
+    groups: readonly Group[],
+    key: readonly RawCell[],
+  ): void {
+    const [first, ...rest] = groups;
+    if (first === undefined) return;
+    const lasting = groups.find(({ ttl }) => ttl === 0);
+    const base =
+      lasting ?? rest.reduce((longest, group) => (group.ttl > longest.ttl ? group : longest), first);
+    for (const group of groups) {
+      out.first.push(group === base ? this.#insert(columns, key, group) : this.#update(columns, key, group));
+    }
+  }
+
+  #insert(columns: readonly ValueColumn[], key: readonly RawCell[], group: Group): BoundStatement {
+    const isStatic = columns === this.#statics;
+    const query = this.#text(isStatic ? 'insert static' : 'insert', () => {
+      const names = [...this.#keyNames(isStatic), ...columns.map(({ name }) => quoteName(name))];
+      return `INSERT INTO ${this.#table} (${names.join(', ')}) VALUES (${names.map(() => '?').join(', ')})${this.#using()}`;
+    });
+    return { query, params: [...key, ...valuesOf(columns, group), ...this.#usingParams(group)] };
+  }
+
+  #update(columns: readonly ValueColumn[], key: readonly RawCell[], group: Group): BoundStatement {
+    const isStatic = columns === this.#statics;
+    const query = this.#text(isStatic ? 'update static' : 'update', () =>
+      this.#updateText(columns.map(({ name }) => `${quoteName(name)} = ?`).join(', '), isStatic),
+    );
+    return { query, params: [...this.#usingParams(group), ...valuesOf(columns, group), ...key] };
+  }
+
+  #writeElements(
+    out: Output,
+    column: ValueColumn,
+    value: Buffer,
+    groups: readonly ElementGroup[],
+    key: readonly RawCell[],
+  ): void {
+    const { type, isStatic } = column;
+    const name = quoteName(column.name);
+    if (type.kind === 'list') {
+      this.#writeList(out, column, value, groups, key);
+      return;
+    }
+    if (type.kind === 'udt') {
+      const fields = this.#types.find((known) => known.name === type.name)?.fields ?? [];
+      const query = this.#text(`fields ${column.name}`, () =>
+        this.#updateText(fields.map((field) => `${name}.${quoteName(field.name)} = ?`).join(', '), isStatic),
+      );
+      const cells = fieldsOf(value);
+      for (const group of groups) {
+        const params = fields.map(
+          (_, index): Cell => (group.indexes.includes(index) ? (cells[index] ?? null) : UNSET),
+        );
+        out.first.push({ query, params: [...this.#usingParams(group), ...params, ...key] });
+      }
+      return;
+    }
+    const query = this.#text(`add to ${column.name}`, () =>
+      this.#updateText(`${name} = ${name} + ?`, isStatic),
+    );
+    for (const group of groups) {
+      const part =
+        type.kind === 'map' ? someEntries(value, group.indexes) : someElements(value, group.indexes);
+      out.first.push({ query, params: [...this.#usingParams(group), part, ...key] });
+    }
+  }
+
+  /**
+   * A list whole, at the time of its oldest element and without expiry; then each element that differs is set by its place, from
+   * the last to the first, so that one which expires meanwhile moves none that is still to be set. Of two cells of one time, the one
+   * that expires wins.
+   */
+  #writeList(
+    out: Output,
+    column: ValueColumn,
+    value: Buffer,
+    groups: readonly ElementGroup[],
+    key: readonly RawCell[],
+  ): void {
+    const { name, isStatic } = column;
+    const cells = elementsOf(value);
+    const kept = groups.flatMap(({ indexes }) => indexes).sort((one, other) => one - other);
+    const oldest = groups.reduce((least, group) =>
+      isEarlier(group.writeTime, least.writeTime) ? group : least,
+    );
+    const base = { writeTime: oldest.writeTime, ttl: 0 };
+    const whole = this.#text(`list ${name}`, () => this.#updateText(`${quoteName(name)} = ?`, isStatic));
+    const list = joinElements(
+      kept.length,
+      kept.map((index) => cells[index] ?? null),
+    );
+    out.first.push({ query: whole, params: [...this.#usingParams(base), list, ...key] });
+    const one = this.#text(`element ${name}`, () => this.#updateText(`${quoteName(name)}[?] = ?`, isStatic));
+    for (const [place, index] of [...kept.entries()].reverse()) {
+      const group = groups.find(({ indexes }) => indexes.includes(index));
+      if (group === undefined || (group.ttl === 0 && sameCell(group.writeTime, base.writeTime))) continue;
+      out.after.push({
+        query: one,
+        params: [...this.#usingParams(group), int32(place), cells[index] ?? null, ...key],
+      });
+    }
+  }
+
+  #updateText(assignments: string, isStatic: boolean): string {
+    const where = this.#keyNames(isStatic)
+      .map((name) => `${name} = ?`)
+      .join(' AND ');
+    return `UPDATE ${this.#table}${this.#using()} SET ${assignments} WHERE ${where}`;
+  }
+
+  #using(): string {
+    const { writeTimes, ttls } = this.#rules;
+    const parts = [...(writeTimes ? ['TIMESTAMP ?'] : []), ...(ttls ? ['TTL ?'] : [])];
+    return parts.length === 0 ? '' : ` USING ${parts.join(' AND ')}`;
+  }
+
+  /** A time of writing that isn't known is the server's own. */
+  #usingParams({ writeTime, ttl }: { readonly writeTime: RawCell; readonly ttl: number }): readonly Cell[] {
+    return [
+      ...(this.#rules.writeTimes ? [writeTime ?? UNSET] : []),
+      ...(this.#rules.ttls ? [ttl === 0 ? NO_TTL : int32(ttl)] : []),
+    ];
+  }
+
+  #keyNames(isStatic: boolean): readonly string[] {
+    const places = isStatic ? this.#partitionAt : [...this.#partitionAt, ...this.#clusteringAt];
+    return places.map((at) => quoteName(this.#header.columns[at]?.name ?? ''));
+  }
+
+  #text(what: string, make: () => string): string {
+    const known = this.#texts.get(what);
+    if (known !== undefined) return known;
+    const text = make();
+    this.#texts.set(what, text);
+    return text;
+  }
+
+  #placesOf(kind: CqlPageColumn['kind']): readonly number[] {
+    return this.#header.columns.flatMap((column, at) => (column.kind === kind ? [at] : []));
+  }
+
+  #columnsOf(kind: 'static' | 'regular'): readonly ValueColumn[] {
+    const find = (name: string, of: CqlPageColumn['kind']) => {
+      const at = this.#header.columns.findIndex((column) => column.kind === of && column.name === name);
+      return at < 0 ? undefined : at;
+    };
+    return this.#placesOf(kind).map((valueAt, place) => {
+      const { name = '', type = '' } = this.#header.columns[valueAt] ?? {};
+      const parsed = parseType(type);
+      return {
+        ...{
+          name,
+          type: parsed,
+          isMultiCell: isMultiCell(parsed),
+          isStatic: kind === 'static',
+          place,
+          valueAt,
+        },
+        writeTimeAt: find(name, 'writetime'),
+        ttlAt: find(name, 'ttl'),
+      };
+    });
+  }
+}
+
+interface Output {
+  readonly first: BoundStatement[];
+  readonly after: BoundStatement[];
+  expires: boolean;
+  /** Something was there and has expired. */
+  lapsed: boolean;
+}
+
+/** Says: no expiry, also where the table has one by default. */
+const NO_TTL = int32(0);
+const NO_GROUP: Group = { writeTime: null, ttl: 0, values: [] };
+
+/** Seconds left, 0 without expiry, undefined when the time is over. */
+function ttlLeft(cell: RawCell, elapsed: number): number | undefined {
+  if (cell === null || cell.length < 4) return 0;
+  const left = cell.readInt32BE(0) - elapsed;
+  return left > 0 ? left : undefined;
+}
+
+/** The elements of a collection by time of writing and seconds left; those whose time is over are left out and counted. */
+function elementGroups(
+  type: CqlType,
+  value: Buffer,
+  writeTimes: RawCell,
+  ttls: RawCell,
+  elapsed: number,
+): { readonly groups: readonly ElementGroup[]; readonly lapsed: number } {
+  const indexes = presentElements(type, value);
+  const times = writeTimes === null ? [] : elementsOf(writeTimes);
+  const left = ttls === null ? [] : elementsOf(ttls);
+  const groups: ElementGroup[] = [];
+  let lapsed = 0;
+  for (const index of indexes) {
+    const writeTime = times[index] ?? null;
+    const ttl = ttlLeft(left[index] ?? null, elapsed);
+    if (ttl === undefined) {
+      lapsed += 1;
+      continue;
+    }
+    const known = groups.find((group) => group.ttl === ttl && sameCell(group.writeTime, writeTime));
+    if (known !== undefined) known.indexes.push(index);
+    else groups.push({ writeTime, ttl, indexes: [index] });
+  }
+  return { groups, lapsed };
+}
+
+/** Places of the elements that are there: of a user-defined type, the fields that aren't null. */
+function presentElements(type: CqlType, value: Buffer): readonly number[] {
+  if (type.kind === 'udt') return fieldsOf(value).flatMap((field, index) => (field === null ? [] : [index]));
+  const count = value.length < 4 ? 0 : value.readInt32BE(0);
+  return Array.from({ length: count }, (_, index) => index);
+}
+
+function someElements(value: Buffer, indexes: readonly number[]): Buffer {
+  const all = elementsOf(value);
+  return joinElements(
+    indexes.length,
+    indexes.map((index) => all[index] ?? null),
+  );
+}
+
+function someEntries(value: Buffer, indexes: readonly number[]): Buffer {
+  const all = entriesOf(value);
+  return joinElements(
+    indexes.length,
+    indexes.flatMap((index) => all[index] ?? [null, null]),
+  );
+}
+
+function valuesOf(columns: readonly ValueColumn[], group: Group): readonly Cell[] {
+  if (group.values.length === columns.length) return group.values.map(({ value }) => value);
+  const values = new Array<Cell>(columns.length).fill(UNSET);
+  for (const { column, value } of group.values) values[column.place] = value;
+  return values;
+}
+
+function sameCell(one: RawCell, other: RawCell): boolean {
+  if (one === null || other === null) return one === other;
+  return one.equals(other);
+}
+
+function sameCells(one: readonly RawCell[], other: readonly RawCell[] | undefined): boolean {
+  return other !== undefined && one.every((cell, index) => sameCell(cell, other[index] ?? null));
+}
+
+function isEarlier(one: RawCell, other: RawCell): boolean {
+  if (one === null || other === null) return false;
+  return one.readBigInt64BE(0) < other.readBigInt64BE(0);
+}

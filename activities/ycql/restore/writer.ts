@@ -1,0 +1,167 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { HoldfastError } from '../../../model/errors.ts';
+import { cqlError, isAmbiguous, isOverload } from '../errors.ts';
+import type { BoundStatement, CqlSession } from '../session.ts';
+
+/** Cassandra warns above 5 KiB of a batch and refuses one above 50 KiB; YugabyteDB has no such bound. */
+const BATCH_BYTES = 4_800;
+const BATCH_STATEMENTS = 24;
+const TRIES = 12;
+const FIRST_PAUSE_MS = 200;
+const LONGEST_PAUSE_MS = 8_000;
+/** A write that nobody knows the end of has ended by then: longer than the servers' own timeouts for writes. */
+const SETTLED_AFTER_MS = 3_000;
+
+export interface WriterOptions {
+  /** Completes the sentence "Failed to …". */
+  readonly doing: string;
+  readonly signal: AbortSignal;
+  log(message: string, fields?: Readonly<Record<string, unknown>>): void;
+}
+
+/**
+ * Writes statements of one table in unlogged batches, many under way at once. Rows of a chunk follow each other on the ring, so a
+ * batch has few owners. What a retry can't harm is tried again here, with pauses; the rest goes through `alone`.
+ */
+export class Writer {
+  readonly #session: CqlSession;
+  readonly #options: WriterOptions;
+  readonly #underWay = new Set<Promise<void>>();
+  #batch: BoundStatement[] = [];
+  #batchBytes = 0;
+  #failure: unknown;
+
+  constructor(session: CqlSession, options: WriterOptions) {
+    this.#session = session;
+    this.#options = options;
+  }
+
+  /** Takes the statements of a row, which are idempotent; resolves when there is room for more. */
+  async add(statements: readonly BoundStatement[]): Promise<void> {
+    for (const statement of statements) {
+      const bytes = sizeOf(statement);
+      if (this.#batchBytes + bytes > BATCH_BYTES || this.#batch.length >= BATCH_STATEMENTS)
+        await this.#send();
+      this.#batch.push(statement);
+      this.#batchBytes += bytes;
+    }
+  }
+
+  /** Runs work of its own beside the batches. */
+  async alone(work: () => Promise<void>): Promise<void> {
+    await this.#begin(work());
+  }
+
+  /** Resolves when everything is written. */
+  async finish(): Promise<void> {
+    await this.#send();
+    await Promise.all(this.#underWay);
+    this.#throwFailure();
+  }
+
+  /** Waits for what is under way, whatever becomes of it. */
+  async abandon(): Promise<void> {
+    await Promise.all(this.#underWay);
+  }
+
+  async #send(): Promise<void> {
+    const batch = this.#batch;
+    if (batch.length === 0) return;
+    this.#batch = [];
+    this.#batchBytes = 0;
+    await this.#begin(writeUntilDone(this.#session, batch, this.#options));
+  }
+
+  async #begin(work: Promise<void>): Promise<void> {
+    const watched: Promise<void> = work
+      .catch((error: unknown) => {
+        this.#failure ??= error;
+      })
+      .finally(() => this.#underWay.delete(watched));
+    this.#underWay.add(watched);
+    while (this.#underWay.size >= this.#session.limit.inFlight(Math.max(1, this.#session.hosts.length))) {
+      await Promise.race(this.#underWay);
+    }
+    this.#throwFailure();
+  }
+
+  #throwFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+}
+
+/** Writes idempotent statements, again after a pause while the failure may pass; an overload halves the batch. */
+export async function writeUntilDone(
+  session: CqlSession,
+  statements: readonly BoundStatement[],
+  options: WriterOptions,
+): Promise<void> {
+  let pauseMs = FIRST_PAUSE_MS;
+  for (let attempt = 1; ; attempt += 1) {
+    options.signal.throwIfAborted();
+    try {
+      await session.write(statements, 'idempotent');
+      return;
+    } catch (error) {
+      const failure = cqlError(error, options.doing, options.signal);
+      const tooLarge =
+        statements.length > 1 && error instanceof Error && /batch too large/i.test(error.message);
+      if (!tooLarge && !(isPassing(failure) && attempt < TRIES)) throw failure;
+      if (statements.length > 1 && (tooLarge || isOverload(error))) {
+        const middle = Math.ceil(statements.length / 2);
+        if (!tooLarge) await sleep(pauseMs, undefined, { signal: options.signal });
+        await writeUntilDone(session, statements.slice(0, middle), options);
+        await writeUntilDone(session, statements.slice(middle), options);
+        return;
+      }
+      await sleep(pauseMs, undefined, { signal: options.signal });
+      pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
+    }
+  }
+}
+
+/**
+ * Writes what must not be written twice. After a failure whose outcome nobody knows, waits until it is settled and then has
+ * `repair` find out what is there and say what is still to be written, undefined for nothing.
+ */
+export async function writeOnce(
+  session: CqlSession,
+  statements: readonly BoundStatement[],
+  kind: 'counter' | 'once',
+  repair: () => Promise<readonly BoundStatement[] | undefined>,
+  options: WriterOptions,
+): Promise<void> {
+  let wanted: readonly BoundStatement[] | undefined = statements;
+  let pauseMs = FIRST_PAUSE_MS;
+  for (let attempt = 1; wanted !== undefined && wanted.length > 0; attempt += 1) {
+    options.signal.throwIfAborted();
+    try {
+      await session.write(wanted, kind);
+      return;
+    } catch (error) {
+      const failure = cqlError(error, options.doing, options.signal);
+      if (!isPassing(failure) || attempt >= TRIES) throw failure;
+      const ambiguous = isAmbiguous(error);
+      options.log('a write that must not be repeated blindly failed', {
+        doing: options.doing,
+        ambiguous,
+        error: String(error),
+      });
+      await sleep(ambiguous ? Math.max(SETTLED_AFTER_MS, pauseMs) : pauseMs, undefined, {
+        signal: options.signal,
+      });
+      pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
+      if (ambiguous) wanted = await repair();
+    }
+  }
+}
+
+function isPassing(failure: unknown): boolean {
+  return failure instanceof HoldfastError && failure.transient;
+}
+
+function sizeOf({ params }: BoundStatement): number {
+  let bytes = 0;
+  for (const param of params) bytes += Buffer.isBuffer(param) ? param.length : 0;
+  return bytes;
+}

@@ -1,0 +1,112 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { cqlError, isOverload } from './errors.ts';
+import type { RawPage } from './raw-pages.ts';
+import type { Cell, CqlSession } from './session.ts';
+
+export interface ScanRequest {
+  readonly statement: string;
+  readonly params: readonly Cell[];
+  /** Most rows of a page. */
+  readonly pageRows: number;
+  /** The node to ask first: where the range lives. */
+  readonly host?: string | undefined;
+  /** Completes the sentence "Failed to …". */
+  readonly doing: string;
+  readonly signal: AbortSignal;
+  log(message: string, fields?: Readonly<Record<string, unknown>>): void;
+}
+
+/** A page, and when it was asked for. */
+export interface TimedPage extends RawPage {
+  readonly readAtMs: number;
+}
+
+/** Until the size of rows is known. */
+const FIRST_PAGE_ROWS = 1_000;
+/** Memory bound of a page: rows of a megabyte come a few at a time. */
+const PAGE_BYTES = 2 * 1024 * 1024;
+const TRIES_OF_A_PAGE = 8;
+const FIRST_PAUSE_MS = 250;
+const LONGEST_PAUSE_MS = 8_000;
+
+/**
+ * Pages of a statement in order, the next one asked for while this one is used. Where the server can't answer in time, or fails
+ * over what it has to skip (tombstones), the same page is asked for again, after a pause and with half the rows. Throws a
+ * transient error when even a page of one row doesn't come.
+ */
+export async function* scan(session: CqlSession, request: ScanRequest): AsyncGenerator<TimedPage> {
+  const pages = new PageReader(session, request);
+  let next: Promise<TimedPage> | undefined = pages.read(undefined);
+  while (next !== undefined) {
+    const page: TimedPage = await next;
+    next = page.pageState === undefined ? undefined : pages.read(page.pageState);
+    // Awaited at the next turn; until then a rejection must not count as unhandled.
+    next?.catch(() => undefined);
+    if (page.rows > 0) yield page;
+    await session.limit.pay(page.rows, request.signal);
+  }
+}
+
+class PageReader {
+  readonly #session: CqlSession;
+  readonly #request: ScanRequest;
+  #pageRows: number;
+  /** Lowered where the server was overloaded, and raised again slowly. */
+  #mostRows: number;
+
+  constructor(session: CqlSession, request: ScanRequest) {
+    this.#session = session;
+    this.#request = request;
+    this.#mostRows = request.pageRows;
+    this.#pageRows = Math.min(FIRST_PAGE_ROWS, request.pageRows);
+  }
+
+  async read(pageState: string | undefined): Promise<TimedPage> {
+    const { statement, params, host, doing, signal, log } = this.#request;
+    let pauseMs = FIRST_PAUSE_MS;
+    for (let attempt = 1; ; attempt += 1) {
+      signal.throwIfAborted();
+      const pageRows = this.#pageRows;
+      const readAtMs = Date.now();
+      try {
+        // The node that leads the range at first; any other when it doesn't answer.
+        const place = attempt === 1 ? { host } : {};
+        const page = await this.#session.page(statement, params, { pageRows, pageState, ...place });
+        this.#adapt(page);
+        return { ...page, readAtMs };
+      } catch (error) {
+        const hopeless = attempt >= TRIES_OF_A_PAGE && pageRows === 1;
+        const failure = cqlError(error, `${doing}, ${pageRows} rows at a time`, signal);
+        if (hopeless || attempt >= 2 * TRIES_OF_A_PAGE || !isTransient(failure)) throw failure;
+        if (isOverload(error)) this.#shrink();
+        log('a page of rows did not come; asking again', {
+          doing,
+          pageRows: this.#pageRows,
+          pauseMs,
+          error: String(error),
+        });
+        await sleep(pauseMs, undefined, { signal });
+        pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
+      }
+    }
+  }
+
+  /** As many rows as fit the bound in bytes. */
+  #adapt(page: RawPage): void {
+    if (page.rows === 0) return;
+    const fitting = Math.floor((PAGE_BYTES * page.rows) / Math.max(1, page.body.length));
+    this.#mostRows = Math.min(this.#request.pageRows, this.#mostRows + Math.ceil(this.#mostRows / 8));
+    this.#pageRows = Math.max(1, Math.min(fitting, this.#mostRows));
+  }
+
+  #shrink(): void {
+    this.#pageRows = Math.max(1, Math.floor(this.#pageRows / 2));
+    this.#mostRows = this.#pageRows;
+  }
+}
+
+function isTransient(failure: unknown): boolean {
+  return (
+    typeof failure === 'object' && failure !== null && 'transient' in failure && failure.transient === true
+  );
+}

@@ -1,0 +1,26 @@
+import type { YcqlSource } from '../../model/pipeline.ts';
+import type { OpenReadPoint, VerbContext } from '../engine.ts';
+import { whileBeating } from '../heartbeat.ts';
+import { readSelected } from './catalog.ts';
+import { refuseWhatCannotBeCarried } from './refusals.ts';
+import { withSession } from './session.ts';
+import { resolveTarget } from './target.ts';
+
+/**
+ * There is no instant to pin over CQL: what begins here is a scan, and an epoch in which the schema must not change. Refuses by
+ * name what isn't there and what can't be carried.
+ */
+export async function openReadPoint(
+  verb: VerbContext,
+  source: YcqlSource,
+  epoch: number,
+): Promise<OpenReadPoint> {
+  const target = await resolveTarget(verb, source);
+  await whileBeating(verb, () =>
+    withSession(verb, target, source, async (session) => {
+      refuseWhatCannotBeCarried(await readSelected(session, source, verb.signal));
+    }),
+  );
+  const { consistencyLevel } = source;
+  return { readPoint: { kind: 'scan', epoch, consistencyLevel, takenAt: new Date().toISOString() } };
+}

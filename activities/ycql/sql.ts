@@ -1,0 +1,20 @@
+import type { YcqlSource } from '../../model/pipeline.ts';
+import type { VerbContext } from '../engine.ts';
+import { whileBeating } from '../heartbeat.ts';
+import { withSession } from './session.ts';
+import { resolveTarget } from './target.ts';
+
+/** Runs the statement of a `sql` step, in CQL, on the source; `database` is the keyspace for names that stand without one. */
+export async function runStatement(
+  verb: VerbContext,
+  source: YcqlSource,
+  statement: string,
+  database: string | undefined,
+): Promise<void> {
+  const target = await resolveTarget(verb, source);
+  await whileBeating(verb, () =>
+    withSession(verb, target, source, (session) =>
+      session.execute('run the statement of the sql step', statement, [], verb.signal, database),
+    ),
+  );
+}

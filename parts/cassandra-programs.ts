@@ -1,0 +1,151 @@
+import { execFile } from 'node:child_process';
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { withLock } from '../bootstrap/lock.mjs';
+import { messageOf, permanent } from '../model/errors.ts';
+import { findOnPath } from './path.ts';
+import { cacheFolder, type Report, toStandardError } from './tools.ts';
+
+/** Codes of the errors where Java or Maven isn't installed. */
+export const JAVA_MISSING = 'CASSANDRA_NEEDS_JAVA';
+export const MAVEN_MISSING = 'CASSANDRA_NEEDS_MAVEN';
+
+/** A runnable set of jars that Maven Central has, kept in the user's cache folder. */
+export type JarSet = {
+  readonly name: string;
+  readonly version: string;
+  /** `group:artifact` whose runtime dependencies are the set. */
+  readonly artifact: string;
+  /** Shown before the download starts. */
+  readonly size: string;
+};
+
+/** The newest of 5.0, which speaks protocol 4, as YCQL does. */
+export const CASSANDRA: JarSet = {
+  name: 'cassandra',
+  version: '5.0.9',
+  artifact: 'org.apache.cassandra:cassandra-all',
+  size: 'about 70 MB',
+};
+
+export type CassandraPrograms = {
+  readonly java: string;
+  /** For `-cp`. */
+  readonly classPath: string;
+  /** jamm, for `-javaagent`. */
+  readonly agent: string;
+};
+
+/**
+ * Java, and Cassandra's jars: from the cache folder, else fetched into it by Maven, once.
+ *
+ * @throws HoldfastError `CASSANDRA_NEEDS_JAVA`, `CASSANDRA_NEEDS_MAVEN`, `TOOL_BUILD`
+ */
+export async function cassandraPrograms(report: Report = toStandardError): Promise<CassandraPrograms> {
+  const java = await findJava();
+  const folder = await jarsOf(CASSANDRA, report);
+  const agent = (await readdir(folder)).find((file) => file.startsWith('jamm-'));
+  if (agent === undefined) throw brokenJars(CASSANDRA, folder, 'there is no jamm among them');
+  return { java, classPath: path.join(folder, '*'), agent: path.join(folder, agent) };
+}
+
+/** @throws HoldfastError `CASSANDRA_NEEDS_JAVA` */
+export async function findJava(): Promise<string> {
+  const java = await findOnPath('java');
+  if (java !== undefined) return java;
+  throw permanent(
+    JAVA_MISSING,
+    'Cassandra, which stands in for YCQL, needs Java, which is not on PATH',
+    'Install Java 17 (`apt-get install openjdk-17-jre-headless` on Debian and Ubuntu, `brew install openjdk@17` on macOS).',
+  );
+}
+
+/** The folder with the jars of a set. */
+export async function jarsOf(set: JarSet, report: Report = toStandardError): Promise<string> {
+  const folder = cacheFolder(`${set.name}-${set.version}`);
+  return await withLock(
+    `${folder}.lock`,
+    { onWait: (pid) => report(`${label(set)}: process ${pid} is fetching it; waiting for it`) },
+    async () => {
+      if (!(await hasJars(folder))) await fetchJars(set, folder, report);
+      return folder;
+    },
+  );
+}
+
+async function hasJars(folder: string): Promise<boolean> {
+  try {
+    return (await readdir(folder)).some((file) => file.endsWith('.jar'));
+  } catch {
+    return false; // not there yet
+  }
+}
+
+/** Fetches beside the final folder and renames, so that a download cut short is never taken for a whole one. */
+async function fetchJars(set: JarSet, folder: string, report: Report): Promise<void> {
+  const maven = await findOnPath('mvn');
+  if (maven === undefined) {
+    throw permanent(
+      MAVEN_MISSING,
+      `${label(set)} isn't on this machine yet, and fetching it needs Maven, which is not on PATH`,
+      'Install Maven (`apt-get install maven` on Debian and Ubuntu, `brew install maven` on macOS).',
+    );
+  }
+  const unfinished = `${folder}.fetching`;
+  await rm(unfinished, { recursive: true, force: true });
+  await mkdir(unfinished, { recursive: true });
+  const pom = path.join(unfinished, 'pom.xml');
+  await writeFile(pom, pomOf(set));
+  report(`${label(set)}: fetching it from Maven Central, once (${set.size})`);
+  const startedAt = Date.now();
+  try {
+    await promisify(execFile)(
+      maven,
+      [
+        ...['-B', '-q', '-f', pom, 'dependency:copy-dependencies'],
+        ...[`-DoutputDirectory=${unfinished}`, '-DincludeScope=runtime'],
+      ],
+      { maxBuffer: 64 * 1024 * 1024 },
+    );
+  } catch (error) {
+    throw brokenJars(set, folder, messageOf(error), error);
+  }
+  await rm(folder, { recursive: true, force: true });
+  await rename(unfinished, folder);
+  report(`${label(set)}: fetched in ${Math.round((Date.now() - startedAt) / 1000)} s, kept in ${folder}`);
+}
+
+function pomOf({ artifact, version }: JarSet): string {
+  const [groupId = '', artifactId = ''] = artifact.split(':');
+  return `<?xml version="1.0" encoding="UTF-8"?>
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>holdfast.parts</groupId>
+  <artifactId>jars</artifactId>
+  <version>1</version>
+  <packaging>pom</packaging>
+  <dependencies>
+    <dependency><groupId>${groupId}</groupId><artifactId>${artifactId}</artifactId><version>${version}</version></dependency>
+  </dependencies>
+  <build>
+    <plugins>
+      <plugin><groupId>org.apache.maven.plugins</groupId><artifactId>maven-dependency-plugin</artifactId><version>3.8.1</version></plugin>
+    </plugins>
+  </build>
+</project>
+`;
+}
+
+function brokenJars(set: JarSet, folder: string, why: string, cause?: unknown) {
+  return permanent(
+    'TOOL_BUILD',
+    `${label(set)} could not be fetched: ${why}`,
+    `Check the network and Maven's settings, remove ${folder} if it is there, and try again.`,
+    cause,
+  );
+}
+
+function label({ name, version }: JarSet): string {
+  return `${name} ${version}`;
+}

@@ -1,0 +1,159 @@
+/*
+ * Rows of CQL as they came over the wire (docs/repository-format.md, "CQL pages"): a header, then pages.
+ *
+ *   8 bytes   "HFCQLPG" and the version, 1
+ *   uint32    length of the header; then the header, JSON in UTF-8
+ *   pages     uint32 rows, uint32 length, int64 when it was read (milliseconds since 1970), then <length> bytes:
+ *             rows × columns × [int32 length, or -1 for null | bytes], verbatim <rows_content> of the CQL protocol, version 4
+ *
+ * All numbers are big-endian.
+ */
+
+const MAGIC = Buffer.from('HFCQLPG\x01', 'latin1');
+/** Magic and the header's length. */
+const PREFIX_BYTES = MAGIC.length + 4;
+const PAGE_HEAD_BYTES = 16;
+
+/** One selected column, or what was selected of one. */
+export interface CqlPageColumn {
+  readonly name: string;
+  /** CQL's name of the type, as `system_schema.columns` has it; of a write time or TTL what the server said it is. */
+  readonly type: string;
+  readonly kind: 'partition_key' | 'clustering' | 'static' | 'regular' | 'writetime' | 'ttl';
+}
+
+export interface CqlPageHeader {
+  readonly keyspace: string;
+  readonly table: string;
+  readonly columns: readonly CqlPageColumn[];
+}
+
+export interface CqlPage {
+  readonly rows: number;
+  /** When the page was asked for, milliseconds since 1970: TTLs count from then. */
+  readonly readAtMs: number;
+  readonly body: Buffer;
+}
+
+export function encodePageFileHeader(header: CqlPageHeader): Buffer {
+  const json = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(json.length);
+  return Buffer.concat([MAGIC, length, json]);
+}
+
+export function encodePageHead({ rows, readAtMs, body }: CqlPage): Buffer {
+  const head = Buffer.alloc(PAGE_HEAD_BYTES);
+  head.writeUInt32BE(rows, 0);
+  head.writeUInt32BE(body.length, 4);
+  head.writeBigInt64BE(BigInt(readAtMs), 8);
+  return head;
+}
+
+export interface OpenPageFile {
+  readonly header: CqlPageHeader;
+  readonly pages: AsyncGenerator<CqlPage>;
+}
+
+/**
+ * Reads the header of decompressed blocks; the pages come when they are asked for, one in memory at a time. Throws `RangeError`
+ * where the bytes are no pages.
+ */
+export async function openPageFile(blocks: AsyncIterable<Buffer>): Promise<OpenPageFile> {
+  const reader = new BlockReader(blocks);
+  const header = await readHeader(reader);
+  return { header, pages: pagesOf(reader) };
+}
+
+async function readHeader(reader: BlockReader): Promise<CqlPageHeader> {
+  const prefix = await reader.take(PREFIX_BYTES);
+  if (prefix === undefined || !prefix.subarray(0, MAGIC.length).equals(MAGIC)) {
+    throw new RangeError('it does not begin as a file of CQL pages does');
+  }
+  const json = await reader.take(prefix.readUInt32BE(MAGIC.length));
+  if (json === undefined) throw new RangeError('its header is cut off');
+  return JSON.parse(json.toString()) as CqlPageHeader;
+}
+
+async function* pagesOf(reader: BlockReader): AsyncGenerator<CqlPage> {
+  for (;;) {
+    const head = await reader.take(PAGE_HEAD_BYTES);
+    if (head === undefined) return;
+    const rows = head.readUInt32BE(0);
+    const readAtMs = Number(head.readBigInt64BE(8));
+    const body = await reader.take(head.readUInt32BE(4));
+    if (body === undefined) throw new RangeError('its last page is cut off');
+    yield { rows, readAtMs, body };
+  }
+}
+
+/** Cuts a run of blocks into pieces of asked length. */
+class BlockReader {
+  readonly #blocks: AsyncIterator<Buffer>;
+  #rest: Buffer = Buffer.alloc(0);
+
+  constructor(blocks: AsyncIterable<Buffer>) {
+    this.#blocks = blocks[Symbol.asyncIterator]();
+  }
+
+  /** Undefined at the end; throws where less than `length` bytes are left. */
+  async take(length: number): Promise<Buffer | undefined> {
+    const pieces: Buffer[] = [this.#rest];
+    let have = this.#rest.length;
+    while (have < length) {
+      const next = await this.#blocks.next();
+      if (next.done === true) {
+        if (have === 0) return undefined;
+        throw new RangeError(`it ends ${length - have} bytes too early`);
+      }
+      pieces.push(next.value);
+      have += next.value.length;
+    }
+    const whole = pieces.length === 1 ? this.#rest : Buffer.concat(pieces);
+    this.#rest = whole.subarray(length);
+    return whole.subarray(0, length);
+  }
+}
+
+/** Counts the rows of a file of pages whose blocks pass by, holding only heads. */
+export class PageRows {
+  rows = 0;
+  #head: Buffer = Buffer.alloc(0);
+  #skip = 0;
+  #inHeader = true;
+
+  add(block: Buffer): void {
+    let at = 0;
+    while (at < block.length) {
+      if (this.#skip > 0) {
+        const step = Math.min(this.#skip, block.length - at);
+        this.#skip -= step;
+        at += step;
+        continue;
+      }
+      const wanted = this.#inHeader ? PREFIX_BYTES : PAGE_HEAD_BYTES;
+      const step = Math.min(wanted - this.#head.length, block.length - at);
+      this.#head = Buffer.concat([this.#head, block.subarray(at, at + step)]);
+      at += step;
+      if (this.#head.length === wanted) this.#readHead();
+    }
+  }
+
+  end(): void {
+    if (this.#inHeader || this.#skip > 0 || this.#head.length > 0) throw new RangeError('it is cut off');
+  }
+
+  #readHead(): void {
+    if (this.#inHeader) {
+      if (!this.#head.subarray(0, MAGIC.length).equals(MAGIC)) {
+        throw new RangeError('it does not begin as a file of CQL pages does');
+      }
+      this.#skip = this.#head.readUInt32BE(MAGIC.length);
+      this.#inHeader = false;
+    } else {
+      this.rows += this.#head.readUInt32BE(0);
+      this.#skip = this.#head.readUInt32BE(4);
+    }
+    this.#head = Buffer.alloc(0);
+  }
+}

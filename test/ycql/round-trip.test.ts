@@ -1,0 +1,135 @@
+import { type CassandraCluster, startCassandra } from '../../parts/cassandra.ts';
+import { compareKeyspaces } from './compare.ts';
+import {
+  createRepository,
+  restoreContext,
+  runRestore,
+  type TestBackup,
+  type TestRepository,
+  takeBackup,
+  ycqlSource,
+} from './harness.ts';
+import { createZoo, run } from './zoo.ts';
+
+const ROWS = 1_800;
+
+let cluster: CassandraCluster;
+let repository: TestRepository;
+let tables: readonly string[];
+let backup: TestBackup;
+
+beforeAll(async () => {
+  cluster = await startCassandra();
+  repository = await createRepository();
+  tables = await createZoo(cluster, 'zoo', { seed: 11, rows: ROWS, dialect: 'cassandra' });
+  backup = await takeBackup(
+    repository,
+    ycqlSource(cluster, { keyspaces: { include: ['zoo'], exclude: [] } }),
+  );
+});
+
+afterAll(async () => {
+  await cluster?.stop();
+  await repository?.remove();
+});
+
+test('a keyspace with everything comes back cell by cell, each with its time of writing and expiry', async () => {
+  const { problems, databases } = await runRestore(restoreContext(backup, { into: { zoo: 'copy' } }));
+  expect(problems).toEqual([]);
+  expect(databases).toEqual([{ from: 'zoo', to: 'copy' }]);
+  const { rows, cells, differences } = await compareKeyspaces(cluster, 'zoo', 'copy', tables);
+  expect(differences).toEqual([]);
+  // Of thousands of rows and tens of thousands of cells, all by themselves.
+  expect(rows).toBe(backup.manifest.totals.rows);
+  expect(rows).toBeGreaterThan(4_000);
+  expect(cells).toBeGreaterThan(50_000);
+});
+
+/** Each makes the copy differ in one thing; `sees` is what the comparison must say of it. */
+const MUTATIONS: readonly (readonly [what: string, statement: string, sees: RegExp])[] = [
+  ['a byte', 'UPDATE copy.wide SET v = 0x00 WHERE p = 1 AND c = 17', /wide row .* column v is 0x00 /],
+  [
+    'a time of writing',
+    'UPDATE copy."QuotedTable" USING TIMESTAMP 1893456000000000 SET "Value ä" = \'x\' WHERE "P 1" = \'p 1\' AND p2 = 1 AND "C" = 1 AND d = \'d"d\'',
+    /QuotedTable row .* column Value ä/,
+  ],
+  [
+    'a row that is nothing but a key',
+    'DELETE FROM copy.keys_only WHERE p = 3 AND c = 3',
+    /keys_only row .* is missing/,
+  ],
+  [
+    'a row too many',
+    'INSERT INTO copy.keys_only (p, c) VALUES (3, 999999)',
+    /keys_only row .* is one too many/,
+  ],
+  [
+    'an expiry that went',
+    "UPDATE copy.expiring USING TTL 0 SET v = 'x' WHERE p = 1",
+    /expiring row .* column v/,
+  ],
+  [
+    'an element of a map',
+    "UPDATE copy.everything SET sm['a'] = 1 WHERE p = 2",
+    /everything row .* column sm was written at/,
+  ],
+  [
+    'a static value',
+    "UPDATE copy.everything SET st = 'else' WHERE p = 1000001",
+    /everything row .* column st is/,
+  ],
+  [
+    'a zero-length value',
+    'UPDATE copy."QuotedTable" SET "Value ä" = \'\' WHERE "P 1" = \'p 2\' AND p2 = 2 AND "C" = 2 AND d = \'\'',
+    /QuotedTable row/,
+  ],
+  [
+    'a counter',
+    'UPDATE copy.counted SET hits = hits + 1 WHERE p = 1 AND c = 1',
+    /counted row .* column hits is/,
+  ],
+];
+
+test.each(MUTATIONS)('the comparison catches %s in a copy', async (_what, statement, sees) => {
+  await run(cluster, statement);
+  const changed = tables.filter((table) => statement.includes(table));
+  const { differences } = await compareKeyspaces(cluster, 'zoo', 'copy', changed, { most: 50 });
+  expect(differences.join('\n')).toMatch(sees);
+});
+
+test('a restore that was tampered with is told from the backup by the check itself', async () => {
+  const context = restoreContext(backup, {
+    into: { zoo: 'tampered' },
+    tables: { include: ['zoo.wide', 'zoo.counted'], exclude: [] },
+  });
+  const { ycqlEngine } = await import('../../activities/ycql/engine.ts');
+  const { tasks } = await ycqlEngine.restore.plan(context);
+  await ycqlEngine.restore.prepare(context);
+  for (let task = 0; task < tasks; task += 1) await ycqlEngine.restore.load(context, task);
+  await run(
+    cluster,
+    'UPDATE tampered.wide SET v = 0x00 WHERE p = 1 AND c = 17',
+    'UPDATE tampered.counted SET hits = hits + 5 WHERE p = 1 AND c = 1',
+  );
+  const { problems } = await ycqlEngine.restore.finish(context);
+  // What was counted too much is put right; bytes that differ are told.
+  expect(problems).toEqual([
+    expect.stringMatching(/^tampered\.wide row \(0x00000001, 0x00000011\): column v is 0x00/),
+  ]);
+  await ycqlEngine.restore.discard(context);
+});
+
+test('what a table has and no backup can carry is listed by table', async () => {
+  const losses = Object.fromEntries(
+    backup.manifest.databases.flatMap(({ tables: listed }) =>
+      listed.map(({ table, losses: own }) => [table, own]),
+    ),
+  );
+  expect(losses).toEqual({
+    counted: [expect.stringContaining('counters')],
+    keys_only: [expect.stringContaining('nothing but a key')],
+    ...Object.fromEntries(
+      ['everything', 'QuotedTable', 'wide', 'expiring', 'empty'].map((table) => [table, undefined]),
+    ),
+  });
+});
