@@ -37,12 +37,12 @@ export async function judge(
   },
 ): Promise<Judgement> {
   const cancellable = options.signal === undefined ? {} : { signal: options.signal };
-  const catalogue = await readCatalogue(store, input.repository.name, input.plan, cancellable);
+  const catalogue = await readCatalogue(store, input.repository, input.plan, cancellable);
   const marks = await readMarks(store, input.plan, cancellable);
   const protectedBackups: { readonly backup: string; readonly reader: string }[] = [];
   const deadPins: Pin[] = [];
   for (const pin of await readPins(store, { plan: input.plan }, cancellable)) {
-    if (await options.isLive(pin)) protectedBackups.push(pin);
+    if (pin.ended !== true && (await options.isLive(pin))) protectedBackups.push(pin);
     else deadPins.push(pin);
   }
   const { now } = options;

@@ -33,7 +33,7 @@ export function repositoryActivities(
     catalogue: ({ repository, plan }) =>
       asActivity(async (verb) => {
         const store = await repositories.look(repository);
-        return forHistory(await readCatalogue(store, repository.name, plan, { signal: verb.signal }));
+        return forHistory(await readCatalogue(store, repository, plan, { signal: verb.signal }));
       }),
 
     copy: ({ ref, to }) =>

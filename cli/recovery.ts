@@ -14,7 +14,7 @@ export function decideRecovery(plan: CompiledPlan, request: RecoveryRequest): Pr
       // Says precisely what is wrong with one that can't be restored: damaged, discarded, not there.
       await readManifest(store, { plan: plan.name, backup: request.backup });
     }
-    const { entries, damaged } = await readCatalogue(store, plan.pipeline.repository.name, plan.name);
+    const { entries, damaged } = await readCatalogue(store, plan.pipeline.repository, plan.name);
     for (const { backup, problem } of damaged ?? []) say(`warning: backup ${backup}: ${problem}`);
     return planRecovery([{ kind: 'backups', entries }], request, { now: new Date() });
   });

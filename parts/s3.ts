@@ -1,11 +1,20 @@
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { CreateBucketCommand, ListBucketsCommand, S3Client } from '@aws-sdk/client-s3';
+import { promisify } from 'node:util';
+import {
+  CreateBucketCommand,
+  ListBucketsCommand,
+  PutBucketPolicyCommand,
+  S3Client,
+} from '@aws-sdk/client-s3';
 import { freePort } from './ports.ts';
 import { startServer } from './process.ts';
 import { createScratchFolder } from './scratch.ts';
 import { executableOf, VERSITYGW } from './tools.ts';
+
+const runTool = promisify(execFile);
 
 const REGION = 'us-east-1';
 
@@ -16,7 +25,13 @@ export type S3GatewayOptions = {
   /** The root account; left out, random ones. */
   readonly accessKeyId?: string;
   readonly secretAccessKey?: string;
+  /** Buckets may have object lock, hence versions. */
+  readonly versioning?: boolean;
+  /** There may be accounts besides the root account. */
+  readonly users?: boolean;
 };
+
+export type S3User = { readonly accessKeyId: string; readonly secretAccessKey: string };
 
 export type S3Gateway = {
   /** URL for a client with path-style addressing. */
@@ -30,13 +45,28 @@ export type S3Gateway = {
   readonly directory: string;
   readonly logFile: string;
   readonly pid: number | undefined;
-  createBucket(name: string): Promise<void>;
+  /** With object lock only where the gateway was started with `versioning`. */
+  createBucket(name: string, options?: { readonly objectLock?: boolean }): Promise<void>;
+  /** An account that may do on a bucket what the statements of a policy allow it, and nothing else; where `users` was given. */
+  createUser(): Promise<S3User>;
+  /** Replaces the bucket's policy. */
+  setPolicy(
+    bucket: string,
+    grants: readonly { readonly user: S3User; readonly statements: readonly PolicyStatement[] }[],
+  ): Promise<void>;
   /** Stops the gateway and removes its scratch folder, if it has one. */
   stop(): Promise<void>;
   /** Stops the gateway if it runs, and starts it on the same port with the same objects. */
   restart(): Promise<void>;
   /** `kill -9`. The objects stay, for `restart`. */
   kill9(): Promise<void>;
+};
+
+/** As in an AWS policy. */
+export type PolicyStatement = {
+  readonly Effect: string;
+  readonly Action: string | readonly string[];
+  readonly Resource: string | readonly string[];
 };
 
 /**
@@ -66,7 +96,15 @@ export async function startS3Gateway(options: S3GatewayOptions = {}): Promise<S3
     const server = await startServer({
       name: 'versitygw',
       command,
-      args: ['--port', `${host}:${port}`, '--region', REGION, '--quiet', 'posix', directory],
+      args: [
+        ...['--port', `${host}:${port}`, '--region', REGION, '--quiet'],
+        ...(options.users === true ? ['--iam-dir', await folderIn(scratch.path, 'accounts')] : []),
+        'posix',
+        ...(options.versioning === true
+          ? ['--versioning-dir', await folderIn(scratch.path, 'versions')]
+          : []),
+        directory,
+      ],
       environment: { ROOT_ACCESS_KEY: accessKeyId, ROOT_SECRET_KEY: secretAccessKey },
       workingDirectory: scratch.path,
       logFile: path.join(scratch.path, 'versitygw.log'),
@@ -86,8 +124,32 @@ export async function startS3Gateway(options: S3GatewayOptions = {}): Promise<S3
       get pid() {
         return server.pid;
       },
-      async createBucket(name) {
-        await client.send(new CreateBucketCommand({ Bucket: name }));
+      async createBucket(name, { objectLock = false } = {}) {
+        await client.send(
+          new CreateBucketCommand({
+            Bucket: name,
+            ...(objectLock ? { ObjectLockEnabledForBucket: true } : {}),
+          }),
+        );
+      },
+      async createUser() {
+        const user = {
+          accessKeyId: `user${randomBytes(6).toString('hex')}`,
+          secretAccessKey: randomBytes(16).toString('hex'),
+        };
+        await runTool(command, [
+          ...['admin', '--access', accessKeyId, '--secret', secretAccessKey, '--region', REGION],
+          ...['--endpoint-url', endpoint, 'create-user'],
+          ...['--access', user.accessKeyId, '--secret', user.secretAccessKey, '--role', 'user'],
+        ]);
+        return user;
+      },
+      async setPolicy(bucket, grants) {
+        const Statement = grants.flatMap(({ user, statements }) =>
+          statements.map((statement) => ({ ...statement, Principal: { AWS: [user.accessKeyId] } })),
+        );
+        const Policy = JSON.stringify({ Version: '2012-10-17', Statement });
+        await client.send(new PutBucketPolicyCommand({ Bucket: bucket, Policy }));
       },
       async stop() {
         client.destroy();
@@ -101,4 +163,10 @@ export async function startS3Gateway(options: S3GatewayOptions = {}): Promise<S3
     await scratch.remove();
     throw error;
   }
+}
+
+async function folderIn(parent: string, name: string): Promise<string> {
+  const folder = path.join(parent, name);
+  await mkdir(folder, { recursive: true });
+  return folder;
 }

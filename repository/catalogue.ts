@@ -1,9 +1,10 @@
 import type { VerifyReport } from '../model/backup.ts';
 import { messageOf } from '../model/errors.ts';
 import { instantOf, type Manifest } from '../model/manifest.ts';
+import type { RepositorySpec } from '../model/pipeline.ts';
 import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
 import { mapBounded } from './bounded.ts';
-import type { BackupId } from './layout.ts';
+import { type BackupId, manifestKey } from './layout.ts';
 import { readReports } from './ledger.ts';
 import { listBackups } from './list-backups.ts';
 import { readMarks } from './marks.ts';
@@ -24,25 +25,27 @@ type Cancellable = { readonly signal?: AbortSignal };
  * (unreachable, denied): where
  * an entry of the ledger is damaged, the backup counts as never verified, and says so.
  *
- * @param repository its name in the plan file.
  */
 export async function readCatalogue(
   store: Store,
-  repository: string,
+  repository: RepositorySpec,
   plan: string,
   options: Cancellable = {},
 ): Promise<Catalogue> {
   const identity = await findRepository(store, options);
   const { backups, unusable } = await listBackups(store, plan, options);
+  const { location } = repository;
+  const locks = location.kind === 's3' && location.objectLock !== undefined;
   const marks = await readMarks(store, plan, options);
   const read = async (manifest: Manifest): Promise<CatalogueEntry> => {
     const mark = marks.get(manifest.backup);
     const marked = mark && { marked: { at: mark.markedAt, deleteAfter: mark.deleteAfter } };
-    return { ...entryOf(manifest), ...(await historyOf(store, manifest, options)), ...marked };
+    const locked = locks ? await lockOf(store, manifest, options) : {};
+    return { ...entryOf(manifest), ...(await historyOf(store, manifest, options)), ...locked, ...marked };
   };
   return {
     plan,
-    repository,
+    repository: repository.name,
     ...(identity === undefined ? {} : { repositoryId: identity.id }),
     entries: await Array.fromAsync(mapBounded(backups, LEDGERS_AT_ONCE, read)),
     unusable: unusable.length,
@@ -53,6 +56,16 @@ export async function readCatalogue(
     total: backups.length,
     readAt: new Date().toISOString(),
   };
+}
+
+/** The manifest is the last to be written, so that its lock is the last to end. */
+async function lockOf(
+  store: Store,
+  ref: BackupId,
+  options: Cancellable,
+): Promise<Pick<CatalogueEntry, 'lockedUntil'>> {
+  const lockedUntil = (await store.head(manifestKey(ref), options))?.lockedUntil;
+  return lockedUntil === undefined ? {} : { lockedUntil: lockedUntil.toISOString() };
 }
 
 type History = Pick<CatalogueEntry, 'verified' | 'lastGood' | 'drill' | 'problem'>;

@@ -31,7 +31,7 @@ export async function deleteBackup(store: Store, mark: Mark, options: DeleteOpti
   const cancellable = options.signal === undefined ? {} : { signal: options.signal };
   await putMark(store, { ...mark, deleting: true }, cancellable);
   for (const pin of await readPins(store, { plan: mark.plan, backup: mark.backup }, cancellable)) {
-    if (!(await options.isLive(pin))) continue;
+    if (pin.ended === true || !(await options.isLive(pin))) continue;
     const { deleting: _withdrawn, ...before } = mark;
     await putMark(store, before, cancellable);
     return { outcome: 'inUse', reader: pin.reader };

@@ -150,6 +150,11 @@ export function planLedgerFolder(plan: string): string {
   return `verified/${checkedPart(plan)}/`;
 }
 
+/** Whether an object is part of what a finished backup is made of, as against work lists, pins and the like. */
+export function belongsToBackup(key: string): boolean {
+  return key.startsWith(OBJECTS_FOLDER) || (key.startsWith(BACKUPS_FOLDER) && !key.includes('/work/'));
+}
+
 function padded(number: number, digits: number): string {
   return number.toString().padStart(digits, '0');
 }

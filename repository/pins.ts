@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { permanent } from '../model/errors.ts';
+import { HoldfastError, permanent } from '../model/errors.ts';
 import { type BackupId, pinKey, pinsFolder } from './layout.ts';
 import { findMark } from './marks.ts';
 import { getSealedIfThere, replaceSealed } from './sealed-object.ts';
@@ -22,6 +22,8 @@ export interface Pin {
   readonly namespaceId?: string;
   readonly pinnedAt: string;
   readonly expiresAt: string;
+  /** The reader is done, and had no right to delete its pin. */
+  readonly ended?: boolean;
 }
 
 const pinSchema: z.ZodType<Pin> = z.object({
@@ -32,6 +34,7 @@ const pinSchema: z.ZodType<Pin> = z.object({
   namespaceId: z.string().exactOptional(),
   pinnedAt: z.iso.datetime(),
   expiresAt: z.iso.datetime(),
+  ended: z.boolean().exactOptional(),
 });
 
 /**
@@ -50,7 +53,7 @@ export async function putPin(store: Store, pin: Pin, options: Cancellable = {}):
     'Choose another one (`holdfast list`).',
   );
   try {
-    await store.delete([keyOf(pin)], options);
+    await removePin(store, pin, options);
   } catch (error) {
     // The pin ends with its workflow; what the reader must know is the refusal.
     refusal.cause = error;
@@ -58,12 +61,19 @@ export async function putPin(store: Store, pin: Pin, options: Cancellable = {}):
   throw refusal;
 }
 
-export function removePin(
+/** Ends a pin: deletes it, or, by credentials that may not delete, says in it that it has ended; a prune deletes it then. */
+export async function removePin(
   store: Store,
-  pin: BackupId & Pick<Pin, 'reader'>,
+  ref: BackupId & Pick<Pin, 'reader'>,
   options: Cancellable = {},
 ): Promise<void> {
-  return store.delete([keyOf(pin)], options);
+  try {
+    await store.delete([keyOf(ref)], options);
+  } catch (error) {
+    if (!(error instanceof HoldfastError) || error.code !== 'STORE_DENIED') throw error;
+    const pin = await getSealedIfThere(store, keyOf(ref), pinSchema, options);
+    if (pin !== undefined) await replaceSealed(store, keyOf(ref), { ...pin, ended: true }, options);
+  }
 }
 
 /**

@@ -84,6 +84,14 @@ export function s3Error(error: unknown, what: string, description: string): unkn
       error,
     );
   }
+  if (failure.name === 'InvalidRequest' && /Object ?Lock ?Configuration/i.test(failure.message)) {
+    return permanent(
+      'STORE_NO_OBJECT_LOCK',
+      `${tried}: the plan asks for \`objectLock\`, and the bucket was made without it.`,
+      'Make a bucket with object lock (it can be had with a new bucket alone, on most stores), or remove `objectLock`.',
+      error,
+    );
+  }
   if (CREDENTIALS.has(failure.name)) {
     return permanent(
       'STORE_CREDENTIALS',

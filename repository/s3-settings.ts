@@ -1,6 +1,7 @@
 import { StorageClass } from '@aws-sdk/client-s3';
 import { permanent } from '../model/errors.ts';
 import type { S3Location } from '../model/pipeline.ts';
+import { belongsToBackup } from './layout.ts';
 
 /** What a plan says about how S3 keeps each object, as a put and a multipart upload take it. */
 export interface ObjectSettings {
@@ -17,6 +18,23 @@ export function objectSettings(location: S3Location): ObjectSettings {
       ? {}
       : { ServerSideEncryption: location.serverSideEncryption }),
     ...(location.kmsKeyId === undefined ? {} : { SSEKMSKeyId: location.kmsKeyId }),
+  };
+}
+
+const DAY_MS = 24 * 3_600_000;
+
+/** How an object is locked that is written now. */
+export interface LockSettings {
+  readonly ObjectLockMode?: 'GOVERNANCE' | 'COMPLIANCE';
+  readonly ObjectLockRetainUntilDate?: Date;
+}
+
+export function lockSettings(location: S3Location, key: string, now: Date): LockSettings {
+  const { objectLock } = location;
+  if (objectLock === undefined || !belongsToBackup(key)) return {};
+  return {
+    ObjectLockMode: objectLock.mode,
+    ObjectLockRetainUntilDate: new Date(now.getTime() + objectLock.days * DAY_MS),
   };
 }
 

@@ -15,7 +15,7 @@ import { readBody } from './s3-body.ts';
 import { createS3Client, DEFAULT_TIMEOUTS, type S3Timeouts, type SecretResolver } from './s3-client.ts';
 import { httpStatusOf, s3Error, s3ErrorName } from './s3-errors.ts';
 import { abortStaleUploads, putInParts } from './s3-multipart.ts';
-import { type ObjectSettings, objectSettings } from './s3-settings.ts';
+import { lockSettings, type ObjectSettings, objectSettings } from './s3-settings.ts';
 import { base64ToHex, hexToBase64, sha256Hex } from './sha256.ts';
 import type { GetOptions, HeadOptions, ListedObject, PutOptions, Store, StoredObject } from './store.ts';
 import { checksumMismatch, damaged, differenceOf, notFound } from './store-errors.ts';
@@ -42,6 +42,7 @@ export class S3Store implements Store {
   readonly description: string;
   readonly #client: S3Client;
   readonly #bucket: string;
+  readonly #location: S3Location;
   readonly #settings: ObjectSettings;
   readonly #prefix: string;
   readonly #retry: RetryLimits;
@@ -57,6 +58,7 @@ export class S3Store implements Store {
     this.description = `s3://${location.bucket}${prefix === '' ? '' : `/${prefix}`}`;
     this.#client = client;
     this.#bucket = location.bucket;
+    this.#location = location;
     this.#settings = objectSettings(location);
     this.#prefix = prefix === '' ? '' : `${prefix}/`;
     this.#retry = options.retry ?? DEFAULT_RETRY;
@@ -181,6 +183,7 @@ export class S3Store implements Store {
       Bucket: this.#bucket,
       Key: this.#prefix + key,
       ...this.#settings,
+      ...lockSettings(this.#location, key, new Date()),
     };
     if (body.byteLength > this.#partBytes) {
       await putInParts(this.#client, target, body, {
@@ -249,7 +252,12 @@ export class S3Store implements Store {
       this.#bucketSeen = true;
       if (answer.ContentLength === undefined) throw this.#incomplete(`the answer about ${key}`);
       const sha256 = options.checksum === true ? wholeChecksum(answer) : undefined;
-      return { sizeBytes: answer.ContentLength, ...(sha256 === undefined ? {} : { sha256 }) };
+      const lockedUntil = answer.ObjectLockRetainUntilDate;
+      return {
+        sizeBytes: answer.ContentLength,
+        ...(sha256 === undefined ? {} : { sha256 }),
+        ...(lockedUntil === undefined ? {} : { lockedUntil }),
+      };
     } catch (error) {
       const status = httpStatusOf(error);
       if (status === 404 && this.#bucketSeen) return undefined;

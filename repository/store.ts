@@ -77,6 +77,8 @@ export interface HeadOptions {
 export interface StoredObject {
   readonly sizeBytes: number;
   readonly sha256?: string;
+  /** Until then the store refuses to delete it, where it locks objects. */
+  readonly lockedUntil?: Date;
 }
 
 export interface ListedObject {

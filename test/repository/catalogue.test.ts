@@ -21,7 +21,8 @@ describe('the catalogue of a plan', () => {
   });
   afterAll(() => scratch.remove());
 
-  const read = () => readCatalogue(store, 'main', SAMPLE.plan);
+  const read = () =>
+    readCatalogue(store, { name: 'main', location: { kind: 'directory', path: '/' } }, SAMPLE.plan);
 
   async function verify(level: VerifyReport['level'], verdict: VerifyReport['verdict'], minute: number) {
     await recordReport(store, {

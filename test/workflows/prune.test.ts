@@ -33,6 +33,9 @@ afterAll(async () => {
   await scratch.remove();
 });
 
+/** What reading a catalogue asks of a repository is its name and whether it locks. */
+const NOWHERE: RepositorySpec = { name: 'main', location: { kind: 'directory', path: '/nowhere' } };
+
 /** Names that sort otherwise than time: retention goes by time. */
 const NAMES = ['m-newest', 'z-day-1', 'a-day-2', 'k-day-3'];
 
@@ -50,7 +53,7 @@ async function repositoryOf(
 }
 
 const left = async (store: Store) =>
-  (await readCatalogue(store, 'main', PLAN)).entries.map(({ backup, marked }) =>
+  (await readCatalogue(store, NOWHERE, PLAN)).entries.map(({ backup, marked }) =>
     marked === undefined ? backup : `${backup} marked`,
   );
 

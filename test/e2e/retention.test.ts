@@ -1,0 +1,240 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import pg from 'pg';
+import type { BackupFate } from '../../activities/prune.ts';
+import type { BackupSummary } from '../../model/backup.ts';
+import type { RecoveryDecision } from '../../model/recovery.ts';
+import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
+import { type PolicyStatement, type S3Gateway, startS3Gateway } from '../../parts/s3.ts';
+import { S3Store } from '../../repository/s3.ts';
+import { holdfast, holdfastJson, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
+import { eventually } from '../support/processes.ts';
+
+/** Recovery to an instant, and retention under the two policies that docs/retention.md has, on a real PostgreSQL and S3. */
+const GUIDE = path.resolve(__dirname, '..', '..', 'docs', 'retention.md');
+
+let postgres: PostgresServer;
+let gateway: S3Gateway;
+let folder: string;
+let environment: NodeJS.ProcessEnv;
+let server: RunningCommand;
+
+beforeAll(async () => {
+  [postgres, gateway] = await Promise.all([
+    startPostgres(),
+    startS3Gateway({ versioning: true, users: true }),
+  ]);
+  folder = await mkdtemp(path.join(tmpdir(), 'holdfast-retention-'));
+  const [writer, pruner] = [await gateway.createUser(), await gateway.createUser()];
+  for (const [bucket, objectLock] of [
+    ['acme-backups', false],
+    ['acme-locked', true],
+  ] as const) {
+    await gateway.createBucket(bucket, { objectLock });
+    await gateway.setPolicy(bucket, [
+      { user: writer, statements: await policyOf('backup', bucket) },
+      { user: pruner, statements: await policyOf('prune', bucket) },
+    ]);
+  }
+  environment = {
+    HOLDFAST_STATE_DIR: path.join(folder, 'state'),
+    ORDERS_DATABASE_URL: postgres.url('orders'),
+    S3_KEY: writer.accessKeyId,
+    S3_SECRET: writer.secretAccessKey,
+    S3_PRUNE_KEY: pruner.accessKeyId,
+    S3_PRUNE_SECRET: pruner.secretAccessKey,
+  };
+  await sql('postgres', 'CREATE DATABASE orders');
+  await sql('orders', 'CREATE TABLE state (version int); INSERT INTO state VALUES (0)');
+  server = startHoldfast(['dev', '--json'], environment);
+  await eventually('the embedded server answers', async () => server.output() !== '');
+});
+
+afterAll(async () => {
+  server.child.kill('SIGTERM');
+  await server.end;
+  await Promise.all([postgres.stop(), gateway.stop()]);
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** The policy as the guide prints it, for another bucket. */
+async function policyOf(name: string, bucket: string): Promise<readonly PolicyStatement[]> {
+  const text = await readFile(GUIDE, 'utf8');
+  const [, json = ''] = new RegExp(`<!-- policy: ${name} -->\n\`\`\`json\n([^\`]*)\`\`\``).exec(text) ?? [];
+  const { Statement } = JSON.parse(json.replaceAll('acme-backups', bucket)) as {
+    Statement: readonly PolicyStatement[];
+  };
+  return Statement;
+}
+
+async function sql(database: string, statements: string): Promise<pg.QueryResult> {
+  const client = new pg.Client({ connectionString: postgres.url(database) });
+  await client.connect();
+  try {
+    return await client.query(statements);
+  } finally {
+    await client.end();
+  }
+}
+
+async function writePlan(name: string, bucket: string, retention: string, lock = ''): Promise<string> {
+  const file = path.join(folder, `${name}.yaml`);
+  await writeFile(
+    file,
+    `apiVersion: holdfast/v1
+kind: Repository
+metadata: { name: main }
+spec:
+  s3:
+    bucket: ${bucket}
+    prefix: yugabyte
+    region: ${gateway.region}
+    endpoint: ${gateway.endpoint}
+    credentials: { accessKeyId: { env: S3_KEY }, secretAccessKey: { env: S3_SECRET } }
+    pruneCredentials: { accessKeyId: { env: S3_PRUNE_KEY }, secretAccessKey: { env: S3_PRUNE_SECRET } }
+    ${lock}
+---
+apiVersion: holdfast/v1
+kind: BackupPlan
+metadata: { name: ${name} }
+spec:
+  source: { ysql: { connection: { env: ORDERS_DATABASE_URL } } }
+  repository: main
+  retention: ${retention}
+`,
+  );
+  return file;
+}
+
+async function storeOf(bucket: string, key: 'S3' | 'S3_PRUNE'): Promise<S3Store> {
+  return S3Store.open(
+    {
+      ...{ kind: 's3', bucket, prefix: 'yugabyte', region: gateway.region, endpoint: gateway.endpoint },
+      forcePathStyle: true,
+      credentials: { accessKeyId: { env: `${key}_KEY` }, secretAccessKey: { env: `${key}_SECRET` } },
+    },
+    async (reference) => ('env' in reference ? environment[reference.env] : undefined) ?? '',
+  );
+}
+
+interface Listed {
+  readonly backup: string;
+  readonly instant: string;
+  readonly marked?: { readonly deleteAfter: string };
+}
+
+const listed = async (plan: string): Promise<readonly Listed[]> =>
+  (await holdfastJson<{ backups: readonly Listed[] }>(['list', plan], environment)).backups;
+
+const dryRun = async (plan: string): Promise<readonly BackupFate[]> =>
+  (await holdfastJson<{ backups: readonly BackupFate[] }>(['prune', plan, '--dry-run'], environment)).backups;
+
+/** Backs the database up in its next version. */
+async function backUpNext(plan: string, version: number): Promise<string> {
+  await sql('orders', `UPDATE state SET version = ${version}`);
+  return (await holdfastJson<BackupSummary>(['backup', plan], environment)).backup;
+}
+
+let plan: string;
+
+test('each instant that the planner accepts gives the data of that instant, and one that it refuses is in no backup', async () => {
+  plan = await writePlan('orders', 'acme-backups', '{ keepLast: 1, grace: 1ms }');
+  for (const version of [1, 2, 3]) await backUpNext(plan, version);
+  const instants = (await listed(plan)).map(({ instant }) => instant).reverse();
+  const restored: unknown[] = [];
+  for (const [index, instant] of instants.entries()) {
+    await holdfastJson(['restore', plan, '--to', instant, '--into', `exact_${index}`], environment);
+    restored.push((await sql(`exact_${index}`, 'SELECT version FROM state')).rows[0].version);
+  }
+  expect(restored).toEqual([1, 2, 3]);
+
+  const between = new Date(Date.parse(instants[1] ?? '') + 1).toISOString();
+  const refused = await holdfast(['restore', plan, '--to', between, '--explain', '--json'], environment);
+  const { decision } = JSON.parse(refused.stdout) as { decision: RecoveryDecision };
+  expect({ code: refused.code, decision }).toMatchObject({
+    code: 1,
+    decision: { kind: 'refused', code: 'INSTANT_NOT_EXACT', before: instants[1], after: instants[2] },
+  });
+  await holdfastJson(
+    ['restore', plan, '--to', between, '--nearest', 'before', '--into', 'before_it'],
+    environment,
+  );
+  expect((await sql('before_it', 'SELECT version FROM state')).rows).toEqual([{ version: 2 }]);
+});
+
+test('the credentials of a backup can not delete, and prune with its own deletes what no rule keeps', async () => {
+  const [newest, ...older] = await listed(plan);
+  if (newest === undefined) throw new Error('the test before made backups');
+  const writer = await storeOf('acme-backups', 'S3');
+  const manifests = older.map(({ backup }) => `backups/orders/${backup}/manifest.json`);
+  await expect(writer.delete(manifests)).rejects.toMatchObject({ code: 'STORE_DENIED' });
+  // What its backups leave over stays too, until a prune.
+  const leftOver = async () =>
+    (await Array.fromAsync(writer.list('backups/orders/'), ({ key }) => key)).filter((key) =>
+      key.includes('/work/'),
+    );
+  await expect(leftOver()).resolves.not.toEqual([]);
+
+  expect((await dryRun(plan)).map(({ backup, fate, rules }) => [backup, fate, ...rules])).toEqual([
+    [newest.backup, 'keep', 'keepLast', 'lastGood'],
+    ...older.map(({ backup }) => [backup, 'mark']),
+  ]);
+  await expect(holdfastJson(['prune', plan], environment)).resolves.toMatchObject({
+    marks: { marked: older.map(({ backup }) => backup), kept: 1 },
+    deletions: { deletedBackups: 0 },
+  });
+  expect((await listed(plan)).map(({ marked }) => marked !== undefined)).toEqual([false, true, true]);
+  // Marked, they can still be restored, and it is said.
+  const explained = await holdfast(
+    ['restore', plan, '--backup', older[0]?.backup ?? '', '--explain'],
+    environment,
+  );
+  expect(explained.stdout).toMatch(/marked it for deletion after/);
+
+  await expect(holdfastJson(['prune', plan, '--grace', '0'], environment)).resolves.toMatchObject({
+    deletions: { deletedBackups: 2, deleted: expect.arrayContaining(older.map(({ backup }) => backup)) },
+    removed: { deletedObjects: expect.any(Number) },
+  });
+  expect((await listed(plan)).map(({ backup }) => backup)).toEqual([newest.backup]);
+  await expect(leftOver()).resolves.toEqual([]);
+  const still = await holdfastJson<{ verdict: string }>(['verify', plan, newest.backup], environment);
+  expect(still.verdict).toBe('OK');
+  await writer.close();
+});
+
+test('a locked backup stays until its lock ends, whatever the policy, and the lock is written with it', async () => {
+  const locked = await writePlan(
+    'locked',
+    'acme-locked',
+    '{ keepLast: 1, grace: 1ms }',
+    'objectLock: { mode: compliance, days: 1 }',
+  );
+  const first = await backUpNext(locked, 4);
+  await backUpNext(locked, 5);
+  const pruner = await storeOf('acme-locked', 'S3_PRUNE');
+  const until = Date.now() + 24 * 3_600_000;
+  for await (const { key } of pruner.list(`backups/locked/${first}/`)) {
+    if (key.includes('/work/')) continue;
+    const { lockedUntil } = (await pruner.head(key)) ?? {};
+    expect([key, Math.abs((lockedUntil?.getTime() ?? 0) - until) < 3_600_000]).toEqual([key, true]);
+  }
+  expect((await dryRun(locked))[1]).toMatchObject({ backup: first, fate: 'keep', rules: ['objectLock'] });
+  await holdfastJson(['prune', locked], environment);
+  await holdfastJson(['prune', locked], environment);
+  expect((await listed(locked)).map(({ backup }) => backup)).toContain(first);
+  await pruner.close();
+
+  // A bucket without object lock refuses, and the backup says why.
+  const plain = await writePlan(
+    'unlockable',
+    'acme-backups',
+    '{ keepLast: 1 }',
+    'objectLock: { mode: governance, days: 1 }',
+  );
+  const { code, stdout } = await holdfast(['backup', plain, '--json'], environment);
+  expect({ code, document: JSON.parse(stdout) }).toMatchObject({
+    code: 1,
+    document: { error: { code: 'STORE_NO_OBJECT_LOCK' } },
+  });
+});
