@@ -11,6 +11,7 @@ import type {
   UniverseRestorePlan,
   VerifyReport,
 } from '../model/backup.ts';
+import type { InClusterChange, InClusterPolicy, InClusterRequest } from '../model/in-cluster.ts';
 import type {
   HttpOptions,
   RepositorySpec,
@@ -123,6 +124,17 @@ export interface Activities {
   forgetRestore(input: { request: RestoreRequest }): Promise<void>;
   discardUniverse(input: { request: RestoreRequest }): Promise<{ left: readonly string[] }>;
 
+  /** Brings the snapshot schedules of a plan's databases and keyspaces in line with what it wants; without a policy they end. */
+  reconcileInCluster(input: InClusterInput): Promise<readonly InClusterChange[]>;
+  /** Refuses what can be refused before anything changes: no schedule, a name that is taken, writers. */
+  checkInCluster(input: { request: InClusterRequest }): Promise<void>;
+  /** A snapshot of what is there now; by database. */
+  saveInCluster(input: { request: InClusterRequest }): Promise<Readonly<Record<string, string>>>;
+  /** Rewinds, or clones, one of the databases, and waits for the end. */
+  goBackInCluster(input: { request: InClusterRequest; database: number }): Promise<void>;
+  /** What is left to do by hand. */
+  choresInCluster(input: { request: InClusterRequest }): Promise<readonly string[]>;
+
   /** Asks the gate of the source (workflow `sourceGate`, started where there is none) to let a run in. Returns the gate's id. */
   claimSource(input: ClaimInput): Promise<{ gate: string }>;
 
@@ -165,6 +177,13 @@ export interface LocateInput {
   readonly source: UniverseSource;
   readonly tables: readonly string[];
   readonly tablets: readonly string[];
+}
+
+export interface InClusterInput {
+  readonly repository: RepositorySpec;
+  readonly plan: string;
+  readonly source: UniverseSource;
+  readonly policy?: InClusterPolicy;
 }
 
 export interface ClaimInput {

@@ -17,6 +17,7 @@ import { runActivities } from './run-activities.ts';
 import { nodeActivities, universeActivities } from './universe/activities.ts';
 import { NodeAgent, type NodeSettings } from './universe/agent/node-agent.ts';
 import { flushUniverse } from './universe/flush.ts';
+import { inClusterActivities } from './universe/in-cluster/activities.ts';
 import { universeRestoreActivities } from './universe/restore-activities.ts';
 import { openSnapshots } from './universe/snapshot.ts';
 import { openUniverse, ysqlTarget } from './universe/universe.ts';
@@ -46,6 +47,7 @@ export function createActivities(client: Client): HostedActivities {
 
       ...universeActivities(repositories),
       ...universeRestoreActivities(repositories, pins, client),
+      ...inClusterActivities(repositories),
 
       flush: ({ source, waitMs }) =>
         asActivity((verb) =>

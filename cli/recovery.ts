@@ -1,14 +1,23 @@
-import { permanent } from '../model/errors.ts';
+import { messageOf, permanent } from '../model/errors.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
-import type { RecoveryDecision, RecoveryRefusal, RecoveryRequest } from '../model/recovery.ts';
+import type {
+  RecoveryDecision,
+  RecoveryRefusal,
+  RecoveryRequest,
+  RecoverySource,
+} from '../model/recovery.ts';
 import { planRecovery } from '../planning/recovery.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { readManifest } from '../repository/manifest.ts';
 import { withStore } from './backups.ts';
 import { say, UsageError } from './output.ts';
 
-/** What the planner decides about a request, from what the repository holds now. */
-export function decideRecovery(plan: CompiledPlan, request: RecoveryRequest): Promise<RecoveryDecision> {
+/** What the planner decides about a request, from what the repository, and the universe's own history, hold now. */
+export async function decideRecovery(
+  plan: CompiledPlan,
+  request: RecoveryRequest,
+): Promise<RecoveryDecision> {
+  const inCluster = request.to === undefined ? [] : await historyOf(plan);
   return withStore(plan.pipeline.repository, async (store) => {
     if (request.backup !== undefined) {
       // Says precisely what is wrong with one that can't be restored: damaged, discarded, not there.
@@ -16,8 +25,42 @@ export function decideRecovery(plan: CompiledPlan, request: RecoveryRequest): Pr
     }
     const { entries, damaged } = await readCatalogue(store, plan.pipeline.repository, plan.name);
     for (const { backup, problem } of damaged ?? []) say(`warning: backup ${backup}: ${problem}`);
-    return planRecovery([{ kind: 'backups', entries }], request, { now: new Date() });
+    return planRecovery([...inCluster, { kind: 'backups', entries }], request, { now: new Date() });
   });
+}
+
+/** The cheapest way, where the plan asks for it: nothing is fetched. A universe that can't be asked leaves the backups. */
+async function historyOf({ pipeline, pointTime }: CompiledPlan): Promise<readonly RecoverySource[]> {
+  const { source } = pipeline;
+  if (pointTime === undefined || source.engine !== 'universe') return [];
+  const { inClusterSources } = await import('../activities/universe/in-cluster/recovery.ts');
+  const { resolveSecret } = await import('../activities/secrets.ts');
+  const verb = {
+    signal: AbortSignal.timeout(HISTORY_PATIENCE_MS),
+    attempt: 1,
+    heartbeat: () => undefined,
+    log: () => undefined,
+    secret: resolveSecret,
+  };
+  try {
+    return await inClusterSources(verb, source);
+  } catch (error) {
+    say(`warning: the universe's own history can't be looked at: ${messageOf(error)}`);
+    return [];
+  }
+}
+
+const HISTORY_PATIENCE_MS = 60_000;
+
+/** The way by which a request is met; what is to be known of it is told on stderr. Throws the refusal. */
+export async function chooseWay(
+  plan: CompiledPlan,
+  request: RecoveryRequest,
+): Promise<Exclude<RecoveryDecision, RecoveryRefusal>> {
+  const decision = await decideRecovery(plan, request);
+  if (decision.kind === 'refused') throw refusalError(decision);
+  for (const note of decision.notes) say(`note: ${note}`);
+  return decision;
 }
 
 export interface ChosenBackup {
@@ -27,13 +70,11 @@ export interface ChosenBackup {
   readonly databases: readonly string[];
 }
 
-/** The backup by which a request is met; what is to be known of it is told on stderr. Throws the refusal. */
-export async function chooseBackup(plan: CompiledPlan, request: RecoveryRequest): Promise<ChosenBackup> {
-  const decision = await decideRecovery(plan, request);
-  if (decision.kind === 'refused') throw refusalError(decision);
-  for (const note of decision.notes) say(`note: ${note}`);
-  if (decision.way !== 'backup') throw new TypeError('a repository knows backups alone');
-  const { backup, instant } = decision;
+/** What the backup that was chosen holds. */
+export async function describeBackup(
+  plan: CompiledPlan,
+  { backup, instant }: { readonly backup: string; readonly instant: string },
+): Promise<ChosenBackup> {
   return withStore(plan.pipeline.repository, async (store) => {
     const manifest = await readManifest(store, { plan: plan.name, backup });
     return { backup, instant, databases: manifest.databases.map(({ name }) => name) };

@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import type { Client } from '@temporalio/client';
 import { defineSearchAttributeKey } from '@temporalio/common';
 import type { RestoreRequest } from '../model/backup.ts';
-import type { CompiledPlan, VerifyLevel } from '../model/pipeline.ts';
+import type { InClusterRequest } from '../model/in-cluster.ts';
+import type { CompiledPlan, UniverseSource, VerifyLevel } from '../model/pipeline.ts';
 import type { PruneInput } from '../model/prune.ts';
 import { safetyBackupId, safetyPipeline } from '../model/safety-backup.ts';
 import { pruneInputOf } from '../planning/prune.ts';
@@ -101,6 +102,37 @@ export async function startRestore(
     typedSearchAttributes: searchAttributesOf(plan),
   });
   return { id: request.restore, workflowId };
+}
+
+/** A rewind, or a clone, of all that the plan names. */
+export async function startInClusterRestore(
+  place: RunPlace,
+  plan: CompiledPlan,
+  source: UniverseSource,
+  wishes: Pick<InClusterRequest, 'way' | 'instant' | 'safetySnapshot'> & {
+    readonly names: readonly string[];
+    /** Of a clone, by the original's name; left out, `<name>_restored_<id>`. */
+    readonly into: Readonly<Record<string, string>>;
+  },
+): Promise<StartedRun> {
+  const { names, into, ...wish } = wishes;
+  const restore = newRestoreId(new Date());
+  const nameOf = (from: string) =>
+    wish.way === 'rewind' ? from : (into[from] ?? `${from}_restored_${restore}`);
+  const request: InClusterRequest = {
+    ...wish,
+    ...{ plan: plan.name, restore, source },
+    databases: names.map((from) => ({ from, to: nameOf(from) })),
+  };
+  const workflowId = restoreWorkflowId(plan.name, restore);
+  await place.client.workflow.start('inClusterRestore', {
+    workflowId,
+    taskQueue: place.taskQueue,
+    args: [request],
+    staticSummary: `${wish.way === 'rewind' ? 'Rewind' : 'Clone'} of ${plan.name} to ${wish.instant}`,
+    typedSearchAttributes: searchAttributesOf(plan),
+  });
+  return { id: restore, workflowId };
 }
 
 export async function startVerify(

@@ -2,6 +2,7 @@ import type {
   CompiledPlan,
   HttpOptions,
   Pipeline,
+  PointTime,
   RepositorySpec,
   Retention,
   RetryPolicy,
@@ -104,7 +105,13 @@ export function emitPlan({
     pipeline: { ...content, hash: hashOf(content) },
     ...given('schedule', spec.schedule && emitSchedule(spec.schedule)),
     ...given('retention', spec.retention && emitRetention(spec.retention)),
+    ...given('pointTime', spec.pointTime && emitPointTime(spec.pointTime)),
   });
+}
+
+function emitPointTime({ inCluster }: NonNullable<PlanDocument['spec']['pointTime']>): PointTime {
+  const { interval, retention, adopt } = inCluster;
+  return { inCluster: { intervalMs: interval, retentionMs: retention, adopt } };
 }
 
 function emitSource({ ysql, ycql, universe }: PlanDocument['spec']['source']): Source {

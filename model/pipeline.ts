@@ -1,3 +1,5 @@
+import type { InClusterPolicy } from './in-cluster.ts';
+
 /**
  * A compiled plan: frozen, JSON-able data. The compiler makes it, workflows interpret it, and it never changes
  * while a backup runs (a workflow receives it in its input and never recompiles).
@@ -256,10 +258,16 @@ export interface Retention {
   readonly cron?: readonly string[];
 }
 
+/** Recovery to any instant. */
+export interface PointTime {
+  readonly inCluster: InClusterPolicy;
+}
+
 export interface CompiledPlan {
   readonly name: string;
   readonly file: string;
   readonly pipeline: Pipeline;
   readonly schedule?: Schedule;
   readonly retention?: Retention;
+  readonly pointTime?: PointTime;
 }

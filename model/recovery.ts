@@ -67,6 +67,8 @@ export type RecoverySource =
       readonly schedule: string;
       readonly ways: readonly ('rewind' | 'clone')[];
       readonly windows: readonly InstantRange[];
+      /** What forbids a way as things stand. */
+      readonly limits?: readonly InClusterLimit[];
     }
   | {
       /** Changes recorded since a backup: it is restored, then they are applied. */
@@ -74,6 +76,14 @@ export type RecoverySource =
       readonly base: CatalogueEntry;
       readonly windows: readonly InstantRange[];
     };
+
+/** Why a database can't be gone back with in its universe, as far as the universe can be asked. */
+export interface InClusterLimit {
+  readonly ways: readonly ('rewind' | 'clone')[];
+  /** A clause that completes "… is passed over: ". */
+  readonly reason: string;
+  readonly remedy: string;
+}
 
 /** Both ends included. */
 export interface InstantRange {

@@ -44,7 +44,7 @@ export function planRecovery(
       'INSTANT_IN_FUTURE',
       `${iso(wantedMs)} lies ${ahead} in the future (it is ${context.now.toISOString()} here)`,
       'Ask for an instant that has been; leave `to` out for the newest one.',
-      { ...neighbours(reach.steps, wantedMs), notes: reach.passedOver },
+      { ...neighbours(reach.steps, wantedMs), notes: reach.passedOver, limits: reach.limits },
     );
   }
   const exact = reach.steps.find((step) => step.fromMs <= wantedMs && wantedMs <= step.toMs);
@@ -52,6 +52,7 @@ export function planRecovery(
     return decide(exact, wantedMs, `${subjectOf(exact)} exactly the data of ${iso(wantedMs)}`, {
       sources,
       context,
+      limits: reach.limits,
     });
   }
   const before = latestBefore(reach.steps, wantedMs);
@@ -62,6 +63,7 @@ export function planRecovery(
       sources,
       context,
       notes: reach.passedOver.filter((one) => one.ms >= before.toMs),
+      limits: reach.limits,
     });
   }
   return unreachable(reach, sources, wantedMs);
@@ -82,7 +84,10 @@ export function recoveryWindow(sources: readonly RecoverySource[]): RecoveryWind
     ranges: sources
       .flatMap((source) => {
         if (source.kind === 'backups') return [];
-        const ways = source.kind === 'archive' ? (['archive'] as const) : source.ways;
+        const ways =
+          source.kind === 'archive'
+            ? (['archive'] as const)
+            : source.ways.filter((way) => source.limits?.some((limit) => limit.ways.includes(way)) !== true);
         return ways.flatMap((way) => source.windows.map(({ from, to }) => ({ from, to, way })));
       })
       .sort((one, other) => Date.parse(one.from) - Date.parse(other.from)),
@@ -105,15 +110,26 @@ interface Reach {
   /** In the order of preference: of the sources; of one instant the backup found good, then the later one. */
   readonly steps: readonly Step[];
   readonly passedOver: readonly Note[];
+  /** Why the universe's own history is of no use for the request, whatever the instant. */
+  readonly limits: readonly string[];
 }
 
 function reachOf(sources: readonly RecoverySource[], request: RecoveryRequest): Reach {
   const passedOver: Note[] = [];
+  const limits: string[] = [];
   const steps = sources.flatMap((source): readonly Step[] => {
     if (source.kind === 'snapshot-schedule') {
       // A rewind overwrites; a clone is another database.
       const way = request.replace === true ? 'rewind' : 'clone';
-      if (!source.ways.includes(way)) return [];
+      // Without an instant the newest backup is asked for: history in the universe ends with what is there now.
+      if (!source.ways.includes(way) || request.to === undefined) return [];
+      const reasons = reasonsAgainst(way, source, request);
+      limits.push(
+        ...reasons.map(
+          (reason) => `The ${way} by the snapshot schedule ${source.schedule} is passed over: ${reason}`,
+        ),
+      );
+      if (reasons.length > 0) return [];
       return source.windows.map((window) => ({ ...bounds(window), way, schedule: source.schedule }));
     }
     const entries = source.kind === 'archive' ? [source.base] : [...source.entries].sort(byTrust);
@@ -132,8 +148,30 @@ function reachOf(sources: readonly RecoverySource[], request: RecoveryRequest): 
       return [{ fromMs: instantOf(entry), toMs: instantOf(entry), way: 'backup', entry }];
     });
   });
-  return { steps, passedOver: passedOver.sort((one, other) => other.ms - one.ms) };
+  return { steps, passedOver: passedOver.sort((one, other) => other.ms - one.ms), limits };
 }
+
+/** Whole sentences, but for how they begin. */
+function reasonsAgainst(
+  way: 'rewind' | 'clone',
+  { limits = [] }: Extract<RecoverySource, { kind: 'snapshot-schedule' }>,
+  request: RecoveryRequest,
+): readonly string[] {
+  const selection = request.tables === undefined ? [] : ['it takes the whole database, not single tables.'];
+  const documented = limits
+    .filter(({ ways }) => ways.includes(way))
+    .map(({ reason, remedy }) => `${reason}. ${remedy}`);
+  return [...selection, ...documented];
+}
+
+/** What holds for every rewind and clone, and can't be asked of the universe. */
+const HISTORY_NOTES: Readonly<Record<'rewind' | 'clone', readonly string[]>> = {
+  rewind: [
+    'No data are fetched: the universe has the history itself.',
+    'A TRUNCATE, or a change of roles or tablespaces, since that instant is not undone by it and may make it fail; then a backup is the way.',
+  ],
+  clone: ['No data are fetched: the clone shares its files with the database.'],
+};
 
 function reasonToPassOver(entry: CatalogueEntry, request: RecoveryRequest): string | undefined {
   if (entry.verified?.verdict === 'FAILED') return `its verification of ${entry.verified.at} found damage`;
@@ -200,6 +238,7 @@ function decide(
     readonly sources: readonly RecoverySource[];
     readonly context: PlanningContext;
     readonly notes?: readonly Note[];
+    readonly limits?: readonly string[];
   },
 ): RecoveryDecision {
   const { now } = how.context;
@@ -213,9 +252,10 @@ function decide(
     },
     why,
   };
-  const passed = (how.notes ?? []).map(({ text }) => text);
+  const passed = [...(how.notes ?? []).map(({ text }) => text), ...(how.limits ?? [])];
   if ('schedule' in step) {
-    return { ...reached, way: step.way, schedule: step.schedule, notes: passed };
+    const notes = [...HISTORY_NOTES[step.way], ...passed];
+    return { ...reached, way: step.way, schedule: step.schedule, notes };
   }
   const { entry } = step;
   return {
@@ -276,6 +316,7 @@ function unreachable(reach: Reach, sources: readonly RecoverySource[], wantedMs:
     ...(before === undefined ? {} : { before }),
     ...(after === undefined ? {} : { after }),
     notes: reach.passedOver.filter((one) => one.ms === wantedMs || isBetween(one.ms, before, after)),
+    limits: reach.limits,
   };
   const wanted = iso(wantedMs);
   if (before !== undefined) {
@@ -300,14 +341,14 @@ function unreachable(reach: Reach, sources: readonly RecoverySource[], wantedMs:
   );
 }
 
-function nothing({ passedOver }: Reach): RecoveryRefusal {
+function nothing({ passedOver, limits }: Reach): RecoveryRefusal {
   return passedOver.length === 0
-    ? refused('NO_BACKUP', 'there is no backup yet', 'Make one: holdfast backup PLAN.')
+    ? refused('NO_BACKUP', 'there is no backup yet', 'Make one: holdfast backup PLAN.', { limits })
     : refused(
         'NO_BACKUP',
         'there is no backup that can be trusted',
         'Make one; or name one of those that were passed over with `backup`.',
-        { notes: passedOver },
+        { notes: passedOver, limits },
       );
 }
 
@@ -337,10 +378,16 @@ function refused(
   code: RefusalCode,
   reason: string,
   remedy: string,
-  told: { readonly before?: string; readonly after?: string; readonly notes?: readonly Note[] } = {},
+  told: {
+    readonly before?: string;
+    readonly after?: string;
+    readonly notes?: readonly Note[];
+    readonly limits?: readonly string[];
+  } = {},
 ): RecoveryRefusal {
-  const { notes = [], ...nearest } = told;
-  return { kind: 'refused', code, reason, remedy, ...nearest, notes: notes.map(({ text }) => text) };
+  const { notes = [], limits = [], ...nearest } = told;
+  const all = [...notes.map(({ text }) => text), ...limits];
+  return { kind: 'refused', code, reason, remedy, ...nearest, notes: all };
 }
 
 function subjectOf(step: Step): string {

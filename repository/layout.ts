@@ -145,6 +145,11 @@ export function leaseKey(plan: string, number: number): string {
   return `${leaseFolder(plan)}${padded(number, 9)}.json`;
 }
 
+/** `in-cluster/<plan>/<namespace>.json`: which snapshot schedules of the universe are the plan's own. @param namespace hash of its name. */
+export function inClusterKey(plan: string, namespace: string): string {
+  return `in-cluster/${checkedPart(plan)}/${checkedPart(namespace)}.json`;
+}
+
 /** `verified/<plan>/` */
 export function planLedgerFolder(plan: string): string {
   return `verified/${checkedPart(plan)}/`;

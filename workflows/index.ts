@@ -1,5 +1,6 @@
 /** Everything a worker hosts. The function's name is the workflow's type. */
 export { backup } from './backup.ts';
+export { inClusterRestore } from './in-cluster-restore.ts';
 export { prune } from './prune.ts';
 export { restore } from './restore.ts';
 export { sourceGate } from './source-gate.ts';

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { RestoreSummary } from '../../model/backup.ts';
+import type { InClusterSummary } from '../../model/in-cluster.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import type { RecoveryRequest } from '../../model/recovery.ts';
 import type { FollowRunOptions } from '../follow-run.ts';
@@ -74,14 +75,16 @@ export function register(program: Command): void {
 async function run(argument: string, options: Options) {
   checkOptions(options);
   const { resolvePlan } = await import('../plan-files.ts');
-  const { chooseBackup } = await import('../recovery.ts');
+  const { chooseWay, describeBackup } = await import('../recovery.ts');
   const { startRestore } = await import('../runs.ts');
   const { followRun } = await import('../follow-run.ts');
 
   const plan = await resolvePlan(argument);
   const request = requestOf(options);
   if (options.explain) return explain(plan, request, options);
-  const chosen = await chooseBackup(plan, request);
+  const way = await chooseWay(plan, request);
+  if ('schedule' in way) return goBack(plan, way, options);
+  const chosen = await describeBackup(plan, way);
   const wishes: RestoreWishes = {
     backup: chosen.backup,
     ...(options.connectionEnv === undefined ? {} : { connection: { env: options.connectionEnv } }),
@@ -110,13 +113,70 @@ async function run(argument: string, options: Options) {
   );
 }
 
-function requestOf({ to, backup, nearest, verified, replace }: Options): RecoveryRequest {
+/** By the universe's own history: no backup is read. */
+async function goBack(
+  plan: CompiledPlan,
+  { way, instant }: { readonly way: 'rewind' | 'clone'; readonly instant: string },
+  options: Options,
+): Promise<ExitCode> {
+  const { startInClusterRestore } = await import('../runs.ts');
+  const { followRun } = await import('../follow-run.ts');
+  const { source } = plan.pipeline;
+  if (source.engine !== 'universe') throw new TypeError('only a universe has history of its own');
+  const names = [...source.databases, ...source.keyspaces];
+  const into = way === 'clone' ? targetNames(options, names) : {};
+  return followRun<InClusterSummary>(
+    options,
+    async (session) => {
+      const { id, workflowId } = await startInClusterRestore(session, plan, source, {
+        ...{ way, instant, into, names },
+        safetySnapshot: options.safetyBackup,
+      });
+      return {
+        workflowId,
+        title: `${way === 'rewind' ? 'Rewinding' : 'Cloning'} ${names.join(', ')} to ${instant}, by the universe's own history`,
+        names: { plan: plan.name, restore: id },
+        whenDetached: 'Detached; it goes on. Its page in the Temporal UI shows how far it is.',
+      };
+    },
+    (summary) => reportInCluster(summary, options),
+  );
+}
+
+function reportInCluster(summary: InClusterSummary, options: Options): ExitCode {
+  if (options.json) {
+    emit(summary);
+    return EXIT.done;
+  }
+  for (const { from, to } of summary.databases) {
+    const safety = summary.safetySnapshots[from];
+    print(
+      summary.way === 'clone'
+        ? `${to} is ${from} as it was at ${summary.instant}.`
+        : `${from} is as it was at ${summary.instant}.${safety === undefined ? '' : ` What was there is in the universe's snapshot ${safety} for three days.`}`,
+    );
+  }
+  for (const chore of summary.chores) print(`To do: ${chore}`);
+  return EXIT.done;
+}
+
+function requestOf({
+  to,
+  backup,
+  nearest,
+  verified,
+  replace,
+  tables,
+  excludeTables,
+}: Options): RecoveryRequest {
   return {
     ...(to === undefined ? {} : { to }),
     ...(backup === undefined ? {} : { backup }),
     nearest,
     verified: verified === true,
     replace: replace === true,
+    // Which ones is the restore's own business; that there is a selection rules some ways out.
+    ...(tables.length + excludeTables.length === 0 ? {} : { tables: [...tables, ...excludeTables] }),
   };
 }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { apiVersion, metadata, name } from './parts.ts';
+import { alsoCheck, apiVersion, metadata, name } from './parts.ts';
+import { ONLY_OF_A_UNIVERSE, pointTime } from './point-time.ts';
 import { repositoryDocument } from './repository.ts';
 import { retention, schedule } from './schedule.ts';
 import { source } from './source.ts';
@@ -23,6 +24,7 @@ const planDocument = z
         repository: name('Name of the repository document where the backups go.', 'main'),
         schedule: schedule.optional(),
         retention: retention.optional(),
+        pointTime: pointTime.optional(),
         steps: z
           .array(step)
           .min(1)
@@ -34,9 +36,21 @@ const planDocument = z
             examples: [['flush', 'snapshot', 'export', 'upload', 'verify']],
           }),
       })
+      .check(
+        alsoCheck(({ source: from, pointTime: wanted }) =>
+          wanted === undefined || isUniverse(from)
+            ? undefined
+            : { params: { problem: ONLY_OF_A_UNIVERSE }, path: ['pointTime'] },
+        ),
+      )
       .meta({ description: 'The plan itself.' }),
   })
   .meta({ title: 'BackupPlan', description: 'What is backed up, where to, when and how.' });
+
+/** True also for a source that says nothing yet: that is an error of its own. */
+function isUniverse(from: unknown): boolean {
+  return typeof from !== 'object' || from === null || 'universe' in from || Object.keys(from).length === 0;
+}
 
 export const documentSchemas = { Repository: repositoryDocument, BackupPlan: planDocument } as const;
 

@@ -17,6 +17,7 @@ import type { Action, Trigger, UniverseConfig, UniverseInfo } from './model.ts';
 import { writePrograms } from './programs.ts';
 import { act } from './simulator/actions.ts';
 import { ageEverything } from './simulator/aging.ts';
+import { hideHistory } from './simulator/history.ts';
 import { bodyOf, Nodes } from './simulator/nodes.ts';
 import { YCQL_STORE } from './simulator/rows.ts';
 import { loadState, type State, saveState } from './simulator/state.ts';
@@ -146,7 +147,10 @@ function describe(): UniverseInfo {
 
 /** The databases of a new YugabyteDB, and its functions in every one that will be made. */
 async function prepare(server: PostgresServer): Promise<void> {
-  await withClient(server.url('template1'), installDialect);
+  await withClient(server.url('template1'), async (client) => {
+    await installDialect(client);
+    await hideHistory(client);
+  });
   await withClient(server.url(), async (client) => {
     const { rows } = await client.query<{ datname: string }>('SELECT datname FROM pg_database');
     for (const name of ['yugabyte', YCQL_STORE]) {

@@ -1,0 +1,113 @@
+import { permanent } from '../../../model/errors.ts';
+import type { InClusterChange, InClusterRequest } from '../../../model/in-cluster.ts';
+import type { Activities } from '../../contract.ts';
+import type { VerbContext } from '../../engine.ts';
+import type { Repositories } from '../../repositories.ts';
+import { asActivity } from '../../verb-context.ts';
+import { withSession } from '../../ysql/session.ts';
+import { namesIn, openUniverse, type Universe, ysqlTarget } from '../universe.ts';
+import { findNamespace } from '../yb-admin/namespaces.ts';
+import { clone } from './clone.ts';
+import { reconcileSchedule } from './reconcile.ts';
+import {
+  checkWritesStopped,
+  choresAfter,
+  rewind,
+  scheduleOf,
+  takeSafetySnapshot,
+  type Waiting,
+} from './rewind.ts';
+
+/** Long enough to notice on a Monday what went wrong on a Friday. */
+const SAFETY_RETENTION_HOURS = 72;
+
+/** Point-in-time recovery within a universe. */
+export function inClusterActivities(
+  repositories: Repositories,
+): Pick<
+  Activities,
+  'reconcileInCluster' | 'checkInCluster' | 'saveInCluster' | 'goBackInCluster' | 'choresInCluster'
+> {
+  return {
+    reconcileInCluster: ({ repository, plan, source, policy }) =>
+      asActivity(async (verb) => {
+        const { admin } = await openUniverse(verb, source);
+        const store = await repositories.open(repository);
+        const changes: InClusterChange[] = [];
+        for (const { api, name } of namesIn(source)) {
+          const change = await reconcileSchedule(
+            { admin, store, plan, signal: verb.signal },
+            `${api}.${name}`,
+            policy,
+          );
+          if (change !== undefined) changes.push(change);
+        }
+        return changes;
+      }),
+
+    checkInCluster: ({ request }) =>
+      asActivity(async (verb) => {
+        const universe = await openUniverse(verb, request.source);
+        if (request.way === 'clone') return checkClone(universe, request);
+        for (const { from } of request.databases)
+          await scheduleOf(universe.admin, namespaceOf(request, from));
+        for (const database of ysqlIn(request)) {
+          await withSession(await ysqlTarget(verb, universe), database, verb.signal, checkWritesStopped);
+        }
+      }),
+
+    saveInCluster: ({ request }) =>
+      asActivity(async (verb) => {
+        const { admin } = await openUniverse(verb, request.source);
+        const saved: Record<string, string> = {};
+        for (const { from } of request.databases) {
+          const options = { retentionHours: SAFETY_RETENTION_HOURS };
+          const waiting = waitingOf(verb, request.source.patience.snapshotMs);
+          saved[from] = await takeSafetySnapshot(admin, namespaceOf(request, from), options, waiting);
+        }
+        return saved;
+      }),
+
+    goBackInCluster: ({ request, database }) =>
+      asActivity(async (verb) => {
+        const { admin } = await openUniverse(verb, request.source);
+        const pair = request.databases[database];
+        if (pair === undefined) throw new TypeError(`there is no database ${database} in the request`);
+        const micros = `${Date.parse(request.instant)}000`;
+        const waiting = waitingOf(verb, request.source.patience.restorationMs);
+        if (request.way === 'clone') await clone(admin, pair.from, pair.to, micros, waiting);
+        else await rewind(admin, namespaceOf(request, pair.from), micros, waiting);
+      }),
+
+    choresInCluster: ({ request }) =>
+      asActivity(async (verb) => {
+        const target = await ysqlTarget(verb, await openUniverse(verb, request.source));
+        const chores: string[] = [];
+        for (const { from, to } of request.databases) {
+          if (!request.source.databases.includes(from)) continue;
+          chores.push(...(await withSession(target, to, verb.signal, choresAfter)));
+        }
+        return chores;
+      }),
+  };
+}
+
+async function checkClone({ admin }: Universe, { databases }: InClusterRequest): Promise<void> {
+  for (const { from, to } of databases) {
+    await scheduleOf(admin, `ysql.${from}`);
+    if ((await findNamespace(admin, 'ysql', to)) === undefined) continue;
+    throw permanent('TARGET_EXISTS', `There is a database "${to}" already`, 'Choose another name (--into).');
+  }
+}
+
+function namespaceOf({ source }: InClusterRequest, name: string): string {
+  return `${source.databases.includes(name) ? 'ysql' : 'ycql'}.${name}`;
+}
+
+function ysqlIn({ source, databases }: InClusterRequest): readonly string[] {
+  return databases.map(({ from }) => from).filter((name) => source.databases.includes(name));
+}
+
+function waitingOf({ signal, heartbeat }: VerbContext, patienceMs: number): Waiting {
+  return { signal, heartbeat, patienceMs };
+}

@@ -1,0 +1,48 @@
+import type { UniverseSource } from './pipeline.ts';
+
+/** Point-in-time recovery within the universe: its own snapshot schedules, as plans want them and as they are. */
+
+/** What a plan wants of the universe: a snapshot each `intervalMs`, history for `retentionMs`. */
+export interface InClusterPolicy {
+  readonly intervalMs: number;
+  readonly retentionMs: number;
+  /** True: a schedule that somebody else made for the database is taken over. */
+  readonly adopt: boolean;
+}
+
+/** What was done to the snapshot schedule of one database or keyspace. */
+export interface InClusterChange {
+  /** `ysql.orders`, `ycql.metrics` */
+  readonly namespace: string;
+  readonly schedule: string;
+  /** `released`: one that had been taken over is left to whoever made it. */
+  readonly done: 'created' | 'adopted' | 'edited' | 'deleted' | 'released' | 'unchanged';
+}
+
+/** A way to an instant that the planner chose, to be gone: each database of the plan, at once or one after another. */
+export interface InClusterRequest {
+  readonly plan: string;
+  /** Id of the restore. */
+  readonly restore: string;
+  readonly way: 'rewind' | 'clone';
+  /** ISO 8601 in UTC. */
+  readonly instant: string;
+  readonly source: UniverseSource;
+  /** Of a clone: `to` is its name; of a rewind it is `from`. */
+  readonly databases: readonly { readonly from: string; readonly to: string }[];
+  /** False: what is overwritten isn't kept in a snapshot. */
+  readonly safetySnapshot: boolean;
+}
+
+/** How a database reached an instant without a backup. */
+export interface InClusterSummary {
+  readonly plan: string;
+  readonly restore: string;
+  readonly way: 'rewind' | 'clone';
+  readonly instant: string;
+  readonly databases: InClusterRequest['databases'];
+  /** Of a rewind: the snapshot of what was there before, by database; the universe keeps it for three days. */
+  readonly safetySnapshots: Readonly<Record<string, string>>;
+  /** What is left to do by hand, one sentence each. */
+  readonly chores: readonly string[];
+}

@@ -1,0 +1,63 @@
+import { z } from 'zod';
+import { inClusterKey } from './layout.ts';
+import { getSealedIfThere, replaceSealed } from './sealed-object.ts';
+import { sha256Hex } from './sha256.ts';
+import type { Store } from './store.ts';
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+/** Which snapshot schedule of a universe is a plan's own: the universe itself has no place for a name. */
+export interface ScheduleRecord {
+  readonly plan: string;
+  /** `ysql.orders` */
+  readonly namespace: string;
+  /** Absent while it is being made: a worker that died then may have made it. */
+  readonly schedule?: string;
+  /** True: somebody else made it. */
+  readonly adopted: boolean;
+  readonly intervalMs: number;
+  readonly retentionMs: number;
+  /** When the plan first wanted it, ISO 8601 in UTC. */
+  readonly since: string;
+}
+
+const recordSchema: z.ZodType<ScheduleRecord> = z.object({
+  plan: z.string(),
+  namespace: z.string(),
+  schedule: z.string().exactOptional(),
+  adopted: z.boolean(),
+  intervalMs: z.number(),
+  retentionMs: z.number(),
+  since: z.iso.datetime(),
+});
+
+export function readScheduleRecord(
+  store: Store,
+  plan: string,
+  namespace: string,
+  options: Cancellable = {},
+): Promise<ScheduleRecord | undefined> {
+  return getSealedIfThere(store, keyOf(plan, namespace), recordSchema, options);
+}
+
+export function writeScheduleRecord(
+  store: Store,
+  record: ScheduleRecord,
+  options: Cancellable = {},
+): Promise<void> {
+  return replaceSealed(store, keyOf(record.plan, record.namespace), record, options);
+}
+
+export async function deleteScheduleRecord(
+  store: Store,
+  plan: string,
+  namespace: string,
+  options: Cancellable = {},
+): Promise<void> {
+  await store.delete([keyOf(plan, namespace)], options);
+}
+
+/** A namespace may be called anything. */
+function keyOf(plan: string, namespace: string): string {
+  return inClusterKey(plan, sha256Hex(Buffer.from(namespace)).slice(0, 16));
+}
