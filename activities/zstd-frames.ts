@@ -1,17 +1,25 @@
 import { once } from 'node:events';
-import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
+import {
+  constants,
+  createZstdCompress,
+  createZstdDecompress,
+  zstdCompressSync,
+  zstdDecompressSync,
+} from 'node:zlib';
 import { permanent } from '../model/errors.ts';
 
 /*
- * Data objects are zstd frames one after another, as RFC 8878 allows and `zstd -d` reads; an upload makes one frame. Both
- * directions run on the thread pool, so that the event loop stays free.
+ * Data objects are zstd frames one after another, as RFC 8878 allows and `zstd -d` reads. Either one stream makes one frame, on
+ * the thread pool, so that the event loop stays free; or, in a thread of its own, each block becomes a frame by one call.
  */
 
 const FRAME_MAGIC = 0xfd2fb528;
 const SKIPPABLE_MAGIC_MASK = 0xfffffff0;
 const SKIPPABLE_MAGIC = 0x184d2a50;
-const COMPRESSED_PIECE_BYTES = 256 * 1024;
+/** A frame that says that it holds no more text than this is decompressed in one call. */
+const ONE_CALL_BYTES = 16 * 1024 * 1024;
 const TEXT_PIECE_BYTES = 1024 * 1024;
+const COMPRESSED_PIECE_BYTES = 256 * 1024;
 
 /** Compresses text into one frame; `onPiece` gets its bytes in order as they come. */
 export class FrameCompressor {
@@ -45,13 +53,32 @@ export class FrameCompressor {
   }
 }
 
-/** The text of an object in pieces of up to 1 MiB. Throws `DATA_NOT_ZSTD` (permanent) when it is no run of whole frames. */
+/** One frame of the whole block, for a thread that has nothing else to do. Blocks its thread for about 3 ms a MiB. */
+export function compressFrame(block: Uint8Array, level: number): Buffer {
+  return zstdCompressSync(block, {
+    // Room for what text usually becomes, so that one call of the library and one buffer are enough.
+    chunkSize: Math.max(64, block.length >> 1),
+    params: { [constants.ZSTD_c_compressionLevel]: level },
+  });
+}
+
+/**
+ * The text of an object in pieces of about 1 MiB.
+ * Throws `DATA_NOT_ZSTD` (permanent) when it is no run of whole frames.
+ */
 export async function* textOf(object: Uint8Array): AsyncGenerator<Buffer> {
   const buffer = Buffer.from(object.buffer, object.byteOffset, object.byteLength);
   for (const frame of splitFrames(buffer)) {
-    const stream = createZstdDecompress({ chunkSize: TEXT_PIECE_BYTES });
-    stream.end(frame);
-    yield* stream as AsyncIterable<Buffer>;
+    const textBytes = contentSize(frame);
+    if (textBytes !== undefined && textBytes <= ONE_CALL_BYTES) {
+      // One byte more than it holds: a full buffer would make the library ask for another.
+      if (textBytes > 0) yield zstdDecompressSync(frame, { chunkSize: Math.max(64, textBytes + 1) });
+    } else {
+      // A stream wrote it: the frame doesn't say how much text it holds.
+      const stream = createZstdDecompress({ chunkSize: TEXT_PIECE_BYTES });
+      stream.end(frame);
+      yield* stream as AsyncIterable<Buffer>;
+    }
   }
 }
 
@@ -98,6 +125,15 @@ function frameHeader(object: Buffer, start: number) {
     contentSizeAt: start + 5 + (singleSegment ? 0 : 1) + dictionaryBytes,
     contentSizeBytes: contentSizeFlag === 0 ? (singleSegment ? 1 : 0) : 1 << contentSizeFlag,
   };
+}
+
+/** Bytes of text that a frame says it holds; undefined where it doesn't say (RFC 8878, section 3.1.1.1.4). */
+function contentSize(frame: Buffer): number | undefined {
+  const { contentSizeAt: at, contentSizeBytes } = frameHeader(frame, 0);
+  if (contentSizeBytes === 0) return undefined;
+  if (contentSizeBytes === 8) return Number(frame.readBigUInt64LE(at));
+  const size = frame.readUIntLE(at, contentSizeBytes);
+  return contentSizeBytes === 2 ? size + 256 : size;
 }
 
 function notZstd(offset: number): never {

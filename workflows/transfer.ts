@@ -1,7 +1,10 @@
-import { getExternalWorkflowHandle, workflowInfo } from '@temporalio/workflow';
+import { getExternalWorkflowHandle, patched, workflowInfo } from '@temporalio/workflow';
 import { activitiesFor } from './activity-proxies.ts';
 import { type TransferInput, transferProgress } from './messages.ts';
 import { inLanes } from './scopes.ts';
+
+/** A report costs parent and server more than a small chunk does; nobody looks more often than this. */
+const REPORT_INTERVAL_MS = 1_000;
 
 /**
  * Uploads or loads one shard of a work list: at most 500 tasks, `parallelism` at once. A child of `backup` or `restore`,
@@ -17,8 +20,11 @@ export async function transfer(input: TransferInput): Promise<void> {
     bytes: 0,
     storedBytes: 0,
   };
+  const intervalMs = patched('report-interval') ? REPORT_INTERVAL_MS : 0;
+  let reportedAtMs = Date.now();
   const report = async (): Promise<void> => {
     if (parent === undefined) return;
+    reportedAtMs = Date.now();
     await getExternalWorkflowHandle(parent.workflowId, parent.runId).signal(transferProgress, { ...sum });
   };
 
@@ -36,7 +42,8 @@ export async function transfer(input: TransferInput): Promise<void> {
       sum.bytes += loaded.bytes;
     }
     sum.tasksDone += 1;
-    if (sum.tasksDone % input.reportEvery === 0 && sum.tasksDone < input.tasks) await report();
+    const due = sum.tasksDone % input.reportEvery === 0 && Date.now() - reportedAtMs >= intervalMs;
+    if (due && sum.tasksDone < input.tasks) await report();
   });
   await report();
 }

@@ -2,7 +2,7 @@ import type { LogicalReadPoint } from '../../model/backup.ts';
 import { permanent, READ_POINT_LOST } from '../../model/errors.ts';
 import type { ConnectionTarget } from './connection-url.ts';
 import { quoteLiteral } from './identifiers.ts';
-import { connect, type Session } from './session.ts';
+import { connect, onlyRow, type Session } from './session.ts';
 import { withPooledSession } from './session-pool.ts';
 
 /**
@@ -56,4 +56,10 @@ export async function withReader<T>(
 ): Promise<T> {
   const key = JSON.stringify([target, database, readPoint]);
   return await withPooledSession(key, () => openReader(target, database, readPoint, signal), signal, work);
+}
+
+/** Name of the encoding in which a database's rows are stored in the backup. */
+export async function dataEncoding(session: Session): Promise<string> {
+  const rows = await session.query<{ server_encoding: string }>('read the encoding', 'SHOW server_encoding');
+  return onlyRow(rows, 'its encoding').server_encoding;
 }

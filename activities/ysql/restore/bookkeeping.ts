@@ -1,5 +1,7 @@
 import { permanent } from '../../../model/errors.ts';
+import type { ConnectionTarget } from '../connection-url.ts';
 import { sqlState } from '../errors.ts';
+import { closeIdleInLanes } from '../lanes/lanes.ts';
 import { connect, type Session } from '../session.ts';
 import { closeIdle, withPooledSession } from '../session-pool.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
@@ -87,39 +89,58 @@ export async function loadedObjects(session: Session): Promise<ReadonlySet<strin
 
 const NO_SUCH_DATABASE = '3D000';
 
+/** Where a restore writes, and by which id the database is known as its own. */
+export interface DatabaseUnderRestore {
+  readonly target: ConnectionTarget;
+  /** Names that the database may bear now: its working name, then the final one. */
+  readonly names: readonly string[];
+  /** Id of the restore. */
+  readonly restore: string;
+  readonly signal: AbortSignal;
+}
+
+export function underRestore({ target, context }: RestoreJob, { names }: DatabaseJob): DatabaseUnderRestore {
+  const { request, signal } = context;
+  return { target, names: [names.working, names.to], restore: request.restore, signal };
+}
+
+/** As `withSessionUnderRestore`, for one database of a job. */
+export function withRestoreSession<T>(
+  job: RestoreJob,
+  database: DatabaseJob,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  return withSessionUnderRestore(underRestore(job, database), work);
+}
+
 /**
  * A session in the database under restore: under its working name, else under its final name (an existing empty database, or one
  * that was renamed already). Throws `RESTORE_NOT_OURS` (permanent) when that isn't this restore's.
  */
-export async function withRestoreSession<T>(
-  job: RestoreJob,
-  { names }: DatabaseJob,
+export async function withSessionUnderRestore<T>(
+  place: DatabaseUnderRestore,
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
-  const { signal, request } = job.context;
-  return await withPooledSession(
-    sessionKey(job, names.working),
-    async () => {
-      const session = await connectToEither(job, [names.working, names.to]);
-      const state = await readState(session);
-      if (state?.restore === request.restore) return session;
-      await session.close();
-      throw permanent(
-        'RESTORE_NOT_OURS',
-        `Database "${session.database}" is not under restore ${request.restore}${state?.restore === undefined ? '' : ` but under restore ${state.restore}`}`,
-        'Restore under another name.',
-      );
-    },
-    signal,
-    work,
+  return await withPooledSession(sessionKey(place), () => openUnderRestore(place), place.signal, work);
+}
+
+async function openUnderRestore(place: DatabaseUnderRestore): Promise<Session> {
+  const session = await connectToEither(place);
+  const state = await readState(session);
+  if (state?.restore === place.restore) return session;
+  await session.close();
+  throw permanent(
+    'RESTORE_NOT_OURS',
+    `Database "${session.database}" is not under restore ${place.restore}${state?.restore === undefined ? '' : ` but under restore ${state.restore}`}`,
+    'Restore under another name.',
   );
 }
 
-async function connectToEither(job: RestoreJob, names: readonly string[]): Promise<Session> {
+async function connectToEither({ target, names, signal }: DatabaseUnderRestore): Promise<Session> {
   let failure: unknown;
   for (const name of names) {
     try {
-      return await connect(job.target, name, job.context.signal);
+      return await connect(target, name, signal);
     } catch (error) {
       failure = error;
       if (!(error instanceof Error) || sqlState(error.cause) !== NO_SUCH_DATABASE) throw error;
@@ -128,11 +149,12 @@ async function connectToEither(job: RestoreJob, names: readonly string[]): Promi
   throw failure;
 }
 
-function sessionKey(job: RestoreJob, working: string): string {
-  return JSON.stringify([job.target, working]);
+function sessionKey({ target, names }: Pick<DatabaseUnderRestore, 'target' | 'names'>): string {
+  return JSON.stringify([target, names]);
 }
 
 /** Ends this process's idle sessions in the database under restore. */
-export async function closeRestoreSessions(job: RestoreJob, { names }: DatabaseJob): Promise<void> {
-  await closeIdle(sessionKey(job, names.working));
+export async function closeRestoreSessions(job: RestoreJob, database: DatabaseJob): Promise<void> {
+  const key = sessionKey(underRestore(job, database));
+  await Promise.all([closeIdle(key), closeIdleInLanes(key, job.context.signal)]);
 }

@@ -1,0 +1,40 @@
+import { permanent } from '../../../model/errors.ts';
+import { textOf } from '../../zstd-frames.ts';
+import { copyFromStatement } from '../copy-statements.ts';
+import { tableName } from '../identifiers.ts';
+import { claim, withSessionUnderRestore } from '../restore/bookkeeping.ts';
+import { copyIn } from '../restore/copy-in.ts';
+import { inTransaction } from '../session.ts';
+import type { LoadJob } from './protocol.ts';
+import type { LaneContext } from './thread.ts';
+
+/**
+ * On YugabyteDB COPY would commit every 20,000 rows; PostgreSQL doesn't know the setting, so it is set only where it is known. As
+ * superuser, foreign keys and triggers of extensions' configuration tables, which come with the extension, are kept quiet.
+ */
+const LOAD_SETTINGS = `
+  SELECT set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'yb_default_copy_from_rows_per_transaction'
+  UNION ALL
+  SELECT set_config('session_replication_role', 'replica', false) FROM pg_catalog.pg_roles WHERE rolname = current_user AND rolsuper`;
+
+/** Loads an object in a transaction that also notes it as loaded; one that is loaded already is left alone. */
+export async function loadObject(job: LoadJob, lane: LaneContext): Promise<void> {
+  const { object, target, names, restore } = job;
+  const { signal } = lane;
+  await withSessionUnderRestore({ target, names, restore, signal }, async (session) => {
+    await session.query('prepare to load', LOAD_SETTINGS);
+    const doing = `load ${object.key} into ${tableName(object.table)}`;
+    await inTransaction(session, async () => {
+      if (!(await claim(session, { object: object.key, rows: object.rows }))) return;
+      const statement = copyFromStatement(object, job.encoding);
+      const rows = await copyIn(session, statement, textOf(job.body), doing, signal);
+      if (rows !== object.rows) {
+        throw permanent(
+          'RESTORE_ROW_COUNT',
+          `Failed to ${doing}: ${rows} rows came in, the manifest says ${object.rows}`,
+          'The backup or the table is not what the manifest describes: verify the backup, then restore another one.',
+        );
+      }
+    });
+  });
+}
