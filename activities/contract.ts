@@ -11,6 +11,7 @@ import type {
   UniverseRestorePlan,
   VerifyReport,
 } from '../model/backup.ts';
+import type { AssertionResult } from '../model/drill.ts';
 import type { InClusterChange, InClusterPolicy, InClusterRequest } from '../model/in-cluster.ts';
 import type {
   HttpOptions,
@@ -92,6 +93,10 @@ export interface Activities {
   load(input: { request: RestoreRequest; task: number }): Promise<{ rows: number; bytes: number }>;
   postData(input: { request: RestoreRequest; wave: number; unit: number }): Promise<void>;
   finishRestore(input: { request: RestoreRequest }): Promise<RestoreSummary>;
+
+  /** Runs one of the request's assertions, by its place, on the restored copy; only the verdict goes into history. */
+  ask(input: { request: RestoreRequest; assertion: number }): Promise<AssertionResult>;
+
   discardRestore(input: { request: RestoreRequest }): Promise<void>;
 
   /** The tablets of one shard of a universe's work list, with the nodes that have them. */

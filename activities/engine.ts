@@ -100,9 +100,23 @@ export interface RestoreEngine {
   postData(verb: RestoreContext, wave: number, unit: number): Promise<void>;
   /** Sequences, ANALYZE, comparison with the manifest, swap of names when replacing, bookkeeping removed. */
   finish(verb: RestoreContext): Promise<RestoreOutcome>;
+  /**
+   * Answers a statement of an assertion on the restored copy of `database` (by its name at the source; absent, the first),
+   * read-only: at most `MOST_ANSWER_ROWS` + 1 rows, values as the server writes them. Throws `ASSERTION_OBJECT_MISSING`
+   * (permanent) where the copy lacks what the statement names. Absent: copies of this engine can't be asked.
+   */
+  ask?(verb: RestoreContext, database: string | undefined, statement: string): Promise<AnswerRows>;
   /** Drops what an unfinished or scratch restore left behind. Never touches a database that this restore did not create. */
   discard(verb: RestoreContext): Promise<void>;
 }
+
+export type AnswerRows = readonly (readonly (string | null)[])[];
+
+/** More rows than any assertion may list. */
+export const MOST_ANSWER_ROWS = 1_000;
+
+/** The restored copy lacks a table, a column, a function …: that is an answer. */
+export const ASSERTION_OBJECT_MISSING = 'ASSERTION_OBJECT_MISSING';
 
 export interface RestoreOutcome {
   readonly databases: readonly { readonly from: string; readonly to: string; readonly kept?: string }[];

@@ -2,6 +2,7 @@ import type { RestoreRequest } from '../model/backup.ts';
 import { permanent } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import { backupFolder } from '../repository/layout.ts';
+import { askCopy } from './ask-copy.ts';
 import type { Activities } from './contract.ts';
 import type { RestoreContext, VerbContext } from './engine.ts';
 import { engineOf, logical } from './engines.ts';
@@ -15,7 +16,7 @@ export function restoreActivities(
   pins: Pins,
 ): Pick<
   Activities,
-  'planRestore' | 'prepareRestore' | 'load' | 'postData' | 'finishRestore' | 'discardRestore'
+  'planRestore' | 'prepareRestore' | 'load' | 'postData' | 'finishRestore' | 'ask' | 'discardRestore'
 > {
   const contextOf = async (verb: VerbContext, request: RestoreRequest): Promise<RestoreContext> => {
     const ref = request.from;
@@ -44,6 +45,9 @@ export function restoreActivities(
         await engineFor(request).discard(context);
         await pins.unpin(request.from);
       }),
+
+    ask: ({ request, assertion }) =>
+      inRestore(request, (context) => askCopy(engineFor(request), context, assertion)),
 
     finishRestore: ({ request }) =>
       inRestore(request, async (context) => {

@@ -5,6 +5,7 @@ import * as backup from './commands/backup.ts';
 import * as demo from './commands/demo.ts';
 import * as dev from './commands/dev.ts';
 import * as doctor from './commands/doctor.ts';
+import * as drill from './commands/drill.ts';
 import * as explain from './commands/explain.ts';
 import * as init from './commands/init.ts';
 import * as list from './commands/list.ts';
@@ -28,6 +29,7 @@ const COMMANDS = [
   list,
   show,
   verify,
+  drill,
   prune,
   worker,
   dev,

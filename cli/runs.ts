@@ -6,10 +6,12 @@ import type { InClusterRequest } from '../model/in-cluster.ts';
 import type { CompiledPlan, UniverseSource, VerifyLevel } from '../model/pipeline.ts';
 import type { PruneInput } from '../model/prune.ts';
 import { safetyBackupId, safetyPipeline } from '../model/safety-backup.ts';
+import { drillInput } from '../planning/drill.ts';
 import { pruneInputOf } from '../planning/prune.ts';
 import {
   type BackupInput,
   backupWorkflowId,
+  drillWorkflowId,
   pruneWorkflowId,
   restoreWorkflowId,
   type VerifyInput,
@@ -48,7 +50,11 @@ export interface StartedRun {
 export async function startBackup(place: RunPlace, plan: CompiledPlan): Promise<StartedRun> {
   const { pipeline } = plan;
   const id = newBackupId(new Date());
-  const input: BackupInput = { pipeline, backup: id };
+  const input: BackupInput = {
+    pipeline,
+    backup: id,
+    ...(plan.notify === undefined ? {} : { notify: plan.notify }),
+  };
   const workflowId = backupWorkflowId(plan.name, id);
   await place.client.workflow.start('backup', {
     workflowId,
@@ -133,6 +139,19 @@ export async function startInClusterRestore(
     typedSearchAttributes: searchAttributesOf(plan),
   });
   return { id: restore, workflowId };
+}
+
+export async function startDrill(place: RunPlace, plan: CompiledPlan, backup?: string): Promise<StartedRun> {
+  const id = newRestoreId(new Date());
+  const workflowId = drillWorkflowId(plan.name, id);
+  await place.client.workflow.start('drill', {
+    workflowId,
+    taskQueue: place.taskQueue,
+    args: [drillInput(plan, backup)],
+    staticSummary: `Drill of ${plan.name}, ${backup ?? `the ${plan.drill?.backup ?? 'latest'} backup`}`,
+    typedSearchAttributes: searchAttributesOf(plan),
+  });
+  return { id, workflowId };
 }
 
 export async function startVerify(

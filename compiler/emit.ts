@@ -1,3 +1,5 @@
+import type { DrillSpec, Expectation } from '../model/drill.ts';
+import type { NotifyTarget } from '../model/notification.ts';
 import type {
   CompiledPlan,
   HttpOptions,
@@ -106,6 +108,8 @@ export function emitPlan({
     ...given('schedule', spec.schedule && emitSchedule(spec.schedule)),
     ...given('retention', spec.retention && emitRetention(spec.retention)),
     ...given('pointTime', spec.pointTime && emitPointTime(spec.pointTime)),
+    ...given('drill', spec.drill && emitDrill(spec.drill)),
+    ...given('notify', spec.notify?.map(emitNotifyTarget)),
   });
 }
 
@@ -213,6 +217,42 @@ function emitSchedule({ cron, timezone, overlap }: NonNullable<PlanDocument['spe
 
 function emitCron(cron: string | string[]): readonly string[] {
   return typeof cron === 'string' ? [cron] : cron;
+}
+
+function emitDrill(drill: NonNullable<PlanDocument['spec']['drill']>): DrillSpec {
+  const { schedule, backup, check, connection, assertions, parallelism, timeout } = drill;
+  return {
+    ...given('schedule', schedule && emitSchedule(schedule)),
+    backup,
+    check,
+    ...given('connection', connection && emitSecret(connection)),
+    assertions: assertions.map(({ name, sql, database, expect }, index) => ({
+      name: name ?? `assertion ${index + 1}`,
+      sql,
+      ...given('database', database),
+      expect: emitExpectation(expect),
+    })),
+    parallelism,
+    timeoutMs: timeout,
+  };
+}
+
+type ExpectationDocument = NonNullable<PlanDocument['spec']['drill']>['assertions'][number]['expect'];
+
+function emitExpectation(expect: ExpectationDocument): Expectation {
+  if (typeof expect !== 'object' || expect === null) return { kind: 'value', value: expect };
+  if (expect.rows !== undefined) return { kind: 'rows', rows: expect.rows };
+  return { kind: 'range', ...given('min', expect.min), ...given('max', expect.max) };
+}
+
+function emitNotifyTarget({
+  webhook,
+  slack,
+  on,
+}: NonNullable<PlanDocument['spec']['notify']>[number]): NotifyTarget {
+  if (slack !== undefined) return { kind: 'slack', url: emitSecret(slack), on };
+  if (webhook !== undefined) return { kind: 'webhook', url: emitSecret(webhook), on };
+  throw new TypeError('a valid notify target has one of webhook and slack');
 }
 
 function emitRetention(retention: NonNullable<PlanDocument['spec']['retention']>): Retention {

@@ -1,3 +1,4 @@
+import type { Assertion, DrillRecord } from './drill.ts';
 import type { LogicalSource, NamePatterns, Pipeline, RepositorySpec, SecretRef, Source } from './pipeline.ts';
 
 /** Names one backup in one repository. Objects of it live under `backups/<plan>/<backup>/`. */
@@ -174,6 +175,8 @@ export interface VerifyReport {
   readonly problems: readonly string[];
   readonly startedAt: string;
   readonly finishedAt: string;
+  /** Present when a drill made it. */
+  readonly drill?: DrillRecord;
 }
 
 export interface RestoreRequest {
@@ -197,6 +200,8 @@ export interface RestoreRequest {
   readonly check: 'rows' | 'content';
   /** A rehearsal (verify level `restore`): the databases are dropped at the end. */
   readonly scratch: boolean;
+  /** For a rehearsal: asked of the copy before it is dropped. */
+  readonly assertions?: readonly Assertion[];
   readonly parallelism: number;
   /** Made of what is there before it is overwritten; absent: none is made. */
   readonly safetyBackup?: { readonly backup: string; readonly pipeline: Pipeline };
@@ -257,4 +262,6 @@ export interface RestoreSummary {
   readonly problems: readonly string[];
   /** The backup that was made of what was overwritten. */
   readonly safetyBackup?: string;
+  /** Of a rehearsal with assertions: `verdict` and `problems` count them. */
+  readonly drill?: DrillRecord;
 }

@@ -1,4 +1,6 @@
+import type { DrillSpec } from './drill.ts';
 import type { InClusterPolicy } from './in-cluster.ts';
+import type { NotifyTarget } from './notification.ts';
 
 /**
  * A compiled plan: frozen, JSON-able data. The compiler makes it, workflows interpret it, and it never changes
@@ -270,4 +272,6 @@ export interface CompiledPlan {
   readonly schedule?: Schedule;
   readonly retention?: Retention;
   readonly pointTime?: PointTime;
+  readonly drill?: DrillSpec;
+  readonly notify?: readonly NotifyTarget[];
 }

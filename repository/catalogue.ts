@@ -104,8 +104,15 @@ async function readHistory(store: Store, ref: BackupId, options: Cancellable): P
   };
 }
 
-function drillOf({ verdict, startedAt, finishedAt }: VerifyReport): NonNullable<CatalogueEntry['drill']> {
-  return { verdict, at: finishedAt, restoreMs: Date.parse(finishedAt) - Date.parse(startedAt) };
+function drillOf({
+  verdict,
+  startedAt,
+  finishedAt,
+  drill,
+}: VerifyReport): NonNullable<CatalogueEntry['drill']> {
+  // A verification of level `restore` measured nothing by itself: all of it, then.
+  const restoreMs = drill === undefined ? Date.parse(finishedAt) - Date.parse(startedAt) : drill.restoreMs;
+  return { verdict, at: finishedAt, ...(restoreMs === undefined ? {} : { restoreMs }) };
 }
 
 function entryOf(manifest: Manifest): CatalogueEntry {

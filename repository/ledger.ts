@@ -6,16 +6,24 @@ import type { Store } from './store.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
 
+const verdict = z.enum(['OK', 'FAILED', 'INCONCLUSIVE']);
+
 const reportSchema: z.ZodType<VerifyReport> = z.object({
   plan: z.string(),
   backup: z.string(),
   level: z.enum(['exists', 'checksums', 'content', 'restore']),
-  verdict: z.enum(['OK', 'FAILED', 'INCONCLUSIVE']),
+  verdict,
   checkedObjects: z.int().nonnegative(),
   checkedBytes: z.int().nonnegative(),
   problems: z.array(z.string()),
   startedAt: z.iso.datetime(),
   finishedAt: z.iso.datetime(),
+  drill: z
+    .object({
+      restoreMs: z.int().nonnegative().exactOptional(),
+      assertions: z.array(z.object({ name: z.string(), verdict, problem: z.string().exactOptional() })),
+    })
+    .exactOptional(),
 });
 
 /** Adds a verification to the ledger; the same report twice is one entry. */

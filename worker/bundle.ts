@@ -28,9 +28,12 @@ function bundleFolder(): string {
 /** Of everything that goes into the bundle: sources and the versions of what they import. */
 function fingerprint(root: string): string {
   const hash = createHash('sha256');
-  const sources = globSync(['workflows/*.ts', 'model/*.ts', 'activities/contract.ts', 'package-lock.json'], {
-    cwd: root,
-  });
+  const sources = globSync(
+    ['workflows/*.ts', 'planning/*.ts', 'model/*.ts', 'activities/contract.ts', 'package-lock.json'],
+    {
+      cwd: root,
+    },
+  );
   for (const path of sources.sort()) hash.update(path).update(readFileSync(join(root, path)));
   return hash.digest('hex').slice(0, 16);
 }

@@ -13,13 +13,14 @@ import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { Board } from './board.ts';
 import { describeFailure } from './failures.ts';
 import { type BackupInput, type BackupOutcome, readPointQueue, reportInterval } from './messages.ts';
+import { tell } from './notify.ts';
 import { formatBytes, formatCount, formatDuration } from './progress.ts';
 import { ReadPointKeeper } from './read-point.ts';
+import { rehearse } from './rehearsal.ts';
 import { withDeadline } from './scopes.ts';
 import { saveAllTablets } from './tablets.ts';
 import { transfer } from './transfer.ts';
 import { Turn } from './turn.ts';
-import { rehearse } from './verify.ts';
 
 const CLEAN_UP_TIMEOUT_MS = 10 * 60_000;
 
@@ -32,6 +33,7 @@ export async function backup(input: BackupInput): Promise<BackupOutcome> {
   try {
     const outcome = await run.interpret();
     run.board.conclude('done', headlineOf(outcome));
+    await tellOfSuccess(input, outcome);
     return outcome;
   } catch (error) {
     const failure = describeFailure(error);
@@ -41,6 +43,7 @@ export async function backup(input: BackupInput): Promise<BackupOutcome> {
       throw error;
     }
     run.board.conclude('failed', `Backup ${input.backup} FAILED: ${failure.message}`);
+    await tellOfFailure(input, failure);
     throw ApplicationFailure.create({
       type: failure.code,
       message: failure.message,
@@ -50,6 +53,43 @@ export async function backup(input: BackupInput): Promise<BackupOutcome> {
   } finally {
     await run.endTurn();
   }
+}
+
+async function tellOfSuccess(
+  { notify, pipeline, backup: id }: BackupInput,
+  outcome: BackupOutcome,
+): Promise<void> {
+  const { rows, bytes, storedBytes } = outcome.summary;
+  await tell(notify, 'end', {
+    event: 'success',
+    plan: pipeline.plan,
+    labels: pipeline.labels,
+    ok: true,
+    headline: headlineOf(outcome),
+    backup: id,
+    facts: {
+      rows: formatCount(rows),
+      data: formatBytes(bytes),
+      stored: formatBytes(storedBytes),
+      took: formatDuration(outcome.durationMs),
+    },
+  });
+}
+
+async function tellOfFailure(
+  { notify, pipeline, backup: id }: BackupInput,
+  error: { readonly code: string; readonly message: string },
+): Promise<void> {
+  await tell(notify, 'end', {
+    event: 'failure',
+    plan: pipeline.plan,
+    labels: pipeline.labels,
+    ok: false,
+    headline: `Backup ${id} FAILED: ${error.message}`,
+    backup: id,
+    error,
+    facts: {},
+  });
 }
 
 type StepEnd = 'succeeded' | 'failed' | 'skipped';
@@ -348,7 +388,10 @@ class BackupRun {
     const activities = this.call(step, `verify ${level}`);
     const report =
       level === 'restore'
-        ? await rehearse(activities, this.ref, this.pipeline.source, step.parallelism)
+        ? await rehearse(activities, this.ref, {
+            source: this.pipeline.source,
+            parallelism: step.parallelism,
+          })
         : await activities.verify({ ref: this.ref, level });
     if (report.verdict !== 'OK') {
       throw ApplicationFailure.nonRetryable(

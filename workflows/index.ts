@@ -1,6 +1,8 @@
 /** Everything a worker hosts. The function's name is the workflow's type. */
 export { backup } from './backup.ts';
+export { drill } from './drill.ts';
 export { inClusterRestore } from './in-cluster-restore.ts';
+export { notify } from './notify.ts';
 export { prune } from './prune.ts';
 export { restore } from './restore.ts';
 export { sourceGate } from './source-gate.ts';

@@ -1,6 +1,7 @@
 import { defineQuery, defineSignal } from '@temporalio/workflow';
 import { ENTER_SOURCE, READ_POINT_OPENED, UNIVERSE_QUIET } from '../activities/contract.ts';
 import type { BackupRef, BackupSummary, ReadPoint, RestoreRequest, VerifyReport } from '../model/backup.ts';
+import type { NotifyTarget } from '../model/notification.ts';
 import type { Pipeline, RetryPolicy, Source, VerifyLevel } from '../model/pipeline.ts';
 import type { SourceClaim } from '../model/source-claim.ts';
 import type { Progress, TransferProgress } from './progress.ts';
@@ -12,6 +13,8 @@ export interface BackupInput {
   readonly backup: string;
   /** True: the parent holds the turn at the source for it (a safety backup). */
   readonly hasTurn?: boolean;
+  /** Whom to tell how it ended. */
+  readonly notify?: readonly NotifyTarget[];
 }
 
 export interface BackupOutcome {
@@ -20,6 +23,12 @@ export interface BackupOutcome {
   readonly verifications: readonly VerifyReport[];
   readonly epochs: number;
   readonly durationMs: number;
+}
+
+/** Details of the failure of a restore. */
+export interface RestoreLeftovers {
+  /** It had begun to write, and what it wrote could not be dropped. */
+  readonly leftBehind: boolean;
 }
 
 export interface VerifyInput {
@@ -84,6 +93,7 @@ export const SEARCH_ATTRIBUTES = ['BackupPlan', 'BackupEngine', 'BackupPhase', '
 
 export const backupWorkflowId = (plan: string, backup: string): string => `backup:${plan}:${backup}`;
 export const restoreWorkflowId = (plan: string, restore: string): string => `restore:${plan}:${restore}`;
+export const drillWorkflowId = (plan: string, drill: string): string => `drill:${plan}:${drill}`;
 export const verifyWorkflowId = (plan: string, backup: string, level: VerifyLevel): string =>
   `verify:${plan}:${backup}:${level}`;
 /** One for each plan, so that no two of them prune at once. */

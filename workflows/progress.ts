@@ -9,7 +9,7 @@ export type StepState = 'waiting' | 'running' | 'done' | 'failed' | 'skipped' | 
 
 export interface StepProgress {
   readonly id: string;
-  readonly verb: Verb | RestoreStage | PruneStage;
+  readonly verb: Verb | RestoreStage | PruneStage | DrillStage;
   readonly state: StepState;
   readonly startedAtMs?: number;
   readonly endedAtMs?: number;
@@ -33,7 +33,9 @@ export type RestoreStage =
   | 'load'
   | 'post-data'
   | 'finish'
+  | 'assert'
   | 'discard';
+export type DrillStage = 'choose' | 'rehearse' | 'record';
 
 export type PruneStage = 'mark' | 'delete' | 'sweep';
 

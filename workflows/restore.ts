@@ -7,13 +7,14 @@ import {
   patched,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { RestorePlan, RestoreRequest, RestoreSummary } from '../model/backup.ts';
+import type { RestorePlan, RestoreRequest, RestoreSummary, Verdict } from '../model/backup.ts';
 import { TASKS_PER_SHARD } from '../model/backup.ts';
+import type { Assertion, AssertionResult, DrillRecord } from '../model/drill.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import type { backup } from './backup.ts';
 import { Board } from './board.ts';
 import { describeFailure } from './failures.ts';
-import { backupWorkflowId, reportInterval } from './messages.ts';
+import { backupWorkflowId, type RestoreLeftovers, reportInterval } from './messages.ts';
 import { formatBytes, formatCount, type RestoreStage } from './progress.ts';
 import { restoreUniverse } from './restore-universe.ts';
 import { inLanes } from './scopes.ts';
@@ -21,7 +22,7 @@ import { transfer } from './transfer.ts';
 import { Turn } from './turn.ts';
 
 const DAY_MS = 24 * 3_600_000;
-const STAGES: readonly RestoreStage[] = ['plan', 'prepare', 'load', 'post-data', 'finish'];
+const STAGES: readonly RestoreStage[] = ['plan', 'prepare', 'load', 'post-data', 'finish', 'assert'];
 const OVERWRITING_STAGES: readonly RestoreStage[] = ['plan', 'turn', 'safety', ...STAGES.slice(1)];
 
 /**
@@ -32,10 +33,15 @@ const OVERWRITING_STAGES: readonly RestoreStage[] = ['plan', 'turn', 'safety', .
  */
 export async function restore({ safetyBackup, ...request }: RestoreRequest): Promise<RestoreSummary> {
   if (request.source.engine === 'universe') return restoreUniverse(request, request.source);
+  const startedAtMs = Date.now();
+  const { assertions = [] } = request;
   const overwrites = (request.replace || request.contents === 'data') && !request.scratch && patched('turns');
-  const stages = overwrites ? OVERWRITING_STAGES : STAGES;
+  const stages = (overwrites ? OVERWRITING_STAGES : STAGES).filter(
+    (id) => id !== 'assert' || assertions.length > 0,
+  );
   const board = new Board(`Restore ${request.restore} of ${request.from.backup}`, stages.map(asStep));
   const turn = overwrites ? turnOf(request, board) : undefined;
+  let isWriting = false;
   const stage = async <T>(id: RestoreStage, work: () => Promise<T>): Promise<T> => {
     board.start(id);
     try {
@@ -49,7 +55,7 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
   };
 
   try {
-    const plan = await stage('plan', () => call('check source, target and backup').planRestore({ request }));
+    const plan = await stage('plan', () => look(request));
     const names = plan.databases.map(({ from, to }) => `${from} → ${to}`).join(', ');
     board.note('plan', {
       note: `${names}: ${formatCount(plan.rows)} rows, ${formatBytes(plan.storedBytes)} to fetch`,
@@ -58,12 +64,17 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
       await stage('turn', () => turn.take());
       await stage('safety', () => save(safetyBackup, board));
     }
+    isWriting = true;
     await stage('prepare', () => call('create databases, pre-data').prepareRestore({ request }));
     await stage('load', () => loadAll(request, plan, board));
     await stage('post-data', () => applyPostData(request, plan));
-    const summary = await stage('finish', () =>
+    const compared = await stage('finish', () =>
       call('sequences, ANALYZE, compare').finishRestore({ request }),
     );
+    const restoreMs = Date.now() - startedAtMs;
+    const results = assertions.length > 0 ? await stage('assert', () => askAll(request, assertions)) : [];
+    const summary =
+      request.assertions === undefined ? compared : withAnswers(compared, { restoreMs, assertions: results });
     if (request.scratch) await discard(request);
     if (summary.verdict === 'FAILED' && !request.scratch) throw differs(summary);
     board.conclude(summary.verdict === 'OK' ? 'done' : 'failed', headlineOf(summary));
@@ -72,16 +83,20 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
       : { ...summary, safetyBackup: safetyBackup.backup };
   } catch (error) {
     const failure = describeFailure(error);
-    const left = await CancellationScope.nonCancellable(() => discardAfterFailure(request));
-    if (isCancellation(error)) {
-      board.conclude('cancelled', `Restore ${request.restore} was cancelled. ${left}`);
+    const { isGone, sentence } = await CancellationScope.nonCancellable(() => discardAfterFailure(request));
+    const leftovers: RestoreLeftovers = { leftBehind: isWriting && !isGone };
+    // A rehearsal's caller drops what is left; a cancellation carries no details that would tell it.
+    const mustTell = request.scratch && leftovers.leftBehind;
+    if (isCancellation(error) && !mustTell) {
+      board.conclude('cancelled', `Restore ${request.restore} was cancelled. ${sentence}`);
       throw error;
     }
-    board.conclude('failed', `Restore ${request.restore} FAILED: ${failure.message} ${left}`);
+    board.conclude('failed', `Restore ${request.restore} FAILED: ${failure.message} ${sentence}`);
     throw ApplicationFailure.create({
       type: failure.code,
       message: failure.message,
       nonRetryable: true,
+      details: [leftovers],
       ...(error instanceof Error ? { cause: error } : {}),
     });
   } finally {
@@ -136,6 +151,17 @@ function unsaved(reason: string): ApplicationFailure {
   );
 }
 
+/** A rehearsal is not waited for: where its server is away, it proves nothing. */
+const REHEARSAL_PATIENCE_MS = 15 * 60_000;
+
+function look(request: RestoreRequest): Promise<RestorePlan> {
+  return activitiesFor({
+    summary: 'check source, target and backup',
+    retry: PATIENT_RETRY,
+    timeoutMs: request.scratch ? REHEARSAL_PATIENCE_MS : DAY_MS,
+  }).planRestore({ request });
+}
+
 async function loadAll(request: RestoreRequest, plan: RestorePlan, board: Board): Promise<void> {
   board.beginTransfer('load', { tasks: plan.tasks, bytes: plan.bytes });
   for (let firstTask = 0; firstTask < plan.tasks; firstTask += TASKS_PER_SHARD) {
@@ -165,21 +191,68 @@ async function applyPostData(request: RestoreRequest, plan: RestorePlan): Promis
   }
 }
 
+/** One after another, so that the copy's server is asked one thing at a time. */
+async function askAll(
+  request: RestoreRequest,
+  assertions: readonly Assertion[],
+): Promise<readonly AssertionResult[]> {
+  const results: AssertionResult[] = [];
+  for (const [assertion, { name }] of assertions.entries()) {
+    const activities = activitiesFor({
+      summary: `assertion: ${name}`.slice(0, 200),
+      retry: { ...PATIENT_RETRY, maximumAttempts: 10 },
+      timeoutMs: DAY_MS,
+    });
+    try {
+      results.push(await activities.ask({ request, assertion }));
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      results.push({ name, verdict: 'INCONCLUSIVE', problem: describeFailure(error).message });
+    }
+  }
+  return results;
+}
+
+function withAnswers(summary: RestoreSummary, drill: DrillRecord): RestoreSummary {
+  const wrong = drill.assertions.filter(({ verdict }) => verdict !== 'OK');
+  return {
+    ...summary,
+    verdict: worstOf([summary.verdict, ...wrong.map(({ verdict }) => verdict)]),
+    problems: [
+      ...summary.problems,
+      ...wrong.map(
+        ({ name, verdict, problem }) => `assertion "${name}" ${verdict}: ${problem ?? 'no answer'}`,
+      ),
+    ],
+    drill,
+  };
+}
+
+function worstOf(verdicts: readonly Verdict[]): Verdict {
+  if (verdicts.includes('FAILED')) return 'FAILED';
+  return verdicts.includes('INCONCLUSIVE') ? 'INCONCLUSIVE' : 'OK';
+}
+
 function discard(request: RestoreRequest): Promise<void> {
   return call('drop what this restore created').discardRestore({ request });
 }
 
-async function discardAfterFailure(request: RestoreRequest): Promise<string> {
+async function discardAfterFailure(
+  request: RestoreRequest,
+): Promise<{ readonly isGone: boolean; readonly sentence: string }> {
   try {
     await activitiesFor({
       summary: 'drop what this restore created',
       retry: { ...PATIENT_RETRY, maximumAttempts: 5 },
       timeoutMs: 10 * 60_000,
     }).discardRestore({ request });
-    return 'What it had created was dropped.';
+    return { isGone: true, sentence: 'What it had created was dropped.' };
   } catch (error) {
     // The server may be what failed; the run's own error stands, and this one is told beside it.
-    return `What it had created could not be dropped: ${describeFailure(error).message}`;
+    return {
+      isGone: false,
+      sentence: `What it had created could not be dropped: ${describeFailure(error).message}`,
+    };
   }
 }
 

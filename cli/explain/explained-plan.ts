@@ -1,4 +1,6 @@
 import { ARTIFACT_IN_WORDS } from '../../compiler/verbs.ts';
+import type { DrillSpec } from '../../model/drill.ts';
+import type { NotifyTarget } from '../../model/notification.ts';
 import type { Artifact, CompiledPlan, Retention, RetryPolicy, Schedule, Step } from '../../model/pipeline.ts';
 import { DEFAULT_TASK_QUEUE } from '../../model/task-queue.ts';
 import { readPointQueue } from '../../workflows/messages.ts';
@@ -27,11 +29,21 @@ export interface ExplainedPlan {
   readonly repository: CompiledPlan['pipeline']['repository'];
   readonly schedule: Schedule | null;
   readonly retention: Retention | null;
+  readonly drill: DrillSpec | null;
+  readonly notify: readonly NotifyTarget[];
   readonly steps: readonly ExplainedStep[];
 }
 
 /** What running a plan means in Temporal's terms. */
-export function explain({ name, file, pipeline, schedule, retention }: CompiledPlan): ExplainedPlan {
+export function explain({
+  name,
+  file,
+  pipeline,
+  schedule,
+  retention,
+  drill,
+  notify,
+}: CompiledPlan): ExplainedPlan {
   const queue = process.env.HOLDFAST_TASK_QUEUE ?? DEFAULT_TASK_QUEUE;
   return {
     plan: name,
@@ -41,6 +53,8 @@ export function explain({ name, file, pipeline, schedule, retention }: CompiledP
     repository: pipeline.repository,
     schedule: schedule ?? null,
     retention: retention ?? null,
+    drill: drill ?? null,
+    notify: notify ?? [],
     steps: pipeline.steps.map((step) => ({
       step: step.id,
       verb: step.verb,

@@ -1,6 +1,13 @@
 import { formatDuration } from '../../compiler/duration.ts';
 import { formatSize } from '../../compiler/size.ts';
-import type { Artifact, NamePatterns, RetryPolicy, SecretRef, UniverseSource } from '../../model/pipeline.ts';
+import type {
+  Artifact,
+  NamePatterns,
+  RetryPolicy,
+  Schedule,
+  SecretRef,
+  UniverseSource,
+} from '../../model/pipeline.ts';
 import { artifactName, type ExplainedPlan, type ExplainedStep } from './explained-plan.ts';
 
 const COLUMNS = ['STEP', 'WHEN', 'ACTIVITY', 'QUEUE', 'LANES', 'RETRY', 'TIMEOUT', 'IN → OUT'] as const;
@@ -13,6 +20,8 @@ export function drawText(plan: ExplainedPlan): string {
     ['repository', describeRepository(plan)],
     ['schedule', describeSchedule(plan)],
     ['retention', describeRetention(plan)],
+    ['drill', describeDrill(plan)],
+    ['notify', describeNotify(plan)],
     ['hash', plan.hash],
   ];
   const widest = Math.max(...facts.map(([name]) => name.length));
@@ -103,7 +112,22 @@ function describeRepository({ repository: { name, location } }: ExplainedPlan): 
   return `${name}, s3://${location.bucket}/${location.prefix}${at}`;
 }
 
+function describeDrill({ drill }: ExplainedPlan): string {
+  if (drill === null) return 'none: no backup is rehearsed by itself';
+  const { backup, check, assertions, schedule } = drill;
+  return `the ${backup} backup, ${check} compared, ${assertions.length} assertions; ${inWords(schedule ?? null)}`;
+}
+
+function describeNotify({ notify }: ExplainedPlan): string {
+  if (notify.length === 0) return 'nobody';
+  return notify.map(({ kind, url, on }) => `${kind} (${describeSecret(url)}) on ${on.join(', ')}`).join('; ');
+}
+
 function describeSchedule({ schedule }: ExplainedPlan): string {
+  return inWords(schedule);
+}
+
+function inWords(schedule: Schedule | null): string {
   if (schedule === null) return 'none: started by hand';
   return `${schedule.cron.join(' and ')} ${schedule.timezone}, overlap ${schedule.overlap}`;
 }

@@ -1,8 +1,10 @@
 import { z } from 'zod';
+import { drill } from './drill.ts';
+import { notify } from './notify.ts';
 import { alsoCheck, apiVersion, metadata, name } from './parts.ts';
 import { ONLY_OF_A_UNIVERSE, pointTime } from './point-time.ts';
 import { repositoryDocument } from './repository.ts';
-import { retention, schedule } from './schedule.ts';
+import { retention, scheduleOf } from './schedule.ts';
 import { source } from './source.ts';
 import { BARE_VERBS, STEPS_AT_MOST, step } from './steps.ts';
 
@@ -22,9 +24,11 @@ const planDocument = z
       .strictObject({
         source,
         repository: name('Name of the repository document where the backups go.', 'main'),
-        schedule: schedule.optional(),
+        schedule: scheduleOf({ many: 'backups', one: 'a backup' }).optional(),
         retention: retention.optional(),
         pointTime: pointTime.optional(),
+        drill: drill.optional(),
+        notify: notify.optional(),
         steps: z
           .array(step)
           .min(1)

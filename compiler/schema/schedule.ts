@@ -15,20 +15,21 @@ const cron = (description: string, example: string) =>
 const timezone = (description: string) =>
   reading(readTimezone, { description, minLength: 1, examples: ['Europe/Berlin'] });
 
-export const schedule = z
-  .strictObject({
-    cron: cron('One cron line, or a list of them. Five fields, or `@daily` and its like.', '0 2 * * *'),
-    timezone: timezone('Time zone of the cron lines, by its IANA name.').prefault('UTC'),
-    overlap: z
-      .enum(['skip', 'buffer', 'cancel', 'allow'])
-      .prefault('skip')
-      .meta({
-        description:
-          'When a backup is due while the last one still runs: skip it, run it afterwards, cancel the running one, or run both.',
-        examples: ['skip'],
-      }),
-  })
-  .meta({ description: 'When backups start by themselves.', examples: [{ cron: '0 2 * * *' }] });
+/** @param what what starts by itself, in the plural and in the singular */
+export const scheduleOf = (what: { readonly many: string; readonly one: string }) =>
+  z
+    .strictObject({
+      cron: cron('One cron line, or a list of them. Five fields, or `@daily` and its like.', '0 2 * * *'),
+      timezone: timezone('Time zone of the cron lines, by its IANA name.').prefault('UTC'),
+      overlap: z
+        .enum(['skip', 'buffer', 'cancel', 'allow'])
+        .prefault('skip')
+        .meta({
+          description: `When ${what.one} is due while the last one still runs: skip it, run it afterwards, cancel the running one, or run both.`,
+          examples: ['skip'],
+        }),
+    })
+    .meta({ description: `When ${what.many} start by themselves.`, examples: [{ cron: '0 2 * * *' }] });
 
 const keep = (description: string, example: number) =>
   z

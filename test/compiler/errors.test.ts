@@ -22,6 +22,7 @@ const cases = (rows: readonly Row[]): readonly Case[] =>
   rows.map(([wrong, codes, file, remedy = '']) => ({ wrong, codes: [codes].flat(), file, remedy }));
 
 const steps = (list: string): string => planFile(`  steps:\n${list}`);
+const assertion = (it: string): string => planFile(`  drill: { assertions: [${it}] }`);
 const ysql = (rest: string): string =>
   planFile(`  source:\n    ysql:\n      connection: { env: URL }\n      ${rest}`);
 const s3 = (options: string): string =>
@@ -113,6 +114,34 @@ const SHAPE = cases([
     'retention in no time zone',
     'BAD_TIMEZONE',
     planFile('  retention: { keepDaily: 7, timezone: «Berlin» }'),
+  ],
+  [
+    'an assertion that expects nothing',
+    'MISSING_KEY',
+    assertion('{ sql: SELECT 1, «expect»: {} }'),
+    '`rows`',
+  ],
+  ['an assertion without an answer', 'MISSING_KEY', assertion('{ «sql»: SELECT 1 }'), 'expect: { min: 1 }'],
+  [
+    'a range the wrong way round',
+    'OUT_OF_RANGE',
+    assertion('{ sql: SELECT 1, expect: { min: «5», max: 3 } }'),
+    'Exchange',
+  ],
+  [
+    'a range and rows',
+    'NOT_EXACTLY_ONE',
+    assertion('{ sql: SELECT 1, expect: { min: 5, «rows»: [[1]] } }'),
+    'an assertion for each',
+  ],
+  ['rows that are no lists', 'WRONG_TYPE', assertion('{ sql: SELECT 1, expect: { rows: [«3»] } }'), '[3]'],
+  ['a misspelt bound', 'UNKNOWN_KEY', assertion('{ sql: SELECT 1, expect: { max: 3, «mni»: 3 } }'), '`min`?'],
+  ['nobody to notify', 'NOT_EXACTLY_ONE', planFile('  notify: [{ «on»: [failure] }]'), '`slack`'],
+  [
+    'an address to notify in plain text',
+    'SECRET_IN_PLAIN_TEXT',
+    planFile('  notify: [{ slack: «https://hooks.slack.com/services/T0/B0/x» }]'),
+    'env: NAME',
   ],
   ['a list where a mapping belongs', 'WRONG_TYPE', planFile('  «retention»: [3]'), 'keepLast: 3'],
   ['a number where text belongs', 'WRONG_TYPE', planFile('', 'metadata: { name: «42» }'), '"42"'],

@@ -1,4 +1,5 @@
 import type { RestoreEngine } from '../../engine.ts';
+import { ask } from './ask.ts';
 import { discard } from './discard.ts';
 import { finish } from './finish.ts';
 import { load } from './load.ts';
@@ -13,5 +14,6 @@ export const restoreEngine: RestoreEngine = {
   load,
   postData: applyPostData,
   finish,
+  ask,
   discard,
 };

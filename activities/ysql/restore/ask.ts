@@ -1,0 +1,68 @@
+import { HoldfastError, permanent } from '../../../model/errors.ts';
+import {
+  type AnswerRows,
+  ASSERTION_OBJECT_MISSING,
+  MOST_ANSWER_ROWS,
+  type RestoreContext,
+} from '../../engine.ts';
+import { whileBeating } from '../../heartbeat.ts';
+import { databaseError, sqlState } from '../errors.ts';
+import { type Session, withSession } from '../session.ts';
+import { restoreJob } from './job.ts';
+
+/** Undefined table, column, schema, function, object: what the statement names isn't in the copy. */
+const MISSING_STATES = new Set(['42P01', '42703', '3F000', '42883', '42704']);
+
+/**
+ * Asks the restored copy, in a transaction that can't write, through a cursor: so that it is one statement that reads, and
+ * a table read by mistake does not fill the worker's memory.
+ */
+export async function ask(
+  context: RestoreContext,
+  database: string | undefined,
+  statement: string,
+): Promise<AnswerRows> {
+  const job = await restoreJob(context);
+  const names = job.databases.map((each) => each.names);
+  const copy = database === undefined ? names[0] : names.find(({ from }) => from === database);
+  if (copy === undefined) {
+    throw permanent(
+      ASSERTION_OBJECT_MISSING,
+      `the backup holds no database ${database ?? 'at all'}; it holds ${names.map(({ from }) => from).join(', ')}`,
+      'Correct the assertion’s `database`, or find out why the backup lacks it.',
+    );
+  }
+  return withSession(job.target, copy.to, context.signal, async (session) => {
+    await session.query('begin a transaction that only reads', 'BEGIN READ ONLY');
+    try {
+      return await whileBeating(context, () => answer(session, statement));
+    } catch (error) {
+      throw told(error, context.signal);
+    }
+  });
+}
+
+/** Ended by the end of its session, so it is never committed. */
+async function answer(session: Session, statement: string): Promise<AnswerRows> {
+  const text = statement.replace(/[;\s]+$/, '');
+  // A name makes it a prepared statement, of which the server takes one alone: nothing can follow a semicolon.
+  await session.client.query({ name: 'assertion', text: `DECLARE answer NO SCROLL CURSOR FOR ${text}` });
+  const { rows } = await session.client.query<(string | null)[]>({
+    text: `FETCH ${MOST_ANSWER_ROWS + 1} FROM answer`,
+    rowMode: 'array',
+    types: { getTypeParser: () => (value: string) => value },
+  });
+  return rows;
+}
+
+function told(error: unknown, signal: AbortSignal): unknown {
+  const failure = databaseError(error, 'run the statement of the assertion', signal);
+  if (!(failure instanceof HoldfastError) || !MISSING_STATES.has(sqlState(failure.cause) ?? ''))
+    return failure;
+  return permanent(
+    ASSERTION_OBJECT_MISSING,
+    failure.message,
+    'Name tables with their schema (the search path is empty); if that is right, the backup lacks it.',
+    failure.cause,
+  );
+}

@@ -1,0 +1,54 @@
+import type { Command } from 'commander';
+import type { DrillOutcome } from '../../model/drill.ts';
+import type { FollowRunOptions } from '../follow-run.ts';
+import { EXIT, type ExitCode, emit, print, runCommand } from '../output.ts';
+
+interface Options extends FollowRunOptions {
+  readonly backup?: string;
+}
+
+export function register(program: Command): void {
+  program
+    .command('drill')
+    .argument('<plan>', 'a plan’s name or file')
+    .description(
+      'rehearse a restore: into scratch databases, compared, asked the plan’s assertions, dropped; exit 0 OK, 1 FAILED, 3 INCONCLUSIVE',
+    )
+    .option('--backup <id>', 'this backup; otherwise as the plan’s `drill.backup` says, or the newest')
+    .option('--detach', 'start it and return')
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText('after', '\nExample:\n  holdfast drill plans/orders.yaml')
+    .action((argument: string, options: Options) => runCommand(options, () => run(argument, options)));
+}
+
+async function run(argument: string, options: Options) {
+  const { resolvePlan } = await import('../plan-files.ts');
+  const { startDrill } = await import('../runs.ts');
+  const { followRun } = await import('../follow-run.ts');
+  const plan = await resolvePlan(argument);
+  return followRun<DrillOutcome>(
+    options,
+    async (session) => {
+      const { id, workflowId } = await startDrill(session, plan, options.backup);
+      return {
+        workflowId,
+        title: `Drill ${id} of ${plan.name}`,
+        names: { plan: plan.name, drill: id },
+        whenDetached: 'Detached; the drill goes on. Its verdict comes into the ledger of the backup.',
+      };
+    },
+    (outcome) => report(outcome, options),
+  );
+}
+
+function report(outcome: DrillOutcome, options: Options): ExitCode {
+  if (options.json) emit(outcome);
+  else {
+    const { backup, verdict, restoreMs, assertions, problems } = outcome;
+    const time = restoreMs === undefined ? '' : `, restored in ${(restoreMs / 1000).toFixed(1)} s`;
+    print(`${backup ?? outcome.plan}: ${verdict}${time}, ${assertions.length} assertions asked`);
+    for (const problem of problems) print(`  ${problem}`);
+  }
+  if (outcome.verdict === 'OK') return EXIT.done;
+  return outcome.verdict === 'FAILED' ? EXIT.failed : EXIT.inconclusive;
+}

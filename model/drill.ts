@@ -1,0 +1,77 @@
+import type { Verdict } from './backup.ts';
+import type { NotifyTarget } from './notification.ts';
+import type { RepositorySpec, Schedule, SecretRef, Source } from './pipeline.ts';
+
+/** What an assertion compares with: as the server's text reads, so `3` equals `3.00`, and `true` equals `t`. */
+export type Scalar = string | number | boolean | null;
+
+export type Expectation =
+  /** One row of one column, equal to this. */
+  | { readonly kind: 'value'; readonly value: Scalar }
+  /** One row of one column, a number within closed bounds. */
+  | { readonly kind: 'range'; readonly min?: number; readonly max?: number }
+  /** These rows, in this order. */
+  | { readonly kind: 'rows'; readonly rows: readonly (readonly Scalar[])[] };
+
+/** A statement that is run on the restored copy, read-only, and what it must answer. */
+export interface Assertion {
+  readonly name: string;
+  readonly sql: string;
+  /** Of the backup, by its name at the source; absent, the backup's only or first one. */
+  readonly database?: string;
+  readonly expect: Expectation;
+}
+
+/** How a plan's backups are rehearsed: restored into scratch databases, compared, asked, dropped. */
+export interface DrillSpec {
+  readonly schedule?: Schedule;
+  readonly backup: 'latest' | 'random';
+  /** `rows`: counts per table against the manifest; `content`: also a hash of every row. */
+  readonly check: 'rows' | 'content';
+  /** Where to restore; absent, the plan's own server. */
+  readonly connection?: SecretRef;
+  readonly assertions: readonly Assertion[];
+  readonly parallelism: number;
+  /** Longest time from start to verdict. */
+  readonly timeoutMs: number;
+}
+
+export interface AssertionResult {
+  readonly name: string;
+  /** `INCONCLUSIVE`: the statement could not be run, which says nothing about the data. */
+  readonly verdict: Verdict;
+  /** One sentence; absent when OK. */
+  readonly problem?: string;
+}
+
+/** What a drill adds to the report of a verification of level `restore`. */
+export interface DrillRecord {
+  /** From the start of the restore to the end of its comparison with the manifest; absent where it did not get there. */
+  readonly restoreMs?: number;
+  readonly assertions: readonly AssertionResult[];
+}
+
+/** Input of the workflow `drill`; what a Schedule carries, so it names no backup and no time. */
+export interface DrillInput {
+  readonly plan: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly source: Source;
+  readonly repository: RepositorySpec;
+  readonly drill: DrillSpec;
+  /** This backup, whatever `drill.backup` says. */
+  readonly backup?: string;
+  readonly notify?: readonly NotifyTarget[];
+}
+
+/** How a drill ended. In the ledger it is the report of a verification of level `restore`. */
+export interface DrillOutcome {
+  readonly plan: string;
+  /** Absent where there was none to choose. */
+  readonly backup?: string;
+  readonly verdict: Verdict;
+  readonly problems: readonly string[];
+  readonly restoreMs?: number;
+  readonly assertions: readonly AssertionResult[];
+  readonly startedAt: string;
+  readonly finishedAt: string;
+}

@@ -1,0 +1,28 @@
+import type { SecretRef } from './pipeline.ts';
+
+/** What a plan can be told of: the end of a backup, a request that was refused, the verdict of a drill. */
+export type NotifyEvent = 'success' | 'failure' | 'refused' | 'drill';
+
+/** One place that is told, and of what. */
+export interface NotifyTarget {
+  readonly kind: 'webhook' | 'slack';
+  readonly url: SecretRef;
+  readonly on: readonly NotifyEvent[];
+}
+
+/** What happened, for people and for programs; the body of a generic webhook. */
+export interface Notification {
+  readonly event: NotifyEvent;
+  readonly plan: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Whether somebody should look. */
+  readonly ok: boolean;
+  /** One sentence. */
+  readonly headline: string;
+  readonly at: string;
+  readonly workflowId: string;
+  readonly backup?: string;
+  readonly error?: { readonly code: string; readonly message: string };
+  /** Facts to show beside the headline, each a name and a text. */
+  readonly facts: Readonly<Record<string, string>>;
+}

@@ -1,0 +1,39 @@
+import type { DrillInput, DrillSpec } from '../model/drill.ts';
+import type { CompiledPlan } from '../model/pipeline.ts';
+import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
+
+/** For a plan that says nothing of drills: one by hand. */
+const BY_HAND: DrillSpec = {
+  backup: 'latest',
+  check: 'content',
+  assertions: [],
+  parallelism: 2,
+  timeoutMs: 12 * 3_600_000,
+};
+
+/** What a drill of a plan is started with, by a Schedule or by hand; `backup` names the one to rehearse. */
+export function drillInput(plan: CompiledPlan, backup?: string): DrillInput {
+  const { source, repository, labels } = plan.pipeline;
+  return {
+    plan: plan.name,
+    labels,
+    source,
+    repository,
+    drill: plan.drill ?? BY_HAND,
+    ...(backup === undefined ? {} : { backup }),
+    ...(plan.notify === undefined ? {} : { notify: plan.notify }),
+  };
+}
+
+/**
+ * The backup to rehearse; undefined where there is none.
+ *
+ * @param chance from 0 up to 1, of which `random` makes its choice
+ */
+export function chooseForDrill(
+  { entries }: Pick<Catalogue, 'entries'>,
+  wish: DrillSpec['backup'],
+  chance: number,
+): CatalogueEntry | undefined {
+  return wish === 'latest' ? entries[0] : entries[Math.floor(chance * entries.length)];
+}

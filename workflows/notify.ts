@@ -1,0 +1,76 @@
+import {
+  CancellationScope,
+  isCancellation,
+  log,
+  ParentClosePolicy,
+  startChild,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { Notification, NotifyTarget } from '../model/notification.ts';
+import { notificationBody } from '../planning/notification.ts';
+import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
+import { describeFailure } from './failures.ts';
+
+/** A place that is away for longer is not told: the news is old by then. */
+const TRIED_FOR_MS = 3_600_000;
+
+export interface NotifyInput {
+  readonly targets: readonly NotifyTarget[];
+  readonly notification: Notification;
+}
+
+/** Tells each target, all at once; one that can't be reached keeps nobody else from being told. */
+export async function notify({ targets, notification }: NotifyInput): Promise<{ readonly told: number }> {
+  const told = await Promise.all(
+    targets.map(async ({ kind, url }) => {
+      const activities = activitiesFor({
+        summary: `tell ${kind}: ${notification.event}`,
+        retry: PATIENT_RETRY,
+        timeoutMs: TRIED_FOR_MS,
+      });
+      try {
+        await activities.http({
+          request: { url, method: 'POST' },
+          body: notificationBody(kind, notification),
+        });
+        return true;
+      } catch (error) {
+        if (isCancellation(error)) throw error;
+        log.warn(`${kind} was not told: ${describeFailure(error).message}`);
+        return false;
+      }
+    }),
+  );
+  return { told: told.filter((isTold) => isTold).length };
+}
+
+/**
+ * Starts telling whoever wants to know, and goes on: a run of its own, which outlives this one and can't fail it. `key`
+ * tells notifications of one workflow apart.
+ */
+export async function tell(
+  targets: readonly NotifyTarget[] | undefined,
+  key: string,
+  notification: Omit<Notification, 'at' | 'workflowId'>,
+): Promise<void> {
+  const wanting = (targets ?? []).filter(({ on }) => on.includes(notification.event));
+  if (wanting.length === 0) return;
+  const { workflowId } = workflowInfo();
+  const input: NotifyInput = {
+    targets: wanting,
+    notification: { ...notification, at: new Date(Date.now()).toISOString(), workflowId },
+  };
+  await CancellationScope.nonCancellable(async () => {
+    try {
+      await startChild(notify, {
+        workflowId: `${workflowId}:notify:${key}`,
+        parentClosePolicy: ParentClosePolicy.ABANDON,
+        staticSummary: `tell of ${notification.event}: ${notification.headline}`.slice(0, 200),
+        args: [input],
+      });
+    } catch (error) {
+      // Somebody else runs under this id. Whatever it is, what happened is not changed by who was told.
+      log.warn(`nobody was told: ${describeFailure(error).message}`);
+    }
+  });
+}

@@ -1,0 +1,112 @@
+import { ApplicationFailure, executeChild, isCancellation, workflowInfo } from '@temporalio/workflow';
+import type { Activities } from '../activities/contract.ts';
+import type { BackupRef, RestoreRequest, RestoreSummary, VerifyReport } from '../model/backup.ts';
+import type { Assertion } from '../model/drill.ts';
+import { describeFailure, rootFailure } from './failures.ts';
+import type { RestoreLeftovers } from './messages.ts';
+import { restore } from './restore.ts';
+
+export type RehearsalWishes = Pick<RestoreRequest, 'source' | 'parallelism'> &
+  Partial<Pick<RestoreRequest, 'connection' | 'check' | 'assertions'>>;
+
+/** Level `restore`: restores into scratch databases, compares every row, drops them, and records the verdict. */
+export async function rehearse(
+  activities: Pick<Activities, 'recordVerification'>,
+  ref: BackupRef,
+  wishes: RehearsalWishes,
+): Promise<VerifyReport> {
+  const startedAt = new Date(Date.now()).toISOString();
+  const { outcome } = await restoreScratch(scratchRequest(ref, 'rehearsal', wishes));
+  const report = reportOf(ref, outcome, startedAt);
+  await activities.recordVerification({ ref, report });
+  return report;
+}
+
+/** @param prefix of the scratch databases' names, for who sees them */
+export function scratchRequest(ref: BackupRef, prefix: string, wishes: RehearsalWishes): RestoreRequest {
+  return {
+    restore: `${prefix}_${Date.now().toString(36)}`,
+    from: ref,
+    into: {},
+    replace: false,
+    tables: { include: [], exclude: [] },
+    contents: 'all',
+    globals: false,
+    check: 'content',
+    ...wishes,
+    scratch: true,
+  };
+}
+
+export type RehearsalOutcome = Pick<RestoreSummary, 'verdict' | 'tables' | 'bytes' | 'problems' | 'drill'>;
+
+/** Restores into scratch databases, which the restore drops. `leftBehind`: it could not, and somebody has to. */
+export async function restoreScratch(
+  request: RestoreRequest,
+): Promise<{ readonly outcome: RehearsalOutcome; readonly leftBehind: boolean }> {
+  const startedAtMs = Date.now();
+  try {
+    const outcome = await executeChild(restore, {
+      workflowId: `${workflowInfo().workflowId}:${request.restore}`,
+      staticSummary: `restore rehearsal of ${request.from.backup}`,
+      args: [request],
+    });
+    const { assertions } = request;
+    const isAsked = assertions === undefined || outcome.drill !== undefined;
+    return {
+      outcome: isAsked ? outcome : unasked(outcome, assertions, Date.now() - startedAtMs),
+      leftBehind: false,
+    };
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    return { outcome: outcomeOfFailure(error), leftBehind: hasLeftBehind(error) };
+  }
+}
+
+/** The restore of an engine whose copies can't be asked passes over the assertions: so nothing is known of them. */
+function unasked(
+  outcome: RehearsalOutcome,
+  assertions: readonly Assertion[],
+  restoreMs: number,
+): RehearsalOutcome {
+  const problem = 'copies of this engine can’t be asked';
+  const results = assertions.map(({ name }) => ({ name, verdict: 'INCONCLUSIVE' as const, problem }));
+  const isOpen = outcome.verdict === 'OK' && results.length > 0;
+  return {
+    ...outcome,
+    verdict: isOpen ? 'INCONCLUSIVE' : outcome.verdict,
+    problems: isOpen ? [`assertions: ${problem}`] : outcome.problems,
+    drill: { restoreMs, assertions: results },
+  };
+}
+
+export function reportOf(ref: BackupRef, outcome: RehearsalOutcome, startedAt: string): VerifyReport {
+  return {
+    plan: ref.plan,
+    backup: ref.backup,
+    level: 'restore',
+    verdict: outcome.verdict,
+    checkedObjects: outcome.tables,
+    checkedBytes: outcome.bytes,
+    problems: outcome.problems,
+    startedAt,
+    finishedAt: new Date(Date.now()).toISOString(),
+    ...(outcome.drill === undefined ? {} : { drill: outcome.drill }),
+  };
+}
+
+const DAMAGE = ['STORE_DAMAGED', 'STORE_NOT_FOUND', 'MANIFEST_DAMAGED'];
+
+/** A restore that fails on damaged data proves damage; one that fails otherwise (no target, no space) proves nothing. */
+function outcomeOfFailure(error: unknown): RehearsalOutcome {
+  const { code, message } = describeFailure(error);
+  const verdict = DAMAGE.includes(code) ? 'FAILED' : 'INCONCLUSIVE';
+  return { verdict, tables: 0, bytes: 0, problems: [message] };
+}
+
+function hasLeftBehind(error: unknown): boolean {
+  const root = rootFailure(error);
+  if (!(root instanceof ApplicationFailure)) return true;
+  const [leftovers] = (root.details ?? []) as readonly (RestoreLeftovers | undefined)[];
+  return leftovers?.leftBehind ?? false;
+}
