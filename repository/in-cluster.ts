@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { inClusterKey } from './layout.ts';
+import { inClusterFolder, inClusterKey } from './layout.ts';
 import { getSealedIfThere, replaceSealed } from './sealed-object.ts';
 import { sha256Hex } from './sha256.ts';
 import type { Store } from './store.ts';
@@ -46,6 +46,20 @@ export function writeScheduleRecord(
   options: Cancellable = {},
 ): Promise<void> {
   return replaceSealed(store, keyOf(record.plan, record.namespace), record, options);
+}
+
+/** Of which databases and keyspaces the plan has, or may have, schedules of its own. */
+export async function scheduledNamespaces(
+  store: Store,
+  plan: string,
+  options: Cancellable = {},
+): Promise<readonly string[]> {
+  const names: string[] = [];
+  for await (const { key } of store.list(inClusterFolder(plan), options)) {
+    const record = await getSealedIfThere(store, key, recordSchema, options);
+    if (record !== undefined) names.push(record.namespace);
+  }
+  return names.sort();
 }
 
 export async function deleteScheduleRecord(

@@ -147,7 +147,12 @@ export function leaseKey(plan: string, number: number): string {
 
 /** `in-cluster/<plan>/<namespace>.json`: which snapshot schedules of the universe are the plan's own. @param namespace hash of its name. */
 export function inClusterKey(plan: string, namespace: string): string {
-  return `in-cluster/${checkedPart(plan)}/${checkedPart(namespace)}.json`;
+  return `${inClusterFolder(plan)}${checkedPart(namespace)}.json`;
+}
+
+/** `in-cluster/<plan>/` */
+export function inClusterFolder(plan: string): string {
+  return `in-cluster/${checkedPart(plan)}/`;
 }
 
 /** `verified/<plan>/` */

@@ -1,5 +1,6 @@
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { parseImport } from '../../activities/universe/yb-admin/import.ts';
 import { eventually } from '../support/processes.ts';
 import { mapping, placeFiles, program, said, snapshotFolders, sql, ybAdmin } from './by-hand.ts';
 import { startUniverse, type Universe } from './launcher.ts';
@@ -56,6 +57,7 @@ describe.each<ProfileName>(['2.18', '2024.2', '2025.2'])(
       universe = await startUniverse({
         profile,
         readReplicas: profile === '2025.2' ? 1 : 0,
+        dumpedSequences: profile === '2024.2' ? 'setval' : 'absent',
         tservers: profile === '2024.2' ? 4 : 3,
       });
     });
@@ -123,6 +125,54 @@ describe.each<ProfileName>(['2.18', '2024.2', '2025.2'])(
       const all = (keyspace: string) =>
         sql(universe.ycqlStoreUrl, `SELECT * FROM ${keyspace}.samples ORDER BY host, at`);
       expect(await all('metrics_again')).toEqual(await all('metrics'));
+    });
+
+    test('a colocated database: all its tables are in the one tablet of their parent', async () => {
+      const make = async (name: string) => {
+        await sql(
+          universe.ysql('yugabyte'),
+          `CREATE DATABASE ${name}`,
+          `ALTER DATABASE ${name} SET yb.colocated = 'true'`,
+        );
+        await sql(
+          universe.ysql(name),
+          'CREATE TABLE a (id int PRIMARY KEY, v text)',
+          'CREATE TABLE b (id int)',
+        );
+      };
+      await make('together');
+      await sql(
+        universe.ysql('together'),
+        "INSERT INTO a VALUES (1, 'one'), (2, 'two')",
+        'INSERT INTO b VALUES (3), (4)',
+      );
+      const snapshot = idIn(await said(universe, 'create_database_snapshot', 'ysql.together'));
+      await complete(snapshot);
+      const folder = path.join(universe.directory, 'saved-colocated');
+      await save(snapshot, folder);
+      await said(universe, 'export_snapshot', snapshot, path.join(folder, 'SnapshotInfoPB'));
+      await make('together_again');
+      const output = await said(
+        universe,
+        'import_snapshot',
+        path.join(folder, 'SnapshotInfoPB'),
+        'ysql.together_again',
+      );
+      const parsed = parseImport(output);
+      expect(parsed.tables.map(({ kind, tablets }) => `${kind}: ${tablets.length}`).sort()).toEqual([
+        'colocated-parent: 1',
+        'colocated: 0',
+        'colocated: 0',
+      ]);
+      const imported = mapping(output);
+      await placeFiles(universe, folder, imported.tablets, imported.snapshot);
+      const started = await said(universe, 'restore_snapshot', imported.snapshot);
+      expect(await restored(/Restoration id: (\S+)/.exec(started)?.[1] ?? '')).toBe('RESTORED');
+      const all = async (name: string) => [
+        await sql(universe.ysql(name), 'SELECT * FROM a ORDER BY id'),
+        await sql(universe.ysql(name), 'SELECT * FROM b ORDER BY id'),
+      ];
+      expect(await all('together_again')).toEqual(await all('together'));
     });
 
     test('an empty database cannot be snapshotted', async () => {

@@ -1,5 +1,6 @@
 import { permanent } from '../../../model/errors.ts';
 import type { InClusterChange, InClusterRequest } from '../../../model/in-cluster.ts';
+import { scheduledNamespaces } from '../../../repository/in-cluster.ts';
 import type { Activities } from '../../contract.ts';
 import type { VerbContext } from '../../engine.ts';
 import type { Repositories } from '../../repositories.ts';
@@ -31,18 +32,19 @@ export function inClusterActivities(
   return {
     reconcileInCluster: ({ repository, plan, source, policy }) =>
       asActivity(async (verb) => {
-        const { admin } = await openUniverse(verb, source);
         const store = await repositories.open(repository);
-        const changes: InClusterChange[] = [];
-        for (const { api, name } of namesIn(source)) {
-          const change = await reconcileSchedule(
-            { admin, store, plan, signal: verb.signal },
-            `${api}.${name}`,
-            policy,
-          );
-          if (change !== undefined) changes.push(change);
-        }
-        return changes;
+        const { signal } = verb;
+        const namespaces = namesIn(source).map(({ api, name }) => `${api}.${name}`);
+        const known = await scheduledNamespaces(store, plan, { signal });
+        // What the plan no longer names is given up too; a plan that never wanted any asks its universe nothing.
+        const unwanted = policy === undefined ? known : known.filter((name) => !namespaces.includes(name));
+        const wanted = policy === undefined ? [] : namespaces;
+        if (unwanted.length + wanted.length === 0) return [];
+        const context = { admin: (await openUniverse(verb, source)).admin, store, plan, signal };
+        const changes: (InClusterChange | undefined)[] = [];
+        for (const name of unwanted) changes.push(await reconcileSchedule(context, name, undefined));
+        for (const name of wanted) changes.push(await reconcileSchedule(context, name, policy));
+        return changes.filter((change) => change !== undefined);
       }),
 
     checkInCluster: ({ request }) =>
