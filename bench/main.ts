@@ -1,7 +1,6 @@
 import { parseArgs } from 'node:util';
-import { benchYsql } from './ysql.ts';
 
-/** `npm run bench -- ysql [--rounds N] [--rows-scale X] [--json] [--write]` */
+/** `npm run bench -- ysql [--rounds N] [--scale X] [--json] [--write]`, `npm run bench -- universe [--part upload|scale] …` */
 const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: {
@@ -9,15 +8,21 @@ const { positionals, values } = parseArgs({
     scale: { type: 'string', default: '1' },
     json: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
+    part: { type: 'string' },
   },
 });
 const [engine = 'ysql'] = positionals;
-if (engine !== 'ysql') {
+if (engine === 'universe') {
+  const { benchUniverse } = await import('./universe.ts');
+  const part = values.part === 'upload' || values.part === 'scale' ? values.part : undefined;
+  await benchUniverse({ scale: Number(values.scale), json: values.json, write: values.write, part });
+} else if (engine !== 'ysql') {
   process.stderr.write(
-    `error: there is no benchmark ${engine}\n  → npm run bench -- ysql [--rounds N] [--scale X] [--json] [--write]\n`,
+    `error: there is no benchmark ${engine}\n  → npm run bench -- ysql|universe [--rounds N] [--scale X] [--json] [--write]\n`,
   );
   process.exitCode = 2;
 } else {
+  const { benchYsql } = await import('./ysql.ts');
   await benchYsql({
     rounds: Number(values.rounds),
     scale: Number(values.scale),

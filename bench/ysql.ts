@@ -163,7 +163,13 @@ export async function benchYsql(options: YsqlBenchOptions): Promise<void> {
   if (options.json)
     process.stdout.write(`${JSON.stringify({ ...report, ratios: ratiosOf(report.series) })}\n`);
   else process.stdout.write(`${renderReport(report)}\n`);
-  if (options.write) writeFileSync(new URL('../docs/benchmarks.md', import.meta.url), renderPage(report));
+  if (options.write) {
+    const page = new URL('../docs/benchmarks.md', import.meta.url);
+    // The other benchmark's section stays.
+    const [, universe] = readFileSync(page, 'utf8').split('<!-- universe -->');
+    const rest = universe === undefined ? '' : `\n<!-- universe -->${universe}`;
+    writeFileSync(page, renderPage(report) + rest);
+  }
 }
 
 type Report = {

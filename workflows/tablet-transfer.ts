@@ -29,6 +29,8 @@ export interface TabletTransferInput {
 }
 
 export interface TabletTransferOutcome {
+  /** Tablets that the universe has no more: they were split or replaced, and their snapshot went with them. */
+  readonly gone: readonly string[];
   readonly lostCount: number;
   /** The first of them, each with the reason. */
   readonly lost: readonly string[];
@@ -71,6 +73,7 @@ class TabletTransfer {
   private readonly sum = { shard: 0, tasksDone: 0, rows: 0, bytes: 0, storedBytes: 0 };
   /** Agents that took no work: asked last. */
   private readonly silent = new Set<string>();
+  private readonly gone: string[] = [];
   private tasks = 0;
   private reported = 0;
 
@@ -93,9 +96,12 @@ class TabletTransfer {
       if (relocation > 0)
         await sleep(RELOCATION_PAUSE_MS, { summary: 'tablets without a replica that has them' });
       open = await this.relocated(open);
+      // Their snapshot is lost, and the others are of no use without them.
+      if (this.gone.length > 0) break;
     }
     await this.report();
     return {
+      gone: this.gone,
       lostCount: open.length,
       lost: open
         .slice(0, LOST_NAMED)
@@ -209,7 +215,11 @@ class TabletTransfer {
       tables: [...new Set(candidates.map(({ target }) => target.table))],
       tablets: candidates.map(({ target }) => target.tablet),
     });
-    return candidates.map((candidate) => ({ ...candidate, nodes: found[candidate.target.tablet] ?? [] }));
+    return candidates.map((candidate) => {
+      const nodes = found[candidate.target.tablet];
+      if (nodes === undefined) this.gone.push(candidate.target.tablet);
+      return { ...candidate, nodes: nodes ?? [] };
+    });
   }
 
   private call(summary: string) {

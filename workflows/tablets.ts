@@ -1,5 +1,6 @@
 import { ApplicationFailure, executeChild, workflowInfo } from '@temporalio/workflow';
 import type { BackupRef, ExportSummary } from '../model/backup.ts';
+import { READ_POINT_LOST } from '../model/errors.ts';
 import type { StepOf, UniverseSource } from '../model/pipeline.ts';
 import { TABLETS_PER_SHARD } from '../model/tablets.ts';
 import { formatCount } from './progress.ts';
@@ -7,7 +8,7 @@ import { inLanes } from './scopes.ts';
 import { tabletTransfer } from './tablet-transfer.ts';
 
 /** Shards under way at once: while the last tablets of one are waited for, the nodes work on the next. */
-const SHARDS_AT_ONCE = 4;
+const SHARDS_AT_ONCE = 8;
 const NAMED = 10;
 
 /**
@@ -23,6 +24,7 @@ export async function saveAllTablets(input: {
 }): Promise<void> {
   const { ref, source, epoch, list, step } = input;
   const lost: string[] = [];
+  const gone: string[] = [];
   let lostCount = 0;
   const bytesPerSecond = shareOf(source, list.nodes ?? 1);
   await inLanes(list.shards, SHARDS_AT_ONCE, async (shard) => {
@@ -43,9 +45,19 @@ export async function saveAllTablets(input: {
         },
       ],
     });
+    gone.push(...outcome.gone);
     lostCount += outcome.lostCount;
     lost.push(...outcome.lost);
   });
+  const [first] = gone;
+  if (first !== undefined) {
+    // Another snapshot holds what took their place; most of its files are sent already.
+    throw ApplicationFailure.create({
+      type: READ_POINT_LOST,
+      message: `${formatCount(gone.length)} tablets were split or replaced after the snapshot, the first being ${first}. Another snapshot is taken.`,
+      nonRetryable: true,
+    });
+  }
   if (lostCount === 0) return;
   throw ApplicationFailure.nonRetryable(
     `${formatCount(lostCount)} of ${formatCount(list.tasks)} tablets could be had from none of their replicas: ` +

@@ -76,7 +76,10 @@ export function wholeReplicas({ replicas }: Tablet): readonly TabletReplica[] {
   return replicas.filter(({ role }) => WHOLE.has(role));
 }
 
-/** Takes one tablet of each node in turn, so that a run of neighbours keeps all nodes busy. */
+/** Neighbours that go to one node as one task: `workflows/tablet-transfer.ts` makes no bigger ones. */
+const RUN = 16;
+
+/** Takes a run of tablets of each node in turn: a shard keeps many nodes busy, and each with few tasks. */
 function spread(targets: readonly TabletTarget[]): readonly TabletTarget[] {
   const queues = new Map<string, TabletTarget[]>();
   for (const target of targets) {
@@ -88,11 +91,8 @@ function spread(targets: readonly TabletTarget[]): readonly TabletTarget[] {
   const turns = [...queues.values()];
   const longest = Math.max(0, ...turns.map(({ length }) => length));
   const spreadOut: TabletTarget[] = [];
-  for (let turn = 0; turn < longest; turn += 1) {
-    for (const queue of turns) {
-      const target = queue[turn];
-      if (target !== undefined) spreadOut.push(target);
-    }
+  for (let start = 0; start < longest; start += RUN) {
+    for (const queue of turns) spreadOut.push(...queue.slice(start, start + RUN));
   }
   return spreadOut;
 }

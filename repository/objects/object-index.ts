@@ -62,16 +62,25 @@ export class ObjectIndex {
   #read = new Set<string>();
   readonly #ranges = new Map<string, StoredRange>();
   #reading: Promise<void> | undefined;
+  #seenAt = Number.NEGATIVE_INFINITY;
 
   constructor(store: Store) {
     this.#store = store;
   }
 
-  /** Sees which index objects there are now: one listing. */
-  async refresh(options: Cancellable = {}): Promise<void> {
+  /**
+   * Sees which index objects there are: one listing, or none where another task has looked less than `maxAgeMs` ago.
+   * An old look does no harm as long as it is much younger than the grace time: what a sweep deletes since is found out
+   * by whoever finishes a task (O3), which reads the condemnations.
+   */
+  async refresh(options: Cancellable & { readonly maxAgeMs?: number } = {}): Promise<void> {
+    const { maxAgeMs = 0, ...cancellable } = options;
+    const startedAt = performance.now();
+    if (startedAt - this.#seenAt < maxAgeMs) return;
     const present = new Set<string>();
-    for await (const { key } of this.#store.list(INDEX_FOLDER, options)) present.add(key);
+    for await (const { key } of this.#store.list(INDEX_FOLDER, cancellable)) present.add(key);
     this.#present = present;
+    this.#seenAt = startedAt;
     if ([...this.#read].every((key) => present.has(key))) return;
     // A sweep has rewritten some: what they told is read anew when it is asked for.
     this.#read = new Set();

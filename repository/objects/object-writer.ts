@@ -40,14 +40,15 @@ export class SharedObjectWriter {
     this.#doomed = doomed;
   }
 
-  /** Two listings, whatever the number of files. */
+  /** Two listings, whatever the number of files. @param options.indexMaxAgeMs spares one: see `ObjectIndex.refresh`. */
   static async open(
     store: Store,
     index: ObjectIndex,
-    options: Cancellable = {},
+    options: Cancellable & { readonly indexMaxAgeMs?: number } = {},
   ): Promise<SharedObjectWriter> {
-    const condemnations = await readCondemnations(store, options);
-    await index.refresh(options);
+    const { indexMaxAgeMs = 0, ...cancellable } = options;
+    const condemnations = await readCondemnations(store, cancellable);
+    await index.refresh({ ...cancellable, maxAgeMs: indexMaxAgeMs });
     const doomed = condemnations.filter(({ verdict }) => verdict === 'executed');
     return new SharedObjectWriter(store, index, new Set(doomed.flatMap(({ objects }) => objects)));
   }

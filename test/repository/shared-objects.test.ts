@@ -154,7 +154,7 @@ describe('shared objects', () => {
 });
 
 describe('whatever becomes of writers and sweeps', () => {
-  const RUNS = { seed: 20261124, numRuns: 60 };
+  const RUNS = { seed: 20261124, numRuns: 40 };
 
   it('no backup loses a shared object, and what nobody needs goes in the end', async () => {
     let cases = 0;

@@ -1,4 +1,5 @@
-import { lstat, mkdir, opendir, realpath } from 'node:fs/promises';
+import { lstatSync } from 'node:fs';
+import { lstat, mkdir, readdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { permanent } from '../../../model/errors.ts';
 import type { TabletName } from '../../../model/tablets.ts';
@@ -92,10 +93,11 @@ export async function makeFolder(root: string, parts: readonly string[]): Promis
 export async function filesBelow(folder: string): Promise<readonly FoundFile[]> {
   const files: FoundFile[] = [];
   const walk = async (parts: readonly string[]): Promise<void> => {
-    for await (const entry of await opendir(join(folder, ...parts))) {
-      const path = [...parts, entry.name];
+    for (const name of await readdir(join(folder, ...parts))) {
+      const path = [...parts, name];
       const absolute = join(folder, ...path);
-      const found = await lstat(absolute, { bigint: true });
+      // A local disk answers from memory; waiting for a thread costs more than the answer, for thousands of files.
+      const found = lstatSync(absolute, { bigint: true });
       if (found.isDirectory() && path.length < MOST_PATH_PARTS) await walk(path);
       else if (found.isFile()) {
         const { dev, ino, size, mtimeNs } = found;

@@ -26,6 +26,9 @@ import type { FileMemory, RememberedFile, RememberedPart } from './file-memory.t
 import { type FoundFile, filesBelow, findFolder, snapshotFolderParts } from './folders.ts';
 import type { NodeAgent } from './node-agent.ts';
 
+/** Tasks that follow each other share a look at the index. */
+const INDEX_MAX_AGE_MS = 30_000;
+
 /** Objects on their way to the store at once, for one task. */
 const PUTS_AT_ONCE = 4;
 
@@ -60,7 +63,11 @@ export async function saveTablets(
     const [memory, directories, writer] = await Promise.all([
       agent.memory(ref.repository),
       agent.dataDirectories(signal),
-      SharedObjectWriter.open(store, agent.index(store), { signal }),
+      // A second attempt may be there because a sweep was faster: it looks anew.
+      SharedObjectWriter.open(store, agent.index(store), {
+        signal,
+        indexMaxAgeMs: context.attempt > 1 ? 0 : INDEX_MAX_AGE_MS,
+      }),
     ]);
     const saving = new Saving(agent, context, request, memory, writer);
     const left: SaveSummary['left'][number][] = [];

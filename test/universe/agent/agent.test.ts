@@ -258,7 +258,7 @@ it('an agent that is killed at any moment sends again at most what was under way
           crashAt: fc.integer({ min: 1, max: 40 }),
           kind: fc.constantFrom('before' as const, 'performed' as const),
         }),
-        { minLength: 1, maxLength: 4 },
+        { minLength: 1, maxLength: 3 },
       ),
       async (crashes) => {
         cases++;
@@ -301,7 +301,7 @@ it('an agent that is killed at any moment sends again at most what was under way
         await store.delete(await Array.fromAsync(store.list(backupFolder(REF)), ({ key }) => key));
       },
     ),
-    { seed: 20261124, numRuns: 10 },
+    { seed: 20261124, numRuns: 6 },
   );
   console.log(`agent: ${cases} series of crashes tried`);
 });

@@ -1,0 +1,15 @@
+/** The workflow worker of `bench/universe-scale.ts`, a process of its own so that its memory is its own: ADDRESS QUEUE */
+import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import { workflowBundle } from '../worker/bundle.ts';
+
+const [address, taskQueue] = process.argv.slice(2);
+if (address === undefined || taskQueue === undefined) throw new Error('give the address and the task queue');
+Runtime.install({ logger: new DefaultLogger('ERROR') });
+const worker = await Worker.create({
+  connection: await NativeConnection.connect({ address }),
+  taskQueue,
+  workflowBundle: await workflowBundle(),
+  maxCachedWorkflows: 100,
+});
+process.send?.('ready');
+await worker.run();

@@ -1,0 +1,103 @@
+import { execFile } from 'node:child_process';
+import { copyFile, readdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { parseAllDocuments } from 'yaml';
+import { z } from 'zod';
+import { createScratchFolder } from '../../parts/scratch.ts';
+
+const DEPLOY = path.join(__dirname, '../../deploy');
+
+/** What every container must keep to, whoever runs it. */
+const confined = z.object({
+  allowPrivilegeEscalation: z.literal(false),
+  readOnlyRootFilesystem: z.literal(true),
+  capabilities: z.object({ drop: z.tuple([z.literal('ALL')]) }),
+});
+const unprivileged = z.object({ runAsNonRoot: z.literal(true), runAsUser: z.int().positive() });
+const container = z.object({
+  name: z.string(),
+  image: z.string(),
+  args: z.array(z.string()),
+  resources: z.object({
+    requests: z.looseObject({ memory: z.string() }),
+    limits: z.looseObject({ memory: z.string() }),
+  }),
+  securityContext: confined.loose(),
+  volumeMounts: z.array(z.object({ name: z.string(), mountPath: z.string().startsWith('/') })),
+});
+const podSpec = z.looseObject({
+  securityContext: unprivileged.loose().optional(),
+  containers: z.array(container.loose()).min(1),
+  volumes: z.array(z.looseObject({ name: z.string() })),
+});
+
+async function manifests(): Promise<readonly (readonly [string, Record<string, unknown>])[]> {
+  const folder = path.join(DEPLOY, 'kubernetes');
+  const found: [string, Record<string, unknown>][] = [];
+  for (const file of (await readdir(folder)).sort()) {
+    for (const document of parseAllDocuments(await readFile(path.join(folder, file), 'utf8'))) {
+      expect(document.errors).toEqual([]);
+      found.push([file, document.toJS() as Record<string, unknown>]);
+    }
+  }
+  return found;
+}
+
+test('every Kubernetes manifest is one object with a kind and a name, and every pod runs with the least privilege', async () => {
+  let pods = 0;
+  for (const [file, manifest] of await manifests()) {
+    expect({ file, apiVersion: manifest.apiVersion, kind: manifest.kind }).toEqual({
+      file,
+      apiVersion: expect.any(String),
+      kind: expect.any(String),
+    });
+    const template = z
+      .looseObject({ spec: z.looseObject({ template: z.looseObject({ spec: podSpec }) }) })
+      .safeParse(manifest);
+    if (!['Deployment', 'DaemonSet', 'StatefulSet'].includes(String(manifest.kind))) continue;
+    expect({ file, problems: template.error?.issues ?? [] }).toEqual({ file, problems: [] });
+    pods++;
+    for (const each of template.data?.spec.template.spec.containers ?? []) {
+      const pod = template.data?.spec.template.spec;
+      // Of the pod or of the container: never root.
+      expect(unprivileged.loose().safeParse(pod?.securityContext ?? each.securityContext).success).toBe(true);
+      expect(each.args[0]).toBe('worker');
+    }
+  }
+  expect(pods).toBe(3);
+});
+
+test('kustomize puts the manifests together, where there is kubectl', async () => {
+  const kubectl = await run('kubectl', ['kustomize', path.join(DEPLOY, 'kubernetes')]);
+  if (kubectl === undefined) return;
+  expect(kubectl).toContain('kind: Deployment');
+});
+
+test('systemd finds nothing wrong with the units, where there is systemd', async () => {
+  const scratch = await createScratchFolder('units');
+  try {
+    const units = ['holdfast-worker.service', 'holdfast-agent@10.0.0.1:9100.service'];
+    for (const unit of units) {
+      const source = unit.replace(/@.*\.service$/, '@.service');
+      await copyFile(path.join(DEPLOY, 'systemd', source), path.join(scratch.path, unit));
+      const said = await run('systemd-analyze', ['verify', path.join(scratch.path, unit)]);
+      if (said !== undefined)
+        expect(said.split('\n').filter((line) => line.includes('.service:'))).toEqual([]);
+    }
+  } finally {
+    await scratch.remove();
+  }
+});
+
+/** What the program said; undefined where there is none. */
+async function run(program: string, args: readonly string[]): Promise<string | undefined> {
+  try {
+    const { stdout, stderr } = await promisify(execFile)(program, args);
+    return stdout + stderr;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    if (error instanceof Error && 'stderr' in error) return String(error.stderr);
+    throw error;
+  }
+}
