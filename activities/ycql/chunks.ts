@@ -1,6 +1,8 @@
 import type { ChunkSpec } from '../../model/backup.ts';
 import { BUCKETS, bucketExpression, bucketOf, rangeBounds, selectStatement, type Tablet } from './dialect.ts';
+import { isOverload } from './errors.ts';
 import { quoteName } from './identifiers.ts';
+import type { RawPage } from './raw-pages.ts';
 import { rowsOf } from './rows.ts';
 import type { TableSchema } from './schema.ts';
 import type { CqlSession } from './session.ts';
@@ -41,7 +43,7 @@ export async function estimateBytes(
     const end = sample === 0 ? BUCKETS : Math.floor(((sample + 1) * BUCKETS) / SAMPLES);
     signal.throwIfAborted();
     const bounds = rangeBounds(product, from, end - 1);
-    const page = await session.page(statement, bounds, { pageRows: SAMPLE_ROWS });
+    const page = await samplePage(session, statement, bounds);
     bytes += page.body.length;
     if (page.pageState === undefined) {
       // The first sample runs to the end of the table: if it ends, that was all of it.
@@ -53,6 +55,21 @@ export async function estimateBytes(
     buckets += Math.max(1, (last ? bucketOf(product, last) : from) - from + 1);
   }
   return Math.ceil((bytes * BUCKETS) / Math.max(1, buckets));
+}
+
+/** A page with as many rows as the server can give: tombstones between them make large ones fail. */
+async function samplePage(
+  session: CqlSession,
+  statement: string,
+  bounds: readonly Buffer[],
+): Promise<RawPage> {
+  for (let pageRows = SAMPLE_ROWS; ; pageRows = Math.floor(pageRows / 4)) {
+    try {
+      return await session.page(statement, bounds, { pageRows });
+    } catch (error) {
+      if (!isOverload(error) || pageRows < 4) throw error;
+    }
+  }
 }
 
 /** Cuts one table into ranges of about `chunkBytes`, within its tablets; every row is in exactly one of them. Pure. */

@@ -60,14 +60,6 @@ export function cqlError(error: unknown, doing: string, signal?: AbortSignal): u
   if (login !== undefined) return permanent('YCQL_LOGIN_REFUSED', message, login, error);
   const tls = tlsProblem(error);
   if (tls !== undefined) return permanent('YCQL_TLS', message, tls, error);
-  if (error instanceof errors.ArgumentError && /datacenter/i.test(error.message)) {
-    return permanent(
-      'YCQL_NO_SUCH_DATA_CENTER',
-      message,
-      'Correct `localDataCenter` in the plan, or leave it out.',
-      error,
-    );
-  }
   const remedy = passingCause(error);
   if (remedy !== undefined) return transient('YCQL_UNAVAILABLE', message, remedy, error);
   return permanent('YCQL_FAILED', message, remedyFor(error), error);

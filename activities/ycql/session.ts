@@ -36,7 +36,7 @@ export interface PageRequest {
 
 const CONNECT_TIMEOUT_MS = 10_000;
 /** Longer than any of the server's own timeouts, so that it is the server who says what was wrong. */
-const READ_TIMEOUT_MS = 60_000;
+const READ_TIMEOUT_MS = 35_000;
 /** Requests that one connection carries at once, at most. */
 const REQUESTS_PER_CONNECTION = 1_024;
 
@@ -228,8 +228,26 @@ export async function connect(
       throw error;
     }
   } catch (error) {
+    await checkDataCenter(verb, target);
     throw cqlError(error, doing, verb.signal);
   }
+}
+
+/** Where a connection failed: it may be that the nodes are there, and none of them in the data centre that the plan names. */
+async function checkDataCenter(verb: Pick<VerbContext, 'log'>, target: CqlTarget): Promise<void> {
+  if (target.localDataCenter === undefined) return;
+  let found: string;
+  try {
+    found = await findDataCenter(verb, target);
+  } catch {
+    return; // the nodes aren't there: what the connection failed with says why
+  }
+  if (found === target.localDataCenter) return;
+  throw permanent(
+    'YCQL_NO_SUCH_DATA_CENTER',
+    `The data centre ${target.localDataCenter} was not found: ${target.contactPoints.join(', ')} is in ${found}`,
+    'Correct `localDataCenter` in the plan, or leave it out.',
+  );
 }
 
 function clientOptions(target: CqlTarget): ClientOptions {
@@ -289,7 +307,8 @@ async function readServer(client: Client): Promise<Server> {
   return { product: 'cassandra', version };
 }
 
-const IDLE_MS = 3_000;
+/** An idle session waits this long for its next use before it closes. */
+const IDLE_MS = 800;
 
 interface Shared {
   readonly session: Promise<CqlSession>;

@@ -50,6 +50,7 @@ interface Kind {
   value(dice: Dice): Buffer;
 }
 
+const YCQL_ONLY = new Set(['c_json']);
 const CASSANDRA_ONLY = new Set(['c_ascii', 'c_duration', 'c_tuple', 'c_vector', 'c_deep']);
 
 const KINDS: readonly Kind[] = [
@@ -107,6 +108,12 @@ const KINDS: readonly Kind[] = [
     value: (dice) => group([[int32(1), fields([person(dice), text(dice, 'text')])]]),
   },
   {
+    column: 'c_json',
+    type: 'jsonb',
+    value: (dice) =>
+      Buffer.from(JSON.stringify({ n: int(dice, 0, 1_000), text: text(dice, 'text').toString() })),
+  },
+  {
     column: 'c_vector',
     type: 'vector<float, 3>',
     value: (dice) =>
@@ -120,24 +127,30 @@ const KINDS: readonly Kind[] = [
 
 const COLLECTIONS = ['l list<int>', 's set<text>', 'm map<text, int>', 'u address'];
 
-/** Creates the keyspace and fills it, always alike for one seed. Returns the names of its tables. */
+/**
+ * Creates the keyspace and fills it, always alike for one seed. Returns the names of its tables. `writeTo` is where the rows are
+ * written: past a proxy that would refuse times of writing.
+ */
 export async function createZoo(
   cluster: TestCluster,
   keyspace: string,
   options: ZooOptions,
+  writeTo: TestCluster = cluster,
 ): Promise<readonly string[]> {
-  const client = plainClient(cluster);
+  const [schema, rows] = [plainClient(cluster), plainClient(writeTo)];
   try {
-    await createSchema(client, keyspace, options);
-    await fill(client, keyspace, options);
+    await createSchema(schema, keyspace, options);
+    await fill(rows, keyspace, options);
   } finally {
-    await client.shutdown();
+    await schema.shutdown();
+    await rows.shutdown();
   }
   return ['everything', 'QuotedTable', 'keys_only', 'wide', 'counted', 'expiring', 'empty'];
 }
 
 function kindsOf({ dialect }: ZooOptions): readonly Kind[] {
-  return dialect === 'cassandra' ? KINDS : KINDS.filter(({ column }) => !CASSANDRA_ONLY.has(column));
+  const others = dialect === 'cassandra' ? YCQL_ONLY : CASSANDRA_ONLY;
+  return KINDS.filter(({ column }) => !others.has(column));
 }
 
 async function createSchema(client: Client, keyspace: string, options: ZooOptions): Promise<void> {
@@ -156,8 +169,14 @@ async function createSchema(client: Client, keyspace: string, options: ZooOption
     `CREATE INDEX everything_by_int ON ${keyspace}.everything (c_int)`,
     `CREATE INDEX "QuotedIndex" ON ${keyspace}."QuotedTable" ("Value ä")`,
   ];
+  if (options.dialect === 'ycql') statements.push(...YCQL_SCHEMA(keyspace));
   for (const statement of statements) await client.execute(statement);
 }
+
+const YCQL_SCHEMA = (keyspace: string): readonly string[] => [
+  `CREATE TABLE ${keyspace}.transactional (p int PRIMARY KEY, v text, "W" int, j jsonb) WITH transactions = {'enabled': 'true'} AND tablets = 4`,
+  `CREATE UNIQUE INDEX unique_v ON ${keyspace}.transactional (v) INCLUDE ("W") WHERE v != 'none'`,
+];
 
 async function fill(client: Client, keyspace: string, options: ZooOptions): Promise<void> {
   const dice = new Dice(options.seed);
@@ -250,6 +269,14 @@ async function fill(client: Client, keyspace: string, options: ZooOptions): Prom
       `INSERT INTO ${keyspace}.expiring (p, v, w) VALUES (?, ?, ?)${row % 3 === 0 ? ' USING TTL 0' : ''}`,
       [int32(row), text(dice, 'text'), bytes(dice, 4)],
     );
+  }
+  for (let row = 0; options.dialect === 'ycql' && row < options.rows / 5; row += 1) {
+    await queue.add(`INSERT INTO ${keyspace}.transactional (p, v, "W", j) VALUES (?, ?, ?, ?)`, [
+      int32(row),
+      Buffer.from(`v${row}`),
+      bytes(dice, 4),
+      Buffer.from(`{"row":${row}}`),
+    ]);
   }
   await queue.end();
   for (let row = 0; row < options.rows / 10; row += 1) {

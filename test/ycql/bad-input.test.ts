@@ -1,0 +1,332 @@
+import { auth, Client } from 'cassandra-driver';
+import { ycqlEngine } from '../../activities/ycql/engine.ts';
+import { HoldfastError, READ_POINT_LOST } from '../../model/errors.ts';
+import type { YcqlSource } from '../../model/pipeline.ts';
+import { type CassandraCluster, startCassandra } from '../../parts/cassandra.ts';
+import {
+  backupContext,
+  createRepository,
+  restoreContext,
+  runRestore,
+  type TestBackup,
+  type TestRepository,
+  takeBackup,
+  ycqlSource,
+} from './harness.ts';
+
+/* One clear error, or a graceful way round it, and nothing half-written without a trace. */
+
+let cluster: CassandraCluster;
+let repository: TestRepository;
+let backup: TestBackup;
+
+beforeAll(async () => {
+  cluster = await startCassandra({
+    authentication: true,
+    settings: { tombstone_failure_threshold: '2000', tombstone_warn_threshold: '1000' },
+  });
+  process.env.YCQL_TEST_USER = 'cassandra';
+  process.env.YCQL_TEST_PASSWORD = 'cassandra';
+  repository = await createRepository();
+  const client = await signedIn();
+  for (const statement of [
+    "CREATE KEYSPACE shop WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
+    'CREATE TABLE shop.orders (p int, c int, v text, n int, PRIMARY KEY (p, c))',
+    'CREATE TABLE shop.counted (p int PRIMARY KEY, hits counter)',
+    'CREATE TABLE shop.far (p int PRIMARY KEY, v text)',
+    "CREATE ROLE clerk WITH PASSWORD = 'clerk' AND LOGIN = true",
+    'GRANT SELECT ON KEYSPACE shop TO clerk',
+  ])
+    await client.execute(statement);
+  for (let row = 0; row < 300; row += 1) {
+    await client.execute(
+      'INSERT INTO shop.orders (p, c, v, n) VALUES (?, ?, ?, ?)',
+      [row % 10, row, `v${row}`, row],
+      { prepare: true },
+    );
+    if (row % 10 === 0)
+      await client.execute('UPDATE shop.counted SET hits = hits + 3 WHERE p = ?', [row], { prepare: true });
+  }
+  await client.shutdown();
+  backup = await takeBackup(repository, source());
+});
+
+afterAll(async () => {
+  await cluster?.stop();
+  await repository?.remove();
+});
+
+async function signedIn() {
+  const options = {
+    contactPoints: ['127.0.0.1'],
+    localDataCenter: cluster.localDataCenter,
+    protocolOptions: { port: cluster.port, maxVersion: 4 },
+    isMetadataSyncEnabled: false,
+    authProvider: new auth.PlainTextAuthProvider('cassandra', 'cassandra'),
+    socketOptions: { readTimeout: 120_000 },
+  };
+  // Roles are made a moment after the port opens.
+  for (let attempt = 0; ; attempt += 1) {
+    const made = new Client(options);
+    try {
+      await made.connect();
+      return made;
+    } catch (error) {
+      await made.shutdown();
+      if (attempt > 100) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    }
+  }
+}
+
+function source(changes: Partial<YcqlSource> = {}): YcqlSource {
+  return ycqlSource(cluster, {
+    credentials: { username: { env: 'YCQL_TEST_USER' }, password: { env: 'YCQL_TEST_PASSWORD' } },
+    keyspaces: { include: ['shop'], exclude: [] },
+    ...changes,
+  });
+}
+
+const only = (...include: string[]) => ({ include, exclude: [] });
+
+const SOURCES: readonly (readonly [
+  what: string,
+  changes: () => Partial<YcqlSource>,
+  code: string,
+  says: RegExp,
+])[] = [
+  [
+    'no such keyspace',
+    () => ({ keyspaces: only('shoop') }),
+    'YCQL_NO_KEYSPACE',
+    /There is no keyspace shoop; the server has .*shop/,
+  ],
+  [
+    'no such table',
+    () => ({ tables: only('shop.ordres') }),
+    'YCQL_NO_TABLE',
+    /There is no table shop\.ordres/,
+  ],
+  [
+    'a wrong data centre',
+    () => ({ localDataCenter: 'mars' }),
+    'YCQL_NO_SUCH_DATA_CENTER',
+    /mars was not found.*datacenter1/,
+  ],
+  [
+    'no login where one is asked for',
+    () => ({ credentials: undefined as never }),
+    'YCQL_LOGIN_REFUSED',
+    /requires authentication|Authentication provider/i,
+  ],
+  [
+    'a wrong password',
+    () => ({ credentials: { username: { env: 'YCQL_TEST_USER' }, password: { env: 'YCQL_TEST_WRONG' } } }),
+    'YCQL_LOGIN_REFUSED',
+    /username .*password/,
+  ],
+  ['TLS to a server without', () => ({ tls: { verify: false } }), 'YCQL_TLS', /no node answered/],
+  ['nothing that listens', () => ({ port: 1 }), 'YCQL_UNAVAILABLE', /ECONNREFUSED/],
+  [
+    'a secret that is not there',
+    () => ({ credentials: { username: { env: 'YCQL_TEST_USER' }, password: { file: '/nowhere' } } }),
+    'SECRET_MISSING',
+    /nowhere/,
+  ],
+];
+
+test.each(SOURCES)('a backup with %s is refused in one sentence', async (_what, changes, code, says) => {
+  process.env.YCQL_TEST_WRONG = 'wrong';
+  const { resolveSecret } = await import('../../activities/secrets.ts');
+  const context = backupContext(repository, { secret: resolveSecret });
+  const { credentials, ...others } = source(changes());
+  const wanted = credentials === undefined ? others : { ...others, credentials };
+  const failure = await ycqlEngine.openReadPoint(context, wanted, 1).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  expect(failure).toBeInstanceOf(HoldfastError);
+  expect(failure).toMatchObject({ code, message: expect.stringMatching(says) });
+  if (failure instanceof HoldfastError) expect(failure.remedy.length).toBeGreaterThan(10);
+});
+
+test('a role without permission is refused with the permission it lacks', async () => {
+  process.env.YCQL_TEST_CLERK = 'clerk';
+  const clerk = source({
+    credentials: { username: { env: 'YCQL_TEST_CLERK' }, password: { env: 'YCQL_TEST_CLERK' } },
+  });
+  const made = await takeBackup(repository, clerk);
+  expect(made.manifest.totals.rows).toBe(backup.manifest.totals.rows);
+  const restoring = runRestore(restoreContext({ ...backup, source: clerk }, { into: { shop: 'stolen' } }));
+  await expect(restoring).rejects.toMatchObject({
+    code: 'YCQL_FAILED',
+    message: expect.stringContaining('clerk'),
+    remedy: expect.stringContaining('permission'),
+  });
+});
+
+test('a table that changes while it is read ends the epoch', async () => {
+  const changing = takeBackup(repository, source(), async () => {
+    const client = await signedIn();
+    await client.execute('ALTER TABLE shop.far ADD w int');
+    await client.shutdown();
+  });
+  await expect(changing).rejects.toMatchObject({
+    code: READ_POINT_LOST,
+    message: expect.stringContaining('shop.far'),
+  });
+});
+
+test('tombstones that make pages fail are got round by smaller pages; those that fail any are named', async () => {
+  const client = await signedIn();
+  await client.execute('CREATE TABLE shop.heavy (p int, c int, v text, PRIMARY KEY (p, c))');
+  for (let c = 0; c < 4_000; c += 1) {
+    await client.execute('INSERT INTO shop.heavy (p, c, v) VALUES (1, ?, ?)', [c, 'x'], { prepare: true });
+    if (c % 3 !== 0)
+      await client.execute('DELETE FROM shop.heavy WHERE p = 1 AND c = ?', [c], { prepare: true });
+  }
+  const logged: string[] = [];
+  const made = await takeBackup(
+    repository,
+    source({ tables: only('shop.heavy'), load: { inFlightPerNode: 4, pageRows: 5_000 } }),
+    undefined,
+    { log: (message) => logged.push(message) },
+  );
+  expect(made.manifest.totals.rows).toBe(1_334);
+  await client.execute('DROP TABLE shop.heavy');
+  await client.shutdown();
+});
+
+test('a partition larger than a chunk is cut into several objects', async () => {
+  const made = await takeBackup(
+    repository,
+    source({ tables: only('shop.orders'), chunkBytes: 2_000, load: { inFlightPerNode: 4, pageRows: 10 } }),
+  );
+  const rows = made.objects.map(({ rows: count }) => count);
+  expect(rows.reduce((sum, count) => sum + count, 0)).toBe(300);
+  expect(rows.length).toBeGreaterThan(10);
+});
+
+test('rows per second are bounded', async () => {
+  const startedAt = Date.now();
+  await takeBackup(
+    repository,
+    source({ tables: only('shop.orders'), load: { inFlightPerNode: 4, pageRows: 50, rowsPerSecond: 100 } }),
+  );
+  // 300 rows at 100 a second, of which the last page is not waited for.
+  expect(Date.now() - startedAt).toBeGreaterThan(2_000);
+});
+
+const RESTORES: readonly (readonly [
+  what: string,
+  before: readonly string[],
+  request: Parameters<typeof restoreContext>[1],
+  code: string,
+  says: RegExp,
+])[] = [
+  ['--replace', [], { replace: true }, 'RESTORE_CANNOT_REPLACE', /can’t be renamed/],
+  ['an owner', [], { owner: 'me' }, 'RESTORE_NO_OWNERS', /no owner/],
+  [
+    'no table that matches',
+    [],
+    { tables: only('shop.nothing') },
+    'RESTORE_NOTHING_SELECTED',
+    /shop\.nothing/,
+  ],
+  [
+    'a keyspace the backup lacks',
+    [],
+    { into: { store: 'x' } },
+    'RESTORE_NO_SUCH_DATABASE',
+    /no keyspace store; it holds shop/,
+  ],
+  ['a bad name', [], { into: { shop: 'a-b' } }, 'RESTORE_BAD_NAME', /a-b/],
+  ['tables that are there', [], { into: { shop: 'shop' } }, 'RESTORE_TABLE_EXISTS', /shop\.\w+ already/],
+  [
+    'rows without a keyspace',
+    [],
+    { into: { shop: 'nowhere' }, contents: 'data' },
+    'RESTORE_TABLE_MISSING',
+    /no keyspace nowhere/,
+  ],
+  [
+    'rows into a table with other columns',
+    ['CREATE TABLE IF NOT EXISTS odd.orders (p int, c text, v text, PRIMARY KEY (p, c))'],
+    { into: { shop: 'odd' }, contents: 'data', tables: only('shop.orders') },
+    'RESTORE_TABLE_DIFFERS',
+    /column c is text \(clustering key 1\) instead of int \(clustering key 1\); it lacks column n int/,
+  ],
+  [
+    'counters that count already',
+    [],
+    { into: { shop: 'shop' }, contents: 'data', tables: only('shop.counted') },
+    'RESTORE_COUNTERS_NOT_EMPTY',
+    /shop\.counted counts already/,
+  ],
+];
+
+test.each(RESTORES)(
+  'a restore with %s is refused before anything is written',
+  async (_what, before, request, code, says) => {
+    const client = await signedIn();
+    await client.execute(
+      "CREATE KEYSPACE IF NOT EXISTS odd WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
+    );
+    for (const statement of before) await client.execute(statement);
+    const keyspaces = async () =>
+      (await client.execute('SELECT keyspace_name FROM system_schema.keyspaces')).rows
+        .map(({ keyspace_name }) => keyspace_name)
+        .sort();
+    const there = await keyspaces();
+    const planning = ycqlEngine.restore.plan(restoreContext(backup, request));
+    await expect(planning).rejects.toMatchObject({ code, message: expect.stringMatching(says) });
+    expect(await keyspaces()).toEqual(there);
+    await client.shutdown();
+  },
+);
+
+test('rows go into tables that match, and a restore that is given up drops what it created and nothing else', async () => {
+  const client = await signedIn();
+  await client.execute(
+    "CREATE KEYSPACE held WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
+  );
+  await client.execute('CREATE TABLE held.mine (p int PRIMARY KEY)');
+  const begun = restoreContext(backup, { into: { shop: 'held' } });
+  await ycqlEngine.restore.plan(begun);
+  await ycqlEngine.restore.prepare(begun);
+  // A second restore sees that one is at work.
+  const second = ycqlEngine.restore.plan(restoreContext(backup, { into: { shop: 'held' } }));
+  await expect(second).rejects.toMatchObject({
+    code: 'RESTORE_NOT_OURS',
+    message: expect.stringContaining(begun.request.restore),
+  });
+  await ycqlEngine.restore.load(begun, 0);
+  await ycqlEngine.restore.discard(begun);
+  const left = await client.execute(
+    "SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'held'",
+  );
+  expect(left.rows.map(({ table_name }) => table_name)).toEqual(['mine']);
+
+  await client.execute('CREATE TABLE held.orders (p int, c int, v text, n int, PRIMARY KEY (p, c))');
+  const { problems } = await runRestore(
+    restoreContext(backup, { into: { shop: 'held' }, contents: 'data', tables: only('shop.orders') }),
+  );
+  expect(problems).toEqual([]);
+  const { rows } = await client.execute('SELECT count(*) AS n FROM held.orders');
+  expect(Number(rows[0]?.n)).toBe(300);
+  await client.shutdown();
+});
+
+test('roles and their grants come along when they are asked for', async () => {
+  const made = await takeBackup(
+    repository,
+    source({ globals: 'roles-with-passwords', tables: only('shop.far') }),
+  );
+  const client = await signedIn();
+  await client.execute('DROP ROLE clerk');
+  const { problems } = await runRestore(restoreContext(made, { into: { shop: 'staffed' }, globals: true }));
+  expect(problems).toEqual([]);
+  const { rows } = await client.execute("SELECT role, can_login FROM system_auth.roles WHERE role = 'clerk'");
+  expect(rows).toMatchObject([{ role: 'clerk', can_login: true }]);
+  await client.shutdown();
+});

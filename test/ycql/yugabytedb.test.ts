@@ -1,0 +1,147 @@
+import { findKeyspace } from '../../activities/ycql/catalog.ts';
+import { type CassandraCluster, startCassandra } from '../../parts/cassandra.ts';
+import { compareKeyspaces, openSession } from './compare.ts';
+import {
+  createRepository,
+  restoreContext,
+  runRestore,
+  type TestBackup,
+  type TestRepository,
+  takeBackup,
+  ycqlSource,
+} from './harness.ts';
+import { startYcqlProxy, type YcqlProxy } from './proxy/proxy.ts';
+import { createZoo, plainClient } from './zoo.ts';
+
+let cassandra: CassandraCluster;
+let proxy: YcqlProxy;
+let repository: TestRepository;
+let tables: readonly string[];
+let backup: TestBackup;
+
+beforeAll(async () => {
+  cassandra = await startCassandra();
+  proxy = await startYcqlProxy(cassandra);
+  repository = await createRepository();
+  tables = await createZoo(proxy, 'zoo', { seed: 5, rows: 150, dialect: 'ycql' }, cassandra);
+  backup = await takeBackup(
+    repository,
+    ycqlSource(proxy, {
+      keyspaces: { include: ['zoo'], exclude: [] },
+      writeTimes: 'always',
+      chunkBytes: 20_000,
+    }),
+  );
+});
+
+afterAll(async () => {
+  await proxy?.stop();
+  await cassandra?.stop();
+  await repository?.remove();
+});
+
+test('the proxy presents what YCQL does otherwise', async () => {
+  const client = plainClient(proxy);
+  try {
+    const tablets = await client.execute(
+      `SELECT * FROM system.partitions WHERE keyspace_name = 'zoo' AND table_name = 'wide'`,
+    );
+    expect(
+      tablets.rows.map(({ start_key, end_key }) => [start_key.toString('hex'), end_key.toString('hex')]),
+    ).toEqual([
+      ['', '4000'],
+      ['4000', '8000'],
+      ['8000', 'c000'],
+      ['c000', ''],
+    ]);
+    await expect(client.execute('SELECT ttl("m") FROM zoo.everything LIMIT 1')).rejects.toMatchObject({
+      message: expect.stringContaining('is a collection'),
+    });
+    await expect(
+      client.execute(`INSERT INTO zoo.transactional (p) VALUES (?) USING TTL ?`, [1, 2], { prepare: true }),
+    ).rejects.toMatchObject({ message: expect.stringContaining('not allowed on a table with transactions') });
+    await expect(
+      client.execute('CREATE TABLE zoo.no (p int PRIMARY KEY, t tuple<int, int>)'),
+    ).rejects.toMatchObject({ message: expect.stringContaining('Not Supported') });
+    // Last, as the driver loses its way on this connection.
+    await expect(client.execute('SELECT c_json FROM zoo.everything LIMIT 1')).rejects.toMatchObject({
+      message: expect.stringContaining('Unknown data type: 128'),
+    });
+  } finally {
+    await client.shutdown();
+  }
+});
+
+test('the schema of YCQL is read: transactions, tablets, covering unique partial indexes, JSONB', async () => {
+  const session = await openSession(proxy);
+  try {
+    expect(session.server.product).toBe('yugabytedb');
+    const schema = await findKeyspace(session, 'zoo', new AbortController().signal);
+    const table = schema?.tables.find(({ name }) => name === 'transactional');
+    expect(table?.yugabyte).toEqual({ transactions: true, tablets: 4 });
+    expect(table?.regulars).toContainEqual({ name: 'j', type: 'jsonb' });
+    expect(table?.indexes).toMatchObject([
+      { name: 'unique_v', target: 'v', unique: true, include: ['W'], predicate: "v != 'none'" },
+    ]);
+  } finally {
+    await session.close();
+  }
+});
+
+test('chunks keep within tablets and each row is in one of them', () => {
+  const { manifest, objects } = backup;
+  expect(manifest.server.product).toBe('yugabytedb');
+  expect(objects.length).toBeGreaterThan(6);
+  const rows = Object.fromEntries(
+    manifest.databases.flatMap(({ tables: listed }) =>
+      listed.map(({ table, rows: count }) => [table, count]),
+    ),
+  );
+  expect(rows).toMatchObject({ wide: 50, keys_only: 50, transactional: 30 });
+});
+
+test('every cell comes back, with its time of writing and expiry wherever YCQL tells them', async () => {
+  const { problems } = await runRestore(restoreContext(backup, { into: { zoo: 'copy' } }));
+  expect(problems).toEqual([]);
+  const { cells, differences } = await compareKeyspaces(proxy, 'zoo', 'copy', tables);
+  expect(differences).toEqual([]);
+  expect(cells).toBeGreaterThan(3_500);
+  // What YCQL refuses, the engine found out by asking, and never by writing.
+  expect(proxy.refused.filter((line) => !line.includes('SELECT') && !line.includes('zoo.'))).toEqual([]);
+});
+
+test('without being asked to, times of writing are not written back, which costs a read each there', async () => {
+  const source = { ...backup.source, writeTimes: 'auto' as const };
+  const { problems } = await runRestore(restoreContext({ ...backup, source }, { into: { zoo: 'untimed' } }));
+  expect(problems).toEqual([]);
+  const { differences } = await compareKeyspaces(proxy, 'zoo', 'untimed', tables, { withTimes: false });
+  expect(differences).toEqual([]);
+});
+
+test('what YCQL does not tell of a table is listed by table', () => {
+  const losses = Object.fromEntries(
+    backup.manifest.databases.flatMap(({ tables: listed }) =>
+      listed.map(({ table, losses: own }) => [table, own]),
+    ),
+  );
+  expect(losses.everything).toEqual([
+    expect.stringMatching(/time of writing of sm, l, m, s, u/),
+    expect.stringMatching(/expiry of sm, l, m, s, u/),
+  ]);
+  expect(losses.wide).toBeUndefined();
+});
+
+test('a backup of Cassandra with types that YCQL lacks is refused there, with the columns', async () => {
+  await createZoo(cassandra, 'other', { seed: 6, rows: 30, dialect: 'cassandra' });
+  const made = await takeBackup(
+    repository,
+    ycqlSource(cassandra, { keyspaces: { include: ['other'], exclude: [] } }),
+  );
+  const restore = runRestore(
+    restoreContext({ ...made, source: ycqlSource(proxy) }, { into: { other: 'elsewhere' } }),
+  );
+  await expect(restore).rejects.toMatchObject({
+    code: 'RESTORE_TYPE_MISSING',
+    message: expect.stringContaining('everything column c_duration (duration)'),
+  });
+});
