@@ -7,6 +7,7 @@ import * as dev from './commands/dev.ts';
 import * as doctor from './commands/doctor.ts';
 import * as drill from './commands/drill.ts';
 import * as explain from './commands/explain.ts';
+import * as extract from './commands/extract.ts';
 import * as init from './commands/init.ts';
 import * as list from './commands/list.ts';
 import * as prune from './commands/prune.ts';
@@ -28,6 +29,7 @@ const COMMANDS = [
   restore,
   list,
   show,
+  extract,
   verify,
   drill,
   prune,
