@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { finished } from 'node:stream/promises';
 import type { Command } from 'commander';
@@ -52,7 +53,7 @@ async function run(argument: string, backup: string, options: Options) {
     const columns = await extractedColumns(store, manifest, table, { times });
     const target = output === undefined ? process.stdout : createWriteStream(output);
     const write = async (line: string) => {
-      if (!target.write(`${line}\n`)) await new Promise((resolve) => target.once('drain', resolve));
+      if (!target.write(`${line}\n`)) await once(target, 'drain');
     };
     let count = 0;
     if (format === 'csv') await write(columns.map(csvCell).join(','));
