@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import { metricMeter } from '@temporalio/activity';
 import type {
   BackupRef,
   BackupSummary,
@@ -69,6 +70,7 @@ export function captureActivities(
         const known =
           context.attempt > 1 ? await findTaskResult(store, ref, epoch, task.index, { signal }) : undefined;
         if (known !== undefined) return summaryOf(known);
+        if (context.attempt > 1) countSentAgain(ref.plan, task.chunks.length);
         const objects: DataObject[] = [];
         for (const chunk of task.chunks) {
           objects.push(
@@ -129,6 +131,13 @@ async function leftToPrune<T>(context: BackupContext, clear: () => Promise<T>): 
     context.log(`what ${context.ref.backup} leaves over stays until the next prune: ${error.message}`);
     return undefined;
   }
+}
+
+/** Chunks of a task that was begun before: by a worker that died, or that a store or a database failed. */
+function countSentAgain(plan: string, chunks: number): void {
+  metricMeter
+    .createCounter('holdfast_chunks_sent_again', undefined, 'chunks of table data that were begun once more')
+    .add(chunks, { plan });
 }
 
 /** The backup exists; what its manifest doesn't name goes. */

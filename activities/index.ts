@@ -1,7 +1,9 @@
 import { activityInfo } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
 import type { BackupRef, ReadPoint } from '../model/backup.ts';
-import type { Source } from '../model/pipeline.ts';
+import type { RepositorySpec, Source } from '../model/pipeline.ts';
+import type { Catalogue } from '../model/recovery.ts';
+import { readCatalogue } from '../repository/catalogue.ts';
 import { backupFolder } from '../repository/layout.ts';
 import { captureActivities } from './capture-activities.ts';
 import { type Activities, type NodeActivities, READ_POINT_OPENED } from './contract.ts';
@@ -28,6 +30,8 @@ export interface HostedActivities {
   readonly activities: Activities;
   /** Those of the agent of one tablet server. */
   ofNode(settings: NodeSettings): NodeActivities;
+  /** What a plan's repository holds; outside any activity, for metrics. */
+  catalogueOf(repository: RepositorySpec, plan: string): Promise<Catalogue>;
   close(): Promise<void>;
 }
 
@@ -37,6 +41,8 @@ export function createActivities(client: Client): HostedActivities {
   const pins = new Pins(repositories, client);
   return {
     close: () => repositories.close(),
+    catalogueOf: async (repository, plan) =>
+      readCatalogue(await repositories.look(repository), repository, plan),
     ofNode: (settings) => nodeActivities(repositories, new NodeAgent(settings)),
     activities: {
       ...captureActivities(repositories),

@@ -6,6 +6,9 @@ import { nodeQueue } from '../model/task-queue.ts';
 import { readPointQueue } from '../workflows/messages.ts';
 import { workflowBundle } from './bundle.ts';
 import { connectClient, connectWorker } from './connection.ts';
+import { freeLocalAddress, serveMetrics } from './metrics-server.ts';
+import { PlanMetrics, type PlanSources } from './plan-metrics.ts';
+import { planSources } from './plan-sources.ts';
 import { registerSearchAttributes } from './search-attributes.ts';
 
 /**
@@ -28,6 +31,8 @@ export interface WorkerOptions {
   readonly lanes?: number;
   /** `host:port` to serve Prometheus metrics on. */
   readonly metricsAddress?: string;
+  /** How often metrics look at the plans' repositories. Default 5 minutes. */
+  readonly metricsIntervalMs?: number;
   /** Port on 127.0.0.1 for `/healthz`. */
   readonly healthPort?: number;
   /** `all`, or only one kind of work: `read-points` keeps PostgreSQL's snapshots alive apart from the heavy lanes. */
@@ -45,13 +50,23 @@ const AGENT_SLOTS = 200;
 
 /** Hosts workflows and activities until SIGINT or SIGTERM; returns after a graceful shutdown, rejects on a fatal error. */
 export async function runWorker(options: WorkerOptions): Promise<void> {
+  const temporalMetrics = options.metricsAddress === undefined ? undefined : await freeLocalAddress();
   Runtime.install({
     logger: new DefaultLogger('WARN'),
     telemetryOptions: {
       logging: { forward: {}, filter: { core: 'WARN', other: 'ERROR' } },
-      ...(options.metricsAddress === undefined
+      ...(temporalMetrics === undefined
         ? {}
-        : { metrics: { prometheus: { bindAddress: options.metricsAddress, useSecondsForDurations: true } } }),
+        : {
+            metrics: {
+              prometheus: {
+                bindAddress: temporalMetrics,
+                countersTotalSuffix: true,
+                unitSuffix: true,
+                useSecondsForDurations: true,
+              },
+            },
+          }),
     },
   });
   const { client, connection: clientConnection, target } = await connectClient(options.address);
@@ -62,17 +77,52 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     options.nodes === undefined
       ? await createWorkers(connection, target, activities, options)
       : await createAgents(connection, target.namespace, activities, options.nodes);
+  const metrics =
+    options.metricsAddress === undefined || temporalMetrics === undefined
+      ? undefined
+      : await measurePlans(options.metricsAddress, temporalMetrics, planSources(client, activities), options);
   const health = options.healthPort === undefined ? undefined : serveHealth(workers, options.healthPort);
   try {
     const running = workers.map((worker) => worker.run());
     options.onReady?.();
     await Promise.all(running);
   } finally {
+    metrics?.close();
     health?.close();
     await activities.close();
     await connection.close();
     await clientConnection.close();
   }
+}
+
+const METRICS_EVERY_MS = 5 * 60_000;
+
+/** Serves metrics, and looks at the plans now and again; only one look is under way at a time. */
+async function measurePlans(
+  address: string,
+  temporalAddress: string,
+  sources: PlanSources,
+  { metricsIntervalMs = METRICS_EVERY_MS, nodes, only }: WorkerOptions,
+): Promise<{ close(): void }> {
+  const plans = new PlanMetrics(sources, (problem) => process.stderr.write(`${problem}\n`));
+  const server = await serveMetrics(address, temporalAddress, () => plans.render(Date.now()));
+  // Only a worker that has the plans' secrets can look: an agent and a holder of read points have no use for them.
+  if (nodes !== undefined || only === 'read-points') return server;
+  let timer: NodeJS.Timeout | undefined;
+  let isClosed = false;
+  const look = async () => {
+    await plans.refresh();
+    if (!isClosed) timer = setTimeout(look, metricsIntervalMs).unref();
+  };
+  void look();
+  return {
+    close() {
+      isClosed = true;
+      clearTimeout(timer);
+      server.close();
+      server.closeAllConnections();
+    },
+  };
 }
 
 async function createWorkers(

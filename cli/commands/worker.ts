@@ -6,6 +6,7 @@ import { stateDirectory } from '../state.ts';
 interface Options extends CommonOptions {
   readonly lanes?: number;
   readonly metrics?: string;
+  readonly metricsInterval?: number;
   readonly health?: number;
   readonly only?: 'lanes' | 'read-points';
   readonly tserver: readonly string[];
@@ -20,7 +21,12 @@ export function register(program: Command): void {
       'host workflows and activities; Temporal’s address comes from TEMPORAL_ADDRESS or its own config file',
     )
     .option('--lanes <n>', 'chunks in flight in this process; bounds its memory (default 8)', positive)
-    .option('--metrics <host:port>', 'serve Prometheus metrics')
+    .option('--metrics <host:port>', 'serve Prometheus metrics; also HOLDFAST_METRICS')
+    .option(
+      '--metrics-interval <seconds>',
+      'how often they look into the repositories (default 300)',
+      positive,
+    )
     .option('--health <port>', 'serve /healthz on 127.0.0.1', positive)
     .addOption(
       new Option(
@@ -46,9 +52,13 @@ export function register(program: Command): void {
       runCommand(options, async () => {
         const nodes = nodesOf(options);
         const { runWorker } = await import('../../worker/main.ts');
+        const metrics = options.metrics ?? process.env.HOLDFAST_METRICS;
         await runWorker({
           ...(options.lanes === undefined ? {} : { lanes: options.lanes }),
-          ...(options.metrics === undefined ? {} : { metricsAddress: options.metrics }),
+          ...(metrics === undefined ? {} : { metricsAddress: metrics }),
+          ...(options.metricsInterval === undefined
+            ? {}
+            : { metricsIntervalMs: options.metricsInterval * 1_000 }),
           ...(options.health === undefined ? {} : { healthPort: options.health }),
           ...(options.only === undefined ? {} : { only: options.only }),
           ...(nodes.length === 0 ? {} : { nodes }),

@@ -1,0 +1,84 @@
+import type { Verdict } from '../model/backup.ts';
+import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
+
+/** How a plan stands, told by its catalogue alone. Times are milliseconds since 1970; what never happened is absent. */
+export interface Standing {
+  readonly backups: number;
+  readonly unusable: number;
+  /** Of the backups in the catalogue. */
+  readonly storedBytes: number;
+  /** Backups whose manifest is damaged, or in which the last verification found damage. */
+  readonly damaged: number;
+  /** The newest backup, verified or not. */
+  readonly newest?: CatalogueEntry;
+  readonly newestInstantMs?: number;
+  readonly oldestInstantMs?: number;
+  /** When the newest backup was complete. */
+  readonly lastSuccessMs?: number;
+  /** Instant of the newest backup that a verification found good, and when it did. */
+  readonly lastGood?: { readonly backup: string; readonly instantMs: number; readonly atMs: number };
+  /** When any backup was last verified, whatever came of it. */
+  readonly lastVerifiedMs?: number;
+  /** The newest drill, and the newest that ended well. */
+  readonly lastDrill?: { readonly verdict: Verdict; readonly atMs: number; readonly restoreMs?: number };
+  readonly lastGoodDrill?: { readonly atMs: number; readonly restoreMs?: number };
+}
+
+/** Pure: the same catalogue gives the same. Backups in which damage was found count as nothing that could be restored. */
+export function standingOf({ entries, total, unusable, damaged = [] }: Catalogue): Standing {
+  const [newest] = entries;
+  const sound = entries.filter(({ verified }) => verified?.verdict !== 'FAILED');
+  const instants = sound.map(({ instant }) => Date.parse(instant));
+  const completed = entries.map(({ completedAt }) => Date.parse(completedAt));
+  const verified = entries.flatMap(({ verified: found }) =>
+    found === undefined ? [] : Date.parse(found.at),
+  );
+  const good = entries.find(({ lastGood }) => lastGood !== undefined);
+  const drills = entries
+    .flatMap(({ drill }) => drill ?? [])
+    .map(({ verdict, at, restoreMs }) => ({
+      verdict,
+      atMs: Date.parse(at),
+      ...(restoreMs === undefined ? {} : { restoreMs }),
+    }))
+    .sort((one, other) => other.atMs - one.atMs);
+  return {
+    backups: total,
+    unusable,
+    storedBytes: entries.reduce((sum, { storedBytes }) => sum + storedBytes, 0),
+    damaged: entries.length - sound.length + damaged.length,
+    ...given('newest', newest),
+    ...given('newestInstantMs', greatest(instants)),
+    ...given('oldestInstantMs', least(instants)),
+    ...given('lastSuccessMs', greatest(completed)),
+    ...given(
+      'lastGood',
+      good?.lastGood && {
+        backup: good.backup,
+        instantMs: Date.parse(good.instant),
+        atMs: Date.parse(good.lastGood.at),
+      },
+    ),
+    ...given('lastVerifiedMs', greatest(verified)),
+    ...given('lastDrill', drills[0]),
+    ...given(
+      'lastGoodDrill',
+      drills.find(({ verdict }) => verdict === 'OK'),
+    ),
+  };
+}
+
+function greatest(numbers: readonly number[]): number | undefined {
+  return numbers.length === 0 ? undefined : numbers.reduce((one, other) => Math.max(one, other));
+}
+
+function least(numbers: readonly number[]): number | undefined {
+  return numbers.length === 0 ? undefined : numbers.reduce((one, other) => Math.min(one, other));
+}
+
+function given<Name extends string, Value>(
+  name: Name,
+  value: Value | undefined,
+): { readonly [key in Name]?: Value } {
+  return value === undefined ? {} : ({ [name]: value } as { readonly [key in Name]: Value });
+}

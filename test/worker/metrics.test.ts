@@ -1,0 +1,213 @@
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import type { Catalogue, CatalogueEntry } from '../../model/recovery.ts';
+import { freePort } from '../../parts/ports.ts';
+import {
+  ensurePrometheus,
+  type PrometheusServer,
+  promtool,
+  startPrometheus,
+} from '../../parts/prometheus.ts';
+import { startTemporal, type TemporalServer } from '../../parts/temporal.ts';
+import { MOST_PLANS, PlanMetrics, type PlanSources } from '../../worker/plan-metrics.ts';
+import { type RunningCommand, startHoldfast } from '../support/holdfast.ts';
+import { eventually } from '../support/processes.ts';
+
+const DEPLOY = path.resolve(__dirname, '..', '..', 'deploy');
+const DASHBOARD = path.join(DEPLOY, 'grafana', 'holdfast-dashboard.json');
+const RULES = path.join(DEPLOY, 'prometheus', 'holdfast-rules.yaml');
+
+beforeAll(() => ensurePrometheus());
+
+type Plans = Awaited<ReturnType<PlanSources['plans']>>;
+
+function entry(backup: string, instant: string, changes: Partial<CatalogueEntry> = {}): CatalogueEntry {
+  return {
+    ...{ backup, instant, completedAt: instant, rows: 10, bytes: 100, storedBytes: 40, contents: 'all' },
+    ...changes,
+  };
+}
+
+function catalogueOf(...entries: readonly CatalogueEntry[]): Catalogue {
+  return {
+    ...{ plan: 'orders', repository: 'main', entries, unusable: 0, total: entries.length },
+    readAt: '2026-11-24T10:00:00.000Z',
+  };
+}
+
+function planOf(plan: string, catalogue: () => Promise<Catalogue>): Plans[number] {
+  return { plan, engine: 'ysql', repository: 'main', paused: false, refused: 2, catalogue };
+}
+
+describe('the metrics of plans', () => {
+  const NOW = Date.parse('2026-11-24T12:00:00Z');
+  let plans: Plans;
+  const problems: string[] = [];
+  const metrics = new PlanMetrics({ plans: async () => plans }, (problem) => problems.push(problem));
+  const render = async () => {
+    await metrics.refresh();
+    return metrics.render(NOW);
+  };
+
+  test('tell the newest and the oldest instant, what was verified and drilled, and the age of what would be lost', async () => {
+    plans = [
+      planOf('orders', async () =>
+        catalogueOf(
+          entry('b3', '2026-11-24T10:00:00Z', {
+            verified: { level: 'content', verdict: 'FAILED', at: '2026-11-24T11:00:00Z' },
+          }),
+          entry('b2', '2026-11-24T06:00:00Z', { durationMs: 90_000 }),
+          entry('b1', '2026-11-23T06:00:00Z', {
+            verified: { level: 'content', verdict: 'OK', at: '2026-11-23T07:00:00Z' },
+            lastGood: { level: 'content', at: '2026-11-23T07:00:00Z' },
+            drill: { verdict: 'OK', at: '2026-11-23T08:00:00Z', restoreMs: 4_200 },
+          }),
+        ),
+      ),
+    ];
+    const text = await render();
+    for (const line of [
+      'holdfast_plans 1',
+      'holdfast_backups{plan="orders"} 3',
+      'holdfast_backups_damaged{plan="orders"} 1',
+      'holdfast_last_backup_age_seconds{plan="orders"} 21600',
+      'holdfast_last_good_backup_age_seconds{plan="orders"} 108000',
+      'holdfast_last_drill_verdict{plan="orders",verdict="OK"} 1',
+      'holdfast_last_drill_verdict{plan="orders",verdict="FAILED"} 0',
+      'holdfast_last_good_drill_restore_seconds{plan="orders"} 4.2',
+      'holdfast_plan_refused_requests{plan="orders"} 2',
+      'holdfast_repository_up{plan="orders"} 1',
+      `holdfast_first_recoverable_instant_timestamp_seconds{plan="orders"} ${Date.parse('2026-11-23T06:00:00Z') / 1000}`,
+    ]) {
+      expect(text).toContain(`${line}\n`);
+    }
+  });
+
+  test('keep what was read last of a repository that does not answer, and say that it does not', async () => {
+    plans = [
+      planOf('orders', async () => {
+        throw new Error('no bucket');
+      }),
+    ];
+    const text = await render();
+    expect(text).toContain('holdfast_repository_up{plan="orders"} 0\n');
+    expect(text).toContain('holdfast_backups{plan="orders"} 3\n');
+    expect(problems.at(-1)).toContain('no bucket');
+  });
+
+  test('forget a plan that is gone', async () => {
+    plans = [];
+    expect(await render()).not.toContain('orders');
+  });
+
+  test('have no numbers of what never happened', async () => {
+    plans = [planOf('fresh', async () => catalogueOf())];
+    const text = await render();
+    expect(text).toContain('holdfast_backups{plan="fresh"} 0\n');
+    expect(text).not.toMatch(/holdfast_(first|last)_[a-z_]+\{/);
+  });
+
+  test('stay bounded however many plans there are', async () => {
+    plans = Array.from({ length: MOST_PLANS + 7 }, (_, n) => planOf(`p${n}`, async () => catalogueOf()));
+    const text = await render();
+    expect(text.match(/^holdfast_plan_info\{/gm)).toHaveLength(MOST_PLANS);
+    expect(text).toContain('holdfast_plans_unmeasured 7\n');
+  });
+
+  test('are what promtool takes for good metrics', async () => {
+    plans = [planOf('odd"\\name', async () => catalogueOf(entry('b1', '2026-11-23T06:00:00Z')))];
+    const child = promisify(execFile)('promtool', ['check', 'metrics']);
+    child.child.stdin?.end(await render());
+    await child;
+  });
+});
+
+test('the alert rules are valid, and fire on what they are for and on nothing else', async () => {
+  expect(await promtool(['check', 'rules', RULES])).toContain('SUCCESS');
+  expect(await promtool(['test', 'rules', RULES.replace('.yaml', '.test.yaml')])).toContain('SUCCESS');
+});
+
+describe('a real Prometheus that scrapes a real worker', () => {
+  let temporal: TemporalServer;
+  let prometheus: PrometheusServer;
+  let worker: RunningCommand;
+
+  beforeAll(async () => {
+    temporal = await startTemporal({ headless: true });
+    const address = `127.0.0.1:${await freePort()}`;
+    const environment = {
+      TEMPORAL_ADDRESS: temporal.address,
+      HOLDFAST_METRICS: address,
+    };
+    worker = startHoldfast(['worker', '--metrics-interval', '1', '--json'], environment);
+    prometheus = await startPrometheus({ targets: [address], ruleFiles: [RULES] });
+    await eventually('the worker polls', async () => worker.output() !== '');
+  });
+  afterAll(async () => {
+    worker.child.kill('SIGTERM');
+    await worker.end;
+    await prometheus.stop();
+    await temporal.stop();
+  });
+
+  const measured = async (query: string): Promise<string | undefined> => {
+    const { result } = (await prometheus.api(`/api/v1/query?query=${encodeURIComponent(query)}`)) as {
+      result: { value: [number, string] }[];
+    };
+    return result[0]?.value[1];
+  };
+
+  const rules = async () => {
+    const { groups } = (await prometheus.api('/api/v1/rules')) as {
+      groups: { rules: { name: string; health: string }[] }[];
+    };
+    return groups.flatMap((group) => group.rules);
+  };
+  const rulesThatFail = async () => (await rules()).filter(({ health }) => health !== 'ok');
+
+  test('loads every rule without an error', async () => {
+    const names = (await rules()).map(({ name }) => name);
+    expect(names).toEqual(expect.arrayContaining(['HoldfastBackupTooOld', 'HoldfastMetricsMissing']));
+    await eventually('every rule was evaluated', async () => (await rulesThatFail()).length === 0);
+  });
+
+  test('takes every query of the Grafana dashboard', async () => {
+    const text = await readFile(DASHBOARD, 'utf8');
+    const { panels } = JSON.parse(text) as { panels: { targets: { expr: string }[] }[] };
+    const queries = panels.flatMap(({ targets }) =>
+      targets.map(({ expr }) => expr.replaceAll('$plan', '.*')),
+    );
+    expect(queries.length).toBeGreaterThan(15);
+    for (const query of queries) await prometheus.api(`/api/v1/query?query=${encodeURIComponent(query)}`);
+  });
+
+  test('has Temporal’s metrics and Holdfast’s from one endpoint', async () => {
+    await eventually(
+      'Temporal’s are there',
+      async () => (await measured('count({__name__=~"temporal_.+"})')) !== undefined,
+    );
+    await eventually('the plans are listed', async () => (await measured('holdfast_plans_listed')) === '1');
+  });
+});
+
+test('every query of the Grafana dashboard is of a metric that there is', async () => {
+  const dashboard = await readFile(DASHBOARD, 'utf8');
+  const metrics = new PlanMetrics({ plans: async () => [planOf('p', async () => full())] }, () => undefined);
+  await metrics.refresh();
+  const known = new Set(
+    metrics
+      .render(0)
+      .match(/^# TYPE (\S+)/gm)
+      ?.map((line) => line.split(' ')[2]),
+  );
+  const used = new Set(dashboard.match(/\bholdfast_[a-z_]+/g));
+  used.delete('holdfast_chunks_sent_again_total');
+  expect(used.size).toBeGreaterThan(12);
+  expect([...used].filter((name) => !known.has(name))).toEqual([]);
+});
+
+async function full(): Promise<Catalogue> {
+  return catalogueOf(entry('b1', '2026-11-23T06:00:00Z'));
+}

@@ -1,0 +1,44 @@
+import type { Client } from '@temporalio/client';
+import type { HostedActivities } from '../activities/index.ts';
+import type { CompiledPlan } from '../model/pipeline.ts';
+import type { PlanSources } from './plan-metrics.ts';
+
+/** What this needs of the queries of a plan's entity. */
+interface Revision {
+  readonly plan: CompiledPlan;
+}
+interface Status {
+  readonly paused: unknown;
+  readonly refused: { readonly count: number };
+}
+
+/**
+ * The applied plans, from their entities: Temporal is where they are, so every worker knows all of them without a list of
+ * its own. Their numbers come from their repositories.
+ */
+export function planSources(
+  client: Client,
+  { catalogueOf }: Pick<HostedActivities, 'catalogueOf'>,
+): PlanSources {
+  return {
+    async plans() {
+      const found: Awaited<ReturnType<PlanSources['plans']>>[number][] = [];
+      const query = 'WorkflowType="plan" AND ExecutionStatus="Running"';
+      for await (const { workflowId } of client.workflow.list({ query })) {
+        const entity = client.workflow.getHandle(workflowId);
+        const { plan } = await entity.query<Revision>('revision');
+        const { paused, refused } = await entity.query<Status>('status');
+        const { repository, source } = plan.pipeline;
+        found.push({
+          plan: plan.name,
+          engine: source.engine,
+          repository: repository.name,
+          paused: paused !== null,
+          refused: refused.count,
+          catalogue: () => catalogueOf(repository, plan.name),
+        });
+      }
+      return found.sort((one, other) => (one.plan < other.plan ? -1 : 1));
+    },
+  };
+}
