@@ -20,6 +20,7 @@ import { nodeActivities, universeActivities } from './universe/activities.ts';
 import { NodeAgent, type NodeSettings } from './universe/agent/node-agent.ts';
 import { flushUniverse } from './universe/flush.ts';
 import { inClusterActivities } from './universe/in-cluster/activities.ts';
+import { releaseLeftovers } from './universe/release.ts';
 import { universeRestoreActivities } from './universe/restore-activities.ts';
 import { openSnapshots } from './universe/snapshot.ts';
 import { openUniverse, ysqlTarget } from './universe/universe.ts';
@@ -102,5 +103,7 @@ async function openReadPoint(
   }
   if (ref === undefined) throw new TypeError('the snapshot of a universe belongs to a backup');
   const store = await repositories.open(ref.repository);
-  return openSnapshots({ ...verb, ref, store, folder: backupFolder(ref) }, source, firstEpoch);
+  const context = { ...verb, ref, store, folder: backupFolder(ref) };
+  await releaseLeftovers(context, source);
+  return openSnapshots(context, source, firstEpoch);
 }

@@ -169,12 +169,22 @@ function padded(number: number, digits: number): string {
   return number.toString().padStart(digits, '0');
 }
 
+/** `snapshots/<plan>/` */
+export function snapshotLedgersFolder(plan: string): string {
+  return `snapshots/${checkedPart(plan)}/`;
+}
+
 /** `snapshots/<plan>/<backup>/`: snapshots in a universe that were begun for a backup and are to be deleted there after it. */
 export function snapshotLedgerFolder({ plan, backup }: BackupId): string {
-  return `snapshots/${checkedPart(plan)}/${checkedPart(backup)}/`;
+  return `${snapshotLedgersFolder(plan)}${checkedPart(backup)}/`;
+}
+
+/** `restores/<plan>/` */
+export function restoresFolder(plan: string): string {
+  return `restores/${checkedPart(plan)}/`;
 }
 
 /** `restores/<plan>/<restore>/`: what a restore of a universe must remember while it runs; gone when it has ended. */
 export function restoreFolder(plan: string, restore: string): string {
-  return `restores/${checkedPart(plan)}/${checkedPart(restore)}/`;
+  return `${restoresFolder(plan)}${checkedPart(restore)}/`;
 }

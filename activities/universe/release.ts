@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HoldfastError } from '../../model/errors.ts';
 import type { UniverseSource } from '../../model/pipeline.ts';
+import { snapshotLedgersFolder } from '../../repository/layout.ts';
+import { findManifest } from '../../repository/manifest.ts';
+import { isDamage } from '../../repository/store-errors.ts';
 import type { BackupContext } from '../engine.ts';
 import { orphanOf } from './snapshot.ts';
 import { readLedger } from './snapshot-ledger.ts';
@@ -31,6 +34,33 @@ export async function releaseSnapshots(
     await context.store.delete(keys, { signal: context.signal });
   }
   return { deleted };
+}
+
+/**
+ * Deletes what other backups of the plan left in the universe: those that have ended, with a manifest or a tombstone, and those
+ * that are older than any snapshot is kept. A run that was terminated leaves the like.
+ */
+export async function releaseLeftovers(context: BackupContext, source: UniverseSource): Promise<void> {
+  const { store, ref, signal } = context;
+  const oldest = Date.now() - source.snapshotRetentionMs;
+  for await (const backup of store.folders(snapshotLedgersFolder(ref.plan), { signal })) {
+    if (backup === ref.backup) continue;
+    const other = { ...context, ref: { ...ref, backup } };
+    const entries = await readLedger(other);
+    const isOld = entries.every(({ intent }) => Date.parse(intent.at) < oldest);
+    if (entries.length > 0 && (isOld || (await hasEnded(other)))) await releaseSnapshots(other, source);
+  }
+}
+
+async function hasEnded({ store, ref, signal }: BackupContext): Promise<boolean> {
+  try {
+    return (await findManifest(store, ref, { signal })) !== undefined;
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === 'BACKUP_DISCARDED') return true;
+    // A damaged manifest is told by verify; its snapshots go when they are old.
+    if (isDamage(error)) return false;
+    throw error;
+  }
 }
 
 /** False where it was gone already. */

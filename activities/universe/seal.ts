@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import type { BackupSummary } from '../../model/backup.ts';
+import type { BackupSummary, ObjectEntry } from '../../model/backup.ts';
 import { permanent } from '../../model/errors.ts';
 import type { TabletList } from '../../model/tablets.ts';
 import packageJson from '../../package.json' with { type: 'json' };
@@ -11,10 +11,12 @@ import {
   readTabletWorkList,
   type TabletWorkList,
 } from '../../repository/objects/tablet-work.ts';
+import { sha256Hex } from '../../repository/sha256.ts';
 import { sweepBackup } from '../../repository/sweep.ts';
 import { writeTabletManifest } from '../../repository/write-manifest.ts';
 import type { SealInput } from '../contract.ts';
 import type { BackupContext } from '../engine.ts';
+import { universeKit } from './restore-kit.ts';
 
 const RESULTS_AT_ONCE = 16;
 
@@ -41,7 +43,7 @@ export async function sealUniverse(context: BackupContext, input: SealInput): Pr
     readPoint,
     contents: 'all' as const,
     databases: workList.databases,
-    commonObjects: workList.commonObjects,
+    commonObjects: [...workList.commonObjects, ...(await writeKit(context, workList))],
     universe: workList.universe,
   };
   const written = await writeTabletManifest(store, draft, savedLists(context, readPoint.epoch, wanted), {
@@ -49,6 +51,21 @@ export async function sealUniverse(context: BackupContext, input: SealInput): Pr
     heartbeat: context.heartbeat,
   });
   return await sealed(context, written);
+}
+
+/** Replaces what an earlier attempt left: only a manifest makes it count. */
+async function writeKit(
+  { store, ref, folder, signal }: BackupContext,
+  { server, databases, universe }: TabletWorkList,
+): Promise<readonly ObjectEntry[]> {
+  const entries: ObjectEntry[] = [];
+  for (const { key, text } of universeKit(ref, server.version, databases, universe)) {
+    const body = Buffer.from(text);
+    const sha256 = sha256Hex(body);
+    await store.put(folder + key, body, { sha256, ifAbsent: false, signal });
+    entries.push({ key, sizeBytes: body.length, sha256 });
+  }
+  return entries;
 }
 
 async function sealed(context: BackupContext, { manifest, sha256 }: StoredManifest): Promise<BackupSummary> {

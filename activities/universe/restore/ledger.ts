@@ -30,8 +30,6 @@ export const NOTES = {
   importing: (index: number) => `import-${index}.intent`,
   /** Ids: `on` where the load balancer was on before. */
   balancer: 'balancer',
-  /** Ids: the imported snapshot that is being restored. */
-  restoring: (index: number) => `restore-${index}.intent`,
 } as const;
 
 export async function readNote(
@@ -54,8 +52,8 @@ export async function writeNote(
   return outcome === 'created' ? ids : ((await readNote(restore, name)) ?? ids);
 }
 
-export async function forgetNote({ store, signal, ...rest }: UniverseRestore, name: string): Promise<void> {
-  await store.delete([`${folderOf({ ...rest, store, signal })}${name}.json`], { signal });
+export async function forgetNote(restore: UniverseRestore, name: string): Promise<void> {
+  await restore.store.delete([`${folderOf(restore)}${name}.json`], { signal: restore.signal });
 }
 
 const importedKey = (restore: UniverseRestore, index: number) =>

@@ -79,6 +79,8 @@ function refuseUnsupported({ request, manifest }: UniverseRestore): void {
     contents !== 'all' && `contents ${contents}`,
     replace && 'replacing a database',
     owner !== undefined && 'another owner',
+    request.connection !== undefined &&
+      'connection of its own (another universe needs a plan with its masters)',
     scratch &&
       manifest.universe?.snapshots.some(({ api }) => api === 'ycql') &&
       'a rehearsal with YCQL keyspaces, which can’t be dropped again',

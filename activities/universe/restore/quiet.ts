@@ -1,8 +1,9 @@
+import { restoresFolder } from '../../../repository/layout.ts';
 import { type HeldSplitting, holdSplitting } from '../splitting.ts';
 import { openUniverse } from '../universe.ts';
 import { isLoadBalancerEnabled, setLoadBalancer } from '../yb-admin/upkeep.ts';
 import type { UniverseRestore } from './context.ts';
-import { NOTES, readNote, writeNote } from './ledger.ts';
+import { forgetNote, NOTES, readNote, writeNote } from './ledger.ts';
 
 const ON = 'on';
 /** What is put right after the work was cancelled must not be cancelled with it. */
@@ -14,7 +15,7 @@ const PUT_RIGHT_MS = 60_000;
  */
 export async function beQuiet(restore: UniverseRestore): Promise<HeldSplitting> {
   const { admin } = await openUniverse(restore, restore.request.source);
-  const wasOn = await isLoadBalancerEnabled(admin);
+  const wasOn = (await isLoadBalancerEnabled(admin)) || (await isLeftOff(restore));
   await writeNote(restore, NOTES.balancer, wasOn ? [ON] : []);
   await setLoadBalancer(admin, false);
   const splitting = await holdSplitting(admin, restore);
@@ -25,6 +26,22 @@ export async function beQuiet(restore: UniverseRestore): Promise<HeldSplitting> 
       await endQuiet({ ...restore, signal: AbortSignal.timeout(PUT_RIGHT_MS) });
     },
   };
+}
+
+/**
+ * Whether an earlier restore of this plan switched the load balancer off and was lost, with its workflow, before it could put it
+ * back. One restore of a universe runs at a time, so whoever left such a note is gone.
+ */
+async function isLeftOff(restore: UniverseRestore): Promise<boolean> {
+  const { store, signal, request } = restore;
+  for await (const other of store.folders(restoresFolder(request.from.plan), { signal })) {
+    if (other === request.restore) continue;
+    const lost = { ...restore, request: { ...request, restore: other } };
+    const before = await readNote(lost, NOTES.balancer);
+    await forgetNote(lost, NOTES.balancer);
+    if (before?.[0] === ON) return true;
+  }
+  return false;
 }
 
 /** Puts the load balancer back as it was before this restore; any number of times, by whoever is left to do it. */

@@ -1,7 +1,12 @@
+import { execFile } from 'node:child_process';
+import { readdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { promisify } from 'node:util';
 import type { BackupSummary, RestoreSummary } from '../../../model/backup.ts';
-import { OBJECTS_FOLDER } from '../../../repository/layout.ts';
+import { backupFolder, OBJECTS_FOLDER } from '../../../repository/layout.ts';
+import { listBackups } from '../../../repository/list-backups.ts';
 import { databaseContents, fill, keyspaceContents } from './contents.ts';
-import { type Stage, startStage } from './stage.ts';
+import { PLAN, type Stage, startStage } from './stage.ts';
 
 /** The documentation's cycle by plan file: a YSQL database and a YCQL keyspace, with one agent process for each tablet server. */
 let stage: Stage;
@@ -13,6 +18,12 @@ afterAll(() => stage.stop());
 
 const objects = async () =>
   (await Array.fromAsync(stage.store().list(OBJECTS_FOLDER), ({ key }) => key)).sort();
+const newest = async () => {
+  const { backups } = await listBackups(stage.store(), PLAN);
+  const [first] = backups;
+  if (first === undefined) throw new Error('there is no backup');
+  return first;
+};
 const liveSnapshots = async () =>
   (await stage.universe.view()).snapshots.filter(({ state }) => state !== 'DELETED');
 
@@ -48,6 +59,17 @@ test('a backup is restored under other names, rows and sequences equal, and noth
   for (const folder of ['restores/', 'snapshots/']) {
     await expect(Array.fromAsync(stage.store().list(folder))).resolves.toEqual([]);
   }
+});
+
+test('every tablet can be put together without Holdfast, by the script that the backup carries', async () => {
+  const { backup } = await newest();
+  const out = path.join(stage.folder, 'by-hand');
+  const cwd = path.join(stage.folder, 'repository', backupFolder({ plan: PLAN, backup }));
+  await promisify(execFile)('sh', ['tablets.sh', out], { cwd });
+  const tablets = (await readdir(out)).filter((name) => name.startsWith('tablet-'));
+  // Five relations of three tablets each.
+  expect(tablets).toHaveLength(15);
+  await expect(readFile(path.join(cwd, 'RESTORE.md'), 'utf8')).resolves.toContain('import_snapshot');
 });
 
 test('a second backup of unchanged data sends only what YugabyteDB itself writes anew with each snapshot', async () => {

@@ -1,0 +1,103 @@
+import type { ManifestDatabase, ManifestUniverse } from '../../model/manifest.ts';
+import type { KitFile } from '../engine.ts';
+import { findScript } from '../ysql/scripts.ts';
+
+/**
+ * `RESTORE.md`, and `tablets.sh`, which puts the tablets' files together from the shared objects. All a restore needs besides is the
+ * universe's own programs, jq, zstd and sha256sum. Pure.
+ */
+export function universeKit(
+  ref: { readonly plan: string; readonly backup: string },
+  version: string,
+  databases: readonly ManifestDatabase[],
+  { snapshots, encryption }: ManifestUniverse,
+): readonly KitFile[] {
+  return [
+    { key: 'RESTORE.md', text: guide(ref, version, databases, snapshots, encryption) },
+    { key: 'tablets.sh', text: TABLETS },
+  ];
+}
+
+const TABLETS = `#!/bin/sh
+# Puts the files of every tablet together: sh tablets.sh OUT
+# Run in the backup's folder, the repository around it (../../../objects/…). Needs jq, zstd, sha256sum.
+set -eu
+out=$1
+mkdir -p "$out"
+for list in lists/tablets-*.json.zst; do
+  zstd -dcq "$list" | jq -r '
+    .objects as $objects | .tablets[] | .tablet as $tablet | .files[]
+    | .path as $path | .sha256 as $sha256
+    | ["file", $tablet, $path, $sha256], (.parts[] | ["part", $tablet, $path, $objects[.object].key, .offset, .sizeBytes])
+    | @tsv' |
+  while IFS="$(printf '\\t')" read -r what tablet path a b c; do
+    case "$path" in /* | *..*) echo "refused: $path" >&2; exit 1 ;; esac
+    file="$out/tablet-$tablet/$path"
+    if [ "$what" = file ]; then
+      mkdir -p "$(dirname "$file")"
+      : > "$file"
+      printf '%s  %s\\n' "$a" "$file" >> "$out/SHA256SUMS"
+    else
+      tail -c "+$((b + 1))" "../../../$a" | head -c "$c" >> "$file"
+    fi
+  done
+done
+sha256sum --check --quiet "$out/SHA256SUMS"
+`;
+
+function guide(
+  { plan, backup }: { readonly plan: string; readonly backup: string },
+  version: string,
+  databases: readonly ManifestDatabase[],
+  snapshots: ManifestUniverse['snapshots'],
+  encryption: string | undefined,
+): string {
+  const sections = snapshots.map(({ database, api, metadata }, index) => {
+    const entry = databases[index];
+    const schema = entry === undefined ? undefined : findScript(entry.schemaObjects, 'schema');
+    const sequences = entry === undefined ? undefined : findScript(entry.schemaObjects, 'sequences');
+    return [
+      `## ${database} (${api})`,
+      '',
+      '```sh',
+      ...(schema === undefined
+        ? []
+        : [`ysqlsh -f ${schema.key}                       # creates the database and its schema`]),
+      ...(metadata === undefined
+        ? ['# The database had no tables: its schema is all there is.']
+        : [
+            `yb-admin --master_addresses $MASTERS import_snapshot ${metadata} ${api}.${database}`,
+            'yb-admin --master_addresses $MASTERS set_load_balancer_enabled 0',
+            '# … the files, as below …',
+            'yb-admin --master_addresses $MASTERS restore_snapshot NEW_SNAPSHOT',
+            'yb-admin --master_addresses $MASTERS list_snapshot_restorations      # until RESTORED',
+            'yb-admin --master_addresses $MASTERS set_load_balancer_enabled 1',
+            'yb-admin --master_addresses $MASTERS delete_snapshot NEW_SNAPSHOT',
+          ]),
+      ...(sequences === undefined ? [] : [`ysqlsh -d ${database} -f ${sequences.key}`]),
+      '```',
+    ].join('\n');
+  });
+  return `# Restoring this backup without Holdfast
+
+Backup ${backup} of plan ${plan}, of a universe of version ${version}. You need the whole repository (this folder, and \`objects/\` three folders up), the universe's own programs,
+jq, zstd and sha256sum. The universe must be of the same version or a newer one.${encryption === undefined ? '' : ` The files are encrypted with the universe key ${encryption}: it must be the universe's key.`}
+
+\`\`\`sh
+head -n -2 manifest.json | sha256sum     # prints what the manifest's last member says
+sh tablets.sh /some/space                # tablet-<old id>/… for every tablet, each file checked
+\`\`\`
+
+${sections.join('\n\n')}
+
+## The files
+\`import_snapshot\` prints a table: for each tablet its old and its new id, and at the end the new snapshot's. For **every** replica of every new tablet (\`yb-admin list_tablet_servers NEW_TABLET\`, read
+replicas too) copy \`tablet-OLD/\` on that node to
+
+\`\`\`
+<data directory>/yb-data/tserver/data/rocksdb/table-NEW_TABLE/tablet-NEW_TABLET.snapshots/NEW_SNAPSHOT/
+\`\`\`
+
+on the data directory that has \`tablet-NEW_TABLET\`, owned by the user of the tablet server. **Look that none is missing before \`restore_snapshot\`**: a tablet server that lacks one dies, and dies again at each start.
+`;
+}
