@@ -11,6 +11,7 @@ import * as extract from './commands/extract.ts';
 import * as init from './commands/init.ts';
 import * as list from './commands/list.ts';
 import * as prune from './commands/prune.ts';
+import * as report from './commands/report.ts';
 import * as restore from './commands/restore.ts';
 import * as schema from './commands/schema.ts';
 import * as show from './commands/show.ts';
@@ -32,6 +33,7 @@ const COMMANDS = [
   extract,
   verify,
   drill,
+  report,
   prune,
   worker,
   dev,

@@ -83,6 +83,17 @@ export async function resolvePlan(argument: string): Promise<CompiledPlan> {
   return planInFile(await fileOfPlan(path), path);
 }
 
+/** Every plan of the files in `./plans`. Throws as `resolvePlan`. */
+export async function resolvePlans(): Promise<readonly CompiledPlan[]> {
+  const { plans, diagnostics, files } = await compilePlanFiles([PLANS_FOLDER]);
+  if (diagnostics.length > 0) throw new InvalidPlanError(`${PLANS_FOLDER}/`, diagnostics, files);
+  if (plans.length > 0) return plans;
+  throw new UsageError(
+    `There is no plan in ${PLANS_FOLDER}/.`,
+    'Name a plan file, or write one with `holdfast init`.',
+  );
+}
+
 async function planInFile(path: string, name: string | undefined): Promise<CompiledPlan> {
   const { plans, diagnostics, files } = await compilePlanFiles([path]);
   if (diagnostics.length > 0) throw new InvalidPlanError(path, diagnostics, files);
