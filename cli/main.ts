@@ -13,6 +13,7 @@ import * as list from './commands/list.ts';
 import * as prune from './commands/prune.ts';
 import * as report from './commands/report.ts';
 import * as restore from './commands/restore.ts';
+import * as retention from './commands/retention.ts';
 import * as schema from './commands/schema.ts';
 import * as show from './commands/show.ts';
 import * as validate from './commands/validate.ts';
@@ -35,6 +36,7 @@ const COMMANDS = [
   drill,
   report,
   prune,
+  retention,
   worker,
   dev,
   doctor,

@@ -29,11 +29,26 @@ export function periodOf(ms: number, period: Period, timezone: string): string {
 /** What clocks in the zone show, as if it were UTC: milliseconds since 1970, to the second. */
 export function wallClockOf(ms: number, timezone: string): number {
   const seconds = floorTo(ms, 1_000);
-  if (timezone === 'UTC') return seconds;
+  return timezone === 'UTC' ? seconds : seconds + offsetOf(seconds, timezone);
+}
+
+/** Clocks are changed on a quarter of an hour of UTC, so that one look serves all instants of it. */
+const QUARTER_MS = 15 * 60_000;
+const OFFSETS_KEPT = 100_000;
+const offsets = new Map<string, number>();
+
+function offsetOf(ms: number, timezone: string): number {
+  const quarter = floorTo(ms, QUARTER_MS);
+  const name = `${timezone} ${quarter}`;
+  const known = offsets.get(name);
+  if (known !== undefined) return known;
   const part: Record<string, number> = {};
-  for (const { type, value } of formatOf(timezone).formatToParts(seconds)) part[type] = Number(value);
+  for (const { type, value } of formatOf(timezone).formatToParts(quarter)) part[type] = Number(value);
   const { year = 0, month = 1, day = 1, hour = 0, minute = 0, second = 0 } = part;
-  return Date.UTC(year, month - 1, day, hour, minute, second);
+  const offset = Date.UTC(year, month - 1, day, hour, minute, second) - quarter;
+  if (offsets.size >= OFFSETS_KEPT) offsets.clear();
+  offsets.set(name, offset);
+  return offset;
 }
 
 function formatOf(timezone: string): Intl.DateTimeFormat {

@@ -13,6 +13,8 @@ let contract: string;
 let postgres: PostgresServer;
 let folder: string;
 let plan: string;
+/** One with a schedule and retention. */
+let kept: string;
 let environment: NodeJS.ProcessEnv;
 let server: RunningCommand;
 /** A backup that the first test makes, for the others to look at. */
@@ -24,6 +26,11 @@ beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), 'holdfast-contract-'));
   await mkdir(path.join(folder, 'repository'));
   plan = await writePlan('orders', 'repository');
+  kept = await writePlan(
+    'kept',
+    'repository',
+    '  schedule: { cron: "@daily" }\n  retention: { keepDaily: 7 }\n',
+  );
   environment = {
     HOLDFAST_STATE_DIR: path.join(folder, 'state'),
     ORDERS_DATABASE_URL: postgres.url('orders'),
@@ -42,7 +49,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function writePlan(name: string, repository: string): Promise<string> {
+async function writePlan(name: string, repository: string, more = ''): Promise<string> {
   const file = path.join(folder, `${name}.yaml`);
   await writeFile(
     file,
@@ -57,7 +64,7 @@ metadata: { name: ${name} }
 spec:
   source: { ysql: { connection: { env: ORDERS_DATABASE_URL } } }
   repository: ${name}-backups
-`,
+${more}`,
   );
   return file;
 }
@@ -119,6 +126,11 @@ test.each([
   ['verify PLAN [BACKUP]', () => ['verify', plan, backup]],
   ['prune PLAN', () => ['prune', plan]],
   ['prune PLAN --dry-run', () => ['prune', plan, '--dry-run']],
+  ['prune PLAN --detach', () => ['prune', kept, '--detach']],
+  [
+    'retention simulate PLAN',
+    () => ['retention', 'simulate', kept, '--days', '30', '--svg', path.join(folder, 'month.svg')],
+  ],
   ['doctor PLAN', () => ['doctor', plan]],
   ['validate FILE…', () => ['validate', plan]],
   ['explain PLAN', () => ['explain', plan]],
@@ -203,6 +215,7 @@ describe('a failure is one document {error: {code, message, remedy}}, and one se
     ['a time without a zone', () => ['restore', plan, '--to', '2026-01-01T00:00'], 2, 'USAGE'],
     ['no such plan file', () => ['backup', path.join(folder, 'missing.yaml')], 2, 'USAGE'],
     ['no such plan in its file', () => ['list', `${plan}#other`], 2, 'USAGE'],
+    ['a plan without retention', () => ['retention', 'simulate', plan], 2, 'USAGE'],
     ['no such backup', () => ['show', plan, 'nope'], 1, 'BACKUP_NOT_FOUND'],
     ['no backup so old', () => ['restore', plan, '--to', '-3650d'], 1, 'INSTANT_TOO_EARLY'],
     ['an instant that no backup holds', () => ['restore', plan, '--to', '-0s'], 1, 'INSTANT_NOT_EXACT'],
