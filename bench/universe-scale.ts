@@ -41,7 +41,10 @@ export async function benchScale(
   say: (line: string) => void,
 ): Promise<readonly ScaleFigures[]> {
   await using cleanUp = new AsyncDisposableStack();
-  Runtime.install({ logger: new DefaultLogger('ERROR') });
+  Runtime.install({
+    logger: new DefaultLogger('ERROR'),
+    telemetryOptions: { logging: { forward: {}, filter: { core: 'ERROR', other: 'ERROR' } } },
+  });
   const temporal = await startTemporal({ headless: true });
   cleanUp.defer(() => temporal.stop());
   const connection = await Connection.connect({ address: temporal.address });

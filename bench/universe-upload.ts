@@ -73,11 +73,13 @@ export async function benchUpload(scale: number, say: (line: string) => void): P
     address: '127.0.0.1:9100',
     dataDirectories: [disk],
   };
+  // One process for all backups, as an agent is.
+  const agent = new NodeAgent(node);
   let backups = 0;
   const backup = async (names: readonly TabletName[]) => {
     const counted = counting(s3);
     const startedAt = performance.now();
-    const summaries = await save(new NodeAgent(node), counted.store, location, `backup-${++backups}`, names);
+    const summaries = await save(agent, counted.store, location, `backup-${++backups}`, names);
     return { seconds: (performance.now() - startedAt) / 1_000, summaries, calls: counted.calls };
   };
 

@@ -4,7 +4,10 @@ import { workflowBundle } from '../worker/bundle.ts';
 
 const [address, taskQueue] = process.argv.slice(2);
 if (address === undefined || taskQueue === undefined) throw new Error('give the address and the task queue');
-Runtime.install({ logger: new DefaultLogger('ERROR') });
+Runtime.install({
+  logger: new DefaultLogger('ERROR'),
+  telemetryOptions: { logging: { forward: {}, filter: { core: 'ERROR', other: 'ERROR' } } },
+});
 const worker = await Worker.create({
   connection: await NativeConnection.connect({ address }),
   taskQueue,

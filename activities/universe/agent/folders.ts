@@ -60,16 +60,16 @@ export async function findFolder(
 ): Promise<{ readonly root: string; readonly path: string } | undefined> {
   for (const directory of dataDirectories) {
     const root = await realpath(directory);
-    if (await isFolderBelow(root, parts)) return { root, path: join(root, ...parts) };
+    if (isFolderBelow(root, parts)) return { root, path: join(root, ...parts) };
   }
   return undefined;
 }
 
-async function isFolderBelow(root: string, parts: readonly string[]): Promise<boolean> {
+function isFolderBelow(root: string, parts: readonly string[]): boolean {
   let path = root;
   for (const part of parts) {
     path = join(path, part);
-    const found = await entryAt(path);
+    const found = lstatSync(path, { throwIfNoEntry: false });
     if (found === undefined) return false;
     if (found.isSymbolicLink()) throw symbolicLink(path);
     if (!found.isDirectory()) return false;

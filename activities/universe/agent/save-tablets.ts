@@ -29,6 +29,8 @@ import type { NodeAgent } from './node-agent.ts';
 /** Tasks that follow each other share a look at the index. */
 const INDEX_MAX_AGE_MS = 30_000;
 
+const EMPTY = sha256Hex(new Uint8Array());
+
 /** Objects on their way to the store at once, for one task. */
 const PUTS_AT_ONCE = 4;
 
@@ -156,15 +158,21 @@ class Saving {
     const disk = this.#agent.lanes(`disk ${folder.root}`, filesPerDisk);
     const found = await filesBelow(folder.path);
     const ready = new Map<FoundFile, Promise<ReadyFile>>();
-    await forEachBounded(found, filesPerDisk, async (file) => {
-      this.#throwIfFailed();
+    const unknown: FoundFile[] = [];
+    for (const file of found) {
       const known = this.#known(file);
-      const { whenStored } = known ?? (await disk.run(() => this.#read(file)));
+      if (known === undefined) unknown.push(file);
+      else ready.set(file, Promise.resolve(known));
+      this.#bytes += file.sizeBytes;
+    }
+    this.#files += found.length;
+    this.#beat();
+    await forEachBounded(unknown, filesPerDisk, async (file) => {
+      this.#throwIfFailed();
+      const { whenStored } = await disk.run(() => this.#read(file));
       // Awaited in `finish`, after the pack that it may wait for was sent.
       whenStored.catch((error: unknown) => this.#fail(error));
       ready.set(file, whenStored);
-      this.#files += 1;
-      this.#bytes += file.sizeBytes;
       this.#beat();
     });
     const files = found.flatMap((file) => ready.get(file) ?? []);
@@ -209,12 +217,8 @@ class Saving {
   }
 
   /** A file that was sent before and is still stored: neither read nor hashed. */
-  #known(file: FoundFile): { readonly whenStored: Promise<ReadyFile> } | undefined {
-    const { path, sizeBytes, identity } = file;
-    const ready = (sha256: string, parts: readonly Part[]) => ({
-      whenStored: Promise.resolve({ path, sizeBytes, sha256, parts }),
-    });
-    if (sizeBytes === 0) return ready(sha256Hex(new Uint8Array()), []);
+  #known({ path, sizeBytes, identity }: FoundFile): ReadyFile | undefined {
+    if (sizeBytes === 0) return { path, sizeBytes, sha256: EMPTY, parts: [] };
     const known = this.#memory.find(identity, (range) => this.#writer.vouchesFor(range));
     if (known === undefined) return undefined;
     const unindexed = known.parts.filter(({ range }) => range.index === undefined);
@@ -222,7 +226,7 @@ class Saving {
       this.#writer.adopt(unindexed);
       this.#unindexed.push({ identity, file: known });
     }
-    return ready(known.sha256, known.parts);
+    return { path, sizeBytes, sha256: known.sha256, parts: known.parts };
   }
 
   /** Reads and hashes a file, part by part, and hands on what the repository lacks. */
