@@ -22,8 +22,9 @@ import type {
   VerifyLevel,
 } from '../model/pipeline.ts';
 import type { DeleteSummary, MarkSummary, OrphanSummary, PruneInput } from '../model/prune.ts';
-import type { Catalogue } from '../model/recovery.ts';
+import type { Catalogue, RecoveryDecision, RecoveryRequest, RestoreMeasurement } from '../model/recovery.ts';
 import type { ClaimMode } from '../model/source-claim.ts';
+import type { PlanSurvey, ScheduleChange } from '../model/survey.ts';
 import type {
   FillShard,
   FillSummary,
@@ -33,6 +34,7 @@ import type {
   TabletName,
   TabletShard,
 } from '../model/tablets.ts';
+import type { DesiredSchedule } from '../planning/schedules.ts';
 
 /**
  * What workflows see of the side effects: names, inputs and results, by type alone. Inputs and results go into Temporal's
@@ -143,6 +145,20 @@ export interface Activities {
   /** Asks the gate of the source (workflow `sourceGate`, started where there is none) to let a run in. Returns the gate's id. */
   claimSource(input: ClaimInput): Promise<{ gate: string }>;
 
+  /** What the repository and the schedules of a plan hold. */
+  surveyPlan(input: { repository: RepositorySpec; plan: string }): Promise<PlanSurvey>;
+
+  /** The planner's answer to a request, from the catalogue as it is now; with the databases of the backup it chose. */
+  decideRestore(input: {
+    repository: RepositorySpec;
+    plan: string;
+    request: RecoveryRequest;
+    measurements: readonly RestoreMeasurement[];
+  }): Promise<{ decision: RecoveryDecision; databases: readonly string[] }>;
+
+  /** Brings a plan's schedules in line with what it wants. */
+  reconcileSchedules(input: ReconcileInput): Promise<readonly ScheduleChange[]>;
+
   /** How runs stand, by their workflow ids, in the same order. */
   statesOfRuns(input: { workflowIds: readonly string[] }): Promise<readonly RunState[]>;
 }
@@ -189,6 +205,19 @@ export interface InClusterInput {
   readonly plan: string;
   readonly source: UniverseSource;
   readonly policy?: InClusterPolicy;
+}
+
+export interface ReconcileInput {
+  readonly desired: readonly DesiredSchedule[];
+  /** All ids that schedules of the plan may have; those that nobody wants are deleted. */
+  readonly ids: readonly string[];
+  readonly plan: string;
+  readonly engine: string;
+  readonly taskQueue: string;
+  /** Why the whole plan is paused; absent: it isn't. */
+  readonly paused?: string;
+  /** True: a schedule that was paused by hand stays so. */
+  readonly keepPauses: boolean;
 }
 
 export interface ClaimInput {

@@ -11,6 +11,7 @@ import type { OpenReadPoint, VerbContext } from './engine.ts';
 import { engineOf } from './engines.ts';
 import { callWebhook } from './http.ts';
 import { Pins } from './pins.ts';
+import { planActivities } from './plan-activities.ts';
 import { pruneActivities } from './prune-activities.ts';
 import { Repositories } from './repositories.ts';
 import { repositoryActivities } from './repository-activities.ts';
@@ -51,6 +52,7 @@ export function createActivities(client: Client): HostedActivities {
       ...restoreActivities(repositories, pins),
       ...pruneActivities(repositories, pins),
       ...runActivities(client),
+      ...planActivities(client, repositories),
 
       ...universeActivities(repositories),
       ...universeRestoreActivities(repositories, pins, client),

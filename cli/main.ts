@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
+import * as apply from './commands/apply.ts';
 import * as backup from './commands/backup.ts';
 import * as demo from './commands/demo.ts';
 import * as dev from './commands/dev.ts';
@@ -10,12 +11,14 @@ import * as explain from './commands/explain.ts';
 import * as extract from './commands/extract.ts';
 import * as init from './commands/init.ts';
 import * as list from './commands/list.ts';
+import { MESSAGES as messages } from './commands/messages.ts';
 import * as prune from './commands/prune.ts';
 import * as report from './commands/report.ts';
 import * as restore from './commands/restore.ts';
 import * as retention from './commands/retention.ts';
 import * as schema from './commands/schema.ts';
 import * as show from './commands/show.ts';
+import * as status from './commands/status.ts';
 import * as validate from './commands/validate.ts';
 import * as verify from './commands/verify.ts';
 import * as worker from './commands/worker.ts';
@@ -27,8 +30,11 @@ const COMMANDS = [
   validate,
   explain,
   schema,
+  apply,
+  status,
   backup,
   restore,
+  ...messages,
   list,
   show,
   extract,

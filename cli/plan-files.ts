@@ -222,3 +222,10 @@ function readProblem(path: string, error: unknown): Problem {
 function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
+
+/** The name of the plan that an argument means, without a look into its file where it is a name already. */
+export async function planNameOf(argument: string): Promise<string> {
+  const [path = '', name] = argument.split('#');
+  if (!path.includes('/') && !PLAN_FILE.test(path)) return name ?? path;
+  return name ?? (await resolvePlan(argument)).name;
+}

@@ -76,6 +76,7 @@ export function runUrl(session: Session, workflowId: string): string | undefined
 }
 
 async function external({ client, connection, target }: ConnectedClient): Promise<Session> {
+  await registerSearchAttributes(connection, target.namespace);
   const { pollers } = await client.workflowService.describeTaskQueue({
     namespace: target.namespace,
     taskQueue: { name: target.taskQueue },

@@ -110,6 +110,7 @@ export function emitPlan({
     ...given('pointTime', spec.pointTime && emitPointTime(spec.pointTime)),
     ...given('drill', spec.drill && emitDrill(spec.drill)),
     ...given('notify', spec.notify?.map(emitNotifyTarget)),
+    ...given('restore', spec.restore),
   });
 }
 

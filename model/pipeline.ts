@@ -274,4 +274,11 @@ export interface CompiledPlan {
   readonly pointTime?: PointTime;
   readonly drill?: DrillSpec;
   readonly notify?: readonly NotifyTarget[];
+  readonly restore?: RestorePolicy;
+}
+
+/** What a restore that overwrites must pass. Absent: approval is required, and a safety backup is made. */
+export interface RestorePolicy {
+  readonly approval: 'required' | 'none';
+  readonly safetyBackup: boolean;
 }

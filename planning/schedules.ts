@@ -1,4 +1,6 @@
 import type { CompiledPlan, Schedule } from '../model/pipeline.ts';
+import { drillInput } from './drill.ts';
+import { pruneInputOf, pruneTimesOf } from './prune.ts';
 
 /** A Temporal Schedule as a plan wants it. */
 export interface DesiredSchedule {
@@ -23,10 +25,10 @@ const CATCH_UP_MS = 6 * 3_600_000;
 
 /** Every schedule that a plan wants: the one list that `apply` reconciles, prunes and previews by. */
 export function desiredSchedules(plan: CompiledPlan): readonly DesiredSchedule[] {
-  return [...backups(plan)];
+  return [...backups(plan), ...prunes(plan), ...drills(plan)];
 }
 
-function backups({ name, pipeline, schedule }: CompiledPlan): readonly DesiredSchedule[] {
+function backups({ name, pipeline, schedule, notify }: CompiledPlan): readonly DesiredSchedule[] {
   if (schedule === undefined) return [];
   return [
     {
@@ -38,11 +40,34 @@ function backups({ name, pipeline, schedule }: CompiledPlan): readonly DesiredSc
       start: {
         workflowType: 'backup',
         workflowId: `backup:${name}`,
-        args: [{ pipeline }],
+        args: [{ pipeline, ...(notify === undefined ? {} : { notify }) }],
         summary: `Scheduled backup of ${name} (${pipeline.source.engine}) into ${pipeline.repository.name}`,
       },
     },
   ];
+}
+
+function prunes(plan: CompiledPlan): readonly DesiredSchedule[] {
+  const times = pruneTimesOf(plan);
+  if (times === undefined) return [];
+  const id = `prune:${plan.name}`;
+  const start = {
+    ...{ workflowType: 'prune', workflowId: id, args: [pruneInputOf(plan)] },
+    summary: `Scheduled retention of ${plan.name}`,
+  };
+  return [{ id, ...times, overlap: 'skip', catchUpMs: CATCH_UP_MS, start }];
+}
+
+function drills(plan: CompiledPlan): readonly DesiredSchedule[] {
+  const times = plan.drill?.schedule;
+  if (times === undefined) return [];
+  const id = `drill:${plan.name}`;
+  const start = {
+    ...{ workflowType: 'drill', workflowId: id, args: [drillInput(plan)] },
+    summary: `Scheduled drill of ${plan.name}`,
+  };
+  const { cron, timezone, overlap } = times;
+  return [{ id, cron, timezone, overlap, catchUpMs: CATCH_UP_MS, start }];
 }
 
 /** The ids of all schedules that a plan may have, also those that it wants no more. */

@@ -9,8 +9,11 @@ if (target === undefined) throw new Error('usage: build-bundle TARGET');
 
 const extension = import.meta.url.endsWith('.js') ? 'js' : 'ts';
 const silent = () => undefined;
+const moduleOf = (name: string) =>
+  fileURLToPath(new URL(`../workflows/${name}.${extension}`, import.meta.url));
 const { code } = await bundleWorkflowCode({
-  workflowsPath: fileURLToPath(new URL(`../workflows/index.${extension}`, import.meta.url)),
+  workflowsPath: moduleOf('index'),
+  payloadConverterPath: moduleOf('tolerant-converter'),
   logger: {
     log: silent,
     trace: silent,

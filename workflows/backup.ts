@@ -4,6 +4,7 @@ import {
   executeChild,
   isCancellation,
   patched,
+  uuid4,
   workflowInfo,
 } from '@temporalio/workflow';
 import type { BackupRef, BackupSummary, ExportSummary, ReadPoint, VerifyReport } from '../model/backup.ts';
@@ -17,6 +18,7 @@ import { tell } from './notify.ts';
 import { formatBytes, formatCount, formatDuration } from './progress.ts';
 import { ReadPointKeeper } from './read-point.ts';
 import { rehearse } from './rehearsal.ts';
+import { Reporter } from './reporter.ts';
 import { withDeadline } from './scopes.ts';
 import { saveAllTablets } from './tablets.ts';
 import { transfer } from './transfer.ts';
@@ -32,18 +34,25 @@ export async function backup(input: BackupInput): Promise<BackupOutcome> {
   const run = new BackupRun(input);
   try {
     const outcome = await run.interpret();
-    run.board.conclude('done', headlineOf(outcome));
+    const headline = headlineOf(outcome);
+    run.board.conclude('done', headline);
+    const { bytes, rows } = outcome.summary;
+    await run.report?.ended({ state: 'done', headline, result: { bytes, rows } });
     await tellOfSuccess(input, outcome);
     return outcome;
   } catch (error) {
     const failure = describeFailure(error);
     await CancellationScope.nonCancellable(() => run.abandon());
     if (isCancellation(error)) {
-      run.board.conclude('cancelled', `Backup ${input.backup} was cancelled; ${run.leftBehind()}`);
+      const headline = `Backup ${run.backup} was cancelled; ${run.leftBehind()}`;
+      run.board.conclude('cancelled', headline);
+      await run.report?.ended({ state: 'cancelled', headline });
       throw error;
     }
-    run.board.conclude('failed', `Backup ${input.backup} FAILED: ${failure.message}`);
-    await tellOfFailure(input, failure);
+    const headline = `Backup ${run.backup} FAILED: ${failure.message}`;
+    run.board.conclude('failed', headline);
+    await run.report?.ended({ state: 'failed', headline });
+    await tellOfFailure(input, run.backup, failure);
     throw ApplicationFailure.create({
       type: failure.code,
       message: failure.message,
@@ -55,11 +64,8 @@ export async function backup(input: BackupInput): Promise<BackupOutcome> {
   }
 }
 
-async function tellOfSuccess(
-  { notify, pipeline, backup: id }: BackupInput,
-  outcome: BackupOutcome,
-): Promise<void> {
-  const { rows, bytes, storedBytes } = outcome.summary;
+async function tellOfSuccess({ notify, pipeline }: BackupInput, outcome: BackupOutcome): Promise<void> {
+  const { backup: id, rows, bytes, storedBytes } = outcome.summary;
   await tell(notify, 'end', {
     event: 'success',
     plan: pipeline.plan,
@@ -77,7 +83,8 @@ async function tellOfSuccess(
 }
 
 async function tellOfFailure(
-  { notify, pipeline, backup: id }: BackupInput,
+  { notify, pipeline }: BackupInput,
+  id: string,
   error: { readonly code: string; readonly message: string },
 ): Promise<void> {
   await tell(notify, 'end', {
@@ -109,12 +116,21 @@ class BackupRun {
   private cleanUpFailure: string | undefined;
   /** Absent where another run holds the source for this one. */
   private readonly turn: Turn | undefined;
+  readonly report: Reporter | undefined;
 
-  constructor(input: BackupInput) {
-    this.pipeline = input.pipeline;
-    this.ref = { repository: input.pipeline.repository, plan: input.pipeline.plan, backup: input.backup };
-    this.board = new Board(`Backup ${input.backup} of ${input.pipeline.plan}`, input.pipeline.steps);
-    this.turn = input.hasTurn || !patched('turns') ? undefined : this.newTurn();
+  constructor({ pipeline, backup = newBackupId(), hasTurn = false }: BackupInput) {
+    this.pipeline = pipeline;
+    this.ref = { repository: pipeline.repository, plan: pipeline.plan, backup };
+    this.board = new Board(`Backup ${backup} of ${pipeline.plan}`, pipeline.steps);
+    if (!patched('turns')) return;
+    if (!hasTurn) this.turn = this.newTurn();
+    const report = new Reporter(pipeline.plan, { kind: 'backup', id: backup });
+    this.report = report;
+    this.board.onMilestone = (headline) => report.running(headline);
+  }
+
+  get backup(): string {
+    return this.ref.backup;
   }
 
   async interpret(): Promise<BackupOutcome> {
@@ -266,7 +282,7 @@ class BackupRun {
       case 'http':
         await this.call(step, `${step.options.method} webhook`).http({
           request: step.options,
-          body: this.report(),
+          body: this.webhookBody(),
         });
         return;
     }
@@ -419,7 +435,7 @@ class BackupRun {
   }
 
   /** The body of a webhook. */
-  private report(): Readonly<Record<string, unknown>> {
+  private webhookBody(): Readonly<Record<string, unknown>> {
     const [first] = this.failures;
     return {
       plan: this.ref.plan,
@@ -431,6 +447,12 @@ class BackupRun {
       ...(this.sealed === undefined ? {} : { summary: this.sealed }),
     };
   }
+}
+
+/** As the command line makes them: sorts by time, unique. */
+function newBackupId(): string {
+  const time = workflowInfo().startTime.toISOString().replace(/\.\d+/, '').replaceAll(/[-:]/g, '');
+  return `${time}-${uuid4().slice(0, 6)}`;
 }
 
 function unknownStep(id: string): never {

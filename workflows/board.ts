@@ -1,5 +1,6 @@
 import { defineSearchAttributeKey } from '@temporalio/common';
 import { setCurrentDetails, setHandler, upsertSearchAttributes } from '@temporalio/workflow';
+import { formatBytes } from '../model/amounts.ts';
 import { progress, transferProgress } from './messages.ts';
 import {
   type Progress,
@@ -24,6 +25,9 @@ export class Board {
   private readonly startedAtMs = Date.now();
   private readonly transferring = new Map<string, Map<number, TransferProgress>>();
   private transferStep: string | undefined;
+  /** Called when a step begins, and at each tenth of a transfer: what others are told. */
+  onMilestone: (headline: string) => void = () => undefined;
+  private tenths = 0;
 
   constructor(title: string, steps: readonly Pick<StepProgress, 'id' | 'verb'>[]) {
     this.title = title;
@@ -54,12 +58,14 @@ export class Board {
     this.headline = `${this.title}: ${id} is running`;
     upsertSearchAttributes([{ key: phaseKey, value: id }]);
     this.show();
+    this.onMilestone(`${id} is running`);
   }
 
   /** Nothing runs for the time being, and why. */
   wait(why: string): void {
     this.headline = `${this.title}: ${why}`;
     this.show();
+    this.onMilestone(why);
   }
 
   end(id: string, state: StepState, note?: string): void {
@@ -75,6 +81,7 @@ export class Board {
   /** From here on progress signals of transfer children count towards step `id`, from zero. */
   beginTransfer(id: string, totals: { readonly tasks: number; readonly bytes: number }): void {
     this.transferStep = id;
+    this.tenths = 0;
     this.transferring.set(id, new Map());
     this.update(id, {
       tasksDone: 0,
@@ -100,6 +107,21 @@ export class Board {
     }
     this.update(this.transferStep, sum);
     this.show();
+    this.tellTenth(this.transferStep);
+  }
+
+  private tellTenth(id: string): void {
+    const {
+      tasksDone = 0,
+      tasksTotal = 0,
+      totalBytes = 0,
+      bytes = 0,
+    } = this.steps.find((step) => step.id === id) ?? {};
+    const tenths = Math.floor((10 * tasksDone) / Math.max(1, tasksTotal));
+    if (tenths <= this.tenths) return;
+    this.tenths = tenths;
+    const amount = `${formatBytes(bytes)} of about ${formatBytes(Math.max(bytes, totalBytes))}`;
+    this.onMilestone(`${id}: ${tasksDone} of ${tasksTotal} chunks, ${amount}`);
   }
 
   conclude(state: Progress['state'], headline: string): void {

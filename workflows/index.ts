@@ -3,6 +3,7 @@ export { backup } from './backup.ts';
 export { drill } from './drill.ts';
 export { inClusterRestore } from './in-cluster-restore.ts';
 export { notify } from './notify.ts';
+export { plan } from './plan.ts';
 export { prune } from './prune.ts';
 export { restore } from './restore.ts';
 export { sourceGate } from './source-gate.ts';

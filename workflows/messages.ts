@@ -10,7 +10,8 @@ import type { Progress, TransferProgress } from './progress.ts';
 
 export interface BackupInput {
   readonly pipeline: Pipeline;
-  readonly backup: string;
+  /** Absent where a schedule starts it: the run makes one. */
+  readonly backup?: string;
   /** True: the parent holds the turn at the source for it (a safety backup). */
   readonly hasTurn?: boolean;
   /** Whom to tell how it ended. */

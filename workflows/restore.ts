@@ -16,6 +16,7 @@ import { Board } from './board.ts';
 import { describeFailure } from './failures.ts';
 import { backupWorkflowId, type RestoreLeftovers, reportInterval } from './messages.ts';
 import { formatBytes, formatCount, type RestoreStage } from './progress.ts';
+import { Reporter } from './reporter.ts';
 import { restoreUniverse } from './restore-universe.ts';
 import { inLanes } from './scopes.ts';
 import { transfer } from './transfer.ts';
@@ -35,12 +36,17 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
   if (request.source.engine === 'universe') return restoreUniverse(request, request.source);
   const startedAtMs = Date.now();
   const { assertions = [] } = request;
-  const overwrites = (request.replace || request.contents === 'data') && !request.scratch && patched('turns');
+  const isGoverned = !request.scratch && patched('turns');
+  const overwrites = isGoverned && (request.replace || request.contents === 'data');
   const stages = (overwrites ? OVERWRITING_STAGES : STAGES).filter(
     (id) => id !== 'assert' || assertions.length > 0,
   );
   const board = new Board(`Restore ${request.restore} of ${request.from.backup}`, stages.map(asStep));
   const turn = overwrites ? turnOf(request, board) : undefined;
+  const report = isGoverned
+    ? new Reporter(request.from.plan, { kind: 'restore', id: request.restore, overwrites })
+    : undefined;
+  board.onMilestone = (headline) => report?.running(headline);
   let isWriting = false;
   const stage = async <T>(id: RestoreStage, work: () => Promise<T>): Promise<T> => {
     board.start(id);
@@ -77,7 +83,10 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
       request.assertions === undefined ? compared : withAnswers(compared, { restoreMs, assertions: results });
     if (request.scratch) await discard(request);
     if (summary.verdict === 'FAILED' && !request.scratch) throw differs(summary);
-    board.conclude(summary.verdict === 'OK' ? 'done' : 'failed', headlineOf(summary));
+    const headline = headlineOf(summary);
+    board.conclude(summary.verdict === 'OK' ? 'done' : 'failed', headline);
+    const { bytes, rows, verdict } = summary;
+    await report?.ended({ state: 'done', headline, result: { bytes, rows, verdict } });
     return turn === undefined || safetyBackup === undefined
       ? summary
       : { ...summary, safetyBackup: safetyBackup.backup };
@@ -88,10 +97,14 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
     // A rehearsal's caller drops what is left; a cancellation carries no details that would tell it.
     const mustTell = request.scratch && leftovers.leftBehind;
     if (isCancellation(error) && !mustTell) {
-      board.conclude('cancelled', `Restore ${request.restore} was cancelled. ${sentence}`);
+      const headline = `Restore ${request.restore} was cancelled. ${sentence}`;
+      board.conclude('cancelled', headline);
+      await report?.ended({ state: 'cancelled', headline });
       throw error;
     }
-    board.conclude('failed', `Restore ${request.restore} FAILED: ${failure.message} ${sentence}`);
+    const headline = `Restore ${request.restore} FAILED: ${failure.message} ${sentence}`;
+    board.conclude('failed', headline);
+    await report?.ended({ state: 'failed', headline });
     throw ApplicationFailure.create({
       type: failure.code,
       message: failure.message,

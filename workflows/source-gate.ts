@@ -34,7 +34,10 @@ export async function sourceGate(state: GateState): Promise<void> {
     };
   setHandler(
     enterSource,
-    on((claim) => gate.enter(claim)),
+    on((claim) => {
+      // Anyone can send it; what is no claim is nobody's.
+      if (isClaim(claim)) gate.enter(claim);
+    }),
     { description: 'Sent by runs: let me in' },
   );
   setHandler(
@@ -60,6 +63,20 @@ export async function sourceGate(state: GateState): Promise<void> {
     // Whoever arrives and must wait wants to know at once that those before it are still there.
     if (!heard || gate.state.waiting.length > 0) await dismissTheDead(gate);
   }
+}
+
+function isClaim(value: unknown): value is SourceClaim {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'holder' in value &&
+    typeof value.holder === 'string' &&
+    'databases' in value &&
+    typeof value.databases === 'object' &&
+    value.databases !== null &&
+    'include' in value.databases &&
+    Array.isArray(value.databases.include)
+  );
 }
 
 async function tell(gate: Gate, run: string): Promise<void> {

@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
+import type { CompiledPlan } from '../../model/pipeline.ts';
 import type { BackupOutcome } from '../../workflows/messages.ts';
 import type { FollowRunOptions } from '../follow-run.ts';
 import { EXIT, type ExitCode, emit, print, runCommand, say } from '../output.ts';
+import type { Session } from '../session.ts';
 
 interface Options extends FollowRunOptions {
   readonly new?: boolean;
@@ -27,7 +29,7 @@ export function register(program: Command): void {
 async function run(argument: string, options: Options) {
   const { resolvePlan } = await import('../plan-files.ts');
   const { followRun } = await import('../follow-run.ts');
-  const { runningOf, startBackup } = await import('../runs.ts');
+  const { runningOf } = await import('../runs.ts');
   const plan = await resolvePlan(argument);
   return followRun<BackupOutcome>(
     options,
@@ -35,7 +37,7 @@ async function run(argument: string, options: Options) {
       const [underWay] = options.new ? [] : await runningOf(session, 'backup', plan.name);
       if (underWay !== undefined)
         say('A backup of this plan is under way; following it (--new starts another).');
-      const workflowId = underWay ?? (await startBackup(session, plan)).workflowId;
+      const workflowId = underWay ?? (await begin(session, plan, options)).workflowId;
       const backup = workflowId.slice(workflowId.lastIndexOf(':') + 1);
       return {
         workflowId,
@@ -46,6 +48,19 @@ async function run(argument: string, options: Options) {
     },
     (outcome) => report(outcome, argument, options),
   );
+}
+
+/** By the plan's entity where the plan is applied, which makes backups one at a time; else by itself. */
+async function begin(
+  session: Session,
+  plan: CompiledPlan,
+  options: Options,
+): Promise<{ readonly workflowId: string }> {
+  const { startBackup } = await import('../runs.ts');
+  const { isGoverned, requestRun } = await import('../entity-runs.ts');
+  if (options.new || !(await isGoverned(session, plan))) return startBackup(session, plan);
+  const { taskQueue } = session;
+  return requestRun(session, plan, 'backup', { taskQueue }, options.detach === true);
 }
 
 function report(outcome: BackupOutcome, argument: string, options: Options): ExitCode {

@@ -6,6 +6,7 @@ import type { RecoveryRequest } from '../../model/recovery.ts';
 import type { FollowRunOptions } from '../follow-run.ts';
 import { EXIT, type ExitCode, emit, print, runCommand, UsageError } from '../output.ts';
 import type { RestoreWishes } from '../runs.ts';
+import type { Session } from '../session.ts';
 
 interface Options extends FollowRunOptions {
   readonly to?: string;
@@ -76,7 +77,6 @@ async function run(argument: string, options: Options) {
   checkOptions(options);
   const { resolvePlan } = await import('../plan-files.ts');
   const { chooseWay, describeBackup } = await import('../recovery.ts');
-  const { startRestore } = await import('../runs.ts');
   const { followRun } = await import('../follow-run.ts');
 
   const plan = await resolvePlan(argument);
@@ -101,7 +101,7 @@ async function run(argument: string, options: Options) {
   return followRun<RestoreSummary>(
     options,
     async (session) => {
-      const { id, workflowId } = await startRestore(session, plan, wishes);
+      const { id, workflowId } = await begin(session, plan, wishes, options);
       return {
         workflowId,
         title: `Restoring ${chosen.backup} (data of ${chosen.instant})`,
@@ -189,6 +189,22 @@ async function explain(plan: CompiledPlan, request: RecoveryRequest, options: Op
   else for (const line of decisionLines(decision)) print(line);
   if (decision.kind === 'restore') return EXIT.done;
   return decision.code === 'BAD_REQUEST' || decision.code === 'BAD_INSTANT' ? EXIT.usage : EXIT.failed;
+}
+
+/** By the plan's entity where the plan is applied: what overwrites waits there for approval. */
+async function begin(session: Session, plan: CompiledPlan, wishes: RestoreWishes, options: Options) {
+  const { startRestore } = await import('../runs.ts');
+  const { isGoverned, requestRun } = await import('../entity-runs.ts');
+  if (!(await isGoverned(session, plan))) return startRestore(session, plan, wishes);
+  const { backup, into, replace, safety, tables, ...given } = wishes;
+  const wish = {
+    backup,
+    ...(replace ? { replace, safetyBackup: safety !== false } : { into }),
+    ...(tables === undefined || tables.include.length === 0 ? {} : { tables: tables.include }),
+    options: { ...given, excludeTables: tables?.exclude ?? [], taskQueue: session.taskQueue },
+  };
+  const { workflowId } = await requestRun(session, plan, 'restore', wish, options.detach === true);
+  return { id: workflowId.slice(workflowId.lastIndexOf(':') + 1), workflowId };
 }
 
 function checkOptions(options: Options): void {

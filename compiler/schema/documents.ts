@@ -4,6 +4,7 @@ import { notify } from './notify.ts';
 import { alsoCheck, apiVersion, metadata, name } from './parts.ts';
 import { ONLY_OF_A_UNIVERSE, pointTime } from './point-time.ts';
 import { repositoryDocument } from './repository.ts';
+import { restorePolicy } from './restore.ts';
 import { retention, scheduleOf } from './schedule.ts';
 import { source } from './source.ts';
 import { BARE_VERBS, STEPS_AT_MOST, step } from './steps.ts';
@@ -29,6 +30,7 @@ const planDocument = z
         pointTime: pointTime.optional(),
         drill: drill.optional(),
         notify: notify.optional(),
+        restore: restorePolicy.optional(),
         steps: z
           .array(step)
           .min(1)

@@ -1,8 +1,9 @@
 import { type Client, Connection, Client as TemporalClient } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
-import type { Activities } from '../../activities/contract.ts';
+import type { Activities, ReconcileInput } from '../../activities/contract.ts';
 import { READ_POINT_OPENED } from '../../activities/contract.ts';
 import { runActivities } from '../../activities/run-activities.ts';
+import { reconcileSchedules } from '../../activities/schedules.ts';
 import type { ReadPoint } from '../../model/backup.ts';
 import type { Pipeline, RetryPolicy, Step } from '../../model/pipeline.ts';
 import { startTemporal, type TemporalServer } from '../../parts/temporal.ts';
@@ -41,7 +42,11 @@ export async function startBench(): Promise<Bench> {
       const turns = runActivities(client, async () => ({ server, databases: { include: [], exclude: [] } }));
       const common = {
         connection: native,
-        activities: { ...turns, ...activities },
+        activities: {
+          ...turns,
+          reconcileSchedules: (input: ReconcileInput) => reconcileSchedules(client, input),
+          ...activities,
+        },
         maxHeartbeatThrottleInterval: '200ms',
         defaultHeartbeatThrottleInterval: '200ms',
       } as const;

@@ -1,0 +1,77 @@
+import type { Client } from '@temporalio/client';
+import type { CatalogueEntry } from '../model/recovery.ts';
+import type { PlanSurvey } from '../model/survey.ts';
+import { planRecovery, recoveryWindow } from '../planning/recovery.ts';
+import { scheduleIdsOf } from '../planning/schedules.ts';
+import { readCatalogue } from '../repository/catalogue.ts';
+import { readManifest } from '../repository/manifest.ts';
+import type { Activities } from './contract.ts';
+import type { Repositories } from './repositories.ts';
+import { reconcileSchedules, surveySchedules } from './schedules.ts';
+import { asActivity } from './verb-context.ts';
+
+/** Instants in a survey: what fits into a page and a workflow's state. */
+const INSTANTS_TOLD = 200;
+
+/** What a plan's entity asks of storage and of Temporal's schedules. Small answers: they go into its history for years. */
+export function planActivities(
+  client: Client,
+  repositories: Repositories,
+): Pick<Activities, 'surveyPlan' | 'decideRestore' | 'reconcileSchedules'> {
+  return {
+    surveyPlan: ({ repository, plan }) =>
+      asActivity(async (verb) => {
+        const store = await repositories.look(repository);
+        const catalogue = await readCatalogue(store, repository, plan, verb);
+        const schedules = await surveySchedules(client, scheduleIdsOf(plan));
+        const { entries, repositoryId, total, unusable, readAt } = catalogue;
+        const window = recoveryWindow([{ kind: 'backups', entries }]);
+        return {
+          ...{ readAt, backups: total, unusable, schedules },
+          ...(repositoryId === undefined ? {} : { repositoryId }),
+          storedBytes: entries.reduce((sum, { storedBytes }) => sum + storedBytes, 0),
+          window: { ...window, instants: window.instants.slice(-INSTANTS_TOLD) },
+          ...newestOf(entries),
+        };
+      }),
+
+    decideRestore: ({ repository, plan, request, measurements }) =>
+      asActivity(async (verb) => {
+        const store = await repositories.look(repository);
+        const { entries, total } = await readCatalogue(store, repository, plan, verb);
+        const decision = planRecovery([{ kind: 'backups', entries, total }], request, {
+          now: new Date(),
+          measurements,
+        });
+        if (decision.kind === 'refused' || decision.way !== 'backup') return { decision, databases: [] };
+        const manifest = await readManifest(store, { plan, backup: decision.backup }, verb);
+        return { decision, databases: manifest.databases.map(({ name }) => name) };
+      }),
+
+    reconcileSchedules: (input) => asActivity(() => reconcileSchedules(client, input)),
+  };
+}
+
+function newestOf(entries: readonly CatalogueEntry[]): Partial<PlanSurvey> {
+  const good = entries.find(({ lastGood }) => lastGood !== undefined);
+  const verified = latest(entries, ({ verified: found }) => found?.at);
+  const drilled = latest(entries, ({ drill }) => drill?.at);
+  return {
+    ...(good?.lastGood === undefined
+      ? {}
+      : { lastGood: { backup: good.backup, instant: good.instant, ...good.lastGood } }),
+    ...(verified?.verified === undefined
+      ? {}
+      : { lastVerification: { backup: verified.backup, ...verified.verified } }),
+    ...(drilled?.drill === undefined ? {} : { lastDrill: { backup: drilled.backup, ...drilled.drill } }),
+  };
+}
+
+function latest(
+  entries: readonly CatalogueEntry[],
+  timeOf: (entry: CatalogueEntry) => string | undefined,
+): CatalogueEntry | undefined {
+  return entries
+    .filter((entry) => timeOf(entry) !== undefined)
+    .sort((one, other) => Date.parse(timeOf(other) ?? '') - Date.parse(timeOf(one) ?? ''))[0];
+}

@@ -1,0 +1,177 @@
+import type { Client } from '@temporalio/client';
+import { differences, findSchedule } from '../../activities/schedules.ts';
+import type { CompiledPlan } from '../../model/pipeline.ts';
+import { nextRuns } from '../../planning/next-runs.ts';
+import { type DesiredSchedule, desiredSchedules, scheduleIdsOf } from '../../planning/schedules.ts';
+import { appliedPlans, findEntity, type PlanEntityView } from '../plan-entities.ts';
+import { changedSteps, type FieldChange, planChanges } from './diff.ts';
+import { type RetentionPreview, retentionPreview } from './retention-preview.ts';
+
+/** What `apply` would do to one plan. Field names are those of `apply --json`. */
+export interface PlanChange {
+  readonly plan: string;
+  readonly action: 'add' | 'change' | 'remove' | 'keep' | 'none';
+  /** One sentence, where the action needs one. */
+  readonly note?: string;
+  readonly fields: readonly FieldChange[];
+  /** Ids of steps whose pipeline differs. */
+  readonly steps: readonly string[];
+  readonly schedules: readonly ScheduleDiff[];
+  /** What the new retention would delete now; absent where it doesn't change. */
+  readonly retention?: RetentionPreview;
+}
+
+export interface ScheduleDiff {
+  readonly schedule: string;
+  readonly action: 'add' | 'change' | 'remove' | 'none';
+  /** True: the plan is the same, so somebody changed the schedule by hand. */
+  readonly drifted: boolean;
+  readonly fields: readonly FieldChange[];
+  readonly paused: boolean;
+  readonly timezone?: string;
+  /** The next five times, ISO 8601 in UTC. */
+  readonly next: readonly string[];
+}
+
+export interface Wishes {
+  readonly set: string;
+  readonly taskQueue: string;
+  readonly prune: boolean;
+  readonly keepPauses: boolean;
+}
+
+/** A change with what is needed to make it. */
+export interface Planned extends PlanChange {
+  readonly wanted?: CompiledPlan;
+  /** Generation of the entity that the change was computed against. */
+  readonly after: number;
+}
+
+/** Compares plan files with what Temporal holds. Changes nothing. */
+export async function plannedChanges(
+  client: Client,
+  plans: readonly CompiledPlan[],
+  wishes: Wishes,
+): Promise<readonly Planned[]> {
+  const changes: Planned[] = [];
+  for (const plan of plans) changes.push(await changeOf(client, plan, wishes));
+  const wanted = new Set(plans.map(({ name }) => name));
+  for (const name of await appliedPlans(client)) {
+    if (wanted.has(name)) continue;
+    const entity = await findEntity(client, name);
+    if (entity?.status.set === wishes.set) changes.push(await leftover(client, entity, wishes));
+  }
+  return changes;
+}
+
+async function changeOf(client: Client, plan: CompiledPlan, wishes: Wishes): Promise<Planned> {
+  const entity = await findEntity(client, plan.name);
+  const placed = [
+    ...(entity === undefined ? [] : fieldOf('set', entity.status.set, wishes.set)),
+    ...(entity === undefined ? [] : fieldOf('taskQueue', entity.status.taskQueue, wishes.taskQueue)),
+  ];
+  const fields = [...planChanges(entity?.revision.plan, plan), ...placed];
+  const isSame = fields.length === 0;
+  const schedules = await scheduleDiffs(client, plan, entity, wishes, isSame);
+  const isChanged = !isSame || schedules.some(({ action }) => action !== 'none');
+  const retention = fields.some(({ field }) => field.startsWith('retention'))
+    ? await retentionPreview(plan)
+    : undefined;
+  return {
+    plan: plan.name,
+    action: entity === undefined ? 'add' : isChanged ? 'change' : 'none',
+    fields,
+    steps: changedSteps(fields),
+    schedules,
+    ...(retention === undefined ? {} : { retention }),
+    wanted: plan,
+    after: entity?.status.generation ?? 0,
+  };
+}
+
+async function leftover(
+  client: Client,
+  { status, revision }: PlanEntityView,
+  { prune }: Wishes,
+): Promise<Planned> {
+  const ids = scheduleIdsOf(status.plan);
+  const found = await Promise.all(ids.map((id) => findSchedule(client, id)));
+  const runs = status.running.map(({ workflowId }) => workflowId);
+  return {
+    plan: status.plan,
+    action: prune ? 'remove' : 'keep',
+    note: prune
+      ? runs.length === 0
+        ? 'its backups stay in the repository'
+        : `its backups stay in the repository; ${runs.join(', ')} runs on to its end`
+      : 'has no file; --prune removes it',
+    fields: prune ? planChanges(revision.plan, undefined) : [],
+    steps: [],
+    schedules: found.flatMap((schedule) =>
+      schedule === undefined
+        ? []
+        : [
+            {
+              ...{ schedule: schedule.scheduleId, action: prune ? ('remove' as const) : ('none' as const) },
+              ...{ drifted: false, fields: [], paused: schedule.state.paused, next: [] },
+            },
+          ],
+    ),
+    after: status.generation,
+  };
+}
+
+async function scheduleDiffs(
+  client: Client,
+  plan: CompiledPlan,
+  entity: PlanEntityView | undefined,
+  { taskQueue, keepPauses }: Wishes,
+  isSame: boolean,
+): Promise<readonly ScheduleDiff[]> {
+  const desired = desiredSchedules(plan);
+  const diffs: ScheduleDiff[] = [];
+  for (const want of desired) {
+    const current = await findSchedule(client, want.id);
+    const byHand = current?.state.paused === true && entity?.status.paused === null;
+    const fields = [
+      ...(current === undefined
+        ? []
+        : differences(current, want, taskQueue).map(({ field, is, should }) => ({
+            field,
+            from: is,
+            to: should,
+          }))),
+      ...(byHand && !keepPauses ? fieldOf('paused', true, false) : []),
+    ];
+    diffs.push({
+      schedule: want.id,
+      action: current === undefined ? 'add' : fields.length === 0 ? 'none' : 'change',
+      drifted: entity !== undefined && isSame && (current === undefined || fields.length > 0),
+      fields: fields.map(shortened),
+      paused: current?.state.paused === true,
+      timezone: want.timezone,
+      next: previewOf(want),
+    });
+  }
+  for (const id of scheduleIdsOf(plan.name).filter((each) => !desired.some((want) => want.id === each))) {
+    const current = await findSchedule(client, id);
+    if (current === undefined) continue;
+    const rest = { fields: [], paused: current.state.paused, next: [] };
+    diffs.push({ schedule: id, action: 'remove', drifted: isSame, ...rest });
+  }
+  return diffs;
+}
+
+function previewOf(want: DesiredSchedule): readonly string[] {
+  return nextRuns(want, new Date(), 5).map((time) => time.toISOString());
+}
+
+function fieldOf(field: string, from: unknown, to: unknown): readonly FieldChange[] {
+  return from === to ? [] : [{ field, from, to }];
+}
+
+/** Of a schedule's arguments only that they differ is of use here: the plan's own fields say how. */
+function shortened(change: FieldChange): FieldChange {
+  if (!change.field.startsWith('args')) return change;
+  return { ...change, field: change.field.replace(/^args\.0\./, '') };
+}

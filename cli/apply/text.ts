@@ -1,0 +1,70 @@
+import type { PlanChange, ScheduleDiff } from './changes.ts';
+import type { FieldChange } from './diff.ts';
+
+/** The changes for people, in the manner of Terraform. Pure. */
+
+const SIGNS = { add: '+', change: '~', remove: '-', keep: ' ', none: ' ' } as const;
+const DELETIONS_TOLD = 10;
+
+export function changeLines(change: PlanChange): readonly string[] {
+  const { plan, action, note, fields, steps, schedules, retention } = change;
+  if (action === 'none') return [];
+  return [
+    `${SIGNS[action]} plan ${plan}${note === undefined ? '' : `: ${note}`}`,
+    // Of a new plan its file says everything.
+    ...(action === 'change' ? fields.map(fieldLine) : []),
+    ...(steps.length > 0 && action === 'change' ? [`    steps changed: ${steps.join(', ')}`] : []),
+    ...schedules.flatMap(scheduleLines),
+    ...(retention === undefined ? [] : retentionLines(retention)),
+  ];
+}
+
+export function summaryLine(changes: readonly PlanChange[]): string {
+  const count = (action: PlanChange['action']) => changes.filter((change) => change.action === action).length;
+  return `${count('add')} to add, ${count('change')} to change, ${count('remove')} to remove.`;
+}
+
+function fieldLine({ field, from, to }: FieldChange): string {
+  if (from === null) return `    + ${field}: ${JSON.stringify(to)}`;
+  if (to === null) return `    - ${field}: ${JSON.stringify(from)}`;
+  return `    ~ ${field}: ${JSON.stringify(from)} → ${JSON.stringify(to)}`;
+}
+
+function scheduleLines(diff: ScheduleDiff): readonly string[] {
+  const { schedule, action, drifted, fields, paused, timezone, next } = diff;
+  const notes = [
+    ...(drifted ? ['changed by hand; it is put back'] : []),
+    ...(paused && action !== 'remove' ? ['paused'] : []),
+  ];
+  return [
+    `  ${SIGNS[action]} schedule ${schedule}${notes.length === 0 ? '' : ` (${notes.join(', ')})`}`,
+    ...(drifted ? fields.map(fieldLine) : []),
+    ...(timezone === undefined
+      ? []
+      : [`      next: ${next.map((time) => localTime(time, timezone)).join(', ')} (${timezone})`]),
+  ];
+}
+
+function retentionLines(retention: NonNullable<PlanChange['retention']>): readonly string[] {
+  if ('unknown' in retention) {
+    return [`    what the new retention would delete can't be said here: ${retention.unknown}`];
+  }
+  const { deletes, keeps } = retention;
+  if (deletes.length === 0) return [`    the new retention deletes nothing now, and keeps ${keeps}`];
+  return [
+    `    the new retention would delete ${deletes.length} of ${deletes.length + keeps} backups now:`,
+    ...deletes.slice(0, DELETIONS_TOLD).map(({ backup, instant }) => `      - ${backup} (${instant})`),
+    ...(deletes.length > DELETIONS_TOLD ? [`      … and ${deletes.length - DELETIONS_TOLD} more`] : []),
+  ];
+}
+
+/** `Wed 2026-11-25 02:00` on the wall clock of the zone. */
+function localTime(time: string, timezone: string): string {
+  const parts = new Intl.DateTimeFormat('en-CA', {
+    timeZone: timezone,
+    ...({ weekday: 'short', year: 'numeric', month: '2-digit', day: '2-digit' } as const),
+    ...({ hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } as const),
+  }).formatToParts(new Date(time));
+  const of = (type: Intl.DateTimeFormatPartTypes) => parts.find((part) => part.type === type)?.value ?? '';
+  return `${of('weekday').replace('.', '')} ${of('year')}-${of('month')}-${of('day')} ${of('hour')}:${of('minute')}`;
+}

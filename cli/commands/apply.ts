@@ -1,0 +1,124 @@
+import { createInterface } from 'node:readline/promises';
+import type { Command } from 'commander';
+import type { CompiledPlan } from '../../model/pipeline.ts';
+import type { Planned } from '../apply/changes.ts';
+import {
+  type CommonOptions,
+  EXIT,
+  type ExitCode,
+  emit,
+  print,
+  runCommand,
+  say,
+  UsageError,
+} from '../output.ts';
+import type { Session } from '../session.ts';
+
+interface Options extends CommonOptions {
+  readonly dryRun?: boolean;
+  readonly prune?: boolean;
+  readonly keepPauses: boolean;
+  readonly set: string;
+  readonly yes?: boolean;
+}
+
+export function register(program: Command): void {
+  program
+    .command('apply')
+    .argument('[dir]', 'a folder of plan files, or one file', 'plans')
+    .description('bring Temporal in line with plan files: an entity and schedules for each plan')
+    .option('--dry-run', 'print what would change, and change nothing')
+    .option('--prune', 'remove plans of this set that have no file any more; their backups stay')
+    .option('--keep-pauses', 'a schedule that somebody paused by hand stays paused (default)', true)
+    .option('--no-keep-pauses', 'go on with schedules that were paused by hand')
+    .option('--set <name>', 'who these plans belong to; --prune looks at its own set alone', 'default')
+    .option('--yes', 'do not ask on a terminal')
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText('after', '\nExample:\n  holdfast apply plans/ --dry-run')
+    .action((folder: string, options: Options) => runCommand(options, () => run(folder, options)));
+}
+
+async function run(folder: string, options: Options): Promise<ExitCode> {
+  const { compilePlanFiles, InvalidPlanError } = await import('../plan-files.ts');
+  const { openSession } = await import('../session.ts');
+  const { plannedChanges } = await import('../apply/changes.ts');
+  const { changeLines, summaryLine } = await import('../apply/text.ts');
+
+  const { plans, diagnostics, files } = await compilePlanFiles([folder]);
+  if (diagnostics.length > 0) throw new InvalidPlanError(folder, diagnostics, files);
+  await checkFires(plans);
+
+  const session = await openSession();
+  let keep = true;
+  try {
+    const wishes = {
+      ...{ set: options.set, taskQueue: session.taskQueue },
+      ...{ prune: options.prune === true, keepPauses: options.keepPauses },
+    };
+    const planned = await plannedChanges(session.client, plans, wishes);
+    const acting = planned.filter(
+      ({ action }) => action === 'add' || action === 'change' || action === 'remove',
+    );
+    if (!options.json) {
+      for (const change of planned) for (const line of changeLines(change)) print(line);
+      print(acting.length === 0 ? 'Nothing to change.' : summaryLine(planned));
+    }
+    const acts = !options.dryRun && acting.length > 0 && (await isWanted(options));
+    if (acts) for (const change of acting) await make(session, change, options);
+    keep = !options.dryRun;
+    if (options.json) {
+      emit({
+        changes: acting.length,
+        applied: acts,
+        plans: planned.map(({ wanted: _wanted, after: _after, ...change }) => change),
+      });
+    } else if (acts) print('Applied.');
+    return EXIT.done;
+  } finally {
+    await session.end({ keep });
+  }
+}
+
+/** The compiler refuses days that no month has; with Temporal's rules, day and weekday together may never come either. */
+async function checkFires(plans: readonly CompiledPlan[]): Promise<void> {
+  const { desiredSchedules } = await import('../../planning/schedules.ts');
+  const { nextRuns } = await import('../../planning/next-runs.ts');
+  for (const plan of plans) {
+    for (const { id, cron, timezone } of desiredSchedules(plan)) {
+      for (const line of cron) {
+        if (nextRuns({ cron: [line], timezone }, new Date(), 1).length > 0) continue;
+        throw new UsageError(
+          `${plan.file}: the schedule ${id} never fires: no day fits "${line}" in the next 40 years`,
+          'Write a day that comes; day of the month and day of the week must both match.',
+        );
+      }
+    }
+  }
+}
+
+async function isWanted({ json, yes }: Options): Promise<boolean> {
+  if (json || yes || !process.stdin.isTTY || !process.stdout.isTTY) return true;
+  const prompt = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const given = await prompt.question('Apply these changes? Only "yes" does. ');
+    if (given.trim() === 'yes') return true;
+    say('Nothing was changed.');
+    return false;
+  } finally {
+    prompt.close();
+  }
+}
+
+async function make(
+  { client, taskQueue }: Session,
+  change: Planned,
+  { set, keepPauses }: Options,
+): Promise<void> {
+  const { applyToEntity, removeEntity } = await import('../plan-entities.ts');
+  if (change.wanted === undefined) {
+    await removeEntity(client, change.plan);
+    return;
+  }
+  const revision = { plan: change.wanted, set, taskQueue };
+  await applyToEntity(client, { revision, after: change.after, keepPauses });
+}

@@ -1,0 +1,89 @@
+import type { Command } from 'commander';
+import { type CommonOptions, emit, print, runCommand } from '../output.ts';
+
+/** `approve`, `pause`, `resume`, `cancel`: what people tell the entity of a plan, as they can by signals in the Temporal UI. */
+
+interface Options extends CommonOptions {
+  readonly reason?: string;
+}
+
+interface Message {
+  readonly name: 'approve' | 'pause' | 'resume' | 'cancel';
+  readonly description: string;
+  readonly takes: 'request' | 'reason' | 'nothing';
+  readonly example: string;
+}
+
+const COMMANDS: readonly Message[] = [
+  {
+    name: 'approve',
+    description: 'let an overwriting restore begin that waits for approval',
+    takes: 'request',
+    example: 'holdfast approve orders',
+  },
+  {
+    name: 'pause',
+    description: 'no scheduled backup, retention or drill of the plan until resume',
+    takes: 'reason',
+    example: 'holdfast pause orders --reason "migration of the orders table"',
+  },
+  {
+    name: 'resume',
+    description: 'scheduled runs of the plan go on',
+    takes: 'nothing',
+    example: 'holdfast resume orders',
+  },
+  {
+    name: 'cancel',
+    description: 'give up what waits or runs: a request, or a run by its workflow id',
+    takes: 'request',
+    example: 'holdfast cancel orders',
+  },
+];
+
+export const MESSAGES = COMMANDS.map((message) => ({
+  register: (program: Command): void => {
+    const command = program.command(message.name).argument('<plan>', 'name of a plan that is applied');
+    if (message.takes === 'request') {
+      command.argument(
+        '[request]',
+        'id of the request (holdfast status shows it); left out where there is one',
+      );
+    }
+    if (message.takes === 'reason') command.option('--reason <text>', 'why; it is shown with the plan');
+    command
+      .description(message.description)
+      .option('--json', 'one JSON document on stdout')
+      .addHelpText('after', `\nExample:\n  ${message.example}`)
+      .action((plan: string, ...rest: readonly unknown[]) => {
+        const request = message.takes === 'request' ? (rest[0] as string | undefined) : undefined;
+        const options = rest[message.takes === 'request' ? 1 : 0] as Options;
+        return runCommand(options, () => send(message.name, plan, request, options));
+      });
+  },
+}));
+
+async function send(
+  name: Message['name'],
+  plan: string,
+  requestId: string | undefined,
+  { json, reason }: Options,
+): Promise<undefined> {
+  const { openSession } = await import('../session.ts');
+  const { sendToEntity } = await import('../plan-entities.ts');
+  const { planNameOf } = await import('../plan-files.ts');
+  const planName = await planNameOf(plan);
+  const session = await openSession();
+  try {
+    const argument = {
+      ...(requestId === undefined ? {} : { requestId }),
+      ...(reason === undefined ? {} : { reason }),
+    };
+    const receipt = await sendToEntity(session.client, planName, name, argument);
+    if (json) emit({ plan: planName, ...receipt });
+    else print(`${planName}: ${receipt.told}.`);
+    return undefined;
+  } finally {
+    await session.end({ keep: true });
+  }
+}

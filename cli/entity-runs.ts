@@ -1,0 +1,70 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { permanent } from '../model/errors.ts';
+import type { CompiledPlan } from '../model/pipeline.ts';
+import { decisionLines } from '../planning/decision-text.ts';
+import type { PlanRequest } from '../workflows/plan-messages.ts';
+import { say } from './output.ts';
+import { findEntity, sendToEntity } from './plan-entities.ts';
+import type { Session } from './session.ts';
+
+const POLL_EVERY_MS = 500;
+
+/**
+ * True where a plan is applied as its file has it now: its entity then starts its runs. A file that was changed since is run
+ * as it stands, past the entity.
+ */
+export async function isGoverned(session: Session, plan: CompiledPlan): Promise<boolean> {
+  const entity = await findEntity(session.client, plan.name);
+  if (entity === undefined) return false;
+  if (entity.status.pipelineHash === plan.pipeline.hash) return true;
+  say(`The file of ${plan.name} differs from what is applied; this runs the file as it stands.`);
+  return false;
+}
+
+export interface RequestedRun {
+  readonly requestId: string;
+  readonly workflowId: string;
+}
+
+/** Asks the entity for a run; returns once it has begun, or at once with `detach`. Throws what it refused. */
+export async function requestRun(
+  session: Session,
+  plan: CompiledPlan,
+  kind: PlanRequest['kind'],
+  argument: object,
+  detach: boolean,
+): Promise<RequestedRun> {
+  const { requestId, workflowId = '' } = await sendToEntity(session.client, plan.name, kind, argument);
+  let told = '';
+  while (!detach) {
+    const entity = await findEntity(session.client, plan.name);
+    const request = entity?.status.requests.find((each) => each.requestId === requestId);
+    if (request?.state === 'running') break;
+    if (request === undefined) {
+      const closed = entity?.status.closed.find((each) => each.requestId === requestId);
+      // Done or failed: its run tells the rest itself.
+      if (closed?.outcome === 'done' || closed?.outcome === 'failed') break;
+      const reason = closed?.told ?? 'the entity does not know the request any more';
+      throw permanent(
+        closed?.outcome === 'cancelled' ? 'CANCELLED' : 'REFUSED',
+        reason,
+        'See holdfast status.',
+      );
+    }
+    const telling = waitOf(plan, request);
+    if (telling !== told) say(telling);
+    told = telling;
+    await session.keepAlive();
+    await sleep(POLL_EVERY_MS);
+  }
+  return { requestId, workflowId };
+}
+
+function waitOf({ name }: CompiledPlan, { requestId, state, decision }: PlanRequest): string {
+  if (state !== 'awaiting-approval') return `Request ${requestId} waits for its turn …`;
+  return [
+    'It overwrites, and waits for approval:',
+    ...(decision === undefined ? [] : decisionLines(decision).map((line) => `  ${line}`)),
+    `  holdfast approve ${name} ${requestId}   (holdfast cancel ${name} ${requestId} gives it up)`,
+  ].join('\n');
+}

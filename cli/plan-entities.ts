@@ -1,0 +1,145 @@
+import {
+  type Client,
+  WithStartWorkflowOperation,
+  WorkflowNotFoundError,
+  WorkflowUpdateFailedError,
+} from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+import { isFailureDetails, messageOf, permanent, transient } from '../model/errors.ts';
+import { newPlanState } from '../workflows/plan-entity.ts';
+import {
+  type Application,
+  type Applied,
+  applyPlan,
+  type PersonsMessage,
+  type PlanStatus,
+  personsUpdate,
+  planRevision,
+  planStatus,
+  planWorkflowId,
+  type Receipt,
+  type Revision,
+  removePlan,
+} from '../workflows/plan-messages.ts';
+import { runAttributes } from '../workflows/run-attributes.ts';
+
+/** How commands talk to the entities of plans. */
+
+/** Temporal waits for a worker without end; a person doesn't. */
+const ANSWER_WITHIN_MS = 30_000;
+
+export interface PlanEntityView {
+  readonly status: PlanStatus;
+  readonly revision: Revision;
+}
+
+/** A plan's entity, undefined where the plan was not applied. Throws `NO_WORKER` where nobody answers for it. */
+export async function findEntity(client: Client, plan: string): Promise<PlanEntityView | undefined> {
+  if (!(await isApplied(client, plan))) return undefined;
+  const handle = client.workflow.getHandle(planWorkflowId(plan));
+  return answer(client, plan, async () => ({
+    status: await handle.query(planStatus),
+    revision: await handle.query(planRevision),
+  }));
+}
+
+export async function isApplied(client: Client, plan: string): Promise<boolean> {
+  try {
+    const { status } = await client.workflow.getHandle(planWorkflowId(plan)).describe();
+    return status.name === 'RUNNING';
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false;
+    throw error;
+  }
+}
+
+/** Names of all plans that are applied, sorted. */
+export async function appliedPlans(client: Client): Promise<readonly string[]> {
+  const names: string[] = [];
+  for await (const run of client.workflow.list({
+    query: 'WorkflowType="plan" AND ExecutionStatus="Running"',
+  })) {
+    const name = run.workflowId.slice(planWorkflowId('').length);
+    if (await isApplied(client, name)) names.push(name);
+  }
+  return names.sort();
+}
+
+/** Applies a plan, starting its entity where there is none; returns when its schedules are in line. */
+export function applyToEntity(client: Client, application: Application): Promise<Applied> {
+  const { revision } = application;
+  const { name, pipeline } = revision.plan;
+  return answer(client, name, () => {
+    const operation = new WithStartWorkflowOperation('plan', {
+      workflowId: planWorkflowId(name),
+      taskQueue: revision.taskQueue,
+      workflowIdConflictPolicy: 'USE_EXISTING',
+      args: [newPlanState(revision, new Date().toISOString())],
+      staticSummary: `Plan ${name}: ${pipeline.source.engine} into ${pipeline.repository.name}`,
+      typedSearchAttributes: runAttributes(revision.plan),
+    });
+    return client.workflow.executeUpdateWithStart(applyPlan, {
+      startWorkflowOperation: operation,
+      args: [application],
+    });
+  });
+}
+
+export function removeEntity(client: Client, plan: string): Promise<Applied> {
+  return answer(client, plan, () =>
+    client.workflow.getHandle(planWorkflowId(plan)).executeUpdate(removePlan),
+  );
+}
+
+/** Sends one of the messages that people send, and hears at once what is wrong with it. */
+export function sendToEntity(
+  client: Client,
+  plan: string,
+  message: PersonsMessage,
+  argument: object,
+): Promise<Receipt> {
+  return answer(client, plan, () =>
+    client.workflow
+      .getHandle(planWorkflowId(plan))
+      .executeUpdate(personsUpdate(message), { args: [argument] }),
+  );
+}
+
+/** For a message to a plan that must be applied. */
+export function notApplied(plan: string) {
+  return permanent(
+    'PLAN_NOT_APPLIED',
+    `plan ${plan} is not applied, so nothing of it waits or runs by itself`,
+    'Apply it: holdfast apply.',
+  );
+}
+
+async function answer<T>(client: Client, plan: string, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await client.withDeadline(Date.now() + ANSWER_WITHIN_MS, ask);
+  } catch (error) {
+    if (error instanceof WorkflowUpdateFailedError && error.cause instanceof ApplicationFailure) {
+      const [details] = error.cause.details ?? [];
+      const { message, type } = error.cause;
+      throw isFailureDetails(details)
+        ? permanent(type ?? 'REFUSED', details.problem, details.remedy, error)
+        : permanent(type ?? 'REFUSED', message, 'Mend that and run the command again.', error);
+    }
+    if (error instanceof WorkflowNotFoundError) throw notApplied(plan);
+    if (isDeadline(error)) {
+      throw transient(
+        'NO_WORKER',
+        `no worker answered for plan ${plan} within ${ANSWER_WITHIN_MS / 1000} s`,
+        'Start one (holdfast worker) with the task queue of this command, and run it again.',
+        error,
+      );
+    }
+    throw error;
+  }
+}
+
+/** The server, or the client, gave up waiting. */
+function isDeadline(error: unknown): boolean {
+  const texts = [error, error instanceof Error ? error.cause : undefined].map(messageOf);
+  return texts.some((text) => /deadline|timed? ?out|no poller/i.test(text));
+}

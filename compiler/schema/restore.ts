@@ -1,0 +1,26 @@
+import { z } from 'zod';
+
+/** What a restore that overwrites must pass before it begins. */
+export const restorePolicy = z
+  .strictObject({
+    approval: z
+      .enum(['required', 'none'])
+      .prefault('required')
+      .meta({
+        description:
+          'Whether a restore in the place of the original waits for the signal `approve` (`holdfast approve`).',
+        examples: ['required'],
+      }),
+    safetyBackup: z
+      .boolean()
+      .prefault(true)
+      .meta({
+        description:
+          'Whether what is there is backed up before it is overwritten; a request can say otherwise.',
+        examples: [true],
+      }),
+  })
+  .meta({
+    description: 'What a restore in the place of the original must pass. Left out: both.',
+    examples: [{ approval: 'none' }],
+  });

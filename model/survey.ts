@@ -1,0 +1,48 @@
+import type { Verdict } from './backup.ts';
+import type { VerifyLevel } from './pipeline.ts';
+import type { RecoveryWindow } from './recovery.ts';
+
+/** A plan as storage and schedules show it: what its entity and `status` tell. Times are ISO 8601 in UTC. */
+export interface PlanSurvey {
+  readonly readAt: string;
+  /** From `repository.json`; absent where no repository has been made yet. */
+  readonly repositoryId?: string;
+  readonly backups: number;
+  readonly unusable: number;
+  readonly storedBytes: number;
+  /** The newest instants; `backups` says how many there are. */
+  readonly window: RecoveryWindow;
+  /** The newest backup that a verification found good. */
+  readonly lastGood?: {
+    readonly backup: string;
+    readonly instant: string;
+    readonly level: VerifyLevel;
+    readonly at: string;
+  };
+  readonly lastVerification?: {
+    readonly backup: string;
+    readonly level: VerifyLevel;
+    readonly verdict: Verdict;
+    readonly at: string;
+  };
+  readonly lastDrill?: {
+    readonly backup: string;
+    readonly verdict: Verdict;
+    readonly at: string;
+    readonly restoreMs?: number;
+  };
+  readonly schedules: readonly SurveyedSchedule[];
+}
+
+export interface SurveyedSchedule {
+  readonly id: string;
+  readonly paused: boolean;
+  readonly note?: string;
+  /** The next times at which it fires. */
+  readonly next: readonly string[];
+}
+
+export interface ScheduleChange {
+  readonly schedule: string;
+  readonly done: 'created' | 'updated' | 'deleted';
+}

@@ -1,0 +1,302 @@
+import type { CompiledPlan } from '../../model/pipeline.ts';
+import type { RecoveryDecision } from '../../model/recovery.ts';
+import type { PlanSurvey } from '../../model/survey.ts';
+import { newPlanState, PlanEntity, Refused, type Work } from '../../workflows/plan-entity.ts';
+import type { PlanState, RunReport } from '../../workflows/plan-messages.ts';
+import { renderPlan } from '../../workflows/plan-page.ts';
+import { CAPTURE, pipelineOf } from './scripted-worker.ts';
+
+/** The logic of a plan's entity, without Temporal. */
+const compiled: CompiledPlan = { name: 'orders', file: 'plans/orders.yaml', pipeline: pipelineOf(CAPTURE) };
+const NOW = '2026-11-24T10:00:00.000Z';
+
+class Clock {
+  ms = Date.parse(NOW);
+  private count = 0;
+  now = (): Date => new Date(this.ms);
+  digits = (length: number): string => String(++this.count).padStart(length, '0');
+}
+
+const SURVEY: PlanSurvey = {
+  ...{ readAt: NOW, repositoryId: 'r-1', backups: 2, unusable: 0, storedBytes: 1_000, schedules: [] },
+  window: {
+    instants: [
+      { at: '2026-11-23T02:00:00.000Z', backup: 'b1', verified: true },
+      { at: '2026-11-24T02:00:00.000Z', backup: 'b2', verified: false },
+    ],
+    ranges: [],
+  },
+  lastGood: { backup: 'b1', instant: '2026-11-23T02:00:00.000Z', level: 'checksums', at: NOW },
+};
+
+const DECISION: RecoveryDecision = {
+  ...{ kind: 'restore', way: 'backup', backup: 'b2', instant: '2026-11-24T02:00:00.000Z', notes: [] },
+  ...{
+    cost: { rows: 3, bytes: 300, storedBytes: 100, estimatedMs: 60_000, basis: 'by one earlier restore' },
+  },
+  ...{ lost: { from: '2026-11-24T02:00:00.000Z', to: NOW, durationMs: 28_800_000 }, why: 'it is the newest' },
+};
+
+function entityOf(changes: Partial<PlanState> = {}, plan = compiled) {
+  const clock = new Clock();
+  const state = {
+    ...newPlanState({ plan, set: 'default', taskQueue: 'q' }, NOW),
+    schedulesOf: 0,
+    ...changes,
+  };
+  const entity = new PlanEntity(state, clock);
+  if (changes.survey === undefined) entity.surveyed(SURVEY);
+  return { entity, clock };
+}
+
+const workOf = (entity: PlanEntity): Work['do'] | undefined => entity.nextWork()?.do;
+const refusalOf = (act: () => unknown): Refused => {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof Refused) return error;
+    throw error;
+  }
+  throw new Error('nothing was refused');
+};
+
+const report = (workflowId: string, changes: Partial<RunReport> = {}): RunReport => ({
+  ...{ kind: 'backup', id: 'x', workflowId, state: 'running', headline: 'upload is running', startedAt: NOW },
+  ...changes,
+});
+
+/** Does what there is to do as the workflow would, until nothing is left; returns the inputs of the runs it started. */
+function carryOut(entity: PlanEntity): Work[] {
+  const starts: Work[] = [];
+  for (let work = entity.nextWork(); work !== undefined; work = entity.nextWork()) {
+    if (work.do === 'decide') entity.decided(work.request, DECISION, ['orders']);
+    else if (work.do === 'survey') entity.surveyed(SURVEY);
+    else if (work.do === 'backup' || work.do === 'restore') {
+      starts.push(work);
+      entity.started(work.request);
+    } else if (work.do === 'cancel') entity.cancelled(work.workflowId);
+    else break;
+  }
+  return starts;
+}
+
+test('a backup is started once, however often it is asked for while it waits, and its end closes the request', () => {
+  const { entity } = entityOf();
+  const first = entity.receive('backup', {});
+  expect(entity.receive('backup', undefined)).toMatchObject({ outcome: 'known', requestId: first.requestId });
+  const [work] = carryOut(entity);
+  expect(work).toMatchObject({ do: 'backup', input: { backup: first.requestId } });
+  entity.reported(report(first.workflowId ?? ''));
+  expect(entity.receive('backup', {})).toMatchObject({ outcome: 'accepted' });
+  expect(carryOut(entity)).toEqual([]);
+  entity.reported(report(first.workflowId ?? '', { state: 'done', headline: 'complete', endedAt: NOW }));
+  expect(entity.status.closed).toMatchObject([{ requestId: first.requestId, outcome: 'done' }]);
+  expect(carryOut(entity)).toHaveLength(1);
+});
+
+test('a backup waits for one that a schedule has started', () => {
+  const { entity } = entityOf();
+  entity.reported(report('backup:orders-2026-11-24T10:00:00Z'));
+  entity.receive('backup', {});
+  expect(carryOut(entity)).toEqual([]);
+  entity.reported(report('backup:orders-2026-11-24T10:00:00Z', { state: 'done' }));
+  expect(carryOut(entity)).toHaveLength(1);
+});
+
+test('a request id acts once, also after its run has ended and the entity went on in a new run', () => {
+  const { entity, clock } = entityOf();
+  entity.receive('restore', { to: '-1h', requestId: 'r-1' });
+  const [work] = carryOut(entity);
+  if (work?.do !== 'restore') throw new Error('no restore was started');
+  expect(entity.receive('restore', { requestId: 'r-1' }).outcome).toBe('known');
+  entity.reported(
+    report(work.request.run.workflowId, { kind: 'restore', state: 'failed', headline: 'FAILED' }),
+  );
+  const next = new PlanEntity(JSON.parse(JSON.stringify(entity.state)) as PlanState, clock);
+  expect(next.receive('restore', { requestId: 'r-1' })).toMatchObject({ outcome: 'known', told: 'FAILED' });
+  expect(carryOut(next)).toEqual([]);
+});
+
+describe('an overwriting restore', () => {
+  test('waits for approval, says what it would do, then saves first what is there', () => {
+    const { entity } = entityOf();
+    const { requestId } = entity.receive('restore', { replace: true });
+    expect(carryOut(entity)).toEqual([]);
+    const page = renderPlan(entity.status, new Date(NOW));
+    expect(page).toContain(`approve\` {"requestId": "${requestId}"}`);
+    expect(page).toMatch(/Backup b2 gives the data of 2026-11-24T02:00:00.000Z/);
+    expect(page).toMatch(/3 rows, 300 B, 100 B to fetch; about 1 min 00 s, by one earlier restore/);
+    expect(page).toMatch(/lost if it replaces the database/);
+    entity.receive('approve', {});
+    const [work] = carryOut(entity);
+    expect(work).toMatchObject({
+      do: 'restore',
+      input: {
+        replace: true,
+        from: { backup: 'b2' },
+        safetyBackup: { backup: expect.stringContaining('-safety-') },
+      },
+    });
+  });
+
+  test.each([
+    ['the request', { replace: true, safetyBackup: false }, undefined],
+    ['the plan', { replace: true }, { approval: 'required', safetyBackup: false } as const],
+  ])('saves nothing where %s says no', (_who, wish, restore) => {
+    const { entity } = entityOf({}, { ...compiled, ...(restore && { restore }) });
+    entity.receive('restore', wish);
+    carryOut(entity);
+    entity.receive('approve', {});
+    const [work] = carryOut(entity);
+    expect(work?.do === 'restore' && work.input.safetyBackup).toBeUndefined();
+  });
+
+  test('needs no approval where the plan says none', () => {
+    const { entity } = entityOf({}, { ...compiled, restore: { approval: 'none', safetyBackup: true } });
+    entity.receive('restore', { replace: true });
+    expect(carryOut(entity)).toHaveLength(1);
+  });
+
+  test('runs one at a time', () => {
+    const { entity } = entityOf({}, { ...compiled, restore: { approval: 'none', safetyBackup: true } });
+    entity.receive('restore', { replace: true, requestId: 'a' });
+    entity.receive('restore', { replace: true, requestId: 'b' });
+    expect(carryOut(entity)).toHaveLength(1);
+  });
+
+  test('can be cancelled before it begins', () => {
+    const { entity } = entityOf();
+    entity.receive('restore', { replace: true });
+    carryOut(entity);
+    entity.receive('cancel', {});
+    expect(entity.status).toMatchObject({ requests: [], closed: [{ outcome: 'cancelled' }] });
+    expect(refusalOf(() => entity.receive('approve', {})).refusal.reason).toBe('nothing waits for approval');
+  });
+});
+
+test.each<[string, Parameters<PlanEntity['receive']>[0], unknown, RegExp]>([
+  ['a text', 'restore', 'now!', /no JSON object/],
+  ['a list', 'backup', [1], /no JSON object/],
+  ['a number', 'pause', 7, /no JSON object/],
+  ['an unknown member', 'restore', { too: '2026-11-24T02:00:00Z' }, /not known/],
+  ['an unknown member of a small one', 'backup', { now: true }, /not known/],
+  ['a wrong type', 'restore', { replace: 'yes' }, /replace/],
+  ['an empty id', 'cancel', { requestId: '' }, /requestId/],
+  ['something nobody waits for', 'approve', { requestId: 'r-9' }, /no request r-9 waits for approval/],
+  ['a huge text', 'pause', { reason: 'x'.repeat(100_000) }, /reason/],
+])('%s is refused with its reason, recorded and shown', (_what, message, argument, reason) => {
+  const { entity } = entityOf();
+  const { refusal } = refusalOf(() => entity.receive(message, argument));
+  expect(refusal.reason).toMatch(reason);
+  expect(refusal.remedy).not.toBe('');
+  entity.refuse(message, refusal);
+  expect(entity.status.refused).toMatchObject({ count: 1, last: [{ message }] });
+  expect(renderPlan(entity.status, new Date(NOW))).toContain('Refused (1 in all)');
+});
+
+test('an impossible instant is refused with the nearest ones on both sides, ready to be pasted', () => {
+  const { entity } = entityOf();
+  entity.receive('restore', { to: '2026-11-23T12:00:00Z' });
+  const work = entity.nextWork();
+  if (work?.do !== 'decide') throw new Error('nothing to decide');
+  entity.decided(work.request, {
+    ...{
+      kind: 'refused',
+      code: 'INSTANT_NOT_EXACT',
+      reason: 'nothing holds it',
+      remedy: 'Ask for one.',
+      notes: [],
+    },
+    ...{ before: '2026-11-23T02:00:00.000Z', after: '2026-11-24T02:00:00.000Z' },
+  });
+  expect(entity.status).toMatchObject({
+    requests: [],
+    closed: [{ outcome: 'refused' }],
+    refused: { count: 1 },
+  });
+  const page = renderPlan(entity.status, new Date(NOW));
+  expect(page).toContain('{"to": "2026-11-23T02:00:00.000Z"}');
+  expect(page).toContain('{"to": "2026-11-24T02:00:00.000Z"}');
+});
+
+test('a flood of requests is bounded, and so is what is remembered of it', () => {
+  const { entity } = entityOf();
+  let refused = 0;
+  for (let index = 0; index < 5_000; index++) {
+    try {
+      entity.receive('backup', { requestId: `r-${index}` });
+    } catch (error) {
+      entity.refuse('backup', (error as Refused).refusal);
+      refused += 1;
+    }
+    const [work] = carryOut(entity);
+    if (work?.do === 'backup' && index % 2 === 0) {
+      entity.reported(report(work.request.run.workflowId, { state: 'done', headline: 'complete' }));
+    }
+  }
+  expect(entity.status.refused.count).toBe(refused);
+  expect(JSON.stringify(entity.state).length).toBeLessThan(100_000);
+  expect(renderPlan(entity.status, new Date(NOW)).length).toBeLessThan(20_000);
+});
+
+test('a run that was terminated is noticed, and its request closed', () => {
+  const { entity, clock } = entityOf();
+  const { workflowId = '' } = entity.receive('backup', {});
+  carryOut(entity);
+  entity.reported(report(workflowId));
+  carryOut(entity);
+  clock.ms += entity.wakeAfterMs;
+  expect(entity.nextWork()).toEqual({ do: 'look', workflowIds: [workflowId] });
+  entity.looked([{ workflowId, ending: 'TERMINATED' }]);
+  expect(entity.status).toMatchObject({
+    running: [],
+    closed: [{ outcome: 'failed', told: expect.stringContaining('TERMINATED') }],
+  });
+});
+
+test('pause and resume are a matter for the schedules, and requests of people act meanwhile', () => {
+  const { entity } = entityOf();
+  entity.receive('pause', { reason: 'migration' });
+  expect(workOf(entity)).toBe('schedules');
+  entity.schedulesReconciled(entity.state.generation);
+  expect(entity.status.paused).toMatchObject({ reason: 'migration' });
+  entity.receive('backup', {});
+  expect(carryOut(entity)).toHaveLength(1);
+  entity.receive('resume', {});
+  expect(entity.status.paused).toBeNull();
+  expect(workOf(entity)).toBe('schedules');
+});
+
+test('of two applies that were computed against the same state the second is refused', () => {
+  const { entity } = entityOf();
+  const revision = { plan: compiled, set: 'default', taskQueue: 'q' };
+  entity.apply({ revision, after: 0, keepPauses: true });
+  entity.apply({ revision, after: 1, keepPauses: true });
+  expect(
+    refusalOf(() => entity.checkApplication({ revision, after: 1, keepPauses: true })).refusal.code,
+  ).toBe('APPLIED_MEANWHILE');
+  entity.checkApplication({ revision, after: 2, keepPauses: true });
+});
+
+test('a repository that is another one, or has vanished, is told', () => {
+  const { entity } = entityOf();
+  const { repositoryId: _, ...vanished } = SURVEY;
+  entity.surveyed({ ...SURVEY, repositoryId: 'r-2' });
+  entity.surveyed(vanished);
+  expect(entity.status.refused.last.map(({ reason }) => reason)).toEqual([
+    'the repository r-2 has vanished from its place',
+    'the repository is another one: its id is r-2, and was r-1',
+  ]);
+});
+
+test('a removed plan waits for its schedules to go, and begins nothing any more', () => {
+  const { entity } = entityOf();
+  entity.receive('restore', { replace: true });
+  carryOut(entity);
+  const generation = entity.remove();
+  expect(refusalOf(() => entity.receive('backup', {})).refusal.code).toBe('PLAN_REMOVED');
+  expect([entity.isOver, workOf(entity)]).toEqual([false, 'schedules']);
+  entity.schedulesReconciled(generation);
+  expect([entity.isOver, workOf(entity)]).toEqual([true, undefined]);
+  expect(entity.status.closed).toMatchObject([{ outcome: 'cancelled' }]);
+});

@@ -1,0 +1,601 @@
+import type { RestoreRequest } from '../model/backup.ts';
+import type { RecoveryDecision, RecoveryWindow } from '../model/recovery.ts';
+import { safetyBackupId, safetyPipeline } from '../model/safety-backup.ts';
+import type { PlanSurvey } from '../model/survey.ts';
+import { readRecoveryRequest } from '../planning/request.ts';
+import { type BackupInput, backupWorkflowId, restoreWorkflowId } from './messages.ts';
+import type {
+  Application,
+  ClosedRequest,
+  PersonsMessage,
+  PlanRequest,
+  PlanState,
+  PlanStatus,
+  Receipt,
+  Refusal,
+  RestoreOptions,
+  Revision,
+  RunReport,
+} from './plan-messages.ts';
+
+/** What is remembered; everything an entity holds is bounded, so that it can live for years. */
+const AT_MOST = { open: 20, closed: 20, seen: 1_000, running: 50, refusals: 5, measurements: 10 } as const;
+const RESTORES_AT_ONCE = 4;
+const TEXT_AT_MOST = 200;
+
+/** A run that says nothing for so long is looked at: it may have been terminated. */
+const SILENCE_MS = 2 * 60_000;
+/** Storage changes without a word too: prune by hand, a bucket that goes away. */
+const SURVEY_EVERY_MS = 6 * 3_600_000;
+
+/** What an entity has to do next; the workflow does it and tells it what came of it. */
+export type Work =
+  | { readonly do: 'schedules'; readonly generation: number }
+  | { readonly do: 'decide'; readonly request: PlanRequest }
+  | { readonly do: 'backup'; readonly request: PlanRequest; readonly input: BackupInput }
+  | { readonly do: 'restore'; readonly request: PlanRequest; readonly input: RestoreRequest }
+  | { readonly do: 'cancel'; readonly workflowId: string }
+  | { readonly do: 'survey' }
+  | { readonly do: 'look'; readonly workflowIds: readonly string[] };
+
+/** Where time and chance come from; in a workflow from its history. */
+export interface Chance {
+  now(): Date;
+  /** Hex digits. */
+  digits(count: number): string;
+}
+
+/** A message that can't be acted on, thrown to whoever sent it. */
+export class Refused extends Error {
+  readonly refusal: Omit<Refusal, 'at' | 'message'>;
+
+  constructor(refusal: Omit<Refusal, 'at' | 'message'>) {
+    super(`${refusal.reason}. ${refusal.remedy}`);
+    this.refusal = refusal;
+  }
+}
+
+export function newPlanState(revision: Revision, appliedAt: string): PlanState {
+  return {
+    ...{
+      revision,
+      generation: 0,
+      appliedAt,
+      requests: [],
+      closed: [],
+      seen: [],
+      running: [],
+      measurements: [],
+    },
+    refused: { count: 0, last: [] },
+  };
+}
+
+/**
+ * One plan over the years: which requests wait, what runs, what was refused, what storage holds. Knows nothing of Temporal:
+ * messages change its state, `nextWork` says what there is to do, and `…ed` methods tell it what came of that.
+ */
+export class PlanEntity {
+  private current: PlanState;
+  private readonly chance: Chance;
+  private readonly heardAtMs = new Map<string, number>();
+  private isSurveyDue = true;
+  private lookedAtMs: number;
+
+  constructor(state: PlanState, chance: Chance) {
+    this.current = state;
+    this.chance = chance;
+    this.lookedAtMs = chance.now().getTime();
+  }
+
+  get state(): PlanState {
+    return this.current;
+  }
+
+  get isOver(): boolean {
+    return this.current.isRemoved === true && !this.areSchedulesDue;
+  }
+
+  get areSchedulesDue(): boolean {
+    return this.current.schedulesOf !== this.current.generation;
+  }
+
+  get status(): PlanStatus {
+    const { revision, generation, appliedAt, running, requests, closed, refused } = this.current;
+    const { lastBackup, lastFailure, survey, surveyFailure, paused } = this.current;
+    return {
+      plan: revision.plan.name,
+      set: revision.set,
+      file: revision.plan.file,
+      ...{ generation, appliedAt, pipelineHash: revision.plan.pipeline.hash, taskQueue: revision.taskQueue },
+      ...{ running, requests, closed, refused },
+      paused: paused ?? null,
+      lastBackup: lastBackup ?? null,
+      lastFailure: lastFailure ?? null,
+      survey: survey ?? null,
+      surveyFailure: surveyFailure ?? null,
+    };
+  }
+
+  get window(): RecoveryWindow {
+    return this.current.survey?.window ?? { instants: [], ranges: [] };
+  }
+
+  /** What a person sent. Throws `Refused`; a caller that isn't answered records it by `refuse`. */
+  receive(message: PersonsMessage, argument: unknown): Receipt {
+    switch (message) {
+      case 'backup':
+        return this.accept('backup', readSmall(argument, ['requestId', 'reason', 'taskQueue']));
+      case 'restore':
+        return this.acceptRestore(argument);
+      case 'approve':
+        return this.approve(readSmall(argument, ['requestId']).requestId);
+      case 'pause':
+        return this.pause(readSmall(argument, ['reason']).reason);
+      case 'resume':
+        readSmall(argument, []);
+        return this.resume();
+      case 'cancel':
+        return this.cancel(readSmall(argument, ['requestId']).requestId);
+    }
+  }
+
+  /** As `receive`, and changes nothing: for validators. */
+  check(message: PersonsMessage, argument: unknown): void {
+    new PlanEntity(this.current, this.chance).receive(message, argument);
+  }
+
+  refuse(message: string, refusal: Omit<Refusal, 'at' | 'message'>): void {
+    const { count, last } = this.current.refused;
+    const recorded = { at: this.now(), message: shortened(message), ...refusal };
+    this.change({ refused: { count: count + 1, last: [recorded, ...last].slice(0, AT_MOST.refusals) } });
+  }
+
+  /** Throws `Refused` when another apply came between. */
+  checkApplication({ after, revision }: Application): void {
+    const { generation, isRemoved } = this.current;
+    if (isRemoved) throw new Refused(removed(revision.plan.name));
+    if (after === generation || generation === 0) return;
+    throw new Refused({
+      code: 'APPLIED_MEANWHILE',
+      reason: `plan ${revision.plan.name} was applied from elsewhere meanwhile (generation ${generation}, this change is of ${after})`,
+      remedy: 'Run apply again; it shows what there is to change now.',
+    });
+  }
+
+  apply(application: Application): number {
+    const generation = this.current.generation + 1;
+    const { revision } = application;
+    this.change({ revision, generation, appliedAt: this.now() });
+    this.isSurveyDue = true;
+    return generation;
+  }
+
+  remove(): number {
+    const generation = this.current.generation + 1;
+    for (const request of this.current.requests.filter(({ state }) => state !== 'running')) {
+      this.close(request, 'cancelled', 'the plan was removed');
+    }
+    this.change({ generation, isRemoved: true });
+    return generation;
+  }
+
+  /** What a run of the plan told of itself. */
+  reported(report: RunReport): void {
+    const others = this.current.running.filter(({ workflowId }) => workflowId !== report.workflowId);
+    const request = this.current.requests.find(({ run }) => run.workflowId === report.workflowId);
+    if (report.state === 'running') {
+      this.heardAtMs.set(report.workflowId, this.chance.now().getTime());
+      this.change({ running: [report, ...others].slice(0, AT_MOST.running) });
+      if (request !== undefined && request.state !== 'running') this.update(request, { state: 'running' });
+      // A scheduled run has begun: the next one is another.
+      if (others.length === this.current.running.length - 1 && request === undefined) this.isSurveyDue = true;
+      return;
+    }
+    this.heardAtMs.delete(report.workflowId);
+    this.isSurveyDue = true;
+    this.change({ running: others });
+    if (report.state === 'done' && report.kind === 'backup') this.change({ lastBackup: report });
+    if (report.state === 'failed') this.change({ lastFailure: report });
+    if (report.state === 'done' && report.kind === 'restore') this.measure(report);
+    if (request !== undefined) this.close(request, report.state, report.headline);
+  }
+
+  /** Storage has changed, or may have. */
+  surveyIsDue(): void {
+    this.isSurveyDue = true;
+  }
+
+  /** The most urgent thing to do; undefined: nothing until a message comes, or `wakeAfterMs` have passed. */
+  nextWork(): Work | undefined {
+    if (this.areSchedulesDue) return { do: 'schedules', generation: this.current.generation };
+    if (this.current.isRemoved) return undefined;
+    const [cancelled] = this.current.cancelling ?? [];
+    if (cancelled !== undefined) return { do: 'cancel', workflowId: cancelled };
+    const undecided = this.current.requests.find(({ kind, state }) => kind === 'restore' && state === 'new');
+    if (undecided !== undefined) return { do: 'decide', request: undecided };
+    const start = this.nextStart();
+    if (start !== undefined) return start;
+    const nowMs = this.chance.now().getTime();
+    const surveyedMs = Date.parse(this.current.survey?.readAt ?? this.current.surveyFailure?.at ?? '');
+    if (this.isSurveyDue || nowMs - surveyedMs >= SURVEY_EVERY_MS) return { do: 'survey' };
+    if (this.silentRuns(nowMs).length > 0 && nowMs - this.lookedAtMs >= SILENCE_MS) {
+      return { do: 'look', workflowIds: this.silentRuns(nowMs) };
+    }
+    return undefined;
+  }
+
+  /** How long there is nothing to do, unless a message comes. */
+  get wakeAfterMs(): number {
+    const waits =
+      this.current.running.length > 0 || this.current.requests.some(({ state }) => state === 'running');
+    return waits ? SILENCE_MS : SURVEY_EVERY_MS;
+  }
+
+  schedulesReconciled(generation: number): void {
+    this.change({ schedulesOf: generation });
+    this.isSurveyDue = true;
+  }
+
+  decided({ requestId }: PlanRequest, decision: RecoveryDecision, databases: readonly string[] = []): void {
+    const request = this.current.requests.find((each) => each.requestId === requestId);
+    // Cancelled meanwhile.
+    if (request === undefined) return;
+    if (decision.kind === 'refused') {
+      const { code, reason, remedy, before, after } = decision;
+      const nearest = {
+        ...(before === undefined ? {} : { before }),
+        ...(after === undefined ? {} : { after }),
+      };
+      this.refuseRequest(request, { code, reason, remedy, ...nearest });
+      return;
+    }
+    if (decision.way !== 'backup') {
+      this.refuseRequest(request, {
+        code: 'WAY_NOT_BUILT',
+        reason: `the way to ${decision.instant} is ${decision.way}, which this entity can't take`,
+        remedy: 'Name a backup with "backup".',
+      });
+      return;
+    }
+    const into = request.wish?.into;
+    if (typeof into === 'string' && databases.length > 1) {
+      this.refuseRequest(request, {
+        code: 'BAD_REQUEST',
+        reason: `"into": "${into}" does not say which database it is for; the backup holds ${databases.join(', ')}`,
+        remedy: `Write e.g. "into": {"${databases[0]}": "${into}"}.`,
+      });
+      return;
+    }
+    const asks = request.wish?.replace === true && this.needsApproval;
+    this.update(request, { decision, databases, state: asks ? 'awaiting-approval' : 'ready' });
+  }
+
+  /** A request can't be done: it is closed, recorded, shown, counted. */
+  refuseRequest(request: PlanRequest, refusal: Omit<Refusal, 'at' | 'message'>): void {
+    this.refuse(request.kind, refusal);
+    this.close(request, 'refused', `${refusal.reason}. ${refusal.remedy}`);
+  }
+
+  /** Its run exists; it reports itself from here on. */
+  started({ requestId }: PlanRequest): void {
+    const request = this.current.requests.find((each) => each.requestId === requestId);
+    if (request === undefined) return;
+    this.heardAtMs.set(request.run.workflowId, this.chance.now().getTime());
+    this.update(request, { state: 'running' });
+  }
+
+  cancelled(workflowId: string): void {
+    const left = (this.current.cancelling ?? []).filter((each) => each !== workflowId);
+    this.change({ cancelling: left });
+  }
+
+  surveyed(survey: PlanSurvey): void {
+    this.isSurveyDue = false;
+    const { surveyFailure: _, ...state } = this.current;
+    const known = this.current.survey?.repositoryId;
+    this.current = { ...state, survey };
+    const { repositoryId } = survey;
+    if (known !== undefined && repositoryId !== known) {
+      this.refuse('survey', {
+        code: 'ANOTHER_REPOSITORY',
+        reason:
+          repositoryId === undefined
+            ? `the repository ${known} has vanished from its place`
+            : `the repository is another one: its id is ${repositoryId}, and was ${known}`,
+        remedy: 'Check bucket, prefix or mount; the backups of before are not there.',
+      });
+    }
+  }
+
+  surveyFailed(reason: string): void {
+    this.isSurveyDue = false;
+    this.change({ surveyFailure: { at: this.now(), reason } });
+  }
+
+  /** Runs that Temporal says have ended, of which nothing was heard. */
+  looked(gone: readonly { readonly workflowId: string; readonly ending: string }[]): void {
+    this.lookedAtMs = this.chance.now().getTime();
+    for (const { workflowId, ending } of gone) {
+      const running = this.current.running.find((each) => each.workflowId === workflowId);
+      const request = this.current.requests.find(({ run }) => run.workflowId === workflowId);
+      const told = `${workflowId} ended without a word (${ending})`;
+      if (running !== undefined) {
+        this.reported({ ...running, state: 'failed', headline: told, endedAt: this.now() });
+      } else if (request !== undefined) this.close(request, 'failed', told);
+    }
+  }
+
+  private get needsApproval(): boolean {
+    return this.current.revision.plan.restore?.approval !== 'none';
+  }
+
+  private acceptRestore(argument: unknown): Receipt {
+    const { options, wish } = splitOptions(argument);
+    const reading = readRecoveryRequest(wish);
+    if ('refusal' in reading) {
+      const { code, reason, remedy } = reading.refusal;
+      throw new Refused({ code, reason, remedy });
+    }
+    const { request } = reading;
+    const { requestId, reason } = request;
+    return this.accept('restore', { requestId, reason }, { wish: request, ...(options && { options }) });
+  }
+
+  private accept(
+    kind: PlanRequest['kind'],
+    { requestId, reason, taskQueue }: Readonly<Partial<Record<string, string>>>,
+    more: Pick<PlanRequest, 'wish' | 'options'> = {},
+  ): Receipt {
+    const { requests, seen, closed, isRemoved, revision } = this.current;
+    if (isRemoved) throw new Refused(removed(revision.plan.name));
+    const known = requests.find((each) => each.requestId === requestId);
+    if (known !== undefined) {
+      return receiptOf(known.requestId, 'known', 'it acts already', known.run.workflowId);
+    }
+    if (requestId !== undefined && seen.includes(requestId)) {
+      const past = closed.find((each) => each.requestId === requestId);
+      return receiptOf(requestId, 'known', past?.told ?? 'it has acted', past?.workflowId);
+    }
+    // Without an id of its own, a backup that is asked for while one waits is that one.
+    const waiting = requests.find((each) => each.kind === 'backup' && each.state === 'new');
+    if (kind === 'backup' && requestId === undefined && waiting !== undefined) {
+      return receiptOf(waiting.requestId, 'known', 'a backup waits already', waiting.run.workflowId);
+    }
+    if (requests.length >= AT_MOST.open) {
+      throw new Refused({
+        code: 'TOO_MANY_REQUESTS',
+        reason: `${requests.length} requests wait or run already`,
+        remedy: 'Wait for them, or cancel some: {"requestId": "…"}; the status lists them.',
+      });
+    }
+    const at = this.chance.now();
+    const time = at.toISOString().replace(/\.\d+/, '').replaceAll(/[-:]/g, '');
+    const id =
+      kind === 'backup'
+        ? `${time}-${this.chance.digits(6)}`
+        : `${time.toLowerCase()}_${this.chance.digits(4)}`;
+    const plan = revision.plan.name;
+    const workflowId = kind === 'backup' ? backupWorkflowId(plan, id) : restoreWorkflowId(plan, id);
+    const options = taskQueue === undefined ? more.options : { ...more.options, taskQueue };
+    const request: PlanRequest = {
+      requestId: requestId ?? id,
+      ...{ kind, at: at.toISOString(), state: 'new', run: { id, workflowId } },
+      ...(reason === undefined ? {} : { reason }),
+      ...(more.wish === undefined ? {} : { wish: more.wish }),
+      ...(options === undefined ? {} : { options }),
+    };
+    this.change({ requests: [...requests, request] });
+    if (requestId !== undefined) this.change({ seen: [...seen, requestId].slice(-AT_MOST.seen) });
+    return receiptOf(request.requestId, 'accepted', `${kind} ${id} is accepted`, workflowId);
+  }
+
+  private approve(requestId: string | undefined): Receipt {
+    const waiting = this.current.requests.filter(({ state }) => state === 'awaiting-approval');
+    const request = theOne(waiting, requestId, 'waits for approval');
+    this.update(request, { state: 'ready' });
+    return receiptOf(request.requestId, 'accepted', 'it is approved', request.run.workflowId);
+  }
+
+  private pause(reason: string | undefined): Receipt {
+    if (this.current.paused !== undefined) return receiptOf('pause', 'known', 'it is paused already');
+    const paused = { at: this.now(), ...(reason === undefined ? {} : { reason }) };
+    this.change({ paused, generation: this.current.generation + 1 });
+    return receiptOf('pause', 'accepted', 'no scheduled run until resume');
+  }
+
+  private resume(): Receipt {
+    if (this.current.paused === undefined) return receiptOf('resume', 'known', 'it is not paused');
+    const { paused: _, ...state } = this.current;
+    this.current = { ...state, generation: state.generation + 1 };
+    return receiptOf('resume', 'accepted', 'scheduled runs again');
+  }
+
+  private cancel(requestId: string | undefined): Receipt {
+    const { requests, running } = this.current;
+    const strays = running
+      .filter(({ workflowId }) => !requests.some(({ run }) => run.workflowId === workflowId))
+      .map(({ workflowId }) => ({ requestId: workflowId, run: { workflowId }, state: 'running' as const }));
+    const target = theOne([...requests, ...strays], requestId, 'waits or runs');
+    const { workflowId } = target.run;
+    if (target.state === 'running') {
+      const { cancelling = [] } = this.current;
+      if (!cancelling.includes(workflowId)) this.change({ cancelling: [...cancelling, workflowId] });
+      return receiptOf(target.requestId, 'accepted', 'its run is being cancelled', workflowId);
+    }
+    const request = requests.find((each) => each.requestId === target.requestId);
+    if (request !== undefined) this.close(request, 'cancelled', 'it was cancelled before it began');
+    return receiptOf(target.requestId, 'accepted', 'it will not begin', workflowId);
+  }
+
+  private nextStart(): Work | undefined {
+    const { requests, running, revision } = this.current;
+    const open = (kind: PlanRequest['kind'], overwrites?: boolean) =>
+      requests.filter(
+        (each) =>
+          each.kind === kind &&
+          each.state === 'running' &&
+          (overwrites === undefined || (each.wish?.replace === true) === overwrites),
+      ).length;
+    for (const request of requests) {
+      if (request.kind === 'backup' && request.state === 'new') {
+        const isBusy = open('backup') > 0 || running.some(({ kind }) => kind === 'backup');
+        if (!isBusy) {
+          const { pipeline, notify } = revision.plan;
+          const told = notify === undefined ? {} : { notify };
+          return { do: 'backup', request, input: { pipeline, backup: request.run.id, ...told } };
+        }
+      }
+      if (request.kind === 'restore' && request.state === 'ready') {
+        const overwrites = request.wish?.replace === true;
+        const isBusy = overwrites ? open('restore', true) > 0 : open('restore') >= RESTORES_AT_ONCE;
+        if (!isBusy) return { do: 'restore', request, input: this.restoreInput(request) };
+      }
+    }
+    return undefined;
+  }
+
+  private restoreInput({
+    wish = {},
+    options = {},
+    decision,
+    databases = [],
+    run,
+  }: PlanRequest): RestoreRequest {
+    const { plan } = this.current.revision;
+    const { taskQueue: _, excludeTables = [], ...given } = options;
+    const { into } = wish;
+    const [only] = databases;
+    const saves = wish.replace === true && (wish.safetyBackup ?? plan.restore?.safetyBackup ?? true);
+    return {
+      restore: run.id,
+      from: { repository: plan.pipeline.repository, plan: plan.name, backup: decision?.backup ?? '' },
+      source: plan.pipeline.source,
+      into: typeof into === 'string' ? (only === undefined ? {} : { [only]: into }) : (into ?? {}),
+      replace: wish.replace === true,
+      tables: { include: wish.tables ?? [], exclude: excludeTables },
+      contents: 'all',
+      globals: false,
+      check: 'rows',
+      parallelism: 2,
+      ...given,
+      scratch: false,
+      ...(saves
+        ? { safetyBackup: { backup: this.safetyId(), pipeline: safetyPipeline(plan.pipeline) } }
+        : {}),
+    };
+  }
+
+  private safetyId(): string {
+    const time = this.now().replace(/\.\d+/, '').replaceAll(/[-:]/g, '');
+    return safetyBackupId(`${time}-${this.chance.digits(6)}`);
+  }
+
+  private silentRuns(nowMs: number): readonly string[] {
+    const runs = new Set(this.current.running.map(({ workflowId }) => workflowId));
+    for (const { state, run } of this.current.requests) if (state === 'running') runs.add(run.workflowId);
+    return [...runs].filter((run) => nowMs - (this.heardAtMs.get(run) ?? 0) >= SILENCE_MS);
+  }
+
+  private measure({ startedAt, endedAt, result }: RunReport): void {
+    if (endedAt === undefined || result === undefined || result.bytes === 0) return;
+    const measured = { bytes: result.bytes, durationMs: Date.parse(endedAt) - Date.parse(startedAt) };
+    this.change({ measurements: [measured, ...this.current.measurements].slice(0, AT_MOST.measurements) });
+  }
+
+  private update({ requestId }: PlanRequest, changes: Partial<PlanRequest>): void {
+    this.change({
+      requests: this.current.requests.map((each) =>
+        each.requestId === requestId ? { ...each, ...changes } : each,
+      ),
+    });
+  }
+
+  private close(request: PlanRequest, outcome: ClosedRequest['outcome'], told: string): void {
+    const { requestId, kind, at, run } = request;
+    const closed = {
+      ...{ requestId, kind, at, closedAt: this.now(), outcome, workflowId: run.workflowId },
+      told: told.length > 600 ? `${told.slice(0, 600)}…` : told,
+    };
+    this.change({
+      requests: this.current.requests.filter((each) => each.requestId !== requestId),
+      closed: [closed, ...this.current.closed].slice(0, AT_MOST.closed),
+    });
+  }
+
+  private change(changes: Partial<PlanState>): void {
+    this.current = { ...this.current, ...changes };
+  }
+
+  private now(): string {
+    return this.chance.now().toISOString();
+  }
+}
+
+function receiptOf(
+  requestId: string,
+  outcome: Receipt['outcome'],
+  told: string,
+  workflowId?: string,
+): Receipt {
+  return { requestId, outcome, told, ...(workflowId === undefined ? {} : { workflowId }) };
+}
+
+function removed(plan: string): Omit<Refusal, 'at' | 'message'> {
+  return {
+    code: 'PLAN_REMOVED',
+    reason: `plan ${plan} is being removed`,
+    remedy: 'Apply it again once it is gone.',
+  };
+}
+
+/** The request that is meant: the one with the id, or the only one there is. */
+function theOne<T extends { readonly requestId: string; readonly run: { readonly workflowId: string } }>(
+  candidates: readonly T[],
+  requestId: string | undefined,
+  what: string,
+): T {
+  const matching = candidates.filter(
+    (each) => requestId === undefined || each.requestId === requestId || each.run.workflowId === requestId,
+  );
+  const [only, ...others] = matching;
+  if (only !== undefined && others.length === 0) return only;
+  const ids = candidates.map((each) => `{"requestId": "${each.requestId}"}`).join(', ');
+  throw new Refused({
+    code: 'NO_SUCH_REQUEST',
+    reason:
+      only === undefined
+        ? requestId === undefined
+          ? `nothing ${what}`
+          : `no request ${shortened(requestId)} ${what}`
+        : `${matching.length} requests could be meant`,
+    remedy: ids === '' ? 'The status shows what there is.' : `Send one of ${ids}.`,
+  });
+}
+
+/** An object of a few texts; nothing at all stands for `{}`. */
+function readSmall(argument: unknown, members: readonly string[]): Readonly<Partial<Record<string, string>>> {
+  const example = members.length === 0 ? '{}' : `{} or {"${members[0]}": "…"}`;
+  const bad = (reason: string) => new Refused({ code: 'BAD_REQUEST', reason, remedy: `Write ${example}.` });
+  if (argument === undefined || argument === null) return {};
+  if (typeof argument !== 'object' || Array.isArray(argument)) throw bad('the request is no JSON object');
+  for (const [name, value] of Object.entries(argument)) {
+    if (!members.includes(name)) throw bad(`the request has a member that is not known, ${shortened(name)}`);
+    if (typeof value !== 'string' || value === '' || value.length > TEXT_AT_MOST) {
+      throw bad(`"${name}" is no text of 1 to ${TEXT_AT_MOST} characters`);
+    }
+  }
+  return argument as Readonly<Partial<Record<string, string>>>;
+}
+
+/** The command line sends its own options beside what a person can type. */
+function splitOptions(argument: unknown): { readonly wish: unknown; readonly options?: RestoreOptions } {
+  if (typeof argument !== 'object' || argument === null || !('options' in argument))
+    return { wish: argument };
+  const { options, ...wish } = argument;
+  return { wish, options: options as RestoreOptions };
+}
+
+function shortened(text: string): string {
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}

@@ -1,0 +1,203 @@
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { RestoreRequest, Verdict } from '../model/backup.ts';
+import type { CompiledPlan } from '../model/pipeline.ts';
+import type {
+  RecoveryDecision,
+  RecoveryRequest,
+  RecoveryWindow,
+  RestoreMeasurement,
+} from '../model/recovery.ts';
+import type { PlanSurvey, ScheduleChange } from '../model/survey.ts';
+
+/**
+ * The messages of a plan's entity (workflow `plan`, id `plan:<name>`), and all that clients need to know of it. Each of the
+ * six a person sends exists twice: as a signal, which takes anything and tells on the entity's page what it made of it, and
+ * as an update, which refuses at once. Arguments are JSON that a person types; see docs/operations.md.
+ */
+export const planWorkflowId = (plan: string): string => `plan:${plan}`;
+
+export const DESCRIPTIONS = {
+  backup: 'Back up now. {} or {"requestId": "r-1", "reason": "before the migration"}',
+  restore:
+    'Restore. {"to": "2026-11-22T10:04:00Z"} beside the original; with "replace": true in its place. Also: backup, nearest, into, tables, reason, requestId, safetyBackup',
+  approve: 'Let an overwriting restore begin. {} where one waits, else {"requestId": "…"}',
+  pause: 'No scheduled run until resume. {} or {"reason": "…"}',
+  resume: 'Scheduled runs again. {}',
+  cancel: 'Give up what waits or runs. {} where it is one thing, else {"requestId": "…"}',
+} as const;
+
+export type PersonsMessage = keyof typeof DESCRIPTIONS;
+
+export const PERSONS_MESSAGES = Object.keys(DESCRIPTIONS) as readonly PersonsMessage[];
+
+/** What came of a message. */
+export interface Receipt {
+  readonly requestId: string;
+  /** `known`: a request with this id acts already, or has acted; nothing is done again. */
+  readonly outcome: 'accepted' | 'known';
+  /** One sentence. */
+  readonly told: string;
+  /** The run that does it, or will. */
+  readonly workflowId?: string;
+}
+
+export const personsSignal = (name: PersonsMessage) => defineSignal<[unknown?]>(name);
+export const personsUpdate = (name: PersonsMessage) => defineUpdate<Receipt, [unknown]>(name);
+
+/** Sent by `backup` and `restore` runs of the plan, wherever they come from. */
+export const ran = defineSignal<[RunReport]>('ran');
+/** Sent by whatever else changes what can be restored: prune, verification, drill. */
+export const catalogueChanged = defineSignal('catalogueChanged');
+
+export const applyPlan = defineUpdate<Applied, [Application]>('applyPlan');
+export const removePlan = defineUpdate<Applied, []>('removePlan');
+
+export const planStatus = defineQuery<PlanStatus>('status');
+export const recoveryWindow = defineQuery<RecoveryWindow>('recoveryWindow');
+export const planRevision = defineQuery<Revision>('revision');
+
+/** A plan as it was applied. */
+export interface Revision {
+  readonly plan: CompiledPlan;
+  /** Which `apply` owns it: `--prune` removes only what its own set has no file for. */
+  readonly set: string;
+  /** Where its runs work unless a request says otherwise. */
+  readonly taskQueue: string;
+}
+
+export interface Application {
+  readonly revision: Revision;
+  /** The generation that the change was computed against; refused when another came between. 0: not applied yet. */
+  readonly after: number;
+  /** True: a schedule that was paused by hand stays paused. */
+  readonly keepPauses: boolean;
+}
+
+export interface Applied {
+  readonly generation: number;
+  /** What was done to schedules. */
+  readonly changes: readonly ScheduleChange[];
+}
+
+export interface RunReport {
+  readonly kind: 'backup' | 'restore';
+  /** Of the backup or the restore. */
+  readonly id: string;
+  readonly workflowId: string;
+  readonly state: 'running' | 'done' | 'failed' | 'cancelled';
+  /** One sentence. */
+  readonly headline: string;
+  readonly startedAt: string;
+  readonly endedAt?: string;
+  readonly overwrites?: boolean;
+  /** Of one that is done. */
+  readonly result?: { readonly bytes: number; readonly rows: number; readonly verdict?: Verdict };
+}
+
+export function isRunReport(value: unknown): value is RunReport {
+  if (typeof value !== 'object' || value === null) return false;
+  const report = value as Readonly<Record<string, unknown>>;
+  const texts = [report.id, report.workflowId, report.headline, report.startedAt];
+  return (
+    texts.every((text) => typeof text === 'string') &&
+    (report.kind === 'backup' || report.kind === 'restore') &&
+    ['running', 'done', 'failed', 'cancelled'].includes(String(report.state))
+  );
+}
+
+/** What the command line can ask beyond what a person types. */
+export type RestoreOptions = Partial<
+  Pick<RestoreRequest, 'connection' | 'contents' | 'owner' | 'globals' | 'check' | 'parallelism'>
+> & {
+  readonly excludeTables?: readonly string[];
+  /** Where its run works: the worker with the environment of whoever asks. */
+  readonly taskQueue?: string;
+};
+
+export type WayBack = Extract<RecoveryDecision, { readonly way: 'backup' }>;
+
+export interface PlanRequest {
+  readonly requestId: string;
+  readonly kind: 'backup' | 'restore';
+  readonly at: string;
+  readonly reason?: string;
+  /** Of a restore. */
+  readonly wish?: RecoveryRequest;
+  readonly options?: RestoreOptions;
+  readonly state: 'new' | 'awaiting-approval' | 'ready' | 'running';
+  /** Of a restore that was decided. */
+  readonly decision?: WayBack;
+  readonly databases?: readonly string[];
+  /** Chosen when the request is accepted, so that its run is found again whatever happens. */
+  readonly run: { readonly id: string; readonly workflowId: string };
+}
+
+export interface ClosedRequest {
+  readonly requestId: string;
+  readonly kind: PlanRequest['kind'];
+  readonly at: string;
+  readonly closedAt: string;
+  readonly outcome: 'done' | 'failed' | 'cancelled' | 'refused';
+  readonly told: string;
+  readonly workflowId: string;
+}
+
+export interface Refusal {
+  readonly at: string;
+  /** Name of the message, as far as it is known. */
+  readonly message: string;
+  readonly code: string;
+  readonly reason: string;
+  readonly remedy: string;
+  /** The nearest instants that can be reached. */
+  readonly before?: string;
+  readonly after?: string;
+}
+
+export interface PlanStatus {
+  readonly plan: string;
+  readonly set: string;
+  readonly file: string;
+  readonly generation: number;
+  readonly appliedAt: string;
+  readonly pipelineHash: string;
+  readonly taskQueue: string;
+  readonly paused: { readonly at: string; readonly reason?: string } | null;
+  /** What is under way, wherever it came from. */
+  readonly running: readonly RunReport[];
+  readonly requests: readonly PlanRequest[];
+  /** Newest first. */
+  readonly closed: readonly ClosedRequest[];
+  readonly refused: { readonly count: number; readonly last: readonly Refusal[] };
+  readonly lastBackup: RunReport | null;
+  readonly lastFailure: RunReport | null;
+  /** What storage and schedules said when they were last looked at. */
+  readonly survey: PlanSurvey | null;
+  readonly surveyFailure: { readonly at: string; readonly reason: string } | null;
+}
+
+/** All that an entity knows; it travels through continue-as-new. */
+export interface PlanState {
+  readonly revision: Revision;
+  readonly generation: number;
+  readonly appliedAt: string;
+  readonly paused?: { readonly at: string; readonly reason?: string };
+  readonly isRemoved?: boolean;
+  /** What the schedules were last brought in line with; absent: to be done. */
+  readonly schedulesOf?: number;
+  readonly requests: readonly PlanRequest[];
+  readonly closed: readonly ClosedRequest[];
+  /** Ids of requests that must not act again, the newest last. */
+  readonly seen: readonly string[];
+  readonly running: readonly RunReport[];
+  /** Runs that are to be cancelled. */
+  readonly cancelling?: readonly string[];
+  readonly refused: PlanStatus['refused'];
+  readonly lastBackup?: RunReport;
+  readonly lastFailure?: RunReport;
+  readonly survey?: PlanSurvey;
+  readonly surveyFailure?: { readonly at: string; readonly reason: string };
+  readonly measurements: readonly RestoreMeasurement[];
+  /** Events after which the entity goes on in a new run. Default 2,000; lower in tests. */
+  readonly historyEvents?: number;
+}

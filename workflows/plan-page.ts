@@ -1,0 +1,160 @@
+import { formatBytes, formatCount, formatDuration } from '../model/amounts.ts';
+import type { RecoveryWindow } from '../model/recovery.ts';
+import { decisionLines } from '../planning/decision-text.ts';
+import type { PlanRequest, PlanStatus, Refusal, RunReport } from './plan-messages.ts';
+
+/** The operator's page of a plan: current details of its entity in the Temporal UI, as Markdown. Pure. */
+
+const INSTANTS_SHOWN = 20;
+
+export function renderPlan(status: PlanStatus, now: Date): string {
+  const { survey, surveyFailure } = status;
+  return [
+    `**${headline(status, now)}**`,
+    '',
+    ...(surveyFailure === null
+      ? []
+      : [`⚠ The repository could not be read (${surveyFailure.at}): ${surveyFailure.reason}`, '']),
+    '| | |',
+    '|---|---|',
+    row(
+      'last good backup',
+      survey?.lastGood,
+      ({ backup, instant, level }) =>
+        `\`${backup}\`, data of ${instant} (${ago(instant, now)}), verified: ${level}`,
+    ),
+    row(
+      'backups',
+      survey ?? undefined,
+      ({ backups, storedBytes, unusable }) =>
+        `${formatCount(backups)}, ${formatBytes(storedBytes)} stored${unusable > 0 ? `, ${unusable} unusable` : ''}`,
+    ),
+    row('next run', nextRun(status, now), (text) => text),
+    row(
+      'last verification',
+      survey?.lastVerification,
+      ({ backup, level, verdict, at }) => `${verdict} (${level}) of \`${backup}\`, ${ago(at, now)}`,
+    ),
+    row(
+      'last drill',
+      survey?.lastDrill,
+      ({ backup, verdict, at, restoreMs }) =>
+        `${verdict} of \`${backup}\`, ${ago(at, now)}${restoreMs === undefined ? '' : `, restored in ${formatDuration(restoreMs)}`}`,
+    ),
+    row(
+      'last failure',
+      status.lastFailure ?? undefined,
+      ({ headline: told, endedAt }) => `${endedAt ?? ''} ${told}`,
+    ),
+    '',
+    ...section(
+      'Runs now',
+      status.running.map((run) => running(run, now)),
+    ),
+    ...section('Waits', status.requests.filter(({ state }) => state !== 'running').flatMap(waiting)),
+    ...section('Can be restored', windowLines(survey?.window, survey?.backups ?? 0)),
+    ...section('To restore, send the signal `restore` with', ['```json', example(survey?.window), '```'], ''),
+    'Beside the original; `"into": "NAME"` names it, `"replace": true` puts it in the original’s place after `approve`.',
+    '',
+    ...section(
+      `Refused (${status.refused.count} in all), the last`,
+      status.refused.last.slice(0, 1).flatMap(refusal),
+    ),
+    ...section(
+      'Done',
+      status.closed
+        .slice(0, 5)
+        .map(({ closedAt, kind, outcome, told }) => `${closedAt} ${kind} ${outcome}: ${told}`),
+    ),
+  ].join('\n');
+}
+
+/** The next time at which a backup starts by itself, for people; undefined where none does. */
+export function nextRun(
+  { survey, paused }: Pick<PlanStatus, 'survey' | 'paused'>,
+  now: Date,
+): string | undefined {
+  if (paused !== null)
+    return `none: paused since ${paused.at}${paused.reason === undefined ? '' : ` (${paused.reason})`}`;
+  const schedules = survey?.schedules ?? [];
+  const next = schedules
+    .flatMap(({ id, paused: isPaused, next: times }) => (isPaused ? [] : times.map((at) => ({ id, at }))))
+    .filter(({ at }) => Date.parse(at) > now.getTime())
+    .sort((one, other) => Date.parse(one.at) - Date.parse(other.at))[0];
+  const byHand = schedules.filter(({ paused: isPaused }) => isPaused).map(({ id }) => id);
+  const note = byHand.length === 0 ? '' : `; paused by hand: ${byHand.join(', ')}`;
+  if (next !== undefined)
+    return `${next.at} (${next.id}, in ${formatDuration(Date.parse(next.at) - now.getTime())})${note}`;
+  return byHand.length === 0 ? undefined : `none${note}`;
+}
+
+function headline({ plan, running: runs, survey, requests, paused }: PlanStatus, now: Date): string {
+  const asks = requests.filter(({ state }) => state === 'awaiting-approval').length;
+  const parts = [
+    survey?.lastGood === undefined
+      ? survey === null
+        ? 'its repository is being read'
+        : 'NO verified backup'
+      : `last good backup ${ago(survey.lastGood.instant, now)}`,
+    ...(runs.length === 0 ? [] : [`${runs.length} running`]),
+    ...(asks === 0 ? [] : [`${asks} waiting for APPROVAL`]),
+    ...(paused === null ? [] : ['PAUSED']),
+  ];
+  return `Plan ${plan}: ${parts.join(', ')}`;
+}
+
+function row<T>(name: string, value: T | undefined, tell: (value: T) => string): string {
+  return `| ${name} | ${value === undefined ? 'none' : tell(value)} |`;
+}
+
+function section(title: string, lines: readonly string[], bullet = '- '): readonly string[] {
+  if (lines.length === 0) return [];
+  return [
+    `**${title}**`,
+    '',
+    ...lines.map((line) => (line.startsWith('  ') ? line : `${bullet}${line}`)),
+    '',
+  ];
+}
+
+function running({ kind, headline: told, workflowId, startedAt }: RunReport, now: Date): string {
+  return `${kind} \`${workflowId}\`, since ${ago(startedAt, now)}: ${told}`;
+}
+
+function waiting(request: PlanRequest): readonly string[] {
+  const { kind, requestId, state, decision } = request;
+  const asks = state === 'awaiting-approval';
+  return [
+    `${kind} \`${requestId}\` ${asks ? `waits for the signal \`approve\` {"requestId": "${requestId}"}; it overwrites` : 'waits for its turn'}`,
+    ...(decision === undefined ? [] : decisionLines(decision).map((line) => `  - ${line.trim()}`)),
+  ];
+}
+
+function windowLines(window: RecoveryWindow | undefined, total: number): readonly string[] {
+  if (window === undefined) return [];
+  const instants = window.instants.slice(-INSTANTS_SHOWN).toReversed();
+  const older = total - instants.length;
+  return [
+    ...window.ranges.map(({ from, to, way }) => `every instant from ${from} to ${to} (${way})`),
+    ...instants.map(({ at, backup, verified }) => `${at} \`${backup}\`${verified ? '' : ' (not verified)'}`),
+    ...(older > 0 ? [`and ${formatCount(older)} older`] : []),
+    ...(instants.length === 0 && window.ranges.length === 0 ? ['nothing yet'] : []),
+  ];
+}
+
+/** The request for the newest instant, ready to be pasted. */
+function example(window: RecoveryWindow | undefined): string {
+  const newest = window?.instants.at(-1)?.at ?? window?.ranges.at(-1)?.to;
+  return JSON.stringify({ to: newest ?? '2026-11-22T10:04:00Z' });
+}
+
+function refusal({ at, message, code, reason, remedy, before, after }: Refusal): readonly string[] {
+  return [
+    `${at} \`${message}\` (${code}): ${reason}. ${remedy}`,
+    ...[before, after].filter((one) => one !== undefined).map((to) => `  - possible: \`{"to": "${to}"}\``),
+  ];
+}
+
+function ago(time: string, now: Date): string {
+  return `${formatDuration(Math.max(0, now.getTime() - Date.parse(time)))} ago`;
+}

@@ -1,0 +1,13 @@
+import { defineSearchAttributeKey } from '@temporalio/common';
+import type { CompiledPlan } from '../model/pipeline.ts';
+
+const planKey = defineSearchAttributeKey('BackupPlan', 'KEYWORD');
+const engineKey = defineSearchAttributeKey('BackupEngine', 'KEYWORD');
+
+/** What every run of a plan is found by in the Temporal UI. */
+export function runAttributes(plan: Pick<CompiledPlan, 'name' | 'pipeline'>) {
+  return [
+    { key: planKey, value: plan.name },
+    { key: engineKey, value: plan.pipeline.source.engine },
+  ];
+}
