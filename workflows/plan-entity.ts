@@ -25,8 +25,8 @@ const TEXT_AT_MOST = 200;
 
 /** A run that says nothing for so long is looked at: it may have been terminated. */
 const SILENCE_MS = 2 * 60_000;
-/** Storage changes without a word too: prune by hand, a bucket that goes away. */
-const SURVEY_EVERY_MS = 6 * 3_600_000;
+/** Storage changes without a word too: prune, verifications and drills, a bucket that goes away. */
+const SURVEY_EVERY_MS = 3_600_000;
 
 /** What an entity has to do next; the workflow does it and tells it what came of it. */
 export type Work =
