@@ -1,0 +1,222 @@
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { Client, Connection } from '@temporalio/client';
+import pg from 'pg';
+import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
+import { type PlanStatus, personsSignal, planStatus } from '../../workflows/plan-messages.ts';
+import { type CommandEnd, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
+import { eventually } from '../support/processes.ts';
+
+/**
+ * Plans that run by themselves, as an operator meets them: a fresh `holdfast dev`, `apply`, a schedule that fires, a signal that
+ * restores; then docs/operations.md, every command of it, in order.
+ */
+let postgres: PostgresServer;
+let folder: string;
+let environment: NodeJS.ProcessEnv;
+let server: RunningCommand;
+let connection: Connection;
+let client: Client;
+
+const GUIDE = path.resolve(__dirname, '..', '..', 'docs', 'operations.md');
+
+beforeAll(async () => {
+  postgres = await startPostgres();
+  folder = await mkdtemp(path.join(tmpdir(), 'holdfast-operations-'));
+  await mkdir(path.join(folder, 'repository'));
+  await mkdir(path.join(folder, 'plans'));
+  environment = {
+    HOLDFAST_STATE_DIR: path.join(folder, 'state'),
+    ORDERS_DATABASE_URL: postgres.url('orders'),
+  };
+  await sql('postgres', 'CREATE DATABASE orders');
+  await sql(
+    'orders',
+    'CREATE TABLE orders (id int PRIMARY KEY); INSERT INTO orders SELECT generate_series(1, 1000)',
+  );
+  server = startHoldfast(['dev', '--json'], environment, folder);
+  await eventually('the embedded server answers', async () => server.output() !== '');
+  const { address } = JSON.parse(server.output()) as { address: string };
+  connection = await Connection.connect({ address });
+  client = new Client({ connection });
+});
+afterAll(async () => {
+  await connection?.close();
+  server?.child.kill('SIGTERM');
+  await server?.end;
+  await postgres?.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function writePlan(spec: string): Promise<void> {
+  await writeFile(
+    path.join(folder, 'plans', 'orders.yaml'),
+    `apiVersion: holdfast/v1
+kind: Repository
+metadata: { name: main }
+spec: { directory: ${path.join(folder, 'repository')} }
+---
+apiVersion: holdfast/v1
+kind: BackupPlan
+metadata: { name: orders }
+spec:
+  source: { ysql: { connection: { env: ORDERS_DATABASE_URL } } }
+  repository: main
+${spec}`,
+  );
+}
+
+async function sql(database: string, statements: string): Promise<readonly Record<string, unknown>[]> {
+  const session = new pg.Client({ connectionString: postgres.url(database) });
+  await session.connect();
+  try {
+    return (await session.query(statements)).rows;
+  } finally {
+    await session.end();
+  }
+}
+
+const run = (...args: readonly string[]): Promise<CommandEnd> => startHoldfast(args, environment, folder).end;
+
+async function json<T>(...args: readonly string[]): Promise<T> {
+  const { code, stdout, stderr } = await run(...args, '--json');
+  if (code !== 0) throw new Error(`holdfast ${args.join(' ')} ended with ${code}\n${stdout}\n${stderr}`);
+  return JSON.parse(stdout) as T;
+}
+
+interface Applied {
+  readonly changes: number;
+  readonly plans: readonly {
+    readonly plan: string;
+    readonly action: string;
+    readonly schedules: readonly { next: string[] }[];
+  }[];
+}
+
+const status = (): Promise<PlanStatus> => client.workflow.getHandle('plan:orders').query(planStatus);
+
+test('apply makes an entity and a schedule, which fires; a signal restores; nothing is left to apply', async () => {
+  await writePlan('  schedule: { cron: "* * * * *" }\n');
+  const dry = await json<Applied>('apply', '--dry-run');
+  expect(dry).toMatchObject({ changes: 1, plans: [{ plan: 'orders', action: 'add' }] });
+  expect(dry.plans[0]?.schedules[0]?.next).toHaveLength(5);
+  expect(await json<Applied>('apply')).toMatchObject({ changes: 1 });
+  expect(await json<Applied>('apply')).toMatchObject({ changes: 0 });
+
+  await eventually('the schedule has fired', async () => (await status()).lastBackup !== null);
+  await eventually(
+    'its instant can be restored',
+    async () => (await status()).survey?.lastGood !== undefined,
+  );
+  await run('pause', 'orders');
+  const instant = (await status()).survey?.lastGood?.instant;
+  await sql('orders', 'DELETE FROM orders');
+  await client.workflow
+    .getHandle('plan:orders')
+    .signal(personsSignal('restore'), { to: instant, into: 'orders_at_ten' });
+  await eventually('the restore is done', async () =>
+    (await status()).closed.some(({ kind }) => kind === 'restore'),
+  );
+  expect((await status()).closed[0]).toMatchObject({ kind: 'restore', outcome: 'done' });
+  expect(await sql('orders_at_ten', 'SELECT count(*)::int AS rows FROM orders')).toEqual([{ rows: 1000 }]);
+  await run('resume', 'orders');
+});
+
+test('every command of docs/operations.md works, in the order in which it stands there', async () => {
+  const survey = (await status()).survey;
+  const instant = survey?.window.instants.findLast(({ verified }) => verified)?.at ?? '';
+  // A backup that is under way would only make the guide's restore wait for it.
+  await writePlan('  schedule: { cron: "0 2 * * *" }\n');
+  await run('apply');
+  const guide = await readFile(GUIDE, 'utf8');
+  const commands = Array.from(guide.matchAll(/```sh\n(.*?)```/gs), ([, block = '']) =>
+    block.trim().split('\n'),
+  ).flat();
+  expect(commands.length).toBeGreaterThan(12);
+  for (const command of commands) {
+    const words = (command.match(/"[^"]*"|\S+/g) ?? []).map((word) => word.replaceAll('"', ''));
+    expect(words[0]).toBe('holdfast');
+    if (words[1] === 'approve' || words[1] === 'cancel') {
+      await eventually('a restore waits for approval', async () =>
+        (await status()).requests.some(({ state }) => state === 'awaiting-approval'),
+      );
+    }
+    const args = words.slice(1).map((word) => word.replace('2026-11-22T10:04:00Z', instant));
+    const { code, stdout, stderr } = await run(...args);
+    expect({ command, code, stdout, stderr }).toMatchObject({ code: 0 });
+    if (words[1] === 'approve') {
+      await eventually('the restore has ended', async () => (await status()).requests.length === 0);
+    }
+  }
+  const { closed } = await status();
+  expect(closed.filter(({ kind }) => kind === 'restore').map(({ outcome }) => outcome)).toEqual(
+    expect.arrayContaining(['done', 'cancelled']),
+  );
+  expect(await sql('orders', 'SELECT count(*)::int AS rows FROM orders')).toEqual([{ rows: 1000 }]);
+  const databases = await sql(
+    'postgres',
+    "SELECT datname FROM pg_database WHERE datname LIKE 'orders_before_%'",
+  );
+  expect(databases).toHaveLength(1);
+  const { backups } = await json<{ backups: { backup: string }[] }>('list', 'orders');
+  expect(backups.filter(({ backup }) => backup.includes('-safety-'))).toHaveLength(1);
+});
+
+test('a plan without a file stays until --prune, which leaves its backups', async () => {
+  await rm(path.join(folder, 'plans', 'orders.yaml'));
+  await writeFile(
+    path.join(folder, 'plans', 'empty.yaml'),
+    `apiVersion: holdfast/v1\nkind: Repository\nmetadata: { name: main }\nspec: { directory: ${path.join(folder, 'repository')} }\n`,
+  );
+  expect(await json<Applied>('apply')).toMatchObject({ changes: 0, plans: [{ action: 'keep' }] });
+  expect(await json<Applied>('apply', '--prune', '--set', 'another')).toMatchObject({
+    changes: 0,
+    plans: [],
+  });
+  expect(await json<Applied>('apply', '--prune')).toMatchObject({
+    changes: 1,
+    plans: [{ action: 'remove' }],
+  });
+  await eventually('the entity has ended', async () => {
+    const { status: state } = await client.workflow.getHandle('plan:orders').describe();
+    return state.name === 'COMPLETED';
+  });
+  const gone = await run('status', 'orders', '--json');
+  expect({ code: gone.code, document: JSON.parse(gone.stdout) }).toMatchObject({
+    code: 1,
+    document: { error: { code: 'PLAN_NOT_APPLIED' } },
+  });
+  await rm(path.join(folder, 'plans', 'empty.yaml'));
+});
+
+test.each<[string, string, number, string]>([
+  ['a day that never comes with its weekday', '  schedule: { cron: "0 0 31 2 1" }\n', 2, 'USAGE'],
+  ['a plan with an error', '  schedule: { cron: "never" }\n', 2, 'USAGE'],
+])('%s is one error, and nothing is applied', async (_what, spec, exitCode, code) => {
+  await writePlan(spec);
+  const ended = await run('apply', '--json');
+  expect({ code: ended.code, document: JSON.parse(ended.stdout) }).toMatchObject({
+    code: exitCode,
+    document: { error: { code, message: expect.stringContaining('orders.yaml') } },
+  });
+  const { plans } = await json<{ plans: unknown[] }>('status');
+  expect(plans).toEqual([]);
+});
+
+test.each<[string, NodeJS.ProcessEnv, string]>([
+  ['a Temporal that is not there', { TEMPORAL_ADDRESS: '127.0.0.1:1' }, 'TEMPORAL_UNREACHABLE'],
+  ['a namespace that is missing', { TEMPORAL_NAMESPACE: 'nowhere' }, 'NAMESPACE_MISSING'],
+])('%s is one error', async (_what, changes, code) => {
+  await writePlan('');
+  const { address } = JSON.parse(server.output()) as { address: string };
+  const ended = await startHoldfast(
+    ['apply', '--json'],
+    { ...environment, TEMPORAL_ADDRESS: address, ...changes },
+    folder,
+  ).end;
+  expect({ code: ended.code, document: JSON.parse(ended.stdout) }).toMatchObject({
+    code: 1,
+    document: { error: { code, remedy: expect.any(String) } },
+  });
+});
