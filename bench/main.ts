@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 
-/** `npm run bench -- ysql [--rounds N] [--scale X] [--json] [--write]`, `npm run bench -- universe [--part upload|scale] …` */
+/** `npm run bench -- ysql|ycql [--rounds N] [--scale X] [--json] [--write]`, `npm run bench -- universe [--part upload|scale] …` */
 const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: {
@@ -16,9 +16,13 @@ if (engine === 'universe') {
   const { benchUniverse } = await import('./universe.ts');
   const part = values.part === 'upload' || values.part === 'scale' ? values.part : undefined;
   await benchUniverse({ scale: Number(values.scale), json: values.json, write: values.write, part });
+} else if (engine === 'ycql') {
+  const { benchYcql } = await import('./ycql.ts');
+  const { json, write } = values;
+  await benchYcql({ rounds: Number(values.rounds), scale: Number(values.scale), json, write });
 } else if (engine !== 'ysql') {
   process.stderr.write(
-    `error: there is no benchmark ${engine}\n  → npm run bench -- ysql|universe [--rounds N] [--scale X] [--json] [--write]\n`,
+    `error: there is no benchmark ${engine}\n  → npm run bench -- ysql|ycql|universe [--rounds N] [--scale X] [--json] [--write]\n`,
   );
   process.exitCode = 2;
 } else {

@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
 import { untilInterrupted } from '../interrupts.ts';
-import { type CommonOptions, EXIT, emit, print, runCommand } from '../output.ts';
+import { type CommonOptions, EXIT, emit, print, runCommand, UsageError } from '../output.ts';
 
 interface Options extends CommonOptions {
   readonly exit?: boolean;
+  readonly engine: string;
 }
 
 export function register(program: Command): void {
@@ -12,18 +13,28 @@ export function register(program: Command): void {
     .description(
       'the whole story on this machine: back up a real database, kill the worker, resume, restore, compare',
     )
+    .option('--engine <engine>', 'ysql (on PostgreSQL) or ycql (on Cassandra)', 'ysql')
     .option('--exit', 'end when the story is told, instead of leaving everything up to look at')
     .option('--json', 'one JSON document on stdout; implies --exit')
-    .addHelpText('after', '\nExample:\n  ./holdfast demo')
+    .addHelpText('after', '\nExample:\n  ./holdfast demo --engine ycql')
     .action((options: Options) =>
       runCommand(options, async () => {
         const { tellStory } = await import('../demo/story.ts');
         const stay = !options.exit && !options.json && process.stdin.isTTY === true;
-        const outcome = await tellStory(stay ? explore : async () => undefined);
+        const outcome = await tellStory(
+          await databaseFor(options.engine),
+          stay ? explore : async () => undefined,
+        );
         if (options.json) emit(outcome);
         return outcome.verdict === 'OK' ? EXIT.done : EXIT.failed;
       }),
     );
+}
+
+async function databaseFor(engine: string) {
+  if (engine === 'ysql') return (await import('../demo/postgres-shop.ts')).startPostgresShop;
+  if (engine === 'ycql') return (await import('../demo/cassandra-shop.ts')).startCassandraShop;
+  throw new UsageError(`--engine ${engine} is not known`, 'Write --engine ysql or --engine ycql.');
 }
 
 /** Everything stays up until Ctrl-C, so that a visitor can look at it. */
@@ -32,7 +43,7 @@ async function explore(folder: string): Promise<void> {
   print(`Look at the runs in the Temporal UI: ${process.env.HOLDFAST_UI_URL ?? ''}`);
   print('In another terminal, with the same variables, try:');
   for (const name of ['DEMO_DATABASE_URL', 'DEMO_S3_KEY', 'DEMO_S3_SECRET', 'TEMPORAL_ADDRESS']) {
-    print(`  export ${name}='${process.env[name]}'`);
+    if (process.env[name] !== undefined) print(`  export ${name}='${process.env[name]}'`);
   }
   const plan = `${folder}/plans/shop.yaml`;
   print(`  ./holdfast list ${plan}`);

@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { RestoreSummary } from '../../model/backup.ts';
 import { permanent } from '../../model/errors.ts';
-import { startPostgres } from '../../parts/postgres.ts';
 import { type ServerProcess, startServer } from '../../parts/process.ts';
 import { startS3Gateway } from '../../parts/s3.ts';
 import { createScratchFolder } from '../../parts/scratch.ts';
@@ -16,9 +15,9 @@ import { print, say } from '../output.ts';
 import { startBackup, startRestore } from '../runs.ts';
 import type { Session } from '../session.ts';
 import { runUrl } from '../session.ts';
-import { digestTables, fillShop } from './shop.ts';
+import { type DemoDatabase, ORIGINAL, RESTORED } from './database.ts';
 
-const PLAN = `# The demo's plan: back up the database \`shop\` into an S3 bucket.
+const PLAN = `# The demo's plan: back up \`shop\` into an S3 bucket.
 apiVersion: holdfast/v1
 kind: Repository
 metadata: { name: demo }
@@ -35,9 +34,7 @@ kind: BackupPlan
 metadata: { name: shop }
 spec:
   source:
-    ysql:
-      connection: { env: DEMO_DATABASE_URL }
-      chunkSize: 4MiB
+SOURCE
   repository: demo
   steps:
     - flush
@@ -63,21 +60,25 @@ export interface DemoOutcome {
  * The whole story on real parts, in a scratch folder: a database, a plan, a backup whose worker is killed half-way, a
  * restore, a comparison. `explore` is called at the end, while everything still runs; then all of it is stopped.
  */
-export async function tellStory(explore: (folder: string) => Promise<void>): Promise<DemoOutcome> {
+export async function tellStory(
+  startDatabase: () => Promise<DemoDatabase>,
+  explore: (folder: string) => Promise<void>,
+): Promise<DemoOutcome> {
   await using cleanUp = new AsyncDisposableStack();
   const folder = await createScratchFolder('demo');
   cleanUp.defer(() => folder.remove());
 
-  chapter(1, 'Starting PostgreSQL (it stands in for YSQL), an S3 gateway and Temporal, all on this machine');
-  const postgres = await startPostgres();
-  cleanUp.defer(() => postgres.stop());
+  chapter(1, 'Starting a database, an S3 gateway and Temporal, all on this machine');
+  const database = await startDatabase();
+  cleanUp.defer(() => database.stop());
+  say(`   The database is ${database.part}.`);
   const s3 = await startS3Gateway();
   cleanUp.defer(() => s3.stop());
   await s3.createBucket('holdfast-demo');
   const temporal = await startTemporal({ dbFile: join(folder.path, 'temporal.db') });
   cleanUp.defer(() => temporal.stop());
   Object.assign(process.env, {
-    DEMO_DATABASE_URL: postgres.url('shop'),
+    ...database.environment,
     DEMO_S3_KEY: s3.accessKeyId,
     DEMO_S3_SECRET: s3.secretAccessKey,
     TEMPORAL_ADDRESS: temporal.address,
@@ -95,14 +96,15 @@ export async function tellStory(explore: (folder: string) => Promise<void>): Pro
     end: async () => undefined,
   };
 
-  chapter(2, 'Filling the database `shop`: a million rows');
-  await fillShop((database) => postgres.url(database));
+  chapter(2, `Filling ${database.contents}`);
+  await database.fill();
 
   chapter(3, 'The plan, as a team would commit it');
   const planFile = join(folder.path, 'plans', 'shop.yaml');
   await mkdir(join(folder.path, 'plans'));
-  await writeFile(planFile, PLAN.replace('ENDPOINT', s3.endpoint));
-  for (const line of PLAN.split('\n').slice(12, -1)) say(`    ${line}`);
+  const text = PLAN.replace('ENDPOINT', s3.endpoint).replace('SOURCE', database.source);
+  await writeFile(planFile, text);
+  for (const line of text.split('\n').slice(12, -1)) say(`    ${line}`);
   const { resolvePlan } = await import('../plan-files.ts');
   const plan = await resolvePlan(planFile);
 
@@ -132,19 +134,19 @@ export async function tellStory(explore: (folder: string) => Promise<void>): Pro
   if (!followed.ended) throw permanent('DEMO_ENDED', 'the demo was ended', 'Run holdfast demo again.');
   const { summary, durationMs, epochs } = followed.result;
 
-  chapter(5, 'Restoring it into a new database');
+  chapter(5, 'Restoring it beside the original');
   const restoreRun = await startRestore(session, plan, {
     backup: summary.backup,
-    into: { shop: 'shop_restored' },
+    into: { [ORIGINAL]: RESTORED },
   });
   const restored = await follow<RestoreSummary>(client.workflow.getHandle(restoreRun.workflowId), {
     quiet: false,
   });
   if (!restored.ended) throw permanent('DEMO_ENDED', 'the demo was ended', 'Run holdfast demo again.');
 
-  chapter(6, 'Comparing every row of both databases');
-  const before = await digestTables(postgres.url('shop'));
-  const after = await digestTables(postgres.url('shop_restored'));
+  chapter(6, 'Comparing every row of both');
+  const before = await database.digests(ORIGINAL);
+  const after = await database.digests(RESTORED);
   for (const [index, table] of before.entries()) {
     const same = JSON.stringify(table) === JSON.stringify(after[index]);
     say(

@@ -1,11 +1,12 @@
 /**
- * The crash campaign: `npm run crash -- --kills 200 --seed 7 [--path postgresql|yugabytedb] [--fault NAME]… [--megabytes N]`.
+ * The crash campaign: `npm run crash -- --kills 200 --seed 7 [--path postgresql|yugabytedb|ycql] [--fault NAME]… [--megabytes N]`.
  * Ends with code 1 if any fault was not survived.
  */
 import { parseArgs } from 'node:util';
 import { runCampaign } from './campaign.ts';
 import { FAULTS } from './faults.ts';
 import { PATHS } from './stage.ts';
+import { runYcqlCampaign, YCQL_FAULTS } from './ycql.ts';
 
 const { values } = parseArgs({
   options: {
@@ -14,13 +15,31 @@ const { values } = parseArgs({
     path: { type: 'string' },
     fault: { type: 'string', multiple: true },
     megabytes: { type: 'string', default: '150' },
+    /** Of the path `ycql`: 3 is a ring. */
+    nodes: { type: 'string', default: '1' },
+    rows: { type: 'string', default: '3000' },
   },
 });
+
+if (values.path === 'ycql' && (values.fault ?? []).every((name) => YCQL_FAULTS.includes(name))) {
+  const { strikes, problems } = await runYcqlCampaign({
+    seed: Number(values.seed),
+    trials: Number(values.kills),
+    rows: Number(values.rows),
+    nodes: values.nodes === '3' ? 3 : 1,
+    ...(values.fault === undefined ? {} : { faults: values.fault }),
+    say: (line) => process.stdout.write(`${new Date().toISOString().slice(11, 19)} ${line}\n`),
+  });
+  process.stdout.write(`ycql: ${strikes} faults, ${problems.length} problems, seed ${values.seed}\n`);
+  process.exit(problems.length === 0 ? 0 : 1);
+}
 
 const paths = PATHS.filter((path) => values.path === undefined || path === values.path);
 const unknown = values.fault?.filter((name) => !FAULTS.some((fault) => fault.name === name)) ?? [];
 if (paths.length === 0 || unknown.length > 0) {
-  process.stderr.write(`paths: ${PATHS.join(', ')}; faults: ${FAULTS.map(({ name }) => name).join(', ')}\n`);
+  process.stderr.write(
+    `paths: ${PATHS.join(', ')}, ycql; faults: ${FAULTS.map(({ name }) => name).join(', ')}; of ycql: ${YCQL_FAULTS.join(', ')}\n`,
+  );
   process.exit(2);
 }
 

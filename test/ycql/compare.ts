@@ -62,7 +62,7 @@ async function compareTable(
   return await compareRows(
     rowsOfTable(session, one, table, selectors, columns),
     rowsOfTable(session, other, table, selectors, columns),
-    { columns, table: name, most, ttlToleranceSeconds: 5 },
+    { columns, table: name, most, ttlToleranceSeconds: 300 },
   );
 }
 

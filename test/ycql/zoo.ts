@@ -41,6 +41,8 @@ export interface ZooOptions {
   readonly rows: number;
   /** YCQL lacks ASCII, DURATION, TUPLE and VECTOR, and has JSONB. */
   readonly dialect: 'cassandra' | 'ycql';
+  /** Of each row. Default 1. */
+  readonly replicas?: number;
 }
 
 /** A column's type, and raw values of it. */
@@ -156,7 +158,7 @@ function kindsOf({ dialect }: ZooOptions): readonly Kind[] {
 async function createSchema(client: Client, keyspace: string, options: ZooOptions): Promise<void> {
   const columns = kindsOf(options).map(({ column, type }) => `${column} ${type}`);
   const statements = [
-    `CREATE KEYSPACE ${keyspace} WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}`,
+    `CREATE KEYSPACE ${keyspace} WITH replication = {'class': 'SimpleStrategy', 'replication_factor': ${options.replicas ?? 1}}`,
     `CREATE TYPE ${keyspace}.address (street text, number int)`,
     `CREATE TYPE ${keyspace}.person (name text, home frozen<address>, "Nick Names" frozen<list<text>>)`,
     `CREATE TABLE ${keyspace}.everything (p int, c text, st text static, sm map<text, int> static, ${[...columns, ...COLLECTIONS].join(', ')}, PRIMARY KEY (p, c))`,

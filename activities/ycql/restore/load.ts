@@ -129,9 +129,8 @@ async function loadRows({
   let [rows, expired, expiring] = [0, 0, 0];
   try {
     for await (const page of pages) {
-      const nowMs = Date.now();
       for (const cells of rowsOf(page, builder.width)) {
-        const statements = builder.statementsOf(cells, page.readAtMs, nowMs);
+        const statements = builder.statementsOf(cells, page.readAtMs, Date.now());
         if (statements.expired) {
           expired += 1;
           continue;

@@ -1,0 +1,386 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { cpus, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { int32 } from '../activities/ycql/bytes.ts';
+import { readTable } from '../activities/ycql/catalog.ts';
+import { rangeBounds, selectStatement } from '../activities/ycql/dialect.ts';
+import { planReading } from '../activities/ycql/reading.ts';
+import { Writer } from '../activities/ycql/restore/writer.ts';
+import { scan } from '../activities/ycql/scan.ts';
+import { type CqlSession, connect } from '../activities/ycql/session.ts';
+import { newBackupId, newRestoreId } from '../cli/runs.ts';
+import { compile } from '../compiler/compile.ts';
+import type { RestoreRequest, RestoreSummary } from '../model/backup.ts';
+import type { Pipeline } from '../model/pipeline.ts';
+import { type CassandraCluster, startCassandra } from '../parts/cassandra.ts';
+import { startServer } from '../parts/process.ts';
+import { startS3Gateway } from '../parts/s3.ts';
+import { createScratchFolder } from '../parts/scratch.ts';
+import { startTemporal } from '../parts/temporal.ts';
+import { connectClient } from '../worker/connection.ts';
+import { registerSearchAttributes } from '../worker/search-attributes.ts';
+import type { BackupOutcome } from '../workflows/messages.ts';
+import { median, renderSeconds } from './statistics.ts';
+import { cqlsh, Dsbulk, type Taken, timed } from './ycql-peers.ts';
+
+export interface YcqlBenchOptions {
+  readonly rounds: number;
+  /** 1: a million rows of about 250 bytes. */
+  readonly scale: number;
+  readonly json: boolean;
+  /** Writes docs/benchmarks-ycql.md. */
+  readonly write: boolean;
+}
+
+const KEYSPACE = 'bench';
+const TABLE = 'orders';
+const LANES = 2;
+const RANGES = 8;
+const ROWS = 1_000_000;
+
+const plan = (cluster: CassandraCluster, endpoint: string): string => `
+apiVersion: holdfast/v1
+kind: Repository
+metadata: { name: bench }
+spec:
+  s3: { bucket: bench, endpoint: "${endpoint}", region: us-east-1, pathStyle: true, credentials: { accessKeyId: { env: BENCH_KEY }, secretAccessKey: { env: BENCH_SECRET } } }
+---
+apiVersion: holdfast/v1
+kind: BackupPlan
+metadata: { name: bench }
+spec:
+  source: { ycql: { contactPoints: [${cluster.contactPoints.join(', ')}], port: ${cluster.port}, keyspaces: { include: [${KEYSPACE}] }, consistency: scan, load: { inFlightPerNode: 16 } } }
+  repository: bench
+  steps: [flush, snapshot, export, upload: { parallelism: ${LANES} }]
+`;
+
+/** Holdfast through Temporal into S3 against dsbulk, cqlsh and a bare scan, alternating, in one run on one machine. */
+export async function benchYcql(options: YcqlBenchOptions): Promise<void> {
+  await using cleanUp = new AsyncDisposableStack();
+  const say = (line: string) => process.stderr.write(`${line}\n`);
+  const folder = await createScratchFolder('bench');
+  cleanUp.defer(() => folder.remove());
+  const cluster = await startCassandra({ heap: '2G' });
+  cleanUp.defer(() => cluster.stop());
+  const s3 = await startS3Gateway();
+  cleanUp.defer(() => s3.stop());
+  await s3.createBucket('bench');
+  const temporal = await startTemporal({ dbFile: join(folder.path, 'temporal.db'), headless: true });
+  cleanUp.defer(() => temporal.stop());
+  const verb = { signal: new AbortController().signal, log: () => undefined };
+  const load = { inFlightPerNode: 32, pageRows: 5_000 };
+  const session = await connect(verb, cluster, { consistencyLevel: 'LOCAL_ONE', load });
+  cleanUp.defer(() => session.close());
+
+  const rows = Math.round(ROWS * options.scale);
+  say(`Writing ${rows} rows …`);
+  await fill(session, rows);
+  await cluster.nodetool(0, 'flush', KEYSPACE);
+
+  const { client, connection, target } = await connectClient(temporal.address);
+  cleanUp.defer(() => connection.close());
+  await registerSearchAttributes(connection, target.namespace);
+  const worker = await startServer({
+    name: 'the worker',
+    command: process.execPath,
+    args: [fileURLToPath(new URL('../cli/main.ts', import.meta.url)), 'worker'],
+    environment: {
+      TEMPORAL_ADDRESS: temporal.address,
+      BENCH_KEY: s3.accessKeyId,
+      BENCH_SECRET: s3.secretAccessKey,
+    },
+    logFile: join(folder.path, 'worker.log'),
+  });
+  cleanUp.defer(() => worker.stop());
+  const pipeline = compilePlan(plan(cluster, s3.endpoint));
+  const dsbulk = new Dsbulk(cluster, join(folder.path, 'dsbulk-logs'));
+  const shell = await cqlsh();
+  const csv = join(folder.path, 'csv');
+  const series = new Map<string, Taken[]>();
+  const sizes = new Map<string, number>();
+  let newest = '';
+  let rowBytes = 0;
+
+  const backup = async (): Promise<void> => {
+    await rm(join(s3.directory, 'bench', 'backups', 'bench', newest), { recursive: true, force: true });
+    newest = newBackupId(new Date());
+    const { summary } = (await client.workflow.execute('backup', {
+      workflowId: `backup:bench:${newest}`,
+      taskQueue: target.taskQueue,
+      args: [{ pipeline, backup: newest }],
+    })) as BackupOutcome;
+    if (summary.rows !== rows) throw new Error(`the backup has ${summary.rows} rows of ${rows}`);
+    rowBytes = summary.bytes / summary.rows;
+    sizes.set('holdfast backup to S3', summary.storedBytes);
+  };
+  const restore = async (): Promise<void> => {
+    const summary = (await client.workflow.execute('restore', {
+      workflowId: `restore:bench:${newRestoreId(new Date())}`,
+      taskQueue: target.taskQueue,
+      args: [restoreRequest(pipeline, newest)],
+    })) as RestoreSummary;
+    if (summary.verdict !== 'OK') throw new Error(`the restore differs: ${summary.problems.join('; ')}`);
+  };
+  const ofWorker = async (work: () => Promise<void>): Promise<Taken> => {
+    const [cpuBefore, startedAt] = [cpuSeconds(worker.pid ?? 0), performance.now()];
+    await work();
+    return {
+      seconds: (performance.now() - startedAt) / 1_000,
+      cpuSeconds: cpuSeconds(worker.pid ?? 0) - cpuBefore,
+    };
+  };
+  const measure = async (name: string, work: () => Promise<Taken>): Promise<void> => {
+    const taken = await work();
+    series.set(name, [...(series.get(name) ?? []), taken]);
+    say(
+      `  ${name}: ${taken.seconds.toFixed(2)} s, ${taken.cpuSeconds.toFixed(1)} s of CPU, ${Math.round(rows / taken.seconds)} rows/s`,
+    );
+  };
+
+  say('Warming up …');
+  await bareScan(session);
+  await backup();
+  for (let round = 1; round <= options.rounds; round++) {
+    say(`Backup, round ${round} of ${options.rounds}`);
+    await measure('holdfast backup to S3', () => ofWorker(backup));
+    await measure('bare raw scan to nowhere', () => bareScan(session));
+    await measure('dsbulk unload to gzipped CSV', async () => {
+      const { bytes, ...taken } = await dsbulk.unload(KEYSPACE, TABLE, csv);
+      sizes.set('dsbulk unload to gzipped CSV', bytes);
+      return taken;
+    });
+  }
+  if (shell !== undefined) {
+    await measure('cqlsh COPY TO', () =>
+      timed(shell, [
+        '--request-timeout=600',
+        '-e',
+        `COPY ${KEYSPACE}.${TABLE} TO '${join(folder.path, 'copy.csv')}'`,
+        cluster.contactPoints[0] ?? '',
+        String(cluster.port),
+      ]),
+    );
+  }
+  for (let round = 1; round <= options.rounds; round++) {
+    say(`Restore, round ${round} of ${options.rounds}`);
+    await measure('holdfast restore from S3', () => ofWorker(restore));
+    await session.execute('drop', `DROP KEYSPACE ${RESTORED}`);
+    await session.execute('truncate', `TRUNCATE ${KEYSPACE}.${TABLE}`);
+    await measure('dsbulk load from gzipped CSV', () => dsbulk.load(KEYSPACE, TABLE, csv));
+  }
+  const report = {
+    machine: `${cpus().length} × ${cpus()[0]?.model ?? 'unknown CPU'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`,
+    rows,
+    rowBytes: Math.round(rowBytes),
+    rounds: options.rounds,
+    workerPeakBytes: peakMemoryBytes(worker.pid ?? 0),
+    series: [...series].map(([name, taken]) => ({
+      name,
+      seconds: taken.map(({ seconds }) => seconds),
+      cpuSeconds: taken.map((each) => each.cpuSeconds),
+      ...(sizes.has(name) ? { storedBytes: sizes.get(name) } : {}),
+    })),
+  };
+  if (options.json)
+    process.stdout.write(`${JSON.stringify({ ...report, ratios: ratiosOf(report.series) })}\n`);
+  else process.stdout.write(`${render(report)}\n`);
+  if (options.write) writeFileSync(new URL('../docs/benchmarks-ycql.md', import.meta.url), page(report));
+}
+
+interface Measured {
+  readonly name: string;
+  readonly seconds: readonly number[];
+  readonly cpuSeconds: readonly number[];
+  readonly storedBytes?: number | undefined;
+}
+
+interface Report {
+  readonly machine: string;
+  readonly rows: number;
+  readonly rowBytes: number;
+  readonly rounds: number;
+  readonly workerPeakBytes: number;
+  readonly series: readonly Measured[];
+}
+
+const RESTORED = 'bench_restored';
+
+/** Orders with text of words, numbers, times and identifiers; deterministic but for the times of writing. */
+async function fill(session: CqlSession, rows: number): Promise<void> {
+  await session.execute(
+    'create',
+    `CREATE KEYSPACE ${KEYSPACE} WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}`,
+  );
+  await session.execute(
+    'create',
+    `CREATE TABLE ${KEYSPACE}.${TABLE} (id bigint PRIMARY KEY, customer bigint, state text, total double, placed_at timestamp, token uuid, comment text, details text, gift boolean)`,
+  );
+  const query = `INSERT INTO ${KEYSPACE}.${TABLE} (id, customer, state, total, placed_at, token, comment, details, gift) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+  const writer = new Writer(session, {
+    doing: 'fill',
+    signal: new AbortController().signal,
+    log: () => undefined,
+  });
+  let state = 1;
+  const next = () => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    return state;
+  };
+  const words = Array.from({ length: 2_048 }, () =>
+    next()
+      .toString(36)
+      .slice(0, 3 + (state % 6)),
+  );
+  const some = (count: number) => Array.from({ length: count }, () => words[next() % words.length]).join(' ');
+  const bytes = (value: bigint) => {
+    const buffer = Buffer.alloc(8);
+    buffer.writeBigInt64BE(value);
+    return buffer;
+  };
+  for (let row = 0; row < rows; row += 1) {
+    const total = Buffer.alloc(8);
+    total.writeDoubleBE((next() % 1_000_000) / 100);
+    const token = Buffer.concat([int32(next() | 0), int32(row), int32(next() | 0), int32(next() | 0)]);
+    const details = JSON.stringify({
+      sku: `${some(1)}-${row % 9_973}`,
+      qty: 1 + (row % 9),
+      shelf: { row: row % 40, col: some(1) },
+    });
+    await writer.add([
+      {
+        query,
+        params: [
+          bytes(BigInt(row)),
+          bytes(BigInt(next() % 300_000)),
+          Buffer.from(['new', 'paid', 'shipped', 'returned'][row % 4] ?? ''),
+          total,
+          bytes(1_640_995_200_000n + BigInt(row) * 31_000n),
+          token,
+          Buffer.from(some(14)),
+          Buffer.from(details),
+          Buffer.from([row % 11 === 0 ? 1 : 0]),
+        ],
+      },
+    ]);
+  }
+  await writer.finish();
+}
+
+/** What Holdfast asks, with as many lanes, and nothing done with the answers. */
+async function bareScan(session: CqlSession): Promise<Taken> {
+  const { signal } = new AbortController();
+  const table = await readTable(session, KEYSPACE, TABLE, signal);
+  if (table === undefined) throw new Error('there is no table');
+  const { selectors } = await planReading(session, KEYSPACE, table, 'auto', signal);
+  const statement = selectStatement('cassandra', KEYSPACE, table, selectors);
+  const before = process.cpuUsage();
+  const startedAt = performance.now();
+  const ranges = Array.from({ length: RANGES }, (_, index) => index);
+  const lane = async () => {
+    for (let range = ranges.shift(); range !== undefined; range = ranges.shift()) {
+      const [from, to] = [(range * 65_536) / RANGES, ((range + 1) * 65_536) / RANGES - 1];
+      const pages = scan(session, {
+        ...{ statement, params: rangeBounds('cassandra', from, to), pageRows: 5_000, doing: 'scan', signal },
+        log: () => undefined,
+      });
+      for await (const page of pages) if (page.rows === 0) throw new Error('an empty page');
+    }
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
+  const { user, system } = process.cpuUsage(before);
+  return { seconds: (performance.now() - startedAt) / 1_000, cpuSeconds: (user + system) / 1e6 };
+}
+
+/** What the project promises itself, each as a ratio of medians of one run. */
+function ratiosOf(series: readonly Measured[]) {
+  const find = (name: string) => series.find((one) => one.name === name);
+  const seconds = (name: string) => median(find(name)?.seconds ?? []);
+  const cpu = (name: string) => median(find(name)?.cpuSeconds ?? []);
+  const [backup, unload] = ['holdfast backup to S3', 'dsbulk unload to gzipped CSV'];
+  return [
+    {
+      name: 'backup: faster than dsbulk unload',
+      ratio: seconds(unload) / seconds(backup),
+      goal: 'at least 1.2',
+    },
+    { name: 'backup: client CPU of dsbulk’s', ratio: cpu(backup) / cpu(unload), goal: 'at most 0.33' },
+    {
+      name: 'backup: time of the bare scan',
+      ratio: seconds(backup) / seconds('bare raw scan to nowhere'),
+      goal: 'at most 1.3',
+    },
+    {
+      name: 'restore: faster than dsbulk load',
+      ratio: seconds('dsbulk load from gzipped CSV') / seconds('holdfast restore from S3'),
+      goal: 'at least 1',
+    },
+  ];
+}
+
+function render(report: Report): string {
+  return [
+    '| what | seconds: median (range) | rows/s | client CPU seconds | stored MB |',
+    '|---|---|---|---|---|',
+    ...report.series.map(({ name, seconds, cpuSeconds: cpu, storedBytes }) => {
+      const rate = Math.round(report.rows / median(seconds)).toLocaleString('en');
+      return `| ${name} | ${renderSeconds(seconds)} | ${rate} | ${median(cpu).toFixed(1)} | ${storedBytes === undefined ? '' : (storedBytes / 1e6).toFixed(0)} |`;
+    }),
+    '',
+    '| ratio of medians | reached | goal |',
+    '|---|---|---|',
+    ...ratiosOf(report.series).map(({ name, ratio, goal }) => `| ${name} | ${ratio.toFixed(2)} | ${goal} |`),
+    `| worker’s peak memory | ${(report.workerPeakBytes / 2 ** 20).toFixed(0)} MiB | below 512 MiB |`,
+  ].join('\n');
+}
+
+function page(report: Report): string {
+  return `# Benchmarks of the ycql engine
+
+Written by \`npm run bench -- ycql --write\` on ${new Date().toISOString().slice(0, 10)}: ${report.machine}; everything on one machine, loopback, one node of Cassandra 5.0.
+${report.rows.toLocaleString('en')} rows of about ${report.rowBytes} bytes (with time of writing and TTL of each cell, which dsbulk and cqlsh leave out) in one table; ${report.rounds} rounds, alternating.
+Holdfast runs through Temporal into an S3 gateway, ${LANES} lanes; its CPU is the worker's. Compare ratios, not seconds: machines are noisy.
+
+${render(report)}
+`;
+}
+
+function compilePlan(text: string): Pipeline {
+  const { plans, diagnostics } = compile([{ path: 'bench.yaml', text }]);
+  const [compiled] = plans;
+  if (compiled === undefined) throw new Error(diagnostics.map(({ message }) => message).join('; '));
+  return compiled.pipeline;
+}
+
+function restoreRequest(pipeline: Pipeline, backup: string): RestoreRequest {
+  return {
+    restore: newRestoreId(new Date()),
+    from: { repository: pipeline.repository, plan: pipeline.plan, backup },
+    source: pipeline.source,
+    into: { [KEYSPACE]: RESTORED },
+    replace: false,
+    tables: { include: [], exclude: [] },
+    contents: 'all',
+    globals: false,
+    check: 'rows',
+    scratch: false,
+    parallelism: LANES,
+  };
+}
+
+const TICKS_PER_SECOND = 100;
+
+/** User and system time of a process so far; Linux only. */
+function cpuSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
+
+/** The most memory that a process had resident so far; Linux only. */
+function peakMemoryBytes(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) * 1024;
+}
