@@ -1,5 +1,5 @@
 /**
- * `npm run test:yugabyte`: the acceptance tests of the YSQL engine against a real YugabyteDB, by default the one that
+ * `npm run test:yugabyte`: the acceptance tests of the YSQL and YCQL engines against a real YugabyteDB, by default the one that
  * `deploy/compose.yaml` starts; and where `HOLDFAST_TEST_YB_MASTERS` names its masters, a first look at its snapshots
  * (docs/yugabytedb.md). Arguments go to Jest.
  */
@@ -8,8 +8,11 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { messageOf } from '../model/errors.ts';
 import { EXTERNAL_SERVER, productOf, versionOf } from './support/servers.ts';
+import { EXTERNAL_YCQL } from './ycql/server.ts';
 
 const COMPOSE_SERVER = 'postgresql://yugabyte@127.0.0.1:5433/yugabyte';
+/** Host, port and data centre; `HOLDFAST_TEST_YCQL=none` leaves YCQL out. */
+const COMPOSE_YCQL = '127.0.0.1:9042/datacenter1';
 
 const url = process.env[EXTERNAL_SERVER] || COMPOSE_SERVER;
 try {
@@ -30,12 +33,14 @@ try {
 async function runAcceptanceTests(): Promise<number> {
   const jest = path.join(import.meta.dirname, '../node_modules/jest/bin/jest.js');
   const firstLook = process.env.HOLDFAST_TEST_YB_MASTERS ? ['test/universe/real'] : [];
+  const ycql = process.env[EXTERNAL_YCQL] || COMPOSE_YCQL;
+  const ycqlTests = ycql === 'none' ? [] : ['test/ycql/yugabytedb'];
   const child = spawn(
     process.execPath,
-    [jest, '--runInBand', 'test/ysql', ...firstLook, ...process.argv.slice(2)],
+    [jest, '--runInBand', 'test/ysql', ...ycqlTests, ...firstLook, ...process.argv.slice(2)],
     {
       stdio: 'inherit',
-      env: { ...process.env, [EXTERNAL_SERVER]: url },
+      env: { ...process.env, [EXTERNAL_SERVER]: url, ...(ycql === 'none' ? {} : { [EXTERNAL_YCQL]: ycql }) },
     },
   );
   const [code] = await once(child, 'close');

@@ -41,6 +41,8 @@ export interface ZooOptions {
   readonly rows: number;
   /** YCQL lacks ASCII, DURATION, TUPLE and VECTOR, and has JSONB. */
   readonly dialect: 'cassandra' | 'ycql';
+  /** A real YCQL takes no time of writing for a part of a collection. */
+  readonly untimedCollections?: boolean;
   /** Of each row. Default 1. */
   readonly replicas?: number;
 }
@@ -190,10 +192,13 @@ async function fill(client: Client, keyspace: string, options: ZooOptions): Prom
     const where = 'p = ? AND c = ?';
     const set = async (assignment: string, ...values: readonly (Buffer | null)[]) => {
       const { time, ttl } = written.next();
-      await queue.add(
-        `UPDATE ${keyspace}.everything USING TIMESTAMP ? AND TTL ? SET ${assignment} WHERE ${where}`,
-        [int64(time), int32(ttl), ...values, ...key],
-      );
+      const isTimed = options.untimedCollections !== true || !/^[lsmu]\b/.test(assignment);
+      const using = isTimed ? ' USING TIMESTAMP ? AND TTL ?' : '';
+      await queue.add(`UPDATE ${keyspace}.everything${using} SET ${assignment} WHERE ${where}`, [
+        ...(isTimed ? [int64(time), int32(ttl)] : []),
+        ...values,
+        ...key,
+      ]);
     };
     if (row % 11 === 0) {
       // A row that is nothing but its key.
@@ -221,6 +226,7 @@ async function fill(client: Client, keyspace: string, options: ZooOptions): Prom
     }
     await collections(dice, set);
   }
+  const timed = options.untimedCollections ? '' : ' USING TIMESTAMP ?';
   for (let partition = 0; partition < options.rows / 3; partition += 2) {
     const { time, ttl } = written.next();
     await queue.add(`UPDATE ${keyspace}.everything USING TIMESTAMP ? AND TTL ? SET st = ? WHERE p = ?`, [
@@ -229,13 +235,13 @@ async function fill(client: Client, keyspace: string, options: ZooOptions): Prom
       text(dice, 'text'),
       int32(partition),
     ]);
-    await queue.add(`UPDATE ${keyspace}.everything USING TIMESTAMP ? SET sm = sm + ? WHERE p = ?`, [
-      int64(written.next().time),
+    await queue.add(`UPDATE ${keyspace}.everything${timed} SET sm = sm + ? WHERE p = ?`, [
+      ...(options.untimedCollections ? [] : [int64(written.next().time)]),
       group([[Buffer.from('a'), int32(1)]]),
       int32(partition),
     ]);
-    await queue.add(`UPDATE ${keyspace}.everything USING TIMESTAMP ? SET sm = sm + ? WHERE p = ?`, [
-      int64(written.next().time),
+    await queue.add(`UPDATE ${keyspace}.everything${timed} SET sm = sm + ? WHERE p = ?`, [
+      ...(options.untimedCollections ? [] : [int64(written.next().time)]),
       group([[Buffer.from('b'), int32(2)]]),
       int32(partition),
     ]);
