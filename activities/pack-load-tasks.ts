@@ -4,10 +4,13 @@ const TASK_BYTES = 64 * 1024 * 1024;
 const TASK_OBJECTS = 64;
 
 /**
- * Packs objects into load tasks in their order: small ones of one database together, up to 64 MiB of text and 64 objects; a
+ * Packs objects into load tasks in their order: small ones of one database together, up to `taskBytes` of rows and 64 objects; a
  * larger one alone. Pure, so that every worker numbers the tasks alike.
  */
-export function packTasks(objects: readonly DataObject[]): readonly (readonly DataObject[])[] {
+export function packTasks(
+  objects: readonly DataObject[],
+  taskBytes = TASK_BYTES,
+): readonly (readonly DataObject[])[] {
   const tasks: DataObject[][] = [];
   let bytes = 0;
   for (const object of objects) {
@@ -15,7 +18,7 @@ export function packTasks(objects: readonly DataObject[]): readonly (readonly Da
     const fits =
       task !== undefined &&
       task.length < TASK_OBJECTS &&
-      bytes + object.bytes <= TASK_BYTES &&
+      bytes + object.bytes <= taskBytes &&
       task[0]?.table.database === object.table.database;
     if (fits) {
       task.push(object);

@@ -89,9 +89,12 @@ export async function selectedObjects(job: RestoreJob): Promise<readonly DataObj
   return objects.filter(({ table }) => selected.has(`${table.database}.${table.table}`));
 }
 
+/** Writing a row costs many times what reading it did, so less of it is lost with a worker. */
+const TASK_BYTES = 8 * 1024 * 1024;
+
 /** Load tasks in their order; the same on every worker. */
 export async function loadTasks(job: RestoreJob): Promise<readonly (readonly DataObject[])[]> {
-  return packTasks(await selectedObjects(job));
+  return packTasks(await selectedObjects(job), TASK_BYTES);
 }
 
 /** The keyspace and table that an object's rows go to. */
