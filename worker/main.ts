@@ -3,7 +3,7 @@ import { DefaultLogger, type NativeConnection, Runtime, Worker } from '@temporal
 import { createActivities, type HostedActivities } from '../activities/index.ts';
 import type { NodeSettings } from '../activities/universe/agent/node-agent.ts';
 import { nodeQueue } from '../model/task-queue.ts';
-import { readPointQueue } from '../workflows/messages.ts';
+import { pruneQueue, readPointQueue } from '../workflows/messages.ts';
 import { workflowBundle } from './bundle.ts';
 import { connectClient, connectWorker } from './connection.ts';
 import { freeLocalAddress, serveMetrics } from './metrics-server.ts';
@@ -20,11 +20,15 @@ export const DEFAULT_LANES = 8;
 /** A held read point is a session that waits; thousands cost little. They must never wait for a lane. */
 const READ_POINT_SLOTS = 1_000;
 
+const PRUNES_AT_ONCE = 4;
+
 /** Progress and cancellation travel with heartbeats, so they are sent often. */
 const HEARTBEAT_EVERY = '2s';
 
 /** Time that lanes have to finish their chunk after SIGTERM, before they are cancelled and go on elsewhere. */
 const SHUTDOWN_GRACE = '10s';
+
+export type WorkKind = 'lanes' | 'read-points' | 'prune';
 
 export interface WorkerOptions {
   readonly address?: string;
@@ -35,8 +39,11 @@ export interface WorkerOptions {
   readonly metricsIntervalMs?: number;
   /** Port on 127.0.0.1 for `/healthz`. */
   readonly healthPort?: number;
-  /** `all`, or only one kind of work: `read-points` keeps PostgreSQL's snapshots alive apart from the heavy lanes. */
-  readonly only?: 'lanes' | 'read-points';
+  /**
+   * All, or only one kind of work: `read-points` keeps PostgreSQL's snapshots alive apart from the heavy lanes, `prune` alone
+   * has the credentials that may delete.
+   */
+  readonly only?: WorkKind;
   /** Tablet servers whose agent this process is. With any, nothing else is hosted. */
   readonly nodes?: readonly NodeSettings[];
   readonly onReady?: () => void;
@@ -107,7 +114,7 @@ async function measurePlans(
   const plans = new PlanMetrics(sources, (problem) => process.stderr.write(`${problem}\n`));
   const server = await serveMetrics(address, temporalAddress, () => plans.render(Date.now()));
   // Only a worker that has the plans' secrets can look: an agent and a holder of read points have no use for them.
-  if (nodes !== undefined || only === 'read-points') return server;
+  if (nodes !== undefined || (only !== undefined && only !== 'lanes')) return server;
   let timer: NodeJS.Timeout | undefined;
   let isClosed = false;
   const look = async () => {
@@ -133,7 +140,8 @@ async function createWorkers(
 ): Promise<Worker[]> {
   const common = commonOptions(connection, target.namespace);
   const workers: Worker[] = [];
-  if (options.only !== 'read-points') {
+  const hosts = (kind: WorkKind) => options.only === undefined || options.only === kind;
+  if (hosts('lanes')) {
     workers.push(
       await Worker.create({
         ...common,
@@ -145,7 +153,18 @@ async function createWorkers(
       }),
     );
   }
-  if (options.only !== 'lanes') {
+  if (hosts('prune')) {
+    const { markBackups, deleteBackups, sweepOrphans, endPrune } = activities;
+    workers.push(
+      await Worker.create({
+        ...common,
+        taskQueue: pruneQueue(target.taskQueue),
+        activities: { markBackups, deleteBackups, sweepOrphans, endPrune },
+        maxConcurrentActivityTaskExecutions: PRUNES_AT_ONCE,
+      }),
+    );
+  }
+  if (hosts('read-points')) {
     workers.push(
       await Worker.create({
         ...common,

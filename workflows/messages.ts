@@ -102,3 +102,6 @@ export const pruneWorkflowId = (plan: string): string => `prune:${plan}`;
 
 /** Read points have a task queue of their own, so that holding one never takes a lane from the chunks. */
 export const readPointQueue = (taskQueue: string): string => `${taskQueue}.read-points`;
+
+/** Where a prune by credentials of its own runs, so that a worker may be had that alone has them. */
+export const pruneQueue = (taskQueue: string): string => `${taskQueue}.prune`;

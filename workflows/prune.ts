@@ -1,9 +1,16 @@
-import { ApplicationFailure, CancellationScope, isCancellation, log } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  CancellationScope,
+  isCancellation,
+  log,
+  workflowInfo,
+} from '@temporalio/workflow';
 import { formatBytes, formatCount } from '../model/amounts.ts';
 import type { DeleteSummary, MarkSummary, OrphanSummary, PruneInput, PruneOutcome } from '../model/prune.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { Board } from './board.ts';
 import { describeFailure } from './failures.ts';
+import { pruneQueue } from './messages.ts';
 import type { PruneStage } from './progress.ts';
 
 const DAY_MS = 24 * 3_600_000;
@@ -31,13 +38,17 @@ export async function prune(input: PruneInput): Promise<PruneOutcome> {
     }
   };
   try {
-    const marks = await stage('mark', () => call('mark what no rule keeps').markBackups(input), markNote);
+    const marks = await stage(
+      'mark',
+      () => call(input, 'mark what no rule keeps').markBackups(input),
+      markNote,
+    );
     const deletions = await stage(
       'delete',
-      () => (marks.due === 0 ? Promise.resolve(NOTHING_DELETED) : call('delete').deleteBackups(input)),
+      () => (marks.due === 0 ? Promise.resolve(NOTHING_DELETED) : call(input, 'delete').deleteBackups(input)),
       deleteNote,
     );
-    const orphans = await stage('sweep', () => call('sweep').sweepOrphans(input), sweepNote);
+    const orphans = await stage('sweep', () => call(input, 'sweep').sweepOrphans(input), sweepNote);
     board.conclude('done', headlineOf(input, marks, deletions, orphans));
     return { plan: input.plan, marks, deletions, orphans, durationMs: Date.now() - startedAtMs };
   } catch (error) {
@@ -62,6 +73,7 @@ const NOTHING_DELETED: DeleteSummary = {
 async function endPrune(input: PruneInput): Promise<void> {
   try {
     await activitiesFor({
+      ...queueFor(input),
       summary: 'let the next prune begin',
       retry: { ...PATIENT_RETRY, maximumAttempts: 3 },
       timeoutMs: 60_000,
@@ -71,8 +83,14 @@ async function endPrune(input: PruneInput): Promise<void> {
   }
 }
 
-function call(summary: string) {
-  return activitiesFor({ summary, retry: PATIENT_RETRY, timeoutMs: DAY_MS });
+function call(input: PruneInput, summary: string) {
+  return activitiesFor({ ...queueFor(input), summary, retry: PATIENT_RETRY, timeoutMs: DAY_MS });
+}
+
+/** By credentials of its own it runs where these are. */
+function queueFor({ repository: { location } }: PruneInput): { readonly taskQueue?: string } {
+  const own = location.kind === 's3' && location.pruneCredentials !== undefined;
+  return own ? { taskQueue: pruneQueue(workflowInfo().taskQueue) } : {};
 }
 
 function markNote({ backups, kept, marked, unmarked, waiting, nextDeletion, due }: MarkSummary): string {

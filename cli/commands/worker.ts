@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { NodeSettings } from '../../activities/universe/agent/node-agent.ts';
+import type { WorkKind } from '../../worker/main.ts';
 import { type CommonOptions, emit, runCommand, say, UsageError } from '../output.ts';
 import { stateDirectory } from '../state.ts';
 
@@ -8,7 +9,7 @@ interface Options extends CommonOptions {
   readonly metrics?: string;
   readonly metricsInterval?: number;
   readonly health?: number;
-  readonly only?: 'lanes' | 'read-points';
+  readonly only?: WorkKind;
   readonly tserver: readonly string[];
   readonly dataDirs?: string;
   readonly tserverWebPort?: number;
@@ -31,8 +32,8 @@ export function register(program: Command): void {
     .addOption(
       new Option(
         '--only <kind>',
-        'host one kind of work: read-points keeps PostgreSQL snapshots apart',
-      ).choices(['lanes', 'read-points']),
+        'host one kind of work: read-points keeps PostgreSQL snapshots apart, prune the credentials that may delete',
+      ).choices(['lanes', 'read-points', 'prune']),
     )
     .option(
       '--tserver <host:port>',
