@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { HoldfastError } from '../../../model/errors.ts';
 import type { RepositorySpec } from '../../../model/pipeline.ts';
 import { ObjectIndex } from '../../../repository/objects/object-index.ts';
 import type { Store } from '../../../repository/store.ts';
@@ -26,19 +27,29 @@ export class NodeAgent {
   readonly #memories = new Map<string, Promise<FileMemory>>();
   readonly #indexes = new Map<Store, ObjectIndex>();
   readonly #lanes = new Map<string, Lanes>();
+  #toldLast: readonly string[] | undefined;
 
   constructor(settings: NodeSettings) {
     this.address = settings.address;
     this.#settings = settings;
   }
 
-  /** As told, else as the tablet server tells now: disks are added. */
+  /**
+   * As told, else as the tablet server tells now, for disks are added; as it told last where it is down, for its files are there
+   * all the same. Throws as `readTserverFlags`.
+   */
   async dataDirectories(signal: AbortSignal): Promise<readonly string[]> {
     const { dataDirectories, address, webPort } = this.#settings;
     if (dataDirectories !== undefined) return dataDirectories;
     const host = address.slice(0, address.lastIndexOf(':'));
-    const flags = await readTserverFlags(`http://${host}:${webPort ?? TSERVER_WEB_PORT}`, signal);
-    return flags.dataDirectories;
+    try {
+      const flags = await readTserverFlags(`http://${host}:${webPort ?? TSERVER_WEB_PORT}`, signal);
+      this.#toldLast = flags.dataDirectories;
+      return flags.dataDirectories;
+    } catch (error) {
+      if (this.#toldLast === undefined || !(error instanceof HoldfastError)) throw error;
+      return this.#toldLast;
+    }
   }
 
   memory(repository: RepositorySpec): Promise<FileMemory> {

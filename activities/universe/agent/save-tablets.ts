@@ -62,9 +62,10 @@ export async function saveTablets(
   return agent.lanes('tasks', request.limits.tasksPerNode).run(async () => {
     const { store, signal, ref } = context;
     signal.throwIfAborted();
-    const [memory, directories, writer] = await Promise.all([
+    const directories = await directoriesOrReason(agent, signal);
+    if (typeof directories === 'string') return allLeft(request.tablets, directories);
+    const [memory, writer] = await Promise.all([
       agent.memory(ref.repository),
-      agent.dataDirectories(signal),
       // A second attempt may be there because a sweep was faster: it looks anew.
       SharedObjectWriter.open(store, agent.index(store), {
         signal,
@@ -85,6 +86,25 @@ export async function saveTablets(
     }
     return { ...(await saving.finish()), left };
   });
+}
+
+/** Where the tablet server can't even be asked for its disks, another replica is quicker than waiting for it. */
+async function directoriesOrReason(
+  agent: NodeAgent,
+  signal: AbortSignal,
+): Promise<readonly string[] | string> {
+  try {
+    return await agent.dataDirectories(signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof HoldfastError) return error.message;
+    throw error;
+  }
+}
+
+function allLeft(tablets: readonly TabletName[], reason: string): SaveSummary {
+  const left = tablets.map(({ tablet }) => ({ tablet, reason }));
+  return { saved: 0, files: 0, bytes: 0, sentBytes: 0, sentObjects: 0, left };
 }
 
 /** Files that come and go are another replica's business, as is a disk that fails; the rest is the task's failure. */

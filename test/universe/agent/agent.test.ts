@@ -7,6 +7,7 @@ import {
   inspectNode,
   unfilledTablets,
 } from '../../../activities/universe/agent/fill-tablets.ts';
+import { NodeAgent } from '../../../activities/universe/agent/node-agent.ts';
 import { RateLimit } from '../../../activities/universe/agent/rate-limit.ts';
 import { saveTablets } from '../../../activities/universe/agent/save-tablets.ts';
 import { HoldfastError } from '../../../model/errors.ts';
@@ -159,6 +160,20 @@ describe('the agent of a tablet server', () => {
     await expect(save(node, store, [elsewhere, here])).resolves.toMatchObject({
       saved: 1,
       left: [{ tablet: elsewhere.tablet, reason: expect.stringContaining('not here') }],
+    });
+  });
+
+  it('leaves everything to others when its tablet server can not be asked for its disks, and nobody told it', async () => {
+    const [node, store] = [await newNode(), await emptyStore()];
+    const agent = new NodeAgent({
+      address: '127.0.0.1:9100',
+      webPort: 1,
+      stateDirectory: join(node.path, 'state'),
+    });
+    const tablet = newTablet();
+    await expect(save({ ...node, agent }, store, [tablet])).resolves.toMatchObject({
+      saved: 0,
+      left: [{ tablet: tablet.tablet, reason: expect.stringContaining('127.0.0.1:1') }],
     });
   });
 
