@@ -45,7 +45,11 @@ export async function benchScale(
     logger: new DefaultLogger('ERROR'),
     telemetryOptions: { logging: { forward: {}, filter: { core: 'ERROR', other: 'ERROR' } } },
   });
-  const temporal = await startTemporal({ headless: true });
+  // Every agent polls; a namespace's usual limit is 1,200 polls at once for each frontend.
+  const temporal = await startTemporal({
+    headless: true,
+    extraArgs: ['--dynamic-config-value', 'frontend.namespaceCount=100000'],
+  });
   cleanUp.defer(() => temporal.stop());
   const connection = await Connection.connect({ address: temporal.address });
   cleanUp.defer(() => connection.close());

@@ -192,6 +192,8 @@ function createAgents(
         taskQueue: nodeQueue(node.address),
         activities: ofNode(node),
         maxConcurrentActivityTaskExecutions: AGENT_SLOTS,
+        // A namespace takes 1,200 polls at once for each frontend of Temporal, unless it is told otherwise.
+        maxConcurrentActivityTaskPolls: 2,
       }),
     ),
   );
