@@ -215,9 +215,9 @@ async function fill(session: CqlSession, rows: number): Promise<void> {
   );
   await session.execute(
     'create',
-    `CREATE TABLE ${KEYSPACE}.${TABLE} (id bigint PRIMARY KEY, customer bigint, state text, total double, placed_at timestamp, token uuid, comment text, details text, gift boolean)`,
+    `CREATE TABLE ${KEYSPACE}.${TABLE} (id bigint PRIMARY KEY, customer bigint, state text, total double, placed_at timestamp, receipt uuid, comment text, details text, gift boolean)`,
   );
-  const query = `INSERT INTO ${KEYSPACE}.${TABLE} (id, customer, state, total, placed_at, token, comment, details, gift) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+  const query = `INSERT INTO ${KEYSPACE}.${TABLE} (id, customer, state, total, placed_at, receipt, comment, details, gift) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`;
   const writer = new Writer(session, {
     doing: 'fill',
     signal: new AbortController().signal,
@@ -242,7 +242,7 @@ async function fill(session: CqlSession, rows: number): Promise<void> {
   for (let row = 0; row < rows; row += 1) {
     const total = Buffer.alloc(8);
     total.writeDoubleBE((next() % 1_000_000) / 100);
-    const token = Buffer.concat([int32(next() | 0), int32(row), int32(next() | 0), int32(next() | 0)]);
+    const receipt = Buffer.concat([int32(next() | 0), int32(row), int32(next() | 0), int32(next() | 0)]);
     const details = JSON.stringify({
       sku: `${some(1)}-${row % 9_973}`,
       qty: 1 + (row % 9),
@@ -257,7 +257,7 @@ async function fill(session: CqlSession, rows: number): Promise<void> {
           Buffer.from(['new', 'paid', 'shipped', 'returned'][row % 4] ?? ''),
           total,
           bytes(1_640_995_200_000n + BigInt(row) * 31_000n),
-          token,
+          receipt,
           Buffer.from(some(14)),
           Buffer.from(details),
           Buffer.from([row % 11 === 0 ? 1 : 0]),

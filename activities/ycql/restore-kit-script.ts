@@ -25,6 +25,8 @@ const quote = (name) => '"' + name.replaceAll('"', '""') + '"';
 const hasElements = (type) => /^(list|set|map)</.test(type) || !/^[a-z]+$|^frozen<|^tuple<|^vector</.test(type);
 let underWay = [];
 let written = 0;
+/** The partition whose static columns are written; every row of it repeats them. */
+let partitionKey = '';
 
 for (const object of objects) {
   await loadObject(object);
@@ -62,16 +64,18 @@ async function loadObject({ key }) {
 async function writeRow(into, columns, cells, elapsed, partition, clustering, beside) {
   const keyAt = [...partition, ...clustering];
   const isRow = clustering.every((index) => cells[index] !== null);
+  const present = into + partition.map((index) => cells[index].toString('hex')).join('/');
+  const isFirst = present !== partitionKey;
+  partitionKey = present;
   let lapsed = false;
-  let any = false;
   for (const [index, { name, type, kind }] of columns.entries()) {
     const value = cells[index];
     if ((kind !== 'regular' && kind !== 'static') || value === null) continue;
+    if (kind === 'static' && !isFirst) continue;
     const where = kind === 'static' ? partition : keyAt;
     const key = where.map((each) => cells[each]);
     const conditions = where.map((each) => quote(columns[each].name) + ' = ?').join(' AND ');
     if (type === 'counter') {
-      any = true;
       await send('UPDATE ' + into + ' SET ' + quote(name) + ' = ' + quote(name) + ' + ? WHERE ' + conditions, [value, ...key]);
       continue;
     }
@@ -82,7 +86,6 @@ async function writeRow(into, columns, cells, elapsed, partition, clustering, be
       lapsed = true;
       continue;
     }
-    any = true;
     const timed = withTimes && time !== null;
     const using = ' USING ' + (timed ? 'TIMESTAMP ? AND ' : '') + 'TTL ?';
     const usingValues = [...(timed ? [time] : []), int32(left)];
@@ -99,7 +102,6 @@ async function writeRow(into, columns, cells, elapsed, partition, clustering, be
     const list = keyAt.map((each) => quote(columns[each].name));
     await send('INSERT INTO ' + into + ' (' + list.join(', ') + ') VALUES (' + list.map(() => '?').join(', ') + ')', keyAt.map((each) => cells[each]));
   }
-  return any;
 }
 
 /** The oldest time of writing of a cell or of the elements of one. */
