@@ -1,16 +1,7 @@
 import type { Client } from '@temporalio/client';
 import type { HostedActivities } from '../activities/index.ts';
-import type { CompiledPlan } from '../model/pipeline.ts';
+import { planRevision, planStatus } from '../workflows/plan-messages.ts';
 import type { PlanSources } from './plan-metrics.ts';
-
-/** What this needs of the queries of a plan's entity. */
-interface Revision {
-  readonly plan: CompiledPlan;
-}
-interface Status {
-  readonly paused: unknown;
-  readonly refused: { readonly count: number };
-}
 
 /**
  * The applied plans, from their entities: Temporal is where they are, so every worker knows all of them without a list of
@@ -26,8 +17,8 @@ export function planSources(
       const query = 'WorkflowType="plan" AND ExecutionStatus="Running"';
       for await (const { workflowId } of client.workflow.list({ query })) {
         const entity = client.workflow.getHandle(workflowId);
-        const { plan } = await entity.query<Revision>('revision');
-        const { paused, refused } = await entity.query<Status>('status');
+        const { plan } = await entity.query(planRevision);
+        const { paused, refused } = await entity.query(planStatus);
         const { repository, source } = plan.pipeline;
         found.push({
           plan: plan.name,

@@ -1,9 +1,12 @@
 import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import pg from 'pg';
 import type { Catalogue, CatalogueEntry } from '../../model/recovery.ts';
 import { freePort } from '../../parts/ports.ts';
+import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import {
   ensurePrometheus,
   type PrometheusServer,
@@ -12,7 +15,7 @@ import {
 } from '../../parts/prometheus.ts';
 import { startTemporal, type TemporalServer } from '../../parts/temporal.ts';
 import { MOST_PLANS, PlanMetrics, type PlanSources } from '../../worker/plan-metrics.ts';
-import { type RunningCommand, startHoldfast } from '../support/holdfast.ts';
+import { holdfastJson, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
 import { eventually } from '../support/processes.ts';
 
 const DEPLOY = path.resolve(__dirname, '..', '..', 'deploy');
@@ -130,14 +133,43 @@ test('the alert rules are valid, and fire on what they are for and on nothing el
 });
 
 describe('a real Prometheus that scrapes a real worker', () => {
+  let postgres: PostgresServer;
   let temporal: TemporalServer;
+  let folder: string;
+  let plan: string;
+  let environment: NodeJS.ProcessEnv;
   let prometheus: PrometheusServer;
   let worker: RunningCommand;
 
   beforeAll(async () => {
-    temporal = await startTemporal({ headless: true });
+    [postgres, temporal] = await Promise.all([startPostgres(), startTemporal({ headless: true })]);
+    folder = await mkdtemp(path.join(tmpdir(), 'holdfast-metrics-'));
+    await mkdir(path.join(folder, 'repository'));
+    await mkdir(path.join(folder, 'plans'));
+    plan = path.join(folder, 'plans', 'orders.yaml');
+    await writeFile(
+      plan,
+      `apiVersion: holdfast/v1
+kind: Repository
+metadata: { name: main }
+spec: { directory: ${path.join(folder, 'repository')} }
+---
+apiVersion: holdfast/v1
+kind: BackupPlan
+metadata: { name: orders }
+spec:
+  source: { ysql: { connection: { env: ORDERS_DATABASE_URL } } }
+  repository: main
+  drill: { assertions: [{ sql: SELECT count(*) FROM public.orders, expect: 100 }] }
+`,
+    );
+    const client = new pg.Client({ connectionString: postgres.url() });
+    await client.connect();
+    await client.query('CREATE TABLE orders AS SELECT n AS id FROM generate_series(1, 100) n');
+    await client.end();
     const address = `127.0.0.1:${await freePort()}`;
-    const environment = {
+    environment = {
+      ORDERS_DATABASE_URL: postgres.url(),
       TEMPORAL_ADDRESS: temporal.address,
       HOLDFAST_METRICS: address,
     };
@@ -150,6 +182,8 @@ describe('a real Prometheus that scrapes a real worker', () => {
     await worker.end;
     await prometheus.stop();
     await temporal.stop();
+    await postgres.stop();
+    await rm(folder, { recursive: true, force: true });
   });
 
   const measured = async (query: string): Promise<string | undefined> => {
@@ -189,6 +223,21 @@ describe('a real Prometheus that scrapes a real worker', () => {
       async () => (await measured('count({__name__=~"temporal_.+"})')) !== undefined,
     );
     await eventually('the plans are listed', async () => (await measured('holdfast_plans_listed')) === '1');
+  });
+
+  test('sees a backup and its drill when they are in the repository, for each applied plan', async () => {
+    await holdfastJson(['apply', plan], environment);
+    await holdfastJson(['backup', plan], environment);
+    await holdfastJson(['drill', plan], environment);
+    await eventually('one backup', async () => (await measured('holdfast_backups{plan="orders"}')) === '1');
+    await eventually(
+      'its drill',
+      async () => (await measured('holdfast_last_drill_verdict{plan="orders",verdict="OK"}')) === '1',
+    );
+    expect(await measured('holdfast_last_backup_rows{plan="orders"}')).toBe('100');
+    expect(Number(await measured('holdfast_last_backup_age_seconds{plan="orders"}'))).toBeGreaterThan(0);
+    expect(await measured('holdfast:backup_age_limit:seconds{plan="orders"}')).toBe('93600');
+    expect(worker.progress()).not.toMatch(/error/i);
   });
 });
 

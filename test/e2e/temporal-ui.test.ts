@@ -1,0 +1,167 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import pg from 'pg';
+import type { Browser, Frame, Page } from 'playwright-core';
+import { startChromium } from '../../parts/chromium.ts';
+import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
+import { holdfastJson, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
+import { eventually } from '../support/processes.ts';
+
+/**
+ * The worst hour as an operator has it: the plan's page in the Temporal UI, in a browser, and a restore by a signal that is
+ * sent from there by clicks. What is clicked has the names that a person reads.
+ */
+let postgres: PostgresServer;
+let folder: string;
+let environment: NodeJS.ProcessEnv;
+let server: RunningCommand;
+let browser: Browser;
+let page: Page;
+let ui: string;
+let backup: string;
+
+beforeAll(async () => {
+  [postgres, browser] = await Promise.all([startPostgres(), startChromium()]);
+  page = await browser.newPage({ viewport: { width: 1_400, height: 960 } });
+  folder = await mkdtemp(path.join(tmpdir(), 'holdfast-ui-'));
+  await mkdir(path.join(folder, 'repository'));
+  await mkdir(path.join(folder, 'plans'));
+  await writeFile(path.join(folder, 'plans', 'plans.yaml'), plans());
+  environment = {
+    HOLDFAST_STATE_DIR: path.join(folder, 'state'),
+    ORDERS_DATABASE_URL: postgres.url('orders'),
+  };
+  await sql('postgres', 'CREATE DATABASE orders');
+  await sql(
+    'orders',
+    'CREATE TABLE orders AS SELECT n AS id, md5(n::text) AS note FROM generate_series(1, 5000) n',
+  );
+  server = startHoldfast(['dev', '--json'], environment);
+  await eventually('the embedded server answers', async () => server.output() !== '');
+  ui = (JSON.parse(server.output()) as { uiUrl: string }).uiUrl;
+  const file = path.join(folder, 'plans', 'plans.yaml');
+  await holdfastJson(['apply', file], environment);
+  backup = (await holdfastJson<{ backup: string }>(['backup', `${file}#orders`], environment)).backup;
+});
+afterAll(async () => {
+  await browser?.close();
+  server.child.kill('SIGTERM');
+  await server.end;
+  await postgres.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+function plans(): string {
+  const plan = (name: string) => `---
+apiVersion: holdfast/v1
+kind: BackupPlan
+metadata: { name: ${name} }
+spec:
+  source: { ysql: { connection: { env: ORDERS_DATABASE_URL } } }
+  repository: main
+  schedule: { cron: "0 2 * * *" }
+`;
+  return `apiVersion: holdfast/v1
+kind: Repository
+metadata: { name: main }
+spec: { directory: ${path.join(folder, 'repository')} }
+${plan('orders')}${plan('billing')}`;
+}
+
+async function sql(database: string, statement: string): Promise<pg.QueryResult> {
+  const client = new pg.Client({ connectionString: postgres.url(database) });
+  await client.connect();
+  try {
+    return await client.query(statement);
+  } finally {
+    await client.end();
+  }
+}
+
+/** Kept for the documentation where `HOLDFAST_SCREENSHOTS` names a folder. */
+async function keepScreenshot(name: string): Promise<void> {
+  const target = process.env.HOLDFAST_SCREENSHOTS;
+  if (target !== undefined) await page.screenshot({ path: path.join(target, name) });
+}
+
+/** The UI renders current details, which are Markdown, in a frame of its own; the second one of the page. */
+async function currentDetails(): Promise<string> {
+  const frames = page.frames().filter((frame) => frame.url().includes('/render?content='));
+  // The UI replaces a frame when there are news: one that is gone says nothing.
+  const textOf = async (frame: Frame) => {
+    const text = frame.locator('body').textContent({ timeout: 2_000 });
+    return (await text.catch(() => null)) ?? '';
+  };
+  const texts = await Promise.all(frames.map(textOf));
+  return texts.find((text) => text.includes('Can be restored')) ?? '';
+}
+
+async function openDetails(): Promise<void> {
+  await page.goto(`${ui}/namespaces/default/workflows/${encodeURIComponent('plan:orders')}`);
+  await page.getByText('User Metadata', { exact: true }).click();
+  await eventually('the details are shown', async () => (await currentDetails()) !== '');
+}
+
+test('the list is filtered by Holdfast’s search attributes', async () => {
+  const query = encodeURIComponent('BackupPlan="orders" AND BackupEngine="ysql"');
+  await page.goto(`${ui}/namespaces/default/workflows?query=${query}`);
+  await page.getByText(`backup:orders:${backup}`).first().waitFor();
+  expect(await page.getByText('plan:orders', { exact: true }).count()).toBeGreaterThan(0);
+  expect(await page.getByText('plan:billing', { exact: true }).count()).toBe(0);
+
+  await page.goto(`${ui}/namespaces/default/workflows?query=${encodeURIComponent('BackupPlan="billing"')}`);
+  await page.getByText('plan:billing', { exact: true }).first().waitFor();
+  expect(await page.getByText(`backup:orders:${backup}`).count()).toBe(0);
+});
+
+test('the plan’s page says what can be restored, and the JSON to paste for it', async () => {
+  await openDetails();
+  const details = await currentDetails();
+  expect(details).toContain(backup);
+  expect(details).toMatch(/To restore, send the signal restore with/);
+  await keepScreenshot('temporal-ui-plan.png');
+});
+
+test('a signal sent from the page restores the database to the instant that the page names', async () => {
+  await sql('orders', "UPDATE orders SET note = 'gone'");
+  await openDetails();
+  const [wish = ''] = /\{"to":"[^"]+"\}/.exec(await currentDetails()) ?? [];
+  expect(wish).not.toBe('');
+
+  await page.getByRole('button', { name: 'More Actions' }).click();
+  await page.getByRole('menuitem', { name: 'Send a Signal' }).click();
+  const dialog = page.getByTestId('signal-confirmation-modal').filter({ visible: true });
+  await dialog.getByTestId('signal-select-button').click();
+  await dialog.getByRole('option').filter({ hasText: 'beside the original' }).click();
+  await dialog.getByRole('textbox').last().click();
+  await page.keyboard.insertText(wish.replace('}', ',"into":"orders_before_the_accident"}'));
+  await keepScreenshot('temporal-ui-signal.png');
+  await dialog.getByRole('button', { name: 'Submit' }).click();
+
+  await eventually('the page tells that it is done', async () => {
+    await openDetails();
+    return /restore done: .*orders_before_the_accident/.test(await currentDetails());
+  });
+  const { rows } = await sql(
+    'orders_before_the_accident',
+    'SELECT count(*)::int AS all, count(*) FILTER (WHERE note = md5(id::text))::int AS right FROM orders',
+  );
+  expect(rows).toEqual([{ all: 5000, right: 5000 }]);
+});
+
+test('a signal with nonsense is refused on the page, with what to send instead', async () => {
+  await page.getByRole('button', { name: 'More Actions' }).click();
+  await page.getByRole('menuitem', { name: 'Send a Signal' }).click();
+  const dialog = page.getByTestId('signal-confirmation-modal').filter({ visible: true });
+  await dialog.getByTestId('signal-select-button').click();
+  await dialog.getByRole('option').filter({ hasText: 'beside the original' }).click();
+  await dialog.getByRole('textbox').last().click();
+  await page.keyboard.insertText('{"to": "ten past four"}');
+  await dialog.getByRole('button', { name: 'Submit' }).click();
+  await eventually('the refusal is shown', async () => {
+    await openDetails();
+    return /ten past four/.test(await currentDetails());
+  });
+  await page.getByText('Running', { exact: true }).first().waitFor();
+});
