@@ -146,12 +146,20 @@ export interface Activities {
   claimSource(input: ClaimInput): Promise<{ gate: string }>;
 
   /** What the repository and the schedules of a plan hold. */
-  surveyPlan(input: { repository: RepositorySpec; plan: string }): Promise<PlanSurvey>;
+  surveyPlan(input: {
+    repository: RepositorySpec;
+    plan: string;
+    history?: UniverseSource;
+  }): Promise<PlanSurvey>;
 
-  /** The planner's answer to a request, from the catalogue as it is now; with the databases of the backup it chose. */
+  /**
+   * The planner's answer to a request, from the catalogue as it is now and from the universe's own `history` where the plan has it kept; with the databases
+   * of what it chose.
+   */
   decideRestore(input: {
     repository: RepositorySpec;
     plan: string;
+    history?: UniverseSource;
     request: RecoveryRequest;
     measurements: readonly RestoreMeasurement[];
   }): Promise<{ decision: RecoveryDecision; databases: readonly string[] }>;

@@ -1,13 +1,17 @@
 import type { Client } from '@temporalio/client';
-import type { CatalogueEntry } from '../model/recovery.ts';
+import { messageOf } from '../model/errors.ts';
+import type { UniverseSource } from '../model/pipeline.ts';
+import type { CatalogueEntry, RecoverySource } from '../model/recovery.ts';
 import type { PlanSurvey } from '../model/survey.ts';
 import { planRecovery, recoveryWindow } from '../planning/recovery.ts';
 import { scheduleIdsOf } from '../planning/schedules.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { readManifest } from '../repository/manifest.ts';
 import type { Activities } from './contract.ts';
+import type { VerbContext } from './engine.ts';
 import type { Repositories } from './repositories.ts';
 import { reconcileSchedules, surveySchedules } from './schedules.ts';
+import { inClusterSources } from './universe/in-cluster/recovery.ts';
 import { asActivity } from './verb-context.ts';
 
 /** Instants in a survey: what fits into a page and a workflow's state. */
@@ -19,13 +23,14 @@ export function planActivities(
   repositories: Repositories,
 ): Pick<Activities, 'surveyPlan' | 'decideRestore' | 'reconcileSchedules'> {
   return {
-    surveyPlan: ({ repository, plan }) =>
+    surveyPlan: ({ repository, plan, history }) =>
       asActivity(async (verb) => {
         const store = await repositories.look(repository);
         const catalogue = await readCatalogue(store, repository, plan, verb);
         const schedules = await surveySchedules(client, scheduleIdsOf(plan));
         const { entries, repositoryId, total, unusable, readAt } = catalogue;
-        const window = recoveryWindow([{ kind: 'backups', entries }]);
+        const inCluster = history === undefined ? [] : await historyFor(verb, history);
+        const window = recoveryWindow([...inCluster, { kind: 'backups', entries }]);
         return {
           ...{ readAt, backups: total, unusable, schedules },
           ...(repositoryId === undefined ? {} : { repositoryId }),
@@ -35,21 +40,39 @@ export function planActivities(
         };
       }),
 
-    decideRestore: ({ repository, plan, request, measurements }) =>
+    decideRestore: ({ repository, plan, history, request, measurements }) =>
       asActivity(async (verb) => {
         const store = await repositories.look(repository);
         const { entries, total } = await readCatalogue(store, repository, plan, verb);
-        const decision = planRecovery([{ kind: 'backups', entries, total }], request, {
+        const inCluster =
+          history === undefined || request.to === undefined ? [] : await historyFor(verb, history);
+        const decision = planRecovery([...inCluster, { kind: 'backups', entries, total }], request, {
           now: new Date(),
           measurements,
         });
-        if (decision.kind === 'refused' || decision.way !== 'backup') return { decision, databases: [] };
+        if (decision.kind === 'refused') return { decision, databases: [] };
+        if ('schedule' in decision) return { decision, databases: databasesOf(history) };
         const manifest = await readManifest(store, { plan, backup: decision.backup }, verb);
         return { decision, databases: manifest.databases.map(({ name }) => name) };
       }),
 
     reconcileSchedules: (input) => asActivity(() => reconcileSchedules(client, input)),
   };
+}
+
+function databasesOf(history: UniverseSource | undefined): readonly string[] {
+  return history === undefined ? [] : [...history.databases, ...history.keyspaces];
+}
+
+/** A universe that can't be asked leaves the backups. */
+async function historyFor(verb: VerbContext, source: UniverseSource): Promise<readonly RecoverySource[]> {
+  try {
+    return await inClusterSources(verb, source);
+  } catch (error) {
+    verb.signal.throwIfAborted();
+    verb.log("the universe's own history can't be looked at", { reason: messageOf(error) });
+    return [];
+  }
 }
 
 function newestOf(entries: readonly CatalogueEntry[]): Partial<PlanSurvey> {

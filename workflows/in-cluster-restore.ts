@@ -4,6 +4,7 @@ import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { Board } from './board.ts';
 import { describeFailure } from './failures.ts';
 import type { RestoreStage } from './progress.ts';
+import { Reporter } from './reporter.ts';
 import { Turn } from './turn.ts';
 
 const DAY_MS = 24 * 3_600_000;
@@ -42,6 +43,8 @@ export async function inClusterRestore(request: InClusterRequest): Promise<InClu
     onWait: (gate) =>
       board.note('turn', { note: `waits for backups and restores of the same source (${gate})` }),
   });
+  const report = new Reporter(plan, { kind: 'restore', id: restore, overwrites: way === 'rewind' });
+  board.onMilestone = (headline) => report.running(headline);
   let safetySnapshots: Readonly<Record<string, string>> = {};
   try {
     await stage('plan', () => call('check schedules, names and writers').checkInCluster({ request }));
@@ -59,7 +62,9 @@ export async function inClusterRestore(request: InClusterRequest): Promise<InClu
       call('what is left to do by hand').choresInCluster({ request }),
     );
     board.note('finish', { note: chores.length === 0 ? 'nothing is left to do by hand' : chores.join(' ') });
-    board.conclude('done', `${names}: the data of ${instant}${way === 'rewind' ? ', in place' : ''}`);
+    const headline = `${names}: the data of ${instant}${way === 'rewind' ? ', in place' : ''}`;
+    board.conclude('done', headline);
+    await report.ended({ state: 'done', headline });
     return { plan, restore, way, instant, databases, safetySnapshots, chores };
   } catch (error) {
     const failure = describeFailure(error);
@@ -67,7 +72,9 @@ export async function inClusterRestore(request: InClusterRequest): Promise<InClu
     const told =
       kept.length === 0 ? '' : ` What was there before is in the universe's snapshots (${kept.join(', ')}).`;
     const message = `${failure.message}${told}`;
-    board.conclude(isCancellation(error) ? 'cancelled' : 'failed', message);
+    const state = isCancellation(error) ? 'cancelled' : 'failed';
+    board.conclude(state, message);
+    await report.ended({ state, headline: message });
     if (isCancellation(error)) throw error;
     throw ApplicationFailure.create({
       type: failure.code,

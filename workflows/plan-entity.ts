@@ -1,5 +1,6 @@
 import type { RestoreRequest } from '../model/backup.ts';
-import type { RecoveryDecision, RecoveryWindow } from '../model/recovery.ts';
+import type { InClusterRequest } from '../model/in-cluster.ts';
+import type { RecoveryDecision, RecoveryRequest, RecoveryWindow } from '../model/recovery.ts';
 import { safetyBackupId, safetyPipeline } from '../model/safety-backup.ts';
 import type { PlanSurvey } from '../model/survey.ts';
 import { readRecoveryRequest } from '../planning/request.ts';
@@ -34,6 +35,7 @@ export type Work =
   | { readonly do: 'decide'; readonly request: PlanRequest }
   | { readonly do: 'backup'; readonly request: PlanRequest; readonly input: BackupInput }
   | { readonly do: 'restore'; readonly request: PlanRequest; readonly input: RestoreRequest }
+  | { readonly do: 'goBack'; readonly request: PlanRequest; readonly input: InClusterRequest }
   | { readonly do: 'cancel'; readonly workflowId: string }
   | { readonly do: 'survey' }
   | { readonly do: 'look'; readonly workflowIds: readonly string[] };
@@ -250,7 +252,7 @@ export class PlanEntity {
       this.refuseRequest(request, { code, reason, remedy, ...nearest });
       return;
     }
-    if (decision.way !== 'backup') {
+    if (decision.way === 'archive') {
       this.refuseRequest(request, {
         code: 'WAY_NOT_BUILT',
         reason: `the way to ${decision.instant} is ${decision.way}, which this entity can't take`,
@@ -262,7 +264,7 @@ export class PlanEntity {
     if (typeof into === 'string' && databases.length > 1) {
       this.refuseRequest(request, {
         code: 'BAD_REQUEST',
-        reason: `"into": "${into}" does not say which database it is for; the backup holds ${databases.join(', ')}`,
+        reason: `"into": "${into}" does not say which database it is for; it is about ${databases.join(', ')}`,
         remedy: `Write e.g. "into": {"${databases[0]}": "${into}"}.`,
       });
       return;
@@ -449,10 +451,37 @@ export class PlanEntity {
       if (request.kind === 'restore' && request.state === 'ready') {
         const overwrites = request.wish?.replace === true;
         const isBusy = overwrites ? open('restore', true) > 0 : open('restore') >= RESTORES_AT_ONCE;
-        if (!isBusy) return { do: 'restore', request, input: this.restoreInput(request) };
+        if (!isBusy) return this.restoreWork(request);
       }
     }
     return undefined;
+  }
+
+  private restoreWork(request: PlanRequest): Work {
+    const { decision } = request;
+    const { source } = this.current.revision.plan.pipeline;
+    if (decision === undefined || !('schedule' in decision) || source.engine !== 'universe') {
+      return { do: 'restore', request, input: this.restoreInput(request) };
+    }
+    const { wish = {}, databases = [], run } = request;
+    const { way, instant } = decision;
+    const names = intoOf(wish.into, databases);
+    const nameOf = (from: string) =>
+      way === 'rewind' ? from : (names[from] ?? `${from}_restored_${run.id}`);
+    const input: InClusterRequest = {
+      plan: this.current.revision.plan.name,
+      restore: run.id,
+      ...{ way, instant, source },
+      databases: databases.map((from) => ({ from, to: nameOf(from) })),
+      safetySnapshot: this.saves(wish),
+    };
+    return { do: 'goBack', request, input };
+  }
+
+  private saves(wish: RecoveryRequest): boolean {
+    return (
+      wish.replace === true && (wish.safetyBackup ?? this.current.revision.plan.restore?.safetyBackup ?? true)
+    );
   }
 
   private restoreInput({
@@ -464,14 +493,15 @@ export class PlanEntity {
   }: PlanRequest): RestoreRequest {
     const { plan } = this.current.revision;
     const { taskQueue: _, excludeTables = [], ...given } = options;
-    const { into } = wish;
-    const [only] = databases;
-    const saves = wish.replace === true && (wish.safetyBackup ?? plan.restore?.safetyBackup ?? true);
     return {
       restore: run.id,
-      from: { repository: plan.pipeline.repository, plan: plan.name, backup: decision?.backup ?? '' },
+      from: {
+        repository: plan.pipeline.repository,
+        plan: plan.name,
+        backup: decision?.way === 'backup' ? decision.backup : '',
+      },
       source: plan.pipeline.source,
-      into: typeof into === 'string' ? (only === undefined ? {} : { [only]: into }) : (into ?? {}),
+      into: intoOf(wish.into, databases),
       replace: wish.replace === true,
       tables: { include: wish.tables ?? [], exclude: excludeTables },
       contents: 'all',
@@ -480,7 +510,7 @@ export class PlanEntity {
       parallelism: 2,
       ...given,
       scratch: false,
-      ...(saves
+      ...(this.saves(wish)
         ? { safetyBackup: { backup: this.safetyId(), pipeline: safetyPipeline(plan.pipeline) } }
         : {}),
     };
@@ -530,6 +560,16 @@ export class PlanEntity {
   private now(): string {
     return this.chance.now().toISOString();
   }
+}
+
+/** A name alone is that of the one database there is. */
+function intoOf(
+  into: RecoveryRequest['into'],
+  databases: readonly string[],
+): Readonly<Record<string, string>> {
+  if (typeof into !== 'string') return into ?? {};
+  const [only] = databases;
+  return only === undefined ? {} : { [only]: into };
 }
 
 function receiptOf(

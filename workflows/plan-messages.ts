@@ -114,7 +114,8 @@ export type RestoreOptions = Partial<
   readonly taskQueue?: string;
 };
 
-export type WayBack = Extract<RecoveryDecision, { readonly way: 'backup' }>;
+/** By a backup, or by the universe's own history. */
+export type WayBack = Extract<RecoveryDecision, { readonly way: 'backup' | 'rewind' | 'clone' }>;
 
 export interface PlanRequest {
   readonly requestId: string;

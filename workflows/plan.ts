@@ -15,10 +15,12 @@ import {
   uuid4,
   workflowInfo,
 } from '@temporalio/workflow';
+import type { CompiledPlan, UniverseSource } from '../model/pipeline.ts';
 import { desiredSchedules, scheduleIdsOf } from '../planning/schedules.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import type { backup } from './backup.ts';
 import { describeFailure } from './failures.ts';
+import type { inClusterRestore } from './in-cluster-restore.ts';
 import { PlanEntity, Refused, type Work } from './plan-entity.ts';
 import {
   type Application,
@@ -218,8 +220,9 @@ async function carryOut(entity: PlanEntity, work: Work, schedules: ScheduleKeepe
           ...(paused === undefined ? {} : { paused: paused.reason ?? '' }),
           keepPauses: schedules.keepPauses,
         });
+        const inCluster = await inClusterChanges(entity);
         entity.schedulesReconciled(work.generation);
-        schedules.succeeded(work.generation, changes);
+        schedules.succeeded(work.generation, [...changes, ...inCluster]);
       } catch (error) {
         schedules.failed(work.generation, error);
         entity.refuse('apply', refusalIn(error));
@@ -231,6 +234,7 @@ async function carryOut(entity: PlanEntity, work: Work, schedules: ScheduleKeepe
       try {
         const { decision, databases } = await call(`decide restore ${work.request.requestId}`).decideRestore({
           ...{ repository: pipeline.repository, plan: name, request: work.request.wish ?? {} },
+          ...historyOf(revision.plan),
           measurements: entity.state.measurements,
         });
         entity.decided(work.request, decision, databases);
@@ -257,6 +261,15 @@ async function carryOut(entity: PlanEntity, work: Work, schedules: ScheduleKeepe
         }),
       );
       return entity.started(work.request);
+    case 'goBack':
+      await started(() =>
+        startChild<typeof inClusterRestore>('inClusterRestore', {
+          ...childOptions(entity, work.request.run.workflowId, work.request.options?.taskQueue),
+          staticSummary: `${work.input.way === 'rewind' ? 'Rewind' : 'Clone'} of ${name} to ${work.input.instant}${because(work.request.reason)}`,
+          args: [work.input],
+        }),
+      );
+      return entity.started(work.request);
     case 'cancel':
       try {
         await getExternalWorkflowHandle(work.workflowId).cancel();
@@ -269,8 +282,8 @@ async function carryOut(entity: PlanEntity, work: Work, schedules: ScheduleKeepe
       try {
         entity.surveyed(
           await call('what storage and schedules hold').surveyPlan({
-            repository: pipeline.repository,
-            plan: name,
+            ...{ repository: pipeline.repository, plan: name },
+            ...historyOf(revision.plan),
           }),
         );
       } catch (error) {
@@ -287,6 +300,34 @@ async function carryOut(entity: PlanEntity, work: Work, schedules: ScheduleKeepe
       );
     }
   }
+}
+
+/** The universe's own snapshot schedules, which a plan that is gone, or wants none, gives up. */
+async function inClusterChanges(entity: PlanEntity): Promise<Applied['changes']> {
+  const { revision, isRemoved } = entity.state;
+  const { name, pipeline, pointTime } = revision.plan;
+  const { source, repository } = pipeline;
+  if (source.engine !== 'universe') return [];
+  const changes = await call("bring the universe's snapshot schedules in line").reconcileInCluster({
+    ...{ repository, plan: name, source },
+    ...(isRemoved || pointTime === undefined ? {} : { policy: pointTime.inCluster }),
+  });
+  return changes.flatMap(({ namespace, schedule, done }) =>
+    done === 'unchanged' ? [] : [{ schedule: `${namespace} (${schedule})`, done: IN_CLUSTER_DONE[done] }],
+  );
+}
+
+const IN_CLUSTER_DONE = {
+  created: 'created',
+  adopted: 'updated',
+  edited: 'updated',
+  deleted: 'deleted',
+  released: 'deleted',
+} as const;
+
+/** Where a plan has its universe keep history, the planner looks there too. */
+function historyOf({ pipeline, pointTime }: CompiledPlan): { readonly history?: UniverseSource } {
+  return pointTime === undefined || pipeline.source.engine !== 'universe' ? {} : { history: pipeline.source };
 }
 
 function because(reason: string | undefined): string {

@@ -15,6 +15,7 @@ import { describeFailure, ignoreCancellation } from './failures.ts';
 import { universeQuiet } from './messages.ts';
 import { nodeActivitiesOf } from './node-activities.ts';
 import { formatBytes, formatCount, type RestoreStage } from './progress.ts';
+import { Reporter } from './reporter.ts';
 import { inLanes } from './scopes.ts';
 import { tabletFill } from './tablet-fill.ts';
 import { shareOf } from './tablets.ts';
@@ -54,6 +55,7 @@ class UniverseRestore {
   private quieting: Promise<void> = Promise.resolve();
   private isQuiet = false;
   private quietFailure: { readonly error: unknown } | undefined;
+  private readonly report: Reporter | undefined;
 
   constructor(request: RestoreRequest, source: UniverseSource) {
     this.request = request;
@@ -63,6 +65,9 @@ class UniverseRestore {
       title,
       STAGES.map((stage) => ({ id: stage, verb: stage })),
     );
+    const run = { kind: 'restore', id: request.restore, overwrites: request.replace } as const;
+    this.report = request.scratch ? undefined : new Reporter(request.from.plan, run);
+    this.board.onMilestone = (headline) => this.report?.running(headline);
     this.turn = new Turn({
       source: { ...source, databases: [BALANCER], keyspaces: [] },
       mode: 'alone',
@@ -89,16 +94,23 @@ class UniverseRestore {
       await this.stage('restoration', () => this.restoreSnapshots(round));
       const summary = await this.stage('finish', () => this.finish());
       if (summary.verdict === 'FAILED' && !request.scratch) throw differs(summary);
-      this.board.conclude(summary.verdict === 'OK' ? 'done' : 'failed', headlineOf(summary));
+      const headline = headlineOf(summary);
+      this.board.conclude(summary.verdict === 'OK' ? 'done' : 'failed', headline);
+      const { bytes, rows, verdict } = summary;
+      await this.report?.ended({ state: 'done', headline, result: { bytes, rows, verdict } });
       return summary;
     } catch (error) {
       const failure = describeFailure(error);
       const left = await CancellationScope.nonCancellable(() => this.discard());
       if (isCancellation(error)) {
-        this.board.conclude('cancelled', `Restore ${request.restore} was cancelled. ${left}`);
+        const headline = `Restore ${request.restore} was cancelled. ${left}`;
+        this.board.conclude('cancelled', headline);
+        await this.report?.ended({ state: 'cancelled', headline });
         throw error;
       }
-      this.board.conclude('failed', `Restore ${request.restore} FAILED: ${failure.message} ${left}`);
+      const headline = `Restore ${request.restore} FAILED: ${failure.message} ${left}`;
+      this.board.conclude('failed', headline);
+      await this.report?.ended({ state: 'failed', headline });
       throw ApplicationFailure.create({
         type: failure.code,
         message: failure.message,

@@ -59,7 +59,12 @@ async function checkSource(plan: CompiledPlan): Promise<readonly Check[]> {
     log: () => undefined,
     secret: resolveSecret,
   };
-  if (source.engine === 'universe') return checkUniverse(verb, source, agentOf);
+  if (source.engine === 'universe') {
+    const checks = await checkUniverse(verb, source, agentOf);
+    if (plan.pointTime === undefined) return checks;
+    const { checkHistory } = await import('../../activities/universe/in-cluster/check.ts');
+    return [...checks, await checkHistory(verb, source)];
+  }
   return engineOf(source).check(verb, source);
 }
 

@@ -121,17 +121,21 @@ async function goBack(
 ): Promise<ExitCode> {
   const { startInClusterRestore } = await import('../runs.ts');
   const { followRun } = await import('../follow-run.ts');
+  const { isGoverned } = await import('../entity-runs.ts');
   const { source } = plan.pipeline;
   if (source.engine !== 'universe') throw new TypeError('only a universe has history of its own');
   const names = [...source.databases, ...source.keyspaces];
   const into = way === 'clone' ? targetNames(options, names) : {};
+  const replacing = { replace: true, safetyBackup: options.safetyBackup };
   return followRun<InClusterSummary>(
     options,
     async (session) => {
-      const { id, workflowId } = await startInClusterRestore(session, plan, source, {
-        ...{ way, instant, into, names },
-        safetySnapshot: options.safetyBackup,
-      });
+      const { id, workflowId } = (await isGoverned(session, plan))
+        ? await ask(session, plan, { to: instant, ...(way === 'rewind' ? replacing : { into }) }, {}, options)
+        : await startInClusterRestore(session, plan, source, {
+            ...{ way, instant, into, names },
+            safetySnapshot: options.safetyBackup,
+          });
       return {
         workflowId,
         title: `${way === 'rewind' ? 'Rewinding' : 'Cloning'} ${names.join(', ')} to ${instant}, by the universe's own history`,
@@ -194,16 +198,21 @@ async function explain(plan: CompiledPlan, request: RecoveryRequest, options: Op
 /** By the plan's entity where the plan is applied: what overwrites waits there for approval. */
 async function begin(session: Session, plan: CompiledPlan, wishes: RestoreWishes, options: Options) {
   const { startRestore } = await import('../runs.ts');
-  const { isGoverned, requestRun } = await import('../entity-runs.ts');
+  const { isGoverned } = await import('../entity-runs.ts');
   if (!(await isGoverned(session, plan))) return startRestore(session, plan, wishes);
   const { backup, into, replace, safety, tables, ...given } = wishes;
   const wish = {
     backup,
     ...(replace ? { replace, safetyBackup: safety !== false } : { into }),
     ...(tables === undefined || tables.include.length === 0 ? {} : { tables: tables.include }),
-    options: { ...given, excludeTables: tables?.exclude ?? [], taskQueue: session.taskQueue },
   };
-  const { workflowId } = await requestRun(session, plan, 'restore', wish, options.detach === true);
+  return ask(session, plan, wish, { ...given, excludeTables: tables?.exclude ?? [] }, options);
+}
+
+async function ask(session: Session, plan: CompiledPlan, wish: object, given: object, options: Options) {
+  const { requestRun } = await import('../entity-runs.ts');
+  const argument = { ...wish, options: { ...given, taskQueue: session.taskQueue } };
+  const { workflowId } = await requestRun(session, plan, 'restore', argument, options.detach === true);
   return { id: workflowId.slice(workflowId.lastIndexOf(':') + 1), workflowId };
 }
 

@@ -6,13 +6,15 @@ import type { RecoveryDecision } from '../../../model/recovery.ts';
 import type { ServerProcess } from '../../../parts/process.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
 import { startTemporal, type TemporalServer } from '../../../parts/temporal.ts';
-import { holdfast, holdfastJson } from '../../support/holdfast.ts';
+import { holdfast, holdfastJson, startHoldfast } from '../../support/holdfast.ts';
 import { eventually } from '../../support/processes.ts';
-import { said, sql } from '../by-hand.ts';
+import { sql } from '../by-hand.ts';
 import { startUniverse, type Universe } from '../launcher.ts';
 import { startWorker } from './stage.ts';
 
-/** `restore --to` where the plan has the universe keep history: by command line, workflow and yb-admin, without an agent or a backup. */
+/** Plans that have the universe keep history: `apply` and `restore --to`, by command line, entity, workflow and yb-admin, without an agent or a backup. */
+const HISTORY = 'pointTime: { inCluster: { interval: 1h, retention: 3d } }\n  restore: { approval: none }';
+
 let universe: Universe;
 let temporal: TemporalServer;
 let worker: ServerProcess;
@@ -25,7 +27,7 @@ beforeAll(async () => {
   [universe, temporal] = await Promise.all([startUniverse(), startTemporal({ headless: true })]);
   await mkdir(path.join(scratch.path, 'repository'));
   plan = path.join(scratch.path, 'plan.yaml');
-  await writeFile(plan, planText());
+  await writeFile(plan, planText(HISTORY));
   environment = {
     ...universe.environment,
     YSQL_URL: universe.ysqlUrl,
@@ -39,10 +41,8 @@ beforeAll(async () => {
     'CREATE TABLE t (id int PRIMARY KEY, v text)',
     "INSERT INTO t SELECT i, 'row ' || i FROM generate_series(1, 200) i",
   );
-  await said(universe, 'create_snapshot_schedule', '60', '4320', 'ysql.orders');
-  await eventually('the first snapshot is complete', async () =>
-    (await universe.view()).snapshots.some(({ state }) => state === 'COMPLETE'),
-  );
+  await json('apply', plan, '--yes');
+  await eventually('the first snapshot is complete', hasSnapshot);
 });
 afterAll(async () => {
   await worker.stop();
@@ -51,7 +51,7 @@ afterAll(async () => {
   await scratch.remove();
 });
 
-function planText(): string {
+function planText(rest: string): string {
   return `apiVersion: holdfast/v1
 kind: Repository
 metadata: { name: main }
@@ -68,10 +68,15 @@ spec:
       databases: [orders]
       patience: { snapshot: 30s, restoration: 30s }
   repository: main
-  pointTime: { inCluster: { interval: 1h, retention: 3d } }
+  ${rest}
 `;
 }
 
+/** One that a schedule made, and that can be gone back from. */
+const hasSnapshot = async () =>
+  (await universe.view()).snapshots.some(
+    ({ state, schedule }) => state === 'COMPLETE' && schedule !== undefined,
+  );
 const rows = (database: string) => sql(universe.ysql(database), 'SELECT * FROM t ORDER BY id');
 const json = <T>(...args: readonly string[]) => holdfastJson<T>(args, environment);
 
@@ -147,7 +152,47 @@ test('a database that is written to is not rewound; nor is one before its histor
   expect(tables.stderr).toContain('takes the whole database');
 });
 
+test('the universe has one schedule however often the plan is applied; it changes with the plan, and goes with the wish; what overwrites waits for approval', async () => {
+  const schedules = async () => (await universe.view()).schedules;
+  const [made] = await schedules();
+  expect(await schedules()).toEqual([{ id: expect.any(String), namespace: 'ysql.orders' }]);
+  await json('apply', plan, '--yes');
+  expect(await schedules()).toEqual([made]);
+  await writeFile(plan, planText('pointTime: { inCluster: { interval: 30m, retention: 3d } }'));
+  await json('apply', plan, '--yes');
+  expect(await schedules()).toEqual([made]);
+
+  const instant = await instantOf("INSERT INTO t VALUES (3000, 'approved')");
+  const wanted = await rows('orders');
+  await sql(universe.ysql('orders'), 'DELETE FROM t');
+  const waiting = startHoldfast(['restore', plan, '--to', instant, '--replace', '--json'], environment);
+  await eventually('it asks for approval', async () => waiting.progress().includes('waits for approval'));
+  expect(waiting.progress()).toContain('A rewind by the snapshot schedule');
+  expect(await rows('orders')).toEqual([]);
+  await json('approve', plan);
+  expect(JSON.parse((await waiting.end).stdout)).toMatchObject({ way: 'rewind', instant });
+  expect(await rows('orders')).toEqual(wanted);
+  await eventually('the window shows it', async () =>
+    JSON.stringify(await json('status', plan)).includes('"way":"rewind"'),
+  );
+
+  const { checks } = JSON.parse((await holdfast(['doctor', plan, '--json'], environment)).stdout) as {
+    checks: readonly { name: string; ok: boolean; detail: string }[];
+  };
+  expect(checks.find(({ name }) => name === 'the universe keeps history')).toMatchObject({
+    ok: true,
+    detail: expect.stringMatching(/^every instant since/),
+  });
+
+  await writeFile(plan, planText('restore: { approval: none }'));
+  await json('apply', plan, '--yes');
+  await eventually('the schedule is gone', async () => (await schedules()).length === 0);
+});
+
 test('killed half-way, the worker goes on where it was', async () => {
+  await writeFile(plan, planText(HISTORY));
+  await json('apply', plan, '--yes');
+  await eventually('the first snapshot is complete', hasSnapshot);
   const instant = await instantOf("INSERT INTO t VALUES (2000, 'before')");
   const wanted = await rows('orders');
   await sql(universe.ysql('orders'), 'DELETE FROM t');
@@ -156,11 +201,10 @@ test('killed half-way, the worker goes on where it was', async () => {
     moment: 'before',
     actions: [{ do: 'delay', operation: 'restore_snapshot_schedule', ms: 2_000, times: 1 }],
   });
+  const asked = async () => (await universe.view()).calls.restore_snapshot_schedule ?? 0;
+  const before = await asked();
   const running = json<InClusterSummary>('restore', plan, '--to', instant, '--replace');
-  await eventually(
-    'the rewind is asked for',
-    async () => ((await universe.view()).calls.restore_snapshot_schedule ?? 0) > 1,
-  );
+  await eventually('the rewind is asked for', async () => (await asked()) > before);
   await worker.kill9();
   await worker.restart();
   expect(await running).toMatchObject({ way: 'rewind', instant });
