@@ -10,7 +10,9 @@ import { cacheFolder } from '../parts/tools.ts';
 const DSBULK: JarSet = {
   name: 'dsbulk',
   version: '1.10.0',
-  artifact: 'com.datastax.oss:dsbulk-runner',
+  artifacts: ['runner', 'workflow-load', 'workflow-unload', 'connectors-csv', 'codecs-text'].map(
+    (module) => `com.datastax.oss:dsbulk-${module}`,
+  ),
   size: 'about 60 MB',
 };
 

@@ -15,8 +15,8 @@ export const MAVEN_MISSING = 'CASSANDRA_NEEDS_MAVEN';
 export type JarSet = {
   readonly name: string;
   readonly version: string;
-  /** `group:artifact` whose runtime dependencies are the set. */
-  readonly artifact: string;
+  /** Each `group:artifact`; their runtime dependencies are the set. */
+  readonly artifacts: readonly string[];
   /** Shown before the download starts. */
   readonly size: string;
 };
@@ -25,7 +25,7 @@ export type JarSet = {
 export const CASSANDRA: JarSet = {
   name: 'cassandra',
   version: '5.0.9',
-  artifact: 'org.apache.cassandra:cassandra-all',
+  artifacts: ['org.apache.cassandra:cassandra-all'],
   size: 'about 70 MB',
 };
 
@@ -116,8 +116,11 @@ async function fetchJars(set: JarSet, folder: string, report: Report): Promise<v
   report(`${label(set)}: fetched in ${Math.round((Date.now() - startedAt) / 1000)} s, kept in ${folder}`);
 }
 
-function pomOf({ artifact, version }: JarSet): string {
-  const [groupId = '', artifactId = ''] = artifact.split(':');
+function pomOf({ artifacts, version }: JarSet): string {
+  const dependencies = artifacts.map((artifact) => {
+    const [groupId = '', artifactId = ''] = artifact.split(':');
+    return `<dependency><groupId>${groupId}</groupId><artifactId>${artifactId}</artifactId><version>${version}</version></dependency>`;
+  });
   return `<?xml version="1.0" encoding="UTF-8"?>
 <project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -126,7 +129,7 @@ function pomOf({ artifact, version }: JarSet): string {
   <version>1</version>
   <packaging>pom</packaging>
   <dependencies>
-    <dependency><groupId>${groupId}</groupId><artifactId>${artifactId}</artifactId><version>${version}</version></dependency>
+    ${dependencies.join('\n    ')}
   </dependencies>
   <build>
     <plugins>
