@@ -28,6 +28,7 @@ const NODES_AT_ONCE = 50;
 const SHARDS_AT_ONCE = 4;
 /** Looks at the universe, each after files were put where the one before said. */
 const ROUNDS = 20;
+const AGENT_RETURNS_MS = 60_000;
 /** Beside what is fetched: the live files that a restoration makes of it, and room to work in. */
 const SPACE_FACTOR = 1.2;
 /** What only one restore of a universe at a time may touch. No database can have this name. */
@@ -325,7 +326,8 @@ class UniverseRestore {
       summary,
       retry: { ...PATIENT_RETRY, maximumAttempts: 3 },
       timeoutMs: DAY_MS,
-      agentMs: this.source.patience.agentMs,
+      // There is no other node to turn to, and an agent that was just killed is on its way back.
+      agentMs: Math.max(this.source.patience.agentMs, AGENT_RETURNS_MS),
     });
   }
 }
