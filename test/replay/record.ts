@@ -1,12 +1,22 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { Context, heartbeat } from '@temporalio/activity';
-import { WorkflowFailedError } from '@temporalio/client';
+import { WithStartWorkflowOperation, WorkflowFailedError } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import type { Activities } from '../../activities/contract.ts';
 import type { VerifyReport } from '../../model/backup.ts';
 import { READ_POINT_LOST } from '../../model/errors.ts';
 import packageJson from '../../package.json' with { type: 'json' };
+import { newPlanState } from '../../workflows/plan-entity.ts';
+import {
+  applyPlan,
+  type PlanStatus,
+  personsSignal,
+  planStatus,
+  planWorkflowId,
+  removePlan,
+} from '../../workflows/plan-messages.ts';
+import { eventually } from '../support/processes.ts';
 import {
   type Bench,
   CAPTURE,
@@ -84,8 +94,68 @@ try {
     },
     endPrune: async () => undefined,
   });
+  await recordPlan();
 } finally {
   await bench.stop();
+}
+
+/** A plan's life: applied, backed up, restored in the original's place after approval, removed; with all that takes part. */
+async function recordPlan(): Promise<void> {
+  const name = 'recorded';
+  const plan = { name, file: 'plans/recorded.yaml', pipeline: { ...pipelineOf(CAPTURE), plan: name } };
+  const found = {
+    readAt: '2026-11-24T04:00:00.000Z',
+    backups: 1,
+    unusable: 0,
+    storedBytes: 1,
+    schedules: [],
+  };
+  const instant = '2026-11-24T02:00:00.000Z';
+  const activities: Partial<Activities> = {
+    ...capture(1),
+    ...restoring(),
+    surveyPlan: async () => ({ ...found, window: { instants: [], ranges: [] } }),
+    decideRestore: async () => ({
+      databases: ['orders'],
+      decision: {
+        ...{ kind: 'restore', way: 'backup', backup: 'b1', instant, why: 'it is the newest', notes: [] },
+        cost: { rows: 1, bytes: 1, storedBytes: 1, basis: 'no restore of this plan has been measured yet' },
+        lost: { from: instant, to: '2026-11-24T10:00:00.000Z', durationMs: 28_800_000 },
+      },
+    }),
+  };
+  await bench.withActivities(activities, async () => {
+    const revision = { plan, set: 'default', taskQueue: bench.taskQueue };
+    const entity = bench.client.workflow.getHandle(planWorkflowId(name));
+    await bench.client.workflow.executeUpdateWithStart(applyPlan, {
+      startWorkflowOperation: new WithStartWorkflowOperation('plan', {
+        ...{ workflowId: entity.workflowId, taskQueue: bench.taskQueue, workflowIdConflictPolicy: 'FAIL' },
+        args: [{ ...newPlanState(revision, found.readAt), historyEvents: 120 }],
+      }),
+      args: [{ revision, after: 0, keepPauses: true }],
+    });
+    const until = (what: string, holds: (status: PlanStatus) => boolean) =>
+      eventually(what, async () => holds(await entity.query(planStatus)));
+    await entity.signal(personsSignal('restore'), { nonsense: true });
+    await entity.signal(personsSignal('backup'), { requestId: 'r-1' });
+    await until('the backup is done', ({ closed }) => closed.length === 1);
+    await entity.signal(personsSignal('restore'), { replace: true });
+    await until('it waits', ({ requests }) => requests[0]?.state === 'awaiting-approval');
+    await entity.signal(personsSignal('approve'));
+    await until('the restore is done', ({ closed }) => closed.length === 2);
+    await entity.executeUpdate(removePlan);
+    await entity.result();
+    const runs = await Array.fromAsync(bench.client.workflow.list());
+    const own = runs.filter(
+      ({ workflowId }) => workflowId.includes(name) || workflowId.endsWith(bench.taskQueue),
+    );
+    const counts = new Map<string, number>();
+    for (const { type, workflowId, runId } of own) {
+      const count = (counts.get(type) ?? 0) + 1;
+      counts.set(type, count);
+      await save(`plan.${type}-${count}.json`, workflowId, runId);
+    }
+  });
 }
 
 async function verify({ ref, level }: Parameters<Activities['verify']>[0]): Promise<VerifyReport> {
@@ -134,12 +204,16 @@ async function record(
     }
     let children = 0;
     for await (const run of bench.client.workflow.list({ query: `WorkflowId STARTS_WITH "${workflowId}"` })) {
-      const history = await bench.client.workflow.getHandle(run.workflowId, run.runId).fetchHistory();
       const file = run.workflowId === workflowId ? `${name}.json` : `${name}.child-${++children}.json`;
-      // Stack traces hold paths of the machine that recorded them.
-      const text = historyToJSON(history).replaceAll(process.cwd(), '/holdfast');
-      const recorded = new URL(file, folder);
-      if (!existsSync(recorded)) writeFileSync(recorded, `${text}\n`, { flag: 'wx' });
+      await save(file, run.workflowId, run.runId);
     }
   });
+}
+
+async function save(file: string, workflowId: string, runId: string): Promise<void> {
+  const history = await bench.client.workflow.getHandle(workflowId, runId).fetchHistory();
+  // Stack traces hold paths of the machine that recorded them.
+  const text = historyToJSON(history).replaceAll(process.cwd(), '/holdfast');
+  const recorded = new URL(file, folder);
+  if (!existsSync(recorded)) writeFileSync(recorded, `${text}\n`, { flag: 'wx' });
 }
