@@ -59,6 +59,7 @@ export class Refused extends Error {
 
 export function newPlanState(revision: Revision, appliedAt: string): PlanState {
   return {
+    hostedOn: revision.taskQueue,
     ...{
       revision,
       generation: 0,

@@ -180,6 +180,8 @@ export interface PlanStatus {
 /** All that an entity knows; it travels through continue-as-new. */
 export interface PlanState {
   readonly revision: Revision;
+  /** The task queue of the entity itself; it moves when the plan is applied to another one. */
+  readonly hostedOn?: string;
   readonly generation: number;
   readonly appliedAt: string;
   readonly paused?: { readonly at: string; readonly reason?: string };

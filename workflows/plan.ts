@@ -171,15 +171,17 @@ export async function plan(state: PlanState): Promise<void> {
     if (mustGoOn(entity.state)) {
       await condition(allHandlersFinished);
       const { taskQueue } = entity.state.revision;
-      await makeContinueAsNewFunc<typeof plan>({ taskQueue })(entity.state);
+      await makeContinueAsNewFunc<typeof plan>({ taskQueue })({ ...entity.state, hostedOn: taskQueue });
     }
   }
 }
 
 /** A new run: the history has grown, or another queue's worker is to host the entity. */
-function mustGoOn({ historyEvents = HISTORY_EVENTS, revision, schedulesOf, generation }: PlanState): boolean {
-  const { continueAsNewSuggested, historyLength, taskQueue } = workflowInfo();
-  const moves = taskQueue !== revision.taskQueue && schedulesOf === generation;
+function mustGoOn(state: PlanState): boolean {
+  const { historyEvents = HISTORY_EVENTS, revision, schedulesOf, generation, hostedOn } = state;
+  const { continueAsNewSuggested, historyLength } = workflowInfo();
+  // Not the queue that `workflowInfo` tells: it is the worker's, and another one where a history is replayed.
+  const moves = hostedOn !== undefined && hostedOn !== revision.taskQueue && schedulesOf === generation;
   return continueAsNewSuggested || historyLength >= historyEvents || moves;
 }
 
