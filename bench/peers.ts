@@ -1,9 +1,19 @@
 import { spawn } from 'node:child_process';
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import pg from 'pg';
+import { to as copyTo } from 'pg-copy-streams';
 
-/** PostgreSQL's own programs, measured as whole processes. */
+interface Reader {
+  copy(piece: string): Promise<void>;
+  end(): Promise<void>;
+}
+
+const copyOf = (piece: string): string => `COPY (${piece}) TO STDOUT`;
+
+/** PostgreSQL's own programs, measured as whole processes, and bare COPY. */
 export class Peers {
   private readonly binDirectory: string;
   private readonly url: (database: string) => string;
@@ -28,11 +38,39 @@ export class Peers {
 
   /** COPY to nowhere by `lanes` psql processes at once, over the same pieces of tables that Holdfast cuts. */
   async copyToNowhere(database: string, lanes: number, chunkBytes: number): Promise<void> {
+    await this.inLanes(database, lanes, chunkBytes, () => ({
+      copy: (piece) => this.run('psql', ['-X', '-q', '-d', this.url(database), '-c', copyOf(piece)]),
+      end: async () => undefined,
+    }));
+  }
+
+  /** The same by the usual client library of Node, `pg` with `pg-copy-streams`, in this process. */
+  async copyToNowhereByNode(database: string, lanes: number, chunkBytes: number): Promise<void> {
+    await this.inLanes(database, lanes, chunkBytes, async () => {
+      const client = new pg.Client({ connectionString: this.url(database) });
+      await client.connect();
+      return {
+        copy: (piece) =>
+          pipeline(
+            client.query(copyTo(copyOf(piece))),
+            new Writable({ write: (_chunk, _encoding, done) => done() }),
+          ),
+        end: () => client.end(),
+      };
+    });
+  }
+
+  private async inLanes(
+    database: string,
+    lanes: number,
+    chunkBytes: number,
+    open: () => Reader | Promise<Reader>,
+  ): Promise<void> {
     const pieces = await this.pieces(database, chunkBytes);
     const lane = async (): Promise<void> => {
-      for (let piece = pieces.shift(); piece !== undefined; piece = pieces.shift()) {
-        await this.run('psql', ['-X', '-q', '-d', this.url(database), '-c', `COPY (${piece}) TO STDOUT`]);
-      }
+      const reader = await open();
+      for (let piece = pieces.shift(); piece !== undefined; piece = pieces.shift()) await reader.copy(piece);
+      await reader.end();
     };
     await Promise.all(Array.from({ length: lanes }, lane));
   }
