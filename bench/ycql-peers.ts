@@ -10,9 +10,15 @@ import { cacheFolder } from '../parts/tools.ts';
 const DSBULK: JarSet = {
   name: 'dsbulk',
   version: '1.10.0',
-  artifacts: ['runner', 'workflow-load', 'workflow-unload', 'connectors-csv', 'codecs-text'].map(
-    (module) => `com.datastax.oss:dsbulk-${module}`,
-  ),
+  artifacts: [
+    'runner',
+    'workflow-load',
+    'workflow-unload',
+    'connectors-csv',
+    'codecs-text',
+    'executor-reactor',
+    'batcher-reactor',
+  ].map((module) => `com.datastax.oss:dsbulk-${module}`),
   size: 'about 60 MB',
 };
 
