@@ -1,3 +1,4 @@
+import { catchInterrupts } from './interrupts.ts';
 import type { ExitCode } from './output.ts';
 import { type CommonOptions, EXIT, emit, say } from './output.ts';
 import type { Session } from './session.ts';
@@ -33,11 +34,13 @@ export async function followRun<Result>(
   try {
     const { workflowId, title, names, whenDetached } = await begin(session);
     const url = runUrl(session, workflowId);
+    // Before the run is announced: whoever reads that may interrupt at once.
+    const interrupts = options.detach ? undefined : catchInterrupts();
     say(url === undefined ? title : `${title}: ${url}`);
-    if (!options.detach) {
+    if (interrupts !== undefined) {
       const handle = session.client.workflow.getHandle(workflowId);
       const { keepAlive } = session;
-      const followed = await follow<Result>(handle, { quiet: options.json === true, keepAlive });
+      const followed = await follow<Result>(handle, { quiet: options.json === true, keepAlive, interrupts });
       if (followed.ended) return await report(followed.result);
       say(whenDetached);
     }

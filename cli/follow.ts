@@ -17,7 +17,7 @@ import {
 } from '../model/errors.ts';
 import { progress as progressQuery } from '../workflows/messages.ts';
 import type { Progress } from '../workflows/progress.ts';
-import { catchInterrupts } from './interrupts.ts';
+import { catchInterrupts, type Interrupts } from './interrupts.ts';
 import { say } from './output.ts';
 import { changedLines, renderScreen } from './progress-view.ts';
 import { troublesOf } from './troubles.ts';
@@ -36,6 +36,8 @@ export interface FollowOptions {
   readonly quiet: boolean;
   /** Called with each progress that the run tells. */
   readonly onProgress?: (progress: Progress) => Promise<void>;
+  /** Caught by the caller, who announced the run; absent: from now on. */
+  readonly interrupts?: Interrupts;
   /** Called regularly; revives what the run needs and is ours to revive. */
   readonly keepAlive?: () => Promise<void>;
 }
@@ -46,7 +48,7 @@ export interface FollowOptions {
  */
 export async function follow<T>(handle: WorkflowHandle, options: FollowOptions): Promise<Followed<T>> {
   const view = options.quiet ? silentView() : process.stderr.isTTY ? screenView() : lineView();
-  const interrupts = catchInterrupts();
+  const interrupts = options.interrupts ?? catchInterrupts();
   const end = endOf<T>(handle);
   let troubles: readonly string[] = [];
   try {

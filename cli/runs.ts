@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import type { Client } from '@temporalio/client';
-import { defineSearchAttributeKey } from '@temporalio/common';
 import type { RestoreRequest } from '../model/backup.ts';
 import type { InClusterRequest } from '../model/in-cluster.ts';
 import type { CompiledPlan, UniverseSource, VerifyLevel } from '../model/pipeline.ts';
@@ -17,6 +16,7 @@ import {
   type VerifyInput,
   verifyWorkflowId,
 } from '../workflows/messages.ts';
+import { runAttributes } from '../workflows/run-attributes.ts';
 
 /** Where runs are started: a session, or as much of one as that takes. */
 export interface RunPlace {
@@ -37,9 +37,6 @@ export function newRestoreId(now: Date): string {
 function compactTime(now: Date): string {
   return now.toISOString().replace(/\.\d+/, '').replaceAll(/[-:]/g, '');
 }
-
-const planKey = defineSearchAttributeKey('BackupPlan', 'KEYWORD');
-const engineKey = defineSearchAttributeKey('BackupEngine', 'KEYWORD');
 
 export interface StartedRun {
   /** Id of the backup or of the restore. */
@@ -62,7 +59,7 @@ export async function startBackup(place: RunPlace, plan: CompiledPlan): Promise<
     args: [input],
     staticSummary: `Backup of ${plan.name} (${pipeline.source.engine}) into ${pipeline.repository.name}`,
     staticDetails: `Plan file: ${plan.file}\n\nPipeline ${pipeline.hash.slice(0, 12)}: ${pipeline.steps.map((step) => step.id).join(' → ')}`,
-    typedSearchAttributes: searchAttributesOf(plan),
+    typedSearchAttributes: runAttributes(plan),
   });
   return { id, workflowId };
 }
@@ -105,7 +102,7 @@ export async function startRestore(
     taskQueue: place.taskQueue,
     args: [request],
     staticSummary: `Restore of ${plan.name} from backup ${backup}`,
-    typedSearchAttributes: searchAttributesOf(plan),
+    typedSearchAttributes: runAttributes(plan),
   });
   return { id: request.restore, workflowId };
 }
@@ -136,7 +133,7 @@ export async function startInClusterRestore(
     taskQueue: place.taskQueue,
     args: [request],
     staticSummary: `${wish.way === 'rewind' ? 'Rewind' : 'Clone'} of ${plan.name} to ${wish.instant}`,
-    typedSearchAttributes: searchAttributesOf(plan),
+    typedSearchAttributes: runAttributes(plan),
   });
   return { id: restore, workflowId };
 }
@@ -149,7 +146,7 @@ export async function startDrill(place: RunPlace, plan: CompiledPlan, backup?: s
     taskQueue: place.taskQueue,
     args: [drillInput(plan, backup)],
     staticSummary: `Drill of ${plan.name}, ${backup ?? `the ${plan.drill?.backup ?? 'latest'} backup`}`,
-    typedSearchAttributes: searchAttributesOf(plan),
+    typedSearchAttributes: runAttributes(plan),
   });
   return { id, workflowId };
 }
@@ -170,7 +167,7 @@ export async function startVerify(
     // A verification of this backup at this level that runs already is followed.
     workflowIdConflictPolicy: 'USE_EXISTING',
     staticSummary: `Verification of ${plan.name} ${backup}, level ${level}`,
-    typedSearchAttributes: searchAttributesOf(plan),
+    typedSearchAttributes: runAttributes(plan),
   });
   return { id: backup, workflowId };
 }
@@ -189,17 +186,9 @@ export async function startPrune(
     args: [input],
     workflowIdConflictPolicy: 'USE_EXISTING',
     staticSummary: `Retention of ${plan.name}`,
-    typedSearchAttributes: searchAttributesOf(plan),
+    typedSearchAttributes: runAttributes(plan),
   });
   return { id: plan.name, workflowId };
-}
-
-/** What every run of a plan is found by in the Temporal UI. */
-function searchAttributesOf(plan: CompiledPlan) {
-  return [
-    { key: planKey, value: plan.name },
-    { key: engineKey, value: plan.pipeline.source.engine },
-  ];
 }
 
 /** Ids of runs of `type` for a plan that are under way, the oldest first. */
