@@ -4,6 +4,7 @@ import type { DrillInput, DrillOutcome } from '../model/drill.ts';
 import { chooseForDrill } from '../planning/drill.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { Board } from './board.ts';
+import { tellCatalogueChanged } from './catalogue-news.ts';
 import { describeFailure } from './failures.ts';
 import { tell } from './notify.ts';
 import { formatDuration } from './progress.ts';
@@ -85,6 +86,7 @@ async function perform(input: DrillInput, startedAt: string, board: Board): Prom
       await patiently('drop what the rehearsal left').discardRestore({ request });
   });
   board.end('record', 'done');
+  await tellCatalogueChanged(plan);
   const { verdict, problems, finishedAt, drill: record } = report;
   return {
     plan,

@@ -21,6 +21,7 @@ import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import type { backup } from './backup.ts';
 import { describeFailure } from './failures.ts';
 import type { inClusterRestore } from './in-cluster-restore.ts';
+import { tell } from './notify.ts';
 import { PlanEntity, Refused, type Work } from './plan-entity.ts';
 import {
   type Application,
@@ -45,6 +46,9 @@ import { runAttributes } from './run-attributes.ts';
 import { isUndecodable } from './tolerant-converter.ts';
 
 const HISTORY_EVENTS = 2_000;
+
+/** A flood of refusals is told of once in this time: the newest, and how many there were. */
+const REFUSALS_TOLD_EVERY_MS = 60_000;
 
 /** An entity answers within minutes, whatever its repository does; what fails is told and tried again later. */
 const PATIENCE_MS = 2 * 60_000;
@@ -158,6 +162,22 @@ export async function plan(state: PlanState): Promise<void> {
     counted = refused.count;
     setCurrentDetails(renderPlan(entity.status, new Date(Date.now())));
   };
+  let told = state.refused.count;
+  let toldAtMs = Number.NEGATIVE_INFINITY;
+  const tellOfRefusals = async () => {
+    const { count, last } = entity.status.refused;
+    const [newest] = last;
+    if (count === told || newest === undefined || Date.now() - toldAtMs < REFUSALS_TOLD_EVERY_MS) return;
+    toldAtMs = Date.now();
+    const { plan: applied } = entity.state.revision;
+    await tell(applied.notify, `refused-${count}`, {
+      ...{ event: 'refused', plan: applied.name, labels: applied.pipeline.labels, ok: false },
+      headline: `A message to plan ${applied.name} was refused (${newest.message}): ${newest.reason}`,
+      error: { code: newest.code, message: newest.reason },
+      facts: { remedy: newest.remedy, ...(count - told > 1 ? { 'refused since': `${count - told}` } : {}) },
+    });
+    told = count;
+  };
   show();
   for (;;) {
     news = false;
@@ -168,6 +188,7 @@ export async function plan(state: PlanState): Promise<void> {
       await condition(() => news || isDone() || mustGoOn(entity.state), entity.wakeAfterMs);
     } else await carryOut(entity, work, schedules);
     show();
+    await tellOfRefusals();
     if (mustGoOn(entity.state)) {
       await condition(allHandlersFinished);
       const { taskQueue } = entity.state.revision;

@@ -9,6 +9,7 @@ import { formatBytes, formatCount } from '../model/amounts.ts';
 import type { DeleteSummary, MarkSummary, OrphanSummary, PruneInput, PruneOutcome } from '../model/prune.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { Board } from './board.ts';
+import { tellCatalogueChanged } from './catalogue-news.ts';
 import { describeFailure } from './failures.ts';
 import { pruneQueue } from './messages.ts';
 import type { PruneStage } from './progress.ts';
@@ -50,6 +51,7 @@ export async function prune(input: PruneInput): Promise<PruneOutcome> {
     );
     const orphans = await stage('sweep', () => call(input, 'sweep').sweepOrphans(input), sweepNote);
     board.conclude('done', headlineOf(input, marks, deletions, orphans));
+    await tellCatalogueChanged(input.plan);
     return { plan: input.plan, marks, deletions, orphans, durationMs: Date.now() - startedAtMs };
   } catch (error) {
     const failure = describeFailure(error);

@@ -2,6 +2,7 @@ import { ApplicationFailure } from '@temporalio/workflow';
 import type { VerifyReport } from '../model/backup.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { Board } from './board.ts';
+import { tellCatalogueChanged } from './catalogue-news.ts';
 import { describeFailure } from './failures.ts';
 import type { VerifyInput } from './messages.ts';
 import { rehearse } from './rehearsal.ts';
@@ -25,6 +26,7 @@ export async function verify(input: VerifyInput): Promise<VerifyReport> {
       report.verdict === 'OK' ? 'done' : 'failed',
       `${ref.backup}, level ${level}: ${report.verdict}`,
     );
+    await tellCatalogueChanged(ref.plan);
     return report;
   } catch (error) {
     const failure = describeFailure(error);

@@ -178,6 +178,48 @@ test('whatever is pasted, the entity refuses it with a reason, counts it, and go
   });
 });
 
+test('a refused message is told to whoever the plan names', async () => {
+  const bodies: object[] = [];
+  const http: Activities['http'] = async ({ body }) => {
+    bodies.push(body);
+    return { status: 200 };
+  };
+  await bench.withActivities({ ...storage(), http }, async () => {
+    const notify = [{ kind: 'webhook' as const, url: { env: 'HOOK' }, on: ['refused' as const] }];
+    const { handle } = await apply(newPlan({ notify }));
+    await paste(handle, 'restore', '{to: 2026-11-22');
+    await eventually('the refusal is told', async () => bodies.length === 1);
+    expect(bodies).toMatchObject([{ event: 'refused', ok: false, facts: { remedy: expect.any(String) } }]);
+    await handle.signal(personsSignal('backup'), {});
+    await until('the entity goes on', handle, ({ closed }) => closed.length === 1);
+  });
+});
+
+test('a verification of a backup has the entity look at storage anew', async () => {
+  let surveys = 0;
+  const surveyPlan: Activities['surveyPlan'] = async () => {
+    surveys += 1;
+    return survey();
+  };
+  const verify: Activities['verify'] = async ({ ref, level }) => ({
+    ...{ plan: ref.plan, backup: ref.backup, level, verdict: 'OK', checkedObjects: 1, checkedBytes: 1 },
+    ...{ problems: [], startedAt: new Date().toISOString(), finishedAt: new Date().toISOString() },
+  });
+  await bench.withActivities({ ...storage(), surveyPlan, verify }, async () => {
+    const plan = newPlan();
+    await apply(plan);
+    await eventually('the first look is done', async () => surveys > 0);
+    const before = surveys;
+    const { repository, source } = plan.pipeline;
+    await bench.client.workflow.execute('verify', {
+      workflowId: `verify:${plan.name}:b1:exists`,
+      taskQueue: bench.taskQueue,
+      args: [{ ref: { repository, plan: plan.name, backup: 'b1' }, level: 'exists', source }],
+    });
+    await eventually('it looks again', async () => surveys > before);
+  });
+});
+
 test('an update says at once what is wrong, and what was accepted', async () => {
   await bench.withActivities(storage(), async () => {
     const { handle } = await apply(newPlan());
