@@ -167,6 +167,8 @@ async function spawnServer(spec: ServerSpec): Promise<Running> {
 
 async function end(running: Running, signal: NodeJS.Signals): Promise<void> {
   if (running.hasExited()) return;
+  // Who waits for its end must not end before it.
+  running.child.ref();
   send(signal === 'SIGKILL' ? -running.pid : running.pid, signal);
   const deadline = new AbortController();
   const patience = sleep(STOP_TIMEOUT_MS, undefined, { signal: deadline.signal }).then(
