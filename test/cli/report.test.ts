@@ -10,8 +10,8 @@ import { compile } from '../../compiler/compile.ts';
 import type { VerifyReport } from '../../model/backup.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import type { CatalogueEntry } from '../../model/recovery.ts';
-import { startChromium } from '../../parts/chromium.ts';
 import { decideRetention } from '../../planning/retention.ts';
+import { startChromium } from '../support/browser.ts';
 import { holdfast } from '../support/holdfast.ts';
 
 /** The page is looked at where people look at it: in a browser. */

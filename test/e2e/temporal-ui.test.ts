@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import pg from 'pg';
 import type { Browser, Frame, Page } from 'playwright-core';
-import { startChromium } from '../../parts/chromium.ts';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
+import { startChromium } from '../support/browser.ts';
 import { holdfastJson, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
 import { eventually } from '../support/processes.ts';
 
