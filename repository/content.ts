@@ -1,7 +1,7 @@
-import { createZstdDecompress } from 'node:zlib';
 import type { DataObject } from '../model/backup.ts';
 import { messageOf } from '../model/errors.ts';
 import { PageRows } from './cql-pages.ts';
+import { textOf } from './zstd-frames.ts';
 
 const NEWLINE = 0x0a;
 
@@ -50,10 +50,8 @@ async function countRows(
   stored: Uint8Array,
   counter: RowCounter,
 ): Promise<{ readonly rows: number; readonly bytes: number }> {
-  const decompress = createZstdDecompress();
-  decompress.end(stored);
   let bytes = 0;
-  for await (const block of decompress as AsyncIterable<Buffer>) {
+  for await (const block of textOf(stored)) {
     bytes += block.length;
     counter.add(block);
   }

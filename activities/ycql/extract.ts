@@ -5,7 +5,7 @@ import { type CqlPageColumn, openPageFile } from '../../repository/cql-pages.ts'
 import { backupFolder } from '../../repository/layout.ts';
 import { readDataObjects } from '../../repository/manifest.ts';
 import type { Store } from '../../repository/store.ts';
-import { textOf } from '../zstd-frames.ts';
+import { textOf } from '../../repository/zstd-frames.ts';
 import { parseType } from './cql-type.ts';
 import { elementsOf, type RawCell, rowsOf } from './rows.ts';
 import type { KeyspaceSchema, UserType } from './schema.ts';

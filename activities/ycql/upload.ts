@@ -8,9 +8,9 @@ import {
   encodePageFileHeader,
   encodePageHead,
 } from '../../repository/cql-pages.ts';
+import { FrameCompressor } from '../../repository/zstd-frames.ts';
 import type { BackupContext } from '../engine.ts';
 import { whileBeating } from '../heartbeat.ts';
-import { FrameCompressor } from '../zstd-frames.ts';
 import { readTable } from './catalog.ts';
 import { firstToken, rangeBounds, readTablets, selectStatement } from './dialect.ts';
 import { pageColumns } from './reading.ts';

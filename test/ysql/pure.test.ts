@@ -6,7 +6,7 @@ import { dumpEntries, withoutEntries } from '../../activities/ysql/dump-script.t
 import { quoteIdentifier, quoteLiteral } from '../../activities/ysql/identifiers.ts';
 import { describeServer } from '../../activities/ysql/server.ts';
 import { scriptParts } from '../../activities/ysql/sql-text.ts';
-import { compressFrame, textOf } from '../../activities/zstd-frames.ts';
+import { compressFrame, textOf } from '../../repository/zstd-frames.ts';
 
 const header = (name: string, type: string) =>
   `--\n-- Name: ${name}; Type: ${type}; Schema: public; Owner: me\n--\n\n`;

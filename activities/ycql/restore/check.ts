@@ -1,7 +1,7 @@
 import type { DataObject } from '../../../model/backup.ts';
 import type { ManifestTable } from '../../../model/manifest.ts';
 import { type CqlPageHeader, openPageFile } from '../../../repository/cql-pages.ts';
-import { textOf } from '../../zstd-frames.ts';
+import { textOf } from '../../../repository/zstd-frames.ts';
 import { BUCKETS, rangeBounds, selectStatement } from '../dialect.ts';
 import { quoteName } from '../identifiers.ts';
 import { ttlOf, writeTimeOf } from '../reading.ts';

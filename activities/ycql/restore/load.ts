@@ -1,9 +1,9 @@
 import type { DataObject } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import { openPageFile } from '../../../repository/cql-pages.ts';
+import { textOf } from '../../../repository/zstd-frames.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { whileBeating } from '../../heartbeat.ts';
-import { textOf } from '../../zstd-frames.ts';
 import { quoteTable } from '../identifiers.ts';
 import { rowsOf } from '../rows.ts';
 import type { TableSchema } from '../schema.ts';

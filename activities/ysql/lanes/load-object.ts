@@ -1,5 +1,5 @@
 import { permanent } from '../../../model/errors.ts';
-import { textOf } from '../../zstd-frames.ts';
+import { textOf } from '../../../repository/zstd-frames.ts';
 import { copyFromStatement } from '../copy-statements.ts';
 import { tableName } from '../identifiers.ts';
 import { claim, withSessionUnderRestore } from '../restore/bookkeeping.ts';

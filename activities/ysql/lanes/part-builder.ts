@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { compressFrame } from '../../zstd-frames.ts';
+import { compressFrame } from '../../../repository/zstd-frames.ts';
 import type { CopyBlock } from '../copy-out.ts';
 import type { Part } from './protocol.ts';
 

@@ -1,6 +1,6 @@
 import type { DataObject } from '../../../model/backup.ts';
 import type { ManifestTable } from '../../../model/manifest.ts';
-import { textOf } from '../../zstd-frames.ts';
+import { textOf } from '../../../repository/zstd-frames.ts';
 import { copyOut } from '../copy-out.ts';
 import { quoteTable, tableName } from '../identifiers.ts';
 import type { Session } from '../session.ts';
