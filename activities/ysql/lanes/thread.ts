@@ -66,6 +66,8 @@ function contextOf(signal: AbortSignal): LaneContext {
     },
     deliver: (part) =>
       new Promise((resolve, reject) => {
+        // An abort that came before would never reach the listener, and this lane would wait for ever.
+        signal.throwIfAborted();
         taken = resolve;
         signal.addEventListener('abort', () => reject(signal.reason), { once: true });
         send({ type: 'part', part }, [part.body.buffer]);
