@@ -16,12 +16,15 @@ interface Field {
 const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'];
 const WEEKDAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
 
+/** The other number of Sunday, beside 0. */
+const SUNDAY_AGAIN = 7;
+
 const FIELDS: readonly Field[] = [
   { name: 'minute', least: 0, most: 59 },
   { name: 'hour', least: 0, most: 23 },
   { name: 'day of the month', least: 1, most: 31 },
   { name: 'month', least: 1, most: 12, names: MONTHS },
-  { name: 'day of the week', least: 0, most: 7, names: WEEKDAYS },
+  { name: 'day of the week', least: 0, most: SUNDAY_AGAIN, names: WEEKDAYS },
 ];
 
 const SHORTHANDS = ['@hourly', '@daily', '@midnight', '@weekly', '@monthly', '@yearly', '@annually'];
@@ -65,10 +68,9 @@ export function readCron(text: string): Reading<string> {
     values.push(reading.value);
   }
   const [, , days = [], months = [], weekdays = []] = values;
-  // A day of the week, when given, is a second way to match, so only then can a month be too short for every day.
-  const anyWeekday = weekdays.length >= WEEKDAYS.length;
+  // Every day of the year falls on every weekday within some years, so that a weekday makes no line impossible.
   const possible = months.some((month) => days.some((day) => day <= (LONGEST_MONTH_DAYS[month - 1] ?? 0)));
-  if (!possible && anyWeekday) {
+  if (!possible) {
     return refused(
       'BAD_CRON',
       `${quoted(text)} never comes: none of its months has that day`,
@@ -76,7 +78,34 @@ export function readCron(text: string): Reading<string> {
       { start: words[2]?.index ?? 0, end: (words[3]?.index ?? 0) + (words[3]?.[0].length ?? 0) },
     );
   }
+  const [dayText = '', weekdayText = ''] = [words[2]?.[0], words[4]?.[0]];
+  if (isAmbiguous(dayText, weekdayText, days, weekdays)) {
+    const line = (day: string, weekday: string) =>
+      [words[0]?.[0], words[1]?.[0], day, words[3]?.[0], weekday].join(' ');
+    return refused(
+      'BAD_CRON',
+      `${quoted(text)} has a day of the month and a day of the week: cron(8) starts on either, a Temporal schedule only where both fall together`,
+      `For either, write two lines: \`["${line(dayText, '*')}", "${line('*', weekdayText)}"]\`. For the first such weekday of a month, write its days as \`1-7\`.`,
+      { start: words[2]?.index ?? 0, end: (words[4]?.index ?? 0) + weekdayText.length },
+    );
+  }
   return { value: words.map(([word]) => word).join(' ') };
+}
+
+/**
+ * True where cron(8) would start on more days than Temporal does, which nobody may find out from a backup that is missing. A star
+ * in either field means the same to both; and seven days in a row with a weekday (`1-7 * mon`, the first Monday) mean one thing alone.
+ */
+function isAmbiguous(
+  dayText: string,
+  weekdayText: string,
+  days: readonly number[],
+  weekdays: readonly number[],
+): boolean {
+  if (dayText.startsWith('*') || weekdayText.startsWith('*')) return false;
+  const isEveryWeekday = new Set(weekdays.map((day) => day % WEEKDAYS.length)).size === WEEKDAYS.length;
+  const isWeek = days.length === WEEKDAYS.length && (days.at(-1) ?? 0) - (days[0] ?? 0) === days.length - 1;
+  return !isEveryWeekday && !isWeek && new Set(days).size < 31;
 }
 
 /** The values that a field stands for. */
@@ -111,7 +140,10 @@ function readRange(
   field: Field,
   stepped: boolean,
 ): Reading<{ readonly from: number; readonly to: number }> {
-  if (text === '*' || text === '?') return { value: { from: field.least, to: field.most } };
+  if (text === '?') {
+    return refused('BAD_CRON', `${quoted(text)} is not known to Temporal's schedules`, 'Write `*`.');
+  }
+  if (text === '*') return { value: { from: field.least, to: field.most } };
   const [first = '', last, more] = text.split('-');
   const from = readNumber(first, field);
   const to = last === undefined ? (stepped ? field.most : from) : readNumber(last, field);
@@ -128,6 +160,13 @@ function readRange(
       'BAD_CRON',
       `The range ${quoted(text)} of the ${field.name} ends before it begins`,
       `Write \`${last}-${first}\`, or two ranges with a comma between.`,
+    );
+  }
+  if (last !== undefined && from < to && field.most === SUNDAY_AGAIN && to === SUNDAY_AGAIN) {
+    return refused(
+      'BAD_CRON',
+      `Temporal leaves the Sunday out at the end of the range ${quoted(text)}`,
+      from <= 1 ? 'Write `*`.' : `Write \`${first}-6,0\`.`,
     );
   }
   return { value: { from, to } };

@@ -82,7 +82,7 @@ function fieldsOf(line: string): readonly Set<number>[] {
     for (const item of (fields[index] ?? '*').split(',')) {
       const [range = '*', step] = item.split('/');
       const [first = '', last] = range.split('-');
-      const isAll = range === '*' || range === '?';
+      const isAll = range === '*';
       const from = isAll ? least : number(first);
       const to = isAll ? most : last !== undefined ? number(last) : step === undefined ? from : most;
       for (let value = from; value <= to; value += Number(step ?? 1)) values.add(value);

@@ -1,17 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
-import type { CompiledPlan } from '../../model/pipeline.ts';
 import type { Planned } from '../apply/changes.ts';
-import {
-  type CommonOptions,
-  EXIT,
-  type ExitCode,
-  emit,
-  print,
-  runCommand,
-  say,
-  UsageError,
-} from '../output.ts';
+import { type CommonOptions, EXIT, type ExitCode, emit, print, runCommand, say } from '../output.ts';
 import type { Session } from '../session.ts';
 
 interface Options extends CommonOptions {
@@ -46,7 +36,6 @@ async function run(folder: string, options: Options): Promise<ExitCode> {
 
   const { plans, diagnostics, files } = await compilePlanFiles([folder]);
   if (diagnostics.length > 0) throw new InvalidPlanError(folder, diagnostics, files);
-  await checkFires(plans);
 
   const session = await openSession();
   let keep = true;
@@ -76,23 +65,6 @@ async function run(folder: string, options: Options): Promise<ExitCode> {
     return EXIT.done;
   } finally {
     await session.end({ keep });
-  }
-}
-
-/** The compiler refuses days that no month has; with Temporal's rules, day and weekday together may never come either. */
-async function checkFires(plans: readonly CompiledPlan[]): Promise<void> {
-  const { desiredSchedules } = await import('../../planning/schedules.ts');
-  const { nextRuns } = await import('../../planning/next-runs.ts');
-  for (const plan of plans) {
-    for (const { id, cron, timezone } of desiredSchedules(plan)) {
-      for (const line of cron) {
-        if (nextRuns({ cron: [line], timezone }, new Date(), 1).length > 0) continue;
-        throw new UsageError(
-          `${plan.file}: the schedule ${id} never fires: no day fits "${line}" in the next 40 years`,
-          'Write a day that comes; day of the month and day of the week must both match.',
-        );
-      }
-    }
   }
 }
 

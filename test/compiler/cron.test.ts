@@ -4,10 +4,12 @@ import { readTimezone } from '../../compiler/timezone.ts';
 describe('a cron line', () => {
   test.each([
     ['0 2 * * *', '0 2 * * *'],
-    ['  */15   8-18/2 1,15 * Mon-Fri ', '*/15 8-18/2 1,15 * Mon-Fri'],
+    ['  */15   8-18/2 * jan-jun,9 Mon-Fri ', '*/15 8-18/2 * jan-jun,9 Mon-Fri'],
     ['0 0 29 2 *', '0 0 29 2 *'],
     ['5/20 * * jan,DEC 7', '5/20 * * jan,DEC 7'],
-    ['0 0 31 2 sun', '0 0 31 2 sun'],
+    ['0 6 1-7 * mon', '0 6 1-7 * mon'],
+    ['0 6 */2 * mon', '0 6 */2 * mon'],
+    ['0 6 1 * 0-6', '0 6 1 * 0-6'],
     ['@daily', '@daily'],
   ])('%j is read as %j', (text, value) => {
     expect(readCron(text)).toEqual({ value });
@@ -22,6 +24,14 @@ describe('a cron line', () => {
     '0 0 * 13 *',
     '0 0 * * 8',
     '0 0 L * *',
+    '0 0 ? * *',
+    '0 0 31 2 sun',
+    '0 0 30 2 *',
+    '0 0 * * 5-7',
+    '0 0 * * 1-7',
+    '0 0 13 * 5',
+    '0 0 1,15 * mon-fri',
+    '0 0 1-8 * mon',
   ])('%j is refused', (text) => {
     expect(readCron(text)).toHaveProperty('problem.code', 'BAD_CRON');
   });

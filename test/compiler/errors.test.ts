@@ -243,6 +243,13 @@ const VALUES = cases([
   ],
   ['a step of nothing', 'BAD_CRON', planFile('  schedule: { cron: "«*/0» * * * *" }')],
   ['a day that no month has', 'BAD_CRON', planFile('  schedule: { cron: ["0 2 «31 2,4» *"] }')],
+  [
+    'a day of the month with a weekday',
+    'BAD_CRON',
+    planFile('  schedule: { cron: "0 0 «13 * fri»" }'),
+    '["0 0 13 * *", "0 0 * * fri"]',
+  ],
+  ['a question mark', 'BAD_CRON', planFile('  schedule: { cron: "0 0 «?» * fri" }'), 'Write `*`'],
   ['an unknown shorthand', 'BAD_CRON', planFile('  schedule: { cron: "«@dayly»" }'), '@daily'],
   [
     'an unknown zone',
