@@ -1,9 +1,9 @@
 import {
   ApplicationFailure,
   CancellationScope,
-  executeChild,
   isCancellation,
   patched,
+  startChild,
   uuid4,
   workflowInfo,
 } from '@temporalio/workflow';
@@ -12,6 +12,7 @@ import { TASKS_PER_SHARD } from '../model/backup.ts';
 import type { Pipeline, Step, StepOf } from '../model/pipeline.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { Board } from './board.ts';
+import { runChild } from './children.ts';
 import { describeFailure } from './failures.ts';
 import { type BackupInput, type BackupOutcome, readPointQueue, reportInterval } from './messages.ts';
 import { tell } from './notify.ts';
@@ -379,23 +380,25 @@ class BackupRun {
     }
     for (let shard = 0; shard < list.shards; shard++) {
       const tasks = Math.min(TASKS_PER_SHARD, list.tasks - shard * TASKS_PER_SHARD);
-      await executeChild(transfer, {
-        workflowId: `${workflowInfo().workflowId}:upload:e${readPoint.epoch}:${shard}`,
-        staticSummary: `upload shard ${shard + 1} of ${list.shards}, ${tasks} tasks, epoch ${readPoint.epoch}`,
-        args: [
-          {
-            direction: 'upload',
-            ref: this.ref,
-            source: this.pipeline.source,
-            readPoint,
-            shard,
-            tasks,
-            reportEvery: reportInterval(list.tasks),
-            zstdLevel: step.options.zstdLevel,
-            options: { parallelism: step.parallelism, retry: step.retry, timeoutMs: step.timeoutMs },
-          },
-        ],
-      });
+      await runChild(() =>
+        startChild(transfer, {
+          workflowId: `${workflowInfo().workflowId}:upload:e${readPoint.epoch}:${shard}`,
+          staticSummary: `upload shard ${shard + 1} of ${list.shards}, ${tasks} tasks, epoch ${readPoint.epoch}`,
+          args: [
+            {
+              direction: 'upload',
+              ref: this.ref,
+              source: this.pipeline.source,
+              readPoint,
+              shard,
+              tasks,
+              reportEvery: reportInterval(list.tasks),
+              zstdLevel: step.options.zstdLevel,
+              options: { parallelism: step.parallelism, retry: step.retry, timeoutMs: step.timeoutMs },
+            },
+          ],
+        }),
+      );
     }
   }
 

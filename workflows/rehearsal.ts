@@ -1,7 +1,8 @@
-import { ApplicationFailure, executeChild, isCancellation, workflowInfo } from '@temporalio/workflow';
+import { ApplicationFailure, isCancellation, startChild, workflowInfo } from '@temporalio/workflow';
 import type { Activities } from '../activities/contract.ts';
 import type { BackupRef, RestoreRequest, RestoreSummary, VerifyReport } from '../model/backup.ts';
 import type { Assertion } from '../model/drill.ts';
+import { runChild } from './children.ts';
 import { describeFailure, rootFailure } from './failures.ts';
 import type { RestoreLeftovers } from './messages.ts';
 import { restore } from './restore.ts';
@@ -46,11 +47,13 @@ export async function restoreScratch(
 ): Promise<{ readonly outcome: RehearsalOutcome; readonly leftBehind: boolean }> {
   const startedAtMs = Date.now();
   try {
-    const outcome = await executeChild(restore, {
-      workflowId: `${workflowInfo().workflowId}:${request.restore}`,
-      staticSummary: `restore rehearsal of ${request.from.backup}`,
-      args: [request],
-    });
+    const outcome = await runChild(() =>
+      startChild(restore, {
+        workflowId: `${workflowInfo().workflowId}:${request.restore}`,
+        staticSummary: `restore rehearsal of ${request.from.backup}`,
+        args: [request],
+      }),
+    );
     const { assertions } = request;
     const isAsked = assertions === undefined || outcome.drill !== undefined;
     return {

@@ -2,15 +2,16 @@ import {
   ApplicationFailure,
   CancellationScope,
   condition,
-  executeChild,
   isCancellation,
   setHandler,
+  startChild,
   workflowInfo,
 } from '@temporalio/workflow';
 import type { FillPlan, RestoreRequest, RestoreSummary, UniverseRestorePlan } from '../model/backup.ts';
 import type { UniverseSource } from '../model/pipeline.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { Board } from './board.ts';
+import { runChild } from './children.ts';
 import { describeFailure, ignoreCancellation } from './failures.ts';
 import { universeQuiet } from './messages.ts';
 import { nodeActivitiesOf } from './node-activities.ts';
@@ -222,21 +223,23 @@ class UniverseRestore {
     const share = shareOf(source, nodes);
     let unfilled = 0;
     await inLanes(fills.shards, SHARDS_AT_ONCE, async (shard) => {
-      unfilled += await executeChild(tabletFill, {
-        workflowId: `${workflowInfo().workflowId}:${what}:${round}:${shard}`,
-        staticSummary: `${what} shard ${shard + 1} of ${fills.shards}, look ${round + 1}`,
-        args: [
-          {
-            what,
-            request,
-            source,
-            round,
-            shard,
-            reportEvery: Math.max(1, Math.ceil(fills.pairs / 50)),
-            ...(share === undefined ? {} : { bytesPerSecond: share }),
-          },
-        ],
-      });
+      unfilled += await runChild(() =>
+        startChild(tabletFill, {
+          workflowId: `${workflowInfo().workflowId}:${what}:${round}:${shard}`,
+          staticSummary: `${what} shard ${shard + 1} of ${fills.shards}, look ${round + 1}`,
+          args: [
+            {
+              what,
+              request,
+              source,
+              round,
+              shard,
+              reportEvery: Math.max(1, Math.ceil(fills.pairs / 50)),
+              ...(share === undefined ? {} : { bytesPerSecond: share }),
+            },
+          ],
+        }),
+      );
     });
     return unfilled;
   }

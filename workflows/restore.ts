@@ -1,10 +1,10 @@
 import {
   ApplicationFailure,
   CancellationScope,
-  executeChild,
   isCancellation,
   ParentClosePolicy,
   patched,
+  startChild,
   workflowInfo,
 } from '@temporalio/workflow';
 import type { RestorePlan, RestoreRequest, RestoreSummary, Verdict } from '../model/backup.ts';
@@ -13,6 +13,7 @@ import type { Assertion, AssertionResult, DrillRecord } from '../model/drill.ts'
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import type { backup } from './backup.ts';
 import { Board } from './board.ts';
+import { runChild } from './children.ts';
 import { describeFailure } from './failures.ts';
 import { backupWorkflowId, type RestoreLeftovers, reportInterval } from './messages.ts';
 import { formatBytes, formatCount, type RestoreStage } from './progress.ts';
@@ -136,12 +137,14 @@ async function save(safety: RestoreRequest['safetyBackup'], board: Board): Promi
   }
   const { pipeline, backup: id } = safety;
   try {
-    const { summary } = await executeChild<typeof backup>('backup', {
-      workflowId: backupWorkflowId(pipeline.plan, id),
-      staticSummary: `safety backup of ${pipeline.plan} before it is overwritten`,
-      parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
-      args: [{ pipeline, backup: id, hasTurn: true }],
-    });
+    const { summary } = await runChild(() =>
+      startChild<typeof backup>('backup', {
+        workflowId: backupWorkflowId(pipeline.plan, id),
+        staticSummary: `safety backup of ${pipeline.plan} before it is overwritten`,
+        parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
+        args: [{ pipeline, backup: id, hasTurn: true }],
+      }),
+    );
     board.note('safety', {
       note: `${id}: ${formatCount(summary.rows)} rows, ${formatBytes(summary.storedBytes)}`,
     });
@@ -179,20 +182,22 @@ async function loadAll(request: RestoreRequest, plan: RestorePlan, board: Board)
   board.beginTransfer('load', { tasks: plan.tasks, bytes: plan.bytes });
   for (let firstTask = 0; firstTask < plan.tasks; firstTask += TASKS_PER_SHARD) {
     const tasks = Math.min(TASKS_PER_SHARD, plan.tasks - firstTask);
-    await executeChild(transfer, {
-      workflowId: `${workflowInfo().workflowId}:load:${firstTask / TASKS_PER_SHARD}`,
-      staticSummary: `load ${tasks} chunks from ${firstTask + 1} of ${plan.tasks}`,
-      args: [
-        {
-          direction: 'load',
-          request,
-          firstTask,
-          tasks,
-          reportEvery: reportInterval(plan.tasks),
-          options: { parallelism: request.parallelism, retry: PATIENT_RETRY, timeoutMs: DAY_MS },
-        },
-      ],
-    });
+    await runChild(() =>
+      startChild(transfer, {
+        workflowId: `${workflowInfo().workflowId}:load:${firstTask / TASKS_PER_SHARD}`,
+        staticSummary: `load ${tasks} chunks from ${firstTask + 1} of ${plan.tasks}`,
+        args: [
+          {
+            direction: 'load',
+            request,
+            firstTask,
+            tasks,
+            reportEvery: reportInterval(plan.tasks),
+            options: { parallelism: request.parallelism, retry: PATIENT_RETRY, timeoutMs: DAY_MS },
+          },
+        ],
+      }),
+    );
   }
 }
 

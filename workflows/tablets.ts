@@ -1,8 +1,9 @@
-import { ApplicationFailure, executeChild, workflowInfo } from '@temporalio/workflow';
+import { ApplicationFailure, startChild, workflowInfo } from '@temporalio/workflow';
 import type { BackupRef, ExportSummary } from '../model/backup.ts';
 import { READ_POINT_LOST } from '../model/errors.ts';
 import type { StepOf, UniverseSource } from '../model/pipeline.ts';
 import { TABLETS_PER_SHARD } from '../model/tablets.ts';
+import { runChild } from './children.ts';
 import { formatCount } from './progress.ts';
 import { inLanes } from './scopes.ts';
 import { tabletTransfer } from './tablet-transfer.ts';
@@ -29,22 +30,24 @@ export async function saveAllTablets(input: {
   const bytesPerSecond = shareOf(source, list.nodes ?? 1);
   await inLanes(list.shards, SHARDS_AT_ONCE, async (shard) => {
     const tablets = Math.min(TABLETS_PER_SHARD, list.tasks - shard * TABLETS_PER_SHARD);
-    const outcome = await executeChild(tabletTransfer, {
-      workflowId: `${workflowInfo().workflowId}:upload:e${epoch}:${shard}`,
-      staticSummary: `upload shard ${shard + 1} of ${list.shards}, ${tablets} tablets, epoch ${epoch}`,
-      args: [
-        {
-          ref,
-          source,
-          epoch,
-          shard,
-          reportEvery: Math.max(1, Math.ceil(list.tasks / REPORTS_PER_RUN)),
-          retry: step.retry,
-          timeoutMs: step.timeoutMs,
-          ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }),
-        },
-      ],
-    });
+    const outcome = await runChild(() =>
+      startChild(tabletTransfer, {
+        workflowId: `${workflowInfo().workflowId}:upload:e${epoch}:${shard}`,
+        staticSummary: `upload shard ${shard + 1} of ${list.shards}, ${tablets} tablets, epoch ${epoch}`,
+        args: [
+          {
+            ref,
+            source,
+            epoch,
+            shard,
+            reportEvery: Math.max(1, Math.ceil(list.tasks / REPORTS_PER_RUN)),
+            retry: step.retry,
+            timeoutMs: step.timeoutMs,
+            ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }),
+          },
+        ],
+      }),
+    );
     gone.push(...outcome.gone);
     lostCount += outcome.lostCount;
     lost.push(...outcome.lost);

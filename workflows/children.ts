@@ -1,0 +1,20 @@
+import type { Workflow, WorkflowResultType } from '@temporalio/common';
+import { CancellationScope, type ChildWorkflowHandle } from '@temporalio/workflow';
+
+/**
+ * Starts a child and waits for its result, as the SDK's `executeChild` does, but a cancellation waits until the server has
+ * started the child. One that is sent before is answered "not found" and lost: the child starts all the same, and its
+ * parent waits for it until it ends by itself.
+ */
+export async function runChild<T extends Workflow>(
+  start: () => Promise<ChildWorkflowHandle<T>>,
+): Promise<WorkflowResultType<T>> {
+  const caller = CancellationScope.current();
+  if (caller.consideredCancelled) return caller.cancelRequested;
+  return CancellationScope.nonCancellable(async () => {
+    const scope = new CancellationScope();
+    const child = await scope.run(start);
+    caller.cancelRequested.catch(() => scope.cancel());
+    return child.result();
+  });
+}
