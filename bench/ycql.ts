@@ -3,13 +3,7 @@ import { rm } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { int32 } from '../activities/ycql/bytes.ts';
-import { readTable } from '../activities/ycql/catalog.ts';
-import { rangeBounds, selectStatement } from '../activities/ycql/dialect.ts';
-import { planReading } from '../activities/ycql/reading.ts';
-import { Writer } from '../activities/ycql/restore/writer.ts';
-import { scan } from '../activities/ycql/scan.ts';
-import { type CqlSession, connect } from '../activities/ycql/session.ts';
+import { connect } from '../activities/ycql/session.ts';
 import { newBackupId, newRestoreId } from '../cli/runs.ts';
 import { compile } from '../compiler/compile.ts';
 import type { RestoreRequest, RestoreSummary } from '../model/backup.ts';
@@ -24,6 +18,7 @@ import { registerSearchAttributes } from '../worker/search-attributes.ts';
 import type { BackupOutcome } from '../workflows/messages.ts';
 import { median, renderSeconds } from './statistics.ts';
 import { cqlsh, Dsbulk, type Taken, timed } from './ycql-peers.ts';
+import { bareScan, fill, KEYSPACE, TABLE } from './ycql-table.ts';
 
 export interface YcqlBenchOptions {
   readonly rounds: number;
@@ -34,10 +29,7 @@ export interface YcqlBenchOptions {
   readonly write: boolean;
 }
 
-const KEYSPACE = 'bench';
-const TABLE = 'orders';
 const LANES = 2;
-const RANGES = 8;
 const ROWS = 1_000_000;
 
 const plan = (cluster: CassandraCluster, endpoint: string): string => `
@@ -140,12 +132,12 @@ export async function benchYcql(options: YcqlBenchOptions): Promise<void> {
   };
 
   say('Warming up …');
-  await bareScan(session);
+  await bareScan(session, LANES);
   await backup();
   for (let round = 1; round <= options.rounds; round++) {
     say(`Backup, round ${round} of ${options.rounds}`);
     await measure('holdfast backup to S3', () => ofWorker(backup));
-    await measure('bare raw scan to nowhere', () => bareScan(session));
+    await measure('bare raw scan to nowhere', () => bareScan(session, LANES));
     await measure('dsbulk unload to gzipped CSV', async () => {
       const { bytes, ...taken } = await dsbulk.unload(KEYSPACE, TABLE, csv);
       sizes.set('dsbulk unload to gzipped CSV', bytes);
@@ -206,92 +198,6 @@ interface Report {
 }
 
 const RESTORED = 'bench_restored';
-
-/** Orders with text of words, numbers, times and identifiers; deterministic but for the times of writing. */
-async function fill(session: CqlSession, rows: number): Promise<void> {
-  await session.execute(
-    'create',
-    `CREATE KEYSPACE ${KEYSPACE} WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}`,
-  );
-  await session.execute(
-    'create',
-    `CREATE TABLE ${KEYSPACE}.${TABLE} (id bigint PRIMARY KEY, customer bigint, state text, total double, placed_at timestamp, receipt uuid, comment text, details text, gift boolean)`,
-  );
-  const query = `INSERT INTO ${KEYSPACE}.${TABLE} (id, customer, state, total, placed_at, receipt, comment, details, gift) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`;
-  const writer = new Writer(session, {
-    doing: 'fill',
-    signal: new AbortController().signal,
-    log: () => undefined,
-  });
-  let state = 1;
-  const next = () => {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
-    return state;
-  };
-  const words = Array.from({ length: 2_048 }, () =>
-    next()
-      .toString(36)
-      .slice(0, 3 + (state % 6)),
-  );
-  const some = (count: number) => Array.from({ length: count }, () => words[next() % words.length]).join(' ');
-  const bytes = (value: bigint) => {
-    const buffer = Buffer.alloc(8);
-    buffer.writeBigInt64BE(value);
-    return buffer;
-  };
-  for (let row = 0; row < rows; row += 1) {
-    const total = Buffer.alloc(8);
-    total.writeDoubleBE((next() % 1_000_000) / 100);
-    const receipt = Buffer.concat([int32(next() | 0), int32(row), int32(next() | 0), int32(next() | 0)]);
-    const details = JSON.stringify({
-      sku: `${some(1)}-${row % 9_973}`,
-      qty: 1 + (row % 9),
-      shelf: { row: row % 40, col: some(1) },
-    });
-    await writer.add([
-      {
-        query,
-        params: [
-          bytes(BigInt(row)),
-          bytes(BigInt(next() % 300_000)),
-          Buffer.from(['new', 'paid', 'shipped', 'returned'][row % 4] ?? ''),
-          total,
-          bytes(1_640_995_200_000n + BigInt(row) * 31_000n),
-          receipt,
-          Buffer.from(some(14)),
-          Buffer.from(details),
-          Buffer.from([row % 11 === 0 ? 1 : 0]),
-        ],
-      },
-    ]);
-  }
-  await writer.finish();
-}
-
-/** What Holdfast asks, with as many lanes, and nothing done with the answers. */
-async function bareScan(session: CqlSession): Promise<Taken> {
-  const { signal } = new AbortController();
-  const table = await readTable(session, KEYSPACE, TABLE, signal);
-  if (table === undefined) throw new Error('there is no table');
-  const { selectors } = await planReading(session, KEYSPACE, table, 'auto', signal);
-  const statement = selectStatement('cassandra', KEYSPACE, table, selectors);
-  const before = process.cpuUsage();
-  const startedAt = performance.now();
-  const ranges = Array.from({ length: RANGES }, (_, index) => index);
-  const lane = async () => {
-    for (let range = ranges.shift(); range !== undefined; range = ranges.shift()) {
-      const [from, to] = [(range * 65_536) / RANGES, ((range + 1) * 65_536) / RANGES - 1];
-      const pages = scan(session, {
-        ...{ statement, params: rangeBounds('cassandra', from, to), pageRows: 5_000, doing: 'scan', signal },
-        log: () => undefined,
-      });
-      for await (const page of pages) if (page.rows === 0) throw new Error('an empty page');
-    }
-  };
-  await Promise.all(Array.from({ length: LANES }, lane));
-  const { user, system } = process.cpuUsage(before);
-  return { seconds: (performance.now() - startedAt) / 1_000, cpuSeconds: (user + system) / 1e6 };
-}
 
 /** What the project promises itself, each as a ratio of medians of one run. */
 function ratiosOf(series: readonly Measured[]) {

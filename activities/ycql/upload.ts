@@ -9,6 +9,7 @@ import {
   encodePageHead,
 } from '../../repository/cql-pages.ts';
 import { FrameCompressor } from '../../repository/zstd-frames.ts';
+import { ChunkStore } from '../data-objects.ts';
 import type { BackupContext } from '../engine.ts';
 import { whileBeating } from '../heartbeat.ts';
 import { readTable } from './catalog.ts';
@@ -34,12 +35,12 @@ export async function upload(
   return await withSession(verb, target, source, (session) =>
     whileBeating(verb, async (tell) => {
       const place = await placeOf(session, chunk, verb.signal);
-      const sent = verb.attempt > 1 ? await sentBefore(verb, readPoint, chunk) : new Set<string>();
+      const stored = await ChunkStore.open(verb, readPoint, chunk, '.cql.zst');
       const objects: DataObject[] = [];
       let part: ObjectBuilder | undefined;
       const finishPart = async (finished: ObjectBuilder) => {
         part = undefined;
-        objects.push(await store(verb, readPoint, chunk, objects.length, finished, sent));
+        objects.push(await finished.store(stored));
       };
       let rows = 0;
       try {
@@ -178,51 +179,19 @@ class ObjectBuilder {
     await this.#compressor.write(block);
   }
 
-  async finish(): Promise<{ readonly body: Buffer; readonly sha256: string }> {
+  async store(chunk: ChunkStore): Promise<DataObject> {
     await this.#compressor.finish();
-    return { body: Buffer.concat(this.#pieces), sha256: this.#hash.digest('hex') };
+    return {
+      ...(await chunk.put(Buffer.concat(this.#pieces), this.#hash.digest('hex'))),
+      ...{ rows: this.rows, bytes: this.bytes, format: 'cql-pages' },
+      readAt: {
+        from: new Date(this.readFromMs).toISOString(),
+        to: new Date(this.readToMs).toISOString(),
+      },
+    };
   }
 
   abandon(): void {
     this.#compressor.abandon();
   }
-}
-
-async function store(
-  verb: BackupContext,
-  readPoint: ReadPoint,
-  chunk: ChunkSpec,
-  part: number,
-  builder: ObjectBuilder,
-  sent: ReadonlySet<string>,
-): Promise<DataObject> {
-  const { body, sha256 } = await builder.finish();
-  const key = `${chunkPrefix(readPoint, chunk)}${part}-${sha256.slice(0, 12)}.cql.zst`;
-  if (!sent.has(`${key} ${body.length}`)) {
-    await verb.store.put(verb.folder + key, body, { sha256, ifAbsent: true, signal: verb.signal });
-  }
-  const { rows, bytes, readFromMs, readToMs } = builder;
-  return {
-    ...{ key, sizeBytes: body.length, sha256, table: chunk.table, columns: chunk.columns, rows, bytes },
-    format: 'cql-pages',
-    readAt: { from: new Date(readFromMs).toISOString(), to: new Date(readToMs).toISOString() },
-  };
-}
-
-function chunkPrefix(readPoint: ReadPoint, chunk: ChunkSpec): string {
-  return `data/e${readPoint.epoch}/${chunk.id}-`;
-}
-
-/** What an earlier attempt stored of this chunk, as `key size`: names hold the hash, so it need not be sent again. */
-async function sentBefore(
-  verb: BackupContext,
-  readPoint: ReadPoint,
-  chunk: ChunkSpec,
-): Promise<ReadonlySet<string>> {
-  const sent = new Set<string>();
-  const prefix = verb.folder + chunkPrefix(readPoint, chunk);
-  for await (const { key, sizeBytes } of verb.store.list(prefix, { signal: verb.signal })) {
-    sent.add(`${key.slice(verb.folder.length)} ${sizeBytes}`);
-  }
-  return sent;
 }

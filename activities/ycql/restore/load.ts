@@ -2,6 +2,7 @@ import type { DataObject } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import { openPageFile } from '../../../repository/cql-pages.ts';
 import { textOf } from '../../../repository/zstd-frames.ts';
+import { fetchObject } from '../../data-objects.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { whileBeating } from '../../heartbeat.ts';
 import { quoteTable } from '../identifiers.ts';
@@ -34,11 +35,11 @@ export async function load(
     withSession(context, job.target, job.source, async (session) => {
       let rows = 0;
       let bytes = 0;
-      let next = fetchObject(job, first);
+      let next = fetchObject(job.context, first);
       for (const [index, object] of objects.entries()) {
         const body = await next;
         const following = objects[index + 1];
-        if (following !== undefined) next = fetchObject(job, following);
+        if (following !== undefined) next = fetchObject(job.context, following);
         await loadObject(job, session, object, body, (written) => tell({ task, rows: rows + written }));
         rows += object.rows;
         bytes += object.bytes;
@@ -46,16 +47,6 @@ export async function load(
       return { rows, bytes };
     }),
   );
-}
-
-/** The stored bytes, size and SHA-256 verified: nothing damaged reaches the database. */
-function fetchObject(job: RestoreJob, object: DataObject): Promise<Uint8Array> {
-  const { store, folder, signal } = job.context;
-  const { sizeBytes, sha256 } = object;
-  const body = store.get(folder + object.key, { expect: { sizeBytes, sha256 }, signal });
-  // Awaited when its turn comes; until then a rejection must not count as unhandled.
-  body.catch(() => undefined);
-  return body;
 }
 
 async function loadObject(
