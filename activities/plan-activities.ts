@@ -1,10 +1,10 @@
 import type { Client } from '@temporalio/client';
 import { messageOf } from '../model/errors.ts';
 import type { UniverseSource } from '../model/pipeline.ts';
-import type { CatalogueEntry, RecoverySource } from '../model/recovery.ts';
-import type { PlanSurvey } from '../model/survey.ts';
-import { planRecovery, recoveryWindow } from '../planning/recovery.ts';
+import type { RecoverySource } from '../model/recovery.ts';
+import { planRecovery } from '../planning/recovery.ts';
 import { scheduleIdsOf } from '../planning/schedules.ts';
+import { surveyOf } from '../planning/survey.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { readManifest } from '../repository/manifest.ts';
 import type { Activities } from './contract.ts';
@@ -28,16 +28,10 @@ export function planActivities(
         const store = await repositories.look(repository);
         const catalogue = await readCatalogue(store, repository, plan, verb);
         const schedules = await surveySchedules(client, scheduleIdsOf(plan));
-        const { entries, repositoryId, total, unusable, readAt } = catalogue;
         const inCluster = history === undefined ? [] : await historyFor(verb, history);
-        const window = recoveryWindow([...inCluster, { kind: 'backups', entries }]);
-        return {
-          ...{ readAt, backups: total, unusable, schedules },
-          ...(repositoryId === undefined ? {} : { repositoryId }),
-          storedBytes: entries.reduce((sum, { storedBytes }) => sum + storedBytes, 0),
-          window: { ...window, instants: window.instants.slice(-INSTANTS_TOLD) },
-          ...newestOf(entries),
-        };
+        const survey = surveyOf(catalogue, inCluster, schedules);
+        const { window } = survey;
+        return { ...survey, window: { ...window, instants: window.instants.slice(-INSTANTS_TOLD) } };
       }),
 
     decideRestore: ({ repository, plan, history, request, measurements }) =>
@@ -73,28 +67,4 @@ async function historyFor(verb: VerbContext, source: UniverseSource): Promise<re
     verb.log("the universe's own history can't be looked at", { reason: messageOf(error) });
     return [];
   }
-}
-
-function newestOf(entries: readonly CatalogueEntry[]): Partial<PlanSurvey> {
-  const good = entries.find(({ lastGood }) => lastGood !== undefined);
-  const verified = latest(entries, ({ verified: found }) => found?.at);
-  const drilled = latest(entries, ({ drill }) => drill?.at);
-  return {
-    ...(good?.lastGood === undefined
-      ? {}
-      : { lastGood: { backup: good.backup, instant: good.instant, ...good.lastGood } }),
-    ...(verified?.verified === undefined
-      ? {}
-      : { lastVerification: { backup: verified.backup, ...verified.verified } }),
-    ...(drilled?.drill === undefined ? {} : { lastDrill: { backup: drilled.backup, ...drilled.drill } }),
-  };
-}
-
-function latest(
-  entries: readonly CatalogueEntry[],
-  timeOf: (entry: CatalogueEntry) => string | undefined,
-): CatalogueEntry | undefined {
-  return entries
-    .filter((entry) => timeOf(entry) !== undefined)
-    .sort((one, other) => Date.parse(timeOf(other) ?? '') - Date.parse(timeOf(one) ?? ''))[0];
 }

@@ -106,11 +106,11 @@ export function sendToEntity(
 }
 
 /** For a message to a plan that must be applied. */
-export function notApplied(plan: string) {
+export function notApplied(plan: string, remedy = 'Apply it: holdfast apply.') {
   return permanent(
     'PLAN_NOT_APPLIED',
     `plan ${plan} is not applied, so nothing of it waits or runs by itself`,
-    'Apply it: holdfast apply.',
+    remedy,
   );
 }
 

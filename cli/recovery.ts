@@ -17,7 +17,8 @@ export async function decideRecovery(
   plan: CompiledPlan,
   request: RecoveryRequest,
 ): Promise<RecoveryDecision> {
-  const inCluster = request.to === undefined ? [] : await historyOf(plan);
+  // The cheapest way: nothing is fetched.
+  const inCluster = request.to === undefined ? [] : await inClusterHistory(plan);
   return withStore(plan.pipeline.repository, async (store) => {
     if (request.backup !== undefined) {
       // Says precisely what is wrong with one that can't be restored: damaged, discarded, not there.
@@ -29,8 +30,11 @@ export async function decideRecovery(
   });
 }
 
-/** The cheapest way, where the plan asks for it: nothing is fetched. A universe that can't be asked leaves the backups. */
-async function historyOf({ pipeline, pointTime }: CompiledPlan): Promise<readonly RecoverySource[]> {
+/** The universe's own history, where the plan has it keep one. A universe that can't be asked leaves the backups. */
+export async function inClusterHistory({
+  pipeline,
+  pointTime,
+}: CompiledPlan): Promise<readonly RecoverySource[]> {
   const { source } = pipeline;
   if (pointTime === undefined || source.engine !== 'universe') return [];
   const { inClusterSources } = await import('../activities/universe/in-cluster/recovery.ts');

@@ -1,4 +1,4 @@
-import { formatBytes, formatCount, formatDuration } from '../model/amounts.ts';
+import { formatAge, formatBytes, formatCount, formatDuration } from '../model/amounts.ts';
 import type { RecoveryWindow } from '../model/recovery.ts';
 import { decisionLines } from '../planning/decision-text.ts';
 import type { PlanRequest, PlanStatus, Refusal, RunReport } from './plan-messages.ts';
@@ -21,7 +21,7 @@ export function renderPlan(status: PlanStatus, now: Date): string {
       'last good backup',
       survey?.lastGood,
       ({ backup, instant, level }) =>
-        `\`${backup}\`, data of ${instant} (${ago(instant, now)}), verified: ${level}`,
+        `\`${backup}\`, data of ${instant} (${formatAge(instant, now)}), verified: ${level}`,
     ),
     row(
       'backups',
@@ -33,13 +33,13 @@ export function renderPlan(status: PlanStatus, now: Date): string {
     row(
       'last verification',
       survey?.lastVerification,
-      ({ backup, level, verdict, at }) => `${verdict} (${level}) of \`${backup}\`, ${ago(at, now)}`,
+      ({ backup, level, verdict, at }) => `${verdict} (${level}) of \`${backup}\`, ${formatAge(at, now)}`,
     ),
     row(
       'last drill',
       survey?.lastDrill,
       ({ backup, verdict, at, restoreMs }) =>
-        `${verdict} of \`${backup}\`, ${ago(at, now)}${restoreMs === undefined ? '' : `, restored in ${formatDuration(restoreMs)}`}`,
+        `${verdict} of \`${backup}\`, ${formatAge(at, now)}${restoreMs === undefined ? '' : `, restored in ${formatDuration(restoreMs)}`}`,
     ),
     row(
       'last failure',
@@ -95,7 +95,7 @@ function headline({ plan, running: runs, survey, requests, paused }: PlanStatus,
       ? survey === null
         ? 'its repository is being read'
         : 'NO verified backup'
-      : `last good backup ${ago(survey.lastGood.instant, now)}`,
+      : `last good backup ${formatAge(survey.lastGood.instant, now)}`,
     ...(runs.length === 0 ? [] : [`${runs.length} running`]),
     ...(asks === 0 ? [] : [`${asks} waiting for APPROVAL`]),
     ...(paused === null ? [] : ['PAUSED']),
@@ -118,7 +118,7 @@ function section(title: string, lines: readonly string[], bullet = '- '): readon
 }
 
 function running({ kind, headline: told, workflowId, startedAt }: RunReport, now: Date): string {
-  return `${kind} \`${workflowId}\`, since ${ago(startedAt, now)}: ${told}`;
+  return `${kind} \`${workflowId}\`, since ${formatAge(startedAt, now)}: ${told}`;
 }
 
 function waiting(request: PlanRequest): readonly string[] {
@@ -153,8 +153,4 @@ function refusal({ at, message, code, reason, remedy, before, after }: Refusal):
     `${at} \`${message}\` (${code}): ${reason}. ${remedy}`,
     ...[before, after].filter((one) => one !== undefined).map((to) => `  - possible: \`{"to": "${to}"}\``),
   ];
-}
-
-function ago(time: string, now: Date): string {
-  return `${formatDuration(Math.max(0, now.getTime() - Date.parse(time)))} ago`;
 }

@@ -81,7 +81,8 @@ async function sql(database: string, statements: string): Promise<void> {
 
 /** The top-level fields that the contract's table of documents has for a command. */
 function documentedFields(command: string): string[] {
-  const row = contract.split('\n').find((line) => line.startsWith(`| \`${command}\` |`));
+  const cell = command.includes('`') ? command : `\`${command}\``;
+  const row = contract.split('\n').find((line) => line.startsWith(`| ${cell} |`));
   if (row === undefined) throw new Error(`docs/scripting.md has no row for ${command}`);
   const [, , fields = ''] = row.split('|');
   const outermost = fields.replaceAll(/\([^)]*\)/g, '');
@@ -131,12 +132,16 @@ test.each([
     'retention simulate PLAN',
     () => ['retention', 'simulate', kept, '--days', '30', '--svg', path.join(folder, 'month.svg')],
   ],
+  ['drill PLAN', () => ['drill', plan]],
+  ['drill PLAN --detach', () => ['drill', plan, '--detach']],
+  ['report [PLAN] --out FILE', () => ['report', plan, '--out', path.join(folder, 'report.html')]],
+  ['`status PLAN` of one that is not applied', () => ['status', plan]],
   ['apply [DIR]', () => ['apply', plan]],
   ['apply [DIR]', () => ['apply', plan, '--dry-run']],
   ['status PLAN', () => ['status', plan]],
   ['status', () => ['status']],
-  ['approve`, `pause`, `resume`, `cancel PLAN', () => ['pause', plan]],
-  ['approve`, `pause`, `resume`, `cancel PLAN', () => ['resume', plan]],
+  ['`approve`, `pause`, `resume`, `cancel PLAN`', () => ['pause', plan]],
+  ['`approve`, `pause`, `resume`, `cancel PLAN`', () => ['resume', plan]],
   ['doctor PLAN', () => ['doctor', plan]],
   ['validate FILE…', () => ['validate', plan]],
   ['explain PLAN', () => ['explain', plan]],
@@ -146,6 +151,20 @@ test.each([
   expect({ code: ended.code, fields: Object.keys(documentOf(ended)).sort() }).toEqual({
     code: 0,
     fields: documentedFields(command),
+  });
+});
+
+test('a plan that was never applied has a status: what its repository holds, with the time line', async () => {
+  const byCron = await writePlan('by-cron', 'repository');
+  const made = documentOf(await run('backup', byCron));
+  const told = await holdfast(['status', byCron], environment);
+  expect(told).toMatchObject({ code: 0, stdout: expect.stringContaining('not applied') });
+  expect(told.stdout).toContain(`last good backup:  ${made.backup}`);
+  expect(told.stdout).toMatch(/^●·+$/m);
+  const unknown = await run('status', 'nobody');
+  expect({ code: unknown.code, document: documentOf(unknown) }).toMatchObject({
+    code: 1,
+    document: { error: { code: 'PLAN_NOT_APPLIED', remedy: expect.stringContaining('file') } },
   });
 });
 

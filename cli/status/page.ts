@@ -1,0 +1,95 @@
+import { formatAge, formatDuration } from '../../model/amounts.ts';
+import type { PlanSurvey } from '../../model/survey.ts';
+import { decisionLines } from '../../planning/decision-text.ts';
+import { timelineLines } from '../../planning/timeline.ts';
+import type { PlanRequest, PlanStatus } from '../../workflows/plan-messages.ts';
+import { nextRun } from '../../workflows/plan-page.ts';
+import type { UnappliedStatus } from './unapplied.ts';
+
+/** How a plan stands, for people at a terminal. Pure. */
+
+const CLOSED_SHOWN = 3;
+
+/** One line of a list of plans. */
+export function lineOf(status: PlanStatus, now: Date): string {
+  const { plan, survey, surveyFailure, paused, running, requests } = status;
+  const next = paused === null ? nextRun(status, now) : undefined;
+  return [
+    plan,
+    survey?.lastGood === undefined
+      ? 'NO verified backup'
+      : `last good ${formatAge(survey.lastGood.instant, now)}`,
+    ...(paused === null ? [next === undefined ? 'no next run' : `next ${next}`] : ['PAUSED']),
+    ...(surveyFailure === null ? [] : ['its repository can’t be read']),
+    ...running.map(({ kind, headline }) => `${kind}: ${headline}`),
+    ...(requests.some(({ state }) => state === 'awaiting-approval') ? ['WAITS FOR APPROVAL'] : []),
+  ].join('  ');
+}
+
+export function pageOf(status: PlanStatus, now: Date): readonly string[] {
+  const { plan, file, survey, surveyFailure, paused, running, requests, closed, refused } = status;
+  const [refusal] = refused.last;
+  return [
+    `Plan ${plan} (${file}, applied ${status.appliedAt})${paused === null ? '' : `  PAUSED since ${paused.at}${paused.reason === undefined ? '' : `: ${paused.reason}`}`}`,
+    ...(surveyFailure === null
+      ? []
+      : [`The repository could not be read (${surveyFailure.at}): ${surveyFailure.reason}`]),
+    ...surveyLines(survey, now),
+    `next run:          ${nextRun(status, now) ?? 'none'}`,
+    ...running.map(
+      ({ kind, workflowId, headline }) => `running:           ${kind} ${workflowId}: ${headline}`,
+    ),
+    ...requests.filter(({ state }) => state !== 'running').flatMap((request) => waitingLines(plan, request)),
+    ...closed
+      .slice(0, CLOSED_SHOWN)
+      .map(({ kind, outcome, told, closedAt }) => `${closedAt}  ${kind} ${outcome}: ${told}`),
+    ...(refusal === undefined
+      ? []
+      : [`refused: ${refused.count}, the last ${refusal.at}: ${refusal.reason}. ${refusal.remedy}`]),
+    '',
+    ...windowLines(survey, now),
+  ];
+}
+
+/** Of a plan that was not applied: what its repository holds. */
+export function unappliedPageOf(
+  { plan, file, survey, running }: UnappliedStatus,
+  now: Date,
+): readonly string[] {
+  return [
+    `Plan ${plan} (${file}): not applied, so nothing of it runs by itself (holdfast apply)`,
+    ...surveyLines(survey, now),
+    ...running.map(
+      ({ kind, workflowId, startedAt }) => `running:           ${kind} ${workflowId}, since ${startedAt}`,
+    ),
+    '',
+    ...windowLines(survey, now),
+  ];
+}
+
+function surveyLines(survey: PlanSurvey | null, now: Date): readonly string[] {
+  const { lastGood, lastVerification, lastDrill } = survey ?? {};
+  const restored = lastDrill?.restoreMs;
+  return [
+    `last good backup:  ${lastGood === undefined ? 'none' : `${lastGood.backup}, data of ${lastGood.instant} (${formatAge(lastGood.instant, now)}), verified: ${lastGood.level}`}`,
+    `last verification: ${lastVerification === undefined ? 'none' : `${lastVerification.verdict} (${lastVerification.level}) of ${lastVerification.backup}, ${formatAge(lastVerification.at, now)}`}`,
+    `last drill:        ${lastDrill === undefined ? 'none' : `${lastDrill.verdict} of ${lastDrill.backup}, ${formatAge(lastDrill.at, now)}${restored === undefined ? '' : `, restored in ${formatDuration(restored)}`}`}`,
+  ];
+}
+
+function waitingLines(plan: string, { kind, requestId, state, decision }: PlanRequest): readonly string[] {
+  const asks = state === 'awaiting-approval';
+  return [
+    `${asks ? 'WAITS FOR APPROVAL' : 'waiting'}: ${kind} ${requestId}`,
+    ...(decision === undefined ? [] : decisionLines(decision).map((line) => `  ${line}`)),
+    ...(asks ? [`  holdfast approve ${plan} ${requestId}`] : []),
+  ];
+}
+
+function windowLines(survey: PlanSurvey | null, now: Date): readonly string[] {
+  const window = survey?.window;
+  if (window === undefined || window.instants.length + window.ranges.length === 0) {
+    return ['Nothing can be restored yet.'];
+  }
+  return timelineLines(window, { now });
+}

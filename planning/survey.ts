@@ -1,0 +1,42 @@
+import type { Catalogue, CatalogueEntry, RecoverySource } from '../model/recovery.ts';
+import type { PlanSurvey, SurveyedSchedule } from '../model/survey.ts';
+import { recoveryWindow } from './recovery.ts';
+
+/** What of a plan can be told at a glance. Pure: the same catalogue, history and schedules give the same. */
+export function surveyOf(
+  { entries, total, unusable, repositoryId, readAt }: Catalogue,
+  history: readonly RecoverySource[],
+  schedules: readonly SurveyedSchedule[],
+): PlanSurvey {
+  return {
+    ...{ readAt, backups: total, unusable, schedules },
+    ...(repositoryId === undefined ? {} : { repositoryId }),
+    storedBytes: entries.reduce((sum, { storedBytes }) => sum + storedBytes, 0),
+    window: recoveryWindow([...history, { kind: 'backups', entries }]),
+    ...newestOf(entries),
+  };
+}
+
+function newestOf(entries: readonly CatalogueEntry[]): Partial<PlanSurvey> {
+  const good = entries.find(({ lastGood }) => lastGood !== undefined);
+  const verified = latest(entries, ({ verified: found }) => found?.at);
+  const drilled = latest(entries, ({ drill }) => drill?.at);
+  return {
+    ...(good?.lastGood === undefined
+      ? {}
+      : { lastGood: { backup: good.backup, instant: good.instant, ...good.lastGood } }),
+    ...(verified?.verified === undefined
+      ? {}
+      : { lastVerification: { backup: verified.backup, ...verified.verified } }),
+    ...(drilled?.drill === undefined ? {} : { lastDrill: { backup: drilled.backup, ...drilled.drill } }),
+  };
+}
+
+function latest(
+  entries: readonly CatalogueEntry[],
+  timeOf: (entry: CatalogueEntry) => string | undefined,
+): CatalogueEntry | undefined {
+  return entries
+    .filter((entry) => timeOf(entry) !== undefined)
+    .sort((one, other) => Date.parse(timeOf(other) ?? '') - Date.parse(timeOf(one) ?? ''))[0];
+}
