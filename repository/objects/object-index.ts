@@ -6,6 +6,7 @@ import { objectEntrySchema } from '../schema.ts';
 import { sha256Hex } from '../sha256.ts';
 import type { Store } from '../store.ts';
 import { isDamage } from '../store-errors.ts';
+import { readCondemnations } from './condemned.ts';
 import { packJson, unpackJson } from './packed-json.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
@@ -62,6 +63,7 @@ export class ObjectIndex {
   #read = new Set<string>();
   readonly #ranges = new Map<string, StoredRange>();
   #reading: Promise<void> | undefined;
+  #doomed: ReadonlySet<string> = new Set();
   #seenAt = Number.NEGATIVE_INFINITY;
 
   constructor(store: Store) {
@@ -69,16 +71,19 @@ export class ObjectIndex {
   }
 
   /**
-   * Sees which index objects there are: one listing, or none where another task has looked less than `maxAgeMs` ago.
-   * An old look does no harm as long as it is much younger than the grace time: what a sweep deletes since is found out
+   * Sees which index objects and condemnations there are: two listings, or none where another task has looked less than `maxAgeMs`
+   * ago. An old look does no harm as long as it is much younger than the grace time: what a sweep deletes since is found out
    * by whoever finishes a task (O3), which reads the condemnations.
    */
   async refresh(options: Cancellable & { readonly maxAgeMs?: number } = {}): Promise<void> {
     const { maxAgeMs = 0, ...cancellable } = options;
     const startedAt = performance.now();
     if (startedAt - this.#seenAt < maxAgeMs) return;
+    const condemnations = await readCondemnations(this.#store, cancellable);
     const present = new Set<string>();
     for await (const { key } of this.#store.list(INDEX_FOLDER, cancellable)) present.add(key);
+    const executed = condemnations.filter(({ verdict }) => verdict === 'executed');
+    this.#doomed = new Set(executed.flatMap(({ objects }) => objects));
     this.#present = present;
     this.#seenAt = startedAt;
     if ([...this.#read].every((key) => present.has(key))) return;
@@ -90,6 +95,14 @@ export class ObjectIndex {
   /** True where this index object was there when `refresh` looked, and with it all that it names. */
   has(key: string): boolean {
     return this.#present.has(key);
+  }
+
+  /**
+   * Keys of objects that were being deleted when `refresh` looked, or were deleted a short while before: a late delete may still
+   * come, so these keys are not used again yet.
+   */
+  get doomed(): ReadonlySet<string> {
+    return this.#doomed;
   }
 
   /** Where bytes of this hash lie, undefined where the repository doesn't have them. Reads index objects not read before. */

@@ -4,7 +4,7 @@ import type { SharedObject } from '../../model/tablets.ts';
 import { sharedObjectKey } from '../layout.ts';
 import { sha256Hex } from '../sha256.ts';
 import type { Store } from '../store.ts';
-import { readCondemnations, spare } from './condemned.ts';
+import { spare } from './condemned.ts';
 import type { IndexedObject, ObjectIndex, StoredRange } from './object-index.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
@@ -30,27 +30,28 @@ export interface Piece {
 export class SharedObjectWriter {
   readonly #store: Store;
   readonly #index: ObjectIndex;
-  /** Being deleted, or deleted a short while ago: a late delete may still come, so these keys are not used again yet. */
+  /** See `ObjectIndex.doomed`; as it was when this task began. */
   readonly #doomed: ReadonlySet<string>;
-  readonly #written = new Map<string, IndexedObject>();
+  readonly #written = new Map<
+    string,
+    SharedObject & { readonly ranges: IndexedObject['ranges'][number][] }
+  >();
 
-  private constructor(store: Store, index: ObjectIndex, doomed: ReadonlySet<string>) {
+  private constructor(store: Store, index: ObjectIndex) {
     this.#store = store;
     this.#index = index;
-    this.#doomed = doomed;
+    this.#doomed = index.doomed;
   }
 
-  /** Two listings, whatever the number of files. @param options.indexMaxAgeMs spares one: see `ObjectIndex.refresh`. */
+  /** Two listings, whatever the number of files. @param options.indexMaxAgeMs spares them: see `ObjectIndex.refresh`. */
   static async open(
     store: Store,
     index: ObjectIndex,
     options: Cancellable & { readonly indexMaxAgeMs?: number } = {},
   ): Promise<SharedObjectWriter> {
     const { indexMaxAgeMs = 0, ...cancellable } = options;
-    const condemnations = await readCondemnations(store, cancellable);
     await index.refresh({ ...cancellable, maxAgeMs: indexMaxAgeMs });
-    const doomed = condemnations.filter(({ verdict }) => verdict === 'executed');
-    return new SharedObjectWriter(store, index, new Set(doomed.flatMap(({ objects }) => objects)));
+    return new SharedObjectWriter(store, index);
   }
 
   /** True where a range that was stored earlier is still there. */
@@ -108,7 +109,8 @@ export class SharedObjectWriter {
 
   #note(object: SharedObject, range: IndexedObject['ranges'][number]): void {
     const known = this.#written.get(object.key);
-    this.#written.set(object.key, { ...object, ranges: [...(known?.ranges ?? []), range] });
+    if (known === undefined) this.#written.set(object.key, { ...object, ranges: [range] });
+    else known.ranges.push(range);
   }
 }
 

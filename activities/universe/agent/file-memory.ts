@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { appendFile, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
+import { messageOf, permanent } from '../../../model/errors.ts';
 import type { RepositorySpec } from '../../../model/pipeline.ts';
 import type { StoredRange } from '../../../repository/objects/object-index.ts';
 
@@ -47,6 +48,8 @@ export class FileMemory {
   readonly #path: string;
   readonly #files = new Map<string, RememberedFile>();
   readonly #byHash = new Map<string, RememberedPart>();
+  /** Lines that wait until what is being appended is on the disk. */
+  #waiting: { readonly lines: string[]; readonly appended: Promise<void> } | undefined;
   #appending: Promise<void> = Promise.resolve();
 
   private constructor(path: string) {
@@ -83,10 +86,24 @@ export class FileMemory {
   ): Promise<void> {
     if (files.length === 0) return;
     for (const { identity, file } of files) this.#note(identity, file);
-    const lines = files.map(({ identity, file }) => `${JSON.stringify({ file: identity, ...file })}\n`);
-    // One after another: lines of two lanes must not mix.
-    this.#appending = this.#appending.then(() => appendFile(this.#path, lines.join('')));
-    await this.#appending;
+    await this.#append(files.map(({ identity, file }) => lineOf(identity, file)));
+  }
+
+  /** One after another, for lines of two lanes must not mix; what comes meanwhile goes together, for thousands of files do. */
+  #append(lines: readonly string[]): Promise<void> {
+    if (this.#waiting !== undefined) {
+      this.#waiting.lines.push(...lines);
+      return this.#waiting.appended;
+    }
+    const together = [...lines];
+    const appended = this.#appending.then(() => {
+      this.#waiting = undefined;
+      return appendFile(this.#path, together.join(''));
+    });
+    this.#waiting = { lines: together, appended };
+    // A disk that was full has room again: the failure is the caller's, and not of who comes after.
+    this.#appending = appended.catch(() => undefined);
+    return appended;
   }
 
   #trusted(part: RememberedPart, at: number, vouched: (range: StoredRange) => boolean): boolean {
@@ -102,13 +119,7 @@ export class FileMemory {
   }
 
   async #load(): Promise<void> {
-    await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 });
-    let lines: readonly string[] = [];
-    try {
-      lines = (await readFile(this.#path, 'utf8')).split('\n');
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
-    }
+    const lines = await this.#lines();
     const oldest = Date.now() - FORGET_AFTER_MS;
     for (const line of lines) {
       const parsed = lineSchema.safeParse(jsonOf(line));
@@ -120,11 +131,30 @@ export class FileMemory {
     if (lines.length > LINES_BEFORE_COMPACTING && lines.length > 2 * this.#files.size) await this.#compact();
   }
 
+  async #lines(): Promise<readonly string[]> {
+    try {
+      await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 });
+      return (await readFile(this.#path, 'utf8')).split('\n');
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+      throw permanent(
+        'AGENT_STATE',
+        `The agent can't use its folder of state (${messageOf(error)})`,
+        'Let the user that it runs as write there, or give it another folder with HOLDFAST_STATE_DIR.',
+        error,
+      );
+    }
+  }
+
   async #compact(): Promise<void> {
-    const lines = [...this.#files].map(([file, known]) => `${JSON.stringify({ file, ...known })}\n`);
+    const lines = [...this.#files].map(([identity, file]) => lineOf(identity, file));
     await writeFile(`${this.#path}.new`, lines.join(''), { mode: 0o600 });
     await rename(`${this.#path}.new`, this.#path);
   }
+}
+
+function lineOf(identity: string, file: RememberedFile): string {
+  return `${JSON.stringify({ file: identity, ...file })}\n`;
 }
 
 function jsonOf(line: string): unknown {

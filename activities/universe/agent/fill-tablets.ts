@@ -23,6 +23,7 @@ import {
   filesBelow,
   findFolder,
   makeFolder,
+  rootsOf,
   snapshotFolderParts,
   tabletFolderParts,
 } from './folders.ts';
@@ -54,7 +55,7 @@ export async function fillTablets(
 ): Promise<FillSummary> {
   agent.limit.set(request.bytesPerSecond);
   return agent.lanes('tasks', request.limits.tasksPerNode).run(async () => {
-    const directories = await agent.dataDirectories(context.signal);
+    const roots = await rootsOf(await agent.dataDirectories(context.signal));
     const left: FillSummary['left'][number][] = [];
     let filled = 0;
     let bytes = 0;
@@ -62,9 +63,10 @@ export async function fillTablets(
     for (const fill of request.tablets) {
       context.signal.throwIfAborted();
       const { objects, tablet } = await savedTablet(context, manifest, fill);
-      const live = await findFolder(directories, tabletFolderParts(fill));
+      const live = findFolder(roots, tabletFolderParts(fill));
       if (live === undefined) {
-        left.push({ tablet: fill.tablet, reason: 'the tablet is not on this node' });
+        const reason = ['the tablet is not on this node', ...roots.problems].join('; ');
+        left.push({ tablet: fill.tablet, reason });
         continue;
       }
       const target = join(live.root, ...snapshotFolderParts(fill));
@@ -89,11 +91,11 @@ export async function unfilledTablets(
   manifest: Manifest,
   tablets: readonly TabletFill[],
 ): Promise<readonly string[]> {
-  const directories = await agent.dataDirectories(context.signal);
+  const roots = await rootsOf(await agent.dataDirectories(context.signal));
   const unfilled: string[] = [];
   for (const fill of tablets) {
     const { tablet } = await savedTablet(context, manifest, fill);
-    const folder = await findFolder(directories, snapshotFolderParts(fill));
+    const folder = findFolder(roots, snapshotFolderParts(fill));
     if (folder === undefined || !(await isWhole(folder.path, tablet))) unfilled.push(fill.tablet);
     context.heartbeat();
   }
@@ -146,7 +148,7 @@ async function fillOne(filling: Filling, tell: (fetchedBytes: number) => void): 
     }),
   );
   const wanted = new Set(tablet.files.map(({ path }) => path));
-  for (const { path, absolute } of await filesBelow(folder)) {
+  for (const { path, absolute } of filesBelow(folder)) {
     // Of an attempt that was cut off, or of a manifest before it was corrected.
     if (!wanted.has(path)) await rm(absolute);
   }
@@ -252,7 +254,7 @@ async function writeWhole(
 const PARTIAL = '.holdfast-part';
 
 async function filesNotWhole(folder: string, files: readonly TabletFile[]): Promise<readonly TabletFile[]> {
-  const present = new Map((await filesBelow(folder)).map(({ path, sizeBytes }) => [path, sizeBytes]));
+  const present = new Map(filesBelow(folder).map(({ path, sizeBytes }) => [path, sizeBytes]));
   return files.filter(({ path, sizeBytes }) => present.get(path) !== sizeBytes);
 }
 

@@ -1,7 +1,7 @@
-import { lstatSync } from 'node:fs';
-import { lstat, mkdir, readdir, realpath } from 'node:fs/promises';
+import { lstatSync, readdirSync } from 'node:fs';
+import { lstat, mkdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
-import { permanent } from '../../../model/errors.ts';
+import { messageOf, permanent } from '../../../model/errors.ts';
 import type { TabletName } from '../../../model/tablets.ts';
 
 /** Where a tablet server keeps its tablets below each of its data directories (facts of YugabyteDB's `fs_manager.cc`). */
@@ -50,19 +50,36 @@ export function filePathParts(path: string): readonly string[] {
   return parts;
 }
 
-/**
- * The folder `parts` below one of the data directories, undefined where none has it. No symbolic link is followed below a data
- * directory: one in the way is refused with `AGENT_SYMBOLIC_LINK` (permanent).
- */
-export async function findFolder(
-  dataDirectories: readonly string[],
-  parts: readonly string[],
-): Promise<{ readonly root: string; readonly path: string } | undefined> {
+/** Data directories as they really are (they may well be named by a symbolic link), and what is wrong with the others. */
+export interface Roots {
+  readonly roots: readonly string[];
+  readonly problems: readonly string[];
+}
+
+/** A disk that fails, or is not mounted, keeps nobody from the others. */
+export async function rootsOf(dataDirectories: readonly string[]): Promise<Roots> {
+  const roots: string[] = [];
+  const problems: string[] = [];
   for (const directory of dataDirectories) {
-    const root = await realpath(directory);
-    if (isFolderBelow(root, parts)) return { root, path: join(root, ...parts) };
+    try {
+      roots.push(await realpath(directory));
+    } catch (error) {
+      problems.push(messageOf(error));
+    }
   }
-  return undefined;
+  return { roots, problems };
+}
+
+/**
+ * The folder `parts` below one of the roots, undefined where none has it. No symbolic link is followed below a root: one in the
+ * way is refused with `AGENT_SYMBOLIC_LINK` (permanent). Asks the file system without waiting for a thread: see `filesBelow`.
+ */
+export function findFolder(
+  { roots }: Roots,
+  parts: readonly string[],
+): { readonly root: string; readonly path: string } | undefined {
+  const root = roots.find((each) => isFolderBelow(each, parts));
+  return root === undefined ? undefined : { root, path: join(root, ...parts) };
 }
 
 function isFolderBelow(root: string, parts: readonly string[]): boolean {
@@ -89,28 +106,25 @@ export async function makeFolder(root: string, parts: readonly string[]): Promis
   return path;
 }
 
-/** Every file below `folder`, sorted by path. Symbolic links and what is neither file nor folder are refused. */
-export async function filesBelow(folder: string): Promise<readonly FoundFile[]> {
+/**
+ * Every file below `folder`, sorted by path. Symbolic links and what is neither file nor folder are refused. Synchronous: a local
+ * disk answers from memory, and waiting for a thread costs more than the answer, for thousands of files.
+ */
+export function filesBelow(folder: string): readonly FoundFile[] {
   const files: FoundFile[] = [];
-  const walk = async (parts: readonly string[]): Promise<void> => {
-    for (const name of await readdir(join(folder, ...parts))) {
-      const path = [...parts, name];
-      const absolute = join(folder, ...path);
-      // A local disk answers from memory; waiting for a thread costs more than the answer, for thousands of files.
+  const walk = (within: string, depth: number): void => {
+    for (const name of readdirSync(`${folder}/${within}`)) {
+      const path = within + name;
+      const absolute = `${folder}/${path}`;
       const found = lstatSync(absolute, { bigint: true });
-      if (found.isDirectory() && path.length < MOST_PATH_PARTS) await walk(path);
+      if (found.isDirectory() && depth < MOST_PATH_PARTS) walk(`${path}/`, depth + 1);
       else if (found.isFile()) {
         const { dev, ino, size, mtimeNs } = found;
-        files.push({
-          path: path.join('/'),
-          absolute,
-          sizeBytes: Number(size),
-          identity: `${dev}:${ino}:${size}:${mtimeNs}`,
-        });
+        files.push({ path, absolute, sizeBytes: Number(size), identity: `${dev}:${ino}:${size}:${mtimeNs}` });
       } else throw symbolicLink(absolute);
     }
   };
-  await walk([]);
+  walk('', 1);
   return files.sort((one, other) => (one.path < other.path ? -1 : 1));
 }
 

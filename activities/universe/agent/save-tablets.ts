@@ -23,7 +23,14 @@ import { writeTabletResult } from '../../../repository/objects/tablet-lists.ts';
 import { sha256Hex } from '../../../repository/sha256.ts';
 import type { BackupContext } from '../../engine.ts';
 import type { FileMemory, RememberedFile, RememberedPart } from './file-memory.ts';
-import { type FoundFile, filesBelow, findFolder, snapshotFolderParts } from './folders.ts';
+import {
+  type FoundFile,
+  filesBelow,
+  findFolder,
+  type Roots,
+  rootsOf,
+  snapshotFolderParts,
+} from './folders.ts';
 import type { NodeAgent } from './node-agent.ts';
 
 /** Tasks that follow each other share a look at the index. */
@@ -62,8 +69,8 @@ export async function saveTablets(
   return agent.lanes('tasks', request.limits.tasksPerNode).run(async () => {
     const { store, signal, ref } = context;
     signal.throwIfAborted();
-    const directories = await directoriesOrReason(agent, signal);
-    if (typeof directories === 'string') return allLeft(request.tablets, directories);
+    const roots = await rootsOrReason(agent, signal);
+    if (typeof roots === 'string') return allLeft(request.tablets, roots);
     const [memory, writer] = await Promise.all([
       agent.memory(ref.repository),
       // A second attempt may be there because a sweep was faster: it looks anew.
@@ -76,10 +83,11 @@ export async function saveTablets(
     const left: SaveSummary['left'][number][] = [];
     for (const name of request.tablets) {
       try {
-        const folder = await findFolder(directories, snapshotFolderParts(name));
-        if (folder === undefined)
-          left.push({ tablet: name.tablet, reason: 'its snapshot folder is not here' });
-        else await saving.add(name, folder);
+        const folder = findFolder(roots, snapshotFolderParts(name));
+        if (folder === undefined) {
+          const reason = ['its snapshot folder is not here', ...roots.problems].join('; ');
+          left.push({ tablet: name.tablet, reason });
+        } else await saving.add(name, folder);
       } catch (error) {
         left.push({ tablet: name.tablet, reason: reasonToLeave(error) });
       }
@@ -89,12 +97,9 @@ export async function saveTablets(
 }
 
 /** Where the tablet server can't even be asked for its disks, another replica is quicker than waiting for it. */
-async function directoriesOrReason(
-  agent: NodeAgent,
-  signal: AbortSignal,
-): Promise<readonly string[] | string> {
+async function rootsOrReason(agent: NodeAgent, signal: AbortSignal): Promise<Roots | string> {
   try {
-    return await agent.dataDirectories(signal);
+    return await rootsOf(await agent.dataDirectories(signal));
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof HoldfastError) return error.message;
@@ -176,7 +181,7 @@ class Saving {
   async add(name: TabletName, folder: { readonly root: string; readonly path: string }): Promise<void> {
     const { filesPerDisk } = this.#request.limits;
     const disk = this.#agent.lanes(`disk ${folder.root}`, filesPerDisk);
-    const found = await filesBelow(folder.path);
+    const found = filesBelow(folder.path);
     const ready = new Map<FoundFile, Promise<ReadyFile>>();
     const unknown: FoundFile[] = [];
     for (const file of found) {
@@ -269,7 +274,7 @@ class Saving {
     const whenStored = Promise.all(parts).then(async (stored): Promise<ReadyFile> => {
       const sha256 = whole?.digest('hex') ?? stored[0]?.sha256 ?? '';
       const remembered = { sha256, parts: stored, at: Date.now() };
-      await this.#memory.remember([{ identity, file: remembered }]);
+      await this.#remember([{ identity, file: remembered }]);
       if (stored.some(({ range }) => range.index === undefined)) {
         this.#unindexed.push({ identity, file: remembered });
       }
@@ -338,12 +343,21 @@ class Saving {
   async #rememberIndexed(index: string): Promise<void> {
     const indexed = (part: RememberedPart): RememberedPart =>
       part.range.index === undefined ? { ...part, range: { ...part.range, index } } : part;
-    await this.#memory.remember(
+    await this.#remember(
       this.#unindexed.map(({ identity, file }) => ({
         identity,
         file: { ...file, parts: file.parts.map(indexed) },
       })),
     );
+  }
+
+  /** What can't be written down (its disk is full, say) costs hashing files again, and no backup. */
+  async #remember(files: Parameters<FileMemory['remember']>[0]): Promise<void> {
+    try {
+      await this.#memory.remember(files);
+    } catch (error) {
+      this.#context.log('the agent can not write down what it sent', { reason: messageOf(error) });
+    }
   }
 
   #fail(error: unknown): void {

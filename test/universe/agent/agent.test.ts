@@ -163,6 +163,18 @@ describe('the agent of a tablet server', () => {
     });
   });
 
+  it('saves from the other disks when one is gone, and says of what it lacks which one that is', async () => {
+    const [node, store] = [await newNode(), await emptyStore()];
+    const [here, gone] = [newTablet(), newTablet()];
+    await writeTablet(node.disks[0] ?? '', gone, someFiles());
+    await writeTablet(node.disks[1] ?? '', here, someFiles());
+    await rm(node.disks[0] ?? '', { recursive: true });
+    await expect(save(node, store, [gone, here])).resolves.toMatchObject({
+      saved: 1,
+      left: [{ tablet: gone.tablet, reason: expect.stringContaining(node.disks[0] ?? '') }],
+    });
+  });
+
   it('leaves everything to others when its tablet server can not be asked for its disks, and nobody told it', async () => {
     const [node, store] = [await newNode(), await emptyStore()];
     const agent = new NodeAgent({
