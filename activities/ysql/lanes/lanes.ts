@@ -110,8 +110,7 @@ class Lane {
 
   async #take(part: Part, onPart: LaneOptions['onPart']): Promise<void> {
     await onPart?.(part);
-    const memory = part.body.buffer;
-    this.#send({ type: 'taken', memory }, [memory]);
+    this.#send({ type: 'taken' });
   }
 
   #send(message: ToLane, transfer: readonly ArrayBuffer[] = []): void {

@@ -3,8 +3,8 @@ import { HoldfastError, messageOf } from '../../../model/errors.ts';
 import type { ConnectionTarget } from '../connection-url.ts';
 
 /**
- * What passes between the main thread and a lane's. All of it is cloned, except the bytes of rows, whose memory is handed
- * over. The target holds a password: it stays inside this process.
+ * What passes between the main thread and a lane's. All of it is cloned, except the bytes of rows, whose memory is shared
+ * or handed over. The target holds a password: it stays inside this process.
  */
 
 /** Reads one chunk at the read point into parts: text compressed and hashed. */
@@ -43,8 +43,8 @@ export type LaneJob = ReadJob | LoadJob | CloseJob;
 
 /** A finished part of a chunk. */
 export interface Part {
-  /** The object's bytes: zstd frames, each of them whole. */
-  readonly body: Uint8Array<ArrayBuffer>;
+  /** The object's bytes: zstd frames, each of them whole. In memory of the lane, which uses it again once it is told. */
+  readonly body: Uint8Array<SharedArrayBuffer>;
   /** Hex, of `body`. */
   readonly sha256: string;
   readonly rows: number;
@@ -54,8 +54,8 @@ export interface Part {
 
 export type ToLane =
   | { readonly type: 'job'; readonly job: LaneJob }
-  /** The part was taken; its memory comes back to be used again. */
-  | { readonly type: 'taken'; readonly memory: ArrayBuffer }
+  /** The part was taken; its memory may be used again. */
+  | { readonly type: 'taken' }
   | { readonly type: 'abort' };
 
 export type FromLane =

@@ -30,5 +30,6 @@ export async function readChunk(job: ReadJob, lane: LaneContext): Promise<void> 
 }
 
 async function deliver(part: PartBuilder, lane: LaneContext): Promise<void> {
-  part.reuse(await lane.deliver(part.finish()));
+  await lane.deliver(part.finish());
+  part.restart();
 }

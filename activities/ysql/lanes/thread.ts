@@ -13,21 +13,20 @@ export interface LaneContext {
   readonly signal: AbortSignal;
   /** Tells how many bytes of COPY text are through; cheap, call it as often as you like. */
   progress(bytes: number): void;
-  /** Hands a part over with its memory; resolves with that memory when the part was taken. */
-  deliver(part: Part): Promise<ArrayBuffer>;
+  /** Lends a part out; resolves when it was taken, and its memory is ours again. */
+  deliver(part: Part): Promise<void>;
 }
 
 const port = parentPort;
 if (port === null) throw new Error('This file is the entry of a thread');
 
-const send = (message: FromLane, transfer: readonly ArrayBuffer[] = []) =>
-  port.postMessage(message, transfer);
+const send = (message: FromLane) => port.postMessage(message);
 let abort = new AbortController();
-let taken: ((memory: ArrayBuffer) => void) | undefined;
+let taken: (() => void) | undefined;
 
 port.on('message', (message: ToLane) => {
   if (message.type === 'abort') abort.abort();
-  else if (message.type === 'taken') taken?.(message.memory);
+  else if (message.type === 'taken') taken?.();
   else {
     abort = new AbortController();
     void answer(message.job, contextOf(abort.signal));
@@ -70,7 +69,7 @@ function contextOf(signal: AbortSignal): LaneContext {
         signal.throwIfAborted();
         taken = resolve;
         signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-        send({ type: 'part', part }, [part.body.buffer]);
+        send({ type: 'part', part });
       }),
   };
 }
