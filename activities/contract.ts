@@ -93,6 +93,7 @@ export interface Activities {
   planRestore(input: { request: RestoreRequest }): Promise<RestorePlan>;
   prepareRestore(input: { request: RestoreRequest }): Promise<void>;
   load(input: { request: RestoreRequest; task: number }): Promise<{ rows: number; bytes: number }>;
+  vacuum(input: { request: RestoreRequest; unit: number }): Promise<void>;
   postData(input: { request: RestoreRequest; wave: number; unit: number }): Promise<void>;
   finishRestore(input: { request: RestoreRequest }): Promise<RestoreSummary>;
 

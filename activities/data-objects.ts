@@ -63,12 +63,18 @@ async function objectsUnder(verb: BackupContext, prefix: string): Promise<Readon
 /**
  * The stored bytes, size and SHA-256 verified: nothing damaged reaches a database. May be called ahead of need: a rejection waits
  * until somebody awaits it.
+ *
+ * @param memory gives what to read into; absent, new memory
  */
 export function fetchObject(
   { store, folder, signal }: Pick<BackupContext, 'store' | 'folder' | 'signal'>,
   { key, sizeBytes, sha256 }: DataObject,
+  memory?: (bytes: number) => Uint8Array,
 ): Promise<Uint8Array> {
-  const body = store.get(folder + key, { expect: { sizeBytes, sha256 }, signal });
+  const body = store.get(folder + key, {
+    ...{ expect: { sizeBytes, sha256 }, signal },
+    ...(memory === undefined ? {} : { memory }),
+  });
   body.catch(() => undefined);
   return body;
 }

@@ -16,7 +16,14 @@ export function restoreActivities(
   pins: Pins,
 ): Pick<
   Activities,
-  'planRestore' | 'prepareRestore' | 'load' | 'postData' | 'finishRestore' | 'ask' | 'discardRestore'
+  | 'planRestore'
+  | 'prepareRestore'
+  | 'load'
+  | 'vacuum'
+  | 'postData'
+  | 'finishRestore'
+  | 'ask'
+  | 'discardRestore'
 > {
   const contextOf = async (verb: VerbContext, request: RestoreRequest): Promise<RestoreContext> => {
     const ref = request.from;
@@ -38,6 +45,8 @@ export function restoreActivities(
       }),
     prepareRestore: ({ request }) => inRestore(request, (context) => engineFor(request).prepare(context)),
     load: ({ request, task }) => inRestore(request, (context) => engineFor(request).load(context, task)),
+    vacuum: ({ request, unit }) =>
+      inRestore(request, async (context) => engineFor(request).vacuum?.(context, unit)),
     postData: ({ request, wave, unit }) =>
       inRestore(request, (context) => engineFor(request).postData(context, wave, unit)),
     discardRestore: ({ request }) =>

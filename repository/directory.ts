@@ -75,7 +75,7 @@ export class DirectoryStore implements Store {
       const { size } = await handle.stat();
       const start = Math.min(options.range?.start ?? 0, size);
       const end = Math.min(options.range?.end ?? size, size);
-      return await readRange(handle, start, Math.max(start, end), options.signal);
+      return await readRange(handle, start, Math.max(start, end), options);
     });
     if (options.expect !== undefined) {
       const actual = { sizeBytes: bytes.byteLength, sha256: sha256Hex(bytes) };
@@ -253,9 +253,9 @@ async function readRange(
   handle: FileHandle,
   start: number,
   end: number,
-  signal: AbortSignal | undefined,
+  { memory = Buffer.allocUnsafe, signal }: Pick<GetOptions, 'memory' | 'signal'>,
 ): Promise<Uint8Array> {
-  const buffer = Buffer.allocUnsafe(end - start);
+  const buffer = memory(end - start);
   let filled = 0;
   while (filled < buffer.length) {
     signal?.throwIfAborted();

@@ -4,9 +4,10 @@ import type { GetObjectCommandOutput } from '@aws-sdk/client-s3';
 /** Reads an answer's body into one buffer of the announced size, hashing as it comes in. */
 export async function readBody(
   answer: GetObjectCommandOutput,
+  memory: (bytes: number) => Uint8Array = Buffer.allocUnsafe,
 ): Promise<{ readonly bytes: Uint8Array; readonly sha256: string }> {
   const sizeBytes = answer.ContentLength ?? 0;
-  const buffer = Buffer.allocUnsafe(sizeBytes);
+  const buffer = memory(sizeBytes);
   const hash = createHash('sha256');
   let filled = 0;
   for await (const block of blocksOf(answer.Body)) {

@@ -208,7 +208,7 @@ export class S3Store implements Store {
     key: string,
     options: GetOptions,
   ): Promise<{ readonly bytes: Uint8Array; readonly difference: string | undefined }> {
-    const { range, expect } = options;
+    const { range, expect, memory } = options;
     return this.#try(`read ${key}`, options, async () => {
       const command = new GetObjectCommand({
         Bucket: this.#bucket,
@@ -217,7 +217,7 @@ export class S3Store implements Store {
       });
       try {
         const answer = await this.#client.send(command, aborting(options));
-        const { bytes, sha256 } = await readBody(answer);
+        const { bytes, sha256 } = await readBody(answer, memory);
         const stored = range === undefined ? wholeChecksum(answer) : undefined;
         const sizeBytes = bytes.byteLength;
         const expected = expect ?? { sizeBytes, sha256: stored ?? sha256 };

@@ -66,6 +66,8 @@ export interface GetOptions {
   /** Byte offsets, `end` exclusive and above `start`; what lies beyond the object's end is left out. */
   readonly range?: { readonly start: number; readonly end: number };
   readonly expect?: { readonly sizeBytes: number; readonly sha256: string };
+  /** Gives the memory to read into, as many bytes as asked for; asked again for each try. Absent: new memory. */
+  readonly memory?: (bytes: number) => Uint8Array;
   readonly signal?: AbortSignal;
 }
 

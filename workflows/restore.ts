@@ -29,8 +29,8 @@ const OVERWRITING_STAGES: readonly RestoreStage[] = ['plan', 'turn', 'safety', .
 
 /**
  * Restores one backup: plan (everything that can be refused is refused here), prepare (databases and pre-data), load
- * (chunks in parallel), post-data (indexes, constraints, triggers; wave by wave), finish (sequences, ANALYZE, comparison
- * with the manifest). One that overwrites is alone at its target from its turn on, and saves first what is there. What an
+ * (chunks in parallel), post-data (VACUUM, then indexes, constraints, triggers; wave by wave), finish (sequences, ANALYZE,
+ * comparison with the manifest). One that overwrites is alone at its target from its turn on, and saves first what is there. What an
  * unfinished restore created is dropped again.
  */
 export async function restore({ safetyBackup, ...request }: RestoreRequest): Promise<RestoreSummary> {
@@ -202,7 +202,11 @@ async function loadAll(request: RestoreRequest, plan: RestorePlan, board: Board)
 }
 
 async function applyPostData(request: RestoreRequest, plan: RestorePlan): Promise<void> {
-  for (const [wave, units] of plan.postDataWaves.entries()) {
+  const { vacuums = 0, postDataWaves } = plan;
+  await inLanes(vacuums, request.parallelism, (unit) =>
+    call(`vacuum ${unit + 1} of ${vacuums}`).vacuum({ request, unit }),
+  );
+  for (const [wave, units] of postDataWaves.entries()) {
     await inLanes(units, request.parallelism, (unit) =>
       call(`post-data ${wave + 1}.${unit + 1}`).postData({ request, wave, unit }),
     );

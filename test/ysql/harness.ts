@@ -259,6 +259,8 @@ export async function runRestore(
   const plan = await restore.plan(context);
   await twice(() => restore.prepare(context));
   for (let task = 0; task < plan.tasks; task += 1) await twice(() => restore.load(context, task));
+  for (let unit = 0; unit < (plan.vacuums ?? 0); unit += 1)
+    await twice(async () => restore.vacuum?.(context, unit));
   for (const [wave, units] of plan.postDataWaves.entries()) {
     const unitTwice = (unit: number) => twice(() => restore.postData(context, wave, unit));
     await Promise.all(Array.from({ length: units }, (_, unit) => unitTwice(unit)));

@@ -14,8 +14,6 @@ const IDLE_MS = 60_000;
 
 export interface LaneOptions {
   readonly signal: AbortSignal;
-  /** Memory that goes over with the job, and is gone here. */
-  readonly transfer?: readonly ArrayBuffer[];
   /** Bytes of COPY text so far. */
   onProgress?(bytes: number): void;
   /** Takes a part; the lane stands still until it is taken. `part.body` may not be used afterwards. */
@@ -66,7 +64,7 @@ class Lane {
   }
 
   /** Ends when the thread has answered, also after an abort or a part that could not be taken: it is free again then. */
-  async run(job: LaneJob, { signal, transfer = [], onProgress, onPart }: LaneOptions): Promise<void> {
+  async run(job: LaneJob, { signal, onProgress, onPart }: LaneOptions): Promise<void> {
     clearTimeout(this.#expiry);
     this.#thread.ref();
     const answered = Promise.withResolvers<void>();
@@ -86,7 +84,7 @@ class Lane {
     };
     signal.addEventListener('abort', abort, { once: true });
     try {
-      this.#send({ type: 'job', job }, transfer);
+      this.#send({ type: 'job', job });
       await answered.promise;
     } catch (error) {
       signal.throwIfAborted();
@@ -113,8 +111,8 @@ class Lane {
     this.#send({ type: 'taken' });
   }
 
-  #send(message: ToLane, transfer: readonly ArrayBuffer[] = []): void {
-    if (this.alive) this.#thread.postMessage(message, transfer);
+  #send(message: ToLane): void {
+    if (this.alive) this.#thread.postMessage(message);
   }
 
   #ended(error: Error): void {

@@ -3,8 +3,7 @@ import { HoldfastError, messageOf } from '../../../model/errors.ts';
 import type { ConnectionTarget } from '../connection-url.ts';
 
 /**
- * What passes between the main thread and a lane's. All of it is cloned, except the bytes of rows, whose memory is shared
- * or handed over. The target holds a password: it stays inside this process.
+ * What passes between the main thread and a lane's. All of it is cloned, except the bytes of rows, whose memory is shared. The target holds a password: it stays inside this process.
  */
 
 /** Reads one chunk at the read point into parts: text compressed and hashed. */
@@ -29,7 +28,7 @@ export interface LoadJob {
   readonly object: DataObject;
   /** Of the text in the object. */
   readonly encoding: string;
-  readonly body: Uint8Array<ArrayBuffer>;
+  readonly body: Uint8Array<SharedArrayBuffer>;
 }
 
 /** Closes the sessions that wait in a lane for their next use. */

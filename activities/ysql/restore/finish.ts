@@ -4,6 +4,7 @@ import { sqlState } from '../errors.ts';
 import { findScript, readScript } from '../scripts.ts';
 import { connect, type Session } from '../session.ts';
 import { type Statement, scriptParts } from '../sql-text.ts';
+import { analyze } from './analyze.ts';
 import { dropBookkeeping, readState, withRestoreSession } from './bookkeeping.ts';
 import { checkDatabase } from './check.ts';
 import { propertyStatements } from './database-script.ts';
@@ -29,7 +30,7 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
       await setSequences(job, database);
       // Side by side: ANALYZE is one session, and the comparison reads other tables meanwhile.
       const [, differences] = await Promise.all([
-        withRestoreSession(job, database, (session) => session.query('analyze the database', 'ANALYZE')),
+        withRestoreSession(job, database, analyze),
         checkDatabase(job, database),
       ]);
       problems.push(...differences);

@@ -4,8 +4,9 @@ import { fetchObject } from '../../data-objects.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { whileBeating } from '../../heartbeat.ts';
 import { inLane } from '../lanes/lanes.ts';
+import { borrowMemory, returnMemory, type SharedMemory } from '../lanes/shared-memory.ts';
 import { underRestore } from './bookkeeping.ts';
-import { type DatabaseJob, databaseOf, loadTasks, type RestoreJob, restoreJob } from './job.ts';
+import { databaseOf, loadTasks, type RestoreJob, restoreJob } from './job.ts';
 
 /** Loads the objects of one task, each in a transaction that also notes it as loaded. */
 export async function load(
@@ -14,24 +15,18 @@ export async function load(
 ): Promise<{ readonly rows: number; readonly bytes: number }> {
   const job = await restoreJob(context);
   const objects = (await loadTasks(job))[task];
-  const [first] = objects ?? [];
-  if (objects === undefined || first === undefined) {
+  if (objects === undefined) {
     throw permanent(
       'RESTORE_NO_SUCH_TASK',
       `The restore has no load task ${task}`,
       'Start the restore again.',
     );
   }
-  const database = databaseOf(job, first.table.database);
   return await whileBeating(context, async (tell) => {
     let rows = 0;
     let bytes = 0;
-    let next = fetchObject(job.context, first);
-    for (const [index, object] of objects.entries()) {
-      const body = await next;
-      const following = objects[index + 1];
-      if (following !== undefined) next = fetchObject(job.context, following);
-      await loadObject(job, database, object, body);
+    for await (const { object, body } of fetchAhead(context, objects)) {
+      await loadObject(job, object, body);
       rows += object.rows;
       bytes += object.bytes;
       tell({ task, rows, bytes });
@@ -40,24 +35,44 @@ export async function load(
   });
 }
 
-async function loadObject(
-  job: RestoreJob,
-  database: DatabaseJob,
-  object: DataObject,
-  bytes: Uint8Array,
-): Promise<void> {
-  const { target, names, restore, signal } = underRestore(job, database);
-  const { encoding } = database.manifest;
-  const body = ownMemory(bytes);
-  await inLane(
-    { kind: 'load', target, names, restore, object, encoding, body },
-    { signal, transfer: [body.buffer] },
-  );
+interface Fetched {
+  readonly object: DataObject;
+  /** Valid until the next one is asked for. */
+  readonly body: Uint8Array<SharedArrayBuffer>;
 }
 
-/** The bytes in memory that nobody else looks at, and so may be handed over: a small buffer is often a slice of a shared one. */
-function ownMemory(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  const { buffer } = bytes;
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === bytes.length) return new Uint8Array(buffer);
-  return new Uint8Array(bytes);
+/** The objects in order, each fetched while the one before it is in use. Memory: two compressed objects. */
+async function* fetchAhead(context: RestoreContext, objects: readonly DataObject[]): AsyncGenerator<Fetched> {
+  const fetches: Promise<Uint8Array>[] = [];
+  const [present, following] = [borrowMemory(), borrowMemory()];
+  const memoryOf = (index: number): SharedMemory => (index % 2 === 0 ? present : following);
+  const fetch = (index: number): void => {
+    const object = objects[index];
+    if (object === undefined) return;
+    fetches.push(fetchObject(context, object, (bytes) => memoryOf(index).view(bytes)));
+  };
+  try {
+    fetch(0);
+    for (const [index, object] of objects.entries()) {
+      await fetches[index];
+      fetch(index + 1);
+      yield { object, body: memoryOf(index).view(object.sizeBytes) };
+    }
+  } finally {
+    // Only when no fetch writes into it any more may the memory be another's.
+    await Promise.allSettled(fetches);
+    returnMemory(present);
+    returnMemory(following);
+  }
+}
+
+async function loadObject(
+  job: RestoreJob,
+  object: DataObject,
+  body: Uint8Array<SharedArrayBuffer>,
+): Promise<void> {
+  const database = databaseOf(job, object.table.database);
+  const { target, names, restore, signal } = underRestore(job, database);
+  const { encoding } = database.manifest;
+  await inLane({ kind: 'load', target, names, restore, object, encoding, body }, { signal });
 }
