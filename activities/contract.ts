@@ -15,7 +15,9 @@ import type { AssertionResult } from '../model/drill.ts';
 import type { InClusterChange, InClusterPolicy, InClusterRequest } from '../model/in-cluster.ts';
 import type {
   HttpOptions,
+  LogicalSource,
   RepositorySpec,
+  SecretRef,
   Source,
   UniverseLimits,
   UniverseSource,
@@ -101,6 +103,14 @@ export interface Activities {
   ask(input: { request: RestoreRequest; assertion: number }): Promise<AssertionResult>;
 
   discardRestore(input: { request: RestoreRequest }): Promise<void>;
+
+  /** Drops what rehearsals of the plan left whose workflows are gone; their names, and what could not be dropped. */
+  clearRehearsals(input: {
+    repository: RepositorySpec;
+    plan: string;
+    source: LogicalSource;
+    connection?: SecretRef;
+  }): Promise<{ readonly cleared: readonly string[]; readonly problems: readonly string[] }>;
 
   /** The tablets of one shard of a universe's work list, with the nodes that have them. */
   describeTablets(input: { ref: BackupRef; epoch: number; shard: number }): Promise<TabletShard>;

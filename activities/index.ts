@@ -13,6 +13,7 @@ import { callWebhook } from './http.ts';
 import { Pins } from './pins.ts';
 import { planActivities } from './plan-activities.ts';
 import { pruneActivities } from './prune-activities.ts';
+import { rehearsalLeftovers } from './rehearsal-leftovers.ts';
 import { Repositories } from './repositories.ts';
 import { repositoryActivities } from './repository-activities.ts';
 import { restoreActivities } from './restore-activities.ts';
@@ -50,6 +51,7 @@ export function createActivities(client: Client): HostedActivities {
       ...captureActivities(repositories),
       ...repositoryActivities(repositories, pins),
       ...restoreActivities(repositories, pins),
+      ...rehearsalLeftovers(repositories, pins),
       ...pruneActivities(repositories, pins),
       ...runActivities(client),
       ...planActivities(client, repositories),

@@ -1,3 +1,4 @@
+import { rehearsalIn } from '../model/drill.ts';
 import type { PruneInput } from '../model/prune.ts';
 import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
 import { decideRetention, type RetentionVerdict } from '../planning/retention.ts';
@@ -22,7 +23,7 @@ export interface Judgement {
   readonly waiting: readonly Mark[];
   /** Marked, and their grace time is over; oldest instant first. */
   readonly due: readonly Mark[];
-  /** Pins whose reader is gone. */
+  /** Pins whose reader is gone; but a rehearsal's stays until the next drill has dropped what it left. */
   readonly deadPins: readonly Pin[];
 }
 
@@ -43,7 +44,7 @@ export async function judge(
   const deadPins: Pin[] = [];
   for (const pin of await readPins(store, { plan: input.plan }, cancellable)) {
     if (pin.ended !== true && (await options.isLive(pin))) protectedBackups.push(pin);
-    else deadPins.push(pin);
+    else if (rehearsalIn(pin.workflowId) === undefined || pin.ended === true) deadPins.push(pin);
   }
   const { now } = options;
   const verdicts = decideRetention(catalogue.entries, input.retention, { now, protectedBackups });

@@ -61,7 +61,8 @@ export function restoreActivities(
     finishRestore: ({ request }) =>
       inRestore(request, async (context) => {
         const outcome = await engineFor(request).finish(context);
-        await pins.unpin(request.from);
+        // What is dropped in the end keeps its pin until then: by it the next drill finds what a terminated one left.
+        if (!request.scratch) await pins.unpin(request.from);
         return {
           plan: request.from.plan,
           backup: request.from.backup,

@@ -75,3 +75,8 @@ export interface DrillOutcome {
   readonly startedAt: string;
   readonly finishedAt: string;
 }
+
+/** The name of a rehearsal's restore, at the end of its workflow's id; undefined for a workflow that is no rehearsal. */
+export function rehearsalIn(workflowId: string): string | undefined {
+  return /:((?:drill|rehearsal)_[0-9a-z]+)$/.exec(workflowId)?.[1];
+}

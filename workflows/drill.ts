@@ -1,4 +1,4 @@
-import { ApplicationFailure, CancellationScope, isCancellation } from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope, isCancellation, patched } from '@temporalio/workflow';
 import type { BackupRef, RestoreRequest } from '../model/backup.ts';
 import type { DrillInput, DrillOutcome } from '../model/drill.ts';
 import { chooseForDrill } from '../planning/drill.ts';
@@ -50,6 +50,7 @@ export async function drill(input: DrillInput): Promise<DrillOutcome> {
 async function perform(input: DrillInput, startedAt: string, board: Board): Promise<DrillOutcome> {
   const { plan, repository } = input;
   board.start('choose');
+  const cleared = patched('leftovers') ? await clearLeftovers(input) : '';
   const choice = await choose(input);
   if ('problem' in choice) {
     board.end('choose', 'failed', choice.problem);
@@ -57,7 +58,7 @@ async function perform(input: DrillInput, startedAt: string, board: Board): Prom
     const problems = [choice.problem];
     return { plan, verdict: 'INCONCLUSIVE', problems, assertions: [], startedAt, finishedAt };
   }
-  board.end('choose', 'done', choice.backup);
+  board.end('choose', 'done', `${choice.backup}${cleared}`);
 
   board.start('rehearse');
   const ref: BackupRef = { repository, plan, backup: choice.backup };
@@ -118,6 +119,32 @@ async function choose(
   } catch (error) {
     if (isCancellation(error)) throw error;
     return { problem: describeFailure(error).message };
+  }
+}
+
+/** What drills left that were terminated. Where it can't be dropped that is told, and this drill goes on. */
+async function clearLeftovers({
+  repository,
+  plan,
+  source,
+  drill: { connection },
+}: DrillInput): Promise<string> {
+  // What a restore of a universe leaves, it says itself.
+  if (source.engine === 'universe') return '';
+  const activities = activitiesFor({
+    summary: 'drop what terminated drills left',
+    retry: PATIENT_RETRY,
+    timeoutMs: CHOOSING_PATIENCE_MS,
+  });
+  try {
+    const target = connection === undefined ? {} : { connection };
+    const { cleared, problems } = await activities.clearRehearsals({ repository, plan, source, ...target });
+    const left =
+      problems.length === 0 ? '' : `; what others left could not be dropped: ${problems.join('; ')}`;
+    return `${cleared.length === 0 ? '' : `; dropped what ${cleared.join(', ')} left`}${left}`;
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    return `; what others may have left could not be looked at: ${describeFailure(error).message}`;
   }
 }
 

@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
 import type { DrillOutcome } from '../../model/drill.ts';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
@@ -163,6 +164,35 @@ test('a server that can’t be reached makes it INCONCLUSIVE, exit code 3', asyn
   const plan = await planFile('nowhere', 'orders', '{ connection: { env: NOWHERE_URL }, timeout: 5s }');
   const { code, outcome } = await drill(plan);
   expect({ code, outcome }).toMatchObject({ code: 3, outcome: { verdict: 'INCONCLUSIVE' } });
+});
+
+test('what a terminated drill left is dropped by the next one, and by no prune forgotten', async () => {
+  const asking = await planFile(
+    'terminated',
+    'orders',
+    '{ assertions: [{ sql: "SELECT count(*) FROM public.orders, pg_sleep(60)", expect: 3000 }] }',
+  );
+  const { workflowId } = await holdfastJson<{ workflowId: string }>(
+    ['drill', asking, '--detach'],
+    environment,
+  );
+  await eventually('the copy is there and asked', async () => {
+    const { rows } = await sql(
+      'postgres',
+      "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'FETCH%' AND datname LIKE '%_restoring_drill%'",
+    );
+    return rows.length > 0;
+  });
+  const { address } = JSON.parse(server.output()) as { address: string };
+  const connection = await Connection.connect({ address });
+  await new Client({ connection }).workflow.getHandle(workflowId).terminate('by hand');
+  await connection.close();
+  await holdfastJson(['prune', asking], environment);
+  expect(await databases()).toEqual(['orders', expect.stringContaining('_restoring_drill'), 'postgres']);
+
+  const { outcome } = await drill(await planFile('next', 'orders', '{}'));
+  expect(outcome.verdict).toBe('OK');
+  expect(await databases()).toEqual(['orders', 'postgres']);
 });
 
 test('kill -9 of the worker in the middle of a drill costs neither the verdict nor leaves the copy', async () => {

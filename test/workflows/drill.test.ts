@@ -51,6 +51,7 @@ async function drill(
   const discarded: RestoreRequest[] = [];
   const scripted = restoring({
     catalogue: async () => CATALOGUE,
+    clearRehearsals: async () => ({ cleared: [], problems: [] }),
     ask: async ({ request, assertion }) => ({
       name: request.assertions?.[assertion]?.name ?? '',
       verdict: 'OK',
@@ -199,6 +200,19 @@ test('a backup that is named is rehearsed without a look at the others', async (
   };
   const { outcome } = await drill({ catalogue: unreachable }, {}, { backup: 'b1' });
   expect(outcome).toMatchObject({ backup: 'b1', verdict: 'OK' });
+});
+
+test('what terminated drills left is dropped first; where that fails, the drill goes on', async () => {
+  const order: string[] = [];
+  const left = await drill({
+    clearRehearsals: async () => {
+      order.push('cleared');
+      throw ApplicationFailure.nonRetryable('the repository is away', 'STORE_UNAVAILABLE');
+    },
+    prepareRestore: async () => void order.push('prepared'),
+  });
+  expect(left.outcome.verdict).toBe('OK');
+  expect(order).toEqual(['cleared', 'prepared']);
 });
 
 test('random drills come to all backups, each by the workflow’s own dice', async () => {

@@ -1,0 +1,72 @@
+import type { RestoreRequest } from '../model/backup.ts';
+import { rehearsalIn } from '../model/drill.ts';
+import { HoldfastError, messageOf } from '../model/errors.ts';
+import type { LogicalSource } from '../model/pipeline.ts';
+import { backupFolder } from '../repository/layout.ts';
+import { type Pin, readPins, removePin } from '../repository/pins.ts';
+import type { Activities } from './contract.ts';
+import { engineOf } from './engines.ts';
+import type { Pins } from './pins.ts';
+import type { Repositories } from './repositories.ts';
+import { asActivity } from './verb-context.ts';
+
+/**
+ * A rehearsal that is terminated can't drop its scratch databases. It pinned its backup before it made any, so its pin, whose
+ * workflow is gone, says which there may be; when they are dropped, the pin goes too.
+ */
+export function rehearsalLeftovers(
+  repositories: Repositories,
+  pins: Pins,
+): Pick<Activities, 'clearRehearsals'> {
+  return {
+    clearRehearsals: ({ repository, plan, source, connection }) =>
+      asActivity(async (verb) => {
+        const store = await repositories.look(repository);
+        const cleared: string[] = [];
+        const problems: string[] = [];
+        for (const pin of await readPins(store, { plan }, { signal: verb.signal })) {
+          const restore = rehearsalIn(pin.workflowId);
+          if (restore === undefined || (await isReading(pin, pins))) continue;
+          verb.heartbeat();
+          const ref = { repository, plan, backup: pin.backup };
+          try {
+            const request = scratch(restore, {
+              from: ref,
+              source,
+              ...(connection && { connection }),
+            });
+            const context = {
+              ...verb,
+              ...(await repositories.backup(ref)),
+              ref,
+              request,
+              folder: backupFolder(ref),
+            };
+            await engineOf(request.source).restore.discard(context);
+            await removePin(store, pin, { signal: verb.signal });
+            cleared.push(restore);
+          } catch (error) {
+            verb.signal.throwIfAborted();
+            if (!(error instanceof HoldfastError)) throw error;
+            problems.push(`${restore}: ${messageOf(error)}`);
+          }
+        }
+        return { cleared, problems };
+      }),
+  };
+}
+
+async function isReading(pin: Pin, pins: Pins): Promise<boolean> {
+  return pin.ended !== true && (await pins.isLive(pin));
+}
+
+function scratch(
+  restore: string,
+  given: Pick<RestoreRequest, 'from' | 'connection'> & { readonly source: LogicalSource },
+): RestoreRequest & { readonly source: LogicalSource } {
+  return {
+    ...{ restore, into: {}, replace: false, tables: { include: [], exclude: [] } },
+    ...{ contents: 'all', globals: false, check: 'rows', parallelism: 1, scratch: true },
+    ...given,
+  };
+}
