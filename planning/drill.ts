@@ -26,7 +26,8 @@ export function drillInput(plan: CompiledPlan, backup?: string): DrillInput {
 }
 
 /**
- * The backup to rehearse; undefined where there is none.
+ * The backup to rehearse; undefined where there is none. The latest is one of the plan, before those that restores made of what they
+ * overwrote.
  *
  * @param chance from 0 up to 1, of which `random` makes its choice
  */
@@ -35,5 +36,6 @@ export function chooseForDrill(
   wish: DrillSpec['backup'],
   chance: number,
 ): CatalogueEntry | undefined {
-  return wish === 'latest' ? entries[0] : entries[Math.floor(chance * entries.length)];
+  if (wish === 'latest') return entries.find(({ kind }) => kind !== 'safety') ?? entries[0];
+  return entries[Math.floor(chance * entries.length)];
 }

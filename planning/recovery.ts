@@ -21,7 +21,8 @@ export interface PlanningContext {
 
 /**
  * The way to reach what is asked for, or why it can't be. Pure. Of two ways to one instant the source that is named first
- * wins. A backup whose last verification found damage is passed over unless it is named.
+ * wins. A backup whose last verification found damage is passed over unless it is named; a safety backup where the newest is
+ * asked for.
  */
 export function planRecovery(
   sources: readonly RecoverySource[],
@@ -191,8 +192,11 @@ function newest(
   context: PlanningContext,
 ): RecoveryDecision {
   const nowMs = context.now.getTime();
-  const step = latestBefore(reach.steps, nowMs) ?? reach.steps[0];
+  const wanted = reach.steps.filter((each) => !isSafety(each));
+  const steps = wanted.length === 0 ? reach.steps : wanted;
+  const step = latestBefore(steps, nowMs) ?? steps[0];
   if (step === undefined) return nothing(reach);
+  const passedOver = [...reach.passedOver, ...(steps === reach.steps ? [] : safetyNotes(reach.steps))];
   return decide(
     step,
     Math.min(step.toMs, Math.max(nowMs, step.fromMs)),
@@ -200,8 +204,26 @@ function newest(
     {
       sources,
       context,
-      notes: reach.passedOver.filter(({ ms }) => ms >= step.toMs),
+      notes: passedOver.filter(({ ms }) => ms >= step.toMs),
     },
+  );
+}
+
+/** What a restore was about to overwrite is not what somebody means who asks for the newest data. */
+function isSafety(step: Step): boolean {
+  return step.way === 'backup' && step.entry.kind === 'safety';
+}
+
+function safetyNotes(steps: readonly Step[]): readonly Note[] {
+  return steps.flatMap((step) =>
+    step.way === 'backup' && isSafety(step)
+      ? [
+          {
+            ms: step.toMs,
+            text: `${step.entry.backup} (${step.entry.instant}) is passed over: it holds what a restore overwrote; name it to have it.`,
+          },
+        ]
+      : [],
   );
 }
 

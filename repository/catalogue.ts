@@ -3,6 +3,7 @@ import { messageOf } from '../model/errors.ts';
 import { instantOf, type Manifest } from '../model/manifest.ts';
 import type { RepositorySpec } from '../model/pipeline.ts';
 import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
+import { isSafetyBackup } from '../model/safety-backup.ts';
 import { mapBounded } from './bounded.ts';
 import { type BackupId, manifestKey } from './layout.ts';
 import { readReports } from './ledger.ts';
@@ -126,6 +127,7 @@ function entryOf(manifest: Manifest): CatalogueEntry {
     storedBytes,
     durationMs: Date.parse(manifest.completedAt) - Date.parse(manifest.startedAt),
     contents: manifest.contents,
+    ...(isSafetyBackup(manifest.backup) ? { kind: 'safety' } : {}),
   };
 }
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { drill } from './drill.ts';
+import { drill, ONLY_OF_YSQL } from './drill.ts';
 import { notify } from './notify.ts';
 import { alsoCheck, apiVersion, metadata, name } from './parts.ts';
 import { ONLY_OF_A_UNIVERSE, pointTime } from './point-time.ts';
@@ -44,9 +44,16 @@ const planDocument = z
       })
       .check(
         alsoCheck(({ source: from, pointTime: wanted }) =>
-          wanted === undefined || isUniverse(from)
+          wanted === undefined || mayBe('universe', from)
             ? undefined
             : { params: { problem: ONLY_OF_A_UNIVERSE }, path: ['pointTime'] },
+        ),
+      )
+      .check(
+        alsoCheck(({ source: from, drill: rehearsal }) =>
+          !asks(rehearsal) || mayBe('ysql', from)
+            ? undefined
+            : { params: { problem: ONLY_OF_YSQL }, path: ['drill', 'assertions'] },
         ),
       )
       .meta({ description: 'The plan itself.' }),
@@ -54,8 +61,13 @@ const planDocument = z
   .meta({ title: 'BackupPlan', description: 'What is backed up, where to, when and how.' });
 
 /** True also for a source that says nothing yet: that is an error of its own. */
-function isUniverse(from: unknown): boolean {
-  return typeof from !== 'object' || from === null || 'universe' in from || Object.keys(from).length === 0;
+function mayBe(engine: 'universe' | 'ysql', from: unknown): boolean {
+  return typeof from !== 'object' || from === null || engine in from || Object.keys(from).length === 0;
+}
+
+function asks(rehearsal: unknown): boolean {
+  if (typeof rehearsal !== 'object' || rehearsal === null || !('assertions' in rehearsal)) return false;
+  return Array.isArray(rehearsal.assertions) && rehearsal.assertions.length > 0;
 }
 
 export const documentSchemas = { Repository: repositoryDocument, BackupPlan: planDocument } as const;

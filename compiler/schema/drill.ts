@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Problem } from '../diagnostic.ts';
 import { alsoCheck, duration, secretReference, text } from './parts.ts';
 import { scheduleOf } from './schedule.ts';
 
@@ -115,3 +116,10 @@ export const drill = z
       'Rehearses restores: a backup is restored into scratch databases, compared with its manifest, asked the assertions, and dropped.',
     examples: [{ schedule: { cron: '0 5 * * sun' }, backup: 'random' }],
   });
+
+/** Elsewhere every drill would be inconclusive: the copies of the other engines can't be asked. */
+export const ONLY_OF_YSQL: Problem = {
+  code: 'MISPLACED_KEY',
+  message: 'Assertions can be asked of a `ysql` source alone',
+  remedy: 'Leave `assertions` out: a drill also compares the whole copy with the manifest.',
+};

@@ -250,6 +250,14 @@ const VALUES = cases([
     '["0 0 13 * *", "0 0 * * fri"]',
   ],
   ['a question mark', 'BAD_CRON', planFile('  schedule: { cron: "0 0 «?» * fri" }'), 'Write `*`'],
+  [
+    'assertions that no copy can be asked',
+    'MISPLACED_KEY',
+    planFile(
+      '  source: { ycql: { contactPoints: [db], consistency: scan } }\n  drill: { «assertions»: [{ sql: SELECT 1, expect: 1 }] }',
+    ),
+    'Leave `assertions` out',
+  ],
   ['an unknown shorthand', 'BAD_CRON', planFile('  schedule: { cron: "«@dayly»" }'), '@daily'],
   [
     'an unknown zone',

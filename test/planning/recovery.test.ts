@@ -26,6 +26,18 @@ describe('the way to an instant', () => {
     });
   });
 
+  it('is never by itself what a restore was about to overwrite', () => {
+    const safety = entryAt(0, { kind: 'safety' });
+    const sources = [{ kind: 'backups', entries: [safety, YESTERDAY] }] as const;
+    expect(plan({}, sources)).toMatchObject({
+      backup: YESTERDAY.backup,
+      notes: [expect.stringMatching(/is passed over: it holds what a restore overwrote/)],
+    });
+    expect(plan({ backup: safety.backup }, sources)).toMatchObject({ backup: safety.backup });
+    expect(plan({ to: safety.instant }, sources)).toMatchObject({ backup: safety.backup });
+    expect(plan({}, [{ kind: 'backups', entries: [safety] }])).toMatchObject({ backup: safety.backup });
+  });
+
   it('is a backup of exactly that instant, however the instant is written', () => {
     for (const to of [
       '2026-11-23T12:00:00Z',
