@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type Client,
   WithStartWorkflowOperation,
@@ -27,6 +28,7 @@ import { runAttributes } from '../workflows/run-attributes.ts';
 
 /** Temporal waits for a worker without end; a person doesn't. */
 const ANSWER_WITHIN_MS = 30_000;
+const LOOK_EVERY_MS = 500;
 
 export interface PlanEntityView {
   readonly status: PlanStatus;
@@ -126,15 +128,41 @@ async function answer<T>(client: Client, plan: string, ask: () => Promise<T>): P
         : permanent(type ?? 'REFUSED', message, 'Mend that and run the command again.', error);
     }
     if (error instanceof WorkflowNotFoundError) throw notApplied(plan);
-    if (isDeadline(error)) {
+    if (isDeadline(error)) throw await noAnswer(client, plan, error);
+    throw error;
+  }
+}
+
+/** An entity stays on its task queue until a worker there has moved it, whatever queue a command names. */
+async function noAnswer(client: Client, plan: string, error: unknown) {
+  const workflowId = planWorkflowId(plan);
+  const { taskQueue } = await client.workflow.getHandle(workflowId).describe();
+  return transient(
+    'NO_WORKER',
+    `no worker answered for plan ${plan} within ${ANSWER_WITHIN_MS / 1000} s; its entity is on the task queue ${taskQueue}`,
+    `Start one: HOLDFAST_TASK_QUEUE=${taskQueue} holdfast worker. Where there is to be none any more, terminate the workflow ${workflowId}, and apply again.`,
+    error,
+  );
+}
+
+/** Waits for a worker that polls the queue. Throws `NO_WORKER`, before anything is left behind that nobody would work on. */
+export async function awaitWorker(client: Client, taskQueue: string): Promise<void> {
+  const { namespace } = client.options;
+  const deadline = Date.now() + ANSWER_WITHIN_MS;
+  for (;;) {
+    const { pollers } = await client.workflowService.describeTaskQueue({
+      namespace,
+      taskQueue: { name: taskQueue },
+    });
+    if ((pollers ?? []).length > 0) return;
+    if (Date.now() > deadline) {
       throw transient(
         'NO_WORKER',
-        `no worker answered for plan ${plan} within ${ANSWER_WITHIN_MS / 1000} s`,
-        'Start one (holdfast worker) with the task queue of this command, and run it again.',
-        error,
+        `no worker polls the task queue ${taskQueue}, so nothing was changed`,
+        `Start one: HOLDFAST_TASK_QUEUE=${taskQueue} holdfast worker; then run the command again.`,
       );
     }
-    throw error;
+    await sleep(LOOK_EVERY_MS);
   }
 }
 

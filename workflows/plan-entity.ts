@@ -117,7 +117,18 @@ export class PlanEntity {
       lastFailure: lastFailure ?? null,
       survey: survey ?? null,
       surveyFailure: surveyFailure ?? null,
+      repositoryId: this.current.repositoryId ?? null,
+      strangeRepository: this.strangeRepository ?? null,
     };
+  }
+
+  private get strangeRepository(): string | undefined {
+    const { repositoryId, survey } = this.current;
+    if (repositoryId === undefined || survey === undefined || survey.repositoryId === repositoryId)
+      return undefined;
+    return survey.repositoryId === undefined
+      ? `the repository ${repositoryId} has vanished from its place`
+      : `the repository is another one: its id is ${survey.repositoryId}, and was ${repositoryId}`;
   }
 
   get window(): RecoveryWindow {
@@ -166,9 +177,14 @@ export class PlanEntity {
     });
   }
 
-  apply(application: Application): number {
+  apply({ revision, newRepository }: Application): number {
     const generation = this.current.generation + 1;
-    const { revision } = application;
+    const { location } = this.current.revision.plan.pipeline.repository;
+    const isMoved = JSON.stringify(location) !== JSON.stringify(revision.plan.pipeline.repository.location);
+    if (isMoved || newRepository === true) {
+      const { survey: _survey, surveyFailure: _failure, repositoryId: _id, ...state } = this.current;
+      this.current = state;
+    }
     this.change({ revision, generation, appliedAt: this.now() });
     this.isSurveyDue = true;
     return generation;
@@ -293,22 +309,22 @@ export class PlanEntity {
     this.change({ cancelling: left });
   }
 
-  surveyed(survey: PlanSurvey): void {
+  /** @param generation of when the look began: meanwhile the plan may have been applied to another repository. */
+  surveyed(survey: PlanSurvey, generation = this.current.generation): void {
+    if (generation !== this.current.generation) return;
     this.isSurveyDue = false;
+    const before = this.strangeRepository;
     const { surveyFailure: _, ...state } = this.current;
-    const known = this.current.survey?.repositoryId;
-    this.current = { ...state, survey };
-    const { repositoryId } = survey;
-    if (known !== undefined && repositoryId !== known) {
-      this.refuse('survey', {
-        code: 'ANOTHER_REPOSITORY',
-        reason:
-          repositoryId === undefined
-            ? `the repository ${known} has vanished from its place`
-            : `the repository is another one: its id is ${repositoryId}, and was ${known}`,
-        remedy: 'Check bucket, prefix or mount; the backups of before are not there.',
-      });
-    }
+    const repositoryId = state.repositoryId ?? state.survey?.repositoryId ?? survey.repositoryId;
+    this.current = { ...state, survey, ...(repositoryId === undefined ? {} : { repositoryId }) };
+    const reason = this.strangeRepository;
+    if (reason === undefined || reason === before) return;
+    this.refuse('survey', {
+      code: 'ANOTHER_REPOSITORY',
+      reason,
+      remedy:
+        'Check bucket, prefix or mount; the backups of before are not there. Where that is meant: holdfast apply --new-repository.',
+    });
   }
 
   surveyFailed(reason: string): void {

@@ -71,6 +71,8 @@ export interface Application {
   readonly after: number;
   /** True: a schedule that was paused by hand stays paused. */
   readonly keepPauses: boolean;
+  /** True: what is at the repository's place now is meant, whatever was there before. */
+  readonly newRepository?: boolean;
 }
 
 export interface Applied {
@@ -175,6 +177,10 @@ export interface PlanStatus {
   /** What storage and schedules said when they were last looked at. */
   readonly survey: PlanSurvey | null;
   readonly surveyFailure: { readonly at: string; readonly reason: string } | null;
+  /** Id of the repository that the plan belongs to, since it was first looked at. */
+  readonly repositoryId: string | null;
+  /** What is at its place instead, a clause. */
+  readonly strangeRepository: string | null;
 }
 
 /** All that an entity knows; it travels through continue-as-new. */
@@ -200,6 +206,8 @@ export interface PlanState {
   readonly lastFailure?: RunReport;
   readonly survey?: PlanSurvey;
   readonly surveyFailure?: { readonly at: string; readonly reason: string };
+  /** The repository that was found when the plan was applied to its place; another one is an alarm until it is applied anew. */
+  readonly repositoryId?: string;
   readonly measurements: readonly RestoreMeasurement[];
   /** Events after which the entity goes on in a new run. Default 2,000; lower in tests. */
   readonly historyEvents?: number;

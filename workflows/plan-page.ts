@@ -8,10 +8,11 @@ import type { PlanRequest, PlanStatus, Refusal, RunReport } from './plan-message
 const INSTANTS_SHOWN = 20;
 
 export function renderPlan(status: PlanStatus, now: Date): string {
-  const { survey, surveyFailure } = status;
+  const { survey, surveyFailure, strangeRepository } = status;
   return [
     `**${headline(status, now)}**`,
     '',
+    ...(strangeRepository === null ? [] : [`⚠ ${strangeRepository}. Check bucket, prefix or mount.`, '']),
     ...(surveyFailure === null
       ? []
       : [`⚠ The repository could not be read (${surveyFailure.at}): ${surveyFailure.reason}`, '']),
@@ -88,7 +89,10 @@ export function nextRun(
   return byHand.length === 0 ? undefined : `none${note}`;
 }
 
-function headline({ plan, running: runs, survey, requests, paused }: PlanStatus, now: Date): string {
+function headline(
+  { plan, running: runs, survey, requests, paused, strangeRepository }: PlanStatus,
+  now: Date,
+): string {
   const asks = requests.filter(({ state }) => state === 'awaiting-approval').length;
   const parts = [
     survey?.lastGood === undefined
@@ -99,6 +103,7 @@ function headline({ plan, running: runs, survey, requests, paused }: PlanStatus,
     ...(runs.length === 0 ? [] : [`${runs.length} running`]),
     ...(asks === 0 ? [] : [`${asks} waiting for APPROVAL`]),
     ...(paused === null ? [] : ['PAUSED']),
+    ...(strangeRepository === null ? [] : ['ANOTHER REPOSITORY']),
   ];
   return `Plan ${plan}: ${parts.join(', ')}`;
 }

@@ -303,12 +303,12 @@ async function carryOut(entity: PlanEntity, work: Work, schedules: ScheduleKeepe
       return entity.cancelled(work.workflowId);
     case 'survey':
       try {
-        entity.surveyed(
-          await call('what storage and schedules hold').surveyPlan({
-            ...{ repository: pipeline.repository, plan: name },
-            ...historyOf(revision.plan),
-          }),
-        );
+        const { generation } = entity.state;
+        const survey = await call('what storage and schedules hold').surveyPlan({
+          ...{ repository: pipeline.repository, plan: name },
+          ...historyOf(revision.plan),
+        });
+        entity.surveyed(survey, generation);
       } catch (error) {
         if (isCancellation(error)) throw error;
         entity.surveyFailed(describeFailure(error).message);

@@ -5,6 +5,7 @@ import { nextRuns } from '../../planning/next-runs.ts';
 import { type DesiredSchedule, desiredSchedules, scheduleIdsOf } from '../../planning/schedules.ts';
 import { appliedPlans, findEntity, type PlanEntityView } from '../plan-entities.ts';
 import { changedSteps, type FieldChange, planChanges } from './diff.ts';
+import { checkRepository } from './repository-check.ts';
 import { type RetentionPreview, retentionPreview } from './retention-preview.ts';
 
 /** What `apply` would do to one plan. Field names are those of `apply --json`. */
@@ -38,6 +39,7 @@ export interface Wishes {
   readonly taskQueue: string;
   readonly prune: boolean;
   readonly keepPauses: boolean;
+  readonly newRepository: boolean;
 }
 
 /** A change with what is needed to make it. */
@@ -47,7 +49,7 @@ export interface Planned extends PlanChange {
   readonly after: number;
 }
 
-/** Compares plan files with what Temporal holds. Changes nothing. */
+/** Compares plan files with what Temporal holds. Changes nothing. Throws `ANOTHER_REPOSITORY`. */
 export async function plannedChanges(
   client: Client,
   plans: readonly CompiledPlan[],
@@ -66,9 +68,13 @@ export async function plannedChanges(
 
 async function changeOf(client: Client, plan: CompiledPlan, wishes: Wishes): Promise<Planned> {
   const entity = await findEntity(client, plan.name);
+  if (entity !== undefined && !wishes.newRepository) await checkRepository(plan, entity);
   const placed = [
     ...(entity === undefined ? [] : fieldOf('set', entity.status.set, wishes.set)),
     ...(entity === undefined ? [] : fieldOf('taskQueue', entity.status.taskQueue, wishes.taskQueue)),
+    ...(entity?.status.repositoryId && wishes.newRepository
+      ? [{ field: 'repository.id', from: entity.status.repositoryId, to: 'what is there now' }]
+      : []),
   ];
   const fields = [...planChanges(entity?.revision.plan, plan), ...placed];
   const isSame = fields.length === 0;

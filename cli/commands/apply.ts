@@ -8,6 +8,7 @@ interface Options extends CommonOptions {
   readonly dryRun?: boolean;
   readonly prune?: boolean;
   readonly keepPauses: boolean;
+  readonly newRepository?: boolean;
   readonly set: string;
   readonly yes?: boolean;
 }
@@ -21,6 +22,10 @@ export function register(program: Command): void {
     .option('--prune', 'remove plans of this set that have no file any more; their backups stay')
     .option('--keep-pauses', 'a schedule that somebody paused by hand stays paused (default)', true)
     .option('--no-keep-pauses', 'go on with schedules that were paused by hand')
+    .option(
+      '--new-repository',
+      'what is at the place of a repository now is meant, though it was another one',
+    )
     .option('--set <name>', 'who these plans belong to; --prune looks at its own set alone', 'default')
     .option('--yes', 'do not ask on a terminal')
     .option('--json', 'one JSON document on stdout')
@@ -43,6 +48,7 @@ async function run(folder: string, options: Options): Promise<ExitCode> {
     const wishes = {
       ...{ set: options.set, taskQueue: session.taskQueue },
       ...{ prune: options.prune === true, keepPauses: options.keepPauses },
+      newRepository: options.newRepository === true,
     };
     const planned = await plannedChanges(session.client, plans, wishes);
     const acting = planned.filter(
@@ -53,7 +59,7 @@ async function run(folder: string, options: Options): Promise<ExitCode> {
       print(acting.length === 0 ? 'Nothing to change.' : summaryLine(planned));
     }
     const acts = !options.dryRun && acting.length > 0 && (await isWanted(options));
-    if (acts) for (const change of acting) await make(session, change, options);
+    if (acts) await makeAll(session, acting, options);
     keep = !options.dryRun;
     if (options.json) {
       emit({
@@ -81,10 +87,17 @@ async function isWanted({ json, yes }: Options): Promise<boolean> {
   }
 }
 
+async function makeAll(session: Session, changes: readonly Planned[], options: Options): Promise<void> {
+  const { awaitWorker } = await import('../plan-entities.ts');
+  if (changes.some(({ wanted }) => wanted !== undefined))
+    await awaitWorker(session.client, session.taskQueue);
+  for (const change of changes) await make(session, change, options);
+}
+
 async function make(
   { client, taskQueue }: Session,
   change: Planned,
-  { set, keepPauses }: Options,
+  { set, keepPauses, newRepository = false }: Options,
 ): Promise<void> {
   const { applyToEntity, removeEntity } = await import('../plan-entities.ts');
   if (change.wanted === undefined) {
@@ -92,5 +105,5 @@ async function make(
     return;
   }
   const revision = { plan: change.wanted, set, taskQueue };
-  await applyToEntity(client, { revision, after: change.after, keepPauses });
+  await applyToEntity(client, { revision, after: change.after, keepPauses, newRepository });
 }

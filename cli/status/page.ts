@@ -21,6 +21,7 @@ export function lineOf(status: PlanStatus, now: Date): string {
       : `last good ${formatAge(survey.lastGood.instant, now)}`,
     ...(paused === null ? [next === undefined ? 'no next run' : `next ${next}`] : ['PAUSED']),
     ...(surveyFailure === null ? [] : ['its repository can’t be read']),
+    ...(status.strangeRepository ? ['ANOTHER REPOSITORY'] : []),
     ...running.map(({ kind, headline }) => `${kind}: ${headline}`),
     ...(requests.some(({ state }) => state === 'awaiting-approval') ? ['WAITS FOR APPROVAL'] : []),
   ].join('  ');
@@ -34,6 +35,7 @@ export function pageOf(status: PlanStatus, now: Date): readonly string[] {
     ...(surveyFailure === null
       ? []
       : [`The repository could not be read (${surveyFailure.at}): ${surveyFailure.reason}`]),
+    ...(status.strangeRepository ? [`ANOTHER REPOSITORY: ${status.strangeRepository}`] : []),
     ...surveyLines(survey, now),
     `next run:          ${nextRun(status, now) ?? 'none'}`,
     ...running.map(

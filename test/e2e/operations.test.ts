@@ -1,7 +1,8 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Client, Connection } from '@temporalio/client';
+import { msToTs } from '@temporalio/common/lib/time.js';
 import pg from 'pg';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { type PlanStatus, personsSignal, planStatus } from '../../workflows/plan-messages.ts';
@@ -144,7 +145,7 @@ test('every command of docs/operations.md works, in the order in which it stands
     }
     const args = words.slice(1).map((word) => word.replace('2026-11-22T10:04:00Z', instant));
     const { code, stdout, stderr } = await run(...args);
-    expect({ command, code, stdout, stderr }).toMatchObject({ code: 0 });
+    if (code !== 0) throw new Error(`${command} ended with ${code}\n${stdout}\n${stderr}`);
     if (words[1] === 'approve') {
       await eventually('the restore has ended', async () => (await status()).requests.length === 0);
     }
@@ -161,6 +162,26 @@ test('every command of docs/operations.md works, in the order in which it stands
   expect(databases).toHaveLength(1);
   const { backups } = await json<{ backups: { backup: string }[] }>('list', 'orders');
   expect(backups.filter(({ backup }) => backup.includes('-safety-'))).toHaveLength(1);
+});
+
+test('a plan whose repository has vanished from its place is not applied, whatever has changed', async () => {
+  const place = path.join(folder, 'repository');
+  await rename(place, `${place}-away`);
+  await mkdir(place);
+  try {
+    await writePlan('  schedule: { cron: "0 3 * * *" }\n');
+    const ended = await run('apply', '--json');
+    expect({ code: ended.code, document: JSON.parse(ended.stdout) }).toMatchObject({
+      code: 1,
+      document: {
+        error: { code: 'ANOTHER_REPOSITORY', remedy: expect.stringContaining('--new-repository') },
+      },
+    });
+  } finally {
+    await rm(place, { recursive: true });
+    await rename(`${place}-away`, place);
+  }
+  expect(await json<Applied>('apply', '--dry-run')).toMatchObject({ changes: 1 });
 });
 
 test('a plan without a file stays until --prune, which leaves its backups', async () => {
@@ -207,8 +228,11 @@ test.each<[string, string, number, string]>([
 test.each<[string, NodeJS.ProcessEnv, string]>([
   ['a Temporal that is not there', { TEMPORAL_ADDRESS: '127.0.0.1:1' }, 'TEMPORAL_UNREACHABLE'],
   ['a namespace that is missing', { TEMPORAL_NAMESPACE: 'nowhere' }, 'NAMESPACE_MISSING'],
-])('%s is one error', async (_what, changes, code) => {
+  ['a namespace that takes no more search attributes', { TEMPORAL_NAMESPACE: 'full' }, 'SEARCH_ATTRIBUTES'],
+  ['a task queue without a worker', { HOLDFAST_TASK_QUEUE: 'nobody' }, 'NO_WORKER'],
+])('%s is one error, and leaves nothing behind', async (_what, changes, code) => {
   await writePlan('');
+  if (changes.TEMPORAL_NAMESPACE === 'full') await makeFullNamespace('full');
   const { address } = JSON.parse(server.output()) as { address: string };
   const ended = await startHoldfast(
     ['apply', '--json'],
@@ -219,4 +243,25 @@ test.each<[string, NodeJS.ProcessEnv, string]>([
     code: 1,
     document: { error: { code, remedy: expect.any(String) } },
   });
+  const { plans } = await json<{ plans: unknown[] }>('status');
+  expect(plans).toEqual([]);
 });
+
+/** One in which others have taken all attributes there are: they can't be registered, as without the permission. */
+async function makeFullNamespace(namespace: string): Promise<void> {
+  const { operatorService, workflowService } = connection;
+  await workflowService.registerNamespace({ namespace, workflowExecutionRetentionPeriod: msToTs('1d') });
+  await eventually('the namespace is known', () =>
+    operatorService.listSearchAttributes({ namespace }).then(
+      () => true,
+      () => false,
+    ),
+  );
+  const keyword = 2;
+  const another = (name: string) =>
+    operatorService.addSearchAttributes({ namespace, searchAttributes: { [name]: keyword } }).then(
+      () => true,
+      () => false,
+    );
+  for (let count = 0; await another(`Theirs${count}`); count++) expect(count).toBeLessThan(50);
+}

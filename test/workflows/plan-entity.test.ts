@@ -278,15 +278,39 @@ test('of two applies that were computed against the same state the second is ref
   entity.checkApplication({ revision, after: 2, keepPauses: true });
 });
 
-test('a repository that is another one, or has vanished, is told', () => {
-  const { entity } = entityOf();
+test('a repository that is another one, or has vanished, is told once each, and shown until it is the old one again', () => {
+  const { entity, clock } = entityOf();
   const { repositoryId: _, ...vanished } = SURVEY;
-  entity.surveyed({ ...SURVEY, repositoryId: 'r-2' });
-  entity.surveyed(vanished);
+  for (const survey of [{ ...SURVEY, repositoryId: 'r-2' }, vanished, vanished]) entity.surveyed(survey);
   expect(entity.status.refused.last.map(({ reason }) => reason)).toEqual([
-    'the repository r-2 has vanished from its place',
+    'the repository r-1 has vanished from its place',
     'the repository is another one: its id is r-2, and was r-1',
   ]);
+  expect(renderPlan(entity.status, clock.now())).toContain('⚠ the repository r-1 has vanished');
+  entity.surveyed(SURVEY);
+  expect(entity.status).toMatchObject({ strangeRepository: null, refused: { count: 2 } });
+});
+
+test('a plan that is applied to another place, or to what is there now, belongs to the repository found there', () => {
+  const elsewhere = { name: 'main', location: { kind: 'directory', path: '/elsewhere' } } as const;
+  const moved = { ...compiled, pipeline: { ...compiled.pipeline, repository: elsewhere } };
+  for (const [plan, newRepository] of [
+    [moved, false],
+    [compiled, true],
+  ] as const) {
+    const { entity } = entityOf();
+    const revision = { plan, set: 'default', taskQueue: 'q' };
+    entity.apply({ revision, after: 0, keepPauses: true, newRepository });
+    // A look that began before tells of the place of before.
+    entity.surveyed(SURVEY, 0);
+    expect(entity.status.survey).toBeNull();
+    entity.surveyed({ ...SURVEY, repositoryId: 'r-2' });
+    expect(entity.status).toMatchObject({
+      repositoryId: 'r-2',
+      strangeRepository: null,
+      refused: { count: 0 },
+    });
+  }
 });
 
 test('a removed plan waits for its schedules to go, and begins nothing any more', () => {
