@@ -64,6 +64,38 @@ describe('a restore', () => {
     });
   });
 
+  test('leaves statistics of everything, and every row of a large table visible without a look at the table', async () => {
+    await run(server.url(), 'CREATE DATABASE measured');
+    await run(
+      server.url('measured'),
+      `CREATE TABLE large (id int PRIMARY KEY, note text, kind int);
+       INSERT INTO large SELECT i, repeat('x', 80) || i, i % 7 FROM generate_series(1, 20000) i;
+       CREATE INDEX by_length ON large (length(note));
+       CREATE STATISTICS together ON id, kind FROM large;
+       CREATE TABLE small (id int PRIMARY KEY);
+       INSERT INTO small SELECT generate_series(1, 100);
+       CREATE TABLE whole (id int, kind int) PARTITION BY RANGE (id);
+       CREATE TABLE part PARTITION OF whole FOR VALUES FROM (0) TO (1000000);
+       INSERT INTO whole SELECT i, i % 7 FROM generate_series(1, 5000) i`,
+    );
+    const measured = await takeBackup(repository, server.url('measured'), ysqlSource({}));
+    const outcome = await runRestore(restoreContext(measured, server.url(), { into: { measured: 'again' } }));
+    expect(outcome.plan.vacuums).toBe(1);
+    const url = server.url('again');
+    expect(
+      await query(url, "SELECT relallvisible = relpages AS visible FROM pg_class WHERE relname = 'large'"),
+    ).toEqual([{ visible: true }]);
+    expect(
+      await query(
+        url,
+        'SELECT DISTINCT tablename::text AS name FROM pg_stats WHERE schemaname = $$public$$ ORDER BY 1',
+      ),
+    ).toEqual(['by_length', 'large', 'part', 'small', 'whole'].map((name) => ({ name })));
+    expect(await query(url, 'SELECT count(*)::int AS statistics FROM pg_statistic_ext_data')).toEqual([
+      { statistics: 1 },
+    ]);
+  });
+
   test('goes into an existing empty database, and keeps its properties', async () => {
     await run(server.url(), 'CREATE DATABASE waiting', "COMMENT ON DATABASE waiting IS 'mine'");
     const outcome = await runRestore(context({ into: { shop: 'waiting' } }));
