@@ -35,6 +35,8 @@ export async function requestRun(
   detach: boolean,
 ): Promise<RequestedRun> {
   const { requestId, workflowId = '' } = await sendToEntity(session.client, plan.name, kind, argument);
+  const overwrites = kind === 'restore' && 'replace' in argument && argument.replace === true;
+  if (detach && overwrites && plan.restore?.approval !== 'none') say(approvalHint(plan.name, requestId));
   let told = '';
   while (!detach) {
     const entity = await findEntity(session.client, plan.name);
@@ -67,4 +69,8 @@ function waitOf({ name }: CompiledPlan, { requestId, state, decision }: PlanRequ
     ...(decision === undefined ? [] : decisionLines(decision).map((line) => `  ${line}`)),
     `  holdfast approve ${name} ${requestId}   (holdfast cancel ${name} ${requestId} gives it up)`,
   ].join('\n');
+}
+
+function approvalHint(plan: string, requestId: string): string {
+  return `It overwrites, and waits for approval: holdfast status ${plan} shows what it would do, holdfast approve ${plan} ${requestId} lets it begin.`;
 }

@@ -28,6 +28,18 @@ const HEARTBEAT_EVERY = '2s';
 /** Time that lanes have to finish their chunk after SIGTERM, before they are cancelled and go on elsewhere. */
 const SHUTDOWN_GRACE = '10s';
 
+/**
+ * A worker that has not come to its end by then gives up: whoever looks after the process starts another one. Without this, one that
+ * the SDK stops for an error of its own waits for ever for the run that the error was about, and nobody polls.
+ */
+const SHUTDOWN_AT_MOST = '45s';
+
+/**
+ * How long workflow code may take for one step, by the clock on the wall. The SDK's 5 s cut off steps on a machine that is starved,
+ * and what was cut off is half done.
+ */
+const STEP_AT_MOST = '30s';
+
 export type WorkKind = 'lanes' | 'read-points' | 'prune';
 
 export interface WorkerOptions {
@@ -206,6 +218,8 @@ function commonOptions(connection: NativeConnection, namespace: string) {
     maxHeartbeatThrottleInterval: HEARTBEAT_EVERY,
     defaultHeartbeatThrottleInterval: HEARTBEAT_EVERY,
     shutdownGraceTime: SHUTDOWN_GRACE,
+    shutdownForceTime: SHUTDOWN_AT_MOST,
+    isolateExecutionTimeout: STEP_AT_MOST,
   } as const;
 }
 

@@ -50,6 +50,7 @@ function retentionLines(retention: NonNullable<PlanChange['retention']>): readon
     return [`    what the new retention would delete can't be said here: ${retention.unknown}`];
   }
   const { deletes, keeps } = retention;
+  if (deletes.length + keeps === 0) return [];
   if (deletes.length === 0) return [`    the new retention deletes nothing now, and keeps ${keeps}`];
   return [
     `    the new retention would delete ${deletes.length} of ${deletes.length + keeps} backups now:`,

@@ -40,6 +40,8 @@ export interface EntityReport {
   readonly backups: number;
   readonly workerKills: number;
   readonly serverKills: number;
+  /** Ends of the worker by itself: an error of the SDK that it takes for fatal, say. It is started again. */
+  readonly ownEnds: number;
   readonly runs: number;
   /** Of the longest run. */
   readonly events: number;
@@ -110,6 +112,8 @@ class Stage {
   #worker: ChildProcess | undefined;
   workerKills = 0;
   serverKills = 0;
+  /** How often a worker ended without being killed. */
+  ownEnds = 0;
 
   constructor(temporal: TemporalServer, ledger: string) {
     this.#temporal = temporal;
@@ -149,7 +153,7 @@ class Stage {
 
   async strike(isServer: boolean, say: (line: string) => void): Promise<void> {
     const pid = this.#worker?.pid;
-    this.#worker?.kill('SIGKILL');
+    this.#killWorker();
     this.workerKills += 1;
     if (isServer) {
       await this.#temporal.kill9();
@@ -186,6 +190,7 @@ class Stage {
       backups,
       workerKills: this.workerKills,
       serverKills: this.serverKills,
+      ownEnds: this.ownEnds,
       runs,
       events,
       problems,
@@ -193,7 +198,7 @@ class Stage {
   }
 
   async end(): Promise<void> {
-    this.#worker?.kill('SIGKILL');
+    this.#killWorker();
     await this.#connection?.close();
     await this.#temporal.stop();
   }
@@ -218,6 +223,19 @@ class Stage {
       worker.once('exit', (code) => reject(new Error(`the worker ended with ${code}`)));
     });
     worker.removeAllListeners('exit');
+    // As whoever looks after a worker would.
+    worker.once('exit', () => {
+      this.ownEnds += 1;
+      void this.#startWorker();
+    });
+  }
+
+  #killWorker(): void {
+    const worker = this.#worker;
+    if (worker === undefined) return;
+    this.#worker = undefined;
+    worker.removeAllListeners('exit');
+    worker.kill('SIGKILL');
   }
 
   async #persist<T>(act: () => Promise<T>): Promise<T> {

@@ -33,7 +33,7 @@ const activities: Partial<Activities> = {
   reconcileSchedules: (input: ReconcileInput) => reconcileSchedules(client, input),
 };
 const lanes = await Worker.create({
-  ...{ connection, taskQueue, activities },
+  ...{ connection, taskQueue, activities, shutdownForceTime: '20s', isolateExecutionTimeout: '30s' },
   workflowBundle: await workflowBundle(),
 });
 const holders = await Worker.create({ connection, taskQueue: readPointQueue(taskQueue), activities });
