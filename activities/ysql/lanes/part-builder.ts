@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { compressFrame } from '../../../repository/zstd-frames.ts';
+import { compressFrame, free } from '../../../repository/zstd-frames.ts';
 import type { CopyBlock } from '../copy-out.ts';
 import type { Part } from './protocol.ts';
 import { borrowMemory, returnMemory } from './shared-memory.ts';
@@ -25,6 +25,7 @@ export class PartBuilder {
     this.#memory.view(end, this.#length).set(frame, this.#length);
     this.#length = end;
     this.#hash.update(frame);
+    free(frame);
     this.rows += block.rows;
     this.bytes += block.data.length;
   }

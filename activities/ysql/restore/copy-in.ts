@@ -1,9 +1,10 @@
 import type { Connection, Submittable } from 'pg';
+import { free } from '../../../repository/zstd-frames.ts';
 import { databaseError } from '../errors.ts';
 import type { Session } from '../session.ts';
 
 /**
- * Runs `COPY … FROM STDIN` with the text that `blocks` gives; returns the server's count of rows. When `blocks` throws, the COPY
+ * Runs `COPY … FROM STDIN` with the text that `blocks` gives, whose memory is freed; returns the server's count of rows. When `blocks` throws, the COPY
  * fails on the server too, and the error of `blocks` is thrown.
  */
 export async function copyIn(
@@ -30,6 +31,7 @@ async function feed(writer: CopyInWriter, blocks: AsyncIterable<Buffer>): Promis
     for await (const block of blocks) {
       if (writer.failed) return;
       await writer.write(block);
+      free(block);
     }
   } catch (error) {
     writer.fail();
@@ -82,7 +84,7 @@ class CopyInWriter implements Submittable {
     return this.#failure !== undefined;
   }
 
-  /** Sends text, any run of bytes; resolves when the socket takes more. */
+  /** Sends text, any run of bytes; resolves when the socket has taken all of it, and the block may be freed. */
   async write(block: Buffer): Promise<void> {
     const stream = this.#connection?.stream;
     if (stream === undefined) return;
@@ -91,15 +93,10 @@ class CopyInWriter implements Submittable {
     header.writeUInt32BE(block.length + 4, 1);
     stream.cork();
     stream.write(header);
-    const hasRoom = stream.write(block);
-    stream.uncork();
-    if (hasRoom) return;
     await new Promise<void>((resolve) => {
-      const go = () => {
-        stream.off('drain', go).off('close', go);
-        resolve();
-      };
-      stream.on('drain', go).on('close', go);
+      // A socket that fails tells so to the statement, which fails with it.
+      stream.write(block, () => resolve());
+      stream.uncork();
     });
   }
 
