@@ -129,6 +129,7 @@ async function answer<T>(client: Client, plan: string, ask: () => Promise<T>): P
     }
     if (error instanceof WorkflowNotFoundError) throw notApplied(plan);
     if (isDeadline(error)) throw await noAnswer(client, plan, error);
+    if (isStuck(error)) throw stuck(plan, error);
     throw error;
   }
 }
@@ -166,8 +167,25 @@ export async function awaitWorker(client: Client, taskQueue: string): Promise<vo
   }
 }
 
+function stuck(plan: string, error: unknown) {
+  const workflowId = planWorkflowId(plan);
+  return permanent(
+    'ENTITY_STUCK',
+    `the entity of plan ${plan} can't go on: its workers fail over its history`,
+    `Read the worker's log, and run workers of the version that the entity was begun with. If that is no way, terminate the workflow ${workflowId} and apply again: backups and running restores are not touched.`,
+    error,
+  );
+}
+
 /** The server, or the client, gave up waiting. */
 function isDeadline(error: unknown): boolean {
-  const texts = [error, error instanceof Error ? error.cause : undefined].map(messageOf);
-  return texts.some((text) => /deadline|timed? ?out|no poller/i.test(text));
+  return textsOf(error).some((text) => /deadline|timed? ?out|no poller/i.test(text));
+}
+
+function isStuck(error: unknown): boolean {
+  return textsOf(error).some((text) => /workflow task in failed state/i.test(text));
+}
+
+function textsOf(error: unknown): readonly string[] {
+  return [error, error instanceof Error ? error.cause : undefined].map(messageOf);
 }

@@ -154,9 +154,14 @@ export class PlanEntity {
     }
   }
 
-  /** As `receive`, and changes nothing: for validators. */
+  /**
+   * As `receive`, and changes nothing: for validators. These don't run when a history is replayed, so not even chance may be drawn from,
+   * or every id that is chosen afterwards would be another one.
+   */
   check(message: PersonsMessage, argument: unknown): void {
-    new PlanEntity(this.current, this.chance).receive(message, argument);
+    const { now } = this.chance;
+    const withoutChance = { now, digits: (count: number) => '0'.repeat(count) };
+    new PlanEntity(this.current, withoutChance).receive(message, argument);
   }
 
   refuse(message: string, refusal: Omit<Refusal, 'at' | 'message'>): void {

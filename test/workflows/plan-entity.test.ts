@@ -278,6 +278,18 @@ test('of two applies that were computed against the same state the second is ref
   entity.checkApplication({ revision, after: 2, keepPauses: true });
 });
 
+test('what is checked leaves nothing behind, and draws nothing: the id chosen next is what it would have been', () => {
+  const idAfter = (checks: number) => {
+    const { entity } = entityOf();
+    for (let count = 0; count < checks; count++) {
+      entity.check('backup', {});
+      entity.check('restore', { replace: true });
+    }
+    return entity.receive('backup', {}).workflowId;
+  };
+  expect(idAfter(3)).toBe(idAfter(0));
+});
+
 test('a repository that is another one, or has vanished, is told once each, and shown until it is the old one again', () => {
   const { entity, clock } = entityOf();
   const { repositoryId: _, ...vanished } = SURVEY;

@@ -1,9 +1,11 @@
 import { Context } from '@temporalio/activity';
 import { WithStartWorkflowOperation, WorkflowUpdateFailedError } from '@temporalio/client';
+import { Worker } from '@temporalio/worker';
 import { defineSignal } from '@temporalio/workflow';
 import type { Activities } from '../../activities/contract.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import type { PlanSurvey } from '../../model/survey.ts';
+import { workflowBundle } from '../../worker/bundle.ts';
 import { gateState } from '../../workflows/messages.ts';
 import { newPlanState } from '../../workflows/plan-entity.ts';
 import {
@@ -106,6 +108,12 @@ type Entity = Awaited<ReturnType<typeof apply>>['handle'];
 const statusOf = (entity: Entity): Promise<PlanStatus> => entity.query(planStatus);
 const until = (what: string, entity: Entity, holds: (status: PlanStatus) => boolean): Promise<void> =>
   eventually(what, async () => holds(await statusOf(entity)));
+
+/** A worker that takes the entity over comes by its history to the same commands. */
+async function replays(entity: Entity): Promise<void> {
+  const history = await entity.fetchHistory();
+  await Worker.runReplayHistory({ workflowBundle: await workflowBundle() }, history, entity.workflowId);
+}
 
 /** As the Temporal UI sends it: the text is taken for JSON, whatever it is. */
 async function paste(
@@ -231,6 +239,9 @@ test('an update says at once what is wrong, and what was accepted', async () => 
     const again = await handle.executeUpdate(personsUpdate('backup'), { args: [{ requestId: 'r-1' }] });
     expect(again).toMatchObject({ outcome: 'known', workflowId: receipt.workflowId });
     await until('it is done', handle, ({ closed }) => closed.length === 1);
+    await handle.executeUpdate(personsUpdate('restore'), { args: [{ into: 'copy' }] });
+    await until('the restore is done', handle, ({ closed }) => closed.length === 2);
+    await replays(handle);
   });
 });
 
