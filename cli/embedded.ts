@@ -144,10 +144,12 @@ async function portLike(previous: number | undefined): Promise<number> {
 async function ensureWorkers(directory: string, found: EmbeddedState): Promise<EmbeddedState> {
   const { client, connection } = await connectClient(addressOf(found));
   const queues = await busyQueues(client, RUNNING).finally(() => connection.close());
-  let state = found;
+  // One that has died and has no run is not started again, and must not count as missing.
+  const running = Object.entries(found.workers).filter(([, pid]) => isRunning(pid));
+  let state: EmbeddedState = { ...found, workers: Object.fromEntries(running) };
+  if (running.length < Object.keys(found.workers).length) await writeState(directory, state);
   for (const queue of queues.add(ownTaskQueue())) {
-    const pid = state.workers[queue];
-    if (pid !== undefined && isRunning(pid)) continue;
+    if (state.workers[queue] !== undefined) continue;
     const started = await startWorker(directory, state, queue);
     state = { ...state, workers: { ...state.workers, [queue]: started } };
     await writeState(directory, state);

@@ -38,7 +38,7 @@ async function run(argument: string, options: Options) {
       if (underWay !== undefined)
         say('A backup of this plan is under way; following it (--new starts another).');
       const workflowId = underWay ?? (await begin(session, plan, options)).workflowId;
-      const backup = workflowId.slice(workflowId.lastIndexOf(':') + 1);
+      const backup = await idOf(session, plan, workflowId);
       return {
         workflowId,
         title: `Backup ${backup} of ${plan.name}`,
@@ -48,6 +48,16 @@ async function run(argument: string, options: Options) {
     },
     (outcome) => report(outcome, argument, options),
   );
+}
+
+/** A run that a schedule started chose its backup's id itself, and told the plan's entity; until it did, its own id has to do. */
+async function idOf({ client }: Session, { name }: CompiledPlan, workflowId: string): Promise<string> {
+  const { backupWorkflowId } = await import('../../workflows/messages.ts');
+  const prefix = backupWorkflowId(name, '');
+  if (workflowId.startsWith(prefix)) return workflowId.slice(prefix.length);
+  const { findEntity } = await import('../plan-entities.ts');
+  const entity = await findEntity(client, name);
+  return entity?.status.running.find((run) => run.workflowId === workflowId)?.id ?? workflowId;
 }
 
 /** By the plan's entity where the plan is applied, which makes backups one at a time; else by itself. */

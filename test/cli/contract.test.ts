@@ -206,6 +206,18 @@ test('verify ends with 3 and says INCONCLUSIVE where it could not be checked', a
   });
 });
 
+test('a worker of another shell that died without a run is of no concern', async () => {
+  const state = await readFile(path.join(folder, 'state', 'embedded.json'), 'utf8');
+  const { workers } = JSON.parse(state) as { workers: Record<string, number> };
+  expect(Object.keys(workers).length).toBeGreaterThan(1);
+  for (const pid of Object.values(workers)) process.kill(pid, 'SIGKILL');
+  const ended = await run('backup', plan, '--new');
+  expect({ code: ended.code, stderr: ended.stderr }).toMatchObject({
+    code: 0,
+    stderr: expect.not.stringMatching(/has died/),
+  });
+});
+
 test('SIGINT without a terminal detaches: 3, and the document says how to find the run', async () => {
   // The table is locked, so that the run can't end before the signal comes.
   const locker = new pg.Client({ connectionString: postgres.url('orders') });
