@@ -23,7 +23,7 @@ import { changedLines, renderScreen } from './progress-view.ts';
 import { troublesOf } from './troubles.ts';
 
 const POLL_EVERY_MS = 500;
-const PROGRESS_WITHIN_MS = 2_000;
+const ANSWER_WITHIN_MS = 2_000;
 const POLLS_PER_LOOK_AT_TROUBLES = 10;
 
 /** Temporal's client tries each call for about 17 seconds, so a server may be away for some ten minutes. */
@@ -51,10 +51,13 @@ export async function follow<T>(handle: WorkflowHandle, options: FollowOptions):
   const interrupts = options.interrupts ?? catchInterrupts();
   const end = endOf<T>(handle);
   let troubles: readonly string[] = [];
+  // The same promise until it was heard: one that comes while the server is asked must not be lost.
+  let interrupted = interrupts.next();
   try {
     for (let polls = 1; ; polls++) {
-      const next = await Promise.race([end, interrupts.next(), pause(POLL_EVERY_MS)]);
+      const next = await Promise.race([end, interrupted, pause(POLL_EVERY_MS)]);
       if (next === 'interrupted') {
+        interrupted = interrupts.next();
         view.suspend();
         const choice = await askHowToStop();
         if (choice === 'detach') return { ended: false };
@@ -70,7 +73,7 @@ export async function follow<T>(handle: WorkflowHandle, options: FollowOptions):
         if ('error' in next) throw next.error;
         return { ended: true, result: next.result };
       }
-      if (polls % POLLS_PER_LOOK_AT_TROUBLES === 0) troubles = await troublesOf(handle);
+      if (polls % POLLS_PER_LOOK_AT_TROUBLES === 0) troubles = (await soon(troublesOf(handle))) ?? troubles;
       view.update(progress, troubles);
       if (progress !== undefined) await options.onProgress?.(progress);
       await options.keepAlive?.();
@@ -97,10 +100,15 @@ async function endOf<T>(
   }
 }
 
+/** An answer, or undefined where it lets itself be waited for: meanwhile nobody would hear a Ctrl-C. */
+function soon<T>(answer: Promise<T>): Promise<T | undefined> {
+  return Promise.race([answer, pause(ANSWER_WITHIN_MS).then(() => undefined)]);
+}
+
 /** Undefined while no worker answers: the run goes on, there is just nothing to show. */
 async function queryProgress(handle: WorkflowHandle): Promise<Progress | undefined> {
   try {
-    return await Promise.race([handle.query(progressQuery), pause(PROGRESS_WITHIN_MS).then(() => undefined)]);
+    return await soon(handle.query(progressQuery));
   } catch (error) {
     const noAnswer =
       error instanceof QueryRejectedError ||

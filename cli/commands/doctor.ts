@@ -80,11 +80,18 @@ async function agentOf(address: string): Promise<boolean | undefined> {
       taskQueue: { name: nodeQueue(address) },
       taskQueueType: ACTIVITY_QUEUE,
     });
-    return (pollers ?? []).length > 0;
+    const oldest = Date.now() - POLLS_AGAIN_WITHIN_MS;
+    // Temporal remembers a poller for minutes after it died.
+    return (pollers ?? []).some(
+      ({ lastAccessTime }) => Number(lastAccessTime?.seconds ?? 0) * 1_000 > oldest,
+    );
   } finally {
     await connection.close();
   }
 }
+
+/** One poll waits a minute for work. */
+const POLLS_AGAIN_WITHIN_MS = 90_000;
 
 /** `temporal.api.enums.v1.TaskQueueType`. */
 const ACTIVITY_QUEUE = 2;
