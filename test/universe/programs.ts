@@ -20,9 +20,9 @@ export async function writePrograms(
     ysql_dump: dumpScript(
       join(postgresBin, 'pg_dump'),
       profile,
-      dumpedSequences === 'setval' ? appendSetval(psql) : '',
+      `"$program" "$@"\n${dumpedSequences === 'setval' ? appendSetval(psql) : ''}`,
     ),
-    ysql_dumpall: dumpScript(join(postgresBin, 'pg_dumpall'), profile, ''),
+    ysql_dumpall: dumpScript(join(postgresBin, 'pg_dumpall'), profile, WITHOUT_LOCATIONS),
     ysqlsh: `case "\${1:-}" in --version | -V) echo 'ysqlsh (PostgreSQL) ${YUGABYTEDB_VERSION}'; exit 0 ;; esac\nexec '${psql}' "$@"`,
   };
   for (const [name, script] of Object.entries(scripts)) {
@@ -33,17 +33,17 @@ export async function writePrograms(
 }
 
 /** Options of YugabyteDB's fork are taken or dropped; `--read-time` becomes the setting that the proxy understands. */
-function dumpScript(program: string, { readTime }: Profile, afterwards: string): string {
+function dumpScript(program: string, { readTime }: Profile, run: string): string {
   const atAnInstant = readTime
     ? `PGOPTIONS="\${PGOPTIONS:-} -c yb_read_time=\${argument#*=}"; export PGOPTIONS`
     : `echo "$(basename "$0"): unrecognized option '$argument'" >&2; exit 1`;
-  return `schema_only= file= database=
+  return `program='${program}' schema_only= file= database=
 for argument do
   shift
   case $argument in
     --version | -V) echo "$(basename "$0") (PostgreSQL) ${YUGABYTEDB_VERSION}"; exit 0 ;;
     --help)
-      '${program}' --help
+      "$program" --help
       ${readTime ? "echo '  --read-time=MICROSECONDS     dump the data as of an instant'" : ':'}
       exit 0 ;;
     --read-time=*) ${atAnInstant} ;;
@@ -57,9 +57,12 @@ for argument do
   esac
   case $argument in --read-time=*) ;; *) set -- "$@" "$argument" ;; esac
 done
-'${program}' "$@"
-${afterwards}`;
+${run}`;
 }
+
+/** A tablespace of YugabyteDB is no folder. */
+const WITHOUT_LOCATIONS = `script=$("$program" "$@")
+printf '%s\\n' "$script" | sed "s/ LOCATION 'pg_tblspc[^']*'/ LOCATION ''/"`;
 
 /** Whether YugabyteDB's dump of a schema has the sequences' values is not known: here it has. */
 function appendSetval(psql: string): string {

@@ -9,6 +9,11 @@ import { quoteIdentifier } from '../../ysql/identifiers.ts';
 import { withDatabaseName } from '../../ysql/restore/database-script.ts';
 import { createMissingRoles } from '../../ysql/restore/globals.ts';
 import { databaseExists, dropDatabase } from '../../ysql/restore/maintenance.ts';
+import {
+  createMissingTablespaces,
+  existingTablespaces,
+  withKnownTablespaces,
+} from '../../ysql/restore/tablespaces.ts';
 import { describesDatabase } from '../../ysql/schema-dump.ts';
 import { findScript, readScript, requireScript } from '../../ysql/scripts.ts';
 import { withSession } from '../../ysql/session.ts';
@@ -26,7 +31,7 @@ export async function prepareUniverse(restore: UniverseRestore): Promise<void> {
   const databases = restoredDatabases(restore);
   if (databases.some(({ api }) => api === 'ysql')) {
     const target = await ysqlTarget(restore, universe);
-    if (restore.request.globals) await applyRoles(restore, target);
+    if (restore.request.globals) await applyGlobals(restore, target);
     for (const database of databases) {
       restore.heartbeat({ database: database.to });
       if (database.api === 'ysql') await createDatabase(restore, target, database);
@@ -38,13 +43,15 @@ export async function prepareUniverse(restore: UniverseRestore): Promise<void> {
   }
 }
 
-async function applyRoles(restore: UniverseRestore, target: ConnectionTarget): Promise<void> {
+/** Roles and tablespaces that the universe lacks. */
+async function applyGlobals(restore: UniverseRestore, target: ConnectionTarget): Promise<void> {
   const object = findScript(restore.manifest.commonObjects, 'globals');
   if (object === undefined) return;
   const script = await readScript(restore, object);
-  await withSession(target, target.database, restore.signal, (session) =>
-    createMissingRoles(session, script),
-  );
+  await withSession(target, target.database, restore.signal, async (session) => {
+    await createMissingRoles(session, script);
+    await createMissingTablespaces(session, script);
+  });
 }
 
 /** Creates the database and runs its dump in it, once; what an earlier attempt left half done is dropped first. */
@@ -57,7 +64,7 @@ async function createDatabase(
   const isOurs = (await readNote(restore, NOTES.creating(index))) !== undefined;
   const script = await readScript(restore, requireScript(database.schemaObjects, 'schema', from));
   const entries = dumpEntries(script);
-  await withSession(target, target.database, restore.signal, async (session) => {
+  const tablespaces = await withSession(target, target.database, restore.signal, async (session) => {
     if (await databaseExists(session, to)) {
       if (!isOurs) {
         throw permanent(
@@ -80,8 +87,10 @@ async function createDatabase(
         await session.query(`describe database "${to}"`, withDatabaseName(each, from, to));
       }
     }
+    return existingTablespaces(session);
   });
-  await runScript(restore, target, to, withoutRanges(script, entries.filter(describesDatabase)));
+  const inDatabase = withoutRanges(script, entries.filter(describesDatabase));
+  await runScript(restore, target, to, withKnownTablespaces(inDatabase, tablespaces));
   await writeNote(restore, NOTES.created(index));
 }
 

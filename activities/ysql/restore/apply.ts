@@ -5,6 +5,7 @@ import { inTransaction, type Session } from '../session.ts';
 import { BOOKKEEPING_SCHEMA, claim } from './bookkeeping.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
 import { existingRoles, withOwner, withoutMissingRoles } from './roles.ts';
+import { existingTablespaces, withKnownTablespace } from './tablespaces.ts';
 
 /** How entries are changed on their way to this server. */
 export interface Adaptation {
@@ -22,14 +23,10 @@ export async function readAdaptation(
   database: DatabaseJob,
   session: Session,
 ): Promise<Adaptation> {
-  const rows = await session.query<{ name: string }>(
-    'list the tablespaces',
-    'SELECT spcname AS name FROM pg_catalog.pg_tablespace',
-  );
   return {
     owner: job.context.request.owner,
     roles: await existingRoles(session),
-    tablespaces: new Set(rows.map(({ name }) => name)),
+    tablespaces: await existingTablespaces(session),
     partial: !database.selection.all,
     log: job.context.log,
   };
@@ -43,9 +40,10 @@ export async function applyEntry(session: Session, entry: DumpEntry, adaptation:
   const statements = adapted(entry, adaptation);
   if (statements.length === 0) return;
   const doing = `create ${entry.type} ${entry.schema === undefined ? '' : `${entry.schema}.`}${entry.name}`;
-  const text = [...entry.settings.map((setting) => adaptedSetting(setting, adaptation)), ...statements].join(
-    '\n',
-  );
+  const text = [
+    ...entry.settings.map((setting) => withKnownTablespace(setting, adaptation.tablespaces)),
+    ...statements,
+  ].join('\n');
   if (!adaptation.partial) {
     await session.query(doing, text);
     return;
@@ -67,14 +65,6 @@ export async function applyEntry(session: Session, entry: DumpEntry, adaptation:
 function adapted(entry: DumpEntry, { owner, roles }: Adaptation): readonly string[] {
   const statements = owner === undefined ? entry.statements : withoutMissingRoles(entry, roles);
   return statements.map((statement) => withOwner(statement, owner));
-}
-
-/** Objects of a tablespace that this server lacks go to the default one. */
-function adaptedSetting(setting: string, { tablespaces }: Adaptation): string {
-  const [, tablespace] =
-    /^SET default_tablespace = (?:"((?:[^"]|"")+)"|(\w+));$/.exec(setting)?.filter(Boolean) ?? [];
-  const missing = tablespace !== undefined && !tablespaces.has(tablespace.replaceAll('""', '"'));
-  return missing ? "SET default_tablespace = '';" : setting;
 }
 
 /**
@@ -121,9 +111,10 @@ async function applyWithoutTransaction(
   if (done.there) return;
   for (const entry of entries) {
     for (const statement of adapted(entry, adaptation)) {
-      const text = [...entry.settings.map((setting) => adaptedSetting(setting, adaptation)), statement].join(
-        '\n',
-      );
+      const text = [
+        ...entry.settings.map((setting) => withKnownTablespace(setting, adaptation.tablespaces)),
+        statement,
+      ].join('\n');
       try {
         await session.query(`create ${entry.type} ${entry.name}`, text);
       } catch (error) {

@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import type { BackupSummary, RestoreSummary } from '../../../model/backup.ts';
 import { backupFolder, OBJECTS_FOLDER } from '../../../repository/layout.ts';
 import { listBackups } from '../../../repository/list-backups.ts';
+import { sql } from '../by-hand.ts';
 import { databaseContents, fill, keyspaceContents } from './contents.ts';
 import { PLAN, type Stage, startStage } from './stage.ts';
 
@@ -90,4 +91,25 @@ test('a restore onto a name that is taken is refused before anything is done', a
   expect(code).toBe(1);
   expect(stderr).toContain('There is already a database shop_again');
   await expect(liveSnapshots()).resolves.toEqual([]);
+});
+
+test('what lies in a tablespace that the universe lacks comes back in the default one, and with --globals in the tablespace', async () => {
+  const { universe, planFile } = stage;
+  const tablespaceIn = async (database: string) => {
+    const question = "SELECT tablespace FROM pg_tables WHERE tablename = 'nothing'";
+    return (await sql(universe.ysql(database), question))[0]?.tablespace;
+  };
+  // YugabyteDB's tablespaces need no folder; this is as near as PostgreSQL comes.
+  await sql(universe.ysql('yugabyte'), 'ALTER DATABASE yugabyte SET allow_in_place_tablespaces = on');
+  await sql(universe.ysql('yugabyte'), "CREATE TABLESPACE near LOCATION ''");
+  await sql(universe.ysql('shop'), 'ALTER TABLE nothing SET TABLESPACE near');
+  const { backup } = await stage.json<BackupSummary>('backup', planFile);
+  await sql(universe.ysql('shop'), 'ALTER TABLE nothing SET TABLESPACE pg_default');
+  await sql(universe.ysql('yugabyte'), 'DROP TABLESPACE near');
+
+  const into = (suffix: string) => ['--into', `shop=shop_${suffix}`, '--into', `metrics=metrics_${suffix}`];
+  await stage.json('restore', planFile, '--backup', backup, ...into('anywhere'));
+  await expect(tablespaceIn('shop_anywhere')).resolves.toBeNull();
+  await stage.json('restore', planFile, '--backup', backup, '--globals', ...into('near'));
+  await expect(tablespaceIn('shop_near')).resolves.toBe('near');
 });

@@ -2,6 +2,7 @@ import * as fc from 'fast-check';
 import { placeTablets } from '../../../activities/universe/placement.ts';
 import { incompatibility } from '../../../activities/universe/restore/versions.ts';
 import type { ReplicaRole, Tablet } from '../../../activities/universe/yb-admin/topology.ts';
+import { withKnownTablespaces } from '../../../activities/ysql/restore/tablespaces.ts';
 import { packShard, unpackShard } from '../../../model/tablets.ts';
 
 const SNAPSHOT = '00000000-0000-4000-8000-000000000000';
@@ -95,4 +96,22 @@ test.each([
   ['something else', '2025.1.0.0', true],
 ])('a backup of %s restores into %s: %s', (from, to, can) => {
   expect(incompatibility(from, to) === undefined).toBe(can);
+});
+
+test('a script names known tablespaces alone, and what only looks like a setting stays as it is', () => {
+  const script = [
+    'SET default_tablespace = fast;',
+    'CREATE TABLE a ();',
+    '\\if :use_tablespaces',
+    'SET default_tablespace = "far ""away""";',
+    '\\endif',
+    "SET default_tablespace = '';",
+    'CREATE FUNCTION f() AS $$',
+    'SET default_tablespace = far;',
+    '$$;',
+  ].join('\n');
+  const known = (...names: readonly string[]) => withKnownTablespaces(script, new Set(names));
+  expect(known('fast', 'far "away"')).toBe(script);
+  expect(known('fast')).toBe(script.replace('"far ""away"""', "''"));
+  expect(known()).toBe(script.replace('"far ""away"""', "''").replace('= fast', "= ''"));
 });
