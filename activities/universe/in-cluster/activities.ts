@@ -83,11 +83,11 @@ export function inClusterActivities(
 
     choresInCluster: ({ request }) =>
       asActivity(async (verb) => {
-        const target = await ysqlTarget(verb, await openUniverse(verb, request.source));
+        const universe = await openUniverse(verb, request.source);
         const chores: string[] = [];
         for (const { from, to } of request.databases) {
           if (!request.source.databases.includes(from)) continue;
-          chores.push(...(await withSession(target, to, verb.signal, choresAfter)));
+          chores.push(...(await withSession(await ysqlTarget(verb, universe), to, verb.signal, choresAfter)));
         }
         return chores;
       }),

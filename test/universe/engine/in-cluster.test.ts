@@ -210,3 +210,34 @@ test('killed half-way, the worker goes on where it was', async () => {
   expect(await running).toMatchObject({ way: 'rewind', instant });
   expect(await rows('orders')).toEqual(wanted);
 });
+
+test('a YCQL keyspace is rewound as a database is', async () => {
+  const file = path.join(scratch.path, 'metrics.yaml');
+  const text = planText(HISTORY)
+    .replace('metadata: { name: orders }', 'metadata: { name: metrics }')
+    .replace('databases: [orders]', 'keyspaces: [metrics]');
+  await writeFile(file, text);
+  const store = universe.ycqlStoreUrl;
+  const samples = (keyspace: string) => sql(store, `SELECT * FROM ${keyspace}.samples ORDER BY host, at`);
+  await sql(
+    store,
+    'CREATE SCHEMA metrics',
+    'CREATE TABLE metrics.samples (host text, at int, value float8, PRIMARY KEY (host, at))',
+    "INSERT INTO metrics.samples SELECT 'host' || i % 5, i, i / 7.0 FROM generate_series(1, 200) i",
+  );
+  await json('apply', file, '--yes');
+  const hasHistory = async () => {
+    const { schedules, snapshots } = await universe.view();
+    const schedule = schedules.find(({ namespace }) => namespace === 'ycql.metrics')?.id;
+    return snapshots.some((one) => one.schedule === schedule && one.state === 'COMPLETE');
+  };
+  await eventually('the first snapshot of the keyspace is complete', hasHistory);
+  await sql(store, "INSERT INTO metrics.samples VALUES ('wanted', 1, 1)");
+  const instant = new Date().toISOString();
+  const wanted = await samples('metrics');
+  await sql(store, 'DELETE FROM metrics.samples WHERE at % 2 = 0', 'UPDATE metrics.samples SET value = 0');
+
+  const rewound = await json('restore', file, '--to', instant, '--replace');
+  expect(rewound).toMatchObject({ way: 'rewind', instant, safetySnapshots: { metrics: expect.any(String) } });
+  expect(await samples('metrics')).toEqual(wanted);
+});
