@@ -217,6 +217,8 @@ export interface LocateInput {
   readonly source: UniverseSource;
   readonly tables: readonly string[];
   readonly tablets: readonly string[];
+  /** Of the tablets; where one is gone, nobody needs to look for them. */
+  readonly snapshots?: readonly string[];
 }
 
 export interface InClusterInput {

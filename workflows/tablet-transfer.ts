@@ -214,6 +214,7 @@ class TabletTransfer {
       source,
       tables: [...new Set(candidates.map(({ target }) => target.table))],
       tablets: candidates.map(({ target }) => target.tablet),
+      snapshots: [...new Set(candidates.map(({ target }) => target.snapshot))],
     });
     return candidates.map((candidate) => {
       const nodes = found[candidate.target.tablet];

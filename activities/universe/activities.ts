@@ -12,8 +12,8 @@ import { asActivity } from '../verb-context.ts';
 import { fillTablets, inspectNode, unfilledTablets } from './agent/fill-tablets.ts';
 import type { NodeAgent } from './agent/node-agent.ts';
 import { saveTablets } from './agent/save-tablets.ts';
-import { locateTablets } from './export.ts';
 import { releaseSnapshots } from './release.ts';
+import { locateTablets } from './targets.ts';
 
 /** What a worker does for a universe besides the verbs that every engine has. */
 export function universeActivities(
@@ -32,9 +32,10 @@ export function universeActivities(
         );
       }),
 
-    locateTablets: ({ ref, source, tables, tablets }) =>
+    // A workflow that was begun by an earlier version names no snapshots.
+    locateTablets: ({ ref, source, tables, tablets, snapshots = [] }) =>
       inBackup(repositories, ref, (context) =>
-        locateTablets(context, source, new Set(tables), new Set(tablets)),
+        locateTablets(context, source, new Set(tables), new Set(tablets), snapshots),
       ),
 
     releaseSnapshots: ({ ref, source }) =>

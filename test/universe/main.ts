@@ -67,6 +67,8 @@ const control = createServer((request, response) => {
       response.writeHead(400).end(error instanceof Error ? error.message : String(error)),
     );
 });
+// A test that is slow to call again must not meet a connection in the moment that it is closed for being idle.
+control.keepAliveTimeout = 0;
 control.listen(state.controlPort, '127.0.0.1');
 await once(control, 'listening');
 const aging = setInterval(() => void age(), AGE_EVERY_MS);

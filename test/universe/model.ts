@@ -107,7 +107,7 @@ export type Action =
   | { readonly do: 'balance'; readonly everyMs: number; readonly copySnapshots?: boolean }
   /** Tablets split by themselves this often, while splitting isn't held; 0: never. */
   | { readonly do: 'growTablets'; readonly everyMs: number }
-  /** Somebody else deletes it, or its time is over. */
+  /** Somebody else deletes it, or its time is over; `all` that are complete. */
   | { readonly do: 'deleteSnapshot'; readonly snapshot: string }
   /** Removes a snapshot's folder of one replica (all snapshots of that replica when `snapshot` is left out). */
   | ({

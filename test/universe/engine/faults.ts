@@ -138,6 +138,11 @@ export const FAULTS: readonly Fault[] = [
     fails: 'TABLETS_LOST',
   },
   {
+    name: 'the snapshots expire before their files are saved',
+    during: 'backup',
+    strike: arm('GET /dump-entities', 'after', { do: 'deleteSnapshot', snapshot: 'all' }),
+  },
+  {
     name: 'a replica moves after the import',
     during: 'restore',
     strike: arm('import_snapshot', 'after', { do: 'moveReplica' }),
@@ -184,5 +189,11 @@ export const FAULTS: readonly Fault[] = [
     strike: arm('restore_snapshot', 'before', { do: 'removeSnapshotFolder', namespace: 'shop_again' }),
     mend: startAll,
     fails: 'RESTORE_STUCK',
+  },
+  {
+    name: 'the imported snapshots expire before they are restored',
+    during: 'restore',
+    strike: arm('import_snapshot', 'after', { do: 'deleteSnapshot', snapshot: 'all' }),
+    fails: 'RESTORE_SNAPSHOT_GONE',
   },
 ];

@@ -117,7 +117,11 @@ export async function act(world: World, ports: Ports, action: Action): Promise<s
       state.growth = { everyMs: action.everyMs, nextAt: world.now() + action.everyMs };
       return 'armed';
     case 'deleteSnapshot':
-      beginDeletion(world, findSnapshot(world, action.snapshot));
+      for (const snapshot of action.snapshot === 'all'
+        ? world.state.snapshots.filter(({ state }) => state === 'COMPLETE')
+        : [findSnapshot(world, action.snapshot)]) {
+        beginDeletion(world, snapshot);
+      }
       return 'deleting';
     case 'removeSnapshotFolder': {
       const { tablet, replica, snapshots } = await chooseFolders(world, action);
