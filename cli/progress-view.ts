@@ -51,7 +51,8 @@ function describeStep(step: StepProgress, nowMs: number): string {
   if (step.state === 'running' && step.tasksTotal) parts.push(bar((step.tasksDone ?? 0) / step.tasksTotal));
   if (step.state === 'running' || step.state === 'skipped' || step.state === 'cancelled')
     parts.push(step.state);
-  if (step.tasksTotal !== undefined) parts.push(`${step.tasksDone ?? 0}/${step.tasksTotal} chunks`);
+  if (step.tasksTotal !== undefined)
+    parts.push(`${step.tasksDone ?? 0}/${step.tasksTotal} ${step.unit ?? 'chunks'}`);
   if (step.rows !== undefined) parts.push(`${formatCount(step.rows)} rows`);
   if (step.bytes !== undefined) parts.push(formatBytes(step.bytes));
   if (rate.bytesPerSecond !== undefined) parts.push(`${formatBytes(rate.bytesPerSecond)}/s`);

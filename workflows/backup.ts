@@ -318,7 +318,7 @@ class BackupRun {
     const summary = await activities.export({ ref: this.ref, source, readPoint });
     this.exported = { readPoint, summary };
     this.board.note(step.id, {
-      note: `${formatCount(summary.tables)} tables of ${summary.databases.join(', ')} in ${formatCount(summary.tasks)} tasks, about ${formatBytes(summary.estimatedBytes)}`,
+      note: `${formatCount(summary.tables)} tables of ${summary.databases.join(', ')} in ${workOf(source, summary)}`,
     });
     return summary;
   }
@@ -373,11 +373,13 @@ class BackupRun {
     readPoint: ReadPoint,
     list: ExportSummary,
   ): Promise<void> {
-    this.board.beginTransfer(step.id, { tasks: list.tasks, bytes: list.estimatedBytes });
     const { source } = this.pipeline;
     if (source.engine === 'universe') {
+      // How large a tablet is that was never saved, nobody knows.
+      this.board.beginTransfer(step.id, { tasks: list.tasks, unit: 'tablets' });
       return saveAllTablets({ ref: this.ref, source, epoch: readPoint.epoch, list, step });
     }
+    this.board.beginTransfer(step.id, { tasks: list.tasks, bytes: list.estimatedBytes });
     for (let shard = 0; shard < list.shards; shard++) {
       const tasks = Math.min(TASKS_PER_SHARD, list.tasks - shard * TASKS_PER_SHARD);
       await runChild(() =>
@@ -494,4 +496,9 @@ function headlineOf(outcome: BackupOutcome): string {
     `${formatBytes(summary.bytes)} stored as ${formatBytes(summary.storedBytes)} in ${formatDuration(durationMs)}` +
     `${checked === '' ? '' : `; verified ${checked}`}`
   );
+}
+
+function workOf({ engine }: Pipeline['source'], { tasks, estimatedBytes }: ExportSummary): string {
+  if (engine === 'universe') return `${formatCount(tasks)} tablets`;
+  return `${formatCount(tasks)} tasks, about ${formatBytes(estimatedBytes)}`;
 }

@@ -8,6 +8,7 @@ import {
   type StepProgress,
   type StepState,
   type TransferProgress,
+  type TransferUnit,
 } from './progress.ts';
 
 const phaseKey = defineSearchAttributeKey('BackupPhase', 'KEYWORD');
@@ -79,17 +80,22 @@ export class Board {
   }
 
   /** From here on progress signals of transfer children count towards step `id`, from zero. */
-  beginTransfer(id: string, totals: { readonly tasks: number; readonly bytes: number }): void {
+  beginTransfer(
+    id: string,
+    totals: { readonly tasks: number; readonly bytes?: number; readonly unit?: TransferUnit },
+  ): void {
+    const { tasks, bytes, unit } = totals;
     this.transferStep = id;
     this.tenths = 0;
     this.transferring.set(id, new Map());
     this.update(id, {
       tasksDone: 0,
-      tasksTotal: totals.tasks,
+      tasksTotal: tasks,
       rows: 0,
       bytes: 0,
       storedBytes: 0,
-      totalBytes: totals.bytes,
+      ...(bytes === undefined ? {} : { totalBytes: bytes }),
+      ...(unit === undefined ? {} : { unit }),
     });
     this.show();
   }
@@ -114,14 +120,15 @@ export class Board {
     const {
       tasksDone = 0,
       tasksTotal = 0,
-      totalBytes = 0,
+      totalBytes,
       bytes = 0,
+      unit = 'chunks',
     } = this.steps.find((step) => step.id === id) ?? {};
     const tenths = Math.floor((10 * tasksDone) / Math.max(1, tasksTotal));
     if (tenths <= this.tenths) return;
     this.tenths = tenths;
-    const amount = `${formatBytes(bytes)} of about ${formatBytes(Math.max(bytes, totalBytes))}`;
-    this.onMilestone(`${id}: ${tasksDone} of ${tasksTotal} chunks, ${amount}`);
+    const total = totalBytes === undefined ? '' : ` of about ${formatBytes(Math.max(bytes, totalBytes))}`;
+    this.onMilestone(`${id}: ${tasksDone} of ${tasksTotal} ${unit}, ${formatBytes(bytes)}${total}`);
   }
 
   conclude(state: Progress['state'], headline: string): void {

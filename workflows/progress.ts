@@ -15,14 +15,19 @@ export interface StepProgress {
   readonly endedAtMs?: number;
   readonly tasksDone?: number;
   readonly tasksTotal?: number;
+  /** What a task is; chunks when left out. */
+  readonly unit?: TransferUnit;
   readonly rows?: number;
   /** Bytes of COPY text. */
   readonly bytes?: number;
-  /** Estimate (backup) or exact (restore) of what `bytes` will be in the end. */
+  /** Estimate (backup) or exact (restore) of what `bytes` will be in the end; absent where nothing is known of it. */
   readonly totalBytes?: number;
   readonly storedBytes?: number;
   readonly note?: string;
 }
+
+/** Of a universe, tablets are saved, and replicas of them filled. */
+export type TransferUnit = 'chunks' | 'tablets' | 'replicas';
 
 export type RestoreStage =
   | 'plan'
@@ -62,14 +67,20 @@ export interface Rate {
   readonly etaMs?: number;
 }
 
-/** Rate of a step so far, and the time its remaining bytes need at that rate. */
+/** Rate of a step so far, and the time its remaining bytes need at that rate, or its remaining tasks where bytes aren't known. */
 export function rateOf(step: StepProgress, nowMs: number): Rate {
   if (step.startedAtMs === undefined || !step.bytes) return {};
   const elapsedMs = (step.endedAtMs ?? nowMs) - step.startedAtMs;
   if (elapsedMs <= 0) return {};
   const bytesPerSecond = (step.bytes * 1000) / elapsedMs;
-  if (step.state !== 'running' || step.totalBytes === undefined) return { bytesPerSecond };
-  return { bytesPerSecond, etaMs: (Math.max(0, step.totalBytes - step.bytes) * 1000) / bytesPerSecond };
+  if (step.state !== 'running') return { bytesPerSecond };
+  const { tasksDone = 0, tasksTotal = 0, totalBytes } = step;
+  if (totalBytes === undefined) {
+    return tasksDone === 0
+      ? { bytesPerSecond }
+      : { bytesPerSecond, etaMs: (elapsedMs * Math.max(0, tasksTotal - tasksDone)) / tasksDone };
+  }
+  return { bytesPerSecond, etaMs: (Math.max(0, totalBytes - step.bytes) * 1000) / bytesPerSecond };
 }
 
 const MARKS: Readonly<Record<StepState, string>> = {
@@ -84,7 +95,8 @@ const MARKS: Readonly<Record<StepState, string>> = {
 /** The operator's page: verdict first (the UI's frame shows few lines), then a table of steps. */
 export function renderProgress(progress: Progress, nowMs: number): string {
   const lines = [`**${progress.headline}**`, ''];
-  lines.push('| step | state | time | chunks | rows | data | stored | rate | ETA |');
+  const unit = progress.steps.find((step) => step.unit !== undefined)?.unit ?? 'chunks';
+  lines.push(`| step | state | time | ${unit} | rows | data | stored | rate | ETA |`);
   lines.push('|---|---|--:|--:|--:|--:|--:|--:|--:|');
   for (const step of progress.steps) {
     const rate = rateOf(step, nowMs);

@@ -179,7 +179,7 @@ class UniverseRestore {
       });
       if (before?.fingerprint === fills.fingerprint && (await this.isFilled(fills, round))) return round;
       before = fills;
-      this.board.beginTransfer('load', { tasks: fills.pairs, bytes: fills.bytes });
+      this.board.beginTransfer('load', { tasks: fills.pairs, bytes: fills.bytes, unit: 'replicas' });
       await this.eachShard(fills, round, 'fill', plan.nodes.length);
     }
     throw ApplicationFailure.nonRetryable(

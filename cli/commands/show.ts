@@ -41,14 +41,18 @@ async function run(argument: string, backup: string, options: CommonOptions) {
     `holds       ${formatCount(totals.rows)} rows in ${totals.tables} tables, ${formatBytes(totals.bytes)} ` +
       `stored as ${formatBytes(totals.storedBytes)} in ${formatCount(totals.objects)} objects`,
   );
-  for (const database of manifest.databases) {
+  for (const [index, database] of manifest.databases.entries()) {
+    const isKeyspace = manifest.engine === 'ycql' || manifest.universe?.snapshots[index]?.api === 'ycql';
     print(
-      manifest.engine === 'ycql'
+      isKeyspace
         ? `\nkeyspace ${database.name}`
         : `\ndatabase ${database.name} (${database.encoding}, ${database.collate}, owner ${database.owner})`,
     );
-    for (const table of database.tables) {
-      print(`  ${table.schema}.${table.table}  ${formatCount(table.rows)} rows  ${formatBytes(table.bytes)}`);
+    for (const { schema, table, rows, bytes } of database.tables) {
+      const name = schema === '' ? table : `${schema}.${table}`;
+      // A distributed snapshot is saved without anybody counting, unless the plan asks for it.
+      const counted = manifest.universe === undefined || rows > 0;
+      print(`  ${name}  ${counted ? `${formatCount(rows)} rows  ` : ''}${formatBytes(bytes)}`);
     }
   }
   const losses = lossesIn(manifest);

@@ -72,24 +72,44 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
   };
 }
 
+/** What the ways of other engines to restore have no counterpart for, each with what to do instead. */
 function refuseUnsupported({ request, manifest }: UniverseRestore): void {
-  const { tables, contents, replace, owner, into, scratch } = request;
-  const refusals = [
-    tables.include.length + tables.exclude.length > 0 && 'a choice of tables',
-    contents !== 'all' && `contents ${contents}`,
-    replace && 'replacing a database',
-    owner !== undefined && 'another owner',
-    request.connection !== undefined &&
-      'connection of its own (another universe needs a plan with its masters)',
-    scratch &&
-      manifest.universe?.snapshots.some(({ api }) => api === 'ycql') &&
-      'a rehearsal with YCQL keyspaces, which can’t be dropped again',
-  ].filter((refusal) => refusal !== false && refusal !== undefined);
-  if (refusals.length > 0) {
+  const { tables, contents, replace, owner, into, scratch, connection } = request;
+  const hasKeyspaces = manifest.universe?.snapshots.some(({ api }) => api === 'ycql') === true;
+  const refusals: readonly (readonly [asked: boolean, what: string, remedy: string])[] = [
+    [
+      tables.include.length + tables.exclude.length > 0,
+      'a choice of tables',
+      'Restore all of it beside (--into), and copy the tables from there.',
+    ],
+    [
+      contents !== 'all',
+      contents === 'data' ? 'its data alone' : 'its schema alone',
+      'Restore all of it beside (--into). The schema alone is a script in the backup (RESTORE.md tells which).',
+    ],
+    [
+      replace,
+      'taking the place of a database',
+      'Restore it beside (--into), drop the old database, and rename the new one (ALTER DATABASE … RENAME TO …); or let the universe keep history (pointTime.inCluster) and go back in place with --to.',
+    ],
+    [owner !== undefined, 'another owner', 'Restore it beside (--into), then REASSIGN OWNED.'],
+    [
+      connection !== undefined,
+      'a connection of its own',
+      'For another universe write a plan with its masters, the same repository and the same name.',
+    ],
+    [
+      scratch && hasKeyspaces,
+      'a rehearsal with YCQL keyspaces, which yb-admin can’t drop again',
+      'Back keyspaces up by a plan of their own, without drills.',
+    ],
+  ];
+  const refused = refusals.filter(([asked]) => asked);
+  if (refused.length > 0) {
     throw permanent(
       'RESTORE_UNSUPPORTED',
-      `A distributed snapshot is restored whole, under a new name: it has no ${refusals.join(', no ')}`,
-      'Restore it beside, then take what you need from there.',
+      `A distributed snapshot is restored whole and under a name that is free, not with ${refused.map(([, what]) => what).join(', nor with ')}`,
+      refused.map(([, , remedy]) => remedy).join(' '),
     );
   }
   const unknown = Object.keys(into).filter(
