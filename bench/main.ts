@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 
-/** `npm run bench -- ysql|ycql [--rounds N] [--scale X] [--json] [--write]`, `npm run bench -- universe [--part upload|scale] …` */
+/** `npm run bench -- ysql|ycql [--rounds N] [--scale X] [--json] [--write]`, `npm run bench -- universe [--part upload|latency|scale] …` */
 const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: {
@@ -13,8 +13,8 @@ const { positionals, values } = parseArgs({
 });
 const [engine = 'ysql'] = positionals;
 if (engine === 'universe') {
-  const { benchUniverse } = await import('./universe.ts');
-  const part = values.part === 'upload' || values.part === 'scale' ? values.part : undefined;
+  const { benchUniverse, UNIVERSE_PARTS } = await import('./universe.ts');
+  const part = UNIVERSE_PARTS.find((each) => each === values.part);
   await benchUniverse({ scale: Number(values.scale), json: values.json, write: values.write, part });
 } else if (engine === 'ycql') {
   const { benchYcql } = await import('./ycql.ts');

@@ -1,6 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
@@ -14,6 +13,7 @@ import { nodeQueue } from '../model/task-queue.ts';
 import { startTemporal } from '../parts/temporal.ts';
 import { registerSearchAttributes } from '../worker/search-attributes.ts';
 import { readPointQueue } from '../workflows/messages.ts';
+import { peakMemoryBytes } from './universe-node.ts';
 
 export interface ScaleFigures {
   readonly tablets: number;
@@ -226,12 +226,6 @@ function largestBytes(value: unknown): number {
   let largest = 0;
   for (const each of Object.values(value)) largest = Math.max(largest, largestBytes(each));
   return largest;
-}
-
-/** The most memory that a process had resident so far; Linux only. */
-function peakMemoryBytes(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) * 1024;
 }
 
 async function ended(child: ChildProcess): Promise<void> {

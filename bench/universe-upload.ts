@@ -1,18 +1,24 @@
 import { execFile } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
-import { link, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { promisify } from 'node:util';
 import { NodeAgent } from '../activities/universe/agent/node-agent.ts';
-import { saveTablets } from '../activities/universe/agent/save-tablets.ts';
-import type { SaveSummary, TabletName } from '../model/tablets.ts';
+import type { TabletName } from '../model/tablets.ts';
 import { startS3Gateway } from '../parts/s3.ts';
 import { createScratchFolder } from '../parts/scratch.ts';
-import { forEachBounded } from '../repository/bounded.ts';
-import { backupFolder } from '../repository/layout.ts';
-import { S3Store } from '../repository/s3.ts';
 import type { Store } from '../repository/store.ts';
+import {
+  CONCURRENCY,
+  FILES_PER_TABLET,
+  folderOf,
+  locationIn,
+  openStore,
+  save,
+  snapshotAgain,
+  writeTablets,
+} from './universe-node.ts';
 
 export interface UploadFigures {
   readonly files: number;
@@ -32,11 +38,6 @@ export interface UploadFigures {
 
 const BYTES = 5e9;
 const FILES = 20_000;
-const FILES_PER_TABLET = 40;
-const TABLETS_PER_TASK = 16;
-const TASKS_AT_ONCE = 2;
-/** Objects under way at once: two tasks with four each, and rclone's `--transfers`. */
-const CONCURRENCY = 8;
 const CHANGED_SHARE = 0.02;
 
 /** One node's files to an S3 gateway, by its agent and by rclone, in one run. @param scale 1: 5 GB in 20,000 files. */
@@ -48,20 +49,8 @@ export async function benchUpload(scale: number, say: (line: string) => void): P
   const gateway = await startS3Gateway({ directory: buckets });
   cleanUp.defer(() => gateway.stop());
   for (const bucket of ['holdfast', 'rclone']) await gateway.createBucket(bucket);
-  process.env.BENCH_KEY = gateway.accessKeyId;
-  process.env.BENCH_SECRET = gateway.secretAccessKey;
-  const location = {
-    kind: 's3' as const,
-    bucket: 'holdfast',
-    prefix: '',
-    endpoint: gateway.endpoint,
-    region: gateway.region,
-    forcePathStyle: true,
-    credentials: { accessKeyId: { env: 'BENCH_KEY' }, secretAccessKey: { env: 'BENCH_SECRET' } },
-  };
-  const s3 = await S3Store.open(location, async (reference) =>
-    'env' in reference ? (process.env[reference.env] ?? '') : '',
-  );
+  const location = locationIn(gateway, 'holdfast');
+  const s3 = await openStore(location);
   cleanUp.defer(() => s3.close());
 
   const files = Math.round((FILES * scale) / FILES_PER_TABLET) * FILES_PER_TABLET;
@@ -115,75 +104,6 @@ export async function benchUpload(scale: number, say: (line: string) => void): P
     unchangedRequests: unchanged.calls.all,
     rclone: await rclone.version(),
   };
-}
-
-async function save(
-  agent: NodeAgent,
-  store: Store,
-  location: Parameters<NodeAgent['memory']>[0]['location'],
-  backup: string,
-  names: readonly TabletName[],
-): Promise<readonly SaveSummary[]> {
-  const ref = { repository: { name: 'bench', location }, plan: 'bench', backup };
-  const context = {
-    signal: new AbortController().signal,
-    attempt: 1,
-    heartbeat: () => undefined,
-    log: () => undefined,
-    secret: () => Promise.reject(new Error('no secret is needed')),
-    ref,
-    store,
-    folder: backupFolder(ref),
-  };
-  const limits = { tasksPerNode: TASKS_AT_ONCE, filesPerDisk: CONCURRENCY };
-  const tasks = Array.from({ length: Math.ceil(names.length / TABLETS_PER_TASK) }, (_, task) => task);
-  const summaries: SaveSummary[] = [];
-  await forEachBounded(tasks, TASKS_AT_ONCE, async (task) => {
-    const tablets = names.slice(task * TABLETS_PER_TASK, (task + 1) * TABLETS_PER_TASK);
-    summaries.push(await saveTablets(agent, context, { epoch: 1, task, piece: 0, tablets, limits }));
-  });
-  const left = summaries.flatMap((summary) => summary.left);
-  if (left.length > 0) throw new Error(`tablets were left: ${JSON.stringify(left.slice(0, 3))}`);
-  return summaries;
-}
-
-const hex = (value: number, digits: number) => value.toString(16).padStart(digits, '0');
-const snapshotId = (number: number) => `00000000-0000-4000-8000-${hex(number, 12)}`;
-let snapshots = 0;
-
-function folderOf(disk: string, { table, tablet, snapshot }: TabletName): string {
-  const rocksdb = join(disk, 'yb-data/tserver/data/rocksdb');
-  return join(rocksdb, `table-${table}`, `tablet-${tablet}.snapshots`, snapshot);
-}
-
-/** Incompressible files, as blocks of an SSTable with Snappy or LZ4 nearly are. */
-async function writeTablets(disk: string, files: number, fileBytes: number): Promise<readonly TabletName[]> {
-  const snapshot = snapshotId(++snapshots);
-  const body = Buffer.allocUnsafe(fileBytes);
-  const tablets: TabletName[] = [];
-  for (let tablet = 0; tablet < files / FILES_PER_TABLET; tablet += 1) {
-    const name = { table: hex(tablet % 10, 32), tablet: hex(tablet, 32), snapshot };
-    tablets.push(name);
-    const folder = folderOf(disk, name);
-    await mkdir(folder, { recursive: true });
-    for (let file = 0; file < FILES_PER_TABLET; file += 1) {
-      await writeFile(join(folder, `${file}.sst.sblock.0`), randomFillSync(body));
-    }
-  }
-  return tablets;
-}
-
-async function snapshotAgain(disk: string, tablets: readonly TabletName[]): Promise<readonly TabletName[]> {
-  const snapshot = snapshotId(++snapshots);
-  const next = tablets.map((name) => ({ ...name, snapshot }));
-  for (const [place, name] of tablets.entries()) {
-    const from = folderOf(disk, name);
-    const to = folderOf(disk, next[place] ?? name);
-    await mkdir(dirname(to), { recursive: true });
-    await mkdir(to);
-    for (const file of await readdir(from)) await link(join(from, file), join(to, file));
-  }
-  return next;
 }
 
 /** New files take the place of some, evenly: a compaction here and there. */

@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { benchLatency, type LatencyFigures } from './universe-latency.ts';
 import { benchScale, type ScaleFigures } from './universe-scale.ts';
 import { benchUpload, type UploadFigures } from './universe-upload.ts';
 
@@ -10,13 +11,17 @@ export interface UniverseBenchOptions {
   readonly json: boolean;
   /** Writes the section of docs/benchmarks.md. */
   readonly write: boolean;
-  /** Only one of the two. */
-  readonly part: 'upload' | 'scale' | undefined;
+  /** Only one of them. */
+  readonly part: UniversePart | undefined;
 }
+
+export const UNIVERSE_PARTS = ['upload', 'latency', 'scale'] as const;
+export type UniversePart = (typeof UNIVERSE_PARTS)[number];
 
 interface UniverseReport {
   readonly machine: string;
   readonly upload?: UploadFigures;
+  readonly latency?: LatencyFigures;
   readonly scale?: readonly ScaleFigures[];
 }
 
@@ -34,10 +39,12 @@ export async function benchUniverse(options: UniverseBenchOptions): Promise<void
     tablets: Math.max(1, Math.round(tablets * scale)),
     nodes,
   }));
+  const wanted = (each: UniversePart) => part === undefined || part === each;
   const report: UniverseReport = {
     machine: `${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`,
-    ...(part === 'scale' ? {} : { upload: await benchUpload(scale, say) }),
-    ...(part === 'upload' ? {} : { scale: await benchScale(sizes, say) }),
+    ...(wanted('upload') ? { upload: await benchUpload(scale, say) } : {}),
+    ...(wanted('latency') ? { latency: await benchLatency(scale, say) } : {}),
+    ...(wanted('scale') ? { scale: await benchScale(sizes, say) } : {}),
   };
   process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : `${render(report)}\n`);
   if (options.write) await writeSection(report);
@@ -55,9 +62,10 @@ async function writeSection(report: UniverseReport): Promise<void> {
   await writeFile(page, `${others.trimEnd()}\n\n${UNIVERSE_SECTION}\n${heading}\n\n${render(report)}\n`);
 }
 
-function render({ upload, scale }: UniverseReport): string {
+function render({ upload, latency, scale }: UniverseReport): string {
   return [
     ...(upload === undefined ? [] : [renderUpload(upload)]),
+    ...(latency === undefined ? [] : [renderLatency(latency)]),
     ...(scale === undefined ? [] : [renderScale(scale)]),
   ].join('\n\n');
 }
@@ -83,6 +91,20 @@ function renderUpload(figures: UploadFigures): string {
     `| nothing changed: faster than rclone | ${(seconds.rcloneUnchanged / seconds.unchanged).toFixed(1)} | at least 20 |`,
     `| nothing changed: data objects put | ${unchangedPuts} | 0 |`,
     `| 2 % changed: time, in shares of everything | ${(seconds.changed / (share * seconds.first)).toFixed(1)} | at most 3 |`,
+  ].join('\n');
+}
+
+function renderLatency({ rows }: LatencyFigures): string {
+  return [
+    'Single rows by key, 200 a second, from the PostgreSQL behind the simulated universe, while the agent (nice 10) sends files of 1 MB to an S3 gateway on the same machine.',
+    '',
+    '| | median | 99 % below | longest | agent sends | agent’s peak |',
+    '|---|---|---|---|---|---|',
+    ...rows.map(({ what, p50Ms, p99Ms, maxMs, bytesPerSecond, agentPeakBytes }) => {
+      const sends = bytesPerSecond === undefined ? '' : `${(bytesPerSecond / 1e6).toFixed(0)} MB/s`;
+      const peak = agentPeakBytes === undefined ? '' : `${Math.round(agentPeakBytes / 2 ** 20)} MiB`;
+      return `| ${what} | ${p50Ms.toFixed(1)} ms | ${p99Ms.toFixed(1)} ms | ${maxMs.toFixed(0)} ms | ${sends} | ${peak} |`;
+    }),
   ].join('\n');
 }
 
