@@ -16,6 +16,7 @@ import {
   type PersonsMessage,
   type PlanStatus,
   personsSignal,
+  personsUpdate,
   planStatus,
   planWorkflowId,
 } from '../../workflows/plan-messages.ts';
@@ -24,9 +25,9 @@ import { CAPTURE, pipelineOf } from '../workflows/scripted-worker.ts';
 
 export interface EntityCampaign {
   readonly seed: number;
-  /** Each is asked for twice, under one request id. */
+  /** Each is asked for twice, under one request id; every third once by an update. */
   readonly backups: number;
-  /** All signals together; what is not a request for a backup is something that must be refused. */
+  /** All signals and updates together; what is not a request for a backup is something that must be refused. */
   readonly signals: number;
   /** `kill -9` of the worker, and one of the server for every third of them. */
   readonly kills: number;
@@ -90,7 +91,8 @@ async function send(stage: Stage, campaign: EntityCampaign): Promise<EntityRepor
     }
     await Promise.all([
       stage.signal('backup', request),
-      stage.signal('backup', request),
+      // As a command asks: it is checked first, which must leave no trace in what is chosen afterwards.
+      index % 3 === 0 ? stage.ask('backup', request) : stage.signal('backup', request),
       ...Array.from({ length: wrong }, () =>
         stage.signal(dice.pick(['approve', 'cancel', 'restore']), { requestId: 7 }),
       ),
@@ -139,6 +141,10 @@ class Stage {
   /** Sent again until the server has taken it, as a person would. */
   async signal(name: PersonsMessage, argument: object): Promise<void> {
     await this.#persist(() => this.#entity.signal(personsSignal(name), argument));
+  }
+
+  async ask(name: PersonsMessage, argument: object): Promise<void> {
+    await this.#persist(() => this.#entity.executeUpdate(personsUpdate(name), { args: [argument] }));
   }
 
   async until(holds: (status: PlanStatus) => boolean): Promise<PlanStatus> {

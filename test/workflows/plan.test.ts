@@ -366,6 +366,30 @@ describe('its schedule', () => {
   });
 });
 
+test('a plan that is applied to another task queue moves there, with all that it knows', async () => {
+  await bench.withActivities(storage(), async () => {
+    const plan = newPlan();
+    const { handle } = await apply(plan);
+    await handle.executeUpdate(personsUpdate('backup'), { args: [{ requestId: 'r-1' }] });
+    await until('the first backup is done', handle, ({ closed }) => closed.length === 1);
+    const before = bench.taskQueue;
+    await bench.withActivities(storage(), async () => {
+      expect(bench.taskQueue).not.toBe(before);
+      await apply(plan, { after: 1 });
+      await eventually('it has moved', async () => (await handle.describe()).taskQueue === bench.taskQueue);
+      await handle.executeUpdate(personsUpdate('backup'), { args: [{ requestId: 'r-2' }] });
+      await until('the second backup is done', handle, ({ closed }) => closed.length === 2);
+      const { taskQueue, closed } = await statusOf(handle);
+      expect([taskQueue, closed.map(({ requestId }) => requestId)]).toEqual([
+        bench.taskQueue,
+        ['r-2', 'r-1'],
+      ]);
+      const run = bench.client.workflow.getHandle(closed[0]?.workflowId ?? '');
+      expect((await run.describe()).taskQueue).toBe(bench.taskQueue);
+    });
+  });
+});
+
 test('of two applies at once one wins, and the other says that it was overtaken', async () => {
   await bench.withActivities(storage(), async () => {
     const plan = newPlan();
