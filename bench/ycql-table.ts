@@ -24,6 +24,7 @@ export async function fill(session: CqlSession, rows: number): Promise<void> {
   const query = `INSERT INTO ${KEYSPACE}.${TABLE} (id, customer, state, total, placed_at, receipt, comment, details, gift) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`;
   const writer = new Writer(session, {
     doing: 'fill',
+    keyspace: KEYSPACE,
     signal: new AbortController().signal,
     log: () => undefined,
   });

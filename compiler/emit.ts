@@ -196,6 +196,7 @@ function emitYcql(ycql: NonNullable<PlanDocument['spec']['source']['ycql']>): So
     load: {
       ...given('rowsPerSecond', ycql.load.rowsPerSecond),
       inFlightPerNode: ycql.load.inFlightPerNode,
+      writesInFlightPerNode: ycql.load.writesInFlightPerNode,
       pageRows: ycql.load.pageRows,
     },
     chunkBytes: ycql.chunkSize,

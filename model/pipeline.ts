@@ -113,8 +113,10 @@ export interface YcqlSource {
   readonly load: {
     /** Absent: no bound. */
     readonly rowsPerSecond?: number;
-    /** Requests that one node answers at a time. */
+    /** Pages that one node reads at a time. */
     readonly inFlightPerNode: number;
+    /** Batches that one node writes at a time; pipelines of version 0.1.0 don't say. */
+    readonly writesInFlightPerNode?: number;
     /** Most rows in an answer; halved where the server can't answer in time. */
     readonly pageRows: number;
   };

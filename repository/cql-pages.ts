@@ -98,7 +98,7 @@ class BlockReader {
 
   /** Undefined at the end; throws where less than `length` bytes are left. */
   async take(length: number): Promise<Buffer | undefined> {
-    const pieces: Buffer[] = [this.#rest];
+    const pieces: Buffer[] = this.#rest.length > 0 ? [this.#rest] : [];
     let have = this.#rest.length;
     while (have < length) {
       const next = await this.#blocks.next();
@@ -109,7 +109,8 @@ class BlockReader {
       pieces.push(next.value);
       have += next.value.length;
     }
-    const whole = pieces.length === 1 ? this.#rest : Buffer.concat(pieces);
+    const [first = this.#rest] = pieces;
+    const whole = pieces.length > 1 ? Buffer.concat(pieces) : first;
     this.#rest = whole.subarray(length);
     return whole.subarray(0, length);
   }

@@ -1,16 +1,9 @@
-import { once } from 'node:events';
-import {
-  constants,
-  createZstdCompress,
-  createZstdDecompress,
-  zstdCompressSync,
-  zstdDecompressSync,
-} from 'node:zlib';
+import { constants, createZstdDecompress, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { permanent } from '../model/errors.ts';
 
 /*
- * Data objects are zstd frames one after another, as RFC 8878 allows and `zstd -d` reads. Either one stream makes one frame, on
- * the thread pool, so that the event loop stays free; or, in a thread of its own, each block becomes a frame by one call.
+ * Data objects are zstd frames one after another, as RFC 8878 allows and `zstd -d` reads: each block of rows becomes a frame by
+ * one call, in a thread of its own. Those of version 0.1.0's engine ycql are one frame that a stream made.
  */
 
 const FRAME_MAGIC = 0xfd2fb528;
@@ -19,39 +12,6 @@ const SKIPPABLE_MAGIC = 0x184d2a50;
 /** A frame that says that it holds no more text than this is decompressed in one call. */
 const ONE_CALL_BYTES = 16 * 1024 * 1024;
 const TEXT_PIECE_BYTES = 1024 * 1024;
-const COMPRESSED_PIECE_BYTES = 256 * 1024;
-
-/** Compresses text into one frame; `onPiece` gets its bytes in order as they come. */
-export class FrameCompressor {
-  readonly #stream;
-
-  constructor(level: number, onPiece: (piece: Buffer) => void) {
-    this.#stream = createZstdCompress({
-      chunkSize: COMPRESSED_PIECE_BYTES,
-      params: { [constants.ZSTD_c_compressionLevel]: level },
-    });
-    this.#stream.on('data', onPiece);
-  }
-
-  /** Resolves when the block is used and may be overwritten. */
-  write(block: Buffer): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#stream.write(block, (error) => (error ? reject(error) : resolve()));
-    });
-  }
-
-  /** Resolves when the last piece is out. */
-  async finish(): Promise<void> {
-    const ended = once(this.#stream, 'end');
-    this.#stream.end();
-    await ended;
-  }
-
-  /** For a frame that nobody wants any more. */
-  abandon(): void {
-    this.#stream.destroy();
-  }
-}
 
 /** One frame of the whole block, for a thread that has nothing else to do. Blocks its thread for about 3 ms a MiB. */
 export function compressFrame(block: Uint8Array, level: number): Buffer {

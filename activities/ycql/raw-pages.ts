@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { Client, type ClientOptions, policies, type types } from 'cassandra-driver';
 import { permanent } from '../../model/errors.ts';
+import { free } from '../lanes/memory.ts';
 import { int32 } from './bytes.ts';
 
 /*
@@ -15,6 +16,8 @@ export interface RawPage {
   readonly rows: number;
   /** rows × columns × [int32 length | bytes] */
   readonly body: Buffer;
+  /** The body's memory holds nothing else: whoever is done with it may free it. */
+  readonly ownsMemory: boolean;
   readonly columns: readonly RawColumn[];
   readonly pageState: string | undefined;
 }
@@ -44,6 +47,7 @@ interface FrameInfo {
 }
 
 interface FrameReader {
+  readonly buf: Buffer;
   offset: number;
   readInt(): number;
   slice(begin: number, end: number): Buffer;
@@ -59,10 +63,24 @@ interface StreamParser {
   push(item: unknown): void;
   /** Ours: what `parseRows` is called over. */
   holdfastItem?: FrameItem;
+  /** Ours: the last frame that was put together of several pieces. */
+  holdfastFrame?: Buffer;
+}
+
+/** What the socket read of one frame so far. */
+interface FrameBuffers {
+  readonly buffers: readonly Buffer[];
 }
 
 type ParseBody = (this: StreamParser, frame: FrameInfo, item: FrameItem) => void;
+type GetFrameBuffer = (this: StreamParser, frame: FrameBuffers, item: FrameItem) => Buffer;
 type ParseRows = (this: StreamParser, frame: FrameInfo, reader: FrameReader) => void;
+
+interface ParserPrototype {
+  parseBody: ParseBody;
+  getFrameBuffer: GetFrameBuffer;
+  parseRows: ParseRows;
+}
 
 let installed: string | undefined;
 let isInstalled = false;
@@ -72,15 +90,23 @@ function install(): string | undefined {
   if (isInstalled) return installed;
   isInstalled = true;
   try {
-    const streams: { Parser?: { prototype: { parseBody?: ParseBody; parseRows?: ParseRows } } } =
-      createRequire(import.meta.url)('cassandra-driver/lib/streams.js');
-    const prototype = streams.Parser?.prototype;
-    const parseBody = prototype?.parseBody;
-    const original = prototype?.parseRows;
-    if (prototype === undefined || parseBody === undefined || original === undefined) {
-      installed = 'the driver has no Parser.parseBody and Parser.parseRows any more';
+    const streams: { Parser?: { prototype: Partial<ParserPrototype> } } = createRequire(import.meta.url)(
+      'cassandra-driver/lib/streams.js',
+    );
+    const prototype = streams.Parser?.prototype ?? {};
+    const { parseBody, parseRows: original, getFrameBuffer } = prototype;
+    if (parseBody === undefined || original === undefined || getFrameBuffer === undefined) {
+      installed = 'the driver has no Parser.parseBody, Parser.parseRows and Parser.getFrameBuffer any more';
       return installed;
     }
+    prototype.getFrameBuffer = function frameOf(frame, item) {
+      const pieces = frame.buffers;
+      const whole = getFrameBuffer.call(this, frame, item);
+      // The first and the last piece may hold the end and the beginning of other frames; those between are this frame's.
+      for (const piece of pieces.slice(1, -1)) free(piece.buffer);
+      this.holdfastFrame = whole;
+      return whole;
+    };
     prototype.parseBody = function bodyOf(frame, item) {
       this.holdfastItem = item;
       parseBody.call(this, frame, item);
@@ -99,7 +125,10 @@ function install(): string | undefined {
           );
           return this.push({
             header: frame.header,
-            result: { rows: rows === 0 ? [] : [{ rows, body }], meta: frame.meta, flags: frame.flagsInfo },
+            result: {
+              rows: rows === 0 ? [] : [{ rows, body, ownsMemory: reader.buf === this.holdfastFrame }],
+              ...{ meta: frame.meta, flags: frame.flagsInfo },
+            },
           });
         }
       }
@@ -222,23 +251,24 @@ export function rawPageOf(result: types.ResultSet): RawPage {
   const pageState = result.pageState ?? undefined;
   const given: readonly unknown[] = result.rows ?? [];
   const [first] = given;
-  if (first === undefined) return { rows: 0, body: Buffer.alloc(0), columns, pageState };
+  if (first === undefined) return { rows: 0, body: Buffer.alloc(0), ownsMemory: false, columns, pageState };
   if (isWholePage(first)) return { ...first, columns, pageState };
   const cells = given.flatMap((row) => columns.map(({ name }) => cellOf(row, name)));
   const body = Buffer.concat(
     cells.flatMap((cell) => (cell === null ? [int32(-1)] : [int32(cell.length), cell])),
   );
-  return { rows: given.length, body, columns, pageState };
+  return { rows: given.length, body, ownsMemory: true, columns, pageState };
 }
 
-function isWholePage(row: unknown): row is { readonly rows: number; readonly body: Buffer } {
+function isWholePage(row: unknown): row is Pick<RawPage, 'rows' | 'body' | 'ownsMemory'> {
   return (
     typeof row === 'object' &&
     row !== null &&
     'body' in row &&
     Buffer.isBuffer(row.body) &&
     'rows' in row &&
-    typeof row.rows === 'number'
+    typeof row.rows === 'number' &&
+    'ownsMemory' in row
   );
 }
 

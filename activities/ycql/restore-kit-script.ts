@@ -37,7 +37,7 @@ await client.shutdown();
 console.log(written + ' rows written');
 
 async function loadObject({ key }) {
-  const bytes = zstdDecompressSync(readFileSync(key), { maxOutputLength: 2 ** 31 });
+  const bytes = Buffer.concat([...framesOf(readFileSync(key))].map((frame) => zstdDecompressSync(frame)));
   const headerEnd = 12 + bytes.readUInt32BE(8);
   const { keyspace, table, columns } = JSON.parse(bytes.subarray(12, headerEnd).toString());
   const into = quote(names.get(keyspace) ?? keyspace) + '.' + quote(table);
@@ -58,6 +58,22 @@ async function loadObject({ key }) {
       written += 1;
     }
     page += 16 + bytes.readUInt32BE(page + 4);
+  }
+}
+
+/** An object is zstd frames one after another, and Node decompresses the first of what it is given. */
+function* framesOf(file) {
+  for (let start = 0, end = 0; start < file.length; start = end) {
+    const flags = file[start + 4];
+    const single = (flags >> 5) & 1;
+    end = start + 5 + (single ? 0 : 1) + [0, 1, 2, 4][flags & 3] + [single, 2, 4, 8][flags >> 6];
+    for (let last = false; !last; ) {
+      const block = file.readUIntLE(end, 3);
+      last = (block & 1) === 1;
+      end += 3 + (((block >> 1) & 3) === 1 ? 1 : block >> 3);
+    }
+    end += flags & 4 ? 4 : 0;
+    yield file.subarray(start, end);
   }
 }
 

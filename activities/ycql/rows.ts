@@ -3,28 +3,82 @@ import { int32 } from './bytes.ts';
 /** A cell as it stands in a page: its bytes, or null. */
 export type RawCell = Buffer | null;
 
+/**
+ * Walks over the rows of a page and cuts out the cells that are asked for: most of what a row has beside its values (times of
+ * writing, TTLs) needs only to be compared. `next` throws `RangeError` on a page cut off.
+ */
+export class RowWalk {
+  readonly #body: Buffer;
+  readonly #width: number;
+  readonly #begins: Int32Array;
+  readonly #lengths: Int32Array;
+  #left: number;
+  #at = 0;
+
+  /** @param width the number of columns */
+  constructor({ rows, body }: { readonly rows: number; readonly body: Buffer }, width: number) {
+    this.#body = body;
+    this.#width = width;
+    this.#left = rows;
+    this.#begins = new Int32Array(width);
+    this.#lengths = new Int32Array(width);
+  }
+
+  /** Goes on to the next row; false when there is none. */
+  next(): boolean {
+    const body = this.#body;
+    let at = this.#at;
+    if (this.#left === 0) {
+      if (at !== body.length) throw new RangeError(`the page has ${body.length - at} bytes too many`);
+      return false;
+    }
+    for (let column = 0; column < this.#width; column += 1) {
+      const length = body.readInt32BE(at);
+      at += 4;
+      this.#begins[column] = at;
+      this.#lengths[column] = length;
+      if (length > 0) at += length;
+      if (at > body.length) throw new RangeError('the page ends within a cell');
+    }
+    this.#at = at;
+    this.#left -= 1;
+    return true;
+  }
+
+  isNull(column: number): boolean {
+    return (this.#lengths[column] ?? -1) < 0;
+  }
+
+  /** Shares the page's memory. */
+  cell(column: number): RawCell {
+    const length = this.#lengths[column] ?? -1;
+    const begin = this.#begins[column] ?? 0;
+    return length < 0 ? null : this.#body.subarray(begin, begin + length);
+  }
+
+  cells(): RawCell[] {
+    return Array.from({ length: this.#width }, (_, column) => this.cell(column));
+  }
+
+  /** Whether two cells are alike; null is like null alone. */
+  isSame(one: number, other: number): boolean {
+    const length = this.#lengths[one] ?? -1;
+    if (length !== (this.#lengths[other] ?? -1)) return false;
+    const [first, second] = [this.#begins[one] ?? 0, this.#begins[other] ?? 0];
+    for (let at = 0; at < length; at += 1) {
+      if (this.#body[first + at] !== this.#body[second + at]) return false;
+    }
+    return true;
+  }
+}
+
 /** The rows of a page, cell by cell, without copying. `width` is the number of columns. Throws `RangeError` on a page cut off. */
 export function* rowsOf(
   page: { readonly rows: number; readonly body: Buffer },
   width: number,
 ): Generator<RawCell[]> {
-  const { body } = page;
-  let at = 0;
-  for (let row = 0; row < page.rows; row += 1) {
-    const cells = new Array<RawCell>(width);
-    for (let column = 0; column < width; column += 1) {
-      const length = body.readInt32BE(at);
-      at += 4;
-      if (length < 0) cells[column] = null;
-      else {
-        if (at + length > body.length) throw new RangeError('the page ends within a cell');
-        cells[column] = body.subarray(at, at + length);
-        at += length;
-      }
-    }
-    yield cells;
-  }
-  if (at !== body.length) throw new RangeError(`the page has ${body.length - at} bytes too many`);
+  const walk = new RowWalk(page, width);
+  while (walk.next()) yield walk.cells();
 }
 
 /** The elements of a list or set as it stands in a cell. */

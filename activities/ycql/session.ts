@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Client, type ClientOptions, policies, types } from 'cassandra-driver';
+import { type Client, type ClientOptions, type Host, policies, types } from 'cassandra-driver';
+
 import { permanent } from '../../model/errors.ts';
 import type { Product } from '../../model/manifest.ts';
 import type { CqlConsistency, YcqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
-import { cqlError, isInvalid } from './errors.ts';
-import { LoadLimit } from './load-limit.ts';
+import { cqlError, isInvalid, responseCode } from './errors.ts';
+import { LoadLimit, limitMemory, type RequestKind } from './load-limit.ts';
 import { connectRawClient, type RawPage, rawPageOf } from './raw-pages.ts';
 import type { CqlTarget } from './target.ts';
 
@@ -25,12 +26,14 @@ export type Cell = Buffer | null | typeof UNSET;
 export interface BoundStatement {
   readonly query: string;
   readonly params: readonly Cell[];
+  /** Cells of the partition that it writes to, in the order of the key. */
+  readonly partition?: readonly Cell[];
 }
 
 export interface PageRequest {
   readonly pageRows: number;
   readonly pageState?: string | undefined;
-  /** Asked first; the others where it can't answer. */
+  /** Address of the node to ask, as long as it is up; left out, the one that has least to do for us. */
   readonly host?: string | undefined;
 }
 
@@ -40,30 +43,47 @@ const READ_TIMEOUT_MS = 35_000;
 /** Requests that one connection carries at once, at most. */
 const REQUESTS_PER_CONNECTION = 1_024;
 
-/** A connected cluster, shared by the lanes of a process. Rows of users' tables come undecoded. */
+/** After a request that got no answer, a node is left alone for a moment where there are others. */
+const NODE_REST_MS = 2_000;
+
+/** A connected cluster, shared by what one thread does. Rows of users' tables come undecoded. */
 export class CqlSession {
   readonly server: Server;
   readonly limit: LoadLimit;
   readonly #client: Client;
   readonly #consistency: number;
+  readonly #localDataCenter: string;
+  /** By address: when a node failed to answer, in milliseconds of `performance.now()`. */
+  readonly #failedAt = new Map<string, number>();
+  /** Nodes to ask, until the driver hears of a change. */
+  #local: readonly Host[] | undefined;
+  #turn = 0;
 
-  constructor(client: Client, server: Server, consistency: CqlConsistency, limit: LoadLimit) {
+  constructor(client: Client, facts: SessionFacts) {
     this.#client = client;
-    this.server = server;
-    this.limit = limit;
-    this.#consistency = CONSISTENCY[consistency];
+    this.server = facts.server;
+    this.limit = facts.limit;
+    this.#consistency = CONSISTENCY[facts.consistency];
+    this.#localDataCenter = facts.localDataCenter;
+    for (const change of ['hostAdd', 'hostRemove', 'hostUp', 'hostDown'] as const) {
+      client.on(change, () => {
+        this.#local = undefined;
+      });
+    }
   }
 
   /** Addresses of the nodes that are up. */
   get hosts(): readonly string[] {
-    return this.#client.hosts
-      .values()
-      .filter((host) => host.isUp())
-      .map(({ address }) => address);
+    return this.#upHosts().map(({ address }) => address);
   }
 
   get dataCenters(): ReadonlySet<string> {
     return new Set(this.#client.hosts.values().map(({ datacenter }) => String(datacenter)));
+  }
+
+  /** Batches that may be under way at once on all nodes that are written to. */
+  get writesInFlight(): number {
+    return this.limit.perNode.write * Math.max(1, this.#localHosts().length);
   }
 
   /** Decoded rows of a statement on the server's own tables. */
@@ -101,7 +121,6 @@ export class CqlSession {
 
   /** One page of rows, undecoded; throws what the driver threw, for the caller to judge. */
   async page(cql: string, params: readonly Cell[], request: PageRequest): Promise<RawPage> {
-    const host = request.host === undefined ? undefined : this.#hostOf(request.host);
     const options = {
       prepare: params.length > 0,
       autoPage: false,
@@ -110,10 +129,9 @@ export class CqlSession {
       isIdempotent: true,
       ...(request.pageState === undefined ? {} : { pageState: request.pageState }),
     };
-    return await this.limit.request(this.#upHosts(), async () =>
-      rawPageOf(
-        await this.#client.execute(cql, [...params], host === undefined ? options : { ...options, host }),
-      ),
+    const wanted = request.host === undefined ? undefined : [request.host];
+    return await this.#onNode('read', wanted, async (host) =>
+      rawPageOf(await this.#client.execute(cql, [...params], { ...options, ...host })),
     );
   }
 
@@ -134,21 +152,26 @@ export class CqlSession {
         bodies.push(page.body);
         rows += page.rows;
       }
-      return { rows, columns, body: Buffer.concat(bodies), pageState: undefined };
+      return { rows, columns, body: Buffer.concat(bodies), ownsMemory: false, pageState: undefined };
     });
   }
 
   /** Writes; throws what the driver threw, for the caller to judge. */
-  async write(statements: readonly BoundStatement[], kind: 'idempotent' | 'counter' | 'once'): Promise<void> {
+  async write(
+    keyspace: string,
+    statements: readonly BoundStatement[],
+    kind: 'idempotent' | 'counter' | 'once',
+  ): Promise<void> {
     const [first] = statements;
     if (first === undefined) return;
     const options = { prepare: true, consistency: this.#consistency, isIdempotent: kind === 'idempotent' };
-    await this.limit.request(this.#upHosts(), async () => {
+    await this.#onNode('write', this.#replicasOf(keyspace, first), async (host) => {
       if (statements.length === 1) {
-        await this.#client.execute(first.query, [...first.params], options);
+        await this.#client.execute(first.query, [...first.params], { ...options, ...host });
       } else {
         const queries = statements.map(({ query, params }) => ({ query, params: [...params] }));
-        await this.#client.batch(queries, { ...options, logged: false, counter: kind === 'counter' });
+        const batch = { ...options, ...host, logged: false, counter: kind === 'counter' };
+        await this.#client.batch(queries, batch);
       }
     });
   }
@@ -180,12 +203,61 @@ export class CqlSession {
     await this.#client.shutdown();
   }
 
-  #upHosts(): number {
-    return Math.max(1, this.hosts.length);
+  /**
+   * Runs a request on one of the wanted nodes, or where none of them is up (or none is wanted) on any of the local data centre:
+   * on the one that has least to do for this process. Where no node is known to be up it is the driver's to say so.
+   */
+  async #onNode<T>(
+    kind: RequestKind,
+    wanted: readonly string[] | undefined,
+    send: (choice: { readonly host?: Host }) => Promise<T>,
+  ): Promise<T> {
+    const host = this.#choose(kind, wanted);
+    if (host === undefined) return await send({});
+    const { address } = host;
+    try {
+      return await this.limit.request(kind, address, () => send({ host }));
+    } catch (error) {
+      if (responseCode(error) === undefined) this.#failedAt.set(address, performance.now());
+      throw error;
+    }
   }
 
-  #hostOf(address: string) {
-    return this.#client.hosts.values().find((host) => host.address === address && host.isUp());
+  #choose(kind: RequestKind, wanted: readonly string[] | undefined): Host | undefined {
+    const local = this.#localHosts();
+    if (local.length < 2) return local[0];
+    const rested = local.filter(({ address }) => !this.#isResting(address));
+    const near = rested.filter(({ address }) => wanted?.some((one) => isAddressOf(address, one)) ?? false);
+    const from = near.length > 0 ? near : rested.length > 0 ? rested : local;
+    this.#turn += 1;
+    const busy = (host: Host | undefined) =>
+      host === undefined ? Number.POSITIVE_INFINITY : this.limit.busy(kind, host.address);
+    return from
+      .map((_, index) => from[(index + this.#turn) % from.length])
+      .reduce((least, host) => (busy(host) < busy(least) ? host : least));
+  }
+
+  #isResting(address: string): boolean {
+    const failedAt = this.#failedAt.get(address);
+    return failedAt !== undefined && performance.now() - failedAt < NODE_REST_MS;
+  }
+
+  #upHosts(): readonly Host[] {
+    return this.#client.hosts.values().filter((host) => host.isUp());
+  }
+
+  #localHosts(): readonly Host[] {
+    this.#local ??= this.#upHosts().filter(({ datacenter }) => datacenter === this.#localDataCenter);
+    return this.#local;
+  }
+
+  /** Addresses of the nodes that hold a statement's partition, where the driver can tell (Cassandra) and it matters. */
+  #replicasOf(keyspace: string, { partition }: BoundStatement): readonly string[] | undefined {
+    if (partition === undefined || this.server.product !== 'cassandra') return undefined;
+    if (this.#client.hosts.length < 2) return undefined;
+    const replicas: readonly { readonly address: string }[] =
+      this.#client.metadata.getReplicas(keyspace, routingKey(partition)) ?? [];
+    return replicas.map(({ address }) => address);
   }
 
   async #run<T>(doing: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
@@ -198,6 +270,28 @@ export class CqlSession {
   }
 }
 
+interface SessionFacts {
+  readonly server: Server;
+  readonly consistency: CqlConsistency;
+  readonly limit: LoadLimit;
+  readonly localDataCenter: string;
+}
+
+/** Whether a node's address with its port is this one, which may lack the port (as in `system.partitions`). */
+function isAddressOf(address: string, wanted: string): boolean {
+  return address === wanted || address.replace(/:\d+$/, '') === wanted;
+}
+
+/** A partition key as it is hashed: a single column bare, several each with their length before and a zero behind. */
+function routingKey(partition: readonly Cell[]): Buffer {
+  const cells = partition.map((cell) => (Buffer.isBuffer(cell) ? cell : Buffer.alloc(0)));
+  const [only] = cells;
+  if (only !== undefined && cells.length === 1) return only;
+  return Buffer.concat(
+    cells.flatMap((cell) => [Buffer.from([cell.length >> 8, cell.length & 0xff]), cell, Buffer.alloc(1)]),
+  );
+}
+
 const CONSISTENCY: Readonly<Record<CqlConsistency, number>> = {
   ONE: types.consistencies.one,
   LOCAL_ONE: types.consistencies.localOne,
@@ -206,11 +300,15 @@ const CONSISTENCY: Readonly<Record<CqlConsistency, number>> = {
   ALL: types.consistencies.all,
 };
 
-/** Connects; the caller closes. */
+/** What a session goes by of its source. */
+export type SessionNeeds = Pick<YcqlSource, 'consistencyLevel' | 'load'>;
+
+/** Connects; the caller closes. `memory`: of a limit that is shared with other threads. */
 export async function connect(
   verb: Pick<VerbContext, 'signal' | 'log'>,
   target: CqlTarget,
-  source: Pick<YcqlSource, 'consistencyLevel' | 'load'>,
+  source: SessionNeeds,
+  memory = limitMemory(),
 ): Promise<CqlSession> {
   const doing = `connect to ${target.contactPoints.join(', ')} port ${target.port}`;
   try {
@@ -222,7 +320,10 @@ export async function connect(
     try {
       const server = await readServer(client);
       if (server.product === 'cassandra') await client.metadata.refreshKeyspaces();
-      return new CqlSession(client, server, source.consistencyLevel, new LoadLimit(source.load));
+      return new CqlSession(client, {
+        ...{ server, localDataCenter, consistency: source.consistencyLevel },
+        limit: new LoadLimit(source.load, memory),
+      });
     } catch (error) {
       await client.shutdown();
       throw error;
@@ -318,20 +419,29 @@ interface Shared {
 
 const shared = new Map<string, Shared>();
 
+const limits = new Map<string, SharedArrayBuffer>();
+
+/** Memory of the limit that all threads of this process share for a source; asked for in the main thread. */
+export function sharedLimit(target: CqlTarget, { load }: SessionNeeds): SharedArrayBuffer {
+  const key = hashOf([target, load]);
+  const memory = limits.get(key) ?? limitMemory();
+  limits.set(key, memory);
+  return memory;
+}
+
 /**
- * Lends the process's session with a cluster to `work`: lanes share it and its limits, and it stays a moment longer for the next
- * chunk.
+ * Lends this thread's session with a cluster to `work`; it stays a moment longer for the next use. In a lane, `memory` is the
+ * main thread's `sharedLimit`.
  */
 export async function withSession<T>(
   verb: Pick<VerbContext, 'signal' | 'log'>,
   target: CqlTarget,
-  source: Pick<YcqlSource, 'consistencyLevel' | 'load'>,
+  source: SessionNeeds,
   work: (session: CqlSession) => Promise<T>,
+  memory = sharedLimit(target, source),
 ): Promise<T> {
-  const key = createHash('sha256')
-    .update(JSON.stringify([target, source.consistencyLevel, source.load]))
-    .digest('hex');
-  const mine = shared.get(key) ?? open(key, verb, target, source);
+  const key = hashOf([target, source.consistencyLevel, source.load]);
+  const mine = shared.get(key) ?? open(key, connect(freeOf(verb), target, source, memory));
   mine.users += 1;
   clearTimeout(mine.timer);
   try {
@@ -342,14 +452,17 @@ export async function withSession<T>(
   }
 }
 
-function open(
-  key: string,
-  verb: Pick<VerbContext, 'signal' | 'log'>,
-  target: CqlTarget,
-  source: Pick<YcqlSource, 'consistencyLevel' | 'load'>,
-): Shared {
-  // Others may wait for it too, so it doesn't end with the one that was first.
-  const session = connect({ signal: new AbortController().signal, log: verb.log }, target, source);
+/** Others may wait for a session too, so it doesn't end with the one that was first. */
+function freeOf({ log }: Pick<VerbContext, 'log'>): Pick<VerbContext, 'signal' | 'log'> {
+  return { signal: new AbortController().signal, log };
+}
+
+/** Tells sources apart without keeping what they log in with. */
+function hashOf(facts: readonly unknown[]): string {
+  return createHash('sha256').update(JSON.stringify(facts)).digest('hex');
+}
+
+function open(key: string, session: Promise<CqlSession>): Shared {
   const made: Shared = { session, users: 0 };
   session.catch(() => {
     if (shared.get(key) === made) shared.delete(key);

@@ -3,7 +3,7 @@ import type { YsqlSource } from '../../model/pipeline.ts';
 import { ChunkStore } from '../data-objects.ts';
 import type { BackupContext } from '../engine.ts';
 import { whileBeating } from '../heartbeat.ts';
-import { inLane } from './lanes/lanes.ts';
+import { lanes } from './lanes/jobs.ts';
 import { resolveTarget } from './session.ts';
 
 /** Streams one chunk into objects: a lane reads it into parts, each of which is put here. */
@@ -18,7 +18,7 @@ export async function upload(
   const stored = await ChunkStore.open(verb, readPoint, chunk, '.copy.zst');
   const objects: DataObject[] = [];
   await whileBeating(verb, (tell) =>
-    inLane(
+    lanes.run(
       { kind: 'read', target, readPoint, chunk, partBytes: source.chunkBytes, zstdLevel },
       {
         signal: verb.signal,

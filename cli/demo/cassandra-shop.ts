@@ -52,7 +52,9 @@ async function fill(session: CqlSession): Promise<void> {
   ])
     await session.execute('make the shop', statement);
   const { signal } = new AbortController();
-  const writer = new Writer(session, { doing: 'fill the shop', signal, log: () => undefined });
+  const writer = new Writer(session, {
+    ...{ doing: 'fill the shop', keyspace: 'shop', signal, log: () => undefined },
+  });
   for (let id = 0; id < CUSTOMERS; id += 1) {
     const query = "INSERT INTO shop.customers (id, name, tags) VALUES (?, ?, {'new', 'shop'})";
     await writer.add([{ query, params: [int64(BigInt(id)), Buffer.from(`Customer ${id}`)] }]);

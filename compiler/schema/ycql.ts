@@ -75,8 +75,18 @@ const load = z
       .max(1_024)
       .prefault(4)
       .meta({
-        description: 'Requests of one worker that one node answers at a time, at most.',
+        description: 'Pages of rows that one node reads at a time for one worker, at most.',
         examples: [4],
+      }),
+    writesInFlightPerNode: z
+      .int()
+      .min(1)
+      .max(4_096)
+      .prefault(64)
+      .meta({
+        description:
+          'Small batches (about 5 KiB) that one node writes at a time for one worker, at most; a restore’s pace.',
+        examples: [64],
       }),
     pageRows: z
       .int()

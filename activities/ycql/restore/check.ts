@@ -13,7 +13,7 @@ import { compareRows, type ReadRow } from './compare.ts';
 import { CounterTable } from './counters.ts';
 import { type KeyspaceJob, type RestoreJob, selectedObjects } from './job.ts';
 import { type LoadedRows, objectItem } from './journal.ts';
-import { writingRules } from './load.ts';
+import { writingRules } from './writing-rules.ts';
 
 const DIFFERENCES_NAMED = 20;
 /** A TTL counts from the moment of writing, and a write may have to wait for an outage to pass. */
@@ -105,7 +105,7 @@ async function checkContent(
   const name = `${keyspace.to}.${table.name}`;
   if (first === undefined) return [];
   const { header } = await openObject(job, first);
-  const rules = writingRules(job, session, table);
+  const rules = writingRules(job.source, session.server, table);
   // What was not written back is not compared.
   const kept = header.columns.map(({ kind }) =>
     kind === 'writetime' ? rules.writeTimes : kind === 'ttl' ? rules.ttls : true,
@@ -146,7 +146,8 @@ async function settleCounters(
   const { header } = await openObject(job, first);
   const counters = new CounterTable(session, header, keyspace.to);
   const { signal, log } = job.context;
-  const options = { doing: `settle the counters of ${keyspace.to}.${table.name}`, signal, log };
+  const doing = `settle the counters of ${keyspace.to}.${table.name}`;
+  const options = { doing, keyspace: keyspace.to, signal, log };
   for await (const { cells } of storedRows(job, objects)) {
     if (await counters.settle(counters.rowOf(cells), options))
       log('a counter was put right', { table: table.name });

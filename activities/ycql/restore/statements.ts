@@ -2,16 +2,10 @@ import type { CqlPageColumn, CqlPageHeader } from '../../../repository/cql-pages
 import { int32 } from '../bytes.ts';
 import { type CqlType, isMultiCell, parseType } from '../cql-type.ts';
 import { quoteName, quoteTable } from '../identifiers.ts';
-import { elementsOf, entriesOf, fieldsOf, joinElements, type RawCell } from '../rows.ts';
+import { elementsOf, entriesOf, fieldsOf, joinElements, type RawCell, type RowWalk } from '../rows.ts';
 import type { UserType } from '../schema.ts';
 import { type BoundStatement, type Cell, UNSET } from '../session.ts';
-
-/** How a target takes rows back. */
-export interface WritingRules {
-  readonly writeTimes: boolean;
-  /** False where `USING TTL` is refused (YugabyteDB's transactional tables). */
-  readonly ttls: boolean;
-}
+import type { WritingRules } from './writing-rules.ts';
 
 /** The statements of one row: `first` in any order, then each of `after` by itself in order. */
 export interface RowStatements {
@@ -91,18 +85,47 @@ export class RowStatementBuilder {
   }
 
   /** The row's key, which tells it from all others of its table. */
-  keyOf(cells: readonly RawCell[]): readonly RawCell[] {
-    return [...this.#partitionAt, ...this.#clusteringAt].map((at) => cells[at] ?? null);
+  keyOf(row: RowWalk): readonly RawCell[] {
+    return [...this.#partitionAt, ...this.#clusteringAt].map((at) => row.cell(at));
   }
 
-  /** @param readAtMs when the row was read; @param nowMs the present */
-  statementsOf(cells: readonly RawCell[], readAtMs: number, nowMs: number): RowStatements {
+  /** Of the row at which the walk stands. @param readAtMs when it was read; @param nowMs the present */
+  statementsOf(row: RowWalk, readAtMs: number, nowMs: number): RowStatements {
     const elapsed = Math.max(0, Math.floor((nowMs - readAtMs) / 1_000));
+    return this.#written(row, elapsed) ?? this.#statementsOf(row.cells(), elapsed);
+  }
+
+  /**
+   * The usual row in one go: no static columns in the table, no collection in the row, all cells of one time and one expiry that
+   * is still to come. Undefined for any other.
+   */
+  #written(row: RowWalk, elapsed: number): RowStatements | undefined {
+    if (this.#statics.length > 0) return undefined;
+    const present = this.#regulars.filter(({ valueAt }) => !row.isNull(valueAt));
+    const [first] = present;
+    if (first === undefined || this.#clusteringAt.some((at) => row.isNull(at))) return undefined;
+    const { writeTimeAt, ttlAt } = first;
+    for (const column of present) {
+      if (column.isMultiCell) return undefined;
+      if (this.#rules.writeTimes && !isLike(row, column.writeTimeAt, writeTimeAt)) return undefined;
+      if (this.#rules.ttls && !isLike(row, column.ttlAt, ttlAt)) return undefined;
+    }
+    const ttl = ttlLeft(this.#rules.ttls && ttlAt !== undefined ? row.cell(ttlAt) : null, elapsed);
+    if (ttl === undefined) return undefined;
+    const key = [...this.#partitionAt, ...this.#clusteringAt].map((at) => row.cell(at));
+    const writeTime = this.#rules.writeTimes && writeTimeAt !== undefined ? row.cell(writeTimeAt) : null;
+    const cells = this.#regulars.map(({ valueAt }) => row.cell(valueAt) ?? UNSET);
+    const insert = this.#insertOf(this.#regulars, key, cells, { writeTime, ttl });
+    return { first: [insert], after: [], expires: ttl > 0, expired: false, writesStatics: false };
+  }
+
+  #statementsOf(cells: readonly RawCell[], elapsed: number): RowStatements {
     const out: Output = { first: [], after: [], expires: false, lapsed: false };
     const partition = this.#partitionAt.map((at) => cells[at] ?? null);
     const writesStatics = this.#statics.length > 0 && !sameCells(partition, this.#partition);
     if (writesStatics) {
-      this.#partition = partition;
+      // Kept longer than the memory of its page.
+      this.#partition = partition.map((cell) => (cell === null ? null : Buffer.from(cell)));
       this.#write(out, this.#statics, cells, partition, elapsed);
     }
     const clustering = this.#clusteringAt.map((at) => cells[at] ?? null);
@@ -189,12 +212,22 @@ export class RowStatementBuilder {
   }
 
   #insert(columns: readonly ValueColumn[], key: readonly RawCell[], group: Group): BoundStatement {
+    return this.#insertOf(columns, key, valuesOf(columns, group), group);
+  }
+
+  #insertOf(
+    columns: readonly ValueColumn[],
+    key: readonly RawCell[],
+    values: readonly Cell[],
+    using: Pick<Group, 'writeTime' | 'ttl'>,
+  ): BoundStatement {
     const isStatic = columns === this.#statics;
     const query = this.#text(isStatic ? 'insert static' : 'insert', () => {
       const names = [...this.#keyNames(isStatic), ...columns.map(({ name }) => quoteName(name))];
       return `INSERT INTO ${this.#table} (${names.join(', ')}) VALUES (${names.map(() => '?').join(', ')})${this.#using()}`;
     });
-    return { query, params: [...key, ...valuesOf(columns, group), ...this.#usingParams(group)] };
+    const params = [...key, ...values, ...this.#usingParams(using)];
+    return { query, params, partition: this.#partitionOf(key) };
   }
 
   #update(columns: readonly ValueColumn[], key: readonly RawCell[], group: Group): BoundStatement {
@@ -202,7 +235,12 @@ export class RowStatementBuilder {
     const query = this.#text(isStatic ? 'update static' : 'update', () =>
       this.#updateText(columns.map(({ name }) => `${quoteName(name)} = ?`).join(', '), isStatic),
     );
-    return { query, params: [...this.#usingParams(group), ...valuesOf(columns, group), ...key] };
+    const params = [...this.#usingParams(group), ...valuesOf(columns, group), ...key];
+    return { query, params, partition: this.#partitionOf(key) };
+  }
+
+  #partitionOf(key: readonly RawCell[]): readonly RawCell[] {
+    return key.length === this.#partitionAt.length ? key : key.slice(0, this.#partitionAt.length);
   }
 
   #writeElements(
@@ -351,6 +389,12 @@ interface Output {
 /** Says: no expiry, also where the table has one by default. */
 const NO_TTL = int32(0);
 const NO_GROUP: Group = { writeTime: null, ttl: 0, values: [] };
+
+/** Whether two cells of a row, each of which the backup may lack, are alike. */
+function isLike(row: RowWalk, one: number | undefined, other: number | undefined): boolean {
+  if (one === other) return true;
+  return one !== undefined && other !== undefined && row.isSame(one, other);
+}
 
 /** Seconds left, 0 without expiry, undefined when the time is over. */
 function ttlLeft(cell: RawCell, elapsed: number): number | undefined {

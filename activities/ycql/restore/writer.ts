@@ -15,6 +15,8 @@ const SETTLED_AFTER_MS = 3_000;
 export interface WriterOptions {
   /** Completes the sentence "Failed to …". */
   readonly doing: string;
+  /** Where the statements write. */
+  readonly keyspace: string;
   readonly signal: AbortSignal;
   log(message: string, fields?: Readonly<Record<string, unknown>>): void;
 }
@@ -52,6 +54,12 @@ export class Writer {
     await this.#begin(work());
   }
 
+  /** Sends what was added so far; `done` is called when that is over, however it ended. */
+  async cut(done: () => void): Promise<void> {
+    await this.#send();
+    void Promise.all(this.#underWay).then(done);
+  }
+
   /** Resolves when everything is written. */
   async finish(): Promise<void> {
     await this.#send();
@@ -79,7 +87,7 @@ export class Writer {
       })
       .finally(() => this.#underWay.delete(watched));
     this.#underWay.add(watched);
-    while (this.#underWay.size >= this.#session.limit.inFlight(Math.max(1, this.#session.hosts.length))) {
+    while (this.#underWay.size >= this.#session.writesInFlight) {
       await Promise.race(this.#underWay);
     }
     this.#throwFailure();
@@ -100,7 +108,7 @@ export async function writeUntilDone(
   for (let attempt = 1; ; attempt += 1) {
     options.signal.throwIfAborted();
     try {
-      await session.write(statements, 'idempotent');
+      await session.write(options.keyspace, statements, 'idempotent');
       return;
     } catch (error) {
       const failure = cqlError(error, options.doing, options.signal);
@@ -136,7 +144,7 @@ export async function writeOnce(
   for (let attempt = 1; wanted !== undefined && wanted.length > 0; attempt += 1) {
     options.signal.throwIfAborted();
     try {
-      await session.write(wanted, kind);
+      await session.write(options.keyspace, wanted, kind);
       return;
     } catch (error) {
       const failure = cqlError(error, options.doing, options.signal);

@@ -1,12 +1,12 @@
 import { permanent } from '../../../model/errors.ts';
 import { textOf } from '../../../repository/zstd-frames.ts';
+import type { LaneContext } from '../../lanes/serve.ts';
 import { copyFromStatement } from '../copy-statements.ts';
 import { tableName } from '../identifiers.ts';
 import { claim, withSessionUnderRestore } from '../restore/bookkeeping.ts';
 import { copyIn } from '../restore/copy-in.ts';
 import { inTransaction } from '../session.ts';
-import type { LoadJob } from './protocol.ts';
-import type { LaneContext } from './thread.ts';
+import type { LoadJob } from './jobs.ts';
 
 /**
  * On YugabyteDB COPY would commit every 20,000 rows; PostgreSQL doesn't know the setting, so it is set only where it is known. As

@@ -1,10 +1,10 @@
+import { PartBuilder } from '../../lanes/part-builder.ts';
+import type { LaneContext } from '../../lanes/serve.ts';
 import { copyOut } from '../copy-out.ts';
 import { copyToStatement } from '../copy-statements.ts';
 import { tableName } from '../identifiers.ts';
 import { dataEncoding, withReader } from '../reader.ts';
-import { PartBuilder } from './part-builder.ts';
-import type { ReadJob } from './protocol.ts';
-import type { LaneContext } from './thread.ts';
+import type { ReadJob } from './jobs.ts';
 
 /** Text compressed at a time, and the size of a frame: large enough for the ratio, small enough for the processor's cache. */
 const BLOCK_BYTES = 1024 * 1024;
@@ -20,7 +20,7 @@ export async function readChunk(job: ReadJob, lane: LaneContext): Promise<void> 
     let bytes = 0;
     for await (const block of copyOut(session, statement, BLOCK_BYTES, doing, lane.signal)) {
       if (part.rows > 0 && part.bytes + block.data.length > job.partBytes) await deliver(part, lane);
-      part.add(block);
+      part.add(block.data, block.rows);
       bytes += block.data.length;
       lane.progress(bytes);
     }

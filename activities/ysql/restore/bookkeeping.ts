@@ -1,7 +1,7 @@
 import { permanent } from '../../../model/errors.ts';
 import type { ConnectionTarget } from '../connection-url.ts';
 import { sqlState } from '../errors.ts';
-import { closeIdleInLanes } from '../lanes/lanes.ts';
+import { lanes } from '../lanes/jobs.ts';
 import { connect, type Session } from '../session.ts';
 import { closeIdle, withPooledSession } from '../session-pool.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
@@ -156,5 +156,8 @@ function sessionKey({ target, names }: Pick<DatabaseUnderRestore, 'target' | 'na
 /** Ends this process's idle sessions in the database under restore. */
 export async function closeRestoreSessions(job: RestoreJob, database: DatabaseJob): Promise<void> {
   const key = sessionKey(underRestore(job, database));
-  await Promise.all([closeIdle(key), closeIdleInLanes(key, job.context.signal)]);
+  await Promise.all([
+    closeIdle(key),
+    lanes.runInIdle({ kind: 'close', sessions: key }, { signal: job.context.signal }),
+  ]);
 }

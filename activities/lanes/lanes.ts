@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { transient } from '../../../model/errors.ts';
-import { type FromLane, type LaneJob, type Part, type ToLane, unpackFailure } from './protocol.ts';
+import { transient } from '../../model/errors.ts';
+import { type FromLane, type LogFields, type Part, type ToLane, unpackFailure } from './protocol.ts';
 
 /*
  * Rows are read, compressed, hashed, decompressed and written in threads of their own, one job at a time in each: a lane's
@@ -11,60 +11,73 @@ import { type FromLane, type LaneJob, type Part, type ToLane, unpackFailure } fr
 
 /** An idle lane is ended after this long; it holds a few MiB. */
 const IDLE_MS = 60_000;
+/** What a lane makes is of use for a moment only. Left to itself a thread lets 100 MiB of it pile up, for no less work. */
+const YOUNG_GENERATION_MIB = 16;
 
 export interface LaneOptions {
   readonly signal: AbortSignal;
-  /** Bytes of COPY text so far. */
-  onProgress?(bytes: number): void;
+  /** How much is through so far, as the engine counts. */
+  onProgress?(amount: number): void;
+  onLog?(message: string, fields: LogFields): void;
   /** Takes a part; the lane stands still until it is taken. `part.body` may not be used afterwards. */
   onPart?(part: Part): Promise<void>;
 }
 
-const idle: Lane[] = [];
+/** The lanes of one engine. */
+export class LanePool<Job> {
+  readonly #entry: URL;
+  readonly #idle: Lane<Job>[] = [];
 
-/** Runs a job in a lane that is free, or a new one. Rejects with what failed in the lane, or with the signal's reason. */
-export async function inLane(job: LaneJob, options: LaneOptions): Promise<void> {
-  options.signal.throwIfAborted();
-  const lane = idle.pop() ?? new Lane();
-  try {
-    await lane.run(job, options);
-  } finally {
-    if (lane.alive) lane.rest();
+  /** @param entry file of the threads, without `.ts` or `.js`; it calls `serveLane` */
+  constructor(entry: URL) {
+    this.#entry = entry;
+  }
+
+  /** Runs a job in a lane that is free, or a new one. Rejects with what failed in the lane, or with the signal's reason. */
+  async run(job: Job, options: LaneOptions): Promise<void> {
+    options.signal.throwIfAborted();
+    await this.#runIn(this.#idle.pop() ?? this.#start(), job, options);
+  }
+
+  /** Runs a job in every lane that rests now. */
+  async runInIdle(job: Job, options: LaneOptions): Promise<void> {
+    await Promise.all(this.#idle.splice(0).map((lane) => this.#runIn(lane, job, options)));
+  }
+
+  #start(): Lane<Job> {
+    const extension = import.meta.url.endsWith('.js') ? 'js' : 'ts';
+    return new Lane(`${fileURLToPath(this.#entry)}.${extension}`, this.#idle);
+  }
+
+  async #runIn(lane: Lane<Job>, job: Job, options: LaneOptions): Promise<void> {
+    try {
+      await lane.run(job, options);
+    } finally {
+      if (lane.alive) lane.rest();
+    }
   }
 }
 
-/** Closes the sessions that wait under `key` in any lane. */
-export async function closeIdleInLanes(key: string, signal: AbortSignal): Promise<void> {
-  const resting = idle.splice(0);
-  await Promise.all(
-    resting.map(async (lane) => {
-      try {
-        await lane.run({ kind: 'close', sessions: key }, { signal });
-      } finally {
-        if (lane.alive) lane.rest();
-      }
-    }),
-  );
-}
-
 /** One thread with at most one job. */
-class Lane {
+class Lane<Job> {
   alive = true;
   readonly #thread: Worker;
+  readonly #idle: Lane<Job>[];
   #onMessage: (message: FromLane) => void = () => undefined;
   #onEnd: (error: Error) => void = () => undefined;
   #expiry: NodeJS.Timeout | undefined;
 
-  constructor() {
-    const extension = import.meta.url.endsWith('.js') ? 'js' : 'ts';
-    this.#thread = new Worker(fileURLToPath(new URL(`./thread.${extension}`, import.meta.url)));
+  /** @param idle where it waits between jobs */
+  constructor(entry: string, idle: Lane<Job>[]) {
+    this.#idle = idle;
+    this.#thread = new Worker(entry, { resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB } });
     this.#thread.on('message', (message: FromLane) => this.#onMessage(message));
     this.#thread.on('error', (error) => this.#ended(error));
     this.#thread.on('exit', (code) => this.#ended(new Error(`the thread ended with code ${code}`)));
   }
 
   /** Ends when the thread has answered, also after an abort or a part that could not be taken: it is free again then. */
-  async run(job: LaneJob, { signal, onProgress, onPart }: LaneOptions): Promise<void> {
+  async run(job: Job, { signal, onProgress, onLog, onPart }: LaneOptions): Promise<void> {
     clearTimeout(this.#expiry);
     this.#thread.ref();
     const answered = Promise.withResolvers<void>();
@@ -74,7 +87,8 @@ class Lane {
     this.#onMessage = (message) => {
       if (message.type === 'done') answered.resolve();
       else if (message.type === 'failed') answered.reject(unpackFailure(message.failure));
-      else if (message.type === 'progress') onProgress?.(message.bytes);
+      else if (message.type === 'progress') onProgress?.(message.amount);
+      else if (message.type === 'log') onLog?.(message.message, message.fields);
       else {
         this.#take(message.part, onPart).catch((error: unknown) => {
           failedToTake = { error };
@@ -100,10 +114,10 @@ class Lane {
   rest(): void {
     this.#thread.unref();
     this.#expiry = setTimeout(() => {
-      idle.splice(idle.indexOf(this), 1);
+      this.#idle.splice(this.#idle.indexOf(this), 1);
       void this.#thread.terminate();
     }, IDLE_MS).unref();
-    idle.push(this);
+    this.#idle.push(this);
   }
 
   async #take(part: Part, onPart: LaneOptions['onPart']): Promise<void> {
@@ -111,15 +125,15 @@ class Lane {
     this.#send({ type: 'taken' });
   }
 
-  #send(message: ToLane): void {
+  #send(message: ToLane<Job>): void {
     if (this.alive) this.#thread.postMessage(message);
   }
 
   #ended(error: Error): void {
     this.alive = false;
     clearTimeout(this.#expiry);
-    const place = idle.indexOf(this);
-    if (place >= 0) idle.splice(place, 1);
+    const place = this.#idle.indexOf(this);
+    if (place >= 0) this.#idle.splice(place, 1);
     this.#onEnd(error);
   }
 }

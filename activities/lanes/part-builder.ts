@@ -1,13 +1,12 @@
 import { createHash } from 'node:crypto';
-import { compressFrame, free } from '../../../repository/zstd-frames.ts';
-import type { CopyBlock } from '../copy-out.ts';
+import { compressFrame, free } from '../../repository/zstd-frames.ts';
 import type { Part } from './protocol.ts';
 import { borrowMemory, returnMemory } from './shared-memory.ts';
 
 /** One part under construction: each block becomes a frame behind the ones before it. */
 export class PartBuilder {
   rows = 0;
-  /** Of COPY text. */
+  /** Before compression. */
   bytes = 0;
   readonly #level: number;
   readonly #memory = borrowMemory();
@@ -19,15 +18,15 @@ export class PartBuilder {
   }
 
   /** Takes whole rows; the block may be overwritten afterwards. */
-  add(block: CopyBlock): void {
-    const frame = compressFrame(block.data, this.#level);
+  add(data: Uint8Array, rows: number): void {
+    const frame = compressFrame(data, this.#level);
     const end = this.#length + frame.length;
     this.#memory.view(end, this.#length).set(frame, this.#length);
     this.#length = end;
     this.#hash.update(frame);
     free(frame);
-    this.rows += block.rows;
-    this.bytes += block.data.length;
+    this.rows += rows;
+    this.bytes += data.length;
   }
 
   /** The part; valid until `restart`. */

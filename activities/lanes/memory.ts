@@ -1,0 +1,13 @@
+/**
+ * Frees memory now that the garbage collector would free some time: a lane makes hundreds of MiB of it, which otherwise pile up
+ * to 64 MiB in each thread and have the heap collected again and again. Only for memory that is nobody else's; whoever still
+ * looks at it finds it empty.
+ */
+export function free(memory: ArrayBufferLike): void {
+  if (memory instanceof ArrayBuffer && !memory.detached) memory.transfer(0);
+}
+
+/** Whether a buffer is all that its memory holds, so that it may be freed: small ones often lie in memory that Node shares. */
+export function isAlone({ buffer, byteLength }: Uint8Array): boolean {
+  return buffer.byteLength > Buffer.poolSize && buffer.byteLength - byteLength <= 1;
+}

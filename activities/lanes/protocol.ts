@@ -1,0 +1,52 @@
+import type { DataObject } from '../../model/backup.ts';
+import { HoldfastError, messageOf } from '../../model/errors.ts';
+
+/**
+ * What passes between the main thread and a lane's. All of it is cloned, except the bytes of rows, whose memory is
+ * shared. Jobs are the engine's own; a target in one holds a password: it stays inside this process.
+ */
+
+/** A finished part of a chunk. */
+export interface Part {
+  /** The object's bytes: zstd frames, each of them whole. In memory of the lane, which uses it again once it is told. */
+  readonly body: Uint8Array<SharedArrayBuffer>;
+  /** Hex, of `body`. */
+  readonly sha256: string;
+  readonly rows: number;
+  /** Before compression. */
+  readonly bytes: number;
+  /** Where rows aren't all of one instant. */
+  readonly readAt?: NonNullable<DataObject['readAt']>;
+}
+
+export type ToLane<Job> =
+  | { readonly type: 'job'; readonly job: Job }
+  /** The part was taken; its memory may be used again. */
+  | { readonly type: 'taken' }
+  | { readonly type: 'abort' };
+
+export type FromLane =
+  | { readonly type: 'progress'; readonly amount: number }
+  | { readonly type: 'log'; readonly message: string; readonly fields: LogFields }
+  | { readonly type: 'part'; readonly part: Part }
+  | { readonly type: 'done' }
+  | { readonly type: 'failed'; readonly failure: LaneFailure };
+
+export type LogFields = Readonly<Record<string, unknown>>;
+
+/** An error on its way between threads: a `HoldfastError` arrives as one. */
+export interface LaneFailure {
+  readonly message: string;
+  readonly known?: { readonly code: string; readonly remedy: string; readonly transient: boolean };
+}
+
+export function packFailure(error: unknown): LaneFailure {
+  const message = messageOf(error);
+  if (!(error instanceof HoldfastError)) return { message };
+  const { code, remedy, transient } = error;
+  return { message, known: { code, remedy, transient } };
+}
+
+export function unpackFailure({ message, known }: LaneFailure): Error {
+  return known === undefined ? new Error(message) : new HoldfastError(known.code, message, known);
+}

@@ -1,0 +1,34 @@
+import type { ChunkSpec, DataObject } from '../../../model/backup.ts';
+import type { YcqlSource } from '../../../model/pipeline.ts';
+import { LanePool } from '../../lanes/lanes.ts';
+import type { TableSchema, UserType } from '../schema.ts';
+import type { CqlTarget } from '../target.ts';
+
+interface Job {
+  readonly target: CqlTarget;
+  readonly source: YcqlSource;
+  /** Bounds what all lanes together ask of the target. */
+  readonly limit: SharedArrayBuffer;
+}
+
+/** Reads one chunk into parts: pages as the server sent them, compressed and hashed. */
+export interface ReadJob extends Job {
+  readonly kind: 'read';
+  readonly chunk: ChunkSpec;
+  readonly zstdLevel: number;
+}
+
+/** Writes the rows of one object. */
+export interface LoadJob extends Job {
+  readonly kind: 'load';
+  readonly object: DataObject;
+  readonly body: Uint8Array<SharedArrayBuffer>;
+  /** Keyspace that they go to. */
+  readonly into: string;
+  readonly table: TableSchema;
+  readonly types: readonly UserType[];
+}
+
+export type LaneJob = ReadJob | LoadJob;
+
+export const lanes = new LanePool<LaneJob>(new URL('./thread', import.meta.url));

@@ -1,0 +1,169 @@
+import type { ChunkSpec } from '../../../model/backup.ts';
+import { permanent, READ_POINT_LOST } from '../../../model/errors.ts';
+import type { YcqlSource } from '../../../model/pipeline.ts';
+import {
+  type CqlPageColumn,
+  type CqlPageHeader,
+  encodePageFileHeader,
+  encodePageHead,
+} from '../../../repository/cql-pages.ts';
+import { free } from '../../lanes/memory.ts';
+import { PartBuilder } from '../../lanes/part-builder.ts';
+import type { LaneContext } from '../../lanes/serve.ts';
+import { readTable } from '../catalog.ts';
+import { firstToken, rangeBounds, readTablets, selectStatement } from '../dialect.ts';
+import { pageColumns } from '../reading.ts';
+import { scan, type TimedPage } from '../scan.ts';
+import { fingerprintOf, type TableSchema } from '../schema.ts';
+import { type CqlSession, withSession } from '../session.ts';
+import type { ReadJob } from './jobs.ts';
+
+/**
+ * Reads a chunk page by page into parts. Memory: one part's compressed pages, used for the next part again, and two pages: while
+ * one is compressed, the next comes in.
+ */
+export async function readChunk(
+  { chunk, target, source, limit, zstdLevel }: ReadJob,
+  lane: LaneContext,
+): Promise<void> {
+  const read = async (session: CqlSession) => {
+    const place = await placeOf(session, chunk, lane.signal);
+    const part = new PagePart(zstdLevel, place.header);
+    let rows = 0;
+    for await (const page of pagesOf(lane, session, source, chunk, place)) {
+      if (part.rows > 0 && part.bytes + page.body.length > source.chunkBytes) await part.deliver(lane);
+      part.add(page);
+      if (page.ownsMemory) free(page.body.buffer);
+      rows += page.rows;
+      lane.progress(rows);
+    }
+    if (part.rows > 0) await part.deliver(lane);
+    part.release();
+  };
+  await withSession(lane, target, source, read, limit);
+}
+
+interface Place {
+  readonly table: TableSchema;
+  readonly header: CqlPageHeader;
+  /** A node that has the range. */
+  readonly host: string | undefined;
+}
+
+async function placeOf(session: CqlSession, chunk: ChunkSpec, signal: AbortSignal): Promise<Place> {
+  const { database: keyspace, table: name } = chunk.table;
+  const table = await readTable(session, keyspace, name, signal);
+  const columns = table === undefined ? undefined : pageColumns(table, chunk.columns);
+  if (table === undefined || columns === undefined) throw schemaChanged(chunk);
+  return {
+    table,
+    header: { keyspace, table: name, columns },
+    host: await hostOf(session, chunk, signal),
+  };
+}
+
+/** On YugabyteDB the leader of the range's tablet; on Cassandra a replica of the range. */
+async function hostOf(
+  session: CqlSession,
+  chunk: ChunkSpec,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const { database: keyspace, table } = chunk.table;
+  const { from } = rangeOf(chunk);
+  if (session.server.product === 'cassandra') return session.replicaOfToken(keyspace, firstToken(from));
+  const tablets = await readTablets(session, keyspace, table, signal);
+  return tablets.find((tablet) => tablet.from <= from && from <= tablet.to)?.leader;
+}
+
+async function* pagesOf(
+  lane: LaneContext,
+  session: CqlSession,
+  source: YcqlSource,
+  chunk: ChunkSpec,
+  { table, header, host }: Place,
+): AsyncGenerator<TimedPage> {
+  const { product } = session.server;
+  const { from, to } = rangeOf(chunk);
+  const { database: keyspace, table: name } = chunk.table;
+  const pages = scan(session, {
+    statement: selectStatement(product, keyspace, table, chunk.columns),
+    params: rangeBounds(product, from, to),
+    pageRows: source.load.pageRows,
+    host,
+    doing: `read ${keyspace}.${name}, partition hashes ${from} to ${to} (chunk ${chunk.id})`,
+    signal: lane.signal,
+    log: lane.log,
+  });
+  try {
+    for await (const page of pages) {
+      if (!sameColumns(header.columns, page.columns.length)) throw schemaChanged(chunk);
+      yield page;
+    }
+  } catch (error) {
+    // A column or the table may have gone while it was read.
+    const now = await readTable(session, keyspace, name, lane.signal);
+    if (now === undefined || fingerprintOf(now) !== fingerprintOf(table)) throw schemaChanged(chunk, error);
+    throw error;
+  }
+}
+
+function sameColumns(columns: readonly CqlPageColumn[], came: number): boolean {
+  return columns.length === came;
+}
+
+function rangeOf({ range }: ChunkSpec): { readonly from: number; readonly to: number } {
+  if (range.kind === 'hash') return range;
+  throw new TypeError(`a chunk of YCQL has a range of hashes, not ${range.kind}`);
+}
+
+function schemaChanged({ table: { database, table } }: ChunkSpec, cause?: unknown): Error {
+  return permanent(
+    READ_POINT_LOST,
+    `The definition of ${database}.${table} changed while it was read`,
+    'Everything is read again with the new definition; run the backup while no schema changes run.',
+    cause,
+  );
+}
+
+/** One part under construction; each begins with the header. */
+class PagePart {
+  readonly #header: Buffer;
+  readonly #builder: PartBuilder;
+  #fromMs = Number.POSITIVE_INFINITY;
+  #toMs = 0;
+
+  constructor(level: number, header: CqlPageHeader) {
+    this.#header = encodePageFileHeader(header);
+    this.#builder = new PartBuilder(level);
+  }
+
+  get rows(): number {
+    return this.#builder.rows;
+  }
+
+  get bytes(): number {
+    return this.#builder.bytes;
+  }
+
+  add(page: TimedPage): void {
+    const { rows, body, readAtMs } = page;
+    const head = encodePageHead(page);
+    this.#builder.add(this.rows === 0 ? Buffer.concat([this.#header, head]) : head, 0);
+    this.#builder.add(body, rows);
+    this.#fromMs = Math.min(this.#fromMs, readAtMs);
+    this.#toMs = Math.max(this.#toMs, Date.now());
+  }
+
+  /** Hands the part over and begins the next one. */
+  async deliver(lane: LaneContext): Promise<void> {
+    const readAt = { from: new Date(this.#fromMs).toISOString(), to: new Date(this.#toMs).toISOString() };
+    await lane.deliver({ ...this.#builder.finish(), readAt });
+    this.#builder.restart();
+    this.#fromMs = Number.POSITIVE_INFINITY;
+    this.#toMs = 0;
+  }
+
+  release(): void {
+    this.#builder.release();
+  }
+}

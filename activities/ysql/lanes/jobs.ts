@@ -1,0 +1,39 @@
+import type { ChunkSpec, DataObject, LogicalReadPoint } from '../../../model/backup.ts';
+import { LanePool } from '../../lanes/lanes.ts';
+import type { ConnectionTarget } from '../connection-url.ts';
+
+/** Reads one chunk at the read point into parts: text compressed and hashed. */
+export interface ReadJob {
+  readonly kind: 'read';
+  readonly target: ConnectionTarget;
+  readonly readPoint: LogicalReadPoint;
+  readonly chunk: ChunkSpec;
+  /** A part is closed before it outgrows this, bytes of COPY text. */
+  readonly partBytes: number;
+  readonly zstdLevel: number;
+}
+
+/** Loads one object in a transaction that also notes it as loaded. */
+export interface LoadJob {
+  readonly kind: 'load';
+  readonly target: ConnectionTarget;
+  /** Names that the database under restore may bear now, the likeliest first. */
+  readonly names: readonly string[];
+  /** Id of the restore, by which the database is known as its own. */
+  readonly restore: string;
+  readonly object: DataObject;
+  /** Of the text in the object. */
+  readonly encoding: string;
+  readonly body: Uint8Array<SharedArrayBuffer>;
+}
+
+/** Closes the sessions that wait in a lane for their next use. */
+export interface CloseJob {
+  readonly kind: 'close';
+  /** Key of the sessions, as in `session-pool.ts`. */
+  readonly sessions: string;
+}
+
+export type LaneJob = ReadJob | LoadJob | CloseJob;
+
+export const lanes = new LanePool<LaneJob>(new URL('./thread', import.meta.url));
