@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
+import { type ResourceLimits, Worker } from 'node:worker_threads';
 import { transient } from '../../model/errors.ts';
 import { type FromLane, type LogFields, type Part, type ToLane, unpackFailure } from './protocol.ts';
 
@@ -11,8 +11,12 @@ import { type FromLane, type LogFields, type Part, type ToLane, unpackFailure } 
 
 /** An idle lane is ended after this long; it holds a few MiB. */
 const IDLE_MS = 60_000;
-/** What a lane makes is of use for a moment only. Left to itself a thread lets 100 MiB of it pile up, for no less work. */
-const YOUNG_GENERATION_MIB = 16;
+/**
+ * A lane's heap lives on about 20 MiB; rows are outside of it. What it makes is of use for a moment only, and left to itself a
+ * thread lets 200 MiB of it pile up before it collects, for no less work. The older generation's bound is far from reached: it makes
+ * the collector begin earlier.
+ */
+const HEAP: ResourceLimits = { maxYoungGenerationSizeMb: 16, maxOldGenerationSizeMb: 256 };
 
 export interface LaneOptions {
   readonly signal: AbortSignal;
@@ -70,7 +74,7 @@ class Lane<Job> {
   /** @param idle where it waits between jobs */
   constructor(entry: string, idle: Lane<Job>[]) {
     this.#idle = idle;
-    this.#thread = new Worker(entry, { resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB } });
+    this.#thread = new Worker(entry, { resourceLimits: HEAP });
     this.#thread.on('message', (message: FromLane) => this.#onMessage(message));
     this.#thread.on('error', (error) => this.#ended(error));
     this.#thread.on('exit', (code) => this.#ended(new Error(`the thread ended with code ${code}`)));
