@@ -3,7 +3,7 @@
  * to 64 MiB in each thread and have the heap collected again and again. Only for memory that is nobody else's; whoever still
  * looks at it finds it empty.
  */
-export function free(memory: ArrayBufferLike): void {
+export function freeMemory(memory: ArrayBufferLike): void {
   if (memory instanceof ArrayBuffer && !memory.detached) memory.transfer(0);
 }
 

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { Client, type ClientOptions, policies, type types } from 'cassandra-driver';
 import { permanent } from '../../model/errors.ts';
-import { free } from '../lanes/memory.ts';
+import { freeMemory } from '../lanes/memory.ts';
 import { int32 } from './bytes.ts';
 
 /*
@@ -103,7 +103,7 @@ function install(): string | undefined {
       const pieces = frame.buffers;
       const whole = getFrameBuffer.call(this, frame, item);
       // The first and the last piece may hold the end and the beginning of other frames; those between are this frame's.
-      for (const piece of pieces.slice(1, -1)) free(piece.buffer);
+      for (const piece of pieces.slice(1, -1)) freeMemory(piece.buffer);
       this.holdfastFrame = whole;
       return whole;
     };

@@ -1,3 +1,4 @@
+import { createServer } from 'node:tls';
 import { auth, Client } from 'cassandra-driver';
 import { ycqlEngine } from '../../activities/ycql/engine.ts';
 import { HoldfastError, READ_POINT_LOST } from '../../model/errors.ts';
@@ -163,6 +164,33 @@ test('a role without permission is refused with the permission it lacks', async 
     message: expect.stringContaining('clerk'),
     remedy: expect.stringContaining('permission'),
   });
+});
+
+test('a plain connection to a port that speaks TLS is refused with what to look at', async () => {
+  const server = createServer((socket) => socket.on('error', () => undefined));
+  // The driver's bytes are no greeting of TLS, and the server hangs up.
+  server.on('tlsClientError', (_error, socket) => socket.destroy());
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  try {
+    await expect(
+      ycqlEngine.openReadPoint(backupContext(repository), source({ port }), 1),
+    ).rejects.toMatchObject({
+      code: 'YCQL_UNAVAILABLE',
+      remedy: expect.stringContaining('whether they ask for TLS'),
+    });
+  } finally {
+    await new Promise((resolve) => server.close(resolve));
+  }
+});
+
+test('a contact point that does not answer is passed over for one that does', async () => {
+  const { manifest } = await takeBackup(
+    repository,
+    source({ contactPoints: ['127.0.0.213', ...cluster.contactPoints], tables: only('shop.orders') }),
+  );
+  expect(manifest.totals.rows).toBe(300);
 });
 
 test('a table that changes while it is read ends the epoch', async () => {

@@ -1,7 +1,7 @@
 import { permanent } from '../../../model/errors.ts';
 import { openPageFile } from '../../../repository/cql-pages.ts';
 import { textOf } from '../../../repository/zstd-frames.ts';
-import { free, isAlone } from '../../lanes/memory.ts';
+import { freeMemory, isAlone } from '../../lanes/memory.ts';
 import type { LaneContext } from '../../lanes/serve.ts';
 import { quoteTable } from '../identifiers.ts';
 import { CounterTable } from '../restore/counters.ts';
@@ -94,7 +94,7 @@ async function loadRows({ job, lane, session, untouched, options }: Load): Promi
         });
       }
       await writer.cut(() => {
-        if (isAlone(page.body)) free(page.body.buffer);
+        if (isAlone(page.body)) freeMemory(page.body.buffer);
       });
       await session.limit.pay(page.rows, options.signal);
       lane.progress(rows);

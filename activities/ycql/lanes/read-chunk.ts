@@ -7,7 +7,7 @@ import {
   encodePageFileHeader,
   encodePageHead,
 } from '../../../repository/cql-pages.ts';
-import { free } from '../../lanes/memory.ts';
+import { freeMemory } from '../../lanes/memory.ts';
 import { PartBuilder } from '../../lanes/part-builder.ts';
 import type { LaneContext } from '../../lanes/serve.ts';
 import { readTable } from '../catalog.ts';
@@ -33,7 +33,7 @@ export async function readChunk(
     for await (const page of pagesOf(lane, session, source, chunk, place)) {
       if (part.rows > 0 && part.bytes + page.body.length > source.chunkBytes) await part.deliver(lane);
       part.add(page);
-      if (page.ownsMemory) free(page.body.buffer);
+      if (page.ownsMemory) freeMemory(page.body.buffer);
       rows += page.rows;
       lane.progress(rows);
     }
