@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../../../model/errors.ts';
 import { Dice } from '../../crash/dice.ts';
+import { startHoldfast } from '../../support/holdfast.ts';
+import { eventually } from '../../support/processes.ts';
 import { contentsOf, dropRestored, leftBehind, verdictOf } from './outcome.ts';
 import type { Stage } from './stage.ts';
 
@@ -23,9 +25,12 @@ export async function runTrial(stage: Stage, seed: number, contents: string): Pr
   const problems: string[] = [];
   const underFire = async (what: string, ...args: readonly string[]): Promise<string | undefined> => {
     let isOver = false;
-    const running = stage.run(...args, '--json').finally(() => {
+    const command = startHoldfast([...args, '--json'], stage.environment);
+    const running = command.end.finally(() => {
       isOver = true;
     });
+    // A command that finds no Temporal is right to say so: the run must have begun.
+    await eventually(`the ${what} is announced`, async () => isOver || command.progress() !== '');
     for (let count = 0; count < KILLS_PER_RUN && !isOver; count += 1) {
       const afterMs = dice.between(0, WITHIN_MS);
       await Promise.race([running, sleep(afterMs)]);
