@@ -4,7 +4,7 @@ import path from 'node:path';
 import pg from 'pg';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { type CommandEnd, holdfast, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
-import { eventually } from '../support/processes.ts';
+import { eventually, isRunning } from '../support/processes.ts';
 
 /** docs/scripting.md is a contract: what it says of documents and exit codes is read from it and held here. */
 const CONTRACT = path.resolve(__dirname, '..', '..', 'docs', 'scripting.md');
@@ -210,7 +210,10 @@ test('a worker of another shell that died without a run is of no concern', async
   const state = await readFile(path.join(folder, 'state', 'embedded.json'), 'utf8');
   const { workers } = JSON.parse(state) as { workers: Record<string, number> };
   expect(Object.keys(workers).length).toBeGreaterThan(1);
-  for (const pid of Object.values(workers)) process.kill(pid, 'SIGKILL');
+  for (const pid of Object.values(workers)) {
+    process.kill(pid, 'SIGKILL');
+    await eventually('it is dead', async () => !(await isRunning(pid)));
+  }
   const ended = await run('backup', plan, '--new');
   expect({ code: ended.code, stderr: ended.stderr }).toMatchObject({
     code: 0,
