@@ -29,8 +29,10 @@ export interface YcqlBenchOptions {
   readonly write: boolean;
 }
 
-/** Chunks at a time, and requests under way on the node: what a plan has that says nothing else. */
+/** Chunks at a time, and requests under way on the node (as many as a plan allows that says nothing). */
 const LANES = 4;
+/** As `holdfast restore` without options. */
+const RESTORE_LANES = 2;
 const ROWS = 1_000_000;
 
 const plan = (cluster: CassandraCluster, endpoint: string): string => `
@@ -247,7 +249,7 @@ function page(report: Report): string {
 
 Written by \`npm run bench -- ycql --write\` on ${new Date().toISOString().slice(0, 10)}: ${report.machine}; everything on one machine, loopback, one node of Cassandra 5.0.
 ${report.rows.toLocaleString('en')} rows of about ${report.rowBytes} bytes (with time of writing and TTL of each cell, which dsbulk and cqlsh leave out) in one table; ${report.rounds} rounds, alternating.
-Holdfast runs through Temporal into an S3 gateway with a plan's defaults, ${LANES} chunks at a time; the bare scan has as many requests under way. Holdfast's
+Holdfast runs through Temporal into an S3 gateway with a plan's default load, ${LANES} chunks at a time (${RESTORE_LANES} of a restore); the bare scan has as many requests under way. Holdfast's
 CPU is the worker's. Compare ratios, not seconds: machines are noisy.
 
 ${render(report)}
@@ -273,7 +275,7 @@ function restoreRequest(pipeline: Pipeline, backup: string): RestoreRequest {
     globals: false,
     check: 'rows',
     scratch: false,
-    parallelism: LANES,
+    parallelism: RESTORE_LANES,
   };
 }
 
