@@ -1,7 +1,7 @@
 import type { RestoreRequest } from '../model/backup.ts';
 import type { InClusterRequest } from '../model/in-cluster.ts';
-import type { RecoveryDecision, RecoveryRequest, RecoveryWindow } from '../model/recovery.ts';
-import { safetyBackupId, safetyPipeline } from '../model/safety-backup.ts';
+import type { RecoveryDecision, RecoveryWindow } from '../model/recovery.ts';
+import { safetyBackupId } from '../model/safety-backup.ts';
 import type { PlanSurvey } from '../model/survey.ts';
 import { readRecoveryRequest } from '../planning/request.ts';
 import { type BackupInput, backupWorkflowId, restoreWorkflowId } from './messages.ts';
@@ -14,15 +14,15 @@ import type {
   PlanStatus,
   Receipt,
   Refusal,
-  RestoreOptions,
   Revision,
   RunReport,
 } from './plan-messages.ts';
+import { Refused, readSmall, shortened, splitOptions, theOne } from './plan-request-reading.ts';
+import { backupInput, inClusterInput, restoreInput } from './plan-run-inputs.ts';
 
 /** What is remembered; everything an entity holds is bounded, so that it can live for years. */
 const AT_MOST = { open: 20, closed: 20, seen: 1_000, running: 50, refusals: 5, measurements: 10 } as const;
 const RESTORES_AT_ONCE = 4;
-const TEXT_AT_MOST = 200;
 
 /** A run that says nothing for so long is looked at: it may have been terminated. */
 const SILENCE_MS = 2 * 60_000;
@@ -45,16 +45,6 @@ export interface Chance {
   now(): Date;
   /** Hex digits. */
   digits(count: number): string;
-}
-
-/** A message that can't be acted on, thrown to whoever sent it. */
-export class Refused extends Error {
-  readonly refusal: Omit<Refusal, 'at' | 'message'>;
-
-  constructor(refusal: Omit<Refusal, 'at' | 'message'>) {
-    super(`${refusal.reason}. ${refusal.remedy}`);
-    this.refusal = refusal;
-  }
 }
 
 export function newPlanState(revision: Revision, appliedAt: string): PlanState {
@@ -465,9 +455,7 @@ export class PlanEntity {
       if (request.kind === 'backup' && request.state === 'new') {
         const isBusy = open('backup') > 0 || running.some(({ kind }) => kind === 'backup');
         if (!isBusy) {
-          const { pipeline, notify } = revision.plan;
-          const told = notify === undefined ? {} : { notify };
-          return { do: 'backup', request, input: { pipeline, backup: request.run.id, ...told } };
+          return { do: 'backup', request, input: backupInput(revision.plan, request) };
         }
       }
       if (request.kind === 'restore' && request.state === 'ready') {
@@ -480,62 +468,10 @@ export class PlanEntity {
   }
 
   private restoreWork(request: PlanRequest): Work {
-    const { decision } = request;
-    const { source } = this.current.revision.plan.pipeline;
-    if (decision === undefined || !('schedule' in decision) || source.engine !== 'universe') {
-      return { do: 'restore', request, input: this.restoreInput(request) };
-    }
-    const { wish = {}, databases = [], run } = request;
-    const { way, instant } = decision;
-    const names = intoOf(wish.into, databases);
-    const nameOf = (from: string) =>
-      way === 'rewind' ? from : (names[from] ?? `${from}_restored_${run.id}`);
-    const input: InClusterRequest = {
-      plan: this.current.revision.plan.name,
-      restore: run.id,
-      ...{ way, instant, source },
-      databases: databases.map((from) => ({ from, to: nameOf(from) })),
-      safetySnapshot: this.saves(wish),
-    };
-    return { do: 'goBack', request, input };
-  }
-
-  private saves(wish: RecoveryRequest): boolean {
-    return (
-      wish.replace === true && (wish.safetyBackup ?? this.current.revision.plan.restore?.safetyBackup ?? true)
-    );
-  }
-
-  private restoreInput({
-    wish = {},
-    options = {},
-    decision,
-    databases = [],
-    run,
-  }: PlanRequest): RestoreRequest {
     const { plan } = this.current.revision;
-    const { taskQueue: _, excludeTables = [], ...given } = options;
-    return {
-      restore: run.id,
-      from: {
-        repository: plan.pipeline.repository,
-        plan: plan.name,
-        backup: decision?.way === 'backup' ? decision.backup : '',
-      },
-      source: plan.pipeline.source,
-      into: intoOf(wish.into, databases),
-      replace: wish.replace === true,
-      tables: { include: wish.tables ?? [], exclude: excludeTables },
-      contents: 'all',
-      globals: false,
-      check: 'rows',
-      parallelism: 2,
-      ...given,
-      scratch: false,
-      ...(this.saves(wish)
-        ? { safetyBackup: { backup: this.safetyId(), pipeline: safetyPipeline(plan.pipeline) } }
-        : {}),
-    };
+    const goBack = inClusterInput(plan, request);
+    if (goBack !== undefined) return { do: 'goBack', request, input: goBack };
+    return { do: 'restore', request, input: restoreInput(plan, request, () => this.safetyId()) };
   }
 
   private safetyId(): string {
@@ -584,16 +520,6 @@ export class PlanEntity {
   }
 }
 
-/** A name alone is that of the one database there is. */
-function intoOf(
-  into: RecoveryRequest['into'],
-  databases: readonly string[],
-): Readonly<Record<string, string>> {
-  if (typeof into !== 'string') return into ?? {};
-  const [only] = databases;
-  return only === undefined ? {} : { [only]: into };
-}
-
 function receiptOf(
   requestId: string,
   outcome: Receipt['outcome'],
@@ -609,55 +535,4 @@ function removed(plan: string): Omit<Refusal, 'at' | 'message'> {
     reason: `plan ${plan} is being removed`,
     remedy: 'Apply it again once it is gone.',
   };
-}
-
-/** The request that is meant: the one with the id, or the only one there is. */
-function theOne<T extends { readonly requestId: string; readonly run: { readonly workflowId: string } }>(
-  candidates: readonly T[],
-  requestId: string | undefined,
-  what: string,
-): T {
-  const matching = candidates.filter(
-    (each) => requestId === undefined || each.requestId === requestId || each.run.workflowId === requestId,
-  );
-  const [only, ...others] = matching;
-  if (only !== undefined && others.length === 0) return only;
-  const ids = candidates.map((each) => `{"requestId": "${each.requestId}"}`).join(', ');
-  throw new Refused({
-    code: 'NO_SUCH_REQUEST',
-    reason:
-      only === undefined
-        ? requestId === undefined
-          ? `nothing ${what}`
-          : `no request ${shortened(requestId)} ${what}`
-        : `${matching.length} requests could be meant`,
-    remedy: ids === '' ? 'The status shows what there is.' : `Send one of ${ids}.`,
-  });
-}
-
-/** An object of a few texts; nothing at all stands for `{}`. */
-function readSmall(argument: unknown, members: readonly string[]): Readonly<Partial<Record<string, string>>> {
-  const example = members.length === 0 ? '{}' : `{} or {"${members[0]}": "…"}`;
-  const bad = (reason: string) => new Refused({ code: 'BAD_REQUEST', reason, remedy: `Write ${example}.` });
-  if (argument === undefined || argument === null) return {};
-  if (typeof argument !== 'object' || Array.isArray(argument)) throw bad('the request is no JSON object');
-  for (const [name, value] of Object.entries(argument)) {
-    if (!members.includes(name)) throw bad(`the request has a member that is not known, ${shortened(name)}`);
-    if (typeof value !== 'string' || value === '' || value.length > TEXT_AT_MOST) {
-      throw bad(`"${name}" is no text of 1 to ${TEXT_AT_MOST} characters`);
-    }
-  }
-  return argument as Readonly<Partial<Record<string, string>>>;
-}
-
-/** The command line sends its own options beside what a person can type. */
-function splitOptions(argument: unknown): { readonly wish: unknown; readonly options?: RestoreOptions } {
-  if (typeof argument !== 'object' || argument === null || !('options' in argument))
-    return { wish: argument };
-  const { options, ...wish } = argument;
-  return { wish, options: options as RestoreOptions };
-}
-
-function shortened(text: string): string {
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }

@@ -1,9 +1,10 @@
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import type { RecoveryDecision } from '../../model/recovery.ts';
 import type { PlanSurvey } from '../../model/survey.ts';
-import { newPlanState, PlanEntity, Refused, type Work } from '../../workflows/plan-entity.ts';
+import { newPlanState, PlanEntity, type Work } from '../../workflows/plan-entity.ts';
 import type { PlanState, RunReport } from '../../workflows/plan-messages.ts';
 import { renderPlan } from '../../workflows/plan-page.ts';
+import { Refused } from '../../workflows/plan-request-reading.ts';
 import { CAPTURE, pipelineOf } from './scripted-worker.ts';
 
 /** The logic of a plan's entity, without Temporal. */

@@ -1,0 +1,70 @@
+import type { Refusal, RestoreOptions } from './plan-messages.ts';
+
+/** What people type, read: anything may come, and what can't be acted on is refused with what to write. Pure. */
+
+const TEXT_AT_MOST = 200;
+
+/** A message that can't be acted on, thrown to whoever sent it. */
+export class Refused extends Error {
+  readonly refusal: Omit<Refusal, 'at' | 'message'>;
+
+  constructor(refusal: Omit<Refusal, 'at' | 'message'>) {
+    super(`${refusal.reason}. ${refusal.remedy}`);
+    this.refusal = refusal;
+  }
+}
+
+/** The request that is meant: the one with the id, or the only one there is. */
+export function theOne<
+  T extends { readonly requestId: string; readonly run: { readonly workflowId: string } },
+>(candidates: readonly T[], requestId: string | undefined, what: string): T {
+  const matching = candidates.filter(
+    (each) => requestId === undefined || each.requestId === requestId || each.run.workflowId === requestId,
+  );
+  const [only, ...others] = matching;
+  if (only !== undefined && others.length === 0) return only;
+  const ids = candidates.map((each) => `{"requestId": "${each.requestId}"}`).join(', ');
+  throw new Refused({
+    code: 'NO_SUCH_REQUEST',
+    reason:
+      only === undefined
+        ? requestId === undefined
+          ? `nothing ${what}`
+          : `no request ${shortened(requestId)} ${what}`
+        : `${matching.length} requests could be meant`,
+    remedy: ids === '' ? 'The status shows what there is.' : `Send one of ${ids}.`,
+  });
+}
+
+/** An object of a few texts; nothing at all stands for `{}`. */
+export function readSmall(
+  argument: unknown,
+  members: readonly string[],
+): Readonly<Partial<Record<string, string>>> {
+  const example = members.length === 0 ? '{}' : `{} or {"${members[0]}": "…"}`;
+  const bad = (reason: string) => new Refused({ code: 'BAD_REQUEST', reason, remedy: `Write ${example}.` });
+  if (argument === undefined || argument === null) return {};
+  if (typeof argument !== 'object' || Array.isArray(argument)) throw bad('the request is no JSON object');
+  for (const [name, value] of Object.entries(argument)) {
+    if (!members.includes(name)) throw bad(`the request has a member that is not known, ${shortened(name)}`);
+    if (typeof value !== 'string' || value === '' || value.length > TEXT_AT_MOST) {
+      throw bad(`"${name}" is no text of 1 to ${TEXT_AT_MOST} characters`);
+    }
+  }
+  return argument as Readonly<Partial<Record<string, string>>>;
+}
+
+/** The command line sends its own options beside what a person can type. */
+export function splitOptions(argument: unknown): {
+  readonly wish: unknown;
+  readonly options?: RestoreOptions;
+} {
+  if (typeof argument !== 'object' || argument === null || !('options' in argument))
+    return { wish: argument };
+  const { options, ...wish } = argument;
+  return { wish, options: options as RestoreOptions };
+}
+
+export function shortened(text: string): string {
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}

@@ -1,0 +1,76 @@
+import type { RestoreRequest } from '../model/backup.ts';
+import type { InClusterRequest } from '../model/in-cluster.ts';
+import type { CompiledPlan } from '../model/pipeline.ts';
+import type { RecoveryRequest } from '../model/recovery.ts';
+import { safetyPipeline } from '../model/safety-backup.ts';
+import type { BackupInput } from './messages.ts';
+import type { PlanRequest } from './plan-messages.ts';
+
+/** What the runs are started with that a plan's requests ask for. Pure. */
+
+export function backupInput({ pipeline, notify }: CompiledPlan, { run }: PlanRequest): BackupInput {
+  return { pipeline, backup: run.id, ...(notify === undefined ? {} : { notify }) };
+}
+
+/** @param safetyId called where what is there is backed up before it is overwritten */
+export function restoreInput(
+  plan: CompiledPlan,
+  { wish = {}, options = {}, decision, databases = [], run }: PlanRequest,
+  safetyId: () => string,
+): RestoreRequest {
+  const { taskQueue: _, excludeTables = [], ...given } = options;
+  return {
+    restore: run.id,
+    from: {
+      repository: plan.pipeline.repository,
+      plan: plan.name,
+      backup: decision?.way === 'backup' ? decision.backup : '',
+    },
+    source: plan.pipeline.source,
+    into: intoOf(wish.into, databases),
+    replace: wish.replace === true,
+    tables: { include: wish.tables ?? [], exclude: excludeTables },
+    contents: 'all',
+    globals: false,
+    check: 'rows',
+    parallelism: 2,
+    ...given,
+    scratch: false,
+    ...(saves(plan, wish)
+      ? { safetyBackup: { backup: safetyId(), pipeline: safetyPipeline(plan.pipeline) } }
+      : {}),
+  };
+}
+
+/** Undefined where the way leads by a backup. */
+export function inClusterInput(
+  plan: CompiledPlan,
+  { wish = {}, decision, databases = [], run }: PlanRequest,
+): InClusterRequest | undefined {
+  const { source } = plan.pipeline;
+  if (decision === undefined || !('schedule' in decision) || source.engine !== 'universe') return undefined;
+  const { way, instant } = decision;
+  const names = intoOf(wish.into, databases);
+  const nameOf = (from: string) => (way === 'rewind' ? from : (names[from] ?? `${from}_restored_${run.id}`));
+  return {
+    plan: plan.name,
+    restore: run.id,
+    ...{ way, instant, source },
+    databases: databases.map((from) => ({ from, to: nameOf(from) })),
+    safetySnapshot: saves(plan, wish),
+  };
+}
+
+function saves({ restore }: CompiledPlan, { replace, safetyBackup }: RecoveryRequest): boolean {
+  return replace === true && (safetyBackup ?? restore?.safetyBackup ?? true);
+}
+
+/** A name alone is that of the one database there is. */
+function intoOf(
+  into: RecoveryRequest['into'],
+  databases: readonly string[],
+): Readonly<Record<string, string>> {
+  if (typeof into !== 'string') return into ?? {};
+  const [only] = databases;
+  return only === undefined ? {} : { [only]: into };
+}

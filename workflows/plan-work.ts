@@ -1,0 +1,206 @@
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import {
+  ApplicationFailure,
+  condition,
+  getExternalWorkflowHandle,
+  isCancellation,
+  ParentClosePolicy,
+  startChild,
+} from '@temporalio/workflow';
+import type { CompiledPlan, UniverseSource } from '../model/pipeline.ts';
+import { desiredSchedules, scheduleIdsOf } from '../planning/schedules.ts';
+import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
+import type { backup } from './backup.ts';
+import { describeFailure } from './failures.ts';
+import type { inClusterRestore } from './in-cluster-restore.ts';
+import type { PlanEntity, Work } from './plan-entity.ts';
+import type { Applied } from './plan-messages.ts';
+import { Refused } from './plan-request-reading.ts';
+import type { restore } from './restore.ts';
+import { runAttributes } from './run-attributes.ts';
+
+/** What a plan's entity has to do, done: one piece at a time, and told to the entity. */
+
+/** An entity answers within minutes, whatever its repository does; what fails is told and tried again later. */
+const PATIENCE_MS = 2 * 60_000;
+
+/** Lets whoever applied wait for the schedules, and hear why they could not be written. */
+export class ScheduleKeeper {
+  keepPauses = true;
+  private generation = 0;
+  private changes: Applied['changes'] = [];
+  private failure: { readonly generation: number; readonly error: unknown } | undefined;
+
+  succeeded(generation: number, changes: Applied['changes']): void {
+    this.generation = generation;
+    this.changes = changes;
+  }
+
+  failed(generation: number, error: unknown): void {
+    this.failure = { generation, error };
+  }
+
+  async reconciled(generation: number): Promise<Applied> {
+    await condition(() => this.generation >= generation || (this.failure?.generation ?? -1) >= generation);
+    if (this.generation >= generation) return { generation, changes: this.changes };
+    const { code, message } = describeFailure(this.failure?.error);
+    throw ApplicationFailure.nonRetryable(message, code);
+  }
+}
+
+export async function carryOut(entity: PlanEntity, work: Work, schedules: ScheduleKeeper): Promise<void> {
+  const { revision, paused, isRemoved } = entity.state;
+  const { name, pipeline } = revision.plan;
+  switch (work.do) {
+    case 'schedules':
+      try {
+        const changes = await call('bring schedules in line').reconcileSchedules({
+          desired: isRemoved ? [] : desiredSchedules(revision.plan),
+          ids: scheduleIdsOf(name),
+          ...{ plan: name, engine: pipeline.source.engine, taskQueue: revision.taskQueue },
+          ...(paused === undefined ? {} : { paused: paused.reason ?? '' }),
+          keepPauses: schedules.keepPauses,
+        });
+        const inCluster = await inClusterChanges(entity);
+        entity.schedulesReconciled(work.generation);
+        schedules.succeeded(work.generation, [...changes, ...inCluster]);
+      } catch (error) {
+        schedules.failed(work.generation, error);
+        entity.refuse('apply', refusalIn(error));
+        // Tried again until it works: meanwhile messages are heard, and nothing else of the plan is done.
+        await condition(() => entity.state.generation !== work.generation, 60_000);
+      }
+      return;
+    case 'decide':
+      try {
+        const { decision, databases } = await call(`decide restore ${work.request.requestId}`).decideRestore({
+          ...{ repository: pipeline.repository, plan: name, request: work.request.wish ?? {} },
+          ...historyOf(revision.plan),
+          measurements: entity.state.measurements,
+        });
+        entity.decided(work.request, decision, databases);
+      } catch (error) {
+        if (isCancellation(error)) throw error;
+        entity.refuseRequest(work.request, refusalIn(error));
+      }
+      return;
+    case 'backup':
+      await started(() =>
+        startChild<typeof backup>('backup', {
+          ...childOptions(entity, work.request.run.workflowId, work.request.options?.taskQueue),
+          staticSummary: `Backup of ${name} (${pipeline.source.engine}) into ${pipeline.repository.name}${because(work.request.reason)}`,
+          args: [work.input],
+        }),
+      );
+      return entity.started(work.request);
+    case 'restore':
+      await started(() =>
+        startChild<typeof restore>('restore', {
+          ...childOptions(entity, work.request.run.workflowId, work.request.options?.taskQueue),
+          staticSummary: `Restore of ${name} from backup ${work.input.from.backup}${because(work.request.reason)}`,
+          args: [work.input],
+        }),
+      );
+      return entity.started(work.request);
+    case 'goBack':
+      await started(() =>
+        startChild<typeof inClusterRestore>('inClusterRestore', {
+          ...childOptions(entity, work.request.run.workflowId, work.request.options?.taskQueue),
+          staticSummary: `${work.input.way === 'rewind' ? 'Rewind' : 'Clone'} of ${name} to ${work.input.instant}${because(work.request.reason)}`,
+          args: [work.input],
+        }),
+      );
+      return entity.started(work.request);
+    case 'cancel':
+      try {
+        await getExternalWorkflowHandle(work.workflowId).cancel();
+      } catch (error) {
+        // It has ended meanwhile, which is what was wanted.
+        if (isCancellation(error)) throw error;
+      }
+      return entity.cancelled(work.workflowId);
+    case 'survey':
+      try {
+        const { generation } = entity.state;
+        const survey = await call('what storage and schedules hold').surveyPlan({
+          ...{ repository: pipeline.repository, plan: name },
+          ...historyOf(revision.plan),
+        });
+        entity.surveyed(survey, generation);
+      } catch (error) {
+        if (isCancellation(error)) throw error;
+        entity.surveyFailed(describeFailure(error).message);
+      }
+      return;
+    case 'look': {
+      const states = await call('are the runs still there?').statesOfRuns({ workflowIds: work.workflowIds });
+      entity.looked(
+        states
+          .filter(({ status }) => status !== 'running')
+          .map(({ workflowId, ending = 'unknown to Temporal' }) => ({ workflowId, ending })),
+      );
+    }
+  }
+}
+
+/** The universe's own snapshot schedules, which a plan that is gone, or wants none, gives up. */
+async function inClusterChanges(entity: PlanEntity): Promise<Applied['changes']> {
+  const { revision, isRemoved } = entity.state;
+  const { name, pipeline, pointTime } = revision.plan;
+  const { source, repository } = pipeline;
+  if (source.engine !== 'universe') return [];
+  const changes = await call("bring the universe's snapshot schedules in line").reconcileInCluster({
+    ...{ repository, plan: name, source },
+    ...(isRemoved || pointTime === undefined ? {} : { policy: pointTime.inCluster }),
+  });
+  return changes.flatMap(({ namespace, schedule, done }) =>
+    done === 'unchanged' ? [] : [{ schedule: `${namespace} (${schedule})`, done: IN_CLUSTER_DONE[done] }],
+  );
+}
+
+const IN_CLUSTER_DONE = {
+  created: 'created',
+  adopted: 'updated',
+  edited: 'updated',
+  deleted: 'deleted',
+  released: 'deleted',
+} as const;
+
+/** Where a plan has its universe keep history, the planner looks there too. */
+function historyOf({ pipeline, pointTime }: CompiledPlan): { readonly history?: UniverseSource } {
+  return pointTime === undefined || pipeline.source.engine !== 'universe' ? {} : { history: pipeline.source };
+}
+
+function because(reason: string | undefined): string {
+  return reason === undefined ? '' : `: ${reason.slice(0, 150)}`;
+}
+
+function call(summary: string) {
+  return activitiesFor({ summary, retry: PATIENT_RETRY, timeoutMs: PATIENCE_MS });
+}
+
+function childOptions(entity: PlanEntity, workflowId: string, taskQueue: string | undefined) {
+  const { revision } = entity.state;
+  return {
+    workflowId,
+    taskQueue: taskQueue ?? revision.taskQueue,
+    parentClosePolicy: ParentClosePolicy.ABANDON,
+    typedSearchAttributes: runAttributes(revision.plan),
+  };
+}
+
+/** A child with this id that exists already was started before the crash of whoever asks. */
+async function started(start: () => Promise<unknown>): Promise<void> {
+  try {
+    await start();
+  } catch (error) {
+    if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+  }
+}
+
+/** As people are told it. */
+export function refusalIn(error: unknown): Refused['refusal'] {
+  if (error instanceof Refused) return error.refusal;
+  const { code, message } = describeFailure(error);
+  return { code, reason: message.replace(/\.$/, ''), remedy: 'Mend that and send it again.' };
+}
