@@ -390,6 +390,25 @@ test('a plan that is applied to another task queue moves there, with all that it
   });
 });
 
+test('an apply that comes just as the history is full is done, before the entity goes on in a new run', async () => {
+  await bench.withActivities(storage(), async () => {
+    const idle = async (handle: Entity) => {
+      await until('it has looked at storage', handle, ({ survey: found }) => found !== null);
+      return Number((await handle.describe()).historyLength);
+    };
+    const usual = await idle((await apply(newPlan())).handle);
+    // Whatever the events of one message are, some of these limits are reached with it and not before.
+    for (let more = 1; more <= 6; more++) {
+      const plan = newPlan();
+      const { handle } = await apply(plan, {}, usual + more);
+      await idle(handle);
+      const first = (await handle.describe()).runId;
+      await apply(plan, { after: 1 });
+      await eventually('it goes on in a new run', async () => (await handle.describe()).runId !== first);
+    }
+  });
+});
+
 test('of two applies at once one wins, and the other says that it was overtaken', async () => {
   await bench.withActivities(storage(), async () => {
     const plan = newPlan();
