@@ -48,17 +48,6 @@ export async function* textOf(object: Uint8Array): AsyncGenerator<Buffer> {
   }
 }
 
-/** Smaller buffers may be slices of Node's pool (64 KiB), which others use. */
-const LEAST_OWN_BYTES = 128 * 1024;
-
-/**
- * Frees the memory of a frame or a piece of text at once. The collector sees the small object that stands for it, and would
- * let some sixty MiB of them pile up in each thread.
- */
-export function free({ buffer }: Buffer): void {
-  if (buffer instanceof ArrayBuffer && buffer.byteLength >= LEAST_OWN_BYTES) buffer.transfer(0);
-}
-
 /** Cuts an object into its frames without decompressing. Throws `DATA_NOT_ZSTD` (permanent) when it is no run of whole frames. */
 export function* splitFrames(object: Buffer): Generator<Buffer> {
   let at = 0;

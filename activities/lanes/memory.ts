@@ -7,6 +7,11 @@ export function freeMemory(memory: ArrayBufferLike): void {
   if (memory instanceof ArrayBuffer && !memory.detached) memory.transfer(0);
 }
 
+/** As `freeMemory`, for a buffer whose memory is ours unless it is a slice of Node's pool, as small ones are. */
+export function freeBuffer({ buffer }: Uint8Array): void {
+  if (buffer.byteLength > Buffer.poolSize) freeMemory(buffer);
+}
+
 /** Whether a buffer is all that its memory holds, so that it may be freed: small ones often lie in memory that Node shares. */
 export function isAlone({ buffer, byteLength }: Uint8Array): boolean {
   return buffer.byteLength > Buffer.poolSize && buffer.byteLength - byteLength <= 1;

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { compressFrame, free } from '../../repository/zstd-frames.ts';
+import { compressFrame } from '../../repository/zstd-frames.ts';
+import { freeBuffer } from './memory.ts';
 import type { Part } from './protocol.ts';
 import { borrowMemory, returnMemory } from './shared-memory.ts';
 
@@ -24,7 +25,7 @@ export class PartBuilder {
     this.#memory.view(end, this.#length).set(frame, this.#length);
     this.#length = end;
     this.#hash.update(frame);
-    free(frame);
+    freeBuffer(frame);
     this.rows += rows;
     this.bytes += data.length;
   }

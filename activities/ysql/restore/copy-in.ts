@@ -1,5 +1,5 @@
 import type { Connection, Submittable } from 'pg';
-import { free } from '../../../repository/zstd-frames.ts';
+import { freeBuffer } from '../../lanes/memory.ts';
 import { databaseError } from '../errors.ts';
 import type { Session } from '../session.ts';
 
@@ -31,7 +31,7 @@ async function feed(writer: CopyInWriter, blocks: AsyncIterable<Buffer>): Promis
     for await (const block of blocks) {
       if (writer.failed) return;
       await writer.write(block);
-      free(block);
+      freeBuffer(block);
     }
   } catch (error) {
     writer.fail();
