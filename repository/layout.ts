@@ -37,9 +37,11 @@ export function objectListName(index: number, sha256: string): string {
   return `lists/objects-${padded(index, 5)}-${sha256.slice(0, 16)}.json.zst`;
 }
 
+const WORK_FOLDER = 'work';
+
 /** Relative: `work/e<epoch>/` */
 export function workFolder(epoch: number): string {
-  return `work/e${epoch}/`;
+  return `${WORK_FOLDER}/e${epoch}/`;
 }
 
 /** Relative. */
@@ -162,7 +164,13 @@ export function planLedgerFolder(plan: string): string {
 
 /** Whether an object is part of what a finished backup is made of, as against work lists, pins and the like. */
 export function belongsToBackup(key: string): boolean {
-  return key.startsWith(OBJECTS_FOLDER) || (key.startsWith(BACKUPS_FOLDER) && !key.includes('/work/'));
+  return key.startsWith(OBJECTS_FOLDER) || (key.startsWith(BACKUPS_FOLDER) && !isWork(key));
+}
+
+/** Whether an object of a backup is of use only while that is made. */
+export function isWork(key: string): boolean {
+  const [, , , folder] = key.split('/');
+  return folder === WORK_FOLDER;
 }
 
 function padded(number: number, digits: number): string {

@@ -7,6 +7,7 @@ import type { BackupSummary } from '../../model/backup.ts';
 import type { RecoveryDecision } from '../../model/recovery.ts';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { type PolicyStatement, type S3Gateway, startS3Gateway } from '../../parts/s3.ts';
+import { isWork } from '../../repository/layout.ts';
 import { S3Store } from '../../repository/s3.ts';
 import { holdfast, holdfastJson, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
 import { eventually } from '../support/processes.ts';
@@ -171,9 +172,7 @@ test('the credentials of a backup can not delete, and prune with its own deletes
   await expect(writer.delete(manifests)).rejects.toMatchObject({ code: 'STORE_DENIED' });
   // What its backups leave over stays too, until a prune.
   const leftOver = async () =>
-    (await Array.fromAsync(writer.list('backups/orders/'), ({ key }) => key)).filter((key) =>
-      key.includes('/work/'),
-    );
+    (await Array.fromAsync(writer.list('backups/orders/'), ({ key }) => key)).filter(isWork);
   await expect(leftOver()).resolves.not.toEqual([]);
 
   expect((await dryRun(plan)).map(({ backup, fate, rules }) => [backup, fate, ...rules])).toEqual([
@@ -215,7 +214,7 @@ test('a locked backup stays until its lock ends, whatever the policy, and the lo
   const pruner = await storeOf('acme-locked', 'S3_PRUNE');
   const until = Date.now() + 24 * 3_600_000;
   for await (const { key } of pruner.list(`backups/locked/${first}/`)) {
-    if (key.includes('/work/')) continue;
+    if (isWork(key)) continue;
     const { lockedUntil } = (await pruner.head(key)) ?? {};
     expect([key, Math.abs((lockedUntil?.getTime() ?? 0) - until) < 3_600_000]).toEqual([key, true]);
   }
