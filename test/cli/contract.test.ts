@@ -5,6 +5,7 @@ import pg from 'pg';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { type CommandEnd, holdfast, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
 import { eventually, isRunning } from '../support/processes.ts';
+import { query } from '../support/sql.ts';
 
 /** docs/scripting.md is a contract: what it says of documents and exit codes is read from it and held here. */
 const CONTRACT = path.resolve(__dirname, '..', '..', 'docs', 'scripting.md');
@@ -69,15 +70,7 @@ ${more}`,
   return file;
 }
 
-async function sql(database: string, statements: string): Promise<void> {
-  const client = new pg.Client({ connectionString: postgres.url(database) });
-  await client.connect();
-  try {
-    await client.query(statements);
-  } finally {
-    await client.end();
-  }
-}
+const sql = (database: string, statements: string) => query(postgres.url(database), statements);
 
 /** The top-level fields that the contract's table of documents has for a command. */
 function documentedFields(command: string): string[] {

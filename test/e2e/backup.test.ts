@@ -7,6 +7,7 @@ import type { BackupSummary, RestoreSummary, VerifyReport } from '../../model/ba
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { holdfast, holdfastJson, startHoldfast } from '../support/holdfast.ts';
 import { eventually, isRunning } from '../support/processes.ts';
+import { query } from '../support/sql.ts';
 
 /** The command line as a new user drives it: real PostgreSQL, a directory repository, the embedded Temporal and worker. */
 let postgres: PostgresServer;
@@ -53,24 +54,14 @@ spec:
 `;
 }
 
-async function sql(database: string, statements: string): Promise<pg.QueryResult> {
-  const client = new pg.Client({ connectionString: postgres.url(database) });
-  await client.connect();
-  try {
-    return await client.query(statements);
-  } finally {
-    await client.end();
-  }
-}
+const sql = (database: string, statements: string) => query(postgres.url(database), statements);
 
-const digest = async (database: string): Promise<unknown> =>
-  (
-    await sql(
-      database,
-      `SELECT (SELECT (count(*), sum(hashtextextended(t::text, 0)::numeric))::text FROM orders t) AS orders,
+const digest = (database: string): Promise<unknown> =>
+  sql(
+    database,
+    `SELECT (SELECT (count(*), sum(hashtextextended(t::text, 0)::numeric))::text FROM orders t) AS orders,
               (SELECT (count(*), sum(hashtextextended(t::text, 0)::numeric))::text FROM "Odd ""name""" t) AS odd`,
-    )
-  ).rows;
+  );
 
 async function embeddedPids(): Promise<number[]> {
   const text = await readFile(path.join(folder, 'state', 'embedded.json'), 'utf8');
@@ -100,10 +91,7 @@ test('backup, list, show, verify and restore bring every row back, and leave no 
   );
   expect(restored).toMatchObject({ verdict: 'OK', rows: 60_002 });
   expect(await digest('orders_copy')).toEqual(await digest('orders'));
-  const { rows } = await sql(
-    'postgres',
-    'SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY 1',
-  );
+  const rows = await sql('postgres', 'SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY 1');
   expect(rows.map(({ datname }) => datname)).toEqual(['orders', 'orders_copy', 'postgres']);
 });
 

@@ -2,7 +2,6 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Client, Connection } from '@temporalio/client';
-import pg from 'pg';
 import type { DrillOutcome } from '../../model/drill.ts';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import {
@@ -13,6 +12,7 @@ import {
   startHoldfast,
 } from '../support/holdfast.ts';
 import { eventually } from '../support/processes.ts';
+import { query } from '../support/sql.ts';
 
 /** Drills as an operator runs them, on a real PostgreSQL and the embedded Temporal. */
 let postgres: PostgresServer;
@@ -75,21 +75,10 @@ async function backUp(plan: string): Promise<string> {
   return (await holdfastJson<{ backup: string }>(['backup', plan], environment)).backup;
 }
 
-async function sql(database: string, statements: string): Promise<pg.QueryResult> {
-  const client = new pg.Client({ connectionString: postgres.url(database) });
-  await client.connect();
-  try {
-    return await client.query(statements);
-  } finally {
-    await client.end();
-  }
-}
+const sql = (database: string, statements: string) => query(postgres.url(database), statements);
 
 async function databases(): Promise<readonly string[]> {
-  const { rows } = await sql(
-    'postgres',
-    'SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY 1',
-  );
+  const rows = await sql('postgres', 'SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY 1');
   return rows.map(({ datname }) => datname);
 }
 
@@ -177,7 +166,7 @@ test('what a terminated drill left is dropped by the next one, and by no prune f
     environment,
   );
   await eventually('the copy is there and asked', async () => {
-    const { rows } = await sql(
+    const rows = await sql(
       'postgres',
       "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'FETCH%' AND datname LIKE '%_restoring_drill%'",
     );
@@ -203,7 +192,7 @@ test('kill -9 of the worker in the middle of a drill costs neither the verdict n
   );
   const command = startHoldfast(['drill', plan, '--json'], environment);
   await eventually('the copy is there and asked', async () => {
-    const { rows } = await sql(
+    const rows = await sql(
       'postgres',
       "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'FETCH%' AND datname LIKE '%_restoring_drill%'",
     );

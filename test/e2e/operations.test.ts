@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { msToTs } from '@temporalio/common/lib/time.js';
-import pg from 'pg';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { type PlanStatus, personsSignal, planStatus } from '../../workflows/plan-messages.ts';
 import { type CommandEnd, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
 import { eventually } from '../support/processes.ts';
+import { query } from '../support/sql.ts';
 
 /**
  * Plans that run by themselves, as an operator meets them: a fresh `holdfast dev`, `apply`, a schedule that fires, a signal that
@@ -68,15 +68,7 @@ ${spec}`,
   );
 }
 
-async function sql(database: string, statements: string): Promise<readonly Record<string, unknown>[]> {
-  const session = new pg.Client({ connectionString: postgres.url(database) });
-  await session.connect();
-  try {
-    return (await session.query(statements)).rows;
-  } finally {
-    await session.end();
-  }
-}
+const sql = (database: string, statements: string) => query(postgres.url(database), statements);
 
 const run = (...args: readonly string[]): Promise<CommandEnd> => startHoldfast(args, environment, folder).end;
 

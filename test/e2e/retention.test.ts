@@ -1,7 +1,6 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import pg from 'pg';
 import type { BackupFate } from '../../activities/prune.ts';
 import type { BackupSummary } from '../../model/backup.ts';
 import type { RecoveryDecision } from '../../model/recovery.ts';
@@ -11,6 +10,7 @@ import { isWork } from '../../repository/layout.ts';
 import { S3Store } from '../../repository/s3.ts';
 import { holdfast, holdfastJson, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
 import { eventually } from '../support/processes.ts';
+import { query } from '../support/sql.ts';
 
 /** Recovery to an instant, and retention under the two policies that docs/retention.md has, on a real PostgreSQL and S3. */
 const GUIDE = path.resolve(__dirname, '..', '..', 'docs', 'retention.md');
@@ -69,15 +69,7 @@ async function policyOf(name: string, bucket: string): Promise<readonly PolicySt
   return Statement;
 }
 
-async function sql(database: string, statements: string): Promise<pg.QueryResult> {
-  const client = new pg.Client({ connectionString: postgres.url(database) });
-  await client.connect();
-  try {
-    return await client.query(statements);
-  } finally {
-    await client.end();
-  }
-}
+const sql = (database: string, statements: string) => query(postgres.url(database), statements);
 
 async function writePlan(name: string, bucket: string, retention: string, lock = ''): Promise<string> {
   const file = path.join(folder, `${name}.yaml`);
@@ -146,7 +138,7 @@ test('each instant that the planner accepts gives the data of that instant, and 
   const restored: unknown[] = [];
   for (const [index, instant] of instants.entries()) {
     await holdfastJson(['restore', plan, '--to', instant, '--into', `exact_${index}`], environment);
-    restored.push((await sql(`exact_${index}`, 'SELECT version FROM state')).rows[0].version);
+    restored.push((await sql(`exact_${index}`, 'SELECT version FROM state'))[0]?.version);
   }
   expect(restored).toEqual([1, 2, 3]);
 
@@ -161,7 +153,7 @@ test('each instant that the planner accepts gives the data of that instant, and 
     ['restore', plan, '--to', between, '--nearest', 'before', '--into', 'before_it'],
     environment,
   );
-  expect((await sql('before_it', 'SELECT version FROM state')).rows).toEqual([{ version: 2 }]);
+  expect(await sql('before_it', 'SELECT version FROM state')).toEqual([{ version: 2 }]);
 });
 
 test('the credentials of a backup can not delete, and prune with its own deletes what no rule keeps', async () => {

@@ -1,12 +1,12 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import pg from 'pg';
 import type { Browser, Frame, Page } from 'playwright-core';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { startChromium } from '../support/browser.ts';
 import { holdfastJson, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
 import { eventually } from '../support/processes.ts';
+import { query } from '../support/sql.ts';
 
 /**
  * The worst hour as an operator has it: the plan's page in the Temporal UI, in a browser, and a restore by a signal that is
@@ -69,15 +69,7 @@ spec: { directory: ${path.join(folder, 'repository')} }
 ${plan('orders')}${plan('billing')}`;
 }
 
-async function sql(database: string, statement: string): Promise<pg.QueryResult> {
-  const client = new pg.Client({ connectionString: postgres.url(database) });
-  await client.connect();
-  try {
-    return await client.query(statement);
-  } finally {
-    await client.end();
-  }
-}
+const sql = (database: string, statements: string) => query(postgres.url(database), statements);
 
 /** Kept for the documentation where `HOLDFAST_SCREENSHOTS` names a folder. */
 async function keepScreenshot(name: string): Promise<void> {
@@ -143,7 +135,7 @@ test('a signal sent from the page restores the database to the instant that the 
     await openDetails();
     return /restore done: .*orders_before_the_accident/.test(await currentDetails());
   });
-  const { rows } = await sql(
+  const rows = await sql(
     'orders_before_the_accident',
     'SELECT count(*)::int AS all, count(*) FILTER (WHERE note = md5(id::text))::int AS right FROM orders',
   );

@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto';
 import { cp, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { Client } from 'pg';
 import type { Universe } from './launcher.ts';
 
 /*
@@ -45,21 +44,6 @@ export async function said(universe: Universe, ...args: readonly string[]): Prom
   const { code, stdout, stderr } = await ybAdmin(universe, ...args);
   if (code !== 0) throw new Error(`yb-admin ${args.join(' ')}: ${stderr}`);
   return stdout;
-}
-
-export async function sql(
-  url: string,
-  ...statements: readonly string[]
-): Promise<readonly Record<string, unknown>[]> {
-  const client = new Client({ connectionString: url });
-  await client.connect();
-  try {
-    let rows: readonly Record<string, unknown>[] = [];
-    for (const statement of statements) rows = (await client.query(statement)).rows ?? [];
-    return rows;
-  } finally {
-    await client.end();
-  }
 }
 
 /** `{old tablet: new tablet}` and the new snapshot, read with awk's eyes: columns of `import_snapshot`. */

@@ -25,7 +25,8 @@ import {
   setLoadBalancer,
 } from '../../activities/universe/yb-admin/upkeep.ts';
 import { eventually } from '../support/processes.ts';
-import { digests, placeFiles, snapshotFolders, sql } from './by-hand.ts';
+import { query } from '../support/sql.ts';
+import { digests, placeFiles, snapshotFolders } from './by-hand.ts';
 import { startUniverse, type Universe } from './launcher.ts';
 
 let universe: Universe;
@@ -38,7 +39,7 @@ beforeAll(async () => {
     { masters: universe.masters, program: path.join(universe.binDirectory, 'yb-admin') },
     signal,
   );
-  await sql(
+  await query(
     universe.ysql('yugabyte'),
     'CREATE TABLE t (id int PRIMARY KEY, v text)',
     "INSERT INTO t SELECT i, 'row ' || i FROM generate_series(1, 1000) i",
@@ -82,7 +83,7 @@ test('of an unchanged database the second snapshot is made of the same files, of
   const first = await files(await snapshotOf());
   const again = await files(await snapshotOf());
   expect(again).toEqual(first);
-  await sql(universe.ysql('yugabyte'), "UPDATE t SET v = 'changed' WHERE id = 7");
+  await query(universe.ysql('yugabyte'), "UPDATE t SET v = 'changed' WHERE id = 7");
   const third = await files(await snapshotOf());
   const changed = third.map(
     (replica, index) => [...replica].filter((digest) => first[index]?.has(digest) !== true).length,
@@ -216,7 +217,7 @@ test('without a page of tablets the map comes from yb-admin, and says the same',
 
 test('DDL changes the catalog version, and data do not', async () => {
   const version = await catalogVersion(admin, 'yugabyte');
-  await sql(universe.ysql('yugabyte'), "INSERT INTO t VALUES (5000, 'more')");
+  await query(universe.ysql('yugabyte'), "INSERT INTO t VALUES (5000, 'more')");
   expect(await catalogVersion(admin, 'yugabyte')).toBe(version);
   await universe.arm({
     operation: 'create_database_snapshot',
@@ -283,7 +284,7 @@ test('refusals pass; another master leads; without any the universe is out of re
 });
 
 test('killed while snapshots are under way, everything goes on', async () => {
-  const rows = () => sql(universe.ysql('yugabyte'), 'SELECT count(*), sum(id) FROM t');
+  const rows = () => query(universe.ysql('yugabyte'), 'SELECT count(*), sum(id) FROM t');
   const before = await rows();
   const done = await snapshotOf();
   await universe.arm({ operation: 'list_snapshots', moment: 'before', actions: [{ do: 'die' }] });
@@ -291,7 +292,7 @@ test('killed while snapshots are under way, everything goes on', async () => {
   await expect(listSnapshots(admin, { details: false })).rejects.toMatchObject({ transient: true });
   await universe.restart();
   await eventually('complete', async () => (await findSnapshot(admin, begun))?.state === 'COMPLETE');
-  await sql(universe.ysql('yugabyte'), 'DELETE FROM t');
+  await query(universe.ysql('yugabyte'), 'DELETE FROM t');
   const restoration = await restoreSnapshot(admin, done);
   await universe.kill9();
   await universe.restart();

@@ -21,7 +21,7 @@ import { type Session, withSession } from '../../activities/ysql/session.ts';
 import { planRecovery } from '../../planning/recovery.ts';
 import { DirectoryStore } from '../../repository/directory.ts';
 import { eventually } from '../support/processes.ts';
-import { sql } from './by-hand.ts';
+import { query } from '../support/sql.ts';
 import { startUniverse, type Universe } from './launcher.ts';
 import type { ProfileName } from './model.ts';
 
@@ -50,8 +50,8 @@ async function start(profile: ProfileName): Promise<void> {
 }
 
 async function database(name: string): Promise<void> {
-  await sql(universe.ysql('yugabyte'), `CREATE DATABASE ${name}`);
-  await sql(
+  await query(universe.ysql('yugabyte'), `CREATE DATABASE ${name}`);
+  await query(
     universe.ysql(name),
     'CREATE TABLE t (id int PRIMARY KEY, v text)',
     "INSERT INTO t SELECT i, 'row ' || i FROM generate_series(1, 100) i",
@@ -68,13 +68,13 @@ const scheduled = async () => (await universe.view()).schedules.length;
 const present = async () =>
   String(
     (
-      await sql(
+      await query(
         universe.ysql('yugabyte'),
         'SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8::text AS at',
       )
     )[0]?.at,
   );
-const rows = (name: string) => sql(universe.ysql(name), 'SELECT * FROM t ORDER BY id');
+const rows = (name: string) => query(universe.ysql(name), 'SELECT * FROM t ORDER BY id');
 const complete = () =>
   eventually('all snapshots are complete', async () =>
     (await universe.view()).snapshots.every(({ state }) => state !== 'CREATING'),
@@ -156,7 +156,7 @@ describe('going back within the universe', () => {
     await database('shop');
     await reconcileSchedule(context, 'ysql.shop', POLICY);
     await complete();
-    await sql(
+    await query(
       universe.ysql('shop'),
       "UPDATE t SET v = 'it''s [1]:''x''' WHERE id = 7",
       'DELETE FROM t WHERE id = 8',
@@ -164,9 +164,9 @@ describe('going back within the universe', () => {
     );
     const wanted = await rows('shop');
     const instant = await present();
-    await sql(universe.ysql('shop'), 'DELETE FROM t WHERE id < 50');
+    await query(universe.ysql('shop'), 'DELETE FROM t WHERE id < 50');
     const mistaken = await rows('shop');
-    await sql(universe.ysql('shop'), 'ALTER TABLE t ADD COLUMN w int', 'CREATE TABLE later (id int)');
+    await query(universe.ysql('shop'), 'ALTER TABLE t ADD COLUMN w int', 'CREATE TABLE later (id int)');
 
     const source = await scheduleSource(
       context.admin,
@@ -184,11 +184,11 @@ describe('going back within the universe', () => {
     await rewind(context.admin, 'ysql.shop', instant, waiting);
     expect(await rows('shop')).toEqual(wanted);
     expect(mistaken).not.toEqual(wanted);
-    expect(await sql(universe.ysql('shop'), "SELECT to_regclass('later') AS later")).toEqual([
+    expect(await query(universe.ysql('shop'), "SELECT to_regclass('later') AS later")).toEqual([
       { later: null },
     ]);
     // A second time, and to the same instant after further changes.
-    await sql(universe.ysql('shop'), 'DELETE FROM t');
+    await query(universe.ysql('shop'), 'DELETE FROM t');
     await rewind(context.admin, 'ysql.shop', instant, waiting);
     expect(await rows('shop')).toEqual(wanted);
   });
@@ -223,12 +223,12 @@ describe('going back within the universe', () => {
 
   test('what is left to do by hand is named', async () => {
     await database('chores');
-    await sql(
+    await query(
       universe.ysql('chores'),
       'CREATE INDEX half_made ON t (v)',
       "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'half_made'::regclass",
     );
-    await sql(
+    await query(
       universe.ysql('chores'),
       "SELECT pg_create_logical_replication_slot('reader', 'test_decoding')",
     );
@@ -245,10 +245,10 @@ describe('going back within the universe', () => {
     await database('model');
     await reconcileSchedule(context, 'ysql.model', POLICY);
     await complete();
-    await sql(universe.ysql('model'), "INSERT INTO t VALUES (1000, 'new')");
+    await query(universe.ysql('model'), "INSERT INTO t VALUES (1000, 'new')");
     const wanted = await rows('model');
     const instant = await present();
-    await sql(universe.ysql('model'), 'DELETE FROM t');
+    await query(universe.ysql('model'), 'DELETE FROM t');
     await universe.act({ do: 'loseAnswer', operation: 'clone_namespace', times: 1 });
     await expect(clone(context.admin, 'model', 'model_then', instant, waiting)).rejects.toMatchObject({
       transient: true,

@@ -36,7 +36,7 @@ import { programVersion } from '../../activities/universe/yb-admin/version.ts';
 import { findExecutable, hasOption } from '../../activities/ysql/executables.ts';
 import { eventually } from '../support/processes.ts';
 import { EXTERNAL_SERVER } from '../support/servers.ts';
-import { sql } from './by-hand.ts';
+import { query } from '../support/sql.ts';
 import { startUniverse, type Universe } from './launcher.ts';
 
 /*
@@ -78,8 +78,8 @@ beforeAll(async () => {
       return result.href;
     };
   }
-  await sql(url('yugabyte'), `DROP DATABASE IF EXISTS ${DATABASE}`, `CREATE DATABASE ${DATABASE}`);
-  await sql(
+  await query(url('yugabyte'), `DROP DATABASE IF EXISTS ${DATABASE}`, `CREATE DATABASE ${DATABASE}`);
+  await query(
     url(DATABASE),
     'CREATE TABLE t (id bigserial PRIMARY KEY, v text)',
     'CREATE INDEX t_by_v ON t (v)',
@@ -87,7 +87,7 @@ beforeAll(async () => {
   );
 });
 afterAll(async () => {
-  await sql(url('yugabyte'), `DROP DATABASE IF EXISTS ${DATABASE}`);
+  await query(url('yugabyte'), `DROP DATABASE IF EXISTS ${DATABASE}`);
   await simulated?.stop();
 });
 
@@ -143,13 +143,13 @@ test('a snapshot is made, is kept, is exported, gives back what was deleted, is 
   await exportSnapshot(admin, id, metadata);
   found('first bytes of the metadata', (await readFile(metadata)).subarray(0, 16).toString('hex'));
 
-  await sql(url(DATABASE), 'DELETE FROM t');
+  await query(url(DATABASE), 'DELETE FROM t');
   const restoration = await restoreSnapshot(admin, id);
   await eventually(
     'it is restored',
     async () => (await findRestoration(admin, restoration))?.state === 'RESTORED',
   );
-  expect(await sql(url(DATABASE), 'SELECT count(*)::int AS rows FROM t')).toEqual([{ rows: 500 }]);
+  expect(await query(url(DATABASE), 'SELECT count(*)::int AS rows FROM t')).toEqual([{ rows: 500 }]);
 
   const imported = await importSnapshot(admin, metadata, `ysql.${DATABASE}`, { tables: 2 });
   found(

@@ -2,7 +2,8 @@ import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parseImport } from '../../activities/universe/yb-admin/import.ts';
 import { eventually } from '../support/processes.ts';
-import { mapping, placeFiles, program, said, snapshotFolders, sql, ybAdmin } from './by-hand.ts';
+import { query } from '../support/sql.ts';
+import { mapping, placeFiles, program, said, snapshotFolders, ybAdmin } from './by-hand.ts';
 import { startUniverse, type Universe } from './launcher.ts';
 import type { ProfileName } from './model.ts';
 
@@ -64,9 +65,9 @@ describe.each<ProfileName>(['2.18', '2024.2', '2025.2'])(
     afterAll(() => universe.stop());
 
     test('a YSQL database: rows come back from the tablet files into another database', async () => {
-      await sql(universe.ysql('yugabyte'), 'CREATE DATABASE shop');
-      await sql(universe.ysql('shop'), ...FILL);
-      const contents = await sql(universe.ysql('shop'), CONTENTS);
+      await query(universe.ysql('yugabyte'), 'CREATE DATABASE shop');
+      await query(universe.ysql('shop'), ...FILL);
+      const contents = await query(universe.ysql('shop'), CONTENTS);
       const before = await said(universe, 'ysql_catalog_version', ...(profile === '2.18' ? [] : ['shop']));
 
       const snapshot = idIn(await said(universe, 'create_database_snapshot', 'ysql.shop'));
@@ -85,9 +86,9 @@ describe.each<ProfileName>(['2.18', '2024.2', '2025.2'])(
       );
       await said(universe, 'export_snapshot', snapshot, path.join(folder, 'SnapshotInfoPB'));
       await said(universe, 'delete_snapshot', snapshot);
-      await sql(universe.ysql('shop'), 'DELETE FROM orders', 'DELETE FROM customers', 'DELETE FROM log');
+      await query(universe.ysql('shop'), 'DELETE FROM orders', 'DELETE FROM customers', 'DELETE FROM log');
 
-      await sql(universe.ysql('yugabyte'), 'CREATE DATABASE shop_again');
+      await query(universe.ysql('yugabyte'), 'CREATE DATABASE shop_again');
       const script = path.join(folder, 'schema.sql');
       await writeFile(script, schema);
       expect((await program(universe, 'ysqlsh', [universe.ysql('shop_again'), '-f', script])).code).toBe(0);
@@ -98,13 +99,13 @@ describe.each<ProfileName>(['2.18', '2024.2', '2025.2'])(
       await placeFiles(universe, folder, imported.tablets, imported.snapshot);
       const started = await said(universe, 'restore_snapshot', imported.snapshot);
       expect(await restored(/Restoration id: (\S+)/.exec(started)?.[1] ?? '')).toBe('RESTORED');
-      expect(await sql(universe.ysql('shop_again'), CONTENTS)).toEqual(contents);
+      expect(await query(universe.ysql('shop_again'), CONTENTS)).toEqual(contents);
       await said(universe, 'delete_snapshot', imported.snapshot);
       await rm(folder, { recursive: true });
     });
 
     test('a YCQL keyspace: its tables are made by the import', async () => {
-      await sql(
+      await query(
         universe.ycqlStoreUrl,
         'CREATE SCHEMA metrics',
         'CREATE TABLE metrics.samples (host text, at int, value float8, PRIMARY KEY (host, at))',
@@ -123,25 +124,25 @@ describe.each<ProfileName>(['2.18', '2024.2', '2025.2'])(
       const started = await said(universe, 'restore_snapshot', imported.snapshot);
       expect(await restored(/Restoration id: (\S+)/.exec(started)?.[1] ?? '')).toBe('RESTORED');
       const all = (keyspace: string) =>
-        sql(universe.ycqlStoreUrl, `SELECT * FROM ${keyspace}.samples ORDER BY host, at`);
+        query(universe.ycqlStoreUrl, `SELECT * FROM ${keyspace}.samples ORDER BY host, at`);
       expect(await all('metrics_again')).toEqual(await all('metrics'));
     });
 
     test('a colocated database: all its tables are in the one tablet of their parent', async () => {
       const make = async (name: string) => {
-        await sql(
+        await query(
           universe.ysql('yugabyte'),
           `CREATE DATABASE ${name}`,
           `ALTER DATABASE ${name} SET yb.colocated = 'true'`,
         );
-        await sql(
+        await query(
           universe.ysql(name),
           'CREATE TABLE a (id int PRIMARY KEY, v text)',
           'CREATE TABLE b (id int)',
         );
       };
       await make('together');
-      await sql(
+      await query(
         universe.ysql('together'),
         "INSERT INTO a VALUES (1, 'one'), (2, 'two')",
         'INSERT INTO b VALUES (3), (4)',
@@ -169,14 +170,14 @@ describe.each<ProfileName>(['2.18', '2024.2', '2025.2'])(
       const started = await said(universe, 'restore_snapshot', imported.snapshot);
       expect(await restored(/Restoration id: (\S+)/.exec(started)?.[1] ?? '')).toBe('RESTORED');
       const all = async (name: string) => [
-        await sql(universe.ysql(name), 'SELECT * FROM a ORDER BY id'),
-        await sql(universe.ysql(name), 'SELECT * FROM b ORDER BY id'),
+        await query(universe.ysql(name), 'SELECT * FROM a ORDER BY id'),
+        await query(universe.ysql(name), 'SELECT * FROM b ORDER BY id'),
       ];
       expect(await all('together_again')).toEqual(await all('together'));
     });
 
     test('an empty database cannot be snapshotted', async () => {
-      await sql(universe.ysql('yugabyte'), 'CREATE DATABASE nothing_here');
+      await query(universe.ysql('yugabyte'), 'CREATE DATABASE nothing_here');
       const { code, stderr } = await ybAdmin(universe, 'create_database_snapshot', 'ysql.nothing_here');
       expect({ code, stderr }).toEqual({
         code: 1,

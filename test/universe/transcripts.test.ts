@@ -36,7 +36,8 @@ import {
 } from '../../activities/universe/yb-admin/upkeep.ts';
 import { programVersion } from '../../activities/universe/yb-admin/version.ts';
 import { eventually } from '../support/processes.ts';
-import { sql, ybAdmin } from './by-hand.ts';
+import { query } from '../support/sql.ts';
+import { ybAdmin } from './by-hand.ts';
 import { golden } from './golden.ts';
 import { startUniverse, type Universe } from './launcher.ts';
 import type { ProfileName } from './model.ts';
@@ -190,13 +191,13 @@ describe.each<ProfileName>(['2.18', '2024.2', '2025.2'])('yb-admin of %s', (prof
   let universe: Universe;
   beforeAll(async () => {
     universe = await startUniverse({ profile });
-    await sql(
+    await query(
       universe.ysql('yugabyte'),
       'CREATE TABLE t (id int PRIMARY KEY, v text)',
       'CREATE INDEX t_by_v ON t (v)',
       "INSERT INTO t VALUES (1, 'one')",
     );
-    await sql(universe.ycqlStoreUrl, 'CREATE SCHEMA k', 'CREATE TABLE k.s (id int PRIMARY KEY)');
+    await query(universe.ycqlStoreUrl, 'CREATE SCHEMA k', 'CREATE TABLE k.s (id int PRIMARY KEY)');
   });
   afterAll(() => universe.stop());
 

@@ -1,8 +1,8 @@
 import { ysqlEngine } from '../../activities/ysql/engine.ts';
+import { query } from '../support/sql.ts';
 import {
   backupContext,
   createRepository,
-  query,
   restoreContext,
   run,
   runRestore,

@@ -1,7 +1,7 @@
+import { query } from '../support/sql.ts';
 import { compareDatabases } from './compare.ts';
 import {
   createRepository,
-  query,
   restoreContext,
   run,
   runRestore,

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Client } from 'pg';
 import type { BackupContext, EngineExport, RestoreContext, RestoreOutcome } from '../../activities/engine.ts';
 import { ysqlEngine } from '../../activities/ysql/engine.ts';
 import { findExecutable } from '../../activities/ysql/executables.ts';
@@ -12,6 +11,7 @@ import type { YsqlSource } from '../../model/pipeline.ts';
 import { startPostgres } from '../../parts/postgres.ts';
 import { DirectoryStore } from '../../repository/directory.ts';
 import type { Store } from '../../repository/store.ts';
+import { query } from '../support/sql.ts';
 
 /*
  * Drives the engine as the workflows do, without Temporal: so that a failure here is the engine's own. Against
@@ -42,22 +42,6 @@ export async function startServer(): Promise<TestServer> {
 /** Runs statements, one call each. */
 export async function run(url: string, ...statements: readonly string[]): Promise<void> {
   await query(url, ...statements);
-}
-
-/** Rows of the last statement. */
-export async function query(
-  url: string,
-  ...statements: readonly string[]
-): Promise<readonly Record<string, unknown>[]> {
-  const client = new Client({ connectionString: url });
-  await client.connect();
-  try {
-    let rows: readonly Record<string, unknown>[] = [];
-    for (const statement of statements) rows = (await client.query(statement)).rows ?? [];
-    return rows;
-  } finally {
-    await client.end();
-  }
 }
 
 export const ZOO_ROLES = ['zoo_owner', 'zoo_reader', 'Zoo Keeper'];

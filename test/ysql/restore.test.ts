@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto';
 import type { RestoreContext } from '../../activities/engine.ts';
 import { ysqlEngine } from '../../activities/ysql/engine.ts';
 import type { Store } from '../../repository/store.ts';
+import { query } from '../support/sql.ts';
 import {
   createRepository,
-  query,
   restoreContext,
   run,
   runRestore,

@@ -1,8 +1,8 @@
+import { query } from '../support/sql.ts';
 import { compareDatabases } from './compare.ts';
 import {
   createRepository,
   createZoo,
-  query,
   restoreContext,
   run,
   runRestore,

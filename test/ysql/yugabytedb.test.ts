@@ -1,9 +1,9 @@
 import { startYsqlProxy, type YsqlProxy } from '../proxy/proxy.ts';
+import { query } from '../support/sql.ts';
 import { compareDatabases } from './compare.ts';
 import {
   createRepository,
   createZoo,
-  query,
   restoreContext,
   run,
   runRestore,

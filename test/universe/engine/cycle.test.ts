@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import type { BackupSummary, RestoreSummary } from '../../../model/backup.ts';
 import { backupFolder, OBJECTS_FOLDER } from '../../../repository/layout.ts';
 import { listBackups } from '../../../repository/list-backups.ts';
-import { sql } from '../by-hand.ts';
+import { query } from '../../support/sql.ts';
 import { databaseContents, fill, keyspaceContents } from './contents.ts';
 import { PLAN, type Stage, startStage } from './stage.ts';
 
@@ -97,15 +97,15 @@ test('what lies in a tablespace that the universe lacks comes back in the defaul
   const { universe, planFile } = stage;
   const tablespaceIn = async (database: string) => {
     const question = "SELECT tablespace FROM pg_tables WHERE tablename = 'nothing'";
-    return (await sql(universe.ysql(database), question))[0]?.tablespace;
+    return (await query(universe.ysql(database), question))[0]?.tablespace;
   };
   // YugabyteDB's tablespaces need no folder; this is as near as PostgreSQL comes.
-  await sql(universe.ysql('yugabyte'), 'ALTER DATABASE yugabyte SET allow_in_place_tablespaces = on');
-  await sql(universe.ysql('yugabyte'), "CREATE TABLESPACE near LOCATION ''");
-  await sql(universe.ysql('shop'), 'ALTER TABLE nothing SET TABLESPACE near');
+  await query(universe.ysql('yugabyte'), 'ALTER DATABASE yugabyte SET allow_in_place_tablespaces = on');
+  await query(universe.ysql('yugabyte'), "CREATE TABLESPACE near LOCATION ''");
+  await query(universe.ysql('shop'), 'ALTER TABLE nothing SET TABLESPACE near');
   const { backup } = await stage.json<BackupSummary>('backup', planFile);
-  await sql(universe.ysql('shop'), 'ALTER TABLE nothing SET TABLESPACE pg_default');
-  await sql(universe.ysql('yugabyte'), 'DROP TABLESPACE near');
+  await query(universe.ysql('shop'), 'ALTER TABLE nothing SET TABLESPACE pg_default');
+  await query(universe.ysql('yugabyte'), 'DROP TABLESPACE near');
 
   const into = (suffix: string) => ['--into', `shop=shop_${suffix}`, '--into', `metrics=metrics_${suffix}`];
   await stage.json('restore', planFile, '--backup', backup, ...into('anywhere'));

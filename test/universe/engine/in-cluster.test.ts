@@ -8,7 +8,7 @@ import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.
 import { startTemporal, type TemporalServer } from '../../../parts/temporal.ts';
 import { holdfast, holdfastJson, startHoldfast } from '../../support/holdfast.ts';
 import { eventually } from '../../support/processes.ts';
-import { sql } from '../by-hand.ts';
+import { query } from '../../support/sql.ts';
 import { startUniverse, type Universe } from '../launcher.ts';
 import { startWorker } from './stage.ts';
 
@@ -35,8 +35,8 @@ beforeAll(async () => {
     HOLDFAST_STATE_DIR: path.join(scratch.path, 'state'),
   };
   worker = await startWorker('worker', [], environment, scratch.path);
-  await sql(universe.ysql('yugabyte'), 'CREATE DATABASE orders');
-  await sql(
+  await query(universe.ysql('yugabyte'), 'CREATE DATABASE orders');
+  await query(
     universe.ysql('orders'),
     'CREATE TABLE t (id int PRIMARY KEY, v text)',
     "INSERT INTO t SELECT i, 'row ' || i FROM generate_series(1, 200) i",
@@ -77,12 +77,12 @@ const hasSnapshot = async () =>
   (await universe.view()).snapshots.some(
     ({ state, schedule }) => state === 'COMPLETE' && schedule !== undefined,
   );
-const rows = (database: string) => sql(universe.ysql(database), 'SELECT * FROM t ORDER BY id');
+const rows = (database: string) => query(universe.ysql(database), 'SELECT * FROM t ORDER BY id');
 const json = <T>(...args: readonly string[]) => holdfastJson<T>(args, environment);
 
 /** An instant between two whole milliseconds of changes. */
 async function instantOf(change: string): Promise<string> {
-  await sql(universe.ysql('orders'), change);
+  await query(universe.ysql('orders'), change);
   const instant = new Date().toISOString();
   await new Promise((resolve) => setTimeout(resolve, 20));
   return instant;
@@ -91,7 +91,7 @@ async function instantOf(change: string): Promise<string> {
 test('an instant is reached by a clone, or in place with --replace, and what was there is kept', async () => {
   const instant = await instantOf("INSERT INTO t VALUES (1000, 'wanted')");
   const wanted = await rows('orders');
-  await sql(universe.ysql('orders'), 'DELETE FROM t WHERE id % 2 = 0', "UPDATE t SET v = 'mistaken'");
+  await query(universe.ysql('orders'), 'DELETE FROM t WHERE id % 2 = 0', "UPDATE t SET v = 'mistaken'");
 
   const explained = await json<{ decision: RecoveryDecision }>(
     'restore',
@@ -164,7 +164,7 @@ test('the universe has one schedule however often the plan is applied; it change
 
   const instant = await instantOf("INSERT INTO t VALUES (3000, 'approved')");
   const wanted = await rows('orders');
-  await sql(universe.ysql('orders'), 'DELETE FROM t');
+  await query(universe.ysql('orders'), 'DELETE FROM t');
   const waiting = startHoldfast(['restore', plan, '--to', instant, '--replace', '--json'], environment);
   await eventually('it asks for approval', async () => waiting.progress().includes('waits for approval'));
   expect(waiting.progress()).toContain('A rewind by the snapshot schedule');
@@ -195,7 +195,7 @@ test('killed half-way, the worker goes on where it was', async () => {
   await eventually('the first snapshot is complete', hasSnapshot);
   const instant = await instantOf("INSERT INTO t VALUES (2000, 'before')");
   const wanted = await rows('orders');
-  await sql(universe.ysql('orders'), 'DELETE FROM t');
+  await query(universe.ysql('orders'), 'DELETE FROM t');
   await universe.arm({
     operation: 'restore_snapshot_schedule',
     moment: 'before',
@@ -218,8 +218,8 @@ test('a YCQL keyspace is rewound as a database is', async () => {
     .replace('databases: [orders]', 'keyspaces: [metrics]');
   await writeFile(file, text);
   const store = universe.ycqlStoreUrl;
-  const samples = (keyspace: string) => sql(store, `SELECT * FROM ${keyspace}.samples ORDER BY host, at`);
-  await sql(
+  const samples = (keyspace: string) => query(store, `SELECT * FROM ${keyspace}.samples ORDER BY host, at`);
+  await query(
     store,
     'CREATE SCHEMA metrics',
     'CREATE TABLE metrics.samples (host text, at int, value float8, PRIMARY KEY (host, at))',
@@ -232,10 +232,10 @@ test('a YCQL keyspace is rewound as a database is', async () => {
     return snapshots.some((one) => one.schedule === schedule && one.state === 'COMPLETE');
   };
   await eventually('the first snapshot of the keyspace is complete', hasHistory);
-  await sql(store, "INSERT INTO metrics.samples VALUES ('wanted', 1, 1)");
+  await query(store, "INSERT INTO metrics.samples VALUES ('wanted', 1, 1)");
   const instant = new Date().toISOString();
   const wanted = await samples('metrics');
-  await sql(store, 'DELETE FROM metrics.samples WHERE at % 2 = 0', 'UPDATE metrics.samples SET value = 0');
+  await query(store, 'DELETE FROM metrics.samples WHERE at % 2 = 0', 'UPDATE metrics.samples SET value = 0');
 
   const rewound = await json('restore', file, '--to', instant, '--replace');
   expect(rewound).toMatchObject({ way: 'rewind', instant, safetySnapshots: { metrics: expect.any(String) } });

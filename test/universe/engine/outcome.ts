@@ -1,6 +1,6 @@
 import type { BackupSummary } from '../../../model/backup.ts';
 import { verifyBackup } from '../../../repository/verify.ts';
-import { sql } from '../by-hand.ts';
+import { query } from '../../support/sql.ts';
 import type { Universe } from '../launcher.ts';
 import { databaseContents, keyspaceContents } from './contents.ts';
 import { PLAN, type Stage } from './stage.ts';
@@ -37,6 +37,6 @@ export async function contentsOf(universe: Universe, database: string, keyspace:
 }
 
 export async function dropRestored(universe: Universe, database: string, keyspace: string): Promise<void> {
-  await sql(universe.ysql('yugabyte'), `DROP DATABASE IF EXISTS "${database}"`);
-  await sql(universe.ycqlStoreUrl, `DROP SCHEMA IF EXISTS "${keyspace}" CASCADE`);
+  await query(universe.ysql('yugabyte'), `DROP DATABASE IF EXISTS "${database}"`);
+  await query(universe.ycqlStoreUrl, `DROP SCHEMA IF EXISTS "${keyspace}" CASCADE`);
 }
