@@ -13,6 +13,7 @@ import type { CatalogueEntry } from '../../model/recovery.ts';
 import { decideRetention } from '../../planning/retention.ts';
 import { startChromium } from '../support/browser.ts';
 import { holdfast } from '../support/holdfast.ts';
+import { planDocument, repositoryDocument } from '../support/plan-files.ts';
 
 /** The page is looked at where people look at it: in a browser. */
 const NOW = new Date('2026-11-24T12:00:00Z');
@@ -31,20 +32,15 @@ afterAll(async () => {
 });
 
 function planFile(name: string): string {
-  return `apiVersion: holdfast/v1
-kind: Repository
-metadata: { name: main }
-spec: { directory: ${path.join(folder, 'repository')} }
----
-apiVersion: holdfast/v1
-kind: BackupPlan
-metadata: { name: ${name} }
-spec:
-  source: { ysql: { connection: { env: ORDERS_DATABASE_URL } } }
-  repository: main
-  schedule: { cron: "0 2 * * *", timezone: Europe/Berlin }
+  return (
+    repositoryDocument(folder) +
+    planDocument(
+      name,
+      `  schedule: { cron: "0 2 * * *", timezone: Europe/Berlin }
   retention: { keepLast: 3, keepDaily: 14, keepWeekly: 6 }
-`;
+`,
+    )
+  );
 }
 
 function planNamed(name: string): CompiledPlan {

@@ -6,6 +6,7 @@ import pg from 'pg';
 import type { BackupSummary, RestoreSummary, VerifyReport } from '../../model/backup.ts';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { holdfast, holdfastJson, startHoldfast } from '../support/holdfast.ts';
+import { planDocument, repositoryDocument } from '../support/plan-files.ts';
 import { eventually, isRunning } from '../support/processes.ts';
 import { query } from '../support/sql.ts';
 
@@ -40,18 +41,7 @@ afterAll(async () => {
 });
 
 function planText(): string {
-  return `apiVersion: holdfast/v1
-kind: Repository
-metadata: { name: main }
-spec: { directory: ${path.join(folder, 'repository')} }
----
-apiVersion: holdfast/v1
-kind: BackupPlan
-metadata: { name: orders }
-spec:
-  source: { ysql: { connection: { env: ORDERS_DATABASE_URL }, chunkSize: 1MiB } }
-  repository: main
-`;
+  return repositoryDocument(folder) + planDocument('orders', '', ', chunkSize: 1MiB');
 }
 
 const sql = (database: string, statements: string) => query(postgres.url(database), statements);

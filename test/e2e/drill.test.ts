@@ -11,6 +11,7 @@ import {
   type RunningCommand,
   startHoldfast,
 } from '../support/holdfast.ts';
+import { planDocument, repositoryDocument } from '../support/plan-files.ts';
 import { eventually } from '../support/processes.ts';
 import { query } from '../support/sql.ts';
 
@@ -53,20 +54,8 @@ async function planFile(file: string, name: string, drill: string): Promise<stri
   const plan = path.join(folder, `${file}.yaml`);
   await writeFile(
     plan,
-    `apiVersion: holdfast/v1
-kind: Repository
-metadata: { name: main }
-spec: { directory: ${path.join(folder, 'repository')} }
----
-apiVersion: holdfast/v1
-kind: BackupPlan
-metadata: { name: ${name} }
-spec:
-  source: { ysql: { connection: { env: ORDERS_DATABASE_URL } } }
-  repository: main
-  steps: [snapshot, export, upload]
-  drill: ${drill}
-`,
+    repositoryDocument(folder) +
+      planDocument(name, `  steps: [snapshot, export, upload]\n  drill: ${drill}\n`),
   );
   return plan;
 }

@@ -6,6 +6,7 @@ import { msToTs } from '@temporalio/common/lib/time.js';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { type PlanStatus, personsSignal, planStatus } from '../../workflows/plan-messages.ts';
 import { type CommandEnd, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
+import { planDocument, repositoryDocument } from '../support/plan-files.ts';
 import { eventually } from '../support/processes.ts';
 import { query } from '../support/sql.ts';
 
@@ -53,18 +54,7 @@ afterAll(async () => {
 async function writePlan(spec: string): Promise<void> {
   await writeFile(
     path.join(folder, 'plans', 'orders.yaml'),
-    `apiVersion: holdfast/v1
-kind: Repository
-metadata: { name: main }
-spec: { directory: ${path.join(folder, 'repository')} }
----
-apiVersion: holdfast/v1
-kind: BackupPlan
-metadata: { name: orders }
-spec:
-  source: { ysql: { connection: { env: ORDERS_DATABASE_URL } } }
-  repository: main
-${spec}`,
+    repositoryDocument(folder) + planDocument('orders', spec),
   );
 }
 
@@ -178,10 +168,7 @@ test('a plan whose repository has vanished from its place is not applied, whatev
 
 test('a plan without a file stays until --prune, which leaves its backups', async () => {
   await rm(path.join(folder, 'plans', 'orders.yaml'));
-  await writeFile(
-    path.join(folder, 'plans', 'empty.yaml'),
-    `apiVersion: holdfast/v1\nkind: Repository\nmetadata: { name: main }\nspec: { directory: ${path.join(folder, 'repository')} }\n`,
-  );
+  await writeFile(path.join(folder, 'plans', 'empty.yaml'), repositoryDocument(folder));
   expect(await json<Applied>('apply')).toMatchObject({ changes: 0, plans: [{ action: 'keep' }] });
   expect(await json<Applied>('apply', '--prune', '--set', 'another')).toMatchObject({
     changes: 0,

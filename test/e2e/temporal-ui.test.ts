@@ -5,6 +5,7 @@ import type { Browser, Frame, Page } from 'playwright-core';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { startChromium } from '../support/browser.ts';
 import { holdfastJson, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
+import { planDocument, repositoryDocument } from '../support/plan-files.ts';
 import { eventually } from '../support/processes.ts';
 import { query } from '../support/sql.ts';
 
@@ -53,20 +54,8 @@ afterAll(async () => {
 });
 
 function plans(): string {
-  const plan = (name: string) => `---
-apiVersion: holdfast/v1
-kind: BackupPlan
-metadata: { name: ${name} }
-spec:
-  source: { ysql: { connection: { env: ORDERS_DATABASE_URL } } }
-  repository: main
-  schedule: { cron: "0 2 * * *" }
-`;
-  return `apiVersion: holdfast/v1
-kind: Repository
-metadata: { name: main }
-spec: { directory: ${path.join(folder, 'repository')} }
-${plan('orders')}${plan('billing')}`;
+  const schedule = '  schedule: { cron: "0 2 * * *" }\n';
+  return repositoryDocument(folder) + planDocument('orders', schedule) + planDocument('billing', schedule);
 }
 
 const sql = (database: string, statements: string) => query(postgres.url(database), statements);

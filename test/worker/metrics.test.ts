@@ -16,6 +16,7 @@ import {
 import { startTemporal, type TemporalServer } from '../../parts/temporal.ts';
 import { MOST_PLANS, PlanMetrics, type PlanSources } from '../../worker/plan-metrics.ts';
 import { holdfastJson, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
+import { planDocument, repositoryDocument } from '../support/plan-files.ts';
 import { eventually } from '../support/processes.ts';
 
 const DEPLOY = path.resolve(__dirname, '..', '..', 'deploy');
@@ -149,19 +150,11 @@ describe('a real Prometheus that scrapes a real worker', () => {
     plan = path.join(folder, 'plans', 'orders.yaml');
     await writeFile(
       plan,
-      `apiVersion: holdfast/v1
-kind: Repository
-metadata: { name: main }
-spec: { directory: ${path.join(folder, 'repository')} }
----
-apiVersion: holdfast/v1
-kind: BackupPlan
-metadata: { name: orders }
-spec:
-  source: { ysql: { connection: { env: ORDERS_DATABASE_URL } } }
-  repository: main
-  drill: { assertions: [{ sql: SELECT count(*) FROM public.orders, expect: 100 }] }
-`,
+      repositoryDocument(folder) +
+        planDocument(
+          'orders',
+          '  drill: { assertions: [{ sql: SELECT count(*) FROM public.orders, expect: 100 }] }\n',
+        ),
     );
     const client = new pg.Client({ connectionString: postgres.url() });
     await client.connect();
