@@ -14,7 +14,7 @@ import type { backup } from './backup.ts';
 import { describeFailure } from './failures.ts';
 import type { inClusterRestore } from './in-cluster-restore.ts';
 import type { PlanEntity, Work } from './plan-entity.ts';
-import type { Applied } from './plan-messages.ts';
+import type { Applied, PlanRequest, Revision } from './plan-messages.ts';
 import { Refused } from './plan-request-reading.ts';
 import type { restore } from './restore.ts';
 import { runAttributes } from './run-attributes.ts';
@@ -85,32 +85,29 @@ export async function carryOut(entity: PlanEntity, work: Work, schedules: Schedu
       }
       return;
     case 'backup':
-      await started(() =>
+      return startRun(entity, work.request, (options) =>
         startChild<typeof backup>('backup', {
-          ...childOptions(entity, work.request.run.workflowId, work.request.options?.taskQueue),
+          ...options,
           staticSummary: `Backup of ${name} (${pipeline.source.engine}) into ${pipeline.repository.name}${because(work.request.reason)}`,
           args: [work.input],
         }),
       );
-      return entity.started(work.request);
     case 'restore':
-      await started(() =>
+      return startRun(entity, work.request, (options) =>
         startChild<typeof restore>('restore', {
-          ...childOptions(entity, work.request.run.workflowId, work.request.options?.taskQueue),
+          ...options,
           staticSummary: `Restore of ${name} from backup ${work.input.from.backup}${because(work.request.reason)}`,
           args: [work.input],
         }),
       );
-      return entity.started(work.request);
     case 'goBack':
-      await started(() =>
+      return startRun(entity, work.request, (options) =>
         startChild<typeof inClusterRestore>('inClusterRestore', {
-          ...childOptions(entity, work.request.run.workflowId, work.request.options?.taskQueue),
+          ...options,
           staticSummary: `${work.input.way === 'rewind' ? 'Rewind' : 'Clone'} of ${name} to ${work.input.instant}${because(work.request.reason)}`,
           args: [work.input],
         }),
       );
-      return entity.started(work.request);
     case 'cancel':
       try {
         await getExternalWorkflowHandle(work.workflowId).cancel();
@@ -179,23 +176,29 @@ function call(summary: string) {
   return activitiesFor({ summary, retry: PATIENT_RETRY, timeoutMs: PATIENCE_MS });
 }
 
-function childOptions(entity: PlanEntity, workflowId: string, taskQueue: string | undefined) {
-  const { revision } = entity.state;
-  return {
-    workflowId,
-    taskQueue: taskQueue ?? revision.taskQueue,
-    parentClosePolicy: ParentClosePolicy.ABANDON,
-    typedSearchAttributes: runAttributes(revision.plan),
-  };
-}
+type RunOptions = ReturnType<typeof runOptions>;
 
-/** A child with this id that exists already was started before the crash of whoever asks. */
-async function started(start: () => Promise<unknown>): Promise<void> {
+/** A run with this id that exists already was started before the crash of whoever asks. */
+async function startRun(
+  entity: PlanEntity,
+  request: PlanRequest,
+  start: (options: RunOptions) => Promise<unknown>,
+): Promise<void> {
   try {
-    await start();
+    await start(runOptions(entity.state.revision, request));
   } catch (error) {
     if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
   }
+  entity.started(request);
+}
+
+function runOptions({ plan, taskQueue }: Revision, { run, options }: PlanRequest) {
+  return {
+    workflowId: run.workflowId,
+    taskQueue: options?.taskQueue ?? taskQueue,
+    parentClosePolicy: ParentClosePolicy.ABANDON,
+    typedSearchAttributes: runAttributes(plan),
+  };
 }
 
 /** As people are told it. */

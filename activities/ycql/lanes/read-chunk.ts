@@ -1,12 +1,7 @@
 import type { ChunkSpec } from '../../../model/backup.ts';
 import { permanent, READ_POINT_LOST } from '../../../model/errors.ts';
 import type { YcqlSource } from '../../../model/pipeline.ts';
-import {
-  type CqlPageColumn,
-  type CqlPageHeader,
-  encodePageFileHeader,
-  encodePageHead,
-} from '../../../repository/cql-pages.ts';
+import { type CqlPageHeader, encodePageFileHeader, encodePageHead } from '../../../repository/cql-pages.ts';
 import { freeMemory } from '../../lanes/memory.ts';
 import { PartBuilder } from '../../lanes/part-builder.ts';
 import type { LaneContext } from '../../lanes/serve.ts';
@@ -96,7 +91,7 @@ async function* pagesOf(
   });
   try {
     for await (const page of pages) {
-      if (!sameColumns(header.columns, page.columns.length)) throw schemaChanged(chunk);
+      if (header.columns.length !== page.columns.length) throw schemaChanged(chunk);
       yield page;
     }
   } catch (error) {
@@ -105,10 +100,6 @@ async function* pagesOf(
     if (now === undefined || fingerprintOf(now) !== fingerprintOf(table)) throw schemaChanged(chunk, error);
     throw error;
   }
-}
-
-function sameColumns(columns: readonly CqlPageColumn[], came: number): boolean {
-  return columns.length === came;
 }
 
 function rangeOf({ range }: ChunkSpec): { readonly from: number; readonly to: number } {
