@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import type { InClusterSummary } from '../../../model/in-cluster.ts';
 import type { RecoveryDecision } from '../../../model/recovery.ts';
@@ -80,11 +81,17 @@ const hasSnapshot = async () =>
 const rows = (database: string) => query(universe.ysql(database), 'SELECT * FROM t ORDER BY id');
 const json = <T>(...args: readonly string[]) => holdfastJson<T>(args, environment);
 
-/** An instant between two whole milliseconds of changes. */
+/** Makes a change; an instant that has it, and nothing that comes later. */
 async function instantOf(change: string): Promise<string> {
   await query(universe.ysql('orders'), change);
+  return await betweenChanges();
+}
+
+/** An instant after all that was committed and before what follows: a commit's time has microseconds, which an instant cuts off. */
+async function betweenChanges(): Promise<string> {
+  await sleep(20);
   const instant = new Date().toISOString();
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  await sleep(20);
   return instant;
 }
 
@@ -233,7 +240,7 @@ test('a YCQL keyspace is rewound as a database is', async () => {
   };
   await eventually('the first snapshot of the keyspace is complete', hasHistory);
   await query(store, "INSERT INTO metrics.samples VALUES ('wanted', 1, 1)");
-  const instant = new Date().toISOString();
+  const instant = await betweenChanges();
   const wanted = await samples('metrics');
   await query(store, 'DELETE FROM metrics.samples WHERE at % 2 = 0', 'UPDATE metrics.samples SET value = 0');
 
