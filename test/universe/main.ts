@@ -32,7 +32,6 @@ import {
   World,
 } from './simulator/world.ts';
 
-const MASTERS = 3;
 const AGE_EVERY_MS = 50;
 
 const { values } = parseArgs({ options: { directory: { type: 'string' }, config: { type: 'string' } } });
@@ -183,7 +182,8 @@ async function newState(config: UniverseConfig): Promise<State> {
     proxyPort: await freePort(),
     controlPort: await freePort(),
     clusterUuid: newUuid(),
-    masters: Array.from({ length: MASTERS }, (_, index) => ({
+    // Each keeps a replica of the catalogue.
+    masters: Array.from({ length: config.replicationFactor }, (_, index) => ({
       uuid: newId(),
       host: `${network}.${index + 1}`,
       alive: true,

@@ -9,6 +9,7 @@ export interface UniverseConfig {
   readonly tservers: number;
   /** Tablet servers that hold read replicas only. */
   readonly readReplicas: number;
+  /** How many tablet servers hold each tablet; and how many masters there are. */
   readonly replicationFactor: number;
   /** Data directories (disks) of each tablet server. */
   readonly dataDirectories: number;

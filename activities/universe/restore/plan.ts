@@ -2,17 +2,17 @@ import type { UniverseRestorePlan } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import { databaseExists } from '../../ysql/restore/maintenance.ts';
 import { withSession } from '../../ysql/session.ts';
-import { openUniverse, serverOf, type Universe, ysqlTarget } from '../universe.ts';
+import { openUniverse, serverOf, ysqlTarget } from '../universe.ts';
 import { findNamespace } from '../yb-admin/namespaces.ts';
 import { field } from '../yb-admin/text.ts';
 import { listTabletServers } from '../yb-admin/topology.ts';
-import { isLoadBalancerEnabled, universeConfig } from '../yb-admin/upkeep.ts';
+import { isLoadBalancerEnabled, replicasPerTablet, universeConfig } from '../yb-admin/upkeep.ts';
 import { programVersion } from '../yb-admin/version.ts';
 import { restoredDatabases, type UniverseRestore } from './context.ts';
 import { NOTES, readNote } from './ledger.ts';
 import { incompatibility } from './versions.ts';
 
-/** What a universe usually keeps of each tablet; before its tables are there, it can't be asked. */
+/** What a universe keeps of each tablet unless it was configured otherwise. */
 const USUAL_REPLICAS = 3;
 
 /** Checks everything that can be checked before anything is written, and says what will be done. Throws what is wrong. */
@@ -33,7 +33,8 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
       'Restore into a universe of the same or a newer version of that track.',
     );
   }
-  await checkEncryption(restore, universe);
+  const config = await universeConfig(universe.admin);
+  checkEncryption(restore, config);
   for (const { api, to, index } of databases) {
     // Ours already, when this is a second attempt.
     if ((await readNote(restore, NOTES.creating(index))) !== undefined) continue;
@@ -60,7 +61,7 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
   }
   const nodes = servers.map(({ address }) => address);
   const { totals, tablets } = manifest;
-  const replicas = Math.min(USUAL_REPLICAS, nodes.length);
+  const replicas = Math.min(replicasPerTablet(config) ?? USUAL_REPLICAS, nodes.length);
   return {
     databases: databases.map(({ from, to, api }) => ({ from, to, api })),
     nodes,
@@ -125,10 +126,9 @@ function refuseUnsupported({ request, manifest }: UniverseRestore): void {
 }
 
 /** Encrypted files can be read with the key of the universe that wrote them alone. */
-async function checkEncryption({ manifest }: UniverseRestore, { admin }: Universe): Promise<void> {
+function checkEncryption({ manifest }: UniverseRestore, config: unknown): void {
   const key = manifest.universe?.encryption;
   if (key === undefined) return;
-  const config = await universeConfig(admin);
   if (field(config, 'encryptionInfo') === undefined && field(config, 'encryption_info') === undefined) {
     throw permanent(
       'RESTORE_ENCRYPTION',

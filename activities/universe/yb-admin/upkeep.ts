@@ -1,7 +1,7 @@
 import { HoldfastError } from '../../../model/errors.ts';
 import { unreadable, YB_ADMIN } from './errors.ts';
 import type { YbAdmin } from './program.ts';
-import { jsonIn } from './text.ts';
+import { field, jsonIn, listField } from './text.ts';
 
 /** A number that grows with every DDL, as text; of the database in builds that count by database. */
 export async function catalogVersion(admin: YbAdmin, database: string): Promise<string> {
@@ -91,4 +91,20 @@ async function supported(act: () => Promise<void>): Promise<boolean> {
 /** `SysClusterConfigEntryPB` as JSON: replication, placement, encryption at rest, the universe's UUID. */
 export async function universeConfig(admin: YbAdmin): Promise<unknown> {
   return jsonIn('get_universe_config', await admin.run('get_universe_config', []));
+}
+
+/** How many replicas, those for reading included, a universe keeps of each tablet; undefined where its configuration doesn't say. */
+export function replicasPerTablet(config: unknown): number | undefined {
+  const replication = field(config, 'replicationInfo');
+  const live = replicasOf(field(replication, 'liveReplicas'));
+  if (live === undefined) return undefined;
+  return listField(replication, 'readReplicas').reduce<number>(
+    (sum, cluster) => sum + (replicasOf(cluster) ?? 0),
+    live,
+  );
+}
+
+function replicasOf(placement: unknown): number | undefined {
+  const count = field(placement, 'numReplicas');
+  return typeof count === 'number' && count > 0 ? count : undefined;
 }

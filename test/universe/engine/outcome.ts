@@ -5,8 +5,8 @@ import type { Universe } from '../launcher.ts';
 import { databaseContents, keyspaceContents } from './contents.ts';
 import { PLAN, type Stage } from './stage.ts';
 
-/** What a run left behind that it must not; empty when all is well. */
-export async function leftBehind(stage: Stage): Promise<readonly string[]> {
+/** What a run left behind in the universe and the repository that it must not; empty when all is well. */
+export async function leftBehind(stage: Pick<Stage, 'universe' | 'store'>): Promise<readonly string[]> {
   const { snapshots, loadBalancerEnabled } = await stage.universe.view();
   const live = snapshots.filter(({ state }) => state !== 'DELETED' && state !== 'DELETING');
   const folders = ['restores/', 'snapshots/'];

@@ -2,6 +2,7 @@ import * as fc from 'fast-check';
 import { placeTablets } from '../../../activities/universe/placement.ts';
 import { incompatibility } from '../../../activities/universe/restore/versions.ts';
 import type { ReplicaRole, Tablet } from '../../../activities/universe/yb-admin/topology.ts';
+import { replicasPerTablet } from '../../../activities/universe/yb-admin/upkeep.ts';
 import { withKnownTablespaces } from '../../../activities/ysql/restore/tablespaces.ts';
 import { packShard, unpackShard } from '../../../model/tablets.ts';
 
@@ -114,4 +115,13 @@ test('a script names known tablespaces alone, and what only looks like a setting
   expect(known('fast', 'far "away"')).toBe(script);
   expect(known('fast')).toBe(script.replace('"far ""away"""', "''"));
   expect(known()).toBe(script.replace('"far ""away"""', "''").replace('= fast', "= ''"));
+});
+
+test.each([
+  [{ liveReplicas: { numReplicas: 3 } }, 3],
+  [{ liveReplicas: { numReplicas: 5 }, readReplicas: [{ numReplicas: 1 }, { numReplicas: 2 }] }, 8],
+  [{ liveReplicas: {} }, undefined],
+  [{}, undefined],
+])('a configuration of %j keeps %s replicas of a tablet', (replicationInfo, expected) => {
+  expect(replicasPerTablet({ version: 1, replicationInfo })).toBe(expected);
 });

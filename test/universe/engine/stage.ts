@@ -24,6 +24,16 @@ export interface Stage {
   stop(): Promise<void>;
 }
 
+/** Another universe, with agents: where a backup of the stage's can be restored to. */
+export interface Elsewhere {
+  readonly universe: Universe;
+  /** In the order of `universe.tservers`. */
+  readonly agents: readonly ServerProcess[];
+  /** Of the same name and with the same repository as the stage's own. */
+  readonly planFile: string;
+  stop(): Promise<void>;
+}
+
 export const PLAN = 'universe';
 
 export async function startStage(options: UniverseOptions = {}): Promise<Stage> {
@@ -32,7 +42,7 @@ export async function startStage(options: UniverseOptions = {}): Promise<Stage> 
   const folder = scratch.path;
   await mkdir(path.join(folder, 'repository'));
   const planFile = path.join(folder, 'universe.yaml');
-  await writeFile(planFile, planText(universe, path.join(folder, 'repository')));
+  await writeFile(planFile, planText(universe, path.join(folder, 'repository'), '{ env: YSQL_URL }'));
   const environment = {
     ...universe.environment,
     YSQL_URL: universe.ysqlUrl,
@@ -40,19 +50,9 @@ export async function startStage(options: UniverseOptions = {}): Promise<Stage> 
     HOLDFAST_STATE_DIR: path.join(folder, 'state'),
   };
   const worker = await startWorker('worker', [], environment, folder);
-  const agents = await Promise.all(
-    universe.tservers.map(({ address }) =>
-      startWorker(`agent ${address}`, ['--tserver', address], environment, folder),
-    ),
-  );
+  const agents = await startAgents(universe, environment, folder);
   return {
-    universe,
-    temporal,
-    worker,
-    agents,
-    folder,
-    planFile,
-    environment,
+    ...{ universe, temporal, worker, agents, folder, planFile, environment },
     store: () => new DirectoryStore(path.join(folder, 'repository')),
     run: (...args) => holdfast(args, environment),
     json: (...args) => holdfastJson(args, environment),
@@ -63,6 +63,38 @@ export async function startStage(options: UniverseOptions = {}): Promise<Stage> 
       await scratch.remove();
     },
   };
+}
+
+/** Starts another universe beside the stage's own; the stage's worker serves both. */
+export async function startElsewhere(stage: Stage, options: UniverseOptions): Promise<Elsewhere> {
+  const { environment, folder } = stage;
+  const universe = await startUniverse(options);
+  // Each worker was told one connection only when it was started.
+  const connection = path.join(universe.directory, 'ysql-url');
+  await writeFile(connection, universe.ysqlUrl);
+  const planFile = path.join(universe.directory, 'universe.yaml');
+  const plan = planText(universe, path.join(folder, 'repository'), `{ file: ${connection} }`);
+  await writeFile(planFile, plan);
+  const agents = await startAgents(universe, environment, folder);
+  return {
+    ...{ universe, agents, planFile },
+    async stop() {
+      await Promise.all(agents.map((agent) => agent.stop()));
+      await universe.stop();
+    },
+  };
+}
+
+function startAgents(
+  { tservers }: Universe,
+  environment: Stage['environment'],
+  folder: string,
+): Promise<readonly ServerProcess[]> {
+  return Promise.all(
+    tservers.map(({ address }) =>
+      startWorker(`agent ${address}`, ['--tserver', address], environment, folder),
+    ),
+  );
 }
 
 export async function startWorker(
@@ -85,7 +117,7 @@ export async function startWorker(
   });
 }
 
-function planText({ masters }: Universe, repository: string): string {
+function planText({ masters }: Universe, repository: string, connection: string): string {
   return `apiVersion: holdfast/v1
 kind: Repository
 metadata: { name: main }
@@ -98,7 +130,7 @@ spec:
   source:
     universe:
       masters: [${masters.join(', ')}]
-      ysql: { connection: { env: YSQL_URL } }
+      ysql: { connection: ${connection} }
       databases: [shop]
       keyspaces: [metrics]
       countRows: true

@@ -80,13 +80,18 @@ export const upkeepOperations: readonly Operation[] = [
     usage: '',
     arity: [0, 0],
     prefix: () => 'Unable to get universe config',
-    run: async ({ world }) => ({
-      stdout: `${JSON.stringify({
-        version: 1,
-        replicationInfo: { liveReplicas: { numReplicas: world.state.config.replicationFactor } },
-        clusterUuid: world.state.clusterUuid,
-      })}\n`,
-    }),
+    run: async ({ world: { state } }) => {
+      const { replicationFactor, readReplicas } = state.config;
+      const replicationInfo = {
+        liveReplicas: { numReplicas: replicationFactor },
+        ...(readReplicas === 0
+          ? {}
+          : { readReplicas: [{ numReplicas: Math.min(replicationFactor, readReplicas) }] }),
+      };
+      return {
+        stdout: `${JSON.stringify({ version: 1, replicationInfo, clusterUuid: state.clusterUuid })}\n`,
+      };
+    },
   },
   {
     name: 'is_encryption_enabled',
