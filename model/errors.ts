@@ -33,6 +33,9 @@ export function transient(code: string, message: string, remedy: string, cause?:
   return new HoldfastError(code, message, { remedy, transient: true, cause });
 }
 
+/** A universe has no database or keyspace of a name that a plan gives. */
+export const UNIVERSE_NO_DATABASE = 'UNIVERSE_NO_DATABASE';
+
 /** The read point is gone (its holder died, or history was collected): the workflow starts a new epoch. */
 export const READ_POINT_LOST = 'READ_POINT_LOST';
 

@@ -17,6 +17,7 @@ import { universeQuiet } from './messages.ts';
 import { nodeActivitiesOf } from './node-activities.ts';
 import { formatBytes, formatCount, type RestoreStage } from './progress.ts';
 import { Reporter } from './reporter.ts';
+import { saveWhatIsThere } from './safety-backup.ts';
 import { inLanes } from './scopes.ts';
 import { tabletFill } from './tablet-fill.ts';
 import { shareOf } from './tablets.ts';
@@ -25,6 +26,7 @@ import { Turn } from './turn.ts';
 const DAY_MS = 24 * 3_600_000;
 const CLEAN_UP_MS = 10 * 60_000;
 const STAGES: readonly RestoreStage[] = ['plan', 'turn', 'prepare', 'load', 'restoration', 'finish'];
+const OVERWRITING_STAGES: readonly RestoreStage[] = ['plan', 'turn', 'safety', ...STAGES.slice(2)];
 const NODES_AT_ONCE = 50;
 const SHARDS_AT_ONCE = 4;
 /** Looks at the universe, each after files were put where the one before said. */
@@ -38,19 +40,22 @@ const BALANCER = 'holdfast:load balancer';
 /**
  * Restores a backup of a universe: plan (everything that can be refused is refused here), turn (one restore of a universe at a
  * time, since it switches the load balancer off), prepare (roles, schemas, snapshots imported), load (files onto every
- * replica), restoration (every replica is looked at once more, then `restore_snapshot`), finish (sequences, comparison).
- * However it ends, the load balancer is as it was before.
+ * replica), restoration (every replica is looked at once more, then `restore_snapshot`), finish (sequences, comparison, exchange
+ * of names with what is replaced). One that replaces is alone at its databases too, and saves first what is there. However it
+ * ends, the load balancer is as it was before.
  */
 export async function restoreUniverse(
   request: RestoreRequest,
   source: UniverseSource,
+  safetyBackup: RestoreRequest['safetyBackup'],
 ): Promise<RestoreSummary> {
-  return new UniverseRestore(request, source).run();
+  return new UniverseRestore(request, source, safetyBackup).run();
 }
 
 class UniverseRestore {
   private readonly request: RestoreRequest;
   private readonly source: UniverseSource;
+  private readonly safetyBackup: RestoreRequest['safetyBackup'];
   private readonly board: Board;
   private readonly turn: Turn;
   private readonly quietScope = new CancellationScope();
@@ -59,23 +64,28 @@ class UniverseRestore {
   private quietFailure: { readonly error: unknown } | undefined;
   private readonly report: Reporter | undefined;
 
-  constructor(request: RestoreRequest, source: UniverseSource) {
+  constructor(request: RestoreRequest, source: UniverseSource, safetyBackup: RestoreRequest['safetyBackup']) {
     this.request = request;
     this.source = source;
+    this.safetyBackup = safetyBackup;
     const title = `Restore ${request.restore} of ${request.from.backup}`;
     this.board = new Board(
       title,
-      STAGES.map((stage) => ({ id: stage, verb: stage })),
+      (request.replace ? OVERWRITING_STAGES : STAGES).map((stage) => ({ id: stage, verb: stage })),
     );
     const run = { kind: 'restore', id: request.restore, overwrites: request.replace } as const;
     this.report = request.scratch ? undefined : new Reporter(request.from.plan, run);
     this.board.onMilestone = (headline) => this.report?.running(headline);
     this.turn = new Turn({
-      source: { ...source, databases: [BALANCER], keyspaces: [] },
+      source: request.replace
+        ? { ...source, databases: [...source.databases, BALANCER] }
+        : { ...source, databases: [BALANCER], keyspaces: [] },
       mode: 'alone',
-      title: `restore ${request.restore} of ${request.from.plan} from ${request.from.backup}`,
+      title: `${request.replace ? 'overwriting ' : ''}restore ${request.restore} of ${request.from.plan} from ${request.from.backup}`,
       onWait: (gate) =>
-        this.board.note('turn', { note: `waits for another restore of the universe (${gate})` }),
+        this.board.note('turn', {
+          note: `waits for ${request.replace ? 'backups and restores of the same databases, and for ' : ''}another restore of the universe (${gate})`,
+        }),
     });
     setHandler(
       universeQuiet,
@@ -91,6 +101,9 @@ class UniverseRestore {
     try {
       const plan = await this.stage('plan', () => this.plan());
       await this.stage('turn', () => this.turn.take());
+      if (request.replace) {
+        await this.stage('safety', () => saveWhatIsThere(this.safetyBackup, this.board));
+      }
       await this.stage('prepare', () => this.prepare());
       const round = await this.stage('load', () => this.load(plan));
       await this.stage('restoration', () => this.restoreSnapshots(round));
@@ -100,7 +113,9 @@ class UniverseRestore {
       this.board.conclude(summary.verdict === 'OK' ? 'done' : 'failed', headline);
       const { bytes, rows, verdict } = summary;
       await this.report?.ended({ state: 'done', headline, result: { bytes, rows, verdict } });
-      return summary;
+      return request.replace && this.safetyBackup !== undefined
+        ? { ...summary, safetyBackup: this.safetyBackup.backup }
+        : summary;
     } catch (error) {
       const failure = describeFailure(error);
       const left = await CancellationScope.nonCancellable(() => this.discard());

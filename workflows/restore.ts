@@ -2,7 +2,6 @@ import {
   ApplicationFailure,
   CancellationScope,
   isCancellation,
-  ParentClosePolicy,
   patched,
   startChild,
   workflowInfo,
@@ -11,14 +10,14 @@ import type { RestorePlan, RestoreRequest, RestoreSummary, Verdict } from '../mo
 import { TASKS_PER_SHARD } from '../model/backup.ts';
 import type { Assertion, AssertionResult, DrillRecord } from '../model/drill.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
-import type { backup } from './backup.ts';
 import { Board } from './board.ts';
 import { runChild } from './children.ts';
 import { describeFailure } from './failures.ts';
-import { backupWorkflowId, type RestoreLeftovers, reportInterval } from './messages.ts';
+import { type RestoreLeftovers, reportInterval } from './messages.ts';
 import { formatBytes, formatCount, type RestoreStage } from './progress.ts';
 import { Reporter } from './reporter.ts';
 import { restoreUniverse } from './restore-universe.ts';
+import { saveWhatIsThere } from './safety-backup.ts';
 import { inLanes } from './scopes.ts';
 import { transfer } from './transfer.ts';
 import { Turn } from './turn.ts';
@@ -34,7 +33,7 @@ const OVERWRITING_STAGES: readonly RestoreStage[] = ['plan', 'turn', 'safety', .
  * unfinished restore created is dropped again.
  */
 export async function restore({ safetyBackup, ...request }: RestoreRequest): Promise<RestoreSummary> {
-  if (request.source.engine === 'universe') return restoreUniverse(request, request.source);
+  if (request.source.engine === 'universe') return restoreUniverse(request, request.source, safetyBackup);
   const startedAtMs = Date.now();
   const { assertions = [] } = request;
   const isGoverned = !request.scratch && patched('turns');
@@ -69,7 +68,7 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
     });
     if (turn !== undefined) {
       await stage('turn', () => turn.take());
-      await stage('safety', () => save(safetyBackup, board));
+      await stage('safety', () => saveWhatIsThere(safetyBackup, board));
     }
     isWriting = true;
     await stage('prepare', () => call('create databases, pre-data').prepareRestore({ request }));
@@ -127,44 +126,6 @@ function turnOf(request: RestoreRequest, board: Board): Turn {
     onWait: (gate) =>
       board.note('turn', { note: `waits for backups and restores of the same source (${gate})` }),
   });
-}
-
-/** The safety backup. Where the database is gone there is nothing to save, and nothing stops the restore. */
-async function save(safety: RestoreRequest['safetyBackup'], board: Board): Promise<void> {
-  if (safety === undefined) {
-    board.note('safety', { note: 'none: the request, or the plan, says no' });
-    return;
-  }
-  const { pipeline, backup: id } = safety;
-  try {
-    const { summary } = await runChild(() =>
-      startChild<typeof backup>('backup', {
-        workflowId: backupWorkflowId(pipeline.plan, id),
-        staticSummary: `safety backup of ${pipeline.plan} before it is overwritten`,
-        parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
-        args: [{ pipeline, backup: id, hasTurn: true }],
-      }),
-    );
-    board.note('safety', {
-      note: `${id}: ${formatCount(summary.rows)} rows, ${formatBytes(summary.storedBytes)}`,
-    });
-  } catch (error) {
-    if (isCancellation(error)) throw error;
-    const { message } = describeFailure(error);
-    if (!message.includes(NO_SUCH_DATABASE)) throw unsaved(message);
-    board.note('safety', { note: 'none: the database is not there, so nothing is overwritten' });
-  }
-}
-
-/** SQLSTATE `invalid_catalog_name`, as the message of the engine quotes it. */
-const NO_SUCH_DATABASE = 'SQLSTATE 3D000';
-
-function unsaved(reason: string): ApplicationFailure {
-  return ApplicationFailure.nonRetryable(
-    `nothing was overwritten, because the safety backup of what is there failed: ${reason} ` +
-      'Mend that, or ask again with "safetyBackup": false (--no-safety-backup).',
-    'SAFETY_BACKUP_FAILED',
-  );
 }
 
 /** A rehearsal is not waited for: where its server is away, it proves nothing. */

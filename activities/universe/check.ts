@@ -1,5 +1,5 @@
 import { type Check, check } from '../../model/check.ts';
-import { permanent } from '../../model/errors.ts';
+import { permanent, UNIVERSE_NO_DATABASE } from '../../model/errors.ts';
 import type { UniverseSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
 import { findExecutable } from '../ysql/executables.ts';
@@ -53,7 +53,7 @@ export async function checkUniverse(
       await check(`${api === 'ysql' ? 'database' : 'keyspace'} ${name}`, async () => {
         const namespace = await findNamespace(admin, api, name);
         if (namespace !== undefined) return namespace.state;
-        throw permanent('UNIVERSE_NO_DATABASE', `there is no ${name}`, 'Correct its name in the plan.');
+        throw permanent(UNIVERSE_NO_DATABASE, `there is no ${name}`, 'Correct its name in the plan.');
       }),
     );
   }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DatabaseSnapshot, ReadPoint } from '../../model/backup.ts';
-import { HoldfastError, permanent, transient } from '../../model/errors.ts';
+import { HoldfastError, permanent, transient, UNIVERSE_NO_DATABASE } from '../../model/errors.ts';
 import type { UniverseSource } from '../../model/pipeline.ts';
 import type { BackupContext, OpenReadPoint } from '../engine.ts';
 import {
@@ -13,6 +13,8 @@ import {
 import { holdSplitting } from './splitting.ts';
 import { type DatabaseName, namesIn, openUniverse, type Universe } from './universe.ts';
 import { YB_ADMIN } from './yb-admin/errors.ts';
+import { findNamespace } from './yb-admin/namespaces.ts';
+import type { YbAdmin } from './yb-admin/program.ts';
 import { listSnapshotSchedules } from './yb-admin/schedules.ts';
 import {
   createDatabaseSnapshot,
@@ -32,7 +34,7 @@ const POLL_MS = 1_000;
  * Takes a snapshot of every database and keyspace of the plan, or finds those that an earlier attempt took, and waits until
  * they are complete. Tablet splitting stays held until the read point is closed: a split deletes the parent's snapshot.
  *
- * Throws `SNAPSHOT_FAILED` (transient: another one is taken), `SNAPSHOT_STUCK` (permanent).
+ * Throws `SNAPSHOT_FAILED` (transient: another one is taken), `SNAPSHOT_STUCK`, `UNIVERSE_NO_DATABASE` (permanent).
  */
 export async function openSnapshots(
   context: BackupContext,
@@ -140,6 +142,16 @@ function isOf({ state, objects = [] }: Snapshot, { database, api }: SnapshotInte
   );
 }
 
+/** A database that isn't there has "no tables" for some builds of yb-admin, as an empty one has for all of them. */
+async function requireNamespace(admin: YbAdmin, { api, name }: DatabaseName): Promise<void> {
+  if ((await findNamespace(admin, api, name)) !== undefined) return;
+  throw permanent(
+    UNIVERSE_NO_DATABASE,
+    `The universe has no ${api === 'ysql' ? 'database' : 'keyspace'} ${name}`,
+    'Correct its name in the plan (yb-admin list_namespaces tells which there are).',
+  );
+}
+
 async function begin(
   universe: Universe,
   context: BackupContext,
@@ -147,6 +159,7 @@ async function begin(
   attempt: number,
 ): Promise<Begun> {
   const { admin, source } = universe;
+  await requireNamespace(admin, name);
   const version = name.api === 'ysql' ? await catalogVersion(admin, name.name) : undefined;
   const known = version === undefined ? {} : { catalogVersion: version };
   const before = (await listSnapshots(admin, { details: false })).map(({ id }) => id);

@@ -3,7 +3,7 @@ import type { Manifest, ManifestDatabase, ManifestSnapshot } from '../../../mode
 import type { UniverseSource } from '../../../model/pipeline.ts';
 import { restoreFolder } from '../../../repository/layout.ts';
 import type { BackupContext } from '../../engine.ts';
-import { restoreNames } from '../../ysql/restore/names.ts';
+import { type RestoreNames, restoreNames } from '../../ysql/restore/names.ts';
 
 export type UniverseRestoreRequest = RestoreRequest & { readonly source: UniverseSource };
 
@@ -18,7 +18,9 @@ export interface RestoredDatabase {
   readonly index: number;
   readonly api: ManifestSnapshot['api'];
   readonly from: string;
+  /** Where it is restored; at last it takes its final name (`names.to`) from there. */
   readonly to: string;
+  readonly names: RestoreNames;
   readonly database: ManifestDatabase;
   readonly snapshot: ManifestSnapshot;
 }
@@ -27,16 +29,9 @@ export function restoredDatabases({ manifest, request }: UniverseRestore): reado
   return manifest.databases.flatMap((database, index) => {
     const snapshot = manifest.universe?.snapshots[index];
     if (snapshot === undefined) return [];
-    return [
-      {
-        index,
-        api: snapshot.api,
-        from: database.name,
-        to: restoreNames(database.name, request).to,
-        database,
-        snapshot,
-      },
-    ];
+    const names = restoreNames(database.name, request);
+    const to = request.replace ? names.working : names.to;
+    return [{ index, api: snapshot.api, from: database.name, to, names, database, snapshot }];
   });
 }
 

@@ -2,7 +2,13 @@ import { HoldfastError } from '../../../model/errors.ts';
 import type { RestoreOutcome } from '../../engine.ts';
 import type { ConnectionTarget } from '../../ysql/connection-url.ts';
 import { quoteTable } from '../../ysql/identifiers.ts';
-import { dropDatabase } from '../../ysql/restore/maintenance.ts';
+import {
+  databaseExists,
+  dropDatabase,
+  type NamedDatabases,
+  withMaintenanceSession,
+} from '../../ysql/restore/maintenance.ts';
+import { exchangeNames, giveNameBack } from '../../ysql/restore/swap.ts';
 import { findScript, readScript } from '../../ysql/scripts.ts';
 import { onlyRow, type Session, withSession } from '../../ysql/session.ts';
 import { scriptParts } from '../../ysql/sql-text.ts';
@@ -13,27 +19,51 @@ import { abortRestoration, listRestorations } from '../yb-admin/restorations.ts'
 import { type RestoredDatabase, restoredDatabases, type UniverseRestore } from './context.ts';
 import { forgetAll, NOTES, readImported, readNote } from './ledger.ts';
 
-/** Sequences, comparison of row counts where the backup has them, invalid indexes; then the imported snapshots go. */
+/**
+ * Sequences, comparison of row counts where the backup has them, invalid indexes; then the imported snapshots go, and what takes
+ * the place of a database that is there, takes its name. With a difference everything stays under its working name.
+ */
 export async function finishUniverse(restore: UniverseRestore): Promise<RestoreOutcome> {
   const universe = await openUniverse(restore, restore.request.source);
   const databases = restoredDatabases(restore);
   const problems: string[] = [];
   let rows = 0;
-  if (databases.some(({ api }) => api === 'ysql')) {
-    const target = await ysqlTarget(restore, universe);
-    for (const database of databases.filter(({ api }) => api === 'ysql')) {
-      const checked = await finishDatabase(restore, target, database);
-      rows += checked.rows;
-      problems.push(...checked.problems);
-    }
+  const job = await namedDatabases(restore, universe);
+  for (const database of job.databases) {
+    const checked = (await hasFinalName(restore, job, database))
+      ? { rows: database.database.tables.reduce((sum, table) => sum + table.rows, 0), problems: [] }
+      : await finishDatabase(restore, job.target, database);
+    rows += checked.rows;
+    problems.push(...checked.problems);
   }
   await deleteImported(restore, universe);
+  const kept = new Map<string, { readonly kept?: string }>();
+  if (restore.request.replace && problems.length === 0) {
+    for (const { from, names } of job.databases) kept.set(from, await exchangeNames(job, names, true));
+  }
   return {
-    databases: databases.map(({ from, to }) => ({ from, to })),
+    databases: databases.map(({ from, names }) => ({ from, to: names.to, ...kept.get(from) })),
     rows,
     tables: restore.manifest.totals.tables,
     problems,
   };
+}
+
+type YsqlDatabases = NamedDatabases & { readonly databases: readonly RestoredDatabase[] };
+
+/** The databases of YSQL, if any: what takes a name, and where. */
+async function namedDatabases(restore: UniverseRestore, universe: Universe): Promise<YsqlDatabases> {
+  const databases = restoredDatabases(restore).filter(({ api }) => api === 'ysql');
+  return { target: await ysqlTarget(restore, universe), databases, context: restore };
+}
+
+/** Whether an earlier attempt exchanged the names: applications may be at work in it, and nothing of it is touched any more. */
+async function hasFinalName(
+  { request }: UniverseRestore,
+  job: YsqlDatabases,
+  { to }: RestoredDatabase,
+): Promise<boolean> {
+  return request.replace && !(await withMaintenanceSession(job, (session) => databaseExists(session, to)));
 }
 
 async function finishDatabase(
@@ -113,14 +143,16 @@ export async function discardUniverse(
     await endRestorations(restore, universe, imported.snapshot);
     await deleteAndSee(universe.admin, restore, imported.snapshot);
   }
-  for (const { api, to, index } of databases) {
+  for (const { api, to, names, index } of databases) {
     if ((await readNote(restore, NOTES.creating(index))) === undefined) continue;
     if (api === 'ycql') {
       left.push(to);
       continue;
     }
-    const target = await ysqlTarget(restore, universe);
-    await withSession(target, target.database, restore.signal, (session) => dropDatabase(session, to));
+    await withMaintenanceSession(await namedDatabases(restore, universe), async (session) => {
+      await dropDatabase(session, to);
+      if (restore.request.replace) await giveNameBack(session, names);
+    });
   }
   await forgetAll(restore);
   return { left };

@@ -35,14 +35,16 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
   }
   const config = await universeConfig(universe.admin);
   checkEncryption(restore, config);
-  for (const { api, to, index } of databases) {
+  for (const { api, to, names, index } of databases) {
     // Ours already, when this is a second attempt.
     if ((await readNote(restore, NOTES.creating(index))) !== undefined) continue;
-    const isThere =
-      api === 'ysql' && target !== undefined
-        ? await withSession(target, target.database, signal, (session) => databaseExists(session, to))
-        : (await findNamespace(universe.admin, api, to)) !== undefined;
-    if (isThere) throw targetExists(to, api);
+    for (const name of request.replace ? [to, names.kept] : [to]) {
+      const isThere =
+        api === 'ysql' && target !== undefined
+          ? await withSession(target, target.database, signal, (session) => databaseExists(session, name))
+          : (await findNamespace(universe.admin, api, name)) !== undefined;
+      if (isThere) throw targetExists(name, api);
+    }
   }
   if (
     !(await isLoadBalancerEnabled(universe.admin)) &&
@@ -63,7 +65,7 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
   const { totals, tablets } = manifest;
   const replicas = Math.min(replicasPerTablet(config) ?? USUAL_REPLICAS, nodes.length);
   return {
-    databases: databases.map(({ from, to, api }) => ({ from, to, api })),
+    databases: databases.map(({ from, names, api }) => ({ from, to: names.to, api })),
     nodes,
     tablets: tablets?.count ?? 0,
     rows: totals.rows,
@@ -76,7 +78,11 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
 /** What the ways of other engines to restore have no counterpart for, each with what to do instead. */
 function refuseUnsupported({ request, manifest }: UniverseRestore): void {
   const { tables, contents, replace, owner, into, scratch, connection } = request;
-  const hasKeyspaces = manifest.universe?.snapshots.some(({ api }) => api === 'ycql') === true;
+  const snapshots = manifest.universe?.snapshots ?? [];
+  const keyspaces = manifest.databases.flatMap(({ name }, index) =>
+    snapshots[index]?.api === 'ycql' ? [name] : [],
+  );
+  const hasKeyspaces = keyspaces.length > 0;
   const refusals: readonly (readonly [asked: boolean, what: string, remedy: string])[] = [
     [
       tables.include.length + tables.exclude.length > 0,
@@ -89,9 +95,9 @@ function refuseUnsupported({ request, manifest }: UniverseRestore): void {
       'Restore all of it beside (--into). The schema alone is a script in the backup (RESTORE.md tells which).',
     ],
     [
-      replace,
-      'taking the place of a database',
-      'Restore it beside (--into), drop the old database, and rename the new one (ALTER DATABASE … RENAME TO …); or let the universe keep history (pointTime.inCluster) and go back in place with --to.',
+      replace && hasKeyspaces,
+      'YCQL keyspaces taking the place of others (YugabyteDB renames none)',
+      `Drop them with ycqlsh and restore them under their own names (${keyspaces.map((name) => `--into ${name}=${name}`).join(' ')}, without --replace); or let the universe keep history (pointTime.inCluster) and go back in place with --to.`,
     ],
     [owner !== undefined, 'another owner', 'Restore it beside (--into), then REASSIGN OWNED.'],
     [
@@ -109,7 +115,7 @@ function refuseUnsupported({ request, manifest }: UniverseRestore): void {
   if (refused.length > 0) {
     throw permanent(
       'RESTORE_UNSUPPORTED',
-      `A distributed snapshot is restored whole and under a name that is free, not with ${refused.map(([, what]) => what).join(', nor with ')}`,
+      `A distributed snapshot is restored whole, not with ${refused.map(([, what]) => what).join(', nor with ')}`,
       refused.map(([, , remedy]) => remedy).join(' '),
     );
   }

@@ -4,6 +4,7 @@ import { connect, type Session } from '../session.ts';
 import { closeRestoreSessions, dropBookkeeping, readState } from './bookkeeping.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
 import { databaseExists, dropDatabase, withMaintenanceSession } from './maintenance.ts';
+import { giveNameBack } from './swap.ts';
 import { restoreTriggers } from './triggers.ts';
 
 /**
@@ -17,6 +18,7 @@ export async function discard(context: RestoreContext): Promise<void> {
     const dropped = await withMaintenanceSession(job, async (session) => {
       if (!(await databaseExists(session, database.names.working))) return false;
       await dropDatabase(session, database.names.working);
+      await giveNameBack(session, database.names);
       return true;
     });
     if (!dropped) await leaveExisting(job, database);

@@ -1,8 +1,9 @@
 import { permanent } from '../../../model/errors.ts';
+import type { ConnectionTarget } from '../connection-url.ts';
 import { sqlState } from '../errors.ts';
 import { quoteIdentifier } from '../identifiers.ts';
 import { connect, type Session } from '../session.ts';
-import type { RestoreJob } from './job.ts';
+import type { RestoreNames } from './names.ts';
 
 /** Databases that every server of its product has. */
 const USUAL_DATABASES = ['postgres', 'yugabyte', 'template1'];
@@ -10,9 +11,16 @@ const USUAL_DATABASES = ['postgres', 'yugabyte', 'template1'];
 const NO_SUCH_DATABASE = '3D000';
 const NOT_ALLOWED = '42501';
 
+/** What a restore is about: a server, and the names of its databases. */
+export interface NamedDatabases {
+  readonly target: ConnectionTarget;
+  readonly databases: readonly { readonly names: RestoreNames }[];
+  readonly context: { readonly signal: AbortSignal };
+}
+
 /** Runs `work` in a database that is none of those being restored, from which databases are created, renamed and dropped. */
 export async function withMaintenanceSession<T>(
-  job: RestoreJob,
+  job: NamedDatabases,
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
   const involved = new Set(job.databases.flatMap(({ names }) => [names.working, names.to, names.kept]));

@@ -6,22 +6,36 @@ import { readServer } from '../server.ts';
 import { inTransaction, type Session } from '../session.ts';
 import { closeRestoreSessions } from './bookkeeping.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
-import { databaseExists, terminateSessions, withMaintenanceSession } from './maintenance.ts';
+import {
+  databaseExists,
+  type NamedDatabases,
+  terminateSessions,
+  withMaintenanceSession,
+} from './maintenance.ts';
+import type { RestoreNames } from './names.ts';
 
 const ROUNDS = 10;
 const ROUND_PAUSE_MS = 200;
 const IN_USE = '55006';
 
-/**
- * Gives the restored database its final name; one that has it already keeps its data under the `kept` name. Does nothing where
- * that has happened before. On PostgreSQL both renames are one transaction.
- */
+/** As `exchangeNames`, once nothing of this worker works in the database any more. */
 export async function takeFinalName(
   job: RestoreJob,
   database: DatabaseJob,
 ): Promise<{ readonly kept?: string }> {
-  const { names } = database;
   await closeRestoreSessions(job, database);
+  return await exchangeNames(job, database.names, job.context.request.replace);
+}
+
+/**
+ * Gives the restored database its final name; with `replace` one that has it already keeps its data under the `kept` name. Does
+ * nothing where that has happened before. On PostgreSQL both renames are one transaction.
+ */
+export async function exchangeNames(
+  job: NamedDatabases,
+  names: RestoreNames,
+  replace: boolean,
+): Promise<{ readonly kept?: string }> {
   return await withMaintenanceSession(job, async (session) => {
     const { product } = await readServer(session);
     const replaced = async () => ((await databaseExists(session, names.kept)) ? { kept: names.kept } : {});
@@ -29,7 +43,7 @@ export async function takeFinalName(
       return await replaced();
     let failure: unknown;
     for (let round = 1; round <= ROUNDS; round += 1) {
-      const inTheWay = job.context.request.replace && (await databaseExists(session, names.to));
+      const inTheWay = replace && (await databaseExists(session, names.to));
       await terminateSessions(session, names.working);
       if (inTheWay) await terminateSessions(session, names.to);
       const rename = async () => {
@@ -52,6 +66,16 @@ export async function takeFinalName(
       failure,
     );
   });
+}
+
+/**
+ * Undoes what an exchange of names has begun and will not end, as YugabyteDB renames one database at a time: where nothing has the
+ * final name any more, what was there before gets it back.
+ */
+export async function giveNameBack(session: Session, { to, kept }: RestoreNames): Promise<void> {
+  if ((await databaseExists(session, to)) || !(await databaseExists(session, kept))) return;
+  await terminateSessions(session, kept);
+  await renameDatabase(session, kept, to);
 }
 
 async function renameDatabase(session: Session, from: string, to: string): Promise<void> {

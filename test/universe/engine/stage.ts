@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { freePort } from '../../../parts/ports.ts';
 import { type ServerProcess, startServer } from '../../../parts/process.ts';
@@ -19,6 +19,8 @@ export interface Stage {
   readonly planFile: string;
   readonly environment: Readonly<Record<string, string>>;
   store(): DirectoryStore;
+  /** Another plan of the same repository, with only these databases and keyspaces. Returns its file. */
+  planOf(name: string, databases: readonly string[], keyspaces: readonly string[]): Promise<string>;
   run(...args: readonly string[]): Promise<CommandEnd>;
   json<T>(...args: readonly string[]): Promise<T>;
   stop(): Promise<void>;
@@ -53,6 +55,18 @@ export async function startStage(options: UniverseOptions = {}): Promise<Stage> 
   const agents = await startAgents(universe, environment, folder);
   return {
     ...{ universe, temporal, worker, agents, folder, planFile, environment },
+    async planOf(name, databases, keyspaces) {
+      const file = path.join(folder, `${name}.yaml`);
+      const text = await readFile(planFile, 'utf8');
+      await writeFile(
+        file,
+        text
+          .replace(`{ name: ${PLAN} }`, `{ name: ${name} }`)
+          .replace('      databases: [shop]\n', listOf('databases', databases))
+          .replace('      keyspaces: [metrics]\n', listOf('keyspaces', keyspaces)),
+      );
+      return file;
+    },
     store: () => new DirectoryStore(path.join(folder, 'repository')),
     run: (...args) => holdfast(args, environment),
     json: (...args) => holdfastJson(args, environment),
@@ -116,6 +130,9 @@ export async function startWorker(
     },
   });
 }
+
+const listOf = (what: string, names: readonly string[]): string =>
+  names.length === 0 ? '' : `      ${what}: [${names.join(', ')}]\n`;
 
 function planText({ masters }: Universe, repository: string, connection: string): string {
   return `apiVersion: holdfast/v1

@@ -1,0 +1,47 @@
+import { ApplicationFailure, isCancellation, ParentClosePolicy, startChild } from '@temporalio/workflow';
+import type { RestoreRequest } from '../model/backup.ts';
+import { UNIVERSE_NO_DATABASE } from '../model/errors.ts';
+import type { backup } from './backup.ts';
+import type { Board } from './board.ts';
+import { runChild } from './children.ts';
+import { describeFailure } from './failures.ts';
+import { backupWorkflowId } from './messages.ts';
+import { formatBytes, formatCount } from './progress.ts';
+
+/** The safety backup, before something is overwritten. Where the database is gone there is nothing to save, and nothing stops the restore. */
+export async function saveWhatIsThere(safety: RestoreRequest['safetyBackup'], board: Board): Promise<void> {
+  if (safety === undefined) {
+    board.note('safety', { note: 'none: the request, or the plan, says no' });
+    return;
+  }
+  const { pipeline, backup: id } = safety;
+  try {
+    const { summary } = await runChild(() =>
+      startChild<typeof backup>('backup', {
+        workflowId: backupWorkflowId(pipeline.plan, id),
+        staticSummary: `safety backup of ${pipeline.plan} before it is overwritten`,
+        parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
+        args: [{ pipeline, backup: id, hasTurn: true }],
+      }),
+    );
+    board.note('safety', {
+      note: `${id}: ${formatCount(summary.rows)} rows, ${formatBytes(summary.storedBytes)}`,
+    });
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    const { code, message } = describeFailure(error);
+    if (code !== UNIVERSE_NO_DATABASE && !message.includes(NO_SUCH_DATABASE)) throw unsaved(message);
+    board.note('safety', { note: 'none: the database is not there, so nothing is overwritten' });
+  }
+}
+
+/** SQLSTATE `invalid_catalog_name`, as the message of the engine quotes it. */
+const NO_SUCH_DATABASE = 'SQLSTATE 3D000';
+
+function unsaved(reason: string): ApplicationFailure {
+  return ApplicationFailure.nonRetryable(
+    `nothing was overwritten, because the safety backup of what is there failed: ${reason} ` +
+      'Mend that, or ask again with "safetyBackup": false (--no-safety-backup).',
+    'SAFETY_BACKUP_FAILED',
+  );
+}
