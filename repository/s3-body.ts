@@ -1,23 +1,34 @@
 import { createHash } from 'node:crypto';
+import { Readable, Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import type { GetObjectCommandOutput } from '@aws-sdk/client-s3';
+import { freeMemory, isAlone } from './free-memory.ts';
 
 /** Reads an answer's body into one buffer of the announced size, hashing as it comes in. */
 export async function readBody(
-  answer: GetObjectCommandOutput,
+  { Body: body, ContentLength: sizeBytes = 0 }: GetObjectCommandOutput,
   memory: (bytes: number) => Uint8Array = Buffer.allocUnsafe,
 ): Promise<{ readonly bytes: Uint8Array; readonly sha256: string }> {
-  const sizeBytes = answer.ContentLength ?? 0;
-  const buffer = memory(sizeBytes);
+  const bytes = memory(sizeBytes);
   const hash = createHash('sha256');
   let filled = 0;
-  for await (const block of blocksOf(answer.Body)) {
-    if (filled + block.length > sizeBytes) throw cut(`more than the announced ${sizeBytes} bytes`);
-    buffer.set(block, filled);
-    hash.update(block);
-    filled += block.length;
-  }
+  const collect = new Writable({
+    write(block: Buffer, _encoding, done) {
+      if (filled + block.length > sizeBytes) {
+        done(cut(`more than the announced ${sizeBytes} bytes`));
+        return;
+      }
+      bytes.set(block, filled);
+      hash.update(block);
+      filled += block.length;
+      if (isAlone(block)) freeMemory(block.buffer);
+      done();
+    },
+  });
+  // A pipe, since iterating over a stream copies what waits in it into a block of its own.
+  if (body !== undefined) await pipeline(asReadable(body), collect);
   if (filled < sizeBytes) throw cut(`${filled} of the announced ${sizeBytes} bytes`);
-  return { bytes: buffer, sha256: hash.digest('hex') };
+  return { bytes, sha256: hash.digest('hex') };
 }
 
 /** Looks to the error table like the broken connection that it is. */
@@ -26,12 +37,7 @@ function cut(received: string): Error {
 }
 
 /** In Node the SDK's body is a readable stream; its type also covers browsers. */
-async function* blocksOf(body: GetObjectCommandOutput['Body']): AsyncGenerator<Uint8Array> {
-  if (body === undefined) return;
-  if (!(Symbol.asyncIterator in body)) throw new TypeError('the body of an S3 answer is not a Node stream');
-  for await (const block of body) {
-    if (!(block instanceof Uint8Array))
-      throw new TypeError('the body of an S3 answer does not consist of bytes');
-    yield block;
-  }
+function asReadable(body: NonNullable<GetObjectCommandOutput['Body']>): Readable {
+  if (body instanceof Readable) return body;
+  throw new TypeError('the body of an S3 answer is not a Node stream');
 }

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { Client, type ClientOptions, policies, type types } from 'cassandra-driver';
 import { permanent } from '../../model/errors.ts';
-import { freeMemory } from '../lanes/memory.ts';
+import { freeMemory } from '../../repository/free-memory.ts';
 import { int32 } from './bytes.ts';
 
 /*

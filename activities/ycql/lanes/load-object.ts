@@ -1,7 +1,7 @@
 import { permanent } from '../../../model/errors.ts';
 import { openPageFile } from '../../../repository/cql-pages.ts';
+import { freeMemory, isAlone } from '../../../repository/free-memory.ts';
 import { textOf } from '../../../repository/zstd-frames.ts';
-import { freeMemory, isAlone } from '../../lanes/memory.ts';
 import type { LaneContext } from '../../lanes/serve.ts';
 import { quoteTable } from '../identifiers.ts';
 import { CounterTable } from '../restore/counters.ts';

@@ -2,7 +2,7 @@ import type { ChunkSpec } from '../../../model/backup.ts';
 import { permanent, READ_POINT_LOST } from '../../../model/errors.ts';
 import type { YcqlSource } from '../../../model/pipeline.ts';
 import { type CqlPageHeader, encodePageFileHeader, encodePageHead } from '../../../repository/cql-pages.ts';
-import { freeMemory } from '../../lanes/memory.ts';
+import { freeMemory } from '../../../repository/free-memory.ts';
 import { PartBuilder } from '../../lanes/part-builder.ts';
 import type { LaneContext } from '../../lanes/serve.ts';
 import { readTable } from '../catalog.ts';

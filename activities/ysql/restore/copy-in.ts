@@ -1,5 +1,5 @@
 import type { Connection, Submittable } from 'pg';
-import { freeBuffer } from '../../lanes/memory.ts';
+import { freeBuffer } from '../../../repository/free-memory.ts';
 import { databaseError } from '../errors.ts';
 import type { Session } from '../session.ts';
 

@@ -1,5 +1,5 @@
 /**
- * Frees memory now that the garbage collector would free some time: a lane makes hundreds of MiB of it, which otherwise pile up
+ * Frees memory now that the garbage collector would free some time: lanes and transfers make hundreds of MiB of it, which otherwise pile up
  * to 64 MiB in each thread and have the heap collected again and again. Only for memory that is nobody else's; whoever still
  * looks at it finds it empty.
  */
@@ -12,7 +12,7 @@ export function freeBuffer({ buffer }: Uint8Array): void {
   if (buffer.byteLength > Buffer.poolSize) freeMemory(buffer);
 }
 
-/** Whether a buffer is all that its memory holds, so that it may be freed: small ones often lie in memory that Node shares. */
+/** Whether a buffer is all that its memory holds, so that it may be freed: a slice of Node's pool never is. */
 export function isAlone({ buffer, byteLength }: Uint8Array): boolean {
-  return buffer.byteLength > Buffer.poolSize && buffer.byteLength - byteLength <= 1;
+  return byteLength > 0 && buffer.byteLength - byteLength <= 1;
 }
