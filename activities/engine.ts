@@ -88,7 +88,7 @@ function isOf<E extends LogicalSource['engine']>(
   return source.engine === engine;
 }
 
-/** The restore side. Order: plan, prepare, load (parallel), vacuum (parallel), postData wave by wave (parallel), finish; discard on failure. */
+/** The restore side. Order: plan, prepare, load (parallel), postData wave by wave (parallel), finish; discard on failure. */
 export interface RestoreEngine {
   /** Checks everything that can be checked before anything is written, and says what will be done. */
   plan(verb: RestoreContext): Promise<RestorePlan>;
@@ -96,10 +96,8 @@ export interface RestoreEngine {
   prepare(verb: RestoreContext): Promise<void>;
   /** Loads the task's objects; each is recorded as loaded in the transaction that loads it. */
   load(verb: RestoreContext, task: number): Promise<{ readonly rows: number; readonly bytes: number }>;
-  /** Readies the tables of one unit of the plan's `vacuums` for what follows. Absent: this engine plans none. */
-  vacuum?(verb: RestoreContext, unit: number): Promise<void>;
-  /** Applies one unit (index, constraint, trigger …) of a wave. */
-  postData(verb: RestoreContext, wave: number, unit: number): Promise<void>;
+  /** Applies one of the `units` units (indexes, constraints, triggers …) that the plan counted in a wave. */
+  postData(verb: RestoreContext, wave: number, unit: number, units: number): Promise<void>;
   /** Sequences, ANALYZE, comparison with the manifest, swap of names when replacing, bookkeeping removed. */
   finish(verb: RestoreContext): Promise<RestoreOutcome>;
   /**

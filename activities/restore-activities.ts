@@ -16,14 +16,7 @@ export function restoreActivities(
   pins: Pins,
 ): Pick<
   Activities,
-  | 'planRestore'
-  | 'prepareRestore'
-  | 'load'
-  | 'vacuum'
-  | 'postData'
-  | 'finishRestore'
-  | 'ask'
-  | 'discardRestore'
+  'planRestore' | 'prepareRestore' | 'load' | 'postData' | 'finishRestore' | 'ask' | 'discardRestore'
 > {
   const contextOf = async (verb: VerbContext, request: RestoreRequest): Promise<RestoreContext> => {
     const ref = request.from;
@@ -45,10 +38,8 @@ export function restoreActivities(
       }),
     prepareRestore: ({ request }) => inRestore(request, (context) => engineFor(request).prepare(context)),
     load: ({ request, task }) => inRestore(request, (context) => engineFor(request).load(context, task)),
-    vacuum: ({ request, unit }) =>
-      inRestore(request, async (context) => engineFor(request).vacuum?.(context, unit)),
-    postData: ({ request, wave, unit }) =>
-      inRestore(request, (context) => engineFor(request).postData(context, wave, unit)),
+    postData: ({ request, wave, unit, units }) =>
+      inRestore(request, (context) => engineFor(request).postData(context, wave, unit, units)),
     discardRestore: ({ request }) =>
       inRestore(request, async (context) => {
         await engineFor(request).discard(context);

@@ -218,8 +218,6 @@ export interface RestorePlan {
   readonly rows: number;
   readonly bytes: number;
   readonly storedBytes: number;
-  /** Units of tables to vacuum when everything is loaded; absent: none. */
-  readonly vacuums?: number;
   /** Number of independent units in each wave of post-data; waves run one after another. */
   readonly postDataWaves: readonly number[];
 }

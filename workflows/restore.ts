@@ -163,16 +163,9 @@ async function loadAll(request: RestoreRequest, plan: RestorePlan, board: Board)
 }
 
 async function applyPostData(request: RestoreRequest, plan: RestorePlan): Promise<void> {
-  const { vacuums = 0, postDataWaves } = plan;
-  // Where there is nothing to vacuum, not a turn of the event loop may pass: restores that began before know no such stage.
-  if (vacuums > 0) {
-    await inLanes(vacuums, request.parallelism, (unit) =>
-      call(`vacuum ${unit + 1} of ${vacuums}`).vacuum({ request, unit }),
-    );
-  }
-  for (const [wave, units] of postDataWaves.entries()) {
+  for (const [wave, units] of plan.postDataWaves.entries()) {
     await inLanes(units, request.parallelism, (unit) =>
-      call(`post-data ${wave + 1}.${unit + 1}`).postData({ request, wave, unit }),
+      call(`post-data ${wave + 1}.${unit + 1}`).postData({ request, wave, unit, units }),
     );
   }
 }

@@ -61,31 +61,6 @@ test('stages run in order, and the waves of post-data one after another', async 
   ]);
 });
 
-test('loaded tables are vacuumed before post-data, where the engine plans it', async () => {
-  const order: string[] = [];
-  const activities = restoring();
-  const planned: Partial<Activities> = {
-    ...activities,
-    planRestore: async (input) => {
-      const plan = await activities.planRestore?.(input);
-      if (plan === undefined) throw new Error('the bench plans no restore');
-      return { ...plan, vacuums: 2 };
-    },
-    load: async () => {
-      order.push('load');
-      return { rows: 1, bytes: 1 };
-    },
-    vacuum: async ({ unit }) => void order.push(`vacuum ${unit}`),
-    postData: async () => void order.push('post-data'),
-  };
-  await bench.withActivities(planned, async () => {
-    expect((await restore(request())).verdict).toBe('OK');
-  });
-  expect(order.slice(0, 3)).toEqual(['load', 'load', 'load']);
-  expect(order.slice(3, 5).sort()).toEqual(['vacuum 0', 'vacuum 1']);
-  expect(order.slice(5)).toEqual(['post-data', 'post-data', 'post-data']);
-});
-
 test('a restore that fails drops what it created and tells the reason', async () => {
   const discarded: string[] = [];
   const activities = restoring({

@@ -156,7 +156,7 @@ export async function runRestore(
   for (let task = 0; task < plan.tasks; task += 1) await twice((attempt) => restore.load(attempt, task));
   for (const [wave, units] of plan.postDataWaves.entries()) {
     for (let unit = 0; unit < units; unit += 1)
-      await twice((attempt) => restore.postData(attempt, wave, unit));
+      await twice((attempt) => restore.postData(attempt, wave, unit, units));
   }
   const outcome = await restore.finish(context);
   await restore.finish(context);

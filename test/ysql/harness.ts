@@ -9,6 +9,7 @@ import type { DataObject, LogicalReadPoint, LogicalRestoreRequest, RestorePlan }
 import type { Manifest } from '../../model/manifest.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import { startPostgres } from '../../parts/postgres.ts';
+import { forEachBounded } from '../../repository/bounded.ts';
 import { DirectoryStore } from '../../repository/directory.ts';
 import type { Store } from '../../repository/store.ts';
 import { query } from '../support/sql.ts';
@@ -231,6 +232,8 @@ export function restoreContext(
   };
 }
 
+const UNITS_AT_ONCE = 8;
+
 /** Every part of the restore, each called twice, since a worker may die after the work and before its report. */
 export async function runRestore(
   context: RestoreContext,
@@ -243,11 +246,9 @@ export async function runRestore(
   const plan = await restore.plan(context);
   await twice(() => restore.prepare(context));
   for (let task = 0; task < plan.tasks; task += 1) await twice(() => restore.load(context, task));
-  for (let unit = 0; unit < (plan.vacuums ?? 0); unit += 1)
-    await twice(async () => restore.vacuum?.(context, unit));
   for (const [wave, units] of plan.postDataWaves.entries()) {
-    const unitTwice = (unit: number) => twice(() => restore.postData(context, wave, unit));
-    await Promise.all(Array.from({ length: units }, (_, unit) => unitTwice(unit)));
+    const unitTwice = (unit: number) => twice(() => restore.postData(context, wave, unit, units));
+    await forEachBounded(Array(units).keys(), UNITS_AT_ONCE, unitTwice);
   }
   await restore.finish(context);
   return { ...(await restore.finish(context)), plan };

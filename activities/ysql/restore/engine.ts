@@ -6,14 +6,12 @@ import { load } from './load.ts';
 import { planRestore } from './plan.ts';
 import { applyPostData } from './post-data.ts';
 import { prepare } from './prepare.ts';
-import { vacuum } from './vacuum.ts';
 
 /** The restore side of the YSQL engine: one file per part of the process. */
 export const restoreEngine: RestoreEngine = {
   plan: planRestore,
   prepare,
   load,
-  vacuum,
   postData: applyPostData,
   finish,
   ask,

@@ -9,19 +9,17 @@ import { readState } from './bookkeeping.ts';
 import { type DatabaseJob, loadTasks, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
 import { databaseExists, withMaintenanceSession } from './maintenance.ts';
 import { existingRoles, rolesOf } from './roles.ts';
-import { vacuumUnits } from './vacuum.ts';
 import { postDataWaves } from './waves.ts';
 
 /** Checks everything that can be checked before anything is written, and says what will be done. */
 export async function planRestore(context: RestoreContext): Promise<RestorePlan> {
   const job = await restoreJob(context);
   checkRequest(job);
-  const { product } = await withMaintenanceSession(job, async (session) => {
+  await withMaintenanceSession(job, async (session) => {
     const server = await readServer(session);
     checkVersion(job, server);
     if (job.withSchema) await checkRoles(job, session);
     for (const database of job.databases) await checkTarget(job, database, session);
-    return server;
   });
   const objects = await selectedObjects(job);
   const sum = (value: (object: (typeof objects)[number]) => number) =>
@@ -32,9 +30,7 @@ export async function planRestore(context: RestoreContext): Promise<RestorePlan>
     rows: sum(({ rows }) => rows),
     bytes: sum(({ bytes }) => bytes),
     storedBytes: sum(({ sizeBytes }) => sizeBytes),
-    // YugabyteDB has no visibility map, and takes VACUUM for nothing to do.
-    ...(product === 'postgresql' ? { vacuums: vacuumUnits(job).length } : {}),
-    postDataWaves: postDataWaves(job).map((units) => units.length),
+    postDataWaves: postDataWaves(job).map((batches) => batches.length),
   };
 }
 
