@@ -26,6 +26,8 @@ export interface CqlPageHeader {
   readonly keyspace: string;
   readonly table: string;
   readonly columns: readonly CqlPageColumn[];
+  /** The first partition began in the part before this one, whose rows have its static columns too. Noted of tables that have such. */
+  readonly continued?: boolean;
 }
 
 export interface CqlPage {

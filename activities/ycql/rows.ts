@@ -3,6 +3,15 @@ import { int32 } from './bytes.ts';
 /** A cell as it stands in a page: its bytes, or null. */
 export type RawCell = Buffer | null;
 
+export function sameCell(one: RawCell, other: RawCell): boolean {
+  return one === null || other === null ? one === other : one.equals(other);
+}
+
+/** Whether two keys are the same. */
+export function sameCells(one: readonly RawCell[], other: readonly RawCell[] | undefined): boolean {
+  return other !== undefined && one.every((cell, index) => sameCell(cell, other[index] ?? null));
+}
+
 /**
  * Walks over the rows of a page and cuts out the cells that are asked for: most of what a row has beside its values (times of
  * writing, TTLs) needs only to be compared. `next` throws `RangeError` on a page cut off.

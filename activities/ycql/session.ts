@@ -9,6 +9,7 @@ import type { VerbContext } from '../engine.ts';
 import { cqlError, isInvalid, responseCode } from './errors.ts';
 import { LoadLimit, limitMemory, type RequestKind } from './load-limit.ts';
 import { connectRawClient, type RawPage, rawPageOf } from './raw-pages.ts';
+import { rowsOf } from './rows.ts';
 import type { CqlTarget } from './target.ts';
 
 /** What kind of server answers. */
@@ -117,6 +118,24 @@ export class CqlSession {
         ...(keyspace === undefined ? {} : { keyspace }),
       }),
     );
+  }
+
+  /** Runs a conditional statement on a user's table; returns whether its condition held. */
+  async writeIf(doing: string, cql: string, params: readonly Cell[], signal?: AbortSignal): Promise<boolean> {
+    const { localQuorum, localOne, localSerial } = types.consistencies;
+    const isLocal = this.#consistency === localQuorum || this.#consistency === localOne;
+    return await this.#run(doing, signal, async () => {
+      const result = await this.#client.execute(cql, [...params], {
+        prepare: true,
+        consistency: this.#consistency,
+        // YugabyteDB has one kind of condition only.
+        ...(this.server.product === 'cassandra' && isLocal ? { serialConsistency: localSerial } : {}),
+        isIdempotent: false,
+      });
+      const page = rawPageOf(result);
+      const [row] = rowsOf(page, page.columns.length);
+      return row?.[0]?.[0] === 1;
+    });
   }
 
   /** One page of rows, undecoded; throws what the driver threw, for the caller to judge. */

@@ -1,4 +1,6 @@
 import { findKeyspace } from '../../activities/ycql/catalog.ts';
+import { ycqlEngine } from '../../activities/ycql/engine.ts';
+import { Journal, objectItem } from '../../activities/ycql/restore/journal.ts';
 import { compareKeyspaces, openSession } from './compare.ts';
 import {
   createRepository,
@@ -18,7 +20,7 @@ let tables: readonly string[];
 let backup: TestBackup;
 
 beforeAll(async () => {
-  server = await ycqlServer(['zoo', 'copy', 'untimed', 'other', 'elsewhere']);
+  server = await ycqlServer(['zoo', 'copy', 'untimed', 'again', 'moved', 'other', 'elsewhere']);
   repository = await createRepository();
   tables = await createZoo(
     server,
@@ -120,6 +122,43 @@ test('without being asked to, times of writing are not written back, which costs
   expect(problems).toEqual([]);
   const { differences } = await compareKeyspaces(server, 'zoo', 'untimed', tables, { withTimes: false });
   expect(differences).toEqual([]);
+});
+
+test('rows that an attempt had written before it died are written again, and no element of a list is there twice', async () => {
+  const source = { ...backup.source, writeTimes: 'auto' as const };
+  const restore = restoreContext({ ...backup, source }, { into: { zoo: 'again' } });
+  const { tasks } = await ycqlEngine.restore.plan(restore);
+  await ycqlEngine.restore.prepare(restore);
+  const session = await openSession(server);
+  try {
+    const journal = new Journal(session, 'again', restore.signal);
+    for (const attempt of [1, 2]) {
+      for (const { key } of attempt === 1 ? [] : backup.objects)
+        await journal.set(objectItem(key), 'begun by one that died');
+      for (let task = 0; task < tasks; task += 1)
+        await ycqlEngine.restore.load({ ...restore, attempt }, task);
+    }
+  } finally {
+    await session.close();
+  }
+  const exact = tables.filter((table) => table !== 'counted');
+  const { differences } = await compareKeyspaces(server, 'zoo', 'again', exact, { withTimes: false });
+  expect(differences).toEqual([]);
+  // What counts is put right at the end.
+  expect((await ycqlEngine.restore.finish(restore)).problems).toEqual([]);
+});
+
+ofProxy('a backup of Cassandra goes into YCQL, which takes collections as wholes only', async () => {
+  const made = await takeBackup(
+    repository,
+    ycqlSource(server.upstream, {
+      keyspaces: { include: ['zoo'], exclude: [] },
+      tables: { include: ['zoo.everything', 'zoo.wide'], exclude: [] },
+    }),
+  );
+  const source = ycqlSource(server, { writeTimes: 'always' });
+  const { problems } = await runRestore(restoreContext({ ...made, source }, { into: { zoo: 'moved' } }));
+  expect(problems).toEqual([]);
 });
 
 test('what YCQL does not tell of a table is listed by table', () => {

@@ -41,7 +41,7 @@ export interface ZooOptions {
   readonly rows: number;
   /** YCQL lacks ASCII, DURATION, TUPLE and VECTOR, and has JSONB. */
   readonly dialect: 'cassandra' | 'ycql';
-  /** A real YCQL takes no time of writing for a part of a collection. */
+  /** A real YCQL takes no time of writing for a part of a collection, and a user-defined type as a whole (as far as is known). */
   readonly untimedCollections?: boolean;
   /** Of each row. Default 1. */
   readonly replicas?: number;
@@ -224,7 +224,7 @@ async function fill(client: Client, keyspace: string, options: ZooOptions): Prom
         await set(`${column} = ?`, mayBeEmpty && dice.chance(0.05) ? Buffer.alloc(0) : value(dice));
       }
     }
-    await collections(dice, set);
+    await collections(dice, set, options.untimedCollections !== true);
   }
   const timed = options.untimedCollections ? '' : ' USING TIMESTAMP ?';
   for (let partition = 0; partition < options.rows / 3; partition += 2) {
@@ -312,7 +312,7 @@ async function fill(client: Client, keyspace: string, options: ZooOptions): Prom
 type Set = (assignment: string, ...values: readonly (Buffer | null)[]) => Promise<void>;
 
 /** Collections whole, and collections each element of which has a time and perhaps an expiry of its own. */
-async function collections(dice: Dice, set: Set): Promise<void> {
+async function collections(dice: Dice, set: Set, hasFields: boolean): Promise<void> {
   if (dice.chance(0.6)) {
     await set('l = ?', group([[int32(1)], [int32(2)], [int32(3)]]));
     if (dice.chance(0.6)) await set('l = l + ?', group([[int32(4)]]));
@@ -335,8 +335,8 @@ async function collections(dice: Dice, set: Set): Promise<void> {
   }
   if (dice.chance(0.4)) {
     await set('u = ?', fields([text(dice, 'text'), int32(7)]));
-    if (dice.chance(0.6)) await set('u.number = ?', int32(8));
-  } else {
+    if (hasFields && dice.chance(0.6)) await set('u.number = ?', int32(8));
+  } else if (hasFields) {
     await set('u.street = ?', Buffer.from('Elm'));
   }
 }

@@ -7,7 +7,9 @@ import { PartBuilder } from '../../lanes/part-builder.ts';
 import type { LaneContext } from '../../lanes/serve.ts';
 import { readTable } from '../catalog.ts';
 import { firstToken, rangeBounds, readTablets, selectStatement } from '../dialect.ts';
+import type { RawPage } from '../raw-pages.ts';
 import { pageColumns } from '../reading.ts';
+import { type RawCell, RowWalk, sameCells } from '../rows.ts';
 import { scan, type TimedPage } from '../scan.ts';
 import { fingerprintOf, type TableSchema } from '../schema.ts';
 import { type CqlSession, withSession } from '../session.ts';
@@ -24,9 +26,14 @@ export async function readChunk(
   const read = async (session: CqlSession) => {
     const place = await placeOf(session, chunk, lane.signal);
     const part = new PagePart(zstdLevel, place.header);
+    const partitions = place.table.statics.length === 0 ? undefined : new PartitionEnds(place.header);
     let rows = 0;
     for await (const page of pagesOf(lane, session, source, chunk, place)) {
-      if (part.rows > 0 && part.bytes + page.body.length > source.chunkBytes) await part.deliver(lane);
+      const continues = partitions?.goesOnIn(page) ?? false;
+      if (part.rows > 0 && part.bytes + page.body.length > source.chunkBytes) {
+        await part.deliver(lane);
+        part.continued = continues;
+      }
       part.add(page);
       if (page.ownsMemory) freeMemory(page.body.buffer);
       rows += page.rows;
@@ -116,15 +123,41 @@ function schemaChanged({ table: { database, table } }: ChunkSpec, cause?: unknow
   );
 }
 
+/** Tells whether a page begins within the partition that the one before it ended with. */
+class PartitionEnds {
+  readonly #width: number;
+  readonly #keyAt: readonly number[];
+  #last: readonly RawCell[] | undefined;
+
+  constructor({ columns }: CqlPageHeader) {
+    this.#width = columns.length;
+    this.#keyAt = columns.flatMap(({ kind }, at) => (kind === 'partition_key' ? [at] : []));
+  }
+
+  /** To be asked of every page, in order. */
+  goesOnIn(page: RawPage): boolean {
+    const row = new RowWalk(page, this.#width);
+    if (!row.next()) return false;
+    const key = () => this.#keyAt.map((at) => row.cell(at));
+    const isSame = sameCells(key(), this.#last);
+    while (row.next());
+    // The walk still stands at the last row, which is kept longer than the memory of the page.
+    this.#last = key().map((cell) => (cell === null ? null : Buffer.from(cell)));
+    return isSame;
+  }
+}
+
 /** One part under construction; each begins with the header. */
 class PagePart {
-  readonly #header: Buffer;
+  /** Its first partition began in the part before. */
+  continued = false;
+  readonly #header: CqlPageHeader;
   readonly #builder: PartBuilder;
   #fromMs = Number.POSITIVE_INFINITY;
   #toMs = 0;
 
   constructor(level: number, header: CqlPageHeader) {
-    this.#header = encodePageFileHeader(header);
+    this.#header = header;
     this.#builder = new PartBuilder(level);
   }
 
@@ -139,7 +172,7 @@ class PagePart {
   add(page: TimedPage): void {
     const { rows, body, readAtMs } = page;
     const head = encodePageHead(page);
-    this.#builder.add(this.rows === 0 ? Buffer.concat([this.#header, head]) : head, 0);
+    this.#builder.add(this.rows === 0 ? Buffer.concat([this.#fileHeader(), head]) : head, 0);
     this.#builder.add(body, rows);
     this.#fromMs = Math.min(this.#fromMs, readAtMs);
     this.#toMs = Math.max(this.#toMs, Date.now());
@@ -156,5 +189,9 @@ class PagePart {
 
   release(): void {
     this.#builder.release();
+  }
+
+  #fileHeader(): Buffer {
+    return encodePageFileHeader(this.continued ? { ...this.#header, continued: true } : this.#header);
   }
 }

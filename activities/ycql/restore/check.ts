@@ -1,18 +1,19 @@
 import type { DataObject } from '../../../model/backup.ts';
 import type { ManifestTable } from '../../../model/manifest.ts';
-import { type CqlPageHeader, openPageFile } from '../../../repository/cql-pages.ts';
+import { type CqlPageColumn, type CqlPageHeader, openPageFile } from '../../../repository/cql-pages.ts';
 import { textOf } from '../../../repository/zstd-frames.ts';
 import { BUCKETS, rangeBounds, selectStatement } from '../dialect.ts';
 import { quoteName } from '../identifiers.ts';
-import { ttlOf, writeTimeOf } from '../reading.ts';
+import { planReading, ttlOf, writeTimeOf } from '../reading.ts';
 import { rowsOf } from '../rows.ts';
 import { scan } from '../scan.ts';
 import type { TableSchema } from '../schema.ts';
 import type { CqlSession } from '../session.ts';
+import { Claim, isClaim } from './claim.ts';
 import { compareRows, type ReadRow } from './compare.ts';
 import { CounterTable } from './counters.ts';
 import { type KeyspaceJob, type RestoreJob, selectedObjects } from './job.ts';
-import { type LoadedRows, objectItem } from './journal.ts';
+import { COUNTERS_ITEM, Journal, type LoadedRows, objectItem } from './journal.ts';
 import { writingRules } from './writing-rules.ts';
 
 const DIFFERENCES_NAMED = 20;
@@ -29,18 +30,37 @@ export async function checkKeyspace(
   if (!job.withData) return [];
   const objects = await selectedObjects(job);
   const own = objects.filter(({ table }) => table.database === keyspace.schema.keyspace);
-  const missing = own.filter(({ key }) => (noted.get(objectItem(key)) ?? 'begun') === 'begun');
+  const missing = own.filter(({ key }) => {
+    const note = noted.get(objectItem(key));
+    return note === undefined || isClaim(note);
+  });
   const differences = missing.map(({ key }) => `${key} was not loaded`);
+  const claim = await claimCounters(job, keyspace, session);
   const queue = [...keyspace.tables];
   const lane = async () => {
     for (let table = queue.shift(); table !== undefined; table = queue.shift()) {
       const { name } = table;
       const ofTable = own.filter((object) => object.table.table === name);
+      // What counts can have been counted twice by a worker that was taken for dead; now nobody writes any more.
+      if (table.isCounter) await settleCounters(job, keyspace, table, session, ofTable, claim);
       differences.push(...(await checkTable(job, keyspace, table, session, ofTable, noted)));
     }
   };
   await Promise.all(Array.from({ length: Math.max(1, job.context.request.parallelism) }, lane));
   return differences;
+}
+
+/** Of two attempts at this step, one may count. */
+async function claimCounters(
+  { context }: RestoreJob,
+  { to, tables }: KeyspaceJob,
+  session: CqlSession,
+): Promise<Claim | undefined> {
+  if (!tables.some(({ isCounter }) => isCounter)) return undefined;
+  const { signal } = context;
+  const claim = await Claim.take(new Journal(session, to, signal), COUNTERS_ITEM, signal);
+  await claim?.outwait();
+  return claim;
 }
 
 async function checkTable(
@@ -51,8 +71,6 @@ async function checkTable(
   objects: readonly DataObject[],
   noted: ReadonlyMap<string, string>,
 ): Promise<readonly string[]> {
-  // What counts can have been counted twice by a worker that was taken for dead; now nobody writes any more.
-  if (table.isCounter) await settleCounters(job, keyspace, table, session, objects);
   if (job.context.request.check === 'content' || table.isCounter) {
     return await checkContent(job, keyspace, table, session, objects);
   }
@@ -106,14 +124,18 @@ async function checkContent(
   if (first === undefined) return [];
   const { header } = await openObject(job, first);
   const rules = writingRules(job.source, session.server, table);
-  // What was not written back is not compared.
-  const kept = header.columns.map(({ kind }) =>
-    kind === 'writetime' ? rules.writeTimes : kind === 'ttl' ? rules.ttls : true,
+  const { signal } = job.context;
+  const told = (await planReading(session, keyspace.to, table, job.source.writeTimes, signal)).selectors;
+  const selectorOf = ({ kind, name: column }: CqlPageColumn) =>
+    kind === 'writetime' ? writeTimeOf(column) : kind === 'ttl' ? ttlOf(column) : quoteName(column);
+  // What was not written back is not compared, nor what this server doesn't tell.
+  const kept = header.columns.map(
+    (column) =>
+      (column.kind === 'writetime' ? rules.writeTimes : column.kind === 'ttl' ? rules.ttls : true) &&
+      told.includes(selectorOf(column)),
   );
   const columns = header.columns.filter((_, index) => kept[index]);
-  const selectors = columns.map(({ kind, name: column }) =>
-    kind === 'writetime' ? writeTimeOf(column) : kind === 'ttl' ? ttlOf(column) : quoteName(column),
-  );
+  const selectors = columns.map(selectorOf);
   const actual = async function* (): AsyncGenerator<ReadRow> {
     for await (const page of scanAll(job, session, keyspace, table, selectors)) {
       for (const cells of rowsOf(page, selectors.length)) yield { cells, readAtMs: page.readAtMs };
@@ -140,6 +162,7 @@ async function settleCounters(
   table: TableSchema,
   session: CqlSession,
   objects: readonly DataObject[],
+  claim: Claim | undefined,
 ): Promise<void> {
   const [first] = objects;
   if (first === undefined) return;
@@ -147,7 +170,7 @@ async function settleCounters(
   const counters = new CounterTable(session, header, keyspace.to);
   const { signal, log } = job.context;
   const doing = `settle the counters of ${keyspace.to}.${table.name}`;
-  const options = { doing, keyspace: keyspace.to, signal, log };
+  const options = { doing, keyspace: keyspace.to, signal, log, ...(claim === undefined ? {} : { claim }) };
   for await (const { cells } of storedRows(job, objects)) {
     if (await counters.settle(counters.rowOf(cells), options))
       log('a counter was put right', { table: table.name });

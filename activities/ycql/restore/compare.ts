@@ -1,5 +1,5 @@
 import type { CqlPageColumn } from '../../../repository/cql-pages.ts';
-import { elementsOf, type RawCell } from '../rows.ts';
+import { elementsOf, type RawCell, sameCell } from '../rows.ts';
 
 /** A row of one side, with when it was read: its TTLs count from then. */
 export interface ReadRow {
@@ -141,12 +141,12 @@ class Comparer {
       const expiries = ttlAt === undefined ? [] : expiriesOf(expected, ttlAt);
       // What has expired by now, or is about to, may be gone in whole or in part.
       if (expiries.some((at) => at !== undefined && at <= actual.readAtMs + this.#toleranceMs)) continue;
-      if (!same(wanted, found)) {
+      if (!sameCell(wanted, found)) {
         this.#differ(expected, `column ${name} is ${shown(found)} instead of ${shown(wanted)}`);
         continue;
       }
       if (wanted === null) continue;
-      if (timeAt !== undefined && !same(expected.cells[timeAt] ?? null, actual.cells[timeAt] ?? null)) {
+      if (timeAt !== undefined && !sameCell(expected.cells[timeAt] ?? null, actual.cells[timeAt] ?? null)) {
         this.#differ(
           expected,
           `column ${name} was written at ${timesOf(actual.cells[timeAt])} instead of ${timesOf(expected.cells[timeAt])}`,
@@ -210,10 +210,6 @@ function expiriesOf({ cells, readAtMs }: ReadRow, ttlAt: number): readonly (numb
   return ttls.map((ttl) =>
     ttl === null || ttl.length < 4 ? undefined : readAtMs + ttl.readInt32BE(0) * 1_000,
   );
-}
-
-function same(one: RawCell, other: RawCell): boolean {
-  return one === null || other === null ? one === other : one.equals(other);
 }
 
 const SHOWN_BYTES = 16;

@@ -58,6 +58,25 @@ export class Journal {
     return row?.[0]?.toString();
   }
 
+  /** Notes `after` where `before` is noted (undefined: nothing); returns whether it did. Of two who try, one does. */
+  async exchange(item: string, before: string | undefined, after: string): Promise<boolean> {
+    const doing = `note ${item} in keyspace ${this.#keyspace}`;
+    const [key, value] = [Buffer.from(item), Buffer.from(after)];
+    return before === undefined
+      ? await this.#session.writeIf(
+          doing,
+          `INSERT INTO ${this.#table} (item, value) VALUES (?, ?) IF NOT EXISTS`,
+          [key, value],
+          this.#signal,
+        )
+      : await this.#session.writeIf(
+          doing,
+          `UPDATE ${this.#table} SET value = ? WHERE item = ? IF value = ?`,
+          [value, key, Buffer.from(before)],
+          this.#signal,
+        );
+  }
+
   /** Everything noted; undefined where there is no journal (or no keyspace). */
   async find(): Promise<ReadonlyMap<string, string> | undefined> {
     try {
@@ -93,6 +112,9 @@ export function tableItem(name: string): string {
 export function objectItem(key: string): string {
   return `object ${key}`;
 }
+
+/** Putting counters right at the end. */
+export const COUNTERS_ITEM = 'counters';
 
 /** What became of an object's rows. */
 export interface LoadedRows {

@@ -1,75 +1,56 @@
-import { int32 } from '../bytes.ts';
-import { isMultiCell, parseType } from '../cql-type.ts';
-import { quoteName, quoteTable } from '../identifiers.ts';
-import { elementsOf, type RawCell, rowsOf } from '../rows.ts';
-import type { TableSchema } from '../schema.ts';
-import type { CqlSession } from '../session.ts';
-import { type WriterOptions, writeUntilDone } from './writer.ts';
+import { elementsOf, joinElements, type RawCell } from '../rows.ts';
 
 /*
  * A list that isn't frozen can't be written twice: its elements have no place of their own but a time-based id that the server
- * makes for each write, so the same list at the same time of writing comes out doubled. Before a list is written again, what
- * is there of it is therefore taken away element by element (deleting the list as a whole would also hide what is written
- * at an earlier time than now).
+ * makes for each write, so the same list at the same time of writing comes out doubled, and deleting the list as a whole would also
+ * hide what is written at an earlier time than now. Nor can an element be named by its index, since one that expires moves those
+ * behind it. So a list is written in one go, all its statements in one batch, which is one mutation of one partition: it is there
+ * as a whole or not at all, and its elements keep their order. Before it is written again, what the backup has of it is taken away
+ * by value, at a time no earlier than any of its elements' own.
  */
 
-const ELEMENTS_AT_ONCE = 50;
-
-/** Names of a table's lists that aren't frozen; static ones stand once per partition. */
-export function listColumns(table: TableSchema, which: 'statics' | 'regulars'): readonly string[] {
-  return table[which]
-    .filter(({ type }) => {
-      const parsed = parseType(type);
-      return parsed.kind === 'list' && isMultiCell(parsed);
-    })
-    .map(({ name }) => name);
+/** Elements that stand side by side, were written at one time and expire at one time. */
+export interface ListRun {
+  readonly writeTime: RawCell;
+  /** Seconds left; 0: never. */
+  readonly ttl: number;
+  readonly elements: RawCell[];
 }
 
-/** Takes away every element of the given lists of a row (or partition). */
-export async function clearLists(
-  session: CqlSession,
-  keyspace: string,
-  table: TableSchema,
-  lists: readonly string[],
-  key: readonly RawCell[],
-  options: WriterOptions & { readonly writeTimes: boolean },
-): Promise<void> {
-  if (lists.length === 0) return;
-  const names = [...table.partitionKey, ...table.clustering]
-    .slice(0, key.length)
-    .map(({ name }) => quoteName(name));
-  const where = names.map((name) => `${name} = ?`).join(' AND ');
-  const from = quoteTable(keyspace, table.name);
-  const selectors = lists.flatMap((name) => [
-    quoteName(name),
-    ...(options.writeTimes ? [`writetime(${quoteName(name)})`] : []),
-  ]);
-  const page = await session.rows(
-    options.doing,
-    `SELECT ${selectors.join(', ')} FROM ${from} WHERE ${where} LIMIT 1`,
-    key,
-    options.signal,
-  );
-  const [row] = rowsOf(page, selectors.length);
-  if (row === undefined) return;
-  const step = options.writeTimes ? 2 : 1;
-  for (const [index, name] of lists.entries()) {
-    const list = row[index * step];
-    if (list === null || list === undefined) continue;
-    const times = options.writeTimes ? elementsOf(row[index * step + 1] ?? Buffer.alloc(0)) : [];
-    const latest = times.reduce(later, null);
-    for (let end = elementsOf(list).length; end > 0; end -= ELEMENTS_AT_ONCE) {
-      const start = Math.max(0, end - ELEMENTS_AT_ONCE);
-      const places = Array.from({ length: end - start }, (_, offset) => start + offset);
-      const using = latest === null ? '' : ' USING TIMESTAMP ?';
-      const query = `DELETE ${places.map(() => `${quoteName(name)}[?]`).join(', ')} FROM ${from}${using} WHERE ${where}`;
-      const params = [...places.map(int32), ...(latest === null ? [] : [latest]), ...key];
-      await writeUntilDone(session, [{ query, params }], options);
-    }
+/** Which elements of a collection were written at one time and expire at one time. */
+interface ElementGroup {
+  readonly writeTime: RawCell;
+  readonly ttl: number;
+  readonly indexes: readonly number[];
+}
+
+/** A list cut where the time or the expiry changes; elements of no group are left out. */
+export function runsOf(list: Buffer, groups: readonly ElementGroup[]): readonly ListRun[] {
+  const groupOf = new Map(groups.flatMap((group) => group.indexes.map((index) => [index, group] as const)));
+  const runs: ListRun[] = [];
+  let before: ElementGroup | undefined;
+  for (const [index, element] of elementsOf(list).entries()) {
+    const group = groupOf.get(index);
+    if (group === undefined) continue;
+    if (group === before) runs.at(-1)?.elements.push(element);
+    else runs.push({ writeTime: group.writeTime, ttl: group.ttl, elements: [element] });
+    before = group;
   }
+  return runs;
 }
 
-function later(one: RawCell, other: RawCell): RawCell {
-  if (one === null || other === null) return one ?? other;
-  return one.readBigInt64BE(0) < other.readBigInt64BE(0) ? other : one;
+/** Each value that a list holds, once. */
+export function valuesIn(list: Buffer): Buffer {
+  const values = new Map(elementsOf(list).map((element) => [element?.toString('latin1'), element]));
+  return joinElements(values.size, [...values.values()]);
+}
+
+/** The latest of the times at which the elements of a collection were written; null where none is known. */
+export function latestOf(writeTimes: RawCell): RawCell {
+  if (writeTimes === null) return null;
+  return elementsOf(writeTimes).reduce(
+    (latest, time) =>
+      latest === null || (time !== null && latest.readBigInt64BE(0) < time.readBigInt64BE(0)) ? time : latest,
+    null,
+  );
 }

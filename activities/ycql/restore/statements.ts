@@ -2,20 +2,32 @@ import type { CqlPageColumn, CqlPageHeader } from '../../../repository/cql-pages
 import { int32 } from '../bytes.ts';
 import { type CqlType, isMultiCell, parseType } from '../cql-type.ts';
 import { quoteName, quoteTable } from '../identifiers.ts';
-import { elementsOf, entriesOf, fieldsOf, joinElements, type RawCell, type RowWalk } from '../rows.ts';
+import {
+  elementsOf,
+  entriesOf,
+  fieldsOf,
+  joinElements,
+  type RawCell,
+  type RowWalk,
+  sameCell,
+  sameCells,
+} from '../rows.ts';
 import type { UserType } from '../schema.ts';
 import { type BoundStatement, type Cell, UNSET } from '../session.ts';
+import { latestOf, runsOf, valuesIn } from './lists.ts';
 import type { WritingRules } from './writing-rules.ts';
 
-/** The statements of one row: `first` in any order, then each of `after` by itself in order. */
+/** The statements of one row, all of one partition. */
 export interface RowStatements {
-  readonly first: readonly BoundStatement[];
-  readonly after: readonly BoundStatement[];
+  readonly statements: readonly BoundStatement[];
+  /**
+   * Empty where writing the row twice does no harm, in any order. Else the statements go as one batch, in order, and these take
+   * away what an earlier attempt may have written.
+   */
+  readonly clears: readonly BoundStatement[];
   /** Whether anything of the row expires, and whether all of it has. */
   readonly expires: boolean;
   readonly expired: boolean;
-  /** The row is the first of its partition, so its statements write the static columns too. */
-  readonly writesStatics: boolean;
 }
 
 /** A column that is no part of the key, and where its cells stand in a row. */
@@ -77,16 +89,14 @@ export class RowStatementBuilder {
     return this.#header.columns.length;
   }
 
-  /** Whether writing a row twice would leave something else than writing it once: elements of lists are added. */
+  /** Whether writing a row twice may leave something else than writing it once: elements of lists are added. */
   get hasLists(): boolean {
-    return [...this.#statics, ...this.#regulars].some(
-      ({ type, isMultiCell: multi }) => multi && type.kind === 'list',
+    return (
+      !this.#rules.wholeCollections &&
+      [...this.#statics, ...this.#regulars].some(
+        ({ type, isMultiCell: multi }) => multi && type.kind === 'list',
+      )
     );
-  }
-
-  /** The row's key, which tells it from all others of its table. */
-  keyOf(row: RowWalk): readonly RawCell[] {
-    return [...this.#partitionAt, ...this.#clusteringAt].map((at) => row.cell(at));
   }
 
   /** Of the row at which the walk stands. @param readAtMs when it was read; @param nowMs the present */
@@ -116,36 +126,46 @@ export class RowStatementBuilder {
     const writeTime = this.#rules.writeTimes && writeTimeAt !== undefined ? row.cell(writeTimeAt) : null;
     const cells = this.#regulars.map(({ valueAt }) => row.cell(valueAt) ?? UNSET);
     const insert = this.#insertOf(this.#regulars, key, cells, { writeTime, ttl });
-    return { first: [insert], after: [], expires: ttl > 0, expired: false, writesStatics: false };
+    return { statements: [insert], clears: [], expires: ttl > 0, expired: false };
   }
 
   #statementsOf(cells: readonly RawCell[], elapsed: number): RowStatements {
-    const out: Output = { first: [], after: [], expires: false, lapsed: false };
+    const out: Output = { statements: [], clears: [], expires: false, lapsed: false };
     const partition = this.#partitionAt.map((at) => cells[at] ?? null);
-    const writesStatics = this.#statics.length > 0 && !sameCells(partition, this.#partition);
-    if (writesStatics) {
+    if (this.#statics.length > 0 && !sameCells(partition, this.#partition)) {
+      // The object before this one ends with rows of the same partition, and wrote them.
+      const isWritten = this.#partition === undefined && this.#header.continued === true;
       // Kept longer than the memory of its page.
       this.#partition = partition.map((cell) => (cell === null ? null : Buffer.from(cell)));
-      this.#write(out, this.#statics, cells, partition, elapsed);
+      if (!isWritten) this.#write(out, this.#statics, cells, partition, elapsed);
     }
     const clustering = this.#clusteringAt.map((at) => cells[at] ?? null);
     // A partition that is nothing but its static columns comes as a row without clustering key.
     const isRow = clustering.length === 0 || clustering[0] !== null;
-    if (isRow) {
-      const key = [...partition, ...clustering];
-      const before = out.first.length + out.after.length;
-      const lapsedBefore = out.lapsed;
-      out.lapsed = false;
-      this.#write(out, this.#regulars, cells, key, elapsed);
-      const nothing = out.first.length + out.after.length === before;
-      // Nothing but a key, and nothing that has expired either: the row itself is the content.
-      if (nothing && !out.lapsed) out.first.push(this.#insert(this.#regulars, key, NO_GROUP));
-      const expired = nothing && out.lapsed && out.first.length === 0;
-      const expires = out.expires || out.lapsed || lapsedBefore;
-      return { first: out.first, after: out.after, expires, expired, writesStatics };
+    if (!isRow) {
+      const { statements, clears, expires, lapsed } = out;
+      return {
+        statements,
+        clears,
+        expires: expires || lapsed,
+        expired: lapsed && statements.length === 0,
+      };
     }
-    const { first, after, expires, lapsed } = out;
-    return { first, after, expires: expires || lapsed, expired: lapsed && first.length === 0, writesStatics };
+    const key = [...partition, ...clustering];
+    const before = out.statements.length;
+    const lapsedBefore = out.lapsed;
+    out.lapsed = false;
+    this.#write(out, this.#regulars, cells, key, elapsed);
+    const { statements, clears, lapsed } = out;
+    const nothing = statements.length === before;
+    // Nothing but a key, and nothing that has expired either: the row itself is the content.
+    if (nothing && !lapsed) statements.push(this.#insert(this.#regulars, key, NO_GROUP));
+    return {
+      statements,
+      clears,
+      expires: out.expires || lapsed || lapsedBefore,
+      expired: nothing && lapsed && statements.length === 0,
+    };
   }
 
   #write(
@@ -162,6 +182,7 @@ export class RowStatementBuilder {
       else groups.push({ writeTime, ttl, values: [{ column, value }] });
     };
     const later: (() => void)[] = [];
+    const { wholeCollections } = this.#rules;
     for (const column of columns) {
       const value = cells[column.valueAt];
       if (value === null || value === undefined) continue;
@@ -182,10 +203,17 @@ export class RowStatementBuilder {
       const elements = elementGroups(column.type, value, writeTime, ttlCell, elapsed);
       if (elements.lapsed > 0) out.lapsed = true;
       if (elements.groups.some(({ ttl }) => ttl > 0)) out.expires = true;
-      const [only] = elements.groups;
+      if (column.type.kind === 'list' && !wholeCollections) this.#clear(out, column, value, writeTime, key);
+      const [only, ...others] = elements.groups;
       if (only === undefined) continue;
-      if (elements.groups.length === 1 && elements.lapsed === 0) add(column, value, only.writeTime, only.ttl);
-      else later.push(() => this.#writeElements(out, column, value, elements.groups, key));
+      const left = elements.lapsed === 0 ? value : partOf(column.type, value, elements.groups);
+      if (others.length === 0) add(column, left, only.writeTime, only.ttl);
+      else if (!wholeCollections)
+        later.push(() => this.#writeElements(out, column, value, elements.groups, key));
+      else {
+        const isOneTtl = others.every(({ ttl }) => ttl === only.ttl);
+        add(column, left, latestOf(writeTime), isOneTtl ? only.ttl : 0);
+      }
     }
     this.#writeGroups(out, columns, groups, key);
     for (const write of later) write();
@@ -207,7 +235,9 @@ export class RowStatementBuilder {
     const base =
       lasting ?? rest.reduce((longest, group) => (group.ttl > longest.ttl ? group : longest), first);
     for (const group of groups) {
-      out.first.push(group === base ? this.#insert(columns, key, group) : this.#update(columns, key, group));
+      out.statements.push(
+        group === base ? this.#insert(columns, key, group) : this.#update(columns, key, group),
+      );
     }
   }
 
@@ -252,6 +282,7 @@ export class RowStatementBuilder {
   ): void {
     const { type, isStatic } = column;
     const name = quoteName(column.name);
+    const partition = this.#partitionOf(key);
     if (type.kind === 'list') {
       this.#writeList(out, column, value, groups, key);
       return;
@@ -266,25 +297,18 @@ export class RowStatementBuilder {
         const params = fields.map(
           (_, index): Cell => (group.indexes.includes(index) ? (cells[index] ?? null) : UNSET),
         );
-        out.first.push({ query, params: [...this.#usingParams(group), ...params, ...key] });
+        out.statements.push({ query, params: [...this.#usingParams(group), ...params, ...key], partition });
       }
       return;
     }
-    const query = this.#text(`add to ${column.name}`, () =>
-      this.#updateText(`${name} = ${name} + ?`, isStatic),
-    );
+    const query = this.#addition(column);
     for (const group of groups) {
-      const part =
-        type.kind === 'map' ? someEntries(value, group.indexes) : someElements(value, group.indexes);
-      out.first.push({ query, params: [...this.#usingParams(group), part, ...key] });
+      const part = partOf(type, value, [group]);
+      out.statements.push({ query, params: [...this.#usingParams(group), part, ...key], partition });
     }
   }
 
-  /**
-   * A list whole, at the time of its oldest element and without expiry; then each element that differs is set by its place, from
-   * the last to the first, so that one which expires meanwhile moves none that is still to be set. Of two cells of one time, the one
-   * that expires wins.
-   */
+  /** First nothing, at the time of its oldest element, which hides what was there before that; then element after element. */
   #writeList(
     out: Output,
     column: ValueColumn,
@@ -293,34 +317,53 @@ export class RowStatementBuilder {
     key: readonly RawCell[],
   ): void {
     const { name, isStatic } = column;
-    const cells = elementsOf(value);
-    const kept = groups.flatMap(({ indexes }) => indexes).sort((one, other) => one - other);
-    const oldest = groups.reduce((least, group) =>
+    const partition = this.#partitionOf(key);
+    const { writeTime } = groups.reduce((least, group) =>
       isEarlier(group.writeTime, least.writeTime) ? group : least,
     );
-    const base = { writeTime: oldest.writeTime, ttl: 0 };
     const whole = this.#text(`list ${name}`, () => this.#updateText(`${quoteName(name)} = ?`, isStatic));
-    const list = joinElements(
-      kept.length,
-      kept.map((index) => cells[index] ?? null),
-    );
-    out.first.push({ query: whole, params: [...this.#usingParams(base), list, ...key] });
-    const one = this.#text(`element ${name}`, () => this.#updateText(`${quoteName(name)}[?] = ?`, isStatic));
-    for (const [place, index] of [...kept.entries()].reverse()) {
-      const group = groups.find(({ indexes }) => indexes.includes(index));
-      if (group === undefined || (group.ttl === 0 && sameCell(group.writeTime, base.writeTime))) continue;
-      out.after.push({
-        query: one,
-        params: [...this.#usingParams(group), int32(place), cells[index] ?? null, ...key],
-      });
+    const nothing = [...this.#usingParams({ writeTime, ttl: 0 }), joinElements(0, []), ...key];
+    out.statements.push({ query: whole, params: nothing, partition });
+    const query = this.#addition(column);
+    for (const run of runsOf(value, groups)) {
+      const elements = joinElements(run.elements.length, run.elements);
+      out.statements.push({ query, params: [...this.#usingParams(run), elements, ...key], partition });
     }
   }
 
+  /** What the backup has of a list is taken away, at the time of its newest element. */
+  #clear(
+    out: Output,
+    { name, isStatic }: ValueColumn,
+    value: Buffer,
+    writeTimes: RawCell,
+    key: readonly RawCell[],
+  ): void {
+    const using = this.#rules.writeTimes ? ' USING TIMESTAMP ?' : '';
+    const query = this.#text(
+      `clear ${name}`,
+      () =>
+        `UPDATE ${this.#table}${using} SET ${quoteName(name)} = ${quoteName(name)} - ? WHERE ${this.#where(isStatic)}`,
+    );
+    const time = this.#rules.writeTimes ? [latestOf(writeTimes) ?? UNSET] : [];
+    const params = [...time, valuesIn(value), ...key];
+    out.clears.push({ query, params, partition: this.#partitionOf(key) });
+  }
+
+  #addition({ name, isStatic }: ValueColumn): string {
+    return this.#text(`add to ${name}`, () =>
+      this.#updateText(`${quoteName(name)} = ${quoteName(name)} + ?`, isStatic),
+    );
+  }
+
   #updateText(assignments: string, isStatic: boolean): string {
-    const where = this.#keyNames(isStatic)
+    return `UPDATE ${this.#table}${this.#using()} SET ${assignments} WHERE ${this.#where(isStatic)}`;
+  }
+
+  #where(isStatic: boolean): string {
+    return this.#keyNames(isStatic)
       .map((name) => `${name} = ?`)
       .join(' AND ');
-    return `UPDATE ${this.#table}${this.#using()} SET ${assignments} WHERE ${where}`;
   }
 
   #using(): string {
@@ -379,8 +422,8 @@ export class RowStatementBuilder {
 }
 
 interface Output {
-  readonly first: BoundStatement[];
-  readonly after: BoundStatement[];
+  readonly statements: BoundStatement[];
+  readonly clears: BoundStatement[];
   expires: boolean;
   /** Something was there and has expired. */
   lapsed: boolean;
@@ -437,19 +480,25 @@ function presentElements(type: CqlType, value: Buffer): readonly number[] {
   return Array.from({ length: count }, (_, index) => index);
 }
 
-function someElements(value: Buffer, indexes: readonly number[]): Buffer {
+/** The elements of some groups of a collection; of a user-defined type, its fields. */
+function partOf(type: CqlType, value: Buffer, groups: readonly ElementGroup[]): Buffer {
+  const indexes = groups.flatMap((group) => group.indexes).sort((one, other) => one - other);
+  if (type.kind === 'map') {
+    const all = entriesOf(value);
+    return joinElements(
+      indexes.length,
+      indexes.flatMap((index) => all[index] ?? [null, null]),
+    );
+  }
+  if (type.kind === 'udt') {
+    // A value of one has no count of its fields.
+    const fields = fieldsOf(value).map((field, index) => (indexes.includes(index) ? field : null));
+    return joinElements(fields.length, fields).subarray(4);
+  }
   const all = elementsOf(value);
   return joinElements(
     indexes.length,
     indexes.map((index) => all[index] ?? null),
-  );
-}
-
-function someEntries(value: Buffer, indexes: readonly number[]): Buffer {
-  const all = entriesOf(value);
-  return joinElements(
-    indexes.length,
-    indexes.flatMap((index) => all[index] ?? [null, null]),
   );
 }
 
@@ -458,15 +507,6 @@ function valuesOf(columns: readonly ValueColumn[], group: Group): readonly Cell[
   const values = new Array<Cell>(columns.length).fill(UNSET);
   for (const { column, value } of group.values) values[column.place] = value;
   return values;
-}
-
-function sameCell(one: RawCell, other: RawCell): boolean {
-  if (one === null || other === null) return one === other;
-  return one.equals(other);
-}
-
-function sameCells(one: readonly RawCell[], other: readonly RawCell[] | undefined): boolean {
-  return other !== undefined && one.every((cell, index) => sameCell(cell, other[index] ?? null));
 }
 
 function isEarlier(one: RawCell, other: RawCell): boolean {

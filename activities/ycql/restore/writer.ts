@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { HoldfastError } from '../../../model/errors.ts';
 import { cqlError, isAmbiguous, isOverload } from '../errors.ts';
 import type { BoundStatement, CqlSession } from '../session.ts';
+import { type Claim, SETTLED_AFTER_MS } from './claim.ts';
 
 /** Cassandra warns above 5 KiB of a batch and refuses one above 50 KiB; YugabyteDB has no such bound. */
 const BATCH_BYTES = 4_800;
@@ -9,8 +10,6 @@ const BATCH_STATEMENTS = 24;
 const TRIES = 12;
 const FIRST_PAUSE_MS = 200;
 const LONGEST_PAUSE_MS = 8_000;
-/** A write that nobody knows the end of has ended by then: longer than the servers' own timeouts for writes. */
-const SETTLED_AFTER_MS = 3_000;
 
 export interface WriterOptions {
   /** Completes the sentence "Failed to …". */
@@ -18,6 +17,8 @@ export interface WriterOptions {
   /** Where the statements write. */
   readonly keyspace: string;
   readonly signal: AbortSignal;
+  /** Whoever may be followed by another attempt while it still runs writes under a claim. */
+  readonly claim?: Claim;
   log(message: string, fields?: Readonly<Record<string, unknown>>): void;
 }
 
@@ -107,6 +108,7 @@ export async function writeUntilDone(
   let pauseMs = FIRST_PAUSE_MS;
   for (let attempt = 1; ; attempt += 1) {
     options.signal.throwIfAborted();
+    await options.claim?.check();
     try {
       await session.write(options.keyspace, statements, 'idempotent');
       return;
@@ -143,6 +145,7 @@ export async function writeOnce(
   let pauseMs = FIRST_PAUSE_MS;
   for (let attempt = 1; wanted !== undefined && wanted.length > 0; attempt += 1) {
     options.signal.throwIfAborted();
+    await options.claim?.check();
     try {
       await session.write(options.keyspace, wanted, kind);
       return;

@@ -11,6 +11,7 @@ import { BodyReader, type ColumnSpec, encodeError, int, type RowsResult, short, 
 export const PARTITIONS_KEYSPACE = 'ybsyst';
 export const JSONB = 0x80;
 const INVALID = 0x2200;
+const PART_OF_COLLECTION = 'User supplied timestamp is only allowed for replacing the whole collection';
 const TABLETS = 4;
 const BUCKETS = 65_536;
 
@@ -79,14 +80,13 @@ export class Dialect {
         ? undefined
         : `Invalid Argument for ${wrong[1]}: ${wrong[2]} is a collection`;
     }
+    if (/^\s*DELETE .*\[\?\].*USING TIMESTAMP/is.test(text)) return PART_OF_COLLECTION;
     const written = /^\s*(?:INSERT INTO|UPDATE) "?(\w+)"?\."?(\w+)"?/i.exec(text);
     if (written === null) return undefined;
     if (/\bTTL \?/.test(text) && this.#transactional.has(`${written[1]}.${written[2]}`)) {
       return 'Using clause is not allowed on a table with transactions: TTL';
     }
-    if (/USING TIMESTAMP/.test(text) && /\+ \?|\[\?\]/.test(text)) {
-      return 'User-supplied timestamp is only allowed for replacing the whole collection';
-    }
+    if (/USING TIMESTAMP/.test(text) && /[+-] \?|\[\?\]/.test(text)) return PART_OF_COLLECTION;
     return undefined;
   }
 
