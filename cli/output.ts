@@ -1,4 +1,5 @@
 import { HoldfastError, messageOf } from '../model/errors.ts';
+import { temporalFailure } from '../worker/temporal-errors.ts';
 
 /** The contract of docs/scripting.md: results on stdout, everything else on stderr, one JSON document with `--json`. */
 
@@ -58,8 +59,8 @@ export interface ErrorDocument {
 }
 
 export function describeError(error: unknown): ErrorDocument {
-  if (error instanceof HoldfastError)
-    return { code: error.code, message: error.message, remedy: error.remedy };
+  const known = error instanceof HoldfastError ? error : temporalFailure(error);
+  if (known !== undefined) return { code: known.code, message: known.message, remedy: known.remedy };
   return { code: 'UNEXPECTED', message: messageOf(error) };
 }
 

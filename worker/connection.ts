@@ -3,6 +3,7 @@ import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { NativeConnection } from '@temporalio/worker';
 import { messageOf, transient } from '../model/errors.ts';
 import { DEFAULT_TASK_QUEUE } from '../model/task-queue.ts';
+import { temporalFailure } from './temporal-errors.ts';
 
 export const DEFAULT_TEMPORAL_ADDRESS = 'localhost:7233';
 
@@ -64,6 +65,8 @@ function targetOf(address: string | undefined, namespace: string | undefined): T
 }
 
 function unreachable(address: string, cause: unknown) {
+  const failure = temporalFailure(cause);
+  if (failure?.code === 'TEMPORAL_DENIED') return failure;
   return transient(
     'TEMPORAL_UNREACHABLE',
     `no Temporal server answers at ${address} (${messageOf(cause)})`,

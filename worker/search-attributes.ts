@@ -1,58 +1,70 @@
 import type { Connection } from '@temporalio/client';
-import { messageOf, permanent, transient } from '../model/errors.ts';
+import { messageOf, permanent } from '../model/errors.ts';
 import { SEARCH_ATTRIBUTES } from '../workflows/messages.ts';
+import { GRPC, grpcCodeOf, temporalFailure } from './temporal-errors.ts';
 
 /** `temporal.api.enums.v1.IndexedValueType`. */
 const KEYWORD = 2;
-
-/** Codes of gRPC that say more than that a call failed. */
-const NOT_FOUND = 5;
-const UNAVAILABLE = 14;
 
 /**
  * Registers what workflows set and is missing. A workflow that sets an unregistered attribute does not fail but hangs,
  * so this runs before any worker polls, and before anything is started or applied.
  *
- * @throws HoldfastError `NAMESPACE_MISSING`, `SEARCH_ATTRIBUTES` (no permission, say), `TEMPORAL_UNREACHABLE`
+ * @throws HoldfastError `NAMESPACE_MISSING`, `SEARCH_ATTRIBUTES` (no permission, say), `TEMPORAL_DENIED`, `TEMPORAL_UNREACHABLE`
  */
 export async function registerSearchAttributes(connection: Connection, namespace: string): Promise<void> {
-  let missing: readonly string[] = SEARCH_ATTRIBUTES;
+  const missing = await missingAttributes(connection, namespace);
+  if (missing.length === 0) return;
   try {
-    const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
-    missing = SEARCH_ATTRIBUTES.filter((name) => !(name in (customAttributes ?? {})));
-    if (missing.length === 0) return;
     await connection.operatorService.addSearchAttributes({
       namespace,
       searchAttributes: Object.fromEntries(missing.map((name) => [name, KEYWORD])),
     });
   } catch (error) {
-    throw failureOf(error, namespace, missing);
+    if (grpcCodeOf(error) === GRPC.unavailable) throw temporalFailure(error);
+    const options = missing.map((name) => `--name ${name} --type Keyword`).join(' ');
+    throw permanent(
+      'SEARCH_ATTRIBUTES',
+      `the search attributes ${missing.join(', ')} can't be registered in namespace ${namespace} (${messageOf(error)})`,
+      `Let somebody with the permission run: temporal operator search-attribute create --namespace ${namespace} ${options}`,
+      error,
+    );
   }
 }
 
-function failureOf(error: unknown, namespace: string, missing: readonly string[]) {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  if (code === NOT_FOUND) {
-    return permanent(
-      'NAMESPACE_MISSING',
-      `Temporal has no namespace ${namespace}`,
-      `Create it (temporal operator namespace create ${namespace}), or name another in TEMPORAL_NAMESPACE.`,
-      error,
+async function missingAttributes(connection: Connection, namespace: string): Promise<readonly string[]> {
+  try {
+    const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
+    return SEARCH_ATTRIBUTES.filter((name) => !(name in (customAttributes ?? {})));
+  } catch (error) {
+    if (!MAY_NOT_LIST.includes(grpcCodeOf(error))) throw failureOf(error, namespace);
+    const isKnown = await Promise.all(
+      SEARCH_ATTRIBUTES.map((name) => canBeAsked(connection, namespace, name)),
     );
+    return SEARCH_ATTRIBUTES.filter((_, index) => !isKnown[index]);
   }
-  if (code === UNAVAILABLE) {
-    return transient(
-      'TEMPORAL_UNREACHABLE',
-      `Temporal does not answer (${messageOf(error)})`,
-      'Try again when it is up.',
-      error,
-    );
+}
+
+/** Who may run workflows need not be one who may look at how the server is set up. */
+const MAY_NOT_LIST: readonly (number | undefined)[] = [GRPC.permissionDenied, GRPC.unimplemented];
+
+/** A query that names an attribute that there is not is refused. */
+async function canBeAsked(connection: Connection, namespace: string, name: string): Promise<boolean> {
+  try {
+    await connection.workflowService.countWorkflowExecutions({ namespace, query: `${name} = "none"` });
+    return true;
+  } catch (error) {
+    if (grpcCodeOf(error) === GRPC.invalidArgument) return false;
+    throw failureOf(error, namespace);
   }
-  const options = missing.map((name) => `--name ${name} --type Keyword`).join(' ');
+}
+
+function failureOf(error: unknown, namespace: string): unknown {
+  if (grpcCodeOf(error) !== GRPC.notFound) return temporalFailure(error) ?? error;
   return permanent(
-    'SEARCH_ATTRIBUTES',
-    `the search attributes ${missing.join(', ')} can't be registered in namespace ${namespace} (${messageOf(error)})`,
-    `Let somebody with the permission run: temporal operator search-attribute create --namespace ${namespace} ${options}`,
+    'NAMESPACE_MISSING',
+    `Temporal has no namespace ${namespace}`,
+    `Create it (temporal operator namespace create ${namespace}), or name another in TEMPORAL_NAMESPACE.`,
     error,
   );
 }
