@@ -3,10 +3,10 @@ import { MOST_ANSWER_ROWS } from '../../activities/engine.ts';
 import { differenceInAnswer } from '../../activities/judge-assertion.ts';
 import { ysqlEngine } from '../../activities/ysql/engine.ts';
 import type { Expectation } from '../../model/drill.ts';
+import { query } from '../support/sql.ts';
 import {
   createRepository,
   restoreContext,
-  run,
   runRestore,
   startServer,
   type TestRepository,
@@ -89,8 +89,8 @@ describe('asking a restored copy', () => {
   beforeAll(async () => {
     server = await startServer();
     repository = await createRepository();
-    await run(server.url(), 'CREATE DATABASE books');
-    await run(
+    await query(server.url(), 'CREATE DATABASE books');
+    await query(
       server.url('books'),
       `CREATE TABLE books (id int PRIMARY KEY, title text, sold bool, price numeric(9,2));
        INSERT INTO books VALUES (1, 'one', true, 1.50), (2, NULL, false, 20);

@@ -4,7 +4,6 @@ import {
   backupContext,
   createRepository,
   restoreContext,
-  run,
   runRestore,
   startServer,
   type TestRepository,
@@ -20,13 +19,13 @@ describe('a backup of PostgreSQL', () => {
   beforeAll(async () => {
     server = await startServer();
     repository = await createRepository();
-    await run(
+    await query(
       server.url(),
       'CREATE DATABASE shop',
       'CREATE DATABASE shop_archive',
       'CREATE DATABASE refused',
     );
-    await run(
+    await query(
       server.url('shop'),
       `CREATE TABLE customers (id int PRIMARY KEY, name text);
        INSERT INTO customers SELECT i, 'customer ' || i FROM generate_series(1, 2000) i;
@@ -38,7 +37,7 @@ describe('a backup of PostgreSQL', () => {
        CREATE VIEW imported AS SELECT * FROM tmp_import;
        CREATE VIEW imported_twice AS SELECT x * 2 AS x FROM imported;`,
     );
-    await run(server.url('shop_archive'), 'CREATE TABLE old (id int); INSERT INTO old VALUES (1), (2)');
+    await query(server.url('shop_archive'), 'CREATE TABLE old (id int); INSERT INTO old VALUES (1), (2)');
   });
 
   afterAll(async () => {
@@ -53,7 +52,7 @@ describe('a backup of PostgreSQL', () => {
 
   test('sees one instant, whatever is written meanwhile', async () => {
     const backup = await takeBackup(repository, server.url('shop'), ysqlSource(), () =>
-      run(
+      query(
         server.url('shop'),
         'DELETE FROM orders WHERE id < 500',
         "INSERT INTO customers VALUES (9999, 'late')",
@@ -65,7 +64,7 @@ describe('a backup of PostgreSQL', () => {
       'shop.public.orders_2 1000',
       'shop.public.tmp_import 1',
     ]);
-    await run(
+    await query(
       server.url('shop'),
       'DELETE FROM customers WHERE id = 9999',
       'INSERT INTO orders SELECT i, 1 FROM generate_series(0, 499) i',
@@ -123,7 +122,7 @@ describe('a backup of PostgreSQL', () => {
   });
 
   test('refuses large objects by their number, before anything is written', async () => {
-    await run(server.url('refused'), "SELECT lo_from_bytea(777, 'x')");
+    await query(server.url('refused'), "SELECT lo_from_bytea(777, 'x')");
     const context = backupContext(repository, server.url('refused'));
     await expect(ysqlEngine.openReadPoint(context, ysqlSource(), 1)).rejects.toMatchObject({
       code: 'YSQL_CANNOT_CARRY',
@@ -133,7 +132,7 @@ describe('a backup of PostgreSQL', () => {
   });
 
   test('names all tables that the role may not read in one error', async () => {
-    await run(
+    await query(
       server.url('shop'),
       "CREATE ROLE weak LOGIN PASSWORD 'weak-password'",
       'GRANT SELECT ON orders TO weak',
@@ -150,7 +149,7 @@ describe('a backup of PostgreSQL', () => {
       message: expect.stringMatching(/public\.customers.*public\.orders_1.*row security.*public\.guarded/s),
     });
     await expect(opening).rejects.not.toMatchObject({ message: expect.stringContaining('weak-password') });
-    await run(server.url('shop'), 'DROP TABLE guarded');
+    await query(server.url('shop'), 'DROP TABLE guarded');
   });
 
   test('says so when the password is wrong, without telling it', async () => {
@@ -176,7 +175,7 @@ describe('a backup of PostgreSQL', () => {
     const source = ysqlSource();
     const { readPoint, held } = await ysqlEngine.openReadPoint(context, source, 1);
     const { chunks } = await ysqlEngine.export(context, source, readPoint);
-    await run(
+    await query(
       server.url(),
       "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'shop' AND application_name = 'holdfast'",
     );
@@ -198,15 +197,21 @@ describe('a backup of PostgreSQL', () => {
       ysqlSource(),
       1,
     );
-    const truncating = run(server.url('shop'), "SET lock_timeout = '300ms'", 'TRUNCATE tmp_import');
+    const truncating = query(server.url('shop'), "SET lock_timeout = '300ms'", 'TRUNCATE tmp_import');
     await expect(truncating).rejects.toMatchObject({ code: '55P03' });
     await held?.close();
-    await run(server.url('shop'), "SET lock_timeout = '10s'", 'BEGIN', 'LOCK TABLE tmp_import', 'COMMIT');
+    await query(server.url('shop'), "SET lock_timeout = '10s'", 'BEGIN', 'LOCK TABLE tmp_import', 'COMMIT');
   });
 
   test('waits for DDL under way, and names its session when that takes too long', async () => {
     const context = backupContext(repository, server.url('shop'));
-    const locking = run(server.url('shop'), 'BEGIN', 'LOCK TABLE tmp_import', 'SELECT pg_sleep(3)', 'COMMIT');
+    const locking = query(
+      server.url('shop'),
+      'BEGIN',
+      'LOCK TABLE tmp_import',
+      'SELECT pg_sleep(3)',
+      'COMMIT',
+    );
     await new Promise((resolve) => setTimeout(resolve, 500));
     await expect(ysqlEngine.flush(context, ysqlSource(), { waitMs: 300 })).rejects.toMatchObject({
       code: 'YSQL_DDL_UNDER_WAY',
@@ -244,8 +249,8 @@ describe('a backup of PostgreSQL', () => {
   });
 
   test('reads the rows of an extension that are configuration, and no others', async () => {
-    await run(server.url(), 'CREATE DATABASE extended');
-    await run(
+    await query(server.url(), 'CREATE DATABASE extended');
+    await query(
       server.url('extended'),
       `CREATE EXTENSION hstore; CREATE TABLE settings (name text, built_in bool);
        INSERT INTO settings VALUES ('theirs', true), ('ours', false);

@@ -3,7 +3,6 @@ import { compareDatabases } from './compare.ts';
 import {
   createRepository,
   restoreContext,
-  run,
   runRestore,
   startServer,
   type TestRepository,
@@ -31,8 +30,8 @@ describe('databases of other encodings, and roles that are no superuser', () => 
     ['ascii', 'SQL_ASCII', "convert_from('\\xe9ff80'::bytea, 'SQL_ASCII')", 'size'],
     ['japanese', 'EUC_JP', "convert_from('\\xe58b95e789a9'::bytea, 'UTF8')", 'size'],
   ])('%s: %s comes back byte for byte', async (name, encoding, value, column) => {
-    await run(server.url(), `CREATE DATABASE ${name} TEMPLATE template0 ENCODING '${encoding}'`);
-    await run(server.url(name), `CREATE TABLE t ("${column}" text)`, `INSERT INTO t SELECT ${value}`);
+    await query(server.url(), `CREATE DATABASE ${name} TEMPLATE template0 ENCODING '${encoding}'`);
+    await query(server.url(name), `CREATE TABLE t ("${column}" text)`, `INSERT INTO t SELECT ${value}`);
     const backup = await takeBackup(repository, server.url(name));
     const outcome = await runRestore(restoreContext(backup, server.url(), { restore: 'enc' }));
     expect(outcome.problems).toEqual([]);
@@ -48,8 +47,8 @@ describe('databases of other encodings, and roles that are no superuser', () => 
   }
 
   test('money keeps its amount whatever lc_monetary the databases have', async () => {
-    await run(server.url(), 'CREATE DATABASE till', "ALTER DATABASE till SET lc_monetary = 'C.UTF-8'");
-    await run(server.url('till'), "CREATE TABLE m AS SELECT '-1234567.89'::money AS amount");
+    await query(server.url(), 'CREATE DATABASE till', "ALTER DATABASE till SET lc_monetary = 'C.UTF-8'");
+    await query(server.url('till'), "CREATE TABLE m AS SELECT '-1234567.89'::money AS amount");
     const backup = await takeBackup(repository, server.url('till'));
     await runRestore(restoreContext(backup, server.url(), { into: { till: 'till_2' } }));
     expect(await query(server.url('till_2'), 'SELECT amount::numeric::text FROM m')).toEqual([
@@ -58,13 +57,13 @@ describe('databases of other encodings, and roles that are no superuser', () => 
   });
 
   test('a role that may read all data backs up, and one that may create databases restores', async () => {
-    await run(
+    await query(
       server.url(),
       "CREATE ROLE reader LOGIN PASSWORD 'r' IN ROLE pg_read_all_data",
       "CREATE ROLE owner_ LOGIN PASSWORD 'o' CREATEDB",
       'CREATE DATABASE modest OWNER owner_',
     );
-    await run(
+    await query(
       server.url('modest'),
       `SET ROLE owner_; CREATE SCHEMA mine; CREATE TABLE mine.t (id serial PRIMARY KEY, parent int REFERENCES mine.t);
        INSERT INTO mine.t (parent) SELECT NULLIF(i, 0) FROM generate_series(0, 999) i`,

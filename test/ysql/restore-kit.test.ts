@@ -3,11 +3,11 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { ysqlEngine } from '../../activities/ysql/engine.ts';
+import { query } from '../support/sql.ts';
 import { compareDatabases } from './compare.ts';
 import {
   createRepository,
   createZoo,
-  run,
   startServer,
   type TestRepository,
   type TestServer,
@@ -38,7 +38,7 @@ describe('a restore without Holdfast', () => {
       await mkdir(dirname(join(folder, key)), { recursive: true });
       await writeFile(join(folder, key), text);
     }
-    await run(server.url(), 'ALTER DATABASE zoo RENAME TO zoo_original');
+    await query(server.url(), 'ALTER DATABASE zoo RENAME TO zoo_original');
     const url = new URL(server.url());
     const environment = {
       ...process.env,
@@ -55,8 +55,8 @@ describe('a restore without Holdfast', () => {
   });
 
   test('finds a changed byte before anything is loaded', async () => {
-    await run(server.url(), 'CREATE DATABASE small', 'DROP DATABASE IF EXISTS small_copy');
-    await run(server.url('small'), 'CREATE TABLE t AS SELECT generate_series(1, 10) AS i');
+    await query(server.url(), 'CREATE DATABASE small', 'DROP DATABASE IF EXISTS small_copy');
+    await query(server.url('small'), 'CREATE TABLE t AS SELECT generate_series(1, 10) AS i');
     const backup = await takeBackup(repository, server.url('small'));
     const folder = join(repository.path, backup.context.folder);
     for (const { key, text } of ysqlEngine.restoreKit(backup.manifest, backup.objects)) {

@@ -6,7 +6,6 @@ import { query } from '../support/sql.ts';
 import {
   createRepository,
   restoreContext,
-  run,
   runRestore,
   startServer,
   type TestBackup,
@@ -26,8 +25,8 @@ describe('a restore', () => {
   beforeAll(async () => {
     server = await startServer();
     repository = await createRepository();
-    await run(server.url(), 'CREATE ROLE seller', 'CREATE ROLE buyer', 'CREATE DATABASE shop OWNER seller');
-    await run(
+    await query(server.url(), 'CREATE ROLE seller', 'CREATE ROLE buyer', 'CREATE DATABASE shop OWNER seller');
+    await query(
       server.url('shop'),
       `CREATE TYPE state AS ENUM ('new', 'paid');
        CREATE TABLE customers (id serial PRIMARY KEY, name text);
@@ -65,8 +64,8 @@ describe('a restore', () => {
   });
 
   test('leaves statistics of everything, and every row of a large table visible without a look at the table', async () => {
-    await run(server.url(), 'CREATE DATABASE measured');
-    await run(
+    await query(server.url(), 'CREATE DATABASE measured');
+    await query(
       server.url('measured'),
       `CREATE TABLE large (id int PRIMARY KEY, note text, kind int);
        INSERT INTO large SELECT i, repeat('x', 80) || i, i % 7 FROM generate_series(1, 20000) i;
@@ -96,7 +95,7 @@ describe('a restore', () => {
   });
 
   test('goes into an existing empty database, and keeps its properties', async () => {
-    await run(server.url(), 'CREATE DATABASE waiting', "COMMENT ON DATABASE waiting IS 'mine'");
+    await query(server.url(), 'CREATE DATABASE waiting', "COMMENT ON DATABASE waiting IS 'mine'");
     const outcome = await runRestore(context({ into: { shop: 'waiting' } }));
     expect(outcome.problems).toEqual([]);
     expect(await rowsOf('waiting', 'orders')).toBe(3000);
@@ -109,8 +108,8 @@ describe('a restore', () => {
   });
 
   test('replaces a database that is in use, and keeps the old one under another name', async () => {
-    await run(server.url(), 'CREATE DATABASE live');
-    await run(server.url('live'), 'CREATE TABLE precious AS SELECT 1 AS x');
+    await query(server.url(), 'CREATE DATABASE live');
+    await query(server.url('live'), 'CREATE TABLE precious AS SELECT 1 AS x');
     const using = query(server.url('live'), 'SELECT pg_sleep(60)').then(
       () => 'ended by itself',
       () => 'was ended',
@@ -145,7 +144,7 @@ describe('a restore', () => {
   });
 
   test('gives everything to another role when asked', async () => {
-    await run(server.url(), 'CREATE ROLE heir');
+    await query(server.url(), 'CREATE ROLE heir');
     await runRestore(context({ into: { shop: 'inherited' }, owner: 'heir' }));
     expect(
       await query(
@@ -285,7 +284,7 @@ describe('a restore', () => {
     const plan = await restore.plan(begun);
     await restore.prepare(begun);
     for (let task = 0; task < plan.tasks; task += 1) await restore.load(begun, task);
-    await run(server.url('wrong_restoring_wrong'), "UPDATE customers SET name = 'tampered' WHERE id = 7");
+    await query(server.url('wrong_restoring_wrong'), "UPDATE customers SET name = 'tampered' WHERE id = 7");
     const outcome = await restore.finish(begun);
     expect(outcome.problems).toEqual(['public.customers differs from the backup in its content']);
     expect(await databases()).not.toContain('wrong');

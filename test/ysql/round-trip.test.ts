@@ -4,7 +4,6 @@ import {
   createRepository,
   createZoo,
   restoreContext,
-  run,
   runRestore,
   startServer,
   type TestBackup,
@@ -58,18 +57,18 @@ describe('a database that has every kind of object', () => {
         ignoreDatabaseProperties: true,
       });
     for (const change of ['SELECT 1', ...MUTATIONS]) {
-      await run(
+      await query(
         server.url(),
         'DROP DATABASE IF EXISTS zoo_mutant',
         'CREATE DATABASE zoo_mutant TEMPLATE zoo_twin',
       );
-      await run(server.url('zoo_mutant'), change);
+      await query(server.url('zoo_mutant'), change);
       expect({ change, differs: (await compared()).length > 0 }).toEqual({
         change,
         differs: change !== 'SELECT 1',
       });
     }
-    await run(server.url(), 'ALTER DATABASE zoo_twin RESET zoo.closed');
+    await query(server.url(), 'ALTER DATABASE zoo_twin RESET zoo.closed');
     expect(await compareDatabases(server, server.url('zoo'), server.url('zoo_twin'))).not.toEqual([]);
   });
 

@@ -5,7 +5,6 @@ import {
   createRepository,
   createZoo,
   restoreContext,
-  run,
   runRestore,
   startServer,
   type TestRepository,
@@ -32,10 +31,10 @@ describe("in YugabyteDB's dialect", () => {
   });
 
   test('a backup reads one instant by hash ranges, whatever is written meanwhile, and comes back exactly', async () => {
-    await run(server.url(), 'CREATE DATABASE before TEMPLATE zoo');
-    await run(server.url('zoo'), 'ANALYZE every_type');
+    await query(server.url(), 'CREATE DATABASE before TEMPLATE zoo');
+    await query(server.url('zoo'), 'ANALYZE every_type');
     const backup = await takeBackup(repository, throughProxy('zoo'), undefined, () =>
-      run(
+      query(
         server.url('zoo'),
         'INSERT INTO every_type (id, d) SELECT i, 1 FROM generate_series(2000, 2100) i',
         'INSERT INTO bird SELECT i, $$late$$, 1 FROM generate_series(50, 60) i',
@@ -54,7 +53,7 @@ describe("in YugabyteDB's dialect", () => {
   });
 
   test('a large table is cut by the whole hash key into ranges that hold every row once', async () => {
-    await run(
+    await query(
       server.url('zoo'),
       'CREATE TABLE hashed (a int, b text, c text, PRIMARY KEY (a, b))',
       "INSERT INTO hashed SELECT i, 'b' || i, repeat('x', 100) FROM generate_series(1, 3000) i",
@@ -74,7 +73,7 @@ describe("in YugabyteDB's dialect", () => {
 
   test('DDL after the read point asks for a new one', async () => {
     const backing = takeBackup(repository, throughProxy('zoo'), undefined, () =>
-      run(server.url('zoo'), 'CREATE TABLE too_late (a int)'),
+      query(server.url('zoo'), 'CREATE TABLE too_late (a int)'),
     );
     await expect(backing).rejects.toMatchObject({ code: 'READ_POINT_LOST', transient: false });
   });

@@ -1,0 +1,173 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type {
+  BackupContext,
+  Engine,
+  EngineExport,
+  RestoreContext,
+  RestoreEngine,
+  RestoreOutcome,
+} from '../../activities/engine.ts';
+import type { DataObject, LogicalReadPoint, LogicalRestoreRequest, RestorePlan } from '../../model/backup.ts';
+import type { Manifest } from '../../model/manifest.ts';
+import type { LogicalSource } from '../../model/pipeline.ts';
+import { forEachBounded } from '../../repository/bounded.ts';
+import { DirectoryStore } from '../../repository/directory.ts';
+import type { Store } from '../../repository/store.ts';
+import { DataTally } from '../../repository/tally.ts';
+
+/* Drives an engine as the workflows do, without Temporal: so that a failure here is the engine's own. */
+
+export interface TestRepository {
+  readonly store: Store;
+  readonly path: string;
+  remove(): Promise<void>;
+}
+
+export async function createRepository(): Promise<TestRepository> {
+  const path = await mkdtemp(join(tmpdir(), 'holdfast-engine-'));
+  return { store: new DirectoryStore(path), path, remove: () => rm(path, { recursive: true, force: true }) };
+}
+
+/** A context for a backup of its own in the repository. */
+export function backupContext(
+  repository: TestRepository,
+  changes: Pick<BackupContext, 'secret'> & Partial<BackupContext>,
+): BackupContext {
+  const backup = `b${randomBytes(4).toString('hex')}`;
+  return {
+    signal: new AbortController().signal,
+    attempt: 1,
+    heartbeat: () => undefined,
+    log: () => undefined,
+    store: repository.store,
+    folder: `backups/zoo/${backup}/`,
+    ref: {
+      repository: { name: 'test', location: { kind: 'directory', path: repository.path } },
+      plan: 'zoo',
+      backup,
+    },
+    ...changes,
+  };
+}
+
+export interface TestBackup<S extends LogicalSource> {
+  readonly source: S;
+  readonly context: BackupContext;
+  readonly manifest: Manifest;
+  readonly objects: readonly DataObject[];
+  readonly readPoint: LogicalReadPoint;
+}
+
+/** What happens beside a backup. */
+export interface Meanwhile {
+  /** Between the read point and the export. */
+  readonly afterReadPoint?: () => Promise<unknown>;
+  readonly afterFirstChunk?: () => Promise<unknown>;
+}
+
+/** A whole backup. */
+export async function runBackup<S extends LogicalSource>(
+  engine: Engine<S>,
+  context: BackupContext,
+  source: S,
+  { afterReadPoint, afterFirstChunk }: Meanwhile = {},
+): Promise<TestBackup<S>> {
+  await engine.flush(context, source, { waitMs: 30_000 });
+  const { readPoint, held } = await engine.openReadPoint(context, source, 1);
+  try {
+    await afterReadPoint?.();
+    const exported = await engine.export(context, source, readPoint);
+    const objects: DataObject[] = [];
+    for (const [index, chunk] of exported.chunks.entries()) {
+      objects.push(...(await engine.upload(context, source, readPoint, chunk, { zstdLevel: 1 })));
+      if (index === 0) await afterFirstChunk?.();
+    }
+    const sealed = await engine.seal(context, source, readPoint, exported);
+    const manifest = manifestOf(context, source, readPoint, sealed, objects);
+    return { source, context, manifest, objects, readPoint };
+  } finally {
+    await held?.close();
+  }
+}
+
+function manifestOf(
+  { ref }: BackupContext,
+  source: LogicalSource,
+  readPoint: LogicalReadPoint,
+  sealed: EngineExport,
+  objects: readonly DataObject[],
+): Manifest {
+  const tally = new DataTally();
+  for (const object of objects) tally.add(object);
+  const databases = tally.countedDatabases(sealed.databases);
+  return {
+    formatVersion: 1,
+    plan: ref.plan,
+    backup: ref.backup,
+    engine: source.engine,
+    pipelineHash: 'test',
+    writtenBy: { holdfast: 'test', host: 'test' },
+    startedAt: readPoint.takenAt,
+    completedAt: readPoint.takenAt,
+    server: sealed.server,
+    readPoint,
+    contents: source.contents,
+    databases,
+    commonObjects: sealed.commonObjects,
+    totals: tally.totals(databases, []),
+    data: { inline: objects },
+  };
+}
+
+/** A restore of `backup` with `changes` of the request and of the context. */
+export function restoreContext(
+  backup: TestBackup<LogicalSource>,
+  changes: Partial<LogicalRestoreRequest>,
+  context: Partial<RestoreContext> = {},
+): RestoreContext {
+  const request: LogicalRestoreRequest = {
+    restore: `r${randomBytes(4).toString('hex')}`,
+    from: backup.context.ref,
+    source: backup.source,
+    into: {},
+    replace: false,
+    tables: { include: [], exclude: [] },
+    contents: 'all',
+    globals: false,
+    check: 'content',
+    scratch: false,
+    parallelism: 2,
+    ...changes,
+  };
+  return {
+    ...backup.context,
+    request,
+    manifest: backup.manifest,
+    dataObjects: () => Promise.resolve(backup.objects),
+    ...context,
+  };
+}
+
+/** Every part of a restore, each called twice, since a worker may die after the work and before its report. */
+export async function runRestore(
+  { restore }: { readonly restore: RestoreEngine },
+  context: RestoreContext,
+): Promise<RestoreOutcome & { readonly plan: RestorePlan }> {
+  const twice = async <T>(work: (attempt: RestoreContext) => Promise<T>): Promise<T> => {
+    const result = await work(context);
+    await work({ ...context, attempt: 2 });
+    return result;
+  };
+  const plan = await restore.plan(context);
+  await twice((attempt) => restore.prepare(attempt));
+  for (let task = 0; task < plan.tasks; task += 1) await twice((attempt) => restore.load(attempt, task));
+  for (const [wave, units] of plan.postDataWaves.entries()) {
+    await forEachBounded(Array(units).keys(), context.request.parallelism, (unit) =>
+      twice((attempt) => restore.postData(attempt, wave, unit, units)),
+    );
+  }
+  return { ...(await twice((attempt) => restore.finish(attempt))), plan };
+}
