@@ -1,21 +1,9 @@
-import { readFileSync, writeFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { cpus, totalmem } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { connect } from '../activities/ycql/session.ts';
-import { newBackupId, newRestoreId } from '../cli/runs.ts';
-import { compile } from '../compiler/compile.ts';
-import type { RestoreRequest, RestoreSummary } from '../model/backup.ts';
-import type { Pipeline } from '../model/pipeline.ts';
-import { type CassandraCluster, startCassandra } from '../parts/cassandra.ts';
-import { startServer } from '../parts/process.ts';
-import { startS3Gateway } from '../parts/s3.ts';
+import { startCassandra } from '../parts/cassandra.ts';
 import { createScratchFolder } from '../parts/scratch.ts';
-import { startTemporal } from '../parts/temporal.ts';
-import { connectClient } from '../worker/connection.ts';
-import { registerSearchAttributes } from '../worker/search-attributes.ts';
-import type { BackupOutcome } from '../workflows/messages.ts';
+import { describeMachine, type Ratio, renderRatios, setStage } from './stage.ts';
 import { median, renderSeconds } from './statistics.ts';
 import { cqlsh, Dsbulk, type Taken, timed } from './ycql-peers.ts';
 import { bareScan, fill, KEYSPACE, TABLE } from './ycql-table.ts';
@@ -34,22 +22,7 @@ const LANES = 4;
 /** As `holdfast restore` without options. */
 const RESTORE_LANES = 2;
 const ROWS = 1_000_000;
-
-const plan = (cluster: CassandraCluster, endpoint: string): string => `
-apiVersion: holdfast/v1
-kind: Repository
-metadata: { name: bench }
-spec:
-  s3: { bucket: bench, endpoint: "${endpoint}", region: us-east-1, pathStyle: true, credentials: { accessKeyId: { env: BENCH_KEY }, secretAccessKey: { env: BENCH_SECRET } } }
----
-apiVersion: holdfast/v1
-kind: BackupPlan
-metadata: { name: bench }
-spec:
-  source: { ycql: { contactPoints: [${cluster.contactPoints.join(', ')}], port: ${cluster.port}, keyspaces: { include: [${KEYSPACE}] }, consistency: scan } }
-  repository: bench
-  steps: [flush, snapshot, export, upload: { parallelism: ${LANES} }]
-`;
+const RESTORED = 'bench_restored';
 
 /** Holdfast through Temporal into S3 against dsbulk, cqlsh and a bare scan, alternating, in one run on one machine. */
 export async function benchYcql(options: YcqlBenchOptions): Promise<void> {
@@ -59,11 +32,6 @@ export async function benchYcql(options: YcqlBenchOptions): Promise<void> {
   cleanUp.defer(() => folder.remove());
   const cluster = await startCassandra({ heap: '2G' });
   cleanUp.defer(() => cluster.stop());
-  const s3 = await startS3Gateway();
-  cleanUp.defer(() => s3.stop());
-  await s3.createBucket('bench');
-  const temporal = await startTemporal({ dbFile: join(folder.path, 'temporal.db'), headless: true });
-  cleanUp.defer(() => temporal.stop());
   const verb = { signal: new AbortController().signal, log: () => undefined };
   const load = { inFlightPerNode: 32, pageRows: 5_000 };
   const session = await connect(verb, cluster, { consistencyLevel: 'LOCAL_ONE', load });
@@ -74,56 +42,33 @@ export async function benchYcql(options: YcqlBenchOptions): Promise<void> {
   await fill(session, rows);
   await cluster.nodetool(0, 'flush', KEYSPACE);
 
-  const { client, connection, target } = await connectClient(temporal.address);
-  cleanUp.defer(() => connection.close());
-  await registerSearchAttributes(connection, target.namespace);
-  const worker = await startServer({
-    name: 'the worker',
-    command: process.execPath,
-    args: [fileURLToPath(new URL('../cli/main.ts', import.meta.url)), 'worker'],
-    environment: {
-      TEMPORAL_ADDRESS: temporal.address,
-      BENCH_KEY: s3.accessKeyId,
-      BENCH_SECRET: s3.secretAccessKey,
-    },
-    logFile: join(folder.path, 'worker.log'),
+  const stage = await setStage({
+    source: `{ ycql: { contactPoints: [${cluster.contactPoints.join(', ')}], port: ${cluster.port}, keyspaces: { include: [${KEYSPACE}] }, consistency: scan } }`,
+    lanes: LANES,
+    restoreLanes: RESTORE_LANES,
+    into: { [KEYSPACE]: RESTORED },
+    folder: folder.path,
   });
-  cleanUp.defer(() => worker.stop());
-  const pipeline = compilePlan(plan(cluster, s3.endpoint));
+  cleanUp.use(stage);
   const dsbulk = new Dsbulk(cluster, join(folder.path, 'dsbulk-logs'));
   const shell = await cqlsh();
   const csv = join(folder.path, 'csv');
   const series = new Map<string, Taken[]>();
   const sizes = new Map<string, number>();
-  let newest = '';
   let rowBytes = 0;
 
   const backup = async (): Promise<void> => {
-    await rm(join(s3.directory, 'bench', 'backups', 'bench', newest), { recursive: true, force: true });
-    newest = newBackupId(new Date());
-    const { summary } = (await client.workflow.execute('backup', {
-      workflowId: `backup:bench:${newest}`,
-      taskQueue: target.taskQueue,
-      args: [{ pipeline, backup: newest }],
-    })) as BackupOutcome;
+    const summary = await stage.backup();
     if (summary.rows !== rows) throw new Error(`the backup has ${summary.rows} rows of ${rows}`);
     rowBytes = summary.bytes / summary.rows;
     sizes.set('holdfast backup to S3', summary.storedBytes);
   };
-  const restore = async (): Promise<void> => {
-    const summary = (await client.workflow.execute('restore', {
-      workflowId: `restore:bench:${newRestoreId(new Date())}`,
-      taskQueue: target.taskQueue,
-      args: [restoreRequest(pipeline, newest)],
-    })) as RestoreSummary;
-    if (summary.verdict !== 'OK') throw new Error(`the restore differs: ${summary.problems.join('; ')}`);
-  };
   const ofWorker = async (work: () => Promise<void>): Promise<Taken> => {
-    const [cpuBefore, startedAt] = [cpuSeconds(worker.pid ?? 0), performance.now()];
+    const [cpuBefore, startedAt] = [stage.workerCpuSeconds(), performance.now()];
     await work();
     return {
       seconds: (performance.now() - startedAt) / 1_000,
-      cpuSeconds: cpuSeconds(worker.pid ?? 0) - cpuBefore,
+      cpuSeconds: stage.workerCpuSeconds() - cpuBefore,
     };
   };
   const measure = async (name: string, work: () => Promise<Taken>): Promise<void> => {
@@ -160,17 +105,17 @@ export async function benchYcql(options: YcqlBenchOptions): Promise<void> {
   }
   for (let round = 1; round <= options.rounds; round++) {
     say(`Restore, round ${round} of ${options.rounds}`);
-    await measure('holdfast restore from S3', () => ofWorker(restore));
+    await measure('holdfast restore from S3', () => ofWorker(() => stage.restore()));
     await session.execute('drop', `DROP KEYSPACE ${RESTORED}`);
     await session.execute('truncate', `TRUNCATE ${KEYSPACE}.${TABLE}`);
     await measure('dsbulk load from gzipped CSV', () => dsbulk.load(KEYSPACE, TABLE, csv));
   }
   const report = {
-    machine: `${cpus().length} × ${cpus()[0]?.model ?? 'unknown CPU'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`,
+    machine: describeMachine(),
     rows,
     rowBytes: Math.round(rowBytes),
     rounds: options.rounds,
-    workerPeakBytes: peakMemoryBytes(worker.pid ?? 0),
+    workerPeakBytes: stage.workerPeakBytes(),
     series: [...series].map(([name, taken]) => ({
       name,
       seconds: taken.map(({ seconds }) => seconds),
@@ -200,10 +145,8 @@ interface Report {
   readonly series: readonly Measured[];
 }
 
-const RESTORED = 'bench_restored';
-
-/** What the project promises itself, each as a ratio of medians of one run. */
-function ratiosOf(series: readonly Measured[]) {
+/** Ratios of medians of one run. */
+function ratiosOf(series: readonly Measured[]): readonly Ratio[] {
   const find = (name: string) => series.find((one) => one.name === name);
   const seconds = (name: string) => median(find(name)?.seconds ?? []);
   const cpu = (name: string) => median(find(name)?.cpuSeconds ?? []);
@@ -237,10 +180,7 @@ function render(report: Report): string {
       return `| ${name} | ${renderSeconds(seconds)} | ${rate} | ${median(cpu).toFixed(1)} | ${storedBytes === undefined ? '' : (storedBytes / 1e6).toFixed(0)} |`;
     }),
     '',
-    '| ratio of medians | reached | goal |',
-    '|---|---|---|',
-    ...ratiosOf(report.series).map(({ name, ratio, goal }) => `| ${name} | ${ratio.toFixed(2)} | ${goal} |`),
-    `| worker’s peak memory | ${(report.workerPeakBytes / 2 ** 20).toFixed(0)} MiB | below 512 MiB |`,
+    renderRatios(ratiosOf(report.series), report.workerPeakBytes),
   ].join('\n');
 }
 
@@ -254,43 +194,4 @@ CPU is the worker's. Compare ratios, not seconds: machines are noisy.
 
 ${render(report)}
 `;
-}
-
-function compilePlan(text: string): Pipeline {
-  const { plans, diagnostics } = compile([{ path: 'bench.yaml', text }]);
-  const [compiled] = plans;
-  if (compiled === undefined) throw new Error(diagnostics.map(({ message }) => message).join('; '));
-  return compiled.pipeline;
-}
-
-function restoreRequest(pipeline: Pipeline, backup: string): RestoreRequest {
-  return {
-    restore: newRestoreId(new Date()),
-    from: { repository: pipeline.repository, plan: pipeline.plan, backup },
-    source: pipeline.source,
-    into: { [KEYSPACE]: RESTORED },
-    replace: false,
-    tables: { include: [], exclude: [] },
-    contents: 'all',
-    globals: false,
-    check: 'rows',
-    scratch: false,
-    parallelism: RESTORE_LANES,
-  };
-}
-
-const TICKS_PER_SECOND = 100;
-
-/** User and system time of a process so far; Linux only. */
-function cpuSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /, '')
-    .split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
-}
-
-/** The most memory that a process had resident so far; Linux only. */
-function peakMemoryBytes(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) * 1024;
 }

@@ -1,24 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { fileURLToPath } from 'node:url';
 import pg from 'pg';
-import { newBackupId, newRestoreId } from '../cli/runs.ts';
-import { compile } from '../compiler/compile.ts';
-import type { RestoreRequest, RestoreSummary } from '../model/backup.ts';
-import type { Pipeline } from '../model/pipeline.ts';
 import { startPostgres } from '../parts/postgres.ts';
-import { startServer } from '../parts/process.ts';
-import { startS3Gateway } from '../parts/s3.ts';
 import { createScratchFolder } from '../parts/scratch.ts';
-import { startTemporal } from '../parts/temporal.ts';
-import { connectClient } from '../worker/connection.ts';
-import { registerSearchAttributes } from '../worker/search-attributes.ts';
-import type { BackupOutcome } from '../workflows/messages.ts';
 import { generate } from './data.ts';
 import { Peers } from './peers.ts';
+import { describeMachine, type Ratio, renderRatios, setStage } from './stage.ts';
 import { median, renderSeconds, type Series } from './statistics.ts';
 
 export interface YsqlBenchOptions {
@@ -35,22 +23,6 @@ const CHUNK_BYTES = 64 * 1024 * 1024;
 const BARE_PSQL = `COPY to nowhere, ${LANES} lanes of psql`;
 const BARE_NODE = `COPY to nowhere, ${LANES} lanes of pg-copy-streams in Node`;
 
-const plan = (endpoint: string): string => `
-apiVersion: holdfast/v1
-kind: Repository
-metadata: { name: bench }
-spec:
-  s3: { bucket: bench, endpoint: "${endpoint}", region: us-east-1, pathStyle: true, credentials: { accessKeyId: { env: BENCH_KEY }, secretAccessKey: { env: BENCH_SECRET } } }
----
-apiVersion: holdfast/v1
-kind: BackupPlan
-metadata: { name: bench }
-spec:
-  source: { ysql: { connection: { env: BENCH_URL }, globals: none } }
-  repository: bench
-  steps: [flush, snapshot, export, upload: { parallelism: ${LANES} }]
-`;
-
 /** Holdfast through Temporal into S3 against PostgreSQL's own programs, alternating, in one run on one machine. */
 export async function benchYsql(options: YsqlBenchOptions): Promise<void> {
   await using cleanUp = new AsyncDisposableStack();
@@ -66,58 +38,28 @@ export async function benchYsql(options: YsqlBenchOptions): Promise<void> {
     },
   });
   cleanUp.defer(() => postgres.stop());
-  const s3 = await startS3Gateway();
-  cleanUp.defer(() => s3.stop());
-  await s3.createBucket('bench');
-  const temporal = await startTemporal({ dbFile: join(folder.path, 'temporal.db'), headless: true });
-  cleanUp.defer(() => temporal.stop());
 
   say(`Generating data (scale ${options.scale}) …`);
   await sql(postgres.url(), 'CREATE DATABASE bench');
   await generate(postgres.url('bench'), options.scale);
 
-  const { client, connection, target } = await connectClient(temporal.address);
-  cleanUp.defer(() => connection.close());
-  await registerSearchAttributes(connection, target.namespace);
-  const worker = await startServer({
-    name: 'the worker',
-    command: process.execPath,
-    args: [fileURLToPath(new URL('../cli/main.ts', import.meta.url)), 'worker'],
-    environment: {
-      TEMPORAL_ADDRESS: temporal.address,
-      BENCH_URL: postgres.url('bench'),
-      BENCH_KEY: s3.accessKeyId,
-      BENCH_SECRET: s3.secretAccessKey,
-    },
-    logFile: join(folder.path, 'worker.log'),
+  const stage = await setStage({
+    source: '{ ysql: { connection: { env: BENCH_URL }, globals: none } }',
+    lanes: LANES,
+    restoreLanes: LANES,
+    into: { bench: 'bench_restored' },
+    folder: folder.path,
+    environment: { BENCH_URL: postgres.url('bench') },
   });
-  cleanUp.defer(() => worker.stop());
-  const pipeline = compilePlan(plan(s3.endpoint));
+  cleanUp.use(stage);
   const peers = new Peers(postgres.binDirectory, (database) => postgres.url(database));
   const times = new Map<string, number[]>();
   const sizes = new Map<string, number>();
   let textBytes = 0;
-  let newest = '';
-
   const backup = async (): Promise<number> => {
-    // As pg_dump's folder is: what the round before wrote goes, so that the disk is as full as it was.
-    await rm(join(s3.directory, 'bench', 'backups', 'bench', newest), { recursive: true, force: true });
-    newest = newBackupId(new Date());
-    const outcome = (await client.workflow.execute('backup', {
-      workflowId: `backup:bench:${newest}`,
-      taskQueue: target.taskQueue,
-      args: [{ pipeline, backup: newest }],
-    })) as BackupOutcome;
-    textBytes = outcome.summary.bytes;
-    return outcome.summary.storedBytes;
-  };
-  const restore = async (): Promise<void> => {
-    const summary = (await client.workflow.execute('restore', {
-      workflowId: `restore:bench:${newRestoreId(new Date())}`,
-      taskQueue: target.taskQueue,
-      args: [restoreRequest(pipeline, newest)],
-    })) as RestoreSummary;
-    if (summary.verdict !== 'OK') throw new Error(`the restore differs: ${summary.problems.join('; ')}`);
+    const { bytes, storedBytes } = await stage.backup();
+    textBytes = bytes;
+    return storedBytes;
   };
   const time = async (name: string, work: () => Promise<number | undefined>): Promise<void> => {
     const start = performance.now();
@@ -144,7 +86,7 @@ export async function benchYsql(options: YsqlBenchOptions): Promise<void> {
   for (let round = 1; round <= options.rounds; round++) {
     say(`Restore, round ${round} of ${options.rounds}`);
     await sql(postgres.url(), 'CHECKPOINT');
-    await time('holdfast restore from S3', () => restore().then(nothing));
+    await time('holdfast restore from S3', () => stage.restore().then(nothing));
     await sql(postgres.url(), 'DROP DATABASE bench_restored');
     await sql(postgres.url(), 'CREATE DATABASE bench_restored');
     await sql(postgres.url(), 'CHECKPOINT');
@@ -152,10 +94,10 @@ export async function benchYsql(options: YsqlBenchOptions): Promise<void> {
     await sql(postgres.url(), 'DROP DATABASE bench_restored');
   }
   const report = {
-    machine: `${cpus().length} × ${cpus()[0]?.model ?? 'unknown CPU'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`,
+    machine: describeMachine(),
     textBytes,
     rounds: options.rounds,
-    workerPeakBytes: peakMemoryBytes(worker.pid ?? 0),
+    workerPeakBytes: stage.workerPeakBytes(),
     series: [...times].map(([name, seconds]): Series => {
       const storedBytes = sizes.get(name);
       return { name, seconds, ...(storedBytes === undefined ? {} : { storedBytes }) };
@@ -181,8 +123,8 @@ type Report = {
   readonly series: readonly Series[];
 };
 
-/** What the project promises itself, each as a ratio of medians of one run. */
-function ratiosOf(series: readonly Series[]) {
+/** Ratios of medians of one run. */
+function ratiosOf(series: readonly Series[]): readonly Ratio[] {
   const of = (name: string) => median(series.find((one) => one.name === name)?.seconds ?? []);
   const backup = of('holdfast backup to S3');
   return [
@@ -223,10 +165,7 @@ function renderReport(report: Report): string {
       return `| ${name} | ${renderSeconds(seconds)} | ${rate} | ${storedBytes === undefined ? '' : (storedBytes / 1e6).toFixed(0)} |`;
     }),
     '',
-    '| ratio of medians | reached | goal |',
-    '|---|---|---|',
-    ...ratiosOf(report.series).map(({ name, ratio, goal }) => `| ${name} | ${ratio.toFixed(2)} | ${goal} |`),
-    `| worker’s peak memory | ${(report.workerPeakBytes / 2 ** 20).toFixed(0)} MiB | below 512 MiB |`,
+    renderRatios(ratiosOf(report.series), report.workerPeakBytes),
   ];
   return lines.join('\n');
 }
@@ -242,29 +181,6 @@ ${renderReport(report)}
 `;
 }
 
-function compilePlan(text: string): Pipeline {
-  const { plans, diagnostics } = compile([{ path: 'bench.yaml', text }]);
-  const [compiled] = plans;
-  if (compiled === undefined) throw new Error(diagnostics.map(({ message }) => message).join('; '));
-  return compiled.pipeline;
-}
-
-function restoreRequest(pipeline: Pipeline, backup: string): RestoreRequest {
-  return {
-    restore: newRestoreId(new Date()),
-    from: { repository: pipeline.repository, plan: pipeline.plan, backup },
-    source: pipeline.source,
-    into: { bench: 'bench_restored' },
-    replace: false,
-    tables: { include: [], exclude: [] },
-    contents: 'all',
-    globals: false,
-    check: 'rows',
-    scratch: false,
-    parallelism: LANES,
-  };
-}
-
 async function sql(url: string, statement: string): Promise<void> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
@@ -273,12 +189,6 @@ async function sql(url: string, statement: string): Promise<void> {
   } finally {
     await client.end();
   }
-}
-
-/** The most memory that a process had resident so far; Linux only. */
-function peakMemoryBytes(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) * 1024;
 }
 
 function nothing(): undefined {

@@ -1,0 +1,178 @@
+import { readFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { cpus, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { newBackupId, newRestoreId } from '../cli/runs.ts';
+import { compile } from '../compiler/compile.ts';
+import type { BackupSummary, RestoreRequest, RestoreSummary } from '../model/backup.ts';
+import type { Pipeline } from '../model/pipeline.ts';
+import { startServer } from '../parts/process.ts';
+import { startS3Gateway } from '../parts/s3.ts';
+import { startTemporal } from '../parts/temporal.ts';
+import { connectClient } from '../worker/connection.ts';
+import { registerSearchAttributes } from '../worker/search-attributes.ts';
+import type { BackupOutcome } from '../workflows/messages.ts';
+
+export interface StageOptions {
+  /** The plan's source, in YAML. */
+  readonly source: string;
+  readonly lanes: number;
+  readonly restoreLanes: number;
+  /** What the restored copy is called, by name at the source. */
+  readonly into: Readonly<Record<string, string>>;
+  /** Scratch folder of the benchmark. */
+  readonly folder: string;
+  /** Secrets of the source. */
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+/** Holdfast as its users have it: a worker in a process of its own, Temporal, an S3 gateway. */
+export interface Stage {
+  /** Takes a backup, in the place of the one before, so that the disk is as full as it was. */
+  backup(): Promise<BackupSummary>;
+  /** Restores the newest backup; throws unless its verdict is OK. */
+  restore(): Promise<void>;
+  /** User and system time of the worker so far; Linux only. */
+  workerCpuSeconds(): number;
+  /** The most memory that the worker had resident so far; Linux only. */
+  workerPeakBytes(): number;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export async function setStage(options: StageOptions): Promise<Stage> {
+  const parts = new AsyncDisposableStack();
+  try {
+    return await build(options, parts);
+  } catch (error) {
+    await parts.disposeAsync();
+    throw error;
+  }
+}
+
+async function build(options: StageOptions, parts: AsyncDisposableStack): Promise<Stage> {
+  const s3 = await startS3Gateway();
+  parts.defer(() => s3.stop());
+  await s3.createBucket('bench');
+  const temporal = await startTemporal({ dbFile: join(options.folder, 'temporal.db'), headless: true });
+  parts.defer(() => temporal.stop());
+  const { client, connection, target } = await connectClient(temporal.address);
+  parts.defer(() => connection.close());
+  await registerSearchAttributes(connection, target.namespace);
+  const worker = await startServer({
+    name: 'the worker',
+    command: process.execPath,
+    args: [fileURLToPath(new URL('../cli/main.ts', import.meta.url)), 'worker'],
+    environment: {
+      TEMPORAL_ADDRESS: temporal.address,
+      BENCH_KEY: s3.accessKeyId,
+      BENCH_SECRET: s3.secretAccessKey,
+      ...options.environment,
+    },
+    logFile: join(options.folder, 'worker.log'),
+  });
+  parts.defer(() => worker.stop());
+  const pid = worker.pid ?? Number.NaN;
+  const pipeline = compilePlan(planText(options, s3.endpoint));
+  let newest = '';
+  return {
+    async backup() {
+      await rm(join(s3.directory, 'bench', 'backups', 'bench', newest), { recursive: true, force: true });
+      newest = newBackupId(new Date());
+      const { summary }: BackupOutcome = await client.workflow.execute('backup', {
+        workflowId: `backup:bench:${newest}`,
+        taskQueue: target.taskQueue,
+        args: [{ pipeline, backup: newest }],
+      });
+      return summary;
+    },
+    async restore() {
+      const request = restoreRequest(options, pipeline, newest);
+      const { verdict, problems }: RestoreSummary = await client.workflow.execute('restore', {
+        workflowId: `restore:bench:${request.restore}`,
+        taskQueue: target.taskQueue,
+        args: [request],
+      });
+      if (verdict !== 'OK') throw new Error(`the restore differs: ${problems.join('; ')}`);
+    },
+    workerCpuSeconds: () => cpuSeconds(pid),
+    workerPeakBytes: () => peakBytes(pid),
+    [Symbol.asyncDispose]: () => parts.disposeAsync(),
+  };
+}
+
+function planText({ source, lanes }: StageOptions, endpoint: string): string {
+  return `
+apiVersion: holdfast/v1
+kind: Repository
+metadata: { name: bench }
+spec:
+  s3: { bucket: bench, endpoint: "${endpoint}", region: us-east-1, pathStyle: true, credentials: { accessKeyId: { env: BENCH_KEY }, secretAccessKey: { env: BENCH_SECRET } } }
+---
+apiVersion: holdfast/v1
+kind: BackupPlan
+metadata: { name: bench }
+spec:
+  source: ${source}
+  repository: bench
+  steps: [flush, snapshot, export, upload: { parallelism: ${lanes} }]
+`;
+}
+
+function compilePlan(text: string): Pipeline {
+  const { plans, diagnostics } = compile([{ path: 'bench.yaml', text }]);
+  const [compiled] = plans;
+  if (compiled === undefined) throw new Error(diagnostics.map(({ message }) => message).join('; '));
+  return compiled.pipeline;
+}
+
+function restoreRequest(options: StageOptions, pipeline: Pipeline, backup: string): RestoreRequest {
+  return {
+    restore: newRestoreId(new Date()),
+    from: { repository: pipeline.repository, plan: pipeline.plan, backup },
+    source: pipeline.source,
+    into: options.into,
+    replace: false,
+    tables: { include: [], exclude: [] },
+    contents: 'all',
+    globals: false,
+    check: 'rows',
+    scratch: false,
+    parallelism: options.restoreLanes,
+  };
+}
+
+const TICKS_PER_SECOND = 100;
+
+function cpuSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
+
+function peakBytes(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) * 1024;
+}
+
+export function describeMachine(): string {
+  return `${cpus().length} × ${cpus()[0]?.model ?? 'unknown CPU'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`;
+}
+
+export interface Ratio {
+  readonly name: string;
+  readonly ratio: number;
+  /** What the project promises itself. */
+  readonly goal: string;
+}
+
+/** A table in Markdown. */
+export function renderRatios(ratios: readonly Ratio[], workerPeakBytes: number): string {
+  return [
+    '| ratio of medians | reached | goal |',
+    '|---|---|---|',
+    ...ratios.map(({ name, ratio, goal }) => `| ${name} | ${ratio.toFixed(2)} | ${goal} |`),
+    `| worker’s peak memory | ${(workerPeakBytes / 2 ** 20).toFixed(0)} MiB | below 512 MiB |`,
+  ].join('\n');
+}
