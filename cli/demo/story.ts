@@ -17,6 +17,7 @@ import type { Session } from '../session.ts';
 import { runUrl } from '../session.ts';
 import { type DemoDatabase, ORIGINAL, RESTORED } from './database.ts';
 
+/** One lane: with two, a fast machine is done before the worker is killed. */
 const PLAN = `# The demo's plan: back up \`shop\` into an S3 bucket.
 apiVersion: holdfast/v1
 kind: Repository
@@ -40,7 +41,7 @@ SOURCE
     - flush
     - snapshot
     - export
-    - upload: { parallelism: 2 }
+    - upload: { parallelism: 1 }
     - verify: { level: content }
 `;
 
