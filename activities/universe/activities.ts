@@ -1,4 +1,4 @@
-import type { ExportSummary } from '../../model/backup.ts';
+import type { BackupRef, ExportSummary } from '../../model/backup.ts';
 import { permanent } from '../../model/errors.ts';
 import {
   readTabletShard,
@@ -7,10 +7,12 @@ import {
 } from '../../repository/objects/tablet-work.ts';
 import { inBackup } from '../backup-context.ts';
 import type { Activities, NodeActivities } from '../contract.ts';
+import type { BackupContext } from '../engine.ts';
 import type { Repositories } from '../repositories.ts';
 import { asActivity } from '../verb-context.ts';
 import { fillTablets, inspectNode, unfilledTablets } from './agent/fill-tablets.ts';
 import type { NodeAgent } from './agent/node-agent.ts';
+import { onNode } from './agent/on-node.ts';
 import { saveTablets } from './agent/save-tablets.ts';
 import { releaseSnapshots } from './release.ts';
 import { locateTablets } from './targets.ts';
@@ -45,20 +47,22 @@ export function universeActivities(
 
 /** What the agent of one tablet server does. */
 export function nodeActivities(repositories: Repositories, agent: NodeAgent): NodeActivities {
+  const inBackupOnNode = <T>(ref: BackupRef, body: (context: BackupContext) => Promise<T>): Promise<T> =>
+    inBackup(repositories, ref, (context) => onNode(agent.address, () => body(context)));
   return {
     saveTablets: ({ ref, ...request }) =>
-      inBackup(repositories, ref, (context) => saveTablets(agent, context, { ...request, piece: 0 })),
+      inBackupOnNode(ref, (context) => saveTablets(agent, context, { ...request, piece: 0 })),
 
     inspectNode: () => asActivity(({ signal }) => inspectNode(agent, signal)),
 
     fillTablets: ({ ref, ...request }) =>
-      inBackup(repositories, ref, async (context) => {
+      inBackupOnNode(ref, async (context) => {
         const { manifest } = await repositories.backup(ref);
         return fillTablets(agent, context, manifest, request);
       }),
 
     unfilledTablets: ({ ref, tablets }) =>
-      inBackup(repositories, ref, async (context) => {
+      inBackupOnNode(ref, async (context) => {
         const { manifest } = await repositories.backup(ref);
         return unfilledTablets(agent, context, manifest, tablets);
       }),

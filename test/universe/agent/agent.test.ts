@@ -8,9 +8,10 @@ import {
   unfilledTablets,
 } from '../../../activities/universe/agent/fill-tablets.ts';
 import { NodeAgent } from '../../../activities/universe/agent/node-agent.ts';
+import { onNode } from '../../../activities/universe/agent/on-node.ts';
 import { RateLimit } from '../../../activities/universe/agent/rate-limit.ts';
 import { saveTablets } from '../../../activities/universe/agent/save-tablets.ts';
-import { HoldfastError } from '../../../model/errors.ts';
+import { HoldfastError, permanent } from '../../../model/errors.ts';
 import type { Manifest } from '../../../model/manifest.ts';
 import type { TabletFill, TabletName } from '../../../model/tablets.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
@@ -363,3 +364,28 @@ async function outcomeOf(work: Promise<unknown>): Promise<void> {
     if (!(error instanceof HoldfastError)) throw error;
   }
 }
+
+test('what fails on a node names the node, and what its disk refuses is waited for', async () => {
+  const failing = (error: unknown) => onNode('10.0.0.7:9100', () => Promise.reject(error));
+  const refused = (code: string) =>
+    Object.assign(new Error(`${code}: open '/mnt/d0/x'`), { code, syscall: 'open' });
+  await expect(failing(permanent('STORE_DENIED', 'Can’t write', 'Allow it.'))).rejects.toMatchObject({
+    code: 'STORE_DENIED',
+    message: 'On the node of 10.0.0.7:9100: Can’t write',
+    remedy: 'Allow it.',
+    transient: false,
+  });
+  const waitedFor: readonly (readonly [errno: string, code: string])[] = [
+    ['ENOSPC', 'AGENT_DISK_FULL'],
+    ['EDQUOT', 'AGENT_DISK_FULL'],
+    ['EROFS', 'AGENT_DENIED'],
+    ['EACCES', 'AGENT_DENIED'],
+    ['EIO', 'AGENT_DISK'],
+  ];
+  for (const [errno, code] of waitedFor) {
+    const message = `On the node of 10.0.0.7:9100: ${errno}: open '/mnt/d0/x'`;
+    await expect(failing(refused(errno))).rejects.toMatchObject({ code, message, transient: true });
+  }
+  const mistake = new TypeError('a mistake of ours');
+  await expect(failing(mistake)).rejects.toBe(mistake);
+});
