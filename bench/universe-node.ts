@@ -8,9 +8,9 @@ import type { S3Location } from '../model/pipeline.ts';
 import type { SaveSummary, TabletName } from '../model/tablets.ts';
 import type { S3Gateway } from '../parts/s3.ts';
 import { forEachBounded } from '../repository/bounded.ts';
-import { backupFolder } from '../repository/layout.ts';
 import { S3Store } from '../repository/s3.ts';
 import type { Store } from '../repository/store.ts';
+import { contextOf } from '../test/universe/agent/node-folder.ts';
 
 export const FILES_PER_TABLET = 40;
 const TABLETS_PER_TASK = 16;
@@ -55,16 +55,7 @@ export async function save(
   bytesPerSecond?: number,
 ): Promise<readonly SaveSummary[]> {
   const ref = { repository: { name: 'bench', location }, plan: 'bench', backup };
-  const context = {
-    signal: new AbortController().signal,
-    attempt: 1,
-    heartbeat: () => undefined,
-    log: () => undefined,
-    secret: () => Promise.reject(new Error('no secret is needed')),
-    ref,
-    store,
-    folder: backupFolder(ref),
-  };
+  const context = contextOf(store, undefined, ref);
   const limits = { tasksPerNode: TASKS_AT_ONCE, filesPerDisk: CONCURRENCY };
   const tasks = Array.from({ length: Math.ceil(names.length / TABLETS_PER_TASK) }, (_, task) => task);
   const summaries: SaveSummary[] = [];

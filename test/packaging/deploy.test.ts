@@ -15,21 +15,65 @@ const confined = z.object({
   capabilities: z.object({ drop: z.tuple([z.literal('ALL')]) }),
 });
 const unprivileged = z.object({ runAsNonRoot: z.literal(true), runAsUser: z.int().positive() });
-const container = z.object({
-  name: z.string(),
+const name = z.string().regex(/^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/);
+const quantity = z.string().regex(/^\d+(?:m|Mi|Gi)?$/);
+const resources = z.strictObject({
+  requests: z.strictObject({ cpu: quantity, memory: quantity }),
+  limits: z.strictObject({ memory: quantity }),
+});
+const variable = z.union([
+  z.strictObject({ name: z.string(), value: z.string() }),
+  z.strictObject({
+    name: z.string(),
+    valueFrom: z.strictObject({ fieldRef: z.strictObject({ fieldPath: z.string() }) }),
+  }),
+]);
+/** What of Kubernetes' API the manifests use, strictly: a key that is not here is a mistake, or is to be looked up and added. */
+const container = z.strictObject({
+  name,
   image: z.string(),
   args: z.array(z.string()),
-  resources: z.object({
-    requests: z.looseObject({ memory: z.string() }),
-    limits: z.looseObject({ memory: z.string() }),
-  }),
+  env: z.array(variable),
+  envFrom: z.array(
+    z.union([
+      z.strictObject({ configMapRef: z.strictObject({ name }) }),
+      z.strictObject({ secretRef: z.strictObject({ name }) }),
+    ]),
+  ),
+  ports: z.array(z.strictObject({ name, containerPort: z.int().max(65_535) })).optional(),
+  livenessProbe: z
+    .strictObject({
+      exec: z.strictObject({ command: z.array(z.string()) }),
+      periodSeconds: z.int(),
+      timeoutSeconds: z.int(),
+      failureThreshold: z.int(),
+    })
+    .optional(),
+  resources,
   securityContext: confined.loose(),
-  volumeMounts: z.array(z.object({ name: z.string(), mountPath: z.string().startsWith('/') })),
+  volumeMounts: z.array(z.strictObject({ name, mountPath: z.string().startsWith('/') })),
 });
-const podSpec = z.looseObject({
+const podSpec = z.strictObject({
+  serviceAccountName: name.optional(),
+  automountServiceAccountToken: z.literal(false).optional(),
+  nodeSelector: z.record(z.string(), z.string()).optional(),
+  hostNetwork: z.boolean().optional(),
+  dnsPolicy: z.literal('ClusterFirstWithHostNet').optional(),
+  terminationGracePeriodSeconds: z.int().optional(),
   securityContext: unprivileged.loose().optional(),
-  containers: z.array(container.loose()).min(1),
-  volumes: z.array(z.looseObject({ name: z.string() })),
+  containers: z.array(container).min(1),
+  volumes: z.array(
+    z.union([
+      z.strictObject({ name, emptyDir: z.strictObject({}) }),
+      z.strictObject({
+        name,
+        hostPath: z.strictObject({
+          path: z.string().startsWith('/'),
+          type: z.enum(['Directory', 'DirectoryOrCreate']),
+        }),
+      }),
+    ]),
+  ),
 });
 
 async function manifests(): Promise<readonly (readonly [string, Record<string, unknown>])[]> {
@@ -66,6 +110,37 @@ test('every Kubernetes manifest is one object with a kind and a name, and every 
     }
   }
   expect(pods).toBe(3);
+});
+
+test('what the manifests name is there: volumes, variables, labels, the account', async () => {
+  const all = await manifests();
+  const accounts = all
+    .filter(([, { kind }]) => kind === 'ServiceAccount')
+    .map(([, { metadata }]) => z.object({ name }).parse(metadata).name);
+  for (const [file, manifest] of all) {
+    if (!['Deployment', 'DaemonSet', 'StatefulSet'].includes(String(manifest.kind))) continue;
+    const { selector, template } = z
+      .looseObject({
+        selector: z.strictObject({ matchLabels: z.record(z.string(), z.string()) }).optional(),
+        template: z.looseObject({
+          metadata: z.looseObject({ labels: z.record(z.string(), z.string()) }).optional(),
+          spec: podSpec,
+        }),
+      })
+      .parse(manifest.spec);
+    expect(template.metadata?.labels ?? {}).toMatchObject(selector?.matchLabels ?? {});
+    const { serviceAccountName, containers, volumes } = template.spec;
+    if (serviceAccountName !== undefined) expect(accounts).toContain(serviceAccountName);
+    // The patch of YugabyteDB's own StatefulSet mounts that one's volumes.
+    const given = manifest.kind === 'StatefulSet' ? ['datadir0', 'datadir1'] : [];
+    const mountable = [...volumes.map((volume) => volume.name), ...given];
+    for (const { volumeMounts, args, env } of containers) {
+      for (const mount of volumeMounts)
+        expect({ file, mountable }).toMatchObject({ mountable: expect.arrayContaining([mount.name]) });
+      const variables = env.map((each) => each.name);
+      for (const [, used = ''] of args.join(' ').matchAll(/\$\((\w+)\)/g)) expect(variables).toContain(used);
+    }
+  }
 });
 
 test('kustomize puts the manifests together, where there is kubectl', async () => {

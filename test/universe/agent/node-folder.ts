@@ -3,6 +3,7 @@ import { link, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promise
 import { dirname, join } from 'node:path';
 import type { BackupContext } from '../../../activities/engine.ts';
 import { NodeAgent } from '../../../activities/universe/agent/node-agent.ts';
+import type { BackupRef } from '../../../model/backup.ts';
 import type { TabletName } from '../../../model/tablets.ts';
 import { backupFolder } from '../../../repository/layout.ts';
 import type { Store } from '../../../repository/store.ts';
@@ -90,7 +91,11 @@ export async function filesIn(folder: string): Promise<Readonly<Record<string, s
   return files;
 }
 
-export function contextOf(store: Store, signal = new AbortController().signal, ref = REF): BackupContext {
+export function contextOf(
+  store: Store,
+  signal = new AbortController().signal,
+  ref: BackupRef = REF,
+): BackupContext {
   return {
     signal,
     attempt: 1,
