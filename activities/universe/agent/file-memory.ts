@@ -41,7 +41,7 @@ const lineSchema = z.object({
 
 /**
  * What one agent has sent to one repository: by device, inode, size and time of change of a file (SSTables never change, and a
- * snapshot's files are hard links to them), and by hash. Kept in a file of JSON lines that is only ever appended to, so that it
+ * snapshot's files are hard links to them), of a large file part by part until it is whole, and by hash. Kept in a file of JSON lines that is only ever appended to, so that it
  * survives `kill -9`; what a crash cuts off costs that a file is hashed and sent again. It is a cache: deleting it is no harm.
  */
 export class FileMemory {
@@ -113,7 +113,11 @@ export class FileMemory {
 
   #note(identity: string, file: RememberedFile): void {
     this.#files.set(identity, file);
+    let offset = 0;
     for (const part of file.parts) {
+      // Told by the whole file from now on.
+      this.#files.delete(partIdentity(identity, offset));
+      offset += part.sizeBytes;
       if (part.range.index !== undefined) this.#byHash.set(`${part.sha256}:${part.sizeBytes}`, part);
     }
   }
@@ -151,6 +155,11 @@ export class FileMemory {
     await writeFile(`${this.#path}.new`, lines.join(''), { mode: 0o600 });
     await rename(`${this.#path}.new`, this.#path);
   }
+}
+
+/** What a part of a file is remembered by until all of the file is stored. */
+export function partIdentity(identity: string, offset: number): string {
+  return `${identity}@${offset}`;
 }
 
 function lineOf(identity: string, file: RememberedFile): string {

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { access, lstat, open, rename, rm, statfs } from 'node:fs/promises';
+import { access, type FileHandle, lstat, open, rename, rm, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { messageOf } from '../../../model/errors.ts';
 import type { Manifest } from '../../../model/manifest.ts';
@@ -185,23 +185,65 @@ async function fetchGroup(filling: Filling, folder: string, group: readonly Tabl
   const bytes = await getRange(filling, object, start, end);
   for (const file of group) {
     const [{ offset, sizeBytes } = part] = file.parts;
-    await writeWhole(folder, file, [
-      checked(bytes.subarray(offset - start, offset - start + sizeBytes), file, object, filling),
-    ]);
+    const own = bytes.subarray(offset - start, offset - start + sizeBytes);
+    await writeWhole(folder, file, checked(own, file, object, filling));
   }
   return bytes.byteLength;
 }
 
+/** Goes on where an earlier attempt was cut off: parts that are there, and right, are not fetched again. */
 async function fetchInParts(filling: Filling, folder: string, file: TabletFile): Promise<number> {
-  const body = async function* (): AsyncGenerator<Uint8Array> {
+  const target = join(folder, ...filePathParts(file.path));
+  const partial = `${target}${PARTIAL}`;
+  let fetchedBytes = 0;
+  {
+    await using handle = await open(
+      partial,
+      constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW,
+      0o640,
+    );
+    let position = 0;
     for (const { object: place, offset, sizeBytes, sha256 } of file.parts) {
-      const object = objectOf(filling.objects, place, file);
-      const bytes = await getRange(filling, object, offset, offset + sizeBytes);
-      yield checked(bytes, { sha256, path: file.path }, object, filling);
+      if (!(await holds(handle, position, { sizeBytes, sha256 }))) {
+        const object = objectOf(filling.objects, place, file);
+        const bytes = await getRange(filling, object, offset, offset + sizeBytes);
+        await writeAt(handle, position, checked(bytes, { sha256, path: file.path }, object, filling));
+        fetchedBytes += sizeBytes;
+      }
+      position += sizeBytes;
     }
-  };
-  await writeWhole(folder, file, body());
-  return file.sizeBytes;
+    await handle.truncate(position);
+    await handle.datasync();
+  }
+  await rename(partial, target);
+  return fetchedBytes;
+}
+
+async function holds(
+  handle: FileHandle,
+  position: number,
+  { sizeBytes, sha256 }: { readonly sizeBytes: number; readonly sha256: string },
+): Promise<boolean> {
+  if ((await handle.stat()).size < position + sizeBytes) return false;
+  const bytes = Buffer.allocUnsafeSlow(sizeBytes);
+  for (let read = 0; read < sizeBytes; ) {
+    const { bytesRead } = await handle.read(bytes, read, sizeBytes - read, position + read);
+    if (bytesRead === 0) return false;
+    read += bytesRead;
+  }
+  return sha256Hex(bytes) === sha256;
+}
+
+async function writeAt(handle: FileHandle, position: number, bytes: Uint8Array): Promise<void> {
+  for (let written = 0; written < bytes.byteLength; ) {
+    const { bytesWritten } = await handle.write(
+      bytes,
+      written,
+      bytes.byteLength - written,
+      position + written,
+    );
+    written += bytesWritten;
+  }
 }
 
 async function getRange(
@@ -231,11 +273,7 @@ function checked(
 }
 
 /** The file gets its name when all of it is on the disk. */
-async function writeWhole(
-  folder: string,
-  { path }: TabletFile,
-  body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-): Promise<void> {
+async function writeWhole(folder: string, { path }: TabletFile, body: Uint8Array): Promise<void> {
   const file = join(folder, ...filePathParts(path));
   const partial = `${file}${PARTIAL}`;
   await rm(partial, { force: true });
@@ -245,7 +283,7 @@ async function writeWhole(
       constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
       0o640,
     );
-    for await (const bytes of body) await handle.writeFile(bytes);
+    await handle.writeFile(body);
     await handle.datasync();
   }
   await rename(partial, file);

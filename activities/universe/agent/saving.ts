@@ -22,7 +22,7 @@ import {
 import { writeTabletResult } from '../../../repository/objects/tablet-lists.ts';
 import { sha256Hex } from '../../../repository/sha256.ts';
 import type { BackupContext } from '../../engine.ts';
-import type { FileMemory, RememberedFile, RememberedPart } from './file-memory.ts';
+import { type FileMemory, partIdentity, type RememberedFile, type RememberedPart } from './file-memory.ts';
 import { type FoundFile, filesBelow } from './folders.ts';
 import type { NodeAgent } from './node-agent.ts';
 
@@ -187,8 +187,14 @@ export class Saving {
       const body = await readExactly(handle, file, start, sizeBytes);
       whole?.update(body);
       const piece = { body, sha256: sha256Hex(body) };
-      const { range } = await this.#hand(piece);
-      parts.push(range.then((stored) => ({ sha256: piece.sha256, sizeBytes, range: stored })));
+      const stored =
+        whole === undefined
+          ? await this.#hand(piece)
+          : await this.#handPart(piece, partIdentity(file.identity, start));
+      const part = stored.range.then((range) => ({ sha256: piece.sha256, sizeBytes, range }));
+      // Awaited below, or never where another part fails first.
+      part.catch((error: unknown) => this.#fail(error));
+      parts.push(part);
       this.#throwIfFailed();
       this.#beat();
     }
@@ -203,6 +209,24 @@ export class Saving {
       return { path, sizeBytes, sha256, parts: stored };
     });
     return { whenStored };
+  }
+
+  /** As `#hand`, of a part of a large file: what an earlier attempt has sent isn't sent again, though no index tells of it yet. */
+  async #handPart(piece: Piece, identity: string): Promise<{ readonly range: Promise<StoredRange> }> {
+    const { sha256, body } = piece;
+    const known = this.#memory.find(identity, (range) => this.#writer.vouchesFor(range));
+    const [part] = known?.sha256 === sha256 ? known.parts : [];
+    if (part !== undefined) {
+      if (part.range.index === undefined) this.#writer.adopt([part]);
+      return { range: Promise.resolve(part.range) };
+    }
+    const handed = await this.#hand(piece);
+    const range = handed.range.then(async (stored) => {
+      const parts = [{ sha256, sizeBytes: body.byteLength, range: stored }];
+      await this.#remember([{ identity, file: { sha256, parts, at: Date.now() } }]);
+      return stored;
+    });
+    return { range };
   }
 
   /** Where a piece lies, or will: what is small waits for its pack. Returns when there is room for more. */

@@ -25,6 +25,7 @@ import {
 } from '../../../repository/objects/tablet-lists.ts';
 import type { Store } from '../../../repository/store.ts';
 import { crashingAt } from '../../repository/failing-store.ts';
+import { eventually } from '../../support/processes.ts';
 import {
   agentOf,
   contextOf,
@@ -332,6 +333,55 @@ it('an agent that is killed at any moment sends again at most what was under way
     { seed: 20261124, numRuns: 6 },
   );
   console.log(`agent: ${cases} series of crashes tried`);
+});
+
+it('a large file that was cut off half-way goes on with the part that was under way, on the way there and back', async () => {
+  const [node, store] = [await newNode(), await emptyStore()];
+  const [from, to] = [newTablet(), newTablet()];
+  await writeTablet(node.disks[0] ?? '', from, someFiles(true));
+  const goneAfter = (large: number, what: 'put' | 'get'): Store => {
+    let left = large;
+    const spend = (sizeBytes: number) => {
+      if (sizeBytes >= PART_BYTES && left-- <= 0) throw permanent('TEST_CUT_OFF', 'cut off', 'Try again.');
+    };
+    return {
+      ...counting(store).store,
+      put: (key, body, options) => {
+        if (what === 'put') spend(body.byteLength);
+        return store.put(key, body, options);
+      },
+      get: (key, options) => {
+        if (what === 'get') spend((options?.range?.end ?? 0) - (options?.range?.start ?? 0));
+        return store.get(key, options);
+      },
+    };
+  };
+  const cutOff = { code: 'TEST_CUT_OFF' };
+  await expect(save(node, goneAfter(1, 'put'), [from])).rejects.toMatchObject(cutOff);
+  await eventually('the part that was under way is written down', async () => {
+    const memory = Object.values(await filesIn(join(node.path, 'state'))).join('');
+    return Buffer.from(memory, 'hex').toString().includes('@0"');
+  });
+  const again = { ...node, agent: agentOf(node.path, node.disks) };
+  // One large part was left to send.
+  await save(again, goneAfter(1, 'put'), [from]);
+
+  const manifest = await manifestOf(store);
+  await mkdir(liveFolder(node.disks[1] ?? '', to), { recursive: true });
+  const request = { tablets: [filling(from, to)], limits: LIMITS };
+  await expect(
+    fillTablets(again.agent, contextOf(goneAfter(1, 'get')), manifest, request),
+  ).rejects.toMatchObject(cutOff);
+  const { fetchedBytes, bytes } = await fillTablets(
+    again.agent,
+    contextOf(goneAfter(1, 'get')),
+    manifest,
+    request,
+  );
+  expect(fetchedBytes).toBeLessThanOrEqual(bytes - PART_BYTES);
+  await expect(filesIn(snapshotFolder(node.disks[1] ?? '', to))).resolves.toEqual(
+    await filesIn(snapshotFolder(node.disks[0] ?? '', from)),
+  );
 });
 
 it('lanes of one node share its rate', async () => {

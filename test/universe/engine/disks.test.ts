@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import type { BackupSummary, RestoreSummary } from '../../../model/backup.ts';
+import type { BackupSummary } from '../../../model/backup.ts';
 import { freePort } from '../../../parts/ports.ts';
 import { startServer } from '../../../parts/process.ts';
 import { startHoldfast } from '../../support/holdfast.ts';
@@ -87,7 +87,7 @@ withMounts('on one node', () => {
     // Room for folders, which need none, but for no files.
     await mount('-o', 'remount,size=4k', disk);
     const restore = startHoldfast(
-      ['restore', planFile, '--backup', backup.backup, ...into, '--json'],
+      ['restore', planFile, '--backup', backup.backup, ...into],
       stage.environment,
     );
     await eventually('it is told that the disk is full', async () => {
@@ -98,7 +98,6 @@ withMounts('on one node', () => {
     await mount('-o', 'remount,size=64m', disk);
     const { code, stdout, stderr } = await restore.end;
     if (code !== 0) throw new Error(`${stdout}\n${stderr}`);
-    expect(JSON.parse(stdout) as RestoreSummary).toMatchObject({ problems: [], rows: 1_200 });
     expect(await contentsOf(universe, 'shop', 'metrics')).toBe(contents);
   });
 });
