@@ -15,7 +15,6 @@ import type { AssertionResult } from '../model/drill.ts';
 import type { InClusterChange, InClusterPolicy, InClusterRequest } from '../model/in-cluster.ts';
 import type {
   HttpOptions,
-  LogicalSource,
   RepositorySpec,
   SecretRef,
   Source,
@@ -107,7 +106,7 @@ export interface Activities {
   clearRehearsals(input: {
     repository: RepositorySpec;
     plan: string;
-    source: LogicalSource;
+    source: Source;
     connection?: SecretRef;
   }): Promise<{ readonly cleared: readonly string[]; readonly problems: readonly string[] }>;
 

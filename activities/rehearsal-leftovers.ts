@@ -1,13 +1,15 @@
 import type { RestoreRequest } from '../model/backup.ts';
 import { rehearsalIn } from '../model/drill.ts';
 import { HoldfastError, messageOf } from '../model/errors.ts';
-import type { LogicalSource } from '../model/pipeline.ts';
+import type { Source } from '../model/pipeline.ts';
 import { backupFolder } from '../repository/layout.ts';
 import { type Pin, readPins, removePin } from '../repository/pins.ts';
 import type { Activities } from './contract.ts';
+import type { BackupContext } from './engine.ts';
 import { engineOf } from './engines.ts';
 import type { Pins } from './pins.ts';
-import type { Repositories } from './repositories.ts';
+import type { OpenBackup, Repositories } from './repositories.ts';
+import { discardUniverse } from './universe/restore/finish.ts';
 import { asActivity } from './verb-context.ts';
 
 /**
@@ -30,19 +32,13 @@ export function rehearsalLeftovers(
           verb.heartbeat();
           const ref = { repository, plan, backup: pin.backup };
           try {
-            const request = scratch(restore, {
-              from: ref,
+            const opened = await repositories.backup(ref);
+            const context = { ...verb, ...opened, ref, folder: backupFolder(ref) };
+            await discard(
+              context,
               source,
-              ...(connection && { connection }),
-            });
-            const context = {
-              ...verb,
-              ...(await repositories.backup(ref)),
-              ref,
-              request,
-              folder: backupFolder(ref),
-            };
-            await engineOf(request.source).restore.discard(context);
+              scratch(restore, { from: ref, ...(connection && { connection }) }),
+            );
             await removePin(store, pin, { signal: verb.signal });
             cleared.push(restore);
           } catch (error) {
@@ -60,10 +56,19 @@ async function isReading(pin: Pin, pins: Pins): Promise<boolean> {
   return pin.ended !== true && (await pins.isLive(pin));
 }
 
+function discard(
+  context: BackupContext & OpenBackup,
+  source: Source,
+  request: Omit<RestoreRequest, 'source'>,
+): Promise<unknown> {
+  if (source.engine === 'universe') return discardUniverse({ ...context, request: { ...request, source } });
+  return engineOf(source).restore.discard({ ...context, request: { ...request, source } });
+}
+
 function scratch(
   restore: string,
-  given: Pick<RestoreRequest, 'from' | 'connection'> & { readonly source: LogicalSource },
-): RestoreRequest & { readonly source: LogicalSource } {
+  given: Pick<RestoreRequest, 'from' | 'connection'>,
+): Omit<RestoreRequest, 'source'> {
   return {
     ...{ restore, into: {}, replace: false, tables: { include: [], exclude: [] } },
     ...{ contents: 'all', globals: false, check: 'rows', parallelism: 1, scratch: true },

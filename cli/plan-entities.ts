@@ -23,6 +23,7 @@ import {
   removePlan,
 } from '../workflows/plan-messages.ts';
 import { runAttributes } from '../workflows/run-attributes.ts';
+import { isPolled } from './pollers.ts';
 
 /** How commands talk to the entities of plans. */
 
@@ -148,14 +149,9 @@ async function noAnswer(client: Client, plan: string, error: unknown) {
 
 /** Waits for a worker that polls the queue. Throws `NO_WORKER`, before anything is left behind that nobody would work on. */
 export async function awaitWorker(client: Client, taskQueue: string): Promise<void> {
-  const { namespace } = client.options;
   const deadline = Date.now() + ANSWER_WITHIN_MS;
   for (;;) {
-    const { pollers } = await client.workflowService.describeTaskQueue({
-      namespace,
-      taskQueue: { name: taskQueue },
-    });
-    if ((pollers ?? []).length > 0) return;
+    if (await isPolled(client, taskQueue)) return;
     if (Date.now() > deadline) {
       throw transient(
         'NO_WORKER',

@@ -1,6 +1,6 @@
+import { formatAmount } from '../model/amounts.ts';
 import {
   formatBytes,
-  formatCount,
   formatDuration,
   type Progress,
   rateOf,
@@ -53,7 +53,7 @@ function describeStep(step: StepProgress, nowMs: number): string {
     parts.push(step.state);
   if (step.tasksTotal !== undefined)
     parts.push(`${step.tasksDone ?? 0}/${step.tasksTotal} ${step.unit ?? 'chunks'}`);
-  if (step.rows !== undefined) parts.push(`${formatCount(step.rows)} rows`);
+  if (step.rows !== undefined) parts.push(formatAmount(step.rows, 'row'));
   if (step.bytes !== undefined) parts.push(formatBytes(step.bytes));
   if (rate.bytesPerSecond !== undefined) parts.push(`${formatBytes(rate.bytesPerSecond)}/s`);
   if (rate.etaMs !== undefined) parts.push(`${formatDuration(rate.etaMs)} left`);

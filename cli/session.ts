@@ -10,6 +10,7 @@ import {
 import { registerSearchAttributes } from '../worker/search-attributes.ts';
 import { ensureEmbedded, leaveEmbedded } from './embedded.ts';
 import { say } from './output.ts';
+import { isPolled } from './pollers.ts';
 
 /** A command's connection to Temporal: the configured one, one on the default address, or the embedded default. */
 export interface Session {
@@ -77,11 +78,7 @@ export function runUrl(session: Session, workflowId: string): string | undefined
 
 async function external({ client, connection, target }: ConnectedClient): Promise<Session> {
   await registerSearchAttributes(connection, target.namespace);
-  const { pollers } = await client.workflowService.describeTaskQueue({
-    namespace: target.namespace,
-    taskQueue: { name: target.taskQueue },
-  });
-  if ((pollers ?? []).length === 0) {
+  if (!(await isPolled(client, target.taskQueue))) {
     say(
       `No worker polls the task queue ${target.taskQueue} at ${target.address} yet: start one with \`holdfast worker\`.`,
     );

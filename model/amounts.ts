@@ -18,6 +18,11 @@ export function formatCount(count: number): string {
   return String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
+/** `1 table`, `12,345 tables`. */
+export function formatAmount(count: number, noun: string): string {
+  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
+}
+
 /** `4.2 s`, `3 min 05 s`, `2 h 10 min`, `3 d 04 h`. */
 export function formatDuration(milliseconds: number): string {
   const seconds = milliseconds / 1000;

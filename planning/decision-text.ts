@@ -1,4 +1,4 @@
-import { formatBytes, formatCount, formatDuration } from '../model/amounts.ts';
+import { formatAmount, formatBytes, formatDuration } from '../model/amounts.ts';
 import type { RecoveryDecision } from '../model/recovery.ts';
 
 /**
@@ -43,7 +43,7 @@ function costLine({
   estimatedMs,
   basis,
 }: Extract<RecoveryDecision, { readonly way: 'backup' }>['cost']): string {
-  const amount = `${formatCount(rows)} rows, ${formatBytes(bytes)}, ${formatBytes(storedBytes)} to fetch`;
+  const amount = `${formatAmount(rows, 'row')}, ${formatBytes(bytes)}, ${formatBytes(storedBytes)} to fetch`;
   return estimatedMs === undefined
     ? `  cost: ${amount}; how long is not known: ${basis}`
     : `  cost: ${amount}; about ${formatDuration(estimatedMs)}, ${basis}`;

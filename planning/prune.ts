@@ -5,7 +5,7 @@ import type { PruneInput } from '../model/prune.ts';
 export function pruneInputOf(plan: CompiledPlan): PruneInput {
   return {
     plan: plan.name,
-    repository: forPruning(plan.pipeline.repository),
+    repository: repositoryForPruning(plan.pipeline.repository),
     ...(plan.retention === undefined ? {} : { retention: plan.retention }),
   };
 }
@@ -28,7 +28,13 @@ function nightly(name: string): string {
   return `${sum} 4 * * *`;
 }
 
-function forPruning(repository: RepositorySpec): RepositorySpec {
+/** Whether prunes have credentials that backups have not; then they run on a queue of their own. */
+export function hasOwnCredentials({ location }: RepositorySpec): boolean {
+  return location.kind === 's3' && location.pruneCredentials !== undefined;
+}
+
+/** By the credentials that may delete. */
+export function repositoryForPruning(repository: RepositorySpec): RepositorySpec {
   const { location } = repository;
   if (location.kind !== 's3' || location.pruneCredentials === undefined) return repository;
   return { ...repository, location: { ...location, credentials: location.pruneCredentials } };

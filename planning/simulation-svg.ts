@@ -1,4 +1,4 @@
-import { formatBytes } from '../model/amounts.ts';
+import { formatAmount, formatBytes } from '../model/amounts.ts';
 import type { SimulatedDay } from './simulate.ts';
 
 const WIDTH = 960;
@@ -38,7 +38,7 @@ export function simulationSvg(plan: string, days: readonly SimulatedDay[]): stri
     `<title>Retention of ${escaped(plan)}, ${days.length} days ahead</title>`,
     `<rect width="${WIDTH}" height="${HEIGHT}" fill="#ffffff"/>`,
     `<text x="${LEFT}" y="26" font-size="17" font-weight="600" fill="#0f172a">Retention of ${escaped(plan)}, ${days.length} days ahead</text>`,
-    `<text x="${LEFT}" y="46">at the end: ${last.backups} backups${size}</text>`,
+    `<text x="${LEFT}" y="46">at the end: ${formatAmount(last.backups, 'backup')}${size}</text>`,
     ...countPanel(days, x),
     ...agePanel(days),
     ...months(days, x),

@@ -1,14 +1,12 @@
 import { z } from 'zod';
 import { permanent, transient } from '../model/errors.ts';
+import { compareClocks } from './clock.ts';
 import { leaseFolder, leaseKey } from './layout.ts';
 import { getSealedIfThere, putSealed, replaceSealed } from './sealed-object.ts';
 import type { Store } from './store.ts';
 
 /** A holder that is silent for longer has lost the lease. */
 export const LEASE_MS = 10 * 60_000;
-
-/** Ages and grace times are told by this machine's clock against the store's; further apart, neither can be trusted. */
-const CLOCK_DIFFERENCE_MS = 60 * 60_000;
 
 type Cancellable = { readonly signal?: AbortSignal };
 
@@ -100,16 +98,13 @@ async function checkClock(
   now: Date,
   options: Cancellable,
 ): Promise<void> {
-  for await (const { key, modifiedAt } of store.list(leaseFolder(plan), cancellation(options))) {
-    if (key !== leaseKey(plan, number)) continue;
-    const differenceMs = now.getTime() - modifiedAt.getTime();
-    if (Math.abs(differenceMs) <= CLOCK_DIFFERENCE_MS) return;
-    throw permanent(
-      'CLOCK_OFF',
-      `The clock here (${now.toISOString()}) and that of ${store.description} (${modifiedAt.toISOString()}) differ by more than an hour; nothing was deleted.`,
-      'Set the clocks, then prune again.',
-    );
-  }
+  const clocks = await compareClocks(store, leaseKey(plan, number), now, cancellation(options));
+  if (clocks?.isFarOff !== true) return;
+  throw permanent(
+    'CLOCK_OFF',
+    `The clock here (${now.toISOString()}) and that of ${store.description} (${clocks.there.toISOString()}) differ by more than an hour; nothing was deleted.`,
+    'Set the clocks, then prune again.',
+  );
 }
 
 function running(plan: string, lease: Lease | undefined) {

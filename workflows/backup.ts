@@ -7,6 +7,7 @@ import {
   uuid4,
   workflowInfo,
 } from '@temporalio/workflow';
+import { formatAmount, formatBytes, formatCount, formatDuration } from '../model/amounts.ts';
 import type { BackupRef, BackupSummary, ExportSummary, ReadPoint, VerifyReport } from '../model/backup.ts';
 import { TASKS_PER_SHARD } from '../model/backup.ts';
 import type { Pipeline, Step, StepOf } from '../model/pipeline.ts';
@@ -16,7 +17,6 @@ import { runChild } from './children.ts';
 import { describeFailure } from './failures.ts';
 import { type BackupInput, type BackupOutcome, readPointQueue, reportInterval } from './messages.ts';
 import { tell } from './notify.ts';
-import { formatBytes, formatCount, formatDuration } from './progress.ts';
 import { ReadPointKeeper } from './read-point.ts';
 import { rehearse } from './rehearsal.ts';
 import { Reporter } from './reporter.ts';
@@ -262,7 +262,7 @@ class BackupRun {
         const report = await this.verify(step);
         this.verifications.push(report);
         this.board.note(step.id, {
-          note: `${report.verdict}: ${report.checkedObjects} objects checked (${report.level})`,
+          note: `${report.verdict}: ${formatAmount(report.checkedObjects, 'object')} checked (${report.level})`,
         });
         return;
       }
@@ -318,7 +318,7 @@ class BackupRun {
     const summary = await activities.export({ ref: this.ref, source, readPoint });
     this.exported = { readPoint, summary };
     this.board.note(step.id, {
-      note: `${formatCount(summary.tables)} tables of ${summary.databases.join(', ')} in ${workOf(source, summary)}`,
+      note: `${formatAmount(summary.tables, 'table')} of ${summary.databases.join(', ')} in ${workOf(source, summary)}`,
     });
     return summary;
   }
@@ -385,7 +385,7 @@ class BackupRun {
       await runChild(() =>
         startChild(transfer, {
           workflowId: `${workflowInfo().workflowId}:upload:e${readPoint.epoch}:${shard}`,
-          staticSummary: `upload shard ${shard + 1} of ${list.shards}, ${tasks} tasks, epoch ${readPoint.epoch}`,
+          staticSummary: `upload shard ${shard + 1} of ${list.shards}, ${formatAmount(tasks, 'task')}, epoch ${readPoint.epoch}`,
           args: [
             {
               direction: 'upload',
@@ -492,7 +492,7 @@ function headlineOf(outcome: BackupOutcome): string {
   const { summary, verifications, durationMs } = outcome;
   const checked = verifications.map((report) => `${report.level}: ${report.verdict}`).join(', ');
   return (
-    `Backup ${summary.backup} is complete: ${formatCount(summary.rows)} rows in ${formatCount(summary.tables)} tables, ` +
+    `Backup ${summary.backup} is complete: ${formatAmount(summary.rows, 'row')} in ${formatAmount(summary.tables, 'table')}, ` +
     `${formatBytes(summary.bytes)} stored as ${formatBytes(summary.storedBytes)} in ${formatDuration(durationMs)}` +
     `${checked === '' ? '' : `; verified ${checked}`}`
   );
@@ -500,5 +500,5 @@ function headlineOf(outcome: BackupOutcome): string {
 
 function workOf({ engine }: Pipeline['source'], { tasks, estimatedBytes }: ExportSummary): string {
   if (engine === 'universe') return `${formatCount(tasks)} tablets`;
-  return `${formatCount(tasks)} tasks, about ${formatBytes(estimatedBytes)}`;
+  return `${formatAmount(tasks, 'task')}, about ${formatBytes(estimatedBytes)}`;
 }

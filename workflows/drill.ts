@@ -1,4 +1,5 @@
 import { ApplicationFailure, CancellationScope, isCancellation, patched } from '@temporalio/workflow';
+import { formatAmount } from '../model/amounts.ts';
 import type { BackupRef, RestoreRequest } from '../model/backup.ts';
 import type { DrillInput, DrillOutcome } from '../model/drill.ts';
 import { chooseForDrill } from '../planning/drill.ts';
@@ -129,8 +130,7 @@ async function clearLeftovers({
   source,
   drill: { connection },
 }: DrillInput): Promise<string> {
-  // What a restore of a universe leaves, it says itself.
-  if (source.engine === 'universe') return '';
+  if (source.engine === 'universe' && !patched('leftovers-of-universes')) return '';
   const activities = activitiesFor({
     summary: 'drop what terminated drills left',
     retry: PATIENT_RETRY,
@@ -180,7 +180,8 @@ function headlineOf({ plan, backup, verdict, problems, restoreMs, assertions }: 
   const what = backup === undefined ? `Drill of ${plan}` : `Drill of ${plan} with ${backup}`;
   if (verdict !== 'OK') return `${what}: ${verdict}. ${problems.slice(0, 3).join('; ')}`;
   const time = restoreMs === undefined ? '' : `, restored in ${formatDuration(restoreMs)}`;
-  return `${what}: OK${time}, ${assertions.length} assertions hold`;
+  if (assertions.length === 0) return `${what}: OK${time}`;
+  return `${what}: OK${time}, ${formatAmount(assertions.length, 'assertion')} hold`;
 }
 
 async function tellOf({ notify, labels }: DrillInput, outcome: DrillOutcome): Promise<void> {

@@ -5,8 +5,9 @@ import {
   log,
   workflowInfo,
 } from '@temporalio/workflow';
-import { formatBytes, formatCount } from '../model/amounts.ts';
+import { formatAmount, formatBytes, formatCount } from '../model/amounts.ts';
 import type { DeleteSummary, MarkSummary, OrphanSummary, PruneInput, PruneOutcome } from '../model/prune.ts';
+import { hasOwnCredentials } from '../planning/prune.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { Board } from './board.ts';
 import { tellCatalogueChanged } from './catalogue-news.ts';
@@ -90,26 +91,25 @@ function call(input: PruneInput, summary: string) {
 }
 
 /** By credentials of its own it runs where these are. */
-function queueFor({ repository: { location } }: PruneInput): { readonly taskQueue?: string } {
-  const own = location.kind === 's3' && location.pruneCredentials !== undefined;
-  return own ? { taskQueue: pruneQueue(workflowInfo().taskQueue) } : {};
+function queueFor({ repository }: PruneInput): { readonly taskQueue?: string } {
+  return hasOwnCredentials(repository) ? { taskQueue: pruneQueue(workflowInfo().taskQueue) } : {};
 }
 
 function markNote({ backups, kept, marked, unmarked, waiting, nextDeletion, due }: MarkSummary): string {
   const next = nextDeletion === undefined ? '' : `, the next after ${nextDeletion}`;
   return (
-    `${formatCount(backups)} backups, ${formatCount(kept)} kept; marked ${namesOf(marked)}; ` +
-    `unmarked ${namesOf(unmarked)}; ${waiting} wait for their grace time to end${next}; ${due} to delete now`
+    `${formatAmount(backups, 'backup')}, ${formatCount(kept)} kept; marked ${namesOf(marked)}; ` +
+    `unmarked ${namesOf(unmarked)}; ${waiting} within their grace time${next}; ${due} to delete now`
   );
 }
 
 function deleteNote({ deleted, deletedObjects, deletedBytes, inUse }: DeleteSummary): string {
   const read = inUse.length === 0 ? '' : `; kept, being read: ${namesOf(inUse)}`;
-  return `deleted ${namesOf(deleted)}: ${formatCount(deletedObjects)} objects, ${formatBytes(deletedBytes)}${read}`;
+  return `deleted ${namesOf(deleted)}: ${formatAmount(deletedObjects, 'object')}, ${formatBytes(deletedBytes)}${read}`;
 }
 
 function sweepNote({ deletedObjects, deletedBytes, shared, sharedProblem }: OrphanSummary): string {
-  const left = `${formatCount(deletedObjects)} objects that no manifest names, ${formatBytes(deletedBytes)}`;
+  const left = `${formatAmount(deletedObjects, 'object')} that no manifest names, ${formatBytes(deletedBytes)}`;
   if (sharedProblem !== undefined) return `${left}; shared objects are left alone: ${sharedProblem}`;
   return `${left}; of shared objects ${formatCount(shared?.deletedObjects ?? 0)} deleted, ${formatCount(shared?.condemnedObjects ?? 0)} condemned`;
 }
@@ -129,7 +129,7 @@ function headlineOf(
   orphans: OrphanSummary,
 ): string {
   return (
-    `${plan}: ${formatCount(kept)} backups kept, ${marked.length} marked, ${unmarked.length} unmarked, ` +
+    `${plan}: ${formatAmount(kept, 'backup')} kept, ${marked.length} marked, ${unmarked.length} unmarked, ` +
     `${formatCount(deletedBackups)} deleted (${formatBytes(deletedBytes)}), ` +
     `${formatCount(orphans.deletedObjects)} left-over objects swept`
   );

@@ -7,6 +7,7 @@ import {
   startChild,
   workflowInfo,
 } from '@temporalio/workflow';
+import { formatAmount, formatBytes, formatCount } from '../model/amounts.ts';
 import type { FillPlan, RestoreRequest, RestoreSummary, UniverseRestorePlan } from '../model/backup.ts';
 import type { UniverseSource } from '../model/pipeline.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
@@ -15,7 +16,7 @@ import { runChild } from './children.ts';
 import { describeFailure, ignoreCancellation } from './failures.ts';
 import { universeQuiet } from './messages.ts';
 import { nodeActivitiesOf } from './node-activities.ts';
-import { formatBytes, formatCount, type RestoreStage } from './progress.ts';
+import type { RestoreStage } from './progress.ts';
 import { Reporter } from './reporter.ts';
 import { saveWhatIsThere } from './safety-backup.ts';
 import { inLanes } from './scopes.ts';
@@ -359,5 +360,5 @@ function differs(summary: RestoreSummary): ApplicationFailure {
 
 function headlineOf(summary: RestoreSummary): string {
   const names = summary.databases.map(({ to }) => to).join(', ');
-  return `Backup ${summary.backup} is restored into ${names}: ${formatBytes(summary.bytes)} in ${formatCount(summary.tables)} tables; comparison with the backup: ${summary.verdict}`;
+  return `Backup ${summary.backup} is restored into ${names}: ${formatBytes(summary.bytes)} in ${formatAmount(summary.tables, 'table')}; comparison with the backup: ${summary.verdict}`;
 }

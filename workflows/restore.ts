@@ -6,6 +6,7 @@ import {
   startChild,
   workflowInfo,
 } from '@temporalio/workflow';
+import { formatAmount, formatBytes } from '../model/amounts.ts';
 import type { RestorePlan, RestoreRequest, RestoreSummary, Verdict } from '../model/backup.ts';
 import { TASKS_PER_SHARD } from '../model/backup.ts';
 import type { Assertion, AssertionResult, DrillRecord } from '../model/drill.ts';
@@ -14,7 +15,7 @@ import { Board } from './board.ts';
 import { runChild } from './children.ts';
 import { describeFailure } from './failures.ts';
 import { type RestoreLeftovers, reportInterval } from './messages.ts';
-import { formatBytes, formatCount, type RestoreStage } from './progress.ts';
+import type { RestoreStage } from './progress.ts';
 import { Reporter } from './reporter.ts';
 import { restoreUniverse } from './restore-universe.ts';
 import { saveWhatIsThere } from './safety-backup.ts';
@@ -64,7 +65,7 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
     const plan = await stage('plan', () => look(request));
     const names = plan.databases.map(({ from, to }) => `${from} → ${to}`).join(', ');
     board.note('plan', {
-      note: `${names}: ${formatCount(plan.rows)} rows, ${formatBytes(plan.storedBytes)} to fetch`,
+      note: `${names}: ${formatAmount(plan.rows, 'row')}, ${formatBytes(plan.storedBytes)} to fetch`,
     });
     if (turn !== undefined) {
       await stage('turn', () => turn.take());
@@ -253,7 +254,7 @@ function differs(summary: RestoreSummary): ApplicationFailure {
 function headlineOf(summary: RestoreSummary): string {
   const names = summary.databases.map(({ to }) => to).join(', ');
   return (
-    `Backup ${summary.backup} is restored into ${names}: ${formatCount(summary.rows)} rows in ` +
-    `${formatCount(summary.tables)} tables; comparison with the manifest: ${summary.verdict}`
+    `Backup ${summary.backup} is restored into ${names}: ${formatAmount(summary.rows, 'row')} in ` +
+    `${formatAmount(summary.tables, 'table')}; comparison with the manifest: ${summary.verdict}`
   );
 }

@@ -1,4 +1,5 @@
 import { ApplicationFailure, isCancellation, ParentClosePolicy, startChild } from '@temporalio/workflow';
+import { formatAmount, formatBytes } from '../model/amounts.ts';
 import type { RestoreRequest } from '../model/backup.ts';
 import { UNIVERSE_NO_DATABASE } from '../model/errors.ts';
 import type { backup } from './backup.ts';
@@ -6,7 +7,6 @@ import type { Board } from './board.ts';
 import { runChild } from './children.ts';
 import { describeFailure } from './failures.ts';
 import { backupWorkflowId } from './messages.ts';
-import { formatBytes, formatCount } from './progress.ts';
 
 /** The safety backup, before something is overwritten. Where the database is gone there is nothing to save, and nothing stops the restore. */
 export async function saveWhatIsThere(safety: RestoreRequest['safetyBackup'], board: Board): Promise<void> {
@@ -25,7 +25,7 @@ export async function saveWhatIsThere(safety: RestoreRequest['safetyBackup'], bo
       }),
     );
     board.note('safety', {
-      note: `${id}: ${formatCount(summary.rows)} rows, ${formatBytes(summary.storedBytes)}`,
+      note: `${id}: ${formatAmount(summary.rows, 'row')}, ${formatBytes(summary.storedBytes)}`,
     });
   } catch (error) {
     if (isCancellation(error)) throw error;

@@ -1,3 +1,4 @@
+import { formatAmount } from '../../model/amounts.ts';
 import { type Check, check } from '../../model/check.ts';
 import type { YcqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
@@ -22,7 +23,9 @@ export async function checkSource(verb: VerbContext, source: YcqlSource): Promis
       inSession(async (session) => {
         const schemas = await readSelected(session, source, verb.signal);
         refuseWhatCannotBeCarried(schemas);
-        return schemas.map(({ keyspace, tables }) => `${keyspace} (${tables.length} tables)`).join(', ');
+        return schemas
+          .map(({ keyspace, tables }) => `${keyspace} (${formatAmount(tables.length, 'table')})`)
+          .join(', ');
       }),
     ),
     await check('what can be read', () =>

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { formatAmount } from '../../model/amounts.ts';
 import type { DataObject, ObjectEntry } from '../../model/backup.ts';
 import { lossesIn, type Manifest, type ManifestDatabase } from '../../model/manifest.ts';
 import type { KitFile } from '../engine.ts';
@@ -37,7 +38,7 @@ function guide(manifest: Manifest): string {
   const losses = lossesIn(manifest);
   return `# Restore without Holdfast
 
-Backup \`${manifest.backup}\` of plan \`${manifest.plan}\`: ${totals.rows} rows in ${totals.tables} tables of ${server.product} ${server.version},
+Backup \`${manifest.backup}\` of plan \`${manifest.plan}\`: ${formatAmount(totals.rows, 'row')} in ${formatAmount(totals.tables, 'table')} of ${server.product} ${server.version},
 read ${when} at consistency level ${readPoint.kind === 'scan' ? readPoint.consistencyLevel : 'unknown'}: a scan, not one instant.
 
 You need \`sha256sum\`, \`cqlsh\` (or \`ycqlsh\`), Node 22.15 or newer with \`npm install cassandra-driver@4.10.0\`, and this backup's folder on a disk.

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { formatAmount } from '../../model/amounts.ts';
 import type { DataObject, ObjectEntry } from '../../model/backup.ts';
 import type { Manifest, ManifestDatabase } from '../../model/manifest.ts';
 import type { KitFile } from '../engine.ts';
@@ -95,7 +96,7 @@ function guide(manifest: Manifest): string {
   const globals = findScript(manifest.commonObjects, 'globals');
   return `# Restore without Holdfast
 
-Backup \`${manifest.backup}\` of plan \`${manifest.plan}\`: ${server.product} ${server.version} as of ${readPoint.takenAt}, ${totals.rows} rows in ${totals.tables} tables.
+Backup \`${manifest.backup}\` of plan \`${manifest.plan}\`: ${server.product} ${server.version} as of ${readPoint.takenAt}, ${formatAmount(totals.rows, 'row')} in ${formatAmount(totals.tables, 'table')}.
 Everything here is plain: SQL scripts, and COPY text compressed by zstd. You need \`psql\` (or \`ysqlsh\`: set \`PSQL=ysqlsh\`), \`zstd\` and \`sha256sum\`,
 this backup's folder on a disk, and an empty place for the databases on a server of version ${server.version} or newer.
 

@@ -29,6 +29,8 @@ export interface ScheduleDiff {
   readonly drifted: boolean;
   readonly fields: readonly FieldChange[];
   readonly paused: boolean;
+  /** Paused in the UI and not by the plan's `pause`; it stays so unless `--no-keep-pauses` is said. */
+  readonly pausedByHand?: true;
   readonly timezone?: string;
   /** The next five times, ISO 8601 in UTC. */
   readonly next: readonly string[];
@@ -155,6 +157,7 @@ async function scheduleDiffs(
       drifted: entity !== undefined && isSame && (current === undefined || fields.length > 0),
       fields: fields.map(shortened),
       paused: current?.state.paused === true,
+      ...(byHand && keepPauses ? { pausedByHand: true } : {}),
       timezone: want.timezone,
       next: previewOf(want),
     });

@@ -8,7 +8,7 @@ const DELETIONS_TOLD = 10;
 
 export function changeLines(change: PlanChange): readonly string[] {
   const { plan, action, note, fields, steps, schedules, retention } = change;
-  if (action === 'none') return [];
+  if (action === 'none') return schedules.filter(({ pausedByHand }) => pausedByHand).map(pauseLine);
   return [
     `${SIGNS[action]} plan ${plan}${note === undefined ? '' : `: ${note}`}`,
     // Of a new plan its file says everything.
@@ -30,11 +30,18 @@ function fieldLine({ field, from, to }: FieldChange): string {
   return `    ~ ${field}: ${JSON.stringify(from)} → ${JSON.stringify(to)}`;
 }
 
+/** Nothing of the plan changes, and yet not all is as its file says. */
+function pauseLine({ schedule }: ScheduleDiff): string {
+  return `  schedule ${schedule} is ${PAUSED_BY_HAND}`;
+}
+
+const PAUSED_BY_HAND = 'paused by hand, and stays so: --no-keep-pauses lets it go on';
+
 function scheduleLines(diff: ScheduleDiff): readonly string[] {
-  const { schedule, action, drifted, fields, paused, timezone, next } = diff;
+  const { schedule, action, drifted, fields, paused, pausedByHand, timezone, next } = diff;
   const notes = [
     ...(drifted ? ['changed by hand; it is put back'] : []),
-    ...(paused && action !== 'remove' ? ['paused'] : []),
+    ...(paused && action !== 'remove' ? [pausedByHand ? PAUSED_BY_HAND : 'paused'] : []),
   ];
   return [
     `  ${SIGNS[action]} schedule ${schedule}${notes.length === 0 ? '' : ` (${notes.join(', ')})`}`,

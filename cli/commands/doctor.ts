@@ -1,5 +1,7 @@
+import type { Client } from '@temporalio/client';
 import type { Command } from 'commander';
 import { type Check, check } from '../../model/check.ts';
+import { permanent } from '../../model/errors.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import { type CommonOptions, EXIT, emit, print, runCommand } from '../output.ts';
 
@@ -15,8 +17,13 @@ export function register(program: Command): void {
 
 async function run(argument: string, options: CommonOptions) {
   const { resolvePlan } = await import('../plan-files.ts');
+  const { checkRepository } = await import('../repository-checks.ts');
   const plan = await resolvePlan(argument);
-  const checks = [...(await checkRepository(plan)), ...(await checkSource(plan)), await checkTemporal()];
+  const checks = [
+    ...(await checkRepository(plan.pipeline.repository)),
+    ...(await checkSource(plan)),
+    ...(await checkTemporal(plan)),
+  ];
   const healthy = checks.every(({ ok }) => ok);
   if (options.json) emit({ plan: plan.name, healthy, checks });
   else {
@@ -26,25 +33,6 @@ async function run(argument: string, options: CommonOptions) {
     }
   }
   return healthy ? EXIT.done : EXIT.failed;
-}
-
-async function checkRepository(plan: CompiledPlan): Promise<readonly Check[]> {
-  const { withStore } = await import('../backups.ts');
-  const { sha256Hex } = await import('../../repository/sha256.ts');
-  const { repository } = plan.pipeline;
-  const probe = `doctor/${process.pid}-${Date.now()}`;
-  return [
-    await check('repository takes, gives back and deletes an object', () =>
-      withStore(repository, async (store) => {
-        const body = Buffer.from('holdfast doctor');
-        const sha256 = sha256Hex(body);
-        await store.put(probe, body, { sha256, ifAbsent: true });
-        await store.get(probe, { expect: { sizeBytes: body.length, sha256 } });
-        await store.delete([probe]);
-        return store.description;
-      }),
-    ),
-  ];
 }
 
 async function checkSource(plan: CompiledPlan): Promise<readonly Check[]> {
@@ -72,37 +60,59 @@ async function checkSource(plan: CompiledPlan): Promise<readonly Check[]> {
 async function agentOf(address: string): Promise<boolean | undefined> {
   const { connectClient, temporalIsConfigured } = await import('../../worker/connection.ts');
   const { nodeQueue } = await import('../../model/task-queue.ts');
+  const { isPolled } = await import('../pollers.ts');
   if (!temporalIsConfigured()) return undefined;
-  const { connection, target } = await connectClient();
+  const { client, connection } = await connectClient();
   try {
-    const { pollers } = await connection.workflowService.describeTaskQueue({
-      namespace: target.namespace,
-      taskQueue: { name: nodeQueue(address) },
-      taskQueueType: ACTIVITY_QUEUE,
-    });
-    const oldest = Date.now() - POLLS_AGAIN_WITHIN_MS;
-    // Temporal remembers a poller for minutes after it died.
-    return (pollers ?? []).some(
-      ({ lastAccessTime }) => Number(lastAccessTime?.seconds ?? 0) * 1_000 > oldest,
-    );
+    return await isPolled(client, nodeQueue(address), 'activities');
   } finally {
     await connection.close();
   }
 }
 
-/** One poll waits a minute for work. */
-const POLLS_AGAIN_WITHIN_MS = 90_000;
-
-/** `temporal.api.enums.v1.TaskQueueType`. */
-const ACTIVITY_QUEUE = 2;
-
-function checkTemporal(): Promise<Check> {
-  return check('Temporal', async () => {
-    const { connectClient, temporalIsConfigured } = await import('../../worker/connection.ts');
-    if (!temporalIsConfigured())
-      return 'not configured: commands start their own (TEMPORAL_ADDRESS names another)';
-    const { connection, target } = await connectClient();
-    await connection.close();
+/** The server, its namespace and search attributes, which any command registers that may; then the workers. */
+async function checkTemporal(plan: CompiledPlan): Promise<readonly Check[]> {
+  const { connectClient, temporalIsConfigured } = await import('../../worker/connection.ts');
+  const { registerSearchAttributes } = await import('../../worker/search-attributes.ts');
+  const { pruneQueue } = await import('../../workflows/messages.ts');
+  const { hasOwnCredentials } = await import('../../planning/prune.ts');
+  if (!temporalIsConfigured()) {
+    const detail = 'not configured: commands start their own (TEMPORAL_ADDRESS names another)';
+    return [{ name: 'Temporal', ok: true, detail }];
+  }
+  let connected: Awaited<ReturnType<typeof connectClient>> | undefined;
+  const server = await check('Temporal', async () => {
+    connected = await connectClient();
+    const { connection, target } = connected;
+    await registerSearchAttributes(connection, target.namespace);
     return `${target.address}, namespace ${target.namespace}`;
+  });
+  if (connected === undefined) return [server];
+  const { client, connection, target } = connected;
+  try {
+    if (!server.ok) return [server];
+    const { taskQueue } = target;
+    const worker = await checkWorker(client, taskQueue, 'workflows', '');
+    if (!hasOwnCredentials(plan.pipeline.repository)) return [server, worker];
+    return [server, worker, await checkWorker(client, pruneQueue(taskQueue), 'activities', ' --only prune')];
+  } finally {
+    await connection.close();
+  }
+}
+
+function checkWorker(
+  client: Client,
+  taskQueue: string,
+  type: 'workflows' | 'activities',
+  options: string,
+): Promise<Check> {
+  return check(`a worker polls ${taskQueue}`, async () => {
+    const { isPolled } = await import('../pollers.ts');
+    if (await isPolled(client, taskQueue, type)) return 'yes';
+    throw permanent(
+      'NO_WORKER',
+      'none does, so runs wait',
+      `Start one, with the plan's secrets: holdfast worker${options}.`,
+    );
   });
 }

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { formatAmount } from '../../model/amounts.ts';
 import type { DrillOutcome } from '../../model/drill.ts';
 import type { FollowRunOptions } from '../follow-run.ts';
 import { EXIT, type ExitCode, emit, print, runCommand } from '../output.ts';
@@ -46,7 +47,9 @@ function report(outcome: DrillOutcome, options: Options): ExitCode {
   else {
     const { backup, verdict, restoreMs, assertions, problems } = outcome;
     const time = restoreMs === undefined ? '' : `, restored in ${(restoreMs / 1000).toFixed(1)} s`;
-    print(`${backup ?? outcome.plan}: ${verdict}${time}, ${assertions.length} assertions asked`);
+    print(
+      `${backup ?? outcome.plan}: ${verdict}${time}, ${formatAmount(assertions.length, 'assertion')} asked`,
+    );
     for (const problem of problems) print(`  ${problem}`);
   }
   if (outcome.verdict === 'OK') return EXIT.done;

@@ -3,6 +3,7 @@ import { createWriteStream } from 'node:fs';
 import { finished } from 'node:stream/promises';
 import type { Command } from 'commander';
 import type { ExtractedRow } from '../../activities/ycql/extract.ts';
+import { formatAmount } from '../../model/amounts.ts';
 import { type CommonOptions, EXIT, emit, runCommand, say, UsageError } from '../output.ts';
 
 interface Options extends CommonOptions {
@@ -68,7 +69,7 @@ async function run(argument: string, backup: string, options: Options) {
     return count;
   });
   if (options.json) emit({ plan: plan.name, backup, table, format, rows, file: output });
-  else say(`${rows} rows of ${table}`);
+  else say(`${formatAmount(rows, 'row')} of ${table}`);
   return EXIT.done;
 }
 

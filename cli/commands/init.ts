@@ -60,6 +60,8 @@ async function run(name: string | undefined, options: Options) {
     print(`Wrote ${file}. Next:`);
     print(`  holdfast explain ${file}`);
     print(`  ${answers.connectionEnv}=postgresql://… holdfast backup ${file}`);
+    if (answers.cron !== undefined)
+      print(`  holdfast apply ${file}   # from then on its schedule starts backups`);
   }
   return EXIT.done;
 }

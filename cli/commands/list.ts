@@ -15,7 +15,7 @@ export function register(program: Command): void {
 async function run(argument: string, options: CommonOptions) {
   const { resolvePlan } = await import('../plan-files.ts');
   const { listPlan } = await import('../backups.ts');
-  const { formatBytes, formatCount } = await import('../../workflows/progress.ts');
+  const { formatAmount, formatBytes } = await import('../../model/amounts.ts');
   const plan = await resolvePlan(argument);
   const { backups, unusable } = await listPlan(plan);
   for (const { backup, state, problem } of unusable) say(`${backup} (${state}): ${problem}`);
@@ -38,7 +38,7 @@ async function run(argument: string, options: CommonOptions) {
   for (const { manifest, verified, mark } of backups) {
     const { rows, tables, bytes, storedBytes } = manifest.totals;
     print(
-      `${manifest.backup}  ${instantOf(manifest)}  ${formatCount(rows)} rows  ${tables} tables  ` +
+      `${manifest.backup}  ${instantOf(manifest)}  ${formatAmount(rows, 'row')}  ${formatAmount(tables, 'table')}  ` +
         `${formatBytes(bytes)} → ${formatBytes(storedBytes)}  ` +
         (verified ? `${verified.verdict} (${verified.level}, ${verified.finishedAt})` : 'not verified') +
         (mark ? `  marked: deleted after ${mark.deleteAfter}` : ''),

@@ -2,8 +2,10 @@ import { type Command, InvalidArgumentError } from 'commander';
 import type { BackupFate } from '../../activities/prune.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import type { PruneOutcome } from '../../model/prune.ts';
+import { hasOwnCredentials } from '../../planning/prune.ts';
 import type { FollowRunOptions } from '../follow-run.ts';
-import { EXIT, type ExitCode, emit, print, runCommand } from '../output.ts';
+import { EXIT, type ExitCode, emit, print, runCommand, say } from '../output.ts';
+import type { Session } from '../session.ts';
 
 interface Options extends FollowRunOptions {
   readonly dryRun?: boolean;
@@ -43,6 +45,7 @@ async function run(argument: string, options: Options): Promise<ExitCode> {
     options,
     async (session) => {
       const { workflowId } = await startPrune(session, plan, { orphanGraceMs: options.grace * HOUR_MS });
+      if (hasOwnCredentials(plan.pipeline.repository)) await tellWhereItRuns(session);
       return {
         workflowId,
         title: `Pruning ${plan.name}`,
@@ -54,12 +57,23 @@ async function run(argument: string, options: Options): Promise<ExitCode> {
   );
 }
 
+/** By credentials of its own it runs where these are, and waits for a worker there. */
+async function tellWhereItRuns({ client, taskQueue }: Session): Promise<void> {
+  const { isPolled } = await import('../pollers.ts');
+  const { pruneQueue } = await import('../../workflows/messages.ts');
+  const queue = pruneQueue(taskQueue);
+  if (await isPolled(client, queue, 'activities')) return;
+  say(
+    `No worker polls the task queue ${queue} yet: start one with \`holdfast worker --only prune\`, where the plan's pruneCredentials are.`,
+  );
+}
+
 /** Read straight from the repository: no server needed. */
 async function dryRun(plan: CompiledPlan, options: Options): Promise<ExitCode> {
   const { fatesOf, judge } = await import('../../activities/prune.ts');
   const { pruneInputOf } = await import('../../planning/prune.ts');
   const { findOrphans } = await import('../../repository/sweep.ts');
-  const { formatBytes } = await import('../../model/amounts.ts');
+  const { formatAmount, formatBytes } = await import('../../model/amounts.ts');
   const { withStore } = await import('../backups.ts');
   return withStore(plan.pipeline.repository, async (store) => {
     const now = new Date();
@@ -77,12 +91,12 @@ async function dryRun(plan: CompiledPlan, options: Options): Promise<ExitCode> {
       print(`${one.fate.padEnd(6)}  ${one.backup}  ${one.instant}  ${one.reason}${until}`);
     }
     for (const { backup, kind, objects, bytes } of orphans) {
-      print(`remove  ${backup}  ${kind}: ${objects} objects, ${formatBytes(bytes)}`);
+      print(`remove  ${backup}  ${kind}: ${formatAmount(objects, 'object')}, ${formatBytes(bytes)}`);
     }
     const count = (...fates: readonly BackupFate['fate'][]) =>
       backups.filter(({ fate }) => fates.includes(fate)).length;
     print(
-      `${backups.length} backups: ${count('keep', 'unmark')} kept, ${count('mark')} to mark, ` +
+      `${formatAmount(backups.length, 'backup')}: ${count('keep', 'unmark')} kept, ${count('mark')} to mark, ` +
         `${count('unmark')} to unmark, ${count('delete')} to delete; ${orphans.length} left-overs to remove. ` +
         'Nothing was changed (--dry-run).',
     );
@@ -97,9 +111,9 @@ async function report(outcome: PruneOutcome, options: Options): Promise<ExitCode
     emit({ plan, marks, deletions, orphans, removed, durationMs });
     return EXIT.done;
   }
-  const { formatBytes } = await import('../../model/amounts.ts');
+  const { formatAmount, formatBytes } = await import('../../model/amounts.ts');
   print(
-    `${marks.backups} backups: ${marks.kept} kept, ${marks.waiting} wait for the end of their grace time.`,
+    `${formatAmount(marks.backups, 'backup')}: ${marks.kept} kept, ${marks.waiting} marked and within their grace time.`,
   );
   if (marks.marked.length > 0) print(`Marked: ${marks.marked.join(', ')}`);
   if (marks.unmarked.length > 0) print(`Unmarked: ${marks.unmarked.join(', ')}`);
@@ -108,7 +122,9 @@ async function report(outcome: PruneOutcome, options: Options): Promise<ExitCode
   }
   if (deletions.inUse.length > 0) print(`Being read, and so kept: ${deletions.inUse.join(', ')}`);
   if (removed.sharedProblem !== undefined) print(`Shared objects are left alone: ${removed.sharedProblem}`);
-  print(`Left-overs: ${removed.deletedObjects} objects removed, ${formatBytes(removed.deletedBytes)}.`);
+  print(
+    `Left-overs: ${formatAmount(removed.deletedObjects, 'object')} removed, ${formatBytes(removed.deletedBytes)}.`,
+  );
   return EXIT.done;
 }
 

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { formatAmount } from '../../model/amounts.ts';
 import type { RestoreSummary } from '../../model/backup.ts';
 import type { InClusterSummary } from '../../model/in-cluster.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
@@ -269,7 +270,9 @@ function report(summary: RestoreSummary, options: Options): ExitCode {
   }
   if (summary.safetyBackup !== undefined)
     print(`What was there is also saved as backup ${summary.safetyBackup}.`);
-  print(`${summary.rows} rows in ${summary.tables} tables; compared with the manifest: ${summary.verdict}.`);
+  print(
+    `${formatAmount(summary.rows, 'row')} in ${formatAmount(summary.tables, 'table')}; compared with the manifest: ${summary.verdict}.`,
+  );
   return code;
 }
 

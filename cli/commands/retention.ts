@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError } from 'commander';
+import { formatCount } from '../../model/amounts.ts';
 import { permanent } from '../../model/errors.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import type { nextRuns } from '../../planning/next-runs.ts';
@@ -106,7 +107,7 @@ function timesUntil(times: Times, from: Date, end: Date, next: typeof nextRuns):
     if (last === undefined || last >= end || runs.length < RUNS_AT_ONCE) return found;
     if (found.length > RUNS_AT_MOST) {
       throw new UsageError(
-        `that are more than ${RUNS_AT_MOST} runs of ${times.cron.join(' and ')}`,
+        `${Math.round((end.getTime() - from.getTime()) / DAY_MS)} days ahead have more than ${formatCount(RUNS_AT_MOST)} runs of ${times.cron.join(' and ')}`,
         'Look less far ahead with --days.',
       );
     }

@@ -19,7 +19,7 @@ async function run(argument: string, backup: string, options: CommonOptions) {
   const { resolvePlan } = await import('../plan-files.ts');
   const { withStore } = await import('../backups.ts');
   const { readManifest } = await import('../../repository/manifest.ts');
-  const { formatBytes, formatCount } = await import('../../workflows/progress.ts');
+  const { formatAmount, formatBytes } = await import('../../model/amounts.ts');
   const plan = await resolvePlan(argument);
   const manifest = await withStore(plan.pipeline.repository, (store) =>
     readManifest(store, { plan: plan.name, backup }),
@@ -38,8 +38,8 @@ async function run(argument: string, backup: string, options: CommonOptions) {
   print(`made        ${manifest.startedAt} to ${manifest.completedAt} by holdfast ${writtenBy.holdfast}`);
   print(`server      ${server.product} ${server.version}`);
   print(
-    `holds       ${formatCount(totals.rows)} rows in ${totals.tables} tables, ${formatBytes(totals.bytes)} ` +
-      `stored as ${formatBytes(totals.storedBytes)} in ${formatCount(totals.objects)} objects`,
+    `holds       ${formatAmount(totals.rows, 'row')} in ${formatAmount(totals.tables, 'table')}, ${formatBytes(totals.bytes)} ` +
+      `stored as ${formatBytes(totals.storedBytes)} in ${formatAmount(totals.objects, 'object')}`,
   );
   for (const [index, database] of manifest.databases.entries()) {
     const isKeyspace = manifest.engine === 'ycql' || manifest.universe?.snapshots[index]?.api === 'ycql';
@@ -52,7 +52,7 @@ async function run(argument: string, backup: string, options: CommonOptions) {
       const name = schema === '' ? table : `${schema}.${table}`;
       // A distributed snapshot is saved without anybody counting, unless the plan asks for it.
       const counted = manifest.universe === undefined || rows > 0;
-      print(`  ${name}  ${counted ? `${formatCount(rows)} rows  ` : ''}${formatBytes(bytes)}`);
+      print(`  ${name}  ${counted ? `${formatAmount(rows, 'row')}  ` : ''}${formatBytes(bytes)}`);
     }
   }
   const losses = lossesIn(manifest);

@@ -1,5 +1,6 @@
 import { formatDuration } from '../../compiler/duration.ts';
 import { formatSize } from '../../compiler/size.ts';
+import { formatAmount } from '../../model/amounts.ts';
 import type {
   Artifact,
   NamePatterns,
@@ -115,7 +116,7 @@ function describeRepository({ repository: { name, location } }: ExplainedPlan): 
 function describeDrill({ drill }: ExplainedPlan): string {
   if (drill === null) return 'none: no backup is rehearsed by itself';
   const { backup, check, assertions, schedule } = drill;
-  return `the ${backup} backup, ${check} compared, ${assertions.length} assertions; ${inWords(schedule ?? null)}`;
+  return `the ${backup} backup, ${check} compared, ${formatAmount(assertions.length, 'assertion')}; ${inWords(schedule ?? null)}`;
 }
 
 function describeNotify({ notify }: ExplainedPlan): string {

@@ -1,5 +1,5 @@
 import type { BackupFate } from '../../activities/prune.ts';
-import { formatBytes, formatCount, formatDuration } from '../../model/amounts.ts';
+import { formatAmount, formatBytes, formatCount, formatDuration } from '../../model/amounts.ts';
 import type { VerifyReport } from '../../model/backup.ts';
 import type { CatalogueEntry } from '../../model/recovery.ts';
 import { standingOf } from '../../planning/standing.ts';
@@ -41,7 +41,7 @@ function planSection(report: PlanReport, now: Date): Markup {
   const nowMs = now.getTime();
   const fateOf = new Map(fates.map((fate) => [fate.backup, fate]));
   return markup`<section>${head}${tiles(report, nowMs)}
-    <figure><figcaption>Recovery window <span>${entries.length} instants, ${shortTime(entries.at(-1)?.instant ?? '')} to ${shortTime(entries[0]?.instant ?? '')}</span></figcaption>${timeline(entries, fateOf, nowMs)}${legend()}</figure>
+    <figure><figcaption>Recovery window <span>${formatAmount(entries.length, 'instant')}, ${shortTime(entries.at(-1)?.instant ?? '')} to ${shortTime(entries[0]?.instant ?? '')}</span></figcaption>${timeline(entries, fateOf, nowMs)}${legend()}</figure>
     ${bars(entries, nowMs, 'Stored size', ({ storedBytes }) => storedBytes, formatBytes)}
     ${bars(entries, nowMs, 'Duration', ({ durationMs }) => durationMs, formatDuration)}
     <h3>What the next retention run does</h3>${retention(report)}
@@ -62,8 +62,8 @@ function tiles({ catalogue }: PlanReport, nowMs: number): Markup {
     ${tile(old(newestInstantMs, 26 * HOUR_MS), 'Would be lost now', ago(newestInstantMs), 'since the newest instant')}
     ${tile(old(lastGood?.instantMs, 3 * DAY_MS), 'Known to be good', ago(lastGood?.instantMs), lastGood === undefined ? 'no verification found one good' : 'since the newest verified instant')}
     ${tile(drilled, 'Last good drill', lastGoodDrill === undefined ? 'never' : `${ago(lastGoodDrill.atMs)} ago`, lastGoodDrill?.restoreMs === undefined ? (lastDrill?.verdict ?? 'none was done') : `restored in ${formatDuration(lastGoodDrill.restoreMs)}`)}
-    ${tile(damaged > 0 ? 'bad' : 'good', 'Damaged', formatCount(damaged), `of ${formatCount(backups)} backups`)}
-    ${tile('', 'Stored', formatBytes(storedBytes), `in ${formatCount(backups)} backups`)}</div>`;
+    ${tile(damaged > 0 ? 'bad' : 'good', 'Damaged', formatCount(damaged), `of ${formatAmount(backups, 'backup')}`)}
+    ${tile('', 'Stored', formatBytes(storedBytes), `in ${formatAmount(backups, 'backup')}`)}</div>`;
 }
 
 const HOUR_MS = 3_600_000;
@@ -96,7 +96,7 @@ function retention({ fates, plan }: PlanReport): Markup {
   if (plan.retention === undefined)
     return markup`<p class="note">Nothing: the plan has no retention, so everything is kept.</p>`;
   if (going.length === 0)
-    return markup`<p class="note">It deletes nothing and marks nothing; ${fates.length} backups are kept.</p>`;
+    return markup`<p class="note">It deletes nothing and marks nothing; what is there is kept (${formatAmount(fates.length, 'backup')}).</p>`;
   return markup`<div class="scroll"><table><thead><tr><th>instant</th><th>backup</th><th>next run</th><th>deleted after</th><th>why</th></tr></thead><tbody>
     ${going.slice(0, MOST_ROWS).map((fate) => markup`<tr><td>${shortTime(fate.instant)}</td><td class="id">${fate.backup}</td><td>${fateInWords(fate)}</td><td>${'deleteAfter' in fate ? shortTime(fate.deleteAfter) : ''}</td><td>${fate.reason}</td></tr>`)}
   </tbody></table></div>${more(going.length)}`;

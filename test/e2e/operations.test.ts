@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { msToTs } from '@temporalio/common/lib/time.js';
+import pg from 'pg';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { type PlanStatus, personsSignal, planStatus } from '../../workflows/plan-messages.ts';
 import { type CommandEnd, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
@@ -86,6 +87,13 @@ test('apply makes an entity and a schedule, which fires; a signal restores; noth
   expect(dry.plans[0]?.schedules[0]?.next).toHaveLength(5);
   expect(await json<Applied>('apply')).toMatchObject({ changes: 1 });
   expect(await json<Applied>('apply')).toMatchObject({ changes: 0 });
+  const schedule = client.schedule.getHandle('backup:orders');
+  await schedule.pause('by hand');
+  expect(await run('apply')).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/backup:orders is paused by hand.*\nNothing to change/s),
+  });
+  await schedule.unpause();
 
   await eventually('the schedule has fired', async () => (await status()).lastBackup !== null);
   await eventually(
@@ -166,7 +174,13 @@ test('a plan whose repository has vanished from its place is not applied, whatev
   expect(await json<Applied>('apply', '--dry-run')).toMatchObject({ changes: 1 });
 });
 
-test('a plan without a file stays until --prune, which leaves its backups', async () => {
+test('a plan without a file stays until --prune, which leaves its backups, and the one that runs', async () => {
+  // A lock that the backup waits for keeps it from ending before the plan is gone.
+  const locker = new pg.Client({ connectionString: postgres.url('orders') });
+  await locker.connect();
+  await locker.query('BEGIN; LOCK TABLE orders');
+  const { workflowId } = await json<{ workflowId: string }>('backup', 'orders', '--detach');
+  await eventually('the entity knows of the backup', async () => (await status()).running.length === 1);
   await rm(path.join(folder, 'plans', 'orders.yaml'));
   await writeFile(path.join(folder, 'plans', 'empty.yaml'), repositoryDocument(folder));
   expect(await json<Applied>('apply')).toMatchObject({ changes: 0, plans: [{ action: 'keep' }] });
@@ -176,7 +190,7 @@ test('a plan without a file stays until --prune, which leaves its backups', asyn
   });
   expect(await json<Applied>('apply', '--prune')).toMatchObject({
     changes: 1,
-    plans: [{ action: 'remove' }],
+    plans: [{ action: 'remove', note: expect.stringContaining(`${workflowId} runs on to its end`) }],
   });
   await eventually('the entity has ended', async () => {
     const { status: state } = await client.workflow.getHandle('plan:orders').describe();
@@ -187,6 +201,8 @@ test('a plan without a file stays until --prune, which leaves its backups', asyn
     code: 1,
     document: { error: { code: 'PLAN_NOT_APPLIED' } },
   });
+  await locker.end();
+  await expect(client.workflow.getHandle(workflowId).result()).resolves.toMatchObject({ rows: 1000 });
   await rm(path.join(folder, 'plans', 'empty.yaml'));
 });
 

@@ -124,9 +124,9 @@ const dryRun = async (plan: string): Promise<readonly BackupFate[]> =>
   (await holdfastJson<{ backups: readonly BackupFate[] }>(['prune', plan, '--dry-run'], environment)).backups;
 
 /** Backs the database up in its next version. */
-async function backUpNext(plan: string, version: number): Promise<string> {
+async function backUpNext(plan: string, version: number, where = environment): Promise<string> {
   await sql('orders', `UPDATE state SET version = ${version}`);
-  return (await holdfastJson<BackupSummary>(['backup', plan], environment)).backup;
+  return (await holdfastJson<BackupSummary>(['backup', plan], where)).backup;
 }
 
 let plan: string;
@@ -192,6 +192,61 @@ test('the credentials of a backup can not delete, and prune with its own deletes
   const still = await holdfastJson<{ verdict: string }>(['verify', plan, newest.backup], environment);
   expect(still.verdict).toBe('OK');
   await writer.close();
+});
+
+test('a worker for prunes alone deletes, by credentials that are nowhere else', async () => {
+  const { address } = JSON.parse(server.output()) as { address: string };
+  const { S3_PRUNE_KEY, S3_PRUNE_SECRET, ...others } = environment;
+  const apart = { TEMPORAL_ADDRESS: address, HOLDFAST_TASK_QUEUE: 'apart' };
+  const backing = { ...others, ...apart };
+  const workers: RunningCommand[] = [];
+  const startWorker = async (kind: string, where: NodeJS.ProcessEnv) => {
+    const worker = startHoldfast(['worker', '--only', kind, '--json'], where);
+    workers.push(worker);
+    await eventually(`the worker for ${kind} polls`, async () => worker.output() !== '');
+  };
+  const examined = async (where: NodeJS.ProcessEnv) => {
+    const { stdout } = await holdfast(['doctor', divided, '--json'], where);
+    const { checks } = JSON.parse(stdout) as { checks: { name: string; ok: boolean }[] };
+    return Object.fromEntries(checks.map(({ name, ok }) => [name, ok]));
+  };
+  const divided = await writePlan('divided', 'acme-backups', '{ keepLast: 1, grace: 1ms }');
+  try {
+    await startWorker('lanes', backing);
+    await startWorker('read-points', backing);
+    for (const version of [11, 12, 13]) await backUpNext(divided, version, backing);
+    const [newest, ...older] = await listed(divided);
+
+    const waiting = startHoldfast(['prune', divided, '--json'], backing);
+    await eventually('it says what it waits for', async () =>
+      waiting.progress().includes('worker --only prune'),
+    );
+    expect(await examined(backing)).toMatchObject({
+      'its credentials can’t delete': true,
+      'a worker polls apart': true,
+      'a worker polls apart.prune': false,
+    });
+
+    await startWorker('prune', { S3_PRUNE_KEY, S3_PRUNE_SECRET, ...apart });
+    const { code, stdout } = await waiting.end;
+    expect({ code, document: JSON.parse(stdout) }).toMatchObject({
+      code: 0,
+      document: { marks: { marked: older.map(({ backup }) => backup) } },
+    });
+    await expect(holdfastJson(['prune', divided], backing)).resolves.toMatchObject({
+      deletions: { deletedBackups: 2 },
+    });
+    expect((await listed(divided)).map(({ backup }) => backup)).toEqual([newest?.backup]);
+    expect(await examined({ ...environment, ...apart })).toMatchObject({
+      'its credentials can’t delete': true,
+      'its pruneCredentials delete': true,
+      'the clock here and the repository’s': true,
+      'a worker polls apart.prune': true,
+    });
+  } finally {
+    for (const { child } of workers) child.kill('SIGTERM');
+    await Promise.all(workers.map(({ end }) => end));
+  }
 });
 
 test('a locked backup stays until its lock ends, whatever the policy, and the lock is written with it', async () => {

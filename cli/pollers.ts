@@ -1,0 +1,22 @@
+import type { Client } from '@temporalio/client';
+
+/** `temporal.api.enums.v1.TaskQueueType`. */
+const QUEUE_TYPES = { workflows: 1, activities: 2 } as const;
+
+/** One poll waits a minute for work; Temporal remembers who polled for minutes after he died. */
+const POLLS_AGAIN_WITHIN_MS = 90_000;
+
+/** Whether a worker polls a task queue. */
+export async function isPolled(
+  client: Client,
+  taskQueue: string,
+  type: keyof typeof QUEUE_TYPES = 'workflows',
+): Promise<boolean> {
+  const { pollers } = await client.workflowService.describeTaskQueue({
+    namespace: client.options.namespace,
+    taskQueue: { name: taskQueue },
+    taskQueueType: QUEUE_TYPES[type],
+  });
+  const oldest = Date.now() - POLLS_AGAIN_WITHIN_MS;
+  return (pollers ?? []).some(({ lastAccessTime }) => Number(lastAccessTime?.seconds ?? 0) * 1_000 > oldest);
+}

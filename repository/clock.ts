@@ -1,0 +1,29 @@
+import type { Store } from './store.ts';
+
+/** Ages and grace times are told by this machine's clock against the store's; further apart, neither can be trusted. */
+const FAR_OFF_MS = 60 * 60_000;
+
+export interface ClockComparison {
+  readonly here: Date;
+  /** When the store says that the object was written. */
+  readonly there: Date;
+  readonly isFarOff: boolean;
+}
+
+/**
+ * Compares the clock here with the store's, by an object that was written just now.
+ *
+ * @returns undefined where the object is gone by now
+ */
+export async function compareClocks(
+  store: Store,
+  key: string,
+  here: Date,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<ClockComparison | undefined> {
+  for await (const { key: found, modifiedAt: there } of store.list(key, options)) {
+    if (found !== key) continue;
+    return { here, there, isFarOff: Math.abs(here.getTime() - there.getTime()) > FAR_OFF_MS };
+  }
+  return undefined;
+}
