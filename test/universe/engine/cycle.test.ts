@@ -3,11 +3,12 @@ import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import type { BackupSummary, RestoreSummary } from '../../../model/backup.ts';
+import type { DrillOutcome } from '../../../model/drill.ts';
 import { backupFolder, OBJECTS_FOLDER } from '../../../repository/layout.ts';
 import { listBackups } from '../../../repository/list-backups.ts';
 import { query } from '../../support/sql.ts';
 import { databaseContents, fill, keyspaceContents } from './contents.ts';
-import { PLAN, type Stage, startStage } from './stage.ts';
+import { drilledPlan, PLAN, type Stage, startStage } from './stage.ts';
 
 /** The documentation's cycle by plan file: a YSQL database and a YCQL keyspace, with one agent process for each tablet server. */
 let stage: Stage;
@@ -112,4 +113,16 @@ test('what lies in a tablespace that the universe lacks comes back in the defaul
   await expect(tablespaceIn('shop_anywhere')).resolves.toBeNull();
   await stage.json('restore', planFile, '--backup', backup, '--globals', ...into('near'));
   await expect(tablespaceIn('shop_near')).resolves.toBe('near');
+});
+
+test('a drill restores the newest backup beside the database, counts its rows, and drops the copy', async () => {
+  const { universe } = stage;
+  const databases = () => query(universe.ysql('yugabyte'), 'SELECT datname FROM pg_database ORDER BY 1');
+  const plan = await drilledPlan(stage);
+  const { backup } = await stage.json<BackupSummary>('backup', plan);
+  const before = await databases();
+  const outcome = await stage.json<DrillOutcome>('drill', plan);
+  expect(outcome).toMatchObject({ backup, verdict: 'OK', problems: [], restoreMs: expect.any(Number) });
+  expect(await databases()).toEqual(before);
+  await expect(liveSnapshots()).resolves.toEqual([]);
 });

@@ -111,6 +111,16 @@ function startAgents(
   );
 }
 
+/** The stage's plan with a drill, under another name: of the database alone, since the copy of a keyspace can't be dropped. */
+export async function drilledPlan(stage: Stage): Promise<string> {
+  const file = path.join(stage.folder, 'drilled.yaml');
+  const text = (await readFile(stage.planFile, 'utf8'))
+    .replace(`metadata: { name: ${PLAN} }`, 'metadata: { name: drilled }')
+    .replace(/^ *keyspaces: .*\n/m, '');
+  await writeFile(file, `${text}  drill: { timeout: 10m }\n`);
+  return file;
+}
+
 export async function startWorker(
   name: string,
   args: readonly string[],

@@ -2,9 +2,10 @@ import { Client, Connection } from '@temporalio/client';
 import { discardBackup } from '../../../repository/sweep.ts';
 import { startHoldfast } from '../../support/holdfast.ts';
 import { eventually } from '../../support/processes.ts';
+import { query } from '../../support/sql.ts';
 import { fill } from './contents.ts';
 import { dropRestored, leftBehind, plainBackup } from './outcome.ts';
-import { PLAN, type Stage, startStage } from './stage.ts';
+import { drilledPlan, PLAN, type Stage, startStage } from './stage.ts';
 
 /** Two minutes that `npm test` has not: with HOLDFAST_UNIVERSE_FAULTS=all, as the rest of the faults. */
 const whole = process.env.HOLDFAST_UNIVERSE_FAULTS === 'all' ? test : test.skip;
@@ -25,7 +26,7 @@ afterAll(async () => {
 });
 
 /** Terminates the one run of a kind that is under way. */
-async function terminate(type: 'backup' | 'restore'): Promise<void> {
+async function terminate(type: 'backup' | 'restore' | 'drill'): Promise<void> {
   const client = new Client({ connection });
   const query = `WorkflowType="${type}" AND ExecutionStatus="Running"`;
   for await (const { workflowId } of client.workflow.list({ query })) {
@@ -67,4 +68,31 @@ whole('what a terminated backup left in the universe is deleted by a later one',
   await plainBackup(stage);
   await expect(taken()).resolves.toEqual([]);
   expect((await leftBehind(stage)).filter((line) => line.includes('snapshots/'))).toEqual([]);
+});
+
+whole('what a terminated drill left in the universe is dropped by the next one', async () => {
+  const plan = await drilledPlan(stage);
+  const copies = async () =>
+    (
+      await query(
+        stage.universe.ysql('yugabyte'),
+        "SELECT datname FROM pg_database WHERE datname LIKE '%drill%'",
+      )
+    ).length;
+  await stage.json('backup', plan);
+  await stage.universe.act({ do: 'restorations', end: 'never' });
+  const running = startHoldfast(['drill', plan], stage.environment);
+  await eventually('the restoration of the copy has begun', async () => {
+    const { restorations } = await stage.universe.view();
+    return restorations.length > 0 && (await copies()) === 1;
+  });
+  // The drill first: its restore's end would let it clean up.
+  await terminate('drill');
+  await terminate('restore');
+  await running.end;
+  await stage.universe.disarm();
+  expect(await copies()).toBe(1);
+  await expect(stage.json('drill', plan)).resolves.toMatchObject({ verdict: 'OK' });
+  expect(await copies()).toBe(0);
+  expect(await leftBehind(stage)).toEqual([]);
 });
