@@ -1,8 +1,10 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import type { RecoveryDecision } from '../../model/recovery.ts';
 import type { PlanSurvey } from '../../model/survey.ts';
 import { newPlanState, PlanEntity, type Work } from '../../workflows/plan-entity.ts';
-import type { PlanState, RunReport } from '../../workflows/plan-messages.ts';
+import { PERSONS_MESSAGES, type PlanState, type RunReport } from '../../workflows/plan-messages.ts';
 import { renderPlan } from '../../workflows/plan-page.ts';
 import { Refused } from '../../workflows/plan-request-reading.ts';
 import { CAPTURE, pipelineOf } from './scripted-worker.ts';
@@ -218,6 +220,23 @@ test('an impossible instant is refused with the nearest ones on both sides, read
   const page = renderPlan(entity.status, new Date(NOW));
   expect(page).toContain('{"to": "2026-11-23T02:00:00.000Z"}');
   expect(page).toContain('{"to": "2026-11-24T02:00:00.000Z"}');
+});
+
+test('every signal of docs/operations.md is taken as it stands there', async () => {
+  const guide = await readFile(path.resolve(__dirname, '..', '..', 'docs', 'operations.md'), 'utf8');
+  const signals = Array.from(guide.matchAll(/^Signal: `(\w+)` with `(\{.*\})`/gm), ([, name, json]) => ({
+    name: PERSONS_MESSAGES.find((each) => each === name),
+    argument: JSON.parse(json ?? '') as object,
+  }));
+  expect(signals.map(({ name }) => name)).toEqual(['pause', 'restore', 'restore', 'approve', 'cancel']);
+  for (const { name, argument } of signals) {
+    const { entity } = entityOf();
+    if (name === 'approve' || name === 'cancel') {
+      entity.receive('restore', { replace: true });
+      carryOut(entity);
+    }
+    if (name !== undefined) expect(entity.receive(name, argument).outcome).toBe('accepted');
+  }
 });
 
 test('a flood of requests is bounded, and so is what is remembered of it', () => {
