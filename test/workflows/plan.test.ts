@@ -305,6 +305,25 @@ test('cancel ends a run, whoever started it', async () => {
   });
 });
 
+test('a plan that is removed while its backup runs lets it run on to its end', async () => {
+  let release = false;
+  const upload: Activities['upload'] = async () => {
+    while (!release) await Context.current().sleep(20);
+    return { index: 0, rows: 10, bytes: 100, storedBytes: 40, objects: 1 };
+  };
+  await bench.withActivities({ ...storage(), upload }, async () => {
+    const { handle } = await apply(newPlan());
+    await handle.signal(personsSignal('backup'), {});
+    await until('the backup runs', handle, ({ running }) => running.length === 1);
+    const [run] = (await statusOf(handle)).running;
+    await handle.executeUpdate(removePlan);
+    await handle.result();
+    release = true;
+    const backup = bench.client.workflow.getHandle(run?.workflowId ?? '');
+    await expect(backup.result()).resolves.toMatchObject({ summary: { rows: 10 } });
+  });
+});
+
 describe('its schedule', () => {
   const cron = { cron: ['0 2 * * *'], timezone: 'Europe/Berlin', overlap: 'skip' as const };
   const scheduleOf = (plan: CompiledPlan) =>

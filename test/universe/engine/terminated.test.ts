@@ -86,9 +86,8 @@ whole('what a terminated drill left in the universe is dropped by the next one',
     const { restorations } = await stage.universe.view();
     return restorations.length > 0 && (await copies()) === 1;
   });
-  // The drill first: its restore's end would let it clean up.
+  // Its restore is terminated with it.
   await terminate('drill');
-  await terminate('restore');
   await running.end;
   await stage.universe.disarm();
   expect(await copies()).toBe(1);
