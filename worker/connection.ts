@@ -3,6 +3,7 @@ import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { NativeConnection } from '@temporalio/worker';
 import { messageOf, transient } from '../model/errors.ts';
 import { DEFAULT_TASK_QUEUE } from '../model/task-queue.ts';
+import { interceptors } from './closed-channel.ts';
 import { temporalFailure } from './temporal-errors.ts';
 
 export const DEFAULT_TEMPORAL_ADDRESS = 'localhost:7233';
@@ -33,6 +34,7 @@ export async function connectClient(address?: string): Promise<ConnectedClient> 
       ...connectionOptions,
       address: target.address,
       connectTimeout: 5_000,
+      interceptors,
     });
     return { client: new Client({ connection, namespace: target.namespace }), connection, target };
   } catch (error) {

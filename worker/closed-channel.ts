@@ -1,0 +1,42 @@
+import {
+  InterceptingCall,
+  type Interceptor,
+  type InterceptorOptions,
+  type NextCall,
+  status,
+} from '@grpc/grpc-js';
+import { defaultGrpcRetryOptions, makeGrpcRetryInterceptor } from '@temporalio/client';
+
+type AnyCall = ReturnType<NextCall>;
+
+/**
+ * The client's interceptors: its own, which tries calls again, and one that has a call end where the connection was closed meanwhile.
+ * By itself that next try throws out of a timer ("Channel has been shut down"), and the process ends of it, whatever it had done.
+ */
+export const interceptors: Interceptor[] = [
+  makeGrpcRetryInterceptor(defaultGrpcRetryOptions()),
+  (options, nextCall) => new InterceptingCall(callOrEnd(options, nextCall)),
+];
+
+function callOrEnd(options: InterceptorOptions, nextCall: NextCall): AnyCall {
+  try {
+    return nextCall(options);
+  } catch (error) {
+    return endedCall(error);
+  }
+}
+
+/** A call that has ended as one that was cancelled, which is not tried again. */
+function endedCall(error: unknown): AnyCall {
+  const details = `the connection is closed: ${error instanceof Error ? error.message : String(error)}`;
+  return {
+    start: (metadata, listener) => listener?.onReceiveStatus?.({ code: status.CANCELLED, details, metadata }),
+    sendMessage: () => undefined,
+    sendMessageWithContext: () => undefined,
+    startRead: () => undefined,
+    halfClose: () => undefined,
+    cancelWithStatus: () => undefined,
+    getPeer: () => '',
+    getAuthContext: () => null,
+  };
+}
