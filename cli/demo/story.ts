@@ -11,7 +11,7 @@ import { connectClient } from '../../worker/connection.ts';
 import { registerSearchAttributes } from '../../worker/search-attributes.ts';
 import type { BackupOutcome } from '../../workflows/messages.ts';
 import { follow } from '../follow.ts';
-import { print, say } from '../output.ts';
+import { say } from '../output.ts';
 import { startBackup, startRestore } from '../runs.ts';
 import type { Session } from '../session.ts';
 import { runUrl } from '../session.ts';
@@ -155,7 +155,7 @@ export async function tellStory(
     );
   }
   const verdict = JSON.stringify(before) === JSON.stringify(after) ? 'OK' : 'FAILED';
-  print(verdict === 'OK' ? 'The restored database equals the original.' : 'The restored database DIFFERS.');
+  say(verdict === 'OK' ? 'The restored database equals the original.' : 'The restored database DIFFERS.');
   await explore(folder.path);
   const { backup, rows, bytes, storedBytes } = summary;
   return {
