@@ -1,10 +1,13 @@
+import { isMarkedAsUntransferable } from 'node:worker_threads';
+
 /**
  * Frees memory now that the garbage collector would free some time: lanes and transfers make hundreds of MiB of it, which otherwise pile up
  * to 64 MiB in each thread and have the heap collected again and again. Only for memory that is nobody else's; whoever still
  * looks at it finds it empty.
  */
 export function freeMemory(memory: ArrayBufferLike): void {
-  if (memory instanceof ArrayBuffer && !memory.detached) memory.transfer(0);
+  if (memory instanceof ArrayBuffer && !memory.detached && !isMarkedAsUntransferable(memory))
+    memory.transfer(0);
 }
 
 /** As `freeMemory`, for a buffer whose memory is ours unless it is a slice of Node's pool, as small ones are. */

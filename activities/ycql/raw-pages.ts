@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { Client, type ClientOptions, policies, type types } from 'cassandra-driver';
 import { permanent } from '../../model/errors.ts';
-import { freeMemory } from '../../repository/free-memory.ts';
+import { freeMemory, isAlone } from '../../repository/free-memory.ts';
 import { int32 } from './bytes.ts';
 
 /*
@@ -102,8 +102,9 @@ function install(): string | undefined {
     prototype.getFrameBuffer = function frameOf(frame, item) {
       const pieces = frame.buffers;
       const whole = getFrameBuffer.call(this, frame, item);
-      // The first and the last piece may hold the end and the beginning of other frames; those between are this frame's.
-      for (const piece of pieces.slice(1, -1)) freeMemory(piece.buffer);
+      // The first and the last piece may hold the end and the beginning of other frames; those between are this frame's. Over TLS
+      // a piece may lie in memory that Node shares.
+      for (const piece of pieces.slice(1, -1)) if (isAlone(piece)) freeMemory(piece.buffer);
       this.holdfastFrame = whole;
       return whole;
     };

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import type { ConnectionOptions } from 'node:tls';
 import { permanent } from '../../model/errors.ts';
 import type { SecretRef, YcqlSource } from '../../model/pipeline.ts';
@@ -76,7 +75,7 @@ async function targetOfUrl(verb: Secrets, reference: SecretRef): Promise<CqlTarg
       ? {}
       : { login: { username: decodeURIComponent(username), password: decodeURIComponent(password) } }),
     ...(options.get('tls') === 'true' || ca !== null
-      ? { tls: ca === null ? {} : { ca: await readFile(ca, 'utf8') } }
+      ? { tls: ca === null ? {} : { ca: await verb.secret({ file: ca }) } }
       : {}),
   };
 }

@@ -1,9 +1,14 @@
-import { createServer } from 'node:tls';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createServer, type Server } from 'node:tls';
 import { auth, Client } from 'cassandra-driver';
 import { ycqlEngine } from '../../activities/ycql/engine.ts';
 import { HoldfastError, READ_POINT_LOST } from '../../model/errors.ts';
 import type { YcqlSource } from '../../model/pipeline.ts';
 import { type CassandraCluster, startCassandra } from '../../parts/cassandra.ts';
+import { OTHER, SERVER } from './certificates.ts';
 import {
   backupContext,
   createRepository,
@@ -183,6 +188,89 @@ test('a plain connection to a port that speaks TLS is refused with what to look 
   } finally {
     await new Promise((resolve) => server.close(resolve));
   }
+});
+
+describe('a cluster that asks for TLS and a certificate', () => {
+  let folder: string;
+  let port: number;
+  let server: Server;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'holdfast-tls-'));
+    for (const [name, { certificate, key }] of Object.entries({ server: SERVER, other: OTHER })) {
+      await writeFile(join(folder, `${name}.crt`), certificate);
+      await writeFile(join(folder, `${name}.key`), key);
+    }
+    const { certificate, key } = SERVER;
+    // Stands before the cluster, and takes off TLS.
+    server = createServer({ cert: certificate, key, ca: certificate, requestCert: true }, (socket) => {
+      const behind = connect(cluster.port, '127.0.0.1');
+      socket.pipe(behind).pipe(socket);
+      for (const end of [socket, behind]) {
+        end.on('error', () => {
+          socket.destroy();
+          behind.destroy();
+        });
+      }
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const address = server.address();
+    port = typeof address === 'object' && address !== null ? address.port : 0;
+  });
+
+  afterAll(async () => {
+    server.close();
+    await rm(folder, { recursive: true });
+  });
+
+  const file = (name: string) => join(folder, name);
+  const withTls = async (authority: string, own: string | undefined) => {
+    const { resolveSecret } = await import('../../activities/secrets.ts');
+    return await takeBackup(
+      repository,
+      source({
+        port,
+        tables: only('shop.orders'),
+        tls: {
+          verify: true,
+          caFile: file(`${authority}.crt`),
+          ...(own === undefined
+            ? {}
+            : { certificate: { certificateFile: file(`${own}.crt`), key: { file: file(`${own}.key`) } } }),
+        },
+      }),
+      undefined,
+      { secret: resolveSecret },
+    );
+  };
+
+  test('is backed up with the authority and the certificate that the plan names', async () => {
+    expect((await withTls('server', 'server')).manifest.totals.rows).toBe(300);
+  });
+
+  test.each([
+    ['another authority than its own', 'other', 'server'],
+    ['no certificate', 'server', undefined],
+  ])('refuses %s in one sentence', async (_what, authority, own) => {
+    await expect(withTls(authority, own)).rejects.toMatchObject({
+      code: 'YCQL_TLS',
+      remedy: expect.stringContaining('client certificate'),
+    });
+  });
+
+  test('is named by a URL with its authority, and a file that is not there is named', async () => {
+    process.env.YCQL_TEST_URL = `cql://cassandra:cassandra@127.0.0.1:${port}/?ca=${file('gone.crt')}`;
+    const { resolveSecret } = await import('../../activities/secrets.ts');
+    const opening = ycqlEngine.openReadPoint(
+      backupContext(repository, { secret: resolveSecret }),
+      source({ connection: { env: 'YCQL_TEST_URL' } }),
+      1,
+    );
+    await expect(opening).rejects.toMatchObject({
+      code: 'SECRET_MISSING',
+      message: expect.stringContaining('gone.crt'),
+    });
+  });
 });
 
 test('a contact point that does not answer is passed over for one that does', async () => {
