@@ -14,13 +14,19 @@ export interface YcqlServer extends TestCluster {
   stop(): Promise<void>;
 }
 
+/** @throws Error where the text is no `host:port`, with or without a data centre behind a `/` */
+export function clusterOf(text: string): TestCluster {
+  const [, host, port, localDataCenter = 'datacenter1'] = /^([^:/]+):(\d+)(?:\/(.+))?$/.exec(text) ?? [];
+  if (host === undefined)
+    throw new Error(`${text} is not a host and port, such as 127.0.0.1:9042/datacenter1`);
+  return { contactPoints: [host], port: Number(port), localDataCenter };
+}
+
 /** The server that `HOLDFAST_TEST_YCQL` names, emptied of the tests' keyspaces; else YCQL's dialect in front of a Cassandra of our own. */
 export async function ycqlServer(keyspaces: readonly string[]): Promise<YcqlServer> {
   const external = process.env[EXTERNAL_YCQL];
   if (external !== undefined && external !== '') {
-    const [, host = '', port = '', localDataCenter = 'datacenter1'] =
-      /^([^:/]+):(\d+)(?:\/(.+))?$/.exec(external) ?? [];
-    const cluster = { contactPoints: [host], port: Number(port), localDataCenter };
+    const cluster = clusterOf(external);
     for (const keyspace of keyspaces) await run(cluster, `DROP KEYSPACE IF EXISTS ${keyspace}`);
     return { ...cluster, upstream: cluster, external: true, refused: [], stop: async () => undefined };
   }
