@@ -37,11 +37,13 @@ export interface LaneOptions {
 /** The lanes of one engine. */
 export class LanePool<Job> {
   readonly #entry: URL;
+  readonly #heap: ResourceLimits;
   readonly #idle: Lane<Job>[] = [];
 
   /** @param entry file of the threads, without `.ts` or `.js`; it calls `serveLane` */
-  constructor(entry: URL) {
+  constructor(entry: URL, heap: ResourceLimits = HEAP) {
     this.#entry = entry;
+    this.#heap = heap;
   }
 
   /** Runs a job in a lane that is free, or a new one. Rejects with what failed in the lane, or with the signal's reason. */
@@ -57,7 +59,7 @@ export class LanePool<Job> {
 
   #start(): Lane<Job> {
     const extension = import.meta.url.endsWith('.js') ? 'js' : 'ts';
-    return new Lane(`${fileURLToPath(this.#entry)}.${extension}`, this.#idle);
+    return new Lane(`${fileURLToPath(this.#entry)}.${extension}`, this.#heap, this.#idle);
   }
 
   async #runIn(lane: Lane<Job>, job: Job, options: LaneOptions): Promise<void> {
@@ -79,10 +81,10 @@ class Lane<Job> {
   #expiry: NodeJS.Timeout | undefined;
 
   /** @param idle where it waits between jobs */
-  constructor(entry: string, idle: Lane<Job>[]) {
+  constructor(entry: string, heap: ResourceLimits, idle: Lane<Job>[]) {
     this.#idle = idle;
     const compiled = extname(entry) === '.ts' ? { NODE_COMPILE_CACHE: COMPILED } : {};
-    this.#thread = new Worker(entry, { resourceLimits: HEAP, env: { ...compiled, ...process.env } });
+    this.#thread = new Worker(entry, { resourceLimits: heap, env: { ...compiled, ...process.env } });
     this.#thread.on('message', (message: FromLane) => this.#onMessage(message));
     this.#thread.on('error', (error) => this.#ended(error));
     this.#thread.on('exit', (code) => this.#ended(new Error(`the thread ended with code ${code}`)));
