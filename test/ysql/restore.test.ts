@@ -61,6 +61,16 @@ describe('a restore', () => {
       code: 'RESTORE_TARGET_NOT_EMPTY',
       remedy: expect.stringContaining('--replace'),
     });
+    await query(server.url(), 'CREATE DATABASE occupied');
+    const wanted = () => restore.plan(context({ into: { shop: 'occupied' } }));
+    for (const [statement, names] of [
+      ["CREATE TYPE mood AS ENUM ('sad', 'happy')", 'public.mood'],
+      ['CREATE DOMAIN moods AS mood[]', 'public.mood, public.moods'],
+      ['CREATE TABLE people (mood mood)', 'public.mood, public.moods, public.people'],
+    ] as const) {
+      await query(server.url('occupied'), statement);
+      await expect(wanted()).rejects.toMatchObject({ message: expect.stringContaining(`(${names})`) });
+    }
   });
 
   test('leaves statistics of everything, and every row of a large table visible without a look at the table', async () => {

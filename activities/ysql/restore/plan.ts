@@ -143,6 +143,8 @@ async function checkMayCreate({ names }: DatabaseJob, session: Session): Promise
   );
 }
 
+const OBJECTS_NAMED = 5;
+
 /** An existing target must hold nothing of a user's. */
 async function checkEmpty(job: RestoreJob, name: string): Promise<void> {
   await withSession(job.target, name, job.context.signal, async (session) => {
@@ -152,14 +154,18 @@ async function checkEmpty(job: RestoreJob, name: string): Promise<void> {
       `SELECT n.nspname || '.' || o.name AS name FROM (
          SELECT relnamespace AS namespace, relname AS name FROM pg_catalog.pg_class WHERE oid >= 16384
          UNION ALL SELECT pronamespace, proname FROM pg_catalog.pg_proc WHERE oid >= 16384
-         UNION ALL SELECT typnamespace, typname FROM pg_catalog.pg_type WHERE oid >= 16384) o
+         -- Types of rows and of arrays came with what is listed already.
+         UNION ALL SELECT typnamespace, typname FROM pg_catalog.pg_type t WHERE oid >= 16384 AND typrelid = 0
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_type element WHERE element.typarray = t.oid)) o
        JOIN pg_catalog.pg_namespace n ON n.oid = o.namespace
-       WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1 LIMIT 5`,
+       WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1 LIMIT ${OBJECTS_NAMED + 1}`,
     );
     if (found.length === 0) return;
+    const names = found.slice(0, OBJECTS_NAMED).map((row) => row.name);
+    const more = found.length > names.length ? ' …' : '';
     throw permanent(
       'RESTORE_TARGET_NOT_EMPTY',
-      `Database "${name}" exists and is not empty (${found.map((row) => row.name).join(', ')} …)`,
+      `Database "${name}" exists and is not empty (${names.join(', ')}${more})`,
       'Restore into a new name with --into, or say --replace: the present database is kept under another name.',
     );
   });
