@@ -72,6 +72,8 @@ whole('what a terminated backup left in the universe is deleted by a later one',
 
 whole('what a terminated drill left in the universe is dropped by the next one', async () => {
   const plan = await drilledPlan(stage);
+  // Of the terminated restore above, which nobody has called for again.
+  const before = await leftBehind(stage);
   const copies = async () =>
     (
       await query(
@@ -93,5 +95,5 @@ whole('what a terminated drill left in the universe is dropped by the next one',
   expect(await copies()).toBe(1);
   await expect(stage.json('drill', plan)).resolves.toMatchObject({ verdict: 'OK' });
   expect(await copies()).toBe(0);
-  expect(await leftBehind(stage)).toEqual([]);
+  expect(await leftBehind(stage)).toEqual(before);
 });
