@@ -8,6 +8,9 @@ import type { Pins } from './pins.ts';
 import type { Repositories } from './repositories.ts';
 import { asActivity } from './verb-context.ts';
 
+/** A store that is away for so many attempts of a verification, about two minutes, is a verdict: inconclusive. */
+const PATIENT_ATTEMPTS = 8;
+
 /** What needs the repository alone: verification and copies. */
 export function repositoryActivities(
   repositories: Repositories,
@@ -18,8 +21,10 @@ export function repositoryActivities(
       asActivity(async (verb) => {
         const store = await repositories.open(ref.repository);
         const resume = activityInfo().heartbeatDetails as VerifyProgress | undefined;
+        const { signal, heartbeat: progress, attempt } = verb;
+        const throwsTransient = attempt < PATIENT_ATTEMPTS;
         const report = await pins.whilePinned(ref, () =>
-          verifyBackup(store, ref, level, { resume, signal: verb.signal, progress: verb.heartbeat }),
+          verifyBackup(store, ref, level, { resume, signal, progress, throwsTransient }),
         );
         await recordReport(store, report);
         return report;

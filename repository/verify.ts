@@ -32,6 +32,8 @@ export interface VerifyOptions {
   readonly resume?: VerifyProgress | undefined;
   readonly progress?: (progress: VerifyProgress) => void;
   readonly signal?: AbortSignal;
+  /** Throws what kept it from asking the store where that is transient: the caller tries again. Default: it makes the verdict. */
+  readonly throwsTransient?: boolean;
 }
 
 /**
@@ -43,7 +45,7 @@ export interface VerifyOptions {
  * - `content`: each object is downloaded and hashed, and table data decompressed and its rows counted.
  *
  * Verdict `FAILED` when an object is missing or damaged, `INCONCLUSIVE` when the store could not be asked, else `OK`.
- * Throws only the reason of an abort, and mistakes of the program.
+ * Throws only the reason of an abort, mistakes of the program, and what `throwsTransient` says.
  */
 export async function verifyBackup(
   store: Store,
@@ -85,6 +87,7 @@ export async function verifyBackup(
     options.signal?.throwIfAborted();
     if (!(error instanceof HoldfastError)) throw error;
     const verdict = problems.length > 0 || isLost(error) ? 'FAILED' : 'INCONCLUSIVE';
+    if (verdict === 'INCONCLUSIVE' && error.transient && options.throwsTransient === true) throw error;
     problems.push(error.message);
     return report(verdict);
   }

@@ -188,6 +188,16 @@ describe('verification', () => {
     }
   });
 
+  it('leaves a store that is away for a moment to be asked again, where its caller does', async () => {
+    const away = transient('STORE_BUSY', 'The store asks to try later.', 'Wait.');
+    const denied = permanent('STORE_DENIED', 'Access is denied.', 'Ask for it.');
+    const failing = (error: Error): Store => ({ ...directory.store, get: () => Promise.reject(error) });
+    const verify = (error: Error) =>
+      verifyBackup(failing(error), SAMPLE, 'content', { throwsTransient: true });
+    await expect(verify(away)).rejects.toBe(away);
+    await expect(verify(denied)).resolves.toMatchObject({ verdict: 'INCONCLUSIVE' });
+  });
+
   it('has failed where it found damage before the store went away', async () => {
     const keys = await keysOf(directory);
     const damaged = keys.find((key) => key.includes('/schema/'));
