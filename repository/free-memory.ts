@@ -15,7 +15,7 @@ export function freeBuffer({ buffer }: Uint8Array): void {
   if (buffer.byteLength > Buffer.poolSize) freeMemory(buffer);
 }
 
-/** Whether a buffer is all that its memory holds, so that it may be freed: a slice of Node's pool never is. */
-export function isAlone({ buffer, byteLength }: Uint8Array): boolean {
-  return byteLength > 0 && buffer.byteLength - byteLength <= 1;
+/** As `freeMemory`, for a buffer that is all that its memory holds; a slice of Node's pool never is, and stays as it is. */
+export function freeIfAlone({ buffer, byteLength }: Uint8Array): void {
+  if (byteLength > 0 && buffer.byteLength - byteLength <= 1) freeMemory(buffer);
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { GetObjectCommandOutput } from '@aws-sdk/client-s3';
-import { freeMemory, isAlone } from './free-memory.ts';
+import { freeIfAlone } from './free-memory.ts';
 
 /** Reads an answer's body into one buffer of the announced size, hashing as it comes in. */
 export async function readBody(
@@ -21,7 +21,7 @@ export async function readBody(
       bytes.set(block, filled);
       hash.update(block);
       filled += block.length;
-      if (isAlone(block)) freeMemory(block.buffer);
+      freeIfAlone(block);
       done();
     },
   });

@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, globSync, readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { cacheFolder } from '../activities/cache-folder.ts';
 
 /**
  * The workflows as one script for Temporal's sandbox. The published package carries it built; a checkout builds it once
@@ -16,13 +16,9 @@ export async function workflowBundle(): Promise<{ codePath: string }> {
   const builder = here.replace(/bundle\.(.s)$/, 'build-bundle.$1');
   const published = join(dirname(here), '..', 'workflow-bundle.js');
   if (here.endsWith('.js') && existsSync(published)) return { codePath: published };
-  const codePath = join(bundleFolder(), `${fingerprint(dirname(dirname(here)))}.js`);
+  const codePath = join(cacheFolder('workflow-bundles'), `${fingerprint(dirname(dirname(here)))}.js`);
   if (!existsSync(codePath)) await promisify(execFile)(process.execPath, [builder, codePath]);
   return { codePath };
-}
-
-function bundleFolder(): string {
-  return join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'holdfast', 'workflow-bundles');
 }
 
 /** Of everything that goes into the bundle: sources and the versions of what they import. */

@@ -1,8 +1,8 @@
-import { homedir } from 'node:os';
-import { extname, join } from 'node:path';
+import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ResourceLimits, Worker } from 'node:worker_threads';
 import { transient } from '../../model/errors.ts';
+import { cacheFolder } from '../cache-folder.ts';
 import { type FromLane, type LogFields, type Part, type ToLane, unpackFailure } from './protocol.ts';
 
 /*
@@ -23,7 +23,7 @@ const HEAP: ResourceLimits = { maxYoungGenerationSizeMb: 16, maxOldGenerationSiz
  * Where a checkout's TypeScript stands as it was compiled, kept by Node and good as long as the sources are the same. A lane that finds
  * it there takes 13 MiB less than one that has to compile.
  */
-const COMPILED = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'holdfast', 'compiled');
+const COMPILED = cacheFolder('compiled');
 
 export interface LaneOptions {
   readonly signal: AbortSignal;

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { Client, type ClientOptions, policies, type types } from 'cassandra-driver';
 import { permanent } from '../../model/errors.ts';
-import { freeMemory, isAlone } from '../../repository/free-memory.ts';
+import { freeIfAlone } from '../../repository/free-memory.ts';
 import { int32 } from './bytes.ts';
 
 /*
@@ -104,7 +104,7 @@ function install(): string | undefined {
       const whole = getFrameBuffer.call(this, frame, item);
       // The first and the last piece may hold the end and the beginning of other frames; those between are this frame's. Over TLS
       // a piece may lie in memory that Node shares.
-      for (const piece of pieces.slice(1, -1)) if (isAlone(piece)) freeMemory(piece.buffer);
+      for (const piece of pieces.slice(1, -1)) freeIfAlone(piece);
       this.holdfastFrame = whole;
       return whole;
     };

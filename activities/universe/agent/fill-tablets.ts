@@ -28,6 +28,7 @@ import {
   tabletFolderParts,
 } from './folders.ts';
 import type { NodeAgent } from './node-agent.ts';
+import { readFully } from './read-fully.ts';
 
 export interface FillRequest {
   readonly tablets: readonly TabletFill[];
@@ -225,13 +226,8 @@ async function holds(
   { sizeBytes, sha256 }: { readonly sizeBytes: number; readonly sha256: string },
 ): Promise<boolean> {
   if ((await handle.stat()).size < position + sizeBytes) return false;
-  const bytes = Buffer.allocUnsafeSlow(sizeBytes);
-  for (let read = 0; read < sizeBytes; ) {
-    const { bytesRead } = await handle.read(bytes, read, sizeBytes - read, position + read);
-    if (bytesRead === 0) return false;
-    read += bytesRead;
-  }
-  return sha256Hex(bytes) === sha256;
+  const bytes = await readFully(handle, position, sizeBytes);
+  return bytes !== undefined && sha256Hex(bytes) === sha256;
 }
 
 async function writeAt(handle: FileHandle, position: number, bytes: Uint8Array): Promise<void> {

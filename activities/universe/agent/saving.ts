@@ -25,6 +25,7 @@ import type { BackupContext } from '../../engine.ts';
 import { type FileMemory, partIdentity, type RememberedFile, type RememberedPart } from './file-memory.ts';
 import { type FoundFile, filesBelow } from './folders.ts';
 import type { NodeAgent } from './node-agent.ts';
+import { readFully } from './read-fully.ts';
 
 /** Objects on their way to the store at once, for one task. */
 const PUTS_AT_ONCE = 4;
@@ -341,17 +342,11 @@ async function readExactly(
   start: number,
   sizeBytes: number,
 ): Promise<Buffer> {
-  const body = Buffer.allocUnsafeSlow(sizeBytes);
-  for (let read = 0; read < sizeBytes; ) {
-    const { bytesRead } = await handle.read(body, read, sizeBytes - read, start + read);
-    if (bytesRead === 0) {
-      throw permanent(
-        'AGENT_FILE_CHANGED',
-        `${file.absolute} became shorter while it was read`,
-        'Find out what changes the files of a snapshot; another replica is read meanwhile.',
-      );
-    }
-    read += bytesRead;
-  }
-  return body;
+  const body = await readFully(handle, start, sizeBytes);
+  if (body !== undefined) return body;
+  throw permanent(
+    'AGENT_FILE_CHANGED',
+    `${file.absolute} became shorter while it was read`,
+    'Find out what changes the files of a snapshot; another replica is read meanwhile.',
+  );
 }

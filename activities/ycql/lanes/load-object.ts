@@ -1,6 +1,6 @@
 import { permanent } from '../../../model/errors.ts';
 import { openPageFile } from '../../../repository/cql-pages.ts';
-import { freeMemory, isAlone } from '../../../repository/free-memory.ts';
+import { freeIfAlone } from '../../../repository/free-memory.ts';
 import { textOf } from '../../../repository/zstd-frames.ts';
 import type { LaneContext } from '../../lanes/serve.ts';
 import { quoteTable } from '../identifiers.ts';
@@ -68,7 +68,7 @@ async function loadRows({ job, lane, session, claim, options }: Load): Promise<L
         else await writer.alone(() => writeWithLists(session, statements, claim, options));
       }
       await writer.cut(() => {
-        if (isAlone(page.body)) freeMemory(page.body.buffer);
+        freeIfAlone(page.body);
       });
       await session.limit.pay(page.rows, options.signal);
       lane.progress(rows);

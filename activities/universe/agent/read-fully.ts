@@ -1,0 +1,16 @@
+import type { FileHandle } from 'node:fs/promises';
+
+/** `sizeBytes` bytes from `position` on, in memory of their own; undefined where the file ends before. */
+export async function readFully(
+  handle: FileHandle,
+  position: number,
+  sizeBytes: number,
+): Promise<Buffer | undefined> {
+  const bytes = Buffer.allocUnsafeSlow(sizeBytes);
+  for (let read = 0; read < sizeBytes; ) {
+    const { bytesRead } = await handle.read(bytes, read, sizeBytes - read, position + read);
+    if (bytesRead === 0) return undefined;
+    read += bytesRead;
+  }
+  return bytes;
+}
