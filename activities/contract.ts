@@ -3,6 +3,7 @@ import type {
   BackupSummary,
   ExportSummary,
   FillPlan,
+  PostDataWork,
   ReadPoint,
   RestorePlan,
   RestoreRequest,
@@ -94,7 +95,7 @@ export interface Activities {
   planRestore(input: { request: RestoreRequest }): Promise<RestorePlan>;
   prepareRestore(input: { request: RestoreRequest }): Promise<void>;
   load(input: { request: RestoreRequest; task: number }): Promise<{ rows: number; bytes: number }>;
-  postData(input: { request: RestoreRequest; wave: number; unit: number; units: number }): Promise<void>;
+  postData(input: { request: RestoreRequest } & PostDataWork): Promise<void>;
   finishRestore(input: { request: RestoreRequest }): Promise<RestoreSummary>;
 
   /** Runs one of the request's assertions, by its place, on the restored copy; only the verdict goes into history. */

@@ -5,6 +5,7 @@ import type {
   LogicalReadPoint,
   LogicalRestoreRequest,
   ObjectEntry,
+  PostDataWork,
   ReadPoint,
   RestorePlan,
 } from '../model/backup.ts';
@@ -96,8 +97,8 @@ export interface RestoreEngine {
   prepare(verb: RestoreContext): Promise<void>;
   /** Loads the task's objects; each is recorded as loaded in the transaction that loads it. */
   load(verb: RestoreContext, task: number): Promise<{ readonly rows: number; readonly bytes: number }>;
-  /** Applies one of the `units` units (indexes, constraints, triggers …) that the plan counted in a wave. */
-  postData(verb: RestoreContext, wave: number, unit: number, units: number): Promise<void>;
+  /** Applies one of the units (indexes, constraints, triggers …) that the plan counted in a wave. */
+  postData(verb: RestoreContext, work: PostDataWork): Promise<void>;
   /** Sequences, ANALYZE, comparison with the manifest, swap of names when replacing, bookkeeping removed. */
   finish(verb: RestoreContext): Promise<RestoreOutcome>;
   /**

@@ -38,8 +38,8 @@ export function restoreActivities(
       }),
     prepareRestore: ({ request }) => inRestore(request, (context) => engineFor(request).prepare(context)),
     load: ({ request, task }) => inRestore(request, (context) => engineFor(request).load(context, task)),
-    postData: ({ request, wave, unit, units }) =>
-      inRestore(request, (context) => engineFor(request).postData(context, wave, unit, units)),
+    postData: ({ request, ...work }) =>
+      inRestore(request, (context) => engineFor(request).postData(context, work)),
     discardRestore: ({ request }) =>
       inRestore(request, async (context) => {
         await engineFor(request).discard(context);

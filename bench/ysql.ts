@@ -174,7 +174,7 @@ function renderPage(report: Report): string {
   return `# Benchmarks
 
 Written by \`npm run bench -- ysql --write\` on ${new Date().toISOString().slice(0, 10)}: ${report.machine}; everything on one machine, loopback, PostgreSQL
-with fsync off. ${(report.textBytes / 1e6).toFixed(0)} MB of COPY text in four tables, one of them about 80 %; ${report.rounds} rounds, alternating. Holdfast runs through
+and Temporal's file without fsync. ${(report.textBytes / 1e6).toFixed(0)} MB of COPY text in four tables, one of them about 80 %; ${report.rounds} rounds, alternating. Holdfast runs through
 Temporal into an S3 gateway, with zstd, SHA-256 and verified puts, ${LANES} lanes. Compare ratios, not seconds: machines are noisy.
 
 ${renderReport(report)}

@@ -220,6 +220,31 @@ export interface RestorePlan {
   readonly storedBytes: number;
   /** Number of independent units in each wave of post-data; waves run one after another. */
   readonly postDataWaves: readonly number[];
+  /**
+   * All units of the first waves, where they need not wait for the whole load; what is urgent comes first. Absent where they must, or
+   * from an older worker.
+   */
+  readonly tableUnits?: readonly TableUnit[];
+}
+
+/** A unit of post-data, by its place in the plan. */
+export interface PostDataWork {
+  readonly wave: number;
+  readonly unit: number;
+  /** How many the wave was planned to have. */
+  readonly units: number;
+  /** So many processes the server may put to the unit's side, where it would use more; absent: as it is set up. */
+  readonly helpers?: number;
+}
+
+/** Post-data of loaded tables alone, which may be applied while other tables are being loaded. */
+export interface TableUnit {
+  readonly wave: number;
+  readonly unit: number;
+  /** So many load tasks, counted from the first, must have ended. */
+  readonly afterTasks: number;
+  /** Places, among the table units, of those that must have been applied. */
+  readonly afterUnits: readonly number[];
 }
 
 /** What planning the restore of a universe returns into history. */

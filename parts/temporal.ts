@@ -56,6 +56,8 @@ export async function startTemporal(options: TemporalOptions = {}): Promise<Temp
       args: [
         ...['server', 'start-dev', '--ip', host, '--port', String(port), '--db-filename', dbFile],
         ...(uiPort === undefined ? ['--headless'] : ['--ui-port', String(uiPort)]),
+        // By itself it makes, syncs and deletes a journal file for each of its transactions: a third of its CPU, as measured.
+        ...['--sqlite-pragma', 'journal_mode=WAL'],
         ...['--log-level', 'warn'],
         ...(options.extraArgs ?? []),
       ],

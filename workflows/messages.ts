@@ -1,6 +1,13 @@
 import { defineQuery, defineSignal } from '@temporalio/workflow';
 import { ENTER_SOURCE, READ_POINT_OPENED, UNIVERSE_QUIET } from '../activities/contract.ts';
-import type { BackupRef, BackupSummary, ReadPoint, RestoreRequest, VerifyReport } from '../model/backup.ts';
+import type {
+  BackupRef,
+  BackupSummary,
+  ReadPoint,
+  RestoreRequest,
+  TableUnit,
+  VerifyReport,
+} from '../model/backup.ts';
 import type { NotifyTarget } from '../model/notification.ts';
 import type { Pipeline, RetryPolicy, Source, VerifyLevel } from '../model/pipeline.ts';
 import type { SourceClaim } from '../model/source-claim.ts';
@@ -65,7 +72,17 @@ export type TransferInput = {
       readonly shard: number;
       readonly zstdLevel: number;
     }
-  | { readonly direction: 'load'; readonly request: RestoreRequest; readonly firstTask: number }
+  | {
+      readonly direction: 'load';
+      readonly request: RestoreRequest;
+      readonly firstTask: number;
+      readonly postData?: {
+        /** Units in each wave. */
+        readonly waves: readonly number[];
+        /** All table units of the restore, of which this child applies those that its tasks make ready. */
+        readonly units: readonly TableUnit[];
+      };
+    }
 );
 
 /** The load balancer of the universe is off, and tablets don't split. */

@@ -20,7 +20,7 @@ import { Reporter } from './reporter.ts';
 import { restoreUniverse } from './restore-universe.ts';
 import { saveWhatIsThere } from './safety-backup.ts';
 import { inLanes } from './scopes.ts';
-import { transfer } from './transfer.ts';
+import { postDataSummary, transfer } from './transfer.ts';
 import { Turn } from './turn.ts';
 
 const DAY_MS = 24 * 3_600_000;
@@ -29,7 +29,7 @@ const OVERWRITING_STAGES: readonly RestoreStage[] = ['plan', 'turn', 'safety', .
 
 /**
  * Restores one backup: plan (everything that can be refused is refused here), prepare (databases and pre-data), load
- * (chunks in parallel), post-data (VACUUM, then indexes, constraints, triggers; wave by wave), finish (sequences, ANALYZE,
+ * (chunks in parallel; VACUUM, keys and indexes of tables that are complete), post-data (what is left of it, wave by wave), finish (sequences, ANALYZE,
  * comparison with the manifest). One that overwrites is alone at its target from its turn on, and saves first what is there. What an
  * unfinished restore created is dropped again.
  */
@@ -142,6 +142,8 @@ function look(request: RestoreRequest): Promise<RestorePlan> {
 
 async function loadAll(request: RestoreRequest, plan: RestorePlan, board: Board): Promise<void> {
   board.beginTransfer('load', { tasks: plan.tasks, bytes: plan.bytes });
+  if (plan.tableUnits !== undefined)
+    board.note('load', { note: 'keys and indexes of a table follow its rows at once' });
   for (let firstTask = 0; firstTask < plan.tasks; firstTask += TASKS_PER_SHARD) {
     const tasks = Math.min(TASKS_PER_SHARD, plan.tasks - firstTask);
     await runChild(() =>
@@ -155,6 +157,9 @@ async function loadAll(request: RestoreRequest, plan: RestorePlan, board: Board)
             firstTask,
             tasks,
             reportEvery: reportInterval(plan.tasks),
+            ...(plan.tableUnits === undefined
+              ? {}
+              : { postData: { waves: plan.postDataWaves, units: plan.tableUnits } }),
             options: { parallelism: request.parallelism, retry: PATIENT_RETRY, timeoutMs: DAY_MS },
           },
         ],
@@ -163,10 +168,13 @@ async function loadAll(request: RestoreRequest, plan: RestorePlan, board: Board)
   }
 }
 
+/** The waves that were not applied while the tables were being loaded. */
 async function applyPostData(request: RestoreRequest, plan: RestorePlan): Promise<void> {
+  const applied = Math.max(0, ...(plan.tableUnits ?? []).map(({ wave }) => wave + 1));
   for (const [wave, units] of plan.postDataWaves.entries()) {
+    if (wave < applied) continue;
     await inLanes(units, request.parallelism, (unit) =>
-      call(`post-data ${wave + 1}.${unit + 1}`).postData({ request, wave, unit, units }),
+      call(postDataSummary(wave, unit)).postData({ request, wave, unit, units }),
     );
   }
 }

@@ -1,23 +1,29 @@
-import { CancellationScope, isCancellation, sleep } from '@temporalio/workflow';
+import { CancellationScope, condition, isCancellation, sleep } from '@temporalio/workflow';
 import { ignoreCancellation } from './failures.ts';
 
 /**
  * Runs `work` for 0..count-1 with at most `lanes` at once. The first failure cancels what still runs, waits for it to
- * end, and is thrown. Deterministic: lanes take the next index in the order in which they come free.
+ * end, and is thrown. Deterministic: lanes take the first index that is ready in the order in which they come free.
+ *
+ * @param isReady whether an index may begin; asked again when another has ended
  */
 export async function inLanes(
   count: number,
   lanes: number,
   work: (index: number) => Promise<void>,
+  isReady: (index: number) => boolean = () => true,
 ): Promise<void> {
   const failures: unknown[] = [];
   await CancellationScope.cancellable(async () => {
     const scope = CancellationScope.current();
-    let next = 0;
+    const waiting = Array.from({ length: count }, (_, index) => index);
     const lane = async (): Promise<void> => {
-      while (next < count && failures.length === 0) {
+      while (waiting.length > 0 && failures.length === 0) {
         try {
-          await work(next++);
+          const place = waiting.findIndex(isReady);
+          if (place < 0)
+            await condition(() => failures.length > 0 || waiting.length === 0 || waiting.some(isReady));
+          else for (const index of waiting.splice(place, 1)) await work(index);
         } catch (error) {
           failures.push(error);
           scope.cancel();

@@ -1,4 +1,5 @@
 import { getExternalWorkflowHandle, patched, workflowInfo } from '@temporalio/workflow';
+import type { TableUnit } from '../model/backup.ts';
 import { activitiesFor } from './activity-proxies.ts';
 import { type TransferInput, transferProgress } from './messages.ts';
 import { inLanes } from './scopes.ts';
@@ -9,6 +10,8 @@ const REPORT_INTERVAL_MS = 1_000;
 /**
  * Uploads or loads one shard of a work list: at most 500 tasks, `parallelism` at once. A child of `backup` or `restore`,
  * so that the parent's history stays small whatever the size of the data; the items themselves are in the repository.
+ *
+ * While it loads it applies the post-data of tables that are complete, in the same lanes.
  */
 export async function transfer(input: TransferInput): Promise<void> {
   const { parallelism, retry, timeoutMs } = input.options;
@@ -27,8 +30,9 @@ export async function transfer(input: TransferInput): Promise<void> {
     reportedAtMs = Date.now();
     await getExternalWorkflowHandle(parent.workflowId, parent.runId).signal(transferProgress, { ...sum });
   };
+  const ready = new ReadyUnits(input);
 
-  await inLanes(input.tasks, parallelism, async (index) => {
+  const move = async (index: number): Promise<void> => {
     const activities = activitiesFor({ summary: summaryOf(input, index), retry, timeoutMs });
     if (input.direction === 'upload') {
       const { ref, source, readPoint, shard, zstdLevel } = input;
@@ -42,10 +46,83 @@ export async function transfer(input: TransferInput): Promise<void> {
       sum.bytes += loaded.bytes;
     }
     sum.tasksDone += 1;
+    ready.taskEnded(index);
+    const isLast = sum.tasksDone === input.tasks;
     const due = sum.tasksDone % input.reportEvery === 0 && Date.now() - reportedAtMs >= intervalMs;
-    if (due && sum.tasksDone < input.tasks) await report();
-  });
-  await report();
+    if (isLast ? ready.count > 0 : due) await report();
+  };
+
+  // Units come first: what is ready of them is taken before the next chunk, since more depends on it.
+  const { count } = ready;
+  await inLanes(
+    count + input.tasks,
+    parallelism,
+    (index) => (index < count ? ready.apply(index) : move(index - count)),
+    (index) => index >= count || ready.isReady(index),
+  );
+  if (count === 0) await report();
+}
+
+/** The table units that become ready in this shard, and what they wait for. */
+class ReadyUnits {
+  /** Own units by their place among all. */
+  private readonly own: readonly (readonly [place: number, unit: TableUnit])[];
+  private readonly input: TransferInput;
+  private readonly endedTasks = new Set<number>();
+  /** So many tasks of the shard have ended, without a gap. */
+  private tasksEnded = 0;
+  private readonly open: Set<number>;
+  private openTasks: number;
+
+  constructor(input: TransferInput) {
+    this.input = input;
+    const units = input.direction === 'load' ? (input.postData?.units ?? []) : [];
+    const firstTask = input.direction === 'load' ? input.firstTask : 0;
+    this.own = [...units.entries()].filter(
+      ([, { afterTasks }]) => afterTasks > firstTask && afterTasks <= firstTask + input.tasks,
+    );
+    this.openTasks = input.tasks;
+    this.open = new Set(this.own.map(([place]) => place));
+  }
+
+  get count(): number {
+    return this.own.length;
+  }
+
+  taskEnded(index: number): void {
+    this.openTasks -= 1;
+    this.endedTasks.add(index);
+    while (this.endedTasks.delete(this.tasksEnded)) this.tasksEnded += 1;
+  }
+
+  isReady(index: number): boolean {
+    const { input } = this;
+    const [, unit] = this.own[index] ?? [];
+    if (unit === undefined || input.direction !== 'load') return false;
+    const isLoaded = input.firstTask + this.tasksEnded >= unit.afterTasks;
+    return isLoaded && !unit.afterUnits.some((place) => this.open.has(place));
+  }
+
+  async apply(index: number): Promise<void> {
+    const { input } = this;
+    const [place, tableUnit] = this.own[index] ?? [];
+    if (place === undefined || tableUnit === undefined || input.direction !== 'load') return;
+    const { wave, unit } = tableUnit;
+    const units = input.postData?.waves[wave] ?? 0;
+    const activities = activitiesFor({ ...input.options, summary: postDataSummary(wave, unit) });
+    await activities.postData({ request: input.request, wave, unit, units, helpers: this.helpers() });
+    this.open.delete(place);
+  }
+
+  /** Lanes that will have nothing to do lend their share of the server to an index. */
+  private helpers(): number {
+    const left = this.openTasks + this.open.size;
+    return Math.max(0, Math.floor(this.input.options.parallelism / left) - 1);
+  }
+}
+
+export function postDataSummary(wave: number, unit: number): string {
+  return `post-data ${wave + 1}.${unit + 1}`;
 }
 
 function summaryOf(input: TransferInput, index: number): string {

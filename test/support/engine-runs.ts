@@ -166,7 +166,7 @@ export async function runRestore(
   for (let task = 0; task < plan.tasks; task += 1) await twice((attempt) => restore.load(attempt, task));
   for (const [wave, units] of plan.postDataWaves.entries()) {
     await forEachBounded(Array(units).keys(), context.request.parallelism, (unit) =>
-      twice((attempt) => restore.postData(attempt, wave, unit, units)),
+      twice((attempt) => restore.postData(attempt, { wave, unit, units })),
     );
   }
   return { ...(await twice((attempt) => restore.finish(attempt))), plan };

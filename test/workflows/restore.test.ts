@@ -1,7 +1,7 @@
 import { ApplicationFailure } from '@temporalio/common';
 import type { Activities } from '../../activities/contract.ts';
 import type { RestoreRequest, RestoreSummary, VerifyReport } from '../../model/backup.ts';
-import { type Bench, pipelineOf, restoring, startBench } from './scripted-worker.ts';
+import { type Bench, pipelineOf, RESTORE_PLAN, restoring, startBench } from './scripted-worker.ts';
 
 let bench: Bench;
 let runs = 0;
@@ -37,6 +37,65 @@ const restore = (wish: RestoreRequest): Promise<RestoreSummary> =>
     taskQueue: bench.taskQueue,
     args: [wish],
   });
+
+test('a table is finished while others are being loaded, and helped by lanes that have nothing left to do', async () => {
+  const order: string[] = [];
+  const helps = new Map<string, number | undefined>();
+  const firstUnit = Promise.withResolvers<void>();
+  const activities = restoring({
+    planRestore: async () => ({
+      ...RESTORE_PLAN,
+      postDataWaves: [2, 1, 1],
+      tableUnits: [
+        { wave: 0, unit: 0, afterTasks: 1, afterUnits: [] },
+        { wave: 0, unit: 1, afterTasks: 3, afterUnits: [] },
+        { wave: 1, unit: 0, afterTasks: 1, afterUnits: [0] },
+      ],
+    }),
+    load: async ({ task }) => {
+      // The last task is held until the first table's post-data has begun.
+      if (task === 2) await firstUnit.promise;
+      order.push(`load ${task}`);
+      return { rows: 1, bytes: 1 };
+    },
+    postData: async ({ wave, unit, helpers }) => {
+      order.push(`post-data ${wave}.${unit}`);
+      if (wave === 0 && unit === 0) firstUnit.resolve();
+      helps.set(`${wave}.${unit}`, helpers);
+    },
+  });
+  await bench.withActivities(activities, async () => {
+    expect((await restore(request())).verdict).toBe('OK');
+  });
+  const at = (entry: string) => order.indexOf(entry);
+  expect([...order].sort()).toEqual([
+    ...['load 0', 'load 1', 'load 2'],
+    ...['post-data 0.0', 'post-data 0.1', 'post-data 1.0', 'post-data 2.0'],
+  ]);
+  expect(at('load 0')).toBeLessThan(at('post-data 0.0'));
+  expect(at('post-data 0.0')).toBeLessThan(at('load 2'));
+  expect(at('post-data 0.0')).toBeLessThan(at('post-data 1.0'));
+  expect(at('load 2')).toBeLessThan(at('post-data 0.1'));
+  expect(at('post-data 2.0')).toBe(order.length - 1);
+  expect(helps.get('0.0')).toBe(0);
+  expect(helps.get('2.0')).toBeUndefined();
+});
+
+test('a single table is given every lane when it is alone', async () => {
+  const helps: (number | undefined)[] = [];
+  const activities = restoring({
+    planRestore: async () => ({
+      ...RESTORE_PLAN,
+      postDataWaves: [1],
+      tableUnits: [{ wave: 0, unit: 0, afterTasks: 3, afterUnits: [] }],
+    }),
+    postData: async ({ helpers }) => void helps.push(helpers),
+  });
+  await bench.withActivities(activities, async () => {
+    expect((await restore(request({ parallelism: 4 }))).verdict).toBe('OK');
+  });
+  expect(helps).toEqual([3]);
+});
 
 test('stages run in order, and the waves of post-data one after another', async () => {
   const order: string[] = [];

@@ -4,7 +4,7 @@ import type { Activities, ReconcileInput } from '../../activities/contract.ts';
 import { READ_POINT_OPENED } from '../../activities/contract.ts';
 import { runActivities } from '../../activities/run-activities.ts';
 import { reconcileSchedules } from '../../activities/schedules.ts';
-import type { ReadPoint } from '../../model/backup.ts';
+import type { ReadPoint, RestorePlan } from '../../model/backup.ts';
 import type { Pipeline, RetryPolicy, Step } from '../../model/pipeline.ts';
 import { startTemporal, type TemporalServer } from '../../parts/temporal.ts';
 import { workflowBundle } from '../../worker/bundle.ts';
@@ -158,17 +158,20 @@ export function capture(
   };
 }
 
-/** Activities of a restore that works: three tasks, two waves of post-data. */
+/** Three tasks, two waves of post-data. */
+export const RESTORE_PLAN: RestorePlan = {
+  databases: [{ from: 'orders', to: 'orders_restored' }],
+  tasks: 3,
+  rows: 3,
+  bytes: 3,
+  storedBytes: 3,
+  postDataWaves: [2, 1],
+};
+
+/** Activities of a restore that works, by `RESTORE_PLAN`. */
 export function restoring(changes: Partial<Activities> = {}): Partial<Activities> {
   return {
-    planRestore: async () => ({
-      databases: [{ from: 'orders', to: 'orders_restored' }],
-      tasks: 3,
-      rows: 3,
-      bytes: 3,
-      storedBytes: 3,
-      postDataWaves: [2, 1],
-    }),
+    planRestore: async () => RESTORE_PLAN,
     prepareRestore: async () => undefined,
     load: async () => ({ rows: 1, bytes: 1 }),
     postData: async () => undefined,

@@ -224,6 +224,7 @@ describe('a restore', () => {
     const wide = await takeBackup(repository, server.url('wide'), ysqlSource({}));
     const { plan } = await runRestore(restoreContext(wide, server.url(), { into: { wide: 'wide_again' } }));
     expect(plan.postDataWaves).toEqual([200, 200]);
+    expect(plan.tableUnits).toHaveLength(200);
     expect(
       await query(
         server.url('wide_again'),
@@ -245,8 +246,8 @@ describe('a restore', () => {
     }
     for (const [wave, units] of plan.postDataWaves.entries()) {
       for (let unit = 0; unit < units; unit += 1) {
-        await cutOff(begun, (attempt) => restore.postData(attempt, wave, unit, units));
-        const apply = () => restore.postData(begun, wave, unit, units);
+        await cutOff(begun, (attempt) => restore.postData(attempt, { wave, unit, units }));
+        const apply = () => restore.postData(begun, { wave, unit, units });
         await Promise.all([apply(), apply()]);
       }
     }

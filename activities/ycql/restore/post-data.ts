@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { PostDataWork } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { whileBeating } from '../../heartbeat.ts';
@@ -25,7 +26,7 @@ export function postDataUnits(job: RestoreJob): readonly IndexUnit[] {
 const LOOK_EVERY_MS = 250;
 
 /** Builds one index and waits until the node that is asked has built it. */
-export async function applyPostData(context: RestoreContext, _wave: number, unit: number): Promise<void> {
+export async function applyPostData(context: RestoreContext, { unit }: PostDataWork): Promise<void> {
   const job = await restoreJob(context);
   const wanted = postDataUnits(job)[unit];
   if (wanted === undefined) {

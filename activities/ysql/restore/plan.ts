@@ -9,28 +9,34 @@ import { readState } from './bookkeeping.ts';
 import { type DatabaseJob, loadTasks, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
 import { databaseExists, withMaintenanceSession } from './maintenance.ts';
 import { existingRoles, rolesOf } from './roles.ts';
+import { tableUnits } from './table-units.ts';
 import { postDataWaves } from './waves.ts';
 
 /** Checks everything that can be checked before anything is written, and says what will be done. */
 export async function planRestore(context: RestoreContext): Promise<RestorePlan> {
   const job = await restoreJob(context);
   checkRequest(job);
-  await withMaintenanceSession(job, async (session) => {
+  const product = await withMaintenanceSession(job, async (session) => {
     const server = await readServer(session);
     checkVersion(job, server);
     if (job.withSchema) await checkRoles(job, session);
     for (const database of job.databases) await checkTarget(job, database, session);
+    return server.product;
   });
   const objects = await selectedObjects(job);
   const sum = (value: (object: (typeof objects)[number]) => number) =>
     objects.reduce((total, object) => total + value(object), 0);
+  const tasks = await loadTasks(job);
+  const waves = postDataWaves(job);
   return {
     databases: job.databases.map(({ names: { from, to } }) => ({ from, to })),
-    tasks: (await loadTasks(job)).length,
+    tasks: tasks.length,
     rows: sum(({ rows }) => rows),
     bytes: sum(({ bytes }) => bytes),
     storedBytes: sum(({ sizeBytes }) => sizeBytes),
-    postDataWaves: postDataWaves(job).map((batches) => batches.length),
+    postDataWaves: waves.map((batches) => batches.length),
+    // On YugabyteDB every change of the schema interrupts the transactions that load.
+    ...(product === 'postgresql' && tasks.length > 0 ? { tableUnits: tableUnits(waves, tasks) } : {}),
   };
 }
 

@@ -1,3 +1,4 @@
+import type { PostDataWork } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { whileBeating } from '../../heartbeat.ts';
@@ -8,33 +9,39 @@ import { withRestoreSession } from './bookkeeping.ts';
 import { type RestoreJob, restoreJob } from './job.ts';
 import { type PostDataUnit, postDataWaves } from './waves.ts';
 
-/** Applies one batch of a wave, which was planned to have so many `batches`. */
-export async function applyPostData(
-  context: RestoreContext,
-  wave: number,
-  batch: number,
-  batches: number,
-): Promise<void> {
+/** Applies one batch of a wave. Throws `RESTORE_NO_SUCH_TASK` (permanent) where the wave was planned with another number of them. */
+export async function applyPostData(context: RestoreContext, work: PostDataWork): Promise<void> {
   const job = await restoreJob(context);
-  const planned = postDataWaves(job)[wave] ?? [];
-  const units = planned[batch];
-  if (units === undefined || planned.length !== batches) {
+  const planned = postDataWaves(job)[work.wave] ?? [];
+  const units = planned[work.unit];
+  if (units === undefined || planned.length !== work.units) {
     throw permanent(
       'RESTORE_NO_SUCH_TASK',
-      `Wave ${wave} of post-data was planned with ${batches} batches and has ${planned.length}: the plan is another version's`,
+      `Wave ${work.wave} of post-data was planned with ${work.units} batches and has ${planned.length}: the plan is another version's`,
       'Start the restore again.',
     );
   }
   await whileBeating(context, async (tell) => {
     for (const unit of units) {
       tell({ unit: unit.id });
-      await withRestoreSession(job, unit.database, (session) => apply(job, unit, session));
+      await withRestoreSession(job, unit.database, (session) => apply(job, unit, session, work.helpers));
     }
   });
 }
 
-async function apply(job: RestoreJob, unit: PostDataUnit, session: Session): Promise<void> {
+/** A session serves one unit after another, so the server's own setting bounds each anew. YugabyteDB builds indexes otherwise. */
+const HELPERS = `
+  SELECT set_config(name, least(reset_val::int, $1::int)::text, false) FROM pg_catalog.pg_settings
+  WHERE name = 'max_parallel_maintenance_workers'`;
+
+async function apply(
+  job: RestoreJob,
+  unit: PostDataUnit,
+  session: Session,
+  helpers = 2 ** 31 - 1,
+): Promise<void> {
   const { product } = await readServer(session);
+  if (product === 'postgresql') await session.query('bound the helpers of an index', HELPERS, [helpers]);
   // YugabyteDB has no visibility map, and takes VACUUM for nothing to do. Tables that a role may not vacuum are skipped with a warning.
   if (unit.vacuum !== undefined && product === 'postgresql') {
     await session.query(`vacuum ${unit.vacuum}`, `VACUUM (ANALYZE) ${unit.vacuum}`);

@@ -8,6 +8,8 @@ export interface PostDataUnit {
   readonly database: DatabaseJob;
   /** Unique in the database, the same on every worker. */
   readonly id: string;
+  /** Name of the one table that the entries are about; absent where they are about several, or other things. */
+  readonly table?: string;
   /** Loaded table, quoted, to vacuum first. */
   readonly vacuum?: string;
   readonly entries: readonly DumpEntry[];
@@ -115,12 +117,12 @@ function indexWaves(
     const vacuum = vacuums.get(table);
     if (vacuum !== undefined || together.length > 0) {
       first.push({
-        ...{ database, id: `table-${table}`, entries: together, lockTables: [] },
+        ...{ database, id: `table-${table}`, table, entries: together, lockTables: [] },
         ...(vacuum === undefined ? {} : { vacuum }),
       });
     }
     for (const entry of apart) {
-      second.push({ database, id: `index-${nameOf(entry)}`, entries: [entry], lockTables: [] });
+      second.push({ database, id: `index-${nameOf(entry)}`, table, entries: [entry], lockTables: [] });
     }
   }
   return [first, second];

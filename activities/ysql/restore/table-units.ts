@@ -1,0 +1,46 @@
+import type { DataObject, TableUnit } from '../../../model/backup.ts';
+import { tableName } from '../identifiers.ts';
+import type { PostDataBatch, PostDataUnit } from './waves.ts';
+
+/**
+ * When the batches of the first waves, those of single tables, may be applied: a table's VACUUM and keys once its rows are there,
+ * its indexes once its keys are. So the largest table's, which take longest, don't wait for the rows of all others.
+ *
+ * A table without rows waits for the end of the load: it may be the parent of tables that are being loaded, and locks them.
+ */
+export function tableUnits(
+  waves: readonly (readonly PostDataBatch[])[],
+  loadTasks: readonly (readonly DataObject[])[],
+): readonly TableUnit[] {
+  const loadedAfter = new Map<string, number>();
+  for (const [task, objects] of loadTasks.entries()) {
+    for (const { table } of objects) loadedAfter.set(tableKey(table.database, tableName(table)), task + 1);
+  }
+  const units: TableUnit[] = [];
+  /** Place of the unit that was last to work on a table. */
+  const lastAt = new Map<string, number>();
+  for (const [wave, batches] of waves.entries()) {
+    if (!batches.flat().every(({ table }) => table !== undefined)) break;
+    const at: [string, number][] = [];
+    for (const [unit, batch] of batches.entries()) {
+      const tables = batch.map(keyOfUnit);
+      const afterUnits = [...new Set(tables.flatMap((table) => lastAt.get(table) ?? []))];
+      const afterTasks = Math.max(
+        ...tables.map((table) => loadedAfter.get(table) ?? loadTasks.length),
+        ...afterUnits.map((place) => units[place]?.afterTasks ?? 0),
+      );
+      for (const table of tables) at.push([table, units.length]);
+      units.push({ wave, unit, afterTasks, afterUnits });
+    }
+    for (const [table, place] of at) lastAt.set(table, place);
+  }
+  return units;
+}
+
+function keyOfUnit({ database, table = '' }: PostDataUnit): string {
+  return tableKey(database.manifest.name, table);
+}
+
+function tableKey(database: string, table: string): string {
+  return JSON.stringify([database, table]);
+}
