@@ -1,6 +1,7 @@
 /** The workflow worker of `bench/universe-scale.ts`, a process of its own so that its memory is its own: ADDRESS QUEUE */
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { workflowBundle } from '../worker/bundle.ts';
+import { boundGarbage } from '../worker/garbage.ts';
 
 const [address, taskQueue] = process.argv.slice(2);
 if (address === undefined || taskQueue === undefined) throw new Error('give the address and the task queue');
@@ -8,6 +9,7 @@ Runtime.install({
   logger: new DefaultLogger('ERROR'),
   telemetryOptions: { logging: { forward: {}, filter: { core: 'ERROR', other: 'ERROR' } } },
 });
+boundGarbage();
 const worker = await Worker.create({
   connection: await NativeConnection.connect({ address }),
   taskQueue,

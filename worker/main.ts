@@ -1,5 +1,4 @@
 import { createServer, type Server } from 'node:http';
-import { setFlagsFromString } from 'node:v8';
 import { DefaultLogger, type NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { createActivities, type HostedActivities } from '../activities/index.ts';
 import type { NodeSettings } from '../activities/universe/agent/node-agent.ts';
@@ -7,6 +6,7 @@ import { nodeQueue } from '../model/task-queue.ts';
 import { pruneQueue, readPointQueue } from '../workflows/messages.ts';
 import { workflowBundle } from './bundle.ts';
 import { connectClient, connectWorker } from './connection.ts';
+import { boundGarbage } from './garbage.ts';
 import { freeLocalAddress, serveMetrics } from './metrics-server.ts';
 import { PlanMetrics, type PlanSources } from './plan-metrics.ts';
 import { planSources } from './plan-sources.ts';
@@ -41,12 +41,6 @@ const SHUTDOWN_AT_MOST = '45s';
  */
 const STEP_AT_MOST = '30s';
 
-/**
- * How much garbage, in percent of what is alive, gathers before the whole heap is collected. What a transfer reads counts as such; by V8's own rule the heap,
- * of which some 50 MiB are alive, is collected with every object (measured: a third of a restoring worker's CPU). V8 reads the flag at each collection.
- */
-const HEAP_GROWING_PERCENT = 150;
-
 export type WorkKind = 'lanes' | 'read-points' | 'prune';
 
 export interface WorkerOptions {
@@ -76,7 +70,7 @@ const AGENT_SLOTS = 200;
 
 /** Hosts workflows and activities until SIGINT or SIGTERM; returns after a graceful shutdown, rejects on a fatal error. */
 export async function runWorker(options: WorkerOptions): Promise<void> {
-  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
+  boundGarbage();
   const temporalMetrics = options.metricsAddress === undefined ? undefined : await freeLocalAddress();
   Runtime.install({
     logger: new DefaultLogger('WARN'),
