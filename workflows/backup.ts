@@ -15,7 +15,7 @@ import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { Board } from './board.ts';
 import { runChild } from './children.ts';
 import { describeFailure } from './failures.ts';
-import { type BackupInput, type BackupOutcome, readPointQueue, reportInterval } from './messages.ts';
+import { type BackupInput, type BackupOutcome, readPointQueue, reportPace } from './messages.ts';
 import { tell } from './notify.ts';
 import { ReadPointKeeper } from './read-point.ts';
 import { rehearse } from './rehearsal.ts';
@@ -394,7 +394,7 @@ class BackupRun {
               readPoint,
               shard,
               tasks,
-              reportEvery: reportInterval(list.tasks),
+              ...reportPace(list.tasks),
               zstdLevel: step.options.zstdLevel,
               options: { parallelism: step.parallelism, retry: step.retry, timeoutMs: step.timeoutMs },
             },

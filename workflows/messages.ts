@@ -56,34 +56,47 @@ export interface TransferOptions {
 /** Reports of progress in one run's history, whatever its size: each costs its parent about four events. */
 const REPORTS_PER_RUN = 50;
 
-/** After how many tasks a `transfer` child reports, in a run of `tasks` tasks. */
-export const reportInterval = (tasks: number): number => Math.max(1, Math.ceil(tasks / REPORTS_PER_RUN));
+/** A report costs the parent, its worker and Temporal more than a small chunk does; nobody looks more often than this. */
+const REPORT_INTERVAL_MS = 2_000;
 
-export type TransferInput = {
+/** How often a `transfer` child tells its parent how far it is. */
+export interface ReportPace {
+  /** In tasks. */
+  readonly reportEvery: number;
+  /** Absent in the histories of earlier versions. */
+  readonly reportEveryMs?: number;
+}
+
+/** The pace of a run of `tasks` tasks. */
+export const reportPace = (tasks: number): ReportPace => ({
+  reportEvery: Math.max(1, Math.ceil(tasks / REPORTS_PER_RUN)),
+  reportEveryMs: REPORT_INTERVAL_MS,
+});
+
+export type TransferInput = ReportPace & {
   readonly options: TransferOptions;
   readonly tasks: number;
-  readonly reportEvery: number;
 } & (
-  | {
-      readonly direction: 'upload';
-      readonly ref: BackupRef;
-      readonly source: Source;
-      readonly readPoint: ReadPoint;
-      readonly shard: number;
-      readonly zstdLevel: number;
-    }
-  | {
-      readonly direction: 'load';
-      readonly request: RestoreRequest;
-      readonly firstTask: number;
-      readonly postData?: {
-        /** Units in each wave. */
-        readonly waves: readonly number[];
-        /** All table units of the restore, of which this child applies those that its tasks make ready. */
-        readonly units: readonly TableUnit[];
-      };
-    }
-);
+    | {
+        readonly direction: 'upload';
+        readonly ref: BackupRef;
+        readonly source: Source;
+        readonly readPoint: ReadPoint;
+        readonly shard: number;
+        readonly zstdLevel: number;
+      }
+    | {
+        readonly direction: 'load';
+        readonly request: RestoreRequest;
+        readonly firstTask: number;
+        readonly postData?: {
+          /** Units in each wave. */
+          readonly waves: readonly number[];
+          /** All table units of the restore, of which this child applies those that its tasks make ready. */
+          readonly units: readonly TableUnit[];
+        };
+      }
+  );
 
 /** The load balancer of the universe is off, and tablets don't split. */
 export const universeQuiet = defineSignal(UNIVERSE_QUIET);

@@ -14,7 +14,7 @@ import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { Board } from './board.ts';
 import { runChild } from './children.ts';
 import { describeFailure } from './failures.ts';
-import { type RestoreLeftovers, reportInterval } from './messages.ts';
+import { type RestoreLeftovers, reportPace } from './messages.ts';
 import type { RestoreStage } from './progress.ts';
 import { Reporter } from './reporter.ts';
 import { restoreUniverse } from './restore-universe.ts';
@@ -156,7 +156,7 @@ async function loadAll(request: RestoreRequest, plan: RestorePlan, board: Board)
             request,
             firstTask,
             tasks,
-            reportEvery: reportInterval(plan.tasks),
+            ...reportPace(plan.tasks),
             ...(plan.tableUnits === undefined
               ? {}
               : { postData: { waves: plan.postDataWaves, units: plan.tableUnits } }),

@@ -4,8 +4,8 @@ import { activitiesFor } from './activity-proxies.ts';
 import { type TransferInput, transferProgress } from './messages.ts';
 import { inLanes } from './scopes.ts';
 
-/** A report costs parent and server more than a small chunk does; nobody looks more often than this. */
-const REPORT_INTERVAL_MS = 1_000;
+/** Of transfers whose input doesn't say it. */
+const EARLIER_REPORT_INTERVAL_MS = 1_000;
 
 /**
  * Uploads or loads one shard of a work list: at most 500 tasks, `parallelism` at once. A child of `backup` or `restore`,
@@ -23,7 +23,7 @@ export async function transfer(input: TransferInput): Promise<void> {
     bytes: 0,
     storedBytes: 0,
   };
-  const intervalMs = patched('report-interval') ? REPORT_INTERVAL_MS : 0;
+  const intervalMs = input.reportEveryMs ?? (patched('report-interval') ? EARLIER_REPORT_INTERVAL_MS : 0);
   let reportedAtMs = Date.now();
   const report = async (): Promise<void> => {
     if (parent === undefined) return;
