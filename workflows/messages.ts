@@ -67,9 +67,12 @@ export interface ReportPace {
   readonly reportEveryMs?: number;
 }
 
+/** After how many tasks a child reports, in a run of `tasks` tasks. */
+export const tasksPerReport = (tasks: number): number => Math.max(1, Math.ceil(tasks / REPORTS_PER_RUN));
+
 /** The pace of a run of `tasks` tasks. */
 export const reportPace = (tasks: number): ReportPace => ({
-  reportEvery: Math.max(1, Math.ceil(tasks / REPORTS_PER_RUN)),
+  reportEvery: tasksPerReport(tasks),
   reportEveryMs: REPORT_INTERVAL_MS,
 });
 

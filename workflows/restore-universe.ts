@@ -14,7 +14,7 @@ import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { Board } from './board.ts';
 import { runChild } from './children.ts';
 import { describeFailure, ignoreCancellation } from './failures.ts';
-import { universeQuiet } from './messages.ts';
+import { tasksPerReport, universeQuiet } from './messages.ts';
 import { nodeActivitiesOf } from './node-activities.ts';
 import type { RestoreStage } from './progress.ts';
 import { Reporter } from './reporter.ts';
@@ -250,7 +250,7 @@ class UniverseRestore {
               source,
               round,
               shard,
-              reportEvery: Math.max(1, Math.ceil(fills.pairs / 50)),
+              reportEvery: tasksPerReport(fills.pairs),
               ...(share === undefined ? {} : { bytesPerSecond: share }),
             },
           ],

@@ -4,6 +4,7 @@ import { READ_POINT_LOST } from '../model/errors.ts';
 import type { StepOf, UniverseSource } from '../model/pipeline.ts';
 import { TABLETS_PER_SHARD } from '../model/tablets.ts';
 import { runChild } from './children.ts';
+import { tasksPerReport } from './messages.ts';
 import { formatCount } from './progress.ts';
 import { inLanes } from './scopes.ts';
 import { tabletTransfer } from './tablet-transfer.ts';
@@ -40,7 +41,7 @@ export async function saveAllTablets(input: {
             source,
             epoch,
             shard,
-            reportEvery: Math.max(1, Math.ceil(list.tasks / REPORTS_PER_RUN)),
+            reportEvery: tasksPerReport(list.tasks),
             retry: step.retry,
             timeoutMs: step.timeoutMs,
             ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }),
@@ -69,9 +70,6 @@ export async function saveAllTablets(input: {
     'TABLETS_LOST',
   );
 }
-
-/** Reports of progress in the parent's history, whatever the size. */
-const REPORTS_PER_RUN = 50;
 
 /** What one node may send in a second: its own limit, or its share of what all may, whichever is tighter. */
 export function shareOf({ limits }: UniverseSource, nodes: number): number | undefined {
