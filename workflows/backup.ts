@@ -382,7 +382,7 @@ class BackupRun {
     this.board.beginTransfer(step.id, { tasks: list.tasks, bytes: list.estimatedBytes });
     for (let shard = 0; shard < list.shards; shard++) {
       const tasks = Math.min(TASKS_PER_SHARD, list.tasks - shard * TASKS_PER_SHARD);
-      await runChild(() =>
+      const end = await runChild(() =>
         startChild(transfer, {
           workflowId: `${workflowInfo().workflowId}:upload:e${readPoint.epoch}:${shard}`,
           staticSummary: `upload shard ${shard + 1} of ${list.shards}, ${formatAmount(tasks, 'task')}, epoch ${readPoint.epoch}`,
@@ -401,6 +401,7 @@ class BackupRun {
           ],
         }),
       );
+      this.board.transferred(end);
     }
   }
 

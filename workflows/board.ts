@@ -100,8 +100,9 @@ export class Board {
     this.show();
   }
 
-  transferred(update: TransferProgress): void {
-    if (this.transferStep === undefined) return;
+  /** @param update undefined where a child of an earlier version ended, which had told it by a signal. */
+  transferred(update: TransferProgress | undefined): void {
+    if (this.transferStep === undefined || update === undefined) return;
     const shards = this.transferring.get(this.transferStep);
     shards?.set(update.shard, update);
     const sum = { tasksDone: 0, rows: 0, bytes: 0, storedBytes: 0 };

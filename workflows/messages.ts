@@ -63,7 +63,7 @@ const REPORT_INTERVAL_MS = 2_000;
 export interface ReportPace {
   /** In tasks. */
   readonly reportEvery: number;
-  /** Absent in the histories of earlier versions. */
+  /** Absent in the histories of earlier versions, whose parents don't read a child's result. */
   readonly reportEveryMs?: number;
 }
 

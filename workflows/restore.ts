@@ -146,7 +146,7 @@ async function loadAll(request: RestoreRequest, plan: RestorePlan, board: Board)
     board.note('load', { note: 'keys and indexes of a table follow its rows at once' });
   for (let firstTask = 0; firstTask < plan.tasks; firstTask += TASKS_PER_SHARD) {
     const tasks = Math.min(TASKS_PER_SHARD, plan.tasks - firstTask);
-    await runChild(() =>
+    const end = await runChild(() =>
       startChild(transfer, {
         workflowId: `${workflowInfo().workflowId}:load:${firstTask / TASKS_PER_SHARD}`,
         staticSummary: `load ${tasks} chunks from ${firstTask + 1} of ${plan.tasks}`,
@@ -165,6 +165,7 @@ async function loadAll(request: RestoreRequest, plan: RestorePlan, board: Board)
         ],
       }),
     );
+    board.transferred(end);
   }
 }
 

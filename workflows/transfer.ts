@@ -2,9 +2,10 @@ import { getExternalWorkflowHandle, patched, workflowInfo } from '@temporalio/wo
 import type { TableUnit } from '../model/backup.ts';
 import { activitiesFor } from './activity-proxies.ts';
 import { type TransferInput, transferProgress } from './messages.ts';
+import type { TransferProgress } from './progress.ts';
 import { inLanes } from './scopes.ts';
 
-/** Of transfers whose input doesn't say it. */
+/** Of transfers whose input doesn't say it; they tell their end by a report too. */
 const EARLIER_REPORT_INTERVAL_MS = 1_000;
 
 /**
@@ -12,8 +13,10 @@ const EARLIER_REPORT_INTERVAL_MS = 1_000;
  * so that the parent's history stays small whatever the size of the data; the items themselves are in the repository.
  *
  * While it loads it applies the post-data of tables that are complete, in the same lanes.
+ *
+ * @returns how far it came: all tasks, with what they moved.
  */
-export async function transfer(input: TransferInput): Promise<void> {
+export async function transfer(input: TransferInput): Promise<TransferProgress> {
   const { parallelism, retry, timeoutMs } = input.options;
   const parent = workflowInfo().parent;
   const sum = {
@@ -60,7 +63,8 @@ export async function transfer(input: TransferInput): Promise<void> {
     (index) => (index < count ? ready.apply(index) : move(index - count)),
     (index) => index >= count || ready.isReady(index),
   );
-  if (count === 0) await report();
+  if (input.reportEveryMs === undefined && count === 0) await report();
+  return sum;
 }
 
 /** The table units that become ready in this shard, and what they wait for. */
