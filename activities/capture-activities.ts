@@ -14,6 +14,7 @@ import type {
 import { HoldfastError, permanent, READ_POINT_LOST } from '../model/errors.ts';
 import { lossesIn, type Manifest } from '../model/manifest.ts';
 import packageJson from '../package.json' with { type: 'json' };
+import { mapBounded } from '../repository/bounded.ts';
 import { findManifest, MANIFEST_FORMAT_VERSION, type StoredManifest } from '../repository/manifest.ts';
 import { sha256Hex } from '../repository/sha256.ts';
 import { discardBackup, sweepBackup } from '../repository/sweep.ts';
@@ -95,11 +96,10 @@ export function captureActivities(
         const finished = await findManifest(store, ref, { signal });
         if (finished !== undefined) return await sealed(context, finished);
         const workList = await readWorkList(store, ref, readPoint.epoch, { signal });
-        const rest = await engine.seal(context, source, rowsAt(readPoint), { ...workList, chunks: [] });
-        const dataObjects: DataObject[] = [];
-        for await (const result of readTaskResults(store, ref, workList, { signal })) {
-          dataObjects.push(...result.objects);
-        }
+        const [rest, dataObjects] = await Promise.all([
+          engine.seal(context, source, rowsAt(readPoint), { ...workList, chunks: [] }),
+          uploadedObjects(context, workList),
+        ]);
         const draft = { ...draftOf(input, rest), ...scannedBy(dataObjects) };
         const kit = await writeRestoreKit(context, engine, draft, dataObjects);
         const commonObjects = [...draft.commonObjects, ...kit];
@@ -152,6 +152,17 @@ async function sealed(context: BackupContext, { manifest, sha256 }: StoredManife
 
 /** In a workflow's history; the manifest has all of them. */
 const LOSSES_TOLD = 20;
+
+/** What all tasks have uploaded, in their order. */
+async function uploadedObjects(
+  { store, ref, signal }: BackupContext,
+  workList: WorkList,
+): Promise<readonly DataObject[]> {
+  const objects: DataObject[] = [];
+  for await (const result of readTaskResults(store, ref, workList, { signal }))
+    objects.push(...result.objects);
+  return objects;
+}
 
 /** When the first and the last row were read, where that was not at one instant. */
 function scannedBy(objects: readonly DataObject[]): Pick<Manifest, 'scanned'> {
@@ -210,6 +221,8 @@ function draftOf(
   };
 }
 
+const KIT_FILES_AT_ONCE = 8;
+
 /** What a restore without Holdfast needs. Replaces what an earlier attempt left: only a manifest makes it count. */
 async function writeRestoreKit(
   context: BackupContext,
@@ -227,14 +240,15 @@ async function writeRestoreKit(
     totals: tally.totals(databases, draft.commonObjects),
     data: { inline: dataObjects },
   };
-  const kit: ObjectEntry[] = [];
-  for (const { key, text } of engine.restoreKit(manifest, dataObjects)) {
-    const body = Buffer.from(text);
-    const sha256 = sha256Hex(body);
-    await context.store.put(context.folder + key, body, { sha256, ifAbsent: false, signal: context.signal });
-    kit.push({ key, sizeBytes: body.length, sha256 });
-  }
-  return kit;
+  const { store, folder, signal } = context;
+  return await Array.fromAsync(
+    mapBounded(engine.restoreKit(manifest, dataObjects), KIT_FILES_AT_ONCE, async ({ key, text }) => {
+      const body = Buffer.from(text);
+      const sha256 = sha256Hex(body);
+      await store.put(folder + key, body, { sha256, ifAbsent: false, signal });
+      return { key, sizeBytes: body.length, sha256 };
+    }),
+  );
 }
 
 /** A read point that sessions can read rows at; a distributed snapshot is none. */

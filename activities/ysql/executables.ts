@@ -33,14 +33,15 @@ export async function findExecutable(kind: ProgramKind, server: Server): Promise
   const own = names[server.product];
   const other = server.product === 'yugabytedb' ? names.postgresql : names.yugabytedb;
   const folders = await programFolders();
-  const found: (Executable & { readonly own: boolean })[] = [];
-  for (const name of [own, other]) {
-    for (const folder of folders) {
-      const path = join(folder, name);
-      const major = await majorVersion(path);
-      if (major !== undefined) found.push({ path, major, own: name === own });
-    }
-  }
+  const candidates = [own, other].flatMap((name) =>
+    folders.map((folder) => ({ name, path: join(folder, name) })),
+  );
+  const asked = await Promise.all(
+    candidates.map(async ({ name, path }) => ({ path, own: name === own, major: await majorVersion(path) })),
+  );
+  const found = asked.flatMap(({ major, ...program }) =>
+    major === undefined ? [] : [{ ...program, major }],
+  );
   const usable = found
     .filter(({ major }) => major >= server.major)
     .sort((a, b) => Number(b.own) - Number(a.own) || a.major - b.major);

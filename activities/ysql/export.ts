@@ -47,9 +47,11 @@ export async function exportWorkList(
           const put = (script: ScriptName, text: string) =>
             putScript(verb, readPoint, `${index}/${script}`, text);
           schemaObjects.push(
-            await put('database', scripts.database),
-            await put('pre-data', scripts.preData),
-            await put('post-data', postData),
+            ...(await Promise.all([
+              put('database', scripts.database),
+              put('pre-data', scripts.preData),
+              put('post-data', postData),
+            ])),
           );
         }
         databases.push({
