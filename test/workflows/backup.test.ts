@@ -77,6 +77,8 @@ test('510 tasks in two shards leave the parent a history of less than 300 events
   await bench.withActivities(capture(510), async () => {
     const handle = await start(pipelineOf(CAPTURE));
     expect((await result(handle)).summary.rows).toBe(5_100);
+    const { steps } = await handle.query(progress);
+    expect(steps.find(({ id }) => id === 'upload')).toMatchObject({ tasksDone: 510, tasksTotal: 510 });
     const { historyLength } = await handle.describe();
     expect(historyLength).toBeLessThan(300);
   });
