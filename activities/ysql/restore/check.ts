@@ -25,7 +25,8 @@ export async function checkDatabase(job: RestoreJob, database: DatabaseJob): Pro
   });
   const tables = database.manifest.tables.filter((table) => database.selection.includes(table));
   const differences: string[] = [...missing];
-  const queue = [...tables];
+  // Largest first, so that no lane counts it while the others have nothing left.
+  const queue = tables.toSorted((one, other) => other.bytes - one.bytes);
   const lane = async () => {
     for (let table = queue.shift(); table !== undefined; table = queue.shift()) {
       const condition = conditions.get(tableName(table)) ?? '';
