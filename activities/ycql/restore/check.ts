@@ -1,5 +1,6 @@
 import type { DataObject } from '../../../model/backup.ts';
 import type { ManifestTable } from '../../../model/manifest.ts';
+import { forEachBounded } from '../../../repository/bounded.ts';
 import { type CqlPageColumn, type CqlPageHeader, openPageFile } from '../../../repository/cql-pages.ts';
 import { textOf } from '../../../repository/zstd-frames.ts';
 import { BUCKETS, rangeBounds, selectStatement } from '../dialect.ts';
@@ -36,17 +37,12 @@ export async function checkKeyspace(
   });
   const differences = missing.map(({ key }) => `${key} was not loaded`);
   const claim = await claimCounters(job, keyspace, session);
-  const queue = [...keyspace.tables];
-  const lane = async () => {
-    for (let table = queue.shift(); table !== undefined; table = queue.shift()) {
-      const { name } = table;
-      const ofTable = own.filter((object) => object.table.table === name);
-      // What counts can have been counted twice by a worker that was taken for dead; now nobody writes any more.
-      if (table.isCounter) await settleCounters(job, keyspace, table, session, ofTable, claim);
-      differences.push(...(await checkTable(job, keyspace, table, session, ofTable, noted)));
-    }
-  };
-  await Promise.all(Array.from({ length: Math.max(1, job.context.request.parallelism) }, lane));
+  await forEachBounded(keyspace.tables, job.context.request.parallelism, async (table) => {
+    const ofTable = own.filter((object) => object.table.table === table.name);
+    // What counts can have been counted twice by a worker that was taken for dead; now nobody writes any more.
+    if (table.isCounter) await settleCounters(job, keyspace, table, session, ofTable, claim);
+    differences.push(...(await checkTable(job, keyspace, table, session, ofTable, noted)));
+  });
   return differences;
 }
 

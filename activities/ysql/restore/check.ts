@@ -1,5 +1,6 @@
 import type { DataObject } from '../../../model/backup.ts';
 import type { ManifestTable } from '../../../model/manifest.ts';
+import { forEachBounded } from '../../../repository/bounded.ts';
 import { textOf } from '../../../repository/zstd-frames.ts';
 import { copyOut } from '../copy-out.ts';
 import { quoteTable, tableName } from '../identifiers.ts';
@@ -26,14 +27,11 @@ export async function checkDatabase(job: RestoreJob, database: DatabaseJob): Pro
   const tables = database.manifest.tables.filter((table) => database.selection.includes(table));
   const differences: string[] = [...missing];
   // Largest first, so that no lane counts it while the others have nothing left.
-  const queue = tables.toSorted((one, other) => other.bytes - one.bytes);
-  const lane = async () => {
-    for (let table = queue.shift(); table !== undefined; table = queue.shift()) {
-      const condition = conditions.get(tableName(table)) ?? '';
-      differences.push(...(await checkTable(job, database, table, condition, objects)));
-    }
-  };
-  await Promise.all(Array.from({ length: Math.max(1, job.context.request.parallelism) }, lane));
+  const bySize = tables.toSorted((one, other) => other.bytes - one.bytes);
+  await forEachBounded(bySize, job.context.request.parallelism, async (table) => {
+    const condition = conditions.get(tableName(table)) ?? '';
+    differences.push(...(await checkTable(job, database, table, condition, objects)));
+  });
   return differences;
 }
 
