@@ -3,6 +3,7 @@ import type { Connection, Submittable } from 'pg';
 import { permanent } from '../../model/errors.ts';
 import { databaseError } from './errors.ts';
 import { setLending } from './lending-socket.ts';
+import { asRead, borrowBlock, returnBlock, takeRows } from './row-memory.ts';
 import type { Session } from './session.ts';
 
 /** Whole rows of COPY text, as they came. Valid until the next block is asked for: its memory is used again. */
@@ -15,19 +16,18 @@ export interface CopyBlock {
 const BLOCKS_AHEAD = 2;
 
 /**
- * Runs `COPY … TO STDOUT` and yields its text in blocks of about `blockBytes`, cut at row boundaries (a longer row makes a longer
- * block). The server's count of rows must equal ours. A consumer that stops early must close the session.
+ * Runs `COPY … TO STDOUT` and yields its text in blocks of at most 1 MiB, cut at row boundaries (a longer row is a block of its
+ * own). The server's count of rows must equal ours. A consumer that stops early must close the session.
  *
  * The frames are taken from the socket directly, since the client library makes an event of each row.
  */
 export async function* copyOut(
   session: Session,
   statement: string,
-  blockBytes: number,
   doing: string,
   signal: AbortSignal,
 ): AsyncGenerator<CopyBlock, { readonly rows: number }> {
-  const reader = new CopyOutReader(statement, blockBytes);
+  const reader = new CopyOutReader(statement);
   session.client.query(reader);
   let rows = 0;
   try {
@@ -35,11 +35,16 @@ export async function* copyOut(
       const block = await reader.next();
       if (block === undefined) break;
       rows += block.rows;
-      yield block;
-      reader.recycle(block);
+      try {
+        yield block;
+      } finally {
+        returnBlock(block.data);
+      }
     }
   } catch (error) {
     throw databaseError(error, doing, signal);
+  } finally {
+    reader.leave();
   }
   if (reader.rowsByServer !== rows) {
     throw permanent(
@@ -81,7 +86,6 @@ function letRowsGather(): void {
 class CopyOutReader implements Submittable {
   rowsByServer: number | undefined;
   readonly #statement: string;
-  readonly #blockBytes: number;
   readonly #ready: CopyBlock[] = [];
   #connection: Connection | undefined;
   #libraryListener: ((chunk: Buffer) => void) | undefined;
@@ -91,17 +95,16 @@ class CopyOutReader implements Submittable {
   /** Bytes of the current frame still to come, and whether they are row data. */
   #frameLeft = 0;
   #frameIsData = false;
-  readonly #spare: Buffer[] = [];
   #block: Buffer | undefined;
   #blockLength = 0;
   #blockRows = 0;
   #ended = false;
+  #isLeft = false;
   #failure: unknown;
   #wake: (() => void) | undefined;
 
-  constructor(statement: string, blockBytes: number) {
+  constructor(statement: string) {
     this.#statement = statement;
-    this.#blockBytes = blockBytes;
   }
 
   /** The next block, undefined at the end of the statement; throws what the statement failed with. */
@@ -150,15 +153,27 @@ class CopyOutReader implements Submittable {
     this.#notify();
   }
 
-  /** Takes the memory of a block back. */
-  recycle(block: CopyBlock): void {
-    const whole = Buffer.from(block.data.buffer);
-    if (whole.length === this.#blockBytes) this.#spare.push(whole);
+  /** From now on rows are dropped: whoever asked for them has all, or has lost interest. */
+  leave(): void {
+    this.#isLeft = true;
+    for (const { data } of this.#ready.splice(0)) returnBlock(data);
+    if (this.#block !== undefined) returnBlock(this.#block);
+    this.#block = undefined;
   }
 
   readonly #onData = (chunk: Buffer): void => {
+    if (this.#isLeft) return;
+    const read = asRead(chunk);
     let at = 0;
     while (at < chunk.length) {
+      if (this.#frameLeft === 0 && this.#headerLength === 0 && this.#block !== undefined) {
+        const taken = takeRows(read, at, this.#block, this.#blockLength);
+        at = taken.at;
+        this.#blockLength = taken.filled;
+        this.#blockRows += taken.rows;
+        if (at === chunk.length) break;
+      }
+      // What is left is one message, or a piece of one.
       if (this.#frameLeft > 0) {
         const end = Math.min(at + this.#frameLeft, chunk.length);
         if (this.#frameIsData) this.#append(chunk, at, end);
@@ -196,10 +211,7 @@ class CopyOutReader implements Submittable {
 
   #startRow(rowBytes: number): void {
     if (this.#block !== undefined && this.#block.length - this.#blockLength < rowBytes) this.#emitBlock();
-    this.#block ??=
-      rowBytes <= this.#blockBytes
-        ? (this.#spare.pop() ?? Buffer.allocUnsafeSlow(this.#blockBytes))
-        : Buffer.allocUnsafeSlow(rowBytes);
+    this.#block ??= borrowBlock(rowBytes);
     this.#blockRows += 1;
   }
 

@@ -6,9 +6,6 @@ import { tableName } from '../identifiers.ts';
 import { dataEncoding, withReader } from '../reader.ts';
 import type { ReadJob } from './jobs.ts';
 
-/** Text compressed at a time, and the size of a frame: large enough for the ratio, small enough for the processor's cache. */
-const BLOCK_BYTES = 1024 * 1024;
-
 /** Reads a chunk into parts. Memory: one part's compressed text, which is used for the next part again, and four blocks. */
 export async function readChunk(job: ReadJob, lane: LaneContext): Promise<void> {
   const { chunk, target, readPoint } = job;
@@ -18,7 +15,7 @@ export async function readChunk(job: ReadJob, lane: LaneContext): Promise<void> 
     const doing = `read ${tableName(chunk.table)} of database "${database}" (chunk ${chunk.id})`;
     const part = new PartBuilder(job.zstdLevel);
     let bytes = 0;
-    for await (const block of copyOut(session, statement, BLOCK_BYTES, doing, lane.signal)) {
+    for await (const block of copyOut(session, statement, doing, lane.signal)) {
       if (part.rows > 0 && part.bytes + block.data.length > job.partBytes) await deliver(part, lane);
       part.add(block.data, block.rows);
       bytes += block.data.length;

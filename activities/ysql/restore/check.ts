@@ -9,8 +9,6 @@ import { loadedObjects, withRestoreSession } from './bookkeeping.ts';
 import { MultisetHash } from './content-hash.ts';
 import { type DatabaseJob, type RestoreJob, selectedObjects } from './job.ts';
 
-const BLOCK_BYTES = 1024 * 1024;
-
 /** Compares what was restored of one database with the manifest. Returns each difference, named; empty when all is equal. */
 export async function checkDatabase(job: RestoreJob, database: DatabaseJob): Promise<readonly string[]> {
   if (!job.withData) return [];
@@ -68,13 +66,7 @@ async function checkTable(
     const columns = own[0]?.columns.join(', ') ?? '';
     const statement = `COPY (SELECT ${columns} ${from}) TO STDOUT (ENCODING '${database.manifest.encoding}')`;
     const restored = new MultisetHash();
-    for await (const { data } of copyOut(
-      session,
-      statement,
-      BLOCK_BYTES,
-      `read back ${name}`,
-      job.context.signal,
-    )) {
+    for await (const { data } of copyOut(session, statement, `read back ${name}`, job.context.signal)) {
       restored.add(data);
     }
     return restored.value === (await storedHash(job, own))
