@@ -13,6 +13,7 @@ const CREATE = `
   CREATE SCHEMA ${BOOKKEEPING_SCHEMA};
   CREATE TABLE ${BOOKKEEPING_SCHEMA}.state (name text PRIMARY KEY, value text NOT NULL);
   CREATE TABLE ${BOOKKEEPING_SCHEMA}.loaded (object text PRIMARY KEY, rows bigint NOT NULL);
+  CREATE TABLE ${BOOKKEEPING_SCHEMA}.counted (relation text PRIMARY KEY, rows bigint NOT NULL);
   CREATE TABLE ${BOOKKEEPING_SCHEMA}.applied (unit text PRIMARY KEY);
   CREATE TABLE ${BOOKKEEPING_SCHEMA}.triggers (relation oid, trigger name, enabled "char", PRIMARY KEY (relation, trigger))`;
 
@@ -85,6 +86,24 @@ export async function loadedObjects(session: Session): Promise<ReadonlySet<strin
     `SELECT object FROM ${BOOKKEEPING_SCHEMA}.loaded`,
   );
   return new Set(rows.map(({ object }) => object));
+}
+
+/** Notes the rows of a table that is complete; `relation` is its quoted name. */
+export async function noteCount(session: Session, relation: string, rows: string): Promise<void> {
+  await session.query(
+    'note the count of a table',
+    `INSERT INTO ${BOOKKEEPING_SCHEMA}.counted VALUES ($1, $2) ON CONFLICT (relation) DO UPDATE SET rows = excluded.rows`,
+    [relation, rows],
+  );
+}
+
+/** Rows of the tables that were counted, by quoted name. */
+export async function countedTables(session: Session): Promise<ReadonlyMap<string, string>> {
+  const rows = await session.query<{ relation: string; rows: string }>(
+    'list what was counted',
+    `SELECT relation, rows::text AS rows FROM ${BOOKKEEPING_SCHEMA}.counted`,
+  );
+  return new Map(rows.map(({ relation, rows: count }) => [relation, count]));
 }
 
 const NO_SUCH_DATABASE = '3D000';

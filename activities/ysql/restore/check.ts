@@ -5,7 +5,7 @@ import { textOf } from '../../../repository/zstd-frames.ts';
 import { copyOut } from '../copy-out.ts';
 import { quoteTable, tableName } from '../identifiers.ts';
 import type { Session } from '../session.ts';
-import { loadedObjects, withRestoreSession } from './bookkeeping.ts';
+import { countedTables, loadedObjects, noteCount, withRestoreSession } from './bookkeeping.ts';
 import { MultisetHash } from './content-hash.ts';
 import { type DatabaseJob, type RestoreJob, selectedObjects } from './job.ts';
 
@@ -15,11 +15,12 @@ export async function checkDatabase(job: RestoreJob, database: DatabaseJob): Pro
   const objects = (await selectedObjects(job)).filter(
     ({ table }) => table.database === database.manifest.name,
   );
-  const { missing, conditions } = await withRestoreSession(job, database, async (session) => {
+  const { missing, conditions, counted } = await withRestoreSession(job, database, async (session) => {
     const loaded = await loadedObjects(session);
     return {
       missing: objects.filter(({ key }) => !loaded.has(key)).map(({ key }) => `${key} was not loaded`),
       conditions: await configurationConditions(session),
+      counted: await countedTables(session),
     };
   });
   const tables = database.manifest.tables.filter((table) => database.selection.includes(table));
@@ -27,8 +28,14 @@ export async function checkDatabase(job: RestoreJob, database: DatabaseJob): Pro
   // Largest first, so that no lane counts it while the others have nothing left.
   const bySize = tables.toSorted((one, other) => other.bytes - one.bytes);
   await forEachBounded(bySize, job.context.request.parallelism, async (table) => {
-    const condition = conditions.get(tableName(table)) ?? '';
-    differences.push(...(await checkTable(job, database, table, condition, objects)));
+    const relation = quoteTable(table);
+    const loaded: LoadedTable = {
+      table,
+      condition: conditions.get(relation) ?? '',
+      objects: objects.filter((object) => quoteTable(object.table) === relation),
+      counted: counted.get(relation),
+    };
+    differences.push(...(await checkTable(job, database, loaded)));
   });
   return differences;
 }
@@ -41,29 +48,54 @@ async function configurationConditions(session: Session): Promise<ReadonlyMap<st
      FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_class c ON c.oid = ANY (e.extconfig)
      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace`,
   );
-  return new Map(rows.map((row) => [tableName(row), row.condition]));
+  return new Map(rows.map((row) => [quoteTable(row), row.condition]));
+}
+
+/**
+ * Counts a table of which all rows are there, so that the comparison doesn't have to; nothing that follows changes them. Left to
+ * the comparison: configuration tables of extensions, and unlogged tables, which a server that crashes empties.
+ */
+export async function countAhead(session: Session, table: ManifestTable): Promise<void> {
+  const relation = quoteTable(table);
+  const [found] = await session.query<{ logged: boolean }>(
+    `look at ${tableName(table)}`,
+    "SELECT relpersistence = 'p' AS logged FROM pg_catalog.pg_class WHERE oid = to_regclass($1)",
+    [relation],
+  );
+  if (found?.logged !== true || (await configurationConditions(session)).has(relation)) return;
+  await noteCount(session, relation, await countRows(session, table, ''));
+}
+
+async function countRows(session: Session, table: ManifestTable, condition: string): Promise<string> {
+  const [count] = await session.query<{ rows: string }>(
+    `count ${tableName(table)}`,
+    `SELECT count(*)::text AS rows FROM ONLY ${quoteTable(table)} ${condition}`,
+  );
+  return count?.rows ?? 'an unknown number of';
+}
+
+/** One table as the comparison finds it. */
+interface LoadedTable {
+  readonly table: ManifestTable;
+  /** Which rows are the backup's, as SQL; empty for all. */
+  readonly condition: string;
+  readonly objects: readonly DataObject[];
+  /** Its rows, where they were counted ahead. */
+  readonly counted: string | undefined;
 }
 
 async function checkTable(
   job: RestoreJob,
   database: DatabaseJob,
-  table: ManifestTable,
-  condition: string,
-  objects: readonly DataObject[],
+  { table, condition, objects: own, counted }: LoadedTable,
 ): Promise<readonly string[]> {
   const name = tableName(table);
-  const own = objects.filter((object) => tableName(object.table) === name);
-  const from = `FROM ONLY ${quoteTable(table)} ${condition}`;
   return await withRestoreSession(job, database, async (session) => {
-    const [count] = await session.query<{ rows: string }>(
-      `count ${name}`,
-      `SELECT count(*)::text AS rows ${from}`,
-    );
-    if (count === undefined || Number(count.rows) !== table.rows) {
-      return [`${name} has ${count?.rows ?? 'an unknown number of'} rows, the manifest says ${table.rows}`];
-    }
+    const rows = counted ?? (await countRows(session, table, condition));
+    if (Number(rows) !== table.rows) return [`${name} has ${rows} rows, the manifest says ${table.rows}`];
     if (job.context.request.check !== 'content' || own.length === 0) return [];
     const columns = own[0]?.columns.join(', ') ?? '';
+    const from = `FROM ONLY ${quoteTable(table)} ${condition}`;
     const statement = `COPY (SELECT ${columns} ${from}) TO STDOUT (ENCODING '${database.manifest.encoding}')`;
     const restored = new MultisetHash();
     for await (const { data } of copyOut(session, statement, `read back ${name}`, job.context.signal)) {

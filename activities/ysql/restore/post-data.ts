@@ -6,6 +6,7 @@ import { readServer } from '../server.ts';
 import type { Session } from '../session.ts';
 import { applyUnit, readAdaptation } from './apply.ts';
 import { withRestoreSession } from './bookkeeping.ts';
+import { countAhead } from './check.ts';
 import { type RestoreJob, restoreJob } from './job.ts';
 import { type PostDataUnit, postDataWaves } from './waves.ts';
 
@@ -46,6 +47,7 @@ async function apply(
   if (unit.vacuum !== undefined && product === 'postgresql') {
     await session.query(`vacuum ${unit.vacuum}`, `VACUUM (ANALYZE) ${unit.vacuum}`);
   }
+  if (unit.count !== undefined) await countAhead(session, unit.count);
   if (unit.entries.length === 0) return;
   const adaptation = await readAdaptation(job, unit.database, session);
   await applyUnit(session, unit.id, unit.entries, adaptation, {

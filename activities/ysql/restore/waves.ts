@@ -1,3 +1,4 @@
+import type { ManifestTable } from '../../../model/manifest.ts';
 import type { DumpEntry } from '../dump-script.ts';
 import { quoteTable, tableName } from '../identifiers.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
@@ -12,6 +13,8 @@ export interface PostDataUnit {
   readonly table?: string;
   /** Loaded table, quoted, to vacuum first. */
   readonly vacuum?: string;
+  /** Loaded table to count, for the comparison at the end. */
+  readonly count?: ManifestTable;
   readonly entries: readonly DumpEntry[];
   /** Quoted tables to lock first, in an order that is the same for all units, so that they can't deadlock. */
   readonly lockTables: readonly string[];
@@ -22,8 +25,8 @@ export type PostDataBatch = readonly PostDataUnit[];
 
 /** Above this, a table's indexes are built one by one, beside each other; below, one unit builds them all. */
 const LARGE_TABLE_BYTES = 32 * 1024 * 1024;
-/** Smaller tables have nothing to gain from VACUUM. */
-const LEAST_VACUUM_BYTES = 1024 * 1024;
+/** Smaller tables have nothing to gain from VACUUM, nor from being counted beside other work. */
+const LEAST_BYTES = 1024 * 1024;
 /** So that the history of a restore with many thousands of tables stays short. */
 const MOST_BATCHES = 200;
 
@@ -31,8 +34,9 @@ const MOST_BATCHES = 200;
  * Batches of post-data by wave. Units of one wave are independent of each other; a wave needs the ones before it:
  *
  * 1. VACUUM of loaded tables, keys and other constraints, with the indexes of small tables; 2. indexes of large tables;
- * 3. indexes attached to those of their partitioned table; 4. foreign keys; 5. the rest in the dump's order; 6 … materialized
- * views, each after those it may read; last, event triggers, which would fire on everything before.
+ * 3. indexes attached to those of their partitioned table; 4. foreign keys, and beside them, since one process of the server checks
+ * each, the counts of larger tables; 5. the rest in the dump's order; 6 … materialized views, each after those it may read; last,
+ * event triggers, which would fire on everything before.
  *
  * Pure, and so the same on every worker.
  */
@@ -51,7 +55,8 @@ function asBatches(units: readonly PostDataUnit[]): readonly PostDataBatch[] {
 }
 
 function wavesOfDatabase(job: RestoreJob, database: DatabaseJob): readonly (readonly PostDataUnit[])[] {
-  const vacuums = job.withData ? tablesToVacuum(database) : new Map<string, string>();
+  const loaded = job.withData ? largerTables(database) : [];
+  const vacuums = new Map(loaded.map((table) => [tableName(table), quoteTable(table)]));
   const entries = job.withSchema ? database.postData.filter((entry) => database.selection.keeps(entry)) : [];
   const lateRelations = new Set(entries.filter(({ type }) => type === 'MATERIALIZED VIEW').map(nameOf));
   const isIndex = (entry: DumpEntry) => {
@@ -71,7 +76,12 @@ function wavesOfDatabase(job: RestoreJob, database: DatabaseJob): readonly (read
   return [
     ...indexWaves(database, entries.filter(isIndex), vacuums),
     one('attach', attaching),
-    foreignKeys.map((entry, index) => foreignKeyUnit(database, entry, index)),
+    [
+      ...foreignKeys.map((entry, index) => foreignKeyUnit(database, entry, index)),
+      ...loaded.map((table) => ({
+        ...{ database, id: `count-${quoteTable(table)}`, count: table, entries: [], lockTables: [] },
+      })),
+    ],
     one('rest', rest),
     ...refreshes.map((entry, index) => one(`refresh-${index}`, [entry])),
     one('event-triggers', last),
@@ -83,15 +93,13 @@ function nameOf(entry: DumpEntry): string {
 }
 
 /**
- * Loaded tables, by name, that VACUUM (ANALYZE) is worth while for: once the visibility map says that every row is there for
+ * Loaded tables, largest first, that VACUUM (ANALYZE) is worth while for: once the visibility map says that every row is there for
  * everybody, foreign keys are checked and rows counted in the index alone (measured: a third of the time).
  */
-function tablesToVacuum({ manifest, selection }: DatabaseJob): ReadonlyMap<string, string> {
-  return new Map(
-    manifest.tables
-      .filter((table) => selection.includes(table) && table.bytes >= LEAST_VACUUM_BYTES)
-      .map((table) => [tableName(table), quoteTable(table)]),
-  );
+function largerTables({ manifest, selection }: DatabaseJob): readonly ManifestTable[] {
+  return manifest.tables
+    .filter((table) => selection.includes(table) && table.bytes >= LEAST_BYTES)
+    .sort((one, other) => other.bytes - one.bytes);
 }
 
 /**
