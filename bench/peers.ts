@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { readdir, rm, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -25,7 +25,6 @@ export class Peers {
 
   /** `pg_dump -Fd -j 2` with the given extra arguments; returns the dump's size in bytes. */
   async dump(database: string, directory: string, extra: readonly string[]): Promise<number> {
-    await rm(directory, { recursive: true, force: true });
     await this.run('pg_dump', ['-Fd', '-j', '2', ...extra, '-f', directory, '-d', this.url(database)]);
     let bytes = 0;
     for (const name of await readdir(directory)) bytes += (await stat(join(directory, name))).size;

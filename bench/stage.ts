@@ -1,8 +1,10 @@
+import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { newBackupId, newRestoreId } from '../cli/runs.ts';
 import { compile } from '../compiler/compile.ts';
 import type { BackupSummary, RestoreRequest, RestoreSummary } from '../model/backup.ts';
@@ -29,8 +31,9 @@ export interface StageOptions {
 
 /** Holdfast as its users have it: a worker in a process of its own, Temporal, an S3 gateway. */
 export interface Stage {
-  /** Takes a backup, in the place of the one before, so that the disk is as full as it was. */
   backup(): Promise<BackupSummary>;
+  /** Removes the newest backup, so that the disk is as full for the next as it was for this one. */
+  removeBackup(): Promise<void>;
   /** Restores the newest backup; throws unless its verdict is OK. */
   restore(): Promise<void>;
   /** User and system time of the worker so far; Linux only. */
@@ -82,7 +85,6 @@ async function build(options: StageOptions, parts: AsyncDisposableStack): Promis
   let newest = '';
   return {
     async backup() {
-      await rm(join(s3.directory, 'bench', 'backups', 'bench', newest), { recursive: true, force: true });
       newest = newBackupId(new Date());
       const { summary }: BackupOutcome = await client.workflow.execute('backup', {
         workflowId: `backup:bench:${newest}`,
@@ -91,6 +93,8 @@ async function build(options: StageOptions, parts: AsyncDisposableStack): Promis
       });
       return summary;
     },
+    removeBackup: () =>
+      rm(join(s3.directory, 'bench', 'backups', 'bench', newest), { recursive: true, force: true }),
     async restore() {
       const request = restoreRequest(options, pipeline, newest);
       const { verdict, problems }: RestoreSummary = await client.workflow.execute('restore', {
@@ -159,6 +163,11 @@ function cpuSeconds(pid: number): number {
 function peakBytes(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) * 1024;
+}
+
+/** Has all that was written before put on disk, so that no contender pays for another's work. */
+export async function settle(): Promise<void> {
+  await promisify(execFile)('sync');
 }
 
 export function describeMachine(): string {

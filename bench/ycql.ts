@@ -84,6 +84,7 @@ export async function benchYcql(options: YcqlBenchOptions): Promise<void> {
   await backup();
   for (let round = 1; round <= options.rounds; round++) {
     say(`Backup, round ${round} of ${options.rounds}`);
+    await stage.removeBackup();
     await measure('holdfast backup to S3', () => ofWorker(backup));
     await measure('bare raw scan to nowhere', () => bareScan(session, LANES));
     await measure('dsbulk unload to gzipped CSV', async () => {

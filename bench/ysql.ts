@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import pg from 'pg';
@@ -6,7 +7,7 @@ import { startPostgres } from '../parts/postgres.ts';
 import { createScratchFolder } from '../parts/scratch.ts';
 import { generate } from './data.ts';
 import { Peers } from './peers.ts';
-import { describeMachine, type Ratio, renderRatios, setStage } from './stage.ts';
+import { describeMachine, type Ratio, renderRatios, setStage, settle } from './stage.ts';
 import { median, renderSeconds, type Series } from './statistics.ts';
 
 export interface YsqlBenchOptions {
@@ -61,7 +62,13 @@ export async function benchYsql(options: YsqlBenchOptions): Promise<void> {
     textBytes = bytes;
     return storedBytes;
   };
-  const time = async (name: string, work: () => Promise<number | undefined>): Promise<void> => {
+  const time = async (
+    name: string,
+    work: () => Promise<number | undefined>,
+    prepare?: () => Promise<void>,
+  ): Promise<void> => {
+    await prepare?.();
+    await settle();
     const start = performance.now();
     const bytes = await work();
     const seconds = (performance.now() - start) / 1000;
@@ -70,18 +77,19 @@ export async function benchYsql(options: YsqlBenchOptions): Promise<void> {
     say(`  ${name}: ${seconds.toFixed(2)} s`);
   };
   const dumpFolder = join(folder.path, 'dump');
+  const removeDump = () => rm(dumpFolder, { recursive: true, force: true });
 
   say('Warming up …');
   await backup();
   await peers.copyToNowhere('bench', LANES, CHUNK_BYTES);
   for (let round = 1; round <= options.rounds; round++) {
     say(`Backup, round ${round} of ${options.rounds}`);
-    await time('holdfast backup to S3', backup);
+    await time('holdfast backup to S3', backup, () => stage.removeBackup());
     await time(BARE_PSQL, () => peers.copyToNowhere('bench', LANES, CHUNK_BYTES).then(nothing));
     await time(BARE_NODE, () => peers.copyToNowhereByNode('bench', LANES, CHUNK_BYTES).then(nothing));
-    await time('pg_dump -Fd -j2 -Z1', () => peers.dump('bench', dumpFolder, ['-Z1']));
-    await time('pg_dump -Fd -j2 -Z0', () => peers.dump('bench', dumpFolder, ['-Z0']));
-    await time('pg_dump -Fd -j2', () => peers.dump('bench', dumpFolder, []));
+    await time('pg_dump -Fd -j2 -Z1', () => peers.dump('bench', dumpFolder, ['-Z1']), removeDump);
+    await time('pg_dump -Fd -j2 -Z0', () => peers.dump('bench', dumpFolder, ['-Z0']), removeDump);
+    await time('pg_dump -Fd -j2', () => peers.dump('bench', dumpFolder, []), removeDump);
   }
   for (let round = 1; round <= options.rounds; round++) {
     say(`Restore, round ${round} of ${options.rounds}`);
@@ -175,7 +183,8 @@ function renderPage(report: Report): string {
 
 Written by \`npm run bench -- ysql --write\` on ${new Date().toISOString().slice(0, 10)}: ${report.machine}; everything on one machine, loopback, PostgreSQL
 and Temporal's file without fsync. ${(report.textBytes / 1e6).toFixed(0)} MB of COPY text in four tables, one of them about 80 %; ${report.rounds} rounds, alternating. Holdfast runs through
-Temporal into an S3 gateway, with zstd, SHA-256 and verified puts, ${LANES} lanes. Compare ratios, not seconds: machines are noisy.
+Temporal into an S3 gateway, with zstd, SHA-256 and verified puts, ${LANES} lanes. Before each measurement what the one before left is
+removed and the disk is synced. Compare ratios, not seconds: machines are noisy.
 
 ${renderReport(report)}
 `;
