@@ -34,6 +34,8 @@ export type Followed<T> = { readonly ended: true; readonly result: T } | { reado
 export interface FollowOptions {
   /** True: nothing is drawn. */
   readonly quiet: boolean;
+  /** How often the run is asked; twice a second where it isn't said. */
+  readonly pollEveryMs?: number;
   /** Called with each progress that the run tells. */
   readonly onProgress?: (progress: Progress) => Promise<void>;
   /** Caught by the caller, who announced the run; absent: from now on. */
@@ -49,13 +51,14 @@ export interface FollowOptions {
 export async function follow<T>(handle: WorkflowHandle, options: FollowOptions): Promise<Followed<T>> {
   const view = options.quiet ? silentView() : process.stderr.isTTY ? screenView() : lineView();
   const interrupts = options.interrupts ?? catchInterrupts();
+  const { pollEveryMs = POLL_EVERY_MS } = options;
   const end = endOf<T>(handle);
   let troubles: readonly string[] = [];
   // The same promise until it was heard: one that comes while the server is asked must not be lost.
   let interrupted = interrupts.next();
   try {
     for (let polls = 1; ; polls++) {
-      const next = await Promise.race([end, interrupted, pause(POLL_EVERY_MS)]);
+      const next = await Promise.race([end, interrupted, pause(pollEveryMs)]);
       if (next === 'interrupted') {
         interrupted = interrupts.next();
         view.suspend();
