@@ -1,7 +1,7 @@
 import { WASM } from './copy-rows.wasm.ts';
 
 /** Text handed on at a time: large enough for zstd's ratio, small enough for the processor's cache. */
-export const BLOCK_BYTES = 1024 * 1024;
+const BLOCK_BYTES = 1024 * 1024;
 /** Enough for the statements that a thread usually runs at once, four each. Memory that no row was ever written to costs nothing. */
 const BLOCKS = 16;
 const READ_BYTES = 256 * 1024;

@@ -123,7 +123,12 @@ export async function tellStory(
   cleanUp.defer(() => lanes.stop());
   const backupRun = await startBackup(session, plan);
   say(`   watch it: ${runUrl(session, backupRun.workflowId)}`);
-  const dataFolder = join(s3.directory, BUCKET, backupFolder({ plan: 'shop', backup: backupRun.id }), 'data');
+  const dataFolder = join(
+    s3.directory,
+    BUCKET,
+    backupFolder({ plan: plan.name, backup: backupRun.id }),
+    'data',
+  );
   let killedAt = 0;
   const followed = await follow<BackupOutcome>(client.workflow.getHandle(backupRun.workflowId), {
     quiet: false,

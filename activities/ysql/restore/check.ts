@@ -25,6 +25,7 @@ export async function checkDatabase(job: RestoreJob, database: DatabaseJob): Pro
   });
   const tables = database.manifest.tables.filter((table) => database.selection.includes(table));
   const differences: string[] = [...missing];
+  const objectsOf = Map.groupBy(objects, ({ table }) => quoteTable(table));
   // Largest first, so that no lane counts it while the others have nothing left.
   const bySize = tables.toSorted((one, other) => other.bytes - one.bytes);
   await forEachBounded(bySize, job.context.request.parallelism, async (table) => {
@@ -32,7 +33,7 @@ export async function checkDatabase(job: RestoreJob, database: DatabaseJob): Pro
     const loaded: LoadedTable = {
       table,
       condition: conditions.get(relation) ?? '',
-      objects: objects.filter((object) => quoteTable(object.table) === relation),
+      objects: objectsOf.get(relation) ?? [],
       counted: counted.get(relation),
     };
     differences.push(...(await checkTable(job, database, loaded)));
@@ -57,12 +58,14 @@ async function configurationConditions(session: Session): Promise<ReadonlyMap<st
  */
 export async function countAhead(session: Session, table: ManifestTable): Promise<void> {
   const relation = quoteTable(table);
-  const [found] = await session.query<{ logged: boolean }>(
+  const [found] = await session.query<{ stays: boolean }>(
     `look at ${tableName(table)}`,
-    "SELECT relpersistence = 'p' AS logged FROM pg_catalog.pg_class WHERE oid = to_regclass($1)",
+    `SELECT c.relpersistence = 'p'
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE c.oid = ANY (e.extconfig)) AS stays
+     FROM pg_catalog.pg_class c WHERE c.oid = to_regclass($1)`,
     [relation],
   );
-  if (found?.logged !== true || (await configurationConditions(session)).has(relation)) return;
+  if (found?.stays !== true) return;
   await noteCount(session, relation, await countRows(session, table, ''));
 }
 
