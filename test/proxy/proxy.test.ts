@@ -47,14 +47,20 @@ async function copied(client: Client, sql: string): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-/** Moves money between accounts until told to stop; the sum never changes. */
+/**
+ * Moves money between accounts until told to stop; the sum never changes. The account of the
+ * lower number is locked first, else two writers that meet in opposite directions deadlock.
+ */
 async function transfers(stop: AbortSignal): Promise<void> {
   const client = await session({ url: postgres.url() });
+  const account = () => Math.ceil(Math.random() * ACCOUNTS);
+  const move = 'UPDATE accounts SET balance = balance + $2 WHERE id = $1';
   while (!stop.aborted) {
-    const [from, to] = [Math.ceil(Math.random() * ACCOUNTS), Math.ceil(Math.random() * ACCOUNTS)];
+    const [one, other] = [account(), account()];
+    const amount = Math.random() < 0.5 ? 1 : -1;
     await client.query('BEGIN');
-    await client.query('UPDATE accounts SET balance = balance - 1 WHERE id = $1', [from]);
-    await client.query('UPDATE accounts SET balance = balance + 1 WHERE id = $1', [to]);
+    await client.query(move, [Math.min(one, other), amount]);
+    await client.query(move, [Math.max(one, other), -amount]);
     await client.query('COMMIT');
   }
 }
