@@ -1,8 +1,10 @@
 import type { BackupRef, DataObject, TransferTask } from '../model/backup.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { RepositorySpec } from '../model/pipeline.ts';
+import { isWork } from '../repository/layout.ts';
 import { readDataObjects, readManifest } from '../repository/manifest.ts';
 import { openStore } from '../repository/open.ts';
+import { RememberingStore } from '../repository/remembering.ts';
 import { ensureRepository } from '../repository/repository.ts';
 import type { Store } from '../repository/store.ts';
 import { readShard, readWorkList } from '../repository/work.ts';
@@ -12,6 +14,8 @@ import { resolveSecret } from './secrets.ts';
 const BACKUPS_KEPT = 4;
 /** Shards of work lists (at most 500 tasks each) that stay in memory. */
 const SHARDS_KEPT = 8;
+/** Work lists and results that this worker wrote, of each repository: some thousand tasks. Whoever seals alone reads none of them. */
+const WORK_KEPT_BYTES = 4 * 1024 * 1024;
 
 /** The stores, manifests and work lists that this process uses, each read once and shared by its lanes. */
 export class Repositories {
@@ -25,7 +29,7 @@ export class Repositories {
     return this.repositories.get([spec.location], async () => {
       const store = await this.look(spec);
       await ensureRepository(store);
-      return store;
+      return new RememberingStore(store, { remembers: isWork, limitBytes: WORK_KEPT_BYTES });
     });
   }
 

@@ -74,8 +74,6 @@ export async function writeWorkList(
   tasks: readonly TransferTask[],
   options: Cancellable = {},
 ): Promise<WorkList> {
-  const already = await findWorkList(store, ref, epoch, options);
-  if (already !== undefined) return already;
   const shards: ObjectEntry[] = [];
   for (let start = 0; start < tasks.length; start += TASKS_PER_SHARD) {
     const shard = { tasks: tasks.slice(start, start + TASKS_PER_SHARD) };

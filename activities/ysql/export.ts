@@ -5,12 +5,12 @@ import type { BackupContext, EngineExport } from '../engine.ts';
 import { whileBeating } from '../heartbeat.ts';
 import { type Relation, readRelations, type Selection, select, selectedDatabases } from './catalog.ts';
 import { cutTables, readShapes, type TableToCut } from './chunks.ts';
-import { withReader } from './reader.ts';
+import { withPresent, withReader } from './reader.ts';
 import { refuseWhatCannotBeCarried } from './refusals.ts';
 import { dumpGlobals, dumpSchema, withoutDanglingForeignKeys } from './schema-dump.ts';
 import { putScript, type ScriptName } from './scripts.ts';
 import { readServer, type Server } from './server.ts';
-import { onlyRow, resolveTarget, type Session, withSession } from './session.ts';
+import { onlyRow, resolveTarget, type Session } from './session.ts';
 
 /** Writes the schema of every selected database and cuts their tables into chunks, all at the read point. */
 export async function exportWorkList(
@@ -20,7 +20,7 @@ export async function exportWorkList(
 ): Promise<EngineExport> {
   const target = await resolveTarget(verb, source.connection);
   return await whileBeating(verb, async (tell) => {
-    const { server, names } = await withSession(target, target.database, verb.signal, async (session) => ({
+    const { server, names } = await withPresent(target, target.database, verb.signal, async (session) => ({
       server: await readServer(session),
       names: await databasesAt(session, target, source, readPoint),
     }));

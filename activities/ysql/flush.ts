@@ -4,8 +4,9 @@ import type { YsqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
 import { whileBeating } from '../heartbeat.ts';
 import { selectedDatabases } from './catalog.ts';
+import { withPresent } from './reader.ts';
 import { readServer, type Server } from './server.ts';
-import { onlyRow, resolveTarget, type Session, withSession } from './session.ts';
+import { onlyRow, resolveTarget, type Session } from './session.ts';
 
 const ASK_EVERY_MS = 500;
 
@@ -22,7 +23,7 @@ export async function flush(
   const target = await resolveTarget(verb, source.connection);
   const startedAt = Date.now();
   await whileBeating(verb, () =>
-    withSession(target, target.database, verb.signal, async (session) => {
+    withPresent(target, target.database, verb.signal, async (session) => {
       const server = await readServer(session);
       const databases = await selectedDatabases(session, target, source);
       let version = await catalogVersion(session, server);

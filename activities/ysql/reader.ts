@@ -58,6 +58,20 @@ export async function withReader<T>(
   return await withPooledSession(key, () => openReader(target, database, readPoint, signal), signal, work);
 }
 
+/**
+ * Lends a session of the present to `work`; it is kept for the next step a moment longer, as a reader is. Not for work that
+ * leaves settings or a transaction behind.
+ */
+export async function withPresent<T>(
+  target: ConnectionTarget,
+  database: string,
+  signal: AbortSignal,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const key = JSON.stringify([target, database]);
+  return await withPooledSession(key, () => connect(target, database, signal), signal, work);
+}
+
 /** Name of the encoding in which a database's rows are stored in the backup. */
 export async function dataEncoding(session: Session): Promise<string> {
   const rows = await session.query<{ server_encoding: string }>('read the encoding', 'SHOW server_encoding');

@@ -6,9 +6,9 @@ import { whileBeating } from '../heartbeat.ts';
 import { type Relation, readRelations, select } from './catalog.ts';
 import type { ConnectionTarget } from './connection-url.ts';
 import { quoteLiteral, quoteTable } from './identifiers.ts';
-import { withReader } from './reader.ts';
+import { withPresent, withReader } from './reader.ts';
 import { putScript } from './scripts.ts';
-import { resolveTarget, type Session, withSession } from './session.ts';
+import { resolveTarget, type Session } from './session.ts';
 
 /**
  * Reads the value of every sequence, at the end: sequences know no snapshot, and a value read after the last row can't be behind
@@ -50,7 +50,7 @@ export async function sequencesScript(
   sequences: readonly Relation[],
 ): Promise<string> {
   const lines = ['-- Values of sequences, read after the last row of the backup.'];
-  await withSession(target, database, verb.signal, async (session) => {
+  await withPresent(target, database, verb.signal, async (session) => {
     const present = await stillThere(session, sequences);
     for (let at = 0; at < present.length; at += SEQUENCES_PER_QUERY) {
       const some = present.slice(at, at + SEQUENCES_PER_QUERY);

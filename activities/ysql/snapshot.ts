@@ -6,10 +6,10 @@ import { readRelations, type Selection, select, selectedDatabases } from './cata
 import type { ConnectionTarget } from './connection-url.ts';
 import { databaseError, sqlState } from './errors.ts';
 import { quoteTable, tableName } from './identifiers.ts';
-import { openReader } from './reader.ts';
+import { openReader, withPresent } from './reader.ts';
 import { refuseWhatCannotBeCarried } from './refusals.ts';
 import { readServer, type Server } from './server.ts';
-import { connect, onlyRow, resolveTarget, type Session, withSession } from './session.ts';
+import { connect, onlyRow, resolveTarget, type Session } from './session.ts';
 
 /**
  * Pins the read point. On YugabyteDB it is an instant that any session can name again; on PostgreSQL one exported snapshot per
@@ -21,7 +21,7 @@ export async function openReadPoint(
   epoch: number,
 ): Promise<OpenReadPoint> {
   const target = await resolveTarget(verb, source.connection);
-  const { server, databases, now } = await withSession(
+  const { server, databases, now } = await withPresent(
     target,
     target.database,
     verb.signal,
