@@ -1,6 +1,6 @@
 import type { CompiledPlan, RepositorySpec } from '../model/pipeline.ts';
 import { deepFreeze } from './canonical-json.ts';
-import type { Diagnostic, LocatedProblem } from './diagnostic.ts';
+import { type Diagnostic, type LocatedProblem, withoutControls } from './diagnostic.ts';
 import { emitPlan, emitRepository } from './emit.ts';
 import { type DocumentOutline, outline, type StepOutline } from './outline.ts';
 import { parse } from './parse.ts';
@@ -176,8 +176,9 @@ function diagnosticsOf(
         column: from.column,
         endLine: to.line,
         endColumn: to.column,
-        message: problem.message,
-        remedy: problem.remedy,
+        // Whoever worded it (the YAML library, Zod) may have quoted the file as it is.
+        message: withoutControls(problem.message),
+        remedy: withoutControls(problem.remedy),
       };
     });
   // What stands behind an anchor is checked wherever an alias repeats it, and is one error.

@@ -98,7 +98,12 @@ const LONGEST_QUOTE = 60;
 
 /** User text for a message: in backquotes, without control characters, cut to a readable length. */
 export function quoted(text: string): string {
-  const visible = text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\u00b7');
+  const visible = withoutControls(text);
   const shown = visible.length > LONGEST_QUOTE ? `${visible.slice(0, LONGEST_QUOTE)}\u2026` : visible;
   return `\`${shown}\``;
+}
+
+/** Text in which nothing acts on a terminal or hides from the reader. */
+export function withoutControls(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\u00b7');
 }

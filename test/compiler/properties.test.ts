@@ -109,6 +109,16 @@ function misplaced({ diagnostics }: Compilation, sources: readonly SourceFile[])
 }
 
 describe('whatever the files hold', () => {
+  test.each(['\u007f', '\u009b', '\u2028', '\u202e'])(
+    '%j in what YAML refuses does not reach the terminal',
+    (character) => {
+      const { diagnostics } = compile([
+        { path: '0.yaml', text: `a:\n  b { c: [x] }\n  c${character}d: 1\n` },
+      ]);
+      expect(diagnostics.map(({ message }) => message).join()).toContain('c\u00b7d');
+      expect(diagnostics.map(({ message }) => message).join()).not.toContain(character);
+    },
+  );
   test('compiling and rendering never throw, and every error stands inside its file', () => {
     fc.assert(
       fc.property(files, (sources) => {
