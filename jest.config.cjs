@@ -2,7 +2,7 @@
 module.exports = {
   testEnvironment: 'node',
   testMatch: ['<rootDir>/test/**/*.test.ts'],
-  setupFiles: ['<rootDir>/test/support/one-realm.ts'],
+  setupFiles: ['<rootDir>/test/support/one-realm.ts', '<rootDir>/test/support/seeded-properties.ts'],
   // For a test that hangs; no verdict depends on how fast the machine is.
   testTimeout: 900_000,
   maxWorkers: 2,
