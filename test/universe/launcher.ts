@@ -110,6 +110,10 @@ async function infoOf(directory: string): Promise<UniverseInfo> {
   const { controlPort } = JSON.parse(await readFile(path.join(directory, 'state.json'), 'utf8')) as {
     controlPort: number;
   };
-  const response = await fetch(`http://127.0.0.1:${controlPort}/info`);
-  return (await response.json()) as UniverseInfo;
+  const control = `http://127.0.0.1:${controlPort}`;
+  const response = await fetch(`${control}/info`);
+  if (!response.ok) throw new Error(await response.text());
+  const info = (await response.json()) as UniverseInfo;
+  if (info.control !== control) throw new Error(`another server answers at ${control}`);
+  return info;
 }

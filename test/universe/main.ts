@@ -41,6 +41,19 @@ if (values.directory === undefined) {
 }
 const directory = values.directory;
 const state = loadState(directory) ?? (await newState(JSON.parse(values.config ?? '{}') as UniverseConfig));
+let info: UniverseInfo | undefined;
+const control = createServer((request, response) => {
+  serveControl(request.url ?? '', request)
+    .then((answer) => response.writeHead(200).end(JSON.stringify(answer ?? null)))
+    .catch((error: unknown) =>
+      response.writeHead(400).end(error instanceof Error ? error.message : String(error)),
+    );
+});
+// A test that is slow to call again must not meet a connection in the moment that it is closed for being idle.
+control.keepAliveTimeout = 0;
+// At once, so that nobody else takes the port while the parts start.
+control.listen(state.controlPort, '127.0.0.1');
+await once(control, 'listening');
 const postgres = await startPostgres({
   directory: join(directory, 'postgres'),
   port: state.postgresPort,
@@ -58,18 +71,7 @@ const nodes = new Nodes(world);
 const binDirectory = join(directory, 'bin');
 await writePrograms(binDirectory, world.profile, postgres.binDirectory, state.config.dumpedSequences);
 await nodes.openAll();
-const info = describe();
-const control = createServer((request, response) => {
-  serveControl(request.url ?? '', request)
-    .then((answer) => response.writeHead(200).end(JSON.stringify(answer ?? null)))
-    .catch((error: unknown) =>
-      response.writeHead(400).end(error instanceof Error ? error.message : String(error)),
-    );
-});
-// A test that is slow to call again must not meet a connection in the moment that it is closed for being idle.
-control.keepAliveTimeout = 0;
-control.listen(state.controlPort, '127.0.0.1');
-await once(control, 'listening');
+info = describe();
 const aging = setInterval(() => void age(), AGE_EVERY_MS);
 world.save();
 process.stdout.write(`${JSON.stringify(info)}\n`);
@@ -100,7 +102,10 @@ async function age(): Promise<void> {
 }
 
 async function serveControl(url: string, request: Parameters<typeof bodyOf>[0]): Promise<unknown> {
-  if (url === '/info') return info;
+  if (url === '/info') {
+    if (info === undefined) throw new Error('the universe is still starting');
+    return info;
+  }
   if (url === '/view') return view(world);
   const body = await bodyOf(request);
   if (url === '/act') {
