@@ -103,7 +103,7 @@ export function quoted(text: string): string {
   return `\`${shown}\``;
 }
 
-/** Text in which nothing acts on a terminal or hides from the reader. */
+/** Text of the same length in which nothing acts on a terminal or hides from the reader. */
 export function withoutControls(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\u00b7');
+  return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (found) => '\u00b7'.repeat(found.length));
 }

@@ -1,4 +1,4 @@
-import type { Diagnostic } from './diagnostic.ts';
+import { type Diagnostic, withoutControls } from './diagnostic.ts';
 import { masked } from './secrets.ts';
 import { LineIndex, type SourceFile, type Span } from './source-text.ts';
 
@@ -76,11 +76,9 @@ function window(text: string, span: Span): { readonly text: string; readonly spa
   return { text: `${ahead}${cut}${behind}`, span: { start: move(span.start), end: move(span.end) } };
 }
 
-/** Control characters would act on the terminal; tabs would move the underline. Lengths stay the same. */
+/** Tabs would move the underline. */
 function printable(text: string): string {
-  return text
-    .replace(/\t/g, ' ')
-    .replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (found) => '\u00b7'.repeat(found.length));
+  return withoutControls(text.replace(/\t/g, ' '));
 }
 
 const WIDE =
