@@ -29,10 +29,9 @@ export class RememberingStore implements Store {
   async put(key: string, body: Uint8Array, options: PutOptions): Promise<'created' | 'exists'> {
     if (!this.#remembers(key)) return this.#store.put(key, body, options);
     this.#forget(key);
-    // The caller may use its memory for something else afterwards.
-    const copy = Uint8Array.from(body);
     const outcome = await this.#store.put(key, body, options);
-    if (outcome === 'created') this.#remember(key, copy, options.sha256);
+    // A copy: the caller may use its memory for something else afterwards.
+    if (outcome === 'created') this.#remember(key, Uint8Array.from(body), options.sha256);
     return outcome;
   }
 

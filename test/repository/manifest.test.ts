@@ -1,7 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
 import { DirectoryStore } from '../../repository/directory.ts';
 import { backupFolder, manifestKey } from '../../repository/layout.ts';
 import { listBackups, listPlans } from '../../repository/list-backups.ts';
@@ -10,20 +9,15 @@ import { ensureRepository, readRepository } from '../../repository/repository.ts
 import { sealJson } from '../../repository/sealed-json.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
 import { type ManifestDraft, writeManifest } from '../../repository/write-manifest.ts';
+import { folderForEachTest } from '../support/scratch.ts';
 import { SAMPLE, SAMPLE_ROWS, writeSampleBackup } from './sample-backup.ts';
 
 describe('a repository', () => {
-  let scratch: ScratchFolder;
+  const emptyFolder = folderForEachTest('manifest');
   let root: string;
   let store: DirectoryStore;
-  let count = 0;
-  beforeAll(async () => {
-    scratch = await createScratchFolder('manifest');
-  });
-  afterAll(() => scratch.remove());
-  beforeEach(async () => {
-    root = path.join(scratch.path, String(++count));
-    await mkdir(root);
+  beforeEach(() => {
+    root = emptyFolder();
     store = new DirectoryStore(root);
   });
 

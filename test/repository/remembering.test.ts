@@ -1,25 +1,19 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
 import { DirectoryStore } from '../../repository/directory.ts';
 import { backupFolder, isWork, manifestKey, taskResultName, workListName } from '../../repository/layout.ts';
 import { RememberingStore } from '../../repository/remembering.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
+import { folderForEachTest } from '../support/scratch.ts';
 
 const LIMIT_BYTES = 1000;
 
 describe('a store that remembers', () => {
-  let scratch: ScratchFolder;
+  const emptyFolder = folderForEachTest('remembering-store');
   let root: string;
   let store: RememberingStore;
-  let count = 0;
-  beforeAll(async () => {
-    scratch = await createScratchFolder('remembering-store');
-  });
-  afterAll(() => scratch.remove());
-  beforeEach(async () => {
-    root = path.join(scratch.path, `root-${++count}`);
-    await mkdir(root);
+  beforeEach(() => {
+    root = emptyFolder();
     store = new RememberingStore(new DirectoryStore(root), {
       remembers: (key) => key.startsWith('mine/'),
       limitBytes: LIMIT_BYTES,

@@ -1,29 +1,23 @@
-import { mkdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import { readFile, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
 import { DirectoryStore } from '../../repository/directory.ts';
 import { backupFolder, manifestKey } from '../../repository/layout.ts';
 import { listBackups } from '../../repository/list-backups.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
 import { discardBackup, findOrphans, removeOrphans, sweepBackup } from '../../repository/sweep.ts';
 import { verifyBackup } from '../../repository/verify.ts';
+import { folderForEachTest } from '../support/scratch.ts';
 import { SAMPLE, writeSampleBackup } from './sample-backup.ts';
 
 const GRACE_MS = 60 * 60 * 1000;
 const body = Buffer.from('body');
 
 describe('a clean-up', () => {
-  let scratch: ScratchFolder;
+  const emptyFolder = folderForEachTest('sweep');
   let root: string;
   let store: DirectoryStore;
-  let count = 0;
-  beforeAll(async () => {
-    scratch = await createScratchFolder('sweep');
-  });
-  afterAll(() => scratch.remove());
-  beforeEach(async () => {
-    root = path.join(scratch.path, String(++count));
-    await mkdir(root);
+  beforeEach(() => {
+    root = emptyFolder();
     store = new DirectoryStore(root);
   });
 

@@ -1,7 +1,4 @@
-import { mkdir } from 'node:fs/promises';
-import path from 'node:path';
 import { type DataObject, TASKS_PER_SHARD, type TransferTask } from '../../model/backup.ts';
-import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
 import { DirectoryStore } from '../../repository/directory.ts';
 import type { Store } from '../../repository/store.ts';
 import {
@@ -14,6 +11,7 @@ import {
   writeTaskResult,
   writeWorkList,
 } from '../../repository/work.ts';
+import { folderForEachTest } from '../support/scratch.ts';
 import { SAMPLE } from './sample-backup.ts';
 
 const table = { database: 'shop', schema: 'public', table: 'orders' };
@@ -44,17 +42,10 @@ function resultOf(task: number, rows = 1) {
 }
 
 describe('the work of an epoch', () => {
-  let scratch: ScratchFolder;
+  const emptyFolder = folderForEachTest('work');
   let store: Store;
-  let count = 0;
-  beforeAll(async () => {
-    scratch = await createScratchFolder('work');
-  });
-  afterAll(() => scratch.remove());
-  beforeEach(async () => {
-    const root = path.join(scratch.path, String(++count));
-    await mkdir(root);
-    store = new DirectoryStore(root);
+  beforeEach(() => {
+    store = new DirectoryStore(emptyFolder());
   });
 
   it('is cut into shards, which hold every task once and in order', async () => {

@@ -1,6 +1,7 @@
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
 
 /** Runs `use` with an empty folder that is removed afterwards, also when `use` throws. */
 export async function withScratchFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
@@ -10,6 +11,22 @@ export async function withScratchFolder<T>(use: (folder: string) => Promise<T>):
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** An empty folder for each test of the suite that calls this, removed with all others after the last. */
+export function folderForEachTest(name: string): () => string {
+  let scratch: ScratchFolder;
+  let folder = '';
+  let count = 0;
+  beforeAll(async () => {
+    scratch = await createScratchFolder(name);
+  });
+  afterAll(() => scratch.remove());
+  beforeEach(async () => {
+    folder = path.join(scratch.path, String(++count));
+    await mkdir(folder);
+  });
+  return () => folder;
 }
 
 /** Writes a shell script that stands in for a program, into a folder to be put on PATH. */
