@@ -4,15 +4,16 @@ import type { ChunkSpec, TransferTask } from '../model/backup.ts';
 const MAX_CHUNKS_PER_TASK = 64;
 
 /**
- * Tasks for the lanes, in the chunks' order: a chunk alone, or as many small ones as together stay below `chunkBytes`, so
- * that thousands of small tables don't cost thousands of activities.
+ * Tasks for the lanes: a chunk alone, or as many small ones as together stay below `chunkBytes`, so that thousands of small
+ * tables don't cost thousands of activities. They are numbered in the chunks' order, which is the order of the manifest, and
+ * stand in the order in which lanes take them: the largest first, so that all lanes end at about the same time.
  */
 export function packTasks(chunks: readonly ChunkSpec[], chunkBytes: number): readonly TransferTask[] {
-  const tasks: TransferTask[] = [];
+  const tasks: (TransferTask & { readonly bytes: number })[] = [];
   let pack: ChunkSpec[] = [];
   let packBytes = 0;
   const close = (): void => {
-    if (pack.length > 0) tasks.push({ index: tasks.length, chunks: pack });
+    if (pack.length > 0) tasks.push({ index: tasks.length, chunks: pack, bytes: packBytes });
     pack = [];
     packBytes = 0;
   };
@@ -22,5 +23,5 @@ export function packTasks(chunks: readonly ChunkSpec[], chunkBytes: number): rea
     packBytes += chunk.estimatedBytes;
   }
   close();
-  return tasks;
+  return tasks.sort((one, other) => other.bytes - one.bytes).map(({ index, chunks }) => ({ index, chunks }));
 }

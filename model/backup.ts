@@ -84,11 +84,12 @@ export interface ChunkSpec {
 
 /** What one upload activity does: one big chunk, or several small ones that together stay below a chunk's size. */
 export interface TransferTask {
+  /** Place of its rows in the manifest, among the tasks of its epoch. */
   readonly index: number;
   readonly chunks: readonly ChunkSpec[];
 }
 
-/** At most this many tasks in one `transfer` child, so that its history stays small. */
+/** At most this many tasks in one shard, so that the history that moves it stays small. */
 export const TASKS_PER_SHARD = 500;
 
 /** A stored object; `key` is relative to the backup's folder. */

@@ -31,7 +31,7 @@ export interface WorkList extends ExportDescription {
   readonly epoch: number;
   readonly tasks: number;
   readonly estimatedBytes: number;
-  /** Each holds up to `TASKS_PER_SHARD` tasks; task `i` stands in shard `floor(i / TASKS_PER_SHARD)`. */
+  /** Each holds up to `TASKS_PER_SHARD` tasks; in the order in which lanes take them. */
   readonly shards: readonly ObjectEntry[];
 }
 
@@ -64,7 +64,7 @@ const workListSchema: z.ZodType<WorkList> = z.object({
  * already, from an attempt whose end was lost, that one is returned: two attempts may cut tables differently, and results
  * belong to one cut only.
  *
- * @param tasks `tasks[i].index` is `i`.
+ * @param tasks with the indexes 0 to `tasks.length - 1`, in any order
  */
 export async function writeWorkList(
   store: Store,

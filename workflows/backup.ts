@@ -3,7 +3,6 @@ import {
   CancellationScope,
   isCancellation,
   patched,
-  startChild,
   uuid4,
   workflowInfo,
 } from '@temporalio/workflow';
@@ -13,16 +12,21 @@ import { TASKS_PER_SHARD } from '../model/backup.ts';
 import type { Pipeline, Step, StepOf } from '../model/pipeline.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { Board } from './board.ts';
-import { runChild } from './children.ts';
 import { describeFailure } from './failures.ts';
-import { type BackupInput, type BackupOutcome, readPointQueue, reportPace } from './messages.ts';
+import {
+  type BackupInput,
+  type BackupOutcome,
+  readPointQueue,
+  reportPace,
+  type TransferInput,
+} from './messages.ts';
 import { tell } from './notify.ts';
 import { ReadPointKeeper } from './read-point.ts';
 import { rehearse } from './rehearsal.ts';
 import { Reporter } from './reporter.ts';
 import { withDeadline } from './scopes.ts';
 import { saveAllTablets } from './tablets.ts';
-import { transfer } from './transfer.ts';
+import { moveShard } from './transfer.ts';
 import { Turn } from './turn.ts';
 
 const CLEAN_UP_TIMEOUT_MS = 10 * 60_000;
@@ -382,26 +386,21 @@ class BackupRun {
     this.board.beginTransfer(step.id, { tasks: list.tasks, bytes: list.estimatedBytes });
     for (let shard = 0; shard < list.shards; shard++) {
       const tasks = Math.min(TASKS_PER_SHARD, list.tasks - shard * TASKS_PER_SHARD);
-      const end = await runChild(() =>
-        startChild(transfer, {
-          workflowId: `${workflowInfo().workflowId}:upload:e${readPoint.epoch}:${shard}`,
-          staticSummary: `upload shard ${shard + 1} of ${list.shards}, ${formatAmount(tasks, 'task')}, epoch ${readPoint.epoch}`,
-          args: [
-            {
-              direction: 'upload',
-              ref: this.ref,
-              source: this.pipeline.source,
-              readPoint,
-              shard,
-              tasks,
-              ...reportPace(list.tasks),
-              zstdLevel: step.options.zstdLevel,
-              options: { parallelism: step.parallelism, retry: step.retry, timeoutMs: step.timeoutMs },
-            },
-          ],
-        }),
-      );
-      this.board.transferred(end);
+      const input: TransferInput = {
+        direction: 'upload',
+        ref: this.ref,
+        source: this.pipeline.source,
+        readPoint,
+        shard,
+        tasks,
+        ...reportPace(list.tasks),
+        zstdLevel: step.options.zstdLevel,
+        options: { parallelism: step.parallelism, retry: step.retry, timeoutMs: step.timeoutMs },
+      };
+      await moveShard(input, this.board, {
+        workflowId: `${workflowInfo().workflowId}:upload:e${readPoint.epoch}:${shard}`,
+        staticSummary: `upload shard ${shard + 1} of ${list.shards}, ${formatAmount(tasks, 'task')}, epoch ${readPoint.epoch}`,
+      });
     }
   }
 

@@ -3,7 +3,6 @@ import {
   CancellationScope,
   isCancellation,
   patched,
-  startChild,
   workflowInfo,
 } from '@temporalio/workflow';
 import { formatAmount, formatBytes } from '../model/amounts.ts';
@@ -12,15 +11,14 @@ import { TASKS_PER_SHARD } from '../model/backup.ts';
 import type { Assertion, AssertionResult, DrillRecord } from '../model/drill.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { Board } from './board.ts';
-import { runChild } from './children.ts';
 import { describeFailure } from './failures.ts';
-import { type RestoreLeftovers, reportPace } from './messages.ts';
+import { type RestoreLeftovers, reportPace, type TransferInput } from './messages.ts';
 import type { RestoreStage } from './progress.ts';
 import { Reporter } from './reporter.ts';
 import { restoreUniverse } from './restore-universe.ts';
 import { saveWhatIsThere } from './safety-backup.ts';
 import { inLanes } from './scopes.ts';
-import { postDataSummary, transfer } from './transfer.ts';
+import { moveShard, postDataSummary } from './transfer.ts';
 import { Turn } from './turn.ts';
 
 const DAY_MS = 24 * 3_600_000;
@@ -146,26 +144,21 @@ async function loadAll(request: RestoreRequest, plan: RestorePlan, board: Board)
     board.note('load', { note: 'keys and indexes of a table follow its rows at once' });
   for (let firstTask = 0; firstTask < plan.tasks; firstTask += TASKS_PER_SHARD) {
     const tasks = Math.min(TASKS_PER_SHARD, plan.tasks - firstTask);
-    const end = await runChild(() =>
-      startChild(transfer, {
-        workflowId: `${workflowInfo().workflowId}:load:${firstTask / TASKS_PER_SHARD}`,
-        staticSummary: `load ${tasks} chunks from ${firstTask + 1} of ${plan.tasks}`,
-        args: [
-          {
-            direction: 'load',
-            request,
-            firstTask,
-            tasks,
-            ...reportPace(plan.tasks),
-            ...(plan.tableUnits === undefined
-              ? {}
-              : { postData: { waves: plan.postDataWaves, units: plan.tableUnits } }),
-            options: { parallelism: request.parallelism, retry: PATIENT_RETRY, timeoutMs: DAY_MS },
-          },
-        ],
-      }),
-    );
-    board.transferred(end);
+    const input: TransferInput = {
+      direction: 'load',
+      request,
+      firstTask,
+      tasks,
+      ...reportPace(plan.tasks),
+      ...(plan.tableUnits === undefined
+        ? {}
+        : { postData: { waves: plan.postDataWaves, units: plan.tableUnits } }),
+      options: { parallelism: request.parallelism, retry: PATIENT_RETRY, timeoutMs: DAY_MS },
+    };
+    await moveShard(input, board, {
+      workflowId: `${workflowInfo().workflowId}:load:${firstTask / TASKS_PER_SHARD}`,
+      staticSummary: `load ${tasks} chunks from ${firstTask + 1} of ${plan.tasks}`,
+    });
   }
 }
 

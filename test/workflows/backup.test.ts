@@ -84,74 +84,83 @@ test('510 tasks in two shards leave the parent a history of less than 300 events
   });
 });
 
-test('a lost read point starts a new epoch, in which everything is exported and uploaded again', async () => {
-  let lostFirst = false;
-  const uploads: number[] = [];
-  const activities: Partial<Activities> = {
-    ...capture(4),
-    snapshot: holder({ when: (epoch) => epoch === 1 && lostFirst }),
-    upload: async ({ readPoint, task }) => {
-      uploads.push(readPoint.epoch);
-      if (readPoint.epoch === 1 && task === 2) {
-        lostFirst = true;
+/** A small transfer runs in the backup itself, a large one in a child. */
+const SMALL_AND_LARGE = [4, 60];
+
+test.each(SMALL_AND_LARGE)(
+  'of %i tasks: a lost read point starts a new epoch, in which everything is exported and uploaded again',
+  async (tasks) => {
+    let lostFirst = false;
+    const uploads: number[] = [];
+    const activities: Partial<Activities> = {
+      ...capture(tasks),
+      snapshot: holder({ when: (epoch) => epoch === 1 && lostFirst }),
+      upload: async ({ readPoint, task }) => {
+        uploads.push(readPoint.epoch);
+        if (readPoint.epoch === 1 && task === 2) {
+          lostFirst = true;
+          throw ApplicationFailure.create({
+            message: 'invalid snapshot identifier',
+            type: READ_POINT_LOST,
+            nonRetryable: true,
+          });
+        }
+        return { index: task, rows: 10, bytes: 100, storedBytes: 40, objects: 1 };
+      },
+    };
+    await bench.withActivities(activities, async () => {
+      const outcome = await result(await start(pipelineOf(CAPTURE)));
+      expect(outcome.epochs).toBe(2);
+      expect(outcome.summary.manifestSha256).toBe('2');
+      expect(uploads.filter((epoch) => epoch === 2)).toHaveLength(tasks);
+    });
+  },
+);
+
+test.each(SMALL_AND_LARGE)(
+  'of %i tasks: a failed upload fails the run with its one sentence, runs the steps for failures, and cleans up',
+  async (tasks) => {
+    const cleaned: string[] = [];
+    const reported: unknown[] = [];
+    const activities: Partial<Activities> = {
+      ...capture(tasks),
+      upload: async () => {
         throw ApplicationFailure.create({
-          message: 'invalid snapshot identifier',
-          type: READ_POINT_LOST,
+          message: 'no bucket named x. Create it.',
+          type: 'STORE_NO_BUCKET',
           nonRetryable: true,
         });
-      }
-      return { index: task, rows: 10, bytes: 100, storedBytes: 40, objects: 1 };
-    },
-  };
-  await bench.withActivities(activities, async () => {
-    const outcome = await result(await start(pipelineOf(CAPTURE)));
-    expect(outcome.epochs).toBe(2);
-    expect(outcome.summary.manifestSha256).toBe('2');
-    expect(uploads.filter((epoch) => epoch === 2)).toHaveLength(4);
-  });
-});
-
-test('a failed upload fails the run with its one sentence, runs the steps for failures, and cleans up', async () => {
-  const cleaned: string[] = [];
-  const reported: unknown[] = [];
-  const activities: Partial<Activities> = {
-    ...capture(4),
-    upload: async () => {
-      throw ApplicationFailure.create({
-        message: 'no bucket named x. Create it.',
-        type: 'STORE_NO_BUCKET',
-        nonRetryable: true,
-      });
-    },
-    cleanUp: async ({ ref }) => {
-      cleaned.push(ref.backup);
-      return { removedObjects: 4 };
-    },
-    http: async ({ body }) => {
-      reported.push(body);
-      return { status: 200 };
-    },
-  };
-  await bench.withActivities(activities, async () => {
-    const hook = {
-      id: 'alarm',
-      verb: 'http' as const,
-      options: { url: { literal: 'http://127.0.0.1/' }, method: 'POST' as const },
-      when: 'failure' as const,
+      },
+      cleanUp: async ({ ref }) => {
+        cleaned.push(ref.backup);
+        return { removedObjects: 4 };
+      },
+      http: async ({ body }) => {
+        reported.push(body);
+        return { status: 200 };
+      },
     };
-    const handle = await start(
-      pipelineOf([...CAPTURE, { id: 'verify', verb: 'verify', options: { level: 'exists' } }, hook]),
-    );
-    await expect(handle.result()).rejects.toMatchObject({
-      cause: { type: 'STORE_NO_BUCKET', message: 'no bucket named x. Create it.' },
+    await bench.withActivities(activities, async () => {
+      const hook = {
+        id: 'alarm',
+        verb: 'http' as const,
+        options: { url: { literal: 'http://127.0.0.1/' }, method: 'POST' as const },
+        when: 'failure' as const,
+      };
+      const handle = await start(
+        pipelineOf([...CAPTURE, { id: 'verify', verb: 'verify', options: { level: 'exists' } }, hook]),
+      );
+      await expect(handle.result()).rejects.toMatchObject({
+        cause: { type: 'STORE_NO_BUCKET', message: 'no bucket named x. Create it.' },
+      });
+      expect(cleaned).toEqual([handle.workflowId.slice('backup:orders:'.length)]);
+      expect(reported).toMatchObject([
+        { status: 'failure', step: 'upload', error: { code: 'STORE_NO_BUCKET' } },
+      ]);
+      expect(await states(handle)).toMatchObject({ upload: 'failed', verify: 'skipped', alarm: 'done' });
     });
-    expect(cleaned).toEqual([handle.workflowId.slice('backup:orders:'.length)]);
-    expect(reported).toMatchObject([
-      { status: 'failure', step: 'upload', error: { code: 'STORE_NO_BUCKET' } },
-    ]);
-    expect(await states(handle)).toMatchObject({ upload: 'failed', verify: 'skipped', alarm: 'done' });
-  });
-});
+  },
+);
 
 test('steps for failures are skipped when nothing fails', async () => {
   await bench.withActivities(
@@ -174,45 +183,48 @@ test('steps for failures are skipped when nothing fails', async () => {
   );
 });
 
-test('cancelling lets the read point go, waits for the lanes, and removes what was written', async () => {
-  const order: string[] = [];
-  let uploading = false;
-  const activities: Partial<Activities> = {
-    ...capture(4),
-    snapshot: async (input) => {
-      try {
-        return await holder({ when: () => false })(input);
-      } finally {
-        order.push('read point closed');
-      }
-    },
-    upload: async () => {
-      uploading = true;
-      const context = Context.current();
-      try {
-        for (;;) {
-          heartbeat();
-          await context.sleep(20);
+test.each(SMALL_AND_LARGE)(
+  'of %i tasks: cancelling lets the read point go, waits for the lanes, and removes what was written',
+  async (tasks) => {
+    const order: string[] = [];
+    let uploading = false;
+    const activities: Partial<Activities> = {
+      ...capture(tasks),
+      snapshot: async (input) => {
+        try {
+          return await holder({ when: () => false })(input);
+        } finally {
+          order.push('read point closed');
         }
-      } finally {
-        await sleep(100);
-        order.push('lane ended');
-      }
-    },
-    cleanUp: async () => {
-      order.push('cleaned up');
-      return { removedObjects: 1 };
-    },
-  };
-  await bench.withActivities(activities, async () => {
-    const handle = await start(pipelineOf(CAPTURE));
-    await eventually('an upload runs', async () => uploading);
-    await handle.cancel();
-    await expect(handle.result()).rejects.toMatchObject({ cause: { name: 'CancelledFailure' } });
-    expect(order).toEqual(['lane ended', 'lane ended', 'read point closed', 'cleaned up']);
-    expect((await handle.query(progress)).headline).toMatch(/cancelled; nothing of it is left/);
-  });
-});
+      },
+      upload: async () => {
+        uploading = true;
+        const context = Context.current();
+        try {
+          for (;;) {
+            heartbeat();
+            await context.sleep(20);
+          }
+        } finally {
+          await sleep(100);
+          order.push('lane ended');
+        }
+      },
+      cleanUp: async () => {
+        order.push('cleaned up');
+        return { removedObjects: 1 };
+      },
+    };
+    await bench.withActivities(activities, async () => {
+      const handle = await start(pipelineOf(CAPTURE));
+      await eventually('an upload runs', async () => uploading);
+      await handle.cancel();
+      await expect(handle.result()).rejects.toMatchObject({ cause: { name: 'CancelledFailure' } });
+      expect(order).toEqual(['lane ended', 'lane ended', 'read point closed', 'cleaned up']);
+      expect((await handle.query(progress)).headline).toMatch(/cancelled; nothing of it is left/);
+    });
+  },
+);
 
 test('a run that waits for its first read point can be cancelled', async () => {
   let opening = false;

@@ -97,28 +97,34 @@ test('a single table is given every lane when it is alone', async () => {
   expect(helps).toEqual([3]);
 });
 
-test('stages run in order, and the waves of post-data one after another', async () => {
-  const order: string[] = [];
-  const activities = restoring({
-    prepareRestore: async () => void order.push('prepare'),
-    load: async ({ task }) => {
-      order.push(`load ${task}`);
-      return { rows: 1, bytes: 1 };
-    },
-    postData: async ({ wave }) => void order.push(`wave ${wave}`),
-  });
-  await bench.withActivities(activities, async () => {
-    expect((await restore(request())).verdict).toBe('OK');
-  });
-  const loads = order.filter((entry) => entry.startsWith('load'));
-  expect([...loads].sort()).toEqual(['load 0', 'load 1', 'load 2']);
-  expect(order.filter((entry) => !entry.startsWith('load'))).toEqual([
-    'prepare',
-    'wave 0',
-    'wave 0',
-    'wave 1',
-  ]);
-});
+/** A small transfer runs in the restore itself, a large one in a child. */
+test.each([3, 60])(
+  'of %i tasks: stages run in order, and the waves of post-data one after another',
+  async (tasks) => {
+    const order: string[] = [];
+    const activities = restoring({
+      planRestore: async () => ({ ...RESTORE_PLAN, tasks }),
+      prepareRestore: async () => void order.push('prepare'),
+      load: async ({ task }) => {
+        order.push(`load ${task}`);
+        return { rows: 1, bytes: 1 };
+      },
+      postData: async ({ wave }) => void order.push(`wave ${wave}`),
+    });
+    await bench.withActivities(activities, async () => {
+      expect((await restore(request())).verdict).toBe('OK');
+    });
+    const loads = order.filter((entry) => entry.startsWith('load'));
+    expect(new Set(loads).size).toBe(tasks);
+    expect(loads).toHaveLength(tasks);
+    expect(order.filter((entry) => !entry.startsWith('load'))).toEqual([
+      'prepare',
+      'wave 0',
+      'wave 0',
+      'wave 1',
+    ]);
+  },
+);
 
 test('a restore that fails drops what it created and tells the reason', async () => {
   const discarded: string[] = [];

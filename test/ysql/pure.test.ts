@@ -1,5 +1,7 @@
+import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { nameMatcher } from '../../activities/name-patterns.ts';
+import { packTasks } from '../../activities/pack-tasks.ts';
 import { cutTables, type TableToCut } from '../../activities/ysql/chunks.ts';
 import { clientConfigs, libpqEnvironment, parseConnectionUrl } from '../../activities/ysql/connection-url.ts';
 import { dumpEntries, withoutEntries } from '../../activities/ysql/dump-script.ts';
@@ -104,6 +106,31 @@ describe('cutting tables', () => {
     expect(chunks[0]?.table.table).toBe('t5000000');
     expect(new Set(chunks.map(({ id }) => id)).size).toBe(chunks.length);
   });
+
+  test('lanes take the largest tasks first; their numbers keep the order of the chunks, and each chunk is in one of them', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 3e6 }), { maxLength: 30 }), (sizes) => {
+        const chunks = cutTables(
+          sizes.map((bytes) => table(bytes)),
+          'postgresql',
+          1e6,
+        );
+        const tasks = packTasks(chunks, 1e6);
+        const bytes = tasks.map((task) => task.chunks.reduce((sum, chunk) => sum + chunk.estimatedBytes, 0));
+        expect(bytes).toEqual([...bytes].sort((one, other) => other - one));
+        const numbered = [...tasks].sort((one, other) => one.index - other.index);
+        expect(numbered.map(({ index }) => index)).toEqual([...numbered.keys()]);
+        expect(numbered.flatMap((task) => task.chunks)).toEqual(chunks);
+      }),
+    );
+  });
+});
+
+test('at level 1 too a frame looks back over the whole of its block', () => {
+  const rows = randomBytes(700_000);
+  expect(compressFrame(rows.subarray(0, 300_000), 1).length).toBeGreaterThan(300_000);
+  const repeated = Buffer.concat([rows, rows.subarray(0, 300_000)]);
+  expect(compressFrame(repeated, 1).length).toBeLessThan(750_000);
 });
 
 describe('connection URLs', () => {
