@@ -15,7 +15,7 @@ const TASKS_WITHOUT_CHILD = 50;
 
 /**
  * Moves one shard of a run's work list and shows on its board how far it is: in the run itself where the shard is small (a child
- * costs five workflow tasks and two waits for them, 2 % of a backup of 500 MB), else in a child.
+ * costs five workflow tasks more, and two waits for them), else in a child.
  */
 export async function moveShard(
   input: TransferInput,
