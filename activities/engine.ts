@@ -35,7 +35,7 @@ export interface Engine<S extends LogicalSource = LogicalSource> {
   /** Pins the instant that all later verbs read. Refuses by name what the engine can't carry, before anything is written. */
   openReadPoint(verb: VerbContext, source: S, epoch: number): Promise<OpenReadPoint>;
 
-  /** Writes schema objects and cuts the tables into chunks. Tables in the order in which they should be sent: largest first. */
+  /** Writes schema objects and cuts the tables into chunks. Tables in the order of the manifest, in which a restore loads them: largest first. */
   export(verb: BackupContext, source: S, readPoint: LogicalReadPoint): Promise<EngineExport>;
 
   /**

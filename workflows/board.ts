@@ -79,7 +79,7 @@ export class Board {
     this.show();
   }
 
-  /** From here on progress signals of transfer children count towards step `id`, from zero. */
+  /** From here on the progress of transfers counts towards step `id`, from zero. */
   beginTransfer(
     id: string,
     totals: { readonly tasks: number; readonly bytes?: number; readonly unit?: TransferUnit },

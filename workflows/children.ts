@@ -1,5 +1,12 @@
 import type { Workflow, WorkflowResultType } from '@temporalio/common';
-import { CancellationScope, type ChildWorkflowHandle } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  type ChildWorkflowHandle,
+  getExternalWorkflowHandle,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { transferProgress } from './messages.ts';
+import type { TransferProgress } from './progress.ts';
 
 /**
  * Starts a child and waits for its result, as the SDK's `executeChild` does, but a cancellation waits until the server has
@@ -17,4 +24,11 @@ export async function runChild<T extends Workflow>(
     caller.cancelRequested.catch(() => scope.cancel());
     return child.result();
   });
+}
+
+/** Tells the run that waits for this child how far it is; nobody, where it was started by hand. */
+export async function tellParent(progress: TransferProgress): Promise<void> {
+  const { parent } = workflowInfo();
+  if (parent === undefined) return;
+  await getExternalWorkflowHandle(parent.workflowId, parent.runId).signal(transferProgress, progress);
 }

@@ -46,7 +46,7 @@ export interface VerifyInput {
   readonly source: Source;
 }
 
-/** How the activities of a `transfer` child run: lanes, retry, timeout. */
+/** How the activities of a transfer run: lanes, retry, timeout. */
 export interface TransferOptions {
   readonly parallelism: number;
   readonly retry: RetryPolicy;
@@ -59,7 +59,7 @@ const REPORTS_PER_RUN = 50;
 /** A report costs the parent, its worker and Temporal more than a small chunk does; nobody looks more often than this. */
 const REPORT_INTERVAL_MS = 2_000;
 
-/** How often a `transfer` child tells its parent how far it is. */
+/** How often a transfer tells how far it is. */
 export interface ReportPace {
   /** In tasks. */
   readonly reportEvery: number;
@@ -95,7 +95,7 @@ export type TransferInput = ReportPace & {
         readonly postData?: {
           /** Units in each wave. */
           readonly waves: readonly number[];
-          /** All table units of the restore, of which this child applies those that its tasks make ready. */
+          /** All table units of the restore, of which this shard applies those that its tasks make ready. */
           readonly units: readonly TableUnit[];
         };
       }

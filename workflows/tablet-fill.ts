@@ -1,9 +1,8 @@
-import { getExternalWorkflowHandle, workflowInfo } from '@temporalio/workflow';
 import type { RestoreRequest } from '../model/backup.ts';
 import type { UniverseSource } from '../model/pipeline.ts';
 import type { FillShard, TabletFill } from '../model/tablets.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
-import { transferProgress } from './messages.ts';
+import { tellParent } from './children.ts';
 import { nodeActivitiesOf } from './node-activities.ts';
 import { inLanes } from './scopes.ts';
 
@@ -41,10 +40,8 @@ export async function tabletFill(input: TabletFillInput): Promise<number> {
   let reported = 0;
   let unfilled = 0;
   const report = async (): Promise<void> => {
-    const parent = workflowInfo().parent;
     reported = sum.tasksDone;
-    if (parent === undefined || what === 'check') return;
-    await getExternalWorkflowHandle(parent.workflowId, parent.runId).signal(transferProgress, { ...sum });
+    if (what !== 'check') await tellParent({ ...sum });
   };
   await inLanes(tasks.length, TASKS_AT_ONCE, async (index) => {
     const task = tasks[index];

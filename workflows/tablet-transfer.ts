@@ -1,17 +1,10 @@
-import {
-  ActivityFailure,
-  getExternalWorkflowHandle,
-  isCancellation,
-  sleep,
-  TimeoutFailure,
-  workflowInfo,
-} from '@temporalio/workflow';
+import { ActivityFailure, isCancellation, sleep, TimeoutFailure } from '@temporalio/workflow';
 import type { BackupRef } from '../model/backup.ts';
 import type { RetryPolicy, UniverseSource } from '../model/pipeline.ts';
 import { type SaveSummary, type TabletTarget, unpackShard } from '../model/tablets.ts';
 import { activitiesFor } from './activity-proxies.ts';
+import { tellParent } from './children.ts';
 import { describeFailure } from './failures.ts';
-import { transferProgress } from './messages.ts';
 import { nodeActivitiesOf } from './node-activities.ts';
 import { inLanes } from './scopes.ts';
 
@@ -229,11 +222,7 @@ class TabletTransfer {
   }
 
   private async report(): Promise<void> {
-    const parent = workflowInfo().parent;
     this.reported = this.sum.tasksDone;
-    if (parent === undefined) return;
-    await getExternalWorkflowHandle(parent.workflowId, parent.runId).signal(transferProgress, {
-      ...this.sum,
-    });
+    await tellParent({ ...this.sum });
   }
 }

@@ -1,9 +1,9 @@
-import { getExternalWorkflowHandle, patched, startChild, workflowInfo } from '@temporalio/workflow';
+import { patched, startChild } from '@temporalio/workflow';
 import type { TableUnit } from '../model/backup.ts';
 import { activitiesFor } from './activity-proxies.ts';
 import type { Board } from './board.ts';
-import { runChild } from './children.ts';
-import { type TransferInput, transferProgress } from './messages.ts';
+import { runChild, tellParent } from './children.ts';
+import type { TransferInput } from './messages.ts';
 import type { TransferProgress } from './progress.ts';
 import { inLanes } from './scopes.ts';
 
@@ -31,11 +31,7 @@ export async function moveShard(
 
 /** The child of `backup` or `restore` that moves a large shard, so that its parent's history stays small whatever the size of the data. */
 export async function transfer(input: TransferInput): Promise<TransferProgress> {
-  const { parent } = workflowInfo();
-  return await moveTasks(input, async (progress) => {
-    if (parent === undefined) return;
-    await getExternalWorkflowHandle(parent.workflowId, parent.runId).signal(transferProgress, progress);
-  });
+  return await moveTasks(input, tellParent);
 }
 
 /**

@@ -112,7 +112,7 @@ function cuts(from: number, end: number, pieces: number): readonly Range[] {
   }));
 }
 
-/** Cuts all tables: largest first, so that the last lanes to finish have little left. Ids are `t<table>-c<chunk>`. Pure. */
+/** Cuts all tables: largest first, as a restore will load them. Ids are `t<table>-c<chunk>`. Pure. */
 export function cutTables(tables: readonly TableToCut[], chunkBytes: number): readonly ChunkSpec[] {
   return [...tables]
     .sort((one, other) => other.estimatedBytes - one.estimatedBytes)

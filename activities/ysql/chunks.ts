@@ -142,7 +142,7 @@ function cuts(length: number, pieces: number): readonly { readonly from: number;
   }));
 }
 
-/** Cuts all tables: largest first, so that the last lanes to finish have little left. Ids are `t<table>-c<chunk>`. Pure. */
+/** Cuts all tables: largest first, as a restore will load them. Ids are `t<table>-c<chunk>`. Pure. */
 export function cutTables(
   tables: readonly TableToCut[],
   product: Product,
