@@ -1,10 +1,17 @@
+import { formatAmount } from '../../model/amounts.ts';
 import type { LogicalReadPoint, ObjectEntry } from '../../model/backup.ts';
 import type { ManifestDatabase } from '../../model/manifest.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { BackupContext, EngineExport } from '../engine.ts';
 import { whileBeating } from '../heartbeat.ts';
-import { type Relation, readRelations, type Selection, select, selectedDatabases } from './catalog.ts';
+import { type Relation, readRelations, select, selectedDatabases } from './catalog.ts';
 import { cutTables, readShapes, type TableToCut } from './chunks.ts';
+import {
+  carriesLargeObjects,
+  findLargeObjects,
+  LARGE_OBJECT_PAGES,
+  largeObjectsScript,
+} from './large-objects.ts';
 import { withPresent, withReader } from './reader.ts';
 import { refuseWhatCannotBeCarried } from './refusals.ts';
 import { dumpGlobals, dumpSchema, withoutDanglingForeignKeys } from './schema-dump.ts';
@@ -38,7 +45,10 @@ export async function exportWorkList(
       await withReader(target, name, readPoint, verb.signal, async (reader) => {
         const selection = await select(reader, await readRelations(reader), source);
         await refuseWhatCannotBeCarried(reader, source, selection);
-        const toCut = source.contents === 'schema' ? [] : await tablesToCut(reader, selection, server);
+        const { count } = await findLargeObjects(reader);
+        const withLargeObjects = count > 0 && carriesLargeObjects(source);
+        const data = withLargeObjects ? [...selection.data, LARGE_OBJECT_PAGES] : selection.data;
+        const toCut = source.contents === 'schema' ? [] : await tablesToCut(reader, data, server);
         tables.push(...toCut);
         const schemaObjects: ObjectEntry[] = [];
         if (source.contents !== 'data') {
@@ -54,10 +64,17 @@ export async function exportWorkList(
             ])),
           );
         }
+        if (withLargeObjects) {
+          const script = await largeObjectsScript(reader);
+          schemaObjects.push(await putScript(verb, readPoint, `${index}/large-objects`, script));
+        }
         databases.push({
           name,
           ...(await databaseProperties(reader)),
           schemaObjects,
+          ...(count > 0 && !withLargeObjects && source.contents !== 'schema'
+            ? { losses: [`${formatAmount(count, 'large object')}: the plan names the tables to include`] }
+            : {}),
           tables: toCut.map(({ table: { schema, table } }) => ({
             schema,
             table,
@@ -90,11 +107,11 @@ async function databasesAt(
 
 async function tablesToCut(
   reader: Session,
-  selection: Selection,
+  relations: readonly Relation[],
   server: Server,
 ): Promise<readonly TableToCut[]> {
-  const shapes = await readShapes(reader, selection.data, server.product);
-  return selection.data.flatMap((relation: Relation) => {
+  const shapes = await readShapes(reader, relations, server.product);
+  return relations.flatMap((relation) => {
     const shape = shapes.get(relation.oid);
     if (shape === undefined) return [];
     const { schema, table, configCondition } = relation;

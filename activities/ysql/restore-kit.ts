@@ -203,6 +203,7 @@ function databaseSection(database: ManifestDatabase, index: number): string {
   const steps: readonly (readonly [string, string | undefined])[] = [
     ['Create the database under its own name', step(script('database'), '-d postgres')],
     ['Types, tables, functions, views', step(script('pre-data'), '--single-transaction')],
+    ['Large objects, empty as yet', step(script('large-objects'), '-o /dev/null')],
     [
       'Rows (`JOBS` sessions at once)',
       database.tables.length === 0 ? undefined : `sh ${loadScriptKey(index)}`,

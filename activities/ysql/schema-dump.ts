@@ -33,7 +33,13 @@ export async function dumpSchema(
   selection: Selection,
 ): Promise<SchemaScripts> {
   const executable = await findExecutable('dump', from.server);
-  const args = ['--encoding=UTF8', '--lock-wait-timeout=30000', ...selection.excluded.map(excludeArgument)];
+  // Large objects have a script of their own; pg_dump up to 16 would write them into pre-data.
+  const args = [
+    '--encoding=UTF8',
+    '--lock-wait-timeout=30000',
+    '--no-blobs',
+    ...selection.excluded.map(excludeArgument),
+  ];
   const { readPoint } = from;
   if (readPoint.kind === 'pg-snapshot') {
     args.push(`--snapshot=${readPoint.snapshots[reader.database]}`);

@@ -62,7 +62,8 @@ export async function applyEntry(session: Session, entry: DumpEntry, adaptation:
   }
 }
 
-function adapted(entry: DumpEntry, { owner, roles }: Adaptation): readonly string[] {
+/** The texts of an entry's statements as they are run on this server. Pure. */
+export function adapted(entry: DumpEntry, { owner, roles }: Adaptation): readonly string[] {
   const statements = owner === undefined ? entry.statements : withoutMissingRoles(entry, roles);
   return statements.map((statement) => withOwner(statement, owner));
 }

@@ -5,10 +5,12 @@ import { findScript, readScript } from '../scripts.ts';
 import { connect, type Session } from '../session.ts';
 import { type Statement, scriptParts } from '../sql-text.ts';
 import { analyze } from './analyze.ts';
+import { readAdaptation } from './apply.ts';
 import { dropBookkeeping, readState, withRestoreSession } from './bookkeeping.ts';
 import { checkDatabase } from './check.ts';
 import { propertyStatements } from './database-script.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
+import { describeLargeObjects } from './large-objects.ts';
 import { databaseExists, withMaintenanceSession } from './maintenance.ts';
 import { existingRoles, withoutMissingRoles } from './roles.ts';
 import { takeFinalName } from './swap.ts';
@@ -28,6 +30,9 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
       if (await isFinished(job, database)) continue;
       open.push(database);
       await setSequences(job, database);
+      await withRestoreSession(job, database, async (session) => {
+        await describeLargeObjects(job, database, session, await readAdaptation(job, database, session));
+      });
       // Side by side: ANALYZE is one session, and the comparison reads other tables meanwhile.
       const [, differences] = await Promise.all([
         withRestoreSession(job, database, analyze),

@@ -17,6 +17,8 @@ export interface DatabaseJob {
   readonly database: readonly DumpEntry[];
   readonly preData: readonly DumpEntry[];
   readonly postData: readonly DumpEntry[];
+  /** Large objects without their content; empty where the backup holds none. */
+  readonly largeObjects: readonly DumpEntry[];
   readonly selection: TableSelection;
 }
 
@@ -70,6 +72,7 @@ async function databaseJob(context: RestoreContext, database: ManifestDatabase):
     database: await entries('database'),
     preData,
     postData: await entries('post-data'),
+    largeObjects: await entries('large-objects'),
     selection: selectTables(preData, database.tables, context.request.tables),
   };
 }

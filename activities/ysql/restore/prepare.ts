@@ -9,6 +9,7 @@ import { createBookkeeping, readState, setState } from './bookkeeping.ts';
 import { createStatement } from './database-script.ts';
 import { applyGlobals } from './globals.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
+import { createLargeObjects } from './large-objects.ts';
 import { databaseExists, dropDatabase, withMaintenanceSession } from './maintenance.ts';
 import { disableTriggers } from './triggers.ts';
 
@@ -80,6 +81,7 @@ async function applyPreData(
   transactionalDdl: boolean,
 ): Promise<void> {
   const { restore } = job.context.request;
+  await createLargeObjects(job, database, session);
   const run = async () => {
     await createBookkeeping(session, restore);
     await setState(session, 'origin', session.database === database.names.working ? 'created' : 'existing');

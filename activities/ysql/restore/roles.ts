@@ -67,9 +67,18 @@ export function withOwner(statement: Statement, owner: string | undefined): stri
 /** The statements of grants and default privileges that name only roles that exist; others are left out (with another owner). Pure. */
 export function withoutMissingRoles(entry: DumpEntry, existing: ReadonlySet<string>): readonly Statement[] {
   if (entry.type !== 'ACL' && entry.type !== 'DEFAULT ACL') return entry.statements;
-  return entry.statements.filter((statement) =>
-    rolesOfStatement(statement).every((role) => existing.has(role)),
+  // A grant that another role gave on is the new owner's: to speak for the other needs a superuser.
+  return entry.statements.filter(
+    (statement) =>
+      !changesSpeaker(statement) && rolesOfStatement(statement).every((role) => existing.has(role)),
   );
+}
+
+/** `SET SESSION AUTHORIZATION …` and `RESET SESSION AUTHORIZATION`. */
+function changesSpeaker({ tokens }: Statement): boolean {
+  const [verb, session, authorization] = tokens;
+  const isEither = verb?.text === 'set' || verb?.text === 'reset';
+  return isEither && session?.text === 'session' && authorization?.text === 'authorization';
 }
 
 /** Names of all roles of the server. */
