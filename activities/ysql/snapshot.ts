@@ -235,5 +235,5 @@ async function answers(holder: Session): Promise<void> {
 }
 
 function lostHolder(error: unknown, signal: AbortSignal): unknown {
-  return databaseError(error, "keep the read point: its holder's session ended", signal);
+  return databaseError(error, "keep the read point: its holder's session ended", { signal });
 }
