@@ -12,6 +12,7 @@ export const SETTINGS: Readonly<Record<string, string>> = {
   yb_read_time: '0',
   yb_default_copy_from_rows_per_transaction: '20000',
   yb_disable_transactional_writes: 'off',
+  yb_disable_catalog_version_check: 'off',
 };
 
 /** `yb_read_time` as the upstream knows it. */
@@ -77,7 +78,10 @@ function translateToken(tokens: readonly Token[], index: number): readonly Edit[
 /** True in `SET x`, `SET LOCAL x`, `SHOW x`, `RESET x`, `current_setting('x'` and `set_config('x'`. */
 function namesSetting(tokens: readonly Token[], index: number): boolean {
   const before = tokens[index - 1]?.text ?? '';
-  if (tokens[index]?.kind === 'word') return ['set', 'session', 'local', 'show', 'reset'].includes(before);
+  if (tokens[index]?.kind === 'word') {
+    if (['grant', 'revoke'].includes(tokens[0]?.text ?? '')) return true;
+    return ['set', 'session', 'local', 'show', 'reset'].includes(before);
+  }
   return before === '(' && ['current_setting', 'set_config'].includes(tokens[index - 2]?.text ?? '');
 }
 
