@@ -125,6 +125,10 @@ export interface RestoreOutcome {
   readonly tables: number;
   /** Empty when everything equals the manifest; else each difference by table. */
   readonly problems: readonly string[];
+  /** What was compared, in a clause: "content of 12 tables, 30 indexes". */
+  readonly compared?: string;
+  /** What could not be compared or done and is no difference: a sentence each. Absent: nothing. */
+  readonly remarks?: readonly string[];
 }
 
 /** What every verb gets. */

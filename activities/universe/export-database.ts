@@ -11,7 +11,8 @@ import type { ConnectionTarget } from '../ysql/connection-url.ts';
 import { findExecutable, hasOption, runProgram } from '../ysql/executables.ts';
 import { databaseProperties } from '../ysql/export.ts';
 import { quoteTable } from '../ysql/identifiers.ts';
-import { utf8 } from '../ysql/schema-dump.ts';
+import { readAsOf, refusalOf } from '../ysql/read-time.ts';
+import { schemaFingerprint, utf8 } from '../ysql/schema-dump.ts';
 import { putScript } from '../ysql/scripts.ts';
 import { sequencesScript } from '../ysql/seal.ts';
 import type { Server } from '../ysql/server.ts';
@@ -38,7 +39,8 @@ export interface Exported {
   readonly snapshot: ManifestSnapshot;
 }
 
-/** Schema, sequences and metadata of a YSQL database. Throws `READ_POINT_LOST` (permanent) where its schema changed since the snapshot. */
+/** Schema, sequences and metadata of a YSQL database. Throws `READ_POINT_LOST` (permanent) where its schema changed since
+ * the snapshot and the dump is of the present. */
 export async function exportDatabase(
   exporting: Exporting,
   target: ConnectionTarget,
@@ -46,30 +48,20 @@ export async function exportDatabase(
 ): Promise<Exported> {
   const { context, universe, readPoint, index, database } = exporting;
   const { database: name } = database;
+  const before = await presentFingerprint(exporting, target);
   const dump = await dumpDatabase(exporting, target, server);
-  const { properties, relations, indexes } = await withSession(
-    target,
-    name,
-    context.signal,
-    async (session) => ({
-      properties: await databaseProperties(session),
-      relations: await readRelations(session),
-      indexes: await readIndexes(session),
-    }),
-  );
+  const present = await readCatalogue(exporting, target, undefined);
+  // What was created or dropped since the snapshot is in its files, or not, as it was then.
+  const { properties, relations, indexes } = dump.asOfSnapshot
+    ? await readCatalogue(exporting, target, microsOf(database.snapshotTime))
+    : present;
   const metadata = await exportMetadata(exporting);
-  const now = await catalogVersion(universe.admin, name);
-  if (database.catalogVersion !== undefined && now !== database.catalogVersion) {
-    throw permanent(
-      READ_POINT_LOST,
-      `The schema of database "${name}" changed while its snapshot was taken (catalog version ${database.catalogVersion}, then ${now})`,
-      'Another snapshot is taken. Back up while no DDL runs if this repeats.',
-    );
-  }
-  const sequences = relations.filter(({ kind }) => kind === 'S');
+  if (!dump.asOfSnapshot) await checkSchemaStands(exporting, target, before);
+  const stillThere = new Set(present.relations.map(({ oid }) => oid));
+  const sequences = relations.filter(({ kind, oid }) => kind === 'S' && stillThere.has(oid));
   const values = await sequencesScript(context, target, name, sequences);
   const schemaObjects = [
-    await putScript(context, readPoint, `${index}/schema`, dump),
+    await putScript(context, readPoint, `${index}/schema`, dump.script),
     await putScript(context, readPoint, `${index}/sequences`, values),
     ...(metadata === undefined ? [] : [metadata]),
   ];
@@ -87,6 +79,60 @@ export async function exportDatabase(
     database: { name, ...properties, schemaObjects, tables: manifestTables(tables, rows) },
     snapshot: snapshotOf(exporting, tables, metadata),
   };
+}
+
+/**
+ * Makes sure that a dump of the present is of the snapshot's schema. Equal catalog versions prove it; different ones don't disprove it, since
+ * ANALYZE raises the version too, and with it auto-analyze (issues 21764, 1721): then the schema itself is compared, as of the snapshot, before
+ * the dump and after it. Throws `READ_POINT_LOST` (permanent).
+ */
+async function checkSchemaStands(
+  exporting: Exporting,
+  target: ConnectionTarget,
+  before: string,
+): Promise<void> {
+  const { context, universe, database } = exporting;
+  const { catalogVersion: version, database: name } = database;
+  if (version === undefined) return;
+  const now = await catalogVersion(universe.admin, name);
+  if (now === version) return;
+  const micros = microsOf(database.snapshotTime);
+  const atSnapshot = micros === undefined ? undefined : await fingerprintAt(exporting, target, micros);
+  const after = await presentFingerprint(exporting, target);
+  if (atSnapshot === before && before === after) {
+    context.log('the catalog version rose without a change of the schema (ANALYZE does so)', {
+      database: name,
+      from: version,
+      to: now,
+    });
+    return;
+  }
+  throw permanent(
+    READ_POINT_LOST,
+    `The schema of database "${name}" changed while its snapshot was taken (catalog version ${version}, then ${now})`,
+    'Another snapshot is taken. Back up while no DDL runs if this repeats.',
+  );
+}
+
+function presentFingerprint({ context, database }: Exporting, target: ConnectionTarget): Promise<string> {
+  return withSession(target, database.database, context.signal, schemaFingerprint);
+}
+
+/** Undefined where the server can't read the past: then only the versions can be compared. */
+async function fingerprintAt(
+  { context, database }: Exporting,
+  target: ConnectionTarget,
+  micros: string,
+): Promise<string | undefined> {
+  return await withSession(target, database.database, context.signal, async (session) => {
+    try {
+      await readAsOf(session, micros);
+    } catch (error) {
+      if (refusalOf(error) !== undefined) return undefined;
+      throw error;
+    }
+    return await schemaFingerprint(session);
+  });
 }
 
 /** A keyspace's schema is in the snapshot's metadata. */
@@ -124,21 +170,43 @@ function snapshotOf(
   };
 }
 
+/** The catalogue of the present, or as of the snapshot. */
+async function readCatalogue(
+  { context, database }: Exporting,
+  target: ConnectionTarget,
+  micros: string | undefined,
+) {
+  return await withSession(target, database.database, context.signal, async (session) => {
+    if (micros !== undefined) await readAsOf(session, micros);
+    return {
+      properties: await databaseProperties(session),
+      relations: await readRelations(session),
+      indexes: await readIndexes(session),
+    };
+  });
+}
+
+interface Dump {
+  readonly script: string;
+  /** The program read the catalogue at the snapshot's time, so nothing that changed since is in it. */
+  readonly asOfSnapshot: boolean;
+}
+
 /** The whole schema as one script, as of the snapshot where the program can. */
 async function dumpDatabase(
   { context, database }: Exporting,
   target: ConnectionTarget,
   server: Server,
-): Promise<string> {
+): Promise<Dump> {
   const executable = await findExecutable('dump', server);
   const args = ['--schema-only', '--create', '--serializable-deferrable'];
   // Oids and tablet boundaries: without them import_snapshot doesn't find the tables again.
   if (await hasOption(executable, '--include-yb-metadata')) args.push('--include-yb-metadata');
   const micros = microsOf(database.snapshotTime);
-  if (micros !== undefined && (await hasOption(executable, '--read-time')))
-    args.push(`--read-time=${micros}`);
+  const asOfSnapshot = micros !== undefined && (await hasOption(executable, '--read-time'));
+  if (asOfSnapshot) args.push(`--read-time=${micros}`);
   const script = await runProgram(executable, target, database.database, args, context.signal);
-  return utf8(script, database.database);
+  return { script: utf8(script, database.database), asOfSnapshot };
 }
 
 /** `export_snapshot` writes on this machine; the file goes into the repository. Undefined for an empty database. */
@@ -208,7 +276,7 @@ async function countRows(
   const micros = microsOf(database.snapshotTime);
   if (micros === undefined) return counts;
   await withSession(target, database.database, context.signal, async (session) => {
-    await session.query('read as of the snapshot', `SET yb_read_time = ${BigInt(micros)}`);
+    await readAsOf(session, micros);
     for (const { id, schema, name, index } of tables) {
       if (index || schema === '') continue;
       const rows = await session.query<{ rows: string }>(

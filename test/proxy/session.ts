@@ -381,6 +381,9 @@ export class Session {
     if (this.#refusing) {
       return errorResponse(new Map([...fields].filter(([field]) => 'SVCM'.includes(field))));
     }
+    // What YugabyteDB has in C stands in PL/pgSQL here.
+    if (/function yb_\w+\(/.test(fields.get('W') ?? ''))
+      return errorResponse(new Map([...fields].filter(([field]) => field !== 'W')));
     if (fields.get('C') !== READ_ONLY_TRANSACTION || this.#pin !== 'instant') return piece.bytes;
     const message = 'Write DML operation can not be performed while yb_read_time is set to nonzero.';
     return errorResponse(new Map(fields).set('M', message).set('C', 'XX000'));

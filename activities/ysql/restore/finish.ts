@@ -1,14 +1,16 @@
+import { formatAmount, formatCount } from '../../../model/amounts.ts';
 import type { RestoreContext, RestoreOutcome } from '../../engine.ts';
 import { whileBeating } from '../../heartbeat.ts';
 import { sqlState } from '../errors.ts';
 import { findScript, readScript } from '../scripts.ts';
 import { connect, type Session } from '../session.ts';
 import { type Statement, scriptParts } from '../sql-text.ts';
-import { analyze } from './analyze.ts';
+import { analyze, type Unanalyzed } from './analyze.ts';
 import { readAdaptation } from './apply.ts';
 import { dropBookkeeping, readState, withRestoreSession } from './bookkeeping.ts';
 import { checkDatabase } from './check.ts';
 import { propertyStatements } from './database-script.ts';
+import { checkIndexes, INDEX_CHECK_MS, type IndexFindings } from './index-check.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
 import { describeLargeObjects } from './large-objects.ts';
 import { databaseExists, withMaintenanceSession } from './maintenance.ts';
@@ -24,6 +26,8 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
   const job = await restoreJob(context);
   return await whileBeating(context, async (tell) => {
     const problems: string[] = [];
+    const remarks: string[] = [];
+    let indexes = 0;
     const open: DatabaseJob[] = [];
     for (const database of job.databases) {
       tell({ database: database.names.to });
@@ -34,14 +38,41 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
         await describeLargeObjects(job, database, session, await readAdaptation(job, database, session));
       });
       // Side by side: ANALYZE is one session, and the comparison reads other tables meanwhile.
-      const [, differences] = await Promise.all([
-        withRestoreSession(job, database, analyze),
+      const lend = <T>(work: (session: Session) => Promise<T>) => withRestoreSession(job, database, work);
+      const [unanalyzed, differences] = await Promise.all([
+        analyze(lend, context.signal),
         checkDatabase(job, database),
       ]);
       problems.push(...differences);
+      if (unanalyzed !== undefined) remarks.push(withoutStatistics(database, unanalyzed));
+      const looked = await lookAtIndexes(job, database);
+      indexes += looked.checked;
+      problems.push(...looked.broken);
+      remarks.push(...looked.unknown);
     }
     if (problems.length === 0) for (const database of open) await complete(job, database);
-    return await outcome(job, problems);
+    return await outcome(job, { problems, remarks, indexes });
+  });
+}
+
+const MOST_NAMED = 5;
+
+function withoutStatistics({ names }: DatabaseJob, { relations, reason }: Unanalyzed): string {
+  const more = relations.length > MOST_NAMED ? ` and ${relations.length - MOST_NAMED} more` : '';
+  return `Database "${names.to}" is without statistics of ${relations.slice(0, MOST_NAMED).join(', ')}${more}: ${reason}. Run ANALYZE there`;
+}
+
+/** Only where content is compared, which reads everything once more anyway. */
+async function lookAtIndexes(job: RestoreJob, database: DatabaseJob): Promise<IndexFindings> {
+  const { request, signal } = job.context;
+  const limitMs = request.indexCheckMs ?? (request.check === 'content' ? INDEX_CHECK_MS : 0);
+  if (limitMs === 0 || !job.withData) return { checked: 0, broken: [], unknown: [] };
+  const { origin } = (await withRestoreSession(job, database, readState)) ?? {};
+  return await checkIndexes((work) => withRestoreSession(job, database, work), {
+    signal,
+    lanes: request.parallelism,
+    limitMs,
+    mayCreate: origin === 'created',
   });
 }
 
@@ -127,7 +158,14 @@ async function applyProperties(job: RestoreJob, database: DatabaseJob): Promise<
   });
 }
 
-async function outcome(job: RestoreJob, problems: readonly string[]): Promise<RestoreOutcome> {
+interface Findings {
+  readonly problems: readonly string[];
+  readonly remarks: readonly string[];
+  /** How many were compared with their tables. */
+  readonly indexes: number;
+}
+
+async function outcome(job: RestoreJob, { problems, remarks, indexes }: Findings): Promise<RestoreOutcome> {
   const tables = job.databases.flatMap(({ manifest, selection }) =>
     manifest.tables.filter((table) => selection.includes(table)),
   );
@@ -142,5 +180,15 @@ async function outcome(job: RestoreJob, problems: readonly string[]): Promise<Re
     return results;
   });
   const rows = job.withData ? tables.reduce((sum, table) => sum + table.rows, 0) : 0;
-  return { databases, rows, tables: tables.length, problems };
+  const compared = describeComparison(job, tables.length, indexes);
+  const said = remarks.length === 0 ? {} : { remarks };
+  return { databases, rows, tables: tables.length, problems, compared, ...said };
+}
+
+/** What a verdict speaks of: OK is never more than this. */
+function describeComparison({ withData, context }: RestoreJob, tables: number, indexes: number): string {
+  if (!withData) return 'nothing: schema only';
+  const what = context.request.check === 'content' ? 'content' : 'counts';
+  const also = indexes === 0 ? '' : `, ${formatCount(indexes)} ${indexes === 1 ? 'index' : 'indexes'}`;
+  return `${what} of ${formatAmount(tables, 'table')}${also}`;
 }
