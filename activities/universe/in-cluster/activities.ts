@@ -8,6 +8,7 @@ import { asActivity } from '../../verb-context.ts';
 import { withSession } from '../../ysql/session.ts';
 import { namesIn, openUniverse, type Universe, ysqlTarget } from '../universe.ts';
 import { findNamespace } from '../yb-admin/namespaces.ts';
+import { listTabletServers } from '../yb-admin/topology.ts';
 import { clone } from './clone.ts';
 import { reconcileSchedule } from './reconcile.ts';
 import {
@@ -54,7 +55,9 @@ export function inClusterActivities(
         for (const { from } of request.databases)
           await scheduleOf(universe.admin, namespaceOf(request, from));
         for (const database of ysqlIn(request)) {
-          await withSession(await ysqlTarget(verb, universe), database, verb.signal, checkWritesStopped);
+          const target = await ysqlTarget(verb, universe);
+          const asked = { target, signal: verb.signal, aliveHosts: await aliveHosts(universe) };
+          await withSession(target, database, verb.signal, (session) => checkWritesStopped(session, asked));
         }
       }),
 
@@ -92,6 +95,15 @@ export function inClusterActivities(
         return chores;
       }),
   };
+}
+
+async function aliveHosts({ admin }: Universe): Promise<ReadonlySet<string>> {
+  const servers = await listTabletServers(admin);
+  return new Set(
+    servers.flatMap(({ address, status }) =>
+      status === 'ALIVE' ? [address.slice(0, address.lastIndexOf(':'))] : [],
+    ),
+  );
 }
 
 async function checkClone({ admin }: Universe, { databases }: InClusterRequest): Promise<void> {

@@ -15,7 +15,7 @@ import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
 import { describeLargeObjects } from './large-objects.ts';
 import { databaseExists, withMaintenanceSession } from './maintenance.ts';
 import { existingRoles, withoutMissingRoles } from './roles.ts';
-import { takeFinalName } from './swap.ts';
+import { type Exchange, takeFinalName } from './swap.ts';
 import { restoreTriggers } from './triggers.ts';
 
 /**
@@ -50,7 +50,7 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
       problems.push(...looked.broken);
       remarks.push(...looked.unknown);
     }
-    if (problems.length === 0) for (const database of open) await complete(job, database);
+    if (problems.length === 0) for (const database of open) remarks.push(...(await complete(job, database)));
     return await outcome(job, { problems, remarks, indexes });
   });
 }
@@ -131,12 +131,13 @@ async function ofExisting(session: Session, statements: readonly Statement[]): P
   return existing;
 }
 
-async function complete(job: RestoreJob, database: DatabaseJob): Promise<void> {
+async function complete(job: RestoreJob, database: DatabaseJob): Promise<readonly string[]> {
   const state = await withRestoreSession(job, database, readState);
   if (!job.withSchema) await withRestoreSession(job, database, restoreTriggers);
-  if (!job.context.request.scratch) await takeFinalName(job, database);
+  const exchange: Exchange = job.context.request.scratch ? {} : await takeFinalName(job, database);
   if (state?.origin === 'created') await applyProperties(job, database);
   await withRestoreSession(job, database, dropBookkeeping);
+  return exchange.remarks ?? [];
 }
 
 /** Owner, settings, comment and grants of the database itself; last, since settings would bear on the restore. */
