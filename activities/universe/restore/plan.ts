@@ -1,5 +1,6 @@
 import type { UniverseRestorePlan } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
+import { checkNodesAnswer } from '../../ysql/nodes.ts';
 import { databaseExists } from '../../ysql/restore/maintenance.ts';
 import { withSession } from '../../ysql/session.ts';
 import { openUniverse, serverOf, ysqlTarget } from '../universe.ts';
@@ -45,6 +46,11 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
           : (await findNamespace(universe.admin, api, name)) !== undefined;
       if (isThere) throw targetExists(name, api);
     }
+  }
+  if (request.replace && target !== undefined) {
+    await withSession(target, target.database, signal, (session) =>
+      checkNodesAnswer(session, target, signal),
+    );
   }
   if (
     !(await isLoadBalancerEnabled(universe.admin)) &&
