@@ -2,7 +2,6 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DatabaseSnapshot, ObjectEntry, ReadPoint } from '../../model/backup.ts';
-import { permanent, READ_POINT_LOST } from '../../model/errors.ts';
 import type { ManifestDatabase, ManifestSnapshot, SnapshotTable } from '../../model/manifest.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
 import type { BackupContext } from '../engine.ts';
@@ -11,16 +10,16 @@ import type { ConnectionTarget } from '../ysql/connection-url.ts';
 import { findExecutable, hasOption, runProgram } from '../ysql/executables.ts';
 import { databaseProperties } from '../ysql/export.ts';
 import { quoteTable } from '../ysql/identifiers.ts';
-import { readAsOf, refusalOf } from '../ysql/read-time.ts';
-import { schemaFingerprint, utf8 } from '../ysql/schema-dump.ts';
+import { readAsOf } from '../ysql/read-time.ts';
+import { utf8 } from '../ysql/schema-dump.ts';
 import { putScript } from '../ysql/scripts.ts';
 import { sequencesScript } from '../ysql/seal.ts';
 import type { Server } from '../ysql/server.ts';
 import { onlyRow, type Session, withSession } from '../ysql/session.ts';
+import { checkSchemaStands, presentFingerprint } from './schema-stands.ts';
 import type { Universe } from './universe.ts';
 import { exportSnapshot, type SnapshotObject } from './yb-admin/snapshots.ts';
 import { microsOf } from './yb-admin/times.ts';
-import { catalogVersion } from './yb-admin/upkeep.ts';
 
 export type SnapshotPoint = Extract<ReadPoint, { readonly kind: 'universe-snapshot' }>;
 
@@ -79,60 +78,6 @@ export async function exportDatabase(
     database: { name, ...properties, schemaObjects, tables: manifestTables(tables, rows) },
     snapshot: snapshotOf(exporting, tables, metadata),
   };
-}
-
-/**
- * Makes sure that a dump of the present is of the snapshot's schema. Equal catalog versions prove it; different ones don't disprove it, since
- * ANALYZE raises the version too, and with it auto-analyze (issues 21764, 1721): then the schema itself is compared, as of the snapshot, before
- * the dump and after it. Throws `READ_POINT_LOST` (permanent).
- */
-async function checkSchemaStands(
-  exporting: Exporting,
-  target: ConnectionTarget,
-  before: string,
-): Promise<void> {
-  const { context, universe, database } = exporting;
-  const { catalogVersion: version, database: name } = database;
-  if (version === undefined) return;
-  const now = await catalogVersion(universe.admin, name);
-  if (now === version) return;
-  const micros = microsOf(database.snapshotTime);
-  const atSnapshot = micros === undefined ? undefined : await fingerprintAt(exporting, target, micros);
-  const after = await presentFingerprint(exporting, target);
-  if (atSnapshot === before && before === after) {
-    context.log('the catalog version rose without a change of the schema (ANALYZE does so)', {
-      database: name,
-      from: version,
-      to: now,
-    });
-    return;
-  }
-  throw permanent(
-    READ_POINT_LOST,
-    `The schema of database "${name}" changed while its snapshot was taken (catalog version ${version}, then ${now})`,
-    'Another snapshot is taken. Back up while no DDL runs if this repeats.',
-  );
-}
-
-function presentFingerprint({ context, database }: Exporting, target: ConnectionTarget): Promise<string> {
-  return withSession(target, database.database, context.signal, schemaFingerprint);
-}
-
-/** Undefined where the server can't read the past: then only the versions can be compared. */
-async function fingerprintAt(
-  { context, database }: Exporting,
-  target: ConnectionTarget,
-  micros: string,
-): Promise<string | undefined> {
-  return await withSession(target, database.database, context.signal, async (session) => {
-    try {
-      await readAsOf(session, micros);
-    } catch (error) {
-      if (refusalOf(error) !== undefined) return undefined;
-      throw error;
-    }
-    return await schemaFingerprint(session);
-  });
 }
 
 /** A keyspace's schema is in the snapshot's metadata. */
