@@ -227,7 +227,7 @@ function emitDrill(drill: NonNullable<PlanDocument['spec']['drill']>): DrillSpec
     ...given('schedule', schedule && emitSchedule(schedule)),
     backup,
     check,
-    indexCheckMs: indexCheck,
+    ...given('indexCheckMs', indexCheck),
     ...given('connection', connection && emitSecret(connection)),
     assertions: assertions.map(({ name, sql, database, expect }, index) => ({
       name: name ?? `assertion ${index + 1}`,

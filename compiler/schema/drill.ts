@@ -91,9 +91,9 @@ export const drill = z
         examples: ['content'],
       }),
     indexCheck: duration(
-      'With check content on YSQL: how long each database’s indexes may be compared with their tables; those that are not reached are named.',
+      'With `check: content`, on YSQL: how long the indexes of each database may be compared with their tables; what is not reached is named. Left out, ten minutes.',
       '30m',
-    ).prefault('10m'),
+    ).optional(),
     connection: secretReference(
       "Another server to restore to, as a connection URL; left out, the source's own server.",
     ).optional(),
