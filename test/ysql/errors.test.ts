@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { parseConnectionUrl } from '../../activities/ysql/connection-url.ts';
 import { copyOut } from '../../activities/ysql/copy-out.ts';
 import { copyIn } from '../../activities/ysql/restore/copy-in.ts';
@@ -30,6 +31,8 @@ beforeAll(async () => {
      CREATE DOMAIN public.short AS text CHECK (length(VALUE) < 5);
      CREATE TABLE public.t (id int PRIMARY KEY, note varchar(20) NOT NULL, c public.color, s public.short, CHECK (note <> '${SECRET}2'));
      CREATE TABLE public.child (id int REFERENCES public.t, EXCLUDE (id WITH =));
+     CREATE TABLE public.words (w text PRIMARY KEY CHECK (w NOT LIKE '%checked'));
+     CREATE TABLE public.used (w text REFERENCES public.words);
      CREATE TABLE public.part (id int) PARTITION BY RANGE (id);
      INSERT INTO public.t VALUES (1, '${SECRET}');
      CREATE FUNCTION public.tell(v text) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no %', v USING DETAIL = v, HINT = v; END $$;
@@ -102,6 +105,39 @@ describe('what an error tells', () => {
     expect(inUse.message).toContain('There is 1 other session using the database');
     await other.close();
   });
+});
+
+test('no value of a row gets into a message, whatever it holds and whatever it breaks', async () => {
+  const statements: readonly ((value: string) => readonly [sql: string, values: readonly unknown[]])[] = [
+    (value) => ['INSERT INTO public.words VALUES ($1), ($1)', [value]],
+    (value) => ['INSERT INTO public.words VALUES ($1 || $2)', [value, 'checked']],
+    (value) => ['INSERT INTO public.used VALUES ($1)', [value]],
+    (value) => ['SELECT $1::text::int', [value]],
+    (value) => ['SELECT $1::text::public.color', [value]],
+    (value) => ['SELECT $1::text::jsonb', [value]],
+    (value) => ['SELECT $1::text::timestamptz', [value]],
+    (value) => ['SELECT $1::text::inet', [value]],
+    (value) => ['SELECT $1::text::int[]', [value]],
+    (value) => ['SELECT $1::text::public.words', [value]],
+    (value) => ['SELECT $1::text::xml', [`<${value}`]],
+    (value) => ['SELECT public.tell($1)', [value]],
+    (value) => ['SELECT public.parse($1)', [value]],
+  ];
+  await fc.assert(
+    fc.asyncProperty(
+      fc.string({ unit: 'binary', maxLength: 12 }),
+      fc.string({ maxLength: 12 }),
+      fc.constantFrom(...statements),
+      async (before, after, statement) => {
+        const clean = (text: string) => text.replaceAll('\0', '').toWellFormed();
+        const [sql, values] = statement(`${clean(before)}"Zq7${clean(after)}`);
+        const error = await failureOf(session.query('try', sql, values));
+        expect(error.message).not.toContain('Zq7');
+        expect(error.message).toMatch(/SQLSTATE \w{5}/);
+      },
+    ),
+    { numRuns: 300 },
+  );
 });
 
 describe('an error that comes from within a statement', () => {
