@@ -101,7 +101,10 @@ export interface Activities {
   /** Runs one of the request's assertions, by its place, on the restored copy; only the verdict goes into history. */
   ask(input: { request: RestoreRequest; assertion: number }): Promise<AssertionResult>;
 
-  discardRestore(input: { request: RestoreRequest }): Promise<void>;
+  /** Returns what stands though it was dropped, a sentence each; workers before this returned nothing. */
+  discardRestore(input: {
+    request: RestoreRequest;
+  }): Promise<{ readonly stands: readonly string[] } | undefined>;
 
   /** Drops what rehearsals of the plan left whose workflows are gone; their names, and what could not be dropped. */
   clearRehearsals(input: {
@@ -139,7 +142,10 @@ export interface Activities {
   finishUniverse(input: { request: RestoreRequest }): Promise<RestoreSummary>;
   /** Forgets what the restore remembered while it ran. */
   forgetRestore(input: { request: RestoreRequest }): Promise<void>;
-  discardUniverse(input: { request: RestoreRequest }): Promise<{ left: readonly string[] }>;
+  /** `stands` as of `discardRestore`; workers before it returned none. */
+  discardUniverse(input: {
+    request: RestoreRequest;
+  }): Promise<{ left: readonly string[]; stands?: readonly string[] }>;
 
   /** Brings the snapshot schedules of a plan's databases and keyspaces in line with what it wants; without a policy they end. */
   reconcileInCluster(input: InClusterInput): Promise<readonly InClusterChange[]>;

@@ -286,6 +286,8 @@ export interface RestoreSummary {
   readonly tables: number;
   readonly verdict: Verdict;
   readonly problems: readonly string[];
+  /** What the operator should know though nothing is wrong, a sentence each. */
+  readonly notes?: readonly string[];
   /** The backup that was made of what was overwritten. */
   readonly safetyBackup?: string;
   /** Of a rehearsal with assertions: `verdict` and `problems` count them. */

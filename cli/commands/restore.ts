@@ -268,6 +268,7 @@ function report(summary: RestoreSummary, options: Options): ExitCode {
   for (const { from, to, kept } of summary.databases) {
     print(`${from} is restored as ${to}.${kept === undefined ? '' : ` What was there is kept as ${kept}.`}`);
   }
+  for (const note of summary.notes ?? []) print(note);
   if (summary.safetyBackup !== undefined)
     print(`What was there is also saved as backup ${summary.safetyBackup}.`);
   print(

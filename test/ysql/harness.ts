@@ -22,9 +22,9 @@ export interface TestServer {
   stop(): Promise<void>;
 }
 
-export async function startServer(): Promise<TestServer> {
+export async function startServer(settings: Readonly<Record<string, string>> = {}): Promise<TestServer> {
   const external = process.env.HOLDFAST_TEST_YSQL_URL;
-  if (external === undefined) return await startPostgres();
+  if (external === undefined) return await startPostgres({ settings });
   const { path } = await findExecutable('dump', { product: 'postgresql', version: 'external', major: 15 });
   return {
     binDirectory: path.slice(0, path.lastIndexOf('/')),

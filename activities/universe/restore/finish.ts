@@ -8,6 +8,7 @@ import {
   type NamedDatabases,
   withMaintenanceSession,
 } from '../../ysql/restore/maintenance.ts';
+import { leaveSealed, recordOf, refuseIfSealed, seal } from '../../ysql/restore/seal.ts';
 import { exchangeNames, giveNameBack } from '../../ysql/restore/swap.ts';
 import { findScript, readScript } from '../../ysql/scripts.ts';
 import { onlyRow, type Session, withSession } from '../../ysql/session.ts';
@@ -39,7 +40,13 @@ export async function finishUniverse(restore: UniverseRestore): Promise<RestoreO
   await deleteImported(restore, universe);
   const kept = new Map<string, { readonly kept?: string }>();
   if (restore.request.replace && problems.length === 0) {
-    for (const { from, names } of job.databases) kept.set(from, await exchangeNames(job, names, true));
+    const record = await seal(restore, job, {
+      replace: true,
+      created: job.databases.map(({ names }) => names.to),
+    });
+    await exchangeNames(job, true);
+    for (const { from, kept: name } of record.databases)
+      kept.set(from, name === undefined ? {} : { kept: name });
   }
   return {
     databases: databases.map(({ from, names }) => ({ from, to: names.to, ...kept.get(from) })),
@@ -51,7 +58,7 @@ export async function finishUniverse(restore: UniverseRestore): Promise<RestoreO
 
 type YsqlDatabases = NamedDatabases & { readonly databases: readonly RestoredDatabase[] };
 
-/** The databases of YSQL, if any: what takes a name, and where. */
+/** The databases of YSQL, if any: what takes a name, and where it is. */
 async function namedDatabases(restore: UniverseRestore, universe: Universe): Promise<YsqlDatabases> {
   const databases = restoredDatabases(restore).filter(({ api }) => api === 'ysql');
   return { target: await ysqlTarget(restore, universe), databases, context: restore };
@@ -133,10 +140,11 @@ export async function forgetRestore(restore: UniverseRestore): Promise<void> {
  */
 export async function discardUniverse(
   restore: UniverseRestore,
-): Promise<{ readonly left: readonly string[] }> {
+): Promise<{ readonly left: readonly string[]; readonly stands: readonly string[] }> {
   const universe = await openUniverse(restore, restore.request.source);
   const databases = restoredDatabases(restore);
   const left: string[] = [];
+  const record = restore.request.scratch ? undefined : await recordOf(restore);
   for (const database of databases) {
     const imported = await readImported(restore, database.index);
     if (imported === undefined) continue;
@@ -149,13 +157,16 @@ export async function discardUniverse(
       left.push(to);
       continue;
     }
+    if (record !== undefined) continue;
     await withMaintenanceSession(await namedDatabases(restore, universe), async (session) => {
       await dropDatabase(session, to);
       if (restore.request.replace) await giveNameBack(session, names);
     });
   }
   await forgetAll(restore);
-  return { left };
+  const stands =
+    record === undefined ? [] : await leaveSealed(record, await namedDatabases(restore, universe));
+  return { left, stands };
 }
 
 /** A snapshot can't be deleted while it is being restored. */
@@ -177,4 +188,11 @@ async function endRestorations(
       });
     }
   }
+}
+
+/** A restore that took the place of what was there is not run again. Throws `RESTORE_ENDED_BEFORE` (permanent). */
+export async function refuseIfEnded(restore: UniverseRestore): Promise<void> {
+  if (!restore.request.replace || (await recordOf(restore)) === undefined) return;
+  const universe = await openUniverse(restore, restore.request.source);
+  await refuseIfSealed(restore, await namedDatabases(restore, universe));
 }

@@ -11,12 +11,14 @@ import { applyGlobals } from './globals.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
 import { createLargeObjects } from './large-objects.ts';
 import { databaseExists, dropDatabase, withMaintenanceSession } from './maintenance.ts';
+import { refuseIfSealed } from './seal.ts';
 import { disableTriggers } from './triggers.ts';
 
 /** Creates the databases under their working names and applies pre-data, once. */
 export async function prepare(context: RestoreContext): Promise<void> {
   const job = await restoreJob(context);
   await whileBeating(context, async (tell) => {
+    await refuseIfSealed(context, job);
     if (context.request.globals) await applyGlobals(job);
     for (const database of job.databases) {
       tell({ database: database.names.to });
