@@ -13,6 +13,8 @@ import { resolveSecret } from './secrets.ts';
 
 const BODY = Buffer.from('holdfast doctor');
 const FOLDER = 'doctor/';
+/** What stays where nobody who writes may delete: one object, whoever asks. */
+const DIVIDED_PROBE = `${FOLDER}probe`;
 const PRUNES_DELETE = 'its pruneCredentials delete';
 const ownProbe = (): string => `${FOLDER}${hostname()}-${process.pid}-${Date.now()}`;
 
@@ -43,7 +45,7 @@ async function checkWhole(repository: RepositorySpec): Promise<readonly Check[]>
 async function checkDivided(repository: RepositorySpec): Promise<readonly Check[]> {
   const pruning = repositoryForPruning(repository);
   const isPruner = await areHere(pruning);
-  const probe = isPruner ? ownProbe() : `${FOLDER}probe`;
+  const probe = isPruner ? ownProbe() : DIVIDED_PROBE;
   let clock: Check | undefined;
   let isDeleted = false;
   const checks = [
@@ -91,13 +93,11 @@ async function checkDivided(repository: RepositorySpec): Promise<readonly Check[
   ];
 }
 
-/** For the worker that prunes: by its own credentials it writes and deletes. */
+/** For the worker that prunes: by its own credentials it deletes what the other workers can only write. */
 export function checkPruneCredentials(repository: RepositorySpec): Promise<Check> {
   return check(PRUNES_DELETE, () =>
     withStore(repositoryForPruning(repository), async (store) => {
-      const probe = ownProbe();
-      await put(store, probe);
-      await store.delete([probe]);
+      await store.delete([DIVIDED_PROBE]);
       return 'they do';
     }),
   );

@@ -38,6 +38,15 @@ export async function doctor(input: DoctorInput): Promise<DoctorReport> {
     agents = answer.agents;
     return answer;
   });
+  const ofAgents: QueueAnswer[] = [];
+  await inLanes(agents.length, AGENTS_AT_ONCE, async (index) => {
+    const address = agents[index] ?? '';
+    const queue = nodeQueue(address);
+    ofAgents[index] = await answerOf(queue, OTHER_WORKER_MS, () =>
+      agentOn(queue, OTHER_WORKER_MS).checkNode({ repository }),
+    );
+  });
+  // Last, so that the worker for prunes deletes what the others have written.
   const others = await Promise.all(
     beside.map((duty) => {
       const queue = duty === 'prune' ? pruneQueue(taskQueue) : readPointQueue(taskQueue);
@@ -50,14 +59,6 @@ export async function doctor(input: DoctorInput): Promise<DoctorReport> {
       return answerOf(queue, OTHER_WORKER_MS, () => activitiesOn(queue, OTHER_WORKER_MS).check(question));
     }),
   );
-  const ofAgents: QueueAnswer[] = [];
-  await inLanes(agents.length, AGENTS_AT_ONCE, async (index) => {
-    const address = agents[index] ?? '';
-    const queue = nodeQueue(address);
-    ofAgents[index] = await answerOf(queue, OTHER_WORKER_MS, () =>
-      agentOn(queue, OTHER_WORKER_MS).checkNode({ repository }),
-    );
-  });
   return { answers: [own, ...others, ...ofAgents] };
 }
 
