@@ -25,6 +25,8 @@ export interface DockerOptions {
   readonly subnet: string;
   /** Told what is being done. */
   readonly say: (line: string) => void;
+  /** Waits until a server of YSQL answers. */
+  readonly untilAnswers?: (url: string) => Promise<void>;
 }
 
 /**
@@ -32,7 +34,10 @@ export interface DockerOptions {
  *
  * @throws Error with the end of the containers' logs where it doesn't within ten minutes
  */
-export async function startDockerCluster(version: Version, { subnet, say }: DockerOptions): Promise<Cluster> {
+export async function startDockerCluster(
+  version: Version,
+  { subnet, say, untilAnswers = untilYsqlAnswers }: DockerOptions,
+): Promise<Cluster> {
   const project = `holdfast-matrix-${version.line.replaceAll('.', '-')}`;
   const scratch = await createScratchFolder('matrix-programs');
   const environment = {
@@ -114,7 +119,7 @@ exec docker exec -i --user ${user} -e HOME=/tmp "$@"
 `;
 }
 
-async function untilAnswers(url: string): Promise<void> {
+async function untilYsqlAnswers(url: string): Promise<void> {
   const deadline = Date.now() + READY_WITHIN_MS;
   for (;;) {
     const client = new Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
