@@ -60,10 +60,9 @@ const LOOKS: readonly (readonly [name: string, look: Look])[] = [
 
 /** For `holdfast doctor`: each kind of neighbour, with what an overwriting restore or a rewind would do to it. */
 export async function checkNeighbours(surroundings: Surroundings): Promise<readonly Check[]> {
-  const checks: Check[] = [];
-  for (const [name, look] of LOOKS) {
-    checks.push(
-      await check(name, async () => {
+  return Promise.all(
+    LOOKS.map(([name, look]) =>
+      check(name, async () => {
         const found = await look(surroundings);
         const wrong = found.filter(({ isWrong }) => isWrong);
         if (wrong.length > 0) {
@@ -71,19 +70,15 @@ export async function checkNeighbours(surroundings: Surroundings): Promise<reado
         }
         return found.length === 0 ? 'nothing to mind' : sentences(found);
       }),
-    );
-  }
-  return checks;
+    ),
+  );
 }
 
 /**
  * Before something is overwritten. Throws `OVERWRITE_BREAKS_OTHERS` (permanent), which names everything that would break, and how to go on.
  */
 export async function refuseToBreakOthers(way: Overwriting, surroundings: Surroundings): Promise<void> {
-  const broken: Neighbour[] = [];
-  for (const [, look] of LOOKS) {
-    broken.push(...(await look(surroundings)).filter(({ brokenBy }) => brokenBy.includes(way)));
-  }
+  const broken = (await lookAround(surroundings)).filter(({ brokenBy }) => brokenBy.includes(way));
   if (broken.length === 0) return;
   throw permanent(
     'OVERWRITE_BREAKS_OTHERS',
@@ -94,15 +89,19 @@ export async function refuseToBreakOthers(way: Overwriting, surroundings: Surrou
 
 /** For the planner of restores: why the universe's own history can't be used in place. */
 export async function rewindLimits(surroundings: Surroundings): Promise<readonly InClusterLimit[]> {
-  const found = await Promise.all(LOOKS.map(([, look]) => look(surroundings)));
+  const found = await lookAround(surroundings);
   return found
-    .flat()
     .filter(({ brokenBy }) => brokenBy.includes('rewind'))
     .map((neighbour) => ({
       ways: ['rewind'],
       reason: sentences([neighbour]),
       remedy: `${neighbour.remedy} Or restore a backup beside, or clone.`,
     }));
+}
+
+async function lookAround(surroundings: Surroundings): Promise<readonly Neighbour[]> {
+  const found = await Promise.all(LOOKS.map(([, look]) => look(surroundings)));
+  return found.flat();
 }
 
 const sentences = (found: readonly Neighbour[]): string =>

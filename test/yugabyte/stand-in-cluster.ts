@@ -1,7 +1,8 @@
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { startUniverse } from '../universe/launcher.ts';
 import type { ProfileName } from '../universe/model.ts';
-import type { Cluster } from './cluster.ts';
+import { type Cluster, PROGRAM_FOLDERS } from './cluster.ts';
 import type { Version } from './versions.ts';
 
 const PROFILES: readonly ProfileName[] = ['2.18', '2024.2', '2025.2'];
@@ -20,7 +21,10 @@ export async function startStandInCluster({ line }: Version): Promise<Cluster> {
     otherNodes: [],
     ycql: undefined,
     environment: universe.environment,
-    program: (name) => path.join(universe.binDirectory, name),
+    program: (name) => {
+      const installed = path.join(universe.binDirectory, '..', PROGRAM_FOLDERS[name], name);
+      return existsSync(installed) ? installed : path.join(universe.binDirectory, name);
+    },
     killTserver: async (index) => void (await universe.act({ do: 'stopTserver', server: index })),
     startTserver: async (index) => void (await universe.act({ do: 'startTserver', server: index })),
     stop: () => universe.stop(),
