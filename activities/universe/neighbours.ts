@@ -18,7 +18,7 @@ import {
   outboundGroups,
   outboundStreams,
 } from './yb-admin/neighbours.ts';
-import { field } from './yb-admin/text.ts';
+import { field, listField } from './yb-admin/text.ts';
 import { universeConfig } from './yb-admin/upkeep.ts';
 
 /** Others that use the same databases, and what becomes of them when a database is overwritten or taken back in time. */
@@ -54,6 +54,7 @@ const LOOKS: readonly (readonly [name: string, look: Look])[] = [
   ['xCluster replication', xCluster],
   ['change data capture', changeDataCapture],
   ['snapshot schedules, also of others', schedules],
+  ['read replicas', readReplicas],
   ['tablespaces have nodes', tablespaces],
   ['encryption at rest has its key', encryption],
 ];
@@ -66,7 +67,7 @@ export async function checkNeighbours(surroundings: Surroundings): Promise<reado
         const found = await look(surroundings);
         const wrong = found.filter(({ isWrong }) => isWrong);
         if (wrong.length > 0) {
-          throw permanent('UNIVERSE_NEIGHBOUR', sentences(wrong), remediesOf(wrong));
+          throw permanent('UNIVERSE_NEIGHBOUR', sentences(found), remediesOf(wrong));
         }
         return found.length === 0 ? 'nothing to mind' : sentences(found);
       }),
@@ -185,6 +186,21 @@ async function schedules({ universe, names }: Surroundings): Promise<readonly Ne
       fate: 'after an overwriting restore it keeps the history of the database that was replaced, and none of the new one',
       remedy: 'Make a schedule for the new database (yb-admin create_snapshot_schedule, or holdfast apply).',
     }));
+}
+
+/** Rewinds are kept off them by what `yb_servers()` says (`in-cluster/sources.ts`); here they are only named. */
+async function readReplicas({ universe }: Surroundings): Promise<readonly Neighbour[]> {
+  const replication = field(await universeConfig(universe.admin), 'replicationInfo');
+  const clusters = listField(replication, 'readReplicas').length;
+  if (clusters === 0) return [];
+  return [
+    {
+      what: `the universe has ${clusters === 1 ? 'a cluster' : `${clusters} clusters`} of read replicas`,
+      brokenBy: [],
+      fate: 'a rewind is not supported with them (documentation, "Point-in-time recovery"); a restore fills them too',
+      remedy: 'Nothing is to be done.',
+    },
+  ];
 }
 
 async function tablespaces(surroundings: Surroundings): Promise<readonly Neighbour[]> {

@@ -204,6 +204,29 @@ describe.each<ProfileName>(['2.18', '2025.2'])('others in a universe of %s', (pr
   );
 });
 
+test('read replicas are named', async () => {
+  const universe = await startUniverse({ readReplicas: 1 });
+  try {
+    const program = path.join(universe.binDirectory, 'yb-admin');
+    const signal = AbortSignal.timeout(600_000);
+    const checks = await checkNeighbours({
+      universe: {
+        admin: await openYbAdmin({ masters: universe.masters, program }, signal),
+        masterWebAddresses: universe.masterWebAddresses,
+      },
+      ysql: async () => parseConnectionUrl(universe.ysqlUrl),
+      names: [{ api: 'ysql', name: 'yugabyte' }],
+      signal,
+    });
+    expect(checks.find(({ name }) => name === 'read replicas')).toMatchObject({
+      ok: true,
+      detail: expect.stringContaining('a rewind is not supported'),
+    });
+  } finally {
+    await universe.stop();
+  }
+});
+
 test('places without nodes: any zone is as good where the tablespace says so, and what can not be read is told', () => {
   const nodes = [{ cloud: 'c', region: 'r', zone: 'z1' }];
   const of = (...blocks: readonly object[]) => [
