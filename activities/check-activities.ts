@@ -10,6 +10,7 @@ import { isPolled } from './pollers.ts';
 import { checkPruneCredentials, checkRepository } from './repository-checks.ts';
 import { checkUniverse } from './universe/check.ts';
 import { checkHistory } from './universe/in-cluster/check.ts';
+import { checkNeighboursOf } from './universe/neighbours.ts';
 import { asActivity } from './verb-context.ts';
 import { workerIdentity } from './worker-identity.ts';
 
@@ -61,6 +62,9 @@ export async function checkSource(
     signal: AbortSignal.any([verb.signal, AbortSignal.timeout(LOOKS_AT_MOST_MS)]),
   };
   if (source.engine !== 'universe') return engineOf(source).check(bounded, source);
-  const checks = await checkUniverse(bounded, source, agentOf);
+  const checks = [
+    ...(await checkUniverse(bounded, source, agentOf)),
+    ...(await checkNeighboursOf(bounded, source)),
+  ];
   return history ? [...checks, await checkHistory(bounded, source)] : checks;
 }

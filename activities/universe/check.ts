@@ -4,7 +4,6 @@ import type { UniverseSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
 import { findExecutable } from '../ysql/executables.ts';
 import { dumpEntities } from './entities.ts';
-import { checkNeighbours } from './neighbours.ts';
 import { namesIn, openUniverse, serverOf, type Universe, ysqlTarget } from './universe.ts';
 import { findNamespace } from './yb-admin/namespaces.ts';
 import { listMasters, listTabletServers } from './yb-admin/topology.ts';
@@ -67,10 +66,6 @@ export async function checkUniverse(
       }),
     );
   }
-  const ysql = () => ysqlTarget(verb, opened);
-  checks.push(
-    ...(await checkNeighbours({ universe: opened, ysql, names: namesIn(source), signal: verb.signal })),
-  );
   return [...checks, ...(await checkServers(opened, agentOf))];
 }
 

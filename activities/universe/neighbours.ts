@@ -1,13 +1,15 @@
 import { formatDuration } from '../../model/amounts.ts';
 import { type Check, check } from '../../model/check.ts';
 import { permanent } from '../../model/errors.ts';
+import type { UniverseSource } from '../../model/pipeline.ts';
 import type { InClusterLimit } from '../../model/recovery.ts';
+import type { VerbContext } from '../engine.ts';
 import type { ConnectionTarget } from '../ysql/connection-url.ts';
 import { type Session, withSession } from '../ysql/session.ts';
 import { dumpEntities } from './entities.ts';
 import { namedSchedules } from './in-cluster/schedules.ts';
 import { tablespacesWithoutNodes } from './tablespaces.ts';
-import type { DatabaseName, Universe } from './universe.ts';
+import { type DatabaseName, namesIn, openUniverse, type Universe, ysqlTarget } from './universe.ts';
 import { listNamespaces } from './yb-admin/namespaces.ts';
 import {
   type ChangeStream,
@@ -58,6 +60,22 @@ const LOOKS: readonly (readonly [name: string, look: Look])[] = [
   ['tablespaces have nodes', tablespaces],
   ['encryption at rest has its key', encryption],
 ];
+
+/** For `holdfast doctor`: as `checkNeighbours`, of a plan's universe. */
+export async function checkNeighboursOf(
+  verb: VerbContext,
+  source: UniverseSource,
+): Promise<readonly Check[]> {
+  let universe: Universe | undefined;
+  const opened = await check('others in the universe', async () => {
+    universe = await openUniverse(verb, source);
+    return 'can be asked for';
+  });
+  if (universe === undefined) return [opened];
+  const found = universe;
+  const ysql = () => ysqlTarget(verb, found);
+  return checkNeighbours({ universe: found, ysql, names: namesIn(source), signal: verb.signal });
+}
 
 /** For `holdfast doctor`: each kind of neighbour, with what an overwriting restore or a rewind would do to it. */
 export async function checkNeighbours(surroundings: Surroundings): Promise<readonly Check[]> {

@@ -1,9 +1,8 @@
-import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import type { Action, ServerChoice, TabletChoice } from '../model.ts';
 import { databaseOf, synchronize } from './catalog.ts';
 import { damage, removeSnapshot, snapshotFolder, tabletFolder } from './files.ts';
-import { resolveNamespace } from './operations/operation.ts';
+import { changeNeighbours } from './neighbours.ts';
 import { electLeader, isSplittingHeld, moveReplica, replaceTablet, splitTablet } from './placement.ts';
 import { doomed } from './restorations.ts';
 import { beginDeletion, findSnapshot } from './snapshots.ts';
@@ -135,21 +134,11 @@ export async function act(world: World, ports: Ports, action: Action): Promise<s
       const done = snapshots.filter((snapshot) => damage(snapshotFolder(replica, tablet, snapshot)));
       return `damaged ${done.length} snapshots of ${tablet.id} on ${replica.server}`;
     }
-    case 'addNeighbour': {
-      const { id: namespaceId } = await resolveNamespace(world, action.namespace);
-      const id = randomBytes(16).toString('hex');
-      state.neighbours.push({ kind: action.kind, name: action.name, id, namespaceId });
-      return id;
-    }
+    case 'addNeighbour':
     case 'removeNeighbours':
-      state.neighbours.length = 0;
-      return 'removed';
     case 'encrypt':
-      state.encryption = { key: action.key, inMemory: action.inMemory };
-      return 'encrypted';
     case 'endEncryption':
-      delete state.encryption;
-      return 'ended';
+      return await changeNeighbours(world, action);
     case 'die':
       world.save();
       process.kill(process.pid, 'SIGKILL');
