@@ -1,11 +1,9 @@
-import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { bundleWorkflowCode, NativeConnection, Worker } from '@temporalio/worker';
 import type { Activities } from '../../activities/contract.ts';
 import { askWorkers } from '../../cli/doctor-run.ts';
 import type { Interrupts } from '../../cli/interrupts.ts';
 import type { CheckAnswer, CheckInput, DoctorInput } from '../../model/doctor.ts';
-import { createScratchFolder } from '../../parts/scratch.ts';
 import { type Bench, pipelineOf, startBench } from './scripted-worker.ts';
 
 /** The run that `holdfast doctor` starts, on a real Temporal server; what the workers find is the test's own. */
@@ -58,9 +56,9 @@ test('a queue that nobody polls, and an agent that is gone, are missed without t
   const [own, ...others] = answers;
   expect(own?.checks).toEqual([{ name: 'source answers', ok: true, detail: 'yes' }]);
   expect(others.map(({ queue, worker, checks }) => [queue, worker, checks.map(({ ok }) => ok)])).toEqual([
+    [`${bench.taskQueue}.prune`, undefined, [false]],
     ['node.10.0.0.1:9100', undefined, [false]],
     ['node.10.0.0.2:9100', undefined, [false]],
-    [`${bench.taskQueue}.prune`, undefined, [false]],
   ]);
   expect(others[0]?.checks[0]?.remedy).toContain('start another one');
 });
@@ -111,13 +109,12 @@ test('an interruption ends the run, also where the worker doesn’t heed it', as
 });
 
 test('a worker that doesn’t know the run at all is found out within half a minute, and the run is withdrawn', async () => {
-  const scratch = await createScratchFolder('old-workflows');
-  const old = path.join(scratch.path, 'workflows.ts');
-  await writeFile(old, 'export async function backup() {}\n');
   const taskQueue = 'old';
   const connection = await NativeConnection.connect({ address: bench.address });
   try {
-    const workflowBundle = await bundleWorkflowCode({ workflowsPath: old });
+    const workflowBundle = await bundleWorkflowCode({
+      workflowsPath: path.join(__dirname, 'old-workflows.ts'),
+    });
     const worker = await Worker.create({ connection, taskQueue, workflowBundle });
     await worker.runUntil(
       expect(askWorkers({ client: bench.client, taskQueue }, NEVER, 'orders', INPUT)).rejects.toMatchObject({
@@ -127,6 +124,5 @@ test('a worker that doesn’t know the run at all is found out within half a min
     );
   } finally {
     await connection.close();
-    await scratch.remove();
   }
 });
