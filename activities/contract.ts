@@ -12,6 +12,7 @@ import type {
   UniverseRestorePlan,
   VerifyReport,
 } from '../model/backup.ts';
+import type { CheckAnswer, CheckInput } from '../model/doctor.ts';
 import type { AssertionResult } from '../model/drill.ts';
 import type { InClusterChange, InClusterPolicy, InClusterRequest } from '../model/in-cluster.ts';
 import type {
@@ -185,6 +186,12 @@ export interface Activities {
 
   /** How runs stand, by their workflow ids, in the same order. */
   statesOfRuns(input: { workflowIds: readonly string[] }): Promise<readonly RunState[]>;
+
+  /**
+   * For `holdfast doctor`: what the plan's runs need, looked at from this worker, by its programs, its secrets and its network.
+   * What is wrong is in the answer; it fails only when the worker can't answer. Changes nothing but a probe in the repository.
+   */
+  check(input: CheckInput): Promise<CheckAnswer>;
 }
 
 /** What the agent of a tablet server does, on its node's task queue (`model/task-queue.ts`). */
@@ -194,6 +201,8 @@ export interface NodeActivities {
   inspectNode(): Promise<NodeReport>;
   /** Puts files of a backup where the restored tablets look for them. */
   fillTablets(input: FillTabletsInput): Promise<FillSummary>;
+  /** For `holdfast doctor`: the repository and the data directories as this agent reaches them. */
+  checkNode(input: { repository: RepositorySpec }): Promise<CheckAnswer>;
   /** Which of the tablets don't have their whole folder on this node. */
   unfilledTablets(input: Pick<FillTabletsInput, 'ref' | 'tablets'>): Promise<readonly string[]>;
 }

@@ -219,6 +219,7 @@ async function newState(config: UniverseConfig): Promise<State> {
     lastMicros: '0',
     loadBalancerEnabled: true,
     splittingHolds: {},
+    neighbours: [],
     endOf: { snapshots: 'well', restorations: 'well', deletions: 'well' },
     balance: { everyMs: 0, copySnapshots: true, nextAt: 0 },
     growth: { everyMs: 0, nextAt: 0 },

@@ -2,6 +2,7 @@ import type { UniverseRestorePlan } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import { databaseExists } from '../../ysql/restore/maintenance.ts';
 import { withSession } from '../../ysql/session.ts';
+import { refuseToBreakOthers } from '../neighbours.ts';
 import { openUniverse, serverOf, ysqlTarget } from '../universe.ts';
 import { findNamespace } from '../yb-admin/namespaces.ts';
 import { field } from '../yb-admin/text.ts';
@@ -45,6 +46,11 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
           : (await findNamespace(universe.admin, api, name)) !== undefined;
       if (isThere) throw targetExists(name, api);
     }
+  }
+  if (request.replace) {
+    const names = databases.map(({ api, to }) => ({ api, name: to }));
+    const ysql = () => ysqlTarget(restore, universe);
+    await refuseToBreakOthers('replace', { universe, ysql, names, signal });
   }
   if (
     !(await isLoadBalancerEnabled(universe.admin)) &&
