@@ -1,7 +1,7 @@
 import type { Relation, Selection } from './catalog.ts';
 import { estimatedText, hasBlocks, readShapes, type TableShape, type TableToCut } from './chunks.ts';
 import { refusedValue } from './errors.ts';
-import { quoteTable } from './identifiers.ts';
+import { quoteTable, tableName } from './identifiers.ts';
 import { CUT_BUDGET, type CutBudget, cutByKey } from './key-places.ts';
 import type { Product } from './server.ts';
 import type { Session } from './session.ts';
@@ -68,9 +68,36 @@ async function lookAt(
       return { shape, uncut: `the server doesn't take the values of its key back (SQLSTATE ${state})` };
     }
   }
-  const large =
-    estimatedBytes > chunkBytes || (await lend((reader) => exceedsChunk(reader, table, chunkBytes)));
+  const large = await lend((reader) => isLarge(reader, table, { estimatedBytes, chunkBytes }));
   return { shape, ...(large ? { uncut: NO_KEY } : {}) };
+}
+
+async function isLarge(
+  session: Session,
+  table: string,
+  { estimatedBytes, chunkBytes }: { readonly estimatedBytes: number; readonly chunkBytes: number },
+): Promise<boolean> {
+  return estimatedBytes > chunkBytes || (await exceedsChunk(session, table, chunkBytes));
+}
+
+/** Names of the tables that are larger than a chunk and can't be cut, as `session` sees them. */
+export async function tablesWithoutKey(
+  session: Session,
+  selection: Selection,
+  { product, chunkBytes }: Pick<CutOptions, 'product' | 'chunkBytes'>,
+): Promise<readonly string[]> {
+  const shapes = await readShapes(session, selection.data, product);
+  const names: string[] = [];
+  for (const relation of selection.data) {
+    const shape = shapes.get(relation.oid);
+    if (shape === undefined || hasBlocks(product, shape.isHeap)) continue;
+    if (shape.hashKey.length > 0 || shape.key !== undefined) continue;
+    const estimatedBytes = estimatedText(shape, product);
+    if (await isLarge(session, quoteTable(relation), { estimatedBytes, chunkBytes })) {
+      names.push(tableName(relation));
+    }
+  }
+  return names;
 }
 
 /**
