@@ -3,6 +3,7 @@ import type { YsqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
 import { readRelations, select, selectedDatabases } from './catalog.ts';
 import { findExecutable, type ProgramKind } from './executables.ts';
+import { lockSlots, maxConnections, requireRoomForLocks } from './lock-budget.ts';
 import { readServer } from './server.ts';
 import { resolveTarget, withSession } from './session.ts';
 import { openReadPoint } from './snapshot.ts';
@@ -32,10 +33,32 @@ export async function checkSource(verb: VerbContext, source: YsqlSource): Promis
         ? 'everything selected is readable; the instant can be named by any session (yb_read_time)'
         : 'everything selected is readable; the instant is held by a session (exported snapshot)';
     }),
+    await check('room for locks', () => locksNeeded(verb, source)),
     ...(source.contents === 'schema'
       ? []
       : [await check('tables can be cut', () => tablesInOnePiece(verb, source))]),
   ];
+}
+
+/** The locks of all databases together, since their snapshots are held at the same time. */
+async function locksNeeded(verb: VerbContext, source: YsqlSource): Promise<string> {
+  const target = await resolveTarget(verb, source.connection);
+  const room = await withSession(target, target.database, verb.signal, async (session) => ({
+    product: (await readServer(session)).product,
+    databases: await selectedDatabases(session, target, source),
+    slots: await lockSlots(session),
+    maxConnections: await maxConnections(session),
+  }));
+  // YugabyteDB reads at an instant, which no lock holds.
+  if (room.product === 'yugabytedb') return 'a backup of YugabyteDB holds no locks on tables';
+  let tables = 0;
+  for (const database of room.databases) {
+    await withSession(target, database, verb.signal, async (session) => {
+      const { read } = await select(session, await readRelations(session), source);
+      tables += read.filter(({ kind }) => kind === 'r' || kind === 'p').length;
+    });
+  }
+  return requireRoomForLocks({ ...room, tables });
 }
 
 /** Tables that are larger than a chunk and can't be cut: that is no failure, but a crash sends each of them again as a whole. */

@@ -15,15 +15,22 @@ import { splitPlaces } from './split-clause.ts';
  * values evenly between these.
  */
 
-/** Bounds what cutting one table may cost. */
+/** Bounds what cutting may cost. */
 export interface CutBudget {
+  /** For one table, and for all tables of a database together. */
   readonly walkMs: number;
+  readonly allWalksMs: number;
   /** In ranges; a table that wants more gets larger chunks. */
   readonly mostPlaces: number;
   readonly now: () => number;
 }
 
-export const CUT_BUDGET: CutBudget = { walkMs: 60_000, mostPlaces: 50_000, now: Date.now };
+export const CUT_BUDGET: CutBudget = {
+  walkMs: 60_000,
+  allWalksMs: 600_000,
+  mostPlaces: 50_000,
+  now: Date.now,
+};
 
 /** How a table is cut, in the order of its key. */
 export interface TableCut {

@@ -27,15 +27,18 @@ export async function tablesToCut(
 ): Promise<readonly TableToCut[]> {
   const shapes = await readShapes(reader, relations, options.product);
   const tables: TableToCut[] = [];
+  const { budget = CUT_BUDGET } = options;
+  const walkUntil = budget.now() + budget.allWalksMs;
   for (const relation of relations) {
     const shape = shapes.get(relation.oid);
     if (shape === undefined) continue;
     const { schema, table, configCondition } = relation;
     options.tell({ database: reader.database, table: `${schema}.${table}` });
+    const walkMs = Math.max(0, Math.min(budget.walkMs, walkUntil - budget.now()));
     tables.push({
       table: { database: reader.database, schema, table },
       condition: configCondition ?? undefined,
-      ...(await lookAt(relation, shape, options)),
+      ...(await lookAt(relation, shape, { ...options, budget: { ...budget, walkMs } })),
     });
   }
   return tables;
@@ -44,7 +47,7 @@ export async function tablesToCut(
 async function lookAt(
   relation: Relation,
   shape: TableShape,
-  { product, chunkBytes, lend, budget = CUT_BUDGET }: CutOptions,
+  { product, chunkBytes, lend, budget }: CutOptions & { readonly budget: CutBudget },
 ): Promise<Pick<TableToCut, 'shape' | 'cut' | 'uncut'>> {
   const isRestricted = relation.configCondition !== null && relation.configCondition !== '';
   if (isRestricted || hasBlocks(product, shape.isHeap)) return { shape };

@@ -15,7 +15,7 @@ const FUNCTIONS = `
   CREATE OR REPLACE FUNCTION pg_catalog.yb_table_properties(table_oid oid,
       OUT num_tablets bigint, OUT num_hash_key_columns bigint, OUT is_colocated boolean, OUT tablegroup_oid oid, OUT colocation_id oid)
     LANGUAGE sql STABLE AS $$
-      SELECT CASE WHEN said LIKE 'yb: colocated%' THEN 1 WHEN said LIKE 'yb: range%' THEN 1 + regexp_count(said, '([^()]+)') ELSE 3 END::bigint,
+      SELECT CASE WHEN said LIKE 'yb: colocated%' THEN 1 WHEN said LIKE 'yb: range%' THEN greatest(length(said) - length(replace(said, '(', '')), 1) ELSE 3 END::bigint,
         coalesce((SELECT count(*) FROM pg_index i, unnest(i.indoption) option WHERE i.indrelid = $1 AND i.indisprimary AND option & 4 <> 0), 0),
         said LIKE 'yb: colocated%', NULL::oid, CASE WHEN said LIKE 'yb: colocated%' THEN $1 END
       FROM coalesce(obj_description($1, 'pg_class'), '') said $$;
