@@ -112,7 +112,10 @@ interface Walk {
   readonly lastBytes: number;
 }
 
-/** Passes over a chunk's rows at a time; how many these are is measured anew at each place, since rows may grow along the key. */
+/**
+ * Passes over a chunk's rows at a time; how many these are is measured anew at each place, since rows may grow along the key. The first step is always
+ * taken, so that a table smaller than a chunk is known as such.
+ */
 async function walkTable(
   session: Session,
   table: KeyedTable,
@@ -124,7 +127,7 @@ async function walkTable(
   const places: KeyPlace[] = [];
   let look = firstLook;
   let place: KeyPlace | undefined;
-  while (places.length < budget.mostPlaces && budget.now() < until) {
+  while (place === undefined || (places.length < budget.mostPlaces && budget.now() < until)) {
     const step = Math.max(1, Math.floor((chunkBytes * look.rows) / Math.max(1, look.bytes)));
     const next = await placeAfter(session, table, place, step);
     if (next === undefined) {
@@ -193,7 +196,6 @@ async function cutTheRest(
   const marked = await inOrder(session, table.key, [...walked, ...known]);
   const last = walked.at(-1);
   const reached = last === undefined ? 0 : marked.findIndex((place) => equalTexts(place, last)) + 1;
-  const ahead = marked.slice(reached);
   const ends = await endsOf(session, table);
   const restBytes = estimateRest(table, first, {
     walked,
@@ -202,6 +204,7 @@ async function cutTheRest(
     walkedBytes: walked.length * chunkBytes,
   });
   const wanted = Math.min(budget.mostPlaces, Math.ceil((restBytes ?? 0) / chunkBytes));
+  const ahead = wanted === 0 ? marked.slice(reached) : evenly(marked.slice(reached), wanted);
   const guessed = guessedBetween(first, { last, ahead, ends, known: marked }, wanted);
   const places = await inOrder(session, table.key, [...walked, ...ahead, ...guessed]);
   const restRanges = places.length - walked.length + 1;
@@ -215,6 +218,14 @@ async function cutTheRest(
           uncut: `what lies behind its first ${walked.length} chunks is read in one: its key's values can't be guessed, and it has neither statistics nor tablets to go by (ANALYZE helps)`,
         }),
   };
+}
+
+/** At most `most` of the items, spread evenly. */
+function evenly<T>(items: readonly T[], most: number): readonly T[] {
+  if (items.length <= most) return items;
+  return items.filter(
+    (_, index) => Math.floor(((index + 1) * most) / items.length) > Math.floor((index * most) / items.length),
+  );
 }
 
 function equalTexts(one: KeyPlace, other: KeyPlace): boolean {
