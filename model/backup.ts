@@ -78,8 +78,34 @@ export interface ChunkSpec {
     /** Blocks [from, to); `to` null means to the end. */
     | { readonly kind: 'ctid'; readonly from: number; readonly to: number | null }
     /** Closed bounds 0..65535 of `yb_hash_code(<keys>)`, in YCQL of `partition_hash(<keys>)`. */
-    | { readonly kind: 'hash'; readonly keys: readonly string[]; readonly from: number; readonly to: number };
+    | { readonly kind: 'hash'; readonly keys: readonly string[]; readonly from: number; readonly to: number }
+    | KeyRange;
   readonly estimatedBytes: number;
+}
+
+/**
+ * Rows of a table from one place of its key up to, but not including, another. A place holds a value, as the server writes it, for the
+ * first key columns or for all of them; null is the begin or the end of the table. Values are rows' data: they stand in the repository's
+ * work list alone, never in a message, a log or a history. Where both places begin with equal values, these are the same text.
+ */
+export interface KeyRange {
+  readonly kind: 'key';
+  readonly keys: readonly KeyColumn[];
+  readonly from: readonly string[] | null;
+  readonly to: readonly string[] | null;
+}
+
+/** A column of a key and the operators of its order: those of the key's own operator class, so that a descending column is no exception. */
+export interface KeyColumn {
+  /** Quoted. */
+  readonly column: string;
+  /** What a value is cast to, e.g. `pg_catalog.int4` or `character varying`. */
+  readonly type: string;
+  /** e.g. `OPERATOR(pg_catalog.<)`; for a descending column `OPERATOR(pg_catalog.>)`. */
+  readonly before: string;
+  readonly equal: string;
+  readonly notBefore: string;
+  readonly after: string;
 }
 
 /** What one upload activity does: one big chunk, or several small ones that together stay below a chunk's size. */

@@ -1,10 +1,13 @@
 import { type Check, check } from '../../model/check.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
+import { readRelations, select, selectedDatabases } from './catalog.ts';
 import { findExecutable, type ProgramKind } from './executables.ts';
+import { lockSlots, maxConnections, requireRoomForLocks } from './lock-budget.ts';
 import { readServer } from './server.ts';
 import { resolveTarget, withSession } from './session.ts';
 import { openReadPoint } from './snapshot.ts';
+import { tablesWithoutKey } from './table-cuts.ts';
 
 /** What a backup of this source needs, each looked at by itself: connection, version, programs, privileges and read point. */
 export async function checkSource(verb: VerbContext, source: YsqlSource): Promise<readonly Check[]> {
@@ -30,5 +33,49 @@ export async function checkSource(verb: VerbContext, source: YsqlSource): Promis
         ? 'everything selected is readable; the instant can be named by any session (yb_read_time)'
         : 'everything selected is readable; the instant is held by a session (exported snapshot)';
     }),
+    await check('room for locks', () => locksNeeded(verb, source)),
+    ...(source.contents === 'schema'
+      ? []
+      : [await check('tables can be cut', () => tablesInOnePiece(verb, source))]),
   ];
+}
+
+/** The locks of all databases together, since their snapshots are held at the same time. */
+async function locksNeeded(verb: VerbContext, source: YsqlSource): Promise<string> {
+  const target = await resolveTarget(verb, source.connection);
+  const room = await withSession(target, target.database, verb.signal, async (session) => ({
+    product: (await readServer(session)).product,
+    databases: await selectedDatabases(session, target, source),
+    slots: await lockSlots(session),
+    maxConnections: await maxConnections(session),
+  }));
+  // YugabyteDB reads at an instant, which no lock holds.
+  if (room.product === 'yugabytedb') return 'a backup of YugabyteDB holds no locks on tables';
+  let tables = 0;
+  for (const database of room.databases) {
+    await withSession(target, database, verb.signal, async (session) => {
+      const { read } = await select(session, await readRelations(session), source);
+      tables += read.filter(({ kind }) => kind === 'r' || kind === 'p').length;
+    });
+  }
+  return requireRoomForLocks({ ...room, tables });
+}
+
+/** Tables that are larger than a chunk and can't be cut: that is no failure, but a crash sends each of them again as a whole. */
+async function tablesInOnePiece(verb: VerbContext, source: YsqlSource): Promise<string> {
+  const target = await resolveTarget(verb, source.connection);
+  const { product, databases } = await withSession(target, target.database, verb.signal, async (session) => ({
+    product: (await readServer(session)).product,
+    databases: await selectedDatabases(session, target, source),
+  }));
+  const whole: string[] = [];
+  for (const database of databases) {
+    await withSession(target, database, verb.signal, async (session) => {
+      const selection = await select(session, await readRelations(session), source);
+      const names = await tablesWithoutKey(session, selection, { product, chunkBytes: source.chunkBytes });
+      whole.push(...names.map((name) => (databases.length > 1 ? `${database}.${name}` : name)));
+    });
+  }
+  if (whole.length === 0) return 'every table that is larger than a chunk is cut into chunks';
+  return `read in one piece, and sent again as a whole after a crash, for want of a primary key: ${whole.join(', ')}`;
 }

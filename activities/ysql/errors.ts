@@ -6,6 +6,18 @@ export function sqlState(error: unknown): string | undefined {
   return error instanceof pg.DatabaseError ? error.code : undefined;
 }
 
+/** Bad text of a value, out of its type's range, bad date; no such operator, no such conversion. */
+const VALUE_REFUSED = new Set(['22P02', '22003', '22007', '22008', '42883', '42804', '42846']);
+
+/**
+ * The SQLSTATE where a statement failed since the server doesn't take a value back that it wrote. The server's message holds the value, which is
+ * a row's data.
+ */
+export function refusedValue(error: unknown): string | undefined {
+  const state = error instanceof HoldfastError ? sqlState(error.cause) : undefined;
+  return state !== undefined && VALUE_REFUSED.has(state) ? state : undefined;
+}
+
 /**
  * Turns whatever a connection threw into a `HoldfastError` and decides here, at the edge, whether a retry can help.
  * `doing` completes the sentence "Failed to …" and names the object; it never holds a secret.

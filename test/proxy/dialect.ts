@@ -19,12 +19,18 @@ export function upstreamSetting(name: string): string {
   return name.replace(/^yb_/, 'yb.');
 }
 
+/** What YugabyteDB answers otherwise than PostgreSQL (install.ts). */
+const SIZE_FUNCTIONS: Readonly<Record<string, string>> = {
+  pg_table_size: 'pg_catalog.yb_stand_in_table_size',
+  pg_relation_size: 'pg_catalog.yb_stand_in_relation_size',
+};
+
 /** Statements that define objects keep their text: what they hold belongs to the user. */
 const DEFINITIONS: ReadonlySet<string> = new Set(['create', 'comment', 'insert', 'update', 'do', 'security']);
 
 /** A text of one or more statements in YugabyteDB's dialect, as PostgreSQL understands it. */
 export function translate(sql: string): string {
-  if (!/yb_|version|rows_per_transaction/i.test(sql)) return sql;
+  if (!/yb_|version|rows_per_transaction|pg_(?:table|relation)_size/i.test(sql)) return sql;
   return statements(sql).map(translateStatement).join('; ');
 }
 
@@ -54,6 +60,10 @@ function translateToken(tokens: readonly Token[], index: number): readonly Edit[
         with: `(SELECT '${VERSION_TEXT}'::text AS version)`,
       },
     ];
+  }
+  const sizeFunction = SIZE_FUNCTIONS[token.text];
+  if (sizeFunction !== undefined && close !== undefined) {
+    return [{ start: startOfName(tokens, index), end: token.end, with: sizeFunction }];
   }
   if (token.text === 'yb_hash_code' && next !== undefined && close !== undefined) {
     return [
