@@ -4,6 +4,9 @@ import { type ConnectionTarget, libpqEnvironment, programArguments } from '../co
 import { withSession } from '../session.ts';
 import type { FoundProgram } from './find.ts';
 
+/** Code of the error where the role may not set what the program has to (`yb_read_time` is a superuser's: yugabyte-db issue 19608). */
+export const SETTING_DENIED = 'YSQL_SETTING_DENIED';
+
 const STDERR_KEPT_CHARACTERS = 4_000;
 
 /**
@@ -63,7 +66,7 @@ export function programError(path: string, said: string): Error {
   }
   if (/permission denied to set parameter/i.test(said)) {
     return permanent(
-      'YSQL_FAILED',
+      SETTING_DENIED,
       message,
       'Use a superuser in the connection that the plan names: YugabyteDB lets nobody else set it.',
     );
