@@ -12,6 +12,7 @@ import {
   LARGE_OBJECT_PAGES,
   largeObjectsScript,
 } from './large-objects.ts';
+import { lossesOfStockDump } from './programs/dump-driver.ts';
 import { withPresent, withReader } from './reader.ts';
 import { refuseWhatCannotBeCarried } from './refusals.ts';
 import { dumpGlobals, dumpSchema, withoutDanglingForeignKeys } from './schema-dump.ts';
@@ -32,7 +33,7 @@ export async function exportWorkList(
       server: await readServer(session),
       names: await databasesAt(session, target, source, readPoint),
     }));
-    const from = { verb, target, readPoint, server };
+    const from = { verb, target, readPoint, server, dumpProgram: source.dumpProgram };
     const commonObjects: ObjectEntry[] = [];
     if (source.globals !== 'none') {
       commonObjects.push(
@@ -81,9 +82,12 @@ export async function exportWorkList(
           name,
           ...(await databaseProperties(reader)),
           schemaObjects,
-          ...(count > 0 && !withLargeObjects && source.contents !== 'schema'
-            ? { losses: [`${formatAmount(count, 'large object')}: the plan names the tables to include`] }
-            : {}),
+          ...lossesOf([
+            ...(count > 0 && !withLargeObjects && source.contents !== 'schema'
+              ? [`${formatAmount(count, 'large object')}: the plan names the tables to include`]
+              : []),
+            ...(source.contents === 'data' ? [] : lossesOfStockDump(server, source.dumpProgram)),
+          ]),
           tables: toCut.map(({ table: { schema, table }, uncut }) => ({
             schema,
             table,
@@ -102,6 +106,10 @@ export async function exportWorkList(
       chunks: cutTables(tables, server.product, source.chunkBytes),
     };
   });
+}
+
+function lossesOf(losses: readonly string[]): Pick<ManifestDatabase, 'losses'> {
+  return losses.length === 0 ? {} : { losses };
 }
 
 /** A snapshot names its databases; those of an instant are listed again. */

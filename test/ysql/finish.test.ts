@@ -34,7 +34,7 @@ describe('the end of a restore that replaces', () => {
   let count = 0;
 
   beforeAll(async () => {
-    server = await startServer({ max_prepared_transactions: '4', wal_level: 'logical' });
+    server = await startServer(15, { max_prepared_transactions: '4', wal_level: 'logical' });
     repository = await createRepository();
     await query(
       server.url(),
