@@ -76,7 +76,7 @@ export interface DrillOutcome {
   /** What the verdict compares, in a clause; absent: an older worker's. */
   readonly compared?: string;
   /** What could not be compared, a sentence each. */
-  readonly remarks?: readonly string[];
+  readonly notes?: readonly string[];
   readonly assertions: readonly AssertionResult[];
   readonly startedAt: string;
   readonly finishedAt: string;

@@ -17,7 +17,7 @@ const reportSchema: z.ZodType<VerifyReport> = z.object({
   checkedBytes: z.int().nonnegative(),
   problems: z.array(z.string()),
   compared: z.string().exactOptional(),
-  remarks: z.array(z.string()).exactOptional(),
+  notes: z.array(z.string()).exactOptional(),
   startedAt: z.iso.datetime(),
   finishedAt: z.iso.datetime(),
   drill: z

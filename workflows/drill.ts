@@ -77,7 +77,7 @@ async function perform(input: DrillInput, startedAt: string, board: Board): Prom
   board.end(
     'rehearse',
     outcome.verdict === 'OK' ? 'done' : 'failed',
-    [...outcome.problems, ...(outcome.remarks ?? [])].slice(0, 10).join('; '),
+    [...outcome.problems, ...(outcome.notes ?? [])].slice(0, 10).join('; '),
   );
 
   board.start('record');
@@ -90,14 +90,14 @@ async function perform(input: DrillInput, startedAt: string, board: Board): Prom
   });
   board.end('record', 'done');
   await tellCatalogueChanged(plan);
-  const { verdict, problems, compared, remarks, finishedAt, drill: record } = report;
+  const { verdict, problems, compared, notes, finishedAt, drill: record } = report;
   return {
     plan,
     backup: ref.backup,
     verdict,
     problems,
     ...(compared === undefined ? {} : { compared }),
-    ...(remarks === undefined ? {} : { remarks }),
+    ...(notes === undefined ? {} : { notes }),
     ...(record?.restoreMs === undefined ? {} : { restoreMs: record.restoreMs }),
     assertions: record?.assertions ?? [],
     startedAt,
@@ -185,8 +185,8 @@ function headlineOf(outcome: DrillOutcome): string {
   if (verdict !== 'OK') return `${what}: ${verdict}. ${problems.slice(0, 3).join('; ')}`;
   const time = restoreMs === undefined ? '' : `, restored in ${formatDuration(restoreMs)}`;
   const compared = outcome.compared === undefined ? '' : ` (${outcome.compared})`;
-  const [remark] = outcome.remarks ?? [];
-  const said = remark === undefined ? '' : `; ${remark}`;
+  const [note] = outcome.notes ?? [];
+  const said = note === undefined ? '' : `; ${note}`;
   if (assertions.length === 0) return `${what}: OK${compared}${time}${said}`;
   return `${what}: OK${compared}${time}, ${formatAmount(assertions.length, 'assertion')} hold${said}`;
 }

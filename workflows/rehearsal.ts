@@ -41,11 +41,11 @@ export function scratchRequest(ref: BackupRef, prefix: string, wishes: Rehearsal
 
 export type RehearsalOutcome = Pick<
   RestoreSummary,
-  'verdict' | 'tables' | 'bytes' | 'problems' | 'compared' | 'remarks' | 'drill'
+  'verdict' | 'tables' | 'bytes' | 'problems' | 'compared' | 'notes' | 'drill'
 >;
 
 /** The ledger keeps a report for good. */
-const MOST_REMARKS = 20;
+const MOST_NOTES = 20;
 
 /** Restores into scratch databases, which the restore drops. `leftBehind`: it could not, and somebody has to. */
 export async function restoreScratch(
@@ -99,7 +99,7 @@ export function reportOf(ref: BackupRef, outcome: RehearsalOutcome, startedAt: s
     checkedBytes: outcome.bytes,
     problems: outcome.problems,
     ...(outcome.compared === undefined ? {} : { compared: outcome.compared }),
-    ...(outcome.remarks === undefined ? {} : { remarks: outcome.remarks.slice(0, MOST_REMARKS) }),
+    ...(outcome.notes === undefined ? {} : { notes: outcome.notes.slice(0, MOST_NOTES) }),
     startedAt,
     finishedAt: new Date(Date.now()).toISOString(),
     ...(outcome.drill === undefined ? {} : { drill: outcome.drill }),

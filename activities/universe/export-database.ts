@@ -2,20 +2,23 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DatabaseSnapshot, ObjectEntry, ReadPoint } from '../../model/backup.ts';
+import { HoldfastError } from '../../model/errors.ts';
 import type { ManifestDatabase, ManifestSnapshot, SnapshotTable } from '../../model/manifest.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
 import type { BackupContext } from '../engine.ts';
 import { readRelations } from '../ysql/catalog.ts';
 import type { ConnectionTarget } from '../ysql/connection-url.ts';
-import { findExecutable, hasOption, runProgram } from '../ysql/executables.ts';
+import { requireDumpOf } from '../ysql/dumped-tables.ts';
 import { databaseProperties } from '../ysql/export.ts';
 import { quoteTable } from '../ysql/identifiers.ts';
+import { runProgram, SETTING_DENIED } from '../ysql/programs/run.ts';
 import { readAsOf } from '../ysql/read-time.ts';
 import { utf8 } from '../ysql/schema-dump.ts';
 import { putScript } from '../ysql/scripts.ts';
 import { sequencesScript } from '../ysql/seal.ts';
 import type { Server } from '../ysql/server.ts';
 import { onlyRow, type Session, withSession } from '../ysql/session.ts';
+import { metadataDump } from './metadata-dump.ts';
 import { checkSchemaStands, presentFingerprint } from './schema-stands.ts';
 import type { Universe } from './universe.ts';
 import { exportSnapshot, type SnapshotObject } from './yb-admin/snapshots.ts';
@@ -38,8 +41,7 @@ export interface Exported {
   readonly snapshot: ManifestSnapshot;
 }
 
-/** Schema, sequences and metadata of a YSQL database. Throws `READ_POINT_LOST` (permanent) where its schema changed since
- * the snapshot and the dump is of the present. */
+/** Schema, sequences and metadata of a YSQL database. Throws `READ_POINT_LOST` (permanent) where its schema changed since the snapshot. */
 export async function exportDatabase(
   exporting: Exporting,
   target: ConnectionTarget,
@@ -49,11 +51,12 @@ export async function exportDatabase(
   const { database: name } = database;
   const before = await presentFingerprint(exporting, target);
   const dump = await dumpDatabase(exporting, target, server);
-  const present = await readCatalogue(exporting, target, undefined);
   // What was created or dropped since the snapshot is in its files, or not, as it was then.
+  const present = await readCatalogue(exporting, target, undefined);
   const { properties, relations, indexes } = dump.asOfSnapshot
     ? await readCatalogue(exporting, target, microsOf(database.snapshotTime))
     : present;
+  requireDumpOf(name, dump.script, relations, dump.program);
   const metadata = await exportMetadata(exporting);
   if (!dump.asOfSnapshot) await checkSchemaStands(exporting, target, before);
   const stillThere = new Set(present.relations.map(({ oid }) => oid));
@@ -115,7 +118,7 @@ function snapshotOf(
   };
 }
 
-/** The catalogue of the present, or as of the snapshot. */
+/** The catalogue of the present, or as of the instant (microseconds since 1970). */
 async function readCatalogue(
   { context, database }: Exporting,
   target: ConnectionTarget,
@@ -133,25 +136,38 @@ async function readCatalogue(
 
 interface Dump {
   readonly script: string;
+  /** Path of the program that wrote it. */
+  readonly program: string;
   /** The program read the catalogue at the snapshot's time, so nothing that changed since is in it. */
   readonly asOfSnapshot: boolean;
 }
 
-/** The whole schema as one script, as of the snapshot where the program can. */
+/** The whole schema as one script, as of the snapshot where the program can and the role may. */
 async function dumpDatabase(
   { context, database }: Exporting,
   target: ConnectionTarget,
   server: Server,
 ): Promise<Dump> {
-  const executable = await findExecutable('dump', server);
-  const args = ['--schema-only', '--create', '--serializable-deferrable'];
-  // Oids and tablet boundaries: without them import_snapshot doesn't find the tables again.
-  if (await hasOption(executable, '--include-yb-metadata')) args.push('--include-yb-metadata');
-  const micros = microsOf(database.snapshotTime);
-  const asOfSnapshot = micros !== undefined && (await hasOption(executable, '--read-time'));
-  if (asOfSnapshot) args.push(`--read-time=${micros}`);
-  const script = await runProgram(executable, target, database.database, args, context.signal);
-  return { script: utf8(script, database.database), asOfSnapshot };
+  const { program, takesReadTime, options } = await metadataDump(server);
+  const dump = async (instant: string | undefined): Promise<Dump> => {
+    const script = await runProgram(program, target, database.database, options(instant), context.signal);
+    return {
+      script: utf8(script, database.database),
+      program: program.path,
+      asOfSnapshot: instant !== undefined,
+    };
+  };
+  const instant = takesReadTime ? microsOf(database.snapshotTime) : undefined;
+  try {
+    return await dump(instant);
+  } catch (error) {
+    if (instant === undefined || !(error instanceof HoldfastError) || error.code !== SETTING_DENIED)
+      throw error;
+    context.log('the schema is dumped as it is now and compared: the role may not read the past', {
+      database: database.database,
+    });
+    return await dump(undefined);
+  }
 }
 
 /** `export_snapshot` writes on this machine; the file goes into the repository. Undefined for an empty database. */

@@ -3,7 +3,7 @@ import { permanent, READ_POINT_LOST } from '../../model/errors.ts';
 import type { VerbContext } from '../engine.ts';
 import type { ConnectionTarget } from '../ysql/connection-url.ts';
 import { readAsOf, refusalOf } from '../ysql/read-time.ts';
-import { schemaFingerprint } from '../ysql/schema-dump.ts';
+import { schemaFingerprint } from '../ysql/schema-fingerprint.ts';
 import { onlyRow, type Session, withSession } from '../ysql/session.ts';
 import type { Universe } from './universe.ts';
 import { microsOf } from './yb-admin/times.ts';

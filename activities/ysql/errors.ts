@@ -24,6 +24,18 @@ export interface Circumstances {
   readonly sessionAnswers?: boolean | undefined;
 }
 
+/** Bad text of a value, out of its type's range, bad date; no such operator, no such conversion. */
+const VALUE_REFUSED = new Set(['22P02', '22003', '22007', '22008', '42883', '42804', '42846']);
+
+/**
+ * The SQLSTATE where a statement failed since the server doesn't take a value back that it wrote. The server's message holds the value, which is
+ * a row's data.
+ */
+export function refusedValue(error: unknown): string | undefined {
+  const state = error instanceof HoldfastError ? sqlState(error.cause) : undefined;
+  return state !== undefined && VALUE_REFUSED.has(state) ? state : undefined;
+}
+
 /**
  * Turns whatever a connection threw into a `HoldfastError` and decides here, at the edge, whether a retry can help. The code alone
  * does not say: a foreign server's 08001 comes out of a statement while our own session is well (`sessionAnswers`), and YugabyteDB

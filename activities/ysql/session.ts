@@ -17,7 +17,8 @@ const EXACT_TEXT_SETTINGS = `
   SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'postgres'; SET TimeZone = 'UTC'; SET extra_float_digits = 3;
   SET bytea_output = 'hex'; SET lc_monetary = 'C'; SET xmloption = 'content'; SET standard_conforming_strings = on;
   SET row_security = off; SET search_path = ''; SET synchronize_seqscans = off; SET check_function_bodies = off;
-  SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '30s'`;
+  SET default_transaction_read_only = off; SET default_transaction_deferrable = off;
+  SET default_transaction_isolation = 'read committed'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '30s'`;
 
 /** One connection to one database. Any failure of a statement leaves as a `HoldfastError`. */
 export interface Session {

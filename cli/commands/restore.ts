@@ -281,12 +281,12 @@ function report(summary: RestoreSummary, options: Options): ExitCode {
   for (const { from, to, kept } of summary.databases) {
     print(`${from} is restored as ${to}.${kept === undefined ? '' : ` What was there is kept as ${kept}.`}`);
   }
+  for (const note of summary.notes ?? []) print(note);
   if (summary.safetyBackup !== undefined)
     print(`What was there is also saved as backup ${summary.safetyBackup}.`);
   print(
     `${formatAmount(summary.rows, 'row')} in ${formatAmount(summary.tables, 'table')}; compared with the manifest: ${summary.verdict}${summary.compared === undefined ? '' : ` (${summary.compared})`}.`,
   );
-  for (const remark of summary.remarks ?? []) print(`${remark}.`);
   return code;
 }
 

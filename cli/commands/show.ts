@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { ReadPoint } from '../../model/backup.ts';
-import { lossesIn } from '../../model/manifest.ts';
+import { lossesIn, uncutIn } from '../../model/manifest.ts';
 import { type CommonOptions, emit, print, runCommand } from '../output.ts';
 
 export function register(program: Command): void {
@@ -59,6 +59,9 @@ async function run(argument: string, backup: string, options: CommonOptions) {
   const losses = lossesIn(manifest);
   if (losses.length > 0) print('\nnot carried');
   for (const loss of losses) print(`  ${loss}`);
+  const uncut = uncutIn(manifest);
+  if (uncut.length > 0) print('\nread in one piece, which a crash sends again');
+  for (const table of uncut) print(`  ${table}`);
   return undefined;
 }
 

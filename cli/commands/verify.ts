@@ -61,7 +61,7 @@ function report(result: VerifyReport, options: Options): ExitCode {
     print(
       `${result.backup}: ${result.verdict} (${result.level}, ${result.compared ?? `${result.checkedObjects} checked`})`,
     );
-    for (const remark of result.remarks ?? []) print(`  ${remark}`);
+    for (const note of result.notes ?? []) print(`  ${note}`);
     for (const problem of result.problems) print(`  ${problem}`);
   }
   if (result.verdict === 'OK') return EXIT.done;

@@ -3,6 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { finished } from 'node:stream/promises';
 import { Client } from 'pg';
 import { messageOf } from '../../model/errors.ts';
+import type { ClientLine } from './client-lines.ts';
 import type { Faults } from './faults.ts';
 import { installDialect } from './install.ts';
 import type { Place } from './nodes.ts';
@@ -18,6 +19,8 @@ export interface Upstream {
   readonly place: Place;
   readonly faults: Faults;
   readonly exportSnapshot: boolean;
+  /** What it passes for. */
+  readonly line: ClientLine;
 }
 
 /** Serves one client until it or the upstream is gone. Rejects where the upstream can't be reached or is lost on the way. */

@@ -1,8 +1,13 @@
 import type { Client } from 'pg';
 
 /**
- * `yb_servers` tells of one node, `yb_table_properties` of three tablets a table; `yb_catalog_version` differs after any DDL, and after ANALYZE
- * and temporary tables too, which change nothing that breaks (`last_breaking_version`; facts yugabytedb-programs R10, YugabyteDB issues 21764, 1721).
+ * `yb_servers` tells of one node; `yb_catalog_version` differs after any DDL. A table has three tablets unless its comment says how it is sharded:
+ * `yb: colocated`, or `yb: range`, perhaps followed by the clause `SPLIT AT VALUES ((…), …)`. The comment must be there before a session begins.
+ *
+ * `yb_get_range_split_clause`: an empty text for one tablet, NULL for a hash-sharded table (YugabyteDB's pg_yb_utils.c). `pg_table_size` is NULL for a
+ * colocated table and `pg_relation_size` is 0, since no local file holds the rows (facts/yugabytedb-programs.md, section 9, "SQL that Holdfast sends").
+ *
+ * ANALYZE and temporary tables raise the catalog version too, which change nothing that breaks (`last_breaking_version`; facts yugabytedb-programs R10, YugabyteDB issues 21764, 1721).
  * A catalogue relation can't be added without its grant in every dump, so the table `pg_yb_catalog_version` is a function, which the
  * proxy puts in its place. `yb_index_check` finds nothing by itself and refuses ybgin, as the real one does (YugabyteDB's yb_index_check.c); a broken index is a fault of the proxy.
  */
@@ -27,8 +32,17 @@ const FUNCTIONS = `
   CREATE OR REPLACE FUNCTION pg_catalog.yb_table_properties(table_oid oid,
       OUT num_tablets bigint, OUT num_hash_key_columns bigint, OUT is_colocated boolean, OUT tablegroup_oid oid, OUT colocation_id oid)
     LANGUAGE sql STABLE AS $$
-      SELECT 3::bigint, coalesce((SELECT count(*) FROM pg_index i, unnest(i.indoption) option WHERE i.indrelid = $1 AND i.indisprimary AND option & 4 <> 0), 0),
-        false, NULL::oid, NULL::oid $$;
+      SELECT CASE WHEN said LIKE 'yb: colocated%' THEN 1 WHEN said LIKE 'yb: range%' THEN greatest(length(said) - length(replace(said, '(', '')), 1) ELSE 3 END::bigint,
+        coalesce((SELECT count(*) FROM pg_index i, unnest(i.indoption) option WHERE i.indrelid = $1 AND i.indisprimary AND option & 4 <> 0), 0),
+        said LIKE 'yb: colocated%', NULL::oid, CASE WHEN said LIKE 'yb: colocated%' THEN $1 END
+      FROM coalesce(obj_description($1, 'pg_class'), '') said $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_get_range_split_clause(relation oid, OUT range_split_clause text)
+    LANGUAGE sql STABLE AS $$
+      SELECT CASE WHEN p.num_hash_key_columns = 0 THEN coalesce(substring(obj_description($1, 'pg_class') FROM '^yb: range (.+)'), '') END
+      FROM yb_table_properties($1) p $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_stand_in_table_size(relation regclass) RETURNS bigint
+    LANGUAGE sql STABLE AS $$ SELECT CASE WHEN NOT p.is_colocated THEN pg_table_size($1) END FROM yb_table_properties($1) p $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_stand_in_relation_size(regclass) RETURNS bigint LANGUAGE sql STABLE AS 'SELECT 0::bigint';
   CREATE OR REPLACE FUNCTION pg_catalog.yb_is_database_colocated(check_legacy boolean DEFAULT false) RETURNS boolean LANGUAGE sql STABLE AS 'SELECT false';
   CREATE OR REPLACE FUNCTION pg_catalog.yb_is_local_table(oid) RETURNS boolean LANGUAGE sql STABLE AS 'SELECT true';
   CREATE OR REPLACE FUNCTION pg_catalog.yb_catalog_version() RETURNS bigint LANGUAGE sql STABLE AS $$
@@ -50,7 +64,7 @@ const FUNCTIONS = `
 const MARK_HASH_KEYS = `
   UPDATE pg_index SET indoption = array_to_string(array(
       SELECT CASE WHEN position = 1 THEN option | 4 ELSE option END FROM unnest(indoption) WITH ORDINALITY u(option, position) ORDER BY position), ' ')::int2vector
-  WHERE indisprimary AND indrelid >= 16384 AND indoption[0] & 7 = 0
+  WHERE indisprimary AND indrelid >= 16384 AND indoption[0] & 7 = 0 AND coalesce(obj_description(indrelid, 'pg_class'), '') NOT LIKE 'yb: %'
     AND EXISTS (SELECT FROM pg_am a JOIN pg_class c ON c.relam = a.oid WHERE c.oid = indexrelid AND a.amname = 'btree')`;
 
 /** Keeps two installers off each other's catalogue rows. */

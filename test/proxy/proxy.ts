@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { Client } from 'pg';
 import { messageOf } from '../../model/errors.ts';
+import { CLIENT_LINES, type ClientLine, type ClientLineName } from './client-lines.ts';
 import { serveClient } from './connection.ts';
 import { Faults } from './faults.ts';
 import type { Node } from './nodes.ts';
@@ -9,6 +11,10 @@ import { SnapshotKeeper } from './snapshots.ts';
 export interface YsqlProxyOptions {
   /** A superuser's URL of the PostgreSQL server behind it, any database. */
   readonly upstreamUrl: string;
+  /** What it passes for; default 2025.2, and 2024.2 where the upstream is PostgreSQL 11. */
+  readonly line?: ClientLineName;
+  /** The address to listen at; default 127.0.0.1. */
+  readonly host?: string;
   /** Default: a free one. */
   readonly port?: number;
   /** How long an instant can be read (`timestamp_history_retention_interval_sec`); default YugabyteDB's 900 s. */
@@ -18,8 +24,8 @@ export interface YsqlProxyOptions {
   /** How many tablet servers' PostgreSQL there are, each a port of its own that sees its own sessions; default 1. */
   readonly nodes?: number;
   /**
-   * Whether a snapshot may be exported (`ysql_enable_pg_export_snapshot`). Off by default up to 2025.2.2.0, and so here, since the version is 2025.1
-   * (YugabyteDB PR 32263).
+   * Whether a snapshot may be exported (`ysql_enable_pg_export_snapshot`). Off by default up to 2025.2.2.0, and so on every line here but
+   * 2026.1 (YugabyteDB PR 32263).
    */
   readonly exportSnapshot?: boolean;
 }
@@ -43,6 +49,7 @@ export interface YsqlProxy {
  * instant (`yb_read_time`). What it can't do: go back to an instant that nobody named while it was the present.
  */
 export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlProxy> {
+  const line = await lineOf(options);
   const keeper = new SnapshotKeeper({
     upstreamUrl: options.upstreamUrl,
     historyRetentionMs: options.historyRetentionMs ?? 900_000,
@@ -50,8 +57,9 @@ export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlPro
   });
   const clients = new Set<Socket>();
   const faults = new Faults();
+  const host = options.host ?? '127.0.0.1';
   const nodes: Node[] = Array.from({ length: options.nodes ?? 1 }, () => ({
-    host: '127.0.0.1',
+    host,
     port: 0,
     backends: new Set<number>(),
     down: false,
@@ -68,7 +76,8 @@ export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlPro
         keeper,
         place,
         faults,
-        exportSnapshot: options.exportSnapshot ?? false,
+        line,
+        exportSnapshot: options.exportSnapshot ?? line.name === '2026.1',
       }).catch((error: unknown) => {
         // A client that is gone takes its session with it; that is no error.
         if (client.destroyed) return;
@@ -77,7 +86,7 @@ export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlPro
       });
       return undefined;
     });
-    listener.listen(wanted, '127.0.0.1');
+    listener.listen(wanted, host);
     await once(listener, 'listening');
     node.port = (listener.address() as AddressInfo).port;
     return listener;
@@ -85,7 +94,7 @@ export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlPro
   const listeners = await Promise.all(
     nodes.map((node, index) => listen(node, index === 0 ? (options.port ?? 0) : 0)),
   );
-  const nodeUrls = nodes.map(({ port }) => throughPort(options.upstreamUrl, port));
+  const nodeUrls = nodes.map(({ port }) => through(options.upstreamUrl, host, port));
   return {
     port: nodes[0]?.port ?? 0,
     url: nodeUrls[0] ?? '',
@@ -105,9 +114,23 @@ export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlPro
   };
 }
 
-function throughPort(upstreamUrl: string, port: number): string {
+/** A line is played by its own PostgreSQL only: catalogue and SQL differ too much. */
+async function lineOf({ upstreamUrl, line }: YsqlProxyOptions): Promise<ClientLine> {
+  const client = new Client({ connectionString: upstreamUrl });
+  await client.connect();
+  const found = await client.query<{ number: string }>(
+    "SELECT current_setting('server_version_num') AS number",
+  );
+  await client.end();
+  const isEleven = Number(found.rows[0]?.number) < 120_000;
+  const chosen = CLIENT_LINES[line ?? (isEleven ? '2024.2' : '2025.2')];
+  if ((chosen.major === 11) === isEleven) return chosen;
+  throw new Error(`the line ${chosen.name} needs PostgreSQL ${chosen.major}, and the upstream isn't`);
+}
+
+function through(upstreamUrl: string, host: string, port: number): string {
   const url = new URL(upstreamUrl);
-  url.hostname = '127.0.0.1';
+  url.hostname = host;
   url.port = String(port);
   return url.href;
 }

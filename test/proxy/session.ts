@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
+import type { ClientLine } from './client-lines.ts';
 import type { Upstream } from './connection.ts';
-import { instant, readTimeOf, translate, upstreamSetting, YUGABYTEDB_VERSION } from './dialect.ts';
+import { instant, readTimeOf, translate, upstreamSetting } from './dialect.ts';
 import {
   body,
   cutString,
@@ -56,6 +57,7 @@ export class Session {
   readonly #keeper: SnapshotKeeper;
   readonly #upstream: Upstream;
   readonly #parameters: ReadonlyMap<string, string>;
+  readonly #line: ClientLine;
   /** Settles when the turn before is answered. */
   #turn: Promise<void> = Promise.resolve();
   /** Of the message under way; settles with the next ReadyForQuery. */
@@ -84,6 +86,7 @@ export class Session {
     this.#upstream = upstream;
     this.#keeper = upstream.keeper;
     this.#parameters = parameters;
+    this.#line = upstream.line;
     this.#travels = initialReadTime(parameters) !== undefined;
   }
 
@@ -166,7 +169,7 @@ export class Session {
       found.length === 1 && only !== undefined && only.tokens[1]?.text === 'database'
         ? await changeDatabase(only, place)
         : sql;
-    return translateNodes(translate(changed), place);
+    return translateNodes(translate(changed, this.#line), place);
   }
 
   async #extended(type: string, bytes: Buffer): Promise<void> {
@@ -183,7 +186,7 @@ export class Session {
       await send(
         this.#server,
         type === 'P'
-          ? translateParse(bytes, (sql) => translateNodes(translate(sql), this.#upstream.place))
+          ? translateParse(bytes, (sql) => translateNodes(translate(sql, this.#line), this.#upstream.place))
           : bytes,
       );
     }
@@ -373,7 +376,7 @@ export class Session {
     if (piece.type === 'G') this.#copyIn = true;
     if (piece.type === 'K') this.#register(body(piece.bytes).readInt32BE(0));
     if (piece.type === 'S' && strings(body(piece.bytes))[0] === 'server_version') {
-      return encode('S', text('server_version'), text(YUGABYTEDB_VERSION));
+      return encode('S', text('server_version'), text(this.#line.version));
     }
     if (piece.type !== 'E') return piece.bytes;
     this.#failed = true;

@@ -75,8 +75,8 @@ describe('after a restore on PostgreSQL', () => {
     const outcome = await runRestore(restoreContext(backup, server.url('shop'), { restore: 'good' }));
     expect(outcome.problems).toEqual([]);
     expect(outcome.compared).toBe('content of 2 tables, 3 indexes');
-    expect(outcome.remarks).toEqual([
-      'index public.goods_tags was not compared: amcheck takes btree indexes alone',
+    expect(outcome.notes).toEqual([
+      'index public.goods_tags was not compared: amcheck takes btree indexes alone.',
     ]);
     const left = await query(server.url('shop_restored_good'), 'SELECT extname FROM pg_extension');
     expect(left.map(({ extname }) => extname)).toEqual(['plpgsql']);
@@ -109,7 +109,7 @@ describe('after a restore on PostgreSQL', () => {
     [url.username, url.password] = ['plain', 'p'];
     const outcome = await runRestore(restoreContext(backup, url.href, { restore: 'plain', owner: 'plain' }));
     expect(outcome).toMatchObject({ problems: [], compared: 'content of 2 tables' });
-    expect(outcome.remarks).toEqual([expect.stringMatching(/^4 indexes were not compared: .*amcheck/)]);
+    expect(outcome.notes).toEqual([expect.stringMatching(/^4 indexes were not compared: .*amcheck/)]);
   });
 
   test('indexes that are not reached in time are named', async () => {
@@ -121,9 +121,7 @@ describe('after a restore on PostgreSQL', () => {
       ),
     );
     expect(outcome.problems).toEqual([]);
-    expect(outcome.remarks?.join()).toMatch(
-      /index(es)? .*goods_folded.* not compared: the 1 seconds? for it/,
-    );
+    expect(outcome.notes?.join()).toMatch(/index(es)? .*goods_folded.* not compared: the 1 seconds? for it/);
   });
 });
 
@@ -131,8 +129,8 @@ describe('after a restore on YugabyteDB', () => {
   test('yb_index_check is asked of every index but primary keys; what it can’t do is named', async () => {
     const outcome = await runRestore(restoreContext(backup, throughProxy('shop'), { restore: 'ybgood' }));
     expect(outcome).toMatchObject({ problems: [], compared: 'content of 2 tables, 1 index' });
-    expect(outcome.remarks).toEqual([
-      'index public.goods_tags was not compared: yb_index_check takes no ybgin and vector indexes',
+    expect(outcome.notes).toEqual([
+      'index public.goods_tags was not compared: yb_index_check takes no ybgin and vector indexes.',
     ]);
   });
 
@@ -156,7 +154,7 @@ describe('after a restore on YugabyteDB', () => {
     proxy.faults.inject({ statement: /SELECT pg_catalog\.yb_index_check/, code: 'XX000', message });
     const open = await runRestore(restoreContext(backup, throughProxy('shop'), { restore: 'ybopen' }));
     expect(open).toMatchObject({ problems: [], compared: 'content of 2 tables' });
-    expect(open.remarks?.join()).toMatch(/goods_folded was not compared: .*Timed out/);
+    expect(open.notes?.join()).toMatch(/goods_folded was not compared: .*Timed out/);
   });
 
   test('a server without the function leaves all indexes unknown, said', async () => {
@@ -167,7 +165,7 @@ describe('after a restore on YugabyteDB', () => {
         'DROP FUNCTION pg_catalog.yb_index_check(oid)',
       ),
     );
-    expect(outcome.remarks).toEqual([
+    expect(outcome.notes).toEqual([
       expect.stringMatching(/^2 indexes were not compared: .*no yb_index_check/),
     ]);
   });

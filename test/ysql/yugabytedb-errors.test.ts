@@ -103,7 +103,7 @@ describe('errors that pass by themselves', () => {
     });
     const outcome = await runRestore(restoreContext(backup, through(proxy), { restore: `an${times ?? 0}` }));
     expect(outcome.problems).toEqual([]);
-    expect(outcome.remarks ?? []).toEqual(
+    expect(outcome.notes ?? []).toEqual(
       times === undefined ? [expect.stringMatching(/without statistics.*public\.goods.*ANALYZE/s)] : [],
     );
   });

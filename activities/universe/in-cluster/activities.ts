@@ -6,6 +6,7 @@ import type { VerbContext } from '../../engine.ts';
 import type { Repositories } from '../../repositories.ts';
 import { asActivity } from '../../verb-context.ts';
 import { withSession } from '../../ysql/session.ts';
+import { refuseToBreakOthers } from '../neighbours.ts';
 import { namesIn, openUniverse, type Universe, ysqlTarget } from '../universe.ts';
 import { findNamespace } from '../yb-admin/namespaces.ts';
 import { listTabletServers } from '../yb-admin/topology.ts';
@@ -54,6 +55,9 @@ export function inClusterActivities(
         if (request.way === 'clone') return checkClone(universe, request);
         for (const { from } of request.databases)
           await scheduleOf(universe.admin, namespaceOf(request, from));
+        const names = request.databases.map(({ from }) => ({ api: apiOf(request, from), name: from }));
+        const ysql = () => ysqlTarget(verb, universe);
+        await refuseToBreakOthers('rewind', { universe, ysql, names, signal: verb.signal });
         for (const database of ysqlIn(request)) {
           const target = await ysqlTarget(verb, universe);
           const asked = { target, signal: verb.signal, aliveHosts: await aliveHosts(universe) };
@@ -115,7 +119,11 @@ async function checkClone({ admin }: Universe, { databases }: InClusterRequest):
 }
 
 function namespaceOf({ source }: InClusterRequest, name: string): string {
-  return `${source.databases.includes(name) ? 'ysql' : 'ycql'}.${name}`;
+  return `${apiOf({ source }, name)}.${name}`;
+}
+
+function apiOf({ source }: Pick<InClusterRequest, 'source'>, name: string): 'ysql' | 'ycql' {
+  return source.databases.includes(name) ? 'ysql' : 'ycql';
 }
 
 function ysqlIn({ source, databases }: InClusterRequest): readonly string[] {

@@ -10,6 +10,7 @@ import {
   type NamedDatabases,
   withMaintenanceSession,
 } from '../../ysql/restore/maintenance.ts';
+import { leaveSealed, recordOf, refuseIfSealed, seal } from '../../ysql/restore/seal.ts';
 import { exchangeNames, giveNameBack } from '../../ysql/restore/swap.ts';
 import { findScript, readScript } from '../../ysql/scripts.ts';
 import { onlyRow, type Session, withSession } from '../../ysql/session.ts';
@@ -29,7 +30,7 @@ export async function finishUniverse(restore: UniverseRestore): Promise<RestoreO
   const universe = await openUniverse(restore, restore.request.source);
   const databases = restoredDatabases(restore);
   const problems: string[] = [];
-  const remarks: string[] = [];
+  const notes: string[] = [];
   let rows = 0;
   let indexes = 0;
   let counted = 0;
@@ -42,16 +43,18 @@ export async function finishUniverse(restore: UniverseRestore): Promise<RestoreO
     counted += checked.counted;
     indexes += checked.indexes;
     problems.push(...checked.problems);
-    remarks.push(...checked.remarks);
+    notes.push(...checked.notes);
   }
   await deleteImported(restore, universe);
   const kept = new Map<string, { readonly kept?: string }>();
   if (restore.request.replace && problems.length === 0) {
-    for (const { from, names } of job.databases) {
-      const exchange = await exchangeNames(job, names, true);
-      kept.set(from, exchange.kept === undefined ? {} : { kept: exchange.kept });
-      remarks.push(...(exchange.remarks ?? []));
-    }
+    const record = await seal(restore, job, {
+      replace: true,
+      created: job.databases.map(({ names }) => names.to),
+    });
+    notes.push(...(await exchangeNames(job, true)));
+    for (const { from, kept: name } of record.databases)
+      kept.set(from, name === undefined ? {} : { kept: name });
   }
   return {
     databases: databases.map(({ from, names }) => ({ from, to: names.to, ...kept.get(from) })),
@@ -59,7 +62,7 @@ export async function finishUniverse(restore: UniverseRestore): Promise<RestoreO
     tables: restore.manifest.totals.tables,
     problems,
     compared: describeComparison(counted, indexes),
-    ...(remarks.length === 0 ? {} : { remarks }),
+    ...(notes.length === 0 ? {} : { notes }),
   };
 }
 
@@ -78,14 +81,14 @@ interface DatabaseFindings {
   /** Indexes that were compared with their tables. */
   readonly indexes: number;
   readonly problems: readonly string[];
-  readonly remarks: readonly string[];
+  readonly notes: readonly string[];
 }
 
-const NOTHING_LOOKED_AT: DatabaseFindings = { rows: 0, counted: 0, indexes: 0, problems: [], remarks: [] };
+const NOTHING_LOOKED_AT: DatabaseFindings = { rows: 0, counted: 0, indexes: 0, problems: [], notes: [] };
 
 type YsqlDatabases = NamedDatabases & { readonly databases: readonly RestoredDatabase[] };
 
-/** The databases of YSQL, if any: what takes a name, and where. */
+/** The databases of YSQL, if any: what takes a name, and where it is. */
 async function namedDatabases(restore: UniverseRestore, universe: Universe): Promise<YsqlDatabases> {
   const databases = restoredDatabases(restore).filter(({ api }) => api === 'ysql');
   return { target: await ysqlTarget(restore, universe), databases, context: restore };
@@ -131,7 +134,7 @@ async function finishDatabase(
     ...found,
     problems: [...found.problems, ...indexes.broken.map((problem) => `${to}: ${problem}`)],
     indexes: indexes.checked,
-    remarks: indexes.unknown.map((remark) => `${to}: ${remark}`),
+    notes: indexes.unknown.map((note) => `${to}: ${note}`),
   };
 }
 
@@ -192,10 +195,11 @@ export async function forgetRestore(restore: UniverseRestore): Promise<void> {
  */
 export async function discardUniverse(
   restore: UniverseRestore,
-): Promise<{ readonly left: readonly string[] }> {
+): Promise<{ readonly left: readonly string[]; readonly stands: readonly string[] }> {
   const universe = await openUniverse(restore, restore.request.source);
   const databases = restoredDatabases(restore);
   const left: string[] = [];
+  const record = restore.request.scratch ? undefined : await recordOf(restore);
   for (const database of databases) {
     const imported = await readImported(restore, database.index);
     if (imported === undefined) continue;
@@ -208,13 +212,16 @@ export async function discardUniverse(
       left.push(to);
       continue;
     }
+    if (record !== undefined) continue;
     await withMaintenanceSession(await namedDatabases(restore, universe), async (session) => {
       await dropDatabase(session, to);
       if (restore.request.replace) await giveNameBack(session, names);
     });
   }
   await forgetAll(restore);
-  return { left };
+  const stands =
+    record === undefined ? [] : await leaveSealed(record, await namedDatabases(restore, universe));
+  return { left, stands };
 }
 
 /** A snapshot can't be deleted while it is being restored. */
@@ -236,4 +243,11 @@ async function endRestorations(
       });
     }
   }
+}
+
+/** A restore that took the place of what was there is not run again. Throws `RESTORE_ENDED_BEFORE` (permanent). */
+export async function refuseIfEnded(restore: UniverseRestore): Promise<void> {
+  if (!restore.request.replace || (await recordOf(restore)) === undefined) return;
+  const universe = await openUniverse(restore, restore.request.source);
+  await refuseIfSealed(restore, await namedDatabases(restore, universe));
 }

@@ -3,6 +3,7 @@ import { permanent } from '../../../model/errors.ts';
 import { checkNodesAnswer } from '../../ysql/nodes.ts';
 import { databaseExists } from '../../ysql/restore/maintenance.ts';
 import { withSession } from '../../ysql/session.ts';
+import { refuseToBreakOthers } from '../neighbours.ts';
 import { openUniverse, serverOf, ysqlTarget } from '../universe.ts';
 import { findNamespace } from '../yb-admin/namespaces.ts';
 import { field } from '../yb-admin/text.ts';
@@ -47,10 +48,15 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
       if (isThere) throw targetExists(name, api);
     }
   }
-  if (request.replace && target !== undefined) {
-    await withSession(target, target.database, signal, (session) =>
-      checkNodesAnswer(session, target, signal),
-    );
+  if (request.replace) {
+    const names = databases.map(({ api, to }) => ({ api, name: to }));
+    const ysql = () => ysqlTarget(restore, universe);
+    await refuseToBreakOthers('replace', { universe, ysql, names, signal });
+    if (target !== undefined) {
+      await withSession(target, target.database, signal, (session) =>
+        checkNodesAnswer(session, target, signal),
+      );
+    }
   }
   if (
     !(await isLoadBalancerEnabled(universe.admin)) &&

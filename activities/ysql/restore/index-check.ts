@@ -57,12 +57,12 @@ export async function checkIndexes(
   if (all.length === 0) return { checked: 0, broken: [], unknown: [] };
   const checker = await lend((session) => findChecker(session, options.mayCreate));
   if (typeof checker === 'string') {
-    return { checked: 0, broken: [], unknown: [`${all.length} indexes were not compared: ${checker}`] };
+    return { checked: 0, broken: [], unknown: [`${all.length} indexes were not compared: ${checker}.`] };
   }
   const able = all.filter(({ method }) => checker.methods.includes(method));
   const others = all.filter((index) => !able.includes(index));
   const findings = await runChecks(lend, checker, able, options);
-  const unable = others.length === 0 ? [] : [`${listed(others)} not compared: ${checker.limit}`];
+  const unable = others.length === 0 ? [] : [`${listed(others)} not compared: ${checker.limit}.`];
   return { ...findings, unknown: [...findings.unknown, ...unable] };
 }
 
@@ -97,10 +97,10 @@ async function runChecks(
         `index ${index.name} is not as its table: ${failure.message.replace(/\.$/, '')}. Build it again: REINDEX INDEX ${index.name}`,
       );
     } else if (state === STATEMENT_TIMEOUT && Date.now() >= endsAt - CLOCKS_MS) late.push(index);
-    else unknown.push(`index ${index.name} was not compared: ${failure.message}`);
+    else unknown.push(`index ${index.name} was not compared: ${failure.message.replace(/\.$/, '')}.`);
   });
   if (late.length > 0) {
-    unknown.push(`${listed(late)} not compared: the ${Math.ceil(limitMs / 1000)} seconds for it were over`);
+    unknown.push(`${listed(late)} not compared: the ${Math.ceil(limitMs / 1000)} seconds for it were over.`);
   }
   return { checked, broken, unknown };
 }

@@ -86,6 +86,34 @@ export async function terminateEverywhere(
   return { ended: answers.reduce((sum, count) => sum + count, 0), silent };
 }
 
+/** Sessions in these databases, each described; without this one and the server's own workers. */
+export async function sessionsIn(session: Session, databases: readonly string[]): Promise<readonly string[]> {
+  const rows = await session.query<{ who: string }>(
+    'look for sessions',
+    `SELECT format('session %s of %s in "%s" (%s)', pid, usename, datname, coalesce(nullif(application_name, ''), backend_type)) AS who
+     FROM pg_catalog.pg_stat_activity
+     WHERE datname = ANY ($1::text[]) AND pid <> pg_backend_pid() AND usename IS NOT NULL ORDER BY pid`,
+    [databases],
+  );
+  return rows.map(({ who }) => who);
+}
+
+/** Lets nobody connect to a database any more. Sessions that are there stay. */
+export async function closeToSessions(session: Session, database: string): Promise<void> {
+  await allowConnections(session, database, false);
+}
+
+export async function openToSessions(session: Session, database: string): Promise<void> {
+  await allowConnections(session, database, true);
+}
+
+async function allowConnections(session: Session, database: string, allowed: boolean): Promise<void> {
+  await session.query(
+    `${allowed ? 'open' : 'close'} database "${database}" ${allowed ? 'to' : 'for'} sessions`,
+    `ALTER DATABASE ${quoteIdentifier(database)} ALLOW_CONNECTIONS ${allowed}`,
+  );
+}
+
 export async function dropDatabase(session: Session, name: string): Promise<void> {
   await terminateSessions(session, name);
   await session.query(`drop database "${name}"`, `DROP DATABASE IF EXISTS ${quoteIdentifier(name)}`);

@@ -7,16 +7,19 @@ import { findScript } from '../scripts.ts';
 import { readServer, type Server } from '../server.ts';
 import { onlyRow, type Session, withSession } from '../session.ts';
 import { readState } from './bookkeeping.ts';
+import { requireReplaceable } from './in-the-way.ts';
 import { type DatabaseJob, loadTasks, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
 import { checkLargeObjects, presentLargeObjects, restoresLargeObjects } from './large-objects.ts';
 import { databaseExists, withMaintenanceSession } from './maintenance.ts';
 import { existingRoles, rolesOf } from './roles.ts';
+import { refuseIfSealed } from './seal.ts';
 import { tableUnits } from './table-units.ts';
 import { postDataWaves } from './waves.ts';
 
 /** Checks everything that can be checked before anything is written, and says what will be done. */
 export async function planRestore(context: RestoreContext): Promise<RestorePlan> {
   const job = await restoreJob(context);
+  await refuseIfSealed(context, job);
   checkRequest(job);
   const product = await withMaintenanceSession(job, async (session) => {
     const server = await readServer(session);
@@ -136,6 +139,7 @@ async function checkTarget(job: RestoreJob, database: DatabaseJob, session: Sess
       'Start the restore again: it gets another id.',
     );
   }
+  if (exists && request.replace) await requireReplaceable(session, names.to);
   if (exists && !request.replace && !request.scratch) {
     await checkEmpty(job, names.to);
   } else {
