@@ -26,6 +26,10 @@ export const FUNCTION_FACTS: Readonly<Record<string, FactId>> = {
   yb_is_database_colocated: 'server.colocated',
   yb_is_local_table: 'server.colocated',
   yb_catalog_version: 'server.catalog-version',
+  yb_catalog_versions: 'server.catalog-version',
+  yb_servers_at: 'server.servers',
+  yb_terminate_backend: 'server.nodes',
+  yb_index_check: 'server.index-check',
 };
 
 /** Settings of YugabyteDB that the proxy knows; those that only programs set are in `program-dialect.ts`. */
