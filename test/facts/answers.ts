@@ -19,6 +19,10 @@ export const FUNCTION_FACTS: Readonly<Record<string, FactId>> = {
   version: 'server.version',
   yb_hash_code: 'server.hash-code',
   yb_servers: 'server.servers',
+  yb_servers_at: 'server.servers',
+  yb_terminate_backend: 'server.backends',
+  yb_index_check: 'server.index-check',
+  yb_catalog_versions: 'server.catalog-version',
   yb_table_properties: 'server.table-properties',
   yb_get_range_split_clause: 'server.split-clause',
   yb_stand_in_table_size: 'server.sizes',
@@ -30,6 +34,7 @@ export const FUNCTION_FACTS: Readonly<Record<string, FactId>> = {
 
 /** Settings of YugabyteDB that the proxy knows; those that only programs set are in `program-dialect.ts`. */
 export const SETTING_FACTS: Readonly<Record<string, FactId>> = {
+  yb_disable_catalog_version_check: 'dump.read-time-settings',
   yb_read_time: 'server.read-time',
   yb_default_copy_from_rows_per_transaction: 'server.copy',
   yb_disable_transactional_writes: 'server.transactional-writes',

@@ -186,6 +186,16 @@ export const FACTS = {
     known: 'source',
     from: '#21764, #1721',
   },
+  'server.backends': {
+    says: '`pg_stat_activity` and `pg_terminate_backend` know the sessions of the node that is asked, and of no other.',
+    known: 'source',
+    from: '#13966, #7400, #33209; backend/commands/dbcommands.c',
+  },
+  'server.index-check': {
+    says: '`yb_index_check(oid)` compares an index with its table and refuses ybgin indexes.',
+    known: 'source',
+    from: 'backend/utils/misc/yb_index_check.c',
+  },
   'server.copy': {
     says: '`COPY … FROM` commits every 20,000 rows unless `ROWS_PER_TRANSACTION` or `yb_default_copy_from_rows_per_transaction` say otherwise; 0 is one transaction.',
     known: 'docs',
