@@ -128,6 +128,8 @@ export interface RestoreOutcome {
   readonly tables: number;
   /** Empty when everything equals the manifest; else each difference by table. */
   readonly problems: readonly string[];
+  /** What was compared, in a clause: "content of 12 tables, 30 indexes". */
+  readonly compared?: string;
   /** What the operator should know though nothing is wrong, a sentence each. */
   readonly notes?: readonly string[];
 }

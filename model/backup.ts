@@ -25,6 +25,8 @@ export type ReadPoint =
       /** Exported snapshot by database: PostgreSQL's snapshots do not cross databases. */
       readonly snapshots: Readonly<Record<string, string>>;
       readonly takenAt: string;
+      /** On YugabyteDB: why no instant was named. */
+      readonly reason?: string;
     }
   | {
       readonly kind: 'universe-snapshot';
@@ -200,6 +202,10 @@ export interface VerifyReport {
   readonly checkedBytes: number;
   /** The first problems found (at most 100), each naming the object or table. */
   readonly problems: readonly string[];
+  /** Level `restore`: what was compared, in a clause. */
+  readonly compared?: string;
+  /** What could not be compared and is no problem, a sentence each (at most 20). */
+  readonly notes?: readonly string[];
   readonly startedAt: string;
   readonly finishedAt: string;
   /** Present when a drill made it. */
@@ -225,6 +231,8 @@ export interface RestoreRequest {
   readonly globals: boolean;
   /** `rows`: counts per table against the manifest; `content`: also a hash of every row against the backup's objects. */
   readonly check: 'rows' | 'content';
+  /** How long the comparison of indexes with their tables may take, milliseconds; 0: none. Absent: ten minutes with `content`, none with `rows`. */
+  readonly indexCheckMs?: number;
   /** A rehearsal (verify level `restore`): the databases are dropped at the end. */
   readonly scratch: boolean;
   /** For a rehearsal: asked of the copy before it is dropped. */
@@ -312,6 +320,8 @@ export interface RestoreSummary {
   readonly tables: number;
   readonly verdict: Verdict;
   readonly problems: readonly string[];
+  /** What the verdict compares, in a clause. Absent: an older worker's. */
+  readonly compared?: string;
   /** What the operator should know though nothing is wrong, a sentence each. */
   readonly notes?: readonly string[];
   /** The backup that was made of what was overwritten. */

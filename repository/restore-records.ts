@@ -17,6 +17,10 @@ export interface RestoreRecord {
   /** ISO 8601, UTC. */
   readonly sealedAt: string;
   readonly databases: readonly RecordedDatabase[];
+  /** What was compared before, in a clause. */
+  readonly compared?: string;
+  /** What could not be compared or done, a sentence each. */
+  readonly notes?: readonly string[];
 }
 
 /** One database of a restore as the record describes it. */
@@ -47,6 +51,8 @@ const schema: z.ZodType<RestoreRecord> = z.object({
       kept: z.string().exactOptional(),
     }),
   ),
+  compared: z.string().exactOptional(),
+  notes: z.array(z.string()).exactOptional(),
 });
 
 /** Writes the record unless it is there. Returns what holds. */

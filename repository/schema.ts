@@ -49,6 +49,7 @@ const readPointSchema: z.ZodType<ReadPoint> = z.discriminatedUnion('kind', [
     epoch: count,
     snapshots: z.record(z.string(), z.string()),
     takenAt: time,
+    reason: z.string().exactOptional(),
   }),
   z.object({
     kind: z.literal('universe-snapshot'),

@@ -258,6 +258,7 @@ function headlineOf(summary: RestoreSummary): string {
   const names = summary.databases.map(({ to }) => to).join(', ');
   return (
     `Backup ${summary.backup} is restored into ${names}: ${formatAmount(summary.rows, 'row')} in ` +
-    `${formatAmount(summary.tables, 'table')}; comparison with the manifest: ${summary.verdict}`
+    `${formatAmount(summary.tables, 'table')}; comparison with the manifest: ${summary.verdict}${summary.compared === undefined ? '' : ` (${summary.compared})`}` +
+    (summary.notes === undefined ? '' : `. ${summary.notes.slice(0, 3).join(' ')}`)
   );
 }

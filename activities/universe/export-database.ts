@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DatabaseSnapshot, ObjectEntry, ReadPoint } from '../../model/backup.ts';
-import { HoldfastError, permanent, READ_POINT_LOST } from '../../model/errors.ts';
+import { HoldfastError } from '../../model/errors.ts';
 import type { ManifestDatabase, ManifestSnapshot, SnapshotTable } from '../../model/manifest.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
 import type { BackupContext } from '../engine.ts';
@@ -12,16 +12,17 @@ import { requireDumpOf } from '../ysql/dumped-tables.ts';
 import { databaseProperties } from '../ysql/export.ts';
 import { quoteTable } from '../ysql/identifiers.ts';
 import { runProgram, SETTING_DENIED } from '../ysql/programs/run.ts';
+import { readAsOf } from '../ysql/read-time.ts';
 import { utf8 } from '../ysql/schema-dump.ts';
 import { putScript } from '../ysql/scripts.ts';
 import { sequencesScript } from '../ysql/seal.ts';
 import type { Server } from '../ysql/server.ts';
 import { onlyRow, type Session, withSession } from '../ysql/session.ts';
 import { metadataDump } from './metadata-dump.ts';
+import { checkSchemaStands, presentFingerprint } from './schema-stands.ts';
 import type { Universe } from './universe.ts';
 import { exportSnapshot, type SnapshotObject } from './yb-admin/snapshots.ts';
 import { microsOf } from './yb-admin/times.ts';
-import { catalogVersion } from './yb-admin/upkeep.ts';
 
 export type SnapshotPoint = Extract<ReadPoint, { readonly kind: 'universe-snapshot' }>;
 
@@ -48,24 +49,18 @@ export async function exportDatabase(
 ): Promise<Exported> {
   const { context, universe, readPoint, index, database } = exporting;
   const { database: name } = database;
+  const before = await presentFingerprint(exporting, target);
   const dump = await dumpDatabase(exporting, target, server);
   // What was created or dropped since the snapshot is in its files, or not, as it was then.
-  const { properties, relations, indexes } = await readCatalogue(
-    exporting,
-    target,
-    dump.asOfSnapshot ? microsOf(database.snapshotTime) : undefined,
-  );
+  const present = await readCatalogue(exporting, target, undefined);
+  const { properties, relations, indexes } = dump.asOfSnapshot
+    ? await readCatalogue(exporting, target, microsOf(database.snapshotTime))
+    : present;
   requireDumpOf(name, dump.script, relations, dump.program);
   const metadata = await exportMetadata(exporting);
-  const now = await catalogVersion(universe.admin, name);
-  if (!dump.asOfSnapshot && database.catalogVersion !== undefined && now !== database.catalogVersion) {
-    throw permanent(
-      READ_POINT_LOST,
-      `The schema of database "${name}" changed while its snapshot was taken (catalog version ${database.catalogVersion}, then ${now})`,
-      'Another snapshot is taken. Back up while no DDL runs if this repeats.',
-    );
-  }
-  const sequences = relations.filter(({ kind }) => kind === 'S');
+  if (!dump.asOfSnapshot) await checkSchemaStands(exporting, target, before);
+  const stillThere = new Set(present.relations.map(({ oid }) => oid));
+  const sequences = relations.filter(({ kind, oid }) => kind === 'S' && stillThere.has(oid));
   const values = await sequencesScript(context, target, name, sequences);
   const schemaObjects = [
     await putScript(context, readPoint, `${index}/schema`, dump.script),
@@ -130,17 +125,13 @@ async function readCatalogue(
   micros: string | undefined,
 ) {
   return await withSession(target, database.database, context.signal, async (session) => {
-    if (micros !== undefined) await readAt(session, micros);
+    if (micros !== undefined) await readAsOf(session, micros);
     return {
       properties: await databaseProperties(session),
       relations: await readRelations(session),
       indexes: await readIndexes(session),
     };
   });
-}
-
-async function readAt(session: Session, micros: string): Promise<void> {
-  await session.query('read as of the snapshot', `SET yb_read_time = ${BigInt(micros)}`);
 }
 
 interface Dump {
@@ -246,7 +237,7 @@ async function countRows(
   const micros = microsOf(database.snapshotTime);
   if (micros === undefined) return counts;
   await withSession(target, database.database, context.signal, async (session) => {
-    await readAt(session, micros);
+    await readAsOf(session, micros);
     for (const { id, schema, name, index } of tables) {
       if (index || schema === '') continue;
       const rows = await session.query<{ rows: string }>(

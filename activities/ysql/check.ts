@@ -6,6 +6,7 @@ import { lockSlots, maxConnections, requireRoomForLocks } from './lock-budget.ts
 import { dumpDriver, lossesOfStockDump } from './programs/dump-driver.ts';
 import { findProgram } from './programs/find.ts';
 import { isOlderRelease, type Program } from './programs/identity.ts';
+import { currentRole, grantRemedy, ignoreDdl } from './read-time.ts';
 import { readServer, type Server } from './server.ts';
 import { resolveTarget, withSession } from './session.ts';
 import { openReadPoint } from './snapshot.ts';
@@ -41,15 +42,28 @@ export async function checkSource(verb: VerbContext, source: YsqlSource): Promis
     await check('privileges and read point', async () => {
       const { readPoint, held } = await openReadPoint(verb, source, 1);
       await held?.close();
-      return readPoint.kind === 'yb-read-time'
-        ? 'everything selected is readable; the instant can be named by any session (yb_read_time)'
-        : 'everything selected is readable; the instant is held by a session (exported snapshot)';
+      if (readPoint.kind !== 'yb-read-time') {
+        const reason = readPoint.kind === 'pg-snapshot' ? readPoint.reason : undefined;
+        const since = reason === undefined ? '' : `, since ${reason}`;
+        return `everything selected is readable; the instant is held by a session (exported snapshot)${since}`;
+      }
+      return `everything selected is readable; the instant can be named by any session (yb_read_time); ${await ddlBeside(verb, source)}`;
     }),
     await check('room for locks', () => locksNeeded(verb, source)),
     ...(source.contents === 'schema'
       ? []
       : [await check('tables can be cut', () => tablesInOnePiece(verb, source))]),
   ];
+}
+
+/** What DDL in the database does to a backup that reads an instant. */
+async function ddlBeside(verb: VerbContext, source: YsqlSource): Promise<string> {
+  const target = await resolveTarget(verb, source.connection);
+  return withSession(target, target.database, verb.signal, async (session) => {
+    if (await ignoreDdl(session)) return 'DDL beside a backup does not end its sessions';
+    const remedy = grantRemedy(await currentRole(session), await readServer(session));
+    return `DDL that breaks (REVOKE, ALTER) ends sessions that read, which are tried again: the role may not set yb_disable_catalog_version_check. ${remedy}`;
+  });
 }
 
 /** The locks of all databases together, since their snapshots are held at the same time. */

@@ -98,7 +98,10 @@ function translateToken(tokens: readonly Token[], index: number, line: ClientLin
 /** True in `SET x`, `SET LOCAL x`, `SHOW x`, `RESET x`, `current_setting('x'` and `set_config('x'`. */
 function namesSetting(tokens: readonly Token[], index: number): boolean {
   const before = tokens[index - 1]?.text ?? '';
-  if (tokens[index]?.kind === 'word') return ['set', 'session', 'local', 'show', 'reset'].includes(before);
+  if (tokens[index]?.kind === 'word') {
+    if (['grant', 'revoke'].includes(tokens[0]?.text ?? '')) return true;
+    return ['set', 'session', 'local', 'show', 'reset'].includes(before);
+  }
   return before === '(' && ['current_setting', 'set_config'].includes(tokens[index - 2]?.text ?? '');
 }
 

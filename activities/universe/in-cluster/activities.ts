@@ -9,6 +9,7 @@ import { withSession } from '../../ysql/session.ts';
 import { refuseToBreakOthers } from '../neighbours.ts';
 import { namesIn, openUniverse, type Universe, ysqlTarget } from '../universe.ts';
 import { findNamespace } from '../yb-admin/namespaces.ts';
+import { listTabletServers } from '../yb-admin/topology.ts';
 import { clone } from './clone.ts';
 import { reconcileSchedule } from './reconcile.ts';
 import {
@@ -58,7 +59,9 @@ export function inClusterActivities(
         const ysql = () => ysqlTarget(verb, universe);
         await refuseToBreakOthers('rewind', { universe, ysql, names, signal: verb.signal });
         for (const database of ysqlIn(request)) {
-          await withSession(await ysqlTarget(verb, universe), database, verb.signal, checkWritesStopped);
+          const target = await ysqlTarget(verb, universe);
+          const asked = { target, signal: verb.signal, aliveHosts: await aliveHosts(universe) };
+          await withSession(target, database, verb.signal, (session) => checkWritesStopped(session, asked));
         }
       }),
 
@@ -96,6 +99,15 @@ export function inClusterActivities(
         return chores;
       }),
   };
+}
+
+async function aliveHosts({ admin }: Universe): Promise<ReadonlySet<string>> {
+  const servers = await listTabletServers(admin);
+  return new Set(
+    servers.flatMap(({ address, status }) =>
+      status === 'ALIVE' ? [address.slice(0, address.lastIndexOf(':'))] : [],
+    ),
+  );
 }
 
 async function checkClone({ admin }: Universe, { databases }: InClusterRequest): Promise<void> {

@@ -1,5 +1,6 @@
 import type { UniverseRestorePlan } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
+import { checkNodesAnswer } from '../../ysql/nodes.ts';
 import { databaseExists } from '../../ysql/restore/maintenance.ts';
 import { withSession } from '../../ysql/session.ts';
 import { refuseToBreakOthers } from '../neighbours.ts';
@@ -51,6 +52,11 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
     const names = databases.map(({ api, to }) => ({ api, name: to }));
     const ysql = () => ysqlTarget(restore, universe);
     await refuseToBreakOthers('replace', { universe, ysql, names, signal });
+    if (target !== undefined) {
+      await withSession(target, target.database, signal, (session) =>
+        checkNodesAnswer(session, target, signal),
+      );
+    }
   }
   if (
     !(await isLoadBalancerEnabled(universe.admin)) &&

@@ -1,15 +1,17 @@
+import { formatAmount, formatCount } from '../../../model/amounts.ts';
 import type { RestoreRecord } from '../../../repository/restore-records.ts';
 import type { RestoreContext, RestoreOutcome } from '../../engine.ts';
 import { whileBeating } from '../../heartbeat.ts';
 import { findScript, readScript } from '../scripts.ts';
 import type { Session } from '../session.ts';
 import { type Statement, scriptParts } from '../sql-text.ts';
-import { analyze } from './analyze.ts';
+import { analyze, type Unanalyzed } from './analyze.ts';
 import { readAdaptation } from './apply.ts';
 import { connectIfThere, dropOwnBookkeeping, readState, withRestoreSession } from './bookkeeping.ts';
 import { checkDatabase } from './check.ts';
 import { propertyStatements } from './database-script.ts';
 import { staysBehind } from './in-the-way.ts';
+import { checkIndexes, INDEX_CHECK_MS, type IndexFindings } from './index-check.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
 import { describeLargeObjects } from './large-objects.ts';
 import { databaseExists, withMaintenanceSession } from './maintenance.ts';
@@ -29,51 +31,102 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
     if (context.request.scratch) return await finishScratch(job, tell);
     let record = await recordOf(context);
     if (record === undefined) {
-      const problems: string[] = [];
-      for (const database of job.databases) problems.push(...(await compare(job, database, tell)));
-      if (problems.length > 0) return await outcome(job, problems, []);
+      const found = await compareAll(job, job.databases, tell);
+      if (found.problems.length > 0) return await outcome(job, found);
       const created: string[] = [];
       for (const database of job.databases) {
         if (await complete(job, database)) created.push(database.names.to);
       }
-      record = await seal(context, job, { replace: context.request.replace, created });
+      record = await seal(context, job, {
+        replace: context.request.replace,
+        created,
+        compared: describeComparison(job, found.indexes),
+        notes: found.notes,
+      });
     }
-    const notes = await notesOn(job, record);
+    const notes = [...(record.notes ?? []), ...(await notesOn(job, record))];
     for (const database of job.databases) await dropOwnBookkeeping(job, database);
-    await exchangeNames(job, context.request.replace);
+    notes.push(...(await exchangeNames(job, context.request.replace)));
     for (const database of job.databases) await limitConnections(job, database);
-    return await outcome(job, [], notes);
+    return await outcome(job, { problems: [], notes, compared: record.compared });
   });
 }
 
 /** A rehearsal keeps its working names and gets no properties: they would turn on whoever asks the copy, or drops it. */
 async function finishScratch(job: RestoreJob, tell: Tell): Promise<RestoreOutcome> {
-  const problems: string[] = [];
   const open: DatabaseJob[] = [];
-  for (const database of job.databases) {
-    if (await isFinished(job, database)) continue;
-    open.push(database);
-    problems.push(...(await compare(job, database, tell)));
-  }
-  if (problems.length === 0) for (const database of open) await dropOwnBookkeeping(job, database);
-  return await outcome(job, problems, []);
+  for (const database of job.databases) if (!(await isFinished(job, database))) open.push(database);
+  const found = await compareAll(job, open, tell);
+  if (found.problems.length === 0) for (const database of open) await dropOwnBookkeeping(job, database);
+  return await outcome(job, found);
 }
 
 type Tell = (progress: Readonly<Record<string, string | number>>) => void;
 
-/** Differences between the database and the manifest. */
-async function compare(job: RestoreJob, database: DatabaseJob, tell: Tell): Promise<readonly string[]> {
+/** What comparing databases with the manifest, and indexes with their tables, found. */
+interface Findings {
+  readonly problems: readonly string[];
+  /** What could not be compared or done and is no difference, a sentence each. */
+  readonly notes: readonly string[];
+  /** Indexes that were compared. */
+  readonly indexes: number;
+}
+
+async function compareAll(job: RestoreJob, databases: readonly DatabaseJob[], tell: Tell): Promise<Findings> {
+  const problems: string[] = [];
+  const notes: string[] = [];
+  let indexes = 0;
+  for (const database of databases) {
+    const found = await compare(job, database, tell);
+    problems.push(...found.problems);
+    notes.push(...found.notes);
+    indexes += found.indexes;
+  }
+  return { problems, notes, indexes };
+}
+
+const MOST_NAMED = 5;
+
+function withoutStatistics({ names }: DatabaseJob, { relations, reason }: Unanalyzed): string {
+  const more = relations.length > MOST_NAMED ? ` and ${relations.length - MOST_NAMED} more` : '';
+  return `Database "${names.to}" is without statistics of ${relations.slice(0, MOST_NAMED).join(', ')}${more}: ${reason}. Run ANALYZE there.`;
+}
+
+/** Only where content is compared, which reads everything once more anyway. */
+async function lookAtIndexes(job: RestoreJob, database: DatabaseJob): Promise<IndexFindings> {
+  const { request, signal } = job.context;
+  const limitMs = request.indexCheckMs ?? (request.check === 'content' ? INDEX_CHECK_MS : 0);
+  if (limitMs === 0 || !job.withData) return { checked: 0, broken: [], unknown: [] };
+  const { origin } = (await withRestoreSession(job, database, readState)) ?? {};
+  return await checkIndexes((work) => withRestoreSession(job, database, work), {
+    signal,
+    lanes: request.parallelism,
+    limitMs,
+    mayCreate: origin === 'created',
+  });
+}
+
+async function compare(job: RestoreJob, database: DatabaseJob, tell: Tell): Promise<Findings> {
   tell({ database: database.names.to });
   await setSequences(job, database);
   await withRestoreSession(job, database, async (session) => {
     await describeLargeObjects(job, database, session, await readAdaptation(job, database, session));
   });
   // Side by side: ANALYZE is one session, and the comparison reads other tables meanwhile.
-  const [, differences] = await Promise.all([
-    withRestoreSession(job, database, analyze),
+  const lend = <T>(work: (session: Session) => Promise<T>) => withRestoreSession(job, database, work);
+  const [unanalyzed, differences] = await Promise.all([
+    analyze(lend, job.context.signal),
     checkDatabase(job, database),
   ]);
-  return differences;
+  const looked = await lookAtIndexes(job, database);
+  return {
+    problems: [...differences, ...looked.broken],
+    notes: [
+      ...(unanalyzed === undefined ? [] : [withoutStatistics(database, unanalyzed)]),
+      ...looked.unknown,
+    ],
+    indexes: looked.checked,
+  };
 }
 
 /** True when an earlier attempt came to its end: the database of the rehearsal is there and bears no bookkeeping. */
@@ -187,9 +240,11 @@ async function notesOn(job: RestoreJob, record: RestoreRecord): Promise<readonly
 
 async function outcome(
   job: RestoreJob,
-  problems: readonly string[],
-  notes: readonly string[],
+  found: Pick<Findings, 'problems' | 'notes'> &
+    Partial<Findings> & { readonly compared?: string | undefined },
 ): Promise<RestoreOutcome> {
+  const { problems, notes } = found;
+  const compared = found.indexes === undefined ? found.compared : describeComparison(job, found.indexes);
   const tables = job.databases.flatMap(({ manifest, selection }) =>
     manifest.tables.filter((table) => selection.includes(table)),
   );
@@ -204,5 +259,24 @@ async function outcome(
     return results;
   });
   const rows = job.withData ? tables.reduce((sum, table) => sum + table.rows, 0) : 0;
-  return { databases, rows, tables: tables.length, problems, ...(notes.length === 0 ? {} : { notes }) };
+  return {
+    databases,
+    rows,
+    tables: tables.length,
+    problems,
+    ...(compared === undefined ? {} : { compared }),
+    ...(notes.length === 0 ? {} : { notes }),
+  };
+}
+
+/** What a verdict speaks of: OK is never more than this. */
+function describeComparison({ withData, context, databases }: RestoreJob, indexes: number): string {
+  if (!withData) return 'nothing: schema only';
+  const tables = databases.reduce(
+    (sum, { manifest, selection }) => sum + manifest.tables.filter(selection.includes).length,
+    0,
+  );
+  const what = context.request.check === 'content' ? 'content' : 'counts';
+  const also = indexes === 0 ? '' : `, ${formatCount(indexes)} ${indexes === 1 ? 'index' : 'indexes'}`;
+  return `${what} of ${formatAmount(tables, 'table')}${also}`;
 }

@@ -2,6 +2,7 @@ import type { RestorePlan } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { quoteTable, tableName } from '../identifiers.ts';
+import { checkNodesAnswer } from '../nodes.ts';
 import { findScript } from '../scripts.ts';
 import { readServer, type Server } from '../server.ts';
 import { onlyRow, type Session, withSession } from '../session.ts';
@@ -29,6 +30,7 @@ export async function planRestore(context: RestoreContext): Promise<RestorePlan>
       await checkTarget(job, database, session);
       await checkLargeObjects(job, database);
     }
+    if (job.context.request.replace) await checkNodesAnswer(session, job.target, job.context.signal);
     return server.product;
   });
   const objects = await selectedObjects(job);

@@ -23,15 +23,20 @@ export async function recordOf(context: SealedContext): Promise<RestoreRecord | 
   return await findRestoreRecord(store, { plan: ref.plan, restore: request.restore }, { signal });
 }
 
-/**
- * Seals the restore: from here on only names change. Returns what holds.
- *
- * @param created final names of the databases that this restore created, as against those that were there, empty, before.
- */
+interface SealOptions {
+  readonly replace: boolean;
+  /** Final names of the databases that this restore created, as against those that were there, empty, before. */
+  readonly created: readonly string[];
+  /** What was compared, in a clause, and what could not be: whoever ends the restore may not be who compared. */
+  readonly compared?: string;
+  readonly notes?: readonly string[];
+}
+
+/** Seals the restore: from here on only names change. Returns what holds. */
 export async function seal(
   context: SealedContext,
   job: NamedDatabases,
-  { replace, created }: { readonly replace: boolean; readonly created: readonly string[] },
+  { replace, created, compared, notes = [] }: SealOptions,
 ): Promise<RestoreRecord> {
   const { store, ref, request, signal } = context;
   const databases: RecordedDatabase[] = await withMaintenanceSession(job, async (session) => {
@@ -55,6 +60,8 @@ export async function seal(
     restore: request.restore,
     sealedAt: new Date().toISOString(),
     databases,
+    ...(compared === undefined ? {} : { compared }),
+    ...(notes.length === 0 ? {} : { notes }),
   };
   return await sealRestore(store, record, { signal });
 }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { permanent } from '../../../model/errors.ts';
 import { sqlState } from '../errors.ts';
 import { quoteIdentifier } from '../identifiers.ts';
+import { listNodes, onEveryNode, type SilentNode } from '../nodes.ts';
 import { readServer } from '../server.ts';
 import { inTransaction, type Session } from '../session.ts';
 import { requireReplaceable } from './in-the-way.ts';
@@ -11,6 +12,7 @@ import {
   type NamedDatabases,
   openToSessions,
   sessionsIn,
+  terminateEverywhere,
   terminateSessions,
   withMaintenanceSession,
 } from './maintenance.ts';
@@ -33,18 +35,21 @@ interface Pending {
  * name. Does nothing where that has happened before. On PostgreSQL all renames are one transaction, so either every database of the
  * restore has its new name or none has.
  *
- * Sessions are ended once, after the databases have been closed to new ones. Throws `RESTORE_DATABASE_IN_USE` (permanent) naming
+ * Sessions are ended once, on every node, after the databases have been closed to new ones. On YugabyteDB other nodes' sessions may stay
+ * in a database that is renamed, under them, so those in the replaced one are ended once more afterwards. Returns what could not be made
+ * sure of, a sentence each. Throws `RESTORE_DATABASE_IN_USE` (permanent) naming
  * the sessions that stay: then every database is open again under the name that it had.
  */
-export async function exchangeNames(job: NamedDatabases, replace: boolean): Promise<void> {
-  await withMaintenanceSession(job, async (session) => {
+export async function exchangeNames(job: NamedDatabases, replace: boolean): Promise<readonly string[]> {
+  return await withMaintenanceSession(job, async (session) => {
     const { product } = await readServer(session);
     const pending: Pending[] = [];
     for (const { names } of job.databases) {
       if (names.working === names.to || !(await databaseExists(session, names.working))) continue;
       pending.push({ names, inTheWay: replace && (await databaseExists(session, names.to)) });
     }
-    if (pending.length === 0) return;
+    const after = async () => (product === 'postgresql' ? [] : await endSessionsInKept(job, session));
+    if (pending.length === 0) return await after();
     const replaced = pending.filter(({ inTheWay }) => inTheWay).map(({ names }) => names.to);
     for (const name of replaced) await requireReplaceable(session, name);
     try {
@@ -58,7 +63,39 @@ export async function exchangeNames(job: NamedDatabases, replace: boolean): Prom
       await reopen(session, pending);
       throw inUse(error) ? stillUsed(replaced, error) : error;
     }
+    return await after();
   });
+}
+
+const ROUNDS = 10;
+/** So many looks in a row must find nobody: a node may learn of the new name a moment later, and let somebody in by the old one. */
+const QUIET_LOOKS = 2;
+
+/** Nobody may go on writing into a replaced database and take it for the restored one. */
+async function endSessionsInKept(job: NamedDatabases, session: Session): Promise<readonly string[]> {
+  const notes: string[] = [];
+  for (const { names } of job.databases) {
+    if (!(await databaseExists(session, names.kept))) continue;
+    let quiet = 0;
+    let silent: readonly SilentNode[] = [];
+    for (let round = 1; round <= ROUNDS && quiet < QUIET_LOOKS; round += 1) {
+      if (round > 1) await sleep(ASK_EVERY_MS, undefined, { signal: job.context.signal });
+      const look = await terminateEverywhere(job, session, names.kept);
+      quiet = look.ended === 0 ? quiet + 1 : 0;
+      ({ silent } = look);
+    }
+    if (silent.length > 0) {
+      notes.push(
+        `${listNodes(silent)} could not be asked: sessions there may go on writing into the replaced database "${names.kept}". End them there (pg_terminate_backend).`,
+      );
+    }
+    if (quiet < QUIET_LOOKS) {
+      notes.push(
+        `Sessions come back into the replaced database "${names.kept}" all the time: look who names it.`,
+      );
+    }
+  }
+  return notes;
 }
 
 async function rename(session: Session, { names, inTheWay }: Pending): Promise<void> {
@@ -87,10 +124,12 @@ async function endSessions(
     names.working,
     ...(inTheWay ? [names.to] : []),
   ]);
-  for (const name of databases) await terminateSessions(session, name);
+  for (const name of databases) await terminateEverywhere(job, session, name);
   const deadline = Date.now() + PATIENCE_MS;
   for (;;) {
-    const left = await sessionsIn(session, databases);
+    const left = (
+      await onEveryNode(session, job.target, job.context.signal, (node) => sessionsIn(node, databases))
+    ).answers.flat();
     if (left.length === 0) return;
     if (Date.now() > deadline) throw stillUsed(databases, undefined, left);
     await sleep(ASK_EVERY_MS, undefined, { signal: job.context.signal });
