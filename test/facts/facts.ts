@@ -231,6 +231,11 @@ export const FACTS = {
     known: 'source',
     from: 'src/yb/tools/yb-admin_client.cc; #12410, #33825',
   },
+  'admin.neighbours': {
+    says: 'Streams of change data capture, replication between universes and the key of encryption at rest as `yb-admin` tells them.',
+    known: 'source',
+    from: 'src/yb/tools/yb-admin_cli.cc (00743dee), yb-admin_client.cc ListCDCStreams, ListCDCSDKStreams, AllMastersHaveUniverseKeyInMemory',
+  },
   'pages.entities': {
     says: '`/dump-entities` of the leading master: keyspaces, tables, tablets with replicas.',
     known: 'source',
