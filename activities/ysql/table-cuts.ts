@@ -71,16 +71,8 @@ async function lookAt(
       return { shape, uncut: `the server doesn't take the values of its key back (SQLSTATE ${state})` };
     }
   }
-  const large = await lend((reader) => isLarge(reader, table, { estimatedBytes, chunkBytes }));
+  const large = await lend((reader) => exceedsChunk(reader, table, chunkBytes));
   return { shape, ...(large ? { uncut: NO_KEY } : {}) };
-}
-
-async function isLarge(
-  session: Session,
-  table: string,
-  { estimatedBytes, chunkBytes }: { readonly estimatedBytes: number; readonly chunkBytes: number },
-): Promise<boolean> {
-  return estimatedBytes > chunkBytes || (await exceedsChunk(session, table, chunkBytes));
 }
 
 /** Names of the tables that are larger than a chunk and can't be cut, as `session` sees them. */
@@ -95,10 +87,7 @@ export async function tablesWithoutKey(
     const shape = shapes.get(relation.oid);
     if (shape === undefined || hasBlocks(product, shape.isHeap)) continue;
     if (shape.hashKey.length > 0 || shape.key !== undefined) continue;
-    const estimatedBytes = estimatedText(shape, product);
-    if (await isLarge(session, quoteTable(relation), { estimatedBytes, chunkBytes })) {
-      names.push(tableName(relation));
-    }
+    if (await exceedsChunk(session, quoteTable(relation), chunkBytes)) names.push(tableName(relation));
   }
   return names;
 }

@@ -167,14 +167,14 @@ export class Trial {
 
   /**
    * At most a chunk for each lane and strike is read again, where an instant can be named again; a repeated export looks at the catalogues again. A chunk
-   * may be twice the size asked for, since rows differ.
+   * may be larger than asked for, since rows differ.
    */
   #judgeReread({ readPoint }: Manifest, besideRowsBytes: number): string {
     const { stage, expected } = this.#setting;
     if (readPoint.kind !== 'yb-read-time' || readPoint.epoch > 1 || this.#fault.breaksTransfers) return '';
     if (!Number.isFinite(expected.besideRowsBytes)) return '';
     const reread = besideRowsBytes - expected.besideRowsBytes;
-    const perStrike = LANES * 2 * stage.chunkBytes + expected.besideRowsBytes;
+    const perStrike = LANES * 1.25 * stage.chunkBytes + expected.besideRowsBytes;
     const allowed = this.#strikes.length * perStrike + SLACK_BYTES;
     if (reread > allowed) {
       this.#problems.push(`${reread} bytes were read again; ${allowed} would be a chunk a lane and strike`);

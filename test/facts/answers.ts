@@ -19,6 +19,10 @@ export const FUNCTION_FACTS: Readonly<Record<string, FactId>> = {
   version: 'server.version',
   yb_hash_code: 'server.hash-code',
   yb_servers: 'server.servers',
+  yb_servers_at: 'server.servers',
+  yb_terminate_backend: 'server.backends',
+  yb_index_check: 'server.index-check',
+  yb_catalog_versions: 'server.catalog-version',
   yb_table_properties: 'server.table-properties',
   yb_get_range_split_clause: 'server.split-clause',
   yb_stand_in_table_size: 'server.sizes',
@@ -26,14 +30,11 @@ export const FUNCTION_FACTS: Readonly<Record<string, FactId>> = {
   yb_is_database_colocated: 'server.colocated',
   yb_is_local_table: 'server.colocated',
   yb_catalog_version: 'server.catalog-version',
-  yb_catalog_versions: 'server.catalog-version',
-  yb_servers_at: 'server.servers',
-  yb_terminate_backend: 'server.nodes',
-  yb_index_check: 'server.index-check',
 };
 
 /** Settings of YugabyteDB that the proxy knows; those that only programs set are in `program-dialect.ts`. */
 export const SETTING_FACTS: Readonly<Record<string, FactId>> = {
+  yb_disable_catalog_version_check: 'dump.read-time-settings',
   yb_read_time: 'server.read-time',
   yb_default_copy_from_rows_per_transaction: 'server.copy',
   yb_disable_transactional_writes: 'server.transactional-writes',
@@ -74,6 +75,13 @@ export const OPERATION_FACTS: Readonly<Record<string, FactId>> = {
   is_tablet_splitting_complete: 'admin.upkeep',
   get_universe_config: 'admin.upkeep',
   is_encryption_enabled: 'admin.upkeep',
+  all_masters_have_universe_key_in_memory: 'admin.neighbours',
+  list_cdc_streams: 'admin.neighbours',
+  list_change_data_streams: 'admin.neighbours',
+  list_xcluster_outbound_replication_groups: 'admin.neighbours',
+  get_xcluster_outbound_replication_group_info: 'admin.neighbours',
+  list_universe_replications: 'admin.neighbours',
+  get_universe_replication_info: 'admin.neighbours',
 };
 
 /** Pages of the simulated servers. */

@@ -196,7 +196,7 @@ export const FACTS = {
     known: 'docs',
     from: 'api/ysql/the-sql-language/statements/cmd_copy',
   },
-  'server.nodes': {
+  'server.backends': {
     says: '`pg_stat_activity` and `pg_terminate_backend` know the sessions of their node alone; a database is renamed and dropped whatever sessions other nodes have in it.',
     known: 'source',
     from: '#13966, #7400, #33209',
@@ -245,6 +245,11 @@ export const FACTS = {
     says: 'The load balancer, tablet splitting, flags and the catalog version as `yb-admin` tells them.',
     known: 'source',
     from: 'src/yb/tools/yb-admin_client.cc; #12410, #33825',
+  },
+  'admin.neighbours': {
+    says: 'Streams of change data capture, replication between universes and the key of encryption at rest as `yb-admin` tells them.',
+    known: 'source',
+    from: 'src/yb/tools/yb-admin_cli.cc (00743dee), yb-admin_client.cc ListCDCStreams, ListCDCSDKStreams, AllMastersHaveUniverseKeyInMemory',
   },
   'pages.entities': {
     says: '`/dump-entities` of the leading master: keyspaces, tables, tablets with replicas.',

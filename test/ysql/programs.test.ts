@@ -1,6 +1,5 @@
 import { chmod, mkdir, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { readRelations, select } from '../../activities/ysql/catalog.ts';
 import { checkSource } from '../../activities/ysql/check.ts';
 import { parseConnectionUrl } from '../../activities/ysql/connection-url.ts';
@@ -71,21 +70,25 @@ describe('programs are found where an installation has them', () => {
     },
   );
 
-  test('an option is known by running the program, whatever its help says', async () => {
-    const takes = async (line: ClientLineName, option: string) => {
-      const home = join(scratch.path, line);
-      process.env.HOLDFAST_YB_BIN = await writeYsqlTools(home, postgresBin, line);
-      return await takesOption(await findProgram('dump', serverOf(line)), option);
-    };
-    for (const line of ['2.18', '2024.2', '2025.2', '2026.1'] as const) {
+  test.each<ClientLineName>(['2.18', '2025.2'])(
+    'an option of %s is known by running the program, whatever its help says',
+    async (line) => {
+      process.env.HOLDFAST_YB_BIN = await writeYsqlTools(join(scratch.path, line), postgresBin, line);
+      const program = await findProgram('dump', serverOf(line));
       const { readTime, statistics, roleChecks } = CLIENT_LINES[line];
-      expect([line, await takes(line, '--read-time=1')]).toEqual([line, readTime]);
-      expect([line, await takes(line, '--no-statistics')]).toEqual([line, statistics]);
-      expect([line, await takes(line, '--dump-role-checks')]).toEqual([line, roleChecks]);
-      expect([line, await takes(line, '--include-yb-metadata')]).toEqual([line, true]);
-      expect([line, await takes(line, '--no-such-option')]).toEqual([line, false]);
-    }
-  });
+      const wanted = {
+        '--read-time=1': readTime,
+        '--no-statistics': statistics,
+        '--dump-role-checks': roleChecks,
+        '--include-yb-metadata': true,
+        '--no-such-option': false,
+      };
+      const found = await Promise.all(
+        Object.keys(wanted).map(async (option) => [option, await takesOption(program, option)] as const),
+      );
+      expect(Object.fromEntries(found)).toEqual(wanted);
+    },
+  );
 
   test('PostgreSQL’s own programs never stand in for YugabyteDB’s, and the error names where it looked', async () => {
     process.env.HOLDFAST_YB_BIN = scratch.path;
@@ -182,14 +185,12 @@ describe('a dump is of the server and the moment that were meant', () => {
       'INSERT INTO only_here SELECT i, i FROM generate_series(1, 50) i',
     );
     const other = await startPostgres();
-    const proxy = await startYsqlProxy({ upstreamUrl: other.url(), host: '127.0.0.1', port });
     // The same name and password there, so that nothing but its tables tells the two apart.
     const { password } = new URL(yugabyte.server.url());
     await query(other.url(), 'CREATE DATABASE shop', `ALTER ROLE postgres PASSWORD '${password}'`);
-    await query(
-      `${other.url('shop').replace(other.password, password)}`,
-      'CREATE TABLE of_the_decoy (id int PRIMARY KEY)',
-    );
+    const otherUrl = (database: string) => other.url(database).replace(other.password, password);
+    await query(otherUrl('shop'), 'CREATE TABLE of_the_decoy (id int PRIMARY KEY)');
+    const proxy = await startYsqlProxy({ upstreamUrl: otherUrl('shop'), host: '127.0.0.1', port });
     decoy = {
       async stop() {
         await proxy.stop();
@@ -330,12 +331,17 @@ describe('a dump is of the server and the moment that were meant', () => {
 
     test('ANALYZE and temporary tables, which raise the catalog version, do not cost the read point', async () => {
       const stop = new AbortController();
-      const churn = (async () => {
-        while (!stop.signal.aborted) {
-          await query(yugabyte.server.url('shop'), 'CREATE TEMP TABLE t (id int)', 'ANALYZE only_here');
-          await sleep(5);
-        }
-      })();
+      const churn = withSession(
+        parseConnectionUrl(yugabyte.server.url('shop')),
+        'shop',
+        signal,
+        async (session) => {
+          for (let made = 0; !stop.signal.aborted; made += 1) {
+            await session.query('make a temporary table', `CREATE TEMP TABLE t${made} (id int)`);
+            await session.query('analyze', 'ANALYZE public.only_here');
+          }
+        },
+      );
       expect(await present(async () => undefined)).toContain('only_here');
       stop.abort();
       await churn;
