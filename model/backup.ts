@@ -216,6 +216,11 @@ export interface RestorePlan {
   readonly databases: readonly { readonly from: string; readonly to: string }[];
   /** Load tasks, derived from manifest and request alike on every worker. */
   readonly tasks: number;
+  /**
+   * So many of the tasks, in their order, may run at once, then so many more. Absent: all at once. Rows that call functions when they
+   * come in (a generated column) are loaded after all others.
+   */
+  readonly loadGroups?: readonly number[];
   readonly rows: number;
   readonly bytes: number;
   readonly storedBytes: number;

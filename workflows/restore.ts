@@ -142,8 +142,7 @@ async function loadAll(request: RestoreRequest, plan: RestorePlan, board: Board)
   board.beginTransfer('load', { tasks: plan.tasks, bytes: plan.bytes });
   if (plan.tableUnits !== undefined)
     board.note('load', { note: 'keys and indexes of a table follow its rows at once' });
-  for (let firstTask = 0; firstTask < plan.tasks; firstTask += TASKS_PER_SHARD) {
-    const tasks = Math.min(TASKS_PER_SHARD, plan.tasks - firstTask);
+  for (const [shard, { firstTask, tasks }] of loadShards(plan).entries()) {
     const input: TransferInput = {
       direction: 'load',
       request,
@@ -156,10 +155,27 @@ async function loadAll(request: RestoreRequest, plan: RestorePlan, board: Board)
       options: { parallelism: request.parallelism, retry: PATIENT_RETRY, timeoutMs: DAY_MS },
     };
     await moveShard(input, board, {
-      workflowId: `${workflowInfo().workflowId}:load:${firstTask / TASKS_PER_SHARD}`,
+      workflowId: `${workflowInfo().workflowId}:load:${shard}`,
       staticSummary: `load ${tasks} chunks from ${firstTask + 1} of ${plan.tasks}`,
     });
   }
+}
+
+/** One after another: the groups that must follow each other, cut into shards. */
+function loadShards({
+  tasks,
+  loadGroups = [tasks],
+}: RestorePlan): readonly { readonly firstTask: number; readonly tasks: number }[] {
+  const shards: { firstTask: number; tasks: number }[] = [];
+  let firstTask = 0;
+  for (const size of loadGroups) {
+    const end = firstTask + size;
+    for (; firstTask < end; firstTask += TASKS_PER_SHARD) {
+      shards.push({ firstTask, tasks: Math.min(TASKS_PER_SHARD, end - firstTask) });
+    }
+    firstTask = end;
+  }
+  return shards;
 }
 
 /** The waves that were not applied while the tables were being loaded. */

@@ -1,9 +1,7 @@
 import type { RestoreContext, RestoreOutcome } from '../../engine.ts';
 import { whileBeating } from '../../heartbeat.ts';
 import { sqlState } from '../errors.ts';
-import { findScript, readScript } from '../scripts.ts';
 import { connect, type Session } from '../session.ts';
-import { type Statement, scriptParts } from '../sql-text.ts';
 import { analyze } from './analyze.ts';
 import { readAdaptation } from './apply.ts';
 import { dropBookkeeping, readState, withRestoreSession } from './bookkeeping.ts';
@@ -13,6 +11,7 @@ import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
 import { describeLargeObjects } from './large-objects.ts';
 import { databaseExists, withMaintenanceSession } from './maintenance.ts';
 import { existingRoles, withoutMissingRoles } from './roles.ts';
+import { setSequences } from './sequences.ts';
 import { takeFinalName } from './swap.ts';
 import { restoreTriggers } from './triggers.ts';
 
@@ -65,39 +64,6 @@ async function isFinished(job: RestoreJob, { names }: DatabaseJob): Promise<bool
     }
   }
   return false;
-}
-
-const STATEMENTS_AT_ONCE = 200;
-
-async function setSequences(job: RestoreJob, database: DatabaseJob): Promise<void> {
-  const object = findScript(database.manifest.schemaObjects, 'sequences');
-  if (object === undefined || !job.withData) return;
-  const script = await readScript(job.context, object);
-  const statements = [...scriptParts(script)].flatMap((part) =>
-    part.kind === 'statement' ? [part.statement] : [],
-  );
-  await withRestoreSession(job, database, async (session) => {
-    const wanted =
-      database.selection.all && job.withSchema ? statements : await ofExisting(session, statements);
-    for (let at = 0; at < wanted.length; at += STATEMENTS_AT_ONCE) {
-      const some = wanted.slice(at, at + STATEMENTS_AT_ONCE);
-      await session.query('set the sequences', some.map(({ text }) => text).join('\n'));
-    }
-  });
-}
-
-/** Sequences of tables that were not selected are not there. */
-async function ofExisting(session: Session, statements: readonly Statement[]): Promise<readonly Statement[]> {
-  const names = statements.map(({ tokens }) => tokens.find(({ kind }) => kind === 'string')?.text ?? "''");
-  const existing: Statement[] = [];
-  for (const [index, statement] of statements.entries()) {
-    const [row] = await session.query<{ there: boolean }>(
-      'look for a sequence',
-      `SELECT to_regclass(${names[index]}) IS NOT NULL AS there`,
-    );
-    if (row?.there === true) existing.push(statement);
-  }
-  return existing;
 }
 
 async function complete(job: RestoreJob, database: DatabaseJob): Promise<void> {

@@ -5,7 +5,7 @@ import { whileBeating } from '../../heartbeat.ts';
 import { fetchAhead } from '../../lanes/fetch-ahead.ts';
 import { lanes } from '../lanes/jobs.ts';
 import { underRestore } from './bookkeeping.ts';
-import { databaseOf, loadTasks, type RestoreJob, restoreJob } from './job.ts';
+import { databaseOf, loadOrder, type RestoreJob, restoreJob } from './job.ts';
 
 /** Loads the objects of one task, each in a transaction that also notes it as loaded. */
 export async function load(
@@ -13,7 +13,7 @@ export async function load(
   task: number,
 ): Promise<{ readonly rows: number; readonly bytes: number }> {
   const job = await restoreJob(context);
-  const objects = (await loadTasks(job))[task];
+  const objects = (await loadOrder(job)).tasks[task];
   if (objects === undefined) {
     throw permanent(
       'RESTORE_NO_SUCH_TASK',

@@ -6,8 +6,8 @@ import { findScript } from '../scripts.ts';
 import { readServer, type Server } from '../server.ts';
 import { onlyRow, type Session, withSession } from '../session.ts';
 import { readState } from './bookkeeping.ts';
-import { type DatabaseJob, loadTasks, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
 import { checkLargeObjects, presentLargeObjects, restoresLargeObjects } from './large-objects.ts';
+import { type DatabaseJob, loadOrder, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
 import { databaseExists, withMaintenanceSession } from './maintenance.ts';
 import { existingRoles, rolesOf } from './roles.ts';
 import { tableUnits } from './table-units.ts';
@@ -31,11 +31,12 @@ export async function planRestore(context: RestoreContext): Promise<RestorePlan>
   const objects = await selectedObjects(job);
   const sum = (value: (object: (typeof objects)[number]) => number) =>
     objects.reduce((total, object) => total + value(object), 0);
-  const tasks = await loadTasks(job);
+  const { tasks, groups } = await loadOrder(job);
   const waves = postDataWaves(job);
   return {
     databases: job.databases.map(({ names: { from, to } }) => ({ from, to })),
     tasks: tasks.length,
+    ...(groups.length > 1 ? { loadGroups: groups } : {}),
     rows: sum(({ rows }) => rows),
     bytes: sum(({ bytes }) => bytes),
     storedBytes: sum(({ sizeBytes }) => sizeBytes),

@@ -8,6 +8,7 @@ import { applyUnit, readAdaptation } from './apply.ts';
 import { withRestoreSession } from './bookkeeping.ts';
 import { countAhead } from './check.ts';
 import { type RestoreJob, restoreJob } from './job.ts';
+import { setSequences } from './sequences.ts';
 import { type PostDataUnit, postDataWaves } from './waves.ts';
 
 /** Applies one batch of a wave. Throws `RESTORE_NO_SUCH_TASK` (permanent) where the wave was planned with another number of them. */
@@ -48,6 +49,7 @@ async function apply(
     await session.query(`vacuum ${unit.vacuum}`, `VACUUM (ANALYZE) ${unit.vacuum}`);
   }
   if (unit.count !== undefined) await countAhead(session, unit.count);
+  if (unit.sequences === true) await setSequences(job, unit.database);
   if (unit.entries.length === 0) return;
   const adaptation = await readAdaptation(job, unit.database, session);
   await applyUnit(session, unit.id, unit.entries, adaptation, {
