@@ -2,6 +2,7 @@ import type {
   BackupRef,
   ChunkSpec,
   DataObject,
+  LeftOut,
   LogicalReadPoint,
   LogicalRestoreRequest,
   ObjectEntry,
@@ -100,7 +101,9 @@ export interface RestoreEngine {
   /** Applies one of the units (indexes, constraints, triggers …) that the plan counted in a wave. */
   postData(verb: RestoreContext, work: PostDataWork): Promise<void>;
   /** Sequences, ANALYZE, comparison with the manifest, swap of names when replacing, bookkeeping removed. */
-  finish(verb: RestoreContext): Promise<RestoreOutcome>;
+  finish(verb: RestoreContext, options?: FinishOptions): Promise<RestoreOutcome>;
+  /** Removes the record of a restore that was finished with `keepsRecord`. Absent: there is none. */
+  release?(verb: RestoreContext): Promise<void>;
   /**
    * Answers a statement of an assertion on the restored copy of `database` (by its name at the source; absent, the first),
    * read-only: at most `MOST_ANSWER_ROWS` + 1 rows, values as the server writes them. Throws `ASSERTION_OBJECT_MISSING`
@@ -119,12 +122,21 @@ export const MOST_ANSWER_ROWS = 1_000;
 /** The restored copy lacks a table, a column, a function …: that is an answer. */
 export const ASSERTION_OBJECT_MISSING = 'ASSERTION_OBJECT_MISSING';
 
+export interface FinishOptions {
+  /** True: what was left out stays on record in the database until `release`, so that a retry tells the same. */
+  readonly keepsRecord?: boolean;
+}
+
 export interface RestoreOutcome {
   readonly databases: readonly { readonly from: string; readonly to: string; readonly kept?: string }[];
   readonly rows: number;
   readonly tables: number;
+  /** Of what was restored, before compression; absent where the engine doesn't select. */
+  readonly bytes?: number;
   /** Empty when everything equals the manifest; else each difference by table. */
   readonly problems: readonly string[];
+  /** Everything that was left out. */
+  readonly leftOut?: readonly LeftOut[];
 }
 
 /** What every verb gets. */

@@ -199,6 +199,12 @@ export interface RestoreRequest {
   readonly globals: boolean;
   /** `rows`: counts per table against the manifest; `content`: also a hash of every row against the backup's objects. */
   readonly check: 'rows' | 'content';
+  /**
+   * True: what the server refuses is left out and listed, as pg_restore does; the verdict is FAILED then. Absent: all or nothing.
+   */
+  readonly tolerate?: boolean;
+  /** With `tolerate`: a database that lacks something gets its final name all the same. Absent: it keeps its working name. */
+  readonly takeName?: boolean;
   /** A rehearsal (verify level `restore`): the databases are dropped at the end. */
   readonly scratch: boolean;
   /** For a rehearsal: asked of the copy before it is dropped. */
@@ -231,6 +237,8 @@ export interface RestorePlan {
    * from an older worker.
    */
   readonly tableUnits?: readonly TableUnit[];
+  /** What the target lacks, one sentence each; only where that is tolerated. */
+  readonly lacks?: readonly string[];
 }
 
 /** A unit of post-data, by its place in the plan. */
@@ -281,6 +289,25 @@ export interface FillPlan {
   readonly fingerprint: string;
 }
 
+/** What a restore did not bring back, or not as it was. */
+export interface LeftOut {
+  /** As pg_dump calls it, e.g. `FK CONSTRAINT`, `MATERIALIZED VIEW DATA`; `TABLE DATA` for rows. */
+  readonly kind: string;
+  /** As pg_dump calls it, with its schema, e.g. `public.orders orders_customer_fkey`. */
+  readonly name: string;
+  /** The server's reason. */
+  readonly error: string;
+  /** What the server refused; cut where it is long. */
+  readonly sql: string;
+  /** `selection`: it needs what was not selected. `error`: the server refused it. */
+  readonly because: 'error' | 'selection';
+  /** How it is there nevertheless: a foreign key or check that rows break holds for rows to come. Absent: it isn't. */
+  readonly instead?: 'NOT VALID';
+}
+
+/** What the end of a restore lists at most, so that it fits into a history. */
+export const LEFT_OUT_LISTED = 200;
+
 export interface RestoreSummary {
   readonly plan: string;
   readonly backup: string;
@@ -291,6 +318,10 @@ export interface RestoreSummary {
   readonly tables: number;
   readonly verdict: Verdict;
   readonly problems: readonly string[];
+  /** Absent where nothing was left out; at most `LEFT_OUT_LISTED`. */
+  readonly leftOut?: readonly LeftOut[];
+  /** So many more were left out than are listed. */
+  readonly leftOutMore?: number;
   /** The backup that was made of what was overwritten. */
   readonly safetyBackup?: string;
   /** Of a rehearsal with assertions: `verdict` and `problems` count them. */

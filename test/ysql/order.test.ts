@@ -1,4 +1,3 @@
-import { query } from '../support/sql.ts';
 import { compareDatabases } from './compare.ts';
 import { createCase, runEagerRestore, wrongIndexes } from './eager.ts';
 import {

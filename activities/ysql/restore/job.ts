@@ -76,7 +76,7 @@ export async function restoreJob(context: RestoreContext): Promise<RestoreJob> {
 async function databaseJob(context: RestoreContext, database: ManifestDatabase): Promise<DatabaseJob> {
   const entries = (name: ScriptName) => scriptEntries(context, database, name);
   const dumped = await entries('pre-data');
-  const { preData, ...read } = preDataOf(dumped, database);
+  const { preData, ...read } = preDataOf(dumped, database, context.request.tolerate === true);
   return {
     names: restoreNames(database.name, context.request),
     manifest: database,
@@ -91,18 +91,27 @@ async function databaseJob(context: RestoreContext, database: ManifestDatabase):
 type ReadPreData = Pick<DatabaseJob, 'preData' | 'lateChecks' | 'calls' | 'lateTables'>;
 
 /** What is read out of pre-data once, since every step of a restore asks for it. */
-const readPreData = new WeakMap<readonly DumpEntry[], ReadPreData>();
+const readPreData = {
+  some: new WeakMap<readonly DumpEntry[], ReadPreData>(),
+  all: new WeakMap<readonly DumpEntry[], ReadPreData>(),
+};
 
-function preDataOf(dumped: readonly DumpEntry[], { hiddenCalls = [] }: ManifestDatabase): ReadPreData {
-  const known = readPreData.get(dumped);
+/** @param allChecks true: every check waits for the rows, so that one that a row breaks costs no other row */
+function preDataOf(
+  dumped: readonly DumpEntry[],
+  { hiddenCalls = [] }: ManifestDatabase,
+  allChecks: boolean,
+): ReadPreData {
+  const read = readPreData[allChecks ? 'all' : 'some'];
+  const known = read.get(dumped);
   if (known !== undefined) return known;
   const calls = foreignCalls(dumped, new Set(hiddenCalls));
-  const { preData, lateChecks } = separateChecks(dumped, calls);
+  const { preData, lateChecks } = separateChecks(dumped, allChecks ? () => true : calls.inExpression);
   // The checks that were taken out judge nothing while rows are loaded.
   const made = lateTables(preData, foreignCalls(preData));
-  const read = { calls, preData, lateChecks, lateTables: { made, existing: lateTables(dumped, calls) } };
-  readPreData.set(dumped, read);
-  return read;
+  const found = { calls, preData, lateChecks, lateTables: { made, existing: lateTables(dumped, calls) } };
+  read.set(dumped, found);
+  return found;
 }
 
 async function scriptEntries(

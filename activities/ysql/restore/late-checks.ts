@@ -1,7 +1,6 @@
 import type { DumpEntry } from '../dump-script.ts';
 import { quoteTable, tableName } from '../identifiers.ts';
 import { type Statement, scriptParts, type Token } from '../sql-text.ts';
-import type { ForeignCalls } from './calls.ts';
 import { qualifiedNameAt } from './selection.ts';
 
 /** Pre-data without the checks that call functions which aren't built in, and these checks by themselves. */
@@ -12,10 +11,13 @@ export interface SeparatedChecks {
 }
 
 /**
- * Takes checks that call functions out of CREATE TABLE and CREATE DOMAIN, where pg_dump writes them: there they judge each row when
+ * Takes checks that `isLate` says true of (those that call functions) out of CREATE TABLE and CREATE DOMAIN, where pg_dump writes them: there they judge each row when
  * it is loaded, while the rows that the function looks for may not be there. Added later they judge the same rows once. Pure.
  */
-export function separateChecks(preData: readonly DumpEntry[], calls: ForeignCalls): SeparatedChecks {
+export function separateChecks(
+  preData: readonly DumpEntry[],
+  isLate: (expression: readonly Token[]) => boolean,
+): SeparatedChecks {
   const kept: DumpEntry[] = [];
   const lateChecks: DumpEntry[] = [];
   const late = new Set<string>();
@@ -26,7 +28,7 @@ export function separateChecks(preData: readonly DumpEntry[], calls: ForeignCall
       continue;
     }
     const isContained = () => entry.type === 'DOMAIN' && isInContainer(entry, preData);
-    const checks = isContained() ? [] : checksOf(entry).filter(({ body }) => calls.inExpression(body));
+    const checks = isContained() ? [] : checksOf(entry).filter(({ body }) => isLate(body));
     const create = entry.statements[0];
     const of = create === undefined ? undefined : createdName(create.tokens);
     if (checks.length === 0 || create === undefined || of === undefined) {

@@ -1,11 +1,15 @@
 import type { DataObject } from '../../../model/backup.ts';
-import { permanent } from '../../../model/errors.ts';
+import { HoldfastError, permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { whileBeating } from '../../heartbeat.ts';
 import { fetchAhead } from '../../lanes/fetch-ahead.ts';
+import { copyFromStatement } from '../copy-statements.ts';
+import { tableName } from '../identifiers.ts';
 import { lanes } from '../lanes/jobs.ts';
-import { underRestore } from './bookkeeping.ts';
+import { underRestore, withRestoreSession } from './bookkeeping.ts';
+import { reasonIn, TOLERATE_HINT } from './forgiving.ts';
 import { databaseOf, loadOrder, type RestoreJob, restoreJob } from './job.ts';
+import { noteLeftOut } from './left-out.ts';
 
 /** Loads the objects of one task, each in a transaction that also notes it as loaded. */
 export async function load(
@@ -42,5 +46,27 @@ async function loadObject(
   const database = databaseOf(job, object.table.database);
   const { target, names, restore, signal } = underRestore(job, database);
   const { encoding } = database.manifest;
-  await lanes.run({ kind: 'load', target, names, restore, object, encoding, body }, { signal });
+  try {
+    await lanes.run({ kind: 'load', target, names, restore, object, encoding, body }, { signal });
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    if (job.context.request.tolerate !== true) throw withHint(error);
+    await withRestoreSession(job, database, (session) =>
+      noteLeftOut(session, {
+        ...{ kind: 'TABLE DATA', name: tableName(object.table), because: 'error' },
+        error: reasonIn(error, `load ${object.key} into ${tableName(object.table)}`),
+        sql: copyFromStatement(object, encoding),
+      }),
+    );
+  }
+}
+
+/** The server took none of the object's rows, and would not the next time. */
+function isRefusal(error: unknown): error is HoldfastError {
+  return error instanceof HoldfastError && error.code === 'YSQL_FAILED' && !error.transient;
+}
+
+function withHint(error: HoldfastError): HoldfastError {
+  return permanent(error.code, error.message, `${error.remedy} ${TOLERATE_HINT}`, error.cause);
+}
 }
