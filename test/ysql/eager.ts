@@ -60,7 +60,11 @@ function sequence(first: number, length: number, backwards: boolean): readonly n
 export async function createCase(server: TestServer, name: string, database: string): Promise<void> {
   await query(server.url(), `CREATE DATABASE ${database}`);
   const text = await readFile(join(import.meta.dirname, 'cases', `${name}.sql`), 'utf8');
-  await query(server.url(database), text.replaceAll('PORT', new URL(server.url()).port));
+  const { port, password } = new URL(server.url());
+  await query(
+    server.url(database),
+    text.replaceAll('PORT', port).replaceAll("password 'x'", `password '${password}'`),
+  );
 }
 
 /**

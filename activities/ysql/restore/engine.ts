@@ -1,7 +1,7 @@
 import type { RestoreEngine } from '../../engine.ts';
 import { ask } from './ask.ts';
 import { discard } from './discard.ts';
-import { finish } from './finish.ts';
+import { finish, release } from './finish.ts';
 import { load } from './load.ts';
 import { planRestore } from './plan.ts';
 import { applyPostData } from './post-data.ts';
@@ -14,6 +14,7 @@ export const restoreEngine: RestoreEngine = {
   load,
   postData: applyPostData,
   finish,
+  release,
   ask,
   discard,
 };

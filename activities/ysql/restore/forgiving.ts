@@ -57,7 +57,7 @@ async function attempt(work: EntryWork, text: string): Promise<HoldfastError | u
     await session.query(doingOf(work.entry), [...work.settings, text].join('\n'));
   } catch (error) {
     if (!isInTransaction && isThereAlready(error)) return undefined;
-    if (!(error instanceof HoldfastError) || !isForgiven(work, error)) throw error;
+    if (!isStatementsOwn(session, error) || !isForgiven(work, error)) throw error;
     if (isInTransaction) await session.query('roll back to the savepoint', 'ROLLBACK TO SAVEPOINT entry');
     return error;
   }
@@ -71,11 +71,19 @@ const MISSING_NEED = new Set(['42P01', '42703', '42883', '42704', '3F000', '42P1
 /** SQLSTATEs that say nothing of the statement: another transaction, a full disk, a server that goes down, a cancellation. */
 const PASSING = /^(40|53|57)|^55P03$/;
 
-function isForgiven({ session, entry, forgives }: EntryWork, error: HoldfastError): boolean {
+function isForgiven({ entry, forgives }: EntryWork, error: HoldfastError): boolean {
+  if (forgives === 'errors') return true;
+  return entry.type !== 'TABLE' && MISSING_NEED.has(sqlState(error.cause) ?? '');
+}
+
+/**
+ * True where the server refused the statement itself and would refuse it again. A statement can end with any code, as when it asks
+ * another server that is gone.
+ */
+export function isStatementsOwn(session: Session, error: unknown): error is HoldfastError {
+  if (!(error instanceof HoldfastError) || session.broken) return false;
   const state = sqlState(error.cause);
-  if (state === undefined || session.broken) return false;
-  if (forgives === 'errors') return !PASSING.test(state);
-  return entry.type !== 'TABLE' && MISSING_NEED.has(state);
+  return state !== undefined && !PASSING.test(state);
 }
 
 /** SQLSTATEs of rows that break a foreign key, a check. */
@@ -131,15 +139,17 @@ export function isThereAlready(error: unknown): boolean {
   return error instanceof HoldfastError && ALREADY_THERE.has(sqlState(error.cause) ?? '');
 }
 
+/** True where the server refused what it was asked, whoever asked it (in another thread too), and would refuse it again. */
+export function isRefusal(error: unknown): error is HoldfastError {
+  return error instanceof HoldfastError && error.code === 'YSQL_FAILED' && !error.transient;
+}
+
 /** What helps where one object can't be created. */
 export const TOLERATE_HINT =
   'Or restore with --tolerate: everything else comes back, and what is left out is listed.';
 
 /** The error of an object that the server refuses, with the way around it. Others are returned as they are. */
 export function withWayOut(session: Session, error: unknown): unknown {
-  if (!(error instanceof HoldfastError) || session.broken) return error;
-  const state = sqlState(error.cause);
-  if (state === undefined || PASSING.test(state)) return error;
-  // A statement can end with any code, as when it asks another server that is gone: retrying the restore would not mend that.
+  if (!isStatementsOwn(session, error)) return error;
   return permanent(error.code, error.message, `${error.remedy} ${TOLERATE_HINT}`, error.cause);
 }

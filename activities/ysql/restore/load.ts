@@ -1,5 +1,5 @@
 import type { DataObject } from '../../../model/backup.ts';
-import { HoldfastError, permanent } from '../../../model/errors.ts';
+import { type HoldfastError, permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { whileBeating } from '../../heartbeat.ts';
 import { fetchAhead } from '../../lanes/fetch-ahead.ts';
@@ -7,7 +7,7 @@ import { copyFromStatement } from '../copy-statements.ts';
 import { tableName } from '../identifiers.ts';
 import { lanes } from '../lanes/jobs.ts';
 import { underRestore, withRestoreSession } from './bookkeeping.ts';
-import { reasonIn, TOLERATE_HINT } from './forgiving.ts';
+import { isRefusal, reasonIn, TOLERATE_HINT } from './forgiving.ts';
 import { databaseOf, loadOrder, type RestoreJob, restoreJob } from './job.ts';
 import { noteLeftOut } from './left-out.ts';
 
@@ -29,25 +29,28 @@ export async function load(
     let rows = 0;
     let bytes = 0;
     for await (const { object, body } of fetchAhead(context, objects)) {
-      await loadObject(job, object, body);
-      rows += object.rows;
-      bytes += object.bytes;
+      if (await loadObject(job, object, body)) {
+        rows += object.rows;
+        bytes += object.bytes;
+      }
       tell({ task, rows, bytes });
     }
     return { rows, bytes };
   });
 }
 
+/** Returns false where its rows are left out. */
 async function loadObject(
   job: RestoreJob,
   object: DataObject,
   body: Uint8Array<SharedArrayBuffer>,
-): Promise<void> {
+): Promise<boolean> {
   const database = databaseOf(job, object.table.database);
   const { target, names, restore, signal } = underRestore(job, database);
   const { encoding } = database.manifest;
   try {
     await lanes.run({ kind: 'load', target, names, restore, object, encoding, body }, { signal });
+    return true;
   } catch (error) {
     if (!isRefusal(error)) throw error;
     if (job.context.request.tolerate !== true) throw withHint(error);
@@ -58,15 +61,10 @@ async function loadObject(
         sql: copyFromStatement(object, encoding),
       }),
     );
+    return false;
   }
-}
-
-/** The server took none of the object's rows, and would not the next time. */
-function isRefusal(error: unknown): error is HoldfastError {
-  return error instanceof HoldfastError && error.code === 'YSQL_FAILED' && !error.transient;
 }
 
 function withHint(error: HoldfastError): HoldfastError {
   return permanent(error.code, error.message, `${error.remedy} ${TOLERATE_HINT}`, error.cause);
-}
 }
