@@ -96,7 +96,9 @@ export interface Activities {
   prepareRestore(input: { request: RestoreRequest }): Promise<void>;
   load(input: { request: RestoreRequest; task: number }): Promise<{ rows: number; bytes: number }>;
   postData(input: { request: RestoreRequest } & PostDataWork): Promise<void>;
-  finishRestore(input: { request: RestoreRequest }): Promise<RestoreSummary>;
+  /** With `keepsRecord`, what was left out stays on record in the database until `releaseRestore`, so that a retry tells the same. */
+  finishRestore(input: { request: RestoreRequest; keepsRecord?: boolean }): Promise<RestoreSummary>;
+  releaseRestore(input: { request: RestoreRequest }): Promise<void>;
 
   /** Runs one of the request's assertions, by its place, on the restored copy; only the verdict goes into history. */
   ask(input: { request: RestoreRequest; assertion: number }): Promise<AssertionResult>;

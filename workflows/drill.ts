@@ -64,13 +64,14 @@ async function perform(input: DrillInput, startedAt: string, board: Board): Prom
   board.start('rehearse');
   const ref: BackupRef = { repository, plan, backup: choice.backup };
   const { source, drill: spec } = input;
-  const { check, connection, assertions, parallelism, timeoutMs } = spec;
+  const { check, connection, assertions, parallelism, timeoutMs, tolerate } = spec;
   const request = scratchRequest(ref, 'drill', {
     source,
     parallelism,
     check,
     assertions,
     ...(connection === undefined ? {} : { connection }),
+    ...(tolerate === true ? { tolerate } : {}),
   });
   const { outcome, leftBehind } = await inTime(timeoutMs, request);
   board.end(

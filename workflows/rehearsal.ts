@@ -2,13 +2,14 @@ import { ApplicationFailure, isCancellation, startChild, workflowInfo } from '@t
 import type { Activities } from '../activities/contract.ts';
 import type { BackupRef, RestoreRequest, RestoreSummary, VerifyReport } from '../model/backup.ts';
 import type { Assertion } from '../model/drill.ts';
+import { describeLeftOut } from '../model/left-out-text.ts';
 import { runChild } from './children.ts';
 import { describeFailure, rootFailure } from './failures.ts';
 import type { RestoreLeftovers } from './messages.ts';
 import { restore } from './restore.ts';
 
 export type RehearsalWishes = Pick<RestoreRequest, 'source' | 'parallelism'> &
-  Partial<Pick<RestoreRequest, 'connection' | 'check' | 'assertions'>>;
+  Partial<Pick<RestoreRequest, 'connection' | 'check' | 'assertions' | 'contents' | 'tolerate'>>;
 
 /** Level `restore`: restores into scratch databases, compares every row, drops them, and records the verdict. */
 export async function rehearse(
@@ -39,7 +40,10 @@ export function scratchRequest(ref: BackupRef, prefix: string, wishes: Rehearsal
   };
 }
 
-export type RehearsalOutcome = Pick<RestoreSummary, 'verdict' | 'tables' | 'bytes' | 'problems' | 'drill'>;
+export type RehearsalOutcome = Pick<
+  RestoreSummary,
+  'verdict' | 'tables' | 'bytes' | 'problems' | 'drill' | 'leftOut' | 'leftOutMore'
+>;
 
 /** Restores into scratch databases, which the restore drops. `leftBehind`: it could not, and somebody has to. */
 export async function restoreScratch(
@@ -91,11 +95,26 @@ export function reportOf(ref: BackupRef, outcome: RehearsalOutcome, startedAt: s
     verdict: outcome.verdict,
     checkedObjects: outcome.tables,
     checkedBytes: outcome.bytes,
-    problems: outcome.problems,
+    problems: problemsOf(outcome),
     startedAt,
     finishedAt: new Date(Date.now()).toISOString(),
     ...(outcome.drill === undefined ? {} : { drill: outcome.drill }),
   };
+}
+
+/** A report lists so many. */
+const PROBLEMS_AT_MOST = 100;
+
+/** With what the server refused, where that was tolerated. */
+export function problemsOf({
+  problems,
+  leftOut = [],
+  leftOutMore = 0,
+}: Pick<RestoreSummary, 'problems' | 'leftOut' | 'leftOutMore'>): readonly string[] {
+  const refused = leftOut.filter(({ because }) => because === 'error').map(describeLeftOut);
+  const all = [...problems, ...refused];
+  const more = Math.max(0, all.length - PROBLEMS_AT_MOST) + leftOutMore;
+  return [...all.slice(0, PROBLEMS_AT_MOST), ...(more === 0 ? [] : [`${more} more were left out`])];
 }
 
 const DAMAGE = ['STORE_DAMAGED', 'STORE_NOT_FOUND', 'MANIFEST_DAMAGED'];

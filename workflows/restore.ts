@@ -62,8 +62,9 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
   try {
     const plan = await stage('plan', () => look(request));
     const names = plan.databases.map(({ from, to }) => `${from} → ${to}`).join(', ');
+    const lacks = (plan.lacks ?? []).map((lack) => `; ${lack}`).join('');
     board.note('plan', {
-      note: `${names}: ${formatAmount(plan.rows, 'row')}, ${formatBytes(plan.storedBytes)} to fetch`,
+      note: `${names}: ${formatAmount(plan.rows, 'row')}, ${formatBytes(plan.storedBytes)} to fetch${lacks}`,
     });
     if (turn !== undefined) {
       await stage('turn', () => turn.take());
@@ -73,19 +74,22 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
     await stage('prepare', () => call('create databases, pre-data').prepareRestore({ request }));
     await stage('load', () => loadAll(request, plan, board));
     await stage('post-data', () => applyPostData(request, plan));
+    const keepsRecord = leavesOut(request) && patched('left-out');
     const compared = await stage('finish', () =>
-      call('sequences, ANALYZE, compare').finishRestore({ request }),
+      call('sequences, ANALYZE, compare').finishRestore({ request, ...(keepsRecord ? { keepsRecord } : {}) }),
     );
     const restoreMs = Date.now() - startedAtMs;
     const results = assertions.length > 0 ? await stage('assert', () => askAll(request, assertions)) : [];
     const summary =
       request.assertions === undefined ? compared : withAnswers(compared, { restoreMs, assertions: results });
     if (request.scratch) await discard(request);
-    if (summary.verdict === 'FAILED' && !request.scratch) throw differs(summary);
+    else if (summary.verdict === 'FAILED' && request.tolerate !== true) throw differs(summary);
+    else if (keepsRecord) await call('remove the record of what was left out').releaseRestore({ request });
     const headline = headlineOf(summary);
     board.conclude(summary.verdict === 'OK' ? 'done' : 'failed', headline);
     const { bytes, rows, verdict } = summary;
-    await report?.ended({ state: 'done', headline, result: { bytes, rows, verdict } });
+    const result = { bytes, rows, verdict };
+    await report?.ended({ state: verdict === 'FAILED' ? 'failed' : 'done', headline, result });
     return turn === undefined || safetyBackup === undefined
       ? summary
       : { ...summary, safetyBackup: safetyBackup.backup };
@@ -114,6 +118,11 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
   } finally {
     await turn?.end();
   }
+}
+
+/** True where a restore may end well, or at all, without everything that the backup holds. */
+function leavesOut({ tolerate, tables }: RestoreRequest): boolean {
+  return tolerate === true || tables.include.length > 0 || tables.exclude.length > 0;
 }
 
 function turnOf(request: RestoreRequest, board: Board): Turn {
@@ -273,6 +282,13 @@ function headlineOf(summary: RestoreSummary): string {
   const names = summary.databases.map(({ to }) => to).join(', ');
   return (
     `Backup ${summary.backup} is restored into ${names}: ${formatAmount(summary.rows, 'row')} in ` +
-    `${formatAmount(summary.tables, 'table')}; comparison with the manifest: ${summary.verdict}`
+    `${formatAmount(summary.tables, 'table')}; comparison with the manifest: ${summary.verdict}${leftOutClause(summary)}`
   );
+}
+
+function leftOutClause({ leftOut = [], leftOutMore = 0 }: RestoreSummary): string {
+  const [first] = leftOut;
+  if (first === undefined) return '';
+  const count = formatAmount(leftOut.length + leftOutMore, 'object');
+  return `; ${count} left out, the first: ${first.kind} ${first.name}`;
 }

@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import { formatAmount } from '../../model/amounts.ts';
 import type { RestoreSummary } from '../../model/backup.ts';
 import type { InClusterSummary } from '../../model/in-cluster.ts';
+import { describeLeftOut } from '../../model/left-out-text.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import type { RecoveryRequest } from '../../model/recovery.ts';
 import type { FollowRunOptions } from '../follow-run.ts';
@@ -26,6 +27,8 @@ interface Options extends FollowRunOptions {
   readonly dataOnly?: boolean;
   readonly globals?: boolean;
   readonly check: 'rows' | 'content';
+  readonly tolerate?: boolean;
+  readonly takeName?: boolean;
   readonly parallelism: string;
 }
 
@@ -64,6 +67,11 @@ export function register(program: Command): void {
       'compare with the manifest at the end: rows, or content (every row’s hash)',
       'rows',
     )
+    .option(
+      '--tolerate',
+      'leave out what the server refuses, as pg_restore does, and list it; exit 1, and the database keeps its working name',
+    )
+    .option('--take-name', 'with --tolerate: take the final name even where something was left out')
     .option('--parallelism <n>', 'chunks and indexes at once', '2')
     .option('--detach', 'start it and return')
     .option('--json', 'one JSON document on stdout')
@@ -97,6 +105,8 @@ async function run(argument: string, options: Options) {
     ...(options.owner === undefined ? {} : { owner: options.owner }),
     globals: options.globals === true,
     check: options.check,
+    ...(options.tolerate ? { tolerate: true } : {}),
+    ...(options.takeName ? { takeName: true } : {}),
     parallelism: Number(options.parallelism),
   };
   return followRun<RestoreSummary>(
@@ -230,6 +240,18 @@ function checkOptions(options: Options): void {
       'Leave out one of them.',
     );
   }
+  if (options.takeName && !options.tolerate) {
+    throw new UsageError(
+      '--take-name is about what --tolerate leaves out',
+      'Add --tolerate, or leave it out.',
+    );
+  }
+  if (options.tolerate && options.dataOnly) {
+    throw new UsageError(
+      '--tolerate leaves out objects, and --data-only restores none',
+      'Leave out one of them.',
+    );
+  }
   if (options.check !== 'rows' && options.check !== 'content') {
     throw new UsageError(`--check ${options.check} is not known`, 'Write --check rows or --check content.');
   }
@@ -260,7 +282,7 @@ function targetNames(options: Options, databases: readonly string[]): Record<str
 }
 
 function report(summary: RestoreSummary, options: Options): ExitCode {
-  const code = summary.verdict === 'INCONCLUSIVE' ? EXIT.inconclusive : EXIT.done;
+  const code = { OK: EXIT.done, FAILED: EXIT.failed, INCONCLUSIVE: EXIT.inconclusive }[summary.verdict];
   if (options.json) {
     emit(summary);
     return code;
@@ -270,10 +292,20 @@ function report(summary: RestoreSummary, options: Options): ExitCode {
   }
   if (summary.safetyBackup !== undefined)
     print(`What was there is also saved as backup ${summary.safetyBackup}.`);
+  for (const item of summary.leftOut ?? []) {
+    print(describeLeftOut(item));
+    if (item.because === 'error' && item.sql !== '') print(indented(item.sql));
+  }
+  if (summary.leftOutMore !== undefined) print(`… and ${summary.leftOutMore} more.`);
+  for (const problem of summary.problems) print(`differs: ${problem}`);
   print(
     `${formatAmount(summary.rows, 'row')} in ${formatAmount(summary.tables, 'table')}; compared with the manifest: ${summary.verdict}.`,
   );
   return code;
+}
+
+function indented(text: string): string {
+  return text.replaceAll(/^/gm, '    ');
 }
 
 function collect(value: string, previous: readonly string[]): readonly string[] {
