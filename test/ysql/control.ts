@@ -22,11 +22,20 @@ export async function controlRestore(server: TestServer, from: string, to: strin
   }
 }
 
-/** What of `control` a restore lacks: rows of tables and filled views, row for row, and objects by name and definition. */
-export async function lostAgainst(control: string, restored: string): Promise<readonly string[]> {
+/**
+ * What of `control` a restore lacks: rows of tables and filled views, row for row, and objects by name and definition. What is as in
+ * `source`, where that is given, is right however `control` has it.
+ */
+export async function lostAgainst(
+  control: string,
+  restored: string,
+  source?: string,
+): Promise<readonly string[]> {
   const [wanted, found] = [await inventory(control), await inventory(restored)];
+  const original = source === undefined ? new Map<string, readonly string[]>() : await inventory(source);
   const lost: string[] = [];
   for (const [name, content] of wanted) {
+    if (original.get(name)?.toSorted().join() === found.get(name)?.toSorted().join()) continue;
     const here = new Map<string, number>();
     for (const line of found.get(name) ?? []) here.set(line, (here.get(line) ?? 0) + 1);
     const missing = content.filter((line) => {

@@ -10,7 +10,7 @@ import { findScript, readScript, type ScriptName } from '../scripts.ts';
 import { resolveTarget } from '../session.ts';
 import { type ForeignCalls, foreignCalls } from './calls.ts';
 import { separateChecks } from './late-checks.ts';
-import { lateTables } from './late-tables.ts';
+import { type CallingTables, callingTables } from './late-tables.ts';
 import { type RestoreNames, restoreNames } from './names.ts';
 import { selectTables, type TableSelection } from './selection.ts';
 
@@ -27,8 +27,8 @@ export interface DatabaseJob {
   /** Large objects without their content; empty where the backup holds none. */
   readonly largeObjects: readonly DumpEntry[];
   readonly calls: ForeignCalls;
-  /** Tables whose rows come after those of all others, where the restore makes the tables; and where they are there already. */
-  readonly lateTables: { readonly made: ReadonlySet<string>; readonly existing: ReadonlySet<string> };
+  /** Where the restore makes the tables; and where they are there already. */
+  readonly callingTables: { readonly made: CallingTables; readonly existing: CallingTables };
   readonly selection: TableSelection;
 }
 
@@ -88,7 +88,7 @@ async function databaseJob(context: RestoreContext, database: ManifestDatabase):
   };
 }
 
-type ReadPreData = Pick<DatabaseJob, 'preData' | 'lateChecks' | 'calls' | 'lateTables'>;
+type ReadPreData = Pick<DatabaseJob, 'preData' | 'lateChecks' | 'calls' | 'callingTables'>;
 
 /** What is read out of pre-data once, since every step of a restore asks for it. */
 const readPreData = {
@@ -108,8 +108,13 @@ function preDataOf(
   const calls = foreignCalls(dumped, new Set(hiddenCalls));
   const { preData, lateChecks } = separateChecks(dumped, allChecks ? () => true : calls.inExpression);
   // The checks that were taken out judge nothing while rows are loaded.
-  const made = lateTables(preData, foreignCalls(preData));
-  const found = { calls, preData, lateChecks, lateTables: { made, existing: lateTables(dumped, calls) } };
+  const made = callingTables(preData, foreignCalls(preData));
+  const found = {
+    calls,
+    preData,
+    lateChecks,
+    callingTables: { made, existing: callingTables(dumped, calls) },
+  };
   read.set(dumped, found);
   return found;
 }
@@ -152,9 +157,9 @@ export interface LoadOrder {
  */
 export async function loadOrder(job: RestoreJob): Promise<LoadOrder> {
   const late = new Map(
-    job.databases.map(({ manifest, lateTables: { made, existing } }) => [
+    job.databases.map(({ manifest, callingTables: { made, existing } }) => [
       manifest.name,
-      job.withSchema ? made : existing,
+      (job.withSchema ? made : existing).late,
     ]),
   );
   const isLate = ({ table }: DataObject) => late.get(table.database)?.has(tableName(table)) === true;

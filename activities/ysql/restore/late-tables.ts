@@ -4,11 +4,19 @@ import type { Token } from '../sql-text.ts';
 import type { ForeignCalls } from './calls.ts';
 import { qualifiedNameAt, tableOfAlter } from './selection.ts';
 
-/**
- * Tables (`schema.table`) whose rows can't be loaded without calling a function that isn't built in: for a generated column, for
- * the check of a domain, or to judge whether a row belongs into its partition. Pure.
- */
-export function lateTables(preData: readonly DumpEntry[], calls: ForeignCalls): ReadonlySet<string> {
+/** Tables by name (`schema.table`). */
+export interface CallingTables {
+  /**
+   * Their rows can't be loaded without calling a function that isn't built in: for a generated column, for the check of a domain, or
+   * to judge whether a row belongs into its partition.
+   */
+  readonly late: ReadonlySet<string>;
+  /** Their partitions, or those of a table above them, are told apart by such a function. */
+  readonly partitioned: ReadonlySet<string>;
+}
+
+/** Finds tables that call functions. Pure. */
+export function callingTables(preData: readonly DumpEntry[], calls: ForeignCalls): CallingTables {
   const late = new Set<string>();
   const openPartitioning = new Set<string>();
   const attached: (readonly [child: string, parent: string])[] = [];
@@ -28,14 +36,16 @@ export function lateTables(preData: readonly DumpEntry[], calls: ForeignCalls): 
   }
   // Rows of a partition are judged by the bounds of all tables above it.
   for (let grew = true; grew; ) {
-    const more = attached.filter(([child, parent]) => openPartitioning.has(parent) && !late.has(child));
+    const more = attached.filter(
+      ([child, parent]) => openPartitioning.has(parent) && !(late.has(child) && openPartitioning.has(child)),
+    );
     for (const [child] of more) {
       late.add(child);
       openPartitioning.add(child);
     }
     grew = more.length > 0;
   }
-  return late;
+  return { late, partitioned: openPartitioning };
 }
 
 /** From the list of columns on. */

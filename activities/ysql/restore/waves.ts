@@ -116,7 +116,10 @@ function withoutNeeds(database: DatabaseJob, entries: readonly DumpEntry[]): Ear
     const isKind = entry.type === 'INDEX' || entry.type === 'CONSTRAINT' || entry.type === 'CHECK CONSTRAINT';
     return isKind && table !== undefined && !lateRelations.has(table);
   });
-  const open = new Set(indexLike.filter((entry) => database.calls.inIndex(entry)));
+  const { partitioned } = database.callingTables.made;
+  const open = new Set(
+    indexLike.filter((entry) => database.calls.inIndex(entry) || partitioned.has(entryTable(entry) ?? '')),
+  );
   const openIndexes = new Set([...open].map(indexName));
   const openTables = new Set([...open].flatMap((entry) => entryTable(entry) ?? []));
   return {
