@@ -8,15 +8,23 @@ import type { TestServer } from './harness.ts';
 
 const run = promisify(execFile);
 
-/** What everybody does without Holdfast: `pg_dump -Fc | pg_restore` into a new database, whatever of it fails. */
-export async function controlRestore(server: TestServer, from: string, to: string): Promise<void> {
+/**
+ * What everybody does without Holdfast: `pg_dump -Fc | pg_restore` into a new database, whatever of it fails. Returns what pg_restore
+ * said of that.
+ */
+export async function controlRestore(server: TestServer, from: string, to: string): Promise<string> {
   await query(server.url(), `CREATE DATABASE ${to} TEMPLATE template0`);
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-control-'));
   try {
     const file = join(folder, 'dump');
     await run(`${server.binDirectory}/pg_dump`, ['-Fc', '-f', file, server.url(from)]);
     // It ends with an error as soon as one object failed, and has restored the others.
-    await run(`${server.binDirectory}/pg_restore`, ['-d', server.url(to), file]).catch(() => undefined);
+    const restored = await run(`${server.binDirectory}/pg_restore`, ['-d', server.url(to), file]).catch(
+      (error: unknown) => ({
+        stderr: error instanceof Error && 'stderr' in error ? String(error.stderr) : String(error),
+      }),
+    );
+    return restored.stderr;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

@@ -167,7 +167,10 @@ describe('a tolerant restore brings back what pg_dump and pg_restore would, and 
     const wish = { restore: 'r3', into: { broken: 'broken_copy' }, tolerate: true };
     const outcome = await tolerantRestore(restoreContext(backup, server.url(), wish));
     expect(outcome.leftOut).toMatchObject([
-      { kind: 'CHECK CONSTRAINT', name: 'public.measured fits', instead: 'NOT VALID' },
+      {
+        ...{ kind: 'CHECK CONSTRAINT', name: 'public.measured fits', instead: 'NOT VALID' },
+        sql: 'ALTER TABLE "public"."measured" VALIDATE CONSTRAINT "fits";',
+      },
     ]);
     expect(await rowsOf('broken_copy_restoring_r3', 'measured')).toBe(10);
     expect(

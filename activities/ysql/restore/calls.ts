@@ -18,6 +18,8 @@ export interface ForeignCalls {
   inIndex(entry: DumpEntry): boolean;
   /** True where an expression among these tokens may. */
   inExpression(tokens: readonly Token[]): boolean;
+  /** True where a query among these tokens may: there, tables and columns have their schema or table too. */
+  inQuery(tokens: readonly Token[]): boolean;
   /** True where reading a value of the type (`schema.name`) may: a domain whose check does. */
   ofType(name: string): boolean;
 }
@@ -59,6 +61,13 @@ export function foreignCalls(
 
   return {
     inExpression,
+    inQuery: (tokens) =>
+      hasOwnCasts ||
+      tokens.some(({ text }, at) => text === 'operator' && tokens[at + 2]?.text !== 'pg_catalog') ||
+      qualifiedNames(tokens).some(
+        ({ at, schema }) =>
+          schema !== 'pg_catalog' && tokens[at + 3]?.text === '(' && tokens[at + 3]?.kind === 'symbol',
+      ),
     ofType: (name) => checkedTypes.has(name),
     inIndex(entry) {
       const tokens = entry.statements[0]?.tokens ?? [];

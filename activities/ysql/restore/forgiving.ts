@@ -42,8 +42,8 @@ export async function applyForgivingly(work: EntryWork): Promise<void> {
   for (const [place, statement] of statements.entries()) {
     const error = await attempt(work, statement);
     if (error === undefined) continue;
-    if (await addedNotValid(work, statement, error)) continue;
-    await note(work, statement, error);
+    if (isTold(work, statement, error) || (await addedNotValid(work, statement, error))) continue;
+    await note(work, statement, error, staysNotValid(statement, error) ? { instead: 'NOT VALID' } : {});
     // What follows is about the object that isn't there.
     if (place === 0 && /^create\b/i.test(statement)) return;
   }
@@ -97,22 +97,38 @@ async function addedNotValid(work: EntryWork, statement: string, error: Holdfast
   if (!BROKEN_BY_ROWS.has(state) || !/\badd constraint\b/i.test(statement)) return false;
   const notValid = `${statement.replace(/;\s*$/, '')} NOT VALID;`;
   if ((await attempt(work, notValid)) !== undefined) return false;
-  await note(work, statement, error, 'NOT VALID');
+  await note(work, statement, error, { instead: 'NOT VALID' });
   return true;
+}
+
+const VALIDATES = /^alter (?:table|domain) .* validate constraint /is;
+
+/** A check that waited for the rows is there for rows to come, whatever the validation finds. */
+function staysNotValid(statement: string, error: HoldfastError): boolean {
+  return VALIDATES.test(statement) && BROKEN_BY_ROWS.has(sqlState(error.cause) ?? '');
+}
+
+/** SQLSTATEs of "there is no such constraint", "… table or type". */
+const NOTHING_TO_VALIDATE = new Set(['42704', '42P01']);
+
+/** A check that could not be added was told then. */
+function isTold({ forgives }: EntryWork, statement: string, error: HoldfastError): boolean {
+  const state = sqlState(error.cause) ?? '';
+  return forgives === 'errors' && VALIDATES.test(statement) && NOTHING_TO_VALIDATE.has(state);
 }
 
 async function note(
   { session, entry, forgives, log }: EntryWork,
   sql: string,
   error: HoldfastError,
-  instead?: LeftOut['instead'],
+  how: Pick<LeftOut, 'instead'> = {},
 ): Promise<void> {
   const name = nameOf(entry);
   const because = forgives === 'errors' ? 'error' : 'selection';
   log(`left out ${entry.type} ${name}`, { sqlState: sqlState(error.cause) });
   await noteLeftOut(session, {
     ...{ kind: entry.type, name, error: reasonIn(error, doingOf(entry)), sql, because },
-    ...(instead === undefined ? {} : { instead }),
+    ...how,
   });
 }
 

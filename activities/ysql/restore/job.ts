@@ -21,8 +21,9 @@ export interface DatabaseJob {
   readonly database: readonly DumpEntry[];
   /** Without the checks that wait for the rows. */
   readonly preData: readonly DumpEntry[];
-  /** Checks taken out of pre-data, in its order. */
+  /** Checks taken out of pre-data, in its order: added for rows to come, and later validated. */
   readonly lateChecks: readonly DumpEntry[];
+  readonly validations: readonly DumpEntry[];
   readonly postData: readonly DumpEntry[];
   /** Large objects without their content; empty where the backup holds none. */
   readonly largeObjects: readonly DumpEntry[];
@@ -88,7 +89,7 @@ async function databaseJob(context: RestoreContext, database: ManifestDatabase):
   };
 }
 
-type ReadPreData = Pick<DatabaseJob, 'preData' | 'lateChecks' | 'calls' | 'callingTables'>;
+type ReadPreData = Pick<DatabaseJob, 'preData' | 'lateChecks' | 'validations' | 'calls' | 'callingTables'>;
 
 /** What is read out of pre-data once, since every step of a restore asks for it. */
 const readPreData = {
@@ -106,13 +107,13 @@ function preDataOf(
   const known = read.get(dumped);
   if (known !== undefined) return known;
   const calls = foreignCalls(dumped, new Set(hiddenCalls));
-  const { preData, lateChecks } = separateChecks(dumped, allChecks ? () => true : calls.inExpression);
+  const { preData, ...checks } = separateChecks(dumped, allChecks ? () => true : calls.inExpression);
   // The checks that were taken out judge nothing while rows are loaded.
   const made = callingTables(preData, foreignCalls(preData));
   const found = {
     calls,
     preData,
-    lateChecks,
+    ...checks,
     callingTables: { made, existing: callingTables(dumped, calls) },
   };
   read.set(dumped, found);

@@ -1,18 +1,21 @@
 import type { DumpEntry } from '../dump-script.ts';
-import { quoteTable, tableName } from '../identifiers.ts';
+import { quoteIdentifier, quoteTable, tableName } from '../identifiers.ts';
 import { type Statement, scriptParts, type Token } from '../sql-text.ts';
 import { qualifiedNameAt } from './selection.ts';
 
-/** Pre-data without the checks that call functions which aren't built in, and these checks by themselves. */
+/** Pre-data without the checks that call functions which aren't built in, and these checks by themselves, in the dump's order. */
 export interface SeparatedChecks {
   readonly preData: readonly DumpEntry[];
-  /** In the dump's order; to be added once every row is there. Comments on them stand among them. */
+  /** Add the checks for rows to come, once every row is there. Comments on them stand among them. */
   readonly lateChecks: readonly DumpEntry[];
+  /** Have the rows judged, once everything is there that the checks' functions may look at. */
+  readonly validations: readonly DumpEntry[];
 }
 
 /**
  * Takes checks that `isLate` says true of (those that call functions) out of CREATE TABLE and CREATE DOMAIN, where pg_dump writes them: there they judge each row when
- * it is loaded, while the rows that the function looks for may not be there. Added later they judge the same rows once. Pure.
+ * it is loaded, while the rows that the function looks for, or the view, may not be there. Validated later they judge the same rows
+ * once. Pure.
  */
 export function separateChecks(
   preData: readonly DumpEntry[],
@@ -20,6 +23,7 @@ export function separateChecks(
 ): SeparatedChecks {
   const kept: DumpEntry[] = [];
   const lateChecks: DumpEntry[] = [];
+  const validations: DumpEntry[] = [];
   const late = new Set<string>();
   for (const entry of preData) {
     const commented = entry.type === 'COMMENT' ? commentedConstraint(entry) : undefined;
@@ -40,9 +44,10 @@ export function separateChecks(
     for (const check of checks) {
       late.add(`${tableName(of)} ${check.name.text}`);
       lateChecks.push(lateCheck(entry, create, of, check));
+      validations.push(validation(entry, of, check));
     }
   }
-  return { preData: kept, lateChecks };
+  return { preData: kept, lateChecks, validations };
 }
 
 interface Check {
@@ -152,8 +157,23 @@ function lateCheck(
   { name, start, end }: Check,
 ): DumpEntry {
   const clause = create.text.slice(start - create.start, end - create.start);
-  const kind = entry.type === 'DOMAIN' ? 'DOMAIN' : 'TABLE';
-  const text = `ALTER ${kind} ${quoteTable(of)} ADD ${clause};`;
+  return checkEntry(entry, name, `ALTER ${kindOf(entry)} ${quoteTable(of)} ADD ${clause} NOT VALID;`);
+}
+
+function validation(
+  entry: DumpEntry,
+  of: { readonly schema: string; readonly table: string },
+  { name }: Check,
+): DumpEntry {
+  const text = `ALTER ${kindOf(entry)} ${quoteTable(of)} VALIDATE CONSTRAINT ${quoteIdentifier(name.text)};`;
+  return checkEntry(entry, name, text);
+}
+
+function kindOf({ type }: DumpEntry): 'DOMAIN' | 'TABLE' {
+  return type === 'DOMAIN' ? 'DOMAIN' : 'TABLE';
+}
+
+function checkEntry(entry: DumpEntry, name: Token, text: string): DumpEntry {
   return {
     ...entry,
     name: `${entry.name} ${name.text}`,

@@ -1,6 +1,7 @@
 import type { ManifestTable } from '../../../model/manifest.ts';
 import type { DumpEntry } from '../dump-script.ts';
 import { quoteTable, tableName } from '../identifiers.ts';
+import type { Token } from '../sql-text.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
 import { entryTable, type QualifiedName, qualifiedNameAt, tableOfAlter } from './selection.ts';
 
@@ -74,8 +75,12 @@ function wavesOfDatabase(job: RestoreJob, database: DatabaseJob): readonly (read
   const { indexes, attaching, foreignKeys } = withoutNeeds(database, entries);
   const early = new Set([...indexes, ...attaching, ...foreignKeys]);
   const isLast = ({ type, name }: DumpEntry) => type === 'EVENT TRIGGER' || name.startsWith('EVENT TRIGGER ');
-  const checks = job.withSchema ? database.lateChecks.filter(keep) : [];
-  const ordered = [...checks, ...entries.filter((entry) => !early.has(entry) && !isLast(entry))];
+  const [checks, validations] = job.withSchema
+    ? [database.lateChecks.filter(keep), database.validations.filter(keep)]
+    : [[], []];
+  const others = entries.filter((entry) => !early.has(entry) && !isLast(entry));
+  const views = viewsWithoutNeeds(database, others);
+  const ordered = [...checks, ...views, ...others.filter((entry) => !views.includes(entry)), ...validations];
   return [
     ...indexWaves(database, indexes, vacuums).map(apart),
     apart(unit(database, 'attach', attaching)),
@@ -110,7 +115,10 @@ interface EarlyEntries {
  * foreign key for the key that it refers to.
  */
 function withoutNeeds(database: DatabaseJob, entries: readonly DumpEntry[]): EarlyEntries {
-  const lateRelations = new Set(entries.filter(({ type }) => type === 'MATERIALIZED VIEW').map(nameOf));
+  // Their indexes are built when they are filled, from whatever their queries read.
+  const lateRelations = new Set(
+    [...database.preData, ...entries].filter(({ type }) => type === 'MATERIALIZED VIEW').map(nameOf),
+  );
   const indexLike = entries.filter((entry) => {
     const table = entryTable(entry);
     const isKind = entry.type === 'INDEX' || entry.type === 'CONSTRAINT' || entry.type === 'CHECK CONSTRAINT';
@@ -136,6 +144,22 @@ function withoutNeeds(database: DatabaseJob, entries: readonly DumpEntry[]): Ear
   };
 }
 
+/**
+ * Where a view needs a key, pg_dump writes an empty view first and its query behind all indexes, of which a function may read it. Such a
+ * query comes first: it needs tables, keys and other views, and creating it calls nothing.
+ */
+function viewsWithoutNeeds(database: DatabaseJob, entries: readonly DumpEntry[]): readonly DumpEntry[] {
+  // Among them may be the key that it needs; nothing needs an exclusion.
+  const isKey = ({ type, statements }: DumpEntry) =>
+    type === 'CONSTRAINT' && statements[0]?.tokens.every(({ text }) => text !== 'exclude') === true;
+  if (entries.some(isKey)) return [];
+  return entries.filter(
+    ({ type, name, statements }) =>
+      (type === 'VIEW' || (type === 'RULE' && name.endsWith(' _RETURN'))) &&
+      statements.every(({ tokens }) => !database.calls.inQuery(tokens)),
+  );
+}
+
 /** `schema.index` of an entry; a constraint's index has the constraint's name. */
 function indexName(entry: DumpEntry): string {
   const tokens = entry.statements[0]?.tokens ?? [];
@@ -153,21 +177,28 @@ function attachedIndexes({ statements }: DumpEntry): readonly string[] {
 }
 
 /** What takes its time is a unit by itself; what stands between is quick, and one unit. */
-const LONG = new Set(['MATERIALIZED VIEW DATA', 'INDEX', 'CONSTRAINT', 'CHECK CONSTRAINT', 'FK CONSTRAINT']);
+const LONG = new Set(['MATERIALIZED VIEW DATA', 'INDEX', 'CONSTRAINT', 'FK CONSTRAINT']);
+
+function isLong({ type, statements }: DumpEntry): boolean {
+  return LONG.has(type) || (type === 'CHECK CONSTRAINT' && isValidation(statements[0]?.tokens ?? []));
+}
+
+function isValidation(tokens: readonly Token[]): boolean {
+  return tokens.some(({ kind, text }) => kind === 'word' && text === 'validate');
+}
 
 function orderedUnits(database: DatabaseJob, entries: readonly DumpEntry[]): readonly PostDataUnit[] {
   const groups: DumpEntry[][] = [];
   for (const entry of entries) {
     const group = groups.at(-1);
     const last = group?.at(-1);
-    if (group === undefined || last === undefined || LONG.has(last.type) || LONG.has(entry.type)) {
+    if (group === undefined || last === undefined || isLong(last) || isLong(entry)) {
       groups.push([entry]);
     } else {
       group.push(entry);
     }
   }
-  const isLong = (some: readonly DumpEntry[]) => some.some(({ type }) => LONG.has(type));
-  const first = groups.findIndex(isLong);
+  const first = groups.findIndex((some) => some.some(isLong));
   return groups.map((some, place) => ({
     ...{ database, id: `ordered-${place}`, entries: some, lockTables: [] },
     ...(place === first ? { sequences: true } : {}),

@@ -27,6 +27,8 @@ interface Time {
   readonly wave: number;
   readonly batch: number;
   readonly position: number;
+  /** Within a task of the load, whose objects are loaded one after the other. */
+  readonly inTask?: number;
   /** The table of a unit that runs as soon as that table's rows are there. */
   readonly table?: string;
 }
@@ -62,7 +64,10 @@ export async function brokenPrecedences(
 
 function endsBefore(earlier: Time, later: Time): boolean {
   const isUnit = (time: Time) => time.table !== undefined && time.wave > 0;
-  if (earlier.wave === 0 && later.wave === 0) return earlier.batch < later.batch;
+  if (earlier.wave === 0 && later.wave === 0) {
+    const isOneTask = earlier.position === later.position;
+    return earlier.batch < later.batch || (isOneTask && (earlier.inTask ?? 0) < (later.inTask ?? 0));
+  }
   if (earlier.wave === later.wave) return earlier.batch === later.batch && earlier.position < later.position;
   if (earlier.wave > later.wave) return false;
   // What runs beside the load waits for its own table alone.
@@ -76,7 +81,7 @@ async function loadSteps(job: Job, database: DatabaseJob, graph: Graph): Promise
   const groupOf: number[] = groups.flatMap((size, group) => Array.from({ length: size }, () => group));
   const steps = new Map<string, Step>();
   for (const [index, objects] of tasks.entries()) {
-    for (const { table } of objects) {
+    for (const [inTask, { table }] of objects.entries()) {
       const name = `${table.schema}.${table.table}`;
       if (steps.has(name)) continue;
       const oid = graph.relations.get(name);
@@ -89,7 +94,7 @@ async function loadSteps(job: Job, database: DatabaseJob, graph: Graph): Promise
           .map(({ object }) => object),
         // Rows come in the order of names, behind pre-data and before post-data.
         place: 0,
-        time: { wave: 0, batch: groupOf[index] ?? 0, position: index, table: name },
+        time: { wave: 0, batch: groupOf[index] ?? 0, position: index, inTask, table: name },
       });
     }
   }
@@ -183,10 +188,13 @@ async function readGraph(url: string): Promise<Graph> {
   const edges = new Map<string, string[]>();
   const rows = await query(
     url,
-    `SELECT classid || '/' || objid AS from, refclassid || '/' || refobjid AS to FROM pg_depend WHERE objid >= 16384 AND deptype <> 'e'
+    `SELECT classid || '/' || objid AS from, refclassid || '/' || refobjid AS to FROM pg_depend d WHERE objid >= 16384 AND deptype <> 'e'
+       -- That a table has a parent or a type makes nobody read the parent's rows.
+       AND NOT (classid = 'pg_class'::regclass AND refclassid <> 'pg_proc'::regclass
+         AND EXISTS (SELECT FROM pg_class c WHERE c.oid = d.objid AND c.relkind IN ('r', 'p')))
      -- A view's query is its rule's.
      UNION ALL SELECT 'pg_class'::regclass::oid || '/' || ev_class, 'pg_rewrite'::regclass::oid || '/' || oid FROM pg_rewrite WHERE ev_class >= 16384
-     UNION ALL SELECT 'pg_class'::regclass::oid || '/' || inhrelid, 'pg_class'::regclass::oid || '/' || inhparent FROM pg_inherits`,
+`,
   );
   for (const { from, to } of rows) {
     const known = edges.get(String(from)) ?? [];
