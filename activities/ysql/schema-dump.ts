@@ -6,6 +6,7 @@ import type { VerbContext } from '../engine.ts';
 import type { Relation, Selection } from './catalog.ts';
 import type { ConnectionTarget } from './connection-url.ts';
 import { withoutEntries } from './dump-script.ts';
+import { cutAtRows } from './dump-sections.ts';
 import { type Executable, findExecutable, hasOption, runProgram } from './executables.ts';
 import { quoteTable } from './identifiers.ts';
 import type { Server } from './server.ts';
@@ -125,16 +126,14 @@ async function dumpSections(
   args: readonly string[],
 ): Promise<SchemaScripts> {
   const { database } = reader;
-  const run = async (...more: readonly string[]) =>
-    utf8(await runProgram(executable, target, database, [...args, ...more], verb.signal), database);
-  const [preData, postData] = await Promise.all([
-    run('--section=pre-data', '--create'),
-    run('--section=post-data'),
-  ]);
+  // Both sections at once: only together do they stand in the order in which they can be made again.
+  const sections = ['--section=pre-data', '--section=post-data', '--create'];
+  const output = await runProgram(executable, target, database, [...args, ...sections], verb.signal);
+  const { preData, postData } = cutAtRows(utf8(output, database));
   return {
     database: withoutEntries(preData, (entry) => !describesDatabase(entry)),
     preData: withoutEntries(preData, describesDatabase),
-    postData: withoutEntries(postData, () => false),
+    postData,
   };
 }
 

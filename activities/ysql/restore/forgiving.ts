@@ -54,7 +54,12 @@ async function attempt(work: EntryWork, text: string): Promise<HoldfastError | u
   const { session, isInTransaction } = work;
   if (isInTransaction) await session.query('set a savepoint', 'SAVEPOINT entry');
   try {
-    await session.query(doingOf(work.entry), [...work.settings, text].join('\n'));
+    if (isInTransaction) {
+      await session.query(doingOf(work.entry), [...work.settings, text].join('\n'));
+    } else {
+      for (const setting of work.settings) await session.query(`prepare to ${doingOf(work.entry)}`, setting);
+      await session.query(doingOf(work.entry), text);
+    }
   } catch (error) {
     if (!isInTransaction && isThereAlready(error)) return undefined;
     if (!isStatementsOwn(session, error) || !isForgiven(work, error)) throw error;

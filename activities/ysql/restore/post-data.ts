@@ -7,6 +7,7 @@ import type { Session } from '../session.ts';
 import { applyUnit, readAdaptation } from './apply.ts';
 import { withRestoreSession } from './bookkeeping.ts';
 import { countAhead } from './check.ts';
+import { forgivenessOf } from './forgiving.ts';
 import { type RestoreJob, restoreJob } from './job.ts';
 import { setSequences } from './sequences.ts';
 import { type PostDataUnit, postDataWaves } from './waves.ts';
@@ -54,6 +55,7 @@ async function apply(
   const adaptation = await readAdaptation(job, unit.database, session);
   await applyUnit(session, unit.id, unit.entries, adaptation, {
     transactionalDdl: product === 'postgresql',
-    lockTables: job.databases.some(({ selection }) => !selection.all) ? [] : unit.lockTables,
+    // A table that was left out can't be locked.
+    lockTables: forgivenessOf(job, unit.database) === 'nothing' ? unit.lockTables : [],
   });
 }
