@@ -3,6 +3,7 @@ import type { DumpEntry } from '../dump-script.ts';
 import { inTransaction, type Session } from '../session.ts';
 import { BOOKKEEPING_SCHEMA, claim } from './bookkeeping.ts';
 import {
+  applyAgain,
   applyForgivingly,
   doingOf,
   type EntryWork,
@@ -21,6 +22,8 @@ export interface Adaptation {
   readonly roles: ReadonlySet<string>;
   readonly tablespaces: ReadonlySet<string>;
   readonly forgives: Forgiveness;
+  /** True: only what was left out is tried, once more. */
+  readonly again?: true;
   readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
@@ -45,6 +48,7 @@ export async function applyEntry(session: Session, entry: DumpEntry, adaptation:
   if (statements.length === 0) return;
   const settings = entry.settings.map((setting) => withKnownTablespace(setting, adaptation.tablespaces));
   const work: EntryWork = { session, entry, settings, statements, isInTransaction: true, ...adaptation };
+  if (adaptation.again === true) return await applyAgain(work);
   if (adaptation.forgives !== 'nothing') return await applyForgivingly(work);
   try {
     await session.query(doingOf(entry), [...settings, ...statements].join('\n'));
@@ -102,6 +106,10 @@ async function applyWithoutTransaction(
     const statements = adapted(entry, adaptation);
     const settings = entry.settings.map((setting) => withKnownTablespace(setting, adaptation.tablespaces));
     const work: EntryWork = { session, entry, settings, statements, isInTransaction: false, ...adaptation };
+    if (adaptation.again === true) {
+      await applyAgain(work);
+      continue;
+    }
     if (adaptation.forgives !== 'nothing') {
       await applyForgivingly(work);
       continue;

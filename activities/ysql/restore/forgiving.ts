@@ -4,7 +4,7 @@ import type { DumpEntry } from '../dump-script.ts';
 import { sqlState } from '../errors.ts';
 import type { Session } from '../session.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
-import { noteLeftOut } from './left-out.ts';
+import { forgetLeftOut, isLeftOut, noteLeftOut } from './left-out.ts';
 
 /**
  * What a restore may leave out: `nothing`; `unselected`, what needs a table that wasn't selected; or `errors`, whatever the
@@ -47,6 +47,17 @@ export async function applyForgivingly(work: EntryWork): Promise<void> {
     // What follows is about the object that isn't there.
     if (place === 0 && /^create\b/i.test(statement)) return;
   }
+}
+
+/** Tries an entry once more that was left out as a whole: what it needs may have come since, such as the rows of a view. */
+export async function applyAgain(work: EntryWork): Promise<void> {
+  const [first] = work.statements;
+  if (first === undefined) return;
+  const item = { kind: work.entry.type, name: nameOf(work.entry), sql: first };
+  if (!(await isLeftOut(work.session, item))) return;
+  if ((await attempt(work, first)) !== undefined) return;
+  await forgetLeftOut(work.session, item);
+  await applyForgivingly({ ...work, statements: work.statements.slice(1) });
 }
 
 /** Runs SQL; returns what it failed with where that is forgiven. */

@@ -29,6 +29,32 @@ export async function noteLeftOut(session: Session, item: LeftOut): Promise<void
   );
 }
 
+/** True where exactly this is noted. */
+export async function isLeftOut(
+  session: Session,
+  item: Pick<LeftOut, 'kind' | 'name' | 'sql'>,
+): Promise<boolean> {
+  await session.query('prepare the list of what is left out', CREATE);
+  const found = await session.query(
+    'look into the list of what is left out',
+    `SELECT FROM ${BOOKKEEPING_SCHEMA}.left_out WHERE kind = $1 AND name = $2 AND fingerprint = md5($3) AND instead IS NULL`,
+    [item.kind, item.name, item.sql],
+  );
+  return found.length > 0;
+}
+
+/** It came back after all. */
+export async function forgetLeftOut(
+  session: Session,
+  item: Pick<LeftOut, 'kind' | 'name' | 'sql'>,
+): Promise<void> {
+  await session.query(
+    'strike something off the list of what is left out',
+    `DELETE FROM ${BOOKKEEPING_SCHEMA}.left_out WHERE kind = $1 AND name = $2 AND fingerprint = md5($3)`,
+    [item.kind, item.name, item.sql],
+  );
+}
+
 /** All that was noted, in the order in which it was left out. */
 export async function readLeftOut(session: Session): Promise<readonly LeftOut[]> {
   const [list] = await session.query<{ there: boolean }>(

@@ -53,9 +53,16 @@ async function apply(
   if (unit.sequences === true) await setSequences(job, unit.database);
   if (unit.entries.length === 0) return;
   const adaptation = await readAdaptation(job, unit.database, session);
-  await applyUnit(session, unit.id, unit.entries, adaptation, {
-    transactionalDdl: product === 'postgresql',
-    // A table that was left out can't be locked.
-    lockTables: forgivenessOf(job, unit.database) === 'nothing' ? unit.lockTables : [],
-  });
+  const again = unit.again === true ? { again: true as const } : {};
+  await applyUnit(
+    session,
+    unit.id,
+    unit.entries,
+    { ...adaptation, ...again },
+    {
+      transactionalDdl: product === 'postgresql',
+      // A table that was left out can't be locked.
+      lockTables: forgivenessOf(job, unit.database) === 'nothing' ? unit.lockTables : [],
+    },
+  );
 }

@@ -21,6 +21,8 @@ export interface PostDataUnit {
   readonly lockTables: readonly string[];
   /** Sequences get their values first, since what follows may read them. */
   readonly sequences?: true;
+  /** Of the entries those are tried once more that were left out. */
+  readonly again?: true;
 }
 
 /** Units that are applied one after the other. */
@@ -90,7 +92,7 @@ function wavesOfDatabase(job: RestoreJob, database: DatabaseJob): readonly (read
         ...{ database, id: `count-${quoteTable(table)}`, count: table, entries: [], lockTables: [] },
       })),
     ]),
-    ...orderedWaves(orderedUnits(database, ordered)),
+    ...orderedWaves([...orderedUnits(database, ordered), ...againUnits(job, database, entries)]),
     apart(unit(database, 'event-triggers', entries.filter(isLast))),
   ];
 }
@@ -203,6 +205,17 @@ function orderedUnits(database: DatabaseJob, entries: readonly DumpEntry[]): rea
     ...{ database, id: `ordered-${place}`, entries: some, lockTables: [] },
     ...(place === first ? { sequences: true } : {}),
   }));
+}
+
+/** What a restore that tolerates may have left out for want of something that has come since. */
+function againUnits(
+  { context }: RestoreJob,
+  database: DatabaseJob,
+  entries: readonly DumpEntry[],
+): readonly PostDataUnit[] {
+  const some = entries.filter((entry) => LONG.has(entry.type));
+  if (context.request.tolerate !== true || some.length === 0) return [];
+  return [{ database, id: 'again', entries: some, lockTables: [], again: true }];
 }
 
 /** One unit after the other; where there are very many, several of them in one wave. */
