@@ -180,6 +180,22 @@ export interface VerifyReport {
   readonly drill?: DrillRecord;
 }
 
+/**
+ * What a verification of level `schema` found: whether this server takes everything that the backup's schema holds, without rows. It
+ * says nothing of the data, so it isn't put into the repository.
+ */
+export interface SchemaReport {
+  readonly plan: string;
+  readonly backup: string;
+  readonly level: 'schema';
+  /** `FAILED`: the server refuses some of it. `INCONCLUSIVE`: it could not be tried. */
+  readonly verdict: Verdict;
+  readonly problems: readonly string[];
+  readonly leftOut?: readonly LeftOut[];
+  readonly startedAt: string;
+  readonly finishedAt: string;
+}
+
 export interface RestoreRequest {
   /** Id of the restore, safe in a database name. */
   readonly restore: string;

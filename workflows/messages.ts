@@ -41,7 +41,8 @@ export interface RestoreLeftovers {
 
 export interface VerifyInput {
   readonly ref: BackupRef;
-  readonly level: VerifyLevel;
+  /** `schema`: whether the server takes the schema, without rows; by command alone, and not recorded. */
+  readonly level: VerifyLevel | 'schema';
   /** Needed for level `restore`: where to rehearse. */
   readonly source: Source;
 }
@@ -128,7 +129,7 @@ export const SEARCH_ATTRIBUTES = ['BackupPlan', 'BackupEngine', 'BackupPhase', '
 export const backupWorkflowId = (plan: string, backup: string): string => `backup:${plan}:${backup}`;
 export const restoreWorkflowId = (plan: string, restore: string): string => `restore:${plan}:${restore}`;
 export const drillWorkflowId = (plan: string, drill: string): string => `drill:${plan}:${drill}`;
-export const verifyWorkflowId = (plan: string, backup: string, level: VerifyLevel): string =>
+export const verifyWorkflowId = (plan: string, backup: string, level: VerifyInput['level']): string =>
   `verify:${plan}:${backup}:${level}`;
 /** One for each plan, so that no two of them prune at once. */
 export const pruneWorkflowId = (plan: string): string => `prune:${plan}`;

@@ -1,6 +1,12 @@
 import { ApplicationFailure, isCancellation, startChild, workflowInfo } from '@temporalio/workflow';
 import type { Activities } from '../activities/contract.ts';
-import type { BackupRef, RestoreRequest, RestoreSummary, VerifyReport } from '../model/backup.ts';
+import type {
+  BackupRef,
+  RestoreRequest,
+  RestoreSummary,
+  SchemaReport,
+  VerifyReport,
+} from '../model/backup.ts';
 import type { Assertion } from '../model/drill.ts';
 import { describeLeftOut } from '../model/left-out-text.ts';
 import { runChild } from './children.ts';
@@ -22,6 +28,20 @@ export async function rehearse(
   const report = reportOf(ref, outcome, startedAt);
   await activities.recordVerification({ ref, report });
   return report;
+}
+
+/** Level `schema`: creates the schema without rows in scratch databases, drops them, and names what the server refuses. */
+export async function rehearseSchema(ref: BackupRef, wishes: RehearsalWishes): Promise<SchemaReport> {
+  const startedAt = new Date(Date.now()).toISOString();
+  const request = scratchRequest(ref, 'rehearsal', { ...wishes, contents: 'schema', tolerate: true });
+  const { outcome } = await restoreScratch(request);
+  const { leftOut } = outcome;
+  return {
+    ...{ plan: ref.plan, backup: ref.backup, level: 'schema' },
+    ...{ verdict: outcome.verdict, problems: problemsOf(outcome) },
+    ...(leftOut === undefined ? {} : { leftOut }),
+    ...{ startedAt, finishedAt: new Date(Date.now()).toISOString() },
+  };
 }
 
 /** @param prefix of the scratch databases' names, for who sees them */

@@ -9,7 +9,9 @@ export function register(program: Command): void {
   program
     .command('doctor')
     .argument('<plan>', 'a plan’s name or file')
-    .description('check from here what a backup needs: repository, source, programs, privileges, Temporal')
+    .description(
+      'check from here what backups and restores need: repository, source, programs, privileges, Temporal, and whether the newest schema can be restored',
+    )
     .option('--json', 'one JSON document on stdout')
     .addHelpText('after', '\nExample:\n  holdfast doctor plans/orders.yaml')
     .action((argument: string, options: CommonOptions) => runCommand(options, () => run(argument, options)));
@@ -22,6 +24,7 @@ async function run(argument: string, options: CommonOptions) {
   const checks = [
     ...(await checkRepository(plan.pipeline.repository)),
     ...(await checkSource(plan)),
+    ...(await checkNewestSchema(plan)),
     ...(await checkTemporal(plan)),
   ];
   const healthy = checks.every(({ ok }) => ok);
@@ -54,6 +57,27 @@ async function checkSource(plan: CompiledPlan): Promise<readonly Check[]> {
     return [...checks, await checkHistory(verb, source)];
   }
   return engineOf(source).check(verb, source);
+}
+
+/** Whether the newest backup's schema can be made here; nothing where there is no backup, or no logical one of YSQL. */
+async function checkNewestSchema(plan: CompiledPlan): Promise<readonly Check[]> {
+  const { source, repository } = plan.pipeline;
+  if (source.engine !== 'ysql' || source.contents === 'data') return [];
+  const { readCatalogue } = await import('../../repository/catalogue.ts');
+  const { withStore } = await import('../backups.ts');
+  const { checkSchema } = await import('../foresight.ts');
+  let backup: string | undefined;
+  const newest = await check('newest backup', () =>
+    withStore(repository, async (store) => {
+      const { entries } = await readCatalogue(store, repository, plan.name);
+      backup = entries[0]?.backup;
+      return backup ?? 'none yet';
+    }),
+  );
+  // What is wrong with the repository is said by its own checks.
+  if (backup === undefined) return newest.ok ? [] : [newest];
+  const named = backup;
+  return [await check('schema can be restored', () => checkSchema(plan, named))];
 }
 
 /** Whether an agent polls the queue of a tablet server; undefined where Temporal isn't configured. */

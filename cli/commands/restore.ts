@@ -4,7 +4,7 @@ import type { RestoreSummary } from '../../model/backup.ts';
 import type { InClusterSummary } from '../../model/in-cluster.ts';
 import { describeLeftOut } from '../../model/left-out-text.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
-import type { RecoveryRequest } from '../../model/recovery.ts';
+import type { RecoveryDecision, RecoveryRequest } from '../../model/recovery.ts';
 import type { FollowRunOptions } from '../follow-run.ts';
 import { EXIT, type ExitCode, emit, print, runCommand, UsageError } from '../output.ts';
 import type { RestoreWishes } from '../runs.ts';
@@ -199,11 +199,27 @@ function requestOf({
 async function explain(plan: CompiledPlan, request: RecoveryRequest, options: Options): Promise<ExitCode> {
   const { decideRecovery } = await import('../recovery.ts');
   const { decisionLines } = await import('../../planning/decision-text.ts');
+  const { describeForesight } = await import('../foresight.ts');
   const decision = await decideRecovery(plan, request);
-  if (options.json) emit({ plan: plan.name, decision });
-  else for (const line of decisionLines(decision)) print(line);
+  const target = await foreseen(plan, decision, options);
+  if (options.json) emit({ plan: plan.name, decision, ...(target === undefined ? {} : { target }) });
+  else {
+    for (const line of decisionLines(decision)) print(line);
+    if (target !== undefined) print(`  ${describeForesight(target)}`);
+  }
   if (decision.kind === 'restore') return EXIT.done;
   return decision.code === 'BAD_REQUEST' || decision.code === 'BAD_INSTANT' ? EXIT.usage : EXIT.failed;
+}
+
+/** What the target lacks, for a restore by a backup. */
+async function foreseen(plan: CompiledPlan, decision: RecoveryDecision, options: Options) {
+  if (decision.kind !== 'restore' || decision.way !== 'backup') return undefined;
+  const { foreseeTarget } = await import('../foresight.ts');
+  return await foreseeTarget(plan, decision.backup, {
+    ...(options.connectionEnv === undefined ? {} : { connection: { env: options.connectionEnv } }),
+    ...(options.owner === undefined ? {} : { owner: options.owner }),
+    globals: options.globals === true,
+  });
 }
 
 /** By the plan's entity where the plan is applied: what overwrites waits there for approval. */
