@@ -101,8 +101,8 @@ export interface RestoreEngine {
   /** Applies one of the units (indexes, constraints, triggers …) that the plan counted in a wave. */
   postData(verb: RestoreContext, work: PostDataWork): Promise<void>;
   /** Sequences, ANALYZE, comparison with the manifest, swap of names when replacing, bookkeeping removed. */
-  finish(verb: RestoreContext, options?: FinishOptions): Promise<RestoreOutcome>;
-  /** Removes the record of a restore that was finished with `keepsRecord`. Absent: there is none. */
+  finish(verb: RestoreContext): Promise<RestoreOutcome>;
+  /** Removes the bookkeeping of a restore that ended without all that the backup holds, and is kept all the same. Absent: none is. */
   release?(verb: RestoreContext): Promise<void>;
   /**
    * Answers a statement of an assertion on the restored copy of `database` (by its name at the source; absent, the first),
@@ -110,8 +110,11 @@ export interface RestoreEngine {
    * (permanent) where the copy lacks what the statement names. Absent: copies of this engine can't be asked.
    */
   ask?(verb: RestoreContext, database: string | undefined, statement: string): Promise<AnswerRows>;
-  /** Drops what an unfinished or scratch restore left behind. Never touches a database that this restore did not create. */
-  discard(verb: RestoreContext): Promise<void>;
+  /**
+   * Drops what an unfinished or scratch restore left behind. Never touches a database that this restore did not create, and leaves
+   * what a restore that came to its end has made. Returns what stands, a sentence each; empty where nothing of it is left.
+   */
+  discard(verb: RestoreContext): Promise<readonly string[]>;
 }
 
 export type AnswerRows = readonly (readonly (string | null)[])[];
@@ -121,11 +124,6 @@ export const MOST_ANSWER_ROWS = 1_000;
 
 /** The restored copy lacks a table, a column, a function …: that is an answer. */
 export const ASSERTION_OBJECT_MISSING = 'ASSERTION_OBJECT_MISSING';
-
-export interface FinishOptions {
-  /** True: what was left out stays on record in the database until `release`, so that a retry tells the same. */
-  readonly keepsRecord?: boolean;
-}
 
 export interface RestoreOutcome {
   readonly databases: readonly { readonly from: string; readonly to: string; readonly kept?: string }[];
@@ -137,6 +135,10 @@ export interface RestoreOutcome {
   readonly problems: readonly string[];
   /** Everything that was left out. */
   readonly leftOut?: readonly LeftOut[];
+  /** What was compared, in a clause: "content of 12 tables, 30 indexes". */
+  readonly compared?: string;
+  /** What the operator should know though nothing is wrong, a sentence each. */
+  readonly notes?: readonly string[];
 }
 
 /** What every verb gets. */

@@ -50,8 +50,9 @@ export function restoreActivities(
       inRestore(request, (context) => engineFor(request).postData(context, work)),
     discardRestore: ({ request }) =>
       inRestore(request, async (context) => {
-        await engineFor(request).discard(context);
+        const stands = await engineFor(request).discard(context);
         await pins.unpin(request.from);
+        return { stands };
       }),
 
     ask: ({ request, assertion }) =>
@@ -62,9 +63,9 @@ export function restoreActivities(
         await engineFor(request).release?.(context);
       }),
 
-    finishRestore: ({ request, keepsRecord = false }) =>
+    finishRestore: ({ request }) =>
       inRestore(request, async (context) => {
-        const { leftOut = [], ...outcome } = await engineFor(request).finish(context, { keepsRecord });
+        const { leftOut = [], ...outcome } = await engineFor(request).finish(context);
         // What is dropped in the end keeps its pin until then: by it the next drill finds what a terminated one left.
         if (!request.scratch) await pins.unpin(request.from);
         return {

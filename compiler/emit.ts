@@ -130,6 +130,7 @@ function emitSource({ ysql, ycql, universe }: PlanDocument['spec']['source']): S
     tables: emitPatterns(ysql.tables),
     contents: ysql.contents,
     globals: ysql.globals,
+    ...given('dumpProgram', ysql.dumpProgram),
     chunkBytes: ysql.chunkSize,
   };
 }
@@ -222,11 +223,13 @@ function emitCron(cron: string | string[]): readonly string[] {
 }
 
 function emitDrill(drill: NonNullable<PlanDocument['spec']['drill']>): DrillSpec {
-  const { schedule, backup, check, connection, assertions, parallelism, timeout, tolerate } = drill;
+  const { schedule, backup, check, indexCheck, connection, assertions, parallelism, timeout, tolerate } =
+    drill;
   return {
     ...given('schedule', schedule && emitSchedule(schedule)),
     backup,
     check,
+    ...given('indexCheckMs', indexCheck),
     ...given('connection', connection && emitSecret(connection)),
     assertions: assertions.map(({ name, sql, database, expect }, index) => ({
       name: name ?? `assertion ${index + 1}`,

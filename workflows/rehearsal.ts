@@ -62,8 +62,11 @@ export function scratchRequest(ref: BackupRef, prefix: string, wishes: Rehearsal
 
 export type RehearsalOutcome = Pick<
   RestoreSummary,
-  'verdict' | 'tables' | 'bytes' | 'problems' | 'drill' | 'leftOut' | 'leftOutMore'
+  'verdict' | 'tables' | 'bytes' | 'problems' | 'compared' | 'notes' | 'drill' | 'leftOut' | 'leftOutMore'
 >;
+
+/** The ledger keeps a report for good. */
+const MOST_NOTES = 20;
 
 /** Restores into scratch databases, which the restore drops. `leftBehind`: it could not, and somebody has to. */
 export async function restoreScratch(
@@ -116,6 +119,8 @@ export function reportOf(ref: BackupRef, outcome: RehearsalOutcome, startedAt: s
     checkedObjects: outcome.tables,
     checkedBytes: outcome.bytes,
     problems: problemsOf(outcome),
+    ...(outcome.compared === undefined ? {} : { compared: outcome.compared }),
+    ...(outcome.notes === undefined ? {} : { notes: outcome.notes.slice(0, MOST_NOTES) }),
     startedAt,
     finishedAt: new Date(Date.now()).toISOString(),
     ...(outcome.drill === undefined ? {} : { drill: outcome.drill }),

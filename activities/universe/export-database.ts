@@ -2,24 +2,27 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DatabaseSnapshot, ObjectEntry, ReadPoint } from '../../model/backup.ts';
-import { permanent, READ_POINT_LOST } from '../../model/errors.ts';
+import { HoldfastError } from '../../model/errors.ts';
 import type { ManifestDatabase, ManifestSnapshot, SnapshotTable } from '../../model/manifest.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
 import type { BackupContext } from '../engine.ts';
 import { readRelations } from '../ysql/catalog.ts';
 import type { ConnectionTarget } from '../ysql/connection-url.ts';
-import { findExecutable, hasOption, runProgram } from '../ysql/executables.ts';
+import { requireDumpOf } from '../ysql/dumped-tables.ts';
 import { databaseProperties } from '../ysql/export.ts';
 import { quoteTable } from '../ysql/identifiers.ts';
+import { runProgram, SETTING_DENIED } from '../ysql/programs/run.ts';
+import { readAsOf } from '../ysql/read-time.ts';
 import { utf8 } from '../ysql/schema-dump.ts';
 import { putScript } from '../ysql/scripts.ts';
 import { sequencesScript } from '../ysql/seal.ts';
 import type { Server } from '../ysql/server.ts';
 import { onlyRow, type Session, withSession } from '../ysql/session.ts';
+import { metadataDump } from './metadata-dump.ts';
+import { checkSchemaStands, presentFingerprint } from './schema-stands.ts';
 import type { Universe } from './universe.ts';
 import { exportSnapshot, type SnapshotObject } from './yb-admin/snapshots.ts';
 import { microsOf } from './yb-admin/times.ts';
-import { catalogVersion } from './yb-admin/upkeep.ts';
 
 export type SnapshotPoint = Extract<ReadPoint, { readonly kind: 'universe-snapshot' }>;
 
@@ -46,30 +49,21 @@ export async function exportDatabase(
 ): Promise<Exported> {
   const { context, universe, readPoint, index, database } = exporting;
   const { database: name } = database;
+  const before = await presentFingerprint(exporting, target);
   const dump = await dumpDatabase(exporting, target, server);
-  const { properties, relations, indexes } = await withSession(
-    target,
-    name,
-    context.signal,
-    async (session) => ({
-      properties: await databaseProperties(session),
-      relations: await readRelations(session),
-      indexes: await readIndexes(session),
-    }),
-  );
+  // What was created or dropped since the snapshot is in its files, or not, as it was then.
+  const present = await readCatalogue(exporting, target, undefined);
+  const { properties, relations, indexes } = dump.asOfSnapshot
+    ? await readCatalogue(exporting, target, microsOf(database.snapshotTime))
+    : present;
+  requireDumpOf(name, dump.script, relations, dump.program);
   const metadata = await exportMetadata(exporting);
-  const now = await catalogVersion(universe.admin, name);
-  if (database.catalogVersion !== undefined && now !== database.catalogVersion) {
-    throw permanent(
-      READ_POINT_LOST,
-      `The schema of database "${name}" changed while its snapshot was taken (catalog version ${database.catalogVersion}, then ${now})`,
-      'Another snapshot is taken. Back up while no DDL runs if this repeats.',
-    );
-  }
-  const sequences = relations.filter(({ kind }) => kind === 'S');
+  if (!dump.asOfSnapshot) await checkSchemaStands(exporting, target, before);
+  const stillThere = new Set(present.relations.map(({ oid }) => oid));
+  const sequences = relations.filter(({ kind, oid }) => kind === 'S' && stillThere.has(oid));
   const values = await sequencesScript(context, target, name, sequences);
   const schemaObjects = [
-    await putScript(context, readPoint, `${index}/schema`, dump),
+    await putScript(context, readPoint, `${index}/schema`, dump.script),
     await putScript(context, readPoint, `${index}/sequences`, values),
     ...(metadata === undefined ? [] : [metadata]),
   ];
@@ -124,21 +118,56 @@ function snapshotOf(
   };
 }
 
-/** The whole schema as one script, as of the snapshot where the program can. */
+/** The catalogue of the present, or as of the instant (microseconds since 1970). */
+async function readCatalogue(
+  { context, database }: Exporting,
+  target: ConnectionTarget,
+  micros: string | undefined,
+) {
+  return await withSession(target, database.database, context.signal, async (session) => {
+    if (micros !== undefined) await readAsOf(session, micros);
+    return {
+      properties: await databaseProperties(session),
+      relations: await readRelations(session),
+      indexes: await readIndexes(session),
+    };
+  });
+}
+
+interface Dump {
+  readonly script: string;
+  /** Path of the program that wrote it. */
+  readonly program: string;
+  /** The program read the catalogue at the snapshot's time, so nothing that changed since is in it. */
+  readonly asOfSnapshot: boolean;
+}
+
+/** The whole schema as one script, as of the snapshot where the program can and the role may. */
 async function dumpDatabase(
   { context, database }: Exporting,
   target: ConnectionTarget,
   server: Server,
-): Promise<string> {
-  const executable = await findExecutable('dump', server);
-  const args = ['--schema-only', '--create', '--serializable-deferrable'];
-  // Oids and tablet boundaries: without them import_snapshot doesn't find the tables again.
-  if (await hasOption(executable, '--include-yb-metadata')) args.push('--include-yb-metadata');
-  const micros = microsOf(database.snapshotTime);
-  if (micros !== undefined && (await hasOption(executable, '--read-time')))
-    args.push(`--read-time=${micros}`);
-  const script = await runProgram(executable, target, database.database, args, context.signal);
-  return utf8(script, database.database);
+): Promise<Dump> {
+  const { program, takesReadTime, options } = await metadataDump(server);
+  const dump = async (instant: string | undefined): Promise<Dump> => {
+    const script = await runProgram(program, target, database.database, options(instant), context.signal);
+    return {
+      script: utf8(script, database.database),
+      program: program.path,
+      asOfSnapshot: instant !== undefined,
+    };
+  };
+  const instant = takesReadTime ? microsOf(database.snapshotTime) : undefined;
+  try {
+    return await dump(instant);
+  } catch (error) {
+    if (instant === undefined || !(error instanceof HoldfastError) || error.code !== SETTING_DENIED)
+      throw error;
+    context.log('the schema is dumped as it is now and compared: the role may not read the past', {
+      database: database.database,
+    });
+    return await dump(undefined);
+  }
 }
 
 /** `export_snapshot` writes on this machine; the file goes into the repository. Undefined for an empty database. */
@@ -208,7 +237,7 @@ async function countRows(
   const micros = microsOf(database.snapshotTime);
   if (micros === undefined) return counts;
   await withSession(target, database.database, context.signal, async (session) => {
-    await session.query('read as of the snapshot', `SET yb_read_time = ${BigInt(micros)}`);
+    await readAsOf(session, micros);
     for (const { id, schema, name, index } of tables) {
       if (index || schema === '') continue;
       const rows = await session.query<{ rows: string }>(

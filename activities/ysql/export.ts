@@ -4,20 +4,22 @@ import type { ManifestDatabase } from '../../model/manifest.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { BackupContext, EngineExport } from '../engine.ts';
 import { whileBeating } from '../heartbeat.ts';
-import { type Relation, readRelations, select, selectedDatabases } from './catalog.ts';
-import { cutTables, readShapes, type TableToCut } from './chunks.ts';
+import { readRelations, select, selectedDatabases } from './catalog.ts';
+import { cutTables, type TableToCut } from './chunks.ts';
 import {
   carriesLargeObjects,
   findLargeObjects,
   LARGE_OBJECT_PAGES,
   largeObjectsScript,
 } from './large-objects.ts';
+import { lossesOfStockDump } from './programs/dump-driver.ts';
 import { withPresent, withReader } from './reader.ts';
 import { refuseWhatCannotBeCarried } from './refusals.ts';
 import { dumpGlobals, dumpSchema, withoutDanglingForeignKeys } from './schema-dump.ts';
 import { putScript, type ScriptName } from './scripts.ts';
-import { readServer, type Server } from './server.ts';
+import { readServer } from './server.ts';
 import { onlyRow, resolveTarget, type Session } from './session.ts';
+import { tablesToCut } from './table-cuts.ts';
 
 /** Writes the schema of every selected database and cuts their tables into chunks, all at the read point. */
 export async function exportWorkList(
@@ -31,7 +33,7 @@ export async function exportWorkList(
       server: await readServer(session),
       names: await databasesAt(session, target, source, readPoint),
     }));
-    const from = { verb, target, readPoint, server };
+    const from = { verb, target, readPoint, server, dumpProgram: source.dumpProgram };
     const commonObjects: ObjectEntry[] = [];
     if (source.globals !== 'none') {
       commonObjects.push(
@@ -48,7 +50,15 @@ export async function exportWorkList(
         const { count } = await findLargeObjects(reader);
         const withLargeObjects = count > 0 && carriesLargeObjects(source);
         const data = withLargeObjects ? [...selection.data, LARGE_OBJECT_PAGES] : selection.data;
-        const toCut = source.contents === 'schema' ? [] : await tablesToCut(reader, data, server);
+        const toCut =
+          source.contents === 'schema'
+            ? []
+            : await tablesToCut(reader, data, {
+                product: server.product,
+                chunkBytes: source.chunkBytes,
+                tell,
+                lend: (work) => withReader(target, name, readPoint, verb.signal, work),
+              });
         tables.push(...toCut);
         const schemaObjects: ObjectEntry[] = [];
         if (source.contents !== 'data') {
@@ -72,15 +82,19 @@ export async function exportWorkList(
           name,
           ...(await databaseProperties(reader)),
           schemaObjects,
-          ...(count > 0 && !withLargeObjects && source.contents !== 'schema'
-            ? { losses: [`${formatAmount(count, 'large object')}: the plan names the tables to include`] }
-            : {}),
-          tables: toCut.map(({ table: { schema, table } }) => ({
+          ...lossesOf([
+            ...(count > 0 && !withLargeObjects && source.contents !== 'schema'
+              ? [`${formatAmount(count, 'large object')}: the plan names the tables to include`]
+              : []),
+            ...(source.contents === 'data' ? [] : lossesOfStockDump(server, source.dumpProgram)),
+          ]),
+          tables: toCut.map(({ table: { schema, table }, uncut }) => ({
             schema,
             table,
             rows: 0,
             bytes: 0,
             objects: 0,
+            ...(uncut === undefined ? {} : { uncut }),
           })),
         });
       });
@@ -94,6 +108,10 @@ export async function exportWorkList(
   });
 }
 
+function lossesOf(losses: readonly string[]): Pick<ManifestDatabase, 'losses'> {
+  return losses.length === 0 ? {} : { losses };
+}
+
 /** A snapshot names its databases; those of an instant are listed again. */
 async function databasesAt(
   session: Session,
@@ -103,22 +121,6 @@ async function databasesAt(
 ): Promise<readonly string[]> {
   if (readPoint.kind === 'pg-snapshot') return Object.keys(readPoint.snapshots);
   return await selectedDatabases(session, target, source);
-}
-
-async function tablesToCut(
-  reader: Session,
-  relations: readonly Relation[],
-  server: Server,
-): Promise<readonly TableToCut[]> {
-  const shapes = await readShapes(reader, relations, server.product);
-  return relations.flatMap((relation) => {
-    const shape = shapes.get(relation.oid);
-    if (shape === undefined) return [];
-    const { schema, table, configCondition } = relation;
-    return [
-      { table: { database: reader.database, schema, table }, shape, condition: configCondition ?? undefined },
-    ];
-  });
 }
 
 /** What a manifest tells of the database itself. */

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { readDuration } from '../../compiler/duration.ts';
 import { formatAmount } from '../../model/amounts.ts';
 import type { RestoreSummary } from '../../model/backup.ts';
 import type { InClusterSummary } from '../../model/in-cluster.ts';
@@ -29,6 +30,7 @@ interface Options extends FollowRunOptions {
   readonly check: 'rows' | 'content';
   readonly tolerate?: boolean;
   readonly takeName?: boolean;
+  readonly checkIndexesFor?: string;
   readonly parallelism: string;
 }
 
@@ -64,8 +66,12 @@ export function register(program: Command): void {
     .option('--globals', 'create missing roles from the backup first')
     .option(
       '--check <what>',
-      'compare with the manifest at the end: rows, or content (every row’s hash)',
+      'compare with the manifest at the end: rows, or content (every row’s hash, and indexes with their tables)',
       'rows',
+    )
+    .option(
+      '--check-indexes-for <duration>',
+      'longest time for comparing each database’s indexes; 10m with --check content, else they are not compared',
     )
     .option(
       '--tolerate',
@@ -107,6 +113,7 @@ async function run(argument: string, options: Options) {
     check: options.check,
     ...(options.tolerate ? { tolerate: true } : {}),
     ...(options.takeName ? { takeName: true } : {}),
+    ...(options.checkIndexesFor === undefined ? {} : { indexCheckMs: milliseconds(options.checkIndexesFor) }),
     parallelism: Number(options.parallelism),
   };
   return followRun<RestoreSummary>(
@@ -279,6 +286,12 @@ function checkOptions(options: Options): void {
   }
 }
 
+function milliseconds(duration: string): number {
+  const read = readDuration(duration);
+  if ('value' in read) return read.value;
+  throw new UsageError(`--check-indexes-for: ${read.problem.message}`, 'Write e.g. 30m.');
+}
+
 /** `NAME` for a backup of one database, `source=NAME` for each of several. */
 function targetNames(options: Options, databases: readonly string[]): Record<string, string> {
   const names: Record<string, string> = {};
@@ -306,6 +319,7 @@ function report(summary: RestoreSummary, options: Options): ExitCode {
   for (const { from, to, kept } of summary.databases) {
     print(`${from} is restored as ${to}.${kept === undefined ? '' : ` What was there is kept as ${kept}.`}`);
   }
+  for (const note of summary.notes ?? []) print(note);
   if (summary.safetyBackup !== undefined)
     print(`What was there is also saved as backup ${summary.safetyBackup}.`);
   for (const item of summary.leftOut ?? []) {
@@ -315,7 +329,7 @@ function report(summary: RestoreSummary, options: Options): ExitCode {
   if (summary.leftOutMore !== undefined) print(`… and ${summary.leftOutMore} more.`);
   for (const problem of summary.problems) print(`differs: ${problem}`);
   print(
-    `${formatAmount(summary.rows, 'row')} in ${formatAmount(summary.tables, 'table')}; compared with the manifest: ${summary.verdict}.`,
+    `${formatAmount(summary.rows, 'row')} in ${formatAmount(summary.tables, 'table')}; compared with the manifest: ${summary.verdict}${summary.compared === undefined ? '' : ` (${summary.compared})`}.`,
   );
   return code;
 }

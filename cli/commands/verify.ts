@@ -58,8 +58,10 @@ async function run(argument: string, backup: string | undefined, options: Option
 function report(result: VerifyReport | SchemaReport, options: Options): ExitCode {
   if (options.json) emit(result);
   else {
-    const what = result.level === 'schema' ? '' : `, ${result.checkedObjects} checked`;
+    const what =
+      result.level === 'schema' ? '' : `, ${result.compared ?? `${result.checkedObjects} checked`}`;
     print(`${result.backup}: ${result.verdict} (${result.level}${what})`);
+    if (result.level !== 'schema') for (const note of result.notes ?? []) print(`  ${note}`);
     for (const problem of result.problems) print(`  ${problem}`);
   }
   if (result.verdict === 'OK') return EXIT.done;

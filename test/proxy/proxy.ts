@@ -1,24 +1,45 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { Client } from 'pg';
 import { messageOf } from '../../model/errors.ts';
+import { CLIENT_LINES, type ClientLine, type ClientLineName } from './client-lines.ts';
 import { serveClient } from './connection.ts';
+import { Faults } from './faults.ts';
+import type { Node } from './nodes.ts';
 import { SnapshotKeeper } from './snapshots.ts';
 
 export interface YsqlProxyOptions {
   /** A superuser's URL of the PostgreSQL server behind it, any database. */
   readonly upstreamUrl: string;
+  /** What it passes for; default 2025.2, and 2024.2 where the upstream is PostgreSQL 11. */
+  readonly line?: ClientLineName;
+  /** The address to listen at; default 127.0.0.1. */
+  readonly host?: string;
   /** Default: a free one. */
   readonly port?: number;
   /** How long an instant can be read (`timestamp_history_retention_interval_sec`); default YugabyteDB's 900 s. */
   readonly historyRetentionMs?: number;
   /** How old an instant may be when it is first named; an older one is `Snapshot too old`. Default 10 s. */
   readonly firstNamingMs?: number;
+  /** How many tablet servers' PostgreSQL there are, each a port of its own that sees its own sessions; default 1. */
+  readonly nodes?: number;
+  /**
+   * Whether a snapshot may be exported (`ysql_enable_pg_export_snapshot`). Off by default up to 2025.2.2.0, and so on every line here but
+   * 2026.1 (YugabyteDB PR 32263).
+   */
+  readonly exportSnapshot?: boolean;
 }
 
 export interface YsqlProxy {
   readonly port: number;
   /** The same URL as the upstream's, through the proxy. */
   readonly url: string;
+  /** The URL of each node, the first of which is `url`. */
+  readonly nodeUrls: readonly string[];
+  /** Errors to give instead of answers. */
+  readonly faults: Faults;
+  /** From now on a node answers nobody; `yb_servers()` still tells of it. */
+  takeDown(node: number): void;
   /** Ends every client's connection and the snapshots kept. */
   stop(): Promise<void>;
 }
@@ -28,42 +49,88 @@ export interface YsqlProxy {
  * instant (`yb_read_time`). What it can't do: go back to an instant that nobody named while it was the present.
  */
 export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlProxy> {
+  const line = await lineOf(options);
   const keeper = new SnapshotKeeper({
     upstreamUrl: options.upstreamUrl,
     historyRetentionMs: options.historyRetentionMs ?? 900_000,
     firstNamingMs: options.firstNamingMs ?? 10_000,
   });
   const clients = new Set<Socket>();
-  const server = createServer({ noDelay: true }, (client) => {
-    clients.add(client);
-    client.once('close', () => clients.delete(client));
-    client.on('error', (error) => process.stderr.write(`client: ${error.message}\n`));
-    serveClient(client, { url: options.upstreamUrl, keeper }).catch((error: unknown) => {
-      // A client that is gone takes its session with it; that is no error.
-      if (client.destroyed) return;
-      process.stderr.write(`connection ended: ${messageOf(error)}\n`);
-      client.resetAndDestroy();
+  const faults = new Faults();
+  const host = options.host ?? '127.0.0.1';
+  const nodes: Node[] = Array.from({ length: options.nodes ?? 1 }, () => ({
+    host,
+    port: 0,
+    backends: new Set<number>(),
+    down: false,
+  }));
+  const listen = async (node: Node, wanted: number) => {
+    const listener = createServer({ noDelay: true }, (client) => {
+      if (node.down) return client.resetAndDestroy();
+      clients.add(client);
+      client.once('close', () => clients.delete(client));
+      client.on('error', (error) => process.stderr.write(`client: ${error.message}\n`));
+      const place = { nodes, node, upstreamUrl: options.upstreamUrl };
+      serveClient(client, {
+        url: options.upstreamUrl,
+        keeper,
+        place,
+        faults,
+        line,
+        exportSnapshot: options.exportSnapshot ?? line.name === '2026.1',
+      }).catch((error: unknown) => {
+        // A client that is gone takes its session with it; that is no error.
+        if (client.destroyed) return;
+        process.stderr.write(`connection ended: ${messageOf(error)}\n`);
+        client.resetAndDestroy();
+      });
+      return undefined;
     });
-  });
-  server.listen(options.port ?? 0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
+    listener.listen(wanted, host);
+    await once(listener, 'listening');
+    node.port = (listener.address() as AddressInfo).port;
+    return listener;
+  };
+  const listeners = await Promise.all(
+    nodes.map((node, index) => listen(node, index === 0 ? (options.port ?? 0) : 0)),
+  );
+  const nodeUrls = nodes.map(({ port }) => through(options.upstreamUrl, host, port));
   return {
-    port,
-    url: throughPort(options.upstreamUrl, port),
+    port: nodes[0]?.port ?? 0,
+    url: nodeUrls[0] ?? '',
+    nodeUrls,
+    faults,
+    takeDown(index) {
+      const node = nodes[index];
+      if (node !== undefined) node.down = true;
+    },
     async stop() {
-      const closed = once(server, 'close');
-      server.close();
+      const closed = listeners.map((listener) => once(listener, 'close'));
+      for (const listener of listeners) listener.close();
       for (const client of clients) client.destroy();
-      await closed;
+      await Promise.all(closed);
       await keeper.close();
     },
   };
 }
 
-function throughPort(upstreamUrl: string, port: number): string {
+/** A line is played by its own PostgreSQL only: catalogue and SQL differ too much. */
+async function lineOf({ upstreamUrl, line }: YsqlProxyOptions): Promise<ClientLine> {
+  const client = new Client({ connectionString: upstreamUrl });
+  await client.connect();
+  const found = await client.query<{ number: string }>(
+    "SELECT current_setting('server_version_num') AS number",
+  );
+  await client.end();
+  const isEleven = Number(found.rows[0]?.number) < 120_000;
+  const chosen = CLIENT_LINES[line ?? (isEleven ? '2024.2' : '2025.2')];
+  if ((chosen.major === 11) === isEleven) return chosen;
+  throw new Error(`the line ${chosen.name} needs PostgreSQL ${chosen.major}, and the upstream isn't`);
+}
+
+function through(upstreamUrl: string, host: string, port: number): string {
   const url = new URL(upstreamUrl);
-  url.hostname = '127.0.0.1';
+  url.hostname = host;
   url.port = String(port);
   return url.href;
 }

@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 import { Client } from 'pg';
 import { freePort } from '../../parts/ports.ts';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
+import { CLIENT_LINES } from '../proxy/client-lines.ts';
 import { installDialect } from '../proxy/install.ts';
 import { startYsqlProxy } from '../proxy/proxy.ts';
 import type { Action, Trigger, UniverseConfig, UniverseInfo } from './model.ts';
@@ -57,19 +58,23 @@ await once(control, 'listening');
 const postgres = await startPostgres({
   directory: join(directory, 'postgres'),
   port: state.postgresPort,
-  settings: { wal_level: 'logical', max_replication_slots: '30', max_wal_senders: '10' },
+  version: CLIENT_LINES[state.config.profile].major,
+  settings: {
+    ...{ wal_level: 'logical', max_replication_slots: '30', max_wal_senders: '10' },
+    allow_system_table_mods: 'on',
+  },
 });
 await prepare(postgres);
 const proxy = await startYsqlProxy({
   upstreamUrl: postgres.url(),
+  line: state.config.profile,
   port: state.proxyPort,
   // A snapshot's instant is named by `ysql_dump --read-time` only when the snapshot is complete.
   firstNamingMs: 60_000,
 });
 const world = new World(directory, state, postgres);
 const nodes = new Nodes(world);
-const binDirectory = join(directory, 'bin');
-await writePrograms(binDirectory, world.profile, postgres.binDirectory, state.config.dumpedSequences);
+const binDirectory = await writePrograms(join(directory, 'yugabyte'), world.profile, postgres.binDirectory);
 await nodes.openAll();
 info = describe();
 const aging = setInterval(() => void age(), AGE_EVERY_MS);
@@ -219,6 +224,7 @@ async function newState(config: UniverseConfig): Promise<State> {
     lastMicros: '0',
     loadBalancerEnabled: true,
     splittingHolds: {},
+    neighbours: [],
     endOf: { snapshots: 'well', restorations: 'well', deletions: 'well' },
     balance: { everyMs: 0, copySnapshots: true, nextAt: 0 },
     growth: { everyMs: 0, nextAt: 0 },

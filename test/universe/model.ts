@@ -14,8 +14,6 @@ export interface UniverseConfig {
   /** Data directories (disks) of each tablet server. */
   readonly dataDirectories: number;
   readonly tabletsPerTable: number;
-  /** Whether `ysql_dump --schema-only` writes `setval` for sequences: the facts leave it open. */
-  readonly dumpedSequences: 'setval' | 'absent';
   /** yb-admin must be given a folder of certificates. */
   readonly tls: boolean;
   /** How long a snapshot is CREATING, a restoration RESTORING, a deleted snapshot DELETING. */
@@ -41,7 +39,7 @@ export interface UniverseInfo {
   readonly masters: readonly string[];
   readonly masterWebAddresses: readonly string[];
   readonly tservers: readonly TserverInfo[];
-  /** Holds `yb-admin`, `ysql_dump`, `ysql_dumpall`, `ysqlsh`: for `HOLDFAST_YB_BIN`. */
+  /** Holds `yb-admin` and `ysqlsh`: for `HOLDFAST_YB_BIN`. The dump programs are in `../postgres/bin`, as in an installation. */
   readonly binDirectory: string;
   /** A superuser's URL of the YSQL side, through the proxy that speaks YugabyteDB's dialect; database `yugabyte`. */
   readonly ysqlUrl: string;
@@ -118,6 +116,19 @@ export type Action =
     } & TabletChoice)
   /** Changes one byte of a data file in a snapshot's folder of one replica. */
   | ({ readonly do: 'damageFile'; readonly server?: ServerChoice; readonly snapshot?: string } & TabletChoice)
+  /** Somebody reads the changes of a database or keyspace, or replicates it from here (`xcluster-source`) or to here. */
+  | {
+      readonly do: 'addNeighbour';
+      readonly kind: 'change-data-stream' | 'xcluster-source' | 'xcluster-target';
+      /** `ysql.shop` */
+      readonly namespace: string;
+      /** Of the replication group. */
+      readonly name: string;
+    }
+  | { readonly do: 'removeNeighbours' }
+  /** Files are encrypted from now on; the masters have the key in memory, or lost it by a restart. */
+  | { readonly do: 'encrypt'; readonly key: string; readonly inMemory: boolean }
+  | { readonly do: 'endEncryption' }
   /** `kill -9` of the whole universe, by itself. */
   | { readonly do: 'die' };
 

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { FinishOptions, RestoreContext, RestoreOutcome } from '../../activities/engine.ts';
+import type { RestoreContext, RestoreOutcome } from '../../activities/engine.ts';
 import { ysqlEngine } from '../../activities/ysql/engine.ts';
 import type { RestorePlan } from '../../model/backup.ts';
 import { messageOf } from '../../model/errors.ts';
@@ -16,7 +16,6 @@ const { restore } = ysqlEngine;
 export async function runEagerRestore(
   context: RestoreContext,
   backwards = false,
-  options: FinishOptions = {},
 ): Promise<RestoreOutcome & { readonly plan: RestorePlan }> {
   const plan = await restore.plan(context);
   await restore.prepare(context);
@@ -49,7 +48,7 @@ export async function runEagerRestore(
       await restore.postData(context, { wave, unit, units: count });
     }
   }
-  return { ...(await restore.finish(context, options)), plan };
+  return { ...(await restore.finish(context)), plan };
 }
 
 function sequence(first: number, length: number, backwards: boolean): readonly number[] {

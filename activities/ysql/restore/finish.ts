@@ -1,176 +1,194 @@
+import { formatAmount, formatCount } from '../../../model/amounts.ts';
 import type { LeftOut } from '../../../model/backup.ts';
-import type { FinishOptions, RestoreContext, RestoreOutcome } from '../../engine.ts';
+import type { RestoreRecord } from '../../../repository/restore-records.ts';
+import type { RestoreContext, RestoreOutcome } from '../../engine.ts';
 import { whileBeating } from '../../heartbeat.ts';
-import { sqlState } from '../errors.ts';
-import { connect, type Session } from '../session.ts';
-import { analyze } from './analyze.ts';
+import type { Session } from '../session.ts';
+import { analyze, type Unanalyzed } from './analyze.ts';
 import { readAdaptation } from './apply.ts';
-import {
-  appliedUnits,
-  dropBookkeeping,
-  loadedObjects,
-  readState,
-  withRestoreSession,
-} from './bookkeeping.ts';
+import { connectIfThere, dropOwnBookkeeping, readState, withRestoreSession } from './bookkeeping.ts';
 import { checkDatabase } from './check.ts';
 import { propertyStatements } from './database-script.ts';
-import { isRefusal } from './forgiving.ts';
+import { staysBehind } from './in-the-way.ts';
+import { leaveOut, leftOutOf, loadedOf, unappliedWork } from './incomplete.ts';
+import { checkIndexes, INDEX_CHECK_MS, type IndexFindings } from './index-check.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
 import { describeLargeObjects } from './large-objects.ts';
-import { noteLeftOut, readLeftOut } from './left-out.ts';
 import { databaseExists, withMaintenanceSession } from './maintenance.ts';
-import { existingRoles, withoutMissingRoles } from './roles.ts';
+import { existingRoles, rolesWithSettings, withoutMissingRoles } from './roles.ts';
+import { recordOf, seal } from './seal.ts';
 import { setSequences } from './sequences.ts';
-import { takeFinalName } from './swap.ts';
+import { exchangeNames } from './swap.ts';
 import { restoreTriggers } from './triggers.ts';
-import { postDataWaves } from './waves.ts';
 
 /**
- * Sets sequences, analyzes, compares with the manifest; when all databases are as they should be, gives them their properties
- * and final names and removes the bookkeeping. With a difference everything stays under its working name, unless the request says
- * that it shall take its final one.
+ * Sets sequences, analyzes, compares with the manifest. With a difference, or where something was left out, everything stays under its
+ * working name, unless the request says that it shall take its final one. Else the
+ * databases get their properties, while nobody knows their names yet, so that whatever can fail has been tried; then the restore is
+ * sealed (`repository/restore-records.ts`), and after that only bookkeeping goes and names change.
  */
-export async function finish(
-  context: RestoreContext,
-  { keepsRecord = false }: FinishOptions = {},
-): Promise<RestoreOutcome> {
+export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
   const job = await restoreJob(context);
-  const { tolerate = false, takeName = false } = context.request;
   return await whileBeating(context, async (tell) => {
-    const problems: string[] = [];
-    const leftOut: LeftOut[] = [];
-    const open: DatabaseJob[] = [];
-    for (const database of job.databases) {
-      tell({ database: database.names.to });
-      // With the record an earlier attempt's end is told again, and nothing of it hurts twice.
-      if (!keepsRecord && (await isFinished(job, database))) continue;
-      open.push(database);
-      await setSequences(job, database);
-      await withRestoreSession(job, database, async (session) => {
-        const adaptation = await readAdaptation(job, database, session);
-        await leaveOut(job, database, { kind: 'BLOB', name: 'owners and privileges of large objects' }, () =>
-          describeLargeObjects(job, database, session, adaptation),
-        );
+    if (context.request.scratch) return await finishScratch(job, tell);
+    let record = await recordOf(context);
+    if (record === undefined) {
+      const found = await compareAll(job, job.databases, tell);
+      const { tolerate = false, takeName = false } = context.request;
+      const isWhole =
+        found.problems.length === 0 && !found.leftOut.some(({ because }) => because === 'error');
+      if (!isWhole && !tolerate) return await outcome(job, found);
+      const created: string[] = [];
+      for (const database of job.databases) {
+        if (await complete(job, database)) created.push(database.names.to);
+      }
+      // The bookkeeping stays until `release`: so an attempt that comes after this one tells the same.
+      const result = { ...(await resultOf(job)), problems: found.problems, leftOut: await leftOutOf(job) };
+      if (!isWhole && !takeName) return { ...(await outcome(job, found)), ...result };
+      record = await seal(context, job, {
+        replace: context.request.replace,
+        created,
+        compared: describeComparison(job, found.indexes),
+        notes: found.notes,
+        result,
       });
-      // Side by side: ANALYZE is one session, and the comparison reads other tables meanwhile.
-      const [, differences] = await Promise.all([
-        leaveOut(job, database, { kind: 'STATISTICS', name: 'of the planner' }, () =>
-          withRestoreSession(job, database, analyze),
-        ),
-        checkDatabase(job, database),
-      ]);
-      problems.push(...differences, ...(await unappliedWork(job, database)));
-      leftOut.push(...(await leftOutOf(job, database)));
     }
-    const isWhole = problems.length === 0 && !leftOut.some(({ because }) => because === 'error');
-    const loaded = tolerate && keepsRecord ? await loadedOf(job) : undefined;
-    for (const database of open) {
-      if (isWhole || (tolerate && takeName)) await complete(job, database, keepsRecord);
-      else if (tolerate) await applyOwnProperties(job, database);
-    }
-    const told = keepsRecord ? (await Promise.all(open.map((each) => leftOutOf(job, each)))).flat() : leftOut;
-    const whole = await outcome(job, problems);
-    return { ...whole, ...loaded, ...(told.length === 0 ? {} : { leftOut: told }) };
+    const notes = [...(record.notes ?? []), ...(await notesOn(job, record))];
+    for (const database of job.databases) await dropOwnBookkeeping(job, database);
+    notes.push(...(await exchangeNames(job, context.request.replace)));
+    for (const database of job.databases) await limitConnections(job, database);
+    const whole = await outcome(job, { problems: [], notes, compared: record.compared });
+    return { ...whole, ...record.result };
   });
 }
 
-/** Removes the record of what was left out, where `finish` has kept it. */
+/** A rehearsal keeps its working names and gets no properties: they would turn on whoever asks the copy, or drops it. */
+async function finishScratch(job: RestoreJob, tell: Tell): Promise<RestoreOutcome> {
+  const open: DatabaseJob[] = [];
+  for (const database of job.databases) if (!(await isFinished(job, database))) open.push(database);
+  const found = await compareAll(job, open, tell);
+  const isWhole = found.problems.length === 0 && found.leftOut.length === 0;
+  if (isWhole) for (const database of open) await dropOwnBookkeeping(job, database);
+  return {
+    ...(await outcome(job, found)),
+    ...(found.leftOut.length === 0 ? {} : { leftOut: found.leftOut }),
+  };
+}
+
+/** Removes the bookkeeping of a restore that ended without all that the backup holds. May be called again. */
 export async function release(context: RestoreContext): Promise<void> {
   const job = await restoreJob(context);
-  for (const database of job.databases) {
-    if (!(await isFinished(job, database))) await withRestoreSession(job, database, dropBookkeeping);
-  }
+  for (const database of job.databases) await dropOwnBookkeeping(job, database);
 }
 
-/** What one database lacks; where there are several, each name says which it is of. */
-async function leftOutOf(job: RestoreJob, database: DatabaseJob): Promise<readonly LeftOut[]> {
-  const items = await withRestoreSession(job, database, readLeftOut);
-  if (job.databases.length === 1) return items;
-  return items.map((item) => ({ ...item, name: `${database.names.from}: ${item.name}` }));
-}
-
-/** What came in, where something may be missing. */
-async function loadedOf(job: RestoreJob): Promise<Pick<RestoreOutcome, 'rows' | 'bytes'>> {
-  const keys = new Set<string>();
-  for (const database of job.databases) {
-    const loaded = await withRestoreSession(job, database, loadedObjects);
-    for (const key of loaded) keys.add(key);
-  }
-  const objects = (await selectedObjects(job)).filter(({ key }) => keys.has(key));
+/** Rows and bytes that came back: those of the selection, or of a tolerant restore what came in. */
+async function resultOf(job: RestoreJob): Promise<{ readonly rows: number; readonly bytes: number }> {
+  if (job.context.request.tolerate === true) return await loadedOf(job);
+  const objects = await selectedObjects(job);
   return {
     rows: objects.reduce((sum, { rows }) => sum + rows, 0),
     bytes: objects.reduce((sum, { bytes }) => sum + bytes, 0),
   };
 }
 
-/** A worker of another version may have planned other work: what is not applied is told, whatever the rows say. */
-async function unappliedWork(job: RestoreJob, database: DatabaseJob): Promise<readonly string[]> {
-  const units = postDataWaves(job).flat(2);
-  const wanted = units.filter((unit) => unit.database === database && unit.entries.length > 0);
-  const applied = await withRestoreSession(job, database, appliedUnits);
-  const open = wanted.filter(({ id }) => !applied.has(id)).flatMap(({ entries }) => entries);
-  if (open.length === 0) return [];
-  const some = open.slice(0, 5).map(({ type, name }) => `${type} ${name}`);
-  return [
-    `${open.length} objects were not created: ${some.join(', ')}${open.length > some.length ? ' …' : ''}`,
-  ];
+type Tell = (progress: Readonly<Record<string, string | number>>) => void;
+
+/** What comparing databases with the manifest, and indexes with their tables, found. */
+interface Findings {
+  readonly problems: readonly string[];
+  /** What could not be compared or done and is no difference, a sentence each. */
+  readonly notes: readonly string[];
+  /** Indexes that were compared. */
+  readonly indexes: number;
+  readonly leftOut: readonly LeftOut[];
 }
 
-const NO_SUCH_DATABASE = '3D000';
-
-/** True when an earlier attempt came to its end: the working name is gone, and the final one bears no bookkeeping. */
-async function isFinished(job: RestoreJob, { names }: DatabaseJob): Promise<boolean> {
-  const { signal } = job.context;
-  for (const name of new Set([names.working, names.to])) {
-    let session: Session;
-    try {
-      session = await connect(job.target, name, signal);
-    } catch (error) {
-      if (!(error instanceof Error) || sqlState(error.cause) !== NO_SUCH_DATABASE) throw error;
-      continue;
-    }
-    try {
-      return (await readState(session)) === undefined;
-    } finally {
-      await session.close();
-    }
+async function compareAll(job: RestoreJob, databases: readonly DatabaseJob[], tell: Tell): Promise<Findings> {
+  const problems: string[] = [];
+  const notes: string[] = [];
+  let indexes = 0;
+  for (const database of databases) {
+    const found = await compare(job, database, tell);
+    problems.push(...found.problems);
+    notes.push(...found.notes);
+    indexes += found.indexes;
   }
-  return false;
+  return { problems, notes, indexes, leftOut: await leftOutOf(job, databases) };
 }
 
-async function complete(job: RestoreJob, database: DatabaseJob, keepsRecord: boolean): Promise<void> {
-  const state = await withRestoreSession(job, database, readState);
-  if (!job.withSchema) await withRestoreSession(job, database, restoreTriggers);
-  if (!job.context.request.scratch) await takeFinalName(job, database);
-  if (state?.origin === 'created') await applyProperties(job, database, database.names.to);
-  if (!keepsRecord) await withRestoreSession(job, database, dropBookkeeping);
+const MOST_NAMED = 5;
+
+function withoutStatistics({ names }: DatabaseJob, { relations, reason }: Unanalyzed): string {
+  const more = relations.length > MOST_NAMED ? ` and ${relations.length - MOST_NAMED} more` : '';
+  return `Database "${names.to}" is without statistics of ${relations.slice(0, MOST_NAMED).join(', ')}${more}: ${reason}. Run ANALYZE there.`;
 }
 
-/** Of a database that keeps its working name. */
-async function applyOwnProperties(job: RestoreJob, database: DatabaseJob): Promise<void> {
-  const state = await withRestoreSession(job, database, readState);
-  if (state?.origin === 'created') await applyProperties(job, database, database.names.working);
+/** Only where content is compared, which reads everything once more anyway. */
+async function lookAtIndexes(job: RestoreJob, database: DatabaseJob): Promise<IndexFindings> {
+  const { request, signal } = job.context;
+  const limitMs = request.indexCheckMs ?? (request.check === 'content' ? INDEX_CHECK_MS : 0);
+  if (limitMs === 0 || !job.withData) return { checked: 0, broken: [], unknown: [] };
+  const { origin } = (await withRestoreSession(job, database, readState)) ?? {};
+  return await checkIndexes((work) => withRestoreSession(job, database, work), {
+    signal,
+    lanes: request.parallelism,
+    limitMs,
+    mayCreate: origin === 'created',
+  });
 }
 
-/** Does `work`; where the restore tolerates what the server refuses, that is noted. */
-async function leaveOut(
+async function compare(
   job: RestoreJob,
   database: DatabaseJob,
-  item: Pick<LeftOut, 'kind' | 'name'> & { readonly sql?: string },
-  work: () => Promise<unknown>,
-): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    if (job.context.request.tolerate !== true || !isRefusal(error)) throw error;
-    await withRestoreSession(job, database, (session) =>
-      noteLeftOut(session, { sql: '', ...item, error: error.message, because: 'error' }),
+  tell: Tell,
+): Promise<Omit<Findings, 'leftOut'>> {
+  tell({ database: database.names.to });
+  await setSequences(job, database);
+  await withRestoreSession(job, database, async (session) => {
+    const adaptation = await readAdaptation(job, database, session);
+    await leaveOut(job, database, { kind: 'BLOB', name: 'owners and privileges of large objects' }, () =>
+      describeLargeObjects(job, database, session, adaptation),
     );
+  });
+  // Side by side: ANALYZE is one session, and the comparison reads other tables meanwhile.
+  const lend = <T>(work: (session: Session) => Promise<T>) => withRestoreSession(job, database, work);
+  const [unanalyzed, differences] = await Promise.all([
+    analyze(lend, job.context.signal),
+    checkDatabase(job, database),
+  ]);
+  const looked = await lookAtIndexes(job, database);
+  return {
+    problems: [...differences, ...(await unappliedWork(job, database)), ...looked.broken],
+    notes: [
+      ...(unanalyzed === undefined ? [] : [withoutStatistics(database, unanalyzed)]),
+      ...looked.unknown,
+    ],
+    indexes: looked.checked,
+  };
+}
+
+/** True when an earlier attempt came to its end: the database of the rehearsal is there and bears no bookkeeping. */
+async function isFinished(job: RestoreJob, { names }: DatabaseJob): Promise<boolean> {
+  const session = await connectIfThere(job, names.working);
+  if (session === undefined) return false;
+  try {
+    return (await readState(session)) === undefined;
+  } finally {
+    await session.close();
   }
 }
 
-/** Owner, settings, comment and grants of the database itself; last, since settings would bear on the restore. */
-async function applyProperties(job: RestoreJob, database: DatabaseJob, name: string): Promise<void> {
+/** Everything that a finished database has and that can fail, under its working name. Returns whether this restore created it. */
+async function complete(job: RestoreJob, database: DatabaseJob): Promise<boolean> {
+  const state = await withRestoreSession(job, database, readState);
+  if (!job.withSchema) await withRestoreSession(job, database, restoreTriggers);
+  if (state?.origin !== 'created') return false;
+  await applyProperties(job, database);
+  return true;
+}
+
+/** Owner, settings, comment and grants of the database itself. Our own sessions pin what such settings would change. */
+async function applyProperties(job: RestoreJob, database: DatabaseJob): Promise<void> {
   const { owner } = job.context.request;
   await withMaintenanceSession(job, async (session) => {
     const roles = await existingRoles(session);
@@ -178,7 +196,8 @@ async function applyProperties(job: RestoreJob, database: DatabaseJob, name: str
       owner === undefined
         ? database.database
         : database.database.map((entry) => ({ ...entry, statements: withoutMissingRoles(entry, roles) }));
-    for (const { entry, text } of propertyStatements({ ...database, database: entries }, name, owner)) {
+    const statements = propertyStatements({ ...database, database: entries }, database.names.working, owner);
+    for (const { entry, text } of statements.filter(({ text }) => !limitsUse(text))) {
       await leaveOut(job, database, { kind: entry.type, name: entry.name, sql: text }, () =>
         session.query(`apply ${entry.type} ${entry.name}`, text),
       );
@@ -186,7 +205,53 @@ async function applyProperties(job: RestoreJob, database: DatabaseJob, name: str
   });
 }
 
-async function outcome(job: RestoreJob, problems: readonly string[]): Promise<RestoreOutcome> {
+/** What would keep this restore itself from connecting or renaming comes at the very end. */
+async function limitConnections(job: RestoreJob, database: DatabaseJob): Promise<void> {
+  const record = await recordOf(job.context);
+  const isOurs = record?.databases.some(({ to, created }) => to === database.names.to && created === true);
+  if (isOurs !== true) return;
+  await withMaintenanceSession(job, async (session) => {
+    for (const { entry, text } of propertyStatements(database, database.names.to, undefined)) {
+      if (limitsUse(text)) await session.query(`apply ${entry.type} ${entry.name}`, text);
+    }
+  });
+}
+
+/** `ALTER DATABASE … CONNECTION LIMIT`, `… IS_TEMPLATE`, `… ALLOW_CONNECTIONS`: settings of use, as pg_dump writes them. */
+function limitsUse(text: string): boolean {
+  return /^\s*ALTER DATABASE .* (?:CONNECTION LIMIT|IS_TEMPLATE|ALLOW_CONNECTIONS) ?= ?\S+;?\s*$/is.test(
+    text,
+  );
+}
+
+/** What the operator must know of the databases that are replaced, and of settings that found no role. */
+async function notesOn(job: RestoreJob, record: RestoreRecord): Promise<readonly string[]> {
+  return await withMaintenanceSession(job, async (session) => {
+    const roles = await existingRoles(session);
+    const notes: string[] = [];
+    for (const { to, working, kept } of record.databases) {
+      const isPending = await databaseExists(session, working);
+      if (kept !== undefined) notes.push(...(await staysBehind(session, isPending ? to : kept, kept)));
+    }
+    if (job.context.request.owner === undefined) return notes;
+    for (const { database, names } of job.databases) {
+      for (const role of rolesWithSettings(database).filter((name) => !roles.has(name))) {
+        notes.push(
+          `Settings of role ${role} in database "${names.to}" are left out: this server has no such role.`,
+        );
+      }
+    }
+    return notes;
+  });
+}
+
+async function outcome(
+  job: RestoreJob,
+  found: Pick<Findings, 'problems' | 'notes'> &
+    Partial<Findings> & { readonly compared?: string | undefined },
+): Promise<RestoreOutcome> {
+  const { problems, notes } = found;
+  const compared = found.indexes === undefined ? found.compared : describeComparison(job, found.indexes);
   const tables = job.databases.flatMap(({ manifest, selection }) =>
     manifest.tables.filter((table) => selection.includes(table)),
   );
@@ -200,6 +265,24 @@ async function outcome(job: RestoreJob, problems: readonly string[]): Promise<Re
     return results;
   });
   const rows = job.withData ? tables.reduce((sum, table) => sum + table.rows, 0) : 0;
-  const bytes = (await selectedObjects(job)).reduce((sum, object) => sum + object.bytes, 0);
-  return { databases, rows, bytes, tables: tables.length, problems };
+  return {
+    databases,
+    rows,
+    tables: tables.length,
+    problems,
+    ...(compared === undefined ? {} : { compared }),
+    ...(notes.length === 0 ? {} : { notes }),
+  };
+}
+
+/** What a verdict speaks of: OK is never more than this. */
+function describeComparison({ withData, context, databases }: RestoreJob, indexes: number): string {
+  if (!withData) return 'nothing: schema only';
+  const tables = databases.reduce(
+    (sum, { manifest, selection }) => sum + manifest.tables.filter(selection.includes).length,
+    0,
+  );
+  const what = context.request.check === 'content' ? 'content' : 'counts';
+  const also = indexes === 0 ? '' : `, ${formatCount(indexes)} ${indexes === 1 ? 'index' : 'indexes'}`;
+  return `${what} of ${formatAmount(tables, 'table')}${also}`;
 }

@@ -22,7 +22,7 @@ export async function trySchema(context: RestoreContext): Promise<RestoreOutcome
       for (let unit = 0; unit < units; unit += 1)
         await restoreEngine.postData(context, { wave, unit, units });
     }
-    return await restoreEngine.finish(context, { keepsRecord: true });
+    return await restoreEngine.finish(context);
   } finally {
     await restoreEngine.discard(context);
   }

@@ -2,19 +2,23 @@ import type { RestorePlan } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { quoteTable, tableName } from '../identifiers.ts';
+import { checkNodesAnswer } from '../nodes.ts';
 import { readServer, type Server } from '../server.ts';
 import { onlyRow, type Session, withSession } from '../session.ts';
 import { readState } from './bookkeeping.ts';
+import { requireReplaceable } from './in-the-way.ts';
 import { type DatabaseJob, loadOrder, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
 import { lacksError, readLacks } from './lacks.ts';
 import { checkLargeObjects, presentLargeObjects } from './large-objects.ts';
 import { databaseExists, withMaintenanceSession } from './maintenance.ts';
+import { refuseIfSealed } from './seal.ts';
 import { tableUnits } from './table-units.ts';
 import { postDataWaves } from './waves.ts';
 
 /** Checks everything that can be checked before anything is written, and says what will be done. */
 export async function planRestore(context: RestoreContext): Promise<RestorePlan> {
   const job = await restoreJob(context);
+  await refuseIfSealed(context, job);
   checkRequest(job);
   const { tolerate = false } = context.request;
   const { product, lacks } = await withMaintenanceSession(job, async (session) => {
@@ -26,6 +30,7 @@ export async function planRestore(context: RestoreContext): Promise<RestorePlan>
       await checkTarget(job, database, session);
       await checkLargeObjects(job, database);
     }
+    if (job.context.request.replace) await checkNodesAnswer(session, job.target, job.context.signal);
     return { product: server.product, lacks: error === undefined ? [] : [error.message] };
   });
   const objects = await selectedObjects(job);
@@ -115,6 +120,7 @@ async function checkTarget(job: RestoreJob, database: DatabaseJob, session: Sess
       'Start the restore again: it gets another id.',
     );
   }
+  if (exists && request.replace) await requireReplaceable(session, names.to);
   if (exists && !request.replace && !request.scratch) {
     await checkEmpty(job, names.to);
   } else {

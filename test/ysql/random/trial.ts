@@ -82,7 +82,7 @@ export async function toleranceTrial(
     await controlRestore(server, source, control);
     const wish = { into: { [source]: copy }, tolerate: true, takeName: true };
     const context = restoreContext(backup, server.url(), wish);
-    const { leftOut = [] } = await runEagerRestore(context, dice.chance(0.5), { keepsRecord: true });
+    const { leftOut = [] } = await runEagerRestore(context, dice.chance(0.5));
     await ysqlEngine.restore.release?.(context);
     return {
       problems: await lostAgainst(server.url(control), server.url(copy), server.url(source)),
