@@ -1,3 +1,4 @@
+import { query } from '../support/sql.ts';
 import { compareDatabases } from './compare.ts';
 import { createCase, runEagerRestore, wrongIndexes } from './eager.ts';
 import {
@@ -20,6 +21,18 @@ beforeAll(async () => {
 afterAll(async () => {
   await server?.stop();
   await repository?.remove();
+});
+
+test('a backup records the indexes whose calls the schema’s text doesn’t show', async () => {
+  await query(server.url(), 'CREATE DATABASE hidden');
+  await query(
+    server.url('hidden'),
+    `SET allow_system_table_mods = on;
+     CREATE FUNCTION pg_catalog.added(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1'`,
+    'CREATE TABLE t (a int PRIMARY KEY); CREATE INDEX hidden ON t (added(a)); CREATE INDEX plain ON t (abs(a))',
+  );
+  const { manifest } = await takeBackup(repository, server.url('hidden'));
+  expect(manifest.databases[0]?.hiddenCalls).toEqual(['public.hidden']);
 });
 
 describe('pg_dump’s order is kept where something may need it', () => {

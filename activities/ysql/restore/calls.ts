@@ -73,7 +73,9 @@ export function foreignCalls(
       const tokens = entry.statements[0]?.tokens ?? [];
       const start = beginOfDefinition(tokens);
       if (start === undefined) return inExpression(tokens.slice(afterConstraintName(tokens)));
-      if (hasOwnClasses || recorded.has(`${entry.schema}.${entry.name}`)) return true;
+      const constraint = tokens[afterConstraintName(tokens) - 1]?.text;
+      const index = entry.type === 'INDEX' ? entry.name : constraint;
+      if (hasOwnClasses || recorded.has(`${entry.schema}.${index}`)) return true;
       const definition = withoutOperatorClasses(tokens.slice(start));
       return !hasColumnsOnly(definition) && inExpression(definition);
     },
