@@ -111,7 +111,15 @@ export function isRunReport(value: unknown): value is RunReport {
 export type RestoreOptions = Partial<
   Pick<
     RestoreRequest,
-    'connection' | 'contents' | 'owner' | 'globals' | 'check' | 'indexCheckMs' | 'parallelism'
+    | 'connection'
+    | 'contents'
+    | 'owner'
+    | 'globals'
+    | 'check'
+    | 'indexCheckMs'
+    | 'parallelism'
+    | 'tolerate'
+    | 'takeName'
   >
 > & {
   readonly excludeTables?: readonly string[];

@@ -6,6 +6,7 @@ import type { BackupContext, EngineExport } from '../engine.ts';
 import { whileBeating } from '../heartbeat.ts';
 import { readRelations, select, selectedDatabases } from './catalog.ts';
 import { cutTables, type TableToCut } from './chunks.ts';
+import { readHiddenCalls } from './hidden-calls.ts';
 import {
   carriesLargeObjects,
   findLargeObjects,
@@ -78,8 +79,10 @@ export async function exportWorkList(
           const script = await largeObjectsScript(reader);
           schemaObjects.push(await putScript(verb, readPoint, `${index}/large-objects`, script));
         }
+        const hiddenCalls = source.contents === 'data' ? [] : await readHiddenCalls(reader);
         databases.push({
           name,
+          ...(hiddenCalls.length === 0 ? {} : { hiddenCalls }),
           ...(await databaseProperties(reader)),
           schemaObjects,
           ...lossesOf([

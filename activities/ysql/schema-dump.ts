@@ -6,6 +6,7 @@ import type { VerbContext } from '../engine.ts';
 import type { Relation, Selection } from './catalog.ts';
 import type { ConnectionTarget } from './connection-url.ts';
 import { withoutEntries } from './dump-script.ts';
+import { cutAtRows } from './dump-sections.ts';
 import { requireDumpOf } from './dumped-tables.ts';
 import { quoteTable } from './identifiers.ts';
 import { type DumpDriver, dumpDriver } from './programs/dump-driver.ts';
@@ -90,15 +91,14 @@ async function dumpSections(
   args: readonly string[],
 ): Promise<SchemaScripts> {
   const { database } = reader;
-  const run = async (...more: readonly string[]) =>
-    utf8(await runProgram(program, target, database, [...args, ...more], verb.signal), database);
-  // One after the other: each locks every table, and the server's room for locks is bounded.
-  const preData = await run('--section=pre-data', '--create');
-  const postData = await run('--section=post-data');
+  // Both sections at once: only together do they stand in the order in which they can be made again.
+  const sections = ['--section=pre-data', '--section=post-data', '--create'];
+  const output = await runProgram(program, target, database, [...args, ...sections], verb.signal);
+  const { preData, postData } = cutAtRows(utf8(output, database));
   return {
     database: withoutEntries(preData, (entry) => !describesDatabase(entry)),
     preData: withoutEntries(preData, describesDatabase),
-    postData: withoutEntries(postData, () => false),
+    postData,
   };
 }
 

@@ -1,8 +1,17 @@
-import { HoldfastError, permanent } from '../../../model/errors.ts';
+import { permanent } from '../../../model/errors.ts';
 import type { DumpEntry } from '../dump-script.ts';
-import { sqlState } from '../errors.ts';
 import { inTransaction, type Session } from '../session.ts';
 import { BOOKKEEPING_SCHEMA, claim } from './bookkeeping.ts';
+import {
+  applyAgain,
+  applyForgivingly,
+  doingOf,
+  type EntryWork,
+  type Forgiveness,
+  forgivenessOf,
+  isThereAlready,
+  withWayOut,
+} from './forgiving.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
 import { existingRoles, withOwner, withoutMissingRoles } from './roles.ts';
 import { existingTablespaces, withKnownTablespace } from './tablespaces.ts';
@@ -12,8 +21,9 @@ export interface Adaptation {
   readonly owner: string | undefined;
   readonly roles: ReadonlySet<string>;
   readonly tablespaces: ReadonlySet<string>;
-  /** Entries that need an unselected table may fail and are then left out. */
-  readonly partial: boolean;
+  readonly forgives: Forgiveness;
+  /** True: only what was left out is tried, once more. */
+  readonly again?: true;
   readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
@@ -27,38 +37,23 @@ export async function readAdaptation(
     owner: job.context.request.owner,
     roles: await existingRoles(session),
     tablespaces: await existingTablespaces(session),
-    partial: !database.selection.all,
+    forgives: forgivenessOf(job, database),
     log: job.context.log,
   };
 }
-
-/** SQLSTATEs of "what this needs isn't there": undefined table, column, function, object, schema. */
-const MISSING_NEED = new Set(['42P01', '42703', '42883', '42704', '3F000', '42P17', '42809']);
 
 /** Runs an entry's statements in the session's transaction. */
 export async function applyEntry(session: Session, entry: DumpEntry, adaptation: Adaptation): Promise<void> {
   const statements = adapted(entry, adaptation);
   if (statements.length === 0) return;
-  const doing = `create ${entry.type} ${entry.schema === undefined ? '' : `${entry.schema}.`}${entry.name}`;
-  const text = [
-    ...entry.settings.map((setting) => withKnownTablespace(setting, adaptation.tablespaces)),
-    ...statements,
-  ].join('\n');
-  if (!adaptation.partial) {
-    await session.query(doing, text);
-    return;
-  }
-  await session.query('set a savepoint', 'SAVEPOINT entry');
+  const settings = entry.settings.map((setting) => withKnownTablespace(setting, adaptation.tablespaces));
+  const work: EntryWork = { session, entry, settings, statements, isInTransaction: true, ...adaptation };
+  if (adaptation.again === true) return await applyAgain(work);
+  if (adaptation.forgives !== 'nothing') return await applyForgivingly(work);
   try {
-    await session.query(doing, text);
-    await session.query('release the savepoint', 'RELEASE SAVEPOINT entry');
+    await session.query(doingOf(entry), [...settings, ...statements].join('\n'));
   } catch (error) {
-    const state = error instanceof HoldfastError ? sqlState(error.cause) : undefined;
-    if (entry.type === 'TABLE' || state === undefined || !MISSING_NEED.has(state)) throw error;
-    await session.query('roll back to the savepoint', 'ROLLBACK TO SAVEPOINT entry');
-    adaptation.log(`left out ${entry.type} ${entry.name}: it needs what is not selected`, {
-      sqlState: state,
-    });
+    throw withWayOut(session, error);
   }
 }
 
@@ -93,9 +88,6 @@ export async function applyUnit(
   });
 }
 
-/** SQLSTATEs of "already exists": table or index, object, schema, function, constraint; and a second primary key. */
-const ALREADY_THERE = new Set(['42P07', '42710', '42P06', '42723', '42P16']);
-
 async function applyWithoutTransaction(
   session: Session,
   unit: string,
@@ -111,21 +103,22 @@ async function applyWithoutTransaction(
     throw permanent('YSQL_NO_ROW', 'EXISTS returned no row', 'Check that the server is YSQL.');
   if (done.there) return;
   for (const entry of entries) {
-    for (const statement of adapted(entry, adaptation)) {
-      const text = [
-        ...entry.settings.map((setting) => withKnownTablespace(setting, adaptation.tablespaces)),
-        statement,
-      ].join('\n');
+    const statements = adapted(entry, adaptation);
+    const settings = entry.settings.map((setting) => withKnownTablespace(setting, adaptation.tablespaces));
+    const work: EntryWork = { session, entry, settings, statements, isInTransaction: false, ...adaptation };
+    if (adaptation.again === true) {
+      await applyAgain(work);
+      continue;
+    }
+    if (adaptation.forgives !== 'nothing') {
+      await applyForgivingly(work);
+      continue;
+    }
+    for (const statement of statements) {
       try {
-        await session.query(`create ${entry.type} ${entry.name}`, text);
+        await session.query(doingOf(entry), [...settings, statement].join('\n'));
       } catch (error) {
-        const state = error instanceof HoldfastError ? sqlState(error.cause) : undefined;
-        if (state === undefined) throw error;
-        if (ALREADY_THERE.has(state)) continue;
-        if (!adaptation.partial || entry.type === 'TABLE' || !MISSING_NEED.has(state)) throw error;
-        adaptation.log(`left out ${entry.type} ${entry.name}: it needs what is not selected`, {
-          sqlState: state,
-        });
+        if (!isThereAlready(error)) throw withWayOut(session, error);
       }
     }
   }

@@ -47,12 +47,14 @@ export function selectTables(
     for (const member of line) selected.add(member);
   }
   const owners = sequenceOwners(preData);
+  const known = new Set(candidates);
   return {
     all: false,
     includes: (table) => selected.has(tableName(table)),
     keeps(entry) {
       const owner = entryTable(entry) ?? owners.get(nameOf(entry));
-      return owner === undefined || selected.has(owner);
+      // What belongs to a view goes with it, and views are tried: they are there where all that they need is.
+      return owner === undefined || selected.has(owner) || !known.has(owner);
     },
   };
 }
