@@ -104,8 +104,7 @@ export class Stage {
     await createBankDatabase(postgres, megabytes);
     const dialect = path === 'yugabytedb' ? await startDialect(postgres, scratch) : undefined;
     const urlFile = join(scratch.path, 'database-url');
-    const toolFolder = join(scratch.path, 'yb-bin');
-    await writeYsqlTools(toolFolder, postgres.binDirectory);
+    const toolFolder = await writeYsqlTools(join(scratch.path, 'yb'), postgres.binDirectory);
     const workers = await Workers.start(
       WORKERS,
       {

@@ -258,14 +258,14 @@ test('a cancel request goes through it', async () => {
 });
 test('the stand-in of ysql_dump dumps the rows of an instant', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'ysql-tools-'));
-  await writeYsqlTools(folder, postgres.binDirectory);
+  const tools = join(await writeYsqlTools(folder, postgres.binDirectory), '../postgres/bin');
   const client = await session();
   const instant = await now(client);
   await client.query(`SET yb_read_time = ${instant}`);
   await client.query('SELECT 1');
   const writer = await session();
   await writer.query('UPDATE accounts SET balance = balance + 7 WHERE id = 1');
-  const dump = await promisify(execFile)(join(folder, 'ysql_dump'), [
+  const dump = await promisify(execFile)(join(tools, 'ysql_dump'), [
     `--dbname=${proxy.url}`,
     `--read-time=${instant}`,
     '--include-yb-metadata',
@@ -275,8 +275,8 @@ test('the stand-in of ysql_dump dumps the rows of an instant', async () => {
   const past = await copied(client, 'COPY (SELECT * FROM accounts ORDER BY id LIMIT 1) TO STDOUT');
   expect(dump.stdout.split('\n')).toContain(past.trim());
   expect(dump.stdout).toContain('database version 15.12-YB');
-  const said = await promisify(execFile)(join(folder, 'ysql_dump'), ['--version']);
-  expect(said.stdout).toBe('ysql_dump (PostgreSQL) 15.12-YB-2025.1.0.0-b0\n');
+  const said = await promisify(execFile)(join(tools, 'ysql_dump'), ['--version']);
+  expect(said.stdout).toBe('ysql_dump (YSQL) 15.12-YB-2025.2.1.0-b0\n');
   await writer.query('UPDATE accounts SET balance = balance - 7 WHERE id = 1');
   await rm(folder, { recursive: true });
 });

@@ -23,11 +23,16 @@ export async function program(
   args: readonly string[],
   environment: NodeJS.ProcessEnv = {},
 ): Promise<Ended> {
+  const folder = name.startsWith('ysql_dump') ? '../postgres/bin' : '.';
   try {
-    const { stdout, stderr } = await promisify(execFile)(path.join(universe.binDirectory, name), args, {
-      env: { ...process.env, TZ: 'UTC', ...environment },
-      maxBuffer: 64 * 1024 * 1024,
-    });
+    const { stdout, stderr } = await promisify(execFile)(
+      path.join(universe.binDirectory, folder, name),
+      args,
+      {
+        env: { ...process.env, TZ: 'UTC', ...environment },
+        maxBuffer: 64 * 1024 * 1024,
+      },
+    );
     return { code: 0, stdout, stderr };
   } catch (error) {
     if (!(error instanceof Error && 'stdout' in error && 'stderr' in error && 'code' in error)) throw error;

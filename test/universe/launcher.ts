@@ -37,7 +37,6 @@ const DEFAULTS: UniverseConfig = {
   replicationFactor: 3,
   dataDirectories: 2,
   tabletsPerTable: 3,
-  dumpedSequences: 'absent',
   tls: false,
   snapshotMs: 150,
   restoreMs: 150,

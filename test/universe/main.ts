@@ -68,8 +68,7 @@ const proxy = await startYsqlProxy({
 });
 const world = new World(directory, state, postgres);
 const nodes = new Nodes(world);
-const binDirectory = join(directory, 'bin');
-await writePrograms(binDirectory, world.profile, postgres.binDirectory, state.config.dumpedSequences);
+const binDirectory = await writePrograms(join(directory, 'yugabyte'), world.profile, postgres.binDirectory);
 await nodes.openAll();
 info = describe();
 const aging = setInterval(() => void age(), AGE_EVERY_MS);

@@ -14,8 +14,6 @@ export interface UniverseConfig {
   /** Data directories (disks) of each tablet server. */
   readonly dataDirectories: number;
   readonly tabletsPerTable: number;
-  /** Whether `ysql_dump --schema-only` writes `setval` for sequences: the facts leave it open. */
-  readonly dumpedSequences: 'setval' | 'absent';
   /** yb-admin must be given a folder of certificates. */
   readonly tls: boolean;
   /** How long a snapshot is CREATING, a restoration RESTORING, a deleted snapshot DELETING. */
@@ -41,7 +39,7 @@ export interface UniverseInfo {
   readonly masters: readonly string[];
   readonly masterWebAddresses: readonly string[];
   readonly tservers: readonly TserverInfo[];
-  /** Holds `yb-admin`, `ysql_dump`, `ysql_dumpall`, `ysqlsh`: for `HOLDFAST_YB_BIN`. */
+  /** Holds `yb-admin` and `ysqlsh`: for `HOLDFAST_YB_BIN`. The dump programs are in `../postgres/bin`, as in an installation. */
   readonly binDirectory: string;
   /** A superuser's URL of the YSQL side, through the proxy that speaks YugabyteDB's dialect; database `yugabyte`. */
   readonly ysqlUrl: string;

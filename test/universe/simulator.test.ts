@@ -58,7 +58,6 @@ describe.each<ProfileName>(['2.18', '2024.2', '2025.2'])(
       universe = await startUniverse({
         profile,
         readReplicas: profile === '2025.2' ? 1 : 0,
-        dumpedSequences: profile === '2024.2' ? 'setval' : 'absent',
         tservers: profile === '2024.2' ? 4 : 3,
       });
     });

@@ -9,7 +9,7 @@ const profiles: readonly ProfileName[] =
   process.env.HOLDFAST_UNIVERSE_FAULTS === 'all' ? ['2.18', '2024.2'] : ['2.18'];
 
 test.each(profiles)('a universe of %s is backed up and restored by plan file', async (profile) => {
-  const stage = await startStage({ profile, dumpedSequences: 'setval' });
+  const stage = await startStage({ profile });
   try {
     await fill(stage.universe);
     const contents = await contentsOf(stage.universe, 'shop', 'metrics');

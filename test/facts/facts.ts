@@ -1,0 +1,136 @@
+/**
+ * What is known of YugabyteDB's client programs and of the server as they meet it, with where it is known from. Stand-ins name the
+ * fact that an answer of theirs rests on by its id; `facts.test.ts` finds answers that name none. Numbers are of issues and pull
+ * requests of github.com/yugabyte/yugabyte-db; files are of its `src/postgres/src`.
+ */
+export interface Fact {
+  readonly says: string;
+  /**
+   * `run`: the real program was run (2.17 of the PostgreSQL 11 line, a development build of the 15 line). `source`: upstream's
+   * source, issue or expected output says so. `docs`: upstream's documentation says so. `open`: nobody has seen it.
+   */
+  readonly known: 'run' | 'source' | 'docs' | 'open';
+  readonly from: string;
+}
+
+const RUN = 'the programs of 2.17 and of the PostgreSQL 15 development line, run';
+
+export const FACTS = {
+  'dump.banner': {
+    says: '`ysql_dump --version` prints `ysql_dump (YSQL) 15.x-YB-…`, and `ysql_dumpall` alike.',
+    known: 'run',
+    from: `${RUN}; bin/pg_dump/pg_dump.c main, pg_dumpall.c PGDUMP_VERSIONSTR`,
+  },
+  'shell.banner': {
+    says: '`ysqlsh --version` prints `psql (PostgreSQL) 15.x…`.',
+    known: 'run',
+    from: RUN,
+  },
+  'programs.folders': {
+    says: 'An installation has `postgres/bin/{ysql_dump,ysql_dumpall,ysqlsh}` and `bin/{ysqlsh,yb-admin}`.',
+    known: 'docs',
+    from: 'admin/ysql-dump ("located in the postgres/bin directory"); #22764',
+  },
+  'dump.first-argument': {
+    says: '`--version` and `--help` count only as the first argument; elsewhere they are unknown options.',
+    known: 'run',
+    from: RUN,
+  },
+  'dump.unknown-option': {
+    says: 'An unknown option is refused with `PATH: unrecognized option \'--x\'` and `Try "ysql_dump --help" …`, exit code 1.',
+    known: 'run',
+    from: RUN,
+  },
+  'dump.read-time': {
+    says: '`--read-time` stands in no help; it takes microseconds since 1970 and nothing else. Unknown to 2.17 and to early builds of the PostgreSQL 15 line.',
+    known: 'source',
+    from: 'bin/pg_dump/pg_dump.c getopt case 12 and help()',
+  },
+  'dump.read-time-settings': {
+    says: 'With `--read-time` the session sets `yb_read_time` and `yb_disable_catalog_version_check`.',
+    known: 'source',
+    from: 'bin/pg_dump/pg_dump.c setup_connection',
+  },
+  'dump.serializable': {
+    says: 'A dump is serializable and deferrable unless `--no-serializable-deferrable` is given, and then refuses an imported snapshot.',
+    known: 'run',
+    from: `${RUN}; bin/pg_dump/pg_dump.c setup_connection`,
+  },
+  'dump.host': {
+    says: '`ysql_dump` ignores PGHOST up to January 2026: without `--host` it dumps localhost. Newer builds honour it.',
+    known: 'run',
+    from: `${RUN}; #13182, mended by pull request 29976`,
+  },
+  'programs.defaults': {
+    says: 'The programs go to port 5433 as user yugabyte where nothing else is said; PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGOPTIONS and PGSSL* are honoured.',
+    known: 'run',
+    from: RUN,
+  },
+  'programs.no-prompt': {
+    says: 'Without a password and a terminal a program ends with `fe_sendauth: no password supplied`, exit code 1; with `-w` it never prompts.',
+    known: 'run',
+    from: RUN,
+  },
+  'dump.metadata': {
+    says: 'With `--include-yb-metadata` a dump of the schema alone has the values of sequences, and the session sets `yb_format_funcs_include_yb_metadata`.',
+    known: 'run',
+    from: `${RUN}; bin/pg_dump/pg_dump.c (sequence_data), ruleutils.c`,
+  },
+  'dump.own-options': {
+    says: '`--masters` is taken and ignored; `--no-tablegroups` and `--no-tablegroup-creations` leave those out.',
+    known: 'run',
+    from: RUN,
+  },
+  'dump.role-checks': {
+    says: '`--dump-role-checks` is known from 2.25 and 2025.1 on and wants `--include-yb-metadata` beside it, else exit code 1.',
+    known: 'source',
+    from: 'bin/pg_dump/pg_dump.c; expected output yb_ysql_dump_with_dump_role_checks',
+  },
+  'dump.statistics': {
+    says: 'From 2.25.2 and 2025.2 on statistics of the planner are dumped by default; `--no-statistics` leaves them out. Older programs refuse the option.',
+    known: 'source',
+    from: 'expected output yb_ysql_dump_with_dump_role_checks (15.12-YB-2.25.2)',
+  },
+  'dump.restrict': {
+    says: 'Dumps of 2025.2.7.0 and 2026.1.2.0 on begin with `\\restrict`; an older `ysqlsh` ends there with `invalid command \\restrict`.',
+    known: 'docs',
+    from: 'export-import-data-ysql; pull request 33936',
+  },
+  'dump.partition-of': {
+    says: 'The PostgreSQL 11 line writes `CREATE TABLE … PARTITION OF … FOR VALUES …` and no TABLE ATTACH.',
+    known: 'run',
+    from: RUN,
+  },
+  'dump.unique': {
+    says: 'A UNIQUE constraint is two statements: `CREATE UNIQUE INDEX …`, then `ADD CONSTRAINT … UNIQUE USING INDEX …`.',
+    known: 'run',
+    from: `${RUN}; #24260 for partitioned tables`,
+  },
+  'dump.using-index': {
+    says: 'The name after `USING INDEX` is not quoted by builds before January 2026.',
+    known: 'run',
+    from: `${RUN}; #29838`,
+  },
+  'dump.old-connection-texts': {
+    says: 'The PostgreSQL 11 line says `could not connect to server: …` where the 15 line says `connection to server at … failed: …`.',
+    known: 'run',
+    from: RUN,
+  },
+  'dumpall.hidden-cause': {
+    says: '`ysql_dumpall` says `could not connect to database "…"` for a wrong password, a missing database and a refused connection alike, exit code 1.',
+    known: 'run',
+    from: RUN,
+  },
+  'dumpall.tablespaces': {
+    says: 'A tablespace of YugabyteDB has a placement and no folder.',
+    known: 'docs',
+    from: 'explore/going-beyond-sql/tablespaces',
+  },
+  'client.older': {
+    says: 'An 11 client refuses a 15 server (`aborting because of server version mismatch`); a 15 client dumps an 11 server.',
+    known: 'run',
+    from: RUN,
+  },
+} as const satisfies Readonly<Record<string, Fact>>;
+
+export type FactId = keyof typeof FACTS;

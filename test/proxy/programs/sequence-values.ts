@@ -1,0 +1,41 @@
+import { join } from 'node:path';
+import { lastValue, parseArguments } from './arguments.ts';
+import { run } from './run.ts';
+import type { Call } from './stand-in.ts';
+
+/**
+ * The SEQUENCE SET entries that `ysql_dump --schema-only --include-yb-metadata` writes (fact `dump.metadata`), of the database that
+ * `pg_dump` was just run against with `passed`.
+ */
+export async function sequenceValues(
+  call: Call,
+  passed: readonly string[],
+  environment: NodeJS.ProcessEnv,
+): Promise<string> {
+  const args = parseArguments(passed);
+  const connection = (['--host', '-h'] as const).flatMap((option) => {
+    const value = lastValue(args, option);
+    return value === undefined ? [] : [`--host=${value}`];
+  });
+  for (const [long, short] of [
+    ['--port', '-p'],
+    ['--username', '-U'],
+  ] as const) {
+    const value = lastValue(args, long, short);
+    if (value !== undefined) connection.push(`${long}=${value}`);
+  }
+  const database =
+    lastValue(args, '--dbname', '-d') ?? args.findLast(({ option }) => option === undefined)?.value;
+  if (database !== undefined) connection.push(`--dbname=${database}`);
+  const query = `SELECT format(E'--\\n-- Name: %s; Type: SEQUENCE SET; Schema: %s; Owner: %s\\n--\\n\\nSELECT pg_catalog.setval(%L, %s, %L);\\n\\n',
+      sequencename, schemaname, sequenceowner, format('%I.%I', schemaname, sequencename), coalesce(last_value, start_value), last_value IS NOT NULL)
+    FROM pg_catalog.pg_sequences ORDER BY schemaname, sequencename`;
+  const ended = await run(
+    join(call.postgresBin, 'psql'),
+    ['-w', '-XAt', ...connection, '-c', query],
+    environment,
+    'ignore',
+  );
+  if (ended.code !== 0) throw new Error(`the values of the sequences can't be read: ${ended.stderr}`);
+  return `\n${ended.stdout.toString()}`;
+}
