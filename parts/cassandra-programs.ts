@@ -17,6 +17,8 @@ export type JarSet = {
   readonly version: string;
   /** Each `group:artifact`; their runtime dependencies are the set. */
   readonly artifacts: readonly string[];
+  /** True where what is in the jars is wanted, not the jars. */
+  readonly unpacked?: boolean;
   /** Shown before the download starts. */
   readonly size: string;
 };
@@ -61,22 +63,26 @@ export async function findJava(): Promise<string> {
   );
 }
 
-/** The folder with the jars of a set. */
+/**
+ * The folder with the jars of a set, or with what is in them.
+ *
+ * @throws HoldfastError `CASSANDRA_NEEDS_MAVEN`, `TOOL_BUILD`
+ */
 export async function jarsOf(set: JarSet, report: Report = toStandardError): Promise<string> {
   const folder = cacheFolder(`${set.name}-${set.version}`);
   return await withLock(
     `${folder}.lock`,
     { onWait: (pid) => report(`${label(set)}: process ${pid} is fetching it; waiting for it`) },
     async () => {
-      if (!(await hasJars(folder))) await fetchJars(set, folder, report);
+      if (!(await isFetched(folder))) await fetchJars(set, folder, report);
       return folder;
     },
   );
 }
 
-async function hasJars(folder: string): Promise<boolean> {
+async function isFetched(folder: string): Promise<boolean> {
   try {
-    return (await readdir(folder)).some((file) => file.endsWith('.jar'));
+    return (await readdir(folder)).length > 0;
   } catch {
     return false; // not there yet
   }
@@ -103,7 +109,8 @@ async function fetchJars(set: JarSet, folder: string, report: Report): Promise<v
     await promisify(execFile)(
       maven,
       [
-        ...['-B', '-q', '-f', pom, 'dependency:copy-dependencies'],
+        ...['-B', '-q', '-f', pom],
+        set.unpacked === true ? 'dependency:unpack-dependencies' : 'dependency:copy-dependencies',
         ...[`-DoutputDirectory=${unfinished}`, '-DincludeScope=runtime'],
       ],
       { maxBuffer: 64 * 1024 * 1024 },

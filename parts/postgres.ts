@@ -8,6 +8,7 @@ import { messageOf, permanent } from '../model/errors.ts';
 import { type Account, unprivilegedAccount } from './account.ts';
 import { findOnPath, isProgram } from './path.ts';
 import { freePort } from './ports.ts';
+import { findPostgres11 } from './postgres-11.ts';
 import { startServer } from './process.ts';
 import { createScratchFolder } from './scratch.ts';
 
@@ -26,7 +27,12 @@ const STOP_SIGNALS: Readonly<Record<StopMode, NodeJS.Signals>> = {
   immediate: 'SIGQUIT',
 };
 
+/** Major version of the server: 15 stands for whatever is installed, which is 15 or newer. */
+export type PostgresVersion = 11 | 15;
+
 export type PostgresOptions = {
+  /** Default 15. 11 comes from Maven Central, for the lines of YugabyteDB that are made from it. */
+  readonly version?: PostgresVersion;
   /** Where the cluster lives; an existing one is started again, and it stays after `stop`. Left out: a scratch folder. */
   readonly directory?: string;
   readonly port?: number;
@@ -39,7 +45,7 @@ export type PostgresServer = {
   readonly port: number;
   readonly superuser: string;
   readonly password: string;
-  /** The folder of `psql`, `pg_dump` and their kin, of the server's own version. */
+  /** The folder of `psql`, `pg_dump` and their kin: of the server's own version, and of the installed one for version 11. */
   readonly binDirectory: string;
   readonly logFile: string;
   /** The postmaster's process id while it runs. */
@@ -66,16 +72,18 @@ const TEST_SETTINGS: Readonly<Record<string, string>> = {
 /**
  * Starts a PostgreSQL server of our own on 127.0.0.1, with password authentication; never as root.
  *
- * @throws HoldfastError `POSTGRES_MISSING` where no server programs are installed, `SERVER_START` when it doesn't come up
+ * @throws HoldfastError `POSTGRES_MISSING` where no server programs are installed, `SERVER_START` when it doesn't come up; for
+ *   version 11 also what `findPostgres11` throws
  */
 export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresServer> {
   const binDirectory = await findPostgresPrograms();
+  const serverPrograms = options.version === 11 ? await findPostgres11() : binDirectory;
   const account = await unprivilegedAccount();
   const scratch =
     options.directory === undefined ? await createScratchFolder('postgres', account) : undefined;
   try {
     const directory = path.resolve(options.directory ?? scratch?.path ?? '');
-    const password = await openCluster(directory, binDirectory, account);
+    const password = await openCluster(directory, serverPrograms, account);
     const port = options.port ?? (await freePort());
     const host = '127.0.0.1';
     const url = (database = 'postgres') =>
@@ -83,7 +91,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
     const settings = { ...TEST_SETTINGS, ...options.settings };
     const server = await startServer({
       name: 'PostgreSQL',
-      command: path.join(binDirectory, 'postgres'),
+      command: path.join(serverPrograms, 'postgres'),
       args: [
         ...['-D', path.join(directory, 'data'), '-h', host, '-p', String(port)],
         ...['-c', 'unix_socket_directories='],

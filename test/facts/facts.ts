@@ -76,6 +76,11 @@ export const FACTS = {
     known: 'run',
     from: `${RUN}; bin/pg_dump/pg_dump.c (sequence_data), ruleutils.c`,
   },
+  'dump.settings': {
+    says: 'A dump sets `yb_binary_restore`, `yb_non_ddl_txn_for_sys_tables_allowed`, `yb_ignore_pg_class_oids` and `yb_disable_auto_analyze`, and calls `binary_upgrade_set_next_…` for the OIDs of what it creates.',
+    known: 'run',
+    from: `${RUN}; bin/pg_dump/pg_backup_archiver.c`,
+  },
   'dump.own-options': {
     says: '`--masters` is taken and ignored; `--no-tablegroups` and `--no-tablegroup-creations` leave those out.',
     known: 'run',

@@ -3,6 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { finished } from 'node:stream/promises';
 import { Client } from 'pg';
 import { messageOf } from '../../model/errors.ts';
+import type { ClientLine } from './client-lines.ts';
 import { installDialect } from './install.ts';
 import { Session } from './session.ts';
 import type { SnapshotKeeper } from './snapshots.ts';
@@ -13,6 +14,8 @@ export interface Upstream {
   /** A superuser's URL of any database of the cluster. */
   readonly url: string;
   readonly keeper: SnapshotKeeper;
+  /** What it passes for. */
+  readonly line: ClientLine;
 }
 
 /** Serves one client until it or the upstream is gone. Rejects where the upstream can't be reached or is lost on the way. */
@@ -31,7 +34,7 @@ export async function serveClient(client: Socket, upstream: Upstream): Promise<v
   }
   try {
     await installIn(upstream.url, databaseOf(opening.parameters));
-    await new Session(client, server, upstream.keeper, opening.parameters).run(reader);
+    await new Session(client, server, upstream.keeper, opening.parameters, upstream.line).run(reader);
   } finally {
     server.destroy();
   }

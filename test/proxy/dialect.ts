@@ -1,8 +1,10 @@
+import { CLIENT_LINES, type ClientLine } from './client-lines.ts';
+import { NEUTRAL_FUNCTIONS, PROGRAM_SETTINGS } from './program-dialect.ts';
 import { literal, replaceRanges, type Statement, statements, type Token } from './sql.ts';
 
-/** What a YugabyteDB 2025.1 node says of itself. */
-export const YUGABYTEDB_VERSION = '15.12-YB-2025.1.0.0-b0';
-const VERSION_TEXT = `PostgreSQL ${YUGABYTEDB_VERSION} on x86_64-pc-linux-gnu, compiled by clang version 17.0.6, 64-bit`;
+/** What `version()` of a line's node answers. */
+const versionText = ({ version }: ClientLine) =>
+  `PostgreSQL ${version} on x86_64-pc-linux-gnu, compiled by clang version 17.0.6, 64-bit`;
 
 /**
  * YugabyteDB's own settings with their defaults, which the upstream keeps for us as custom settings named `yb.…`: so `SET LOCAL`, rollback,
@@ -12,6 +14,7 @@ export const SETTINGS: Readonly<Record<string, string>> = {
   yb_read_time: '0',
   yb_default_copy_from_rows_per_transaction: '20000',
   yb_disable_transactional_writes: 'off',
+  ...Object.fromEntries(PROGRAM_SETTINGS.map(({ name, value }) => [name, value])),
 };
 
 /** `yb_read_time` as the upstream knows it. */
@@ -23,25 +26,27 @@ export function upstreamSetting(name: string): string {
 const DEFINITIONS: ReadonlySet<string> = new Set(['create', 'comment', 'insert', 'update', 'do', 'security']);
 
 /** A text of one or more statements in YugabyteDB's dialect, as PostgreSQL understands it. */
-export function translate(sql: string): string {
-  if (!/yb_|version|rows_per_transaction/i.test(sql)) return sql;
-  return statements(sql).map(translateStatement).join('; ');
+export function translate(sql: string, line: ClientLine = CLIENT_LINES['2025.2']): string {
+  if (!/yb_|version|rows_per_transaction|binary_upgrade_/i.test(sql)) return sql;
+  return statements(sql)
+    .map((statement) => translateStatement(statement, line))
+    .join('; ');
 }
 
-function translateStatement(statement: Statement): string {
+function translateStatement(statement: Statement, line: ClientLine): string {
   const { sql, tokens } = statement;
   const first = tokens[0]?.text ?? '';
   if (DEFINITIONS.has(first)) return sql;
   if (first === 'show' && tokens[1]?.text === 'server_version') {
-    return `SELECT '${YUGABYTEDB_VERSION}'::text AS server_version`;
+    return `SELECT '${line.version}'::text AS server_version`;
   }
-  const edits = tokens.flatMap((_, index) => translateToken(tokens, index));
+  const edits = tokens.flatMap((_, index) => translateToken(tokens, index, line));
   return replaceRanges(sql, first === 'copy' ? [...edits, ...copyOptionEdits(tokens)] : edits);
 }
 
 type Edit = { readonly start: number; readonly end: number; readonly with: string };
 
-function translateToken(tokens: readonly Token[], index: number): readonly Edit[] {
+function translateToken(tokens: readonly Token[], index: number, line: ClientLine): readonly Edit[] {
   const token = tokens[index];
   if (token === undefined) return [];
   const next = tokens[index + 1];
@@ -51,22 +56,28 @@ function translateToken(tokens: readonly Token[], index: number): readonly Edit[
       {
         start: startOfName(tokens, index),
         end: close.end,
-        with: `(SELECT '${VERSION_TEXT}'::text AS version)`,
+        with: `(SELECT '${versionText(line)}'::text AS version)`,
       },
     ];
   }
   if (token.text === 'yb_hash_code' && next !== undefined && close !== undefined) {
+    // PostgreSQL 11 hashes no rows, but their texts.
+    const [open, end] =
+      line.major === 11 ? ['hashtextextended(ROW(', ')::text, 0)'] : ['hash_record_extended(ROW(', '), 0)'];
     return [
-      { start: startOfName(tokens, index), end: next.end, with: '(pg_catalog.hash_record_extended(ROW(' },
-      { start: close.start, end: close.end, with: '), 0) & 65535)::int4' },
+      { start: startOfName(tokens, index), end: next.end, with: `(pg_catalog.${open}` },
+      { start: close.start, end: close.end, with: `${end} & 65535)::int4` },
     ];
+  }
+  if (NEUTRAL_FUNCTIONS.test(token.text) && close !== undefined) {
+    return [{ start: startOfName(tokens, index), end: close.end, with: 'NULL::text' }];
   }
   if (
     token.text === 'current_setting' &&
     literal(tokens[index + 2]) === 'server_version' &&
     close !== undefined
   ) {
-    return [{ start: startOfName(tokens, index), end: close.end, with: `'${YUGABYTEDB_VERSION}'::text` }];
+    return [{ start: startOfName(tokens, index), end: close.end, with: `'${line.version}'::text` }];
   }
   const setting = token.kind === 'string' ? literal(token) : token.text;
   if (setting === undefined || !(setting in SETTINGS) || !namesSetting(tokens, index)) return [];

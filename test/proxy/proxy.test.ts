@@ -84,9 +84,9 @@ afterAll(async () => {
 
 test('it says that it is YugabyteDB, and a function body that asks keeps its text', async () => {
   const client = await session();
-  expect(await value(client, 'SELECT version()')).toMatch(/^PostgreSQL 15\.12-YB-2025\.1/);
+  expect(await value(client, 'SELECT version()')).toMatch(/^PostgreSQL 15\.12-YB-2025\.2/);
   expect(await value(client, 'SELECT pg_catalog.version() WHERE $1::int = 1', [1])).toMatch(/-YB-/);
-  expect(await value(client, 'SHOW server_version')).toBe('15.12-YB-2025.1.0.0-b0');
+  expect(await value(client, 'SHOW server_version')).toBe('15.12-YB-2025.2.1.0-b0');
   expect(await value(client, "SELECT current_setting('server_version')")).toMatch(/-YB-/);
   expect(await value(client, "SELECT 'version()'")).toBe('version()');
   await client.query('CREATE VIEW pg_temp.v AS SELECT version()');

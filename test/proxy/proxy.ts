@@ -1,12 +1,16 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { Client } from 'pg';
 import { messageOf } from '../../model/errors.ts';
+import { CLIENT_LINES, type ClientLine, type ClientLineName } from './client-lines.ts';
 import { serveClient } from './connection.ts';
 import { SnapshotKeeper } from './snapshots.ts';
 
 export interface YsqlProxyOptions {
   /** A superuser's URL of the PostgreSQL server behind it, any database. */
   readonly upstreamUrl: string;
+  /** What it passes for; default 2025.2, and 2024.2 where the upstream is PostgreSQL 11. */
+  readonly line?: ClientLineName;
   /** Default: a free one. */
   readonly port?: number;
   /** How long an instant can be read (`timestamp_history_retention_interval_sec`); default YugabyteDB's 900 s. */
@@ -28,6 +32,7 @@ export interface YsqlProxy {
  * instant (`yb_read_time`). What it can't do: go back to an instant that nobody named while it was the present.
  */
 export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlProxy> {
+  const line = await lineOf(options);
   const keeper = new SnapshotKeeper({
     upstreamUrl: options.upstreamUrl,
     historyRetentionMs: options.historyRetentionMs ?? 900_000,
@@ -38,7 +43,7 @@ export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlPro
     clients.add(client);
     client.once('close', () => clients.delete(client));
     client.on('error', (error) => process.stderr.write(`client: ${error.message}\n`));
-    serveClient(client, { url: options.upstreamUrl, keeper }).catch((error: unknown) => {
+    serveClient(client, { url: options.upstreamUrl, keeper, line }).catch((error: unknown) => {
       // A client that is gone takes its session with it; that is no error.
       if (client.destroyed) return;
       process.stderr.write(`connection ended: ${messageOf(error)}\n`);
@@ -59,6 +64,20 @@ export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlPro
       await keeper.close();
     },
   };
+}
+
+/** A line is played by its own PostgreSQL only: catalogue and SQL differ too much. */
+async function lineOf({ upstreamUrl, line }: YsqlProxyOptions): Promise<ClientLine> {
+  const client = new Client({ connectionString: upstreamUrl });
+  await client.connect();
+  const found = await client.query<{ number: string }>(
+    "SELECT current_setting('server_version_num') AS number",
+  );
+  await client.end();
+  const isEleven = Number(found.rows[0]?.number) < 120_000;
+  const chosen = CLIENT_LINES[line ?? (isEleven ? '2024.2' : '2025.2')];
+  if ((chosen.major === 11) === isEleven) return chosen;
+  throw new Error(`the line ${chosen.name} needs PostgreSQL ${chosen.major}, and the upstream isn't`);
 }
 
 function throughPort(upstreamUrl: string, port: number): string {

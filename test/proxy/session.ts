@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
-import { instant, readTimeOf, translate, upstreamSetting, YUGABYTEDB_VERSION } from './dialect.ts';
+import type { ClientLine } from './client-lines.ts';
+import { instant, readTimeOf, translate, upstreamSetting } from './dialect.ts';
 import {
   body,
   cutString,
@@ -52,6 +53,7 @@ export class Session {
   readonly #server: Socket;
   readonly #keeper: SnapshotKeeper;
   readonly #parameters: ReadonlyMap<string, string>;
+  readonly #line: ClientLine;
   /** Settles when the turn before is answered. */
   #turn: Promise<void> = Promise.resolve();
   /** Of the message under way; settles with the next ReadyForQuery. */
@@ -77,11 +79,13 @@ export class Session {
     server: Socket,
     keeper: SnapshotKeeper,
     parameters: ReadonlyMap<string, string>,
+    line: ClientLine,
   ) {
     this.#client = client;
     this.#server = server;
     this.#keeper = keeper;
     this.#parameters = parameters;
+    this.#line = line;
     this.#travels = initialReadTime(parameters) !== undefined;
   }
 
@@ -150,7 +154,9 @@ export class Session {
       : kindOfFirst(found);
     const preparation = await this.#prepare(kind, found);
     this.#failed = false;
-    await this.#relay(query(preparation.kind === 'refused' ? preparation.statement : translate(sql)));
+    await this.#relay(
+      query(preparation.kind === 'refused' ? preparation.statement : translate(sql, this.#line)),
+    );
     if (preparation.kind === 'wrapped') await this.#own('COMMIT');
   }
 
@@ -165,7 +171,7 @@ export class Session {
       this.#batch = undefined;
       this.#take(this.#closeBatch(preparation, bytes));
     } else if (preparation.kind !== 'refused') {
-      await send(this.#server, type === 'P' ? translateParse(bytes) : bytes);
+      await send(this.#server, type === 'P' ? translateParse(bytes, this.#line) : bytes);
     }
   }
 
@@ -319,7 +325,7 @@ export class Session {
     if (piece.kind === 'bulk') return piece.bytes;
     if (piece.type === 'G') this.#copyIn = true;
     if (piece.type === 'S' && strings(body(piece.bytes))[0] === 'server_version') {
-      return encode('S', text('server_version'), text(YUGABYTEDB_VERSION));
+      return encode('S', text('server_version'), text(this.#line.version));
     }
     if (piece.type !== 'E') return piece.bytes;
     this.#failed = true;
@@ -339,10 +345,10 @@ function kindOfFirst(found: readonly Statement[]): StatementKind {
   return found[0] === undefined ? 'session' : kindOfStatement(found[0]);
 }
 
-function translateParse(bytes: Buffer): Buffer {
+function translateParse(bytes: Buffer, line: ClientLine): Buffer {
   const name = cutString(body(bytes));
   const sql = cutString(name.rest);
-  return encode('P', text(name.value), text(translate(sql.value)), sql.rest);
+  return encode('P', text(name.value), text(translate(sql.value, line)), sql.rest);
 }
 
 function refusedReadTime(value: string): Preparation {

@@ -41,7 +41,7 @@ describe("in YugabyteDB's dialect", () => {
         "UPDATE every_type SET long = 'overwritten' WHERE id = 3",
       ),
     );
-    expect(backup.manifest.server).toEqual({ product: 'yugabytedb', version: '15.12-YB-2025.1.0.0-b0' });
+    expect(backup.manifest.server).toEqual({ product: 'yugabytedb', version: '15.12-YB-2025.2.1.0-b0' });
     expect(backup.readPoint.kind).toBe('yb-read-time');
     const outcome = await runRestore(restoreContext(backup, throughProxy('zoo'), { restore: 'yb' }));
     expect(outcome.problems).toEqual([]);
