@@ -130,6 +130,7 @@ function emitSource({ ysql, ycql, universe }: PlanDocument['spec']['source']): S
     tables: emitPatterns(ysql.tables),
     contents: ysql.contents,
     globals: ysql.globals,
+    ...given('dumpProgram', ysql.dumpProgram),
     chunkBytes: ysql.chunkSize,
   };
 }

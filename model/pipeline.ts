@@ -31,6 +31,8 @@ export interface YsqlSource {
   readonly contents: Contents;
   /** Roles and tablespaces: `none`, all `roles` without passwords, or `roles-with-passwords`. */
   readonly globals: 'none' | 'roles' | 'roles-with-passwords';
+  /** A YugabyteDB's schema is dumped by PostgreSQL's program; absent, by the server's own. */
+  readonly dumpProgram?: 'pg_dump';
   /** Target size of a chunk, bytes of COPY text. Default 64 MiB. */
   readonly chunkBytes: number;
 }

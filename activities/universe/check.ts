@@ -2,8 +2,10 @@ import { type Check, check } from '../../model/check.ts';
 import { permanent, UNIVERSE_NO_DATABASE } from '../../model/errors.ts';
 import type { UniverseSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
-import { findExecutable } from '../ysql/executables.ts';
+import { describeProgram } from '../ysql/check.ts';
+import { findProgram } from '../ysql/programs/find.ts';
 import { dumpEntities } from './entities.ts';
+import { metadataDump } from './metadata-dump.ts';
 import { namesIn, openUniverse, serverOf, type Universe, ysqlTarget } from './universe.ts';
 import { findNamespace } from './yb-admin/namespaces.ts';
 import { listMasters, listTabletServers } from './yb-admin/topology.ts';
@@ -61,8 +63,12 @@ export async function checkUniverse(
     checks.push(
       await check('YSQL, and ysql_dump of its version', async () => {
         const server = await serverOf(await ysqlTarget(verb, opened), verb.signal);
-        const { path } = await findExecutable('dump', server);
-        return `${server.version}, ${path}`;
+        const { program } = await metadataDump(server);
+        return `${server.version}, ${describeProgram(program, server)}`;
+      }),
+      await check('ysqlsh, for a restore by hand', async () => {
+        const server = await serverOf(await ysqlTarget(verb, opened), verb.signal);
+        return describeProgram(await findProgram('shell', server), server);
       }),
     );
   }

@@ -8,14 +8,16 @@ import { sha256Hex } from '../../repository/sha256.ts';
 import type { BackupContext } from '../engine.ts';
 import { readRelations } from '../ysql/catalog.ts';
 import type { ConnectionTarget } from '../ysql/connection-url.ts';
-import { findExecutable, hasOption, runProgram } from '../ysql/executables.ts';
+import { requireDumpOf } from '../ysql/dumped-tables.ts';
 import { databaseProperties } from '../ysql/export.ts';
 import { quoteTable } from '../ysql/identifiers.ts';
+import { runProgram } from '../ysql/programs/run.ts';
 import { utf8 } from '../ysql/schema-dump.ts';
 import { putScript } from '../ysql/scripts.ts';
 import { sequencesScript } from '../ysql/seal.ts';
 import type { Server } from '../ysql/server.ts';
-import { onlyRow, type Session, withSession } from '../ysql/session.ts';
+import { connect, onlyRow, type Session, withSession } from '../ysql/session.ts';
+import { metadataDump } from './metadata-dump.ts';
 import type { Universe } from './universe.ts';
 import { exportSnapshot, type SnapshotObject } from './yb-admin/snapshots.ts';
 import { microsOf } from './yb-admin/times.ts';
@@ -46,10 +48,17 @@ export async function exportDatabase(
 ): Promise<Exported> {
   const { context, universe, readPoint, index, database } = exporting;
   const { database: name } = database;
-  const dump = await dumpDatabase(exporting, target, server);
-  const { properties, relations, indexes } = await withSession(
+  const driver = await metadataDump(server);
+  // Of the snapshot's instant where the program can; of the present, which must then be as it was at the snapshot, where it can't.
+  const instant = driver.takesReadTime ? microsOf(database.snapshotTime) : undefined;
+  const dump = utf8(
+    await runProgram(driver.program, target, name, driver.options(instant), context.signal),
+    name,
+  );
+  const { properties, relations, indexes } = await withInstant(
     target,
     name,
+    instant,
     context.signal,
     async (session) => ({
       properties: await databaseProperties(session),
@@ -57,9 +66,10 @@ export async function exportDatabase(
       indexes: await readIndexes(session),
     }),
   );
+  requireDumpOf(name, dump, relations, driver.program.path);
   const metadata = await exportMetadata(exporting);
   const now = await catalogVersion(universe.admin, name);
-  if (database.catalogVersion !== undefined && now !== database.catalogVersion) {
+  if (instant === undefined && database.catalogVersion !== undefined && now !== database.catalogVersion) {
     throw permanent(
       READ_POINT_LOST,
       `The schema of database "${name}" changed while its snapshot was taken (catalog version ${database.catalogVersion}, then ${now})`,
@@ -124,21 +134,21 @@ function snapshotOf(
   };
 }
 
-/** The whole schema as one script, as of the snapshot where the program can. */
-async function dumpDatabase(
-  { context, database }: Exporting,
+/** A session that reads as of the instant (microseconds since 1970), or the present where there is none. */
+async function withInstant<T>(
   target: ConnectionTarget,
-  server: Server,
-): Promise<string> {
-  const executable = await findExecutable('dump', server);
-  const args = ['--schema-only', '--create', '--serializable-deferrable'];
-  // Oids and tablet boundaries: without them import_snapshot doesn't find the tables again.
-  if (await hasOption(executable, '--include-yb-metadata')) args.push('--include-yb-metadata');
-  const micros = microsOf(database.snapshotTime);
-  if (micros !== undefined && (await hasOption(executable, '--read-time')))
-    args.push(`--read-time=${micros}`);
-  const script = await runProgram(executable, target, database.database, args, context.signal);
-  return utf8(script, database.database);
+  database: string,
+  instant: string | undefined,
+  signal: AbortSignal,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const setting = instant === undefined ? undefined : `SET yb_read_time = ${BigInt(instant)}`;
+  const session = await connect(target, database, signal, setting);
+  try {
+    return await work(session);
+  } finally {
+    await session.close();
+  }
 }
 
 /** `export_snapshot` writes on this machine; the file goes into the repository. Undefined for an empty database. */

@@ -70,6 +70,8 @@ export async function readRelations(session: Session): Promise<readonly Relation
 export interface Selection {
   /** Tables whose rows are backed up: leaves of partitioned tables, never the partitioned table itself. */
   readonly data: readonly Relation[];
+  /** What the schema dump holds. */
+  readonly dumped: readonly Relation[];
   /** What the schema dump must leave out: unselected tables and the views that need them. */
   readonly excluded: readonly Relation[];
   /** Sequences whose values are backed up. */
@@ -95,6 +97,7 @@ export async function select(
     data: kept.filter(
       (relation) => relation.kind === 'r' && (isDumped(relation) || hasConfiguration(relation)),
     ),
+    dumped,
     excluded: relations.filter((relation) => excluded.has(relation.oid) && relation.extension === null),
     sequences: kept.filter(
       (relation) => relation.kind === 'S' && (isDumped(relation) || hasConfiguration(relation)),

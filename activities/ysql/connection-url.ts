@@ -127,20 +127,44 @@ function readPem(path: string): string {
   }
 }
 
-/** Environment for libpq's programs: the password travels here and never on a command line. */
-export function libpqEnvironment(target: ConnectionTarget, database: string): Record<string, string> {
-  const environment: Record<string, string> = {
-    PGHOST: target.hosts.map(({ host }) => host).join(','),
-    PGPORT: target.hosts.map(({ port }) => port).join(','),
-    PGDATABASE: database,
+/** Variables that would send a program elsewhere than its arguments say. */
+const ELSEWHERE = ['PGHOST', 'PGHOSTADDR', 'PGPORT', 'PGDATABASE', 'PGUSER', 'PGSERVICE', 'PGSERVICEFILE'];
+
+/**
+ * Environment for libpq's programs: this process's, without what names another server, and with the password, which never stands
+ * on a command line, and the session's `options`.
+ */
+export function libpqEnvironment(target: ConnectionTarget): NodeJS.ProcessEnv {
+  const environment: NodeJS.ProcessEnv = {
+    ...process.env,
+    LC_ALL: 'C',
     PGAPPNAME: 'holdfast',
     PGCONNECT_TIMEOUT: '15',
   };
-  if (target.user !== undefined) environment.PGUSER = target.user;
+  for (const name of ELSEWHERE) delete environment[name];
   if (target.password !== undefined) environment.PGPASSWORD = target.password;
+  if (target.parameters.options !== undefined) environment.PGOPTIONS = target.parameters.options;
   for (const name of TLS_PARAMETERS) {
     const value = target.parameters[name];
     if (value !== undefined) environment[`PG${name.toUpperCase()}`] = value;
   }
   return environment;
+}
+
+/**
+ * Arguments of a libpq program that say where to connect and as whom. `option` is how it takes its database: `--dbname` takes a
+ * connection string, in which the name is quoted, so that a name with `=` or `://` stays a name; `--database` takes it as it is.
+ */
+export function programArguments(
+  target: ConnectionTarget,
+  database: string,
+  option: '--dbname' | '--database',
+): readonly string[] {
+  const quoted = `dbname='${database.replaceAll(/[\\']/g, '\\$&')}'`;
+  return [
+    `--host=${target.hosts.map(({ host }) => host).join(',')}`,
+    `--port=${target.hosts.map(({ port }) => port).join(',')}`,
+    ...(target.user === undefined ? [] : [`--username=${target.user}`]),
+    `${option}=${option === '--dbname' ? quoted : database}`,
+  ];
 }

@@ -5,6 +5,7 @@ import type { BackupContext, EngineExport } from '../engine.ts';
 import { whileBeating } from '../heartbeat.ts';
 import { type Relation, readRelations, type Selection, select, selectedDatabases } from './catalog.ts';
 import { cutTables, readShapes, type TableToCut } from './chunks.ts';
+import { lossesOfStockDump } from './programs/dump-driver.ts';
 import { withPresent, withReader } from './reader.ts';
 import { refuseWhatCannotBeCarried } from './refusals.ts';
 import { dumpGlobals, dumpSchema, withoutDanglingForeignKeys } from './schema-dump.ts';
@@ -24,7 +25,7 @@ export async function exportWorkList(
       server: await readServer(session),
       names: await databasesAt(session, target, source, readPoint),
     }));
-    const from = { verb, target, readPoint, server };
+    const from = { verb, target, readPoint, server, dumpProgram: source.dumpProgram };
     const commonObjects: ObjectEntry[] = [];
     if (source.globals !== 'none') {
       commonObjects.push(
@@ -58,6 +59,7 @@ export async function exportWorkList(
           name,
           ...(await databaseProperties(reader)),
           schemaObjects,
+          ...(source.contents === 'data' ? {} : lossesOf(server, source)),
           tables: toCut.map(({ table: { schema, table } }) => ({
             schema,
             table,
@@ -75,6 +77,11 @@ export async function exportWorkList(
       chunks: cutTables(tables, server.product, source.chunkBytes),
     };
   });
+}
+
+function lossesOf(server: Server, source: YsqlSource): Pick<ManifestDatabase, 'losses'> {
+  const losses = lossesOfStockDump(server, source.dumpProgram);
+  return losses.length === 0 ? {} : { losses };
 }
 
 /** A snapshot names its databases; those of an instant are listed again. */

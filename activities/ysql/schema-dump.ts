@@ -6,10 +6,14 @@ import type { VerbContext } from '../engine.ts';
 import type { Relation, Selection } from './catalog.ts';
 import type { ConnectionTarget } from './connection-url.ts';
 import { withoutEntries } from './dump-script.ts';
-import { type Executable, findExecutable, hasOption, runProgram } from './executables.ts';
+import { requireDumpOf } from './dumped-tables.ts';
 import { quoteTable } from './identifiers.ts';
+import { type DumpDriver, dumpDriver } from './programs/dump-driver.ts';
+import { findProgram } from './programs/find.ts';
+import { runProgram } from './programs/run.ts';
+import { schemaFingerprint } from './schema-fingerprint.ts';
 import type { Server } from './server.ts';
-import { onlyRow, type Session, withSession } from './session.ts';
+import { type Session, withSession } from './session.ts';
 
 /** The schema of one database as plain SQL that psql runs. */
 export interface SchemaScripts {
@@ -24,6 +28,8 @@ interface SchemaSource {
   readonly target: ConnectionTarget;
   readonly readPoint: LogicalReadPoint;
   readonly server: Server;
+  /** Absent: the server's own program. */
+  readonly dumpProgram?: YsqlSource['dumpProgram'] | undefined;
 }
 
 /** Dumps the schema of the reader's database at the read point. Throws `READ_POINT_LOST` when it no longer is what it was then. */
@@ -32,76 +38,39 @@ export async function dumpSchema(
   reader: Session,
   selection: Selection,
 ): Promise<SchemaScripts> {
-  const executable = await findExecutable('dump', from.server);
-  const args = ['--encoding=UTF8', '--lock-wait-timeout=30000', ...selection.excluded.map(excludeArgument)];
-  const { readPoint } = from;
-  if (readPoint.kind === 'pg-snapshot') {
-    args.push(`--snapshot=${readPoint.snapshots[reader.database]}`);
-    return await dumpSections(from, executable, reader, args);
-  }
-  if (readPoint.kind === 'yb-read-time' && (await hasOption(executable, '--read-time'))) {
-    return await dumpSections(from, executable, reader, [...args, `--read-time=${readPoint.micros}`]);
-  }
-  return await dumpPresent(from, executable, reader, args);
+  const driver = await dumpDriver(from.server, from.dumpProgram);
+  const args = [
+    '--encoding=UTF8',
+    '--lock-wait-timeout=30000',
+    ...(await driver.commonOptions()),
+    ...selection.excluded.map(excludeArgument),
+  ];
+  const atReadPoint = await driver.readPointOptions(from.readPoint, reader.database);
+  const scripts =
+    atReadPoint === undefined
+      ? await dumpPresent(from, driver, reader, args)
+      : await dumpSections(from, driver, reader, [...args, ...atReadPoint]);
+  requireDumpOf(reader.database, scripts.preData, selection.dumped, driver.program.path);
+  return scripts;
 }
 
-const DUMP_ROUNDS = 5;
-
 /**
- * For programs that can't dump as of an instant: dumps the present, and makes sure that the schema didn't change meanwhile
- * (catalog version) nor since the read point (fingerprint).
+ * For programs that can't dump as of an instant: dumps the present, and makes sure that the schema is what it was at the read point,
+ * before the dump and after it. Catalogue versions don't count: ANALYZE raises them (yugabyte-db issue 21764).
  */
 async function dumpPresent(
   from: SchemaSource,
-  executable: Executable,
+  driver: DumpDriver,
   reader: Session,
   args: readonly string[],
 ): Promise<SchemaScripts> {
   const { verb, target } = from;
   const wanted = await schemaFingerprint(reader);
-  for (let round = 1; ; round += 1) {
-    const before = await presentSchema(target, reader.database, verb.signal);
-    if (before.fingerprint !== wanted) throw schemaChanged(reader.database);
-    const scripts = await dumpSections(from, executable, reader, args);
-    const after = await presentSchema(target, reader.database, verb.signal);
-    if (after.catalogVersion === before.catalogVersion) return scripts;
-    if (after.fingerprint !== wanted || round === DUMP_ROUNDS) throw schemaChanged(reader.database);
-    verb.log('the catalog changed during the schema dump: once more', { database: reader.database, round });
-  }
-}
-
-async function presentSchema(target: ConnectionTarget, database: string, signal: AbortSignal) {
-  return await withSession(target, database, signal, async (session) => {
-    const rows = await session.query<{ version: string }>(
-      'read the catalog version',
-      'SELECT yb_catalog_version()::text AS version',
-    );
-    return {
-      catalogVersion: onlyRow(rows, 'the catalog version').version,
-      fingerprint: await schemaFingerprint(session),
-    };
-  });
-}
-
-/** Changes whenever a table, column, constraint, index, routine or trigger of the session's database does. */
-export async function schemaFingerprint(session: Session): Promise<string> {
-  const rows = await session.query<{ fingerprint: string }>(
-    `fingerprint the schema of database "${session.database}"`,
-    `SELECT md5(concat_ws('/',
-       (SELECT string_agg(md5(concat_ws(',', oid, relname, relnamespace, relkind, relowner, reloptions, relacl)), '' ORDER BY oid)
-          FROM pg_catalog.pg_class WHERE oid >= 16384 AND relpersistence <> 't'),
-       (SELECT string_agg(md5(concat_ws(',', a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attisdropped)), ''
-          ORDER BY a.attrelid, a.attnum) FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
-          WHERE a.attrelid >= 16384 AND c.relpersistence <> 't'),
-       (SELECT string_agg(md5(concat_ws(',', oid, conname, conrelid, convalidated)), '' ORDER BY oid)
-          FROM pg_catalog.pg_constraint WHERE oid >= 16384),
-       (SELECT string_agg(md5(concat_ws(',', oid, proname, prosrc, proacl)), '' ORDER BY oid)
-          FROM pg_catalog.pg_proc WHERE oid >= 16384),
-       (SELECT string_agg(md5(concat_ws(',', oid, tgname, tgrelid, tgenabled)), '' ORDER BY oid)
-          FROM pg_catalog.pg_trigger WHERE oid >= 16384)
-     )) AS fingerprint`,
-  );
-  return onlyRow(rows, 'the fingerprint').fingerprint;
+  const present = () => withSession(target, reader.database, verb.signal, schemaFingerprint);
+  if ((await present()) !== wanted) throw schemaChanged(reader.database);
+  const scripts = await dumpSections(from, driver, reader, args);
+  if ((await present()) !== wanted) throw schemaChanged(reader.database);
+  return scripts;
 }
 
 function schemaChanged(database: string): Error {
@@ -114,13 +83,13 @@ function schemaChanged(database: string): Error {
 
 async function dumpSections(
   { verb, target }: SchemaSource,
-  executable: Executable,
+  { program }: DumpDriver,
   reader: Session,
   args: readonly string[],
 ): Promise<SchemaScripts> {
   const { database } = reader;
   const run = async (...more: readonly string[]) =>
-    utf8(await runProgram(executable, target, database, [...args, ...more], verb.signal), database);
+    utf8(await runProgram(program, target, database, [...args, ...more], verb.signal), database);
   const [preData, postData] = await Promise.all([
     run('--section=pre-data', '--create'),
     run('--section=post-data'),
@@ -179,12 +148,16 @@ export async function withoutDanglingForeignKeys(
 
 /** Roles, their memberships and settings, and tablespaces. */
 export async function dumpGlobals(
-  { verb, target, server }: Pick<SchemaSource, 'verb' | 'target' | 'server'>,
+  { verb, target, server, dumpProgram }: Omit<SchemaSource, 'readPoint'>,
   globals: Exclude<YsqlSource['globals'], 'none'>,
 ): Promise<string> {
-  const executable = await findExecutable('dumpall', server);
-  const args = ['--globals-only', `--database=${target.database}`];
+  const program = await findProgram(
+    'dumpall',
+    server,
+    dumpProgram === 'pg_dump' ? 'postgresql' : server.product,
+  );
+  const args = ['--globals-only'];
   if (globals === 'roles') args.push('--no-role-passwords');
-  const script = await runProgram(executable, target, target.database, args, verb.signal);
+  const script = await runProgram(program, target, target.database, args, verb.signal);
   return withoutEntries(utf8(script, 'the cluster'), () => false);
 }

@@ -85,6 +85,9 @@ function describeSource({ source }: ExplainedPlan): string {
   parts.push(`tables ${describePatterns(source.tables)}`);
   if (source.contents !== 'all') parts.push(`${source.contents} only`);
   if (source.globals !== 'none') parts.push(`globals: ${source.globals}`);
+  if (source.engine === 'ysql' && source.dumpProgram !== undefined) {
+    parts.push(`schema by ${source.dumpProgram}`);
+  }
   parts.push(`chunks of ${formatSize(source.chunkBytes)}`);
   return parts.join(', ');
 }

@@ -36,6 +36,14 @@ const ysql = z
           'Roles and tablespaces of the server. With passwords means their hashes, which only a superuser can read.',
         examples: ['roles'],
       }),
+    dumpProgram: z
+      .enum(['pg_dump'])
+      .optional()
+      .meta({
+        description:
+          "Dumps the schema of a YugabyteDB by PostgreSQL's `pg_dump`, where no `ysql_dump` can be installed. Order and sharding of keys, colocation and splits are lost. Left out: by the server's own program.",
+        examples: ['pg_dump'],
+      }),
     chunkSize: reading((value) => readSize(value, '1MiB', '256MiB'), {
       description:
         'Target size of a chunk, in bytes of COPY text, from 1MiB to 256MiB. A worker holds one compressed chunk in memory for each lane.',

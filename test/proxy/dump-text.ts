@@ -20,8 +20,14 @@ const WHOLE: DumpRequest = {
 };
 
 /** The plain script that `pg_dump` wrote, as `ysql_dump` of the line writes it. Pure. */
-export function asYsqlDump(script: string, _line: ClientLine, _request: DumpRequest = WHOLE): string {
-  return script;
+export function asYsqlDump(script: string, line: ClientLine, _request: DumpRequest = WHOLE): string {
+  const written = line.restrict ? script : script.replaceAll(/^\\(?:un)?restrict .*\n/gm, '');
+  // PostgreSQL 11 has no table access methods.
+  if (line.major !== 11) return written;
+  return written
+    .replaceAll(/^SET default_table_access_method = heap;$/gm, 'SET default_with_oids = false;')
+    .replaceAll(/ LOCALE_PROVIDER = libc LOCALE = ('(?:[^']|'')*')/g, ' LC_COLLATE = $1 LC_CTYPE = $1')
+    .replaceAll(/ LOCALE_PROVIDER = libc/g, '');
 }
 
 /** The script that `pg_dumpall` wrote, as `ysql_dumpall` of the line writes it. Pure. A tablespace of YugabyteDB is no folder. */

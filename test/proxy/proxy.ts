@@ -11,6 +11,8 @@ export interface YsqlProxyOptions {
   readonly upstreamUrl: string;
   /** What it passes for; default 2025.2, and 2024.2 where the upstream is PostgreSQL 11. */
   readonly line?: ClientLineName;
+  /** The address to listen at; default 127.0.0.1. */
+  readonly host?: string;
   /** Default: a free one. */
   readonly port?: number;
   /** How long an instant can be read (`timestamp_history_retention_interval_sec`); default YugabyteDB's 900 s. */
@@ -50,12 +52,13 @@ export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlPro
       client.resetAndDestroy();
     });
   });
-  server.listen(options.port ?? 0, '127.0.0.1');
+  const host = options.host ?? '127.0.0.1';
+  server.listen(options.port ?? 0, host);
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   return {
     port,
-    url: throughPort(options.upstreamUrl, port),
+    url: through(options.upstreamUrl, host, port),
     async stop() {
       const closed = once(server, 'close');
       server.close();
@@ -80,9 +83,9 @@ async function lineOf({ upstreamUrl, line }: YsqlProxyOptions): Promise<ClientLi
   throw new Error(`the line ${chosen.name} needs PostgreSQL ${chosen.major}, and the upstream isn't`);
 }
 
-function throughPort(upstreamUrl: string, port: number): string {
+function through(upstreamUrl: string, host: string, port: number): string {
   const url = new URL(upstreamUrl);
-  url.hostname = '127.0.0.1';
+  url.hostname = host;
   url.port = String(port);
   return url.href;
 }

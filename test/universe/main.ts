@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 import { Client } from 'pg';
 import { freePort } from '../../parts/ports.ts';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
+import { CLIENT_LINES } from '../proxy/client-lines.ts';
 import { installDialect } from '../proxy/install.ts';
 import { startYsqlProxy } from '../proxy/proxy.ts';
 import type { Action, Trigger, UniverseConfig, UniverseInfo } from './model.ts';
@@ -57,11 +58,13 @@ await once(control, 'listening');
 const postgres = await startPostgres({
   directory: join(directory, 'postgres'),
   port: state.postgresPort,
+  version: CLIENT_LINES[state.config.profile].major,
   settings: { wal_level: 'logical', max_replication_slots: '30', max_wal_senders: '10' },
 });
 await prepare(postgres);
 const proxy = await startYsqlProxy({
   upstreamUrl: postgres.url(),
+  line: state.config.profile,
   port: state.proxyPort,
   // A snapshot's instant is named by `ysql_dump --read-time` only when the snapshot is complete.
   firstNamingMs: 60_000,

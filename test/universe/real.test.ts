@@ -33,7 +33,8 @@ import {
   isTabletSplittingComplete,
 } from '../../activities/universe/yb-admin/upkeep.ts';
 import { programVersion } from '../../activities/universe/yb-admin/version.ts';
-import { findExecutable, hasOption } from '../../activities/ysql/executables.ts';
+import { findProgram } from '../../activities/ysql/programs/find.ts';
+import { takesOption } from '../../activities/ysql/programs/options.ts';
 import { eventually } from '../support/processes.ts';
 import { EXTERNAL_SERVER } from '../support/servers.ts';
 import { query } from '../support/sql.ts';
@@ -167,10 +168,11 @@ test('a snapshot is made, is kept, is exported, gives back what was deleted, is 
 });
 
 test('the dump of a schema', async () => {
-  const executable = await findExecutable('dump', { product: 'yugabytedb', version: 'any', major: 11 });
-  found('ysql_dump --read-time', await hasOption(executable, '--read-time'));
+  const program = await findProgram('dump', { product: 'yugabytedb', version: 'any', major: 11 });
+  for (const option of ['--read-time=1', '--no-statistics', '--dump-role-checks'])
+    found(`ysql_dump ${option}`, await takesOption(program, option));
   const args = ['--schema-only', '--include-yb-metadata', `--dbname=${url(DATABASE)}`];
-  const { stdout } = await promisify(execFile)(executable.path, args, { maxBuffer: 64 * 1024 * 1024 });
+  const { stdout } = await promisify(execFile)(program.path, args, { maxBuffer: 64 * 1024 * 1024 });
   found('ysql_dump --schema-only has setval', stdout.includes('setval('));
   expect(stdout).toContain('CREATE TABLE');
 });

@@ -2,11 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BackupContext, RestoreContext } from '../../activities/engine.ts';
 import { ysqlEngine } from '../../activities/ysql/engine.ts';
-import { findExecutable } from '../../activities/ysql/executables.ts';
+import { findProgram } from '../../activities/ysql/programs/find.ts';
 import type { LogicalRestoreRequest } from '../../model/backup.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
-import { startPostgres } from '../../parts/postgres.ts';
+import { type PostgresVersion, startPostgres } from '../../parts/postgres.ts';
 import * as runs from '../support/engine-runs.ts';
 import { query } from '../support/sql.ts';
 
@@ -22,10 +22,10 @@ export interface TestServer {
   stop(): Promise<void>;
 }
 
-export async function startServer(): Promise<TestServer> {
+export async function startServer(version: PostgresVersion = 15): Promise<TestServer> {
   const external = process.env.HOLDFAST_TEST_YSQL_URL;
-  if (external === undefined) return await startPostgres();
-  const { path } = await findExecutable('dump', { product: 'postgresql', version: 'external', major: 15 });
+  if (external === undefined) return await startPostgres({ version });
+  const { path } = await findProgram('dump', { product: 'postgresql', version: 'external', major: 15 });
   return {
     binDirectory: path.slice(0, path.lastIndexOf('/')),
     url(database) {
@@ -39,13 +39,20 @@ export async function startServer(): Promise<TestServer> {
 
 export const ZOO_ROLES = ['zoo_owner', 'zoo_reader', 'Zoo Keeper'];
 
-/** Makes a database that has every kind of object. */
-export async function createZoo(server: TestServer, name: string): Promise<void> {
+/** Makes a database that has every kind of object which the version knows. */
+export async function createZoo(
+  server: TestServer,
+  name: string,
+  version: PostgresVersion = 15,
+): Promise<void> {
   const admin = server.url();
   const existing = await query(admin, 'SELECT rolname FROM pg_roles');
   const missing = ZOO_ROLES.filter((role) => !existing.some(({ rolname }) => rolname === role));
   await query(admin, ...missing.map((role) => `CREATE ROLE "${role}"`), `CREATE DATABASE ${name}`);
-  await query(server.url(name), await readFile(join(import.meta.dirname, 'zoo.sql'), 'utf8'));
+  await query(
+    server.url(name),
+    await readFile(join(import.meta.dirname, version === 11 ? 'zoo-11.sql' : 'zoo.sql'), 'utf8'),
+  );
   await query(
     admin,
     `COMMENT ON DATABASE ${name} IS 'all of it'`,

@@ -3,7 +3,12 @@ import fc from 'fast-check';
 import { nameMatcher } from '../../activities/name-patterns.ts';
 import { packTasks } from '../../activities/pack-tasks.ts';
 import { cutTables, type TableToCut } from '../../activities/ysql/chunks.ts';
-import { clientConfigs, libpqEnvironment, parseConnectionUrl } from '../../activities/ysql/connection-url.ts';
+import {
+  clientConfigs,
+  libpqEnvironment,
+  parseConnectionUrl,
+  programArguments,
+} from '../../activities/ysql/connection-url.ts';
 import { dumpEntries, withoutEntries } from '../../activities/ysql/dump-script.ts';
 import { quoteIdentifier, quoteLiteral } from '../../activities/ysql/identifiers.ts';
 import { describeServer } from '../../activities/ysql/server.ts';
@@ -153,13 +158,14 @@ describe('connection URLs', () => {
       ['::1', true],
       ['::1', false],
     ]);
-    expect(libpqEnvironment(target, 'x')).toMatchObject({
-      PGHOST: 'h1,::1',
-      PGPORT: '5433,5434',
-      PGPASSWORD: 'p:/w',
-      PGDATABASE: 'x',
-      PGSSLMODE: 'prefer',
-    });
+    expect(libpqEnvironment(target)).toMatchObject({ PGPASSWORD: 'p:/w', PGSSLMODE: 'prefer' });
+    expect(libpqEnvironment(target)).not.toHaveProperty('PGHOST');
+    expect(programArguments(target, `a='b\\`, '--dbname')).toEqual([
+      '--host=h1,::1',
+      '--port=5433,5434',
+      '--username=al@ice',
+      String.raw`--dbname=dbname='a=\'b\\'`,
+    ]);
   });
 
   test.each(['', 'mysql://h/d', 'postgresql://u:secret@h:port/d', 'postgresql://u:%zz@h/d'])(

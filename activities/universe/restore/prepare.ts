@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { HoldfastError, permanent, transient } from '../../../model/errors.ts';
 import type { ConnectionTarget } from '../../ysql/connection-url.ts';
 import { dumpEntries } from '../../ysql/dump-script.ts';
-import { findExecutable, runProgram } from '../../ysql/executables.ts';
 import { quoteIdentifier } from '../../ysql/identifiers.ts';
+import { findProgram } from '../../ysql/programs/find.ts';
+import { runProgram } from '../../ysql/programs/run.ts';
 import { withDatabaseName } from '../../ysql/restore/database-script.ts';
 import { createMissingRoles } from '../../ysql/restore/globals.ts';
 import { databaseExists, dropDatabase } from '../../ysql/restore/maintenance.ts';
@@ -101,7 +102,7 @@ async function runScript(
   database: string,
   script: string,
 ): Promise<void> {
-  const shell = await findExecutable('shell', await serverOf(target, restore.signal));
+  const shell = await findProgram('shell', await serverOf(target, restore.signal));
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-schema-'));
   try {
     const file = join(folder, 'schema.sql');

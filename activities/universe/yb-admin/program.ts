@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
 import { access, constants } from 'node:fs/promises';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { messageOf, permanent, transient } from '../../../model/errors.ts';
+import { yugabyteFolders } from '../../ysql/programs/folders.ts';
 import { classify, YB_ADMIN } from './errors.ts';
 
 /** Where a universe is and how long to wait for it. */
@@ -31,16 +32,9 @@ const DEFAULT_TIMEOUT_MS = 60_000;
 const KEPT_CHARACTERS = 64 * 1024 * 1024;
 const KEPT_ERROR_CHARACTERS = 64 * 1024;
 
-/** Where Yugabyte's own installers put the programs. */
-const USUAL_FOLDERS = [
-  '/home/yugabyte/bin',
-  '/home/yugabyte/master/bin',
-  '/home/yugabyte/tserver/bin',
-  '/opt/yugabyte/bin',
-];
-
 /**
- * Finds the program: `settings.program`, else in `HOLDFAST_YB_BIN`, on PATH, in Yugabyte's usual folders.
+ * Finds the program: `settings.program`, else in `HOLDFAST_YB_BIN` and the folders of the same installation, in Yugabyte's usual
+ * folders, on PATH.
  *
  * @throws HoldfastError `YB_ADMIN_MISSING`
  */
@@ -54,9 +48,8 @@ export async function openYbAdmin(settings: YbAdminSettings, signal: AbortSignal
 }
 
 async function findProgram(): Promise<string> {
-  const configured = process.env.HOLDFAST_YB_BIN;
-  const path = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
-  for (const folder of [...(configured === undefined ? [] : [configured]), ...path, ...USUAL_FOLDERS]) {
+  const folders = yugabyteFolders();
+  for (const folder of folders) {
     const candidate = join(folder, 'yb-admin');
     try {
       await access(candidate, constants.X_OK);
@@ -67,7 +60,7 @@ async function findProgram(): Promise<string> {
   }
   throw permanent(
     YB_ADMIN.missing,
-    `Found no yb-admin on this worker (looked in HOLDFAST_YB_BIN, PATH, ${USUAL_FOLDERS.join(', ')})`,
+    `Found no yb-admin on this worker (looked in ${folders.join(', ')})`,
     "Install the universe's own programs on the worker, or set HOLDFAST_YB_BIN to the folder that has yb-admin.",
   );
 }

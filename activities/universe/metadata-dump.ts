@@ -1,0 +1,45 @@
+import { permanent } from '../../model/errors.ts';
+import { type FoundProgram, findProgram } from '../ysql/programs/find.ts';
+import { takesOption } from '../ysql/programs/options.ts';
+import type { Server } from '../ysql/server.ts';
+
+/** How `ysql_dump` is asked for a schema that `import_snapshot` can find its tables in. */
+export interface MetadataDump {
+  readonly program: FoundProgram;
+  /** Whether the schema can be taken as of an instant. */
+  readonly takesReadTime: boolean;
+  /** @param instant microseconds since 1970; undefined for the present. */
+  options(instant: string | undefined): readonly string[];
+}
+
+/**
+ * The program for a universe's schemas: YugabyteDB's own and no other, since it must write the OIDs and tablet boundaries by which an
+ * import finds tables again. Roles are checked for where the program can, since a universe that is restored to may lack some
+ * (facts/yugabytedb-programs.md, M7).
+ *
+ * @throws HoldfastError as `findProgram`; `DUMP_PROGRAM_NO_METADATA` (permanent)
+ */
+export async function metadataDump(server: Server): Promise<MetadataDump> {
+  const program = await findProgram('dump', server, 'yugabytedb');
+  const takes = (option: string) => takesOption(program, option);
+  if (!(await takes('--include-yb-metadata'))) {
+    throw permanent(
+      'DUMP_PROGRAM_NO_METADATA',
+      `${program.path} (${program.version}) can't dump YugabyteDB's metadata, without which a snapshot can't be imported`,
+      'Install ysql_dump of the universe’s release.',
+    );
+  }
+  const wanted = ['--no-statistics', '--dump-role-checks'];
+  const known: string[] = [];
+  for (const option of wanted) if (await takes(option)) known.push(option);
+  const takesReadTime = await takes('--read-time=1');
+  return {
+    program,
+    takesReadTime,
+    options: (instant) => [
+      ...['--schema-only', '--create', '--serializable-deferrable', '--include-yb-metadata'],
+      ...known,
+      ...(instant === undefined ? [] : [`--read-time=${instant}`]),
+    ],
+  };
+}
