@@ -16,6 +16,8 @@ export interface Upstream {
   readonly keeper: SnapshotKeeper;
   /** What it passes for. */
   readonly line: ClientLine;
+  /** Takes the statements whose index YSQL would build without backfill. */
+  readonly nonconcurrent: string[];
 }
 
 /** Serves one client until it or the upstream is gone. Rejects where the upstream can't be reached or is lost on the way. */
@@ -34,7 +36,8 @@ export async function serveClient(client: Socket, upstream: Upstream): Promise<v
   }
   try {
     await installIn(upstream.url, databaseOf(opening.parameters));
-    await new Session(client, server, upstream.keeper, opening.parameters, upstream.line).run(reader);
+    const { keeper, line, nonconcurrent } = upstream;
+    await new Session(client, server, keeper, opening.parameters, line, nonconcurrent).run(reader);
   } finally {
     server.destroy();
   }

@@ -1,4 +1,5 @@
 import { CLIENT_LINES, type ClientLine } from './client-lines.ts';
+import { DDL_WORDS, translateDdl } from './ddl.ts';
 import { NEUTRAL_FUNCTIONS, PROGRAM_SETTINGS } from './program-dialect.ts';
 import { literal, replaceRanges, type Statement, statements, type Token } from './sql.ts';
 
@@ -27,7 +28,7 @@ const DEFINITIONS: ReadonlySet<string> = new Set(['create', 'comment', 'insert',
 
 /** A text of one or more statements in YugabyteDB's dialect, as PostgreSQL understands it. */
 export function translate(sql: string, line: ClientLine = CLIENT_LINES['2025.2']): string {
-  if (!/yb_|version|rows_per_transaction|binary_upgrade_/i.test(sql)) return sql;
+  if (!/yb_|version|rows_per_transaction|binary_upgrade_/i.test(sql) && !DDL_WORDS.test(sql)) return sql;
   return statements(sql)
     .map((statement) => translateStatement(statement, line))
     .join('; ');
@@ -36,6 +37,8 @@ export function translate(sql: string, line: ClientLine = CLIENT_LINES['2025.2']
 function translateStatement(statement: Statement, line: ClientLine): string {
   const { sql, tokens } = statement;
   const first = tokens[0]?.text ?? '';
+  const ddl = translateDdl(statement);
+  if (ddl !== undefined) return ddl;
   if (DEFINITIONS.has(first)) return sql;
   if (first === 'show' && tokens[1]?.text === 'server_version') {
     return `SELECT '${line.version}'::text AS server_version`;

@@ -25,6 +25,8 @@ export interface YsqlProxy {
   readonly port: number;
   /** The same URL as the upstream's, through the proxy. */
   readonly url: string;
+  /** CREATE INDEX that came in a transaction or in a text of several statements: YSQL would build it without backfill. */
+  readonly nonconcurrent: readonly string[];
   /** Ends every client's connection and the snapshots kept. */
   stop(): Promise<void>;
 }
@@ -41,11 +43,12 @@ export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlPro
     firstNamingMs: options.firstNamingMs ?? 10_000,
   });
   const clients = new Set<Socket>();
+  const nonconcurrent: string[] = [];
   const server = createServer({ noDelay: true }, (client) => {
     clients.add(client);
     client.once('close', () => clients.delete(client));
     client.on('error', (error) => process.stderr.write(`client: ${error.message}\n`));
-    serveClient(client, { url: options.upstreamUrl, keeper, line }).catch((error: unknown) => {
+    serveClient(client, { url: options.upstreamUrl, keeper, line, nonconcurrent }).catch((error: unknown) => {
       // A client that is gone takes its session with it; that is no error.
       if (client.destroyed) return;
       process.stderr.write(`connection ended: ${messageOf(error)}\n`);
@@ -59,6 +62,7 @@ export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlPro
   return {
     port,
     url: through(options.upstreamUrl, host, port),
+    nonconcurrent,
     async stop() {
       const closed = once(server, 'close');
       server.close();

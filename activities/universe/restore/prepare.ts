@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { HoldfastError, permanent, transient } from '../../../model/errors.ts';
 import type { ConnectionTarget } from '../../ysql/connection-url.ts';
 import { dumpEntries } from '../../ysql/dump-script.ts';
+import { describesDatabase } from '../../ysql/dump-sections.ts';
 import { quoteIdentifier } from '../../ysql/identifiers.ts';
 import { findProgram } from '../../ysql/programs/find.ts';
 import { runProgram } from '../../ysql/programs/run.ts';
@@ -15,7 +16,6 @@ import {
   existingTablespaces,
   withKnownTablespaces,
 } from '../../ysql/restore/tablespaces.ts';
-import { describesDatabase } from '../../ysql/schema-dump.ts';
 import { findScript, readScript, requireScript } from '../../ysql/scripts.ts';
 import { withSession } from '../../ysql/session.ts';
 import { deleteAndSee } from '../release.ts';

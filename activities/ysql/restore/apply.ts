@@ -1,10 +1,14 @@
 import { HoldfastError, permanent } from '../../../model/errors.ts';
 import type { DumpEntry } from '../dump-script.ts';
 import { sqlState } from '../errors.ts';
+import { quoteTable } from '../identifiers.ts';
+import { readServer } from '../server.ts';
 import { inTransaction, type Session } from '../session.ts';
+import type { Statement } from '../sql-text.ts';
 import { BOOKKEEPING_SCHEMA, claim } from './bookkeeping.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
 import { existingRoles, withOwner, withoutMissingRoles } from './roles.ts';
+import { tableOfAlter } from './selection.ts';
 import { existingTablespaces, withKnownTablespace } from './tablespaces.ts';
 
 /** How entries are changed on their way to this server. */
@@ -14,6 +18,12 @@ export interface Adaptation {
   readonly tablespaces: ReadonlySet<string>;
   /** Entries that need an unselected table may fail and are then left out. */
   readonly partial: boolean;
+  /**
+   * Whether a change of the schema can be undone with its transaction. Else (YugabyteDB) each statement is sent by itself, outside of
+   * any transaction: savepoints are refused beside DDL (yugabyte-db issues 26734, 31810), and CREATE INDEX in a text of several
+   * statements is built without backfill (upstream utility.c, `isTopLevel`).
+   */
+  readonly transactionalDdl: boolean;
   readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
@@ -28,6 +38,7 @@ export async function readAdaptation(
     roles: await existingRoles(session),
     tablespaces: await existingTablespaces(session),
     partial: !database.selection.all,
+    transactionalDdl: (await readServer(session)).product === 'postgresql',
     log: job.context.log,
   };
 }
@@ -35,36 +46,76 @@ export async function readAdaptation(
 /** SQLSTATEs of "what this needs isn't there": undefined table, column, function, object, schema. */
 const MISSING_NEED = new Set(['42P01', '42703', '42883', '42704', '3F000', '42P17', '42809']);
 
-/** Runs an entry's statements in the session's transaction. */
+/** Runs an entry's statements: in the session's transaction, or one by one where that is no help. */
 export async function applyEntry(session: Session, entry: DumpEntry, adaptation: Adaptation): Promise<void> {
+  if (!adaptation.transactionalDdl) return await applyOneByOne(session, entry, adaptation, false);
   const statements = adapted(entry, adaptation);
   if (statements.length === 0) return;
-  const doing = `create ${entry.type} ${entry.schema === undefined ? '' : `${entry.schema}.`}${entry.name}`;
-  const text = [
-    ...entry.settings.map((setting) => withKnownTablespace(setting, adaptation.tablespaces)),
-    ...statements,
-  ].join('\n');
+  const text = [...settingsOf(entry, adaptation), ...statements.map(({ text: sql }) => sql)].join('\n');
   if (!adaptation.partial) {
-    await session.query(doing, text);
+    await session.query(doing(entry), text);
     return;
   }
   await session.query('set a savepoint', 'SAVEPOINT entry');
   try {
-    await session.query(doing, text);
+    await session.query(doing(entry), text);
     await session.query('release the savepoint', 'RELEASE SAVEPOINT entry');
   } catch (error) {
-    const state = error instanceof HoldfastError ? sqlState(error.cause) : undefined;
-    if (entry.type === 'TABLE' || state === undefined || !MISSING_NEED.has(state)) throw error;
+    leaveOut(entry, error, adaptation);
     await session.query('roll back to the savepoint', 'ROLLBACK TO SAVEPOINT entry');
-    adaptation.log(`left out ${entry.type} ${entry.name}: it needs what is not selected`, {
-      sqlState: state,
-    });
   }
 }
 
-function adapted(entry: DumpEntry, { owner, roles }: Adaptation): readonly string[] {
+/** Each setting and each statement by itself. @param again whether what is there already, from an attempt that was cut off, counts as done. */
+async function applyOneByOne(
+  session: Session,
+  entry: DumpEntry,
+  adaptation: Adaptation,
+  again: boolean,
+): Promise<void> {
+  const statements = adapted(entry, adaptation);
+  if (statements.length === 0) return;
+  for (const setting of settingsOf(entry, adaptation)) {
+    await session.query(`set what holds for ${entry.type} ${entry.name}`, setting);
+  }
+  for (const statement of statements) {
+    try {
+      await session.query(doing(entry), statement.text);
+    } catch (error) {
+      if (again && (await isThere(session, statement, error))) continue;
+      leaveOut(entry, error, adaptation);
+    }
+  }
+}
+
+function doing({ type, schema, name }: DumpEntry): string {
+  return `create ${type} ${schema === undefined ? '' : `${schema}.`}${name}`;
+}
+
+function settingsOf({ settings }: DumpEntry, { tablespaces }: Adaptation): readonly string[] {
+  return settings.map((setting) => withKnownTablespace(setting, tablespaces));
+}
+
+/** Tells of an entry that needs an unselected table; throws everything else. */
+function leaveOut(entry: DumpEntry, error: unknown, { partial, log }: Adaptation): void {
+  const state = stateOf(error);
+  const isNeed = state !== undefined && MISSING_NEED.has(state);
+  if (!partial || entry.type === 'TABLE' || !isNeed) throw error;
+  log(`left out ${entry.type} ${entry.name}: it needs what is not selected`, { sqlState: state });
+}
+
+function stateOf(error: unknown): string | undefined {
+  return error instanceof HoldfastError ? sqlState(error.cause) : undefined;
+}
+
+interface Adapted {
+  readonly text: string;
+  readonly tokens: Statement['tokens'];
+}
+
+function adapted(entry: DumpEntry, { owner, roles }: Adaptation): readonly Adapted[] {
   const statements = owner === undefined ? entry.statements : withoutMissingRoles(entry, roles);
-  return statements.map((statement) => withOwner(statement, owner));
+  return statements.map((statement) => ({ text: withOwner(statement, owner), tokens: statement.tokens }));
 }
 
 /**
@@ -95,6 +146,29 @@ export async function applyUnit(
 /** SQLSTATEs of "already exists": table or index, object, schema, function, constraint; and a second primary key. */
 const ALREADY_THERE = new Set(['42P07', '42710', '42P06', '42723', '42P16']);
 
+/** SQLSTATE of `index "x" is already associated with a constraint`, and of much else. */
+const NOT_IN_STATE = '55000';
+
+/** Whether what a statement creates was there, so that its error says that it is done. */
+async function isThere(session: Session, { tokens }: Adapted, error: unknown): Promise<boolean> {
+  const state = stateOf(error);
+  if (state === undefined) return false;
+  if (ALREADY_THERE.has(state)) return true;
+  if (state !== NOT_IN_STATE) return false;
+  const table = tableOfAlter(tokens);
+  const constraint = tokens.findIndex(
+    ({ text }, at) => text === 'constraint' && tokens[at - 1]?.text === 'add',
+  );
+  const name = tokens[constraint + 1]?.text;
+  if (table === undefined || constraint < 0 || name === undefined) return false;
+  const [found] = await session.query<{ there: boolean }>(
+    `look for constraint ${name}`,
+    'SELECT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE conrelid = to_regclass($1) AND conname = $2) AS there',
+    [quoteTable(table), name],
+  );
+  return found?.there === true;
+}
+
 async function applyWithoutTransaction(
   session: Session,
   unit: string,
@@ -109,24 +183,6 @@ async function applyWithoutTransaction(
   if (done === undefined)
     throw permanent('YSQL_NO_ROW', 'EXISTS returned no row', 'Check that the server is YSQL.');
   if (done.there) return;
-  for (const entry of entries) {
-    for (const statement of adapted(entry, adaptation)) {
-      const text = [
-        ...entry.settings.map((setting) => withKnownTablespace(setting, adaptation.tablespaces)),
-        statement,
-      ].join('\n');
-      try {
-        await session.query(`create ${entry.type} ${entry.name}`, text);
-      } catch (error) {
-        const state = error instanceof HoldfastError ? sqlState(error.cause) : undefined;
-        if (state === undefined) throw error;
-        if (ALREADY_THERE.has(state)) continue;
-        if (!adaptation.partial || entry.type === 'TABLE' || !MISSING_NEED.has(state)) throw error;
-        adaptation.log(`left out ${entry.type} ${entry.name}: it needs what is not selected`, {
-          sqlState: state,
-        });
-      }
-    }
-  }
+  for (const entry of entries) await applyOneByOne(session, entry, adaptation, true);
   await claim(session, { unit });
 }
