@@ -5,6 +5,7 @@ import type { BackupContext, EngineExport } from '../engine.ts';
 import { whileBeating } from '../heartbeat.ts';
 import { type Relation, readRelations, type Selection, select, selectedDatabases } from './catalog.ts';
 import { cutTables, readShapes, type TableToCut } from './chunks.ts';
+import { lostByYsqlDump } from './lost-by-dump.ts';
 import { lossesOfStockDump } from './programs/dump-driver.ts';
 import { withPresent, withReader } from './reader.ts';
 import { refuseWhatCannotBeCarried } from './refusals.ts';
@@ -44,7 +45,9 @@ export async function exportWorkList(
         const schemaObjects: ObjectEntry[] = [];
         if (source.contents !== 'data') {
           const scripts = await dumpSchema(from, reader, selection);
-          const postData = await withoutDanglingForeignKeys(reader, scripts.postData, selection);
+          const kept = await withoutDanglingForeignKeys(reader, scripts.postData, selection);
+          const postData =
+            server.product === 'yugabytedb' ? kept + (await lostByYsqlDump(reader, selection)) : kept;
           const put = (script: ScriptName, text: string) =>
             putScript(verb, readPoint, `${index}/${script}`, text);
           schemaObjects.push(

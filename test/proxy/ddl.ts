@@ -7,7 +7,7 @@ const NOTHING = 'DO $nothing$ BEGIN END $nothing$';
 
 /** Words by which a text may need a translation of its DDL. */
 export const DDL_WORDS =
-  /lsm|tablegroup|nonconcurrently|\bsplit\b|\bhash\b|\basc\b|coloca|replica_placement|binary_upgrade/i;
+  /lsm|tablegroup|nonconcurrently|\bsplit\b|\bhash\b|\basc\b|coloca|replica_placement/i;
 
 /**
  * A statement that defines something, in YugabyteDB's words, as PostgreSQL understands it (section 8 of the facts on the programs):
@@ -17,7 +17,6 @@ export const DDL_WORDS =
 export function translateDdl({ sql, tokens }: Statement): string | undefined {
   const [first, second] = tokens;
   if (isOfTablegroup(tokens)) return NOTHING;
-  if (first?.text === 'select') return setsNextOid(tokens) ? 'SELECT NULL' : undefined;
   if (first?.text !== 'create' && first?.text !== 'alter') return undefined;
   if (['function', 'procedure', 'view', 'rule', 'trigger', 'policy'].includes(kindOf(tokens)))
     return undefined;
@@ -42,10 +41,6 @@ function isOfTablegroup(tokens: readonly Token[]): boolean {
   return tokens.some(
     ({ kind, text }, at) => kind === 'word' && text === 'tablegroup' && tokens[at - 1]?.text === 'on',
   );
-}
-
-function setsNextOid(tokens: readonly Token[]): boolean {
-  return tokens[3]?.text.startsWith('binary_upgrade_') === true;
 }
 
 const DATABASE_OPTIONS: ReadonlySet<string> = new Set(['colocated', 'colocation']);

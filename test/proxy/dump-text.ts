@@ -34,10 +34,18 @@ export function asYsqlDump(script: string, line: ClientLine, request: DumpReques
         (block) => `copied_rows_${rows.push(block) - 1};`,
       )
     : script;
-  return rewritten(withoutRows, line, request).replaceAll(
+  const own = line.major === 11 ? withoutLocaleProvider(withoutRows) : withoutRows;
+  return rewritten(own, line, request).replaceAll(
     /^copied_rows_(\d+);$/gm,
     (_, number) => rows[Number(number)] ?? '',
   );
+}
+
+/** PostgreSQL 11 knows one provider of locales. */
+function withoutLocaleProvider(script: string): string {
+  return script
+    .replaceAll(/ LOCALE_PROVIDER = libc LOCALE = ('(?:[^']|'')*')/g, ' LC_COLLATE = $1 LC_CTYPE = $1')
+    .replaceAll(/ LOCALE_PROVIDER = libc/g, '');
 }
 
 function rewritten(script: string, line: ClientLine, request: DumpRequest): string {

@@ -10,6 +10,7 @@ import { isLoadBalancerEnabled, replicasPerTablet, universeConfig } from '../yb-
 import { programVersion } from '../yb-admin/version.ts';
 import { restoredDatabases, type UniverseRestore } from './context.ts';
 import { NOTES, readNote } from './ledger.ts';
+import { checkSchemas } from './needs.ts';
 import { incompatibility } from './versions.ts';
 
 /** What a universe keeps of each tablet unless it was configured otherwise. */
@@ -33,6 +34,7 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
       'Restore into a universe of the same or a newer version of that track.',
     );
   }
+  if (target !== undefined) await checkSchemas(restore, target);
   const config = await universeConfig(universe.admin);
   checkEncryption(restore, config);
   for (const { api, to, names, index } of databases) {
