@@ -69,16 +69,49 @@ const BEGINS: Readonly<Record<string, readonly string[]>> = {
   'PROCEDURAL LANGUAGE': ['create language', 'create trusted', 'create or replace'],
 };
 
-/** Whether the first statement of an entry says the same as its header. */
-export function agrees(header: DumpHeader, statement: Statement): boolean {
-  const { tokens } = statement;
-  const begins = BEGINS[header.type] ?? [`create ${header.type.toLowerCase()}`];
+/** Types whose tag is the object's name alone, and those whose tag is a table's name and the object's. */
+const NAMED = new Set([
+  'TABLE',
+  'INDEX',
+  'VIEW',
+  'SEQUENCE',
+  'SCHEMA',
+  'TABLEGROUP',
+  'TYPE',
+  'DOMAIN',
+  'MATERIALIZED VIEW',
+  'DATABASE',
+]);
+const NAMED_ON_TABLE = new Set([
+  'CONSTRAINT',
+  'FK CONSTRAINT',
+  'CHECK CONSTRAINT',
+  'DEFAULT',
+  'TRIGGER',
+  'POLICY',
+  'RULE',
+]);
+
+/** Whether the first statement of an entry says the same as its header: what kind of object, in which schema, of which name. */
+export function agrees(header: DumpHeader, { tokens }: Statement): boolean {
+  const { type, schema, name } = header;
+  const begins = BEGINS[type] ?? [`create ${type.toLowerCase()}`];
   const first = tokens.slice(0, 4).map(({ kind, text }) => (kind === 'word' ? text : ''));
   if (!begins.some((words) => words.split(' ').every((word, at) => first[at] === word))) return false;
-  if (header.type !== 'TABLE') return true;
+  const names = tokens
+    .filter(({ kind }) => kind === 'word' || kind === 'name')
+    .map(({ text }) => text.replaceAll(/[\r\n]/g, ' '));
+  if (schema !== undefined && !names.includes(schema)) return false;
+  if (NAMED_ON_TABLE.has(type)) {
+    return names.some(
+      (table) => name.startsWith(`${table} `) && names.includes(name.slice(table.length + 1)),
+    );
+  }
+  if (!NAMED.has(type)) return true;
+  if (type !== 'TABLE') return names.includes(name);
   const table = tokens.findIndex(({ text }) => text === 'table');
-  const [schema, , name] = tokens.slice(table + 1, table + 4);
-  return isWritten(schema, header.schema) && isWritten(name, header.name);
+  const [inSchema, , named] = tokens.slice(table + 1, table + 4);
+  return isWritten(inSchema, schema) && isWritten(named, name);
 }
 
 /** pg_dump writes a space for each end of a line into a header. */

@@ -141,7 +141,10 @@ function readingOf(script: string, { readings, start, statements }: OpenEntry): 
   const statement = statements.find(({ tokens }) => !setsNextOid(tokens));
   const fitting = readings.filter((reading) => statement !== undefined && agrees(reading, statement));
   const [one, ...more] = fitting;
-  if (one !== undefined && more.length === 0) return one;
+  // Who owns it is said by the statements.
+  const isSame = ({ type, schema, name }: DumpHeader) =>
+    type === one?.type && schema === one.schema && name === one.name;
+  if (one !== undefined && more.every(isSame)) return one;
   throw unreadable(
     script,
     start,

@@ -23,7 +23,7 @@ export async function schemaDump(
  * shell gets to see it; and what the dump says of the next object's oid holds for the session that is told.
  */
 export async function runDump(
-  restore: UniverseRestore,
+  restore: Pick<UniverseRestore, 'signal' | 'heartbeat' | 'log'>,
   target: ConnectionTarget,
   database: string,
   { steps }: Dump,
