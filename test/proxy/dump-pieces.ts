@@ -1,4 +1,4 @@
-import { type Token, tokens } from './sql.ts';
+import { identifier, type Token, tokens } from './sql.ts';
 
 export interface PieceStatement {
   /** Without its semicolon. */
@@ -42,7 +42,7 @@ export function pieces(script: string): {
   readonly pieces: readonly Piece[];
   readonly tail: string;
 } {
-  const plain = script.replaceAll(/^\\(?:un)?restrict \w+\n+/gm, '');
+  const plain = withoutRestriction(script);
   const found: Draft[] = [];
   let at = 0;
   let head: string | undefined;
@@ -70,6 +70,27 @@ export function pieces(script: string): {
   };
 }
 
+/** Only the program's own lines go: a name may look like one. */
+function withoutRestriction(script: string): string {
+  const [, key] = /^(?:--.*\n|\n)*\\restrict (\w+)\n/.exec(script) ?? [];
+  if (key === undefined) return script;
+  return script
+    .replace(`\\restrict ${key}\n`, '')
+    .replaceAll(`\n\\restrict ${key}\n`, '\n')
+    .replaceAll(`\n\\unrestrict ${key}\n`, '\n');
+}
+
+/** What kind of object a statement is about, where a hostile name may have made the header say something else. */
+function typeOf({ tokens: [first, second, third, , , , seventh] }: PieceStatement): string | undefined {
+  const [one, two] = [first?.text, second?.text];
+  if (one === 'comment') return 'COMMENT';
+  if (one === 'grant' || one === 'revoke') return 'ACL';
+  if (one === 'create' && (two === 'table' || third?.text === 'table')) return 'TABLE';
+  if (one === 'create' && (two === 'index' || third?.text === 'index')) return 'INDEX';
+  if (one === 'alter' && seventh?.text === 'attach') return two === 'index' ? 'INDEX ATTACH' : 'TABLE ATTACH';
+  return undefined;
+}
+
 interface Draft {
   readonly header: RegExpMatchArray;
   readonly settings: readonly string[];
@@ -83,15 +104,34 @@ function withCommands(gap: string, header: RegExpMatchArray | undefined): string
   return command === undefined ? '' : `${command}\n`;
 }
 
+/** Of a table by its statement, since a header with hostile names has more than one reading. */
+function namesOf(
+  kind: string,
+  [first]: readonly PieceStatement[],
+  fromHeader: { readonly schema: string; readonly name: string },
+): { readonly schema: string; readonly name: string } {
+  const table = first?.tokens.findIndex(({ text }) => text === 'table') ?? -1;
+  if (kind !== 'TABLE' || table < 0) return fromHeader;
+  const flat = (at: number) => (identifier(first?.tokens[at]) ?? '').replaceAll(/[\r\n]/g, ' ');
+  return { schema: flat(table + 1), name: flat(table + 3) };
+}
+
 /** What pg_dump sorts by: everything from the first piece of post-data on is post-data. */
 function sectioned(found: readonly Draft[]): readonly Piece[] {
   let section: Piece['section'] = 'pre-data';
   return found.map(({ header, settings, statements }) => {
     const { name = '', type = '', schema = '', owner = '' } = header.groups ?? {};
-    if (POST_DATA.test(type)) section = 'post-data';
+    const [first] = statements;
+    const kind = (first === undefined ? undefined : typeOf(first)) ?? type;
+    if (POST_DATA.test(kind)) section = 'post-data';
     const isData = /^(?:TABLE DATA|SEQUENCE SET)$/.test(type);
     return {
-      ...{ type, schema, name, owner: owner.split('; Tablespace: ')[0] ?? '', header: header[0] },
+      ...{
+        type: kind,
+        ...namesOf(kind, statements, { schema, name }),
+        owner: owner.split('; Tablespace: ')[0] ?? '',
+        header: header[0],
+      },
       ...{ settings, statements, section: isData ? 'data' : section },
     };
   });
