@@ -109,7 +109,10 @@ export function isRunReport(value: unknown): value is RunReport {
 
 /** What the command line can ask beyond what a person types. */
 export type RestoreOptions = Partial<
-  Pick<RestoreRequest, 'connection' | 'contents' | 'owner' | 'globals' | 'check' | 'parallelism'>
+  Pick<
+    RestoreRequest,
+    'connection' | 'contents' | 'owner' | 'placement' | 'globals' | 'check' | 'parallelism'
+  >
 > & {
   readonly excludeTables?: readonly string[];
   /** Where its run works: the worker with the environment of whoever asks. */

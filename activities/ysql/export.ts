@@ -6,6 +6,7 @@ import { whileBeating } from '../heartbeat.ts';
 import { type Relation, readRelations, type Selection, select, selectedDatabases } from './catalog.ts';
 import { cutTables, readShapes, type TableToCut } from './chunks.ts';
 import { lostByYsqlDump } from './lost-by-dump.ts';
+import { type Placement, readPlacement, withPlacement } from './placement.ts';
 import { lossesOfStockDump } from './programs/dump-driver.ts';
 import { withPresent, withReader } from './reader.ts';
 import { refuseWhatCannotBeCarried } from './refusals.ts';
@@ -48,13 +49,17 @@ export async function exportWorkList(
           const kept = await withoutDanglingForeignKeys(reader, scripts.postData, selection);
           const postData =
             server.product === 'yugabytedb' ? kept + (await lostByYsqlDump(reader, selection)) : kept;
+          const placement: Placement =
+            server.product === 'yugabytedb'
+              ? await readPlacement(reader, verb.log)
+              : { tablegroups: [], relations: [] };
           const put = (script: ScriptName, text: string) =>
             putScript(verb, readPoint, `${index}/${script}`, text);
           schemaObjects.push(
             ...(await Promise.all([
               put('database', scripts.database),
-              put('pre-data', scripts.preData),
-              put('post-data', postData),
+              put('pre-data', withPlacement(scripts.preData, placement, 'pre-data')),
+              put('post-data', withPlacement(postData, placement, 'post-data')),
             ])),
           );
         }

@@ -53,6 +53,12 @@ function translateToken(tokens: readonly Token[], index: number, line: ClientLin
   const token = tokens[index];
   if (token === undefined) return [];
   const next = tokens[index + 1];
+  if (token.kind === 'word' && token.text === 'pg_yb_tablegroup') {
+    // The upstream's catalogue takes no new tables.
+    return [
+      { start: startOfName(tokens, index), end: token.end, with: 'information_schema.pg_yb_tablegroup' },
+    ];
+  }
   const close = next?.text === '(' ? closingParenthesis(tokens, index + 1) : undefined;
   if (token.text === 'version' && close !== undefined && close === tokens[index + 2]) {
     return [

@@ -1,4 +1,5 @@
 import type { Client } from 'pg';
+import { PLACEMENT_STORE } from './placement-store.ts';
 
 /**
  * `yb_servers` tells of one node, `yb_table_properties` of three tablets a table; `yb_catalog_version` differs after any DDL.
@@ -40,7 +41,7 @@ const LOCK_KEY = 7423;
 export async function installDialect(admin: Client): Promise<void> {
   await admin.query('SELECT pg_advisory_lock($1)', [LOCK_KEY]);
   const installed = await admin.query("SELECT FROM pg_proc WHERE proname = 'yb_catalog_version'");
-  if (installed.rowCount === 0) await admin.query(FUNCTIONS);
+  if (installed.rowCount === 0) await admin.query(FUNCTIONS + PLACEMENT_STORE);
   await admin.query(MARK_HASH_KEYS);
   await admin.query('SELECT pg_advisory_unlock($1)', [LOCK_KEY]);
 }

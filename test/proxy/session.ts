@@ -18,6 +18,7 @@ import {
   text,
   transactionStatus,
 } from './frames.ts';
+import { placementNote } from './placement-store.ts';
 import { isDdl, isSavepoint, nonconcurrentIndex, refusalOf } from './rules.ts';
 import { nowMicros, type SnapshotKeeper, SnapshotTooOld } from './snapshots.ts';
 import { type SocketReader, send } from './sockets.ts';
@@ -186,6 +187,9 @@ export class Session {
     await this.#relay(
       query(preparation.kind === 'refused' ? preparation.statement : translate(sql, this.#line)),
     );
+    const [only] = found;
+    const note = found.length === 1 && only !== undefined && !this.#failed ? placementNote(only) : undefined;
+    if (note !== undefined) await this.#own(note);
     if (preparation.kind === 'wrapped') await this.#own('COMMIT');
   }
 

@@ -122,6 +122,44 @@ describe.each(LINES)('what ysql_dump of %s writes', (line) => {
     expect(await query(yugabyte.server.url('without_nopk'), 'SELECT FROM pg_statistic_ext')).toEqual([]);
   });
 
+  test('tablets, tablegroups and range splits come back, or are left to the target', async () => {
+    await query(yugabyte.server.url(), 'CREATE DATABASE split');
+    await query(
+      yugabyte.url('split'),
+      'CREATE TABLEGROUP "My Group"',
+      'CREATE TABLE hashed (a int, b int, PRIMARY KEY ((a) HASH, b ASC)) SPLIT INTO 7 TABLETS',
+      'CREATE TABLE ranged (a int, b text, PRIMARY KEY (a ASC)) WITH (fillfactor=70) SPLIT AT VALUES ((10), (20))',
+      'CREATE INDEX ranged_b ON ranged (b HASH) SPLIT INTO 5 TABLETS WHERE a > 0',
+      'CREATE TABLE grouped (a int PRIMARY KEY) TABLEGROUP "My Group"',
+      'CREATE TABLE alone (a int PRIMARY KEY)',
+      'INSERT INTO hashed SELECT i, i FROM generate_series(1, 20) i',
+    );
+    const placement = (database: string) =>
+      query(
+        yugabyte.server.url(database),
+        `SELECT c.relname AS name, p.tablets::int, p.clause, g.grpname AS tablegroup
+         FROM information_schema.yb_placement p JOIN pg_class c ON c.oid = p.relation
+         LEFT JOIN information_schema.pg_yb_tablegroup g ON g.oid = p.tablegroup ORDER BY 1`,
+      );
+    const saved = await takeBackup(repository, yugabyte.url('split'));
+    const restore = (to: string, changes = {}) =>
+      runRestore(restoreContext(saved, yugabyte.url('split'), { into: { split: to }, ...changes }));
+    await restore('split_again');
+    const split = [
+      { name: 'grouped', tablets: 1, clause: null, tablegroup: 'My Group' },
+      { name: 'hashed', tablets: 7, clause: null, tablegroup: null },
+      { name: 'ranged', tablets: 2, clause: 'SPLIT AT VALUES ((10), (20))', tablegroup: null },
+      { name: 'ranged_b', tablets: 5, clause: null, tablegroup: null },
+    ];
+    const unsplit = [{ name: 'alone', tablets: 3, clause: null, tablegroup: null }];
+    expect(await placement('split_again')).toEqual(expect.arrayContaining([...split, ...unsplit]));
+    await restore('left_to_target', { placement: 'target' });
+    expect(await placement('left_to_target')).toEqual([]);
+    expect(await query(yugabyte.server.url('left_to_target'), 'SELECT count(*)::int FROM hashed')).toEqual([
+      { count: 20 },
+    ]);
+  });
+
   test('no index is built without its backfill', () => {
     expect(yugabyte.nonconcurrent).toEqual([]);
   });

@@ -2,6 +2,7 @@ import { HoldfastError, permanent } from '../../../model/errors.ts';
 import type { DumpEntry } from '../dump-script.ts';
 import { sqlState } from '../errors.ts';
 import { quoteTable } from '../identifiers.ts';
+import { isOfTablegroup, withoutPlacement } from '../placement.ts';
 import { readServer } from '../server.ts';
 import { inTransaction, type Session } from '../session.ts';
 import type { Statement } from '../sql-text.ts';
@@ -16,6 +17,8 @@ export interface Adaptation {
   readonly owner: string | undefined;
   readonly roles: ReadonlySet<string>;
   readonly tablespaces: ReadonlySet<string>;
+  /** Whether tables are split and kept together as at the source, or as the target does by itself. */
+  readonly placement: 'source' | 'target';
   /** Entries that need an unselected table may fail and are then left out. */
   readonly partial: boolean;
   /**
@@ -35,6 +38,7 @@ export async function readAdaptation(
 ): Promise<Adaptation> {
   return {
     owner: job.context.request.owner,
+    placement: job.context.request.placement ?? 'source',
     roles: await existingRoles(session),
     tablespaces: await existingTablespaces(session),
     partial: !database.selection.all,
@@ -113,9 +117,16 @@ interface Adapted {
   readonly tokens: Statement['tokens'];
 }
 
-function adapted(entry: DumpEntry, { owner, roles }: Adaptation): readonly Adapted[] {
+function adapted(entry: DumpEntry, { owner, roles, placement }: Adaptation): readonly Adapted[] {
+  if (placement === 'target' && isOfTablegroup(entry)) return [];
   const statements = owner === undefined ? entry.statements : withoutMissingRoles(entry, roles);
-  return statements.map((statement) => ({ text: withOwner(statement, owner), tokens: statement.tokens }));
+  return statements.map((statement) => ({
+    text:
+      placement === 'target'
+        ? withOwner({ ...statement, text: withoutPlacement(statement) }, owner)
+        : withOwner(statement, owner),
+    tokens: statement.tokens,
+  }));
 }
 
 /**
