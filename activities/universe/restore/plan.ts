@@ -79,7 +79,7 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
 
 /** What the ways of other engines to restore have no counterpart for, each with what to do instead. */
 function refuseUnsupported({ request, manifest }: UniverseRestore): void {
-  const { tables, contents, replace, owner, into, scratch, connection } = request;
+  const { tables, contents, replace, owner, placement, into, scratch, connection } = request;
   const snapshots = manifest.universe?.snapshots ?? [];
   const keyspaces = manifest.databases.flatMap(({ name }, index) =>
     snapshots[index]?.api === 'ycql' ? [name] : [],
@@ -100,6 +100,11 @@ function refuseUnsupported({ request, manifest }: UniverseRestore): void {
       replace && hasKeyspaces,
       'YCQL keyspaces taking the place of others (YugabyteDB renames none)',
       `Drop them with ycqlsh and restore them under their own names (${keyspaces.map((name) => `--into ${name}=${name}`).join(' ')}, without --replace); or let the universe keep history (pointTime.inCluster) and go back in place with --to.`,
+    ],
+    [
+      placement === 'target',
+      'splits of the target’s own',
+      'A snapshot has the tablets it has; back up by source.ysql for a schema that is split anew.',
     ],
     [owner !== undefined, 'another owner', 'Restore it beside (--into), then REASSIGN OWNED.'],
     [
