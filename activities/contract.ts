@@ -12,6 +12,7 @@ import type {
   UniverseRestorePlan,
   VerifyReport,
 } from '../model/backup.ts';
+import type { CheckAnswer, CheckInput } from '../model/doctor.ts';
 import type { AssertionResult } from '../model/drill.ts';
 import type { InClusterChange, InClusterPolicy, InClusterRequest } from '../model/in-cluster.ts';
 import type {
@@ -101,7 +102,10 @@ export interface Activities {
   /** Runs one of the request's assertions, by its place, on the restored copy; only the verdict goes into history. */
   ask(input: { request: RestoreRequest; assertion: number }): Promise<AssertionResult>;
 
-  discardRestore(input: { request: RestoreRequest }): Promise<void>;
+  /** Returns what stands though it was dropped, a sentence each; workers before this returned nothing. */
+  discardRestore(input: {
+    request: RestoreRequest;
+  }): Promise<{ readonly stands: readonly string[] } | undefined>;
 
   /** Drops what rehearsals of the plan left whose workflows are gone; their names, and what could not be dropped. */
   clearRehearsals(input: {
@@ -139,7 +143,10 @@ export interface Activities {
   finishUniverse(input: { request: RestoreRequest }): Promise<RestoreSummary>;
   /** Forgets what the restore remembered while it ran. */
   forgetRestore(input: { request: RestoreRequest }): Promise<void>;
-  discardUniverse(input: { request: RestoreRequest }): Promise<{ left: readonly string[] }>;
+  /** `stands` as of `discardRestore`; workers before it returned none. */
+  discardUniverse(input: {
+    request: RestoreRequest;
+  }): Promise<{ left: readonly string[]; stands?: readonly string[] }>;
 
   /** Brings the snapshot schedules of a plan's databases and keyspaces in line with what it wants; without a policy they end. */
   reconcileInCluster(input: InClusterInput): Promise<readonly InClusterChange[]>;
@@ -179,6 +186,12 @@ export interface Activities {
 
   /** How runs stand, by their workflow ids, in the same order. */
   statesOfRuns(input: { workflowIds: readonly string[] }): Promise<readonly RunState[]>;
+
+  /**
+   * For `holdfast doctor`: what the plan's runs need, looked at from this worker, by its programs, its secrets and its network.
+   * What is wrong is in the answer; it fails only when the worker can't answer. Changes nothing but a probe in the repository.
+   */
+  check(input: CheckInput): Promise<CheckAnswer>;
 }
 
 /** What the agent of a tablet server does, on its node's task queue (`model/task-queue.ts`). */
@@ -188,6 +201,8 @@ export interface NodeActivities {
   inspectNode(): Promise<NodeReport>;
   /** Puts files of a backup where the restored tablets look for them. */
   fillTablets(input: FillTabletsInput): Promise<FillSummary>;
+  /** For `holdfast doctor`: the repository and the data directories as this agent reaches them. */
+  checkNode(input: { repository: RepositorySpec }): Promise<CheckAnswer>;
   /** Which of the tablets don't have their whole folder on this node. */
   unfilledTablets(input: Pick<FillTabletsInput, 'ref' | 'tablets'>): Promise<readonly string[]>;
 }

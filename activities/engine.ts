@@ -107,8 +107,11 @@ export interface RestoreEngine {
    * (permanent) where the copy lacks what the statement names. Absent: copies of this engine can't be asked.
    */
   ask?(verb: RestoreContext, database: string | undefined, statement: string): Promise<AnswerRows>;
-  /** Drops what an unfinished or scratch restore left behind. Never touches a database that this restore did not create. */
-  discard(verb: RestoreContext): Promise<void>;
+  /**
+   * Drops what an unfinished or scratch restore left behind. Never touches a database that this restore did not create, and leaves
+   * what a restore that came to its end has made. Returns what stands, a sentence each; empty where nothing of it is left.
+   */
+  discard(verb: RestoreContext): Promise<readonly string[]>;
 }
 
 export type AnswerRows = readonly (readonly (string | null)[])[];
@@ -125,6 +128,10 @@ export interface RestoreOutcome {
   readonly tables: number;
   /** Empty when everything equals the manifest; else each difference by table. */
   readonly problems: readonly string[];
+  /** What was compared, in a clause: "content of 12 tables, 30 indexes". */
+  readonly compared?: string;
+  /** What the operator should know though nothing is wrong, a sentence each. */
+  readonly notes?: readonly string[];
 }
 
 /** What every verb gets. */

@@ -6,6 +6,7 @@ import type { Catalogue } from '../model/recovery.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { backupFolder } from '../repository/layout.ts';
 import { captureActivities } from './capture-activities.ts';
+import { checkActivities } from './check-activities.ts';
 import { type Activities, type NodeActivities, READ_POINT_OPENED } from './contract.ts';
 import type { OpenReadPoint, VerbContext } from './engine.ts';
 import { engineOf } from './engines.ts';
@@ -54,6 +55,7 @@ export function createActivities(client: Client): HostedActivities {
       ...rehearsalLeftovers(repositories, pins),
       ...pruneActivities(repositories, pins),
       ...runActivities(client),
+      ...checkActivities(client),
       ...planActivities(client, repositories),
 
       ...universeActivities(repositories),

@@ -42,8 +42,9 @@ export function restoreActivities(
       inRestore(request, (context) => engineFor(request).postData(context, work)),
     discardRestore: ({ request }) =>
       inRestore(request, async (context) => {
-        await engineFor(request).discard(context);
+        const stands = await engineFor(request).discard(context);
         await pins.unpin(request.from);
+        return { stands };
       }),
 
     ask: ({ request, assertion }) =>

@@ -1,7 +1,7 @@
-import { ApplicationFailure, activityInfo, Context, heartbeat, log } from '@temporalio/activity';
-import { type FailureDetails, HoldfastError, messageOf } from '../model/errors.ts';
+import { activityInfo, Context, heartbeat, log } from '@temporalio/activity';
 import type { VerbContext } from './engine.ts';
 import { resolveSecret } from './secrets.ts';
+import { asFailure, lastFailureIn } from './temporal-failure.ts';
 
 /** Well below the heartbeat timeout of 15 s, and cheap: the SDK sends only some of them. */
 const BEAT_EVERY_MS = 1_000;
@@ -14,6 +14,7 @@ export async function asActivity<T>(body: (verb: VerbContext) => Promise<T>): Pr
   const context = Context.current();
   // Until this attempt has progress of its own, what the last one told stays: the next attempt may need it.
   let progress: object = activityInfo().heartbeatDetails ?? {};
+  const before = lastFailureIn(progress);
   const beat = setInterval(() => heartbeat(progress), BEAT_EVERY_MS);
   try {
     return await body({
@@ -29,33 +30,13 @@ export async function asActivity<T>(body: (verb: VerbContext) => Promise<T>): Pr
   } catch (error) {
     // Whatever a body throws once it was told to stop, the reason is the cancellation.
     if (context.cancellationSignal.aborted) await context.cancelled;
-    throw asFailure(error, activityInfo().attempt);
+    const { failure, last } = asFailure(error, activityInfo().attempt, before);
+    // The SDK sends the last heartbeat with the failure, so the next attempt knows.
+    if (last !== undefined) heartbeat({ ...progress, lastFailure: last });
+    throw failure;
   } finally {
     clearInterval(beat);
   }
-}
-
-/** A failure that no edge has typed may be a mistake of ours: a few tries, not a day of them. */
-const UNTYPED_ATTEMPTS = 5;
-
-/** A typed Temporal failure: the code as its type, the remedy in the message, retried only when that can help. */
-function asFailure(error: unknown, attempt: number): unknown {
-  if (error instanceof HoldfastError) {
-    const details: FailureDetails = { problem: error.message, remedy: error.remedy };
-    return ApplicationFailure.create({
-      type: error.code,
-      message: `${error.message.replace(/\.$/, '')}. ${error.remedy}`,
-      nonRetryable: !error.transient,
-      details: [details],
-      ...(error.cause instanceof Error ? { cause: error.cause } : {}),
-    });
-  }
-  return ApplicationFailure.create({
-    type: 'UNEXPECTED',
-    message: messageOf(error),
-    nonRetryable: attempt >= UNTYPED_ATTEMPTS,
-    ...(error instanceof Error ? { cause: error } : {}),
-  });
 }
 
 /** Rejects when the activity is told to stop. */

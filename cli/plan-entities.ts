@@ -6,6 +6,7 @@ import {
   WorkflowUpdateFailedError,
 } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
+import { isPolled } from '../activities/pollers.ts';
 import { isFailureDetails, messageOf, permanent, transient } from '../model/errors.ts';
 import { newPlanState } from '../workflows/plan-entity.ts';
 import {
@@ -23,7 +24,6 @@ import {
   removePlan,
 } from '../workflows/plan-messages.ts';
 import { runAttributes } from '../workflows/run-attributes.ts';
-import { isPolled } from './pollers.ts';
 
 /** How commands talk to the entities of plans. */
 

@@ -1,5 +1,6 @@
 import { connect } from 'node:net';
 import type { Client } from '@temporalio/client';
+import { isPolled } from '../activities/pollers.ts';
 import { messageOf, transient } from '../model/errors.ts';
 import {
   type ConnectedClient,
@@ -10,12 +11,15 @@ import {
 import { registerSearchAttributes } from '../worker/search-attributes.ts';
 import { ensureEmbedded, leaveEmbedded } from './embedded.ts';
 import { say } from './output.ts';
-import { isPolled } from './pollers.ts';
 
 /** A command's connection to Temporal: the configured one, one on the default address, or the embedded default. */
 export interface Session {
   readonly client: Client;
   readonly taskQueue: string;
+  /** Where the server is, for people; the embedded one says that it is. */
+  readonly server: string;
+  /** Server and worker are the command's own (`cli/embedded.ts`). */
+  readonly isEmbedded: boolean;
   /** Base address of the Temporal UI, where it is known. */
   readonly uiUrl?: string;
   /** Starts what has died of the embedded server and worker; called while a run is followed. */
@@ -40,6 +44,8 @@ export async function openSession(): Promise<Session> {
   return {
     client,
     taskQueue,
+    server: 'not configured: commands start their own (TEMPORAL_ADDRESS names another)',
+    isEmbedded: true,
     uiUrl,
     keepAlive: async () => {
       const condition = await embedded.condition();
@@ -87,6 +93,8 @@ async function external({ client, connection, target }: ConnectedClient): Promis
   return {
     client,
     taskQueue: target.taskQueue,
+    server: `${target.address}, namespace ${target.namespace}`,
+    isEmbedded: false,
     ...(uiUrl === undefined ? {} : { uiUrl }),
     keepAlive: async () => undefined,
     end: () => connection.close(),

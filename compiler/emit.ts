@@ -223,11 +223,12 @@ function emitCron(cron: string | string[]): readonly string[] {
 }
 
 function emitDrill(drill: NonNullable<PlanDocument['spec']['drill']>): DrillSpec {
-  const { schedule, backup, check, connection, assertions, parallelism, timeout } = drill;
+  const { schedule, backup, check, indexCheck, connection, assertions, parallelism, timeout } = drill;
   return {
     ...given('schedule', schedule && emitSchedule(schedule)),
     backup,
     check,
+    ...given('indexCheckMs', indexCheck),
     ...given('connection', connection && emitSecret(connection)),
     assertions: assertions.map(({ name, sql, database, expect }, index) => ({
       name: name ?? `assertion ${index + 1}`,

@@ -25,6 +25,8 @@ export type ReadPoint =
       /** Exported snapshot by database: PostgreSQL's snapshots do not cross databases. */
       readonly snapshots: Readonly<Record<string, string>>;
       readonly takenAt: string;
+      /** On YugabyteDB: why no instant was named. */
+      readonly reason?: string;
     }
   | {
       readonly kind: 'universe-snapshot';
@@ -78,8 +80,34 @@ export interface ChunkSpec {
     /** Blocks [from, to); `to` null means to the end. */
     | { readonly kind: 'ctid'; readonly from: number; readonly to: number | null }
     /** Closed bounds 0..65535 of `yb_hash_code(<keys>)`, in YCQL of `partition_hash(<keys>)`. */
-    | { readonly kind: 'hash'; readonly keys: readonly string[]; readonly from: number; readonly to: number };
+    | { readonly kind: 'hash'; readonly keys: readonly string[]; readonly from: number; readonly to: number }
+    | KeyRange;
   readonly estimatedBytes: number;
+}
+
+/**
+ * Rows of a table from one place of its key up to, but not including, another. A place holds a value, as the server writes it, for the
+ * first key columns or for all of them; null is the begin or the end of the table. Values are rows' data: they stand in the repository's
+ * work list alone, never in a message, a log or a history. Where both places begin with equal values, these are the same text.
+ */
+export interface KeyRange {
+  readonly kind: 'key';
+  readonly keys: readonly KeyColumn[];
+  readonly from: readonly string[] | null;
+  readonly to: readonly string[] | null;
+}
+
+/** A column of a key and the operators of its order: those of the key's own operator class, so that a descending column is no exception. */
+export interface KeyColumn {
+  /** Quoted. */
+  readonly column: string;
+  /** What a value is cast to, e.g. `pg_catalog.int4` or `character varying`. */
+  readonly type: string;
+  /** e.g. `OPERATOR(pg_catalog.<)`; for a descending column `OPERATOR(pg_catalog.>)`. */
+  readonly before: string;
+  readonly equal: string;
+  readonly notBefore: string;
+  readonly after: string;
 }
 
 /** What one upload activity does: one big chunk, or several small ones that together stay below a chunk's size. */
@@ -174,6 +202,10 @@ export interface VerifyReport {
   readonly checkedBytes: number;
   /** The first problems found (at most 100), each naming the object or table. */
   readonly problems: readonly string[];
+  /** Level `restore`: what was compared, in a clause. */
+  readonly compared?: string;
+  /** What could not be compared and is no problem, a sentence each (at most 20). */
+  readonly notes?: readonly string[];
   readonly startedAt: string;
   readonly finishedAt: string;
   /** Present when a drill made it. */
@@ -204,6 +236,8 @@ export interface RestoreRequest {
   readonly globals: boolean;
   /** `rows`: counts per table against the manifest; `content`: also a hash of every row against the backup's objects. */
   readonly check: 'rows' | 'content';
+  /** How long the comparison of indexes with their tables may take, milliseconds; 0: none. Absent: ten minutes with `content`, none with `rows`. */
+  readonly indexCheckMs?: number;
   /** A rehearsal (verify level `restore`): the databases are dropped at the end. */
   readonly scratch: boolean;
   /** For a rehearsal: asked of the copy before it is dropped. */
@@ -291,6 +325,10 @@ export interface RestoreSummary {
   readonly tables: number;
   readonly verdict: Verdict;
   readonly problems: readonly string[];
+  /** What the verdict compares, in a clause. Absent: an older worker's. */
+  readonly compared?: string;
+  /** What the operator should know though nothing is wrong, a sentence each. */
+  readonly notes?: readonly string[];
   /** The backup that was made of what was overwritten. */
   readonly safetyBackup?: string;
   /** Of a rehearsal with assertions: `verdict` and `problems` count them. */

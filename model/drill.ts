@@ -28,6 +28,8 @@ export interface DrillSpec {
   readonly backup: 'latest' | 'random';
   /** `rows`: counts per table against the manifest; `content`: also a hash of every row. */
   readonly check: 'rows' | 'content';
+  /** With `content`: how long the comparison of a database's indexes may take. Absent: ten minutes. */
+  readonly indexCheckMs?: number;
   /** Where to restore; absent, the plan's own server. */
   readonly connection?: SecretRef;
   readonly assertions: readonly Assertion[];
@@ -71,6 +73,10 @@ export interface DrillOutcome {
   readonly verdict: Verdict;
   readonly problems: readonly string[];
   readonly restoreMs?: number;
+  /** What the verdict compares, in a clause; absent: an older worker's. */
+  readonly compared?: string;
+  /** What could not be compared, a sentence each. */
+  readonly notes?: readonly string[];
   readonly assertions: readonly AssertionResult[];
   readonly startedAt: string;
   readonly finishedAt: string;

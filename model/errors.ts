@@ -10,16 +10,19 @@ export class HoldfastError extends Error {
   readonly transient: boolean;
   /** What a person does about it, one sentence. */
   readonly remedy: string;
+  /** Of a transient failure: this many times in a row with the same message, it counts as permanent. Absent: never. */
+  readonly mostEqual: number | undefined;
 
   constructor(
     code: string,
     message: string,
-    options: { remedy: string; transient: boolean; cause?: unknown },
+    options: { remedy: string; transient: boolean; mostEqual?: number | undefined; cause?: unknown },
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.transient = options.transient;
     this.remedy = options.remedy;
+    this.mostEqual = options.mostEqual;
   }
 }
 
@@ -31,6 +34,16 @@ export function permanent(code: string, message: string, remedy: string, cause?:
 /** A failure that passes: network, overload, a server that restarts. */
 export function transient(code: string, message: string, remedy: string, cause?: unknown): HoldfastError {
   return new HoldfastError(code, message, { remedy, transient: true, cause });
+}
+
+const MOST_EQUAL = 3;
+
+/**
+ * A failure that may pass, but comes from what was asked and not from the way to the server (a foreign server that a view reads, a
+ * limit that a statement reaches): the same message three times in a row counts as permanent.
+ */
+export function doubtful(code: string, message: string, remedy: string, cause?: unknown): HoldfastError {
+  return new HoldfastError(code, message, { remedy, transient: true, mostEqual: MOST_EQUAL, cause });
 }
 
 /** A universe has no database or keyspace of a name that a plan gives. */

@@ -10,6 +10,8 @@ export interface ManifestTable {
   readonly objects: number;
   /** What the source has of this table and the backup could not carry, in words. */
   readonly losses?: readonly string[];
+  /** Why a table larger than a chunk, or a large part of it, was read as one chunk, in words: a crash meanwhile sends it again. */
+  readonly uncut?: string;
 }
 
 /** A database; or in YCQL a keyspace, which has neither owner nor locale: these are empty, and its encoding is UTF8. */
@@ -121,4 +123,13 @@ export function lossesIn({ databases }: Pick<Manifest, 'databases'>): readonly s
       own.map((loss) => `${schema}.${table}: ${loss}`),
     ),
   ]);
+}
+
+/** Tables that were read in one piece, each with the reason. */
+export function uncutIn({ databases }: Pick<Manifest, 'databases'>): readonly string[] {
+  return databases.flatMap(({ tables }) =>
+    tables.flatMap(({ schema, table, uncut }) =>
+      uncut === undefined ? [] : [`${schema}.${table}: ${uncut}`],
+    ),
+  );
 }

@@ -8,7 +8,7 @@ import { messageOf, permanent } from '../model/errors.ts';
 import { forgetProcess, guardProcess } from './guard.ts';
 import { findOnPath, isProgram } from './path.ts';
 
-/** A server written in Go, which the user's Go builds once into the user's cache folder. */
+/** A program written in Go, which the user's Go builds once into the user's cache folder. */
 export type Tool = {
   readonly name: string;
   readonly version: string;
@@ -50,7 +50,17 @@ export const TOXIPROXY: Tool = {
   buildTime: 'about a minute on 2 cores',
 };
 
-export const ALL_TOOLS: readonly Tool[] = [TEMPORAL, VERSITYGW, TOXIPROXY];
+/** Checks the workflows of GitHub's continuous integration. */
+export const ACTIONLINT: Tool = {
+  name: 'actionlint',
+  version: 'v1.7.7',
+  goPackage: 'github.com/rhysd/actionlint/cmd/actionlint',
+  binary: 'actionlint',
+  pathName: 'actionlint',
+  buildTime: 'about 15 seconds on 2 cores',
+};
+
+export const ALL_TOOLS: readonly Tool[] = [TEMPORAL, VERSITYGW, TOXIPROXY, ACTIONLINT];
 
 /** Where a build reports; lines without a line end. */
 export type Report = (line: string) => void;

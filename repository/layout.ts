@@ -196,3 +196,14 @@ export function restoresFolder(plan: string): string {
 export function restoreFolder(plan: string, restore: string): string {
   return `${restoresFolder(plan)}${checkedPart(restore)}/`;
 }
+
+/** `restores/<plan>/<restore>.json`: says that a restore has come to its end; see `restore-records.ts`. */
+export function restoreRecordKey({
+  plan,
+  restore,
+}: {
+  readonly plan: string;
+  readonly restore: string;
+}): string {
+  return `${restoresFolder(plan)}${checkedPart(restore)}.json`;
+}

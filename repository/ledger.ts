@@ -16,6 +16,8 @@ const reportSchema: z.ZodType<VerifyReport> = z.object({
   checkedObjects: z.int().nonnegative(),
   checkedBytes: z.int().nonnegative(),
   problems: z.array(z.string()),
+  compared: z.string().exactOptional(),
+  notes: z.array(z.string()).exactOptional(),
   startedAt: z.iso.datetime(),
   finishedAt: z.iso.datetime(),
   drill: z

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type {
   ChunkSpec,
   DataObject,
+  KeyColumn,
   ObjectEntry,
   ReadPoint,
   TableId,
@@ -48,6 +49,7 @@ const readPointSchema: z.ZodType<ReadPoint> = z.discriminatedUnion('kind', [
     epoch: count,
     snapshots: z.record(z.string(), z.string()),
     takenAt: time,
+    reason: z.string().exactOptional(),
   }),
   z.object({
     kind: z.literal('universe-snapshot'),
@@ -81,6 +83,7 @@ export const databaseSchema: z.ZodType<ManifestDatabase> = z.object({
       bytes: count,
       objects: count,
       losses: z.array(z.string()).exactOptional(),
+      uncut: z.string().exactOptional(),
     }),
   ),
   losses: z.array(z.string()).exactOptional(),
@@ -137,6 +140,15 @@ export const manifestSchema: z.ZodType<Manifest> = z.object({
   universe: universeSchema.exactOptional(),
 });
 
+const keyColumnSchema: z.ZodType<KeyColumn> = z.object({
+  column: z.string(),
+  type: z.string(),
+  before: z.string(),
+  equal: z.string(),
+  notBefore: z.string(),
+  after: z.string(),
+});
+
 export const chunkSpecSchema: z.ZodType<ChunkSpec> = z.object({
   id: z.string(),
   table: tableIdSchema,
@@ -145,6 +157,12 @@ export const chunkSpecSchema: z.ZodType<ChunkSpec> = z.object({
     z.object({ kind: z.literal('whole'), condition: z.string().exactOptional() }),
     z.object({ kind: z.literal('ctid'), from: count, to: count.nullable() }),
     z.object({ kind: z.literal('hash'), keys: z.array(z.string()), from: count, to: count }),
+    z.object({
+      kind: z.literal('key'),
+      keys: z.array(keyColumnSchema).min(1),
+      from: z.array(z.string()).min(1).nullable(),
+      to: z.array(z.string()).min(1).nullable(),
+    }),
   ]),
   estimatedBytes: z.number().nonnegative(),
 });

@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:http';
 import { DefaultLogger, type NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { createActivities, type HostedActivities } from '../activities/index.ts';
 import type { NodeSettings } from '../activities/universe/agent/node-agent.ts';
+import { workerIdentity } from '../activities/worker-identity.ts';
 import { nodeQueue } from '../model/task-queue.ts';
 import { pruneQueue, readPointQueue } from '../workflows/messages.ts';
 import { workflowBundle } from './bundle.ts';
@@ -168,12 +169,12 @@ async function createWorkers(
     );
   }
   if (hosts('prune')) {
-    const { markBackups, deleteBackups, sweepOrphans, endPrune } = activities;
+    const { markBackups, deleteBackups, sweepOrphans, endPrune, check } = activities;
     workers.push(
       await Worker.create({
         ...common,
         taskQueue: pruneQueue(target.taskQueue),
-        activities: { markBackups, deleteBackups, sweepOrphans, endPrune },
+        activities: { markBackups, deleteBackups, sweepOrphans, endPrune, check },
         maxConcurrentActivityTaskExecutions: PRUNES_AT_ONCE,
       }),
     );
@@ -185,7 +186,7 @@ async function createWorkers(
         // A snapshot can't be handed over: it is let go at once, and its next epoch opens on another worker.
         shutdownGraceTime: 0,
         taskQueue: readPointQueue(target.taskQueue),
-        activities: { snapshot: activities.snapshot },
+        activities: { snapshot: activities.snapshot, check: activities.check },
         maxConcurrentActivityTaskExecutions: READ_POINT_SLOTS,
       }),
     );
@@ -217,6 +218,7 @@ function commonOptions(connection: NativeConnection, namespace: string) {
   return {
     connection,
     namespace,
+    identity: workerIdentity().identity,
     maxHeartbeatThrottleInterval: HEARTBEAT_EVERY,
     defaultHeartbeatThrottleInterval: HEARTBEAT_EVERY,
     shutdownGraceTime: SHUTDOWN_GRACE,

@@ -476,7 +476,9 @@ function describeReadPoint(readPoint: ReadPoint): string {
     case 'yb-read-time':
       return `yb_read_time ${readPoint.micros} (${readPoint.takenAt})`;
     case 'pg-snapshot':
-      return `exported snapshot, held by a session (${readPoint.takenAt})`;
+      return `exported snapshot, held by a session (${readPoint.takenAt})${
+        readPoint.reason === undefined ? '' : `, since ${readPoint.reason}`
+      }`;
     case 'universe-snapshot': {
       const names = readPoint.databases.map(
         ({ database, snapshot }) => `${database}: ${snapshot ?? 'empty'}`,

@@ -64,19 +64,20 @@ async function perform(input: DrillInput, startedAt: string, board: Board): Prom
   board.start('rehearse');
   const ref: BackupRef = { repository, plan, backup: choice.backup };
   const { source, drill: spec } = input;
-  const { check, connection, assertions, parallelism, timeoutMs } = spec;
+  const { check, indexCheckMs, connection, assertions, parallelism, timeoutMs } = spec;
   const request = scratchRequest(ref, 'drill', {
     source,
     parallelism,
     check,
     assertions,
+    ...(indexCheckMs === undefined ? {} : { indexCheckMs }),
     ...(connection === undefined ? {} : { connection }),
   });
   const { outcome, leftBehind } = await inTime(timeoutMs, request);
   board.end(
     'rehearse',
     outcome.verdict === 'OK' ? 'done' : 'failed',
-    outcome.problems.slice(0, 10).join('; '),
+    [...outcome.problems, ...(outcome.notes ?? [])].slice(0, 10).join('; '),
   );
 
   board.start('record');
@@ -89,12 +90,14 @@ async function perform(input: DrillInput, startedAt: string, board: Board): Prom
   });
   board.end('record', 'done');
   await tellCatalogueChanged(plan);
-  const { verdict, problems, finishedAt, drill: record } = report;
+  const { verdict, problems, compared, notes, finishedAt, drill: record } = report;
   return {
     plan,
     backup: ref.backup,
     verdict,
     problems,
+    ...(compared === undefined ? {} : { compared }),
+    ...(notes === undefined ? {} : { notes }),
     ...(record?.restoreMs === undefined ? {} : { restoreMs: record.restoreMs }),
     assertions: record?.assertions ?? [],
     startedAt,
@@ -176,12 +179,16 @@ function patiently(summary: string) {
   return activitiesFor({ summary, retry: PATIENT_RETRY, timeoutMs: DAY_MS });
 }
 
-function headlineOf({ plan, backup, verdict, problems, restoreMs, assertions }: DrillOutcome): string {
+function headlineOf(outcome: DrillOutcome): string {
+  const { plan, backup, verdict, problems, restoreMs, assertions } = outcome;
   const what = backup === undefined ? `Drill of ${plan}` : `Drill of ${plan} with ${backup}`;
   if (verdict !== 'OK') return `${what}: ${verdict}. ${problems.slice(0, 3).join('; ')}`;
   const time = restoreMs === undefined ? '' : `, restored in ${formatDuration(restoreMs)}`;
-  if (assertions.length === 0) return `${what}: OK${time}`;
-  return `${what}: OK${time}, ${formatAmount(assertions.length, 'assertion')} hold`;
+  const compared = outcome.compared === undefined ? '' : ` (${outcome.compared})`;
+  const [note] = outcome.notes ?? [];
+  const said = note === undefined ? '' : `; ${note}`;
+  if (assertions.length === 0) return `${what}: OK${compared}${time}${said}`;
+  return `${what}: OK${compared}${time}, ${formatAmount(assertions.length, 'assertion')} hold${said}`;
 }
 
 async function tellOf({ notify, labels }: DrillInput, outcome: DrillOutcome): Promise<void> {

@@ -1,5 +1,6 @@
 /** Everything a worker hosts. The function's name is the workflow's type. */
 export { backup } from './backup.ts';
+export { doctor } from './doctor.ts';
 export { drill } from './drill.ts';
 export { inClusterRestore } from './in-cluster-restore.ts';
 export { notify } from './notify.ts';

@@ -128,6 +128,8 @@ export const SEARCH_ATTRIBUTES = ['BackupPlan', 'BackupEngine', 'BackupPhase', '
 export const backupWorkflowId = (plan: string, backup: string): string => `backup:${plan}:${backup}`;
 export const restoreWorkflowId = (plan: string, restore: string): string => `restore:${plan}:${restore}`;
 export const drillWorkflowId = (plan: string, drill: string): string => `drill:${plan}:${drill}`;
+/** `key` tells those apart that run at the same time. */
+export const doctorWorkflowId = (plan: string, key: string): string => `doctor:${plan}:${key}`;
 export const verifyWorkflowId = (plan: string, backup: string, level: VerifyLevel): string =>
   `verify:${plan}:${backup}:${level}`;
 /** One for each plan, so that no two of them prune at once. */

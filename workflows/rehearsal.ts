@@ -39,7 +39,13 @@ export function scratchRequest(ref: BackupRef, prefix: string, wishes: Rehearsal
   };
 }
 
-export type RehearsalOutcome = Pick<RestoreSummary, 'verdict' | 'tables' | 'bytes' | 'problems' | 'drill'>;
+export type RehearsalOutcome = Pick<
+  RestoreSummary,
+  'verdict' | 'tables' | 'bytes' | 'problems' | 'compared' | 'notes' | 'drill'
+>;
+
+/** The ledger keeps a report for good. */
+const MOST_NOTES = 20;
 
 /** Restores into scratch databases, which the restore drops. `leftBehind`: it could not, and somebody has to. */
 export async function restoreScratch(
@@ -92,6 +98,8 @@ export function reportOf(ref: BackupRef, outcome: RehearsalOutcome, startedAt: s
     checkedObjects: outcome.tables,
     checkedBytes: outcome.bytes,
     problems: outcome.problems,
+    ...(outcome.compared === undefined ? {} : { compared: outcome.compared }),
+    ...(outcome.notes === undefined ? {} : { notes: outcome.notes.slice(0, MOST_NOTES) }),
     startedAt,
     finishedAt: new Date(Date.now()).toISOString(),
     ...(outcome.drill === undefined ? {} : { drill: outcome.drill }),

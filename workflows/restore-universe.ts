@@ -300,19 +300,24 @@ class UniverseRestore {
       );
     }
     try {
-      const { left: keyspaces } = await this.cleanUp('drop what this restore created').discardUniverse({
+      const { left: keyspaces, stands = [] } = await this.cleanUp(
+        'drop what this restore created',
+      ).discardUniverse({
         request: this.request,
       });
+      left.push(...stands);
       left.push(
-        keyspaces.length === 0
-          ? 'What it had created was dropped.'
-          : `What it had created was dropped but the keyspaces ${keyspaces.join(', ')}: drop them with ycqlsh.`,
+        stands.length > 0
+          ? ''
+          : keyspaces.length === 0
+            ? 'What it had created was dropped.'
+            : `What it had created was dropped but the keyspaces ${keyspaces.join(', ')}: drop them with ycqlsh.`,
       );
     } catch (error) {
       // The universe may be what failed; the run's own error stands, and this one is told beside it.
       left.push(`What it had created could not be dropped: ${describeFailure(error).message}`);
     }
-    return left.join(' ');
+    return left.filter((sentence) => sentence !== '').join(' ');
   }
 
   private async stage<T>(id: RestoreStage, work: () => Promise<T>): Promise<T> {

@@ -80,7 +80,7 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
     const results = assertions.length > 0 ? await stage('assert', () => askAll(request, assertions)) : [];
     const summary =
       request.assertions === undefined ? compared : withAnswers(compared, { restoreMs, assertions: results });
-    if (request.scratch) await discard(request);
+    if (request.scratch) await call('drop what this restore created').discardRestore({ request });
     if (summary.verdict === 'FAILED' && !request.scratch) throw differs(summary);
     const headline = headlineOf(summary);
     board.conclude(summary.verdict === 'OK' ? 'done' : 'failed', headline);
@@ -91,7 +91,9 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
       : { ...summary, safetyBackup: safetyBackup.backup };
   } catch (error) {
     const failure = describeFailure(error);
-    const { isGone, sentence } = await CancellationScope.nonCancellable(() => discardAfterFailure(request));
+    const { isGone, sentence, stands } = await CancellationScope.nonCancellable(() =>
+      discardAfterFailure(request),
+    );
     const leftovers: RestoreLeftovers = { leftBehind: isWriting && !isGone };
     // A rehearsal's caller drops what is left; a cancellation carries no details that would tell it.
     const mustTell = request.scratch && leftovers.leftBehind;
@@ -106,7 +108,7 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
     await report?.ended({ state: 'failed', headline });
     throw ApplicationFailure.create({
       type: failure.code,
-      message: failure.message,
+      message: stands ? `${failure.message} ${sentence}` : failure.message,
       nonRetryable: true,
       details: [leftovers],
       ...(error instanceof Error ? { cause: error } : {}),
@@ -215,24 +217,23 @@ function worstOf(verdicts: readonly Verdict[]): Verdict {
   return verdicts.includes('INCONCLUSIVE') ? 'INCONCLUSIVE' : 'OK';
 }
 
-function discard(request: RestoreRequest): Promise<void> {
-  return call('drop what this restore created').discardRestore({ request });
-}
-
 async function discardAfterFailure(
   request: RestoreRequest,
-): Promise<{ readonly isGone: boolean; readonly sentence: string }> {
+): Promise<{ readonly isGone: boolean; readonly sentence: string; readonly stands: boolean }> {
   try {
-    await activitiesFor({
+    const discarded = await activitiesFor({
       summary: 'drop what this restore created',
       retry: { ...PATIENT_RETRY, maximumAttempts: 5 },
       timeoutMs: 10 * 60_000,
     }).discardRestore({ request });
-    return { isGone: true, sentence: 'What it had created was dropped.' };
+    const stands = discarded?.stands ?? [];
+    if (stands.length > 0) return { isGone: true, sentence: stands.join(' '), stands: true };
+    return { isGone: true, sentence: 'What it had created was dropped.', stands: false };
   } catch (error) {
     // The server may be what failed; the run's own error stands, and this one is told beside it.
     return {
       isGone: false,
+      stands: false,
       sentence: `What it had created could not be dropped: ${describeFailure(error).message}`,
     };
   }
@@ -257,6 +258,7 @@ function headlineOf(summary: RestoreSummary): string {
   const names = summary.databases.map(({ to }) => to).join(', ');
   return (
     `Backup ${summary.backup} is restored into ${names}: ${formatAmount(summary.rows, 'row')} in ` +
-    `${formatAmount(summary.tables, 'table')}; comparison with the manifest: ${summary.verdict}`
+    `${formatAmount(summary.tables, 'table')}; comparison with the manifest: ${summary.verdict}${summary.compared === undefined ? '' : ` (${summary.compared})`}` +
+    (summary.notes === undefined ? '' : `. ${summary.notes.slice(0, 3).join(' ')}`)
   );
 }

@@ -37,14 +37,19 @@ export type LogFields = Readonly<Record<string, unknown>>;
 /** An error on its way between threads: a `HoldfastError` arrives as one. */
 export interface LaneFailure {
   readonly message: string;
-  readonly known?: { readonly code: string; readonly remedy: string; readonly transient: boolean };
+  readonly known?: {
+    readonly code: string;
+    readonly remedy: string;
+    readonly transient: boolean;
+    readonly mostEqual: number | undefined;
+  };
 }
 
 export function packFailure(error: unknown): LaneFailure {
   const message = messageOf(error);
   if (!(error instanceof HoldfastError)) return { message };
-  const { code, remedy, transient } = error;
-  return { message, known: { code, remedy, transient } };
+  const { code, remedy, transient, mostEqual } = error;
+  return { message, known: { code, remedy, transient, mostEqual } };
 }
 
 export function unpackFailure({ message, known }: LaneFailure): Error {

@@ -10,6 +10,7 @@ import type { Activities, NodeActivities } from '../contract.ts';
 import type { BackupContext } from '../engine.ts';
 import type { Repositories } from '../repositories.ts';
 import { asActivity } from '../verb-context.ts';
+import { checkNode } from './agent/check-node.ts';
 import { fillTablets, inspectNode, unfilledTablets } from './agent/fill-tablets.ts';
 import type { NodeAgent } from './agent/node-agent.ts';
 import { onNode } from './agent/on-node.ts';
@@ -54,6 +55,8 @@ export function nodeActivities(repositories: Repositories, agent: NodeAgent): No
       inBackupOnNode(ref, (context) => saveTablets(agent, context, { ...request, piece: 0 })),
 
     inspectNode: () => asActivity(({ signal }) => inspectNode(agent, signal)),
+
+    checkNode: ({ repository }) => asActivity(({ signal }) => checkNode(agent, repository, signal)),
 
     fillTablets: ({ ref, ...request }) =>
       inBackupOnNode(ref, async (context) => {

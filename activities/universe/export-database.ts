@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DatabaseSnapshot, ObjectEntry, ReadPoint } from '../../model/backup.ts';
-import { permanent, READ_POINT_LOST } from '../../model/errors.ts';
+import { HoldfastError } from '../../model/errors.ts';
 import type { ManifestDatabase, ManifestSnapshot, SnapshotTable } from '../../model/manifest.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
 import type { BackupContext } from '../engine.ts';
@@ -12,17 +12,18 @@ import { withQuotedNames } from '../ysql/dump-script.ts';
 import { requireDumpOf } from '../ysql/dumped-tables.ts';
 import { databaseProperties } from '../ysql/export.ts';
 import { quoteTable } from '../ysql/identifiers.ts';
-import { runProgram } from '../ysql/programs/run.ts';
+import { runProgram, SETTING_DENIED } from '../ysql/programs/run.ts';
+import { readAsOf } from '../ysql/read-time.ts';
 import { utf8 } from '../ysql/schema-dump.ts';
 import { putScript } from '../ysql/scripts.ts';
 import { sequencesScript } from '../ysql/seal.ts';
 import type { Server } from '../ysql/server.ts';
-import { connect, onlyRow, type Session, withSession } from '../ysql/session.ts';
+import { onlyRow, type Session, withSession } from '../ysql/session.ts';
 import { metadataDump } from './metadata-dump.ts';
+import { checkSchemaStands, presentFingerprint } from './schema-stands.ts';
 import type { Universe } from './universe.ts';
 import { exportSnapshot, type SnapshotObject } from './yb-admin/snapshots.ts';
 import { microsOf } from './yb-admin/times.ts';
-import { catalogVersion } from './yb-admin/upkeep.ts';
 
 export type SnapshotPoint = Extract<ReadPoint, { readonly kind: 'universe-snapshot' }>;
 
@@ -49,38 +50,21 @@ export async function exportDatabase(
 ): Promise<Exported> {
   const { context, universe, readPoint, index, database } = exporting;
   const { database: name } = database;
-  const driver = await metadataDump(server);
-  // Of the snapshot's instant where the program can; of the present, which must then be as it was at the snapshot, where it can't.
-  const instant = driver.takesReadTime ? microsOf(database.snapshotTime) : undefined;
-  const dump = utf8(
-    await runProgram(driver.program, target, name, driver.options(instant), context.signal),
-    name,
-  );
-  const { properties, relations, indexes } = await withInstant(
-    target,
-    name,
-    instant,
-    context.signal,
-    async (session) => ({
-      properties: await databaseProperties(session),
-      relations: await readRelations(session),
-      indexes: await readIndexes(session),
-    }),
-  );
-  requireDumpOf(name, dump, relations, driver.program.path);
+  const before = await presentFingerprint(exporting, target);
+  const dump = await dumpDatabase(exporting, target, server);
+  // What was created or dropped since the snapshot is in its files, or not, as it was then.
+  const present = await readCatalogue(exporting, target, undefined);
+  const { properties, relations, indexes } = dump.asOfSnapshot
+    ? await readCatalogue(exporting, target, microsOf(database.snapshotTime))
+    : present;
+  requireDumpOf(name, dump.script, relations, dump.program);
   const metadata = await exportMetadata(exporting);
-  const now = await catalogVersion(universe.admin, name);
-  if (instant === undefined && database.catalogVersion !== undefined && now !== database.catalogVersion) {
-    throw permanent(
-      READ_POINT_LOST,
-      `The schema of database "${name}" changed while its snapshot was taken (catalog version ${database.catalogVersion}, then ${now})`,
-      'Another snapshot is taken. Back up while no DDL runs if this repeats.',
-    );
-  }
-  const sequences = relations.filter(({ kind }) => kind === 'S');
+  if (!dump.asOfSnapshot) await checkSchemaStands(exporting, target, before);
+  const stillThere = new Set(present.relations.map(({ oid }) => oid));
+  const sequences = relations.filter(({ kind, oid }) => kind === 'S' && stillThere.has(oid));
   const values = await sequencesScript(context, target, name, sequences);
   const schemaObjects = [
-    await putScript(context, readPoint, `${index}/schema`, withQuotedNames(dump)),
+    await putScript(context, readPoint, `${index}/schema`, withQuotedNames(dump.script)),
     await putScript(context, readPoint, `${index}/sequences`, values),
     ...(metadata === undefined ? [] : [metadata]),
   ];
@@ -135,20 +119,55 @@ function snapshotOf(
   };
 }
 
-/** A session that reads as of the instant (microseconds since 1970), or the present where there is none. */
-async function withInstant<T>(
+/** The catalogue of the present, or as of the instant (microseconds since 1970). */
+async function readCatalogue(
+  { context, database }: Exporting,
   target: ConnectionTarget,
-  database: string,
-  instant: string | undefined,
-  signal: AbortSignal,
-  work: (session: Session) => Promise<T>,
-): Promise<T> {
-  const setting = instant === undefined ? undefined : `SET yb_read_time = ${BigInt(instant)}`;
-  const session = await connect(target, database, signal, setting);
+  micros: string | undefined,
+) {
+  return await withSession(target, database.database, context.signal, async (session) => {
+    if (micros !== undefined) await readAsOf(session, micros);
+    return {
+      properties: await databaseProperties(session),
+      relations: await readRelations(session),
+      indexes: await readIndexes(session),
+    };
+  });
+}
+
+interface Dump {
+  readonly script: string;
+  /** Path of the program that wrote it. */
+  readonly program: string;
+  /** The program read the catalogue at the snapshot's time, so nothing that changed since is in it. */
+  readonly asOfSnapshot: boolean;
+}
+
+/** The whole schema as one script, as of the snapshot where the program can and the role may. */
+async function dumpDatabase(
+  { context, database }: Exporting,
+  target: ConnectionTarget,
+  server: Server,
+): Promise<Dump> {
+  const { program, takesReadTime, options } = await metadataDump(server);
+  const dump = async (instant: string | undefined): Promise<Dump> => {
+    const script = await runProgram(program, target, database.database, options(instant), context.signal);
+    return {
+      script: utf8(script, database.database),
+      program: program.path,
+      asOfSnapshot: instant !== undefined,
+    };
+  };
+  const instant = takesReadTime ? microsOf(database.snapshotTime) : undefined;
   try {
-    return await work(session);
-  } finally {
-    await session.close();
+    return await dump(instant);
+  } catch (error) {
+    if (instant === undefined || !(error instanceof HoldfastError) || error.code !== SETTING_DENIED)
+      throw error;
+    context.log('the schema is dumped as it is now and compared: the role may not read the past', {
+      database: database.database,
+    });
+    return await dump(undefined);
   }
 }
 
@@ -219,7 +238,7 @@ async function countRows(
   const micros = microsOf(database.snapshotTime);
   if (micros === undefined) return counts;
   await withSession(target, database.database, context.signal, async (session) => {
-    await session.query('read as of the snapshot', `SET yb_read_time = ${BigInt(micros)}`);
+    await readAsOf(session, micros);
     for (const { id, schema, name, index } of tables) {
       if (index || schema === '') continue;
       const rows = await session.query<{ rows: string }>(

@@ -15,7 +15,7 @@ export interface MetadataDump {
 /**
  * The program for a universe's schemas: YugabyteDB's own and no other, since it must write the OIDs and tablet boundaries by which an
  * import finds tables again. Roles are checked for where the program can, since a universe that is restored to may lack some
- * (facts/yugabytedb-programs.md, M7).
+ * (docs/yugabytedb.md, M7).
  *
  * @throws HoldfastError as `findProgram`; `DUMP_PROGRAM_NO_METADATA` (permanent)
  */

@@ -8,7 +8,7 @@ import type { Pins } from '../pins.ts';
 import type { Repositories } from '../repositories.ts';
 import { stopped } from '../verb-context.ts';
 import type { UniverseRestore } from './restore/context.ts';
-import { discardUniverse, finishUniverse, forgetRestore } from './restore/finish.ts';
+import { discardUniverse, finishUniverse, forgetRestore, refuseIfEnded } from './restore/finish.ts';
 import { placeFills, readFillShard } from './restore/place.ts';
 import { planUniverseRestore } from './restore/plan.ts';
 import { prepareUniverse } from './restore/prepare.ts';
@@ -57,10 +57,15 @@ export function universeRestoreActivities(
       inRestore(request, async (restore) => {
         // From here to the restore's end retention leaves the backup alone.
         await pins.pin(request.from);
+        await refuseIfEnded(restore);
         return planUniverseRestore(restore);
       }),
     endUniverseQuiet: ({ request }) => inRestore(request, endQuiet),
-    prepareUniverse: ({ request }) => inRestore(request, prepareUniverse),
+    prepareUniverse: ({ request }) =>
+      inRestore(request, async (restore) => {
+        await refuseIfEnded(restore);
+        return prepareUniverse(restore);
+      }),
     placeFills: ({ request, round }) => inRestore(request, (restore) => placeFills(restore, round)),
     describeFill: ({ request, round, shard }) =>
       inRestore(request, (restore) => readFillShard(restore, round, shard)),

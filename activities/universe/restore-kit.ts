@@ -22,27 +22,42 @@ const TABLETS = `#!/bin/sh
 # Puts the files of every tablet together: sh tablets.sh OUT
 # Run in the backup's folder, the repository around it (../../../objects/…). Needs jq, zstd, sha256sum.
 set -eu
+fail() {
+  echo "tablets.sh: $1" >&2
+  exit 1
+}
+for program in jq zstd sha256sum mktemp head tail; do
+  command -v "$program" >/dev/null 2>&1 || fail "there is no program $program on this machine. Nothing was written."
+done
+[ "$#" -eq 1 ] || fail "say where the files go: sh tablets.sh OUT"
 out=$1
+[ ! -e "$out" ] || fail "$out exists already. Remove it, or name another place."
+jq -r '.tablets.lists[]? | .sha256 + "  " + .key' manifest.json | sha256sum --check --quiet || fail "a list of tablets is missing or damaged; see above."
 mkdir -p "$out"
-for list in lists/tablets-*.json.zst; do
-  zstd -dcq "$list" | jq -r '
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+for list in $(jq -r '.tablets.lists[]?.key' manifest.json); do
+  zstd -dcq "$list" >"$work/list" || fail "$list can't be read"
+  jq -r '
     .objects as $objects | .tablets[] | .tablet as $tablet | .files[]
     | .path as $path | .sha256 as $sha256
     | ["file", $tablet, $path, $sha256], (.parts[] | ["part", $tablet, $path, $objects[.object].key, .offset, .sizeBytes])
-    | @tsv' |
+    | @tsv' "$work/list" >"$work/parts" || fail "$list can't be read"
   while IFS="$(printf '\\t')" read -r what tablet path a b c; do
-    case "$path" in /* | *..*) echo "refused: $path" >&2; exit 1 ;; esac
+    case "$tablet/$path" in /* | *..*) fail "refused, since it leaves its folder: $tablet/$path" ;; esac
     file="$out/tablet-$tablet/$path"
     if [ "$what" = file ]; then
       mkdir -p "$(dirname "$file")"
       : > "$file"
       printf '%s  %s\\n' "$a" "$file" >> "$out/SHA256SUMS"
     else
+      [ -f "../../../$a" ] || fail "the object $a is missing; it holds a part of $file"
       tail -c "+$((b + 1))" "../../../$a" | head -c "$c" >> "$file"
     fi
-  done
+  done <"$work/parts"
 done
-sha256sum --check --quiet "$out/SHA256SUMS"
+[ ! -s "$out/SHA256SUMS" ] || sha256sum --check --quiet "$out/SHA256SUMS" || fail "the files above are not as they were written"
+echo "$(jq -r '.tablets.count // 0' manifest.json) tablets are in $out, every file checked"
 `;
 
 function guide(

@@ -1,6 +1,8 @@
 import type { ChunkSpec, TableId } from '../../model/backup.ts';
 import type { Relation } from './catalog.ts';
+import { type CutKey, readCutKeys } from './cut-keys.ts';
 import { quoteIdentifier } from './identifiers.ts';
+import type { TableCut } from './key-places.ts';
 import type { Product } from './server.ts';
 import type { Session } from './session.ts';
 
@@ -18,6 +20,8 @@ export interface TableShape {
   readonly columns: readonly string[];
   /** Quoted hash key of a hash-sharded YugabyteDB table, in order; empty otherwise. */
   readonly hashKey: readonly string[];
+  /** Primary key by whose ranges it can be cut, where there is one and the server doesn't hash it. */
+  readonly key?: CutKey;
 }
 
 /** `pg_relation_size` is of now, not of the read point; so the last range of a table has no end. */
@@ -45,7 +49,7 @@ const HASH_KEYS = `
       JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
       WHERE k.position <= p.num_hash_key_columns ORDER BY k.position) AS columns
   FROM pg_catalog.pg_index i CROSS JOIN LATERAL yb_table_properties(i.indrelid) p
-  WHERE i.indisprimary AND i.indrelid = ANY ($1::oid[]) AND NOT p.is_colocated`;
+  WHERE i.indisprimary AND i.indrelid = ANY ($1::oid[]) AND NOT p.is_colocated AND p.num_hash_key_columns > 0`;
 
 const HAS_TABLE_PROPERTIES = `SELECT to_regprocedure('yb_table_properties(oid)') IS NOT NULL AS known`;
 
@@ -70,17 +74,31 @@ export async function readShapes(
         : [];
     for (const { oid, columns } of keys) hashKeys.set(oid, columns.map(quoteIdentifier));
   }
-  return new Map(
-    rows.map((row) => [
-      row.oid,
-      {
-        ...row,
-        columns: row.columns.map(quoteIdentifier),
-        hashKey: hashKeys.get(row.oid) ?? [],
-        estimatedTextBytes: estimates.get(row.oid) ?? 0,
-      },
-    ]),
+  const withoutBlocks = rows.filter(({ oid, isHeap }) => !hasBlocks(product, isHeap) && !hashKeys.has(oid));
+  const keys = await readCutKeys(
+    session,
+    withoutBlocks.map(({ oid }) => oid),
   );
+  return new Map(
+    rows.map((row) => {
+      const key = keys.get(row.oid);
+      return [
+        row.oid,
+        {
+          ...row,
+          columns: row.columns.map(quoteIdentifier),
+          hashKey: hashKeys.get(row.oid) ?? [],
+          estimatedTextBytes: estimates.get(row.oid) ?? 0,
+          ...(key === undefined ? {} : { key }),
+        },
+      ];
+    }),
+  );
+}
+
+/** True where rows can be read by ranges of blocks. */
+export function hasBlocks(product: Product, isHeap: boolean): boolean {
+  return product === 'postgresql' && isHeap;
 }
 
 /** How much larger COPY text is than the table's files: measured between 0.7 (narrow rows) and 1.1; TOAST holds compressed data. */
@@ -95,11 +113,15 @@ export interface TableToCut {
   readonly table: TableId;
   readonly shape: TableShape;
   readonly condition: string | undefined;
+  /** Present where it is cut by ranges of its key. */
+  readonly cut?: TableCut;
+  /** Why a table larger than a chunk is read as one; the manifest tells it. */
+  readonly uncut?: string;
 }
 
 /** Cuts one table into ranges that give about `chunkBytes` of text each; every row is in exactly one of them. Pure. */
 export function cutTable(
-  { table, shape, condition }: TableToCut,
+  { table, shape, condition, cut }: TableToCut,
   product: Product,
   chunkBytes: number,
 ): readonly Omit<ChunkSpec, 'id'>[] {
@@ -112,7 +134,19 @@ export function cutTable(
     estimatedBytes: Math.ceil(estimatedBytes * share),
   });
   if (condition !== undefined && condition !== '') return [chunk({ kind: 'whole', condition }, 1)];
-  if (pieces > 1 && product === 'postgresql' && shape.isHeap) {
+  if (cut !== undefined) {
+    const keys = (shape.key ?? []).map(({ name: _, collate: __, ...column }) => column);
+    return cut.rangeBytes.map((estimated, index) => ({
+      table,
+      columns: shape.columns,
+      range:
+        cut.places.length === 0
+          ? { kind: 'whole' }
+          : { kind: 'key', keys, from: cut.places[index - 1] ?? null, to: cut.places[index] ?? null },
+      estimatedBytes: Math.ceil(estimated),
+    }));
+  }
+  if (pieces > 1 && hasBlocks(product, shape.isHeap)) {
     const blocks = Math.ceil(shape.mainBytes / shape.blockBytes);
     return cuts(blocks, pieces).map(({ from, to }) =>
       chunk({ kind: 'ctid', from, to: to === blocks ? null : to }, (to - from) / blocks),
@@ -126,7 +160,8 @@ export function cutTable(
   return [chunk({ kind: 'whole' }, 1)];
 }
 
-function estimatedText(shape: TableShape, product: Product): number {
+/** Bytes of COPY text, by what the catalogs tell. */
+export function estimatedText(shape: TableShape, product: Product): number {
   if (product === 'yugabytedb')
     return Math.max(shape.totalBytes * TEXT_PER_SST_BYTE, shape.estimatedTextBytes);
   const toastBytes = Math.max(0, shape.totalBytes - shape.mainBytes);
@@ -149,7 +184,11 @@ export function cutTables(
   chunkBytes: number,
 ): readonly ChunkSpec[] {
   const bySize = tables
-    .map((table) => ({ table, bytes: estimatedText(table.shape, product) }))
+    .map((table) => ({
+      table,
+      bytes:
+        table.cut?.rangeBytes.reduce((sum, bytes) => sum + bytes, 0) ?? estimatedText(table.shape, product),
+    }))
     .sort((a, b) => b.bytes - a.bytes);
   return bySize.flatMap(({ table }, tableIndex) =>
     cutTable(table, product, chunkBytes).map((chunk, chunkIndex) => ({

@@ -1,7 +1,6 @@
 import { isMainThread } from 'node:worker_threads';
 import type { Connection, Submittable } from 'pg';
 import { permanent } from '../../model/errors.ts';
-import { databaseError } from './errors.ts';
 import { setLending } from './lending-socket.ts';
 import { asRead, borrowBlock, returnBlock, takeRows } from './row-memory.ts';
 import type { Session } from './session.ts';
@@ -42,7 +41,7 @@ export async function* copyOut(
       }
     }
   } catch (error) {
-    throw databaseError(error, doing, signal);
+    throw signal.aborted ? signal.reason : await session.failure(error, doing);
   } finally {
     reader.leave();
   }

@@ -1,18 +1,22 @@
-import type { ChunkSpec, DataObject } from '../../model/backup.ts';
+import type { ChunkSpec, DataObject, KeyRange } from '../../model/backup.ts';
 import { quoteTable } from './identifiers.ts';
+import { selectRange } from './key-ranges.ts';
 
 /** COPY of one chunk, in the database's own encoding as pg_dump does it; SQL text itself travels as UTF-8. Pure. */
 export function copyToStatement(chunk: ChunkSpec, encoding: string): string {
   const table = quoteTable(chunk.table);
-  const condition = rangeCondition(chunk.range);
   const format = `(ENCODING '${encoding}')`;
+  if (chunk.range.kind === 'key') {
+    return `COPY (${selectRange(chunk.range, chunk.columns.join(', '), table)}) TO STDOUT ${format}`;
+  }
+  const condition = rangeCondition(chunk.range);
   if (condition === '' && chunk.columns.length > 0) {
     return `COPY ${table} (${chunk.columns.join(', ')}) TO STDOUT ${format}`;
   }
   return `COPY (SELECT ${chunk.columns.join(', ')} FROM ONLY ${table} ${condition}) TO STDOUT ${format}`;
 }
 
-function rangeCondition(range: ChunkSpec['range']): string {
+function rangeCondition(range: Exclude<ChunkSpec['range'], KeyRange>): string {
   if (range.kind === 'whole') return range.condition ?? '';
   if (range.kind === 'ctid') {
     const start = `ctid >= '(${range.from},0)'`;

@@ -1,10 +1,17 @@
+import { formatAmount } from '../../model/amounts.ts';
 import type { LogicalReadPoint, ObjectEntry } from '../../model/backup.ts';
 import type { ManifestDatabase } from '../../model/manifest.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { BackupContext, EngineExport } from '../engine.ts';
 import { whileBeating } from '../heartbeat.ts';
-import { type Relation, readRelations, type Selection, select, selectedDatabases } from './catalog.ts';
-import { cutTables, readShapes, type TableToCut } from './chunks.ts';
+import { readRelations, select, selectedDatabases } from './catalog.ts';
+import { cutTables, type TableToCut } from './chunks.ts';
+import {
+  carriesLargeObjects,
+  findLargeObjects,
+  LARGE_OBJECT_PAGES,
+  largeObjectsScript,
+} from './large-objects.ts';
 import { lostByYsqlDump } from './lost-by-dump.ts';
 import { type Placement, readPlacement, withPlacement } from './placement.ts';
 import { lossesOfStockDump } from './programs/dump-driver.ts';
@@ -12,8 +19,9 @@ import { withPresent, withReader } from './reader.ts';
 import { refuseWhatCannotBeCarried } from './refusals.ts';
 import { dumpGlobals, dumpSchema, withoutDanglingForeignKeys } from './schema-dump.ts';
 import { putScript, type ScriptName } from './scripts.ts';
-import { readServer, type Server } from './server.ts';
+import { readServer } from './server.ts';
 import { onlyRow, resolveTarget, type Session } from './session.ts';
+import { tablesToCut } from './table-cuts.ts';
 
 /** Writes the schema of every selected database and cuts their tables into chunks, all at the read point. */
 export async function exportWorkList(
@@ -41,7 +49,18 @@ export async function exportWorkList(
       await withReader(target, name, readPoint, verb.signal, async (reader) => {
         const selection = await select(reader, await readRelations(reader), source);
         await refuseWhatCannotBeCarried(reader, source, selection);
-        const toCut = source.contents === 'schema' ? [] : await tablesToCut(reader, selection, server);
+        const { count } = await findLargeObjects(reader);
+        const withLargeObjects = count > 0 && carriesLargeObjects(source);
+        const data = withLargeObjects ? [...selection.data, LARGE_OBJECT_PAGES] : selection.data;
+        const toCut =
+          source.contents === 'schema'
+            ? []
+            : await tablesToCut(reader, data, {
+                product: server.product,
+                chunkBytes: source.chunkBytes,
+                tell,
+                lend: (work) => withReader(target, name, readPoint, verb.signal, work),
+              });
         tables.push(...toCut);
         const schemaObjects: ObjectEntry[] = [];
         if (source.contents !== 'data') {
@@ -63,17 +82,27 @@ export async function exportWorkList(
             ])),
           );
         }
+        if (withLargeObjects) {
+          const script = await largeObjectsScript(reader);
+          schemaObjects.push(await putScript(verb, readPoint, `${index}/large-objects`, script));
+        }
         databases.push({
           name,
           ...(await databaseProperties(reader)),
           schemaObjects,
-          ...(source.contents === 'data' ? {} : lossesOf(server, source)),
-          tables: toCut.map(({ table: { schema, table } }) => ({
+          ...lossesOf([
+            ...(count > 0 && !withLargeObjects && source.contents !== 'schema'
+              ? [`${formatAmount(count, 'large object')}: the plan names the tables to include`]
+              : []),
+            ...(source.contents === 'data' ? [] : lossesOfStockDump(server, source.dumpProgram)),
+          ]),
+          tables: toCut.map(({ table: { schema, table }, uncut }) => ({
             schema,
             table,
             rows: 0,
             bytes: 0,
             objects: 0,
+            ...(uncut === undefined ? {} : { uncut }),
           })),
         });
       });
@@ -87,8 +116,7 @@ export async function exportWorkList(
   });
 }
 
-function lossesOf(server: Server, source: YsqlSource): Pick<ManifestDatabase, 'losses'> {
-  const losses = lossesOfStockDump(server, source.dumpProgram);
+function lossesOf(losses: readonly string[]): Pick<ManifestDatabase, 'losses'> {
   return losses.length === 0 ? {} : { losses };
 }
 
@@ -101,22 +129,6 @@ async function databasesAt(
 ): Promise<readonly string[]> {
   if (readPoint.kind === 'pg-snapshot') return Object.keys(readPoint.snapshots);
   return await selectedDatabases(session, target, source);
-}
-
-async function tablesToCut(
-  reader: Session,
-  selection: Selection,
-  server: Server,
-): Promise<readonly TableToCut[]> {
-  const shapes = await readShapes(reader, selection.data, server.product);
-  return selection.data.flatMap((relation: Relation) => {
-    const shape = shapes.get(relation.oid);
-    if (shape === undefined) return [];
-    const { schema, table, configCondition } = relation;
-    return [
-      { table: { database: reader.database, schema, table }, shape, condition: configCondition ?? undefined },
-    ];
-  });
 }
 
 /** What a manifest tells of the database itself. */

@@ -12,7 +12,7 @@ const ASK_EVERY_MS = 500;
 
 /**
  * Waits until no DDL is under way in the selected databases: no other session holds or awaits an exclusive lock on a user's table
- * and, on YugabyteDB, the catalog version has stood still between two looks. Throws `YSQL_DDL_UNDER_WAY` (transient) naming the
+ * and, on YugabyteDB, no DDL that breaks has come between two looks. Throws `YSQL_DDL_UNDER_WAY` (transient) naming the
  * sessions when that takes longer than `waitMs`.
  */
 export async function flush(
@@ -26,10 +26,10 @@ export async function flush(
     withPresent(target, target.database, verb.signal, async (session) => {
       const server = await readServer(session);
       const databases = await selectedDatabases(session, target, source);
-      let version = await catalogVersion(session, server);
+      let version = await breakingVersions(session, server);
       for (;;) {
         const busy = await ddlUnderWay(session, databases);
-        const newVersion = await catalogVersion(session, server);
+        const newVersion = await breakingVersions(session, server);
         if (busy.length === 0 && newVersion === version) return;
         version = newVersion;
         if (Date.now() - startedAt >= options.waitMs) throw notAtRest(busy, options.waitMs);
@@ -58,14 +58,19 @@ async function ddlUnderWay(session: Session, databases: readonly string[]): Prom
   );
 }
 
-/** Undefined on PostgreSQL, which has none. */
-async function catalogVersion(session: Session, server: Server): Promise<string | undefined> {
+/**
+ * What changes with DDL on YugabyteDB; undefined on PostgreSQL, where locks tell. The catalog version itself is raised by every ANALYZE, and so by
+ * auto-analyze (on by default from 2026.1.1; issues 21764, 1721), which changes no schema: the last breaking version is not. It stands by
+ * database, or once for all in older builds. What it misses (a new table) is found when the schema is dumped.
+ */
+async function breakingVersions(session: Session, server: Server): Promise<string | undefined> {
   if (server.product !== 'yugabytedb') return undefined;
-  const rows = await session.query<{ version: string }>(
-    'read the catalog version',
-    'SELECT yb_catalog_version()::text AS version',
+  const rows = await session.query<{ versions: string | null }>(
+    'read the catalog versions',
+    `SELECT string_agg(db_oid || ':' || last_breaking_version, ' ' ORDER BY db_oid) AS versions
+     FROM pg_catalog.pg_yb_catalog_version`,
   );
-  return onlyRow(rows, 'the catalog version').version;
+  return onlyRow(rows, 'the catalog versions').versions ?? '';
 }
 
 function notAtRest(busy: readonly DdlSession[], waitMs: number): Error {
@@ -74,7 +79,7 @@ function notAtRest(busy: readonly DdlSession[], waitMs: number): Error {
     .join('; ');
   return transient(
     'YSQL_DDL_UNDER_WAY',
-    `The source is not at rest after ${waitMs} ms: ${who || 'its catalog version keeps changing'}`,
+    `The source is not at rest after ${waitMs} ms: ${who || 'DDL keeps changing its catalog (last_breaking_version)'}`,
     'Let the DDL end or end its session (pg_terminate_backend), or raise the wait of the flush step.',
   );
 }

@@ -2,6 +2,7 @@ import type { LogicalReadPoint } from '../../model/backup.ts';
 import { permanent, READ_POINT_LOST } from '../../model/errors.ts';
 import type { ConnectionTarget } from './connection-url.ts';
 import { quoteLiteral } from './identifiers.ts';
+import { ignoreDdl, readTimeStatement } from './read-time.ts';
 import { connect, onlyRow, type Session } from './session.ts';
 import { withPooledSession } from './session-pool.ts';
 
@@ -16,8 +17,14 @@ export async function openReader(
   signal: AbortSignal,
 ): Promise<Session> {
   if (readPoint.kind === 'yb-read-time') {
-    const readTime = `SET yb_read_time = ${BigInt(readPoint.micros)}`;
-    return await beginReading(await connect(target, database, signal, readTime), undefined);
+    const session = await connect(target, database, signal, readTimeStatement(readPoint.micros));
+    try {
+      await ignoreDdl(session);
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+    return await beginReading(session, undefined);
   }
   const snapshot = readPoint.kind === 'pg-snapshot' ? readPoint.snapshots[database] : undefined;
   if (snapshot === undefined) {

@@ -2,6 +2,12 @@ import { permanent } from '../../model/errors.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { Selection } from './catalog.ts';
 import { tableName } from './identifiers.ts';
+import {
+  carriesLargeObjects,
+  findLargeObjects,
+  LARGE_OBJECT_PAGES,
+  requireUsualPages,
+} from './large-objects.ts';
 import type { Session } from './session.ts';
 
 const NAMED_AT_MOST = 20;
@@ -15,8 +21,10 @@ export async function refuseWhatCannotBeCarried(
   source: YsqlSource,
   selection: Selection,
 ): Promise<void> {
-  if (source.contents !== 'schema') await refuseLargeObjects(session);
-  const unreadable = selection.read.filter(({ readable }) => !readable).map(tableName);
+  const unreadable = [
+    ...selection.read.filter(({ readable }) => !readable).map(tableName),
+    ...(await unreadableLargeObjects(session, source)),
+  ];
   const filtered =
     source.contents === 'schema'
       ? []
@@ -33,17 +41,13 @@ export async function refuseWhatCannotBeCarried(
   );
 }
 
-async function refuseLargeObjects(session: Session): Promise<void> {
-  const rows = await session.query<{ oid: string }>(
-    'look for large objects',
-    `SELECT oid::text AS oid FROM pg_catalog.pg_largeobject_metadata ORDER BY oid LIMIT ${NAMED_AT_MOST + 1}`,
-  );
-  if (rows.length === 0) return;
-  throw permanent(
-    'YSQL_CANNOT_CARRY',
-    `Database "${session.database}" has large objects, which Holdfast can't carry: ${listOf(rows.map(({ oid }) => oid))}`,
-    'Move their content into bytea columns (lo_get) and remove them with lo_unlink, or back up the schema only.',
-  );
+/** The table of their pages, where there are large objects to carry and this role may not read it. */
+async function unreadableLargeObjects(session: Session, source: YsqlSource): Promise<readonly string[]> {
+  if (!carriesLargeObjects(source)) return [];
+  const { count, readable, blockBytes } = await findLargeObjects(session);
+  if (count === 0) return [];
+  requireUsualPages(blockBytes, session.database);
+  return readable ? [] : [`${tableName(LARGE_OBJECT_PAGES)} (the database has ${count} large objects)`];
 }
 
 function listOf(names: readonly string[]): string {

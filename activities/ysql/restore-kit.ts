@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { formatAmount } from '../../model/amounts.ts';
 import type { DataObject, ObjectEntry } from '../../model/backup.ts';
-import type { Manifest, ManifestDatabase } from '../../model/manifest.ts';
+import type { Manifest, ManifestDatabase, ManifestTable } from '../../model/manifest.ts';
 import type { KitFile } from '../engine.ts';
 import { copyFromStatement } from './copy-statements.ts';
+import { quoteLiteral, quoteTable, tableName } from './identifiers.ts';
 import { findScript, type ScriptName } from './scripts.ts';
 
 /**
@@ -13,7 +14,7 @@ import { findScript, type ScriptName } from './scripts.ts';
 export function restoreKit(manifest: Manifest, dataObjects: readonly DataObject[]): readonly KitFile[] {
   const loads = manifest.databases.map((database, index) => ({
     key: loadScriptKey(index),
-    text: loadScript(manifest, database, dataObjects),
+    text: loadScript(manifest, index, database, dataObjects),
   }));
   return [
     { key: 'RESTORE.md', text: guide(manifest) },
@@ -52,43 +53,112 @@ const SESSION_OPTIONS = [
 
 function loadScript(
   manifest: Manifest,
+  index: number,
   database: ManifestDatabase,
   dataObjects: readonly DataObject[],
 ): string {
   const options = [
     ...SESSION_OPTIONS,
-    // Else COPY commits every 20,000 rows, and a table that failed half-way can't just be loaded again.
+    // Else COPY commits every 20,000 rows, and an object that fails half-way leaves rows behind.
     ...(manifest.server.product === 'yugabytedb' ? ['yb_default_copy_from_rows_per_transaction=0'] : []),
   ];
-  const lines = dataObjects
+  const loads = dataObjects
     .filter(({ table }) => table.database === database.name)
-    .map(
-      (object) =>
-        `load ${shellQuote(object.key)} ${shellQuote(copyFromStatement(object, database.encoding))}`,
+    .map((object) =>
+      [
+        'load',
+        ...[object.key, object.sha256, copyFromStatement(object, database.encoding)].map(shellQuote),
+      ].join(' '),
     );
+  const rows = database.tables.reduce((sum, table) => sum + table.rows, 0);
   return `#!/bin/sh
 # Loads every row of database ${oneLine(database.name)} into the database that PGDATABASE names, in JOBS sessions at once.
-# Each line below says which object goes into which table.
-set -u
+# Each line that starts with "load" below says which object goes into which table, and the object's SHA-256.
+# An object is loaded whole or not at all. Tables must be empty, and their rows are counted at the end.
+set -eu
 PSQL=\${PSQL:-psql}
 JOBS=\${JOBS:-4}
 export PGOPTIONS=${shellQuote(options.map((option) => `-c ${option}`).join(' '))}
-failed=$(mktemp)
-running=0
-load() {
-  (zstd -dc "$1" | "$PSQL" -X -q -v ON_ERROR_STOP=1 -c "$2" || echo "$1" >>"$failed") &
-  running=$((running + 1))
-  if [ "$running" -ge "$JOBS" ]; then wait; running=0; fi
-}
-${lines.join('\n')}
-wait
-if [ -s "$failed" ]; then
-  echo "These objects were not loaded:" >&2
-  cat "$failed" >&2
+
+fail() {
+  echo "${loadScriptKey(index)}: $1" >&2
   exit 1
+}
+for program in "$PSQL" zstd sha256sum mktemp rm cat; do
+  command -v "$program" >/dev/null 2>&1 || fail "there is no program $program on this machine. Nothing was loaded."
+done
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+
+# What the statements on standard input answer, a line each.
+ask() {
+  "$PSQL" -X -q -A -t -v ON_ERROR_STOP=1 -f - >"$work/answer" || fail "psql failed; see its message above."
+}
+# The rows are committed by what follows them, so data that ends too early leaves nothing behind.
+load() {
+  (
+    if ! echo "$2  $1" | sha256sum --check --status; then
+      echo "$1: it is missing, or not as it was written" >>"$work/failed"
+    elif [ "$({
+      printf 'BEGIN;\\n%s;\\n' "$3"
+      zstd -dcq "$1" && printf '%s\\n' '\\.' 'COMMIT;' '\\echo loaded'
+    } | "$PSQL" -X -q -A -t -v ON_ERROR_STOP=1 -f -)" != loaded ]; then
+      echo "$1: it was not loaded" >>"$work/failed"
+    fi
+  ) &
+  running=$((running + 1))
+  if [ "$running" -ge "$JOBS" ]; then
+    wait
+    running=0
+  fi
+}
+
+# Tables that hold rows already; those of extensions hold the extension's own.
+${asked(database.tables.map(emptiness))}
+if [ -s "$work/answer" ]; then
+  cat "$work/answer" >&2
+  fail "the tables above hold rows already. Nothing was loaded; TRUNCATE them first."
 fi
-rm -f "$failed"
+
+running=0
+${loads.join('\n')}
+wait
+if [ -s "$work/failed" ]; then
+  cat "$work/failed" >&2
+  fail "the objects above were not loaded. TRUNCATE the tables before you run this again."
+fi
+
+# Tables that hold another number of rows than the backup has.
+${asked(database.tables.map(difference))}
+if [ -s "$work/answer" ]; then
+  cat "$work/answer" >&2
+  fail "the tables above differ from the backup."
+fi
+echo "${formatAmount(rows, 'row')} in ${formatAmount(database.tables.length, 'table')}: loaded and counted"
 `;
+}
+
+/** Shell commands that ask the server these statements. Each is one quoted word, so names can hold anything. */
+function asked(statements: readonly string[]): string {
+  if (statements.length === 0) return ': >"$work/answer"';
+  return `printf '%s\\n' \\\n${statements.map((text) => `  ${shellQuote(text)} \\\n`).join('')}  >"$work/question"\nask <"$work/question"`;
+}
+
+function emptiness(table: ManifestTable): string {
+  const name = quoteTable(table);
+  return `SELECT ${quoteLiteral(tableName(table))} WHERE EXISTS (SELECT FROM ONLY ${name}) AND ${notOfExtension(name)};`;
+}
+
+function difference(table: ManifestTable): string {
+  const name = quoteTable(table);
+  const said = `${quoteLiteral(`${tableName(table)} has `)} || count(*) || ${quoteLiteral(` rows, the backup ${table.rows}`)}`;
+  return `SELECT ${said} FROM ONLY ${name} HAVING count(*) <> ${table.rows} AND ${notOfExtension(name)};`;
+}
+
+/** Configuration tables of extensions hold rows that come with the extension. */
+function notOfExtension(quotedTable: string): string {
+  return `NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE ${quoteLiteral(quotedTable)}::pg_catalog.regclass = ANY (extconfig))`;
 }
 
 function guide(manifest: Manifest): string {
@@ -136,6 +206,7 @@ function databaseSection(database: ManifestDatabase, index: number): string {
   const steps: readonly (readonly [string, string | undefined])[] = [
     ['Create the database under its own name', step(script('database'), '-d postgres')],
     ['Types, tables, functions, views', step(script('pre-data'), '--single-transaction')],
+    ['Large objects, empty as yet', step(script('large-objects'), '-o /dev/null')],
     [
       'Rows (`JOBS` sessions at once)',
       database.tables.length === 0 ? undefined : `sh ${loadScriptKey(index)}`,

@@ -35,6 +35,8 @@ export async function dumpSchema(
   const args = [
     '--encoding=UTF8',
     '--lock-wait-timeout=30000',
+    // Large objects have a script of their own; pg_dump up to 16 would write them into pre-data.
+    '--no-blobs',
     ...(await driver.commonOptions()),
     ...selection.excluded.map(excludeArgument),
   ];
@@ -85,10 +87,9 @@ async function dumpSections(
   const { database } = reader;
   const run = async (...more: readonly string[]) =>
     utf8(await runProgram(program, target, database, [...args, ...more], verb.signal), database);
-  const [preData, postData] = await Promise.all([
-    run('--section=pre-data', '--create'),
-    run('--section=post-data'),
-  ]);
+  // One after the other: each locks every table, and the server's room for locks is bounded.
+  const preData = await run('--section=pre-data', '--create');
+  const postData = await run('--section=post-data');
   return schemaScripts(preData, postData, selection);
 }
 

@@ -100,7 +100,7 @@ const HAS_OID = `EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid 
 /**
  * A value that differs whenever a dump of the session's database would: any kind of object is added, changed or dropped. ANALYZE,
  * VACUUM and sessions with temporary objects don't change it, which a catalogue version of YugabyteDB would show
- * (facts/yugabytedb-programs.md, R10). Comparable only between sessions of one server.
+ * (docs/yugabytedb.md, R10). Comparable only between sessions of one server.
  */
 export async function schemaFingerprint(session: Session): Promise<string> {
   const doing = `fingerprint the schema of database "${session.database}"`;

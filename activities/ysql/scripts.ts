@@ -4,7 +4,7 @@ import { permanent } from '../../model/errors.ts';
 import type { BackupContext } from '../engine.ts';
 
 /** The SQL scripts that a backup holds of each database (of a universe: `schema`, which is whole); `globals` stands once, beside them. */
-export type ScriptName = 'database' | 'pre-data' | 'post-data' | 'sequences' | 'schema';
+export type ScriptName = 'database' | 'pre-data' | 'post-data' | 'large-objects' | 'sequences' | 'schema';
 
 /**
  * Stores a script as `schema/e<epoch>/<path>-<12 hex of its SHA-256>.sql`. The hash stands in the name so that two writers of one

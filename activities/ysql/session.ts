@@ -4,7 +4,7 @@ import { permanent } from '../../model/errors.ts';
 import type { SecretRef } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
 import { type ConnectionTarget, clientConfigs, parseConnectionUrl } from './connection-url.ts';
-import { databaseError } from './errors.ts';
+import { databaseError, mayComeFromWithin, sqlState } from './errors.ts';
 import { lendingSocket } from './lending-socket.ts';
 
 const CONNECT_TIMEOUT_MS = 15_000;
@@ -17,7 +17,8 @@ const EXACT_TEXT_SETTINGS = `
   SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'postgres'; SET TimeZone = 'UTC'; SET extra_float_digits = 3;
   SET bytea_output = 'hex'; SET lc_monetary = 'C'; SET xmloption = 'content'; SET standard_conforming_strings = on;
   SET row_security = off; SET search_path = ''; SET synchronize_seqscans = off; SET check_function_bodies = off;
-  SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '30s'`;
+  SET default_transaction_read_only = off; SET default_transaction_deferrable = off;
+  SET default_transaction_isolation = 'read committed'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '30s'`;
 
 /** One connection to one database. Any failure of a statement leaves as a `HoldfastError`. */
 export interface Session {
@@ -29,6 +30,10 @@ export interface Session {
     text: string,
     values?: readonly unknown[],
   ): Promise<readonly Row[]>;
+  /** What a statement failed with, as a `HoldfastError`; asks the server whether it still answers where that tells whose fault it is. */
+  failure(error: unknown, doing: string): Promise<unknown>;
+  /** What the server says it is; undefined before it said so. */
+  readonly product: 'postgresql' | 'yugabytedb' | undefined;
   /** True as soon as the connection is of no more use. */
   readonly broken: boolean;
   /** Fulfilled with the cause when the connection ends by itself. */
@@ -55,8 +60,8 @@ export async function connect(
   beforeSettings?: string,
 ): Promise<Session> {
   signal.throwIfAborted();
-  const client = await connectToFirst(target, database, signal);
-  const session = new ClientSession(client, database, signal);
+  const { client, product } = await connectToFirst(target, database, signal);
+  const session = new ClientSession(client, database, product(), signal);
   try {
     if (beforeSettings !== undefined) await session.query('set the read time', beforeSettings);
     await session.query('prepare the session', EXACT_TEXT_SETTINGS);
@@ -78,30 +83,45 @@ async function connectToFirst(target: ConnectionTarget, database: string, signal
       keepAlive: true,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     });
+    const product = productTold(client);
     // Without a listener a connection that dies before it is ours would end the process; connect() reports the cause.
     client.on('error', () => undefined);
     try {
       await client.connect();
-      return client;
+      return { client, product };
     } catch (error) {
       failure = error;
     }
   }
-  throw databaseError(failure, `connect to database "${database}" at ${where}`, signal);
+  throw databaseError(failure, `connect to database "${database}" at ${where}`, { signal });
 }
+
+/** The server tells its version while the connection is made: `15.12-YB-2025.1.0.0-b0` on YugabyteDB. */
+function productTold(client: pg.Client): () => Session['product'] {
+  let product: Session['product'];
+  client.connection.on('parameterStatus', (told: { parameterName: string; parameterValue: string }) => {
+    if (told.parameterName !== 'server_version') return;
+    product = told.parameterValue.includes('-YB-') ? 'yugabytedb' : 'postgresql';
+  });
+  return () => product;
+}
+
+const ANSWER_WITHIN_MS = 5_000;
 
 class ClientSession implements Session {
   readonly client: pg.Client;
   readonly database: string;
+  readonly product: Session['product'];
   readonly lost: Promise<Error>;
   #signal: AbortSignal | undefined;
   readonly #onAbort = () => this.#destroy();
   #broken = false;
   #closing = false;
 
-  constructor(client: pg.Client, database: string, signal: AbortSignal) {
+  constructor(client: pg.Client, database: string, product: Session['product'], signal: AbortSignal) {
     this.client = client;
     this.database = database;
+    this.product = product;
     this.adopt(signal);
     this.lost = new Promise((resolve) => {
       const report = (error: Error) => {
@@ -133,7 +153,28 @@ class ClientSession implements Session {
           : await this.client.query<Row>(text, [...values]);
       return result.rows ?? [];
     } catch (error) {
-      throw databaseError(error, doing, this.#signal);
+      throw await this.failure(error, doing);
+    }
+  }
+
+  async failure(error: unknown, doing: string): Promise<unknown> {
+    const sessionAnswers = mayComeFromWithin(sqlState(error)) && (await this.#answers());
+    return databaseError(error, doing, { signal: this.#signal, product: this.product, sessionAnswers });
+  }
+
+  /** In a transaction that has failed the answer is an error, and an answer too. */
+  async #answers(): Promise<boolean> {
+    if (this.#broken || this.#signal?.aborted === true) return false;
+    const { promise: silence, resolve } = Promise.withResolvers<false>();
+    const timer = setTimeout(() => resolve(false), ANSWER_WITHIN_MS);
+    const asked = this.client.query('SELECT 1').then(
+      () => true,
+      (error: unknown) => sqlState(error) === '25P02',
+    );
+    try {
+      return await Promise.race([asked, silence]);
+    } finally {
+      clearTimeout(timer);
     }
   }
 

@@ -1,11 +1,12 @@
 import type { LogicalReadPoint } from '../../model/backup.ts';
-import { messageOf, permanent, transient } from '../../model/errors.ts';
+import { HoldfastError, messageOf, permanent, transient } from '../../model/errors.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { OpenReadPoint, VerbContext } from '../engine.ts';
 import { readRelations, type Selection, select, selectedDatabases } from './catalog.ts';
 import type { ConnectionTarget } from './connection-url.ts';
 import { databaseError, sqlState } from './errors.ts';
 import { quoteTable, tableName } from './identifiers.ts';
+import { currentRole, describeRefusal, grantRemedy, refusalOf } from './read-time.ts';
 import { openReader, withPresent } from './reader.ts';
 import { refuseWhatCannotBeCarried } from './refusals.ts';
 import { readServer, type Server } from './server.ts';
@@ -21,7 +22,7 @@ export async function openReadPoint(
   epoch: number,
 ): Promise<OpenReadPoint> {
   const target = await resolveTarget(verb, source.connection);
-  const { server, databases, now } = await withPresent(
+  const { server, databases, now, role } = await withPresent(
     target,
     target.database,
     verb.signal,
@@ -29,21 +30,27 @@ export async function openReadPoint(
       server: await readServer(session),
       databases: await selectedDatabases(session, target, source),
       now: await serverTime(session),
+      role: await currentRole(session),
     }),
   );
   const takenAt = new Date(Number(BigInt(now) / 1000n)).toISOString();
-  if (server.product === 'yugabytedb') {
-    const readPoint: LogicalReadPoint = { kind: 'yb-read-time', epoch, micros: now, takenAt };
-    if (await canReadAt(verb, target, source, databases, readPoint)) {
-      verb.log('read point pinned as an instant; the history must be kept until the backup ends', {
-        readTimeMicros: now,
-        retention:
-          'timestamp_history_retention_interval_sec, timestamp_syscatalog_history_retention_interval_sec',
-      });
-      return { readPoint };
-    }
+  if (server.product === 'postgresql') {
+    return await holdSnapshots(verb, target, source, databases, { server, epoch, takenAt });
   }
-  return await holdSnapshots(verb, target, source, databases, { server, epoch, takenAt });
+  const readPoint: LogicalReadPoint = { kind: 'yb-read-time', epoch, micros: now, takenAt };
+  const refusal = await refusalAt(verb, target, source, databases, readPoint);
+  if (refusal === undefined) {
+    verb.log('read point pinned as an instant; the history must be kept until the backup ends', {
+      readTimeMicros: now,
+      retention:
+        'timestamp_history_retention_interval_sec, timestamp_syscatalog_history_retention_interval_sec',
+    });
+    return { readPoint };
+  }
+  const reason = describeRefusal(refusal, role);
+  verb.log('the read point is an exported snapshot instead of an instant', { reason });
+  const remedy = refusal === 'denied' ? grantRemedy(role, server) : undefined;
+  return await holdSnapshots(verb, target, source, databases, { server, epoch, takenAt, reason, remedy });
 }
 
 async function serverTime(session: Session): Promise<string> {
@@ -54,25 +61,24 @@ async function serverTime(session: Session): Promise<string> {
   return onlyRow(rows, 'its clock').micros;
 }
 
-const UNKNOWN_SETTING = '42704';
-
 /**
- * Reads every database at the instant, which checks that the server can and that nothing stands in the way of the backup. False
- * where the server has no `yb_read_time`.
+ * Reads every database at the instant, which checks that the server can, that the role may, and that nothing stands in the way of the
+ * backup. Returns why not where the instant can't be read.
  */
-async function canReadAt(
+async function refusalAt(
   verb: VerbContext,
   target: ConnectionTarget,
   source: YsqlSource,
   databases: readonly string[],
   readPoint: LogicalReadPoint,
-): Promise<boolean> {
+): Promise<ReturnType<typeof refusalOf>> {
   for (const database of databases) {
     let session: Session;
     try {
       session = await openReader(target, database, readPoint, verb.signal);
     } catch (error) {
-      if (error instanceof Error && sqlState(error.cause) === UNKNOWN_SETTING) return false;
+      const refusal = refusalOf(error);
+      if (refusal !== undefined) return refusal;
       throw error;
     }
     try {
@@ -81,7 +87,7 @@ async function canReadAt(
       await session.close();
     }
   }
-  return true;
+  return undefined;
 }
 
 async function examine(session: Session, source: YsqlSource): Promise<Selection> {
@@ -90,12 +96,22 @@ async function examine(session: Session, source: YsqlSource): Promise<Selection>
   return selection;
 }
 
+interface Holding {
+  readonly server: Server;
+  readonly epoch: number;
+  readonly takenAt: string;
+  /** Why snapshots are held where an instant would do. */
+  readonly reason?: string;
+  /** What would let an instant be read. */
+  readonly remedy?: string | undefined;
+}
+
 async function holdSnapshots(
   verb: VerbContext,
   target: ConnectionTarget,
   source: YsqlSource,
   databases: readonly string[],
-  at: { readonly server: Server; readonly epoch: number; readonly takenAt: string },
+  at: Holding,
 ): Promise<OpenReadPoint> {
   const holders: Session[] = [];
   const closeAll = async () => {
@@ -106,11 +122,17 @@ async function holdSnapshots(
     for (const database of databases) {
       const holder = await connect(target, database, verb.signal);
       holders.push(holder);
-      snapshots[database] = await exportSnapshot(holder, source, at.server);
+      snapshots[database] = await exportSnapshot(holder, source, at);
     }
     const watch = watchHolders(holders, verb.signal);
     return {
-      readPoint: { kind: 'pg-snapshot', epoch: at.epoch, snapshots, takenAt: at.takenAt },
+      readPoint: {
+        kind: 'pg-snapshot',
+        epoch: at.epoch,
+        snapshots,
+        takenAt: at.takenAt,
+        ...(at.reason === undefined ? {} : { reason: at.reason }),
+      },
       held: {
         lost: watch.lost,
         async close() {
@@ -132,7 +154,8 @@ const TABLES_PER_LOCK_STATEMENT = 200;
  * Locks first, exports then: so no table can be truncated or rewritten between the snapshot and its lock, which an older
  * snapshot wouldn't notice. Tables that came between listing and locking are seen by the snapshot; then once more.
  */
-async function exportSnapshot(holder: Session, source: YsqlSource, server: Server): Promise<string> {
+async function exportSnapshot(holder: Session, source: YsqlSource, at: Holding): Promise<string> {
+  const { server } = at;
   let surprise = 'tables';
   for (let round = 1; round <= LOCK_ROUNDS; round += 1) {
     const before = await examine(holder, source);
@@ -142,7 +165,7 @@ async function exportSnapshot(holder: Session, source: YsqlSource, server: Serve
     );
     const locked = server.product === 'postgresql' ? await lockTables(holder, before) : new Set<string>();
     if (locked !== undefined) {
-      const snapshot = await exportedSnapshot(holder, server);
+      const snapshot = await exportedSnapshot(holder, at);
       const after = await examine(holder, source);
       const unlocked = after.read.filter((relation) => isLockable(relation) && !locked.has(relation.oid));
       if (unlocked.length === 0 || server.product === 'yugabytedb') return snapshot;
@@ -182,16 +205,18 @@ async function lockTables(holder: Session, selection: Selection): Promise<Set<st
   return new Set(tables.map(({ oid }) => oid));
 }
 
-async function exportedSnapshot(holder: Session, server: Server): Promise<string> {
+async function exportedSnapshot(holder: Session, { server, reason, remedy }: Holding): Promise<string> {
   try {
     const rows = await holder.query<{ id: string }>('export a snapshot', 'SELECT pg_export_snapshot() AS id');
     return onlyRow(rows, 'the exported snapshot').id;
   } catch (error) {
-    if (server.product !== 'yugabytedb') throw error;
+    if (server.product !== 'yugabytedb' || (error instanceof HoldfastError && error.transient)) throw error;
+    const flag =
+      'set the flag ysql_enable_pg_export_snapshot on all nodes (there from 2025.1, on by default from 2025.2.2)';
     throw permanent(
       'YSQL_NO_READ_POINT',
-      `YugabyteDB ${server.version} offers no consistent read point: it has no yb_read_time, and ${messageOf(error)}`,
-      'Upgrade to 2025.1 or newer, or set the flag ysql_enable_pg_export_snapshot (preview) on all nodes.',
+      `YugabyteDB ${server.version} offers no consistent read point: ${reason}, and ${messageOf(error)}`,
+      remedy === undefined ? `Upgrade to 2025.1 or newer, or ${flag}.` : `${remedy} Or ${flag}.`,
       error,
     );
   }
@@ -235,5 +260,5 @@ async function answers(holder: Session): Promise<void> {
 }
 
 function lostHolder(error: unknown, signal: AbortSignal): unknown {
-  return databaseError(error, "keep the read point: its holder's session ended", signal);
+  return databaseError(error, "keep the read point: its holder's session ended", { signal });
 }

@@ -1,84 +1,69 @@
 import type { Client } from '@temporalio/client';
 import type { Command } from 'commander';
 import { type Check, check } from '../../model/check.ts';
+import type { DoctorInput, QueueAnswer } from '../../model/doctor.ts';
 import { permanent } from '../../model/errors.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
+import type { Interrupts } from '../interrupts.ts';
 import { type CommonOptions, EXIT, emit, print, runCommand } from '../output.ts';
+import type { Session } from '../session.ts';
+
+interface Options extends CommonOptions {
+  readonly here?: boolean;
+}
 
 export function register(program: Command): void {
   program
     .command('doctor')
     .argument('<plan>', 'a plan’s name or file')
-    .description('check from here what a backup needs: repository, source, programs, privileges, Temporal')
+    .description(
+      'have the plan’s own workers check what a backup needs: repository, source, programs, privileges, Temporal',
+    )
+    .option('--here', 'check from this machine instead, with this shell’s environment')
     .option('--json', 'one JSON document on stdout')
-    .addHelpText('after', '\nExample:\n  holdfast doctor plans/orders.yaml')
-    .action((argument: string, options: CommonOptions) => runCommand(options, () => run(argument, options)));
+    .addHelpText('after', '\nExamples:\n  holdfast doctor plans/orders.yaml\n  holdfast doctor orders --here')
+    .action((argument: string, options: Options) => runCommand(options, () => run(argument, options)));
 }
 
-async function run(argument: string, options: CommonOptions) {
+async function run(argument: string, options: Options) {
   const { resolvePlan } = await import('../plan-files.ts');
-  const { checkRepository } = await import('../repository-checks.ts');
   const plan = await resolvePlan(argument);
-  const checks = [
-    ...(await checkRepository(plan.pipeline.repository)),
-    ...(await checkSource(plan)),
-    ...(await checkTemporal(plan)),
-  ];
+  const answers = options.here ? await lookFromHere(plan) : await askThere(plan);
+  const checks = answers.flatMap(({ checks: found }) => found);
   const healthy = checks.every(({ ok }) => ok);
-  if (options.json) emit({ plan: plan.name, healthy, checks });
-  else {
-    for (const { name, ok, detail, remedy } of checks) {
-      print(`${ok ? '✔' : '✘'} ${name}: ${detail}`);
-      if (remedy !== undefined) print(`    → ${remedy}`);
-    }
+  if (options.json) {
+    const workers = answers.flatMap(({ queue, worker }) =>
+      worker === undefined ? [] : [{ queue, ...worker }],
+    );
+    emit({ plan: plan.name, healthy, checks, workers });
+  } else {
+    for (const answer of answers) show(answer);
   }
   return healthy ? EXIT.done : EXIT.failed;
 }
 
-async function checkSource(plan: CompiledPlan): Promise<readonly Check[]> {
-  const { engineOf } = await import('../../activities/engines.ts');
-  const { resolveSecret } = await import('../../activities/secrets.ts');
-  const { checkUniverse } = await import('../../activities/universe/check.ts');
-  const { source } = plan.pipeline;
-  const verb = {
-    signal: AbortSignal.timeout(60_000),
-    attempt: 1,
-    heartbeat: () => undefined,
-    log: () => undefined,
-    secret: resolveSecret,
-  };
-  if (source.engine === 'universe') {
-    const checks = await checkUniverse(verb, source, agentOf);
-    if (plan.pointTime === undefined) return checks;
-    const { checkHistory } = await import('../../activities/universe/in-cluster/check.ts');
-    return [...checks, await checkHistory(verb, source)];
-  }
-  return engineOf(source).check(verb, source);
-}
-
-/** Whether an agent polls the queue of a tablet server; undefined where Temporal isn't configured. */
-async function agentOf(address: string): Promise<boolean | undefined> {
-  const { connectClient, temporalIsConfigured } = await import('../../worker/connection.ts');
-  const { nodeQueue } = await import('../../model/task-queue.ts');
-  const { isPolled } = await import('../pollers.ts');
-  if (!temporalIsConfigured()) return undefined;
-  const { client, connection } = await connectClient();
-  try {
-    return await isPolled(client, nodeQueue(address), 'activities');
-  } finally {
-    await connection.close();
+function show({ queue, worker, checks }: QueueAnswer): void {
+  if (checks.length === 0) return;
+  if (worker !== undefined)
+    print(`worker ${worker.identity} (task queue ${queue}, Holdfast ${worker.version}):`);
+  else if (queue === '') print('this machine:');
+  for (const { name, ok, detail, remedy } of checks) {
+    print(`${ok ? '✔' : '✘'} ${name}: ${detail}`);
+    if (remedy !== undefined) print(`    → ${remedy}`);
   }
 }
 
-/** The server, its namespace and search attributes, which any command registers that may; then the workers. */
-async function checkTemporal(plan: CompiledPlan): Promise<readonly Check[]> {
+/** Of no worker: found by this command. */
+const FOUND_HERE = { queue: '' };
+
+async function lookFromHere(plan: CompiledPlan): Promise<readonly QueueAnswer[]> {
+  const { checkFromHere } = await import('../doctor-here.ts');
   const { connectClient, temporalIsConfigured } = await import('../../worker/connection.ts');
   const { registerSearchAttributes } = await import('../../worker/search-attributes.ts');
-  const { pruneQueue } = await import('../../workflows/messages.ts');
-  const { hasOwnCredentials } = await import('../../planning/prune.ts');
+  const checks = [...(await checkFromHere(plan))];
   if (!temporalIsConfigured()) {
     const detail = 'not configured: commands start their own (TEMPORAL_ADDRESS names another)';
-    return [{ name: 'Temporal', ok: true, detail }];
+    return [{ ...FOUND_HERE, checks: [...checks, { name: 'Temporal', ok: true, detail }] }];
   }
   let connected: Awaited<ReturnType<typeof connectClient>> | undefined;
   const server = await check('Temporal', async () => {
@@ -87,17 +72,90 @@ async function checkTemporal(plan: CompiledPlan): Promise<readonly Check[]> {
     await registerSearchAttributes(connection, target.namespace);
     return `${target.address}, namespace ${target.namespace}`;
   });
-  if (connected === undefined) return [server];
-  const { client, connection, target } = connected;
+  checks.push(server);
+  if (connected === undefined) return [{ ...FOUND_HERE, checks }];
   try {
-    if (!server.ok) return [server];
-    const { taskQueue } = target;
-    const worker = await checkWorker(client, taskQueue, 'workflows', '');
-    if (!hasOwnCredentials(plan.pipeline.repository)) return [server, worker];
-    return [server, worker, await checkWorker(client, pruneQueue(taskQueue), 'activities', ' --only prune')];
+    if (server.ok) checks.push(...(await checkWorkers(connected.client, connected.target.taskQueue, plan)));
+    return [{ ...FOUND_HERE, checks }];
   } finally {
-    await connection.close();
+    await connected.connection.close();
   }
+}
+
+async function askThere(plan: CompiledPlan): Promise<readonly QueueAnswer[]> {
+  const { openSession } = await import('../session.ts');
+  const { catchInterrupts } = await import('../interrupts.ts');
+  // From now on, so that an embedded server that is started in a moment is also ended.
+  const interrupts = catchInterrupts();
+  let session: Session | undefined;
+  const server = await check('Temporal', async () => {
+    session = await openSession();
+    return session.server;
+  });
+  if (session === undefined) {
+    interrupts.stop();
+    return [{ ...FOUND_HERE, checks: [server] }];
+  }
+  try {
+    const { client, taskQueue, isEmbedded } = session;
+    const workers = isEmbedded ? [] : await checkWorkers(client, taskQueue, plan);
+    const isThere = isEmbedded || workers.some(({ name, ok }) => ok && name === polls(taskQueue));
+    const ours = { ...FOUND_HERE, checks: [server, ...workers] };
+    if (!isThere) return [ours];
+    return [...(await answersOf(session, interrupts, plan, workers)), ours];
+  } finally {
+    await session.end();
+    interrupts.stop();
+  }
+}
+
+/** What the workers say; why they couldn't, where they couldn't. */
+async function answersOf(
+  session: Session,
+  interrupts: Interrupts,
+  plan: CompiledPlan,
+  polled: readonly Check[],
+): Promise<readonly QueueAnswer[]> {
+  const { askWorkers } = await import('../doctor-run.ts');
+  const { pruneQueue, readPointQueue } = await import('../../workflows/messages.ts');
+  const { hasOwnCredentials } = await import('../../planning/prune.ts');
+  const { repository, source } = plan.pipeline;
+  const isPolled = (queue: string) =>
+    session.isEmbedded || polled.some(({ name, ok }) => ok && name === polls(queue));
+  const queues = { 'read-points': readPointQueue(session.taskQueue), prune: pruneQueue(session.taskQueue) };
+  const duties = hasOwnCredentials(repository)
+    ? (['read-points', 'prune'] as const)
+    : (['read-points'] as const);
+  const input: DoctorInput = {
+    repository,
+    source,
+    history: plan.pointTime !== undefined,
+    beside: duties.filter((duty) => isPolled(queues[duty])),
+  };
+  let answers: readonly QueueAnswer[] = [];
+  const asked = await check('the workers answer', async () => {
+    answers = (await askWorkers(session, interrupts, plan.name, input)).answers;
+    return 'yes';
+  });
+  return asked.ok ? answers : [{ ...FOUND_HERE, checks: [asked] }];
+}
+
+const polls = (taskQueue: string): string => `a worker polls ${taskQueue}`;
+
+/** Whether each task queue that the plan's runs use has a worker. */
+async function checkWorkers(
+  client: Client,
+  taskQueue: string,
+  plan: CompiledPlan,
+): Promise<readonly Check[]> {
+  const { pruneQueue, readPointQueue } = await import('../../workflows/messages.ts');
+  const { hasOwnCredentials } = await import('../../planning/prune.ts');
+  const checks = [
+    await checkWorker(client, taskQueue, 'workflows', ''),
+    await checkWorker(client, readPointQueue(taskQueue), 'activities', ' --only read-points'),
+  ];
+  if (!hasOwnCredentials(plan.pipeline.repository)) return checks;
+  return [...checks, await checkWorker(client, pruneQueue(taskQueue), 'activities', ' --only prune')];
 }
 
 function checkWorker(
@@ -106,13 +164,13 @@ function checkWorker(
   type: 'workflows' | 'activities',
   options: string,
 ): Promise<Check> {
-  return check(`a worker polls ${taskQueue}`, async () => {
-    const { isPolled } = await import('../pollers.ts');
+  return check(polls(taskQueue), async () => {
+    const { isPolled } = await import('../../activities/pollers.ts');
     if (await isPolled(client, taskQueue, type)) return 'yes';
     throw permanent(
       'NO_WORKER',
       'none does, so runs wait',
-      `Start one, with the plan's secrets: holdfast worker${options}.`,
+      `Start one, with the plan's secrets: holdfast worker${options}. Without one, look from this machine: holdfast doctor PLAN --here.`,
     );
   });
 }

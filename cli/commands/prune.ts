@@ -59,7 +59,7 @@ async function run(argument: string, options: Options): Promise<ExitCode> {
 
 /** By credentials of its own it runs where these are, and waits for a worker there. */
 async function tellWhereItRuns({ client, taskQueue }: Session): Promise<void> {
-  const { isPolled } = await import('../pollers.ts');
+  const { isPolled } = await import('../../activities/pollers.ts');
   const { pruneQueue } = await import('../../workflows/messages.ts');
   const queue = pruneQueue(taskQueue);
   if (await isPolled(client, queue, 'activities')) return;

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { readDuration } from '../../compiler/duration.ts';
 import { formatAmount } from '../../model/amounts.ts';
 import type { RestoreSummary } from '../../model/backup.ts';
 import type { InClusterSummary } from '../../model/in-cluster.ts';
@@ -27,6 +28,7 @@ interface Options extends FollowRunOptions {
   readonly dataOnly?: boolean;
   readonly globals?: boolean;
   readonly check: 'rows' | 'content';
+  readonly checkIndexesFor?: string;
   readonly parallelism: string;
 }
 
@@ -70,8 +72,12 @@ export function register(program: Command): void {
     .option('--globals', 'create missing roles from the backup first')
     .option(
       '--check <what>',
-      'compare with the manifest at the end: rows, or content (every row’s hash)',
+      'compare with the manifest at the end: rows, or content (every row’s hash, and indexes with their tables)',
       'rows',
+    )
+    .option(
+      '--check-indexes-for <duration>',
+      'longest time for comparing each database’s indexes; 10m with --check content, else they are not compared',
     )
     .option('--parallelism <n>', 'chunks and indexes at once', '2')
     .option('--detach', 'start it and return')
@@ -107,6 +113,7 @@ async function run(argument: string, options: Options) {
     ...(options.placement === 'source' ? {} : { placement: options.placement }),
     globals: options.globals === true,
     check: options.check,
+    ...(options.checkIndexesFor === undefined ? {} : { indexCheckMs: milliseconds(options.checkIndexesFor) }),
     parallelism: Number(options.parallelism),
   };
   return followRun<RestoreSummary>(
@@ -251,6 +258,12 @@ function checkOptions(options: Options): void {
   }
 }
 
+function milliseconds(duration: string): number {
+  const read = readDuration(duration);
+  if ('value' in read) return read.value;
+  throw new UsageError(`--check-indexes-for: ${read.problem.message}`, 'Write e.g. 30m.');
+}
+
 /** `NAME` for a backup of one database, `source=NAME` for each of several. */
 function targetNames(options: Options, databases: readonly string[]): Record<string, string> {
   const names: Record<string, string> = {};
@@ -278,10 +291,11 @@ function report(summary: RestoreSummary, options: Options): ExitCode {
   for (const { from, to, kept } of summary.databases) {
     print(`${from} is restored as ${to}.${kept === undefined ? '' : ` What was there is kept as ${kept}.`}`);
   }
+  for (const note of summary.notes ?? []) print(note);
   if (summary.safetyBackup !== undefined)
     print(`What was there is also saved as backup ${summary.safetyBackup}.`);
   print(
-    `${formatAmount(summary.rows, 'row')} in ${formatAmount(summary.tables, 'table')}; compared with the manifest: ${summary.verdict}.`,
+    `${formatAmount(summary.rows, 'row')} in ${formatAmount(summary.tables, 'table')}; compared with the manifest: ${summary.verdict}${summary.compared === undefined ? '' : ` (${summary.compared})`}.`,
   );
   return code;
 }

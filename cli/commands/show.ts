@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { lossesIn } from '../../model/manifest.ts';
+import type { ReadPoint } from '../../model/backup.ts';
+import { lossesIn, uncutIn } from '../../model/manifest.ts';
 import { type CommonOptions, emit, print, runCommand } from '../output.ts';
 
 export function register(program: Command): void {
@@ -32,7 +33,7 @@ async function run(argument: string, backup: string, options: CommonOptions) {
   print(`backup      ${manifest.backup} of ${manifest.plan}`);
   print(
     scanned === undefined
-      ? `data of     ${readPoint.takenAt} (${readPoint.kind}, epoch ${readPoint.epoch})`
+      ? `data of     ${readPoint.takenAt} (${readPoint.kind}, epoch ${readPoint.epoch})${reasonOf(readPoint)}`
       : `data of     ${scanned.from} to ${scanned.to} (a scan, not one instant; epoch ${readPoint.epoch})`,
   );
   print(`made        ${manifest.startedAt} to ${manifest.completedAt} by holdfast ${writtenBy.holdfast}`);
@@ -58,5 +59,13 @@ async function run(argument: string, backup: string, options: CommonOptions) {
   const losses = lossesIn(manifest);
   if (losses.length > 0) print('\nnot carried');
   for (const loss of losses) print(`  ${loss}`);
+  const uncut = uncutIn(manifest);
+  if (uncut.length > 0) print('\nread in one piece, which a crash sends again');
+  for (const table of uncut) print(`  ${table}`);
   return undefined;
+}
+
+function reasonOf(readPoint: ReadPoint): string {
+  const reason = readPoint.kind === 'pg-snapshot' ? readPoint.reason : undefined;
+  return reason === undefined ? '' : `, since ${reason}`;
 }

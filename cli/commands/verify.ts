@@ -58,7 +58,10 @@ async function run(argument: string, backup: string | undefined, options: Option
 function report(result: VerifyReport, options: Options): ExitCode {
   if (options.json) emit(result);
   else {
-    print(`${result.backup}: ${result.verdict} (${result.level}, ${result.checkedObjects} checked)`);
+    print(
+      `${result.backup}: ${result.verdict} (${result.level}, ${result.compared ?? `${result.checkedObjects} checked`})`,
+    );
+    for (const note of result.notes ?? []) print(`  ${note}`);
     for (const problem of result.problems) print(`  ${problem}`);
   }
   if (result.verdict === 'OK') return EXIT.done;

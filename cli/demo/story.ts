@@ -98,6 +98,8 @@ export async function tellStory(
   const session: Session = {
     client,
     taskQueue: target.taskQueue,
+    server: `${target.address}, namespace ${target.namespace}`,
+    isEmbedded: false,
     uiUrl,
     keepAlive: async () => undefined,
     end: async () => undefined,

@@ -90,6 +90,10 @@ export const drill = z
           'What is compared with the manifest: the number of rows of each table, or also a hash of every row.',
         examples: ['content'],
       }),
+    indexCheck: duration(
+      'With `check: content`, on YSQL: how long the indexes of each database may be compared with their tables; what is not reached is named. Left out, ten minutes.',
+      '30m',
+    ).optional(),
     connection: secretReference(
       "Another server to restore to, as a connection URL; left out, the source's own server.",
     ).optional(),

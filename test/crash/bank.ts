@@ -58,6 +58,16 @@ export async function openBank(url: string, megabytes: number): Promise<void> {
   await client.end();
 }
 
+/** Tells the stand-in for YugabyteDB how the tables are sharded (test/proxy/install.ts), before anybody has come to it. */
+export async function shardBank(url: string, sharding: 'range' | 'colocated'): Promise<void> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  for (const table of ['current', 'savings', 'ledger', 'statements']) {
+    await client.query(`COMMENT ON TABLE bank.${table} IS 'yb: ${sharding}'`);
+  }
+  await client.end();
+}
+
 /** Transfers go on until `stop`, over restarts of the server too. */
 export class Writers {
   readonly #url: string;

@@ -1,15 +1,13 @@
 import { Writers } from './bank.ts';
 import { Dice } from './dice.ts';
 import { FAULTS, type Fault } from './faults.ts';
-import { type Path, Stage } from './stage.ts';
+import { type Path, Stage, type StageOptions } from './stage.ts';
 import { type Expectation, Trial, type TrialReport, type TrialSetting } from './trial.ts';
 
-export interface CampaignOptions {
-  readonly path: Path;
+export interface CampaignOptions extends StageOptions {
   readonly seed: number;
   /** Worker kills to reach; every other fault comes once. */
   readonly kills: number;
-  readonly megabytes: number;
   /** Only these faults. */
   readonly faults?: readonly string[];
   say(line: string): void;
@@ -25,14 +23,18 @@ export interface CampaignReport {
 
 /** Each fault once, then worker kills until there are enough of them; all chosen by the seed. */
 export async function runCampaign(options: CampaignOptions): Promise<CampaignReport> {
-  const { path, seed, megabytes, say } = options;
-  say(`${path}: seed ${seed}, ${megabytes} MB`);
-  const stage = await Stage.start(path, megabytes);
+  const { path, seed, megabytes, sharding, say } = options;
+  say(`${path}: seed ${seed}, ${megabytes} MB${sharding === undefined ? '' : `, ${sharding}`}`);
+  const stage = await Stage.start(options);
   const writers = new Writers(stage.sourceUrl, seed);
   const trials: TrialReport[] = [];
   try {
     const setting = { stage, writers, dice: new Dice(seed), say };
-    let expected: Expectation = { backupMs: Number.POSITIVE_INFINITY, restoreMs: Number.POSITIVE_INFINITY };
+    let expected: Expectation = {
+      backupMs: Number.POSITIVE_INFINITY,
+      restoreMs: Number.POSITIVE_INFINITY,
+      besideRowsBytes: Number.POSITIVE_INFINITY,
+    };
     const next = async (fault: Fault): Promise<void> => {
       const report = await runTrial({ ...setting, expected }, fault, trials.length + 1);
       trials.push(report);
@@ -40,6 +42,10 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
       expected = {
         backupMs: Math.min(expected.backupMs, report.completed?.backupMs ?? expected.backupMs),
         restoreMs: Math.min(expected.restoreMs, report.completed?.restoreMs ?? expected.restoreMs),
+        besideRowsBytes: Math.min(
+          expected.besideRowsBytes,
+          report.completed?.besideRowsBytes ?? expected.besideRowsBytes,
+        ),
       };
     };
     await next({ name: 'none' });

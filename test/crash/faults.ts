@@ -58,6 +58,22 @@ export function workerKills(times: number) {
   };
 }
 
+/** Longer than any backup takes to read half of the bank. */
+const HALF_WAY_WITHIN_MS = 120_000;
+
+/** `kill -9` of all workers at once when the database has sent half of the quiet tables' rows. */
+async function killHalfWay({ stage, struck }: Scene): Promise<void> {
+  const deadline = Date.now() + HALF_WAY_WITHIN_MS;
+  while (stage.relay.received() < (stage.megabytes * 1_000_000) / 2 && Date.now() < deadline) await sleep(10);
+  const readBytes = stage.relay.received();
+  const workers = Array.from({ length: stage.workers.count }, (_, index) => index);
+  const pids = await Promise.all(workers.map((index) => stage.workers.kill(index, 0)));
+  const killed = pids.filter((pid) => pid !== undefined);
+  if (killed.length > 0) {
+    struck(`kill -9 of workers ${killed.join(', ')}, ${(readBytes / 1e6).toFixed(1)} MB read`);
+  }
+}
+
 /** SIGTERM, as a deployment sends it. */
 async function stopWorkers({ stage, moment, struck }: Scene): Promise<void> {
   for (let index = 0; index < stage.workers.count && (await moment()); index += 1) {
@@ -179,6 +195,7 @@ async function unmountSmallDisk(stage: Stage): Promise<void> {
 /** What is done to the parts, and how the backup must end. */
 export const FAULTS: readonly Fault[] = [
   { name: 'none' },
+  { name: 'worker-half-way', path: 'yugabytedb', backup: killHalfWay },
   { name: 'worker-once', backup: workerKills(1), restore: workerKills(1) },
   { name: 'worker', backup: workerKills(3), restore: workerKills(3) },
   { name: 'worker-stop', backup: stopWorkers, restore: stopWorkers },

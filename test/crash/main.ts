@@ -1,11 +1,12 @@
 /**
- * The crash campaign: `npm run crash -- --kills 200 --seed 7 [--path postgresql|yugabytedb|ycql] [--fault NAME]… [--megabytes N]`.
+ * The crash campaign: `npm run crash -- --kills 200 --seed 7 [--path postgresql|yugabytedb|ycql] [--fault NAME]… [--megabytes N]
+ * [--sharding hash|range|colocated]`, the last of the YugabyteDB path.
  * Ends with code 1 if any fault was not survived.
  */
 import { parseArgs } from 'node:util';
 import { runCampaign } from './campaign.ts';
 import { FAULTS } from './faults.ts';
-import { PATHS } from './stage.ts';
+import { PATHS, SHARDINGS } from './stage.ts';
 import { runYcqlCampaign, YCQL_FAULTS } from './ycql.ts';
 
 const { values } = parseArgs({
@@ -14,6 +15,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(Math.floor(Math.random() * 1_000_000)) },
     path: { type: 'string' },
     fault: { type: 'string', multiple: true },
+    sharding: { type: 'string' },
     megabytes: { type: 'string', default: '150' },
     /** Of the path `ycql`: 3 is a ring. */
     nodes: { type: 'string', default: '1' },
@@ -36,9 +38,10 @@ if (values.path === 'ycql' && (values.fault ?? []).every((name) => YCQL_FAULTS.i
 
 const paths = PATHS.filter((path) => values.path === undefined || path === values.path);
 const unknown = values.fault?.filter((name) => !FAULTS.some((fault) => fault.name === name)) ?? [];
-if (paths.length === 0 || unknown.length > 0) {
+const sharding = SHARDINGS.find((name) => name === values.sharding);
+if (paths.length === 0 || unknown.length > 0 || (values.sharding !== undefined && sharding === undefined)) {
   process.stderr.write(
-    `paths: ${PATHS.join(', ')}, ycql; faults: ${FAULTS.map(({ name }) => name).join(', ')}; of ycql: ${YCQL_FAULTS.join(', ')}\n`,
+    `paths: ${PATHS.join(', ')}, ycql; shardings: ${SHARDINGS.join(', ')}; faults: ${FAULTS.map(({ name }) => name).join(', ')}; of ycql: ${YCQL_FAULTS.join(', ')}\n`,
   );
   process.exit(2);
 }
@@ -54,6 +57,7 @@ for (const path of paths) {
       // With faults named, only those.
       kills: values.fault === undefined ? Math.ceil(Number(values.kills) / paths.length) : 0,
       megabytes: Number(values.megabytes),
+      ...(sharding === undefined ? {} : { sharding }),
       ...(values.fault === undefined ? {} : { faults: values.fault }),
       say,
     }),

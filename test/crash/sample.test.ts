@@ -1,23 +1,21 @@
 import { runCampaign } from './campaign.ts';
-import type { Path } from './stage.ts';
+import type { StageOptions } from './stage.ts';
 
 /** A few faults of the campaign (`npm run crash`), at moments that the seed tells. */
-const SAMPLE: readonly { readonly path: Path; readonly seed: number; readonly faults: readonly string[] }[] =
-  [
-    { path: 'postgresql', seed: 7, faults: ['worker-once', 'wrong-password'] },
-    { path: 'yugabytedb', seed: 8, faults: ['worker-once'] },
-  ];
+const SAMPLE: readonly (StageOptions & { readonly seed: number; readonly faults: readonly string[] })[] = [
+  { path: 'postgresql', seed: 7, faults: ['worker-once', 'wrong-password'], megabytes: 12 },
+  { path: 'yugabytedb', seed: 8, faults: ['worker-once'], megabytes: 12 },
+  { path: 'yugabytedb', sharding: 'range', seed: 9, faults: ['worker-half-way'], megabytes: 40 },
+  { path: 'yugabytedb', sharding: 'colocated', seed: 10, faults: ['worker-half-way'], megabytes: 40 },
+];
 
 test.each(SAMPLE)(
-  'on the $path path a backup and a restore get over $faults, and what comes back is what was there',
-  async ({ path, seed, faults }) => {
+  'on the $path path ($sharding) a backup and a restore get over $faults, and what comes back is what was there',
+  async (sample) => {
     const lines: string[] = [];
     const report = await runCampaign({
-      path,
-      seed,
-      faults,
+      ...sample,
       kills: 0,
-      megabytes: 12,
       say: (line) => lines.push(line),
     });
     const problems = report.trials.flatMap((trial) => trial.problems);

@@ -12,12 +12,24 @@ import { startTemporal, type TemporalServer } from '../../parts/temporal.ts';
 import { type Proxy as Link, startToxiproxy, type Toxiproxy } from '../../parts/toxiproxy.ts';
 import { type ConnectedClient, connectClient } from '../../worker/connection.ts';
 import { writeYsqlTools } from '../proxy/tools.ts';
-import { openBank } from './bank.ts';
+import { openBank, shardBank } from './bank.ts';
+import { type ByteRelay, startByteRelay } from './byte-relay.ts';
 import { type S3Gate, startS3Gate } from './s3-gate.ts';
 import { Workers } from './workers.ts';
 
 export type Path = 'postgresql' | 'yugabytedb';
 export const PATHS: readonly Path[] = ['postgresql', 'yugabytedb'];
+
+/** How YugabyteDB divides the bank's tables: by the hash of their keys, by ranges of them, or all in one tablet. */
+export type Sharding = 'hash' | 'range' | 'colocated';
+export const SHARDINGS: readonly Sharding[] = ['hash', 'range', 'colocated'];
+
+export interface StageOptions {
+  readonly path: Path;
+  readonly megabytes: number;
+  /** Of the YugabyteDB path; default `hash`. */
+  readonly sharding?: Sharding;
+}
 
 export const DATABASE = 'bank';
 export const BUCKET = 'crash';
@@ -43,6 +55,9 @@ export class Stage {
   /** Of COPY text in the bank's quiet tables. */
   readonly megabytes: number;
   readonly postgres: PostgresServer;
+  /** Counts what workers read from the database. */
+  readonly relay: ByteRelay;
+  readonly sharding: Sharding;
   /** On the YugabyteDB path the process that speaks its dialect. */
   readonly dialect: ServerProcess | undefined;
   readonly temporal: TemporalServer;
@@ -54,7 +69,6 @@ export class Stage {
   readonly workers: Workers;
   readonly client: ConnectedClient;
   readonly scratch: ScratchFolder;
-  readonly #databasePort: number;
   readonly #urlFile: string;
 
   private constructor(
@@ -63,6 +77,8 @@ export class Stage {
       | 'path'
       | 'megabytes'
       | 'postgres'
+      | 'relay'
+      | 'sharding'
       | 'dialect'
       | 'temporal'
       | 'gateway'
@@ -72,11 +88,13 @@ export class Stage {
       | 'workers'
       | 'client'
       | 'scratch'
-    > & { readonly databasePort: number; readonly urlFile: string },
+    > & { readonly urlFile: string },
   ) {
     this.path = parts.path;
     this.megabytes = parts.megabytes;
     this.postgres = parts.postgres;
+    this.relay = parts.relay;
+    this.sharding = parts.sharding;
     this.dialect = parts.dialect;
     this.temporal = parts.temporal;
     this.gateway = parts.gateway;
@@ -86,11 +104,10 @@ export class Stage {
     this.workers = parts.workers;
     this.client = parts.client;
     this.scratch = parts.scratch;
-    this.#databasePort = parts.databasePort;
     this.#urlFile = parts.urlFile;
   }
 
-  static async start(path: Path, megabytes: number): Promise<Stage> {
+  static async start({ path, megabytes, sharding = 'hash' }: StageOptions): Promise<Stage> {
     const scratch = await createScratchFolder('crash');
     const [postgres, temporal, gateway, toxiproxy] = await Promise.all([
       startPostgres({ settings: { max_connections: '200' } }),
@@ -101,8 +118,9 @@ export class Stage {
     await gateway.createBucket(BUCKET);
     const gate = await startS3Gate(gateway);
     const link = await toxiproxy.createProxy('s3', `${gate.host}:${gate.port}`);
-    await createBankDatabase(postgres, megabytes);
+    await createBankDatabase(postgres, megabytes, sharding);
     const dialect = path === 'yugabytedb' ? await startDialect(postgres, scratch) : undefined;
+    const relay = await startByteRelay(dialect?.port ?? postgres.port);
     const urlFile = join(scratch.path, 'database-url');
     const toolFolder = await writeYsqlTools(join(scratch.path, 'yb'), postgres.binDirectory);
     const workers = await Workers.start(
@@ -121,6 +139,8 @@ export class Stage {
         path,
         megabytes,
         postgres,
+        relay,
+        sharding,
         temporal,
         gateway,
         gate,
@@ -132,10 +152,14 @@ export class Stage {
         urlFile,
       },
       dialect: dialect?.process,
-      databasePort: dialect?.port ?? postgres.port,
     });
     await stage.sayPassword(PASSWORD);
     return stage;
+  }
+
+  /** What a chunk should give of COPY text. */
+  get chunkBytes(): number {
+    return this.sharding === 'hash' ? 4 * 2 ** 20 : 2 ** 20;
   }
 
   /** As the superuser, past the dialect. */
@@ -154,7 +178,7 @@ export class Stage {
 
   /** The password that the workers are told. */
   async sayPassword(password: string): Promise<void> {
-    const url = `postgresql://${ROLE}:${encodeURIComponent(password)}@127.0.0.1:${this.#databasePort}/${DATABASE}`;
+    const url = `postgresql://${ROLE}:${encodeURIComponent(password)}@127.0.0.1:${this.relay.port}/${DATABASE}`;
     await writeFile(this.#urlFile, url);
   }
 
@@ -195,7 +219,7 @@ apiVersion: holdfast/v1
 kind: BackupPlan
 metadata: { name: bank }
 spec:
-  source: { ysql: { connection: { file: "${this.#urlFile}" }, chunkSize: 4MiB } }
+  source: { ysql: { connection: { file: "${this.#urlFile}" }, chunkSize: ${this.chunkBytes / 2 ** 20}MiB } }
   repository: main
   steps: [flush, snapshot, export, upload: { parallelism: ${LANES} }, verify: { level: checksums }]
 `;
@@ -220,6 +244,7 @@ spec:
   async stop(): Promise<void> {
     await this.workers.stop();
     await this.client.connection.close();
+    await this.relay.stop();
     await this.dialect?.stop();
     await Promise.all([
       this.postgres.stop(),
@@ -241,13 +266,18 @@ spec:
 /** Chunks in flight of one backup. */
 export const LANES = 4;
 
-async function createBankDatabase(postgres: PostgresServer, megabytes: number): Promise<void> {
+async function createBankDatabase(
+  postgres: PostgresServer,
+  megabytes: number,
+  sharding: Sharding,
+): Promise<void> {
   const client = new Client({ connectionString: postgres.url() });
   await client.connect();
   await client.query(`CREATE ROLE ${ROLE} SUPERUSER LOGIN PASSWORD '${PASSWORD}'`);
   await client.query(`CREATE DATABASE ${DATABASE} OWNER ${ROLE}`);
   await client.end();
   await openBank(postgres.url(DATABASE), megabytes);
+  if (sharding !== 'hash') await shardBank(postgres.url(DATABASE), sharding);
 }
 
 async function startDialect(

@@ -29,6 +29,8 @@ export interface TrialReport {
 export interface Expectation {
   readonly backupMs: number;
   readonly restoreMs: number;
+  /** What the database sends of a backup beside the rows: catalogues, schema, what cutting the tables costs. */
+  readonly besideRowsBytes: number;
 }
 
 export interface TrialSetting {
@@ -91,6 +93,7 @@ export class Trial {
   async #backUpAndRestore(plan: CompiledPlan): Promise<string> {
     const { stage, writers, expected } = this.#setting;
     stage.gate.resetCount();
+    stage.relay.reset();
     const before = writers.committed();
     const starts = this.#fault.twice ? 2 : 1;
     const runs = await this.#under('backup', this.#fault.backup, expected.backupMs, () =>
@@ -101,6 +104,7 @@ export class Trial {
       ),
     );
     const after = writers.committed();
+    const readBytes = stage.relay.received();
     let outcome = 'nothing';
     for (const { id, ending } of runs) {
       if (ending.kind !== 'completed') {
@@ -116,9 +120,11 @@ export class Trial {
       this.#problems.push(...problems);
       if (manifest === undefined) continue;
       outcome += this.#judgeResent(manifest);
+      const besideRowsBytes = Math.max(0, readBytes - rowBytes(manifest));
+      if (starts === 1) outcome += this.#judgeReread(manifest, besideRowsBytes);
       const restored = await this.#restore(plan, ending.result.summary, { before, after });
       if (restored.tookMs !== undefined) {
-        this.#completed = { backupMs: ending.tookMs, restoreMs: restored.tookMs };
+        this.#completed = { backupMs: ending.tookMs, restoreMs: restored.tookMs, besideRowsBytes };
       }
       outcome += `, ${restored.outcome}`;
     }
@@ -157,6 +163,23 @@ export class Trial {
       this.#problems.push(`${resent} bytes were sent again; ${allowed} would be a chunk a lane and strike`);
     }
     return `, ${(Math.max(0, resent) / 1e6).toFixed(1)} of ${(sent / 1e6).toFixed(1)} MB sent again`;
+  }
+
+  /**
+   * At most a chunk for each lane and strike is read again, where an instant can be named again; a repeated export looks at the catalogues again. A chunk
+   * may be larger than asked for, since rows differ.
+   */
+  #judgeReread({ readPoint }: Manifest, besideRowsBytes: number): string {
+    const { stage, expected } = this.#setting;
+    if (readPoint.kind !== 'yb-read-time' || readPoint.epoch > 1 || this.#fault.breaksTransfers) return '';
+    if (!Number.isFinite(expected.besideRowsBytes)) return '';
+    const reread = besideRowsBytes - expected.besideRowsBytes;
+    const perStrike = LANES * 1.25 * stage.chunkBytes + expected.besideRowsBytes;
+    const allowed = this.#strikes.length * perStrike + SLACK_BYTES;
+    if (reread > allowed) {
+      this.#problems.push(`${reread} bytes were read again; ${allowed} would be a chunk a lane and strike`);
+    }
+    return `, ${(Math.max(0, reread) / 1e6).toFixed(1)} MB read again`;
   }
 
   async #restore(
@@ -270,6 +293,15 @@ export class Trial {
       }
     }
   }
+}
+
+/** Catalogues are read with what writers do at the time. */
+const SLACK_BYTES = 200_000;
+const COPY_DATA_HEADER_BYTES = 5;
+
+/** What the rows of a backup are on the wire. */
+function rowBytes({ totals }: Manifest): number {
+  return totals.bytes + totals.rows * COPY_DATA_HEADER_BYTES;
 }
 
 /** As in workflows/activity-proxies.ts. */

@@ -136,6 +136,136 @@ export const FACTS = {
     known: 'run',
     from: RUN,
   },
+  'server.version': {
+    says: '`version()` and `server_version` are PostgreSQL’s version with `-YB-` and the release behind it: 11.2 up to 2024.2, 15 from 2025.1 on.',
+    known: 'docs',
+    from: 'api/ysql; src/postgres/configure',
+  },
+  'server.read-time': {
+    says: '`SET yb_read_time` reads as of an instant, prints a notice, refuses writes, and says `Snapshot too old … kSnapshotTooOld` before the history; the session is then of no use.',
+    known: 'docs',
+    from: 'manage/backup-restore/time-travel-query; #19608, #30993',
+  },
+  'server.hash-code': {
+    says: '`yb_hash_code(keys…)` is 0 to 65535, of exactly the columns of the hash key.',
+    known: 'docs',
+    from: 'api/ysql/exprs/func_yb_hash_code',
+  },
+  'server.hash-keys': {
+    says: 'The first column of a primary key is hashed unless it says otherwise; bit 4 of `pg_index.indoption` (INDOPTION_HASH) says so.',
+    known: 'source',
+    from: 'include/catalog/pg_index.h',
+  },
+  'server.servers': {
+    says: '`yb_servers()` lists host, port, node_type, cloud, region, zone, uuid of every tablet server.',
+    known: 'docs',
+    from: 'api/ysql/exprs/func_yb_servers',
+  },
+  'server.table-properties': {
+    says: '`yb_table_properties(oid)` gives num_tablets, num_hash_key_columns, is_colocated, tablegroup_oid and colocation_id.',
+    known: 'source',
+    from: 'backend/utils/misc/pg_yb_utils.c',
+  },
+  'server.split-clause': {
+    says: '`yb_get_range_split_clause(oid)` gives the SPLIT AT clause of a range-sharded table, empty for one tablet, NULL for a hash-sharded one.',
+    known: 'source',
+    from: 'backend/utils/misc/pg_yb_utils.c',
+  },
+  'server.tablegroups': {
+    says: 'Tables of a tablegroup are colocated in it; `pg_yb_tablegroup` lists the tablegroups with owner, privileges and tablespace.',
+    known: 'source',
+    from: 'include/catalog/pg_yb_tablegroup.h; bin/pg_dump/pg_dump.c getYbTablePropertiesAndReloptions',
+  },
+  'server.savepoints': {
+    says: 'In a transaction DDL is refused after a savepoint, and a savepoint after DDL.',
+    known: 'source',
+    from: '#26734, #31810',
+  },
+  'server.alone': {
+    says: 'CREATE TABLEGROUP is refused in a transaction and in a text of several statements; CREATE INDEX there is built without its online backfill.',
+    known: 'source',
+    from: 'backend/tcop/utility.c (isTopLevel), #10105, #31294',
+  },
+  'dump.primary-key': {
+    says: 'A primary key stands in CREATE TABLE: `PRIMARY KEY((a) HASH, b ASC)`; its comment, replica identity and CLUSTER are lost.',
+    known: 'run',
+    from: `${RUN}; bin/pg_dump/pg_dump.c dumpConstraint`,
+  },
+  'server.sizes': {
+    says: '`pg_relation_size` looks at local files and is 0; `pg_table_size` is NULL for a colocated table.',
+    known: 'source',
+    from: 'backend/utils/adt/dbsize.c',
+  },
+  'server.colocated': {
+    says: '`yb_is_database_colocated(check_legacy)` tells whether a database is colocated; `yb_is_local_table(oid)` whether a table has a tablet here.',
+    known: 'source',
+    from: 'backend/utils/misc/pg_yb_utils.c',
+  },
+  'server.catalog-version': {
+    says: '`yb_catalog_version()` rises with DDL, and with ANALYZE.',
+    known: 'source',
+    from: '#21764, #1721',
+  },
+  'server.backends': {
+    says: '`pg_stat_activity` and `pg_terminate_backend` know the sessions of the node that is asked, and of no other.',
+    known: 'source',
+    from: '#13966, #7400, #33209; backend/commands/dbcommands.c',
+  },
+  'server.index-check': {
+    says: '`yb_index_check(oid)` compares an index with its table and refuses ybgin indexes.',
+    known: 'source',
+    from: 'backend/utils/misc/yb_index_check.c',
+  },
+  'server.copy': {
+    says: '`COPY … FROM` commits every 20,000 rows unless `ROWS_PER_TRANSACTION` or `yb_default_copy_from_rows_per_transaction` say otherwise; 0 is one transaction.',
+    known: 'docs',
+    from: 'api/ysql/the-sql-language/statements/cmd_copy',
+  },
+  'server.transactional-writes': {
+    says: '`yb_disable_transactional_writes` gives up atomicity for speed.',
+    known: 'docs',
+    from: 'api/ysql/the-sql-language/statements/cmd_copy',
+  },
+  'admin.texts': {
+    says: 'The words, columns, exit codes and usages of `yb-admin`, by release.',
+    known: 'source',
+    from: 'src/yb/tools/yb-admin_cli.cc, yb-admin_client.cc; admin/yb-admin',
+  },
+  'admin.snapshots': {
+    says: 'Snapshots are made, listed, exported, imported, restored and deleted asynchronously; one without a retention ends after 24 hours from about 2.19 on.',
+    known: 'source',
+    from: 'src/yb/master/catalog_manager_ext.cc; manage/backup-restore/snapshot-ysql; #27289',
+  },
+  'admin.schedules': {
+    says: 'Snapshot schedules, restoring by them, and clones.',
+    known: 'docs',
+    from: 'manage/backup-restore/point-in-time-recovery, instant-db-cloning',
+  },
+  'admin.topology': {
+    says: 'Masters, tablet servers, tablets and their replicas as `yb-admin` lists them.',
+    known: 'source',
+    from: 'src/yb/tools/yb-admin_client.cc',
+  },
+  'admin.upkeep': {
+    says: 'The load balancer, tablet splitting, flags and the catalog version as `yb-admin` tells them.',
+    known: 'source',
+    from: 'src/yb/tools/yb-admin_client.cc; #12410, #33825',
+  },
+  'pages.entities': {
+    says: '`/dump-entities` of the leading master: keyspaces, tables, tablets with replicas.',
+    known: 'source',
+    from: 'src/yb/master/master-path-handlers.cc',
+  },
+  'pages.servers': {
+    says: '`/api/v1/tablet-servers` and `/api/v1/health-check` of the leading master; may be incomplete.',
+    known: 'source',
+    from: 'src/yb/master/master-path-handlers.cc; #15655',
+  },
+  'pages.flags': {
+    says: '`/varz` of a server: its flags.',
+    known: 'source',
+    from: 'src/yb/server/default-path-handlers.cc',
+  },
 } as const satisfies Readonly<Record<string, Fact>>;
 
 export type FactId = keyof typeof FACTS;

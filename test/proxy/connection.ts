@@ -4,7 +4,9 @@ import { finished } from 'node:stream/promises';
 import { Client } from 'pg';
 import { messageOf } from '../../model/errors.ts';
 import type { ClientLine } from './client-lines.ts';
+import type { Faults } from './faults.ts';
 import { installDialect } from './install.ts';
+import type { Place } from './nodes.ts';
 import { Session } from './session.ts';
 import type { SnapshotKeeper } from './snapshots.ts';
 import { SocketReader, send } from './sockets.ts';
@@ -14,6 +16,9 @@ export interface Upstream {
   /** A superuser's URL of any database of the cluster. */
   readonly url: string;
   readonly keeper: SnapshotKeeper;
+  readonly place: Place;
+  readonly faults: Faults;
+  readonly exportSnapshot: boolean;
   /** What it passes for. */
   readonly line: ClientLine;
   /** Takes the statements whose index YSQL would build without backfill. */
@@ -36,8 +41,7 @@ export async function serveClient(client: Socket, upstream: Upstream): Promise<v
   }
   try {
     await installIn(upstream.url, databaseOf(opening.parameters));
-    const { keeper, line, nonconcurrent } = upstream;
-    await new Session(client, server, keeper, opening.parameters, line, nonconcurrent).run(reader);
+    await new Session(client, server, upstream, opening.parameters).run(reader);
   } finally {
     server.destroy();
   }

@@ -23,12 +23,22 @@ export function upstreamSetting(name: string): string {
   return name.replace(/^yb_/, 'yb.');
 }
 
+/** What YugabyteDB answers otherwise than PostgreSQL (install.ts). */
+const SIZE_FUNCTIONS: Readonly<Record<string, string>> = {
+  pg_table_size: 'pg_catalog.yb_stand_in_table_size',
+  pg_relation_size: 'pg_catalog.yb_stand_in_relation_size',
+};
+
 /** Statements that define objects keep their text: what they hold belongs to the user. */
 const DEFINITIONS: ReadonlySet<string> = new Set(['create', 'comment', 'insert', 'update', 'do', 'security']);
 
 /** A text of one or more statements in YugabyteDB's dialect, as PostgreSQL understands it. */
 export function translate(sql: string, line: ClientLine = CLIENT_LINES['2025.2']): string {
-  if (!/yb_|version|rows_per_transaction|binary_upgrade_/i.test(sql) && !DDL_WORDS.test(sql)) return sql;
+  if (
+    !/yb_|version|rows_per_transaction|binary_upgrade_|pg_(?:table|relation)_size/i.test(sql) &&
+    !DDL_WORDS.test(sql)
+  )
+    return sql;
   return statements(sql)
     .map((statement) => translateStatement(statement, line))
     .join('; ');
@@ -69,6 +79,10 @@ function translateToken(tokens: readonly Token[], index: number, line: ClientLin
       },
     ];
   }
+  const sizeFunction = SIZE_FUNCTIONS[token.text];
+  if (sizeFunction !== undefined && close !== undefined) {
+    return [{ start: startOfName(tokens, index), end: token.end, with: sizeFunction }];
+  }
   if (token.text === 'yb_hash_code' && next !== undefined && close !== undefined) {
     // PostgreSQL 11 hashes no rows, but their texts.
     const [open, end] =
@@ -97,7 +111,10 @@ function translateToken(tokens: readonly Token[], index: number, line: ClientLin
 /** True in `SET x`, `SET LOCAL x`, `SHOW x`, `RESET x`, `current_setting('x'` and `set_config('x'`. */
 function namesSetting(tokens: readonly Token[], index: number): boolean {
   const before = tokens[index - 1]?.text ?? '';
-  if (tokens[index]?.kind === 'word') return ['set', 'session', 'local', 'show', 'reset'].includes(before);
+  if (tokens[index]?.kind === 'word') {
+    if (['grant', 'revoke'].includes(tokens[0]?.text ?? '')) return true;
+    return ['set', 'session', 'local', 'show', 'reset'].includes(before);
+  }
   return before === '(' && ['current_setting', 'set_config'].includes(tokens[index - 2]?.text ?? '');
 }
 

@@ -2,22 +2,63 @@ import type { Client } from 'pg';
 import { PLACEMENT_STORE } from './placement-store.ts';
 
 /**
- * `yb_servers` tells of one node, `yb_table_properties` of three tablets a table; `yb_catalog_version` differs after any DDL.
+ * `yb_servers` tells of one node; `yb_catalog_version` differs after any DDL. A table has three tablets unless it was created with a split (`placement-store.ts`), or its comment says how it is sharded:
+ * `yb: colocated`, or `yb: range`, perhaps followed by the clause `SPLIT AT VALUES ((…), …)`. The comment must be there before a session begins.
+ *
+ * `yb_get_range_split_clause`: an empty text for one tablet, NULL for a hash-sharded table (YugabyteDB's pg_yb_utils.c). `pg_table_size` is NULL for a
+ * colocated table and `pg_relation_size` is 0, since no local file holds the rows (facts/yugabytedb-programs.md, section 9, "SQL that Holdfast sends").
+ *
+ * ANALYZE and temporary tables raise the catalog version too, which change nothing that breaks (`last_breaking_version`; facts yugabytedb-programs R10, YugabyteDB issues 21764, 1721).
+ * A catalogue relation can't be added without its grant in every dump, so the table `pg_yb_catalog_version` is a function, which the
+ * proxy puts in its place. `yb_index_check` finds nothing by itself and refuses ybgin, as the real one does (YugabyteDB's yb_index_check.c); a broken index is a fault of the proxy.
  */
 const FUNCTIONS = `
   CREATE OR REPLACE FUNCTION pg_catalog.yb_servers()
     RETURNS TABLE (host text, port bigint, num_connections bigint, node_type text, cloud text, region text, zone text, public_ip text, uuid text)
     LANGUAGE sql STABLE AS $$
       SELECT '127.0.0.1', current_setting('port')::bigint, 0::bigint, 'primary', 'cloud1', 'datacenter1', 'rack1', '', '7d5f0e9a4c1b4f0e8a51c2f6d3b9e870' $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_servers_at(nodes text)
+    RETURNS TABLE (host text, port bigint, num_connections bigint, node_type text, cloud text, region text, zone text, public_ip text, uuid text)
+    LANGUAGE sql STABLE AS $$
+      SELECT split_part(node, ':', 1), split_part(node, ':', 2)::bigint, 0::bigint, 'primary', 'cloud1', 'datacenter1', 'rack' || number, '', md5(node)
+      FROM unnest(string_to_array(nodes, ',')) WITH ORDINALITY n(node, number) $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_terminate_backend(own int[], pid int) RETURNS boolean LANGUAGE sql VOLATILE AS $$
+    SELECT CASE WHEN pid = ANY (own) THEN pg_catalog.pg_terminate_backend(pid) ELSE false END $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_index_check(indexrelid oid) RETURNS void LANGUAGE plpgsql AS $$
+    BEGIN
+      IF EXISTS (SELECT FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE c.oid = indexrelid AND a.amname = 'gin') THEN
+        RAISE EXCEPTION 'this operation is not yet supported for ybgin indexes' USING ERRCODE = '0A000';
+      END IF;
+    END $$;
   CREATE OR REPLACE FUNCTION pg_catalog.yb_table_properties(table_oid oid,
       OUT num_tablets bigint, OUT num_hash_key_columns bigint, OUT is_colocated boolean, OUT tablegroup_oid oid, OUT colocation_id oid)
     LANGUAGE sql STABLE AS $$
-      SELECT 3::bigint, coalesce((SELECT count(*) FROM pg_index i, unnest(i.indoption) option WHERE i.indrelid = $1 AND i.indisprimary AND option & 4 <> 0), 0),
-        false, NULL::oid, NULL::oid $$;
+      SELECT coalesce(placed.tablets, CASE WHEN said LIKE 'yb: colocated%' THEN 1 WHEN said LIKE 'yb: range%' THEN greatest(length(said) - length(replace(said, '(', '')), 1) ELSE 3 END::bigint),
+        CASE WHEN placed.clause IS NOT NULL THEN 0
+          WHEN c.relkind IN ('i', 'I') THEN 1
+          ELSE coalesce((SELECT count(*) FROM pg_index i, unnest(i.indoption) option WHERE i.indrelid = $1 AND i.indisprimary AND option & 4 <> 0), 0) END,
+        said LIKE 'yb: colocated%' OR placed.tablegroup IS NOT NULL, placed.tablegroup, CASE WHEN said LIKE 'yb: colocated%' THEN $1 END
+      FROM coalesce(obj_description($1, 'pg_class'), '') said
+      LEFT JOIN pg_class c ON c.oid = $1
+      LEFT JOIN information_schema.yb_placement placed ON placed.relation = $1 $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_get_range_split_clause(relation oid, OUT range_split_clause text)
+    LANGUAGE sql STABLE AS $$
+      SELECT CASE WHEN p.num_hash_key_columns = 0 THEN coalesce((SELECT clause FROM information_schema.yb_placement WHERE yb_placement.relation = $1), substring(obj_description($1, 'pg_class') FROM '^yb: range (.+)'), '') END
+      FROM yb_table_properties($1) p $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_stand_in_table_size(relation regclass) RETURNS bigint
+    LANGUAGE sql STABLE AS $$ SELECT CASE WHEN NOT p.is_colocated THEN pg_table_size($1) END FROM yb_table_properties($1) p $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_stand_in_relation_size(regclass) RETURNS bigint LANGUAGE sql STABLE AS 'SELECT 0::bigint';
   CREATE OR REPLACE FUNCTION pg_catalog.yb_is_database_colocated(check_legacy boolean DEFAULT false) RETURNS boolean LANGUAGE sql STABLE AS 'SELECT false';
   CREATE OR REPLACE FUNCTION pg_catalog.yb_is_local_table(oid) RETURNS boolean LANGUAGE sql STABLE AS 'SELECT true';
   CREATE OR REPLACE FUNCTION pg_catalog.yb_catalog_version() RETURNS bigint LANGUAGE sql STABLE AS $$
     SELECT (SELECT max(xmin::text::bigint) * 1000000 + count(*) FROM pg_class) + (SELECT max(xmin::text::bigint) * 1000000 + count(*) FROM pg_attribute)
+      + (SELECT max(xmin::text::bigint) * 1000000 + count(*) FROM pg_constraint)
+      + (SELECT coalesce(max(xmin::text::bigint), 0) * 1000000 + count(*) FROM pg_statistic) $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_catalog_versions()
+    RETURNS TABLE (db_oid oid, current_version bigint, last_breaking_version bigint) LANGUAGE sql STABLE AS $$
+    SELECT (SELECT oid FROM pg_database WHERE datname = current_database()) AS db_oid, pg_catalog.yb_catalog_version(),
+      (SELECT max(c.xmin::text::bigint) * 1000000 + count(*) FROM pg_class c WHERE relpersistence <> 't')
+      + (SELECT max(a.xmin::text::bigint) * 1000000 + count(*) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE c.relpersistence <> 't')
       + (SELECT max(xmin::text::bigint) * 1000000 + count(*) FROM pg_constraint) $$;
 `;
 
@@ -28,7 +69,7 @@ const FUNCTIONS = `
 const MARK_HASH_KEYS = `
   UPDATE pg_index SET indoption = array_to_string(array(
       SELECT CASE WHEN position = 1 THEN option | 4 ELSE option END FROM unnest(indoption) WITH ORDINALITY u(option, position) ORDER BY position), ' ')::int2vector
-  WHERE indisprimary AND indrelid >= 16384 AND indoption[0] & 7 = 0
+  WHERE indisprimary AND indrelid >= 16384 AND indoption[0] & 7 = 0 AND coalesce(obj_description(indrelid, 'pg_class'), '') NOT LIKE 'yb: %'
     AND EXISTS (SELECT FROM pg_am a JOIN pg_class c ON c.relam = a.oid WHERE c.oid = indexrelid AND a.amname = 'btree')`;
 
 /** Keeps two installers off each other's catalogue rows. */
@@ -41,7 +82,7 @@ const LOCK_KEY = 7423;
 export async function installDialect(admin: Client): Promise<void> {
   await admin.query('SELECT pg_advisory_lock($1)', [LOCK_KEY]);
   const installed = await admin.query("SELECT FROM pg_proc WHERE proname = 'yb_catalog_version'");
-  if (installed.rowCount === 0) await admin.query(FUNCTIONS + PLACEMENT_STORE);
+  if (installed.rowCount === 0) await admin.query(PLACEMENT_STORE + FUNCTIONS);
   await admin.query(MARK_HASH_KEYS);
   await admin.query('SELECT pg_advisory_unlock($1)', [LOCK_KEY]);
 }

@@ -19,16 +19,6 @@ export const PLACEMENT_STORE = `
       FROM (SELECT max(g.oid::bigint) + 1 AS oid FROM information_schema.pg_yb_tablegroup g) g $$;
   CREATE OR REPLACE FUNCTION pg_catalog.yb_own_tablegroup(name name, owner name) RETURNS void LANGUAGE sql SECURITY DEFINER AS $$
     UPDATE information_schema.pg_yb_tablegroup SET grpowner = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = $2) WHERE grpname = $1 $$;
-  CREATE OR REPLACE FUNCTION pg_catalog.yb_table_properties(table_oid oid,
-      OUT num_tablets bigint, OUT num_hash_key_columns bigint, OUT is_colocated boolean, OUT tablegroup_oid oid, OUT colocation_id oid)
-    LANGUAGE sql STABLE AS $$
-      SELECT coalesce((SELECT tablets FROM information_schema.yb_placement WHERE relation = $1), 3::bigint),
-        CASE WHEN (SELECT clause FROM information_schema.yb_placement WHERE relation = $1) IS NOT NULL THEN 0
-          ELSE coalesce((SELECT count(*) FROM pg_catalog.pg_index i, unnest(i.indoption) option WHERE i.indrelid = $1 AND i.indisprimary AND option & 4 <> 0), 0) END,
-        coalesce((SELECT tablegroup IS NOT NULL FROM information_schema.yb_placement WHERE relation = $1), false),
-        (SELECT tablegroup FROM information_schema.yb_placement WHERE relation = $1), NULL::oid $$;
-  CREATE OR REPLACE FUNCTION pg_catalog.yb_get_range_split_clause(table_oid oid, OUT range_split_clause text) LANGUAGE sql STABLE AS $$
-    SELECT clause FROM information_schema.yb_placement WHERE relation = $1 $$;
 `;
 
 /** What the stand-in has to note once a statement has succeeded, as SQL of its own; undefined where there is nothing. */

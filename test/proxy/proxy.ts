@@ -4,6 +4,8 @@ import { Client } from 'pg';
 import { messageOf } from '../../model/errors.ts';
 import { CLIENT_LINES, type ClientLine, type ClientLineName } from './client-lines.ts';
 import { serveClient } from './connection.ts';
+import { Faults } from './faults.ts';
+import type { Node } from './nodes.ts';
 import { SnapshotKeeper } from './snapshots.ts';
 
 export interface YsqlProxyOptions {
@@ -19,6 +21,13 @@ export interface YsqlProxyOptions {
   readonly historyRetentionMs?: number;
   /** How old an instant may be when it is first named; an older one is `Snapshot too old`. Default 10 s. */
   readonly firstNamingMs?: number;
+  /** How many tablet servers' PostgreSQL there are, each a port of its own that sees its own sessions; default 1. */
+  readonly nodes?: number;
+  /**
+   * Whether a snapshot may be exported (`ysql_enable_pg_export_snapshot`). Off by default up to 2025.2.2.0, and so on every line here but
+   * 2026.1 (YugabyteDB PR 32263).
+   */
+  readonly exportSnapshot?: boolean;
 }
 
 export interface YsqlProxy {
@@ -27,6 +36,12 @@ export interface YsqlProxy {
   readonly url: string;
   /** CREATE INDEX that came in a transaction or in a text of several statements: YSQL would build it without backfill. */
   readonly nonconcurrent: readonly string[];
+  /** The URL of each node, the first of which is `url`. */
+  readonly nodeUrls: readonly string[];
+  /** Errors to give instead of answers. */
+  readonly faults: Faults;
+  /** From now on a node answers nobody; `yb_servers()` still tells of it. */
+  takeDown(node: number): void;
   /** Ends every client's connection and the snapshots kept. */
   stop(): Promise<void>;
 }
@@ -44,30 +59,61 @@ export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlPro
   });
   const clients = new Set<Socket>();
   const nonconcurrent: string[] = [];
-  const server = createServer({ noDelay: true }, (client) => {
-    clients.add(client);
-    client.once('close', () => clients.delete(client));
-    client.on('error', (error) => process.stderr.write(`client: ${error.message}\n`));
-    serveClient(client, { url: options.upstreamUrl, keeper, line, nonconcurrent }).catch((error: unknown) => {
-      // A client that is gone takes its session with it; that is no error.
-      if (client.destroyed) return;
-      process.stderr.write(`connection ended: ${messageOf(error)}\n`);
-      client.resetAndDestroy();
-    });
-  });
+  const faults = new Faults();
   const host = options.host ?? '127.0.0.1';
-  server.listen(options.port ?? 0, host);
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
+  const nodes: Node[] = Array.from({ length: options.nodes ?? 1 }, () => ({
+    host,
+    port: 0,
+    backends: new Set<number>(),
+    down: false,
+  }));
+  const listen = async (node: Node, wanted: number) => {
+    const listener = createServer({ noDelay: true }, (client) => {
+      if (node.down) return client.resetAndDestroy();
+      clients.add(client);
+      client.once('close', () => clients.delete(client));
+      client.on('error', (error) => process.stderr.write(`client: ${error.message}\n`));
+      const place = { nodes, node, upstreamUrl: options.upstreamUrl };
+      serveClient(client, {
+        url: options.upstreamUrl,
+        keeper,
+        place,
+        faults,
+        line,
+        nonconcurrent,
+        exportSnapshot: options.exportSnapshot ?? line.name === '2026.1',
+      }).catch((error: unknown) => {
+        // A client that is gone takes its session with it; that is no error.
+        if (client.destroyed) return;
+        process.stderr.write(`connection ended: ${messageOf(error)}\n`);
+        client.resetAndDestroy();
+      });
+      return undefined;
+    });
+    listener.listen(wanted, host);
+    await once(listener, 'listening');
+    node.port = (listener.address() as AddressInfo).port;
+    return listener;
+  };
+  const listeners = await Promise.all(
+    nodes.map((node, index) => listen(node, index === 0 ? (options.port ?? 0) : 0)),
+  );
+  const nodeUrls = nodes.map(({ port }) => through(options.upstreamUrl, host, port));
   return {
-    port,
-    url: through(options.upstreamUrl, host, port),
+    port: nodes[0]?.port ?? 0,
+    url: nodeUrls[0] ?? '',
+    nodeUrls,
+    faults,
+    takeDown(index) {
+      const node = nodes[index];
+      if (node !== undefined) node.down = true;
+    },
     nonconcurrent,
     async stop() {
-      const closed = once(server, 'close');
-      server.close();
+      const closed = listeners.map((listener) => once(listener, 'close'));
+      for (const listener of listeners) listener.close();
       for (const client of clients) client.destroy();
-      await closed;
+      await Promise.all(closed);
       await keeper.close();
     },
   };

@@ -1,10 +1,11 @@
+import type { FactId } from '../facts/facts.ts';
 import type { Statement } from './sql.ts';
 
 /** A refusal of YSQL that PostgreSQL doesn't know, with where it is known from. */
 export interface Refusal {
   readonly code: string;
   readonly message: string;
-  readonly from: string;
+  readonly fact: FactId;
 }
 
 /** What the transaction at hand has seen so far. */
@@ -33,13 +34,13 @@ const SAVEPOINTS: Refusal = {
   code: '0A000',
   message:
     'Interleaving SAVEPOINT & DDL in transaction not supported by YugabyteDB yet. Set the flag ysql_yb_enable_ddl_savepoint_support to allow it',
-  from: 'yugabyte-db issues 26734 and 31810',
+  fact: 'server.savepoints',
 };
 
 const TABLEGROUP: Refusal = {
   code: '25001',
   message: 'CREATE TABLEGROUP cannot run inside a transaction block',
-  from: 'upstream utility.c, PreventInTransactionBlock (R13 of the facts on the programs)',
+  fact: 'server.alone',
 };
 
 /** Why YSQL refuses a statement. `alone` is false in a text of several statements, which is a transaction of its own. */
@@ -58,7 +59,7 @@ export function refusalOf(
 
 /**
  * The index that YSQL builds without its online backfill, since the statement stands in a transaction or in a text of several
- * ("making create index for table nonconcurrent", upstream utility.c; R13). Undefined where it asks for that itself.
+ * (fact `server.alone`). Undefined where it asks for that itself.
  */
 export function nonconcurrentIndex(
   { sql, tokens }: Statement,

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { ClientLine } from './client-lines.ts';
+import type { Upstream } from './connection.ts';
 import { instant, readTimeOf, translate, upstreamSetting } from './dialect.ts';
 import {
   body,
@@ -18,7 +19,9 @@ import {
   text,
   transactionStatus,
 } from './frames.ts';
+import { changeDatabase, translateNodes } from './nodes.ts';
 import { placementNote } from './placement-store.ts';
+import { deniedSetting, maySet } from './privileges.ts';
 import { isDdl, isSavepoint, nonconcurrentIndex, refusalOf } from './rules.ts';
 import { nowMicros, type SnapshotKeeper, SnapshotTooOld } from './snapshots.ts';
 import { type SocketReader, send } from './sockets.ts';
@@ -54,6 +57,7 @@ export class Session {
   readonly #client: Socket;
   readonly #server: Socket;
   readonly #keeper: SnapshotKeeper;
+  readonly #upstream: Upstream;
   readonly #parameters: ReadonlyMap<string, string>;
   readonly #line: ClientLine;
   /** Settles when the turn before is answered. */
@@ -67,6 +71,8 @@ export class Session {
   #copyIn = false;
   /** An error went to the client during the message under way. */
   #failed = false;
+  /** The error under way was made by the proxy. */
+  #refusing = false;
   /** Of the extended-protocol messages since the last Sync. */
   #batch: Preparation | undefined;
   #pin: Pin = 'unknown';
@@ -80,20 +86,14 @@ export class Session {
   #ddlSeen = false;
   #savepointSeen = false;
 
-  constructor(
-    client: Socket,
-    server: Socket,
-    keeper: SnapshotKeeper,
-    parameters: ReadonlyMap<string, string>,
-    line: ClientLine,
-    nonconcurrent: string[] = [],
-  ) {
+  constructor(client: Socket, server: Socket, upstream: Upstream, parameters: ReadonlyMap<string, string>) {
     this.#client = client;
-    this.#nonconcurrent = nonconcurrent;
+    this.#nonconcurrent = upstream.nonconcurrent;
     this.#server = server;
-    this.#keeper = keeper;
+    this.#upstream = upstream;
+    this.#keeper = upstream.keeper;
     this.#parameters = parameters;
-    this.#line = line;
+    this.#line = upstream.line;
     this.#travels = initialReadTime(parameters) !== undefined;
   }
 
@@ -185,12 +185,23 @@ export class Session {
     const preparation = await this.#prepare(kind, found);
     this.#failed = false;
     await this.#relay(
-      query(preparation.kind === 'refused' ? preparation.statement : translate(sql, this.#line)),
+      query(preparation.kind === 'refused' ? preparation.statement : await this.#translated(sql, found)),
     );
+    this.#refusing = false;
     const [only] = found;
     const note = found.length === 1 && only !== undefined && !this.#failed ? placementNote(only) : undefined;
     if (note !== undefined) await this.#own(note);
     if (preparation.kind === 'wrapped') await this.#own('COMMIT');
+  }
+
+  async #translated(sql: string, found: readonly Statement[]): Promise<string> {
+    const { place } = this.#upstream;
+    const [only] = found;
+    const changed =
+      found.length === 1 && only !== undefined && only.tokens[1]?.text === 'database'
+        ? await changeDatabase(only, place)
+        : sql;
+    return translateNodes(translate(changed, this.#line), place);
   }
 
   async #extended(type: string, bytes: Buffer): Promise<void> {
@@ -204,12 +215,18 @@ export class Session {
       this.#batch = undefined;
       this.#take(this.#closeBatch(preparation, bytes));
     } else if (preparation.kind !== 'refused') {
-      await send(this.#server, type === 'P' ? translateParse(bytes, this.#line) : bytes);
+      await send(
+        this.#server,
+        type === 'P'
+          ? translateParse(bytes, (sql) => translateNodes(translate(sql, this.#line), this.#upstream.place))
+          : bytes,
+      );
     }
   }
 
   async #closeBatch(preparation: Preparation, sync: Buffer): Promise<void> {
     await this.#relay(preparation.kind === 'refused' ? query(preparation.statement) : sync);
+    this.#refusing = false;
     if (preparation.kind === 'wrapped') await this.#own('COMMIT');
     await send(this.#client, readyForQuery(this.#status));
   }
@@ -232,9 +249,28 @@ export class Session {
   }
 
   async #prepare(kind: StatementKind, found: readonly Statement[]): Promise<Preparation> {
+    const { faults, exportSnapshot } = this.#upstream;
+    const fault = faults.meet(found);
+    if (fault !== undefined) return this.#refuse(fault.code, fault.message);
+    if (
+      !exportSnapshot &&
+      found.some(({ tokens }) => tokens.some((token) => token.text === 'pg_export_snapshot'))
+    ) {
+      return this.#refuse(
+        '0A000',
+        'cannot export or import snapshot when ysql_enable_pg_export_snapshot is disabled.',
+      );
+    }
+    const denied = deniedSetting(found);
+    if (
+      denied !== undefined &&
+      !(await maySet(this.#upstream.url, this.#parameters.get('user') ?? '', denied))
+    ) {
+      return this.#refuse('42501', `permission denied to set parameter "${denied}"`);
+    }
     const named = await this.#nameInstants(found);
     if (named.kind === 'refused') return named;
-    if (this.#tooOld !== undefined) return refused('72000', this.#tooOld.message);
+    if (this.#tooOld !== undefined) return this.#refuse('72000', this.#tooOld.message);
     if (!this.#travels || kind !== 'query' || this.#status === 'E' || this.#pin !== 'unknown') return READY;
     const shown = (await this.#own(`SHOW ${upstreamSetting('yb_read_time')}`)).value;
     const micros = instant(shown);
@@ -242,6 +278,12 @@ export class Session {
     if (micros !== 0n) return await this.#importSnapshot(micros);
     this.#pin = 'present';
     return READY;
+  }
+
+  /** An error of the proxy's own; where it was raised means nothing to the client. */
+  #refuse(code: string, message: string): Preparation {
+    this.#refusing = true;
+    return refused(code, message);
   }
 
   /** Keeps the instants that `SET yb_read_time` names. */
@@ -346,6 +388,13 @@ export class Session {
     }
   }
 
+  /** The node's `pg_stat_activity` knows this session from now on. */
+  #register(pid: number): void {
+    const { backends } = this.#upstream.place.node;
+    backends.add(pid);
+    this.#server.once('close', () => backends.delete(pid));
+  }
+
   #becomeReady(status: TransactionStatus): void {
     this.#status = status;
     this.#copyIn = false;
@@ -361,12 +410,19 @@ export class Session {
   #forClient(piece: Piece): Buffer {
     if (piece.kind === 'bulk') return piece.bytes;
     if (piece.type === 'G') this.#copyIn = true;
+    if (piece.type === 'K') this.#register(body(piece.bytes).readInt32BE(0));
     if (piece.type === 'S' && strings(body(piece.bytes))[0] === 'server_version') {
       return encode('S', text('server_version'), text(this.#line.version));
     }
     if (piece.type !== 'E') return piece.bytes;
     this.#failed = true;
     const fields = errorFields(piece.bytes);
+    if (this.#refusing) {
+      return errorResponse(new Map([...fields].filter(([field]) => 'SVCM'.includes(field))));
+    }
+    // What YugabyteDB has in C stands in PL/pgSQL here.
+    if (/function yb_\w+\(/.test(fields.get('W') ?? ''))
+      return errorResponse(new Map([...fields].filter(([field]) => field !== 'W')));
     if (fields.get('C') !== READ_ONLY_TRANSACTION || this.#pin !== 'instant') return piece.bytes;
     const message = 'Write DML operation can not be performed while yb_read_time is set to nonzero.';
     return errorResponse(new Map(fields).set('M', message).set('C', 'XX000'));
@@ -382,10 +438,10 @@ function kindOfFirst(found: readonly Statement[]): StatementKind {
   return found[0] === undefined ? 'session' : kindOfStatement(found[0]);
 }
 
-function translateParse(bytes: Buffer, line: ClientLine): Buffer {
+function translateParse(bytes: Buffer, translated: (sql: string) => string): Buffer {
   const name = cutString(body(bytes));
   const sql = cutString(name.rest);
-  return encode('P', text(name.value), text(translate(sql.value, line)), sql.rest);
+  return encode('P', text(name.value), text(translated(sql.value)), sql.rest);
 }
 
 function refusedReadTime(value: string): Preparation {

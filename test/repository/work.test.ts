@@ -48,6 +48,29 @@ describe('the work of an epoch', () => {
     store = new DirectoryStore(emptyFolder());
   });
 
+  it('reads a range of a key back as it was written, whatever its values are', async () => {
+    const key = {
+      column: '"a"',
+      type: 'text',
+      before: 'OPERATOR(pg_catalog.<)',
+      equal: 'OPERATOR(pg_catalog.=)',
+      notBefore: 'OPERATOR(pg_catalog.>=)',
+      after: 'OPERATOR(pg_catalog.>)',
+    };
+    const places = [null, ['\u0001 "\\'], ['ß', ''], null];
+    const all = [0, 1, 2].map((index): TransferTask => {
+      const range = {
+        kind: 'key' as const,
+        keys: [key, key],
+        from: places[index] ?? null,
+        to: places[index + 1] ?? null,
+      };
+      return { index, chunks: [{ id: `t0-c${index}`, table, columns: ['"a"'], range, estimatedBytes: 10 }] };
+    });
+    const workList = await writeWorkList(store, SAMPLE, 1, description, all);
+    expect(await readShard(store, SAMPLE, workList, 0)).toEqual(all);
+  });
+
   it('is cut into shards, which hold every task once and in order', async () => {
     const all = tasks(2 * TASKS_PER_SHARD + 1);
     const workList = await writeWorkList(store, SAMPLE, 1, description, all);

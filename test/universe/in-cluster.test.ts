@@ -205,11 +205,17 @@ describe('going back within the universe', () => {
       code: 'IN_CLUSTER_NO_SCHEDULE',
     });
 
-    await withDatabase('guarded', checkWritesStopped);
+    const guard = (session: Session) =>
+      checkWritesStopped(session, {
+        target: parseConnectionUrl(universe.ysql('guarded')),
+        signal: new AbortController().signal,
+        aliveHosts: new Set<string>(),
+      });
+    await withDatabase('guarded', guard);
     const writer = new Client({ connectionString: universe.ysql('guarded') });
     await writer.connect();
     await writer.query('BEGIN; UPDATE t SET v = v');
-    await expect(withDatabase('guarded', checkWritesStopped)).rejects.toMatchObject({
+    await expect(withDatabase('guarded', guard)).rejects.toMatchObject({
       code: 'WRITES_NOT_STOPPED',
     });
     await writer.end();

@@ -59,7 +59,10 @@ const postgres = await startPostgres({
   directory: join(directory, 'postgres'),
   port: state.postgresPort,
   version: CLIENT_LINES[state.config.profile].major,
-  settings: { wal_level: 'logical', max_replication_slots: '30', max_wal_senders: '10' },
+  settings: {
+    ...{ wal_level: 'logical', max_replication_slots: '30', max_wal_senders: '10' },
+    allow_system_table_mods: 'on',
+  },
 });
 await prepare(postgres);
 const proxy = await startYsqlProxy({
@@ -221,6 +224,7 @@ async function newState(config: UniverseConfig): Promise<State> {
     lastMicros: '0',
     loadBalancerEnabled: true,
     splittingHolds: {},
+    neighbours: [],
     endOf: { snapshots: 'well', restorations: 'well', deletions: 'well' },
     balance: { everyMs: 0, copySnapshots: true, nextAt: 0 },
     growth: { everyMs: 0, nextAt: 0 },

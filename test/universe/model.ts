@@ -116,6 +116,19 @@ export type Action =
     } & TabletChoice)
   /** Changes one byte of a data file in a snapshot's folder of one replica. */
   | ({ readonly do: 'damageFile'; readonly server?: ServerChoice; readonly snapshot?: string } & TabletChoice)
+  /** Somebody reads the changes of a database or keyspace, or replicates it from here (`xcluster-source`) or to here. */
+  | {
+      readonly do: 'addNeighbour';
+      readonly kind: 'change-data-stream' | 'xcluster-source' | 'xcluster-target';
+      /** `ysql.shop` */
+      readonly namespace: string;
+      /** Of the replication group. */
+      readonly name: string;
+    }
+  | { readonly do: 'removeNeighbours' }
+  /** Files are encrypted from now on; the masters have the key in memory, or lost it by a restart. */
+  | { readonly do: 'encrypt'; readonly key: string; readonly inMemory: boolean }
+  | { readonly do: 'endEncryption' }
   /** `kill -9` of the whole universe, by itself. */
   | { readonly do: 'die' };
 

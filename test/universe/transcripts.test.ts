@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseImport } from '../../activities/universe/yb-admin/import.ts';
 import { parseNamespaces, parseTables } from '../../activities/universe/yb-admin/namespaces.ts';
+import { parseEncryption, parseGroups, parseStreams } from '../../activities/universe/yb-admin/neighbours.ts';
 import { openYbAdmin } from '../../activities/universe/yb-admin/program.ts';
 import {
   parseRestorations,
@@ -184,6 +185,41 @@ function exchanges(file: string, snapshot: string, schedule: string, tablet: str
       refusedOn: ['2.18', '2024.2', '2025.2'],
     },
     { name: 'delete-snapshot', args: ['delete_snapshot', snapshot], reader: String },
+    {
+      name: 'list-change-data-streams',
+      args: ['list_change_data_streams'],
+      reader: (output) => parseStreams('list_change_data_streams', output),
+    },
+    {
+      name: 'list-cdc-streams',
+      args: ['list_cdc_streams'],
+      reader: (output) => parseStreams('list_cdc_streams', output),
+    },
+    {
+      name: 'list-xcluster-outbound-replication-groups',
+      args: ['list_xcluster_outbound_replication_groups'],
+      reader: (output) => parseGroups('list_xcluster_outbound_replication_groups', output),
+      refusedOn: old,
+    },
+    {
+      name: 'list-universe-replications',
+      args: ['list_universe_replications'],
+      reader: (output) => parseGroups('list_universe_replications', output),
+      refusedOn: old,
+    },
+    {
+      name: 'get-universe-replication-info',
+      args: ['get_universe_replication_info', 'in'],
+      reader: String,
+      refusedOn: old,
+    },
+    { name: 'is-encryption-enabled', args: ['is_encryption_enabled'], reader: parseEncryption },
+    {
+      name: 'all-masters-have-universe-key-in-memory',
+      args: ['all_masters_have_universe_key_in_memory', 'key-1'],
+      reader: String,
+      refusedOn: ['2.18', '2024.2', '2025.2'],
+    },
   ];
 }
 
@@ -219,6 +255,25 @@ describe.each<ProfileName>(['2.18', '2024.2', '2025.2'])('yb-admin of %s', (prof
     await eventually('the scheduled one too', async () =>
       (await universe.view()).snapshots.every(({ state }) => state === 'COMPLETE'),
     );
+    await universe.act({
+      do: 'addNeighbour',
+      kind: 'change-data-stream',
+      namespace: 'ysql.yugabyte',
+      name: 's',
+    });
+    await universe.act({
+      do: 'addNeighbour',
+      kind: 'xcluster-source',
+      namespace: 'ysql.yugabyte',
+      name: 'out',
+    });
+    await universe.act({
+      do: 'addNeighbour',
+      kind: 'xcluster-target',
+      namespace: 'ysql.yugabyte',
+      name: 'in',
+    });
+    await universe.act({ do: 'encrypt', key: 'key-1', inMemory: false });
     const { tablets } = await universe.view();
     const [tablet] = await listTablets(
       admin,

@@ -14,6 +14,8 @@ import { readPointQueue } from '../../workflows/messages.ts';
 /** A real Temporal server and the real workflows; the activities are the test's own, so that it decides what happens. */
 export interface Bench {
   readonly client: Client;
+  /** Of the server. */
+  readonly address: string;
   /** Another one for each `withActivities`, so that a worker that hangs disturbs no other test. */
   readonly taskQueue: string;
   /** Runs `body` while a worker with these activities polls. */
@@ -32,6 +34,7 @@ export async function startBench(): Promise<Bench> {
   let taskQueue = 'bench';
   return {
     client,
+    address: temporal.address,
     get taskQueue() {
       return taskQueue;
     },

@@ -121,16 +121,6 @@ describe('a backup of PostgreSQL', () => {
     ).toEqual(['sequences']);
   });
 
-  test('refuses large objects by their number, before anything is written', async () => {
-    await query(server.url('refused'), "SELECT lo_from_bytea(777, 'x')");
-    const context = backupContext(repository, server.url('refused'));
-    await expect(ysqlEngine.openReadPoint(context, ysqlSource(), 1)).rejects.toMatchObject({
-      code: 'YSQL_CANNOT_CARRY',
-      message: expect.stringContaining('777'),
-      transient: false,
-    });
-  });
-
   test('names all tables that the role may not read in one error', async () => {
     await query(
       server.url('shop'),

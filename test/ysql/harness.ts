@@ -22,9 +22,12 @@ export interface TestServer {
   stop(): Promise<void>;
 }
 
-export async function startServer(version: PostgresVersion = 15): Promise<TestServer> {
+export async function startServer(
+  version: PostgresVersion = 15,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<TestServer> {
   const external = process.env.HOLDFAST_TEST_YSQL_URL;
-  if (external === undefined) return await startPostgres({ version });
+  if (external === undefined) return await startPostgres({ version, settings });
   const { path } = await findProgram('dump', { product: 'postgresql', version: 'external', major: 15 });
   return {
     binDirectory: path.slice(0, path.lastIndexOf('/')),

@@ -6,8 +6,10 @@ import type { VerbContext } from '../../engine.ts';
 import type { Repositories } from '../../repositories.ts';
 import { asActivity } from '../../verb-context.ts';
 import { withSession } from '../../ysql/session.ts';
+import { refuseToBreakOthers } from '../neighbours.ts';
 import { namesIn, openUniverse, type Universe, ysqlTarget } from '../universe.ts';
 import { findNamespace } from '../yb-admin/namespaces.ts';
+import { listTabletServers } from '../yb-admin/topology.ts';
 import { clone } from './clone.ts';
 import { reconcileSchedule } from './reconcile.ts';
 import {
@@ -53,8 +55,13 @@ export function inClusterActivities(
         if (request.way === 'clone') return checkClone(universe, request);
         for (const { from } of request.databases)
           await scheduleOf(universe.admin, namespaceOf(request, from));
+        const names = request.databases.map(({ from }) => ({ api: apiOf(request, from), name: from }));
+        const ysql = () => ysqlTarget(verb, universe);
+        await refuseToBreakOthers('rewind', { universe, ysql, names, signal: verb.signal });
         for (const database of ysqlIn(request)) {
-          await withSession(await ysqlTarget(verb, universe), database, verb.signal, checkWritesStopped);
+          const target = await ysqlTarget(verb, universe);
+          const asked = { target, signal: verb.signal, aliveHosts: await aliveHosts(universe) };
+          await withSession(target, database, verb.signal, (session) => checkWritesStopped(session, asked));
         }
       }),
 
@@ -94,6 +101,15 @@ export function inClusterActivities(
   };
 }
 
+async function aliveHosts({ admin }: Universe): Promise<ReadonlySet<string>> {
+  const servers = await listTabletServers(admin);
+  return new Set(
+    servers.flatMap(({ address, status }) =>
+      status === 'ALIVE' ? [address.slice(0, address.lastIndexOf(':'))] : [],
+    ),
+  );
+}
+
 async function checkClone({ admin }: Universe, { databases }: InClusterRequest): Promise<void> {
   for (const { from, to } of databases) {
     await scheduleOf(admin, `ysql.${from}`);
@@ -103,7 +119,11 @@ async function checkClone({ admin }: Universe, { databases }: InClusterRequest):
 }
 
 function namespaceOf({ source }: InClusterRequest, name: string): string {
-  return `${source.databases.includes(name) ? 'ysql' : 'ycql'}.${name}`;
+  return `${apiOf({ source }, name)}.${name}`;
+}
+
+function apiOf({ source }: Pick<InClusterRequest, 'source'>, name: string): 'ysql' | 'ycql' {
+  return source.databases.includes(name) ? 'ysql' : 'ycql';
 }
 
 function ysqlIn({ source, databases }: InClusterRequest): readonly string[] {

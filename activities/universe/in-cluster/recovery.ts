@@ -2,6 +2,7 @@ import type { UniverseSource } from '../../../model/pipeline.ts';
 import type { InClusterLimit, RecoverySource } from '../../../model/recovery.ts';
 import type { VerbContext } from '../../engine.ts';
 import { withSession } from '../../ysql/session.ts';
+import { rewindLimits } from '../neighbours.ts';
 import { namesIn, openUniverse, ysqlTarget } from '../universe.ts';
 import { databaseLimits, scheduleSource } from './sources.ts';
 
@@ -20,6 +21,13 @@ export async function inClusterSources(
         limits.set(limit.reason, limit);
     }
   }
+  const surroundings = {
+    universe,
+    ysql: () => ysqlTarget(verb, universe),
+    names: namesIn(source),
+    signal: verb.signal,
+  };
+  for (const limit of await rewindLimits(surroundings)) limits.set(limit.reason, limit);
   const found = await scheduleSource(universe.admin, namespaces, new Date(), [...limits.values()]);
   return found === undefined ? [] : [found];
 }

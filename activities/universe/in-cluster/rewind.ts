@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { permanent, transient } from '../../../model/errors.ts';
+import type { ConnectionTarget } from '../../ysql/connection-url.ts';
+import { listNodes, onEveryNode } from '../../ysql/nodes.ts';
 import type { Session } from '../../ysql/session.ts';
 import type { YbAdmin } from '../yb-admin/program.ts';
 import { findRestoration, listRestorations, type Restoration } from '../yb-admin/restorations.ts';
@@ -52,26 +54,48 @@ function splitNamespace(namespace: string): readonly string[] {
   return [namespace.slice(0, dot), namespace.slice(dot + 1)];
 }
 
-/** Sessions of others that write, or may at any moment: in a transaction, or active. Empty when writes have stopped. */
+/**
+ * Sessions of others that write, or may at any moment: in a transaction, or active; of this node alone on YugabyteDB. Empty when writes have
+ * stopped. A session whose state the role may not see (it lacks pg_read_all_stats) counts.
+ */
 export async function writersIn(session: Session): Promise<readonly string[]> {
   const rows = await session.query<{ who: string }>(
     `look for sessions in database "${session.database}"`,
-    `SELECT format('session %s of %s (%s, %s)', pid, usename, coalesce(nullif(application_name, ''), 'no name'), state) AS who
+    `SELECT format('session %s of %s (%s, %s)', pid, usename, coalesce(nullif(application_name, ''), 'no name'), coalesce(state, 'state unknown')) AS who
      FROM pg_catalog.pg_stat_activity
-     WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND state <> 'idle'
+     WHERE datname = current_database() AND pid <> pg_backend_pid() AND coalesce(backend_type, 'client backend') = 'client backend'
+       AND state IS DISTINCT FROM 'idle'
      ORDER BY pid`,
   );
   return rows.map(({ who }) => who);
 }
 
-/** Throws `WRITES_NOT_STOPPED` (permanent), naming who writes. */
-export async function checkWritesStopped(session: Session): Promise<void> {
-  const writers = await writersIn(session);
-  if (writers.length === 0) return;
+/** What is to be known of a universe to tell whether a node that can't be asked may have sessions. */
+export interface NodesAsked {
+  readonly target: ConnectionTarget;
+  readonly signal: AbortSignal;
+  /** Hosts of tablet servers that are alive, by the masters: a dead one has no sessions that write. */
+  readonly aliveHosts: ReadonlySet<string>;
+}
+
+/** Asks every node. Throws `WRITES_NOT_STOPPED` (permanent), naming who writes, or the node that can't be asked. */
+export async function checkWritesStopped(session: Session, asked: NodesAsked): Promise<void> {
+  const { answers, silent } = await onEveryNode(session, asked.target, asked.signal, writersIn);
+  const writers = [...new Set(answers.flat())];
+  if (writers.length > 0) {
+    throw permanent(
+      'WRITES_NOT_STOPPED',
+      `Database "${session.database}" is still worked in: ${writers.slice(0, 5).join('; ')}`,
+      'Stop the applications that write to it (ALTER DATABASE … CONNECTION LIMIT 0, pg_terminate_backend on their node), then ask again.',
+    );
+  }
+  const alive = silent.filter(({ node }) => asked.aliveHosts.has(node.slice(0, node.lastIndexOf(':'))));
+  const [first] = alive;
+  if (first === undefined) return;
   throw permanent(
     'WRITES_NOT_STOPPED',
-    `Database "${session.database}" is still worked in: ${writers.slice(0, 5).join('; ')}`,
-    'Stop the applications that write to it (ALTER DATABASE … CONNECTION LIMIT 0, pg_terminate_backend), then ask again.',
+    `${listNodes(alive)} can't be asked who works in database "${session.database}", and the masters say that it is alive: ${first.reason}`,
+    'Let this worker reach the YSQL port of every node that yb_servers() lists, or stop that tablet server, then ask again.',
   );
 }
 

@@ -1,13 +1,16 @@
+import { formatAmount, formatCount } from '../../../model/amounts.ts';
 import { HoldfastError } from '../../../model/errors.ts';
 import type { RestoreOutcome } from '../../engine.ts';
 import type { ConnectionTarget } from '../../ysql/connection-url.ts';
 import { quoteTable } from '../../ysql/identifiers.ts';
+import { checkIndexes, INDEX_CHECK_MS, type IndexFindings } from '../../ysql/restore/index-check.ts';
 import {
   databaseExists,
   dropDatabase,
   type NamedDatabases,
   withMaintenanceSession,
 } from '../../ysql/restore/maintenance.ts';
+import { leaveSealed, recordOf, refuseIfSealed, seal } from '../../ysql/restore/seal.ts';
 import { exchangeNames, giveNameBack } from '../../ysql/restore/swap.ts';
 import { findScript, readScript } from '../../ysql/scripts.ts';
 import { onlyRow, type Session, withSession } from '../../ysql/session.ts';
@@ -27,31 +30,65 @@ export async function finishUniverse(restore: UniverseRestore): Promise<RestoreO
   const universe = await openUniverse(restore, restore.request.source);
   const databases = restoredDatabases(restore);
   const problems: string[] = [];
+  const notes: string[] = [];
   let rows = 0;
+  let indexes = 0;
+  let counted = 0;
   const job = await namedDatabases(restore, universe);
   for (const database of job.databases) {
     const checked = (await hasFinalName(restore, job, database))
-      ? { rows: database.database.tables.reduce((sum, table) => sum + table.rows, 0), problems: [] }
+      ? { ...NOTHING_LOOKED_AT, rows: database.database.tables.reduce((sum, table) => sum + table.rows, 0) }
       : await finishDatabase(restore, job.target, database);
     rows += checked.rows;
+    counted += checked.counted;
+    indexes += checked.indexes;
     problems.push(...checked.problems);
+    notes.push(...checked.notes);
   }
   await deleteImported(restore, universe);
   const kept = new Map<string, { readonly kept?: string }>();
   if (restore.request.replace && problems.length === 0) {
-    for (const { from, names } of job.databases) kept.set(from, await exchangeNames(job, names, true));
+    const record = await seal(restore, job, {
+      replace: true,
+      created: job.databases.map(({ names }) => names.to),
+    });
+    notes.push(...(await exchangeNames(job, true)));
+    for (const { from, kept: name } of record.databases)
+      kept.set(from, name === undefined ? {} : { kept: name });
   }
   return {
     databases: databases.map(({ from, names }) => ({ from, to: names.to, ...kept.get(from) })),
     rows,
     tables: restore.manifest.totals.tables,
     problems,
+    compared: describeComparison(counted, indexes),
+    ...(notes.length === 0 ? {} : { notes }),
   };
 }
 
+/** What a verdict speaks of: the files themselves were compared when they were put into their places. */
+function describeComparison(counted: number, indexes: number): string {
+  const tables =
+    counted === 0 ? 'no counts (the backup has none)' : `counts of ${formatAmount(counted, 'table')}`;
+  const also = indexes === 0 ? '' : `, ${formatCount(indexes)} ${indexes === 1 ? 'index' : 'indexes'}`;
+  return `${tables}, validity of indexes${also}`;
+}
+
+interface DatabaseFindings {
+  readonly rows: number;
+  /** Tables of which the rows were counted. */
+  readonly counted: number;
+  /** Indexes that were compared with their tables. */
+  readonly indexes: number;
+  readonly problems: readonly string[];
+  readonly notes: readonly string[];
+}
+
+const NOTHING_LOOKED_AT: DatabaseFindings = { rows: 0, counted: 0, indexes: 0, problems: [], notes: [] };
+
 type YsqlDatabases = NamedDatabases & { readonly databases: readonly RestoredDatabase[] };
 
-/** The databases of YSQL, if any: what takes a name, and where. */
+/** The databases of YSQL, if any: what takes a name, and where it is. */
 async function namedDatabases(restore: UniverseRestore, universe: Universe): Promise<YsqlDatabases> {
   const databases = restoredDatabases(restore).filter(({ api }) => api === 'ysql');
   return { target: await ysqlTarget(restore, universe), databases, context: restore };
@@ -70,18 +107,19 @@ async function finishDatabase(
   restore: UniverseRestore,
   target: ConnectionTarget,
   { to, database }: RestoredDatabase,
-): Promise<{ readonly rows: number; readonly problems: readonly string[] }> {
+): Promise<DatabaseFindings> {
   const object = findScript(database.schemaObjects, 'sequences');
   const values = object === undefined ? '' : await readScript(restore, object);
-  return await withSession(target, to, restore.signal, async (session) => {
+  const found = await withSession(target, to, restore.signal, async (session) => {
     for (const part of scriptParts(values)) {
       if (part.kind === 'statement') await session.query('set the value of a sequence', part.statement.text);
     }
     const problems = [...(await invalidIndexes(session))];
     let rows = 0;
     // Without counts in the backup there is nothing to compare with.
-    const counted = database.tables.some((table) => table.rows > 0);
-    for (const table of counted ? database.tables.filter(({ schema }) => schema !== '') : []) {
+    const hasCounts = database.tables.some((table) => table.rows > 0);
+    const counted = hasCounts ? database.tables.filter(({ schema }) => schema !== '') : [];
+    for (const table of counted) {
       const found = await countOf(session, table);
       rows += found;
       if (found !== table.rows) {
@@ -89,7 +127,31 @@ async function finishDatabase(
       }
       restore.heartbeat({ counted: table.table });
     }
-    return { rows, problems };
+    return { rows, problems, counted: counted.length };
+  });
+  const indexes = await compareIndexes(restore, target, to);
+  return {
+    ...found,
+    problems: [...found.problems, ...indexes.broken.map((problem) => `${to}: ${problem}`)],
+    indexes: indexes.checked,
+    notes: indexes.unknown.map((note) => `${to}: ${note}`),
+  };
+}
+
+/** An index comes back as its files were, so one that was broken at the source is broken here. */
+async function compareIndexes(
+  restore: UniverseRestore,
+  target: ConnectionTarget,
+  to: string,
+): Promise<IndexFindings> {
+  const { request, signal } = restore;
+  const limitMs = request.indexCheckMs ?? (request.check === 'content' ? INDEX_CHECK_MS : 0);
+  if (limitMs === 0) return { checked: 0, broken: [], unknown: [] };
+  return await checkIndexes((work) => withSession(target, to, signal, work), {
+    signal,
+    lanes: request.parallelism,
+    limitMs,
+    mayCreate: false,
   });
 }
 
@@ -133,10 +195,11 @@ export async function forgetRestore(restore: UniverseRestore): Promise<void> {
  */
 export async function discardUniverse(
   restore: UniverseRestore,
-): Promise<{ readonly left: readonly string[] }> {
+): Promise<{ readonly left: readonly string[]; readonly stands: readonly string[] }> {
   const universe = await openUniverse(restore, restore.request.source);
   const databases = restoredDatabases(restore);
   const left: string[] = [];
+  const record = restore.request.scratch ? undefined : await recordOf(restore);
   for (const database of databases) {
     const imported = await readImported(restore, database.index);
     if (imported === undefined) continue;
@@ -149,13 +212,16 @@ export async function discardUniverse(
       left.push(to);
       continue;
     }
+    if (record !== undefined) continue;
     await withMaintenanceSession(await namedDatabases(restore, universe), async (session) => {
       await dropDatabase(session, to);
       if (restore.request.replace) await giveNameBack(session, names);
     });
   }
   await forgetAll(restore);
-  return { left };
+  const stands =
+    record === undefined ? [] : await leaveSealed(record, await namedDatabases(restore, universe));
+  return { left, stands };
 }
 
 /** A snapshot can't be deleted while it is being restored. */
@@ -177,4 +243,11 @@ async function endRestorations(
       });
     }
   }
+}
+
+/** A restore that took the place of what was there is not run again. Throws `RESTORE_ENDED_BEFORE` (permanent). */
+export async function refuseIfEnded(restore: UniverseRestore): Promise<void> {
+  if (!restore.request.replace || (await recordOf(restore)) === undefined) return;
+  const universe = await openUniverse(restore, restore.request.source);
+  await refuseIfSealed(restore, await namedDatabases(restore, universe));
 }

@@ -18,16 +18,14 @@ export async function checkSchemas(restore: UniverseRestore, target: ConnectionT
   }
   await withSession(target, target.database, restore.signal, async (session) => {
     if (dumps.some(setsBinaryRestore)) await requireSuperuser(session);
-    await checkRoles(restore, session, dumps);
+    const { request, manifest } = restore;
+    const bringsRoles = request.globals && findScript(manifest.commonObjects, 'globals') !== undefined;
+    if (!bringsRoles) await requireRoles(session, dumps);
   });
 }
 
-async function checkRoles(
-  { request, manifest }: UniverseRestore,
-  session: Session,
-  dumps: readonly Dump[],
-): Promise<void> {
-  if (request.globals && findScript(manifest.commonObjects, 'globals') !== undefined) return;
+/** Throws `RESTORE_ROLE_MISSING` (permanent) with every role that the dumps name and the server lacks. */
+export async function requireRoles(session: Session, dumps: readonly Dump[]): Promise<void> {
   const existing = await existingRoles(session);
   const needed = new Set(dumps.flatMap(({ entries }) => entries.flatMap((entry) => [...rolesOf(entry)])));
   const missing = [...needed].filter((role) => !existing.has(role)).sort();

@@ -1,7 +1,9 @@
 import type { UniverseRestorePlan } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
+import { checkNodesAnswer } from '../../ysql/nodes.ts';
 import { databaseExists } from '../../ysql/restore/maintenance.ts';
 import { withSession } from '../../ysql/session.ts';
+import { refuseToBreakOthers } from '../neighbours.ts';
 import { openUniverse, serverOf, ysqlTarget } from '../universe.ts';
 import { findNamespace } from '../yb-admin/namespaces.ts';
 import { field } from '../yb-admin/text.ts';
@@ -46,6 +48,16 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
           ? await withSession(target, target.database, signal, (session) => databaseExists(session, name))
           : (await findNamespace(universe.admin, api, name)) !== undefined;
       if (isThere) throw targetExists(name, api);
+    }
+  }
+  if (request.replace) {
+    const names = databases.map(({ api, to }) => ({ api, name: to }));
+    const ysql = () => ysqlTarget(restore, universe);
+    await refuseToBreakOthers('replace', { universe, ysql, names, signal });
+    if (target !== undefined) {
+      await withSession(target, target.database, signal, (session) =>
+        checkNodesAnswer(session, target, signal),
+      );
     }
   }
   if (

@@ -9,13 +9,14 @@ import { Journal, ORIGIN_ITEM, RESTORE_ITEM } from './journal.ts';
  * Drops the keyspaces that this restore created. In one that was there before, the tables that it created and its journal go; rows
  * that it wrote into tables which were there stay, as they can't be told from others.
  */
-export async function discard(context: RestoreContext): Promise<void> {
+export async function discard(context: RestoreContext): Promise<readonly string[]> {
   const job = await restoreJob(context);
   await whileBeating(context, () =>
     withSession(context, job.target, job.source, async (session) => {
       for (const keyspace of job.keyspaces) await discardKeyspace(job, keyspace, session);
     }),
   );
+  return [];
 }
 
 async function discardKeyspace(job: RestoreJob, { to }: KeyspaceJob, session: CqlSession): Promise<void> {

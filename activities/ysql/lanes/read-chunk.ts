@@ -1,7 +1,10 @@
+import type { ChunkSpec } from '../../../model/backup.ts';
+import { permanent } from '../../../model/errors.ts';
 import { PartBuilder } from '../../lanes/part-builder.ts';
 import type { LaneContext } from '../../lanes/serve.ts';
 import { copyOut } from '../copy-out.ts';
 import { copyToStatement } from '../copy-statements.ts';
+import { refusedValue } from '../errors.ts';
 import { tableName } from '../identifiers.ts';
 import { dataEncoding, withReader } from '../reader.ts';
 import type { ReadJob } from './jobs.ts';
@@ -15,7 +18,8 @@ export async function readChunk(job: ReadJob, lane: LaneContext): Promise<void> 
     const doing = `read ${tableName(chunk.table)} of database "${database}" (chunk ${chunk.id})`;
     const part = new PartBuilder(job.zstdLevel);
     let bytes = 0;
-    for await (const block of copyOut(session, statement, doing, lane.signal)) {
+    const blocks = withoutKeyValues(chunk, doing, copyOut(session, statement, doing, lane.signal));
+    for await (const block of blocks) {
       if (part.rows > 0 && part.bytes + block.data.length > job.partBytes) await deliver(part, lane);
       part.add(block.data, block.rows);
       bytes += block.data.length;
@@ -24,6 +28,25 @@ export async function readChunk(job: ReadJob, lane: LaneContext): Promise<void> 
     if (part.rows > 0) await deliver(part, lane);
     part.release();
   });
+}
+
+/** A range of keys names values of rows, and the server repeats one that it refuses: that must reach neither a log nor a history. */
+async function* withoutKeyValues<T>(
+  chunk: ChunkSpec,
+  doing: string,
+  blocks: AsyncIterable<T>,
+): AsyncGenerator<T> {
+  try {
+    yield* blocks;
+  } catch (error) {
+    const state = chunk.range.kind === 'key' ? refusedValue(error) : undefined;
+    if (state === undefined) throw error;
+    throw permanent(
+      'YSQL_FAILED',
+      `Failed to ${doing}: the server refuses a value of the key at which the table was cut (SQLSTATE ${state})`,
+      'Run the backup again: the table is cut anew. If this repeats, report it with the type of the primary key.',
+    );
+  }
 }
 
 async function deliver(part: PartBuilder, lane: LaneContext): Promise<void> {

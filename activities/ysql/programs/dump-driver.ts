@@ -28,7 +28,7 @@ export async function dumpDriver(
 }
 
 /**
- * What a schema of YugabyteDB loses when `pg_dump` dumps it, in words (facts/yugabytedb-programs.md, M1); nothing for any other dump.
+ * What a schema of YugabyteDB loses when `pg_dump` dumps it, in words (docs/yugabytedb.md, M1); nothing for any other dump.
  */
 export function lossesOfStockDump(
   server: Server,
@@ -42,7 +42,7 @@ export function lossesOfStockDump(
   ];
 }
 
-/** YugabyteDB's `ysql_dump`. Sources of what it does are in facts/yugabytedb-programs.md: M2, M3, M4. */
+/** YugabyteDB's `ysql_dump`. Sources of what it does are in docs/yugabytedb.md: M2, M3, M4. */
 export function yugabyteDriver(program: FoundProgram): DumpDriver {
   return {
     program,

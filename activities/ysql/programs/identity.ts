@@ -22,7 +22,10 @@ export type Identity = Program | 'absent' | { readonly broken: string };
  * Identities by path and time of change: asking costs a process each, and a program that is replaced under a running worker is
  * asked anew.
  */
-const known = new Map<string, Identity>();
+const known = new Map<string, Program>();
+
+/** A program says what it is at once, unless the machine is very busy. */
+const ANSWER_MS = 60_000;
 
 /** Asks the program at `path` what it is. Never throws for what the program does. */
 export async function identify(path: string): Promise<Identity> {
@@ -31,7 +34,8 @@ export async function identify(path: string): Promise<Identity> {
   const before = known.get(stamp);
   if (before !== undefined) return before;
   const identity = await askBanner(path);
-  known.set(stamp, identity);
+  // What didn't answer may do so the next time.
+  if (typeof identity === 'object' && 'major' in identity) known.set(stamp, identity);
   return identity;
 }
 
@@ -49,7 +53,7 @@ export async function stampOf(path: string): Promise<string | undefined> {
 
 async function askBanner(path: string): Promise<Identity> {
   try {
-    const { stdout } = await promisify(execFile)(path, ['--version']);
+    const { stdout } = await promisify(execFile)(path, ['--version'], { timeout: ANSWER_MS });
     return readBanner(path, stdout) ?? { broken: `it says of itself ${JSON.stringify(stdout.trim())}` };
   } catch (error) {
     return { broken: messageOf(error) };
@@ -58,7 +62,7 @@ async function askBanner(path: string): Promise<Identity> {
 
 /**
  * `ysql_dump` and `ysql_dumpall` say `(YSQL) 15.12-YB-…` in every release, and `ysqlsh` says `psql (PostgreSQL) …`
- * (YugabyteDB's pg_dump.c and pg_dumpall.c; facts/yugabytedb-programs.md, M1). So the banner decides for a dump, and the file's
+ * (YugabyteDB's pg_dump.c and pg_dumpall.c; docs/yugabytedb.md, M1). So the banner decides for a dump, and the file's
  * name for a shell.
  */
 export function readBanner(path: string, banner: string): Program | undefined {

@@ -4,13 +4,13 @@ import { type Program, stampOf } from './identity.ts';
 
 /** An option that no program knows: it ends the program before it connects to anything. */
 const UNKNOWN = '--holdfast-asks-whether-the-option-before-is-known';
-const PROBE_MS = 30_000;
+const PROBE_MS = 60_000;
 
 const answers = new Map<string, Promise<boolean>>();
 
 /**
  * Whether the program takes `option`, written as it would be passed (`--read-time=1`). The program is asked by running it: the help of
- * `ysql_dump` doesn't name `--read-time` in any version (facts/yugabytedb-programs.md, M2). It never gets as far as connecting. Answers
+ * `ysql_dump` doesn't name `--read-time` in any version (docs/yugabytedb.md, M2). It never gets as far as connecting. Answers
  * are kept for as long as the program's file stays the same.
  *
  * @throws HoldfastError `DUMP_PROGRAM_BROKEN` (permanent) where the program doesn't refuse what can't be known

@@ -1,8 +1,13 @@
 import { spawn } from 'node:child_process';
 import { messageOf, permanent, READ_POINT_LOST, transient } from '../../../model/errors.ts';
 import { type ConnectionTarget, libpqEnvironment, programArguments } from '../connection-url.ts';
+import { tellableOutput } from '../server-message.ts';
 import { withSession } from '../session.ts';
+import { passingText } from '../yugabyte-errors.ts';
 import type { FoundProgram } from './find.ts';
+
+/** Code of the error where the role may not set what the program has to (`yb_read_time` is a superuser's: yugabyte-db issue 19608). */
+export const SETTING_DENIED = 'YSQL_SETTING_DENIED';
 
 const STDERR_KEPT_CHARACTERS = 4_000;
 
@@ -45,9 +50,9 @@ export async function runProgram(
 
 const COULD_NOT_CONNECT = /connection to server|could not connect|connection to database .* failed/i;
 
-/** The error that what a program said on standard error means. */
+/** The error that what a program said on standard error means. Its message holds no value of a row. */
 export function programError(path: string, said: string): Error {
-  const message = `${path} failed: ${said}`;
+  const message = `${path} failed: ${tellableOutput(said)}`;
   if (/invalid snapshot identifier|could not import the requested snapshot|snapshot too old/i.test(said)) {
     return permanent(READ_POINT_LOST, message, 'A new read point is opened and the export starts over.');
   }
@@ -63,12 +68,12 @@ export function programError(path: string, said: string): Error {
   }
   if (/permission denied to set parameter/i.test(said)) {
     return permanent(
-      'YSQL_FAILED',
+      SETTING_DENIED,
       message,
       'Use a superuser in the connection that the plan names: YugabyteDB lets nobody else set it.',
     );
   }
-  if (PASSING.test(said)) {
+  if (PASSING.test(said) || passingText(said) !== undefined) {
     return transient('YSQL_UNAVAILABLE', message, 'Check that the database server runs and is reachable.');
   }
   return permanent(
@@ -78,6 +83,6 @@ export function programError(path: string, said: string): Error {
   );
 }
 
-/** Of a server that is gone or busy, and of YugabyteDB whose leaders move or whose catalogue just changed. */
+/** Of a server that is gone or busy; what passes on YugabyteDB `passingText` knows. */
 const PASSING =
-  /connection to server|could not connect|connection to database .* failed|server closed the connection|terminating connection|lock timeout|deadlock detected|catalog version mismatch|restart read required|timed out:|network error|service unavailable|leader not ready|not the leader|operation expired/i;
+  /connection to server|could not connect|connection to database .* failed|server closed the connection|terminating connection|lock timeout|deadlock detected/i;

@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { HoldfastError } from '../../../model/errors.ts';
 import type { Session } from '../session.ts';
 
 /**
@@ -15,12 +17,61 @@ const WITHOUT_STATISTICS = `
   ORDER BY 1`;
 
 const RELATIONS_AT_ONCE = 100;
+const TRIES = 4;
+const PAUSE_MS = 300;
 
-/** Gives the planner statistics of everything that has none yet. */
-export async function analyze(session: Session): Promise<void> {
-  const relations = await session.query<{ name: string }>('look for statistics', WITHOUT_STATISTICS);
-  for (let at = 0; at < relations.length; at += RELATIONS_AT_ONCE) {
-    const some = relations.slice(at, at + RELATIONS_AT_ONCE).map(({ name }) => name);
-    await session.query('analyze the database', `ANALYZE ${some.join(', ')}`);
+/** What ANALYZE could not be done for. */
+export interface Unanalyzed {
+  readonly relations: readonly string[];
+  readonly reason: string;
+}
+
+/**
+ * Gives the planner statistics of everything that has none yet. On YugabyteDB ANALYZE may fail while nothing is wrong (issue 24004: "Restarting a
+ * DDL transaction not supported"), so it is tried again there, relation by relation; statistics are no data, and those that can't be
+ * gathered are returned. `withSession` lends a session for one try: one that failed is not used again.
+ */
+export async function analyze(
+  withSession: <T>(work: (session: Session) => Promise<T>) => Promise<T>,
+  signal: AbortSignal,
+): Promise<Unanalyzed | undefined> {
+  const { relations, product } = await withSession(async (session) => ({
+    relations: (await session.query<{ name: string }>('look for statistics', WITHOUT_STATISTICS)).map(
+      ({ name }) => name,
+    ),
+    product: session.product,
+  }));
+  const atOnce = product === 'yugabytedb' ? 1 : RELATIONS_AT_ONCE;
+  const left: string[] = [];
+  let reason = '';
+  for (let at = 0; at < relations.length; at += atOnce) {
+    const some = relations.slice(at, at + atOnce);
+    // Where one could not be had in spite of all tries, the others get one each: a restore doesn't wait for statistics.
+    const tries = product === 'yugabytedb' ? (left.length === 0 ? TRIES : 1) : 1;
+    const failure = await analyzeSome(withSession, some, { tries, signal });
+    if (failure === undefined) continue;
+    if (product !== 'yugabytedb' || !failure.transient) throw failure;
+    left.push(...some);
+    reason = failure.message;
+  }
+  return left.length === 0 ? undefined : { relations: left, reason };
+}
+
+async function analyzeSome(
+  withSession: <T>(work: (session: Session) => Promise<T>) => Promise<T>,
+  relations: readonly string[],
+  { tries, signal }: { readonly tries: number; readonly signal: AbortSignal },
+): Promise<HoldfastError | undefined> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await withSession((session) =>
+        session.query(`analyze ${relations.join(', ')}`, `ANALYZE ${relations.join(', ')}`),
+      );
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof HoldfastError)) throw error;
+      if (!error.transient || attempt >= tries) return error;
+    }
+    await sleep(PAUSE_MS * attempt, undefined, { signal });
   }
 }

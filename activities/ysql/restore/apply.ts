@@ -112,12 +112,14 @@ function stateOf(error: unknown): string | undefined {
   return error instanceof HoldfastError ? sqlState(error.cause) : undefined;
 }
 
-interface Adapted {
+/** A statement as it is run on this server. */
+export interface Adapted {
   readonly text: string;
   readonly tokens: Statement['tokens'];
 }
 
-function adapted(entry: DumpEntry, { owner, roles, placement }: Adaptation): readonly Adapted[] {
+/** The statements of an entry as they are run on this server. Pure. */
+export function adapted(entry: DumpEntry, { owner, roles, placement }: Adaptation): readonly Adapted[] {
   if (placement === 'target' && isOfTablegroup(entry)) return [];
   const statements = owner === undefined ? entry.statements : withoutMissingRoles(entry, roles);
   return statements.map((statement) => ({

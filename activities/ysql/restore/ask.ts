@@ -6,7 +6,7 @@ import {
   type RestoreContext,
 } from '../../engine.ts';
 import { whileBeating } from '../../heartbeat.ts';
-import { databaseError, sqlState } from '../errors.ts';
+import { sqlState } from '../errors.ts';
 import { type Session, withSession } from '../session.ts';
 import { restoreJob } from './job.ts';
 
@@ -37,7 +37,7 @@ export async function ask(
     try {
       return await whileBeating(context, () => answer(session, statement));
     } catch (error) {
-      throw told(error, context.signal);
+      throw told(await session.failure(error, 'run the statement of the assertion'));
     }
   });
 }
@@ -55,8 +55,7 @@ async function answer(session: Session, statement: string): Promise<AnswerRows> 
   return rows;
 }
 
-function told(error: unknown, signal: AbortSignal): unknown {
-  const failure = databaseError(error, 'run the statement of the assertion', signal);
+function told(failure: unknown): unknown {
   if (!(failure instanceof HoldfastError) || !MISSING_STATES.has(sqlState(failure.cause) ?? ''))
     return failure;
   return permanent(

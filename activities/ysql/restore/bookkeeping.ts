@@ -118,7 +118,10 @@ export interface DatabaseUnderRestore {
   readonly signal: AbortSignal;
 }
 
-export function underRestore({ target, context }: RestoreJob, { names }: DatabaseJob): DatabaseUnderRestore {
+export function underRestore(
+  { target, context }: RestoreJob,
+  { names }: Pick<DatabaseJob, 'names'>,
+): DatabaseUnderRestore {
   const { request, signal } = context;
   return { target, names: [names.working, names.to], restore: request.restore, signal };
 }
@@ -173,10 +176,44 @@ function sessionKey({ target, names }: Pick<DatabaseUnderRestore, 'target' | 'na
 }
 
 /** Ends this process's idle sessions in the database under restore. */
-export async function closeRestoreSessions(job: RestoreJob, database: DatabaseJob): Promise<void> {
+export async function closeRestoreSessions(
+  job: RestoreJob,
+  database: Pick<DatabaseJob, 'names'>,
+): Promise<void> {
   const key = sessionKey(underRestore(job, database));
   await Promise.all([
     closeIdle(key),
     lanes.runInIdle({ kind: 'close', sessions: key }, { signal: job.context.signal }),
   ]);
+}
+
+/** Drops the bookkeeping wherever the database stands now; one that bears another restore's is left alone. */
+export async function dropOwnBookkeeping(
+  job: RestoreJob,
+  { names }: Pick<DatabaseJob, 'names'>,
+): Promise<void> {
+  const { signal, request } = job.context;
+  await closeRestoreSessions(job, { names });
+  for (const name of new Set([names.working, names.to])) {
+    const session = await connectIfThere(job, name);
+    if (session === undefined) continue;
+    try {
+      if ((await readState(session))?.restore === request.restore) await dropBookkeeping(session);
+    } finally {
+      await session.close();
+    }
+    signal.throwIfAborted();
+    // The database that still has the final name is somebody else's, and may be closed to sessions just now.
+    return;
+  }
+}
+
+/** A session in a database; undefined where there is none of this name. */
+export async function connectIfThere(job: RestoreJob, name: string): Promise<Session | undefined> {
+  try {
+    return await connect(job.target, name, job.context.signal);
+  } catch (error) {
+    if (error instanceof Error && sqlState(error.cause) === NO_SUCH_DATABASE) return undefined;
+    throw error;
+  }
 }

@@ -1,6 +1,5 @@
 import type { Connection, Submittable } from 'pg';
 import { freeBuffer } from '../../../repository/free-memory.ts';
-import { databaseError } from '../errors.ts';
 import type { Session } from '../session.ts';
 
 /**
@@ -21,7 +20,7 @@ export async function copyIn(
     await feed(writer, blocks);
     return await writer.finished;
   } catch (error) {
-    throw databaseError(error, doing, signal);
+    throw signal.aborted ? signal.reason : await session.failure(error, doing);
   }
 }
 

@@ -1,18 +1,27 @@
 import type { RestoreContext } from '../../engine.ts';
 import { sqlState } from '../errors.ts';
 import { connect, type Session } from '../session.ts';
-import { closeRestoreSessions, dropBookkeeping, readState } from './bookkeeping.ts';
+import { closeRestoreSessions, dropBookkeeping, dropOwnBookkeeping, readState } from './bookkeeping.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
 import { databaseExists, dropDatabase, withMaintenanceSession } from './maintenance.ts';
+import { leaveSealed, recordOf } from './seal.ts';
 import { giveNameBack } from './swap.ts';
 import { restoreTriggers } from './triggers.ts';
 
 /**
  * Drops the databases that stand under this restore's working names, which hold its id. A database that existed before keeps what
- * is in it; only the bookkeeping goes, and switched-off triggers get their state back.
+ * is in it; only the bookkeeping goes, and switched-off triggers get their state back. What a restore that was sealed has brought
+ * back is complete and stays. Returns what stands, a sentence each.
  */
-export async function discard(context: RestoreContext): Promise<void> {
+export async function discard(context: RestoreContext): Promise<readonly string[]> {
   const job = await restoreJob(context);
+  const record = context.request.scratch ? undefined : await recordOf(context);
+  if (record !== undefined) {
+    for (const database of job.databases) {
+      await dropOwnBookkeeping(job, database);
+    }
+    return await leaveSealed(record, job);
+  }
   for (const database of job.databases) {
     await closeRestoreSessions(job, database);
     const dropped = await withMaintenanceSession(job, async (session) => {
@@ -23,6 +32,7 @@ export async function discard(context: RestoreContext): Promise<void> {
     });
     if (!dropped) await leaveExisting(job, database);
   }
+  return [];
 }
 
 async function leaveExisting(job: RestoreJob, { names }: DatabaseJob): Promise<void> {

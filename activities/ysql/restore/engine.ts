@@ -1,19 +1,30 @@
-import type { RestoreEngine } from '../../engine.ts';
+import type { RestoreContext, RestoreEngine } from '../../engine.ts';
 import { ask } from './ask.ts';
 import { discard } from './discard.ts';
 import { finish } from './finish.ts';
+import { restoreJob } from './job.ts';
 import { load } from './load.ts';
 import { planRestore } from './plan.ts';
 import { applyPostData } from './post-data.ts';
 import { prepare } from './prepare.ts';
+import { explainNotOurs } from './seal.ts';
 
 /** The restore side of the YSQL engine: one file per part of the process. */
 export const restoreEngine: RestoreEngine = {
   plan: planRestore,
   prepare,
-  load,
-  postData: applyPostData,
+  load: (context, task) => explained(context, load(context, task)),
+  postData: (context, work) => explained(context, applyPostData(context, work)),
   finish,
   ask,
   discard,
 };
+
+/** A restore that has ended has no database of its own any more: then the error says so. */
+async function explained<T>(context: RestoreContext, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw await explainNotOurs(context, await restoreJob(context), error);
+  }
+}

@@ -1,65 +1,143 @@
+import { formatAmount, formatCount } from '../../../model/amounts.ts';
+import type { RestoreRecord } from '../../../repository/restore-records.ts';
 import type { RestoreContext, RestoreOutcome } from '../../engine.ts';
 import { whileBeating } from '../../heartbeat.ts';
-import { sqlState } from '../errors.ts';
 import { findScript, readScript } from '../scripts.ts';
-import { connect, type Session } from '../session.ts';
+import type { Session } from '../session.ts';
 import { type Statement, scriptParts } from '../sql-text.ts';
-import { analyze } from './analyze.ts';
-import { dropBookkeeping, readState, withRestoreSession } from './bookkeeping.ts';
+import { analyze, type Unanalyzed } from './analyze.ts';
+import { readAdaptation } from './apply.ts';
+import { connectIfThere, dropOwnBookkeeping, readState, withRestoreSession } from './bookkeeping.ts';
 import { checkDatabase } from './check.ts';
 import { propertyStatements } from './database-script.ts';
+import { staysBehind } from './in-the-way.ts';
+import { checkIndexes, INDEX_CHECK_MS, type IndexFindings } from './index-check.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
+import { describeLargeObjects } from './large-objects.ts';
 import { databaseExists, withMaintenanceSession } from './maintenance.ts';
-import { existingRoles, withoutMissingRoles } from './roles.ts';
-import { takeFinalName } from './swap.ts';
+import { existingRoles, rolesWithSettings, withoutMissingRoles } from './roles.ts';
+import { recordOf, seal } from './seal.ts';
+import { exchangeNames } from './swap.ts';
 import { restoreTriggers } from './triggers.ts';
 
 /**
- * Sets sequences, analyzes, compares with the manifest; when all databases are as they should be, gives them their properties
- * and final names and removes the bookkeeping. With a difference everything stays under its working name.
+ * Sets sequences, analyzes, compares with the manifest. With a difference everything stays under its working name. Else the
+ * databases get their properties, while nobody knows their names yet, so that whatever can fail has been tried; then the restore is
+ * sealed (`repository/restore-records.ts`), and after that only bookkeeping goes and names change.
  */
 export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
   const job = await restoreJob(context);
   return await whileBeating(context, async (tell) => {
-    const problems: string[] = [];
-    const open: DatabaseJob[] = [];
-    for (const database of job.databases) {
-      tell({ database: database.names.to });
-      if (await isFinished(job, database)) continue;
-      open.push(database);
-      await setSequences(job, database);
-      // Side by side: ANALYZE is one session, and the comparison reads other tables meanwhile.
-      const [, differences] = await Promise.all([
-        withRestoreSession(job, database, analyze),
-        checkDatabase(job, database),
-      ]);
-      problems.push(...differences);
+    if (context.request.scratch) return await finishScratch(job, tell);
+    let record = await recordOf(context);
+    if (record === undefined) {
+      const found = await compareAll(job, job.databases, tell);
+      if (found.problems.length > 0) return await outcome(job, found);
+      const created: string[] = [];
+      for (const database of job.databases) {
+        if (await complete(job, database)) created.push(database.names.to);
+      }
+      record = await seal(context, job, {
+        replace: context.request.replace,
+        created,
+        compared: describeComparison(job, found.indexes),
+        notes: found.notes,
+      });
     }
-    if (problems.length === 0) for (const database of open) await complete(job, database);
-    return await outcome(job, problems);
+    const notes = [...(record.notes ?? []), ...(await notesOn(job, record))];
+    for (const database of job.databases) await dropOwnBookkeeping(job, database);
+    notes.push(...(await exchangeNames(job, context.request.replace)));
+    for (const database of job.databases) await limitConnections(job, database);
+    return await outcome(job, { problems: [], notes, compared: record.compared });
   });
 }
 
-const NO_SUCH_DATABASE = '3D000';
+/** A rehearsal keeps its working names and gets no properties: they would turn on whoever asks the copy, or drops it. */
+async function finishScratch(job: RestoreJob, tell: Tell): Promise<RestoreOutcome> {
+  const open: DatabaseJob[] = [];
+  for (const database of job.databases) if (!(await isFinished(job, database))) open.push(database);
+  const found = await compareAll(job, open, tell);
+  if (found.problems.length === 0) for (const database of open) await dropOwnBookkeeping(job, database);
+  return await outcome(job, found);
+}
 
-/** True when an earlier attempt came to its end: the working name is gone, and the final one bears no bookkeeping. */
-async function isFinished(job: RestoreJob, { names }: DatabaseJob): Promise<boolean> {
-  const { signal } = job.context;
-  for (const name of new Set([names.working, names.to])) {
-    let session: Session;
-    try {
-      session = await connect(job.target, name, signal);
-    } catch (error) {
-      if (!(error instanceof Error) || sqlState(error.cause) !== NO_SUCH_DATABASE) throw error;
-      continue;
-    }
-    try {
-      return (await readState(session)) === undefined;
-    } finally {
-      await session.close();
-    }
+type Tell = (progress: Readonly<Record<string, string | number>>) => void;
+
+/** What comparing databases with the manifest, and indexes with their tables, found. */
+interface Findings {
+  readonly problems: readonly string[];
+  /** What could not be compared or done and is no difference, a sentence each. */
+  readonly notes: readonly string[];
+  /** Indexes that were compared. */
+  readonly indexes: number;
+}
+
+async function compareAll(job: RestoreJob, databases: readonly DatabaseJob[], tell: Tell): Promise<Findings> {
+  const problems: string[] = [];
+  const notes: string[] = [];
+  let indexes = 0;
+  for (const database of databases) {
+    const found = await compare(job, database, tell);
+    problems.push(...found.problems);
+    notes.push(...found.notes);
+    indexes += found.indexes;
   }
-  return false;
+  return { problems, notes, indexes };
+}
+
+const MOST_NAMED = 5;
+
+function withoutStatistics({ names }: DatabaseJob, { relations, reason }: Unanalyzed): string {
+  const more = relations.length > MOST_NAMED ? ` and ${relations.length - MOST_NAMED} more` : '';
+  return `Database "${names.to}" is without statistics of ${relations.slice(0, MOST_NAMED).join(', ')}${more}: ${reason}. Run ANALYZE there.`;
+}
+
+/** Only where content is compared, which reads everything once more anyway. */
+async function lookAtIndexes(job: RestoreJob, database: DatabaseJob): Promise<IndexFindings> {
+  const { request, signal } = job.context;
+  const limitMs = request.indexCheckMs ?? (request.check === 'content' ? INDEX_CHECK_MS : 0);
+  if (limitMs === 0 || !job.withData) return { checked: 0, broken: [], unknown: [] };
+  const { origin } = (await withRestoreSession(job, database, readState)) ?? {};
+  return await checkIndexes((work) => withRestoreSession(job, database, work), {
+    signal,
+    lanes: request.parallelism,
+    limitMs,
+    mayCreate: origin === 'created',
+  });
+}
+
+async function compare(job: RestoreJob, database: DatabaseJob, tell: Tell): Promise<Findings> {
+  tell({ database: database.names.to });
+  await setSequences(job, database);
+  await withRestoreSession(job, database, async (session) => {
+    await describeLargeObjects(job, database, session, await readAdaptation(job, database, session));
+  });
+  // Side by side: ANALYZE is one session, and the comparison reads other tables meanwhile.
+  const lend = <T>(work: (session: Session) => Promise<T>) => withRestoreSession(job, database, work);
+  const [unanalyzed, differences] = await Promise.all([
+    analyze(lend, job.context.signal),
+    checkDatabase(job, database),
+  ]);
+  const looked = await lookAtIndexes(job, database);
+  return {
+    problems: [...differences, ...looked.broken],
+    notes: [
+      ...(unanalyzed === undefined ? [] : [withoutStatistics(database, unanalyzed)]),
+      ...looked.unknown,
+    ],
+    indexes: looked.checked,
+  };
+}
+
+/** True when an earlier attempt came to its end: the database of the rehearsal is there and bears no bookkeeping. */
+async function isFinished(job: RestoreJob, { names }: DatabaseJob): Promise<boolean> {
+  const session = await connectIfThere(job, names.working);
+  if (session === undefined) return false;
+  try {
+    return (await readState(session)) === undefined;
+  } finally {
+    await session.close();
+  }
 }
 
 const STATEMENTS_AT_ONCE = 200;
@@ -95,15 +173,16 @@ async function ofExisting(session: Session, statements: readonly Statement[]): P
   return existing;
 }
 
-async function complete(job: RestoreJob, database: DatabaseJob): Promise<void> {
+/** Everything that a finished database has and that can fail, under its working name. Returns whether this restore created it. */
+async function complete(job: RestoreJob, database: DatabaseJob): Promise<boolean> {
   const state = await withRestoreSession(job, database, readState);
   if (!job.withSchema) await withRestoreSession(job, database, restoreTriggers);
-  if (!job.context.request.scratch) await takeFinalName(job, database);
-  if (state?.origin === 'created') await applyProperties(job, database);
-  await withRestoreSession(job, database, dropBookkeeping);
+  if (state?.origin !== 'created') return false;
+  await applyProperties(job, database);
+  return true;
 }
 
-/** Owner, settings, comment and grants of the database itself; last, since settings would bear on the restore. */
+/** Owner, settings, comment and grants of the database itself. Our own sessions pin what such settings would change. */
 async function applyProperties(job: RestoreJob, database: DatabaseJob): Promise<void> {
   const { owner } = job.context.request;
   await withMaintenanceSession(job, async (session) => {
@@ -112,17 +191,60 @@ async function applyProperties(job: RestoreJob, database: DatabaseJob): Promise<
       owner === undefined
         ? database.database
         : database.database.map((entry) => ({ ...entry, statements: withoutMissingRoles(entry, roles) }));
-    for (const { entry, text } of propertyStatements(
-      { ...database, database: entries },
-      database.names.to,
-      owner,
-    )) {
+    const statements = propertyStatements({ ...database, database: entries }, database.names.working, owner);
+    for (const { entry, text } of statements.filter(({ text }) => !limitsUse(text))) {
       await session.query(`apply ${entry.type} ${entry.name}`, text);
     }
   });
 }
 
-async function outcome(job: RestoreJob, problems: readonly string[]): Promise<RestoreOutcome> {
+/** What would keep this restore itself from connecting or renaming comes at the very end. */
+async function limitConnections(job: RestoreJob, database: DatabaseJob): Promise<void> {
+  const record = await recordOf(job.context);
+  const isOurs = record?.databases.some(({ to, created }) => to === database.names.to && created === true);
+  if (isOurs !== true) return;
+  await withMaintenanceSession(job, async (session) => {
+    for (const { entry, text } of propertyStatements(database, database.names.to, undefined)) {
+      if (limitsUse(text)) await session.query(`apply ${entry.type} ${entry.name}`, text);
+    }
+  });
+}
+
+/** `ALTER DATABASE … CONNECTION LIMIT`, `… IS_TEMPLATE`, `… ALLOW_CONNECTIONS`: settings of use, as pg_dump writes them. */
+function limitsUse(text: string): boolean {
+  return /^\s*ALTER DATABASE .* (?:CONNECTION LIMIT|IS_TEMPLATE|ALLOW_CONNECTIONS) ?= ?\S+;?\s*$/is.test(
+    text,
+  );
+}
+
+/** What the operator must know of the databases that are replaced, and of settings that found no role. */
+async function notesOn(job: RestoreJob, record: RestoreRecord): Promise<readonly string[]> {
+  return await withMaintenanceSession(job, async (session) => {
+    const roles = await existingRoles(session);
+    const notes: string[] = [];
+    for (const { to, working, kept } of record.databases) {
+      const isPending = await databaseExists(session, working);
+      if (kept !== undefined) notes.push(...(await staysBehind(session, isPending ? to : kept, kept)));
+    }
+    if (job.context.request.owner === undefined) return notes;
+    for (const { database, names } of job.databases) {
+      for (const role of rolesWithSettings(database).filter((name) => !roles.has(name))) {
+        notes.push(
+          `Settings of role ${role} in database "${names.to}" are left out: this server has no such role.`,
+        );
+      }
+    }
+    return notes;
+  });
+}
+
+async function outcome(
+  job: RestoreJob,
+  found: Pick<Findings, 'problems' | 'notes'> &
+    Partial<Findings> & { readonly compared?: string | undefined },
+): Promise<RestoreOutcome> {
+  const { problems, notes } = found;
+  const compared = found.indexes === undefined ? found.compared : describeComparison(job, found.indexes);
   const tables = job.databases.flatMap(({ manifest, selection }) =>
     manifest.tables.filter((table) => selection.includes(table)),
   );
@@ -137,5 +259,24 @@ async function outcome(job: RestoreJob, problems: readonly string[]): Promise<Re
     return results;
   });
   const rows = job.withData ? tables.reduce((sum, table) => sum + table.rows, 0) : 0;
-  return { databases, rows, tables: tables.length, problems };
+  return {
+    databases,
+    rows,
+    tables: tables.length,
+    problems,
+    ...(compared === undefined ? {} : { compared }),
+    ...(notes.length === 0 ? {} : { notes }),
+  };
+}
+
+/** What a verdict speaks of: OK is never more than this. */
+function describeComparison({ withData, context, databases }: RestoreJob, indexes: number): string {
+  if (!withData) return 'nothing: schema only';
+  const tables = databases.reduce(
+    (sum, { manifest, selection }) => sum + manifest.tables.filter(selection.includes).length,
+    0,
+  );
+  const what = context.request.check === 'content' ? 'content' : 'counts';
+  const also = indexes === 0 ? '' : `, ${formatCount(indexes)} ${indexes === 1 ? 'index' : 'indexes'}`;
+  return `${what} of ${formatAmount(tables, 'table')}${also}`;
 }

@@ -18,6 +18,8 @@ export interface DatabaseJob {
   readonly database: readonly DumpEntry[];
   readonly preData: readonly DumpEntry[];
   readonly postData: readonly DumpEntry[];
+  /** Large objects without their content; empty where the backup holds none. */
+  readonly largeObjects: readonly DumpEntry[];
   readonly selection: TableSelection;
 }
 
@@ -71,6 +73,7 @@ async function databaseJob(context: RestoreContext, database: ManifestDatabase):
     database: await entries('database'),
     preData,
     postData: await entries('post-data'),
+    largeObjects: await entries('large-objects'),
     selection: selectTables(preData, database.tables, context.request.tables),
   };
 }

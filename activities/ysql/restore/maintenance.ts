@@ -2,6 +2,7 @@ import { permanent } from '../../../model/errors.ts';
 import type { ConnectionTarget } from '../connection-url.ts';
 import { sqlState } from '../errors.ts';
 import { quoteIdentifier } from '../identifiers.ts';
+import { onEveryNode, type SilentNode } from '../nodes.ts';
 import { connect, type Session } from '../session.ts';
 import type { RestoreNames } from './names.ts';
 
@@ -60,12 +61,56 @@ export async function databaseExists(session: Session, name: string): Promise<bo
   return rows.length > 0;
 }
 
-/** Ends every other session in a database. Needs pg_signal_backend for those of other roles. */
-export async function terminateSessions(session: Session, database: string): Promise<void> {
-  await session.query(
+/**
+ * Ends every other session in a database, of this node alone on YugabyteDB. Needs pg_signal_backend for those of other roles. Returns how many
+ * there were.
+ */
+export async function terminateSessions(session: Session, database: string): Promise<number> {
+  const ended = await session.query(
     `end the sessions in database "${database}"`,
     'SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()',
     [database],
+  );
+  return ended.length;
+}
+
+/** As `terminateSessions`, on every node; those that could not be asked are returned by name. */
+export async function terminateEverywhere(
+  { target, context }: NamedDatabases,
+  session: Session,
+  database: string,
+): Promise<{ readonly ended: number; readonly silent: readonly SilentNode[] }> {
+  const { answers, silent } = await onEveryNode(session, target, context.signal, (node) =>
+    terminateSessions(node, database),
+  );
+  return { ended: answers.reduce((sum, count) => sum + count, 0), silent };
+}
+
+/** Sessions in these databases, each described; without this one and the server's own workers. */
+export async function sessionsIn(session: Session, databases: readonly string[]): Promise<readonly string[]> {
+  const rows = await session.query<{ who: string }>(
+    'look for sessions',
+    `SELECT format('session %s of %s in "%s" (%s)', pid, usename, datname, coalesce(nullif(application_name, ''), backend_type)) AS who
+     FROM pg_catalog.pg_stat_activity
+     WHERE datname = ANY ($1::text[]) AND pid <> pg_backend_pid() AND usename IS NOT NULL ORDER BY pid`,
+    [databases],
+  );
+  return rows.map(({ who }) => who);
+}
+
+/** Lets nobody connect to a database any more. Sessions that are there stay. */
+export async function closeToSessions(session: Session, database: string): Promise<void> {
+  await allowConnections(session, database, false);
+}
+
+export async function openToSessions(session: Session, database: string): Promise<void> {
+  await allowConnections(session, database, true);
+}
+
+async function allowConnections(session: Session, database: string, allowed: boolean): Promise<void> {
+  await session.query(
+    `${allowed ? 'open' : 'close'} database "${database}" ${allowed ? 'to' : 'for'} sessions`,
+    `ALTER DATABASE ${quoteIdentifier(database)} ALLOW_CONNECTIONS ${allowed}`,
   );
 }
 

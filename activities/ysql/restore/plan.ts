@@ -2,25 +2,35 @@ import type { RestorePlan } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { quoteTable, tableName } from '../identifiers.ts';
+import { checkNodesAnswer } from '../nodes.ts';
 import { findScript } from '../scripts.ts';
 import { readServer, type Server } from '../server.ts';
 import { onlyRow, type Session, withSession } from '../session.ts';
 import { readState } from './bookkeeping.ts';
+import { requireReplaceable } from './in-the-way.ts';
 import { type DatabaseJob, loadTasks, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
+import { checkLargeObjects, presentLargeObjects, restoresLargeObjects } from './large-objects.ts';
 import { databaseExists, withMaintenanceSession } from './maintenance.ts';
 import { existingRoles, rolesOf } from './roles.ts';
+import { refuseIfSealed } from './seal.ts';
 import { tableUnits } from './table-units.ts';
 import { postDataWaves } from './waves.ts';
 
 /** Checks everything that can be checked before anything is written, and says what will be done. */
 export async function planRestore(context: RestoreContext): Promise<RestorePlan> {
   const job = await restoreJob(context);
+  await refuseIfSealed(context, job);
   checkRequest(job);
   const product = await withMaintenanceSession(job, async (session) => {
     const server = await readServer(session);
     checkVersion(job, server);
-    if (job.withSchema) await checkRoles(job, session);
-    for (const database of job.databases) await checkTarget(job, database, session);
+    if (job.withSchema || job.databases.some(({ largeObjects }) => largeObjects.length > 0))
+      await checkRoles(job, session);
+    for (const database of job.databases) {
+      await checkTarget(job, database, session);
+      await checkLargeObjects(job, database);
+    }
+    if (job.context.request.replace) await checkNodesAnswer(session, job.target, job.context.signal);
     return server.product;
   });
   const objects = await selectedObjects(job);
@@ -96,8 +106,10 @@ async function checkRoles(job: RestoreJob, session: Session): Promise<void> {
   if (request.owner !== undefined && !existing.has(request.owner)) throw missingRoles([request.owner]);
   if (request.globals && findScript(manifest.commonObjects, 'globals') !== undefined) return;
   const needed = new Set<string>();
-  for (const { database, preData, postData, selection } of job.databases) {
-    for (const entry of [...database, ...preData, ...postData]) {
+  for (const one of job.databases) {
+    const { database, preData, postData, largeObjects, selection } = one;
+    const objects = restoresLargeObjects(job, one) ? largeObjects : [];
+    for (const entry of [...(job.withSchema ? [...database, ...preData, ...postData] : []), ...objects]) {
       if (!selection.keeps(entry)) continue;
       const optional = request.owner !== undefined && entry.type !== 'POLICY';
       if (!optional) for (const role of rolesOf(entry)) needed.add(role);
@@ -127,6 +139,7 @@ async function checkTarget(job: RestoreJob, database: DatabaseJob, session: Sess
       'Start the restore again: it gets another id.',
     );
   }
+  if (exists && request.replace) await requireReplaceable(session, names.to);
   if (exists && !request.replace && !request.scratch) {
     await checkEmpty(job, names.to);
   } else {
@@ -166,9 +179,10 @@ async function checkEmpty(job: RestoreJob, name: string): Promise<void> {
        JOIN pg_catalog.pg_namespace n ON n.oid = o.namespace
        WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1 LIMIT ${OBJECTS_NAMED + 1}`,
     );
-    if (found.length === 0) return;
-    const names = found.slice(0, OBJECTS_NAMED).map((row) => row.name);
-    const more = found.length > names.length ? ' …' : '';
+    const objects = await presentLargeObjects(job, name, OBJECTS_NAMED);
+    if (found.length === 0 && objects.length === 0) return;
+    const names = [...found.map((row) => row.name), ...objects].slice(0, OBJECTS_NAMED);
+    const more = found.length + objects.length > names.length ? ' …' : '';
     throw permanent(
       'RESTORE_TARGET_NOT_EMPTY',
       `Database "${name}" exists and is not empty (${names.join(', ')}${more})`,

@@ -3,6 +3,7 @@ import type { RestoreContext } from '../../engine.ts';
 import { whileBeating } from '../../heartbeat.ts';
 import { sqlState } from '../errors.ts';
 import { quoteIdentifier } from '../identifiers.ts';
+import { inLockBudget, lockSlots } from '../lock-budget.ts';
 import { readServer } from '../server.ts';
 import { connect, inTransaction, type Session } from '../session.ts';
 import { applyEntry, readAdaptation } from './apply.ts';
@@ -10,7 +11,9 @@ import { createBookkeeping, readState, setState } from './bookkeeping.ts';
 import { createStatement } from './database-script.ts';
 import { applyGlobals } from './globals.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
+import { createLargeObjects } from './large-objects.ts';
 import { databaseExists, dropDatabase, withMaintenanceSession } from './maintenance.ts';
+import { refuseIfSealed } from './seal.ts';
 import { existingTablespaces, missingTablespaces } from './tablespaces.ts';
 import { disableTriggers } from './triggers.ts';
 
@@ -18,6 +21,7 @@ import { disableTriggers } from './triggers.ts';
 export async function prepare(context: RestoreContext): Promise<void> {
   const job = await restoreJob(context);
   await whileBeating(context, async (tell) => {
+    await refuseIfSealed(context, job);
     if (context.request.globals) await applyGlobals(job);
     if (job.withSchema) await tellMissingTablespaces(job);
     for (const database of job.databases) {
@@ -99,20 +103,24 @@ async function applyPreData(
   transactionalDdl: boolean,
 ): Promise<void> {
   const { restore } = job.context.request;
-  const run = async () => {
-    await createBookkeeping(session, restore);
-    await setState(session, 'origin', session.database === database.names.working ? 'created' : 'existing');
-    if (job.withSchema) {
-      const adaptation = await readAdaptation(job, database, session);
-      for (const entry of database.preData) {
-        if (database.selection.keeps(entry)) await applyEntry(session, entry, adaptation);
+  await createLargeObjects(job, database, session);
+  const adaptation = await readAdaptation(job, database, session);
+  const entries = job.withSchema ? database.preData.filter((entry) => database.selection.keeps(entry)) : [];
+  const isWorking = session.database === database.names.working;
+  // A database under its working name is dropped whole by whoever finds it half prepared, so its entries need not be in one transaction.
+  const runs = transactionalDdl && isWorking ? inLockBudget(entries, await lockSlots(session)) : [entries];
+  for (const [index, run] of runs.entries()) {
+    const apply = async () => {
+      if (index === 0) {
+        await createBookkeeping(session, restore);
+        await setState(session, 'origin', isWorking ? 'created' : 'existing');
+        if (!job.withSchema) await disableTriggers(session, database);
       }
-    } else {
-      await disableTriggers(session, database);
-    }
-    await setState(session, 'prepared', new Date().toISOString());
-  };
-  await (transactionalDdl ? inTransaction(session, run) : run());
+      for (const entry of run) await applyEntry(session, entry, adaptation);
+      if (index === runs.length - 1) await setState(session, 'prepared', new Date().toISOString());
+    };
+    await (transactionalDdl ? inTransaction(session, apply) : apply());
+  }
 }
 
 function halfPrepared(database: string): Error {

@@ -69,10 +69,30 @@ export function withOwner(statement: Statement, owner: string | undefined): stri
 
 /** The statements of grants and default privileges that name only roles that exist; others are left out (with another owner). Pure. */
 export function withoutMissingRoles(entry: DumpEntry, existing: ReadonlySet<string>): readonly Statement[] {
+  const isThere = (statement: Statement) => rolesOfStatement(statement).every((role) => existing.has(role));
+  if (entry.type === 'DATABASE PROPERTIES')
+    return entry.statements.filter((statement) => !setsForRole(statement) || isThere(statement));
   if (entry.type !== 'ACL' && entry.type !== 'DEFAULT ACL') return entry.statements;
-  return entry.statements.filter((statement) =>
-    rolesOfStatement(statement).every((role) => existing.has(role)),
-  );
+  // A grant that another role gave on is the new owner's: to speak for the other needs a superuser.
+  return entry.statements.filter((statement) => !changesSpeaker(statement) && isThere(statement));
+}
+
+/** Roles with settings of their own in the database that these entries describe. Pure. */
+export function rolesWithSettings(entries: readonly DumpEntry[]): readonly string[] {
+  const statements = entries.flatMap((entry) => entry.statements).filter(setsForRole);
+  return [...new Set(statements.flatMap(rolesOfStatement))];
+}
+
+/** `ALTER ROLE x IN DATABASE d SET …` */
+function setsForRole({ tokens }: Statement): boolean {
+  return tokens[0]?.text === 'alter' && tokens[1]?.text === 'role';
+}
+
+/** `SET SESSION AUTHORIZATION …` and `RESET SESSION AUTHORIZATION`. */
+function changesSpeaker({ tokens }: Statement): boolean {
+  const [verb, session, authorization] = tokens;
+  const isEither = verb?.text === 'set' || verb?.text === 'reset';
+  return isEither && session?.text === 'session' && authorization?.text === 'authorization';
 }
 
 /** Names of all roles of the server. */

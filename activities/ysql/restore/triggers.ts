@@ -1,5 +1,6 @@
 import { permanent } from '../../../model/errors.ts';
 import { quoteIdentifier, quoteTable, tableName } from '../identifiers.ts';
+import { holdsLargeObjects } from '../large-objects.ts';
 import type { Session } from '../session.ts';
 import { BOOKKEEPING_SCHEMA } from './bookkeeping.ts';
 import type { DatabaseJob } from './job.ts';
@@ -11,7 +12,9 @@ import type { DatabaseJob } from './job.ts';
 
 /** Notes the state of every trigger of the selected tables and switches them off, system triggers (foreign keys) included. */
 export async function disableTriggers(session: Session, database: DatabaseJob): Promise<void> {
-  const tables = database.manifest.tables.filter((table) => database.selection.includes(table));
+  const tables = database.manifest.tables.filter(
+    (table) => database.selection.includes(table) && !holdsLargeObjects(table),
+  );
   for (const table of tables) {
     const name = quoteTable(table);
     const noted = await session.query(

@@ -8,7 +8,7 @@ const DEFAULTS: { readonly fact: FactId; readonly port: string; readonly user: s
   user: 'yugabyte',
 };
 
-/** The environment of the wrapped program, with `settings` for its sessions. `HOST_IGNORED` programs don't see PGHOST. */
+/** The environment of the wrapped program, with `settings` for its sessions. */
 export function environmentOf(
   { environment }: Call,
   settings: Readonly<Record<string, string>>,

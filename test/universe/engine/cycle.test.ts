@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import type { BackupSummary, RestoreSummary } from '../../../model/backup.ts';
@@ -72,6 +72,20 @@ test('every tablet can be put together without Holdfast, by the script that the 
   // Five relations of three tablets each.
   expect(tablets).toHaveLength(15);
   await expect(readFile(path.join(cwd, 'RESTORE.md'), 'utf8')).resolves.toContain('import_snapshot');
+  const again = promisify(execFile)('sh', ['tablets.sh', out], { cwd });
+  await expect(again).rejects.toMatchObject({ stderr: expect.stringContaining('exists already') });
+});
+
+test('that script ends with an error where a list of tablets is damaged', async () => {
+  const { backup } = await newest();
+  const repository = path.join(stage.folder, 'damaged-repository');
+  await cp(path.join(stage.folder, 'repository'), repository, { recursive: true });
+  const cwd = path.join(repository, backupFolder({ plan: PLAN, backup }));
+  const [list] = (await readdir(path.join(cwd, 'lists'))).filter((name) => name.startsWith('tablets-'));
+  await writeFile(path.join(cwd, 'lists', list ?? ''), '');
+  const out = path.join(stage.folder, 'damaged-by-hand');
+  const running = promisify(execFile)('sh', ['tablets.sh', out], { cwd });
+  await expect(running).rejects.toMatchObject({ stderr: expect.stringContaining('missing or damaged') });
 });
 
 test('a second backup of unchanged data sends only what YugabyteDB itself writes anew with each snapshot', async () => {

@@ -70,6 +70,38 @@ test('a restore in its place that fails leaves what is there as it is', async ()
   await expect(leftBehind(stage)).resolves.toEqual([]);
 });
 
+test('a database whose changes others read is not replaced: doctor says so, and the restore is refused before anything is written', async () => {
+  const { universe } = stage;
+  const before = await databaseContents(universe, 'shop');
+  await universe.act({ do: 'addNeighbour', kind: 'change-data-stream', namespace: 'ysql.shop', name: 's' });
+  try {
+    const { checks } = await stage.json<{ checks: readonly { name: string; ok: boolean; detail: string }[] }>(
+      ...['doctor', shopPlan],
+    );
+    expect(checks.find(({ name }) => name === 'change data capture')).toMatchObject({
+      ok: true,
+      detail: expect.stringContaining('change data streams of database shop'),
+    });
+    const { code, stdout } = await stage.run('restore', shopPlan, '--replace', '--json');
+    const { error } = JSON.parse(stdout) as { error: { code: string; message: string; remedy: string } };
+    expect({ code, error }).toMatchObject({
+      code: 1,
+      error: {
+        code: 'OVERWRITE_BREAKS_OTHERS',
+        message: expect.stringContaining('change data streams of database shop'),
+        remedy: expect.stringContaining('delete_change_data_stream'),
+      },
+    });
+    // Beside, nobody is disturbed.
+    await stage.json('restore', shopPlan, '--into', 'shop_beside');
+    await query(universe.ysql('yugabyte'), 'DROP DATABASE shop_beside');
+  } finally {
+    await universe.act({ do: 'removeNeighbours' });
+  }
+  expect(await databaseContents(universe, 'shop')).toEqual(before);
+  await expect(leftBehind(stage)).resolves.toEqual([]);
+});
+
 test('what can not be done with a distributed snapshot is refused before anything is written, with the way that does work', async () => {
   const plan = await stage.planOf('both', ['shop'], ['metrics']);
   await stage.json<BackupSummary>('backup', plan);

@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import type { Action, ServerChoice, TabletChoice } from '../model.ts';
 import { databaseOf, synchronize } from './catalog.ts';
 import { damage, removeSnapshot, snapshotFolder, tabletFolder } from './files.ts';
+import { changeNeighbours } from './neighbours.ts';
 import { electLeader, isSplittingHeld, moveReplica, replaceTablet, splitTablet } from './placement.ts';
 import { doomed } from './restorations.ts';
 import { beginDeletion, findSnapshot } from './snapshots.ts';
@@ -133,6 +134,11 @@ export async function act(world: World, ports: Ports, action: Action): Promise<s
       const done = snapshots.filter((snapshot) => damage(snapshotFolder(replica, tablet, snapshot)));
       return `damaged ${done.length} snapshots of ${tablet.id} on ${replica.server}`;
     }
+    case 'addNeighbour':
+    case 'removeNeighbours':
+    case 'encrypt':
+    case 'endEncryption':
+      return await changeNeighbours(world, action);
     case 'die':
       world.save();
       process.kill(process.pid, 'SIGKILL');

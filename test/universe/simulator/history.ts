@@ -19,7 +19,10 @@ export async function hideHistory(client: Client): Promise<void> {
   );
   const definition = (rows[0]?.definition ?? '').replace(/;\s*$/, '');
   if (definition.includes(SLOT_PREFIX)) return;
-  await client.query('SET allow_system_table_mods = on');
+  // PostgreSQL 11 takes it only when it starts.
+  const allowed = await client.query<{ allow_system_table_mods: string }>('SHOW allow_system_table_mods');
+  if (allowed.rows[0]?.allow_system_table_mods !== 'on')
+    await client.query('SET allow_system_table_mods = on');
   await client.query(
     `CREATE OR REPLACE VIEW pg_catalog.pg_replication_slots AS ${definition} WHERE l.slot_name NOT LIKE '${SLOT_PREFIX}%'`,
   );
@@ -38,7 +41,9 @@ export async function closeHistory(client: Client, schedule: string): Promise<vo
 
 /** What the present transaction sees: `xmin:xmax:xip,…`. */
 export async function visibleNow(client: Client): Promise<string> {
-  const { rows } = await client.query<{ snapshot: string }>('SELECT pg_current_snapshot()::text AS snapshot');
+  const { rows } = await client.query<{ snapshot: string }>(
+    'SELECT txid_current_snapshot()::text AS snapshot',
+  );
   return rows[0]?.snapshot ?? '';
 }
 

@@ -1,4 +1,5 @@
 import { importOperations } from './operations/importing.ts';
+import { neighbourOperations } from './operations/neighbours.ts';
 import type { Operation } from './operations/operation.ts';
 import { scheduleOperations } from './operations/schedules.ts';
 import { snapshotOperations } from './operations/snapshots.ts';
@@ -13,5 +14,6 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     ...scheduleOperations,
     ...topologyOperations,
     ...upkeepOperations,
+    ...neighbourOperations,
   ].map((operation) => [operation.name, operation]),
 );

@@ -57,8 +57,8 @@ export async function columnsOf(
   oid: number,
 ): Promise<readonly { readonly name: string; readonly type: string; readonly generated: boolean }[]> {
   const { rows } = await client.query<{ name: string; type: string; generated: boolean }>(
-    `SELECT attname AS name, format_type(atttypid, atttypmod) AS type, attgenerated <> '' AS generated FROM pg_attribute
-     WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped ORDER BY attnum`,
+    `SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, coalesce(to_jsonb(a) ->> 'attgenerated', '') <> '' AS generated FROM pg_attribute a
+     WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`,
     [oid],
   );
   return rows;

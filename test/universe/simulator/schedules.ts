@@ -72,7 +72,10 @@ async function dumpSchema(world: World, namespace: NamespaceState): Promise<stri
   );
   return stdout
     .split('\n')
-    .filter((line) => !/^\\|^CREATE SCHEMA public;|^COMMENT ON SCHEMA public/.test(line))
+    .filter(
+      (line) =>
+        !/^\\|^CREATE SCHEMA public;|^COMMENT ON SCHEMA public|^SET default_table_access_method/.test(line),
+    )
     .join('\n');
 }
 

@@ -20,6 +20,8 @@ export interface State {
   readonly restorations: RestorationState[];
   schedules: ScheduleState[];
   readonly clones: CloneState[];
+  readonly neighbours: NeighbourState[];
+  encryption?: { readonly key: string; readonly inMemory: boolean };
   triggers: (Trigger & { left: number })[];
   refusals: (Extract<Action, { do: 'refuse' }> & { left: number })[];
   lostAnswers: (Extract<Action, { do: 'loseAnswer' }> & { left: number })[];
@@ -158,6 +160,15 @@ export interface ScheduleState {
   retentionMs: number;
   nextAt: number;
   deletedAt?: number;
+}
+
+/** A stream, or a replication group's part in one database or keyspace. */
+export interface NeighbourState {
+  readonly kind: 'change-data-stream' | 'xcluster-source' | 'xcluster-target';
+  /** Of the replication group. */
+  readonly name: string;
+  readonly id: string;
+  readonly namespaceId: string;
 }
 
 export interface CloneState {

@@ -32,7 +32,8 @@ export type StatusKind =
   | 'Remote error'
   | 'Network error'
   | 'Already present'
-  | 'Service unavailable';
+  | 'Service unavailable'
+  | 'Try again';
 
 /** `MasterErrorPB` (master_types.proto). */
 const MASTER_ERRORS = {

@@ -1,6 +1,6 @@
 import { flush, tablesOf } from '../catalog.ts';
 import { padded, row } from '../format.ts';
-import type { TableState } from '../state.ts';
+import type { State, TableState } from '../state.ts';
 import { MASTER_RPC_PORT, type World } from '../world.ts';
 import { type Call, type Operation, resolveNamespace, resolveTable, usageFailure } from './operation.ts';
 
@@ -89,18 +89,30 @@ export const upkeepOperations: readonly Operation[] = [
           : { readReplicas: [{ numReplicas: Math.min(replicationFactor, readReplicas) }] }),
       };
       return {
-        stdout: `${JSON.stringify({ version: 1, replicationInfo, clusterUuid: state.clusterUuid })}\n`,
+        stdout: `${JSON.stringify({ version: 1, replicationInfo, ...inConfig(state), clusterUuid: state.clusterUuid })}\n`,
       };
     },
   },
-  {
-    name: 'is_encryption_enabled',
-    usage: '',
-    arity: [0, 0],
-    prefix: () => 'Unable to get encryption status',
-    run: async () => ({ stdout: 'Encryption status: DISABLED\n' }),
-  },
 ];
+
+/** Encryption at rest, and what xCluster brings in: `SysClusterConfigEntryPB` (catalog_entity_info.proto) as JSON. */
+function inConfig({ encryption, neighbours }: State) {
+  const inbound = neighbours.filter(({ kind }) => kind === 'xcluster-target');
+  return {
+    ...(encryption === undefined
+      ? {}
+      : {
+          encryptionInfo: {
+            encryptionEnabled: true,
+            latestVersionId: encryption.key,
+            keyInMemory: encryption.inMemory,
+          },
+        }),
+    ...(inbound.length === 0
+      ? {}
+      : { consumerRegistry: { producerMap: Object.fromEntries(inbound.map(({ name }) => [name, {}])) } }),
+  };
+}
 
 async function catalogVersion({ world, args: [name] }: Call): Promise<string> {
   if (name !== undefined && !world.profile.catalogVersionByDatabase) throw usageFailure();

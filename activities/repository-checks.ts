@@ -1,30 +1,40 @@
-import { resolveSecret } from '../activities/secrets.ts';
+import { hostname } from 'node:os';
 import { type Check, check } from '../model/check.ts';
 import { HoldfastError, permanent } from '../model/errors.ts';
 import type { RepositorySpec } from '../model/pipeline.ts';
 import { hasOwnCredentials, repositoryForPruning } from '../planning/prune.ts';
 import { compareClocks } from '../repository/clock.ts';
+import { openStore } from '../repository/open.ts';
 import { sha256Hex } from '../repository/sha256.ts';
 import type { Store } from '../repository/store.ts';
-import { withStore } from './backups.ts';
+import { resolveSecret } from './secrets.ts';
 
 /** What `holdfast doctor` looks at in a repository: it takes and gives back, deletes only for whom it should, and tells the same time. */
 
 const BODY = Buffer.from('holdfast doctor');
 const FOLDER = 'doctor/';
+/** What stays where nobody who writes may delete: one object, whoever asks. */
+const DIVIDED_PROBE = `${FOLDER}probe`;
+const PRUNES_DELETE = 'its pruneCredentials delete';
+const ownProbe = (): string => `${FOLDER}${hostname()}-${process.pid}-${Date.now()}`;
 
+/** Looks at the repository from this process, by the credentials that this process has. Leaves no object behind but one probe where nobody here may delete it. */
 export async function checkRepository(repository: RepositorySpec): Promise<readonly Check[]> {
   return hasOwnCredentials(repository) ? checkDivided(repository) : checkWhole(repository);
 }
 
 async function checkWhole(repository: RepositorySpec): Promise<readonly Check[]> {
-  const probe = `${FOLDER}${process.pid}-${Date.now()}`;
+  const probe = ownProbe();
   let clock: Check | undefined;
   const whole = await check('repository takes, gives back and deletes an object', () =>
     withStore(repository, async (store) => {
-      await putAndGet(store, probe);
-      clock = await checkClock(store, probe);
-      await store.delete([probe]);
+      await put(store, probe);
+      try {
+        await get(store, probe);
+        clock = await checkClock(store, probe);
+      } finally {
+        await store.delete([probe]);
+      }
       return store.description;
     }),
   );
@@ -35,13 +45,14 @@ async function checkWhole(repository: RepositorySpec): Promise<readonly Check[]>
 async function checkDivided(repository: RepositorySpec): Promise<readonly Check[]> {
   const pruning = repositoryForPruning(repository);
   const isPruner = await areHere(pruning);
-  const probe = isPruner ? `${FOLDER}${process.pid}-${Date.now()}` : `${FOLDER}probe`;
+  const probe = isPruner ? ownProbe() : DIVIDED_PROBE;
   let clock: Check | undefined;
   let isDeleted = false;
   const checks = [
     await check('repository takes and gives back an object', () =>
       withStore(repository, async (store) => {
-        await putAndGet(store, probe);
+        await put(store, probe);
+        await get(store, probe);
         clock = await checkClock(store, probe);
         return store.description;
       }),
@@ -68,12 +79,12 @@ async function checkDivided(repository: RepositorySpec): Promise<readonly Check[
     ),
   );
   if (!isPruner) {
-    const detail = `not on this machine, so ${isDeleted ? 'not tried' : `${probe} stays`}`;
-    return [...checks, { name: 'its pruneCredentials delete', ok: true, detail }];
+    const detail = `not on this worker, so ${isDeleted ? 'not tried' : `${probe} stays`}`;
+    return [...checks, { name: PRUNES_DELETE, ok: true, detail }];
   }
   return [
     ...checks,
-    await check('its pruneCredentials delete', () =>
+    await check(PRUNES_DELETE, () =>
       withStore(pruning, async (store) => {
         await store.delete([probe]);
         return 'they do';
@@ -82,10 +93,32 @@ async function checkDivided(repository: RepositorySpec): Promise<readonly Check[
   ];
 }
 
-async function putAndGet(store: Store, key: string): Promise<void> {
-  const sha256 = sha256Hex(BODY);
-  await store.put(key, BODY, { sha256, ifAbsent: false });
-  await store.get(key, { expect: { sizeBytes: BODY.length, sha256 } });
+/** For the worker that prunes: by its own credentials it deletes what the other workers can only write. */
+export function checkPruneCredentials(repository: RepositorySpec): Promise<Check> {
+  return check(PRUNES_DELETE, () =>
+    withStore(repositoryForPruning(repository), async (store) => {
+      await store.delete([DIVIDED_PROBE]);
+      return 'they do';
+    }),
+  );
+}
+
+async function put(store: Store, key: string): Promise<void> {
+  await store.put(key, BODY, { sha256: sha256Hex(BODY), ifAbsent: false });
+}
+
+async function get(store: Store, key: string): Promise<void> {
+  await store.get(key, { expect: { sizeBytes: BODY.length, sha256: sha256Hex(BODY) } });
+}
+
+/** A store of its own: one that workers share might hold credentials from before they were changed. */
+async function withStore<T>(repository: RepositorySpec, work: (store: Store) => Promise<T>): Promise<T> {
+  const store = await openStore(repository.location, resolveSecret);
+  try {
+    return await work(store);
+  } finally {
+    await store.close();
+  }
 }
 
 /** Ages and grace times are told by the clock here against the repository's. */

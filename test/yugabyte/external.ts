@@ -1,31 +1,41 @@
-/**
- * `npm run test:yugabyte`: the acceptance tests of the YSQL and YCQL engines against a real YugabyteDB, by default the one that
- * `deploy/compose.yaml` starts; and where `HOLDFAST_TEST_YB_MASTERS` names its masters, a first look at its snapshots
- * (docs/yugabytedb.md). Arguments go to Jest.
- */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import path from 'node:path';
-import { messageOf } from '../model/errors.ts';
-import { EXTERNAL_SERVER, productOf, versionOf } from './support/servers.ts';
-import { openSession } from './ycql/compare.ts';
-import { clusterOf, EXTERNAL_YCQL } from './ycql/server.ts';
+import { messageOf } from '../../model/errors.ts';
+import { EXTERNAL_SERVER, productOf, versionOf } from '../support/servers.ts';
+import { openSession } from '../ycql/compare.ts';
+import { clusterOf, EXTERNAL_YCQL } from '../ycql/server.ts';
+import { runSuite, type SuiteOutcome } from './acceptance.ts';
+
+/** Names the masters of a universe that is there already. */
+export const EXTERNAL_MASTERS = 'HOLDFAST_TEST_YB_MASTERS';
+
+/** True where the operator named servers of his own, which are then tested in place of containers. */
+export function isExternal(): boolean {
+  return [EXTERNAL_SERVER, EXTERNAL_YCQL, EXTERNAL_MASTERS].some((name) => (process.env[name] ?? '') !== '');
+}
 
 /** `none` in place of either leaves it out. */
 const ysql = process.env[EXTERNAL_SERVER] || 'postgresql://yugabyte@127.0.0.1:5433/yugabyte';
 /** Host, port and data centre. */
 const ycql = process.env[EXTERNAL_YCQL] || '127.0.0.1:9042/datacenter1';
 
-try {
-  const tests = [
+/**
+ * The acceptance tests of the engines `ysql` and `ycql` against servers that are there already, and where `HOLDFAST_TEST_YB_MASTERS` names masters, a
+ * first look at the universe (docs/yugabytedb.md).
+ *
+ * @throws Error where a server doesn't answer
+ */
+export async function runOnExternal(args: readonly string[]): Promise<readonly SuiteOutcome[]> {
+  const suites = [
     ...(ysql === 'none' ? [] : [await withServer(EXTERNAL_SERVER, '127.0.0.1:5433', ysqlTests)]),
     ...(ycql === 'none' ? [] : [await withServer(EXTERNAL_YCQL, '127.0.0.1:9042', ycqlTests)]),
-    ...(process.env.HOLDFAST_TEST_YB_MASTERS ? ['test/universe/real'] : []),
+    ...(process.env[EXTERNAL_MASTERS] ? ['test/universe/real'] : []),
   ];
-  process.exitCode = await runAcceptanceTests(tests);
-} catch (error) {
-  process.stderr.write(`${messageOf(error)}\n`);
-  process.exitCode = 1;
+  const environment = {
+    ...(ysql === 'none' ? {} : { [EXTERNAL_SERVER]: ysql }),
+    ...(ycql === 'none' ? {} : { [EXTERNAL_YCQL]: ycql }),
+  };
+  const outcomes: SuiteOutcome[] = [];
+  for (const suite of suites) outcomes.push(await runSuite(suite, environment, args));
+  return outcomes;
 }
 
 async function withServer(variable: string, usual: string, find: () => Promise<string>): Promise<string> {
@@ -56,18 +66,4 @@ async function ycqlTests(): Promise<string> {
     throw new Error('it is a Cassandra, which has no JSONB, tablets or transactions to be tested');
   }
   return 'test/ycql/yugabytedb';
-}
-
-async function runAcceptanceTests(tests: readonly string[]): Promise<number> {
-  const jest = path.join(import.meta.dirname, '../node_modules/jest/bin/jest.js');
-  const child = spawn(process.execPath, [jest, '--runInBand', ...tests, ...process.argv.slice(2)], {
-    stdio: 'inherit',
-    env: {
-      ...process.env,
-      ...(ysql === 'none' ? {} : { [EXTERNAL_SERVER]: ysql }),
-      ...(ycql === 'none' ? {} : { [EXTERNAL_YCQL]: ycql }),
-    },
-  });
-  const [code] = await once(child, 'close');
-  return code ?? 1;
 }

@@ -1,0 +1,34 @@
+import { formatBytes } from '../../../model/amounts.ts';
+import { type Check, check } from '../../../model/check.ts';
+import type { CheckAnswer } from '../../../model/doctor.ts';
+import { permanent } from '../../../model/errors.ts';
+import type { RepositorySpec } from '../../../model/pipeline.ts';
+import { checkRepository } from '../../repository-checks.ts';
+import { workerIdentity } from '../../worker-identity.ts';
+import { inspectNode } from './fill-tablets.ts';
+import type { NodeAgent } from './node-agent.ts';
+
+/** For `holdfast doctor`: an agent sends files by its own credentials and from its own disks, so it is asked itself. */
+export async function checkNode(
+  agent: NodeAgent,
+  repository: RepositorySpec,
+  signal: AbortSignal,
+): Promise<CheckAnswer> {
+  const disks = await check('its data directories', async () => {
+    const { directories, problems } = await inspectNode(agent, signal);
+    if (problems.length > 0) {
+      throw permanent(
+        'AGENT_DISKS',
+        problems.join('; '),
+        'Run the agent as the user of the tablet server, on its node (docs/universe.md).',
+      );
+    }
+    return directories.map(({ path, freeBytes }) => `${path}, ${formatBytes(freeBytes)} free`).join('; ');
+  });
+  const ofNode = ({ name, ...rest }: Check): Check => ({ name: `agent ${agent.address}: ${name}`, ...rest });
+  return {
+    worker: workerIdentity(),
+    checks: [...(await checkRepository(repository)), disks].map(ofNode),
+    agents: [],
+  };
+}

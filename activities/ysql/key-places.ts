@@ -1,0 +1,380 @@
+import type { KeyRange } from '../../model/backup.ts';
+import type { CutColumn, CutKey } from './cut-keys.ts';
+import { shareBefore, valuesBetween } from './key-interpolation.ts';
+import { type KeyPlace, selectRange } from './key-ranges.ts';
+import type { Session } from './session.ts';
+import { splitPlaces } from './split-clause.ts';
+
+/*
+ * Where a table is cut: at places of its key that lie a chunk's worth of rows apart.
+ *
+ * Statistics may be missing and sizes lag on YugabyteDB (facts/yugabytedb-programs.md, section 9), it has no TABLESAMPLE (issue 4288), and there is no other way to
+ * know how many rows lie between two keys than to pass them. So the table is walked in the order of its key, a chunk's rows at a time: the server reads keys, and one
+ * row in a chunk comes here. That takes a small part of the time that the backup takes, and it is bounded: after `CutBudget.walkMs` what lies further on
+ * is cut by what costs next to nothing, all of it guesses: where the server split the table into tablets, the statistics of the key's first column, and
+ * values evenly between these.
+ */
+
+/** Bounds what cutting may cost. */
+export interface CutBudget {
+  /** For one table, and for all tables of a database together. */
+  readonly walkMs: number;
+  readonly allWalksMs: number;
+  /** In ranges; a table that wants more gets larger chunks. */
+  readonly mostPlaces: number;
+  readonly now: () => number;
+}
+
+export const CUT_BUDGET: CutBudget = {
+  walkMs: 60_000,
+  allWalksMs: 600_000,
+  mostPlaces: 50_000,
+  now: Date.now,
+};
+
+/** How a table is cut, in the order of its key. */
+export interface TableCut {
+  /** Strictly ascending in the key's order; what both of two neighbours begin with is the same text. The first range begins before all of them. */
+  readonly places: readonly KeyPlace[];
+  /** Estimated text of each range, bytes: one more than there are places. */
+  readonly rangeBytes: readonly number[];
+  /** Present where a part of the table that may be large couldn't be cut: why. */
+  readonly uncut?: string;
+}
+
+/** A table to be looked at. */
+export interface KeyedTable {
+  readonly oid: string;
+  /** Quoted, with its schema. */
+  readonly table: string;
+  readonly key: CutKey;
+  /** By statistics and files; 0 where neither is known. */
+  readonly estimatedBytes: number;
+}
+
+/** How many rows a first look reads, and each further one. */
+const FIRST_LOOK_ROWS = 100;
+const LOOK_ROWS = 20;
+
+/**
+ * Finds where to cut a table into ranges of about `chunkBytes` of COPY text. `session` sees the table at the read point. Bounded by `budget`; memory holds the places alone.
+ */
+export async function cutByKey(
+  session: Session,
+  table: KeyedTable,
+  chunkBytes: number,
+  budget: CutBudget,
+): Promise<TableCut> {
+  const look = await rowsFrom(session, table, undefined, FIRST_LOOK_ROWS);
+  if (look.rows < FIRST_LOOK_ROWS && look.bytes <= chunkBytes)
+    return { places: [], rangeBytes: [look.bytes] };
+  const walk = await walkTable(session, table, look, chunkBytes, budget);
+  const walked = await inOrder(session, table.key, walk.places);
+  if (walk.ended) {
+    return { places: walked, rangeBytes: [...walked.map(() => chunkBytes), walk.lastBytes] };
+  }
+  return await cutTheRest(session, table, walked, chunkBytes, budget);
+}
+
+interface Look {
+  readonly rows: number;
+  readonly bytes: number;
+}
+
+const WHOLE_ROW = '"holdfast row"';
+/** The text of a row as a whole is about as long as its COPY text. */
+const MEASURES = `count(*)::float8 AS rows, coalesce(sum(octet_length(${WHOLE_ROW}::text)), 0)::float8 AS bytes`;
+
+function fromPlace(keys: CutKey, place: KeyPlace | undefined): KeyRange {
+  return { kind: 'key', keys, from: place ?? null, to: null };
+}
+
+/** Counts and measures at most `limit` rows from a place on. */
+async function rowsFrom(
+  session: Session,
+  { table, key }: KeyedTable,
+  place: KeyPlace | undefined,
+  limit: number,
+): Promise<Look> {
+  const range = selectRange(fromPlace(key, place), WHOLE_ROW, `${table} ${WHOLE_ROW}`, limit);
+  const [look] = await session.query<{ rows: number; bytes: number }>(
+    `measure rows of ${table} of database "${session.database}"`,
+    `SELECT ${MEASURES} FROM (SELECT * FROM (${range}) r LIMIT ${limit}) s`,
+  );
+  return look ?? { rows: 0, bytes: 0 };
+}
+
+interface Walk {
+  readonly places: readonly KeyPlace[];
+  /** Every row lies before the last place or less than a chunk behind it. */
+  readonly ended: boolean;
+  /** Of the rows behind the last place, where the walk ended. */
+  readonly lastBytes: number;
+}
+
+/**
+ * Passes over a chunk's rows at a time; how many these are is measured anew at each place, since rows may grow along the key. The first step is always
+ * taken, so that a table smaller than a chunk is known as such.
+ */
+async function walkTable(
+  session: Session,
+  table: KeyedTable,
+  firstLook: Look,
+  chunkBytes: number,
+  budget: CutBudget,
+): Promise<Walk> {
+  const until = budget.now() + budget.walkMs;
+  const places: KeyPlace[] = [];
+  let look = firstLook;
+  let place: KeyPlace | undefined;
+  while (place === undefined || (places.length < budget.mostPlaces && budget.now() < until)) {
+    const step = Math.max(1, Math.floor((chunkBytes * look.rows) / Math.max(1, look.bytes)));
+    const next = await placeAfter(session, table, place, step);
+    if (next === undefined) {
+      const rows = await countRows(session, table, place, step);
+      return { places, ended: true, lastBytes: Math.ceil((rows * look.bytes) / Math.max(1, look.rows)) };
+    }
+    // A value that doesn't come back as it was written leads nowhere new.
+    if (place !== undefined && next.every((value, index) => value === place?.[index])) break;
+    places.push(next);
+    place = next;
+    look = await rowsFrom(session, table, place, LOOK_ROWS);
+  }
+  return { places, ended: false, lastBytes: 0 };
+}
+
+/** The key of the row that comes `step` rows after `place`; undefined where the table ends before. */
+async function placeAfter(
+  session: Session,
+  { table, key }: KeyedTable,
+  place: KeyPlace | undefined,
+  step: number,
+): Promise<KeyPlace | undefined> {
+  const names = key.map(({ column }) => column).join(', ');
+  const range = selectRange(fromPlace(key, place), names, table, step + 1);
+  const rows = await session.query<{ place: readonly string[] }>(
+    `look for the next chunk of ${table} of database "${session.database}"`,
+    `SELECT ${writtenPlace(key)} AS place FROM (SELECT * FROM (${range}) r OFFSET ${step} LIMIT 1) s`,
+  );
+  return rows[0]?.place;
+}
+
+/** Counts at most `limit` rows from a place on. */
+async function countRows(
+  session: Session,
+  { table, key }: KeyedTable,
+  place: KeyPlace | undefined,
+  limit: number,
+): Promise<number> {
+  const range = selectRange(fromPlace(key, place), '1', table, limit);
+  const [count] = await session.query<{ rows: number }>(
+    `count rows of ${table} of database "${session.database}"`,
+    `SELECT count(*)::float8 AS rows FROM (SELECT * FROM (${range}) r LIMIT ${limit}) s`,
+  );
+  return count?.rows ?? 0;
+}
+
+/** `format` writes values as COPY does; a cast to text needn't. */
+function writtenPlace(columns: readonly CutColumn[]): string {
+  return `ARRAY[${columns.map(({ column }) => `pg_catalog.format('%s', ${column})`).join(', ')}]::text[]`;
+}
+
+/** What the walk didn't reach. */
+async function cutTheRest(
+  session: Session,
+  table: KeyedTable,
+  walked: readonly KeyPlace[],
+  chunkBytes: number,
+  budget: CutBudget,
+): Promise<TableCut> {
+  const [first] = table.key;
+  if (first === undefined) throw new RangeError('a key without columns');
+  const known = [
+    ...(await tabletPlaces(session, table.oid)),
+    ...(await statisticsPlaces(session, table.oid, first)),
+  ];
+  const marked = await inOrder(session, table.key, [...walked, ...known]);
+  const last = walked.at(-1);
+  const reached = last === undefined ? 0 : marked.findIndex((place) => equalTexts(place, last)) + 1;
+  const ends = await endsOf(session, table);
+  const restBytes = estimateRest(table, first, {
+    walked,
+    marked,
+    ends,
+    walkedBytes: walked.length * chunkBytes,
+  });
+  const wanted = Math.min(budget.mostPlaces, Math.ceil((restBytes ?? 0) / chunkBytes));
+  const ahead = wanted === 0 ? marked.slice(reached) : evenly(marked.slice(reached), wanted);
+  const guessed = guessedBetween(first, { last, ahead, ends, known: marked }, wanted);
+  const places = await inOrder(session, table.key, [...walked, ...ahead, ...guessed]);
+  const restRanges = places.length - walked.length + 1;
+  const each = Math.max(chunkBytes, (restBytes ?? 0) / restRanges);
+  return {
+    places,
+    rangeBytes: [...walked.map(() => chunkBytes), ...Array<number>(restRanges).fill(each)],
+    ...(restRanges > 1
+      ? {}
+      : {
+          uncut: `what lies behind its first ${walked.length} chunks is read in one: its key's values can't be guessed, and it has neither statistics nor tablets to go by (ANALYZE helps)`,
+        }),
+  };
+}
+
+/** At most `most` of the items, spread evenly. */
+function evenly<T>(items: readonly T[], most: number): readonly T[] {
+  if (items.length <= most) return items;
+  return items.filter(
+    (_, index) => Math.floor(((index + 1) * most) / items.length) > Math.floor((index * most) / items.length),
+  );
+}
+
+function equalTexts(one: KeyPlace, other: KeyPlace): boolean {
+  return one.length === other.length && one.every((value, index) => value === other[index]);
+}
+
+interface Ends {
+  readonly first: string;
+  readonly last: string;
+}
+
+/** The first column of the first and the last row. */
+async function endsOf(session: Session, { table, key }: KeyedTable): Promise<Ends | undefined> {
+  const [first] = key;
+  if (first === undefined) return undefined;
+  const at = (order: 'before' | 'after') =>
+    `(SELECT pg_catalog.format('%s', ${first.column}) FROM ONLY ${table} ORDER BY ${key.map((column) => `${column.column} USING ${column[order]}`).join(', ')} LIMIT 1)`;
+  const [ends] = await session.query<{ first: string | null; last: string | null }>(
+    `look for the ends of ${table} of database "${session.database}"`,
+    `SELECT ${at('before')} AS first, ${at('after')} AS last`,
+  );
+  return ends?.first == null || ends.last === null ? undefined : { first: ends.first, last: ends.last };
+}
+
+/** Bytes behind the walk; undefined where nothing tells. */
+function estimateRest(
+  { estimatedBytes }: KeyedTable,
+  first: CutColumn,
+  {
+    walked,
+    marked,
+    ends,
+    walkedBytes,
+  }: {
+    readonly walked: readonly KeyPlace[];
+    readonly marked: readonly KeyPlace[];
+    readonly ends: Ends | undefined;
+    readonly walkedBytes: number;
+  },
+): number | undefined {
+  const at = walked.at(-1)?.[0];
+  const known = marked.flatMap(([value]) => value ?? []);
+  const share =
+    at === undefined || ends === undefined
+      ? undefined
+      : shareBefore(first.type, { from: ends.first, at, to: ends.last, known });
+  const byDensity = share === undefined ? 0 : (walkedBytes * (1 - share)) / share;
+  const rest = Math.max(estimatedBytes - walkedBytes, byDensity);
+  return rest > 0 ? rest : undefined;
+}
+
+/** Evenly between the known places ahead, so that there are about `wanted` in all. */
+function guessedBetween(
+  { type }: CutColumn,
+  {
+    last,
+    ahead,
+    ends,
+    known,
+  }: {
+    readonly last: KeyPlace | undefined;
+    readonly ahead: readonly KeyPlace[];
+    readonly ends: Ends | undefined;
+    readonly known: readonly KeyPlace[];
+  },
+  wanted: number,
+): readonly KeyPlace[] {
+  if (ends === undefined) return [];
+  const stops = [last?.[0] ?? ends.first, ...ahead.flatMap(([value]) => value ?? []), ends.last];
+  const pieces = Math.ceil(wanted / (stops.length - 1));
+  const values = known.flatMap(([value]) => value ?? []);
+  return stops.slice(1).flatMap((to, index) => {
+    const from = stops[index];
+    return from === undefined
+      ? []
+      : valuesBetween(type, { from, to, known: values }, pieces).map((value) => [value]);
+  });
+}
+
+/** Where YugabyteDB split the table; none where the server doesn't tell, as for a colocated table. */
+async function tabletPlaces(session: Session, oid: string): Promise<readonly KeyPlace[]> {
+  const [known] = await session.query<{ known: boolean }>(
+    'look for the function that tells split points',
+    "SELECT to_regprocedure('yb_get_range_split_clause(oid)') IS NOT NULL AS known",
+  );
+  if (known?.known !== true) return [];
+  const [row] = await session.query<{ clause: string | null }>(
+    `read the split points of a table of database "${session.database}"`,
+    `SELECT CASE WHEN NOT p.is_colocated AND p.num_tablets > 1 THEN yb_get_range_split_clause($1::oid)::text END AS clause
+     FROM yb_table_properties($1::oid) p`,
+    [oid],
+  );
+  return splitPlaces(row?.clause ?? null);
+}
+
+/** Values that divide the rows evenly by the first column, as the last ANALYZE found them and this role may see them. */
+async function statisticsPlaces(
+  session: Session,
+  oid: string,
+  { name }: CutColumn,
+): Promise<readonly KeyPlace[]> {
+  const [row] = await session.query<{ bounds: readonly string[] | null }>(
+    `read the statistics of a table of database "${session.database}"`,
+    `SELECT s.histogram_bounds::text::text[] AS bounds FROM pg_catalog.pg_stats s
+     JOIN pg_catalog.pg_namespace n ON n.nspname = s.schemaname
+     JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = s.tablename
+     WHERE c.oid = $1::oid AND s.attname = $2 AND NOT s.inherited`,
+    [oid, name],
+  );
+  return (row?.bounds ?? []).map((bound) => [bound]);
+}
+
+/**
+ * Sorts places as the key sorts rows and leaves out those that equal another. Where two begin with equal values they are given the same text, since `1.0` and `1.00`
+ * are one place. Only the server can tell.
+ */
+async function inOrder(
+  session: Session,
+  key: CutKey,
+  places: readonly KeyPlace[],
+): Promise<readonly KeyPlace[]> {
+  if (places.length < 2) return places;
+  const value = (index: number) => `${quoteColumn(index)}::${key[index]?.type ?? ''}`;
+  const columns = key.map((_, index) => quoteColumn(index));
+  const typed = key.map((column, index) => `(${value(index)})${column.collate} AS "v${index}"`);
+  const same = key.map(
+    ({ equal }, index) => `coalesce("v${index}" ${equal} lag("v${index}") OVER sorted, false)`,
+  );
+  const order = key.map(({ before }, index) => `"v${index}" USING ${before} NULLS FIRST`).join(', ');
+  const rows = await session.query<{ place: readonly (string | null)[]; same: readonly boolean[] }>(
+    `sort the places at which a table of database "${session.database}" is cut`,
+    `SELECT ARRAY[${columns.join(', ')}] AS place, ARRAY[${same.join(', ')}] AS same
+     FROM (SELECT ${[...columns, ...typed].join(', ')} FROM unnest(${key.map((_, index) => `$${index + 1}::text[]`).join(', ')}) u(${columns.join(', ')})) t
+     WINDOW sorted AS (ORDER BY ${order}) ORDER BY ${order}`,
+    key.map((_, index) => places.map((place) => place[index] ?? null)),
+  );
+  const sorted: KeyPlace[] = [];
+  let previous: KeyPlace = [];
+  for (const row of rows) {
+    const texts = row.place.flatMap((text) => text ?? []);
+    const firstOther = texts.findIndex((_, index) => row.same[index] !== true);
+    const shared = firstOther < 0 ? texts.length : firstOther;
+    const place = texts.map((text, index) => (index < shared ? (previous[index] ?? text) : text));
+    if (sorted.length === 0 || place.length !== previous.length || shared < place.length) sorted.push(place);
+    previous = place;
+  }
+  return sorted;
+}
+
+function quoteColumn(index: number): string {
+  return `"t${index}"`;
+}

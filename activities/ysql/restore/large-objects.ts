@@ -1,0 +1,92 @@
+import { permanent } from '../../../model/errors.ts';
+import { findLargeObjects, holdsLargeObjects, requireUsualPages } from '../large-objects.ts';
+import { inTransaction, type Session, withSession } from '../session.ts';
+import type { Adaptation } from './apply.ts';
+import { adapted } from './apply.ts';
+import type { DatabaseJob, RestoreJob } from './job.ts';
+import { withMaintenanceSession } from './maintenance.ts';
+
+/** The server locks each large object that a transaction changes, and its table of locks is shared by all. */
+const OBJECTS_PER_TRANSACTION = 200;
+
+/** True where the restore brings the database's large objects back. */
+export function restoresLargeObjects(
+  { withData }: RestoreJob,
+  { largeObjects, selection, manifest }: DatabaseJob,
+): boolean {
+  if (!withData || largeObjects.length === 0) return false;
+  const pages = manifest.tables.find(holdsLargeObjects);
+  return pages === undefined ? selection.all : selection.includes(pages);
+}
+
+/**
+ * Before anything is written: the role must be able to read pages back for the comparison, and pages must have the usual size.
+ * Throws `RESTORE_LARGE_OBJECTS` or `YSQL_CANNOT_CARRY` (permanent).
+ */
+export async function checkLargeObjects(job: RestoreJob, database: DatabaseJob): Promise<void> {
+  if (!restoresLargeObjects(job, database)) return;
+  const { names } = database;
+  await withMaintenanceSession(job, async (session) => {
+    const { readable, blockBytes } = await findLargeObjects(session);
+    requireUsualPages(blockBytes, names.to);
+    if (readable) return;
+    throw permanent(
+      'RESTORE_LARGE_OBJECTS',
+      `The backup of "${names.from}" holds large objects, and the role of the restore may not read pg_catalog.pg_largeobject, so they could not be compared`,
+      'Grant it pg_read_all_data, or leave large objects out: name the tables to restore with --tables.',
+    );
+  });
+}
+
+/** Names of large objects that are in the way of the backup's own, at most `limit`. */
+export async function presentLargeObjects(
+  job: RestoreJob,
+  name: string,
+  limit: number,
+): Promise<readonly string[]> {
+  return await withSession(job.target, name, job.context.signal, async (session) => {
+    const rows = await session.query<{ oid: string }>(
+      `look for large objects in database "${name}"`,
+      'SELECT oid::text AS oid FROM pg_catalog.pg_largeobject_metadata ORDER BY oid LIMIT $1',
+      [limit],
+    );
+    return rows.map(({ oid }) => `large object ${oid}`);
+  });
+}
+
+/** Creates the objects that are missing, empty: their pages come as rows do. May be run again. */
+export async function createLargeObjects(
+  job: RestoreJob,
+  database: DatabaseJob,
+  session: Session,
+): Promise<void> {
+  if (!restoresLargeObjects(job, database)) return;
+  const creating = database.largeObjects.flatMap(({ type, statements }) =>
+    type === 'BLOB' ? statements.slice(0, 1).map(({ text }) => text) : [],
+  );
+  await inBatches(session, 'create large objects', creating);
+}
+
+/** Gives the objects their owner, privileges, comment and label; last, since this role may lose the right to write to them. */
+export async function describeLargeObjects(
+  job: RestoreJob,
+  database: DatabaseJob,
+  session: Session,
+  adaptation: Adaptation,
+): Promise<void> {
+  if (!restoresLargeObjects(job, database)) return;
+  const describing = database.largeObjects.flatMap((entry) =>
+    adapted(entry, adaptation)
+      .slice(entry.type === 'BLOB' ? 1 : 0)
+      .map(({ text }) => text)
+      .join('\n'),
+  );
+  await inBatches(session, 'set owners and privileges of large objects', describing);
+}
+
+async function inBatches(session: Session, doing: string, statements: readonly string[]): Promise<void> {
+  for (let at = 0; at < statements.length; at += OBJECTS_PER_TRANSACTION) {
+    const text = statements.slice(at, at + OBJECTS_PER_TRANSACTION).join('\n');
+    await inTransaction(session, () => session.query(doing, text));
+  }
+}

@@ -1,0 +1,99 @@
+import type { Relation, Selection } from './catalog.ts';
+import { estimatedText, hasBlocks, readShapes, type TableShape, type TableToCut } from './chunks.ts';
+import { refusedValue } from './errors.ts';
+import { quoteTable, tableName } from './identifiers.ts';
+import { CUT_BUDGET, type CutBudget, cutByKey } from './key-places.ts';
+import type { Product } from './server.ts';
+import type { Session } from './session.ts';
+import { exceedsChunk, hashedBytes } from './table-size.ts';
+
+/** How a database's tables are looked at before they are cut. */
+export interface CutOptions {
+  readonly product: Product;
+  /** Of COPY text that a chunk should give. */
+  readonly chunkBytes: number;
+  /** Tells that work goes on. */
+  readonly tell: (progress: Readonly<Record<string, string>>) => void;
+  /** Lends a session that sees the database at the read point, and may fail without harm to others. */
+  readonly lend: <T>(work: (session: Session) => Promise<T>) => Promise<T>;
+  readonly budget?: CutBudget;
+}
+
+/** Looks at the tables whose rows are backed up, at the read point that `reader` sees. What it costs is bounded for each table. */
+export async function tablesToCut(
+  reader: Session,
+  relations: readonly Relation[],
+  options: CutOptions,
+): Promise<readonly TableToCut[]> {
+  const shapes = await readShapes(reader, relations, options.product);
+  const tables: TableToCut[] = [];
+  const { budget = CUT_BUDGET } = options;
+  const walkUntil = budget.now() + budget.allWalksMs;
+  for (const relation of relations) {
+    const shape = shapes.get(relation.oid);
+    if (shape === undefined) continue;
+    const { schema, table, configCondition } = relation;
+    options.tell({ database: reader.database, table: `${schema}.${table}` });
+    const walkMs = Math.max(0, Math.min(budget.walkMs, walkUntil - budget.now()));
+    tables.push({
+      table: { database: reader.database, schema, table },
+      condition: configCondition ?? undefined,
+      ...(await lookAt(relation, shape, { ...options, budget: { ...budget, walkMs } })),
+    });
+  }
+  return tables;
+}
+
+async function lookAt(
+  relation: Relation,
+  shape: TableShape,
+  { product, chunkBytes, lend, budget }: CutOptions & { readonly budget: CutBudget },
+): Promise<Pick<TableToCut, 'shape' | 'cut' | 'uncut'>> {
+  const isRestricted = relation.configCondition !== null && relation.configCondition !== '';
+  if (isRestricted || hasBlocks(product, shape.isHeap)) return { shape };
+  const table = quoteTable(relation);
+  const estimatedBytes = estimatedText(shape, product);
+  // PostgreSQL tells the size of any table; YugabyteDB's sizes lag behind, and statistics may be missing.
+  if (product === 'postgresql' && estimatedBytes <= chunkBytes) return { shape };
+  if (shape.hashKey.length > 0) {
+    if (estimatedBytes > chunkBytes) return { shape };
+    const bytes = await lend((reader) => hashedBytes(reader, table, shape.hashKey, chunkBytes));
+    return { shape: { ...shape, estimatedTextBytes: Math.max(shape.estimatedTextBytes, bytes) } };
+  }
+  if (shape.key !== undefined) {
+    const keyed = { oid: shape.oid, table, key: shape.key, estimatedBytes };
+    try {
+      const { uncut, ...cut } = await lend((reader) => cutByKey(reader, keyed, chunkBytes, budget));
+      return { shape, cut, ...(uncut === undefined ? {} : { uncut }) };
+    } catch (error) {
+      const state = refusedValue(error);
+      if (state === undefined) throw error;
+      return { shape, uncut: `the server doesn't take the values of its key back (SQLSTATE ${state})` };
+    }
+  }
+  const large = await lend((reader) => exceedsChunk(reader, table, chunkBytes));
+  return { shape, ...(large ? { uncut: NO_KEY } : {}) };
+}
+
+/** Names of the tables that are larger than a chunk and can't be cut, as `session` sees them. */
+export async function tablesWithoutKey(
+  session: Session,
+  selection: Selection,
+  { product, chunkBytes }: Pick<CutOptions, 'product' | 'chunkBytes'>,
+): Promise<readonly string[]> {
+  const shapes = await readShapes(session, selection.data, product);
+  const names: string[] = [];
+  for (const relation of selection.data) {
+    const shape = shapes.get(relation.oid);
+    if (shape === undefined || hasBlocks(product, shape.isHeap)) continue;
+    if (shape.hashKey.length > 0 || shape.key !== undefined) continue;
+    if (await exceedsChunk(session, quoteTable(relation), chunkBytes)) names.push(tableName(relation));
+  }
+  return names;
+}
+
+/**
+ * YugabyteDB orders such a table by a hidden column, `ybrowid`, which SQL can't name; a condition on `ybctid` is a filter over the whole table for any but equality
+ * (issue 28024), so that each chunk would read all of it. An index on other columns could cut it, but a backup must not depend on an index that may miss rows.
+ */
+const NO_KEY = 'it has no primary key to cut it by, so its rows are read in one piece; give it a primary key';

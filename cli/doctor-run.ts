@@ -1,0 +1,98 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { WorkflowFailedError, type WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
+import type { DoctorInput, DoctorReport } from '../model/doctor.ts';
+import { transient } from '../model/errors.ts';
+import { doctorWorkflowId } from '../workflows/messages.ts';
+import type { Interrupts } from './interrupts.ts';
+import { newRestoreId, type RunPlace } from './runs.ts';
+
+/** The longest that the questions can take together, with some room: the run ends itself, whatever becomes of this command. */
+const AT_MOST = '8 minutes';
+/** A worker that polls takes a run within moments. */
+const TAKEN_WITHIN_MS = 20_000;
+/** What is under way in an activity is brought to its end first. */
+const ENDS_WITHIN_MS = 15_000;
+
+/**
+ * Has the plan's workers look, and waits for what they found. SIGINT or SIGTERM ends the run too, so that nothing is left behind.
+ *
+ * @throws HoldfastError `DOCTOR_NO_WORKER` when no worker takes the run, or one that can't; `DOCTOR_INTERRUPTED`; `DOCTOR_FAILED`
+ */
+export async function askWorkers(
+  place: RunPlace,
+  interrupts: Interrupts,
+  plan: string,
+  input: DoctorInput,
+): Promise<DoctorReport> {
+  try {
+    const handle = await place.client.workflow.start('doctor', {
+      workflowId: doctorWorkflowId(plan, newRestoreId(new Date())),
+      taskQueue: place.taskQueue,
+      args: [input],
+      workflowExecutionTimeout: AT_MOST,
+      staticSummary: `What the workers of ${plan} need (holdfast doctor)`,
+    });
+    const result: Promise<DoctorReport> = handle.result();
+    const ended = result.then(
+      () => 'ended' as const,
+      () => 'ended' as const,
+    );
+    const interrupted = interrupts.next();
+    if (
+      (await Promise.race([ended, interrupted, sleep(TAKEN_WITHIN_MS, 'late' as const, { ref: false })])) ===
+      'late'
+    ) {
+      await refuseUntaken(handle, place.taskQueue);
+    }
+    if ((await Promise.race([ended, interrupted])) === 'interrupted') await giveUp(handle, ended);
+    return await result;
+  } catch (error) {
+    if (error instanceof WorkflowFailedError) throw failed(error);
+    throw error;
+  }
+}
+
+async function giveUp(
+  handle: WorkflowHandleWithFirstExecutionRunId,
+  ended: Promise<'ended'>,
+): Promise<never> {
+  await handle.cancel();
+  if ((await Promise.race([ended, sleep(ENDS_WITHIN_MS, 'late' as const)])) === 'late') {
+    await handle.terminate('holdfast doctor was interrupted');
+  }
+  throw transient('DOCTOR_INTERRUPTED', 'interrupted before the workers had answered', 'Ask again.');
+}
+
+/** A run without one workflow task that ended well was taken by nobody, or by a worker that doesn't know it. */
+async function refuseUntaken(
+  handle: WorkflowHandleWithFirstExecutionRunId,
+  taskQueue: string,
+): Promise<void> {
+  const { events } = await handle.fetchHistory();
+  const has = (kind: 'workflowTaskCompletedEventAttributes' | 'workflowTaskFailedEventAttributes') =>
+    (events ?? []).some((event) => event[kind] !== undefined && event[kind] !== null);
+  if (has('workflowTaskCompletedEventAttributes')) return;
+  const isTooOld = has('workflowTaskFailedEventAttributes');
+  await handle.terminate('no worker can answer holdfast doctor');
+  if (isTooOld) {
+    throw transient(
+      'DOCTOR_NO_WORKER',
+      `the worker of ${taskQueue} can’t answer: its Holdfast is older than this command`,
+      'Start it again with this version; or look from this machine: holdfast doctor PLAN --here.',
+    );
+  }
+  throw transient(
+    'DOCTOR_NO_WORKER',
+    `no worker of ${taskQueue} took the question within ${TAKEN_WITHIN_MS / 1000} s`,
+    "Start one, with the plan's secrets: holdfast worker. Or look from this machine: holdfast doctor PLAN --here.",
+  );
+}
+
+function failed(error: WorkflowFailedError): Error {
+  return transient(
+    'DOCTOR_FAILED',
+    `the run that asks the workers ended before they had answered (${error.cause?.message ?? error.message})`,
+    'Ask again; the run’s page in the Temporal UI says more.',
+    error,
+  );
+}

@@ -1,0 +1,53 @@
+import type { Check } from './check.ts';
+import type { RepositorySpec, Source } from './pipeline.ts';
+
+/** What `holdfast doctor` has its workers look at, and what they answer. Kept small: it goes into Temporal's history. */
+
+/** The process that answers. */
+export interface WorkerIdentity {
+  /** As Temporal's own pages show it: `pid@host`. */
+  readonly identity: string;
+  readonly host: string;
+  /** Version of Holdfast there. */
+  readonly version: string;
+}
+
+/** What a worker does for a plan's runs, and is asked about: the work itself, the read points, or the prunes. */
+export type WorkerDuty = 'work' | 'read-points' | 'prune';
+
+export interface CheckInput {
+  readonly duty: WorkerDuty;
+  readonly repository: RepositorySpec;
+  readonly source: Source;
+  /** The plan has the universe keep history, so that is looked at too. */
+  readonly history: boolean;
+  /** Identity of a worker that has looked at the source already: it need not look again. */
+  readonly answered?: string;
+}
+
+export interface CheckAnswer {
+  readonly worker: WorkerIdentity;
+  readonly checks: readonly Check[];
+  /** Tablet servers whose agents can be asked themselves. */
+  readonly agents: readonly string[];
+}
+
+export interface DoctorInput {
+  readonly repository: RepositorySpec;
+  readonly source: Source;
+  readonly history: boolean;
+  /** Queues beside the plan's own that a worker polls. */
+  readonly beside: readonly Exclude<WorkerDuty, 'work'>[];
+}
+
+/** What the workers of one task queue said; without `worker`, none took the question, and a check says so. */
+export interface QueueAnswer {
+  readonly queue: string;
+  readonly worker?: WorkerIdentity;
+  readonly checks: readonly Check[];
+}
+
+export interface DoctorReport {
+  /** The plan's own queue first. */
+  readonly answers: readonly QueueAnswer[];
+}

@@ -1,0 +1,76 @@
+import { z } from 'zod';
+import { restoreRecordKey } from './layout.ts';
+import { getSealedIfThere, putSealed } from './sealed-object.ts';
+import type { Store } from './store.ts';
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+/**
+ * Says that a restore has come to its end: what it brought back is complete, and from now on only names change. It is written
+ * once, right before they do, and stays. A restore that finds its own record does nothing more: a Temporal that was put back to
+ * an older state would otherwise run it again, over whatever was written since.
+ */
+export interface RestoreRecord {
+  readonly plan: string;
+  readonly backup: string;
+  readonly restore: string;
+  /** ISO 8601, UTC. */
+  readonly sealedAt: string;
+  readonly databases: readonly RecordedDatabase[];
+  /** What was compared before, in a clause. */
+  readonly compared?: string;
+  /** What could not be compared or done, a sentence each. */
+  readonly notes?: readonly string[];
+}
+
+/** One database of a restore as the record describes it. */
+export interface RecordedDatabase {
+  /** Its name at the source. */
+  readonly from: string;
+  /** The name that it is restored under. */
+  readonly to: string;
+  /** What it is called until then. */
+  readonly working: string;
+  /** Whether the restore created it; else it was there, empty, before. */
+  readonly created: boolean;
+  /** What a database that bears the name `to` is called afterwards; absent where there was none. */
+  readonly kept?: string;
+}
+
+const schema: z.ZodType<RestoreRecord> = z.object({
+  plan: z.string(),
+  backup: z.string(),
+  restore: z.string(),
+  sealedAt: z.iso.datetime(),
+  databases: z.array(
+    z.object({
+      from: z.string(),
+      to: z.string(),
+      working: z.string(),
+      created: z.boolean(),
+      kept: z.string().exactOptional(),
+    }),
+  ),
+  compared: z.string().exactOptional(),
+  notes: z.array(z.string()).exactOptional(),
+});
+
+/** Writes the record unless it is there. Returns what holds. */
+export async function sealRestore(
+  store: Store,
+  record: RestoreRecord,
+  options: Cancellable = {},
+): Promise<RestoreRecord> {
+  const created = await putSealed(store, restoreRecordKey(record), record, options);
+  if (created === 'created') return record;
+  return (await findRestoreRecord(store, record, options)) ?? record;
+}
+
+/** The record of a restore; undefined where it has not come to its end. Throws `STORE_DAMAGED` (permanent). */
+export async function findRestoreRecord(
+  store: Store,
+  ref: Pick<RestoreRecord, 'plan' | 'restore'>,
+  options: Cancellable = {},
+): Promise<RestoreRecord | undefined> {
+  return await getSealedIfThere(store, restoreRecordKey(ref), schema, options);
+}

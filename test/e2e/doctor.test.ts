@@ -1,0 +1,202 @@
+import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import path from 'node:path';
+import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
+import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
+import { startTemporal, type TemporalServer } from '../../parts/temporal.ts';
+import { connectClient } from '../../worker/connection.ts';
+import { holdfast, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
+import { eventually } from '../support/processes.ts';
+import { query } from '../support/sql.ts';
+
+/** `holdfast doctor` asks the worker that will do the work: its secrets, its programs, its network; not the shell that it is typed in. */
+
+interface Answer {
+  readonly plan: string;
+  readonly healthy: boolean;
+  readonly checks: readonly {
+    readonly name: string;
+    readonly ok: boolean;
+    readonly detail: string;
+    readonly remedy?: string;
+  }[];
+  readonly workers: readonly { readonly queue: string; readonly identity: string; readonly host: string }[];
+}
+
+let postgres: PostgresServer;
+let temporal: TemporalServer;
+let scratch: ScratchFolder;
+let plan: string;
+const workers: RunningCommand[] = [];
+
+beforeAll(async () => {
+  [postgres, temporal, scratch] = await Promise.all([
+    startPostgres(),
+    startTemporal({ headless: true }),
+    createScratchFolder('doctor'),
+  ]);
+  await query(postgres.url('postgres'), 'CREATE DATABASE orders');
+  await query(postgres.url('orders'), 'CREATE TABLE t (id int PRIMARY KEY)');
+  await mkdir(path.join(scratch.path, 'repository'));
+  plan = path.join(scratch.path, 'orders.yaml');
+  await writeFile(
+    plan,
+    `apiVersion: holdfast/v1
+kind: Repository
+metadata: { name: backups }
+spec: { directory: ${path.join(scratch.path, 'repository')} }
+---
+apiVersion: holdfast/v1
+kind: BackupPlan
+metadata: { name: orders }
+spec:
+  source: { ysql: { connection: { env: ORDERS_DATABASE_URL } } }
+  repository: backups
+`,
+  );
+});
+
+afterEach(async () => {
+  for (const { child } of workers) child.kill('SIGTERM');
+  await Promise.all(workers.splice(0).map(({ end }) => end));
+});
+
+afterAll(async () => {
+  await temporal.stop();
+  await postgres.stop();
+  await scratch.remove();
+});
+
+/** Each test has a queue of its own: Temporal remembers a worker that has ended. */
+function environmentOf(queue: string, more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
+  return {
+    TEMPORAL_ADDRESS: temporal.address,
+    HOLDFAST_TASK_QUEUE: queue,
+    HOLDFAST_STATE_DIR: path.join(scratch.path, 'state'),
+    ...more,
+  };
+}
+
+async function startWorker(
+  environment: NodeJS.ProcessEnv,
+  ...args: readonly string[]
+): Promise<RunningCommand> {
+  const worker = startHoldfast(['worker', '--json', ...args], environment);
+  workers.push(worker);
+  await eventually('the worker polls', async () => worker.output() !== '');
+  return worker;
+}
+
+async function ask(environment: NodeJS.ProcessEnv, ...args: readonly string[]) {
+  const { code, stdout } = await holdfast(['doctor', plan, '--json', ...args], environment);
+  const answer = JSON.parse(stdout) as Answer;
+  const named = (name: string) => answer.checks.find((check) => check.name === name);
+  return { code, answer, named };
+}
+
+/** A folder whose PostgreSQL programs are this script. */
+async function programs(folderName: string, script: string): Promise<string> {
+  const folder = path.join(scratch.path, folderName);
+  await mkdir(folder);
+  for (const name of ['pg_dump', 'pg_dumpall', 'psql']) {
+    await writeFile(path.join(folder, name), `#!/bin/sh\n${script}\n`);
+    await chmod(path.join(folder, name), 0o755);
+  }
+  return folder;
+}
+
+test('a worker with a secret that the shell lacks gives its own answer, and is named', async () => {
+  const worker = await startWorker(environmentOf('secret', { ORDERS_DATABASE_URL: postgres.url('orders') }));
+  const { code, answer, named } = await ask(environmentOf('secret'));
+  expect({ code, checks: answer.checks }).toMatchObject({ code: 0 });
+  expect(named('source answers')).toMatchObject({ ok: true, detail: expect.stringContaining('postgresql') });
+  const identity = expect.stringMatching(`^${worker.child.pid}@`);
+  expect(answer.workers).toEqual([
+    expect.objectContaining({ queue: 'secret', identity, host: hostname() }),
+    expect.objectContaining({ queue: 'secret.read-points', identity }),
+  ]);
+});
+
+test('a worker without the secret that the shell has says so', async () => {
+  await startWorker(environmentOf('no-secret'));
+  const shell = environmentOf('no-secret', { ORDERS_DATABASE_URL: postgres.url('orders') });
+  const { code, named } = await ask(shell);
+  expect({ code, check: named('source answers') }).toMatchObject({
+    code: 1,
+    check: { ok: false, detail: expect.stringContaining('ORDERS_DATABASE_URL') },
+  });
+  const here = await ask(shell, '--here');
+  expect(here.named('source answers')).toMatchObject({ ok: true });
+  expect(here.answer.workers).toEqual([]);
+});
+
+test('the programs are those of the worker’s PATH', async () => {
+  const folder = await programs('broken-programs', 'exit 127');
+  const ORDERS_DATABASE_URL = postgres.url('orders');
+  await startWorker(environmentOf('path', { ORDERS_DATABASE_URL, PATH: `${folder}:${process.env.PATH}` }));
+  const { named } = await ask(environmentOf('path', { ORDERS_DATABASE_URL }));
+  expect(named('program that dumps the schema')).toMatchObject({
+    ok: false,
+    detail: expect.stringContaining(folder),
+  });
+});
+
+test('where no worker polls, it says so and how to start one, and how to look from here', async () => {
+  const { code, answer, named } = await ask(environmentOf('nobody'));
+  expect({ code, check: named('a worker polls nobody') }).toMatchObject({
+    code: 1,
+    check: { ok: false, remedy: expect.stringContaining('holdfast worker') },
+  });
+  expect(named('a worker polls nobody')?.remedy).toContain('--here');
+  expect(answer.workers).toEqual([]);
+});
+
+test('a worker that died a moment ago is missed within half a minute, and the question is withdrawn', async () => {
+  const worker = await startWorker(environmentOf('dead'));
+  worker.child.kill('SIGKILL');
+  await worker.end;
+  const began = Date.now();
+  const { code, named } = await ask(environmentOf('dead'));
+  expect({ code, check: named('the workers answer') }).toMatchObject({ code: 1, check: { ok: false } });
+  expect(Date.now() - began).toBeLessThan(45_000);
+  await expect(running('doctor')).resolves.toEqual([]);
+});
+
+test('the worker that holds read points is asked too, by its own secrets', async () => {
+  const ORDERS_DATABASE_URL = postgres.url('orders');
+  await startWorker(environmentOf('apart', { ORDERS_DATABASE_URL }), '--only', 'lanes');
+  await startWorker(environmentOf('apart'), '--only', 'read-points');
+  const { answer } = await ask(environmentOf('apart'));
+  expect(answer.workers.map(({ queue }) => queue).toSorted()).toEqual(['apart', 'apart.read-points']);
+  const sources = answer.checks.filter(({ name }) => name.endsWith('source answers'));
+  expect(sources.map(({ ok }) => ok)).toEqual([true, false]);
+});
+
+test('Ctrl-C ends the run, leaves no object in the repository and no process', async () => {
+  const slow = await programs('slow-programs', 'sleep 5');
+  const ORDERS_DATABASE_URL = postgres.url('orders');
+  await startWorker(environmentOf('slow', { ORDERS_DATABASE_URL, PATH: `${slow}:${process.env.PATH}` }));
+  const command = startHoldfast(['doctor', plan, '--json'], environmentOf('slow'));
+  await eventually('the question is under way', async () => (await running('doctor')).length === 1);
+  command.child.kill('SIGINT');
+  const { code, stdout } = await command.end;
+  expect({ code, answer: JSON.parse(stdout) }).toMatchObject({ code: 1, answer: { healthy: false } });
+  await expect(running('doctor')).resolves.toEqual([]);
+  await expect(
+    readdir(path.join(scratch.path, 'repository'), { recursive: true }),
+  ).resolves.not.toContainEqual(expect.stringMatching(/doctor\/./));
+});
+
+async function running(type: string): Promise<readonly string[]> {
+  const { client, connection } = await connectClient(temporal.address);
+  try {
+    const ids: string[] = [];
+    for await (const { workflowId } of client.workflow.list({ query: `WorkflowType="${type}"` })) {
+      const { status } = await client.workflow.getHandle(workflowId).describe();
+      if (status.name === 'RUNNING') ids.push(workflowId);
+    }
+    return ids;
+  } finally {
+    await connection.close();
+  }
+}

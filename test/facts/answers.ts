@@ -1,0 +1,89 @@
+import type { ClientLine } from '../proxy/client-lines.ts';
+import type { FactId } from './facts.ts';
+
+/** What differs between release lines of the client programs, and how it is known that it does. */
+export const LINE_FACTS: Readonly<Record<Exclude<keyof ClientLine, 'name'>, FactId>> = {
+  version: 'server.version',
+  major: 'server.version',
+  readTime: 'dump.read-time',
+  roleChecks: 'dump.role-checks',
+  statistics: 'dump.statistics',
+  readsHostVariable: 'dump.host',
+  restrict: 'dump.restrict',
+  partitionOf: 'dump.partition-of',
+  quotesUsingIndex: 'dump.using-index',
+};
+
+/** Functions that the proxy gives the server or answers in its place. */
+export const FUNCTION_FACTS: Readonly<Record<string, FactId>> = {
+  version: 'server.version',
+  yb_hash_code: 'server.hash-code',
+  yb_servers: 'server.servers',
+  yb_servers_at: 'server.servers',
+  yb_terminate_backend: 'server.backends',
+  yb_index_check: 'server.index-check',
+  yb_catalog_versions: 'server.catalog-version',
+  yb_table_properties: 'server.table-properties',
+  yb_get_range_split_clause: 'server.split-clause',
+  yb_place: 'server.split-clause',
+  yb_make_tablegroup: 'server.tablegroups',
+  yb_own_tablegroup: 'server.tablegroups',
+  yb_stand_in_table_size: 'server.sizes',
+  yb_stand_in_relation_size: 'server.sizes',
+  yb_is_database_colocated: 'server.colocated',
+  yb_is_local_table: 'server.colocated',
+  yb_catalog_version: 'server.catalog-version',
+};
+
+/** Settings of YugabyteDB that the proxy knows; those that only programs set are in `program-dialect.ts`. */
+export const SETTING_FACTS: Readonly<Record<string, FactId>> = {
+  yb_disable_catalog_version_check: 'dump.read-time-settings',
+  yb_read_time: 'server.read-time',
+  yb_default_copy_from_rows_per_transaction: 'server.copy',
+  yb_disable_transactional_writes: 'server.transactional-writes',
+};
+
+/** Operations of the simulated yb-admin. */
+export const OPERATION_FACTS: Readonly<Record<string, FactId>> = {
+  create_database_snapshot: 'admin.snapshots',
+  create_keyspace_snapshot: 'admin.snapshots',
+  create_snapshot: 'admin.snapshots',
+  list_snapshots: 'admin.snapshots',
+  export_snapshot: 'admin.snapshots',
+  import_snapshot: 'admin.snapshots',
+  delete_snapshot: 'admin.snapshots',
+  restore_snapshot: 'admin.snapshots',
+  list_snapshot_restorations: 'admin.snapshots',
+  abort_snapshot_restore: 'admin.snapshots',
+  create_snapshot_schedule: 'admin.schedules',
+  list_snapshot_schedules: 'admin.schedules',
+  edit_snapshot_schedule: 'admin.schedules',
+  delete_snapshot_schedule: 'admin.schedules',
+  restore_snapshot_schedule: 'admin.schedules',
+  clone_namespace: 'admin.schedules',
+  list_clones: 'admin.schedules',
+  list_all_masters: 'admin.topology',
+  list_all_tablet_servers: 'admin.topology',
+  list_tablets: 'admin.topology',
+  list_tablet_servers: 'admin.topology',
+  list_namespaces: 'admin.topology',
+  list_tables: 'admin.topology',
+  ysql_catalog_version: 'admin.upkeep',
+  flush_table: 'admin.upkeep',
+  flush_table_by_id: 'admin.upkeep',
+  set_load_balancer_enabled: 'admin.upkeep',
+  get_load_balancer_state: 'admin.upkeep',
+  get_is_load_balancer_idle: 'admin.upkeep',
+  disable_tablet_splitting: 'admin.upkeep',
+  is_tablet_splitting_complete: 'admin.upkeep',
+  get_universe_config: 'admin.upkeep',
+  is_encryption_enabled: 'admin.upkeep',
+};
+
+/** Pages of the simulated servers. */
+export const PAGE_FACTS: Readonly<Record<string, FactId>> = {
+  '/dump-entities': 'pages.entities',
+  '/api/v1/tablet-servers': 'pages.servers',
+  '/api/v1/health-check': 'pages.servers',
+  '/varz': 'pages.flags',
+};

@@ -1,0 +1,45 @@
+import { Client } from 'pg';
+import { upstreamSetting } from './dialect.ts';
+import { literal, type Statement } from './sql.ts';
+
+/**
+ * Settings that only a superuser may set (PGC_SUSET): 42501 for others (facts yugabytedb-programs R15 and M5, YugabyteDB issue 19608; USERSET is proposed in
+ * PR 30962 of 2026 alone). What reads on PostgreSQL 15 may be granted: GRANT SET ON PARAMETER.
+ */
+const FOR_SUPERUSERS: ReadonlySet<string> = new Set(['yb_read_time', 'yb_disable_catalog_version_check']);
+
+/** The first such setting that one of the statements sets. */
+export function deniedSetting(found: readonly Statement[]): string | undefined {
+  for (const { tokens } of found) {
+    const words = tokens.map(({ text }) => text);
+    const at = words[1] === 'local' || words[1] === 'session' ? 2 : 1;
+    const set = words[0] === 'set' ? words[at] : undefined;
+    if (set !== undefined && FOR_SUPERUSERS.has(set)) return set;
+    for (const [index, word] of words.entries()) {
+      const name = word === 'set_config' ? literal(tokens[index + 2]) : undefined;
+      if (name !== undefined && FOR_SUPERUSERS.has(name)) return name;
+    }
+  }
+  return undefined;
+}
+
+/** Asked by a session of our own: a query in the client's would take the snapshot of its transaction. */
+export async function maySet(upstreamUrl: string, role: string, setting: string): Promise<boolean> {
+  const client = new Client({ connectionString: upstreamUrl, application_name: 'yugabytedb privileges' });
+  await client.connect();
+  try {
+    const { rows } = await client.query<{ rolsuper: boolean; number: number }>(
+      "SELECT rolsuper, current_setting('server_version_num')::int AS number FROM pg_roles WHERE rolname = $1",
+      [role],
+    );
+    if (rows[0]?.rolsuper === true) return true;
+    if ((rows[0]?.number ?? 0) < 150_000) return false;
+    const granted = await client.query<{ may: boolean }>(
+      "SELECT has_parameter_privilege($1, $2, 'SET') AS may",
+      [role, upstreamSetting(setting)],
+    );
+    return granted.rows[0]?.may === true;
+  } finally {
+    await client.end();
+  }
+}

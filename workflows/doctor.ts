@@ -1,0 +1,122 @@
+import {
+  ActivityCancellationType,
+  ActivityFailure,
+  type ActivityInterface,
+  ApplicationFailure,
+  isCancellation,
+  proxyActivities,
+  TimeoutFailure,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { Activities, NodeActivities } from '../activities/contract.ts';
+import type { Check } from '../model/check.ts';
+import type { CheckAnswer, CheckInput, DoctorInput, DoctorReport, QueueAnswer } from '../model/doctor.ts';
+import { nodeQueue } from '../model/task-queue.ts';
+import { HEARTBEAT_TIMEOUT_MS } from './activity-proxies.ts';
+import { describeFailure, rootFailure } from './failures.ts';
+import { pruneQueue, readPointQueue } from './messages.ts';
+import { inLanes } from './scopes.ts';
+
+/** The plan's own worker has taken this run, so it is there; but all its lanes may be at work. */
+const OWN_WORKER_MS = 60_000;
+/** Temporal shows a poller for minutes after it died. */
+const OTHER_WORKER_MS = 15_000;
+const LOOKS_AT_MOST_MS = 120_000;
+const AGENTS_AT_ONCE = 20;
+
+/**
+ * Asks each worker that a run of the plan needs, on its own task queue, so that the answers are of its programs, its secrets and its
+ * network. Bounded: every question has a time limit and is asked once. Changes nothing.
+ */
+export async function doctor(input: DoctorInput): Promise<DoctorReport> {
+  const { repository, source, history, beside } = input;
+  const { taskQueue } = workflowInfo();
+  const asked = { repository, source, history };
+  let agents: readonly string[] = [];
+  const own = await answerOf(taskQueue, OWN_WORKER_MS, async () => {
+    const answer = await activitiesOn(taskQueue, OWN_WORKER_MS).check({ ...asked, duty: 'work' });
+    agents = answer.agents;
+    return answer;
+  });
+  const ofAgents: QueueAnswer[] = [];
+  await inLanes(agents.length, AGENTS_AT_ONCE, async (index) => {
+    const address = agents[index] ?? '';
+    const queue = nodeQueue(address);
+    ofAgents[index] = await answerOf(queue, OTHER_WORKER_MS, () =>
+      agentOn(queue, OTHER_WORKER_MS).checkNode({ repository }),
+    );
+  });
+  // Last, so that the worker for prunes deletes what the others have written.
+  const others = await Promise.all(
+    beside.map((duty) => {
+      const queue = duty === 'prune' ? pruneQueue(taskQueue) : readPointQueue(taskQueue);
+      const question: CheckInput = {
+        ...asked,
+        duty,
+        // Prunes have credentials of their own, which are looked at even where one process does all.
+        ...(duty === 'prune' || own.worker === undefined ? {} : { answered: own.worker.identity }),
+      };
+      return answerOf(queue, OTHER_WORKER_MS, () => activitiesOn(queue, OTHER_WORKER_MS).check(question));
+    }),
+  );
+  return { answers: [own, ...others, ...ofAgents] };
+}
+
+async function answerOf(
+  queue: string,
+  withinMs: number,
+  ask: () => Promise<CheckAnswer>,
+): Promise<QueueAnswer> {
+  try {
+    const { worker, checks } = await ask();
+    return { queue, worker, checks };
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    return { queue, checks: [unanswered(queue, withinMs, error)] };
+  }
+}
+
+/** Why nobody answered, as a check that failed. */
+function unanswered(queue: string, withinMs: number, error: unknown): Check {
+  const name = `the worker of ${queue} answers`;
+  const root = rootFailure(error);
+  if (root instanceof TimeoutFailure && root.timeoutType === 'SCHEDULE_TO_START') {
+    return {
+      name,
+      ok: false,
+      detail: `no worker took the question within ${withinMs / 1000} s: it has died, or everything that it does at once is under way`,
+      remedy: 'See whether it runs and is busy (holdfast status), start another one, or ask again later.',
+    };
+  }
+  // The SDK's own failure for an activity that a worker doesn't have.
+  if (root instanceof ApplicationFailure && root.type === 'NotFoundError') {
+    return {
+      name,
+      ok: false,
+      detail: 'its Holdfast is older than this command, and can’t be asked',
+      remedy: 'Start it again with this version.',
+    };
+  }
+  const why = error instanceof ActivityFailure ? describeFailure(error).message : String(error);
+  return { name, ok: false, detail: why, remedy: 'Read the worker’s log, and ask again.' };
+}
+
+function optionsFor(queue: string, withinMs: number) {
+  return {
+    taskQueue: queue,
+    scheduleToStartTimeout: withinMs,
+    startToCloseTimeout: LOOKS_AT_MOST_MS,
+    heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    summary: `look at what the worker of ${queue} needs`,
+    retry: { maximumAttempts: 1 },
+  };
+}
+
+function activitiesOn(queue: string, withinMs: number): Pick<Activities, 'check'> {
+  return proxyActivities<ActivityInterface & Pick<Activities, 'check'>>(optionsFor(queue, withinMs));
+}
+
+function agentOn(queue: string, withinMs: number): Pick<NodeActivities, 'checkNode'> {
+  return proxyActivities<ActivityInterface & Pick<NodeActivities, 'checkNode'>>(optionsFor(queue, withinMs));
+}
