@@ -81,14 +81,24 @@ function withoutRestriction(script: string): string {
 }
 
 /** What kind of object a statement is about, where a hostile name may have made the header say something else. */
-function typeOf({ tokens: [first, second, third, , , , seventh] }: PieceStatement): string | undefined {
+function typeOf(
+  { tokens: [first, second, third, fourth, , , seventh] }: PieceStatement,
+  header: string,
+): string | undefined {
   const [one, two] = [first?.text, second?.text];
   if (one === 'comment') return 'COMMENT';
   if (one === 'grant' || one === 'revoke') return 'ACL';
   if (one === 'create' && (two === 'table' || third?.text === 'table')) return 'TABLE';
   if (one === 'create' && (two === 'index' || third?.text === 'index')) return 'INDEX';
+  if (one === 'create') return createdKind(two === 'or' ? fourth?.text : two, header);
   if (one === 'alter' && seventh?.text === 'attach') return two === 'index' ? 'INDEX ATTACH' : 'TABLE ATTACH';
   return undefined;
+}
+
+/** The header's type where it says the same as CREATE. */
+function createdKind(word = '', header: string): string {
+  const kind = word.toUpperCase();
+  return header.startsWith(kind) ? header : kind;
 }
 
 interface Draft {
@@ -122,7 +132,7 @@ function sectioned(found: readonly Draft[]): readonly Piece[] {
   return found.map(({ header, settings, statements }) => {
     const { name = '', type = '', schema = '', owner = '' } = header.groups ?? {};
     const [first] = statements;
-    const kind = (first === undefined ? undefined : typeOf(first)) ?? type;
+    const kind = (first === undefined ? undefined : typeOf(first, type)) ?? type;
     if (POST_DATA.test(kind)) section = 'post-data';
     const isData = /^(?:TABLE DATA|SEQUENCE SET)$/.test(type);
     return {
