@@ -136,13 +136,17 @@ function placed(statement: Statement, { split, tablegroup, apart }: RelationPlac
   const { tokens, end } = statement;
   const top = topLevel(tokens);
   const isTable = tokens[1]?.text !== 'unique' && !tokens.slice(1, 3).some(({ text }) => text === 'index');
-  if (isTable && top.some(({ text }) => text === 'partition')) return [];
+  const partition = top.findIndex(({ text }) => text === 'partition');
+  const isPartition = partition > 0 && top[partition + 1]?.text === 'of';
+  // A partitioned table has no rows of its own.
+  if (isTable && partition > 0 && !isPartition) return [];
   // Before the query of a materialized view, and before the condition of an index.
   const before = top.find(({ text }, at) => at > 2 && (text === 'where' || text === 'as'));
   const place = before?.start ?? end;
   const edits: Repair[] = [];
   const clauses: string[] = [];
-  const options = top.findIndex(({ text }) => text === 'with');
+  // `FOR VALUES WITH (…)` of a partition are no options.
+  const options = top.findIndex(({ text }, at) => text === 'with' && top[at - 1]?.text !== 'values');
   const close = options < 0 ? undefined : closing(tokens, top[options]);
   if (apart && close !== undefined)
     edits.push({ start: close.start, end: close.start, with: ", colocation='false'" });
