@@ -66,6 +66,11 @@ function relationEdits(tokens: readonly Token[]): readonly Edit[] {
       edits.push({ start: token.start, end: token.end, with: 'btree' });
       edits.push(...keyEdits(tokens, at + 1, ['hash']));
     }
+    if (token.text === 'index' && at < 3) {
+      // Without USING it is lsm.
+      const list = tokens.findIndex(({ text }, place) => place > at && (text === '(' || text === 'using'));
+      if (tokens[list]?.text === '(') edits.push(...keyEdits(tokens, list, ['hash']));
+    }
     if (token.text === 'key' && tokens[at - 1]?.text === 'primary' && next.text === '(') {
       edits.push(...keyEdits(tokens, at + 1, ['hash', 'asc', 'desc']));
     }
