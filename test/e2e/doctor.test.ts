@@ -1,4 +1,4 @@
-import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
@@ -130,13 +130,17 @@ test('a worker without the secret that the shell has says so', async () => {
   expect(here.answer.workers).toEqual([]);
 });
 
-test('the programs are those of the worker’s PATH', async () => {
-  const folder = await programs('broken-programs', 'exit 127');
+test('the programs are those of the worker’s environment', async () => {
+  const folder = path.join(scratch.path, 'programs');
+  await mkdir(folder);
+  for (const name of ['pg_dump', 'pg_dumpall', 'psql']) {
+    await symlink(path.join(postgres.binDirectory, name), path.join(folder, name));
+  }
   const ORDERS_DATABASE_URL = postgres.url('orders');
-  await startWorker(environmentOf('path', { ORDERS_DATABASE_URL, PATH: `${folder}:${process.env.PATH}` }));
-  const { named } = await ask(environmentOf('path', { ORDERS_DATABASE_URL }));
+  await startWorker(environmentOf('programs', { ORDERS_DATABASE_URL, HOLDFAST_YB_BIN: folder }));
+  const { named } = await ask(environmentOf('programs', { ORDERS_DATABASE_URL }));
   expect(named('program that dumps the schema')).toMatchObject({
-    ok: false,
+    ok: true,
     detail: expect.stringContaining(folder),
   });
 });

@@ -78,6 +78,13 @@ export const OPERATION_FACTS: Readonly<Record<string, FactId>> = {
   is_tablet_splitting_complete: 'admin.upkeep',
   get_universe_config: 'admin.upkeep',
   is_encryption_enabled: 'admin.upkeep',
+  all_masters_have_universe_key_in_memory: 'admin.neighbours',
+  list_cdc_streams: 'admin.neighbours',
+  list_change_data_streams: 'admin.neighbours',
+  list_xcluster_outbound_replication_groups: 'admin.neighbours',
+  get_xcluster_outbound_replication_group_info: 'admin.neighbours',
+  list_universe_replications: 'admin.neighbours',
+  get_universe_replication_info: 'admin.neighbours',
 };
 
 /** Pages of the simulated servers. */

@@ -206,16 +206,6 @@ export const FACTS = {
     known: 'source',
     from: '#21764, #1721',
   },
-  'server.backends': {
-    says: '`pg_stat_activity` and `pg_terminate_backend` know the sessions of the node that is asked, and of no other.',
-    known: 'source',
-    from: '#13966, #7400, #33209; backend/commands/dbcommands.c',
-  },
-  'server.index-check': {
-    says: '`yb_index_check(oid)` compares an index with its table and refuses ybgin indexes.',
-    known: 'source',
-    from: 'backend/utils/misc/yb_index_check.c',
-  },
   'server.copy': {
     says: '`COPY … FROM` commits every 20,000 rows unless `ROWS_PER_TRANSACTION` or `yb_default_copy_from_rows_per_transaction` say otherwise; 0 is one transaction.',
     known: 'docs',
@@ -225,6 +215,31 @@ export const FACTS = {
     says: '`yb_disable_transactional_writes` gives up atomicity for speed.',
     known: 'docs',
     from: 'api/ysql/the-sql-language/statements/cmd_copy',
+  },
+  'server.backends': {
+    says: '`pg_stat_activity` and `pg_terminate_backend` know the sessions of their node alone; a database is renamed and dropped whatever sessions other nodes have in it.',
+    known: 'source',
+    from: '#13966, #7400, #33209',
+  },
+  'server.superuser-settings': {
+    says: '`yb_read_time` and `yb_disable_catalog_version_check` are PGC_SUSET: 42501, "permission denied to set parameter", for other roles.',
+    known: 'docs',
+    from: '#19608; docs, advanced-topic of logical replication, "Permissions"; USERSET is proposed in pull request 30962',
+  },
+  'server.export-snapshot': {
+    says: '`pg_export_snapshot()` is refused while `ysql_enable_pg_export_snapshot` is off, as it is by default before 2025.2.2.0.',
+    known: 'docs',
+    from: 'docs, advanced-features/snapshot-synchronization; pull request 32263',
+  },
+  'server.passing-errors': {
+    says: 'Errors that pass by themselves (time-outs, leaders that move, read restarts, catalog and schema versions) come with SQLSTATE XX000, or 40001, or YB… in newer builds.',
+    known: 'source',
+    from: '#3587, #7993, #8992, #9388, #15220, #24004, #28956',
+  },
+  'server.index-check': {
+    says: '`yb_index_check(oid)` raises XX002 for an index that is not as its table, and 0A000 for ybgin; a primary key is the table. In 2.20.11, 2024.1.6, 2024.2.3, 2025.1 and later.',
+    known: 'source',
+    from: 'docs, func_yb_index_check; backend/utils/misc/yb_index_check.c; #25820',
   },
   'admin.texts': {
     says: 'The words, columns, exit codes and usages of `yb-admin`, by release.',
@@ -250,6 +265,11 @@ export const FACTS = {
     says: 'The load balancer, tablet splitting, flags and the catalog version as `yb-admin` tells them.',
     known: 'source',
     from: 'src/yb/tools/yb-admin_client.cc; #12410, #33825',
+  },
+  'admin.neighbours': {
+    says: 'Streams of change data capture, replication between universes and the key of encryption at rest as `yb-admin` tells them.',
+    known: 'source',
+    from: 'src/yb/tools/yb-admin_cli.cc (00743dee), yb-admin_client.cc ListCDCStreams, ListCDCSDKStreams, AllMastersHaveUniverseKeyInMemory',
   },
   'pages.entities': {
     says: '`/dump-entities` of the leading master: keyspaces, tables, tablets with replicas.',

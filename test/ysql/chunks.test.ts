@@ -1,5 +1,4 @@
 import { checkSource } from '../../activities/ysql/check.ts';
-import { startYsqlProxy, type YsqlProxy } from '../proxy/proxy.ts';
 import { query } from '../support/sql.ts';
 import {
   backupContext,
@@ -13,6 +12,7 @@ import {
   takeBackup,
   ysqlSource,
 } from './harness.ts';
+import { startYugabyteStandIn, type YugabyteStandIn } from './yugabyte-stand-in.ts';
 
 const ROWS = 3000;
 /** Makes a key descend while its table is empty; seen by later sessions. */
@@ -20,14 +20,14 @@ const DESCEND =
   "UPDATE pg_index SET indoption = '0 3' WHERE indrelid = 'descending'::regclass AND indisprimary";
 
 describe("tables of each of YugabyteDB's shardings", () => {
+  let yugabyte: YugabyteStandIn;
   let server: TestServer;
-  let proxy: YsqlProxy;
   let repository: TestRepository;
   let backup: TestBackup;
 
   beforeAll(async () => {
-    server = await startServer();
-    proxy = await startYsqlProxy({ upstreamUrl: server.url() });
+    yugabyte = await startYugabyteStandIn('2025.2');
+    server = yugabyte.server;
     repository = await createRepository();
     await query(server.url(), 'CREATE DATABASE sharded');
     await query(
@@ -56,7 +56,7 @@ describe("tables of each of YugabyteDB's shardings", () => {
       'INSERT INTO keyless_small VALUES (1), (2)',
       'INSERT INTO small SELECT generate_series(1, 500)',
     );
-    backup = await takeBackup(repository, throughProxy('sharded'), ysqlSource(), () =>
+    backup = await takeBackup(repository, yugabyte.url('sharded'), ysqlSource(), () =>
       query(
         server.url('sharded'),
         "INSERT INTO ranged SELECT -i, 'late' FROM generate_series(1, 100) i",
@@ -67,8 +67,7 @@ describe("tables of each of YugabyteDB's shardings", () => {
   });
 
   afterAll(async () => {
-    await proxy?.stop();
-    await server?.stop();
+    await yugabyte?.stop();
     await repository?.remove();
   });
 
@@ -100,7 +99,7 @@ describe("tables of each of YugabyteDB's shardings", () => {
 
   test('what was cut comes back exactly', async () => {
     const outcome = await runRestore(
-      restoreContext(backup, throughProxy('sharded'), { into: { sharded: 'sharded_again' } }),
+      restoreContext(backup, yugabyte.url('sharded'), { into: { sharded: 'sharded_again' } }),
     );
     expect(outcome.problems).toEqual([]);
     expect(
@@ -113,18 +112,12 @@ describe("tables of each of YugabyteDB's shardings", () => {
   });
 
   test('doctor names the tables that can not be cut', async () => {
-    const checks = await checkSource(backupContext(repository, throughProxy('sharded')), ysqlSource());
+    const checks = await checkSource(backupContext(repository, yugabyte.url('sharded')), ysqlSource());
     const cut = checks.find(({ name }) => name === 'tables can be cut');
     expect(cut).toMatchObject({ ok: true });
     expect(cut?.detail).toContain('public.keyless, public.keyless_colocated');
     expect(cut?.detail).not.toContain('keyless_small');
   });
-
-  function throughProxy(database: string): string {
-    const url = new URL(server.url(database));
-    url.port = String(proxy.port);
-    return url.href;
-  }
 });
 
 describe('tables of PostgreSQL whose rows have no blocks that anybody can name', () => {

@@ -6,7 +6,7 @@ import { parseConnectionUrl } from '../../activities/ysql/connection-url.ts';
 import { findProgram } from '../../activities/ysql/programs/find.ts';
 import { isOlderRelease, readBanner } from '../../activities/ysql/programs/identity.ts';
 import { takesOption } from '../../activities/ysql/programs/options.ts';
-import { runProgram } from '../../activities/ysql/programs/run.ts';
+import { programError, runProgram } from '../../activities/ysql/programs/run.ts';
 import { dumpGlobals, dumpSchema } from '../../activities/ysql/schema-dump.ts';
 import { readServer, type Server } from '../../activities/ysql/server.ts';
 import { connect, type Session, withSession } from '../../activities/ysql/session.ts';
@@ -423,4 +423,13 @@ describe('a dump is of the server and the moment that were meant', () => {
       if (session === undefined) await reader.close();
     }
   }
+});
+
+test.each([
+  ['Catalog Version Mismatch: A DDL occurred while processing this query. Try again.', true],
+  ['query failed: ERROR:  Restart read required at: { read: … }', true],
+  ['query failed: ERROR:  relation "x" does not exist', false],
+  ['connection to server at "h", port 5433 failed: Connection refused', true],
+])('a program that says %j: it passes by itself: %s', (said, passes) => {
+  expect(programError('/x/ysql_dump', said)).toMatchObject({ transient: passes });
 });
