@@ -243,6 +243,11 @@ export interface RestoreRequest {
   readonly contents: 'all' | 'schema' | 'data';
   /** Every object belongs to this role instead of its owner at the source. */
   readonly owner?: string;
+  /**
+   * `target`: on YugabyteDB tables are split and kept together as the target does by itself, not as at the source. Of the engine ysql.
+   * Absent: `source`.
+   */
+  readonly placement?: 'source' | 'target';
   /** Apply roles from the backup's globals first. */
   readonly globals: boolean;
   /** `rows`: counts per table against the manifest; `content`: also a hash of every row against the backup's objects. */

@@ -114,6 +114,7 @@ export type RestoreOptions = Partial<
     | 'connection'
     | 'contents'
     | 'owner'
+    | 'placement'
     | 'globals'
     | 'check'
     | 'indexCheckMs'

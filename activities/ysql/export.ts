@@ -13,6 +13,8 @@ import {
   LARGE_OBJECT_PAGES,
   largeObjectsScript,
 } from './large-objects.ts';
+import { lostByYsqlDump } from './lost-by-dump.ts';
+import { type Placement, readPlacement, withPlacement } from './placement.ts';
 import { lossesOfStockDump } from './programs/dump-driver.ts';
 import { withPresent, withReader } from './reader.ts';
 import { refuseWhatCannotBeCarried } from './refusals.ts';
@@ -64,14 +66,20 @@ export async function exportWorkList(
         const schemaObjects: ObjectEntry[] = [];
         if (source.contents !== 'data') {
           const scripts = await dumpSchema(from, reader, selection);
-          const postData = await withoutDanglingForeignKeys(reader, scripts.postData, selection);
+          const kept = await withoutDanglingForeignKeys(reader, scripts.postData, selection);
+          const postData =
+            server.product === 'yugabytedb' ? kept + (await lostByYsqlDump(reader, selection)) : kept;
+          const placement: Placement =
+            server.product === 'yugabytedb'
+              ? await readPlacement(reader, verb.log)
+              : { tablegroups: [], relations: [] };
           const put = (script: ScriptName, text: string) =>
             putScript(verb, readPoint, `${index}/${script}`, text);
           schemaObjects.push(
             ...(await Promise.all([
               put('database', scripts.database),
-              put('pre-data', scripts.preData),
-              put('post-data', postData),
+              put('pre-data', withPlacement(scripts.preData, placement, 'pre-data')),
+              put('post-data', withPlacement(postData, placement, 'post-data')),
             ])),
           );
         }

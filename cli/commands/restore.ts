@@ -23,6 +23,7 @@ interface Options extends FollowRunOptions {
   readonly replace?: boolean;
   readonly safetyBackup: boolean;
   readonly owner?: string;
+  readonly placement: 'source' | 'target';
   readonly connectionEnv?: string;
   readonly schemaOnly?: boolean;
   readonly dataOnly?: boolean;
@@ -60,6 +61,14 @@ export function register(program: Command): void {
     )
     .option('--no-safety-backup', 'with --replace: do not back up first what is there now')
     .option('--owner <role>', 'everything belongs to this role')
+    .addOption(
+      new Option(
+        '--placement <whose>',
+        'splits, tablegroups and colocation of YugabyteDB’s tables: as at the source, or the target’s own',
+      )
+        .choices(['source', 'target'])
+        .default('source'),
+    )
     .option('--connection-env <name>', 'restore to the server whose URL this variable of the worker holds')
     .option('--schema-only', 'no data')
     .option('--data-only', 'into existing tables')
@@ -109,6 +118,7 @@ async function run(argument: string, options: Options) {
     tables: { include: options.tables, exclude: options.excludeTables },
     contents: options.schemaOnly ? 'schema' : options.dataOnly ? 'data' : 'all',
     ...(options.owner === undefined ? {} : { owner: options.owner }),
+    ...(options.placement === 'source' ? {} : { placement: options.placement }),
     globals: options.globals === true,
     check: options.check,
     ...(options.tolerate ? { tolerate: true } : {}),

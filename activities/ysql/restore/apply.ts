@@ -1,6 +1,8 @@
 import { permanent } from '../../../model/errors.ts';
 import type { DumpEntry } from '../dump-script.ts';
+import { readServer } from '../server.ts';
 import { inTransaction, type Session } from '../session.ts';
+import { adapted, type TextAdaptation } from './adapted.ts';
 import { BOOKKEEPING_SCHEMA, claim } from './bookkeeping.ts';
 import {
   applyAgain,
@@ -10,20 +12,25 @@ import {
   type Forgiveness,
   forgivenessOf,
   isThereAlready,
+  settle,
   withWayOut,
 } from './forgiving.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
-import { existingRoles, withOwner, withoutMissingRoles } from './roles.ts';
+import { existingRoles } from './roles.ts';
 import { existingTablespaces, withKnownTablespace } from './tablespaces.ts';
 
 /** How entries are changed on their way to this server. */
-export interface Adaptation {
-  readonly owner: string | undefined;
-  readonly roles: ReadonlySet<string>;
+export interface Adaptation extends TextAdaptation {
   readonly tablespaces: ReadonlySet<string>;
   readonly forgives: Forgiveness;
   /** True: only what was left out is tried, once more. */
   readonly again?: true;
+  /**
+   * Whether a change of the schema can be undone with its transaction. Else (YugabyteDB) each statement is sent by itself, outside of
+   * any transaction: savepoints are refused beside DDL (yugabyte-db issues 26734, 31810), and CREATE INDEX in a text of several
+   * statements is built without backfill (upstream utility.c, `isTopLevel`).
+   */
+  readonly transactionalDdl: boolean;
   readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
@@ -35,32 +42,63 @@ export async function readAdaptation(
 ): Promise<Adaptation> {
   return {
     owner: job.context.request.owner,
+    placement: job.context.request.placement ?? 'source',
     roles: await existingRoles(session),
     tablespaces: await existingTablespaces(session),
     forgives: forgivenessOf(job, database),
+    transactionalDdl: (await readServer(session)).product === 'postgresql',
     log: job.context.log,
   };
 }
 
-/** Runs an entry's statements in the session's transaction. */
-export async function applyEntry(session: Session, entry: DumpEntry, adaptation: Adaptation): Promise<void> {
+/**
+ * Runs an entry's statements: in the session's transaction, or one by one where that is no help.
+ *
+ * @param mayBeThere whether what is there already, from an attempt that was cut off, counts as done
+ */
+export async function applyEntry(
+  session: Session,
+  entry: DumpEntry,
+  adaptation: Adaptation,
+  mayBeThere = false,
+): Promise<void> {
   const statements = adapted(entry, adaptation);
   if (statements.length === 0) return;
   const settings = entry.settings.map((setting) => withKnownTablespace(setting, adaptation.tablespaces));
-  const work: EntryWork = { session, entry, settings, statements, isInTransaction: true, ...adaptation };
+  const isInTransaction = adaptation.transactionalDdl;
+  const work: EntryWork = {
+    ...adaptation,
+    session,
+    entry,
+    settings,
+    statements,
+    isInTransaction,
+    mayBeThere,
+  };
   if (adaptation.again === true) return await applyAgain(work);
   if (adaptation.forgives !== 'nothing') return await applyForgivingly(work);
   try {
-    await session.query(doingOf(entry), [...settings, ...statements].join('\n'));
+    if (isInTransaction) {
+      const texts = statements.map(({ text }) => text);
+      await session.query(doingOf(entry), [...settings, ...texts].join('\n'));
+    } else {
+      await applyOneByOne(work);
+    }
   } catch (error) {
     throw withWayOut(session, error);
   }
 }
 
-/** The texts of an entry's statements as they are run on this server. Pure. */
-export function adapted(entry: DumpEntry, { owner, roles }: Adaptation): readonly string[] {
-  const statements = owner === undefined ? entry.statements : withoutMissingRoles(entry, roles);
-  return statements.map((statement) => withOwner(statement, owner));
+async function applyOneByOne(work: EntryWork): Promise<void> {
+  const { session, entry, statements, mayBeThere } = work;
+  await settle(work);
+  for (const statement of statements) {
+    try {
+      await session.query(doingOf(entry), statement.text);
+    } catch (error) {
+      if (!mayBeThere || !(await isThereAlready(session, statement, error))) throw error;
+    }
+  }
 }
 
 /**
@@ -102,25 +140,6 @@ async function applyWithoutTransaction(
   if (done === undefined)
     throw permanent('YSQL_NO_ROW', 'EXISTS returned no row', 'Check that the server is YSQL.');
   if (done.there) return;
-  for (const entry of entries) {
-    const statements = adapted(entry, adaptation);
-    const settings = entry.settings.map((setting) => withKnownTablespace(setting, adaptation.tablespaces));
-    const work: EntryWork = { session, entry, settings, statements, isInTransaction: false, ...adaptation };
-    if (adaptation.again === true) {
-      await applyAgain(work);
-      continue;
-    }
-    if (adaptation.forgives !== 'nothing') {
-      await applyForgivingly(work);
-      continue;
-    }
-    for (const statement of statements) {
-      try {
-        await session.query(doingOf(entry), [...settings, statement].join('\n'));
-      } catch (error) {
-        if (!isThereAlready(error)) throw withWayOut(session, error);
-      }
-    }
-  }
+  for (const entry of entries) await applyEntry(session, entry, adaptation, true);
   await claim(session, { unit });
 }

@@ -2,9 +2,12 @@ import type { LeftOut } from '../../../model/backup.ts';
 import { HoldfastError, permanent } from '../../../model/errors.ts';
 import type { DumpEntry } from '../dump-script.ts';
 import { sqlState } from '../errors.ts';
+import { quoteTable } from '../identifiers.ts';
 import type { Session } from '../session.ts';
+import type { Adapted } from './adapted.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
 import { forgetLeftOut, isLeftOut, noteLeftOut } from './left-out.ts';
+import { tableOfAlter } from './selection.ts';
 
 /**
  * What a restore may leave out: `nothing`; `unselected`, what needs a table that wasn't selected; or `errors`, whatever the
@@ -23,9 +26,11 @@ export interface EntryWork {
   readonly entry: DumpEntry;
   /** Run before each statement. */
   readonly settings: readonly string[];
-  readonly statements: readonly string[];
+  readonly statements: readonly Adapted[];
   /** False where every statement is its own transaction. */
   readonly isInTransaction: boolean;
+  /** Whether what is there already, from an attempt that was cut off, counts as done. */
+  readonly mayBeThere: boolean;
   readonly forgives: Forgiveness;
   readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
@@ -37,15 +42,16 @@ export interface EntryWork {
 export async function applyForgivingly(work: EntryWork): Promise<void> {
   const { statements } = work;
   if (work.isInTransaction && statements.length > 1) {
-    if ((await attempt(work, statements.join('\n'))) === undefined) return;
+    if ((await attempt(work, statements)) === undefined) return;
   }
   for (const [place, statement] of statements.entries()) {
-    const error = await attempt(work, statement);
+    const error = await attempt(work, [statement]);
     if (error === undefined) continue;
-    if (isTold(work, statement, error) || (await addedNotValid(work, statement, error))) continue;
-    await note(work, statement, error, staysNotValid(statement, error) ? { instead: 'NOT VALID' } : {});
+    if (isTold(work, statement.text, error) || (await addedNotValid(work, statement, error))) continue;
+    const { text } = statement;
+    await note(work, text, error, staysNotValid(text, error) ? { instead: 'NOT VALID' } : {});
     // What follows is about the object that isn't there.
-    if (place === 0 && /^create\b/i.test(statement)) return;
+    if (place === 0 && /^create\b/i.test(text)) return;
   }
 }
 
@@ -53,26 +59,28 @@ export async function applyForgivingly(work: EntryWork): Promise<void> {
 export async function applyAgain(work: EntryWork): Promise<void> {
   const [first] = work.statements;
   if (first === undefined) return;
-  const item = { kind: work.entry.type, name: nameOf(work.entry), sql: first };
+  const item = { kind: work.entry.type, name: nameOf(work.entry), sql: first.text };
   if (!(await isLeftOut(work.session, item))) return;
-  if ((await attempt(work, first)) !== undefined) return;
+  if ((await attempt(work, [first])) !== undefined) return;
   await forgetLeftOut(work.session, item);
   await applyForgivingly({ ...work, statements: work.statements.slice(1) });
 }
 
-/** Runs SQL; returns what it failed with where that is forgiven. */
-async function attempt(work: EntryWork, text: string): Promise<HoldfastError | undefined> {
-  const { session, isInTransaction } = work;
+/** Runs statements, one only where each is its own transaction; returns what failed where that is forgiven. */
+async function attempt(work: EntryWork, statements: readonly Adapted[]): Promise<HoldfastError | undefined> {
+  const { session, isInTransaction, mayBeThere } = work;
+  const text = statements.map((statement) => statement.text).join('\n');
   if (isInTransaction) await session.query('set a savepoint', 'SAVEPOINT entry');
   try {
     if (isInTransaction) {
       await session.query(doingOf(work.entry), [...work.settings, text].join('\n'));
     } else {
-      for (const setting of work.settings) await session.query(`prepare to ${doingOf(work.entry)}`, setting);
+      await settle(work);
       await session.query(doingOf(work.entry), text);
     }
   } catch (error) {
-    if (!isInTransaction && isThereAlready(error)) return undefined;
+    const [only] = statements;
+    if (mayBeThere && only !== undefined && (await isThereAlready(session, only, error))) return undefined;
     if (!isStatementsOwn(session, error) || !isForgiven(work, error)) throw error;
     if (isInTransaction) await session.query('roll back to the savepoint', 'ROLLBACK TO SAVEPOINT entry');
     return error;
@@ -106,14 +114,14 @@ export function isStatementsOwn(session: Session, error: unknown): error is Hold
 const BROKEN_BY_ROWS = new Set(['23503', '23514']);
 
 /** A foreign key or check that rows break is added so that it holds for rows to come, and told. */
-async function addedNotValid(work: EntryWork, statement: string, error: HoldfastError): Promise<boolean> {
+async function addedNotValid(work: EntryWork, statement: Adapted, error: HoldfastError): Promise<boolean> {
   const { type } = work.entry;
   const state = sqlState(error.cause) ?? '';
   if (type !== 'FK CONSTRAINT' && type !== 'CHECK CONSTRAINT') return false;
-  if (!BROKEN_BY_ROWS.has(state) || !/\badd constraint\b/i.test(statement)) return false;
-  const notValid = `${statement.replace(/;\s*$/, '')} NOT VALID;`;
-  if ((await attempt(work, notValid)) !== undefined) return false;
-  await note(work, statement, error, { instead: 'NOT VALID' });
+  if (!BROKEN_BY_ROWS.has(state) || !/\badd constraint\b/i.test(statement.text)) return false;
+  const notValid = { ...statement, text: `${statement.text.replace(/;\s*$/, '')} NOT VALID;` };
+  if ((await attempt(work, [notValid])) !== undefined) return false;
+  await note(work, statement.text, error, { instead: 'NOT VALID' });
   return true;
 }
 
@@ -166,9 +174,36 @@ export function doingOf(entry: DumpEntry): string {
 /** SQLSTATEs of "already exists": table or index, object, schema, function, constraint; and a second primary key. */
 const ALREADY_THERE = new Set(['42P07', '42710', '42P06', '42723', '42P16']);
 
-/** True where a statement that is its own transaction was run by an earlier attempt. */
-export function isThereAlready(error: unknown): boolean {
-  return error instanceof HoldfastError && ALREADY_THERE.has(sqlState(error.cause) ?? '');
+/** SQLSTATE of `index "x" is already associated with a constraint`, and of much else. */
+const NOT_IN_STATE = '55000';
+
+/** Whether what a statement creates was there, from an attempt that was cut off, so that its error says that it is done. */
+export async function isThereAlready(
+  session: Session,
+  { tokens }: Adapted,
+  error: unknown,
+): Promise<boolean> {
+  const state = error instanceof HoldfastError ? sqlState(error.cause) : undefined;
+  if (state === undefined) return false;
+  if (ALREADY_THERE.has(state)) return true;
+  if (state !== NOT_IN_STATE) return false;
+  const table = tableOfAlter(tokens);
+  const constraint = tokens.findIndex(
+    ({ text }, at) => text === 'constraint' && tokens[at - 1]?.text === 'add',
+  );
+  const name = tokens[constraint + 1]?.text;
+  if (table === undefined || constraint < 0 || name === undefined) return false;
+  const [found] = await session.query<{ there: boolean }>(
+    `look for constraint ${name}`,
+    'SELECT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE conrelid = to_regclass($1) AND conname = $2) AS there',
+    [quoteTable(table), name],
+  );
+  return found?.there === true;
+}
+
+/** Sends the settings that hold for an entry, each by itself. */
+export async function settle({ session, entry, settings }: EntryWork): Promise<void> {
+  for (const setting of settings) await session.query(`prepare to ${doingOf(entry)}`, setting);
 }
 
 /** True where the server refused what it was asked, whoever asked it (in another thread too), and would refuse it again. */

@@ -5,6 +5,7 @@ import { type RestoreContext, sourceOf } from '../../engine.ts';
 import { packTasks } from '../../pack-load-tasks.ts';
 import type { ConnectionTarget } from '../connection-url.ts';
 import { type DumpEntry, dumpEntries } from '../dump-script.ts';
+import { isStatisticsData } from '../dump-sections.ts';
 import { tableName } from '../identifiers.ts';
 import { findScript, readScript, type ScriptName } from '../scripts.ts';
 import { resolveTarget } from '../session.ts';
@@ -129,7 +130,8 @@ async function scriptEntries(
   if (object === undefined) return [];
   const known = parsedScripts.get(object.sha256);
   if (known !== undefined) return known;
-  const entries = dumpEntries(await readScript(context, object));
+  // Statistics of the planner are made anew by ANALYZE, and servers older than the program have no function for them.
+  const entries = dumpEntries(await readScript(context, object)).filter((entry) => !isStatisticsData(entry));
   const [oldest] = parsedScripts.keys();
   if (oldest !== undefined && parsedScripts.size >= SCRIPTS_KEPT) parsedScripts.delete(oldest);
   parsedScripts.set(object.sha256, entries);
