@@ -95,16 +95,21 @@ export function cutAtRows(script: string): { readonly preData: string; readonly 
   const found = entries.findIndex(({ type }) => BEHIND_ROWS.has(type));
   const boundary = found < 0 ? entries.length : found;
   const behind = entries.slice(boundary).filter(({ type }) => !PRIVILEGES.has(type));
-  const names = new Set(behind.map(({ schema, name }) => `${schema} ${name}`));
+  const names = new Set(behind.map(({ schema, name }) => `${schema} ${bareName(name)}`));
   const isBehind = (entry: DumpEntry, place: number) => {
     if (place < boundary) return false;
-    // `FUNCTION label_of(integer)` is about `label_of(integer)`.
+    // `FUNCTION label_of(k integer)` is about `label_of(integer)`.
     const about = entry.name.replace(/^(?:FOREIGN |LARGE )?[A-Z]+ /, '');
-    return !PRIVILEGES.has(entry.type) || names.has(`${entry.schema} ${about}`);
+    return !PRIVILEGES.has(entry.type) || names.has(`${entry.schema} ${bareName(about)}`);
   };
   const starts = new Set(entries.filter(isBehind).map(({ start }) => start));
   return {
     preData: withoutEntries(script, ({ start }) => starts.has(start)),
     postData: withoutEntries(script, ({ start }) => !starts.has(start)),
   };
+}
+
+/** Without arguments, which privileges name and functions don't, and without quotes. Functions of one name go together. */
+function bareName(tag: string): string {
+  return tag.replace(/\(.*$/s, '').replaceAll('"', '');
 }

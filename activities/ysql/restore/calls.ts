@@ -46,6 +46,7 @@ export function foreignCalls(
       const isType = tokens[at - 1]?.text === ':' && tokens[at - 2]?.text === ':';
       return !(isType && plainTypes.has(name));
     }) ||
+    callsOperator(tokens) ||
     (hasOwnCasts && tokens.some(({ text }) => text === '(' || text === ':'));
 
   for (const entry of preData) {
@@ -63,7 +64,7 @@ export function foreignCalls(
     inExpression,
     inQuery: (tokens) =>
       hasOwnCasts ||
-      tokens.some(({ text }, at) => text === 'operator' && tokens[at + 2]?.text !== 'pg_catalog') ||
+      callsOperator(tokens) ||
       qualifiedNames(tokens).some(
         ({ at, schema }) =>
           schema !== 'pg_catalog' && tokens[at + 3]?.text === '(' && tokens[at + 3]?.kind === 'symbol',
@@ -80,6 +81,17 @@ export function foreignCalls(
       return !hasColumnsOnly(definition) && inExpression(definition);
     },
   };
+}
+
+/** `OPERATOR(schema.+)`: pg_dump writes so what isn't found without a schema. */
+function callsOperator(tokens: readonly Token[]): boolean {
+  return tokens.some(
+    ({ kind, text }, at) =>
+      kind === 'word' &&
+      text === 'operator' &&
+      tokens[at + 1]?.text === '(' &&
+      tokens[at + 2]?.text !== 'pg_catalog',
+  );
 }
 
 /** Where the tokens name something with its schema. */
