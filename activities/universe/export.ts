@@ -10,10 +10,12 @@ import type { BackupContext } from '../engine.ts';
 import { dumpGlobals } from '../ysql/schema-dump.ts';
 import { putScript } from '../ysql/scripts.ts';
 import { exportDatabase, exportKeyspace, type SnapshotPoint } from './export-database.ts';
+import { serversByAddress } from './servers.ts';
 import { findTargets } from './targets.ts';
 import { openUniverse, serverOf, type Universe, ysqlTarget } from './universe.ts';
 import { listSnapshots } from './yb-admin/snapshots.ts';
 import { field, textField } from './yb-admin/text.ts';
+import { listTabletServers } from './yb-admin/topology.ts';
 import { universeConfig } from './yb-admin/upkeep.ts';
 import { programVersion } from './yb-admin/version.ts';
 
@@ -69,7 +71,8 @@ export async function exportUniverse(
     universe: { snapshots, ...(await identityOf(universe)) },
   };
   const targets = await findTargets(context, universe, snapshots);
-  return await writeTabletWorkList(store, ref, readPoint.epoch, description, targets, { signal });
+  const servers = serversByAddress(await listTabletServers(universe.admin));
+  return await writeTabletWorkList(store, ref, readPoint.epoch, description, targets, { signal, servers });
 }
 
 /** Which universe it is, and whether its files are encrypted, as far as it tells. */

@@ -4,7 +4,6 @@
  */
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -19,8 +18,10 @@ import { writePrograms } from './programs.ts';
 import { act } from './simulator/actions.ts';
 import { ageEverything } from './simulator/aging.ts';
 import { hideHistory } from './simulator/history.ts';
+import { formatDirectories } from './simulator/instances.ts';
 import { bodyOf, Nodes } from './simulator/nodes.ts';
 import { YCQL_STORE } from './simulator/rows.ts';
+import { nameServers } from './simulator/servers.ts';
 import { loadState, type State, saveState } from './simulator/state.ts';
 import { view } from './simulator/view.ts';
 import {
@@ -76,6 +77,7 @@ const world = new World(directory, state, postgres);
 const nodes = new Nodes(world);
 const binDirectory = await writePrograms(join(directory, 'yugabyte'), world.profile, postgres.binDirectory);
 await nodes.openAll();
+await nameServers(world);
 info = describe();
 const aging = setInterval(() => void age(), AGE_EVERY_MS);
 world.save();
@@ -131,6 +133,9 @@ async function serveControl(url: string, request: Parameters<typeof bodyOf>[0]):
       state.delays = [];
       state.balance = { everyMs: 0, copySnapshots: true, nextAt: 0 };
       state.growth = { everyMs: 0, nextAt: 0 };
+      state.hidden = [];
+      state.imports = 'all';
+      await nameServers(world);
       Object.assign(state.endOf, { snapshots: 'well', restorations: 'well', deletions: 'well' });
     });
   }
@@ -228,11 +233,10 @@ async function newState(config: UniverseConfig): Promise<State> {
     endOf: { snapshots: 'well', restorations: 'well', deletions: 'well' },
     balance: { everyMs: 0, copySnapshots: true, nextAt: 0 },
     growth: { everyMs: 0, nextAt: 0 },
+    hidden: [],
+    imports: 'all',
   };
-  for (const { dataDirectories } of created.tservers) {
-    for (const folder of dataDirectories)
-      mkdirSync(join(folder, 'yb-data/tserver/data/rocksdb'), { recursive: true });
-  }
+  for (const server of created.tservers) formatDirectories(server);
   saveState(directory, created);
   return created;
 }

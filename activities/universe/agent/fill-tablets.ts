@@ -1,11 +1,12 @@
 import { constants } from 'node:fs';
 import { access, type FileHandle, lstat, open, rename, rm, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { messageOf } from '../../../model/errors.ts';
+import { HoldfastError, messageOf } from '../../../model/errors.ts';
 import type { Manifest } from '../../../model/manifest.ts';
 import type { UniverseLimits } from '../../../model/pipeline.ts';
 import type {
   FillSummary,
+  NodeInspection,
   NodeReport,
   SavedTablet,
   SharedObject,
@@ -23,7 +24,6 @@ import {
   filesBelow,
   findFolder,
   makeFolder,
-  rootsOf,
   snapshotFolderParts,
   tabletFolderParts,
 } from './folders.ts';
@@ -35,6 +35,8 @@ export interface FillRequest {
   readonly limits: UniverseLimits;
   /** What this node may fetch in a second. */
   readonly bytesPerSecond?: number;
+  /** UUID of the tablet server that has the replicas; absent in runs that an earlier version began. */
+  readonly server?: string;
 }
 
 /** Lists of manifests that stay in memory: about 10 MB each. */
@@ -56,7 +58,7 @@ export async function fillTablets(
 ): Promise<FillSummary> {
   agent.limit.set(request.bytesPerSecond);
   return agent.lanes('tasks', request.limits.tasksPerNode).run(async () => {
-    const roots = await rootsOf(await agent.dataDirectories(context.signal));
+    const roots = await agent.provenRoots(context.signal, request.server);
     const left: FillSummary['left'][number][] = [];
     let filled = 0;
     let bytes = 0;
@@ -90,9 +92,9 @@ export async function unfilledTablets(
   agent: NodeAgent,
   context: BackupContext,
   manifest: Manifest,
-  tablets: readonly TabletFill[],
+  { tablets, server }: Pick<FillRequest, 'tablets' | 'server'>,
 ): Promise<readonly string[]> {
-  const roots = await rootsOf(await agent.dataDirectories(context.signal));
+  const roots = await agent.provenRoots(context.signal, server);
   const unfilled: string[] = [];
   for (const fill of tablets) {
     const { tablet } = await savedTablet(context, manifest, fill);
@@ -103,10 +105,27 @@ export async function unfilledTablets(
   return unfilled;
 }
 
-/** Looks whether this node's agent could fill tablets. */
-export async function inspectNode(agent: NodeAgent, signal: AbortSignal): Promise<NodeReport> {
+/** Looks whether this is the agent of its node, and whether it could fill tablets. */
+export async function inspectNode(
+  agent: NodeAgent,
+  { server, tablets = [] }: NodeInspection,
+  signal: AbortSignal,
+): Promise<NodeReport> {
   const directories: { path: string; freeBytes: number }[] = [];
   const problems: string[] = [];
+  const missing: string[] = [];
+  let owner: string | undefined;
+  try {
+    const roots = await agent.provenRoots(signal, server);
+    owner = roots.owner;
+    for (const tablet of tablets) {
+      if (findFolder(roots, tabletFolderParts(tablet)) === undefined) missing.push(tablet.tablet);
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof HoldfastError)) throw error;
+    problems.push(`${error.message}. ${error.remedy}`);
+  }
   for (const path of await agent.dataDirectories(signal)) {
     try {
       const { bavail, bsize } = await statfs(path);
@@ -117,7 +136,13 @@ export async function inspectNode(agent: NodeAgent, signal: AbortSignal): Promis
       problems.push(`${agent.address}: ${messageOf(error)}`);
     }
   }
-  return { address: agent.address, directories, problems };
+  return {
+    address: agent.address,
+    directories,
+    problems,
+    ...(owner === undefined ? {} : { server: owner }),
+    ...(missing.length === 0 ? {} : { missing }),
+  };
 }
 
 interface Filling {
