@@ -1,12 +1,15 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { NodeAgent } from '../../../activities/universe/agent/node-agent.ts';
+import { checkUniverse } from '../../../activities/universe/check.ts';
+import { type AgentPoller, parseAgentIdentity } from '../../../model/task-queue.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
 import { DirectoryStore } from '../../../repository/directory.ts';
+import { proveNodes } from '../../../worker/agents.ts';
 import { query } from '../../support/sql.ts';
 import { startUniverse, type Universe } from '../launcher.ts';
 import { fill } from './contents.ts';
-import { backUp, deadServers, type Rig, restore, rightAgents, sourceOf } from './rig.ts';
+import { backUp, contextOf, deadServers, type Rig, restore, rightAgents, sourceOf } from './rig.ts';
 
 /** An agent that isn't the agent of its node vouches for files that its tablet server doesn't have, and `restore_snapshot` ends the tablet server. */
 let universe: Universe;
@@ -126,6 +129,66 @@ it('an agent that was told one of two disks is refused by the tablets that it la
     'RESTORE_NODES_NOT_READY',
     'tablets that the universe says are there',
   );
+});
+
+describe('as it starts, an agent', () => {
+  const settings = (address: number, directories?: number) => ({
+    address: tserver(address).address,
+    ...(directories === undefined ? {} : { dataDirectories: tserver(directories).dataDirectories }),
+    stateDirectory: scratch.path,
+  });
+
+  it('polls as that of its tablet server, once', async () => {
+    const proven = await proveNodes([settings(0), settings(1)]);
+    expect(proven.map(({ identity }) => parseAgentIdentity(identity).server)).toEqual([
+      tserver(0).uuid,
+      tserver(1).uuid,
+    ]);
+    await expect(proveNodes([settings(0)])).rejects.toMatchObject({ code: 'AGENT_DOUBLED' });
+  });
+
+  it('does not poll with the directories of another, by name', async () => {
+    await expect(proveNodes([settings(2, 1)])).rejects.toMatchObject({
+      code: 'AGENT_WRONG_NODE',
+      message: expect.stringContaining(tserver(1).uuid),
+    });
+  });
+
+  it('of a tablet server that is down polls, and says that it has not proved whose it is', async () => {
+    const disk = path.join(scratch.path, 'not-mounted');
+    const [proven] = await proveNodes([
+      { address: '127.0.0.1:1', dataDirectories: [disk], webPort: 1, stateDirectory: scratch.path },
+    ]);
+    expect(parseAgentIdentity(proven?.identity ?? '').server).toBeUndefined();
+  });
+});
+
+describe('doctor finds', () => {
+  const detailsWith = async (agents: readonly AgentPoller[]) => {
+    const verb = contextOf(rig, backup.ref);
+    const checks = await checkUniverse(verb, rig.source, async () => agents);
+    return checks.filter(({ name }) => name === `tablet server ${tserver(0).address}`);
+  };
+
+  it('the right agent right', async () => {
+    expect(await detailsWith([{ host: 'a', server: tserver(0).uuid }])).toEqual([
+      expect.objectContaining({ ok: true, detail: 'alive, with its own agent' }),
+    ]);
+  });
+
+  it.each<readonly [string, () => readonly AgentPoller[], () => string]>([
+    ['no agent', () => [], () => 'has no agent'],
+    ['another’s agent', () => [{ host: 'b', server: tserver(1).uuid }], () => tserver(1).uuid],
+    [
+      'agents on two machines',
+      () => [{ host: 'a', server: tserver(0).uuid }, { host: 'b' }],
+      () => 'several machines: a, b',
+    ],
+  ])('%s wrong', async (_what, agents, word) => {
+    expect(await detailsWith(agents())).toEqual([
+      expect.objectContaining({ ok: false, detail: expect.stringContaining(word()) }),
+    ]);
+  });
 });
 
 it('a tablet server that was made anew at the same address is told from the one before', async () => {
