@@ -1,5 +1,5 @@
 import type { ObjectEntry } from '../../model/backup.ts';
-import type { ManifestDatabase, ManifestSnapshot } from '../../model/manifest.ts';
+import type { ManifestDatabase } from '../../model/manifest.ts';
 import type { UniverseSource } from '../../model/pipeline.ts';
 import {
   findTabletWorkList,
@@ -9,7 +9,7 @@ import {
 import type { BackupContext } from '../engine.ts';
 import { dumpGlobals } from '../ysql/schema-dump.ts';
 import { putScript } from '../ysql/scripts.ts';
-import { exportDatabase, exportKeyspace, type SnapshotPoint } from './export-database.ts';
+import { type Exported, exportDatabase, exportKeyspace, type SnapshotPoint } from './export-database.ts';
 import { serversByAddress } from './servers.ts';
 import { findTargets } from './targets.ts';
 import { openUniverse, serverOf, type Universe, ysqlTarget } from './universe.ts';
@@ -44,7 +44,7 @@ export async function exportUniverse(
     ]),
   );
   const databases: ManifestDatabase[] = [];
-  const snapshots: ManifestSnapshot[] = [];
+  const snapshots: Omit<Exported, 'database'>[] = [];
   for (const [index, database] of readPoint.databases.entries()) {
     context.heartbeat({ database: database.database });
     const ofSnapshot = database.snapshot === undefined ? [] : (objects.get(database.snapshot) ?? []);
@@ -54,7 +54,7 @@ export async function exportUniverse(
         ? await exportKeyspace(exporting)
         : await exportDatabase(exporting, target, server);
     databases.push(exported.database);
-    snapshots.push(exported.snapshot);
+    snapshots.push(exported);
   }
   const commonObjects: ObjectEntry[] = [];
   if (target !== undefined && server !== undefined && source.globals !== 'none') {
@@ -68,7 +68,7 @@ export async function exportUniverse(
     },
     databases,
     commonObjects,
-    universe: { snapshots, ...(await identityOf(universe)) },
+    universe: { snapshots: snapshots.map(({ snapshot }) => snapshot), ...(await identityOf(universe)) },
   };
   const targets = await findTargets(context, universe, snapshots);
   const servers = serversByAddress(await listTabletServers(universe.admin));

@@ -235,9 +235,10 @@ export async function restore(
     for (let round = 0; ; round += 1) {
       if (round === 5) throw permanent('RESTORE_NOT_SETTLED', 'replicas still come and go', '');
       const fills = await patiently((attempt) => placeFills({ ...context, attempt }, round));
-      if (fills.fingerprint === before && (await eachPair(rig, context, round, 'check')) === 0) break;
+      if (fills.fingerprint === before && (await eachShard(rig, context, round, fills.shards, 'check')) === 0)
+        break;
       before = fills.fingerprint;
-      await eachPair(rig, context, round, 'fill');
+      await eachShard(rig, context, round, fills.shards, 'fill');
     }
     await placed(context);
     await patiently(() => restoreAll(context));
@@ -275,14 +276,29 @@ async function inspect(
   if (problems.length > 0) throw permanent('RESTORE_NODES_NOT_READY', problems.join('; '), '');
 }
 
+async function eachShard(
+  rig: Rig,
+  restore: UniverseRestore,
+  round: number,
+  shards: number,
+  what: 'fill' | 'check',
+): Promise<number> {
+  let unfilled = 0;
+  for (let shard = 0; shard < shards; shard += 1) {
+    unfilled += await eachPair(rig, restore, round, shard, what);
+  }
+  return unfilled;
+}
+
 async function eachPair(
   rig: Rig,
   restore: UniverseRestore,
   round: number,
+  shard: number,
   what: 'fill' | 'check',
 ): Promise<number> {
   let unfilled = 0;
-  const { nodes, tables, tablets, servers } = await readFillShard(restore, round, 0);
+  const { nodes, tables, tablets, servers } = await readFillShard(restore, round, shard);
   for (const [place, node] of nodes.entries()) {
     const fills = tablets
       .filter(({ nodes: places }) => places.includes(place))

@@ -11,8 +11,8 @@ export interface SnapshotMetadata {
 /** `SysRowEntryType` (master_types.proto). */
 const TYPES = { TABLE: 1, TABLET: 2, NAMESPACE: 4 } as const;
 const COMPLETE = 2;
-/** With `backup_entries` instead of the entries within the snapshot's own (facts, `export_snapshot`). */
-const FORMAT_WITH_BACKUP_ENTRIES = 2;
+/** 2: with `backup_entries` instead of the entries within the snapshot's own; 3: tables are found by the numbers of their files (facts, `export_snapshot`). */
+const FORMATS = { byName: 2, byFile: 3 } as const;
 /** No field of YugabyteDB's: what the simulator itself needs to import the snapshot again, as JSON. */
 const OWN_FIELD = 15_000;
 
@@ -20,7 +20,7 @@ const OWN_FIELD = 15_000;
  * A container with a `SnapshotInfoPB` (master_backup.proto): the fields that tell which namespace, tables and tablets the snapshot holds are as YugabyteDB
  * writes them (catalog_entity_info.proto: `SysSnapshotEntryPB`, `SysTablesEntryPB`, `SysTabletsEntryPB`).
  */
-export function encodeMetadata(metadata: SnapshotMetadata): Buffer {
+export function encodeMetadata(metadata: SnapshotMetadata, byFile: boolean): Buffer {
   const { snapshot, namespace } = metadata;
   const tablets = snapshot.objects.flatMap((table) => table.tablets.map((tablet) => ({ table, tablet })));
   const entry = (type: keyof typeof TYPES, id: string, data: Buffer, schema?: string): Field => [
@@ -40,7 +40,7 @@ export function encodeMetadata(metadata: SnapshotMetadata): Buffer {
         [4, BigInt(snapshot.micros) << 12n],
       ),
     ],
-    [3, FORMAT_WITH_BACKUP_ENTRIES],
+    [3, byFile ? FORMATS.byFile : FORMATS.byName],
     entry('NAMESPACE', namespace.id, message([1, namespace.name])),
     ...snapshot.objects.flatMap((table) => [
       entry('TABLE', table.id, message([1, table.name], [2, 0], [11, namespace.id]), table.schema),
