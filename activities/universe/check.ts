@@ -10,7 +10,7 @@ import { dumpEntities } from './entities.ts';
 import { metadataDump } from './metadata-dump.ts';
 import { requireSuperuser } from './restore/needs.ts';
 import { deadServer } from './servers.ts';
-import { namesIn, openUniverse, serverOf, type Universe, ysqlTarget } from './universe.ts';
+import { namesIn, openUniverse, ownYsqlTarget, serverOf, type Universe } from './universe.ts';
 import { findNamespace } from './yb-admin/namespaces.ts';
 import { listMasters, listTabletServers, type TabletServer } from './yb-admin/topology.ts';
 import { isLoadBalancerEnabled } from './yb-admin/upkeep.ts';
@@ -65,13 +65,13 @@ export async function checkUniverse(
   }
   if (source.databases.length > 0) {
     checks.push(
-      await check('YSQL, and ysql_dump of its version', async () => {
-        const server = await serverOf(await ysqlTarget(verb, opened), verb.signal);
+      await check('YSQL of this universe, and ysql_dump of its version', async () => {
+        const server = await serverOf(await ownYsqlTarget(verb, opened), verb.signal);
         const { program } = await metadataDump(server);
         return `${server.version}, ${describeProgram(program, server)}`;
       }),
       await check('ysqlsh, for a restore by hand', async () => {
-        const server = await serverOf(await ysqlTarget(verb, opened), verb.signal);
+        const server = await serverOf(await ownYsqlTarget(verb, opened), verb.signal);
         return describeProgram(await findProgram('shell', server), server);
       }),
       await check('a role that may restore (yb_binary_restore)', async () => {

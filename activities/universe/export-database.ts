@@ -18,7 +18,7 @@ import { utf8 } from '../ysql/schema-dump.ts';
 import { putScript } from '../ysql/scripts.ts';
 import { sequencesScript } from '../ysql/seal.ts';
 import type { Server } from '../ysql/server.ts';
-import { onlyRow, type Session, withSession } from '../ysql/session.ts';
+import { onlyRow, withSession } from '../ysql/session.ts';
 import { accountForTables, readCatalogRelations } from './accounting.ts';
 import { metadataDump } from './metadata-dump.ts';
 import { checkSchemaStands, presentFingerprint } from './schema-stands.ts';

@@ -12,7 +12,7 @@ import { putScript } from '../ysql/scripts.ts';
 import { type Exported, exportDatabase, exportKeyspace, type SnapshotPoint } from './export-database.ts';
 import { serversByAddress } from './servers.ts';
 import { findTargets } from './targets.ts';
-import { openUniverse, serverOf, type Universe, ysqlTarget } from './universe.ts';
+import { openUniverse, ownYsqlTarget, serverOf, type Universe } from './universe.ts';
 import { listSnapshots } from './yb-admin/snapshots.ts';
 import { field, textField } from './yb-admin/text.ts';
 import { listTabletServers } from './yb-admin/topology.ts';
@@ -35,7 +35,7 @@ export async function exportUniverse(
   if (known !== undefined) return known;
   const universe = await openUniverse(context, source);
   const hasYsql = readPoint.databases.some(({ api }) => api === 'ysql');
-  const target = hasYsql ? await ysqlTarget(context, universe) : undefined;
+  const target = hasYsql ? await ownYsqlTarget(context, universe) : undefined;
   const server = target === undefined ? undefined : await serverOf(target, signal);
   const objects = new Map(
     (await listSnapshots(universe.admin, { details: true })).map((snapshot) => [

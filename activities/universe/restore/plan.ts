@@ -6,7 +6,7 @@ import { withSession } from '../../ysql/session.ts';
 import { dumpEntities, type Entities } from '../entities.ts';
 import { refuseToBreakOthers } from '../neighbours.ts';
 import { deadServer, inspections } from '../servers.ts';
-import { openUniverse, serverOf, type Universe, ysqlTarget } from '../universe.ts';
+import { openUniverse, ownYsqlTarget, serverOf, type Universe } from '../universe.ts';
 import { findNamespace } from '../yb-admin/namespaces.ts';
 import { field } from '../yb-admin/text.ts';
 import { listTabletServers } from '../yb-admin/topology.ts';
@@ -27,7 +27,7 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
   const universe = await openUniverse(restore, request.source);
   const databases = restoredDatabases(restore);
   const hasYsql = databases.some(({ api }) => api === 'ysql');
-  const target = hasYsql ? await ysqlTarget(restore, universe) : undefined;
+  const target = hasYsql ? await ownYsqlTarget(restore, universe) : undefined;
   const version =
     target === undefined ? await programVersion(universe.admin) : (await serverOf(target, signal)).version;
   const problem = incompatibility(manifest.server.version, version);

@@ -10,7 +10,7 @@ import { onNode } from '../../../activities/universe/agent/on-node.ts';
 import { saveTablets } from '../../../activities/universe/agent/save-tablets.ts';
 import { exportUniverse } from '../../../activities/universe/export.ts';
 import type { SnapshotPoint } from '../../../activities/universe/export-database.ts';
-import { releaseSnapshots } from '../../../activities/universe/release.ts';
+import { releaseLeftovers, releaseSnapshots } from '../../../activities/universe/release.ts';
 import type { UniverseRestore } from '../../../activities/universe/restore/context.ts';
 import {
   discardUniverse,
@@ -123,15 +123,20 @@ export async function patiently<T>(work: (attempt: number) => Promise<T>): Promi
 }
 
 /** Backs up; another snapshot is taken where one is lost, ten times at most. Returns the backup with its manifest. */
-export async function backUp(rig: Rig): Promise<{ readonly ref: BackupRef; readonly manifest: Manifest }> {
+export async function backUp(
+  rig: Rig,
+  { epochs = 10 }: { readonly epochs?: number } = {},
+): Promise<{ readonly ref: BackupRef; readonly manifest: Manifest }> {
   const ref = newRef();
   const context = contextOf(rig, ref);
   try {
+    await releaseLeftovers(context, rig.source);
     for (let epoch = 1; ; epoch += 1) {
       try {
         return { ref, manifest: await backUpOnce(rig, context, epoch) };
       } catch (error) {
-        if (!(error instanceof HoldfastError && error.code === READ_POINT_LOST) || epoch === 10) throw error;
+        if (!(error instanceof HoldfastError && error.code === READ_POINT_LOST) || epoch === epochs)
+          throw error;
       }
     }
   } finally {
