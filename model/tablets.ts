@@ -30,6 +30,16 @@ export interface TabletFile {
   readonly parts: readonly FilePart[];
 }
 
+const MOST_PATH_PARTS = 8;
+
+/** Whether a path can't lead out of its folder: no `..`, nothing absolute, no control characters. */
+export function isTabletFilePath(path: string): boolean {
+  const parts = path.split('/');
+  const bad = (part: string) =>
+    part === '' || part === '.' || part === '..' || part.length > 255 || /[\u0000-\u001f\u007f\\]/.test(part);
+  return parts.length <= MOST_PATH_PARTS && !parts.some(bad);
+}
+
 /** A tablet as one of its replicas had it in the snapshot. */
 export interface SavedTablet {
   readonly tablet: string;

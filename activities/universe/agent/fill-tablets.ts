@@ -73,7 +73,7 @@ export async function fillTablets(
         continue;
       }
       const target = join(live.root, ...snapshotFolderParts(fill));
-      if (!(await isWhole(target, tablet))) {
+      if (!(await isWhole(agent, context, target, tablet))) {
         const filling = { agent, context, objects, tablet, root: live.root, fill, limits: request.limits };
         fetchedBytes += await fillOne(filling, (sum) =>
           context.heartbeat({ filled, fetchedBytes: fetchedBytes + sum }),
@@ -87,7 +87,7 @@ export async function fillTablets(
   });
 }
 
-/** Which of the tablets don't have their whole folder on this node. */
+/** Which of the tablets don't have their whole folder on this node: every file with its size and SHA-256. */
 export async function unfilledTablets(
   agent: NodeAgent,
   context: BackupContext,
@@ -99,7 +99,8 @@ export async function unfilledTablets(
   for (const fill of tablets) {
     const { tablet } = await savedTablet(context, manifest, fill);
     const folder = findFolder(roots, snapshotFolderParts(fill));
-    if (folder === undefined || !(await isWhole(folder.path, tablet))) unfilled.push(fill.tablet);
+    if (folder === undefined || !(await isWhole(agent, context, folder.path, tablet)))
+      unfilled.push(fill.tablet);
     context.heartbeat();
   }
   return unfilled;
@@ -164,7 +165,7 @@ async function fillOne(filling: Filling, tell: (fetchedBytes: number) => void): 
   const folder = await makeFolder(root, [...parts.slice(0, -1), name]);
   const disk = agent.lanes(`disk ${root}`, limits.filesPerDisk);
   let fetchedBytes = 0;
-  const missing = await filesNotWhole(folder, tablet.files);
+  const missing = await filesNotWhole(agent, context, folder, tablet.files);
   await forEachBounded(groupsOf(missing), limits.filesPerDisk, (group) =>
     disk.run(async () => {
       context.signal.throwIfAborted();
@@ -312,19 +313,38 @@ async function writeWhole(folder: string, { path }: TabletFile, body: Uint8Array
 
 const PARTIAL = '.holdfast-part';
 
-async function filesNotWhole(folder: string, files: readonly TabletFile[]): Promise<readonly TabletFile[]> {
-  const present = new Map(filesBelow(folder).map(({ path, sizeBytes }) => [path, sizeBytes]));
-  return files.filter(({ path, sizeBytes }) => present.get(path) !== sizeBytes);
+/** Those that are missing, or whose size or SHA-256 is another. */
+async function filesNotWhole(
+  agent: NodeAgent,
+  { heartbeat, signal }: BackupContext,
+  folder: string,
+  files: readonly TabletFile[],
+): Promise<readonly TabletFile[]> {
+  const present = new Map(filesBelow(folder).map((file) => [file.path, file]));
+  const missing: TabletFile[] = [];
+  for (const file of files) {
+    const found = present.get(file.path);
+    if (found?.sizeBytes !== file.sizeBytes || !(await agent.proven.has(found, file.sha256, signal))) {
+      missing.push(file);
+    }
+    heartbeat();
+  }
+  return missing;
 }
 
-async function isWhole(folder: string, { files }: SavedTablet): Promise<boolean> {
+async function isWhole(
+  agent: NodeAgent,
+  context: BackupContext,
+  folder: string,
+  { files }: SavedTablet,
+): Promise<boolean> {
   try {
     if (!(await lstat(folder)).isDirectory()) return false;
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false;
     throw error;
   }
-  return (await filesNotWhole(folder, files)).length === 0;
+  return (await filesNotWhole(agent, context, folder, files)).length === 0;
 }
 
 async function savedTablet(

@@ -8,6 +8,7 @@ import { FileMemory } from './file-memory.ts';
 import { type Roots, rootsOf } from './folders.ts';
 import { ownerOf, requireOwner } from './identity.ts';
 import { Lanes } from './lanes.ts';
+import { ProvenFiles } from './proven-files.ts';
 import { RateLimit } from './rate-limit.ts';
 
 export interface NodeSettings {
@@ -25,6 +26,8 @@ export interface NodeSettings {
 export class NodeAgent {
   readonly address: string;
   readonly limit = new RateLimit();
+  /** Restored files that were seen to be what the backup says. */
+  readonly proven = new ProvenFiles();
   readonly #settings: NodeSettings;
   readonly #memories = new Map<string, Promise<FileMemory>>();
   readonly #indexes = new Map<Store, ObjectIndex>();

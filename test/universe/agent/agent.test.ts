@@ -201,6 +201,27 @@ describe('the agent of a tablet server', () => {
     expect(report.problems).toEqual([expect.stringContaining('disk-1')]);
   });
 
+  it('does not vouch for a folder in which one byte of one file is another, and fetches that file again', async () => {
+    const [source, target, store] = [await newNode(), await newNode(), await emptyStore()];
+    const [from, to] = [newTablet(), newTablet()];
+    await writeTablet(source.disks[0] ?? '', from, someFiles());
+    await save(source, store, [from]);
+    const manifest = await manifestOf(store);
+    await mkdir(liveFolder(target.disks[0] ?? '', to), { recursive: true });
+    const asked = { tablets: [filling(from, to)], limits: LIMITS };
+    await fillTablets(target.agent, contextOf(store), manifest, asked);
+    await expect(unfilledTablets(target.agent, contextOf(store), manifest, asked)).resolves.toEqual([]);
+    const file = join(snapshotFolder(target.disks[0] ?? '', to), '000010.sst');
+    const bytes = await readFile(file);
+    await writeFile(file, Buffer.concat([bytes.subarray(0, -1), Buffer.from([(bytes.at(-1) ?? 0) ^ 1])]));
+    await expect(unfilledTablets(target.agent, contextOf(store), manifest, asked)).resolves.toEqual([
+      to.tablet,
+    ]);
+    await fillTablets(target.agent, contextOf(store), manifest, asked);
+    await expect(unfilledTablets(target.agent, contextOf(store), manifest, asked)).resolves.toEqual([]);
+    expect(await readFile(file)).toEqual(bytes);
+  });
+
   it('neither saves, fills nor vouches for anything in directories that belong to another tablet server', async () => {
     const [node, store] = [await newNode(), await emptyStore()];
     const tablet = newTablet();
@@ -316,7 +337,7 @@ describe('the agent goes nowhere else', () => {
           tablets: [filling(from, to)],
           limits: LIMITS,
         }),
-      ).rejects.toMatchObject({ code: 'AGENT_BAD_NAME' });
+      ).rejects.toMatchObject({ code: 'STORE_DAMAGED' });
       expect(await filesIn(scratch.path)).toEqual(before);
     },
   );
