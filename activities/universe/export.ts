@@ -9,12 +9,12 @@ import {
 import type { BackupContext } from '../engine.ts';
 import { dumpGlobals } from '../ysql/schema-dump.ts';
 import { putScript } from '../ysql/scripts.ts';
+import { clusterUuidOf, encryptionOf, KEY_UNKNOWN } from './encryption.ts';
 import { type Exported, exportDatabase, exportKeyspace, type SnapshotPoint } from './export-database.ts';
 import { serversByAddress } from './servers.ts';
 import { findTargets } from './targets.ts';
 import { openUniverse, ownYsqlTarget, serverOf, type Universe } from './universe.ts';
 import { listSnapshots } from './yb-admin/snapshots.ts';
-import { field, textField } from './yb-admin/text.ts';
 import { listTabletServers } from './yb-admin/topology.ts';
 import { universeConfig } from './yb-admin/upkeep.ts';
 import { programVersion } from './yb-admin/version.ts';
@@ -78,12 +78,10 @@ export async function exportUniverse(
 /** Which universe it is, and whether its files are encrypted, as far as it tells. */
 async function identityOf({ admin }: Universe): Promise<{ clusterUuid?: string; encryption?: string }> {
   const config = await universeConfig(admin);
-  const clusterUuid = textField(config, 'clusterUuid', 'cluster_uuid');
-  const encryption = field(config, 'encryptionInfo') ?? field(config, 'encryption_info');
-  const enabled = field(encryption, 'encryptionEnabled') ?? field(encryption, 'encryption_enabled');
-  const key = textField(encryption, 'latestVersionId', 'keyId', 'latest_version_id', 'key_id');
+  const clusterUuid = clusterUuidOf(config);
+  const encryption = encryptionOf(config);
   return {
     ...(clusterUuid === undefined ? {} : { clusterUuid }),
-    ...(enabled === true ? { encryption: key ?? 'enabled' } : {}),
+    ...(encryption?.enabled === true ? { encryption: encryption.key ?? KEY_UNKNOWN } : {}),
   };
 }

@@ -3,12 +3,12 @@ import { HoldfastError, permanent } from '../../../model/errors.ts';
 import { checkNodesAnswer } from '../../ysql/nodes.ts';
 import { databaseExists } from '../../ysql/restore/maintenance.ts';
 import { withSession } from '../../ysql/session.ts';
+import { encryptionProblem } from '../encryption.ts';
 import { dumpEntities, type Entities } from '../entities.ts';
 import { refuseToBreakOthers } from '../neighbours.ts';
 import { deadServer, inspections } from '../servers.ts';
 import { openUniverse, ownYsqlTarget, serverOf, type Universe } from '../universe.ts';
 import { findNamespace } from '../yb-admin/namespaces.ts';
-import { field } from '../yb-admin/text.ts';
 import { listTabletServers } from '../yb-admin/topology.ts';
 import { isLoadBalancerEnabled, replicasPerTablet, universeConfig } from '../yb-admin/upkeep.ts';
 import { programVersion } from '../yb-admin/version.ts';
@@ -54,7 +54,7 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
   }
   if (request.replace) {
     const names = databases.map(({ api, to }) => ({ api, name: to }));
-    const ysql = () => ysqlTarget(restore, universe);
+    const ysql = () => ownYsqlTarget(restore, universe);
     await refuseToBreakOthers('replace', { universe, ysql, names, signal });
     if (target !== undefined) {
       await withSession(target, target.database, signal, (session) =>
@@ -172,15 +172,13 @@ function refuseUnsupported({ request, manifest }: UniverseRestore): void {
 
 /** Encrypted files can be read with the key of the universe that wrote them alone. */
 function checkEncryption({ manifest }: UniverseRestore, config: unknown): void {
-  const key = manifest.universe?.encryption;
-  if (key === undefined) return;
-  if (field(config, 'encryptionInfo') === undefined && field(config, 'encryption_info') === undefined) {
-    throw permanent(
-      'RESTORE_ENCRYPTION',
-      `The backup’s files are encrypted with the universe key ${key}, and this universe does not encrypt at rest`,
-      'Restore into a universe with the same key (or the same key management).',
-    );
-  }
+  const problem = manifest.universe === undefined ? undefined : encryptionProblem(manifest.universe, config);
+  if (problem === undefined) return;
+  throw permanent(
+    'RESTORE_ENCRYPTION',
+    problem,
+    'Restore into a universe with the same key (or the same key management).',
+  );
 }
 
 function targetExists(name: string, api: 'ysql' | 'ycql'): Error {
