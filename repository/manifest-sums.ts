@@ -1,4 +1,4 @@
-import { HoldfastError } from '../model/errors.ts';
+import { HoldfastError, messageOf } from '../model/errors.ts';
 import type { Manifest, ManifestDatabase } from '../model/manifest.ts';
 import { otherObjects, readDataObjects } from './manifest.ts';
 import { readTabletLists } from './objects/tablet-lists.ts';
@@ -10,7 +10,7 @@ import { DataTally } from './tally.ts';
 /**
  * Whether a manifest's parts add up: each object or tablet is named once, each belongs to a table of the manifest, and the sums by table and of all are those
  * that it states. An object that was left out, doubled, or exchanged with another table's shows here, though every object that is named is there and sound.
- * In words, empty where all adds up. Lists that are damaged are the business of whoever checks the objects: then nothing is said.
+ * In words, empty where all adds up; a list that is no sound list of files is told, too.
  */
 export async function manifestProblems(
   store: Store,
@@ -22,7 +22,7 @@ export async function manifestProblems(
       ? await problemsOfData(store, manifest, options)
       : await problemsOfTablets(store, manifest, manifest.tablets, options);
   } catch (error) {
-    if (isDamage(error)) return [];
+    if (isDamage(error)) return [messageOf(error)];
     if (error instanceof HoldfastError && error.code === 'MANIFEST_UNKNOWN_TABLE') return [error.message];
     throw error;
   }

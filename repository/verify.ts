@@ -84,7 +84,8 @@ export async function verifyBackup(
       };
       options.progress?.(progress);
     }
-    if (level === 'content') {
+    // Where an object is missing or damaged, that is what there is to say.
+    if (level === 'content' && problems.length === 0) {
       const cancellable = options.signal === undefined ? {} : { signal: options.signal };
       problems.push(
         ...(await manifestProblems(store, await readManifest(store, ref, cancellable), cancellable)),

@@ -16,14 +16,11 @@ const FUNCTIONS = `
   CREATE OR REPLACE FUNCTION pg_catalog.yb_servers()
     RETURNS TABLE (host text, port bigint, num_connections bigint, node_type text, cloud text, region text, zone text, public_ip text, uuid text)
     LANGUAGE sql STABLE AS $$
-      SELECT s.host, s.port, 0::bigint, s.node_type, 'cloud1', 'datacenter1', 'rack1', '', s.uuid
-      FROM json_to_recordset(coalesce(nullif(current_setting('simulated.servers', true), ''),
-        format('[{"host":"127.0.0.1","port":%s,"node_type":"primary","uuid":"7d5f0e9a4c1b4f0e8a51c2f6d3b9e870"}]', current_setting('port')))::json)
-        AS s (host text, port bigint, node_type text, uuid text) $$;
-  CREATE OR REPLACE FUNCTION pg_catalog.yb_servers_at(nodes text)
+      SELECT '127.0.0.1', current_setting('port')::bigint, 0::bigint, 'primary', 'cloud1', 'datacenter1', 'rack1', '', '7d5f0e9a4c1b4f0e8a51c2f6d3b9e870' $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_servers_at(nodes text, uuids text)
     RETURNS TABLE (host text, port bigint, num_connections bigint, node_type text, cloud text, region text, zone text, public_ip text, uuid text)
     LANGUAGE sql STABLE AS $$
-      SELECT split_part(node, ':', 1), split_part(node, ':', 2)::bigint, 0::bigint, 'primary', 'cloud1', 'datacenter1', 'rack' || number, '', md5(node)
+      SELECT split_part(node, ':', 1), split_part(node, ':', 2)::bigint, 0::bigint, 'primary', 'cloud1', 'datacenter1', 'rack' || number, '', coalesce(nullif(split_part(uuids, ',', number::int), ''), md5(node))
       FROM unnest(string_to_array(nodes, ',')) WITH ORDINALITY n(node, number) $$;
   CREATE OR REPLACE FUNCTION pg_catalog.yb_terminate_backend(own int[], pid int) RETURNS boolean LANGUAGE sql VOLATILE AS $$
     SELECT CASE WHEN pid = ANY (own) THEN pg_catalog.pg_terminate_backend(pid) ELSE false END $$;
@@ -74,19 +71,6 @@ const MARK_HASH_KEYS = `
       SELECT CASE WHEN position = 1 THEN option | 4 ELSE option END FROM unnest(indoption) WITH ORDINALITY u(option, position) ORDER BY position), ' ')::int2vector
   WHERE indisprimary AND indrelid >= 16384 AND indoption[0] & 7 = 0 AND coalesce(obj_description(indrelid, 'pg_class'), '') NOT LIKE 'yb: %'
     AND EXISTS (SELECT FROM pg_am a JOIN pg_class c ON c.relam = a.oid WHERE c.oid = indexrelid AND a.amname = 'btree')`;
-
-/** A tablet server as `yb_servers()` shows it. */
-export interface ListedServer {
-  readonly host: string;
-  readonly port: number;
-  readonly node_type: string;
-  readonly uuid: string;
-}
-
-/** What `yb_servers()` answers in sessions that begin from now on, in every database of this server. */
-export async function nameServersOf(admin: Client, servers: readonly ListedServer[]): Promise<void> {
-  await admin.query(`ALTER ROLE ALL SET simulated.servers = '${JSON.stringify(servers)}'`);
-}
 
 /** Keeps two installers off each other's catalogue rows. */
 const LOCK_KEY = 7423;

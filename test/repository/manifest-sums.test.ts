@@ -5,7 +5,7 @@ import type { Manifest } from '../../model/manifest.ts';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
 import { DirectoryStore } from '../../repository/directory.ts';
 import { manifestKey } from '../../repository/layout.ts';
-import { readManifest } from '../../repository/manifest.ts';
+import { readDataObjects, readManifest } from '../../repository/manifest.ts';
 import { readTabletList, writeTabletList } from '../../repository/objects/tablet-lists.ts';
 import { replaceSealed } from '../../repository/sealed-object.ts';
 import { verifyBackup } from '../../repository/verify.ts';
@@ -27,22 +27,20 @@ async function emptyStore(): Promise<DirectoryStore> {
   return new DirectoryStore(folder);
 }
 
-const inlineOf = ({ data }: Manifest): readonly DataObject[] => ('inline' in data ? data.inline : []);
 const withObjects = (manifest: Manifest, inline: readonly DataObject[]): Manifest => ({
   ...manifest,
   data: { inline },
 });
 
-const CHANGES: readonly (readonly [string, (manifest: Manifest) => Manifest])[] = [
-  ['an object left out', (manifest) => withObjects(manifest, inlineOf(manifest).slice(1))],
-  [
-    'an object doubled',
-    (manifest) => withObjects(manifest, [...inlineOf(manifest), ...inlineOf(manifest).slice(0, 1)]),
-  ],
+type Change = (manifest: Manifest, objects: readonly DataObject[]) => Manifest;
+
+const CHANGES: readonly (readonly [string, Change])[] = [
+  ['an object left out', (manifest, objects) => withObjects(manifest, objects.slice(1))],
+  ['an object doubled', (manifest, objects) => withObjects(manifest, [...objects, ...objects.slice(0, 1)])],
   [
     'the tables of two objects exchanged',
-    (manifest) => {
-      const objects = [...inlineOf(manifest)];
+    (manifest, all) => {
+      const objects = [...all];
       const one = objects.findIndex(({ table }) => table.table === 'orders');
       const other = objects.findIndex(({ table }) => table.table === 'order lines');
       const [a, b] = [objects[one], objects[other]];
@@ -62,7 +60,12 @@ it.each(CHANGES)('content is refused with %s', async (_what, change) => {
   const store = await emptyStore();
   await writeSampleBackup(store);
   expect((await verifyBackup(store, SAMPLE, 'content')).problems).toEqual([]);
-  await replaceSealed(store, manifestKey(SAMPLE), change(await readManifest(store, SAMPLE)));
+  const manifest = await readManifest(store, SAMPLE);
+  await replaceSealed(
+    store,
+    manifestKey(SAMPLE),
+    change(manifest, await Array.fromAsync(readDataObjects(store, manifest))),
+  );
   const { verdict, problems } = await verifyBackup(store, SAMPLE, 'content');
   expect({ verdict, some: problems.length > 0 }).toEqual({ verdict: 'FAILED', some: true });
 });

@@ -21,7 +21,6 @@ import { hideHistory } from './simulator/history.ts';
 import { formatDirectories } from './simulator/instances.ts';
 import { bodyOf, Nodes } from './simulator/nodes.ts';
 import { YCQL_STORE } from './simulator/rows.ts';
-import { nameServers } from './simulator/servers.ts';
 import { loadState, type State, saveState } from './simulator/state.ts';
 import { view } from './simulator/view.ts';
 import {
@@ -70,6 +69,8 @@ const proxy = await startYsqlProxy({
   upstreamUrl: postgres.url(),
   line: state.config.profile,
   port: state.proxyPort,
+  // YSQL of any node is this one PostgreSQL: it answers as one of the tablet servers that are alive.
+  uuids: () => [state.ysqlOf ?? state.tservers.find(({ alive }) => alive)?.uuid ?? ''],
   // A snapshot's instant is named by `ysql_dump --read-time` only when the snapshot is complete.
   firstNamingMs: 60_000,
 });
@@ -77,7 +78,6 @@ const world = new World(directory, state, postgres);
 const nodes = new Nodes(world);
 const binDirectory = await writePrograms(join(directory, 'yugabyte'), world.profile, postgres.binDirectory);
 await nodes.openAll();
-await nameServers(world);
 info = describe();
 const aging = setInterval(() => void age(), AGE_EVERY_MS);
 world.save();
@@ -135,7 +135,7 @@ async function serveControl(url: string, request: Parameters<typeof bodyOf>[0]):
       state.growth = { everyMs: 0, nextAt: 0 };
       state.hidden = [];
       state.imports = 'all';
-      await nameServers(world);
+      delete state.ysqlOf;
       Object.assign(state.endOf, { snapshots: 'well', restorations: 'well', deletions: 'well' });
     });
   }

@@ -13,7 +13,6 @@ import {
   splitTablet,
 } from './placement.ts';
 import { doomed } from './restorations.ts';
-import { nameServers } from './servers.ts';
 import { beginDeletion, findSnapshot } from './snapshots.ts';
 import type { ReplicaState, TabletState } from './state.ts';
 import { newId, type World } from './world.ts';
@@ -74,7 +73,6 @@ export async function act(world: World, ports: Ports, action: Action): Promise<s
       state.tservers.push(created);
       formatDirectories(created);
       await ports.openTserver(created.uuid);
-      await nameServers(world);
       return `${old.uuid} became ${created.uuid}`;
     }
     case 'forgetTserver': {
@@ -96,8 +94,8 @@ export async function act(world: World, ports: Ports, action: Action): Promise<s
       return `the tablets of ${tableId} are hidden`;
     }
     case 'ysqlOfAnother':
-      await nameServers(world, true);
-      return 'YSQL is of another universe';
+      state.ysqlOf = newId();
+      return state.ysqlOf;
     case 'imports':
       state.imports = action.find;
       return action.find;

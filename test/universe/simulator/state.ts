@@ -40,6 +40,8 @@ export interface State {
   growth: { everyMs: number; nextAt: number };
   /** Tables whose tablets the map leaves out. */
   hidden: string[];
+  /** UUID of a tablet server of another universe, which YSQL says it is of. */
+  ysqlOf?: string;
   /** What an import finds of the tables of its snapshot, where it matches them by what the dump keeps. */
   imports: 'all' | 'none';
 }
