@@ -10,7 +10,7 @@ import { dumpEntities } from './entities.ts';
 import { metadataDump } from './metadata-dump.ts';
 import { requireSuperuser } from './restore/needs.ts';
 import { deadServer } from './servers.ts';
-import { namesIn, openUniverse, ownYsqlTarget, serverOf, type Universe } from './universe.ts';
+import { namesIn, openUniverse, ownYsqlTarget, serverOf, type Universe, ysqlTarget } from './universe.ts';
 import { findNamespace } from './yb-admin/namespaces.ts';
 import { listMasters, listTabletServers, type TabletServer } from './yb-admin/topology.ts';
 import { isLoadBalancerEnabled } from './yb-admin/upkeep.ts';
@@ -71,7 +71,7 @@ export async function checkUniverse(
         return `${server.version}, ${describeProgram(program, server)}`;
       }),
       await check('ysqlsh, for a restore by hand', async () => {
-        const server = await serverOf(await ownYsqlTarget(verb, opened), verb.signal);
+        const server = await serverOf(await ysqlTarget(verb, opened), verb.signal);
         return describeProgram(await findProgram('shell', server), server);
       }),
       await check('a role that may restore (yb_binary_restore)', async () => {
