@@ -11,7 +11,7 @@ import type {
   TaskResult,
   TaskSummary,
 } from '../model/backup.ts';
-import { HoldfastError, permanent, READ_POINT_LOST } from '../model/errors.ts';
+import { permanent, READ_POINT_LOST } from '../model/errors.ts';
 import { lossesIn, type Manifest } from '../model/manifest.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { mapBounded } from '../repository/bounded.ts';
@@ -33,6 +33,7 @@ import { inBackup as inBackupOf } from './backup-context.ts';
 import type { Activities, SealInput } from './contract.ts';
 import type { BackupContext, Engine } from './engine.ts';
 import { engineOf, logical } from './engines.ts';
+import { leftToPrune } from './left-to-prune.ts';
 import { packTasks } from './pack-tasks.ts';
 import type { Repositories } from './repositories.ts';
 import { describeTabletWork } from './universe/activities.ts';
@@ -117,20 +118,6 @@ export function captureActivities(
         return { removedObjects: swept?.deletedObjects ?? 0 };
       }),
   };
-}
-
-/**
- * Clears away. Credentials that may not delete are a choice (docs/retention.md): what they leave is swept by the prune
- * workflow, which has its own.
- */
-async function leftToPrune<T>(context: BackupContext, clear: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await clear();
-  } catch (error) {
-    if (!(error instanceof HoldfastError) || error.code !== 'STORE_DENIED') throw error;
-    context.log(`what ${context.ref.backup} leaves over stays until the next prune: ${error.message}`);
-    return undefined;
-  }
 }
 
 /** Chunks of a task that was begun before: by a worker that died, or that a store or a database failed. */

@@ -1,5 +1,6 @@
 import type { Assertion, DrillRecord } from './drill.ts';
 import type { LogicalSource, NamePatterns, Pipeline, RepositorySpec, SecretRef, Source } from './pipeline.ts';
+import type { NodeInspection } from './tablets.ts';
 
 /** Names one backup in one repository. Objects of it live under `backups/<plan>/<backup>/`. */
 export interface BackupRef {
@@ -332,6 +333,8 @@ export interface UniverseRestorePlan {
   readonly storedBytes: number;
   /** What each node must have free for its replicas, about. */
   readonly bytesPerNode: number;
+  /** What each node's agent compares itself with, by address; absent from an earlier version. */
+  readonly inspections?: Readonly<Record<string, NodeInspection>>;
 }
 
 /** Where the files of a restore belong, as one look at the universe found it. */

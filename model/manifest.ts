@@ -110,6 +110,8 @@ export interface SnapshotTable {
   readonly schema: string;
   readonly name: string;
   readonly index: boolean;
+  /** No dump has it, so an import leaves it out; the database's losses say why. */
+  readonly skipped?: true;
 }
 
 /** The instant at or after which nothing that the backup holds was written (as far as the source's clock can tell). */

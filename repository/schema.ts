@@ -111,7 +111,15 @@ export const universeSchema: z.ZodType<ManifestUniverse> = z.object({
       metadata: z.string().exactOptional(),
       takenAt: z.string().exactOptional(),
       catalogVersion: z.string().exactOptional(),
-      tables: z.array(z.object({ id: z.string(), schema: z.string(), name: z.string(), index: z.boolean() })),
+      tables: z.array(
+        z.object({
+          id: z.string(),
+          schema: z.string(),
+          name: z.string(),
+          index: z.boolean(),
+          skipped: z.literal(true).exactOptional(),
+        }),
+      ),
     }),
   ),
   encryption: z.string().exactOptional(),
