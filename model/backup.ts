@@ -225,6 +225,11 @@ export interface RestoreRequest {
   readonly replace: boolean;
   readonly tables: NamePatterns;
   readonly contents: 'all' | 'schema' | 'data';
+  /**
+   * YCQL: rows are written at the time of the restore, and win against what was written or deleted since. Absent: at the times that
+   * the backup has, as far as the source's `writeTimes` says.
+   */
+  readonly asNew?: boolean;
   /** Every object belongs to this role instead of its owner at the source. */
   readonly owner?: string;
   /** Apply roles from the backup's globals first. */
@@ -319,6 +324,8 @@ export interface RestoreSummary {
   readonly bytes: number;
   readonly tables: number;
   readonly verdict: Verdict;
+  /** What was compared, in words. Absent: the numbers of rows with the manifest's. */
+  readonly compared?: string;
   readonly problems: readonly string[];
   /** What the verdict compares, in a clause. Absent: an older worker's. */
   readonly compared?: string;

@@ -111,7 +111,7 @@ export function isRunReport(value: unknown): value is RunReport {
 export type RestoreOptions = Partial<
   Pick<
     RestoreRequest,
-    'connection' | 'contents' | 'owner' | 'globals' | 'check' | 'indexCheckMs' | 'parallelism'
+    'connection' | 'contents' | 'asNew' | 'owner' | 'globals' | 'check' | 'indexCheckMs' | 'parallelism'
   >
 > & {
   readonly excludeTables?: readonly string[];

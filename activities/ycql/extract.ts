@@ -10,6 +10,7 @@ import { parseType } from './cql-type.ts';
 import { elementsOf, type RawCell, rowsOf } from './rows.ts';
 import type { KeyspaceSchema, UserType } from './schema.ts';
 import { type JsonValue, jsonOf } from './text.ts';
+import { ttlSeconds } from './ttl.ts';
 
 export interface ExtractedRow {
   readonly [column: string]: JsonValue;
@@ -103,7 +104,7 @@ function cellReader(
   }
   if (kind === 'ttl') {
     const expiry = (readAtMs: number) => (ttl: Buffer) =>
-      new Date(readAtMs + ttl.readInt32BE(0) * 1_000).toISOString();
+      new Date(readAtMs + ttlSeconds(ttl) * 1_000).toISOString();
     return (cell, readAtMs) =>
       times ? [[`expires(${name})`, perElement(cell, type, expiry(readAtMs))]] : [];
   }

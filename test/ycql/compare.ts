@@ -58,7 +58,7 @@ async function compareTable(
     return { rows: 0, cells: 0, differences: [`${name} is missing`] };
   }
   const { selectors } = await planReading(session, one, table, withTimes ? 'auto' : 'none', signal);
-  const columns = pageColumns(table, selectors) ?? [];
+  const columns = pageColumns(session.server.product, table, selectors) ?? [];
   return await compareRows(
     rowsOfTable(session, one, table, selectors, columns),
     rowsOfTable(session, other, table, selectors, columns),

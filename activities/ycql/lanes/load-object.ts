@@ -48,11 +48,11 @@ interface Load {
 async function loadRows({ job, lane, session, claim, options }: Load): Promise<LoadedRows> {
   const { into, table } = job;
   const { header, pages } = await openPageFile(textOf(job.body));
-  const rules = writingRules(job.source, session.server, table);
+  const rules = writingRules(job.source, session.server, table, job.wishes);
   const builder = new RowStatementBuilder(header, into, rules, job.types);
   if (builder.hasLists) await claim.outwait();
   const writer = new Writer(session, options);
-  let [rows, expired, expiring] = [0, 0, 0];
+  let [rows, expired] = [0, 0];
   try {
     for await (const page of pages) {
       const row = new RowWalk(page, builder.width);
@@ -63,9 +63,11 @@ async function loadRows({ job, lane, session, claim, options }: Load): Promise<L
           continue;
         }
         rows += 1;
-        if (statements.expires) expiring += 1;
-        if (statements.clears.length === 0) await writer.add(statements.statements);
-        else await writer.alone(() => writeWithLists(session, statements, claim, options));
+        if (statements.clears.length > 0)
+          await writer.alone(() => writeWithLists(session, statements, claim, options));
+        else if (statements.ordered)
+          await writer.alone(() => writeUntilDone(session, statements.statements, options));
+        else await writer.add(statements.statements);
       }
       await writer.cut(() => {
         freeIfAlone(page.body);
@@ -74,7 +76,7 @@ async function loadRows({ job, lane, session, claim, options }: Load): Promise<L
       lane.progress(rows);
     }
     await writer.finish();
-    return { rows, expired, expiring };
+    return { rows, expired };
   } finally {
     await writer.abandon();
   }
@@ -113,7 +115,7 @@ async function loadCounters({ job, lane, session, claim, options }: Load): Promi
       lane.progress(rows);
     }
     await writer.finish();
-    return { rows, expired: 0, expiring: 0 };
+    return { rows, expired: 0 };
   } finally {
     await writer.abandon();
   }

@@ -8,7 +8,7 @@ import type { LaneContext } from '../../lanes/serve.ts';
 import { readTable } from '../catalog.ts';
 import { firstToken, rangeBounds, readTablets, selectStatement } from '../dialect.ts';
 import type { RawPage } from '../raw-pages.ts';
-import { pageColumns } from '../reading.ts';
+import { checkAnswer, pageColumns } from '../reading.ts';
 import { type RawCell, RowWalk, sameCells } from '../rows.ts';
 import { scan, type TimedPage } from '../scan.ts';
 import { fingerprintOf, type TableSchema } from '../schema.ts';
@@ -55,7 +55,7 @@ interface Place {
 async function placeOf(session: CqlSession, chunk: ChunkSpec, signal: AbortSignal): Promise<Place> {
   const { database: keyspace, table: name } = chunk.table;
   const table = await readTable(session, keyspace, name, signal);
-  const columns = table === undefined ? undefined : pageColumns(table, chunk.columns);
+  const columns = table === undefined ? undefined : pageColumns(session.server.product, table, chunk.columns);
   if (table === undefined || columns === undefined) throw schemaChanged(chunk);
   return {
     table,
@@ -99,6 +99,7 @@ async function* pagesOf(
   try {
     for await (const page of pages) {
       if (header.columns.length !== page.columns.length) throw schemaChanged(chunk);
+      checkAnswer(`${keyspace}.${name}`, header.columns, page);
       yield page;
     }
   } catch (error) {

@@ -1,9 +1,12 @@
+import { formatAmount } from '../../../model/amounts.ts';
 import type { RestoreContext, RestoreOutcome } from '../../engine.ts';
 import { whileBeating } from '../../heartbeat.ts';
 import { withSession } from '../session.ts';
-import { checkKeyspace } from './check.ts';
-import { restoreJob, selectedObjects } from './job.ts';
-import { Journal } from './journal.ts';
+import { checkKeyspace, comparesContent } from './check.ts';
+import { isClaim } from './claim.ts';
+import { compareDefinitions } from './definitions.ts';
+import { type RestoreJob, restoreJob, selectedObjects } from './job.ts';
+import { Journal, type LoadedRows } from './journal.ts';
 
 /**
  * Puts counters right, compares with the manifest, and removes the journals when all is as it should be. With a difference
@@ -11,13 +14,17 @@ import { Journal } from './journal.ts';
  */
 export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
   const job = await restoreJob(context);
+  let written: number | undefined;
   const problems = await whileBeating(context, () =>
     withSession(context, job.target, job.source, async (session) => {
       const found: string[] = [];
       const journals = job.keyspaces.map(({ to }) => new Journal(session, to, context.signal));
       for (const [index, keyspace] of job.keyspaces.entries()) {
         const noted = await journals[index]?.find();
-        if (noted !== undefined) found.push(...(await checkKeyspace(job, keyspace, session, noted)));
+        if (noted === undefined) continue;
+        found.push(...(await checkKeyspace(job, keyspace, session, noted)));
+        if (job.withSchema) found.push(...(await compareDefinitions(job, keyspace, session)));
+        written = (written ?? 0) + rowsWritten(noted);
       }
       // A rehearsal's keyspaces are dropped as a whole, by what their journal says.
       if (found.length === 0 && !context.request.scratch) {
@@ -29,8 +36,32 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
   const objects = await selectedObjects(job);
   return {
     databases: job.keyspaces.map(({ schema, to }) => ({ from: schema.keyspace, to })),
-    rows: objects.reduce((sum, { rows }) => sum + rows, 0),
+    // Where an earlier attempt has removed the journals: what the backup has, of which some may have expired.
+    rows: written ?? objects.reduce((sum, { rows }) => sum + rows, 0),
     tables: job.keyspaces.reduce((sum, { tables }) => sum + tables.length, 0),
-    problems,
+    compared: whatWasCompared(job),
+    problems: job.withSchema || problems.length === 0 ? problems : [...problems, hintAt(job)],
   };
+}
+
+/** Rows that the notes of all objects tell of: without those that had expired. */
+function rowsWritten(noted: ReadonlyMap<string, string>): number {
+  let rows = 0;
+  for (const [item, note] of noted) {
+    if (item.startsWith('object ') && !isClaim(note)) rows += (JSON.parse(note) as LoadedRows).rows;
+  }
+  return rows;
+}
+
+function whatWasCompared(job: RestoreJob): string {
+  const tables = job.keyspaces.reduce((sum, keyspace) => sum + keyspace.tables.length, 0);
+  const definitions = job.withSchema ? ['definitions'] : [];
+  const data = !job.withData ? [] : comparesContent(job) ? ['every cell of the backup'] : ['numbers of rows'];
+  return `${[...definitions, ...data].join(' and ')} of ${formatAmount(tables, 'table')}`;
+}
+
+function hintAt({ context: { request } }: RestoreJob): string {
+  return request.asNew === true
+    ? 'what differs was written by others meanwhile, or is hidden by a deletion with a time in the future'
+    : 'rows that are missing may be hidden by newer deletions: with --as-new the backup’s rows are written over them';
 }

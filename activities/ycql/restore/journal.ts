@@ -122,8 +122,6 @@ export interface LoadedRows {
   readonly rows: number;
   /** Rows that had expired since they were read. */
   readonly expired: number;
-  /** Rows written that hold a cell which expires. */
-  readonly expiring: number;
 }
 
 /** Throws `RESTORE_NOT_OURS` (permanent) where another restore is at work in the keyspace. */

@@ -6,6 +6,7 @@ import { fetchAhead } from '../../lanes/fetch-ahead.ts';
 import { lanes } from '../lanes/jobs.ts';
 import { sharedLimit } from '../session.ts';
 import { destinationOf, loadTasks, type RestoreJob, restoreJob } from './job.ts';
+import type { WritingWishes } from './writing-rules.ts';
 
 /** Loads the objects of one task; each is noted as begun before its first row and as loaded after its last. */
 export async function load(
@@ -33,6 +34,11 @@ export async function load(
   });
 }
 
+function wishesOf({ context: { request }, withSchema }: RestoreJob): WritingWishes {
+  const contents = withSchema ? 'all' : 'data';
+  return { contents, ...(request.asNew === undefined ? {} : { asNew: request.asNew }) };
+}
+
 async function loadObject(
   job: RestoreJob,
   object: DataObject,
@@ -44,7 +50,7 @@ async function loadObject(
   await lanes.run(
     {
       ...{ kind: 'load', target, source, limit: sharedLimit(target, source), object, body, table },
-      ...{ into: keyspace.to, types: keyspace.schema.types },
+      ...{ into: keyspace.to, types: keyspace.schema.types, wishes: wishesOf(job) },
     },
     {
       signal: context.signal,

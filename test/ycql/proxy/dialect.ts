@@ -13,6 +13,8 @@ export const JSONB = 0x80;
 const INVALID = 0x2200;
 const PART_OF_COLLECTION = 'User supplied timestamp is only allowed for replacing the whole collection';
 const TABLETS = 4;
+const BIGINT = 0x02;
+const INT = 0x09;
 const BUCKETS = 65_536;
 
 /** A statement that the proxy knows, by how it must be treated. */
@@ -139,19 +141,28 @@ export class Dialect {
 
   /** The rows as YCQL would give them. */
   translateRows(result: RowsResult, statement: Statement | undefined): RowsResult {
-    const columns = result.columns.map((column) => this.#columnOf(column));
+    const columns = result.columns.map((column, index) => this.#columnOf(column, statement, index));
     let { rows } = result;
     if (statement?.hashSelected) rows = rows.map(([first, ...others]) => [hashOf(first ?? null), ...others]);
+    const ttls = new Set(columns.flatMap(({ name }, index) => (isTtl(name) ? [index] : [])));
+    if (ttls.size > 0) {
+      rows = rows.map((row) => row.map((cell, index) => (ttls.has(index) ? widened(cell) : cell)));
+    }
     const [place] = columns;
     if (place?.keyspace === 'system_schema')
       return this.#systemRows(place.table, { ...result, columns, rows });
     return { ...result, columns, rows };
   }
 
-  /** Text that is JSONB to YCQL has its code; the stand-in for `system` its name. */
-  #columnOf(column: ColumnSpec): ColumnSpec {
+  /**
+   * Text that is JSONB to YCQL has its code; the stand-in for `system` its name. The built-ins have the types that
+   * src/yb/bfql/directory.cc of YugabyteDB gives them: `ttl` INT64 (Cassandra: int), `partition_hash` INT32 (a token is a bigint).
+   */
+  #columnOf(column: ColumnSpec, statement: Statement | undefined, index: number): ColumnSpec {
     if (column.keyspace === PARTITIONS_KEYSPACE) return { ...column, keyspace: 'system' };
     const { keyspace, table, name } = column;
+    if (isTtl(name)) return { ...column, type: short(BIGINT) };
+    if (statement?.hashSelected === true && index === 0) return { ...column, type: short(INT) };
     return this.#jsonb.has(`${keyspace}.${table}.${name}`) ? { ...column, type: short(JSONB) } : column;
   }
 
@@ -230,6 +241,16 @@ function addToMap(map: Buffer, entries: Readonly<Record<string, string>>): Buffe
     .flat()
     .map((text) => value(Buffer.from(text)));
   return Buffer.concat([int(map.readInt32BE(0) + Object.keys(entries).length), map.subarray(4), ...more]);
+}
+
+/** A column that was selected as `ttl(…)`. */
+function isTtl(name: string): boolean {
+  return /^ttl\(.*\)$/s.test(name);
+}
+
+/** Four bytes as eight. */
+function widened(cell: Buffer | null): Buffer | null {
+  return cell === null ? null : int64(BigInt(cell.readInt32BE(0)));
 }
 
 function hashOf(token: Buffer | null): Buffer | null {
