@@ -1,11 +1,19 @@
 import { permanent } from '../../model/errors.ts';
 import type { NamePatterns, YcqlSource } from '../../model/pipeline.ts';
 import { nameMatcher } from '../name-patterns.ts';
+import {
+  readAggregates,
+  readDroppedColumns,
+  readFunctions,
+  readMasks,
+  readTriggerNames,
+  readViewRows,
+} from './catalog-objects.ts';
 import { parseType, usedTypes } from './cql-type.ts';
-import { isInvalid } from './errors.ts';
 import { isSystemKeyspace } from './raw-pages.ts';
 import type { ColumnSchema, IndexSchema, KeyspaceSchema, TableSchema, UserType } from './schema.ts';
 import type { CqlSession } from './session.ts';
+import { splitNames, withQuotedColumns, withQuotedTypes } from './unquoted-names.ts';
 
 /** Table of a restore's own in its target; never backed up. */
 export const JOURNAL_TABLE = 'holdfast_restore';
@@ -83,13 +91,13 @@ export async function findKeyspace(
   return row === undefined ? undefined : readKeyspace(session, row, { include: [], exclude: [] }, signal);
 }
 
-/** One table as it is now, undefined where there is none. */
-export async function readTable(
+/** One table as it is now, with the types of its keyspace; undefined where there is none. */
+export async function readDefinition(
   session: CqlSession,
   keyspace: string,
   name: string,
   signal: AbortSignal,
-): Promise<TableSchema | undefined> {
+): Promise<{ readonly table: TableSchema; readonly types: readonly UserType[] } | undefined> {
   const read = <Row extends object>(table: string) =>
     session.query<Row>(
       `read the definition of ${keyspace}.${name}`,
@@ -99,13 +107,40 @@ export async function readTable(
     );
   const [row] = await read<TableRow>('tables');
   if (row === undefined) return undefined;
-  return tableSchema(
-    session,
-    row,
-    await read<ColumnRow>('columns'),
-    await read<IndexRow>('indexes'),
-    undefined,
+  const types = await readTypes(session, keyspace, signal);
+  const rows = { columns: await read<ColumnRow>('columns'), indexes: await read<IndexRow>('indexes') };
+  const around: Around = {
+    masks: await readMasks(session, keyspace, signal),
+    dropped: await readDroppedColumns(session, keyspace, signal),
+    types,
+  };
+  return { table: tableSchema(session, row, rows, around), types };
+}
+
+/** One table as it is now, undefined where there is none. */
+export async function readTable(
+  session: CqlSession,
+  keyspace: string,
+  name: string,
+  signal: AbortSignal,
+): Promise<TableSchema | undefined> {
+  return (await readDefinition(session, keyspace, name, signal))?.table;
+}
+
+/** In an order in which each needs only those before it. */
+async function readTypes(
+  session: CqlSession,
+  keyspace: string,
+  signal: AbortSignal,
+): Promise<readonly UserType[]> {
+  const rows = await session.query<TypeRow>(
+    `read the types of keyspace ${keyspace}`,
+    'SELECT * FROM system_schema.types WHERE keyspace_name = ?',
+    [keyspace],
+    signal,
   );
+  const names = rows.map(({ type_name }) => type_name);
+  return inOrderOfNeed(rows.map((row) => userType(session, row, names)));
 }
 
 async function readKeyspace(
@@ -123,8 +158,8 @@ async function readKeyspace(
       [keyspace],
       signal,
     );
-  const [types, tables, columns, indexes] = [
-    await read<TypeRow>('types'),
+  const types = await readTypes(session, keyspace, signal);
+  const [tables, columns, indexes] = [
     await read<TableRow>('tables'),
     await read<ColumnRow>('columns'),
     await read<IndexRow>('indexes'),
@@ -139,23 +174,42 @@ async function readKeyspace(
       matcher.matches(`${keyspace}.${table_name}`),
   );
   const tablets = await tabletCounts(session, keyspace, signal);
+  const around: Around = {
+    masks: await readMasks(session, keyspace, signal),
+    dropped: await readDroppedColumns(session, keyspace, signal),
+    types,
+  };
+  const rowsOfTable = (name: string): TableRows => ({
+    columns: columns.filter(({ table_name }) => table_name === name),
+    indexes: indexes.filter(({ table_name }) => table_name === name),
+    tablets: tablets.get(name),
+  });
+  const carried = selected.filter((row) => !isSuper(row));
+  const views = (await readViewRows(session, keyspace, signal)).filter(
+    ({ view_name, base_table_name }) =>
+      carried.some(({ table_name }) => table_name === base_table_name) &&
+      !patterns.exclude.includes(`${keyspace}.${view_name}`),
+  );
   return {
     keyspace,
     replication: row.replication ?? {},
     durableWrites: row.durable_writes ?? true,
-    types: inOrderOfNeed(types.map(userType)),
-    tables: selected
-      .map((table) =>
-        tableSchema(
-          session,
-          table,
-          columns.filter(({ table_name }) => table_name === table.table_name),
-          indexes.filter(({ table_name }) => table_name === table.table_name),
-          tablets.get(table.table_name),
-        ),
-      )
+    types,
+    tables: carried
+      .map((row) => tableSchema(session, row, rowsOfTable(row.table_name), around))
       .sort((one, other) => one.name.localeCompare(other.name)),
-    notCarried: await notCarried(session, keyspace, signal),
+    functions: await readFunctions(session, keyspace, signal),
+    aggregates: await readAggregates(session, keyspace, signal),
+    views: views.map((row) => ({
+      table: tableSchema(session, { ...row, table_name: row.view_name }, rowsOfTable(row.view_name), around),
+      base: row.base_table_name,
+      allColumns: row.include_all_columns === true,
+      where: row.where_clause,
+    })),
+    notCarried: [
+      ...(await readTriggerNames(session, keyspace, signal)).map((name) => `trigger ${name}`),
+      ...selected.filter(isSuper).map(({ table_name }) => `super column family ${keyspace}.${table_name}`),
+    ],
   };
 }
 
@@ -165,11 +219,29 @@ interface TypeRow {
   readonly field_types: readonly string[] | null;
 }
 
-function userType({ type_name, field_names, field_types }: TypeRow): UserType {
+function userType(
+  session: CqlSession,
+  { type_name, field_names, field_types }: TypeRow,
+  typeNames: readonly string[],
+): UserType {
   return {
     name: type_name,
-    fields: (field_names ?? []).map((name, index) => ({ name, type: field_types?.[index] ?? '' })),
+    fields: (field_names ?? []).map((name, index) => ({
+      name,
+      type: typeText(session, field_types?.[index] ?? '', typeNames),
+    })),
   };
+}
+
+/** A type as CQL has it; one that can't be read stays as it is, and is refused by name later. */
+function typeText(session: CqlSession, text: string, typeNames: readonly string[]): string {
+  if (session.server.product !== 'yugabytedb') return text;
+  try {
+    return withQuotedTypes(text, typeNames);
+  } catch (error) {
+    if (error instanceof SyntaxError) return text;
+    throw error;
+  }
 }
 
 function inOrderOfNeed(types: readonly UserType[]): readonly UserType[] {
@@ -212,16 +284,58 @@ interface IndexRow {
   readonly transactions?: Readonly<Record<string, string>> | null;
 }
 
+interface TableRows {
+  readonly columns: readonly ColumnRow[];
+  readonly indexes: readonly IndexRow[];
+  readonly tablets?: number | undefined;
+}
+
+/** What of a keyspace belongs to its tables. */
+interface Around {
+  readonly masks: Awaited<ReturnType<typeof readMasks>>;
+  readonly dropped: Awaited<ReturnType<typeof readDroppedColumns>>;
+  readonly types: readonly UserType[];
+}
+
+/** Of a table of Thrift's time; tables of CQL are `compound`, and views have no flags. */
+function isCompact({ flags }: TableRow): boolean {
+  return Array.isArray(flags) && (flags.includes('dense') || !flags.includes('compound'));
+}
+
+function isSuper({ flags }: TableRow): boolean {
+  return Array.isArray(flags) && flags.includes('super');
+}
+
+/**
+ * The columns that CQL shows. A compact table without clustering key has a hidden one, and its columns are listed as static; one
+ * with a clustering key and no other column has a hidden column of type `empty`.
+ */
+function shownColumns(row: TableRow, columns: readonly ColumnRow[]): readonly ColumnRow[] {
+  if (!isCompact(row)) return columns;
+  if (row.flags?.includes('dense')) return columns.filter(({ type }) => type !== 'empty');
+  return columns
+    .filter(({ kind }) => kind === 'partition_key' || kind === 'static')
+    .map((column) => (column.kind === 'static' ? { ...column, kind: 'regular' } : column));
+}
+
 function tableSchema(
   session: CqlSession,
   row: TableRow,
-  columns: readonly ColumnRow[],
-  indexes: readonly IndexRow[],
-  tablets: number | undefined,
+  { columns: listed, indexes, tablets }: TableRows,
+  { masks, dropped, types }: Around,
 ): TableSchema {
+  const { product } = session.server;
+  const columns = product === 'cassandra' ? shownColumns(row, listed) : listed;
+  const typeNames = types.map(({ name }) => name);
+  const masksHere = masks.get(row.table_name);
+  const droppedHere = dropped.get(row.table_name);
   const ofKind = (kind: string) =>
     columns.filter((column) => column.kind === kind).sort((one, other) => one.position - other.position);
-  const column = ({ column_name, type }: ColumnRow): ColumnSchema => ({ name: column_name, type });
+  const column = ({ column_name, type }: ColumnRow): ColumnSchema => {
+    const mask = masksHere?.get(column_name);
+    const text = typeText(session, type, typeNames);
+    return { name: column_name, type: text, ...(mask === undefined ? {} : { mask }) };
+  };
   const byName = (one: ColumnSchema, other: ColumnSchema) => (one.name < other.name ? -1 : 1);
   return {
     name: row.table_name,
@@ -237,8 +351,8 @@ function tableSchema(
       ({ kind, type }) => type === 'counter' && kind !== 'partition_key' && kind !== 'clustering',
     ),
     defaultTtlSeconds: row.default_time_to_live ?? 0,
-    cassandraOptions: session.server.product === 'cassandra' ? cassandraOptions(row) : {},
-    ...(session.server.product === 'yugabytedb'
+    cassandraOptions: product === 'cassandra' ? cassandraOptions(row) : {},
+    ...(product === 'yugabytedb'
       ? {
           yugabyte: {
             transactions: row.transactions?.enabled === 'true',
@@ -246,19 +360,27 @@ function tableSchema(
           },
         }
       : {}),
-    indexes: indexes.map(indexSchema).sort((one, other) => (one.name < other.name ? -1 : 1)),
+    indexes: indexes
+      .map((index) => indexSchema(session, index, columns.map(column)))
+      .sort((one, other) => (one.name < other.name ? -1 : 1)),
+    ...(product === 'cassandra' && isCompact(row) ? { isCompact: true } : {}),
+    ...(droppedHere === undefined ? {} : { dropped: droppedHere }),
   };
 }
 
-function indexSchema({ index_name, kind, options, is_unique, transactions }: IndexRow): IndexSchema {
+function indexSchema(
+  session: CqlSession,
+  { index_name, kind, options, is_unique, transactions }: IndexRow,
+  columns: readonly ColumnSchema[],
+): IndexSchema {
   const { target = '', class_name, include, predicate, ...others } = options ?? {};
   return {
     name: index_name,
-    target,
+    target: session.server.product === 'yugabytedb' ? withQuotedColumns(target, columns) : target,
     ...(kind?.toUpperCase() === 'CUSTOM' && class_name !== undefined ? { className: class_name } : {}),
     options: others,
     unique: is_unique ?? false,
-    include: include === undefined ? [] : include.split(',').map((name) => unquoted(name.trim())),
+    include: include === undefined ? [] : splitNames(include, columns).map(unquoted),
     ...(predicate === undefined ? {} : { predicate }),
     ...(transactions === undefined || transactions === null
       ? {}
@@ -273,6 +395,7 @@ function unquoted(name: string): string {
 /** Options by how CQL writes them; what a server doesn't list isn't given. */
 const CASSANDRA_OPTIONS: Readonly<Record<string, 'text' | 'number' | 'map' | 'boolean'>> = {
   additional_write_policy: 'text',
+  allow_auto_snapshot: 'boolean',
   bloom_filter_fp_chance: 'number',
   caching: 'map',
   cdc: 'boolean',
@@ -281,7 +404,9 @@ const CASSANDRA_OPTIONS: Readonly<Record<string, 'text' | 'number' | 'map' | 'bo
   compression: 'map',
   crc_check_chance: 'number',
   gc_grace_seconds: 'number',
+  incremental_backups: 'boolean',
   max_index_interval: 'number',
+  memtable: 'text',
   memtable_flush_period_in_ms: 'number',
   min_index_interval: 'number',
   read_repair: 'text',
@@ -324,36 +449,4 @@ async function tabletCounts(
   );
   for (const { table_name } of rows) counts.set(table_name, (counts.get(table_name) ?? 0) + 1);
   return counts;
-}
-
-/** What Cassandra has and YCQL hasn't, by its table in `system_schema`. */
-const OTHER_OBJECTS: Readonly<Record<string, readonly [column: string, what: string]>> = {
-  views: ['view_name', 'materialized view'],
-  functions: ['function_name', 'function'],
-  aggregates: ['aggregate_name', 'aggregate'],
-  triggers: ['trigger_name', 'trigger'],
-};
-
-async function notCarried(
-  session: CqlSession,
-  keyspace: string,
-  signal: AbortSignal,
-): Promise<readonly string[]> {
-  if (session.server.product !== 'cassandra') return [];
-  const found: string[] = [];
-  for (const [table, [column, what]] of Object.entries(OTHER_OBJECTS)) {
-    try {
-      const rows = await session.query<Readonly<Record<string, unknown>>>(
-        `list the ${table} of keyspace ${keyspace}`,
-        `SELECT * FROM system_schema.${table} WHERE keyspace_name = ?`,
-        [keyspace],
-        signal,
-      );
-      found.push(...rows.map((row) => `${what} ${keyspace}.${String(row[column])}`));
-    } catch (error) {
-      // A server without the table has no such objects.
-      if (!(error instanceof Error) || !isInvalid(error.cause)) throw error;
-    }
-  }
-  return found;
 }

@@ -14,6 +14,11 @@ export function isInvalid(error: unknown): boolean {
   return code === CODES.invalid || code === CODES.syntaxError || code === CODES.configError;
 }
 
+/** The role that is logged in may not do it. */
+export function isUnauthorized(error: unknown): boolean {
+  return responseCode(error) === CODES.unauthorized;
+}
+
 /** What was to be created is there already. */
 export function isAlreadyThere(error: unknown): boolean {
   return (
@@ -33,6 +38,11 @@ function neverSent(error: errors.NoHostAvailableError): boolean {
   return Object.values(error.innerErrors ?? {}).every(
     (inner) => inner instanceof Error && 'code' in inner && inner.code === 'ECONNREFUSED',
   );
+}
+
+/** Replicas answered that they could not read: over too many tombstones, most often. */
+export function isReadFailure(error: unknown): boolean {
+  return responseCode(error) === CODES.readFailure;
 }
 
 /** The server is too slow or too busy for what it was asked: less at a time may go through. */

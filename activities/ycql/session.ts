@@ -203,6 +203,12 @@ export class CqlSession {
     return replicas[Number(BigInt.asUintN(16, token >> 48n)) % Math.max(1, replicas.length)]?.address;
   }
 
+  /** The token of a partition, on Cassandra. @param partition cells of its key, in order */
+  tokenOf(partition: readonly Cell[]): bigint {
+    const token = this.#client.metadata.newToken(routingKey(partition));
+    return BigInt(String(token.getValue()));
+  }
+
   /** Whether all nodes have the same schema now. */
   async schemaAgrees(): Promise<boolean> {
     const read = (table: string, address: string) =>

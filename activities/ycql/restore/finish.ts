@@ -1,4 +1,5 @@
 import { formatAmount } from '../../../model/amounts.ts';
+import { unreadIn } from '../../../model/manifest.ts';
 import type { RestoreContext, RestoreOutcome } from '../../engine.ts';
 import { whileBeating } from '../../heartbeat.ts';
 import { withSession } from '../session.ts';
@@ -40,7 +41,12 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
     rows: written ?? objects.reduce((sum, { rows }) => sum + rows, 0),
     tables: job.keyspaces.reduce((sum, { tables }) => sum + tables.length, 0),
     compared: whatWasCompared(job),
-    problems: job.withSchema || problems.length === 0 ? problems : [...problems, hintAt(job)],
+    problems: [
+      ...problems,
+      ...(job.withSchema || problems.length === 0 ? [] : [hintAt(job)]),
+      // A rehearsal is to say whether the backup holds everything.
+      ...(context.request.scratch ? unreadIn(context.manifest) : []),
+    ],
   };
 }
 
@@ -57,7 +63,10 @@ function whatWasCompared(job: RestoreJob): string {
   const tables = job.keyspaces.reduce((sum, keyspace) => sum + keyspace.tables.length, 0);
   const definitions = job.withSchema ? ['definitions'] : [];
   const data = !job.withData ? [] : comparesContent(job) ? ['every cell of the backup'] : ['numbers of rows'];
-  return `${[...definitions, ...data].join(' and ')} of ${formatAmount(tables, 'table')}`;
+  const unread = job.withData ? unreadIn(job.context.manifest).length : 0;
+  const lacks =
+    unread === 0 ? '' : `; the backup lacks what could not be read at ${formatAmount(unread, 'place')}`;
+  return `${[...definitions, ...data].join(' and ')} of ${formatAmount(tables, 'table')}${lacks}`;
 }
 
 function hintAt({ context: { request } }: RestoreJob): string {

@@ -109,6 +109,10 @@ export function tableItem(name: string): string {
   return `table ${name}`;
 }
 
+export function viewItem(name: string): string {
+  return `view ${name}`;
+}
+
 export function objectItem(key: string): string {
   return `object ${key}`;
 }

@@ -7,6 +7,7 @@ import { quoteTable } from '../identifiers.ts';
 import { allColumns, type KeyspaceSchema, type TableSchema } from '../schema.ts';
 import { type CqlSession, withSession } from '../session.ts';
 import { differencesOf } from './definitions.ts';
+import { checkFeatures } from './features.ts';
 import { type KeyspaceJob, loadTasks, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
 import { checkOurs, Journal } from './journal.ts';
 import { checkNotNewer } from './newer-data.ts';
@@ -17,6 +18,7 @@ export async function planRestore(context: RestoreContext): Promise<RestorePlan>
   const job = await restoreJob(context);
   checkRequest(job);
   await withSession(context, job.target, job.source, async (session) => {
+    if (job.withSchema) await checkFeatures(job.keyspaces, session, context.signal);
     for (const keyspace of job.keyspaces) await checkKeyspace(job, keyspace, session);
   });
   const objects = await selectedObjects(job);

@@ -1,0 +1,60 @@
+import { readTable } from '../catalog.ts';
+import type { TableSchema } from '../schema.ts';
+import type { CqlSession } from '../session.ts';
+import type { KeyspaceJob, RestoreJob } from './job.ts';
+
+/** Compares the definitions that were restored of one keyspace with the backup's. Returns each difference, named. */
+export async function compareDefinitions(
+  job: RestoreJob,
+  { to, tables }: KeyspaceJob,
+  session: CqlSession,
+): Promise<readonly string[]> {
+  const problems: string[] = [];
+  for (const table of tables) {
+    const name = `${to}.${table.name}`;
+    const there = await readTable(session, to, table.name, job.context.signal);
+    if (there === undefined) {
+      problems.push(`table ${name} is missing`);
+      continue;
+    }
+    problems.push(...differencesOf(table, there).map((difference) => `table ${name}: ${difference}`));
+    const indexes = new Set(there.indexes.map((index) => index.name));
+    for (const index of table.indexes) {
+      if (!indexes.has(index.name)) problems.push(`table ${name}: it lacks index ${index.name}`);
+    }
+  }
+  return problems;
+}
+
+/** How a table's columns differ from those that rows of the backup need; empty where they don't. Pure. */
+export function differencesOf(wanted: TableSchema, there: TableSchema): readonly string[] {
+  const parts = ['partitionKey', 'clustering', 'statics', 'regulars'] as const;
+  const describe = (table: TableSchema) =>
+    new Map(
+      parts.flatMap((part) =>
+        table[part].map(({ name, type }, index) => {
+          const place = part === 'partitionKey' || part === 'clustering' ? ` ${index + 1}` : '';
+          return [name, `${type} (${WORDS[part]}${place})`] as const;
+        }),
+      ),
+    );
+  const [before, now] = [describe(wanted), describe(there)];
+  const differences: string[] = [];
+  for (const [name, what] of before) {
+    const is = now.get(name);
+    if (is === undefined) differences.push(`it lacks column ${name} ${what}`);
+    else if (is !== what) differences.push(`column ${name} is ${is} instead of ${what}`);
+  }
+  // A column more is left empty; one more in the key can't be.
+  for (const [name, what] of now) {
+    if (!before.has(name) && /key/.test(what)) differences.push(`it has a key column ${name} more`);
+  }
+  return differences;
+}
+
+const WORDS = {
+  partitionKey: 'partition key',
+  clustering: 'clustering key',
+  statics: 'static',
+  regulars: 'regular',
+} as const;
