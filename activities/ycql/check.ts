@@ -13,13 +13,16 @@ import { resolveTarget } from './target.ts';
 export async function checkSource(verb: VerbContext, source: YcqlSource): Promise<readonly Check[]> {
   const inSession = async <T>(work: (session: CqlSession) => Promise<T>): Promise<T> =>
     withSession(verb, await resolveTarget(verb, source), source, work);
-  return [
-    await check('source answers', () =>
-      inSession(
-        async ({ server, hosts, dataCenters }) =>
-          `${server.product} ${server.version}, ${hosts.length} nodes up in ${[...dataCenters].join(', ')}`,
-      ),
+  const answers = await check('source answers', () =>
+    inSession(
+      async ({ server, hosts, dataCenters }) =>
+        `${server.product} ${server.version}, ${hosts.length} nodes up in ${[...dataCenters].join(', ')}`,
     ),
+  );
+  // What is wrong with the connection is told once, and nothing else can be looked at without it.
+  if (!answers.ok) return [answers];
+  return [
+    answers,
     await check('keyspaces and tables', () =>
       inSession(async (session) => {
         const schemas = await readSelected(session, source, verb.signal);

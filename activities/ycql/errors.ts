@@ -67,7 +67,18 @@ export function cqlError(error: unknown, doing: string, signal?: AbortSignal): u
   if (error instanceof HoldfastError) return error;
   const message = `Failed to ${doing}: ${describe(error)}`;
   const login = loginProblem(error);
-  if (login !== undefined) return permanent('YCQL_LOGIN_REFUSED', message, login, error);
+  if (login === 'none') {
+    return permanent(
+      'YCQL_LOGIN_REFUSED',
+      `Failed to ${doing}: the server requires authentication, and there is no login in the plan`,
+      'Write `username` and `password` by reference in the plan (in a URL: cql://user:password@…).',
+      error,
+    );
+  }
+  if (login === 'wrong') {
+    const remedy = 'Check the values that `username` and `password` of the plan name.';
+    return permanent('YCQL_LOGIN_REFUSED', message, remedy, error);
+  }
   const tls = tlsProblem(error);
   if (tls !== undefined) return permanent('YCQL_TLS', message, tls, error);
   const remedy = passingCause(error);
@@ -91,12 +102,10 @@ function innermost(error: unknown): readonly unknown[] {
     : [error];
 }
 
-function loginProblem(error: unknown): string | undefined {
+function loginProblem(error: unknown): 'none' | 'wrong' | undefined {
   for (const one of innermost(error)) {
     if (one instanceof errors.AuthenticationError || responseCode(one) === CODES.badCredentials) {
-      return /not set|provider/i.test(messageOf(one))
-        ? 'The server asks for a login: write `username` and `password` by reference in the plan.'
-        : 'Check the values that `username` and `password` of the plan name.';
+      return /not set|provider/i.test(messageOf(one)) ? 'none' : 'wrong';
     }
   }
   return undefined;

@@ -113,6 +113,11 @@ class RangeReader {
     const at = (index: number) => cells[index] ?? null;
     const partition = partitionKey.map((_, index) => at(index));
     if (clustering.length === 0 || at(partitionKey.length) === null) return;
+    if (clustering.some((_, index) => at(partitionKey.length + index) === null)) {
+      // A row of a compact table that lacks a part of its key: CQL has no condition for what follows it.
+      yield await this.#giveUp(`rows behind (${this.#shown(cells)})`, this.#tokenOf(cells), cause);
+      return;
+    }
     for (let depth = clustering.length - 1; depth >= 0; depth -= 1) {
       const fixed = [...partitionKey, ...clustering.slice(0, depth)];
       const sign = clustering[depth]?.order === 'desc' ? '<' : '>';

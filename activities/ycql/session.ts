@@ -59,6 +59,7 @@ export class CqlSession {
   /** Nodes to ask, until the driver hears of a change. */
   #local: readonly Host[] | undefined;
   #turn = 0;
+  #outages = 0;
 
   constructor(client: Client, facts: SessionFacts) {
     this.#client = client;
@@ -66,11 +67,22 @@ export class CqlSession {
     this.limit = facts.limit;
     this.#consistency = CONSISTENCY[facts.consistency];
     this.#localDataCenter = facts.localDataCenter;
+    client.on('hostDown', () => {
+      this.#outages += 1;
+    });
     for (const change of ['hostAdd', 'hostRemove', 'hostUp', 'hostDown'] as const) {
       client.on(change, () => {
         this.#local = undefined;
       });
     }
+  }
+
+  /**
+   * How often a node went away or failed to answer. What it had answered just before may be lost with it: by default Cassandra writes
+   * its commit log to the disk every ten seconds (`commitlog_sync: periodic`), and answers before that.
+   */
+  get outages(): number {
+    return this.#outages;
   }
 
   /** Addresses of the nodes that are up. */
@@ -243,7 +255,10 @@ export class CqlSession {
     try {
       return await this.limit.request(kind, address, () => send({ host }));
     } catch (error) {
-      if (responseCode(error) === undefined) this.#failedAt.set(address, performance.now());
+      if (responseCode(error) === undefined) {
+        this.#failedAt.set(address, performance.now());
+        this.#outages += 1;
+      }
       throw error;
     }
   }

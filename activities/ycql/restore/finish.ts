@@ -1,4 +1,5 @@
 import { formatAmount } from '../../../model/amounts.ts';
+import type { DataObject } from '../../../model/backup.ts';
 import { unreadIn } from '../../../model/manifest.ts';
 import type { RestoreContext, RestoreOutcome } from '../../engine.ts';
 import { whileBeating } from '../../heartbeat.ts';
@@ -6,8 +7,9 @@ import { withSession } from '../session.ts';
 import { checkKeyspace, comparesContent } from './check.ts';
 import { isClaim } from './claim.ts';
 import { compareDefinitions } from './definitions.ts';
-import { type RestoreJob, restoreJob, selectedObjects } from './job.ts';
-import { Journal, type LoadedRows } from './journal.ts';
+import { type KeyspaceJob, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
+import { Journal, type LoadedRows, objectItem } from './journal.ts';
+import { loadObjects } from './load.ts';
 
 /**
  * Puts counters right, compares with the manifest, and removes the journals when all is as it should be. With a difference
@@ -16,13 +18,17 @@ import { Journal, type LoadedRows } from './journal.ts';
 export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
   const job = await restoreJob(context);
   let written: number | undefined;
-  const problems = await whileBeating(context, () =>
+  const objects = await selectedObjects(job);
+  const problems = await whileBeating(context, (tell) =>
     withSession(context, job.target, job.source, async (session) => {
       const found: string[] = [];
       const journals = job.keyspaces.map(({ to }) => new Journal(session, to, context.signal));
       for (const [index, keyspace] of job.keyspaces.entries()) {
-        const noted = await journals[index]?.find();
-        if (noted === undefined) continue;
+        const journal = journals[index];
+        const before = await journal?.find();
+        if (before === undefined) continue;
+        await loadForgotten(job, keyspace, objects, before, (rows) => tell({ rows }));
+        const noted = (await journal?.find()) ?? before;
         found.push(...(await checkKeyspace(job, keyspace, session, noted)));
         if (job.withSchema) found.push(...(await compareDefinitions(job, keyspace, session)));
         written = (written ?? 0) + rowsWritten(noted);
@@ -34,7 +40,6 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
       return found;
     }),
   );
-  const objects = await selectedObjects(job);
   return {
     databases: job.keyspaces.map(({ schema, to }) => ({ from: schema.keyspace, to })),
     // Where an earlier attempt has removed the journals: what the backup has, of which some may have expired.
@@ -48,6 +53,26 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
       ...(context.request.scratch ? unreadIn(context.manifest) : []),
     ],
   };
+}
+
+/**
+ * Loads the objects of a keyspace that are not noted as loaded, though their tasks have ended: a node that died may have taken the
+ * last notes with it, and rows of these objects too.
+ */
+async function loadForgotten(
+  job: RestoreJob,
+  { schema }: KeyspaceJob,
+  objects: readonly DataObject[],
+  noted: ReadonlyMap<string, string>,
+  tell: (rows: number) => void,
+): Promise<void> {
+  const forgotten = objects.filter(({ key, table }) => {
+    const note = noted.get(objectItem(key));
+    return table.database === schema.keyspace && (note === undefined || isClaim(note));
+  });
+  if (forgotten.length === 0) return;
+  job.context.log('objects whose loading is not noted are loaded again', { objects: forgotten.length });
+  await loadObjects(job, forgotten, tell);
 }
 
 /** Rows that the notes of all objects tell of: without those that had expired. */

@@ -22,16 +22,27 @@ export async function load(
       'Start the restore again.',
     );
   }
-  return await whileBeating(context, async (tell) => {
-    let rows = 0;
-    let bytes = 0;
-    for await (const { object, body } of fetchAhead(context, objects)) {
-      await loadObject(job, object, body, (written) => tell({ task, rows: rows + written }));
-      rows += object.rows;
-      bytes += object.bytes;
-    }
-    return { rows, bytes };
-  });
+  return await whileBeating(context, (tell) =>
+    loadObjects(job, objects, (rows) => {
+      tell({ task, rows });
+    }),
+  );
+}
+
+/** Loads objects one after another, those left out that are noted as loaded. */
+export async function loadObjects(
+  job: RestoreJob,
+  objects: readonly DataObject[],
+  tell: (rows: number) => void,
+): Promise<{ readonly rows: number; readonly bytes: number }> {
+  let rows = 0;
+  let bytes = 0;
+  for await (const { object, body } of fetchAhead(job.context, objects)) {
+    await loadObject(job, object, body, (written) => tell(rows + written));
+    rows += object.rows;
+    bytes += object.bytes;
+  }
+  return { rows, bytes };
 }
 
 function wishesOf({ context: { request }, withSchema }: RestoreJob): WritingWishes {

@@ -259,11 +259,14 @@ export class RowStatementBuilder {
     using: Pick<Group, 'writeTime' | 'ttl'>,
   ): BoundStatement {
     const isStatic = columns === this.#statics;
-    const query = this.#text(isStatic ? 'insert static' : 'insert', () => {
-      const names = [...this.#keyNames(isStatic), ...columns.map(({ name }) => quoteName(name))];
+    // A compact table has rows that lack the last columns of their clustering key: these are left out, as null is refused.
+    const present = key.filter((cell) => cell !== null);
+    const query = this.#text(isStatic ? 'insert static' : `insert ${present.length}`, () => {
+      const keys = this.#keyNames(isStatic).slice(0, present.length);
+      const names = [...keys, ...columns.map(({ name }) => quoteName(name))];
       return `INSERT INTO ${this.#table} (${names.join(', ')}) VALUES (${names.map(() => '?').join(', ')})${this.#using()}`;
     });
-    const params = [...key, ...values, ...this.#usingParams(using)];
+    const params = [...present, ...values, ...this.#usingParams(using)];
     return { query, params, partition: this.#partitionOf(key) };
   }
 
