@@ -52,8 +52,8 @@ const STARTUP_TIMEOUT_MS = 300_000;
 
 /**
  * Starts Apache Cassandra, which stands in for YCQL, and waits until every node takes CQL. The jars come from Maven
- * Central, once. Made for tests: commits are flushed every ten seconds, as a process that is killed doesn't lose what it
- * gave to the kernel.
+ * Central, once. A write is on the disk before it is answered (`commitlog_sync: batch`), so that what was answered and is gone
+ * after a `kill -9` is a fault of whoever wrote it.
  *
  * @throws HoldfastError `CASSANDRA_NEEDS_JAVA`, `CASSANDRA_NEEDS_MAVEN`, `TOOL_BUILD` or `SERVER_START`
  */
@@ -187,8 +187,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
   storage_compatibility_mode: 'NONE',
   endpoint_snitch: 'SimpleSnitch',
   dynamic_snitch: 'false',
-  commitlog_sync: 'periodic',
-  commitlog_sync_period: '10000ms',
+  commitlog_sync: 'batch',
   commitlog_segment_size: '16MiB',
   commitlog_total_space: '256MiB',
   commitlog_disk_access_mode: 'legacy',

@@ -1,4 +1,5 @@
 import { readTable } from '../catalog.ts';
+import { parseType } from '../cql-type.ts';
 import type { TableSchema } from '../schema.ts';
 import type { CqlSession } from '../session.ts';
 import type { KeyspaceJob, RestoreJob } from './job.ts';
@@ -34,7 +35,7 @@ export function differencesOf(wanted: TableSchema, there: TableSchema): readonly
       parts.flatMap((part) =>
         table[part].map(({ name, type }, index) => {
           const place = part === 'partitionKey' || part === 'clustering' ? ` ${index + 1}` : '';
-          return [name, `${type} (${WORDS[part]}${place})`] as const;
+          return [name, { type, place: `${WORDS[part]}${place}` }] as const;
         }),
       ),
     );
@@ -42,14 +43,29 @@ export function differencesOf(wanted: TableSchema, there: TableSchema): readonly
   const differences: string[] = [];
   for (const [name, what] of before) {
     const is = now.get(name);
-    if (is === undefined) differences.push(`it lacks column ${name} ${what}`);
-    else if (is !== what) differences.push(`column ${name} is ${is} instead of ${what}`);
+    if (is === undefined) differences.push(`it lacks column ${name} ${shown(what)}`);
+    else if (is.place !== what.place || !isSameType(is.type, what.type))
+      differences.push(`column ${name} is ${shown(is)} instead of ${shown(what)}`);
   }
   // A column more is left empty; one more in the key can't be.
   for (const [name, what] of now) {
-    if (!before.has(name) && /key/.test(what)) differences.push(`it has a key column ${name} more`);
+    if (!before.has(name) && /key/.test(what.place)) differences.push(`it has a key column ${name} more`);
   }
   return differences;
+}
+
+interface Described {
+  readonly type: string;
+  readonly place: string;
+}
+
+function shown({ type, place }: Described): string {
+  return `${type} (${place})`;
+}
+
+/** Names are quoted by one server and not by another. */
+function isSameType(one: string, other: string): boolean {
+  return JSON.stringify(parseType(one)) === JSON.stringify(parseType(other));
 }
 
 const WORDS = {
