@@ -82,7 +82,7 @@ export class Dialect {
       const place = /FROM "?(\w+)"?\."?(\w+)"?/.exec(text);
       if (asked.length === 0 || place === null) return undefined;
       const columns = await this.#multiCell(place[1] ?? '', place[2] ?? '');
-      const wrong = asked.find(([, , name = '']) => columns.has(name));
+      const wrong = asked.find(([, , name = '']) => columns.has(name.replaceAll('""', '"')));
       return wrong === undefined
         ? undefined
         : `Invalid Argument for ${wrong[1]}: ${wrong[2]} is a collection`;
@@ -101,8 +101,8 @@ export class Dialect {
     const [, keyspace = '', table = ''] =
       /CREATE TABLE (?:IF NOT EXISTS )?"?(\w+)"?\."?(\w+)"?/i.exec(text) ?? [];
     const name = `${keyspace}.${table}`;
-    for (const [, quoted, plain] of text.matchAll(/(?:"([^"]+)"|\b(\w+))\s+jsonb\b/gi)) {
-      this.#jsonb.add(`${name}.${quoted ?? plain}`);
+    for (const [, quoted, plain] of text.matchAll(/(?:"((?:[^"]|"")+)"|\b(\w+))\s+jsonb\b/gi)) {
+      this.#jsonb.add(`${name}.${quoted?.replaceAll('""', '"') ?? plain}`);
     }
     if (/transactions\s*=\s*\{\s*'enabled'\s*:\s*'?true'?\s*\}/i.test(text)) this.#transactional.add(name);
     const clauses = /(\bWITH\b|\bAND\b)\s+(transactions\s*=\s*\{[^}]*\}|tablets\s*=\s*\d+)/gi;
