@@ -217,6 +217,9 @@ async function compare(
     const differences = differencesOf(copy, {
       states: [before.get(table.name) ?? none, after.get(table.name) ?? none],
       ...{ untimed: losses('time of writing'), unended: losses('expiry') },
+      markersListed: backup.manifest.databases.some(({ tables }) =>
+        tables.some((one) => one.table === table.name && (one.expiring ?? 0) > 0),
+      ),
       ...how,
     });
     tally.rows += copy.size;
