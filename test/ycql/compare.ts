@@ -13,7 +13,7 @@ import type { TestCluster } from './zoo.ts';
 export async function openSession(cluster: TestCluster): Promise<CqlSession> {
   const load = { inFlightPerNode: 16, pageRows: 1_000 };
   const verb = { signal: new AbortController().signal, log: () => undefined };
-  return await connect(verb, cluster, { consistencyLevel: 'ONE', load });
+  return await connect(verb, cluster, { consistencyLevel: 'QUORUM', load });
 }
 
 /**

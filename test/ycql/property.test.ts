@@ -8,7 +8,7 @@ const SEED = Number(process.env.PROPERTY_SEED ?? 20261129);
 let cluster: CassandraCluster;
 
 beforeAll(async () => {
-  cluster = await startCassandra();
+  cluster = await startCassandra({ durable: false });
 });
 
 afterAll(() => cluster?.stop());

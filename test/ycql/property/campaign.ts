@@ -174,7 +174,7 @@ async function backUp(
   const source: YcqlSource = ycqlSource(through, {
     keyspaces: { include: [keyspace], exclude: [] },
     writeTimes: dialect === 'ycql' ? 'always' : 'auto',
-    chunkBytes: 3_000,
+    chunkBytes: 8_000,
     load: { inFlightPerNode: 8, pageRows: 7 },
   });
   const before = await readAll(stage, schema, keyspace);

@@ -10,7 +10,7 @@ const { values } = parseArgs({
     rows: { type: 'string', default: '40' },
   },
 });
-const cluster = await startCassandra();
+const cluster = await startCassandra({ durable: false });
 try {
   const { counts, rows, cells, problems } = await runPropertyCampaign(cluster, {
     schemas: Number(values.schemas),
