@@ -38,6 +38,6 @@ export function writingRules(
     // There TTLs and transactions exclude each other.
     ttls: product === 'cassandra' || table.yugabyte?.transactions !== true,
     wholeCollections: product === 'yugabytedb',
-    replaces: asNew || (contents === 'data' && !keepsTimes),
+    replaces: contents === 'data' && !keepsTimes,
   };
 }
