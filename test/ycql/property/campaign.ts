@@ -336,9 +336,8 @@ async function restoreRobbed(
   for (const table of schema.tables.filter(({ isCounter }) => !isCounter)) {
     const rows = await readTable(stage.session, robbed, table);
     const lasting = [...rows].find(
-      ([, { cells, isBare }]) =>
-        !isBare &&
-        [...cells.values()].some((cell) => [...cell.values()].some(({ endsAtMs }) => endsAtMs === undefined)),
+      ([, { own, isBare }]) =>
+        !isBare && own.some((cell) => [...cell.values()].some(({ endsAtMs }) => endsAtMs === undefined)),
     );
     if (lasting === undefined || taken !== undefined) continue;
     const [key] = lasting;

@@ -21,6 +21,8 @@ type Cell = ReadonlyMap<string, Part>;
 
 export interface ReadRow {
   readonly cells: ReadonlyMap<string, Cell>;
+  /** Those that keep the row: static ones don't, but where the partition is nothing else. */
+  readonly own: readonly Cell[];
   readonly readAtMs: number;
   /** A partition that is nothing but static columns. */
   readonly isBare: boolean;
@@ -61,7 +63,9 @@ export async function readTable(
       found.set(column.name, partsOf(column, value, times, ttls, readAtMs));
     }
     const isBare = table.clustering.length > 0 && (cells[table.partition.length] ?? null) === null;
-    rows.set(key, { cells: found, readAtMs, isBare });
+    const statics = new Set(table.statics.map(({ name }) => name));
+    const own = [...found].flatMap(([name, cell]) => (isBare || !statics.has(name) ? [cell] : []));
+    rows.set(key, { cells: found, own, readAtMs, isBare });
   }
   return rows;
 }
@@ -148,9 +152,9 @@ export function differencesOf(copy: ReadTable, expectation: Expectation): readon
 
 /** A row of which nothing but the key is left, now that a cell has ended which it had before the scan. */
 function lostItsCells([before, after]: readonly (ReadRow | undefined)[]): boolean {
-  if (before === undefined || after === undefined || after.cells.size > 0) return false;
+  if (before === undefined || after === undefined || after.own.length > 0) return false;
   const now = Date.now() + NEAR_MS;
-  return [...before.cells.values()].some((cell) =>
+  return before.own.some((cell) =>
     [...cell.values()].some(({ endsAtMs }) => endsAtMs !== undefined && endsAtMs <= now),
   );
 }
@@ -161,7 +165,7 @@ function rowProblem(
   how: Expectation,
 ): string | undefined {
   if (wanted === undefined) return found === undefined || how.othersAllowed ? undefined : 'it was not there';
-  if (found === undefined) return isOver(wanted, how) ? undefined : 'it is missing';
+  if (found === undefined) return isOver(wanted) ? undefined : 'it is missing';
   for (const name of new Set([...wanted.cells.keys(), ...found.cells.keys()])) {
     const problem = cellProblem(name, wanted.cells.get(name), found.cells.get(name), found.readAtMs, how);
     if (problem !== undefined) return `column ${name}: ${problem}`;
@@ -169,14 +173,12 @@ function rowProblem(
   return undefined;
 }
 
-/** All of a row has ended, as far as it was restored with an end; a row that is nothing but a key never does. */
-function isOver(row: ReadRow, { unended }: Expectation): boolean {
-  if (row.cells.size === 0) return false;
+/** All that kept a row has ended; a row that is nothing but a key never does. */
+function isOver({ own }: ReadRow): boolean {
   const now = Date.now() + NEAR_MS;
-  return [...row.cells].every(
-    ([name, cell]) =>
-      !unended.has(name) &&
-      [...cell.values()].every(({ endsAtMs }) => endsAtMs !== undefined && endsAtMs <= now),
+  return (
+    own.length > 0 &&
+    own.every((cell) => [...cell.values()].every(({ endsAtMs }) => endsAtMs !== undefined && endsAtMs <= now))
   );
 }
 
