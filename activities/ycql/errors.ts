@@ -45,6 +45,11 @@ export function isReadFailure(error: unknown): boolean {
   return responseCode(error) === CODES.readFailure;
 }
 
+/** No answer came in time, over a connection that stands. */
+export function isTimeout(error: unknown): boolean {
+  return error instanceof errors.OperationTimedOutError;
+}
+
 /** The server is too slow or too busy for what it was asked: less at a time may go through. */
 export function isOverload(error: unknown): boolean {
   const code = responseCode(error);

@@ -6,7 +6,7 @@ import { permanent } from '../../model/errors.ts';
 import type { Product } from '../../model/manifest.ts';
 import type { CqlConsistency, YcqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
-import { cqlError, isInvalid, responseCode } from './errors.ts';
+import { cqlError, isInvalid, isTimeout, responseCode } from './errors.ts';
 import { LoadLimit, limitMemory, type RequestKind } from './load-limit.ts';
 import { connectRawClient, type RawPage, rawPageOf } from './raw-pages.ts';
 import { rowsOf } from './rows.ts';
@@ -78,7 +78,7 @@ export class CqlSession {
   }
 
   /**
-   * How often a node went away or failed to answer. What it had answered just before may be lost with it: by default Cassandra writes
+   * How often a node went away: a connection that broke, or the driver's own notice. What it had answered just before may be lost with it: by default Cassandra writes
    * its commit log to the disk every ten seconds (`commitlog_sync: periodic`), and answers before that.
    */
   get outages(): number {
@@ -257,7 +257,8 @@ export class CqlSession {
     } catch (error) {
       if (responseCode(error) === undefined) {
         this.#failedAt.set(address, performance.now());
-        this.#outages += 1;
+        // One that is slow is no outage: what it answered before stands.
+        if (!isTimeout(error)) this.#outages += 1;
       }
       throw error;
     }
