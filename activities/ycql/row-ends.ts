@@ -1,12 +1,14 @@
 import type { CqlPageColumn } from '../../repository/cql-pages.ts';
 import { isMultiCell, parseType } from './cql-type.ts';
-import type { RawCell } from './rows.ts';
+import { fieldsOf, type RawCell } from './rows.ts';
 import { ttlsIn } from './ttl.ts';
 
 interface ValuePlaces {
   readonly valueAt: number;
   readonly ttlAt: number | undefined;
   readonly perElement: boolean;
+  /** A user-defined type, of whose null fields the server tells a TTL of null too. */
+  readonly hasFields: boolean;
 }
 
 /** How a restore writes what expires. */
@@ -32,8 +34,10 @@ export class RowEnds {
       columns.flatMap(({ name, type, kind }, valueAt): readonly ValuePlaces[] => {
         if (kind !== wanted) return [];
         const ttlAt = columns.findIndex((other) => other.kind === 'ttl' && other.name === name);
-        const perElement = isMultiCell(parseType(type));
-        return [{ valueAt, ttlAt: ttlAt < 0 ? undefined : ttlAt, perElement }];
+        const parsed = parseType(type);
+        const perElement = isMultiCell(parsed);
+        const hasFields = perElement && parsed.kind === 'udt';
+        return [{ valueAt, ttlAt: ttlAt < 0 ? undefined : ttlAt, perElement, hasFields }];
       });
     this.#regulars = places('regular');
     this.#statics = places('static');
@@ -61,9 +65,14 @@ export class RowEnds {
   endOf(cell: (at: number) => RawCell, readAtMs: number): number | undefined {
     if (!this.#rules.ttls) return undefined;
     let last: number | undefined;
-    for (const { valueAt, ttlAt, perElement } of this.isRow(cell) ? this.#regulars : this.#statics) {
-      if (cell(valueAt) === null) continue;
-      const ttls = ttlAt === undefined ? [] : ttlsIn(cell(ttlAt), perElement);
+    for (const { valueAt, ttlAt, perElement, hasFields } of this.isRow(cell)
+      ? this.#regulars
+      : this.#statics) {
+      const value = cell(valueAt);
+      if (value === null) continue;
+      const told = ttlAt === undefined ? [] : ttlsIn(cell(ttlAt), perElement);
+      const fields = hasFields ? fieldsOf(value) : [];
+      const ttls = hasFields ? told.filter((_, index) => (fields[index] ?? null) !== null) : told;
       if (ttls.length === 0) return undefined;
       if (this.#rules.wholeCollections && ttls.some((ttl) => ttl !== ttls[0])) return undefined;
       for (const ttl of ttls) {

@@ -5,7 +5,7 @@ import { type Comparison, compareRows, type ReadRow } from '../../activities/ycq
 import { rowsOf } from '../../activities/ycql/rows.ts';
 import { scan } from '../../activities/ycql/scan.ts';
 import type { TableSchema } from '../../activities/ycql/schema.ts';
-import { type CqlSession, connect } from '../../activities/ycql/session.ts';
+import { awaitSchemaAgreement, type CqlSession, connect } from '../../activities/ycql/session.ts';
 import type { CqlPageColumn } from '../../repository/cql-pages.ts';
 import type { TestCluster } from './zoo.ts';
 
@@ -29,6 +29,8 @@ export async function compareKeyspaces(
 ): Promise<Comparison> {
   const session = await openSession(cluster);
   try {
+    // A node that was away hears of tables that were made meanwhile a moment after it is back.
+    await awaitSchemaAgreement(session, 120_000, new AbortController().signal);
     let [rows, cells] = [0, 0];
     const differences: string[] = [];
     for (const name of tables) {

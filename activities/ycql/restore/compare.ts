@@ -78,6 +78,7 @@ interface Pair {
   readonly timeAt: number | undefined;
   readonly ttlAt: number | undefined;
   readonly perElement: boolean;
+  readonly isStatic: boolean;
 }
 
 /** Rows of one side without a counterpart so far, by key. */
@@ -126,6 +127,7 @@ function bytesOf({ cells }: ReadRow): number {
 class Comparer {
   readonly #options: CompareOptions;
   readonly #keyAt: readonly number[];
+  readonly #clusteringAt: readonly number[];
   readonly #expected = new Waiting();
   readonly #actual = new Waiting();
   readonly #differences: string[] = [];
@@ -143,10 +145,12 @@ class Comparer {
     this.#keyAt = columns.flatMap(({ kind }, at) =>
       kind === 'partition_key' || kind === 'clustering' ? [at] : [],
     );
+    this.#clusteringAt = columns.flatMap(({ kind }, at) => (kind === 'clustering' ? [at] : []));
     this.#pairs = columns.flatMap(({ kind, name, type }, valueAt) => {
       if (kind !== 'static' && kind !== 'regular') return [];
       const perElement = isMultiCell(parseType(type));
-      return [{ valueAt, timeAt: find(name, 'writetime'), ttlAt: find(name, 'ttl'), perElement }];
+      const places = { valueAt, timeAt: find(name, 'writetime'), ttlAt: find(name, 'ttl') };
+      return [{ ...places, perElement, isStatic: kind === 'static' }];
     });
   }
 
@@ -164,6 +168,7 @@ class Comparer {
   /** A row of each side, as far as there is one. */
   take(expected: ReadRow | undefined, actual: ReadRow | undefined): void {
     const [one, other] = [expected, actual].map((row) => (row === undefined ? undefined : this.#keyOf(row)));
+    if (actual !== undefined && this.#options.othersAllowed === true) this.#takeStatics(actual, other ?? '');
     if (expected !== undefined && actual !== undefined && one === other) {
       this.#compare(expected, actual);
       return;
@@ -176,6 +181,23 @@ class Comparer {
     const other = this.#actual.take(key);
     if (other === undefined) this.#expected.put(key, row);
     else this.#compare(row, other);
+  }
+
+  /**
+   * The expected row of a partition that is nothing but static columns: where the actual side has rows in it, its static columns come
+   * with these.
+   */
+  #takeStatics(row: ReadRow, key: string): void {
+    if (this.#clusteringAt.length === 0) return;
+    const clustering = new Set(this.#clusteringAt);
+    const bareKey = this.#keyOf({
+      ...row,
+      cells: row.cells.map((cell, at) => (clustering.has(at) ? null : cell)),
+    });
+    const bare = bareKey === key ? undefined : this.#expected.take(bareKey);
+    if (bare === undefined) return;
+    this.#rows += 1;
+    for (const pair of this.#pairs.filter(({ isStatic }) => isStatic)) this.#comparePair(pair, bare, row);
   }
 
   #takeActual(row: ReadRow, key: string): void {

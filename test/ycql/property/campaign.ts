@@ -30,6 +30,8 @@ import { type Clock, type Workload, workloadsOf } from './workload.ts';
 export interface PropertyOptions {
   readonly seed: number;
   readonly schemas: number;
+  /** The number of the first one: to look at one again. Default 0. */
+  readonly first?: number;
   /** Rows of a table, at most. */
   readonly rows: number;
   say(line: string): void;
@@ -76,7 +78,8 @@ export async function runPropertyCampaign(
   const problems: string[] = [];
   const tally: Tally = { counts: {}, rows: 0, cells: 0 };
   try {
-    for (let number = 0; number < options.schemas; number += 1) {
+    const { first = 0 } = options;
+    for (let number = first; number < first + options.schemas; number += 1) {
       const seed = options.seed * 10_000 + number;
       const startedAt = Date.now();
       const found = await trySchema(stage, number, new Dice(seed), options.rows, tally);

@@ -8,6 +8,7 @@ const { values } = parseArgs({
     schemas: { type: 'string', default: '20' },
     seed: { type: 'string', default: '1' },
     rows: { type: 'string', default: '40' },
+    first: { type: 'string', default: '0' },
   },
 });
 const cluster = await startCassandra({ durable: false });
@@ -16,6 +17,7 @@ try {
     schemas: Number(values.schemas),
     seed: Number(values.seed),
     rows: Number(values.rows),
+    first: Number(values.first),
     say: (line) => process.stdout.write(`${line}\n`),
   });
   const done = Object.entries(counts).map(([what, count]) => `${count} ${what}`);

@@ -136,7 +136,8 @@ export function differencesOf(copy: ReadTable, expectation: Expectation): readon
   const [before, after] = states;
   const differences: string[] = [];
   for (const key of new Set([...before.keys(), ...after.keys(), ...copy.keys()])) {
-    const found = copy.get(key);
+    const isBare = before.get(key)?.isBare === true || after.get(key)?.isBare === true;
+    const found = copy.get(key) ?? (othersAllowed && isBare ? staticsOf(copy, key) : undefined);
     const candidates = [before.get(key), after.get(key)];
     if (candidates.every((row) => row === undefined)) {
       if (!othersAllowed && found?.isBare !== true) differences.push(`${key} is one too many`);
@@ -148,6 +149,14 @@ export function differencesOf(copy: ReadTable, expectation: Expectation): readon
     differences.push(`${key}: ${[...new Set(problems)].join(' | ')}`);
   }
   return differences;
+}
+
+/** The static columns of a partition that is nothing else at the source, and has rows in the copy. */
+function staticsOf(copy: ReadTable, key: string): ReadRow | undefined {
+  const partition = key.replace(/(\/-)+$/, '');
+  const row = [...copy].find(([other]) => other.startsWith(`${partition}/`))?.[1];
+  if (row === undefined) return undefined;
+  return { ...row, cells: new Map([...row.cells].filter(([, cell]) => !row.own.includes(cell))) };
 }
 
 /** A row of which nothing but the key is left, now that a cell has ended which it had before the scan. */
