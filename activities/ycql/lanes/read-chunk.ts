@@ -18,6 +18,12 @@ import { type CqlSession, withSession } from '../session.ts';
 import type { ReadJob } from './jobs.ts';
 
 /**
+ * A part is in memory as it is stored, and so are two of them for each lane of a restore. Rows that can't be compressed, such as cells
+ * of a megabyte, make a part as large as the chunk otherwise.
+ */
+const STORED_BYTES_AT_MOST = 24 * 1024 * 1024;
+
+/**
  * Reads a chunk page by page into parts. Memory: one part's compressed pages, used for the next part again, and two pages: while
  * one is compressed, the next comes in.
  */
@@ -38,7 +44,9 @@ export async function readChunk(
       }
       part.expiring += expiringRows(page, ends, place.header.columns.length);
       const continues = partitions?.goesOnIn(page) ?? false;
-      if (part.rows > 0 && part.bytes + page.body.length > source.chunkBytes) {
+      const isFull =
+        part.bytes + page.body.length > source.chunkBytes || part.storedBytes > STORED_BYTES_AT_MOST;
+      if (part.rows > 0 && isFull) {
         await part.deliver(lane);
         part.continued = continues;
       }
@@ -201,6 +209,10 @@ class PagePart {
 
   get rows(): number {
     return this.#builder.rows;
+  }
+
+  get storedBytes(): number {
+    return this.#builder.storedBytes;
   }
 
   get bytes(): number {
