@@ -126,8 +126,6 @@ export interface RestoreOutcome {
   readonly databases: readonly { readonly from: string; readonly to: string; readonly kept?: string }[];
   readonly rows: number;
   readonly tables: number;
-  /** What was compared, in words; absent: the numbers of rows with the manifest's. */
-  readonly compared?: string;
   /** Empty when everything equals the manifest; else each difference by table. */
   readonly problems: readonly string[];
   /** What was compared, in a clause: "content of 12 tables, 30 indexes". */

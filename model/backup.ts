@@ -330,8 +330,6 @@ export interface RestoreSummary {
   readonly bytes: number;
   readonly tables: number;
   readonly verdict: Verdict;
-  /** What was compared, in words. Absent: the numbers of rows with the manifest's. */
-  readonly compared?: string;
   readonly problems: readonly string[];
   /** What the verdict compares, in a clause. Absent: an older worker's. */
   readonly compared?: string;
