@@ -110,7 +110,7 @@ function innermost(error: unknown): readonly unknown[] {
 function loginProblem(error: unknown): 'none' | 'wrong' | undefined {
   for (const one of innermost(error)) {
     if (one instanceof errors.AuthenticationError || responseCode(one) === CODES.badCredentials) {
-      return /not set|provider/i.test(messageOf(one)) ? 'none' : 'wrong';
+      return /not set|provider|no authenticator/i.test(messageOf(one)) ? 'none' : 'wrong';
     }
   }
   return undefined;

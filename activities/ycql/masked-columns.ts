@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { permanent } from '../../model/errors.ts';
 import { isUnauthorized } from './errors.ts';
 import { quoteName } from './identifiers.ts';
@@ -30,7 +31,11 @@ export async function refuseMasked(
   if (masked.length === 0) return;
   const sees = await unmaskedFor(session, username, signal);
   const hidden = masked.filter(({ keyspace, table }) => !sees(keyspace, table));
-  if (hidden.length === 0) return;
+  if (hidden.length === 0) {
+    // One that was granted a moment ago isn't known to every node yet, and rows would still come masked.
+    if (sees !== everything) await sleep(PERMISSIONS_KEPT_MS, undefined, { signal });
+    return;
+  }
   const list = hidden.map(({ keyspace, table, columns }) => `${keyspace}.${table} (${columns.join(', ')})`);
   const keyspaces = [...new Set(hidden.map(({ keyspace }) => keyspace))];
   const grants = keyspaces.map(
@@ -43,14 +48,18 @@ export async function refuseMasked(
   );
 }
 
+/** Nodes keep what a role may do for two seconds (`permissions_validity` of cassandra.yaml by default). */
+const PERMISSIONS_KEPT_MS = 2_500;
+
 type Sees = (keyspace: string, table: string) => boolean;
+
+const everything: Sees = () => true;
 
 async function unmaskedFor(
   session: CqlSession,
   username: string | undefined,
   signal: AbortSignal,
 ): Promise<Sees> {
-  const everything: Sees = () => true;
   if (username === undefined) {
     // Where nobody logs in, nothing is authorized, and nothing masked. A login by certificate has a role that CQL doesn't tell.
     return (await isAnonymous(session, signal)) ? everything : () => false;
