@@ -77,7 +77,7 @@ test('rows that a node had answered and lost when it died are written again, wit
           break;
         } catch (error) {
           // As Temporal does.
-          if (attempt > 20) throw error;
+          if (attempt > 300) throw error;
           await sleep(500);
         }
       }
