@@ -98,6 +98,8 @@ export interface Activities {
   load(input: { request: RestoreRequest; task: number }): Promise<{ rows: number; bytes: number }>;
   postData(input: { request: RestoreRequest } & PostDataWork): Promise<void>;
   finishRestore(input: { request: RestoreRequest }): Promise<RestoreSummary>;
+  /** Removes the bookkeeping of a tolerant restore that left something out and keeps its working name. */
+  releaseRestore(input: { request: RestoreRequest }): Promise<void>;
 
   /** Runs one of the request's assertions, by its place, on the restored copy; only the verdict goes into history. */
   ask(input: { request: RestoreRequest; assertion: number }): Promise<AssertionResult>;

@@ -2,6 +2,7 @@ import type {
   BackupRef,
   ChunkSpec,
   DataObject,
+  LeftOut,
   LogicalReadPoint,
   LogicalRestoreRequest,
   ObjectEntry,
@@ -101,6 +102,8 @@ export interface RestoreEngine {
   postData(verb: RestoreContext, work: PostDataWork): Promise<void>;
   /** Sequences, ANALYZE, comparison with the manifest, swap of names when replacing, bookkeeping removed. */
   finish(verb: RestoreContext): Promise<RestoreOutcome>;
+  /** Removes the bookkeeping of a restore that ended without all that the backup holds, and is kept all the same. Absent: none is. */
+  release?(verb: RestoreContext): Promise<void>;
   /**
    * Answers a statement of an assertion on the restored copy of `database` (by its name at the source; absent, the first),
    * read-only: at most `MOST_ANSWER_ROWS` + 1 rows, values as the server writes them. Throws `ASSERTION_OBJECT_MISSING`
@@ -126,8 +129,12 @@ export interface RestoreOutcome {
   readonly databases: readonly { readonly from: string; readonly to: string; readonly kept?: string }[];
   readonly rows: number;
   readonly tables: number;
+  /** Of what was restored, before compression; absent where the engine doesn't select. */
+  readonly bytes?: number;
   /** Empty when everything equals the manifest; else each difference by table. */
   readonly problems: readonly string[];
+  /** Everything that was left out. */
+  readonly leftOut?: readonly LeftOut[];
   /** What was compared, in a clause: "content of 12 tables, 30 indexes". */
   readonly compared?: string;
   /** What the operator should know though nothing is wrong, a sentence each. */

@@ -1,10 +1,10 @@
-import type { RestoreRequest } from '../model/backup.ts';
+import { LEFT_OUT_LISTED, type LeftOut, type RestoreRequest, type RestoreSummary } from '../model/backup.ts';
 import { permanent } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import { backupFolder } from '../repository/layout.ts';
 import { askCopy } from './ask-copy.ts';
 import type { Activities } from './contract.ts';
-import type { RestoreContext, VerbContext } from './engine.ts';
+import type { RestoreContext, RestoreOutcome, VerbContext } from './engine.ts';
 import { engineOf, logical } from './engines.ts';
 import type { Pins } from './pins.ts';
 import type { Repositories } from './repositories.ts';
@@ -16,7 +16,14 @@ export function restoreActivities(
   pins: Pins,
 ): Pick<
   Activities,
-  'planRestore' | 'prepareRestore' | 'load' | 'postData' | 'finishRestore' | 'ask' | 'discardRestore'
+  | 'planRestore'
+  | 'prepareRestore'
+  | 'load'
+  | 'postData'
+  | 'finishRestore'
+  | 'releaseRestore'
+  | 'ask'
+  | 'discardRestore'
 > {
   const contextOf = async (verb: VerbContext, request: RestoreRequest): Promise<RestoreContext> => {
     const ref = request.from;
@@ -34,6 +41,7 @@ export function restoreActivities(
       asActivity(async (verb) => {
         // From here to the restore's end retention leaves the backup alone.
         await pins.pin(request.from);
+        checkTolerance(request);
         return engineFor(request).plan(await contextOf(verb, request));
       }),
     prepareRestore: ({ request }) => inRestore(request, (context) => engineFor(request).prepare(context)),
@@ -50,9 +58,14 @@ export function restoreActivities(
     ask: ({ request, assertion }) =>
       inRestore(request, (context) => askCopy(engineFor(request), context, assertion)),
 
+    releaseRestore: ({ request }) =>
+      inRestore(request, async (context) => {
+        await engineFor(request).release?.(context);
+      }),
+
     finishRestore: ({ request }) =>
       inRestore(request, async (context) => {
-        const outcome = await engineFor(request).finish(context);
+        const { leftOut = [], ...outcome } = await engineFor(request).finish(context);
         // What is dropped in the end keeps its pin until then: by it the next drill finds what a terminated one left.
         if (!request.scratch) await pins.unpin(request.from);
         return {
@@ -60,11 +73,45 @@ export function restoreActivities(
           backup: request.from.backup,
           restore: request.restore,
           ...outcome,
-          bytes: context.manifest.totals.bytes,
-          verdict: outcome.problems.length === 0 ? ('OK' as const) : ('FAILED' as const),
+          bytes: outcome.bytes ?? context.manifest.totals.bytes,
+          verdict: isWhole({ ...outcome, leftOut }) ? ('OK' as const) : ('FAILED' as const),
+          ...listedOf(leftOut),
         };
       }),
   };
+}
+
+/** What a selection leaves out was asked for; what the server refuses is a failure, tolerated or not. */
+function isWhole({ problems, leftOut = [] }: RestoreOutcome): boolean {
+  return problems.length === 0 && !leftOut.some(({ because }) => because === 'error');
+}
+
+/** Of all texts in the list, characters: a history takes no more than 2 MB at once. */
+const LISTED_CHARACTERS = 200_000;
+
+/** The first that was left out, and how much more there is. */
+function listedOf(leftOut: readonly LeftOut[]): Pick<RestoreSummary, 'leftOut' | 'leftOutMore'> {
+  const listed: LeftOut[] = [];
+  let characters = 0;
+  for (const item of leftOut.slice(0, LEFT_OUT_LISTED)) {
+    characters += item.sql.length + item.error.length + item.name.length;
+    if (characters > LISTED_CHARACTERS) break;
+    listed.push(item);
+  }
+  const more = leftOut.length - listed.length;
+  return {
+    ...(leftOut.length === 0 ? {} : { leftOut: listed }),
+    ...(more === 0 ? {} : { leftOutMore: more }),
+  };
+}
+
+function checkTolerance({ tolerate, source }: RestoreRequest): void {
+  if (tolerate !== true || source.engine === 'ysql') return;
+  throw permanent(
+    'RESTORE_TOLERATE_ENGINE',
+    `A restore by engine ${source.engine} can't leave out what the server refuses`,
+    'Leave out --tolerate.',
+  );
 }
 
 /** A plan may have changed its engine since the backup. */

@@ -2,10 +2,13 @@ import { checkSource } from '../activities/check-activities.ts';
 import { isPolled } from '../activities/pollers.ts';
 import { checkRepository } from '../activities/repository-checks.ts';
 import { resolveSecret } from '../activities/secrets.ts';
-import type { Check } from '../model/check.ts';
+import { type Check, check } from '../model/check.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
 import { nodeQueue } from '../model/task-queue.ts';
+import { readCatalogue } from '../repository/catalogue.ts';
 import { connectClient, temporalIsConfigured } from '../worker/connection.ts';
+import { withStore } from './backups.ts';
+import { checkSchema } from './foresight.ts';
 
 /** What `holdfast doctor --here` looks at: everything from this process, as a worker with this environment would find it. */
 export async function checkFromHere(plan: CompiledPlan): Promise<readonly Check[]> {
@@ -18,7 +21,29 @@ export async function checkFromHere(plan: CompiledPlan): Promise<readonly Check[
     secret: resolveSecret,
   };
   const options = { history: plan.pointTime !== undefined, agentOf };
-  return [...(await checkRepository(repository)), ...(await checkSource(verb, source, options))];
+  return [
+    ...(await checkRepository(repository)),
+    ...(await checkSource(verb, source, options)),
+    ...(await checkNewestSchema(plan)),
+  ];
+}
+
+/** Whether the newest backup's schema can be made here; nothing where there is no backup, or no logical one of YSQL with a schema. */
+async function checkNewestSchema(plan: CompiledPlan): Promise<readonly Check[]> {
+  const { source, repository } = plan.pipeline;
+  if (source.engine !== 'ysql' || source.contents === 'data') return [];
+  let backup: string | undefined;
+  const newest = await check('newest backup', () =>
+    withStore(repository, async (store) => {
+      const { entries } = await readCatalogue(store, repository, plan.name);
+      backup = entries[0]?.backup;
+      return backup ?? 'none yet';
+    }),
+  );
+  // What is wrong with the repository is said by its own checks.
+  if (backup === undefined) return newest.ok ? [] : [newest];
+  const named = backup;
+  return [await check('schema can be restored', () => checkSchema(plan, named))];
 }
 
 /** Whether an agent polls the queue of a tablet server; undefined where Temporal isn't configured. */

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Client } from '@temporalio/client';
 import type { RestoreRequest } from '../model/backup.ts';
 import type { InClusterRequest } from '../model/in-cluster.ts';
-import type { CompiledPlan, UniverseSource, VerifyLevel } from '../model/pipeline.ts';
+import type { CompiledPlan, UniverseSource } from '../model/pipeline.ts';
 import type { PruneInput } from '../model/prune.ts';
 import { safetyBackupId, safetyPipeline } from '../model/safety-backup.ts';
 import { drillInput } from '../planning/drill.ts';
@@ -155,7 +155,7 @@ export async function startVerify(
   place: RunPlace,
   plan: CompiledPlan,
   backup: string,
-  level: VerifyLevel,
+  level: VerifyInput['level'],
 ): Promise<StartedRun> {
   const { source, repository } = plan.pipeline;
   const input: VerifyInput = { ref: { repository, plan: plan.name, backup }, level, source };

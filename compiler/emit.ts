@@ -223,7 +223,8 @@ function emitCron(cron: string | string[]): readonly string[] {
 }
 
 function emitDrill(drill: NonNullable<PlanDocument['spec']['drill']>): DrillSpec {
-  const { schedule, backup, check, indexCheck, connection, assertions, parallelism, timeout } = drill;
+  const { schedule, backup, check, indexCheck, connection, assertions, parallelism, timeout, tolerate } =
+    drill;
   return {
     ...given('schedule', schedule && emitSchedule(schedule)),
     backup,
@@ -236,6 +237,7 @@ function emitDrill(drill: NonNullable<PlanDocument['spec']['drill']>): DrillSpec
       ...given('database', database),
       expect: emitExpectation(expect),
     })),
+    ...(tolerate ? { tolerate } : {}),
     parallelism,
     timeoutMs: timeout,
   };

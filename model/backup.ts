@@ -218,6 +218,22 @@ export interface VerifyReport {
   readonly drill?: DrillRecord;
 }
 
+/**
+ * What a verification of level `schema` found: whether this server takes everything that the backup's schema holds, without rows. It
+ * says nothing of the data, so it isn't put into the repository.
+ */
+export interface SchemaReport {
+  readonly plan: string;
+  readonly backup: string;
+  readonly level: 'schema';
+  /** `FAILED`: the server refuses some of it. `INCONCLUSIVE`: it could not be tried. */
+  readonly verdict: Verdict;
+  readonly problems: readonly string[];
+  readonly leftOut?: readonly LeftOut[];
+  readonly startedAt: string;
+  readonly finishedAt: string;
+}
+
 export interface RestoreRequest {
   /** Id of the restore, safe in a database name. */
   readonly restore: string;
@@ -238,10 +254,21 @@ export interface RestoreRequest {
   readonly asNew?: boolean;
   /** Every object belongs to this role instead of its owner at the source. */
   readonly owner?: string;
+  /**
+   * `target`: on YugabyteDB tables are split and kept together as the target does by itself, not as at the source. Of the engine ysql.
+   * Absent: `source`.
+   */
+  readonly placement?: 'source' | 'target';
   /** Apply roles from the backup's globals first. */
   readonly globals: boolean;
   /** `rows`: counts per table against the manifest; `content`: also a hash of every row against the backup's objects. */
   readonly check: 'rows' | 'content';
+  /**
+   * True: what the server refuses is left out and listed, as pg_restore does; the verdict is FAILED then. Absent: all or nothing.
+   */
+  readonly tolerate?: boolean;
+  /** With `tolerate`: a database that lacks something gets its final name all the same. Absent: it keeps its working name. */
+  readonly takeName?: boolean;
   /** How long the comparison of indexes with their tables may take, milliseconds; 0: none. Absent: ten minutes with `content`, none with `rows`. */
   readonly indexCheckMs?: number;
   /** A rehearsal (verify level `restore`): the databases are dropped at the end. */
@@ -261,6 +288,11 @@ export interface RestorePlan {
   readonly databases: readonly { readonly from: string; readonly to: string }[];
   /** Load tasks, derived from manifest and request alike on every worker. */
   readonly tasks: number;
+  /**
+   * So many of the tasks, in their order, may run at once, then so many more. Absent: all at once. Rows that call functions when they
+   * come in (a generated column) are loaded after all others.
+   */
+  readonly loadGroups?: readonly number[];
   readonly rows: number;
   readonly bytes: number;
   readonly storedBytes: number;
@@ -271,6 +303,8 @@ export interface RestorePlan {
    * from an older worker.
    */
   readonly tableUnits?: readonly TableUnit[];
+  /** What the target lacks, one sentence each; only where that is tolerated. */
+  readonly lacks?: readonly string[];
 }
 
 /** A unit of post-data, by its place in the plan. */
@@ -321,6 +355,25 @@ export interface FillPlan {
   readonly fingerprint: string;
 }
 
+/** What a restore did not bring back, or not as it was. */
+export interface LeftOut {
+  /** As pg_dump calls it, e.g. `FK CONSTRAINT`, `MATERIALIZED VIEW DATA`; `TABLE DATA` for rows. */
+  readonly kind: string;
+  /** As pg_dump calls it, with its schema, e.g. `public.orders orders_customer_fkey`. */
+  readonly name: string;
+  /** The server's reason. */
+  readonly error: string;
+  /** What the server refused; cut where it is long. */
+  readonly sql: string;
+  /** `selection`: it needs what was not selected. `error`: the server refused it. */
+  readonly because: 'error' | 'selection';
+  /** How it is there nevertheless: a foreign key or check that rows break holds for rows to come. Absent: it isn't. */
+  readonly instead?: 'NOT VALID';
+}
+
+/** What the end of a restore lists at most, so that it fits into a history. */
+export const LEFT_OUT_LISTED = 200;
+
 export interface RestoreSummary {
   readonly plan: string;
   readonly backup: string;
@@ -331,6 +384,10 @@ export interface RestoreSummary {
   readonly tables: number;
   readonly verdict: Verdict;
   readonly problems: readonly string[];
+  /** Absent where nothing was left out; at most `LEFT_OUT_LISTED`. */
+  readonly leftOut?: readonly LeftOut[];
+  /** So many more were left out than are listed. */
+  readonly leftOutMore?: number;
   /** What the verdict compares, in a clause. Absent: an older worker's. */
   readonly compared?: string;
   /** What the operator should know though nothing is wrong, a sentence each. */

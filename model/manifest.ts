@@ -34,6 +34,8 @@ export interface ManifestDatabase {
   readonly tables: readonly ManifestTable[];
   /** Objects of it that the backup doesn't carry, in words. */
   readonly losses?: readonly string[];
+  /** Indexes (`schema.index`) that call functions which aren't built in, where the schema's text doesn't show it; absent in older backups. */
+  readonly hiddenCalls?: readonly string[];
 }
 
 export type Product = 'postgresql' | 'yugabytedb' | 'cassandra';

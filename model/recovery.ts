@@ -108,6 +108,10 @@ export interface RecoveryRequest {
   readonly reason?: string;
   readonly requestId?: string;
   readonly safetyBackup?: boolean;
+  /** True: what the server refuses is left out and listed. Default: all or nothing. */
+  readonly tolerate?: boolean;
+  /** With `tolerate`: a database that lacks something takes its final name all the same. */
+  readonly takeName?: boolean;
 }
 
 /** How long restores of a plan took. */

@@ -24,6 +24,8 @@ const MEMBERS: Readonly<
   reason: { is: TEXT, what: 'a text' },
   requestId: { is: TEXT, what: 'a text' },
   safetyBackup: { is: FLAG, what: 'true or false' },
+  tolerate: { is: FLAG, what: 'true or false' },
+  takeName: { is: FLAG, what: 'true or false' },
 };
 
 /**
@@ -52,6 +54,12 @@ export function readRecoveryRequest(value: unknown): RequestReading {
   }
   if (value.replace === true && value.into !== undefined) {
     return refusal('`replace` takes the original’s name, so `into` has no meaning', 'Leave out one of them.');
+  }
+  if (value.takeName === true && value.tolerate !== true) {
+    return refusal(
+      '`takeName` is about what `tolerate` leaves out',
+      'Add "tolerate": true, or leave it out.',
+    );
   }
   return { request: value };
 }

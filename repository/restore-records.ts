@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { LeftOut } from '../model/backup.ts';
 import { restoreRecordKey } from './layout.ts';
 import { getSealedIfThere, putSealed } from './sealed-object.ts';
 import type { Store } from './store.ts';
@@ -21,6 +22,14 @@ export interface RestoreRecord {
   readonly compared?: string;
   /** What could not be compared or done, a sentence each. */
   readonly notes?: readonly string[];
+  /** What came back, and what didn't; absent in records of older versions. */
+  readonly result?: {
+    readonly rows: number;
+    /** Before compression. */
+    readonly bytes: number;
+    readonly problems: readonly string[];
+    readonly leftOut: readonly LeftOut[];
+  };
 }
 
 /** One database of a restore as the record describes it. */
@@ -53,6 +62,23 @@ const schema: z.ZodType<RestoreRecord> = z.object({
   ),
   compared: z.string().exactOptional(),
   notes: z.array(z.string()).exactOptional(),
+  result: z
+    .object({
+      rows: z.number(),
+      bytes: z.number(),
+      problems: z.array(z.string()),
+      leftOut: z.array(
+        z.object({
+          kind: z.string(),
+          name: z.string(),
+          error: z.string(),
+          sql: z.string(),
+          because: z.enum(['error', 'selection']),
+          instead: z.literal('NOT VALID').exactOptional(),
+        }),
+      ),
+    })
+    .exactOptional(),
 });
 
 /** Writes the record unless it is there. Returns what holds. */

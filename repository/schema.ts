@@ -91,6 +91,7 @@ export const databaseSchema: z.ZodType<ManifestDatabase> = z.object({
     }),
   ),
   losses: z.array(z.string()).exactOptional(),
+  hiddenCalls: z.array(z.string()).exactOptional(),
 });
 
 export const serverSchema: z.ZodType<Manifest['server']> = z.object({

@@ -64,7 +64,7 @@ async function perform(input: DrillInput, startedAt: string, board: Board): Prom
   board.start('rehearse');
   const ref: BackupRef = { repository, plan, backup: choice.backup };
   const { source, drill: spec } = input;
-  const { check, indexCheckMs, connection, assertions, parallelism, timeoutMs } = spec;
+  const { check, indexCheckMs, connection, assertions, parallelism, timeoutMs, tolerate } = spec;
   const request = scratchRequest(ref, 'drill', {
     source,
     parallelism,
@@ -72,6 +72,7 @@ async function perform(input: DrillInput, startedAt: string, board: Board): Prom
     assertions,
     ...(indexCheckMs === undefined ? {} : { indexCheckMs }),
     ...(connection === undefined ? {} : { connection }),
+    ...(tolerate === true ? { tolerate } : {}),
   });
   const { outcome, leftBehind } = await inTime(timeoutMs, request);
   board.end(

@@ -41,7 +41,8 @@ export interface RestoreLeftovers {
 
 export interface VerifyInput {
   readonly ref: BackupRef;
-  readonly level: VerifyLevel;
+  /** `schema`: whether the server takes the schema, without rows; by command alone, and not recorded. */
+  readonly level: VerifyLevel | 'schema';
   /** Needed for level `restore`: where to rehearse. */
   readonly source: Source;
 }
@@ -130,7 +131,7 @@ export const restoreWorkflowId = (plan: string, restore: string): string => `res
 export const drillWorkflowId = (plan: string, drill: string): string => `drill:${plan}:${drill}`;
 /** `key` tells those apart that run at the same time. */
 export const doctorWorkflowId = (plan: string, key: string): string => `doctor:${plan}:${key}`;
-export const verifyWorkflowId = (plan: string, backup: string, level: VerifyLevel): string =>
+export const verifyWorkflowId = (plan: string, backup: string, level: VerifyInput['level']): string =>
   `verify:${plan}:${backup}:${level}`;
 /** One for each plan, so that no two of them prune at once. */
 export const pruneWorkflowId = (plan: string): string => `prune:${plan}`;

@@ -111,7 +111,17 @@ export function isRunReport(value: unknown): value is RunReport {
 export type RestoreOptions = Partial<
   Pick<
     RestoreRequest,
-    'connection' | 'contents' | 'asNew' | 'owner' | 'globals' | 'check' | 'indexCheckMs' | 'parallelism'
+    | 'connection'
+    | 'contents'
+    | 'asNew'
+    | 'owner'
+    | 'placement'
+    | 'globals'
+    | 'check'
+    | 'indexCheckMs'
+    | 'parallelism'
+    | 'tolerate'
+    | 'takeName'
   >
 > & {
   readonly excludeTables?: readonly string[];

@@ -34,6 +34,8 @@ export function restoreInput(
     globals: false,
     check: 'rows',
     parallelism: 2,
+    ...(wish.tolerate === true ? { tolerate: true } : {}),
+    ...(wish.takeName === true ? { takeName: true } : {}),
     ...given,
     scratch: false,
     ...(saves(plan, wish)

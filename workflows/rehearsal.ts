@@ -1,14 +1,21 @@
 import { ApplicationFailure, isCancellation, startChild, workflowInfo } from '@temporalio/workflow';
 import type { Activities } from '../activities/contract.ts';
-import type { BackupRef, RestoreRequest, RestoreSummary, VerifyReport } from '../model/backup.ts';
+import type {
+  BackupRef,
+  RestoreRequest,
+  RestoreSummary,
+  SchemaReport,
+  VerifyReport,
+} from '../model/backup.ts';
 import type { Assertion } from '../model/drill.ts';
+import { describeLeftOut } from '../model/left-out-text.ts';
 import { runChild } from './children.ts';
 import { describeFailure, rootFailure } from './failures.ts';
 import type { RestoreLeftovers } from './messages.ts';
 import { restore } from './restore.ts';
 
 export type RehearsalWishes = Pick<RestoreRequest, 'source' | 'parallelism'> &
-  Partial<Pick<RestoreRequest, 'connection' | 'check' | 'assertions'>>;
+  Partial<Pick<RestoreRequest, 'connection' | 'check' | 'assertions' | 'contents' | 'tolerate'>>;
 
 /** Level `restore`: restores into scratch databases, compares every row, drops them, and records the verdict. */
 export async function rehearse(
@@ -21,6 +28,20 @@ export async function rehearse(
   const report = reportOf(ref, outcome, startedAt);
   await activities.recordVerification({ ref, report });
   return report;
+}
+
+/** Level `schema`: creates the schema without rows in scratch databases, drops them, and names what the server refuses. */
+export async function rehearseSchema(ref: BackupRef, wishes: RehearsalWishes): Promise<SchemaReport> {
+  const startedAt = new Date(Date.now()).toISOString();
+  const request = scratchRequest(ref, 'rehearsal', { ...wishes, contents: 'schema', tolerate: true });
+  const { outcome } = await restoreScratch(request);
+  const { leftOut } = outcome;
+  return {
+    ...{ plan: ref.plan, backup: ref.backup, level: 'schema' },
+    ...{ verdict: outcome.verdict, problems: problemsOf(outcome) },
+    ...(leftOut === undefined ? {} : { leftOut }),
+    ...{ startedAt, finishedAt: new Date(Date.now()).toISOString() },
+  };
 }
 
 /** @param prefix of the scratch databases' names, for who sees them */
@@ -41,7 +62,7 @@ export function scratchRequest(ref: BackupRef, prefix: string, wishes: Rehearsal
 
 export type RehearsalOutcome = Pick<
   RestoreSummary,
-  'verdict' | 'tables' | 'bytes' | 'problems' | 'compared' | 'notes' | 'drill'
+  'verdict' | 'tables' | 'bytes' | 'problems' | 'compared' | 'notes' | 'drill' | 'leftOut' | 'leftOutMore'
 >;
 
 /** The ledger keeps a report for good. */
@@ -97,13 +118,28 @@ export function reportOf(ref: BackupRef, outcome: RehearsalOutcome, startedAt: s
     verdict: outcome.verdict,
     checkedObjects: outcome.tables,
     checkedBytes: outcome.bytes,
-    problems: outcome.problems,
+    problems: problemsOf(outcome),
     ...(outcome.compared === undefined ? {} : { compared: outcome.compared }),
     ...(outcome.notes === undefined ? {} : { notes: outcome.notes.slice(0, MOST_NOTES) }),
     startedAt,
     finishedAt: new Date(Date.now()).toISOString(),
     ...(outcome.drill === undefined ? {} : { drill: outcome.drill }),
   };
+}
+
+/** A report lists so many. */
+const PROBLEMS_AT_MOST = 100;
+
+/** With what the server refused, where that was tolerated. */
+export function problemsOf({
+  problems,
+  leftOut = [],
+  leftOutMore = 0,
+}: Pick<RestoreSummary, 'problems' | 'leftOut' | 'leftOutMore'>): readonly string[] {
+  const refused = leftOut.filter(({ because }) => because === 'error').map(describeLeftOut);
+  const all = [...problems, ...refused];
+  const more = Math.max(0, all.length - PROBLEMS_AT_MOST) + leftOutMore;
+  return [...all.slice(0, PROBLEMS_AT_MOST), ...(more === 0 ? [] : [`${more} more were left out`])];
 }
 
 const DAMAGE = ['STORE_DAMAGED', 'STORE_NOT_FOUND', 'MANIFEST_DAMAGED'];

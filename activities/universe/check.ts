@@ -4,8 +4,10 @@ import type { UniverseSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
 import { describeProgram } from '../ysql/check.ts';
 import { findProgram } from '../ysql/programs/find.ts';
+import { withSession } from '../ysql/session.ts';
 import { dumpEntities } from './entities.ts';
 import { metadataDump } from './metadata-dump.ts';
+import { requireSuperuser } from './restore/needs.ts';
 import { namesIn, openUniverse, serverOf, type Universe, ysqlTarget } from './universe.ts';
 import { findNamespace } from './yb-admin/namespaces.ts';
 import { listMasters, listTabletServers } from './yb-admin/topology.ts';
@@ -69,6 +71,11 @@ export async function checkUniverse(
       await check('ysqlsh, for a restore by hand', async () => {
         const server = await serverOf(await ysqlTarget(verb, opened), verb.signal);
         return describeProgram(await findProgram('shell', server), server);
+      }),
+      await check('a role that may restore (yb_binary_restore)', async () => {
+        const target = await ysqlTarget(verb, opened);
+        const role = await withSession(target, target.database, verb.signal, requireSuperuser);
+        return `${role} is a superuser`;
       }),
     );
   }

@@ -8,6 +8,7 @@ import { sha256Hex } from '../../repository/sha256.ts';
 import type { BackupContext } from '../engine.ts';
 import { readRelations } from '../ysql/catalog.ts';
 import type { ConnectionTarget } from '../ysql/connection-url.ts';
+import { withQuotedNames } from '../ysql/dump-script.ts';
 import { requireDumpOf } from '../ysql/dumped-tables.ts';
 import { databaseProperties } from '../ysql/export.ts';
 import { quoteTable } from '../ysql/identifiers.ts';
@@ -63,7 +64,7 @@ export async function exportDatabase(
   const sequences = relations.filter(({ kind, oid }) => kind === 'S' && stillThere.has(oid));
   const values = await sequencesScript(context, target, name, sequences);
   const schemaObjects = [
-    await putScript(context, readPoint, `${index}/schema`, dump.script),
+    await putScript(context, readPoint, `${index}/schema`, withQuotedNames(dump.script)),
     await putScript(context, readPoint, `${index}/sequences`, values),
     ...(metadata === undefined ? [] : [metadata]),
   ];

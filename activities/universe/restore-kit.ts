@@ -72,16 +72,18 @@ function guide(
     const schema = entry === undefined ? undefined : findScript(entry.schemaObjects, 'schema');
     const sequences = entry === undefined ? undefined : findScript(entry.schemaObjects, 'sequences');
     return [
-      `## ${database} (${api})`,
+      `## ${oneLine(database)} (${api})`,
       '',
       '```sh',
       ...(schema === undefined
         ? []
-        : [`ysqlsh -f ${schema.key}                       # creates the database and its schema`]),
+        : [
+            `ysqlsh -X -v ON_ERROR_STOP=1 -f ${shellQuote(schema.key)}                       # creates the database and its schema`,
+          ]),
       ...(metadata === undefined
         ? ['# The database had no tables: its schema is all there is.']
         : [
-            `yb-admin --master_addresses $MASTERS import_snapshot ${metadata} ${api}.${database}`,
+            `yb-admin --master_addresses $MASTERS import_snapshot ${shellQuote(metadata)} ${shellQuote(`${api}.${database}`)}`,
             'yb-admin --master_addresses $MASTERS set_load_balancer_enabled 0',
             '# … the files, as below …',
             'yb-admin --master_addresses $MASTERS restore_snapshot NEW_SNAPSHOT',
@@ -89,7 +91,9 @@ function guide(
             'yb-admin --master_addresses $MASTERS set_load_balancer_enabled 1',
             'yb-admin --master_addresses $MASTERS delete_snapshot NEW_SNAPSHOT',
           ]),
-      ...(sequences === undefined ? [] : [`ysqlsh -d ${database} -f ${sequences.key}`]),
+      ...(sequences === undefined
+        ? []
+        : [`ysqlsh -X -d ${shellQuote(connectionString(database))} -f ${shellQuote(sequences.key)}`]),
       '```',
     ].join('\n');
   });
@@ -105,6 +109,11 @@ sh tablets.sh /some/space                # tablet-<old id>/… for every tablet,
 
 ${sections.join('\n\n')}
 
+## The schema scripts
+They are what \`ysql_dump --include-yb-metadata\` wrote, with the quotes that it leaves out around some names. Of the shell's own commands they hold \`\\if\`, \`\\set\`, \`\\gset\`, \`\\echo\`, \`\\connect\`
+and \`\\restrict\` alone: a backup with any other is refused, since a name in a database can look like a command, and \`ysqlsh\` would run it. (Holdfast itself runs the statements in a session of its own, without a shell.)
+A script that begins with \`\\restrict\` needs a \`ysqlsh\` that knows that command: of 2025.2.7, 2026.1.2 or newer. Run them as a superuser: \`yb_binary_restore\` is for nobody else.
+
 ## The files
 \`import_snapshot\` prints a table: for each tablet its old and its new id, and at the end the new snapshot's. For **every** replica of every new tablet (\`yb-admin list_tablet_servers NEW_TABLET\`, read
 replicas too) copy \`tablet-OLD/\` on that node to
@@ -115,4 +124,17 @@ replicas too) copy \`tablet-OLD/\` on that node to
 
 on the data directory that has \`tablet-NEW_TABLET\`, owned by the user of the tablet server. **Look that none is missing before \`restore_snapshot\`**: a tablet server that lacks one dies, and dies again at each start.
 `;
+}
+
+function shellQuote(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** A name that holds `=` or a slash would be taken for a connection string itself. */
+function connectionString(database: string): string {
+  return `dbname='${database.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(/[\r\n`]/g, ' ');
 }

@@ -1,15 +1,9 @@
-import { type Statement, scriptParts } from './sql-text.ts';
+import { DumpGuards } from './dump-guards.ts';
+import { agrees, type DumpHeader, headerReadings } from './dump-headers.ts';
+import { type Repair, type Statement, scriptParts, unreadable, withRepairs } from './sql-text.ts';
 
 /** One object's part of a plain dump, under pg_dump's header comment. */
-export interface DumpEntry {
-  /** pg_dump's tag, e.g. `orders orders_pkey` for a constraint. */
-  readonly name: string;
-  /** e.g. `TABLE`, `FK CONSTRAINT`, `INDEX`, `ACL`. */
-  readonly type: string;
-  /** Undefined for objects outside of schemas. */
-  readonly schema: string | undefined;
-  /** Undefined where the object has no owner. */
-  readonly owner: string | undefined;
+export interface DumpEntry extends DumpHeader {
   readonly statements: readonly Statement[];
   /** `SET default_tablespace = …` and their like that are in force for this entry. */
   readonly settings: readonly string[];
@@ -18,78 +12,197 @@ export interface DumpEntry {
   readonly end: number;
 }
 
-const HEADER =
-  /^-- (?:Data for )?Name: (?<name>.*); Type: (?<type>[A-Z ]+); Schema: (?<schema>.*); Owner: (?<owner>.*?)(?:; Tablespace: .*)?$/s;
+/** One statement of a dump, in the order in which it is to be run. */
+export interface DumpStep {
+  readonly statement: Statement;
+  /** Undefined for settings, and for what the program does before and after all objects. */
+  readonly entry: DumpEntry | undefined;
+}
+
+/** A plain script of pg_dump, ysql_dump or ysql_dumpall, taken apart. */
+export interface Dump {
+  readonly entries: readonly DumpEntry[];
+  /** Everything that is to be run. */
+  readonly steps: readonly DumpStep[];
+  /** What only a shell understands: its commands, questions that end in one, and what stands in branches that don't count. */
+  readonly shell: readonly { readonly start: number; readonly end: number }[];
+  readonly repairs: readonly Repair[];
+}
 
 /** Settings that pg_dump changes between entries, before the header of the one they are for. */
 const RUNNING_SETTINGS = new Set(['default_tablespace', 'default_table_access_method', 'search_path']);
 
 /**
- * Takes a plain script of pg_dump or ysql_dump apart. Only comments between statements can be headers, so text inside function
- * bodies and strings can't be mistaken for one. Pure.
+ * Takes a plain script of pg_dump, ysql_dump or ysql_dumpall apart. Only comments between statements can be headers, so text inside
+ * function bodies and strings can't be mistaken for one. The conditions of ysql_dump are followed (`DumpGuards`). Pure. Throws
+ * `DUMP_UNREADABLE` (permanent) where the script may not mean what it seems to: a statement without an end, a command of the shell
+ * that no dump has a use for, a header that can be read in more than one way.
  */
-export function dumpEntries(script: string): readonly DumpEntry[] {
-  const entries: OpenEntry[] = [];
-  const settings = new Map<string, string>();
+export function readDump(script: string): Dump {
+  const reader = new DumpReader(script);
+  let query: Statement | undefined;
   for (const part of scriptParts(script)) {
-    if (part.kind === 'comment') {
-      const header = HEADER.exec(part.text)?.groups;
-      if (header !== undefined) entries.push(openEntry(header, part.start, settings));
-    } else if (part.kind === 'statement') {
-      const setting = runningSetting(part.statement);
-      if (setting !== undefined) settings.set(setting, part.statement.text);
-      else entries.at(-1)?.statements.push(part.statement);
-    }
+    if (query !== undefined && part.kind !== 'command') throw cutOff(script, query);
+    if (part.kind === 'comment') reader.comment(part.text, part.start);
+    else if (part.kind === 'command') {
+      reader.command(part, query);
+      query = undefined;
+    } else if (part.statement.endedBy === 'semicolon') reader.statement(part.statement);
+    else if (part.statement.endedBy === 'command') query = part.statement;
+    else throw cutOff(script, part.statement);
   }
-  return entries.map((entry, index) => ({ ...entry, end: entries[index + 1]?.start ?? script.length }));
+  return reader.finish();
 }
 
-type OpenEntry = Omit<DumpEntry, 'end' | 'statements'> & { readonly statements: Statement[] };
+/** The entries of a script, as `readDump` finds them. */
+export function dumpEntries(script: string): readonly DumpEntry[] {
+  return readDump(script).entries;
+}
 
-function openEntry(
-  header: Readonly<Record<string, string>>,
-  start: number,
-  settings: ReadonlyMap<string, string>,
-): OpenEntry {
-  const { name = '', type = '', schema = '-', owner = '' } = header;
-  return {
-    name,
-    type,
-    schema: schema === '-' ? undefined : schema,
-    owner: owner === '' || owner === '-' ? undefined : owner,
-    statements: [],
-    settings: [...settings.values()],
+interface OpenEntry {
+  readonly readings: readonly DumpHeader[];
+  readonly start: number;
+  readonly settings: readonly string[];
+  readonly statements: Statement[];
+}
+
+class DumpReader {
+  readonly #script: string;
+  readonly #guards: DumpGuards;
+  readonly #opened: OpenEntry[] = [];
+  readonly #steps: { readonly statement: Statement; readonly entry: OpenEntry | undefined }[] = [];
+  readonly #shell: { readonly start: number; readonly end: number }[] = [];
+  readonly #repairs: Repair[] = [];
+  readonly #settings = new Map<string, string>();
+  #entry: OpenEntry | undefined;
+
+  constructor(script: string) {
+    this.#script = script;
+    this.#guards = new DumpGuards(script);
+  }
+
+  comment(text: string, start: number): void {
+    const readings = headerReadings(text);
+    if (readings.length === 0) return;
+    this.#entry = { readings, start, settings: [...this.#settings.values()], statements: [] };
+    this.#opened.push(this.#entry);
+  }
+
+  command(
+    command: {
+      readonly kind: 'command';
+      readonly start: number;
+      readonly end: number;
+      readonly text: string;
+    },
+    query: Statement | undefined,
+  ): void {
+    this.#shell.push({ start: query?.start ?? command.start, end: command.end });
+    // What follows sets the new connection up, and describes no object.
+    if (this.#guards.apply(command, query) === 'connect') this.#entry = undefined;
+  }
+
+  statement(statement: Statement): void {
+    if (!this.#guards.active) {
+      this.#shell.push({ start: statement.start, end: statement.end + 1 });
+      return;
+    }
+    this.#repairs.push(...statement.repairs);
+    const setting = runningSetting(statement);
+    if (setting !== undefined) this.#settings.set(setting, statement.text);
+    const entry = setting !== undefined || isOfNoObject(statement) ? undefined : this.#entry;
+    entry?.statements.push(statement);
+    this.#steps.push({ statement, entry });
+  }
+
+  finish(): Dump {
+    this.#guards.finish();
+    const closed = new Map<OpenEntry, DumpEntry>();
+    for (const [index, entry] of this.#opened.entries()) {
+      const end = this.#opened[index + 1]?.start ?? this.#script.length;
+      const { start, statements, settings } = entry;
+      closed.set(entry, { ...readingOf(this.#script, entry), statements, settings, start, end });
+    }
+    return {
+      entries: [...closed.values()],
+      steps: this.#steps.map(({ statement, entry }) => ({
+        statement,
+        entry: entry === undefined ? undefined : closed.get(entry),
+      })),
+      shell: this.#shell,
+      repairs: this.#repairs,
+    };
+  }
+}
+
+function readingOf(script: string, { readings, start, statements }: OpenEntry): DumpHeader {
+  const [only, ...others] = readings;
+  if (only !== undefined && others.length === 0) return only;
+  const statement = statements.find(({ tokens }) => !setsNextOid(tokens));
+  const fitting = readings.filter((reading) => statement !== undefined && agrees(reading, statement));
+  const [one, ...more] = fitting;
+  // Who owns it is said by the statements.
+  const isSame = ({ type, schema, name }: DumpHeader) =>
+    type === one?.type && schema === one.schema && name === one.name;
+  if (one !== undefined && more.every(isSame)) return one;
+  throw unreadable(
+    script,
     start,
-  };
+    `a comment can be read in ${readings.length} ways: ${script.slice(start, script.indexOf('\n', start))}`,
+  );
 }
 
-function runningSetting(statement: Statement): string | undefined {
-  const [first, second] = statement.tokens;
+/** `SELECT pg_catalog.binary_upgrade_set_next_…`, which stands before a statement of `--include-yb-metadata`. */
+export function setsNextOid(tokens: Statement['tokens']): boolean {
+  return tokens[0]?.text === 'select' && tokens[3]?.text.startsWith('binary_upgrade_set_') === true;
+}
+
+function runningSetting({ tokens: [first, second] }: Statement): string | undefined {
   if (first?.text !== 'set' || second === undefined) return undefined;
   return RUNNING_SETTINGS.has(second.text) ? second.text : undefined;
 }
 
-/** The script without the entries that `drop` names and without psql's commands, which older versions of psql don't know. */
+/**
+ * Settings, and the DO by which ysql_dump holds auto-analyze off meanwhile. Only `SET SESSION AUTHORIZATION` is part of an object, of
+ * its grants.
+ */
+function isOfNoObject({ tokens: [first, second, , third] }: Statement): boolean {
+  if (first?.text === 'do') return true;
+  if (first?.text === 'set') return second?.text !== 'session';
+  return first?.text === 'select' && third?.text === 'set_config';
+}
+
+function cutOff(script: string, { start, text }: Statement): Error {
+  return unreadable(script, start, `a statement has no end: ${JSON.stringify(text.slice(0, 60))}`);
+}
+
+/**
+ * The script without the entries that `drop` names, without what only a shell understands, and with the quotes that the program left
+ * out: so that `psql -f` runs it too, and finds no command in it.
+ */
 export function withoutEntries(script: string, drop: (entry: DumpEntry) => boolean): string {
-  const cuts: { start: number; end: number }[] = dumpEntries(script)
-    .filter(drop)
-    .map(({ start, statements }) => {
-      const end = statements.at(-1)?.end ?? endOfHeader(script, start);
-      return { start, end: script[end] === ';' ? end + 1 : end };
-    });
-  for (const part of scriptParts(script)) {
-    if (part.kind === 'command') cuts.push({ start: part.start, end: part.end });
-  }
-  cuts.sort((a, b) => a.start - b.start);
+  const { entries, shell, repairs } = readDump(script);
+  const cuts = entries.filter(drop).map(({ start, statements }): Repair => {
+    const end = statements.at(-1)?.end ?? endOfHeader(script, start);
+    return { start, end: script[end] === ';' ? end + 1 : end, with: '' };
+  });
+  const edits = [...cuts, ...shell.map((range): Repair => ({ ...range, with: '' })), ...repairs];
+  edits.sort((one, other) => one.start - other.start || other.end - one.end);
   let at = 0;
-  const kept: string[] = [];
-  for (const { start, end } of cuts) {
-    if (end <= at) continue;
-    kept.push(script.slice(at, Math.max(at, start)));
+  const apart = edits.filter(({ start, end }) => {
+    if (start < at) return false;
     at = end;
-  }
-  kept.push(script.slice(at));
-  return kept.join('');
+    return true;
+  });
+  return withRepairs(script, apart);
+}
+
+/**
+ * The script as a shell may run it: with the quotes that the program left out, and nothing else changed. Throws `DUMP_UNREADABLE`
+ * (permanent) where it holds a command that no dump has a use for.
+ */
+export function withQuotedNames(script: string): string {
+  return withRepairs(script, readDump(script).repairs);
 }
 
 function endOfHeader(script: string, start: number): number {

@@ -6,12 +6,15 @@ import type { BackupContext, EngineExport } from '../engine.ts';
 import { whileBeating } from '../heartbeat.ts';
 import { readRelations, select, selectedDatabases } from './catalog.ts';
 import { cutTables, type TableToCut } from './chunks.ts';
+import { readHiddenCalls } from './hidden-calls.ts';
 import {
   carriesLargeObjects,
   findLargeObjects,
   LARGE_OBJECT_PAGES,
   largeObjectsScript,
 } from './large-objects.ts';
+import { lostByYsqlDump } from './lost-by-dump.ts';
+import { type Placement, readPlacement, withPlacement } from './placement.ts';
 import { lossesOfStockDump } from './programs/dump-driver.ts';
 import { withPresent, withReader } from './reader.ts';
 import { refuseWhatCannotBeCarried } from './refusals.ts';
@@ -63,14 +66,20 @@ export async function exportWorkList(
         const schemaObjects: ObjectEntry[] = [];
         if (source.contents !== 'data') {
           const scripts = await dumpSchema(from, reader, selection);
-          const postData = await withoutDanglingForeignKeys(reader, scripts.postData, selection);
+          const kept = await withoutDanglingForeignKeys(reader, scripts.postData, selection);
+          const postData =
+            server.product === 'yugabytedb' ? kept + (await lostByYsqlDump(reader, selection)) : kept;
+          const placement: Placement =
+            server.product === 'yugabytedb'
+              ? await readPlacement(reader, verb.log)
+              : { tablegroups: [], relations: [] };
           const put = (script: ScriptName, text: string) =>
             putScript(verb, readPoint, `${index}/${script}`, text);
           schemaObjects.push(
             ...(await Promise.all([
               put('database', scripts.database),
-              put('pre-data', scripts.preData),
-              put('post-data', postData),
+              put('pre-data', withPlacement(scripts.preData, placement, 'pre-data')),
+              put('post-data', withPlacement(postData, placement, 'post-data')),
             ])),
           );
         }
@@ -78,8 +87,10 @@ export async function exportWorkList(
           const script = await largeObjectsScript(reader);
           schemaObjects.push(await putScript(verb, readPoint, `${index}/large-objects`, script));
         }
+        const hiddenCalls = source.contents === 'data' ? [] : await readHiddenCalls(reader);
         databases.push({
           name,
+          ...(hiddenCalls.length === 0 ? {} : { hiddenCalls }),
           ...(await databaseProperties(reader)),
           schemaObjects,
           ...lossesOf([

@@ -170,6 +170,9 @@ Backup \`${manifest.backup}\` of plan \`${manifest.plan}\`: ${server.product} ${
 Everything here is plain: SQL scripts, and COPY text compressed by zstd. You need \`psql\` (or \`ysqlsh\`: set \`PSQL=ysqlsh\`), \`zstd\` and \`sha256sum\`,
 this backup's folder on a disk, and an empty place for the databases on a server of version ${server.version} or newer.
 
+The scripts hold SQL and none of psql's own commands: names that could be read as one are in quotes, and a dump with any other command is refused at the backup. A \`psql\` of August 2025 or later makes
+sure of it where \`-c '\\restrict holdfast'\` stands before \`-f\`.
+
 Run all commands in the backup's folder, with \`PGHOST\`, \`PGPORT\`, \`PGUSER\` and \`PGPASSWORD\` (or \`~/.pgpass\`) set for a superuser of the target server.
 
 ## 1. Check that every byte is as it was written

@@ -6,6 +6,7 @@ import type { VerbContext } from '../engine.ts';
 import type { Relation, Selection } from './catalog.ts';
 import type { ConnectionTarget } from './connection-url.ts';
 import { withoutEntries } from './dump-script.ts';
+import { cutAtRows, type SchemaScripts, schemaScripts } from './dump-sections.ts';
 import { requireDumpOf } from './dumped-tables.ts';
 import { quoteTable } from './identifiers.ts';
 import { type DumpDriver, dumpDriver } from './programs/dump-driver.ts';
@@ -14,14 +15,6 @@ import { runProgram } from './programs/run.ts';
 import { schemaFingerprint } from './schema-fingerprint.ts';
 import type { Server } from './server.ts';
 import { type Session, withSession } from './session.ts';
-
-/** The schema of one database as plain SQL that psql runs. */
-export interface SchemaScripts {
-  /** CREATE DATABASE, its settings, comment and grants. */
-  readonly database: string;
-  readonly preData: string;
-  readonly postData: string;
-}
 
 interface SchemaSource {
   readonly verb: VerbContext;
@@ -50,8 +43,8 @@ export async function dumpSchema(
   const atReadPoint = await driver.readPointOptions(from.readPoint, reader.database);
   const scripts =
     atReadPoint === undefined
-      ? await dumpPresent(from, driver, reader, args)
-      : await dumpSections(from, driver, reader, [...args, ...atReadPoint]);
+      ? await dumpPresent(from, driver, reader, args, selection)
+      : await dumpSections(from, driver, reader, [...args, ...atReadPoint], selection);
   requireDumpOf(reader.database, scripts.preData, selection.dumped, driver.program.path);
   return scripts;
 }
@@ -65,12 +58,13 @@ async function dumpPresent(
   driver: DumpDriver,
   reader: Session,
   args: readonly string[],
+  selection: Selection,
 ): Promise<SchemaScripts> {
   const { verb, target } = from;
   const wanted = await schemaFingerprint(reader);
   const present = () => withSession(target, reader.database, verb.signal, schemaFingerprint);
   if ((await present()) !== wanted) throw schemaChanged(reader.database);
-  const scripts = await dumpSections(from, driver, reader, args);
+  const scripts = await dumpSections(from, driver, reader, args, selection);
   if ((await present()) !== wanted) throw schemaChanged(reader.database);
   return scripts;
 }
@@ -88,28 +82,14 @@ async function dumpSections(
   { program }: DumpDriver,
   reader: Session,
   args: readonly string[],
+  selection: Selection,
 ): Promise<SchemaScripts> {
   const { database } = reader;
-  const run = async (...more: readonly string[]) =>
-    utf8(await runProgram(program, target, database, [...args, ...more], verb.signal), database);
-  // One after the other: each locks every table, and the server's room for locks is bounded.
-  const preData = await run('--section=pre-data', '--create');
-  const postData = await run('--section=post-data');
-  return {
-    database: withoutEntries(preData, (entry) => !describesDatabase(entry)),
-    preData: withoutEntries(preData, describesDatabase),
-    postData: withoutEntries(postData, () => false),
-  };
-}
-
-/** The entries that `--create` adds; their tag starts with `DATABASE` where their type is COMMENT, ACL or SECURITY LABEL. */
-export function describesDatabase(entry: {
-  readonly type: string;
-  readonly name: string;
-  readonly schema: string | undefined;
-}): boolean {
-  if (entry.type.startsWith('DATABASE')) return true;
-  return entry.schema === undefined && entry.name.startsWith('DATABASE ');
+  // Both sections at once: only together do they stand in the order in which they can be made again.
+  const sections = ['--section=pre-data', '--section=post-data', '--create'];
+  const output = await runProgram(program, target, database, [...args, ...sections], verb.signal);
+  const { preData, postData } = cutAtRows(utf8(output, database));
+  return schemaScripts(preData, postData, selection);
 }
 
 export function utf8(script: Buffer, database: string): string {

@@ -3,8 +3,9 @@ import { readDuration } from '../../compiler/duration.ts';
 import { formatAmount } from '../../model/amounts.ts';
 import type { RestoreSummary } from '../../model/backup.ts';
 import type { InClusterSummary } from '../../model/in-cluster.ts';
+import { describeLeftOut } from '../../model/left-out-text.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
-import type { RecoveryRequest } from '../../model/recovery.ts';
+import type { RecoveryDecision, RecoveryRequest } from '../../model/recovery.ts';
 import type { FollowRunOptions } from '../follow-run.ts';
 import { EXIT, type ExitCode, emit, print, runCommand, UsageError } from '../output.ts';
 import type { RestoreWishes } from '../runs.ts';
@@ -22,12 +23,15 @@ interface Options extends FollowRunOptions {
   readonly replace?: boolean;
   readonly safetyBackup: boolean;
   readonly owner?: string;
+  readonly placement: 'source' | 'target';
   readonly connectionEnv?: string;
   readonly schemaOnly?: boolean;
   readonly dataOnly?: boolean;
   readonly asNew?: boolean;
   readonly globals?: boolean;
   readonly check: 'rows' | 'content';
+  readonly tolerate?: boolean;
+  readonly takeName?: boolean;
   readonly checkIndexesFor?: string;
   readonly parallelism: string;
 }
@@ -58,6 +62,14 @@ export function register(program: Command): void {
     )
     .option('--no-safety-backup', 'with --replace: do not back up first what is there now')
     .option('--owner <role>', 'everything belongs to this role')
+    .addOption(
+      new Option(
+        '--placement <whose>',
+        'splits, tablegroups and colocation of YugabyteDB’s tables: as at the source, or the target’s own',
+      )
+        .choices(['source', 'target'])
+        .default('source'),
+    )
     .option('--connection-env <name>', 'restore to the server whose URL this variable of the worker holds')
     .option('--schema-only', 'no data')
     .option('--data-only', 'into existing tables')
@@ -75,6 +87,11 @@ export function register(program: Command): void {
       '--check-indexes-for <duration>',
       'longest time for comparing each database’s indexes; 10m with --check content, else they are not compared',
     )
+    .option(
+      '--tolerate',
+      'leave out what the server refuses, as pg_restore does, and list it; exit 1, and the database keeps its working name',
+    )
+    .option('--take-name', 'with --tolerate: take the final name even where something was left out')
     .option('--parallelism <n>', 'chunks and indexes at once', '2')
     .option('--detach', 'start it and return')
     .option('--json', 'one JSON document on stdout')
@@ -113,8 +130,11 @@ async function run(argument: string, options: Options) {
     contents: options.schemaOnly ? 'schema' : options.dataOnly ? 'data' : 'all',
     ...(options.asNew === true ? { asNew: true } : {}),
     ...(options.owner === undefined ? {} : { owner: options.owner }),
+    ...(options.placement === 'source' ? {} : { placement: options.placement }),
     globals: options.globals === true,
     check: options.check,
+    ...(options.tolerate ? { tolerate: true } : {}),
+    ...(options.takeName ? { takeName: true } : {}),
     ...(options.checkIndexesFor === undefined ? {} : { indexCheckMs: milliseconds(options.checkIndexesFor) }),
     parallelism: Number(options.parallelism),
   };
@@ -208,11 +228,27 @@ function requestOf({
 async function explain(plan: CompiledPlan, request: RecoveryRequest, options: Options): Promise<ExitCode> {
   const { decideRecovery } = await import('../recovery.ts');
   const { decisionLines } = await import('../../planning/decision-text.ts');
+  const { describeForesight } = await import('../foresight.ts');
   const decision = await decideRecovery(plan, request);
-  if (options.json) emit({ plan: plan.name, decision });
-  else for (const line of decisionLines(decision)) print(line);
+  const target = await foreseen(plan, decision, options);
+  if (options.json) emit({ plan: plan.name, decision, ...(target === undefined ? {} : { target }) });
+  else {
+    for (const line of decisionLines(decision)) print(line);
+    if (target !== undefined) print(`  ${describeForesight(target)}`);
+  }
   if (decision.kind === 'restore') return EXIT.done;
   return decision.code === 'BAD_REQUEST' || decision.code === 'BAD_INSTANT' ? EXIT.usage : EXIT.failed;
+}
+
+/** What the target lacks, for a restore by a backup. */
+async function foreseen(plan: CompiledPlan, decision: RecoveryDecision, options: Options) {
+  if (decision.kind !== 'restore' || decision.way !== 'backup') return undefined;
+  const { foreseeTarget } = await import('../foresight.ts');
+  return await foreseeTarget(plan, decision.backup, {
+    ...(options.connectionEnv === undefined ? {} : { connection: { env: options.connectionEnv } }),
+    ...(options.owner === undefined ? {} : { owner: options.owner }),
+    globals: options.globals === true,
+  });
 }
 
 /** By the plan's entity where the plan is applied: what overwrites waits there for approval. */
@@ -246,6 +282,18 @@ function checkOptions(options: Options): void {
   if (options.replace && options.into.length > 0) {
     throw new UsageError(
       '--replace takes the original’s name, so --into has no meaning',
+      'Leave out one of them.',
+    );
+  }
+  if (options.takeName && !options.tolerate) {
+    throw new UsageError(
+      '--take-name is about what --tolerate leaves out',
+      'Add --tolerate, or leave it out.',
+    );
+  }
+  if (options.tolerate && options.dataOnly) {
+    throw new UsageError(
+      '--tolerate leaves out objects, and --data-only restores none',
       'Leave out one of them.',
     );
   }
@@ -285,7 +333,7 @@ function targetNames(options: Options, databases: readonly string[]): Record<str
 }
 
 function report(summary: RestoreSummary, options: Options): ExitCode {
-  const code = summary.verdict === 'INCONCLUSIVE' ? EXIT.inconclusive : EXIT.done;
+  const code = { OK: EXIT.done, FAILED: EXIT.failed, INCONCLUSIVE: EXIT.inconclusive }[summary.verdict];
   if (options.json) {
     emit(summary);
     return code;
@@ -296,10 +344,20 @@ function report(summary: RestoreSummary, options: Options): ExitCode {
   for (const note of summary.notes ?? []) print(note);
   if (summary.safetyBackup !== undefined)
     print(`What was there is also saved as backup ${summary.safetyBackup}.`);
+  for (const item of summary.leftOut ?? []) {
+    print(describeLeftOut(item));
+    if (item.because === 'error' && item.sql !== '') print(indented(item.sql));
+  }
+  if (summary.leftOutMore !== undefined) print(`… and ${summary.leftOutMore} more.`);
+  for (const problem of summary.problems) print(`differs: ${problem}`);
   print(
     `${formatAmount(summary.rows, 'row')} in ${formatAmount(summary.tables, 'table')}; compared with the manifest: ${summary.verdict}${summary.compared === undefined ? '' : ` (${summary.compared})`}.`,
   );
   return code;
+}
+
+function indented(text: string): string {
+  return text.replaceAll(/^/gm, '    ');
 }
 
 function collect(value: string, previous: readonly string[]): readonly string[] {

@@ -1,11 +1,11 @@
 import { type Command, Option } from 'commander';
-import type { VerifyReport } from '../../model/backup.ts';
-import type { VerifyLevel } from '../../model/pipeline.ts';
+import type { SchemaReport, VerifyReport } from '../../model/backup.ts';
+import type { VerifyInput } from '../../workflows/messages.ts';
 import type { FollowRunOptions } from '../follow-run.ts';
 import { EXIT, type ExitCode, emit, print, runCommand } from '../output.ts';
 
 interface Options extends FollowRunOptions {
-  readonly level: VerifyLevel;
+  readonly level: VerifyInput['level'];
 }
 
 export function register(program: Command): void {
@@ -19,9 +19,9 @@ export function register(program: Command): void {
     .addOption(
       new Option(
         '--level <level>',
-        'exists, checksums (nothing downloaded), content (every byte), or restore',
+        'exists, checksums (nothing downloaded), content (every byte), restore, or schema (whether the server takes it, without rows)',
       )
-        .choices(['exists', 'checksums', 'content', 'restore'])
+        .choices(['exists', 'checksums', 'content', 'restore', 'schema'])
         .default('content'),
     )
     .option('--detach', 'start it and return')
@@ -40,7 +40,7 @@ async function run(argument: string, backup: string | undefined, options: Option
   const plan = await resolvePlan(argument);
   // The manifest itself may be what is damaged, so a backup that is named is not looked at first.
   const id = backup ?? (await newestBackup(plan));
-  return followRun<VerifyReport>(
+  return followRun<VerifyReport | SchemaReport>(
     options,
     async (session) => {
       const { workflowId } = await startVerify(session, plan, id, options.level);
@@ -55,13 +55,13 @@ async function run(argument: string, backup: string | undefined, options: Option
   );
 }
 
-function report(result: VerifyReport, options: Options): ExitCode {
+function report(result: VerifyReport | SchemaReport, options: Options): ExitCode {
   if (options.json) emit(result);
   else {
-    print(
-      `${result.backup}: ${result.verdict} (${result.level}, ${result.compared ?? `${result.checkedObjects} checked`})`,
-    );
-    for (const note of result.notes ?? []) print(`  ${note}`);
+    const what =
+      result.level === 'schema' ? '' : `, ${result.compared ?? `${result.checkedObjects} checked`}`;
+    print(`${result.backup}: ${result.verdict} (${result.level}${what})`);
+    if (result.level !== 'schema') for (const note of result.notes ?? []) print(`  ${note}`);
     for (const problem of result.problems) print(`  ${problem}`);
   }
   if (result.verdict === 'OK') return EXIT.done;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { drill, ONLY_OF_YSQL } from './drill.ts';
+import { drill, ONLY_OF_YSQL, TOLERATES_OF_YSQL } from './drill.ts';
 import { notify } from './notify.ts';
 import { alsoCheck, apiVersion, metadata, name } from './parts.ts';
 import { ONLY_OF_A_UNIVERSE, pointTime } from './point-time.ts';
@@ -56,6 +56,13 @@ const planDocument = z
             : { params: { problem: ONLY_OF_YSQL }, path: ['drill', 'assertions'] },
         ),
       )
+      .check(
+        alsoCheck(({ source: from, drill: rehearsal }) =>
+          !tolerates(rehearsal) || mayBe('ysql', from)
+            ? undefined
+            : { params: { problem: TOLERATES_OF_YSQL }, path: ['drill', 'tolerate'] },
+        ),
+      )
       .meta({ description: 'The plan itself.' }),
   })
   .meta({ title: 'BackupPlan', description: 'What is backed up, where to, when and how.' });
@@ -63,6 +70,15 @@ const planDocument = z
 /** True also for a source that says nothing yet: that is an error of its own. */
 function mayBe(engine: 'universe' | 'ysql', from: unknown): boolean {
   return typeof from !== 'object' || from === null || engine in from || Object.keys(from).length === 0;
+}
+
+function tolerates(rehearsal: unknown): boolean {
+  return (
+    typeof rehearsal === 'object' &&
+    rehearsal !== null &&
+    'tolerate' in rehearsal &&
+    rehearsal.tolerate === true
+  );
 }
 
 function asks(rehearsal: unknown): boolean {

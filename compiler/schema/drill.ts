@@ -105,6 +105,14 @@ export const drill = z
         description: 'Questions to the restored copy, each with the right answer.',
         examples: [[{ sql: 'SELECT count(*) FROM public.orders', expect: { min: 1 } }]],
       }),
+    tolerate: z
+      .boolean()
+      .prefault(false)
+      .meta({
+        description:
+          'Leave out what the server refuses, name each object, and end with FAILED; otherwise the first refusal ends the drill inconclusive.',
+        examples: [true],
+      }),
     parallelism: z
       .int()
       .min(1)
@@ -120,6 +128,13 @@ export const drill = z
       'Rehearses restores: a backup is restored into scratch databases, compared with its manifest, asked the assertions, and dropped.',
     examples: [{ schedule: { cron: '0 5 * * sun' }, backup: 'random' }],
   });
+
+/** The other engines restore all or nothing. */
+export const TOLERATES_OF_YSQL: Problem = {
+  code: 'MISPLACED_KEY',
+  message: 'Objects can be left out of restores of a `ysql` source alone',
+  remedy: 'Leave out `tolerate`.',
+};
 
 /** Elsewhere every drill would be inconclusive: the copies of the other engines can't be asked. */
 export const ONLY_OF_YSQL: Problem = {

@@ -171,6 +171,26 @@ export const FACTS = {
     known: 'source',
     from: 'backend/utils/misc/pg_yb_utils.c',
   },
+  'server.tablegroups': {
+    says: 'Tables of a tablegroup are colocated in it; `pg_yb_tablegroup` lists the tablegroups with owner, privileges and tablespace.',
+    known: 'source',
+    from: 'include/catalog/pg_yb_tablegroup.h; bin/pg_dump/pg_dump.c getYbTablePropertiesAndReloptions',
+  },
+  'server.savepoints': {
+    says: 'In a transaction DDL is refused after a savepoint, and a savepoint after DDL.',
+    known: 'source',
+    from: '#26734, #31810',
+  },
+  'server.alone': {
+    says: 'CREATE TABLEGROUP is refused in a transaction and in a text of several statements; CREATE INDEX there is built without its online backfill.',
+    known: 'source',
+    from: 'backend/tcop/utility.c (isTopLevel), #10105, #31294',
+  },
+  'dump.primary-key': {
+    says: 'A primary key stands in CREATE TABLE: `PRIMARY KEY((a) HASH, b ASC)`; its comment, replica identity and CLUSTER are lost.',
+    known: 'run',
+    from: `${RUN}; bin/pg_dump/pg_dump.c dumpConstraint`,
+  },
   'server.sizes': {
     says: '`pg_relation_size` looks at local files and is 0; `pg_table_size` is NULL for a colocated table.',
     known: 'source',

@@ -21,6 +21,8 @@ export interface Upstream {
   readonly exportSnapshot: boolean;
   /** What it passes for. */
   readonly line: ClientLine;
+  /** Takes the statements whose index YSQL would build without backfill. */
+  readonly nonconcurrent: string[];
 }
 
 /** Serves one client until it or the upstream is gone. Rejects where the upstream can't be reached or is lost on the way. */

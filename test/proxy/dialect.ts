@@ -1,4 +1,5 @@
 import { CLIENT_LINES, type ClientLine } from './client-lines.ts';
+import { DDL_WORDS, translateDdl } from './ddl.ts';
 import { NEUTRAL_FUNCTIONS, PROGRAM_SETTINGS } from './program-dialect.ts';
 import { literal, replaceRanges, type Statement, statements, type Token } from './sql.ts';
 
@@ -33,7 +34,11 @@ const DEFINITIONS: ReadonlySet<string> = new Set(['create', 'comment', 'insert',
 
 /** A text of one or more statements in YugabyteDB's dialect, as PostgreSQL understands it. */
 export function translate(sql: string, line: ClientLine = CLIENT_LINES['2025.2']): string {
-  if (!/yb_|version|rows_per_transaction|binary_upgrade_|pg_(?:table|relation)_size/i.test(sql)) return sql;
+  if (
+    !/yb_|version|rows_per_transaction|binary_upgrade_|pg_(?:table|relation)_size/i.test(sql) &&
+    !DDL_WORDS.test(sql)
+  )
+    return sql;
   return statements(sql)
     .map((statement) => translateStatement(statement, line))
     .join('; ');
@@ -42,6 +47,8 @@ export function translate(sql: string, line: ClientLine = CLIENT_LINES['2025.2']
 function translateStatement(statement: Statement, line: ClientLine): string {
   const { sql, tokens } = statement;
   const first = tokens[0]?.text ?? '';
+  const ddl = translateDdl(statement);
+  if (ddl !== undefined) return ddl;
   if (DEFINITIONS.has(first)) return sql;
   if (first === 'show' && tokens[1]?.text === 'server_version') {
     return `SELECT '${line.version}'::text AS server_version`;
@@ -56,6 +63,12 @@ function translateToken(tokens: readonly Token[], index: number, line: ClientLin
   const token = tokens[index];
   if (token === undefined) return [];
   const next = tokens[index + 1];
+  if (token.kind === 'word' && token.text === 'pg_yb_tablegroup') {
+    // The upstream's catalogue takes no new tables.
+    return [
+      { start: startOfName(tokens, index), end: token.end, with: 'information_schema.pg_yb_tablegroup' },
+    ];
+  }
   const close = next?.text === '(' ? closingParenthesis(tokens, index + 1) : undefined;
   if (token.text === 'version' && close !== undefined && close === tokens[index + 2]) {
     return [

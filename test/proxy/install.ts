@@ -1,7 +1,8 @@
 import type { Client } from 'pg';
+import { PLACEMENT_STORE } from './placement-store.ts';
 
 /**
- * `yb_servers` tells of one node; `yb_catalog_version` differs after any DDL. A table has three tablets unless its comment says how it is sharded:
+ * `yb_servers` tells of one node; `yb_catalog_version` differs after any DDL. A table has three tablets unless it was created with a split (`placement-store.ts`), or its comment says how it is sharded:
  * `yb: colocated`, or `yb: range`, perhaps followed by the clause `SPLIT AT VALUES ((…), …)`. The comment must be there before a session begins.
  *
  * `yb_get_range_split_clause`: an empty text for one tablet, NULL for a hash-sharded table (YugabyteDB's pg_yb_utils.c). `pg_table_size` is NULL for a
@@ -32,13 +33,17 @@ const FUNCTIONS = `
   CREATE OR REPLACE FUNCTION pg_catalog.yb_table_properties(table_oid oid,
       OUT num_tablets bigint, OUT num_hash_key_columns bigint, OUT is_colocated boolean, OUT tablegroup_oid oid, OUT colocation_id oid)
     LANGUAGE sql STABLE AS $$
-      SELECT CASE WHEN said LIKE 'yb: colocated%' THEN 1 WHEN said LIKE 'yb: range%' THEN greatest(length(said) - length(replace(said, '(', '')), 1) ELSE 3 END::bigint,
-        coalesce((SELECT count(*) FROM pg_index i, unnest(i.indoption) option WHERE i.indrelid = $1 AND i.indisprimary AND option & 4 <> 0), 0),
-        said LIKE 'yb: colocated%', NULL::oid, CASE WHEN said LIKE 'yb: colocated%' THEN $1 END
-      FROM coalesce(obj_description($1, 'pg_class'), '') said $$;
+      SELECT coalesce(placed.tablets, CASE WHEN said LIKE 'yb: colocated%' THEN 1 WHEN said LIKE 'yb: range%' THEN greatest(length(said) - length(replace(said, '(', '')), 1) ELSE 3 END::bigint),
+        CASE WHEN placed.clause IS NOT NULL THEN 0
+          WHEN c.relkind IN ('i', 'I') THEN 1
+          ELSE coalesce((SELECT count(*) FROM pg_index i, unnest(i.indoption) option WHERE i.indrelid = $1 AND i.indisprimary AND option & 4 <> 0), 0) END,
+        said LIKE 'yb: colocated%' OR placed.tablegroup IS NOT NULL, placed.tablegroup, CASE WHEN said LIKE 'yb: colocated%' THEN $1 END
+      FROM coalesce(obj_description($1, 'pg_class'), '') said
+      LEFT JOIN pg_class c ON c.oid = $1
+      LEFT JOIN information_schema.yb_placement placed ON placed.relation = $1 $$;
   CREATE OR REPLACE FUNCTION pg_catalog.yb_get_range_split_clause(relation oid, OUT range_split_clause text)
     LANGUAGE sql STABLE AS $$
-      SELECT CASE WHEN p.num_hash_key_columns = 0 THEN coalesce(substring(obj_description($1, 'pg_class') FROM '^yb: range (.+)'), '') END
+      SELECT CASE WHEN p.num_hash_key_columns = 0 THEN coalesce((SELECT clause FROM information_schema.yb_placement WHERE yb_placement.relation = $1), substring(obj_description($1, 'pg_class') FROM '^yb: range (.+)'), '') END
       FROM yb_table_properties($1) p $$;
   CREATE OR REPLACE FUNCTION pg_catalog.yb_stand_in_table_size(relation regclass) RETURNS bigint
     LANGUAGE sql STABLE AS $$ SELECT CASE WHEN NOT p.is_colocated THEN pg_table_size($1) END FROM yb_table_properties($1) p $$;
@@ -77,7 +82,7 @@ const LOCK_KEY = 7423;
 export async function installDialect(admin: Client): Promise<void> {
   await admin.query('SELECT pg_advisory_lock($1)', [LOCK_KEY]);
   const installed = await admin.query("SELECT FROM pg_proc WHERE proname = 'yb_catalog_version'");
-  if (installed.rowCount === 0) await admin.query(FUNCTIONS);
+  if (installed.rowCount === 0) await admin.query(PLACEMENT_STORE + FUNCTIONS);
   await admin.query(MARK_HASH_KEYS);
   await admin.query('SELECT pg_advisory_unlock($1)', [LOCK_KEY]);
 }

@@ -34,6 +34,8 @@ export interface YsqlProxy {
   readonly port: number;
   /** The same URL as the upstream's, through the proxy. */
   readonly url: string;
+  /** CREATE INDEX that came in a transaction or in a text of several statements: YSQL would build it without backfill. */
+  readonly nonconcurrent: readonly string[];
   /** The URL of each node, the first of which is `url`. */
   readonly nodeUrls: readonly string[];
   /** Errors to give instead of answers. */
@@ -56,6 +58,7 @@ export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlPro
     firstNamingMs: options.firstNamingMs ?? 10_000,
   });
   const clients = new Set<Socket>();
+  const nonconcurrent: string[] = [];
   const faults = new Faults();
   const host = options.host ?? '127.0.0.1';
   const nodes: Node[] = Array.from({ length: options.nodes ?? 1 }, () => ({
@@ -77,6 +80,7 @@ export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlPro
         place,
         faults,
         line,
+        nonconcurrent,
         exportSnapshot: options.exportSnapshot ?? line.name === '2026.1',
       }).catch((error: unknown) => {
         // A client that is gone takes its session with it; that is no error.
@@ -104,6 +108,7 @@ export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlPro
       const node = nodes[index];
       if (node !== undefined) node.down = true;
     },
+    nonconcurrent,
     async stop() {
       const closed = listeners.map((listener) => once(listener, 'close'));
       for (const listener of listeners) listener.close();

@@ -20,7 +20,9 @@ import {
   transactionStatus,
 } from './frames.ts';
 import { changeDatabase, translateNodes } from './nodes.ts';
+import { placementNote } from './placement-store.ts';
 import { deniedSetting, maySet } from './privileges.ts';
+import { isDdl, isSavepoint, nonconcurrentIndex, refusalOf } from './rules.ts';
 import { nowMicros, type SnapshotKeeper, SnapshotTooOld } from './snapshots.ts';
 import { type SocketReader, send } from './sockets.ts';
 import { identifier, kindOfStatement, type Statement, type StatementKind, statements } from './sql.ts';
@@ -79,9 +81,14 @@ export class Session {
   /** After `Snapshot too old` every statement fails with it (yugabyte-db issue 30993). */
   #tooOld: SnapshotTooOld | undefined;
   readonly #preparedKinds = new Map<string, StatementKind>();
+  readonly #nonconcurrent: string[];
+  /** What YSQL keeps apart within a transaction. */
+  #ddlSeen = false;
+  #savepointSeen = false;
 
   constructor(client: Socket, server: Socket, upstream: Upstream, parameters: ReadonlyMap<string, string>) {
     this.#client = client;
+    this.#nonconcurrent = upstream.nonconcurrent;
     this.#server = server;
     this.#upstream = upstream;
     this.#keeper = upstream.keeper;
@@ -135,6 +142,11 @@ export class Session {
   /** Runs a Query: as it is, or statement by statement where the text itself may steer transactions or the read time. */
   async #simple(sql: string): Promise<void> {
     const found = statements(sql);
+    const rule = await this.#applyRules(found);
+    if (rule !== undefined) {
+      await this.#relay(query(rule.statement));
+      return await send(this.#client, readyForQuery(this.#status));
+    }
     const onlySettings = found.every((statement) => kindOfStatement(statement) === 'session');
     const steers = found.length > 1 && (/yb_read_time/i.test(sql) || (this.#travels && !onlySettings));
     await this.#beforeDatabaseChange(found);
@@ -149,6 +161,23 @@ export class Session {
     await send(this.#client, readyForQuery(this.#status));
   }
 
+  /** What YSQL refuses that PostgreSQL allows; and which indexes it would build without backfill. */
+  async #applyRules(
+    found: readonly Statement[],
+  ): Promise<Extract<Preparation, { kind: 'refused' }> | undefined> {
+    const alone = found.length === 1;
+    for (const statement of found) {
+      const transaction = { open: this.#status === 'T', ddl: this.#ddlSeen, savepoint: this.#savepointSeen };
+      const refusal = refusalOf(statement, transaction, alone);
+      if (refusal !== undefined) return refused(refusal.code, refusal.message);
+      const index = nonconcurrentIndex(statement, transaction, alone);
+      if (index !== undefined) this.#nonconcurrent.push(index);
+      this.#ddlSeen ||= isDdl(statement);
+      this.#savepointSeen ||= isSavepoint(statement);
+    }
+    return undefined;
+  }
+
   async #simpleUnit(sql: string, found: readonly Statement[]): Promise<void> {
     const kind = found.some((statement) => kindOfStatement(statement) === 'query')
       ? 'query'
@@ -159,6 +188,9 @@ export class Session {
       query(preparation.kind === 'refused' ? preparation.statement : await this.#translated(sql, found)),
     );
     this.#refusing = false;
+    const [only] = found;
+    const note = found.length === 1 && only !== undefined && !this.#failed ? placementNote(only) : undefined;
+    if (note !== undefined) await this.#own(note);
     if (preparation.kind === 'wrapped') await this.#own('COMMIT');
   }
 
@@ -366,7 +398,11 @@ export class Session {
   #becomeReady(status: TransactionStatus): void {
     this.#status = status;
     this.#copyIn = false;
-    if (status === 'I') this.#pin = 'unknown';
+    if (status === 'I') {
+      this.#pin = 'unknown';
+      this.#ddlSeen = false;
+      this.#savepointSeen = false;
+    }
     this.#ready?.resolve(status);
     this.#ready = undefined;
   }
@@ -413,7 +449,7 @@ function refusedReadTime(value: string): Preparation {
 }
 
 /** The error comes from a statement that raises it, so that the upstream's transaction fails with it too. */
-function refused(code: string, message: string): Preparation {
+function refused(code: string, message: string): Extract<Preparation, { kind: 'refused' }> {
   const quoted = message.replaceAll("'", "''");
   const statement = `DO $raise$ BEGIN RAISE EXCEPTION USING ERRCODE = '${code}', MESSAGE = '${quoted}'; END $raise$`;
   return { kind: 'refused', statement };

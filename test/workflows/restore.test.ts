@@ -215,3 +215,34 @@ function summaryOf(wish: RestoreRequest): RestoreSummary {
     problems: [],
   };
 }
+
+test('a tolerant restore that left something out ends FAILED, is kept under its working name, and its bookkeeping goes', async () => {
+  const order: string[] = [];
+  const leftOut = [
+    {
+      kind: 'INDEX',
+      name: 'public.places',
+      error: 'no such type',
+      sql: 'CREATE INDEX …',
+      because: 'error' as const,
+    },
+  ];
+  const activities = restoring({
+    finishRestore: async ({ request: { from, restore: id } }) => ({
+      ...{ plan: from.plan, backup: from.backup, restore: id, rows: 3, bytes: 3, tables: 1, problems: [] },
+      ...{ databases: [{ from: 'orders', to: 'orders_restoring_x' }], verdict: 'FAILED', leftOut },
+    }),
+    releaseRestore: async () => void order.push('release'),
+    discardRestore: async () => {
+      order.push('discard');
+      return { stands: [] };
+    },
+  });
+  await bench.withActivities(activities, async () => {
+    const summary = await restore(request({ tolerate: true }));
+    expect(summary).toMatchObject({ verdict: 'FAILED', leftOut });
+    expect(order).toEqual(['release']);
+    await expect(restore(request())).rejects.toThrow();
+    expect(order).toEqual(['release', 'discard']);
+  });
+});

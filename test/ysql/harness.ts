@@ -108,6 +108,9 @@ export function restoreContext(
   return runs.restoreContext(backup, changes, { secret: () => Promise.resolve(url), manifest });
 }
 
-export function runRestore(context: RestoreContext): ReturnType<typeof runs.runRestore> {
-  return runs.runRestore(ysqlEngine, context);
+export function runRestore(
+  context: RestoreContext,
+  engine: typeof ysqlEngine = ysqlEngine,
+): ReturnType<typeof runs.runRestore> {
+  return runs.runRestore(engine, context);
 }

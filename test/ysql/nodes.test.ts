@@ -15,9 +15,12 @@ import {
   type TestRepository,
   type TestServer,
   takeBackup,
+  ysqlSource,
 } from './harness.ts';
 
 const signal = new AbortController().signal;
+/** What is tested here has nothing to do with the program that dumps the schema. */
+const STOCK = ysqlSource({ dumpProgram: 'pg_dump' });
 
 let server: TestServer;
 let proxy: YsqlProxy;
@@ -103,7 +106,7 @@ describe('before a rewind', () => {
 
 describe('a restore that replaces', () => {
   test('ends the sessions of every node, so that none goes on writing into what was replaced', async () => {
-    const backup = await takeBackup(repository, at(0));
+    const backup = await takeBackup(repository, at(0), STOCK);
     const writer = await application(1, 'INSERT INTO goods VALUES (3)');
     const outcome = await runRestore(restoreContext(backup, at(0), { replace: true, restore: 'swapped' }));
     expect(outcome).toMatchObject({ problems: [], databases: [{ to: 'shop', kept: 'shop_before_swapped' }] });
@@ -143,7 +146,7 @@ describe('a restore that replaces', () => {
   });
 
   test('is refused by name before anything is written where a node can’t be asked', async () => {
-    const backup = await takeBackup(repository, at(0));
+    const backup = await takeBackup(repository, at(0), STOCK);
     proxy.takeDown(2);
     const context = restoreContext(backup, at(0), { replace: true });
     await expect(ysqlEngine.restore.plan(context)).rejects.toMatchObject({

@@ -295,6 +295,9 @@ describe('a restore', () => {
     const plan = await restore.plan(begun);
     await restore.prepare(begun);
     for (let task = 0; task < plan.tasks; task += 1) await restore.load(begun, task);
+    for (const [wave, units] of plan.postDataWaves.entries()) {
+      for (let unit = 0; unit < units; unit += 1) await restore.postData(begun, { wave, unit, units });
+    }
     await query(server.url('wrong_restoring_wrong'), "UPDATE customers SET name = 'tampered' WHERE id = 7");
     const outcome = await restore.finish(begun);
     expect(outcome.problems).toEqual(['public.customers differs from the backup in its content']);

@@ -17,6 +17,8 @@ export interface YugabyteStandIn {
   url(database: string): string;
   /** For `HOLDFAST_YB_BIN`, which is set to it as long as the stand-in runs. */
   readonly programs: string;
+  /** CREATE INDEX that YSQL would build without backfill. */
+  readonly nonconcurrent: readonly string[];
   stop(): Promise<void>;
 }
 
@@ -37,7 +39,7 @@ export async function startYugabyteStandIn(
   const before = process.env.HOLDFAST_YB_BIN;
   process.env.HOLDFAST_YB_BIN = programs;
   return {
-    ...{ line, version, server, programs },
+    ...{ line, version, server, programs, nonconcurrent: proxy.nonconcurrent },
     url(database) {
       const url = new URL(server.url(database));
       url.hostname = at.host ?? '127.0.0.1';

@@ -19,6 +19,8 @@ import {
 } from './harness.ts';
 
 const signal = new AbortController().signal;
+/** What is tested here has nothing to do with the program that dumps the schema. */
+const STOCK = ysqlSource({ dumpProgram: 'pg_dump' });
 
 let server: TestServer;
 let proxy: YsqlProxy;
@@ -94,7 +96,7 @@ describe('errors that pass by themselves', () => {
   });
 
   test.each([2, undefined])('ANALYZE that fails %s times does not fail a restore', async (times) => {
-    const backup = await takeBackup(repository, through(proxy));
+    const backup = await takeBackup(repository, through(proxy), STOCK);
     proxy.faults.inject({
       statement: /^ANALYZE/,
       code: 'XX000',
@@ -111,7 +113,7 @@ describe('errors that pass by themselves', () => {
 
 describe('a role that may not read as of an instant', () => {
   test('reads a snapshot that is exported, and the read point says why', async () => {
-    const backup = await takeBackup(repository, through(exporting, 'plain'));
+    const backup = await takeBackup(repository, through(exporting, 'plain'), STOCK);
     expect(backup.readPoint).toMatchObject({
       kind: 'pg-snapshot',
       reason: 'role "plain" may not set yb_read_time',

@@ -12,6 +12,7 @@ import { isLoadBalancerEnabled, replicasPerTablet, universeConfig } from '../yb-
 import { programVersion } from '../yb-admin/version.ts';
 import { restoredDatabases, type UniverseRestore } from './context.ts';
 import { NOTES, readNote } from './ledger.ts';
+import { checkSchemas } from './needs.ts';
 import { incompatibility } from './versions.ts';
 
 /** What a universe keeps of each tablet unless it was configured otherwise. */
@@ -35,6 +36,7 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
       'Restore into a universe of the same or a newer version of that track.',
     );
   }
+  if (target !== undefined) await checkSchemas(restore, target);
   const config = await universeConfig(universe.admin);
   checkEncryption(restore, config);
   for (const { api, to, names, index } of databases) {
@@ -89,7 +91,7 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
 
 /** What the ways of other engines to restore have no counterpart for, each with what to do instead. */
 function refuseUnsupported({ request, manifest }: UniverseRestore): void {
-  const { tables, contents, replace, owner, into, scratch, connection } = request;
+  const { tables, contents, replace, owner, placement, into, scratch, connection, tolerate } = request;
   const snapshots = manifest.universe?.snapshots ?? [];
   const keyspaces = manifest.databases.flatMap(({ name }, index) =>
     snapshots[index]?.api === 'ycql' ? [name] : [],
@@ -110,6 +112,12 @@ function refuseUnsupported({ request, manifest }: UniverseRestore): void {
       replace && hasKeyspaces,
       'YCQL keyspaces taking the place of others (YugabyteDB renames none)',
       `Drop them with ycqlsh and restore them under their own names (${keyspaces.map((name) => `--into ${name}=${name}`).join(' ')}, without --replace); or let the universe keep history (pointTime.inCluster) and go back in place with --to.`,
+    ],
+    [tolerate === true, 'objects left out', 'Leave out --tolerate.'],
+    [
+      placement === 'target',
+      'splits of the target’s own',
+      'A snapshot has the tablets it has; back up by source.ysql for a schema that is split anew.',
     ],
     [owner !== undefined, 'another owner', 'Restore it beside (--into), then REASSIGN OWNED.'],
     [

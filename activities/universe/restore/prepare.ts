@@ -1,30 +1,24 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { HoldfastError, permanent, transient } from '../../../model/errors.ts';
+import { permanent, transient } from '../../../model/errors.ts';
 import type { ConnectionTarget } from '../../ysql/connection-url.ts';
-import { dumpEntries } from '../../ysql/dump-script.ts';
+import { describesDatabase } from '../../ysql/dump-sections.ts';
 import { quoteIdentifier } from '../../ysql/identifiers.ts';
-import { findProgram } from '../../ysql/programs/find.ts';
-import { runProgram } from '../../ysql/programs/run.ts';
 import { withDatabaseName } from '../../ysql/restore/database-script.ts';
 import { createMissingRoles } from '../../ysql/restore/globals.ts';
 import { databaseExists, dropDatabase } from '../../ysql/restore/maintenance.ts';
-import {
-  createMissingTablespaces,
-  existingTablespaces,
-  withKnownTablespaces,
-} from '../../ysql/restore/tablespaces.ts';
-import { describesDatabase } from '../../ysql/schema-dump.ts';
-import { findScript, readScript, requireScript } from '../../ysql/scripts.ts';
+import { createMissingTablespaces } from '../../ysql/restore/tablespaces.ts';
+import { findScript, readScript } from '../../ysql/scripts.ts';
 import { withSession } from '../../ysql/session.ts';
 import { deleteAndSee } from '../release.ts';
-import { openUniverse, serverOf, type Universe, ysqlTarget } from '../universe.ts';
+import { openUniverse, type Universe, ysqlTarget } from '../universe.ts';
 import { importSnapshot } from '../yb-admin/import.ts';
 import { findNamespace } from '../yb-admin/namespaces.ts';
 import { findSnapshot, listSnapshots } from '../yb-admin/snapshots.ts';
 import { type RestoredDatabase, restoredDatabases, type UniverseRestore } from './context.ts';
 import { NOTES, readImported, readNote, writeImported, writeNote } from './ledger.ts';
+import { runDump, schemaDump } from './schema.ts';
 
 /** Roles, databases with their schemas, and the snapshots' metadata imported: everything but the files. */
 export async function prepareUniverse(restore: UniverseRestore): Promise<void> {
@@ -59,13 +53,13 @@ async function applyGlobals(restore: UniverseRestore, target: ConnectionTarget):
 async function createDatabase(
   restore: UniverseRestore,
   target: ConnectionTarget,
-  { index, from, to, database }: RestoredDatabase,
+  restored: RestoredDatabase,
 ): Promise<void> {
+  const { index, from, to } = restored;
   if ((await readNote(restore, NOTES.created(index))) !== undefined) return;
   const isOurs = (await readNote(restore, NOTES.creating(index))) !== undefined;
-  const script = await readScript(restore, requireScript(database.schemaObjects, 'schema', from));
-  const entries = dumpEntries(script);
-  const tablespaces = await withSession(target, target.database, restore.signal, async (session) => {
+  const dump = await schemaDump(restore, restored);
+  await withSession(target, target.database, restore.signal, async (session) => {
     if (await databaseExists(session, to)) {
       if (!isOurs) {
         throw permanent(
@@ -77,65 +71,20 @@ async function createDatabase(
       await dropDatabase(session, to);
     }
     await writeNote(restore, NOTES.creating(index));
-    const create = entries.find(({ type }) => type === 'DATABASE')?.statements[0];
+    const create = dump.entries.find(({ type }) => type === 'DATABASE')?.statements[0];
     const statement =
       create === undefined
         ? `CREATE DATABASE ${quoteIdentifier(to)} TEMPLATE template0`
         : withDatabaseName(create, from, to);
     await session.query(`create database "${to}"`, statement);
-    for (const entry of entries.filter(describesDatabase)) {
+    for (const entry of dump.entries.filter(describesDatabase)) {
       for (const each of entry.statements.filter(({ tokens }) => tokens[0]?.text !== 'create')) {
         await session.query(`describe database "${to}"`, withDatabaseName(each, from, to));
       }
     }
-    return existingTablespaces(session);
   });
-  const inDatabase = withoutRanges(script, entries.filter(describesDatabase));
-  await runScript(restore, target, to, withKnownTablespaces(inDatabase, tablespaces));
+  await runDump(restore, target, to, dump);
   await writeNote(restore, NOTES.created(index));
-}
-
-/** The dump holds commands of the shell, so it is the shell that runs it. */
-async function runScript(
-  restore: UniverseRestore,
-  target: ConnectionTarget,
-  database: string,
-  script: string,
-): Promise<void> {
-  const shell = await findProgram('shell', await serverOf(target, restore.signal));
-  const folder = await mkdtemp(join(tmpdir(), 'holdfast-schema-'));
-  try {
-    const file = join(folder, 'schema.sql');
-    await writeFile(file, script);
-    const args = ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', file];
-    await runProgram(shell, target, database, args, restore.signal);
-  } catch (error) {
-    if (error instanceof HoldfastError && /role "[^"]*" does not exist/.test(error.message)) {
-      throw permanent(
-        'RESTORE_ROLE_MISSING',
-        error.message,
-        'Create the role, or restore with --globals.',
-        error,
-      );
-    }
-    throw error;
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-}
-
-function withoutRanges(
-  script: string,
-  ranges: readonly { readonly start: number; readonly end: number }[],
-): string {
-  let at = 0;
-  const kept: string[] = [];
-  for (const { start, end } of ranges) {
-    kept.push(script.slice(at, start));
-    at = end;
-  }
-  kept.push(script.slice(at));
-  return kept.join('');
 }
 
 /**

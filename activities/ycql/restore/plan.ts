@@ -46,6 +46,13 @@ function checkRequest({ context: { request, manifest }, keyspaces }: RestoreJob)
   if (request.owner !== undefined) {
     throw permanent('RESTORE_NO_OWNERS', 'Tables of CQL have no owner', 'Leave out --owner.');
   }
+  if (request.placement === 'target') {
+    throw permanent(
+      'RESTORE_NO_PLACEMENT',
+      'A backup of CQL holds no splits, so there is nothing to leave to the target',
+      'Leave out --placement.',
+    );
+  }
   if (request.contents !== 'data' && manifest.contents === 'data') {
     throw permanent(
       'BACKUP_WITHOUT_SCHEMA',

@@ -1,19 +1,36 @@
-import { HoldfastError, permanent } from '../../../model/errors.ts';
+import { permanent } from '../../../model/errors.ts';
 import type { DumpEntry } from '../dump-script.ts';
-import { sqlState } from '../errors.ts';
+import { readServer } from '../server.ts';
 import { inTransaction, type Session } from '../session.ts';
+import { adapted, type TextAdaptation } from './adapted.ts';
 import { BOOKKEEPING_SCHEMA, claim } from './bookkeeping.ts';
+import {
+  applyAgain,
+  applyForgivingly,
+  doingOf,
+  type EntryWork,
+  type Forgiveness,
+  forgivenessOf,
+  isThereAlready,
+  settle,
+  withWayOut,
+} from './forgiving.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
-import { existingRoles, withOwner, withoutMissingRoles } from './roles.ts';
+import { existingRoles } from './roles.ts';
 import { existingTablespaces, withKnownTablespace } from './tablespaces.ts';
 
 /** How entries are changed on their way to this server. */
-export interface Adaptation {
-  readonly owner: string | undefined;
-  readonly roles: ReadonlySet<string>;
+export interface Adaptation extends TextAdaptation {
   readonly tablespaces: ReadonlySet<string>;
-  /** Entries that need an unselected table may fail and are then left out. */
-  readonly partial: boolean;
+  readonly forgives: Forgiveness;
+  /** True: only what was left out is tried, once more. */
+  readonly again?: true;
+  /**
+   * Whether a change of the schema can be undone with its transaction. Else (YugabyteDB) each statement is sent by itself, outside of
+   * any transaction: savepoints are refused beside DDL (yugabyte-db issues 26734, 31810), and CREATE INDEX in a text of several
+   * statements is built without backfill (upstream utility.c, `isTopLevel`).
+   */
+  readonly transactionalDdl: boolean;
   readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
@@ -25,47 +42,63 @@ export async function readAdaptation(
 ): Promise<Adaptation> {
   return {
     owner: job.context.request.owner,
+    placement: job.context.request.placement ?? 'source',
     roles: await existingRoles(session),
     tablespaces: await existingTablespaces(session),
-    partial: !database.selection.all,
+    forgives: forgivenessOf(job, database),
+    transactionalDdl: (await readServer(session)).product === 'postgresql',
     log: job.context.log,
   };
 }
 
-/** SQLSTATEs of "what this needs isn't there": undefined table, column, function, object, schema. */
-const MISSING_NEED = new Set(['42P01', '42703', '42883', '42704', '3F000', '42P17', '42809']);
-
-/** Runs an entry's statements in the session's transaction. */
-export async function applyEntry(session: Session, entry: DumpEntry, adaptation: Adaptation): Promise<void> {
+/**
+ * Runs an entry's statements: in the session's transaction, or one by one where that is no help.
+ *
+ * @param mayBeThere whether what is there already, from an attempt that was cut off, counts as done
+ */
+export async function applyEntry(
+  session: Session,
+  entry: DumpEntry,
+  adaptation: Adaptation,
+  mayBeThere = false,
+): Promise<void> {
   const statements = adapted(entry, adaptation);
   if (statements.length === 0) return;
-  const doing = `create ${entry.type} ${entry.schema === undefined ? '' : `${entry.schema}.`}${entry.name}`;
-  const text = [
-    ...entry.settings.map((setting) => withKnownTablespace(setting, adaptation.tablespaces)),
-    ...statements,
-  ].join('\n');
-  if (!adaptation.partial) {
-    await session.query(doing, text);
-    return;
-  }
-  await session.query('set a savepoint', 'SAVEPOINT entry');
+  const settings = entry.settings.map((setting) => withKnownTablespace(setting, adaptation.tablespaces));
+  const isInTransaction = adaptation.transactionalDdl;
+  const work: EntryWork = {
+    ...adaptation,
+    session,
+    entry,
+    settings,
+    statements,
+    isInTransaction,
+    mayBeThere,
+  };
+  if (adaptation.again === true) return await applyAgain(work);
+  if (adaptation.forgives !== 'nothing') return await applyForgivingly(work);
   try {
-    await session.query(doing, text);
-    await session.query('release the savepoint', 'RELEASE SAVEPOINT entry');
+    if (isInTransaction) {
+      const texts = statements.map(({ text }) => text);
+      await session.query(doingOf(entry), [...settings, ...texts].join('\n'));
+    } else {
+      await applyOneByOne(work);
+    }
   } catch (error) {
-    const state = error instanceof HoldfastError ? sqlState(error.cause) : undefined;
-    if (entry.type === 'TABLE' || state === undefined || !MISSING_NEED.has(state)) throw error;
-    await session.query('roll back to the savepoint', 'ROLLBACK TO SAVEPOINT entry');
-    adaptation.log(`left out ${entry.type} ${entry.name}: it needs what is not selected`, {
-      sqlState: state,
-    });
+    throw withWayOut(session, error);
   }
 }
 
-/** The texts of an entry's statements as they are run on this server. Pure. */
-export function adapted(entry: DumpEntry, { owner, roles }: Adaptation): readonly string[] {
-  const statements = owner === undefined ? entry.statements : withoutMissingRoles(entry, roles);
-  return statements.map((statement) => withOwner(statement, owner));
+async function applyOneByOne(work: EntryWork): Promise<void> {
+  const { session, entry, statements, mayBeThere } = work;
+  await settle(work);
+  for (const statement of statements) {
+    try {
+      await session.query(doingOf(entry), statement.text);
+    } catch (error) {
+      if (!mayBeThere || !(await isThereAlready(session, statement, error))) throw error;
+    }
+  }
 }
 
 /**
@@ -93,9 +126,6 @@ export async function applyUnit(
   });
 }
 
-/** SQLSTATEs of "already exists": table or index, object, schema, function, constraint; and a second primary key. */
-const ALREADY_THERE = new Set(['42P07', '42710', '42P06', '42723', '42P16']);
-
 async function applyWithoutTransaction(
   session: Session,
   unit: string,
@@ -110,24 +140,6 @@ async function applyWithoutTransaction(
   if (done === undefined)
     throw permanent('YSQL_NO_ROW', 'EXISTS returned no row', 'Check that the server is YSQL.');
   if (done.there) return;
-  for (const entry of entries) {
-    for (const statement of adapted(entry, adaptation)) {
-      const text = [
-        ...entry.settings.map((setting) => withKnownTablespace(setting, adaptation.tablespaces)),
-        statement,
-      ].join('\n');
-      try {
-        await session.query(`create ${entry.type} ${entry.name}`, text);
-      } catch (error) {
-        const state = error instanceof HoldfastError ? sqlState(error.cause) : undefined;
-        if (state === undefined) throw error;
-        if (ALREADY_THERE.has(state)) continue;
-        if (!adaptation.partial || entry.type === 'TABLE' || !MISSING_NEED.has(state)) throw error;
-        adaptation.log(`left out ${entry.type} ${entry.name}: it needs what is not selected`, {
-          sqlState: state,
-        });
-      }
-    }
-  }
+  for (const entry of entries) await applyEntry(session, entry, adaptation, true);
   await claim(session, { unit });
 }

@@ -88,6 +88,15 @@ export async function loadedObjects(session: Session): Promise<ReadonlySet<strin
   return new Set(rows.map(({ object }) => object));
 }
 
+/** Ids of the units of post-data that are applied. */
+export async function appliedUnits(session: Session): Promise<ReadonlySet<string>> {
+  const rows = await session.query<{ unit: string }>(
+    'list what is applied',
+    `SELECT unit FROM ${BOOKKEEPING_SCHEMA}.applied`,
+  );
+  return new Set(rows.map(({ unit }) => unit));
+}
+
 /** Notes the rows of a table that is complete; `relation` is its quoted name. */
 export async function noteCount(session: Session, relation: string, rows: string): Promise<void> {
   await session.query(

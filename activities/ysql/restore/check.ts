@@ -23,8 +23,13 @@ export async function checkDatabase(job: RestoreJob, database: DatabaseJob): Pro
       counted: await countedTables(session),
     };
   });
-  const tables = database.manifest.tables.filter((table) => database.selection.includes(table));
-  const differences: string[] = [...missing];
+  const selected = database.manifest.tables.filter((table) => database.selection.includes(table));
+  const { tolerate = false } = job.context.request;
+  const absent = tolerate ? await absentTables(job, database, selected) : new Set<ManifestTable>();
+  const tables = selected.filter((table) => !absent.has(table));
+  const differences = tolerate
+    ? [...absent].map((table) => `${tableName(table)} is not there`)
+    : [...missing];
   const objectsOf = Map.groupBy(objects, ({ table }) => quoteTable(table));
   // Largest first, so that no lane counts it while the others have nothing left.
   const bySize = tables.toSorted((one, other) => other.bytes - one.bytes);
@@ -39,6 +44,23 @@ export async function checkDatabase(job: RestoreJob, database: DatabaseJob): Pro
     differences.push(...(await checkTable(job, database, loaded)));
   });
   return differences;
+}
+
+async function absentTables(
+  job: RestoreJob,
+  database: DatabaseJob,
+  tables: readonly ManifestTable[],
+): Promise<ReadonlySet<ManifestTable>> {
+  const names = tables.map(quoteTable);
+  const found = await withRestoreSession(job, database, (session) =>
+    session.query<{ name: string }>(
+      'look for the tables',
+      'SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NULL',
+      [names],
+    ),
+  );
+  const absent = new Set(found.map(({ name }) => name));
+  return new Set(tables.filter((table) => absent.has(quoteTable(table))));
 }
 
 /** Configuration tables of extensions hold rows of the extension's own too, which its condition leaves out. */

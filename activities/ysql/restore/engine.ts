@@ -1,7 +1,7 @@
 import type { RestoreContext, RestoreEngine } from '../../engine.ts';
 import { ask } from './ask.ts';
 import { discard } from './discard.ts';
-import { finish } from './finish.ts';
+import { finish, release } from './finish.ts';
 import { restoreJob } from './job.ts';
 import { load } from './load.ts';
 import { planRestore } from './plan.ts';
@@ -16,6 +16,7 @@ export const restoreEngine: RestoreEngine = {
   load: (context, task) => explained(context, load(context, task)),
   postData: (context, work) => explained(context, applyPostData(context, work)),
   finish,
+  release,
   ask,
   discard,
 };

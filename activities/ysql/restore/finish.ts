@@ -1,27 +1,29 @@
 import { formatAmount, formatCount } from '../../../model/amounts.ts';
+import type { LeftOut } from '../../../model/backup.ts';
 import type { RestoreRecord } from '../../../repository/restore-records.ts';
 import type { RestoreContext, RestoreOutcome } from '../../engine.ts';
 import { whileBeating } from '../../heartbeat.ts';
-import { findScript, readScript } from '../scripts.ts';
 import type { Session } from '../session.ts';
-import { type Statement, scriptParts } from '../sql-text.ts';
 import { analyze, type Unanalyzed } from './analyze.ts';
 import { readAdaptation } from './apply.ts';
 import { connectIfThere, dropOwnBookkeeping, readState, withRestoreSession } from './bookkeeping.ts';
 import { checkDatabase } from './check.ts';
 import { propertyStatements } from './database-script.ts';
 import { staysBehind } from './in-the-way.ts';
+import { leaveOut, leftOutOf, loadedOf, unappliedWork } from './incomplete.ts';
 import { checkIndexes, INDEX_CHECK_MS, type IndexFindings } from './index-check.ts';
-import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
+import { type DatabaseJob, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
 import { describeLargeObjects } from './large-objects.ts';
 import { databaseExists, withMaintenanceSession } from './maintenance.ts';
 import { existingRoles, rolesWithSettings, withoutMissingRoles } from './roles.ts';
 import { recordOf, seal } from './seal.ts';
+import { setSequences } from './sequences.ts';
 import { exchangeNames } from './swap.ts';
 import { restoreTriggers } from './triggers.ts';
 
 /**
- * Sets sequences, analyzes, compares with the manifest. With a difference everything stays under its working name. Else the
+ * Sets sequences, analyzes, compares with the manifest. With a difference, or where something was left out, everything stays under its
+ * working name, unless the request says that it shall take its final one. Else the
  * databases get their properties, while nobody knows their names yet, so that whatever can fail has been tried; then the restore is
  * sealed (`repository/restore-records.ts`), and after that only bookkeeping goes and names change.
  */
@@ -32,23 +34,31 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
     let record = await recordOf(context);
     if (record === undefined) {
       const found = await compareAll(job, job.databases, tell);
-      if (found.problems.length > 0) return await outcome(job, found);
+      const { tolerate = false, takeName = false } = context.request;
+      const isWhole =
+        found.problems.length === 0 && !found.leftOut.some(({ because }) => because === 'error');
+      if (!isWhole && !tolerate) return await outcome(job, found);
       const created: string[] = [];
       for (const database of job.databases) {
         if (await complete(job, database)) created.push(database.names.to);
       }
+      // The bookkeeping stays until `release`: so an attempt that comes after this one tells the same.
+      const result = { ...(await resultOf(job)), problems: found.problems, leftOut: await leftOutOf(job) };
+      if (!isWhole && !takeName) return { ...(await outcome(job, found)), ...result };
       record = await seal(context, job, {
         replace: context.request.replace,
         created,
         compared: describeComparison(job, found.indexes),
         notes: found.notes,
+        result,
       });
     }
     const notes = [...(record.notes ?? []), ...(await notesOn(job, record))];
     for (const database of job.databases) await dropOwnBookkeeping(job, database);
     notes.push(...(await exchangeNames(job, context.request.replace)));
     for (const database of job.databases) await limitConnections(job, database);
-    return await outcome(job, { problems: [], notes, compared: record.compared });
+    const whole = await outcome(job, { problems: [], notes, compared: record.compared });
+    return { ...whole, ...record.result };
   });
 }
 
@@ -57,8 +67,28 @@ async function finishScratch(job: RestoreJob, tell: Tell): Promise<RestoreOutcom
   const open: DatabaseJob[] = [];
   for (const database of job.databases) if (!(await isFinished(job, database))) open.push(database);
   const found = await compareAll(job, open, tell);
-  if (found.problems.length === 0) for (const database of open) await dropOwnBookkeeping(job, database);
-  return await outcome(job, found);
+  const isWhole = found.problems.length === 0 && found.leftOut.length === 0;
+  if (isWhole) for (const database of open) await dropOwnBookkeeping(job, database);
+  return {
+    ...(await outcome(job, found)),
+    ...(found.leftOut.length === 0 ? {} : { leftOut: found.leftOut }),
+  };
+}
+
+/** Removes the bookkeeping of a restore that ended without all that the backup holds. May be called again. */
+export async function release(context: RestoreContext): Promise<void> {
+  const job = await restoreJob(context);
+  for (const database of job.databases) await dropOwnBookkeeping(job, database);
+}
+
+/** Rows and bytes that came back: those of the selection, or of a tolerant restore what came in. */
+async function resultOf(job: RestoreJob): Promise<{ readonly rows: number; readonly bytes: number }> {
+  if (job.context.request.tolerate === true) return await loadedOf(job);
+  const objects = await selectedObjects(job);
+  return {
+    rows: objects.reduce((sum, { rows }) => sum + rows, 0),
+    bytes: objects.reduce((sum, { bytes }) => sum + bytes, 0),
+  };
 }
 
 type Tell = (progress: Readonly<Record<string, string | number>>) => void;
@@ -70,6 +100,7 @@ interface Findings {
   readonly notes: readonly string[];
   /** Indexes that were compared. */
   readonly indexes: number;
+  readonly leftOut: readonly LeftOut[];
 }
 
 async function compareAll(job: RestoreJob, databases: readonly DatabaseJob[], tell: Tell): Promise<Findings> {
@@ -82,7 +113,7 @@ async function compareAll(job: RestoreJob, databases: readonly DatabaseJob[], te
     notes.push(...found.notes);
     indexes += found.indexes;
   }
-  return { problems, notes, indexes };
+  return { problems, notes, indexes, leftOut: await leftOutOf(job, databases) };
 }
 
 const MOST_NAMED = 5;
@@ -106,11 +137,18 @@ async function lookAtIndexes(job: RestoreJob, database: DatabaseJob): Promise<In
   });
 }
 
-async function compare(job: RestoreJob, database: DatabaseJob, tell: Tell): Promise<Findings> {
+async function compare(
+  job: RestoreJob,
+  database: DatabaseJob,
+  tell: Tell,
+): Promise<Omit<Findings, 'leftOut'>> {
   tell({ database: database.names.to });
   await setSequences(job, database);
   await withRestoreSession(job, database, async (session) => {
-    await describeLargeObjects(job, database, session, await readAdaptation(job, database, session));
+    const adaptation = await readAdaptation(job, database, session);
+    await leaveOut(job, database, { kind: 'BLOB', name: 'owners and privileges of large objects' }, () =>
+      describeLargeObjects(job, database, session, adaptation),
+    );
   });
   // Side by side: ANALYZE is one session, and the comparison reads other tables meanwhile.
   const lend = <T>(work: (session: Session) => Promise<T>) => withRestoreSession(job, database, work);
@@ -120,7 +158,7 @@ async function compare(job: RestoreJob, database: DatabaseJob, tell: Tell): Prom
   ]);
   const looked = await lookAtIndexes(job, database);
   return {
-    problems: [...differences, ...looked.broken],
+    problems: [...differences, ...(await unappliedWork(job, database)), ...looked.broken],
     notes: [
       ...(unanalyzed === undefined ? [] : [withoutStatistics(database, unanalyzed)]),
       ...looked.unknown,
@@ -138,39 +176,6 @@ async function isFinished(job: RestoreJob, { names }: DatabaseJob): Promise<bool
   } finally {
     await session.close();
   }
-}
-
-const STATEMENTS_AT_ONCE = 200;
-
-async function setSequences(job: RestoreJob, database: DatabaseJob): Promise<void> {
-  const object = findScript(database.manifest.schemaObjects, 'sequences');
-  if (object === undefined || !job.withData) return;
-  const script = await readScript(job.context, object);
-  const statements = [...scriptParts(script)].flatMap((part) =>
-    part.kind === 'statement' ? [part.statement] : [],
-  );
-  await withRestoreSession(job, database, async (session) => {
-    const wanted =
-      database.selection.all && job.withSchema ? statements : await ofExisting(session, statements);
-    for (let at = 0; at < wanted.length; at += STATEMENTS_AT_ONCE) {
-      const some = wanted.slice(at, at + STATEMENTS_AT_ONCE);
-      await session.query('set the sequences', some.map(({ text }) => text).join('\n'));
-    }
-  });
-}
-
-/** Sequences of tables that were not selected are not there. */
-async function ofExisting(session: Session, statements: readonly Statement[]): Promise<readonly Statement[]> {
-  const names = statements.map(({ tokens }) => tokens.find(({ kind }) => kind === 'string')?.text ?? "''");
-  const existing: Statement[] = [];
-  for (const [index, statement] of statements.entries()) {
-    const [row] = await session.query<{ there: boolean }>(
-      'look for a sequence',
-      `SELECT to_regclass(${names[index]}) IS NOT NULL AS there`,
-    );
-    if (row?.there === true) existing.push(statement);
-  }
-  return existing;
 }
 
 /** Everything that a finished database has and that can fail, under its working name. Returns whether this restore created it. */
@@ -193,7 +198,9 @@ async function applyProperties(job: RestoreJob, database: DatabaseJob): Promise<
         : database.database.map((entry) => ({ ...entry, statements: withoutMissingRoles(entry, roles) }));
     const statements = propertyStatements({ ...database, database: entries }, database.names.working, owner);
     for (const { entry, text } of statements.filter(({ text }) => !limitsUse(text))) {
-      await session.query(`apply ${entry.type} ${entry.name}`, text);
+      await leaveOut(job, database, { kind: entry.type, name: entry.name, sql: text }, () =>
+        session.query(`apply ${entry.type} ${entry.name}`, text),
+      );
     }
   });
 }
@@ -252,8 +259,7 @@ async function outcome(
     const results: RestoreOutcome['databases'][number][] = [];
     for (const { names } of job.databases) {
       const kept = (await databaseExists(session, names.kept)) ? { kept: names.kept } : {};
-      const to =
-        problems.length === 0 || !(await databaseExists(session, names.working)) ? names.to : names.working;
+      const to = (await databaseExists(session, names.working)) ? names.working : names.to;
       results.push({ from: names.from, to, ...kept });
     }
     return results;

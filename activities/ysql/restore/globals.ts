@@ -1,13 +1,17 @@
+import { readDump } from '../dump-script.ts';
 import { findScript, readScript } from '../scripts.ts';
+import { readServer } from '../server.ts';
 import { inTransaction, type Session } from '../session.ts';
-import { type Statement, scriptParts } from '../sql-text.ts';
+import type { Statement } from '../sql-text.ts';
 import type { RestoreJob } from './job.ts';
 import { withMaintenanceSession } from './maintenance.ts';
 import { existingRoles } from './roles.ts';
+import { createMissingTablespaces } from './tablespaces.ts';
 
 /**
- * Creates the roles of the backup that this server lacks, with their attributes, settings and memberships. Roles that exist stay
- * as they are. Tablespaces are left to the operator: they are folders of a machine.
+ * Creates the roles of the backup that this server lacks, with their attributes, settings and memberships, and on YugabyteDB its
+ * tablespaces, which say there in which regions rows may stand. What exists stays as it is. On PostgreSQL tablespaces are left to the
+ * operator: they are folders of a machine.
  */
 export async function applyGlobals(job: RestoreJob): Promise<void> {
   const { context } = job;
@@ -17,18 +21,21 @@ export async function applyGlobals(job: RestoreJob): Promise<void> {
     return;
   }
   const script = await readScript(context, object);
-  await withMaintenanceSession(job, (session) => createMissingRoles(session, script));
+  await withMaintenanceSession(job, async (session) => {
+    await createMissingRoles(session, script);
+    const { product } = await readServer(session);
+    if (product === 'yugabytedb') await createMissingTablespaces(session, script);
+  });
 }
 
-/** Runs what a script of pg_dumpall says of roles that the server lacks. */
+/** Runs what a script of pg_dumpall or ysql_dumpall says of roles that the server lacks. */
 export async function createMissingRoles(session: Session, script: string): Promise<void> {
   const existing = await existingRoles(session);
   await inTransaction(session, async () => {
-    for (const part of scriptParts(script)) {
-      if (part.kind !== 'statement') continue;
-      const role = newRoleOf(part.statement);
+    for (const { statement } of readDump(script).steps) {
+      const role = newRoleOf(statement);
       if (role === undefined || existing.has(role)) continue;
-      await session.query(`create role "${role}"`, part.statement.text);
+      await session.query(`create role "${role}"`, statement.text);
     }
   });
 }

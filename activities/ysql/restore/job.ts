@@ -5,8 +5,13 @@ import { type RestoreContext, sourceOf } from '../../engine.ts';
 import { packTasks } from '../../pack-load-tasks.ts';
 import type { ConnectionTarget } from '../connection-url.ts';
 import { type DumpEntry, dumpEntries } from '../dump-script.ts';
+import { isStatisticsData } from '../dump-sections.ts';
+import { tableName } from '../identifiers.ts';
 import { findScript, readScript, type ScriptName } from '../scripts.ts';
 import { resolveTarget } from '../session.ts';
+import { type ForeignCalls, foreignCalls } from './calls.ts';
+import { separateChecks } from './late-checks.ts';
+import { type CallingTables, callingTables } from './late-tables.ts';
 import { type RestoreNames, restoreNames } from './names.ts';
 import { selectTables, type TableSelection } from './selection.ts';
 
@@ -15,10 +20,17 @@ export interface DatabaseJob {
   readonly names: RestoreNames;
   readonly manifest: ManifestDatabase;
   readonly database: readonly DumpEntry[];
+  /** Without the checks that wait for the rows. */
   readonly preData: readonly DumpEntry[];
+  /** Checks taken out of pre-data, in its order: added for rows to come, and later validated. */
+  readonly lateChecks: readonly DumpEntry[];
+  readonly validations: readonly DumpEntry[];
   readonly postData: readonly DumpEntry[];
   /** Large objects without their content; empty where the backup holds none. */
   readonly largeObjects: readonly DumpEntry[];
+  readonly calls: ForeignCalls;
+  /** Where the restore makes the tables; and where they are there already. */
+  readonly callingTables: { readonly made: CallingTables; readonly existing: CallingTables };
   readonly selection: TableSelection;
 }
 
@@ -65,16 +77,48 @@ export async function restoreJob(context: RestoreContext): Promise<RestoreJob> {
 
 async function databaseJob(context: RestoreContext, database: ManifestDatabase): Promise<DatabaseJob> {
   const entries = (name: ScriptName) => scriptEntries(context, database, name);
-  const preData = await entries('pre-data');
+  const dumped = await entries('pre-data');
+  const { preData, ...read } = preDataOf(dumped, database, context.request.tolerate === true);
   return {
     names: restoreNames(database.name, context.request),
     manifest: database,
     database: await entries('database'),
-    preData,
+    ...{ preData, ...read },
     postData: await entries('post-data'),
     largeObjects: await entries('large-objects'),
     selection: selectTables(preData, database.tables, context.request.tables),
   };
+}
+
+type ReadPreData = Pick<DatabaseJob, 'preData' | 'lateChecks' | 'validations' | 'calls' | 'callingTables'>;
+
+/** What is read out of pre-data once, since every step of a restore asks for it. */
+const readPreData = {
+  some: new WeakMap<readonly DumpEntry[], ReadPreData>(),
+  all: new WeakMap<readonly DumpEntry[], ReadPreData>(),
+};
+
+/** @param allChecks true: every check waits for the rows, so that one that a row breaks costs no other row */
+function preDataOf(
+  dumped: readonly DumpEntry[],
+  { hiddenCalls = [] }: ManifestDatabase,
+  allChecks: boolean,
+): ReadPreData {
+  const read = readPreData[allChecks ? 'all' : 'some'];
+  const known = read.get(dumped);
+  if (known !== undefined) return known;
+  const calls = foreignCalls(dumped, new Set(hiddenCalls));
+  const { preData, ...checks } = separateChecks(dumped, allChecks ? () => true : calls.inExpression);
+  // The checks that were taken out judge nothing while rows are loaded.
+  const made = callingTables(preData, foreignCalls(preData));
+  const found = {
+    calls,
+    preData,
+    ...checks,
+    callingTables: { made, existing: callingTables(dumped, calls) },
+  };
+  read.set(dumped, found);
+  return found;
 }
 
 async function scriptEntries(
@@ -86,7 +130,8 @@ async function scriptEntries(
   if (object === undefined) return [];
   const known = parsedScripts.get(object.sha256);
   if (known !== undefined) return known;
-  const entries = dumpEntries(await readScript(context, object));
+  // Statistics of the planner are made anew by ANALYZE, and servers older than the program have no function for them.
+  const entries = dumpEntries(await readScript(context, object)).filter((entry) => !isStatisticsData(entry));
   const [oldest] = parsedScripts.keys();
   if (oldest !== undefined && parsedScripts.size >= SCRIPTS_KEPT) parsedScripts.delete(oldest);
   parsedScripts.set(object.sha256, entries);
@@ -101,9 +146,56 @@ export async function selectedObjects(job: RestoreJob): Promise<readonly DataObj
   return objects.filter(({ table }) => selections.get(table.database)?.includes(table) === true);
 }
 
-/** Load tasks in their order; the same on every worker. */
-export async function loadTasks(job: RestoreJob): Promise<readonly (readonly DataObject[])[]> {
-  return packTasks(await selectedObjects(job));
+/** What is loaded, and in which order. */
+export interface LoadOrder {
+  /** The same on every worker. */
+  readonly tasks: readonly (readonly DataObject[])[];
+  /** So many tasks may run at once, then so many more. */
+  readonly groups: readonly number[];
+}
+
+/**
+ * The tasks of a load. Tables whose rows can't come in without calling a function come after all others, one after another in the
+ * order in which pg_dump would have them.
+ */
+export async function loadOrder(job: RestoreJob): Promise<LoadOrder> {
+  const late = new Map(
+    job.databases.map(({ manifest, callingTables: { made, existing } }) => [
+      manifest.name,
+      (job.withSchema ? made : existing).late,
+    ]),
+  );
+  const isLate = ({ table }: DataObject) => late.get(table.database)?.has(tableName(table)) === true;
+  const objects = await selectedObjects(job);
+  const first = packTasks(objects.filter((object) => !isLate(object)));
+  const last = packTasks(
+    objects.filter(isLate).toSorted((one, other) => compareNames(placeInDump(one), placeInDump(other))),
+  );
+  return { tasks: [...first, ...last], groups: [first.length, ...groupsOf(last)] };
+}
+
+/** Chunks of one table are loaded at once. */
+function groupsOf(tasks: readonly (readonly DataObject[])[]): readonly number[] {
+  const groups: number[] = [];
+  let table: string | undefined;
+  for (const objects of tasks) {
+    const names = new Set(objects.map(placeInDump));
+    const [only] = names.size === 1 ? names : [];
+    const size = groups.at(-1);
+    if (only !== undefined && only === table && size !== undefined) groups[groups.length - 1] = size + 1;
+    else groups.push(1);
+    table = only;
+  }
+  return groups;
+}
+
+/** pg_dump writes rows in the order of schema and table. */
+function placeInDump({ table: { database, schema, table } }: DataObject): string {
+  return [database, schema, table].join('\0');
+}
+
+function compareNames(one: string, other: string): number {
+  return Buffer.compare(Buffer.from(one), Buffer.from(other));
 }
 
 /** The job of the database that an object belongs to. */

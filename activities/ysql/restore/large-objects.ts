@@ -1,8 +1,8 @@
 import { permanent } from '../../../model/errors.ts';
 import { findLargeObjects, holdsLargeObjects, requireUsualPages } from '../large-objects.ts';
 import { inTransaction, type Session, withSession } from '../session.ts';
+import { adapted } from './adapted.ts';
 import type { Adaptation } from './apply.ts';
-import { adapted } from './apply.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
 import { withMaintenanceSession } from './maintenance.ts';
 
@@ -78,6 +78,7 @@ export async function describeLargeObjects(
   const describing = database.largeObjects.flatMap((entry) =>
     adapted(entry, adaptation)
       .slice(entry.type === 'BLOB' ? 1 : 0)
+      .map(({ text }) => text)
       .join('\n'),
   );
   await inBatches(session, 'set owners and privileges of large objects', describing);

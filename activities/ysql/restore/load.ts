@@ -1,11 +1,15 @@
 import type { DataObject } from '../../../model/backup.ts';
-import { permanent } from '../../../model/errors.ts';
+import { type HoldfastError, permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { whileBeating } from '../../heartbeat.ts';
 import { fetchAhead } from '../../lanes/fetch-ahead.ts';
+import { copyFromStatement } from '../copy-statements.ts';
+import { tableName } from '../identifiers.ts';
 import { lanes } from '../lanes/jobs.ts';
-import { underRestore } from './bookkeeping.ts';
-import { databaseOf, loadTasks, type RestoreJob, restoreJob } from './job.ts';
+import { underRestore, withRestoreSession } from './bookkeeping.ts';
+import { isRefusal, reasonIn, TOLERATE_HINT } from './forgiving.ts';
+import { databaseOf, loadOrder, type RestoreJob, restoreJob } from './job.ts';
+import { noteLeftOut } from './left-out.ts';
 
 /** Loads the objects of one task, each in a transaction that also notes it as loaded. */
 export async function load(
@@ -13,7 +17,7 @@ export async function load(
   task: number,
 ): Promise<{ readonly rows: number; readonly bytes: number }> {
   const job = await restoreJob(context);
-  const objects = (await loadTasks(job))[task];
+  const objects = (await loadOrder(job)).tasks[task];
   if (objects === undefined) {
     throw permanent(
       'RESTORE_NO_SUCH_TASK',
@@ -25,22 +29,42 @@ export async function load(
     let rows = 0;
     let bytes = 0;
     for await (const { object, body } of fetchAhead(context, objects)) {
-      await loadObject(job, object, body);
-      rows += object.rows;
-      bytes += object.bytes;
+      if (await loadObject(job, object, body)) {
+        rows += object.rows;
+        bytes += object.bytes;
+      }
       tell({ task, rows, bytes });
     }
     return { rows, bytes };
   });
 }
 
+/** Returns false where its rows are left out. */
 async function loadObject(
   job: RestoreJob,
   object: DataObject,
   body: Uint8Array<SharedArrayBuffer>,
-): Promise<void> {
+): Promise<boolean> {
   const database = databaseOf(job, object.table.database);
   const { target, names, restore, signal } = underRestore(job, database);
   const { encoding } = database.manifest;
-  await lanes.run({ kind: 'load', target, names, restore, object, encoding, body }, { signal });
+  try {
+    await lanes.run({ kind: 'load', target, names, restore, object, encoding, body }, { signal });
+    return true;
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    if (job.context.request.tolerate !== true) throw withHint(error);
+    await withRestoreSession(job, database, (session) =>
+      noteLeftOut(session, {
+        ...{ kind: 'TABLE DATA', name: tableName(object.table), because: 'error' },
+        error: reasonIn(error, `load ${object.key} into ${tableName(object.table)}`),
+        sql: copyFromStatement(object, encoding),
+      }),
+    );
+    return false;
+  }
+}
+
+function withHint(error: HoldfastError): HoldfastError {
+  return permanent(error.code, error.message, `${error.remedy} ${TOLERATE_HINT}`, error.cause);
 }

@@ -3,15 +3,14 @@ import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { quoteTable, tableName } from '../identifiers.ts';
 import { checkNodesAnswer } from '../nodes.ts';
-import { findScript } from '../scripts.ts';
 import { readServer, type Server } from '../server.ts';
 import { onlyRow, type Session, withSession } from '../session.ts';
 import { readState } from './bookkeeping.ts';
 import { requireReplaceable } from './in-the-way.ts';
-import { type DatabaseJob, loadTasks, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
-import { checkLargeObjects, presentLargeObjects, restoresLargeObjects } from './large-objects.ts';
+import { type DatabaseJob, loadOrder, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
+import { lacksError, readLacks } from './lacks.ts';
+import { checkLargeObjects, presentLargeObjects } from './large-objects.ts';
 import { databaseExists, withMaintenanceSession } from './maintenance.ts';
-import { existingRoles, rolesOf } from './roles.ts';
 import { refuseIfSealed } from './seal.ts';
 import { tableUnits } from './table-units.ts';
 import { postDataWaves } from './waves.ts';
@@ -21,26 +20,29 @@ export async function planRestore(context: RestoreContext): Promise<RestorePlan>
   const job = await restoreJob(context);
   await refuseIfSealed(context, job);
   checkRequest(job);
-  const product = await withMaintenanceSession(job, async (session) => {
+  const { tolerate = false } = context.request;
+  const { product, lacks } = await withMaintenanceSession(job, async (session) => {
     const server = await readServer(session);
     checkVersion(job, server);
-    if (job.withSchema || job.databases.some(({ largeObjects }) => largeObjects.length > 0))
-      await checkRoles(job, session);
+    const error = lacksError(await readLacks(job, session));
+    if (error !== undefined && !tolerate) throw error;
     for (const database of job.databases) {
       await checkTarget(job, database, session);
       await checkLargeObjects(job, database);
     }
     if (job.context.request.replace) await checkNodesAnswer(session, job.target, job.context.signal);
-    return server.product;
+    return { product: server.product, lacks: error === undefined ? [] : [error.message] };
   });
   const objects = await selectedObjects(job);
   const sum = (value: (object: (typeof objects)[number]) => number) =>
     objects.reduce((total, object) => total + value(object), 0);
-  const tasks = await loadTasks(job);
+  const { tasks, groups } = await loadOrder(job);
   const waves = postDataWaves(job);
   return {
     databases: job.databases.map(({ names: { from, to } }) => ({ from, to })),
     tasks: tasks.length,
+    ...(lacks.length === 0 ? {} : { lacks }),
+    ...(groups.length > 1 ? { loadGroups: groups } : {}),
     rows: sum(({ rows }) => rows),
     bytes: sum(({ bytes }) => bytes),
     storedBytes: sum(({ sizeBytes }) => sizeBytes),
@@ -57,6 +59,13 @@ function checkRequest({ context: { request, manifest }, databases }: RestoreJob)
       'RESTORE_REPLACE_PARTIAL',
       'A part of a backup would replace the whole database',
       'Restore the selected tables into a new database, and copy from there; or replace with everything.',
+    );
+  }
+  if (request.contents === 'data' && request.tolerate === true) {
+    throw permanent(
+      'RESTORE_TOLERATE_DATA',
+      'Data alone goes into tables that are there, so there is no object to leave out',
+      'Leave out --tolerate, or restore with the schema into a new database.',
     );
   }
   if (request.contents === 'data' && request.replace) {
@@ -96,34 +105,6 @@ function checkVersion({ context: { manifest } }: RestoreJob, server: Server): vo
     'RESTORE_SERVER_TOO_OLD',
     `The backup is of version ${manifest.server.version}, the target server is ${server.version}`,
     'Restore to a server of the same major version or a newer one.',
-  );
-}
-
-/** All roles that are missing in one error. */
-async function checkRoles(job: RestoreJob, session: Session): Promise<void> {
-  const { request, manifest } = job.context;
-  const existing = await existingRoles(session);
-  if (request.owner !== undefined && !existing.has(request.owner)) throw missingRoles([request.owner]);
-  if (request.globals && findScript(manifest.commonObjects, 'globals') !== undefined) return;
-  const needed = new Set<string>();
-  for (const one of job.databases) {
-    const { database, preData, postData, largeObjects, selection } = one;
-    const objects = restoresLargeObjects(job, one) ? largeObjects : [];
-    for (const entry of [...(job.withSchema ? [...database, ...preData, ...postData] : []), ...objects]) {
-      if (!selection.keeps(entry)) continue;
-      const optional = request.owner !== undefined && entry.type !== 'POLICY';
-      if (!optional) for (const role of rolesOf(entry)) needed.add(role);
-    }
-  }
-  const missing = [...needed].filter((role) => !existing.has(role)).sort();
-  if (missing.length > 0) throw missingRoles(missing);
-}
-
-function missingRoles(missing: readonly string[]): Error {
-  return permanent(
-    'RESTORE_ROLES_MISSING',
-    `The target server lacks roles that the backup's objects belong to or are granted to: ${missing.join(', ')}`,
-    'Create them, or restore with --globals (roles from the backup), or with --owner ROLE (everything belongs to one role).',
   );
 }
 

@@ -7,7 +7,9 @@ import type { Session } from '../session.ts';
 import { applyUnit, readAdaptation } from './apply.ts';
 import { withRestoreSession } from './bookkeeping.ts';
 import { countAhead } from './check.ts';
+import { forgivenessOf } from './forgiving.ts';
 import { type RestoreJob, restoreJob } from './job.ts';
+import { setSequences } from './sequences.ts';
 import { type PostDataUnit, postDataWaves } from './waves.ts';
 
 /** Applies one batch of a wave. Throws `RESTORE_NO_SUCH_TASK` (permanent) where the wave was planned with another number of them. */
@@ -48,10 +50,19 @@ async function apply(
     await session.query(`vacuum ${unit.vacuum}`, `VACUUM (ANALYZE) ${unit.vacuum}`);
   }
   if (unit.count !== undefined) await countAhead(session, unit.count);
+  if (unit.sequences === true) await setSequences(job, unit.database);
   if (unit.entries.length === 0) return;
   const adaptation = await readAdaptation(job, unit.database, session);
-  await applyUnit(session, unit.id, unit.entries, adaptation, {
-    transactionalDdl: product === 'postgresql',
-    lockTables: job.databases.some(({ selection }) => !selection.all) ? [] : unit.lockTables,
-  });
+  const again = unit.again === true ? { again: true as const } : {};
+  await applyUnit(
+    session,
+    unit.id,
+    unit.entries,
+    { ...adaptation, ...again },
+    {
+      transactionalDdl: product === 'postgresql',
+      // A table that was left out can't be locked.
+      lockTables: forgivenessOf(job, unit.database) === 'nothing' ? unit.lockTables : [],
+    },
+  );
 }

@@ -3,9 +3,12 @@ import { quoteIdentifier } from '../identifiers.ts';
 import type { Session } from '../session.ts';
 import type { Statement, Token } from '../sql-text.ts';
 
-/** Roles that an entry can't do without: its owner, grantees, roles of policies and settings. Pure. */
+/**
+ * Roles that an entry can't do without: its owner, grantees, roles of policies and settings. What the header says of the owner is left
+ * aside: there a name has spaces for the ends of lines, and a role that no statement names isn't needed. Pure.
+ */
 export function rolesOf(entry: DumpEntry): ReadonlySet<string> {
-  const roles = new Set<string>(entry.owner === undefined ? [] : [entry.owner]);
+  const roles = new Set<string>();
   for (const statement of entry.statements) {
     for (const role of rolesOfStatement(statement)) roles.add(role);
   }

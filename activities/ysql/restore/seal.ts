@@ -30,13 +30,15 @@ interface SealOptions {
   /** What was compared, in a clause, and what could not be: whoever ends the restore may not be who compared. */
   readonly compared?: string;
   readonly notes?: readonly string[];
+  /** What came back and what didn't. */
+  readonly result?: RestoreRecord['result'];
 }
 
 /** Seals the restore: from here on only names change. Returns what holds. */
 export async function seal(
   context: SealedContext,
   job: NamedDatabases,
-  { replace, created, compared, notes = [] }: SealOptions,
+  { replace, created, compared, notes = [], result }: SealOptions,
 ): Promise<RestoreRecord> {
   const { store, ref, request, signal } = context;
   const databases: RecordedDatabase[] = await withMaintenanceSession(job, async (session) => {
@@ -62,6 +64,7 @@ export async function seal(
     databases,
     ...(compared === undefined ? {} : { compared }),
     ...(notes.length === 0 ? {} : { notes }),
+    ...(result === undefined ? {} : { result }),
   };
   return await sealRestore(store, record, { signal });
 }

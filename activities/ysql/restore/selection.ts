@@ -35,9 +35,9 @@ export function selectTables(
   const parents = parentsByTable(preData);
   const lineage = (name: string): readonly string[] => [name, ...(parents.get(name) ?? []).flatMap(lineage)];
   const candidates = [
-    ...preData
-      .filter(({ type }) => type === 'TABLE' || type === 'FOREIGN TABLE')
-      .map((entry) => nameOf(entry)),
+    ...preData.flatMap((entry) =>
+      entry.type === 'TABLE' || entry.type === 'FOREIGN TABLE' ? (entryTable(entry) ?? []) : [],
+    ),
     ...tables.map(tableName),
   ];
   const selected = new Set<string>();
@@ -47,12 +47,14 @@ export function selectTables(
     for (const member of line) selected.add(member);
   }
   const owners = sequenceOwners(preData);
+  const known = new Set(candidates);
   return {
     all: false,
     includes: (table) => selected.has(tableName(table)),
     keeps(entry) {
       const owner = entryTable(entry) ?? owners.get(nameOf(entry));
-      return owner === undefined || selected.has(owner);
+      // What belongs to a view goes with it, and views are tried: they are there where all that they need is.
+      return owner === undefined || selected.has(owner) || !known.has(owner);
     },
   };
 }
@@ -61,7 +63,10 @@ function nameOf(entry: DumpEntry): string {
   return `${entry.schema}.${entry.name}`;
 }
 
-/** Parents by child, of partitions (`ATTACH PARTITION`) and of inheritance (`INHERITS (…)`). */
+/**
+ * Parents by child, of partitions (`ATTACH PARTITION`; `PARTITION OF` in dumps of the PostgreSQL 11 line) and of inheritance
+ * (`INHERITS (…)`).
+ */
 function parentsByTable(preData: readonly DumpEntry[]): ReadonlyMap<string, readonly string[]> {
   const parents = new Map<string, string[]>();
   const add = (child: string, parent: QualifiedName) => {
@@ -72,14 +77,20 @@ function parentsByTable(preData: readonly DumpEntry[]): ReadonlyMap<string, read
   for (const entry of preData) {
     const tokens = entry.statements[0]?.tokens ?? [];
     if (entry.type === 'TABLE ATTACH') {
-      const parent = tableOfAlter(tokens);
-      if (parent !== undefined) add(nameOf(entry), parent);
-    } else if (entry.type === 'TABLE') {
+      const [parent, child] = [tableOfAlter(tokens), attachedTable(tokens)];
+      if (parent !== undefined && child !== undefined) add(tableName(child), parent);
+    } else if (entry.type === 'TABLE' || entry.type === 'FOREIGN TABLE') {
+      const child = entryTable(entry) ?? nameOf(entry);
+      const partition = tokens.findIndex(
+        ({ text }, at) => text === 'partition' && tokens[at + 1]?.text === 'of',
+      );
+      const partitioned = partition > 0 ? qualifiedNameAt(tokens, partition + 2) : undefined;
+      if (partitioned !== undefined) add(child, partitioned);
       const inherits = tokens.findIndex(({ kind, text }) => kind === 'word' && text === 'inherits');
       for (let at = inherits + 2; inherits > 0 && at < tokens.length; at += 4) {
         const parent = qualifiedNameAt(tokens, at);
         if (parent === undefined) break;
-        add(nameOf(entry), parent);
+        add(child, parent);
       }
     }
   }
@@ -102,6 +113,8 @@ function sequenceOwners(preData: readonly DumpEntry[]): ReadonlyMap<string, stri
 
 /** What the first statement of an entry of each type says just before the table's name. */
 const TABLE_AFTER: Readonly<Record<string, string>> = {
+  // ysql_dump writes a UNIQUE constraint as CREATE UNIQUE INDEX and ADD CONSTRAINT … USING INDEX.
+  CONSTRAINT: 'on',
   INDEX: 'on',
   TRIGGER: 'on',
   POLICY: 'on',
@@ -111,9 +124,15 @@ const TABLE_AFTER: Readonly<Record<string, string>> = {
 
 /** The table (`schema.table`) that an entry of the script defines or belongs to; undefined where there is none. */
 export function entryTable(entry: DumpEntry): string | undefined {
-  if (entry.type === 'TABLE' || entry.type === 'FOREIGN TABLE' || entry.type === 'TABLE ATTACH')
-    return nameOf(entry);
   const tokens = entry.statements[0]?.tokens ?? [];
+  if (entry.type === 'TABLE' || entry.type === 'FOREIGN TABLE') {
+    const created = createdTable(tokens);
+    return created === undefined ? nameOf(entry) : tableName(created);
+  }
+  if (entry.type === 'TABLE ATTACH') {
+    const attached = attachedTable(tokens);
+    return attached === undefined ? nameOf(entry) : tableName(attached);
+  }
   const altered = tableOfAlter(tokens);
   if (altered !== undefined) return tableName(altered);
   const word = TABLE_AFTER[entry.type];
@@ -125,6 +144,20 @@ export function entryTable(entry: DumpEntry): string | undefined {
     if (name !== undefined) return tableName(name);
   }
   return undefined;
+}
+
+/** The table of `CREATE [UNLOGGED | FOREIGN] TABLE schema.table`. A header has spaces where a name has ends of lines. */
+function createdTable(tokens: readonly Token[]): QualifiedName | undefined {
+  if (tokens[0]?.text !== 'create') return undefined;
+  return qualifiedNameAt(tokens, tokens[1]?.text === 'table' ? 2 : 3);
+}
+
+/** The child of `ALTER TABLE … ATTACH PARTITION schema.child`. */
+function attachedTable(tokens: readonly Token[]): QualifiedName | undefined {
+  const attach = tokens.findIndex(({ kind, text }) => kind === 'word' && text === 'attach');
+  return attach > 0 && tokens[attach + 1]?.text === 'partition'
+    ? qualifiedNameAt(tokens, attach + 2)
+    : undefined;
 }
 
 /** The table of `ALTER [FOREIGN] TABLE [ONLY] schema.table …`. */

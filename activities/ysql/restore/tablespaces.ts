@@ -1,5 +1,6 @@
+import { readDump } from '../dump-script.ts';
 import type { Session } from '../session.ts';
-import { type Statement, scriptParts } from '../sql-text.ts';
+import type { Statement } from '../sql-text.ts';
 
 export async function existingTablespaces(session: Session): Promise<ReadonlySet<string>> {
   const rows = await session.query<{ name: string }>(
@@ -9,27 +10,31 @@ export async function existingTablespaces(session: Session): Promise<ReadonlySet
   return new Set(rows.map(({ name }) => name));
 }
 
-/** Objects of a tablespace that this server lacks go to the default one. @param setting a statement of a dump, with its semicolon. */
-export function withKnownTablespace(setting: string, tablespaces: ReadonlySet<string>): string {
-  const [, tablespace] =
-    /^SET default_tablespace = (?:"((?:[^"]|"")+)"|(\w+));$/.exec(setting)?.filter(Boolean) ?? [];
-  const missing = tablespace !== undefined && !tablespaces.has(tablespace.replaceAll('""', '"'));
-  return missing ? "SET default_tablespace = '';" : setting;
+const SETTING = /^SET default_tablespace = (?:"(?<quoted>(?:[^"]|"")+)"|(?<plain>[A-Za-z_]\w*));$/;
+
+/** The tablespace that `SET default_tablespace = …;` names; undefined for the default one and for every other statement. */
+export function settingTablespace(setting: string): string | undefined {
+  const { quoted, plain } = SETTING.exec(setting)?.groups ?? {};
+  return quoted?.replaceAll('""', '"') ?? plain;
 }
 
-/** The same for a whole script. Pure. */
-export function withKnownTablespaces(script: string, tablespaces: ReadonlySet<string>): string {
-  const pieces: string[] = [];
-  let at = 0;
-  for (const part of scriptParts(script)) {
-    if (part.kind !== 'statement') continue;
-    const { start, text } = part.statement;
-    const changed = withKnownTablespace(text, tablespaces);
-    if (changed === text) continue;
-    pieces.push(script.slice(at, start), changed);
-    at = start + text.length;
+/** Objects of a tablespace that this server lacks go to the default one. @param setting a statement of a dump, with its semicolon. */
+export function withKnownTablespace(setting: string, tablespaces: ReadonlySet<string>): string {
+  const tablespace = settingTablespace(setting);
+  return tablespace === undefined || tablespaces.has(tablespace) ? setting : "SET default_tablespace = '';";
+}
+
+/** Tablespaces that statements of a dump set and this server lacks. Pure. */
+export function missingTablespaces(
+  settings: Iterable<string>,
+  tablespaces: ReadonlySet<string>,
+): readonly string[] {
+  const missing = new Set<string>();
+  for (const setting of settings) {
+    const name = settingTablespace(setting);
+    if (name !== undefined && !tablespaces.has(name)) missing.add(name);
   }
-  return pieces.join('') + script.slice(at);
+  return [...missing].sort();
 }
 
 /**
@@ -38,11 +43,10 @@ export function withKnownTablespaces(script: string, tablespaces: ReadonlySet<st
  */
 export async function createMissingTablespaces(session: Session, script: string): Promise<void> {
   const existing = await existingTablespaces(session);
-  for (const part of scriptParts(script)) {
-    if (part.kind !== 'statement') continue;
-    const tablespace = tablespaceOf(part.statement);
+  for (const { statement } of readDump(script).steps) {
+    const tablespace = tablespaceOf(statement);
     if (tablespace === undefined || existing.has(tablespace)) continue;
-    await session.query(`create tablespace "${tablespace}"`, part.statement.text);
+    await session.query(`create tablespace "${tablespace}"`, statement.text);
   }
 }
 

@@ -1,6 +1,7 @@
 import type { ManifestTable } from '../../../model/manifest.ts';
 import type { DumpEntry } from '../dump-script.ts';
 import { quoteTable, tableName } from '../identifiers.ts';
+import type { Token } from '../sql-text.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
 import { entryTable, type QualifiedName, qualifiedNameAt, tableOfAlter } from './selection.ts';
 
@@ -18,7 +19,14 @@ export interface PostDataUnit {
   readonly entries: readonly DumpEntry[];
   /** Quoted tables to lock first, in an order that is the same for all units, so that they can't deadlock. */
   readonly lockTables: readonly string[];
+  /** Sequences get their values first, since what follows may read them. */
+  readonly sequences?: true;
+  /** Of the entries those are tried once more that were left out. */
+  readonly again?: true;
 }
+
+/** Units that are applied one after the other. */
+type Strand = readonly PostDataUnit[];
 
 /** What one activity applies, one unit after the other. */
 export type PostDataBatch = readonly PostDataUnit[];
@@ -30,13 +38,20 @@ const LEAST_BYTES = 1024 * 1024;
 /** So that the history of a restore with many thousands of tables stays short. */
 const MOST_BATCHES = 200;
 
+/** So many waves at most hold what keeps its place; each is an activity with its own time. */
+const MOST_ORDERED_WAVES = 50;
+
 /**
  * Batches of post-data by wave. Units of one wave are independent of each other; a wave needs the ones before it:
  *
  * 1. VACUUM of loaded tables, keys and other constraints, with the indexes of small tables; 2. indexes of large tables;
  * 3. indexes attached to those of their partitioned table; 4. foreign keys, and beside them, since one process of the server checks
- * each, the counts of larger tables; 5. the rest in the dump's order; 6 … materialized views, each after those it may read; last,
- * event triggers, which would fire on everything before.
+ * each, the counts of larger tables; 5 … everything else, one entry after the other in the dump's order; last, event triggers, which
+ * would fire on everything before.
+ *
+ * The first four hold only what calls nothing but built-in functions, and needs nothing that comes later (`calls.ts`). pg_dump's
+ * order is the only proof that what a function reaches is there: an index or constraint with one waits until all rows and
+ * everything before it in the dump are there.
  *
  * Pure, and so the same on every worker.
  */
@@ -44,48 +59,170 @@ export function postDataWaves(job: RestoreJob): readonly (readonly PostDataBatch
   const byDatabase = job.databases.map((database) => wavesOfDatabase(job, database));
   const length = Math.max(0, ...byDatabase.map((waves) => waves.length));
   return Array.from({ length }, (_, wave) => byDatabase.flatMap((waves) => waves[wave] ?? []))
-    .filter((units) => units.length > 0)
+    .filter((strands) => strands.length > 0)
     .map(asBatches);
 }
 
-/** The units that come first, which are the largest, each begin a batch. */
-function asBatches(units: readonly PostDataUnit[]): readonly PostDataBatch[] {
-  const length = Math.min(MOST_BATCHES, units.length);
-  return Array.from({ length }, (_, batch) => units.filter((_, place) => place % length === batch));
+/** The strands that come first, which are the largest, each begin a batch. */
+function asBatches(strands: readonly Strand[]): readonly PostDataBatch[] {
+  const length = Math.min(MOST_BATCHES, strands.length);
+  return Array.from({ length }, (_, batch) => strands.filter((_, place) => place % length === batch).flat());
 }
 
-function wavesOfDatabase(job: RestoreJob, database: DatabaseJob): readonly (readonly PostDataUnit[])[] {
+function wavesOfDatabase(job: RestoreJob, database: DatabaseJob): readonly (readonly Strand[])[] {
   const loaded = job.withData ? largerTables(database) : [];
   const vacuums = new Map(loaded.map((table) => [tableName(table), quoteTable(table)]));
-  const entries = job.withSchema ? database.postData.filter((entry) => database.selection.keeps(entry)) : [];
-  const lateRelations = new Set(entries.filter(({ type }) => type === 'MATERIALIZED VIEW').map(nameOf));
-  const isIndex = (entry: DumpEntry) => {
-    const table = entryTable(entry);
-    const isKind = entry.type === 'INDEX' || entry.type === 'CONSTRAINT' || entry.type === 'CHECK CONSTRAINT';
-    return isKind && table !== undefined && !lateRelations.has(table);
-  };
-  const attaching = entries.filter(({ type }) => type === 'INDEX ATTACH');
-  const foreignKeys = entries.filter(({ type }) => type === 'FK CONSTRAINT');
-  const refreshes = entries.filter(({ type }) => type === 'MATERIALIZED VIEW DATA');
+  const keep = (entry: DumpEntry) => database.selection.keeps(entry);
+  const entries = job.withSchema ? database.postData.filter(keep) : [];
+  const { indexes, attaching, foreignKeys } = withoutNeeds(database, entries);
+  const early = new Set([...indexes, ...attaching, ...foreignKeys]);
   const isLast = ({ type, name }: DumpEntry) => type === 'EVENT TRIGGER' || name.startsWith('EVENT TRIGGER ');
-  const last = entries.filter(isLast);
-  const placed = new Set([...attaching, ...foreignKeys, ...refreshes, ...last]);
-  const rest = entries.filter((entry) => !placed.has(entry) && !isIndex(entry));
-  const one = (id: string, some: readonly DumpEntry[]) =>
-    some.length === 0 ? [] : [{ database, id, entries: some, lockTables: [] }];
+  const [checks, validations] = job.withSchema
+    ? [database.lateChecks.filter(keep), database.validations.filter(keep)]
+    : [[], []];
+  const others = entries.filter((entry) => !early.has(entry) && !isLast(entry));
+  const views = viewsWithoutNeeds(database, others);
+  const ordered = [...checks, ...views, ...others.filter((entry) => !views.includes(entry)), ...validations];
   return [
-    ...indexWaves(database, entries.filter(isIndex), vacuums),
-    one('attach', attaching),
-    [
+    ...indexWaves(database, indexes, vacuums).map(apart),
+    apart(unit(database, 'attach', attaching)),
+    apart([
       ...foreignKeys.map((entry, index) => foreignKeyUnit(database, entry, index)),
       ...loaded.map((table) => ({
         ...{ database, id: `count-${quoteTable(table)}`, count: table, entries: [], lockTables: [] },
       })),
-    ],
-    one('rest', rest),
-    ...refreshes.map((entry, index) => one(`refresh-${index}`, [entry])),
-    one('event-triggers', last),
+    ]),
+    ...orderedWaves([...orderedUnits(database, ordered), ...againUnits(job, database, entries)]),
+    apart(unit(database, 'event-triggers', entries.filter(isLast))),
   ];
+}
+
+function apart(units: readonly PostDataUnit[]): readonly Strand[] {
+  return units.map((one) => [one]);
+}
+
+function unit(database: DatabaseJob, id: string, entries: readonly DumpEntry[]): readonly PostDataUnit[] {
+  return entries.length === 0 ? [] : [{ database, id, entries, lockTables: [] }];
+}
+
+/** Entries that may be applied before what stands before them in the dump, and beside each other. */
+interface EarlyEntries {
+  readonly indexes: readonly DumpEntry[];
+  readonly attaching: readonly DumpEntry[];
+  readonly foreignKeys: readonly DumpEntry[];
+}
+
+/**
+ * Finds what calls built-in functions alone, and of that what needs nothing else: an index attached to another waits for both; a
+ * foreign key for the key that it refers to.
+ */
+function withoutNeeds(database: DatabaseJob, entries: readonly DumpEntry[]): EarlyEntries {
+  // Their indexes are built when they are filled, from whatever their queries read.
+  const lateRelations = new Set(
+    [...database.preData, ...entries].filter(({ type }) => type === 'MATERIALIZED VIEW').map(nameOf),
+  );
+  const indexLike = entries.filter((entry) => {
+    const table = entryTable(entry);
+    const isKind = entry.type === 'INDEX' || entry.type === 'CONSTRAINT' || entry.type === 'CHECK CONSTRAINT';
+    return isKind && table !== undefined && !lateRelations.has(table);
+  });
+  const { partitioned } = database.callingTables.made;
+  const open = new Set(
+    indexLike.filter((entry) => database.calls.inIndex(entry) || partitioned.has(entryTable(entry) ?? '')),
+  );
+  const openIndexes = new Set([...open].map(indexName));
+  const openTables = new Set([...open].flatMap((entry) => entryTable(entry) ?? []));
+  return {
+    indexes: indexLike.filter((entry) => !open.has(entry)),
+    attaching: entries.filter(
+      (entry) =>
+        entry.type === 'INDEX ATTACH' && !attachedIndexes(entry).some((name) => openIndexes.has(name)),
+    ),
+    foreignKeys: entries.filter((entry) => {
+      if (entry.type !== 'FK CONSTRAINT') return false;
+      const { referenced } = tablesOfForeignKey(entry);
+      return referenced !== undefined && !openTables.has(tableName(referenced));
+    }),
+  };
+}
+
+/**
+ * Where a view needs a key, pg_dump writes an empty view first and its query behind all indexes, of which a function may read it. Such a
+ * query comes first: it needs tables, keys and other views, and creating it calls nothing.
+ */
+function viewsWithoutNeeds(database: DatabaseJob, entries: readonly DumpEntry[]): readonly DumpEntry[] {
+  // Among them may be the key that it needs; nothing needs an exclusion.
+  const isKey = ({ type, statements }: DumpEntry) =>
+    type === 'CONSTRAINT' && statements[0]?.tokens.every(({ text }) => text !== 'exclude') === true;
+  if (entries.some(isKey)) return [];
+  return entries.filter(
+    ({ type, name, statements }) =>
+      (type === 'VIEW' || (type === 'RULE' && name.endsWith(' _RETURN'))) &&
+      statements.every(({ tokens }) => !database.calls.inQuery(tokens)),
+  );
+}
+
+/** `schema.index` of an entry; a constraint's index has the constraint's name. */
+function indexName(entry: DumpEntry): string {
+  const tokens = entry.statements[0]?.tokens ?? [];
+  const constraint = tokens.findIndex(({ kind, text }) => kind === 'word' && text === 'constraint');
+  return `${entry.schema}.${constraint < 0 ? entry.name : tokens[constraint + 1]?.text}`;
+}
+
+/** `ALTER INDEX schema.parent ATTACH PARTITION schema.child`. */
+function attachedIndexes({ statements }: DumpEntry): readonly string[] {
+  const tokens = statements[0]?.tokens ?? [];
+  const parent = qualifiedNameAt(tokens, 2);
+  const partition = tokens.findIndex(({ kind, text }) => kind === 'word' && text === 'partition');
+  const child = qualifiedNameAt(tokens, partition + 1);
+  return [parent, child].flatMap((name) => (name === undefined ? [] : tableName(name)));
+}
+
+/** What takes its time is a unit by itself; what stands between is quick, and one unit. */
+const LONG = new Set(['MATERIALIZED VIEW DATA', 'INDEX', 'CONSTRAINT', 'FK CONSTRAINT']);
+
+function isLong({ type, statements }: DumpEntry): boolean {
+  return LONG.has(type) || (type === 'CHECK CONSTRAINT' && isValidation(statements[0]?.tokens ?? []));
+}
+
+function isValidation(tokens: readonly Token[]): boolean {
+  return tokens.some(({ kind, text }) => kind === 'word' && text === 'validate');
+}
+
+function orderedUnits(database: DatabaseJob, entries: readonly DumpEntry[]): readonly PostDataUnit[] {
+  const groups: DumpEntry[][] = [];
+  for (const entry of entries) {
+    const group = groups.at(-1);
+    const last = group?.at(-1);
+    if (group === undefined || last === undefined || isLong(last) || isLong(entry)) {
+      groups.push([entry]);
+    } else {
+      group.push(entry);
+    }
+  }
+  const first = groups.findIndex((some) => some.some(isLong));
+  return groups.map((some, place) => ({
+    ...{ database, id: `ordered-${place}`, entries: some, lockTables: [] },
+    ...(place === first ? { sequences: true } : {}),
+  }));
+}
+
+/** What a restore that tolerates may have left out for want of something that has come since. */
+function againUnits(
+  { context }: RestoreJob,
+  database: DatabaseJob,
+  entries: readonly DumpEntry[],
+): readonly PostDataUnit[] {
+  const some = entries.filter((entry) => LONG.has(entry.type));
+  if (context.request.tolerate !== true || some.length === 0) return [];
+  return [{ database, id: 'again', entries: some, lockTables: [], again: true }];
+}
+
+/** One unit after the other; where there are very many, several of them in one wave. */
+function orderedWaves(units: readonly PostDataUnit[]): readonly (readonly Strand[])[] {
+  const size = Math.max(1, Math.ceil(units.length / MOST_ORDERED_WAVES));
+  const length = Math.ceil(units.length / size);
+  return Array.from({ length }, (_, wave) => [units.slice(wave * size, (wave + 1) * size)]);
 }
 
 function nameOf(entry: DumpEntry): string {
@@ -142,14 +279,24 @@ function onlyCreatesIndex(entry: DumpEntry): boolean {
 }
 
 function foreignKeyUnit(database: DatabaseJob, entry: DumpEntry, index: number): PostDataUnit {
-  const tokens = entry.statements[0]?.tokens ?? [];
-  const references = tokens.findIndex(({ kind, text }) => kind === 'word' && text === 'references');
-  const both = [tableOfAlter(tokens), qualifiedNameAt(tokens, references + 1)];
-  const lockTables = both.filter((name): name is QualifiedName => name !== undefined).map(quoteTable);
+  const { own, referenced } = tablesOfForeignKey(entry);
+  const lockTables = [own, referenced]
+    .filter((name): name is QualifiedName => name !== undefined)
+    .map(quoteTable);
   return {
     database,
     id: `foreign-key-${index}`,
     entries: [entry],
     lockTables: [...new Set(lockTables)].sort(),
   };
+}
+
+/** `ALTER TABLE [ONLY] own … REFERENCES referenced`. */
+export function tablesOfForeignKey({ statements }: DumpEntry): {
+  readonly own: QualifiedName | undefined;
+  readonly referenced: QualifiedName | undefined;
+} {
+  const tokens = statements[0]?.tokens ?? [];
+  const references = tokens.findIndex(({ kind, text }) => kind === 'word' && text === 'references');
+  return { own: tableOfAlter(tokens), referenced: qualifiedNameAt(tokens, references + 1) };
 }

@@ -56,7 +56,9 @@ export async function ysqlDump(call: Call): Promise<Said> {
     ...(has(args, '--no-serializable-deferrable', '--serializable-deferrable')
       ? []
       : ['--serializable-deferrable']),
-    ...words(kept.filter(({ option }) => !plain || (option !== '--file' && option !== '-f'))),
+    ...words(kept.filter(({ option }) => !plain || !['--file', '-f', '--section'].includes(option ?? ''))),
+    // The text of one section rests on the other: the real program writes primary keys where tables are.
+    ...(plain && has(args, '--section') ? wholeSchema(request) : []),
   ];
   const ended = await run(join(call.postgresBin, 'pg_dump'), passed, environment, 'ignore');
   const stderr = reworded(ended.stderr, wordsOf(call, args));
@@ -69,6 +71,12 @@ export async function ysqlDump(call: Call): Promise<Said> {
   if (file === undefined) return { code: 0, stdout: script, stderr };
   await writeFile(file, script);
   return { code: 0, stdout: '', stderr };
+}
+
+function wholeSchema({ sections }: DumpRequest): readonly string[] {
+  return ['pre-data', ...sections.filter((section) => section === 'data'), 'post-data'].map(
+    (section) => `--section=${section}`,
+  );
 }
 
 function requestOf(line: ClientLine, args: readonly Argument[]): DumpRequest {

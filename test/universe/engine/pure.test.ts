@@ -3,7 +3,8 @@ import { placeTablets } from '../../../activities/universe/placement.ts';
 import { incompatibility } from '../../../activities/universe/restore/versions.ts';
 import type { ReplicaRole, Tablet } from '../../../activities/universe/yb-admin/topology.ts';
 import { replicasPerTablet } from '../../../activities/universe/yb-admin/upkeep.ts';
-import { withKnownTablespaces } from '../../../activities/ysql/restore/tablespaces.ts';
+import { readDump } from '../../../activities/ysql/dump-script.ts';
+import { withKnownTablespace } from '../../../activities/ysql/restore/tablespaces.ts';
 import { packShard, unpackShard } from '../../../model/tablets.ts';
 
 const SNAPSHOT = '00000000-0000-4000-8000-000000000000';
@@ -103,6 +104,7 @@ test('a script names known tablespaces alone, and what only looks like a setting
   const script = [
     'SET default_tablespace = fast;',
     'CREATE TABLE a ();',
+    '\\set use_tablespaces true',
     '\\if :use_tablespaces',
     'SET default_tablespace = "far ""away""";',
     '\\endif',
@@ -111,10 +113,17 @@ test('a script names known tablespaces alone, and what only looks like a setting
     'SET default_tablespace = far;',
     '$$;',
   ].join('\n');
-  const known = (...names: readonly string[]) => withKnownTablespaces(script, new Set(names));
-  expect(known('fast', 'far "away"')).toBe(script);
-  expect(known('fast')).toBe(script.replace('"far ""away"""', "''"));
-  expect(known()).toBe(script.replace('"far ""away"""', "''").replace('= fast', "= ''"));
+  const known = (...names: readonly string[]) =>
+    readDump(script).steps.map(({ statement }) => withKnownTablespace(statement.text, new Set(names)));
+  const [fast, create, far, ...rest] = known('fast', 'far "away"');
+  expect([fast, create, far]).toEqual([
+    'SET default_tablespace = fast;',
+    'CREATE TABLE a ();',
+    'SET default_tablespace = "far ""away""";',
+  ]);
+  const none = "SET default_tablespace = '';";
+  expect(known('fast')).toEqual([fast, create, none, ...rest]);
+  expect(known()).toEqual([none, create, none, ...rest]);
 });
 
 test.each([

@@ -1,0 +1,52 @@
+import type { ConnectionTarget } from '../../ysql/connection-url.ts';
+import { type Dump, type DumpStep, readDump } from '../../ysql/dump-script.ts';
+import { describesDatabase } from '../../ysql/dump-sections.ts';
+import {
+  existingTablespaces,
+  missingTablespaces,
+  withKnownTablespace,
+} from '../../ysql/restore/tablespaces.ts';
+import { readScript, requireScript } from '../../ysql/scripts.ts';
+import { withSession } from '../../ysql/session.ts';
+import type { RestoredDatabase, UniverseRestore } from './context.ts';
+
+/** The schema of a database, taken apart. Throws `DUMP_UNREADABLE` (permanent), as `readDump` does. */
+export async function schemaDump(
+  restore: UniverseRestore,
+  { from, database }: RestoredDatabase,
+): Promise<Dump> {
+  return readDump(await readScript(restore, requireScript(database.schemaObjects, 'schema', from)));
+}
+
+/**
+ * Runs the statements of a dump in `database`, in one session, each by itself: names and comments of a dump may hold anything, so no
+ * shell gets to see it; and what the dump says of the next object's oid holds for the session that is told.
+ */
+export async function runDump(
+  restore: Pick<UniverseRestore, 'signal' | 'heartbeat' | 'log'>,
+  target: ConnectionTarget,
+  database: string,
+  { steps }: Dump,
+): Promise<void> {
+  const own = steps.filter(({ entry }) => entry === undefined || !describesDatabase(entry));
+  await withSession(target, database, restore.signal, async (session) => {
+    const tablespaces = await existingTablespaces(session);
+    const texts = own.map(({ statement }) => statement.text);
+    for (const tablespace of missingTablespaces(texts, tablespaces)) {
+      restore.log(
+        'the universe lacks a tablespace: its objects go to the default one. Create it before, or restore with globals',
+        { database, tablespace },
+      );
+    }
+    for (const { statement, entry } of own) {
+      restore.heartbeat({ database, creating: entry?.name });
+      await session.query(described(entry, database), withKnownTablespace(statement.text, tablespaces));
+    }
+  });
+}
+
+function described(entry: DumpStep['entry'], database: string): string {
+  if (entry === undefined) return `prepare database "${database}" for its schema`;
+  const { type, schema, name } = entry;
+  return `create ${type} ${schema === undefined ? '' : `${schema}.`}${name} in database "${database}"`;
+}

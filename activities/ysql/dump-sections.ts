@@ -1,0 +1,115 @@
+import type { Selection } from './catalog.ts';
+import { type DumpEntry, dumpEntries, withoutEntries } from './dump-script.ts';
+import { tableName } from './identifiers.ts';
+import { entryTable } from './restore/selection.ts';
+
+/** The schema of one database as plain SQL that psql runs. */
+export interface SchemaScripts {
+  /** CREATE DATABASE, its settings, comment and grants. */
+  readonly database: string;
+  readonly preData: string;
+  readonly postData: string;
+}
+
+/**
+ * The two sections of a dump (`--section=pre-data --create`, `--section=post-data`) as a backup keeps them: plain SQL, without what
+ * only a shell understands, with the quotes that ysql_dump left out, without statistics of the planner, which ANALYZE makes anew, and
+ * without what belongs to excluded tables. Pure. Throws `DUMP_UNREADABLE` (permanent), as `readDump` does.
+ */
+export function schemaScripts(
+  preData: string,
+  postData: string,
+  { excluded }: Pick<Selection, 'excluded'>,
+): SchemaScripts {
+  const gone = new Set(excluded.map(tableName));
+  return {
+    database: withoutEntries(preData, (entry) => !describesDatabase(entry)),
+    preData: withoutEntries(preData, (entry) => describesDatabase(entry) || isStatisticsData(entry)),
+    postData: withoutEntries(postData, leftOut(gone)),
+  };
+}
+
+/** PostgreSQL 18 and YugabyteDB 2.25.2 dump what the planner knows of tables; older servers have no function to take it. */
+export function isStatisticsData({ type }: DumpEntry): boolean {
+  return type === 'STATISTICS DATA';
+}
+
+/**
+ * Programs of PostgreSQL 11 to 15 write the extended statistics of tables that are excluded (upstream mended it in pg_dump 15.x): they
+ * are left out here, with their comments.
+ */
+function leftOut(gone: ReadonlySet<string>): (entry: DumpEntry) => boolean {
+  const statistics = new Set<string>();
+  return (entry) => {
+    if (isStatisticsData(entry)) return true;
+    const table = entry.type === 'STATISTICS' ? entryTable(entry) : undefined;
+    if (table !== undefined && gone.has(table)) {
+      statistics.add(`${entry.schema}.STATISTICS ${entry.name}`);
+      return true;
+    }
+    return entry.type === 'COMMENT' && statistics.has(`${entry.schema}.${entry.name}`);
+  };
+}
+
+const OF_DATABASE = new Set(['COMMENT', 'ACL', 'SECURITY LABEL']);
+
+/** The entries that `--create` adds; their tag starts with `DATABASE` where their type is COMMENT, ACL or SECURITY LABEL. */
+export function describesDatabase(entry: {
+  readonly type: string;
+  readonly name: string;
+  readonly schema: string | undefined;
+}): boolean {
+  if (entry.type === 'DATABASE' || entry.type === 'DATABASE PROPERTIES') return true;
+  return OF_DATABASE.has(entry.type) && entry.schema === undefined && entry.name.startsWith('DATABASE ');
+}
+
+/** Types of entries that pg_dump writes behind the rows (dbObjectTypePriority in pg_dump_sort.c, from the post-data boundary on). */
+const BEHIND_ROWS = new Set([
+  'CHECK CONSTRAINT',
+  'CONSTRAINT',
+  'EVENT TRIGGER',
+  'FK CONSTRAINT',
+  'INDEX',
+  'INDEX ATTACH',
+  'MATERIALIZED VIEW DATA',
+  'POLICY',
+  'PUBLICATION',
+  'PUBLICATION TABLE',
+  'PUBLICATION TABLES IN SCHEMA',
+  'ROW SECURITY',
+  'RULE',
+  'STATISTICS',
+  'SUBSCRIPTION',
+  'TRIGGER',
+]);
+
+const PRIVILEGES = new Set(['ACL', 'DEFAULT ACL']);
+
+/**
+ * Cuts a schema where its rows belong. Only the place says so, not the type: a default or a view that needs a function that needs a
+ * key stands behind that key, while pg_dump counts it to the section before the rows, from which it can't be made. Privileges,
+ * which pg_dump writes last of all, go with what they are about. Pure.
+ */
+export function cutAtRows(script: string): { readonly preData: string; readonly postData: string } {
+  const entries = dumpEntries(script);
+  const found = entries.findIndex(({ type }) => BEHIND_ROWS.has(type));
+  const boundary = found < 0 ? entries.length : found;
+  const behind = entries.slice(boundary).filter(({ type }) => !PRIVILEGES.has(type));
+  const names = new Set(behind.map(({ schema, name }) => `${schema} ${bareName(name)}`));
+  const isBehind = (entry: DumpEntry, place: number) => {
+    if (place < boundary) return false;
+    // `FUNCTION label_of(k integer)` is about `label_of(integer)`.
+    const about = entry.name.replace(/^(?:FOREIGN |LARGE )?[A-Z]+ /, '');
+    return !PRIVILEGES.has(entry.type) || names.has(`${entry.schema} ${bareName(about)}`);
+  };
+  const starts = new Set(entries.filter(isBehind).map(({ start }) => start));
+  return {
+    preData: withoutEntries(script, ({ start }) => starts.has(start)),
+    postData: withoutEntries(script, ({ start }) => !starts.has(start)),
+  };
+}
+
+/** Without arguments, which privileges name and functions don't, and without quotes. Functions of one name go together. */
+function bareName(tag: string): string {
+  return tag.replace(/\(.*$/s, '').replaceAll('"', '');
+}

@@ -1,0 +1,249 @@
+import { readDump } from './dump-script.ts';
+import { quoteIdentifier, quoteTable } from './identifiers.ts';
+import { qualifiedNameAt } from './restore/selection.ts';
+import type { Session } from './session.ts';
+import { type Repair, type Statement, type Token, withRepairs } from './sql-text.ts';
+
+/** Where YugabyteDB keeps the rows of a table or index: in how many tablets, with which others together. */
+export interface RelationPlacement {
+  readonly schema: string;
+  readonly table: string;
+  /** `SPLIT INTO n TABLETS` or `SPLIT AT VALUES (…)`; null where the server splits nothing. */
+  readonly split: string | null;
+  readonly tablegroup: string | null;
+  /** A table of a colocated database that has tablets of its own. */
+  readonly apart: boolean;
+}
+
+export interface Tablegroup {
+  readonly name: string;
+  readonly owner: string;
+  readonly tablespace: string | null;
+  /** Roles that may create tables in it. */
+  readonly grantees: readonly string[];
+}
+
+export interface Placement {
+  readonly tablegroups: readonly Tablegroup[];
+  readonly relations: readonly RelationPlacement[];
+}
+
+const NO_PLACEMENT: Placement = { tablegroups: [], relations: [] };
+
+/** What the server has of the functions and tables that say where rows are. They came one by one (2.13 to 2.18). */
+const KNOWN = `
+  SELECT EXISTS (SELECT FROM pg_catalog.pg_proc WHERE proname = 'yb_table_properties') AND
+    EXISTS (SELECT FROM pg_catalog.pg_proc WHERE proname = 'yb_get_range_split_clause') AND
+    EXISTS (SELECT FROM pg_catalog.pg_proc WHERE proname = 'yb_is_database_colocated') AND
+    EXISTS (SELECT FROM pg_catalog.pg_class WHERE relname = 'pg_yb_tablegroup') AS known`;
+
+const TABLEGROUPS = `
+  SELECT g.grpname AS name, pg_catalog.pg_get_userbyid(g.grpowner) AS owner, s.spcname AS tablespace,
+    ARRAY(SELECT DISTINCT coalesce(r.rolname::text, 'public') FROM pg_catalog.aclexplode(g.grpacl) a
+      LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee WHERE a.grantee <> g.grpowner) AS grantees
+  FROM pg_catalog.pg_yb_tablegroup g LEFT JOIN pg_catalog.pg_tablespace s ON s.oid = g.grptablespace
+  ORDER BY g.grpname`;
+
+/** As ysql_dump with metadata decides it (upstream pg_dump.c, getYbTablePropertiesAndReloptions). */
+const RELATIONS = `
+  SELECT n.nspname AS schema, c.relname AS table,
+    CASE WHEN p.is_colocated OR p.num_tablets IS NULL THEN NULL
+      WHEN p.num_hash_key_columns > 0 THEN format('SPLIT INTO %s TABLETS', p.num_tablets)
+      WHEN p.num_tablets > 1 THEN nullif(pg_catalog.yb_get_range_split_clause(c.oid), '') END AS split,
+    CASE WHEN c.relkind = 'r' AND NOT pg_catalog.yb_is_database_colocated() THEN g.grpname END AS tablegroup,
+    c.relkind IN ('r', 'm') AND pg_catalog.yb_is_database_colocated() AND NOT p.is_colocated AS apart
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
+  CROSS JOIN LATERAL pg_catalog.yb_table_properties(c.oid) p
+  LEFT JOIN pg_catalog.pg_yb_tablegroup g ON g.oid = p.tablegroup_oid
+  WHERE c.relkind IN ('r', 'm', 'i') AND c.relpersistence <> 't' AND i.indisprimary IS DISTINCT FROM true
+    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+  ORDER BY n.nspname, c.relname`;
+
+/**
+ * Reads from the catalogue how the tables of the session's database are split, and what is kept together: a dump without YugabyteDB's
+ * metadata says nothing of it (M9 of upstream's expected dumps). Nothing where the server has no words for it; `log` is told then.
+ */
+export async function readPlacement(
+  session: Session,
+  log: (message: string, fields?: Readonly<Record<string, unknown>>) => void,
+): Promise<Placement> {
+  const [row] = await session.query<{ known: boolean }>('look how the server tells of tablets', KNOWN);
+  if (row?.known !== true) {
+    log('this version does not tell how tables are split: the backup leaves that to where it is restored', {
+      database: session.database,
+    });
+    return NO_PLACEMENT;
+  }
+  const relations = await session.query<RelationPlacement>('read how tables are split', RELATIONS);
+  const [colocated] = await session.query<{ colocated: boolean }>(
+    'look whether the database is colocated',
+    'SELECT pg_catalog.yb_is_database_colocated() AS colocated',
+  );
+  // A colocated database makes its tablegroups by itself.
+  const tablegroups =
+    colocated?.colocated === true ? [] : await session.query<Tablegroup>('list the tablegroups', TABLEGROUPS);
+  return { relations, tablegroups };
+}
+
+/** A script of a dump with the placement of what it creates; tablegroups first where it is `pre-data`. Pure. */
+export function withPlacement(
+  script: string,
+  placement: Placement,
+  section: 'pre-data' | 'post-data',
+): string {
+  if (placement.relations.length === 0 && placement.tablegroups.length === 0) return script;
+  const known = new Map(placement.relations.map((relation) => [quoteTable(relation), relation]));
+  const edits: Repair[] = [];
+  for (const entry of readDump(script).entries) {
+    for (const statement of entry.statements) {
+      const created = createdRelation(statement);
+      const relation = created === undefined ? undefined : known.get(created);
+      if (relation !== undefined) edits.push(...placed(statement, relation));
+    }
+  }
+  edits.sort((one, other) => one.start - other.start);
+  const text = withRepairs(script, edits);
+  if (section === 'post-data' || placement.tablegroups.length === 0) return text;
+  // The settings of the script's head come before the first object.
+  const first = readDump(text).entries[0]?.start ?? text.length;
+  const start = text.slice(0, first).endsWith('--\n') ? first - 3 : first;
+  return text.slice(0, start) + placement.tablegroups.map(tablegroupEntry).join('') + text.slice(start);
+}
+
+/** The table, materialized view or index, quoted, that a statement creates. An index is in the schema of its table. */
+function createdRelation({ tokens }: Statement): string | undefined {
+  if (tokens[0]?.text !== 'create') return undefined;
+  const words = tokens.slice(1, 4).map(({ text }) => text);
+  const table = words.indexOf('table');
+  const view = words[0] === 'materialized' ? 1 : -1;
+  if (table >= 0 || view >= 0) {
+    const name = qualifiedNameAt(tokens, Math.max(table, view) + 2);
+    return name === undefined ? undefined : quoteTable(name);
+  }
+  const index = words.indexOf('index');
+  const on = tokens.findIndex(({ kind, text }) => kind === 'word' && text === 'on');
+  if (index < 0 || on < 0) return undefined;
+  const of = qualifiedNameAt(tokens, tokens[on + 1]?.text === 'only' ? on + 2 : on + 1);
+  const name = tokens[on - 1];
+  return of === undefined || name === undefined
+    ? undefined
+    : quoteTable({ schema: of.schema, table: name.text });
+}
+
+function placed(statement: Statement, { split, tablegroup, apart }: RelationPlacement): readonly Repair[] {
+  const { tokens, end } = statement;
+  const top = topLevel(tokens);
+  const isTable = tokens[1]?.text !== 'unique' && !tokens.slice(1, 3).some(({ text }) => text === 'index');
+  const partition = top.findIndex(({ text }) => text === 'partition');
+  const isPartition = partition > 0 && top[partition + 1]?.text === 'of';
+  // A partitioned table has no rows of its own.
+  if (isTable && partition > 0 && !isPartition) return [];
+  // Before the query of a materialized view, and before the condition of an index.
+  const before = top.find(({ text }, at) => at > 2 && (text === 'where' || text === 'as'));
+  const place = before?.start ?? end;
+  const edits: Repair[] = [];
+  const clauses: string[] = [];
+  // `FOR VALUES WITH (…)` of a partition are no options.
+  const options = top.findIndex(({ text }, at) => text === 'with' && top[at - 1]?.text !== 'values');
+  const close = options < 0 ? undefined : closing(tokens, top[options]);
+  if (apart && close !== undefined)
+    edits.push({ start: close.start, end: close.start, with: ", colocation='false'" });
+  else if (apart) clauses.push("WITH (colocation='false')");
+  if (tablegroup !== null && isTable) clauses.push(`TABLEGROUP ${quoteIdentifier(tablegroup)}`);
+  if (split !== null && tokens[1]?.text !== 'materialized') clauses.push(split);
+  if (clauses.length === 0) return edits;
+  const text = isTable ? clauses.map((clause) => `\n${clause}`).join('') : ` ${clauses.join(' ')}`;
+  return [...edits, { start: place, end: place, with: before === undefined ? text : `${text.trimStart()} ` }];
+}
+
+/** Words outside of parentheses. */
+function topLevel(tokens: readonly Token[]): readonly Token[] {
+  let depth = 0;
+  return tokens.filter((token) => {
+    if (token.kind === 'symbol' && token.text === '(') depth += 1;
+    if (token.kind === 'symbol' && token.text === ')') depth -= 1;
+    return depth === 0 && token.kind === 'word';
+  });
+}
+
+/** The parenthesis that closes the list behind a word. */
+function closing(tokens: readonly Token[], word: Token | undefined): Token | undefined {
+  const from = word === undefined ? -1 : tokens.indexOf(word);
+  if (from < 0 || tokens[from + 1]?.text !== '(') return undefined;
+  let depth = 0;
+  for (const token of tokens.slice(from + 1)) {
+    if (token.kind !== 'symbol') continue;
+    if (token.text === '(') depth += 1;
+    if (token.text === ')') depth -= 1;
+    if (depth === 0) return token;
+  }
+  return undefined;
+}
+
+function tablegroupEntry({ name, owner, tablespace, grantees }: Tablegroup): string {
+  const group = quoteIdentifier(name);
+  const flat = (text: string) => text.replaceAll(/[\r\n]/g, ' ');
+  const space = tablespace === null ? '' : quoteIdentifier(tablespace);
+  const header = (tag: string, type: string) =>
+    `--\n-- Name: ${flat(tag)}; Type: ${type}; Schema: -; Owner: ${flat(owner)}\n--\n\n`;
+  const grants = grantees.map(
+    (role) =>
+      `GRANT CREATE ON TABLEGROUP ${group} TO ${role === 'public' ? 'PUBLIC' : quoteIdentifier(role)};\n`,
+  );
+  return (
+    `SET default_tablespace = ${space === '' ? "''" : space};\n\n${header(name, 'TABLEGROUP')}CREATE TABLEGROUP ${group};\n\n\n` +
+    `ALTER TABLEGROUP ${group} OWNER TO ${quoteIdentifier(owner)};\n\nSET default_tablespace = '';\n\n` +
+    (grants.length === 0 ? '' : `${header(`TABLEGROUP ${name}`, 'ACL')}${grants.join('')}\n\n`)
+  );
+}
+
+/** The statement without what says where its rows are to be; its text where it says nothing. Pure. */
+export function withoutPlacement(statement: Statement): string {
+  const { text, tokens, start } = statement;
+  if (createdRelation(statement) === undefined) return text;
+  const cuts: Repair[] = [];
+  const cut = (from: Token, to: Token) =>
+    cuts.push({ start: from.start - start, end: to.end - start, with: '' });
+  for (const word of topLevel(tokens)) {
+    const at = tokens.indexOf(word);
+    if (word.text === 'tablegroup' && tokens[at + 1] !== undefined) cut(word, tokens[at + 1] ?? word);
+    if (word.text === 'split' && tokens[at + 1]?.text === 'into') cut(word, tokens[at + 3] ?? word);
+    if (word.text === 'split' && tokens[at + 1]?.text === 'at') {
+      cut(word, closing(tokens, tokens[at + 2]) ?? word);
+    }
+    const close = word.text === 'with' ? closing(tokens, word) : undefined;
+    if (close !== undefined) cuts.push(...withoutColocation(tokens, at, close, start));
+  }
+  return withRepairs(text, cuts);
+}
+
+/** `colocation='false'` in `WITH (…)`. */
+function withoutColocation(
+  tokens: readonly Token[],
+  at: number,
+  close: Token,
+  start: number,
+): readonly Repair[] {
+  const inside = tokens.slice(at + 2, tokens.indexOf(close));
+  const option = inside.findIndex(({ kind, text }) => kind === 'word' && text === 'colocation');
+  const [name, , value] = inside.slice(option, option + 3);
+  const [word] = tokens.slice(at, at + 1);
+  if (option < 0 || name === undefined || value === undefined || word === undefined) return [];
+  if (inside.length === 3) return [{ start: word.start - start, end: close.end - start, with: '' }];
+  const comma = inside[option - 1] ?? inside[option + 3];
+  const from = Math.min(name.start, comma?.start ?? name.start);
+  const to = Math.max(value.end, comma?.end ?? value.end);
+  return [{ start: from - start, end: to - start, with: '' }];
+}
+
+/** Whether an entry is about a tablegroup alone. */
+export function isOfTablegroup(entry: {
+  readonly type: string;
+  readonly name: string;
+  readonly schema: string | undefined;
+}): boolean {
+  if (entry.type === 'TABLEGROUP') return true;
+  return entry.type === 'ACL' && entry.schema === undefined && entry.name.startsWith('TABLEGROUP ');
+}

@@ -1,0 +1,31 @@
+import type { DumpEntry } from '../dump-script.ts';
+import { isOfTablegroup, withoutPlacement } from '../placement.ts';
+import type { Statement } from '../sql-text.ts';
+import { withOwner, withoutMissingRoles } from './roles.ts';
+
+/** A statement as it is run on the target server. */
+export interface Adapted {
+  readonly text: string;
+  readonly tokens: Statement['tokens'];
+}
+
+/** What of a target bears on the text of statements. */
+export interface TextAdaptation {
+  readonly owner: string | undefined;
+  readonly roles: ReadonlySet<string>;
+  /** Whether tables are split and kept together as at the source, or as the target does by itself. */
+  readonly placement: 'source' | 'target';
+}
+
+/** The statements of an entry as they are run on the target server. Pure. */
+export function adapted(entry: DumpEntry, { owner, roles, placement }: TextAdaptation): readonly Adapted[] {
+  if (placement === 'target' && isOfTablegroup(entry)) return [];
+  const statements = owner === undefined ? entry.statements : withoutMissingRoles(entry, roles);
+  return statements.map((statement) => ({
+    text:
+      placement === 'target'
+        ? withOwner({ ...statement, text: withoutPlacement(statement) }, owner)
+        : withOwner(statement, owner),
+    tokens: statement.tokens,
+  }));
+}

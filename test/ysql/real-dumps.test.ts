@@ -1,0 +1,199 @@
+import type { RestoreContext } from '../../activities/engine.ts';
+import { ysqlEngine } from '../../activities/ysql/engine.ts';
+import { POSTGRES_11_RUNS_HERE } from '../../parts/postgres-11.ts';
+import { CLIENT_LINE_NAMES, CLIENT_LINES } from '../proxy/client-lines.ts';
+import { query } from '../support/sql.ts';
+import { compareDatabases } from './compare.ts';
+import {
+  createRepository,
+  restoreContext,
+  runRestore,
+  type TestBackup,
+  type TestRepository,
+  takeBackup,
+  ysqlSource,
+} from './harness.ts';
+import { startYugabyteStandIn, type YugabyteStandIn } from './yugabyte-stand-in.ts';
+
+/*
+ * Databases as the dump programs of each line write them: UNIQUE in two statements and with bare names (R2, R5, R11 of the facts on
+ * the programs), partitions (R6), parts of a backup (R3), no index beside a setting (R13), tablespaces (R14), excluded statistics (R20).
+ */
+const RICH = [
+  'CREATE TABLE parent (id int PRIMARY KEY, code text CONSTRAINT parent_code_key UNIQUE)',
+  'CREATE TABLE child (id int PRIMARY KEY, pcode text REFERENCES parent (code), n int)',
+  'CREATE TABLE "Mixed" ("Id" int, "Code" text, CONSTRAINT "Mixed_Id_key" UNIQUE ("Id"), CONSTRAINT "User" UNIQUE ("Code"), UNIQUE ("Id", "Code") DEFERRABLE INITIALLY DEFERRED)',
+  'CREATE INDEX child_n ON child (n DESC NULLS LAST, (n + 1)) WHERE n > 0',
+  'CREATE TABLE part (region text, id int, note text, PRIMARY KEY (region, id), UNIQUE (region, id, note)) PARTITION BY LIST (region)',
+  "CREATE TABLE a_part_eu PARTITION OF part FOR VALUES IN ('eu')",
+  "CREATE TABLE part_us PARTITION OF part FOR VALUES IN ('us') PARTITION BY RANGE (id)",
+  'CREATE TABLE part_us_1 PARTITION OF part_us FOR VALUES FROM (1) TO (1000)',
+  'CREATE TABLE nopk (a int, b int)',
+  'CREATE STATISTICS st (dependencies) ON a, b FROM nopk',
+  "COMMENT ON STATISTICS st IS 'of the table without a key'",
+  "COMMENT ON CONSTRAINT parent_pkey ON parent IS 'lost by the program, not by us'",
+  'ALTER TABLE child REPLICA IDENTITY USING INDEX child_pkey',
+  "INSERT INTO parent SELECT i, 'c' || i FROM generate_series(1, 50) i",
+  "INSERT INTO child SELECT i, 'c' || i, i FROM generate_series(1, 50) i",
+  `INSERT INTO "Mixed" SELECT i, 'c' || i FROM generate_series(1, 50) i`,
+  "INSERT INTO part SELECT CASE WHEN i % 2 = 0 THEN 'eu' ELSE 'us' END, i, 'n' || i FROM generate_series(1, 40) i",
+];
+
+const LINES = CLIENT_LINE_NAMES.filter((line) => CLIENT_LINES[line].major === 15 || POSTGRES_11_RUNS_HERE);
+
+describe.each(LINES)('what ysql_dump of %s writes', (line) => {
+  let yugabyte: YugabyteStandIn;
+  let repository: TestRepository;
+  let backup: TestBackup;
+
+  beforeAll(async () => {
+    yugabyte = await startYugabyteStandIn(line);
+    repository = await createRepository();
+    await query(yugabyte.server.url(), 'CREATE DATABASE rich');
+    await query(yugabyte.server.url('rich'), ...RICH);
+    backup = await takeBackup(repository, yugabyte.url('rich'));
+  });
+
+  afterAll(async () => {
+    await yugabyte?.stop();
+    await repository?.remove();
+  });
+
+  const into = (to: string, changes = {}) =>
+    restoreContext(backup, yugabyte.url('rich'), { into: { rich: to }, ...changes });
+  const differences = (to: string) =>
+    compareDatabases(yugabyte.server, yugabyte.server.url('rich'), yugabyte.server.url(to), {
+      ignoreDatabaseProperties: true,
+    });
+
+  test('comes back whole: UNIQUE of two statements, bare names, partitions, what the program loses', async () => {
+    const outcome = await runRestore(into('whole'));
+    expect(outcome.problems).toEqual([]);
+    expect(await differences('whole')).toEqual([]);
+  });
+
+  test('comes back in part, with the partitions of a table', async () => {
+    const tables = { include: ['public.part', 'public.nopk'], exclude: [] };
+    const outcome = await runRestore(into('part', { tables }));
+    expect(outcome.problems).toEqual([]);
+    const url = yugabyte.server.url('part');
+    expect(await query(url, 'SELECT count(*)::int FROM part')).toEqual([{ count: 40 }]);
+    expect(
+      await query(
+        url,
+        `SELECT string_agg(relname, ' ' ORDER BY relname) AS names FROM pg_class
+         WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace`,
+      ),
+    ).toEqual([{ names: 'a_part_eu nopk part part_us part_us_1' }]);
+  });
+
+  test('comes back where a worker dies between the statements of a unit and its mark', async () => {
+    const { restore } = ysqlEngine;
+    const forgetful: typeof ysqlEngine = {
+      ...ysqlEngine,
+      restore: {
+        ...restore,
+        async postData(attempt: RestoreContext, work) {
+          await restore.postData(attempt, work);
+          if (attempt.attempt > 1) return;
+          const [found] = await query(
+            yugabyte.server.url(),
+            `SELECT datname AS name FROM pg_database WHERE datname LIKE 'forgotten%'`,
+          );
+          await query(yugabyte.server.url(String(found?.name)), 'DELETE FROM holdfast_restore.applied');
+        },
+      },
+    };
+    const outcome = await runRestore(into('forgotten'), forgetful);
+    expect(outcome.problems).toEqual([]);
+    expect(await differences('forgotten')).toEqual([]);
+  });
+
+  test('leaves the statistics of an excluded table out', async () => {
+    const without = await takeBackup(
+      repository,
+      yugabyte.url('rich'),
+      ysqlSource({ tables: { include: [], exclude: ['public.nopk'] } }),
+    );
+    const outcome = await runRestore(
+      restoreContext(without, yugabyte.url('rich'), { into: { rich: 'without_nopk' } }),
+    );
+    expect(outcome.problems).toEqual([]);
+    expect(await query(yugabyte.server.url('without_nopk'), 'SELECT FROM pg_statistic_ext')).toEqual([]);
+  });
+
+  test('tablets, tablegroups and range splits come back, or are left to the target', async () => {
+    await query(yugabyte.server.url(), 'CREATE DATABASE split');
+    await query(
+      yugabyte.url('split'),
+      'CREATE TABLEGROUP "My Group"',
+      'CREATE TABLE hashed (a int, b int, PRIMARY KEY ((a) HASH, b ASC)) SPLIT INTO 7 TABLETS',
+      'CREATE TABLE ranged (a int, b text, PRIMARY KEY (a ASC)) WITH (fillfactor=70) SPLIT AT VALUES ((10), (20))',
+      'CREATE INDEX ranged_b ON ranged (b HASH) SPLIT INTO 5 TABLETS WHERE a > 0',
+      'CREATE TABLE grouped (a int PRIMARY KEY) TABLEGROUP "My Group"',
+      'CREATE TABLE alone (a int PRIMARY KEY)',
+      'INSERT INTO hashed SELECT i, i FROM generate_series(1, 20) i',
+    );
+    const placement = (database: string) =>
+      query(
+        yugabyte.server.url(database),
+        `SELECT c.relname AS name, p.tablets::int, p.clause, g.grpname AS tablegroup
+         FROM information_schema.yb_placement p JOIN pg_class c ON c.oid = p.relation
+         LEFT JOIN information_schema.pg_yb_tablegroup g ON g.oid = p.tablegroup ORDER BY 1`,
+      );
+    const saved = await takeBackup(repository, yugabyte.url('split'));
+    const restore = (to: string, changes = {}) =>
+      runRestore(restoreContext(saved, yugabyte.url('split'), { into: { split: to }, ...changes }));
+    await restore('split_again');
+    const split = [
+      { name: 'grouped', tablets: 1, clause: null, tablegroup: 'My Group' },
+      { name: 'hashed', tablets: 7, clause: null, tablegroup: null },
+      { name: 'ranged', tablets: 2, clause: 'SPLIT AT VALUES ((10), (20))', tablegroup: null },
+      { name: 'ranged_b', tablets: 5, clause: null, tablegroup: null },
+    ];
+    const unsplit = [{ name: 'alone', tablets: 3, clause: null, tablegroup: null }];
+    expect(await placement('split_again')).toEqual(expect.arrayContaining([...split, ...unsplit]));
+    await restore('left_to_target', { placement: 'target' });
+    expect(await placement('left_to_target')).toEqual([]);
+    expect(await query(yugabyte.server.url('left_to_target'), 'SELECT count(*)::int FROM hashed')).toEqual([
+      { count: 20 },
+    ]);
+  });
+
+  test('no index is built without its backfill', () => {
+    expect(yugabyte.nonconcurrent).toEqual([]);
+  });
+});
+
+test('tablespaces come back with the globals, and one that is missing is told', async () => {
+  const yugabyte = await startYugabyteStandIn('2025.2');
+  const repository = await createRepository();
+  const { server } = yugabyte;
+  await query(
+    server.url(),
+    'ALTER SYSTEM SET allow_in_place_tablespaces = on',
+    'SELECT pg_reload_conf()',
+    'CREATE DATABASE placed',
+  );
+  await query(server.url(), `CREATE TABLESPACE "Far Away" LOCATION ''`);
+  await query(server.url('placed'), 'CREATE TABLE t (a int) TABLESPACE "Far Away"');
+  const backup = await takeBackup(repository, yugabyte.url('placed'), ysqlSource({ globals: 'roles' }));
+  await query(server.url('placed'), 'DROP TABLE t');
+  await query(server.url(), 'DROP TABLESPACE "Far Away"');
+  const told: string[] = [];
+  const log = (message: string) => told.push(message);
+  await runRestore({
+    ...restoreContext(backup, yugabyte.url('placed'), { into: { placed: 'without' } }),
+    log,
+  });
+  expect(told.join('\n')).toMatch(/has no tablespace "Far Away"/);
+  const placeOf =
+    "SELECT coalesce(spcname, 'default') AS place FROM pg_class c LEFT JOIN pg_tablespace s ON s.oid = c.reltablespace WHERE relname = 't'";
+  expect(await query(server.url('without'), placeOf)).toEqual([{ place: 'default' }]);
+  await runRestore(
+    restoreContext(backup, yugabyte.url('placed'), { into: { placed: 'with' }, globals: true }),
+  );
+  expect(await query(server.url('with'), placeOf)).toEqual([{ place: 'Far Away' }]);
+  await yugabyte.stop();
+  await repository.remove();
+});
