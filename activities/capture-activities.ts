@@ -12,7 +12,7 @@ import type {
   TaskSummary,
 } from '../model/backup.ts';
 import { permanent, READ_POINT_LOST } from '../model/errors.ts';
-import { lossesIn, type Manifest } from '../model/manifest.ts';
+import { lossesIn, type Manifest, unreadIn } from '../model/manifest.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { mapBounded } from '../repository/bounded.ts';
 import { findManifest, MANIFEST_FORMAT_VERSION, type StoredManifest } from '../repository/manifest.ts';
@@ -133,7 +133,11 @@ async function sealed(context: BackupContext, { manifest, sha256 }: StoredManife
   await leftToPrune(context, () => sweepBackup(store, ref, { signal, heartbeat }));
   const { plan, backup } = ref;
   const losses = lossesIn(manifest).slice(0, LOSSES_TOLD);
-  const told = losses.length === 0 ? {} : { losses };
+  const unread = unreadIn(manifest).slice(0, LOSSES_TOLD);
+  const told = {
+    ...(losses.length === 0 ? {} : { losses }),
+    ...(unread.length === 0 ? {} : { unread }),
+  };
   return { plan, backup, ...manifest.totals, manifestSha256: sha256, ...told };
 }
 

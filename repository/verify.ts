@@ -130,7 +130,17 @@ async function* checkObjects(
   const manifest = await readManifest(store, ref, cancellable);
   const check = await checkOf(level, store, manifest, cancellable);
   const objects = objectsOf(store, manifest, cancellable);
-  yield* mapBounded(from(objects, skip), options.concurrency ?? 4, check);
+  yield* mapBounded(from(objects, skip), options.concurrency ?? 4, async (object) => {
+    const checked = await check(object);
+    return { ...checked, problems: [...checked.problems, ...unreadOf(object)] };
+  });
+}
+
+/** What the backup lacks since it could not be read is wrong with it, however sound its objects are. */
+function unreadOf({ data }: Checkable): readonly string[] {
+  if (data?.unread === undefined) return [];
+  const { schema, table } = data.table;
+  return data.unread.map((what) => `${schema}.${table}: ${what}`);
 }
 
 async function* objectsOf(
