@@ -228,7 +228,14 @@ test('every signal of docs/operations.md is taken as it stands there', async () 
     name: PERSONS_MESSAGES.find((each) => each === name),
     argument: JSON.parse(json ?? '') as object,
   }));
-  expect(signals.map(({ name }) => name)).toEqual(['pause', 'restore', 'restore', 'approve', 'cancel']);
+  expect(signals.map(({ name }) => name)).toEqual([
+    'pause',
+    'restore',
+    'restore',
+    'restore',
+    'approve',
+    'cancel',
+  ]);
   for (const { name, argument } of signals) {
     const { entity } = entityOf();
     if (name === 'approve' || name === 'cancel') {
