@@ -9,14 +9,15 @@ import {
 import { ensureChromium } from './chromium.ts';
 import { orInstall } from './debian.ts';
 import { findPostgresPrograms, POSTGRES_MISSING } from './postgres.ts';
-import { findPostgres11, POSTGRES_11_RUNS_HERE } from './postgres-11.ts';
+import { FETCHED_POSTGRES_RUNS_HERE, type FetchedVersion, findPostgresVersion } from './postgres-versions.ts';
 import { ensurePrometheus } from './prometheus.ts';
 import { ALL_TOOLS, executableOf } from './tools.ts';
 
 try {
   say(`PostgreSQL: ${await preparePostgres()}`);
   say(`Cassandra: ${(await prepareCassandra()).classPath}`);
-  say(`PostgreSQL 11: ${await preparePostgres11()}`);
+  for (const version of [11, 16, 17, 18] as const)
+    say(`PostgreSQL ${version}: ${await prepareVersion(version)}`);
   say(`Chromium: ${await ensureChromium(say)}`);
   say(`Prometheus: ${await ensurePrometheus(say)}`);
   for (const tool of ALL_TOOLS) say(`${tool.name} ${tool.version}: ${await executableOf(tool, say)}`);
@@ -30,9 +31,9 @@ function preparePostgres(): Promise<string> {
   return orInstall(findPostgresPrograms, [POSTGRES_MISSING], ['postgresql'], say);
 }
 
-/** Where there is none for this machine, the tests of that line are left out. */
-async function preparePostgres11(): Promise<string> {
-  return POSTGRES_11_RUNS_HERE ? await findPostgres11(say) : 'none for this platform';
+/** Where there is none for this machine, the tests of that version are left out. */
+async function prepareVersion(version: FetchedVersion): Promise<string> {
+  return FETCHED_POSTGRES_RUNS_HERE ? await findPostgresVersion(version, say) : 'none for this platform';
 }
 
 function prepareCassandra(): Promise<CassandraPrograms> {
