@@ -46,7 +46,7 @@ export async function findPostgresVersion(
   }
   const build = BUILDS[major];
   const folder = programFolder(build.version);
-  const bin = path.join(folder, 'bin');
+  const bin = path.join(folder, ...installationOf(build), 'bin');
   return await withLock(
     `${folder}.lock`,
     { onWait: (pid) => report(`PostgreSQL ${major}: process ${pid} is unpacking it; waiting for it`) },
@@ -56,6 +56,11 @@ export async function findPostgresVersion(
       return bin;
     },
   );
+}
+
+/** Where `bin` is in what is unpacked. The programs of a wheel look for libraries beside their installation. */
+function installationOf(build: Build): readonly string[] {
+  return build.from === 'maven' ? [] : [build.package.replaceAll('-', '_'), 'pginstall'];
 }
 
 /** PostgreSQL never runs as root, and the account that it runs under instead can't look into root's cache folder. */
@@ -79,16 +84,13 @@ async function fetch(build: Build, folder: string, report: Report): Promise<void
   const unfinished = `${folder}.unpacking`;
   await rm(unfinished, { recursive: true, force: true });
   await mkdir(unfinished, { recursive: true, mode: 0o755 });
-  const installation =
-    build.from === 'maven'
-      ? await unpackMaven(build.version, unfinished, report)
-      : await unpackWheel(build.package, build.version, unfinished, report);
+  if (build.from === 'maven') await unpackMaven(build.version, unfinished, report);
+  else await unpackWheel(build, unfinished, report);
   await rm(folder, { recursive: true, force: true });
-  await rename(installation, folder);
-  await rm(unfinished, { recursive: true, force: true });
+  await rename(unfinished, folder);
 }
 
-async function unpackMaven(version: string, into: string, report: Report): Promise<string> {
+async function unpackMaven(version: string, into: string, report: Report): Promise<void> {
   const set: JarSet = {
     name: 'postgres-jar',
     version,
@@ -101,7 +103,6 @@ async function unpackMaven(version: string, into: string, report: Report): Promi
     const archive = (await readdir(jars)).find((file) => file.endsWith('.txz'));
     if (archive === undefined) throw new Error(`there is no .txz in ${jars}`);
     await promisify(execFile)('tar', ['-xJf', path.join(jars, archive), '--no-same-owner', '-C', into]);
-    return into;
   } catch (error) {
     throw permanent(
       'TOOL_BUILD',
@@ -113,7 +114,12 @@ async function unpackMaven(version: string, into: string, report: Report): Promi
 }
 
 /** A wheel is a zip archive, which Python unpacks; it keeps no modes, so programs are made executable. */
-async function unpackWheel(name: string, version: string, into: string, report: Report): Promise<string> {
+async function unpackWheel(
+  build: Extract<Build, { from: 'pypi' }>,
+  into: string,
+  report: Report,
+): Promise<void> {
+  const { package: name, version } = build;
   const download = await mkdtemp(path.join(tmpdir(), 'holdfast-wheel-'));
   report(`PostgreSQL ${version}: fetching it with pip, once (about 14 MB)`);
   try {
@@ -124,10 +130,8 @@ async function unpackWheel(name: string, version: string, into: string, report: 
     const wheel = (await readdir(download)).find((file) => file.endsWith('.whl'));
     if (wheel === undefined) throw new Error(`pip left no wheel in ${download}`);
     await run(python, ['-m', 'zipfile', '-e', path.join(download, wheel), into]);
-    const installation = path.join(into, name.replaceAll('-', '_'), 'pginstall');
-    const bin = path.join(installation, 'bin');
+    const bin = path.join(into, ...installationOf(build), 'bin');
     for (const program of await readdir(bin)) await chmod(path.join(bin, program), 0o755);
-    return installation;
   } catch (error) {
     throw permanent(
       'TOOL_BUILD',
