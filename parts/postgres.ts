@@ -8,7 +8,7 @@ import { messageOf, permanent } from '../model/errors.ts';
 import { type Account, unprivilegedAccount } from './account.ts';
 import { findOnPath, isProgram } from './path.ts';
 import { freePort } from './ports.ts';
-import { type FetchedVersion, findPostgresVersion } from './postgres-versions.ts';
+import { type FetchedVersion, findPostgresClients, findPostgresVersion } from './postgres-versions.ts';
 import { startServer } from './process.ts';
 import { createScratchFolder } from './scratch.ts';
 
@@ -45,7 +45,7 @@ export type PostgresServer = {
   readonly port: number;
   readonly superuser: string;
   readonly password: string;
-  /** The folder of `psql`, `pg_dump` and their kin: of the server's own version, of the installed one for 11, of 18 for 16 and 17. */
+  /** The folder of `psql`, `pg_dump` and their kin: of the server's own version, of the installed one for 11, of 18 for 16 to 18. */
   readonly binDirectory: string;
   readonly logFile: string;
   /** The postmaster's process id while it runs. */
@@ -79,8 +79,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   const { version = 15 } = options;
   const installed = await findPostgresPrograms();
   const serverPrograms = version === 15 ? installed : await findPostgresVersion(version);
-  // Of those that are fetched 18 alone has client programs; they serve 16 and 17 too.
-  const binDirectory = version === 15 || version === 11 ? installed : await findPostgresVersion(18);
+  const binDirectory = version === 15 || version === 11 ? installed : await findPostgresClients();
   const account = await unprivilegedAccount();
   const scratch =
     options.directory === undefined ? await createScratchFolder('postgres', account) : undefined;

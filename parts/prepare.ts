@@ -9,7 +9,7 @@ import {
 import { ensureChromium } from './chromium.ts';
 import { orInstall } from './debian.ts';
 import { findPostgresPrograms, POSTGRES_MISSING } from './postgres.ts';
-import { FETCHED_POSTGRES_RUNS_HERE, type FetchedVersion, findPostgresVersion } from './postgres-versions.ts';
+import { FETCHED_POSTGRES_RUNS_HERE, findPostgresClients, findPostgresVersion } from './postgres-versions.ts';
 import { ensurePrometheus } from './prometheus.ts';
 import { ALL_TOOLS, executableOf } from './tools.ts';
 
@@ -17,7 +17,8 @@ try {
   say(`PostgreSQL: ${await preparePostgres()}`);
   say(`Cassandra: ${(await prepareCassandra()).classPath}`);
   for (const version of [11, 16, 17, 18] as const)
-    say(`PostgreSQL ${version}: ${await prepareVersion(version)}`);
+    say(`PostgreSQL ${version}: ${await prepareFetched(() => findPostgresVersion(version, say))}`);
+  say(`PostgreSQL's client programs: ${await prepareFetched(() => findPostgresClients(say))}`);
   say(`Chromium: ${await ensureChromium(say)}`);
   say(`Prometheus: ${await ensurePrometheus(say)}`);
   for (const tool of ALL_TOOLS) say(`${tool.name} ${tool.version}: ${await executableOf(tool, say)}`);
@@ -32,8 +33,8 @@ function preparePostgres(): Promise<string> {
 }
 
 /** Where there is none for this machine, the tests of that version are left out. */
-async function prepareVersion(version: FetchedVersion): Promise<string> {
-  return FETCHED_POSTGRES_RUNS_HERE ? await findPostgresVersion(version, say) : 'none for this platform';
+async function prepareFetched(find: () => Promise<string>): Promise<string> {
+  return FETCHED_POSTGRES_RUNS_HERE ? await find() : 'none for this platform';
 }
 
 function prepareCassandra(): Promise<CassandraPrograms> {

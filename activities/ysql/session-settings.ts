@@ -16,6 +16,12 @@ interface Pinned {
  * `lc_monetary`, arrays read the word NULL by `array_nulls`, and with the two settings of damaged pages rows are missing without an error.
  */
 const PINNED: readonly Pinned[] = [
+  // First, so that a short one ends no statement of the rest.
+  { name: 'statement_timeout', value: '0' },
+  { name: 'lock_timeout', value: '30s' },
+  { name: 'idle_in_transaction_session_timeout', value: '0' },
+  { name: 'idle_session_timeout', value: '0', since: 14 },
+  { name: 'transaction_timeout', value: '0', since: 17 },
   { name: 'DateStyle', value: 'ISO, MDY' },
   { name: 'IntervalStyle', value: 'postgres' },
   { name: 'TimeZone', value: 'UTC' },
@@ -35,11 +41,6 @@ const PINNED: readonly Pinned[] = [
   { name: 'default_transaction_read_only', value: 'off' },
   { name: 'default_transaction_deferrable', value: 'off' },
   { name: 'default_transaction_isolation', value: 'read committed' },
-  { name: 'statement_timeout', value: '0' },
-  { name: 'lock_timeout', value: '30s' },
-  { name: 'idle_in_transaction_session_timeout', value: '0' },
-  { name: 'idle_session_timeout', value: '0', since: 14 },
-  { name: 'transaction_timeout', value: '0', since: 17 },
   { name: 'session_replication_role', value: 'origin', superuser: 'harmless' },
   { name: 'zero_damaged_pages', value: 'off', superuser: 'matters' },
   { name: 'ignore_checksum_failure', value: 'off', superuser: 'matters' },
