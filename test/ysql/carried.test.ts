@@ -164,12 +164,12 @@ describe('whatever a database carries', () => {
     expect(await restoreOnce(rehearsal)).toMatchObject({ problems: [] });
     await ysqlEngine.restore.discard(rehearsal);
     expect(await databasesOf(name)).toEqual([name]);
-    const replacing = restoreContext(backup, server.url(), { restore: 'now', replace: true });
+    const replacing = restoreContext(backup, server.url(), { restore: `now_${name}`, replace: true });
     expect(await restoreOnce(replacing)).toMatchObject({
       problems: [],
-      databases: [{ from: name, to: name, kept: `${name}_before_now` }],
+      databases: [{ from: name, to: name, kept: `${name}_before_now_${name}` }],
     });
-    expect(await databasesOf(name)).toEqual([name, `${name}_before_now`]);
+    expect(await databasesOf(name)).toEqual([name, `${name}_before_now_${name}`]);
     expect(await properties(name)).toEqual(before);
   }
 
