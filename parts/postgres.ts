@@ -8,7 +8,7 @@ import { messageOf, permanent } from '../model/errors.ts';
 import { type Account, unprivilegedAccount } from './account.ts';
 import { findOnPath, isProgram } from './path.ts';
 import { freePort } from './ports.ts';
-import { findPostgres11 } from './postgres-11.ts';
+import { type FetchedVersion, findPostgresClients, findPostgresVersion } from './postgres-versions.ts';
 import { startServer } from './process.ts';
 import { createScratchFolder } from './scratch.ts';
 
@@ -28,10 +28,10 @@ const STOP_SIGNALS: Readonly<Record<StopMode, NodeJS.Signals>> = {
 };
 
 /** Major version of the server: 15 stands for whatever is installed, which is 15 or newer. */
-export type PostgresVersion = 11 | 15;
+export type PostgresVersion = FetchedVersion | 15;
 
 export type PostgresOptions = {
-  /** Default 15. 11 comes from Maven Central, for the lines of YugabyteDB that are made from it. */
+  /** Default 15. The others are fetched (`postgres-versions.ts`). */
   readonly version?: PostgresVersion;
   /** Where the cluster lives; an existing one is started again, and it stays after `stop`. Left out: a scratch folder. */
   readonly directory?: string;
@@ -45,7 +45,7 @@ export type PostgresServer = {
   readonly port: number;
   readonly superuser: string;
   readonly password: string;
-  /** The folder of `psql`, `pg_dump` and their kin: of the server's own version, and of the installed one for version 11. */
+  /** The folder of `psql`, `pg_dump` and their kin: of the server's own version, of the installed one for 11, of 18 for 16 to 18. */
   readonly binDirectory: string;
   readonly logFile: string;
   /** The postmaster's process id while it runs. */
@@ -73,11 +73,13 @@ const TEST_SETTINGS: Readonly<Record<string, string>> = {
  * Starts a PostgreSQL server of our own on 127.0.0.1, with password authentication; never as root.
  *
  * @throws HoldfastError `POSTGRES_MISSING` where no server programs are installed, `SERVER_START` when it doesn't come up; for
- *   version 11 also what `findPostgres11` throws
+ *   other versions than 15 also what `findPostgresVersion` throws
  */
 export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresServer> {
-  const binDirectory = await findPostgresPrograms();
-  const serverPrograms = options.version === 11 ? await findPostgres11() : binDirectory;
+  const { version = 15 } = options;
+  const installed = await findPostgresPrograms();
+  const serverPrograms = version === 15 ? installed : await findPostgresVersion(version);
+  const binDirectory = version === 15 || version === 11 ? installed : await findPostgresClients();
   const account = await unprivilegedAccount();
   const scratch =
     options.directory === undefined ? await createScratchFolder('postgres', account) : undefined;

@@ -9,14 +9,16 @@ import {
 import { ensureChromium } from './chromium.ts';
 import { orInstall } from './debian.ts';
 import { findPostgresPrograms, POSTGRES_MISSING } from './postgres.ts';
-import { findPostgres11, POSTGRES_11_RUNS_HERE } from './postgres-11.ts';
+import { FETCHED_POSTGRES_RUNS_HERE, findPostgresClients, findPostgresVersion } from './postgres-versions.ts';
 import { ensurePrometheus } from './prometheus.ts';
 import { ALL_TOOLS, executableOf } from './tools.ts';
 
 try {
   say(`PostgreSQL: ${await preparePostgres()}`);
   say(`Cassandra: ${(await prepareCassandra()).classPath}`);
-  say(`PostgreSQL 11: ${await preparePostgres11()}`);
+  for (const version of [11, 16, 17, 18] as const)
+    say(`PostgreSQL ${version}: ${await prepareFetched(() => findPostgresVersion(version, say))}`);
+  say(`PostgreSQL's client programs: ${await prepareFetched(() => findPostgresClients(say))}`);
   say(`Chromium: ${await ensureChromium(say)}`);
   say(`Prometheus: ${await ensurePrometheus(say)}`);
   for (const tool of ALL_TOOLS) say(`${tool.name} ${tool.version}: ${await executableOf(tool, say)}`);
@@ -30,9 +32,9 @@ function preparePostgres(): Promise<string> {
   return orInstall(findPostgresPrograms, [POSTGRES_MISSING], ['postgresql'], say);
 }
 
-/** Where there is none for this machine, the tests of that line are left out. */
-async function preparePostgres11(): Promise<string> {
-  return POSTGRES_11_RUNS_HERE ? await findPostgres11(say) : 'none for this platform';
+/** Where there is none for this machine, the tests of that version are left out. */
+async function prepareFetched(find: () => Promise<string>): Promise<string> {
+  return FETCHED_POSTGRES_RUNS_HERE ? await find() : 'none for this platform';
 }
 
 function prepareCassandra(): Promise<CassandraPrograms> {

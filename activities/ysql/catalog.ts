@@ -1,7 +1,5 @@
-import { permanent } from '../../model/errors.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import { nameMatcher } from '../name-patterns.ts';
-import type { ConnectionTarget } from './connection-url.ts';
 import type { Session } from './session.ts';
 
 /** A relation of one database as the catalogs describe it. */
@@ -18,29 +16,9 @@ export interface Relation {
   readonly readable: boolean;
   /** Row security hides rows from the role of this session. */
   readonly filtered: boolean;
+  /** An unlogged relation on a standby: it is there, and what it holds is on the primary alone. */
+  readonly hollow: boolean;
   readonly parents: readonly string[];
-}
-
-/** Names of the databases that the source selects, in order of name. Throws `YSQL_NO_DATABASE` (permanent) when none does. */
-export async function selectedDatabases(
-  session: Session,
-  target: ConnectionTarget,
-  source: YsqlSource,
-): Promise<readonly string[]> {
-  if (source.databases === undefined) return [target.database];
-  const rows = await session.query<{ name: string }>(
-    'list the databases',
-    `SELECT datname AS name FROM pg_catalog.pg_database
-     WHERE datallowconn AND NOT datistemplate AND datname <> 'system_platform' ORDER BY datname`,
-  );
-  const matcher = nameMatcher(source.databases);
-  const selected = rows.map(({ name }) => name).filter(matcher.matches);
-  if (selected.length > 0) return selected;
-  throw permanent(
-    'YSQL_NO_DATABASE',
-    `No database matches the plan's patterns; the server has ${rows.map(({ name }) => name).join(', ')}`,
-    'Correct source.ysql.databases in the plan.',
-  );
 }
 
 /** pg_dump leaves out temporary objects, the system's own schemas, and nothing else. */
@@ -51,6 +29,7 @@ const RELATIONS = `
     has_schema_privilege(n.oid, 'USAGE') AND CASE c.relkind
       WHEN 'S' THEN has_sequence_privilege(c.oid, 'SELECT') ELSE has_table_privilege(c.oid, 'SELECT') END AS readable,
     c.relkind IN ('r', 'p') AND row_security_active(c.oid) AS filtered,
+    c.relpersistence = 'u' AND c.relkind IN ('r', 'S') AND pg_is_in_recovery() AS hollow,
     ARRAY(SELECT i.inhparent::text FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid) AS parents
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -76,6 +55,8 @@ export interface Selection {
   readonly excluded: readonly Relation[];
   /** Sequences whose values are backed up. */
   readonly sequences: readonly Relation[];
+  /** Tables and sequences that come back empty, or at their start: a standby doesn't have what they hold. */
+  readonly hollow: readonly Relation[];
   /** Everything that the dump reads or locks. */
   readonly read: readonly Relation[];
 }
@@ -93,15 +74,15 @@ export async function select(
   if (excluded.size > 0) await addDependentViews(session, excluded);
   const kept = relations.filter(({ oid }) => !excluded.has(oid));
   const dumped = kept.filter(isDumped);
+  const ofKind = (kind: Relation['kind']) =>
+    kept.filter((relation) => relation.kind === kind && (isDumped(relation) || hasConfiguration(relation)));
+  const withContent = (found: readonly Relation[]) => found.filter(({ hollow }) => !hollow);
   return {
-    data: kept.filter(
-      (relation) => relation.kind === 'r' && (isDumped(relation) || hasConfiguration(relation)),
-    ),
+    data: withContent(ofKind('r')),
     dumped,
     excluded: relations.filter((relation) => excluded.has(relation.oid) && relation.extension === null),
-    sequences: kept.filter(
-      (relation) => relation.kind === 'S' && (isDumped(relation) || hasConfiguration(relation)),
-    ),
+    sequences: withContent(ofKind('S')),
+    hollow: [...ofKind('r'), ...ofKind('S')].filter(({ hollow }) => hollow),
     read: kept.filter(
       (relation) => hasConfiguration(relation) || (dumped.includes(relation) && relation.kind !== 'v'),
     ),

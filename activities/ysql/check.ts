@@ -1,7 +1,8 @@
 import { type Check, check } from '../../model/check.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
-import { readRelations, select, selectedDatabases } from './catalog.ts';
+import { readRelations, select } from './catalog.ts';
+import { selectedDatabases } from './databases.ts';
 import { lockSlots, maxConnections, requireRoomForLocks } from './lock-budget.ts';
 import { dumpDriver, lossesOfStockDump } from './programs/dump-driver.ts';
 import { findProgram } from './programs/find.ts';

@@ -16,7 +16,7 @@ export interface TableShape {
   /** By the statistics; 0 where there are none. */
   readonly estimatedTextBytes: number;
   readonly isHeap: boolean;
-  /** Quoted, without dropped and generated columns. */
+  /** Quoted, without dropped columns and those that are generated, stored or virtual (PostgreSQL 18). */
   readonly columns: readonly string[];
   /** Quoted hash key of a hash-sharded YugabyteDB table, in order; empty otherwise. */
   readonly hashKey: readonly string[];
@@ -31,7 +31,7 @@ const SHAPES = `
     current_setting('block_size')::float8 AS "blockBytes",
     coalesce((SELECT amname = 'heap' FROM pg_catalog.pg_am WHERE oid = c.relam), true) AS "isHeap",
     ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0
-      AND NOT a.attisdropped AND to_jsonb(a) ->> 'attgenerated' IS DISTINCT FROM 's' ORDER BY a.attnum) AS columns
+      AND NOT a.attisdropped AND coalesce(to_jsonb(a) ->> 'attgenerated', '') = '' ORDER BY a.attnum) AS columns
   FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1::oid[])`;
 
 /**

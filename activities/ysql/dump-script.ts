@@ -103,7 +103,7 @@ class DumpReader {
   }
 
   statement(statement: Statement): void {
-    if (!this.#guards.active) {
+    if (!this.#guards.active || isForNewerServers(statement)) {
       this.#shell.push({ start: statement.start, end: statement.end + 1 });
       return;
     }
@@ -155,6 +155,14 @@ function readingOf(script: string, { readings, start, statements }: OpenEntry): 
 /** `SELECT pg_catalog.binary_upgrade_set_next_…`, which stands before a statement of `--include-yb-metadata`. */
 export function setsNextOid(tokens: Statement['tokens']): boolean {
   return tokens[0]?.text === 'select' && tokens[3]?.text.startsWith('binary_upgrade_set_') === true;
+}
+
+/**
+ * `SET transaction_timeout = 0`, which pg_dump 17 and newer write for any server, and servers before 17 refuse. Whoever applies a script has no
+ * such timeout anyway.
+ */
+function isForNewerServers({ tokens }: Statement): boolean {
+  return tokens[0]?.text === 'set' && tokens[1]?.text === 'transaction_timeout';
 }
 
 function runningSetting({ tokens: [first, second] }: Statement): string | undefined {

@@ -3,7 +3,7 @@ import { transient } from '../../model/errors.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
 import { whileBeating } from '../heartbeat.ts';
-import { selectedDatabases } from './catalog.ts';
+import { selectedDatabases } from './databases.ts';
 import { withPresent } from './reader.ts';
 import { readServer, type Server } from './server.ts';
 import { onlyRow, resolveTarget, type Session } from './session.ts';

@@ -20,6 +20,7 @@ export const LARGE_OBJECT_PAGES: Relation = {
   configCondition: null,
   readable: true,
   filtered: false,
+  hollow: false,
   parents: [],
 };
 

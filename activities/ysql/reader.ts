@@ -2,8 +2,9 @@ import type { LogicalReadPoint } from '../../model/backup.ts';
 import { permanent, READ_POINT_LOST } from '../../model/errors.ts';
 import type { ConnectionTarget } from './connection-url.ts';
 import { quoteLiteral } from './identifiers.ts';
+import { sessionIsShared } from './pooler.ts';
 import { ignoreDdl, readTimeStatement } from './read-time.ts';
-import { connect, onlyRow, type Session } from './session.ts';
+import { connect, onlyRow, pinSettings, type Session } from './session.ts';
 import { withPooledSession } from './session-pool.ts';
 
 /**
@@ -37,15 +38,22 @@ export async function openReader(
   return await beginReading(await connect(target, database, signal), snapshot);
 }
 
+/** Says by itself what the session's defaults would say. */
+export const BEGIN_READING = 'BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY, NOT DEFERRABLE';
+
 async function beginReading(session: Session, snapshot: string | undefined): Promise<Session> {
   try {
-    await session.query('begin to read', 'BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY');
+    await session.query('begin to read', BEGIN_READING);
     if (snapshot !== undefined) {
       await session.query(
         `import the snapshot of database "${session.database}"`,
         `SET TRANSACTION SNAPSHOT ${quoteLiteral(snapshot)}`,
       );
     }
+    const settings = await pinSettings(session);
+    // '0' is the present: the read time went to another session of the server.
+    const readsPresent = settings.some(({ readTime }) => readTime === '0');
+    if (snapshot === undefined && readsPresent) throw sessionIsShared(session.database);
     return session;
   } catch (error) {
     await session.close();

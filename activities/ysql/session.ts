@@ -6,19 +6,16 @@ import type { VerbContext } from '../engine.ts';
 import { type ConnectionTarget, clientConfigs, parseConnectionUrl } from './connection-url.ts';
 import { databaseError, mayComeFromWithin, sqlState } from './errors.ts';
 import { lendingSocket } from './lending-socket.ts';
+import { ASK_BACKEND, type Backend, refuseSharedSessions, sessionIsShared } from './pooler.ts';
+import {
+  PIN_IN_TRANSACTION,
+  type PinnedSetting,
+  requirePinned,
+  sessionSettings,
+  type ToldByServer,
+} from './session-settings.ts';
 
 const CONNECT_TIMEOUT_MS = 15_000;
-
-/**
- * So that COPY text is exact and read back alike whatever the server's, database's or role's defaults are. `lc_monetary` is
- * beyond what pg_dump sets: money's text depends on it, and both directions use C. All of these settings exist in PostgreSQL 11.
- */
-const EXACT_TEXT_SETTINGS = `
-  SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'postgres'; SET TimeZone = 'UTC'; SET extra_float_digits = 3;
-  SET bytea_output = 'hex'; SET lc_monetary = 'C'; SET xmloption = 'content'; SET standard_conforming_strings = on;
-  SET row_security = off; SET search_path = ''; SET synchronize_seqscans = off; SET check_function_bodies = off;
-  SET default_transaction_read_only = off; SET default_transaction_deferrable = off;
-  SET default_transaction_isolation = 'read committed'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '30s'`;
 
 /** One connection to one database. Any failure of a statement leaves as a `HoldfastError`. */
 export interface Session {
@@ -34,6 +31,8 @@ export interface Session {
   failure(error: unknown, doing: string): Promise<unknown>;
   /** What the server says it is; undefined before it said so. */
   readonly product: 'postgresql' | 'yugabytedb' | undefined;
+  /** Known after connecting to PostgreSQL. */
+  readonly backend: Backend | undefined;
   /** True as soon as the connection is of no more use. */
   readonly broken: boolean;
   /** Fulfilled with the cause when the connection ends by itself. */
@@ -52,6 +51,8 @@ export async function resolveTarget(verb: VerbContext, reference: SecretRef): Pr
 /**
  * Connects with the settings that make text exact. An abort of `signal` cuts the connection, and with it whatever runs.
  * `beforeSettings` is sent first of all (YugabyteDB wants `yb_read_time` before any query).
+ *
+ * @throws HoldfastError `YSQL_POOLER` (permanent) where a pooler doesn't keep the session together
  */
 export async function connect(
   target: ConnectionTarget,
@@ -60,11 +61,21 @@ export async function connect(
   beforeSettings?: string,
 ): Promise<Session> {
   signal.throwIfAborted();
-  const { client, product } = await connectToFirst(target, database, signal);
-  const session = new ClientSession(client, database, product(), signal);
+  const { client, told } = await connectToFirst(target, database, signal);
+  const session = new ClientSession(client, database, told(), signal);
   try {
     if (beforeSettings !== undefined) await session.query('set the read time', beforeSettings);
-    await session.query('prepare the session', EXACT_TEXT_SETTINGS);
+    await session.prepare();
+    if (session.backend?.pooled === true) {
+      const other = await connectToFirst(target, database, signal);
+      try {
+        await refuseSharedSessions(client, session.backend, other.client, database);
+      } catch (error) {
+        throw await session.failure(error, 'look whether a pooler keeps the session together');
+      } finally {
+        await other.client.end();
+      }
+    }
     return session;
   } catch (error) {
     await session.close();
@@ -83,12 +94,12 @@ async function connectToFirst(target: ConnectionTarget, database: string, signal
       keepAlive: true,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     });
-    const product = productTold(client);
+    const told = listenToServer(client);
     // Without a listener a connection that dies before it is ours would end the process; connect() reports the cause.
     client.on('error', () => undefined);
     try {
       await client.connect();
-      return { client, product };
+      return { client, told };
     } catch (error) {
       failure = error;
     }
@@ -96,14 +107,44 @@ async function connectToFirst(target: ConnectionTarget, database: string, signal
   throw databaseError(failure, `connect to database "${database}" at ${where}`, { signal });
 }
 
+interface Told extends ToldByServer {
+  readonly product: Session['product'];
+  /** The process that the connection is said to have. A pooler names one of its own making. */
+  readonly pid: number | undefined;
+}
+
 /** The server tells its version while the connection is made: `15.12-YB-2025.1.0.0-b0` on YugabyteDB. */
-function productTold(client: pg.Client): () => Session['product'] {
-  let product: Session['product'];
+function listenToServer(client: pg.Client): () => Told {
+  const parameters = new Map<string, string>();
+  let pid: number | undefined;
   client.connection.on('parameterStatus', (told: { parameterName: string; parameterValue: string }) => {
-    if (told.parameterName !== 'server_version') return;
-    product = told.parameterValue.includes('-YB-') ? 'yugabytedb' : 'postgresql';
+    parameters.set(told.parameterName, told.parameterValue);
   });
-  return () => product;
+  client.connection.on('backendKeyData', (told: { processID: number }) => {
+    pid = told.processID;
+  });
+  return () => {
+    const version = parameters.get('server_version');
+    return {
+      product: version === undefined ? undefined : version.includes('-YB-') ? 'yugabytedb' : 'postgresql',
+      major: version === undefined ? undefined : Number.parseInt(version, 10),
+      superuser: parameters.get('is_superuser') === 'on',
+      pid,
+    };
+  };
+}
+
+/** Of the last of several statements in one text. */
+function lastPid(answers: unknown): number {
+  const last: unknown = Array.isArray(answers) ? answers.at(-1) : answers;
+  const rows: unknown = typeof last === 'object' && last !== null && 'rows' in last ? last.rows : undefined;
+  const row: unknown = Array.isArray(rows) ? rows[0] : undefined;
+  if (typeof row === 'object' && row !== null && 'pid' in row && typeof row.pid === 'number') return row.pid;
+  throw permanent(
+    'YSQL_NO_ROW',
+    'The server did not tell which of its processes answers',
+    'Check that the server is YSQL or PostgreSQL.',
+  );
 }
 
 const ANSWER_WITHIN_MS = 5_000;
@@ -113,15 +154,18 @@ class ClientSession implements Session {
   readonly database: string;
   readonly product: Session['product'];
   readonly lost: Promise<Error>;
+  readonly #told: Told;
+  #backend: Backend | undefined;
   #signal: AbortSignal | undefined;
   readonly #onAbort = () => this.#destroy();
   #broken = false;
   #closing = false;
 
-  constructor(client: pg.Client, database: string, product: Session['product'], signal: AbortSignal) {
+  constructor(client: pg.Client, database: string, told: Told, signal: AbortSignal) {
     this.client = client;
     this.database = database;
-    this.product = product;
+    this.product = told.product;
+    this.#told = told;
     this.adopt(signal);
     this.lost = new Promise((resolve) => {
       const report = (error: Error) => {
@@ -143,6 +187,26 @@ class ClientSession implements Session {
 
   get broken(): boolean {
     return this.#broken;
+  }
+
+  get backend(): Backend | undefined {
+    return this.#backend;
+  }
+
+  /** Sets what all work relies on, and asks in the same round trip which process of the server answers. */
+  async prepare(): Promise<void> {
+    const settings = sessionSettings(this.#told);
+    if (this.product !== 'postgresql') {
+      await this.query('prepare the session', settings);
+      return;
+    }
+    try {
+      const answers: unknown = await this.client.query(`${settings}; ${ASK_BACKEND}`);
+      const pid = lastPid(answers);
+      this.#backend = { pid, pooled: pid !== this.#told.pid };
+    } catch (error) {
+      throw await this.failure(error, 'prepare the session');
+    }
   }
 
   async query<Row extends QueryResultRow>(doing: string, text: string, values?: readonly unknown[]) {
@@ -209,10 +273,26 @@ export async function withSession<T>(
   }
 }
 
+/**
+ * Pins every setting that reading relies on in the transaction that `session` is in, reads it back there, and makes sure that it is
+ * the server's session which was prepared.
+ *
+ * @throws HoldfastError `YSQL_SETTING`, `YSQL_POOLER` (permanent)
+ */
+export async function pinSettings(session: Session): Promise<readonly PinnedSetting[]> {
+  const settings = await session.query<PinnedSetting>('pin the settings', PIN_IN_TRANSACTION);
+  requirePinned(settings, session.database);
+  const moved = settings.some(({ pid }) => session.backend !== undefined && pid !== session.backend.pid);
+  if (moved) throw sessionIsShared(session.database);
+  return settings;
+}
+
 /** Runs `work` in a transaction of `session`: committed at the end, rolled back by any error. */
 export async function inTransaction<T>(session: Session, work: () => Promise<T>): Promise<T> {
   await session.query('begin a transaction', 'BEGIN');
   try {
+    // A session that is the server's own keeps what it was prepared with.
+    if (session.backend?.pooled === true) await pinSettings(session);
     const result = await work();
     await session.query('commit', 'COMMIT');
     return result;

@@ -2,15 +2,16 @@ import type { LogicalReadPoint } from '../../model/backup.ts';
 import { HoldfastError, messageOf, permanent, transient } from '../../model/errors.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { OpenReadPoint, VerbContext } from '../engine.ts';
-import { readRelations, type Selection, select, selectedDatabases } from './catalog.ts';
+import { readRelations, type Selection, select } from './catalog.ts';
 import type { ConnectionTarget } from './connection-url.ts';
+import { isGone, requireAny, selectDatabases, tellGone, tellSkipped } from './databases.ts';
 import { databaseError, sqlState } from './errors.ts';
 import { quoteTable, tableName } from './identifiers.ts';
 import { currentRole, describeRefusal, grantRemedy, refusalOf } from './read-time.ts';
-import { openReader, withPresent } from './reader.ts';
+import { BEGIN_READING, openReader, withPresent } from './reader.ts';
 import { refuseWhatCannotBeCarried } from './refusals.ts';
 import { readServer, type Server } from './server.ts';
-import { connect, onlyRow, resolveTarget, type Session } from './session.ts';
+import { connect, onlyRow, pinSettings, resolveTarget, type Session } from './session.ts';
 
 /**
  * Pins the read point. On YugabyteDB it is an instant that any session can name again; on PostgreSQL one exported snapshot per
@@ -22,17 +23,19 @@ export async function openReadPoint(
   epoch: number,
 ): Promise<OpenReadPoint> {
   const target = await resolveTarget(verb, source.connection);
-  const { server, databases, now, role } = await withPresent(
+  const { server, selection, now, role } = await withPresent(
     target,
     target.database,
     verb.signal,
     async (session) => ({
       server: await readServer(session),
-      databases: await selectedDatabases(session, target, source),
+      selection: await selectDatabases(session, target, source),
       now: await serverTime(session),
       role: await currentRole(session),
     }),
   );
+  tellSkipped(verb, selection);
+  const databases = selection.selected;
   const takenAt = new Date(Number(BigInt(now) / 1000n)).toISOString();
   if (server.product === 'postgresql') {
     return await holdSnapshots(verb, target, source, databases, { server, epoch, takenAt });
@@ -72,6 +75,7 @@ async function refusalAt(
   databases: readonly string[],
   readPoint: LogicalReadPoint,
 ): Promise<ReturnType<typeof refusalOf>> {
+  let readable = 0;
   for (const database of databases) {
     let session: Session;
     try {
@@ -79,14 +83,18 @@ async function refusalAt(
     } catch (error) {
       const refusal = refusalOf(error);
       if (refusal !== undefined) return refusal;
-      throw error;
+      if (!isGone(error, source, database)) throw error;
+      tellGone(verb, database);
+      continue;
     }
+    readable += 1;
     try {
       await examine(session, source);
     } finally {
       await session.close();
     }
   }
+  requireAny(readable);
   return undefined;
 }
 
@@ -120,10 +128,18 @@ async function holdSnapshots(
   try {
     const snapshots: Record<string, string> = {};
     for (const database of databases) {
-      const holder = await connect(target, database, verb.signal);
+      let holder: Session;
+      try {
+        holder = await connect(target, database, verb.signal);
+      } catch (error) {
+        if (!isGone(error, source, database)) throw error;
+        tellGone(verb, database);
+        continue;
+      }
       holders.push(holder);
       snapshots[database] = await exportSnapshot(holder, source, at);
     }
+    requireAny(holders.length);
     const watch = watchHolders(holders, verb.signal);
     return {
       readPoint: {
@@ -159,13 +175,11 @@ async function exportSnapshot(holder: Session, source: YsqlSource, at: Holding):
   let surprise = 'tables';
   for (let round = 1; round <= LOCK_ROUNDS; round += 1) {
     const before = await examine(holder, source);
-    await holder.query(
-      'begin to hold a snapshot',
-      'BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY',
-    );
+    await holder.query('begin to hold a snapshot', BEGIN_READING);
     const locked = server.product === 'postgresql' ? await lockTables(holder, before) : new Set<string>();
     if (locked !== undefined) {
       const snapshot = await exportedSnapshot(holder, at);
+      await pinSettings(holder);
       const after = await examine(holder, source);
       const unlocked = after.read.filter((relation) => isLockable(relation) && !locked.has(relation.oid));
       if (unlocked.length === 0 || server.product === 'yugabytedb') return snapshot;

@@ -126,7 +126,7 @@ test('sections are kept without statistics of the planner and without those of e
       extension: null,
       configCondition: null,
     },
-    ...{ readable: true, filtered: false, parents: [] },
+    ...{ readable: true, filtered: false, hollow: false, parents: [] },
   };
   const { postData } = schemaScripts('', post, { excluded: [gone] });
   expect(readDump(postData).entries.map(({ type, name }) => `${type} ${name}`)).toEqual([

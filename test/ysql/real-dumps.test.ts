@@ -1,7 +1,7 @@
 import type { RestoreContext } from '../../activities/engine.ts';
 import { ysqlEngine } from '../../activities/ysql/engine.ts';
 import { quoteLiteral } from '../../activities/ysql/identifiers.ts';
-import { POSTGRES_11_RUNS_HERE } from '../../parts/postgres-11.ts';
+import { FETCHED_POSTGRES_RUNS_HERE } from '../../parts/postgres-versions.ts';
 import { CLIENT_LINE_NAMES, CLIENT_LINES } from '../proxy/client-lines.ts';
 import { query } from '../support/sql.ts';
 import { compareDatabases } from './compare.ts';
@@ -40,7 +40,9 @@ const RICH = [
   "INSERT INTO part SELECT CASE WHEN i % 2 = 0 THEN 'eu' ELSE 'us' END, i, 'n' || i FROM generate_series(1, 40) i",
 ];
 
-const LINES = CLIENT_LINE_NAMES.filter((line) => CLIENT_LINES[line].major === 15 || POSTGRES_11_RUNS_HERE);
+const LINES = CLIENT_LINE_NAMES.filter(
+  (line) => CLIENT_LINES[line].major === 15 || FETCHED_POSTGRES_RUNS_HERE,
+);
 
 describe.each(LINES)('what ysql_dump of %s writes', (line) => {
   let yugabyte: YugabyteStandIn;

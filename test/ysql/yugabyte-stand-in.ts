@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { PostgresVersion } from '../../parts/postgres.ts';
-import { POSTGRES_11_RUNS_HERE } from '../../parts/postgres-11.ts';
+import { FETCHED_POSTGRES_RUNS_HERE } from '../../parts/postgres-versions.ts';
 import { createScratchFolder } from '../../parts/scratch.ts';
 import { CLIENT_LINES, type ClientLineName } from '../proxy/client-lines.ts';
 import { startYsqlProxy } from '../proxy/proxy.ts';
@@ -23,7 +23,7 @@ export interface YugabyteStandIn {
 }
 
 /** One line made from PostgreSQL 11, where this machine has one, and one from 15. */
-export const TESTED_LINES: readonly ClientLineName[] = POSTGRES_11_RUNS_HERE
+export const TESTED_LINES: readonly ClientLineName[] = FETCHED_POSTGRES_RUNS_HERE
   ? ['2024.2', '2025.2']
   : ['2025.2'];
 

@@ -213,8 +213,9 @@ export async function discardUniverse(
       continue;
     }
     if (record !== undefined) continue;
-    await withMaintenanceSession(await namedDatabases(restore, universe), async (session) => {
-      await dropDatabase(session, to);
+    const job = await namedDatabases(restore, universe);
+    await withMaintenanceSession(job, async (session) => {
+      await dropDatabase(job, session, to);
       if (restore.request.replace) await giveNameBack(session, names);
     });
   }

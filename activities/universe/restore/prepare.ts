@@ -68,7 +68,7 @@ async function createDatabase(
           'Choose another name (--into).',
         );
       }
-      await dropDatabase(session, to);
+      await dropDatabase({ target, context: restore }, session, to);
     }
     await writeNote(restore, NOTES.creating(index));
     const create = dump.entries.find(({ type }) => type === 'DATABASE')?.statements[0];

@@ -26,7 +26,7 @@ export async function discard(context: RestoreContext): Promise<readonly string[
     await closeRestoreSessions(job, database);
     const dropped = await withMaintenanceSession(job, async (session) => {
       if (!(await databaseExists(session, database.names.working))) return false;
-      await dropDatabase(session, database.names.working);
+      await dropDatabase(job, session, database.names.working);
       await giveNameBack(session, database.names);
       return true;
     });

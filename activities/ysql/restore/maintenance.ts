@@ -3,7 +3,7 @@ import type { ConnectionTarget } from '../connection-url.ts';
 import { sqlState } from '../errors.ts';
 import { quoteIdentifier } from '../identifiers.ts';
 import { onEveryNode, type SilentNode } from '../nodes.ts';
-import { connect, type Session } from '../session.ts';
+import { connect, type Session, withSession } from '../session.ts';
 import type { RestoreNames } from './names.ts';
 
 /** Databases that every server of its product has. */
@@ -114,7 +114,42 @@ async function allowConnections(session: Session, database: string, allowed: boo
   );
 }
 
-export async function dropDatabase(session: Session, name: string): Promise<void> {
+/** Drops a database with whatever would hold it: sessions, its being a template, subscriptions. Nothing where there is none of this name. */
+export async function dropDatabase(
+  { target, context }: Pick<NamedDatabases, 'target' | 'context'>,
+  session: Session,
+  name: string,
+): Promise<void> {
+  const [held] = await session.query<{ template: boolean; subscribed: boolean }>(
+    `look for what holds database "${name}"`,
+    `SELECT datistemplate AS template, EXISTS (SELECT FROM pg_catalog.pg_subscription s WHERE s.subdbid = d.oid) AS subscribed
+     FROM pg_catalog.pg_database d WHERE datname = $1`,
+    [name],
+  );
+  if (held === undefined) return;
+  if (held.subscribed) await withSession(target, name, context.signal, dropSubscriptions);
+  if (held.template) {
+    await session.query(
+      `make database "${name}" no template`,
+      `ALTER DATABASE ${quoteIdentifier(name)} IS_TEMPLATE false`,
+    );
+  }
   await terminateSessions(session, name);
   await session.query(`drop database "${name}"`, `DROP DATABASE IF EXISTS ${quoteIdentifier(name)}`);
+}
+
+/** Of this database. Their slots at the publisher stay: a copy has the names of the slots that the original uses. */
+async function dropSubscriptions(session: Session): Promise<void> {
+  const subscriptions = await session.query<{ name: string }>(
+    `list the subscriptions of database "${session.database}"`,
+    `SELECT subname AS name FROM pg_catalog.pg_subscription s
+     JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE d.datname = current_database()`,
+  );
+  for (const { name } of subscriptions) {
+    const subscription = quoteIdentifier(name);
+    const doing = `drop subscription ${name} of the copy "${session.database}"`;
+    await session.query(doing, `ALTER SUBSCRIPTION ${subscription} DISABLE`);
+    await session.query(doing, `ALTER SUBSCRIPTION ${subscription} SET (slot_name = NONE)`);
+    await session.query(doing, `DROP SUBSCRIPTION ${subscription}`);
+  }
 }

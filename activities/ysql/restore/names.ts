@@ -3,6 +3,9 @@ import type { RestoreRequest } from '../../../model/backup.ts';
 /** PostgreSQL cuts longer names off (NAMEDATALEN - 1). */
 const LONGEST_NAME_BYTES = 63;
 
+/** An id of `newRestoreId`, or what a rehearsal of any kind is called: its purpose, and milliseconds to the base 36. */
+const RESTORE_NAME = /_(?:(?:restoring|before)_\d{8}t\d{6}z_[0-9a-f]{4}|restoring_[a-z]+_[0-9a-z]{8})$/;
+
 /** The names of one database in the course of its restore. */
 export interface RestoreNames {
   /** At the source. */
@@ -22,6 +25,14 @@ export function restoreNames(from: string, request: RestoreRequest): RestoreName
     into[from] ?? (replace || request.contents === 'data' ? from : fitted(from, `_restored_${restore}`));
   const working = fitted(to, `_restoring_${restore}`);
   return { from, to: scratch ? working : to, working, kept: fitted(to, `_before_${restore}`) };
+}
+
+/**
+ * True for the name of a database that a restore made beside its final name or kept: `<name>_restoring_<id>`, `<name>_before_<id>`. Ids are those
+ * of `newRestoreId` and of rehearsals. Pure.
+ */
+export function isRestoreName(name: string): boolean {
+  return RESTORE_NAME.test(name);
 }
 
 /** `name` and `suffix`, the name shortened at a character boundary so that both fit. */

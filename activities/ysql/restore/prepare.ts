@@ -69,7 +69,7 @@ async function prepareDatabase(job: RestoreJob, database: DatabaseJob): Promise<
     }
     // YugabyteDB keeps what an interrupted attempt created: begin with an empty database again.
     await withMaintenanceSession(job, async (session) => {
-      await dropDatabase(session, names.working);
+      await dropDatabase(job, session, names.working);
       await create(session, database);
     });
     signal.throwIfAborted();

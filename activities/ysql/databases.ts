@@ -1,0 +1,120 @@
+import { HoldfastError, permanent, transient } from '../../model/errors.ts';
+import type { YsqlSource } from '../../model/pipeline.ts';
+import type { VerbContext } from '../engine.ts';
+import { nameMatcher } from '../name-patterns.ts';
+import type { ConnectionTarget } from './connection-url.ts';
+import { sqlState } from './errors.ts';
+import { isRestoreName } from './restore/names.ts';
+import type { Session } from './session.ts';
+
+/** The databases of a server that a source's patterns match. */
+export interface DatabaseSelection {
+  /** In order of name. */
+  readonly selected: readonly string[];
+  /** Those that match and are not backed up, with the reason in a clause. */
+  readonly skipped: readonly { readonly name: string; readonly reason: string }[];
+}
+
+interface DatabaseRow {
+  readonly name: string;
+  readonly takesConnections: boolean;
+  readonly isTemplate: boolean;
+  /** A DROP DATABASE was interrupted (PostgreSQL from 15.4 says so by this limit of connections). */
+  readonly invalid: boolean;
+  readonly encoding: string;
+}
+
+const DATABASES = `
+  SELECT datname AS name, datallowconn AS "takesConnections", datistemplate AS "isTemplate", datconnlimit = -2 AS invalid,
+    pg_encoding_to_char(encoding) AS encoding
+  FROM pg_catalog.pg_database WHERE datname NOT IN ('template0', 'template1', 'system_platform') ORDER BY datname`;
+
+/** Applies the source's patterns. Throws `YSQL_NO_DATABASE`, `YSQL_CANNOT_CARRY` (permanent). */
+export async function selectDatabases(
+  session: Session,
+  target: ConnectionTarget,
+  source: YsqlSource,
+): Promise<DatabaseSelection> {
+  if (source.databases === undefined) return { selected: [target.database], skipped: [] };
+  const rows = await session.query<DatabaseRow>('list the databases', DATABASES);
+  const matcher = nameMatcher(source.databases);
+  const named = new Set(source.databases.include);
+  const matching = rows
+    .filter(({ name }) => matcher.matches(name))
+    .map((row) => ({ ...row, reason: reasonToSkip(row, named) }));
+  const skipped = matching.flatMap(({ name, reason }) => (reason === undefined ? [] : [{ name, reason }]));
+  const wanted = matching.filter(({ reason }) => reason === undefined);
+  if (wanted.length === 0) {
+    throw permanent(
+      'YSQL_NO_DATABASE',
+      `No database matches the plan's patterns; the server has ${rows.map((row) => describe(row, named)).join(', ')}`,
+      'Correct source.ysql.databases in the plan.',
+    );
+  }
+  const unreadable = wanted.filter(({ encoding }) => encoding === 'MULE_INTERNAL').map(({ name }) => name);
+  if (unreadable.length > 0) {
+    throw permanent(
+      'YSQL_CANNOT_CARRY',
+      `The server has no conversion to UTF8 for databases in MULE_INTERNAL: ${unreadable.join(', ')}`,
+      'Exclude them in source.ysql.databases, or move them into a database in UTF8.',
+    );
+  }
+  return { selected: wanted.map(({ name }) => name), skipped };
+}
+
+/** As `selectDatabases`, the selected names alone. */
+export async function selectedDatabases(
+  session: Session,
+  target: ConnectionTarget,
+  source: YsqlSource,
+): Promise<readonly string[]> {
+  return (await selectDatabases(session, target, source)).selected;
+}
+
+/** A pattern is no wish for these; a name in full is, as far as the database can be read. */
+function reasonToSkip(row: DatabaseRow, named: ReadonlySet<string>): string | undefined {
+  if (row.invalid) return 'it is invalid: dropping it was interrupted, and only DROP DATABASE is left';
+  if (!row.takesConnections) return 'it takes no connections (ALLOW_CONNECTIONS false)';
+  if (named.has(row.name)) return undefined;
+  if (isRestoreName(row.name)) return 'it is of a restore: name it in full to back it up';
+  if (row.isTemplate) return 'it is a template: name it in full to back it up';
+  return undefined;
+}
+
+function describe(row: DatabaseRow, named: ReadonlySet<string>): string {
+  const reason = reasonToSkip(row, named);
+  return reason === undefined ? row.name : `${row.name} (${reason})`;
+}
+
+const NO_SUCH_DATABASE = '3D000';
+
+/**
+ * True for the failure to connect to a database that isn't there: where a pattern chose it, it was dropped meanwhile (a drill drops its
+ * copies). A name that the plan gives in full must be there.
+ */
+export function isGone(error: unknown, source: YsqlSource, database: string): boolean {
+  if (source.databases === undefined || source.databases.include.includes(database)) return false;
+  return error instanceof HoldfastError && sqlState(error.cause) === NO_SUCH_DATABASE;
+}
+
+/** Says once, at the read point, what the patterns match and the backup leaves out. */
+export function tellSkipped(verb: VerbContext, { skipped }: DatabaseSelection): void {
+  if (skipped.length === 0) return;
+  verb.log('databases that the patterns match are left out', {
+    databases: skipped.map(({ name, reason }) => `${name}: ${reason}`).join('; '),
+  });
+}
+
+export function tellGone(verb: VerbContext, database: string): void {
+  verb.log('a database that a pattern matched was dropped before it was read', { database });
+}
+
+/** A read point of nothing would be an empty backup under a green verdict. */
+export function requireAny(databases: number): void {
+  if (databases > 0) return;
+  throw transient(
+    'YSQL_NO_DATABASE',
+    'Every database that the patterns match was dropped before it was read',
+    'Correct source.ysql.databases in the plan if this repeats.',
+  );
+}

