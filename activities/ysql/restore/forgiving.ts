@@ -1,5 +1,5 @@
 import type { LeftOut } from '../../../model/backup.ts';
-import { HoldfastError, permanent } from '../../../model/errors.ts';
+import { HoldfastError } from '../../../model/errors.ts';
 import type { DumpEntry } from '../dump-script.ts';
 import { sqlState } from '../errors.ts';
 import { quoteTable } from '../identifiers.ts';
@@ -218,5 +218,11 @@ export const TOLERATE_HINT =
 /** The error of an object that the server refuses, with the way around it. Others are returned as they are. */
 export function withWayOut(session: Session, error: unknown): unknown {
   if (!isStatementsOwn(session, error)) return error;
-  return permanent(error.code, error.message, `${error.remedy} ${TOLERATE_HINT}`, error.cause);
+  const { code, message, remedy, transient, mostEqual, cause } = error;
+  return new HoldfastError(code, message, {
+    remedy: `${remedy} ${TOLERATE_HINT}`,
+    transient,
+    mostEqual,
+    cause,
+  });
 }
