@@ -47,7 +47,7 @@ export async function findProgram(
     throw permanent(
       'DUMP_PROGRAM_BROKEN',
       `No ${name} on this worker runs as one: ${broken.join('; ')}`,
-      'Repair or remove that program.',
+      'Repair that program: it must run on this worker, as the user that the worker runs as.',
     );
   }
   throw missing(name, server, product, folders);
@@ -64,7 +64,8 @@ function byPreference(a: Program, b: Program): number {
   return Number(isOlderRelease(a.version, b.version)) - Number(isOlderRelease(b.version, a.version));
 }
 
-function isConfigured({ path }: Program): boolean {
+/** True for a program from `HOLDFAST_YB_BIN` and its installation. */
+export function isConfigured({ path }: Program): boolean {
   return configuredFolders().includes(dirname(path));
 }
 
