@@ -153,6 +153,20 @@ describe('programs are found where an installation has them', () => {
     expect(describeProgram(other, serverOf('2025.2'))).toContain(`HOLDFAST_YB_BIN names ${broken}`);
   });
 
+  test('a pg_dump under the name of ysql_dump is named as what it is, and a folder that is not there as such', async () => {
+    await symlink(join(postgresBin, 'pg_dump'), join(scratch.path, 'ysql_dump'));
+    process.env.HOLDFAST_YB_BIN = scratch.path;
+    await expect(findProgram('dump', serverOf('2025.2'))).rejects.toMatchObject({
+      code: 'DUMP_PROGRAM_BROKEN',
+      message: expect.stringContaining(`${scratch.path}/ysql_dump: by its banner it is PostgreSQL's own`),
+    });
+    process.env.HOLDFAST_YB_BIN = join(scratch.path, 'nowhere');
+    await expect(findProgram('dump', serverOf('2025.2'))).rejects.toMatchObject({
+      code: 'DUMP_PROGRAM_MISSING',
+      message: expect.stringContaining(`HOLDFAST_YB_BIN is ${scratch.path}/nowhere, which is not there`),
+    });
+  });
+
   test('a symbolic link to an installation’s bin leads to its postgres/bin', async () => {
     await writeYsqlTools(join(scratch.path, 'releases/2025.2'), postgresBin, '2025.2');
     const link = join(scratch.path, 'yugabyte-bin');
