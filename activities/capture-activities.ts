@@ -11,8 +11,8 @@ import type {
   TaskResult,
   TaskSummary,
 } from '../model/backup.ts';
-import { HoldfastError, permanent, READ_POINT_LOST } from '../model/errors.ts';
-import { lossesIn, type Manifest } from '../model/manifest.ts';
+import { permanent, READ_POINT_LOST } from '../model/errors.ts';
+import { lossesIn, type Manifest, unreadIn } from '../model/manifest.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { mapBounded } from '../repository/bounded.ts';
 import { findManifest, MANIFEST_FORMAT_VERSION, type StoredManifest } from '../repository/manifest.ts';
@@ -33,6 +33,7 @@ import { inBackup as inBackupOf } from './backup-context.ts';
 import type { Activities, SealInput } from './contract.ts';
 import type { BackupContext, Engine } from './engine.ts';
 import { engineOf, logical } from './engines.ts';
+import { leftToPrune } from './left-to-prune.ts';
 import { packTasks } from './pack-tasks.ts';
 import type { Repositories } from './repositories.ts';
 import { describeTabletWork } from './universe/activities.ts';
@@ -119,20 +120,6 @@ export function captureActivities(
   };
 }
 
-/**
- * Clears away. Credentials that may not delete are a choice (docs/retention.md): what they leave is swept by the prune
- * workflow, which has its own.
- */
-async function leftToPrune<T>(context: BackupContext, clear: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await clear();
-  } catch (error) {
-    if (!(error instanceof HoldfastError) || error.code !== 'STORE_DENIED') throw error;
-    context.log(`what ${context.ref.backup} leaves over stays until the next prune: ${error.message}`);
-    return undefined;
-  }
-}
-
 /** Chunks of a task that was begun before: by a worker that died, or that a store or a database failed. */
 function countSentAgain(plan: string, chunks: number): void {
   metricMeter
@@ -146,7 +133,11 @@ async function sealed(context: BackupContext, { manifest, sha256 }: StoredManife
   await leftToPrune(context, () => sweepBackup(store, ref, { signal, heartbeat }));
   const { plan, backup } = ref;
   const losses = lossesIn(manifest).slice(0, LOSSES_TOLD);
-  const told = losses.length === 0 ? {} : { losses };
+  const unread = unreadIn(manifest).slice(0, LOSSES_TOLD);
+  const told = {
+    ...(losses.length === 0 ? {} : { losses }),
+    ...(unread.length === 0 ? {} : { unread }),
+  };
   return { plan, backup, ...manifest.totals, manifestSha256: sha256, ...told };
 }
 

@@ -2,11 +2,11 @@ import type { Client } from '@temporalio/client';
 import type { Check } from '../model/check.ts';
 import type { CheckAnswer, CheckInput } from '../model/doctor.ts';
 import type { Source } from '../model/pipeline.ts';
-import { nodeQueue } from '../model/task-queue.ts';
+import { type AgentPoller, nodeQueue, parseAgentIdentity } from '../model/task-queue.ts';
 import type { Activities } from './contract.ts';
 import type { VerbContext } from './engine.ts';
 import { engineOf } from './engines.ts';
-import { isPolled } from './pollers.ts';
+import { pollersOf } from './pollers.ts';
 import { checkPruneCredentials, checkRepository } from './repository-checks.ts';
 import { checkUniverse } from './universe/check.ts';
 import { checkHistory } from './universe/in-cluster/check.ts';
@@ -28,12 +28,12 @@ async function answer(verb: VerbContext, input: CheckInput, client: Client): Pro
   if (answered === worker.identity) return { worker, checks: [], agents: [] };
   if (duty === 'prune') return { worker, checks: [await checkPruneCredentials(repository)], agents: [] };
   const agents: string[] = [];
-  const agentOf = async (address: string): Promise<boolean> => {
-    const isThere = await isPolled(client, nodeQueue(address), 'activities');
-    if (isThere) agents.push(address);
-    return isThere;
+  const agentsOf = async (address: string): Promise<readonly AgentPoller[]> => {
+    const pollers = await pollersOf(client, nodeQueue(address), 'activities');
+    if (pollers.length > 0) agents.push(address);
+    return pollers.map(parseAgentIdentity);
   };
-  const ofSource = await checkSource(verb, source, { history, agentOf });
+  const ofSource = await checkSource(verb, source, { history, agentsOf });
   if (duty === 'read-points') {
     const checks = ofSource.map(({ name, ...rest }) => ({
       name: `where read points are held: ${name}`,
@@ -47,15 +47,15 @@ async function answer(verb: VerbContext, input: CheckInput, client: Client): Pro
 export interface SourceCheckOptions {
   /** The universe keeps history for the plan. */
   readonly history: boolean;
-  /** Whether an agent polls for a tablet server; undefined where that can't be known. */
-  readonly agentOf: (address: string) => Promise<boolean | undefined>;
+  /** Who polls for a tablet server; undefined where that can't be known. */
+  readonly agentsOf: (address: string) => Promise<readonly AgentPoller[] | undefined>;
 }
 
 /** What a backup needs of its source, from this process. Ends within a minute, whatever the source does. */
 export async function checkSource(
   verb: VerbContext,
   source: Source,
-  { history, agentOf }: SourceCheckOptions,
+  { history, agentsOf }: SourceCheckOptions,
 ): Promise<readonly Check[]> {
   const bounded = {
     ...verb,
@@ -63,7 +63,7 @@ export async function checkSource(
   };
   if (source.engine !== 'universe') return engineOf(source).check(bounded, source);
   const checks = [
-    ...(await checkUniverse(bounded, source, agentOf)),
+    ...(await checkUniverse(bounded, source, agentsOf)),
     ...(await checkNeighboursOf(bounded, source)),
   ];
   return history ? [...checks, await checkHistory(bounded, source)] : checks;

@@ -31,6 +31,7 @@ import type { PlanSurvey, ScheduleChange } from '../model/survey.ts';
 import type {
   FillShard,
   FillSummary,
+  NodeInspection,
   NodeReport,
   SaveSummary,
   TabletFill,
@@ -199,14 +200,14 @@ export interface Activities {
 /** What the agent of a tablet server does, on its node's task queue (`model/task-queue.ts`). */
 export interface NodeActivities {
   saveTablets(input: SaveTabletsInput): Promise<SaveSummary>;
-  /** Space, and what keeps the agent from filling tablets. */
-  inspectNode(): Promise<NodeReport>;
+  /** Whose agent it is, space, and what keeps it from filling tablets. */
+  inspectNode(input?: NodeInspection): Promise<NodeReport>;
   /** Puts files of a backup where the restored tablets look for them. */
   fillTablets(input: FillTabletsInput): Promise<FillSummary>;
   /** For `holdfast doctor`: the repository and the data directories as this agent reaches them. */
   checkNode(input: { repository: RepositorySpec }): Promise<CheckAnswer>;
   /** Which of the tablets don't have their whole folder on this node. */
-  unfilledTablets(input: Pick<FillTabletsInput, 'ref' | 'tablets'>): Promise<readonly string[]>;
+  unfilledTablets(input: Pick<FillTabletsInput, 'ref' | 'tablets' | 'server'>): Promise<readonly string[]>;
 }
 
 export interface FillTabletsInput {
@@ -215,6 +216,8 @@ export interface FillTabletsInput {
   readonly limits: UniverseLimits;
   /** What this node may fetch in a second. */
   readonly bytesPerSecond?: number;
+  /** UUID of the tablet server that has the replicas. */
+  readonly server?: string;
 }
 
 export interface SaveTabletsInput {
@@ -226,6 +229,8 @@ export interface SaveTabletsInput {
   readonly limits: UniverseLimits;
   /** What this node may send in a second. */
   readonly bytesPerSecond?: number;
+  /** UUID of the tablet server that has the replicas, where the universe tells. */
+  readonly server?: string;
 }
 
 export interface LocateInput {

@@ -26,7 +26,7 @@ import { inClusterActivities } from './universe/in-cluster/activities.ts';
 import { releaseLeftovers } from './universe/release.ts';
 import { universeRestoreActivities } from './universe/restore-activities.ts';
 import { openSnapshots } from './universe/snapshot.ts';
-import { openUniverse, ysqlTarget } from './universe/universe.ts';
+import { openUniverse, ownYsqlTarget } from './universe/universe.ts';
 import { asActivity, stopped } from './verb-context.ts';
 import { runStatementAt } from './ysql/sql.ts';
 
@@ -88,7 +88,7 @@ export function createActivities(client: Client): HostedActivities {
       sql: ({ source, statement, database }) =>
         asActivity(async (verb) => {
           if (source.engine !== 'universe') return engineOf(source).sql(verb, source, statement, database);
-          const target = await ysqlTarget(verb, await openUniverse(verb, source));
+          const target = await ownYsqlTarget(verb, await openUniverse(verb, source));
           return runStatementAt(verb, target, statement, database);
         }),
 

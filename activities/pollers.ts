@@ -12,11 +12,22 @@ export async function isPolled(
   taskQueue: string,
   type: keyof typeof QUEUE_TYPES = 'workflows',
 ): Promise<boolean> {
+  return (await pollersOf(client, taskQueue, type)).length > 0;
+}
+
+/** The identities of those who poll a task queue. */
+export async function pollersOf(
+  client: Client,
+  taskQueue: string,
+  type: keyof typeof QUEUE_TYPES,
+): Promise<readonly string[]> {
   const { pollers } = await client.workflowService.describeTaskQueue({
     namespace: client.options.namespace,
     taskQueue: { name: taskQueue },
     taskQueueType: QUEUE_TYPES[type],
   });
   const oldest = Date.now() - POLLS_AGAIN_WITHIN_MS;
-  return (pollers ?? []).some(({ lastAccessTime }) => Number(lastAccessTime?.seconds ?? 0) * 1_000 > oldest);
+  return (pollers ?? [])
+    .filter(({ lastAccessTime }) => Number(lastAccessTime?.seconds ?? 0) * 1_000 > oldest)
+    .map(({ identity }) => identity ?? '');
 }

@@ -5,6 +5,7 @@ import { deleteBackup, forgetBackup } from '../repository/delete-backup.ts';
 import { type LeaseHolder, releaseLease, takeLease } from '../repository/lease.ts';
 import { findManifest } from '../repository/manifest.ts';
 import { type Mark, putMark, removeMark } from '../repository/marks.ts';
+import { sweepNotes } from '../repository/notes.ts';
 import { type SweepObjectsOptions, sweepObjects } from '../repository/objects/sweep-objects.ts';
 import type { Pin } from '../repository/pins.ts';
 import { removePin } from '../repository/pins.ts';
@@ -111,6 +112,7 @@ export function pruneActivities(
           signal,
           heartbeat: beat,
         });
+        await sweepNotes(store, input.plan, { signal });
         return {
           ...removed,
           ...(await sweepShared(store, { graceMs, heartbeat: beat, signal })),

@@ -1,10 +1,10 @@
 import { checkSource } from '../activities/check-activities.ts';
-import { isPolled } from '../activities/pollers.ts';
+import { pollersOf } from '../activities/pollers.ts';
 import { checkRepository } from '../activities/repository-checks.ts';
 import { resolveSecret } from '../activities/secrets.ts';
 import { type Check, check } from '../model/check.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
-import { nodeQueue } from '../model/task-queue.ts';
+import { type AgentPoller, nodeQueue, parseAgentIdentity } from '../model/task-queue.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { connectClient, temporalIsConfigured } from '../worker/connection.ts';
 import { withStore } from './backups.ts';
@@ -20,7 +20,7 @@ export async function checkFromHere(plan: CompiledPlan): Promise<readonly Check[
     log: () => undefined,
     secret: resolveSecret,
   };
-  const options = { history: plan.pointTime !== undefined, agentOf };
+  const options = { history: plan.pointTime !== undefined, agentsOf };
   return [
     ...(await checkRepository(repository)),
     ...(await checkSource(verb, source, options)),
@@ -46,12 +46,12 @@ async function checkNewestSchema(plan: CompiledPlan): Promise<readonly Check[]> 
   return [await check('schema can be restored', () => checkSchema(plan, named))];
 }
 
-/** Whether an agent polls the queue of a tablet server; undefined where Temporal isn't configured. */
-async function agentOf(address: string): Promise<boolean | undefined> {
+/** Who polls the queue of a tablet server; undefined where Temporal isn't configured. */
+async function agentsOf(address: string): Promise<readonly AgentPoller[] | undefined> {
   if (!temporalIsConfigured()) return undefined;
   const { client, connection } = await connectClient();
   try {
-    return await isPolled(client, nodeQueue(address), 'activities');
+    return (await pollersOf(client, nodeQueue(address), 'activities')).map(parseAgentIdentity);
   } finally {
     await connection.close();
   }

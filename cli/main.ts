@@ -22,7 +22,7 @@ import * as status from './commands/status.ts';
 import * as validate from './commands/validate.ts';
 import * as verify from './commands/verify.ts';
 import * as worker from './commands/worker.ts';
-import { describeError, EXIT, emit, UsageError } from './output.ts';
+import { describeError, EXIT, emit, say, UsageError } from './output.ts';
 
 const COMMANDS = [
   demo,
@@ -72,7 +72,11 @@ try {
   if (!(error instanceof CommanderError)) throw error;
   // Help and version asked for are no errors; what is wrong has been told, unless it must be a document.
   process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage;
-  if (error.exitCode !== 0 && wantsJson) emit({ error: describeError(asUsageError(error)) });
+  if (error.exitCode !== 0 && wantsJson) {
+    const document = describeError(asUsageError(error));
+    emit({ error: document });
+    say(`error: ${document.message}`);
+  }
 }
 
 // What a command leaves open must not keep it: a worker's runtime after a failed start, or a call that Temporal's client

@@ -35,8 +35,8 @@ export class UsageError extends HoldfastError {
 }
 
 /**
- * Runs a command's body: its result is the exit code (0 when it returns nothing); what it throws is told once, as a
- * sentence on stderr or as `{error}` on stdout with `--json`. Never a stack trace.
+ * Runs a command's body: its result is the exit code (0 when it returns nothing); what it throws is told as a sentence on
+ * stderr, and with `--json` as `{error}` on stdout too. Never a stack trace.
  */
 export async function runCommand(
   options: CommonOptions,
@@ -47,7 +47,8 @@ export async function runCommand(
   } catch (error) {
     process.exitCode = error instanceof UsageError ? EXIT.usage : EXIT.failed;
     if (options.json) emit({ error: describeError(error) });
-    else say(renderError(error));
+    // Last on stderr in either case: a log of what was said there shows how it ended.
+    say(renderError(error));
     if (process.env.HOLDFAST_DEBUG !== undefined && error instanceof Error) say(error.stack ?? '');
   }
 }

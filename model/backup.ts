@@ -1,5 +1,6 @@
 import type { Assertion, DrillRecord } from './drill.ts';
 import type { LogicalSource, NamePatterns, Pipeline, RepositorySpec, SecretRef, Source } from './pipeline.ts';
+import type { NodeInspection } from './tablets.ts';
 
 /** Names one backup in one repository. Objects of it live under `backups/<plan>/<backup>/`. */
 export interface BackupRef {
@@ -142,6 +143,10 @@ export interface DataObject extends ObjectEntry {
   readonly format?: DataFormat;
   /** When its rows were read, where that is not the read point's instant. */
   readonly readAt?: TimeInterval;
+  /** YCQL: rows all of whose cells expire. No server tells whether such a row itself stays when they have. */
+  readonly expiring?: number;
+  /** What of the range could not be read, in words: the backup lacks it. An object may hold nothing but this. */
+  readonly unread?: readonly string[];
 }
 
 /** Two times, ISO 8601. */
@@ -189,6 +194,8 @@ export interface BackupSummary {
   readonly manifestSha256: string;
   /** What the source has and the backup could not carry, by table; the first of them. */
   readonly losses?: readonly string[];
+  /** Rows that could not be read, by table; the first of them. The backup is there, and not whole. */
+  readonly unread?: readonly string[];
 }
 
 export type Verdict = 'OK' | 'FAILED' | 'INCONCLUSIVE';
@@ -241,6 +248,11 @@ export interface RestoreRequest {
   readonly replace: boolean;
   readonly tables: NamePatterns;
   readonly contents: 'all' | 'schema' | 'data';
+  /**
+   * YCQL: rows are written at the time of the restore, and win against what was written or deleted since. Absent: at the times that
+   * the backup has, as far as the source's `writeTimes` says.
+   */
+  readonly asNew?: boolean;
   /** Every object belongs to this role instead of its owner at the source. */
   readonly owner?: string;
   /**
@@ -332,6 +344,8 @@ export interface UniverseRestorePlan {
   readonly storedBytes: number;
   /** What each node must have free for its replicas, about. */
   readonly bytesPerNode: number;
+  /** What each node's agent compares itself with, by address; absent from an earlier version. */
+  readonly inspections?: Readonly<Record<string, NodeInspection>>;
 }
 
 /** Where the files of a restore belong, as one look at the universe found it. */

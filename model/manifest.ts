@@ -1,3 +1,4 @@
+import { formatAmount } from './amounts.ts';
 import type { DataObject, ObjectEntry, ReadPoint, TimeInterval } from './backup.ts';
 import type { EngineName } from './pipeline.ts';
 
@@ -12,6 +13,10 @@ export interface ManifestTable {
   readonly losses?: readonly string[];
   /** Why a table larger than a chunk, or a large part of it, was read as one chunk, in words: a crash meanwhile sends it again. */
   readonly uncut?: string;
+  /** YCQL: rows all of whose cells expire. */
+  readonly expiring?: number;
+  /** What of the table could not be read, in words: the backup lacks it. */
+  readonly unread?: readonly string[];
 }
 
 /** A database; or in YCQL a keyspace, which has neither owner nor locale: these are empty, and its encoding is UTF8. */
@@ -110,6 +115,8 @@ export interface SnapshotTable {
   readonly schema: string;
   readonly name: string;
   readonly index: boolean;
+  /** No dump has it, so an import leaves it out; the database's losses say why. */
+  readonly skipped?: true;
 }
 
 /** The instant at or after which nothing that the backup holds was written (as far as the source's clock can tell). */
@@ -121,8 +128,8 @@ export function instantOf({ readPoint, scanned }: Pick<Manifest, 'readPoint' | '
 export function lossesIn({ databases }: Pick<Manifest, 'databases'>): readonly string[] {
   return databases.flatMap(({ name, losses = [], tables }) => [
     ...losses.map((loss) => `${name}: ${loss}`),
-    ...tables.flatMap(({ schema, table, losses: own = [] }) =>
-      own.map((loss) => `${schema}.${table}: ${loss}`),
+    ...tables.flatMap(({ schema, table, losses: own = [], expiring = 0 }) =>
+      [...own, ...endOfRows(expiring)].map((loss) => `${schema}.${table}: ${loss}`),
     ),
   ]);
 }
@@ -133,5 +140,19 @@ export function uncutIn({ databases }: Pick<Manifest, 'databases'>): readonly st
     tables.flatMap(({ schema, table, uncut }) =>
       uncut === undefined ? [] : [`${schema}.${table}: ${uncut}`],
     ),
+  );
+}
+
+function endOfRows(expiring: number): readonly string[] {
+  if (expiring === 0) return [];
+  return [
+    `whether ${formatAmount(expiring, 'row')}, all of whose cells expire, stay as bare keys when they have: no server tells it, so a restored row goes with the last of its cells`,
+  ];
+}
+
+/** What could not be read, each with its table: the backup is not whole. */
+export function unreadIn({ databases }: Pick<Manifest, 'databases'>): readonly string[] {
+  return databases.flatMap(({ tables }) =>
+    tables.flatMap(({ schema, table, unread = [] }) => unread.map((what) => `${schema}.${table}: ${what}`)),
   );
 }

@@ -30,6 +30,16 @@ export interface TabletFile {
   readonly parts: readonly FilePart[];
 }
 
+const MOST_PATH_PARTS = 8;
+
+/** Whether a path can't lead out of its folder: no `..`, nothing absolute, no control characters. */
+export function isTabletFilePath(path: string): boolean {
+  const parts = path.split('/');
+  const bad = (part: string) =>
+    part === '' || part === '.' || part === '..' || part.length > 255 || /[\u0000-\u001f\u007f\\]/.test(part);
+  return parts.length <= MOST_PATH_PARTS && !parts.some(bad);
+}
+
 /** A tablet as one of its replicas had it in the snapshot. */
 export interface SavedTablet {
   readonly tablet: string;
@@ -56,12 +66,17 @@ export interface TabletTarget {
   readonly estimatedBytes: number;
 }
 
+/** UUID of a tablet server by its address. */
+export type ServersByAddress = ReadonlyMap<string, string>;
+
 /**
  * A bounded run of tablets as a work list holds it and as it travels through history: what repeats is said once. Numbers are
  * places in `nodes` and `tables`.
  */
 export interface TabletShard {
   readonly nodes: readonly string[];
+  /** UUIDs of the tablet servers at these addresses, in the same order, empty where the universe doesn't tell; absent from an earlier version. */
+  readonly servers?: readonly string[];
   readonly tables: readonly { readonly table: string; readonly snapshot: string }[];
   readonly tablets: readonly {
     readonly id: string;
@@ -74,7 +89,10 @@ export interface TabletShard {
 /** At most this many tablets to a shard: about 60 KB of history. */
 export const TABLETS_PER_SHARD = 1_000;
 
-export function packShard(targets: readonly TabletTarget[]): TabletShard {
+export function packShard(
+  targets: readonly TabletTarget[],
+  servers: ServersByAddress = new Map(),
+): TabletShard {
   const nodes = new Map<string, number>();
   const tables = new Map<
     string,
@@ -99,6 +117,7 @@ export function packShard(targets: readonly TabletTarget[]): TabletShard {
   }));
   return {
     nodes: [...nodes.keys()],
+    ...(servers.size === 0 ? {} : { servers: [...nodes.keys()].map((node) => servers.get(node) ?? '') }),
     tables: [...tables.values()].map(({ table, snapshot }) => ({ table, snapshot })),
     tablets,
   };
@@ -160,17 +179,31 @@ export interface FillSummary {
   readonly left: readonly { readonly tablet: string; readonly reason: string }[];
 }
 
+/** What an agent is asked to compare its node with before a restore. */
+export interface NodeInspection {
+  /** UUID of the tablet server at the agent's address, as the masters list it. */
+  readonly server?: string;
+  /** Some of the tablets of which the universe says that the tablet server has a replica. */
+  readonly tablets?: readonly Omit<TabletName, 'snapshot'>[];
+}
+
 /** What an agent says of its node before a restore. */
 export interface NodeReport {
   readonly address: string;
   readonly directories: readonly { readonly path: string; readonly freeBytes: number }[];
   /** What keeps the agent from filling tablets here; empty when nothing does. */
   readonly problems: readonly string[];
+  /** UUID of the tablet server that the directories belong to, where they say. */
+  readonly server?: string;
+  /** Tablets of the inspection that are not below the directories. */
+  readonly missing?: readonly string[];
 }
 
 /** A bounded run of tablets to be filled, each on several nodes; numbers are places in `nodes` and `tables`. */
 export interface FillShard {
   readonly nodes: readonly string[];
+  /** UUIDs of the tablet servers at these addresses, in the same order; absent from an earlier version. */
+  readonly servers?: readonly string[];
   readonly tables: readonly { readonly table: string; readonly snapshot: string }[];
   readonly tablets: readonly {
     readonly id: string;

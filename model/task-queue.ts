@@ -3,3 +3,20 @@ export const DEFAULT_TASK_QUEUE = 'holdfast';
 
 /** The queue that the agent of a tablet server polls. @param address `host:port` of its RPC, as the universe names it. */
 export const nodeQueue = (address: string): string => `node.${address}`;
+
+/** Who polls a node's queue. */
+export interface AgentPoller {
+  readonly host: string;
+  /** UUID of the tablet server whose data directories it proved to have when it started; absent where it could not. */
+  readonly server?: string;
+}
+
+/** How an agent calls itself where it polls: its process, its machine and, where that is proved, its tablet server. */
+export function agentIdentity(pid: number, host: string, server?: string): string {
+  return `${pid}@${host}${server === undefined ? '' : ` of tablet server ${server}`}`;
+}
+
+export function parseAgentIdentity(identity: string): AgentPoller {
+  const [, host = identity, server] = /^\d+@(.*?)(?: of tablet server ([0-9a-f]{32}))?$/.exec(identity) ?? [];
+  return { host, ...(server === undefined ? {} : { server }) };
+}

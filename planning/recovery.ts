@@ -123,7 +123,13 @@ function reachOf(sources: readonly RecoverySource[], request: RecoveryRequest): 
       // A rewind overwrites; a clone is another database.
       const way = request.replace === true ? 'rewind' : 'clone';
       // Without an instant the newest backup is asked for: history in the universe ends with what is there now.
-      if (!source.ways.includes(way) || request.to === undefined) return [];
+      if (request.to === undefined) return [];
+      if (!source.ways.includes(way)) {
+        limits.push(
+          `The ${way} by the snapshot schedule ${source.schedule} is passed over: a clone is of one YSQL database, and the plan has several, or keyspaces. Give each database a plan of its own, or go back in place (--replace).`,
+        );
+        return [];
+      }
       const reasons = reasonsAgainst(way, source, request);
       limits.push(
         ...reasons.map(

@@ -35,6 +35,8 @@ export const dataObjectSchema: z.ZodType<DataObject> = z.object({
   bytes: count,
   format: z.enum(['copy-text', 'cql-pages']).exactOptional(),
   readAt: intervalSchema.exactOptional(),
+  expiring: count.exactOptional(),
+  unread: z.array(z.string()).exactOptional(),
 });
 
 const readPointSchema: z.ZodType<ReadPoint> = z.discriminatedUnion('kind', [
@@ -84,6 +86,8 @@ export const databaseSchema: z.ZodType<ManifestDatabase> = z.object({
       objects: count,
       losses: z.array(z.string()).exactOptional(),
       uncut: z.string().exactOptional(),
+      expiring: count.exactOptional(),
+      unread: z.array(z.string()).exactOptional(),
     }),
   ),
   losses: z.array(z.string()).exactOptional(),
@@ -111,7 +115,15 @@ export const universeSchema: z.ZodType<ManifestUniverse> = z.object({
       metadata: z.string().exactOptional(),
       takenAt: z.string().exactOptional(),
       catalogVersion: z.string().exactOptional(),
-      tables: z.array(z.object({ id: z.string(), schema: z.string(), name: z.string(), index: z.boolean() })),
+      tables: z.array(
+        z.object({
+          id: z.string(),
+          schema: z.string(),
+          name: z.string(),
+          index: z.boolean(),
+          skipped: z.literal(true).exactOptional(),
+        }),
+      ),
     }),
   ),
   encryption: z.string().exactOptional(),

@@ -6,6 +6,12 @@ interface Counts {
   rows: number;
   bytes: number;
   objects: number;
+  expiring: number;
+  readonly unread: string[];
+}
+
+function noCounts(): Counts {
+  return { rows: 0, bytes: 0, objects: 0, expiring: 0, unread: [] };
 }
 
 /** Counts data objects as they pass, by table and together. */
@@ -18,10 +24,12 @@ export class DataTally {
 
   add(object: DataObject): void {
     const key = tableKey(object.table);
-    const counts = this.#tables.get(key) ?? { rows: 0, bytes: 0, objects: 0 };
+    const counts = this.#tables.get(key) ?? noCounts();
     counts.rows += object.rows;
     counts.bytes += object.bytes;
     counts.objects += 1;
+    counts.expiring += object.expiring ?? 0;
+    counts.unread.push(...(object.unread ?? []));
     this.#tables.set(key, counts);
     this.#rows += object.rows;
     this.#bytes += object.bytes;
@@ -41,9 +49,14 @@ export class DataTally {
       tables: database.tables.map((listed): ManifestTable => {
         const { schema, table } = listed;
         const key = tableKey({ database: database.name, schema, table });
-        const counts = unclaimed.get(key) ?? { rows: 0, bytes: 0, objects: 0 };
+        const { rows, bytes, objects, expiring, unread } = unclaimed.get(key) ?? noCounts();
         unclaimed.delete(key);
-        return { ...listed, ...counts };
+        return {
+          ...listed,
+          ...{ rows, bytes, objects },
+          ...(expiring === 0 ? {} : { expiring }),
+          ...(unread.length === 0 ? {} : { unread }),
+        };
       }),
     }));
     const [unknown] = unclaimed.keys();

@@ -6,6 +6,7 @@ import { mapBounded } from './bounded.ts';
 import { differenceInContent } from './content.ts';
 import { type BackupId, backupFolder, OBJECTS_FOLDER } from './layout.ts';
 import { readManifest, readNamedObjects } from './manifest.ts';
+import { manifestProblems } from './manifest-sums.ts';
 import { type NamedSharedObject, readSharedObjects } from './objects/tablet-lists.ts';
 import { sha256Hex } from './sha256.ts';
 import type { Store } from './store.ts';
@@ -42,7 +43,7 @@ export interface VerifyOptions {
  * - `exists`: each object is listed with its size.
  * - `checksums`: the store's own record of each SHA-256 equals the manifest's, without a download. Where the store keeps
  *   none (an S3 object sent in parts), the object is downloaded and hashed.
- * - `content`: each object is downloaded and hashed, and table data decompressed and its rows counted.
+ * - `content`: each object is downloaded and hashed, table data decompressed and its rows counted, and the manifest's parts added up.
  *
  * Verdict `FAILED` when an object is missing or damaged, `INCONCLUSIVE` when the store could not be asked, else `OK`.
  * Throws only the reason of an abort, mistakes of the program, and what `throwsTransient` says.
@@ -83,6 +84,13 @@ export async function verifyBackup(
       };
       options.progress?.(progress);
     }
+    // Where an object is missing or damaged, that is what there is to say.
+    if (level === 'content' && problems.length === 0) {
+      const cancellable = options.signal === undefined ? {} : { signal: options.signal };
+      problems.push(
+        ...(await manifestProblems(store, await readManifest(store, ref, cancellable), cancellable)),
+      );
+    }
   } catch (error) {
     options.signal?.throwIfAborted();
     if (!(error instanceof HoldfastError)) throw error;
@@ -122,7 +130,17 @@ async function* checkObjects(
   const manifest = await readManifest(store, ref, cancellable);
   const check = await checkOf(level, store, manifest, cancellable);
   const objects = objectsOf(store, manifest, cancellable);
-  yield* mapBounded(from(objects, skip), options.concurrency ?? 4, check);
+  yield* mapBounded(from(objects, skip), options.concurrency ?? 4, async (object) => {
+    const checked = await check(object);
+    return { ...checked, problems: [...checked.problems, ...unreadOf(object)] };
+  });
+}
+
+/** What the backup lacks since it could not be read is wrong with it, however sound its objects are. */
+function unreadOf({ data }: Checkable): readonly string[] {
+  if (data?.unread === undefined) return [];
+  const { schema, table } = data.table;
+  return data.unread.map((what) => `${schema}.${table}: ${what}`);
 }
 
 async function* objectsOf(

@@ -5,6 +5,7 @@ import type { NodeSettings } from '../activities/universe/agent/node-agent.ts';
 import { workerIdentity } from '../activities/worker-identity.ts';
 import { nodeQueue } from '../model/task-queue.ts';
 import { pruneQueue, readPointQueue } from '../workflows/messages.ts';
+import { type ProvenNode, proveNodes } from './agents.ts';
 import { workflowBundle } from './bundle.ts';
 import { connectClient, connectWorker } from './connection.ts';
 import { boundGarbage } from './garbage.ts';
@@ -72,6 +73,7 @@ const AGENT_SLOTS = 200;
 /** Hosts workflows and activities until SIGINT or SIGTERM; returns after a graceful shutdown, rejects on a fatal error. */
 export async function runWorker(options: WorkerOptions): Promise<void> {
   boundGarbage();
+  const nodes = options.nodes === undefined ? undefined : await proveNodes(options.nodes);
   const temporalMetrics = options.metricsAddress === undefined ? undefined : await freeLocalAddress();
   Runtime.install({
     logger: new DefaultLogger('WARN'),
@@ -96,9 +98,9 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   const { connection } = await connectWorker(options.address);
   const activities = createActivities(client);
   const workers =
-    options.nodes === undefined
+    nodes === undefined
       ? await createWorkers(connection, target, activities, options)
-      : await createAgents(connection, target.namespace, activities, options.nodes);
+      : await createAgents(connection, target.namespace, activities, nodes);
   const metrics =
     options.metricsAddress === undefined || temporalMetrics === undefined
       ? undefined
@@ -198,14 +200,15 @@ function createAgents(
   connection: NativeConnection,
   namespace: string,
   { ofNode }: HostedActivities,
-  nodes: readonly NodeSettings[],
+  nodes: readonly ProvenNode[],
 ): Promise<Worker[]> {
   return Promise.all(
-    nodes.map((node) =>
+    nodes.map(({ settings, identity }) =>
       Worker.create({
         ...commonOptions(connection, namespace),
-        taskQueue: nodeQueue(node.address),
-        activities: ofNode(node),
+        identity,
+        taskQueue: nodeQueue(settings.address),
+        activities: ofNode(settings),
         maxConcurrentActivityTaskExecutions: AGENT_SLOTS,
         // A namespace takes 1,200 polls at once for each frontend of Temporal, unless it is told otherwise.
         maxConcurrentActivityTaskPolls: 2,

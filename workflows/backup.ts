@@ -155,6 +155,13 @@ class BackupRun {
         'NO_BACKUP',
       );
     }
+    const { unread = [] } = this.sealed;
+    if (unread.length > 0) {
+      throw ApplicationFailure.nonRetryable(
+        `Backup ${this.backup} is there, and lacks rows that could not be read: ${unread.join('; ')}`,
+        'BACKUP_INCOMPLETE',
+      );
+    }
     return {
       summary: this.sealed,
       verifications: this.verifications,

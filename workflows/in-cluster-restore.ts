@@ -46,6 +46,8 @@ export async function inClusterRestore(request: InClusterRequest): Promise<InClu
   const report = new Reporter(plan, { kind: 'restore', id: restore, overwrites: way === 'rewind' });
   board.onMilestone = (headline) => report.running(headline);
   let safetySnapshots: Readonly<Record<string, string>> = {};
+  let begun = 0;
+  let done = 0;
   try {
     await stage('plan', () => call('check schedules, names and writers').checkInCluster({ request }));
     board.note('plan', { note: names });
@@ -55,7 +57,9 @@ export async function inClusterRestore(request: InClusterRequest): Promise<InClu
     }
     await stage('restoration', async () => {
       for (const [database, { from }] of databases.entries()) {
+        begun = database + 1;
         await call(`${way} ${from}`).goBackInCluster({ request, database });
+        done = database + 1;
       }
     });
     const chores = await stage('finish', () =>
@@ -71,7 +75,7 @@ export async function inClusterRestore(request: InClusterRequest): Promise<InClu
     const kept = Object.entries(safetySnapshots).map(([name, id]) => `${name}: ${id}`);
     const told =
       kept.length === 0 ? '' : ` What was there before is in the universe's snapshots (${kept.join(', ')}).`;
-    const message = `${failure.message}${told}`;
+    const message = `${failure.message}${stateOfEach(request, begun, done)}${told}`;
     const state = isCancellation(error) ? 'cancelled' : 'failed';
     board.conclude(state, message);
     await report.ended({ state, headline: message });
@@ -85,6 +89,19 @@ export async function inClusterRestore(request: InClusterRequest): Promise<InClu
   } finally {
     await turn.end();
   }
+}
+
+/** Several databases are gone back one after another: a failure between them leaves them at different times, and says which is where. */
+function stateOfEach({ databases, way, instant }: InClusterRequest, begun: number, done: number): string {
+  if (databases.length < 2 || begun === 0) return '';
+  const names = (from: number, to: number) => databases.slice(from, to).map(({ from: name }) => name);
+  const [there, between, before] = [names(0, done), names(done, begun), names(begun, databases.length)];
+  const parts = [
+    ...(there.length === 0 ? [] : [`${there.join(', ')}: at ${instant}`]),
+    ...(between.length === 0 ? [] : [`${between.join(', ')}: not known, its ${way} had begun`]),
+    ...(before.length === 0 ? [] : [`${before.join(', ')}: as before`]),
+  ];
+  return ` ${parts.join('; ')}. The same request again takes each of them to that instant.`;
 }
 
 async function save(request: InClusterRequest, board: Board): Promise<Readonly<Record<string, string>>> {

@@ -113,6 +113,7 @@ export type RestoreOptions = Partial<
     RestoreRequest,
     | 'connection'
     | 'contents'
+    | 'asNew'
     | 'owner'
     | 'placement'
     | 'globals'

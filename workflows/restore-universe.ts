@@ -3,12 +3,14 @@ import {
   CancellationScope,
   condition,
   isCancellation,
+  patched,
   setHandler,
   startChild,
   workflowInfo,
 } from '@temporalio/workflow';
 import { formatAmount, formatBytes, formatCount } from '../model/amounts.ts';
 import type { FillPlan, RestoreRequest, RestoreSummary, UniverseRestorePlan } from '../model/backup.ts';
+import { unreadiness } from '../model/node-readiness.ts';
 import type { UniverseSource } from '../model/pipeline.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { Board } from './board.ts';
@@ -33,8 +35,6 @@ const SHARDS_AT_ONCE = 4;
 /** Looks at the universe, each after files were put where the one before said. */
 const ROUNDS = 20;
 const AGENT_RETURNS_MS = 60_000;
-/** Beside what is fetched: the live files that a restoration makes of it, and room to work in. */
-const SPACE_FACTOR = 1.2;
 /** What only one restore of a universe at a time may touch. No database can have this name. */
 const BALANCER = 'holdfast:load balancer';
 
@@ -142,8 +142,13 @@ class UniverseRestore {
 
   private async plan(): Promise<UniverseRestorePlan> {
     const { request } = this;
-    const plan = await this.call('check universe, target and backup').planUniverseRestore({ request });
-    await this.inspectNodes(plan);
+    let plan = await this.call('check universe, target and backup').planUniverseRestore({ request });
+    const { problems, moved } = await this.inspectNodes(plan);
+    if (moved && patched('agents prove whose they are')) {
+      // A replica may have moved between the map and the look; one that is missing twice isn't there.
+      plan = await this.call('check universe, target and backup again').planUniverseRestore({ request });
+      requireReady((await this.inspectNodes(plan)).problems);
+    } else requireReady(problems);
     const names = plan.databases.map(({ from, to }) => `${from} → ${to}`).join(', ');
     this.board.note('plan', {
       note: `${names}: ${formatCount(plan.tablets)} tablets, ${formatBytes(plan.bytes)}, onto ${plan.nodes.length} nodes`,
@@ -151,32 +156,28 @@ class UniverseRestore {
     return plan;
   }
 
-  /** Every node must have an agent, which may write and has the space. */
-  private async inspectNodes({ nodes, bytesPerNode }: UniverseRestorePlan): Promise<void> {
+  /** Every node must have its own agent, which may write and has the space. `moved`: tablets are not where the map has them. */
+  private async inspectNodes({
+    nodes,
+    bytesPerNode,
+    inspections = {},
+  }: UniverseRestorePlan): Promise<{ readonly problems: readonly string[]; readonly moved: boolean }> {
     const problems: string[] = [];
+    let moved = false;
     await inLanes(nodes.length, NODES_AT_ONCE, async (index) => {
       const node = nodes[index] ?? '';
       try {
-        const report = await this.agent(node, `look at the node of ${node}`).inspectNode();
-        problems.push(...report.problems);
-        const free = report.directories.reduce((sum, { freeBytes }) => sum + freeBytes, 0);
-        const needed = bytesPerNode * SPACE_FACTOR;
-        if (free < needed) {
-          problems.push(
-            `${node} has ${formatBytes(free)} free of about ${formatBytes(needed)} that it needs`,
-          );
-        }
+        const inspection = inspections[node] ?? {};
+        const report = await this.agent(node, `look at the node of ${node}`).inspectNode(inspection);
+        problems.push(...unreadiness(node, report, inspection, bytesPerNode));
+        moved ||= report.missing !== undefined;
       } catch (error) {
         if (isCancellation(error)) throw error;
         const { code, message } = describeFailure(error);
         problems.push(code === 'TIMED_OUT' ? `${node} has no agent that answers` : `${node}: ${message}`);
       }
     });
-    if (problems.length === 0) return;
-    throw ApplicationFailure.nonRetryable(
-      `${problems.slice(0, 10).join('; ')}. Every tablet server needs an agent (holdfast worker --tserver HOST:PORT) that may write its data directories, and space.`,
-      'RESTORE_NODES_NOT_READY',
-    );
+    return { problems, moved };
   }
 
   private async prepare(): Promise<void> {
@@ -354,6 +355,14 @@ class UniverseRestore {
       agentMs: Math.max(this.source.patience.agentMs, AGENT_RETURNS_MS),
     });
   }
+}
+
+function requireReady(problems: readonly string[]): void {
+  if (problems.length === 0) return;
+  throw ApplicationFailure.nonRetryable(
+    `${problems.slice(0, 10).join('; ')}. Every tablet server needs an agent of its own (holdfast worker --tserver HOST:PORT) that may write its data directories, and space.`,
+    'RESTORE_NODES_NOT_READY',
+  );
 }
 
 function differs(summary: RestoreSummary): ApplicationFailure {

@@ -46,7 +46,8 @@ export async function tabletFill(input: TabletFillInput): Promise<number> {
   await inLanes(tasks.length, TASKS_AT_ONCE, async (index) => {
     const task = tasks[index];
     if (task === undefined) return;
-    const { node, tablets } = task;
+    const { node, server, tablets } = task;
+    const expected = server === undefined ? {} : { server };
     const agent = nodeActivitiesOf({
       node,
       summary: `${what} ${tablets.length} tablets on ${node}`,
@@ -56,12 +57,12 @@ export async function tabletFill(input: TabletFillInput): Promise<number> {
       agentMs: Math.max(source.patience.agentMs, DAY_MS / 24),
     });
     if (what === 'check') {
-      unfilled += (await agent.unfilledTablets({ ref, tablets })).length;
+      unfilled += (await agent.unfilledTablets({ ref, tablets, ...expected })).length;
       return;
     }
     const { limits } = source;
     const share = input.bytesPerSecond === undefined ? {} : { bytesPerSecond: input.bytesPerSecond };
-    const summary = await agent.fillTablets({ ref, tablets, limits, ...share });
+    const summary = await agent.fillTablets({ ref, tablets, limits, ...share, ...expected });
     unfilled += summary.left.length;
     sum.tasksDone += summary.filled;
     sum.bytes += summary.bytes;
@@ -72,26 +73,32 @@ export async function tabletFill(input: TabletFillInput): Promise<number> {
   return unfilled;
 }
 
-function tasksOf(
-  { nodes, tables, tablets }: FillShard,
-  tabletsPerTask: number,
-): readonly { readonly node: string; readonly tablets: readonly TabletFill[] }[] {
-  const byNode = new Map<string, TabletFill[]>();
+interface Task {
+  /** `host:port` */
+  readonly node: string;
+  /** UUID of the tablet server. */
+  readonly server?: string;
+  readonly tablets: readonly TabletFill[];
+}
+
+function tasksOf({ nodes, servers, tables, tablets }: FillShard, tabletsPerTask: number): readonly Task[] {
+  const byNode = new Map<number, TabletFill[]>();
   for (const { id, from, list, table: place, nodes: places } of tablets) {
     const table = tables[place];
     if (table === undefined) throw new RangeError(`tablet ${id} is of no table of its shard`);
     for (const each of places) {
-      const node = nodes[each];
-      if (node === undefined) throw new RangeError(`tablet ${id} is on no node of its shard`);
-      const ofNode = byNode.get(node) ?? [];
+      if (nodes[each] === undefined) throw new RangeError(`tablet ${id} is on no node of its shard`);
+      const ofNode = byNode.get(each) ?? [];
       ofNode.push({ tablet: id, ...table, from, list });
-      byNode.set(node, ofNode);
+      byNode.set(each, ofNode);
     }
   }
-  return [...byNode].flatMap(([node, ofNode]) =>
-    Array.from({ length: Math.ceil(ofNode.length / tabletsPerTask) }, (_, task) => ({
-      node,
+  return [...byNode].flatMap(([place, ofNode]) => {
+    const server = servers?.[place];
+    return Array.from({ length: Math.ceil(ofNode.length / tabletsPerTask) }, (_, task) => ({
+      node: nodes[place] ?? '',
+      ...(server === undefined ? {} : { server }),
       tablets: ofNode.slice(task * tabletsPerTask, (task + 1) * tabletsPerTask),
-    })),
-  );
+    }));
+  });
 }

@@ -66,6 +66,8 @@ class TabletTransfer {
   private readonly sum = { shard: 0, tasksDone: 0, rows: 0, bytes: 0, storedBytes: 0 };
   /** Agents that took no work: asked last. */
   private readonly silent = new Set<string>();
+  /** UUID of the tablet server at each address, as far as the list tells. */
+  private readonly servers = new Map<string, string>();
   private readonly gone: string[] = [];
   private tasks = 0;
   private reported = 0;
@@ -78,6 +80,10 @@ class TabletTransfer {
   async run(): Promise<TabletTransferOutcome> {
     const { ref, epoch, shard } = this.input;
     const described = await this.call('read the list of tablets').describeTablets({ ref, epoch, shard });
+    for (const [place, node] of described.nodes.entries()) {
+      const server = described.servers?.[place];
+      if (server !== undefined && server !== '') this.servers.set(node, server);
+    }
     let open: readonly Candidate[] = unpackShard(described).map((target) => ({
       target,
       nodes: target.nodes,
@@ -162,6 +168,7 @@ class TabletTransfer {
       timeoutMs,
       agentMs: source.patience.agentMs,
     });
+    const server = this.servers.get(node);
     let summary: SaveSummary;
     try {
       summary = await agent.saveTablets({
@@ -171,6 +178,7 @@ class TabletTransfer {
         tablets: candidates.map(({ target: { tablet, table, snapshot } }) => ({ tablet, table, snapshot })),
         limits: source.limits,
         ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }),
+        ...(server === undefined ? {} : { server }),
       });
     } catch (error) {
       const reason = this.reasonToPassOn(node, error);

@@ -18,6 +18,11 @@ export class PartBuilder {
     this.#level = level;
   }
 
+  /** After compression. */
+  get storedBytes(): number {
+    return this.#length;
+  }
+
   /** Takes whole rows; the block may be overwritten afterwards. */
   add(data: Uint8Array, rows: number): void {
     const frame = compressFrame(data, this.#level);

@@ -17,6 +17,9 @@ export interface Part {
   readonly bytes: number;
   /** Where rows aren't all of one instant. */
   readonly readAt?: NonNullable<DataObject['readAt']>;
+  /** As of the object that it becomes. */
+  readonly expiring?: number;
+  readonly unread?: readonly string[];
 }
 
 export type ToLane<Job> =

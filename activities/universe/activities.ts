@@ -54,7 +54,7 @@ export function nodeActivities(repositories: Repositories, agent: NodeAgent): No
     saveTablets: ({ ref, ...request }) =>
       inBackupOnNode(ref, (context) => saveTablets(agent, context, { ...request, piece: 0 })),
 
-    inspectNode: () => asActivity(({ signal }) => inspectNode(agent, signal)),
+    inspectNode: (inspection = {}) => asActivity(({ signal }) => inspectNode(agent, inspection, signal)),
 
     checkNode: ({ repository }) => asActivity(({ signal }) => checkNode(agent, repository, signal)),
 
@@ -64,10 +64,10 @@ export function nodeActivities(repositories: Repositories, agent: NodeAgent): No
         return fillTablets(agent, context, manifest, request);
       }),
 
-    unfilledTablets: ({ ref, tablets }) =>
+    unfilledTablets: ({ ref, ...request }) =>
       inBackupOnNode(ref, async (context) => {
         const { manifest } = await repositories.backup(ref);
-        return unfilledTablets(agent, context, manifest, tablets);
+        return unfilledTablets(agent, context, manifest, request);
       }),
   };
 }

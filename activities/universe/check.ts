@@ -1,6 +1,7 @@
 import { type Check, check } from '../../model/check.ts';
 import { permanent, UNIVERSE_NO_DATABASE } from '../../model/errors.ts';
 import type { UniverseSource } from '../../model/pipeline.ts';
+import type { AgentPoller } from '../../model/task-queue.ts';
 import type { VerbContext } from '../engine.ts';
 import { describeProgram } from '../ysql/check.ts';
 import { findProgram } from '../ysql/programs/find.ts';
@@ -8,21 +9,22 @@ import { withSession } from '../ysql/session.ts';
 import { dumpEntities } from './entities.ts';
 import { metadataDump } from './metadata-dump.ts';
 import { requireSuperuser } from './restore/needs.ts';
-import { namesIn, openUniverse, serverOf, type Universe, ysqlTarget } from './universe.ts';
+import { deadServer } from './servers.ts';
+import { namesIn, openUniverse, ownYsqlTarget, serverOf, type Universe, ysqlTarget } from './universe.ts';
 import { findNamespace } from './yb-admin/namespaces.ts';
-import { listMasters, listTabletServers } from './yb-admin/topology.ts';
+import { listMasters, listTabletServers, type TabletServer } from './yb-admin/topology.ts';
 import { isLoadBalancerEnabled } from './yb-admin/upkeep.ts';
 import { programVersion } from './yb-admin/version.ts';
 
 /**
  * For `holdfast doctor`: what a backup of this universe needs, each thing looked at by itself. Changes nothing.
  *
- * @param agentOf whether an agent polls for a tablet server; undefined where that can't be known.
+ * @param agentsOf who polls for a tablet server; undefined where that can't be known.
  */
 export async function checkUniverse(
   verb: VerbContext,
   source: UniverseSource,
-  agentOf: (address: string) => Promise<boolean | undefined>,
+  agentsOf: (address: string) => Promise<readonly AgentPoller[] | undefined>,
 ): Promise<readonly Check[]> {
   let universe: Universe | undefined;
   const found = await check('yb-admin', async () => {
@@ -63,8 +65,8 @@ export async function checkUniverse(
   }
   if (source.databases.length > 0) {
     checks.push(
-      await check('YSQL, and ysql_dump of its version', async () => {
-        const server = await serverOf(await ysqlTarget(verb, opened), verb.signal);
+      await check('YSQL of this universe, and ysql_dump of its version', async () => {
+        const server = await serverOf(await ownYsqlTarget(verb, opened), verb.signal);
         const { program } = await metadataDump(server);
         return `${server.version}, ${describeProgram(program, server)}`;
       }),
@@ -79,37 +81,63 @@ export async function checkUniverse(
       }),
     );
   }
-  return [...checks, ...(await checkServers(opened, agentOf))];
+  return [...checks, ...(await checkServers(opened, agentsOf))];
 }
 
 async function checkServers(
   { admin }: Universe,
-  agentOf: (address: string) => Promise<boolean | undefined>,
+  agentsOf: (address: string) => Promise<readonly AgentPoller[] | undefined>,
 ): Promise<readonly Check[]> {
   const checks: Check[] = [];
-  for (const { address, status } of await listTabletServers(admin)) {
+  const servers = await listTabletServers(admin);
+  for (const server of servers) {
+    const { address, status } = server;
     checks.push(
       await check(`tablet server ${address}`, async () => {
-        const agent = await agentOf(address);
-        if (agent === false) {
-          throw permanent(
-            'AGENT_MISSING',
-            `it is ${status}, and has no agent`,
-            `Start one on its node: holdfast worker --tserver ${address}`,
-          );
-        }
         if (status !== 'ALIVE') {
           throw permanent(
             'TSERVER_DOWN',
-            `it is ${status}`,
-            'Start it; until then its replicas are passed over.',
+            `${deadServer(server, servers)} is ${status}`,
+            'Start it, or remove it from the universe; until then its replicas are passed over, and nothing is restored.',
           );
         }
-        return agent === undefined
+        const agents = await agentsOf(address);
+        return agents === undefined
           ? 'alive; agents are not looked for without a Temporal server'
-          : 'alive, with an agent';
+          : describeAgents(server, agents);
       }),
     );
   }
   return checks;
+}
+
+/** Whether the agents of a tablet server's address are one, and its own. Throws what is wrong. */
+function describeAgents({ address, uuid }: TabletServer, agents: readonly AgentPoller[]): string {
+  const [first] = agents;
+  if (first === undefined) {
+    throw permanent(
+      'AGENT_MISSING',
+      'it is ALIVE, and has no agent',
+      `Start one on its node: holdfast worker --tserver ${address}`,
+    );
+  }
+  const wrong = agents.find(({ server }) => server !== undefined && server !== uuid);
+  if (wrong !== undefined) {
+    throw permanent(
+      'AGENT_WRONG_NODE',
+      `the agent on ${wrong.host} has the data directories of the tablet server ${wrong.server}, and this one is ${uuid}`,
+      'Correct --tserver and --data-dirs of that agent; where the tablet server was made anew, start the agent again.',
+    );
+  }
+  const hosts = [...new Set(agents.map(({ host }) => host))];
+  if (hosts.length > 1) {
+    throw permanent(
+      'AGENT_DOUBLED',
+      `it has agents on several machines: ${hosts.join(', ')}`,
+      'Stop those that are not on its node.',
+    );
+  }
+  return agents.some(({ server }) => server === uuid)
+    ? 'alive, with its own agent'
+    : 'alive, with an agent that could not prove yet whose data directories it has';
 }

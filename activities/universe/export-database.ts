@@ -18,9 +18,11 @@ import { utf8 } from '../ysql/schema-dump.ts';
 import { putScript } from '../ysql/scripts.ts';
 import { sequencesScript } from '../ysql/seal.ts';
 import type { Server } from '../ysql/server.ts';
-import { onlyRow, type Session, withSession } from '../ysql/session.ts';
+import { onlyRow, withSession } from '../ysql/session.ts';
+import { accountForTables, readCatalogRelations } from './accounting.ts';
 import { metadataDump } from './metadata-dump.ts';
 import { checkSchemaStands, presentFingerprint } from './schema-stands.ts';
+import { type SnapshotContents, snapshotContents } from './snapshot-contents.ts';
 import type { Universe } from './universe.ts';
 import { exportSnapshot, type SnapshotObject } from './yb-admin/snapshots.ts';
 import { microsOf } from './yb-admin/times.ts';
@@ -40,6 +42,10 @@ export interface Exporting {
 export interface Exported {
   readonly database: ManifestDatabase;
   readonly snapshot: ManifestSnapshot;
+  /** What the snapshot holds; absent where there is none. */
+  readonly contents?: SnapshotContents;
+  /** Ids of tables whose rows are in the tablet of a parent. */
+  readonly colocated: ReadonlySet<string>;
 }
 
 /** Schema, sequences and metadata of a YSQL database. Throws `READ_POINT_LOST` (permanent) where its schema changed since the snapshot. */
@@ -54,7 +60,7 @@ export async function exportDatabase(
   const dump = await dumpDatabase(exporting, target, server);
   // What was created or dropped since the snapshot is in its files, or not, as it was then.
   const present = await readCatalogue(exporting, target, undefined);
-  const { properties, relations, indexes } = dump.asOfSnapshot
+  const { properties, relations, catalog } = dump.asOfSnapshot
     ? await readCatalogue(exporting, target, microsOf(database.snapshotTime))
     : present;
   requireDumpOf(name, dump.script, relations, dump.program);
@@ -66,28 +72,30 @@ export async function exportDatabase(
   const schemaObjects = [
     await putScript(context, readPoint, `${index}/schema`, withQuotedNames(dump.script)),
     await putScript(context, readPoint, `${index}/sequences`, values),
-    ...(metadata === undefined ? [] : [metadata]),
+    ...(metadata === undefined ? [] : [metadata.entry]),
   ];
-  const byOid = new Map(
-    [...relations, ...indexes].map(({ oid, schema, table }) => [Number(oid), { schema, name: table }]),
-  );
-  const tables = tablesOf(
-    exporting.objects,
-    ({ id, name: fallback }) => byOid.get(oidOf(id)) ?? { schema: '', name: fallback },
-  );
+  const { tables, losses } = accountForTables(name, exporting.objects, catalog, metadata?.contents);
   const rows = universe.source.countRows
     ? await countRows(exporting, target, tables)
     : new Map<string, number>();
   return {
-    database: { name, ...properties, schemaObjects, tables: manifestTables(tables, rows) },
-    snapshot: snapshotOf(exporting, tables, metadata),
+    database: {
+      name,
+      ...properties,
+      schemaObjects,
+      tables: manifestTables(tables, rows),
+      ...(losses.length === 0 ? {} : { losses }),
+    },
+    ...snapshotOf(exporting, tables, metadata),
   };
 }
 
 /** A keyspace's schema is in the snapshot's metadata. */
 export async function exportKeyspace(exporting: Exporting): Promise<Exported> {
   const metadata = await exportMetadata(exporting);
-  const tables = tablesOf(exporting.objects, ({ name }) => ({ schema: '', name }));
+  const tables = exporting.objects
+    .filter(({ type }) => type === 'TABLE')
+    .map(({ id, name, indexedTableId }) => ({ id, schema: '', name, index: indexedTableId !== undefined }));
   return {
     database: {
       name: exporting.database.database,
@@ -95,28 +103,39 @@ export async function exportKeyspace(exporting: Exporting): Promise<Exported> {
       encoding: 'UTF8',
       collate: '',
       ctype: '',
-      schemaObjects: metadata === undefined ? [] : [metadata],
+      schemaObjects: metadata === undefined ? [] : [metadata.entry],
       tables: manifestTables(tables, new Map()),
     },
-    snapshot: snapshotOf(exporting, tables, metadata),
+    ...snapshotOf(exporting, tables, metadata),
   };
 }
 
 function snapshotOf(
-  { database }: Exporting,
+  { database, objects }: Exporting,
   tables: readonly SnapshotTable[],
-  metadata: ObjectEntry | undefined,
-): ManifestSnapshot {
+  metadata: Metadata | undefined,
+): Omit<Exported, 'database'> {
   const { snapshot, snapshotTime, catalogVersion: version } = database;
-  return {
+  const described: ManifestSnapshot = {
     database: database.database,
     api: database.api,
     ...(snapshot === undefined ? {} : { snapshot }),
-    ...(metadata === undefined ? {} : { metadata: metadata.key }),
+    ...(metadata === undefined ? {} : { metadata: metadata.entry.key }),
     ...(snapshotTime === undefined ? {} : { takenAt: snapshotTime }),
     ...(version === undefined ? {} : { catalogVersion: version }),
     tables,
   };
+  const colocated = new Set(objects.flatMap(({ id, colocated: is }) => (is ? [id] : [])));
+  return {
+    snapshot: described,
+    colocated,
+    ...(metadata === undefined ? {} : { contents: metadata.contents }),
+  };
+}
+
+interface Metadata {
+  readonly entry: ObjectEntry;
+  readonly contents: SnapshotContents;
 }
 
 /** The catalogue of the present, or as of the instant (microseconds since 1970). */
@@ -130,7 +149,7 @@ async function readCatalogue(
     return {
       properties: await databaseProperties(session),
       relations: await readRelations(session),
-      indexes: await readIndexes(session),
+      catalog: await readCatalogRelations(session),
     };
   });
 }
@@ -178,34 +197,21 @@ async function exportMetadata({
   readPoint,
   index,
   database,
-}: Exporting): Promise<ObjectEntry | undefined> {
+}: Exporting): Promise<Metadata | undefined> {
   if (database.snapshot === undefined) return undefined;
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-snapshot-'));
   try {
     const file = join(folder, 'SnapshotInfoPB');
     await exportSnapshot(universe.admin, database.snapshot, file);
     const body = await readFile(file);
+    const contents = snapshotContents(body, database.database);
     const sha256 = sha256Hex(body);
     const key = `schema/e${readPoint.epoch}/${index}/snapshot-${sha256.slice(0, 12)}.pb`;
     await context.store.put(context.folder + key, body, { sha256, ifAbsent: true, signal: context.signal });
-    return { key, sizeBytes: body.length, sha256 };
+    return { entry: { key, sizeBytes: body.length, sha256 }, contents };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-function tablesOf(
-  objects: readonly SnapshotObject[],
-  nameOf: (object: SnapshotObject) => { readonly schema: string; readonly name: string },
-): readonly SnapshotTable[] {
-  return objects
-    .filter(({ type }) => type === 'TABLE')
-    .map((object) => ({ id: object.id, ...nameOf(object), index: object.indexedTableId !== undefined }));
-}
-
-/** The last 8 hex digits of a YSQL table's id are its oid. */
-function oidOf(tableId: string): number {
-  return Number.parseInt(tableId.slice(24, 32), 16);
 }
 
 function manifestTables(
@@ -213,19 +219,8 @@ function manifestTables(
   rows: ReadonlyMap<string, number>,
 ): ManifestDatabase['tables'] {
   return tables
-    .filter(({ index }) => !index)
+    .filter(({ index, skipped }) => !index && skipped === undefined)
     .map(({ id, schema, name }) => ({ schema, table: name, rows: rows.get(id) ?? 0, bytes: 0, objects: 0 }));
-}
-
-async function readIndexes(
-  session: Session,
-): Promise<readonly { readonly oid: string; readonly schema: string; readonly table: string }[]> {
-  return await session.query<{ oid: string; schema: string; table: string }>(
-    `list the indexes of database "${session.database}"`,
-    `SELECT c.oid::text AS oid, n.nspname AS schema, c.relname AS table FROM pg_catalog.pg_class c
-     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-     WHERE c.relkind IN ('i', 'I') AND c.oid >= 16384 AND n.nspname !~ '^pg_'`,
-  );
 }
 
 /** By table id, as of the snapshot. */

@@ -1,5 +1,5 @@
 import type { ObjectEntry } from '../../model/backup.ts';
-import type { ManifestDatabase, ManifestSnapshot } from '../../model/manifest.ts';
+import type { ManifestDatabase } from '../../model/manifest.ts';
 import type { UniverseSource } from '../../model/pipeline.ts';
 import {
   findTabletWorkList,
@@ -9,11 +9,13 @@ import {
 import type { BackupContext } from '../engine.ts';
 import { dumpGlobals } from '../ysql/schema-dump.ts';
 import { putScript } from '../ysql/scripts.ts';
-import { exportDatabase, exportKeyspace, type SnapshotPoint } from './export-database.ts';
+import { clusterUuidOf, encryptionOf, KEY_UNKNOWN } from './encryption.ts';
+import { type Exported, exportDatabase, exportKeyspace, type SnapshotPoint } from './export-database.ts';
+import { serversByAddress } from './servers.ts';
 import { findTargets } from './targets.ts';
-import { openUniverse, serverOf, type Universe, ysqlTarget } from './universe.ts';
+import { openUniverse, ownYsqlTarget, serverOf, type Universe } from './universe.ts';
 import { listSnapshots } from './yb-admin/snapshots.ts';
-import { field, textField } from './yb-admin/text.ts';
+import { listTabletServers } from './yb-admin/topology.ts';
 import { universeConfig } from './yb-admin/upkeep.ts';
 import { programVersion } from './yb-admin/version.ts';
 
@@ -33,7 +35,7 @@ export async function exportUniverse(
   if (known !== undefined) return known;
   const universe = await openUniverse(context, source);
   const hasYsql = readPoint.databases.some(({ api }) => api === 'ysql');
-  const target = hasYsql ? await ysqlTarget(context, universe) : undefined;
+  const target = hasYsql ? await ownYsqlTarget(context, universe) : undefined;
   const server = target === undefined ? undefined : await serverOf(target, signal);
   const objects = new Map(
     (await listSnapshots(universe.admin, { details: true })).map((snapshot) => [
@@ -42,7 +44,7 @@ export async function exportUniverse(
     ]),
   );
   const databases: ManifestDatabase[] = [];
-  const snapshots: ManifestSnapshot[] = [];
+  const snapshots: Omit<Exported, 'database'>[] = [];
   for (const [index, database] of readPoint.databases.entries()) {
     context.heartbeat({ database: database.database });
     const ofSnapshot = database.snapshot === undefined ? [] : (objects.get(database.snapshot) ?? []);
@@ -52,7 +54,7 @@ export async function exportUniverse(
         ? await exportKeyspace(exporting)
         : await exportDatabase(exporting, target, server);
     databases.push(exported.database);
-    snapshots.push(exported.snapshot);
+    snapshots.push(exported);
   }
   const commonObjects: ObjectEntry[] = [];
   if (target !== undefined && server !== undefined && source.globals !== 'none') {
@@ -66,21 +68,20 @@ export async function exportUniverse(
     },
     databases,
     commonObjects,
-    universe: { snapshots, ...(await identityOf(universe)) },
+    universe: { snapshots: snapshots.map(({ snapshot }) => snapshot), ...(await identityOf(universe)) },
   };
   const targets = await findTargets(context, universe, snapshots);
-  return await writeTabletWorkList(store, ref, readPoint.epoch, description, targets, { signal });
+  const servers = serversByAddress(await listTabletServers(universe.admin));
+  return await writeTabletWorkList(store, ref, readPoint.epoch, description, targets, { signal, servers });
 }
 
 /** Which universe it is, and whether its files are encrypted, as far as it tells. */
 async function identityOf({ admin }: Universe): Promise<{ clusterUuid?: string; encryption?: string }> {
   const config = await universeConfig(admin);
-  const clusterUuid = textField(config, 'clusterUuid', 'cluster_uuid');
-  const encryption = field(config, 'encryptionInfo') ?? field(config, 'encryption_info');
-  const enabled = field(encryption, 'encryptionEnabled') ?? field(encryption, 'encryption_enabled');
-  const key = textField(encryption, 'latestVersionId', 'keyId', 'latest_version_id', 'key_id');
+  const clusterUuid = clusterUuidOf(config);
+  const encryption = encryptionOf(config);
   return {
     ...(clusterUuid === undefined ? {} : { clusterUuid }),
-    ...(enabled === true ? { encryption: key ?? 'enabled' } : {}),
+    ...(encryption?.enabled === true ? { encryption: encryption.key ?? KEY_UNKNOWN } : {}),
   };
 }

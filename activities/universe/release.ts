@@ -3,6 +3,7 @@ import { HoldfastError } from '../../model/errors.ts';
 import type { UniverseSource } from '../../model/pipeline.ts';
 import { snapshotLedgersFolder } from '../../repository/layout.ts';
 import { findManifest } from '../../repository/manifest.ts';
+import { endNotes } from '../../repository/notes.ts';
 import { isDamage } from '../../repository/store-errors.ts';
 import type { BackupContext } from '../engine.ts';
 import { orphanOf } from './snapshot.ts';
@@ -18,7 +19,7 @@ const DELETION_WAIT_MS = 30_000;
 
 /**
  * Deletes every snapshot that was begun in the universe for this backup, also one whose id was lost with its worker, and then
- * their entries in the ledger.
+ * their entries in the ledger. One that can't be deleted keeps none of the others; the first failure is thrown at the end.
  */
 export async function releaseSnapshots(
   context: BackupContext,
@@ -27,18 +28,28 @@ export async function releaseSnapshots(
   const entries = await readLedger(context);
   if (entries.length === 0) return { deleted: 0 };
   const universe = await openUniverse(context, source);
+  const failures: HoldfastError[] = [];
   let deleted = 0;
-  for (const { intent, snapshot, keys } of entries) {
-    const id = snapshot ?? (await orphanOf(universe, intent));
-    if (id !== undefined && (await deleteAndSee(universe.admin, context, id))) deleted += 1;
-    await context.store.delete(keys, { signal: context.signal });
+  for (const { intent, snapshot, name, keys } of entries) {
+    try {
+      const id = snapshot ?? (await orphanOf(universe, intent));
+      if (id !== undefined && (await deleteAndSee(universe.admin, context, id))) deleted += 1;
+      await endNotes(context.store, name, keys, { signal: context.signal });
+    } catch (error) {
+      context.signal.throwIfAborted();
+      if (!(error instanceof HoldfastError)) throw error;
+      failures.push(error);
+    }
   }
+  const [first] = failures;
+  if (first !== undefined) throw first;
   return { deleted };
 }
 
 /**
  * Deletes what other backups of the plan left in the universe: those that have ended, with a manifest or a tombstone, and those
- * that are older than any snapshot is kept. A run that was terminated leaves the like.
+ * that are older than any snapshot is kept. A run that was terminated leaves the like. What can't be deleted now is tried again by the next backup: it keeps
+ * none from beginning, and the universe deletes snapshots by itself when their time is over.
  */
 export async function releaseLeftovers(context: BackupContext, source: UniverseSource): Promise<void> {
   const { store, ref, signal } = context;
@@ -46,9 +57,18 @@ export async function releaseLeftovers(context: BackupContext, source: UniverseS
   for await (const backup of store.folders(snapshotLedgersFolder(ref.plan), { signal })) {
     if (backup === ref.backup) continue;
     const other = { ...context, ref: { ...ref, backup } };
-    const entries = await readLedger(other);
-    const isOld = entries.every(({ intent }) => Date.parse(intent.at) < oldest);
-    if (entries.length > 0 && (isOld || (await hasEnded(other)))) await releaseSnapshots(other, source);
+    try {
+      const entries = await readLedger(other);
+      const isOld = entries.every(({ intent }) => Date.parse(intent.at) < oldest);
+      if (entries.length > 0 && (isOld || (await hasEnded(other)))) await releaseSnapshots(other, source);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof HoldfastError)) throw error;
+      context.log('what an earlier backup left in the universe can not be deleted now', {
+        backup,
+        reason: error.message,
+      });
+    }
   }
 }
 

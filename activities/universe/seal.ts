@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import type { BackupSummary, ObjectEntry } from '../../model/backup.ts';
 import { permanent } from '../../model/errors.ts';
+import { lossesIn } from '../../model/manifest.ts';
 import type { TabletList } from '../../model/tablets.ts';
 import packageJson from '../../package.json' with { type: 'json' };
 import { mapBounded } from '../../repository/bounded.ts';
@@ -16,9 +17,12 @@ import { sweepBackup } from '../../repository/sweep.ts';
 import { writeTabletManifest } from '../../repository/write-manifest.ts';
 import type { SealInput } from '../contract.ts';
 import type { BackupContext } from '../engine.ts';
+import { leftToPrune } from '../left-to-prune.ts';
 import { universeKit } from './restore-kit.ts';
 
 const RESULTS_AT_ONCE = 16;
+/** In a workflow's history; the manifest has all of them. */
+const LOSSES_TOLD = 20;
 
 /**
  * Collects what the agents saved, makes sure that it is every tablet of the list, writes the manifest, and clears the folder.
@@ -70,8 +74,10 @@ async function writeKit(
 
 async function sealed(context: BackupContext, { manifest, sha256 }: StoredManifest): Promise<BackupSummary> {
   const { store, ref, signal, heartbeat } = context;
-  await sweepBackup(store, ref, { signal, heartbeat });
-  return { plan: ref.plan, backup: ref.backup, ...manifest.totals, manifestSha256: sha256 };
+  await leftToPrune(context, () => sweepBackup(store, ref, { signal, heartbeat }));
+  const losses = lossesIn(manifest).slice(0, LOSSES_TOLD);
+  const told = losses.length === 0 ? {} : { losses };
+  return { plan: ref.plan, backup: ref.backup, ...manifest.totals, manifestSha256: sha256, ...told };
 }
 
 async function tabletsOf(context: BackupContext, { shards }: TabletWorkList): Promise<Set<string>> {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { snapshotLedgerFolder } from '../../repository/layout.ts';
+import { liveNotes } from '../../repository/notes.ts';
 import { getSealed, putSealed } from '../../repository/sealed-object.ts';
 import type { BackupContext } from '../engine.ts';
 import type { DatabaseName } from './universe.ts';
@@ -37,16 +38,19 @@ export interface LedgerEntry {
   readonly intent: SnapshotIntent;
   /** Absent while it isn't known whether the universe has it. */
   readonly snapshot?: string;
+  /** What its keys begin with. */
+  readonly name: string;
   readonly keys: readonly string[];
 }
 
 const INTENT = '.intent.json';
 const CREATED = '.created.json';
 
-/** The entries of a backup, in the order of epochs and attempts. */
+/** The entries of a backup that are not over, in the order of epochs and attempts. */
 export async function readLedger({ store, ref, signal }: BackupContext): Promise<readonly LedgerEntry[]> {
   const folder = snapshotLedgerFolder(ref);
-  const keys = (await Array.fromAsync(store.list(folder, { signal }), ({ key }) => key)).sort();
+  const all = await Array.fromAsync(store.list(folder, { signal }), ({ key }) => key);
+  const keys = liveNotes(all).toSorted();
   const entries: LedgerEntry[] = [];
   for (const key of keys.filter((name) => name.endsWith(INTENT))) {
     const intent = await getSealed(store, key, intentSchema, { signal });
@@ -57,6 +61,7 @@ export async function readLedger({ store, ref, signal }: BackupContext): Promise
     entries.push({
       intent,
       ...(created === undefined ? {} : { snapshot: created.snapshot }),
+      name: key.slice(0, -INTENT.length),
       keys: created === undefined ? [key] : [key, createdKey],
     });
   }

@@ -1,24 +1,30 @@
 import { permanent, READ_POINT_LOST } from '../../model/errors.ts';
-import type { ManifestSnapshot } from '../../model/manifest.ts';
 import type { UniverseSource } from '../../model/pipeline.ts';
 import type { TabletTarget } from '../../model/tablets.ts';
 import { listBackups } from '../../repository/list-backups.ts';
 import { readTabletLists } from '../../repository/objects/tablet-lists.ts';
 import { isDamage } from '../../repository/store-errors.ts';
 import type { BackupContext } from '../engine.ts';
+import { requireSnapshotsTablets } from './accounting.ts';
 import { readTablets } from './entities.ts';
+import type { Exported } from './export-database.ts';
 import { type EarlierCopy, placeTablets, wholeReplicas } from './placement.ts';
 import { openUniverse, type Universe } from './universe.ts';
 import { findSnapshot } from './yb-admin/snapshots.ts';
 
-/** The tablets of these snapshots, each with the replicas that it is to be taken from. */
+/**
+ * The tablets of these snapshots, each with the replicas that it is to be taken from. Throws as `requireSnapshotsTablets` where the universe's tablets are not
+ * the snapshots'.
+ */
 export async function findTargets(
   context: BackupContext,
   universe: Universe,
-  snapshots: readonly ManifestSnapshot[],
+  snapshots: readonly Omit<Exported, 'database'>[],
 ): Promise<readonly TabletTarget[]> {
   const snapshotOfTable = new Map<string, string>();
-  for (const { snapshot, tables } of snapshots) {
+  for (const {
+    snapshot: { snapshot, tables },
+  } of snapshots) {
     for (const { id } of tables) if (snapshot !== undefined) snapshotOfTable.set(id, snapshot);
   }
   if (snapshotOfTable.size === 0) return [];
@@ -28,6 +34,9 @@ export async function findTargets(
     new Set(snapshotOfTable.keys()),
     context.signal,
   );
+  for (const { snapshot, colocated, contents } of snapshots) {
+    if (snapshot.snapshot !== undefined) requireSnapshotsTablets(snapshot, colocated, contents, tablets);
+  }
   return placeTablets(tablets, (table) => snapshotOfTable.get(table) ?? '', await earlierCopies(context));
 }
 

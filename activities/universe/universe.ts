@@ -3,7 +3,7 @@ import type { UniverseSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
 import { type ConnectionTarget, parseConnectionUrl } from '../ysql/connection-url.ts';
 import { readServer, type Server } from '../ysql/server.ts';
-import { withSession } from '../ysql/session.ts';
+import { type Session, withSession } from '../ysql/session.ts';
 import { masterWebAddresses } from './entities.ts';
 import { openYbAdmin, type YbAdmin } from './yb-admin/program.ts';
 import { listTabletServers } from './yb-admin/topology.ts';
@@ -57,6 +57,50 @@ export async function ysqlTarget(verb: VerbContext, { source, admin }: Universe)
   }
   const host = alive.address.slice(0, alive.address.lastIndexOf(':'));
   return parseConnectionUrl(`postgresql://yugabyte@${host}:${YSQL_PORT}/yugabyte`);
+}
+
+/**
+ * As `ysqlTarget`, after it was made sure that YSQL there is this universe's own. A plan that names the masters of one universe and the address of another's
+ * YSQL would save schemas, roles and sequences of the wrong one, and create databases there.
+ *
+ * @throws HoldfastError `YSQL_OF_ANOTHER_UNIVERSE` (permanent); as `ysqlTarget`
+ */
+export async function ownYsqlTarget(verb: VerbContext, universe: Universe): Promise<ConnectionTarget> {
+  const target = await ysqlTarget(verb, universe);
+  const there = await withSession(target, target.database, verb.signal, serversBehind);
+  const listed = await listTabletServers(universe.admin);
+  const own = new Set(listed.map(({ uuid }) => plain(uuid)));
+  const hosts = new Set(listed.map(({ address }) => address.slice(0, address.lastIndexOf(':'))));
+  const strange = there.filter(({ uuid, host }) =>
+    uuid === undefined ? !hosts.has(host) : !own.has(plain(uuid)),
+  );
+  const [first] = strange;
+  if (first === undefined) return target;
+  // Builds that don't tell UUIDs name hosts as they were told: one that is known is enough.
+  if (first.uuid === undefined && strange.length < there.length) return target;
+  const words = ({ host, uuid }: { readonly host: string; readonly uuid?: string }) =>
+    uuid === undefined ? host : `${host} (${uuid})`;
+  throw permanent(
+    'YSQL_OF_ANOTHER_UNIVERSE',
+    `YSQL at ${target.hosts.map(({ host, port }) => `${host}:${port}`).join(', ')} is of another universe than the masters ${universe.source.masters.join(', ')}: its tablet server ${words(first)} is none of theirs`,
+    'Correct source.universe.ysql.connection or source.universe.masters in the plan: both must be of one universe.',
+  );
+}
+
+const plain = (uuid: string): string => uuid.toLowerCase().replaceAll('-', '');
+
+/** What `yb_servers()` says; older releases don't tell UUIDs. */
+async function serversBehind(
+  session: Session,
+): Promise<readonly { readonly host: string; readonly uuid?: string }[]> {
+  const rows = await session.query<{ server: { host?: string; uuid?: string | null } }>(
+    'list the tablet servers behind YSQL',
+    'SELECT to_json(s) AS server FROM yb_servers() s',
+  );
+  return rows.map(({ server: { host = '', uuid } }) => ({
+    host,
+    ...(typeof uuid === 'string' && uuid !== '' ? { uuid } : {}),
+  }));
 }
 
 export function serverOf(target: ConnectionTarget, signal: AbortSignal): Promise<Server> {

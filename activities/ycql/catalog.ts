@@ -1,10 +1,27 @@
 import { permanent } from '../../model/errors.ts';
 import type { NamePatterns, YcqlSource } from '../../model/pipeline.ts';
 import { nameMatcher } from '../name-patterns.ts';
+import {
+  readAggregates,
+  readDroppedColumns,
+  readFunctions,
+  readMasks,
+  readTriggerNames,
+  readViewRows,
+} from './catalog-objects.ts';
+import {
+  type Around,
+  type ColumnRow,
+  type IndexRow,
+  isSuper,
+  type TableRow,
+  type TableRows,
+  tableSchema,
+  typeText,
+} from './catalog-tables.ts';
 import { parseType, usedTypes } from './cql-type.ts';
-import { isInvalid } from './errors.ts';
 import { isSystemKeyspace } from './raw-pages.ts';
-import type { ColumnSchema, IndexSchema, KeyspaceSchema, TableSchema, UserType } from './schema.ts';
+import type { KeyspaceSchema, TableSchema, UserType } from './schema.ts';
 import type { CqlSession } from './session.ts';
 
 /** Table of a restore's own in its target; never backed up. */
@@ -83,13 +100,13 @@ export async function findKeyspace(
   return row === undefined ? undefined : readKeyspace(session, row, { include: [], exclude: [] }, signal);
 }
 
-/** One table as it is now, undefined where there is none. */
-export async function readTable(
+/** One table as it is now, with the types of its keyspace; undefined where there is none. */
+export async function readDefinition(
   session: CqlSession,
   keyspace: string,
   name: string,
   signal: AbortSignal,
-): Promise<TableSchema | undefined> {
+): Promise<{ readonly table: TableSchema; readonly types: readonly UserType[] } | undefined> {
   const read = <Row extends object>(table: string) =>
     session.query<Row>(
       `read the definition of ${keyspace}.${name}`,
@@ -99,13 +116,40 @@ export async function readTable(
     );
   const [row] = await read<TableRow>('tables');
   if (row === undefined) return undefined;
-  return tableSchema(
-    session,
-    row,
-    await read<ColumnRow>('columns'),
-    await read<IndexRow>('indexes'),
-    undefined,
+  const types = await readTypes(session, keyspace, signal);
+  const rows = { columns: await read<ColumnRow>('columns'), indexes: await read<IndexRow>('indexes') };
+  const around: Around = {
+    masks: await readMasks(session, keyspace, signal),
+    dropped: await readDroppedColumns(session, keyspace, signal),
+    types,
+  };
+  return { table: tableSchema(session, row, rows, around), types };
+}
+
+/** One table as it is now, undefined where there is none. */
+export async function readTable(
+  session: CqlSession,
+  keyspace: string,
+  name: string,
+  signal: AbortSignal,
+): Promise<TableSchema | undefined> {
+  return (await readDefinition(session, keyspace, name, signal))?.table;
+}
+
+/** In an order in which each needs only those before it. */
+async function readTypes(
+  session: CqlSession,
+  keyspace: string,
+  signal: AbortSignal,
+): Promise<readonly UserType[]> {
+  const rows = await session.query<TypeRow>(
+    `read the types of keyspace ${keyspace}`,
+    'SELECT * FROM system_schema.types WHERE keyspace_name = ?',
+    [keyspace],
+    signal,
   );
+  const names = rows.map(({ type_name }) => type_name);
+  return inOrderOfNeed(rows.map((row) => userType(session, row, names)));
 }
 
 async function readKeyspace(
@@ -123,8 +167,8 @@ async function readKeyspace(
       [keyspace],
       signal,
     );
-  const [types, tables, columns, indexes] = [
-    await read<TypeRow>('types'),
+  const types = await readTypes(session, keyspace, signal);
+  const [tables, columns, indexes] = [
     await read<TableRow>('tables'),
     await read<ColumnRow>('columns'),
     await read<IndexRow>('indexes'),
@@ -139,23 +183,42 @@ async function readKeyspace(
       matcher.matches(`${keyspace}.${table_name}`),
   );
   const tablets = await tabletCounts(session, keyspace, signal);
+  const around: Around = {
+    masks: await readMasks(session, keyspace, signal),
+    dropped: await readDroppedColumns(session, keyspace, signal),
+    types,
+  };
+  const rowsOfTable = (name: string): TableRows => ({
+    columns: columns.filter(({ table_name }) => table_name === name),
+    indexes: indexes.filter(({ table_name }) => table_name === name),
+    tablets: tablets.get(name),
+  });
+  const carried = selected.filter((row) => !isSuper(row));
+  const views = (await readViewRows(session, keyspace, signal)).filter(
+    ({ view_name, base_table_name }) =>
+      carried.some(({ table_name }) => table_name === base_table_name) &&
+      !patterns.exclude.includes(`${keyspace}.${view_name}`),
+  );
   return {
     keyspace,
     replication: row.replication ?? {},
     durableWrites: row.durable_writes ?? true,
-    types: inOrderOfNeed(types.map(userType)),
-    tables: selected
-      .map((table) =>
-        tableSchema(
-          session,
-          table,
-          columns.filter(({ table_name }) => table_name === table.table_name),
-          indexes.filter(({ table_name }) => table_name === table.table_name),
-          tablets.get(table.table_name),
-        ),
-      )
+    types,
+    tables: carried
+      .map((row) => tableSchema(session, row, rowsOfTable(row.table_name), around))
       .sort((one, other) => one.name.localeCompare(other.name)),
-    notCarried: await notCarried(session, keyspace, signal),
+    functions: await readFunctions(session, keyspace, signal),
+    aggregates: await readAggregates(session, keyspace, signal),
+    views: views.map((row) => ({
+      table: tableSchema(session, { ...row, table_name: row.view_name }, rowsOfTable(row.view_name), around),
+      base: row.base_table_name,
+      allColumns: row.include_all_columns === true,
+      where: row.where_clause,
+    })),
+    notCarried: [
+      ...(await readTriggerNames(session, keyspace, signal)).map((name) => `trigger ${name}`),
+      ...selected.filter(isSuper).map(({ table_name }) => `super column family ${keyspace}.${table_name}`),
+    ],
   };
 }
 
@@ -165,10 +228,17 @@ interface TypeRow {
   readonly field_types: readonly string[] | null;
 }
 
-function userType({ type_name, field_names, field_types }: TypeRow): UserType {
+function userType(
+  session: CqlSession,
+  { type_name, field_names, field_types }: TypeRow,
+  typeNames: readonly string[],
+): UserType {
   return {
     name: type_name,
-    fields: (field_names ?? []).map((name, index) => ({ name, type: field_types?.[index] ?? '' })),
+    fields: (field_names ?? []).map((name, index) => ({
+      name,
+      type: typeText(session, field_types?.[index] ?? '', typeNames),
+    })),
   };
 }
 
@@ -184,128 +254,6 @@ function inOrderOfNeed(types: readonly UserType[]): readonly UserType[] {
   };
   for (const type of types) place(type);
   return ordered;
-}
-
-interface TableRow extends Readonly<Record<string, unknown>> {
-  readonly table_name: string;
-  readonly id: unknown;
-  readonly flags?: readonly string[] | null;
-  readonly default_time_to_live?: number | null;
-  readonly transactions?: Readonly<Record<string, string>> | null;
-}
-
-interface ColumnRow {
-  readonly table_name: string;
-  readonly column_name: string;
-  readonly clustering_order: string | null;
-  readonly kind: string;
-  readonly position: number;
-  readonly type: string;
-}
-
-interface IndexRow {
-  readonly table_name: string;
-  readonly index_name: string;
-  readonly kind: string | null;
-  readonly options: Readonly<Record<string, string>> | null;
-  readonly is_unique?: boolean | null;
-  readonly transactions?: Readonly<Record<string, string>> | null;
-}
-
-function tableSchema(
-  session: CqlSession,
-  row: TableRow,
-  columns: readonly ColumnRow[],
-  indexes: readonly IndexRow[],
-  tablets: number | undefined,
-): TableSchema {
-  const ofKind = (kind: string) =>
-    columns.filter((column) => column.kind === kind).sort((one, other) => one.position - other.position);
-  const column = ({ column_name, type }: ColumnRow): ColumnSchema => ({ name: column_name, type });
-  const byName = (one: ColumnSchema, other: ColumnSchema) => (one.name < other.name ? -1 : 1);
-  return {
-    name: row.table_name,
-    id: String(row.id),
-    partitionKey: ofKind('partition_key').map(column),
-    clustering: ofKind('clustering').map((one) => ({
-      ...column(one),
-      order: one.clustering_order?.toLowerCase() === 'desc' ? 'desc' : 'asc',
-    })),
-    statics: ofKind('static').map(column).sort(byName),
-    regulars: ofKind('regular').map(column).sort(byName),
-    isCounter: columns.some(
-      ({ kind, type }) => type === 'counter' && kind !== 'partition_key' && kind !== 'clustering',
-    ),
-    defaultTtlSeconds: row.default_time_to_live ?? 0,
-    cassandraOptions: session.server.product === 'cassandra' ? cassandraOptions(row) : {},
-    ...(session.server.product === 'yugabytedb'
-      ? {
-          yugabyte: {
-            transactions: row.transactions?.enabled === 'true',
-            ...(tablets === undefined ? {} : { tablets }),
-          },
-        }
-      : {}),
-    indexes: indexes.map(indexSchema).sort((one, other) => (one.name < other.name ? -1 : 1)),
-  };
-}
-
-function indexSchema({ index_name, kind, options, is_unique, transactions }: IndexRow): IndexSchema {
-  const { target = '', class_name, include, predicate, ...others } = options ?? {};
-  return {
-    name: index_name,
-    target,
-    ...(kind?.toUpperCase() === 'CUSTOM' && class_name !== undefined ? { className: class_name } : {}),
-    options: others,
-    unique: is_unique ?? false,
-    include: include === undefined ? [] : include.split(',').map((name) => unquoted(name.trim())),
-    ...(predicate === undefined ? {} : { predicate }),
-    ...(transactions === undefined || transactions === null
-      ? {}
-      : { transactions: transactions.enabled === 'true' }),
-  };
-}
-
-function unquoted(name: string): string {
-  return name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name;
-}
-
-/** Options by how CQL writes them; what a server doesn't list isn't given. */
-const CASSANDRA_OPTIONS: Readonly<Record<string, 'text' | 'number' | 'map' | 'boolean'>> = {
-  additional_write_policy: 'text',
-  bloom_filter_fp_chance: 'number',
-  caching: 'map',
-  cdc: 'boolean',
-  comment: 'text',
-  compaction: 'map',
-  compression: 'map',
-  crc_check_chance: 'number',
-  gc_grace_seconds: 'number',
-  max_index_interval: 'number',
-  memtable_flush_period_in_ms: 'number',
-  min_index_interval: 'number',
-  read_repair: 'text',
-  speculative_retry: 'text',
-};
-
-function cassandraOptions(row: TableRow): Readonly<Record<string, string>> {
-  const options: Record<string, string> = {};
-  for (const [name, kind] of Object.entries(CASSANDRA_OPTIONS)) {
-    const value = row[name];
-    if (value === null || value === undefined) continue;
-    options[name] =
-      kind === 'text' ? literal(String(value)) : kind === 'map' ? mapLiteral(value) : String(value);
-  }
-  return options;
-}
-
-function literal(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
-}
-
-function mapLiteral(value: unknown): string {
-  const entries = Object.entries(value as Readonly<Record<string, string>>);
-  return `{${entries.map(([name, text]) => `${literal(name)}: ${literal(text)}`).join(', ')}}`;
 }
 
 /** Tablets by table; empty where the server has none. */
@@ -324,36 +272,4 @@ async function tabletCounts(
   );
   for (const { table_name } of rows) counts.set(table_name, (counts.get(table_name) ?? 0) + 1);
   return counts;
-}
-
-/** What Cassandra has and YCQL hasn't, by its table in `system_schema`. */
-const OTHER_OBJECTS: Readonly<Record<string, readonly [column: string, what: string]>> = {
-  views: ['view_name', 'materialized view'],
-  functions: ['function_name', 'function'],
-  aggregates: ['aggregate_name', 'aggregate'],
-  triggers: ['trigger_name', 'trigger'],
-};
-
-async function notCarried(
-  session: CqlSession,
-  keyspace: string,
-  signal: AbortSignal,
-): Promise<readonly string[]> {
-  if (session.server.product !== 'cassandra') return [];
-  const found: string[] = [];
-  for (const [table, [column, what]] of Object.entries(OTHER_OBJECTS)) {
-    try {
-      const rows = await session.query<Readonly<Record<string, unknown>>>(
-        `list the ${table} of keyspace ${keyspace}`,
-        `SELECT * FROM system_schema.${table} WHERE keyspace_name = ?`,
-        [keyspace],
-        signal,
-      );
-      found.push(...rows.map((row) => `${what} ${keyspace}.${String(row[column])}`));
-    } catch (error) {
-      // A server without the table has no such objects.
-      if (!(error instanceof Error) || !isInvalid(error.cause)) throw error;
-    }
-  }
-  return found;
 }

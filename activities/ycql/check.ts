@@ -3,6 +3,7 @@ import { type Check, check } from '../../model/check.ts';
 import type { YcqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
 import { readSelected } from './catalog.ts';
+import { refuseMasked } from './masked-columns.ts';
 import { planReading } from './reading.ts';
 import { refuseWhatCannotBeCarried } from './refusals.ts';
 import { type CqlSession, withSession } from './session.ts';
@@ -12,13 +13,16 @@ import { resolveTarget } from './target.ts';
 export async function checkSource(verb: VerbContext, source: YcqlSource): Promise<readonly Check[]> {
   const inSession = async <T>(work: (session: CqlSession) => Promise<T>): Promise<T> =>
     withSession(verb, await resolveTarget(verb, source), source, work);
-  return [
-    await check('source answers', () =>
-      inSession(
-        async ({ server, hosts, dataCenters }) =>
-          `${server.product} ${server.version}, ${hosts.length} nodes up in ${[...dataCenters].join(', ')}`,
-      ),
+  const answers = await check('source answers', () =>
+    inSession(
+      async ({ server, hosts, dataCenters }) =>
+        `${server.product} ${server.version}, ${hosts.length} nodes up in ${[...dataCenters].join(', ')}`,
     ),
+  );
+  // What is wrong with the connection is told once, and nothing else can be looked at without it.
+  if (!answers.ok) return [answers];
+  return [
+    answers,
     await check('keyspaces and tables', () =>
       inSession(async (session) => {
         const schemas = await readSelected(session, source, verb.signal);
@@ -28,10 +32,23 @@ export async function checkSource(verb: VerbContext, source: YcqlSource): Promis
           .join(', ');
       }),
     ),
+    ...(source.contents === 'schema'
+      ? []
+      : [
+          await check('columns unmasked', () =>
+            inSession(async (session) => {
+              const { login } = await resolveTarget(verb, source);
+              const schemas = await readSelected(session, source, verb.signal);
+              await refuseMasked(session, login?.username, schemas, verb.signal);
+              return 'every column is read as it is';
+            }),
+          ),
+        ]),
     await check('what can be read', () =>
       inSession(async (session) => {
         const losses: string[] = [];
-        for (const { keyspace, tables } of await readSelected(session, source, verb.signal)) {
+        for (const { keyspace, tables, notCarried } of await readSelected(session, source, verb.signal)) {
+          losses.push(...notCarried);
           for (const table of tables) {
             const reading = await planReading(session, keyspace, table, source.writeTimes, verb.signal);
             losses.push(...reading.losses.map((loss) => `${keyspace}.${table.name}: ${loss}`));

@@ -1,15 +1,18 @@
 import type { ChunkSpec } from '../../model/backup.ts';
 import { BUCKETS, bucketExpression, bucketOf, rangeBounds, selectStatement, type Tablet } from './dialect.ts';
-import { isOverload } from './errors.ts';
+import { isOverload, isReadFailure } from './errors.ts';
 import { quoteName } from './identifiers.ts';
 import type { RawPage } from './raw-pages.ts';
 import { rowsOf } from './rows.ts';
+import { FIRST_PAGE_ROWS, PAGE_GROWTH } from './scan.ts';
 import type { TableSchema } from './schema.ts';
 import type { CqlSession } from './session.ts';
 
-/** Places in the range of buckets where a page is read to learn how densely rows lie. */
+/** Places in the range of buckets where rows are read to learn how densely they lie. */
 const SAMPLES = 4;
+/** Most of what is read at one place. */
 const SAMPLE_ROWS = 2_000;
+const SAMPLE_BYTES = 1024 * 1024;
 
 /** A table on its way into chunks. */
 export interface TableToCut {
@@ -21,8 +24,9 @@ export interface TableToCut {
 }
 
 /**
- * Bytes of a table's rows as CQL sends them, estimated: a page is read at a few places, and how many buckets it reaches over says
- * how many pages there are. Exact for a table that fits a page. Neither server tells the size of a table over CQL.
+ * Bytes of a table's rows as CQL sends them, estimated: rows are read at a few places, and how many buckets they reach over says how
+ * many of the table there are. Exact for a table that fits the first place. Neither server tells the size of a table over CQL. A place
+ * that can't be read counts for nothing: the scan itself goes round it.
  */
 export async function estimateBytes(
   session: CqlSession,
@@ -41,35 +45,65 @@ export async function estimateBytes(
   for (let sample = 0; sample < SAMPLES; sample += 1) {
     const from = Math.floor((sample * BUCKETS) / SAMPLES);
     const end = sample === 0 ? BUCKETS : Math.floor(((sample + 1) * BUCKETS) / SAMPLES);
-    signal.throwIfAborted();
-    const bounds = rangeBounds(product, from, end - 1);
-    const page = await samplePage(session, statement, bounds);
-    bytes += page.body.length;
-    if (page.pageState === undefined) {
-      // The first sample runs to the end of the table: if it ends, that was all of it.
-      if (sample === 0) return page.body.length;
-      buckets += end - from;
-      continue;
-    }
-    const last = [...rowsOf(page, selectors.length + 1)].at(-1)?.[0];
-    buckets += Math.max(1, (last ? bucketOf(product, last) : from) - from + 1);
+    const found = await samplePlace(session, statement, selectors.length + 1, { from, end }, signal);
+    if (found === undefined) continue;
+    // The first sample runs to the end of the table: if it ends, that was all of it.
+    if (found.isWhole && sample === 0) return found.bytes;
+    bytes += found.bytes;
+    buckets += found.isWhole ? end - from : found.lastBucket - from + 1;
   }
   return Math.ceil((bytes * BUCKETS) / Math.max(1, buckets));
 }
 
-/** A page with as many rows as the server can give: tombstones between them make large ones fail. */
-async function samplePage(
+interface Sample {
+  readonly bytes: number;
+  /** Nothing of the place is left. */
+  readonly isWhole: boolean;
+  readonly lastBucket: number;
+}
+
+/**
+ * Rows at the beginning of a range, [from, end): pages begin with few rows, as nothing is known of their size, and grow by what
+ * they bring. Undefined where not even a row can be read.
+ */
+async function samplePlace(
   session: CqlSession,
   statement: string,
-  bounds: readonly Buffer[],
-): Promise<RawPage> {
-  for (let pageRows = SAMPLE_ROWS; ; pageRows = Math.floor(pageRows / 4)) {
+  width: number,
+  { from, end }: { readonly from: number; readonly end: number },
+  signal: AbortSignal,
+): Promise<Sample | undefined> {
+  const { product } = session.server;
+  const bounds = rangeBounds(product, from, end - 1);
+  let [rows, bytes, pageRows, lastBucket] = [0, 0, FIRST_PAGE_ROWS, from];
+  let pageState: string | undefined;
+  do {
+    signal.throwIfAborted();
+    let page: RawPage;
     try {
-      return await session.page(statement, bounds, { pageRows });
+      page = await session.page(statement, bounds, { pageRows, pageState });
     } catch (error) {
-      if (!isOverload(error) || pageRows < 4) throw error;
+      if (!isOverload(error)) throw error;
+      // Tombstones between rows make larger pages fail.
+      if (pageRows > 1) {
+        pageRows = Math.ceil(pageRows / 4);
+        continue;
+      }
+      if (!isReadFailure(error)) throw error;
+      return rows === 0 ? undefined : { bytes, isWhole: false, lastBucket };
     }
-  }
+    rows += page.rows;
+    bytes += page.body.length;
+    const last = page.rows === 0 ? undefined : [...rowsOf(page, width)].at(-1)?.[0];
+    if (last) lastBucket = bucketOf(product, last);
+    ({ pageState } = page);
+    if (page.rows > 0) {
+      const fitting = Math.floor((SAMPLE_BYTES * page.rows) / (4 * Math.max(1, page.body.length)));
+      pageRows = Math.max(1, Math.min(fitting, PAGE_GROWTH * pageRows, SAMPLE_ROWS));
+    }
+    if (pageState === undefined) return { bytes, isWhole: true, lastBucket };
+  } while (rows < SAMPLE_ROWS && bytes < SAMPLE_BYTES);
+  return { bytes, isWhole: false, lastBucket };
 }
 
 /** Cuts one table into ranges of about `chunkBytes`, within its tablets; every row is in exactly one of them. Pure. */

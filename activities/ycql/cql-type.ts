@@ -8,7 +8,8 @@ export type CqlType =
   | { readonly kind: 'vector'; readonly element: CqlType; readonly dimension: number }
   | { readonly kind: 'udt'; readonly frozen: boolean; readonly name: string };
 
-const NATIVE = new Set([
+/** Names of the types that a server has of its own. */
+export const nativeNames: readonly string[] = [
   ...[
     'ascii',
     'bigint',
@@ -35,7 +36,8 @@ const NATIVE = new Set([
     'varchar',
     'varint',
   ],
-]);
+];
+const NATIVE = new Set(nativeNames);
 
 /** Parses a type. Throws `SyntaxError` naming the text. */
 export function parseType(text: string): CqlType {

@@ -1,5 +1,16 @@
 import { optionMap, quoteName, quoteTable, quoteText } from './identifiers.ts';
-import type { ColumnSchema, IndexSchema, KeyspaceSchema, TableSchema, UserType } from './schema.ts';
+import {
+  type AggregateSchema,
+  allColumns,
+  type ColumnSchema,
+  type FunctionSchema,
+  type IndexSchema,
+  type KeyspaceSchema,
+  type MaskSchema,
+  type TableSchema,
+  type UserType,
+  type ViewSchema,
+} from './schema.ts';
 import type { Server } from './session.ts';
 
 /** Statements of CQL that create what a schema describes, in keyspace `into`. Pure. */
@@ -18,23 +29,74 @@ export function createType({ name, fields }: UserType, into: string): string {
 
 export function createTable(table: TableSchema, into: string, product: Server['product']): string {
   const { partitionKey, clustering, statics, regulars } = table;
-  const column = ({ name, type }: ColumnSchema) => `${quoteName(name)} ${type}`;
+  const column = ({ name, type, mask }: ColumnSchema, kind = '') =>
+    `${quoteName(name)} ${type}${kind}${mask === undefined ? '' : ` MASKED WITH ${maskCall(mask, into)}`}`;
   const columns = [
-    ...partitionKey.map(column),
-    ...clustering.map(column),
-    ...statics.map((one) => `${column(one)} static`),
-    ...regulars.map(column),
+    ...partitionKey.map((one) => column(one)),
+    ...clustering.map((one) => column(one)),
+    ...statics.map((one) => column(one, ' static')),
+    ...regulars.map((one) => column(one)),
   ];
-  const partition = `(${partitionKey.map(({ name }) => quoteName(name)).join(', ')})`;
-  const key = [partition, ...clustering.map(({ name }) => quoteName(name))].join(', ');
+  const key = primaryKey(table);
   const options = tableOptions(table, product);
   const clauses = options.length === 0 ? '' : ` WITH ${options.join(' AND ')}`;
   return `CREATE TABLE ${quoteTable(into, table.name)} (${columns.join(', ')}, PRIMARY KEY (${key}))${clauses}`;
 }
 
+function primaryKey({ partitionKey, clustering }: TableSchema): string {
+  const partition = `(${partitionKey.map(({ name }) => quoteName(name)).join(', ')})`;
+  return [partition, ...clustering.map(({ name }) => quoteName(name))].join(', ');
+}
+
+/** Types whose values CQL writes without quotes. */
+const BARE = new Set([
+  ...['bigint', 'blob', 'boolean', 'decimal', 'double', 'float', 'int', 'smallint', 'timeuuid'],
+  ...['tinyint', 'uuid', 'varint'],
+]);
+
+/** The function of a mask with its arguments. One that users defined is in the same keyspace. */
+function maskCall({ keyspace, name, arguments: given }: MaskSchema, into: string): string {
+  const values = given.map((argument) =>
+    argument === null ? 'null' : BARE.has(argument.type) ? argument.value : quoteText(argument.value),
+  );
+  const called = keyspace === undefined ? quoteName(name) : quoteTable(into, name);
+  return `${called}(${values.join(', ')})`;
+}
+
+export function createFunction(definition: FunctionSchema, into: string): string {
+  const { name, arguments: given, calledOnNull, returns, language, body } = definition;
+  const list = given.map((argument) => `${quoteName(argument.name)} ${argument.type}`).join(', ');
+  const onNull = calledOnNull ? 'CALLED' : 'RETURNS NULL';
+  return `CREATE FUNCTION ${quoteTable(into, name)} (${list}) ${onNull} ON NULL INPUT RETURNS ${returns} LANGUAGE ${language} AS ${quoteText(body)}`;
+}
+
+export function createAggregate(definition: AggregateSchema, into: string): string {
+  const { name, argumentTypes, stateFunction, stateType, finalFunction, initial } = definition;
+  const parts = [
+    `CREATE AGGREGATE ${quoteTable(into, name)} (${argumentTypes.join(', ')}) SFUNC ${quoteName(stateFunction)} STYPE ${stateType}`,
+    ...(finalFunction === undefined ? [] : [`FINALFUNC ${quoteName(finalFunction)}`]),
+    ...(initial === undefined ? [] : [`INITCOND ${initial}`]),
+  ];
+  return parts.join(' ');
+}
+
+export function createView({ table, base, allColumns: all, where }: ViewSchema, into: string): string {
+  const columns = all
+    ? '*'
+    : allColumns(table)
+        .map(({ name }) => quoteName(name))
+        .join(', ');
+  const options = tableOptions(table, 'cassandra').filter(
+    // A view has the expiry of its rows' cells, and the server refuses a default.
+    (option) => !option.startsWith('default_time_to_live'),
+  );
+  const clauses = options.length === 0 ? '' : ` WITH ${options.join(' AND ')}`;
+  return `CREATE MATERIALIZED VIEW ${quoteTable(into, table.name)} AS SELECT ${columns} FROM ${quoteTable(into, base)} WHERE ${where} PRIMARY KEY (${primaryKey(table)})${clauses}`;
+}
+
 function tableOptions(table: TableSchema, product: Server['product']): readonly string[] {
   const { clustering, defaultTtlSeconds, yugabyte, cassandraOptions } = table;
-  const options: string[] = [];
+  const options: string[] = table.isCompact === true && product === 'cassandra' ? ['COMPACT STORAGE'] : [];
   if (clustering.some(({ order }) => order === 'desc')) {
     const order = clustering.map(({ name, order: each }) => `${quoteName(name)} ${each.toUpperCase()}`);
     options.push(`CLUSTERING ORDER BY (${order.join(', ')})`);
@@ -75,11 +137,14 @@ function targetOf({ target }: IndexSchema, table: TableSchema): string {
 
 /** The whole schema as a script, for people and for a restore without Holdfast. */
 export function schemaScript(schema: KeyspaceSchema, product: Server['product']): string {
-  const { keyspace, types, tables, notCarried } = schema;
+  const { keyspace, types, tables, notCarried, functions = [], aggregates = [], views = [] } = schema;
   const statements = [
     createKeyspace(schema, keyspace),
     ...types.map((type) => createType(type, keyspace)),
+    ...functions.map((one) => createFunction(one, keyspace)),
+    ...aggregates.map((one) => createAggregate(one, keyspace)),
     ...tables.map((table) => createTable(table, keyspace, product)),
+    ...views.map((view) => createView(view, keyspace)),
     ...tables.flatMap((table) => table.indexes.map((index) => createIndex(index, table, keyspace))),
   ];
   const notes = notCarried.map((what) => `-- not carried: ${what.replaceAll('\n', ' ')}\n`);

@@ -14,6 +14,11 @@ export function isInvalid(error: unknown): boolean {
   return code === CODES.invalid || code === CODES.syntaxError || code === CODES.configError;
 }
 
+/** The role that is logged in may not do it. */
+export function isUnauthorized(error: unknown): boolean {
+  return responseCode(error) === CODES.unauthorized;
+}
+
 /** What was to be created is there already. */
 export function isAlreadyThere(error: unknown): boolean {
   return (
@@ -33,6 +38,16 @@ function neverSent(error: errors.NoHostAvailableError): boolean {
   return Object.values(error.innerErrors ?? {}).every(
     (inner) => inner instanceof Error && 'code' in inner && inner.code === 'ECONNREFUSED',
   );
+}
+
+/** Replicas answered that they could not read: over too many tombstones, most often. */
+export function isReadFailure(error: unknown): boolean {
+  return responseCode(error) === CODES.readFailure;
+}
+
+/** No answer came in time, over a connection that stands. */
+export function isTimeout(error: unknown): boolean {
+  return error instanceof errors.OperationTimedOutError;
 }
 
 /** The server is too slow or too busy for what it was asked: less at a time may go through. */
@@ -57,7 +72,18 @@ export function cqlError(error: unknown, doing: string, signal?: AbortSignal): u
   if (error instanceof HoldfastError) return error;
   const message = `Failed to ${doing}: ${describe(error)}`;
   const login = loginProblem(error);
-  if (login !== undefined) return permanent('YCQL_LOGIN_REFUSED', message, login, error);
+  if (login === 'none') {
+    return permanent(
+      'YCQL_LOGIN_REFUSED',
+      `Failed to ${doing}: the server requires authentication, and there is no login in the plan`,
+      'Write `username` and `password` by reference in the plan (in a URL: cql://user:password@…).',
+      error,
+    );
+  }
+  if (login === 'wrong') {
+    const remedy = 'Check the values that `username` and `password` of the plan name.';
+    return permanent('YCQL_LOGIN_REFUSED', message, remedy, error);
+  }
   const tls = tlsProblem(error);
   if (tls !== undefined) return permanent('YCQL_TLS', message, tls, error);
   const remedy = passingCause(error);
@@ -81,12 +107,10 @@ function innermost(error: unknown): readonly unknown[] {
     : [error];
 }
 
-function loginProblem(error: unknown): string | undefined {
+function loginProblem(error: unknown): 'none' | 'wrong' | undefined {
   for (const one of innermost(error)) {
     if (one instanceof errors.AuthenticationError || responseCode(one) === CODES.badCredentials) {
-      return /not set|provider/i.test(messageOf(one))
-        ? 'The server asks for a login: write `username` and `password` by reference in the plan.'
-        : 'Check the values that `username` and `password` of the plan name.';
+      return /not set|provider|no authenticator/i.test(messageOf(one)) ? 'none' : 'wrong';
     }
   }
   return undefined;

@@ -8,6 +8,7 @@ import { cutTables, estimateBytes, type TableToCut } from './chunks.ts';
 import { schemaScript } from './ddl.ts';
 import { readTablets } from './dialect.ts';
 import { cqlError } from './errors.ts';
+import { refuseMasked } from './masked-columns.ts';
 import { planReading } from './reading.ts';
 import { refuseWhatCannotBeCarried } from './refusals.ts';
 import { rolesScript } from './roles.ts';
@@ -27,6 +28,8 @@ export async function exportWorkList(
     withSession(verb, target, source, async (session) => {
       const schemas = await readSelected(session, source, verb.signal);
       refuseWhatCannotBeCarried(schemas);
+      if (source.contents !== 'schema')
+        await refuseMasked(session, target.login?.username, schemas, verb.signal);
       const commonObjects: ObjectEntry[] = [];
       if (source.globals !== 'none') {
         const script = await rolesScript(session, source.globals === 'roles-with-passwords', verb.signal);

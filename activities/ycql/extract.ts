@@ -8,8 +8,9 @@ import type { Store } from '../../repository/store.ts';
 import { textOf } from '../../repository/zstd-frames.ts';
 import { parseType } from './cql-type.ts';
 import { elementsOf, type RawCell, rowsOf } from './rows.ts';
-import type { KeyspaceSchema, UserType } from './schema.ts';
+import { allColumns, type KeyspaceSchema, type TableSchema, type UserType, valueColumns } from './schema.ts';
 import { type JsonValue, jsonOf } from './text.ts';
+import { ttlSeconds } from './ttl.ts';
 
 export interface ExtractedRow {
   readonly [column: string]: JsonValue;
@@ -38,16 +39,22 @@ export async function* extractRows(
   }
 }
 
-/** Names of what `extractRows` gives of each row, in order; empty for a table without rows. */
+/** Names of what `extractRows` gives of each row, in order; of a table without rows as its definition has them. */
 export async function extractedColumns(
   store: Store,
   manifest: Manifest,
   wanted: string,
   options: { readonly times: boolean },
 ): Promise<readonly string[]> {
-  const { objects, types } = await findTable(store, manifest, wanted);
+  const { objects, types, table } = await findTable(store, manifest, wanted);
   const [first] = objects;
-  if (first === undefined) return [];
+  if (first === undefined) {
+    const times = options.times && !table.isCounter ? valueColumns(table) : [];
+    return [
+      ...allColumns(table).map(({ name }) => name),
+      ...times.flatMap(({ name }) => [`writetime(${name})`, `expires(${name})`]),
+    ];
+  }
   const body = await store.get(backupFolder(manifest) + first.key, { expect: first });
   const { header } = await openPageFile(textOf(body));
   return header.columns.flatMap((column) =>
@@ -55,11 +62,13 @@ export async function extractedColumns(
   );
 }
 
-async function findTable(
-  store: Store,
-  manifest: Manifest,
-  wanted: string,
-): Promise<{ readonly objects: readonly DataObject[]; readonly types: readonly UserType[] }> {
+interface FoundTable {
+  readonly objects: readonly DataObject[];
+  readonly types: readonly UserType[];
+  readonly table: TableSchema;
+}
+
+async function findTable(store: Store, manifest: Manifest, wanted: string): Promise<FoundTable> {
   if (manifest.engine !== 'ycql') {
     throw permanent(
       'EXTRACT_OTHER_ENGINE',
@@ -82,12 +91,20 @@ async function findTable(
     );
   }
   const body = await store.get(backupFolder(manifest) + schemaObject.key, { expect: schemaObject });
-  const { types } = JSON.parse(Buffer.from(body).toString('utf8')) as KeyspaceSchema;
+  const { types, tables, keyspace } = JSON.parse(Buffer.from(body).toString('utf8')) as KeyspaceSchema;
+  const table = tables.find(({ name }) => `${keyspace}.${name}` === wanted);
+  if (table === undefined) {
+    throw permanent(
+      'BACKUP_INCONSISTENT',
+      `The backup lists the table ${wanted}, which its schema doesn't have`,
+      'The manifest is damaged: take another backup.',
+    );
+  }
   const objects: DataObject[] = [];
   for await (const object of readDataObjects(store, manifest)) {
     if (`${object.table.schema}.${object.table.table}` === wanted) objects.push(object);
   }
-  return { objects: objects.sort((one, other) => (one.key < other.key ? -1 : 1)), types };
+  return { objects: objects.sort((one, other) => (one.key < other.key ? -1 : 1)), types, table };
 }
 
 type CellReader = (cell: RawCell, readAtMs: number) => readonly (readonly [string, JsonValue])[];
@@ -103,7 +120,7 @@ function cellReader(
   }
   if (kind === 'ttl') {
     const expiry = (readAtMs: number) => (ttl: Buffer) =>
-      new Date(readAtMs + ttl.readInt32BE(0) * 1_000).toISOString();
+      new Date(readAtMs + ttlSeconds(ttl) * 1_000).toISOString();
     return (cell, readAtMs) =>
       times ? [[`expires(${name})`, perElement(cell, type, expiry(readAtMs))]] : [];
   }

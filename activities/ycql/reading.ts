@@ -1,11 +1,13 @@
+import { permanent } from '../../model/errors.ts';
 import type { CqlPageColumn } from '../../repository/cql-pages.ts';
 import { int32, int64 } from './bytes.ts';
 import { isMultiCell, parseType } from './cql-type.ts';
 import { selectStatement } from './dialect.ts';
 import { isInvalid } from './errors.ts';
 import { quoteName } from './identifiers.ts';
+import type { RawPage } from './raw-pages.ts';
 import { type ColumnSchema, type TableSchema, valueColumns } from './schema.ts';
-import type { CqlSession } from './session.ts';
+import type { CqlSession, Server } from './session.ts';
 
 /** What a backup reads of a table, and what the server doesn't let it read. */
 export interface TableReading {
@@ -105,11 +107,16 @@ function lossesOf(
   return losses;
 }
 
-/** What each selector of a table gives; undefined where the table has no such column (any more). */
+/**
+ * What each selector of a table gives; undefined where the table has no such column (any more). Types of what is selected besides
+ * values are the server's own: see `docs/ycql.md`, "What the built-ins give".
+ */
 export function pageColumns(
+  product: Server['product'],
   table: TableSchema,
   selectors: readonly string[],
 ): readonly CqlPageColumn[] | undefined {
+  const ttlType = product === 'yugabytedb' ? 'bigint' : 'int';
   const known = new Map<string, CqlPageColumn>();
   const add = (columns: readonly ColumnSchema[], kind: CqlPageColumn['kind']) => {
     for (const { name, type } of columns) known.set(quoteName(name), { name, type, kind });
@@ -121,8 +128,30 @@ export function pageColumns(
   for (const { name, type } of valueColumns(table)) {
     const perElement = isMultiCell(parseType(type));
     known.set(writeTimeOf(name), { name, type: perElement ? 'list<bigint>' : 'bigint', kind: 'writetime' });
-    known.set(ttlOf(name), { name, type: perElement ? 'list<int>' : 'int', kind: 'ttl' });
+    known.set(ttlOf(name), { name, type: perElement ? `list<${ttlType}>` : ttlType, kind: 'ttl' });
   }
   const columns = selectors.map((selector) => known.get(selector));
   return columns.every((column) => column !== undefined) ? columns : undefined;
+}
+
+/** Codes of the CQL protocol, section 4.2.5.2, of the types that times of writing and TTLs have. */
+const TYPE_CODES: Readonly<Record<string, number>> = { bigint: 0x02, int: 0x09 };
+const LIST = 0x20;
+
+/**
+ * Throws `YCQL_UNKNOWN_ANSWER` (permanent) where a server gives times of writing or TTLs in another type than Holdfast reads them
+ * as: taken for another type, they would be other times.
+ */
+export function checkAnswer(what: string, columns: readonly CqlPageColumn[], page: Pick<RawPage, 'columns'>) {
+  for (const [index, { name, type, kind }] of columns.entries()) {
+    if (kind !== 'writetime' && kind !== 'ttl') continue;
+    const wanted = type.startsWith('list<') ? LIST : TYPE_CODES[type];
+    const given = page.columns[index]?.typeCode;
+    if (given === wanted) continue;
+    throw permanent(
+      'YCQL_UNKNOWN_ANSWER',
+      `The server gives ${kind}(${name}) of ${what} as type 0x${given?.toString(16) ?? '?'}, and Holdfast reads it as ${type}`,
+      'Report this with the version of the server. Until then leave the table out (`tables: { exclude: […] }`).',
+    );
+  }
 }

@@ -97,7 +97,7 @@ async function writeRow(into, columns, cells, elapsed, partition, clustering, be
     }
     const time = first(cells[beside(name, 'writetime')], hasElements(type), 8);
     const ttl = same(cells[beside(name, 'ttl')], hasElements(type));
-    const left = ttl === null ? 0 : ttl.readInt32BE(0) - elapsed;
+    const left = ttl === null ? 0 : seconds(ttl) - elapsed;
     if (ttl !== null && left <= 0) {
       lapsed = true;
       continue;
@@ -144,6 +144,11 @@ function elements(cell) {
     at += 4 + Math.max(0, length);
   }
   return list;
+}
+
+/** Cassandra gives TTLs as 32 bits, YugabyteDB as 64. */
+function seconds(ttl) {
+  return ttl.length === 8 ? Math.min(Number(ttl.readBigInt64BE(0)), 2147483647) : ttl.readInt32BE(0);
 }
 
 function int32(value) {

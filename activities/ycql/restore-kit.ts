@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { formatAmount } from '../../model/amounts.ts';
 import type { DataObject, ObjectEntry } from '../../model/backup.ts';
-import { lossesIn, type Manifest, type ManifestDatabase } from '../../model/manifest.ts';
+import { lossesIn, type Manifest, type ManifestDatabase, unreadIn } from '../../model/manifest.ts';
 import type { KitFile } from '../engine.ts';
 import { LOAD_SCRIPT } from './restore-kit-script.ts';
 
@@ -36,6 +36,7 @@ function guide(manifest: Manifest): string {
   const { server, scanned, readPoint, totals, databases } = manifest;
   const when = scanned === undefined ? readPoint.takenAt : `between ${scanned.from} and ${scanned.to}`;
   const losses = lossesIn(manifest);
+  const unread = unreadIn(manifest);
   return `# Restore without Holdfast
 
 Backup \`${manifest.backup}\` of plan \`${manifest.plan}\`: ${formatAmount(totals.rows, 'row')} in ${formatAmount(totals.tables, 'table')} of ${server.product} ${server.version},
@@ -75,7 +76,11 @@ time and without expiry; Holdfast itself writes them one by one. Counters are ad
 JSON, which names the columns; then pages, each with the count of its rows (32 bits), its length (32 bits), when it was read (64 bits,
 milliseconds since 1970, from which TTLs count), and the rows: for each row and column a 32-bit length (-1: null) and the value as the
 CQL protocol (version 4) has it. All numbers are big-endian.
-${losses.length === 0 ? '' : `\n## What the backup does not carry\n\n${losses.map((loss) => `- ${loss}\n`).join('')}`}`;
+${listOf('What could not be read, and is missing in the backup', unread)}${listOf('What the backup does not carry', losses)}`;
+}
+
+function listOf(title: string, lines: readonly string[]): string {
+  return lines.length === 0 ? '' : `\n## ${title}\n\n${lines.map((line) => `- ${line}\n`).join('')}`;
 }
 
 function scriptOf({ schemaObjects }: ManifestDatabase): string {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { cqlError, isOverload } from './errors.ts';
+import { cqlError, isOverload, isReadFailure } from './errors.ts';
 import type { RawPage } from './raw-pages.ts';
 import type { Cell, CqlSession } from './session.ts';
 
@@ -21,17 +21,21 @@ export interface TimedPage extends RawPage {
   readonly readAtMs: number;
 }
 
-/** Until the size of rows is known. */
-const FIRST_PAGE_ROWS = 1_000;
+/** Until the size of rows is known: of rows of a megabyte, no more than a node has the memory for. */
+export const FIRST_PAGE_ROWS = 10;
+/** Pages grow so fast at most, as rows that follow may be larger than those before. */
+export const PAGE_GROWTH = 4;
 /** Memory bound of a page: rows of a megabyte come a few at a time. */
 const PAGE_BYTES = 2 * 1024 * 1024;
 const TRIES_OF_A_PAGE = 8;
+/** A replica that can't read a single row says so at once, and says it again. */
+const TRIES_OF_A_FAILING_ROW = 3;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 8_000;
 
 /**
  * Pages of a statement in order, the next one asked for while this one is used. Where the server can't answer in time, or fails
- * over what it has to skip (tombstones), the same page is asked for again, after a pause and with half the rows. Throws a
+ * over what it has to skip (tombstones), the same page is asked for again, after a pause and with fewer rows. Throws a
  * transient error when even a page of one row doesn't come.
  */
 export async function* scan(session: CqlSession, request: ScanRequest): AsyncGenerator<TimedPage> {
@@ -64,6 +68,7 @@ class PageReader {
   async read(pageState: string | undefined): Promise<TimedPage> {
     const { statement, params, host, doing, signal, log } = this.#request;
     let pauseMs = FIRST_PAUSE_MS;
+    let failures = 0;
     for (let attempt = 1; ; attempt += 1) {
       signal.throwIfAborted();
       const pageRows = this.#pageRows;
@@ -75,10 +80,12 @@ class PageReader {
         this.#adapt(page);
         return { ...page, readAtMs };
       } catch (error) {
-        const hopeless = attempt >= TRIES_OF_A_PAGE && pageRows === 1;
+        const isFailure = isReadFailure(error);
+        if (isFailure && pageRows === 1) failures += 1;
+        const hopeless = pageRows === 1 && (attempt >= TRIES_OF_A_PAGE || failures >= TRIES_OF_A_FAILING_ROW);
         const failure = cqlError(error, `${doing}, ${pageRows} rows at a time`, signal);
         if (hopeless || attempt >= 2 * TRIES_OF_A_PAGE || !isTransient(failure)) throw failure;
-        if (isOverload(error)) this.#shrink();
+        if (isOverload(error)) this.#shrink(isFailure ? 8 : 2);
         log('a page of rows did not come; asking again', {
           doing,
           pageRows: this.#pageRows,
@@ -86,7 +93,7 @@ class PageReader {
           error: String(error),
         });
         await sleep(pauseMs, undefined, { signal });
-        pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
+        if (!isFailure) pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
       }
     }
   }
@@ -96,11 +103,12 @@ class PageReader {
     if (page.rows === 0) return;
     const fitting = Math.floor((PAGE_BYTES * page.rows) / Math.max(1, page.body.length));
     this.#mostRows = Math.min(this.#request.pageRows, this.#mostRows + Math.ceil(this.#mostRows / 8));
-    this.#pageRows = Math.max(1, Math.min(fitting, this.#mostRows));
+    const grown = PAGE_GROWTH * this.#pageRows;
+    this.#pageRows = Math.max(1, Math.min(fitting, grown, this.#mostRows));
   }
 
-  #shrink(): void {
-    this.#pageRows = Math.max(1, Math.floor(this.#pageRows / 2));
+  #shrink(times: number): void {
+    this.#pageRows = Math.max(1, Math.floor(this.#pageRows / times));
     this.#mostRows = this.#pageRows;
   }
 }

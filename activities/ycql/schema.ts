@@ -1,3 +1,5 @@
+import { parseType, usedTypes } from './cql-type.ts';
+
 /*
  * The schema of a keyspace as plain data: what `system_schema` says, as far as a restore needs it. It stands in the backup as
  * JSON, beside the same as CQL for people.
@@ -10,6 +12,11 @@ export interface KeyspaceSchema {
   /** In an order in which each needs only those before it. */
   readonly types: readonly UserType[];
   readonly tables: readonly TableSchema[];
+  /** Each overload by itself. Absent in backups made before Holdfast carried them. */
+  readonly functions?: readonly FunctionSchema[];
+  readonly aggregates?: readonly AggregateSchema[];
+  /** Materialized views of the selected tables. */
+  readonly views?: readonly ViewSchema[];
   /** Objects that the backup doesn't carry, in words. */
   readonly notCarried: readonly string[];
 }
@@ -22,6 +29,44 @@ export interface UserType {
 export interface ColumnSchema {
   readonly name: string;
   readonly type: string;
+  /** What is shown instead of its values to those who lack the permission UNMASK. */
+  readonly mask?: MaskSchema;
+}
+
+export interface MaskSchema {
+  /** Of a function that users defined; absent for the server's own. */
+  readonly keyspace?: string;
+  readonly name: string;
+  /** Those after the column itself, as text; null: CQL's null. */
+  readonly arguments: readonly ({ readonly type: string; readonly value: string } | null)[];
+}
+
+export interface FunctionSchema {
+  readonly name: string;
+  readonly arguments: readonly { readonly name: string; readonly type: string }[];
+  readonly calledOnNull: boolean;
+  readonly returns: string;
+  readonly language: string;
+  readonly body: string;
+}
+
+export interface AggregateSchema {
+  readonly name: string;
+  readonly argumentTypes: readonly string[];
+  readonly stateFunction: string;
+  readonly stateType: string;
+  readonly finalFunction?: string;
+  /** A literal of CQL. */
+  readonly initial?: string;
+}
+
+export interface ViewSchema {
+  /** Its own columns and options: key, clustering order, other columns. */
+  readonly table: TableSchema;
+  readonly base: string;
+  readonly allColumns: boolean;
+  /** Condition, as the server has it. */
+  readonly where: string;
 }
 
 export interface TableSchema {
@@ -39,6 +84,10 @@ export interface TableSchema {
   /** What only YugabyteDB has. */
   readonly yugabyte?: { readonly transactions: boolean; readonly tablets?: number };
   readonly indexes: readonly IndexSchema[];
+  /** COMPACT STORAGE: such a table's rows have no marker of their own, and the columns that CQL hides are left out here. */
+  readonly isCompact?: boolean;
+  /** Columns that were dropped, with when; absent: none. */
+  readonly dropped?: readonly string[];
 }
 
 export interface IndexSchema {
@@ -66,15 +115,36 @@ export function allColumns(table: TableSchema): readonly ColumnSchema[] {
   return [...table.partitionKey, ...table.clustering, ...valueColumns(table)];
 }
 
-/** What must stay as it is while a table is read: its id, columns and types. */
-export function fingerprintOf(table: TableSchema): string {
-  const columns = (list: readonly ColumnSchema[]) => list.map(({ name, type }) => [name, type]);
-  const { id, partitionKey, clustering, statics, regulars } = table;
+/**
+ * What must stay as it is while a table is read: its id, columns with their types and masks, which columns were dropped, and the
+ * definition of every user-defined type that it is made of.
+ */
+export function fingerprintOf(table: TableSchema, types: readonly UserType[]): string {
+  const columns = (list: readonly ColumnSchema[]) => list.map(({ name, type, mask }) => [name, type, mask]);
+  const { id, partitionKey, clustering, statics, regulars, dropped = [] } = table;
   return JSON.stringify([
     id,
     columns(partitionKey),
     columns(clustering),
+    clustering.map(({ order }) => order),
     columns(statics),
     columns(regulars),
+    dropped,
+    typesBelow(table, types),
   ]);
+}
+
+/** User-defined types that a table's columns are made of, and those that these are made of, by name. */
+function typesBelow(table: TableSchema, types: readonly UserType[]): readonly UserType[] {
+  const needed = new Map<string, UserType>();
+  const add = (text: string): void => {
+    for (const name of usedTypes(parseType(text))) {
+      const found = types.find((type) => type.name === name);
+      if (found === undefined || needed.has(name)) continue;
+      needed.set(name, found);
+      for (const field of found.fields) add(field.type);
+    }
+  };
+  for (const { type } of allColumns(table)) add(type);
+  return [...needed.values()].sort((one, other) => (one.name < other.name ? -1 : 1));
 }

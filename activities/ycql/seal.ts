@@ -3,15 +3,15 @@ import { permanent, READ_POINT_LOST } from '../../model/errors.ts';
 import type { YcqlSource } from '../../model/pipeline.ts';
 import type { BackupContext, EngineExport } from '../engine.ts';
 import { whileBeating } from '../heartbeat.ts';
-import { readTable } from './catalog.ts';
-import { fingerprintOf, type TableSchema } from './schema.ts';
+import { readDefinition } from './catalog.ts';
+import { fingerprintOf, type KeyspaceSchema, type TableSchema } from './schema.ts';
 import { readSchemaObject } from './schema-objects.ts';
 import { withSession } from './session.ts';
 import { resolveTarget } from './target.ts';
 
 /**
  * Nothing is left to read, but everything must still be as it was when the scan began: a table that was altered, dropped or made
- * anew meanwhile was read in two shapes. Throws `READ_POINT_LOST` (permanent) naming it.
+ * anew meanwhile was read in two shapes, and so was one with a column of a type that was altered. Throws `READ_POINT_LOST` (permanent) naming it.
  */
 export async function seal(
   verb: BackupContext,
@@ -24,9 +24,13 @@ export async function seal(
   await whileBeating(verb, () =>
     withSession(verb, target, source, async (session) => {
       for (const database of exported.databases) {
-        const { tables, keyspace } = await readSchemaObject(verb, database);
-        for (const table of tables) {
-          checkUnchanged(keyspace, table, await readTable(session, keyspace, table.name, verb.signal));
+        const schema = await readSchemaObject(verb, database);
+        for (const table of schema.tables) {
+          checkUnchanged(
+            schema,
+            table,
+            await readDefinition(session, schema.keyspace, table.name, verb.signal),
+          );
         }
       }
     }),
@@ -34,8 +38,12 @@ export async function seal(
   return exported;
 }
 
-function checkUnchanged(keyspace: string, before: TableSchema, now: TableSchema | undefined): void {
-  if (now !== undefined && fingerprintOf(now) === fingerprintOf(before)) return;
+function checkUnchanged(
+  { keyspace, types }: KeyspaceSchema,
+  before: TableSchema,
+  now: Awaited<ReturnType<typeof readDefinition>>,
+): void {
+  if (now !== undefined && fingerprintOf(now.table, now.types) === fingerprintOf(before, types)) return;
   throw permanent(
     READ_POINT_LOST,
     `The definition of ${keyspace}.${before.name} changed while it was read${now === undefined ? ': it was dropped' : ''}`,

@@ -6,7 +6,7 @@ import { permanent } from '../../model/errors.ts';
 import type { Product } from '../../model/manifest.ts';
 import type { CqlConsistency, YcqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
-import { cqlError, isInvalid, responseCode } from './errors.ts';
+import { cqlError, isInvalid, isTimeout, responseCode } from './errors.ts';
 import { LoadLimit, limitMemory, type RequestKind } from './load-limit.ts';
 import { connectRawClient, type RawPage, rawPageOf } from './raw-pages.ts';
 import { rowsOf } from './rows.ts';
@@ -59,6 +59,7 @@ export class CqlSession {
   /** Nodes to ask, until the driver hears of a change. */
   #local: readonly Host[] | undefined;
   #turn = 0;
+  #outages = 0;
 
   constructor(client: Client, facts: SessionFacts) {
     this.#client = client;
@@ -66,11 +67,22 @@ export class CqlSession {
     this.limit = facts.limit;
     this.#consistency = CONSISTENCY[facts.consistency];
     this.#localDataCenter = facts.localDataCenter;
+    client.on('hostDown', () => {
+      this.#outages += 1;
+    });
     for (const change of ['hostAdd', 'hostRemove', 'hostUp', 'hostDown'] as const) {
       client.on(change, () => {
         this.#local = undefined;
       });
     }
+  }
+
+  /**
+   * How often a node went away: a connection that broke, or the driver's own notice. What it had answered just before may be lost with it: by default Cassandra writes
+   * its commit log to the disk every ten seconds (`commitlog_sync: periodic`), and answers before that.
+   */
+  get outages(): number {
+    return this.#outages;
   }
 
   /** Addresses of the nodes that are up. */
@@ -203,6 +215,12 @@ export class CqlSession {
     return replicas[Number(BigInt.asUintN(16, token >> 48n)) % Math.max(1, replicas.length)]?.address;
   }
 
+  /** The token of a partition, on Cassandra. @param partition cells of its key, in order */
+  tokenOf(partition: readonly Cell[]): bigint {
+    const token = this.#client.metadata.newToken(routingKey(partition));
+    return BigInt(String(token.getValue()));
+  }
+
   /** Whether all nodes have the same schema now. */
   async schemaAgrees(): Promise<boolean> {
     const read = (table: string, address: string) =>
@@ -237,7 +255,11 @@ export class CqlSession {
     try {
       return await this.limit.request(kind, address, () => send({ host }));
     } catch (error) {
-      if (responseCode(error) === undefined) this.#failedAt.set(address, performance.now());
+      if (responseCode(error) === undefined) {
+        this.#failedAt.set(address, performance.now());
+        // One that is slow is no outage: what it answered before stands.
+        if (!isTimeout(error)) this.#outages += 1;
+      }
       throw error;
     }
   }

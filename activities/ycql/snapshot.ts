@@ -2,6 +2,7 @@ import type { YcqlSource } from '../../model/pipeline.ts';
 import type { OpenReadPoint, VerbContext } from '../engine.ts';
 import { whileBeating } from '../heartbeat.ts';
 import { readSelected } from './catalog.ts';
+import { refuseMasked } from './masked-columns.ts';
 import { refuseWhatCannotBeCarried } from './refusals.ts';
 import { withSession } from './session.ts';
 import { resolveTarget } from './target.ts';
@@ -18,7 +19,10 @@ export async function openReadPoint(
   const target = await resolveTarget(verb, source);
   await whileBeating(verb, () =>
     withSession(verb, target, source, async (session) => {
-      refuseWhatCannotBeCarried(await readSelected(session, source, verb.signal));
+      const schemas = await readSelected(session, source, verb.signal);
+      refuseWhatCannotBeCarried(schemas);
+      if (source.contents !== 'schema')
+        await refuseMasked(session, target.login?.username, schemas, verb.signal);
     }),
   );
   const { consistencyLevel } = source;

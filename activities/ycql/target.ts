@@ -49,33 +49,76 @@ async function resolveTls(
   };
 }
 
+const FORM =
+  'cql://user:password@host1,host2:9042/?dc=NAME&tls=true&ca=FILE&cert=FILE&key=FILE&servername=NAME, an IPv6 address in brackets';
+
 /**
- * Another cluster than the plan's, as a URL: `cql://user:password@host1,host2:9042/?dc=eu-west-1&tls=true&ca=/etc/ca.crt`.
- * Throws `YCQL_BAD_URL` (permanent), which never says what the URL is.
+ * Another cluster than the plan's, as a URL: `cql://user:password@host1,[2001:db8::1]:9042/?dc=eu-west-1&ca=/etc/ca.crt`, with a
+ * client certificate by `cert` and `key` (files), the name on the nodes' certificates by `servername`, and `verify=false`. Throws
+ * `YCQL_BAD_URL` (permanent), which never says what the URL is.
  */
 async function targetOfUrl(verb: Secrets, reference: SecretRef): Promise<CqlTarget> {
-  const text = await verb.secret(reference);
-  const parts = /^cql:\/\/(?:([^:@/]*):([^@/]*)@)?([A-Za-z0-9_.,-]+)(?::(\d+))?\/?(?:\?(.*))?$/.exec(text);
-  if (parts === null) {
-    throw permanent(
+  const text = (await verb.secret(reference)).trim();
+  const bad = (why: string) =>
+    permanent(
       'YCQL_BAD_URL',
-      `What ${'env' in reference ? reference.env : reference.file} holds is not the URL of a cluster`,
-      'Write cql://user:password@host1,host2:9042/?dc=NAME, special characters in the password percent-encoded.',
+      `What ${'env' in reference ? reference.env : reference.file} holds is not the URL of a cluster: ${why}`,
+      `Write ${FORM}; special characters in the password percent-encoded, % itself as %25.`,
     );
-  }
+  const parts =
+    /^cql:\/\/(?:([^:@/]*):([^@/]*)@)?((?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+)(?:,(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+))*)(?::(\d+))?\/?(?:\?(.*))?$/.exec(
+      text,
+    );
+  if (parts === null) throw bad('it has another form');
   const [, username, password, hosts = '', port = '9042', query = ''] = parts;
-  const options = new URLSearchParams(query);
+  const plain = (what: string, encoded: string): string => {
+    try {
+      return decodeURIComponent(encoded);
+    } catch {
+      throw bad(`its ${what} has a % that begins no percent-encoded character`);
+    }
+  };
+  const options = new Map(
+    query
+      .split('&')
+      .filter((option) => option !== '')
+      .map((option) => {
+        const [name = '', ...value] = option.split('=');
+        return [name, plain('query', value.join('='))] as const;
+      }),
+  );
+  const unknown = [...options.keys()].filter((name) => !OPTIONS.includes(name));
+  if (unknown.length > 0) throw bad(`it has no option ${unknown.join(', ')}`);
+  if (options.has('cert') !== options.has('key')) throw bad('of cert and key it names only one');
   const dataCenter = options.get('dc');
-  const ca = options.get('ca');
+  const tls = await tlsOf(verb, options);
   return {
-    contactPoints: hosts.split(','),
+    contactPoints: hosts.split(',').map((host) => host.replace(/^\[(.*)\]$/, '$1')),
     port: Number(port),
-    ...(dataCenter === null ? {} : { localDataCenter: dataCenter }),
+    ...(dataCenter === undefined ? {} : { localDataCenter: dataCenter }),
     ...(username === undefined || password === undefined
       ? {}
-      : { login: { username: decodeURIComponent(username), password: decodeURIComponent(password) } }),
-    ...(options.get('tls') === 'true' || ca !== null
-      ? { tls: ca === null ? {} : { ca: await verb.secret({ file: ca }) } }
-      : {}),
+      : { login: { username: plain('user', username), password: plain('password', password) } }),
+    ...(tls === undefined ? {} : { tls }),
+  };
+}
+
+const OPTIONS: readonly string[] = ['dc', 'tls', 'ca', 'cert', 'key', 'servername', 'verify'];
+
+/** Undefined where the URL asks for no TLS. */
+async function tlsOf(
+  verb: Secrets,
+  options: ReadonlyMap<string, string>,
+): Promise<ConnectionOptions | undefined> {
+  const [ca, cert, key] = ['ca', 'cert', 'key'].map((name) => options.get(name));
+  const serverName = options.get('servername');
+  if (options.get('tls') !== 'true' && [ca, cert, serverName].every((each) => each === undefined))
+    return undefined;
+  const read = (file: string) => verb.secret({ file });
+  return {
+    rejectUnauthorized: options.get('verify') !== 'false',
+    ...(ca === undefined ? {} : { ca: await read(ca) }),
+    ...(cert === undefined || key === undefined ? {} : { cert: await read(cert), key: await read(key) }),
+    ...(serverName === undefined ? {} : { servername: serverName }),
   };
 }

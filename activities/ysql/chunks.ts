@@ -121,7 +121,7 @@ export interface TableToCut {
 
 /** Cuts one table into ranges that give about `chunkBytes` of text each; every row is in exactly one of them. Pure. */
 export function cutTable(
-  { table, shape, condition, cut }: TableToCut,
+  { table, shape, condition, cut, uncut }: TableToCut,
   product: Product,
   chunkBytes: number,
 ): readonly Omit<ChunkSpec, 'id'>[] {
@@ -146,6 +146,7 @@ export function cutTable(
       estimatedBytes: Math.ceil(estimated),
     }));
   }
+  if (uncut !== undefined) return [chunk({ kind: 'whole' }, 1)];
   if (pieces > 1 && hasBlocks(product, shape.isHeap)) {
     const blocks = Math.ceil(shape.mainBytes / shape.blockBytes);
     return cuts(blocks, pieces).map(({ from, to }) =>

@@ -1,6 +1,7 @@
+import { HoldfastError } from '../../model/errors.ts';
 import type { Relation, Selection } from './catalog.ts';
 import { estimatedText, hasBlocks, readShapes, type TableShape, type TableToCut } from './chunks.ts';
-import { refusedValue } from './errors.ts';
+import { refusedValue, sqlState } from './errors.ts';
 import { quoteTable, tableName } from './identifiers.ts';
 import { CUT_BUDGET, type CutBudget, cutByKey } from './key-places.ts';
 import type { Product } from './server.ts';
@@ -50,9 +51,14 @@ async function lookAt(
   { product, chunkBytes, lend, budget }: CutOptions & { readonly budget: CutBudget },
 ): Promise<Pick<TableToCut, 'shape' | 'cut' | 'uncut'>> {
   const isRestricted = relation.configCondition !== null && relation.configCondition !== '';
-  if (isRestricted || hasBlocks(product, shape.isHeap)) return { shape };
+  if (isRestricted) return { shape };
   const table = quoteTable(relation);
   const estimatedBytes = estimatedText(shape, product);
+  if (hasBlocks(product, shape.isHeap)) {
+    if (estimatedBytes <= chunkBytes) return { shape };
+    const obstacle = await lend((reader) => planningError(reader, table));
+    return { shape, ...(obstacle === undefined ? {} : { uncut: obstacle }) };
+  }
   // PostgreSQL tells the size of any table; YugabyteDB's sizes lag behind, and statistics may be missing.
   if (product === 'postgresql' && estimatedBytes <= chunkBytes) return { shape };
   if (shape.hashKey.length > 0) {
@@ -73,6 +79,24 @@ async function lookAt(
   }
   const large = await lend((reader) => exceedsChunk(reader, table, chunkBytes));
   return { shape, ...(large ? { uncut: NO_KEY } : {}) };
+}
+
+/**
+ * Why no query of a table can be planned; undefined where it can. The planner evaluates what the table's indexes compute, and a function
+ * there may depend on a search_path (earthdistance's does; immich-app/immich#5630). A plain COPY is not planned, so such a table is
+ * read in one piece, as pg_dump reads it.
+ */
+async function planningError(reader: Session, table: string): Promise<string | undefined> {
+  try {
+    await reader.query(
+      `plan to read ${table} by ranges`,
+      `EXPLAIN SELECT FROM ONLY ${table} WHERE ctid >= '(0,0)'`,
+    );
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof HoldfastError) || error.code !== 'YSQL_FAILED' || error.transient) throw error;
+    return `one of its indexes calls a function that fails under an empty search_path, so its rows are read in one piece (SQLSTATE ${sqlState(error.cause)})`;
+  }
 }
 
 /** Names of the tables that are larger than a chunk and can't be cut, as `session` sees them. */

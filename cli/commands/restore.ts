@@ -27,6 +27,7 @@ interface Options extends FollowRunOptions {
   readonly connectionEnv?: string;
   readonly schemaOnly?: boolean;
   readonly dataOnly?: boolean;
+  readonly asNew?: boolean;
   readonly globals?: boolean;
   readonly check: 'rows' | 'content';
   readonly tolerate?: boolean;
@@ -72,6 +73,10 @@ export function register(program: Command): void {
     .option('--connection-env <name>', 'restore to the server whose URL this variable of the worker holds')
     .option('--schema-only', 'no data')
     .option('--data-only', 'into existing tables')
+    .option(
+      '--as-new',
+      'YCQL: write rows at the time of the restore, over what was written or deleted since the backup',
+    )
     .option('--globals', 'create missing roles from the backup first')
     .option(
       '--check <what>',
@@ -104,6 +109,12 @@ async function run(argument: string, options: Options) {
   const { followRun } = await import('../follow-run.ts');
 
   const plan = await resolvePlan(argument);
+  if (options.asNew && plan.pipeline.source.engine !== 'ycql') {
+    throw new UsageError(
+      `--as-new is for YCQL, and the source of ${plan.name} is of engine ${plan.pipeline.source.engine}`,
+      'Leave it out.',
+    );
+  }
   const request = requestOf(options);
   if (options.explain) return explain(plan, request, options);
   const way = await chooseWay(plan, request);
@@ -117,6 +128,7 @@ async function run(argument: string, options: Options) {
     safety: options.safetyBackup,
     tables: { include: options.tables, exclude: options.excludeTables },
     contents: options.schemaOnly ? 'schema' : options.dataOnly ? 'data' : 'all',
+    ...(options.asNew === true ? { asNew: true } : {}),
     ...(options.owner === undefined ? {} : { owner: options.owner }),
     ...(options.placement === 'source' ? {} : { placement: options.placement }),
     globals: options.globals === true,

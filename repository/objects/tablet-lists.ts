@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { ObjectEntry } from '../../model/backup.ts';
 import type { Manifest } from '../../model/manifest.ts';
-import type { SharedObject, TabletList } from '../../model/tablets.ts';
+import { isTabletFilePath, type SharedObject, type TabletList } from '../../model/tablets.ts';
 import {
   type BackupId,
   backupFolder,
@@ -201,7 +201,21 @@ export async function listTabletResults(
 
 function checkPlaces({ objects, tablets }: TabletList, key: string, store: Store): void {
   for (const { files, tablet } of tablets) {
-    for (const { path, parts } of files) {
+    for (const { path, parts, sizeBytes } of files) {
+      if (!isTabletFilePath(path)) {
+        throw damaged(
+          key,
+          store.description,
+          `${JSON.stringify(path.slice(0, 200))} of tablet ${tablet} is no name of a file within its folder`,
+        );
+      }
+      if (parts.reduce((sum, part) => sum + part.sizeBytes, 0) !== sizeBytes) {
+        throw damaged(
+          key,
+          store.description,
+          `the parts of ${path} of tablet ${tablet} are not its ${sizeBytes} bytes`,
+        );
+      }
       for (const part of parts) {
         const object = objects[part.object];
         if (object === undefined || part.offset + part.sizeBytes > object.sizeBytes) {

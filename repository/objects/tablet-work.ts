@@ -2,7 +2,13 @@ import { z } from 'zod';
 import type { ObjectEntry } from '../../model/backup.ts';
 import { permanent } from '../../model/errors.ts';
 import type { ManifestUniverse } from '../../model/manifest.ts';
-import { packShard, TABLETS_PER_SHARD, type TabletShard, type TabletTarget } from '../../model/tablets.ts';
+import {
+  packShard,
+  type ServersByAddress,
+  TABLETS_PER_SHARD,
+  type TabletShard,
+  type TabletTarget,
+} from '../../model/tablets.ts';
 import { type BackupId, backupFolder, workFolder } from '../layout.ts';
 import { databaseSchema, objectEntrySchema, serverSchema, universeSchema } from '../schema.ts';
 import { getSealedIfThere, putSealed } from '../sealed-object.ts';
@@ -41,6 +47,7 @@ const workListSchema: z.ZodType<TabletWorkList> = z.object({
 
 const shardSchema: z.ZodType<TabletShard> = z.object({
   nodes: z.array(z.string()),
+  servers: z.array(z.string()).exactOptional(),
   tables: z.array(z.object({ table: z.string(), snapshot: z.string() })),
   tablets: z.array(
     z.object({ id: z.string(), table: count, nodes: z.array(count), bytes: z.number().nonnegative() }),
@@ -83,11 +90,11 @@ export async function writeTabletWorkList(
   epoch: number,
   description: ExportDescription & { readonly universe: ManifestUniverse },
   targets: readonly TabletTarget[],
-  options: Cancellable = {},
+  options: Cancellable & { readonly servers?: ServersByAddress } = {},
 ): Promise<TabletWorkList> {
   const shards: ObjectEntry[] = [];
   for (let start = 0; start < targets.length; start += TABLETS_PER_SHARD) {
-    const body = await packJson(packShard(targets.slice(start, start + TABLETS_PER_SHARD)));
+    const body = await packJson(packShard(targets.slice(start, start + TABLETS_PER_SHARD), options.servers));
     const sha256 = sha256Hex(body);
     const key = `${workFolder(epoch)}tablet-shard-${shards.length.toString().padStart(5, '0')}-${sha256.slice(0, 16)}.json.zst`;
     await store.put(backupFolder(ref) + key, body, { sha256, ifAbsent: true, ...options });

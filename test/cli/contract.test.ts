@@ -270,5 +270,7 @@ describe('a failure is one document {error: {code, message, remedy}}, and one se
     expect({ code: told.code, stdout: told.stdout }).toEqual({ code: exitCode, stdout: '' });
     expect(told.stderr).not.toMatch(/\n\s+at .+:\d+:\d+/);
     if (args().length > 0) expect(told.stderr).toMatch(/^error: /m);
+    // A log of stderr shows how it ended, whatever stdout was for.
+    if (args().length > 0) expect(ended.stderr).toMatch(/^error: /m);
   });
 });

@@ -23,7 +23,7 @@ export interface YcqlCampaignOptions {
   readonly trials: number;
   /** Rows of the table with everything; each has about 30 cells. */
   readonly rows: number;
-  /** 3: a ring, of which one node is killed. */
+  /** 3: a ring, each row on all of its nodes, of which one at a time is killed. */
   readonly nodes: 1 | 3;
   /** Only these faults. */
   readonly faults?: readonly string[];
@@ -83,11 +83,12 @@ const FAULTS: Readonly<Record<string, (stage: YcqlStage, dice: Dice) => Promise<
     return 'kill -9 of the S3 gateway';
   },
   async cassandra({ cassandra }, dice) {
-    const node = cassandra.nodes[cassandra.nodes.length - 1];
+    const index = Math.floor(dice.number() * cassandra.nodes.length);
+    const node = cassandra.nodes[index];
     await node?.kill9();
     await sleep(dice.between(0, 2_000));
     await node?.restart();
-    return `kill -9 of Cassandra's node ${cassandra.nodes.length} of ${cassandra.nodes.length}`;
+    return `kill -9 of Cassandra's node ${index + 1} of ${cassandra.nodes.length}`;
   },
 };
 
@@ -130,7 +131,7 @@ export async function runYcqlCampaign(options: YcqlCampaignOptions): Promise<Ycq
 
 async function startStage({ rows, nodes, seed }: YcqlCampaignOptions): Promise<YcqlStage> {
   const scratch = await createScratchFolder('crash-ycql');
-  const cassandra = await startCassandra({ nodes });
+  const cassandra = await startCassandra({ nodes, ...(nodes === 3 ? { heap: '384M' } : {}) });
   const temporal = await startTemporal({ dbFile: join(scratch.path, 'temporal.db'), headless: true });
   const gateway = await startS3Gateway();
   await gateway.createBucket(BUCKET);

@@ -68,6 +68,15 @@ describe("the universe's own history", () => {
     expect(recoveryWindow(limited).ranges.map(({ way }) => way)).toEqual(['clone']);
   });
 
+  it('says why a clone of a plan with several databases is passed over', () => {
+    const several = { ...schedule(), ways: ['rewind'] } as RecoverySource;
+    expect(plan({ to: at(HOUR_MS) }, [several, { kind: 'backups', entries: [BACKUP] }])).toMatchObject({
+      kind: 'refused',
+      notes: [expect.stringContaining('a clone is of one YSQL database')],
+    });
+    expect(plan({ to: at(HOUR_MS), replace: true }, [several])).toMatchObject({ way: 'rewind' });
+  });
+
   it('whatever is asked: what is accepted lies in its source, what is refused lies in none', () => {
     let cases = 0;
     const anySource = fc.record({

@@ -17,10 +17,10 @@ const FUNCTIONS = `
     RETURNS TABLE (host text, port bigint, num_connections bigint, node_type text, cloud text, region text, zone text, public_ip text, uuid text)
     LANGUAGE sql STABLE AS $$
       SELECT '127.0.0.1', current_setting('port')::bigint, 0::bigint, 'primary', 'cloud1', 'datacenter1', 'rack1', '', '7d5f0e9a4c1b4f0e8a51c2f6d3b9e870' $$;
-  CREATE OR REPLACE FUNCTION pg_catalog.yb_servers_at(nodes text)
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_servers_at(nodes text, uuids text)
     RETURNS TABLE (host text, port bigint, num_connections bigint, node_type text, cloud text, region text, zone text, public_ip text, uuid text)
     LANGUAGE sql STABLE AS $$
-      SELECT split_part(node, ':', 1), split_part(node, ':', 2)::bigint, 0::bigint, 'primary', 'cloud1', 'datacenter1', 'rack' || number, '', md5(node)
+      SELECT split_part(node, ':', 1), split_part(node, ':', 2)::bigint, 0::bigint, 'primary', 'cloud1', 'datacenter1', 'rack' || number, '', coalesce(nullif(split_part(uuids, ',', number::int), ''), md5(node))
       FROM unnest(string_to_array(nodes, ',')) WITH ORDINALITY n(node, number) $$;
   CREATE OR REPLACE FUNCTION pg_catalog.yb_terminate_backend(own int[], pid int) RETURNS boolean LANGUAGE sql VOLATILE AS $$
     SELECT CASE WHEN pid = ANY (own) THEN pg_catalog.pg_terminate_backend(pid) ELSE false END $$;

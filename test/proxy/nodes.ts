@@ -9,6 +9,8 @@ export interface Node {
   readonly backends: Set<number>;
   /** It still stands in `yb_servers()` and answers nobody. */
   down: boolean;
+  /** UUID of its tablet server, by `yb_servers()`; empty: one of its own. */
+  readonly uuid: () => string;
 }
 
 /** What a node knows of the others: their addresses, by `yb_servers()`. */
@@ -50,7 +52,8 @@ function edits(tokens: readonly Token[], { nodes, node }: Place): readonly Edit[
     const next = tokens[index + 1];
     if (token.text === 'yb_servers' && next?.text === '(') {
       const all = nodes.map(({ host, port }) => `${host}:${port}`).join(',');
-      return [{ start, end: next.end, with: `pg_catalog.yb_servers_at('${all}'` }];
+      const uuids = nodes.map(({ uuid }) => uuid()).join(',');
+      return [{ start, end: next.end, with: `pg_catalog.yb_servers_at('${all}', '${uuids}'` }];
     }
     if (token.text === 'pg_terminate_backend' && next?.text === '(') {
       return [{ start, end: next.end, with: `pg_catalog.yb_terminate_backend(${own}, ` }];

@@ -23,6 +23,8 @@ export interface YsqlProxyOptions {
   readonly firstNamingMs?: number;
   /** How many tablet servers' PostgreSQL there are, each a port of its own that sees its own sessions; default 1. */
   readonly nodes?: number;
+  /** UUIDs of the nodes' tablet servers, asked for each time that `yb_servers()` is; default: some of their own. */
+  readonly uuids?: () => readonly string[];
   /**
    * Whether a snapshot may be exported (`ysql_enable_pg_export_snapshot`). Off by default up to 2025.2.2.0, and so on every line here but
    * 2026.1 (YugabyteDB PR 32263).
@@ -61,7 +63,8 @@ export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlPro
   const nonconcurrent: string[] = [];
   const faults = new Faults();
   const host = options.host ?? '127.0.0.1';
-  const nodes: Node[] = Array.from({ length: options.nodes ?? 1 }, () => ({
+  const nodes: Node[] = Array.from({ length: options.nodes ?? 1 }, (_, index) => ({
+    uuid: () => options.uuids?.()[index] ?? '',
     host,
     port: 0,
     backends: new Set<number>(),

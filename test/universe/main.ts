@@ -4,7 +4,6 @@
  */
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -19,6 +18,7 @@ import { writePrograms } from './programs.ts';
 import { act } from './simulator/actions.ts';
 import { ageEverything } from './simulator/aging.ts';
 import { hideHistory } from './simulator/history.ts';
+import { formatDirectories } from './simulator/instances.ts';
 import { bodyOf, Nodes } from './simulator/nodes.ts';
 import { YCQL_STORE } from './simulator/rows.ts';
 import { loadState, type State, saveState } from './simulator/state.ts';
@@ -69,6 +69,8 @@ const proxy = await startYsqlProxy({
   upstreamUrl: postgres.url(),
   line: state.config.profile,
   port: state.proxyPort,
+  // YSQL of any node is this one PostgreSQL: it answers as one of the tablet servers that are alive.
+  uuids: () => [state.ysqlOf ?? state.tservers.find(({ alive }) => alive)?.uuid ?? ''],
   // A snapshot's instant is named by `ysql_dump --read-time` only when the snapshot is complete.
   firstNamingMs: 60_000,
 });
@@ -131,6 +133,9 @@ async function serveControl(url: string, request: Parameters<typeof bodyOf>[0]):
       state.delays = [];
       state.balance = { everyMs: 0, copySnapshots: true, nextAt: 0 };
       state.growth = { everyMs: 0, nextAt: 0 };
+      state.hidden = [];
+      state.imports = 'all';
+      delete state.ysqlOf;
       Object.assign(state.endOf, { snapshots: 'well', restorations: 'well', deletions: 'well' });
     });
   }
@@ -228,11 +233,10 @@ async function newState(config: UniverseConfig): Promise<State> {
     endOf: { snapshots: 'well', restorations: 'well', deletions: 'well' },
     balance: { everyMs: 0, copySnapshots: true, nextAt: 0 },
     growth: { everyMs: 0, nextAt: 0 },
+    hidden: [],
+    imports: 'all',
   };
-  for (const { dataDirectories } of created.tservers) {
-    for (const folder of dataDirectories)
-      mkdirSync(join(folder, 'yb-data/tserver/data/rocksdb'), { recursive: true });
-  }
+  for (const server of created.tservers) formatDirectories(server);
   saveState(directory, created);
   return created;
 }

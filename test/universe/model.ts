@@ -80,6 +80,18 @@ export type Action =
   | { readonly do: 'sql'; readonly database: string; readonly statement: string }
   /** The node is down, its agent aside: that is the test's. */
   | { readonly do: 'stopTserver'; readonly server: ServerChoice }
+  /** Its disks were replaced: another tablet server, empty and with a UUID of its own, runs at its address. The masters remember both. */
+  | { readonly do: 'recreateTserver'; readonly server: ServerChoice }
+  /** The masters forget a tablet server that is dead (`yb-admin remove_tablet_server`). */
+  | { readonly do: 'forgetTserver'; readonly server: ServerChoice }
+  /** A table of DocDB that YSQL's catalogue doesn't know (issues 12816, 13275), with the tablets of a table. */
+  | { readonly do: 'orphanTable'; readonly database: string; readonly name: string }
+  /** The map of tablets (`/dump-entities`, and `list_tablets`) leaves out the tablets of a table, as if it had been dropped just now. */
+  | { readonly do: 'hideTablets'; readonly table: string }
+  /** YSQL answers of another universe's servers: the address of the plan leads elsewhere. */
+  | { readonly do: 'ysqlOfAnother' }
+  /** Since 2025.1 an import finds tables by what the dump keeps of them; of a dump without YugabyteDB's metadata it finds none, and says so by leaving them out. */
+  | { readonly do: 'imports'; readonly find: 'all' | 'none' }
   /** It dies again at once if what killed it is still so. */
   | { readonly do: 'startTserver'; readonly server: ServerChoice }
   | { readonly do: 'stopMaster'; readonly master: number | 'leader' | 'all' }
@@ -95,11 +107,16 @@ export type Action =
   | {
       readonly do: 'refuse';
       readonly operation: string;
-      readonly as: 'leader not ready' | 'timed out' | 'network error' | 'internal error';
+      readonly as: 'leader not ready' | 'timed out' | 'network error' | 'internal error' | 'killed';
       readonly times: number;
     }
-  /** The next calls of an operation are done, but their caller doesn't learn of it. */
-  | { readonly do: 'loseAnswer'; readonly operation: string; readonly times: number }
+  /** The next calls of an operation are done, but their caller doesn't learn of it. `timed out`: it is told that the RPC timed out (issue 24809). */
+  | {
+      readonly do: 'loseAnswer';
+      readonly operation: string;
+      readonly times: number;
+      readonly as?: 'lost' | 'timed out';
+    }
   /** The next calls of an operation wait first. */
   | { readonly do: 'delay'; readonly operation: string; readonly ms: number; readonly times: number }
   /** The load balancer, while it is on, moves a replica this often; 0: never. */

@@ -73,6 +73,28 @@ test('a pipeline runs its steps in order and ends with what was sealed', async (
   );
 });
 
+test('a backup that lacks what could not be read is kept, and its run fails with what it lacks', async () => {
+  let cleaned = false;
+  const activities: Partial<Activities> = {
+    ...capture(1),
+    seal: async (input) => ({
+      ...(await capture(1).seal(input)),
+      unread: ['shop.orders: the partition with token 7 could not be read'],
+    }),
+    cleanUp: async () => {
+      cleaned = true;
+      return { removedObjects: 0 };
+    },
+  };
+  await bench.withActivities(activities, async () => {
+    const handle = await start(pipelineOf(CAPTURE));
+    await expect(result(handle)).rejects.toMatchObject({
+      cause: { type: 'BACKUP_INCOMPLETE', message: expect.stringContaining('shop.orders: the partition') },
+    });
+    expect(cleaned).toBe(false);
+  });
+});
+
 test('510 tasks in two shards leave the parent a history of less than 300 events', async () => {
   await bench.withActivities(capture(510), async () => {
     const handle = await start(pipelineOf(CAPTURE));

@@ -5,7 +5,7 @@ import { type Comparison, compareRows, type ReadRow } from '../../activities/ycq
 import { rowsOf } from '../../activities/ycql/rows.ts';
 import { scan } from '../../activities/ycql/scan.ts';
 import type { TableSchema } from '../../activities/ycql/schema.ts';
-import { type CqlSession, connect } from '../../activities/ycql/session.ts';
+import { awaitSchemaAgreement, type CqlSession, connect } from '../../activities/ycql/session.ts';
 import type { CqlPageColumn } from '../../repository/cql-pages.ts';
 import type { TestCluster } from './zoo.ts';
 
@@ -13,7 +13,7 @@ import type { TestCluster } from './zoo.ts';
 export async function openSession(cluster: TestCluster): Promise<CqlSession> {
   const load = { inFlightPerNode: 16, pageRows: 1_000 };
   const verb = { signal: new AbortController().signal, log: () => undefined };
-  return await connect(verb, cluster, { consistencyLevel: 'ONE', load });
+  return await connect(verb, cluster, { consistencyLevel: 'QUORUM', load });
 }
 
 /**
@@ -29,6 +29,8 @@ export async function compareKeyspaces(
 ): Promise<Comparison> {
   const session = await openSession(cluster);
   try {
+    // A node that was away hears of tables that were made meanwhile a moment after it is back.
+    await awaitSchemaAgreement(session, 120_000, new AbortController().signal);
     let [rows, cells] = [0, 0];
     const differences: string[] = [];
     for (const name of tables) {
@@ -58,7 +60,7 @@ async function compareTable(
     return { rows: 0, cells: 0, differences: [`${name} is missing`] };
   }
   const { selectors } = await planReading(session, one, table, withTimes ? 'auto' : 'none', signal);
-  const columns = pageColumns(table, selectors) ?? [];
+  const columns = pageColumns(session.server.product, table, selectors) ?? [];
   return await compareRows(
     rowsOfTable(session, one, table, selectors, columns),
     rowsOfTable(session, other, table, selectors, columns),

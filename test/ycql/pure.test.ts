@@ -3,6 +3,7 @@ import { cutTables } from '../../activities/ycql/chunks.ts';
 import { parseType } from '../../activities/ycql/cql-type.ts';
 import { BUCKETS, bucketOf, rangeBounds, type Tablet } from '../../activities/ycql/dialect.ts';
 import { compareRows, type ReadRow } from '../../activities/ycql/restore/compare.ts';
+import { RowEnds } from '../../activities/ycql/row-ends.ts';
 import { rowsOf } from '../../activities/ycql/rows.ts';
 import type { TableSchema } from '../../activities/ycql/schema.ts';
 import { jsonOf } from '../../activities/ycql/text.ts';
@@ -194,6 +195,27 @@ test('the tokens of a range of hashes are those of its hashes and no others', ()
     ),
     { numRuns: CASES },
   );
+});
+
+test('a row ends with the last of its cells, whatever its null fields and static columns are', () => {
+  const columns: readonly CqlPageColumn[] = [
+    { name: 'p', type: 'int', kind: 'partition_key' },
+    { name: 'c', type: 'int', kind: 'clustering' },
+    { name: 's', type: 'text', kind: 'static' },
+    { name: 'u', type: 'address', kind: 'regular' },
+    { name: 'u', type: 'list<int>', kind: 'ttl' },
+    { name: 'v', type: 'text', kind: 'regular' },
+    { name: 'v', type: 'bigint', kind: 'ttl' },
+  ];
+  const hex = (text: string | null) => (text === null ? null : Buffer.from(text, 'hex'));
+  // A field, and a null one, each with its TTL: 7 seconds, and null.
+  const [field, ttls] = ['0000000178ffffffff', '000000020000000400000007ffffffff'];
+  const endOf = (...cells: readonly (string | null)[]) =>
+    new RowEnds(columns).endOf((at) => hex(cells[at] ?? null), 1_000);
+  expect(endOf('01', '02', '78', field, ttls, null, null)).toBe(8_000);
+  expect(endOf('01', '02', '78', field, ttls, '79', '0000000000000009')).toBe(10_000);
+  expect(endOf('01', '02', '78', field, ttls, '79', null)).toBeUndefined();
+  expect(endOf('01', '02', '78', null, null, null, null)).toBeUndefined();
 });
 
 test('two tables compare equal in any order, and any single change is told', async () => {

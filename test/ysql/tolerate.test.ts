@@ -12,7 +12,6 @@ import {
   type TestRepository,
   type TestServer,
   takeBackup,
-  ysqlSource,
 } from './harness.ts';
 
 const { restore } = ysqlEngine;
@@ -55,10 +54,7 @@ async function tolerantRestore(context: RestoreContext): Promise<RestoreOutcome>
 async function backedUp(name: string): Promise<{ readonly database: string; readonly backup: TestBackup }> {
   const database = name.replaceAll('-', '_');
   await createCase(server, name, database);
-  return {
-    database,
-    backup: await takeBackup(repository, server.url(database), ysqlSource({ chunkBytes: 64 * 1024 * 1024 })),
-  };
+  return { database, backup: await takeBackup(repository, server.url(database)) };
 }
 
 const rowsOf = async (database: string, table: string) =>

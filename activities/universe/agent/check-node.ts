@@ -15,7 +15,7 @@ export async function checkNode(
   signal: AbortSignal,
 ): Promise<CheckAnswer> {
   const disks = await check('its data directories', async () => {
-    const { directories, problems } = await inspectNode(agent, signal);
+    const { directories, problems } = await inspectNode(agent, {}, signal);
     if (problems.length > 0) {
       throw permanent(
         'AGENT_DISKS',

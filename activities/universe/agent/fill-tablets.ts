@@ -1,11 +1,12 @@
 import { constants } from 'node:fs';
 import { access, type FileHandle, lstat, open, rename, rm, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { messageOf } from '../../../model/errors.ts';
+import { HoldfastError, messageOf } from '../../../model/errors.ts';
 import type { Manifest } from '../../../model/manifest.ts';
 import type { UniverseLimits } from '../../../model/pipeline.ts';
 import type {
   FillSummary,
+  NodeInspection,
   NodeReport,
   SavedTablet,
   SharedObject,
@@ -23,7 +24,6 @@ import {
   filesBelow,
   findFolder,
   makeFolder,
-  rootsOf,
   snapshotFolderParts,
   tabletFolderParts,
 } from './folders.ts';
@@ -35,6 +35,8 @@ export interface FillRequest {
   readonly limits: UniverseLimits;
   /** What this node may fetch in a second. */
   readonly bytesPerSecond?: number;
+  /** UUID of the tablet server that has the replicas; absent in runs that an earlier version began. */
+  readonly server?: string;
 }
 
 /** Lists of manifests that stay in memory: about 10 MB each. */
@@ -56,7 +58,7 @@ export async function fillTablets(
 ): Promise<FillSummary> {
   agent.limit.set(request.bytesPerSecond);
   return agent.lanes('tasks', request.limits.tasksPerNode).run(async () => {
-    const roots = await rootsOf(await agent.dataDirectories(context.signal));
+    const roots = await agent.provenRoots(context.signal, request.server);
     const left: FillSummary['left'][number][] = [];
     let filled = 0;
     let bytes = 0;
@@ -71,7 +73,7 @@ export async function fillTablets(
         continue;
       }
       const target = join(live.root, ...snapshotFolderParts(fill));
-      if (!(await isWhole(target, tablet))) {
+      if (!(await isWhole(agent, context, target, tablet))) {
         const filling = { agent, context, objects, tablet, root: live.root, fill, limits: request.limits };
         fetchedBytes += await fillOne(filling, (sum) =>
           context.heartbeat({ filled, fetchedBytes: fetchedBytes + sum }),
@@ -85,28 +87,46 @@ export async function fillTablets(
   });
 }
 
-/** Which of the tablets don't have their whole folder on this node. */
+/** Which of the tablets don't have their whole folder on this node: every file with its size and SHA-256. */
 export async function unfilledTablets(
   agent: NodeAgent,
   context: BackupContext,
   manifest: Manifest,
-  tablets: readonly TabletFill[],
+  { tablets, server }: Pick<FillRequest, 'tablets' | 'server'>,
 ): Promise<readonly string[]> {
-  const roots = await rootsOf(await agent.dataDirectories(context.signal));
+  const roots = await agent.provenRoots(context.signal, server);
   const unfilled: string[] = [];
   for (const fill of tablets) {
     const { tablet } = await savedTablet(context, manifest, fill);
     const folder = findFolder(roots, snapshotFolderParts(fill));
-    if (folder === undefined || !(await isWhole(folder.path, tablet))) unfilled.push(fill.tablet);
+    if (folder === undefined || !(await isWhole(agent, context, folder.path, tablet)))
+      unfilled.push(fill.tablet);
     context.heartbeat();
   }
   return unfilled;
 }
 
-/** Looks whether this node's agent could fill tablets. */
-export async function inspectNode(agent: NodeAgent, signal: AbortSignal): Promise<NodeReport> {
+/** Looks whether this is the agent of its node, and whether it could fill tablets. */
+export async function inspectNode(
+  agent: NodeAgent,
+  { server, tablets = [] }: NodeInspection,
+  signal: AbortSignal,
+): Promise<NodeReport> {
   const directories: { path: string; freeBytes: number }[] = [];
   const problems: string[] = [];
+  const missing: string[] = [];
+  let owner: string | undefined;
+  try {
+    const roots = await agent.provenRoots(signal, server);
+    owner = roots.owner;
+    for (const tablet of tablets) {
+      if (findFolder(roots, tabletFolderParts(tablet)) === undefined) missing.push(tablet.tablet);
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof HoldfastError)) throw error;
+    problems.push(`${error.message}. ${error.remedy}`);
+  }
   for (const path of await agent.dataDirectories(signal)) {
     try {
       const { bavail, bsize } = await statfs(path);
@@ -117,7 +137,13 @@ export async function inspectNode(agent: NodeAgent, signal: AbortSignal): Promis
       problems.push(`${agent.address}: ${messageOf(error)}`);
     }
   }
-  return { address: agent.address, directories, problems };
+  return {
+    address: agent.address,
+    directories,
+    problems,
+    ...(owner === undefined ? {} : { server: owner }),
+    ...(missing.length === 0 ? {} : { missing }),
+  };
 }
 
 interface Filling {
@@ -139,7 +165,7 @@ async function fillOne(filling: Filling, tell: (fetchedBytes: number) => void): 
   const folder = await makeFolder(root, [...parts.slice(0, -1), name]);
   const disk = agent.lanes(`disk ${root}`, limits.filesPerDisk);
   let fetchedBytes = 0;
-  const missing = await filesNotWhole(folder, tablet.files);
+  const missing = await filesNotWhole(agent, context, folder, tablet.files);
   await forEachBounded(groupsOf(missing), limits.filesPerDisk, (group) =>
     disk.run(async () => {
       context.signal.throwIfAborted();
@@ -287,19 +313,38 @@ async function writeWhole(folder: string, { path }: TabletFile, body: Uint8Array
 
 const PARTIAL = '.holdfast-part';
 
-async function filesNotWhole(folder: string, files: readonly TabletFile[]): Promise<readonly TabletFile[]> {
-  const present = new Map(filesBelow(folder).map(({ path, sizeBytes }) => [path, sizeBytes]));
-  return files.filter(({ path, sizeBytes }) => present.get(path) !== sizeBytes);
+/** Those that are missing, or whose size or SHA-256 is another. */
+async function filesNotWhole(
+  agent: NodeAgent,
+  { heartbeat, signal }: BackupContext,
+  folder: string,
+  files: readonly TabletFile[],
+): Promise<readonly TabletFile[]> {
+  const present = new Map(filesBelow(folder).map((file) => [file.path, file]));
+  const missing: TabletFile[] = [];
+  for (const file of files) {
+    const found = present.get(file.path);
+    if (found?.sizeBytes !== file.sizeBytes || !(await agent.proven.has(found, file.sha256, signal))) {
+      missing.push(file);
+    }
+    heartbeat();
+  }
+  return missing;
 }
 
-async function isWhole(folder: string, { files }: SavedTablet): Promise<boolean> {
+async function isWhole(
+  agent: NodeAgent,
+  context: BackupContext,
+  folder: string,
+  { files }: SavedTablet,
+): Promise<boolean> {
   try {
     if (!(await lstat(folder)).isDirectory()) return false;
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false;
     throw error;
   }
-  return (await filesNotWhole(folder, files)).length === 0;
+  return (await filesNotWhole(agent, context, folder, files)).length === 0;
 }
 
 async function savedTablet(

@@ -2,7 +2,7 @@ import { lstatSync, readdirSync } from 'node:fs';
 import { lstat, mkdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, permanent } from '../../../model/errors.ts';
-import type { TabletName } from '../../../model/tablets.ts';
+import { isTabletFilePath, type TabletName } from '../../../model/tablets.ts';
 
 /** Where a tablet server keeps its tablets below each of its data directories (facts of YugabyteDB's `fs_manager.cc`). */
 const ROCKSDB = ['yb-data', 'tserver', 'data', 'rocksdb'] as const;
@@ -43,11 +43,8 @@ export function snapshotFolderParts(name: TabletName): readonly string[] {
 
 /** Checks a file's path in a manifest. Throws `AGENT_BAD_NAME` (permanent) for one that could lead out of its folder. */
 export function filePathParts(path: string): readonly string[] {
-  const parts = path.split('/');
-  const bad = (part: string) =>
-    part === '' || part === '.' || part === '..' || part.length > 255 || /[\u0000-\u001f\u007f\\]/.test(part);
-  if (parts.length > MOST_PATH_PARTS || parts.some(bad)) throw badName(path, 'a file of a tablet');
-  return parts;
+  if (!isTabletFilePath(path)) throw badName(path, 'a file of a tablet');
+  return path.split('/');
 }
 
 /** Data directories as they really are (they may well be named by a symbolic link), and what is wrong with the others. */

@@ -3,9 +3,12 @@ import { HoldfastError } from '../../../model/errors.ts';
 import type { RepositorySpec } from '../../../model/pipeline.ts';
 import { ObjectIndex } from '../../../repository/objects/object-index.ts';
 import type { Store } from '../../../repository/store.ts';
-import { readTserverFlags, TSERVER_WEB_PORT } from '../tserver.ts';
+import { readTserverFlags, readTserverUuid, TSERVER_WEB_PORT } from '../tserver.ts';
 import { FileMemory } from './file-memory.ts';
+import { type Roots, rootsOf } from './folders.ts';
+import { ownerOf, requireOwner } from './identity.ts';
 import { Lanes } from './lanes.ts';
+import { ProvenFiles } from './proven-files.ts';
 import { RateLimit } from './rate-limit.ts';
 
 export interface NodeSettings {
@@ -23,6 +26,8 @@ export interface NodeSettings {
 export class NodeAgent {
   readonly address: string;
   readonly limit = new RateLimit();
+  /** Restored files that were seen to be what the backup says. */
+  readonly proven = new ProvenFiles();
   readonly #settings: NodeSettings;
   readonly #memories = new Map<string, Promise<FileMemory>>();
   readonly #indexes = new Map<Store, ObjectIndex>();
@@ -39,17 +44,47 @@ export class NodeAgent {
    * all the same. Throws as `readTserverFlags`.
    */
   async dataDirectories(signal: AbortSignal): Promise<readonly string[]> {
-    const { dataDirectories, address, webPort } = this.#settings;
+    const { dataDirectories } = this.#settings;
     if (dataDirectories !== undefined) return dataDirectories;
-    const host = address.slice(0, address.lastIndexOf(':'));
     try {
-      const flags = await readTserverFlags(`http://${host}:${webPort ?? TSERVER_WEB_PORT}`, signal);
+      const flags = await readTserverFlags(this.#webAddress, signal);
       this.#toldLast = flags.dataDirectories;
       return flags.dataDirectories;
     } catch (error) {
       if (this.#toldLast === undefined || !(error instanceof HoldfastError)) throw error;
       return this.#toldLast;
     }
+  }
+
+  /**
+   * The data directories, after it was proved that they are those of the tablet server `server` (its UUID, from the universe's own list); without one, of the
+   * one that answers at the agent's address, as far as it answers. Nothing is read, written or vouched for below a directory that is another's.
+   *
+   * @throws HoldfastError `AGENT_WRONG_NODE`, `AGENT_MIXED_DIRECTORIES` (permanent), `AGENT_NO_IDENTITY` (transient); as `dataDirectories`
+   */
+  async provenRoots(signal: AbortSignal, server?: string): Promise<Roots & { readonly owner: string }> {
+    const directories = await this.dataDirectories(signal);
+    const roots = await rootsOf(directories);
+    const owner = await ownerOf(roots);
+    const expected = server ?? (await this.#uuidAtAddress(signal));
+    if (expected !== undefined) requireOwner(this.address, owner, expected, directories);
+    return { ...roots, owner };
+  }
+
+  /** Undefined where the tablet server doesn't answer, or doesn't say. */
+  async #uuidAtAddress(signal: AbortSignal): Promise<string | undefined> {
+    try {
+      return await readTserverUuid(this.#webAddress, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof HoldfastError) return undefined;
+      throw error;
+    }
+  }
+
+  get #webAddress(): string {
+    const host = this.address.slice(0, this.address.lastIndexOf(':'));
+    return `http://${host}:${this.#settings.webPort ?? TSERVER_WEB_PORT}`;
   }
 
   memory(repository: RepositorySpec): Promise<FileMemory> {

@@ -2,7 +2,7 @@ import { HoldfastError, messageOf } from '../../../model/errors.ts';
 import type { SaveSummary, TabletName } from '../../../model/tablets.ts';
 import { SharedObjectWriter } from '../../../repository/objects/object-writer.ts';
 import type { BackupContext } from '../../engine.ts';
-import { findFolder, type Roots, rootsOf, snapshotFolderParts } from './folders.ts';
+import { findFolder, type Roots, snapshotFolderParts } from './folders.ts';
 import type { NodeAgent } from './node-agent.ts';
 import { type SaveRequest, Saving } from './saving.ts';
 
@@ -25,7 +25,7 @@ export async function saveTablets(
   return agent.lanes('tasks', request.limits.tasksPerNode).run(async () => {
     const { store, signal, ref } = context;
     signal.throwIfAborted();
-    const roots = await rootsOrReason(agent, signal);
+    const roots = await rootsOrReason(agent, request.server, signal);
     if (typeof roots === 'string') return allLeft(request.tablets, roots);
     const [memory, writer] = await Promise.all([
       agent.memory(ref.repository),
@@ -52,10 +52,14 @@ export async function saveTablets(
   });
 }
 
-/** Where the tablet server can't even be asked for its disks, another replica is quicker than waiting for it. */
-async function rootsOrReason(agent: NodeAgent, signal: AbortSignal): Promise<Roots | string> {
+/** Where the tablet server can't even be asked for its disks, or they aren't its own, another replica is quicker than waiting. */
+async function rootsOrReason(
+  agent: NodeAgent,
+  server: string | undefined,
+  signal: AbortSignal,
+): Promise<Roots | string> {
   try {
-    return await rootsOf(await agent.dataDirectories(signal));
+    return await agent.provenRoots(signal, server);
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof HoldfastError) return error.message;

@@ -42,6 +42,8 @@ export interface SaveRequest {
   readonly limits: UniverseLimits;
   /** What this node may send in a second. */
   readonly bytesPerSecond?: number;
+  /** UUID of the tablet server that has the replicas; absent where the universe doesn't tell, and in runs that an earlier version began. */
+  readonly server?: string;
 }
 
 interface Part {

@@ -7,7 +7,7 @@ import type { Repositories } from '../../repositories.ts';
 import { asActivity } from '../../verb-context.ts';
 import { withSession } from '../../ysql/session.ts';
 import { refuseToBreakOthers } from '../neighbours.ts';
-import { namesIn, openUniverse, type Universe, ysqlTarget } from '../universe.ts';
+import { namesIn, openUniverse, ownYsqlTarget, type Universe, ysqlTarget } from '../universe.ts';
 import { findNamespace } from '../yb-admin/namespaces.ts';
 import { listTabletServers } from '../yb-admin/topology.ts';
 import { clone } from './clone.ts';
@@ -59,7 +59,7 @@ export function inClusterActivities(
         const ysql = () => ysqlTarget(verb, universe);
         await refuseToBreakOthers('rewind', { universe, ysql, names, signal: verb.signal });
         for (const database of ysqlIn(request)) {
-          const target = await ysqlTarget(verb, universe);
+          const target = await ownYsqlTarget(verb, universe);
           const asked = { target, signal: verb.signal, aliveHosts: await aliveHosts(universe) };
           await withSession(target, database, verb.signal, (session) => checkWritesStopped(session, asked));
         }

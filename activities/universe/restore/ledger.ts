@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { endNotes, haveEnded } from '../../../repository/notes.ts';
 import { packJson, unpackJson } from '../../../repository/objects/packed-json.ts';
 import { getSealedIfThere, putSealed } from '../../../repository/sealed-object.ts';
 import { sha256Hex } from '../../../repository/sha256.ts';
@@ -37,7 +38,10 @@ export async function readNote(
   name: string,
 ): Promise<readonly string[] | undefined> {
   const { store, signal } = restore;
-  return (await getSealedIfThere(store, `${folderOf(restore)}${name}.json`, noteSchema, { signal }))?.ids;
+  const key = `${folderOf(restore)}${name}`;
+  const note = await getSealedIfThere(store, `${key}.json`, noteSchema, { signal });
+  if (note === undefined || (await haveEnded(store, [key, folderOf(restore)], { signal }))) return undefined;
+  return note.ids;
 }
 
 /** Writes a note unless it is there; returns what holds. */
@@ -52,8 +56,17 @@ export async function writeNote(
   return outcome === 'created' ? ids : ((await readNote(restore, name)) ?? ids);
 }
 
-export async function forgetNote(restore: UniverseRestore, name: string): Promise<void> {
-  await restore.store.delete([`${folderOf(restore)}${name}.json`], { signal: restore.signal });
+/** Says of a restore that was lost that nothing of it counts any more. */
+export async function forgetLost(restore: UniverseRestore): Promise<void> {
+  const { store, signal } = restore;
+  await endNotes(
+    store,
+    `${folderOf(restore)}${NOTES.balancer}`,
+    [`${folderOf(restore)}${NOTES.balancer}.json`],
+    {
+      signal,
+    },
+  );
 }
 
 const importedKey = (restore: UniverseRestore, index: number) =>
@@ -83,5 +96,5 @@ export async function writeImported(
 export async function forgetAll(restore: UniverseRestore): Promise<void> {
   const { store, signal } = restore;
   const keys = await Array.fromAsync(store.list(folderOf(restore), { signal }), ({ key }) => key);
-  await store.delete(keys, { signal });
+  await endNotes(store, folderOf(restore), keys, { signal });
 }

@@ -1,12 +1,14 @@
 import type { UniverseRestorePlan } from '../../../model/backup.ts';
-import { permanent } from '../../../model/errors.ts';
+import { HoldfastError, permanent } from '../../../model/errors.ts';
 import { checkNodesAnswer } from '../../ysql/nodes.ts';
 import { databaseExists } from '../../ysql/restore/maintenance.ts';
 import { withSession } from '../../ysql/session.ts';
+import { encryptionProblem } from '../encryption.ts';
+import { dumpEntities, type Entities } from '../entities.ts';
 import { refuseToBreakOthers } from '../neighbours.ts';
-import { openUniverse, serverOf, ysqlTarget } from '../universe.ts';
+import { deadServer, inspections } from '../servers.ts';
+import { openUniverse, ownYsqlTarget, serverOf, type Universe } from '../universe.ts';
 import { findNamespace } from '../yb-admin/namespaces.ts';
-import { field } from '../yb-admin/text.ts';
 import { listTabletServers } from '../yb-admin/topology.ts';
 import { isLoadBalancerEnabled, replicasPerTablet, universeConfig } from '../yb-admin/upkeep.ts';
 import { programVersion } from '../yb-admin/version.ts';
@@ -25,7 +27,7 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
   const universe = await openUniverse(restore, request.source);
   const databases = restoredDatabases(restore);
   const hasYsql = databases.some(({ api }) => api === 'ysql');
-  const target = hasYsql ? await ysqlTarget(restore, universe) : undefined;
+  const target = hasYsql ? await ownYsqlTarget(restore, universe) : undefined;
   const version =
     target === undefined ? await programVersion(universe.admin) : (await serverOf(target, signal)).version;
   const problem = incompatibility(manifest.server.version, version);
@@ -52,7 +54,7 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
   }
   if (request.replace) {
     const names = databases.map(({ api, to }) => ({ api, name: to }));
-    const ysql = () => ysqlTarget(restore, universe);
+    const ysql = () => ownYsqlTarget(restore, universe);
     await refuseToBreakOthers('replace', { universe, ysql, names, signal });
     if (target !== undefined) {
       await withSession(target, target.database, signal, (session) =>
@@ -67,12 +69,14 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
     restore.log('the load balancer is off already, and will be left off');
   }
   const servers = await listTabletServers(universe.admin);
-  const dead = servers.filter(({ status }) => status !== 'ALIVE').map(({ address }) => address);
+  const dead = servers
+    .filter(({ status }) => status !== 'ALIVE')
+    .map((server) => deadServer(server, servers));
   if (dead.length > 0) {
     throw permanent(
       'RESTORE_TSERVER_DOWN',
       `Tablet servers that the universe counts with are not alive: ${dead.join(', ')}. A replica without its files would end its tablet server`,
-      'Start them, or remove them from the universe.',
+      'Start them, or remove them from the universe (yb-admin remove_tablet_server UUID, once the universe has copied what they had).',
     );
   }
   const nodes = servers.map(({ address }) => address);
@@ -85,8 +89,23 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
     rows: totals.rows,
     bytes: totals.bytes,
     storedBytes: totals.storedBytes,
+    inspections: inspections(servers, await tabletsNow(restore, universe)),
     bytesPerNode: Math.ceil((totals.bytes * replicas) / Math.max(1, nodes.length)),
   };
+}
+
+/** None where the masters' web servers can't be reached: agents then prove whose they are by the servers' UUIDs alone. */
+async function tabletsNow(
+  restore: UniverseRestore,
+  { masterWebAddresses }: Universe,
+): Promise<Pick<Entities, 'tablets'>> {
+  try {
+    return await dumpEntities(masterWebAddresses, restore.signal);
+  } catch (error) {
+    if (!(error instanceof HoldfastError && error.code === 'UNIVERSE_NO_ENTITIES')) throw error;
+    restore.log('the agents are not asked for tablets of the map', { reason: error.message });
+    return { tablets: [] };
+  }
 }
 
 /** What the ways of other engines to restore have no counterpart for, each with what to do instead. */
@@ -153,15 +172,13 @@ function refuseUnsupported({ request, manifest }: UniverseRestore): void {
 
 /** Encrypted files can be read with the key of the universe that wrote them alone. */
 function checkEncryption({ manifest }: UniverseRestore, config: unknown): void {
-  const key = manifest.universe?.encryption;
-  if (key === undefined) return;
-  if (field(config, 'encryptionInfo') === undefined && field(config, 'encryption_info') === undefined) {
-    throw permanent(
-      'RESTORE_ENCRYPTION',
-      `The backup’s files are encrypted with the universe key ${key}, and this universe does not encrypt at rest`,
-      'Restore into a universe with the same key (or the same key management).',
-    );
-  }
+  const problem = manifest.universe === undefined ? undefined : encryptionProblem(manifest.universe, config);
+  if (problem === undefined) return;
+  throw permanent(
+    'RESTORE_ENCRYPTION',
+    problem,
+    'Restore into a universe with the same key (or the same key management).',
+  );
 }
 
 function targetExists(name: string, api: 'ysql' | 'ycql'): Error {

@@ -12,7 +12,7 @@ import { createMissingTablespaces } from '../../ysql/restore/tablespaces.ts';
 import { findScript, readScript } from '../../ysql/scripts.ts';
 import { withSession } from '../../ysql/session.ts';
 import { deleteAndSee } from '../release.ts';
-import { openUniverse, type Universe, ysqlTarget } from '../universe.ts';
+import { openUniverse, ownYsqlTarget, type Universe } from '../universe.ts';
 import { importSnapshot } from '../yb-admin/import.ts';
 import { findNamespace } from '../yb-admin/namespaces.ts';
 import { findSnapshot, listSnapshots } from '../yb-admin/snapshots.ts';
@@ -25,7 +25,7 @@ export async function prepareUniverse(restore: UniverseRestore): Promise<void> {
   const universe = await openUniverse(restore, restore.request.source);
   const databases = restoredDatabases(restore);
   if (databases.some(({ api }) => api === 'ysql')) {
-    const target = await ysqlTarget(restore, universe);
+    const target = await ownYsqlTarget(restore, universe);
     if (restore.request.globals) await applyGlobals(restore, target);
     for (const database of databases) {
       restore.heartbeat({ database: database.to });

@@ -3,7 +3,7 @@ import { type HeldSplitting, holdSplitting } from '../splitting.ts';
 import { openUniverse } from '../universe.ts';
 import { isLoadBalancerEnabled, setLoadBalancer } from '../yb-admin/upkeep.ts';
 import type { UniverseRestore } from './context.ts';
-import { forgetNote, NOTES, readNote, writeNote } from './ledger.ts';
+import { forgetLost, NOTES, readNote, writeNote } from './ledger.ts';
 
 const ON = 'on';
 /** What is put right after the work was cancelled must not be cancelled with it. */
@@ -38,7 +38,7 @@ async function isLeftOff(restore: UniverseRestore): Promise<boolean> {
     if (other === request.restore) continue;
     const lost = { ...restore, request: { ...request, restore: other } };
     const before = await readNote(lost, NOTES.balancer);
-    await forgetNote(lost, NOTES.balancer);
+    if (before !== undefined) await forgetLost(lost);
     if (before?.[0] === ON) return true;
   }
   return false;

@@ -8,6 +8,8 @@ export const YB_ADMIN = {
   unreachable: 'YB_ADMIN_UNREACHABLE',
   /** The call, or the program, took too long. Transient; what it asked for may have been done. */
   timedOut: 'YB_ADMIN_TIMED_OUT',
+  /** The program was killed (the OOM killer, say), or ended without a word. Transient; what it asked for may have been done. */
+  killed: 'YB_ADMIN_KILLED',
   /** The universe is doing something that excludes this for now. Transient. */
   busy: 'YB_ADMIN_BUSY',
   /** A snapshot, restoration, schedule, table or database that isn't there (any more). */
@@ -111,7 +113,8 @@ const RULES: readonly Rule[] = [
 
 /** What a failed call of `yb-admin` means. `said` is its stderr; `operation` names what was asked. */
 export function classify(operation: string, said: string): HoldfastError {
-  const message = `yb-admin ${operation} failed: ${essence(said) || 'it said nothing'}`;
+  if (said.trim() === '') return ended(operation, 'ended badly');
+  const message = `yb-admin ${operation} failed: ${essence(said)}`;
   const rule = RULES.find(({ says }) => says.test(said));
   if (rule === undefined) {
     return permanent(
@@ -121,6 +124,15 @@ export function classify(operation: string, said: string): HoldfastError {
     );
   }
   return (rule.transient ? transient : permanent)(rule.code, message, rule.remedy);
+}
+
+/** It ended without a word of why: nothing says that it would do so again. */
+export function ended(operation: string, how: string): HoldfastError {
+  return transient(
+    YB_ADMIN.killed,
+    `yb-admin ${operation} ${how} without a word`,
+    'It is tried again. If it happens again, see the worker’s memory (dmesg tells of the OOM killer) and what else ends processes there.',
+  );
 }
 
 /** Output of a call that succeeded and that nobody here can read. */

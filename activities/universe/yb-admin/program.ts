@@ -3,7 +3,7 @@ import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, permanent, transient } from '../../../model/errors.ts';
 import { yugabyteFolders } from '../../ysql/programs/folders.ts';
-import { classify, YB_ADMIN } from './errors.ts';
+import { classify, ended, YB_ADMIN } from './errors.ts';
 
 /** Where a universe is and how long to wait for it. */
 export interface YbAdminSettings {
@@ -104,9 +104,13 @@ async function runProgram(
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     if (said.length < KEPT_ERROR_CHARACTERS) said += text;
   });
-  const ended = await new Promise<{ readonly code: number | null; readonly error?: Error }>((resolve) => {
+  const end = await new Promise<{
+    readonly code: number | null;
+    readonly by?: NodeJS.Signals | null;
+    readonly error?: Error;
+  }>((resolve) => {
     child.on('error', (error) => resolve({ code: null, error }));
-    child.on('close', (code) => resolve({ code }));
+    child.on('close', (code, by) => resolve({ code, by }));
   });
   signal.throwIfAborted();
   if (limit.aborted) {
@@ -116,15 +120,18 @@ async function runProgram(
       'Check the load of the masters, or raise source.universe.timeout.',
     );
   }
-  if (ended.code === 0) return output;
-  if (ended.error !== undefined) {
+  if (end.code === 0) return output;
+  if (end.error !== undefined) {
     throw permanent(
       YB_ADMIN.missing,
-      `${program} can't be run: ${messageOf(ended.error)}`,
+      `${program} can't be run: ${messageOf(end.error)}`,
       'Repair that program, or set HOLDFAST_YB_BIN to a folder that has a working yb-admin.',
-      ended.error,
+      end.error,
     );
   }
+  // 128 + 9 is how a shell that wraps the program tells of its end.
+  if (typeof end.by === 'string' || end.code === 137)
+    throw ended(operation, `was killed (${end.by ?? 'SIGKILL'})`);
   // Some builds say on stdout what went wrong.
   throw classify(operation, said.trim() === '' ? output : said);
 }

@@ -1,6 +1,7 @@
 import type { ChunkSpec, DataObject } from '../../../model/backup.ts';
 import type { YcqlSource } from '../../../model/pipeline.ts';
 import { LanePool } from '../../lanes/lanes.ts';
+import type { WritingWishes } from '../restore/writing-rules.ts';
 import type { TableSchema, UserType } from '../schema.ts';
 import type { CqlTarget } from '../target.ts';
 
@@ -27,6 +28,7 @@ export interface LoadJob extends Job {
   readonly into: string;
   readonly table: TableSchema;
   readonly types: readonly UserType[];
+  readonly wishes: WritingWishes;
 }
 
 export type LaneJob = ReadJob | LoadJob;

@@ -1,4 +1,4 @@
-import { permanent } from '../../../model/errors.ts';
+import { permanent, transient } from '../../../model/errors.ts';
 import { openPageFile } from '../../../repository/cql-pages.ts';
 import { freeIfAlone } from '../../../repository/free-memory.ts';
 import { textOf } from '../../../repository/zstd-frames.ts';
@@ -25,8 +25,9 @@ async function loadOver(session: CqlSession, job: LoadJob, lane: LaneContext): P
   const claim = await Claim.take(new Journal(session, into, signal), objectItem(object.key), signal);
   if (claim === undefined) return;
   const doing = `load ${object.key} into ${quoteTable(into, table.name)}`;
-  const load: Load = { job, lane, session, claim, options: { doing, keyspace: into, signal, claim, log } };
-  const loaded = table.isCounter ? await loadCounters(load) : await loadRows(load);
+  const options = { doing, keyspace: into, signal, claim, log };
+  const load: Load = { job, lane, session, claim, options, isFirst: claim.isFirst };
+  const loaded = await untilTrusted(load, (pass) => (table.isCounter ? loadCounters(pass) : loadRows(pass)));
   if (loaded.rows + loaded.expired !== object.rows) {
     throw permanent(
       'RESTORE_ROW_COUNT',
@@ -43,16 +44,43 @@ interface Load {
   readonly session: CqlSession;
   readonly claim: Claim;
   readonly options: WriterOptions;
+  /** Nothing of the object has been written before. */
+  readonly isFirst: boolean;
 }
 
-async function loadRows({ job, lane, session, claim, options }: Load): Promise<LoadedRows> {
+/** An outage in each of so many passes is one that lasts. */
+const PASSES = 5;
+
+/**
+ * Writes the object, and again as long as a node went away meanwhile: it may have answered and died before what it answered was on its
+ * disk. A whole pass without an outage can be trusted. Throws `RESTORE_UNSETTLED` (transient) where there is none.
+ */
+async function untilTrusted(load: Load, write: (pass: Load) => Promise<LoadedRows>): Promise<LoadedRows> {
+  const { session, options } = load;
+  for (let pass = 1; pass <= PASSES; pass += 1) {
+    const before = session.outages;
+    const loaded = await write(pass === 1 ? load : { ...load, isFirst: false });
+    if (session.outages === before) return loaded;
+    options.log('a node went away while an object was written; it is written again', {
+      doing: options.doing,
+      pass,
+    });
+  }
+  throw transient(
+    'RESTORE_UNSETTLED',
+    `Failed to ${options.doing}: nodes went away in each of ${PASSES} passes`,
+    'See how the nodes are; it is tried again.',
+  );
+}
+
+async function loadRows({ job, lane, session, claim, options, isFirst }: Load): Promise<LoadedRows> {
   const { into, table } = job;
   const { header, pages } = await openPageFile(textOf(job.body));
-  const rules = writingRules(job.source, session.server, table);
+  const rules = writingRules(job.source, session.server, table, job.wishes);
   const builder = new RowStatementBuilder(header, into, rules, job.types);
   if (builder.hasLists) await claim.outwait();
   const writer = new Writer(session, options);
-  let [rows, expired, expiring] = [0, 0, 0];
+  let [rows, expired] = [0, 0];
   try {
     for await (const page of pages) {
       const row = new RowWalk(page, builder.width);
@@ -63,9 +91,17 @@ async function loadRows({ job, lane, session, claim, options }: Load): Promise<L
           continue;
         }
         rows += 1;
-        if (statements.expires) expiring += 1;
-        if (statements.clears.length === 0) await writer.add(statements.statements);
-        else await writer.alone(() => writeWithLists(session, statements, claim, options));
+        if (statements.clears.length > 0)
+          await writer.alone(
+            () => writeWithLists(session, statements, isFirst, options),
+            statements.statements,
+          );
+        else if (statements.ordered)
+          await writer.alone(
+            () => writeUntilDone(session, statements.statements, options),
+            statements.statements,
+          );
+        else await writer.add(statements.statements);
       }
       await writer.cut(() => {
         freeIfAlone(page.body);
@@ -74,7 +110,7 @@ async function loadRows({ job, lane, session, claim, options }: Load): Promise<L
       lane.progress(rows);
     }
     await writer.finish();
-    return { rows, expired, expiring };
+    return { rows, expired };
   } finally {
     await writer.abandon();
   }
@@ -83,18 +119,18 @@ async function loadRows({ job, lane, session, claim, options }: Load): Promise<L
 async function writeWithLists(
   session: CqlSession,
   { statements, clears }: RowStatements,
-  claim: Claim,
+  isFirst: boolean,
   options: WriterOptions,
 ): Promise<void> {
   const clear = async () => {
     await writeUntilDone(session, clears, options);
     return statements;
   };
-  if (!claim.isFirst) await clear();
+  if (!isFirst) await clear();
   await writeOnce(session, statements, 'once', clear, options);
 }
 
-async function loadCounters({ job, lane, session, claim, options }: Load): Promise<LoadedRows> {
+async function loadCounters({ job, lane, session, claim, options, isFirst }: Load): Promise<LoadedRows> {
   const { header, pages } = await openPageFile(textOf(job.body));
   await claim.outwait();
   const counters = new CounterTable(session, header, job.into);
@@ -104,16 +140,16 @@ async function loadCounters({ job, lane, session, claim, options }: Load): Promi
     for await (const page of pages) {
       for (const cells of rowsOf(page, header.columns.length)) {
         const row = counters.rowOf(cells);
-        const write = () => counters.write(row, claim.isFirst, options);
+        const write = () => counters.write(row, isFirst, options);
         // Two rows of a partition must not both find its static counters missing.
-        await (counters.hasStatics ? write() : writer.alone(write));
+        await (counters.hasStatics ? write() : writer.alone(write, []));
         rows += 1;
       }
       await session.limit.pay(page.rows, options.signal);
       lane.progress(rows);
     }
     await writer.finish();
-    return { rows, expired: 0, expiring: 0 };
+    return { rows, expired: 0 };
   } finally {
     await writer.abandon();
   }

@@ -5,15 +5,23 @@ import { type CqlPageHeader, encodePageFileHeader, encodePageHead } from '../../
 import { freeMemory } from '../../../repository/free-memory.ts';
 import { PartBuilder } from '../../lanes/part-builder.ts';
 import type { LaneContext } from '../../lanes/serve.ts';
-import { readTable } from '../catalog.ts';
-import { firstToken, rangeBounds, readTablets, selectStatement } from '../dialect.ts';
+import { readDefinition } from '../catalog.ts';
+import { firstToken, readTablets } from '../dialect.ts';
 import type { RawPage } from '../raw-pages.ts';
-import { pageColumns } from '../reading.ts';
+import { readRange, type Unread } from '../read-range.ts';
+import { checkAnswer, pageColumns } from '../reading.ts';
+import { RowEnds } from '../row-ends.ts';
 import { type RawCell, RowWalk, sameCells } from '../rows.ts';
-import { scan, type TimedPage } from '../scan.ts';
+import type { TimedPage } from '../scan.ts';
 import { fingerprintOf, type TableSchema } from '../schema.ts';
 import { type CqlSession, withSession } from '../session.ts';
 import type { ReadJob } from './jobs.ts';
+
+/**
+ * A part is in memory as it is stored, and so are two of them for each lane of a restore. Rows that can't be compressed, such as cells
+ * of a megabyte, make a part as large as the chunk otherwise.
+ */
+const STORED_BYTES_AT_MOST = 24 * 1024 * 1024;
 
 /**
  * Reads a chunk page by page into parts. Memory: one part's compressed pages, used for the next part again, and two pages: while
@@ -27,10 +35,18 @@ export async function readChunk(
     const place = await placeOf(session, chunk, lane.signal);
     const part = new PagePart(zstdLevel, place.header);
     const partitions = place.table.statics.length === 0 ? undefined : new PartitionEnds(place.header);
+    const ends = endsOf(place);
     let rows = 0;
     for await (const page of pagesOf(lane, session, source, chunk, place)) {
+      if ('unread' in page) {
+        part.unread.push(page.unread);
+        continue;
+      }
+      part.expiring += expiringRows(page, ends, place.header.columns.length);
       const continues = partitions?.goesOnIn(page) ?? false;
-      if (part.rows > 0 && part.bytes + page.body.length > source.chunkBytes) {
+      const isFull =
+        part.bytes + page.body.length > source.chunkBytes || part.storedBytes > STORED_BYTES_AT_MOST;
+      if (part.rows > 0 && isFull) {
         await part.deliver(lane);
         part.continued = continues;
       }
@@ -39,7 +55,7 @@ export async function readChunk(
       rows += page.rows;
       lane.progress(rows);
     }
-    if (part.rows > 0) await part.deliver(lane);
+    if (part.rows > 0 || part.unread.length > 0) await part.deliver(lane);
     part.release();
   };
   await withSession(lane, target, source, read, limit);
@@ -47,6 +63,8 @@ export async function readChunk(
 
 interface Place {
   readonly table: TableSchema;
+  /** Of its definition as it was before the first row. */
+  readonly fingerprint: string;
   readonly header: CqlPageHeader;
   /** A node that has the range. */
   readonly host: string | undefined;
@@ -54,11 +72,14 @@ interface Place {
 
 async function placeOf(session: CqlSession, chunk: ChunkSpec, signal: AbortSignal): Promise<Place> {
   const { database: keyspace, table: name } = chunk.table;
-  const table = await readTable(session, keyspace, name, signal);
-  const columns = table === undefined ? undefined : pageColumns(table, chunk.columns);
-  if (table === undefined || columns === undefined) throw schemaChanged(chunk);
+  const found = await readDefinition(session, keyspace, name, signal);
+  if (found === undefined) throw schemaChanged(chunk);
+  const { table, types } = found;
+  const columns = pageColumns(session.server.product, table, chunk.columns);
+  if (columns === undefined) throw schemaChanged(chunk);
   return {
     table,
+    fingerprint: fingerprintOf(table, types),
     header: { keyspace, table: name, columns },
     host: await hostOf(session, chunk, signal),
   };
@@ -82,34 +103,37 @@ async function* pagesOf(
   session: CqlSession,
   source: YcqlSource,
   chunk: ChunkSpec,
-  { table, header, host }: Place,
-): AsyncGenerator<TimedPage> {
-  const { product } = session.server;
-  const { from, to } = rangeOf(chunk);
+  { table, fingerprint, header, host }: Place,
+): AsyncGenerator<TimedPage | Unread> {
+  const range = rangeOf(chunk);
   const { database: keyspace, table: name } = chunk.table;
-  const pages = scan(session, {
-    statement: selectStatement(product, keyspace, table, chunk.columns),
-    params: rangeBounds(product, from, to),
-    pageRows: source.load.pageRows,
-    host,
-    doing: `read ${keyspace}.${name}, partition hashes ${from} to ${to} (chunk ${chunk.id})`,
+  const pages = readRange(session, {
+    ...{ keyspace, table, range, host },
+    ...{ selectors: chunk.columns, columns: header.columns, pageRows: source.load.pageRows },
+    doing: `read ${keyspace}.${name}, partition hashes ${range.from} to ${range.to} (chunk ${chunk.id})`,
     signal: lane.signal,
     log: lane.log,
   });
   try {
     for await (const page of pages) {
+      if ('unread' in page) {
+        yield page;
+        continue;
+      }
       if (header.columns.length !== page.columns.length) throw schemaChanged(chunk);
+      checkAnswer(`${keyspace}.${name}`, header.columns, page);
       yield page;
     }
   } catch (error) {
     // A column or the table may have gone while it was read.
-    const now = await readTable(session, keyspace, name, lane.signal);
-    if (now === undefined || fingerprintOf(now) !== fingerprintOf(table)) throw schemaChanged(chunk, error);
+    const now = await readDefinition(session, keyspace, name, lane.signal);
+    if (now === undefined || fingerprintOf(now.table, now.types) !== fingerprint)
+      throw schemaChanged(chunk, error);
     throw error;
   }
 }
 
-function rangeOf({ range }: ChunkSpec): { readonly from: number; readonly to: number } {
+function rangeOf({ range }: ChunkSpec): Extract<ChunkSpec['range'], { readonly kind: 'hash' }> {
   if (range.kind === 'hash') return range;
   throw new TypeError(`a chunk of YCQL has a range of hashes, not ${range.kind}`);
 }
@@ -121,6 +145,24 @@ function schemaChanged({ table: { database, table } }: ChunkSpec, cause?: unknow
     'Everything is read again with the new definition; run the backup while no schema changes run.',
     cause,
   );
+}
+
+/** Undefined where no row of the table ends by itself, or where a row is nothing beside its cells. */
+function endsOf({ table, header }: Place): RowEnds | undefined {
+  const ends = new RowEnds(header.columns);
+  return ends.any && table.isCompact !== true && table.regulars.length > 0 ? ends : undefined;
+}
+
+/** Rows all of whose cells expire. A partition that is nothing but static columns is no such row: it has no marker. */
+function expiringRows(page: RawPage, ends: RowEnds | undefined, width: number): number {
+  if (ends === undefined) return 0;
+  let rows = 0;
+  const row = new RowWalk(page, width);
+  const cell = (at: number) => row.cell(at);
+  while (row.next()) {
+    if (ends.isRow(cell) && ends.endOf(cell, 0) !== undefined) rows += 1;
+  }
+  return rows;
 }
 
 /** Tells whether a page begins within the partition that the one before it ended with. */
@@ -151,6 +193,10 @@ class PartitionEnds {
 class PagePart {
   /** Its first partition began in the part before. */
   continued = false;
+  /** What its range holds and the part doesn't. */
+  unread: string[] = [];
+  /** Rows all of whose cells expire. */
+  expiring = 0;
   readonly #header: CqlPageHeader;
   readonly #builder: PartBuilder;
   #fromMs = Number.POSITIVE_INFINITY;
@@ -163,6 +209,10 @@ class PagePart {
 
   get rows(): number {
     return this.#builder.rows;
+  }
+
+  get storedBytes(): number {
+    return this.#builder.storedBytes;
   }
 
   get bytes(): number {
@@ -180,9 +230,19 @@ class PagePart {
 
   /** Hands the part over and begins the next one. */
   async deliver(lane: LaneContext): Promise<void> {
-    const readAt = { from: new Date(this.#fromMs).toISOString(), to: new Date(this.#toMs).toISOString() };
-    await lane.deliver({ ...this.#builder.finish(), readAt });
+    // A part that tells nothing but what could not be read has a header all the same.
+    if (this.rows === 0) this.#builder.add(this.#fileHeader(), 0);
+    const [fromMs, toMs] = this.#toMs === 0 ? [Date.now(), Date.now()] : [this.#fromMs, this.#toMs];
+    const readAt = { from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString() };
+    const { expiring, unread } = this;
+    await lane.deliver({
+      ...{ ...this.#builder.finish(), readAt },
+      ...(expiring === 0 ? {} : { expiring }),
+      ...(unread.length === 0 ? {} : { unread }),
+    });
     this.#builder.restart();
+    this.expiring = 0;
+    this.unread = [];
     this.#fromMs = Number.POSITIVE_INFINITY;
     this.#toMs = 0;
   }

@@ -1,11 +1,11 @@
 import type { DataObject } from '../../../model/backup.ts';
-import type { ManifestTable } from '../../../model/manifest.ts';
 import { forEachBounded } from '../../../repository/bounded.ts';
 import { type CqlPageColumn, type CqlPageHeader, openPageFile } from '../../../repository/cql-pages.ts';
 import { textOf } from '../../../repository/zstd-frames.ts';
 import { BUCKETS, rangeBounds, selectStatement } from '../dialect.ts';
 import { quoteName } from '../identifiers.ts';
 import { planReading, ttlOf, writeTimeOf } from '../reading.ts';
+import { RowEnds } from '../row-ends.ts';
 import { rowsOf } from '../rows.ts';
 import { scan } from '../scan.ts';
 import type { TableSchema } from '../schema.ts';
@@ -14,7 +14,7 @@ import { Claim, isClaim } from './claim.ts';
 import { compareRows, type ReadRow } from './compare.ts';
 import { CounterTable } from './counters.ts';
 import { type KeyspaceJob, type RestoreJob, selectedObjects } from './job.ts';
-import { COUNTERS_ITEM, Journal, type LoadedRows, objectItem } from './journal.ts';
+import { COUNTERS_ITEM, Journal, objectItem } from './journal.ts';
 import { writingRules } from './writing-rules.ts';
 
 const DIFFERENCES_NAMED = 20;
@@ -41,7 +41,7 @@ export async function checkKeyspace(
     const ofTable = own.filter((object) => object.table.table === table.name);
     // What counts can have been counted twice by a worker that was taken for dead; now nobody writes any more.
     if (table.isCounter) await settleCounters(job, keyspace, table, session, ofTable, claim);
-    differences.push(...(await checkTable(job, keyspace, table, session, ofTable, noted)));
+    differences.push(...(await checkTable(job, keyspace, table, session, ofTable)));
   });
   return differences;
 }
@@ -65,47 +65,37 @@ async function checkTable(
   table: TableSchema,
   session: CqlSession,
   objects: readonly DataObject[],
-  noted: ReadonlyMap<string, string>,
 ): Promise<readonly string[]> {
-  if (job.context.request.check === 'content' || table.isCounter) {
+  if (comparesContent(job) || table.isCounter) {
     return await checkContent(job, keyspace, table, session, objects);
   }
   const listed = keyspace.manifest.tables.find((one) => one.table === table.name);
-  return listed === undefined ? [] : await checkCount(job, keyspace, table, session, objects, noted, listed);
+  if (listed === undefined) return [`${keyspace.to}.${table.name} is not in the manifest`];
+  const rows = await countRows(job, keyspace, table, session);
+  if (rows === listed.rows) return [];
+  // Too few may be right, where rows have expired since: which ones they are tells it, and how many doesn't.
+  const differences = await checkContent(job, keyspace, table, session, objects);
+  const name = `${keyspace.to}.${table.name}`;
+  return differences.length === 0
+    ? []
+    : [`${name} has ${rows} rows, the manifest says ${listed.rows}`, ...differences];
 }
 
-/** Rows that expired or may expire any moment may be missing. */
-async function checkCount(
+/** Rows that go into tables that hold others can't be counted. */
+export function comparesContent({ context: { request }, withSchema }: RestoreJob): boolean {
+  return request.check === 'content' || !withSchema;
+}
+
+async function countRows(
   job: RestoreJob,
   keyspace: KeyspaceJob,
   table: TableSchema,
   session: CqlSession,
-  objects: readonly DataObject[],
-  noted: ReadonlyMap<string, string>,
-  listed: ManifestTable,
-): Promise<readonly string[]> {
-  // Rows that were there before are nobody's business.
-  if (!job.withSchema) return [];
-  const name = `${keyspace.to}.${table.name}`;
+): Promise<number> {
+  const selectors = table.partitionKey.slice(0, 1).map((one) => quoteName(one.name));
   let rows = 0;
-  for await (const page of scanAll(
-    job,
-    session,
-    keyspace,
-    table,
-    table.partitionKey.slice(0, 1).map((one) => quoteName(one.name)),
-  )) {
-    rows += page.rows;
-  }
-  const loaded = objects.map(
-    ({ key }) => JSON.parse(noted.get(objectItem(key)) ?? '{}') as Partial<LoadedRows>,
-  );
-  const sum = (of: keyof LoadedRows) => loaded.reduce((total, each) => total + (each[of] ?? 0), 0);
-  const [most, least] = [listed.rows, listed.rows - sum('expired') - sum('expiring')];
-  if (least <= rows && rows <= most) return [];
-  return [
-    `${name} has ${rows} rows, the manifest says ${listed.rows}${least < most ? ` (${most - least} of which may have expired)` : ''}`,
-  ];
+  for await (const page of scanAll(job, session, keyspace, table, selectors)) rows += page.rows;
+  return rows;
 }
 
 async function checkContent(
@@ -115,31 +105,35 @@ async function checkContent(
   session: CqlSession,
   objects: readonly DataObject[],
 ): Promise<readonly string[]> {
-  const [first] = objects;
   const name = `${keyspace.to}.${table.name}`;
-  if (first === undefined) return [];
-  const { header } = await openObject(job, first);
-  const rules = writingRules(job.source, session.server, table);
   const { signal } = job.context;
   const told = (await planReading(session, keyspace.to, table, job.source.writeTimes, signal)).selectors;
   const selectorOf = ({ kind, name: column }: CqlPageColumn) =>
     kind === 'writetime' ? writeTimeOf(column) : kind === 'ttl' ? ttlOf(column) : quoteName(column);
+  const [first] = objects;
+  if (first === undefined && !job.withSchema) return [];
+  // A table without rows in the backup must have none; its keys say so.
+  const header = first === undefined ? undefined : (await openObject(job, first)).header;
+  const all = header?.columns ?? keyColumns(table);
+  const rules = writingRules(job.source, session.server, table, job.context.request);
   // What was not written back is not compared, nor what this server doesn't tell.
-  const kept = header.columns.map(
+  const kept = all.map(
     (column) =>
       (column.kind === 'writetime' ? rules.writeTimes : column.kind === 'ttl' ? rules.ttls : true) &&
       told.includes(selectorOf(column)),
   );
-  const columns = header.columns.filter((_, index) => kept[index]);
+  const columns = all.filter((_, index) => kept[index]);
   const selectors = columns.map(selectorOf);
   const actual = async function* (): AsyncGenerator<ReadRow> {
     for await (const page of scanAll(job, session, keyspace, table, selectors)) {
       for (const cells of rowsOf(page, selectors.length)) yield { cells, readAtMs: page.readAtMs };
     }
   };
+  const ends = new RowEnds(all, rules);
   const expected = async function* (): AsyncGenerator<ReadRow> {
-    for await (const row of storedRows(job, objects)) {
-      yield { ...row, cells: row.cells.filter((_, index) => kept[index]) };
+    for await (const { cells, readAtMs } of storedRows(job, objects)) {
+      const endsAtMs = ends.endOf((at) => cells[at] ?? null, readAtMs);
+      yield { readAtMs, endsAtMs, cells: cells.filter((_, index) => kept[index]) };
     }
   };
   const { differences } = await compareRows(expected(), actual(), {
@@ -147,9 +141,16 @@ async function checkContent(
     table: name,
     most: DIFFERENCES_NAMED,
     ttlToleranceSeconds: TTL_TOLERANCE_SECONDS,
+    othersAllowed: !job.withSchema,
   });
-  // Into tables that held rows before, rows too many are no difference.
-  return job.withSchema ? differences : differences.filter((text) => !text.endsWith('is one too many'));
+  return differences;
+}
+
+function keyColumns(table: TableSchema): readonly CqlPageColumn[] {
+  return [
+    ...table.partitionKey.map(({ name, type }) => ({ name, type, kind: 'partition_key' as const })),
+    ...table.clustering.map(({ name, type }) => ({ name, type, kind: 'clustering' as const })),
+  ];
 }
 
 async function settleCounters(

@@ -1,10 +1,14 @@
 import type { CqlPageColumn } from '../../../repository/cql-pages.ts';
+import { isMultiCell, parseType } from '../cql-type.ts';
 import { elementsOf, type RawCell, sameCell } from '../rows.ts';
+import { ttlsIn } from '../ttl.ts';
 
 /** A row of one side, with when it was read: its TTLs count from then. */
 export interface ReadRow {
   readonly cells: readonly RawCell[];
   readonly readAtMs: number;
+  /** Of an expected row: when the last of it expires, milliseconds since 1970. Absent: never. */
+  readonly endsAtMs?: number | undefined;
 }
 
 export interface CompareOptions {
@@ -13,8 +17,10 @@ export interface CompareOptions {
   readonly table: string;
   /** Differences are named up to this many. */
   readonly most: number;
-  /** Expiries that differ by no more than this are the same: a TTL is whole seconds, and writing takes time. */
+  /** An expiry of the actual side that is later by no more than this is the same: a TTL counts from when it is written. */
   readonly ttlToleranceSeconds: number;
+  /** The actual side may have rows that the expected one lacks, any number of them. */
+  readonly othersAllowed?: boolean;
 }
 
 export interface Comparison {
@@ -23,13 +29,22 @@ export interface Comparison {
   readonly differences: readonly string[];
 }
 
+/**
+ * A TTL is whole seconds, and the nodes' clocks aren't the worker's: what expires so close to when it was looked for may be there or
+ * not.
+ */
+const CLOCKS_DIFFER_MS = 5_000;
 /** Rows of one side that wait for their counterpart: more of them mean two tables that have little in common. */
 const WAITING_AT_MOST = 50_000;
+const WAITING_BYTES_AT_MOST = 64 * 1024 * 1024;
+/** Expected rows that are looked for at once where the actual side may have others between them. */
+const WINDOW_ROWS = 10_000;
+const WINDOW_BYTES = 32 * 1024 * 1024;
 
 /**
  * Compares two tables row by row and cell by cell: bytes, times of writing and expiries. Rows meet by their key; both sides come in
- * the order of the ring, so that few wait for each other. A row or cell whose time was over by the time the second side was read
- * counts as equal wherever it is missing there.
+ * the order of the ring, so that few wait for each other. A row may be missing only if its last cell had expired when the actual
+ * side had been read, and a cell only if it had expired itself.
  */
 export async function compareRows(
   expected: AsyncIterable<ReadRow>,
@@ -38,27 +53,85 @@ export async function compareRows(
 ): Promise<Comparison> {
   const comparer = new Comparer(options);
   const [left, right] = [expected[Symbol.asyncIterator](), actual[Symbol.asyncIterator]()];
-  for (let open = true; open && comparer.wantsMore; ) {
-    const [one, other] = await Promise.all([left.next(), right.next()]);
-    if (one.done !== true) comparer.takeExpected(one.value);
-    if (other.done !== true) comparer.takeActual(other.value);
-    open = one.done !== true || other.done !== true;
+  const open = { left: true, right: true };
+  while ((open.left || open.right) && comparer.wantsMore) {
+    // Both in step; with others between them, so many expected rows wait that the next actual one can be told from others.
+    const [takesLeft, takesRight] = comparer.turns(open);
+    const [one, other] = await Promise.all([
+      takesLeft ? left.next() : undefined,
+      takesRight ? right.next() : undefined,
+    ]);
+    if (one?.done === true) open.left = false;
+    if (other?.done === true) open.right = false;
+    comparer.take(
+      one?.done === true ? undefined : one?.value,
+      other?.done === true ? undefined : other?.value,
+    );
   }
   await Promise.all([left.return?.(), right.return?.()]);
   return comparer.end();
 }
 
+/** Where a column's value stands, and what is known of it besides. */
+interface Pair {
+  readonly valueAt: number;
+  readonly timeAt: number | undefined;
+  readonly ttlAt: number | undefined;
+  readonly perElement: boolean;
+  readonly isStatic: boolean;
+}
+
+/** Rows of one side without a counterpart so far, by key. */
+class Waiting {
+  bytes = 0;
+  readonly #rows = new Map<string, ReadRow>();
+
+  get size(): number {
+    return this.#rows.size;
+  }
+
+  get isFull(): boolean {
+    return this.size >= WAITING_AT_MOST || this.bytes >= WAITING_BYTES_AT_MOST;
+  }
+
+  put(key: string, row: ReadRow): void {
+    // Kept longer than the page that its cells are cut from.
+    const cells = row.cells.map((cell) => (cell === null ? null : Buffer.from(cell)));
+    this.#rows.set(key, { ...row, cells });
+    this.bytes += bytesOf(row);
+  }
+
+  take(key: string): ReadRow | undefined {
+    const row = this.#rows.get(key);
+    if (row !== undefined) {
+      this.#rows.delete(key);
+      this.bytes -= bytesOf(row);
+    }
+    return row;
+  }
+
+  dropOldest(): void {
+    const [oldest] = this.#rows.keys();
+    if (oldest !== undefined) this.take(oldest);
+  }
+
+  all(): Iterable<ReadRow> {
+    return this.#rows.values();
+  }
+}
+
+function bytesOf({ cells }: ReadRow): number {
+  return cells.reduce((sum, cell) => sum + (cell?.length ?? 0), 0);
+}
+
 class Comparer {
   readonly #options: CompareOptions;
   readonly #keyAt: readonly number[];
-  readonly #waitingExpected = new Map<string, ReadRow>();
-  readonly #waitingActual = new Map<string, ReadRow>();
+  readonly #clusteringAt: readonly number[];
+  readonly #expected = new Waiting();
+  readonly #actual = new Waiting();
   readonly #differences: string[] = [];
-  readonly #pairs: readonly {
-    readonly valueAt: number;
-    readonly timeAt: number | undefined;
-    readonly ttlAt: number | undefined;
-  }[];
+  readonly #pairs: readonly Pair[];
   #rows = 0;
   #cells = 0;
 
@@ -72,35 +145,78 @@ class Comparer {
     this.#keyAt = columns.flatMap(({ kind }, at) =>
       kind === 'partition_key' || kind === 'clustering' ? [at] : [],
     );
-    this.#pairs = columns.flatMap(({ kind, name }, valueAt) =>
-      kind === 'static' || kind === 'regular'
-        ? [{ valueAt, timeAt: find(name, 'writetime'), ttlAt: find(name, 'ttl') }]
-        : [],
-    );
+    this.#clusteringAt = columns.flatMap(({ kind }, at) => (kind === 'clustering' ? [at] : []));
+    this.#pairs = columns.flatMap(({ kind, name, type }, valueAt) => {
+      if (kind !== 'static' && kind !== 'regular') return [];
+      const perElement = isMultiCell(parseType(type));
+      const places = { valueAt, timeAt: find(name, 'writetime'), ttlAt: find(name, 'ttl') };
+      return [{ ...places, perElement, isStatic: kind === 'static' }];
+    });
   }
 
   get wantsMore(): boolean {
-    return (
-      this.#differences.length < this.#options.most &&
-      this.#waitingExpected.size < WAITING_AT_MOST &&
-      this.#waitingActual.size < WAITING_AT_MOST
-    );
+    if (this.#differences.length >= this.#options.most) return false;
+    return !this.#expected.isFull && (this.#options.othersAllowed === true || !this.#actual.isFull);
   }
 
-  takeExpected(row: ReadRow): void {
-    this.#meet(row, this.#waitingActual, this.#waitingExpected, (other) => this.#compare(row, other));
+  turns(open: { readonly left: boolean; readonly right: boolean }): readonly [boolean, boolean] {
+    if (this.#options.othersAllowed !== true) return [open.left, open.right];
+    const isFull = this.#expected.size >= WINDOW_ROWS || this.#expected.bytes >= WINDOW_BYTES;
+    return open.left && !isFull ? [true, false] : [false, open.right];
   }
 
-  takeActual(row: ReadRow): void {
-    this.#meet(row, this.#waitingExpected, this.#waitingActual, (other) => this.#compare(other, row));
+  /** A row of each side, as far as there is one. */
+  take(expected: ReadRow | undefined, actual: ReadRow | undefined): void {
+    const [one, other] = [expected, actual].map((row) => (row === undefined ? undefined : this.#keyOf(row)));
+    if (actual !== undefined && this.#options.othersAllowed === true) this.#takeStatics(actual, other ?? '');
+    if (expected !== undefined && actual !== undefined && one === other) {
+      this.#compare(expected, actual);
+      return;
+    }
+    if (expected !== undefined) this.#takeExpected(expected, one ?? '');
+    if (actual !== undefined) this.#takeActual(actual, other ?? '');
+  }
+
+  #takeExpected(row: ReadRow, key: string): void {
+    const other = this.#actual.take(key);
+    if (other === undefined) this.#expected.put(key, row);
+    else this.#compare(row, other);
+  }
+
+  /**
+   * The expected row of a partition that is nothing but static columns: where the actual side has rows in it, its static columns come
+   * with these.
+   */
+  #takeStatics(row: ReadRow, key: string): void {
+    if (this.#clusteringAt.length === 0) return;
+    const clustering = new Set(this.#clusteringAt);
+    const bareKey = this.#keyOf({
+      ...row,
+      cells: row.cells.map((cell, at) => (clustering.has(at) ? null : cell)),
+    });
+    const bare = bareKey === key ? undefined : this.#expected.take(bareKey);
+    if (bare === undefined) return;
+    this.#rows += 1;
+    for (const pair of this.#pairs.filter(({ isStatic }) => isStatic)) this.#comparePair(pair, bare, row);
+  }
+
+  #takeActual(row: ReadRow, key: string): void {
+    const other = this.#expected.take(key);
+    if (other !== undefined) this.#compare(other, row);
+    else {
+      this.#actual.put(key, row);
+      // A row that may be another's: with the window full, its counterpart would be in it.
+      if (this.#options.othersAllowed === true && this.#actual.isFull) this.#actual.dropOldest();
+    }
   }
 
   end(): Comparison {
     if (this.wantsMore) {
-      for (const row of this.#waitingExpected.values()) {
-        if (!this.#mayHaveExpired(row)) this.#differ(row, 'is missing');
+      const now = Date.now();
+      for (const row of this.#expected.all()) {
+        if (!this.#hasExpired(row, now)) this.#differ(row, 'is missing');
       }
-      for (const row of this.#waitingActual.values()) {
+      for (const row of this.#options.othersAllowed === true ? [] : this.#actual.all()) {
         if (!this.#isRestOfExpired(row)) this.#differ(row, 'is one too many');
       }
     } else if (this.#differences.length < this.#options.most) {
@@ -108,21 +224,6 @@ class Comparer {
     }
     const differences = this.#differences.slice(0, this.#options.most);
     return { rows: this.#rows, cells: this.#cells, differences };
-  }
-
-  #meet(
-    row: ReadRow,
-    others: Map<string, ReadRow>,
-    own: Map<string, ReadRow>,
-    compare: (other: ReadRow) => void,
-  ): void {
-    const key = this.#keyOf(row);
-    const other = others.get(key);
-    if (other === undefined) own.set(key, row);
-    else {
-      others.delete(key);
-      compare(other);
-    }
   }
 
   #keyOf({ cells }: ReadRow): string {
@@ -133,26 +234,33 @@ class Comparer {
 
   #compare(expected: ReadRow, actual: ReadRow): void {
     this.#rows += 1;
-    for (const { valueAt, timeAt, ttlAt } of this.#pairs) {
+    for (const pair of this.#pairs) {
       this.#cells += 1;
-      const wanted = expected.cells[valueAt] ?? null;
-      const found = actual.cells[valueAt] ?? null;
-      const name = this.#options.columns[valueAt]?.name ?? '';
-      const expiries = ttlAt === undefined ? [] : expiriesOf(expected, ttlAt);
-      // What has expired by now, or is about to, may be gone in whole or in part.
-      if (expiries.some((at) => at !== undefined && at <= actual.readAtMs + this.#toleranceMs)) continue;
-      if (!sameCell(wanted, found)) {
-        this.#differ(expected, `column ${name} is ${shown(found)} instead of ${shown(wanted)}`);
-        continue;
-      }
-      if (wanted === null) continue;
-      if (timeAt !== undefined && !sameCell(expected.cells[timeAt] ?? null, actual.cells[timeAt] ?? null)) {
-        this.#differ(
-          expected,
-          `column ${name} was written at ${timesOf(actual.cells[timeAt])} instead of ${timesOf(expected.cells[timeAt])}`,
-        );
-      }
-      if (ttlAt !== undefined) this.#compareExpiries(expected, name, expiries, expiriesOf(actual, ttlAt));
+      this.#comparePair(pair, expected, actual);
+    }
+  }
+
+  #comparePair({ valueAt, timeAt, ttlAt, perElement }: Pair, expected: ReadRow, actual: ReadRow): void {
+    const wanted = expected.cells[valueAt] ?? null;
+    const found = actual.cells[valueAt] ?? null;
+    const name = this.#options.columns[valueAt]?.name ?? '';
+    const expiries = expiriesOf(expected, ttlAt, perElement);
+    const over = expiries.filter((each) => each !== undefined && each <= actual.readAtMs + CLOCKS_DIFFER_MS);
+    // What has expired by now may be gone; of elements, some of them.
+    if (over.length > 0 && (perElement || found === null)) return;
+    if (!sameCell(wanted, found)) {
+      this.#differ(expected, `column ${name} is ${shown(found)} instead of ${shown(wanted)}`);
+      return;
+    }
+    if (wanted === null) return;
+    if (timeAt !== undefined && !sameCell(expected.cells[timeAt] ?? null, actual.cells[timeAt] ?? null)) {
+      this.#differ(
+        expected,
+        `column ${name} was written at ${timesOf(actual.cells[timeAt])} instead of ${timesOf(expected.cells[timeAt])}`,
+      );
+    }
+    if (ttlAt !== undefined) {
+      this.#compareExpiries(expected, name, expiries, expiriesOf(actual, ttlAt, perElement));
     }
   }
 
@@ -162,27 +270,23 @@ class Comparer {
     wanted: readonly (number | undefined)[],
     found: readonly (number | undefined)[],
   ): void {
-    const length = Math.max(wanted.length, found.length);
-    for (let index = 0; index < length; index += 1) {
+    const latestMs = 1_000 * this.#options.ttlToleranceSeconds;
+    for (let index = 0; index < Math.max(wanted.length, found.length); index += 1) {
       const [one, other] = [wanted[index], found[index]];
       if (one === undefined && other === undefined) continue;
-      if (one !== undefined && other !== undefined && Math.abs(one - other) <= this.#toleranceMs) continue;
+      // It counts from when it was written, so it may end later, and not earlier.
+      if (one !== undefined && other !== undefined) {
+        const lateMs = other - one;
+        if (lateMs >= -CLOCKS_DIFFER_MS && lateMs <= latestMs) continue;
+      }
       this.#differ(row, `column ${name} expires ${at(other)} instead of ${at(one)}`);
       return;
     }
   }
 
-  get #toleranceMs(): number {
-    return this.#options.ttlToleranceSeconds * 1_000;
-  }
-
-  /** Every cell of it expires, and the first may have. */
-  #mayHaveExpired(row: ReadRow): boolean {
-    const now = Date.now() + this.#toleranceMs;
-    return this.#pairs.some(
-      ({ ttlAt }) =>
-        ttlAt !== undefined && expiriesOf(row, ttlAt).some((at) => at !== undefined && at <= now),
-    );
+  /** The last of it had expired when the actual side had been read. */
+  #hasExpired({ endsAtMs }: ReadRow, nowMs: number): boolean {
+    return endsAtMs !== undefined && endsAtMs <= nowMs + CLOCKS_DIFFER_MS;
   }
 
   /** A partition of which only the static columns are left has a row without clustering key that wasn't there before. */
@@ -203,12 +307,14 @@ class Comparer {
 }
 
 /** When a cell, or each of its elements, expires; undefined: never. */
-function expiriesOf({ cells, readAtMs }: ReadRow, ttlAt: number): readonly (number | undefined)[] {
-  const cell = cells[ttlAt] ?? null;
-  if (cell === null) return [];
-  const ttls = cell.length === 4 ? [cell] : elementsOf(cell);
-  return ttls.map((ttl) =>
-    ttl === null || ttl.length < 4 ? undefined : readAtMs + ttl.readInt32BE(0) * 1_000,
+function expiriesOf(
+  { cells, readAtMs }: ReadRow,
+  ttlAt: number | undefined,
+  perElement: boolean,
+): readonly (number | undefined)[] {
+  if (ttlAt === undefined) return [];
+  return ttlsIn(cells[ttlAt] ?? null, perElement).map((ttl) =>
+    ttl === undefined ? undefined : readAtMs + ttl * 1_000,
   );
 }
 

@@ -31,6 +31,12 @@ async function discardKeyspace(job: RestoreJob, { to }: KeyspaceJob, session: Cq
     await session.execute(`drop keyspace ${to}`, `DROP KEYSPACE IF EXISTS ${quoteName(to)}`, [], signal);
     return;
   }
+  // A table can't be dropped while views are made of it.
+  for (const item of noted.keys()) {
+    if (!item.startsWith('view ')) continue;
+    const view = quoteTable(to, item.slice('view '.length));
+    await session.execute(`drop view ${view}`, `DROP MATERIALIZED VIEW IF EXISTS ${view}`, [], signal);
+  }
   for (const item of noted.keys()) {
     if (!item.startsWith('table ')) continue;
     const table = quoteTable(to, item.slice('table '.length));

@@ -1,9 +1,15 @@
+import { formatAmount } from '../../../model/amounts.ts';
+import type { DataObject } from '../../../model/backup.ts';
+import { unreadIn } from '../../../model/manifest.ts';
 import type { RestoreContext, RestoreOutcome } from '../../engine.ts';
 import { whileBeating } from '../../heartbeat.ts';
 import { withSession } from '../session.ts';
-import { checkKeyspace } from './check.ts';
-import { restoreJob, selectedObjects } from './job.ts';
-import { Journal } from './journal.ts';
+import { checkKeyspace, comparesContent } from './check.ts';
+import { isClaim } from './claim.ts';
+import { compareDefinitions } from './definitions.ts';
+import { type KeyspaceJob, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
+import { Journal, type LoadedRows, objectItem } from './journal.ts';
+import { loadObjects } from './load.ts';
 
 /**
  * Puts counters right, compares with the manifest, and removes the journals when all is as it should be. With a difference
@@ -11,13 +17,21 @@ import { Journal } from './journal.ts';
  */
 export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
   const job = await restoreJob(context);
-  const problems = await whileBeating(context, () =>
+  let written: number | undefined;
+  const objects = await selectedObjects(job);
+  const problems = await whileBeating(context, (tell) =>
     withSession(context, job.target, job.source, async (session) => {
       const found: string[] = [];
       const journals = job.keyspaces.map(({ to }) => new Journal(session, to, context.signal));
       for (const [index, keyspace] of job.keyspaces.entries()) {
-        const noted = await journals[index]?.find();
-        if (noted !== undefined) found.push(...(await checkKeyspace(job, keyspace, session, noted)));
+        const journal = journals[index];
+        const before = await journal?.find();
+        if (before === undefined) continue;
+        await loadForgotten(job, keyspace, objects, before, (rows) => tell({ rows }));
+        const noted = (await journal?.find()) ?? before;
+        found.push(...(await checkKeyspace(job, keyspace, session, noted)));
+        if (job.withSchema) found.push(...(await compareDefinitions(job, keyspace, session)));
+        written = (written ?? 0) + rowsWritten(noted);
       }
       // A rehearsal's keyspaces are dropped as a whole, by what their journal says.
       if (found.length === 0 && !context.request.scratch) {
@@ -26,11 +40,62 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
       return found;
     }),
   );
-  const objects = await selectedObjects(job);
   return {
     databases: job.keyspaces.map(({ schema, to }) => ({ from: schema.keyspace, to })),
-    rows: objects.reduce((sum, { rows }) => sum + rows, 0),
+    // Where an earlier attempt has removed the journals: what the backup has, of which some may have expired.
+    rows: written ?? objects.reduce((sum, { rows }) => sum + rows, 0),
     tables: job.keyspaces.reduce((sum, { tables }) => sum + tables.length, 0),
-    problems,
+    compared: whatWasCompared(job),
+    problems: [
+      ...problems,
+      ...(job.withSchema || problems.length === 0 ? [] : [hintAt(job)]),
+      // A rehearsal is to say whether the backup holds everything.
+      ...(context.request.scratch ? unreadIn(context.manifest) : []),
+    ],
   };
+}
+
+/**
+ * Loads the objects of a keyspace that are not noted as loaded, though their tasks have ended: a node that died may have taken the
+ * last notes with it, and rows of these objects too.
+ */
+async function loadForgotten(
+  job: RestoreJob,
+  { schema }: KeyspaceJob,
+  objects: readonly DataObject[],
+  noted: ReadonlyMap<string, string>,
+  tell: (rows: number) => void,
+): Promise<void> {
+  const forgotten = objects.filter(({ key, table }) => {
+    const note = noted.get(objectItem(key));
+    return table.database === schema.keyspace && (note === undefined || isClaim(note));
+  });
+  if (forgotten.length === 0) return;
+  job.context.log('objects whose loading is not noted are loaded again', { objects: forgotten.length });
+  await loadObjects(job, forgotten, tell);
+}
+
+/** Rows that the notes of all objects tell of: without those that had expired. */
+function rowsWritten(noted: ReadonlyMap<string, string>): number {
+  let rows = 0;
+  for (const [item, note] of noted) {
+    if (item.startsWith('object ') && !isClaim(note)) rows += (JSON.parse(note) as LoadedRows).rows;
+  }
+  return rows;
+}
+
+function whatWasCompared(job: RestoreJob): string {
+  const tables = job.keyspaces.reduce((sum, keyspace) => sum + keyspace.tables.length, 0);
+  const definitions = job.withSchema ? ['definitions'] : [];
+  const data = !job.withData ? [] : comparesContent(job) ? ['every cell of the backup'] : ['numbers of rows'];
+  const unread = job.withData ? unreadIn(job.context.manifest).length : 0;
+  const lacks =
+    unread === 0 ? '' : `; the backup lacks what could not be read at ${formatAmount(unread, 'place')}`;
+  return `${[...definitions, ...data].join(' and ')} of ${formatAmount(tables, 'table')}${lacks}`;
+}
+
+function hintAt({ context: { request } }: RestoreJob): string {
+  return request.asNew === true
+    ? 'what differs was written by others meanwhile, or is hidden by a deletion with a time in the future'
+    : 'rows that are missing may be hidden by newer deletions: with --as-new the backup’s rows are written over them';
 }

@@ -5,7 +5,7 @@ import type { YcqlSource } from '../../../model/pipeline.ts';
 import { type RestoreContext, sourceOf } from '../../engine.ts';
 import { nameMatcher } from '../../name-patterns.ts';
 import { packTasks } from '../../pack-load-tasks.ts';
-import type { KeyspaceSchema, TableSchema } from '../schema.ts';
+import type { KeyspaceSchema, TableSchema, ViewSchema } from '../schema.ts';
 import { readSchemaObject } from '../schema-objects.ts';
 import { type CqlTarget, resolveTarget } from '../target.ts';
 import { restoredName } from './names.ts';
@@ -16,6 +16,8 @@ export interface KeyspaceJob {
   readonly schema: KeyspaceSchema;
   /** The tables that the request selects. */
   readonly tables: readonly TableSchema[];
+  /** Materialized views of these tables that the request doesn't exclude. */
+  readonly views: readonly ViewSchema[];
   /** Name of the keyspace that it is restored into. */
   readonly to: string;
 }
@@ -55,7 +57,13 @@ export async function restoreJob(context: RestoreContext): Promise<RestoreJob> {
   for (const database of manifest.databases) {
     const schema = await schemaOf(context, database);
     const tables = schema.tables.filter(({ name }) => matcher.matches(`${schema.keyspace}.${name}`));
-    keyspaces.push({ manifest: database, schema, tables, to: restoredName(database.name, request) });
+    const { views: all = [] } = schema;
+    const views = all.filter(
+      ({ base, table }) =>
+        tables.some(({ name }) => name === base) &&
+        !request.tables.exclude.includes(`${schema.keyspace}.${table.name}`),
+    );
+    keyspaces.push({ manifest: database, schema, tables, views, to: restoredName(database.name, request) });
   }
   return {
     context,

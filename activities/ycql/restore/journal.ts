@@ -109,6 +109,10 @@ export function tableItem(name: string): string {
   return `table ${name}`;
 }
 
+export function viewItem(name: string): string {
+  return `view ${name}`;
+}
+
 export function objectItem(key: string): string {
   return `object ${key}`;
 }
@@ -122,8 +126,6 @@ export interface LoadedRows {
   readonly rows: number;
   /** Rows that had expired since they were read. */
   readonly expired: number;
-  /** Rows written that hold a cell which expires. */
-  readonly expiring: number;
 }
 
 /** Throws `RESTORE_NOT_OURS` (permanent) where another restore is at work in the keyspace. */

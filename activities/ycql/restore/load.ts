@@ -6,6 +6,7 @@ import { fetchAhead } from '../../lanes/fetch-ahead.ts';
 import { lanes } from '../lanes/jobs.ts';
 import { sharedLimit } from '../session.ts';
 import { destinationOf, loadTasks, type RestoreJob, restoreJob } from './job.ts';
+import type { WritingWishes } from './writing-rules.ts';
 
 /** Loads the objects of one task; each is noted as begun before its first row and as loaded after its last. */
 export async function load(
@@ -21,16 +22,32 @@ export async function load(
       'Start the restore again.',
     );
   }
-  return await whileBeating(context, async (tell) => {
-    let rows = 0;
-    let bytes = 0;
-    for await (const { object, body } of fetchAhead(context, objects)) {
-      await loadObject(job, object, body, (written) => tell({ task, rows: rows + written }));
-      rows += object.rows;
-      bytes += object.bytes;
-    }
-    return { rows, bytes };
-  });
+  return await whileBeating(context, (tell) =>
+    loadObjects(job, objects, (rows) => {
+      tell({ task, rows });
+    }),
+  );
+}
+
+/** Loads objects one after another, those left out that are noted as loaded. */
+export async function loadObjects(
+  job: RestoreJob,
+  objects: readonly DataObject[],
+  tell: (rows: number) => void,
+): Promise<{ readonly rows: number; readonly bytes: number }> {
+  let rows = 0;
+  let bytes = 0;
+  for await (const { object, body } of fetchAhead(job.context, objects)) {
+    await loadObject(job, object, body, (written) => tell(rows + written));
+    rows += object.rows;
+    bytes += object.bytes;
+  }
+  return { rows, bytes };
+}
+
+function wishesOf({ context: { request }, withSchema }: RestoreJob): WritingWishes {
+  const contents = withSchema ? 'all' : 'data';
+  return { contents, ...(request.asNew === undefined ? {} : { asNew: request.asNew }) };
 }
 
 async function loadObject(
@@ -44,7 +61,7 @@ async function loadObject(
   await lanes.run(
     {
       ...{ kind: 'load', target, source, limit: sharedLimit(target, source), object, body, table },
-      ...{ into: keyspace.to, types: keyspace.schema.types },
+      ...{ into: keyspace.to, types: keyspace.schema.types, wishes: wishesOf(job) },
     },
     {
       signal: context.signal,

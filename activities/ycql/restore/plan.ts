@@ -6,8 +6,11 @@ import { nativeTypes, parseType } from '../cql-type.ts';
 import { quoteTable } from '../identifiers.ts';
 import { allColumns, type KeyspaceSchema, type TableSchema } from '../schema.ts';
 import { type CqlSession, withSession } from '../session.ts';
+import { differencesOf } from './definitions.ts';
+import { checkFeatures } from './features.ts';
 import { type KeyspaceJob, loadTasks, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
 import { checkOurs, Journal } from './journal.ts';
+import { checkNotNewer } from './newer-data.ts';
 import { postDataUnits } from './post-data.ts';
 
 /** Checks everything that can be checked before anything is written, and says what will be done. */
@@ -15,6 +18,7 @@ export async function planRestore(context: RestoreContext): Promise<RestorePlan>
   const job = await restoreJob(context);
   checkRequest(job);
   await withSession(context, job.target, job.source, async (session) => {
+    if (job.withSchema) await checkFeatures(job.keyspaces, session, context.signal);
     for (const keyspace of job.keyspaces) await checkKeyspace(job, keyspace, session);
   });
   const objects = await selectedObjects(job);
@@ -101,7 +105,9 @@ async function checkKeyspace(job: RestoreJob, keyspace: KeyspaceJob, session: Cq
       if (there !== undefined && noted === undefined) throw tableExists(keyspace.to, table.name);
     } else {
       checkMatches(keyspace.to, table, there);
-      if (table.isCounter && noted === undefined) await checkEmpty(session, keyspace.to, table, signal);
+      if (noted !== undefined) continue;
+      if (table.isCounter) await checkEmpty(session, keyspace.to, table, signal);
+      else if (request.asNew !== true) await checkNotNewer(job, session, keyspace.to, table);
     }
   }
 }
@@ -171,38 +177,6 @@ function checkMatches(keyspace: string, table: TableSchema, there: TableSchema |
     'Restore into a new keyspace (--into NAME), and copy from there.',
   );
 }
-
-function differencesOf(wanted: TableSchema, there: TableSchema): readonly string[] {
-  const parts = ['partitionKey', 'clustering', 'statics', 'regulars'] as const;
-  const describe = (table: TableSchema) =>
-    new Map(
-      parts.flatMap((part) =>
-        table[part].map(({ name, type }, index) => {
-          const place = part === 'partitionKey' || part === 'clustering' ? ` ${index + 1}` : '';
-          return [name, `${type} (${WORDS[part]}${place})`] as const;
-        }),
-      ),
-    );
-  const [before, now] = [describe(wanted), describe(there)];
-  const differences: string[] = [];
-  for (const [name, what] of before) {
-    const is = now.get(name);
-    if (is === undefined) differences.push(`it lacks column ${name} ${what}`);
-    else if (is !== what) differences.push(`column ${name} is ${is} instead of ${what}`);
-  }
-  // A column more is left empty; one more in the key can't be.
-  for (const [name, what] of now) {
-    if (!before.has(name) && /key/.test(what)) differences.push(`it has a key column ${name} more`);
-  }
-  return differences;
-}
-
-const WORDS = {
-  partitionKey: 'partition key',
-  clustering: 'clustering key',
-  statics: 'static',
-  regulars: 'regular',
-} as const;
 
 async function checkEmpty(
   session: CqlSession,

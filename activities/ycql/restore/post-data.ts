@@ -3,41 +3,60 @@ import type { PostDataWork } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { whileBeating } from '../../heartbeat.ts';
-import { createIndex } from '../ddl.ts';
+import { createIndex, createView } from '../ddl.ts';
 import { isAlreadyThere } from '../errors.ts';
-import type { IndexSchema, TableSchema } from '../schema.ts';
+import type { IndexSchema, TableSchema, ViewSchema } from '../schema.ts';
 import { type CqlSession, withSession } from '../session.ts';
 import { type RestoreJob, restoreJob } from './job.ts';
+import { Journal, viewItem } from './journal.ts';
 
-export interface IndexUnit {
-  readonly keyspace: string;
-  readonly table: TableSchema;
-  readonly index: IndexSchema;
-}
+/** What is built from rows that are there. */
+export type PostDataUnit =
+  | {
+      readonly kind: 'index';
+      readonly keyspace: string;
+      readonly table: TableSchema;
+      readonly index: IndexSchema;
+    }
+  | { readonly kind: 'view'; readonly keyspace: string; readonly view: ViewSchema };
 
-/** The indexes to build, each by itself; the same list on every worker. Pure. */
-export function postDataUnits(job: RestoreJob): readonly IndexUnit[] {
+/**
+ * The indexes and materialized views to build, each by itself; the same list on every worker, whatever the target is. Views that
+ * another table's restore has no base for are left out. Pure.
+ */
+export function postDataUnits(job: RestoreJob): readonly PostDataUnit[] {
   if (!job.withSchema) return [];
-  return job.keyspaces.flatMap(({ to, tables }) =>
-    tables.flatMap((table) => table.indexes.map((index) => ({ keyspace: to, table, index }))),
-  );
+  return job.keyspaces.flatMap(({ to, tables, views }): readonly PostDataUnit[] => [
+    ...tables.flatMap((table) =>
+      table.indexes.map((index) => ({ kind: 'index' as const, keyspace: to, table, index })),
+    ),
+    ...views.map((view) => ({ kind: 'view' as const, keyspace: to, view })),
+  ]);
 }
 
 const LOOK_EVERY_MS = 250;
 
-/** Builds one index and waits until the node that is asked has built it. */
+/** Builds one index or view and waits until the node that is asked has built it. */
 export async function applyPostData(context: RestoreContext, { unit }: PostDataWork): Promise<void> {
   const job = await restoreJob(context);
   const wanted = postDataUnits(job)[unit];
   if (wanted === undefined) {
-    throw permanent('RESTORE_NO_SUCH_UNIT', `The restore has no index ${unit}`, 'Start the restore again.');
+    throw permanent(
+      'RESTORE_NO_SUCH_UNIT',
+      `The restore has no index or view ${unit}`,
+      'Start the restore again.',
+    );
   }
-  const { keyspace, table, index } = wanted;
   await whileBeating(context, () =>
     withSession(context, job.target, job.source, async (session) => {
-      const doing = `create index ${index.name} on ${keyspace}.${table.name}`;
+      if (wanted.kind === 'view') {
+        // `docs/ycql.md`: YugabyteDB has no views.
+        if (session.server.product !== 'cassandra') return;
+        const { name } = wanted.view.table;
+        await new Journal(session, wanted.keyspace, context.signal).set(viewItem(name), 'created');
+      }
       try {
-        await session.execute(doing, createIndex(index, table, keyspace), [], context.signal);
+        await session.execute(`create ${nameOf(wanted)}`, statementFor(wanted), [], context.signal);
       } catch (error) {
         if (!(error instanceof Error) || !isAlreadyThere(error.cause)) throw error;
       }
@@ -48,17 +67,32 @@ export async function applyPostData(context: RestoreContext, { unit }: PostDataW
   );
 }
 
+function nameOf(unit: PostDataUnit): string {
+  return unit.kind === 'index'
+    ? `index ${unit.index.name} on ${unit.keyspace}.${unit.table.name}`
+    : `materialized view ${unit.keyspace}.${unit.view.table.name}`;
+}
+
+function statementFor(unit: PostDataUnit): string {
+  return unit.kind === 'index'
+    ? createIndex(unit.index, unit.table, unit.keyspace)
+    : createView(unit.view, unit.keyspace);
+}
+
 /** Cassandra lists what is built; YugabyteDB answers CREATE INDEX and backfills by itself. */
-async function isBuilt(
-  session: CqlSession,
-  { keyspace, index }: IndexUnit,
-  signal: AbortSignal,
-): Promise<boolean> {
+async function isBuilt(session: CqlSession, unit: PostDataUnit, signal: AbortSignal): Promise<boolean> {
   if (session.server.product !== 'cassandra') return true;
-  const built = await session.query<{ index_name: string }>(
-    `see whether index ${index.name} is built`,
-    'SELECT index_name FROM system."IndexInfo" WHERE table_name = ? AND index_name = ?',
-    [keyspace, index.name],
+  const [statement, name] =
+    unit.kind === 'index'
+      ? ['SELECT index_name FROM system."IndexInfo" WHERE table_name = ? AND index_name = ?', unit.index.name]
+      : [
+          'SELECT view_name FROM system.built_views WHERE keyspace_name = ? AND view_name = ?',
+          unit.view.table.name,
+        ];
+  const built = await session.query(
+    `see whether ${nameOf(unit)} is built`,
+    statement,
+    [unit.keyspace, name],
     signal,
   );
   return built.length > 0;

@@ -1,7 +1,7 @@
 import type { RestoreContext } from '../../engine.ts';
 import { whileBeating } from '../../heartbeat.ts';
 import { findKeyspace } from '../catalog.ts';
-import { createKeyspace, createTable, createType } from '../ddl.ts';
+import { createAggregate, createFunction, createKeyspace, createTable, createType } from '../ddl.ts';
 import { isAlreadyThere } from '../errors.ts';
 import { type CqlSession, withSession } from '../session.ts';
 import { applyRoles } from './apply-roles.ts';
@@ -20,6 +20,11 @@ export async function prepare(context: RestoreContext): Promise<void> {
       }
     }),
   );
+}
+
+/** YugabyteDB has neither functions nor aggregates, and `docs/ycql.md` says so. */
+function carriedBy<T>(session: CqlSession, objects: readonly T[] = []): readonly T[] {
+  return session.server.product === 'cassandra' ? objects : [];
 }
 
 async function prepareKeyspace(job: RestoreJob, keyspace: KeyspaceJob, session: CqlSession): Promise<void> {
@@ -46,6 +51,12 @@ async function prepareKeyspace(job: RestoreJob, keyspace: KeyspaceJob, session: 
   await journal.set(RESTORE_ITEM, request.restore);
   if (job.withSchema) {
     for (const type of schema.types) await create(`type ${to}.${type.name}`, createType(type, to));
+    for (const one of carriedBy(session, schema.functions)) {
+      await create(`function ${to}.${one.name}`, createFunction(one, to));
+    }
+    for (const one of carriedBy(session, schema.aggregates)) {
+      await create(`aggregate ${to}.${one.name}`, createAggregate(one, to));
+    }
     for (const table of keyspace.tables) {
       // Noted first: what is noted and not there is no harm, what is there and not noted would stay behind.
       await journal.set(tableItem(table.name), 'created');

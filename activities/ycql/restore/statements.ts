@@ -14,6 +14,7 @@ import {
 } from '../rows.ts';
 import type { UserType } from '../schema.ts';
 import { type BoundStatement, type Cell, UNSET } from '../session.ts';
+import { ttlSeconds } from '../ttl.ts';
 import { latestOf, runsOf, valuesIn } from './lists.ts';
 import type { WritingRules } from './writing-rules.ts';
 
@@ -25,8 +26,9 @@ export interface RowStatements {
    * away what an earlier attempt may have written.
    */
   readonly clears: readonly BoundStatement[];
-  /** Whether anything of the row expires, and whether all of it has. */
-  readonly expires: boolean;
+  /** The statements go as one batch, in order: the first of a collection replaces it, and others add to it. */
+  readonly ordered: boolean;
+  /** All of the row has expired. */
   readonly expired: boolean;
 }
 
@@ -124,13 +126,14 @@ export class RowStatementBuilder {
     if (ttl === undefined) return undefined;
     const key = [...this.#partitionAt, ...this.#clusteringAt].map((at) => row.cell(at));
     const writeTime = this.#rules.writeTimes && writeTimeAt !== undefined ? row.cell(writeTimeAt) : null;
-    const cells = this.#regulars.map(({ valueAt }) => row.cell(valueAt) ?? UNSET);
+    const absent = this.#rules.replaces ? null : UNSET;
+    const cells = this.#regulars.map(({ valueAt }) => row.cell(valueAt) ?? absent);
     const insert = this.#insertOf(this.#regulars, key, cells, { writeTime, ttl });
-    return { statements: [insert], clears: [], expires: ttl > 0, expired: false };
+    return { statements: [insert], clears: [], ordered: false, expired: false };
   }
 
   #statementsOf(cells: readonly RawCell[], elapsed: number): RowStatements {
-    const out: Output = { statements: [], clears: [], expires: false, lapsed: false };
+    const out: Output = { statements: [], clears: [], ordered: false, lapsed: false };
     const partition = this.#partitionAt.map((at) => cells[at] ?? null);
     if (this.#statics.length > 0 && !sameCells(partition, this.#partition)) {
       // The object before this one ends with rows of the same partition, and wrote them.
@@ -143,29 +146,18 @@ export class RowStatementBuilder {
     // A partition that is nothing but its static columns comes as a row without clustering key.
     const isRow = clustering.length === 0 || clustering[0] !== null;
     if (!isRow) {
-      const { statements, clears, expires, lapsed } = out;
-      return {
-        statements,
-        clears,
-        expires: expires || lapsed,
-        expired: lapsed && statements.length === 0,
-      };
+      const { statements, clears, ordered, lapsed } = out;
+      return { statements, clears, ordered, expired: lapsed && statements.length === 0 };
     }
     const key = [...partition, ...clustering];
     const before = out.statements.length;
-    const lapsedBefore = out.lapsed;
     out.lapsed = false;
     this.#write(out, this.#regulars, cells, key, elapsed);
-    const { statements, clears, lapsed } = out;
+    const { statements, clears, ordered, lapsed } = out;
     const nothing = statements.length === before;
     // Nothing but a key, and nothing that has expired either: the row itself is the content.
-    if (nothing && !lapsed) statements.push(this.#insert(this.#regulars, key, NO_GROUP));
-    return {
-      statements,
-      clears,
-      expires: out.expires || lapsed || lapsedBefore,
-      expired: nothing && lapsed && statements.length === 0,
-    };
+    if (nothing && !lapsed) statements.push(this.#insert(this.#regulars, key, NO_GROUP, NOTHING));
+    return { statements, clears, ordered, expired: nothing && lapsed && statements.length === 0 };
   }
 
   #write(
@@ -182,6 +174,7 @@ export class RowStatementBuilder {
       else groups.push({ writeTime, ttl, values: [{ column, value }] });
     };
     const later: (() => void)[] = [];
+    const elsewhere = new Set<ValueColumn>();
     const { wholeCollections } = this.#rules;
     for (const column of columns) {
       const value = cells[column.valueAt];
@@ -194,28 +187,28 @@ export class RowStatementBuilder {
       if (!column.isMultiCell) {
         const ttl = ttlLeft(ttlCell, elapsed);
         if (ttl === undefined) out.lapsed = true;
-        else {
-          if (ttl > 0) out.expires = true;
-          add(column, value, writeTime, ttl);
-        }
+        else add(column, value, writeTime, ttl);
         continue;
       }
       const elements = elementGroups(column.type, value, writeTime, ttlCell, elapsed);
       if (elements.lapsed > 0) out.lapsed = true;
-      if (elements.groups.some(({ ttl }) => ttl > 0)) out.expires = true;
       if (column.type.kind === 'list' && !wholeCollections) this.#clear(out, column, value, writeTime, key);
       const [only, ...others] = elements.groups;
       if (only === undefined) continue;
       const left = elements.lapsed === 0 ? value : partOf(column.type, value, elements.groups);
       if (others.length === 0) add(column, left, only.writeTime, only.ttl);
-      else if (!wholeCollections)
+      else if (!wholeCollections) {
+        elsewhere.add(column);
         later.push(() => this.#writeElements(out, column, value, elements.groups, key));
-      else {
+      } else {
         const isOneTtl = others.every(({ ttl }) => ttl === only.ttl);
         add(column, left, latestOf(writeTime), isOneTtl ? only.ttl : 0);
       }
     }
-    this.#writeGroups(out, columns, groups, key);
+    // A partition's static columns that the backup lacks are taken away by a statement of their own.
+    const isBare = groups.length === 0 && columns === this.#statics && this.#rules.replaces && !out.lapsed;
+    if (isBare) out.statements.push(this.#insert(columns, key, NO_GROUP, elsewhere));
+    this.#writeGroups(out, columns, groups, key, elsewhere);
     for (const write of later) write();
   }
 
@@ -228,21 +221,35 @@ export class RowStatementBuilder {
     columns: readonly ValueColumn[],
     groups: readonly Group[],
     key: readonly RawCell[],
+    elsewhere: ReadonlySet<ValueColumn>,
   ): void {
     const [first, ...rest] = groups;
     if (first === undefined) return;
     const lasting = groups.find(({ ttl }) => ttl === 0);
     const base =
       lasting ?? rest.reduce((longest, group) => (group.ttl > longest.ttl ? group : longest), first);
+    const others = new Set(elsewhere);
+    for (const { values } of groups.filter((group) => group !== base)) {
+      for (const { column } of values) others.add(column);
+    }
     for (const group of groups) {
       out.statements.push(
-        group === base ? this.#insert(columns, key, group) : this.#update(columns, key, group),
+        group === base ? this.#insert(columns, key, group, others) : this.#update(columns, key, group),
       );
     }
   }
 
-  #insert(columns: readonly ValueColumn[], key: readonly RawCell[], group: Group): BoundStatement {
-    return this.#insertOf(columns, key, valuesOf(columns, group), group);
+  /** @param elsewhere columns that other statements of the row write */
+  #insert(
+    columns: readonly ValueColumn[],
+    key: readonly RawCell[],
+    group: Group,
+    elsewhere: ReadonlySet<ValueColumn>,
+  ): BoundStatement {
+    const values = this.#rules.replaces
+      ? valuesOf(columns, group, new Set(columns.filter((column) => !elsewhere.has(column))))
+      : valuesOf(columns, group);
+    return this.#insertOf(columns, key, values, group);
   }
 
   #insertOf(
@@ -252,11 +259,14 @@ export class RowStatementBuilder {
     using: Pick<Group, 'writeTime' | 'ttl'>,
   ): BoundStatement {
     const isStatic = columns === this.#statics;
-    const query = this.#text(isStatic ? 'insert static' : 'insert', () => {
-      const names = [...this.#keyNames(isStatic), ...columns.map(({ name }) => quoteName(name))];
+    // A compact table has rows that lack the last columns of their clustering key: these are left out, as null is refused.
+    const present = key.filter((cell) => cell !== null);
+    const query = this.#text(isStatic ? 'insert static' : `insert ${present.length}`, () => {
+      const keys = this.#keyNames(isStatic).slice(0, present.length);
+      const names = [...keys, ...columns.map(({ name }) => quoteName(name))];
       return `INSERT INTO ${this.#table} (${names.join(', ')}) VALUES (${names.map(() => '?').join(', ')})${this.#using()}`;
     });
-    const params = [...key, ...values, ...this.#usingParams(using)];
+    const params = [...present, ...values, ...this.#usingParams(using)];
     return { query, params, partition: this.#partitionOf(key) };
   }
 
@@ -287,13 +297,22 @@ export class RowStatementBuilder {
       this.#writeList(out, column, value, groups, key);
       return;
     }
+    const [first, ...rest] = groups;
+    if (this.#rules.replaces && first !== undefined) {
+      // The first takes the place of what is there; the others are added to it, at the same time or later.
+      const whole = this.#text(`whole ${column.name}`, () => this.#updateText(`${name} = ?`, isStatic));
+      const params = [...this.#usingParams(first), partOf(type, value, [first]), ...key];
+      out.statements.push({ query: whole, params, partition });
+      out.ordered = true;
+    }
+    const added = this.#rules.replaces ? rest : groups;
     if (type.kind === 'udt') {
       const fields = this.#types.find((known) => known.name === type.name)?.fields ?? [];
       const query = this.#text(`fields ${column.name}`, () =>
         this.#updateText(fields.map((field) => `${name}.${quoteName(field.name)} = ?`).join(', '), isStatic),
       );
       const cells = fieldsOf(value);
-      for (const group of groups) {
+      for (const group of added) {
         const params = fields.map(
           (_, index): Cell => (group.indexes.includes(index) ? (cells[index] ?? null) : UNSET),
         );
@@ -302,7 +321,7 @@ export class RowStatementBuilder {
       return;
     }
     const query = this.#addition(column);
-    for (const group of groups) {
+    for (const group of added) {
       const part = partOf(type, value, [group]);
       out.statements.push({ query, params: [...this.#usingParams(group), part, ...key], partition });
     }
@@ -424,7 +443,7 @@ export class RowStatementBuilder {
 interface Output {
   readonly statements: BoundStatement[];
   readonly clears: BoundStatement[];
-  expires: boolean;
+  ordered: boolean;
   /** Something was there and has expired. */
   lapsed: boolean;
 }
@@ -432,6 +451,7 @@ interface Output {
 /** Says: no expiry, also where the table has one by default. */
 const NO_TTL = int32(0);
 const NO_GROUP: Group = { writeTime: null, ttl: 0, values: [] };
+const NOTHING: ReadonlySet<ValueColumn> = new Set();
 
 /** Whether two cells of a row, each of which the backup may lack, are alike. */
 function isLike(row: RowWalk, one: number | undefined, other: number | undefined): boolean {
@@ -441,8 +461,8 @@ function isLike(row: RowWalk, one: number | undefined, other: number | undefined
 
 /** Seconds left, 0 without expiry, undefined when the time is over. */
 function ttlLeft(cell: RawCell, elapsed: number): number | undefined {
-  if (cell === null || cell.length < 4) return 0;
-  const left = cell.readInt32BE(0) - elapsed;
+  if (cell === null) return 0;
+  const left = ttlSeconds(cell) - elapsed;
   return left > 0 ? left : undefined;
 }
 
@@ -502,9 +522,14 @@ function partOf(type: CqlType, value: Buffer, groups: readonly ElementGroup[]): 
   );
 }
 
-function valuesOf(columns: readonly ValueColumn[], group: Group): readonly Cell[] {
+/** @param removed columns that are written as null where the group has no value of them; others stay as they are */
+function valuesOf(
+  columns: readonly ValueColumn[],
+  group: Group,
+  removed: ReadonlySet<ValueColumn> = NOTHING,
+): readonly Cell[] {
   if (group.values.length === columns.length) return group.values.map(({ value }) => value);
-  const values = new Array<Cell>(columns.length).fill(UNSET);
+  const values = columns.map((column): Cell => (removed.has(column) ? null : UNSET));
   for (const { column, value } of group.values) values[column.place] = value;
   return values;
 }

@@ -7,6 +7,8 @@ import { type Claim, SETTLED_AFTER_MS } from './claim.ts';
 /** Cassandra warns above 5 KiB of a batch and refuses one above 50 KiB; YugabyteDB has no such bound. */
 const BATCH_BYTES = 4_800;
 const BATCH_STATEMENTS = 24;
+/** Memory that statements under way hold, at most: of rows of a megabyte, few are sent at once. */
+const BYTES_UNDER_WAY = 12 * 1024 * 1024;
 const TRIES = 12;
 const FIRST_PAUSE_MS = 200;
 const LONGEST_PAUSE_MS = 8_000;
@@ -32,6 +34,7 @@ export class Writer {
   readonly #underWay = new Set<Promise<void>>();
   #batch: BoundStatement[] = [];
   #batchBytes = 0;
+  #bytesUnderWay = 0;
   #failure: unknown;
 
   constructor(session: CqlSession, options: WriterOptions) {
@@ -50,9 +53,12 @@ export class Writer {
     }
   }
 
-  /** Runs work of its own beside the batches. */
-  async alone(work: () => Promise<void>): Promise<void> {
-    await this.#begin(work());
+  /** Runs work of its own beside the batches. @param statements what it holds in memory */
+  async alone(work: () => Promise<void>, statements: readonly BoundStatement[]): Promise<void> {
+    await this.#begin(
+      work,
+      statements.reduce((sum, statement) => sum + sizeOf(statement), 0),
+    );
   }
 
   /** Sends what was added so far; `done` is called when that is over, however it ended. */
@@ -75,18 +81,27 @@ export class Writer {
 
   async #send(): Promise<void> {
     const batch = this.#batch;
+    const bytes = this.#batchBytes;
     if (batch.length === 0) return;
     this.#batch = [];
     this.#batchBytes = 0;
-    await this.#begin(writeUntilDone(this.#session, batch, this.#options));
+    await this.#begin(() => writeUntilDone(this.#session, batch, this.#options), bytes);
   }
 
-  async #begin(work: Promise<void>): Promise<void> {
-    const watched: Promise<void> = work
+  async #begin(work: () => Promise<void>, bytes: number): Promise<void> {
+    while (this.#underWay.size > 0 && this.#bytesUnderWay + bytes > BYTES_UNDER_WAY) {
+      await Promise.race(this.#underWay);
+    }
+    this.#throwFailure();
+    this.#bytesUnderWay += bytes;
+    const watched: Promise<void> = work()
       .catch((error: unknown) => {
         this.#failure ??= error;
       })
-      .finally(() => this.#underWay.delete(watched));
+      .finally(() => {
+        this.#underWay.delete(watched);
+        this.#bytesUnderWay -= bytes;
+      });
     this.#underWay.add(watched);
     while (this.#underWay.size >= this.#session.writesInFlight) {
       await Promise.race(this.#underWay);

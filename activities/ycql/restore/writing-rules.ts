@@ -1,3 +1,4 @@
+import type { RestoreRequest } from '../../../model/backup.ts';
 import type { YcqlSource } from '../../../model/pipeline.ts';
 import type { TableSchema } from '../schema.ts';
 import type { Server } from '../session.ts';
@@ -12,21 +13,31 @@ export interface WritingRules {
    * for a part of one, and compares times of writing with "not before" (cql_operation.cc and doc_write_batch.cc, DocDB).
    */
   readonly wholeCollections: boolean;
+  /**
+   * Rows are written as new over what may be there: what a row of the backup lacks is taken away from the target's, and collections
+   * take the place of those that are there.
+   */
+  readonly replaces: boolean;
 }
+
+/** What a request says of how its rows are written. */
+export type WritingWishes = Pick<RestoreRequest, 'asNew' | 'contents'>;
 
 /** How a table's rows are written to this target. */
 export function writingRules(
   { writeTimes }: Pick<YcqlSource, 'writeTimes'>,
   { product }: Server,
   table: TableSchema,
+  { asNew = false, contents }: WritingWishes,
 ): WritingRules {
-  if (product === 'cassandra')
-    return { writeTimes: writeTimes !== 'none', ttls: true, wholeCollections: false };
+  // On YugabyteDB a time of writing costs a read for each write, so it is kept only when it is asked for.
+  const isKept = product === 'cassandra' ? writeTimes !== 'none' : writeTimes === 'always';
+  const keepsTimes = isKept && !asNew;
   return {
-    // There a time of writing costs a read for each write, so it is kept only when it is asked for.
-    writeTimes: writeTimes === 'always',
-    // TTLs and transactions exclude each other.
-    ttls: table.yugabyte?.transactions !== true,
-    wholeCollections: true,
+    writeTimes: keepsTimes,
+    // There TTLs and transactions exclude each other.
+    ttls: product === 'cassandra' || table.yugabyte?.transactions !== true,
+    wholeCollections: product === 'yugabytedb',
+    replaces: contents === 'data' && !keepsTimes,
   };
 }

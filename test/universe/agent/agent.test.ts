@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import * as fc from 'fast-check';
 import {
@@ -101,9 +101,9 @@ describe('the agent of a tablet server', () => {
     const live = liveFolder(target.disks[1] ?? '', to);
     await mkdir(live, { recursive: true });
     const fill = filling(one, to);
-    await expect(unfilledTablets(target.agent, contextOf(store), manifest, [fill])).resolves.toEqual([
-      to.tablet,
-    ]);
+    await expect(
+      unfilledTablets(target.agent, contextOf(store), manifest, { tablets: [fill] }),
+    ).resolves.toEqual([to.tablet]);
     const request = { tablets: [fill], limits: LIMITS };
     await expect(fillTablets(target.agent, contextOf(store), manifest, request)).resolves.toMatchObject({
       filled: 1,
@@ -112,7 +112,9 @@ describe('the agent of a tablet server', () => {
     await expect(filesIn(snapshotFolder(target.disks[1] ?? '', to))).resolves.toEqual(
       await filesIn(snapshotFolder(source.disks[0] ?? '', one)),
     );
-    await expect(unfilledTablets(target.agent, contextOf(store), manifest, [fill])).resolves.toEqual([]);
+    await expect(
+      unfilledTablets(target.agent, contextOf(store), manifest, { tablets: [fill] }),
+    ).resolves.toEqual([]);
     await expect(fillTablets(target.agent, contextOf(store), manifest, request)).resolves.toMatchObject({
       fetchedBytes: 0,
     });
@@ -193,10 +195,73 @@ describe('the agent of a tablet server', () => {
 
   it('tells what space its disks have, and what it may not write', async () => {
     const node = await newNode();
-    await mkdir(join(node.disks[0] ?? '', 'yb-data/tserver/data/rocksdb'), { recursive: true });
-    const report = await inspectNode(node.agent, new AbortController().signal);
+    await rm(join(node.disks[1] ?? '', 'yb-data/tserver/data'), { recursive: true });
+    const report = await inspectNode(node.agent, {}, new AbortController().signal);
     expect(report.directories[0]?.freeBytes).toBeGreaterThan(0);
     expect(report.problems).toEqual([expect.stringContaining('disk-1')]);
+  });
+
+  it('does not vouch for a folder in which one byte of one file is another, and fetches that file again', async () => {
+    const [source, target, store] = [await newNode(), await newNode(), await emptyStore()];
+    const [from, to] = [newTablet(), newTablet()];
+    await writeTablet(source.disks[0] ?? '', from, someFiles());
+    await save(source, store, [from]);
+    const manifest = await manifestOf(store);
+    await mkdir(liveFolder(target.disks[0] ?? '', to), { recursive: true });
+    const asked = { tablets: [filling(from, to)], limits: LIMITS };
+    await fillTablets(target.agent, contextOf(store), manifest, asked);
+    await expect(unfilledTablets(target.agent, contextOf(store), manifest, asked)).resolves.toEqual([]);
+    const file = join(snapshotFolder(target.disks[0] ?? '', to), '000010.sst');
+    const bytes = await readFile(file);
+    await writeFile(file, Buffer.concat([bytes.subarray(0, -1), Buffer.from([(bytes.at(-1) ?? 0) ^ 1])]));
+    await expect(unfilledTablets(target.agent, contextOf(store), manifest, asked)).resolves.toEqual([
+      to.tablet,
+    ]);
+    await fillTablets(target.agent, contextOf(store), manifest, asked);
+    await expect(unfilledTablets(target.agent, contextOf(store), manifest, asked)).resolves.toEqual([]);
+    expect(await readFile(file)).toEqual(bytes);
+  });
+
+  it('neither saves, fills nor vouches for anything in directories that belong to another tablet server', async () => {
+    const [node, store] = [await newNode(), await emptyStore()];
+    const tablet = newTablet();
+    await writeTablet(node.disks[0] ?? '', tablet, someFiles());
+    await save(node, store, [tablet]);
+    const manifest = await manifestOf(store);
+    const to = newTablet();
+    await mkdir(liveFolder(node.disks[0] ?? '', to), { recursive: true });
+    const before = await filesIn(node.path);
+    const asked = { tablets: [filling(tablet, to)], limits: LIMITS, server: 'f'.repeat(32) };
+    const wrong = { code: 'AGENT_WRONG_NODE', message: expect.stringContaining('f'.repeat(32)) };
+    await expect(fillTablets(node.agent, contextOf(store), manifest, asked)).rejects.toMatchObject(wrong);
+    await expect(unfilledTablets(node.agent, contextOf(store), manifest, asked)).rejects.toMatchObject(wrong);
+    const request = { epoch: 2, task: 1, piece: 0, tablets: [tablet], limits: LIMITS, server: asked.server };
+    await expect(saveTablets(node.agent, contextOf(store), request)).resolves.toMatchObject({
+      saved: 0,
+      left: [{ tablet: tablet.tablet, reason: expect.stringContaining('f'.repeat(32)) }],
+    });
+    expect(await filesIn(node.path)).toEqual(before);
+  });
+
+  it.each([
+    ['is missing', undefined, 'AGENT_NO_IDENTITY'],
+    ['is damaged', (bytes: Buffer) => bytes.fill(1, 40, 41), 'AGENT_NO_IDENTITY'],
+    ['is cut off', (bytes: Buffer) => bytes.subarray(0, -3), 'AGENT_NO_IDENTITY'],
+  ])('knows nobody’s directories where the file `instance` of one %s', async (_what, change, code) => {
+    const node = await newNode();
+    const file = join(node.disks[1] ?? '', 'yb-data/tserver/instance');
+    const bytes = await readFile(file);
+    if (change === undefined) await rm(file);
+    else await writeFile(file, change(bytes));
+    await expect(node.agent.provenRoots(new AbortController().signal)).rejects.toMatchObject({ code });
+  });
+
+  it('refuses directories of two tablet servers', async () => {
+    const [one, other] = [await newNode(), await newNode()];
+    const agent = agentOf(one.path, [one.disks[0] ?? '', other.disks[1] ?? '']);
+    await expect(agent.provenRoots(new AbortController().signal)).rejects.toMatchObject({
+      code: 'AGENT_MIXED_DIRECTORIES',
+    });
   });
 
   it('notices a damaged object by the file that it can not fill', async () => {
@@ -213,7 +278,7 @@ describe('the agent of a tablet server', () => {
       fillTablets(target.agent, contextOf(store), manifest, { tablets: [filling(from, to)], limits: LIMITS }),
     ).rejects.toMatchObject({ code: 'STORE_DAMAGED' });
     await expect(
-      unfilledTablets(target.agent, contextOf(store), manifest, [filling(from, to)]),
+      unfilledTablets(target.agent, contextOf(store), manifest, { tablets: [filling(from, to)] }),
     ).resolves.toEqual([to.tablet]);
   });
 });
@@ -272,7 +337,7 @@ describe('the agent goes nowhere else', () => {
           tablets: [filling(from, to)],
           limits: LIMITS,
         }),
-      ).rejects.toMatchObject({ code: 'AGENT_BAD_NAME' });
+      ).rejects.toMatchObject({ code: 'STORE_DAMAGED' });
       expect(await filesIn(scratch.path)).toEqual(before);
     },
   );

@@ -7,6 +7,7 @@ import type { BackupRef } from '../../../model/backup.ts';
 import type { TabletName } from '../../../model/tablets.ts';
 import { backupFolder } from '../../../repository/layout.ts';
 import type { Store } from '../../../repository/store.ts';
+import { formatDirectories } from '../simulator/instances.ts';
 
 /** A tablet server's data directories as its agent finds them, filled by the test; without a tablet server. */
 export interface NodeFolder {
@@ -26,6 +27,7 @@ export const LIMITS = { tasksPerNode: 2, filesPerDisk: 4 };
 export async function makeNode(path: string, disks = 2, address = '127.0.0.1:9100'): Promise<NodeFolder> {
   const directories = Array.from({ length: disks }, (_, disk) => join(path, `disk-${disk}`));
   for (const directory of directories) await mkdir(directory, { recursive: true });
+  formatDirectories({ uuid: hex(32), host: '127.0.0.1', dataDirectories: directories });
   return { path, disks: directories, agent: agentOf(path, directories, address) };
 }
 

@@ -1,4 +1,5 @@
 import * as fc from 'fast-check';
+import { encryptionProblem } from '../../../activities/universe/encryption.ts';
 import { placeTablets } from '../../../activities/universe/placement.ts';
 import { incompatibility } from '../../../activities/universe/restore/versions.ts';
 import type { ReplicaRole, Tablet } from '../../../activities/universe/yb-admin/topology.ts';
@@ -85,6 +86,48 @@ test('tablets that nobody has saved yet are spread evenly, whoever leads them', 
   }
   expect([...counts.values()]).toEqual([100, 100, 100]);
 });
+
+test.each<readonly [string, object, string | undefined]>([
+  [
+    'the same universe',
+    { clusterUuid: 'a', encryptionInfo: { encryptionEnabled: true, latestVersionId: 'k1' } },
+    undefined,
+  ],
+  [
+    'the same, whose key was rotated',
+    { clusterUuid: 'a', encryptionInfo: { encryptionEnabled: true, latestVersionId: 'k2' } },
+    undefined,
+  ],
+  [
+    'the same, which encrypts no more',
+    { clusterUuid: 'a', encryptionInfo: { encryptionEnabled: false, latestVersionId: 'k1' } },
+    undefined,
+  ],
+  [
+    'another with that key',
+    { clusterUuid: 'b', encryptionInfo: { encryptionEnabled: true, latestVersionId: 'k1' } },
+    undefined,
+  ],
+  [
+    'another with another key',
+    { clusterUuid: 'b', encryptionInfo: { encryptionEnabled: true, latestVersionId: 'k2' } },
+    'has the key k2',
+  ],
+  [
+    'another that encrypts no more',
+    { clusterUuid: 'b', encryptionInfo: { encryptionEnabled: false, latestVersionId: 'k1' } },
+    'does not encrypt',
+  ],
+  ['one that never did', { clusterUuid: 'a' }, 'does not encrypt'],
+])(
+  'files that are encrypted with the key k1 of a universe are restored into %s, or refused',
+  (_what, config, problem) => {
+    const found = encryptionProblem({ encryption: 'k1', clusterUuid: 'a' }, config);
+    if (problem === undefined) expect(found).toBeUndefined();
+    else expect(found).toContain(problem);
+    expect(encryptionProblem({ clusterUuid: 'a' }, config)).toBeUndefined();
+  },
+);
 
 test.each([
   ['15.12-YB-2025.1.0.0-b0', '15.12-YB-2025.1.0.0-b0', true],

@@ -20,6 +20,7 @@ interface Answer {
   readonly stdout: string;
   readonly stderr: string;
   readonly writes: readonly { readonly path: string; readonly content: string }[];
+  readonly killed?: boolean;
 }
 
 const flags = new Map<string, string>();
@@ -84,6 +85,7 @@ if (answer === undefined) {
       'Timed out (yb/rpc/outbound_call.cc:500): Could not locate the leader master: GetLeaderMasterRpc timed out\n',
   );
 }
+if (answer.killed === true) process.kill(process.pid, 'SIGKILL');
 for (const { path, content } of answer.writes) writeFileSync(path, Buffer.from(content, 'base64'));
 process.stdout.write(answer.stdout);
 process.stderr.write(answer.stderr);

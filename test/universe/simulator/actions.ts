@@ -1,13 +1,21 @@
 import { existsSync, readdirSync } from 'node:fs';
 import type { Action, ServerChoice, TabletChoice } from '../model.ts';
-import { databaseOf, synchronize } from './catalog.ts';
+import { addOrphan, databaseOf, synchronize } from './catalog.ts';
 import { damage, removeSnapshot, snapshotFolder, tabletFolder } from './files.ts';
+import { formatDirectories } from './instances.ts';
 import { changeNeighbours } from './neighbours.ts';
-import { electLeader, isSplittingHeld, moveReplica, replaceTablet, splitTablet } from './placement.ts';
+import {
+  electLeader,
+  forgetServer,
+  isSplittingHeld,
+  moveReplica,
+  replaceTablet,
+  splitTablet,
+} from './placement.ts';
 import { doomed } from './restorations.ts';
 import { beginDeletion, findSnapshot } from './snapshots.ts';
 import type { ReplicaState, TabletState } from './state.ts';
-import type { World } from './world.ts';
+import { newId, type World } from './world.ts';
 
 /** Opens and closes a node's ports as it comes and goes. */
 export interface Ports {
@@ -58,6 +66,39 @@ export async function act(world: World, ports: Ports, action: Action): Promise<s
       return 'stopped';
     case 'startTserver':
       return await startTserver(world, ports, serverOf(world, action.server));
+    case 'recreateTserver': {
+      const old = world.tserver(serverOf(world, action.server));
+      await stopTserver(world, ports, old.uuid);
+      const created = { ...old, uuid: newId(), alive: true };
+      state.tservers.push(created);
+      formatDirectories(created);
+      await ports.openTserver(created.uuid);
+      return `${old.uuid} became ${created.uuid}`;
+    }
+    case 'forgetTserver': {
+      const uuid = serverOf(world, action.server);
+      forgetServer(world, uuid);
+      return `forgot ${uuid}`;
+    }
+    case 'orphanTable': {
+      await synchronize(world);
+      const namespace = state.namespaces.find(
+        ({ kind, name }) => kind === 'ysql' && name === action.database,
+      );
+      if (namespace === undefined) throw new Error(`there is no database ${action.database}`);
+      return `${addOrphan(world, namespace, action.name).id} has no row in YSQL`;
+    }
+    case 'hideTablets': {
+      const { tableId } = await choose(world, action);
+      state.hidden.push(tableId);
+      return `the tablets of ${tableId} are hidden`;
+    }
+    case 'ysqlOfAnother':
+      state.ysqlOf = newId();
+      return state.ysqlOf;
+    case 'imports':
+      state.imports = action.find;
+      return action.find;
     case 'stopMaster':
       for (const master of state.masters) {
         if (

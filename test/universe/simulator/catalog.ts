@@ -115,6 +115,7 @@ function noteTables(
   }
   const oids = new Set(relations.map(({ oid }) => oid));
   for (const table of before) {
+    if (table.orphan === true && !namespace.gone) continue;
     if (table.kind === 'parent' ? relations.length > 0 : oids.has(table.oid)) continue;
     state.tables = state.tables.filter((other) => other !== table);
     for (const tablet of state.tablets.filter(({ tableId }) => tableId === table.id))
@@ -139,6 +140,24 @@ function parentTable(world: World, namespace: NamespaceState): TableState {
   };
   world.state.tables.push(table);
   world.state.tablets.push(newTablet(world, table.id, { start: 0, end: 65_536 }));
+  return table;
+}
+
+/** A table that YSQL's catalogue doesn't know, with tablets of its own. */
+export function addOrphan(world: World, namespace: NamespaceState, name: string): TableState {
+  const oid = 90_000 + world.state.tables.length;
+  const table: TableState = {
+    id: ysqlId(Number.parseInt(namespace.id.slice(0, 8), 16), oid),
+    namespaceId: namespace.id,
+    schema: '',
+    name,
+    kind: 'table',
+    orphan: true,
+    oid: 0,
+  };
+  world.state.tables.push(table);
+  for (const range of evenRanges(world.state.config.tabletsPerTable))
+    world.state.tablets.push(newTablet(world, table.id, range));
   return table;
 }
 
@@ -169,7 +188,7 @@ export async function flush(
     for (const table of tables) {
       const target = byTable.get(table.parentId ?? table.id) ?? [];
       byTable.set(table.parentId ?? table.id, target);
-      if (table.kind === 'parent') continue;
+      if (table.kind === 'parent' || table.orphan === true) continue;
       const relation = { oid: table.oid, schema: table.schema, name: table.name, kind: table.kind };
       for (const row of await readRows(client, relation)) target.push(row);
     }
@@ -187,6 +206,9 @@ export async function flush(
 }
 
 export async function columnsOfTable(client: Client, table: TableState) {
-  const columns = table.kind === 'index' || table.kind === 'parent' ? [] : await columnsOf(client, table.oid);
+  const columns =
+    table.kind === 'index' || table.kind === 'parent' || table.orphan === true
+      ? []
+      : await columnsOf(client, table.oid);
   return columns.filter(({ generated }) => !generated).map(({ name, type }) => ({ name, type }));
 }

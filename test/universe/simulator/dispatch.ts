@@ -24,6 +24,8 @@ export interface Response {
   readonly stderr: string;
   /** Base64. */
   readonly writes: readonly { readonly path: string; readonly content: string }[];
+  /** The program ends by `kill -9`, without a word. */
+  readonly killed?: boolean;
 }
 
 /** What `loseAnswer` makes of an answer. */
@@ -34,6 +36,8 @@ const REFUSALS: Readonly<Record<Extract<Action, { do: 'refuse' }>['as'], Failure
   'timed out': new Failure('Timed out', 'RPC (request call id 7) to 127.0.0.1:7100 timed out after 60.000s'),
   'network error': new Failure('Network error', 'recvmsg error: Connection reset by peer (system error 104)'),
   'internal error': new Failure('Internal error', 'Unexpected failure'),
+  // The program is killed, so that nobody hears of it.
+  killed: new Failure('Internal error', 'killed'),
 };
 
 /** Takes note of a call, and does what was to be done before it. */
@@ -86,6 +90,7 @@ export async function dispatch(world: World, ports: Ports, request: Request): Pr
     const lost = spend(world.state.lostAnswers, operation.name);
     const response = await answer(world, operation, request);
     await after(world, ports, operation.name);
+    if (lost?.as === 'timed out') return failed(world, operation, request.args, REFUSALS['timed out']);
     if (lost !== undefined) throw new AnswerLost();
     return response;
   });
@@ -95,6 +100,7 @@ async function answer(world: World, operation: Operation, request: Request): Pro
   const { args } = request;
   try {
     const refusal = spend(world.state.refusals, operation.name);
+    if (refusal?.as === 'killed') return { code: 137, stdout: '', stderr: '', writes: [], killed: true };
     if (refusal !== undefined) throw REFUSALS[refusal.as];
     const [least, most] = operation.arity;
     if (args.length < least || args.length > most) throw arityFailure(world, args.length, operation.arity);
@@ -111,18 +117,21 @@ async function answer(world: World, operation: Operation, request: Request): Pro
     return success(result);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    const isUsage =
-      error.message === 'Invalid arguments for operation' ||
-      /^Too (?:few|many) arguments/.test(error.message);
-    const status = error.status(isUsage ? '' : operation.prefix(args));
-    const usage = error.kind === 'Invalid argument' ? usageOf(world, operation) : '';
-    return {
-      code: 1,
-      stdout: '',
-      stderr: `Error running ${operation.name}: ${status}\n${usage}`,
-      writes: [],
-    };
+    return failed(world, operation, args, error);
   }
+}
+
+function failed(world: World, operation: Operation, args: readonly string[], error: Failure): Response {
+  const isUsage =
+    error.message === 'Invalid arguments for operation' || /^Too (?:few|many) arguments/.test(error.message);
+  const status = error.status(isUsage ? '' : operation.prefix(args));
+  const usage = error.kind === 'Invalid argument' ? usageOf(world, operation) : '';
+  return {
+    code: 1,
+    stdout: '',
+    stderr: `Error running ${operation.name}: ${status}\n${usage}`,
+    writes: [],
+  };
 }
 
 function success({ stdout, writes = [] }: Answer): Response {

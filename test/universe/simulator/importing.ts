@@ -36,6 +36,8 @@ export async function importSnapshot(
     const found: { old: SnapshotTable; table: TableState }[] = [];
     for (const old of metadata.snapshot.objects) {
       const table = counterpart(world, namespace, old);
+      // Since 2025.1 a table without a counterpart counts as not committed at the backup, and is left out (facts, `import_snapshot`).
+      if (table === undefined && namespace.kind === 'ysql' && world.profile.importSkips) continue;
       if (table === undefined)
         throw new Failure('Invalid argument', `YSQL table not found: ${old.name}`, 'OBJECT_NOT_FOUND');
       const columns = await columnsOfTable(client, table);
@@ -80,9 +82,14 @@ export async function importSnapshot(
 const words = (columns: SnapshotTable['columns']): string =>
   columns.map(({ name, type }) => `${name} ${type}`).join(', ');
 
-/** By schema and name, as older builds do and newer ones when told to. */
+/**
+ * By schema and name, as older builds do and newer ones when told to. Newer ones go by the numbers of files that a dump with YugabyteDB's metadata keeps,
+ * and find nothing after a dump without: PostgreSQL's own programs, which run behind the simulator's, keep none, so that is told by `imports`.
+ */
 function counterpart(world: World, namespace: NamespaceState, old: SnapshotTable): TableState | undefined {
   const tables = tablesOf(world, namespace);
+  if (namespace.kind === 'ysql' && world.profile.importSkips && world.state.imports === 'none')
+    return undefined;
   if (old.kind === 'parent') return tables.find(({ kind }) => kind === 'parent');
   const schema = namespace.kind === 'ycql' ? namespace.name : old.schema;
   return tables.find(

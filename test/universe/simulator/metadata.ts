@@ -1,35 +1,68 @@
-import { crc32 } from 'node:zlib';
+import { container, type Field, message } from './containers.ts';
 import type { NamespaceState, SnapshotState } from './state.ts';
 import { Failure } from './status.ts';
 
-const MAGIC = 'yugacntr';
-const FORMAT_VERSION = 1;
-
-/** What `export_snapshot` writes; YugabyteDB has a protocol buffer (`SnapshotInfoPB`) in this container, the simulator has JSON. */
+/** What `export_snapshot` writes and `import_snapshot` reads. */
 export interface SnapshotMetadata {
   readonly snapshot: Pick<SnapshotState, 'id' | 'state' | 'micros' | 'objects'>;
   readonly namespace: Pick<NamespaceState, 'id' | 'name' | 'kind' | 'colocated'>;
 }
 
-export function encodeMetadata(metadata: SnapshotMetadata): Buffer {
-  const payload = Buffer.from(JSON.stringify(metadata));
-  const head = Buffer.alloc(16);
-  head.write(MAGIC, 'latin1');
-  head.writeUInt32LE(FORMAT_VERSION, 8);
-  head.writeUInt32LE(payload.length, 12);
-  const foot = Buffer.alloc(4);
-  foot.writeUInt32LE(crc32(payload));
-  return Buffer.concat([head, payload, foot]);
+/** `SysRowEntryType` (master_types.proto). */
+const TYPES = { TABLE: 1, TABLET: 2, NAMESPACE: 4 } as const;
+const COMPLETE = 2;
+/** 2: with `backup_entries` instead of the entries within the snapshot's own; 3: tables are found by the numbers of their files (facts, `export_snapshot`). */
+const FORMATS = { byName: 2, byFile: 3 } as const;
+/** No field of YugabyteDB's: what the simulator itself needs to import the snapshot again, as JSON. */
+const OWN_FIELD = 15_000;
+
+/**
+ * A container with a `SnapshotInfoPB` (master_backup.proto): the fields that tell which namespace, tables and tablets the snapshot holds are as YugabyteDB
+ * writes them (catalog_entity_info.proto: `SysSnapshotEntryPB`, `SysTablesEntryPB`, `SysTabletsEntryPB`).
+ */
+export function encodeMetadata(metadata: SnapshotMetadata, byFile: boolean): Buffer {
+  const { snapshot, namespace } = metadata;
+  const tablets = snapshot.objects.flatMap((table) => table.tablets.map((tablet) => ({ table, tablet })));
+  const entry = (type: keyof typeof TYPES, id: string, data: Buffer, schema?: string): Field => [
+    4,
+    message(
+      [1, message([1, TYPES[type]], [2, id], [3, data])],
+      ...(schema === undefined ? [] : [[2, schema] as const]),
+    ),
+  ];
+  const body = message(
+    [1, Buffer.from(snapshot.id.replaceAll('-', ''), 'hex')],
+    [
+      2,
+      message(
+        [1, COMPLETE],
+        ...tablets.map(({ tablet }): Field => [2, message([1, tablet.id], [2, COMPLETE])]),
+        [4, BigInt(snapshot.micros) << 12n],
+      ),
+    ],
+    [3, byFile ? FORMATS.byFile : FORMATS.byName],
+    entry('NAMESPACE', namespace.id, message([1, namespace.name])),
+    ...snapshot.objects.flatMap((table) => [
+      entry('TABLE', table.id, message([1, table.name], [2, 0], [11, namespace.id]), table.schema),
+      ...table.tablets.map(({ id }) => entry('TABLET', id, message([4, 2], [6, table.id]))),
+    ]),
+    [OWN_FIELD, JSON.stringify(metadata)],
+  );
+  return container('yb.master.SnapshotInfoPB', body);
 }
 
 export function decodeMetadata(bytes: Buffer): SnapshotMetadata {
-  if (bytes.length < 20 || bytes.toString('latin1', 0, 8) !== MAGIC) {
+  if (bytes.length < 20 || bytes.toString('latin1', 0, 8) !== 'yugacntr') {
     throw new Failure('Runtime error', 'Corruption: Invalid magic number in container file');
   }
-  const length = bytes.readUInt32LE(12);
-  const payload = bytes.subarray(16, 16 + length);
-  if (bytes.length !== length + 20 || crc32(payload) !== bytes.readUInt32LE(16 + length)) {
+  const key = Buffer.from(message([OWN_FIELD, '']).subarray(0, -1));
+  const body = bytes.subarray(0, -4);
+  const sized = body.subarray(body.lastIndexOf(key) + key.length);
+  // The length's last byte is the first one below 128.
+  const text = sized.subarray(sized.findIndex((byte) => byte < 128) + 1);
+  try {
+    return JSON.parse(text.toString('utf8')) as SnapshotMetadata;
+  } catch {
     throw new Failure('Runtime error', 'Corruption: Incorrect checksum in container file');
   }
-  return JSON.parse(payload.toString('utf8')) as SnapshotMetadata;
 }

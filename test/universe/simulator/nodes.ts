@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { connect, createServer as createTcpServer, type Socket, type Server as TcpServer } from 'node:net';
 import type { Ports } from './actions.ts';
 import { AnswerLost, after, before, dispatch, type Request } from './dispatch.ts';
-import { dumpEntities, flags, tabletServers } from './pages.ts';
+import { dumpEntities, flags, home, tabletServers } from './pages.ts';
 import {
   MASTER_RPC_PORT,
   MASTER_WEB_PORT,
@@ -148,11 +148,11 @@ export class Nodes implements Ports {
 
   async #tserverPage(uuid: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { pathname } = new URL(request.url ?? '/', 'http://tserver');
-    await this.#page(
-      `GET ${pathname}`,
-      pathname === '/varz' ? async () => flags(this.#world, uuid) : undefined,
-      response,
-    );
+    const pages: Readonly<Record<string, () => Promise<string>>> = {
+      '/varz': async () => flags(this.#world, uuid),
+      '/': async () => home(this.#world, uuid),
+    };
+    await this.#page(`GET ${pathname}`, pages[pathname], response);
   }
 
   async #page(

@@ -19,7 +19,9 @@ export async function dumpEntities(world: World): Promise<string> {
     })),
     tablets: [
       { table_id: 'sys.catalog.uuid', tablet_id: '00000000000000000000000000000000', state: 'RUNNING' },
-      ...tablets.filter(({ tableId }) => present.has(tableId)).map((tablet) => entity(world, tablet)),
+      ...tablets
+        .filter(({ tableId }) => present.has(tableId) && !world.state.hidden.includes(tableId))
+        .map((tablet) => entity(world, tablet)),
     ],
   });
 }
@@ -74,6 +76,11 @@ export function tabletServers(world: World): string {
     },
   ]);
   return JSON.stringify({ '': Object.fromEntries(servers) });
+}
+
+/** Any HTML page of a tablet server: in its footer stands who it is (`RpcAndWebServerBase::FooterHtml`, server_base.cc). */
+export function home(world: World, uuid: string): string {
+  return `<html><body><h1>Tablet Server</h1><div class='yb-bottom-spacer'></div><footer class='footer'><pre>version ${world.profile.version}\nserver uuid ${uuid}</pre></footer></body></html>`;
 }
 
 /** `/varz?raw=1` of a tablet server. */

@@ -86,13 +86,28 @@ export function moveReplica(
   const to = choice.to === undefined ? free[0] : free.find(({ uuid }) => uuid === choice.to);
   if (from === undefined || to === undefined) return false;
   const source =
-    tablet.replicas.find(({ server }) => server === tablet.leader && world.isAlive(server)) ?? from;
+    tablet.replicas.find(({ server }) => server === tablet.leader && world.isAlive(server)) ??
+    tablet.replicas.find(({ server }) => world.isAlive(server)) ??
+    from;
   const replica = newReplica(world, to.uuid, from.role);
   bootstrapReplica(source, replica, tablet, choice.copySnapshots);
   tablet.replicas = [...tablet.replicas.filter((other) => other !== from), replica];
   if (tablet.leader === from.server) electLeader(world, tablet);
-  removeReplica(from, tablet);
+  // Its directories may be another server's by now.
+  if (world.isAlive(from.server)) removeReplica(from, tablet);
   return true;
+}
+
+/** The masters forget a dead server: what it had is copied to others, as far as there are any. */
+export function forgetServer(world: World, uuid: string): void {
+  if (world.isAlive(uuid)) throw new Error(`${uuid} is alive`);
+  for (const tablet of world.state.tablets) {
+    if (!tablet.replicas.some(({ server }) => server === uuid)) continue;
+    if (moveReplica(world, tablet, { from: uuid, copySnapshots: true })) continue;
+    tablet.replicas = tablet.replicas.filter(({ server }) => server !== uuid);
+  }
+  const place = world.state.tservers.findIndex((server) => server.uuid === uuid);
+  world.state.tservers.splice(place, 1);
 }
 
 /** Two children in its place; its own folders go, snapshots included. */

@@ -22,6 +22,8 @@ export interface Profile {
   /** Usage of the one operation instead of all, and "Did you mean". */
   readonly shortUsage: boolean;
   readonly tableHash: boolean;
+  /** `import_snapshot` leaves out tables that it doesn't find, instead of failing (2025.1 and later). */
+  readonly importSkips: boolean;
 }
 
 const OLD: Omit<Profile, 'name' | 'version'> = {
@@ -37,6 +39,7 @@ const OLD: Omit<Profile, 'name' | 'version'> = {
   catalogVersionByDatabase: false,
   shortUsage: false,
   tableHash: false,
+  importSkips: false,
 };
 
 export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
@@ -71,5 +74,6 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     catalogVersionByDatabase: true,
     shortUsage: true,
     tableHash: true,
+    importSkips: true,
   },
 };

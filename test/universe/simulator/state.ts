@@ -38,6 +38,12 @@ export interface State {
   };
   balance: { everyMs: number; copySnapshots: boolean; nextAt: number };
   growth: { everyMs: number; nextAt: number };
+  /** Tables whose tablets the map leaves out. */
+  hidden: string[];
+  /** UUID of a tablet server of another universe, which YSQL says it is of. */
+  ysqlOf?: string;
+  /** What an import finds of the tables of its snapshot, where it matches them by what the dump keeps. */
+  imports: 'all' | 'none';
 }
 
 export interface MasterState {
@@ -73,9 +79,11 @@ export interface TableState {
   readonly kind: 'table' | 'index' | 'matview' | 'parent';
   /** Of an index. */
   readonly indexedTableId?: string;
+  /** It has no row in YSQL's catalogue (issues 12816, 13275). */
+  readonly orphan?: boolean;
   /** Its rows are in the tablet of the parent table. */
   readonly parentId?: string;
-  /** PostgreSQL's. */
+  /** PostgreSQL's; 0 of a table that it doesn't know. */
   readonly oid: number;
 }
 

@@ -12,7 +12,14 @@ export const PARTITIONS_KEYSPACE = 'ybsyst';
 export const JSONB = 0x80;
 const INVALID = 0x2200;
 const PART_OF_COLLECTION = 'User supplied timestamp is only allowed for replacing the whole collection';
+/** The paging state of a first page without rows. */
+export const FROM_THE_BEGINNING = 'holdfast: from the beginning';
+/** Flags of an EXECUTE. */
+const PAGE_SIZE = 0x04;
+const PAGING_STATE = 0x08;
 const TABLETS = 4;
+const BIGINT = 0x02;
+const INT = 0x09;
 const BUCKETS = 65_536;
 
 /** A statement that the proxy knows, by how it must be treated. */
@@ -75,7 +82,7 @@ export class Dialect {
       const place = /FROM "?(\w+)"?\."?(\w+)"?/.exec(text);
       if (asked.length === 0 || place === null) return undefined;
       const columns = await this.#multiCell(place[1] ?? '', place[2] ?? '');
-      const wrong = asked.find(([, , name = '']) => columns.has(name));
+      const wrong = asked.find(([, , name = '']) => columns.has(name.replaceAll('""', '"')));
       return wrong === undefined
         ? undefined
         : `Invalid Argument for ${wrong[1]}: ${wrong[2]} is a collection`;
@@ -94,8 +101,8 @@ export class Dialect {
     const [, keyspace = '', table = ''] =
       /CREATE TABLE (?:IF NOT EXISTS )?"?(\w+)"?\."?(\w+)"?/i.exec(text) ?? [];
     const name = `${keyspace}.${table}`;
-    for (const [, quoted, plain] of text.matchAll(/(?:"([^"]+)"|\b(\w+))\s+jsonb\b/gi)) {
-      this.#jsonb.add(`${name}.${quoted ?? plain}`);
+    for (const [, quoted, plain] of text.matchAll(/(?:"((?:[^"]|"")+)"|\b(\w+))\s+jsonb\b/gi)) {
+      this.#jsonb.add(`${name}.${quoted?.replaceAll('""', '"') ?? plain}`);
     }
     if (/transactions\s*=\s*\{\s*'enabled'\s*:\s*'?true'?\s*\}/i.test(text)) this.#transactional.add(name);
     const clauses = /(\bWITH\b|\bAND\b)\s+(transactions\s*=\s*\{[^}]*\}|tablets\s*=\s*\d+)/gi;
@@ -109,7 +116,7 @@ export class Dialect {
 
   #createIndex(text: string): Statement {
     const [, quoted, bare] = /INDEX (?:IF NOT EXISTS )?(?:"([^"]+)"|(\w+))/i.exec(text) ?? [];
-    const include = /INCLUDE \(([^)]*)\)/i.exec(text)?.[1];
+    const include = /INCLUDE \(([^)]*)\)/i.exec(text)?.[1]?.replaceAll('"', '');
     const predicate = /\) WHERE (.*?)(?= WITH |$)/i.exec(text)?.[1];
     this.#indexes.set(quoted ?? bare ?? '', { unique: /CREATE UNIQUE/i.test(text), include, predicate });
     const plain = text
@@ -120,8 +127,11 @@ export class Dialect {
     return { text: plain, hashBounds: false, hashSelected: false };
   }
 
-  /** The values of an EXECUTE: hashes become the tokens that they stand for. */
-  translateExecute(body: Buffer): Buffer {
+  /**
+   * The values of an EXECUTE: hashes become the tokens that they stand for. `isFirst`: it goes on from no other page; one that goes on
+   * from the empty first page begins at the real server's beginning.
+   */
+  translateExecute(body: Buffer): { readonly body: Buffer; readonly isFirst: boolean } {
     const reader = new BodyReader(body);
     const id = reader.shortBytes();
     const consistency = reader.short();
@@ -133,25 +143,43 @@ export class Dialect {
         index === 0 ? firstToken(hash) : hash === BUCKETS - 1 ? (1n << 63n) - 1n : firstToken(hash + 1) - 1n,
       );
     });
-    const head = [short(id.length), id, short(consistency), Buffer.from([flags]), short(count)];
-    return Buffer.concat([...head, ...bounds.map(value), reader.rest()]);
+    const values = Array.from({ length: count - 2 }, () => value(reader.value()));
+    const pageSize = (flags & PAGE_SIZE) === 0 ? [] : [int(reader.int())];
+    const state = (flags & PAGING_STATE) === 0 ? null : reader.value();
+    const isBeginning = state?.toString() === FROM_THE_BEGINNING;
+    const paging = state === null || isBeginning ? [] : [value(state)];
+    const kept = isBeginning ? flags & ~PAGING_STATE : flags;
+    const head = [short(id.length), id, short(consistency), Buffer.from([kept]), short(count)];
+    return {
+      body: Buffer.concat([...head, ...bounds.map(value), ...values, ...pageSize, ...paging, reader.rest()]),
+      isFirst: state === null && pageSize.length > 0,
+    };
   }
 
   /** The rows as YCQL would give them. */
   translateRows(result: RowsResult, statement: Statement | undefined): RowsResult {
-    const columns = result.columns.map((column) => this.#columnOf(column));
+    const columns = result.columns.map((column, index) => this.#columnOf(column, statement, index));
     let { rows } = result;
     if (statement?.hashSelected) rows = rows.map(([first, ...others]) => [hashOf(first ?? null), ...others]);
+    const ttls = new Set(columns.flatMap(({ name }, index) => (isTtl(name) ? [index] : [])));
+    if (ttls.size > 0) {
+      rows = rows.map((row) => row.map((cell, index) => (ttls.has(index) ? widened(cell) : cell)));
+    }
     const [place] = columns;
     if (place?.keyspace === 'system_schema')
       return this.#systemRows(place.table, { ...result, columns, rows });
     return { ...result, columns, rows };
   }
 
-  /** Text that is JSONB to YCQL has its code; the stand-in for `system` its name. */
-  #columnOf(column: ColumnSpec): ColumnSpec {
+  /**
+   * Text that is JSONB to YCQL has its code; the stand-in for `system` its name. The built-ins have the types that
+   * src/yb/bfql/directory.cc of YugabyteDB gives them: `ttl` INT64 (Cassandra: int), `partition_hash` INT32 (a token is a bigint).
+   */
+  #columnOf(column: ColumnSpec, statement: Statement | undefined, index: number): ColumnSpec {
     if (column.keyspace === PARTITIONS_KEYSPACE) return { ...column, keyspace: 'system' };
     const { keyspace, table, name } = column;
+    if (isTtl(name)) return { ...column, type: short(BIGINT) };
+    if (statement?.hashSelected === true && index === 0) return { ...column, type: short(INT) };
     return this.#jsonb.has(`${keyspace}.${table}.${name}`) ? { ...column, type: short(JSONB) } : column;
   }
 
@@ -163,9 +191,16 @@ export class Dialect {
       const rows = result.rows.map((row) => {
         const name = ['keyspace_name', 'table_name', 'column_name'].map((each) => text(row, each)).join('.');
         return row.map((cell, index) =>
-          index === place && this.#jsonb.has(name) ? Buffer.from('jsonb') : cell,
+          index !== place ? cell : this.#jsonb.has(name) ? Buffer.from('jsonb') : unquoted(cell),
         );
       });
+      return { ...result, rows };
+    }
+    if (table === 'types') {
+      const place = at('field_types');
+      const rows = result.rows.map((row) =>
+        row.map((cell, index) => (index === place ? mapElements(cell, unquoted) : cell)),
+      );
       return { ...result, rows };
     }
     if (table === 'tables') {
@@ -182,7 +217,7 @@ export class Dialect {
         const extras = extrasOf(row);
         if (index !== options || extras === undefined || cell === null) return cell;
         const { include, predicate } = extras;
-        return addToMap(cell, {
+        return addToMap(mapElements(cell, unquoted, 2) ?? cell, {
           ...(include === undefined ? {} : { include }),
           ...(predicate === undefined ? {} : { predicate }),
         });
@@ -230,6 +265,40 @@ function addToMap(map: Buffer, entries: Readonly<Record<string, string>>): Buffe
     .flat()
     .map((text) => value(Buffer.from(text)));
   return Buffer.concat([int(map.readInt32BE(0) + Object.keys(entries).length), map.subarray(4), ...more]);
+}
+
+/**
+ * Names as YugabyteDB has them in types and index targets: without quotes (QLType::ToString in src/yb/common/ql_type.cc,
+ * src/yb/master/yql_indexes_vtable.cc).
+ */
+function unquoted(cell: Buffer | null): Buffer | null {
+  if (cell === null) return null;
+  return Buffer.from(
+    cell.toString().replaceAll(/"((?:[^"]|"")*)"/g, (_, name: string) => name.replaceAll('""', '"')),
+  );
+}
+
+/** Each element of a list, or with `pairs` 2 each key and value of a map. */
+function mapElements(
+  cell: Buffer | null,
+  change: (element: Buffer | null) => Buffer | null,
+  pairs = 1,
+): Buffer | null {
+  if (cell === null) return null;
+  const reader = new BodyReader(cell);
+  const count = reader.int();
+  const elements = Array.from({ length: count * pairs }, () => value(change(reader.value())));
+  return Buffer.concat([int(count), ...elements]);
+}
+
+/** A column that was selected as `ttl(…)`. */
+function isTtl(name: string): boolean {
+  return /^ttl\(.*\)$/s.test(name);
+}
+
+/** Four bytes as eight. */
+function widened(cell: Buffer | null): Buffer | null {
+  return cell === null ? null : int64(BigInt(cell.readInt32BE(0)));
 }
 
 function hashOf(token: Buffer | null): Buffer | null {

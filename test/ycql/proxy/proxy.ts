@@ -3,7 +3,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { type Client, types } from 'cassandra-driver';
 import { isMultiCell, parseType } from '../../../activities/ycql/cql-type.ts';
 import { plainClient, type TestCluster } from '../zoo.ts';
-import { Dialect, PARTITIONS_KEYSPACE, type Statement, tabletsOf } from './dialect.ts';
+import { Dialect, FROM_THE_BEGINNING, PARTITIONS_KEYSPACE, type Statement, tabletsOf } from './dialect.ts';
 import {
   BodyReader,
   decodeRows,
@@ -103,7 +103,14 @@ class Link {
   readonly #prepared: Map<string, Statement>;
   readonly #created: (name: string) => Promise<void>;
   /** By stream: what was asked. */
-  readonly #asked = new Map<number, { readonly opcode: number; readonly statement: Statement | undefined }>();
+  readonly #asked = new Map<
+    number,
+    {
+      readonly opcode: number;
+      readonly statement: Statement | undefined;
+      readonly emptied?: boolean;
+    }
+  >();
   #upwards: Promise<void> = Promise.resolve();
   #downwards: Promise<void> = Promise.resolve();
 
@@ -158,7 +165,13 @@ class Link {
     if (frame.opcode === OPCODE.execute) {
       const statement = this.#prepared.get(new BodyReader(frame.body).shortBytes().toString('hex'));
       this.#asked.set(frame.stream, { opcode: frame.opcode, statement });
-      const body = statement?.hashBounds ? this.#dialect.translateExecute(frame.body) : frame.body;
+      if (statement?.hashBounds !== true) {
+        this.#server.write(encodeFrame(frame));
+        return;
+      }
+      const { body, isFirst } = this.#dialect.translateExecute(frame.body);
+      // A tablet may have nothing to give, and says where to go on: the first page of a scan is empty here.
+      this.#asked.set(frame.stream, { opcode: frame.opcode, statement, emptied: isFirst });
       this.#server.write(encodeFrame({ ...frame, body }));
       return;
     }
@@ -183,7 +196,9 @@ class Link {
       await this.#created(asked.statement.creates);
     }
     if (kind === RESULT_KIND.rows) {
-      const rows = this.#dialect.translateRows(decodeRows(body), asked.statement);
+      const found = this.#dialect.translateRows(decodeRows(body), asked.statement);
+      const rows =
+        asked.emptied === true ? { ...found, rows: [], pagingState: Buffer.from(FROM_THE_BEGINNING) } : found;
       this.#client.write(encodeFrame({ ...plain, body: encodeRows(rows) }));
       return;
     }

@@ -83,7 +83,13 @@ export const snapshotOperations: readonly Operation[] = [
       return {
         stdout: `Exporting snapshot ${id} (${snapshot.state}) to file ${file}\n${saved} was saved into file: ${file}\n`,
         writes: [
-          { path: file, content: encodeMetadata({ snapshot, namespace: namespaceOf(world, snapshot) }) },
+          {
+            path: file,
+            content: encodeMetadata(
+              { snapshot, namespace: namespaceOf(world, snapshot) },
+              world.profile.importSkips,
+            ),
+          },
         ],
       };
     },

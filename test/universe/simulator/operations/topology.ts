@@ -120,7 +120,7 @@ async function tablets(call: Call): Promise<string> {
   const most = Number(rest.find((arg) => /^\d+$/.test(arg)) ?? '10');
   const allowed = world.profile.tabletsAsJson ? ['json', 'include_followers'] : [];
   if (flags.some((flag) => !allowed.includes(flag))) throw usageFailure();
-  const all = tabletsOf(world, table.parentId ?? table.id);
+  const all = world.state.hidden.includes(table.id) ? [] : tabletsOf(world, table.parentId ?? table.id);
   const shown = most === 0 ? all : all.slice(0, most);
   const followers = flags.includes('include_followers');
   if (flags.includes('json'))

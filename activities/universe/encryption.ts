@@ -1,0 +1,44 @@
+import type { ManifestUniverse } from '../../model/manifest.ts';
+import { field, textField } from './yb-admin/text.ts';
+
+/** Encryption at rest as the universe's configuration tells it (`EncryptionInfoPB`, catalog_entity_info.proto). */
+export interface Encryption {
+  readonly enabled: boolean;
+  /** Id of the newest universe key; absent where it doesn't tell. */
+  readonly key?: string;
+}
+
+/** Undefined where the universe was never told to encrypt. */
+export function encryptionOf(config: unknown): Encryption | undefined {
+  const info = field(config, 'encryptionInfo') ?? field(config, 'encryption_info');
+  if (info === undefined) return undefined;
+  const key = textField(info, 'latestVersionId', 'keyId', 'latest_version_id', 'key_id');
+  const enabled = field(info, 'encryptionEnabled') ?? field(info, 'encryption_enabled');
+  return { enabled: enabled === true, ...(key === undefined ? {} : { key }) };
+}
+
+export function clusterUuidOf(config: unknown): string | undefined {
+  return textField(config, 'clusterUuid', 'cluster_uuid');
+}
+
+/** What a manifest says where files are encrypted and the universe doesn't name the key. */
+export const KEY_UNKNOWN = 'enabled';
+
+/**
+ * Why a universe can't read the files of a backup, in words; undefined where it can, as far as can be told. A universe keeps its earlier keys; another one has a
+ * key only if it is its own newest.
+ */
+export function encryptionProblem(
+  { encryption: key, clusterUuid }: Pick<ManifestUniverse, 'encryption' | 'clusterUuid'>,
+  config: unknown,
+): string | undefined {
+  if (key === undefined) return undefined;
+  const found = encryptionOf(config);
+  const isSame = clusterUuid !== undefined && clusterUuid === clusterUuidOf(config);
+  const told = `The backup’s files are encrypted with the universe key ${key}`;
+  if (found === undefined || (!found.enabled && !isSame)) {
+    return `${told}, and this universe does not encrypt at rest`;
+  }
+  if (isSame || key === KEY_UNKNOWN || found.key === undefined || found.key === key) return undefined;
+  return `${told}, and this universe, which is another one, has the key ${found.key}`;
+}

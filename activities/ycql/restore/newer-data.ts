@@ -1,0 +1,62 @@
+import { permanent } from '../../../model/errors.ts';
+import { instantOf } from '../../../model/manifest.ts';
+import { BUCKETS, rangeBounds, selectStatement } from '../dialect.ts';
+import { planReading } from '../reading.ts';
+import { elementsOf, type RawCell, rowsOf } from '../rows.ts';
+import { scan } from '../scan.ts';
+import { type TableSchema, valueColumns } from '../schema.ts';
+import type { CqlSession } from '../session.ts';
+import type { RestoreJob } from './job.ts';
+
+/**
+ * Throws `RESTORE_TARGET_NEWER` (permanent) where a table holds a cell that was written after the backup was read. Rows of the backup
+ * would lose against it, or take its place without a word. Newer deletions can't be seen over CQL: the comparison at the end finds
+ * what they hide.
+ */
+export async function checkNotNewer(
+  job: RestoreJob,
+  session: CqlSession,
+  keyspace: string,
+  table: TableSchema,
+): Promise<void> {
+  const { context, source } = job;
+  const { product } = session.server;
+  const { selectors } = await planReading(session, keyspace, table, 'always', context.signal);
+  const keys = table.partitionKey.length + table.clustering.length;
+  const times = selectors
+    .slice(keys + valueColumns(table).length)
+    .filter((each) => each.startsWith('writetime('));
+  if (times.length === 0) return;
+  const readUntil = instantOf(context.manifest);
+  const newest = BigInt(Date.parse(readUntil)) * 1_000n;
+  const pages = scan(session, {
+    statement: selectStatement(product, keyspace, table, times),
+    params: rangeBounds(product, 0, BUCKETS - 1),
+    pageRows: source.load.pageRows,
+    doing: `look for newer data in ${keyspace}.${table.name}`,
+    signal: context.signal,
+    log: context.log,
+  });
+  for await (const page of pages) {
+    for (const cells of rowsOf(page, times.length)) {
+      const newer = cells.flatMap(timesIn).find((time) => time > newest);
+      if (newer !== undefined) throw targetNewer(`${keyspace}.${table.name}`, newer, readUntil);
+    }
+  }
+}
+
+/** Of a cell, or of each element of one. */
+function timesIn(cell: RawCell): readonly bigint[] {
+  if (cell === null) return [];
+  const times = cell.length === 8 ? [cell] : elementsOf(cell);
+  return times.flatMap((time) => (time === null ? [] : [time.readBigInt64BE(0)]));
+}
+
+function targetNewer(table: string, micros: bigint, readUntil: string) {
+  const at = new Date(Number(micros / 1_000n)).toISOString();
+  return permanent(
+    'RESTORE_TARGET_NEWER',
+    `Table ${table} holds data that was written at ${at}, after the backup was read (${readUntil})`,
+    'Restore into a new keyspace (--into NAME) and copy from there; or have the backup’s rows take the place of newer ones (--as-new).',
+  );
+}

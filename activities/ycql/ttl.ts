@@ -1,0 +1,22 @@
+import { elementsOf, type RawCell } from './rows.ts';
+
+/** The longest time to live that both servers take, in seconds: it is bound as an int. */
+const LONGEST_TTL_SECONDS = 2 ** 31 - 1;
+
+/**
+ * Seconds that a TTL says as a server sent it: an int from Cassandra, a bigint from YugabyteDB (`ttl` is INT64 in its
+ * src/yb/bfql/directory.cc). Backups made before Holdfast knew this have the server's bytes too, and their header says int: so the
+ * length decides. Throws `RangeError` for any other length.
+ */
+export function ttlSeconds(cell: Buffer): number {
+  if (cell.length === 4) return cell.readInt32BE(0);
+  if (cell.length === 8) return Math.min(Number(cell.readBigInt64BE(0)), LONGEST_TTL_SECONDS);
+  throw new RangeError(`a TTL has 4 or 8 bytes, not ${cell.length}`);
+}
+
+/** Seconds that a cell, or each element of one, has left; undefined: no end. Empty for a cell that isn't there. */
+export function ttlsIn(cell: RawCell, perElement: boolean): readonly (number | undefined)[] {
+  if (cell === null) return [];
+  const ttls = perElement ? elementsOf(cell) : [cell];
+  return ttls.map((ttl) => (ttl === null ? undefined : ttlSeconds(ttl)));
+}

@@ -1,0 +1,33 @@
+import { formatBytes } from './amounts.ts';
+import type { NodeInspection, NodeReport } from './tablets.ts';
+
+/** Beside what is fetched: the live files that a restoration makes of it, and room to work in. */
+const SPACE_FACTOR = 1.2;
+
+/** Why a restore can't begin with this node's agent, in words; empty where it can. `bytes`: what the node's replicas need, about. */
+export function unreadiness(
+  node: string,
+  report: NodeReport,
+  inspection: NodeInspection,
+  bytes: number,
+): readonly string[] {
+  const { problems, directories, missing = [], server } = report;
+  const free = directories.reduce((sum, { freeBytes }) => sum + freeBytes, 0);
+  const needed = bytes * SPACE_FACTOR;
+  const asked = inspection.tablets?.length ?? 0;
+  const where = directories.map(({ path }) => path).join(', ');
+  return [
+    ...problems,
+    ...(inspection.server !== undefined && server === undefined && problems.length === 0
+      ? [`the agent of ${node} is of an older version, and can not prove whose it is: update it`]
+      : []),
+    ...(missing.length === 0
+      ? []
+      : [
+          `the agent of ${node} lacks ${missing.length} of ${asked} tablets that the universe says are there, the first being ${missing[0]}: its data directories (${where}) are not all of the tablet server's`,
+        ]),
+    ...(free < needed
+      ? [`${node} has ${formatBytes(free)} free of about ${formatBytes(needed)} that it needs`]
+      : []),
+  ];
+}

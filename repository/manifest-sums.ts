@@ -1,0 +1,121 @@
+import { HoldfastError, messageOf } from '../model/errors.ts';
+import type { Manifest, ManifestDatabase } from '../model/manifest.ts';
+import { otherObjects, readDataObjects } from './manifest.ts';
+import { readTabletLists } from './objects/tablet-lists.ts';
+import { TabletTally } from './objects/tablet-tally.ts';
+import type { Store } from './store.ts';
+import { isDamage } from './store-errors.ts';
+import { DataTally } from './tally.ts';
+
+/**
+ * Whether a manifest's parts add up: each object or tablet is named once, each belongs to a table of the manifest, and the sums by table and of all are those
+ * that it states. An object that was left out, doubled, or exchanged with another table's shows here, though every object that is named is there and sound.
+ * In words, empty where all adds up; a list that is no sound list of files is told, too.
+ */
+export async function manifestProblems(
+  store: Store,
+  manifest: Manifest,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<readonly string[]> {
+  try {
+    return manifest.tablets === undefined
+      ? await problemsOfData(store, manifest, options)
+      : await problemsOfTablets(store, manifest, manifest.tablets, options);
+  } catch (error) {
+    if (isDamage(error)) return [messageOf(error)];
+    if (error instanceof HoldfastError && error.code === 'MANIFEST_UNKNOWN_TABLE') return [error.message];
+    throw error;
+  }
+}
+
+async function problemsOfData(
+  store: Store,
+  manifest: Manifest,
+  options: { readonly signal?: AbortSignal },
+): Promise<readonly string[]> {
+  const tally = new DataTally();
+  const keys = new Set<string>();
+  const problems: string[] = [];
+  for await (const object of readDataObjects(store, manifest, options)) {
+    if (keys.has(object.key)) problems.push(`The manifest names ${object.key} twice.`);
+    keys.add(object.key);
+    tally.add(object);
+  }
+  const counted = tally.countedDatabases(manifest.databases);
+  return [
+    ...problems,
+    ...tableProblems(manifest.databases, counted),
+    ...totalProblems(manifest.totals, tally.totals(counted, otherThanLists(manifest))),
+  ];
+}
+
+/** The lists of objects are none of what the totals count. */
+function otherThanLists(manifest: Manifest) {
+  const lists = 'lists' in manifest.data ? new Set(manifest.data.lists.map(({ key }) => key)) : new Set();
+  return otherObjects(manifest).filter(({ key }) => !lists.has(key));
+}
+
+async function problemsOfTablets(
+  store: Store,
+  manifest: Manifest,
+  stated: NonNullable<Manifest['tablets']>,
+  options: { readonly signal?: AbortSignal },
+): Promise<readonly string[]> {
+  const snapshots = manifest.universe?.snapshots ?? [];
+  const known = new Set(snapshots.flatMap(({ tables }) => tables.map(({ id }) => id)));
+  const tally = new TabletTally();
+  const seen = new Set<string>();
+  const problems: string[] = [];
+  for await (const list of readTabletLists(store, manifest, options)) {
+    for (const { tablet, table } of list.tablets) {
+      if (seen.has(tablet)) problems.push(`The lists name the tablet ${tablet} twice.`);
+      if (!known.has(table))
+        problems.push(`The tablet ${tablet} is of the table ${table}, which no snapshot holds.`);
+      seen.add(tablet);
+    }
+    tally.add(list);
+  }
+  const counted = tally.countedDatabases(manifest.databases, snapshots);
+  const { bytes } = manifest.totals;
+  return [
+    ...problems,
+    ...tableProblems(manifest.databases, counted),
+    ...differences(
+      'The manifest',
+      { tablets: stated.count, files: stated.files, bytes },
+      {
+        tablets: tally.tablets,
+        files: tally.files,
+        bytes: tally.bytes,
+      },
+    ),
+  ];
+}
+
+function tableProblems(
+  stated: readonly ManifestDatabase[],
+  counted: readonly ManifestDatabase[],
+): readonly string[] {
+  return stated.flatMap(({ name, tables }, place) =>
+    tables.flatMap(({ schema, table, rows, bytes, objects }, index) => {
+      const found = counted[place]?.tables[index];
+      if (found === undefined) return [`${name}: ${schema}.${table} is not counted.`];
+      return differences(`${name}: ${schema}.${table}`, { rows, bytes, objects }, { ...found });
+    }),
+  );
+}
+
+const totalProblems = (stated: Manifest['totals'], found: Manifest['totals']): readonly string[] =>
+  differences('The manifest', { ...stated }, { ...found });
+
+function differences(
+  what: string,
+  stated: Readonly<Record<string, number>>,
+  found: { readonly [name in string]?: unknown },
+): readonly string[] {
+  return Object.entries(stated).flatMap(([name, number]) =>
+    found[name] === number
+      ? []
+      : [`${what} states ${number} ${name}, and its parts add up to ${String(found[name])}.`],
+  );
+}

@@ -1,0 +1,63 @@
+import { HoldfastError } from '../model/errors.ts';
+import { restoresFolder, snapshotLedgersFolder } from './layout.ts';
+import { putSealed } from './sealed-object.ts';
+import type { Store } from './store.ts';
+
+/*
+ * Notes are what a run must remember in the repository while it goes on: which snapshots it began in a universe (`snapshots/`), what a restore made
+ * (`restores/`). They go when they are of no use any more. Whoever may not delete says beside them that they have ended; a prune deletes both.
+ */
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+const ENDED = '.ended.json';
+
+/** Deletes notes that have ended, or says that they have: `name` is what their keys begin with. */
+export async function endNotes(
+  store: Store,
+  name: string,
+  keys: readonly string[],
+  options: Cancellable = {},
+): Promise<void> {
+  try {
+    await store.delete(keys, options);
+  } catch (error) {
+    if (!(error instanceof HoldfastError) || error.code !== 'STORE_DENIED') throw error;
+    await putSealed(store, `${name}${ENDED}`, { ended: new Date().toISOString() }, options);
+  }
+}
+
+/** Whether notes of one of these names have ended. */
+export async function haveEnded(
+  store: Store,
+  names: readonly string[],
+  options: Cancellable = {},
+): Promise<boolean> {
+  for (const name of names) if ((await store.head(`${name}${ENDED}`, options)) !== undefined) return true;
+  return false;
+}
+
+/** The keys without those that have ended. */
+export function liveNotes(keys: readonly string[]): readonly string[] {
+  const ended = endedNames(keys);
+  return ended.length === 0 ? keys : keys.filter((key) => !ended.some((name) => key.startsWith(name)));
+}
+
+function endedNames(keys: readonly string[]): readonly string[] {
+  return keys.flatMap((key) => (key.endsWith(ENDED) ? [key.slice(0, -ENDED.length)] : []));
+}
+
+/** Deletes a plan's notes that have ended, with what says so; by credentials that may. Returns how many objects. */
+export async function sweepNotes(store: Store, plan: string, options: Cancellable = {}): Promise<number> {
+  let deleted = 0;
+  for (const folder of [snapshotLedgersFolder(plan), restoresFolder(plan)]) {
+    const keys = await Array.fromAsync(store.list(folder, options), ({ key }) => key);
+    const ended = endedNames(keys);
+    const over = keys.filter((key) => ended.some((name) => key.startsWith(name)));
+    // What says that they have ended goes last.
+    const sorted = over.toSorted((one, other) => Number(one.endsWith(ENDED)) - Number(other.endsWith(ENDED)));
+    if (sorted.length > 0) await store.delete(sorted, options);
+    deleted += sorted.length;
+  }
+  return deleted;
+}

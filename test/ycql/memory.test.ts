@@ -1,0 +1,101 @@
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { estimateBytes } from '../../activities/ycql/chunks.ts';
+import { type CassandraCluster, startCassandra } from '../../parts/cassandra.ts';
+import { openSession } from './compare.ts';
+import { plainClient, run } from './zoo.ts';
+
+/* Neither the nodes nor a worker hold more of large rows, or of many rows of one partition, than a few pages. */
+
+let cluster: CassandraCluster;
+
+beforeAll(async () => {
+  cluster = await startCassandra();
+  await run(
+    cluster,
+    "CREATE KEYSPACE large WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
+    "CREATE TABLE large.cells (p int PRIMARY KEY, v blob) WITH compression = {'enabled': 'false'}",
+    'CREATE TABLE large.wide (p int, c int, v text, PRIMARY KEY (p, c))',
+  );
+});
+
+afterAll(() => cluster?.stop());
+
+const MEGABYTE = 1_048_576;
+const CELLS = 250;
+const WIDE = 200_000;
+const WORKER_BYTES = 512 * 1024 * 1024;
+
+test('the first page of an estimate asks for few rows, and pages grow by what they bring', async () => {
+  const client = plainClient(cluster);
+  try {
+    for (let p = 0; p < CELLS; p += 1)
+      await client.execute('INSERT INTO large.cells (p, v) VALUES (?, ?)', [p, randomBytes(MEGABYTE)], {
+        prepare: true,
+      });
+  } finally {
+    await client.shutdown();
+  }
+  const session = await openSession(cluster);
+  try {
+    const { readTable } = await import('../../activities/ycql/catalog.ts');
+    const { signal } = new AbortController();
+    const table = await readTable(session, 'large', 'cells', signal);
+    if (table === undefined) throw new Error('there is no table');
+    const asked: { readonly rows: number; readonly bytes: number }[] = [];
+    const page = session.page.bind(session);
+    session.page = async (cql, params, request) => {
+      const found = await page(cql, params, request);
+      asked.push({ rows: request.pageRows, bytes: found.body.length });
+      return found;
+    };
+    const bytes = await estimateBytes(session, 'large', table, ['"p"', '"v"'], signal);
+    // Whatever it asked for could have come.
+    expect(Math.max(...asked.map(({ rows }) => rows))).toBeLessThanOrEqual(10);
+    expect(bytes).toBeGreaterThan(0.3 * CELLS * MEGABYTE);
+    expect(bytes).toBeLessThan(3 * CELLS * MEGABYTE);
+  } finally {
+    await session.close();
+  }
+}, 300_000);
+
+test.each(['cells', 'wide'])(
+  'a worker that saves and restores %s stays below 512 MiB',
+  async (table) => {
+    if (table === 'wide') await fillWide();
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      [join(__dirname, 'memory-worker.ts'), String(cluster.port), table],
+      { env: { ...process.env, NODE_OPTIONS: '' }, maxBuffer: 1 << 24 },
+    );
+    const found = JSON.parse(stdout.trim().split('\n').at(-1) ?? '{}');
+    process.stdout.write(`memory of a worker, ${table}: ${Math.round(found.peakBytes / MEGABYTE)} MiB\n`);
+    expect(found).toMatchObject({ problems: [], rows: table === 'wide' ? WIDE : CELLS });
+    expect(found.peakBytes).toBeLessThan(WORKER_BYTES);
+  },
+  600_000,
+);
+
+async function fillWide(): Promise<void> {
+  const client = plainClient(cluster);
+  try {
+    const query = 'INSERT INTO large.wide (p, c, v) VALUES (1, ?, ?)';
+    for (let c = 0; c < WIDE; c += 2_000) {
+      await Promise.all(
+        Array.from({ length: 40 }, (_, part) =>
+          client.batch(
+            Array.from({ length: 50 }, (_each, index) => ({
+              query,
+              params: [c + 50 * part + index, `value ${c + index} of a wide partition`],
+            })),
+            { prepare: true, logged: false },
+          ),
+        ),
+      );
+    }
+  } finally {
+    await client.shutdown();
+  }
+}
