@@ -137,6 +137,8 @@ export interface RestoreOutcome {
   readonly leftOut?: readonly LeftOut[];
   /** What was compared, in a clause: "content of 12 tables, 30 indexes". */
   readonly compared?: string;
+  /** There was not one table to compare, so that nothing is known: the verdict is INCONCLUSIVE. */
+  readonly comparedNothing?: true | undefined;
   /** What the operator should know though nothing is wrong, a sentence each. */
   readonly notes?: readonly string[];
 }

@@ -1,4 +1,10 @@
-import { LEFT_OUT_LISTED, type LeftOut, type RestoreRequest, type RestoreSummary } from '../model/backup.ts';
+import {
+  LEFT_OUT_LISTED,
+  type LeftOut,
+  type RestoreRequest,
+  type RestoreSummary,
+  type Verdict,
+} from '../model/backup.ts';
 import { permanent } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import { backupFolder } from '../repository/layout.ts';
@@ -65,7 +71,7 @@ export function restoreActivities(
 
     finishRestore: ({ request }) =>
       inRestore(request, async (context) => {
-        const { leftOut = [], ...outcome } = await engineFor(request).finish(context);
+        const { leftOut = [], comparedNothing, ...outcome } = await engineFor(request).finish(context);
         // What is dropped in the end keeps its pin until then: by it the next drill finds what a terminated one left.
         if (!request.scratch) await pins.unpin(request.from);
         return {
@@ -74,11 +80,16 @@ export function restoreActivities(
           restore: request.restore,
           ...outcome,
           bytes: outcome.bytes ?? context.manifest.totals.bytes,
-          verdict: isWhole({ ...outcome, leftOut }) ? ('OK' as const) : ('FAILED' as const),
+          verdict: verdictOf({ ...outcome, leftOut, comparedNothing }),
           ...listedOf(leftOut),
         };
       }),
   };
+}
+
+function verdictOf(outcome: RestoreOutcome): Verdict {
+  if (!isWhole(outcome)) return 'FAILED';
+  return outcome.comparedNothing === true ? 'INCONCLUSIVE' : 'OK';
 }
 
 /** What a selection leaves out was asked for; what the server refuses is a failure, tolerated or not. */

@@ -14,36 +14,52 @@ export interface ConnectionTarget {
   readonly parameters: Readonly<Record<string, string>>;
 }
 
-const URL_SHAPE =
-  /^(?:postgres|postgresql|yugabytedb):\/\/(?:([^@/?]*)@)?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/s;
+const URL_SHAPE = /^(postgres|postgresql|yugabytedb):\/\/(?:([^@/?]*)@)?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/s;
 
 /** Parses a connection URL. Throws `YSQL_BAD_URL` (permanent), which never quotes the URL since it holds a password. */
 export function parseConnectionUrl(url: string): ConnectionTarget {
-  const [, credentials = '', authority = '', path = '', query = ''] = URL_SHAPE.exec(url.trim()) ?? badUrl();
-  const separator = credentials.indexOf(':');
-  const user = separator < 0 ? credentials : credentials.slice(0, separator);
-  const password = separator < 0 ? undefined : decode(credentials.slice(separator + 1));
+  const [, scheme, credentials, authority = '', path = '', query = ''] =
+    URL_SHAPE.exec(url.trim()) ?? badUrl();
+  // A password with a plain `@` or `/` would become part of the host's or the database's name, and so of messages.
+  if (authority.includes('@') || (credentials === undefined && path.includes('@'))) badUrl();
+  const [user = '', ...password] = (credentials ?? '').split(':');
   const parameters = Object.fromEntries(new URLSearchParams(query));
   const userName = decode(user) || parameters.user || process.env.PGUSER || process.env.USER;
+  const defaultPort = process.env.PGPORT ?? (scheme === 'yugabytedb' ? '5433' : '5432');
   return {
-    hosts: parseHosts(parameters.host ?? authority, parameters.port),
+    hosts: parseHosts(authority, parameters, defaultPort),
     user: userName,
-    password: password ?? parameters.password,
+    password: password.length === 0 ? parameters.password : decode(password.join(':')),
     database: decode(path) || parameters.dbname || process.env.PGDATABASE || userName || 'postgres',
     parameters,
   };
 }
 
-function parseHosts(authority: string, portParameter: string | undefined): ConnectionTarget['hosts'] {
-  const defaultPort = portParameter ?? process.env.PGPORT ?? '5432';
-  const list = authority === '' ? (process.env.PGHOST ?? 'localhost') : authority;
-  return list.split(',').map((entry) => {
-    const decoded = decode(entry);
-    const match = /^(\[[^\]]+\]|\/.*|[^:]*)(?::(\d+))?$/.exec(decoded) ?? badUrl();
-    const port = Number(match[2] ?? defaultPort);
-    if (!Number.isInteger(port) || port < 1 || port > 65_535) badUrl();
-    return { host: (match[1] || 'localhost').replaceAll(/^\[|\]$/g, ''), port };
+/** Hosts of the query come before the URL's own. Its `port` is for hosts that have none: one for all of them, or one for each. */
+function parseHosts(
+  authority: string,
+  { host, port }: ConnectionTarget['parameters'],
+  defaultPort: string,
+): ConnectionTarget['hosts'] {
+  const ports = (port ?? '').split(',');
+  const portAt = (at: number) => (ports.length === 1 ? ports[0] : ports[at]) || defaultPort;
+  if (host !== undefined || authority === '') {
+    const names = (host ?? process.env.PGHOST ?? 'localhost').split(',');
+    if (ports.length !== 1 && ports.length !== names.length) badUrl();
+    return names.map((name, at) => endpoint(name, portAt(at)));
+  }
+  const entries = authority.split(',');
+  if (ports.length !== 1 && ports.length !== entries.length) badUrl();
+  return entries.map((entry, at) => {
+    const [, name = '', own] = /^(\[[^\]]+\]|[^:]*)(?::(\d+))?$/.exec(entry) ?? badUrl();
+    return endpoint(decode(name), own ?? portAt(at));
   });
+}
+
+function endpoint(host: string, port: string): ConnectionTarget['hosts'][number] {
+  const number = Number(port);
+  if (!Number.isInteger(number) || number < 1 || number > 65_535) badUrl();
+  return { host: host.replaceAll(/^\[|\]$/g, '') || 'localhost', port: number };
 }
 
 function decode(text: string): string {
@@ -152,8 +168,8 @@ export function libpqEnvironment(target: ConnectionTarget): NodeJS.ProcessEnv {
 }
 
 /**
- * Arguments of a libpq program that say where to connect and as whom. `option` is how it takes its database: `--dbname` takes a
- * connection string, in which the name is quoted, so that a name with `=` or `://` stays a name; `--database` takes it as it is.
+ * Arguments of a libpq program that say where to connect and as whom. `option` is how it names its database. Both forms take a name
+ * with `=` or `://` for a connection string, so the name is always given in one, quoted.
  */
 export function programArguments(
   target: ConnectionTarget,
@@ -165,6 +181,6 @@ export function programArguments(
     `--host=${target.hosts.map(({ host }) => host).join(',')}`,
     `--port=${target.hosts.map(({ port }) => port).join(',')}`,
     ...(target.user === undefined ? [] : [`--username=${target.user}`]),
-    `${option}=${option === '--dbname' ? quoted : database}`,
+    `${option}=${quoted}`,
   ];
 }

@@ -7,6 +7,8 @@ export type CommandEffect = 'none' | 'connect';
 
 /** `\restrict KEY` of newer programs, and what ends it. Nothing but these commands would be taken between them. */
 const RESTRICTION = /^\\(?:un)?restrict [A-Za-z0-9]+\s*$/;
+/** Before a `\connect` to a name that is not plain ASCII (pg_dump 15.18); a session of ours is of UTF-8 throughout, as the script is. */
+const ENCODING = /^\\encoding SQL_ASCII\s*$/;
 const ECHO = /^\\echo .*$/s;
 const SET = /^\\set (?<name>[a-z_]+) (?<value>true|false)\s*$/;
 const IF = /^\\if (?:(?<value>true|false)|:(?<name>[a-z_]+)|:\{\?(?<asked>[a-z_]+)\})\s*$/;
@@ -26,7 +28,7 @@ interface Branch {
 /**
  * Follows the commands of the shell that a dump of `ysql_dump --include-yb-metadata [--dump-role-checks]` or `ysql_dumpall` holds:
  * `\if :use_roles`, `\if :use_tablespaces` and the settings before them; questions after roles by `SELECT … \gset`, which count as
- * answered with yes, since which roles are missing is looked at before a restore begins; `\connect`, `\restrict` and `\echo`. Every
+ * answered with yes, since which roles are missing is looked at before a restore begins; `\connect` and the `\encoding` before it, `\restrict` and `\echo`. Every
  * other command, and these in other forms, is refused with `DUMP_UNREADABLE` (permanent): nothing of a dump ever reaches a shell.
  */
 export class DumpGuards {
@@ -51,7 +53,7 @@ export class DumpGuards {
       this.#ask(query);
       return 'none';
     }
-    if (RESTRICTION.test(text) || ECHO.test(text)) return 'none';
+    if (RESTRICTION.test(text) || ECHO.test(text) || ENCODING.test(text)) return 'none';
     if (CONNECT.test(text)) return this.active ? 'connect' : 'none';
     const setting = SET.exec(text)?.groups;
     if (setting !== undefined) {

@@ -8,6 +8,7 @@ import {
   LARGE_OBJECT_PAGES,
   requireUsualPages,
 } from './large-objects.ts';
+import { readServer } from './server.ts';
 import type { Session } from './session.ts';
 
 const NAMED_AT_MOST = 20;
@@ -37,8 +38,16 @@ export async function refuseWhatCannotBeCarried(
   throw permanent(
     'YSQL_CANNOT_READ',
     `The plan's role can't read all of database "${session.database}": ${reasons.join('; ')}`,
-    'Connect as a role with pg_read_all_data and BYPASSRLS (or as superuser), or exclude these tables in the plan.',
+    `${await whoReadsAll(session)}, or exclude these tables in the plan.`,
   );
+}
+
+/** The role `pg_read_all_data` is there from PostgreSQL 14 on, so not in YugabyteDB's PostgreSQL 11 line. */
+async function whoReadsAll(session: Session): Promise<string> {
+  const { major } = await readServer(session);
+  return major >= 14
+    ? 'Connect as a role with pg_read_all_data and BYPASSRLS (or as superuser)'
+    : 'Connect as a superuser, or as a role with BYPASSRLS, USAGE on these schemas and SELECT on all their tables and sequences';
 }
 
 /** The table of their pages, where there are large objects to carry and this role may not read it. */

@@ -225,12 +225,13 @@ async function exportedSnapshot(holder: Session, { server, reason, remedy }: Hol
     return onlyRow(rows, 'the exported snapshot').id;
   } catch (error) {
     if (server.product !== 'yugabytedb' || (error instanceof HoldfastError && error.transient)) throw error;
-    const flag =
-      'set the flag ysql_enable_pg_export_snapshot on all nodes (there from 2025.1, on by default from 2025.2.2)';
+    const flag = 'set the flag ysql_enable_pg_export_snapshot on all nodes (on by default from 2025.2.2)';
+    // The PostgreSQL 11 line (up to 2024.2) has no such flag.
+    const exporting = server.major < 15 ? `upgrade to 2025.1 or newer and ${flag}` : flag;
     throw permanent(
       'YSQL_NO_READ_POINT',
       `YugabyteDB ${server.version} offers no consistent read point: ${reason}, and ${messageOf(error)}`,
-      remedy === undefined ? `Upgrade to 2025.1 or newer, or ${flag}.` : `${remedy} Or ${flag}.`,
+      `${remedy === undefined ? 'To' : `${remedy} Or, to`} export snapshots, ${exporting}.`,
       error,
     );
   }

@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { finished } from 'node:stream/promises';
-import { Client } from 'pg';
 import { messageOf } from '../../model/errors.ts';
 import type { ClientLine } from './client-lines.ts';
 import type { Faults } from './faults.ts';
@@ -11,6 +10,7 @@ import { Session } from './session.ts';
 import type { SnapshotKeeper } from './snapshots.ts';
 import { SocketReader, send } from './sockets.ts';
 import { databaseOf, type Opening, parseOpening } from './startup.ts';
+import { superuser } from './superuser.ts';
 
 export interface Upstream {
   /** A superuser's URL of any database of the cluster. */
@@ -69,9 +69,7 @@ async function connectUpstream(url: string): Promise<Socket> {
 
 /** A database that can't be prepared is left to the upstream's own answer to the client. */
 async function installIn(url: string, database: string): Promise<void> {
-  const own = new URL(url);
-  own.pathname = encodeURIComponent(database);
-  const admin = new Client({ connectionString: own.href, application_name: 'yugabytedb dialect' });
+  const admin = superuser(url, database, 'yugabytedb dialect');
   const lost = (error: Error) => process.stderr.write(`dialect in ${database}: ${error.message}\n`);
   admin.on('error', lost);
   try {

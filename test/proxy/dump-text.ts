@@ -281,9 +281,14 @@ function asTwoStatements(
 
 /** The first column is hashed unless it says otherwise, the others ascend. */
 function withOrders(columns: readonly string[]): string {
-  return columns
-    .map((column, at) => (COLUMN_ORDERS.test(column) ? column : `${column} ${at === 0 ? 'HASH' : 'ASC'}`))
-    .join(', ');
+  return columns.map((column, at) => (COLUMN_ORDERS.test(column) ? column : ordered(column, at))).join(', ');
+}
+
+/** The order stands before where NULLs go, and a hashed column has no place for them. */
+function ordered(column: string, at: number): string {
+  const [nulls] = / NULLS (?:FIRST|LAST)$/.exec(column) ?? [];
+  if (nulls === undefined) return `${column} ${at === 0 ? 'HASH' : 'ASC'}`;
+  return `${column.slice(0, -nulls.length)} ASC${nulls}`;
 }
 
 function withLsm(piece: Piece, request: DumpRequest): Piece {

@@ -1,5 +1,6 @@
 import { Client } from 'pg';
 import { messageOf } from '../../model/errors.ts';
+import { superuser } from './superuser.ts';
 
 /** A session of the proxy's own that keeps one exported snapshot of one database alive. */
 interface Holder {
@@ -111,9 +112,7 @@ export class SnapshotKeeper {
 
   /** Undefined where the database went away meanwhile: the instant can't be read there. */
   async #hold(database: string): Promise<Holder | undefined> {
-    const url = new URL(this.#options.upstreamUrl);
-    url.pathname = encodeURIComponent(database);
-    const client = new Client({ connectionString: url.href, application_name: 'yugabytedb history' });
+    const client = superuser(this.#options.upstreamUrl, database, 'yugabytedb history');
     const state = { lost: false };
     client.on('error', () => {
       state.lost = true;

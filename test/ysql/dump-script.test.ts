@@ -69,6 +69,12 @@ test('conditions of ysql_dump are followed: its own switches, questions after ro
   expect(texts(kept)).toEqual(texts(script).filter((text) => text !== 'CREATE DATABASE d;'));
 });
 
+test('the encoding that pg_dump 15.18 sets before it connects to a name which is not plain ASCII is followed, and no other', () => {
+  const script = `\\encoding SQL_ASCII\n\\connect -reuse-previous=on "dbname='my-db'"\nSELECT 1;\n`;
+  expect(texts(script)).toEqual(['SELECT 1;']);
+  expect(() => readDump('\\encoding LATIN1\n')).toThrow(refused);
+});
+
 test('roles of ysql_dumpall that ask first whether they exist are created', () => {
   const script =
     '\\if :{?ignore_existing_roles}\n\\else\n\\set ignore_existing_roles false\n\\endif\n\\set role_exists false\n\\if :ignore_existing_roles\n' +

@@ -1,7 +1,7 @@
-import { chmod, mkdir, utimes, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readRelations, select } from '../../activities/ysql/catalog.ts';
-import { checkSource } from '../../activities/ysql/check.ts';
+import { checkSource, describeProgram } from '../../activities/ysql/check.ts';
 import { parseConnectionUrl } from '../../activities/ysql/connection-url.ts';
 import { findProgram } from '../../activities/ysql/programs/find.ts';
 import { isOlderRelease, readBanner } from '../../activities/ysql/programs/identity.ts';
@@ -148,7 +148,40 @@ describe('programs are found where an installation has them', () => {
     });
     await writeYsqlTools(join(scratch.path, 'whole'), postgresBin, '2025.2');
     process.env.PATH = `${join(scratch.path, 'whole/postgres/bin')}:${before.path}`;
-    expect((await findProgram('dump', serverOf('2025.2'))).path).toContain('whole');
+    const other = await findProgram('dump', serverOf('2025.2'));
+    expect(other.path).toContain('whole');
+    expect(describeProgram(other, serverOf('2025.2'))).toContain(`HOLDFAST_YB_BIN names ${broken}`);
+  });
+
+  test('a pg_dump under the name of ysql_dump is named as what it is, and a folder that is not there as such', async () => {
+    await symlink(join(postgresBin, 'pg_dump'), join(scratch.path, 'ysql_dump'));
+    process.env.HOLDFAST_YB_BIN = scratch.path;
+    await expect(findProgram('dump', serverOf('2025.2'))).rejects.toMatchObject({
+      code: 'DUMP_PROGRAM_BROKEN',
+      message: expect.stringContaining(`${scratch.path}/ysql_dump: by its banner it is PostgreSQL's own`),
+    });
+    process.env.HOLDFAST_YB_BIN = join(scratch.path, 'nowhere');
+    await expect(findProgram('dump', serverOf('2025.2'))).rejects.toMatchObject({
+      code: 'DUMP_PROGRAM_MISSING',
+      message: expect.stringContaining(`HOLDFAST_YB_BIN is ${scratch.path}/nowhere, which is not there`),
+    });
+  });
+
+  test('a symbolic link to an installation’s bin leads to its postgres/bin', async () => {
+    await writeYsqlTools(join(scratch.path, 'releases/2025.2'), postgresBin, '2025.2');
+    const link = join(scratch.path, 'yugabyte-bin');
+    await symlink(join(scratch.path, 'releases/2025.2/bin'), link);
+    process.env.HOLDFAST_YB_BIN = link;
+    expect((await findProgram('dump', serverOf('2025.2'))).path).toMatch(/postgres\/bin\/ysql_dump$/);
+  });
+
+  test('one that may not be executed is named as such, and not as missing', async () => {
+    await writeFile(join(scratch.path, 'ysql_dump'), '#!/bin/sh\n', { mode: 0o644 });
+    process.env.HOLDFAST_YB_BIN = scratch.path;
+    await expect(findProgram('dump', serverOf('2025.2'))).rejects.toMatchObject({
+      code: 'DUMP_PROGRAM_BROKEN',
+      message: expect.stringContaining(`${scratch.path}/ysql_dump: the worker may not execute it`),
+    });
   });
 });
 
@@ -288,6 +321,19 @@ describe('a dump is of the server and the moment that were meant', () => {
       server: await server(),
     };
     await expect(dumpGlobals(from, 'roles')).rejects.toMatchObject(expected);
+  });
+
+  test('a database whose name reads as a connection string is dumped as what it is named', async () => {
+    const odd = "host=nowhere 'x' é/%25?#";
+    await query(yugabyte.server.url('postgres'), `CREATE DATABASE "${odd}"`);
+    const url = yugabyte.url('postgres').replace(/postgres$/, encodeURIComponent(odd));
+    const target = parseConnectionUrl(url);
+    const server = await withSession(target, odd, signal, readServer);
+    for (const kind of ['dump', 'dumpall'] as const) {
+      const args = kind === 'dump' ? ['--schema-only'] : ['--roles-only'];
+      const text = await runProgram(await findProgram(kind, server), target, odd, args, signal);
+      expect(text.toString()).toContain('PostgreSQL database');
+    }
   });
 
   test('without a password the program ends instead of asking for one', async () => {

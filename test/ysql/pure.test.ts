@@ -168,13 +168,31 @@ describe('connection URLs', () => {
     ]);
   });
 
-  test.each(['', 'mysql://h/d', 'postgresql://u:secret@h:port/d', 'postgresql://u:%zz@h/d'])(
-    '%j is refused',
-    (url) => {
-      expect(() => parseConnectionUrl(url)).toThrow(expect.objectContaining({ code: 'YSQL_BAD_URL' }));
-      expect(() => parseConnectionUrl(url)).not.toThrow(/secret/);
-    },
-  );
+  test.each([
+    ['postgresql://u@/d?host=a,b&port=5433,5434', ['a:5433', 'b:5434']],
+    ['postgresql://u@/d?host=a,b&port=5433', ['a:5433', 'b:5433']],
+    ['postgresql://u@/d?host=::1&port=5433', ['::1:5433']],
+    ['postgresql://u@a:1,b/d?port=5433', ['a:1', 'b:5433']],
+    ['postgresql://u@%2Frun%2Fyb:5433/d', ['/run/yb:5433']],
+    ['postgresql://u@[fe80::1%25eth0]:2/d', ['fe80::1%eth0:2']],
+    ['yugabytedb://u@a/d', ['a:5433']],
+  ])('%s leads to %j', (url, hosts) => {
+    const found = parseConnectionUrl(url).hosts.map(({ host, port }) => `${host}:${port}`);
+    expect(found).toEqual(hosts);
+  });
+
+  test.each([
+    '',
+    'mysql://h/d',
+    'postgresql://u:secret@h:port/d',
+    'postgresql://u:%zz@h/d',
+    'postgresql://u:p@secret@h/d',
+    'postgresql://u:12/secret@h/d',
+    'postgresql://u@/d?host=a,b,c&port=1,2',
+  ])('%j is refused', (url) => {
+    expect(() => parseConnectionUrl(url)).toThrow(expect.objectContaining({ code: 'YSQL_BAD_URL' }));
+    expect(() => parseConnectionUrl(url)).not.toThrow(/secret/);
+  });
 });
 
 test('servers are told apart by their banner', () => {

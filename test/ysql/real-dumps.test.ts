@@ -193,13 +193,10 @@ test('tablespaces come back with the globals, and one that is missing is told', 
   const backup = await takeBackup(repository, yugabyte.url('placed'), ysqlSource({ globals: 'roles' }));
   await query(server.url('placed'), 'DROP TABLE t');
   await query(server.url(), 'DROP TABLESPACE "Far Away"');
-  const told: string[] = [];
-  const log = (message: string) => told.push(message);
-  await runRestore({
-    ...restoreContext(backup, yugabyte.url('placed'), { into: { placed: 'without' } }),
-    log,
-  });
-  expect(told.join('\n')).toMatch(/has no tablespace "Far Away"/);
+  const { notes = [] } = await runRestore(
+    restoreContext(backup, yugabyte.url('placed'), { into: { placed: 'without' } }),
+  );
+  expect(notes.join('\n')).toMatch(/has no tablespace "Far Away"/);
   const placeOf =
     "SELECT coalesce(spcname, 'default') AS place FROM pg_class c LEFT JOIN pg_tablespace s ON s.oid = c.reltablespace WHERE relname = 't'";
   expect(await query(server.url('without'), placeOf)).toEqual([{ place: 'default' }]);
@@ -209,4 +206,15 @@ test('tablespaces come back with the globals, and one that is missing is told', 
   expect(await query(server.url('with'), placeOf)).toEqual([{ place: 'Far Away' }]);
   await yugabyte.stop();
   await repository.remove();
+});
+
+test('an empty database comes back, and nothing says that it was compared', async () => {
+  const yugabyte = await startYugabyteStandIn('2025.2');
+  const repository = await createRepository();
+  await query(yugabyte.server.url(), 'CREATE DATABASE bare');
+  const backup = await takeBackup(repository, yugabyte.url('bare'));
+  const outcome = await runRestore(restoreContext(backup, yugabyte.url('bare'), { into: { bare: 'again' } }));
+  expect(outcome).toMatchObject({ comparedNothing: true, notes: [expect.stringContaining('no table')] });
+  await repository.remove();
+  await yugabyte.stop();
 });

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { permanent } from '../../../model/errors.ts';
 import type { Product, Server } from '../server.ts';
@@ -39,15 +40,17 @@ export async function findProgram(
   if (found.length > 0) throw tooOld(name, server, found);
   const broken = folders.flatMap((folder, index) => {
     const identity = asked[index];
-    return typeof identity === 'object' && 'broken' in identity
-      ? [`${join(folder, name)}: ${identity.broken}`]
-      : [];
+    if (identity === undefined || identity === 'absent') return [];
+    const problem = isProgram(identity)
+      ? `by its banner it is ${identity.product === 'postgresql' ? "PostgreSQL's own" : "YugabyteDB's"}, version ${identity.version}`
+      : identity.broken;
+    return [`${join(folder, name)}: ${problem}`];
   });
   if (broken.length > 0) {
     throw permanent(
       'DUMP_PROGRAM_BROKEN',
-      `No ${name} on this worker runs as one: ${broken.join('; ')}`,
-      'Repair or remove that program.',
+      `No ${name} on this worker can be used: ${broken.join('; ')}`,
+      `Put a ${name} of ${product === 'yugabytedb' ? 'YugabyteDB' : 'PostgreSQL'} there that this worker's user can run.`,
     );
   }
   throw missing(name, server, product, folders);
@@ -64,7 +67,8 @@ function byPreference(a: Program, b: Program): number {
   return Number(isOlderRelease(a.version, b.version)) - Number(isOlderRelease(b.version, a.version));
 }
 
-function isConfigured({ path }: Program): boolean {
+/** True for a program from `HOLDFAST_YB_BIN` and its installation. */
+export function isConfigured({ path }: Program): boolean {
   return configuredFolders().includes(dirname(path));
 }
 
@@ -76,10 +80,15 @@ function missing(name: string, server: Server, product: Product, folders: readon
       `Install PostgreSQL's client programs of version ${server.major} or newer.`,
     );
   }
+  const configured = process.env[PROGRAM_FOLDER_VARIABLE];
+  const named =
+    configured === undefined || configured === ''
+      ? ` (${PROGRAM_FOLDER_VARIABLE} is not set)`
+      : ` (${PROGRAM_FOLDER_VARIABLE} is ${configured}${existsSync(configured) ? '' : ', which is not there'})`;
   const release = server.version.includes('-YB-') ? ` (the server is ${server.version})` : '';
   return permanent(
     'DUMP_PROGRAM_MISSING',
-    `Found no ${name} of YugabyteDB on this worker${release}; looked in ${folders.join(', ')}`,
+    `Found no ${name} of YugabyteDB on this worker${release}; looked in ${folders.join(', ')}${named}`,
     `Install YugabyteDB's programs of the server's release on the worker, or set ${PROGRAM_FOLDER_VARIABLE} to the folder that has ${name} (an installation's postgres/bin).`,
   );
 }

@@ -1,3 +1,4 @@
+import { existsSync, realpathSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { delimiter, join, resolve } from 'node:path';
 
@@ -27,11 +28,19 @@ export function yugabyteFolders(environment: NodeJS.ProcessEnv = process.env): r
 export function configuredFolders(environment: NodeJS.ProcessEnv = process.env): readonly string[] {
   const configured = environment[PROGRAM_FOLDER_VARIABLE];
   if (configured === undefined || configured === '') return [];
-  const homes = [configured, join(configured, '..'), join(configured, '../..')];
+  // The folders beside it are those of the installation, not those beside a symbolic link to it.
+  const places = distinct([resolve(configured), realFolder(configured)]);
+  const homes = places.flatMap((place) => [place, join(place, '..'), join(place, '../..')]);
   return distinct([
-    resolve(configured),
-    ...homes.flatMap((home) => FOLDERS_OF_HOME.map((folder) => resolve(home, folder))),
+    ...places,
+    ...homes.flatMap((home) => FOLDERS_OF_HOME.map((folder) => join(home, folder))),
   ]);
+}
+
+/** Without symbolic links; as it is where there is no such folder, which finding nothing in it then tells. */
+function realFolder(folder: string): string {
+  const path = resolve(folder);
+  return existsSync(path) ? realpathSync(path) : path;
 }
 
 /** Where PostgreSQL's programs may be: `HOLDFAST_YB_BIN`, Debian's folders, PATH. */

@@ -30,7 +30,7 @@ const ANSWER_MS = 60_000;
 /** Asks the program at `path` what it is. Never throws for what the program does. */
 export async function identify(path: string): Promise<Identity> {
   const stamp = await stampOf(path);
-  if (stamp === undefined) return 'absent';
+  if (stamp === undefined) return await whyNoProgram(path);
   const before = known.get(stamp);
   if (before !== undefined) return before;
   const identity = await askBanner(path);
@@ -47,6 +47,17 @@ export async function stampOf(path: string): Promise<string | undefined> {
     return `${path}\0${mtimeMs}\0${size}\0${ino}`;
   } catch (error) {
     if (error instanceof Error && 'code' in error) return undefined;
+    throw error;
+  }
+}
+
+/** A file that may not be run is named as one: nobody looks for it where it was not found. */
+async function whyNoProgram(path: string): Promise<Identity> {
+  try {
+    await stat(path);
+    return { broken: 'the worker may not execute it' };
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return 'absent';
     throw error;
   }
 }

@@ -1,5 +1,12 @@
 import { spawn } from 'node:child_process';
-import { messageOf, permanent, READ_POINT_LOST, transient } from '../../../model/errors.ts';
+import {
+  doubtful,
+  type HoldfastError,
+  messageOf,
+  permanent,
+  READ_POINT_LOST,
+  transient,
+} from '../../../model/errors.ts';
 import { type ConnectionTarget, libpqEnvironment, programArguments } from '../connection-url.ts';
 import { tellableOutput } from '../server-message.ts';
 import { withSession } from '../session.ts';
@@ -43,15 +50,26 @@ export async function runProgram(
   signal.throwIfAborted();
   if (ended.code === 0) return Buffer.concat(output);
   const words = said.trim() || messageOf(ended.error ?? `exit code ${ended.code}`);
+  const error = programError(program.path, words);
+  if (!COULD_NOT_CONNECT.test(words)) throw error;
   // Where our own session can't connect either, its error says why.
-  if (COULD_NOT_CONNECT.test(words)) await withSession(target, database, signal, async () => undefined);
-  throw programError(program.path, words);
+  await withSession(target, database, signal, async () => undefined);
+  throw error.transient ? onlyProgramFails(error) : error;
 }
 
 const COULD_NOT_CONNECT = /connection to server|could not connect|connection to database .* failed/i;
 
+/** The server may have come back in between; what goes on is between the program and the server, and would never pass. */
+function onlyProgramFails({ code, message }: HoldfastError): HoldfastError {
+  return doubtful(
+    code,
+    `${message}; a session of Holdfast's own reaches the same database`,
+    'Run the program by hand on the worker with the same host, port, user and database, and mend what it names.',
+  );
+}
+
 /** The error that what a program said on standard error means. Its message holds no value of a row. */
-export function programError(path: string, said: string): Error {
+export function programError(path: string, said: string): HoldfastError {
   const message = `${path} failed: ${tellableOutput(said)}`;
   if (/invalid snapshot identifier|could not import the requested snapshot|snapshot too old/i.test(said)) {
     return permanent(READ_POINT_LOST, message, 'A new read point is opened and the export starts over.');

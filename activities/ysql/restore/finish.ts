@@ -3,6 +3,7 @@ import type { LeftOut } from '../../../model/backup.ts';
 import type { RestoreRecord } from '../../../repository/restore-records.ts';
 import type { RestoreContext, RestoreOutcome } from '../../engine.ts';
 import { whileBeating } from '../../heartbeat.ts';
+import { quoteIdentifier } from '../identifiers.ts';
 import type { Session } from '../session.ts';
 import { analyze, type Unanalyzed } from './analyze.ts';
 import { readAdaptation } from './apply.ts';
@@ -19,6 +20,7 @@ import { existingRoles, rolesWithSettings, withoutMissingRoles } from './roles.t
 import { recordOf, seal } from './seal.ts';
 import { setSequences } from './sequences.ts';
 import { exchangeNames } from './swap.ts';
+import { existingTablespaces, missingTablespaces } from './tablespaces.ts';
 import { restoreTriggers } from './triggers.ts';
 
 /**
@@ -228,7 +230,7 @@ function limitsUse(text: string): boolean {
 async function notesOn(job: RestoreJob, record: RestoreRecord): Promise<readonly string[]> {
   return await withMaintenanceSession(job, async (session) => {
     const roles = await existingRoles(session);
-    const notes: string[] = [];
+    const notes: string[] = [...(await tablespacesMissed(job, session))];
     for (const { to, working, kept } of record.databases) {
       const isPending = await databaseExists(session, working);
       if (kept !== undefined) notes.push(...(await staysBehind(session, isPending ? to : kept, kept)));
@@ -245,12 +247,28 @@ async function notesOn(job: RestoreJob, record: RestoreRecord): Promise<readonly
   });
 }
 
+/** Where rows stand may be a matter of law: what went to the default tablespace instead of its own is said. */
+async function tablespacesMissed(job: RestoreJob, session: Session): Promise<readonly string[]> {
+  if (!job.withSchema) return [];
+  const settings = job.databases.flatMap(({ preData, postData, selection }) =>
+    [...preData, ...postData].filter((entry) => selection.keeps(entry)).flatMap((entry) => entry.settings),
+  );
+  return missingTablespaces(settings, await existingTablespaces(session)).map(
+    (name) =>
+      `This server has no tablespace ${quoteIdentifier(name)}: its objects are in the default one. Create it and move them, or restore with --globals onto YugabyteDB.`,
+  );
+}
+
+/** A backup of a wrong database is often one of an empty database. */
+const NOTHING_COMPARED =
+  'The backup holds no table, so nothing was compared: see whether the plan names the right database.';
+
 async function outcome(
   job: RestoreJob,
   found: Pick<Findings, 'problems' | 'notes'> &
     Partial<Findings> & { readonly compared?: string | undefined },
 ): Promise<RestoreOutcome> {
-  const { problems, notes } = found;
+  const { problems } = found;
   const compared = found.indexes === undefined ? found.compared : describeComparison(job, found.indexes);
   const tables = job.databases.flatMap(({ manifest, selection }) =>
     manifest.tables.filter((table) => selection.includes(table)),
@@ -265,12 +283,15 @@ async function outcome(
     return results;
   });
   const rows = job.withData ? tables.reduce((sum, table) => sum + table.rows, 0) : 0;
+  const isEmpty = job.withData && tables.length === 0;
+  const notes = isEmpty ? [...found.notes, NOTHING_COMPARED] : found.notes;
   return {
     databases,
     rows,
     tables: tables.length,
     problems,
     ...(compared === undefined ? {} : { compared }),
+    ...(isEmpty ? { comparedNothing: true as const } : {}),
     ...(notes.length === 0 ? {} : { notes }),
   };
 }

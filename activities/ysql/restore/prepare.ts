@@ -2,7 +2,6 @@ import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { whileBeating } from '../../heartbeat.ts';
 import { sqlState } from '../errors.ts';
-import { quoteIdentifier } from '../identifiers.ts';
 import { inLockBudget, lockSlots } from '../lock-budget.ts';
 import { readServer } from '../server.ts';
 import { connect, inTransaction, type Session } from '../session.ts';
@@ -14,7 +13,6 @@ import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
 import { createLargeObjects } from './large-objects.ts';
 import { databaseExists, dropDatabase, withMaintenanceSession } from './maintenance.ts';
 import { refuseIfSealed } from './seal.ts';
-import { existingTablespaces, missingTablespaces } from './tablespaces.ts';
 import { disableTriggers } from './triggers.ts';
 
 /** Creates the databases under their working names and applies pre-data, once. */
@@ -23,28 +21,11 @@ export async function prepare(context: RestoreContext): Promise<void> {
   await whileBeating(context, async (tell) => {
     await refuseIfSealed(context, job);
     if (context.request.globals) await applyGlobals(job);
-    if (job.withSchema) await tellMissingTablespaces(job);
     for (const database of job.databases) {
       tell({ database: database.names.to });
       await prepareDatabase(job, database);
     }
   });
-}
-
-/** Where rows stand may be a matter of law: what goes to the default tablespace instead of its own is said. */
-async function tellMissingTablespaces(job: RestoreJob): Promise<void> {
-  const settings = job.databases.flatMap(({ preData, postData, selection }) =>
-    [...preData, ...postData].filter((entry) => selection.keeps(entry)).flatMap((entry) => entry.settings),
-  );
-  const missing = await withMaintenanceSession(job, async (session) =>
-    missingTablespaces(settings, await existingTablespaces(session)),
-  );
-  for (const tablespace of missing) {
-    job.context.log(
-      `the server has no tablespace ${quoteIdentifier(tablespace)}: its objects go to the default one. Create it before, or restore with globals onto YugabyteDB`,
-      { tablespace },
-    );
-  }
 }
 
 async function prepareDatabase(job: RestoreJob, database: DatabaseJob): Promise<void> {
