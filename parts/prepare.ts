@@ -9,7 +9,13 @@ import {
 import { ensureChromium } from './chromium.ts';
 import { orInstall } from './debian.ts';
 import { findPostgresPrograms, POSTGRES_MISSING } from './postgres.ts';
-import { FETCHED_POSTGRES_RUNS_HERE, findPostgresClients, findPostgresVersion } from './postgres-versions.ts';
+import {
+  FETCHED_POSTGRES_RUNS_HERE,
+  findPostgresClients,
+  findPostgresVersion,
+  PIP_MISSING,
+  UNPACKER_MISSING,
+} from './postgres-versions.ts';
 import { ensurePrometheus } from './prometheus.ts';
 import { ALL_TOOLS, executableOf } from './tools.ts';
 
@@ -34,7 +40,8 @@ function preparePostgres(): Promise<string> {
 
 /** Where there is none for this machine, the tests of that version are left out. */
 async function prepareFetched(find: () => Promise<string>): Promise<string> {
-  return FETCHED_POSTGRES_RUNS_HERE ? await find() : 'none for this platform';
+  if (!FETCHED_POSTGRES_RUNS_HERE) return 'none for this platform';
+  return await orInstall(find, [UNPACKER_MISSING, PIP_MISSING], ['xz-utils', 'python3-pip'], say);
 }
 
 function prepareCassandra(): Promise<CassandraPrograms> {
