@@ -48,7 +48,9 @@ const DATABASE_OPTIONS: ReadonlySet<string> = new Set(['colocated', 'colocation'
 function databaseEdits(tokens: readonly Token[]): readonly Edit[] {
   return tokens.flatMap((token, at): Edit[] => {
     const value = tokens[at + 2];
-    const isOption = token.kind === 'word' && DATABASE_OPTIONS.has(token.text);
+    // `SET yb.colocated = …` is how a test of the simulator marks a database.
+    const isOption =
+      token.kind === 'word' && DATABASE_OPTIONS.has(token.text) && tokens[at - 1]?.text !== '.';
     return isOption && value !== undefined ? [{ start: token.start, end: value.end, with: '' }] : [];
   });
 }
