@@ -53,7 +53,8 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
     }
   }
   if (request.replace) {
-    const names = databases.map(({ api, to }) => ({ api, name: to }));
+    // What is replaced bears the final name; `to` is where the restore works until then.
+    const names = databases.map(({ api, names: { to } }) => ({ api, name: to }));
     const ysql = () => ownYsqlTarget(restore, universe);
     await refuseToBreakOthers('replace', { universe, ysql, names, signal });
     if (target !== undefined) {
