@@ -33,10 +33,12 @@ describe('databases of other encodings, and roles that are no superuser', () => 
     await query(server.url(), `CREATE DATABASE ${name} TEMPLATE template0 ENCODING '${encoding}'`);
     await query(server.url(name), `CREATE TABLE t ("${column}" text)`, `INSERT INTO t SELECT ${value}`);
     const backup = await takeBackup(repository, server.url(name));
-    const outcome = await runRestore(restoreContext(backup, server.url(), { restore: 'enc' }));
+    const outcome = await runRestore(restoreContext(backup, server.url(), { restore: `enc_${name}` }));
     expect(outcome.problems).toEqual([]);
-    expect(await bytesOf(`${name}_restored_enc`, column)).toEqual(await bytesOf(name, column));
-    expect(await compareDatabases(server, server.url(name), server.url(`${name}_restored_enc`))).toEqual([]);
+    expect(await bytesOf(`${name}_restored_enc_${name}`, column)).toEqual(await bytesOf(name, column));
+    expect(
+      await compareDatabases(server, server.url(name), server.url(`${name}_restored_enc_${name}`)),
+    ).toEqual([]);
   });
 
   async function bytesOf(database: string, column: string) {

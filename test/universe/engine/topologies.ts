@@ -2,13 +2,12 @@
  * Random universes, and agents that are missing, doubled or another's: a restore places exactly the files of the backup for every pair of tablet and replica,
  * and nothing else, or it refuses before `restore_snapshot`; no tablet server ever dies.
  *
- * A campaign: `node test/universe/engine/topologies.ts --count 300 --seed 1`.
+ * A campaign: `node test/universe/engine/topologies-campaign.ts --count 300 --seed 1`.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
 import { filesBelow } from '../../../activities/universe/agent/folders.ts';
 import { NodeAgent } from '../../../activities/universe/agent/node-agent.ts';
 import type { UniverseRestore } from '../../../activities/universe/restore/context.ts';
@@ -268,23 +267,3 @@ function placesOnDisks({ tservers }: Universe, snapshot: string): readonly strin
 }
 
 const digestOf = (file: string): string => createHash('sha256').update(readFileSync(file)).digest('hex');
-
-if (process.argv[1] === import.meta.filename) {
-  const { values } = parseArgs({
-    options: { count: { type: 'string', default: '300' }, seed: { type: 'string', default: '1' } },
-  });
-  const ends = { restored: 0, refused: 0, 'no backup': 0 };
-  let failed = 0;
-  for await (const { line, end, problems } of tryTopologies(Number(values.seed), Number(values.count))) {
-    ends[end] += 1;
-    failed += problems.length > 0 ? 1 : 0;
-    process.stdout.write(
-      `${problems.length === 0 ? 'ok  ' : 'FAIL'} ${line}\n${problems.map((one) => `     ${one}\n`).join('')}`,
-    );
-  }
-  const total = ends.restored + ends.refused + ends['no backup'];
-  process.stdout.write(
-    `${total} topologies of seed ${values.seed}: ${ends.restored} restored, ${ends.refused} refused, ${ends['no backup']} without a backup; ${failed} FAILED\n`,
-  );
-  process.exitCode = failed === 0 ? 0 : 1;
-}
