@@ -6,6 +6,7 @@ const SAMPLE: readonly (StageOptions & { readonly seed: number; readonly faults:
   { path: 'postgresql', seed: 7, faults: ['worker-once', 'wrong-password'], megabytes: 12 },
   { path: 'yugabytedb', seed: 8, faults: ['worker-once'], megabytes: 12 },
   { path: 'yugabytedb', sharding: 'range', seed: 9, faults: ['worker-half-way'], megabytes: 40 },
+  { path: 'yugabytedb', sharding: 'colocated', seed: 10, faults: ['worker-half-way'], megabytes: 40 },
 ];
 
 test.each(SAMPLE)(
