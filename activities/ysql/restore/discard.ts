@@ -1,7 +1,11 @@
 import type { RestoreContext } from '../../engine.ts';
-import { sqlState } from '../errors.ts';
-import { connect, type Session } from '../session.ts';
-import { closeRestoreSessions, dropBookkeeping, dropOwnBookkeeping, readState } from './bookkeeping.ts';
+import {
+  closeRestoreSessions,
+  connectIfThere,
+  dropBookkeeping,
+  dropOwnBookkeeping,
+  readState,
+} from './bookkeeping.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
 import { databaseExists, dropDatabase, withMaintenanceSession } from './maintenance.ts';
 import { leaveSealed, recordOf } from './seal.ts';
@@ -36,13 +40,8 @@ export async function discard(context: RestoreContext): Promise<readonly string[
 }
 
 async function leaveExisting(job: RestoreJob, { names }: DatabaseJob): Promise<void> {
-  let session: Session;
-  try {
-    session = await connect(job.target, names.to, job.context.signal);
-  } catch (error) {
-    if (error instanceof Error && sqlState(error.cause) === '3D000') return;
-    throw error;
-  }
+  const session = await connectIfThere(job, names.to);
+  if (session === undefined) return;
   try {
     if ((await readState(session))?.restore !== job.context.request.restore) return;
     await restoreTriggers(session);

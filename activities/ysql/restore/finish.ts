@@ -58,7 +58,7 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
     const notes = [...(record.notes ?? []), ...(await notesOn(job, record))];
     for (const database of job.databases) await dropOwnBookkeeping(job, database);
     notes.push(...(await exchangeNames(job, context.request.replace)));
-    for (const database of job.databases) await limitConnections(job, database);
+    for (const database of job.databases) await limitConnections(job, record, database);
     const whole = await outcome(job, { problems: [], notes, compared: record.compared });
     return { ...whole, ...record.result };
   });
@@ -208,10 +208,12 @@ async function applyProperties(job: RestoreJob, database: DatabaseJob): Promise<
 }
 
 /** What would keep this restore itself from connecting or renaming comes at the very end. */
-async function limitConnections(job: RestoreJob, database: DatabaseJob): Promise<void> {
-  const record = await recordOf(job.context);
-  const isOurs = record?.databases.some(({ to, created }) => to === database.names.to && created === true);
-  if (isOurs !== true) return;
+async function limitConnections(
+  job: RestoreJob,
+  record: RestoreRecord,
+  database: DatabaseJob,
+): Promise<void> {
+  if (!record.databases.some(({ to, created }) => to === database.names.to && created)) return;
   await withMaintenanceSession(job, async (session) => {
     for (const { entry, text } of propertyStatements(database, database.names.to, undefined)) {
       if (limitsUse(text)) await session.query(`apply ${entry.type} ${entry.name}`, text);
