@@ -1,8 +1,8 @@
+import type { BackupContext } from '../engines/engine.ts';
 import type { BackupRef } from '../model/backup.ts';
 import { backupFolder } from '../repository/layout.ts';
-import type { BackupContext } from './engine.ts';
 import type { Repositories } from './repositories.ts';
-import { asActivity } from './verb-context.ts';
+import { asActivity } from './run-activity.ts';
 
 /** Runs the body of an activity that works on one backup in its repository. */
 export function inBackup<T>(

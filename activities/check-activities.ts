@@ -1,18 +1,18 @@
 import type { Client } from '@temporalio/client';
+import type { VerbContext } from '../engines/engine.ts';
+import { engineOf } from '../engines/registry.ts';
+import { checkPruneCredentials, checkRepository } from '../engines/repository-checks.ts';
+import { checkUniverse } from '../engines/universe/check.ts';
+import { checkHistory } from '../engines/universe/in-cluster/check.ts';
+import { checkNeighboursOf } from '../engines/universe/neighbours.ts';
+import { workerIdentity } from '../engines/worker-identity.ts';
 import type { Check } from '../model/check.ts';
 import type { CheckAnswer, CheckInput } from '../model/doctor.ts';
 import type { Source } from '../model/pipeline.ts';
 import { type AgentPoller, nodeQueue, parseAgentIdentity } from '../model/task-queue.ts';
 import type { Activities } from './contract.ts';
-import type { VerbContext } from './engine.ts';
-import { engineOf } from './engines.ts';
 import { pollersOf } from './pollers.ts';
-import { checkPruneCredentials, checkRepository } from './repository-checks.ts';
-import { checkUniverse } from './universe/check.ts';
-import { checkHistory } from './universe/in-cluster/check.ts';
-import { checkNeighboursOf } from './universe/neighbours.ts';
-import { asActivity } from './verb-context.ts';
-import { workerIdentity } from './worker-identity.ts';
+import { asActivity } from './run-activity.ts';
 
 /** A source that doesn't answer within this time is one that a check calls wrong. */
 const LOOKS_AT_MOST_MS = 60_000;

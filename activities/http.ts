@@ -1,6 +1,6 @@
+import type { VerbContext } from '../engines/engine.ts';
 import { permanent, transient } from '../model/errors.ts';
 import type { HttpOptions } from '../model/pipeline.ts';
-import type { VerbContext } from './engine.ts';
 
 const REQUEST_TIMEOUT_MS = 30_000;
 

@@ -1,4 +1,6 @@
 import type { Client } from '@temporalio/client';
+import type { VerbContext } from '../engines/engine.ts';
+import { inClusterSources } from '../engines/universe/in-cluster/recovery.ts';
 import { messageOf } from '../model/errors.ts';
 import type { UniverseSource } from '../model/pipeline.ts';
 import type { RecoverySource } from '../model/recovery.ts';
@@ -8,11 +10,9 @@ import { surveyOf } from '../planning/survey.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { readManifest } from '../repository/manifest.ts';
 import type { Activities } from './contract.ts';
-import type { VerbContext } from './engine.ts';
 import type { Repositories } from './repositories.ts';
+import { asActivity } from './run-activity.ts';
 import { reconcileSchedules, surveySchedules } from './schedules.ts';
-import { inClusterSources } from './universe/in-cluster/recovery.ts';
-import { asActivity } from './verb-context.ts';
 
 /** Instants in a survey: what fits into a page and a workflow's state. */
 const INSTANTS_TOLD = 200;

@@ -1,4 +1,5 @@
 import { activityInfo } from '@temporalio/activity';
+import type { VerbContext } from '../engines/engine.ts';
 import { HoldfastError, messageOf } from '../model/errors.ts';
 import { type DeleteSummary, type OrphanSummary, PRUNE_NAMES_TOLD, type PruneInput } from '../model/prune.ts';
 import { deleteBackup, forgetBackup } from '../repository/delete-backup.ts';
@@ -13,11 +14,10 @@ import type { Store } from '../repository/store.ts';
 import { isDamage } from '../repository/store-errors.ts';
 import { DEFAULT_GRACE_MS as ORPHAN_GRACE_MS, removeOrphans } from '../repository/sweep.ts';
 import type { Activities } from './contract.ts';
-import type { VerbContext } from './engine.ts';
 import type { Pins } from './pins.ts';
 import { judge } from './prune.ts';
 import type { Repositories } from './repositories.ts';
-import { asActivity } from './verb-context.ts';
+import { asActivity } from './run-activity.ts';
 
 /** Renewed well before it ends, and not for every backup. */
 const RENEW_LEASE_MS = 60_000;

@@ -1,3 +1,6 @@
+import type { BackupContext } from '../engines/engine.ts';
+import { engineOf } from '../engines/registry.ts';
+import { discardUniverse } from '../engines/universe/restore/finish.ts';
 import type { RestoreRequest } from '../model/backup.ts';
 import { rehearsalIn } from '../model/drill.ts';
 import { HoldfastError, messageOf } from '../model/errors.ts';
@@ -5,12 +8,9 @@ import type { Source } from '../model/pipeline.ts';
 import { backupFolder } from '../repository/layout.ts';
 import { type Pin, readPins, removePin } from '../repository/pins.ts';
 import type { Activities } from './contract.ts';
-import type { BackupContext } from './engine.ts';
-import { engineOf } from './engines.ts';
 import type { Pins } from './pins.ts';
 import type { OpenBackup, Repositories } from './repositories.ts';
-import { discardUniverse } from './universe/restore/finish.ts';
-import { asActivity } from './verb-context.ts';
+import { asActivity } from './run-activity.ts';
 
 /**
  * A rehearsal that is terminated can't drop its scratch databases. It pinned its backup before it made any, so its pin, whose

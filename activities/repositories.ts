@@ -1,3 +1,4 @@
+import { resolveSecret } from '../engines/secrets.ts';
 import type { BackupRef, DataObject, TransferTask } from '../model/backup.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { RepositorySpec } from '../model/pipeline.ts';
@@ -8,7 +9,6 @@ import { RememberingStore } from '../repository/remembering.ts';
 import { ensureRepository } from '../repository/repository.ts';
 import type { Store } from '../repository/store.ts';
 import { readShard, readWorkList } from '../repository/work.ts';
-import { resolveSecret } from './secrets.ts';
 
 /** Backups whose manifest and lists stay in memory: enough for the restores that one worker takes part in. */
 const BACKUPS_KEPT = 4;

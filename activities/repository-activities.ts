@@ -6,7 +6,7 @@ import { type VerifyProgress, verifyBackup } from '../repository/verify.ts';
 import type { Activities } from './contract.ts';
 import type { Pins } from './pins.ts';
 import type { Repositories } from './repositories.ts';
-import { asActivity } from './verb-context.ts';
+import { asActivity } from './run-activity.ts';
 
 /** A store that is away for so many attempts of a verification, about two minutes, is a verdict: inconclusive. */
 const PATIENT_ATTEMPTS = 8;

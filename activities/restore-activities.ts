@@ -1,3 +1,6 @@
+import { askCopy } from '../engines/ask-copy.ts';
+import type { RestoreContext, RestoreOutcome, VerbContext } from '../engines/engine.ts';
+import { engineOf, logical } from '../engines/registry.ts';
 import {
   LEFT_OUT_LISTED,
   type LeftOut,
@@ -8,13 +11,10 @@ import {
 import { permanent } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import { backupFolder } from '../repository/layout.ts';
-import { askCopy } from './ask-copy.ts';
 import type { Activities } from './contract.ts';
-import type { RestoreContext, RestoreOutcome, VerbContext } from './engine.ts';
-import { engineOf, logical } from './engines.ts';
 import type { Pins } from './pins.ts';
 import type { Repositories } from './repositories.ts';
-import { asActivity } from './verb-context.ts';
+import { asActivity } from './run-activity.ts';
 
 /** The stages of a restore. Each reads the manifest (kept in memory), so that history carries the request alone. */
 export function restoreActivities(

@@ -1,10 +1,10 @@
 import type { Client } from '@temporalio/client';
 import { WorkflowNotFoundError } from '@temporalio/client';
+import { identifySource } from '../engines/source-identity.ts';
 import type { SourceClaim } from '../model/source-claim.ts';
 import type { Activities, RunState } from './contract.ts';
 import { ENTER_SOURCE, sourceGateId } from './contract.ts';
-import { identifySource } from './source-identity.ts';
-import { asActivity } from './verb-context.ts';
+import { asActivity } from './run-activity.ts';
 
 /** What runs need to know of each other; through Temporal alone. `identify` is another one in tests without a database. */
 export function runActivities(

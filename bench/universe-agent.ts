@@ -1,5 +1,5 @@
 /** An agent in a process of its own, as it is beside a database: saves the tablets that it is told, and tells how it went. */
-import { NodeAgent } from '../activities/universe/agent/node-agent.ts';
+import { NodeAgent } from '../engines/universe/agent/node-agent.ts';
 import type { S3Location } from '../model/pipeline.ts';
 import type { TabletName } from '../model/tablets.ts';
 import { openStore, peakMemoryBytes, save } from './universe-node.ts';

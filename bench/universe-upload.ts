@@ -4,7 +4,7 @@ import { readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { promisify } from 'node:util';
-import { NodeAgent } from '../activities/universe/agent/node-agent.ts';
+import { NodeAgent } from '../engines/universe/agent/node-agent.ts';
 import type { TabletName } from '../model/tablets.ts';
 import { startS3Gateway } from '../parts/s3.ts';
 import { createScratchFolder } from '../parts/scratch.ts';

@@ -1,10 +1,10 @@
-import { int32 } from '../activities/ycql/bytes.ts';
-import { readTable } from '../activities/ycql/catalog.ts';
-import { rangeBounds, selectStatement } from '../activities/ycql/dialect.ts';
-import { planReading } from '../activities/ycql/reading.ts';
-import { Writer } from '../activities/ycql/restore/writer.ts';
-import { scan } from '../activities/ycql/scan.ts';
-import type { CqlSession } from '../activities/ycql/session.ts';
+import { int32 } from '../engines/ycql/bytes.ts';
+import { readTable } from '../engines/ycql/catalog.ts';
+import { rangeBounds, selectStatement } from '../engines/ycql/dialect.ts';
+import { planReading } from '../engines/ycql/reading.ts';
+import { Writer } from '../engines/ycql/restore/writer.ts';
+import { scan } from '../engines/ycql/scan.ts';
+import type { CqlSession } from '../engines/ycql/session.ts';
 import type { Taken } from './ycql-peers.ts';
 
 export const KEYSPACE = 'bench';

@@ -1,5 +1,5 @@
-import type { RestoreContext } from '../activities/engine.ts';
-import type { TargetLacks } from '../activities/ysql/restore/lacks.ts';
+import type { RestoreContext } from '../engines/engine.ts';
+import type { TargetLacks } from '../engines/ysql/restore/lacks.ts';
 import type { LogicalRestoreRequest } from '../model/backup.ts';
 import { messageOf, permanent } from '../model/errors.ts';
 import { describeLeftOut } from '../model/left-out-text.ts';
@@ -21,7 +21,7 @@ export async function foreseeTarget(
   wishes: Pick<Partial<LogicalRestoreRequest>, 'connection' | 'owner' | 'globals'>,
 ): Promise<TargetForesight | undefined> {
   if (plan.pipeline.source.engine !== 'ysql') return undefined;
-  const { lacksOfTarget } = await import('../activities/ysql/restore/foresight.ts');
+  const { lacksOfTarget } = await import('../engines/ysql/restore/foresight.ts');
   try {
     return await withRestoreContext(plan, backup, wishes, lacksOfTarget);
   } catch (error) {
@@ -44,7 +44,7 @@ export function describeForesight(foresight: TargetForesight): string {
 
 /** Creates the schema of a backup, without rows, in a scratch database of the source's server. Throws `SCHEMA_REFUSED` (permanent). */
 export async function checkSchema(plan: CompiledPlan, backup: string): Promise<string> {
-  const { trySchema } = await import('../activities/ysql/restore/foresight.ts');
+  const { trySchema } = await import('../engines/ysql/restore/foresight.ts');
   const { leftOut = [] } = await withRestoreContext(
     plan,
     backup,
@@ -65,7 +65,7 @@ async function withRestoreContext<T>(
   wishes: Partial<LogicalRestoreRequest>,
   work: (context: RestoreContext) => Promise<T>,
 ): Promise<T> {
-  const { resolveSecret } = await import('../activities/secrets.ts');
+  const { resolveSecret } = await import('../engines/secrets.ts');
   const { source, repository } = plan.pipeline;
   if (source.engine === 'universe') throw new TypeError('a universe has no restore of this kind');
   const ref = { repository, plan: plan.name, backup };

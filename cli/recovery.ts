@@ -37,8 +37,8 @@ export async function inClusterHistory({
 }: CompiledPlan): Promise<readonly RecoverySource[]> {
   const { source } = pipeline;
   if (pointTime === undefined || source.engine !== 'universe') return [];
-  const { inClusterSources } = await import('../activities/universe/in-cluster/recovery.ts');
-  const { resolveSecret } = await import('../activities/secrets.ts');
+  const { inClusterSources } = await import('../engines/universe/in-cluster/recovery.ts');
+  const { resolveSecret } = await import('../engines/secrets.ts');
   const verb = {
     signal: AbortSignal.timeout(HISTORY_PATIENCE_MS),
     attempt: 1,

@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 import { hostname } from 'node:os';
-import { NodeAgent, type NodeSettings } from '../activities/universe/agent/node-agent.ts';
+import { NodeAgent, type NodeSettings } from '../engines/universe/agent/node-agent.ts';
 import { HoldfastError, permanent } from '../model/errors.ts';
 import { agentIdentity } from '../model/task-queue.ts';
 

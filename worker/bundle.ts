@@ -4,7 +4,7 @@ import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { cacheFolder } from '../activities/cache-folder.ts';
+import { cacheFolder } from '../engines/cache-folder.ts';
 
 /**
  * The workflows as one script for Temporal's sandbox. The published package carries it built; a checkout builds it once

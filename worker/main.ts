@@ -1,8 +1,8 @@
 import { createServer, type Server } from 'node:http';
 import { DefaultLogger, type NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { createActivities, type HostedActivities } from '../activities/index.ts';
-import type { NodeSettings } from '../activities/universe/agent/node-agent.ts';
-import { workerIdentity } from '../activities/worker-identity.ts';
+import type { NodeSettings } from '../engines/universe/agent/node-agent.ts';
+import { workerIdentity } from '../engines/worker-identity.ts';
 import { nodeQueue } from '../model/task-queue.ts';
 import { pruneQueue, readPointQueue } from '../workflows/messages.ts';
 import { type ProvenNode, proveNodes } from './agents.ts';

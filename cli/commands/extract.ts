@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { finished } from 'node:stream/promises';
 import type { Command } from 'commander';
-import type { ExtractedRow } from '../../activities/ycql/extract.ts';
+import type { ExtractedRow } from '../../engines/ycql/extract.ts';
 import { formatAmount } from '../../model/amounts.ts';
 import { type CommonOptions, EXIT, emit, runCommand, say, UsageError } from '../output.ts';
 
@@ -47,7 +47,7 @@ async function run(argument: string, backup: string, options: Options) {
   const { resolvePlan } = await import('../plan-files.ts');
   const { withStore } = await import('../backups.ts');
   const { readManifest } = await import('../../repository/manifest.ts');
-  const { extractedColumns, extractRows } = await import('../../activities/ycql/extract.ts');
+  const { extractedColumns, extractRows } = await import('../../engines/ycql/extract.ts');
   const plan = await resolvePlan(argument);
   const rows = await withStore(plan.pipeline.repository, async (store) => {
     const manifest = await readManifest(store, { plan: plan.name, backup });

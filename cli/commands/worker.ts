@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { NodeSettings } from '../../activities/universe/agent/node-agent.ts';
+import type { NodeSettings } from '../../engines/universe/agent/node-agent.ts';
 import type { WorkKind } from '../../worker/main.ts';
 import { type CommonOptions, emit, runCommand, say, UsageError } from '../output.ts';
 import { stateDirectory } from '../state.ts';

@@ -9,7 +9,7 @@ import type {
   RestoreContext,
   RestoreEngine,
   RestoreOutcome,
-} from '../../activities/engine.ts';
+} from '../../engines/engine.ts';
 import type { DataObject, LogicalReadPoint, LogicalRestoreRequest, RestorePlan } from '../../model/backup.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import type { LogicalSource } from '../../model/pipeline.ts';

@@ -1,29 +1,29 @@
 import { cpSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { dumpEntities, readTablets } from '../../activities/universe/entities.ts';
-import { YB_ADMIN } from '../../activities/universe/yb-admin/errors.ts';
-import { importSnapshot } from '../../activities/universe/yb-admin/import.ts';
-import { openYbAdmin, type YbAdmin } from '../../activities/universe/yb-admin/program.ts';
-import { findRestoration, restoreSnapshot } from '../../activities/universe/yb-admin/restorations.ts';
+import { dumpEntities, readTablets } from '../../engines/universe/entities.ts';
+import { YB_ADMIN } from '../../engines/universe/yb-admin/errors.ts';
+import { importSnapshot } from '../../engines/universe/yb-admin/import.ts';
+import { openYbAdmin, type YbAdmin } from '../../engines/universe/yb-admin/program.ts';
+import { findRestoration, restoreSnapshot } from '../../engines/universe/yb-admin/restorations.ts';
 import {
   createDatabaseSnapshot,
   deleteSnapshot,
   exportSnapshot,
   findSnapshot,
   listSnapshots,
-} from '../../activities/universe/yb-admin/snapshots.ts';
+} from '../../engines/universe/yb-admin/snapshots.ts';
 import {
   listMasters,
   listTabletReplicas,
   listTabletServers,
   listTablets,
-} from '../../activities/universe/yb-admin/topology.ts';
+} from '../../engines/universe/yb-admin/topology.ts';
 import {
   catalogVersion,
   holdTabletSplitting,
   isLoadBalancerEnabled,
   setLoadBalancer,
-} from '../../activities/universe/yb-admin/upkeep.ts';
+} from '../../engines/universe/yb-admin/upkeep.ts';
 import { eventually } from '../support/processes.ts';
 import { query } from '../support/sql.ts';
 import { digests, placeFiles, snapshotFolders } from './by-hand.ts';

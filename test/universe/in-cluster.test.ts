@@ -1,23 +1,20 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { Client } from 'pg';
-import { clone } from '../../activities/universe/in-cluster/clone.ts';
-import { type Reconciliation, reconcileSchedule } from '../../activities/universe/in-cluster/reconcile.ts';
+import { clone } from '../../engines/universe/in-cluster/clone.ts';
+import { type Reconciliation, reconcileSchedule } from '../../engines/universe/in-cluster/reconcile.ts';
 import {
   checkWritesStopped,
   choresAfter,
   rewind,
   takeSafetySnapshot,
-} from '../../activities/universe/in-cluster/rewind.ts';
-import { databaseLimits, scheduleSource } from '../../activities/universe/in-cluster/sources.ts';
-import { openYbAdmin } from '../../activities/universe/yb-admin/program.ts';
-import {
-  createSnapshotSchedule,
-  listSnapshotSchedules,
-} from '../../activities/universe/yb-admin/schedules.ts';
-import { findSnapshot } from '../../activities/universe/yb-admin/snapshots.ts';
-import { parseConnectionUrl } from '../../activities/ysql/connection-url.ts';
-import { type Session, withSession } from '../../activities/ysql/session.ts';
+} from '../../engines/universe/in-cluster/rewind.ts';
+import { databaseLimits, scheduleSource } from '../../engines/universe/in-cluster/sources.ts';
+import { openYbAdmin } from '../../engines/universe/yb-admin/program.ts';
+import { createSnapshotSchedule, listSnapshotSchedules } from '../../engines/universe/yb-admin/schedules.ts';
+import { findSnapshot } from '../../engines/universe/yb-admin/snapshots.ts';
+import { parseConnectionUrl } from '../../engines/ysql/connection-url.ts';
+import { type Session, withSession } from '../../engines/ysql/session.ts';
 import { planRecovery } from '../../planning/recovery.ts';
 import { DirectoryStore } from '../../repository/directory.ts';
 import { eventually } from '../support/processes.ts';

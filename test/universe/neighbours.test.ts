@@ -4,10 +4,10 @@ import {
   refuseToBreakOthers,
   rewindLimits,
   type Surroundings,
-} from '../../activities/universe/neighbours.ts';
-import { placesWithoutNodes } from '../../activities/universe/tablespaces.ts';
-import { openYbAdmin } from '../../activities/universe/yb-admin/program.ts';
-import { parseConnectionUrl } from '../../activities/ysql/connection-url.ts';
+} from '../../engines/universe/neighbours.ts';
+import { placesWithoutNodes } from '../../engines/universe/tablespaces.ts';
+import { openYbAdmin } from '../../engines/universe/yb-admin/program.ts';
+import { parseConnectionUrl } from '../../engines/ysql/connection-url.ts';
 import type { Check } from '../../model/check.ts';
 import { query } from '../support/sql.ts';
 import { startUniverse, type Universe } from './launcher.ts';
@@ -132,7 +132,7 @@ describe.each<ProfileName>(['2.18', '2025.2'])('others in a universe of %s', (pr
   test('a snapshot schedule that somebody has made is named, and keeps nothing from being done', async () => {
     const { admin } = surroundings.universe;
     const { createSnapshotSchedule, deleteSnapshotSchedule } = await import(
-      '../../activities/universe/yb-admin/schedules.ts'
+      '../../engines/universe/yb-admin/schedules.ts'
     );
     const id = await createSnapshotSchedule(admin, 'ysql.shop', {
       intervalMs: 3_600_000,

@@ -3,38 +3,38 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { dumpEntities, masterWebAddresses, readTablets } from '../../activities/universe/entities.ts';
-import { importSnapshot } from '../../activities/universe/yb-admin/import.ts';
-import { listNamespaces, listTables } from '../../activities/universe/yb-admin/namespaces.ts';
-import { openYbAdmin, type YbAdmin } from '../../activities/universe/yb-admin/program.ts';
-import { findRestoration, restoreSnapshot } from '../../activities/universe/yb-admin/restorations.ts';
+import { dumpEntities, masterWebAddresses, readTablets } from '../../engines/universe/entities.ts';
+import { importSnapshot } from '../../engines/universe/yb-admin/import.ts';
+import { listNamespaces, listTables } from '../../engines/universe/yb-admin/namespaces.ts';
+import { openYbAdmin, type YbAdmin } from '../../engines/universe/yb-admin/program.ts';
+import { findRestoration, restoreSnapshot } from '../../engines/universe/yb-admin/restorations.ts';
 import {
   createSnapshotSchedule,
   deleteSnapshotSchedule,
   listSnapshotSchedules,
-} from '../../activities/universe/yb-admin/schedules.ts';
+} from '../../engines/universe/yb-admin/schedules.ts';
 import {
   createDatabaseSnapshot,
   deleteSnapshot,
   exportSnapshot,
   findSnapshot,
   listSnapshots,
-} from '../../activities/universe/yb-admin/snapshots.ts';
+} from '../../engines/universe/yb-admin/snapshots.ts';
 import {
   listMasters,
   listTabletReplicas,
   listTabletServers,
-} from '../../activities/universe/yb-admin/topology.ts';
+} from '../../engines/universe/yb-admin/topology.ts';
 import {
   catalogVersion,
   holdTabletSplitting,
   isLoadBalancerEnabled,
   isLoadBalancerIdle,
   isTabletSplittingComplete,
-} from '../../activities/universe/yb-admin/upkeep.ts';
-import { programVersion } from '../../activities/universe/yb-admin/version.ts';
-import { findProgram } from '../../activities/ysql/programs/find.ts';
-import { takesOption } from '../../activities/ysql/programs/options.ts';
+} from '../../engines/universe/yb-admin/upkeep.ts';
+import { programVersion } from '../../engines/universe/yb-admin/version.ts';
+import { findProgram } from '../../engines/ysql/programs/find.ts';
+import { takesOption } from '../../engines/ysql/programs/options.ts';
 import { eventually } from '../support/processes.ts';
 import { EXTERNAL_SERVER } from '../support/servers.ts';
 import { query } from '../support/sql.ts';

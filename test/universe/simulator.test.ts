@@ -1,6 +1,6 @@
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { parseImport } from '../../activities/universe/yb-admin/import.ts';
+import { parseImport } from '../../engines/universe/yb-admin/import.ts';
 import { eventually } from '../support/processes.ts';
 import { query } from '../support/sql.ts';
 import { mapping, placeFiles, program, said, snapshotFolders, ybAdmin } from './by-hand.ts';

@@ -1,18 +1,15 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { parseImport } from '../../activities/universe/yb-admin/import.ts';
-import { parseNamespaces, parseTables } from '../../activities/universe/yb-admin/namespaces.ts';
-import { parseEncryption, parseGroups, parseStreams } from '../../activities/universe/yb-admin/neighbours.ts';
-import { openYbAdmin } from '../../activities/universe/yb-admin/program.ts';
-import {
-  parseRestorations,
-  parseStartedRestoration,
-} from '../../activities/universe/yb-admin/restorations.ts';
+import { parseImport } from '../../engines/universe/yb-admin/import.ts';
+import { parseNamespaces, parseTables } from '../../engines/universe/yb-admin/namespaces.ts';
+import { parseEncryption, parseGroups, parseStreams } from '../../engines/universe/yb-admin/neighbours.ts';
+import { openYbAdmin } from '../../engines/universe/yb-admin/program.ts';
+import { parseRestorations, parseStartedRestoration } from '../../engines/universe/yb-admin/restorations.ts';
 import {
   createSnapshotSchedule,
   parseCreatedSchedule,
   parseSchedules,
-} from '../../activities/universe/yb-admin/schedules.ts';
+} from '../../engines/universe/yb-admin/schedules.ts';
 import {
   createDatabaseSnapshot,
   findSnapshot,
@@ -20,22 +17,22 @@ import {
   parseExport,
   parseSnapshotsJson,
   parseSnapshotsText,
-} from '../../activities/universe/yb-admin/snapshots.ts';
+} from '../../engines/universe/yb-admin/snapshots.ts';
 import {
   listTablets,
   parseMasters,
   parseTabletReplicas,
   parseTabletServers,
   parseTablets,
-} from '../../activities/universe/yb-admin/topology.ts';
+} from '../../engines/universe/yb-admin/topology.ts';
 import {
   catalogVersion,
   parseBalancerIdle,
   parseCatalogVersion,
   parseLoadBalancerState,
   parseSplittingComplete,
-} from '../../activities/universe/yb-admin/upkeep.ts';
-import { programVersion } from '../../activities/universe/yb-admin/version.ts';
+} from '../../engines/universe/yb-admin/upkeep.ts';
+import { programVersion } from '../../engines/universe/yb-admin/version.ts';
 import { eventually } from '../support/processes.ts';
 import { query } from '../support/sql.ts';
 import { ybAdmin } from './by-hand.ts';

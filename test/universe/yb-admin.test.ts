@@ -1,35 +1,32 @@
 import fc from 'fast-check';
-import { parseEntities } from '../../activities/universe/entities.ts';
-import { parseTserverFlags } from '../../activities/universe/tserver.ts';
-import { parseClones } from '../../activities/universe/yb-admin/clones.ts';
-import { classify, YB_ADMIN } from '../../activities/universe/yb-admin/errors.ts';
-import { parseImport } from '../../activities/universe/yb-admin/import.ts';
-import { parseNamespaces, parseTables } from '../../activities/universe/yb-admin/namespaces.ts';
-import {
-  parseRestorations,
-  parseStartedRestoration,
-} from '../../activities/universe/yb-admin/restorations.ts';
-import { parseCreatedSchedule, parseSchedules } from '../../activities/universe/yb-admin/schedules.ts';
+import { parseEntities } from '../../engines/universe/entities.ts';
+import { parseTserverFlags } from '../../engines/universe/tserver.ts';
+import { parseClones } from '../../engines/universe/yb-admin/clones.ts';
+import { classify, YB_ADMIN } from '../../engines/universe/yb-admin/errors.ts';
+import { parseImport } from '../../engines/universe/yb-admin/import.ts';
+import { parseNamespaces, parseTables } from '../../engines/universe/yb-admin/namespaces.ts';
+import { parseRestorations, parseStartedRestoration } from '../../engines/universe/yb-admin/restorations.ts';
+import { parseCreatedSchedule, parseSchedules } from '../../engines/universe/yb-admin/schedules.ts';
 import {
   parseCreatedSnapshot,
   parseExport,
   parseSnapshotsJson,
   parseSnapshotsText,
-} from '../../activities/universe/yb-admin/snapshots.ts';
-import { intervalMs, isoOfMicros, microsOf } from '../../activities/universe/yb-admin/times.ts';
+} from '../../engines/universe/yb-admin/snapshots.ts';
+import { intervalMs, isoOfMicros, microsOf } from '../../engines/universe/yb-admin/times.ts';
 import {
   parseMasters,
   parseTabletReplicas,
   parseTabletServers,
   parseTablets,
-} from '../../activities/universe/yb-admin/topology.ts';
+} from '../../engines/universe/yb-admin/topology.ts';
 import {
   parseBalancerIdle,
   parseCatalogVersion,
   parseLoadBalancerState,
   parseSplittingComplete,
-} from '../../activities/universe/yb-admin/upkeep.ts';
-import { parseVersion } from '../../activities/universe/yb-admin/version.ts';
+} from '../../engines/universe/yb-admin/upkeep.ts';
+import { parseVersion } from '../../engines/universe/yb-admin/version.ts';
 import { HoldfastError } from '../../model/errors.ts';
 import { golden } from './golden.ts';
 

@@ -1,7 +1,7 @@
 import type { TemporalFailure } from '@temporalio/client';
 import fc from 'fast-check';
+import { asActivity } from '../../activities/run-activity.ts';
 import { asFailure } from '../../activities/temporal-failure.ts';
-import { asActivity } from '../../activities/verb-context.ts';
 import { doubtful, permanent, transient } from '../../model/errors.ts';
 import type { PruneInput } from '../../model/prune.ts';
 import { SAMPLE } from '../repository/sample-backup.ts';

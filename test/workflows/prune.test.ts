@@ -4,7 +4,7 @@ import type { Activities } from '../../activities/contract.ts';
 import { createActivities } from '../../activities/index.ts';
 import { Pins } from '../../activities/pins.ts';
 import { Repositories } from '../../activities/repositories.ts';
-import { asActivity } from '../../activities/verb-context.ts';
+import { asActivity } from '../../activities/run-activity.ts';
 import type { RepositorySpec, Retention } from '../../model/pipeline.ts';
 import type { PruneInput, PruneOutcome } from '../../model/prune.ts';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer, type Server } from 'node:tls';
 import { auth, Client } from 'cassandra-driver';
-import { ycqlEngine } from '../../activities/ycql/engine.ts';
+import { ycqlEngine } from '../../engines/ycql/engine.ts';
 import { HoldfastError, READ_POINT_LOST } from '../../model/errors.ts';
 import type { YcqlSource } from '../../model/pipeline.ts';
 import { type CassandraCluster, startCassandra } from '../../parts/cassandra.ts';
@@ -143,7 +143,7 @@ const SOURCES: readonly (readonly [
 
 test.each(SOURCES)('a backup with %s is refused in one sentence', async (_what, changes, code, says) => {
   process.env.YCQL_TEST_WRONG = 'wrong';
-  const { resolveSecret } = await import('../../activities/secrets.ts');
+  const { resolveSecret } = await import('../../engines/secrets.ts');
   const context = backupContext(repository, { secret: resolveSecret });
   const { credentials, ...others } = source(changes());
   const wanted = credentials === undefined ? others : { ...others, credentials };
@@ -225,7 +225,7 @@ describe('a cluster that asks for TLS and a certificate', () => {
 
   const file = (name: string) => join(folder, name);
   const withTls = async (authority: string, own: string | undefined) => {
-    const { resolveSecret } = await import('../../activities/secrets.ts');
+    const { resolveSecret } = await import('../../engines/secrets.ts');
     return await takeBackup(
       repository,
       source({
@@ -260,7 +260,7 @@ describe('a cluster that asks for TLS and a certificate', () => {
 
   test('is named by a URL with its authority, and a file that is not there is named', async () => {
     process.env.YCQL_TEST_URL = `cql://cassandra:cassandra@127.0.0.1:${port}/?ca=${file('gone.crt')}`;
-    const { resolveSecret } = await import('../../activities/secrets.ts');
+    const { resolveSecret } = await import('../../engines/secrets.ts');
     const opening = ycqlEngine.openReadPoint(
       backupContext(repository, { secret: resolveSecret }),
       source({ connection: { env: 'YCQL_TEST_URL' } }),

@@ -1,11 +1,11 @@
-import { readTable } from '../../activities/ycql/catalog.ts';
-import { BUCKETS, rangeBounds, selectStatement } from '../../activities/ycql/dialect.ts';
-import { pageColumns, planReading } from '../../activities/ycql/reading.ts';
-import { type Comparison, compareRows, type ReadRow } from '../../activities/ycql/restore/compare.ts';
-import { rowsOf } from '../../activities/ycql/rows.ts';
-import { scan } from '../../activities/ycql/scan.ts';
-import type { TableSchema } from '../../activities/ycql/schema.ts';
-import { awaitSchemaAgreement, type CqlSession, connect } from '../../activities/ycql/session.ts';
+import { readTable } from '../../engines/ycql/catalog.ts';
+import { BUCKETS, rangeBounds, selectStatement } from '../../engines/ycql/dialect.ts';
+import { pageColumns, planReading } from '../../engines/ycql/reading.ts';
+import { type Comparison, compareRows, type ReadRow } from '../../engines/ycql/restore/compare.ts';
+import { rowsOf } from '../../engines/ycql/rows.ts';
+import { scan } from '../../engines/ycql/scan.ts';
+import type { TableSchema } from '../../engines/ycql/schema.ts';
+import { awaitSchemaAgreement, type CqlSession, connect } from '../../engines/ycql/session.ts';
 import type { CqlPageColumn } from '../../repository/cql-pages.ts';
 import type { TestCluster } from './zoo.ts';
 

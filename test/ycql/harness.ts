@@ -1,5 +1,5 @@
-import type { BackupContext, RestoreContext } from '../../activities/engine.ts';
-import { ycqlEngine } from '../../activities/ycql/engine.ts';
+import type { BackupContext, RestoreContext } from '../../engines/engine.ts';
+import { ycqlEngine } from '../../engines/ycql/engine.ts';
 import type { LogicalRestoreRequest } from '../../model/backup.ts';
 import type { YcqlSource } from '../../model/pipeline.ts';
 import * as runs from '../support/engine-runs.ts';

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ycqlEngine } from '../../activities/ycql/engine.ts';
-import { Claim } from '../../activities/ycql/restore/claim.ts';
-import { Journal, objectItem } from '../../activities/ycql/restore/journal.ts';
-import type { CqlSession } from '../../activities/ycql/session.ts';
+import { ycqlEngine } from '../../engines/ycql/engine.ts';
+import { Claim } from '../../engines/ycql/restore/claim.ts';
+import { Journal, objectItem } from '../../engines/ycql/restore/journal.ts';
+import type { CqlSession } from '../../engines/ycql/session.ts';
 import { type CassandraCluster, startCassandra } from '../../parts/cassandra.ts';
 import { compareKeyspaces, openSession } from './compare.ts';
 import {

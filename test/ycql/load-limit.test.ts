@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { LoadLimit, limitMemory, type RequestKind } from '../../activities/ycql/load-limit.ts';
+import { LoadLimit, limitMemory, type RequestKind } from '../../engines/ycql/load-limit.ts';
 
 const load = { inFlightPerNode: 3, writesInFlightPerNode: 5, pageRows: 1 };
 

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { estimateBytes } from '../../activities/ycql/chunks.ts';
+import { estimateBytes } from '../../engines/ycql/chunks.ts';
 import { type CassandraCluster, startCassandra } from '../../parts/cassandra.ts';
 import { openSession } from './compare.ts';
 import { plainClient, run } from './zoo.ts';
@@ -40,7 +40,7 @@ test('the first page of an estimate asks for few rows, and pages grow by what th
   }
   const session = await openSession(cluster);
   try {
-    const { readTable } = await import('../../activities/ycql/catalog.ts');
+    const { readTable } = await import('../../engines/ycql/catalog.ts');
     const { signal } = new AbortController();
     const table = await readTable(session, 'large', 'cells', signal);
     if (table === undefined) throw new Error('there is no table');

@@ -1,6 +1,6 @@
 import { auth, Client } from 'cassandra-driver';
-import { ycqlEngine } from '../../activities/ycql/engine.ts';
-import { resolveTarget } from '../../activities/ycql/target.ts';
+import { ycqlEngine } from '../../engines/ycql/engine.ts';
+import { resolveTarget } from '../../engines/ycql/target.ts';
 import type { YcqlSource } from '../../model/pipeline.ts';
 import { type CassandraCluster, startCassandra } from '../../parts/cassandra.ts';
 import {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ycqlEngine } from '../../activities/ycql/engine.ts';
+import { ycqlEngine } from '../../engines/ycql/engine.ts';
 import { type CassandraCluster, startCassandra } from '../../parts/cassandra.ts';
 import { compareKeyspaces } from './compare.ts';
 import { createRepository, restoreContext, type TestRepository, takeBackup, ycqlSource } from './harness.ts';

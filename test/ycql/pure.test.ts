@@ -1,12 +1,12 @@
 import fc from 'fast-check';
-import { cutTables } from '../../activities/ycql/chunks.ts';
-import { parseType } from '../../activities/ycql/cql-type.ts';
-import { BUCKETS, bucketOf, rangeBounds, type Tablet } from '../../activities/ycql/dialect.ts';
-import { compareRows, type ReadRow } from '../../activities/ycql/restore/compare.ts';
-import { RowEnds } from '../../activities/ycql/row-ends.ts';
-import { rowsOf } from '../../activities/ycql/rows.ts';
-import type { TableSchema } from '../../activities/ycql/schema.ts';
-import { jsonOf } from '../../activities/ycql/text.ts';
+import { cutTables } from '../../engines/ycql/chunks.ts';
+import { parseType } from '../../engines/ycql/cql-type.ts';
+import { BUCKETS, bucketOf, rangeBounds, type Tablet } from '../../engines/ycql/dialect.ts';
+import { compareRows, type ReadRow } from '../../engines/ycql/restore/compare.ts';
+import { RowEnds } from '../../engines/ycql/row-ends.ts';
+import { rowsOf } from '../../engines/ycql/rows.ts';
+import type { TableSchema } from '../../engines/ycql/schema.ts';
+import { jsonOf } from '../../engines/ycql/text.ts';
 import {
   type CqlPageColumn,
   encodePageFileHeader,

@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import { connectRawClient, rawPageOf } from '../../activities/ycql/raw-pages.ts';
+import { connectRawClient, rawPageOf } from '../../engines/ycql/raw-pages.ts';
 import { type CassandraCluster, startCassandra } from '../../parts/cassandra.ts';
 import { createZoo } from './zoo.ts';
 

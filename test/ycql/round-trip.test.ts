@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { restoreKit } from '../../activities/ycql/restore-kit.ts';
+import { restoreKit } from '../../engines/ycql/restore-kit.ts';
 import { type CassandraCluster, startCassandra } from '../../parts/cassandra.ts';
 import { compareKeyspaces } from './compare.ts';
 import {
@@ -107,7 +107,7 @@ test('a restore that was tampered with is told from the backup by the check itse
     into: { zoo: 'tampered' },
     tables: { include: ['zoo.wide', 'zoo.counted'], exclude: [] },
   });
-  const { ycqlEngine } = await import('../../activities/ycql/engine.ts');
+  const { ycqlEngine } = await import('../../engines/ycql/engine.ts');
   const { tasks } = await ycqlEngine.restore.plan(context);
   await ycqlEngine.restore.prepare(context);
   for (let task = 0; task < tasks; task += 1) await ycqlEngine.restore.load(context, task);

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'cassandra-driver';
-import { ycqlEngine } from '../../activities/ycql/engine.ts';
-import { extractedColumns } from '../../activities/ycql/extract.ts';
+import { ycqlEngine } from '../../engines/ycql/engine.ts';
+import { extractedColumns } from '../../engines/ycql/extract.ts';
 import { READ_POINT_LOST } from '../../model/errors.ts';
 import { lossesIn, unreadIn } from '../../model/manifest.ts';
 import { type CassandraCluster, startCassandra } from '../../parts/cassandra.ts';

@@ -1,6 +1,6 @@
-import { findKeyspace } from '../../activities/ycql/catalog.ts';
-import { ycqlEngine } from '../../activities/ycql/engine.ts';
-import { Journal, objectItem } from '../../activities/ycql/restore/journal.ts';
+import { findKeyspace } from '../../engines/ycql/catalog.ts';
+import { ycqlEngine } from '../../engines/ycql/engine.ts';
+import { Journal, objectItem } from '../../engines/ycql/restore/journal.ts';
 import { compareKeyspaces, openSession } from './compare.ts';
 import {
   createRepository,

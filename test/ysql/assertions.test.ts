@@ -1,7 +1,7 @@
 import fc from 'fast-check';
-import { MOST_ANSWER_ROWS } from '../../activities/engine.ts';
-import { differenceInAnswer } from '../../activities/judge-assertion.ts';
-import { ysqlEngine } from '../../activities/ysql/engine.ts';
+import { MOST_ANSWER_ROWS } from '../../engines/engine.ts';
+import { differenceInAnswer } from '../../engines/judge-assertion.ts';
+import { ysqlEngine } from '../../engines/ysql/engine.ts';
 import type { Expectation } from '../../model/drill.ts';
 import { query } from '../support/sql.ts';
 import {

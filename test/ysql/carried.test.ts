@@ -1,5 +1,5 @@
-import type { RestoreContext } from '../../activities/engine.ts';
-import { ysqlEngine } from '../../activities/ysql/engine.ts';
+import type { RestoreContext } from '../../engines/engine.ts';
+import { ysqlEngine } from '../../engines/ysql/engine.ts';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { forEachBounded } from '../../repository/bounded.ts';
 import { query } from '../support/sql.ts';

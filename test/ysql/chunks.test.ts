@@ -1,4 +1,4 @@
-import { checkSource } from '../../activities/ysql/check.ts';
+import { checkSource } from '../../engines/ysql/check.ts';
 import { query } from '../support/sql.ts';
 import {
   backupContext,

@@ -1,8 +1,8 @@
 import { EventEmitter } from 'node:events';
 import fc from 'fast-check';
-import { copyOut } from '../../activities/ysql/copy-out.ts';
-import { readBuffer } from '../../activities/ysql/row-memory.ts';
-import type { Session } from '../../activities/ysql/session.ts';
+import { copyOut } from '../../engines/ysql/copy-out.ts';
+import { readBuffer } from '../../engines/ysql/row-memory.ts';
+import type { Session } from '../../engines/ysql/session.ts';
 
 const BLOCK_BYTES = 1024 * 1024;
 

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { RestoreContext, RestoreOutcome } from '../../activities/engine.ts';
-import { ysqlEngine } from '../../activities/ysql/engine.ts';
+import type { RestoreContext, RestoreOutcome } from '../../engines/engine.ts';
+import { ysqlEngine } from '../../engines/ysql/engine.ts';
 import type { RestorePlan } from '../../model/backup.ts';
 import { messageOf } from '../../model/errors.ts';
 import { query } from '../support/sql.ts';

@@ -1,6 +1,6 @@
 import pg from 'pg';
-import type { RestoreContext } from '../../activities/engine.ts';
-import { ysqlEngine } from '../../activities/ysql/engine.ts';
+import type { RestoreContext } from '../../engines/engine.ts';
+import { ysqlEngine } from '../../engines/ysql/engine.ts';
 import type { LogicalRestoreRequest } from '../../model/backup.ts';
 import { HoldfastError } from '../../model/errors.ts';
 import { findRestoreRecord } from '../../repository/restore-records.ts';

@@ -1,5 +1,5 @@
-import type { RestoreContext, RestoreOutcome } from '../../activities/engine.ts';
-import { ysqlEngine } from '../../activities/ysql/engine.ts';
+import type { RestoreContext, RestoreOutcome } from '../../engines/engine.ts';
+import { ysqlEngine } from '../../engines/ysql/engine.ts';
 import { startYsqlProxy, type YsqlProxy } from '../proxy/proxy.ts';
 import { query } from '../support/sql.ts';
 import {

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
-import { checkWritesStopped, type NodesAsked } from '../../activities/universe/in-cluster/rewind.ts';
-import { parseConnectionUrl } from '../../activities/ysql/connection-url.ts';
-import { ysqlEngine } from '../../activities/ysql/engine.ts';
-import { exchangeNames } from '../../activities/ysql/restore/swap.ts';
-import { connect } from '../../activities/ysql/session.ts';
+import { checkWritesStopped, type NodesAsked } from '../../engines/universe/in-cluster/rewind.ts';
+import { parseConnectionUrl } from '../../engines/ysql/connection-url.ts';
+import { ysqlEngine } from '../../engines/ysql/engine.ts';
+import { exchangeNames } from '../../engines/ysql/restore/swap.ts';
+import { connect } from '../../engines/ysql/session.ts';
 import { startYsqlProxy, type YsqlProxy } from '../proxy/proxy.ts';
 import { query } from '../support/sql.ts';
 import {

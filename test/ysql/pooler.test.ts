@@ -1,4 +1,4 @@
-import { ysqlEngine } from '../../activities/ysql/engine.ts';
+import { ysqlEngine } from '../../engines/ysql/engine.ts';
 import { HoldfastError } from '../../model/errors.ts';
 import { PGBOUNCER_RUNS_HERE, type Pooler, type PoolMode, startPgbouncer } from '../../parts/pgbouncer.ts';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';

@@ -1,18 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
-import { nameMatcher } from '../../activities/name-patterns.ts';
-import { packTasks } from '../../activities/pack-tasks.ts';
-import { cutTables, type TableToCut } from '../../activities/ysql/chunks.ts';
+import { nameMatcher } from '../../engines/name-patterns.ts';
+import { packTasks } from '../../engines/pack-tasks.ts';
+import { cutTables, type TableToCut } from '../../engines/ysql/chunks.ts';
 import {
   clientConfigs,
   libpqEnvironment,
   parseConnectionUrl,
   programArguments,
-} from '../../activities/ysql/connection-url.ts';
-import { dumpEntries, withoutEntries } from '../../activities/ysql/dump-script.ts';
-import { quoteIdentifier, quoteLiteral } from '../../activities/ysql/identifiers.ts';
-import { describeServer } from '../../activities/ysql/server.ts';
-import { scriptParts } from '../../activities/ysql/sql-text.ts';
+} from '../../engines/ysql/connection-url.ts';
+import { dumpEntries, withoutEntries } from '../../engines/ysql/dump-script.ts';
+import { quoteIdentifier, quoteLiteral } from '../../engines/ysql/identifiers.ts';
+import { describeServer } from '../../engines/ysql/server.ts';
+import { scriptParts } from '../../engines/ysql/sql-text.ts';
 import { compressFrame, textOf } from '../../repository/zstd-frames.ts';
 
 const header = (name: string, type: string) =>

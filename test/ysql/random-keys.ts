@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { quoteLiteral } from '../../activities/ysql/identifiers.ts';
+import { quoteLiteral } from '../../engines/ysql/identifiers.ts';
 
 /** A type of key columns, and how values of it are made. */
 interface KeyType {

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { access, chmod, cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { ysqlEngine } from '../../activities/ysql/engine.ts';
+import { ysqlEngine } from '../../engines/ysql/engine.ts';
 import { query } from '../support/sql.ts';
 import { compareDatabases } from './compare.ts';
 import {

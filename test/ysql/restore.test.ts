@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import type { RestoreContext } from '../../activities/engine.ts';
-import { ysqlEngine } from '../../activities/ysql/engine.ts';
+import type { RestoreContext } from '../../engines/engine.ts';
+import { ysqlEngine } from '../../engines/ysql/engine.ts';
 import type { Store } from '../../repository/store.ts';
 import { query } from '../support/sql.ts';
 import {

@@ -1,5 +1,5 @@
-import type { RestoreContext, RestoreOutcome } from '../../activities/engine.ts';
-import { ysqlEngine } from '../../activities/ysql/engine.ts';
+import type { RestoreContext, RestoreOutcome } from '../../engines/engine.ts';
+import { ysqlEngine } from '../../engines/ysql/engine.ts';
 import { query } from '../support/sql.ts';
 import { controlRestore, lostAgainst } from './control.ts';
 import { createCase } from './eager.ts';

@@ -2,15 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import * as fc from 'fast-check';
-import {
-  fillTablets,
-  inspectNode,
-  unfilledTablets,
-} from '../../../activities/universe/agent/fill-tablets.ts';
-import { NodeAgent } from '../../../activities/universe/agent/node-agent.ts';
-import { onNode } from '../../../activities/universe/agent/on-node.ts';
-import { RateLimit } from '../../../activities/universe/agent/rate-limit.ts';
-import { saveTablets } from '../../../activities/universe/agent/save-tablets.ts';
+import { fillTablets, inspectNode, unfilledTablets } from '../../../engines/universe/agent/fill-tablets.ts';
+import { NodeAgent } from '../../../engines/universe/agent/node-agent.ts';
+import { onNode } from '../../../engines/universe/agent/on-node.ts';
+import { RateLimit } from '../../../engines/universe/agent/rate-limit.ts';
+import { saveTablets } from '../../../engines/universe/agent/save-tablets.ts';
 import { HoldfastError, permanent } from '../../../model/errors.ts';
 import type { Manifest } from '../../../model/manifest.ts';
 import type { TabletFill, TabletName } from '../../../model/tablets.ts';

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { link, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { BackupContext } from '../../../activities/engine.ts';
-import { NodeAgent } from '../../../activities/universe/agent/node-agent.ts';
+import type { BackupContext } from '../../../engines/engine.ts';
+import { NodeAgent } from '../../../engines/universe/agent/node-agent.ts';
 import type { BackupRef } from '../../../model/backup.ts';
 import type { TabletName } from '../../../model/tablets.ts';
 import { backupFolder } from '../../../repository/layout.ts';

@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { checkUniverse } from '../../../activities/universe/check.ts';
+import { checkUniverse } from '../../../engines/universe/check.ts';
 import { permanent } from '../../../model/errors.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
 import { DirectoryStore } from '../../../repository/directory.ts';

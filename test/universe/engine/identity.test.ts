@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { NodeAgent } from '../../../activities/universe/agent/node-agent.ts';
-import { checkUniverse } from '../../../activities/universe/check.ts';
+import { NodeAgent } from '../../../engines/universe/agent/node-agent.ts';
+import { checkUniverse } from '../../../engines/universe/check.ts';
 import { type AgentPoller, parseAgentIdentity } from '../../../model/task-queue.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
 import { DirectoryStore } from '../../../repository/directory.ts';

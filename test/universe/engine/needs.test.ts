@@ -1,7 +1,7 @@
-import { requireRoles, requireSuperuser } from '../../../activities/universe/restore/needs.ts';
-import { parseConnectionUrl } from '../../../activities/ysql/connection-url.ts';
-import { readDump } from '../../../activities/ysql/dump-script.ts';
-import { type Session, withSession } from '../../../activities/ysql/session.ts';
+import { requireRoles, requireSuperuser } from '../../../engines/universe/restore/needs.ts';
+import { parseConnectionUrl } from '../../../engines/ysql/connection-url.ts';
+import { readDump } from '../../../engines/ysql/dump-script.ts';
+import { type Session, withSession } from '../../../engines/ysql/session.ts';
 import { type PostgresServer, startPostgres } from '../../../parts/postgres.ts';
 import { query } from '../../support/sql.ts';
 

@@ -1,11 +1,11 @@
 import * as fc from 'fast-check';
-import { encryptionProblem } from '../../../activities/universe/encryption.ts';
-import { placeTablets } from '../../../activities/universe/placement.ts';
-import { incompatibility } from '../../../activities/universe/restore/versions.ts';
-import type { ReplicaRole, Tablet } from '../../../activities/universe/yb-admin/topology.ts';
-import { replicasPerTablet } from '../../../activities/universe/yb-admin/upkeep.ts';
-import { readDump } from '../../../activities/ysql/dump-script.ts';
-import { withKnownTablespace } from '../../../activities/ysql/restore/tablespaces.ts';
+import { encryptionProblem } from '../../../engines/universe/encryption.ts';
+import { placeTablets } from '../../../engines/universe/placement.ts';
+import { incompatibility } from '../../../engines/universe/restore/versions.ts';
+import type { ReplicaRole, Tablet } from '../../../engines/universe/yb-admin/topology.ts';
+import { replicasPerTablet } from '../../../engines/universe/yb-admin/upkeep.ts';
+import { readDump } from '../../../engines/ysql/dump-script.ts';
+import { withKnownTablespace } from '../../../engines/ysql/restore/tablespaces.ts';
 import { packShard, unpackShard } from '../../../model/tablets.ts';
 
 const SNAPSHOT = '00000000-0000-4000-8000-000000000000';

@@ -1,29 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { BackupContext, RestoreOutcome } from '../../../activities/engine.ts';
-import {
-  fillTablets,
-  inspectNode,
-  unfilledTablets,
-} from '../../../activities/universe/agent/fill-tablets.ts';
-import { NodeAgent } from '../../../activities/universe/agent/node-agent.ts';
-import { onNode } from '../../../activities/universe/agent/on-node.ts';
-import { saveTablets } from '../../../activities/universe/agent/save-tablets.ts';
-import { exportUniverse } from '../../../activities/universe/export.ts';
-import type { SnapshotPoint } from '../../../activities/universe/export-database.ts';
-import { releaseLeftovers, releaseSnapshots } from '../../../activities/universe/release.ts';
-import type { UniverseRestore } from '../../../activities/universe/restore/context.ts';
-import {
-  discardUniverse,
-  finishUniverse,
-  forgetRestore,
-} from '../../../activities/universe/restore/finish.ts';
-import { placeFills, readFillShard } from '../../../activities/universe/restore/place.ts';
-import { planUniverseRestore } from '../../../activities/universe/restore/plan.ts';
-import { prepareUniverse } from '../../../activities/universe/restore/prepare.ts';
-import { beQuiet } from '../../../activities/universe/restore/quiet.ts';
-import { restoreAll } from '../../../activities/universe/restore/restoration.ts';
-import { sealUniverse } from '../../../activities/universe/seal.ts';
-import { openSnapshots } from '../../../activities/universe/snapshot.ts';
+import type { BackupContext, RestoreOutcome } from '../../../engines/engine.ts';
+import { fillTablets, inspectNode, unfilledTablets } from '../../../engines/universe/agent/fill-tablets.ts';
+import { NodeAgent } from '../../../engines/universe/agent/node-agent.ts';
+import { onNode } from '../../../engines/universe/agent/on-node.ts';
+import { saveTablets } from '../../../engines/universe/agent/save-tablets.ts';
+import { exportUniverse } from '../../../engines/universe/export.ts';
+import type { SnapshotPoint } from '../../../engines/universe/export-database.ts';
+import { releaseLeftovers, releaseSnapshots } from '../../../engines/universe/release.ts';
+import type { UniverseRestore } from '../../../engines/universe/restore/context.ts';
+import { discardUniverse, finishUniverse, forgetRestore } from '../../../engines/universe/restore/finish.ts';
+import { placeFills, readFillShard } from '../../../engines/universe/restore/place.ts';
+import { planUniverseRestore } from '../../../engines/universe/restore/plan.ts';
+import { prepareUniverse } from '../../../engines/universe/restore/prepare.ts';
+import { beQuiet } from '../../../engines/universe/restore/quiet.ts';
+import { restoreAll } from '../../../engines/universe/restore/restoration.ts';
+import { sealUniverse } from '../../../engines/universe/seal.ts';
+import { openSnapshots } from '../../../engines/universe/snapshot.ts';
 import type { BackupRef, RestoreRequest, UniverseRestorePlan } from '../../../model/backup.ts';
 import { HoldfastError, permanent, READ_POINT_LOST } from '../../../model/errors.ts';
 import type { Manifest } from '../../../model/manifest.ts';

@@ -1,5 +1,5 @@
 import type { Client } from 'cassandra-driver';
-import { ycqlEngine } from '../../../activities/ycql/engine.ts';
+import { ycqlEngine } from '../../../engines/ycql/engine.ts';
 import { HoldfastError, messageOf } from '../../../model/errors.ts';
 import type { Manifest } from '../../../model/manifest.ts';
 import type { YcqlSource } from '../../../model/pipeline.ts';
@@ -302,7 +302,7 @@ async function overwriteAll(
       'list keys',
       `SELECT ${names.join(', ')} FROM ${source}.${quoted(table.name)}`,
     );
-    const { rowsOf } = await import('../../../activities/ycql/rows.ts');
+    const { rowsOf } = await import('../../../engines/ycql/rows.ts');
     let index = 0;
     for (const cells of rowsOf(page, names.length)) {
       index += 1;

@@ -1,6 +1,6 @@
-import { isMultiCell, parseType } from '../../../activities/ycql/cql-type.ts';
-import { elementsOf, entriesOf, fieldsOf, type RawCell, rowsOf } from '../../../activities/ycql/rows.ts';
-import type { CqlSession } from '../../../activities/ycql/session.ts';
+import { isMultiCell, parseType } from '../../../engines/ycql/cql-type.ts';
+import { elementsOf, entriesOf, fieldsOf, type RawCell, rowsOf } from '../../../engines/ycql/rows.ts';
+import type { CqlSession } from '../../../engines/ycql/session.ts';
 import { quoted, type RandomColumn, type RandomTable } from './schemas.ts';
 
 /*

@@ -1,4 +1,4 @@
-import { type CqlType, parseType } from '../../../activities/ycql/cql-type.ts';
+import { type CqlType, parseType } from '../../../engines/ycql/cql-type.ts';
 import type { Dice } from '../../crash/dice.ts';
 
 /** Fields of a user-defined type, in order. */

@@ -1,5 +1,5 @@
 import type { Client } from 'cassandra-driver';
-import { isMultiCell, parseType } from '../../../activities/ycql/cql-type.ts';
+import { isMultiCell, parseType } from '../../../engines/ycql/cql-type.ts';
 import type { Dice } from '../../crash/dice.ts';
 import { quoted, type RandomColumn, type RandomSchema, type RandomTable } from './schemas.ts';
 import { elements, int32, int64, randomValue, type TypeFields, whole } from './values.ts';

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { type Client, types } from 'cassandra-driver';
-import { isMultiCell, parseType } from '../../../activities/ycql/cql-type.ts';
+import { isMultiCell, parseType } from '../../../engines/ycql/cql-type.ts';
 import { plainClient, type TestCluster } from '../zoo.ts';
 import { Dialect, FROM_THE_BEGINNING, PARTITIONS_KEYSPACE, type Statement, tabletsOf } from './dialect.ts';
 import {

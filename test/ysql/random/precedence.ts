@@ -1,7 +1,7 @@
-import type { RestoreContext } from '../../../activities/engine.ts';
-import type { DumpEntry } from '../../../activities/ysql/dump-script.ts';
-import { type DatabaseJob, loadOrder, restoreJob } from '../../../activities/ysql/restore/job.ts';
-import { postDataWaves } from '../../../activities/ysql/restore/waves.ts';
+import type { RestoreContext } from '../../../engines/engine.ts';
+import type { DumpEntry } from '../../../engines/ysql/dump-script.ts';
+import { type DatabaseJob, loadOrder, restoreJob } from '../../../engines/ysql/restore/job.ts';
+import { postDataWaves } from '../../../engines/ysql/restore/waves.ts';
 import type { RestorePlan } from '../../../model/backup.ts';
 import { query } from '../../support/sql.ts';
 

@@ -1,4 +1,4 @@
-import { ysqlEngine } from '../../../activities/ysql/engine.ts';
+import { ysqlEngine } from '../../../engines/ysql/engine.ts';
 import { messageOf } from '../../../model/errors.ts';
 import { Dice } from '../../crash/dice.ts';
 import { query } from '../../support/sql.ts';

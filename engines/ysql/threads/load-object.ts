@@ -1,6 +1,6 @@
 import { permanent } from '../../../model/errors.ts';
 import { textOf } from '../../../repository/zstd-frames.ts';
-import type { LaneContext } from '../../lanes/serve.ts';
+import type { LaneContext } from '../../threads/serve.ts';
 import { copyFromStatement } from '../copy-statements.ts';
 import { tableName } from '../identifiers.ts';
 import { holdsLargeObjects, LARGE_OBJECT_PAGE_BYTES } from '../large-objects.ts';

@@ -1,6 +1,6 @@
 import { activityInfo, Context, heartbeat, log } from '@temporalio/activity';
-import type { VerbContext } from './engine.ts';
-import { resolveSecret } from './secrets.ts';
+import type { VerbContext } from '../engines/engine.ts';
+import { resolveSecret } from '../engines/secrets.ts';
 import { asFailure, lastFailureIn } from './temporal-failure.ts';
 
 /** Well below the heartbeat timeout of 15 s, and cheap: the SDK sends only some of them. */

@@ -1,4 +1,4 @@
-import { serveLane } from '../../lanes/serve.ts';
+import { serveLane } from '../../threads/serve.ts';
 import { closeIdle } from '../session-pool.ts';
 import type { LaneJob } from './jobs.ts';
 import { loadObject } from './load-object.ts';

@@ -2,7 +2,7 @@ import { permanent, transient } from '../../../model/errors.ts';
 import { openPageFile } from '../../../repository/cql-pages.ts';
 import { freeIfAlone } from '../../../repository/free-memory.ts';
 import { textOf } from '../../../repository/zstd-frames.ts';
-import type { LaneContext } from '../../lanes/serve.ts';
+import type { LaneContext } from '../../threads/serve.ts';
 import { quoteTable } from '../identifiers.ts';
 import { Claim } from '../restore/claim.ts';
 import { CounterTable } from '../restore/counters.ts';

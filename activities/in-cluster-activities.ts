@@ -1,17 +1,6 @@
-import { permanent } from '../../../model/errors.ts';
-import type { InClusterChange, InClusterRequest } from '../../../model/in-cluster.ts';
-import { scheduledNamespaces } from '../../../repository/in-cluster.ts';
-import type { Activities } from '../../contract.ts';
-import type { VerbContext } from '../../engine.ts';
-import type { Repositories } from '../../repositories.ts';
-import { asActivity } from '../../verb-context.ts';
-import { withSession } from '../../ysql/session.ts';
-import { refuseToBreakOthers } from '../neighbours.ts';
-import { namesIn, openUniverse, ownYsqlTarget, type Universe, ysqlTarget } from '../universe.ts';
-import { findNamespace } from '../yb-admin/namespaces.ts';
-import { listTabletServers } from '../yb-admin/topology.ts';
-import { clone } from './clone.ts';
-import { reconcileSchedule } from './reconcile.ts';
+import type { VerbContext } from '../engines/engine.ts';
+import { clone } from '../engines/universe/in-cluster/clone.ts';
+import { reconcileSchedule } from '../engines/universe/in-cluster/reconcile.ts';
 import {
   checkWritesStopped,
   choresAfter,
@@ -19,7 +8,24 @@ import {
   scheduleOf,
   takeSafetySnapshot,
   type Waiting,
-} from './rewind.ts';
+} from '../engines/universe/in-cluster/rewind.ts';
+import { refuseToBreakOthers } from '../engines/universe/neighbours.ts';
+import {
+  namesIn,
+  openUniverse,
+  ownYsqlTarget,
+  type Universe,
+  ysqlTarget,
+} from '../engines/universe/universe.ts';
+import { findNamespace } from '../engines/universe/yb-admin/namespaces.ts';
+import { listTabletServers } from '../engines/universe/yb-admin/topology.ts';
+import { withSession } from '../engines/ysql/session.ts';
+import { permanent } from '../model/errors.ts';
+import type { InClusterChange, InClusterRequest } from '../model/in-cluster.ts';
+import { scheduledNamespaces } from '../repository/in-cluster.ts';
+import type { Activities } from './contract.ts';
+import type { Repositories } from './repositories.ts';
+import { asActivity } from './run-activity.ts';
 
 /** Long enough to notice on a Monday what went wrong on a Friday. */
 const SAFETY_RETENTION_HOURS = 72;

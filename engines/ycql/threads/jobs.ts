@@ -1,6 +1,6 @@
 import type { ChunkSpec, DataObject } from '../../../model/backup.ts';
 import type { YcqlSource } from '../../../model/pipeline.ts';
-import { LanePool } from '../../lanes/lanes.ts';
+import { LanePool } from '../../threads/pool.ts';
 import type { WritingWishes } from '../restore/writing-rules.ts';
 import type { TableSchema, UserType } from '../schema.ts';
 import type { CqlTarget } from '../target.ts';

@@ -3,8 +3,8 @@ import type { YsqlSource } from '../../model/pipeline.ts';
 import { ChunkStore } from '../data-objects.ts';
 import type { BackupContext } from '../engine.ts';
 import { whileBeating } from '../heartbeat.ts';
-import { lanes } from './lanes/jobs.ts';
 import { resolveTarget } from './session.ts';
+import { lanes } from './threads/jobs.ts';
 
 /** Streams one chunk into objects: a lane reads it into parts, each of which is put here. */
 export async function upload(

@@ -1,7 +1,7 @@
 import type { ChunkSpec } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
-import { PartBuilder } from '../../lanes/part-builder.ts';
-import type { LaneContext } from '../../lanes/serve.ts';
+import { PartBuilder } from '../../threads/part-builder.ts';
+import type { LaneContext } from '../../threads/serve.ts';
 import { copyOut } from '../copy-out.ts';
 import { copyToStatement } from '../copy-statements.ts';
 import { refusedValue } from '../errors.ts';

@@ -1,22 +1,22 @@
-import type { BackupRef, ExportSummary } from '../../model/backup.ts';
-import { permanent } from '../../model/errors.ts';
+import type { BackupContext } from '../engines/engine.ts';
+import { checkNode } from '../engines/universe/agent/check-node.ts';
+import { fillTablets, inspectNode, unfilledTablets } from '../engines/universe/agent/fill-tablets.ts';
+import type { NodeAgent } from '../engines/universe/agent/node-agent.ts';
+import { onNode } from '../engines/universe/agent/on-node.ts';
+import { saveTablets } from '../engines/universe/agent/save-tablets.ts';
+import { releaseSnapshots } from '../engines/universe/release.ts';
+import { locateTablets } from '../engines/universe/targets.ts';
+import type { BackupRef, ExportSummary } from '../model/backup.ts';
+import { permanent } from '../model/errors.ts';
 import {
   readTabletShard,
   readTabletWorkList,
   type TabletWorkList,
-} from '../../repository/objects/tablet-work.ts';
-import { inBackup } from '../backup-context.ts';
-import type { Activities, NodeActivities } from '../contract.ts';
-import type { BackupContext } from '../engine.ts';
-import type { Repositories } from '../repositories.ts';
-import { asActivity } from '../verb-context.ts';
-import { checkNode } from './agent/check-node.ts';
-import { fillTablets, inspectNode, unfilledTablets } from './agent/fill-tablets.ts';
-import type { NodeAgent } from './agent/node-agent.ts';
-import { onNode } from './agent/on-node.ts';
-import { saveTablets } from './agent/save-tablets.ts';
-import { releaseSnapshots } from './release.ts';
-import { locateTablets } from './targets.ts';
+} from '../repository/objects/tablet-work.ts';
+import { inBackup } from './backup-context.ts';
+import type { Activities, NodeActivities } from './contract.ts';
+import type { Repositories } from './repositories.ts';
+import { asActivity } from './run-activity.ts';
 
 /** What a worker does for a universe besides the verbs that every engine has. */
 export function universeActivities(

@@ -1,5 +1,5 @@
 import type { ChunkSpec, DataObject, LogicalReadPoint } from '../../../model/backup.ts';
-import { LanePool } from '../../lanes/lanes.ts';
+import { LanePool } from '../../threads/pool.ts';
 import type { ConnectionTarget } from '../connection-url.ts';
 
 /** Reads one chunk at the read point into parts: text compressed and hashed. */

@@ -1,9 +1,9 @@
 import { permanent } from '../../../model/errors.ts';
 import type { ConnectionTarget } from '../connection-url.ts';
 import { sqlState } from '../errors.ts';
-import { lanes } from '../lanes/jobs.ts';
 import { connect, type Session } from '../session.ts';
 import { closeIdle, withPooledSession } from '../session-pool.ts';
+import { lanes } from '../threads/jobs.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
 
 /** Lives in the database under restore until the restore is complete. */

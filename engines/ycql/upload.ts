@@ -3,9 +3,9 @@ import type { YcqlSource } from '../../model/pipeline.ts';
 import { ChunkStore } from '../data-objects.ts';
 import type { BackupContext } from '../engine.ts';
 import { whileBeating } from '../heartbeat.ts';
-import { lanes } from './lanes/jobs.ts';
 import { sharedLimit } from './session.ts';
 import { resolveTarget } from './target.ts';
+import { lanes } from './threads/jobs.ts';
 
 /** Reads one chunk into objects: a lane reads it into parts, each of which is put here. */
 export async function upload(

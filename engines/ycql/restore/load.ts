@@ -2,9 +2,9 @@ import type { DataObject } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { whileBeating } from '../../heartbeat.ts';
-import { fetchAhead } from '../../lanes/fetch-ahead.ts';
-import { lanes } from '../lanes/jobs.ts';
+import { fetchAhead } from '../../threads/fetch-ahead.ts';
 import { sharedLimit } from '../session.ts';
+import { lanes } from '../threads/jobs.ts';
 import { destinationOf, loadTasks, type RestoreJob, restoreJob } from './job.ts';
 import type { WritingWishes } from './writing-rules.ts';
 

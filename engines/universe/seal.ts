@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import type { SealInput } from '../../activities/contract.ts';
 import type { BackupSummary, ObjectEntry } from '../../model/backup.ts';
 import { permanent } from '../../model/errors.ts';
 import { lossesIn } from '../../model/manifest.ts';
@@ -15,7 +16,6 @@ import {
 import { sha256Hex } from '../../repository/sha256.ts';
 import { sweepBackup } from '../../repository/sweep.ts';
 import { writeTabletManifest } from '../../repository/write-manifest.ts';
-import type { SealInput } from '../contract.ts';
 import type { BackupContext } from '../engine.ts';
 import { leftToPrune } from '../left-to-prune.ts';
 import { universeKit } from './restore-kit.ts';

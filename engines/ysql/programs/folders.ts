@@ -30,7 +30,7 @@ export function configuredFolders(environment: NodeJS.ProcessEnv = process.env):
   if (configured === undefined || configured === '') return [];
   // The folders beside it are those of the installation, not those beside a symbolic link to it.
   const places = distinct([resolve(configured), realFolder(configured)]);
-  const homes = places.flatMap((place) => [place, join(place, '..'), join(place, '../..')]);
+  const homes = places.flatMap((place) => [place, join(place, '..'), join(place, '../../../activities')]);
   return distinct([
     ...places,
     ...homes.flatMap((home) => FOLDERS_OF_HOME.map((folder) => join(home, folder))),

@@ -1,19 +1,24 @@
 import { activityInfo } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
-import type { RestoreRequest } from '../../model/backup.ts';
-import { permanent } from '../../model/errors.ts';
-import { inBackup } from '../backup-context.ts';
-import { type Activities, UNIVERSE_QUIET } from '../contract.ts';
-import type { Pins } from '../pins.ts';
-import type { Repositories } from '../repositories.ts';
-import { stopped } from '../verb-context.ts';
-import type { UniverseRestore } from './restore/context.ts';
-import { discardUniverse, finishUniverse, forgetRestore, refuseIfEnded } from './restore/finish.ts';
-import { placeFills, readFillShard } from './restore/place.ts';
-import { planUniverseRestore } from './restore/plan.ts';
-import { prepareUniverse } from './restore/prepare.ts';
-import { beQuiet, endQuiet } from './restore/quiet.ts';
-import { restoreAll } from './restore/restoration.ts';
+import type { UniverseRestore } from '../engines/universe/restore/context.ts';
+import {
+  discardUniverse,
+  finishUniverse,
+  forgetRestore,
+  refuseIfEnded,
+} from '../engines/universe/restore/finish.ts';
+import { placeFills, readFillShard } from '../engines/universe/restore/place.ts';
+import { planUniverseRestore } from '../engines/universe/restore/plan.ts';
+import { prepareUniverse } from '../engines/universe/restore/prepare.ts';
+import { beQuiet, endQuiet } from '../engines/universe/restore/quiet.ts';
+import { restoreAll } from '../engines/universe/restore/restoration.ts';
+import type { RestoreRequest } from '../model/backup.ts';
+import { permanent } from '../model/errors.ts';
+import { inBackup } from './backup-context.ts';
+import { type Activities, UNIVERSE_QUIET } from './contract.ts';
+import type { Pins } from './pins.ts';
+import type { Repositories } from './repositories.ts';
+import { stopped } from './run-activity.ts';
 
 type RestoreActivities = Pick<
   Activities,

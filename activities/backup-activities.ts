@@ -1,5 +1,11 @@
 import { hostname } from 'node:os';
 import { metricMeter } from '@temporalio/activity';
+import type { BackupContext, Engine } from '../engines/engine.ts';
+import { leftToPrune } from '../engines/left-to-prune.ts';
+import { packTasks } from '../engines/pack-tasks.ts';
+import { engineOf, logical } from '../engines/registry.ts';
+import { exportUniverse } from '../engines/universe/export.ts';
+import { sealUniverse } from '../engines/universe/seal.ts';
 import type {
   BackupRef,
   BackupSummary,
@@ -31,14 +37,8 @@ import {
 import { type ManifestDraft, writeManifest } from '../repository/write-manifest.ts';
 import { inBackup as inBackupOf } from './backup-context.ts';
 import type { Activities, SealInput } from './contract.ts';
-import type { BackupContext, Engine } from './engine.ts';
-import { engineOf, logical } from './engines.ts';
-import { leftToPrune } from './left-to-prune.ts';
-import { packTasks } from './pack-tasks.ts';
 import type { Repositories } from './repositories.ts';
-import { describeTabletWork } from './universe/activities.ts';
-import { exportUniverse } from './universe/export.ts';
-import { sealUniverse } from './universe/seal.ts';
+import { describeTabletWork } from './universe-activities.ts';
 
 /** From a read point to a sealed backup: export, upload, seal; and what clears away an unfinished one. */
 export function captureActivities(
