@@ -148,7 +148,10 @@ export interface VerbContext {
   readonly signal: AbortSignal;
   /** 1 for the first try. */
   readonly attempt: number;
-  /** Tells that work goes on; called at least every few seconds, cheap. */
+  /**
+   * Reports how far the verb is. Cheap: call it wherever there is something new to report. A verb needs no rhythm of its own: whoever runs
+   * it shows that it is alive (`activities/run-activity.ts` beats with the last progress through the longest quiet step).
+   */
   heartbeat(progress?: object): void;
   log(message: string, fields?: Readonly<Record<string, unknown>>): void;
   /** Reads a secret where this worker has it; throws `SECRET_MISSING` (permanent) naming the reference, never a value. */

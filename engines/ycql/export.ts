@@ -2,7 +2,6 @@ import type { ObjectEntry, ReadPoint } from '../../model/backup.ts';
 import type { ManifestDatabase } from '../../model/manifest.ts';
 import type { YcqlSource } from '../../model/pipeline.ts';
 import type { BackupContext, EngineExport } from '../engine.ts';
-import { whileBeating } from '../heartbeat.ts';
 import { readSelected } from './catalog.ts';
 import { cutTables, estimateBytes, type TableToCut } from './chunks.ts';
 import { schemaScript } from './ddl.ts';
@@ -24,42 +23,40 @@ export async function exportWorkList(
   readPoint: ReadPoint,
 ): Promise<EngineExport> {
   const target = await resolveTarget(verb, source);
-  return await whileBeating(verb, (tell) =>
-    withSession(verb, target, source, async (session) => {
-      const schemas = await readSelected(session, source, verb.signal);
-      refuseWhatCannotBeCarried(schemas);
-      if (source.contents !== 'schema')
-        await refuseMasked(session, target.login?.username, schemas, verb.signal);
-      const commonObjects: ObjectEntry[] = [];
-      if (source.globals !== 'none') {
-        const script = await rolesScript(session, source.globals === 'roles-with-passwords', verb.signal);
-        commonObjects.push(await putSchemaText(verb, readPoint, 'roles', 'cql', script));
-      }
-      const databases: ManifestDatabase[] = [];
-      const tables: TableToCut[] = [];
-      for (const [index, schema] of schemas.entries()) {
-        tell({ keyspace: schema.keyspace });
-        const read = await readTables(verb, session, source, schema);
-        if (source.contents !== 'schema') tables.push(...read.map(({ toCut }) => toCut));
-        databases.push({
-          name: schema.keyspace,
-          ...NO_DATABASE_PROPERTIES,
-          schemaObjects: await schemaObjects(verb, readPoint, session, schema, index),
-          tables: read.map(({ toCut: { table }, losses }) => ({
-            ...{ schema: schema.keyspace, table: table.name, rows: 0, bytes: 0, objects: 0 },
-            ...(losses.length === 0 ? {} : { losses }),
-          })),
-          ...(schema.notCarried.length === 0 ? {} : { losses: schema.notCarried }),
-        });
-      }
-      return {
-        server: session.server,
-        databases,
-        commonObjects,
-        chunks: cutTables(tables, source.chunkBytes),
-      };
-    }),
-  );
+  return await withSession(verb, target, source, async (session) => {
+    const schemas = await readSelected(session, source, verb.signal);
+    refuseWhatCannotBeCarried(schemas);
+    if (source.contents !== 'schema')
+      await refuseMasked(session, target.login?.username, schemas, verb.signal);
+    const commonObjects: ObjectEntry[] = [];
+    if (source.globals !== 'none') {
+      const script = await rolesScript(session, source.globals === 'roles-with-passwords', verb.signal);
+      commonObjects.push(await putSchemaText(verb, readPoint, 'roles', 'cql', script));
+    }
+    const databases: ManifestDatabase[] = [];
+    const tables: TableToCut[] = [];
+    for (const [index, schema] of schemas.entries()) {
+      verb.heartbeat({ keyspace: schema.keyspace });
+      const read = await readTables(verb, session, source, schema);
+      if (source.contents !== 'schema') tables.push(...read.map(({ toCut }) => toCut));
+      databases.push({
+        name: schema.keyspace,
+        ...NO_DATABASE_PROPERTIES,
+        schemaObjects: await schemaObjects(verb, readPoint, session, schema, index),
+        tables: read.map(({ toCut: { table }, losses }) => ({
+          ...{ schema: schema.keyspace, table: table.name, rows: 0, bytes: 0, objects: 0 },
+          ...(losses.length === 0 ? {} : { losses }),
+        })),
+        ...(schema.notCarried.length === 0 ? {} : { losses: schema.notCarried }),
+      });
+    }
+    return {
+      server: session.server,
+      databases,
+      commonObjects,
+      chunks: cutTables(tables, source.chunkBytes),
+    };
+  });
 }
 
 /** A keyspace has none of these. */

@@ -1,7 +1,6 @@
 import { transient } from '../../model/errors.ts';
 import type { YcqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
-import { whileBeating } from '../heartbeat.ts';
 import { awaitSchemaAgreement, withSession } from './session.ts';
 import { resolveTarget } from './target.ts';
 
@@ -13,10 +12,8 @@ export async function flush(
 ): Promise<{ readonly waitedMs: number }> {
   const target = await resolveTarget(verb, source);
   const startedAt = Date.now();
-  const agrees = await whileBeating(verb, () =>
-    withSession(verb, target, source, (session) =>
-      awaitSchemaAgreement(session, options.waitMs, verb.signal),
-    ),
+  const agrees = await withSession(verb, target, source, (session) =>
+    awaitSchemaAgreement(session, options.waitMs, verb.signal),
   );
   if (agrees) return { waitedMs: Date.now() - startedAt };
   throw transient(

@@ -2,7 +2,6 @@ import type { ReadPoint } from '../../model/backup.ts';
 import { permanent, READ_POINT_LOST } from '../../model/errors.ts';
 import type { YcqlSource } from '../../model/pipeline.ts';
 import type { BackupContext, EngineExport } from '../engine.ts';
-import { whileBeating } from '../heartbeat.ts';
 import { readDefinition } from './catalog.ts';
 import { fingerprintOf, type KeyspaceSchema, type TableSchema } from './schema.ts';
 import { readSchemaObject } from './schema-objects.ts';
@@ -21,20 +20,18 @@ export async function seal(
 ): Promise<EngineExport> {
   if (source.contents === 'schema') return exported;
   const target = await resolveTarget(verb, source);
-  await whileBeating(verb, () =>
-    withSession(verb, target, source, async (session) => {
-      for (const database of exported.databases) {
-        const schema = await readSchemaObject(verb, database);
-        for (const table of schema.tables) {
-          checkUnchanged(
-            schema,
-            table,
-            await readDefinition(session, schema.keyspace, table.name, verb.signal),
-          );
-        }
+  await withSession(verb, target, source, async (session) => {
+    for (const database of exported.databases) {
+      const schema = await readSchemaObject(verb, database);
+      for (const table of schema.tables) {
+        checkUnchanged(
+          schema,
+          table,
+          await readDefinition(session, schema.keyspace, table.name, verb.signal),
+        );
       }
-    }),
-  );
+    }
+  });
   return exported;
 }
 

@@ -1,6 +1,5 @@
 import type { YcqlSource } from '../../model/pipeline.ts';
 import type { OpenReadPoint, VerbContext } from '../engine.ts';
-import { whileBeating } from '../heartbeat.ts';
 import { readSelected } from './catalog.ts';
 import { refuseMasked } from './masked-columns.ts';
 import { refuseWhatCannotBeCarried } from './refusals.ts';
@@ -17,14 +16,12 @@ export async function openReadPoint(
   epoch: number,
 ): Promise<OpenReadPoint> {
   const target = await resolveTarget(verb, source);
-  await whileBeating(verb, () =>
-    withSession(verb, target, source, async (session) => {
-      const schemas = await readSelected(session, source, verb.signal);
-      refuseWhatCannotBeCarried(schemas);
-      if (source.contents !== 'schema')
-        await refuseMasked(session, target.login?.username, schemas, verb.signal);
-    }),
-  );
+  await withSession(verb, target, source, async (session) => {
+    const schemas = await readSelected(session, source, verb.signal);
+    refuseWhatCannotBeCarried(schemas);
+    if (source.contents !== 'schema')
+      await refuseMasked(session, target.login?.username, schemas, verb.signal);
+  });
   const { consistencyLevel } = source;
   return { readPoint: { kind: 'scan', epoch, consistencyLevel, takenAt: new Date().toISOString() } };
 }

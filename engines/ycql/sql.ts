@@ -1,6 +1,5 @@
 import type { YcqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
-import { whileBeating } from '../heartbeat.ts';
 import { withSession } from './session.ts';
 import { resolveTarget } from './target.ts';
 
@@ -12,9 +11,7 @@ export async function runStatement(
   database: string | undefined,
 ): Promise<void> {
   const target = await resolveTarget(verb, source);
-  await whileBeating(verb, () =>
-    withSession(verb, target, source, (session) =>
-      session.execute('run the statement of the sql step', statement, [], verb.signal, database),
-    ),
+  await withSession(verb, target, source, (session) =>
+    session.execute('run the statement of the sql step', statement, [], verb.signal, database),
   );
 }

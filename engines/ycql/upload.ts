@@ -2,7 +2,6 @@ import type { ChunkSpec, DataObject, ReadPoint } from '../../model/backup.ts';
 import type { YcqlSource } from '../../model/pipeline.ts';
 import { ChunkStore } from '../data-objects.ts';
 import type { BackupContext } from '../engine.ts';
-import { whileBeating } from '../heartbeat.ts';
 import { sharedLimit } from './session.ts';
 import { resolveTarget } from './target.ts';
 import { lanes } from './threads/jobs.ts';
@@ -18,18 +17,16 @@ export async function upload(
   const target = await resolveTarget(verb, source);
   const stored = await ChunkStore.open(verb, readPoint, chunk, '.cql.zst');
   const objects: DataObject[] = [];
-  await whileBeating(verb, (tell) =>
-    lanes.run(
-      { kind: 'read', target, source, limit: sharedLimit(target, source), chunk, zstdLevel },
-      {
-        signal: verb.signal,
-        onProgress: (rows) => tell({ chunk: chunk.id, rows }),
-        onLog: (message, fields) => verb.log(message, fields),
-        onPart: async ({ body, sha256, ...counts }) => {
-          objects.push({ ...(await stored.put(body, sha256)), ...counts, format: 'cql-pages' });
-        },
+  await lanes.run(
+    { kind: 'read', target, source, limit: sharedLimit(target, source), chunk, zstdLevel },
+    {
+      signal: verb.signal,
+      onProgress: (rows) => verb.heartbeat({ chunk: chunk.id, rows }),
+      onLog: (message, fields) => verb.log(message, fields),
+      onPart: async ({ body, sha256, ...counts }) => {
+        objects.push({ ...(await stored.put(body, sha256)), ...counts, format: 'cql-pages' });
       },
-    ),
+    },
   );
   return objects;
 }

@@ -3,7 +3,6 @@ import type { LogicalReadPoint, ObjectEntry } from '../../model/backup.ts';
 import type { ManifestDatabase } from '../../model/manifest.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { BackupContext, EngineExport } from '../engine.ts';
-import { whileBeating } from '../heartbeat.ts';
 import { readRelations, select } from './catalog.ts';
 import { cutTables, type TableToCut } from './chunks.ts';
 import { isGone, requireAny, selectedDatabases, tellGone } from './databases.ts';
@@ -33,104 +32,100 @@ export async function exportWorkList(
   readPoint: LogicalReadPoint,
 ): Promise<EngineExport> {
   const target = await resolveTarget(verb, source.connection);
-  return await whileBeating(verb, async (tell) => {
-    const { server, names } = await withPresent(target, target.database, verb.signal, async (session) => ({
-      server: await readServer(session),
-      names: await databasesAt(session, target, source, readPoint),
-    }));
-    const from = { verb, target, readPoint, server, dumpProgram: source.dumpProgram };
-    const commonObjects: ObjectEntry[] = [];
-    if (source.globals !== 'none') {
-      commonObjects.push(
-        await putScript(verb, readPoint, 'globals', await dumpGlobals(from, source.globals)),
-      );
-    }
-    const databases: ManifestDatabase[] = [];
-    const tables: TableToCut[] = [];
-    for (const [index, name] of names.entries()) {
-      tell({ database: name });
-      try {
-        await withReader(target, name, readPoint, verb.signal, async (reader) => {
-          const selection = await select(reader, await readRelations(reader), source);
-          await refuseWhatCannotBeCarried(reader, source, selection);
-          const { count } = await findLargeObjects(reader);
-          const withLargeObjects = count > 0 && carriesLargeObjects(source);
-          const data = withLargeObjects ? [...selection.data, LARGE_OBJECT_PAGES] : selection.data;
-          const toCut =
-            source.contents === 'schema'
+  const { server, names } = await withPresent(target, target.database, verb.signal, async (session) => ({
+    server: await readServer(session),
+    names: await databasesAt(session, target, source, readPoint),
+  }));
+  const from = { verb, target, readPoint, server, dumpProgram: source.dumpProgram };
+  const commonObjects: ObjectEntry[] = [];
+  if (source.globals !== 'none') {
+    commonObjects.push(await putScript(verb, readPoint, 'globals', await dumpGlobals(from, source.globals)));
+  }
+  const databases: ManifestDatabase[] = [];
+  const tables: TableToCut[] = [];
+  for (const [index, name] of names.entries()) {
+    verb.heartbeat({ database: name });
+    try {
+      await withReader(target, name, readPoint, verb.signal, async (reader) => {
+        const selection = await select(reader, await readRelations(reader), source);
+        await refuseWhatCannotBeCarried(reader, source, selection);
+        const { count } = await findLargeObjects(reader);
+        const withLargeObjects = count > 0 && carriesLargeObjects(source);
+        const data = withLargeObjects ? [...selection.data, LARGE_OBJECT_PAGES] : selection.data;
+        const toCut =
+          source.contents === 'schema'
+            ? []
+            : await tablesToCut(reader, data, {
+                product: server.product,
+                chunkBytes: source.chunkBytes,
+                tell: verb.heartbeat,
+                lend: (work) => withReader(target, name, readPoint, verb.signal, work),
+              });
+        const schemaObjects: ObjectEntry[] = [];
+        if (source.contents !== 'data') {
+          const scripts = await dumpSchema(from, reader, selection);
+          const kept = await withoutDanglingForeignKeys(reader, scripts.postData, selection);
+          const postData =
+            server.product === 'yugabytedb' ? kept + (await lostByYsqlDump(reader, selection)) : kept;
+          const placement: Placement =
+            server.product === 'yugabytedb'
+              ? await readPlacement(reader, verb.log)
+              : { tablegroups: [], relations: [] };
+          const put = (script: ScriptName, text: string) =>
+            putScript(verb, readPoint, `${index}/${script}`, text);
+          schemaObjects.push(
+            ...(await Promise.all([
+              put('database', scripts.database),
+              put('pre-data', withPlacement(scripts.preData, placement, 'pre-data')),
+              put('post-data', withPlacement(postData, placement, 'post-data')),
+            ])),
+          );
+        }
+        if (withLargeObjects) {
+          const script = await largeObjectsScript(reader);
+          schemaObjects.push(await putScript(verb, readPoint, `${index}/large-objects`, script));
+        }
+        const hiddenCalls = source.contents === 'data' ? [] : await readHiddenCalls(reader);
+        tables.push(...toCut);
+        databases.push({
+          name,
+          ...(hiddenCalls.length === 0 ? {} : { hiddenCalls }),
+          ...(await databaseProperties(reader)),
+          schemaObjects,
+          ...lossesOf([
+            ...(count > 0 && !withLargeObjects && source.contents !== 'schema'
+              ? [`${formatAmount(count, 'large object')}: the plan names the tables to include`]
+              : []),
+            ...(source.contents === 'schema'
               ? []
-              : await tablesToCut(reader, data, {
-                  product: server.product,
-                  chunkBytes: source.chunkBytes,
-                  tell,
-                  lend: (work) => withReader(target, name, readPoint, verb.signal, work),
-                });
-          const schemaObjects: ObjectEntry[] = [];
-          if (source.contents !== 'data') {
-            const scripts = await dumpSchema(from, reader, selection);
-            const kept = await withoutDanglingForeignKeys(reader, scripts.postData, selection);
-            const postData =
-              server.product === 'yugabytedb' ? kept + (await lostByYsqlDump(reader, selection)) : kept;
-            const placement: Placement =
-              server.product === 'yugabytedb'
-                ? await readPlacement(reader, verb.log)
-                : { tablegroups: [], relations: [] };
-            const put = (script: ScriptName, text: string) =>
-              putScript(verb, readPoint, `${index}/${script}`, text);
-            schemaObjects.push(
-              ...(await Promise.all([
-                put('database', scripts.database),
-                put('pre-data', withPlacement(scripts.preData, placement, 'pre-data')),
-                put('post-data', withPlacement(postData, placement, 'post-data')),
-              ])),
-            );
-          }
-          if (withLargeObjects) {
-            const script = await largeObjectsScript(reader);
-            schemaObjects.push(await putScript(verb, readPoint, `${index}/large-objects`, script));
-          }
-          const hiddenCalls = source.contents === 'data' ? [] : await readHiddenCalls(reader);
-          tables.push(...toCut);
-          databases.push({
-            name,
-            ...(hiddenCalls.length === 0 ? {} : { hiddenCalls }),
-            ...(await databaseProperties(reader)),
-            schemaObjects,
-            ...lossesOf([
-              ...(count > 0 && !withLargeObjects && source.contents !== 'schema'
-                ? [`${formatAmount(count, 'large object')}: the plan names the tables to include`]
-                : []),
-              ...(source.contents === 'schema'
-                ? []
-                : selection.hollow.map(
-                    (relation) =>
-                      `what ${tableName(relation)} holds: it is unlogged, and the source is a standby, which has none of it`,
-                  )),
-              ...(source.contents === 'data' ? [] : lossesOfStockDump(server, source.dumpProgram)),
-            ]),
-            tables: toCut.map(({ table: { schema, table }, uncut }) => ({
-              schema,
-              table,
-              rows: 0,
-              bytes: 0,
-              objects: 0,
-              ...(uncut === undefined ? {} : { uncut }),
-            })),
-          });
+              : selection.hollow.map(
+                  (relation) =>
+                    `what ${tableName(relation)} holds: it is unlogged, and the source is a standby, which has none of it`,
+                )),
+            ...(source.contents === 'data' ? [] : lossesOfStockDump(server, source.dumpProgram)),
+          ]),
+          tables: toCut.map(({ table: { schema, table }, uncut }) => ({
+            schema,
+            table,
+            rows: 0,
+            bytes: 0,
+            objects: 0,
+            ...(uncut === undefined ? {} : { uncut }),
+          })),
         });
-      } catch (error) {
-        if (!isGone(error, source, name)) throw error;
-        tellGone(verb, name);
-      }
+      });
+    } catch (error) {
+      if (!isGone(error, source, name)) throw error;
+      tellGone(verb, name);
     }
-    requireAny(databases.length);
-    return {
-      server: { product: server.product, version: server.version },
-      databases,
-      commonObjects,
-      chunks: cutTables(tables, server.product, source.chunkBytes),
-    };
-  });
+  }
+  requireAny(databases.length);
+  return {
+    server: { product: server.product, version: server.version },
+    databases,
+    commonObjects,
+    chunks: cutTables(tables, server.product, source.chunkBytes),
+  };
 }
 
 function lossesOf(losses: readonly string[]): Pick<ManifestDatabase, 'losses'> {

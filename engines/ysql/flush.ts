@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { transient } from '../../model/errors.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
-import { whileBeating } from '../heartbeat.ts';
 import { selectedDatabases } from './databases.ts';
 import { withPresent } from './reader.ts';
 import { readServer, type Server } from './server.ts';
@@ -22,21 +21,19 @@ export async function flush(
 ): Promise<{ readonly waitedMs: number }> {
   const target = await resolveTarget(verb, source.connection);
   const startedAt = Date.now();
-  await whileBeating(verb, () =>
-    withPresent(target, target.database, verb.signal, async (session) => {
-      const server = await readServer(session);
-      const databases = await selectedDatabases(session, target, source);
-      let version = await breakingVersions(session, server);
-      for (;;) {
-        const busy = await ddlUnderWay(session, databases);
-        const newVersion = await breakingVersions(session, server);
-        if (busy.length === 0 && newVersion === version) return;
-        version = newVersion;
-        if (Date.now() - startedAt >= options.waitMs) throw notAtRest(busy, options.waitMs);
-        await sleep(ASK_EVERY_MS, undefined, { signal: verb.signal });
-      }
-    }),
-  );
+  await withPresent(target, target.database, verb.signal, async (session) => {
+    const server = await readServer(session);
+    const databases = await selectedDatabases(session, target, source);
+    let version = await breakingVersions(session, server);
+    for (;;) {
+      const busy = await ddlUnderWay(session, databases);
+      const newVersion = await breakingVersions(session, server);
+      if (busy.length === 0 && newVersion === version) return;
+      version = newVersion;
+      if (Date.now() - startedAt >= options.waitMs) throw notAtRest(busy, options.waitMs);
+      await sleep(ASK_EVERY_MS, undefined, { signal: verb.signal });
+    }
+  });
   return { waitedMs: Date.now() - startedAt };
 }
 

@@ -2,7 +2,6 @@ import type { LogicalReadPoint } from '../../model/backup.ts';
 import type { ManifestDatabase } from '../../model/manifest.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { BackupContext, EngineExport, VerbContext } from '../engine.ts';
-import { whileBeating } from '../heartbeat.ts';
 import { type Relation, readRelations, select } from './catalog.ts';
 import type { ConnectionTarget } from './connection-url.ts';
 import { quoteLiteral, quoteTable } from './identifiers.ts';
@@ -22,22 +21,20 @@ export async function seal(
 ): Promise<EngineExport> {
   if (source.contents === 'schema') return exported;
   const target = await resolveTarget(verb, source.connection);
-  return await whileBeating(verb, async () => {
-    const databases: ManifestDatabase[] = [];
-    for (const [index, database] of exported.databases.entries()) {
-      const sequences = await withReader(target, database.name, readPoint, verb.signal, async (reader) => {
-        const selection = await select(reader, await readRelations(reader), source);
-        return selection.sequences;
-      });
-      const script = await sequencesScript(verb, target, database.name, sequences);
-      const object = await putScript(verb, readPoint, `${index}/sequences`, script);
-      databases.push({
-        ...database,
-        schemaObjects: [...database.schemaObjects, object],
-      });
-    }
-    return { ...exported, databases };
-  });
+  const databases: ManifestDatabase[] = [];
+  for (const [index, database] of exported.databases.entries()) {
+    const sequences = await withReader(target, database.name, readPoint, verb.signal, async (reader) => {
+      const selection = await select(reader, await readRelations(reader), source);
+      return selection.sequences;
+    });
+    const script = await sequencesScript(verb, target, database.name, sequences);
+    const object = await putScript(verb, readPoint, `${index}/sequences`, script);
+    databases.push({
+      ...database,
+      schemaObjects: [...database.schemaObjects, object],
+    });
+  }
+  return { ...exported, databases };
 }
 
 const SEQUENCES_PER_QUERY = 200;

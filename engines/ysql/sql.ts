@@ -1,6 +1,5 @@
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
-import { whileBeating } from '../heartbeat.ts';
 import type { ConnectionTarget } from './connection-url.ts';
 import { resolveTarget, withSession } from './session.ts';
 
@@ -23,6 +22,6 @@ export async function runStatementAt(
 ): Promise<void> {
   await withSession(target, database ?? target.database, verb.signal, async (session) => {
     await session.query('reset the session', 'RESET ALL');
-    await whileBeating(verb, () => session.query('run the statement of the sql step', statement));
+    await session.query('run the statement of the sql step', statement);
   });
 }

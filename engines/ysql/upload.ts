@@ -2,7 +2,6 @@ import type { ChunkSpec, DataObject, LogicalReadPoint } from '../../model/backup
 import type { YsqlSource } from '../../model/pipeline.ts';
 import { ChunkStore } from '../data-objects.ts';
 import type { BackupContext } from '../engine.ts';
-import { whileBeating } from '../heartbeat.ts';
 import { resolveTarget } from './session.ts';
 import { lanes } from './threads/jobs.ts';
 
@@ -17,17 +16,15 @@ export async function upload(
   const target = await resolveTarget(verb, source.connection);
   const stored = await ChunkStore.open(verb, readPoint, chunk, '.copy.zst');
   const objects: DataObject[] = [];
-  await whileBeating(verb, (tell) =>
-    lanes.run(
-      { kind: 'read', target, readPoint, chunk, partBytes: source.chunkBytes, zstdLevel },
-      {
-        signal: verb.signal,
-        onProgress: (bytes) => tell({ chunk: chunk.id, bytes }),
-        onPart: async ({ body, sha256, rows, bytes }) => {
-          objects.push({ ...(await stored.put(body, sha256)), rows, bytes });
-        },
+  await lanes.run(
+    { kind: 'read', target, readPoint, chunk, partBytes: source.chunkBytes, zstdLevel },
+    {
+      signal: verb.signal,
+      onProgress: (bytes) => verb.heartbeat({ chunk: chunk.id, bytes }),
+      onPart: async ({ body, sha256, rows, bytes }) => {
+        objects.push({ ...(await stored.put(body, sha256)), rows, bytes });
       },
-    ),
+    },
   );
   return objects;
 }

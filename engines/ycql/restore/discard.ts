@@ -1,5 +1,4 @@
 import type { RestoreContext } from '../../engine.ts';
-import { whileBeating } from '../../heartbeat.ts';
 import { quoteName, quoteTable } from '../identifiers.ts';
 import { type CqlSession, withSession } from '../session.ts';
 import { type KeyspaceJob, type RestoreJob, restoreJob } from './job.ts';
@@ -11,11 +10,9 @@ import { Journal, ORIGIN_ITEM, RESTORE_ITEM } from './journal.ts';
  */
 export async function discard(context: RestoreContext): Promise<readonly string[]> {
   const job = await restoreJob(context);
-  await whileBeating(context, () =>
-    withSession(context, job.target, job.source, async (session) => {
-      for (const keyspace of job.keyspaces) await discardKeyspace(job, keyspace, session);
-    }),
-  );
+  await withSession(context, job.target, job.source, async (session) => {
+    for (const keyspace of job.keyspaces) await discardKeyspace(job, keyspace, session);
+  });
   return [];
 }
 

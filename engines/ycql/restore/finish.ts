@@ -2,7 +2,6 @@ import { formatAmount } from '../../../model/amounts.ts';
 import type { DataObject } from '../../../model/backup.ts';
 import { unreadIn } from '../../../model/manifest.ts';
 import type { RestoreContext, RestoreOutcome } from '../../engine.ts';
-import { whileBeating } from '../../heartbeat.ts';
 import { withSession } from '../session.ts';
 import { checkKeyspace, comparesContent } from './check.ts';
 import { isClaim } from './claim.ts';
@@ -19,27 +18,25 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
   const job = await restoreJob(context);
   let written: number | undefined;
   const objects = await selectedObjects(job);
-  const problems = await whileBeating(context, (tell) =>
-    withSession(context, job.target, job.source, async (session) => {
-      const found: string[] = [];
-      const journals = job.keyspaces.map(({ to }) => new Journal(session, to, context.signal));
-      for (const [index, keyspace] of job.keyspaces.entries()) {
-        const journal = journals[index];
-        const before = await journal?.find();
-        if (before === undefined) continue;
-        await loadForgotten(job, keyspace, objects, before, (rows) => tell({ rows }));
-        const noted = (await journal?.find()) ?? before;
-        found.push(...(await checkKeyspace(job, keyspace, session, noted)));
-        if (job.withSchema) found.push(...(await compareDefinitions(job, keyspace, session)));
-        written = (written ?? 0) + rowsWritten(noted);
-      }
-      // A rehearsal's keyspaces are dropped as a whole, by what their journal says.
-      if (found.length === 0 && !context.request.scratch) {
-        for (const journal of journals) await journal.drop();
-      }
-      return found;
-    }),
-  );
+  const problems = await withSession(context, job.target, job.source, async (session) => {
+    const found: string[] = [];
+    const journals = job.keyspaces.map(({ to }) => new Journal(session, to, context.signal));
+    for (const [index, keyspace] of job.keyspaces.entries()) {
+      const journal = journals[index];
+      const before = await journal?.find();
+      if (before === undefined) continue;
+      await loadForgotten(job, keyspace, objects, before, (rows) => context.heartbeat({ rows }));
+      const noted = (await journal?.find()) ?? before;
+      found.push(...(await checkKeyspace(job, keyspace, session, noted)));
+      if (job.withSchema) found.push(...(await compareDefinitions(job, keyspace, session)));
+      written = (written ?? 0) + rowsWritten(noted);
+    }
+    // A rehearsal's keyspaces are dropped as a whole, by what their journal says.
+    if (found.length === 0 && !context.request.scratch) {
+      for (const journal of journals) await journal.drop();
+    }
+    return found;
+  });
   return {
     databases: job.keyspaces.map(({ schema, to }) => ({ from: schema.keyspace, to })),
     // Where an earlier attempt has removed the journals: what the backup has, of which some may have expired.

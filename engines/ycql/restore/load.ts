@@ -1,7 +1,6 @@
 import type { DataObject } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
-import { whileBeating } from '../../heartbeat.ts';
 import { fetchAhead } from '../../threads/fetch-ahead.ts';
 import { sharedLimit } from '../session.ts';
 import { lanes } from '../threads/jobs.ts';
@@ -22,11 +21,9 @@ export async function load(
       'Start the restore again.',
     );
   }
-  return await whileBeating(context, (tell) =>
-    loadObjects(job, objects, (rows) => {
-      tell({ task, rows });
-    }),
-  );
+  return await loadObjects(job, objects, (rows) => {
+    context.heartbeat({ task, rows });
+  });
 }
 
 /** Loads objects one after another, those left out that are noted as loaded. */

@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { PostDataWork } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
-import { whileBeating } from '../../heartbeat.ts';
 import { createIndex, createView } from '../ddl.ts';
 import { isAlreadyThere } from '../errors.ts';
 import type { IndexSchema, TableSchema, ViewSchema } from '../schema.ts';
@@ -47,24 +46,22 @@ export async function applyPostData(context: RestoreContext, { unit }: PostDataW
       'Start the restore again.',
     );
   }
-  await whileBeating(context, () =>
-    withSession(context, job.target, job.source, async (session) => {
-      if (wanted.kind === 'view') {
-        // `docs/ycql.md`: YugabyteDB has no views.
-        if (session.server.product !== 'cassandra') return;
-        const { name } = wanted.view.table;
-        await new Journal(session, wanted.keyspace, context.signal).set(viewItem(name), 'created');
-      }
-      try {
-        await session.execute(`create ${nameOf(wanted)}`, statementFor(wanted), [], context.signal);
-      } catch (error) {
-        if (!(error instanceof Error) || !isAlreadyThere(error.cause)) throw error;
-      }
-      while (!(await isBuilt(session, wanted, context.signal))) {
-        await sleep(LOOK_EVERY_MS, undefined, { signal: context.signal });
-      }
-    }),
-  );
+  await withSession(context, job.target, job.source, async (session) => {
+    if (wanted.kind === 'view') {
+      // `docs/ycql.md`: YugabyteDB has no views.
+      if (session.server.product !== 'cassandra') return;
+      const { name } = wanted.view.table;
+      await new Journal(session, wanted.keyspace, context.signal).set(viewItem(name), 'created');
+    }
+    try {
+      await session.execute(`create ${nameOf(wanted)}`, statementFor(wanted), [], context.signal);
+    } catch (error) {
+      if (!(error instanceof Error) || !isAlreadyThere(error.cause)) throw error;
+    }
+    while (!(await isBuilt(session, wanted, context.signal))) {
+      await sleep(LOOK_EVERY_MS, undefined, { signal: context.signal });
+    }
+  });
 }
 
 function nameOf(unit: PostDataUnit): string {

@@ -1,5 +1,4 @@
 import type { RestoreContext } from '../../engine.ts';
-import { whileBeating } from '../../heartbeat.ts';
 import { findKeyspace } from '../catalog.ts';
 import { createAggregate, createFunction, createKeyspace, createTable, createType } from '../ddl.ts';
 import { isAlreadyThere } from '../errors.ts';
@@ -11,15 +10,13 @@ import { checkOurs, Journal, ORIGIN_ITEM, PREPARED_ITEM, RESTORE_ITEM, tableItem
 /** Creates keyspaces, types and tables, once; what is there already from an interrupted attempt stays. */
 export async function prepare(context: RestoreContext): Promise<void> {
   const job = await restoreJob(context);
-  await whileBeating(context, (tell) =>
-    withSession(context, job.target, job.source, async (session) => {
-      if (context.request.globals) await applyRoles(job, session);
-      for (const keyspace of job.keyspaces) {
-        tell({ keyspace: keyspace.to });
-        await prepareKeyspace(job, keyspace, session);
-      }
-    }),
-  );
+  await withSession(context, job.target, job.source, async (session) => {
+    if (context.request.globals) await applyRoles(job, session);
+    for (const keyspace of job.keyspaces) {
+      context.heartbeat({ keyspace: keyspace.to });
+      await prepareKeyspace(job, keyspace, session);
+    }
+  });
 }
 
 /** YugabyteDB has neither functions nor aggregates, and `docs/ycql.md` says so. */

@@ -5,7 +5,6 @@ import {
   MOST_ANSWER_ROWS,
   type RestoreContext,
 } from '../../engine.ts';
-import { whileBeating } from '../../heartbeat.ts';
 import { sqlState } from '../errors.ts';
 import { type Session, withSession } from '../session.ts';
 import { restoreJob } from './job.ts';
@@ -35,7 +34,7 @@ export async function ask(
   return withSession(job.target, copy.to, context.signal, async (session) => {
     await session.query('begin a transaction that only reads', 'BEGIN READ ONLY');
     try {
-      return await whileBeating(context, () => answer(session, statement));
+      return await answer(session, statement);
     } catch (error) {
       throw told(await session.failure(error, 'run the statement of the assertion'));
     }

@@ -2,7 +2,6 @@ import { formatAmount, formatCount } from '../../../model/amounts.ts';
 import type { LeftOut } from '../../../model/backup.ts';
 import type { RestoreRecord } from '../../../repository/restore-records.ts';
 import type { RestoreContext, RestoreOutcome } from '../../engine.ts';
-import { whileBeating } from '../../heartbeat.ts';
 import { quoteIdentifier } from '../identifiers.ts';
 import type { Session } from '../session.ts';
 import { analyze, type Unanalyzed } from './analyze.ts';
@@ -31,44 +30,41 @@ import { restoreTriggers } from './triggers.ts';
  */
 export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
   const job = await restoreJob(context);
-  return await whileBeating(context, async (tell) => {
-    if (context.request.scratch) return await finishScratch(job, tell);
-    let record = await recordOf(context);
-    if (record === undefined) {
-      const found = await compareAll(job, job.databases, tell);
-      const { tolerate = false, takeName = false } = context.request;
-      const isWhole =
-        found.problems.length === 0 && !found.leftOut.some(({ because }) => because === 'error');
-      if (!isWhole && !tolerate) return await outcome(job, found);
-      const created: string[] = [];
-      for (const database of job.databases) {
-        if (await complete(job, database)) created.push(database.names.to);
-      }
-      // The bookkeeping stays until `release`: so an attempt that comes after this one tells the same.
-      const result = { ...(await resultOf(job)), problems: found.problems, leftOut: await leftOutOf(job) };
-      if (!isWhole && !takeName) return { ...(await outcome(job, found)), ...result };
-      record = await seal(context, job, {
-        replace: context.request.replace,
-        created,
-        compared: describeComparison(job, found.indexes),
-        notes: found.notes,
-        result,
-      });
+  if (context.request.scratch) return await finishScratch(job);
+  let record = await recordOf(context);
+  if (record === undefined) {
+    const found = await compareAll(job, job.databases);
+    const { tolerate = false, takeName = false } = context.request;
+    const isWhole = found.problems.length === 0 && !found.leftOut.some(({ because }) => because === 'error');
+    if (!isWhole && !tolerate) return await outcome(job, found);
+    const created: string[] = [];
+    for (const database of job.databases) {
+      if (await complete(job, database)) created.push(database.names.to);
     }
-    const notes = [...(record.notes ?? []), ...(await notesOn(job, record))];
-    for (const database of job.databases) await dropOwnBookkeeping(job, database);
-    notes.push(...(await exchangeNames(job, context.request.replace)));
-    for (const database of job.databases) await limitConnections(job, record, database);
-    const whole = await outcome(job, { problems: [], notes, compared: record.compared });
-    return { ...whole, ...record.result };
-  });
+    // The bookkeeping stays until `release`: so an attempt that comes after this one tells the same.
+    const result = { ...(await resultOf(job)), problems: found.problems, leftOut: await leftOutOf(job) };
+    if (!isWhole && !takeName) return { ...(await outcome(job, found)), ...result };
+    record = await seal(context, job, {
+      replace: context.request.replace,
+      created,
+      compared: describeComparison(job, found.indexes),
+      notes: found.notes,
+      result,
+    });
+  }
+  const notes = [...(record.notes ?? []), ...(await notesOn(job, record))];
+  for (const database of job.databases) await dropOwnBookkeeping(job, database);
+  notes.push(...(await exchangeNames(job, context.request.replace)));
+  for (const database of job.databases) await limitConnections(job, record, database);
+  const whole = await outcome(job, { problems: [], notes, compared: record.compared });
+  return { ...whole, ...record.result };
 }
 
 /** A rehearsal keeps its working names and gets no properties: they would turn on whoever asks the copy, or drops it. */
-async function finishScratch(job: RestoreJob, tell: Tell): Promise<RestoreOutcome> {
+async function finishScratch(job: RestoreJob): Promise<RestoreOutcome> {
   const open: DatabaseJob[] = [];
   for (const database of job.databases) if (!(await isFinished(job, database))) open.push(database);
-  const found = await compareAll(job, open, tell);
+  const found = await compareAll(job, open);
   const isWhole = found.problems.length === 0 && found.leftOut.length === 0;
   if (isWhole) for (const database of open) await dropOwnBookkeeping(job, database);
   return {
@@ -93,8 +89,6 @@ async function resultOf(job: RestoreJob): Promise<{ readonly rows: number; reado
   };
 }
 
-type Tell = (progress: Readonly<Record<string, string | number>>) => void;
-
 /** What comparing databases with the manifest, and indexes with their tables, found. */
 interface Findings {
   readonly problems: readonly string[];
@@ -105,12 +99,12 @@ interface Findings {
   readonly leftOut: readonly LeftOut[];
 }
 
-async function compareAll(job: RestoreJob, databases: readonly DatabaseJob[], tell: Tell): Promise<Findings> {
+async function compareAll(job: RestoreJob, databases: readonly DatabaseJob[]): Promise<Findings> {
   const problems: string[] = [];
   const notes: string[] = [];
   let indexes = 0;
   for (const database of databases) {
-    const found = await compare(job, database, tell);
+    const found = await compare(job, database);
     problems.push(...found.problems);
     notes.push(...found.notes);
     indexes += found.indexes;
@@ -139,12 +133,8 @@ async function lookAtIndexes(job: RestoreJob, database: DatabaseJob): Promise<In
   });
 }
 
-async function compare(
-  job: RestoreJob,
-  database: DatabaseJob,
-  tell: Tell,
-): Promise<Omit<Findings, 'leftOut'>> {
-  tell({ database: database.names.to });
+async function compare(job: RestoreJob, database: DatabaseJob): Promise<Omit<Findings, 'leftOut'>> {
+  job.context.heartbeat({ database: database.names.to });
   await setSequences(job, database);
   await withRestoreSession(job, database, async (session) => {
     const adaptation = await readAdaptation(job, database, session);

@@ -1,7 +1,6 @@
 import type { DataObject } from '../../../model/backup.ts';
 import { type HoldfastError, permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
-import { whileBeating } from '../../heartbeat.ts';
 import { fetchAhead } from '../../threads/fetch-ahead.ts';
 import { copyFromStatement } from '../copy-statements.ts';
 import { tableName } from '../identifiers.ts';
@@ -25,18 +24,16 @@ export async function load(
       'Start the restore again.',
     );
   }
-  return await whileBeating(context, async (tell) => {
-    let rows = 0;
-    let bytes = 0;
-    for await (const { object, body } of fetchAhead(context, objects)) {
-      if (await loadObject(job, object, body)) {
-        rows += object.rows;
-        bytes += object.bytes;
-      }
-      tell({ task, rows, bytes });
+  let rows = 0;
+  let bytes = 0;
+  for await (const { object, body } of fetchAhead(context, objects)) {
+    if (await loadObject(job, object, body)) {
+      rows += object.rows;
+      bytes += object.bytes;
     }
-    return { rows, bytes };
-  });
+    context.heartbeat({ task, rows, bytes });
+  }
+  return { rows, bytes };
 }
 
 /** Returns false where its rows are left out. */

@@ -1,7 +1,6 @@
 import type { PostDataWork } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
-import { whileBeating } from '../../heartbeat.ts';
 import { readServer } from '../server.ts';
 import type { Session } from '../session.ts';
 import { applyUnit, readAdaptation } from './apply.ts';
@@ -24,12 +23,10 @@ export async function applyPostData(context: RestoreContext, work: PostDataWork)
       'Start the restore again.',
     );
   }
-  await whileBeating(context, async (tell) => {
-    for (const unit of units) {
-      tell({ unit: unit.id });
-      await withRestoreSession(job, unit.database, (session) => apply(job, unit, session, work.helpers));
-    }
-  });
+  for (const unit of units) {
+    context.heartbeat({ unit: unit.id });
+    await withRestoreSession(job, unit.database, (session) => apply(job, unit, session, work.helpers));
+  }
 }
 
 /** A session serves one unit after another, so the server's own setting bounds each anew. YugabyteDB builds indexes otherwise. */

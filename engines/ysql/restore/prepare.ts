@@ -1,6 +1,5 @@
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
-import { whileBeating } from '../../heartbeat.ts';
 import { sqlState } from '../errors.ts';
 import { inLockBudget, lockSlots } from '../lock-budget.ts';
 import { readServer } from '../server.ts';
@@ -18,14 +17,12 @@ import { disableTriggers } from './triggers.ts';
 /** Creates the databases under their working names and applies pre-data, once. */
 export async function prepare(context: RestoreContext): Promise<void> {
   const job = await restoreJob(context);
-  await whileBeating(context, async (tell) => {
-    await refuseIfSealed(context, job);
-    if (context.request.globals) await applyGlobals(job);
-    for (const database of job.databases) {
-      tell({ database: database.names.to });
-      await prepareDatabase(job, database);
-    }
-  });
+  await refuseIfSealed(context, job);
+  if (context.request.globals) await applyGlobals(job);
+  for (const database of job.databases) {
+    context.heartbeat({ database: database.names.to });
+    await prepareDatabase(job, database);
+  }
 }
 
 async function prepareDatabase(job: RestoreJob, database: DatabaseJob): Promise<void> {
