@@ -14,6 +14,7 @@ import type {
   LogicalReadPoint,
   ObjectEntry,
   ReadPoint,
+  SealInput,
   TaskResult,
   TaskSummary,
 } from '../model/backup.ts';
@@ -36,7 +37,7 @@ import {
 } from '../repository/work.ts';
 import { type ManifestDraft, writeManifest } from '../repository/write-manifest.ts';
 import { inBackup as inBackupOf } from './backup-context.ts';
-import type { Activities, SealInput } from './contract.ts';
+import type { Activities } from './contract.ts';
 import type { Repositories } from './repositories.ts';
 import { describeTabletWork } from './universe-activities.ts';
 

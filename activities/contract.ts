@@ -8,6 +8,7 @@ import type {
   RestorePlan,
   RestoreRequest,
   RestoreSummary,
+  SealInput,
   TaskSummary,
   UniverseRestorePlan,
   VerifyReport,
@@ -288,14 +289,6 @@ export interface UploadInput {
   /** Index within the shard. */
   readonly task: number;
   readonly zstdLevel: number;
-}
-
-export interface SealInput {
-  readonly ref: BackupRef;
-  readonly source: Source;
-  readonly readPoint: ReadPoint;
-  readonly pipelineHash: string;
-  readonly startedAt: string;
 }
 
 /** Name of the signal by which a held read point is announced; its argument is the `ReadPoint`. */

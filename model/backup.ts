@@ -59,6 +59,15 @@ export interface DatabaseSnapshot {
   readonly catalogVersion?: string;
 }
 
+/** What a backup is sealed from, besides what lies in its folder. */
+export interface SealInput {
+  readonly ref: BackupRef;
+  readonly source: Source;
+  readonly readPoint: ReadPoint;
+  readonly pipelineHash: string;
+  readonly startedAt: string;
+}
+
 /** In YCQL, which has one level of names, the keyspace is both database and schema. */
 export interface TableId {
   readonly database: string;

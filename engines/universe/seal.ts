@@ -1,6 +1,5 @@
 import { hostname } from 'node:os';
-import type { SealInput } from '../../activities/contract.ts';
-import type { BackupSummary, ObjectEntry } from '../../model/backup.ts';
+import type { BackupSummary, ObjectEntry, SealInput } from '../../model/backup.ts';
 import { permanent } from '../../model/errors.ts';
 import { lossesIn } from '../../model/manifest.ts';
 import type { TabletList } from '../../model/tablets.ts';
