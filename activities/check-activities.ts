@@ -1,10 +1,7 @@
 import type { Client } from '@temporalio/client';
-import type { VerbContext } from '../engines/engine.ts';
+import type { CheckOptions, VerbContext } from '../engines/engine.ts';
 import { engineOf } from '../engines/registry.ts';
 import { checkPruneCredentials, checkRepository } from '../engines/repository-checks.ts';
-import { checkUniverse } from '../engines/universe/check.ts';
-import { checkHistory } from '../engines/universe/in-cluster/check.ts';
-import { checkNeighboursOf } from '../engines/universe/neighbours.ts';
 import { workerIdentity } from '../engines/worker-identity.ts';
 import type { Check } from '../model/check.ts';
 import type { CheckAnswer, CheckInput } from '../model/doctor.ts';
@@ -44,27 +41,15 @@ async function answer(verb: VerbContext, input: CheckInput, client: Client): Pro
   return { worker, checks: [...(await checkRepository(repository)), ...ofSource], agents };
 }
 
-export interface SourceCheckOptions {
-  /** The universe keeps history for the plan. */
-  readonly history: boolean;
-  /** Who polls for a tablet server; undefined where that can't be known. */
-  readonly agentsOf: (address: string) => Promise<readonly AgentPoller[] | undefined>;
-}
-
 /** What a backup needs of its source, from this process. Ends within a minute, whatever the source does. */
 export async function checkSource(
   verb: VerbContext,
   source: Source,
-  { history, agentsOf }: SourceCheckOptions,
+  options: CheckOptions,
 ): Promise<readonly Check[]> {
   const bounded = {
     ...verb,
     signal: AbortSignal.any([verb.signal, AbortSignal.timeout(LOOKS_AT_MOST_MS)]),
   };
-  if (source.engine !== 'universe') return engineOf(source).check(bounded, source);
-  const checks = [
-    ...(await checkUniverse(bounded, source, agentsOf)),
-    ...(await checkNeighboursOf(bounded, source)),
-  ];
-  return history ? [...checks, await checkHistory(bounded, source)] : checks;
+  return engineOf(source).check(bounded, source, options);
 }

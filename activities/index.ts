@@ -1,15 +1,11 @@
 import { activityInfo } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
-import type { OpenReadPoint, VerbContext } from '../engines/engine.ts';
+import type { ReadPointContext, VerbContext } from '../engines/engine.ts';
 import { engineOf } from '../engines/registry.ts';
-import { NodeAgent, type NodeSettings } from '../engines/universe/agent/node-agent.ts';
-import { flushUniverse } from '../engines/universe/flush.ts';
-import { releaseLeftovers } from '../engines/universe/release.ts';
-import { openSnapshots } from '../engines/universe/snapshot.ts';
-import { openUniverse, ownYsqlTarget } from '../engines/universe/universe.ts';
-import { runStatementAt } from '../engines/ysql/sql.ts';
-import type { BackupRef, ReadPoint } from '../model/backup.ts';
-import type { RepositorySpec, Source } from '../model/pipeline.ts';
+import type { NodeSettings } from '../engines/universe/agent/node-agent.ts';
+import { universeEngine } from '../engines/universe/engine.ts';
+import type { BackupRef } from '../model/backup.ts';
+import type { RepositorySpec } from '../model/pipeline.ts';
 import type { Catalogue } from '../model/recovery.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { backupFolder } from '../repository/layout.ts';
@@ -47,7 +43,7 @@ export function createActivities(client: Client): HostedActivities {
     close: () => repositories.close(),
     catalogueOf: async (repository, plan) =>
       readCatalogue(await repositories.look(repository), repository, plan),
-    ofNode: (settings) => nodeActivities(repositories, new NodeAgent(settings)),
+    ofNode: (settings) => nodeActivities(repositories, universeEngine.agentOf(settings)),
     activities: {
       ...captureActivities(repositories),
       ...repositoryActivities(repositories, pins),
@@ -62,16 +58,12 @@ export function createActivities(client: Client): HostedActivities {
       ...universeRestoreActivities(repositories, pins, client),
       ...inClusterActivities(repositories),
 
-      flush: ({ source, waitMs }) =>
-        asActivity((verb) =>
-          source.engine === 'universe'
-            ? flushUniverse(verb, source, { waitMs })
-            : engineOf(source).flush(verb, source, { waitMs }),
-        ),
+      flush: ({ source, waitMs }) => asActivity((verb) => engineOf(source).flush(verb, source, { waitMs })),
 
       snapshot: ({ source, firstEpoch, ref }) =>
         asActivity(async (verb) => {
-          const opened = await openReadPoint(repositories, verb, source, firstEpoch, ref);
+          const context = readPointContext(repositories, verb, ref);
+          const opened = await engineOf(source).openReadPoint(context, source, firstEpoch);
           if (opened.held === undefined) return opened.readPoint;
           const { held, readPoint } = opened;
           try {
@@ -86,30 +78,25 @@ export function createActivities(client: Client): HostedActivities {
         }),
 
       sql: ({ source, statement, database }) =>
-        asActivity(async (verb) => {
-          if (source.engine !== 'universe') return engineOf(source).sql(verb, source, statement, database);
-          const target = await ownYsqlTarget(verb, await openUniverse(verb, source));
-          return runStatementAt(verb, target, statement, database);
-        }),
+        asActivity((verb) => engineOf(source).sql(verb, source, statement, database)),
 
       http: ({ request, body }) => asActivity((verb) => callWebhook(verb, request, body)),
     },
   };
 }
 
-async function openReadPoint(
+/** Old histories name no backup, and neither do they have an engine that asks for it. */
+function readPointContext(
   repositories: Repositories,
   verb: VerbContext,
-  source: Source,
-  firstEpoch: number,
   ref: BackupRef | undefined,
-): Promise<OpenReadPoint<ReadPoint>> {
-  if (source.engine !== 'universe') {
-    return engineOf(source).openReadPoint(verb, source, firstEpoch + verb.attempt - 1);
-  }
-  if (ref === undefined) throw new TypeError('the snapshot of a universe belongs to a backup');
-  const store = await repositories.open(ref.repository);
-  const context = { ...verb, ref, store, folder: backupFolder(ref) };
-  await releaseLeftovers(context, source);
-  return openSnapshots(context, source, firstEpoch);
+): ReadPointContext {
+  return {
+    ...verb,
+    backup: async () => {
+      if (ref === undefined) throw new TypeError('the snapshot of a universe belongs to a backup');
+      const store = await repositories.open(ref.repository);
+      return { ...verb, ref, store, folder: backupFolder(ref) };
+    },
+  };
 }

@@ -1,15 +1,12 @@
-import type { BackupContext } from '../engines/engine.ts';
 import { engineOf } from '../engines/registry.ts';
-import { discardUniverse } from '../engines/universe/restore/finish.ts';
 import type { RestoreRequest } from '../model/backup.ts';
 import { rehearsalIn } from '../model/drill.ts';
 import { HoldfastError, messageOf } from '../model/errors.ts';
-import type { Source } from '../model/pipeline.ts';
 import { backupFolder } from '../repository/layout.ts';
 import { type Pin, readPins, removePin } from '../repository/pins.ts';
 import type { Activities } from './contract.ts';
 import type { Pins } from './pins.ts';
-import type { OpenBackup, Repositories } from './repositories.ts';
+import type { Repositories } from './repositories.ts';
 import { asActivity } from './run-activity.ts';
 
 /**
@@ -34,11 +31,8 @@ export function rehearsalLeftovers(
           try {
             const opened = await repositories.backup(ref);
             const context = { ...verb, ...opened, ref, folder: backupFolder(ref) };
-            await discard(
-              context,
-              source,
-              scratch(restore, { from: ref, ...(connection && { connection }) }),
-            );
+            const request = { ...scratch(restore, { from: ref, ...(connection && { connection }) }), source };
+            await engineOf(source).discard({ ...context, request });
             await removePin(store, pin, { signal: verb.signal });
             cleared.push(restore);
           } catch (error) {
@@ -54,15 +48,6 @@ export function rehearsalLeftovers(
 
 async function isReading(pin: Pin, pins: Pins): Promise<boolean> {
   return pin.ended !== true && (await pins.isLive(pin));
-}
-
-function discard(
-  context: BackupContext & OpenBackup,
-  source: Source,
-  request: Omit<RestoreRequest, 'source'>,
-): Promise<unknown> {
-  if (source.engine === 'universe') return discardUniverse({ ...context, request: { ...request, source } });
-  return engineOf(source).restore.discard({ ...context, request: { ...request, source } });
 }
 
 function scratch(

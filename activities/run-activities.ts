@@ -1,15 +1,19 @@
 import type { Client } from '@temporalio/client';
 import { WorkflowNotFoundError } from '@temporalio/client';
-import { identifySource } from '../engines/source-identity.ts';
-import type { SourceClaim } from '../model/source-claim.ts';
+import type { VerbContext } from '../engines/engine.ts';
+import { engineOf } from '../engines/registry.ts';
+import type { Source } from '../model/pipeline.ts';
+import type { SourceClaim, SourceIdentity } from '../model/source-claim.ts';
 import type { Activities, RunState } from './contract.ts';
 import { ENTER_SOURCE, sourceGateId } from './contract.ts';
 import { asActivity } from './run-activity.ts';
 
+type Identify = (source: Source, secret: VerbContext['secret']) => Promise<SourceIdentity>;
+
 /** What runs need to know of each other; through Temporal alone. `identify` is another one in tests without a database. */
 export function runActivities(
   client: Client,
-  identify = identifySource,
+  identify: Identify = (source, secret) => engineOf(source).identify(source, secret),
 ): Pick<Activities, 'claimSource' | 'statesOfRuns'> {
   return {
     claimSource: ({ source, holder, mode, title, since, taskQueue }) =>

@@ -1,18 +1,9 @@
 import { activityInfo } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
+import { universeEngine } from '../engines/universe/engine.ts';
 import type { UniverseRestore } from '../engines/universe/restore/context.ts';
-import {
-  discardUniverse,
-  finishUniverse,
-  forgetRestore,
-  refuseIfEnded,
-} from '../engines/universe/restore/finish.ts';
-import { placeFills, readFillShard } from '../engines/universe/restore/place.ts';
-import { planUniverseRestore } from '../engines/universe/restore/plan.ts';
-import { prepareUniverse } from '../engines/universe/restore/prepare.ts';
-import { beQuiet, endQuiet } from '../engines/universe/restore/quiet.ts';
-import { restoreAll } from '../engines/universe/restore/restoration.ts';
 import type { RestoreRequest } from '../model/backup.ts';
+import { tabletSource } from '../model/engine-kind.ts';
 import { permanent } from '../model/errors.ts';
 import { inBackup } from './backup-context.ts';
 import { type Activities, UNIVERSE_QUIET } from './contract.ts';
@@ -40,14 +31,15 @@ export function universeRestoreActivities(
   pins: Pins,
   client: Client,
 ): RestoreActivities {
+  const { restore: engine } = universeEngine;
   const inRestore = <T>(
     request: RestoreRequest,
     body: (restore: UniverseRestore) => Promise<T>,
   ): Promise<T> =>
     inBackup(repositories, request.from, async (context) => {
-      const { source } = request;
+      const source = tabletSource(request.source);
       const { manifest } = await repositories.backup(request.from);
-      if (source.engine !== 'universe' || manifest.universe === undefined) {
+      if (source === undefined || manifest.universe === undefined) {
         throw permanent(
           'RESTORE_OTHER_ENGINE',
           `The backup ${request.from.backup} is none of a universe`,
@@ -62,34 +54,29 @@ export function universeRestoreActivities(
       inRestore(request, async (restore) => {
         // From here to the restore's end retention leaves the backup alone.
         await pins.pin(request.from);
-        await refuseIfEnded(restore);
-        return planUniverseRestore(restore);
+        return engine.plan(restore);
       }),
-    endUniverseQuiet: ({ request }) => inRestore(request, endQuiet),
-    prepareUniverse: ({ request }) =>
-      inRestore(request, async (restore) => {
-        await refuseIfEnded(restore);
-        return prepareUniverse(restore);
-      }),
-    placeFills: ({ request, round }) => inRestore(request, (restore) => placeFills(restore, round)),
+    endUniverseQuiet: ({ request }) => inRestore(request, engine.endQuiet),
+    prepareUniverse: ({ request }) => inRestore(request, engine.prepare),
+    placeFills: ({ request, round }) => inRestore(request, (restore) => engine.placeFills(restore, round)),
     describeFill: ({ request, round, shard }) =>
-      inRestore(request, (restore) => readFillShard(restore, round, shard)),
-    restoreSnapshots: ({ request }) => inRestore(request, restoreAll),
+      inRestore(request, (restore) => engine.describeFill(restore, round, shard)),
+    restoreSnapshots: ({ request }) => inRestore(request, engine.restoreSnapshots),
     forgetRestore: ({ request }) =>
       inRestore(request, async (restore) => {
-        await forgetRestore(restore);
+        await engine.forget(restore);
         await pins.unpin(request.from);
       }),
     discardUniverse: ({ request }) =>
       inRestore(request, async (restore) => {
-        const discarded = await discardUniverse(restore);
+        const discarded = await engine.discard(restore);
         await pins.unpin(request.from);
         return discarded;
       }),
 
     keepUniverseQuiet: ({ request }) =>
       inRestore(request, async (restore) => {
-        const quiet = await beQuiet(restore);
+        const quiet = await engine.beQuiet(restore);
         try {
           const run = activityInfo().workflowExecution;
           if (run === undefined) throw new Error('this must run as an activity of a workflow');
@@ -102,7 +89,7 @@ export function universeRestoreActivities(
 
     finishUniverse: ({ request }) =>
       inRestore(request, async (restore) => {
-        const outcome = await finishUniverse(restore);
+        const outcome = await engine.finish(restore);
         return {
           plan: request.from.plan,
           backup: request.from.backup,

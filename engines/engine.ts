@@ -2,29 +2,46 @@ import type {
   BackupRef,
   ChunkSpec,
   DataObject,
+  ExportSummary,
   LeftOut,
   LogicalReadPoint,
-  LogicalRestoreRequest,
   ObjectEntry,
   PostDataWork,
   ReadPoint,
   RestorePlan,
+  RestoreRequest,
 } from '../model/backup.ts';
 import type { Check } from '../model/check.ts';
+import type { EngineKind } from '../model/engine-kind.ts';
 import type { Manifest, ManifestDatabase } from '../model/manifest.ts';
-import type { LogicalSource, SecretRef } from '../model/pipeline.ts';
+import type { LogicalSource, SecretRef, Source } from '../model/pipeline.ts';
+import type { SourceIdentity } from '../model/source-claim.ts';
+import type { AgentPoller } from '../model/task-queue.ts';
+import type { StoredManifest } from '../repository/manifest.ts';
 import type { Store } from '../repository/store.ts';
+import type { ManifestDraft } from '../repository/write-manifest.ts';
 
 /**
  * The contract of an engine: how one kind of source is read and written. Free of Temporal, so that it can be driven by
  * a test directly; `activities/` wraps each verb into an activity.
  *
+ * Every engine has the verbs of `Engine`. One whose tables are read row by row has those of `RowEngine` besides; one whose files are moved
+ * by agents has those of `TabletEngine` (tablet-engine.ts). `registry.ts` has an entry for each.
+ *
  * Every method is idempotent: it may be called again after a crash at any point, on another machine, and leaves the same
  * result. Errors are `HoldfastError`s with `transient` decided here. All work stops promptly when `signal` aborts.
  * Memory is bounded: a method holds at most one chunk (compressed) and a few MiB of stream buffers.
  */
-export interface Engine<S extends LogicalSource = LogicalSource> {
+export interface Engine<S extends Source = Source> {
   readonly name: S['engine'];
+  /** As `kindOf` (model/engine-kind.ts) tells workflows, which see no engine. */
+  readonly kind: EngineKind;
+
+  /** Which server and databases the source means, whatever its plan calls it. Throws what reading its secrets throws. */
+  identify(source: S, secret: VerbContext['secret']): Promise<SourceIdentity>;
+
+  /** For `holdfast doctor`: what a backup of this source needs, each thing looked at by itself. Changes nothing. */
+  check(verb: VerbContext, source: S, options?: CheckOptions): Promise<readonly Check[]>;
 
   /** Brings the source to rest before the read point: waits, bounded by `waitMs`, for DDL under way to end. */
   flush(
@@ -33,8 +50,36 @@ export interface Engine<S extends LogicalSource = LogicalSource> {
     options: { readonly waitMs: number },
   ): Promise<{ readonly waitedMs: number }>;
 
-  /** Pins the instant that all later verbs read. Refuses by name what the engine can't carry, before anything is written. */
-  openReadPoint(verb: VerbContext, source: S, epoch: number): Promise<OpenReadPoint>;
+  /**
+   * Pins the instant that all later verbs read. Refuses by name what the engine can't carry, before anything is written. Its epoch is
+   * `firstEpoch`, plus the retries of this verb where what an attempt pinned is lost with that attempt.
+   */
+  openReadPoint(verb: ReadPointContext, source: S, firstEpoch: number): Promise<OpenReadPoint<ReadPoint>>;
+
+  /**
+   * Writes what belongs to the data (schemas, roles) and the list of the work, once per epoch: where the list is there already, that one
+   * is described. Throws `READ_POINT_LOST` (permanent).
+   */
+  listWork(verb: BackupContext, source: S, readPoint: ReadPoint): Promise<ExportSummary>;
+
+  /** After the last transfer: gathers what was moved, and reads what must be read at the end. `sealing.ts` does the rest. */
+  collect(verb: BackupContext, source: S, readPoint: ReadPoint): Promise<SealingParts>;
+
+  /** Runs one statement on the source (the `sql` step). */
+  sql(verb: VerbContext, source: S, statement: string, database: string | undefined): Promise<void>;
+
+  /**
+   * Drops what an unfinished or scratch restore left behind. Never touches a database that this restore did not create, and leaves
+   * what a restore that came to its end has made.
+   */
+  discard(verb: RestoreContext<S>): Promise<Discarded>;
+}
+
+/** An engine whose tables are read and written row by row, in chunks. `row-engine.ts` makes one of its parts. */
+export interface RowEngine<S extends LogicalSource = LogicalSource> extends Engine<S> {
+  readonly kind: 'rows';
+
+  openReadPoint(verb: VerbContext, source: S, firstEpoch: number): Promise<OpenReadPoint>;
 
   /** Writes schema objects and cuts the tables into chunks. Tables in the order of the manifest, in which a restore loads them: largest first. */
   export(verb: BackupContext, source: S, readPoint: LogicalReadPoint): Promise<EngineExport>;
@@ -65,13 +110,36 @@ export interface Engine<S extends LogicalSource = LogicalSource> {
    */
   restoreKit(manifest: Manifest, dataObjects: readonly DataObject[]): readonly KitFile[];
 
-  /** Runs one statement on the source (the `sql` step). */
-  sql(verb: VerbContext, source: S, statement: string, database: string | undefined): Promise<void>;
-
-  /** For `holdfast doctor`: what a backup of this source needs, each thing looked at by itself. Changes nothing. */
-  check(verb: VerbContext, source: S): Promise<readonly Check[]>;
-
   readonly restore: RestoreEngine;
+}
+
+/** What a check of a source may know besides. */
+export interface CheckOptions {
+  /** The universe keeps history for the plan. */
+  readonly history: boolean;
+  /** Who polls for a tablet server; undefined where that can't be known. */
+  readonly agentsOf: (address: string) => Promise<readonly AgentPoller[] | undefined>;
+}
+
+/** What an engine gives to the sealing of a backup, besides what `sealing.ts` knows itself. */
+export interface SealingParts {
+  /** What the manifest says of source and data, but for the data objects themselves. */
+  readonly description: Pick<
+    Manifest,
+    'server' | 'contents' | 'databases' | 'commonObjects' | 'scanned' | 'universe'
+  >;
+  /** What a restore without Holdfast needs. Pure; `draft` doesn't name these objects yet. */
+  kit(draft: ManifestDraft): readonly KitFile[];
+  /** Writes the lists of the data and then the manifest, last and once. Throws where an object is missing. */
+  writeManifest(draft: ManifestDraft): Promise<StoredManifest>;
+}
+
+/** What became of a restore that was given up. */
+export interface Discarded {
+  /** What stands though it was dropped, a sentence each; empty where nothing of it is left. */
+  readonly stands: readonly string[];
+  /** Names of what this engine can't drop. */
+  readonly left?: readonly string[];
 }
 
 /** The source of a plan as the engine that reads it knows it. */
@@ -158,6 +226,14 @@ export interface VerbContext {
   secret(reference: SecretRef): Promise<string>;
 }
 
+export interface ReadPointContext extends VerbContext {
+  /**
+   * Opens the repository of the backup, for engines that note there what they pin in the source. A process that only holds read points
+   * may have no credentials of it, so nobody else calls it.
+   */
+  backup(): Promise<BackupContext>;
+}
+
 export interface BackupContext extends VerbContext {
   readonly ref: BackupRef;
   /** The repository's store; keys of this backup start with `folder`. */
@@ -166,8 +242,8 @@ export interface BackupContext extends VerbContext {
   readonly folder: string;
 }
 
-export interface RestoreContext extends BackupContext {
-  readonly request: LogicalRestoreRequest;
+export interface RestoreContext<S extends Source = LogicalSource> extends BackupContext {
+  readonly request: RestoreRequest & { readonly source: S };
   readonly manifest: Manifest;
   /** All data objects of the manifest, lists resolved and verified. */
   dataObjects(): Promise<readonly DataObject[]>;

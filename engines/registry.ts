@@ -1,18 +1,28 @@
+import { rowSource } from '../model/engine-kind.ts';
 import { permanent } from '../model/errors.ts';
-import type { LogicalSource, Source } from '../model/pipeline.ts';
-import type { Engine } from './engine.ts';
+import type { EngineName, LogicalSource, Source, UniverseSource } from '../model/pipeline.ts';
+import type { Engine, RowEngine } from './engine.ts';
+import type { TabletEngine } from './tablet-engine.ts';
+import { universeEngine } from './universe/engine.ts';
 import { ycqlEngine } from './ycql/engine.ts';
 import { ysqlEngine } from './ysql/engine.ts';
 
-const ENGINES: Readonly<Record<LogicalSource['engine'], Engine>> = { ysql: ysqlEngine, ycql: ycqlEngine };
+const ENGINES = { ysql: ysqlEngine, ycql: ycqlEngine, universe: universeEngine } as const satisfies Readonly<
+  Record<EngineName, Engine>
+>;
 
-export function engineOf(source: Pick<LogicalSource, 'engine'>): Engine {
-  return ENGINES[source.engine];
+/** The engine that reads and writes a source. */
+export function engineOf(source: Pick<LogicalSource, 'engine'>): RowEngine;
+export function engineOf(source: Pick<UniverseSource, 'engine'>): TabletEngine;
+export function engineOf(source: Pick<Source, 'engine'>): Engine;
+export function engineOf({ engine }: Pick<Source, 'engine'>): Engine {
+  return ENGINES[engine];
 }
 
-/** The source of a step that only logical engines have. Throws `UNIVERSE_HAS_NO_ROWS` (permanent). */
+/** The source of a step that only engines of rows have. Throws `UNIVERSE_HAS_NO_ROWS` (permanent). */
 export function logical(source: Source): LogicalSource {
-  if (source.engine !== 'universe') return source;
+  const rows = rowSource(source);
+  if (rows !== undefined) return rows;
   throw permanent(
     'UNIVERSE_HAS_NO_ROWS',
     'A distributed snapshot is not read row by row',

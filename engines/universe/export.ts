@@ -1,8 +1,12 @@
-import type { ObjectEntry } from '../../model/backup.ts';
+import type { ExportSummary, ObjectEntry } from '../../model/backup.ts';
+import { permanent } from '../../model/errors.ts';
 import type { ManifestDatabase } from '../../model/manifest.ts';
 import type { UniverseSource } from '../../model/pipeline.ts';
+import type { TabletShard } from '../../model/tablets.ts';
 import {
   findTabletWorkList,
+  readTabletShard,
+  readTabletWorkList,
   type TabletWorkList,
   writeTabletWorkList,
 } from '../../repository/objects/tablet-work.ts';
@@ -73,6 +77,36 @@ export async function exportUniverse(
   const targets = await findTargets(context, universe, snapshots);
   const servers = serversByAddress(await listTabletServers(universe.admin));
   return await writeTabletWorkList(store, ref, readPoint.epoch, description, targets, { signal, servers });
+}
+
+/** What goes into history of a list of tablets: a tablet counts as a task. */
+export function describeTabletWork(workList: TabletWorkList): ExportSummary {
+  const { epoch, shards, tablets, databases, estimatedBytes, nodes } = workList;
+  return {
+    epoch,
+    shards: shards.length,
+    tasks: tablets,
+    tables: databases.reduce((sum, { tables }) => sum + tables.length, 0),
+    databases: databases.map(({ name }) => name),
+    estimatedBytes,
+    nodes,
+  };
+}
+
+/** The tablets of one shard of the list. Throws `WORK_NO_SHARD` (permanent). */
+export async function describeTablets(
+  { store, ref, signal }: BackupContext,
+  epoch: number,
+  shard: number,
+): Promise<TabletShard> {
+  const { shards } = await readTabletWorkList(store, ref, epoch, { signal });
+  const entry = shards[shard];
+  if (entry !== undefined) return readTabletShard(store, ref, entry, { signal });
+  throw permanent(
+    'WORK_NO_SHARD',
+    `The list of tablets of the backup ${ref.backup} has ${shards.length} shards, so there is no shard ${shard}`,
+    'Run the backup again, and report this: it is a mistake in Holdfast.',
+  );
 }
 
 /** Which universe it is, and whether its files are encrypted, as far as it tells. */

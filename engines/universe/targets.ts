@@ -5,6 +5,7 @@ import { listBackups } from '../../repository/list-backups.ts';
 import { readTabletLists } from '../../repository/objects/tablet-lists.ts';
 import { isDamage } from '../../repository/store-errors.ts';
 import type { BackupContext } from '../engine.ts';
+import type { TabletPlaces, WantedTablets } from '../tablet-engine.ts';
 import { requireSnapshotsTablets } from './accounting.ts';
 import { readTablets } from './entities.ts';
 import type { Exported } from './export-database.ts';
@@ -71,10 +72,8 @@ async function earlierCopies(context: BackupContext): Promise<ReadonlyMap<string
 export async function locateTablets(
   context: BackupContext,
   source: UniverseSource,
-  tables: ReadonlySet<string>,
-  tablets: ReadonlySet<string>,
-  snapshots: readonly string[],
-): Promise<Readonly<Record<string, readonly string[]>>> {
+  { tables, tablets, snapshots }: WantedTablets,
+): Promise<TabletPlaces> {
   const universe = await openUniverse(context, source);
   for (const snapshot of snapshots) {
     const state = (await findSnapshot(universe.admin, snapshot))?.state;
@@ -85,8 +84,9 @@ export async function locateTablets(
       'Another snapshot is taken. Give `snapshotRetention` in the plan more time than a backup takes.',
     );
   }
-  const all = await readTablets(universe.admin, universe.masterWebAddresses, tables, context.signal);
-  const found = all.filter(({ id }) => tablets.has(id));
+  const all = await readTablets(universe.admin, universe.masterWebAddresses, new Set(tables), context.signal);
+  const wanted = new Set(tablets);
+  const found = all.filter(({ id }) => wanted.has(id));
   return Object.fromEntries(
     found.map((tablet) => [tablet.id, wholeReplicas(tablet).map(({ address }) => address)]),
   );

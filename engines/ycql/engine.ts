@@ -1,8 +1,9 @@
 import type { YcqlSource } from '../../model/pipeline.ts';
-import type { Engine } from '../engine.ts';
+import { rowEngine } from '../row-engine.ts';
 import { checkSource } from './check.ts';
 import { exportWorkList } from './export.ts';
 import { flush } from './flush.ts';
+import { identify } from './identify.ts';
 import { restoreEngine } from './restore/engine.ts';
 import { restoreKit } from './restore-kit.ts';
 import { seal } from './seal.ts';
@@ -11,8 +12,10 @@ import { runStatement } from './sql.ts';
 import { upload } from './upload.ts';
 
 /** The logical engine for YugabyteDB's YCQL, and for Apache Cassandra: needs the CQL port only. */
-export const ycqlEngine: Engine<YcqlSource> = {
+export const ycqlEngine = rowEngine<YcqlSource>({
   name: 'ycql',
+  identify,
+  check: checkSource,
   flush,
   openReadPoint,
   export: exportWorkList,
@@ -20,6 +23,5 @@ export const ycqlEngine: Engine<YcqlSource> = {
   seal,
   restoreKit,
   sql: runStatement,
-  check: checkSource,
   restore: restoreEngine,
-};
+});

@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type {
   BackupContext,
-  Engine,
   EngineExport,
   RestoreContext,
   RestoreEngine,
   RestoreOutcome,
+  RowEngine,
 } from '../../engines/engine.ts';
 import type { DataObject, LogicalReadPoint, LogicalRestoreRequest, RestorePlan } from '../../model/backup.ts';
 import type { Manifest } from '../../model/manifest.ts';
@@ -70,7 +70,7 @@ export interface Meanwhile {
 
 /** A whole backup. */
 export async function runBackup<S extends LogicalSource>(
-  engine: Engine<S>,
+  engine: RowEngine<S>,
   context: BackupContext,
   source: S,
   { afterReadPoint, afterFirstChunk }: Meanwhile = {},

@@ -39,6 +39,9 @@ export interface FillRequest {
   readonly server?: string;
 }
 
+/** Of a look at what is still to be filled. */
+export type UnfilledRequest = Pick<FillRequest, 'tablets' | 'server'>;
+
 /** Lists of manifests that stay in memory: about 10 MB each. */
 const LISTS_KEPT = 4;
 const lists = new Map<string, Promise<TabletList>>();
@@ -92,7 +95,7 @@ export async function unfilledTablets(
   agent: NodeAgent,
   context: BackupContext,
   manifest: Manifest,
-  { tablets, server }: Pick<FillRequest, 'tablets' | 'server'>,
+  { tablets, server }: UnfilledRequest,
 ): Promise<readonly string[]> {
   const roots = await agent.provenRoots(context.signal, server);
   const unfilled: string[] = [];

@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BackupContext, RestoreOutcome } from '../../../engines/engine.ts';
+import { sealBackup } from '../../../engines/sealing.ts';
 import { fillTablets, inspectNode, unfilledTablets } from '../../../engines/universe/agent/fill-tablets.ts';
 import { NodeAgent } from '../../../engines/universe/agent/node-agent.ts';
 import { onNode } from '../../../engines/universe/agent/on-node.ts';
 import { saveTablets } from '../../../engines/universe/agent/save-tablets.ts';
+import { universeEngine } from '../../../engines/universe/engine.ts';
 import { exportUniverse } from '../../../engines/universe/export.ts';
 import type { SnapshotPoint } from '../../../engines/universe/export-database.ts';
 import { releaseLeftovers, releaseSnapshots } from '../../../engines/universe/release.ts';
@@ -14,7 +16,6 @@ import { planUniverseRestore } from '../../../engines/universe/restore/plan.ts';
 import { prepareUniverse } from '../../../engines/universe/restore/prepare.ts';
 import { beQuiet } from '../../../engines/universe/restore/quiet.ts';
 import { restoreAll } from '../../../engines/universe/restore/restoration.ts';
-import { sealUniverse } from '../../../engines/universe/seal.ts';
 import { openSnapshots } from '../../../engines/universe/snapshot.ts';
 import type { BackupRef, RestoreRequest, UniverseRestorePlan } from '../../../model/backup.ts';
 import { HoldfastError, permanent, READ_POINT_LOST } from '../../../model/errors.ts';
@@ -167,7 +168,7 @@ async function backUpOnce(rig: Rig, context: BackupContext, epoch: number): Prom
         if (!isSaved) throw permanent('TABLETS_LOST', `${tablet}: ${reasons.join('; ')}`, '');
       }
     }
-    await sealUniverse(context, {
+    await sealBackup(universeEngine, context, {
       ref: context.ref,
       source,
       readPoint,

@@ -1,0 +1,131 @@
+import type { DataObject, ExportSummary, LogicalReadPoint, ReadPoint } from '../model/backup.ts';
+import { permanent, READ_POINT_LOST } from '../model/errors.ts';
+import type { Manifest } from '../model/manifest.ts';
+import type { LogicalSource } from '../model/pipeline.ts';
+import { MANIFEST_FORMAT_VERSION } from '../repository/manifest.ts';
+import { DataTally } from '../repository/tally.ts';
+import {
+  findWorkList,
+  readTaskResults,
+  readWorkList,
+  type WorkList,
+  writeWorkList,
+} from '../repository/work.ts';
+import { type ManifestDraft, writeManifest } from '../repository/write-manifest.ts';
+import type { BackupContext, OpenReadPoint, RowEngine, SealingParts, VerbContext } from './engine.ts';
+import { packTasks } from './pack-tasks.ts';
+
+/** What an engine of rows has to give. The rest of `RowEngine` is the same for all of them, and stands here. */
+export interface RowEngineParts<S extends LogicalSource>
+  extends Omit<RowEngine<S>, 'kind' | 'openReadPoint' | 'listWork' | 'collect' | 'discard'> {
+  /** As `Engine.openReadPoint`, at the epoch that this attempt has. */
+  openReadPoint(verb: VerbContext, source: S, epoch: number): Promise<OpenReadPoint>;
+}
+
+/** An engine of rows made of its parts. */
+export function rowEngine<S extends LogicalSource>(parts: RowEngineParts<S>): RowEngine<S> {
+  return {
+    ...parts,
+    kind: 'rows',
+    // A session or an instant that an attempt pinned is lost with it, so each attempt opens an epoch of its own.
+    openReadPoint: (verb, source, firstEpoch) =>
+      parts.openReadPoint(verb, source, firstEpoch + verb.attempt - 1),
+    listWork: (context, source, readPoint) => listWork(parts, context, source, rowsAt(readPoint)),
+    collect: (context, source, readPoint) => collect(parts, context, source, rowsAt(readPoint)),
+    discard: async (context) => ({ stands: await parts.restore.discard(context) }),
+  };
+}
+
+async function listWork<S extends LogicalSource>(
+  engine: RowEngineParts<S>,
+  context: BackupContext,
+  source: S,
+  readPoint: LogicalReadPoint,
+): Promise<ExportSummary> {
+  const { store, ref, signal } = context;
+  const known = await findWorkList(store, ref, readPoint.epoch, { signal });
+  if (known !== undefined) return describe(known);
+  const exported = await engine.export(context, source, readPoint);
+  const tasks = packTasks(exported.chunks, source.chunkBytes);
+  return describe(await writeWorkList(store, ref, readPoint.epoch, exported, tasks, { signal }));
+}
+
+function describe(workList: WorkList): ExportSummary {
+  return {
+    epoch: workList.epoch,
+    shards: workList.shards.length,
+    tasks: workList.tasks,
+    tables: workList.databases.reduce((sum, database) => sum + database.tables.length, 0),
+    databases: workList.databases.map(({ name }) => name),
+    estimatedBytes: workList.estimatedBytes,
+  };
+}
+
+async function collect<S extends LogicalSource>(
+  engine: RowEngineParts<S>,
+  context: BackupContext,
+  source: S,
+  readPoint: LogicalReadPoint,
+): Promise<SealingParts> {
+  const { store, ref, signal } = context;
+  const workList = await readWorkList(store, ref, readPoint.epoch, { signal });
+  const [rest, dataObjects] = await Promise.all([
+    engine.seal(context, source, readPoint, { ...workList, chunks: [] }),
+    uploadedObjects(context, workList),
+  ]);
+  const { server, databases, commonObjects } = rest;
+  const { contents } = source;
+  return {
+    description: { server, contents, databases, commonObjects, ...scannedBy(dataObjects) },
+    kit: (draft) => engine.restoreKit(countedManifest(draft, dataObjects), dataObjects),
+    writeManifest: (draft) => writeManifest(store, draft, dataObjects, { signal }),
+  };
+}
+
+/** What all tasks have uploaded, in their order. */
+async function uploadedObjects(
+  { store, ref, signal }: BackupContext,
+  workList: WorkList,
+): Promise<readonly DataObject[]> {
+  const objects: DataObject[] = [];
+  for await (const result of readTaskResults(store, ref, workList, { signal }))
+    objects.push(...result.objects);
+  return objects;
+}
+
+/** When the first and the last row were read, where that was not at one instant. */
+function scannedBy(objects: readonly DataObject[]): Pick<Manifest, 'scanned'> {
+  const intervals = objects.flatMap(({ readAt }) => (readAt === undefined ? [] : [readAt]));
+  const [first] = intervals;
+  if (first === undefined) return {};
+  let { from, to } = first;
+  for (const interval of intervals) {
+    if (interval.from < from) from = interval.from;
+    if (interval.to > to) to = interval.to;
+  }
+  return { scanned: { from, to } };
+}
+
+/** The manifest as it will be, but for the kit that is made of it. */
+function countedManifest(draft: ManifestDraft, dataObjects: readonly DataObject[]): Manifest {
+  const tally = new DataTally();
+  for (const object of dataObjects) tally.add(object);
+  const databases = tally.countedDatabases(draft.databases);
+  return {
+    ...draft,
+    formatVersion: MANIFEST_FORMAT_VERSION,
+    databases,
+    totals: tally.totals(databases, draft.commonObjects),
+    data: { inline: dataObjects },
+  };
+}
+
+/** A read point that sessions can read rows at. Throws `READ_POINT_LOST` (permanent) for a distributed snapshot. */
+export function rowsAt(readPoint: ReadPoint): LogicalReadPoint {
+  if (readPoint.kind !== 'universe-snapshot') return readPoint;
+  throw permanent(
+    READ_POINT_LOST,
+    'The read point is a distributed snapshot, which a logical engine can not read',
+    'A new read point is opened.',
+  );
+}

@@ -1,0 +1,92 @@
+import { hostname } from 'node:os';
+import type { BackupSummary, ObjectEntry, SealInput } from '../model/backup.ts';
+import { HoldfastError } from '../model/errors.ts';
+import { lossesIn, unreadIn } from '../model/manifest.ts';
+import packageJson from '../package.json' with { type: 'json' };
+import { mapBounded } from '../repository/bounded.ts';
+import { findManifest, type StoredManifest } from '../repository/manifest.ts';
+import { sha256Hex } from '../repository/sha256.ts';
+import { sweepBackup } from '../repository/sweep.ts';
+import type { ManifestDraft } from '../repository/write-manifest.ts';
+import type { BackupContext, Engine, KitFile, SealingParts } from './engine.ts';
+
+const KIT_FILES_AT_ONCE = 8;
+/** In a workflow's history; the manifest has all of them. */
+const LOSSES_LISTED = 20;
+
+/**
+ * Finishes a backup of any engine: what the engine collects, the kit for a restore without Holdfast, and at last the manifest; from then
+ * on the backup exists. Then the folder is cleared of what the manifest doesn't name.
+ *
+ * Called again after the manifest was written, it writes nothing: the work lists may be gone.
+ */
+export async function sealBackup(
+  engine: Pick<Engine, 'collect'>,
+  context: BackupContext,
+  input: SealInput,
+): Promise<BackupSummary> {
+  const finished = await findManifest(context.store, context.ref, { signal: context.signal });
+  if (finished !== undefined) return await sealed(context, finished);
+  const parts = await engine.collect(context, input.source, input.readPoint);
+  const draft = draftOf(input, parts);
+  const kit = await writeKit(context, parts.kit(draft));
+  const commonObjects = [...draft.commonObjects, ...kit];
+  return await sealed(context, await parts.writeManifest({ ...draft, commonObjects }));
+}
+
+function draftOf(input: SealInput, { description }: SealingParts): ManifestDraft {
+  const { ref, readPoint, source, pipelineHash, startedAt } = input;
+  return {
+    plan: ref.plan,
+    backup: ref.backup,
+    engine: source.engine,
+    pipelineHash,
+    writtenBy: { holdfast: packageJson.version, host: hostname() },
+    startedAt,
+    completedAt: new Date().toISOString(),
+    readPoint,
+    ...description,
+  };
+}
+
+/** Replaces what an earlier attempt left: only a manifest makes it count. */
+async function writeKit(
+  { store, folder, signal }: BackupContext,
+  files: readonly KitFile[],
+): Promise<readonly ObjectEntry[]> {
+  return await Array.fromAsync(
+    mapBounded(files, KIT_FILES_AT_ONCE, async ({ key, text }) => {
+      const body = Buffer.from(text);
+      const sha256 = sha256Hex(body);
+      await store.put(folder + key, body, { sha256, ifAbsent: false, signal });
+      return { key, sizeBytes: body.length, sha256 };
+    }),
+  );
+}
+
+async function sealed(context: BackupContext, { manifest, sha256 }: StoredManifest): Promise<BackupSummary> {
+  await clearFolder(context);
+  const { plan, backup } = context.ref;
+  const losses = lossesIn(manifest).slice(0, LOSSES_LISTED);
+  const unread = unreadIn(manifest).slice(0, LOSSES_LISTED);
+  return {
+    ...{ plan, backup, ...manifest.totals, manifestSha256: sha256 },
+    ...(losses.length === 0 ? {} : { losses }),
+    ...(unread.length === 0 ? {} : { unread }),
+  };
+}
+
+/**
+ * The backup is complete, so a failure to clear its folder must not make it a failed one. The credentials may not be allowed to delete
+ * (docs/retention.md), or the store may fail now: either way the prune workflow, which has its own credentials, clears the folder later.
+ */
+async function clearFolder(context: BackupContext): Promise<void> {
+  const { store, ref, signal, heartbeat } = context;
+  try {
+    await sweepBackup(store, ref, { signal, heartbeat });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof HoldfastError)) throw error;
+    context.log(`what ${ref.backup} leaves over stays until the next prune: ${error.message}`);
+  }
+}

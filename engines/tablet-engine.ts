@@ -1,0 +1,97 @@
+import type { FillPlan, UniverseRestorePlan } from '../model/backup.ts';
+import type { CheckAnswer } from '../model/doctor.ts';
+import type { Manifest } from '../model/manifest.ts';
+import type { RepositorySpec, UniverseSource } from '../model/pipeline.ts';
+import type {
+  FillShard,
+  FillSummary,
+  NodeInspection,
+  NodeReport,
+  SaveSummary,
+  TabletShard,
+} from '../model/tablets.ts';
+import type { BackupContext, Discarded, Engine, RestoreOutcome } from './engine.ts';
+import type { FillRequest, UnfilledRequest } from './universe/agent/fill-tablets.ts';
+import type { NodeSettings } from './universe/agent/node-agent.ts';
+import type { SaveRequest } from './universe/agent/saving.ts';
+import type { UniverseRestore } from './universe/restore/context.ts';
+
+/**
+ * The contract of an engine whose data are the database's own files: agents beside the servers move them, and workers say which. As
+ * idempotent and as free of Temporal as `Engine`.
+ */
+export interface TabletEngine extends Engine<UniverseSource> {
+  readonly kind: 'tablets';
+
+  /** The tablets of one shard of the list that `listWork` wrote, with the nodes that have them. Throws `WORK_NO_SHARD` (permanent). */
+  describeTablets(verb: BackupContext, epoch: number, shard: number): Promise<TabletShard>;
+
+  /** Where tablets are now: addresses by tablet id, none for one that is gone. Throws `READ_POINT_LOST` (permanent) where a snapshot is gone. */
+  locateTablets(verb: BackupContext, source: UniverseSource, wanted: WantedTablets): Promise<TabletPlaces>;
+
+  /** Deletes the snapshots that were begun in the universe for this backup. */
+  releaseSnapshots(verb: BackupContext, source: UniverseSource): Promise<{ readonly deleted: number }>;
+
+  /** What runs beside one tablet server. It remembers between tasks what it has sent, so a process makes one for each server. */
+  agentOf(settings: NodeSettings): TabletAgent;
+
+  readonly restore: TabletRestore;
+}
+
+export interface WantedTablets {
+  readonly tables: readonly string[];
+  readonly tablets: readonly string[];
+  /** Of the tablets; where one is gone, nobody needs to look for them. */
+  readonly snapshots: readonly string[];
+}
+
+export type TabletPlaces = Readonly<Record<string, readonly string[]>>;
+
+/**
+ * The agent of one tablet server. Its errors name its node, those of reading the manifest too; what is wrong with the node itself is
+ * waited for (`universe/agent/on-node.ts`).
+ */
+export interface TabletAgent {
+  save(verb: BackupContext, request: SaveRequest): Promise<SaveSummary>;
+  /** Puts files of a backup where the restored tablets look for them. */
+  fill(
+    verb: BackupContext,
+    readManifest: () => Promise<Manifest>,
+    request: FillRequest,
+  ): Promise<FillSummary>;
+  /** Which of the tablets don't have their whole folder on this node. */
+  unfilled(
+    verb: BackupContext,
+    readManifest: () => Promise<Manifest>,
+    request: UnfilledRequest,
+  ): Promise<readonly string[]>;
+  /** Whose agent it is, space, and what keeps it from filling tablets. */
+  inspect(inspection: NodeInspection, signal: AbortSignal): Promise<NodeReport>;
+  /** For `holdfast doctor`: the repository and the data directories as this agent reaches them. */
+  check(repository: RepositorySpec, signal: AbortSignal): Promise<CheckAnswer>;
+}
+
+/**
+ * The restore side. Order: plan, beQuiet (held to the end), prepare, then placeFills until all replicas are filled, restoreSnapshots,
+ * finish, forget; `discard` on failure.
+ */
+export interface TabletRestore {
+  /** Refuses what can be refused before anything is written. Throws `RESTORE_ENDED_BEFORE` (permanent). */
+  plan(verb: UniverseRestore): Promise<UniverseRestorePlan>;
+  /** Keeps replicas where they are and tablets whole until `release`. `lost` rejects where that can't be held any more. */
+  beQuiet(verb: UniverseRestore): Promise<{ readonly lost: Promise<never>; release(): Promise<void> }>;
+  /** Puts the load balancer back as it was before this restore; any number of times. */
+  endQuiet(verb: UniverseRestore): Promise<void>;
+  /** Roles, databases with their schemas, snapshots imported. */
+  prepare(verb: UniverseRestore): Promise<void>;
+  /** Where the files belong now. */
+  placeFills(verb: UniverseRestore, round: number): Promise<FillPlan>;
+  describeFill(verb: UniverseRestore, round: number, shard: number): Promise<FillShard>;
+  /** `restore_snapshot`, and the wait for its end. */
+  restoreSnapshots(verb: UniverseRestore): Promise<void>;
+  finish(verb: UniverseRestore): Promise<RestoreOutcome>;
+  /** Forgets what the restore remembered while it ran. */
+  forget(verb: UniverseRestore): Promise<void>;
+  /** As `Engine.discard`; keyspaces can't be dropped, and are named in `left`. */
+  discard(verb: UniverseRestore): Promise<Required<Discarded>>;
+}

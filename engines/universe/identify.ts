@@ -1,0 +1,16 @@
+import type { UniverseSource } from '../../model/pipeline.ts';
+import type { SourceIdentity } from '../../model/source-claim.ts';
+import { serverId } from '../source-identity.ts';
+
+/** By its masters. No secret is needed. */
+export async function identify({
+  engine,
+  masters,
+  databases,
+  keyspaces,
+}: UniverseSource): Promise<SourceIdentity> {
+  return {
+    server: serverId(engine, masters),
+    databases: { include: [...databases, ...keyspaces], exclude: [] },
+  };
+}
