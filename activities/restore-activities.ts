@@ -1,5 +1,5 @@
 import { askCopy } from '../engines/ask-copy.ts';
-import type { RestoreContext, RestoreOutcome, VerbContext } from '../engines/engine.ts';
+import type { RestoreContext, RestoreEngine, RestoreOutcome, VerbContext } from '../engines/engine.ts';
 import { engineOf, logical } from '../engines/registry.ts';
 import {
   LEFT_OUT_LISTED,
@@ -47,8 +47,9 @@ export function restoreActivities(
       asActivity(async (verb) => {
         // From here to the restore's end retention leaves the backup alone.
         await pins.pin(request.from);
-        checkTolerance(request);
-        return engineFor(request).plan(await contextOf(verb, request));
+        const engine = engineFor(request);
+        checkTolerance(request, engine);
+        return engine.plan(await contextOf(verb, request));
       }),
     prepareRestore: ({ request }) => inRestore(request, (context) => engineFor(request).prepare(context)),
     load: ({ request, task }) => inRestore(request, (context) => engineFor(request).load(context, task)),
@@ -116,8 +117,8 @@ function listedOf(leftOut: readonly LeftOut[]): Pick<RestoreSummary, 'leftOut' |
   };
 }
 
-function checkTolerance({ tolerate, source }: RestoreRequest): void {
-  if (tolerate !== true || source.engine === 'ysql') return;
+function checkTolerance({ tolerate, source }: RestoreRequest, engine: RestoreEngine): void {
+  if (tolerate !== true || engine.tolerates === true) return;
   throw permanent(
     'RESTORE_TOLERATE_ENGINE',
     `A restore by engine ${source.engine} can't leave out what the server refuses`,

@@ -8,7 +8,7 @@ import { type AgentPoller, nodeQueue, parseAgentIdentity } from '../model/task-q
 import { readCatalogue } from '../repository/catalogue.ts';
 import { connectClient, temporalIsConfigured } from '../worker/connection.ts';
 import { withStore } from './backups.ts';
-import { checkSchema } from './foresight.ts';
+import { canTrySchema, checkSchema } from './foresight.ts';
 
 /** What `holdfast doctor --here` looks at: everything from this process, as a worker with this environment would find it. */
 export async function checkFromHere(plan: CompiledPlan): Promise<readonly Check[]> {
@@ -28,10 +28,10 @@ export async function checkFromHere(plan: CompiledPlan): Promise<readonly Check[
   ];
 }
 
-/** Whether the newest backup's schema can be made here; nothing where there is no backup, or no logical one of YSQL with a schema. */
+/** Whether the newest backup's schema can be made here; nothing where there is no backup, or no schema that can be tried. */
 async function checkNewestSchema(plan: CompiledPlan): Promise<readonly Check[]> {
-  const { source, repository } = plan.pipeline;
-  if (source.engine !== 'ysql' || source.contents === 'data') return [];
+  const { repository } = plan.pipeline;
+  if (!(await canTrySchema(plan))) return [];
   let backup: string | undefined;
   const newest = await check('newest backup', () =>
     withStore(repository, async (store) => {

@@ -1,6 +1,6 @@
-import type { RestoreContext } from '../engines/engine.ts';
-import type { TargetLacks } from '../engines/ysql/restore/lacks.ts';
+import type { RestoreContext, RestoreEngine, TargetLacks } from '../engines/engine.ts';
 import type { LogicalRestoreRequest } from '../model/backup.ts';
+import { rowSource } from '../model/engine-kind.ts';
 import { messageOf, permanent } from '../model/errors.ts';
 import { describeLeftOut } from '../model/left-out-text.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
@@ -20,10 +20,10 @@ export async function foreseeTarget(
   backup: string,
   wishes: Pick<Partial<LogicalRestoreRequest>, 'connection' | 'owner' | 'globals'>,
 ): Promise<TargetForesight | undefined> {
-  if (plan.pipeline.source.engine !== 'ysql') return undefined;
-  const { lacksOfTarget } = await import('../engines/ysql/restore/foresight.ts');
+  const { lacks } = await restoreEngineOf(plan);
+  if (lacks === undefined) return undefined;
   try {
-    return await withRestoreContext(plan, backup, wishes, lacksOfTarget);
+    return await withRestoreContext(plan, backup, wishes, lacks);
   } catch (error) {
     return { problem: messageOf(error) };
   }
@@ -42,9 +42,17 @@ export function describeForesight(foresight: TargetForesight): string {
   return `The target lacks ${parts.join(', and ')}: create them, or restore with --tolerate.`;
 }
 
+/** Whether the plan's backups hold a schema that its engine can try. */
+export async function canTrySchema(plan: CompiledPlan): Promise<boolean> {
+  const source = rowSource(plan.pipeline.source);
+  if (source === undefined || source.contents === 'data') return false;
+  return (await restoreEngineOf(plan)).trySchema !== undefined;
+}
+
 /** Creates the schema of a backup, without rows, in a scratch database of the source's server. Throws `SCHEMA_REFUSED` (permanent). */
 export async function checkSchema(plan: CompiledPlan, backup: string): Promise<string> {
-  const { trySchema } = await import('../engines/ysql/restore/foresight.ts');
+  const { trySchema } = await restoreEngineOf(plan);
+  if (trySchema === undefined) throw new TypeError(`the engine of ${plan.name} can't try a schema`);
   const { leftOut = [] } = await withRestoreContext(
     plan,
     backup,
@@ -59,6 +67,14 @@ export async function checkSchema(plan: CompiledPlan, backup: string): Promise<s
   );
 }
 
+/** A universe's has none of the verbs that are asked for here. */
+async function restoreEngineOf(plan: CompiledPlan): Promise<Pick<RestoreEngine, 'lacks' | 'trySchema'>> {
+  const source = rowSource(plan.pipeline.source);
+  if (source === undefined) return {};
+  const { engineOf } = await import('../engines/registry.ts');
+  return engineOf(source).restore;
+}
+
 async function withRestoreContext<T>(
   plan: CompiledPlan,
   backup: string,
@@ -66,8 +82,9 @@ async function withRestoreContext<T>(
   work: (context: RestoreContext) => Promise<T>,
 ): Promise<T> {
   const { resolveSecret } = await import('../engines/secrets.ts');
-  const { source, repository } = plan.pipeline;
-  if (source.engine === 'universe') throw new TypeError('a universe has no restore of this kind');
+  const { repository } = plan.pipeline;
+  const source = rowSource(plan.pipeline.source);
+  if (source === undefined) throw new TypeError('a universe has no restore of this kind');
   const ref = { repository, plan: plan.name, backup };
   return await withStore(repository, async (store) => {
     const manifest = await readManifest(store, ref);

@@ -1,3 +1,4 @@
+import { tabletSource } from '../model/engine-kind.ts';
 import { messageOf, permanent } from '../model/errors.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
 import type {
@@ -35,8 +36,8 @@ export async function inClusterHistory({
   pipeline,
   pointTime,
 }: CompiledPlan): Promise<readonly RecoverySource[]> {
-  const { source } = pipeline;
-  if (pointTime === undefined || source.engine !== 'universe') return [];
+  const source = tabletSource(pipeline.source);
+  if (pointTime === undefined || source === undefined) return [];
   const { inClusterSources } = await import('../engines/universe/in-cluster/recovery.ts');
   const { resolveSecret } = await import('../engines/secrets.ts');
   const verb = {

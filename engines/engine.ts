@@ -170,6 +170,15 @@ export interface RestoreEngine {
   postData(verb: RestoreContext, work: PostDataWork): Promise<void>;
   /** Sequences, ANALYZE, comparison with the manifest, swap of names when replacing, bookkeeping removed. */
   finish(verb: RestoreContext): Promise<RestoreOutcome>;
+  /** Restores can leave out what the server refuses, where the request says `tolerate`. */
+  readonly tolerates?: true;
+  /** What the target server lacks of what the backup needs. Changes nothing. Absent: this engine can't say. */
+  lacks?(verb: RestoreContext): Promise<TargetLacks>;
+  /**
+   * Creates the backup's schema without rows in scratch databases of the target server, and drops them. The outcome lists what the server
+   * refuses. The request must be one of a rehearsal: `scratch`, with contents `schema`, and `tolerate`. Absent: it can't be tried.
+   */
+  trySchema?(verb: RestoreContext): Promise<RestoreOutcome>;
   /** Removes the bookkeeping of a restore that ended without all that the backup holds, and is kept all the same. Absent: none is. */
   release?(verb: RestoreContext): Promise<void>;
   /**
@@ -183,6 +192,13 @@ export interface RestoreEngine {
    * what a restore that came to its end has made. Returns what stands, a sentence each; empty where nothing of it is left.
    */
   discard(verb: RestoreContext): Promise<readonly string[]>;
+}
+
+/** What a server lacks of what the selected parts of a backup need, by name. */
+export interface TargetLacks {
+  readonly roles: readonly string[];
+  /** Extensions that are not installed on the server, so that no database can have them. */
+  readonly extensions: readonly string[];
 }
 
 export type AnswerRows = readonly (readonly (string | null)[])[];

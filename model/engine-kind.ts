@@ -15,14 +15,15 @@ export function kindOf({ engine }: Pick<Source, 'engine'>): EngineKind {
 
 /** The source, where its tables are read row by row; else undefined. */
 export function rowSource(source: Source): LogicalSource | undefined {
-  return isOfTablets(source) ? undefined : source;
+  return movesTablets(source) ? undefined : source;
 }
 
 /** The source, where agents move its tablets; else undefined. It alone keeps a history of its own (`docs/universe.md`). */
 export function tabletSource(source: Source): UniverseSource | undefined {
-  return isOfTablets(source) ? source : undefined;
+  return movesTablets(source) ? source : undefined;
 }
 
-function isOfTablets(source: Source): source is UniverseSource {
+/** As `kindOf`, and narrows the type. */
+export function movesTablets(source: Source): source is UniverseSource {
   return kindOf(source) === 'tablets';
 }

@@ -9,7 +9,8 @@ import {
 import { formatAmount, formatBytes, formatCount, formatDuration } from '../model/amounts.ts';
 import type { BackupRef, BackupSummary, ExportSummary, ReadPoint, VerifyReport } from '../model/backup.ts';
 import { TASKS_PER_SHARD } from '../model/backup.ts';
-import type { Pipeline, Step, StepOf } from '../model/pipeline.ts';
+import { tabletSource } from '../model/engine-kind.ts';
+import type { Pipeline, Step, StepOf, UniverseSource } from '../model/pipeline.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { Board } from './board.ts';
 import { describeFailure } from './failures.ts';
@@ -109,6 +110,8 @@ type StepEnd = 'succeeded' | 'failed' | 'skipped';
 class BackupRun {
   readonly board: Board;
   private readonly pipeline: Pipeline;
+  /** Present where agents move tablets: that transfer is another one, and the universe is to let go of its snapshots afterwards. */
+  private readonly universe: UniverseSource | undefined;
   private readonly ref: BackupRef;
   private readonly startedAt = new Date(Date.now()).toISOString();
   private readonly startedAtMs = Date.now();
@@ -125,6 +128,7 @@ class BackupRun {
 
   constructor({ pipeline, backup = newBackupId(), hasTurn = false }: BackupInput) {
     this.pipeline = pipeline;
+    this.universe = tabletSource(pipeline.source);
     this.ref = { repository: pipeline.repository, plan: pipeline.plan, backup };
     this.board = new Board(`Backup ${backup} of ${pipeline.plan}`, pipeline.steps);
     if (!patched('turns')) return;
@@ -329,7 +333,7 @@ class BackupRun {
     const summary = await activities.export({ ref: this.ref, source, readPoint });
     this.exported = { readPoint, summary };
     this.board.note(step.id, {
-      note: `${formatAmount(summary.tables, 'table')} of ${summary.databases.join(', ')} in ${workOf(source, summary)}`,
+      note: `${formatAmount(summary.tables, 'table')} of ${summary.databases.join(', ')} in ${this.workOf(summary)}`,
     });
     return summary;
   }
@@ -362,8 +366,8 @@ class BackupRun {
 
   /** The universe keeps a snapshot, and with it old files, until it is told to let go. */
   private async releaseSnapshots(): Promise<void> {
-    const { source } = this.pipeline;
-    if (source.engine !== 'universe' || this.readPoint === undefined || this.released) return;
+    const source = this.universe;
+    if (source === undefined || this.readPoint === undefined || this.released) return;
     const activities = activitiesFor({
       summary: 'delete the snapshots in the universe',
       retry: { ...PATIENT_RETRY, maximumAttempts: 10 },
@@ -384,11 +388,11 @@ class BackupRun {
     readPoint: ReadPoint,
     list: ExportSummary,
   ): Promise<void> {
-    const { source } = this.pipeline;
-    if (source.engine === 'universe') {
-      // How large a tablet is that was never saved, nobody knows.
+    if (this.universe !== undefined) {
+      // Nobody knows the size of a tablet before it is saved.
       this.board.beginTransfer(step.id, { tasks: list.tasks, unit: 'tablets' });
-      return saveAllTablets({ ref: this.ref, source, epoch: readPoint.epoch, list, step });
+      const { epoch } = readPoint;
+      return saveAllTablets({ ref: this.ref, source: this.universe, epoch, list, step });
     }
     this.board.beginTransfer(step.id, { tasks: list.tasks, bytes: list.estimatedBytes });
     for (let shard = 0; shard < list.shards; shard++) {
@@ -409,6 +413,11 @@ class BackupRun {
         staticSummary: `upload shard ${shard + 1} of ${list.shards}, ${formatAmount(tasks, 'task')}, epoch ${readPoint.epoch}`,
       });
     }
+  }
+
+  private workOf({ tasks, estimatedBytes }: ExportSummary): string {
+    if (this.universe !== undefined) return `${formatCount(tasks)} tablets`;
+    return `${formatAmount(tasks, 'task')}, about ${formatBytes(estimatedBytes)}`;
   }
 
   private async verify(step: StepOf<'verify'>): Promise<VerifyReport> {
@@ -505,9 +514,4 @@ function headlineOf(outcome: BackupOutcome): string {
     `${formatBytes(summary.bytes)} stored as ${formatBytes(summary.storedBytes)} in ${formatDuration(durationMs)}` +
     `${checked === '' ? '' : `; verified ${checked}`}`
   );
-}
-
-function workOf({ engine }: Pipeline['source'], { tasks, estimatedBytes }: ExportSummary): string {
-  if (engine === 'universe') return `${formatCount(tasks)} tablets`;
-  return `${formatAmount(tasks, 'task')}, about ${formatBytes(estimatedBytes)}`;
 }

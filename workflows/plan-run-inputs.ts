@@ -1,4 +1,5 @@
 import type { RestoreRequest } from '../model/backup.ts';
+import { tabletSource } from '../model/engine-kind.ts';
 import type { InClusterRequest } from '../model/in-cluster.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
 import type { RecoveryRequest } from '../model/recovery.ts';
@@ -49,8 +50,8 @@ export function inClusterInput(
   plan: CompiledPlan,
   { wish = {}, decision, databases = [], run }: PlanRequest,
 ): InClusterRequest | undefined {
-  const { source } = plan.pipeline;
-  if (decision === undefined || !('schedule' in decision) || source.engine !== 'universe') return undefined;
+  const source = tabletSource(plan.pipeline.source);
+  if (decision === undefined || !('schedule' in decision) || source === undefined) return undefined;
   const { way, instant } = decision;
   const names = intoOf(wish.into, databases);
   const nameOf = (from: string) => (way === 'rewind' ? from : (names[from] ?? `${from}_restored_${run.id}`));

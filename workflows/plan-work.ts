@@ -7,6 +7,7 @@ import {
   ParentClosePolicy,
   startChild,
 } from '@temporalio/workflow';
+import { tabletSource } from '../model/engine-kind.ts';
 import type { CompiledPlan, UniverseSource } from '../model/pipeline.ts';
 import { desiredSchedules, scheduleIdsOf } from '../planning/schedules.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
@@ -144,8 +145,9 @@ export async function carryOut(entity: PlanEntity, work: Work, schedules: Schedu
 async function inClusterChanges(entity: PlanEntity): Promise<Applied['changes']> {
   const { revision, isRemoved } = entity.state;
   const { name, pipeline, pointTime } = revision.plan;
-  const { source, repository } = pipeline;
-  if (source.engine !== 'universe') return [];
+  const { repository } = pipeline;
+  const source = tabletSource(pipeline.source);
+  if (source === undefined) return [];
   const changes = await call("bring the universe's snapshot schedules in line").reconcileInCluster({
     ...{ repository, plan: name, source },
     ...(isRemoved || pointTime === undefined ? {} : { policy: pointTime.inCluster }),
@@ -165,7 +167,8 @@ const IN_CLUSTER_DONE = {
 
 /** Where a plan has its universe keep history, the planner looks there too. */
 function historyOf({ pipeline, pointTime }: CompiledPlan): { readonly history?: UniverseSource } {
-  return pointTime === undefined || pipeline.source.engine !== 'universe' ? {} : { history: pipeline.source };
+  const history = pointTime === undefined ? undefined : tabletSource(pipeline.source);
+  return history === undefined ? {} : { history };
 }
 
 function because(reason: string | undefined): string {

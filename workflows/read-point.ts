@@ -81,7 +81,7 @@ export class ReadPointKeeper {
         return await scope.run(() => work(readPoint));
       } catch (error) {
         if (!moved() && !isReadPointLost(error)) throw error;
-        if (readPoint.epoch >= this.mostEpochs()) throw error;
+        if (readPoint.epoch >= mostEpochs(readPoint)) throw error;
         onLost(readPoint.epoch);
         await this.renewed(moved);
       } finally {
@@ -103,10 +103,6 @@ export class ReadPointKeeper {
     await this.holding;
   }
 
-  private mostEpochs(): number {
-    return this.source.engine === 'universe' ? MAX_UNIVERSE_EPOCHS : MAX_EPOCHS;
-  }
-
   private async hold(holder: CancellationScope, firstEpoch: number): Promise<void> {
     try {
       this.opened(await this.activities.snapshot({ source: this.source, firstEpoch, ref: this.ref }));
@@ -119,8 +115,7 @@ export class ReadPointKeeper {
   }
 
   private async renewed(moved: () => boolean): Promise<void> {
-    // What is wrong with a snapshot of a universe (DDL came between) its holder can't notice.
-    const notices = this.held && this.source.engine !== 'universe';
+    const notices = this.held && !isSnapshotOfUniverse(this.current);
     if (notices && (await condition(moved, HOLDER_GRACE_MS))) return;
     if (moved()) return;
     const previous = this.holder;
@@ -142,4 +137,13 @@ export class ReadPointKeeper {
     }
     return this.current;
   }
+}
+
+function mostEpochs(readPoint: ReadPoint): number {
+  return isSnapshotOfUniverse(readPoint) ? MAX_UNIVERSE_EPOCHS : MAX_EPOCHS;
+}
+
+/** It stands in the universe, not in a session: so its holder can't notice what is wrong with it (DDL came between). */
+function isSnapshotOfUniverse(readPoint: ReadPoint | undefined): boolean {
+  return readPoint?.kind === 'universe-snapshot';
 }

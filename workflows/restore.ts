@@ -9,6 +9,8 @@ import { formatAmount, formatBytes } from '../model/amounts.ts';
 import type { RestorePlan, RestoreRequest, RestoreSummary, Verdict } from '../model/backup.ts';
 import { TASKS_PER_SHARD } from '../model/backup.ts';
 import type { Assertion, AssertionResult, DrillRecord } from '../model/drill.ts';
+import { movesTablets } from '../model/engine-kind.ts';
+import type { LogicalSource } from '../model/pipeline.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { Board } from './board.ts';
 import { describeFailure } from './failures.ts';
@@ -32,7 +34,8 @@ const OVERWRITING_STAGES: readonly RestoreStage[] = ['plan', 'turn', 'safety', .
  * unfinished restore created is dropped again.
  */
 export async function restore({ safetyBackup, ...request }: RestoreRequest): Promise<RestoreSummary> {
-  if (request.source.engine === 'universe') return restoreUniverse(request, request.source, safetyBackup);
+  // Tablets take another way back: files are put in place on every node, and then the universe itself restores.
+  if (movesTablets(request.source)) return restoreUniverse(request, request.source, safetyBackup);
   const startedAtMs = Date.now();
   const { assertions = [] } = request;
   const isGoverned = !request.scratch && patched('turns');
@@ -41,7 +44,7 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
     (id) => id !== 'assert' || assertions.length > 0,
   );
   const board = new Board(`Restore ${request.restore} of ${request.from.backup}`, stages.map(asStep));
-  const turn = overwrites ? turnOf(request, board) : undefined;
+  const turn = overwrites ? turnOf(request, request.source, board) : undefined;
   const report = isGoverned
     ? new Reporter(request.from.plan, { kind: 'restore', id: request.restore, overwrites })
     : undefined;
@@ -121,10 +124,10 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
   }
 }
 
-function turnOf(request: RestoreRequest, board: Board): Turn {
-  const { restore: id, from, source, connection } = request;
+function turnOf(request: RestoreRequest, source: LogicalSource, board: Board): Turn {
+  const { restore: id, from, connection } = request;
   return new Turn({
-    source: connection === undefined || source.engine === 'universe' ? source : { ...source, connection },
+    source: connection === undefined ? source : { ...source, connection },
     mode: 'alone',
     title: `overwriting restore ${id} of ${from.plan} from ${from.backup}`,
     onWait: (gate) =>

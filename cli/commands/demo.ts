@@ -31,9 +31,17 @@ export function register(program: Command): void {
     );
 }
 
+const SHOPS = {
+  ysql: async () => (await import('../demo/postgres-shop.ts')).startPostgresShop,
+  ycql: async () => (await import('../demo/cassandra-shop.ts')).startCassandraShop,
+} as const;
+
+function hasShop(engine: string): engine is keyof typeof SHOPS {
+  return Object.hasOwn(SHOPS, engine);
+}
+
 async function databaseFor(engine: string) {
-  if (engine === 'ysql') return (await import('../demo/postgres-shop.ts')).startPostgresShop;
-  if (engine === 'ycql') return (await import('../demo/cassandra-shop.ts')).startCassandraShop;
+  if (hasShop(engine)) return SHOPS[engine]();
   throw new UsageError(`--engine ${engine} is not known`, 'Write --engine ysql or --engine ycql.');
 }
 

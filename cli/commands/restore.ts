@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import { readDuration } from '../../compiler/duration.ts';
 import { formatAmount } from '../../model/amounts.ts';
 import type { RestoreSummary } from '../../model/backup.ts';
+import { tabletSource } from '../../model/engine-kind.ts';
 import type { InClusterSummary } from '../../model/in-cluster.ts';
 import { describeLeftOut } from '../../model/left-out-text.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
@@ -109,6 +110,7 @@ async function run(argument: string, options: Options) {
   const { followRun } = await import('../follow-run.ts');
 
   const plan = await resolvePlan(argument);
+  // A wish that CQL alone has: rows have times of writing there, and the cells of a copy may be newer than those of the source.
   if (options.asNew && plan.pipeline.source.engine !== 'ycql') {
     throw new UsageError(
       `--as-new is for YCQL, and the source of ${plan.name} is of engine ${plan.pipeline.source.engine}`,
@@ -162,8 +164,8 @@ async function goBack(
   const { startInClusterRestore } = await import('../runs.ts');
   const { followRun } = await import('../follow-run.ts');
   const { isGoverned } = await import('../entity-runs.ts');
-  const { source } = plan.pipeline;
-  if (source.engine !== 'universe') throw new TypeError('only a universe has history of its own');
+  const source = tabletSource(plan.pipeline.source);
+  if (source === undefined) throw new TypeError('only a universe has history of its own');
   const names = [...source.databases, ...source.keyspaces];
   const into = way === 'clone' ? targetNames(options, names) : {};
   const replacing = { replace: true, safetyBackup: options.safetyBackup };

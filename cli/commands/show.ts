@@ -43,9 +43,9 @@ async function run(argument: string, backup: string, options: CommonOptions) {
       `stored as ${formatBytes(totals.storedBytes)} in ${formatAmount(totals.objects, 'object')}`,
   );
   for (const [index, database] of manifest.databases.entries()) {
-    const isKeyspace = manifest.engine === 'ycql' || manifest.universe?.snapshots[index]?.api === 'ycql';
+    const api = manifest.universe?.snapshots[index]?.api ?? manifest.engine;
     print(
-      isKeyspace
+      api === 'ycql'
         ? `\nkeyspace ${database.name}`
         : `\ndatabase ${database.name} (${database.encoding}, ${database.collate}, owner ${database.owner})`,
     );

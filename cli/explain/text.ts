@@ -3,11 +3,14 @@ import { formatSize } from '../../compiler/size.ts';
 import { formatAmount } from '../../model/amounts.ts';
 import type {
   Artifact,
+  LogicalSource,
   NamePatterns,
   RetryPolicy,
   Schedule,
   SecretRef,
   UniverseSource,
+  YcqlSource,
+  YsqlSource,
 } from '../../model/pipeline.ts';
 import { artifactName, type ExplainedPlan, type ExplainedStep } from './explained-plan.ts';
 
@@ -72,24 +75,45 @@ function describeFlow({ inputs, output }: ExplainedStep): string {
 }
 
 function describeSource({ source }: ExplainedPlan): string {
-  if (source.engine === 'universe') return describeUniverse(source);
-  const parts: string[] = [source.engine];
-  if (source.engine === 'ycql') {
-    const { contactPoints, port, keyspaces, consistencyLevel } = source;
-    parts.push(`${contactPoints.join(' ')} port ${port}`, `keyspaces ${describePatterns(keyspaces)}`);
-    parts.push(`a scan at ${consistencyLevel}, not one instant`);
-  } else {
-    parts.push(`connection from ${describeSecret(source.connection)}`);
-    if (source.databases !== undefined) parts.push(`databases ${describePatterns(source.databases)}`);
+  switch (source.engine) {
+    case 'ysql':
+      return describeYsql(source);
+    case 'ycql':
+      return describeYcql(source);
+    case 'universe':
+      return describeUniverse(source);
   }
-  parts.push(`tables ${describePatterns(source.tables)}`);
-  if (source.contents !== 'all') parts.push(`${source.contents} only`);
-  if (source.globals !== 'none') parts.push(`globals: ${source.globals}`);
-  if (source.engine === 'ysql' && source.dumpProgram !== undefined) {
-    parts.push(`schema by ${source.dumpProgram}`);
-  }
-  parts.push(`chunks of ${formatSize(source.chunkBytes)}`);
-  return parts.join(', ');
+}
+
+function describeYsql(source: YsqlSource): string {
+  const parts: string[] = [source.engine, `connection from ${describeSecret(source.connection)}`];
+  if (source.databases !== undefined) parts.push(`databases ${describePatterns(source.databases)}`);
+  const dump = source.dumpProgram === undefined ? [] : [`schema by ${source.dumpProgram}`];
+  return [...parts, ...describeRows(source), ...dump, describeChunks(source)].join(', ');
+}
+
+function describeYcql(source: YcqlSource): string {
+  const { engine, contactPoints, port, keyspaces, consistencyLevel } = source;
+  return [
+    engine,
+    `${contactPoints.join(' ')} port ${port}`,
+    `keyspaces ${describePatterns(keyspaces)}`,
+    `a scan at ${consistencyLevel}, not one instant`,
+    ...describeRows(source),
+    describeChunks(source),
+  ].join(', ');
+}
+
+function describeRows({ tables, contents, globals }: LogicalSource): readonly string[] {
+  return [
+    `tables ${describePatterns(tables)}`,
+    ...(contents === 'all' ? [] : [`${contents} only`]),
+    ...(globals === 'none' ? [] : [`globals: ${globals}`]),
+  ];
+}
+
+function describeChunks({ chunkBytes }: LogicalSource): string {
+  return `chunks of ${formatSize(chunkBytes)}`;
 }
 
 function describeUniverse({ masters, databases, keyspaces, globals, limits }: UniverseSource): string {

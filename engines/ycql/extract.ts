@@ -69,6 +69,7 @@ interface FoundTable {
 }
 
 async function findTable(store: Store, manifest: Manifest, wanted: string): Promise<FoundTable> {
+  // The rows of other engines are text, which needs no extraction.
   if (manifest.engine !== 'ycql') {
     throw permanent(
       'EXTRACT_OTHER_ENGINE',

@@ -1,20 +1,19 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { BackupFate } from '../../activities/prune.ts';
 import type { BackupSummary } from '../../model/backup.ts';
 import type { RecoveryDecision } from '../../model/recovery.ts';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
-import { type PolicyStatement, type S3Gateway, startS3Gateway } from '../../parts/s3.ts';
+import { type S3Gateway, startS3Gateway } from '../../parts/s3.ts';
 import { isWork } from '../../repository/layout.ts';
 import { S3Store } from '../../repository/s3.ts';
+import { policyOf } from '../support/guarded-stores.ts';
 import { holdfast, holdfastJson, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
 import { eventually } from '../support/processes.ts';
 import { query } from '../support/sql.ts';
 
 /** Recovery to an instant, and retention under the two policies that docs/retention.md has, on a real PostgreSQL and S3. */
-const GUIDE = path.resolve(__dirname, '..', '..', 'docs', 'retention.md');
-
 let postgres: PostgresServer;
 let gateway: S3Gateway;
 let folder: string;
@@ -58,16 +57,6 @@ afterAll(async () => {
   await Promise.all([postgres.stop(), gateway.stop()]);
   await rm(folder, { recursive: true, force: true });
 });
-
-/** The policy as the guide prints it, for another bucket. */
-async function policyOf(name: string, bucket: string): Promise<readonly PolicyStatement[]> {
-  const text = await readFile(GUIDE, 'utf8');
-  const [, json = ''] = new RegExp(`<!-- policy: ${name} -->\n\`\`\`json\n([^\`]*)\`\`\``).exec(text) ?? [];
-  const { Statement } = JSON.parse(json.replaceAll('acme-backups', bucket)) as {
-    Statement: readonly PolicyStatement[];
-  };
-  return Statement;
-}
 
 const sql = (database: string, statements: string) => query(postgres.url(database), statements);
 

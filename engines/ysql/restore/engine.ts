@@ -2,6 +2,7 @@ import type { RestoreContext, RestoreEngine } from '../../engine.ts';
 import { ask } from './ask.ts';
 import { discard } from './discard.ts';
 import { finish, release } from './finish.ts';
+import { lacksOfTarget, trySchema } from './foresight.ts';
 import { restoreJob } from './job.ts';
 import { load } from './load.ts';
 import { planRestore } from './plan.ts';
@@ -9,8 +10,7 @@ import { applyPostData } from './post-data.ts';
 import { prepare } from './prepare.ts';
 import { explainNotOurs } from './seal.ts';
 
-/** The restore side of the YSQL engine: one file per part of the process. */
-export const restoreEngine: RestoreEngine = {
+const stages: RestoreEngine = {
   plan: planRestore,
   prepare,
   load: (context, task) => explained(context, load(context, task)),
@@ -19,6 +19,14 @@ export const restoreEngine: RestoreEngine = {
   release,
   ask,
   discard,
+};
+
+/** The restore side of the YSQL engine: one file per part of the process. */
+export const restoreEngine: RestoreEngine = {
+  ...stages,
+  tolerates: true,
+  lacks: lacksOfTarget,
+  trySchema: (context) => trySchema(stages, context),
 };
 
 /** A restore that has ended has no database of its own any more: then the error says so. */

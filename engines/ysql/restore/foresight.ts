@@ -1,7 +1,6 @@
-import type { RestoreContext, RestoreOutcome } from '../../engine.ts';
-import { restoreEngine } from './engine.ts';
+import type { RestoreContext, RestoreEngine, RestoreOutcome, TargetLacks } from '../../engine.ts';
 import { restoreJob } from './job.ts';
-import { readLacks, type TargetLacks } from './lacks.ts';
+import { readLacks } from './lacks.ts';
 import { withMaintenanceSession } from './maintenance.ts';
 
 /** Roles and extensions that the target server lacks. Changes nothing. */
@@ -10,20 +9,19 @@ export async function lacksOfTarget(context: RestoreContext): Promise<TargetLack
   return await withMaintenanceSession(job, (session) => readLacks(job, session));
 }
 
-/**
- * Creates the backup's schema without rows in scratch databases of the target server, and drops them. The outcome lists what the server
- * refuses. The request of `context` must be one of a rehearsal: `scratch`, with contents `schema`, and `tolerate`.
- */
-export async function trySchema(context: RestoreContext): Promise<RestoreOutcome> {
-  const plan = await restoreEngine.plan(context);
+/** `RestoreEngine.trySchema`, by the stages of a rehearsal. */
+export async function trySchema(
+  stages: Pick<RestoreEngine, 'plan' | 'prepare' | 'postData' | 'finish' | 'discard'>,
+  context: RestoreContext,
+): Promise<RestoreOutcome> {
+  const plan = await stages.plan(context);
   try {
-    await restoreEngine.prepare(context);
+    await stages.prepare(context);
     for (const [wave, units] of plan.postDataWaves.entries()) {
-      for (let unit = 0; unit < units; unit += 1)
-        await restoreEngine.postData(context, { wave, unit, units });
+      for (let unit = 0; unit < units; unit += 1) await stages.postData(context, { wave, unit, units });
     }
-    return await restoreEngine.finish(context);
+    return await stages.finish(context);
   } finally {
-    await restoreEngine.discard(context);
+    await stages.discard(context);
   }
 }

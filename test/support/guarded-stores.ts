@@ -1,0 +1,59 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { type PolicyStatement, startS3Gateway } from '../../parts/s3.ts';
+import { ensureRepository } from '../../repository/repository.ts';
+import { S3Store } from '../../repository/s3.ts';
+
+const GUIDE = path.resolve(__dirname, '..', '..', 'docs', 'retention.md');
+const BUCKET = 'acme-backups';
+
+/** The policy as the guide prints it, for another bucket. */
+export async function policyOf(
+  name: 'backup' | 'prune',
+  bucket: string,
+): Promise<readonly PolicyStatement[]> {
+  const text = await readFile(GUIDE, 'utf8');
+  const [, json = ''] = new RegExp(`<!-- policy: ${name} -->\n\`\`\`json\n([^\`]*)\`\`\``).exec(text) ?? [];
+  const { Statement } = JSON.parse(json.replaceAll('acme-backups', bucket)) as {
+    Statement: readonly PolicyStatement[];
+  };
+  return Statement;
+}
+
+export interface GuardedStores {
+  /** May not delete. */
+  readonly writer: S3Store;
+  readonly pruner: S3Store;
+  stop(): Promise<void>;
+}
+
+/** A repository on a real gateway, with the two policies that docs/retention.md has. */
+export async function startGuardedStores(): Promise<GuardedStores> {
+  const gateway = await startS3Gateway({ versioning: true, users: true });
+  await gateway.createBucket(BUCKET);
+  const [writer, pruner] = [await gateway.createUser(), await gateway.createUser()];
+  await gateway.setPolicy(BUCKET, [
+    { user: writer, statements: await policyOf('backup', BUCKET) },
+    { user: pruner, statements: await policyOf('prune', BUCKET) },
+  ]);
+  const storeOf = ({ accessKeyId, secretAccessKey }: typeof writer) => {
+    const secrets: Readonly<Record<string, string>> = { KEY: accessKeyId, SECRET: secretAccessKey };
+    return S3Store.open(
+      {
+        ...{ kind: 's3', bucket: BUCKET, prefix: 'guarded', region: gateway.region },
+        ...{ endpoint: gateway.endpoint, forcePathStyle: true },
+        credentials: { accessKeyId: { env: 'KEY' }, secretAccessKey: { env: 'SECRET' } },
+      },
+      async (reference) => ('env' in reference ? secrets[reference.env] : undefined) ?? '',
+    );
+  };
+  const stores = { writer: await storeOf(writer), pruner: await storeOf(pruner) };
+  await ensureRepository(stores.writer);
+  return {
+    ...stores,
+    stop: async () => {
+      await Promise.all([stores.writer.close(), stores.pruner.close()]);
+      await gateway.stop();
+    },
+  };
+}
