@@ -4,7 +4,7 @@ import { ChunkStore } from '../data-objects.ts';
 import type { BackupContext } from '../engine.ts';
 import { sharedLimit } from './session.ts';
 import { resolveTarget } from './target.ts';
-import { lanes } from './threads/jobs.ts';
+import { lanes } from './thread-pool.ts';
 
 /** Reads one chunk into objects: a lane reads it into parts, each of which is put here. */
 export async function upload(

@@ -3,7 +3,7 @@ import type { YsqlSource } from '../../model/pipeline.ts';
 import { ChunkStore } from '../data-objects.ts';
 import type { BackupContext } from '../engine.ts';
 import { resolveTarget } from './session.ts';
-import { lanes } from './threads/jobs.ts';
+import { lanes } from './thread-pool.ts';
 
 /** Streams one chunk into objects: a lane reads it into parts, each of which is put here. */
 export async function upload(

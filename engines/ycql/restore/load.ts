@@ -3,7 +3,7 @@ import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { fetchAhead } from '../../threads/fetch-ahead.ts';
 import { sharedLimit } from '../session.ts';
-import { lanes } from '../threads/jobs.ts';
+import { lanes } from '../thread-pool.ts';
 import { destinationOf, loadTasks, type RestoreJob, restoreJob } from './job.ts';
 import type { WritingWishes } from './writing-rules.ts';
 

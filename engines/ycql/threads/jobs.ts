@@ -1,6 +1,5 @@
 import type { ChunkSpec, DataObject } from '../../../model/backup.ts';
 import type { YcqlSource } from '../../../model/pipeline.ts';
-import { LanePool } from '../../threads/pool.ts';
 import type { WritingWishes } from '../restore/writing-rules.ts';
 import type { TableSchema, UserType } from '../schema.ts';
 import type { CqlTarget } from '../target.ts';
@@ -32,11 +31,3 @@ export interface LoadJob extends Job {
 }
 
 export type LaneJob = ReadJob | LoadJob;
-
-/**
- * Rows that are written are many small objects, all of use for a moment only: with half of what lanes have otherwise a restore is as
- * fast, and each lane takes 20 MiB less.
- */
-const HEAP = { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 128 };
-
-export const lanes = new LanePool<LaneJob>(new URL('./thread', import.meta.url), HEAP);

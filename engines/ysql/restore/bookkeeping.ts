@@ -2,8 +2,7 @@ import { permanent } from '../../../model/errors.ts';
 import type { ConnectionTarget } from '../connection-url.ts';
 import { sqlState } from '../errors.ts';
 import { connect, type Session } from '../session.ts';
-import { closeIdle, withPooledSession } from '../session-pool.ts';
-import { lanes } from '../threads/jobs.ts';
+import { withPooledSession } from '../session-pool.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
 
 /** Lives in the database under restore until the restore is complete. */
@@ -180,41 +179,9 @@ async function connectToEither({ target, names, signal }: DatabaseUnderRestore):
   throw failure;
 }
 
-function sessionKey({ target, names }: Pick<DatabaseUnderRestore, 'target' | 'names'>): string {
+/** Of the sessions that wait for their next use, as in `session-pool.ts`. */
+export function sessionKey({ target, names }: Pick<DatabaseUnderRestore, 'target' | 'names'>): string {
   return JSON.stringify([target, names]);
-}
-
-/** Ends this process's idle sessions in the database under restore. */
-export async function closeRestoreSessions(
-  job: RestoreJob,
-  database: Pick<DatabaseJob, 'names'>,
-): Promise<void> {
-  const key = sessionKey(underRestore(job, database));
-  await Promise.all([
-    closeIdle(key),
-    lanes.runInIdle({ kind: 'close', sessions: key }, { signal: job.context.signal }),
-  ]);
-}
-
-/** Drops the bookkeeping wherever the database stands now; one that bears another restore's is left alone. */
-export async function dropOwnBookkeeping(
-  job: RestoreJob,
-  { names }: Pick<DatabaseJob, 'names'>,
-): Promise<void> {
-  const { signal, request } = job.context;
-  await closeRestoreSessions(job, { names });
-  for (const name of new Set([names.working, names.to])) {
-    const session = await connectIfThere(job, name);
-    if (session === undefined) continue;
-    try {
-      if ((await readState(session))?.restore === request.restore) await dropBookkeeping(session);
-    } finally {
-      await session.close();
-    }
-    signal.throwIfAborted();
-    // The database that still has the final name is somebody else's, and may be closed to sessions just now.
-    return;
-  }
 }
 
 /** A session in a database; undefined where there is none of this name. */

@@ -1,11 +1,6 @@
 import type { RestoreContext } from '../../engine.ts';
-import {
-  closeRestoreSessions,
-  connectIfThere,
-  dropBookkeeping,
-  dropOwnBookkeeping,
-  readState,
-} from './bookkeeping.ts';
+import { connectIfThere, dropBookkeeping, readState } from './bookkeeping.ts';
+import { closeRestoreSessions, dropOwnBookkeeping } from './close-sessions.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
 import { databaseExists, dropDatabase, withMaintenanceSession } from './maintenance.ts';
 import { leaveSealed, recordOf } from './seal.ts';

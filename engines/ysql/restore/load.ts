@@ -4,7 +4,7 @@ import type { RestoreContext } from '../../engine.ts';
 import { fetchAhead } from '../../threads/fetch-ahead.ts';
 import { copyFromStatement } from '../copy-statements.ts';
 import { tableName } from '../identifiers.ts';
-import { lanes } from '../threads/jobs.ts';
+import { lanes } from '../thread-pool.ts';
 import { underRestore, withRestoreSession } from './bookkeeping.ts';
 import { isRefusal, reasonIn, TOLERATE_HINT } from './forgiving.ts';
 import { databaseOf, loadOrder, type RestoreJob, restoreJob } from './job.ts';

@@ -1,5 +1,4 @@
 import type { ChunkSpec, DataObject, LogicalReadPoint } from '../../../model/backup.ts';
-import { LanePool } from '../../threads/pool.ts';
 import type { ConnectionTarget } from '../connection-url.ts';
 
 /** Reads one chunk at the read point into parts: text compressed and hashed. */
@@ -35,5 +34,3 @@ export interface CloseJob {
 }
 
 export type LaneJob = ReadJob | LoadJob | CloseJob;
-
-export const lanes = new LanePool<LaneJob>(new URL('./thread', import.meta.url));
