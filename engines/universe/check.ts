@@ -3,7 +3,7 @@ import { permanent, UNIVERSE_NO_DATABASE } from '../../model/errors.ts';
 import type { UniverseSource } from '../../model/pipeline.ts';
 import type { AgentPoller } from '../../model/task-queue.ts';
 import type { VerbContext } from '../engine.ts';
-import { describeProgram } from '../ysql/check.ts';
+import { describeProgram } from '../ysql/programs/describe.ts';
 import { findProgram } from '../ysql/programs/find.ts';
 import { withSession } from '../ysql/session.ts';
 import { dumpEntities } from './entities.ts';

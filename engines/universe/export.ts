@@ -11,7 +11,7 @@ import {
   writeTabletWorkList,
 } from '../../repository/objects/tablet-work.ts';
 import type { BackupContext } from '../engine.ts';
-import { dumpGlobals } from '../ysql/schema-dump.ts';
+import { dumpGlobals } from '../ysql/globals-dump.ts';
 import { putScript } from '../ysql/scripts.ts';
 import { clusterUuidOf, encryptionOf, KEY_UNKNOWN } from './encryption.ts';
 import { type Exported, exportDatabase, exportKeyspace, type SnapshotPoint } from './export-database.ts';

@@ -4,12 +4,11 @@ import type { VerbContext } from '../engine.ts';
 import { readRelations, select } from './catalog.ts';
 import { selectedDatabases } from './databases.ts';
 import { lockSlots, maxConnections, requireRoomForLocks } from './lock-budget.ts';
+import { describeProgram } from './programs/describe.ts';
 import { dumpDriver, lossesOfStockDump } from './programs/dump-driver.ts';
-import { findProgram, isConfigured } from './programs/find.ts';
-import { PROGRAM_FOLDER_VARIABLE } from './programs/folders.ts';
-import { isOlderRelease, type Program } from './programs/identity.ts';
+import { findProgram } from './programs/find.ts';
 import { currentRole, grantRemedy, ignoreDdl } from './read-time.ts';
-import { readServer, type Server } from './server.ts';
+import { readServer } from './server.ts';
 import { resolveTarget, withSession } from './session.ts';
 import { openReadPoint } from './snapshot.ts';
 import { tablesWithoutKey } from './table-cuts.ts';
@@ -106,18 +105,4 @@ async function tablesInOnePiece(verb: VerbContext, source: YsqlSource): Promise<
   }
   if (whole.length === 0) return 'every table that is larger than a chunk is cut into chunks';
   return `read in one piece, and sent again as a whole after a crash, for want of a primary key: ${whole.join(', ')}`;
-}
-
-/** Path and version, and a word where the program is of an older release than the server, or not the one that was configured. */
-export function describeProgram(program: Program, server: Server): string {
-  const { path, version } = program;
-  const older = isOlderRelease(version, server.version)
-    ? `; older than the server (${server.version}): install the programs of its release`
-    : '';
-  const configured = process.env[PROGRAM_FOLDER_VARIABLE];
-  const elsewhere =
-    configured && program.product === 'yugabytedb' && !isConfigured(program)
-      ? `; ${PROGRAM_FOLDER_VARIABLE} names ${configured}, where none was found that runs and is new enough`
-      : '';
-  return `${path} (${version})${older}${elsewhere}`;
 }

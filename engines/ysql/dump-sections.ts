@@ -1,4 +1,5 @@
 import type { Selection } from './catalog.ts';
+import { describesDatabase } from './database-entries.ts';
 import { type DumpEntry, dumpEntries, withoutEntries } from './dump-script.ts';
 import { tableName } from './identifiers.ts';
 import { entryTable } from './restore/selection.ts';
@@ -49,18 +50,6 @@ function leftOut(gone: ReadonlySet<string>): (entry: DumpEntry) => boolean {
     }
     return entry.type === 'COMMENT' && statistics.has(`${entry.schema}.${entry.name}`);
   };
-}
-
-const OF_DATABASE = new Set(['COMMENT', 'ACL', 'SECURITY LABEL']);
-
-/** The entries that `--create` adds; their tag starts with `DATABASE` where their type is COMMENT, ACL or SECURITY LABEL. */
-export function describesDatabase(entry: {
-  readonly type: string;
-  readonly name: string;
-  readonly schema: string | undefined;
-}): boolean {
-  if (entry.type === 'DATABASE' || entry.type === 'DATABASE PROPERTIES') return true;
-  return OF_DATABASE.has(entry.type) && entry.schema === undefined && entry.name.startsWith('DATABASE ');
 }
 
 /** Types of entries that pg_dump writes behind the rows (dbObjectTypePriority in pg_dump_sort.c, from the post-data boundary on). */

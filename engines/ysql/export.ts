@@ -5,7 +5,9 @@ import type { YsqlSource } from '../../model/pipeline.ts';
 import type { BackupContext, EngineExport } from '../engine.ts';
 import { readRelations, select } from './catalog.ts';
 import { cutTables, type TableToCut } from './chunks.ts';
+import { databaseProperties } from './database-properties.ts';
 import { isGone, requireAny, selectedDatabases, tellGone } from './databases.ts';
+import { dumpGlobals } from './globals-dump.ts';
 import { readHiddenCalls } from './hidden-calls.ts';
 import { tableName } from './identifiers.ts';
 import {
@@ -19,10 +21,10 @@ import { type Placement, readPlacement, withPlacement } from './placement.ts';
 import { lossesOfStockDump } from './programs/dump-driver.ts';
 import { withPresent, withReader } from './reader.ts';
 import { refuseWhatCannotBeCarried } from './refusals.ts';
-import { dumpGlobals, dumpSchema, withoutDanglingForeignKeys } from './schema-dump.ts';
+import { dumpSchema, withoutDanglingForeignKeys } from './schema-dump.ts';
 import { putScript, type ScriptName } from './scripts.ts';
 import { readServer } from './server.ts';
-import { onlyRow, resolveTarget, type Session } from './session.ts';
+import { resolveTarget, type Session } from './session.ts';
 import { tablesToCut } from './table-cuts.ts';
 
 /** Writes the schema of every selected database and cuts their tables into chunks, all at the read point. */
@@ -141,16 +143,4 @@ async function databasesAt(
 ): Promise<readonly string[]> {
   if (readPoint.kind === 'pg-snapshot') return Object.keys(readPoint.snapshots);
   return await selectedDatabases(session, target, source);
-}
-
-/** What a manifest tells of the database itself. */
-export async function databaseProperties(
-  reader: Session,
-): Promise<Pick<ManifestDatabase, 'owner' | 'encoding' | 'collate' | 'ctype'>> {
-  const rows = await reader.query<{ owner: string; encoding: string; collate: string; ctype: string }>(
-    `read the properties of database "${reader.database}"`,
-    `SELECT pg_get_userbyid(datdba) AS owner, pg_encoding_to_char(encoding) AS encoding, datcollate AS collate, datctype AS ctype
-     FROM pg_catalog.pg_database WHERE datname = current_database()`,
-  );
-  return onlyRow(rows, 'the properties of the database');
 }

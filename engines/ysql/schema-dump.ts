@@ -1,28 +1,18 @@
-import { isUtf8 } from 'node:buffer';
 import type { LogicalReadPoint } from '../../model/backup.ts';
 import { permanent, READ_POINT_LOST } from '../../model/errors.ts';
-import type { YsqlSource } from '../../model/pipeline.ts';
-import type { VerbContext } from '../engine.ts';
 import type { Relation, Selection } from './catalog.ts';
-import type { ConnectionTarget } from './connection-url.ts';
 import { withoutEntries } from './dump-script.ts';
 import { cutAtRows, type SchemaScripts, schemaScripts } from './dump-sections.ts';
 import { requireDumpOf } from './dumped-tables.ts';
+import { type DumpSource, utf8 } from './globals-dump.ts';
 import { quoteTable } from './identifiers.ts';
 import { type DumpDriver, dumpDriver } from './programs/dump-driver.ts';
-import { findProgram } from './programs/find.ts';
 import { runProgram } from './programs/run.ts';
 import { schemaFingerprint } from './schema-fingerprint.ts';
-import type { Server } from './server.ts';
 import { type Session, withSession } from './session.ts';
 
-interface SchemaSource {
-  readonly verb: VerbContext;
-  readonly target: ConnectionTarget;
+interface SchemaSource extends DumpSource {
   readonly readPoint: LogicalReadPoint;
-  readonly server: Server;
-  /** Absent: the server's own program. */
-  readonly dumpProgram?: YsqlSource['dumpProgram'] | undefined;
 }
 
 /** Dumps the schema of the reader's database at the read point. Throws `READ_POINT_LOST` when it no longer is what it was then. */
@@ -92,15 +82,6 @@ async function dumpSections(
   return schemaScripts(preData, postData, selection);
 }
 
-export function utf8(script: Buffer, database: string): string {
-  if (isUtf8(script)) return script.toString('utf8');
-  throw permanent(
-    'YSQL_CANNOT_CARRY',
-    `The schema of database "${database}" (names, comments or function bodies) holds text that is not valid UTF-8`,
-    'Such text can only be in a SQL_ASCII database: rename or rewrite the objects that hold it.',
-  );
-}
-
 /** Quotes make pg_dump's pattern characters literal. */
 function excludeArgument(relation: Relation): string {
   return `--exclude-table=${quoteTable(relation)}`;
@@ -125,20 +106,4 @@ export async function withoutDanglingForeignKeys(
     postData,
     ({ type, schema, name }) => type === 'FK CONSTRAINT' && dangling.has(`${schema} ${name}`),
   );
-}
-
-/** Roles, their memberships and settings, and tablespaces. */
-export async function dumpGlobals(
-  { verb, target, server, dumpProgram }: Omit<SchemaSource, 'readPoint'>,
-  globals: Exclude<YsqlSource['globals'], 'none'>,
-): Promise<string> {
-  const program = await findProgram(
-    'dumpall',
-    server,
-    dumpProgram === 'pg_dump' ? 'postgresql' : server.product,
-  );
-  const args = ['--globals-only'];
-  if (globals === 'roles') args.push('--no-role-passwords');
-  const script = await runProgram(program, target, target.database, args, verb.signal);
-  return withoutEntries(utf8(script, 'the cluster'), () => false);
 }

@@ -1,13 +1,15 @@
 import { chmod, mkdir, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readRelations, select } from '../../engines/ysql/catalog.ts';
-import { checkSource, describeProgram } from '../../engines/ysql/check.ts';
+import { checkSource } from '../../engines/ysql/check.ts';
 import { parseConnectionUrl } from '../../engines/ysql/connection-url.ts';
+import { dumpGlobals } from '../../engines/ysql/globals-dump.ts';
+import { describeProgram } from '../../engines/ysql/programs/describe.ts';
 import { findProgram } from '../../engines/ysql/programs/find.ts';
 import { isOlderRelease, readBanner } from '../../engines/ysql/programs/identity.ts';
 import { takesOption } from '../../engines/ysql/programs/options.ts';
 import { programError, runProgram } from '../../engines/ysql/programs/run.ts';
-import { dumpGlobals, dumpSchema } from '../../engines/ysql/schema-dump.ts';
+import { dumpSchema } from '../../engines/ysql/schema-dump.ts';
 import { readServer, type Server } from '../../engines/ysql/server.ts';
 import { connect, type Session, withSession } from '../../engines/ysql/session.ts';
 import type { LogicalReadPoint } from '../../model/backup.ts';

@@ -1,6 +1,6 @@
 import type { ConnectionTarget } from '../../ysql/connection-url.ts';
+import { describesDatabase } from '../../ysql/database-entries.ts';
 import { type Dump, type DumpStep, readDump } from '../../ysql/dump-script.ts';
-import { describesDatabase } from '../../ysql/dump-sections.ts';
 import {
   existingTablespaces,
   missingTablespaces,

@@ -3,7 +3,8 @@ import type { DumpEntry } from '../dump-script.ts';
 import { readServer } from '../server.ts';
 import { inTransaction, type Session } from '../session.ts';
 import { adapted, type TextAdaptation } from './adapted.ts';
-import { BOOKKEEPING_SCHEMA, claim } from './bookkeeping.ts';
+import { claim } from './bookkeeping.ts';
+import { BOOKKEEPING_SCHEMA } from './bookkeeping-schema.ts';
 import {
   applyAgain,
   applyForgivingly,

@@ -3,10 +3,8 @@ import type { ConnectionTarget } from '../connection-url.ts';
 import { sqlState } from '../errors.ts';
 import { connect, type Session } from '../session.ts';
 import { withPooledSession } from '../session-pool.ts';
+import { BOOKKEEPING_SCHEMA } from './bookkeeping-schema.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
-
-/** Lives in the database under restore until the restore is complete. */
-export const BOOKKEEPING_SCHEMA = 'holdfast_restore';
 
 const CREATE = `
   CREATE SCHEMA ${BOOKKEEPING_SCHEMA};

@@ -1,6 +1,6 @@
 import type { DumpEntry } from '../dump-script.ts';
 import { quoteIdentifier, quoteLiteral } from '../identifiers.ts';
-import type { Statement } from '../sql-text.ts';
+import { withDatabaseName } from './database-name.ts';
 import type { DatabaseJob } from './job.ts';
 import { withOwner } from './roles.ts';
 
@@ -29,15 +29,4 @@ export function propertyStatements(
         return { entry, text: withDatabaseName({ ...statement, text }, manifest.name, name) };
       }),
   );
-}
-
-/** Puts another name behind the word DATABASE. */
-export function withDatabaseName(statement: Statement, from: string, to: string): string {
-  const { tokens, text, start } = statement;
-  const place = tokens.findIndex(
-    (token, at) => token.kind !== 'symbol' && token.text === from && tokens[at - 1]?.text === 'database',
-  );
-  const name = tokens[place];
-  if (name === undefined) return text;
-  return text.slice(0, name.start - start) + quoteIdentifier(to) + text.slice(name.end - start);
 }

@@ -2,7 +2,7 @@ import { HoldfastError } from '../../../model/errors.ts';
 import { forEachBounded } from '../../../repository/bounded.ts';
 import { sqlState } from '../errors.ts';
 import { inTransaction, type Session } from '../session.ts';
-import { BOOKKEEPING_SCHEMA } from './bookkeeping.ts';
+import { BOOKKEEPING_SCHEMA } from './bookkeeping-schema.ts';
 
 /** How long the indexes of one database may take, when nobody says otherwise. */
 export const INDEX_CHECK_MS = 10 * 60_000;

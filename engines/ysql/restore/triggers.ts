@@ -2,7 +2,7 @@ import { permanent } from '../../../model/errors.ts';
 import { quoteIdentifier, quoteTable, tableName } from '../identifiers.ts';
 import { holdsLargeObjects } from '../large-objects.ts';
 import type { Session } from '../session.ts';
-import { BOOKKEEPING_SCHEMA } from './bookkeeping.ts';
+import { BOOKKEEPING_SCHEMA } from './bookkeeping-schema.ts';
 import type { DatabaseJob } from './job.ts';
 
 /*
