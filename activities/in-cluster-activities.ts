@@ -19,7 +19,7 @@ import {
 } from '../engines/universe/universe.ts';
 import { findNamespace } from '../engines/universe/yb-admin/namespaces.ts';
 import { listTabletServers } from '../engines/universe/yb-admin/topology.ts';
-import { withSession } from '../engines/ysql/session.ts';
+import { withSession } from '../engines/ysql/server/session.ts';
 import { permanent } from '../model/errors.ts';
 import type { InClusterChange, InClusterRequest } from '../model/in-cluster.ts';
 import { scheduledNamespaces } from '../repository/in-cluster.ts';

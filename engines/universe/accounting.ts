@@ -1,6 +1,6 @@
 import { permanent, READ_POINT_LOST } from '../../model/errors.ts';
 import type { ManifestSnapshot, SnapshotTable } from '../../model/manifest.ts';
-import type { Session } from '../ysql/session.ts';
+import type { Session } from '../ysql/server/session.ts';
 import { LENIENT_FORMAT, type SnapshotContents } from './snapshot-contents.ts';
 import type { SnapshotObject } from './yb-admin/snapshots.ts';
 import type { Tablet } from './yb-admin/topology.ts';

@@ -1,7 +1,7 @@
 import type { ReadPoint } from '../../model/backup.ts';
 import { permanent, READ_POINT_LOST } from '../../model/errors.ts';
 import type { TabletEngine } from '../tablet-engine.ts';
-import { runStatementAt } from '../ysql/statement.ts';
+import { runStatementAt } from '../ysql/server/statement.ts';
 import { agentOf } from './agent/agent.ts';
 import { checkSource } from './check-source.ts';
 import { describeTablets, describeTabletWork, exportUniverse } from './export.ts';

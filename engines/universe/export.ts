@@ -11,8 +11,8 @@ import {
   writeTabletWorkList,
 } from '../../repository/objects/tablet-work.ts';
 import type { BackupContext } from '../engine.ts';
-import { dumpGlobals } from '../ysql/globals-dump.ts';
-import { putScript } from '../ysql/scripts.ts';
+import { dumpGlobals } from '../ysql/server/globals-dump.ts';
+import { putScript } from '../ysql/server/scripts.ts';
 import { clusterUuidOf, encryptionOf, KEY_UNKNOWN } from './encryption.ts';
 import { type Exported, exportDatabase, exportKeyspace, type SnapshotPoint } from './export-database.ts';
 import { serversByAddress } from './servers.ts';

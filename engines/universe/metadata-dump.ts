@@ -1,7 +1,7 @@
 import { permanent } from '../../model/errors.ts';
-import { type FoundProgram, findProgram } from '../ysql/programs/find.ts';
-import { takesOption } from '../ysql/programs/options.ts';
-import type { Server } from '../ysql/server.ts';
+import { type FoundProgram, findProgram } from '../ysql/server/programs/find.ts';
+import { takesOption } from '../ysql/server/programs/options.ts';
+import type { Server } from '../ysql/server/server.ts';
 
 /** How `ysql_dump` is asked for a schema that `import_snapshot` can find its tables in. */
 export interface MetadataDump {

@@ -1,6 +1,6 @@
 import type { ManifestDatabase, ManifestUniverse } from '../../model/manifest.ts';
 import type { KitFile } from '../engine.ts';
-import { findScript } from '../ysql/scripts.ts';
+import { findScript } from '../ysql/server/scripts.ts';
 
 /**
  * `RESTORE.md`, and `tablets.sh`, which puts the tablets' files together from the shared objects. All a restore needs besides is the

@@ -1,10 +1,10 @@
 import type { DatabaseSnapshot } from '../../model/backup.ts';
 import { permanent, READ_POINT_LOST } from '../../model/errors.ts';
 import type { VerbContext } from '../engine.ts';
-import type { ConnectionTarget } from '../ysql/connection-url.ts';
-import { readAsOf, refusalOf } from '../ysql/read-time.ts';
-import { schemaFingerprint } from '../ysql/schema-fingerprint.ts';
-import { onlyRow, type Session, withSession } from '../ysql/session.ts';
+import type { ConnectionTarget } from '../ysql/server/connection-url.ts';
+import { readAsOf, refusalOf } from '../ysql/server/read-time.ts';
+import { schemaFingerprint } from '../ysql/server/schema-fingerprint.ts';
+import { onlyRow, type Session, withSession } from '../ysql/server/session.ts';
 import type { Universe } from './universe.ts';
 import { microsOf } from './yb-admin/times.ts';
 import { catalogVersion } from './yb-admin/upkeep.ts';

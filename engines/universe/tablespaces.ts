@@ -1,4 +1,4 @@
-import type { Session } from '../ysql/session.ts';
+import type { Session } from '../ysql/server/session.ts';
 import { field, listField, textField } from './yb-admin/text.ts';
 
 /** A place that a tablespace wants replicas in, or that a node is in. */

@@ -1,9 +1,9 @@
 import { permanent } from '../../model/errors.ts';
 import type { UniverseSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
-import { type ConnectionTarget, parseConnectionUrl } from '../ysql/connection-url.ts';
-import { readServer, type Server } from '../ysql/server.ts';
-import { type Session, withSession } from '../ysql/session.ts';
+import { type ConnectionTarget, parseConnectionUrl } from '../ysql/server/connection-url.ts';
+import { readServer, type Server } from '../ysql/server/server.ts';
+import { type Session, withSession } from '../ysql/server/session.ts';
 import { masterWebAddresses } from './entities.ts';
 import { openYbAdmin, type YbAdmin } from './yb-admin/program.ts';
 import { listTabletServers } from './yb-admin/topology.ts';

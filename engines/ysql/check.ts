@@ -1,15 +1,15 @@
 import { type Check, check } from '../../model/check.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
-import { readRelations, select } from './catalog.ts';
 import { selectedDatabases } from './databases.ts';
 import { lockSlots, maxConnections, requireRoomForLocks } from './lock-budget.ts';
-import { describeProgram } from './programs/describe.ts';
-import { dumpDriver, lossesOfStockDump } from './programs/dump-driver.ts';
-import { findProgram } from './programs/find.ts';
-import { currentRole, grantRemedy, ignoreDdl } from './read-time.ts';
-import { readServer } from './server.ts';
-import { resolveTarget, withSession } from './session.ts';
+import { readRelations, select } from './server/catalog.ts';
+import { describeProgram } from './server/programs/describe.ts';
+import { dumpDriver, lossesOfStockDump } from './server/programs/dump-driver.ts';
+import { findProgram } from './server/programs/find.ts';
+import { currentRole, grantRemedy, ignoreDdl } from './server/read-time.ts';
+import { readServer } from './server/server.ts';
+import { resolveTarget, withSession } from './server/session.ts';
 import { openReadPoint } from './snapshot.ts';
 import { tablesWithoutKey } from './table-cuts.ts';
 

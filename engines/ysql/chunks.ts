@@ -1,10 +1,10 @@
 import type { ChunkSpec, TableId } from '../../model/backup.ts';
-import type { Relation } from './catalog.ts';
 import { type CutKey, readCutKeys } from './cut-keys.ts';
-import { quoteIdentifier } from './identifiers.ts';
 import type { TableCut } from './key-places.ts';
-import type { Product } from './server.ts';
-import type { Session } from './session.ts';
+import type { Relation } from './server/catalog.ts';
+import { quoteIdentifier } from './server/identifiers.ts';
+import type { Product } from './server/server.ts';
+import type { Session } from './server/session.ts';
 
 /** What decides how a table is cut. */
 export interface TableShape {

@@ -3,7 +3,7 @@ import type { Connection, Submittable } from 'pg';
 import { permanent } from '../../model/errors.ts';
 import { setLending } from './lending-socket.ts';
 import { asRead, borrowBlock, returnBlock, takeRows } from './row-memory.ts';
-import type { Session } from './session.ts';
+import type { Session } from './server/session.ts';
 
 /** Whole rows of COPY text, as they came. Valid until the next block is asked for: its memory is used again. */
 export interface CopyBlock {

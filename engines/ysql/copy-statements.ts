@@ -1,6 +1,6 @@
 import type { ChunkSpec, DataObject, KeyRange } from '../../model/backup.ts';
-import { quoteTable } from './identifiers.ts';
 import { selectRange } from './key-ranges.ts';
+import { quoteTable } from './server/identifiers.ts';
 
 /** COPY of one chunk, in the database's own encoding as pg_dump does it; SQL text itself travels as UTF-8. Pure. */
 export function copyToStatement(chunk: ChunkSpec, encoding: string): string {

@@ -1,6 +1,6 @@
 import type { KeyColumn } from '../../model/backup.ts';
-import { quoteIdentifier } from './identifiers.ts';
-import type { Session } from './session.ts';
+import { quoteIdentifier } from './server/identifiers.ts';
+import type { Session } from './server/session.ts';
 
 /** A primary key by whose ranges a table can be cut. */
 export type CutKey = readonly CutColumn[];

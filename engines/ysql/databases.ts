@@ -2,10 +2,10 @@ import { HoldfastError, permanent, transient } from '../../model/errors.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
 import { nameMatcher } from '../name-patterns.ts';
-import type { ConnectionTarget } from './connection-url.ts';
-import { sqlState } from './errors.ts';
-import { isRestoreName } from './restore/names.ts';
-import type { Session } from './session.ts';
+import type { ConnectionTarget } from './server/connection-url.ts';
+import { sqlState } from './server/errors.ts';
+import { isRestoreName } from './server/restore-names.ts';
+import type { Session } from './server/session.ts';
 
 /** The databases of a server that a source's patterns match. */
 export interface DatabaseSelection {

@@ -1,8 +1,8 @@
-import type { Selection } from './catalog.ts';
-import { describesDatabase } from './database-entries.ts';
-import { type DumpEntry, dumpEntries, withoutEntries } from './dump-script.ts';
-import { tableName } from './identifiers.ts';
 import { entryTable } from './restore/selection.ts';
+import type { Selection } from './server/catalog.ts';
+import { describesDatabase } from './server/database-entries.ts';
+import { type DumpEntry, dumpEntries, withoutEntries } from './server/dump-script.ts';
+import { tableName } from './server/identifiers.ts';
 
 /** The schema of one database as plain SQL that psql runs. */
 export interface SchemaScripts {

@@ -3,13 +3,9 @@ import type { LogicalReadPoint, ObjectEntry } from '../../model/backup.ts';
 import type { ManifestDatabase } from '../../model/manifest.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { BackupContext, EngineExport } from '../engine.ts';
-import { readRelations, select } from './catalog.ts';
 import { cutTables, type TableToCut } from './chunks.ts';
-import { databaseProperties } from './database-properties.ts';
 import { isGone, requireAny, selectedDatabases, tellGone } from './databases.ts';
-import { dumpGlobals } from './globals-dump.ts';
 import { readHiddenCalls } from './hidden-calls.ts';
-import { tableName } from './identifiers.ts';
 import {
   carriesLargeObjects,
   findLargeObjects,
@@ -18,13 +14,17 @@ import {
 } from './large-objects.ts';
 import { lostByYsqlDump } from './lost-by-dump.ts';
 import { type Placement, readPlacement, withPlacement } from './placement.ts';
-import { lossesOfStockDump } from './programs/dump-driver.ts';
-import { withPresent, withReader } from './reader.ts';
 import { refuseWhatCannotBeCarried } from './refusals.ts';
 import { dumpSchema, withoutDanglingForeignKeys } from './schema-dump.ts';
-import { putScript, type ScriptName } from './scripts.ts';
-import { readServer } from './server.ts';
-import { resolveTarget, type Session } from './session.ts';
+import { readRelations, select } from './server/catalog.ts';
+import { databaseProperties } from './server/database-properties.ts';
+import { dumpGlobals } from './server/globals-dump.ts';
+import { tableName } from './server/identifiers.ts';
+import { lossesOfStockDump } from './server/programs/dump-driver.ts';
+import { withPresent, withReader } from './server/reader.ts';
+import { putScript, type ScriptName } from './server/scripts.ts';
+import { readServer } from './server/server.ts';
+import { resolveTarget, type Session } from './server/session.ts';
 import { tablesToCut } from './table-cuts.ts';
 
 /** Writes the schema of every selected database and cuts their tables into chunks, all at the read point. */

@@ -3,9 +3,9 @@ import { transient } from '../../model/errors.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
 import { selectedDatabases } from './databases.ts';
-import { withPresent } from './reader.ts';
-import { readServer, type Server } from './server.ts';
-import { onlyRow, resolveTarget, type Session } from './session.ts';
+import { withPresent } from './server/reader.ts';
+import { readServer, type Server } from './server/server.ts';
+import { onlyRow, resolveTarget, type Session } from './server/session.ts';
 
 const ASK_EVERY_MS = 500;
 

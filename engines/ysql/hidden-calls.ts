@@ -1,4 +1,4 @@
-import type { Session } from './session.ts';
+import type { Session } from './server/session.ts';
 
 /** Functions that an extension put into pg_catalog, and functions of operator classes in a language whose text can reach anything. */
 const HIDDEN = `

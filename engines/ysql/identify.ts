@@ -2,7 +2,7 @@ import type { YsqlSource } from '../../model/pipeline.ts';
 import type { SourceIdentity } from '../../model/source-claim.ts';
 import type { VerbContext } from '../engine.ts';
 import { serverId } from '../source-identity.ts';
-import { parseConnectionUrl } from './connection-url.ts';
+import { parseConnectionUrl } from './server/connection-url.ts';
 
 /** Throws what reading the secret and the URL throw. */
 export async function identify(source: YsqlSource, secret: VerbContext['secret']): Promise<SourceIdentity> {

@@ -2,7 +2,7 @@ import type { KeyRange } from '../../model/backup.ts';
 import type { CutColumn, CutKey } from './cut-keys.ts';
 import { shareBefore, valuesBetween } from './key-interpolation.ts';
 import { type KeyPlace, selectRange } from './key-ranges.ts';
-import type { Session } from './session.ts';
+import type { Session } from './server/session.ts';
 import { splitPlaces } from './split-clause.ts';
 
 /*

@@ -1,5 +1,5 @@
 import type { KeyColumn, KeyRange } from '../../model/backup.ts';
-import { quoteLiteral } from './identifiers.ts';
+import { quoteLiteral } from './server/identifiers.ts';
 
 /** A place in the order of a key: values of its first columns, as the server writes them. */
 export type KeyPlace = readonly string[];

@@ -1,8 +1,8 @@
 import { permanent } from '../../model/errors.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
-import type { Relation } from './catalog.ts';
-import { quoteIdentifier, quoteLiteral } from './identifiers.ts';
-import { onlyRow, type Session } from './session.ts';
+import type { Relation } from './server/catalog.ts';
+import { quoteIdentifier, quoteLiteral } from './server/identifiers.ts';
+import { onlyRow, type Session } from './server/session.ts';
 
 /*
  * Large objects are carried as pg_dump carries them: with all tables, and not where the plan names tables to include. Their

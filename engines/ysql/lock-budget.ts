@@ -1,5 +1,5 @@
 import { permanent } from '../../model/errors.ts';
-import type { Session } from './session.ts';
+import type { Session } from './server/session.ts';
 
 /** How many locks the server has room for, over all sessions: what is beyond is `out of shared memory` (SQLSTATE 53200). */
 export async function lockSlots(session: Session): Promise<number> {

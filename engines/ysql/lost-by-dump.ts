@@ -1,6 +1,6 @@
-import type { Selection } from './catalog.ts';
-import { quoteIdentifier, quoteLiteral, quoteTable, tableName } from './identifiers.ts';
-import type { Session } from './session.ts';
+import type { Selection } from './server/catalog.ts';
+import { quoteIdentifier, quoteLiteral, quoteTable, tableName } from './server/identifiers.ts';
+import type { Session } from './server/session.ts';
 
 interface KeyProperty {
   readonly schema: string;

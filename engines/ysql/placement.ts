@@ -1,8 +1,8 @@
-import { readDump } from './dump-script.ts';
-import { quoteIdentifier, quoteTable } from './identifiers.ts';
 import { qualifiedNameAt } from './restore/selection.ts';
-import type { Session } from './session.ts';
-import { type Repair, type Statement, type Token, withRepairs } from './sql-text.ts';
+import { readDump } from './server/dump-script.ts';
+import { quoteIdentifier, quoteTable } from './server/identifiers.ts';
+import type { Session } from './server/session.ts';
+import { type Repair, type Statement, type Token, withRepairs } from './server/sql-text.ts';
 
 /** Where YugabyteDB keeps the rows of a table or index: in how many tablets, with which others together. */
 export interface RelationPlacement {

@@ -1,15 +1,15 @@
 import { permanent } from '../../model/errors.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
-import type { Selection } from './catalog.ts';
-import { tableName } from './identifiers.ts';
 import {
   carriesLargeObjects,
   findLargeObjects,
   LARGE_OBJECT_PAGES,
   requireUsualPages,
 } from './large-objects.ts';
-import { readServer } from './server.ts';
-import type { Session } from './session.ts';
+import type { Selection } from './server/catalog.ts';
+import { tableName } from './server/identifiers.ts';
+import { readServer } from './server/server.ts';
+import type { Session } from './server/session.ts';
 
 const NAMED_AT_MOST = 20;
 

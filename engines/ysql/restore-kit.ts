@@ -4,8 +4,8 @@ import type { DataObject, ObjectEntry } from '../../model/backup.ts';
 import type { Manifest, ManifestDatabase, ManifestTable } from '../../model/manifest.ts';
 import type { KitFile } from '../engine.ts';
 import { copyFromStatement } from './copy-statements.ts';
-import { quoteLiteral, quoteTable, tableName } from './identifiers.ts';
-import { findScript, type ScriptName } from './scripts.ts';
+import { quoteLiteral, quoteTable, tableName } from './server/identifiers.ts';
+import { findScript, type ScriptName } from './server/scripts.ts';
 
 /**
  * `RESTORE.md`, a `load-<n>.sh` per database that says which object goes into which table, and `SHA256SUMS` over everything that

@@ -1,15 +1,15 @@
 import type { LogicalReadPoint } from '../../model/backup.ts';
 import { permanent, READ_POINT_LOST } from '../../model/errors.ts';
-import type { Relation, Selection } from './catalog.ts';
-import { withoutEntries } from './dump-script.ts';
 import { cutAtRows, type SchemaScripts, schemaScripts } from './dump-sections.ts';
-import { requireDumpOf } from './dumped-tables.ts';
-import { type DumpSource, utf8 } from './globals-dump.ts';
-import { quoteTable } from './identifiers.ts';
-import { type DumpDriver, dumpDriver } from './programs/dump-driver.ts';
-import { runProgram } from './programs/run.ts';
-import { schemaFingerprint } from './schema-fingerprint.ts';
-import { type Session, withSession } from './session.ts';
+import type { Relation, Selection } from './server/catalog.ts';
+import { withoutEntries } from './server/dump-script.ts';
+import { requireDumpOf } from './server/dumped-tables.ts';
+import { type DumpSource, utf8 } from './server/globals-dump.ts';
+import { quoteTable } from './server/identifiers.ts';
+import { type DumpDriver, dumpDriver } from './server/programs/dump-driver.ts';
+import { runProgram } from './server/programs/run.ts';
+import { schemaFingerprint } from './server/schema-fingerprint.ts';
+import { type Session, withSession } from './server/session.ts';
 
 interface SchemaSource extends DumpSource {
   readonly readPoint: LogicalReadPoint;

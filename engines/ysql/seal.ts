@@ -2,11 +2,11 @@ import type { LogicalReadPoint } from '../../model/backup.ts';
 import type { ManifestDatabase } from '../../model/manifest.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { BackupContext, EngineExport } from '../engine.ts';
-import { readRelations, select } from './catalog.ts';
-import { withReader } from './reader.ts';
-import { putScript } from './scripts.ts';
-import { sequencesScript } from './sequence-values.ts';
-import { resolveTarget } from './session.ts';
+import { readRelations, select } from './server/catalog.ts';
+import { withReader } from './server/reader.ts';
+import { putScript } from './server/scripts.ts';
+import { sequencesScript } from './server/sequence-values.ts';
+import { resolveTarget } from './server/session.ts';
 
 /**
  * Reads the value of every sequence, at the end: sequences know no snapshot, and a value read after the last row can't be behind

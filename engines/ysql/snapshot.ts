@@ -2,16 +2,16 @@ import type { LogicalReadPoint } from '../../model/backup.ts';
 import { HoldfastError, messageOf, permanent, transient } from '../../model/errors.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { OpenReadPoint, VerbContext } from '../engine.ts';
-import { readRelations, type Selection, select } from './catalog.ts';
-import type { ConnectionTarget } from './connection-url.ts';
 import { isGone, requireAny, selectDatabases, tellGone, tellSkipped } from './databases.ts';
-import { databaseError, sqlState } from './errors.ts';
-import { quoteTable, tableName } from './identifiers.ts';
-import { currentRole, describeRefusal, grantRemedy, refusalOf } from './read-time.ts';
-import { BEGIN_READING, openReader, withPresent } from './reader.ts';
 import { refuseWhatCannotBeCarried } from './refusals.ts';
-import { readServer, type Server } from './server.ts';
-import { connect, onlyRow, pinSettings, resolveTarget, type Session } from './session.ts';
+import { readRelations, type Selection, select } from './server/catalog.ts';
+import type { ConnectionTarget } from './server/connection-url.ts';
+import { databaseError, sqlState } from './server/errors.ts';
+import { quoteTable, tableName } from './server/identifiers.ts';
+import { currentRole, describeRefusal, grantRemedy, refusalOf } from './server/read-time.ts';
+import { BEGIN_READING, openReader, withPresent } from './server/reader.ts';
+import { readServer, type Server } from './server/server.ts';
+import { connect, onlyRow, pinSettings, resolveTarget, type Session } from './server/session.ts';
 
 /**
  * Pins the read point. On YugabyteDB it is an instant that any session can name again; on PostgreSQL one exported snapshot per

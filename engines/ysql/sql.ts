@@ -1,7 +1,7 @@
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
-import { resolveTarget } from './session.ts';
-import { runStatementAt } from './statement.ts';
+import { resolveTarget } from './server/session.ts';
+import { runStatementAt } from './server/statement.ts';
 
 /** Runs the statement of a `sql` step on the source, in `database` or else in the connection's own, as the server's role sees it. */
 export async function runStatement(

@@ -1,11 +1,11 @@
 import { HoldfastError } from '../../model/errors.ts';
-import type { Relation, Selection } from './catalog.ts';
 import { estimatedText, hasBlocks, readShapes, type TableShape, type TableToCut } from './chunks.ts';
-import { refusedValue, sqlState } from './errors.ts';
-import { quoteTable, tableName } from './identifiers.ts';
 import { CUT_BUDGET, type CutBudget, cutByKey } from './key-places.ts';
-import type { Product } from './server.ts';
-import type { Session } from './session.ts';
+import type { Relation, Selection } from './server/catalog.ts';
+import { refusedValue, sqlState } from './server/errors.ts';
+import { quoteTable, tableName } from './server/identifiers.ts';
+import type { Product } from './server/server.ts';
+import type { Session } from './server/session.ts';
 import { exceedsChunk, hashedBytes } from './table-size.ts';
 
 /** How a database's tables are looked at before they are cut. */

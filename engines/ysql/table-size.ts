@@ -1,4 +1,4 @@
-import type { Session } from './session.ts';
+import type { Session } from './server/session.ts';
 
 /* How large tables are where neither files nor statistics tell. Each look is bounded: it reads about a chunk's worth of rows. */
 

@@ -2,7 +2,7 @@ import type { ChunkSpec, DataObject, LogicalReadPoint } from '../../model/backup
 import type { YsqlSource } from '../../model/pipeline.ts';
 import { ChunkStore } from '../data-objects.ts';
 import type { BackupContext } from '../engine.ts';
-import { resolveTarget } from './session.ts';
+import { resolveTarget } from './server/session.ts';
 import { lanes } from './thread-pool.ts';
 
 /** Streams one chunk into objects: a lane reads it into parts, each of which is put here. */

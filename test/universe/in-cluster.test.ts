@@ -13,8 +13,8 @@ import { databaseLimits, scheduleSource } from '../../engines/universe/in-cluste
 import { openYbAdmin } from '../../engines/universe/yb-admin/program.ts';
 import { createSnapshotSchedule, listSnapshotSchedules } from '../../engines/universe/yb-admin/schedules.ts';
 import { findSnapshot } from '../../engines/universe/yb-admin/snapshots.ts';
-import { parseConnectionUrl } from '../../engines/ysql/connection-url.ts';
-import { type Session, withSession } from '../../engines/ysql/session.ts';
+import { parseConnectionUrl } from '../../engines/ysql/server/connection-url.ts';
+import { type Session, withSession } from '../../engines/ysql/server/session.ts';
 import { planRecovery } from '../../planning/recovery.ts';
 import { DirectoryStore } from '../../repository/directory.ts';
 import { eventually } from '../support/processes.ts';

@@ -7,7 +7,7 @@ import {
 } from '../../engines/universe/neighbours.ts';
 import { placesWithoutNodes } from '../../engines/universe/tablespaces.ts';
 import { openYbAdmin } from '../../engines/universe/yb-admin/program.ts';
-import { parseConnectionUrl } from '../../engines/ysql/connection-url.ts';
+import { parseConnectionUrl } from '../../engines/ysql/server/connection-url.ts';
 import type { Check } from '../../model/check.ts';
 import { query } from '../support/sql.ts';
 import { startUniverse, type Universe } from './launcher.ts';

@@ -33,8 +33,8 @@ import {
   isTabletSplittingComplete,
 } from '../../engines/universe/yb-admin/upkeep.ts';
 import { programVersion } from '../../engines/universe/yb-admin/version.ts';
-import { findProgram } from '../../engines/ysql/programs/find.ts';
-import { takesOption } from '../../engines/ysql/programs/options.ts';
+import { findProgram } from '../../engines/ysql/server/programs/find.ts';
+import { takesOption } from '../../engines/ysql/server/programs/options.ts';
 import { eventually } from '../support/processes.ts';
 import { EXTERNAL_SERVER } from '../support/servers.ts';
 import { query } from '../support/sql.ts';

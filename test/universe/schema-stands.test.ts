@@ -1,5 +1,5 @@
 import { checkSchemaStands, presentFingerprint } from '../../engines/universe/schema-stands.ts';
-import { parseConnectionUrl } from '../../engines/ysql/connection-url.ts';
+import { parseConnectionUrl } from '../../engines/ysql/server/connection-url.ts';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { startYsqlProxy, type YsqlProxy } from '../proxy/proxy.ts';
 import { query } from '../support/sql.ts';

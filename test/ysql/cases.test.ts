@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ysqlEngine } from '../../engines/ysql/engine.ts';
-import { isRestoreName } from '../../engines/ysql/restore/names.ts';
+import { isRestoreName } from '../../engines/ysql/server/restore-names.ts';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { startStandby } from '../../parts/standby.ts';
 import { query } from '../support/sql.ts';

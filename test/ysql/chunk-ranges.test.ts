@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { Client } from 'pg';
-import { parseConnectionUrl } from '../../engines/ysql/connection-url.ts';
 import { readCutKeys } from '../../engines/ysql/cut-keys.ts';
 import { type CutBudget, cutByKey, type TableCut } from '../../engines/ysql/key-places.ts';
 import { selectRange } from '../../engines/ysql/key-ranges.ts';
-import { openReader } from '../../engines/ysql/reader.ts';
-import type { Session } from '../../engines/ysql/session.ts';
+import { parseConnectionUrl } from '../../engines/ysql/server/connection-url.ts';
+import { openReader } from '../../engines/ysql/server/reader.ts';
+import type { Session } from '../../engines/ysql/server/session.ts';
 import { startYsqlProxy, type YsqlProxy } from '../proxy/proxy.ts';
 import { query } from '../support/sql.ts';
 import { startServer, type TestServer } from './harness.ts';

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
-import { quoteIdentifier, quoteTable } from '../../engines/ysql/identifiers.ts';
+import { quoteIdentifier, quoteTable } from '../../engines/ysql/server/identifiers.ts';
 
 export interface ComparedServer {
   readonly binDirectory: string;

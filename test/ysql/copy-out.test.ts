@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import fc from 'fast-check';
 import { copyOut } from '../../engines/ysql/copy-out.ts';
 import { readBuffer } from '../../engines/ysql/row-memory.ts';
-import type { Session } from '../../engines/ysql/session.ts';
+import type { Session } from '../../engines/ysql/server/session.ts';
 
 const BLOCK_BYTES = 1024 * 1024;
 

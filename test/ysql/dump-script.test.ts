@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import fc from 'fast-check';
-import { readDump, withoutEntries, withQuotedNames } from '../../engines/ysql/dump-script.ts';
 import { schemaScripts } from '../../engines/ysql/dump-sections.ts';
-import { DUMP_UNREADABLE, scriptParts } from '../../engines/ysql/sql-text.ts';
+import { readDump, withoutEntries, withQuotedNames } from '../../engines/ysql/server/dump-script.ts';
+import { DUMP_UNREADABLE, scriptParts } from '../../engines/ysql/server/sql-text.ts';
 import { readsBroken, runHostile } from './hostile/campaign.ts';
 import { CANARY } from './hostile/names.ts';
 import { startRealRestores } from './hostile/real.ts';

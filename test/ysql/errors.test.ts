@@ -1,8 +1,8 @@
 import fc from 'fast-check';
-import { parseConnectionUrl } from '../../engines/ysql/connection-url.ts';
 import { copyOut } from '../../engines/ysql/copy-out.ts';
 import { copyIn } from '../../engines/ysql/restore/copy-in.ts';
-import { connect, type Session } from '../../engines/ysql/session.ts';
+import { parseConnectionUrl } from '../../engines/ysql/server/connection-url.ts';
+import { connect, type Session } from '../../engines/ysql/server/session.ts';
 import { HoldfastError } from '../../model/errors.ts';
 import { query } from '../support/sql.ts';
 import {

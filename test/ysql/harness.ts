@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BackupContext, RestoreContext } from '../../engines/engine.ts';
 import { ysqlEngine } from '../../engines/ysql/engine.ts';
-import { findProgram } from '../../engines/ysql/programs/find.ts';
+import { findProgram } from '../../engines/ysql/server/programs/find.ts';
 import type { LogicalRestoreRequest } from '../../model/backup.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';

@@ -1,7 +1,7 @@
-import { dumpEntries } from '../../engines/ysql/dump-script.ts';
 import { cutAtRows } from '../../engines/ysql/dump-sections.ts';
 import { foreignCalls } from '../../engines/ysql/restore/calls.ts';
 import { separateChecks } from '../../engines/ysql/restore/late-checks.ts';
+import { dumpEntries } from '../../engines/ysql/server/dump-script.ts';
 
 const header = (type: string, name: string) =>
   `--\n-- Name: ${name}; Type: ${type}; Schema: public; Owner: o\n--\n\n`;

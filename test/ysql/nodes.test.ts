@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { checkWritesStopped, type NodesAsked } from '../../engines/universe/in-cluster/rewind.ts';
-import { parseConnectionUrl } from '../../engines/ysql/connection-url.ts';
 import { ysqlEngine } from '../../engines/ysql/engine.ts';
-import { exchangeNames } from '../../engines/ysql/restore/swap.ts';
-import { connect } from '../../engines/ysql/session.ts';
+import { parseConnectionUrl } from '../../engines/ysql/server/connection-url.ts';
+import { exchangeNames } from '../../engines/ysql/server/exchange-names.ts';
+import { connect } from '../../engines/ysql/server/session.ts';
 import { startYsqlProxy, type YsqlProxy } from '../proxy/proxy.ts';
 import { query } from '../support/sql.ts';
 import {

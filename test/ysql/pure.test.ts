@@ -8,11 +8,11 @@ import {
   libpqEnvironment,
   parseConnectionUrl,
   programArguments,
-} from '../../engines/ysql/connection-url.ts';
-import { dumpEntries, withoutEntries } from '../../engines/ysql/dump-script.ts';
-import { quoteIdentifier, quoteLiteral } from '../../engines/ysql/identifiers.ts';
-import { describeServer } from '../../engines/ysql/server.ts';
-import { scriptParts } from '../../engines/ysql/sql-text.ts';
+} from '../../engines/ysql/server/connection-url.ts';
+import { dumpEntries, withoutEntries } from '../../engines/ysql/server/dump-script.ts';
+import { quoteIdentifier, quoteLiteral } from '../../engines/ysql/server/identifiers.ts';
+import { describeServer } from '../../engines/ysql/server/server.ts';
+import { scriptParts } from '../../engines/ysql/server/sql-text.ts';
 import { compressFrame, textOf } from '../../repository/zstd-frames.ts';
 
 const header = (name: string, type: string) =>

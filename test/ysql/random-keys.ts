@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { quoteLiteral } from '../../engines/ysql/identifiers.ts';
+import { quoteLiteral } from '../../engines/ysql/server/identifiers.ts';
 
 /** A type of key columns, and how values of it are made. */
 interface KeyType {

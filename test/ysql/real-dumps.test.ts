@@ -1,6 +1,6 @@
 import type { RestoreContext } from '../../engines/engine.ts';
 import { ysqlEngine } from '../../engines/ysql/engine.ts';
-import { quoteLiteral } from '../../engines/ysql/identifiers.ts';
+import { quoteLiteral } from '../../engines/ysql/server/identifiers.ts';
 import { FETCHED_POSTGRES_RUNS_HERE } from '../../parts/postgres-versions.ts';
 import { CLIENT_LINE_NAMES, CLIENT_LINES } from '../proxy/client-lines.ts';
 import { query } from '../support/sql.ts';

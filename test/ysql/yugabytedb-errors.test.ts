@@ -1,8 +1,8 @@
 import { checkSource } from '../../engines/ysql/check.ts';
-import { parseConnectionUrl } from '../../engines/ysql/connection-url.ts';
 import { ysqlEngine } from '../../engines/ysql/engine.ts';
-import { connect } from '../../engines/ysql/session.ts';
-import { passingText } from '../../engines/ysql/yugabyte-errors.ts';
+import { parseConnectionUrl } from '../../engines/ysql/server/connection-url.ts';
+import { connect } from '../../engines/ysql/server/session.ts';
+import { passingText } from '../../engines/ysql/server/yugabyte-errors.ts';
 import { PASSING_ERRORS } from '../proxy/faults.ts';
 import { startYsqlProxy, type YsqlProxy } from '../proxy/proxy.ts';
 import { query } from '../support/sql.ts';

@@ -1,7 +1,7 @@
 import type { UniverseSource } from '../../../model/pipeline.ts';
 import type { InClusterLimit, RecoverySource } from '../../../model/recovery.ts';
 import type { VerbContext } from '../../engine.ts';
-import { withSession } from '../../ysql/session.ts';
+import { withSession } from '../../ysql/server/session.ts';
 import { rewindLimits } from '../neighbours.ts';
 import { namesIn, openUniverse, ysqlTarget } from '../universe.ts';
 import { databaseLimits, scheduleSource } from './sources.ts';

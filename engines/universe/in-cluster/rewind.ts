@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { permanent, transient } from '../../../model/errors.ts';
-import type { ConnectionTarget } from '../../ysql/connection-url.ts';
-import { listNodes, onEveryNode } from '../../ysql/nodes.ts';
-import type { Session } from '../../ysql/session.ts';
+import type { ConnectionTarget } from '../../ysql/server/connection-url.ts';
+import { listNodes, onEveryNode } from '../../ysql/server/nodes.ts';
+import type { Session } from '../../ysql/server/session.ts';
 import type { YbAdmin } from '../yb-admin/program.ts';
 import { findRestoration, listRestorations, type Restoration } from '../yb-admin/restorations.ts';
 import { restoreSnapshotSchedule } from '../yb-admin/schedules.ts';

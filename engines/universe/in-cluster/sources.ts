@@ -1,5 +1,5 @@
 import type { InClusterLimit, RecoverySource } from '../../../model/recovery.ts';
-import type { Session } from '../../ysql/session.ts';
+import type { Session } from '../../ysql/server/session.ts';
 import type { YbAdmin } from '../yb-admin/program.ts';
 import { type NamedSchedule, namedSchedules } from './schedules.ts';
 

@@ -3,7 +3,7 @@ import type { Manifest, ManifestDatabase, ManifestSnapshot } from '../../../mode
 import type { UniverseSource } from '../../../model/pipeline.ts';
 import { restoreFolder } from '../../../repository/layout.ts';
 import type { BackupContext } from '../../engine.ts';
-import { type RestoreNames, restoreNames } from '../../ysql/restore/names.ts';
+import { type RestoreNames, restoreNames } from '../../ysql/server/restore-names.ts';
 
 export type UniverseRestoreRequest = RestoreRequest & { readonly source: UniverseSource };
 

@@ -1,20 +1,20 @@
 import { formatAmount, formatCount } from '../../../model/amounts.ts';
 import { HoldfastError } from '../../../model/errors.ts';
 import type { RestoreOutcome } from '../../engine.ts';
-import type { ConnectionTarget } from '../../ysql/connection-url.ts';
-import { quoteTable } from '../../ysql/identifiers.ts';
-import { checkIndexes, INDEX_CHECK_MS, type IndexFindings } from '../../ysql/restore/index-check.ts';
+import type { ConnectionTarget } from '../../ysql/server/connection-url.ts';
+import { exchangeNames, giveNameBack } from '../../ysql/server/exchange-names.ts';
+import { quoteTable } from '../../ysql/server/identifiers.ts';
+import { checkIndexes, INDEX_CHECK_MS, type IndexFindings } from '../../ysql/server/index-check.ts';
 import {
   databaseExists,
   dropDatabase,
   type NamedDatabases,
   withMaintenanceSession,
-} from '../../ysql/restore/maintenance.ts';
-import { leaveSealed, recordOf, refuseIfSealed, seal } from '../../ysql/restore/seal.ts';
-import { exchangeNames, giveNameBack } from '../../ysql/restore/swap.ts';
-import { findScript, readScript } from '../../ysql/scripts.ts';
-import { onlyRow, type Session, withSession } from '../../ysql/session.ts';
-import { scriptParts } from '../../ysql/sql-text.ts';
+} from '../../ysql/server/maintenance.ts';
+import { findScript, readScript } from '../../ysql/server/scripts.ts';
+import { leaveSealed, recordOf, refuseIfSealed, seal } from '../../ysql/server/sealed-restore.ts';
+import { onlyRow, type Session, withSession } from '../../ysql/server/session.ts';
+import { scriptParts } from '../../ysql/server/sql-text.ts';
 import { deleteAndSee } from '../release.ts';
 import { openUniverse, type Universe, ysqlTarget } from '../universe.ts';
 import { YB_ADMIN } from '../yb-admin/errors.ts';

@@ -1,9 +1,9 @@
 import { permanent } from '../../../model/errors.ts';
-import type { ConnectionTarget } from '../../ysql/connection-url.ts';
-import type { Dump } from '../../ysql/dump-script.ts';
-import { existingRoles, rolesOf } from '../../ysql/restore/roles.ts';
-import { findScript } from '../../ysql/scripts.ts';
-import { onlyRow, type Session, withSession } from '../../ysql/session.ts';
+import type { ConnectionTarget } from '../../ysql/server/connection-url.ts';
+import type { Dump } from '../../ysql/server/dump-script.ts';
+import { existingRoles, rolesOf } from '../../ysql/server/roles.ts';
+import { findScript } from '../../ysql/server/scripts.ts';
+import { onlyRow, type Session, withSession } from '../../ysql/server/session.ts';
 import { restoredDatabases, type UniverseRestore } from './context.ts';
 import { schemaDump } from './schema.ts';
 

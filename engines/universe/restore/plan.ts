@@ -1,8 +1,8 @@
 import type { UniverseRestorePlan } from '../../../model/backup.ts';
 import { HoldfastError, permanent } from '../../../model/errors.ts';
-import { checkNodesAnswer } from '../../ysql/nodes.ts';
-import { databaseExists } from '../../ysql/restore/maintenance.ts';
-import { withSession } from '../../ysql/session.ts';
+import { databaseExists } from '../../ysql/server/maintenance.ts';
+import { checkNodesAnswer } from '../../ysql/server/nodes.ts';
+import { withSession } from '../../ysql/server/session.ts';
 import { encryptionProblem } from '../encryption.ts';
 import { dumpEntities, type Entities } from '../entities.ts';
 import { refuseToBreakOthers } from '../neighbours.ts';

@@ -1,13 +1,13 @@
-import type { ConnectionTarget } from '../../ysql/connection-url.ts';
-import { describesDatabase } from '../../ysql/database-entries.ts';
-import { type Dump, type DumpStep, readDump } from '../../ysql/dump-script.ts';
+import type { ConnectionTarget } from '../../ysql/server/connection-url.ts';
+import { describesDatabase } from '../../ysql/server/database-entries.ts';
+import { type Dump, type DumpStep, readDump } from '../../ysql/server/dump-script.ts';
+import { readScript, requireScript } from '../../ysql/server/scripts.ts';
+import { withSession } from '../../ysql/server/session.ts';
 import {
   existingTablespaces,
   missingTablespaces,
   withKnownTablespace,
-} from '../../ysql/restore/tablespaces.ts';
-import { readScript, requireScript } from '../../ysql/scripts.ts';
-import { withSession } from '../../ysql/session.ts';
+} from '../../ysql/server/tablespaces.ts';
 import type { RestoredDatabase, UniverseRestore } from './context.ts';
 
 /** The schema of a database, taken apart. Throws `DUMP_UNREADABLE` (permanent), as `readDump` does. */

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, permanent, transient } from '../../../model/errors.ts';
-import { yugabyteFolders } from '../../ysql/programs/folders.ts';
+import { yugabyteFolders } from '../../ysql/server/programs/folders.ts';
 import { classify, ended, YB_ADMIN } from './errors.ts';
 
 /** Where a universe is and how long to wait for it. */

@@ -1,7 +1,7 @@
-import type { DumpEntry } from '../dump-script.ts';
 import { isOfTablegroup, withoutPlacement } from '../placement.ts';
-import type { Statement } from '../sql-text.ts';
-import { withOwner, withoutMissingRoles } from './roles.ts';
+import type { DumpEntry } from '../server/dump-script.ts';
+import { withOwner, withoutMissingRoles } from '../server/roles.ts';
+import type { Statement } from '../server/sql-text.ts';
 
 /** A statement as it is run on the target server. */
 export interface Adapted {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HoldfastError } from '../../../model/errors.ts';
-import type { Session } from '../session.ts';
+import type { Session } from '../server/session.ts';
 
 /**
  * Relations that the planner knows too little of: without statistics, or with some that only an ANALYZE after the index, the

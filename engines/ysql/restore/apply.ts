@@ -1,10 +1,12 @@
 import { permanent } from '../../../model/errors.ts';
-import type { DumpEntry } from '../dump-script.ts';
-import { readServer } from '../server.ts';
-import { inTransaction, type Session } from '../session.ts';
+import { BOOKKEEPING_SCHEMA } from '../server/bookkeeping-schema.ts';
+import type { DumpEntry } from '../server/dump-script.ts';
+import { existingRoles } from '../server/roles.ts';
+import { readServer } from '../server/server.ts';
+import { inTransaction, type Session } from '../server/session.ts';
+import { existingTablespaces, withKnownTablespace } from '../server/tablespaces.ts';
 import { adapted, type TextAdaptation } from './adapted.ts';
 import { claim } from './bookkeeping.ts';
-import { BOOKKEEPING_SCHEMA } from './bookkeeping-schema.ts';
 import {
   applyAgain,
   applyForgivingly,
@@ -17,8 +19,6 @@ import {
   withWayOut,
 } from './forgiving.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
-import { existingRoles } from './roles.ts';
-import { existingTablespaces, withKnownTablespace } from './tablespaces.ts';
 
 /** How entries are changed on their way to this server. */
 export interface Adaptation extends TextAdaptation {

@@ -5,8 +5,8 @@ import {
   MOST_ANSWER_ROWS,
   type RestoreContext,
 } from '../../engine.ts';
-import { sqlState } from '../errors.ts';
-import { type Session, withSession } from '../session.ts';
+import { sqlState } from '../server/errors.ts';
+import { type Session, withSession } from '../server/session.ts';
 import { restoreJob } from './job.ts';
 
 /** Undefined table, column, schema, function, object: what the statement names isn't in the copy. */

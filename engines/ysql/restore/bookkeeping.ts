@@ -1,9 +1,9 @@
 import { permanent } from '../../../model/errors.ts';
-import type { ConnectionTarget } from '../connection-url.ts';
-import { sqlState } from '../errors.ts';
-import { connect, type Session } from '../session.ts';
-import { withPooledSession } from '../session-pool.ts';
-import { BOOKKEEPING_SCHEMA } from './bookkeeping-schema.ts';
+import { BOOKKEEPING_SCHEMA } from '../server/bookkeeping-schema.ts';
+import type { ConnectionTarget } from '../server/connection-url.ts';
+import { sqlState } from '../server/errors.ts';
+import { connect, type Session } from '../server/session.ts';
+import { withPooledSession } from '../server/session-pool.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
 
 const CREATE = `

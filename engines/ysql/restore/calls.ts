@@ -1,5 +1,5 @@
-import type { DumpEntry } from '../dump-script.ts';
-import type { Token } from '../sql-text.ts';
+import type { DumpEntry } from '../server/dump-script.ts';
+import type { Token } from '../server/sql-text.ts';
 
 /*
  * Which expressions of a dump call functions that aren't built in. A function's text can reach anything (another table's rows, a

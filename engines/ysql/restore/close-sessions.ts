@@ -1,4 +1,4 @@
-import { closeIdle } from '../session-pool.ts';
+import { closeIdle } from '../server/session-pool.ts';
 import { lanes } from '../thread-pool.ts';
 import { connectIfThere, dropBookkeeping, readState, sessionKey, underRestore } from './bookkeeping.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';

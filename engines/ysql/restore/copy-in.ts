@@ -1,6 +1,6 @@
 import type { Connection, Submittable } from 'pg';
 import { freeBuffer } from '../../../repository/free-memory.ts';
-import type { Session } from '../session.ts';
+import type { Session } from '../server/session.ts';
 
 /**
  * Runs `COPY … FROM STDIN` with the text that `blocks` gives, whose memory is freed; returns the server's count of rows. When `blocks` throws, the COPY

@@ -1,8 +1,8 @@
-import type { DumpEntry } from '../dump-script.ts';
-import { quoteIdentifier, quoteLiteral } from '../identifiers.ts';
-import { withDatabaseName } from './database-name.ts';
+import { withDatabaseName } from '../server/database-name.ts';
+import type { DumpEntry } from '../server/dump-script.ts';
+import { quoteIdentifier, quoteLiteral } from '../server/identifiers.ts';
+import { withOwner } from '../server/roles.ts';
 import type { DatabaseJob } from './job.ts';
-import { withOwner } from './roles.ts';
 
 /** `CREATE DATABASE` under the working name, with the encoding and locale of the source. Pure. */
 export function createStatement({ database, manifest, names }: DatabaseJob): string {

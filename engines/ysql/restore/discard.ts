@@ -1,10 +1,10 @@
 import type { RestoreContext } from '../../engine.ts';
+import { giveNameBack } from '../server/exchange-names.ts';
+import { databaseExists, dropDatabase, withMaintenanceSession } from '../server/maintenance.ts';
+import { leaveSealed, recordOf } from '../server/sealed-restore.ts';
 import { connectIfThere, dropBookkeeping, readState } from './bookkeeping.ts';
 import { closeRestoreSessions, dropOwnBookkeeping } from './close-sessions.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
-import { databaseExists, dropDatabase, withMaintenanceSession } from './maintenance.ts';
-import { leaveSealed, recordOf } from './seal.ts';
-import { giveNameBack } from './swap.ts';
 import { restoreTriggers } from './triggers.ts';
 
 /**

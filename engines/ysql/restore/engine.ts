@@ -1,4 +1,5 @@
 import type { RestoreContext, RestoreEngine } from '../../engine.ts';
+import { explainNotOurs } from '../server/sealed-restore.ts';
 import { ask } from './ask.ts';
 import { discard } from './discard.ts';
 import { finish, release } from './finish.ts';
@@ -8,7 +9,6 @@ import { load } from './load.ts';
 import { planRestore } from './plan.ts';
 import { applyPostData } from './post-data.ts';
 import { prepare } from './prepare.ts';
-import { explainNotOurs } from './seal.ts';
 
 const stages: RestoreEngine = {
   plan: planRestore,

@@ -1,7 +1,7 @@
 import type { RestoreContext, RestoreEngine, RestoreOutcome, TargetLacks } from '../../engine.ts';
+import { withMaintenanceSession } from '../server/maintenance.ts';
 import { restoreJob } from './job.ts';
 import { readLacks } from './lacks.ts';
-import { withMaintenanceSession } from './maintenance.ts';
 
 /** Roles and extensions that the target server lacks. Changes nothing. */
 export async function lacksOfTarget(context: RestoreContext): Promise<TargetLacks> {

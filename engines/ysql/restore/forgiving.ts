@@ -1,9 +1,9 @@
 import type { LeftOut } from '../../../model/backup.ts';
 import { HoldfastError } from '../../../model/errors.ts';
-import type { DumpEntry } from '../dump-script.ts';
-import { sqlState } from '../errors.ts';
-import { quoteTable } from '../identifiers.ts';
-import type { Session } from '../session.ts';
+import type { DumpEntry } from '../server/dump-script.ts';
+import { sqlState } from '../server/errors.ts';
+import { quoteTable } from '../server/identifiers.ts';
+import type { Session } from '../server/session.ts';
 import type { Adapted } from './adapted.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
 import { forgetLeftOut, isLeftOut, noteLeftOut } from './left-out.ts';

@@ -1,9 +1,9 @@
-import { findScript, readScript } from '../scripts.ts';
-import { readServer } from '../server.ts';
+import { withMaintenanceSession } from '../server/maintenance.ts';
+import { createMissingRoles } from '../server/missing-roles.ts';
+import { findScript, readScript } from '../server/scripts.ts';
+import { readServer } from '../server/server.ts';
+import { createMissingTablespaces } from '../server/tablespaces.ts';
 import type { RestoreJob } from './job.ts';
-import { withMaintenanceSession } from './maintenance.ts';
-import { createMissingRoles } from './missing-roles.ts';
-import { createMissingTablespaces } from './tablespaces.ts';
 
 /**
  * Creates the roles of the backup that this server lacks, with their attributes, settings and memberships, and on YugabyteDB its

@@ -3,16 +3,16 @@ import { permanent } from '../../../model/errors.ts';
 import type { ManifestDatabase } from '../../../model/manifest.ts';
 import { type RestoreContext, sourceOf } from '../../engine.ts';
 import { packTasks } from '../../pack-load-tasks.ts';
-import type { ConnectionTarget } from '../connection-url.ts';
-import { type DumpEntry, dumpEntries } from '../dump-script.ts';
 import { isStatisticsData } from '../dump-sections.ts';
-import { tableName } from '../identifiers.ts';
-import { findScript, readScript, type ScriptName } from '../scripts.ts';
-import { resolveTarget } from '../session.ts';
+import type { ConnectionTarget } from '../server/connection-url.ts';
+import { type DumpEntry, dumpEntries } from '../server/dump-script.ts';
+import { tableName } from '../server/identifiers.ts';
+import { type RestoreNames, restoreNames } from '../server/restore-names.ts';
+import { findScript, readScript, type ScriptName } from '../server/scripts.ts';
+import { resolveTarget } from '../server/session.ts';
 import { type ForeignCalls, foreignCalls } from './calls.ts';
 import { separateChecks } from './late-checks.ts';
 import { type CallingTables, callingTables } from './late-tables.ts';
-import { type RestoreNames, restoreNames } from './names.ts';
 import { selectTables, type TableSelection } from './selection.ts';
 
 /** One database of the backup on its way into the target server. */

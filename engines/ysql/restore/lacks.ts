@@ -1,11 +1,11 @@
 import { type HoldfastError, permanent } from '../../../model/errors.ts';
 import type { TargetLacks } from '../../engine.ts';
-import { findScript } from '../scripts.ts';
-import type { Session } from '../session.ts';
+import { existingRoles, rolesOf } from '../server/roles.ts';
+import { findScript } from '../server/scripts.ts';
+import type { Session } from '../server/session.ts';
 import { TOLERATE_HINT } from './forgiving.ts';
 import type { RestoreJob } from './job.ts';
 import { restoresLargeObjects } from './large-objects.ts';
-import { existingRoles, rolesOf } from './roles.ts';
 
 /** Looks for roles and extensions. Throws `RESTORE_ROLES_MISSING` (permanent) where the role of `owner` isn't there. */
 export async function readLacks(job: RestoreJob, session: Session): Promise<TargetLacks> {

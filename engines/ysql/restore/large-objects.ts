@@ -1,10 +1,10 @@
 import { permanent } from '../../../model/errors.ts';
 import { findLargeObjects, holdsLargeObjects, requireUsualPages } from '../large-objects.ts';
-import { inTransaction, type Session, withSession } from '../session.ts';
+import { withMaintenanceSession } from '../server/maintenance.ts';
+import { inTransaction, type Session, withSession } from '../server/session.ts';
 import { adapted } from './adapted.ts';
 import type { Adaptation } from './apply.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
-import { withMaintenanceSession } from './maintenance.ts';
 
 /** The server locks each large object that a transaction changes, and its table of locks is shared by all. */
 const OBJECTS_PER_TRANSACTION = 200;

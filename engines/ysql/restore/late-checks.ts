@@ -1,6 +1,6 @@
-import type { DumpEntry } from '../dump-script.ts';
-import { quoteIdentifier, quoteTable, tableName } from '../identifiers.ts';
-import { type Statement, scriptParts, type Token } from '../sql-text.ts';
+import type { DumpEntry } from '../server/dump-script.ts';
+import { quoteIdentifier, quoteTable, tableName } from '../server/identifiers.ts';
+import { type Statement, scriptParts, type Token } from '../server/sql-text.ts';
 import { qualifiedNameAt } from './selection.ts';
 
 /** Pre-data without the checks that call functions which aren't built in, and these checks by themselves, in the dump's order. */

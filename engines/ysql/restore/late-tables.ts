@@ -1,6 +1,6 @@
-import type { DumpEntry } from '../dump-script.ts';
-import { tableName } from '../identifiers.ts';
-import type { Token } from '../sql-text.ts';
+import type { DumpEntry } from '../server/dump-script.ts';
+import { tableName } from '../server/identifiers.ts';
+import type { Token } from '../server/sql-text.ts';
 import type { ForeignCalls } from './calls.ts';
 import { qualifiedNameAt, tableOfAlter } from './selection.ts';
 

@@ -1,6 +1,6 @@
 import type { LeftOut } from '../../../model/backup.ts';
-import type { Session } from '../session.ts';
-import { BOOKKEEPING_SCHEMA } from './bookkeeping-schema.ts';
+import { BOOKKEEPING_SCHEMA } from '../server/bookkeeping-schema.ts';
+import type { Session } from '../server/session.ts';
 
 /* What a restore leaves out is noted in the database itself, in the transaction that leaves it out, so that no retry loses it. */
 

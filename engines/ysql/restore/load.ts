@@ -3,7 +3,7 @@ import { type HoldfastError, permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { fetchAhead } from '../../threads/fetch-ahead.ts';
 import { copyFromStatement } from '../copy-statements.ts';
-import { tableName } from '../identifiers.ts';
+import { tableName } from '../server/identifiers.ts';
 import { lanes } from '../thread-pool.ts';
 import { underRestore, withRestoreSession } from './bookkeeping.ts';
 import { isRefusal, reasonIn, TOLERATE_HINT } from './forgiving.ts';

@@ -1,17 +1,17 @@
 import type { RestorePlan } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
-import { quoteTable, tableName } from '../identifiers.ts';
-import { checkNodesAnswer } from '../nodes.ts';
-import { readServer, type Server } from '../server.ts';
-import { onlyRow, type Session, withSession } from '../session.ts';
+import { quoteTable, tableName } from '../server/identifiers.ts';
+import { requireReplaceable } from '../server/in-the-way.ts';
+import { databaseExists, withMaintenanceSession } from '../server/maintenance.ts';
+import { checkNodesAnswer } from '../server/nodes.ts';
+import { refuseIfSealed } from '../server/sealed-restore.ts';
+import { readServer, type Server } from '../server/server.ts';
+import { onlyRow, type Session, withSession } from '../server/session.ts';
 import { readState } from './bookkeeping.ts';
-import { requireReplaceable } from './in-the-way.ts';
 import { type DatabaseJob, loadOrder, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
 import { lacksError, readLacks } from './lacks.ts';
 import { checkLargeObjects, presentLargeObjects } from './large-objects.ts';
-import { databaseExists, withMaintenanceSession } from './maintenance.ts';
-import { refuseIfSealed } from './seal.ts';
 import { tableUnits } from './table-units.ts';
 import { postDataWaves } from './waves.ts';
 

@@ -1,8 +1,8 @@
 import type { PostDataWork } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
-import { readServer } from '../server.ts';
-import type { Session } from '../session.ts';
+import { readServer } from '../server/server.ts';
+import type { Session } from '../server/session.ts';
 import { applyUnit, readAdaptation } from './apply.ts';
 import { withRestoreSession } from './bookkeeping.ts';
 import { countAhead } from './check.ts';

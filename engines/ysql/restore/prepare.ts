@@ -1,17 +1,17 @@
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
-import { sqlState } from '../errors.ts';
 import { inLockBudget, lockSlots } from '../lock-budget.ts';
-import { readServer } from '../server.ts';
-import { connect, inTransaction, type Session } from '../session.ts';
+import { sqlState } from '../server/errors.ts';
+import { databaseExists, dropDatabase, withMaintenanceSession } from '../server/maintenance.ts';
+import { refuseIfSealed } from '../server/sealed-restore.ts';
+import { readServer } from '../server/server.ts';
+import { connect, inTransaction, type Session } from '../server/session.ts';
 import { applyEntry, readAdaptation } from './apply.ts';
 import { createBookkeeping, readState, setState } from './bookkeeping.ts';
 import { createStatement } from './database-script.ts';
 import { applyGlobals } from './globals.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
 import { createLargeObjects } from './large-objects.ts';
-import { databaseExists, dropDatabase, withMaintenanceSession } from './maintenance.ts';
-import { refuseIfSealed } from './seal.ts';
 import { disableTriggers } from './triggers.ts';
 
 /** Creates the databases under their working names and applies pre-data, once. */

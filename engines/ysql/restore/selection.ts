@@ -1,9 +1,9 @@
 import type { ManifestTable } from '../../../model/manifest.ts';
 import type { NamePatterns } from '../../../model/pipeline.ts';
 import { nameMatcher } from '../../name-patterns.ts';
-import type { DumpEntry } from '../dump-script.ts';
-import { tableName } from '../identifiers.ts';
-import type { Token } from '../sql-text.ts';
+import type { DumpEntry } from '../server/dump-script.ts';
+import { tableName } from '../server/identifiers.ts';
+import type { Token } from '../server/sql-text.ts';
 
 /** A table's name taken from a script. */
 export interface QualifiedName {

@@ -1,6 +1,6 @@
-import { findScript, readScript } from '../scripts.ts';
-import type { Session } from '../session.ts';
-import { type Statement, scriptParts } from '../sql-text.ts';
+import { findScript, readScript } from '../server/scripts.ts';
+import type { Session } from '../server/session.ts';
+import { type Statement, scriptParts } from '../server/sql-text.ts';
 import { withRestoreSession } from './bookkeeping.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
 

@@ -1,5 +1,5 @@
 import type { DataObject, TableUnit } from '../../../model/backup.ts';
-import { tableName } from '../identifiers.ts';
+import { tableName } from '../server/identifiers.ts';
 import type { PostDataBatch, PostDataUnit } from './waves.ts';
 
 /**

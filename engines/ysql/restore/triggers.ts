@@ -1,8 +1,8 @@
 import { permanent } from '../../../model/errors.ts';
-import { quoteIdentifier, quoteTable, tableName } from '../identifiers.ts';
 import { holdsLargeObjects } from '../large-objects.ts';
-import type { Session } from '../session.ts';
-import { BOOKKEEPING_SCHEMA } from './bookkeeping-schema.ts';
+import { BOOKKEEPING_SCHEMA } from '../server/bookkeeping-schema.ts';
+import { quoteIdentifier, quoteTable, tableName } from '../server/identifiers.ts';
+import type { Session } from '../server/session.ts';
 import type { DatabaseJob } from './job.ts';
 
 /*

@@ -1,7 +1,7 @@
 import type { ManifestTable } from '../../../model/manifest.ts';
-import type { DumpEntry } from '../dump-script.ts';
-import { quoteTable, tableName } from '../identifiers.ts';
-import type { Token } from '../sql-text.ts';
+import type { DumpEntry } from '../server/dump-script.ts';
+import { quoteTable, tableName } from '../server/identifiers.ts';
+import type { Token } from '../server/sql-text.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
 import { entryTable, type QualifiedName, qualifiedNameAt, tableOfAlter } from './selection.ts';
 

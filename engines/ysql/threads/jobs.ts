@@ -1,5 +1,5 @@
 import type { ChunkSpec, DataObject, LogicalReadPoint } from '../../../model/backup.ts';
-import type { ConnectionTarget } from '../connection-url.ts';
+import type { ConnectionTarget } from '../server/connection-url.ts';
 
 /** Reads one chunk at the read point into parts: text compressed and hashed. */
 export interface ReadJob {

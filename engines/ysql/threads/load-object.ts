@@ -2,11 +2,11 @@ import { permanent } from '../../../model/errors.ts';
 import { textOf } from '../../../repository/zstd-frames.ts';
 import type { LaneContext } from '../../threads/serve.ts';
 import { copyFromStatement } from '../copy-statements.ts';
-import { tableName } from '../identifiers.ts';
 import { holdsLargeObjects, LARGE_OBJECT_PAGE_BYTES } from '../large-objects.ts';
 import { claim, withSessionUnderRestore } from '../restore/bookkeeping.ts';
 import { copyIn } from '../restore/copy-in.ts';
-import { inTransaction, type Session } from '../session.ts';
+import { tableName } from '../server/identifiers.ts';
+import { inTransaction, type Session } from '../server/session.ts';
 import type { LoadJob } from './jobs.ts';
 
 /**

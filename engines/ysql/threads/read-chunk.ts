@@ -4,9 +4,9 @@ import { PartBuilder } from '../../threads/part-builder.ts';
 import type { LaneContext } from '../../threads/serve.ts';
 import { copyOut } from '../copy-out.ts';
 import { copyToStatement } from '../copy-statements.ts';
-import { refusedValue } from '../errors.ts';
-import { tableName } from '../identifiers.ts';
-import { dataEncoding, withReader } from '../reader.ts';
+import { refusedValue } from '../server/errors.ts';
+import { tableName } from '../server/identifiers.ts';
+import { dataEncoding, withReader } from '../server/reader.ts';
 import type { ReadJob } from './jobs.ts';
 
 /** Reads a chunk into parts. Memory: one part's compressed text, which is used for the next part again, and four blocks. */

@@ -1,5 +1,5 @@
 import { serveLane } from '../../threads/serve.ts';
-import { closeIdle } from '../session-pool.ts';
+import { closeIdle } from '../server/session-pool.ts';
 import type { LaneJob } from './jobs.ts';
 import { loadObject } from './load-object.ts';
 import { readChunk } from './read-chunk.ts';

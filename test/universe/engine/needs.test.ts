@@ -1,7 +1,7 @@
 import { requireRoles, requireSuperuser } from '../../../engines/universe/restore/needs.ts';
-import { parseConnectionUrl } from '../../../engines/ysql/connection-url.ts';
-import { readDump } from '../../../engines/ysql/dump-script.ts';
-import { type Session, withSession } from '../../../engines/ysql/session.ts';
+import { parseConnectionUrl } from '../../../engines/ysql/server/connection-url.ts';
+import { readDump } from '../../../engines/ysql/server/dump-script.ts';
+import { type Session, withSession } from '../../../engines/ysql/server/session.ts';
 import { type PostgresServer, startPostgres } from '../../../parts/postgres.ts';
 import { query } from '../../support/sql.ts';
 

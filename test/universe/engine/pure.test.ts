@@ -4,8 +4,8 @@ import { placeTablets } from '../../../engines/universe/placement.ts';
 import { incompatibility } from '../../../engines/universe/restore/versions.ts';
 import type { ReplicaRole, Tablet } from '../../../engines/universe/yb-admin/topology.ts';
 import { replicasPerTablet } from '../../../engines/universe/yb-admin/upkeep.ts';
-import { readDump } from '../../../engines/ysql/dump-script.ts';
-import { withKnownTablespace } from '../../../engines/ysql/restore/tablespaces.ts';
+import { readDump } from '../../../engines/ysql/server/dump-script.ts';
+import { withKnownTablespace } from '../../../engines/ysql/server/tablespaces.ts';
 import { packShard, unpackShard } from '../../../model/tablets.ts';
 
 const SNAPSHOT = '00000000-0000-4000-8000-000000000000';

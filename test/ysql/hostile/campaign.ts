@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
-import { readDump } from '../../../engines/ysql/dump-script.ts';
-import { DUMP_UNREADABLE, scriptParts } from '../../../engines/ysql/sql-text.ts';
+import { readDump } from '../../../engines/ysql/server/dump-script.ts';
+import { DUMP_UNREADABLE, scriptParts } from '../../../engines/ysql/server/sql-text.ts';
 import { HoldfastError } from '../../../model/errors.ts';
 import { Dice } from '../../crash/dice.ts';
 import { CANARY } from './names.ts';

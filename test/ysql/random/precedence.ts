@@ -1,7 +1,7 @@
 import type { RestoreContext } from '../../../engines/engine.ts';
-import type { DumpEntry } from '../../../engines/ysql/dump-script.ts';
 import { type DatabaseJob, loadOrder, restoreJob } from '../../../engines/ysql/restore/job.ts';
 import { postDataWaves } from '../../../engines/ysql/restore/waves.ts';
+import type { DumpEntry } from '../../../engines/ysql/server/dump-script.ts';
 import type { RestorePlan } from '../../../model/backup.ts';
 import { query } from '../../support/sql.ts';
 

@@ -1,0 +1,108 @@
+import { HoldfastError, permanent } from '../../../model/errors.ts';
+import type { ConnectionTarget } from './connection-url.ts';
+import { connect, type Session } from './session.ts';
+
+/*
+ * On YugabyteDB every node has a PostgreSQL of its own: pg_stat_activity and pg_terminate_backend know the sessions of that node alone (issue 13966), and
+ * a database is renamed or dropped whatever the other nodes' sessions do in it (issues 7400, 33209). So whoever looks at sessions asks each node.
+ */
+
+/** A node that could not be asked. */
+export interface SilentNode {
+  /** `host:port`, as `yb_servers()` names it. */
+  readonly node: string;
+  readonly reason: string;
+}
+
+export interface NodeAnswers<T> {
+  /** The first is of the session that asked; on PostgreSQL it is the only one. */
+  readonly answers: readonly T[];
+  readonly silent: readonly SilentNode[];
+}
+
+interface Server {
+  readonly host: string;
+  readonly port: number;
+  readonly publicIp: string;
+}
+
+/**
+ * Does `work` in `session` and, on YugabyteDB, in a session of its own on every node, all at once; the node of `session` may so be asked twice. A
+ * node that can't be reached, neither by its address nor by its public one, is returned by name. Throws what `work` throws.
+ */
+export async function onEveryNode<T>(
+  session: Session,
+  target: ConnectionTarget,
+  signal: AbortSignal,
+  work: (session: Session) => Promise<T>,
+): Promise<NodeAnswers<T>> {
+  const own = await work(session);
+  if (session.product !== 'yugabytedb') return { answers: [own], silent: [] };
+  const servers = await session.query<{ host: string; port: string; public_ip: string | null }>(
+    'list the nodes',
+    'SELECT host, port::text AS port, public_ip FROM yb_servers()',
+  );
+  const asked = await Promise.all(
+    servers.map(({ host, port, public_ip }) =>
+      askNode(
+        target,
+        session.database,
+        { host, port: Number(port), publicIp: public_ip ?? '' },
+        signal,
+        work,
+      ),
+    ),
+  );
+  return {
+    answers: [own, ...asked.flatMap((one) => ('answer' in one ? [one.answer] : []))],
+    silent: asked.flatMap((one) => ('answer' in one ? [] : [one])),
+  };
+}
+
+async function askNode<T>(
+  target: ConnectionTarget,
+  database: string,
+  { host, port, publicIp }: Server,
+  signal: AbortSignal,
+  work: (session: Session) => Promise<T>,
+): Promise<{ readonly answer: T } | SilentNode> {
+  const addresses = [host, publicIp].filter((address) => address !== '');
+  let reason = 'it has no address';
+  for (const address of new Set(addresses)) {
+    let session: Session;
+    try {
+      session = await connect({ ...target, hosts: [{ host: address, port }] }, database, signal);
+    } catch (error) {
+      if (!(error instanceof HoldfastError)) throw error;
+      reason = error.message;
+      continue;
+    }
+    try {
+      return { answer: await work(session) };
+    } finally {
+      await session.close();
+    }
+  }
+  return { node: `${host}:${port}`, reason };
+}
+
+/** Refuses what overwrites while a node can't be asked for its sessions. Throws `YSQL_NODE_SILENT` (permanent), naming it. */
+export async function checkNodesAnswer(
+  session: Session,
+  target: ConnectionTarget,
+  signal: AbortSignal,
+): Promise<void> {
+  const { silent } = await onEveryNode(session, target, signal, async () => undefined);
+  const [first] = silent;
+  if (first === undefined) return;
+  throw permanent(
+    'YSQL_NODE_SILENT',
+    `${listNodes(silent)} can't be asked for sessions, which would go on writing into the database that is replaced: ${first.reason}`,
+    'Let this worker reach every node that yb_servers() lists (address and YSQL port), or take the node out of the universe; or restore into a new name (--into).',
+  );
+}
+
+export function listNodes(silent: readonly SilentNode[]): string {
+  const names = silent.map(({ node }) => node).join(', ');
+  return `${silent.length === 1 ? 'Node' : 'Nodes'} ${names}`;
+}

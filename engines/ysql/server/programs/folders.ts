@@ -1,0 +1,74 @@
+import { existsSync, realpathSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { delimiter, join, resolve } from 'node:path';
+
+/** The folder that an operator named for YugabyteDB's programs. */
+export const PROGRAM_FOLDER_VARIABLE = 'HOLDFAST_YB_BIN';
+
+/** Homes of YugabyteDB's own installers and images. */
+const YUGABYTE_HOMES = ['/home/yugabyte', '/home/yugabyte/tserver', '/home/yugabyte/master', '/opt/yugabyte'];
+const DEBIAN_INSTALLATIONS = '/usr/lib/postgresql';
+
+/** An installation has `yb-admin` and `ysqlsh` in the one, `ysql_dump`, `ysql_dumpall` and `ysqlsh` in the other (yugabyte-db issue 22764). */
+const FOLDERS_OF_HOME = ['bin', 'postgres/bin'];
+
+/**
+ * Where YugabyteDB's programs may be, the likeliest first: `HOLDFAST_YB_BIN`, which may be an installation's `bin`, its `postgres/bin` or its
+ * home, with the folders beside it; then the usual homes; then PATH.
+ */
+export function yugabyteFolders(environment: NodeJS.ProcessEnv = process.env): readonly string[] {
+  return distinct([
+    ...configuredFolders(environment),
+    ...YUGABYTE_HOMES.flatMap((home) => FOLDERS_OF_HOME.map((folder) => join(home, folder))),
+    ...pathFolders(environment),
+  ]);
+}
+
+/** `HOLDFAST_YB_BIN` and what belongs to the same installation; none where it isn't set. */
+export function configuredFolders(environment: NodeJS.ProcessEnv = process.env): readonly string[] {
+  const configured = environment[PROGRAM_FOLDER_VARIABLE];
+  if (configured === undefined || configured === '') return [];
+  // The folders beside it are those of the installation, not those beside a symbolic link to it.
+  const places = distinct([resolve(configured), realFolder(configured)]);
+  const homes = places.flatMap((place) => [place, join(place, '..'), join(place, '../../../../activities')]);
+  return distinct([
+    ...places,
+    ...homes.flatMap((home) => FOLDERS_OF_HOME.map((folder) => join(home, folder))),
+  ]);
+}
+
+/** Without symbolic links; as it is where there is no such folder, which finding nothing in it then tells. */
+function realFolder(folder: string): string {
+  const path = resolve(folder);
+  return existsSync(path) ? realpathSync(path) : path;
+}
+
+/** Where PostgreSQL's programs may be: `HOLDFAST_YB_BIN`, Debian's folders, PATH. */
+export async function postgresFolders(
+  environment: NodeJS.ProcessEnv = process.env,
+): Promise<readonly string[]> {
+  const configured = environment[PROGRAM_FOLDER_VARIABLE];
+  return distinct([
+    ...(configured === undefined || configured === '' ? [] : [configured]),
+    ...(await debianFolders()),
+    ...pathFolders(environment),
+  ]);
+}
+
+function pathFolders(environment: NodeJS.ProcessEnv): readonly string[] {
+  return (environment.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
+}
+
+async function debianFolders(): Promise<readonly string[]> {
+  try {
+    const versions = await readdir(DEBIAN_INSTALLATIONS);
+    return versions.map((version) => join(DEBIAN_INSTALLATIONS, version, 'bin'));
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+function distinct(folders: readonly string[]): readonly string[] {
+  return [...new Set(folders)];
+}

@@ -1,0 +1,69 @@
+import { HoldfastError } from '../../../model/errors.ts';
+import { sqlState } from './errors.ts';
+import { quoteIdentifier } from './identifiers.ts';
+import type { Server } from './server.ts';
+import { onlyRow, type Session } from './session.ts';
+
+/*
+ * Reading as of an instant on YugabyteDB. Both settings are a superuser's (PGC_SUSET, issue 19608; docs "Permissions" of logical replication). The
+ * documented way round, SECURITY DEFINER procedures that set them, is not taken: ysql_dump sets them by itself and can't be told to call one, so schema
+ * and rows would be read in two ways. An exported snapshot serves both.
+ */
+
+/** Makes the session read the instant, microseconds since 1970; before any query. */
+export function readTimeStatement(micros: string): string {
+  return `SET yb_read_time = ${BigInt(micros)}`;
+}
+
+/** As `readTimeStatement`, for a session that is open already and has asked nothing yet. */
+export async function readAsOf(session: Session, micros: string): Promise<void> {
+  await session.query('set the read time', readTimeStatement(micros));
+  await ignoreDdl(session);
+}
+
+/**
+ * Lets DDL in the database not end a session that reads the past, as ysql_dump does for itself. False where the role may not set that, or
+ * the server has no such setting: a REVOKE or ALTER then ends the session, and the read is done again.
+ */
+export async function ignoreDdl(session: Session): Promise<boolean> {
+  try {
+    await session.query('stand DDL while reading', 'SET yb_disable_catalog_version_check = true');
+    return true;
+  } catch (error) {
+    if (causeState(error) === NOT_ALLOWED || causeState(error) === UNKNOWN_SETTING) return false;
+    throw error;
+  }
+}
+
+const UNKNOWN_SETTING = '42704';
+const NOT_ALLOWED = '42501';
+
+function causeState(error: unknown): string | undefined {
+  return error instanceof HoldfastError ? sqlState(error.cause) : undefined;
+}
+
+/** Why a session could not be made to read an instant; undefined where it failed for another reason. */
+export function refusalOf(error: unknown): 'unknown' | 'denied' | undefined {
+  if (causeState(error) === UNKNOWN_SETTING) return 'unknown';
+  const isSetting = error instanceof HoldfastError && /set parameter "?yb_read_time/.test(error.message);
+  return causeState(error) === NOT_ALLOWED && isSetting ? 'denied' : undefined;
+}
+
+/** The refusal in a clause, for the manifest and whoever reads it. */
+export function describeRefusal(refusal: 'unknown' | 'denied', role: string): string {
+  return refusal === 'unknown'
+    ? 'the server has no yb_read_time'
+    : `role ${quoteIdentifier(role)} may not set yb_read_time`;
+}
+
+/** What lets `role` read as of an instant. PostgreSQL 15 can grant a single setting, 11 can't. */
+export function grantRemedy(role: string, server: Server): string {
+  return server.major >= 15
+    ? `As a superuser run GRANT SET ON PARAMETER yb_read_time, yb_disable_catalog_version_check TO ${quoteIdentifier(role)}.`
+    : 'Back up as a superuser: YugabyteDB of the PostgreSQL 11 line grants no single setting.';
+}
+
+export async function currentRole(session: Session): Promise<string> {
+  const rows = await session.query<{ role: string }>('ask for the role', 'SELECT current_user AS role');
+  return onlyRow(rows, 'the role').role;
+}

@@ -1,0 +1,94 @@
+import type { LogicalReadPoint } from '../../../model/backup.ts';
+import { permanent, READ_POINT_LOST } from '../../../model/errors.ts';
+import type { ConnectionTarget } from './connection-url.ts';
+import { quoteLiteral } from './identifiers.ts';
+import { sessionIsShared } from './pooler.ts';
+import { ignoreDdl, readTimeStatement } from './read-time.ts';
+import { connect, onlyRow, pinSettings, type Session } from './session.ts';
+import { withPooledSession } from './session-pool.ts';
+
+/**
+ * A session inside a read-only transaction that sees `database` at the read point.
+ * Throws `READ_POINT_LOST` (permanent) when the read point is gone.
+ */
+export async function openReader(
+  target: ConnectionTarget,
+  database: string,
+  readPoint: LogicalReadPoint,
+  signal: AbortSignal,
+): Promise<Session> {
+  if (readPoint.kind === 'yb-read-time') {
+    const session = await connect(target, database, signal, readTimeStatement(readPoint.micros));
+    try {
+      await ignoreDdl(session);
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+    return await beginReading(session, undefined);
+  }
+  const snapshot = readPoint.kind === 'pg-snapshot' ? readPoint.snapshots[database] : undefined;
+  if (snapshot === undefined) {
+    throw permanent(
+      READ_POINT_LOST,
+      `The read point has no snapshot of database "${database}"`,
+      'A new read point is opened.',
+    );
+  }
+  return await beginReading(await connect(target, database, signal), snapshot);
+}
+
+/** Says by itself what the session's defaults would say. */
+export const BEGIN_READING = 'BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY, NOT DEFERRABLE';
+
+async function beginReading(session: Session, snapshot: string | undefined): Promise<Session> {
+  try {
+    await session.query('begin to read', BEGIN_READING);
+    if (snapshot !== undefined) {
+      await session.query(
+        `import the snapshot of database "${session.database}"`,
+        `SET TRANSACTION SNAPSHOT ${quoteLiteral(snapshot)}`,
+      );
+    }
+    const settings = await pinSettings(session);
+    // '0' is the present: the read time went to another session of the server.
+    const readsPresent = settings.some(({ readTime }) => readTime === '0');
+    if (snapshot === undefined && readsPresent) throw sessionIsShared(session.database);
+    return session;
+  } catch (error) {
+    await session.close();
+    throw error;
+  }
+}
+
+/** Lends a reader at the read point to `work`; it is kept for the next chunk a moment longer. */
+export async function withReader<T>(
+  target: ConnectionTarget,
+  database: string,
+  readPoint: LogicalReadPoint,
+  signal: AbortSignal,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const key = JSON.stringify([target, database, readPoint]);
+  return await withPooledSession(key, () => openReader(target, database, readPoint, signal), signal, work);
+}
+
+/**
+ * Lends a session of the present to `work`; it is kept for the next step a moment longer, as a reader is. Not for work that
+ * leaves settings or a transaction behind.
+ */
+export async function withPresent<T>(
+  target: ConnectionTarget,
+  database: string,
+  signal: AbortSignal,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const key = JSON.stringify([target, database]);
+  return await withPooledSession(key, () => connect(target, database, signal), signal, work);
+}
+
+/** Name of the encoding in which a database's rows are stored in the backup. */
+export async function dataEncoding(session: Session): Promise<string> {
+  const rows = await session.query<{ server_encoding: string }>('read the encoding', 'SHOW server_encoding');
+  return onlyRow(rows, 'its encoding').server_encoding;
+}

@@ -1,0 +1,100 @@
+import { permanent } from '../../../model/errors.ts';
+import { quoteLiteral } from './identifiers.ts';
+
+/** A setting of a session that changes what is read, how it is written as text, or whether the work can be done at all. */
+interface Pinned {
+  readonly name: string;
+  readonly value: string;
+  /** First PostgreSQL version that has it; absent: 11 has it. */
+  readonly since?: number;
+  /** Only a superuser may set it. `harmless`: what it is set to doesn't matter to other roles. */
+  readonly superuser?: 'harmless' | 'matters';
+}
+
+/**
+ * Whatever the server's, database's or role's defaults are, both directions use these. Beyond what pg_dump sets: money's text depends on
+ * `lc_monetary`, arrays read the word NULL by `array_nulls`, and with the two settings of damaged pages rows are missing without an error.
+ */
+const PINNED: readonly Pinned[] = [
+  // First, so that a short one ends no statement of the rest.
+  { name: 'statement_timeout', value: '0' },
+  { name: 'lock_timeout', value: '30s' },
+  { name: 'idle_in_transaction_session_timeout', value: '0' },
+  { name: 'idle_session_timeout', value: '0', since: 14 },
+  { name: 'transaction_timeout', value: '0', since: 17 },
+  { name: 'DateStyle', value: 'ISO, MDY' },
+  { name: 'IntervalStyle', value: 'postgres' },
+  { name: 'TimeZone', value: 'UTC' },
+  { name: 'extra_float_digits', value: '3' },
+  { name: 'bytea_output', value: 'hex' },
+  { name: 'lc_monetary', value: 'C' },
+  { name: 'xmloption', value: 'content' },
+  { name: 'standard_conforming_strings', value: 'on' },
+  { name: 'array_nulls', value: 'on' },
+  { name: 'transform_null_equals', value: 'off' },
+  { name: 'quote_all_identifiers', value: 'off' },
+  { name: 'gin_fuzzy_search_limit', value: '0' },
+  { name: 'row_security', value: 'off' },
+  { name: 'search_path', value: '' },
+  { name: 'synchronize_seqscans', value: 'off' },
+  { name: 'check_function_bodies', value: 'off' },
+  { name: 'default_transaction_read_only', value: 'off' },
+  { name: 'default_transaction_deferrable', value: 'off' },
+  { name: 'default_transaction_isolation', value: 'read committed' },
+  { name: 'session_replication_role', value: 'origin', superuser: 'harmless' },
+  { name: 'zero_damaged_pages', value: 'off', superuser: 'matters' },
+  { name: 'ignore_checksum_failure', value: 'off', superuser: 'matters' },
+];
+
+/** What a server says of itself while a connection is made. */
+export interface ToldByServer {
+  /** PostgreSQL's major version; undefined where it isn't told (a pooler may not). */
+  readonly major: number | undefined;
+  readonly superuser: boolean;
+}
+
+/** Sets all of it for a session; sent right after connecting. It asks nothing, as YugabyteDB wants before a read time. */
+export function sessionSettings({ major = 0, superuser }: ToldByServer): string {
+  return PINNED.filter(
+    (pinned) => (pinned.since ?? 0) <= major && (superuser || pinned.superuser === undefined),
+  )
+    .map(({ name, value }) => `SET ${name} = ${quoteLiteral(value)}`)
+    .join('; ');
+}
+
+/** One row of `PIN_IN_TRANSACTION`. */
+export interface PinnedSetting {
+  readonly name: string;
+  readonly wanted: string;
+  readonly now: string;
+  /** The server's process that runs this transaction. */
+  readonly pid: number;
+  readonly readTime: string | null;
+}
+
+/**
+ * Sets all of it for the present transaction and reads it back, in one statement: behind a pooler the transaction may run in another
+ * session of the server than the settings did. Settings that the server doesn't know are left out.
+ */
+export const PIN_IN_TRANSACTION = `
+  SELECT w.name, w.wanted, pg_catalog.pg_backend_pid() AS pid, pg_catalog.current_setting('yb_read_time', true) AS "readTime",
+    CASE WHEN w.superuser AND pg_catalog.current_setting('is_superuser') <> 'on' THEN pg_catalog.current_setting(w.name)
+      ELSE pg_catalog.set_config(w.name, w.wanted, true) END AS now
+  FROM (VALUES ${PINNED.map(({ name, value, superuser }) => `(${quoteLiteral(name)}, ${quoteLiteral(value)}, ${superuser !== undefined})`).join(', ')})
+    AS w(name, wanted, superuser)
+  WHERE pg_catalog.current_setting(w.name, true) IS NOT NULL`;
+
+const HARMLESS = new Set(PINNED.filter(({ superuser }) => superuser === 'harmless').map(({ name }) => name));
+
+/** Throws `YSQL_SETTING` (permanent) naming the settings that are not as they must be in `database`. */
+export function requirePinned(settings: readonly PinnedSetting[], database: string): void {
+  const wrong = settings.filter(({ name, wanted, now }) => now !== wanted && !HARMLESS.has(name));
+  if (wrong.length === 0) return;
+  throw permanent(
+    'YSQL_SETTING',
+    `In database "${database}" these settings can't be pinned, and rows could be missing or come with other text: ${wrong
+      .map(({ name, wanted, now }) => `${name} is ${now || 'empty'}, not ${wanted || 'empty'}`)
+      .join('; ')}`,
+    'Reset them for the database and the role (ALTER DATABASE … RESET, ALTER ROLE … RESET), or connect as a superuser.',
+  );
+}

@@ -1,0 +1,316 @@
+import type { QueryResultRow } from 'pg';
+import pg from 'pg';
+import { permanent } from '../../../model/errors.ts';
+import type { SecretRef } from '../../../model/pipeline.ts';
+import type { VerbContext } from '../../engine.ts';
+import { lendingSocket } from '../lending-socket.ts';
+import { type ConnectionTarget, clientConfigs, parseConnectionUrl } from './connection-url.ts';
+import { databaseError, mayComeFromWithin, sqlState } from './errors.ts';
+import { ASK_BACKEND, type Backend, refuseSharedSessions, sessionIsShared } from './pooler.ts';
+import {
+  PIN_IN_TRANSACTION,
+  type PinnedSetting,
+  requirePinned,
+  sessionSettings,
+  type ToldByServer,
+} from './session-settings.ts';
+
+const CONNECT_TIMEOUT_MS = 15_000;
+
+/** One connection to one database. Any failure of a statement leaves as a `HoldfastError`. */
+export interface Session {
+  readonly client: pg.Client;
+  readonly database: string;
+  /** Runs SQL; `doing` completes "Failed to …" in the error. */
+  query<Row extends QueryResultRow>(
+    doing: string,
+    text: string,
+    values?: readonly unknown[],
+  ): Promise<readonly Row[]>;
+  /** What a statement failed with, as a `HoldfastError`; asks the server whether it still answers where that tells whose fault it is. */
+  failure(error: unknown, doing: string): Promise<unknown>;
+  /** What the server says it is; undefined before it said so. */
+  readonly product: 'postgresql' | 'yugabytedb' | undefined;
+  /** Known after connecting to PostgreSQL. */
+  readonly backend: Backend | undefined;
+  /** True as soon as the connection is of no more use. */
+  readonly broken: boolean;
+  /** Fulfilled with the cause when the connection ends by itself. */
+  readonly lost: Promise<Error>;
+  /** From now on it is this signal that cuts the connection; undefined between two users. */
+  adopt(signal: AbortSignal | undefined): void;
+  /** Ends the connection; never throws. */
+  close(): Promise<void>;
+}
+
+/** Reads and parses the connection that `reference` names. */
+export async function resolveTarget(verb: VerbContext, reference: SecretRef): Promise<ConnectionTarget> {
+  return parseConnectionUrl(await verb.secret(reference));
+}
+
+/**
+ * Connects with the settings that make text exact. An abort of `signal` cuts the connection, and with it whatever runs.
+ * `beforeSettings` is sent first of all (YugabyteDB wants `yb_read_time` before any query).
+ *
+ * @throws HoldfastError `YSQL_POOLER` (permanent) where a pooler doesn't keep the session together
+ */
+export async function connect(
+  target: ConnectionTarget,
+  database: string,
+  signal: AbortSignal,
+  beforeSettings?: string,
+): Promise<Session> {
+  signal.throwIfAborted();
+  const { client, told } = await connectToFirst(target, database, signal);
+  const session = new ClientSession(client, database, told(), signal);
+  try {
+    if (beforeSettings !== undefined) await session.query('set the read time', beforeSettings);
+    await session.prepare();
+    if (session.backend?.pooled === true) {
+      const other = await connectToFirst(target, database, signal);
+      try {
+        await refuseSharedSessions(client, session.backend, other.client, database);
+      } catch (error) {
+        throw await session.failure(error, 'look whether a pooler keeps the session together');
+      } finally {
+        await other.client.end();
+      }
+    }
+    return session;
+  } catch (error) {
+    await session.close();
+    throw error;
+  }
+}
+
+async function connectToFirst(target: ConnectionTarget, database: string, signal: AbortSignal) {
+  const where = target.hosts.map(({ host, port }) => `${host}:${port}`).join(', ');
+  let failure: unknown;
+  for (const config of clientConfigs(target, database)) {
+    const client = new pg.Client({
+      ...config,
+      ...(config.ssl ? {} : { stream: lendingSocket }),
+      application_name: 'holdfast',
+      keepAlive: true,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    });
+    const told = listenToServer(client);
+    // Without a listener a connection that dies before it is ours would end the process; connect() reports the cause.
+    client.on('error', () => undefined);
+    try {
+      await client.connect();
+      return { client, told };
+    } catch (error) {
+      failure = error;
+    }
+  }
+  throw databaseError(failure, `connect to database "${database}" at ${where}`, { signal });
+}
+
+interface Told extends ToldByServer {
+  readonly product: Session['product'];
+  /** The process that the connection is said to have. A pooler names one of its own making. */
+  readonly pid: number | undefined;
+}
+
+/** The server tells its version while the connection is made: `15.12-YB-2025.1.0.0-b0` on YugabyteDB. */
+function listenToServer(client: pg.Client): () => Told {
+  const parameters = new Map<string, string>();
+  let pid: number | undefined;
+  client.connection.on('parameterStatus', (told: { parameterName: string; parameterValue: string }) => {
+    parameters.set(told.parameterName, told.parameterValue);
+  });
+  client.connection.on('backendKeyData', (told: { processID: number }) => {
+    pid = told.processID;
+  });
+  return () => {
+    const version = parameters.get('server_version');
+    return {
+      product: version === undefined ? undefined : version.includes('-YB-') ? 'yugabytedb' : 'postgresql',
+      major: version === undefined ? undefined : Number.parseInt(version, 10),
+      superuser: parameters.get('is_superuser') === 'on',
+      pid,
+    };
+  };
+}
+
+/** Of the last of several statements in one text. */
+function lastPid(answers: unknown): number {
+  const last: unknown = Array.isArray(answers) ? answers.at(-1) : answers;
+  const rows: unknown = typeof last === 'object' && last !== null && 'rows' in last ? last.rows : undefined;
+  const row: unknown = Array.isArray(rows) ? rows[0] : undefined;
+  if (typeof row === 'object' && row !== null && 'pid' in row && typeof row.pid === 'number') return row.pid;
+  throw permanent(
+    'YSQL_NO_ROW',
+    'The server did not tell which of its processes answers',
+    'Check that the server is YSQL or PostgreSQL.',
+  );
+}
+
+const ANSWER_WITHIN_MS = 5_000;
+
+class ClientSession implements Session {
+  readonly client: pg.Client;
+  readonly database: string;
+  readonly product: Session['product'];
+  readonly lost: Promise<Error>;
+  readonly #told: Told;
+  #backend: Backend | undefined;
+  #signal: AbortSignal | undefined;
+  readonly #onAbort = () => this.#destroy();
+  #broken = false;
+  #closing = false;
+
+  constructor(client: pg.Client, database: string, told: Told, signal: AbortSignal) {
+    this.client = client;
+    this.database = database;
+    this.product = told.product;
+    this.#told = told;
+    this.adopt(signal);
+    this.lost = new Promise((resolve) => {
+      const report = (error: Error) => {
+        this.#broken = true;
+        if (!this.#closing) resolve(error);
+      };
+      client.on('error', report);
+      client.on('end', () => report(new Error('Connection terminated')));
+    });
+  }
+
+  adopt(signal: AbortSignal | undefined): void {
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#signal = signal;
+    signal?.addEventListener('abort', this.#onAbort, { once: true });
+    // An abort that came while the connection was being made has fired already.
+    if (signal?.aborted) this.#destroy();
+  }
+
+  get broken(): boolean {
+    return this.#broken;
+  }
+
+  get backend(): Backend | undefined {
+    return this.#backend;
+  }
+
+  /** Sets what all work relies on, and asks in the same round trip which process of the server answers. */
+  async prepare(): Promise<void> {
+    const settings = sessionSettings(this.#told);
+    if (this.product !== 'postgresql') {
+      await this.query('prepare the session', settings);
+      return;
+    }
+    try {
+      const answers: unknown = await this.client.query(`${settings}; ${ASK_BACKEND}`);
+      const pid = lastPid(answers);
+      this.#backend = { pid, pooled: pid !== this.#told.pid };
+    } catch (error) {
+      throw await this.failure(error, 'prepare the session');
+    }
+  }
+
+  async query<Row extends QueryResultRow>(doing: string, text: string, values?: readonly unknown[]) {
+    try {
+      const result =
+        values === undefined
+          ? await this.client.query<Row>(text)
+          : await this.client.query<Row>(text, [...values]);
+      return result.rows ?? [];
+    } catch (error) {
+      throw await this.failure(error, doing);
+    }
+  }
+
+  async failure(error: unknown, doing: string): Promise<unknown> {
+    const sessionAnswers = mayComeFromWithin(sqlState(error)) && (await this.#answers());
+    return databaseError(error, doing, { signal: this.#signal, product: this.product, sessionAnswers });
+  }
+
+  /** In a transaction that has failed the answer is an error, and an answer too. */
+  async #answers(): Promise<boolean> {
+    if (this.#broken || this.#signal?.aborted === true) return false;
+    const { promise: silence, resolve } = Promise.withResolvers<false>();
+    const timer = setTimeout(() => resolve(false), ANSWER_WITHIN_MS);
+    const asked = this.client.query('SELECT 1').then(
+      () => true,
+      (error: unknown) => sqlState(error) === '25P02',
+    );
+    try {
+      return await Promise.race([asked, silence]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.adopt(undefined);
+    if (this.#broken) return this.#destroy();
+    // A server that has gone away must not hold us: ending waits for its answer.
+    const timer = setTimeout(() => this.#destroy(), 2_000);
+    await this.client.end().catch(() => this.#destroy());
+    clearTimeout(timer);
+  }
+
+  #destroy(): void {
+    this.#broken = true;
+    this.client.connection.stream.destroy();
+  }
+}
+
+/** Connects, does `work`, and closes whatever happens. */
+export async function withSession<T>(
+  target: ConnectionTarget,
+  database: string,
+  signal: AbortSignal,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const session = await connect(target, database, signal);
+  try {
+    return await work(session);
+  } finally {
+    await session.close();
+  }
+}
+
+/**
+ * Pins every setting that reading relies on in the transaction that `session` is in, reads it back there, and makes sure that it is
+ * the server's session which was prepared.
+ *
+ * @throws HoldfastError `YSQL_SETTING`, `YSQL_POOLER` (permanent)
+ */
+export async function pinSettings(session: Session): Promise<readonly PinnedSetting[]> {
+  const settings = await session.query<PinnedSetting>('pin the settings', PIN_IN_TRANSACTION);
+  requirePinned(settings, session.database);
+  const moved = settings.some(({ pid }) => session.backend !== undefined && pid !== session.backend.pid);
+  if (moved) throw sessionIsShared(session.database);
+  return settings;
+}
+
+/** Runs `work` in a transaction of `session`: committed at the end, rolled back by any error. */
+export async function inTransaction<T>(session: Session, work: () => Promise<T>): Promise<T> {
+  await session.query('begin a transaction', 'BEGIN');
+  try {
+    // A session that is the server's own keeps what it was prepared with.
+    if (session.backend?.pooled === true) await pinSettings(session);
+    const result = await work();
+    await session.query('commit', 'COMMIT');
+    return result;
+  } catch (error) {
+    if (!session.broken) await session.query('roll back', 'ROLLBACK');
+    throw error;
+  }
+}
+
+/** The one row of a query that always has one. */
+export function onlyRow<Row>(rows: readonly Row[], what: string): Row {
+  const [row] = rows;
+  if (row === undefined) {
+    throw permanent(
+      'YSQL_NO_ROW',
+      `The server returned no row for ${what}`,
+      'Check that the server is YSQL or PostgreSQL.',
+    );
+  }
+  return row;
+}
