@@ -2,6 +2,16 @@ import { permanent } from '../../../model/errors.ts';
 import type { Manifest } from '../../../model/manifest.ts';
 import { onlyRow, type Session } from './session.ts';
 
+/*
+ * This folder is what Holdfast knows of a server that speaks YSQL (YugabyteDB or PostgreSQL) apart from moving rows: connections
+ * and sessions, errors, the catalogue, dumps and the programs that write them, scripts in the repository, roles, the exchange of a
+ * database's names.
+ *
+ * Who may use it: the engine `ysql`, whose home this is, and the engine `universe`, which may use nothing else of `engines/ysql/`.
+ * So nothing here knows how rows are cut, moved or noted as loaded. One thing comes from outside: the socket of a session
+ * (`../lending-socket.ts`), which lends its bytes to COPY. test/engines/door.test.ts holds both rules.
+ */
+
 export type Product = Exclude<Manifest['server']['product'], 'cassandra'>;
 
 /** What kind of server answers, and how new it is. */
