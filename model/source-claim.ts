@@ -1,4 +1,4 @@
-import type { NamePatterns } from './pipeline.ts';
+import type { NamePatterns } from './source.ts';
 
 /** Which server a source is and which of its databases a run touches; two runs are compared by it. */
 export interface SourceIdentity {

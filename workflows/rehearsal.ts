@@ -11,8 +11,7 @@ import type { Assertion } from '../model/drill.ts';
 import { describeLeftOut } from '../model/left-out-text.ts';
 import { runChild } from './children.ts';
 import { describeFailure, rootFailure } from './failures.ts';
-import type { RestoreLeftovers } from './messages.ts';
-import { restore } from './restore.ts';
+import type { RestoreLeftovers, WorkflowsByName } from './messages.ts';
 
 export type RehearsalWishes = Pick<RestoreRequest, 'source' | 'parallelism'> &
   Partial<Pick<RestoreRequest, 'connection' | 'check' | 'assertions' | 'contents' | 'tolerate'>>;
@@ -75,7 +74,7 @@ export async function restoreScratch(
   const startedAtMs = Date.now();
   try {
     const outcome = await runChild(() =>
-      startChild(restore, {
+      startChild<WorkflowsByName['restore']>('restore', {
         workflowId: `${workflowInfo().workflowId}:${request.restore}`,
         staticSummary: `restore rehearsal of ${request.from.backup}`,
         args: [request],
