@@ -2,11 +2,12 @@ import { activityInfo, log } from '@temporalio/activity';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { BackupRef } from '../model/backup.ts';
 import { HoldfastError, messageOf } from '../model/errors.ts';
+import { DAY_MS } from '../model/time.ts';
 import { type Pin, putPin, removePin } from '../repository/pins.ts';
 import type { Repositories } from './repositories.ts';
 
 /** How long the pin of a reader that another Temporal knows is believed. No restore takes so long. */
-const PIN_MS = 30 * 24 * 3_600_000;
+const PIN_MS = 30 * DAY_MS;
 
 /** Says in the repository what is being read, so that retention deletes nothing under a reader. */
 export class Pins {

@@ -1,6 +1,7 @@
 import { rehearsalIn } from '../model/drill.ts';
 import type { PruneInput } from '../model/prune.ts';
 import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
+import { DAY_MS } from '../model/time.ts';
 import { decideRetention, type RetentionVerdict } from '../planning/retention.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { type Mark, readMarks } from '../repository/marks.ts';
@@ -8,7 +9,7 @@ import { type Pin, readPins } from '../repository/pins.ts';
 import type { Store } from '../repository/store.ts';
 
 /** Time between mark and deletion where the policy names none. */
-export const DEFAULT_GRACE_MS = 24 * 3_600_000;
+export const DEFAULT_GRACE_MS = DAY_MS;
 
 /** What a prune would do now. */
 export interface Judgement {

@@ -4,6 +4,7 @@ import type { RestoreRequest } from '../model/backup.ts';
 import type { InClusterRequest } from '../model/in-cluster.ts';
 import type { CompiledPlan, UniverseSource } from '../model/pipeline.ts';
 import type { PruneInput } from '../model/prune.ts';
+import { timeInId } from '../model/run-id.ts';
 import { safetyBackupId, safetyPipeline } from '../model/safety-backup.ts';
 import { drillInput } from '../planning/drill.ts';
 import { pruneInputOf } from '../planning/prune.ts';
@@ -26,16 +27,12 @@ export interface RunPlace {
 
 /** Ids of what commands start. They sort by time, and a random part keeps two of one second apart. */
 export function newBackupId(now: Date): string {
-  return `${compactTime(now)}-${randomBytes(3).toString('hex')}`;
+  return `${timeInId(now.toISOString())}-${randomBytes(3).toString('hex')}`;
 }
 
 /** Short and safe inside a database name. */
 export function newRestoreId(now: Date): string {
-  return `${compactTime(now).toLowerCase()}_${randomBytes(2).toString('hex')}`;
-}
-
-function compactTime(now: Date): string {
-  return now.toISOString().replace(/\.\d+/, '').replaceAll(/[-:]/g, '');
+  return `${timeInId(now.toISOString()).toLowerCase()}_${randomBytes(2).toString('hex')}`;
 }
 
 export interface StartedRun {

@@ -1,4 +1,5 @@
 import { HoldfastError } from '../model/errors.ts';
+import { DAY_MS } from '../model/time.ts';
 import { type BackupId, backupFolder, MANIFEST_NAME, manifestKey, planFolder } from './layout.ts';
 import { findManifest, MANIFEST_FORMAT_VERSION, readNamedObjects } from './manifest.ts';
 import { putSealed } from './sealed-object.ts';
@@ -31,7 +32,7 @@ export interface SweepOptions {
   readonly signal?: AbortSignal;
 }
 
-export const DEFAULT_GRACE_MS = 24 * 60 * 60 * 1000;
+export const DEFAULT_GRACE_MS = DAY_MS;
 
 export interface SweepResult {
   readonly deletedObjects: number;

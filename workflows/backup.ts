@@ -4,6 +4,7 @@ import type { BackupRef, BackupSummary, ExportSummary, ReadPoint, VerifyReport }
 import { TASKS_PER_SHARD } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
 import type { Pipeline, Step, StepOf } from '../model/pipeline.ts';
+import { timeInId } from '../model/run-id.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import type { Board } from './board.ts';
 import { describeFailure, type FailureReason } from './failures.ts';
@@ -438,7 +439,7 @@ class BackupRun {
 
 /** As the command line makes them: sorts by time, unique. */
 function newBackupId(): string {
-  const time = workflowInfo().startTime.toISOString().replace(/\.\d+/, '').replaceAll(/[-:]/g, '');
+  const time = timeInId(workflowInfo().startTime.toISOString());
   return `${time}-${uuid4().slice(0, 6)}`;
 }
 

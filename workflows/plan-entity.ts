@@ -1,6 +1,7 @@
 import type { RestoreRequest } from '../model/backup.ts';
 import type { InClusterRequest } from '../model/in-cluster.ts';
 import type { RecoveryDecision, RecoveryWindow } from '../model/recovery.ts';
+import { timeInId } from '../model/run-id.ts';
 import { safetyBackupId } from '../model/safety-backup.ts';
 import type { PlanSurvey } from '../model/survey.ts';
 import { readRecoveryRequest } from '../planning/request.ts';
@@ -384,7 +385,7 @@ export class PlanEntity {
       });
     }
     const at = this.chance.now();
-    const time = at.toISOString().replace(/\.\d+/, '').replaceAll(/[-:]/g, '');
+    const time = timeInId(at.toISOString());
     const id =
       kind === 'backup'
         ? `${time}-${this.chance.digits(6)}`
@@ -475,7 +476,7 @@ export class PlanEntity {
   }
 
   private safetyId(): string {
-    const time = this.now().replace(/\.\d+/, '').replaceAll(/[-:]/g, '');
+    const time = timeInId(this.now());
     return safetyBackupId(`${time}-${this.chance.digits(6)}`);
   }
 

@@ -1,6 +1,7 @@
 import type { RestoreRequest } from '../model/backup.ts';
 import type { UniverseSource } from '../model/pipeline.ts';
 import type { FillShard, TabletFill } from '../model/tablets.ts';
+import { DAY_MS } from '../model/time.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { tellParent } from './children.ts';
 import { nodeActivitiesOf } from './node-activities.ts';
@@ -19,7 +20,6 @@ export interface TabletFillInput {
   readonly bytesPerSecond?: number;
 }
 
-const DAY_MS = 24 * 3_600_000;
 const TABLETS_PER_TASK = { fill: 16, check: 250 } as const;
 const TASKS_AT_ONCE = 200;
 

@@ -8,10 +8,9 @@ import {
 import type { ClaimInput } from '../activities/contract.ts';
 import type { Source } from '../model/pipeline.ts';
 import type { ClaimMode } from '../model/source-claim.ts';
+import { DAY_MS } from '../model/time.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { leaveSource, sourceEntered } from './messages.ts';
-
-const DAY_MS = 24 * 3_600_000;
 
 /** A wait that is shorter is not worth telling. */
 const SHORT_WAIT_MS = 2_000;

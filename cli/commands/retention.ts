@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { formatCount } from '../../model/amounts.ts';
 import { permanent } from '../../model/errors.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
+import { DAY_MS } from '../../model/time.ts';
 import type { nextRuns } from '../../planning/next-runs.ts';
 import type { DesiredSchedule } from '../../planning/schedules.ts';
 import type { SimulatedDay } from '../../planning/simulate.ts';
@@ -17,7 +18,6 @@ import {
   UsageError,
 } from '../output.ts';
 
-const DAY_MS = 86_400_000;
 const RUNS_AT_ONCE = 500;
 const RUNS_AT_MOST = 50_000;
 
