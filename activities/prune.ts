@@ -1,3 +1,4 @@
+import { defined } from '../model/defined.ts';
 import { rehearsalIn } from '../model/drill.ts';
 import type { PruneInput } from '../model/prune.ts';
 import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
@@ -38,7 +39,7 @@ export async function judge(
     readonly signal?: AbortSignal;
   },
 ): Promise<Judgement> {
-  const cancellable = options.signal === undefined ? {} : { signal: options.signal };
+  const cancellable = defined({ signal: options.signal });
   const catalogue = await readCatalogue(store, input.repository, input.plan, cancellable);
   const marks = await readMarks(store, input.plan, cancellable);
   const protectedBackups: { readonly backup: string; readonly reader: string }[] = [];

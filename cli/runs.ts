@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Client } from '@temporalio/client';
 import type { RestoreRequest } from '../model/backup.ts';
+import { defined } from '../model/defined.ts';
 import type { InClusterRequest } from '../model/in-cluster.ts';
 import type { CompiledPlan, UniverseSource } from '../model/pipeline.ts';
 import type { PruneInput } from '../model/prune.ts';
@@ -47,7 +48,7 @@ export async function startBackup(place: RunPlace, plan: CompiledPlan): Promise<
   const input: BackupInput = {
     pipeline,
     backup: id,
-    ...(plan.notify === undefined ? {} : { notify: plan.notify }),
+    ...defined({ notify: plan.notify }),
   };
   const workflowId = backupWorkflowId(plan.name, id);
   await place.client.workflow.start('backup', {
@@ -121,7 +122,9 @@ export async function startInClusterRestore(
     wish.way === 'rewind' ? from : (into[from] ?? `${from}_restored_${restore}`);
   const request: InClusterRequest = {
     ...wish,
-    ...{ plan: plan.name, restore, source },
+    plan: plan.name,
+    restore,
+    source,
     databases: names.map((from) => ({ from, to: nameOf(from) })),
   };
   const workflowId = restoreWorkflowId(plan.name, restore);

@@ -1,4 +1,5 @@
 import { StorageClass } from '@aws-sdk/client-s3';
+import { defined } from '../model/defined.ts';
 import { permanent } from '../model/errors.ts';
 import type { S3Location } from '../model/pipeline.ts';
 import { DAY_MS } from '../model/time.ts';
@@ -15,10 +16,7 @@ export interface ObjectSettings {
 export function objectSettings(location: S3Location): ObjectSettings {
   return {
     ...(location.storageClass === undefined ? {} : { StorageClass: knownClass(location.storageClass) }),
-    ...(location.serverSideEncryption === undefined
-      ? {}
-      : { ServerSideEncryption: location.serverSideEncryption }),
-    ...(location.kmsKeyId === undefined ? {} : { SSEKMSKeyId: location.kmsKeyId }),
+    ...defined({ ServerSideEncryption: location.serverSideEncryption, SSEKMSKeyId: location.kmsKeyId }),
   };
 }
 

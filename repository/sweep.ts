@@ -1,3 +1,4 @@
+import { defined } from '../model/defined.ts';
 import { HoldfastError } from '../model/errors.ts';
 import { DAY_MS } from '../model/time.ts';
 import { type BackupId, backupFolder, MANIFEST_NAME, manifestKey, planFolder } from './layout.ts';
@@ -231,5 +232,5 @@ async function deleteAll(
 }
 
 function cancellation({ signal }: { readonly signal?: AbortSignal }): { readonly signal?: AbortSignal } {
-  return signal === undefined ? {} : { signal };
+  return defined({ signal });
 }

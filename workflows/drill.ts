@@ -129,7 +129,7 @@ async function clearLeftovers({
     timeoutMs: CHOOSING_PATIENCE_MS,
   });
   try {
-    const target = connection === undefined ? {} : { connection };
+    const target = defined({ connection });
     const { cleared, problems } = await activities.clearRehearsals({ repository, plan, source, ...target });
     const left =
       problems.length === 0 ? '' : `; what others left could not be dropped: ${problems.join('; ')}`;
@@ -185,11 +185,11 @@ async function tellOf({ notify, labels }: DrillInput, outcome: DrillOutcome): Pr
     labels,
     ok: verdict === 'OK',
     headline: headlineOf(outcome),
-    ...(backup === undefined ? {} : { backup }),
+    ...defined({ backup }),
     ...(problem === undefined ? {} : { error: { code: `DRILL_${verdict}`, message: problem } }),
     facts: {
       verdict,
-      ...(backup === undefined ? {} : { backup }),
+      ...defined({ backup }),
       ...(restoreMs === undefined ? {} : { 'restored in': formatDuration(restoreMs) }),
     },
   });

@@ -1,4 +1,5 @@
 import type { RestoreRequest } from '../model/backup.ts';
+import { defined } from '../model/defined.ts';
 import type { UniverseSource } from '../model/pipeline.ts';
 import type { FillShard, TabletFill } from '../model/tablets.ts';
 import { DAY_MS } from '../model/time.ts';
@@ -47,7 +48,7 @@ export async function tabletFill(input: TabletFillInput): Promise<number> {
     const task = tasks[index];
     if (task === undefined) return;
     const { node, server, tablets } = task;
-    const expected = server === undefined ? {} : { server };
+    const expected = defined({ server });
     const agent = nodeActivitiesOf({
       node,
       summary: `${what} ${tablets.length} tablets on ${node}`,
@@ -61,7 +62,7 @@ export async function tabletFill(input: TabletFillInput): Promise<number> {
       return;
     }
     const { limits } = source;
-    const share = input.bytesPerSecond === undefined ? {} : { bytesPerSecond: input.bytesPerSecond };
+    const share = defined({ bytesPerSecond: input.bytesPerSecond });
     const summary = await agent.fillTablets({ ref, tablets, limits, ...share, ...expected });
     unfilled += summary.left.length;
     sum.tasksDone += summary.filled;
@@ -97,7 +98,7 @@ function tasksOf({ nodes, servers, tables, tablets }: FillShard, tabletsPerTask:
     const server = servers?.[place];
     return Array.from({ length: Math.ceil(ofNode.length / tabletsPerTask) }, (_, task) => ({
       node: nodes[place] ?? '',
-      ...(server === undefined ? {} : { server }),
+      ...defined({ server }),
       tablets: ofNode.slice(task * tabletsPerTask, (task + 1) * tabletsPerTask),
     }));
   });

@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import { readDuration } from '../../compiler/duration.ts';
 import { formatAmount } from '../../model/amounts.ts';
 import type { RestoreSummary } from '../../model/backup.ts';
+import { defined } from '../../model/defined.ts';
 import type { InClusterSummary } from '../../model/in-cluster.ts';
 import { describeLeftOut } from '../../model/left-out-text.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
@@ -129,7 +130,7 @@ async function run(argument: string, options: Options) {
     tables: { include: options.tables, exclude: options.excludeTables },
     contents: options.schemaOnly ? 'schema' : options.dataOnly ? 'data' : 'all',
     ...(options.asNew === true ? { asNew: true } : {}),
-    ...(options.owner === undefined ? {} : { owner: options.owner }),
+    ...defined({ owner: options.owner }),
     ...(options.placement === 'source' ? {} : { placement: options.placement }),
     globals: options.globals === true,
     check: options.check,
@@ -173,7 +174,10 @@ async function goBack(
       const { id, workflowId } = (await isGoverned(session, plan))
         ? await ask(session, plan, { to: instant, ...(way === 'rewind' ? replacing : { into }) }, {}, options)
         : await startInClusterRestore(session, plan, source, {
-            ...{ way, instant, into, names },
+            way,
+            instant,
+            into,
+            names,
             safetySnapshot: options.safetyBackup,
           });
       return {
@@ -214,8 +218,7 @@ function requestOf({
   excludeTables,
 }: Options): RecoveryRequest {
   return {
-    ...(to === undefined ? {} : { to }),
-    ...(backup === undefined ? {} : { backup }),
+    ...defined({ to, backup }),
     nearest,
     verified: verified === true,
     replace: replace === true,
@@ -231,7 +234,7 @@ async function explain(plan: CompiledPlan, request: RecoveryRequest, options: Op
   const { describeForesight } = await import('../foresight.ts');
   const decision = await decideRecovery(plan, request);
   const target = await foreseen(plan, decision, options);
-  if (options.json) emit({ plan: plan.name, decision, ...(target === undefined ? {} : { target }) });
+  if (options.json) emit({ plan: plan.name, decision, ...defined({ target }) });
   else {
     for (const line of decisionLines(decision)) print(line);
     if (target !== undefined) print(`  ${describeForesight(target)}`);
@@ -246,7 +249,7 @@ async function foreseen(plan: CompiledPlan, decision: RecoveryDecision, options:
   const { foreseeTarget } = await import('../foresight.ts');
   return await foreseeTarget(plan, decision.backup, {
     ...(options.connectionEnv === undefined ? {} : { connection: { env: options.connectionEnv } }),
-    ...(options.owner === undefined ? {} : { owner: options.owner }),
+    ...defined({ owner: options.owner }),
     globals: options.globals === true,
   });
 }
