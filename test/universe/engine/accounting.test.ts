@@ -91,8 +91,7 @@ describe.each<ProfileName>(['2024.2', '2025.2'])('on %s', (profile) => {
     expect(await restored(own, backup)).toMatchObject({ code: undefined });
   });
 
-  it('an import that finds none of the tables is no success over empty ones', async () => {
-    if (!skips) return;
+  (skips ? it : it.skip)('an import that finds none of the tables is no success over empty ones', async () => {
     const backup = await backUp(own.rig);
     await own.universe.act({ do: 'imports', find: 'none' });
     expect(await restored(own, backup)).toMatchObject({
