@@ -72,11 +72,6 @@ export class RunFrame {
     this.board.onMilestone = (headline) => reporter.running(headline);
   }
 
-  /** Whether the run waits for its turn at the source. */
-  get hasTurn(): boolean {
-    return this.#turn !== undefined;
-  }
-
   /** Returns when the run may begin at the source. Throws when the source can't be named (a secret is missing, a bad URL). */
   async takeTurn(): Promise<void> {
     await this.#turn?.take();
