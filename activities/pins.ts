@@ -1,22 +1,24 @@
 import { activityInfo, log } from '@temporalio/activity';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { BackupRef } from '../model/backup.ts';
+import { defined } from '../model/defined.ts';
 import { HoldfastError, messageOf } from '../model/errors.ts';
+import { DAY_MS } from '../model/time.ts';
 import { type Pin, putPin, removePin } from '../repository/pins.ts';
 import type { Repositories } from './repositories.ts';
 
 /** How long the pin of a reader that another Temporal knows is believed. No restore takes so long. */
-const PIN_MS = 30 * 24 * 3_600_000;
+const PIN_MS = 30 * DAY_MS;
 
 /** Says in the repository what is being read, so that retention deletes nothing under a reader. */
 export class Pins {
-  private readonly repositories: Repositories;
-  private readonly client: Client;
-  private namespace: Promise<string | undefined> | undefined;
+  readonly #repositories: Repositories;
+  readonly #client: Client;
+  #namespace: Promise<string | undefined> | undefined;
 
   constructor(repositories: Repositories, client: Client) {
-    this.repositories = repositories;
-    this.client = client;
+    this.#repositories = repositories;
+    this.#client = client;
   }
 
   /**
@@ -27,18 +29,18 @@ export class Pins {
    */
   async pin(ref: BackupRef, reader = workflowOfActivity()): Promise<void> {
     const now = Date.now();
-    const namespaceId = await this.namespaceId();
+    const namespaceId = await this.#namespaceId();
     const pin: Pin = {
       plan: ref.plan,
       backup: ref.backup,
       reader,
       workflowId: workflowOfActivity(),
-      ...(namespaceId === undefined ? {} : { namespaceId }),
+      ...defined({ namespaceId }),
       pinnedAt: new Date(now).toISOString(),
       expiresAt: new Date(now + PIN_MS).toISOString(),
     };
     try {
-      await putPin(await this.repositories.look(ref.repository), pin);
+      await putPin(await this.#repositories.look(ref.repository), pin);
     } catch (error) {
       if (!isRefusedWrite(error)) throw error;
       log.warn(`${ref.backup} is read without a pin: ${messageOf(error)}`);
@@ -48,7 +50,7 @@ export class Pins {
   /** The end of a pin. One that can't be taken away ends with its workflow. */
   async unpin(ref: BackupRef, reader = workflowOfActivity()): Promise<void> {
     try {
-      await removePin(await this.repositories.look(ref.repository), { ...ref, reader });
+      await removePin(await this.#repositories.look(ref.repository), { ...ref, reader });
     } catch (error) {
       if (!isRefusedWrite(error)) throw error;
       log.info(`the pin of ${ref.backup} stays until its run has ended: ${messageOf(error)}`);
@@ -68,10 +70,10 @@ export class Pins {
 
   /** Whether the reader of a pin may still be there. Where that can't be told, it is. */
   async isLive(pin: Pin): Promise<boolean> {
-    const known = pin.namespaceId !== undefined && pin.namespaceId === (await this.namespaceId());
+    const known = pin.namespaceId !== undefined && pin.namespaceId === (await this.#namespaceId());
     if (!known) return Date.parse(pin.expiresAt) > Date.now();
     try {
-      const { status } = await this.client.workflow.getHandle(pin.workflowId).describe();
+      const { status } = await this.#client.workflow.getHandle(pin.workflowId).describe();
       return status.name === 'RUNNING';
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return false;
@@ -80,16 +82,16 @@ export class Pins {
   }
 
   /** Tells one Temporal from another; undefined where this client may not ask. */
-  private namespaceId(): Promise<string | undefined> {
-    this.namespace ??= this.client.workflowService
-      .describeNamespace({ namespace: this.client.options.namespace })
+  #namespaceId(): Promise<string | undefined> {
+    this.#namespace ??= this.#client.workflowService
+      .describeNamespace({ namespace: this.#client.options.namespace })
       .then(({ namespaceInfo }) => namespaceInfo?.id ?? undefined)
       .catch((error: unknown) => {
         log.info(`which Temporal this is can't be told: ${messageOf(error)}`);
-        this.namespace = undefined;
+        this.#namespace = undefined;
         return undefined;
       });
-    return this.namespace;
+    return this.#namespace;
   }
 }
 

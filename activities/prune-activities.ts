@@ -1,5 +1,6 @@
 import { activityInfo } from '@temporalio/activity';
 import type { VerbContext } from '../engines/engine.ts';
+import { defined } from '../model/defined.ts';
 import { HoldfastError, messageOf } from '../model/errors.ts';
 import { type DeleteSummary, type OrphanSummary, PRUNE_NAMES_TOLD, type PruneInput } from '../model/prune.ts';
 import { deleteBackup, forgetBackup } from '../repository/delete-backup.ts';
@@ -71,7 +72,7 @@ export function pruneActivities(
           marked: namesOf(toMark),
           unmarked: namesOf(toUnmark.filter(({ backup }) => there.has(backup))),
           waiting: waiting.length,
-          ...(next === undefined ? {} : { nextDeletion: next }),
+          ...defined({ nextDeletion: next }),
           due: due.length,
         };
       }),

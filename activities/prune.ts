@@ -1,6 +1,8 @@
+import { defined } from '../model/defined.ts';
 import { rehearsalIn } from '../model/drill.ts';
 import type { PruneInput } from '../model/prune.ts';
 import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
+import { DAY_MS } from '../model/time.ts';
 import { decideRetention, type RetentionVerdict } from '../planning/retention.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { type Mark, readMarks } from '../repository/marks.ts';
@@ -8,7 +10,7 @@ import { type Pin, readPins } from '../repository/pins.ts';
 import type { Store } from '../repository/store.ts';
 
 /** Time between mark and deletion where the policy names none. */
-export const DEFAULT_GRACE_MS = 24 * 3_600_000;
+export const DEFAULT_GRACE_MS = DAY_MS;
 
 /** What a prune would do now. */
 export interface Judgement {
@@ -37,7 +39,7 @@ export async function judge(
     readonly signal?: AbortSignal;
   },
 ): Promise<Judgement> {
-  const cancellable = options.signal === undefined ? {} : { signal: options.signal };
+  const cancellable = defined({ signal: options.signal });
   const catalogue = await readCatalogue(store, input.repository, input.plan, cancellable);
   const marks = await readMarks(store, input.plan, cancellable);
   const protectedBackups: { readonly backup: string; readonly reader: string }[] = [];

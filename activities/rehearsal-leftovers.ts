@@ -55,8 +55,15 @@ function scratch(
   given: Pick<RestoreRequest, 'from' | 'connection'>,
 ): Omit<RestoreRequest, 'source'> {
   return {
-    ...{ restore, into: {}, replace: false, tables: { include: [], exclude: [] } },
-    ...{ contents: 'all', globals: false, check: 'rows', parallelism: 1, scratch: true },
+    restore,
+    into: {},
+    replace: false,
+    tables: { include: [], exclude: [] },
+    contents: 'all',
+    globals: false,
+    check: 'rows',
+    parallelism: 1,
+    scratch: true,
     ...given,
   };
 }

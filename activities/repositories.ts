@@ -19,14 +19,14 @@ const WORK_KEPT_BYTES = 4 * 1024 * 1024;
 
 /** The stores, manifests and work lists that this process uses, each read once and shared by its lanes. */
 export class Repositories {
-  private readonly stores = new Memory<Store>(Number.POSITIVE_INFINITY);
-  private readonly repositories = new Memory<Store>(Number.POSITIVE_INFINITY);
-  private readonly backups = new Memory<OpenBackup>(BACKUPS_KEPT);
-  private readonly shards = new Memory<readonly TransferTask[]>(SHARDS_KEPT);
+  readonly #stores = new Memory<Store>(Number.POSITIVE_INFINITY);
+  readonly #repositories = new Memory<Store>(Number.POSITIVE_INFINITY);
+  readonly #backups = new Memory<OpenBackup>(BACKUPS_KEPT);
+  readonly #shards = new Memory<readonly TransferTask[]>(SHARDS_KEPT);
 
   /** For writing: a repository that isn't there yet is made. */
   open(spec: RepositorySpec): Promise<Store> {
-    return this.repositories.get([spec.location], async () => {
+    return this.#repositories.get([spec.location], async () => {
       const store = await this.look(spec);
       await ensureRepository(store);
       return new RememberingStore(store, { remembers: isWork, limitBytes: WORK_KEPT_BYTES });
@@ -35,12 +35,12 @@ export class Repositories {
 
   /** For looking: nothing is made. */
   look(spec: RepositorySpec): Promise<Store> {
-    return this.stores.get([spec.location], () => openStore(spec.location, resolveSecret));
+    return this.#stores.get([spec.location], () => openStore(spec.location, resolveSecret));
   }
 
   /** The tasks of a shard; a work list never changes once it is there. */
   shard(ref: BackupRef, epoch: number, shard: number): Promise<readonly TransferTask[]> {
-    return this.shards.get([ref.repository.location, ref.plan, ref.backup, epoch, shard], async () => {
+    return this.#shards.get([ref.repository.location, ref.plan, ref.backup, epoch, shard], async () => {
       const store = await this.open(ref.repository);
       return readShard(store, ref, await readWorkList(store, ref, epoch), shard);
     });
@@ -48,7 +48,7 @@ export class Repositories {
 
   /** The manifest of a complete backup with its data objects, verified. */
   backup(ref: BackupRef): Promise<OpenBackup> {
-    return this.backups.get([ref.repository.location, ref.plan, ref.backup], async () => {
+    return this.#backups.get([ref.repository.location, ref.plan, ref.backup], async () => {
       const store = await this.open(ref.repository);
       const manifest = await readManifest(store, ref);
       let dataObjects: Promise<readonly DataObject[]> | undefined;
@@ -64,7 +64,7 @@ export class Repositories {
   }
 
   async close(): Promise<void> {
-    for (const store of await this.stores.made()) await store.close();
+    for (const store of await this.#stores.made()) await store.close();
   }
 }
 
@@ -76,29 +76,29 @@ export interface OpenBackup {
 
 /** Remembers what was made, the latest `limit` of them; a failure is not remembered. */
 class Memory<T> {
-  private readonly entries = new Map<string, Promise<T>>();
-  private readonly limit: number;
+  readonly #entries = new Map<string, Promise<T>>();
+  readonly #limit: number;
 
   constructor(limit: number) {
-    this.limit = limit;
+    this.#limit = limit;
   }
 
   get(parts: readonly unknown[], make: () => Promise<T>): Promise<T> {
     const key = JSON.stringify(parts);
-    const known = this.entries.get(key);
+    const known = this.#entries.get(key);
     if (known !== undefined) return known;
     const made = make();
-    this.entries.set(key, made);
-    made.catch(() => this.entries.delete(key));
-    if (this.entries.size > this.limit) {
-      const [oldest] = this.entries.keys();
-      if (oldest !== undefined) this.entries.delete(oldest);
+    this.#entries.set(key, made);
+    made.catch(() => this.#entries.delete(key));
+    if (this.#entries.size > this.#limit) {
+      const [oldest] = this.#entries.keys();
+      if (oldest !== undefined) this.#entries.delete(oldest);
     }
     return made;
   }
 
   async made(): Promise<readonly T[]> {
-    const settled = await Promise.allSettled(this.entries.values());
+    const settled = await Promise.allSettled(this.#entries.values());
     return settled.filter((entry) => entry.status === 'fulfilled').map((entry) => entry.value);
   }
 }

@@ -1,11 +1,5 @@
-import { formatAmount } from '../model/amounts.ts';
-import {
-  formatBytes,
-  formatDuration,
-  type Progress,
-  rateOf,
-  type StepProgress,
-} from '../workflows/progress.ts';
+import { formatAmount, formatBytes, formatDuration } from '../model/amounts.ts';
+import { type Progress, rateOf, type StepProgress } from '../workflows/progress.ts';
 
 /** Progress as text: a screen of bars for a terminal, lines for a pipe. Pure. */
 

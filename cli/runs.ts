@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import type { Client } from '@temporalio/client';
 import type { RestoreRequest } from '../model/backup.ts';
+import { defined } from '../model/defined.ts';
 import type { InClusterRequest } from '../model/in-cluster.ts';
 import type { CompiledPlan, UniverseSource } from '../model/pipeline.ts';
 import type { PruneInput } from '../model/prune.ts';
+import { timeInId } from '../model/run-id.ts';
 import { safetyBackupId, safetyPipeline } from '../model/safety-backup.ts';
 import { drillInput } from '../planning/drill.ts';
 import { pruneInputOf } from '../planning/prune.ts';
@@ -26,16 +28,12 @@ export interface RunPlace {
 
 /** Ids of what commands start. They sort by time, and a random part keeps two of one second apart. */
 export function newBackupId(now: Date): string {
-  return `${compactTime(now)}-${randomBytes(3).toString('hex')}`;
+  return `${timeInId(now.toISOString())}-${randomBytes(3).toString('hex')}`;
 }
 
 /** Short and safe inside a database name. */
 export function newRestoreId(now: Date): string {
-  return `${compactTime(now).toLowerCase()}_${randomBytes(2).toString('hex')}`;
-}
-
-function compactTime(now: Date): string {
-  return now.toISOString().replace(/\.\d+/, '').replaceAll(/[-:]/g, '');
+  return `${timeInId(now.toISOString()).toLowerCase()}_${randomBytes(2).toString('hex')}`;
 }
 
 export interface StartedRun {
@@ -50,7 +48,7 @@ export async function startBackup(place: RunPlace, plan: CompiledPlan): Promise<
   const input: BackupInput = {
     pipeline,
     backup: id,
-    ...(plan.notify === undefined ? {} : { notify: plan.notify }),
+    ...defined({ notify: plan.notify }),
   };
   const workflowId = backupWorkflowId(plan.name, id);
   await place.client.workflow.start('backup', {
@@ -124,7 +122,9 @@ export async function startInClusterRestore(
     wish.way === 'rewind' ? from : (into[from] ?? `${from}_restored_${restore}`);
   const request: InClusterRequest = {
     ...wish,
-    ...{ plan: plan.name, restore, source },
+    plan: plan.name,
+    restore,
+    source,
     databases: names.map((from) => ({ from, to: nameOf(from) })),
   };
   const workflowId = restoreWorkflowId(plan.name, restore);

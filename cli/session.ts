@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import type { Client } from '@temporalio/client';
 import { isPolled } from '../activities/pollers.ts';
+import { defined } from '../model/defined.ts';
 import { messageOf, transient } from '../model/errors.ts';
 import {
   type ConnectedClient,
@@ -95,7 +96,7 @@ async function external({ client, connection, target }: ConnectedClient): Promis
     taskQueue: target.taskQueue,
     server: `${target.address}, namespace ${target.namespace}`,
     isEmbedded: false,
-    ...(uiUrl === undefined ? {} : { uiUrl }),
+    ...defined({ uiUrl }),
     keepAlive: async () => undefined,
     end: () => connection.close(),
   };

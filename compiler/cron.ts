@@ -1,33 +1,15 @@
+import {
+  CRON_FIELDS,
+  CRON_SHORTHANDS,
+  type CronFault,
+  type CronField,
+  readCronField,
+} from '../model/cron.ts';
 import { didYouMean } from './closest.ts';
 import { quoted, type Reading, refused } from './diagnostic.ts';
 
-/*
- * Checked here rather than by a cron library: Temporal's schedules are what reads the text in the end, and general
- * libraries accept more than they do (seconds first, `L`, `W`, `#`, `H`); and the offending field is to be underlined.
- */
-
-interface Field {
-  readonly name: string;
-  readonly least: number;
-  readonly most: number;
-  readonly names?: readonly string[];
-}
-
-const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'];
-const WEEKDAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
-
-/** The other number of Sunday, beside 0. */
-const SUNDAY_AGAIN = 7;
-
-const FIELDS: readonly Field[] = [
-  { name: 'minute', least: 0, most: 59 },
-  { name: 'hour', least: 0, most: 23 },
-  { name: 'day of the month', least: 1, most: 31 },
-  { name: 'month', least: 1, most: 12, names: MONTHS },
-  { name: 'day of the week', least: 0, most: SUNDAY_AGAIN, names: WEEKDAYS },
-];
-
-const SHORTHANDS = ['@hourly', '@daily', '@midnight', '@weekly', '@monthly', '@yearly', '@annually'];
+const SHORTHANDS = Object.keys(CRON_SHORTHANDS);
+const DAYS_IN_A_WEEK = 7;
 
 const LONGEST_MONTH_DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
@@ -45,9 +27,9 @@ export function readCron(text: string): Reading<string> {
     );
   }
   const words = [...text.matchAll(/\S+/g)];
-  if (words.length !== FIELDS.length) {
+  if (words.length !== CRON_FIELDS.length) {
     const hint =
-      words.length === FIELDS.length + 1
+      words.length === CRON_FIELDS.length + 1
         ? 'Leave out the seconds: a schedule starts on a whole minute. '
         : '';
     return refused(
@@ -58,12 +40,13 @@ export function readCron(text: string): Reading<string> {
   }
   const values: (readonly number[])[] = [];
   for (const [index, word] of words.entries()) {
-    const field = FIELDS[index];
+    const field = CRON_FIELDS[index];
     if (field === undefined) continue;
-    const reading = readField(word[0], field);
-    if ('problem' in reading) {
+    const reading = readCronField(word[0], field);
+    if ('fault' in reading) {
       const start = word.index;
-      return { problem: { ...reading.problem, part: { start, end: start + word[0].length } } };
+      const { problem } = describeFault(reading.fault, field);
+      return { problem: { ...problem, part: { start, end: start + word[0].length } } };
     }
     values.push(reading.value);
   }
@@ -103,79 +86,49 @@ function isAmbiguous(
   weekdays: readonly number[],
 ): boolean {
   if (dayText.startsWith('*') || weekdayText.startsWith('*')) return false;
-  const isEveryWeekday = new Set(weekdays.map((day) => day % WEEKDAYS.length)).size === WEEKDAYS.length;
-  const isWeek = days.length === WEEKDAYS.length && (days.at(-1) ?? 0) - (days[0] ?? 0) === days.length - 1;
+  const isEveryWeekday = new Set(weekdays.map((day) => day % DAYS_IN_A_WEEK)).size === DAYS_IN_A_WEEK;
+  const isWeek = days.length === DAYS_IN_A_WEEK && (days.at(-1) ?? 0) - (days[0] ?? 0) === days.length - 1;
   return !isEveryWeekday && !isWeek && new Set(days).size < 31;
 }
 
-/** The values that a field stands for. */
-function readField(text: string, field: Field): Reading<readonly number[]> {
-  const values: number[] = [];
-  for (const item of text.split(',')) {
-    const [, range, step] = /^([^/]+)(?:\/(.*))?$/.exec(item) ?? [];
-    if (range === undefined) {
+/** What is wrong with a field, and what to write instead. */
+function describeFault(fault: CronFault, field: CronField): ReturnType<typeof refused> {
+  const { name, least, most, names } = field;
+  const text = quoted(fault.text);
+  switch (fault.kind) {
+    case 'separator':
       return refused(
         'BAD_CRON',
-        `${quoted(text)} does not fit the ${field.name}`,
+        `${text} does not fit the ${name}`,
         'Write values separated by single commas.',
       );
-    }
-    const bounds = readRange(range, field, step !== undefined);
-    if ('problem' in bounds) return bounds;
-    const every = step === undefined ? 1 : Number(step);
-    if (!/^[0-9]+$/.test(step ?? '1') || every < 1 || every > field.most) {
+    case 'step':
       return refused(
         'BAD_CRON',
-        `${quoted(`/${step}`)} is not a step of the ${field.name}`,
-        `Write a whole number from 1 to ${field.most} after the slash, such as \`*/5\`.`,
+        `${text} is not a step of the ${name}`,
+        `Write a whole number from 1 to ${most} after the slash, such as \`*/5\`.`,
+      );
+    case 'question-mark':
+      return refused('BAD_CRON', `${text} is not known to Temporal's schedules`, 'Write `*`.');
+    case 'value': {
+      const named = names === undefined ? '' : ` or ${names[0]} to ${names.at(-1)}`;
+      return refused(
+        'BAD_CRON',
+        `${text} does not fit the ${name}`,
+        `Write a number from ${least} to ${most}${named}, a range such as \`1-5\`, a step such as \`*/5\`, or \`*\`.`,
       );
     }
-    for (let value = bounds.value.from; value <= bounds.value.to; value += every) values.push(value);
+    case 'backwards':
+      return refused(
+        'BAD_CRON',
+        `The range ${text} of the ${name} ends before it begins`,
+        `Write \`${fault.last}-${fault.first}\`, or two ranges with a comma between.`,
+      );
+    case 'drops-sunday':
+      return refused(
+        'BAD_CRON',
+        `Temporal leaves the Sunday out at the end of the range ${text}`,
+        fault.from <= 1 ? 'Write `*`.' : `Write \`${fault.first}-6,0\`.`,
+      );
   }
-  return { value: values };
-}
-
-function readRange(
-  text: string,
-  field: Field,
-  stepped: boolean,
-): Reading<{ readonly from: number; readonly to: number }> {
-  if (text === '?') {
-    return refused('BAD_CRON', `${quoted(text)} is not known to Temporal's schedules`, 'Write `*`.');
-  }
-  if (text === '*') return { value: { from: field.least, to: field.most } };
-  const [first = '', last, more] = text.split('-');
-  const from = readNumber(first, field);
-  const to = last === undefined ? (stepped ? field.most : from) : readNumber(last, field);
-  if (from === undefined || to === undefined || more !== undefined) {
-    const names = field.names === undefined ? '' : ` or ${field.names[0]} to ${field.names.at(-1)}`;
-    return refused(
-      'BAD_CRON',
-      `${quoted(text)} does not fit the ${field.name}`,
-      `Write a number from ${field.least} to ${field.most}${names}, a range such as \`1-5\`, a step such as \`*/5\`, or \`*\`.`,
-    );
-  }
-  if (from > to) {
-    return refused(
-      'BAD_CRON',
-      `The range ${quoted(text)} of the ${field.name} ends before it begins`,
-      `Write \`${last}-${first}\`, or two ranges with a comma between.`,
-    );
-  }
-  if (last !== undefined && from < to && field.most === SUNDAY_AGAIN && to === SUNDAY_AGAIN) {
-    return refused(
-      'BAD_CRON',
-      `Temporal leaves the Sunday out at the end of the range ${quoted(text)}`,
-      from <= 1 ? 'Write `*`.' : `Write \`${first}-6,0\`.`,
-    );
-  }
-  return { value: { from, to } };
-}
-
-function readNumber(text: string, field: Field): number | undefined {
-  const named = field.names?.indexOf(text.toLowerCase()) ?? -1;
-  if (named >= 0) return named + field.least;
-  if (!/^[0-9]{1,2}$/.test(text)) return undefined;
-  const value = Number(text);
-  return value >= field.least && value <= field.most ? value : undefined;
 }

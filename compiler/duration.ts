@@ -46,7 +46,7 @@ function durationRemedy(text: string): string {
 }
 
 /** The shortest exact way to write milliseconds: `90000` is `1m30s`. */
-export function formatDuration(milliseconds: number): string {
+export function writeDuration(milliseconds: number): string {
   const units = ['d', 'h', 'm', 's', 'ms'] as const;
   let rest = milliseconds;
   let text = '';

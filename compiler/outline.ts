@@ -1,3 +1,4 @@
+import { defined } from '../model/defined.ts';
 import type { Verb } from '../model/pipeline.ts';
 import type { Span } from './source-text.ts';
 import { VERB_NAMES } from './verbs.ts';
@@ -43,9 +44,7 @@ export function outline(document: YamlDocument): DocumentOutline {
   const steps = valueAt(root, 'spec', 'steps');
   return {
     document,
-    ...(kind === undefined ? {} : { kind }),
-    ...(name === undefined ? {} : { name }),
-    ...(repository === undefined ? {} : { repository }),
+    ...defined({ kind, name, repository }),
     ...(steps?.kind === 'list' ? { steps: steps.items.map(outlineStep) } : {}),
   };
 }
@@ -62,10 +61,9 @@ function outlineStep(node: YamlNode): StepOutline {
   return {
     span: (verb === undefined ? undefined : entryOf(node, verb)?.keySpan) ?? spanOfNode(node),
     when: when === 'failure' || when === 'always' ? when : 'success',
-    ...(verb === undefined ? {} : { verb }),
-    ...(id === undefined ? {} : { id }),
+    ...defined({ verb, id }),
     ...(needs?.kind === 'list' ? { needs: needs.items.flatMap((item) => namedText(item) ?? []) } : {}),
-    ...(copyTo === undefined ? {} : { copyTo }),
+    ...defined({ copyTo }),
   };
 }
 

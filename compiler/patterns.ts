@@ -1,3 +1,5 @@
+import { globMatches } from '../model/glob.ts';
+import { isSystemKeyspace } from '../model/system-keyspaces.ts';
 import { type Problem, quoted, type Reading, refused } from './diagnostic.ts';
 
 /** PostgreSQL and YugabyteDB cut identifiers at this many bytes (NAMEDATALEN - 1). */
@@ -49,15 +51,11 @@ export function readDatabasePattern(text: string): Reading<string> {
   return { value: text };
 }
 
-/** Keyspaces of the server's own, which a backup never carries. */
-const SYSTEM_KEYSPACE =
-  /^(?:system|system_auth|system_distributed|system_schema|system_traces|system_views|system_virtual_schema)$/;
-
 /** Reads a glob over keyspaces, refusing one that no keyspace can match. */
 export function readKeyspacePattern(text: string): Reading<string> {
   const general = readGlob(text);
   if (general !== undefined) return { problem: general };
-  if (SYSTEM_KEYSPACE.test(text)) return systemKeyspace(text, text);
+  if (isSystemKeyspace(text)) return systemKeyspace(text, text);
   return { value: text };
 }
 
@@ -74,7 +72,7 @@ export function readCqlTablePattern(text: string): Reading<string> {
       `Write \`*.${table || '*'}\` for every keyspace.`,
     );
   }
-  if (SYSTEM_KEYSPACE.test(keyspace)) return systemKeyspace(text, keyspace);
+  if (isSystemKeyspace(keyspace)) return systemKeyspace(text, keyspace);
   return { value: text };
 }
 
@@ -105,31 +103,6 @@ function covers(outer: string, inner: string): boolean {
   return fillings.every((filling) =>
     globMatches(outer, inner.replaceAll('*', filling).replaceAll('?', '\u0000')),
   );
-}
-
-/** Whether a glob matches a whole name; linear in the product of both lengths, without backtracking into old stars. */
-function globMatches(glob: string, name: string): boolean {
-  let globAt = 0;
-  let nameAt = 0;
-  let star = -1;
-  let starName = 0;
-  while (nameAt < name.length) {
-    const wanted = glob[globAt];
-    if (wanted === '*') {
-      star = globAt;
-      starName = nameAt;
-      globAt += 1;
-    } else if (wanted !== undefined && (wanted === '?' || wanted === name[nameAt])) {
-      globAt += 1;
-      nameAt += 1;
-    } else if (star !== -1) {
-      globAt = star + 1;
-      starName += 1;
-      nameAt = starName;
-    } else return false;
-  }
-  while (glob[globAt] === '*') globAt += 1;
-  return globAt === glob.length;
 }
 
 function readGlob(text: string): Problem | undefined {

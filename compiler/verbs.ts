@@ -21,14 +21,15 @@ export interface VerbSignature {
   readonly mostLanes: number;
 }
 
-const PATIENT = { maximumAttempts: 20, initialInterval: '1s', maximumInterval: '1m' } as const;
+/** Of a step whose plan says nothing else; the step's timeout ends it too. */
+const STEP_RETRY = { maximumAttempts: 20, initialInterval: '1s', maximumInterval: '1m' } as const;
 
 export const VERBS: Readonly<Record<Verb, VerbSignature>> = {
   flush: {
     consumes: [],
     once: false,
     summary: 'Brings the source to rest: waits, bounded, for changes of the schema under way to end.',
-    defaults: { timeout: '15m', parallelism: 1, retry: PATIENT },
+    defaults: { timeout: '15m', parallelism: 1, retry: STEP_RETRY },
     mostLanes: 1,
   },
   snapshot: {
@@ -36,7 +37,7 @@ export const VERBS: Readonly<Record<Verb, VerbSignature>> = {
     produces: 'readPoint',
     once: true,
     summary: 'Pins the read point: the one instant that every later step reads.',
-    defaults: { timeout: '15m', parallelism: 1, retry: PATIENT },
+    defaults: { timeout: '15m', parallelism: 1, retry: STEP_RETRY },
     mostLanes: 1,
   },
   export: {
@@ -45,7 +46,7 @@ export const VERBS: Readonly<Record<Verb, VerbSignature>> = {
     once: true,
     summary: 'Writes the schema into the repository and cuts the tables into chunks.',
     // A dump of the schema alone has taken 80 minutes on a cluster with 67,000 tables (yugabyte-db issue 14986).
-    defaults: { timeout: '6h', parallelism: 1, retry: PATIENT },
+    defaults: { timeout: '6h', parallelism: 1, retry: STEP_RETRY },
     mostLanes: 1,
   },
   upload: {
@@ -53,21 +54,21 @@ export const VERBS: Readonly<Record<Verb, VerbSignature>> = {
     produces: 'backup',
     once: true,
     summary: 'Streams every chunk into the repository and, at the end, writes the manifest.',
-    defaults: { timeout: '3d', parallelism: 2, retry: PATIENT },
+    defaults: { timeout: '3d', parallelism: 2, retry: STEP_RETRY },
     mostLanes: 64,
   },
   verify: {
     consumes: ['backup'],
     once: false,
     summary: 'Checks the backup in the repository and records the verdict.',
-    defaults: { timeout: '3d', parallelism: 2, retry: PATIENT },
+    defaults: { timeout: '3d', parallelism: 2, retry: STEP_RETRY },
     mostLanes: 64,
   },
   copy: {
     consumes: ['backup'],
     once: false,
     summary: 'Copies the backup to a second repository.',
-    defaults: { timeout: '3d', parallelism: 2, retry: PATIENT },
+    defaults: { timeout: '3d', parallelism: 2, retry: STEP_RETRY },
     mostLanes: 64,
   },
   sql: {

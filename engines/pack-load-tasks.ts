@@ -7,7 +7,7 @@ const TASK_OBJECTS = 64;
  * Packs objects into load tasks in their order: small ones of one database together, up to `taskBytes` of rows and 64 objects; a
  * larger one alone. Pure, so that every worker numbers the tasks alike.
  */
-export function packTasks(
+export function packLoadTasks(
   objects: readonly DataObject[],
   taskBytes = TASK_BYTES,
 ): readonly (readonly DataObject[])[] {

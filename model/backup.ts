@@ -1,6 +1,12 @@
 import type { Assertion, DrillRecord } from './drill.ts';
-import type { LogicalSource, NamePatterns, Pipeline, RepositorySpec, SecretRef, Source } from './pipeline.ts';
+import type { Pipeline } from './pipeline.ts';
+import type { LogicalSource, NamePatterns, RepositorySpec, SecretRef, Source } from './source.ts';
+import type { ObjectEntry } from './stored-object.ts';
 import type { NodeInspection } from './tablets.ts';
+import type { Verdict } from './verdict.ts';
+
+export type { ObjectEntry } from './stored-object.ts';
+export type { Verdict } from './verdict.ts';
 
 /** Names one backup in one repository. Objects of it live under `backups/<plan>/<backup>/`. */
 export interface BackupRef {
@@ -130,14 +136,6 @@ export interface TransferTask {
 /** At most this many tasks in one shard, so that the history that moves it stays small. */
 export const TASKS_PER_SHARD = 500;
 
-/** A stored object; `key` is relative to the backup's folder. */
-export interface ObjectEntry {
-  readonly key: string;
-  readonly sizeBytes: number;
-  /** Hex, of the stored bytes. */
-  readonly sha256: string;
-}
-
 /** How rows stand in a data object, before zstd; docs/repository-format.md describes each. */
 export type DataFormat = 'copy-text' | 'cql-pages';
 
@@ -206,8 +204,6 @@ export interface BackupSummary {
   /** Rows that could not be read, by table; the first of them. The backup is there, and not whole. */
   readonly unread?: readonly string[];
 }
-
-export type Verdict = 'OK' | 'FAILED' | 'INCONCLUSIVE';
 
 export interface VerifyReport {
   readonly plan: string;

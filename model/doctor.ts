@@ -1,5 +1,5 @@
 import type { Check } from './check.ts';
-import type { RepositorySpec, Source } from './pipeline.ts';
+import type { RepositorySpec, Source } from './source.ts';
 
 /** What `holdfast doctor` has its workers look at, and what they answer. Kept small: it goes into Temporal's history. */
 

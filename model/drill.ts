@@ -1,6 +1,6 @@
-import type { Verdict } from './backup.ts';
 import type { NotifyTarget } from './notification.ts';
-import type { RepositorySpec, Schedule, SecretRef, Source } from './pipeline.ts';
+import type { RepositorySpec, Schedule, SecretRef, Source } from './source.ts';
+import type { Verdict } from './verdict.ts';
 
 /** What an assertion compares with: as the server's text reads, so `3` equals `3.00`, and `true` equals `t`. */
 export type Scalar = string | number | boolean | null;

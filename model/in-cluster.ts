@@ -1,4 +1,4 @@
-import type { UniverseSource } from './pipeline.ts';
+import type { UniverseSource } from './source.ts';
 
 /** Point-in-time recovery within the universe: its own snapshot schedules, as plans want them and as they are. */
 

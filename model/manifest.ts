@@ -1,6 +1,6 @@
 import { formatAmount } from './amounts.ts';
 import type { DataObject, ObjectEntry, ReadPoint, TimeInterval } from './backup.ts';
-import type { EngineName } from './pipeline.ts';
+import type { EngineName } from './source.ts';
 
 /** One table of a backup as the manifest describes it. */
 export interface ManifestTable {

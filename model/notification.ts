@@ -1,4 +1,4 @@
-import type { SecretRef } from './pipeline.ts';
+import type { SecretRef } from './source.ts';
 
 /** What a plan can be told of: the end of a backup, a request that was refused, the verdict of a drill. */
 export type NotifyEvent = 'success' | 'failure' | 'refused' | 'drill';

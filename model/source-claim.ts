@@ -1,4 +1,5 @@
-import type { NamePatterns } from './pipeline.ts';
+import { globMatches, isGlob } from './glob.ts';
+import type { NamePatterns } from './source.ts';
 
 /** Which server a source is and which of its databases a run touches; two runs are compared by it. */
 export interface SourceIdentity {
@@ -34,18 +35,6 @@ export function mayMeet(one: NamePatterns, other: NamePatterns): boolean {
 
 /** Two globs are taken to meet unless one of them is a plain name that the other doesn't match. */
 function patternsMeet(one: string, other: string): boolean {
-  if (isName(one)) return globMatches(other, one);
-  return isName(other) ? globMatches(one, other) : true;
-}
-
-function isName(pattern: string): boolean {
-  return !/[*?]/.test(pattern);
-}
-
-function globMatches(glob: string, name: string): boolean {
-  const source = glob
-    .replaceAll(/[.+^${}()|[\]\\]/g, '\\$&')
-    .replaceAll('*', '.*')
-    .replaceAll('?', '.');
-  return new RegExp(`^${source}$`, 'su').test(name);
+  if (!isGlob(one)) return globMatches(other, one);
+  return !isGlob(other) ? globMatches(one, other) : true;
 }

@@ -1,4 +1,4 @@
-import type { ObjectEntry } from './backup.ts';
+import type { ObjectEntry } from './stored-object.ts';
 
 /**
  * An object under `objects/`, named by its content and shared by every backup of the repository: one file, one part of a

@@ -1,3 +1,5 @@
+import { defined } from './defined.ts';
+
 /** The task queue of Holdfast's workers; read points have a queue of their own (`workflows/messages.ts`). */
 export const DEFAULT_TASK_QUEUE = 'holdfast';
 
@@ -18,5 +20,5 @@ export function agentIdentity(pid: number, host: string, server?: string): strin
 
 export function parseAgentIdentity(identity: string): AgentPoller {
   const [, host = identity, server] = /^\d+@(.*?)(?: of tablet server ([0-9a-f]{32}))?$/.exec(identity) ?? [];
-  return { host, ...(server === undefined ? {} : { server }) };
+  return { host, ...defined({ server }) };
 }

@@ -1,9 +1,9 @@
-/** The wall clock of a time zone, for rules that speak of days and months. */
+import { DAY_MS } from '../model/time.ts';
+import { wallClockOf } from './zone.ts';
+
+/** Days, weeks and months as calendars in a time zone have them. */
 
 export type Period = 'hour' | 'day' | 'week' | 'month' | 'year';
-
-const DAY_MS = 86_400_000;
-const formats = new Map<string, Intl.DateTimeFormat>();
 
 /**
  * The name of the hour, day, ISO week, month or year in which an instant falls in a zone, e.g. `2026-10-25T02+02:00`,
@@ -24,50 +24,6 @@ export function periodOf(ms: number, period: Period, timezone: string): string {
     case 'year':
       return text.slice(0, 'yyyy'.length);
   }
-}
-
-/** What clocks in the zone show, as if it were UTC: milliseconds since 1970, to the second. */
-export function wallClockOf(ms: number, timezone: string): number {
-  const seconds = floorTo(ms, 1_000);
-  return timezone === 'UTC' ? seconds : seconds + offsetOf(seconds, timezone);
-}
-
-/** Clocks are changed on a quarter of an hour of UTC, so that one look serves all instants of it. */
-const QUARTER_MS = 15 * 60_000;
-const OFFSETS_KEPT = 100_000;
-const offsets = new Map<string, number>();
-
-function offsetOf(ms: number, timezone: string): number {
-  const quarter = floorTo(ms, QUARTER_MS);
-  const name = `${timezone} ${quarter}`;
-  const known = offsets.get(name);
-  if (known !== undefined) return known;
-  const part: Record<string, number> = {};
-  for (const { type, value } of formatOf(timezone).formatToParts(quarter)) part[type] = Number(value);
-  const { year = 0, month = 1, day = 1, hour = 0, minute = 0, second = 0 } = part;
-  const offset = Date.UTC(year, month - 1, day, hour, minute, second) - quarter;
-  if (offsets.size >= OFFSETS_KEPT) offsets.clear();
-  offsets.set(name, offset);
-  return offset;
-}
-
-function formatOf(timezone: string): Intl.DateTimeFormat {
-  const known = formats.get(timezone);
-  if (known !== undefined) return known;
-  const made = new Intl.DateTimeFormat('en-US', {
-    timeZone: timezone,
-    calendar: 'gregory',
-    numberingSystem: 'latn',
-    hourCycle: 'h23',
-    year: 'numeric',
-    month: 'numeric',
-    day: 'numeric',
-    hour: 'numeric',
-    minute: 'numeric',
-    second: 'numeric',
-  });
-  formats.set(timezone, made);
-  return made;
 }
 
 /** ISO 8601: a week begins on Monday and belongs to the year that has its Thursday. */

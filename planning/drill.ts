@@ -1,3 +1,4 @@
+import { defined } from '../model/defined.ts';
 import type { DrillInput, DrillSpec } from '../model/drill.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
 import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
@@ -20,8 +21,7 @@ export function drillInput(plan: CompiledPlan, backup?: string): DrillInput {
     source,
     repository,
     drill: plan.drill ?? BY_HAND,
-    ...(backup === undefined ? {} : { backup }),
-    ...(plan.notify === undefined ? {} : { notify: plan.notify }),
+    ...defined({ backup, notify: plan.notify }),
   };
 }
 

@@ -1,3 +1,4 @@
+import { defined } from '../model/defined.ts';
 import type { CompiledPlan, RepositorySpec } from '../model/pipeline.ts';
 import type { PruneInput } from '../model/prune.ts';
 
@@ -6,7 +7,7 @@ export function pruneInputOf(plan: CompiledPlan): PruneInput {
   return {
     plan: plan.name,
     repository: repositoryForPruning(plan.pipeline.repository),
-    ...(plan.retention === undefined ? {} : { retention: plan.retention }),
+    ...defined({ retention: plan.retention }),
   };
 }
 

@@ -1,4 +1,5 @@
 import { formatDuration } from '../model/amounts.ts';
+import { defined } from '../model/defined.ts';
 import type {
   CatalogueEntry,
   InstantRange,
@@ -341,8 +342,7 @@ function costOf(
 function unreachable(reach: Reach, sources: readonly RecoverySource[], wantedMs: number): RecoveryRefusal {
   const { before, after } = neighbours(reach.steps, wantedMs);
   const told = {
-    ...(before === undefined ? {} : { before }),
-    ...(after === undefined ? {} : { after }),
+    ...defined({ before, after }),
     notes: reach.passedOver.filter((one) => one.ms === wantedMs || isBetween(one.ms, before, after)),
     limits: reach.limits,
   };

@@ -1,3 +1,4 @@
+import { defined } from '../model/defined.ts';
 import type { CompiledPlan, Schedule } from '../model/pipeline.ts';
 import { drillInput } from './drill.ts';
 import { pruneInputOf, pruneTimesOf } from './prune.ts';
@@ -40,7 +41,7 @@ function backups({ name, pipeline, schedule, notify }: CompiledPlan): readonly D
       start: {
         workflowType: 'backup',
         workflowId: `backup:${name}`,
-        args: [{ pipeline, ...(notify === undefined ? {} : { notify }) }],
+        args: [{ pipeline, ...defined({ notify }) }],
         summary: `Scheduled backup of ${name} (${pipeline.source.engine}) into ${pipeline.repository.name}`,
       },
     },
@@ -52,7 +53,9 @@ function prunes(plan: CompiledPlan): readonly DesiredSchedule[] {
   if (times === undefined) return [];
   const id = `prune:${plan.name}`;
   const start = {
-    ...{ workflowType: 'prune', workflowId: id, args: [pruneInputOf(plan)] },
+    workflowType: 'prune',
+    workflowId: id,
+    args: [pruneInputOf(plan)],
     summary: `Scheduled retention of ${plan.name}`,
   };
   return [{ id, ...times, overlap: 'skip', catchUpMs: CATCH_UP_MS, start }];
@@ -63,7 +66,9 @@ function drills(plan: CompiledPlan): readonly DesiredSchedule[] {
   if (times === undefined) return [];
   const id = `drill:${plan.name}`;
   const start = {
-    ...{ workflowType: 'drill', workflowId: id, args: [drillInput(plan)] },
+    workflowType: 'drill',
+    workflowId: id,
+    args: [drillInput(plan)],
     summary: `Scheduled drill of ${plan.name}`,
   };
   const { cron, timezone, overlap } = times;

@@ -1,8 +1,7 @@
 import type { Retention } from '../model/pipeline.ts';
 import type { CatalogueEntry } from '../model/recovery.ts';
+import { DAY_MS } from '../model/time.ts';
 import { decideRetention } from './retention.ts';
-
-const DAY_MS = 86_400_000;
 
 export interface SimulationInput {
   /** What is there to begin with. */

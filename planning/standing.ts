@@ -1,4 +1,5 @@
 import type { Verdict } from '../model/backup.ts';
+import { defined } from '../model/defined.ts';
 import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
 
 /** How a plan stands, told by its catalogue alone. Times are milliseconds since 1970; what never happened is absent. */
@@ -39,7 +40,7 @@ export function standingOf({ entries, total, unusable, damaged = [] }: Catalogue
     .map(({ verdict, at, restoreMs }) => ({
       verdict,
       atMs: Date.parse(at),
-      ...(restoreMs === undefined ? {} : { restoreMs }),
+      ...defined({ restoreMs }),
     }))
     .sort((one, other) => other.atMs - one.atMs);
   return {

@@ -1,3 +1,4 @@
+import { defined } from '../model/defined.ts';
 import type { Catalogue, CatalogueEntry, RecoverySource } from '../model/recovery.ts';
 import type { PlanSurvey, SurveyedSchedule } from '../model/survey.ts';
 import { recoveryWindow } from './recovery.ts';
@@ -9,8 +10,11 @@ export function surveyOf(
   schedules: readonly SurveyedSchedule[],
 ): PlanSurvey {
   return {
-    ...{ readAt, backups: total, unusable, schedules },
-    ...(repositoryId === undefined ? {} : { repositoryId }),
+    readAt,
+    backups: total,
+    unusable,
+    schedules,
+    ...defined({ repositoryId }),
     storedBytes: entries.reduce((sum, { storedBytes }) => sum + storedBytes, 0),
     window: recoveryWindow([...history, { kind: 'backups', entries }]),
     ...newestOf(entries),

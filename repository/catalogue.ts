@@ -1,4 +1,5 @@
 import type { VerifyReport } from '../model/backup.ts';
+import { defined } from '../model/defined.ts';
 import { messageOf } from '../model/errors.ts';
 import { instantOf, type Manifest } from '../model/manifest.ts';
 import type { RepositorySpec } from '../model/pipeline.ts';
@@ -113,7 +114,7 @@ function drillOf({
 }: VerifyReport): NonNullable<CatalogueEntry['drill']> {
   // A verification of level `restore` measured nothing by itself: all of it, then.
   const restoreMs = drill === undefined ? Date.parse(finishedAt) - Date.parse(startedAt) : drill.restoreMs;
-  return { verdict, at: finishedAt, ...(restoreMs === undefined ? {} : { restoreMs }) };
+  return { verdict, at: finishedAt, ...defined({ restoreMs }) };
 }
 
 function entryOf(manifest: Manifest): CatalogueEntry {

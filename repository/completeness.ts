@@ -1,3 +1,4 @@
+import { defined } from '../model/defined.ts';
 import { permanent } from '../model/errors.ts';
 import { type BackupId, backupFolder, OBJECTS_FOLDER } from './layout.ts';
 import type { Store } from './store.ts';
@@ -38,10 +39,7 @@ async function checkListed(
   expected: Map<string, number>,
   options: Options,
 ): Promise<void> {
-  for await (const { key, sizeBytes } of store.list(
-    folder,
-    options.signal === undefined ? {} : { signal: options.signal },
-  )) {
+  for await (const { key, sizeBytes } of store.list(folder, defined({ signal: options.signal }))) {
     const name = key.slice(folder.length);
     if (expected.get(name) === sizeBytes) expected.delete(name);
     options.heartbeat?.();

@@ -1,3 +1,4 @@
+import { defined } from '../model/defined.ts';
 import { permanent } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import { forEachBounded } from './bounded.ts';
@@ -45,7 +46,7 @@ export async function copyBackup(
   ref: BackupId,
   options: CopyOptions = {},
 ): Promise<CopyResult> {
-  const cancellable = options.signal === undefined ? {} : { signal: options.signal };
+  const cancellable = defined({ signal: options.signal });
   const source = await readStoredManifest(from, ref, cancellable);
   let progress: CopyProgress = { copiedObjects: 0, copiedBytes: 0, presentObjects: 0 };
   const result = (): CopyResult => ({
@@ -125,7 +126,7 @@ async function copyShared(
   options: CopyOptions,
   tell: (copiedBytes: number | undefined) => void,
 ): Promise<Map<string, number>> {
-  const cancellable = options.signal === undefined ? {} : { signal: options.signal };
+  const cancellable = defined({ signal: options.signal });
   const sizes = new Map<string, number>();
   if (manifest.tablets === undefined) return sizes;
   const copied: IndexedObject[] = [];

@@ -1,3 +1,4 @@
+import { defined } from '../model/defined.ts';
 import { type BackupId, ledgerFolder, manifestKey } from './layout.ts';
 import { type Mark, putMark, removeMark } from './marks.ts';
 import { type Pin, readPins } from './pins.ts';
@@ -28,7 +29,7 @@ export type DeleteOutcome =
  * Whoever comes after a crash goes on from the tombstone by `sweepBackup`, or, before 3, judges the backup anew.
  */
 export async function deleteBackup(store: Store, mark: Mark, options: DeleteOptions): Promise<DeleteOutcome> {
-  const cancellable = options.signal === undefined ? {} : { signal: options.signal };
+  const cancellable = defined({ signal: options.signal });
   await putMark(store, { ...mark, deleting: true }, cancellable);
   for (const pin of await readPins(store, { plan: mark.plan, backup: mark.backup }, cancellable)) {
     if (pin.ended === true || !(await options.isLive(pin))) continue;
@@ -48,7 +49,7 @@ export async function forgetBackup(
   ref: BackupId,
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<void> {
-  const cancellable = options.signal === undefined ? {} : { signal: options.signal };
+  const cancellable = defined({ signal: options.signal });
   const keys = await Array.fromAsync(store.list(ledgerFolder(ref), cancellable), ({ key }) => key);
   await store.delete(keys, cancellable);
   await removeMark(store, ref, cancellable);

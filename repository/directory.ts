@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { constants, type Dirent } from 'node:fs';
 import { type FileHandle, open, readdir, realpath } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { defined } from '../model/defined.ts';
 import { directoryError, errnoOf, isAbsent } from './directory-errors.ts';
 import {
   ensureFolder,
@@ -179,7 +180,7 @@ export class DirectoryStore implements Store {
     folder: string,
     signal: AbortSignal | undefined,
   ): Promise<readonly Dirent[]> {
-    return this.#try(`list ${folder}`, signal === undefined ? {} : { signal }, async () => {
+    return this.#try(`list ${folder}`, defined({ signal }), async () => {
       if (!(await folderIsThere(root, join(root, folder)))) return [];
       try {
         return await readdir(join(root, folder), { withFileTypes: true });

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { link, lstat, mkdir, open, realpath, rename, rmdir, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { defined } from '../model/defined.ts';
 import { type HoldfastError, permanent } from '../model/errors.ts';
 import { errnoOf, isAbsent } from './directory-errors.ts';
 import { TEMPORARY_FOLDER } from './key.ts';
@@ -18,7 +19,7 @@ export async function writeTemporary(
   const temporary = join(folder, randomUUID());
   try {
     await using handle = await open(temporary, 'wx');
-    await handle.writeFile(body, signal === undefined ? {} : { signal });
+    await handle.writeFile(body, defined({ signal }));
     await handle.sync();
     return temporary;
   } catch (error) {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { defined } from '../model/defined.ts';
 import { permanent, transient } from '../model/errors.ts';
 import { compareClocks } from './clock.ts';
 import { leaseFolder, leaseKey } from './layout.ts';
@@ -88,7 +89,7 @@ async function highest(
   if (key === undefined) return { number: 0, older: [] };
   const lease = await getSealedIfThere(store, key, leaseSchema, cancellation(options));
   const number = Number(key.slice(leaseFolder(plan).length, -'.json'.length));
-  return { number, older, ...(lease === undefined ? {} : { lease }) };
+  return { number, older, ...defined({ lease }) };
 }
 
 async function checkClock(
@@ -118,5 +119,5 @@ function running(plan: string, lease: Lease | undefined) {
 }
 
 function cancellation({ signal }: Cancellable): Cancellable {
-  return signal === undefined ? {} : { signal };
+  return defined({ signal });
 }

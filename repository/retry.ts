@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { defined } from '../model/defined.ts';
 import { HoldfastError } from '../model/errors.ts';
 
 export interface RetryLimits {
@@ -38,7 +39,7 @@ export async function withRetry<T>(
 /** Sleeps; when aborted throws the signal's reason, as every other call here does. */
 async function pause(delayMs: number, signal: AbortSignal | undefined): Promise<void> {
   try {
-    await sleep(delayMs, undefined, signal === undefined ? {} : { signal });
+    await sleep(delayMs, undefined, defined({ signal }));
   } catch (error) {
     signal?.throwIfAborted();
     throw error;

@@ -1,4 +1,5 @@
 import { S3Client } from '@aws-sdk/client-s3';
+import { defined } from '../model/defined.ts';
 import type { S3Location, SecretRef } from '../model/pipeline.ts';
 import { hashBodiesOnce } from './s3-checksums.ts';
 
@@ -24,9 +25,7 @@ export async function createS3Client(
   const region = regionOf(location);
   const credentials = await credentialsOf(location, secret);
   const client = new S3Client({
-    ...(region === undefined ? {} : { region }),
-    ...(credentials === undefined ? {} : { credentials }),
-    ...(location.endpoint === undefined ? {} : { endpoint: location.endpoint }),
+    ...defined({ region, credentials, endpoint: location.endpoint }),
     // Stores other than AWS seldom have a DNS name for each bucket.
     forcePathStyle: location.forcePathStyle ?? location.endpoint !== undefined,
     // `retry.ts` retries whole operations, bodies included, by the one classification in `s3-errors.ts`.
@@ -65,5 +64,5 @@ async function credentialsOf(location: S3Location, secret: SecretResolver) {
     secret(credentials.secretAccessKey),
     credentials.sessionToken === undefined ? undefined : secret(credentials.sessionToken),
   ]);
-  return { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) };
+  return { accessKeyId, secretAccessKey, ...defined({ sessionToken }) };
 }

@@ -9,6 +9,7 @@ import {
   type S3Client,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
+import { defined } from '../model/defined.ts';
 import { s3ErrorName } from './s3-errors.ts';
 import { hexToBase64, sha256Hex } from './sha256.ts';
 
@@ -30,7 +31,7 @@ export async function putInParts(
     readonly retryPart: <T>(send: () => Promise<T>) => Promise<T>;
   },
 ): Promise<void> {
-  const sending = options.abortSignal === undefined ? {} : { abortSignal: options.abortSignal };
+  const sending = defined({ abortSignal: options.abortSignal });
   const started = await client.send(
     new CreateMultipartUploadCommand({ ...target, ChecksumAlgorithm: 'SHA256', ChecksumType: 'COMPOSITE' }),
     sending,
@@ -89,7 +90,7 @@ export async function abortStaleUploads(
     readonly abortSignal?: AbortSignal;
   },
 ): Promise<number> {
-  const sending = options.abortSignal === undefined ? {} : { abortSignal: options.abortSignal };
+  const sending = defined({ abortSignal: options.abortSignal });
   let aborted = 0;
   let marker:
     | { readonly KeyMarker?: string | undefined; readonly UploadIdMarker?: string | undefined }

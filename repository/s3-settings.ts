@@ -1,6 +1,8 @@
 import { StorageClass } from '@aws-sdk/client-s3';
+import { defined } from '../model/defined.ts';
 import { permanent } from '../model/errors.ts';
 import type { S3Location } from '../model/pipeline.ts';
+import { DAY_MS } from '../model/time.ts';
 import { belongsToBackup } from './layout.ts';
 
 /** What a plan says about how S3 keeps each object, as a put and a multipart upload take it. */
@@ -14,14 +16,9 @@ export interface ObjectSettings {
 export function objectSettings(location: S3Location): ObjectSettings {
   return {
     ...(location.storageClass === undefined ? {} : { StorageClass: knownClass(location.storageClass) }),
-    ...(location.serverSideEncryption === undefined
-      ? {}
-      : { ServerSideEncryption: location.serverSideEncryption }),
-    ...(location.kmsKeyId === undefined ? {} : { SSEKMSKeyId: location.kmsKeyId }),
+    ...defined({ ServerSideEncryption: location.serverSideEncryption, SSEKMSKeyId: location.kmsKeyId }),
   };
 }
-
-const DAY_MS = 24 * 3_600_000;
 
 /** How an object is locked that is written now. */
 export interface LockSettings {

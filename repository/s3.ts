@@ -7,6 +7,7 @@ import {
   PutObjectCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
+import { defined } from '../model/defined.ts';
 import { HoldfastError, permanent, transient } from '../model/errors.ts';
 import type { S3Location } from '../model/pipeline.ts';
 import { checkKey, checkPrefix } from './key.ts';
@@ -255,8 +256,7 @@ export class S3Store implements Store {
       const lockedUntil = answer.ObjectLockRetainUntilDate;
       return {
         sizeBytes: answer.ContentLength,
-        ...(sha256 === undefined ? {} : { sha256 }),
-        ...(lockedUntil === undefined ? {} : { lockedUntil }),
+        ...defined({ sha256, lockedUntil }),
       };
     } catch (error) {
       const status = httpStatusOf(error);
@@ -288,8 +288,7 @@ export class S3Store implements Store {
           new ListObjectsV2Command({
             Bucket: this.#bucket,
             Prefix: this.#prefix + prefix,
-            ...(delimiter === undefined ? {} : { Delimiter: delimiter }),
-            ...(token === undefined ? {} : { ContinuationToken: token }),
+            ...defined({ Delimiter: delimiter, ContinuationToken: token }),
           }),
           aborting(options),
         ),
@@ -353,5 +352,5 @@ function isRefusedHash(error: unknown): boolean {
 }
 
 function aborting(options: { readonly signal?: AbortSignal | undefined }): { abortSignal?: AbortSignal } {
-  return options.signal === undefined ? {} : { abortSignal: options.signal };
+  return defined({ abortSignal: options.signal });
 }

@@ -1,4 +1,6 @@
+import { defined } from '../model/defined.ts';
 import { HoldfastError } from '../model/errors.ts';
+import { DAY_MS } from '../model/time.ts';
 import { type BackupId, backupFolder, MANIFEST_NAME, manifestKey, planFolder } from './layout.ts';
 import { findManifest, MANIFEST_FORMAT_VERSION, readNamedObjects } from './manifest.ts';
 import { putSealed } from './sealed-object.ts';
@@ -31,7 +33,7 @@ export interface SweepOptions {
   readonly signal?: AbortSignal;
 }
 
-export const DEFAULT_GRACE_MS = 24 * 60 * 60 * 1000;
+export const DEFAULT_GRACE_MS = DAY_MS;
 
 export interface SweepResult {
   readonly deletedObjects: number;
@@ -230,5 +232,5 @@ async function deleteAll(
 }
 
 function cancellation({ signal }: { readonly signal?: AbortSignal }): { readonly signal?: AbortSignal } {
-  return signal === undefined ? {} : { signal };
+  return defined({ signal });
 }

@@ -53,7 +53,9 @@ export class DataTally {
         unclaimed.delete(key);
         return {
           ...listed,
-          ...{ rows, bytes, objects },
+          rows,
+          bytes,
+          objects,
           ...(expiring === 0 ? {} : { expiring }),
           ...(unread.length === 0 ? {} : { unread }),
         };

@@ -1,4 +1,5 @@
 import type { DataObject, ObjectEntry, Verdict, VerifyReport } from '../model/backup.ts';
+import { defined } from '../model/defined.ts';
 import { HoldfastError, messageOf } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { VerifyLevel } from '../model/pipeline.ts';
@@ -86,7 +87,7 @@ export async function verifyBackup(
     }
     // Where an object is missing or damaged, that is what there is to say.
     if (level === 'content' && problems.length === 0) {
-      const cancellable = options.signal === undefined ? {} : { signal: options.signal };
+      const cancellable = defined({ signal: options.signal });
       problems.push(
         ...(await manifestProblems(store, await readManifest(store, ref, cancellable), cancellable)),
       );
@@ -126,7 +127,7 @@ async function* checkObjects(
   skip: number,
   options: VerifyOptions,
 ): AsyncGenerator<Checked> {
-  const cancellable = options.signal === undefined ? {} : { signal: options.signal };
+  const cancellable = defined({ signal: options.signal });
   const manifest = await readManifest(store, ref, cancellable);
   const check = await checkOf(level, store, manifest, cancellable);
   const objects = objectsOf(store, manifest, cancellable);

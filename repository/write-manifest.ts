@@ -1,4 +1,5 @@
 import type { DataObject, ObjectEntry } from '../model/backup.ts';
+import { defined } from '../model/defined.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { TabletList } from '../model/tablets.ts';
 import { checkAllShared, checkAllThere } from './completeness.ts';
@@ -193,5 +194,5 @@ async function writeObjectList(
 }
 
 function cancellation({ signal }: WriteManifestOptions): { readonly signal?: AbortSignal } {
-  return signal === undefined ? {} : { signal };
+  return defined({ signal });
 }

@@ -1,6 +1,8 @@
 import { ActivityCancellationType, type ActivityInterface, proxyActivities } from '@temporalio/workflow';
 import type { Activities } from '../activities/contract.ts';
+import { defined } from '../model/defined.ts';
 import type { RetryPolicy } from '../model/pipeline.ts';
+import { DAY_MS } from '../model/time.ts';
 
 export interface CallOptions {
   /** One line in the UI's history. */
@@ -27,7 +29,7 @@ export function activitiesFor(options: CallOptions): Activities {
     // Clean-up must not race with writers that have not noticed yet that they are cancelled.
     cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     summary: options.summary,
-    ...(options.taskQueue === undefined ? {} : { taskQueue: options.taskQueue }),
+    ...defined({ taskQueue: options.taskQueue }),
     retry: {
       ...(maximumAttempts === 0 ? {} : { maximumAttempts }),
       initialInterval: initialIntervalMs,
@@ -44,3 +46,8 @@ export const PATIENT_RETRY: RetryPolicy = {
   maximumIntervalMs: 30_000,
   backoffCoefficient: 2,
 };
+
+/** The activities for work that belongs to no step of a plan: each is tried for a day. */
+export function patiently(summary: string, taskQueue?: string): Activities {
+  return activitiesFor({ summary, retry: PATIENT_RETRY, timeoutMs: DAY_MS, ...defined({ taskQueue }) });
+}

@@ -1,19 +1,14 @@
-import {
-  ApplicationFailure,
-  CancellationScope,
-  isCancellation,
-  patched,
-  uuid4,
-  workflowInfo,
-} from '@temporalio/workflow';
+import { ApplicationFailure, isCancellation, patched, uuid4, workflowInfo } from '@temporalio/workflow';
 import { formatAmount, formatBytes, formatCount, formatDuration } from '../model/amounts.ts';
 import type { BackupRef, BackupSummary, ExportSummary, ReadPoint, VerifyReport } from '../model/backup.ts';
 import { TASKS_PER_SHARD } from '../model/backup.ts';
+import { defined } from '../model/defined.ts';
 import { tabletSource } from '../model/engine-kind.ts';
 import type { Pipeline, Step, StepOf, UniverseSource } from '../model/pipeline.ts';
+import { timeInId } from '../model/run-id.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
-import { Board } from './board.ts';
-import { describeFailure } from './failures.ts';
+import type { Board } from './board.ts';
+import { describeFailure, type FailureReason } from './failures.ts';
 import {
   type BackupInput,
   type BackupOutcome,
@@ -24,11 +19,10 @@ import {
 import { tell } from './notify.ts';
 import { ReadPointKeeper } from './read-point.ts';
 import { rehearse } from './rehearsal.ts';
-import { Reporter } from './reporter.ts';
+import { RunFrame } from './run-frame.ts';
 import { withDeadline } from './scopes.ts';
 import { saveAllTablets } from './tablets.ts';
 import { moveShard } from './transfer.ts';
-import { Turn } from './turn.ts';
 
 const CLEAN_UP_TIMEOUT_MS = 10 * 60_000;
 
@@ -38,36 +32,21 @@ const CLEAN_UP_TIMEOUT_MS = 10 * 60_000;
  */
 export async function backup(input: BackupInput): Promise<BackupOutcome> {
   const run = new BackupRun(input);
-  try {
-    const outcome = await run.interpret();
-    const headline = headlineOf(outcome);
-    run.board.conclude('done', headline);
-    const { bytes, rows } = outcome.summary;
-    await run.report?.ended({ state: 'done', headline, result: { bytes, rows } });
-    await tellOfSuccess(input, outcome);
-    return outcome;
-  } catch (error) {
-    const failure = describeFailure(error);
-    await CancellationScope.nonCancellable(() => run.abandon());
-    if (isCancellation(error)) {
-      const headline = `Backup ${run.backup} was cancelled; ${run.leftBehind()}`;
-      run.board.conclude('cancelled', headline);
-      await run.report?.ended({ state: 'cancelled', headline });
-      throw error;
-    }
-    const headline = `Backup ${run.backup} FAILED: ${failure.message}`;
-    run.board.conclude('failed', headline);
-    await run.report?.ended({ state: 'failed', headline });
-    await tellOfFailure(input, run.backup, failure);
-    throw ApplicationFailure.create({
-      type: failure.code,
-      message: failure.message,
-      nonRetryable: true,
-      ...(error instanceof Error ? { cause: error } : {}),
-    });
-  } finally {
-    await run.endTurn();
-  }
+  return run.frame.run({
+    work: () => run.interpret(),
+    end: (outcome) => {
+      const { bytes, rows } = outcome.summary;
+      return { headline: headlineOf(outcome), figures: { bytes, rows } };
+    },
+    undo: () => run.abandon(),
+    failure: ({ message }, isCancelled) => ({
+      headline: isCancelled
+        ? `Backup ${run.backup} was cancelled; ${run.leftBehind()}`
+        : `Backup ${run.backup} FAILED: ${message}`,
+    }),
+    succeeded: (outcome) => tellOfSuccess(input, outcome),
+    failed: (reason) => tellOfFailure(input, run.backup, reason),
+  });
 }
 
 async function tellOfSuccess({ notify, pipeline }: BackupInput, outcome: BackupOutcome): Promise<void> {
@@ -91,7 +70,7 @@ async function tellOfSuccess({ notify, pipeline }: BackupInput, outcome: BackupO
 async function tellOfFailure(
   { notify, pipeline }: BackupInput,
   id: string,
-  error: { readonly code: string; readonly message: string },
+  error: FailureReason,
 ): Promise<void> {
   await tell(notify, 'end', {
     event: 'failure',
@@ -108,58 +87,70 @@ async function tellOfFailure(
 type StepEnd = 'succeeded' | 'failed' | 'skipped';
 
 class BackupRun {
-  readonly board: Board;
-  private readonly pipeline: Pipeline;
+  readonly frame: RunFrame;
+  readonly #pipeline: Pipeline;
   /** Present where agents move tablets: that transfer is another one, and the universe is to let go of its snapshots afterwards. */
-  private readonly universe: UniverseSource | undefined;
-  private readonly ref: BackupRef;
-  private readonly startedAt = new Date(Date.now()).toISOString();
-  private readonly startedAtMs = Date.now();
-  private readonly verifications: VerifyReport[] = [];
-  private readonly failures: { readonly step: Step; readonly error: unknown }[] = [];
-  private readPoint: ReadPointKeeper | undefined;
-  private exported: { readonly readPoint: ReadPoint; readonly summary: ExportSummary } | undefined;
-  private sealed: BackupSummary | undefined;
-  private released = false;
-  private cleanUpFailure: string | undefined;
-  /** Absent where another run holds the source for this one. */
-  private readonly turn: Turn | undefined;
-  readonly report: Reporter | undefined;
+  readonly #universe: UniverseSource | undefined;
+  readonly #ref: BackupRef;
+  readonly #startedAt = new Date(Date.now()).toISOString();
+  readonly #startedAtMs = Date.now();
+  readonly #verifications: VerifyReport[] = [];
+  readonly #failures: { readonly step: Step; readonly error: unknown }[] = [];
+  #readPoint: ReadPointKeeper | undefined;
+  #exported: { readonly readPoint: ReadPoint; readonly summary: ExportSummary } | undefined;
+  #sealed: BackupSummary | undefined;
+  #released = false;
+  #cleanUpFailure: string | undefined;
 
   constructor({ pipeline, backup = newBackupId(), hasTurn = false }: BackupInput) {
-    this.pipeline = pipeline;
-    this.universe = tabletSource(pipeline.source);
-    this.ref = { repository: pipeline.repository, plan: pipeline.plan, backup };
-    this.board = new Board(`Backup ${backup} of ${pipeline.plan}`, pipeline.steps);
-    if (!patched('turns')) return;
-    if (!hasTurn) this.turn = this.newTurn();
-    const report = new Reporter(pipeline.plan, { kind: 'backup', id: backup });
-    this.report = report;
-    this.board.onMilestone = (headline) => report.running(headline);
+    const { plan, repository, source, steps } = pipeline;
+    this.#pipeline = pipeline;
+    this.#universe = tabletSource(source);
+    this.#ref = { repository, plan, backup };
+    const isGoverned = patched('turns');
+    const turn = {
+      source,
+      mode: 'together',
+      title: `backup ${backup} of ${plan}`,
+      waitsFor: 'an overwriting restore of the same source',
+    } as const;
+    this.frame = new RunFrame({
+      title: `Backup ${backup} of ${plan}`,
+      steps,
+      ...defined({
+        // Where it has none, its parent holds the source for it.
+        turn: isGoverned && !hasTurn ? turn : undefined,
+        report: isGoverned ? { plan, kind: 'backup' as const, id: backup } : undefined,
+      }),
+    });
+  }
+
+  get board(): Board {
+    return this.frame.board;
   }
 
   get backup(): string {
-    return this.ref.backup;
+    return this.#ref.backup;
   }
 
   async interpret(): Promise<BackupOutcome> {
     const ends = new Map<string, Promise<StepEnd>>();
-    const refusal = await this.takeTurn();
-    for (const step of this.pipeline.steps) {
+    const refusal = await this.#takeTurn();
+    for (const step of this.#pipeline.steps) {
       const needs = step.needs.map((id) => ends.get(id) ?? unknownStep(id));
       const isRefused = refusal !== undefined && ends.size === 0;
-      ends.set(step.id, isRefused ? this.fail(step, refusal.error) : this.runWhenReady(step, needs));
+      ends.set(step.id, isRefused ? this.#fail(step, refusal.error) : this.#runWhenReady(step, needs));
     }
     await Promise.all(ends.values());
-    const [first] = this.failures;
+    const [first] = this.#failures;
     if (first !== undefined) throw first.error;
-    if (this.sealed === undefined) {
+    if (this.#sealed === undefined) {
       throw ApplicationFailure.nonRetryable(
         'the pipeline ended without a backup: it has no upload step',
         'NO_BACKUP',
       );
     }
-    const { unread = [] } = this.sealed;
+    const { unread = [] } = this.#sealed;
     if (unread.length > 0) {
       throw ApplicationFailure.nonRetryable(
         `Backup ${this.backup} is there, and lacks rows that could not be read: ${unread.join('; ')}`,
@@ -167,44 +158,44 @@ class BackupRun {
       );
     }
     return {
-      summary: this.sealed,
-      verifications: this.verifications,
-      epochs: this.readPoint?.epoch ?? 0,
-      durationMs: Date.now() - this.startedAtMs,
+      summary: this.#sealed,
+      verifications: this.#verifications,
+      epochs: this.#readPoint?.epoch ?? 0,
+      durationMs: Date.now() - this.#startedAtMs,
     };
   }
 
   /** After a failure or a cancellation: no session held, and no object without a manifest. */
   async abandon(): Promise<void> {
-    await this.readPoint?.close();
-    await this.releaseSnapshots();
-    if (this.sealed !== undefined) return;
+    await this.#readPoint?.close();
+    await this.#releaseSnapshots();
+    if (this.#sealed !== undefined) return;
     const activities = activitiesFor({
       summary: 'remove what the unfinished backup left in the repository',
       retry: { ...PATIENT_RETRY, maximumAttempts: 5 },
       timeoutMs: CLEAN_UP_TIMEOUT_MS,
     });
     try {
-      await activities.cleanUp({ ref: this.ref });
+      await activities.cleanUp({ ref: this.#ref });
     } catch (error) {
       // The repository may be what failed. `holdfast prune` removes these objects later; the run's own error stands.
-      this.cleanUpFailure = describeFailure(error).message;
+      this.#cleanUpFailure = describeFailure(error).message;
     }
   }
 
   leftBehind(): string {
-    if (this.sealed !== undefined) return 'the backup itself is complete.';
-    return this.cleanUpFailure === undefined
+    if (this.#sealed !== undefined) return 'the backup itself is complete.';
+    return this.#cleanUpFailure === undefined
       ? 'nothing of it is left in the repository.'
-      : `its objects could not be removed (${this.cleanUpFailure}): holdfast prune ${this.ref.plan} removes them.`;
+      : `its objects could not be removed (${this.#cleanUpFailure}): holdfast prune ${this.#ref.plan} removes them.`;
   }
 
-  private async runWhenReady(step: Step, needs: readonly Promise<StepEnd>[]): Promise<StepEnd> {
+  async #runWhenReady(step: Step, needs: readonly Promise<StepEnd>[]): Promise<StepEnd> {
     const ends = await Promise.all(needs);
     const wanted =
       step.when === 'always' ||
       (step.when === 'success' && ends.every((end) => end === 'succeeded')) ||
-      (step.when === 'failure' && this.failures.length > 0);
+      (step.when === 'failure' && this.#failures.length > 0);
     if (!wanted) {
       this.board.end(step.id, 'skipped');
       // A step for failures that was not needed does not stop what comes after it.
@@ -217,7 +208,7 @@ class BackupRun {
         summary: `${step.id}: timeout of the step`,
         late: () => stepTimedOut(step),
       };
-      await withDeadline(deadline, () => this.run(step));
+      await withDeadline(deadline, () => this.#run(step));
       this.board.end(step.id, 'done');
       return 'succeeded';
     } catch (error) {
@@ -225,30 +216,23 @@ class BackupRun {
         this.board.end(step.id, 'cancelled');
         throw error;
       }
-      return this.fail(step, error);
+      return this.#fail(step, error);
     }
   }
 
-  private async fail(step: Step, error: unknown): Promise<StepEnd> {
-    this.failures.push({ step, error });
+  async #fail(step: Step, error: unknown): Promise<StepEnd> {
+    this.#failures.push({ step, error });
     this.board.end(step.id, 'failed', describeFailure(error).message);
     return 'failed';
   }
 
-  private newTurn(): Turn {
-    const { plan, backup } = this.ref;
-    return new Turn({
-      source: this.pipeline.source,
-      mode: 'together',
-      title: `backup ${backup} of ${plan}`,
-      onWait: (gate) => this.board.wait(`waits for an overwriting restore of the same source (${gate})`),
-    });
-  }
-
-  /** Waits for the turn. That the source can't even be named is the failure of the first step, which would meet it next. */
-  private async takeTurn(): Promise<{ readonly error: unknown } | undefined> {
+  /**
+   * Waits for the turn. A source that can't be named is reported as a failure of the first step, which needs the source too: so it is
+   * shown in the list of steps, and the steps for failures run.
+   */
+  async #takeTurn(): Promise<{ readonly error: unknown } | undefined> {
     try {
-      await this.turn?.take();
+      await this.frame.takeTurn();
       return undefined;
     } catch (error) {
       if (isCancellation(error)) throw error;
@@ -256,26 +240,22 @@ class BackupRun {
     }
   }
 
-  async endTurn(): Promise<void> {
-    await this.turn?.end();
-  }
-
-  private async run(step: Step): Promise<void> {
+  async #run(step: Step): Promise<void> {
     switch (step.verb) {
       case 'flush': {
-        const { source } = this.pipeline;
-        await this.call(step, 'wait for DDL under way').flush({ source, waitMs: step.options.waitMs });
+        const { source } = this.#pipeline;
+        await this.#call(step, 'wait for DDL under way').flush({ source, waitMs: step.options.waitMs });
         return;
       }
       case 'snapshot':
-        return this.snapshot(step);
+        return this.#snapshot(step);
       case 'export':
-        return this.export(step);
+        return this.#export(step);
       case 'upload':
-        return this.upload(step);
+        return this.#upload(step);
       case 'verify': {
-        const report = await this.verify(step);
-        this.verifications.push(report);
+        const report = await this.#verify(step);
+        this.#verifications.push(report);
         this.board.note(step.id, {
           note: `${report.verdict}: ${formatAmount(report.checkedObjects, 'object')} checked (${report.level})`,
         });
@@ -283,99 +263,99 @@ class BackupRun {
       }
       case 'copy': {
         const to = step.options.to;
-        await this.call(step, `copy to repository ${to.name}`).copy({ ref: this.ref, to });
+        await this.#call(step, `copy to repository ${to.name}`).copy({ ref: this.#ref, to });
         return;
       }
       case 'sql': {
         const { statement, database } = step.options;
-        await this.call(step, 'statement on the source').sql({
-          source: this.pipeline.source,
+        await this.#call(step, 'statement on the source').sql({
+          source: this.#pipeline.source,
           statement,
-          ...(database === undefined ? {} : { database }),
+          ...defined({ database }),
         });
         return;
       }
       case 'http':
-        await this.call(step, `${step.options.method} webhook`).http({
+        await this.#call(step, `${step.options.method} webhook`).http({
           request: step.options,
-          body: this.webhookBody(),
+          body: this.#webhookBody(),
         });
         return;
     }
   }
 
-  private async snapshot(step: StepOf<'snapshot'>): Promise<void> {
+  async #snapshot(step: StepOf<'snapshot'>): Promise<void> {
     // The holder of a read point lives as long as everything that reads it.
-    const timeoutMs = this.pipeline.steps.reduce((sum, other) => sum + other.timeoutMs, 0);
+    const timeoutMs = this.#pipeline.steps.reduce((sum, other) => sum + other.timeoutMs, 0);
     const activities = activitiesFor({
       summary: 'pin the read point',
       retry: step.retry,
       timeoutMs,
       taskQueue: readPointQueue(workflowInfo().taskQueue),
     });
-    this.readPoint = new ReadPointKeeper(activities, this.pipeline.source, this.ref);
-    const readPoint = await this.readPoint.open();
+    this.#readPoint = new ReadPointKeeper(activities, this.#pipeline.source, this.#ref);
+    const readPoint = await this.#readPoint.open();
     this.board.note(step.id, { note: describeReadPoint(readPoint) });
   }
 
-  private async export(step: StepOf<'export'>): Promise<void> {
-    await this.keeper().during(
-      (readPoint) => this.exportAt(step, readPoint),
-      (epoch) => this.lost(step, epoch),
+  async #export(step: StepOf<'export'>): Promise<void> {
+    await this.#keeper().during(
+      (readPoint) => this.#exportAt(step, readPoint),
+      (epoch) => this.#lost(step, epoch),
     );
   }
 
   /** The work list at a read point, made once per epoch. */
-  private async exportAt(step: StepOf<'export'>, readPoint: ReadPoint): Promise<ExportSummary> {
-    if (this.exported?.readPoint.epoch === readPoint.epoch) return this.exported.summary;
-    const { source } = this.pipeline;
-    const activities = this.call(step, `schema and work list, epoch ${readPoint.epoch}`);
-    const summary = await activities.export({ ref: this.ref, source, readPoint });
-    this.exported = { readPoint, summary };
+  async #exportAt(step: StepOf<'export'>, readPoint: ReadPoint): Promise<ExportSummary> {
+    if (this.#exported?.readPoint.epoch === readPoint.epoch) return this.#exported.summary;
+    const { source } = this.#pipeline;
+    const activities = this.#call(step, `schema and work list, epoch ${readPoint.epoch}`);
+    const summary = await activities.export({ ref: this.#ref, source, readPoint });
+    this.#exported = { readPoint, summary };
     this.board.note(step.id, {
-      note: `${formatAmount(summary.tables, 'table')} of ${summary.databases.join(', ')} in ${this.workOf(summary)}`,
+      note: `${formatAmount(summary.tables, 'table')} of ${summary.databases.join(', ')} in ${this.#workOf(summary)}`,
     });
     return summary;
   }
 
-  private async upload(step: StepOf<'upload'>): Promise<void> {
-    const exportStep = this.pipeline.steps.find(
+  async #upload(step: StepOf<'upload'>): Promise<void> {
+    const exportStep = this.#pipeline.steps.find(
       (other): other is StepOf<'export'> => other.verb === 'export',
     );
     if (exportStep === undefined)
       throw ApplicationFailure.nonRetryable('upload without export', 'NO_WORK_LIST');
-    this.sealed = await this.keeper().during(
+    this.#sealed = await this.#keeper().during(
       async (readPoint) => {
-        const list = await this.exportAt(exportStep, readPoint);
-        await this.transferAll(step, readPoint, list);
-        return this.call(step, 'sequences, manifest').seal({
-          ref: this.ref,
-          source: this.pipeline.source,
+        const list = await this.#exportAt(exportStep, readPoint);
+        await this.#transferAll(step, readPoint, list);
+        return this.#call(step, 'sequences, manifest').seal({
+          ref: this.#ref,
+          source: this.#pipeline.source,
           readPoint,
-          pipelineHash: this.pipeline.hash,
-          startedAt: this.startedAt,
+          pipelineHash: this.#pipeline.hash,
+          startedAt: this.#startedAt,
         });
       },
-      (epoch) => this.lost(step, epoch),
+      (epoch) => this.#lost(step, epoch),
     );
-    const { rows, bytes, storedBytes } = this.sealed;
+    const { rows, bytes, storedBytes } = this.#sealed;
     this.board.note(step.id, { rows, bytes, totalBytes: bytes, storedBytes });
-    this.keeper().release();
-    await this.releaseSnapshots();
+    this.#keeper().release();
+    await this.#releaseSnapshots();
   }
 
   /** The universe keeps a snapshot, and with it old files, until it is told to let go. */
-  private async releaseSnapshots(): Promise<void> {
-    const source = this.universe;
-    if (source === undefined || this.readPoint === undefined || this.released) return;
+  async #releaseSnapshots(): Promise<void> {
+    const source = this.#universe;
+    if (source === undefined || this.#readPoint === undefined || this.#released) return;
     const activities = activitiesFor({
       summary: 'delete the snapshots in the universe',
       retry: { ...PATIENT_RETRY, maximumAttempts: 10 },
       timeoutMs: CLEAN_UP_TIMEOUT_MS,
     });
     try {
-      await activities.releaseSnapshots({ ref: this.ref, source });
-      this.released = true;
+      await activities.releaseSnapshots({ ref: this.#ref, source });
+      this.#released = true;
     } catch (error) {
       if (isCancellation(error)) throw error;
       // The backup is none the worse; the universe deletes them itself when their retention is over.
@@ -383,24 +363,20 @@ class BackupRun {
     }
   }
 
-  private async transferAll(
-    step: StepOf<'upload'>,
-    readPoint: ReadPoint,
-    list: ExportSummary,
-  ): Promise<void> {
-    if (this.universe !== undefined) {
-      // Nobody knows the size of a tablet before it is saved.
+  async #transferAll(step: StepOf<'upload'>, readPoint: ReadPoint, list: ExportSummary): Promise<void> {
+    if (this.#universe !== undefined) {
+      // The size of a tablet is known only after it was saved, so the progress counts tablets and no bytes.
       this.board.beginTransfer(step.id, { tasks: list.tasks, unit: 'tablets' });
       const { epoch } = readPoint;
-      return saveAllTablets({ ref: this.ref, source: this.universe, epoch, list, step });
+      return saveAllTablets({ ref: this.#ref, source: this.#universe, epoch, list, step });
     }
     this.board.beginTransfer(step.id, { tasks: list.tasks, bytes: list.estimatedBytes });
     for (let shard = 0; shard < list.shards; shard++) {
       const tasks = Math.min(TASKS_PER_SHARD, list.tasks - shard * TASKS_PER_SHARD);
       const input: TransferInput = {
         direction: 'upload',
-        ref: this.ref,
-        source: this.pipeline.source,
+        ref: this.#ref,
+        source: this.#pipeline.source,
         readPoint,
         shard,
         tasks,
@@ -415,64 +391,64 @@ class BackupRun {
     }
   }
 
-  private workOf({ tasks, estimatedBytes }: ExportSummary): string {
-    if (this.universe !== undefined) return `${formatCount(tasks)} tablets`;
+  #workOf({ tasks, estimatedBytes }: ExportSummary): string {
+    if (this.#universe !== undefined) return `${formatCount(tasks)} tablets`;
     return `${formatAmount(tasks, 'task')}, about ${formatBytes(estimatedBytes)}`;
   }
 
-  private async verify(step: StepOf<'verify'>): Promise<VerifyReport> {
+  async #verify(step: StepOf<'verify'>): Promise<VerifyReport> {
     const { level } = step.options;
-    const activities = this.call(step, `verify ${level}`);
+    const activities = this.#call(step, `verify ${level}`);
     const report =
       level === 'restore'
-        ? await rehearse(activities, this.ref, {
-            source: this.pipeline.source,
+        ? await rehearse(activities, this.#ref, {
+            source: this.#pipeline.source,
             parallelism: step.parallelism,
           })
-        : await activities.verify({ ref: this.ref, level });
+        : await activities.verify({ ref: this.#ref, level });
     if (report.verdict !== 'OK') {
       throw ApplicationFailure.nonRetryable(
-        `verification (${level}) of backup ${this.ref.backup}: ${report.verdict}. ${report.problems.slice(0, 5).join('; ')}`,
+        `verification (${level}) of backup ${this.#ref.backup}: ${report.verdict}. ${report.problems.slice(0, 5).join('; ')}`,
         `VERIFY_${report.verdict}`,
       );
     }
     return report;
   }
 
-  private call(step: Step, summary: string) {
+  #call(step: Step, summary: string) {
     return activitiesFor({ summary: `${step.id}: ${summary}`, retry: step.retry, timeoutMs: step.timeoutMs });
   }
 
-  private keeper(): ReadPointKeeper {
-    if (this.readPoint === undefined)
+  #keeper(): ReadPointKeeper {
+    if (this.#readPoint === undefined)
       throw ApplicationFailure.nonRetryable('no snapshot step ran', 'NO_READ_POINT');
-    return this.readPoint;
+    return this.#readPoint;
   }
 
-  private lost(step: Step, epoch: number): void {
+  #lost(step: Step, epoch: number): void {
     this.board.note(step.id, {
       note: `read point of epoch ${epoch} was lost; everything is read again at a new one`,
     });
   }
 
   /** The body of a webhook. */
-  private webhookBody(): Readonly<Record<string, unknown>> {
-    const [first] = this.failures;
+  #webhookBody(): Readonly<Record<string, unknown>> {
+    const [first] = this.#failures;
     return {
-      plan: this.ref.plan,
-      backup: this.ref.backup,
-      labels: this.pipeline.labels,
+      plan: this.#ref.plan,
+      backup: this.#ref.backup,
+      labels: this.#pipeline.labels,
       status: first === undefined ? 'success' : 'failure',
       workflowId: workflowInfo().workflowId,
       ...(first === undefined ? {} : { step: first.step.id, error: describeFailure(first.error) }),
-      ...(this.sealed === undefined ? {} : { summary: this.sealed }),
+      ...defined({ summary: this.#sealed }),
     };
   }
 }
 
 /** As the command line makes them: sorts by time, unique. */
 function newBackupId(): string {
-  const time = workflowInfo().startTime.toISOString().replace(/\.\d+/, '').replaceAll(/[-:]/g, '');
+  const time = timeInId(workflowInfo().startTime.toISOString());
   return `${time}-${uuid4().slice(0, 6)}`;
 }
 

@@ -1,6 +1,7 @@
 import { defineSearchAttributeKey } from '@temporalio/common';
 import { setCurrentDetails, setHandler, upsertSearchAttributes } from '@temporalio/workflow';
 import { formatBytes } from '../model/amounts.ts';
+import { defined } from '../model/defined.ts';
 import { progress, transferProgress } from './messages.ts';
 import {
   type Progress,
@@ -19,64 +20,64 @@ const resultKey = defineSearchAttributeKey('BackupResult', 'KEYWORD');
  * attribute, all from one state. Writes nothing into history but a phase change per step.
  */
 export class Board {
-  private readonly steps: StepProgress[];
-  private state: Progress['state'] = 'running';
-  private headline: string;
-  private readonly title: string;
-  private readonly startedAtMs = Date.now();
-  private readonly transferring = new Map<string, Map<number, TransferProgress>>();
-  private transferStep: string | undefined;
+  readonly #steps: StepProgress[];
+  #state: Progress['state'] = 'running';
+  #headline: string;
+  readonly #title: string;
+  readonly #startedAtMs = Date.now();
+  readonly #transferring = new Map<string, Map<number, TransferProgress>>();
+  #transferStep: string | undefined;
   /** Called when a step begins, and at each tenth of a transfer: what others are told. */
   onMilestone: (headline: string) => void = () => undefined;
-  private tenths = 0;
+  #tenths = 0;
 
   constructor(title: string, steps: readonly Pick<StepProgress, 'id' | 'verb'>[]) {
-    this.title = title;
-    this.headline = `${title}: starting`;
-    this.steps = steps.map((step) => ({ ...step, state: 'waiting' }));
+    this.#title = title;
+    this.#headline = `${title}: starting`;
+    this.#steps = steps.map((step) => ({ ...step, state: 'waiting' }));
     setHandler(progress, () => this.snapshot(), {
       description: 'Steps of this run with state, bytes, rows and chunks',
     });
     setHandler(transferProgress, (update) => this.transferred(update), {
       description: 'Sent by transfer children: how far they are',
     });
-    this.show();
+    this.#show();
   }
 
   snapshot(): Progress {
     return {
-      title: this.title,
-      state: this.state,
-      headline: this.headline,
-      startedAtMs: this.startedAtMs,
-      steps: [...this.steps],
+      title: this.#title,
+      state: this.#state,
+      headline: this.#headline,
+      startedAtMs: this.#startedAtMs,
+      steps: [...this.#steps],
     };
   }
 
   /** Enters a step. */
   start(id: string): void {
-    this.update(id, { state: 'running', startedAtMs: Date.now() });
-    this.headline = `${this.title}: ${id} is running`;
+    this.#update(id, { state: 'running', startedAtMs: Date.now() });
+    this.#headline = `${this.#title}: ${id} is running`;
     upsertSearchAttributes([{ key: phaseKey, value: id }]);
-    this.show();
+    this.#show();
     this.onMilestone(`${id} is running`);
   }
 
   /** Nothing runs for the time being, and why. */
   wait(why: string): void {
-    this.headline = `${this.title}: ${why}`;
-    this.show();
+    this.#headline = `${this.#title}: ${why}`;
+    this.#show();
     this.onMilestone(why);
   }
 
   end(id: string, state: StepState, note?: string): void {
-    this.update(id, { state, endedAtMs: Date.now(), ...(note === undefined ? {} : { note }) });
-    this.show();
+    this.#update(id, { state, endedAtMs: Date.now(), ...defined({ note }) });
+    this.#show();
   }
 
   note(id: string, changes: Partial<StepProgress>): void {
-    this.update(id, changes);
-    this.show();
+    this.#update(id, changes);
+    this.#show();
   }
 
   /** From here on the progress of transfers counts towards step `id`, from zero. */
@@ -85,25 +86,24 @@ export class Board {
     totals: { readonly tasks: number; readonly bytes?: number; readonly unit?: TransferUnit },
   ): void {
     const { tasks, bytes, unit } = totals;
-    this.transferStep = id;
-    this.tenths = 0;
-    this.transferring.set(id, new Map());
-    this.update(id, {
+    this.#transferStep = id;
+    this.#tenths = 0;
+    this.#transferring.set(id, new Map());
+    this.#update(id, {
       tasksDone: 0,
       tasksTotal: tasks,
       rows: 0,
       bytes: 0,
       storedBytes: 0,
-      ...(bytes === undefined ? {} : { totalBytes: bytes }),
-      ...(unit === undefined ? {} : { unit }),
+      ...defined({ totalBytes: bytes, unit }),
     });
-    this.show();
+    this.#show();
   }
 
   /** @param update undefined where a child of an earlier version ended, which had told it by a signal. */
   transferred(update: TransferProgress | undefined): void {
-    if (this.transferStep === undefined || update === undefined) return;
-    const shards = this.transferring.get(this.transferStep);
+    if (this.#transferStep === undefined || update === undefined) return;
+    const shards = this.#transferring.get(this.#transferStep);
     shards?.set(update.shard, update);
     const sum = { tasksDone: 0, rows: 0, bytes: 0, storedBytes: 0 };
     for (const shard of shards?.values() ?? []) {
@@ -112,40 +112,40 @@ export class Board {
       sum.bytes += shard.bytes;
       sum.storedBytes += shard.storedBytes;
     }
-    this.update(this.transferStep, sum);
-    this.show();
-    this.tellTenth(this.transferStep);
+    this.#update(this.#transferStep, sum);
+    this.#show();
+    this.#tellTenth(this.#transferStep);
   }
 
-  private tellTenth(id: string): void {
+  #tellTenth(id: string): void {
     const {
       tasksDone = 0,
       tasksTotal = 0,
       totalBytes,
       bytes = 0,
       unit = 'chunks',
-    } = this.steps.find((step) => step.id === id) ?? {};
+    } = this.#steps.find((step) => step.id === id) ?? {};
     const tenths = Math.floor((10 * tasksDone) / Math.max(1, tasksTotal));
-    if (tenths <= this.tenths) return;
-    this.tenths = tenths;
+    if (tenths <= this.#tenths) return;
+    this.#tenths = tenths;
     const total = totalBytes === undefined ? '' : ` of about ${formatBytes(Math.max(bytes, totalBytes))}`;
     this.onMilestone(`${id}: ${tasksDone} of ${tasksTotal} ${unit}, ${formatBytes(bytes)}${total}`);
   }
 
   conclude(state: Progress['state'], headline: string): void {
-    this.state = state;
-    this.headline = headline;
+    this.#state = state;
+    this.#headline = headline;
     upsertSearchAttributes([{ key: resultKey, value: state }]);
-    this.show();
+    this.#show();
   }
 
-  private update(id: string, changes: Partial<StepProgress>): void {
-    const index = this.steps.findIndex((step) => step.id === id);
-    const step = this.steps[index];
-    if (step !== undefined) this.steps[index] = { ...step, ...changes };
+  #update(id: string, changes: Partial<StepProgress>): void {
+    const index = this.#steps.findIndex((step) => step.id === id);
+    const step = this.#steps[index];
+    if (step !== undefined) this.#steps[index] = { ...step, ...changes };
   }
 
-  private show(): void {
+  #show(): void {
     setCurrentDetails(renderProgress(this.snapshot(), Date.now()));
   }
 }

@@ -1,19 +1,20 @@
 import { ApplicationFailure, CancellationScope, isCancellation, patched } from '@temporalio/workflow';
-import { formatAmount } from '../model/amounts.ts';
+import { formatAmount, formatDuration } from '../model/amounts.ts';
 import type { BackupRef, RestoreRequest } from '../model/backup.ts';
+import { defined } from '../model/defined.ts';
 import type { DrillInput, DrillOutcome } from '../model/drill.ts';
 import { kindOf } from '../model/engine-kind.ts';
 import { chooseForDrill } from '../planning/drill.ts';
-import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
-import { Board } from './board.ts';
+import { activitiesFor, PATIENT_RETRY, patiently } from './activity-proxies.ts';
 import { tellCatalogueChanged } from './catalogue-news.ts';
 import { describeFailure } from './failures.ts';
 import { tell } from './notify.ts';
-import { formatDuration } from './progress.ts';
+import type { DrillStage } from './progress.ts';
 import { type RehearsalOutcome, reportOf, restoreScratch, scratchRequest } from './rehearsal.ts';
+import { RunFrame, stepsOf } from './run-frame.ts';
 import { withDeadline } from './scopes.ts';
 
-const DAY_MS = 24 * 3_600_000;
+const STAGES: readonly DrillStage[] = ['choose', 'rehearse', 'record'];
 const CHOOSING_PATIENCE_MS = 15 * 60_000;
 
 /**
@@ -28,70 +29,59 @@ const CHOOSING_PATIENCE_MS = 15 * 60_000;
  */
 export async function drill(input: DrillInput): Promise<DrillOutcome> {
   const startedAt = new Date(Date.now()).toISOString();
-  const board = new Board(`Drill of ${input.plan}`, [
-    { id: 'choose', verb: 'choose' },
-    { id: 'rehearse', verb: 'rehearse' },
-    { id: 'record', verb: 'record' },
-  ]);
-  try {
-    const outcome = await perform(input, startedAt, board);
-    board.conclude(outcome.verdict === 'OK' ? 'done' : 'failed', headlineOf(outcome));
-    await tellOf(input, outcome);
-    return outcome;
-  } catch (error) {
-    const failure = describeFailure(error);
-    if (isCancellation(error)) {
-      board.conclude('cancelled', `Drill of ${input.plan} was cancelled`);
-      throw error;
-    }
-    board.conclude('failed', failure.message);
-    throw ApplicationFailure.nonRetryable(failure.message, failure.code);
-  }
+  const frame = new RunFrame({ title: `Drill of ${input.plan}`, steps: stepsOf(STAGES) });
+  return frame.run({
+    work: () => perform(input, startedAt, frame),
+    end: (outcome) => ({ headline: headlineOf(outcome), verdict: outcome.verdict }),
+    failure: ({ message }, isCancelled) => ({
+      headline: isCancelled ? `Drill of ${input.plan} was cancelled` : message,
+    }),
+    succeeded: (outcome) => tellOf(input, outcome),
+  });
 }
 
-async function perform(input: DrillInput, startedAt: string, board: Board): Promise<DrillOutcome> {
+async function perform(input: DrillInput, startedAt: string, frame: RunFrame): Promise<DrillOutcome> {
   const { plan, repository } = input;
-  board.start('choose');
-  const cleared = patched('leftovers') ? await clearLeftovers(input) : '';
-  const choice = await choose(input);
+  const choice = await frame.stage(
+    'choose',
+    async () => {
+      const cleared = patched('leftovers') ? await clearLeftovers(input) : '';
+      return { cleared, ...(await choose(input)) };
+    },
+    (chosen) => ('problem' in chosen ? chosen.problem : `${chosen.backup}${chosen.cleared}`),
+    (chosen) => ('problem' in chosen ? 'failed' : 'done'),
+  );
   if ('problem' in choice) {
-    board.end('choose', 'failed', choice.problem);
     const finishedAt = new Date(Date.now()).toISOString();
     const problems = [choice.problem];
     return { plan, verdict: 'INCONCLUSIVE', problems, assertions: [], startedAt, finishedAt };
   }
-  board.end('choose', 'done', `${choice.backup}${cleared}`);
 
-  board.start('rehearse');
   const ref: BackupRef = { repository, plan, backup: choice.backup };
   const { source, drill: spec } = input;
   const { check, indexCheckMs, connection, assertions, parallelism, timeoutMs, tolerate } = spec;
-  const request = scratchRequest(ref, 'drill', {
-    source,
-    parallelism,
-    check,
-    assertions,
-    ...(indexCheckMs === undefined ? {} : { indexCheckMs }),
-    ...(connection === undefined ? {} : { connection }),
-    ...(tolerate === true ? { tolerate } : {}),
-  });
-  const { outcome, leftBehind } = await inTime(timeoutMs, request);
-  board.end(
+  const { request, outcome, leftBehind } = await frame.stage(
     'rehearse',
-    outcome.verdict === 'OK' ? 'done' : 'failed',
-    [...outcome.problems, ...(outcome.notes ?? [])].slice(0, 10).join('; '),
+    async () => {
+      const wishes = { source, parallelism, check, assertions, ...defined({ indexCheckMs, connection }) };
+      const scratch = scratchRequest(ref, 'drill', tolerate === true ? { ...wishes, tolerate } : wishes);
+      return { request: scratch, ...(await inTime(timeoutMs, scratch)) };
+    },
+    ({ outcome: { problems, notes = [] } }) => [...problems, ...notes].slice(0, 10).join('; '),
+    ({ outcome: { verdict } }) => (verdict === 'OK' ? 'done' : 'failed'),
   );
 
-  board.start('record');
-  const report = reportOf(ref, { ...outcome, drill: outcome.drill ?? { assertions: [] } }, startedAt);
-  await CancellationScope.nonCancellable(async () => {
-    await patiently('verdict into the ledger').recordVerification({ ref, report });
-    // Only now: the verdict must not wait for a server that is away.
-    // The restore of a universe drops what it can itself; what it names as left is for a person.
-    if (leftBehind && kindOf(source) === 'rows')
-      await patiently('drop what the rehearsal left').discardRestore({ request });
+  const report = await frame.stage('record', async () => {
+    const made = reportOf(ref, { ...outcome, drill: outcome.drill ?? { assertions: [] } }, startedAt);
+    await CancellationScope.nonCancellable(async () => {
+      await patiently('verdict into the ledger').recordVerification({ ref, report: made });
+      // Only now: the verdict must not wait for a server that is away.
+      // The restore of a universe drops what it can itself; what it names as left is for a person.
+      if (leftBehind && kindOf(source) === 'rows')
+        await patiently('drop what the rehearsal left').discardRestore({ request });
+    });
+    return made;
   });
-  board.end('record', 'done');
   await tellCatalogueChanged(plan);
   const { verdict, problems, compared, notes, finishedAt, drill: record } = report;
   return {
@@ -99,9 +89,7 @@ async function perform(input: DrillInput, startedAt: string, board: Board): Prom
     backup: ref.backup,
     verdict,
     problems,
-    ...(compared === undefined ? {} : { compared }),
-    ...(notes === undefined ? {} : { notes }),
-    ...(record?.restoreMs === undefined ? {} : { restoreMs: record.restoreMs }),
+    ...defined({ compared, notes, restoreMs: record?.restoreMs }),
     assertions: record?.assertions ?? [],
     startedAt,
     finishedAt,
@@ -144,7 +132,7 @@ async function clearLeftovers({
     timeoutMs: CHOOSING_PATIENCE_MS,
   });
   try {
-    const target = connection === undefined ? {} : { connection };
+    const target = defined({ connection });
     const { cleared, problems } = await activities.clearRehearsals({ repository, plan, source, ...target });
     const left =
       problems.length === 0 ? '' : `; what others left could not be dropped: ${problems.join('; ')}`;
@@ -179,10 +167,6 @@ async function inTime(
   }
 }
 
-function patiently(summary: string) {
-  return activitiesFor({ summary, retry: PATIENT_RETRY, timeoutMs: DAY_MS });
-}
-
 function headlineOf(outcome: DrillOutcome): string {
   const { plan, backup, verdict, problems, restoreMs, assertions } = outcome;
   const what = backup === undefined ? `Drill of ${plan}` : `Drill of ${plan} with ${backup}`;
@@ -204,11 +188,11 @@ async function tellOf({ notify, labels }: DrillInput, outcome: DrillOutcome): Pr
     labels,
     ok: verdict === 'OK',
     headline: headlineOf(outcome),
-    ...(backup === undefined ? {} : { backup }),
+    ...defined({ backup }),
     ...(problem === undefined ? {} : { error: { code: `DRILL_${verdict}`, message: problem } }),
     facts: {
       verdict,
-      ...(backup === undefined ? {} : { backup }),
+      ...defined({ backup }),
       ...(restoreMs === undefined ? {} : { 'restored in': formatDuration(restoreMs) }),
     },
   });

@@ -18,8 +18,13 @@ export function rootFailure(error: unknown): unknown {
   return current;
 }
 
+export interface FailureReason {
+  readonly code: string;
+  readonly message: string;
+}
+
 /** One clear sentence for a person: code, cause and remedy, without Temporal's wrapping. */
-export function describeFailure(error: unknown): { readonly code: string; readonly message: string } {
+export function describeFailure(error: unknown): FailureReason {
   const root = rootFailure(error);
   if (root instanceof ApplicationFailure) {
     return { code: root.type ?? 'FAILED', message: root.message };

@@ -3,47 +3,47 @@ import type { GateState } from './messages.ts';
 
 /** Who is in at a source and who waits. First come, first served: nobody overtakes a claim that it excludes. Pure. */
 export class Gate {
-  private holders: readonly SourceClaim[];
-  private waiting: readonly SourceClaim[];
-  private readonly told = new Set<string>();
+  #holders: readonly SourceClaim[];
+  #waiting: readonly SourceClaim[];
+  readonly #told = new Set<string>();
 
   constructor({ holders, waiting }: GateState) {
-    this.holders = holders;
-    this.waiting = waiting;
-    for (const { holder } of holders) this.told.add(holder);
+    this.#holders = holders;
+    this.#waiting = waiting;
+    for (const { holder } of holders) this.#told.add(holder);
   }
 
   get state(): GateState {
-    return { holders: this.holders, waiting: this.waiting };
+    return { holders: this.#holders, waiting: this.#waiting };
   }
 
   get isEmpty(): boolean {
-    return this.holders.length === 0 && this.waiting.length === 0;
+    return this.#holders.length === 0 && this.#waiting.length === 0;
   }
 
   /** A run that asks again, because it did not hear the answer or was reset, keeps its place and is told again. */
   enter(claim: SourceClaim): void {
-    if (this.holders.some(({ holder }) => holder === claim.holder)) this.told.delete(claim.holder);
-    else if (!this.waiting.some(({ holder }) => holder === claim.holder))
-      this.waiting = [...this.waiting, claim];
+    if (this.#holders.some(({ holder }) => holder === claim.holder)) this.#told.delete(claim.holder);
+    else if (!this.#waiting.some(({ holder }) => holder === claim.holder))
+      this.#waiting = [...this.#waiting, claim];
   }
 
   leave(run: string): void {
-    this.holders = this.holders.filter(({ holder }) => holder !== run);
-    this.waiting = this.waiting.filter(({ holder }) => holder !== run);
-    this.told.delete(run);
+    this.#holders = this.#holders.filter(({ holder }) => holder !== run);
+    this.#waiting = this.#waiting.filter(({ holder }) => holder !== run);
+    this.#told.delete(run);
   }
 
   /** Lets in whoever may; returns the runs that have to be told. */
   admit(): readonly string[] {
     const before: SourceClaim[] = [];
-    for (const claim of this.waiting) {
-      if ([...this.holders, ...before].some((other) => exclude(claim, other))) before.push(claim);
-      else this.holders = [...this.holders, claim];
+    for (const claim of this.#waiting) {
+      if ([...this.#holders, ...before].some((other) => exclude(claim, other))) before.push(claim);
+      else this.#holders = [...this.#holders, claim];
     }
-    this.waiting = before;
-    const untold = this.holders.map(({ holder }) => holder).filter((holder) => !this.told.has(holder));
-    for (const holder of untold) this.told.add(holder);
+    this.#waiting = before;
+    const untold = this.#holders.map(({ holder }) => holder).filter((holder) => !this.#told.has(holder));
+    for (const holder of untold) this.#told.add(holder);
     return untold;
   }
 }

@@ -1,13 +1,9 @@
-import { ApplicationFailure, isCancellation } from '@temporalio/workflow';
 import type { InClusterRequest, InClusterSummary } from '../model/in-cluster.ts';
-import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
-import { Board } from './board.ts';
-import { describeFailure } from './failures.ts';
+import { patiently } from './activity-proxies.ts';
+import type { Board } from './board.ts';
 import type { RestoreStage } from './progress.ts';
-import { Reporter } from './reporter.ts';
-import { Turn } from './turn.ts';
+import { RunFrame, stepsOf } from './run-frame.ts';
 
-const DAY_MS = 24 * 3_600_000;
 const REWIND: readonly RestoreStage[] = ['plan', 'turn', 'safety', 'restoration', 'finish'];
 const CLONE: readonly RestoreStage[] = ['plan', 'restoration', 'finish'];
 
@@ -18,77 +14,65 @@ const CLONE: readonly RestoreStage[] = ['plan', 'restoration', 'finish'];
  */
 export async function inClusterRestore(request: InClusterRequest): Promise<InClusterSummary> {
   const { plan, restore, way, instant, databases } = request;
+  const isRewind = way === 'rewind';
   const names = databases.map(({ from, to }) => (from === to ? from : `${from} → ${to}`)).join(', ');
-  const stages = way === 'rewind' ? REWIND : CLONE;
-  const title = `${way === 'rewind' ? 'Rewind' : 'Clone'} ${restore} of ${plan} to ${instant}`;
-  const board = new Board(
+  const title = `${isRewind ? 'Rewind' : 'Clone'} ${restore} of ${plan} to ${instant}`;
+  const frame = new RunFrame({
     title,
-    stages.map((id) => ({ id, verb: id })),
-  );
-  const stage = async <T>(id: RestoreStage, work: () => Promise<T>): Promise<T> => {
-    board.start(id);
-    try {
-      const result = await work();
-      board.end(id, 'done');
-      return result;
-    } catch (error) {
-      board.end(id, isCancellation(error) ? 'cancelled' : 'failed', describeFailure(error).message);
-      throw error;
-    }
-  };
-  const turn = new Turn({
-    source: request.source,
-    mode: 'alone',
-    title,
-    onWait: (gate) =>
-      board.note('turn', { note: `waits for backups and restores of the same source (${gate})` }),
+    steps: stepsOf(isRewind ? REWIND : CLONE),
+    turn: {
+      source: request.source,
+      mode: 'alone',
+      title,
+      waitsFor: 'backups and restores of the same source',
+    },
+    report: { plan, kind: 'restore', id: restore, overwrites: isRewind },
   });
-  const report = new Reporter(plan, { kind: 'restore', id: restore, overwrites: way === 'rewind' });
-  board.onMilestone = (headline) => report.running(headline);
+  const { board } = frame;
   let safetySnapshots: Readonly<Record<string, string>> = {};
   let begun = 0;
   let done = 0;
-  try {
-    await stage('plan', () => call('check schedules, names and writers').checkInCluster({ request }));
-    board.note('plan', { note: names });
-    if (way === 'rewind') {
-      await stage('turn', () => turn.take());
-      safetySnapshots = await stage('safety', () => save(request, board));
+
+  const work = async (): Promise<InClusterSummary> => {
+    await frame.stage(
+      'plan',
+      () => patiently('check schedules, names and writers').checkInCluster({ request }),
+      () => names,
+    );
+    if (isRewind) {
+      await frame.stage('turn', () => frame.takeTurn());
+      safetySnapshots = await frame.stage('safety', () => save(request, board));
     }
-    await stage('restoration', async () => {
+    await frame.stage('restoration', async () => {
       for (const [database, { from }] of databases.entries()) {
         begun = database + 1;
-        await call(`${way} ${from}`).goBackInCluster({ request, database });
+        await patiently(`${way} ${from}`).goBackInCluster({ request, database });
         done = database + 1;
       }
     });
-    const chores = await stage('finish', () =>
-      call('what is left to do by hand').choresInCluster({ request }),
+    const chores = await frame.stage(
+      'finish',
+      () => patiently('what is left to do by hand').choresInCluster({ request }),
+      (left) => (left.length === 0 ? 'nothing is left to do by hand' : left.join(' ')),
     );
-    board.note('finish', { note: chores.length === 0 ? 'nothing is left to do by hand' : chores.join(' ') });
-    const headline = `${names}: the data of ${instant}${way === 'rewind' ? ', in place' : ''}`;
-    board.conclude('done', headline);
-    await report.ended({ state: 'done', headline });
     return { plan, restore, way, instant, databases, safetySnapshots, chores };
-  } catch (error) {
-    const failure = describeFailure(error);
-    const kept = Object.entries(safetySnapshots).map(([name, id]) => `${name}: ${id}`);
-    const told =
-      kept.length === 0 ? '' : ` What was there before is in the universe's snapshots (${kept.join(', ')}).`;
-    const message = `${failure.message}${stateOfEach(request, begun, done)}${told}`;
-    const state = isCancellation(error) ? 'cancelled' : 'failed';
-    board.conclude(state, message);
-    await report.ended({ state, headline: message });
-    if (isCancellation(error)) throw error;
-    throw ApplicationFailure.create({
-      type: failure.code,
-      message,
-      nonRetryable: true,
-      ...(error instanceof Error ? { cause: error } : {}),
-    });
-  } finally {
-    await turn.end();
-  }
+  };
+
+  return frame.run({
+    work,
+    end: () => ({ headline: `${names}: the data of ${instant}${isRewind ? ', in place' : ''}` }),
+    failure: (reason) => {
+      const message = `${reason.message}${stateOfEach(request, begun, done)}${whereItWas(safetySnapshots)}`;
+      return { headline: message, message };
+    },
+  });
+}
+
+function whereItWas(safetySnapshots: Readonly<Record<string, string>>): string {
+  const kept = Object.entries(safetySnapshots).map(([name, id]) => `${name}: ${id}`);
+  return kept.length === 0
+    ? ''
+    : ` What was there before is in the universe's snapshots (${kept.join(', ')}).`;
 }
 
 /** Several databases are gone back one after another: a failure between them leaves them at different times, and says which is where. */
@@ -109,12 +93,8 @@ async function save(request: InClusterRequest, board: Board): Promise<Readonly<R
     board.note('safety', { note: 'none: the request says no' });
     return {};
   }
-  const saved = await call('snapshot of what is there').saveInCluster({ request });
+  const saved = await patiently('snapshot of what is there').saveInCluster({ request });
   const told = Object.entries(saved).map(([name, id]) => `${name} in snapshot ${id}`);
   board.note('safety', { note: `${told.join(', ')}, kept by the universe for three days` });
   return saved;
-}
-
-function call(summary: string) {
-  return activitiesFor({ summary, retry: PATIENT_RETRY, timeoutMs: DAY_MS });
 }

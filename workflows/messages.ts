@@ -5,6 +5,7 @@ import type {
   BackupSummary,
   ReadPoint,
   RestoreRequest,
+  RestoreSummary,
   TableUnit,
   VerifyReport,
 } from '../model/backup.ts';
@@ -31,6 +32,15 @@ export interface BackupOutcome {
   readonly verifications: readonly VerifyReport[];
   readonly epochs: number;
   readonly durationMs: number;
+}
+
+/**
+ * Workflows that a parent starts by their names. The parent imports this type instead of the workflow's file, which may import the
+ * parent's: a restore makes a safety backup, and a backup may verify itself by a restore.
+ */
+export interface WorkflowsByName {
+  backup(input: BackupInput): Promise<BackupOutcome>;
+  restore(request: RestoreRequest): Promise<RestoreSummary>;
 }
 
 /** Details of the failure of a restore. */

@@ -1,6 +1,8 @@
 import type { RestoreRequest } from '../model/backup.ts';
+import { defined } from '../model/defined.ts';
 import type { InClusterRequest } from '../model/in-cluster.ts';
 import type { RecoveryDecision, RecoveryWindow } from '../model/recovery.ts';
+import { timeInId } from '../model/run-id.ts';
 import { safetyBackupId } from '../model/safety-backup.ts';
 import type { PlanSurvey } from '../model/survey.ts';
 import { readRecoveryRequest } from '../planning/request.ts';
@@ -50,16 +52,14 @@ export interface Chance {
 export function newPlanState(revision: Revision, appliedAt: string): PlanState {
   return {
     hostedOn: revision.taskQueue,
-    ...{
-      revision,
-      generation: 0,
-      appliedAt,
-      requests: [],
-      closed: [],
-      seen: [],
-      running: [],
-      measurements: [],
-    },
+    revision,
+    generation: 0,
+    appliedAt,
+    requests: [],
+    closed: [],
+    seen: [],
+    running: [],
+    measurements: [],
     refused: { count: 0, last: [] },
   };
 }
@@ -69,51 +69,57 @@ export function newPlanState(revision: Revision, appliedAt: string): PlanState {
  * messages change its state, `nextWork` says what there is to do, and `…ed` methods tell it what came of that.
  */
 export class PlanEntity {
-  private current: PlanState;
-  private readonly chance: Chance;
-  private readonly heardAtMs = new Map<string, number>();
-  private isSurveyDue = true;
-  private lookedAtMs: number;
+  #current: PlanState;
+  readonly #chance: Chance;
+  readonly #heardAtMs = new Map<string, number>();
+  #isSurveyDue = true;
+  #lookedAtMs: number;
 
   constructor(state: PlanState, chance: Chance) {
-    this.current = state;
-    this.chance = chance;
-    this.lookedAtMs = chance.now().getTime();
+    this.#current = state;
+    this.#chance = chance;
+    this.#lookedAtMs = chance.now().getTime();
   }
 
   get state(): PlanState {
-    return this.current;
+    return this.#current;
   }
 
   get isOver(): boolean {
-    return this.current.isRemoved === true && !this.areSchedulesDue;
+    return this.#current.isRemoved === true && !this.areSchedulesDue;
   }
 
   get areSchedulesDue(): boolean {
-    return this.current.schedulesOf !== this.current.generation;
+    return this.#current.schedulesOf !== this.#current.generation;
   }
 
   get status(): PlanStatus {
-    const { revision, generation, appliedAt, running, requests, closed, refused } = this.current;
-    const { lastBackup, lastFailure, survey, surveyFailure, paused } = this.current;
+    const { revision, generation, appliedAt, running, requests, closed, refused } = this.#current;
+    const { lastBackup, lastFailure, survey, surveyFailure, paused } = this.#current;
     return {
       plan: revision.plan.name,
       set: revision.set,
       file: revision.plan.file,
-      ...{ generation, appliedAt, pipelineHash: revision.plan.pipeline.hash, taskQueue: revision.taskQueue },
-      ...{ running, requests, closed, refused },
+      generation,
+      appliedAt,
+      pipelineHash: revision.plan.pipeline.hash,
+      taskQueue: revision.taskQueue,
+      running,
+      requests,
+      closed,
+      refused,
       paused: paused ?? null,
       lastBackup: lastBackup ?? null,
       lastFailure: lastFailure ?? null,
       survey: survey ?? null,
       surveyFailure: surveyFailure ?? null,
-      repositoryId: this.current.repositoryId ?? null,
-      strangeRepository: this.strangeRepository ?? null,
+      repositoryId: this.#current.repositoryId ?? null,
+      strangeRepository: this.#strangeRepository ?? null,
     };
   }
 
-  private get strangeRepository(): string | undefined {
-    const { repositoryId, survey } = this.current;
+  get #strangeRepository(): string | undefined {
+    const { repositoryId, survey } = this.#current;
     if (repositoryId === undefined || survey === undefined || survey.repositoryId === repositoryId)
       return undefined;
     return survey.repositoryId === undefined
@@ -122,25 +128,25 @@ export class PlanEntity {
   }
 
   get window(): RecoveryWindow {
-    return this.current.survey?.window ?? { instants: [], ranges: [] };
+    return this.#current.survey?.window ?? { instants: [], ranges: [] };
   }
 
   /** What a person sent. Throws `Refused`; a caller that isn't answered records it by `refuse`. */
   receive(message: PersonsMessage, argument: unknown): Receipt {
     switch (message) {
       case 'backup':
-        return this.accept('backup', readSmall(argument, ['requestId', 'reason', 'taskQueue']));
+        return this.#accept('backup', readSmall(argument, ['requestId', 'reason', 'taskQueue']));
       case 'restore':
-        return this.acceptRestore(argument);
+        return this.#acceptRestore(argument);
       case 'approve':
-        return this.approve(readSmall(argument, ['requestId']).requestId);
+        return this.#approve(readSmall(argument, ['requestId']).requestId);
       case 'pause':
-        return this.pause(readSmall(argument, ['reason']).reason);
+        return this.#pause(readSmall(argument, ['reason']).reason);
       case 'resume':
         readSmall(argument, []);
-        return this.resume();
+        return this.#resume();
       case 'cancel':
-        return this.cancel(readSmall(argument, ['requestId']).requestId);
+        return this.#cancel(readSmall(argument, ['requestId']).requestId);
     }
   }
 
@@ -149,20 +155,20 @@ export class PlanEntity {
    * or every id that is chosen afterwards would be another one.
    */
   check(message: PersonsMessage, argument: unknown): void {
-    const { now } = this.chance;
+    const { now } = this.#chance;
     const withoutChance = { now, digits: (count: number) => '0'.repeat(count) };
-    new PlanEntity(this.current, withoutChance).receive(message, argument);
+    new PlanEntity(this.#current, withoutChance).receive(message, argument);
   }
 
   refuse(message: string, refusal: Omit<Refusal, 'at' | 'message'>): void {
-    const { count, last } = this.current.refused;
-    const recorded = { at: this.now(), message: shortened(message), ...refusal };
-    this.change({ refused: { count: count + 1, last: [recorded, ...last].slice(0, AT_MOST.refusals) } });
+    const { count, last } = this.#current.refused;
+    const recorded = { at: this.#now(), message: shortened(message), ...refusal };
+    this.#change({ refused: { count: count + 1, last: [recorded, ...last].slice(0, AT_MOST.refusals) } });
   }
 
   /** Throws `Refused` when another apply came between. */
   checkApplication({ after, revision }: Application): void {
-    const { generation, isRemoved } = this.current;
+    const { generation, isRemoved } = this.#current;
     if (isRemoved) throw new Refused(removed(revision.plan.name));
     if (after === generation || generation === 0) return;
     throw new Refused({
@@ -173,68 +179,69 @@ export class PlanEntity {
   }
 
   apply({ revision, newRepository }: Application): number {
-    const generation = this.current.generation + 1;
-    const { location } = this.current.revision.plan.pipeline.repository;
+    const generation = this.#current.generation + 1;
+    const { location } = this.#current.revision.plan.pipeline.repository;
     const isMoved = JSON.stringify(location) !== JSON.stringify(revision.plan.pipeline.repository.location);
     if (isMoved || newRepository === true) {
-      const { survey: _survey, surveyFailure: _failure, repositoryId: _id, ...state } = this.current;
-      this.current = state;
+      const { survey: _survey, surveyFailure: _failure, repositoryId: _id, ...state } = this.#current;
+      this.#current = state;
     }
-    this.change({ revision, generation, appliedAt: this.now() });
-    this.isSurveyDue = true;
+    this.#change({ revision, generation, appliedAt: this.#now() });
+    this.#isSurveyDue = true;
     return generation;
   }
 
   remove(): number {
-    const generation = this.current.generation + 1;
-    for (const request of this.current.requests.filter(({ state }) => state !== 'running')) {
-      this.close(request, 'cancelled', 'the plan was removed');
+    const generation = this.#current.generation + 1;
+    for (const request of this.#current.requests.filter(({ state }) => state !== 'running')) {
+      this.#close(request, 'cancelled', 'the plan was removed');
     }
-    this.change({ generation, isRemoved: true });
+    this.#change({ generation, isRemoved: true });
     return generation;
   }
 
   /** What a run of the plan told of itself. */
   reported(report: RunReport): void {
-    const others = this.current.running.filter(({ workflowId }) => workflowId !== report.workflowId);
-    const request = this.current.requests.find(({ run }) => run.workflowId === report.workflowId);
+    const others = this.#current.running.filter(({ workflowId }) => workflowId !== report.workflowId);
+    const request = this.#current.requests.find(({ run }) => run.workflowId === report.workflowId);
     if (report.state === 'running') {
-      this.heardAtMs.set(report.workflowId, this.chance.now().getTime());
-      this.change({ running: [report, ...others].slice(0, AT_MOST.running) });
-      if (request !== undefined && request.state !== 'running') this.update(request, { state: 'running' });
+      this.#heardAtMs.set(report.workflowId, this.#chance.now().getTime());
+      this.#change({ running: [report, ...others].slice(0, AT_MOST.running) });
+      if (request !== undefined && request.state !== 'running') this.#update(request, { state: 'running' });
       // A scheduled run has begun: the next one is another.
-      if (others.length === this.current.running.length - 1 && request === undefined) this.isSurveyDue = true;
+      if (others.length === this.#current.running.length - 1 && request === undefined)
+        this.#isSurveyDue = true;
       return;
     }
-    this.heardAtMs.delete(report.workflowId);
-    this.isSurveyDue = true;
-    this.change({ running: others });
-    if (report.state === 'done' && report.kind === 'backup') this.change({ lastBackup: report });
-    if (report.state === 'failed') this.change({ lastFailure: report });
-    if (report.state === 'done' && report.kind === 'restore') this.measure(report);
-    if (request !== undefined) this.close(request, report.state, report.headline);
+    this.#heardAtMs.delete(report.workflowId);
+    this.#isSurveyDue = true;
+    this.#change({ running: others });
+    if (report.state === 'done' && report.kind === 'backup') this.#change({ lastBackup: report });
+    if (report.state === 'failed') this.#change({ lastFailure: report });
+    if (report.state === 'done' && report.kind === 'restore') this.#measure(report);
+    if (request !== undefined) this.#close(request, report.state, report.headline);
   }
 
   /** Storage has changed, or may have. */
   surveyIsDue(): void {
-    this.isSurveyDue = true;
+    this.#isSurveyDue = true;
   }
 
   /** The most urgent thing to do; undefined: nothing until a message comes, or `wakeAfterMs` have passed. */
   nextWork(): Work | undefined {
-    if (this.areSchedulesDue) return { do: 'schedules', generation: this.current.generation };
-    if (this.current.isRemoved) return undefined;
-    const [cancelled] = this.current.cancelling ?? [];
+    if (this.areSchedulesDue) return { do: 'schedules', generation: this.#current.generation };
+    if (this.#current.isRemoved) return undefined;
+    const [cancelled] = this.#current.cancelling ?? [];
     if (cancelled !== undefined) return { do: 'cancel', workflowId: cancelled };
-    const undecided = this.current.requests.find(({ kind, state }) => kind === 'restore' && state === 'new');
+    const undecided = this.#current.requests.find(({ kind, state }) => kind === 'restore' && state === 'new');
     if (undecided !== undefined) return { do: 'decide', request: undecided };
-    const start = this.nextStart();
+    const start = this.#nextStart();
     if (start !== undefined) return start;
-    const nowMs = this.chance.now().getTime();
-    const surveyedMs = Date.parse(this.current.survey?.readAt ?? this.current.surveyFailure?.at ?? '');
-    if (this.isSurveyDue || nowMs - surveyedMs >= SURVEY_EVERY_MS) return { do: 'survey' };
-    if (this.silentRuns(nowMs).length > 0 && nowMs - this.lookedAtMs >= SILENCE_MS) {
-      return { do: 'look', workflowIds: this.silentRuns(nowMs) };
+    const nowMs = this.#chance.now().getTime();
+    const surveyedMs = Date.parse(this.#current.survey?.readAt ?? this.#current.surveyFailure?.at ?? '');
+    if (this.#isSurveyDue || nowMs - surveyedMs >= SURVEY_EVERY_MS) return { do: 'survey' };
+    if (this.#silentRuns(nowMs).length > 0 && nowMs - this.#lookedAtMs >= SILENCE_MS) {
+      return { do: 'look', workflowIds: this.#silentRuns(nowMs) };
     }
     return undefined;
   }
@@ -242,24 +249,23 @@ export class PlanEntity {
   /** How long there is nothing to do, unless a message comes. */
   get wakeAfterMs(): number {
     const waits =
-      this.current.running.length > 0 || this.current.requests.some(({ state }) => state === 'running');
+      this.#current.running.length > 0 || this.#current.requests.some(({ state }) => state === 'running');
     return waits ? SILENCE_MS : SURVEY_EVERY_MS;
   }
 
   schedulesReconciled(generation: number): void {
-    this.change({ schedulesOf: generation });
-    this.isSurveyDue = true;
+    this.#change({ schedulesOf: generation });
+    this.#isSurveyDue = true;
   }
 
   decided({ requestId }: PlanRequest, decision: RecoveryDecision, databases: readonly string[] = []): void {
-    const request = this.current.requests.find((each) => each.requestId === requestId);
+    const request = this.#current.requests.find((each) => each.requestId === requestId);
     // Cancelled meanwhile.
     if (request === undefined) return;
     if (decision.kind === 'refused') {
       const { code, reason, remedy, before, after } = decision;
       const nearest = {
-        ...(before === undefined ? {} : { before }),
-        ...(after === undefined ? {} : { after }),
+        ...defined({ before, after }),
       };
       this.refuseRequest(request, { code, reason, remedy, ...nearest });
       return;
@@ -281,38 +287,38 @@ export class PlanEntity {
       });
       return;
     }
-    const asks = request.wish?.replace === true && this.needsApproval;
-    this.update(request, { decision, databases, state: asks ? 'awaiting-approval' : 'ready' });
+    const asks = request.wish?.replace === true && this.#needsApproval;
+    this.#update(request, { decision, databases, state: asks ? 'awaiting-approval' : 'ready' });
   }
 
   /** A request can't be done: it is closed, recorded, shown, counted. */
   refuseRequest(request: PlanRequest, refusal: Omit<Refusal, 'at' | 'message'>): void {
     this.refuse(request.kind, refusal);
-    this.close(request, 'refused', `${refusal.reason}. ${refusal.remedy}`);
+    this.#close(request, 'refused', `${refusal.reason}. ${refusal.remedy}`);
   }
 
   /** Its run exists; it reports itself from here on. */
   started({ requestId }: PlanRequest): void {
-    const request = this.current.requests.find((each) => each.requestId === requestId);
+    const request = this.#current.requests.find((each) => each.requestId === requestId);
     if (request === undefined) return;
-    this.heardAtMs.set(request.run.workflowId, this.chance.now().getTime());
-    this.update(request, { state: 'running' });
+    this.#heardAtMs.set(request.run.workflowId, this.#chance.now().getTime());
+    this.#update(request, { state: 'running' });
   }
 
   cancelled(workflowId: string): void {
-    const left = (this.current.cancelling ?? []).filter((each) => each !== workflowId);
-    this.change({ cancelling: left });
+    const left = (this.#current.cancelling ?? []).filter((each) => each !== workflowId);
+    this.#change({ cancelling: left });
   }
 
   /** @param generation of when the look began: meanwhile the plan may have been applied to another repository. */
-  surveyed(survey: PlanSurvey, generation = this.current.generation): void {
-    if (generation !== this.current.generation) return;
-    this.isSurveyDue = false;
-    const before = this.strangeRepository;
-    const { surveyFailure: _, ...state } = this.current;
+  surveyed(survey: PlanSurvey, generation = this.#current.generation): void {
+    if (generation !== this.#current.generation) return;
+    this.#isSurveyDue = false;
+    const before = this.#strangeRepository;
+    const { surveyFailure: _, ...state } = this.#current;
     const repositoryId = state.repositoryId ?? state.survey?.repositoryId ?? survey.repositoryId;
-    this.current = { ...state, survey, ...(repositoryId === undefined ? {} : { repositoryId }) };
-    const reason = this.strangeRepository;
+    this.#current = { ...state, survey, ...defined({ repositoryId }) };
+    const reason = this.#strangeRepository;
     if (reason === undefined || reason === before) return;
     this.refuse('survey', {
       code: 'ANOTHER_REPOSITORY',
@@ -323,28 +329,28 @@ export class PlanEntity {
   }
 
   surveyFailed(reason: string): void {
-    this.isSurveyDue = false;
-    this.change({ surveyFailure: { at: this.now(), reason } });
+    this.#isSurveyDue = false;
+    this.#change({ surveyFailure: { at: this.#now(), reason } });
   }
 
   /** Runs that Temporal says have ended, of which nothing was heard. */
   looked(gone: readonly { readonly workflowId: string; readonly ending: string }[]): void {
-    this.lookedAtMs = this.chance.now().getTime();
+    this.#lookedAtMs = this.#chance.now().getTime();
     for (const { workflowId, ending } of gone) {
-      const running = this.current.running.find((each) => each.workflowId === workflowId);
-      const request = this.current.requests.find(({ run }) => run.workflowId === workflowId);
+      const running = this.#current.running.find((each) => each.workflowId === workflowId);
+      const request = this.#current.requests.find(({ run }) => run.workflowId === workflowId);
       const told = `${workflowId} ended without a word (${ending})`;
       if (running !== undefined) {
-        this.reported({ ...running, state: 'failed', headline: told, endedAt: this.now() });
-      } else if (request !== undefined) this.close(request, 'failed', told);
+        this.reported({ ...running, state: 'failed', headline: told, endedAt: this.#now() });
+      } else if (request !== undefined) this.#close(request, 'failed', told);
     }
   }
 
-  private get needsApproval(): boolean {
-    return this.current.revision.plan.restore?.approval !== 'none';
+  get #needsApproval(): boolean {
+    return this.#current.revision.plan.restore?.approval !== 'none';
   }
 
-  private acceptRestore(argument: unknown): Receipt {
+  #acceptRestore(argument: unknown): Receipt {
     const { options, wish } = splitOptions(argument);
     const reading = readRecoveryRequest(wish);
     if ('refusal' in reading) {
@@ -353,15 +359,15 @@ export class PlanEntity {
     }
     const { request } = reading;
     const { requestId, reason } = request;
-    return this.accept('restore', { requestId, reason }, { wish: request, ...(options && { options }) });
+    return this.#accept('restore', { requestId, reason }, { wish: request, ...(options && { options }) });
   }
 
-  private accept(
+  #accept(
     kind: PlanRequest['kind'],
     { requestId, reason, taskQueue }: Readonly<Partial<Record<string, string>>>,
     more: Pick<PlanRequest, 'wish' | 'options'> = {},
   ): Receipt {
-    const { requests, seen, closed, isRemoved, revision } = this.current;
+    const { requests, seen, closed, isRemoved, revision } = this.#current;
     if (isRemoved) throw new Refused(removed(revision.plan.name));
     const known = requests.find((each) => each.requestId === requestId);
     if (known !== undefined) {
@@ -383,67 +389,68 @@ export class PlanEntity {
         remedy: 'Wait for them, or cancel some: {"requestId": "…"}; the status lists them.',
       });
     }
-    const at = this.chance.now();
-    const time = at.toISOString().replace(/\.\d+/, '').replaceAll(/[-:]/g, '');
+    const at = this.#chance.now();
+    const time = timeInId(at.toISOString());
     const id =
       kind === 'backup'
-        ? `${time}-${this.chance.digits(6)}`
-        : `${time.toLowerCase()}_${this.chance.digits(4)}`;
+        ? `${time}-${this.#chance.digits(6)}`
+        : `${time.toLowerCase()}_${this.#chance.digits(4)}`;
     const plan = revision.plan.name;
     const workflowId = kind === 'backup' ? backupWorkflowId(plan, id) : restoreWorkflowId(plan, id);
     const options = taskQueue === undefined ? more.options : { ...more.options, taskQueue };
     const request: PlanRequest = {
       requestId: requestId ?? id,
-      ...{ kind, at: at.toISOString(), state: 'new', run: { id, workflowId } },
-      ...(reason === undefined ? {} : { reason }),
-      ...(more.wish === undefined ? {} : { wish: more.wish }),
-      ...(options === undefined ? {} : { options }),
+      kind,
+      at: at.toISOString(),
+      state: 'new',
+      run: { id, workflowId },
+      ...defined({ reason, wish: more.wish, options }),
     };
-    this.change({ requests: [...requests, request] });
-    if (requestId !== undefined) this.change({ seen: [...seen, requestId].slice(-AT_MOST.seen) });
+    this.#change({ requests: [...requests, request] });
+    if (requestId !== undefined) this.#change({ seen: [...seen, requestId].slice(-AT_MOST.seen) });
     return receiptOf(request.requestId, 'accepted', `${kind} ${id} is accepted`, workflowId);
   }
 
-  private approve(requestId: string | undefined): Receipt {
-    const waiting = this.current.requests.filter(({ state }) => state === 'awaiting-approval');
+  #approve(requestId: string | undefined): Receipt {
+    const waiting = this.#current.requests.filter(({ state }) => state === 'awaiting-approval');
     const request = theOne(waiting, requestId, 'waits for approval');
-    this.update(request, { state: 'ready' });
+    this.#update(request, { state: 'ready' });
     return receiptOf(request.requestId, 'accepted', 'it is approved', request.run.workflowId);
   }
 
-  private pause(reason: string | undefined): Receipt {
-    if (this.current.paused !== undefined) return receiptOf('pause', 'known', 'it is paused already');
-    const paused = { at: this.now(), ...(reason === undefined ? {} : { reason }) };
-    this.change({ paused, generation: this.current.generation + 1 });
+  #pause(reason: string | undefined): Receipt {
+    if (this.#current.paused !== undefined) return receiptOf('pause', 'known', 'it is paused already');
+    const paused = { at: this.#now(), ...defined({ reason }) };
+    this.#change({ paused, generation: this.#current.generation + 1 });
     return receiptOf('pause', 'accepted', 'no scheduled run until resume');
   }
 
-  private resume(): Receipt {
-    if (this.current.paused === undefined) return receiptOf('resume', 'known', 'it is not paused');
-    const { paused: _, ...state } = this.current;
-    this.current = { ...state, generation: state.generation + 1 };
+  #resume(): Receipt {
+    if (this.#current.paused === undefined) return receiptOf('resume', 'known', 'it is not paused');
+    const { paused: _, ...state } = this.#current;
+    this.#current = { ...state, generation: state.generation + 1 };
     return receiptOf('resume', 'accepted', 'scheduled runs again');
   }
 
-  private cancel(requestId: string | undefined): Receipt {
-    const { requests, running } = this.current;
+  #cancel(requestId: string | undefined): Receipt {
+    const { requests, running } = this.#current;
     const strays = running
       .filter(({ workflowId }) => !requests.some(({ run }) => run.workflowId === workflowId))
       .map(({ workflowId }) => ({ requestId: workflowId, run: { workflowId }, state: 'running' as const }));
     const target = theOne([...requests, ...strays], requestId, 'waits or runs');
     const { workflowId } = target.run;
     if (target.state === 'running') {
-      const { cancelling = [] } = this.current;
-      if (!cancelling.includes(workflowId)) this.change({ cancelling: [...cancelling, workflowId] });
+      const { cancelling = [] } = this.#current;
+      if (!cancelling.includes(workflowId)) this.#change({ cancelling: [...cancelling, workflowId] });
       return receiptOf(target.requestId, 'accepted', 'its run is being cancelled', workflowId);
     }
     const request = requests.find((each) => each.requestId === target.requestId);
-    if (request !== undefined) this.close(request, 'cancelled', 'it was cancelled before it began');
+    if (request !== undefined) this.#close(request, 'cancelled', 'it was cancelled before it began');
     return receiptOf(target.requestId, 'accepted', 'it will not begin', workflowId);
   }
 
-  private nextStart(): Work | undefined {
-    const { requests, running, revision } = this.current;
+  #nextStart(): Work | undefined {
+    const { requests, running, revision } = this.#current;
     const open = (kind: PlanRequest['kind'], overwrites?: boolean) =>
       requests.filter(
         (each) =>
@@ -461,62 +468,67 @@ export class PlanEntity {
       if (request.kind === 'restore' && request.state === 'ready') {
         const overwrites = request.wish?.replace === true;
         const isBusy = overwrites ? open('restore', true) > 0 : open('restore') >= RESTORES_AT_ONCE;
-        if (!isBusy) return this.restoreWork(request);
+        if (!isBusy) return this.#restoreWork(request);
       }
     }
     return undefined;
   }
 
-  private restoreWork(request: PlanRequest): Work {
-    const { plan } = this.current.revision;
+  #restoreWork(request: PlanRequest): Work {
+    const { plan } = this.#current.revision;
     const goBack = inClusterInput(plan, request);
     if (goBack !== undefined) return { do: 'goBack', request, input: goBack };
-    return { do: 'restore', request, input: restoreInput(plan, request, () => this.safetyId()) };
+    return { do: 'restore', request, input: restoreInput(plan, request, () => this.#safetyId()) };
   }
 
-  private safetyId(): string {
-    const time = this.now().replace(/\.\d+/, '').replaceAll(/[-:]/g, '');
-    return safetyBackupId(`${time}-${this.chance.digits(6)}`);
+  #safetyId(): string {
+    const time = timeInId(this.#now());
+    return safetyBackupId(`${time}-${this.#chance.digits(6)}`);
   }
 
-  private silentRuns(nowMs: number): readonly string[] {
-    const runs = new Set(this.current.running.map(({ workflowId }) => workflowId));
-    for (const { state, run } of this.current.requests) if (state === 'running') runs.add(run.workflowId);
-    return [...runs].filter((run) => nowMs - (this.heardAtMs.get(run) ?? 0) >= SILENCE_MS);
+  #silentRuns(nowMs: number): readonly string[] {
+    const runs = new Set(this.#current.running.map(({ workflowId }) => workflowId));
+    for (const { state, run } of this.#current.requests) if (state === 'running') runs.add(run.workflowId);
+    return [...runs].filter((run) => nowMs - (this.#heardAtMs.get(run) ?? 0) >= SILENCE_MS);
   }
 
-  private measure({ startedAt, endedAt, result }: RunReport): void {
+  #measure({ startedAt, endedAt, result }: RunReport): void {
     if (endedAt === undefined || result === undefined || result.bytes === 0) return;
     const measured = { bytes: result.bytes, durationMs: Date.parse(endedAt) - Date.parse(startedAt) };
-    this.change({ measurements: [measured, ...this.current.measurements].slice(0, AT_MOST.measurements) });
+    this.#change({ measurements: [measured, ...this.#current.measurements].slice(0, AT_MOST.measurements) });
   }
 
-  private update({ requestId }: PlanRequest, changes: Partial<PlanRequest>): void {
-    this.change({
-      requests: this.current.requests.map((each) =>
+  #update({ requestId }: PlanRequest, changes: Partial<PlanRequest>): void {
+    this.#change({
+      requests: this.#current.requests.map((each) =>
         each.requestId === requestId ? { ...each, ...changes } : each,
       ),
     });
   }
 
-  private close(request: PlanRequest, outcome: ClosedRequest['outcome'], told: string): void {
+  #close(request: PlanRequest, outcome: ClosedRequest['outcome'], told: string): void {
     const { requestId, kind, at, run } = request;
     const closed = {
-      ...{ requestId, kind, at, closedAt: this.now(), outcome, workflowId: run.workflowId },
+      requestId,
+      kind,
+      at,
+      closedAt: this.#now(),
+      outcome,
+      workflowId: run.workflowId,
       told: told.length > 600 ? `${told.slice(0, 600)}…` : told,
     };
-    this.change({
-      requests: this.current.requests.filter((each) => each.requestId !== requestId),
-      closed: [closed, ...this.current.closed].slice(0, AT_MOST.closed),
+    this.#change({
+      requests: this.#current.requests.filter((each) => each.requestId !== requestId),
+      closed: [closed, ...this.#current.closed].slice(0, AT_MOST.closed),
     });
   }
 
-  private change(changes: Partial<PlanState>): void {
-    this.current = { ...this.current, ...changes };
+  #change(changes: Partial<PlanState>): void {
+    this.#current = { ...this.#current, ...changes };
   }
 
-  private now(): string {
-    return this.chance.now().toISOString();
+  #now(): string {
+    return this.#chance.now().toISOString();
   }
 }
 
@@ -526,7 +538,7 @@ function receiptOf(
   told: string,
   workflowId?: string,
 ): Receipt {
-  return { requestId, outcome, told, ...(workflowId === undefined ? {} : { workflowId }) };
+  return { requestId, outcome, told, ...defined({ workflowId }) };
 }
 
 function removed(plan: string): Omit<Refusal, 'at' | 'message'> {

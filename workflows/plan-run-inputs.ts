@@ -1,4 +1,5 @@
 import type { RestoreRequest } from '../model/backup.ts';
+import { defined } from '../model/defined.ts';
 import { tabletSource } from '../model/engine-kind.ts';
 import type { InClusterRequest } from '../model/in-cluster.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
@@ -10,7 +11,7 @@ import type { PlanRequest } from './plan-messages.ts';
 /** What the runs are started with that a plan's requests ask for. Pure. */
 
 export function backupInput({ pipeline, notify }: CompiledPlan, { run }: PlanRequest): BackupInput {
-  return { pipeline, backup: run.id, ...(notify === undefined ? {} : { notify }) };
+  return { pipeline, backup: run.id, ...defined({ notify }) };
 }
 
 /** @param safetyId called where what is there is backed up before it is overwritten */
@@ -58,7 +59,9 @@ export function inClusterInput(
   return {
     plan: plan.name,
     restore: run.id,
-    ...{ way, instant, source },
+    way,
+    instant,
+    source,
     databases: databases.map((from) => ({ from, to: nameOf(from) })),
     safetySnapshot: saves(plan, wish),
   };

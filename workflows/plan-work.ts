@@ -28,23 +28,23 @@ const PATIENCE_MS = 2 * 60_000;
 /** Lets whoever applied wait for the schedules, and hear why they could not be written. */
 export class ScheduleKeeper {
   keepPauses = true;
-  private generation = 0;
-  private changes: Applied['changes'] = [];
-  private failure: { readonly generation: number; readonly error: unknown } | undefined;
+  #generation = 0;
+  #changes: Applied['changes'] = [];
+  #failure: { readonly generation: number; readonly error: unknown } | undefined;
 
   succeeded(generation: number, changes: Applied['changes']): void {
-    this.generation = generation;
-    this.changes = changes;
+    this.#generation = generation;
+    this.#changes = changes;
   }
 
   failed(generation: number, error: unknown): void {
-    this.failure = { generation, error };
+    this.#failure = { generation, error };
   }
 
   async reconciled(generation: number): Promise<Applied> {
-    await condition(() => this.generation >= generation || (this.failure?.generation ?? -1) >= generation);
-    if (this.generation >= generation) return { generation, changes: this.changes };
-    const { code, message } = describeFailure(this.failure?.error);
+    await condition(() => this.#generation >= generation || (this.#failure?.generation ?? -1) >= generation);
+    if (this.#generation >= generation) return { generation, changes: this.#changes };
+    const { code, message } = describeFailure(this.#failure?.error);
     throw ApplicationFailure.nonRetryable(message, code);
   }
 }
@@ -58,7 +58,9 @@ export async function carryOut(entity: PlanEntity, work: Work, schedules: Schedu
         const changes = await call('bring schedules in line').reconcileSchedules({
           desired: isRemoved ? [] : desiredSchedules(revision.plan),
           ids: scheduleIdsOf(name),
-          ...{ plan: name, engine: pipeline.source.engine, taskQueue: revision.taskQueue },
+          plan: name,
+          engine: pipeline.source.engine,
+          taskQueue: revision.taskQueue,
           ...(paused === undefined ? {} : { paused: paused.reason ?? '' }),
           keepPauses: schedules.keepPauses,
         });
@@ -75,7 +77,9 @@ export async function carryOut(entity: PlanEntity, work: Work, schedules: Schedu
     case 'decide':
       try {
         const { decision, databases } = await call(`decide restore ${work.request.requestId}`).decideRestore({
-          ...{ repository: pipeline.repository, plan: name, request: work.request.wish ?? {} },
+          repository: pipeline.repository,
+          plan: name,
+          request: work.request.wish ?? {},
           ...historyOf(revision.plan),
           measurements: entity.state.measurements,
         });
@@ -121,7 +125,8 @@ export async function carryOut(entity: PlanEntity, work: Work, schedules: Schedu
       try {
         const { generation } = entity.state;
         const survey = await call('what storage and schedules hold').surveyPlan({
-          ...{ repository: pipeline.repository, plan: name },
+          repository: pipeline.repository,
+          plan: name,
           ...historyOf(revision.plan),
         });
         entity.surveyed(survey, generation);
@@ -149,7 +154,9 @@ async function inClusterChanges(entity: PlanEntity): Promise<Applied['changes']>
   const source = tabletSource(pipeline.source);
   if (source === undefined) return [];
   const changes = await call("bring the universe's snapshot schedules in line").reconcileInCluster({
-    ...{ repository, plan: name, source },
+    repository,
+    plan: name,
+    source,
     ...(isRemoved || pointTime === undefined ? {} : { policy: pointTime.inCluster }),
   });
   return changes.flatMap(({ namespace, schedule, done }) =>

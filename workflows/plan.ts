@@ -156,7 +156,10 @@ export async function plan(state: PlanState): Promise<void> {
     toldAtMs = Date.now();
     const { plan: applied } = entity.state.revision;
     await tell(applied.notify, `refused-${count}`, {
-      ...{ event: 'refused', plan: applied.name, labels: applied.pipeline.labels, ok: false },
+      event: 'refused',
+      plan: applied.name,
+      labels: applied.pipeline.labels,
+      ok: false,
       headline: `A message to plan ${applied.name} was refused (${newest.message}): ${newest.reason}`,
       error: { code: newest.code, message: newest.reason },
       facts: { remedy: newest.remedy, ...(count - told > 1 ? { 'refused since': `${count - told}` } : {}) },

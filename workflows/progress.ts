@@ -1,8 +1,6 @@
 import { formatBytes, formatCount, formatDuration } from '../model/amounts.ts';
 import type { Verb } from '../model/pipeline.ts';
 
-export { formatBytes, formatCount, formatDuration };
-
 /** Progress as data (query `progress`) and as Markdown (current details in the Temporal UI). Pure. */
 
 export type StepState = 'waiting' | 'running' | 'done' | 'failed' | 'skipped' | 'cancelled';

@@ -1,21 +1,15 @@
-import {
-  ApplicationFailure,
-  CancellationScope,
-  isCancellation,
-  log,
-  workflowInfo,
-} from '@temporalio/workflow';
+import { CancellationScope, log, workflowInfo } from '@temporalio/workflow';
 import { formatAmount, formatBytes, formatCount } from '../model/amounts.ts';
+import { defined } from '../model/defined.ts';
 import type { DeleteSummary, MarkSummary, OrphanSummary, PruneInput, PruneOutcome } from '../model/prune.ts';
 import { hasOwnCredentials } from '../planning/prune.ts';
-import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
-import { Board } from './board.ts';
+import { activitiesFor, PATIENT_RETRY, patiently } from './activity-proxies.ts';
 import { tellCatalogueChanged } from './catalogue-news.ts';
 import { describeFailure } from './failures.ts';
 import { pruneQueue } from './messages.ts';
 import type { PruneStage } from './progress.ts';
+import { RunFrame, stepsOf } from './run-frame.ts';
 
-const DAY_MS = 24 * 3_600_000;
 const STAGES: readonly PruneStage[] = ['mark', 'delete', 'sweep'];
 
 /**
@@ -23,45 +17,32 @@ const STAGES: readonly PruneStage[] = ['mark', 'delete', 'sweep'];
  * interrupted backups left. Each stage judges anew by what the repository holds; a stage that dies is begun again.
  */
 export async function prune(input: PruneInput): Promise<PruneOutcome> {
-  const startedAtMs = Date.now();
-  const board = new Board(
-    `Retention of ${input.plan}`,
-    STAGES.map((stage) => ({ id: stage, verb: stage })),
-  );
-  const stage = async <T>(id: PruneStage, run: () => Promise<T>, note: (result: T) => string): Promise<T> => {
-    board.start(id);
-    try {
-      const result = await run();
-      board.end(id, 'done', note(result));
-      return result;
-    } catch (error) {
-      board.end(id, isCancellation(error) ? 'cancelled' : 'failed', describeFailure(error).message);
-      throw error;
-    }
-  };
+  const frame = new RunFrame({ title: `Retention of ${input.plan}`, steps: stepsOf(STAGES) });
   try {
-    const marks = await stage(
-      'mark',
-      () => call(input, 'mark what no rule keeps').markBackups(input),
-      markNote,
-    );
-    const deletions = await stage(
-      'delete',
-      () => (marks.due === 0 ? Promise.resolve(NOTHING_DELETED) : call(input, 'delete').deleteBackups(input)),
-      deleteNote,
-    );
-    const orphans = await stage('sweep', () => call(input, 'sweep').sweepOrphans(input), sweepNote);
-    board.conclude('done', headlineOf(input, marks, deletions, orphans));
-    await tellCatalogueChanged(input.plan);
-    return { plan: input.plan, marks, deletions, orphans, durationMs: Date.now() - startedAtMs };
-  } catch (error) {
-    const failure = describeFailure(error);
-    board.conclude(isCancellation(error) ? 'cancelled' : 'failed', failure.message);
-    if (isCancellation(error)) throw error;
-    throw ApplicationFailure.nonRetryable(failure.message, failure.code);
+    return await frame.run({
+      work: () => work(input, frame),
+      end: (outcome) => ({ headline: headlineOf(outcome) }),
+      succeeded: () => tellCatalogueChanged(input.plan),
+    });
   } finally {
     await CancellationScope.nonCancellable(() => endPrune(input));
   }
+}
+
+async function work(input: PruneInput, frame: RunFrame): Promise<PruneOutcome> {
+  const startedAtMs = Date.now();
+  const marks = await frame.stage(
+    'mark',
+    () => call(input, 'mark what no rule keeps').markBackups(input),
+    markNote,
+  );
+  const deletions = await frame.stage(
+    'delete',
+    () => (marks.due === 0 ? Promise.resolve(NOTHING_DELETED) : call(input, 'delete').deleteBackups(input)),
+    deleteNote,
+  );
+  const orphans = await frame.stage('sweep', () => call(input, 'sweep').sweepOrphans(input), sweepNote);
+  return { plan: input.plan, marks, deletions, orphans, durationMs: Date.now() - startedAtMs };
 }
 
 const NOTHING_DELETED: DeleteSummary = {
@@ -76,7 +57,7 @@ const NOTHING_DELETED: DeleteSummary = {
 async function endPrune(input: PruneInput): Promise<void> {
   try {
     await activitiesFor({
-      ...queueFor(input),
+      ...defined({ taskQueue: queueFor(input) }),
       summary: 'let the next prune begin',
       retry: { ...PATIENT_RETRY, maximumAttempts: 3 },
       timeoutMs: 60_000,
@@ -87,12 +68,12 @@ async function endPrune(input: PruneInput): Promise<void> {
 }
 
 function call(input: PruneInput, summary: string) {
-  return activitiesFor({ ...queueFor(input), summary, retry: PATIENT_RETRY, timeoutMs: DAY_MS });
+  return patiently(summary, queueFor(input));
 }
 
 /** By credentials of its own it runs where these are. */
-function queueFor({ repository }: PruneInput): { readonly taskQueue?: string } {
-  return hasOwnCredentials(repository) ? { taskQueue: pruneQueue(workflowInfo().taskQueue) } : {};
+function queueFor({ repository }: PruneInput): string | undefined {
+  return hasOwnCredentials(repository) ? pruneQueue(workflowInfo().taskQueue) : undefined;
 }
 
 function markNote({ backups, kept, marked, unmarked, waiting, nextDeletion, due }: MarkSummary): string {
@@ -122,12 +103,9 @@ function namesOf(backups: readonly string[]): string {
   return `${backups.slice(0, NAMES_SHOWN).join(', ')}${more}`;
 }
 
-function headlineOf(
-  { plan }: PruneInput,
-  { kept, marked, unmarked }: MarkSummary,
-  { deletedBackups, deletedBytes }: DeleteSummary,
-  orphans: OrphanSummary,
-): string {
+function headlineOf({ plan, marks, deletions, orphans }: PruneOutcome): string {
+  const { kept, marked, unmarked } = marks;
+  const { deletedBackups, deletedBytes } = deletions;
   return (
     `${plan}: ${formatAmount(kept, 'backup')} kept, ${marked.length} marked, ${unmarked.length} unmarked, ` +
     `${formatCount(deletedBackups)} deleted (${formatBytes(deletedBytes)}), ` +

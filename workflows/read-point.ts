@@ -27,41 +27,41 @@ const MAX_UNIVERSE_EPOCHS = 10;
  * a new epoch, in which everything is read again, so that a manifest never mixes two instants.
  */
 export class ReadPointKeeper {
-  private readonly activities: Activities;
-  private readonly source: Source;
-  private readonly ref: BackupRef;
-  private current: ReadPoint | undefined;
-  private failure: unknown;
-  private closing = false;
-  private holder = new CancellationScope();
-  private holding: Promise<void> = Promise.resolve();
-  private held = false;
+  readonly #activities: Activities;
+  readonly #source: Source;
+  readonly #ref: BackupRef;
+  #current: ReadPoint | undefined;
+  #failure: unknown;
+  #closing = false;
+  #holder = new CancellationScope();
+  #holding: Promise<void> = Promise.resolve();
+  #held = false;
 
   constructor(activities: Activities, source: Source, ref: BackupRef) {
-    this.activities = activities;
-    this.source = source;
-    this.ref = ref;
-    setHandler(readPointOpened, (readPoint) => this.opened(readPoint), {
+    this.#activities = activities;
+    this.#source = source;
+    this.#ref = ref;
+    setHandler(readPointOpened, (readPoint) => this.#opened(readPoint), {
       description: 'Sent by the snapshot activity: a read point is open',
     });
   }
 
   get epoch(): number {
-    return this.current?.epoch ?? 0;
+    return this.#current?.epoch ?? 0;
   }
 
   /** Starts `snapshot` and returns as soon as its read point is open. */
   async open(): Promise<ReadPoint> {
     const firstEpoch = this.epoch + 1;
     // Outside the step's scope: it is held until `close`, also while the run is being cancelled.
-    this.holding = CancellationScope.nonCancellable(() => {
+    this.#holding = CancellationScope.nonCancellable(() => {
       const holder = new CancellationScope();
-      this.holder = holder;
-      this.held = true;
-      return holder.run(() => this.hold(holder, firstEpoch));
+      this.#holder = holder;
+      this.#held = true;
+      return holder.run(() => this.#hold(holder, firstEpoch));
     });
-    await condition(() => this.epoch >= firstEpoch || this.failure !== undefined);
-    return this.require();
+    await condition(() => this.epoch >= firstEpoch || this.#failure !== undefined);
+    return this.#require();
   }
 
   /**
@@ -70,8 +70,8 @@ export class ReadPointKeeper {
    */
   async during<T>(work: (readPoint: ReadPoint) => Promise<T>, onLost: (epoch: number) => void): Promise<T> {
     for (;;) {
-      const readPoint = this.require();
-      const moved = () => this.epoch !== readPoint.epoch || this.failure !== undefined;
+      const readPoint = this.#require();
+      const moved = () => this.epoch !== readPoint.epoch || this.#failure !== undefined;
       const scope = new CancellationScope();
       const watcher = new CancellationScope();
       const watching = watcher
@@ -83,7 +83,7 @@ export class ReadPointKeeper {
         if (!moved() && !isReadPointLost(error)) throw error;
         if (readPoint.epoch >= mostEpochs(readPoint)) throw error;
         onLost(readPoint.epoch);
-        await this.renewed(moved);
+        await this.#renewed(moved);
       } finally {
         watcher.cancel();
         await watching;
@@ -93,49 +93,50 @@ export class ReadPointKeeper {
 
   /** Lets the read point go; its holder hears of it with its next heartbeat. Called whatever happened, also twice. */
   release(): void {
-    this.closing = true;
-    this.holder.cancel();
+    this.#closing = true;
+    this.#holder.cancel();
   }
 
   /** Releases the read point and waits until its session has ended. */
   async close(): Promise<void> {
     this.release();
-    await this.holding;
+    await this.#holding;
   }
 
-  private async hold(holder: CancellationScope, firstEpoch: number): Promise<void> {
+  async #hold(holder: CancellationScope, firstEpoch: number): Promise<void> {
     try {
-      this.opened(await this.activities.snapshot({ source: this.source, firstEpoch, ref: this.ref }));
+      this.#opened(await this.#activities.snapshot({ source: this.#source, firstEpoch, ref: this.#ref }));
     } catch (error) {
       // A holder that we let go ends by cancellation; any other end is the backup's failure.
-      if (!(isCancellation(error) && (this.closing || this.holder !== holder))) this.failure = error;
+      if (!(isCancellation(error) && (this.#closing || this.#holder !== holder))) this.#failure = error;
     } finally {
-      if (this.holder === holder) this.held = false;
+      if (this.#holder === holder) this.#held = false;
     }
   }
 
-  private async renewed(moved: () => boolean): Promise<void> {
-    const notices = this.held && !isSnapshotOfUniverse(this.current);
+  async #renewed(moved: () => boolean): Promise<void> {
+    // What is wrong with a snapshot of a universe (DDL came between) its holder can't notice.
+    const notices = this.#held && !isSnapshotOfUniverse(this.#current);
     if (notices && (await condition(moved, HOLDER_GRACE_MS))) return;
     if (moved()) return;
-    const previous = this.holder;
-    const ended = this.holding;
+    const previous = this.#holder;
+    const ended = this.#holding;
     const next = this.open();
     previous.cancel();
     await ended;
     await next;
   }
 
-  private opened(readPoint: ReadPoint): void {
-    if (readPoint.epoch > this.epoch) this.current = readPoint;
+  #opened(readPoint: ReadPoint): void {
+    if (readPoint.epoch > this.epoch) this.#current = readPoint;
   }
 
-  private require(): ReadPoint {
-    if (this.failure !== undefined) throw this.failure;
-    if (this.current === undefined) {
+  #require(): ReadPoint {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#current === undefined) {
       throw ApplicationFailure.create({ type: READ_POINT_LOST, message: 'no read point is open' });
     }
-    return this.current;
+    return this.#current;
   }
 }
 

@@ -7,12 +7,12 @@ import type {
   SchemaReport,
   VerifyReport,
 } from '../model/backup.ts';
+import { defined } from '../model/defined.ts';
 import type { Assertion } from '../model/drill.ts';
 import { describeLeftOut } from '../model/left-out-text.ts';
 import { runChild } from './children.ts';
 import { describeFailure, rootFailure } from './failures.ts';
-import type { RestoreLeftovers } from './messages.ts';
-import { restore } from './restore.ts';
+import type { RestoreLeftovers, WorkflowsByName } from './messages.ts';
 
 export type RehearsalWishes = Pick<RestoreRequest, 'source' | 'parallelism'> &
   Partial<Pick<RestoreRequest, 'connection' | 'check' | 'assertions' | 'contents' | 'tolerate'>>;
@@ -37,10 +37,14 @@ export async function rehearseSchema(ref: BackupRef, wishes: RehearsalWishes): P
   const { outcome } = await restoreScratch(request);
   const { leftOut } = outcome;
   return {
-    ...{ plan: ref.plan, backup: ref.backup, level: 'schema' },
-    ...{ verdict: outcome.verdict, problems: problemsOf(outcome) },
-    ...(leftOut === undefined ? {} : { leftOut }),
-    ...{ startedAt, finishedAt: new Date(Date.now()).toISOString() },
+    plan: ref.plan,
+    backup: ref.backup,
+    level: 'schema',
+    verdict: outcome.verdict,
+    problems: problemsOf(outcome),
+    ...defined({ leftOut }),
+    startedAt,
+    finishedAt: new Date(Date.now()).toISOString(),
   };
 }
 
@@ -75,7 +79,7 @@ export async function restoreScratch(
   const startedAtMs = Date.now();
   try {
     const outcome = await runChild(() =>
-      startChild(restore, {
+      startChild<WorkflowsByName['restore']>('restore', {
         workflowId: `${workflowInfo().workflowId}:${request.restore}`,
         staticSummary: `restore rehearsal of ${request.from.backup}`,
         args: [request],
@@ -119,11 +123,11 @@ export function reportOf(ref: BackupRef, outcome: RehearsalOutcome, startedAt: s
     checkedObjects: outcome.tables,
     checkedBytes: outcome.bytes,
     problems: problemsOf(outcome),
-    ...(outcome.compared === undefined ? {} : { compared: outcome.compared }),
+    ...defined({ compared: outcome.compared }),
     ...(outcome.notes === undefined ? {} : { notes: outcome.notes.slice(0, MOST_NOTES) }),
     startedAt,
     finishedAt: new Date(Date.now()).toISOString(),
-    ...(outcome.drill === undefined ? {} : { drill: outcome.drill }),
+    ...defined({ drill: outcome.drill }),
   };
 }
 

@@ -8,38 +8,38 @@ type Ending = Pick<RunReport, 'state' | 'headline' | 'result'>;
  * the first report finds that out, and no other is sent.
  */
 export class Reporter {
-  private readonly plan: string;
-  private readonly run: Pick<RunReport, 'kind' | 'id' | 'workflowId' | 'startedAt' | 'overwrites'>;
-  private isHeard = true;
+  readonly #plan: string;
+  readonly #run: Pick<RunReport, 'kind' | 'id' | 'workflowId' | 'startedAt' | 'overwrites'>;
+  #isHeard = true;
   /** In order, and one at a time. */
-  private sending: Promise<void> = Promise.resolve();
+  #sending: Promise<void> = Promise.resolve();
 
   constructor(plan: string, run: Pick<RunReport, 'kind' | 'id' | 'overwrites'>) {
-    this.plan = plan;
+    this.#plan = plan;
     const { workflowId, startTime } = workflowInfo();
-    this.run = { ...run, workflowId, startedAt: startTime.toISOString() };
+    this.#run = { ...run, workflowId, startedAt: startTime.toISOString() };
   }
 
   running(headline: string): void {
-    this.send({ state: 'running', headline });
+    this.#send({ state: 'running', headline });
   }
 
   /** Returns when the end was told. */
   async ended(ending: Ending): Promise<void> {
-    this.send({ ...ending, endedAt: new Date(Date.now()).toISOString() });
-    await this.sending;
+    this.#send({ ...ending, endedAt: new Date(Date.now()).toISOString() });
+    await this.#sending;
   }
 
-  private send(report: Ending & Pick<RunReport, 'endedAt'>): void {
-    this.sending = this.sending.then(async () => {
-      if (!this.isHeard) return;
+  #send(report: Ending & Pick<RunReport, 'endedAt'>): void {
+    this.#sending = this.#sending.then(async () => {
+      if (!this.#isHeard) return;
       try {
         await CancellationScope.nonCancellable(() =>
-          getExternalWorkflowHandle(planWorkflowId(this.plan)).signal(ran, { ...this.run, ...report }),
+          getExternalWorkflowHandle(planWorkflowId(this.#plan)).signal(ran, { ...this.#run, ...report }),
         );
       } catch {
         // Only that there is no such workflow makes a signal fail.
-        this.isHeard = false;
+        this.#isHeard = false;
       }
     });
   }

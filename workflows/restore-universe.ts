@@ -10,23 +10,22 @@ import {
 } from '@temporalio/workflow';
 import { formatAmount, formatBytes, formatCount } from '../model/amounts.ts';
 import type { FillPlan, RestoreRequest, RestoreSummary, UniverseRestorePlan } from '../model/backup.ts';
+import { defined } from '../model/defined.ts';
 import { unreadiness } from '../model/node-readiness.ts';
 import type { UniverseSource } from '../model/pipeline.ts';
-import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
-import { Board } from './board.ts';
+import { DAY_MS } from '../model/time.ts';
+import { activitiesFor, PATIENT_RETRY, patiently } from './activity-proxies.ts';
 import { runChild } from './children.ts';
 import { describeFailure, ignoreCancellation } from './failures.ts';
 import { tasksPerReport, universeQuiet } from './messages.ts';
 import { nodeActivitiesOf } from './node-activities.ts';
 import type { RestoreStage } from './progress.ts';
-import { Reporter } from './reporter.ts';
+import { RunFrame, stepsOf } from './run-frame.ts';
 import { saveWhatIsThere } from './safety-backup.ts';
 import { inLanes } from './scopes.ts';
 import { tabletFill } from './tablet-fill.ts';
 import { shareOf } from './tablets.ts';
-import { Turn } from './turn.ts';
 
-const DAY_MS = 24 * 3_600_000;
 const CLEAN_UP_MS = 10 * 60_000;
 const STAGES: readonly RestoreStage[] = ['plan', 'turn', 'prepare', 'load', 'restoration', 'finish'];
 const OVERWRITING_STAGES: readonly RestoreStage[] = ['plan', 'turn', 'safety', ...STAGES.slice(2)];
@@ -54,110 +53,95 @@ export async function restoreUniverse(
 }
 
 class UniverseRestore {
-  private readonly request: RestoreRequest;
-  private readonly source: UniverseSource;
-  private readonly safetyBackup: RestoreRequest['safetyBackup'];
-  private readonly board: Board;
-  private readonly turn: Turn;
-  private readonly quietScope = new CancellationScope();
-  private quieting: Promise<void> = Promise.resolve();
-  private isQuiet = false;
-  private quietFailure: { readonly error: unknown } | undefined;
-  private readonly report: Reporter | undefined;
+  readonly #request: RestoreRequest;
+  readonly #source: UniverseSource;
+  readonly #safetyBackup: RestoreRequest['safetyBackup'];
+  readonly #frame: RunFrame;
+  readonly #quietScope = new CancellationScope();
+  #quieting: Promise<void> = Promise.resolve();
+  #isQuiet = false;
+  #quietFailure: { readonly error: unknown } | undefined;
 
   constructor(request: RestoreRequest, source: UniverseSource, safetyBackup: RestoreRequest['safetyBackup']) {
-    this.request = request;
-    this.source = source;
-    this.safetyBackup = safetyBackup;
-    const title = `Restore ${request.restore} of ${request.from.backup}`;
-    this.board = new Board(
-      title,
-      (request.replace ? OVERWRITING_STAGES : STAGES).map((stage) => ({ id: stage, verb: stage })),
-    );
-    const run = { kind: 'restore', id: request.restore, overwrites: request.replace } as const;
-    this.report = request.scratch ? undefined : new Reporter(request.from.plan, run);
-    this.board.onMilestone = (headline) => this.report?.running(headline);
-    this.turn = new Turn({
-      source: request.replace
-        ? { ...source, databases: [...source.databases, BALANCER] }
-        : { ...source, databases: [BALANCER], keyspaces: [] },
-      mode: 'alone',
-      title: `${request.replace ? 'overwriting ' : ''}restore ${request.restore} of ${request.from.plan} from ${request.from.backup}`,
-      onWait: (gate) =>
-        this.board.note('turn', {
-          note: `waits for ${request.replace ? 'backups and restores of the same databases, and for ' : ''}another restore of the universe (${gate})`,
-        }),
+    this.#request = request;
+    this.#source = source;
+    this.#safetyBackup = safetyBackup;
+    const { restore: id, from, replace, scratch } = request;
+    this.#frame = new RunFrame({
+      title: `Restore ${id} of ${from.backup}`,
+      steps: stepsOf(replace ? OVERWRITING_STAGES : STAGES),
+      turn: {
+        source: replace
+          ? { ...source, databases: [...source.databases, BALANCER] }
+          : { ...source, databases: [BALANCER], keyspaces: [] },
+        mode: 'alone',
+        title: `${replace ? 'overwriting ' : ''}restore ${id} of ${from.plan} from ${from.backup}`,
+        waitsFor: `${replace ? 'backups and restores of the same databases, and for ' : ''}another restore of the universe`,
+      },
+      ...defined({
+        report: scratch ? undefined : { plan: from.plan, kind: 'restore' as const, id, overwrites: replace },
+      }),
     });
     setHandler(
       universeQuiet,
       () => {
-        this.isQuiet = true;
+        this.#isQuiet = true;
       },
       { description: 'Sent by the activity that keeps the universe quiet: the load balancer is off' },
     );
   }
 
   async run(): Promise<RestoreSummary> {
-    const { request } = this;
-    try {
-      const plan = await this.stage('plan', () => this.plan());
-      await this.stage('turn', () => this.turn.take());
-      if (request.replace) {
-        await this.stage('safety', () => saveWhatIsThere(this.safetyBackup, this.board));
-      }
-      await this.stage('prepare', () => this.prepare());
-      const round = await this.stage('load', () => this.load(plan));
-      await this.stage('restoration', () => this.restoreSnapshots(round));
-      const summary = await this.stage('finish', () => this.finish());
-      if (summary.verdict === 'FAILED' && !request.scratch) throw differs(summary);
-      const headline = headlineOf(summary);
-      this.board.conclude(summary.verdict === 'OK' ? 'done' : 'failed', headline);
-      const { bytes, rows, verdict } = summary;
-      await this.report?.ended({ state: 'done', headline, result: { bytes, rows, verdict } });
-      return request.replace && this.safetyBackup !== undefined
-        ? { ...summary, safetyBackup: this.safetyBackup.backup }
-        : summary;
-    } catch (error) {
-      const failure = describeFailure(error);
-      const left = await CancellationScope.nonCancellable(() => this.discard());
-      if (isCancellation(error)) {
-        const headline = `Restore ${request.restore} was cancelled. ${left}`;
-        this.board.conclude('cancelled', headline);
-        await this.report?.ended({ state: 'cancelled', headline });
-        throw error;
-      }
-      const headline = `Restore ${request.restore} FAILED: ${failure.message} ${left}`;
-      this.board.conclude('failed', headline);
-      await this.report?.ended({ state: 'failed', headline });
-      throw ApplicationFailure.create({
-        type: failure.code,
-        message: failure.message,
-        nonRetryable: true,
-        ...(error instanceof Error ? { cause: error } : {}),
-      });
-    } finally {
-      await CancellationScope.nonCancellable(() => this.turn.end());
-    }
+    const { replace, restore: id } = this.#request;
+    let left = '';
+    const summary = await this.#frame.run({
+      work: () => this.#work(),
+      end: (result) => {
+        const { bytes, rows, verdict } = result;
+        return { headline: headlineOf(result), verdict, figures: { bytes, rows, verdict } };
+      },
+      undo: async () => {
+        left = await this.#discard();
+      },
+      failure: ({ message }, isCancelled) => ({
+        headline: isCancelled
+          ? `Restore ${id} was cancelled. ${left}`
+          : `Restore ${id} FAILED: ${message} ${left}`,
+      }),
+    });
+    return replace && this.#safetyBackup !== undefined
+      ? { ...summary, safetyBackup: this.#safetyBackup.backup }
+      : summary;
   }
 
-  private async plan(): Promise<UniverseRestorePlan> {
-    const { request } = this;
-    let plan = await this.call('check universe, target and backup').planUniverseRestore({ request });
-    const { problems, moved } = await this.inspectNodes(plan);
+  async #work(): Promise<RestoreSummary> {
+    const frame = this.#frame;
+    const { replace, scratch } = this.#request;
+    const plan = await frame.stage('plan', () => this.#plan(), describePlan);
+    await frame.stage('turn', () => frame.takeTurn());
+    if (replace) await frame.stage('safety', () => saveWhatIsThere(this.#safetyBackup, frame.board));
+    await frame.stage('prepare', () => this.#prepare());
+    const round = await frame.stage('load', () => this.#load(plan));
+    await frame.stage('restoration', () => this.#restoreSnapshots(round));
+    const summary = await frame.stage('finish', () => this.#finish());
+    if (summary.verdict === 'FAILED' && !scratch) throw differs(summary);
+    return summary;
+  }
+
+  async #plan(): Promise<UniverseRestorePlan> {
+    const request = this.#request;
+    let plan = await patiently('check universe, target and backup').planUniverseRestore({ request });
+    const { problems, moved } = await this.#inspectNodes(plan);
     if (moved && patched('agents prove whose they are')) {
       // A replica may have moved between the map and the look; one that is missing twice isn't there.
-      plan = await this.call('check universe, target and backup again').planUniverseRestore({ request });
-      requireReady((await this.inspectNodes(plan)).problems);
+      plan = await patiently('check universe, target and backup again').planUniverseRestore({ request });
+      requireReady((await this.#inspectNodes(plan)).problems);
     } else requireReady(problems);
-    const names = plan.databases.map(({ from, to }) => `${from} → ${to}`).join(', ');
-    this.board.note('plan', {
-      note: `${names}: ${formatCount(plan.tablets)} tablets, ${formatBytes(plan.bytes)}, onto ${plan.nodes.length} nodes`,
-    });
     return plan;
   }
 
   /** Every node must have its own agent, which may write and has the space. `moved`: tablets are not where the map has them. */
-  private async inspectNodes({
+  async #inspectNodes({
     nodes,
     bytesPerNode,
     inspections = {},
@@ -168,7 +152,7 @@ class UniverseRestore {
       const node = nodes[index] ?? '';
       try {
         const inspection = inspections[node] ?? {};
-        const report = await this.agent(node, `look at the node of ${node}`).inspectNode(inspection);
+        const report = await this.#agent(node, `look at the node of ${node}`).inspectNode(inspection);
         problems.push(...unreadiness(node, report, inspection, bytesPerNode));
         moved ||= report.missing !== undefined;
       } catch (error) {
@@ -180,24 +164,24 @@ class UniverseRestore {
     return { problems, moved };
   }
 
-  private async prepare(): Promise<void> {
-    await this.becomeQuiet();
-    await this.call('roles, schemas, import').prepareUniverse({ request: this.request });
+  async #prepare(): Promise<void> {
+    await this.#becomeQuiet();
+    await patiently('roles, schemas, import').prepareUniverse({ request: this.#request });
   }
 
   /** Puts files where they belong until two looks at the universe, one before and one after, agree. Returns the last round. */
-  private async load(plan: UniverseRestorePlan): Promise<number> {
-    const { request } = this;
+  async #load(plan: UniverseRestorePlan): Promise<number> {
+    const request = this.#request;
     let before: FillPlan | undefined;
     for (let round = 0; round < ROUNDS; round += 1) {
-      const fills = await this.call(`where the files belong, look ${round + 1}`).placeFills({
+      const fills = await patiently(`where the files belong, look ${round + 1}`).placeFills({
         request,
         round,
       });
-      if (before?.fingerprint === fills.fingerprint && (await this.isFilled(fills, round))) return round;
+      if (before?.fingerprint === fills.fingerprint && (await this.#isFilled(fills, round))) return round;
       before = fills;
-      this.board.beginTransfer('load', { tasks: fills.pairs, bytes: fills.bytes, unit: 'replicas' });
-      await this.eachShard(fills, round, 'fill', plan.nodes.length);
+      this.#frame.board.beginTransfer('load', { tasks: fills.pairs, bytes: fills.bytes, unit: 'replicas' });
+      await this.#eachShard(fills, round, 'fill', plan.nodes.length);
     }
     throw ApplicationFailure.nonRetryable(
       `after ${ROUNDS} looks replicas still come and go. Find out what moves them (node failures, another tool), and start the restore again.`,
@@ -209,34 +193,30 @@ class UniverseRestore {
    * A tablet server that is told to restore a snapshot whose folder it lacks ends, and ends again at every start (YugabyteDB issues
    * 4431, 26798). So every pair of tablet and replica is looked at right before, and the map of replicas once more.
    */
-  private async restoreSnapshots(lastRound: number): Promise<void> {
-    const { request } = this;
-    const again = this.call('look at every replica once more');
+  async #restoreSnapshots(lastRound: number): Promise<void> {
+    const request = this.#request;
+    const again = patiently('look at every replica once more');
     const [checked, now] = [
       await again.placeFills({ request, round: lastRound + 1 }),
       await again.placeFills({ request, round: lastRound + 2 }),
     ];
-    if (checked.fingerprint !== now.fingerprint || !(await this.isFilled(now, lastRound + 2))) {
+    if (checked.fingerprint !== now.fingerprint || !(await this.#isFilled(now, lastRound + 2))) {
       throw ApplicationFailure.nonRetryable(
         'replicas moved between the last look and the restoration, which was therefore not begun. Find out what moves them while the load balancer is off, and start the restore again.',
         'RESTORE_NOT_SETTLED',
       );
     }
-    await this.call('restore_snapshot').restoreSnapshots({ request });
+    await patiently('restore_snapshot').restoreSnapshots({ request });
   }
 
-  private async isFilled(fills: FillPlan, round: number): Promise<boolean> {
-    return (await this.eachShard(fills, round, 'check', 1)) === 0;
+  async #isFilled(fills: FillPlan, round: number): Promise<boolean> {
+    return (await this.#eachShard(fills, round, 'check', 1)) === 0;
   }
 
   /** @returns how many pairs of tablet and node are not filled. */
-  private async eachShard(
-    fills: FillPlan,
-    round: number,
-    what: 'fill' | 'check',
-    nodes: number,
-  ): Promise<number> {
-    const { request, source } = this;
+  async #eachShard(fills: FillPlan, round: number, what: 'fill' | 'check', nodes: number): Promise<number> {
+    const request = this.#request;
+    const source = this.#source;
     const share = shareOf(source, nodes);
     let unfilled = 0;
     await inLanes(fills.shards, SHARDS_AT_ONCE, async (shard) => {
@@ -252,7 +232,7 @@ class UniverseRestore {
               round,
               shard,
               reportEvery: tasksPerReport(fills.pairs),
-              ...(share === undefined ? {} : { bytesPerSecond: share }),
+              ...defined({ bytesPerSecond: share }),
             },
           ],
         }),
@@ -261,50 +241,50 @@ class UniverseRestore {
     return unfilled;
   }
 
-  private async finish(): Promise<RestoreSummary> {
-    const { request } = this;
-    const summary = await this.call('sequences, compare').finishUniverse({ request });
-    await this.endQuiet();
-    if (request.scratch) await this.call('drop what was rehearsed').discardUniverse({ request });
-    await this.call('forget what the restore remembered').forgetRestore({ request });
+  async #finish(): Promise<RestoreSummary> {
+    const request = this.#request;
+    const summary = await patiently('sequences, compare').finishUniverse({ request });
+    await this.#endQuiet();
+    if (request.scratch) await patiently('drop what was rehearsed').discardUniverse({ request });
+    await patiently('forget what the restore remembered').forgetRestore({ request });
     return summary;
   }
 
   /** Returns when the load balancer is off; an activity keeps it so, and puts it back whatever becomes of this workflow. */
-  private async becomeQuiet(): Promise<void> {
-    const activities = this.call('keep replicas where they are');
-    this.quieting = CancellationScope.nonCancellable(() =>
-      this.quietScope
-        .run(() => activities.keepUniverseQuiet({ request: this.request }))
+  async #becomeQuiet(): Promise<void> {
+    const activities = patiently('keep replicas where they are');
+    this.#quieting = CancellationScope.nonCancellable(() =>
+      this.#quietScope
+        .run(() => activities.keepUniverseQuiet({ request: this.#request }))
         .catch((error: unknown) => {
-          if (!isCancellation(error)) this.quietFailure = { error };
+          if (!isCancellation(error)) this.#quietFailure = { error };
         }),
     );
-    await condition(() => this.isQuiet || this.quietFailure !== undefined);
-    if (this.quietFailure !== undefined) throw this.quietFailure.error;
+    await condition(() => this.#isQuiet || this.#quietFailure !== undefined);
+    if (this.#quietFailure !== undefined) throw this.#quietFailure.error;
   }
 
   /** The compensation: runs whatever happened, and once more by itself should the keeper have died. */
-  private async endQuiet(): Promise<void> {
-    this.quietScope.cancel();
-    await this.quieting.catch(ignoreCancellation);
-    await this.cleanUp('put the load balancer back').endUniverseQuiet({ request: this.request });
+  async #endQuiet(): Promise<void> {
+    this.#quietScope.cancel();
+    await this.#quieting.catch(ignoreCancellation);
+    await this.#cleanUp('put the load balancer back').endUniverseQuiet({ request: this.#request });
   }
 
-  private async discard(): Promise<string> {
+  async #discard(): Promise<string> {
     const left: string[] = [];
     try {
-      await this.endQuiet();
+      await this.#endQuiet();
     } catch (error) {
       left.push(
         `The load balancer could not be put back (${describeFailure(error).message}): yb-admin set_load_balancer_enabled 1.`,
       );
     }
     try {
-      const { left: keyspaces, stands = [] } = await this.cleanUp(
+      const { left: keyspaces, stands = [] } = await this.#cleanUp(
         'drop what this restore created',
       ).discardUniverse({
-        request: this.request,
+        request: this.#request,
       });
       left.push(...stands);
       left.push(
@@ -321,23 +301,7 @@ class UniverseRestore {
     return left.filter((sentence) => sentence !== '').join(' ');
   }
 
-  private async stage<T>(id: RestoreStage, work: () => Promise<T>): Promise<T> {
-    this.board.start(id);
-    try {
-      const result = await work();
-      this.board.end(id, 'done');
-      return result;
-    } catch (error) {
-      this.board.end(id, isCancellation(error) ? 'cancelled' : 'failed', describeFailure(error).message);
-      throw error;
-    }
-  }
-
-  private call(summary: string) {
-    return activitiesFor({ summary, retry: PATIENT_RETRY, timeoutMs: DAY_MS });
-  }
-
-  private cleanUp(summary: string) {
+  #cleanUp(summary: string) {
     return activitiesFor({
       summary,
       retry: { ...PATIENT_RETRY, maximumAttempts: 20 },
@@ -345,16 +309,21 @@ class UniverseRestore {
     });
   }
 
-  private agent(node: string, summary: string) {
+  #agent(node: string, summary: string) {
     return nodeActivitiesOf({
       node,
       summary,
       retry: { ...PATIENT_RETRY, maximumAttempts: 3 },
       timeoutMs: DAY_MS,
       // There is no other node to turn to, and an agent that was just killed is on its way back.
-      agentMs: Math.max(this.source.patience.agentMs, AGENT_RETURNS_MS),
+      agentMs: Math.max(this.#source.patience.agentMs, AGENT_RETURNS_MS),
     });
   }
+}
+
+function describePlan({ databases, tablets, bytes, nodes }: UniverseRestorePlan): string {
+  const names = databases.map(({ from, to }) => `${from} → ${to}`).join(', ');
+  return `${names}: ${formatCount(tablets)} tablets, ${formatBytes(bytes)}, onto ${nodes.length} nodes`;
 }
 
 function requireReady(problems: readonly string[]): void {

@@ -1,29 +1,23 @@
-import {
-  ApplicationFailure,
-  CancellationScope,
-  isCancellation,
-  patched,
-  workflowInfo,
-} from '@temporalio/workflow';
+import { ApplicationFailure, isCancellation, patched, workflowInfo } from '@temporalio/workflow';
 import { formatAmount, formatBytes } from '../model/amounts.ts';
 import type { RestorePlan, RestoreRequest, RestoreSummary, Verdict } from '../model/backup.ts';
 import { TASKS_PER_SHARD } from '../model/backup.ts';
+import { defined } from '../model/defined.ts';
 import type { Assertion, AssertionResult, DrillRecord } from '../model/drill.ts';
 import { movesTablets } from '../model/engine-kind.ts';
 import type { LogicalSource } from '../model/pipeline.ts';
-import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
-import { Board } from './board.ts';
+import { DAY_MS } from '../model/time.ts';
+import { activitiesFor, PATIENT_RETRY, patiently } from './activity-proxies.ts';
+import type { Board } from './board.ts';
 import { describeFailure } from './failures.ts';
 import { type RestoreLeftovers, reportPace, type TransferInput } from './messages.ts';
 import type { RestoreStage } from './progress.ts';
-import { Reporter } from './reporter.ts';
 import { restoreUniverse } from './restore-universe.ts';
+import { RunFrame, type RunWish, stepsOf } from './run-frame.ts';
 import { saveWhatIsThere } from './safety-backup.ts';
 import { inLanes } from './scopes.ts';
 import { moveShard, postDataSummary } from './transfer.ts';
-import { Turn } from './turn.ts';
 
-const DAY_MS = 24 * 3_600_000;
 const STAGES: readonly RestoreStage[] = ['plan', 'prepare', 'load', 'post-data', 'finish', 'assert'];
 const OVERWRITING_STAGES: readonly RestoreStage[] = ['plan', 'turn', 'safety', ...STAGES.slice(1)];
 
@@ -43,96 +37,89 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
   const stages = (overwrites ? OVERWRITING_STAGES : STAGES).filter(
     (id) => id !== 'assert' || assertions.length > 0,
   );
-  const board = new Board(`Restore ${request.restore} of ${request.from.backup}`, stages.map(asStep));
-  const turn = overwrites ? turnOf(request, request.source, board) : undefined;
-  const report = isGoverned
-    ? new Reporter(request.from.plan, { kind: 'restore', id: request.restore, overwrites })
-    : undefined;
-  board.onMilestone = (headline) => report?.running(headline);
+  const frame = new RunFrame({
+    title: `Restore ${request.restore} of ${request.from.backup}`,
+    steps: stepsOf(stages),
+    ...defined({
+      turn: overwrites ? turnOf(request, request.source) : undefined,
+      report: isGoverned
+        ? { plan: request.from.plan, kind: 'restore' as const, id: request.restore, overwrites }
+        : undefined,
+    }),
+  });
+  const { board } = frame;
   let isWriting = false;
-  const stage = async <T>(id: RestoreStage, work: () => Promise<T>): Promise<T> => {
-    board.start(id);
-    try {
-      const result = await work();
-      board.end(id, 'done');
-      return result;
-    } catch (error) {
-      board.end(id, isCancellation(error) ? 'cancelled' : 'failed', describeFailure(error).message);
-      throw error;
-    }
-  };
+  let discarded: Discarded | undefined;
 
-  try {
-    const plan = await stage('plan', () => look(request));
-    const names = plan.databases.map(({ from, to }) => `${from} → ${to}`).join(', ');
-    const lacks = (plan.lacks ?? []).map((lack) => `; ${lack}`).join('');
-    board.note('plan', {
-      note: `${names}: ${formatAmount(plan.rows, 'row')}, ${formatBytes(plan.storedBytes)} to fetch${lacks}`,
-    });
-    if (turn !== undefined) {
-      await stage('turn', () => turn.take());
-      await stage('safety', () => saveWhatIsThere(safetyBackup, board));
+  const work = async (): Promise<RestoreSummary> => {
+    const plan = await frame.stage('plan', () => look(request), describePlan);
+    if (overwrites) {
+      await frame.stage('turn', () => frame.takeTurn());
+      await frame.stage('safety', () => saveWhatIsThere(safetyBackup, board));
     }
     isWriting = true;
-    await stage('prepare', () => call('create databases, pre-data').prepareRestore({ request }));
-    await stage('load', () => loadAll(request, plan, board));
-    await stage('post-data', () => applyPostData(request, plan));
-    const compared = await stage('finish', () =>
-      call('sequences, ANALYZE, compare').finishRestore({ request }),
+    await frame.stage('prepare', () => patiently('create databases, pre-data').prepareRestore({ request }));
+    await frame.stage('load', () => loadAll(request, plan, board));
+    await frame.stage('post-data', () => applyPostData(request, plan));
+    const compared = await frame.stage('finish', () =>
+      patiently('sequences, ANALYZE, compare').finishRestore({ request }),
     );
     const restoreMs = Date.now() - startedAtMs;
-    const results = assertions.length > 0 ? await stage('assert', () => askAll(request, assertions)) : [];
+    const results =
+      assertions.length > 0 ? await frame.stage('assert', () => askAll(request, assertions)) : [];
     const summary =
       request.assertions === undefined ? compared : withAnswers(compared, { restoreMs, assertions: results });
-    if (request.scratch) await call('drop what this restore created').discardRestore({ request });
+    if (request.scratch) await patiently('drop what this restore created').discardRestore({ request });
     else if (summary.verdict === 'FAILED' && request.tolerate !== true) throw differs(summary);
-    else if (summary.verdict === 'FAILED') await call('remove the bookkeeping').releaseRestore({ request });
-    const headline = headlineOf(summary);
-    board.conclude(summary.verdict === 'OK' ? 'done' : 'failed', headline);
-    const { bytes, rows, verdict } = summary;
-    const result = { bytes, rows, verdict };
-    await report?.ended({ state: verdict === 'FAILED' ? 'failed' : 'done', headline, result });
-    return turn === undefined || safetyBackup === undefined
-      ? summary
-      : { ...summary, safetyBackup: safetyBackup.backup };
-  } catch (error) {
-    const failure = describeFailure(error);
-    const { isGone, sentence, stands } = await CancellationScope.nonCancellable(() =>
-      discardAfterFailure(request),
-    );
-    const leftovers: RestoreLeftovers = { leftBehind: isWriting && !isGone };
-    // A rehearsal's caller drops what is left; a cancellation carries no details that would tell it.
-    const mustTell = request.scratch && leftovers.leftBehind;
-    if (isCancellation(error) && !mustTell) {
-      const headline = `Restore ${request.restore} was cancelled. ${sentence}`;
-      board.conclude('cancelled', headline);
-      await report?.ended({ state: 'cancelled', headline });
-      throw error;
-    }
-    const headline = `Restore ${request.restore} FAILED: ${failure.message} ${sentence}`;
-    board.conclude('failed', headline);
-    await report?.ended({ state: 'failed', headline });
-    throw ApplicationFailure.create({
-      type: failure.code,
-      message: stands ? `${failure.message} ${sentence}` : failure.message,
-      nonRetryable: true,
-      details: [leftovers],
-      ...(error instanceof Error ? { cause: error } : {}),
-    });
-  } finally {
-    await turn?.end();
-  }
+    else if (summary.verdict === 'FAILED')
+      await patiently('remove the bookkeeping').releaseRestore({ request });
+    return summary;
+  };
+
+  const summary = await frame.run({
+    work,
+    end: (result) => {
+      const { bytes, rows, verdict } = result;
+      return { headline: headlineOf(result), verdict, figures: { bytes, rows, verdict } };
+    },
+    undo: async () => {
+      discarded = await discardAfterFailure(request);
+    },
+    failure: ({ message }, isCancelled) => {
+      const { isGone = false, stands = false, sentence = '' } = discarded ?? {};
+      const leftovers: RestoreLeftovers = { leftBehind: isWriting && !isGone };
+      // A rehearsal's caller drops what is left; a cancellation carries no details that would tell it.
+      const mustFail = request.scratch && leftovers.leftBehind;
+      return {
+        headline:
+          isCancelled && !mustFail
+            ? `Restore ${request.restore} was cancelled. ${sentence}`
+            : `Restore ${request.restore} FAILED: ${message} ${sentence}`,
+        message: stands ? `${message} ${sentence}` : message,
+        details: [leftovers],
+        mustFail,
+      };
+    },
+  });
+  return overwrites && safetyBackup !== undefined
+    ? { ...summary, safetyBackup: safetyBackup.backup }
+    : summary;
 }
 
-function turnOf(request: RestoreRequest, source: LogicalSource, board: Board): Turn {
+function turnOf(request: RestoreRequest, source: LogicalSource): RunWish['turn'] {
   const { restore: id, from, connection } = request;
-  return new Turn({
+  return {
     source: connection === undefined ? source : { ...source, connection },
     mode: 'alone',
     title: `overwriting restore ${id} of ${from.plan} from ${from.backup}`,
-    onWait: (gate) =>
-      board.note('turn', { note: `waits for backups and restores of the same source (${gate})` }),
-  });
+    waitsFor: 'backups and restores of the same source',
+  };
+}
+
+function describePlan({ databases, rows, storedBytes, lacks = [] }: RestorePlan): string {
+  const names = databases.map(({ from, to }) => `${from} → ${to}`).join(', ');
+  const missing = lacks.map((lack) => `; ${lack}`).join('');
+  return `${names}: ${formatAmount(rows, 'row')}, ${formatBytes(storedBytes)} to fetch${missing}`;
 }
 
 /** A rehearsal is not waited for: where its server is away, it proves nothing. */
@@ -192,7 +179,7 @@ async function applyPostData(request: RestoreRequest, plan: RestorePlan): Promis
   for (const [wave, units] of plan.postDataWaves.entries()) {
     if (wave < applied) continue;
     await inLanes(units, request.parallelism, (unit) =>
-      call(postDataSummary(wave, unit)).postData({ request, wave, unit, units }),
+      patiently(postDataSummary(wave, unit)).postData({ request, wave, unit, units }),
     );
   }
 }
@@ -239,9 +226,15 @@ function worstOf(verdicts: readonly Verdict[]): Verdict {
   return verdicts.includes('INCONCLUSIVE') ? 'INCONCLUSIVE' : 'OK';
 }
 
-async function discardAfterFailure(
-  request: RestoreRequest,
-): Promise<{ readonly isGone: boolean; readonly sentence: string; readonly stands: boolean }> {
+/** What became of what an unfinished restore had created. */
+interface Discarded {
+  readonly isGone: boolean;
+  readonly sentence: string;
+  /** The restore had come to its end before it failed, so what it created stays. */
+  readonly stands: boolean;
+}
+
+async function discardAfterFailure(request: RestoreRequest): Promise<Discarded> {
   try {
     const discarded = await activitiesFor({
       summary: 'drop what this restore created',
@@ -259,14 +252,6 @@ async function discardAfterFailure(
       sentence: `What it had created could not be dropped: ${describeFailure(error).message}`,
     };
   }
-}
-
-function call(summary: string) {
-  return activitiesFor({ summary, retry: PATIENT_RETRY, timeoutMs: DAY_MS });
-}
-
-function asStep(stage: RestoreStage) {
-  return { id: stage, verb: stage };
 }
 
 function differs(summary: RestoreSummary): ApplicationFailure {

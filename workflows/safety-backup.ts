@@ -2,11 +2,10 @@ import { ApplicationFailure, isCancellation, ParentClosePolicy, startChild } fro
 import { formatAmount, formatBytes } from '../model/amounts.ts';
 import type { RestoreRequest } from '../model/backup.ts';
 import { UNIVERSE_NO_DATABASE } from '../model/errors.ts';
-import type { backup } from './backup.ts';
 import type { Board } from './board.ts';
 import { runChild } from './children.ts';
 import { describeFailure } from './failures.ts';
-import { backupWorkflowId } from './messages.ts';
+import { backupWorkflowId, type WorkflowsByName } from './messages.ts';
 
 /** The safety backup, before something is overwritten. Where the database is gone there is nothing to save, and nothing stops the restore. */
 export async function saveWhatIsThere(safety: RestoreRequest['safetyBackup'], board: Board): Promise<void> {
@@ -17,7 +16,7 @@ export async function saveWhatIsThere(safety: RestoreRequest['safetyBackup'], bo
   const { pipeline, backup: id } = safety;
   try {
     const { summary } = await runChild(() =>
-      startChild<typeof backup>('backup', {
+      startChild<WorkflowsByName['backup']>('backup', {
         workflowId: backupWorkflowId(pipeline.plan, id),
         staticSummary: `safety backup of ${pipeline.plan} before it is overwritten`,
         parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,

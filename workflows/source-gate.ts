@@ -9,6 +9,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { SourceClaim } from '../model/source-claim.ts';
+import { DAY_MS } from '../model/time.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { Gate } from './gate.ts';
 import { enterSource, type GateState, gateState, leaveSource, sourceEntered } from './messages.ts';
@@ -94,7 +95,7 @@ async function dismissTheDead(gate: Gate): Promise<void> {
   const look = activitiesFor({
     summary: 'are the runs still there?',
     retry: PATIENT_RETRY,
-    timeoutMs: 24 * 3_600_000,
+    timeoutMs: DAY_MS,
   });
   for (const { workflowId, status } of await look.statesOfRuns({ workflowIds })) {
     if (status !== 'running') gate.leave(workflowId);

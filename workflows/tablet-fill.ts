@@ -1,6 +1,8 @@
 import type { RestoreRequest } from '../model/backup.ts';
+import { defined } from '../model/defined.ts';
 import type { UniverseSource } from '../model/pipeline.ts';
 import type { FillShard, TabletFill } from '../model/tablets.ts';
+import { DAY_MS } from '../model/time.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { tellParent } from './children.ts';
 import { nodeActivitiesOf } from './node-activities.ts';
@@ -19,7 +21,6 @@ export interface TabletFillInput {
   readonly bytesPerSecond?: number;
 }
 
-const DAY_MS = 24 * 3_600_000;
 const TABLETS_PER_TASK = { fill: 16, check: 250 } as const;
 const TASKS_AT_ONCE = 200;
 
@@ -47,7 +48,7 @@ export async function tabletFill(input: TabletFillInput): Promise<number> {
     const task = tasks[index];
     if (task === undefined) return;
     const { node, server, tablets } = task;
-    const expected = server === undefined ? {} : { server };
+    const expected = defined({ server });
     const agent = nodeActivitiesOf({
       node,
       summary: `${what} ${tablets.length} tablets on ${node}`,
@@ -61,7 +62,7 @@ export async function tabletFill(input: TabletFillInput): Promise<number> {
       return;
     }
     const { limits } = source;
-    const share = input.bytesPerSecond === undefined ? {} : { bytesPerSecond: input.bytesPerSecond };
+    const share = defined({ bytesPerSecond: input.bytesPerSecond });
     const summary = await agent.fillTablets({ ref, tablets, limits, ...share, ...expected });
     unfilled += summary.left.length;
     sum.tasksDone += summary.filled;
@@ -97,7 +98,7 @@ function tasksOf({ nodes, servers, tables, tablets }: FillShard, tabletsPerTask:
     const server = servers?.[place];
     return Array.from({ length: Math.ceil(ofNode.length / tabletsPerTask) }, (_, task) => ({
       node: nodes[place] ?? '',
-      ...(server === undefined ? {} : { server }),
+      ...defined({ server }),
       tablets: ofNode.slice(task * tabletsPerTask, (task + 1) * tabletsPerTask),
     }));
   });

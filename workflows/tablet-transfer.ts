@@ -1,5 +1,6 @@
 import { ActivityFailure, isCancellation, sleep, TimeoutFailure } from '@temporalio/workflow';
 import type { BackupRef } from '../model/backup.ts';
+import { defined } from '../model/defined.ts';
 import type { RetryPolicy, UniverseSource } from '../model/pipeline.ts';
 import { type SaveSummary, type TabletTarget, unpackShard } from '../model/tablets.ts';
 import { activitiesFor } from './activity-proxies.ts';
@@ -62,45 +63,45 @@ interface Task {
 }
 
 class TabletTransfer {
-  private readonly input: TabletTransferInput;
-  private readonly sum = { shard: 0, tasksDone: 0, rows: 0, bytes: 0, storedBytes: 0 };
+  readonly #input: TabletTransferInput;
+  readonly #sum = { shard: 0, tasksDone: 0, rows: 0, bytes: 0, storedBytes: 0 };
   /** Agents that took no work: asked last. */
-  private readonly silent = new Set<string>();
+  readonly #silent = new Set<string>();
   /** UUID of the tablet server at each address, as far as the list tells. */
-  private readonly servers = new Map<string, string>();
-  private readonly gone: string[] = [];
-  private tasks = 0;
-  private reported = 0;
+  readonly #servers = new Map<string, string>();
+  readonly #gone: string[] = [];
+  #tasks = 0;
+  #reported = 0;
 
   constructor(input: TabletTransferInput) {
-    this.input = input;
-    this.sum.shard = input.shard;
+    this.#input = input;
+    this.#sum.shard = input.shard;
   }
 
   async run(): Promise<TabletTransferOutcome> {
-    const { ref, epoch, shard } = this.input;
-    const described = await this.call('read the list of tablets').describeTablets({ ref, epoch, shard });
+    const { ref, epoch, shard } = this.#input;
+    const described = await this.#call('read the list of tablets').describeTablets({ ref, epoch, shard });
     for (const [place, node] of described.nodes.entries()) {
       const server = described.servers?.[place];
-      if (server !== undefined && server !== '') this.servers.set(node, server);
+      if (server !== undefined && server !== '') this.#servers.set(node, server);
     }
     let open: readonly Candidate[] = unpackShard(described).map((target) => ({
       target,
       nodes: target.nodes,
     }));
     for (let relocation = 0; ; relocation += 1) {
-      open = await this.fromReplicas(open);
+      open = await this.#fromReplicas(open);
       if (open.length === 0 || relocation === RELOCATIONS) break;
       // Leaders are elected and replicas copied while we wait.
       if (relocation > 0)
         await sleep(RELOCATION_PAUSE_MS, { summary: 'tablets without a replica that has them' });
-      open = await this.relocated(open);
+      open = await this.#relocated(open);
       // Their snapshot is lost, and the others are of no use without them.
-      if (this.gone.length > 0) break;
+      if (this.#gone.length > 0) break;
     }
-    await this.report();
+    await this.#report();
     return {
-      gone: this.gone,
+      gone: this.#gone,
       lostCount: open.length,
       lost: open
         .slice(0, LOST_NAMED)
@@ -109,15 +110,15 @@ class TabletTransfer {
   }
 
   /** Asks replica after replica; returns the tablets that none of them had. */
-  private async fromReplicas(candidates: readonly Candidate[]): Promise<readonly Candidate[]> {
+  async #fromReplicas(candidates: readonly Candidate[]): Promise<readonly Candidate[]> {
     const none: Candidate[] = candidates.filter(({ nodes }) => nodes.length === 0);
     let open = candidates.filter(({ nodes }) => nodes.length > 0);
     while (open.length > 0) {
-      const tasks = this.tasksOf(open);
+      const tasks = this.#tasksOf(open);
       const next: Candidate[] = [];
       await inLanes(tasks.length, TASKS_AT_ONCE, async (index) => {
         const task = tasks[index];
-        if (task !== undefined) next.push(...(await this.save(task)));
+        if (task !== undefined) next.push(...(await this.#save(task)));
       });
       none.push(...next.filter(({ nodes }) => nodes.length === 0));
       open = next.filter(({ nodes }) => nodes.length > 0);
@@ -125,10 +126,10 @@ class TabletTransfer {
     return none;
   }
 
-  private tasksOf(candidates: readonly Candidate[]): readonly Task[] {
+  #tasksOf(candidates: readonly Candidate[]): readonly Task[] {
     const byNode = new Map<string, Candidate[]>();
     for (const candidate of candidates) {
-      const awake = candidate.nodes.filter((node) => !this.silent.has(node));
+      const awake = candidate.nodes.filter((node) => !this.#silent.has(node));
       const [node] = awake.length > 0 ? awake : candidate.nodes;
       if (node === undefined) continue;
       const nodes = candidate.nodes.filter((other) => other !== node);
@@ -157,10 +158,10 @@ class TabletTransfer {
   }
 
   /** Returns the tablets that the node did not have, or could not save. */
-  private async save({ node, candidates }: Task): Promise<readonly Candidate[]> {
-    const { ref, epoch, shard, source, retry, timeoutMs, bytesPerSecond } = this.input;
-    const task = shard * TASKS_PER_SHARD + this.tasks;
-    this.tasks += 1;
+  async #save({ node, candidates }: Task): Promise<readonly Candidate[]> {
+    const { ref, epoch, shard, source, retry, timeoutMs, bytesPerSecond } = this.#input;
+    const task = shard * TASKS_PER_SHARD + this.#tasks;
+    this.#tasks += 1;
     const agent = nodeActivitiesOf({
       node,
       summary: `save ${candidates.length} tablets from ${node}`,
@@ -168,7 +169,7 @@ class TabletTransfer {
       timeoutMs,
       agentMs: source.patience.agentMs,
     });
-    const server = this.servers.get(node);
+    const server = this.#servers.get(node);
     let summary: SaveSummary;
     try {
       summary = await agent.saveTablets({
@@ -177,17 +178,16 @@ class TabletTransfer {
         task,
         tablets: candidates.map(({ target: { tablet, table, snapshot } }) => ({ tablet, table, snapshot })),
         limits: source.limits,
-        ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }),
-        ...(server === undefined ? {} : { server }),
+        ...defined({ bytesPerSecond, server }),
       });
     } catch (error) {
-      const reason = this.reasonToPassOn(node, error);
+      const reason = this.#reasonToPassOn(node, error);
       return candidates.map((candidate) => ({ ...candidate, reason }));
     }
-    this.sum.tasksDone += summary.saved;
-    this.sum.bytes += summary.bytes;
-    this.sum.storedBytes += summary.sentBytes;
-    if (this.sum.tasksDone - this.reported >= this.input.reportEvery) await this.report();
+    this.#sum.tasksDone += summary.saved;
+    this.#sum.bytes += summary.bytes;
+    this.#sum.storedBytes += summary.sentBytes;
+    if (this.#sum.tasksDone - this.#reported >= this.#input.reportEvery) await this.#report();
     const reasons = new Map(summary.left.map(({ tablet, reason }) => [tablet, `${node}: ${reason}`]));
     return candidates.flatMap((candidate) => {
       const reason = reasons.get(candidate.target.tablet);
@@ -196,21 +196,21 @@ class TabletTransfer {
   }
 
   /** What is wrong with one node is no reason to give up; what is wrong with the repository is. */
-  private reasonToPassOn(node: string, error: unknown): string {
+  #reasonToPassOn(node: string, error: unknown): string {
     if (isCancellation(error)) throw error;
     const { code, message } = describeFailure(error);
     if (code.startsWith('STORE_') || code.startsWith('BACKUP_') || code === 'SECRET_MISSING') throw error;
     if (error instanceof ActivityFailure && error.cause instanceof TimeoutFailure) {
-      this.silent.add(node);
+      this.#silent.add(node);
       return `${node}: no agent answers`;
     }
     return `${node}: ${message}`;
   }
 
   /** The same tablets with the replicas that they have now; those that were asked already too, for files may have come. */
-  private async relocated(candidates: readonly Candidate[]): Promise<readonly Candidate[]> {
-    const { ref, source } = this.input;
-    const found = await this.call('look where the tablets are now').locateTablets({
+  async #relocated(candidates: readonly Candidate[]): Promise<readonly Candidate[]> {
+    const { ref, source } = this.#input;
+    const found = await this.#call('look where the tablets are now').locateTablets({
       ref,
       source,
       tables: [...new Set(candidates.map(({ target }) => target.table))],
@@ -219,18 +219,18 @@ class TabletTransfer {
     });
     return candidates.map((candidate) => {
       const nodes = found[candidate.target.tablet];
-      if (nodes === undefined) this.gone.push(candidate.target.tablet);
+      if (nodes === undefined) this.#gone.push(candidate.target.tablet);
       return { ...candidate, nodes: nodes ?? [] };
     });
   }
 
-  private call(summary: string) {
-    const { retry, timeoutMs } = this.input;
+  #call(summary: string) {
+    const { retry, timeoutMs } = this.#input;
     return activitiesFor({ summary, retry, timeoutMs });
   }
 
-  private async report(): Promise<void> {
-    this.reported = this.sum.tasksDone;
-    await tellParent({ ...this.sum });
+  async #report(): Promise<void> {
+    this.#reported = this.#sum.tasksDone;
+    await tellParent({ ...this.#sum });
   }
 }

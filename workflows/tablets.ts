@@ -1,11 +1,12 @@
 import { ApplicationFailure, startChild, workflowInfo } from '@temporalio/workflow';
+import { formatCount } from '../model/amounts.ts';
 import type { BackupRef, ExportSummary } from '../model/backup.ts';
+import { defined } from '../model/defined.ts';
 import { READ_POINT_LOST } from '../model/errors.ts';
 import type { StepOf, UniverseSource } from '../model/pipeline.ts';
 import { TABLETS_PER_SHARD } from '../model/tablets.ts';
 import { runChild } from './children.ts';
 import { tasksPerReport } from './messages.ts';
-import { formatCount } from './progress.ts';
 import { inLanes } from './scopes.ts';
 import { tabletTransfer } from './tablet-transfer.ts';
 
@@ -44,7 +45,7 @@ export async function saveAllTablets(input: {
             reportEvery: tasksPerReport(list.tasks),
             retry: step.retry,
             timeoutMs: step.timeoutMs,
-            ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }),
+            ...defined({ bytesPerSecond }),
           },
         ],
       }),

@@ -95,58 +95,58 @@ async function moveTasks(
 /** The table units that become ready in this shard, and what they wait for. */
 class ReadyUnits {
   /** Own units by their place among all. */
-  private readonly own: readonly (readonly [place: number, unit: TableUnit])[];
-  private readonly input: TransferInput;
-  private readonly endedTasks = new Set<number>();
+  readonly #own: readonly (readonly [place: number, unit: TableUnit])[];
+  readonly #input: TransferInput;
+  readonly #endedTasks = new Set<number>();
   /** So many tasks of the shard have ended, without a gap. */
-  private tasksEnded = 0;
-  private readonly open: Set<number>;
-  private openTasks: number;
+  #tasksEnded = 0;
+  readonly #open: Set<number>;
+  #openTasks: number;
 
   constructor(input: TransferInput) {
-    this.input = input;
+    this.#input = input;
     const units = input.direction === 'load' ? (input.postData?.units ?? []) : [];
     const firstTask = input.direction === 'load' ? input.firstTask : 0;
-    this.own = [...units.entries()].filter(
+    this.#own = [...units.entries()].filter(
       ([, { afterTasks }]) => afterTasks > firstTask && afterTasks <= firstTask + input.tasks,
     );
-    this.openTasks = input.tasks;
-    this.open = new Set(this.own.map(([place]) => place));
+    this.#openTasks = input.tasks;
+    this.#open = new Set(this.#own.map(([place]) => place));
   }
 
   get count(): number {
-    return this.own.length;
+    return this.#own.length;
   }
 
   taskEnded(index: number): void {
-    this.openTasks -= 1;
-    this.endedTasks.add(index);
-    while (this.endedTasks.delete(this.tasksEnded)) this.tasksEnded += 1;
+    this.#openTasks -= 1;
+    this.#endedTasks.add(index);
+    while (this.#endedTasks.delete(this.#tasksEnded)) this.#tasksEnded += 1;
   }
 
   isReady(index: number): boolean {
-    const { input } = this;
-    const [, unit] = this.own[index] ?? [];
+    const input = this.#input;
+    const [, unit] = this.#own[index] ?? [];
     if (unit === undefined || input.direction !== 'load') return false;
-    const isLoaded = input.firstTask + this.tasksEnded >= unit.afterTasks;
-    return isLoaded && !unit.afterUnits.some((place) => this.open.has(place));
+    const isLoaded = input.firstTask + this.#tasksEnded >= unit.afterTasks;
+    return isLoaded && !unit.afterUnits.some((place) => this.#open.has(place));
   }
 
   async apply(index: number): Promise<void> {
-    const { input } = this;
-    const [place, tableUnit] = this.own[index] ?? [];
+    const input = this.#input;
+    const [place, tableUnit] = this.#own[index] ?? [];
     if (place === undefined || tableUnit === undefined || input.direction !== 'load') return;
     const { wave, unit } = tableUnit;
     const units = input.postData?.waves[wave] ?? 0;
     const activities = activitiesFor({ ...input.options, summary: postDataSummary(wave, unit) });
-    await activities.postData({ request: input.request, wave, unit, units, helpers: this.helpers() });
-    this.open.delete(place);
+    await activities.postData({ request: input.request, wave, unit, units, helpers: this.#helpers() });
+    this.#open.delete(place);
   }
 
   /** Lanes that will have nothing to do lend their share of the server to an index. */
-  private helpers(): number {
-    const left = this.openTasks + this.open.size;
-    return Math.max(0, Math.floor(this.input.options.parallelism / left) - 1);
+  #helpers(): number {
+    const left = this.#openTasks + this.#open.size;
+    return Math.max(0, Math.floor(this.#input.options.parallelism / left) - 1);
   }
 }
 

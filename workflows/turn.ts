@@ -8,10 +8,9 @@ import {
 import type { ClaimInput } from '../activities/contract.ts';
 import type { Source } from '../model/pipeline.ts';
 import type { ClaimMode } from '../model/source-claim.ts';
+import { DAY_MS } from '../model/time.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { leaveSource, sourceEntered } from './messages.ts';
-
-const DAY_MS = 24 * 3_600_000;
 
 /** A wait that is shorter is not worth telling. */
 const SHORT_WAIT_MS = 2_000;
@@ -30,16 +29,16 @@ export interface TurnWish {
 
 /** This run's turn at a source, given by the source's gate (workflows/source-gate.ts). */
 export class Turn {
-  private readonly wish: TurnWish;
-  private isIn = false;
-  private gate: string | undefined;
+  readonly #wish: TurnWish;
+  #isIn = false;
+  #gate: string | undefined;
 
   constructor(wish: TurnWish) {
-    this.wish = wish;
+    this.#wish = wish;
     setHandler(
       sourceEntered,
       () => {
-        this.isIn = true;
+        this.#isIn = true;
       },
       { description: 'Sent by the gate of the source: this run may begin' },
     );
@@ -47,25 +46,29 @@ export class Turn {
 
   /** Returns when the gate lets this run in. Throws when the source can't be named (a secret is missing, a bad URL). */
   async take(): Promise<void> {
-    const { source, mode, title, onWait } = this.wish;
+    const { source, mode, title, onWait } = this.#wish;
     const { workflowId: holder, taskQueue } = workflowInfo();
     const claim: ClaimInput = {
-      ...{ source, mode, title, holder, taskQueue },
+      source,
+      mode,
+      title,
+      holder,
+      taskQueue,
       since: new Date(Date.now()).toISOString(),
     };
     const ask = activitiesFor({ summary: 'wait for the turn', retry: PATIENT_RETRY, timeoutMs: DAY_MS });
     const { gate } = await ask.claimSource(claim);
-    this.gate = gate;
-    if (await condition(() => this.isIn, SHORT_WAIT_MS)) return;
+    this.#gate = gate;
+    if (await condition(() => this.#isIn, SHORT_WAIT_MS)) return;
     onWait(gate);
-    while (!(await condition(() => this.isIn, ASK_AGAIN_AFTER_MS))) await ask.claimSource(claim);
+    while (!(await condition(() => this.#isIn, ASK_AGAIN_AFTER_MS))) await ask.claimSource(claim);
   }
 
   /** Lets the next one in. Also for a run that is cancelled, and for one that never got in. */
   async end(): Promise<void> {
-    const { gate } = this;
+    const gate = this.#gate;
     if (gate === undefined) return;
-    this.gate = undefined;
+    this.#gate = undefined;
     await CancellationScope.nonCancellable(async () => {
       try {
         await getExternalWorkflowHandle(gate).signal(leaveSource, workflowInfo().workflowId);

@@ -1,5 +1,6 @@
 import type { Client } from '@temporalio/client';
 import { differences, findSchedule } from '../../activities/schedules.ts';
+import { defined } from '../../model/defined.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import { nextRuns } from '../../planning/next-runs.ts';
 import { type DesiredSchedule, desiredSchedules, scheduleIdsOf } from '../../planning/schedules.ts';
@@ -91,7 +92,7 @@ async function changeOf(client: Client, plan: CompiledPlan, wishes: Wishes): Pro
     fields,
     steps: changedSteps(fields),
     schedules,
-    ...(retention === undefined ? {} : { retention }),
+    ...defined({ retention }),
     wanted: plan,
     after: entity?.status.generation ?? 0,
   };
@@ -120,8 +121,12 @@ async function leftover(
         ? []
         : [
             {
-              ...{ schedule: schedule.scheduleId, action: prune ? ('remove' as const) : ('none' as const) },
-              ...{ drifted: false, fields: [], paused: schedule.state.paused, next: [] },
+              schedule: schedule.scheduleId,
+              action: prune ? ('remove' as const) : ('none' as const),
+              drifted: false,
+              fields: [],
+              paused: schedule.state.paused,
+              next: [],
             },
           ],
     ),

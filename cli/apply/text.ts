@@ -70,8 +70,13 @@ function retentionLines(retention: NonNullable<PlanChange['retention']>): readon
 function localTime(time: string, timezone: string): string {
   const parts = new Intl.DateTimeFormat('en-CA', {
     timeZone: timezone,
-    ...({ weekday: 'short', year: 'numeric', month: '2-digit', day: '2-digit' } as const),
-    ...({ hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } as const),
+    weekday: 'short',
+    year: 'numeric',
+    month: '2-digit',
+    day: '2-digit',
+    hour: '2-digit',
+    minute: '2-digit',
+    hourCycle: 'h23',
   }).formatToParts(new Date(time));
   const of = (type: Intl.DateTimeFormatPartTypes) => parts.find((part) => part.type === type)?.value ?? '';
   return `${of('weekday').replace('.', '')} ${of('year')}-${of('month')}-${of('day')} ${of('hour')}:${of('minute')}`;

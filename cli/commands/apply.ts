@@ -46,8 +46,10 @@ async function run(folder: string, options: Options): Promise<ExitCode> {
   let keep = true;
   try {
     const wishes = {
-      ...{ set: options.set, taskQueue: session.taskQueue },
-      ...{ prune: options.prune === true, keepPauses: options.keepPauses },
+      set: options.set,
+      taskQueue: session.taskQueue,
+      prune: options.prune === true,
+      keepPauses: options.keepPauses,
       newRepository: options.newRepository === true,
     };
     const planned = await plannedChanges(session.client, plans, wishes);

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { defined } from '../../model/defined.ts';
 import { type CommonOptions, emit, print, runCommand } from '../output.ts';
 
 /** `approve`, `pause`, `resume`, `cancel`: what people tell the entity of a plan, as they can by signals in the Temporal UI. */
@@ -76,8 +77,7 @@ async function send(
   const session = await openSession();
   try {
     const argument = {
-      ...(requestId === undefined ? {} : { requestId }),
-      ...(reason === undefined ? {} : { reason }),
+      ...defined({ requestId, reason }),
     };
     const receipt = await sendToEntity(session.client, planName, name, argument);
     if (json) emit({ plan: planName, ...receipt });

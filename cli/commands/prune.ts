@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import type { BackupFate } from '../../activities/prune.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import type { PruneOutcome } from '../../model/prune.ts';
+import { HOUR_MS } from '../../model/time.ts';
 import { hasOwnCredentials } from '../../planning/prune.ts';
 import type { FollowRunOptions } from '../follow-run.ts';
 import { EXIT, type ExitCode, emit, print, runCommand, say } from '../output.ts';
@@ -12,8 +13,6 @@ interface Options extends FollowRunOptions {
   /** Of the writer of an unfinished backup. */
   readonly grace: number;
 }
-
-const HOUR_MS = 3_600_000;
 
 export function register(program: Command): void {
   program

@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import { readDuration } from '../../compiler/duration.ts';
 import { formatAmount } from '../../model/amounts.ts';
 import type { RestoreSummary } from '../../model/backup.ts';
+import { defined } from '../../model/defined.ts';
 import { tabletSource } from '../../model/engine-kind.ts';
 import type { InClusterSummary } from '../../model/in-cluster.ts';
 import { describeLeftOut } from '../../model/left-out-text.ts';
@@ -131,7 +132,7 @@ async function run(argument: string, options: Options) {
     tables: { include: options.tables, exclude: options.excludeTables },
     contents: options.schemaOnly ? 'schema' : options.dataOnly ? 'data' : 'all',
     ...(options.asNew === true ? { asNew: true } : {}),
-    ...(options.owner === undefined ? {} : { owner: options.owner }),
+    ...defined({ owner: options.owner }),
     ...(options.placement === 'source' ? {} : { placement: options.placement }),
     globals: options.globals === true,
     check: options.check,
@@ -175,7 +176,10 @@ async function goBack(
       const { id, workflowId } = (await isGoverned(session, plan))
         ? await ask(session, plan, { to: instant, ...(way === 'rewind' ? replacing : { into }) }, {}, options)
         : await startInClusterRestore(session, plan, source, {
-            ...{ way, instant, into, names },
+            way,
+            instant,
+            into,
+            names,
             safetySnapshot: options.safetyBackup,
           });
       return {
@@ -216,8 +220,7 @@ function requestOf({
   excludeTables,
 }: Options): RecoveryRequest {
   return {
-    ...(to === undefined ? {} : { to }),
-    ...(backup === undefined ? {} : { backup }),
+    ...defined({ to, backup }),
     nearest,
     verified: verified === true,
     replace: replace === true,
@@ -233,7 +236,7 @@ async function explain(plan: CompiledPlan, request: RecoveryRequest, options: Op
   const { describeForesight } = await import('../foresight.ts');
   const decision = await decideRecovery(plan, request);
   const target = await foreseen(plan, decision, options);
-  if (options.json) emit({ plan: plan.name, decision, ...(target === undefined ? {} : { target }) });
+  if (options.json) emit({ plan: plan.name, decision, ...defined({ target }) });
   else {
     for (const line of decisionLines(decision)) print(line);
     if (target !== undefined) print(`  ${describeForesight(target)}`);
@@ -248,7 +251,7 @@ async function foreseen(plan: CompiledPlan, decision: RecoveryDecision, options:
   const { foreseeTarget } = await import('../foresight.ts');
   return await foreseeTarget(plan, decision.backup, {
     ...(options.connectionEnv === undefined ? {} : { connection: { env: options.connectionEnv } }),
-    ...(options.owner === undefined ? {} : { owner: options.owner }),
+    ...defined({ owner: options.owner }),
     globals: options.globals === true,
   });
 }

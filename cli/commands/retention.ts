@@ -1,8 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError } from 'commander';
 import { formatCount } from '../../model/amounts.ts';
+import { defined } from '../../model/defined.ts';
 import { permanent } from '../../model/errors.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
+import { DAY_MS } from '../../model/time.ts';
 import type { nextRuns } from '../../planning/next-runs.ts';
 import type { DesiredSchedule } from '../../planning/schedules.ts';
 import type { SimulatedDay } from '../../planning/simulate.ts';
@@ -17,7 +19,6 @@ import {
   UsageError,
 } from '../output.ts';
 
-const DAY_MS = 86_400_000;
 const RUNS_AT_ONCE = 500;
 const RUNS_AT_MOST = 50_000;
 
@@ -50,7 +51,7 @@ async function run(argument: string, options: Options): Promise<ExitCode> {
   if (options.svg !== undefined) await draw(plan, simulated, options.svg);
   if (options.json) {
     const told = simulated.map(({ agesDays: _agesDays, ...day }) => day);
-    emit({ plan: plan.name, days: told, ...(options.svg === undefined ? {} : { svg: options.svg }) });
+    emit({ plan: plan.name, days: told, ...defined({ svg: options.svg }) });
     return EXIT.done;
   }
   await table(simulated);
@@ -82,15 +83,13 @@ async function simulate(plan: CompiledPlan, options: Options): Promise<readonly 
   const until = (times: Times) => timesUntil(times, from, end, next.nextRuns);
   const size = entries[0]?.storedBytes;
   return simulateRetention({
-    ...{
-      entries,
-      policy: retention,
-      backups: until(backups),
-      prunes: until(prunes),
-      from,
-      days: options.days,
-    },
-    ...(size === undefined ? {} : { storedBytes: size }),
+    entries,
+    policy: retention,
+    backups: until(backups),
+    prunes: until(prunes),
+    from,
+    days: options.days,
+    ...defined({ storedBytes: size }),
     defaultGraceMs: DEFAULT_GRACE_MS,
   });
 }

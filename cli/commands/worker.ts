@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { NodeSettings } from '../../engines/universe/agent/node-agent.ts';
+import { defined } from '../../model/defined.ts';
 import type { WorkKind } from '../../worker/main.ts';
 import { type CommonOptions, emit, runCommand, say, UsageError } from '../output.ts';
 import { stateDirectory } from '../state.ts';
@@ -55,13 +56,11 @@ export function register(program: Command): void {
         const { runWorker } = await import('../../worker/main.ts');
         const metrics = options.metrics ?? process.env.HOLDFAST_METRICS;
         await runWorker({
-          ...(options.lanes === undefined ? {} : { lanes: options.lanes }),
-          ...(metrics === undefined ? {} : { metricsAddress: metrics }),
+          ...defined({ lanes: options.lanes, metricsAddress: metrics }),
           ...(options.metricsInterval === undefined
             ? {}
             : { metricsIntervalMs: options.metricsInterval * 1_000 }),
-          ...(options.health === undefined ? {} : { healthPort: options.health }),
-          ...(options.only === undefined ? {} : { only: options.only }),
+          ...defined({ healthPort: options.health, only: options.only }),
           ...(nodes.length === 0 ? {} : { nodes }),
           onReady: () => {
             if (options.json) emit({ pid: process.pid });
@@ -92,8 +91,7 @@ function nodesOf(options: Options): readonly NodeSettings[] {
   const dataDirectories = dataDirs?.split(',').filter((directory) => directory !== '');
   return addresses.map((each) => ({
     address: each,
-    ...(dataDirectories === undefined ? {} : { dataDirectories }),
-    ...(webPort === undefined ? {} : { webPort }),
+    ...defined({ dataDirectories, webPort }),
     stateDirectory: stateDirectory(),
   }));
 }

@@ -53,7 +53,10 @@ async function fill(session: CqlSession): Promise<void> {
     await session.execute('make the shop', statement);
   const { signal } = new AbortController();
   const writer = new Writer(session, {
-    ...{ doing: 'fill the shop', keyspace: 'shop', signal, log: () => undefined },
+    doing: 'fill the shop',
+    keyspace: 'shop',
+    signal,
+    log: () => undefined,
   });
   for (let id = 0; id < CUSTOMERS; id += 1) {
     const query = "INSERT INTO shop.customers (id, name, tags) VALUES (?, ?, {'new', 'shop'})";
@@ -89,7 +92,10 @@ async function digest(session: CqlSession, keyspace: string, name: string): Prom
   const pages = scan(session, {
     statement: selectStatement(product, keyspace, table, selectors),
     params: rangeBounds(product, 0, BUCKETS - 1),
-    ...{ pageRows: 5_000, doing: `read ${name}`, signal, log: () => undefined },
+    pageRows: 5_000,
+    doing: `read ${name}`,
+    signal,
+    log: () => undefined,
   });
   for await (const page of pages) {
     for (const cells of rowsOf(page, selectors.length)) {

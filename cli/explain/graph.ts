@@ -1,4 +1,4 @@
-import { formatDuration } from '../../compiler/duration.ts';
+import { writeDuration } from '../../compiler/duration.ts';
 import type { Artifact } from '../../model/pipeline.ts';
 import { artifactName, type ExplainedPlan, type ExplainedStep } from './explained-plan.ts';
 
@@ -37,7 +37,7 @@ export function drawDot({ plan, steps }: ExplainedPlan): string {
 function labelOf({ step, queue, when, timeoutMs, parallelism }: ExplainedStep): readonly string[] {
   const lanes = parallelism === 1 ? '' : `, ${parallelism} lanes`;
   const condition = when === 'success' ? [] : [`when: ${when}`];
-  return [step, `${queue}, ${formatDuration(timeoutMs)}${lanes}`, ...condition];
+  return [step, `${queue}, ${writeDuration(timeoutMs)}${lanes}`, ...condition];
 }
 
 function edgesOf(steps: readonly ExplainedStep[]): readonly Edge[] {

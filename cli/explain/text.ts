@@ -1,4 +1,4 @@
-import { formatDuration } from '../../compiler/duration.ts';
+import { writeDuration } from '../../compiler/duration.ts';
 import { formatSize } from '../../compiler/size.ts';
 import { formatAmount } from '../../model/amounts.ts';
 import type {
@@ -41,7 +41,7 @@ function row(step: ExplainedStep): readonly string[] {
     step.queue,
     String(step.parallelism),
     describeRetry(step.retry),
-    formatDuration(step.timeoutMs),
+    writeDuration(step.timeoutMs),
     describeFlow(step),
   ];
 }
@@ -65,7 +65,7 @@ export function describeRetry(retry: RetryPolicy): string {
   const { maximumAttempts, initialIntervalMs, maximumIntervalMs } = retry;
   if (maximumAttempts === 1) return '1 try';
   const tries = maximumAttempts === 0 ? 'any number of' : String(maximumAttempts);
-  return `${tries} tries, ${formatDuration(initialIntervalMs)} to ${formatDuration(maximumIntervalMs)} apart`;
+  return `${tries} tries, ${writeDuration(initialIntervalMs)} to ${writeDuration(maximumIntervalMs)} apart`;
 }
 
 function describeFlow({ inputs, output }: ExplainedStep): string {
@@ -165,7 +165,7 @@ function describeRetention({ retention }: ExplainedPlan): string {
   return Object.entries(retention)
     .map(([rule, value]) => {
       if (typeof value === 'number' && rule.endsWith('Ms')) {
-        return `${rule.slice(0, -'Ms'.length)} ${formatDuration(value)}`;
+        return `${rule.slice(0, -'Ms'.length)} ${writeDuration(value)}`;
       }
       return `${rule} ${Array.isArray(value) ? value.join(' and ') : value}`;
     })

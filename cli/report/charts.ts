@@ -1,5 +1,6 @@
 import type { BackupFate } from '../../activities/prune.ts';
 import type { CatalogueEntry } from '../../model/recovery.ts';
+import { DAY_MS, HOUR_MS } from '../../model/time.ts';
 import { Markup, markup } from './markup.ts';
 
 const WIDTH = 1_040;
@@ -23,7 +24,7 @@ interface Scale {
 function scaleOf(entries: readonly CatalogueEntry[], nowMs: number): Scale {
   const oldest = entries.reduce((least, { instant }) => Math.min(least, Date.parse(instant)), nowMs);
   // A single backup of a moment ago needs some room as well.
-  const from = Math.min(oldest, nowMs - 3_600_000);
+  const from = Math.min(oldest, nowMs - HOUR_MS);
   const span = nowMs - from;
   return { from, to: nowMs, x: (ms) => LEFT + ((Math.min(ms, nowMs) - from) / span) * (RIGHT - LEFT) };
 }
@@ -89,7 +90,6 @@ export function bars(
     ${columns}${axis(scale, 122)}</svg></figure>`;
 }
 
-const HOUR_MS = 3_600_000;
 const STEPS_MS = [0.25, 1, 3, 6, 12, 24, 48, 168, 336, 720, 1_440, 2_160, 4_320, 8_760, 17_520].map(
   (hours) => hours * HOUR_MS,
 );
@@ -98,7 +98,7 @@ function axis({ from, to, x }: Scale, y: number): Markup {
   const step = STEPS_MS.find((each) => (to - from) / each <= 8) ?? (to - from) / 6;
   const ticks: Markup[] = [];
   for (let at = Math.ceil(from / step) * step; at <= to; at += step) {
-    const label = step < 24 * HOUR_MS ? clockOf(at) : new Date(at).toISOString().slice(0, 10);
+    const label = step < DAY_MS ? clockOf(at) : new Date(at).toISOString().slice(0, 10);
     const place = x(at);
     const anchor = place < 60 ? 'start' : place > WIDTH - 60 ? 'end' : 'middle';
     ticks.push(

@@ -2,6 +2,7 @@ import type { BackupFate } from '../../activities/prune.ts';
 import { formatAmount, formatBytes, formatCount, formatDuration } from '../../model/amounts.ts';
 import type { VerifyReport } from '../../model/backup.ts';
 import type { CatalogueEntry } from '../../model/recovery.ts';
+import { DAY_MS, HOUR_MS } from '../../model/time.ts';
 import { standingOf } from '../../planning/standing.ts';
 import { bars, conditionOf, timeline } from './charts.ts';
 import { Markup, markup } from './markup.ts';
@@ -65,9 +66,6 @@ function tiles({ catalogue }: PlanReport, nowMs: number): Markup {
     ${tile(damaged > 0 ? 'bad' : 'good', 'Damaged', formatCount(damaged), `of ${formatAmount(backups, 'backup')}`)}
     ${tile('', 'Stored', formatBytes(storedBytes), `in ${formatAmount(backups, 'backup')}`)}</div>`;
 }
-
-const HOUR_MS = 3_600_000;
-const DAY_MS = 24 * HOUR_MS;
 
 /** `3 days`, `5 h`, `12 min`. */
 function coarse(ms: number): string {

@@ -28,7 +28,10 @@ export async function unappliedStatus(client: Client, plan: CompiledPlan): Promi
     readCatalogue(store, pipeline.repository, name),
   );
   return {
-    ...{ plan: name, file, pipelineHash: pipeline.hash, applied: false },
+    plan: name,
+    file,
+    pipelineHash: pipeline.hash,
+    applied: false,
     running: [
       ...(await runsUnderWay(client, 'backup', backupWorkflowId(name, ''))),
       ...(await runsUnderWay(client, 'restore', restoreWorkflowId(name, ''))),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { VerifyLevel } from '../../model/pipeline.ts';
-import { formatDuration } from '../duration.ts';
+import { writeDuration } from '../duration.ts';
 import { readWebAddress } from '../names.ts';
 import { VERB_NAMES, VERBS, type VerbSignature } from '../verbs.ts';
 import { alsoCheck, duration, name, oneOf, reading, secretReference, text } from './parts.ts';
@@ -30,7 +30,7 @@ function settings({ defaults, mostLanes }: VerbSignature) {
         const { initialInterval, maximumInterval } = policy;
         if (typeof initialInterval !== 'number' || typeof maximumInterval !== 'number') return undefined;
         if (maximumInterval >= initialInterval) return undefined;
-        const message = `\`maximumInterval\` (${formatDuration(maximumInterval)}) is shorter than \`initialInterval\` (${formatDuration(initialInterval)})`;
+        const message = `\`maximumInterval\` (${writeDuration(maximumInterval)}) is shorter than \`initialInterval\` (${writeDuration(initialInterval)})`;
         const remedy = 'Write a longer `maximumInterval` or a shorter `initialInterval`.';
         return { params: { problem: { code: 'OUT_OF_RANGE', message, remedy } } };
       }),

@@ -1,5 +1,6 @@
 import { permanent } from '../../model/errors.ts';
 import type { NamePatterns, YcqlSource } from '../../model/pipeline.ts';
+import { isSystemKeyspace } from '../../model/system-keyspaces.ts';
 import { nameMatcher } from '../name-patterns.ts';
 import {
   readAggregates,
@@ -20,7 +21,6 @@ import {
   typeText,
 } from './catalog-tables.ts';
 import { parseType, usedTypes } from './cql-type.ts';
-import { isSystemKeyspace } from './raw-pages.ts';
 import type { KeyspaceSchema, TableSchema, UserType } from './schema.ts';
 import type { CqlSession } from './session.ts';
 

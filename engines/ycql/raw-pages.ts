@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { Client, type ClientOptions, policies, type types } from 'cassandra-driver';
 import { permanent } from '../../model/errors.ts';
+import { isSystemKeyspace } from '../../model/system-keyspaces.ts';
 import { freeIfAlone } from '../../repository/free-memory.ts';
 import { int32 } from './bytes.ts';
 
@@ -158,20 +159,6 @@ function withoutDecoding(parser: StreamParser, work: () => void): void {
   } finally {
     encoder.decode = stock;
   }
-}
-
-const SYSTEM_KEYSPACES = new Set([
-  'system',
-  'system_auth',
-  'system_distributed',
-  'system_schema',
-  'system_traces',
-  'system_views',
-  'system_virtual_schema',
-]);
-
-export function isSystemKeyspace(name: string): boolean {
-  return SYSTEM_KEYSPACES.has(name);
 }
 
 /**

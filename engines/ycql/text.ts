@@ -1,3 +1,4 @@
+import { DAY_MS } from '../../model/time.ts';
 import type { CqlType } from './cql-type.ts';
 import { parseType } from './cql-type.ts';
 import { elementsOf, entriesOf, fieldsOf, type RawCell } from './rows.ts';
@@ -142,7 +143,6 @@ function decimalOf(unscaled: bigint, scale: number): string {
 
 /** Farther from 1970 than JavaScript's dates go, a date or time is the number that it is on the wire. */
 const FARTHEST_MS = 8_640_000_000_000_000;
-const DAY_MS = 86_400_000;
 
 function dateOf(days: number): string {
   const ms = (days - 2 ** 31) * DAY_MS;

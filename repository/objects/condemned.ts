@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { defined } from '../../model/defined.ts';
 import { mapBounded } from '../bounded.ts';
 import { CONDEMNED_FOLDER, condemnationKey, verdictKey } from '../layout.ts';
 import { getSealedIfThere, putSealed } from '../sealed-object.ts';
@@ -59,7 +60,7 @@ export async function readCondemnations(
       objects: found.objects,
       condemnedAt: listed.get(condemnationKey(id)) ?? new Date(),
       verdict: verdict ?? 'pending',
-      ...(decidedAt === undefined ? {} : { decidedAt }),
+      ...defined({ decidedAt }),
     };
   };
   const condemnations: Condemnation[] = [];

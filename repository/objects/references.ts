@@ -1,3 +1,4 @@
+import { defined } from '../../model/defined.ts';
 import { HoldfastError } from '../../model/errors.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import { type BackupId, backupFolder, planFolder } from '../layout.ts';
@@ -17,7 +18,7 @@ const TABLET_RESULT = /^work\/e\d+\/tablets\/[^/]+$/;
  * that are under way. Throws where one of them can't be read, for what it needs is not known then.
  */
 export async function referencedObjects(store: Store, options: Options): Promise<Set<string>> {
-  const cancellable = options.signal === undefined ? {} : { signal: options.signal };
+  const cancellable = defined({ signal: options.signal });
   const needed = new Set<string>();
   for await (const plan of listPlans(store, cancellable)) {
     for await (const backup of store.folders(planFolder(plan), cancellable)) {

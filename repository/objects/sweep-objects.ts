@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { defined } from '../../model/defined.ts';
 import { forEachBounded } from '../bounded.ts';
 import { condemnationKey, INDEX_FOLDER, OBJECTS_FOLDER, verdictKey } from '../layout.ts';
 import type { Store } from '../store.ts';
@@ -38,7 +39,7 @@ export interface SweepObjectsResult {
  * Throws, and deletes nothing, where a manifest or one of its lists can't be read (M5).
  */
 export async function sweepObjects(store: Store, options: SweepObjectsOptions): Promise<SweepObjectsResult> {
-  const cancellable = options.signal === undefined ? {} : { signal: options.signal };
+  const cancellable = defined({ signal: options.signal });
   const deletedObjects = await executeDue(store, options, cancellable);
   const condemned = await condemnUnreferenced(store, options, cancellable);
   return { ...condemned, deletedObjects };

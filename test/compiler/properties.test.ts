@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { stringify } from 'yaml';
 import { hashOf } from '../../compiler/canonical-json.ts';
 import { type Compilation, compile } from '../../compiler/compile.ts';
-import { formatDuration, readDuration } from '../../compiler/duration.ts';
+import { readDuration, writeDuration } from '../../compiler/duration.ts';
 import { renderDiagnostics } from '../../compiler/render.ts';
 import type { SourceFile } from '../../compiler/source-text.ts';
 
@@ -227,7 +227,7 @@ ${more.join('\n')}
 test('a duration that is written out is read back', () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 3650 * 86_400_000 }), (milliseconds) => {
-      expect(readDuration(formatDuration(milliseconds))).toEqual({ value: milliseconds });
+      expect(readDuration(writeDuration(milliseconds))).toEqual({ value: milliseconds });
     }),
   );
 });

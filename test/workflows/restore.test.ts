@@ -1,6 +1,9 @@
+import { Context, heartbeat } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { Activities } from '../../activities/contract.ts';
 import type { RestoreRequest, RestoreSummary, VerifyReport } from '../../model/backup.ts';
+import { progress } from '../../workflows/messages.ts';
+import { eventually } from '../support/processes.ts';
 import { type Bench, pipelineOf, RESTORE_PLAN, restoring, startBench } from './scripted-worker.ts';
 
 let bench: Bench;
@@ -171,6 +174,30 @@ describe('a rehearsal', () => {
         args: [{ ref, level: 'restore', source }],
       }),
     );
+
+  test('that is cancelled ends as cancelled, and not as failed', async () => {
+    let isPlanning = false;
+    const waiting = restoring({
+      planRestore: async () => {
+        isPlanning = true;
+        for (;;) {
+          heartbeat();
+          await Context.current().sleep(20);
+        }
+      },
+    });
+    await bench.withActivities(waiting, async () => {
+      const handle = await bench.client.workflow.start('verify', {
+        workflowId: `verify:${++runs}`,
+        taskQueue: bench.taskQueue,
+        args: [{ ref, level: 'restore', source }],
+      });
+      await eventually('the rehearsal plans', async () => isPlanning);
+      await handle.cancel();
+      await expect(handle.result()).rejects.toMatchObject({ cause: { name: 'CancelledFailure' } });
+      expect(await handle.query(progress)).toMatchObject({ state: 'cancelled' });
+    });
+  });
 
   test('restores, compares every row, drops the copy and records OK', async () => {
     const recorded: VerifyReport[] = [];

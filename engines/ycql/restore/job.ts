@@ -4,7 +4,7 @@ import type { ManifestDatabase } from '../../../model/manifest.ts';
 import type { YcqlSource } from '../../../model/pipeline.ts';
 import { type RestoreContext, sourceOf } from '../../engine.ts';
 import { nameMatcher } from '../../name-patterns.ts';
-import { packTasks } from '../../pack-load-tasks.ts';
+import { packLoadTasks } from '../../pack-load-tasks.ts';
 import type { KeyspaceSchema, TableSchema, ViewSchema } from '../schema.ts';
 import { readSchemaObject } from '../schema-objects.ts';
 import { type CqlTarget, resolveTarget } from '../target.ts';
@@ -102,7 +102,7 @@ const TASK_BYTES = 8 * 1024 * 1024;
 
 /** Load tasks in their order; the same on every worker. */
 export async function loadTasks(job: RestoreJob): Promise<readonly (readonly DataObject[])[]> {
-  return packTasks(await selectedObjects(job), TASK_BYTES);
+  return packLoadTasks(await selectedObjects(job), TASK_BYTES);
 }
 
 /** The keyspace and table that an object's rows go to. */

@@ -2,7 +2,7 @@ import type { DataObject } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { ManifestDatabase } from '../../../model/manifest.ts';
 import { type RestoreContext, sourceOf } from '../../engine.ts';
-import { packTasks } from '../../pack-load-tasks.ts';
+import { packLoadTasks } from '../../pack-load-tasks.ts';
 import { isStatisticsData } from '../dump-sections.ts';
 import type { ConnectionTarget } from '../server/connection-url.ts';
 import { type DumpEntry, dumpEntries } from '../server/dump-script.ts';
@@ -167,8 +167,8 @@ export async function loadOrder(job: RestoreJob): Promise<LoadOrder> {
   );
   const isLate = ({ table }: DataObject) => late.get(table.database)?.has(tableName(table)) === true;
   const objects = await selectedObjects(job);
-  const first = packTasks(objects.filter((object) => !isLate(object)));
-  const last = packTasks(
+  const first = packLoadTasks(objects.filter((object) => !isLate(object)));
+  const last = packLoadTasks(
     objects.filter(isLate).toSorted((one, other) => compareNames(placeInDump(one), placeInDump(other))),
   );
   return { tasks: [...first, ...last], groups: [first.length, ...groupsOf(last)] };

@@ -91,15 +91,17 @@ describe.each<ProfileName>(['2024.2', '2025.2'])('on %s', (profile) => {
     expect(await restored(own, backup)).toMatchObject({ code: undefined });
   });
 
-  it('an import that finds none of the tables is no success over empty ones', async () => {
-    if (!skips) return;
-    const backup = await backUp(own.rig);
-    await own.universe.act({ do: 'imports', find: 'none' });
-    expect(await restored(own, backup)).toMatchObject({
-      code: 'RESTORE_IMPORT_INCOMPLETE',
-      message: expect.stringContaining('public.orders'),
-    });
-  });
+  (skips ? it : it.skip)(
+    'an import that finds none of the tables is no success over empty ones',
+    async () => {
+      const backup = await backUp(own.rig);
+      await own.universe.act({ do: 'imports', find: 'none' });
+      expect(await restored(own, backup)).toMatchObject({
+        code: 'RESTORE_IMPORT_INCOMPLETE',
+        message: expect.stringContaining('public.orders'),
+      });
+    },
+  );
 
   it('a tablet that splits after the import ends the restore at once, by name', async () => {
     const backup = await backUp(own.rig);

@@ -1,0 +1,7 @@
+/** A stored object; `key` is relative to the backup's folder. */
+export interface ObjectEntry {
+  readonly key: string;
+  readonly sizeBytes: number;
+  /** Hex, of the stored bytes. */
+  readonly sha256: string;
+}

@@ -1,0 +1,56 @@
+import { DAY_MS } from '../model/time.ts';
+
+/** The wall clock of a time zone. A wall time is written as if it were UTC: milliseconds since 1970, to the second. */
+
+/** What clocks in the zone show at an instant. @param timezone IANA name */
+export function wallClockOf(ms: number, timezone: string): number {
+  const seconds = Math.floor(ms / 1_000) * 1_000;
+  return timezone === 'UTC' ? seconds : seconds + offsetOf(seconds, timezone);
+}
+
+/** The instants of a wall time: none where the clocks were put forward over it, two where they were put back. */
+export function instantsOf(wallMs: number, timezone: string): readonly number[] {
+  const offsets = [wallMs - DAY_MS, wallMs + DAY_MS].map((near) => wallClockOf(near, timezone) - near);
+  const candidates = new Set(offsets.map((offset) => wallMs - offset));
+  return [...candidates].filter((instant) => wallClockOf(instant, timezone) === wallMs);
+}
+
+/** Clocks are changed on a quarter of an hour of UTC, so that one look serves all instants of it. */
+const QUARTER_MS = 15 * 60_000;
+const OFFSETS_KEPT = 100_000;
+const knownOffsets = new Map<string, number>();
+
+function offsetOf(ms: number, timezone: string): number {
+  const quarter = Math.floor(ms / QUARTER_MS) * QUARTER_MS;
+  const name = `${timezone} ${quarter}`;
+  const known = knownOffsets.get(name);
+  if (known !== undefined) return known;
+  const part: Record<string, number> = {};
+  for (const { type, value } of formatOf(timezone).formatToParts(quarter)) part[type] = Number(value);
+  const { year = 0, month = 1, day = 1, hour = 0, minute = 0, second = 0 } = part;
+  const offset = Date.UTC(year, month - 1, day, hour, minute, second) - quarter;
+  if (knownOffsets.size >= OFFSETS_KEPT) knownOffsets.clear();
+  knownOffsets.set(name, offset);
+  return offset;
+}
+
+const formats = new Map<string, Intl.DateTimeFormat>();
+
+function formatOf(timezone: string): Intl.DateTimeFormat {
+  const known = formats.get(timezone);
+  if (known !== undefined) return known;
+  const made = new Intl.DateTimeFormat('en-US', {
+    timeZone: timezone,
+    calendar: 'gregory',
+    numberingSystem: 'latn',
+    hourCycle: 'h23',
+    year: 'numeric',
+    month: 'numeric',
+    day: 'numeric',
+    hour: 'numeric',
+    minute: 'numeric',
+    second: 'numeric',
+  });
+  formats.set(timezone, made);
+  return made;
+}

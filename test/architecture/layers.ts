@@ -1,0 +1,69 @@
+/**
+ * The layers of Holdfast and what each may import: the one list that the table in ARCHITECTURE.md shows and that layers.test.ts holds
+ * the code to. What is not listed is forbidden. `test/` and `bench/` may import everything, and nothing imports them.
+ */
+export interface Layer {
+  /** Folders, or single files, that the layer may import beside its own. */
+  readonly imports: readonly string[];
+  /** Packages that it may import; `node:*` stands for all of Node's own modules. A layer without them is pure. */
+  readonly packages: readonly string[];
+}
+
+export const LAYERS: Readonly<Record<string, Layer>> = {
+  cli: {
+    imports: [
+      'model',
+      'compiler',
+      'planning',
+      'repository',
+      'engines',
+      'activities',
+      'workflows',
+      'worker',
+      'parts',
+      'bootstrap/lock.mjs',
+      'package.json',
+    ],
+    packages: ['node:*', '@temporalio/client', '@temporalio/common', 'commander', 'log-update', 'pg', 'zod'],
+  },
+  worker: {
+    imports: ['model', 'planning', 'engines', 'activities', 'workflows'],
+    packages: [
+      'node:*',
+      '@grpc/grpc-js',
+      '@temporalio/client',
+      '@temporalio/envconfig',
+      '@temporalio/worker',
+    ],
+  },
+  workflows: {
+    imports: ['model', 'planning', 'activities/contract.ts'],
+    packages: ['@temporalio/common', '@temporalio/workflow'],
+  },
+  activities: {
+    imports: ['model', 'planning', 'repository', 'engines', 'package.json'],
+    packages: ['node:*', '@temporalio/activity', '@temporalio/client', '@temporalio/common'],
+  },
+  engines: {
+    imports: ['model', 'planning', 'repository', 'package.json'],
+    packages: ['node:*', 'cassandra-driver', 'pg', 'zod'],
+  },
+  repository: { imports: ['model'], packages: ['node:*', '@aws-sdk/client-s3', 'zod'] },
+  planning: { imports: ['model'], packages: [] },
+  compiler: { imports: ['model'], packages: ['@noble/hashes', 'yaml', 'zod'] },
+  model: { imports: [], packages: [] },
+  parts: {
+    imports: ['model', 'bootstrap/lock.mjs'],
+    packages: ['node:*', '@aws-sdk/client-s3', '@temporalio/client', 'pg'],
+  },
+  bootstrap: { imports: [], packages: ['node:*', 'wabt'] },
+};
+
+/** Single imports that the list above forbids and that are there all the same, each with its reason. */
+export const EXCEPTIONS: readonly { readonly from: string; readonly to: string; readonly why: string }[] = [
+  {
+    from: 'engines/universe/seal.ts',
+    to: 'activities/contract.ts',
+    why: 'the input of `seal`, a type; it goes when all engines share one sealing',
+  },
+];
