@@ -254,7 +254,7 @@ function rowsAt(readPoint: ReadPoint): LogicalReadPoint {
 
 function snapshotsOf(readPoint: ReadPoint): Extract<ReadPoint, { readonly kind: 'universe-snapshot' }> {
   if (readPoint.kind === 'universe-snapshot') return readPoint;
-  throw permanent(READ_POINT_LOST, 'The read point is no distributed snapshot', 'A new one is taken.');
+  throw permanent(READ_POINT_LOST, 'The read point is not a distributed snapshot', 'Nothing: Holdfast takes a new one.');
 }
 
 function noSuchTask(shard: number, position: number) {

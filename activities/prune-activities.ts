@@ -79,7 +79,7 @@ export function pruneActivities(
     deleteBackups: (input) =>
       inPrune(input, async ({ store, signal, heartbeat, now, holdLease }) => {
         const { due } = await judge(store, input, { now, isLive, signal });
-        // What an attempt before this one had deleted is no backup any more; it is told all the same.
+        // The summary includes what an earlier attempt deleted, though those backups are gone from the catalogue.
         const before = activityInfo().heartbeatDetails as DeleteSummary | undefined;
         let summary: DeleteSummary =
           before?.deleted === undefined

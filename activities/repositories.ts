@@ -14,7 +14,7 @@ import { readShard, readWorkList } from '../repository/work.ts';
 const BACKUPS_KEPT = 4;
 /** Shards of work lists (at most 500 tasks each) that stay in memory. */
 const SHARDS_KEPT = 8;
-/** Work lists and results that this worker wrote, of each repository: some thousand tasks. Whoever seals alone reads none of them. */
+/** For each repository, work lists and results that this worker wrote: some thousand tasks. A worker that made a backup alone then reads none of them to seal it. */
 const WORK_KEPT_BYTES = 4 * 1024 * 1024;
 
 /** The stores, manifests and work lists that this process uses, each read once and shared by its lanes. */

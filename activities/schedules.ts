@@ -105,8 +105,8 @@ interface Place {
 }
 
 /**
- * Temporal takes cron lines apart when a schedule is written and gives back calendars, so the lines stand in the memo of the
- * action, where a comparison finds them; a spec changed by hand shows in the calendars, of which the memo has the count.
+ * Temporal turns cron lines into calendars when a schedule is written, and returns only those. So the lines are kept in the memo of the
+ * action, to be compared later. The memo also has the number of calendars, which shows a spec that was changed by hand.
  */
 function optionsOf(want: DesiredSchedule, { plan, engine, taskQueue }: Place): ScheduleOptions {
   const typedSearchAttributes = [

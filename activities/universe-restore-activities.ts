@@ -50,7 +50,7 @@ export function universeRestoreActivities(
       if (source.engine !== 'universe' || manifest.universe === undefined) {
         throw permanent(
           'RESTORE_OTHER_ENGINE',
-          `The backup ${request.from.backup} is none of a universe`,
+          `The backup ${request.from.backup} was not made of a universe`,
           'Restore it with the plan that made it.',
         );
       }

@@ -7,7 +7,7 @@ const formats = new Map<string, Intl.DateTimeFormat>();
 
 /**
  * The name of the hour, day, ISO week, month or year in which an instant falls in a zone, e.g. `2026-10-25T02+02:00`,
- * `2026-10-25`, `2026-W43`. The hour that is there twice when clocks go back is two hours.
+ * `2026-10-25`, `2026-W43`. The hour that comes twice when clocks go back counts as two.
  */
 export function periodOf(ms: number, period: Period, timezone: string): string {
   const wall = wallClockOf(ms, timezone);
@@ -32,7 +32,7 @@ export function wallClockOf(ms: number, timezone: string): number {
   return timezone === 'UTC' ? seconds : seconds + offsetOf(seconds, timezone);
 }
 
-/** Clocks are changed on a quarter of an hour of UTC, so that one look serves all instants of it. */
+/** Clocks change at quarters of an hour of UTC, so one answer serves all instants of a quarter. */
 const QUARTER_MS = 15 * 60_000;
 const OFFSETS_KEPT = 100_000;
 const offsets = new Map<string, number>();

@@ -1,9 +1,9 @@
 import type { DesiredSchedule } from './schedules.ts';
 
 /**
- * When a schedule fires, by the rules of Temporal's scheduler (which `test/planning/next-runs.test.ts` asks a real one
- * about): every field must match, also day of the month and day of the week together, unlike in cron(8); a local time that
- * a change of the clocks leaves out is skipped, one that it repeats comes twice.
+ * When a schedule fires, by the rules of Temporal's scheduler; `test/planning/next-runs.test.ts` compares with a real one.
+ * Every field must match; day of the month and day of the week must both match, unlike in cron(8). A local time that a
+ * change of the clocks leaves out is skipped, and one that it repeats comes twice.
  */
 export function nextRuns(
   { cron, timezone }: Pick<DesiredSchedule, 'cron' | 'timezone'>,
@@ -112,7 +112,7 @@ class WallClock {
     return Date.UTC(of('year'), of('month') - 1, of('day'), of('hour'), of('minute'), of('second'));
   }
 
-  /** No instant where the clocks were put forward over the wall time, two where they were put back. */
+  /** The instants of a wall time: none where clocks were put forward over it, two where they were put back. */
   instantsOf(wallMs: number): readonly number[] {
     const offsets = [wallMs - DAY_MS, wallMs + DAY_MS].map((near) => this.wallOf(near) - near);
     const candidates = new Set(offsets.map((offset) => wallMs - offset));

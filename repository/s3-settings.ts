@@ -23,7 +23,7 @@ export function objectSettings(location: S3Location): ObjectSettings {
 
 const DAY_MS = 24 * 3_600_000;
 
-/** How an object is locked that is written now. */
+/** The lock of an object that is written now. */
 export interface LockSettings {
   readonly ObjectLockMode?: 'GOVERNANCE' | 'COMPLIANCE';
   readonly ObjectLockRetainUntilDate?: Date;

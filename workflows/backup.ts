@@ -241,7 +241,7 @@ class BackupRun {
     });
   }
 
-  /** Waits for the turn. That the source can't even be named is the failure of the first step, which would meet it next. */
+  /** Waits for the turn. Where it can't be had, as the source can't be named, the error becomes the failure of the first step. */
   private async takeTurn(): Promise<{ readonly error: unknown } | undefined> {
     try {
       await this.turn?.take();
@@ -386,7 +386,7 @@ class BackupRun {
   ): Promise<void> {
     const { source } = this.pipeline;
     if (source.engine === 'universe') {
-      // How large a tablet is that was never saved, nobody knows.
+      // A tablet's size isn't known until it was saved once, so progress counts tablets and no bytes.
       this.board.beginTransfer(step.id, { tasks: list.tasks, unit: 'tablets' });
       return saveAllTablets({ ref: this.ref, source, epoch: readPoint.epoch, list, step });
     }

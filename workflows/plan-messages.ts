@@ -10,9 +10,9 @@ import type {
 import type { PlanSurvey, ScheduleChange } from '../model/survey.ts';
 
 /**
- * The messages of a plan's entity (workflow `plan`, id `plan:<name>`), and all that clients need to know of it. Each of the
- * six a person sends exists twice: as a signal, which takes anything and tells on the entity's page what it made of it, and
- * as an update, which refuses at once. Arguments are JSON that a person types; see docs/operations.md.
+ * The messages of a plan's entity (workflow `plan`, id `plan:<name>`), and all that clients need to know of it. Each of the six that a
+ * person sends exists twice. As a signal it is always accepted, and the entity's page shows what became of it. As an update it is refused
+ * at once if it can't be acted on. Arguments are JSON that a person types; see docs/operations.md.
  */
 export const planWorkflowId = (plan: string): string => `plan:${plan}`;
 

@@ -19,9 +19,9 @@ import { Refused } from './plan-request-reading.ts';
 import type { restore } from './restore.ts';
 import { runAttributes } from './run-attributes.ts';
 
-/** What a plan's entity has to do, done: one piece at a time, and told to the entity. */
+/** Does the work that a plan's entity has chosen, one piece at a time, and reports each outcome to it. */
 
-/** An entity answers within minutes, whatever its repository does; what fails is told and tried again later. */
+/** Longest time for one piece of work, so that an entity answers within minutes. A piece that fails is reported and tried again later. */
 const PATIENCE_MS = 2 * 60_000;
 
 /** Lets whoever applied wait for the schedules, and hear why they could not be written. */
@@ -130,7 +130,7 @@ export async function carryOut(entity: PlanEntity, work: Work, schedules: Schedu
       }
       return;
     case 'look': {
-      const states = await call('are the runs still there?').statesOfRuns({ workflowIds: work.workflowIds });
+      const states = await call('look whether the runs still exist').statesOfRuns({ workflowIds: work.workflowIds });
       entity.looked(
         states
           .filter(({ status }) => status !== 'running')
@@ -201,9 +201,9 @@ function runOptions({ plan, taskQueue }: Revision, { run, options }: PlanRequest
   };
 }
 
-/** As people are told it. */
+/** A refusal in the words that its sender sees. */
 export function refusalIn(error: unknown): Refused['refusal'] {
   if (error instanceof Refused) return error.refusal;
   const { code, message } = describeFailure(error);
-  return { code, reason: message.replace(/\.$/, ''), remedy: 'Mend that and send it again.' };
+  return { code, reason: message.replace(/\.$/, ''), remedy: 'Correct it and send the message again.' };
 }

@@ -35,7 +35,7 @@ import { isUndecodable } from './tolerant-converter.ts';
 
 const HISTORY_EVENTS = 2_000;
 
-/** A flood of refusals is told of once in this time: the newest, and how many there were. */
+/** Refusals are reported at most once in this time: the newest one, and how many there were. */
 const REFUSALS_TOLD_EVERY_MS = 60_000;
 
 /**
@@ -83,7 +83,7 @@ export async function plan(state: PlanState): Promise<void> {
   setHandler(
     ran,
     (report) => {
-      // Anyone can send it; what is no report is not for anybody.
+      // Anyone can send this signal, so whatever is not a report is ignored.
       if (isRunReport(report)) entity.reported(report);
       heard();
     },

@@ -92,7 +92,7 @@ async function dismissTheDead(gate: Gate): Promise<void> {
   const workflowIds = [...gate.state.holders, ...gate.state.waiting].map(({ holder }) => holder);
   if (workflowIds.length === 0) return;
   const look = activitiesFor({
-    summary: 'are the runs still there?',
+    summary: 'look whether the runs still exist',
     retry: PATIENT_RETRY,
     timeoutMs: 24 * 3_600_000,
   });

@@ -53,7 +53,7 @@ export class Turn {
       ...{ source, mode, title, holder, taskQueue },
       since: new Date(Date.now()).toISOString(),
     };
-    const ask = activitiesFor({ summary: 'wait for the turn', retry: PATIENT_RETRY, timeoutMs: DAY_MS });
+    const ask = activitiesFor({ summary: 'wait until the source is free', retry: PATIENT_RETRY, timeoutMs: DAY_MS });
     const { gate } = await ask.claimSource(claim);
     this.gate = gate;
     if (await condition(() => this.isIn, SHORT_WAIT_MS)) return;

@@ -71,7 +71,7 @@ export const retention = z
   .check(
     alsoCheck((rules) => {
       const given = Object.keys(rules).filter((key) => rules[key] !== undefined);
-      // A key that is none of the language is an error of its own, and may have been meant for a rule.
+      // An unknown key is an error of its own. It may have been meant as a rule.
       if (given.some((key) => !KEEP_NOTHING.includes(key))) return undefined;
       const message = 'A retention without rules does not say what is kept';
       const remedy = 'Write a rule, such as `keepDaily: 7`; or leave `retention` out to keep everything.';

@@ -8,7 +8,7 @@ import { textsOf } from './table-patterns.ts';
 const address = (description: string, example: string) =>
   reading(readHostAndPort, { description, pattern: HOST_AND_PORT_PATTERN, examples: [example] });
 
-/** Names go to `yb-admin` as arguments, which takes a leading `-` for a flag. */
+/** Names are arguments of `yb-admin`, which takes a leading `-` for a flag. */
 const databaseNames = (description: string, example: string) =>
   z
     .array(reading(readUniverseName, { description: 'A name, as it is.', minLength: 1, examples: [example] }))

@@ -40,8 +40,8 @@ export class NodeAgent {
   }
 
   /**
-   * As told, else as the tablet server tells now, for disks are added; as it told last where it is down, for its files are there
-   * all the same. Throws as `readTserverFlags`.
+   * The directories of the settings, if there are any. Otherwise the tablet server is asked each time, since disks may be added. While it
+   * is down its last answer holds, since its files are still there. Throws as `readTserverFlags`.
    */
   async dataDirectories(signal: AbortSignal): Promise<readonly string[]> {
     const { dataDirectories } = this.#settings;
