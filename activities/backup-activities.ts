@@ -254,7 +254,11 @@ function rowsAt(readPoint: ReadPoint): LogicalReadPoint {
 
 function snapshotsOf(readPoint: ReadPoint): Extract<ReadPoint, { readonly kind: 'universe-snapshot' }> {
   if (readPoint.kind === 'universe-snapshot') return readPoint;
-  throw permanent(READ_POINT_LOST, 'The read point is not a distributed snapshot', 'Nothing: Holdfast takes a new one.');
+  throw permanent(
+    READ_POINT_LOST,
+    'The read point is not a distributed snapshot',
+    'Nothing: Holdfast takes a new one.',
+  );
 }
 
 function noSuchTask(shard: number, position: number) {

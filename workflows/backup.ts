@@ -119,7 +119,7 @@ class BackupRun {
   private sealed: BackupSummary | undefined;
   private released = false;
   private cleanUpFailure: string | undefined;
-  /** Absent where another run holds the source for this one. */
+  /** Absent where another run already holds the source on behalf of this one. */
   private readonly turn: Turn | undefined;
   readonly report: Reporter | undefined;
 
@@ -170,7 +170,7 @@ class BackupRun {
     };
   }
 
-  /** After a failure or a cancellation: no session held, and no object without a manifest. */
+  /** After a failure or a cancellation: closes the session and removes objects without a manifest. */
   async abandon(): Promise<void> {
     await this.readPoint?.close();
     await this.releaseSnapshots();
@@ -183,7 +183,7 @@ class BackupRun {
     try {
       await activities.cleanUp({ ref: this.ref });
     } catch (error) {
-      // The repository may be what failed. `holdfast prune` removes these objects later; the run's own error stands.
+      // The repository itself may have failed. `holdfast prune` removes these objects later; the run reports its first error.
       this.cleanUpFailure = describeFailure(error).message;
     }
   }
@@ -301,7 +301,7 @@ class BackupRun {
   }
 
   private async snapshot(step: StepOf<'snapshot'>): Promise<void> {
-    // The holder of a read point lives as long as everything that reads it.
+    // The holder of a read point must live as long as every step that reads it.
     const timeoutMs = this.pipeline.steps.reduce((sum, other) => sum + other.timeoutMs, 0);
     const activities = activitiesFor({
       summary: 'pin the read point',
@@ -360,7 +360,7 @@ class BackupRun {
     await this.releaseSnapshots();
   }
 
-  /** The universe keeps a snapshot, and with it old files, until it is told to let go. */
+  /** Deletes the snapshots in the universe, which keeps old files for them until then. */
   private async releaseSnapshots(): Promise<void> {
     const { source } = this.pipeline;
     if (source.engine !== 'universe' || this.readPoint === undefined || this.released) return;
@@ -374,7 +374,7 @@ class BackupRun {
       this.released = true;
     } catch (error) {
       if (isCancellation(error)) throw error;
-      // The backup is none the worse; the universe deletes them itself when their retention is over.
+      // The backup isn't affected. The universe deletes the snapshots itself when their retention is over.
       this.board.note('upload', { note: `snapshots were not deleted: ${describeFailure(error).message}` });
     }
   }
@@ -461,7 +461,7 @@ class BackupRun {
   }
 }
 
-/** As the command line makes them: sorts by time, unique. */
+/** An id as the command line makes them: unique, and sorts by time. */
 function newBackupId(): string {
   const time = workflowInfo().startTime.toISOString().replace(/\.\d+/, '').replaceAll(/[-:]/g, '');
   return `${time}-${uuid4().slice(0, 6)}`;

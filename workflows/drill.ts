@@ -85,7 +85,7 @@ async function perform(input: DrillInput, startedAt: string, board: Board): Prom
   const report = reportOf(ref, { ...outcome, drill: outcome.drill ?? { assertions: [] } }, startedAt);
   await CancellationScope.nonCancellable(async () => {
     await patiently('verdict into the ledger').recordVerification({ ref, report });
-    // Only now: the verdict must not wait for a server that is away.
+    // Done last: the verdict must not wait for a server that is down.
     if (leftBehind && source.engine !== 'universe')
       await patiently('drop what the rehearsal left').discardRestore({ request });
   });
@@ -127,7 +127,7 @@ async function choose(
   }
 }
 
-/** What drills left that were terminated. Where it can't be dropped that is told, and this drill goes on. */
+/** Drops what terminated drills left. If that fails, the drill reports it and goes on. */
 async function clearLeftovers({
   repository,
   plan,
@@ -152,7 +152,7 @@ async function clearLeftovers({
   }
 }
 
-/** After its time a rehearsal is given up, with what it created. */
+/** Gives up a rehearsal after its time limit, and drops what it created. */
 async function inTime(
   timeoutMs: number,
   request: RestoreRequest,

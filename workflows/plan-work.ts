@@ -24,7 +24,7 @@ import { runAttributes } from './run-attributes.ts';
 /** Longest time for one piece of work, so that an entity answers within minutes. A piece that fails is reported and tried again later. */
 const PATIENCE_MS = 2 * 60_000;
 
-/** Lets whoever applied wait for the schedules, and hear why they could not be written. */
+/** Lets an `apply` wait until the schedules are written, or learn why they could not be. */
 export class ScheduleKeeper {
   keepPauses = true;
   private generation = 0;
@@ -67,7 +67,7 @@ export async function carryOut(entity: PlanEntity, work: Work, schedules: Schedu
       } catch (error) {
         schedules.failed(work.generation, error);
         entity.refuse('apply', refusalIn(error));
-        // Tried again until it works: meanwhile messages are heard, and nothing else of the plan is done.
+        // Tried again until it works. Meanwhile messages are received, and no other work of the plan is done.
         await condition(() => entity.state.generation !== work.generation, 60_000);
       }
       return;
@@ -112,7 +112,7 @@ export async function carryOut(entity: PlanEntity, work: Work, schedules: Schedu
       try {
         await getExternalWorkflowHandle(work.workflowId).cancel();
       } catch (error) {
-        // It has ended meanwhile, which is what was wanted.
+        // It has ended meanwhile, which is what the cancellation wanted.
         if (isCancellation(error)) throw error;
       }
       return entity.cancelled(work.workflowId);
@@ -130,7 +130,9 @@ export async function carryOut(entity: PlanEntity, work: Work, schedules: Schedu
       }
       return;
     case 'look': {
-      const states = await call('look whether the runs still exist').statesOfRuns({ workflowIds: work.workflowIds });
+      const states = await call('look whether the runs still exist').statesOfRuns({
+        workflowIds: work.workflowIds,
+      });
       entity.looked(
         states
           .filter(({ status }) => status !== 'running')
@@ -140,7 +142,7 @@ export async function carryOut(entity: PlanEntity, work: Work, schedules: Schedu
   }
 }
 
-/** The universe's own snapshot schedules, which a plan that is gone, or wants none, gives up. */
+/** Brings the universe's own snapshot schedules in line. A plan that was removed, or wants none, gives its schedules up. */
 async function inClusterChanges(entity: PlanEntity): Promise<Applied['changes']> {
   const { revision, isRemoved } = entity.state;
   const { name, pipeline, pointTime } = revision.plan;
@@ -163,7 +165,7 @@ const IN_CLUSTER_DONE = {
   released: 'deleted',
 } as const;
 
-/** Where a plan has its universe keep history, the planner looks there too. */
+/** The universe's own history, if the plan keeps one: the planner looks there too. */
 function historyOf({ pipeline, pointTime }: CompiledPlan): { readonly history?: UniverseSource } {
   return pointTime === undefined || pipeline.source.engine !== 'universe' ? {} : { history: pipeline.source };
 }
@@ -178,7 +180,7 @@ function call(summary: string) {
 
 type RunOptions = ReturnType<typeof runOptions>;
 
-/** A run with this id that exists already was started before the crash of whoever asks. */
+/** Starts a run. One that already has this id was started by an attempt that crashed, and counts as started. */
 async function startRun(
   entity: PlanEntity,
   request: PlanRequest,

@@ -19,8 +19,8 @@ const DAY_MS = 24 * 3_600_000;
 const STAGES: readonly PruneStage[] = ['mark', 'delete', 'sweep'];
 
 /**
- * Retention of one plan: mark what no rule keeps, delete what was marked a grace time ago and is still dropped, sweep what
- * interrupted backups left. Each stage judges anew by what the repository holds; a stage that dies is begun again.
+ * Retention of one plan: mark what no rule keeps; delete what was marked a grace time ago and still isn't kept; sweep what
+ * interrupted backups left. Each stage decides anew by what the repository holds, and a stage that dies is begun again.
  */
 export async function prune(input: PruneInput): Promise<PruneOutcome> {
   const startedAtMs = Date.now();
@@ -72,7 +72,7 @@ const NOTHING_DELETED: DeleteSummary = {
   inUse: [],
 };
 
-/** The lease ends by itself after a while; a prune that did its work must not fail for it. */
+/** Gives the lease back. If that fails, the prune doesn't: the lease runs out by itself. */
 async function endPrune(input: PruneInput): Promise<void> {
   try {
     await activitiesFor({
@@ -90,7 +90,7 @@ function call(input: PruneInput, summary: string) {
   return activitiesFor({ ...queueFor(input), summary, retry: PATIENT_RETRY, timeoutMs: DAY_MS });
 }
 
-/** By credentials of its own it runs where these are. */
+/** The task queue of a prune: with credentials of its own, that of the worker that has them. */
 function queueFor({ repository }: PruneInput): { readonly taskQueue?: string } {
   return hasOwnCredentials(repository) ? { taskQueue: pruneQueue(workflowInfo().taskQueue) } : {};
 }

@@ -12,19 +12,19 @@ import type { Source } from '../model/pipeline.ts';
 import { ignoreCancellation, isReadPointLost } from './failures.ts';
 import { readPointOpened } from './messages.ts';
 
-/** How long a holder is given to notice by itself that its read point is gone, before it is replaced. */
+/** How long a holder may take to notice by itself that its read point is gone. After that it is replaced. */
 const HOLDER_GRACE_MS = 60_000;
 
-/** A plan with `maximumAttempts: 0` on its snapshot gives up after this many read points all the same. */
+/** After this many read points a backup gives up, even if its snapshot has `maximumAttempts: 0`. */
 const MAX_EPOCHS = 100;
 
-/** Snapshots of a universe are taken again when the schema changed meanwhile; whoever changes it all the time is told. */
+/** A universe's snapshots are taken again when the schema changed meanwhile, at most this often. After that the error says so. */
 const MAX_UNIVERSE_EPOCHS = 10;
 
 /**
- * The read point of one backup. Where any session can name the instant again, it stays until the server forgets it. Where
- * it lives in a session that the `snapshot` activity holds (PostgreSQL), the activity's retry opens another after a loss:
- * a new epoch, in which everything is read again, so that a manifest never mixes two instants.
+ * The read point of one backup. Where any session can name the instant again, the read point lasts until the server forgets it.
+ * On PostgreSQL it lasts as long as the session that the `snapshot` activity holds. After a loss, the activity's retry opens the next
+ * read point: a new epoch, in which everything is read again, so that a manifest never mixes two instants.
  */
 export class ReadPointKeeper {
   private readonly activities: Activities;
@@ -53,7 +53,7 @@ export class ReadPointKeeper {
   /** Starts `snapshot` and returns as soon as its read point is open. */
   async open(): Promise<ReadPoint> {
     const firstEpoch = this.epoch + 1;
-    // Outside the step's scope: it is held until `close`, also while the run is being cancelled.
+    // Outside of the step's scope, since it is held until `close`, also while the run is being cancelled.
     this.holding = CancellationScope.nonCancellable(() => {
       const holder = new CancellationScope();
       this.holder = holder;
@@ -65,8 +65,8 @@ export class ReadPointKeeper {
   }
 
   /**
-   * Runs `work` at the current read point, and again from its beginning at the next one whenever the read point is lost
-   * on the way. `onLost` is told the epoch that is given up.
+   * Runs `work` at the current read point. Whenever that is lost, runs `work` again from the beginning at the next one. `onLost` gets
+   * the epoch that is given up.
    */
   async during<T>(work: (readPoint: ReadPoint) => Promise<T>, onLost: (epoch: number) => void): Promise<T> {
     for (;;) {
@@ -91,7 +91,7 @@ export class ReadPointKeeper {
     }
   }
 
-  /** Lets the read point go; its holder hears of it with its next heartbeat. Called whatever happened, also twice. */
+  /** Lets the read point go. Its holder learns of it with its next heartbeat. Always called at the end, perhaps twice. */
   release(): void {
     this.closing = true;
     this.holder.cancel();
@@ -111,7 +111,7 @@ export class ReadPointKeeper {
     try {
       this.opened(await this.activities.snapshot({ source: this.source, firstEpoch, ref: this.ref }));
     } catch (error) {
-      // A holder that we let go ends by cancellation; any other end is the backup's failure.
+      // A holder that we release ends by cancellation. Any other end is a failure of the backup.
       if (!(isCancellation(error) && (this.closing || this.holder !== holder))) this.failure = error;
     } finally {
       if (this.holder === holder) this.held = false;
@@ -119,7 +119,7 @@ export class ReadPointKeeper {
   }
 
   private async renewed(moved: () => boolean): Promise<void> {
-    // What is wrong with a snapshot of a universe (DDL came between) its holder can't notice.
+    // The holder can't notice what makes a universe's snapshot useless, such as DDL in between.
     const notices = this.held && this.source.engine !== 'universe';
     if (notices && (await condition(moved, HOLDER_GRACE_MS))) return;
     if (moved()) return;

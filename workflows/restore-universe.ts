@@ -32,18 +32,18 @@ const STAGES: readonly RestoreStage[] = ['plan', 'turn', 'prepare', 'load', 'res
 const OVERWRITING_STAGES: readonly RestoreStage[] = ['plan', 'turn', 'safety', ...STAGES.slice(2)];
 const NODES_AT_ONCE = 50;
 const SHARDS_AT_ONCE = 4;
-/** Looks at the universe, each after files were put where the one before said. */
+/** Most rounds of asking the universe where replicas are and putting files there. */
 const ROUNDS = 20;
 const AGENT_RETURNS_MS = 60_000;
-/** What only one restore of a universe at a time may touch. No database can have this name. */
+/** Stands for what only one restore of a universe may touch at a time. No database can have this name. */
 const BALANCER = 'holdfast:load balancer';
 
 /**
  * Restores a backup of a universe: plan (everything that can be refused is refused here), turn (one restore of a universe at a
  * time, since it switches the load balancer off), prepare (roles, schemas, snapshots imported), load (files onto every
- * replica), restoration (every replica is looked at once more, then `restore_snapshot`), finish (sequences, comparison, exchange
- * of names with what is replaced). One that replaces is alone at its databases too, and saves first what is there. However it
- * ends, the load balancer is as it was before.
+ * replica), restoration (every replica is checked once more, then `restore_snapshot`), finish (sequences, comparison, exchange of
+ * names with what is replaced). A restore that replaces is also alone at its databases, and backs up first what is there. However
+ * it ends, the load balancer is put back as it was.
  */
 export async function restoreUniverse(
   request: RestoreRequest,
@@ -145,7 +145,7 @@ class UniverseRestore {
     let plan = await this.call('check universe, target and backup').planUniverseRestore({ request });
     const { problems, moved } = await this.inspectNodes(plan);
     if (moved && patched('agents prove whose they are')) {
-      // A replica may have moved between the map and the look; one that is missing twice isn't there.
+      // A replica may have moved between the map and the check. One that is missing twice isn't there.
       plan = await this.call('check universe, target and backup again').planUniverseRestore({ request });
       requireReady((await this.inspectNodes(plan)).problems);
     } else requireReady(problems);
@@ -156,7 +156,7 @@ class UniverseRestore {
     return plan;
   }
 
-  /** Every node must have its own agent, which may write and has the space. `moved`: tablets are not where the map has them. */
+  /** Every node must have its own agent, with the right to write and enough space. `moved`: tablets are not where the map has them. */
   private async inspectNodes({
     nodes,
     bytesPerNode,
@@ -185,7 +185,7 @@ class UniverseRestore {
     await this.call('roles, schemas, import').prepareUniverse({ request: this.request });
   }
 
-  /** Puts files where they belong until two looks at the universe, one before and one after, agree. Returns the last round. */
+  /** Puts files where they belong, until the universe's map of replicas is the same before and after. Returns the last round. */
   private async load(plan: UniverseRestorePlan): Promise<number> {
     const { request } = this;
     let before: FillPlan | undefined;
@@ -206,8 +206,8 @@ class UniverseRestore {
   }
 
   /**
-   * A tablet server that is told to restore a snapshot whose folder it lacks ends, and ends again at every start (YugabyteDB issues
-   * 4431, 26798). So every pair of tablet and replica is looked at right before, and the map of replicas once more.
+   * A tablet server that is told to restore a snapshot whose folder it lacks dies, and dies again at every start (YugabyteDB issues
+   * 4431, 26798). So right before, every pair of tablet and replica is checked, and then the map of replicas once more.
    */
   private async restoreSnapshots(lastRound: number): Promise<void> {
     const { request } = this;
@@ -270,7 +270,7 @@ class UniverseRestore {
     return summary;
   }
 
-  /** Returns when the load balancer is off; an activity keeps it so, and puts it back whatever becomes of this workflow. */
+  /** Returns when the load balancer is off. An activity keeps it off, and puts it back whatever happens to this workflow. */
   private async becomeQuiet(): Promise<void> {
     const activities = this.call('keep replicas where they are');
     this.quieting = CancellationScope.nonCancellable(() =>
@@ -284,7 +284,7 @@ class UniverseRestore {
     if (this.quietFailure !== undefined) throw this.quietFailure.error;
   }
 
-  /** The compensation: runs whatever happened, and once more by itself should the keeper have died. */
+  /** Puts the load balancer back. Always runs at the end, also where the activity that keeps it off has died. */
   private async endQuiet(): Promise<void> {
     this.quietScope.cancel();
     await this.quieting.catch(ignoreCancellation);
@@ -315,7 +315,7 @@ class UniverseRestore {
             : `What it had created was dropped but the keyspaces ${keyspaces.join(', ')}: drop them with ycqlsh.`,
       );
     } catch (error) {
-      // The universe may be what failed; the run's own error stands, and this one is told beside it.
+      // The universe itself may have failed. The run's first error stands, and this one is reported beside it.
       left.push(`What it had created could not be dropped: ${describeFailure(error).message}`);
     }
     return left.filter((sentence) => sentence !== '').join(' ');
@@ -351,7 +351,7 @@ class UniverseRestore {
       summary,
       retry: { ...PATIENT_RETRY, maximumAttempts: 3 },
       timeoutMs: DAY_MS,
-      // There is no other node to turn to, and an agent that was just killed is on its way back.
+      // No other node can do it, and an agent that was just killed may come back.
       agentMs: Math.max(this.source.patience.agentMs, AGENT_RETURNS_MS),
     });
   }

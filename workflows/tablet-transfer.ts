@@ -13,16 +13,16 @@ export interface TabletTransferInput {
   readonly source: UniverseSource;
   readonly epoch: number;
   readonly shard: number;
-  /** Tell the parent after so many tablets. */
+  /** Reports to the parent after this many tablets. */
   readonly reportEvery: number;
   readonly retry: RetryPolicy;
   readonly timeoutMs: number;
-  /** What one node may send in a second. */
+  /** Bytes per second that one node may send. */
   readonly bytesPerSecond?: number;
 }
 
 export interface TabletTransferOutcome {
-  /** Tablets that the universe has no more: they were split or replaced, and their snapshot went with them. */
+  /** Tablets that the universe no longer has: they were split or replaced, and their snapshot is gone with them. */
   readonly gone: readonly string[];
   readonly lostCount: number;
   /** The first of them, each with the reason. */
@@ -41,9 +41,9 @@ const RELOCATION_PAUSE_MS = 10_000;
 const LOST_NAMED = 20;
 
 /**
- * Saves one shard of a universe's work list: at most 1,000 tablets, each from the best of its replicas whose agent works. What
- * a node doesn't have is asked of the next replica; when none is left, the universe is asked where the tablet is now. A child of
- * `backup`, so that the parent's history stays small whatever the size of the universe.
+ * Saves one shard of a universe's work list: at most 1,000 tablets, each from the best replica whose agent works. If a node doesn't
+ * have a tablet, the next replica is asked; when none is left, the universe is asked where the tablet is now. A child of `backup`, so
+ * that the parent's history stays small whatever the size of the universe.
  */
 export async function tabletTransfer(input: TabletTransferInput): Promise<TabletTransferOutcome> {
   return new TabletTransfer(input).run();
@@ -64,9 +64,9 @@ interface Task {
 class TabletTransfer {
   private readonly input: TabletTransferInput;
   private readonly sum = { shard: 0, tasksDone: 0, rows: 0, bytes: 0, storedBytes: 0 };
-  /** Agents that took no work: asked last. */
+  /** Agents that took no work. They are asked last. */
   private readonly silent = new Set<string>();
-  /** UUID of the tablet server at each address, as far as the list tells. */
+  /** UUID of the tablet server at each address, where the list has it. */
   private readonly servers = new Map<string, string>();
   private readonly gone: string[] = [];
   private tasks = 0;
@@ -91,11 +91,11 @@ class TabletTransfer {
     for (let relocation = 0; ; relocation += 1) {
       open = await this.fromReplicas(open);
       if (open.length === 0 || relocation === RELOCATIONS) break;
-      // Leaders are elected and replicas copied while we wait.
+      // Wait: meanwhile leaders are elected and replicas copied.
       if (relocation > 0)
         await sleep(RELOCATION_PAUSE_MS, { summary: 'tablets without a replica that has them' });
       open = await this.relocated(open);
-      // Their snapshot is lost, and the others are of no use without them.
+      // Their snapshot is lost, and the other tablets are useless without them.
       if (this.gone.length > 0) break;
     }
     await this.report();
@@ -195,7 +195,7 @@ class TabletTransfer {
     });
   }
 
-  /** What is wrong with one node is no reason to give up; what is wrong with the repository is. */
+  /** Whether a failure ends the run: one of the repository does, one of a single node doesn't. */
   private reasonToPassOn(node: string, error: unknown): string {
     if (isCancellation(error)) throw error;
     const { code, message } = describeFailure(error);
@@ -207,7 +207,7 @@ class TabletTransfer {
     return `${node}: ${message}`;
   }
 
-  /** The same tablets with the replicas that they have now; those that were asked already too, for files may have come. */
+  /** The same tablets with their present replicas, including those that were asked before: their files may have arrived since. */
   private async relocated(candidates: readonly Candidate[]): Promise<readonly Candidate[]> {
     const { ref, source } = this.input;
     const found = await this.call('look where the tablets are now').locateTablets({

@@ -10,7 +10,7 @@ import { rehearse, rehearseSchema } from './rehearsal.ts';
 const DAY_MS = 24 * 3_600_000;
 const REHEARSAL_LANES = 2;
 
-/** Checks one backup at a level and puts the verdict into the repository's ledger. Fails only when it can't even say. */
+/** Checks one backup at a level and puts the verdict into the repository's ledger. Fails only when no verdict can be recorded. */
 export async function verify(input: VerifyInput): Promise<VerifyReport | SchemaReport> {
   const { ref, level, source } = input;
   const board = new Board(`Verification of ${ref.backup}`, [{ id: 'verify', verb: 'verify' }]);
