@@ -40,7 +40,7 @@ import type { Activities, SealInput } from './contract.ts';
 import type { Repositories } from './repositories.ts';
 import { describeTabletWork } from './universe-activities.ts';
 
-/** From a read point to a sealed backup: export, upload, seal; and what clears away an unfinished one. */
+/** From a read point to a sealed backup: export, upload, seal, and the clean-up of an unfinished one. */
 export function captureActivities(
   repositories: Repositories,
 ): Pick<Activities, 'export' | 'upload' | 'seal' | 'cleanUp'> {
@@ -68,7 +68,7 @@ export function captureActivities(
         const { epoch } = readPoint;
         const task = (await repositories.shard(ref, epoch, shard))[position];
         if (task === undefined) throw noSuchTask(shard, position);
-        // A retry after the result was written, when only the answer to Temporal was lost, sends nothing again.
+        // An earlier attempt may have written the result, and only its answer to Temporal was lost. Then nothing is sent again.
         const known =
           context.attempt > 1 ? await findTaskResult(store, ref, epoch, task.index, { signal }) : undefined;
         if (known !== undefined) return summaryOf(known);
@@ -93,7 +93,7 @@ export function captureActivities(
         const source = logical(input.source);
         const { store, signal } = context;
         const engine = engineOf(source);
-        // A retry after the manifest was written: the backup exists, its work lists may be gone, nothing is written again.
+        // An earlier attempt may have written the manifest. Then the backup exists, its work lists may be gone, and nothing is written again.
         const finished = await findManifest(store, ref, { signal });
         if (finished !== undefined) return await sealed(context, finished);
         const workList = await readWorkList(store, ref, readPoint.epoch, { signal });
@@ -120,14 +120,14 @@ export function captureActivities(
   };
 }
 
-/** Chunks of a task that was begun before: by a worker that died, or that a store or a database failed. */
+/** Counts the chunks of a task that was begun before, by a worker that died or that met a failure of a store or a database. */
 function countSentAgain(plan: string, chunks: number): void {
   metricMeter
     .createCounter('holdfast_chunks_sent_again', undefined, 'chunks of table data that were begun once more')
     .add(chunks, { plan });
 }
 
-/** The backup exists; what its manifest doesn't name goes. */
+/** Ends the seal: the backup exists, so objects that its manifest doesn't name are deleted. */
 async function sealed(context: BackupContext, { manifest, sha256 }: StoredManifest): Promise<BackupSummary> {
   const { store, ref, signal, heartbeat } = context;
   await leftToPrune(context, () => sweepBackup(store, ref, { signal, heartbeat }));
@@ -141,7 +141,7 @@ async function sealed(context: BackupContext, { manifest, sha256 }: StoredManife
   return { plan, backup, ...manifest.totals, manifestSha256: sha256, ...told };
 }
 
-/** In a workflow's history; the manifest has all of them. */
+/** Most losses in a workflow's history. The manifest has all of them. */
 const LOSSES_TOLD = 20;
 
 /** What all tasks have uploaded, in their order. */
@@ -155,7 +155,7 @@ async function uploadedObjects(
   return objects;
 }
 
-/** When the first and the last row were read, where that was not at one instant. */
+/** When the first and the last row were read, for a backup that is not of one instant. */
 function scannedBy(objects: readonly DataObject[]): Pick<Manifest, 'scanned'> {
   const intervals = objects.flatMap(({ readAt }) => (readAt === undefined ? [] : [readAt]));
   const [first] = intervals;
@@ -214,7 +214,7 @@ function draftOf(
 
 const KIT_FILES_AT_ONCE = 8;
 
-/** What a restore without Holdfast needs. Replaces what an earlier attempt left: only a manifest makes it count. */
+/** Writes what a restore without Holdfast needs. It may replace the files of an earlier attempt, since no manifest names them yet. */
 async function writeRestoreKit(
   context: BackupContext,
   engine: Engine,
@@ -242,7 +242,7 @@ async function writeRestoreKit(
   );
 }
 
-/** A read point that sessions can read rows at; a distributed snapshot is none. */
+/** The read point, if sessions can read rows at it. A distributed snapshot is refused. */
 function rowsAt(readPoint: ReadPoint): LogicalReadPoint {
   if (readPoint.kind !== 'universe-snapshot') return readPoint;
   throw permanent(

@@ -14,10 +14,10 @@ import type { Activities } from './contract.ts';
 import { pollersOf } from './pollers.ts';
 import { asActivity } from './run-activity.ts';
 
-/** A source that doesn't answer within this time is one that a check calls wrong. */
+/** A source that doesn't answer within this time fails its check. */
 const LOOKS_AT_MOST_MS = 60_000;
 
-/** What `holdfast doctor` asks the workers of a plan. */
+/** The questions that `holdfast doctor` asks the workers of a plan. */
 export function checkActivities(client: Client): Pick<Activities, 'check'> {
   return { check: (input) => asActivity((verb) => answer(verb, input, client)) };
 }
@@ -47,11 +47,11 @@ async function answer(verb: VerbContext, input: CheckInput, client: Client): Pro
 export interface SourceCheckOptions {
   /** The universe keeps history for the plan. */
   readonly history: boolean;
-  /** Who polls for a tablet server; undefined where that can't be known. */
+  /** The agents that poll for a tablet server; undefined where that can't be known. */
   readonly agentsOf: (address: string) => Promise<readonly AgentPoller[] | undefined>;
 }
 
-/** What a backup needs of its source, from this process. Ends within a minute, whatever the source does. */
+/** Checks from this process what a backup needs of its source. Ends within a minute, whatever the source does. */
 export async function checkSource(
   verb: VerbContext,
   source: Source,

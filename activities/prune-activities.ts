@@ -19,17 +19,17 @@ import { judge } from './prune.ts';
 import type { Repositories } from './repositories.ts';
 import { asActivity } from './run-activity.ts';
 
-/** Renewed well before it ends, and not for every backup. */
+/** The lease is renewed well before it ends, and not for every backup. */
 const RENEW_LEASE_MS = 60_000;
 
 interface Pruning extends VerbContext {
   readonly store: Store;
-  /** Throws `PRUNE_RUNNING` where the lease is another one's by now: nothing more may be deleted. */
+  /** Renews the lease. Throws `PRUNE_RUNNING` if another one holds it by now: nothing more may be deleted. */
   readonly holdLease: () => Promise<void>;
   readonly now: Date;
 }
 
-/** Retention in two phases, and the sweep. Each holds the plan's lease, and judges by what storage holds when it begins. */
+/** Retention in two phases, and the sweep. Each holds the plan's lease, and decides by what storage holds when it begins. */
 export function pruneActivities(
   repositories: Repositories,
   pins: Pins,
@@ -130,7 +130,7 @@ export function pruneActivities(
   };
 }
 
-/** M5: where a manifest of any plan can't be read, nothing that is shared goes, and what went already stays gone. */
+/** Sweeps shared objects. M5: if a manifest of any plan can't be read, nothing more of them is deleted. */
 async function sweepShared(
   store: Store,
   options: SweepObjectsOptions,
@@ -144,7 +144,7 @@ async function sweepShared(
   }
 }
 
-/** A mark without a backup: what is known of it goes too, unless its manifest is merely damaged. */
+/** Removes the records of a mark whose backup is gone, unless its manifest is merely damaged. */
 async function forgetIfGone(store: Store, mark: Mark, signal: AbortSignal): Promise<void> {
   try {
     if ((await findManifest(store, mark, { signal })) !== undefined) return;
@@ -154,7 +154,7 @@ async function forgetIfGone(store: Store, mark: Mark, signal: AbortSignal): Prom
   await forgetBackup(store, mark, { signal });
 }
 
-/** The run, whichever of its activities; a later attempt takes over from one that was taken for dead. */
+/** The holder is the run, so all its activities share the lease. A later attempt takes over from one that was taken for dead. */
 function leaseHolder(): LeaseHolder {
   const { workflowExecution, currentAttemptScheduledTimestampMs } = activityInfo();
   const { workflowId = '', runId = '' } = workflowExecution ?? {};

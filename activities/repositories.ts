@@ -24,7 +24,7 @@ export class Repositories {
   private readonly backups = new Memory<OpenBackup>(BACKUPS_KEPT);
   private readonly shards = new Memory<readonly TransferTask[]>(SHARDS_KEPT);
 
-  /** For writing: a repository that isn't there yet is made. */
+  /** For writing: a repository that doesn't exist yet is created. */
   open(spec: RepositorySpec): Promise<Store> {
     return this.repositories.get([spec.location], async () => {
       const store = await this.look(spec);
@@ -33,7 +33,7 @@ export class Repositories {
     });
   }
 
-  /** For looking: nothing is made. */
+  /** For reading: nothing is created. */
   look(spec: RepositorySpec): Promise<Store> {
     return this.stores.get([spec.location], () => openStore(spec.location, resolveSecret));
   }
@@ -74,7 +74,7 @@ export interface OpenBackup {
   dataObjects(): Promise<readonly DataObject[]>;
 }
 
-/** Remembers what was made, the latest `limit` of them; a failure is not remembered. */
+/** Keeps the latest `limit` results of `make`; a failure is not kept. */
 class Memory<T> {
   private readonly entries = new Map<string, Promise<T>>();
   private readonly limit: number;

@@ -6,7 +6,7 @@ import type { Activities, RunState } from './contract.ts';
 import { ENTER_SOURCE, sourceGateId } from './contract.ts';
 import { asActivity } from './run-activity.ts';
 
-/** What runs need to know of each other; through Temporal alone. `identify` is another one in tests without a database. */
+/** What runs need to know of each other, all of it from Temporal. Tests without a database pass another `identify`. */
 export function runActivities(
   client: Client,
   identify = identifySource,

@@ -18,7 +18,7 @@ import type { Activities, NodeActivities } from './contract.ts';
 import type { Repositories } from './repositories.ts';
 import { asActivity } from './run-activity.ts';
 
-/** What a worker does for a universe besides the verbs that every engine has. */
+/** A worker's activities for a universe, besides the verbs that every engine has. */
 export function universeActivities(
   repositories: Repositories,
 ): Pick<Activities, 'describeTablets' | 'locateTablets' | 'releaseSnapshots'> {
@@ -46,7 +46,7 @@ export function universeActivities(
   };
 }
 
-/** What the agent of one tablet server does. */
+/** The activities of the agent of one tablet server. */
 export function nodeActivities(repositories: Repositories, agent: NodeAgent): NodeActivities {
   const inBackupOnNode = <T>(ref: BackupRef, body: (context: BackupContext) => Promise<T>): Promise<T> =>
     inBackup(repositories, ref, (context) => onNode(agent.address, () => body(context)));
@@ -72,7 +72,7 @@ export function nodeActivities(repositories: Repositories, agent: NodeAgent): No
   };
 }
 
-/** What `export` returns into history: a tablet counts as a task. */
+/** The result of `export` in history; a tablet counts as a task. */
 export function describeTabletWork(workList: TabletWorkList): ExportSummary {
   const { epoch, shards, tablets, databases, estimatedBytes, nodes } = workList;
   return {

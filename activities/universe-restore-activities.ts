@@ -34,7 +34,7 @@ type RestoreActivities = Pick<
   | 'discardUniverse'
 >;
 
-/** The stages of the restore of a universe, as far as a worker does them. */
+/** The stages of the restore of a universe that a worker does; agents do the rest. */
 export function universeRestoreActivities(
   repositories: Repositories,
   pins: Pins,
@@ -60,7 +60,7 @@ export function universeRestoreActivities(
   return {
     planUniverseRestore: ({ request }) =>
       inRestore(request, async (restore) => {
-        // From here to the restore's end retention leaves the backup alone.
+        // From here until the restore ends, retention doesn't delete the backup.
         await pins.pin(request.from);
         await refuseIfEnded(restore);
         return planUniverseRestore(restore);
