@@ -102,7 +102,7 @@ function take(characters: readonly string[], bytes: number): readonly string[] {
   return characters.slice(0, count);
 }
 
-/** Removes control characters: each would take six bytes of JSON and mean nothing to a reader. */
+/** Puts spaces in place of control characters: each would take six bytes of JSON and mean nothing to a reader. */
 function printable(text: string): string {
   return text.replaceAll(/[^\P{Cc}\n]/gu, ' ');
 }

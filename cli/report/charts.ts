@@ -6,7 +6,7 @@ const WIDTH = 1_040;
 const LEFT = 20;
 const RIGHT = WIDTH - 20;
 
-/** How a backup looks in every picture and table. */
+/** The look of a backup in every picture and table. */
 export type Condition = 'good' | 'unverified' | 'damaged';
 
 export function conditionOf({ verified, lastGood }: CatalogueEntry): Condition {
@@ -22,7 +22,7 @@ interface Scale {
 
 function scaleOf(entries: readonly CatalogueEntry[], nowMs: number): Scale {
   const oldest = entries.reduce((least, { instant }) => Math.min(least, Date.parse(instant)), nowMs);
-  // A single backup of a moment ago needs some room as well.
+  // A single backup that was made a moment ago needs some width too.
   const from = Math.min(oldest, nowMs - 3_600_000);
   const span = nowMs - from;
   return { from, to: nowMs, x: (ms) => LEFT + ((Math.min(ms, nowMs) - from) / span) * (RIGHT - LEFT) };
