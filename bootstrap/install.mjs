@@ -67,7 +67,7 @@ function holdsLockedVersions() {
 }
 
 function installDependencies() {
-  say('installing the locked dependencies (npm ci), once; this takes about a minute');
+  say('installing the locked dependencies (npm ci), once; this takes a minute, and several on a busy machine');
   // Production mode would leave out the dev dependencies, and with them the pinned Node.
   const npm = ['npm', 'ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
   run(npm, ROOT, 'the locked dependencies');
