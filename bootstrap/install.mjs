@@ -42,7 +42,7 @@ export async function ensureInstalled() {
     async () => {
       if (isStamped()) return;
       if (!holdsLockedVersions()) installDependencies();
-      if (!isThere(PINNED_NODE)) installPinnedNode();
+      if (!isThere(PINNED_NODE, constants.X_OK)) installPinnedNode();
       copyFileSync(LOCKFILE, `${STAMP}.new`);
       renameSync(`${STAMP}.new`, STAMP);
     },
@@ -50,7 +50,11 @@ export async function ensureInstalled() {
 }
 
 function isStamped() {
-  return isThere(PINNED_NODE) && isThere(STAMP) && readFileSync(LOCKFILE).equals(readFileSync(STAMP));
+  return (
+    isThere(PINNED_NODE, constants.X_OK) &&
+    isThere(STAMP) &&
+    readFileSync(LOCKFILE).equals(readFileSync(STAMP))
+  );
 }
 
 /**
@@ -67,7 +71,9 @@ function holdsLockedVersions() {
 }
 
 function installDependencies() {
-  say('installing the locked dependencies (npm ci), once; this takes a minute, and several on a busy machine');
+  say(
+    'installing the locked dependencies (npm ci), once; this takes a minute, and several on a busy machine',
+  );
   // Production mode would leave out the dev dependencies, and with them the pinned Node.
   const npm = ['npm', 'ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
   run(npm, ROOT, 'the locked dependencies');
@@ -78,7 +84,7 @@ function installPinnedNode() {
   say('installing the pinned Node');
   const script = [process.execPath, 'installArchSpecificPackage.js'];
   run(script, path.join(ROOT, 'node_modules', 'node'), 'the pinned Node');
-  if (isThere(PINNED_NODE)) return;
+  if (isThere(PINNED_NODE, constants.X_OK)) return;
   throw new SetupError(
     `the pinned Node could not be installed for ${process.platform}-${process.arch}: ${PINNED_NODE} is missing. Check that there is a Node build for this platform.`,
   );
@@ -115,10 +121,13 @@ function run([program = '', ...args], folder, what) {
   );
 }
 
-/** @param {string} file whatever it lacks, absent or not to be read, installing mends it */
-function isThere(file) {
+/**
+ * @param {string} file
+ * @param {number} access what must be allowed; an absent file and one that isn't ours to use are both mended by installing
+ */
+function isThere(file, access = constants.R_OK) {
   try {
-    accessSync(file, constants.R_OK);
+    accessSync(file, access);
     return true;
   } catch {
     return false;
