@@ -85,7 +85,7 @@ export class Pins {
       .describeNamespace({ namespace: this.client.options.namespace })
       .then(({ namespaceInfo }) => namespaceInfo?.id ?? undefined)
       .catch((error: unknown) => {
-        log.info(`which Temporal this is can't be told: ${messageOf(error)}`);
+        log.info(`can't find out which Temporal this is: ${messageOf(error)}`);
         this.namespace = undefined;
         return undefined;
       });

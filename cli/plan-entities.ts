@@ -168,7 +168,7 @@ function stuck(plan: string, error: unknown) {
   return permanent(
     'ENTITY_STUCK',
     `the entity of plan ${plan} can't go on: its workers fail over its history`,
-    `Read the worker's log, and run workers of the version that the entity was begun with. If that is no way, terminate the workflow ${workflowId} and apply again: backups and running restores are not touched.`,
+    `Read the worker's log, and run workers of the version that the entity was begun with. If that is not possible, terminate the workflow ${workflowId} and apply again: backups and running restores are not touched.`,
     error,
   );
 }

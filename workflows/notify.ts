@@ -36,7 +36,7 @@ export async function notify({ targets, notification }: NotifyInput): Promise<{ 
         return true;
       } catch (error) {
         if (isCancellation(error)) throw error;
-        log.warn(`${kind} was not told: ${describeFailure(error).message}`);
+        log.warn(`${kind} got no notification: ${describeFailure(error).message}`);
         return false;
       }
     }),
@@ -70,7 +70,7 @@ export async function tell(
       });
     } catch (error) {
       // Another run has this id. A notification must not change the outcome of the run that it is about.
-      log.warn(`nobody was told: ${describeFailure(error).message}`);
+      log.warn(`no notification was sent: ${describeFailure(error).message}`);
     }
   });
 }

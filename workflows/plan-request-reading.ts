@@ -48,7 +48,7 @@ export function readSmall(
   for (const [name, value] of Object.entries(argument)) {
     if (!members.includes(name)) throw bad(`the request has a member that is not known, ${shortened(name)}`);
     if (typeof value !== 'string' || value === '' || value.length > TEXT_AT_MOST) {
-      throw bad(`"${name}" is no text of 1 to ${TEXT_AT_MOST} characters`);
+      throw bad(`"${name}" is not a text of 1 to ${TEXT_AT_MOST} characters`);
     }
   }
   return argument as Readonly<Partial<Record<string, string>>>;

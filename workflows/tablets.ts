@@ -64,7 +64,7 @@ export async function saveAllTablets(input: {
   }
   if (lostCount === 0) return;
   throw ApplicationFailure.nonRetryable(
-    `${formatCount(lostCount)} of ${formatCount(list.tasks)} tablets could be had from none of their replicas: ` +
+    `${formatCount(lostCount)} of ${formatCount(list.tasks)} tablets could not be read from any of their replicas: ` +
       `${lost.slice(0, NAMED).join('; ')}. All others are saved, and will not be sent again. ` +
       'See that every tablet server with a replica has an agent (holdfast worker --tserver), and run the backup again.',
     'TABLETS_LOST',

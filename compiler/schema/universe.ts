@@ -73,7 +73,7 @@ export const universe = z
         examples: [true],
       }),
     snapshotRetention: duration(
-      'How long the universe keeps a snapshot should nobody be left to delete it; whole hours.',
+      'How long the universe keeps a snapshot if no run is left to delete it; whole hours.',
       '3d',
     ).prefault('3d'),
     limits: z

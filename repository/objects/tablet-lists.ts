@@ -206,7 +206,7 @@ function checkPlaces({ objects, tablets }: TabletList, key: string, store: Store
         throw damaged(
           key,
           store.description,
-          `${JSON.stringify(path.slice(0, 200))} of tablet ${tablet} is no name of a file within its folder`,
+          `${JSON.stringify(path.slice(0, 200))} of tablet ${tablet} is not the name of a file within its folder`,
         );
       }
       if (parts.reduce((sum, part) => sum + part.sizeBytes, 0) !== sizeBytes) {
