@@ -12,7 +12,7 @@ import { inBackup as inBackupOf } from './backup-context.ts';
 import type { Activities } from './contract.ts';
 import type { Repositories } from './repositories.ts';
 
-/** From a read point to a sealed backup: export, upload, seal; and what clears away an unfinished one. */
+/** From a read point to a sealed backup: export, upload, seal, and the clean-up of an unfinished one. */
 export function captureActivities(
   repositories: Repositories,
 ): Pick<Activities, 'export' | 'upload' | 'seal' | 'cleanUp'> {
@@ -30,7 +30,7 @@ export function captureActivities(
         const { epoch } = readPoint;
         const task = (await repositories.shard(ref, epoch, shard))[position];
         if (task === undefined) throw noSuchTask(shard, position);
-        // A retry after the result was written, when only the answer to Temporal was lost, sends nothing again.
+        // An earlier attempt may have written the result, and only its answer to Temporal was lost. Then nothing is sent again.
         const known =
           context.attempt > 1 ? await findTaskResult(store, ref, epoch, task.index, { signal }) : undefined;
         if (known !== undefined) return summaryOf(known);
@@ -61,7 +61,7 @@ export function captureActivities(
   };
 }
 
-/** Chunks of a task that was begun before: by a worker that died, or that a store or a database failed. */
+/** Counts the chunks of a task that was begun before, by a worker that died or that met a failure of a store or a database. */
 function countSentAgain(plan: string, chunks: number): void {
   metricMeter
     .createCounter('holdfast_chunks_sent_again', undefined, 'chunks of table data that were begun once more')

@@ -11,10 +11,10 @@ import type { Activities } from './contract.ts';
 import { pollersOf } from './pollers.ts';
 import { asActivity } from './run-activity.ts';
 
-/** A source that doesn't answer within this time is one that a check calls wrong. */
+/** A source that doesn't answer within this time fails its check. */
 const LOOKS_AT_MOST_MS = 60_000;
 
-/** What `holdfast doctor` asks the workers of a plan. */
+/** The questions that `holdfast doctor` asks the workers of a plan. */
 export function checkActivities(client: Client): Pick<Activities, 'check'> {
   return { check: (input) => asActivity((verb) => answer(verb, input, client)) };
 }

@@ -49,10 +49,9 @@ export interface Activities {
   flush(input: { source: Source; waitMs: number }): Promise<{ waitedMs: number }>;
 
   /**
-   * Pins a read point; its epoch is `firstEpoch` plus the retries of this activity. Where the instant can be named again by anyone, returns it. Where it lives
-   * only as long as a session (PostgreSQL), signals `readPointOpened` to its workflow and stays, heartbeating, until it
-   * is cancelled; a retry opens the next epoch. A universe's snapshots outlive a worker: a retry finds them again, and the
-   * epoch stays.
+   * Opens a read point. Its epoch is `firstEpoch` plus the retries of this activity. If any session can name the instant again, returns
+   * it. If it lasts only as long as a session (PostgreSQL), signals `readPointOpened` to its workflow and stays, heartbeating, until it is
+   * cancelled; a retry opens the next epoch. A universe's snapshots outlive a worker, so a retry finds them again, and the epoch stays.
    */
   snapshot(input: { source: Source; firstEpoch: number; ref?: BackupRef }): Promise<ReadPoint>;
 
@@ -60,7 +59,7 @@ export interface Activities {
 
   upload(input: UploadInput): Promise<TaskSummary>;
 
-  /** Sequences, then the manifest (the backup exists from here on), then what the manifest doesn't name is removed. */
+  /** Reads the sequences, then writes the manifest (from here on the backup exists), then removes what the manifest doesn't name. */
   seal(input: SealInput): Promise<BackupSummary>;
 
   verify(input: { ref: BackupRef; level: Exclude<VerifyLevel, 'restore'> }): Promise<VerifyReport>;
@@ -69,8 +68,8 @@ export interface Activities {
   recordVerification(input: { ref: BackupRef; report: VerifyReport }): Promise<void>;
 
   /**
-   * What the repository holds of a plan, read from storage. For history: the newest backups where there are very many.
-   * Makes nothing: a repository that isn't there yet is an empty catalogue without an id.
+   * What the repository holds of a plan, read from storage. If there are very many backups, only the newest, so that the result fits
+   * into history. Creates nothing: a repository that doesn't exist yet gives an empty catalogue without an id.
    */
   catalogue(input: { repository: RepositorySpec; plan: string }): Promise<Catalogue>;
 
@@ -80,13 +79,13 @@ export interface Activities {
 
   http(input: { request: HttpOptions; body: Readonly<Record<string, unknown>> }): Promise<{ status: number }>;
 
-  /** Removes what a backup that has no manifest left in the repository. */
+  /** Removes what a backup without a manifest left in the repository. */
   cleanUp(input: { ref: BackupRef }): Promise<{ removedObjects: number }>;
 
-  /** Phase one of retention: marks what no rule keeps, and takes marks away from what one keeps again. */
+  /** Phase one of retention: marks backups that no rule keeps, and unmarks those that a rule keeps again. */
   markBackups(input: PruneInput): Promise<MarkSummary>;
 
-  /** Phase two: deletes what was marked and is still dropped, its grace time over, and not being read. */
+  /** Phase two: deletes marked backups that still no rule keeps, whose grace time is over, and that are not being read. */
   deleteBackups(input: PruneInput): Promise<DeleteSummary>;
 
   /** Removes what interrupted backups and deletions left. */
@@ -103,15 +102,15 @@ export interface Activities {
   /** Removes the bookkeeping of a tolerant restore that left something out and keeps its working name. */
   releaseRestore(input: { request: RestoreRequest }): Promise<void>;
 
-  /** Runs one of the request's assertions, by its place, on the restored copy; only the verdict goes into history. */
+  /** Runs one of the request's assertions, given by its index, on the restored copy. Only the verdict goes into history. */
   ask(input: { request: RestoreRequest; assertion: number }): Promise<AssertionResult>;
 
-  /** Returns what stands though it was dropped, a sentence each; workers before this returned nothing. */
+  /** Drops what the restore created. Returns what could not be dropped, a sentence each; earlier workers returned nothing. */
   discardRestore(input: {
     request: RestoreRequest;
   }): Promise<{ readonly stands: readonly string[] } | undefined>;
 
-  /** Drops what rehearsals of the plan left whose workflows are gone; their names, and what could not be dropped. */
+  /** Drops what the plan's rehearsals left whose workflows are gone. Returns their names, and what could not be dropped. */
   clearRehearsals(input: {
     repository: RepositorySpec;
     plan: string;
@@ -122,7 +121,7 @@ export interface Activities {
   /** The tablets of one shard of a universe's work list, with the nodes that have them. */
   describeTablets(input: { ref: BackupRef; epoch: number; shard: number }): Promise<TabletShard>;
 
-  /** Where tablets are now: addresses by tablet id, none for one that is gone. */
+  /** Where tablets are now: addresses by tablet id; none for a tablet that is gone. */
   locateTablets(input: LocateInput): Promise<Readonly<Record<string, readonly string[]>>>;
 
   /** Deletes the snapshots that were begun in the universe for this backup. */
@@ -131,13 +130,13 @@ export interface Activities {
   /** The restore of a universe; every stage may be called again. */
   planUniverseRestore(input: { request: RestoreRequest }): Promise<UniverseRestorePlan>;
   /**
-   * Keeps replicas where they are and tablets whole: signals `universeQuiet` to its workflow and stays, heartbeating, until it is
-   * cancelled, or its workflow is gone. Then, and whatever else ends it, the load balancer is put back as it was.
+   * Switches the load balancer and tablet splitting off, so that replicas stay where they are. Signals `universeQuiet` to its workflow
+   * and stays, heartbeating, until it is cancelled or its workflow is gone. However it ends, it puts the load balancer back as it was.
    */
   keepUniverseQuiet(input: { request: RestoreRequest }): Promise<void>;
   /** Puts the load balancer back as it was before this restore. */
   endUniverseQuiet(input: { request: RestoreRequest }): Promise<void>;
-  /** Roles, databases with their schemas, snapshots imported. */
+  /** Creates roles and databases with their schemas, and imports the snapshots. */
   prepareUniverse(input: { request: RestoreRequest }): Promise<void>;
   /** Where the files belong now. */
   placeFills(input: { request: RestoreRequest; round: number }): Promise<FillPlan>;
@@ -145,22 +144,22 @@ export interface Activities {
   /** `restore_snapshot`, and the wait for its end. */
   restoreSnapshots(input: { request: RestoreRequest }): Promise<void>;
   finishUniverse(input: { request: RestoreRequest }): Promise<RestoreSummary>;
-  /** Forgets what the restore remembered while it ran. */
+  /** Deletes the notes that the restore kept while it ran. */
   forgetRestore(input: { request: RestoreRequest }): Promise<void>;
   /** `stands` as of `discardRestore`; workers before it returned none. */
   discardUniverse(input: {
     request: RestoreRequest;
   }): Promise<{ left: readonly string[]; stands?: readonly string[] }>;
 
-  /** Brings the snapshot schedules of a plan's databases and keyspaces in line with what it wants; without a policy they end. */
+  /** Brings the snapshot schedules of a plan's databases and keyspaces in line with its policy. Without a policy they are ended. */
   reconcileInCluster(input: InClusterInput): Promise<readonly InClusterChange[]>;
-  /** Refuses what can be refused before anything changes: no schedule, a name that is taken, writers. */
+  /** Refuses, before anything changes, a request that can't succeed: no schedule, a name that is taken, writers. */
   checkInCluster(input: { request: InClusterRequest }): Promise<void>;
-  /** A snapshot of what is there now; by database. */
+  /** Takes a snapshot of what is there now. Returns its id by database. */
   saveInCluster(input: { request: InClusterRequest }): Promise<Readonly<Record<string, string>>>;
   /** Rewinds, or clones, one of the databases, and waits for the end. */
   goBackInCluster(input: { request: InClusterRequest; database: number }): Promise<void>;
-  /** What is left to do by hand. */
+  /** Returns what is left to do by hand. */
   choresInCluster(input: { request: InClusterRequest }): Promise<readonly string[]>;
 
   /** Asks the gate of the source (workflow `sourceGate`, started where there is none) to let a run in. Returns the gate's id. */
@@ -174,8 +173,8 @@ export interface Activities {
   }): Promise<PlanSurvey>;
 
   /**
-   * The planner's answer to a request, from the catalogue as it is now and from the universe's own `history` where the plan has it kept; with the databases
-   * of what it chose.
+   * The planner's answer to a request, from the present catalogue and, if the plan keeps one, from the universe's own `history`. Also the
+   * databases of the chosen backup.
    */
   decideRestore(input: {
     repository: RepositorySpec;
@@ -188,12 +187,12 @@ export interface Activities {
   /** Brings a plan's schedules in line with what it wants. */
   reconcileSchedules(input: ReconcileInput): Promise<readonly ScheduleChange[]>;
 
-  /** How runs stand, by their workflow ids, in the same order. */
+  /** The states of runs, by their workflow ids, in the same order. */
   statesOfRuns(input: { workflowIds: readonly string[] }): Promise<readonly RunState[]>;
 
   /**
-   * For `holdfast doctor`: what the plan's runs need, looked at from this worker, by its programs, its secrets and its network.
-   * What is wrong is in the answer; it fails only when the worker can't answer. Changes nothing but a probe in the repository.
+   * For `holdfast doctor`: checks what the plan's runs need from this worker, with its programs, its secrets and its network. Faults are
+   * part of the answer; the activity fails only when the worker can't answer. Changes nothing but a probe in the repository.
    */
   check(input: CheckInput): Promise<CheckAnswer>;
 }
@@ -201,11 +200,11 @@ export interface Activities {
 /** What the agent of a tablet server does, on its node's task queue (`model/task-queue.ts`). */
 export interface NodeActivities {
   saveTablets(input: SaveTabletsInput): Promise<SaveSummary>;
-  /** Whose agent it is, space, and what keeps it from filling tablets. */
+  /** Which tablet server the agent is of, its space, and what keeps it from filling tablets. */
   inspectNode(input?: NodeInspection): Promise<NodeReport>;
   /** Puts files of a backup where the restored tablets look for them. */
   fillTablets(input: FillTabletsInput): Promise<FillSummary>;
-  /** For `holdfast doctor`: the repository and the data directories as this agent reaches them. */
+  /** For `holdfast doctor`: checks the repository and the data directories from this agent. */
   checkNode(input: { repository: RepositorySpec }): Promise<CheckAnswer>;
   /** Which of the tablets don't have their whole folder on this node. */
   unfilledTablets(input: Pick<FillTabletsInput, 'ref' | 'tablets' | 'server'>): Promise<readonly string[]>;
@@ -215,7 +214,7 @@ export interface FillTabletsInput {
   readonly ref: BackupRef;
   readonly tablets: readonly TabletFill[];
   readonly limits: UniverseLimits;
-  /** What this node may fetch in a second. */
+  /** Bytes per second that this node may fetch. */
   readonly bytesPerSecond?: number;
   /** UUID of the tablet server that has the replicas. */
   readonly server?: string;
@@ -228,7 +227,7 @@ export interface SaveTabletsInput {
   readonly task: number;
   readonly tablets: readonly TabletName[];
   readonly limits: UniverseLimits;
-  /** What this node may send in a second. */
+  /** Bytes per second that this node may send. */
   readonly bytesPerSecond?: number;
   /** UUID of the tablet server that has the replicas, where the universe tells. */
   readonly server?: string;
@@ -239,7 +238,7 @@ export interface LocateInput {
   readonly source: UniverseSource;
   readonly tables: readonly string[];
   readonly tablets: readonly string[];
-  /** Of the tablets; where one is gone, nobody needs to look for them. */
+  /** The snapshots of the tablets. If a snapshot is gone, its tablets need not be looked for. */
   readonly snapshots?: readonly string[];
 }
 
@@ -252,7 +251,7 @@ export interface InClusterInput {
 
 export interface ReconcileInput {
   readonly desired: readonly DesiredSchedule[];
-  /** All ids that schedules of the plan may have; those that nobody wants are deleted. */
+  /** All ids that schedules of the plan may have. A schedule with one of them that isn't wanted is deleted. */
   readonly ids: readonly string[];
   readonly plan: string;
   readonly engine: string;
@@ -275,7 +274,7 @@ export interface ClaimInput {
 
 export interface RunState {
   readonly workflowId: string;
-  /** `unknown`: Temporal has no such run, or forgot it. */
+  /** `unknown`: Temporal has no such run, or no longer knows it. */
   readonly status: 'running' | 'ended' | 'unknown';
   /** Temporal's word for how it ended: `COMPLETED`, `FAILED`, `TERMINATED` …. */
   readonly ending?: string;

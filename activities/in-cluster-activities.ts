@@ -27,7 +27,7 @@ import type { Activities } from './contract.ts';
 import type { Repositories } from './repositories.ts';
 import { asActivity } from './run-activity.ts';
 
-/** Long enough to notice on a Monday what went wrong on a Friday. */
+/** Long enough to notice on Monday what went wrong on Friday. */
 const SAFETY_RETENTION_HOURS = 72;
 
 /** Point-in-time recovery within a universe. */
@@ -44,7 +44,7 @@ export function inClusterActivities(
         const { signal } = verb;
         const namespaces = namesIn(source).map(({ api, name }) => `${api}.${name}`);
         const known = await scheduledNamespaces(store, plan, { signal });
-        // What the plan no longer names is given up too; a plan that never wanted any asks its universe nothing.
+        // Schedules of databases that the plan no longer names are ended too. For a plan that never had any, the universe isn't asked.
         const unwanted = policy === undefined ? known : known.filter((name) => !namespaces.includes(name));
         const wanted = policy === undefined ? [] : namespaces;
         if (unwanted.length + wanted.length === 0) return [];

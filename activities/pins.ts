@@ -10,7 +10,7 @@ import type { Repositories } from './repositories.ts';
 /** How long the pin of a reader that another Temporal knows is believed. No restore takes so long. */
 const PIN_MS = 30 * DAY_MS;
 
-/** Says in the repository what is being read, so that retention deletes nothing under a reader. */
+/** Records in the repository what is being read, so that retention deletes no backup while it is read. */
 export class Pins {
   readonly #repositories: Repositories;
   readonly #client: Client;
@@ -22,10 +22,10 @@ export class Pins {
   }
 
   /**
-   * Pins a backup for the workflow that runs this activity, before anything of it is read. Where it can't be written down (no
-   * permission, a store that is full or read-only) the reader goes on: in the worst hour a restore must not fail for it.
+   * Pins a backup for the workflow that runs this activity, before anything of it is read. If the pin can't be written (no permission,
+   * a store that is full or read-only), the reader goes on: a restore in the worst hour must not fail because of it.
    *
-   * Throws `BACKUP_BEING_DELETED` (permanent), and what a retry can mend.
+   * Throws `BACKUP_BEING_DELETED` (permanent), and transient errors.
    */
   async pin(ref: BackupRef, reader = workflowOfActivity()): Promise<void> {
     const now = Date.now();
@@ -47,7 +47,7 @@ export class Pins {
     }
   }
 
-  /** The end of a pin. One that can't be taken away ends with its workflow. */
+  /** Ends a pin. One that can't be removed ends with its workflow. */
   async unpin(ref: BackupRef, reader = workflowOfActivity()): Promise<void> {
     try {
       await removePin(await this.#repositories.look(ref.repository), { ...ref, reader });
@@ -68,7 +68,7 @@ export class Pins {
     }
   }
 
-  /** Whether the reader of a pin may still be there. Where that can't be told, it is. */
+  /** Whether the reader of a pin may still be alive. True where that can't be known. */
   async isLive(pin: Pin): Promise<boolean> {
     const known = pin.namespaceId !== undefined && pin.namespaceId === (await this.#namespaceId());
     if (!known) return Date.parse(pin.expiresAt) > Date.now();
@@ -95,7 +95,7 @@ export class Pins {
   }
 }
 
-/** A pin needs a right to write, and room; reading needs neither. */
+/** True for a failure that matters to a pin only: it needs the right to write and space, and reading needs neither. */
 function isRefusedWrite(error: unknown): boolean {
   if (!(error instanceof HoldfastError) || error.code === 'BACKUP_BEING_DELETED') return false;
   return !error.transient || error.code === 'STORE_FULL';

@@ -14,10 +14,10 @@ import type { Repositories } from './repositories.ts';
 import { asActivity } from './run-activity.ts';
 import { reconcileSchedules, surveySchedules } from './schedules.ts';
 
-/** Instants in a survey: what fits into a page and a workflow's state. */
+/** Most instants in a survey, so that it fits into a page and a workflow's state. */
 const INSTANTS_TOLD = 200;
 
-/** What a plan's entity asks of storage and of Temporal's schedules. Small answers: they go into its history for years. */
+/** What a plan's entity asks of storage and of Temporal's schedules. Answers are small, since its history collects them for years. */
 export function planActivities(
   client: Client,
   repositories: Repositories,
@@ -58,7 +58,7 @@ function databasesOf(history: UniverseSource | undefined): readonly string[] {
   return history === undefined ? [] : [...history.databases, ...history.keyspaces];
 }
 
-/** A universe that can't be asked leaves the backups. */
+/** The universe's own history. If the universe can't be asked, the backups are the only sources. */
 async function historyFor(verb: VerbContext, source: UniverseSource): Promise<readonly RecoverySource[]> {
   try {
     return await inClusterSources(verb, source);

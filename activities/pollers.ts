@@ -3,7 +3,7 @@ import type { Client } from '@temporalio/client';
 /** `temporal.api.enums.v1.TaskQueueType`. */
 const QUEUE_TYPES = { workflows: 1, activities: 2 } as const;
 
-/** One poll waits a minute for work; Temporal remembers who polled for minutes after he died. */
+/** A poller seen within this time counts as alive. One poll waits a minute for work, and Temporal lists a dead poller for minutes more. */
 const POLLS_AGAIN_WITHIN_MS = 90_000;
 
 /** Whether a worker polls a task queue. */
@@ -15,7 +15,7 @@ export async function isPolled(
   return (await pollersOf(client, taskQueue, type)).length > 0;
 }
 
-/** The identities of those who poll a task queue. */
+/** The identities of the pollers of a task queue. */
 export async function pollersOf(
   client: Client,
   taskQueue: string,

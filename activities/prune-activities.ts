@@ -20,17 +20,17 @@ import { judge } from './prune.ts';
 import type { Repositories } from './repositories.ts';
 import { asActivity } from './run-activity.ts';
 
-/** Renewed well before it ends, and not for every backup. */
+/** The lease is renewed well before it ends, and not for every backup. */
 const RENEW_LEASE_MS = 60_000;
 
 interface Pruning extends VerbContext {
   readonly store: Store;
-  /** Throws `PRUNE_RUNNING` where the lease is another one's by now: nothing more may be deleted. */
+  /** Renews the lease. Throws `PRUNE_RUNNING` if another one holds it by now: nothing more may be deleted. */
   readonly holdLease: () => Promise<void>;
   readonly now: Date;
 }
 
-/** Retention in two phases, and the sweep. Each holds the plan's lease, and judges by what storage holds when it begins. */
+/** Retention in two phases, and the sweep. Each holds the plan's lease, and decides by what storage holds when it begins. */
 export function pruneActivities(
   repositories: Repositories,
   pins: Pins,
@@ -80,7 +80,7 @@ export function pruneActivities(
     deleteBackups: (input) =>
       inPrune(input, async ({ store, signal, heartbeat, now, holdLease }) => {
         const { due } = await judge(store, input, { now, isLive, signal });
-        // What an attempt before this one had deleted is no backup any more; it is told all the same.
+        // The summary includes what an earlier attempt deleted, though those backups are gone from the catalogue.
         const before = activityInfo().heartbeatDetails as DeleteSummary | undefined;
         let summary: DeleteSummary =
           before?.deleted === undefined
@@ -131,7 +131,7 @@ export function pruneActivities(
   };
 }
 
-/** M5: where a manifest of any plan can't be read, nothing that is shared goes, and what went already stays gone. */
+/** Sweeps shared objects. M5: if a manifest of any plan can't be read, nothing more of them is deleted. */
 async function sweepShared(
   store: Store,
   options: SweepObjectsOptions,
@@ -145,7 +145,7 @@ async function sweepShared(
   }
 }
 
-/** A mark without a backup: what is known of it goes too, unless its manifest is merely damaged. */
+/** Removes the records of a mark whose backup is gone, unless its manifest is merely damaged. */
 async function forgetIfGone(store: Store, mark: Mark, signal: AbortSignal): Promise<void> {
   try {
     if ((await findManifest(store, mark, { signal })) !== undefined) return;
@@ -155,7 +155,7 @@ async function forgetIfGone(store: Store, mark: Mark, signal: AbortSignal): Prom
   await forgetBackup(store, mark, { signal });
 }
 
-/** The run, whichever of its activities; a later attempt takes over from one that was taken for dead. */
+/** The holder is the run, so all its activities share the lease. A later attempt takes over from one that was taken for dead. */
 function leaseHolder(): LeaseHolder {
   const { workflowExecution, currentAttemptScheduledTimestampMs } = activityInfo();
   const { workflowId = '', runId = '' } = workflowExecution ?? {};

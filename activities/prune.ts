@@ -19,13 +19,13 @@ export interface Judgement {
   readonly verdicts: readonly RetentionVerdict[];
   /** New or changed marks. */
   readonly toMark: readonly Mark[];
-  /** Marks that go: of backups that are kept now, or are there no more. */
+  /** Marks to be removed: their backups are kept now, or are gone. */
   readonly toUnmark: readonly Mark[];
   /** Marked, and within their grace time; soonest first. */
   readonly waiting: readonly Mark[];
   /** Marked, and their grace time is over; oldest instant first. */
   readonly due: readonly Mark[];
-  /** Pins whose reader is gone; but a rehearsal's stays until the next drill has dropped what it left. */
+  /** Pins whose reader is gone. A rehearsal's pin stays until the next drill has dropped what it left. */
   readonly deadPins: readonly Pin[];
 }
 
@@ -70,11 +70,11 @@ export async function judge(
   };
 }
 
-/** The mark as the policy of now wants it: the grace time counts from when the backup was first marked. */
+/** The mark by the present policy. The grace time counts from when the backup was first marked. */
 function markOf(input: PruneInput, backup: string, known: Mark | undefined, now: Date): Mark {
   const graceMs = input.retention?.graceMs ?? DEFAULT_GRACE_MS;
   const knownMs = known === undefined ? Number.POSITIVE_INFINITY : Date.parse(known.markedAt);
-  // A mark of the future was set by a clock that was wrong.
+  // A mark that lies in the future was set by a clock that was wrong.
   const markedMs = Math.min(knownMs, now.getTime());
   return {
     plan: input.plan,
@@ -93,7 +93,7 @@ function instantOf(entry: CatalogueEntry | undefined): number {
   return entry === undefined ? 0 : Date.parse(entry.instant);
 }
 
-/** What a prune of now does with a backup. */
+/** What a prune would do with a backup now. */
 export type BackupFate = RetentionVerdict &
   (
     | { readonly fate: 'keep' | 'unmark' }

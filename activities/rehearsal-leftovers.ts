@@ -10,8 +10,8 @@ import type { Repositories } from './repositories.ts';
 import { asActivity } from './run-activity.ts';
 
 /**
- * A rehearsal that is terminated can't drop its scratch databases. It pinned its backup before it made any, so its pin, whose
- * workflow is gone, says which there may be; when they are dropped, the pin goes too.
+ * Drops what terminated rehearsals left, since they could not drop their scratch databases themselves. A rehearsal pins its backup
+ * before it makes any. So a pin whose workflow is gone says which databases there may be; once they are dropped, the pin is removed.
  */
 export function rehearsalLeftovers(
   repositories: Repositories,

@@ -14,7 +14,7 @@ import { readShard, readWorkList } from '../repository/work.ts';
 const BACKUPS_KEPT = 4;
 /** Shards of work lists (at most 500 tasks each) that stay in memory. */
 const SHARDS_KEPT = 8;
-/** Work lists and results that this worker wrote, of each repository: some thousand tasks. Whoever seals alone reads none of them. */
+/** For each repository, work lists and results that this worker wrote: some thousand tasks. A worker that made a backup alone then reads none of them to seal it. */
 const WORK_KEPT_BYTES = 4 * 1024 * 1024;
 
 /** The stores, manifests and work lists that this process uses, each read once and shared by its lanes. */
@@ -24,7 +24,7 @@ export class Repositories {
   readonly #backups = new Memory<OpenBackup>(BACKUPS_KEPT);
   readonly #shards = new Memory<readonly TransferTask[]>(SHARDS_KEPT);
 
-  /** For writing: a repository that isn't there yet is made. */
+  /** For writing: a repository that doesn't exist yet is created. */
   open(spec: RepositorySpec): Promise<Store> {
     return this.#repositories.get([spec.location], async () => {
       const store = await this.look(spec);
@@ -33,7 +33,7 @@ export class Repositories {
     });
   }
 
-  /** For looking: nothing is made. */
+  /** For reading: nothing is created. */
   look(spec: RepositorySpec): Promise<Store> {
     return this.#stores.get([spec.location], () => openStore(spec.location, resolveSecret));
   }
@@ -74,7 +74,7 @@ export interface OpenBackup {
   dataObjects(): Promise<readonly DataObject[]>;
 }
 
-/** Remembers what was made, the latest `limit` of them; a failure is not remembered. */
+/** Keeps the latest `limit` results of `make`; a failure is not kept. */
 class Memory<T> {
   readonly #entries = new Map<string, Promise<T>>();
   readonly #limit: number;

@@ -8,7 +8,7 @@ import type { Pins } from './pins.ts';
 import type { Repositories } from './repositories.ts';
 import { asActivity } from './run-activity.ts';
 
-/** A store that is away for so many attempts of a verification, about two minutes, is a verdict: inconclusive. */
+/** If a store is down for this many attempts of a verification, about two minutes, the verdict is INCONCLUSIVE. */
 const PATIENT_ATTEMPTS = 8;
 
 /** What needs the repository alone: verification and copies. */

@@ -16,7 +16,7 @@ import type { Pins } from './pins.ts';
 import type { Repositories } from './repositories.ts';
 import { asActivity } from './run-activity.ts';
 
-/** The stages of a restore. Each reads the manifest (kept in memory), so that history carries the request alone. */
+/** The stages of a restore. Each reads the manifest (kept in memory), so that only the request is in history. */
 export function restoreActivities(
   repositories: Repositories,
   pins: Pins,
@@ -45,7 +45,7 @@ export function restoreActivities(
   return {
     planRestore: ({ request }) =>
       asActivity(async (verb) => {
-        // From here to the restore's end retention leaves the backup alone.
+        // From here until the restore ends, retention doesn't delete the backup.
         await pins.pin(request.from);
         const engine = engineFor(request);
         checkTolerance(request, engine);
@@ -73,7 +73,7 @@ export function restoreActivities(
     finishRestore: ({ request }) =>
       inRestore(request, async (context) => {
         const { leftOut = [], comparedNothing, ...outcome } = await engineFor(request).finish(context);
-        // What is dropped in the end keeps its pin until then: by it the next drill finds what a terminated one left.
+        // A restore into scratch keeps its pin until it is dropped: by the pin the next drill finds what a terminated one left.
         if (!request.scratch) await pins.unpin(request.from);
         return {
           plan: request.from.plan,
@@ -93,15 +93,15 @@ function verdictOf(outcome: RestoreOutcome): Verdict {
   return outcome.comparedNothing === true ? 'INCONCLUSIVE' : 'OK';
 }
 
-/** What a selection leaves out was asked for; what the server refuses is a failure, tolerated or not. */
+/** A selection may leave things out. Anything that the server refuses is a failure, tolerated or not. */
 function isWhole({ problems, leftOut = [] }: RestoreOutcome): boolean {
   return problems.length === 0 && !leftOut.some(({ because }) => because === 'error');
 }
 
-/** Of all texts in the list, characters: a history takes no more than 2 MB at once. */
+/** Most characters of all texts in the list, since a history takes no more than 2 MB at once. */
 const LISTED_CHARACTERS = 200_000;
 
-/** The first that was left out, and how much more there is. */
+/** The first things that were left out, and the number of others. */
 function listedOf(leftOut: readonly LeftOut[]): Pick<RestoreSummary, 'leftOut' | 'leftOutMore'> {
   const listed: LeftOut[] = [];
   let characters = 0;

@@ -3,16 +3,16 @@ import type { VerbContext } from '../engines/engine.ts';
 import { resolveSecret } from '../engines/secrets.ts';
 import { asFailure, lastFailureIn } from './temporal-failure.ts';
 
-/** Well below the heartbeat timeout of 15 s, and cheap: the SDK sends only some of them. */
+/** Well below the heartbeat timeout of 15 s. It is cheap: the SDK sends only some heartbeats. */
 const BEAT_EVERY_MS = 1_000;
 
 /**
- * Runs the body of an activity: beats while it works (liveness of this process; a stalled peer is cut by the timeouts of
- * the connection it stalls), hands it its context, and types its failure for Temporal.
+ * Runs the body of an activity: hands it its context, heartbeats while it works, and types its failure for Temporal. The heartbeat
+ * shows that this process lives. A peer that stalls is cut off by the timeouts of its own connection.
  */
 export async function asActivity<T>(body: (verb: VerbContext) => Promise<T>): Promise<T> {
   const context = Context.current();
-  // Until this attempt has progress of its own, what the last one told stays: the next attempt may need it.
+  // The progress of the last attempt is kept until this one has its own: the next attempt may need it.
   let progress: object = activityInfo().heartbeatDetails ?? {};
   const before = lastFailureIn(progress);
   const beat = setInterval(() => heartbeat(progress), BEAT_EVERY_MS);
@@ -28,7 +28,7 @@ export async function asActivity<T>(body: (verb: VerbContext) => Promise<T>): Pr
       secret: resolveSecret,
     });
   } catch (error) {
-    // Whatever a body throws once it was told to stop, the reason is the cancellation.
+    // After a cancellation, any error of the body counts as that cancellation.
     if (context.cancellationSignal.aborted) await context.cancelled;
     const { failure, last } = asFailure(error, activityInfo().attempt, before);
     // The SDK sends the last heartbeat with the failure, so the next attempt knows.

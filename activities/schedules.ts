@@ -11,7 +11,7 @@ import type { ScheduleChange, SurveyedSchedule } from '../model/survey.ts';
 import type { DesiredSchedule } from '../planning/schedules.ts';
 import type { ReconcileInput } from './contract.ts';
 
-/** Temporal Schedules brought in line with what a plan wants; who calls takes care that nobody else does so for the plan. */
+/** Brings Temporal Schedules in line with what a plan wants. The caller makes sure that nobody else does so for the plan meanwhile. */
 
 const planKey = defineSearchAttributeKey('BackupPlan', 'KEYWORD');
 const engineKey = defineSearchAttributeKey('BackupEngine', 'KEYWORD');
@@ -25,7 +25,7 @@ const OVERLAP: Readonly<Record<DesiredSchedule['overlap'], ScheduleOverlapPolicy
 
 const PAUSED_BY_PLAN = 'paused with its plan (holdfast resume)';
 
-/** Creates, updates and deletes; what is as it should be is not written. Idempotent. */
+/** Creates, updates and deletes schedules. One that is as wanted is not written. Idempotent. */
 export async function reconcileSchedules(
   client: Client,
   { desired, ids, plan, engine, taskQueue, paused, keepPauses }: ReconcileInput,
@@ -57,7 +57,7 @@ export async function reconcileSchedules(
   return changes;
 }
 
-/** What of a schedule is not as the plan wants it, field by field. */
+/** The fields of a schedule that differ from what the plan wants. */
 export function differences(
   current: ScheduleDescription,
   want: DesiredSchedule,
@@ -105,8 +105,8 @@ interface Place {
 }
 
 /**
- * Temporal takes cron lines apart when a schedule is written and gives back calendars, so the lines stand in the memo of the
- * action, where a comparison finds them; a spec changed by hand shows in the calendars, of which the memo has the count.
+ * Temporal turns cron lines into calendars when a schedule is written, and returns only those. So the lines are kept in the memo of the
+ * action, to be compared later. The memo also has the number of calendars, which shows a spec that was changed by hand.
  */
 function optionsOf(want: DesiredSchedule, { plan, engine, taskQueue }: Place): ScheduleOptions {
   const typedSearchAttributes = [
@@ -172,7 +172,7 @@ async function create(client: Client, options: ScheduleOptions): Promise<void> {
   try {
     await client.schedule.create(options);
   } catch (error) {
-    // A retry of this activity, whose first attempt wrote it.
+    // An earlier attempt of this activity created it.
     if (!(error instanceof ScheduleAlreadyRunning)) throw error;
   }
 }
@@ -187,7 +187,7 @@ async function remove(client: Client, id: string): Promise<boolean> {
   }
 }
 
-/** Leaves of a tree by their paths, as text that compares. */
+/** The leaves of a tree by their paths, as text that can be compared. */
 function flatten(value: unknown, path = '', into = new Map<string, string>()): Map<string, string> {
   if (typeof value === 'object' && value !== null) {
     const entries = Object.entries(value);

@@ -2,19 +2,19 @@ import { ApplicationFailure } from '@temporalio/activity';
 import { type FailureDetails, HoldfastError, messageOf } from '../model/errors.ts';
 import { sha256Hex } from '../repository/sha256.ts';
 
-/** A failure that no edge has typed may be a mistake of ours: a few tries, not a day of them. */
+/** An error without a type may be a mistake in Holdfast, so it is retried a few times and not for a day. */
 const UNTYPED_ATTEMPTS = 5;
 
 /**
- * Temporal keeps at most 4 KiB of an activity's failure, and says "Failure exceeds size limit" instead of a larger one. Message and
- * details together stay below this; what else there is (code, names) is small, since stack and cause are left out.
+ * Temporal keeps at most 4 KiB of an activity's failure, and replaces a larger one by "Failure exceeds size limit". Message and
+ * details together stay below this limit. The rest (code, names) is small, since stack and cause are left out.
  */
 const MOST_BYTES = 3_000;
 
-/** Where an error that no edge has typed came from: enough to find the line. */
+/** The head of the stack of an error without a type: enough to find its line. */
 const STACK_BYTES = 600;
 
-/** What the attempt before this one failed with, and how often in a row. Kept in the activity's heartbeat. */
+/** The failure of the last attempt, and how often it came in a row. Kept in the activity's heartbeat. */
 export interface LastFailure {
   readonly said: string;
   readonly times: number;
@@ -22,14 +22,14 @@ export interface LastFailure {
 
 export interface FailureOfAttempt {
   readonly failure: ApplicationFailure;
-  /** For the next attempt; undefined where repeating doesn't count. */
+  /** What the next attempt must know; undefined for an error whose repetitions aren't counted. */
   readonly last: LastFailure | undefined;
 }
 
 /**
- * A typed Temporal failure: the code as its type, the remedy in the message, retried only when that can help. Message and remedy are
- * cut where they are too long for Temporal; the stack of a typed error and every cause stay here, since they may hold what the message
- * withholds.
+ * A typed Temporal failure: its type is the error's code, its message ends with the remedy, and it is retried only when that can help.
+ * Message and remedy are cut where they are too long for Temporal. The stack of a typed error and all causes are left out, since they may
+ * hold what the message withholds.
  */
 export function asFailure(
   error: unknown,
@@ -67,7 +67,7 @@ function repeated(error: HoldfastError, before: LastFailure | undefined): LastFa
   return { said, times: before?.said === said ? before.times + 1 : 1 };
 }
 
-/** Problem and remedy as Temporal can keep them: both stand twice in a failure, as its message and in its details. */
+/** Problem and remedy, cut to what Temporal can keep: a failure holds both twice, in its message and in its details. */
 function fitted(problem: string, remedy: string): FailureDetails {
   const said = printable(problem);
   const advice = cut(printable(remedy), MOST_BYTES / 6);
@@ -81,7 +81,7 @@ function fitted(problem: string, remedy: string): FailureDetails {
   return { problem: kept, remedy: advice };
 }
 
-/** Beginning and end of a text that is longer than so many bytes: what happened, and what the server said last. */
+/** A text of at most this many bytes: of a longer one the beginning (what happened) and the end (what the server said last). */
 function cut(text: string, bytes: number): string {
   if (Buffer.byteLength(text) <= bytes) return text;
   const characters = [...text];
@@ -102,18 +102,18 @@ function take(characters: readonly string[], bytes: number): readonly string[] {
   return characters.slice(0, count);
 }
 
-/** Control characters would each take six bytes of JSON, and mean nothing to whoever reads. */
+/** Puts spaces in place of control characters: each would take six bytes of JSON and mean nothing to a reader. */
 function printable(text: string): string {
   return text.replaceAll(/[^\P{Cc}\n]/gu, ' ');
 }
 
-/** Without the message, which stands in the failure already. */
+/** The stack without the message, which the failure holds already. */
 function framesOf(error: Error): string {
   const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
   return cut(frames.join('\n'), STACK_BYTES);
 }
 
-/** What the heartbeat of the attempt before says. */
+/** Reads the last failure from the heartbeat of the attempt before. */
 export function lastFailureIn(heartbeat: unknown): LastFailure | undefined {
   if (typeof heartbeat !== 'object' || heartbeat === null || !('lastFailure' in heartbeat)) return undefined;
   const { lastFailure } = heartbeat;

@@ -7,7 +7,7 @@ import type { Activities, NodeActivities } from './contract.ts';
 import type { Repositories } from './repositories.ts';
 import { asActivity } from './run-activity.ts';
 
-/** What a worker does for a universe besides the verbs that every engine has. */
+/** A worker's activities for a universe, besides the verbs that every engine has. */
 export function universeActivities(
   repositories: Repositories,
 ): Pick<Activities, 'describeTablets' | 'locateTablets' | 'releaseSnapshots'> {

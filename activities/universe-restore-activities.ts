@@ -25,7 +25,7 @@ type RestoreActivities = Pick<
   | 'discardUniverse'
 >;
 
-/** The stages of the restore of a universe, as far as a worker does them. */
+/** The stages of the restore of a universe that a worker does; agents do the rest. */
 export function universeRestoreActivities(
   repositories: Repositories,
   pins: Pins,
@@ -42,7 +42,7 @@ export function universeRestoreActivities(
       if (source === undefined || manifest.universe === undefined) {
         throw permanent(
           'RESTORE_OTHER_ENGINE',
-          `The backup ${request.from.backup} is none of a universe`,
+          `The backup ${request.from.backup} was not made of a universe`,
           'Restore it with the plan that made it.',
         );
       }
@@ -52,7 +52,7 @@ export function universeRestoreActivities(
   return {
     planUniverseRestore: ({ request }) =>
       inRestore(request, async (restore) => {
-        // From here to the restore's end retention leaves the backup alone.
+        // From here until the restore ends, retention doesn't delete the backup.
         await pins.pin(request.from);
         return engine.plan(restore);
       }),

@@ -1,9 +1,9 @@
 /**
  * Adds to package-lock.json the optional packages of other platforms that npm left out (`npm run lock:complete`, after a
- * change of dependencies); with `--check` it only names them. npm leaves a package out when its registry doesn't have it,
- * as a mirror that serves one platform alone; `npm ci` then refuses the lock file on every platform, this one included.
- * An entry added here has a version and no checksum, since nobody could download the package; the next `npm install`
- * with a full registry adds it.
+ * change of dependencies). With `--check` it only names them. npm leaves a package out when its registry doesn't have it,
+ * as does a mirror that serves one platform only. `npm ci` then refuses the lock file on every platform, this one included.
+ * An entry that is added here has a version and no checksum, since the package could not be downloaded. The next
+ * `npm install` with a full registry adds the checksum.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { LOCKFILE } from './install.mjs';

@@ -1,6 +1,6 @@
 /**
  * Translates the project's WebAssembly (`npm run wasm`, after a change of a `.wat` file) to TypeScript modules beside it, which need
- * no loader, wherever the code runs from; with `--check` it only names those that are not current.
+ * no loader wherever the code runs from; with `--check` it only names those that are not current.
  */
 import { glob, readFile, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -23,7 +23,9 @@ async function translate(source) {
   return `// ${basename(source)}, translated by \`npm run wasm\`.\nexport const WASM =\n  '${base64}';\n`;
 }
 
-for await (const file of glob('activities/**/*.wat', { cwd: ROOT })) {
+const sources = await Array.fromAsync(glob('engines/**/*.wat', { cwd: ROOT }));
+if (sources.length === 0) throw new Error('engines/ holds no .wat file');
+for (const file of sources) {
   const target = join(ROOT, file.replace(/\.wat$/, '.wasm.ts'));
   const translation = await translate(join(ROOT, file));
   if (!process.argv.includes('--check')) await writeFile(target, translation);

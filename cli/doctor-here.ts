@@ -10,7 +10,7 @@ import { connectClient, temporalIsConfigured } from '../worker/connection.ts';
 import { withStore } from './backups.ts';
 import { canTrySchema, checkSchema } from './foresight.ts';
 
-/** What `holdfast doctor --here` looks at: everything from this process, as a worker with this environment would find it. */
+/** The checks of `holdfast doctor --here`, made from this process, as a worker with this environment would make them. */
 export async function checkFromHere(plan: CompiledPlan): Promise<readonly Check[]> {
   const { source, repository } = plan.pipeline;
   const verb = {
@@ -40,13 +40,13 @@ async function checkNewestSchema(plan: CompiledPlan): Promise<readonly Check[]> 
       return backup ?? 'none yet';
     }),
   );
-  // What is wrong with the repository is said by its own checks.
+  // The repository's own checks report what is wrong with it.
   if (backup === undefined) return newest.ok ? [] : [newest];
   const named = backup;
   return [await check('schema can be restored', () => checkSchema(plan, named))];
 }
 
-/** Who polls the queue of a tablet server; undefined where Temporal isn't configured. */
+/** The pollers of a tablet server's queue; undefined where Temporal isn't configured. */
 async function agentsOf(address: string): Promise<readonly AgentPoller[] | undefined> {
   if (!temporalIsConfigured()) return undefined;
   const { client, connection } = await connectClient();

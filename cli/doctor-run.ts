@@ -6,11 +6,11 @@ import { doctorWorkflowId } from '../workflows/messages.ts';
 import type { Interrupts } from './interrupts.ts';
 import { newRestoreId, type RunPlace } from './runs.ts';
 
-/** The longest that the questions can take together, with some room: the run ends itself, whatever becomes of this command. */
+/** The longest that all questions can take, with some room. The run ends itself then, whatever happens to this command. */
 const AT_MOST = '8 minutes';
 /** A worker that polls takes a run within moments. */
 const TAKEN_WITHIN_MS = 20_000;
-/** What is under way in an activity is brought to its end first. */
+/** Room for an activity under way to end first. */
 const ENDS_WITHIN_MS = 15_000;
 
 /**
@@ -63,7 +63,7 @@ async function giveUp(
   throw transient('DOCTOR_INTERRUPTED', 'interrupted before the workers had answered', 'Ask again.');
 }
 
-/** A run without one workflow task that ended well was taken by nobody, or by a worker that doesn't know it. */
+/** True if no workflow task of the run ended well: no worker took it, or one that doesn't know this workflow. */
 async function refuseUntaken(
   handle: WorkflowHandleWithFirstExecutionRunId,
   taskQueue: string,

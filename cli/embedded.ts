@@ -18,8 +18,8 @@ import { say } from './output.ts';
 import { stateDirectory } from './state.ts';
 
 /**
- * The embedded default: Temporal's dev server with its state in a file, and a worker, in processes of their own, so
- * that a run survives the death of the command that started it. The next command finds them by `embedded.json`.
+ * The embedded default: Temporal's dev server with its state in a file, and a worker. Both are processes of their own, so that a
+ * run survives the command that started it. The next command finds them by `embedded.json`.
  *
  * A worker resolves secrets from the environment that it was started with. So each environment has a task queue and a
  * worker of its own, and commands from two shells never run in each other's environment.
@@ -37,21 +37,21 @@ type EmbeddedState = Readonly<z.infer<typeof embeddedState>>;
 export interface Embedded {
   readonly address: string;
   readonly uiUrl: string;
-  /** Of the worker that has this command's environment. */
+  /** The task queue of the worker that has this command's environment. */
   readonly taskQueue: string;
-  /** `dead` when one of its processes has died: `ensureEmbedded` starts it again. `stopped` when somebody wanted it so. */
+  /** `dead`: one of its processes has died, and `ensureEmbedded` starts it again. `stopped`: it was stopped on purpose. */
   condition(): Promise<'alive' | 'dead' | 'stopped'>;
 }
 
 /**
- * Finds the embedded server and worker, or starts what is missing: also a worker for each run that has lost its own, in
- * the environment of this command.
+ * Finds the embedded server and worker, or starts what is missing. Also starts a worker, with this command's environment, for each
+ * run that has lost its own.
  *
  * @throws HoldfastError `STATE_DIRECTORY`, `STATE_DAMAGED`, `WORKER_START`, and those of `startTemporal`
  */
 export async function ensureEmbedded(): Promise<Embedded> {
   const directory = await openStateDirectory();
-  // This may take minutes, once, and may be interrupted; what follows may not, or processes would be forgotten.
+  // This may take minutes once, and may be interrupted. What follows may not, or started processes would be forgotten.
   await executableOf(TEMPORAL);
   return uninterrupted(() =>
     locked(directory, async () => {
@@ -73,8 +73,8 @@ export async function ensureEmbedded(): Promise<Embedded> {
 }
 
 /**
- * Called by a command that ends. The last one out stops server and workers, unless runs are under way (somebody detached)
- * or `keep` is said. `shared`: another command uses them, and will do the same.
+ * Called by a command that ends. The last one stops server and workers, unless runs are under way (a command was detached from
+ * one) or `keep` is set. `shared`: another command still uses them, and will do the same.
  */
 export async function leaveEmbedded(client: Client, keep: boolean): Promise<'stopped' | 'shared' | 'left'> {
   const directory = await openStateDirectory();
@@ -88,7 +88,7 @@ export async function leaveEmbedded(client: Client, keep: boolean): Promise<'sto
   });
 }
 
-/** Stops server and workers whatever runs; runs go on at the next start. Returns false if none was running. */
+/** Stops server and workers, also while runs are under way; these go on at the next start. Returns false if nothing was running. */
 export async function stopEmbedded(): Promise<boolean> {
   const directory = stateDirectory();
   if (!existsSync(directory)) return false;
@@ -100,9 +100,9 @@ async function stopAll(directory: string): Promise<boolean> {
   if (state === undefined) return false;
   const { serverPid, port, uiPort } = state;
   const serverRuns = isRunning(serverPid);
-  // Told first: a command that follows a run must not take this for a crash.
+  // Recorded first: a command that follows a run must not take this for a crash.
   await writeState(directory, { port, uiPort, workers: {} });
-  // Workers first: they let their chunks go in order while the server still listens.
+  // Workers first: they end their chunks in order while the server still answers.
   const workers = await stopWorkers(state);
   if (serverPid !== undefined && serverRuns) await stopProcess(serverPid);
   return serverRuns || workers > 0;
@@ -111,7 +111,7 @@ async function stopAll(directory: string): Promise<boolean> {
 async function ensureServer(directory: string): Promise<EmbeddedState> {
   const previous = await readState(directory);
   if (previous !== undefined && isRunning(previous.serverPid) && (await answers(previous))) return previous;
-  // The same ports as last time where they are free, so that a link to the UI goes on working.
+  // The same ports as last time if they are free, so that links to the UI go on working.
   const port = await portLike(previous?.port);
   const uiPort = await portLike(previous?.uiPort);
   const server = await startTemporal({
@@ -130,7 +130,7 @@ async function ensureServer(directory: string): Promise<EmbeddedState> {
   return state;
 }
 
-/** Returns how many there were. */
+/** Returns how many workers there were. */
 async function stopWorkers(state: EmbeddedState): Promise<number> {
   const running = Object.values(state.workers).filter(isRunning);
   await Promise.all(running.map(stopProcess));
@@ -144,7 +144,7 @@ async function portLike(previous: number | undefined): Promise<number> {
 async function ensureWorkers(directory: string, found: EmbeddedState): Promise<EmbeddedState> {
   const { client, connection } = await connectClient(addressOf(found));
   const queues = await busyQueues(client, RUNNING).finally(() => connection.close());
-  // One that has died and has no run is not started again, and must not count as missing.
+  // A worker that has died and has no run isn't started again, and must not count as missing.
   const running = Object.entries(found.workers).filter(([, pid]) => isRunning(pid));
   let state: EmbeddedState = { ...found, workers: Object.fromEntries(running) };
   if (running.length < Object.keys(found.workers).length) await writeState(directory, state);
@@ -158,7 +158,7 @@ async function ensureWorkers(directory: string, found: EmbeddedState): Promise<E
 }
 
 const RUNNING = 'ExecutionStatus="Running"';
-/** The gate of a source ends by itself once the runs that it let in have ended; alone it is no work. */
+/** A source's gate ends by itself when its runs have ended, so it doesn't count as work of its own. */
 const UNDER_WAY = `${RUNNING} AND WorkflowType!="sourceGate"`;
 
 /** Task queues of the runs that are under way. Visibility lags behind, so each run is asked itself. */
@@ -201,7 +201,7 @@ async function answers(state: EmbeddedState): Promise<boolean> {
     await connection.close();
     return true;
   } catch {
-    // It hangs, or another process has its id by now: either way it is no server to work with.
+    // The server hangs, or another process has its id by now. Either way it can't be used.
     return false;
   }
 }
@@ -214,7 +214,7 @@ function uiUrlOf(state: Pick<EmbeddedState, 'uiPort'>): string {
   return `http://127.0.0.1:${state.uiPort}`;
 }
 
-/** What differs between two terminals of one user and means nothing to a worker. */
+/** Variables that differ between two terminals of one user and mean nothing to a worker. */
 const IGNORED_VARIABLES = new Set([
   ...['_', 'SHLVL', 'PWD', 'OLDPWD', 'TERM', 'COLUMNS', 'LINES', 'TMUX', 'TMUX_PANE', 'WINDOWID'],
   ...['SSH_CLIENT', 'SSH_CONNECTION', 'SSH_TTY', 'SSH_AUTH_SOCK', 'XDG_SESSION_ID', 'TERM_SESSION_ID'],
@@ -251,13 +251,13 @@ function isRunning(pid: number | undefined): boolean {
   }
 }
 
-/** A process that was killed keeps its id until its parent asks for it, and some first processes of containers never do. */
+/** Whether a process has ended. A killed process keeps its id until its parent collects it, which the first process of some containers never does. */
 function hasEnded(pid: number): boolean {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     return stat.slice(stat.lastIndexOf(')')).startsWith(') Z');
   } catch {
-    return false; // No such file system here, or no such process any more: the next look tells.
+    return false; // There is no such file system here, or no such process any more; the next check finds out.
   }
 }
 
@@ -309,7 +309,7 @@ async function writeState(directory: string, state: EmbeddedState): Promise<void
   await rename(`${path}.new`, path);
 }
 
-/** One command at a time starts or stops what all of them use. */
+/** Runs `work` while no other command starts or stops the server and workers. */
 function locked<T>(directory: string, work: () => Promise<T>): Promise<T> {
   return withLock(
     join(directory, 'lock'),

@@ -10,8 +10,8 @@ import type { Session } from './session.ts';
 const POLL_EVERY_MS = 500;
 
 /**
- * True where a plan is applied as its file has it now: its entity then starts its runs. A file that was changed since is run
- * as it stands, past the entity.
+ * True where the applied plan equals its file: its entity then starts the runs. A file that was changed since is run as it stands,
+ * without the entity.
  */
 export async function isGoverned(session: Session, plan: CompiledPlan): Promise<boolean> {
   const entity = await findEntity(session.client, plan.name);
@@ -44,7 +44,7 @@ export async function requestRun(
     if (request?.state === 'running') break;
     if (request === undefined) {
       const closed = entity?.status.closed.find((each) => each.requestId === requestId);
-      // Done or failed: its run tells the rest itself.
+      // It is done or has failed; its run reports the rest itself.
       if (closed?.outcome === 'done' || closed?.outcome === 'failed') break;
       const reason = closed?.told ?? 'the entity does not know the request any more';
       throw permanent(

@@ -12,9 +12,9 @@ export interface FoundRun {
   readonly workflowId: string;
   /** One line that says what runs. */
   readonly title: string;
-  /** What its documents call it by: plan, backup, restore. */
+  /** The fields that identify it in JSON documents: plan, backup, restore. */
   readonly names: Readonly<Record<string, string>>;
-  /** Said after a detachment: how to see it again. */
+  /** Printed after detaching: how to see the run again. */
   readonly whenDetached: string;
 }
 
@@ -34,7 +34,7 @@ export async function followRun<Result>(
   try {
     const { workflowId, title, names, whenDetached } = await begin(session);
     const url = runUrl(session, workflowId);
-    // Before the run is announced: whoever reads that may interrupt at once.
+    // Set before the run is announced, since a reader of the announcement may interrupt at once.
     const interrupts = options.detach ? undefined : catchInterrupts();
     say(url === undefined ? title : `${title}: ${url}`);
     if (interrupts !== undefined) {

@@ -26,21 +26,21 @@ const POLL_EVERY_MS = 500;
 const ANSWER_WITHIN_MS = 2_000;
 const POLLS_PER_LOOK_AT_TROUBLES = 10;
 
-/** Temporal's client tries each call for about 17 seconds, so a server may be away for some ten minutes. */
+/** Temporal's client tries each call for about 17 seconds, so a server may be down for some ten minutes. */
 const OUTAGES_ENDURED = 35;
 
 export type Followed<T> = { readonly ended: true; readonly result: T } | { readonly ended: false };
 
 export interface FollowOptions {
-  /** True: nothing is drawn. */
+  /** True: no progress is drawn. */
   readonly quiet: boolean;
-  /** How often the run is asked; twice a second where it isn't said. */
+  /** How often the run is asked. Default: twice a second. */
   readonly pollEveryMs?: number;
-  /** Called with each progress that the run tells. */
+  /** Called with each progress that the run reports. */
   readonly onProgress?: (progress: Progress) => Promise<void>;
-  /** Caught by the caller, who announced the run; absent: from now on. */
+  /** Interrupts that the caller has caught since it announced the run. Absent: they are caught from now on. */
   readonly interrupts?: Interrupts;
-  /** Called regularly; revives what the run needs and is ours to revive. */
+  /** Called at intervals, to restart the embedded server and worker if they have died. */
   readonly keepAlive?: () => Promise<void>;
 }
 
@@ -54,7 +54,7 @@ export async function follow<T>(handle: WorkflowHandle, options: FollowOptions):
   const { pollEveryMs = POLL_EVERY_MS } = options;
   const end = endOf<T>(handle);
   let troubles: readonly string[] = [];
-  // The same promise until it was heard: one that comes while the server is asked must not be lost.
+  // One promise until it has been handled: an interrupt during a call to the server must not be lost.
   let interrupted = interrupts.next();
   try {
     for (let polls = 1; ; polls++) {
@@ -87,7 +87,7 @@ export async function follow<T>(handle: WorkflowHandle, options: FollowOptions):
   }
 }
 
-/** How a run ended. A server that is away for a while changes nothing: the run goes on where it was. */
+/** How a run ended. A server that is down for a while changes nothing: the run goes on where it was. */
 async function endOf<T>(
   handle: WorkflowHandle,
 ): Promise<{ readonly result: T } | { readonly error: unknown }> {
@@ -103,12 +103,12 @@ async function endOf<T>(
   }
 }
 
-/** An answer, or undefined where it lets itself be waited for: meanwhile nobody would hear a Ctrl-C. */
+/** An answer, or undefined if it takes long: a Ctrl-C would have no effect meanwhile. */
 function soon<T>(answer: Promise<T>): Promise<T | undefined> {
   return Promise.race([answer, pause(ANSWER_WITHIN_MS).then(() => undefined)]);
 }
 
-/** Undefined while no worker answers: the run goes on, there is just nothing to show. */
+/** The progress; undefined while no worker answers. The run goes on all the same. */
 async function queryProgress(handle: WorkflowHandle): Promise<Progress | undefined> {
   try {
     return await soon(handle.query(progressQuery));
@@ -123,7 +123,7 @@ async function queryProgress(handle: WorkflowHandle): Promise<Progress | undefin
 }
 
 interface View {
-  /** `troubles` are what the run is waiting out at the moment. */
+  /** @param troubles failures that the run is waiting out at the moment */
   update(progress: Progress | undefined, troubles: readonly string[]): void;
   suspend(): void;
   done(): void;
@@ -167,7 +167,7 @@ async function askHowToStop(): Promise<'detach' | 'cancel' | 'continue'> {
   if (!process.stdin.isTTY) return 'detach';
   const prompt = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    // A second Ctrl-C, or the end of the input, is the choice that does no harm.
+    // A second Ctrl-C, or the end of the input, counts as the harmless choice: detach.
     const left = new Promise<string>((resolve) => {
       prompt.once('SIGINT', () => resolve('d'));
       prompt.once('close', () => resolve('d'));
@@ -181,7 +181,7 @@ async function askHowToStop(): Promise<'detach' | 'cancel' | 'continue'> {
   }
 }
 
-/** The failure of a run as a command tells it. */
+/** The failure of a run as a command reports it. */
 function failureOf({ cause }: WorkflowFailedError): HoldfastError {
   if (cause instanceof CancelledFailure) {
     return permanent('CANCELLED', 'the run was cancelled', 'Start it again when you want it.');
@@ -200,7 +200,7 @@ function failureOf({ cause }: WorkflowFailedError): HoldfastError {
 const SEE_THE_RUN =
   'The run’s page in the Temporal UI shows every attempt (holdfast dev opens the embedded one).';
 
-/** Problem and remedy apart, where the activity that failed told them so and its failure was handed on as it is. */
+/** Problem and remedy separately, if the failed activity gave them so and its failure was passed on unchanged. */
 function detailsOf(failure: ApplicationFailure): FailureDetails {
   for (let cause: unknown = failure; cause instanceof TemporalFailure; cause = cause.cause) {
     if (!(cause instanceof ApplicationFailure) || cause.message !== failure.message) continue;

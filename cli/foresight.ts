@@ -11,10 +11,10 @@ import { newRestoreId } from './runs.ts';
 
 const PATIENCE_MS = 10 * 60_000;
 
-/** What a restore would find missing on the target server; or why the server could not be asked from here. */
+/** What a restore would miss on the target server, or why the server could not be asked from here. */
 export type TargetForesight = TargetLacks | { readonly problem: string };
 
-/** Looks at the target of a restore from this machine, with its environment. Undefined for plans whose target this doesn't know. */
+/** Checks the target of a restore from this machine, with its environment. Undefined for plans whose target it can't check. */
 export async function foreseeTarget(
   plan: CompiledPlan,
   backup: string,

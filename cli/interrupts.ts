@@ -1,9 +1,9 @@
-/** Ctrl-C (SIGINT) and SIGTERM, as something to wait for instead of the end of the process. */
+/** Ctrl-C (SIGINT) and SIGTERM as events to wait for, in place of ending the process. */
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
 export interface Interrupts {
-  /** Resolves at the next one, or at once when one came since the last call. */
+  /** Resolves at the next signal, or at once if one came since the last call. */
   next(): Promise<'interrupted'>;
   /** Gives the signals their usual meaning again. */
   stop(): void;
@@ -52,7 +52,7 @@ export async function uninterrupted<T>(work: () => Promise<T>): Promise<T> {
     return await work();
   } finally {
     for (const signal of SIGNALS) process.off(signal, hold);
-    // Whoever else listens has heard it already.
+    // Other listeners have already received it.
     for (const signal of held) if (process.listenerCount(signal) === 0) process.kill(process.pid, signal);
   }
 }

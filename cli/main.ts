@@ -60,7 +60,7 @@ const program = new Command('holdfast')
 if (wantsJson) program.configureOutput({ writeErr: () => undefined });
 for (const command of COMMANDS) command.register(program);
 
-// A reader that has seen enough (`| head`) is no failure.
+// A reader that closes the pipe early (`| head`) is not a failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit();
@@ -70,7 +70,7 @@ try {
   await program.parseAsync();
 } catch (error) {
   if (!(error instanceof CommanderError)) throw error;
-  // Help and version asked for are no errors; what is wrong has been told, unless it must be a document.
+  // Help and version are not errors. Errors of usage have been printed already, but with `--json` they are also a document.
   process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage;
   if (error.exitCode !== 0 && wantsJson) {
     const document = describeError(asUsageError(error));
@@ -79,7 +79,7 @@ try {
   }
 }
 
-// What a command leaves open must not keep it: a worker's runtime after a failed start, or a call that Temporal's client
+// What a command leaves open must not keep it running: a worker's runtime after a failed start, or a call that Temporal's client
 // would try again on a connection that is closed by now.
 process.stdout.write('', () => process.exit());
 

@@ -21,7 +21,7 @@ export function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-/** A line about what is going on, on stderr. */
+/** A line about the progress of the command, on stderr. */
 export function say(line: string): void {
   process.stderr.write(`${line}\n`);
 }
@@ -35,8 +35,8 @@ export class UsageError extends HoldfastError {
 }
 
 /**
- * Runs a command's body: its result is the exit code (0 when it returns nothing); what it throws is told as a sentence on
- * stderr, and with `--json` as `{error}` on stdout too. Never a stack trace.
+ * Runs a command's body. Its result is the exit code (0 if it returns nothing). An error is printed as a sentence on stderr, and
+ * with `--json` also as `{error}` on stdout; never as a stack trace.
  */
 export async function runCommand(
   options: CommonOptions,
@@ -47,7 +47,7 @@ export async function runCommand(
   } catch (error) {
     process.exitCode = error instanceof UsageError ? EXIT.usage : EXIT.failed;
     if (options.json) emit({ error: describeError(error) });
-    // Last on stderr in either case: a log of what was said there shows how it ended.
+    // Last on stderr in either case, so that a log of stderr shows how the command ended.
     say(renderError(error));
     if (process.env.HOLDFAST_DEBUG !== undefined && error instanceof Error) say(error.stack ?? '');
   }

@@ -27,7 +27,7 @@ import { runAttributes } from '../workflows/run-attributes.ts';
 
 /** How commands talk to the entities of plans. */
 
-/** Temporal waits for a worker without end; a person doesn't. */
+/** How long a command waits for a worker, since Temporal would wait for ever. */
 const ANSWER_WITHIN_MS = 30_000;
 const LOOK_EVERY_MS = 500;
 
@@ -36,7 +36,7 @@ export interface PlanEntityView {
   readonly revision: Revision;
 }
 
-/** A plan's entity, undefined where the plan was not applied. Throws `NO_WORKER` where nobody answers for it. */
+/** A plan's entity; undefined if the plan was not applied. Throws `NO_WORKER` if no worker answers for it. */
 export async function findEntity(client: Client, plan: string): Promise<PlanEntityView | undefined> {
   if (!(await isApplied(client, plan))) return undefined;
   const handle = client.workflow.getHandle(planWorkflowId(plan));
@@ -94,7 +94,7 @@ export function removeEntity(client: Client, plan: string): Promise<Applied> {
   );
 }
 
-/** Sends one of the messages that people send, and hears at once what is wrong with it. */
+/** Sends one of the messages that people send. Throws at once if the entity refuses it. */
 export function sendToEntity(
   client: Client,
   plan: string,
@@ -108,7 +108,7 @@ export function sendToEntity(
   );
 }
 
-/** For a message to a plan that must be applied. */
+/** The entity of a plan that must be applied. */
 export function notApplied(plan: string, remedy = 'Apply it: holdfast apply.') {
   return permanent(
     'PLAN_NOT_APPLIED',
@@ -135,7 +135,7 @@ async function answer<T>(client: Client, plan: string, ask: () => Promise<T>): P
   }
 }
 
-/** An entity stays on its task queue until a worker there has moved it, whatever queue a command names. */
+/** The entity's own task queue: it stays there until a worker of that queue has moved it, whatever queue a command names. */
 async function noAnswer(client: Client, plan: string, error: unknown) {
   const workflowId = planWorkflowId(plan);
   const { taskQueue } = await client.workflow.getHandle(workflowId).describe();
@@ -147,7 +147,7 @@ async function noAnswer(client: Client, plan: string, error: unknown) {
   );
 }
 
-/** Waits for a worker that polls the queue. Throws `NO_WORKER`, before anything is left behind that nobody would work on. */
+/** Waits for a worker that polls the queue. Throws `NO_WORKER` before anything is started that no worker would take. */
 export async function awaitWorker(client: Client, taskQueue: string): Promise<void> {
   const deadline = Date.now() + ANSWER_WITHIN_MS;
   for (;;) {
@@ -168,12 +168,12 @@ function stuck(plan: string, error: unknown) {
   return permanent(
     'ENTITY_STUCK',
     `the entity of plan ${plan} can't go on: its workers fail over its history`,
-    `Read the worker's log, and run workers of the version that the entity was begun with. If that is no way, terminate the workflow ${workflowId} and apply again: backups and running restores are not touched.`,
+    `Read the worker's log, and run workers of the version that the entity was begun with. If that is not possible, terminate the workflow ${workflowId} and apply again: backups and running restores are not touched.`,
     error,
   );
 }
 
-/** The server, or the client, gave up waiting. */
+/** True if the server or the client gave up waiting. */
 function isDeadline(error: unknown): boolean {
   return textsOf(error).some((text) => /deadline|timed? ?out|no poller/i.test(text));
 }

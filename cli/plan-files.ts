@@ -11,7 +11,7 @@ import { messageOf } from '../model/errors.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
 import { UsageError } from './output.ts';
 
-/** Where a plan is looked for that is given by its name alone. */
+/** The folder in which a plan is looked for by its name. */
 const PLANS_FOLDER = 'plans';
 
 const PLAN_FILE = /\.ya?ml$/i;
@@ -22,7 +22,7 @@ export interface LoadedFiles {
   readonly diagnostics: readonly Diagnostic[];
 }
 
-/** Files and what compiling them gave, with errors of reading and of content together. */
+/** Files and the result of compiling them, with errors of reading and of content together. */
 export interface CompiledFiles extends Compilation {
   readonly files: readonly SourceFile[];
 }
@@ -41,8 +41,8 @@ export class InvalidPlanError extends UsageError {
 }
 
 /**
- * Reads plan files; a directory stands for the `*.yaml` and `*.yml` files in it. What can't be read is a diagnostic, and
- * the rest is read nevertheless.
+ * Reads plan files; a directory stands for the `*.yaml` and `*.yml` files in it. A file that can't be read becomes a diagnostic,
+ * and the others are read all the same.
  */
 export async function loadPlanFiles(paths: readonly string[]): Promise<LoadedFiles> {
   const loaded = new Map<string, SourceFile | Diagnostic>();
@@ -60,7 +60,7 @@ export async function loadPlanFiles(paths: readonly string[]): Promise<LoadedFil
 }
 
 /**
- * Loads and compiles plan files. A repository that they don't have is looked for in the files beside them, so that plans
+ * Loads and compiles plan files. A repository that they don't define is looked for in the files beside them, so that the plans
  * of a folder can share one.
  */
 export async function compilePlanFiles(paths: readonly string[]): Promise<CompiledFiles> {
@@ -149,7 +149,7 @@ async function expand(path: string): Promise<readonly string[]> {
   try {
     if (!(await stat(path)).isDirectory()) return [path];
     const names = (await readdir(path)).filter((name) => PLAN_FILE.test(name)).sort();
-    // A directory without plan files is left as it is: reading it then says what is wrong.
+    // A directory without plan files is kept in the list: reading it then gives the error.
     return names.length === 0 ? [path] : names.map((name) => join(path, name));
   } catch (error) {
     if (codeOf(error) === undefined) throw error;
@@ -160,7 +160,7 @@ async function expand(path: string): Promise<readonly string[]> {
 async function load(path: string): Promise<SourceFile | Diagnostic> {
   let file: FileHandle | undefined;
   try {
-    // Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
+    // Without O_NONBLOCK, opening a pipe without a writer would wait for ever.
     file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const stats = await file.stat();
     if (stats.isDirectory()) return unreadable(path, directoryProblem(path));
@@ -223,7 +223,7 @@ function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
 
-/** The name of the plan that an argument means, without a look into its file where it is a name already. */
+/** The name of the plan that an argument means. If the argument is a name already, no file is read. */
 export async function planNameOf(argument: string): Promise<string> {
   const [path = '', name] = argument.split('#');
   if (!path.includes('/') && !PLAN_FILE.test(path)) return name ?? path;

@@ -1,7 +1,7 @@
-/** The JSON Schema stands beside the plans, where their first line names it. */
+/** The file of the JSON Schema beside the plans, whose first line names it. */
 export const SCHEMA_FILE = 'holdfast.schema.json';
 
-/** What a new plan needs to know, as far as it is known. */
+/** What is known of a new plan. */
 export interface PlanDraft {
   readonly name?: string;
   readonly connectionEnv?: string;
@@ -19,7 +19,7 @@ export interface PlanAnswers extends PlanDraft {
   readonly connectionEnv: string;
 }
 
-/** The text of a new plan file, commented for whoever reads it next. */
+/** The text of a new plan file, with comments for its next reader. */
 export function planTemplate(answers: PlanAnswers): string {
   const { name, connectionEnv } = answers;
   const repository = `${name.slice(0, 50)}-backups`;
@@ -73,7 +73,7 @@ function schedule({ cron, timezone = 'UTC' }: PlanAnswers): string {
   return `  schedule: { cron: ${JSON.stringify(cron)}, timezone: ${scalar(timezone)}, overlap: skip }`;
 }
 
-/** Text as YAML: plain where it can only mean itself, else in double quotes. */
+/** Text as YAML: plain where YAML can't read it as anything else, otherwise in double quotes. */
 function scalar(text: string): string {
   const isPlain = /^[A-Za-z/_][\w./-]*$/.test(text) && !/^(true|false|null|yes|no|on|off)$/i.test(text);
   return isPlain ? text : JSON.stringify(text);

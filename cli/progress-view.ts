@@ -14,7 +14,7 @@ const MARKS: Readonly<Record<StepProgress['state'], string>> = {
 
 const BAR_WIDTH = 24;
 
-/** The whole picture, redrawn in place. Lines are cut at `columns`. */
+/** The whole view, redrawn in place. Lines are cut at `columns`. */
 export function renderScreen(progress: Progress, nowMs: number, columns: number): string {
   const width = Math.max(...progress.steps.map((step) => step.id.length));
   const lines = progress.steps.map((step) => {

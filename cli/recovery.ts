@@ -13,7 +13,7 @@ import { readManifest } from '../repository/manifest.ts';
 import { withStore } from './backups.ts';
 import { say, UsageError } from './output.ts';
 
-/** What the planner decides about a request, from what the repository, and the universe's own history, hold now. */
+/** The planner's decision about a request, from the present contents of the repository and of the universe's own history. */
 export async function decideRecovery(
   plan: CompiledPlan,
   request: RecoveryRequest,
@@ -22,7 +22,7 @@ export async function decideRecovery(
   const inCluster = request.to === undefined ? [] : await inClusterHistory(plan);
   return withStore(plan.pipeline.repository, async (store) => {
     if (request.backup !== undefined) {
-      // Says precisely what is wrong with one that can't be restored: damaged, discarded, not there.
+      // This gives the precise error for a backup that can't be restored: damaged, discarded, missing.
       await readManifest(store, { plan: plan.name, backup: request.backup });
     }
     const { entries, damaged } = await readCatalogue(store, plan.pipeline.repository, plan.name);
@@ -31,7 +31,7 @@ export async function decideRecovery(
   });
 }
 
-/** The universe's own history, where the plan has it keep one. A universe that can't be asked leaves the backups. */
+/** The universe's own history, if the plan keeps one. If the universe can't be asked, only backups are left. */
 export async function inClusterHistory({
   pipeline,
   pointTime,
@@ -57,7 +57,7 @@ export async function inClusterHistory({
 
 const HISTORY_PATIENCE_MS = 60_000;
 
-/** The way by which a request is met; what is to be known of it is told on stderr. Throws the refusal. */
+/** The way by which a request is met. Prints its notes on stderr. Throws the refusal. */
 export async function chooseWay(
   plan: CompiledPlan,
   request: RecoveryRequest,
@@ -86,7 +86,7 @@ export async function describeBackup(
   });
 }
 
-/** The refusal as a command tells it: a request that can't be read is wrong usage. */
+/** The refusal as a command reports it: a request that can't be read is a usage error. */
 export function refusalError({ code, reason, remedy, notes }: RecoveryRefusal): Error {
   for (const note of notes) say(`note: ${note}`);
   if (code === 'BAD_REQUEST' || code === 'BAD_INSTANT') return new UsageError(reason, remedy);

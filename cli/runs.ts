@@ -20,18 +20,18 @@ import {
 } from '../workflows/messages.ts';
 import { runAttributes } from '../workflows/run-attributes.ts';
 
-/** Where runs are started: a session, or as much of one as that takes. */
+/** Where runs are started: the part of a session that this needs. */
 export interface RunPlace {
   readonly client: Client;
   readonly taskQueue: string;
 }
 
-/** Ids of what commands start. They sort by time, and a random part keeps two of one second apart. */
+/** Ids of the runs that commands start. They sort by time, and a random part distinguishes two of one second. */
 export function newBackupId(now: Date): string {
   return `${timeInId(now.toISOString())}-${randomBytes(3).toString('hex')}`;
 }
 
-/** Short and safe inside a database name. */
+/** An id that is short and safe inside a database name. */
 export function newRestoreId(now: Date): string {
   return `${timeInId(now.toISOString()).toLowerCase()}_${randomBytes(2).toString('hex')}`;
 }
@@ -62,10 +62,10 @@ export async function startBackup(place: RunPlace, plan: CompiledPlan): Promise<
   return { id, workflowId };
 }
 
-/** What a restore asks for; all but the backup has a default. */
+/** The options of a restore; all but the backup have a default. */
 export type RestoreWishes = {
   readonly backup: string;
-  /** False: what is overwritten is not saved first. */
+  /** False: no backup of what is overwritten is made first. */
   readonly safety?: boolean;
 } & Partial<Omit<RestoreRequest, 'restore' | 'from' | 'source' | 'scratch' | 'safetyBackup'>>;
 
@@ -105,14 +105,14 @@ export async function startRestore(
   return { id: request.restore, workflowId };
 }
 
-/** A rewind, or a clone, of all that the plan names. */
+/** A rewind or a clone of all databases and keyspaces that the plan names. */
 export async function startInClusterRestore(
   place: RunPlace,
   plan: CompiledPlan,
   source: UniverseSource,
   wishes: Pick<InClusterRequest, 'way' | 'instant' | 'safetySnapshot'> & {
     readonly names: readonly string[];
-    /** Of a clone, by the original's name; left out, `<name>_restored_<id>`. */
+    /** Names of clones, by the originals' names. Default: `<name>_restored_<id>`. */
     readonly into: Readonly<Record<string, string>>;
   },
 ): Promise<StartedRun> {
@@ -164,7 +164,7 @@ export async function startVerify(
     workflowId,
     taskQueue: place.taskQueue,
     args: [input],
-    // A verification of this backup at this level that runs already is followed.
+    // If a verification of this backup at this level is already under way, that one is followed.
     workflowIdConflictPolicy: 'USE_EXISTING',
     staticSummary: `Verification of ${plan.name} ${backup}, level ${level}`,
     typedSearchAttributes: runAttributes(plan),
@@ -172,7 +172,7 @@ export async function startVerify(
   return { id: backup, workflowId };
 }
 
-/** A prune of the plan that runs already is followed. */
+/** If a prune of the plan is already under way, that one is followed. */
 export async function startPrune(
   place: RunPlace,
   plan: CompiledPlan,

@@ -17,19 +17,19 @@ import { say } from './output.ts';
 export interface Session {
   readonly client: Client;
   readonly taskQueue: string;
-  /** Where the server is, for people; the embedded one says that it is. */
+  /** The server's address for people; the embedded one is named as such. */
   readonly server: string;
-  /** Server and worker are the command's own (`cli/embedded.ts`). */
+  /** True: server and worker are the embedded ones (`cli/embedded.ts`). */
   readonly isEmbedded: boolean;
   /** Base address of the Temporal UI, where it is known. */
   readonly uiUrl?: string;
-  /** Starts what has died of the embedded server and worker; called while a run is followed. */
+  /** Restarts the embedded server or worker if it has died; called while a run is followed. */
   keepAlive(): Promise<void>;
   /** Ends the session; `keep` leaves an embedded server and worker running. */
   end(options?: { readonly keep?: boolean }): Promise<void>;
 }
 
-/** The server may die while the worker starts, and the other way round. */
+/** How often starting is tried, since the server may die while the worker starts, and the other way round. */
 const REVIVALS_TRIED = 5;
 
 export async function openSession(): Promise<Session> {
@@ -103,7 +103,7 @@ async function external({ client, connection, target }: ConnectedClient): Promis
 }
 
 async function tryDefaultAddress(): Promise<ConnectedClient | undefined> {
-  // A plain connection first: Temporal's client would go on trying for seconds where nothing listens.
+  // A plain connection first, since Temporal's client would try for seconds where nothing listens.
   if (!(await somethingListens(DEFAULT_TEMPORAL_ADDRESS))) return undefined;
   try {
     return await connectClient(DEFAULT_TEMPORAL_ADDRESS);

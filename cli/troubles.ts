@@ -1,8 +1,8 @@
 import { ServiceError, type WorkflowHandle } from '@temporalio/client';
 
 /**
- * What a run is waiting out: one sentence for each cause for which activities of it, or of its children, failed and will
- * be tried again. Empty when there is none, or when the server doesn't say.
+ * The failures that a run is waiting out: one sentence for each cause, from activities of the run or of its children that failed
+ * and will be tried again. Empty if there is none, or if the server can't be asked.
  */
 export async function troublesOf(handle: WorkflowHandle): Promise<readonly string[]> {
   try {
@@ -16,7 +16,7 @@ export async function troublesOf(handle: WorkflowHandle): Promise<readonly strin
     );
     return [...new Map([...own, ...theirs].map(({ cause, sentence }) => [cause, sentence])).values()];
   } catch (error) {
-    // Whoever follows the run hears of a server that is away from the run itself.
+    // A server that is down is reported by following the run itself.
     if (error instanceof ServiceError) return [];
     throw error;
   }

@@ -27,7 +27,7 @@ export interface Compilation {
   readonly diagnostics: readonly Diagnostic[];
 }
 
-/** A document on its way through the compiler, gathering its problems. */
+/** A document on its way through the compiler, with the problems found so far. */
 interface Unit {
   readonly source: SourceFile;
   readonly outline: DocumentOutline;
@@ -38,7 +38,7 @@ interface Unit {
 
 /**
  * Compiles plan files: parse, validate, resolve, type-check, emit. Pure and deterministic: the same texts give the same
- * frozen result, and whatever the texts, an error is a diagnostic, never an exception.
+ * frozen result. An error in any text is a diagnostic, never an exception.
  */
 export function compile(files: readonly SourceFile[]): Compilation {
   const ofFiles: { readonly source: SourceFile; readonly found: LocatedProblem }[] = [];
@@ -63,7 +63,7 @@ export function compile(files: readonly SourceFile[]): Compilation {
   ].filter(isChecked);
   const faulty = new Set(located.map(({ source }) => source));
   return deepFreeze({
-    // A file with an error of syntax may have lost a part of a plan without a trace in its tree.
+    // An error of syntax may cost a part of a plan, and the tree doesn't show which.
     plans: plans.filter(
       (plan) => !ofFiles.some(({ source }) => source.path === plan.file && faulty.has(source)),
     ),
@@ -83,7 +83,7 @@ function unitOf(source: SourceFile, outline: DocumentOutline): Unit {
   const secrets = findSecrets(document.root);
   if (document.damaged) return { source, outline, problems: [...secrets] };
   const { document: valid, problems } = validate(document.root);
-  // A secret in the place of a reference is a wrong type too; that it is a secret matters more.
+  // A secret in the place of a reference is also a wrong type. The secret is the more important error, so it is reported alone.
   const others = problems.filter(
     ({ span }) => !secrets.some((secret) => secret.span.start === span.start && secret.span.end === span.end),
   );
@@ -92,7 +92,7 @@ function unitOf(source: SourceFile, outline: DocumentOutline): Unit {
   return valid === undefined ? unit : { ...unit, repository: valid };
 }
 
-/** False for a document that may be a repository under a name that can't be read. */
+/** False for a document that may be a repository whose name can't be read. */
 function hasItsName({ outline: { kind, name } }: Unit): boolean {
   return kind !== undefined && (kind !== 'Repository' || name !== undefined);
 }
@@ -111,7 +111,7 @@ const STANDARD_OUTLINE: readonly StepOutline[] = BARE_VERBS.map((verb) => ({
   when: 'success',
 }));
 
-/** The plan of a unit; undefined, with the reasons among the unit's problems, where it has any. */
+/** The plan of a unit. Undefined where the unit has problems, which then hold the reasons. */
 function compilePlan(unit: Unit, index: RepositoryIndex): CompiledPlan | undefined {
   const { outline, source, plan, problems } = unit;
   if (outline.kind !== 'BackupPlan' || outline.document.damaged) return undefined;
@@ -119,7 +119,7 @@ function compilePlan(unit: Unit, index: RepositoryIndex): CompiledPlan | undefin
   const repositories = resolveRepositories(outline, steps, index, problems);
   const placed = placeSteps(steps, problems);
   const repository = repositories.get(outline.repository?.text ?? '');
-  // A repository with errors of its own is reported where it stands, not once more here.
+  // A repository with errors of its own is reported at its own place, not once more here.
   const isResolved = steps.every(({ copyTo }) => copyTo === undefined || repositories.has(copyTo.text));
   if (plan === undefined || repository === undefined || !isResolved || problems.length > 0) return undefined;
   const standard = outline.steps === undefined;
@@ -176,12 +176,12 @@ function diagnosticsOf(
         column: from.column,
         endLine: to.line,
         endColumn: to.column,
-        // Whoever worded it (the YAML library, Zod) may have quoted the file as it is.
+        // A message of the YAML library or of Zod may quote the file, control characters included.
         message: withoutControls(problem.message),
         remedy: withoutControls(problem.remedy),
       };
     });
-  // What stands behind an anchor is checked wherever an alias repeats it, and is one error.
+  // A value behind an anchor is checked wherever an alias repeats it; its fault is reported once.
   const seen = new Set<string>();
   return diagnostics.filter((diagnostic) => {
     const key = `${diagnostic.line}:${diagnostic.column}:${diagnostic.code}:${diagnostic.message}`;
@@ -191,7 +191,7 @@ function diagnosticsOf(
   });
 }
 
-/** Names of the plans in a file, as far as they can be read; for finding the file that has one. */
+/** The names of plans in a file, as far as they can be read. They serve to find the file of a plan. */
 export function planNamesIn(file: SourceFile): readonly string[] {
   return parse(file)
     .documents.map(outline)

@@ -5,7 +5,7 @@ const MAXIMUM_DEPTH = 64;
 /** Values in a file, before aliases are followed: bounds the work whatever the text. */
 const MAXIMUM_VALUES = 20_000;
 
-/** Depth and number of values by the tokens alone, without recursion: composing a tree is recursive, so it comes after. */
+/** Depth and number of values, counted from the tokens without recursion. Composing a tree is recursive, so it comes after this check. */
 export function tooComplex(tokens: readonly CST.Token[]): LocatedProblem | undefined {
   const open: { readonly token: CST.Token; readonly depth: number }[] = tokens.map((token) => ({
     token,
@@ -15,7 +15,7 @@ export function tooComplex(tokens: readonly CST.Token[]): LocatedProblem | undef
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
     const { token, depth } = next;
     const items = itemsOf(token);
-    // Commas between nothing are counted too: each is an error to be found.
+    // A comma without a value counts too, since each is an error to be reported.
     values += items.reduce((sum, { start }) => sum + 2 + start.filter(isComma).length, 0);
     const span = { start: token.offset, end: token.offset + 1 };
     if (values > MAXIMUM_VALUES) return { ...TOO_MANY_VALUES, span };

@@ -103,7 +103,7 @@ export function quoted(text: string): string {
   return `\`${shown}\``;
 }
 
-/** Text of the same length in which nothing acts on a terminal or hides from the reader. */
+/** The text with every character replaced that a terminal would obey or that a reader can't see; of the same length. */
 export function withoutControls(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (found) => '\u00b7'.repeat(found.length));
 }

@@ -7,7 +7,7 @@ export const DURATION_PATTERN = '^([0-9]+(ms|s|m|h|d|w))+$';
 
 const LONGEST_MS = 3650 * MILLISECONDS.d;
 
-/** Units as people write them elsewhere, with the one that is meant. */
+/** Units of other languages, each with the unit to write instead. */
 const OTHER_SPELLINGS: readonly (readonly [RegExp, keyof typeof MILLISECONDS])[] = [
   [/^(msecs?|millis|milliseconds?)$/i, 'ms'],
   [/^(secs?|seconds?|S)$/i, 's'],

@@ -64,7 +64,7 @@ function emitObjectLock({ mode, days }: NonNullable<S3Document['objectLock']>): 
   return { mode: mode === 'compliance' ? 'COMPLIANCE' : 'GOVERNANCE', days };
 }
 
-/** What the resolver found for a plan: everything that is needed to emit it without a further question. */
+/** Everything that the resolver found for a plan and that emitting it needs. */
 export interface ResolvedPlan {
   readonly file: string;
   readonly document: PlanDocument;
@@ -350,7 +350,7 @@ function settingsOf(options: {
   };
 }
 
-/** The key with its value, or nothing: an absent key is not the same as one that is undefined. */
+/** An object with the key and its value, or an empty one: an absent key differs from one whose value is undefined. */
 function given<Key extends string, Value>(
   key: Key,
   value: Value | undefined,

@@ -36,9 +36,9 @@ export function documentJsonSchema(kind: DocumentKind): JsonSchema {
 
 function toJsonSchema(schema: z.ZodType): JsonSchema {
   const { '~standard': _, ...plain } = z.toJSONSchema(schema, {
-    // What is written, not what reading makes of it: `5m`, not 300000.
+    // The schema of what a person writes (`5m`), not of what the reader turns it into (300000).
     io: 'input',
-    // The library drops examples where reading changes a value, taking them for results; ours are what is written.
+    // Where a reader changes a value, the library takes examples for results and drops them. Ours are what a person writes.
     override: ({ zodSchema, jsonSchema }) => {
       const examples = z.globalRegistry.get(zodSchema)?.examples;
       if (Array.isArray(examples)) jsonSchema.examples = examples;
@@ -65,7 +65,7 @@ function schemaBelow(schema: JsonSchema, part: string | number): JsonSchema | un
   return schema.properties?.[part] ?? (typeof others === 'object' ? others : undefined);
 }
 
-/** A schema, or what it offers to choose from; a `oneOf` of bare requirements is no choice of its own. */
+/** The alternatives of a schema, or the schema itself. A `oneOf` that only lists required keys is not an alternative. */
 export function alternatives(schema: JsonSchema): readonly JsonSchema[] {
   const choices = schema.anyOf ?? (schema.properties === undefined ? schema.oneOf : undefined);
   return choices === undefined ? [schema] : choices.flatMap(alternatives);

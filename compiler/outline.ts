@@ -5,8 +5,8 @@ import { VERB_NAMES } from './verbs.ts';
 import { entryOf, spanOfNode, textOf, valueAt, type YamlDocument, type YamlNode } from './yaml-tree.ts';
 
 /*
- * What the checks across documents and steps need to know, read as far as it can be read: so that a fault in one place
- * does not hide those in others.
+ * Reads what the checks across documents and steps need, as far as it can be read, so that a fault in one place does not
+ * hide faults in others.
  */
 
 export interface NamedText {
@@ -35,7 +35,7 @@ export interface DocumentOutline {
   readonly steps?: readonly StepOutline[];
 }
 
-/** Reads what can be read of a document, whatever else is wrong with it. */
+/** Reads as much of a document as possible, also where it has faults. */
 export function outline(document: YamlDocument): DocumentOutline {
   const { root } = document;
   const kind = textOf(valueAt(root, 'kind'));

@@ -6,7 +6,7 @@ import { firstOfEachLine, syntaxProblem } from './syntax-errors.ts';
 import { MAXIMUM_EXPANDED_VALUES, TreeReader } from './tree-reader.ts';
 import type { YamlDocument, YamlNode } from './yaml-tree.ts';
 
-/** Larger files are refused unread: a plan is written by people, and a megabyte of one is a mistake. */
+/** Larger files are refused unread: people write plans, and a plan of a megabyte is a mistake. */
 export const MAXIMUM_FILE_BYTES = 1024 * 1024;
 
 export interface ParsedFile {
@@ -21,7 +21,7 @@ export function parse(file: SourceFile): ParsedFile {
   const excess = tooComplex(tokens);
   if (excess !== undefined) return failure(excess.problem, excess.span);
 
-  // `uniqueKeys: false`: the library compares every key with every other; duplicates are found below in one pass.
+  // `uniqueKeys: false`, since the library would compare every key with every other. Duplicates are found below in one pass.
   const composer = new Composer<ParsedNode>({ uniqueKeys: false, stringKeys: true, logLevel: 'silent' });
   const documents: YamlDocument[] = [];
   const problems: LocatedProblem[] = [];

@@ -5,7 +5,7 @@ import { type Problem, quoted, type Reading, refused } from './diagnostic.ts';
 /** PostgreSQL and YugabyteDB cut identifiers at this many bytes (NAMEDATALEN - 1). */
 const LONGEST_IDENTIFIER_BYTES = 63;
 
-/** Schemas of the server's own, which a backup never carries. */
+/** The server's own schemas, which a backup never carries. */
 const SYSTEM_SCHEMAS = ['pg_catalog', 'information_schema', 'pg_toast'];
 
 /** Reads a glob over `schema.table`, refusing one that no table can match. */
@@ -95,10 +95,10 @@ export function shadowed(include: string, exclude: readonly string[]): Problem |
   ).problem;
 }
 
-/** Whether everything that `inner` matches is matched by `outer` too, judged by the shortest and by an overlong name. */
+/** Whether `outer` matches everything that `inner` matches. It is tried on the shortest name that `inner` matches, and on an overlong one. */
 function covers(outer: string, inner: string): boolean {
-  // NUL stands in no identifier, so that only a wildcard of the outer glob matches it; more of them than a name has
-  // characters are matched by a star only.
+  // No identifier holds NUL, so only a wildcard of the outer glob matches it. More of them than a name may have characters are matched
+  // by a star only.
   const fillings = ['', '\u0000'.repeat(2 * LONGEST_IDENTIFIER_BYTES)];
   return fillings.every((filling) =>
     globMatches(outer, inner.replaceAll('*', filling).replaceAll('?', '\u0000')),

@@ -8,7 +8,7 @@ import {
 import { ARTIFACT_IN_WORDS, VERB_NAMES, VERBS } from './verbs.ts';
 import { flow } from './wording.ts';
 
-/** Settings that every verb has, told once. */
+/** Settings that every verb has; the reference lists them once. */
 const SETTINGS = ['retry', 'timeout', 'parallelism'];
 
 /** The reference of the plan language in Markdown: every key with its type, default and meaning, from the schema. */

@@ -16,14 +16,14 @@ export interface RepositoryEntry {
 /** Where plans find repositories by name. */
 export interface RepositoryIndex {
   readonly entries: readonly RepositoryEntry[];
-  /** False when some document is too damaged to tell its name: a name that isn't found may be its. */
+  /** False when the name of some document can't be read. A repository that isn't found may then be that one. */
   readonly complete: boolean;
 }
 
-/** The repository under a name, or why there is none; neither where the reason is reported elsewhere already. */
+/** The repository under a name, or the reason why there is none. Neither, where another diagnostic already gives the reason. */
 export type Lookup = { readonly repository?: RepositorySpec; readonly problem?: LocatedProblem };
 
-/** Finds a repository: those of the checked files come before those that only lend theirs. */
+/** Finds a repository. The checked files are looked through before those that only lend their repositories. */
 export function lookUp(reference: NamedText, index: RepositoryIndex): Lookup {
   const named = index.entries.filter(({ name }) => name === reference.text);
   const entry = named.find(({ role }) => role === 'checked') ?? named[0];
@@ -57,7 +57,7 @@ export function lookUp(reference: NamedText, index: RepositoryIndex): Lookup {
   };
 }
 
-/** A copy to where the backup is already. */
+/** Refuses a copy to the repository in which the backup already is. */
 export function copyToItself(
   to: RepositorySpec,
   own: RepositorySpec,

@@ -11,7 +11,7 @@ import { entryOf, locate, spanOfNode, textOf, type YamlNode, type YamlPath } fro
 
 type Issue = z.core.$ZodIssue;
 
-/** What an issue that the schema found means to whoever wrote the file: one problem or several, at their places. */
+/** Turns an issue that the schema found into problems that the author of the file understands, each at its place. */
 export function problemsOf(issue: Issue, base: YamlPath, context: Context): readonly LocatedProblem[] {
   const path = [...base, ...issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))];
   switch (issue.code) {
@@ -44,8 +44,8 @@ export function problemsOf(issue: Issue, base: YamlPath, context: Context): read
 }
 
 /**
- * Of a choice, the branch that was meant is the one whose faults lie deeper than the value's type; where there is none,
- * the value has no possible type.
+ * Picks the branch of a choice that the author meant: the one whose faults lie deeper than the value's type. Where every
+ * branch fails at the type, the value fits none.
  */
 function unionProblems(
   issue: Extract<Issue, { code: 'invalid_union' }>,
@@ -92,7 +92,7 @@ function notExactlyOne(
   const [first, ...others] =
     node.kind === 'mapping' ? node.entries.map(({ key }) => key).filter((key) => chosen.includes(key)) : [];
   if (first === undefined) {
-    // A key that is not known is most likely the choice misspelt, and is reported as that.
+    // An unknown key is most likely a misspelt choice, and is reported as one.
     const known = schemasAt(context.schema, path).flatMap((schema) => Object.keys(schema.properties ?? {}));
     if (node.kind === 'mapping' && node.entries.some(({ key }) => !known.includes(key))) return [];
     const wanted = choices.map((choice) => `\`${choice}\``).join(choices.length > 2 ? ', ' : ' or ');
@@ -138,7 +138,7 @@ function unknownKey(key: string, path: YamlPath, context: Context): LocatedProbl
   };
 }
 
-/** Settings stand inside the verb's mapping; `id`, `needs` and `when` beside the verb. Both are easily mixed up. */
+/** Settings belong inside the verb's mapping, and `id`, `needs` and `when` beside the verb. People mix the two up. */
 function misplacedStepKey(
   key: string,
   node: YamlNode,
@@ -222,7 +222,7 @@ function typeRemedy(node: YamlNode, path: YamlPath, context: Context): string {
   return exampleRemedy(path, context);
 }
 
-/** A scalar as it may be repeated in a remedy: short and without anything that could be a secret. */
+/** A scalar that a remedy may repeat: it is short, and nothing in it could be a secret. */
 function textForRemedy(node: YamlNode): string {
   const text = node.kind === 'scalar' ? String(node.value) : '';
   return /^[\w.*-]{1,40}$/.test(text) ? text : '…';

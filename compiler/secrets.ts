@@ -28,11 +28,11 @@ const SECRET_SHAPES: readonly { readonly pattern: RegExp; readonly what: string 
   },
 ];
 
-/** Keys whose value is a secret, so that text under them is one. */
+/** Keys whose value is a secret, so text under them is refused. */
 const SECRET_KEYS =
   /^(?:pg)?(?:password|passwd|pwd|passphrase|secret|token|secret_?access_?key|session_?token|api_?key|access_?key_?id)$/i;
 
-/** What a text gives away; undefined when nothing is seen. */
+/** The kind of secret that a text holds; undefined when none is recognised. */
 export function secretIn(text: string): Problem | undefined {
   const found = SECRET_SHAPES.find(({ pattern }) => pattern.test(text));
   if (found === undefined) return undefined;

@@ -10,7 +10,7 @@ export interface SourceFile {
   readonly path: string;
   readonly text: string;
   /**
-   * `context` files lend their Repository documents to the plans of the others; their own plans and errors are left alone.
+   * `context` files only lend their Repository documents to the plans of the other files; their own plans and errors are ignored.
    * Absent means `checked`.
    */
   readonly role?: 'checked' | 'context';

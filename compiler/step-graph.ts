@@ -4,7 +4,7 @@ import { type LocatedProblem, quoted, refused } from './diagnostic.ts';
 import type { NamedText, StepOutline } from './outline.ts';
 import { ARTIFACT_IN_WORDS, producerOf, VERBS } from './verbs.ts';
 
-/** A step with what its place in the graph gives it. */
+/** A step and what follows from its place in the graph. */
 export interface PlacedStep {
   /** Position in the plan's list. */
   readonly index: number;
@@ -36,8 +36,8 @@ interface Need {
 /**
  * Type-checks a list of steps: every step's inputs come from steps that surely ended before it.
  *
- * A step without `needs` needs the step before it that runs on success, and what runs in any case between the two. The
- * step that gives an input is always among a step's needs, so that nothing runs on an input that was never made.
+ * A step without `needs` needs the last step before it that runs on success, and the steps between the two that run in any
+ * case. The step that gives an input is always among a step's needs, so no step runs without its input.
  */
 export function checkSteps(outlines: readonly StepOutline[]): StepGraph {
   const ids = assignIds(outlines);
@@ -51,7 +51,7 @@ export function checkSteps(outlines: readonly StepOutline[]): StepGraph {
 
   const { order, cycles } = sort(nodes);
   problems.push(...cycles);
-  // A step whose verb is not known may be what gives the others their inputs.
+  // A step with an unknown verb may be the one that gives the others their inputs.
   if (outlines.some((step) => step.verb === undefined)) return { steps: [], problems };
 
   const ancestors = ancestorsOf(order);
@@ -73,7 +73,7 @@ function verbOf(node: Node) {
   return VERBS[node.step.verb ?? 'flush'];
 }
 
-/** Ids as written, else the verb, numbered from its second use on. */
+/** The id that the plan gives, or else the verb, with a number from its second use on. */
 function assignIds(outlines: readonly StepOutline[]): readonly string[] {
   const taken = new Set(outlines.flatMap((step) => step.id?.text ?? []));
   return outlines.map((step, index) => {
@@ -164,7 +164,7 @@ function impliedNeeds(index: number, outlines: readonly StepOutline[]): readonly
   return needs;
 }
 
-/** A step of the success path that names a step for failures would wait for something that is not to come. */
+/** Refuses a step of the success path that needs a step for failures: it would wait for a step that never runs. */
 function needlessWaits(nodes: readonly Node[]): readonly LocatedProblem[] {
   return nodes.flatMap(({ step, needs }) =>
     needs.flatMap(({ node, named }) => {
@@ -183,7 +183,7 @@ function needlessWaits(nodes: readonly Node[]): readonly LocatedProblem[] {
   );
 }
 
-/** Kahn's algorithm, stable; what is left over stands in cycles. */
+/** Kahn's algorithm, stable. Steps that are left over are part of cycles. */
 function sort(nodes: readonly Node[]): {
   readonly order: readonly Node[];
   readonly cycles: readonly LocatedProblem[];

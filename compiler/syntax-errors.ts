@@ -13,7 +13,7 @@ const SYNTAX_REMEDIES: Partial<Record<YAMLError['code'], string>> = {
   UNEXPECTED_TOKEN: 'Remove it, or put the whole text in double quotes.',
 };
 
-/** An error of the YAML library in the words of this one. */
+/** An error of the YAML library, reworded as a diagnostic of Holdfast. */
 export function syntaxProblem(error: YAMLError): LocatedProblem {
   const span = { start: error.pos[0], end: Math.max(error.pos[1], error.pos[0] + 1) };
   if (error.code === 'TAB_AS_INDENT' || (error.code === 'BAD_SCALAR_START' && /tab/i.test(error.message))) {

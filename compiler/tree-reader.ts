@@ -15,7 +15,7 @@ export class TreeReader {
   readonly #text: string;
   readonly #budget: { values: number };
   readonly #anchors = new Map<string, ParsedNode>();
-  /** Anchors whose value is being read: an alias to one of them would never end. */
+  /** Anchors whose value is being read. An alias to one of them refers to itself and would never end. */
   readonly #open = new Set<string>();
   #exhausted = false;
 
@@ -60,7 +60,7 @@ export class TreeReader {
     return { kind: 'scalar', value: null, span, verbatim: false };
   }
 
-  /** Inside quotes the text starts one character later; where escapes change it, parts of it can't be pointed at. */
+  /** Inside quotes the text starts one character later. Where escapes change the text, no part of it can be underlined. */
   #readText(value: string, span: Span): YamlNode {
     const written = this.#text.slice(span.start, span.end);
     if (written === value) return { kind: 'scalar', value, span, verbatim: true };

@@ -1,10 +1,10 @@
 import type { Artifact, Verb } from '../model/pipeline.ts';
 
-/** What a verb needs, gives and costs: the types of the step graph and the defaults of its settings. */
+/** What a verb consumes and produces (the types of the step graph), and the defaults of its settings. */
 export interface VerbSignature {
   readonly consumes: readonly Artifact[];
   readonly produces?: Artifact;
-  /** One backup has one read point, one work list and one manifest: a plan may use such a verb once. */
+  /** True: a plan may use the verb once, since a backup has one read point, one work list and one manifest. */
   readonly once: boolean;
   readonly summary: string;
   /** As a plan would write them. */

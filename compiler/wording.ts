@@ -2,13 +2,13 @@ import type { LocatedProblem, Problem } from './diagnostic.ts';
 import { type JsonSchema, schemasAt } from './json-schema.ts';
 import { locate, pathInWords, spanOfNode, type YamlNode, type YamlPath } from './yaml-tree.ts';
 
-/** A document and the schema that its values are to fit. */
+/** A document and the schema of its values. */
 export interface Context {
   readonly root: YamlNode;
   readonly schema: JsonSchema;
 }
 
-/** A problem at the value under a path, or at its part; where nothing is written, at the key. */
+/** A problem at the value under a path, or at a part of it. Where there is no value, the problem is at the key. */
 export function at(path: YamlPath, context: Context, problem: Problem): LocatedProblem {
   const { node, keySpan, depth } = locate(context.root, path);
   if (depth < path.length || node.span.end <= node.span.start) {

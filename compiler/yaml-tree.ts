@@ -1,6 +1,6 @@
 import type { Span } from './source-text.ts';
 
-/** A YAML value with its place in the file: what is left of YAML once it is parsed, aliases followed. */
+/** A parsed YAML value with its place in the file; aliases are followed. */
 export type YamlNode = YamlScalar | YamlList | YamlMapping;
 
 export interface YamlScalar {
@@ -34,7 +34,7 @@ export interface YamlMapping {
 export interface YamlDocument {
   readonly file: string;
   readonly root: YamlNode;
-  /** True when errors of syntax make anything but names in it unreliable. */
+  /** True when errors of syntax make everything in it unreliable but names. */
   readonly damaged: boolean;
 }
 
@@ -67,7 +67,7 @@ export function textOf(node: YamlNode | undefined): string | undefined {
   return node?.kind === 'scalar' && typeof node.value === 'string' ? node.value : undefined;
 }
 
-/** Where a path leads: as deep as the tree goes along it, with the key that named the last step. */
+/** Follows a path as deep as the tree goes; the result has the key of the last step taken. */
 export function locate(
   root: YamlNode,
   path: YamlPath,

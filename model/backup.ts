@@ -16,7 +16,7 @@ export interface BackupRef {
   readonly backup: string;
 }
 
-/** What every later step reads: a single consistent instant, except for a `scan`. */
+/** What every later step reads: one consistent instant, or a `scan`, which has none. */
 export type ReadPoint =
   | {
       readonly kind: 'yb-read-time';
@@ -87,8 +87,8 @@ export interface ChunkSpec {
   readonly id: string;
   readonly table: TableId;
   /**
-   * Quoted column list for COPY in both directions (generated columns left out); empty for a table without columns. In YCQL the
-   * selected columns, and what is selected of them (`writetime(…)`, `ttl(…)`).
+   * Quoted columns for COPY in both directions, without generated ones; empty for a table without columns. In YCQL the selected columns,
+   * and what is selected of each (`writetime(…)`, `ttl(…)`).
    */
   readonly columns: readonly string[];
   readonly range:
@@ -102,9 +102,10 @@ export interface ChunkSpec {
 }
 
 /**
- * Rows of a table from one place of its key up to, but not including, another. A place holds a value, as the server writes it, for the
- * first key columns or for all of them; null is the begin or the end of the table. Values are rows' data: they stand in the repository's
- * work list alone, never in a message, a log or a history. Where both places begin with equal values, these are the same text.
+ * The rows from one place of a table's key (included) to another (not included). A place holds values for the first key columns or for
+ * all of them, as the server writes them; null is the beginning or the end of the table. Where both places begin with equal values, the
+ * texts are equal too. The values are data of rows: they are stored in the repository's work list only, never in a message, a log or a
+ * history.
  */
 export interface KeyRange {
   readonly kind: 'key';
@@ -113,7 +114,7 @@ export interface KeyRange {
   readonly to: readonly string[] | null;
 }
 
-/** A column of a key and the operators of its order: those of the key's own operator class, so that a descending column is no exception. */
+/** A column of a key, and the operators of its order. They are those of the key's own operator class, so a descending column needs no case of its own. */
 export interface KeyColumn {
   /** Quoted. */
   readonly column: string;
@@ -128,7 +129,7 @@ export interface KeyColumn {
 
 /** What one upload activity does: one big chunk, or several small ones that together stay below a chunk's size. */
 export interface TransferTask {
-  /** Place of its rows in the manifest, among the tasks of its epoch. */
+  /** Index among the tasks of its epoch; its rows stand at this place in the manifest. */
   readonly index: number;
   readonly chunks: readonly ChunkSpec[];
 }
@@ -150,7 +151,7 @@ export interface DataObject extends ObjectEntry {
   readonly format?: DataFormat;
   /** When its rows were read, where that is not the read point's instant. */
   readonly readAt?: TimeInterval;
-  /** YCQL: rows all of whose cells expire. No server tells whether such a row itself stays when they have. */
+  /** YCQL: rows of which every cell expires. No server says whether such a row itself stays after that. */
   readonly expiring?: number;
   /** What of the range could not be read, in words: the backup lacks it. An object may hold nothing but this. */
   readonly unread?: readonly string[];
@@ -199,9 +200,9 @@ export interface BackupSummary {
   readonly objects: number;
   readonly tables: number;
   readonly manifestSha256: string;
-  /** What the source has and the backup could not carry, by table; the first of them. */
+  /** The first things of the source that the backup could not carry, by table. */
   readonly losses?: readonly string[];
-  /** Rows that could not be read, by table; the first of them. The backup is there, and not whole. */
+  /** The first rows that could not be read, by table. The backup exists and is not whole. */
   readonly unread?: readonly string[];
 }
 
@@ -216,7 +217,7 @@ export interface VerifyReport {
   readonly problems: readonly string[];
   /** Level `restore`: what was compared, in a clause. */
   readonly compared?: string;
-  /** What could not be compared and is no problem, a sentence each (at most 20). */
+  /** What could not be compared though nothing is wrong, a sentence each (at most 20). */
   readonly notes?: readonly string[];
   readonly startedAt: string;
   readonly finishedAt: string;
@@ -254,14 +255,14 @@ export interface RestoreRequest {
   readonly tables: NamePatterns;
   readonly contents: 'all' | 'schema' | 'data';
   /**
-   * YCQL: rows are written at the time of the restore, and win against what was written or deleted since. Absent: at the times that
-   * the backup has, as far as the source's `writeTimes` says.
+   * YCQL. True: rows get the time of the restore as their time of writing, so they win over later writes and deletions in the target.
+   * Absent: they keep the times of the backup, as far as the source's `writeTimes` asks for it.
    */
   readonly asNew?: boolean;
   /** Every object belongs to this role instead of its owner at the source. */
   readonly owner?: string;
   /**
-   * `target`: on YugabyteDB tables are split and kept together as the target does by itself, not as at the source. Of the engine ysql.
+   * Engine ysql, on YugabyteDB. `target`: the target's own defaults decide how tables are split and colocated. `source`: as at the source.
    * Absent: `source`.
    */
   readonly placement?: 'source' | 'target';
@@ -273,16 +274,16 @@ export interface RestoreRequest {
    * True: what the server refuses is left out and listed, as pg_restore does; the verdict is FAILED then. Absent: all or nothing.
    */
   readonly tolerate?: boolean;
-  /** With `tolerate`: a database that lacks something gets its final name all the same. Absent: it keeps its working name. */
+  /** With `tolerate`. True: a database that lacks something still gets its final name. Absent: it keeps its working name. */
   readonly takeName?: boolean;
-  /** How long the comparison of indexes with their tables may take, milliseconds; 0: none. Absent: ten minutes with `content`, none with `rows`. */
+  /** Longest time for comparing indexes with their tables, milliseconds; 0: no comparison. Absent: ten minutes with `content`, 0 with `rows`. */
   readonly indexCheckMs?: number;
   /** A rehearsal (verify level `restore`): the databases are dropped at the end. */
   readonly scratch: boolean;
-  /** For a rehearsal: asked of the copy before it is dropped. */
+  /** For a rehearsal: the assertions that the copy must answer before it is dropped. */
   readonly assertions?: readonly Assertion[];
   readonly parallelism: number;
-  /** Made of what is there before it is overwritten; absent: none is made. */
+  /** The backup to make of what is there before it is overwritten. Absent: none. */
   readonly safetyBackup?: { readonly backup: string; readonly pipeline: Pipeline };
 }
 
@@ -292,11 +293,11 @@ export type LogicalRestoreRequest = RestoreRequest & { readonly source: LogicalS
 /** What planning a restore returns into history. */
 export interface RestorePlan {
   readonly databases: readonly { readonly from: string; readonly to: string }[];
-  /** Load tasks, derived from manifest and request alike on every worker. */
+  /** Number of load tasks. Every worker derives the same tasks from manifest and request. */
   readonly tasks: number;
   /**
-   * So many of the tasks, in their order, may run at once, then so many more. Absent: all at once. Rows that call functions when they
-   * come in (a generated column) are loaded after all others.
+   * Sizes of groups of tasks, in order; tasks of one group may run at once, and groups run one after another. Absent: one group. The last
+   * groups hold rows that call functions when they are loaded (a generated column).
    */
   readonly loadGroups?: readonly number[];
   readonly rows: number;
@@ -305,31 +306,31 @@ export interface RestorePlan {
   /** Number of independent units in each wave of post-data; waves run one after another. */
   readonly postDataWaves: readonly number[];
   /**
-   * All units of the first waves, where they need not wait for the whole load; what is urgent comes first. Absent where they must, or
+   * All units of the first waves, the urgent ones first, where they need not wait for the end of the load. Absent where they must wait, and
    * from an older worker.
    */
   readonly tableUnits?: readonly TableUnit[];
-  /** What the target lacks, one sentence each; only where that is tolerated. */
+  /** What the target lacks, one sentence each; present only where that is tolerated. */
   readonly lacks?: readonly string[];
 }
 
-/** A unit of post-data, by its place in the plan. */
+/** Names a unit of post-data by its wave and its index there. */
 export interface PostDataWork {
   readonly wave: number;
   readonly unit: number;
-  /** How many the wave was planned to have. */
+  /** Number of units that the wave was planned to have. */
   readonly units: number;
-  /** So many processes the server may put to the unit's side, where it would use more; absent: as it is set up. */
+  /** At most this many parallel workers of the server for the unit. Absent: the server's own setting. */
   readonly helpers?: number;
 }
 
-/** Post-data of loaded tables alone, which may be applied while other tables are being loaded. */
+/** A unit that needs some tables only, so it may be applied while other tables are still being loaded. */
 export interface TableUnit {
   readonly wave: number;
   readonly unit: number;
-  /** So many load tasks, counted from the first, must have ended. */
+  /** The number of load tasks, counted from the first, that must have ended. */
   readonly afterTasks: number;
-  /** Places, among the table units, of those that must have been applied. */
+  /** Indexes of the table units that must have been applied. */
   readonly afterUnits: readonly number[];
 }
 
@@ -344,10 +345,10 @@ export interface UniverseRestorePlan {
   readonly nodes: readonly string[];
   readonly tablets: number;
   readonly rows: number;
-  /** Of all files, once. */
+  /** Bytes of all files, each counted once. */
   readonly bytes: number;
   readonly storedBytes: number;
-  /** What each node must have free for its replicas, about. */
+  /** About how many bytes each node needs free for its replicas. */
   readonly bytesPerNode: number;
   /** What each node's agent compares itself with, by address; absent from an earlier version. */
   readonly inspections?: Readonly<Record<string, NodeInspection>>;
@@ -359,7 +360,7 @@ export interface FillPlan {
   /** Pairs of tablet and node. */
   readonly pairs: number;
   readonly bytes: number;
-  /** Equal for two looks that found the same. */
+  /** Two looks that found the same have equal values here. */
   readonly fingerprint: string;
 }
 
@@ -375,7 +376,7 @@ export interface LeftOut {
   readonly sql: string;
   /** `selection`: it needs what was not selected. `error`: the server refused it. */
   readonly because: 'error' | 'selection';
-  /** How it is there nevertheless: a foreign key or check that rows break holds for rows to come. Absent: it isn't. */
+  /** In which form it exists nevertheless: a foreign key or check that old rows break is made for new rows only. Absent: it doesn't exist. */
   readonly instead?: 'NOT VALID';
 }
 
@@ -394,7 +395,7 @@ export interface RestoreSummary {
   readonly problems: readonly string[];
   /** Absent where nothing was left out; at most `LEFT_OUT_LISTED`. */
   readonly leftOut?: readonly LeftOut[];
-  /** So many more were left out than are listed. */
+  /** How many more were left out than are listed. */
   readonly leftOutMore?: number;
   /** What the verdict compares, in a clause. Absent: an older worker's. */
   readonly compared?: string;

@@ -12,7 +12,7 @@ export interface WorkerIdentity {
   readonly version: string;
 }
 
-/** What a worker does for a plan's runs, and is asked about: the work itself, the read points, or the prunes. */
+/** What a worker does for a plan's runs, and so can answer for: the work itself, the read points, or the prunes. */
 export type WorkerDuty = 'work' | 'read-points' | 'prune';
 
 export interface CheckInput {
@@ -21,7 +21,7 @@ export interface CheckInput {
   readonly source: Source;
   /** The plan has the universe keep history, so that is looked at too. */
   readonly history: boolean;
-  /** Identity of a worker that has looked at the source already: it need not look again. */
+  /** Identity of a worker that has already looked at the source, and need not do so again. */
   readonly answered?: string;
 }
 
@@ -40,7 +40,7 @@ export interface DoctorInput {
   readonly beside: readonly Exclude<WorkerDuty, 'work'>[];
 }
 
-/** What the workers of one task queue said; without `worker`, none took the question, and a check says so. */
+/** What the workers of one task queue answered. Without `worker`, none took the question, and a check says so. */
 export interface QueueAnswer {
   readonly queue: string;
   readonly worker?: WorkerIdentity;

@@ -2,7 +2,7 @@ import type { NotifyTarget } from './notification.ts';
 import type { RepositorySpec, Schedule, SecretRef, Source } from './source.ts';
 import type { Verdict } from './verdict.ts';
 
-/** What an assertion compares with: as the server's text reads, so `3` equals `3.00`, and `true` equals `t`. */
+/** The value that an assertion expects. It is compared by its meaning in the server's text: `3` equals `3.00`, and `true` equals `t`. */
 export type Scalar = string | number | boolean | null;
 
 export type Expectation =
@@ -22,7 +22,7 @@ export interface Assertion {
   readonly expect: Expectation;
 }
 
-/** How a plan's backups are rehearsed: restored into scratch databases, compared, asked, dropped. */
+/** How a plan's backups are rehearsed: restored into scratch databases, compared, checked by assertions, dropped. */
 export interface DrillSpec {
   readonly schedule?: Schedule;
   readonly backup: 'latest' | 'random';
@@ -50,7 +50,7 @@ export interface AssertionResult {
 
 /** What a drill adds to the report of a verification of level `restore`. */
 export interface DrillRecord {
-  /** From the start of the restore to the end of its comparison with the manifest; absent where it did not get there. */
+  /** Time from the start of the restore to the end of its comparison with the manifest. Absent where it didn't get that far. */
   readonly restoreMs?: number;
   readonly assertions: readonly AssertionResult[];
 }

@@ -39,20 +39,20 @@ export function transient(code: string, message: string, remedy: string, cause?:
 const MOST_EQUAL = 3;
 
 /**
- * A failure that may pass, but comes from what was asked and not from the way to the server (a foreign server that a view reads, a
- * limit that a statement reaches): the same message three times in a row counts as permanent.
+ * A failure that may pass, and that the statement causes rather than the connection: a view reads a foreign server that is down, or a
+ * statement reaches a limit. The same message three times in a row counts as permanent.
  */
 export function doubtful(code: string, message: string, remedy: string, cause?: unknown): HoldfastError {
   return new HoldfastError(code, message, { remedy, transient: true, mostEqual: MOST_EQUAL, cause });
 }
 
-/** A universe has no database or keyspace of a name that a plan gives. */
+/** A plan names a database or keyspace that the universe doesn't have. */
 export const UNIVERSE_NO_DATABASE = 'UNIVERSE_NO_DATABASE';
 
 /** The read point is gone (its holder died, or history was collected): the workflow starts a new epoch. */
 export const READ_POINT_LOST = 'READ_POINT_LOST';
 
-/** What a Temporal failure carries beside its message, which joins the two. */
+/** What a Temporal failure carries as details. Its message is both, joined. */
 export interface FailureDetails {
   readonly problem: string;
   readonly remedy: string;

@@ -15,11 +15,11 @@ export interface InClusterChange {
   /** `ysql.orders`, `ycql.metrics` */
   readonly namespace: string;
   readonly schedule: string;
-  /** `released`: one that had been taken over is left to whoever made it. */
+  /** `released`: a schedule that had been taken over is given back to its maker. */
   readonly done: 'created' | 'adopted' | 'edited' | 'deleted' | 'released' | 'unchanged';
 }
 
-/** A way to an instant that the planner chose, to be gone: each database of the plan, at once or one after another. */
+/** The planner's choice to reach an instant by the universe's own history: for each database of the plan, at once or one after another. */
 export interface InClusterRequest {
   readonly plan: string;
   /** Id of the restore. */

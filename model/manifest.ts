@@ -11,15 +11,15 @@ export interface ManifestTable {
   readonly objects: number;
   /** What the source has of this table and the backup could not carry, in words. */
   readonly losses?: readonly string[];
-  /** Why a table larger than a chunk, or a large part of it, was read as one chunk, in words: a crash meanwhile sends it again. */
+  /** Why a table larger than a chunk, or a large part of it, was read as one chunk, in words. A crash meanwhile costs all of that chunk. */
   readonly uncut?: string;
-  /** YCQL: rows all of whose cells expire. */
+  /** YCQL: rows of which every cell expires. */
   readonly expiring?: number;
   /** What of the table could not be read, in words: the backup lacks it. */
   readonly unread?: readonly string[];
 }
 
-/** A database; or in YCQL a keyspace, which has neither owner nor locale: these are empty, and its encoding is UTF8. */
+/** A database, or in YCQL a keyspace. A keyspace has no owner and no locale, so these are empty, and its encoding is UTF8. */
 export interface ManifestDatabase {
   readonly name: string;
   readonly owner: string;
@@ -34,7 +34,7 @@ export interface ManifestDatabase {
   readonly tables: readonly ManifestTable[];
   /** Objects of it that the backup doesn't carry, in words. */
   readonly losses?: readonly string[];
-  /** Indexes (`schema.index`) that call functions which aren't built in, where the schema's text doesn't show it; absent in older backups. */
+  /** Indexes (`schema.index`) that call functions which aren't built in, where the text of the schema doesn't show the call. Absent in older backups. */
   readonly hiddenCalls?: readonly string[];
 }
 
@@ -87,10 +87,10 @@ export interface ManifestTablets {
 }
 
 export interface ManifestUniverse {
-  /** The universe's UUID, where it tells one. */
+  /** The universe's UUID, where it reports one. */
   readonly clusterUuid?: string;
   readonly snapshots: readonly ManifestSnapshot[];
-  /** Where the universe encrypts at rest: which key the files need, as the universe names it. */
+  /** Present where the universe encrypts at rest: the universe's name of the key that the files need. */
   readonly encryption?: string;
 }
 
@@ -115,11 +115,11 @@ export interface SnapshotTable {
   readonly schema: string;
   readonly name: string;
   readonly index: boolean;
-  /** No dump has it, so an import leaves it out; the database's losses say why. */
+  /** True: no dump has this table, so an import leaves it out; the database's losses say why. */
   readonly skipped?: true;
 }
 
-/** The instant at or after which nothing that the backup holds was written (as far as the source's clock can tell). */
+/** The instant by which everything in the backup had been written, by the source's clock. */
 export function instantOf({ readPoint, scanned }: Pick<Manifest, 'readPoint' | 'scanned'>): string {
   return scanned?.to ?? readPoint.takenAt;
 }

@@ -1,7 +1,7 @@
 import { formatBytes } from './amounts.ts';
 import type { NodeInspection, NodeReport } from './tablets.ts';
 
-/** Beside what is fetched: the live files that a restoration makes of it, and room to work in. */
+/** Space needed beside the fetched files: for the live files that a restoration makes of them, and to work in. */
 const SPACE_FACTOR = 1.2;
 
 /** Why a restore can't begin with this node's agent, in words; empty where it can. `bytes`: what the node's replicas need, about. */

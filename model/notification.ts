@@ -1,9 +1,9 @@
 import type { SecretRef } from './source.ts';
 
-/** What a plan can be told of: the end of a backup, a request that was refused, the verdict of a drill. */
+/** The events that a plan can report: the end of a backup, a request that was refused, the verdict of a drill. */
 export type NotifyEvent = 'success' | 'failure' | 'refused' | 'drill';
 
-/** One place that is told, and of what. */
+/** One receiver of reports, and the events it wants. */
 export interface NotifyTarget {
   readonly kind: 'webhook' | 'slack';
   readonly url: SecretRef;

@@ -1,10 +1,10 @@
 import type { RepositorySpec, Retention } from './pipeline.ts';
 
-/** What one run of `prune` is told. */
+/** The input of one run of `prune`. */
 export interface PruneInput {
   readonly plan: string;
   readonly repository: RepositorySpec;
-  /** Absent: no backup is deleted, only what interrupted ones left is. */
+  /** Absent: no backup is deleted, only what interrupted backups left. */
   readonly retention?: Retention;
   /** How long the writer of an unfinished backup may be silent and still come back. Default: a day. */
   readonly orphanGraceMs?: number;
@@ -19,7 +19,7 @@ export interface OrphanFolder {
   readonly bytes: number;
 }
 
-/** Names are told up to this many; counts are of all. */
+/** At most this many names are listed; counts include all. */
 export const PRUNE_NAMES_TOLD = 200;
 
 export interface MarkSummary {
@@ -42,7 +42,7 @@ export interface DeleteSummary {
   readonly deletedBackups: number;
   readonly deletedObjects: number;
   readonly deletedBytes: number;
-  /** Begun to be read meanwhile: they stay. */
+  /** Backups that a reader began to read meanwhile, so they stay. */
   readonly inUse: readonly string[];
 }
 
@@ -52,7 +52,7 @@ export interface OrphanSummary {
   readonly deletedObjects: number;
   readonly deletedBytes: number;
   readonly discardedUploads: number;
-  /** Objects that backups share, in two phases of their own; absent where it could not be told which are needed. */
+  /** Objects that backups share, in two phases of their own. Absent where it isn't known which of them are needed. */
   readonly shared?: {
     readonly condemnedObjects: number;
     readonly condemnedBytes: number;

@@ -5,7 +5,7 @@ import type { Contents, VerifyLevel } from './pipeline.ts';
 
 export interface CatalogueEntry {
   readonly backup: string;
-  /** Read point: the instant whose data it holds. Order by this, never by name. */
+  /** The read point: the instant whose data the backup holds. Order by this, never by name. */
   readonly instant: string;
   readonly completedAt: string;
   readonly rows: number;
@@ -27,7 +27,7 @@ export interface CatalogueEntry {
   readonly lockedUntil?: string;
   /** `safety`: made before a restore overwrote the database. Default `plan`. */
   readonly kind?: 'plan' | 'safety';
-  /** Why it is not known whether it is good: its verifications can't be read. */
+  /** Set where its verifications can't be read, so that nobody knows whether it is good: the reason. */
   readonly problem?: string;
   /** Backups of the plan that this one can't be restored without. */
   readonly needs?: readonly string[];
@@ -51,7 +51,7 @@ export interface Catalogue {
 }
 
 /**
- * Something that knows instants. Backups are single instants; the others are whole ranges, every instant of which can be
+ * Something that can bring instants back. Backups are single instants; every other kind is a range, of which each instant can be
  * reached.
  */
 export type RecoverySource =
@@ -67,7 +67,7 @@ export type RecoverySource =
       readonly schedule: string;
       readonly ways: readonly ('rewind' | 'clone')[];
       readonly windows: readonly InstantRange[];
-      /** What forbids a way as things stand. */
+      /** Why a way can't be taken at present. */
       readonly limits?: readonly InClusterLimit[];
     }
   | {
@@ -77,7 +77,7 @@ export type RecoverySource =
       readonly windows: readonly InstantRange[];
     };
 
-/** Why a database can't be gone back with in its universe, as far as the universe can be asked. */
+/** Why a database can't be rewound or cloned by its universe, as far as the universe can be asked. */
 export interface InClusterLimit {
   readonly ways: readonly ('rewind' | 'clone')[];
   /** A clause that completes "… is passed over: ". */
@@ -91,13 +91,13 @@ export interface InstantRange {
   readonly to: string;
 }
 
-/** As a person types it: everything may be left out, and nothing but JSON of this shape is assumed. */
+/** A request as a person types it: JSON of this shape, of which everything may be left out. */
 export interface RecoveryRequest {
   /** ISO 8601 with a zone, or a time before now such as `-15m`. */
   readonly to?: string;
   /** This backup and no other. */
   readonly backup?: string;
-  /** `exact`, the default: the data of `to` or nothing. `before`: else of the newest instant before it. */
+  /** `exact`, the default: the data of `to` or a refusal. `before`: where `to` can't be reached, the newest instant before it. */
   readonly nearest?: 'before' | 'exact';
   /** True: backups that no verification found good are passed over. */
   readonly verified?: boolean;
@@ -110,7 +110,7 @@ export interface RecoveryRequest {
   readonly safetyBackup?: boolean;
   /** True: what the server refuses is left out and listed. Default: all or nothing. */
   readonly tolerate?: boolean;
-  /** With `tolerate`: a database that lacks something takes its final name all the same. */
+  /** With `tolerate`. True: a database that lacks something still takes its final name. */
   readonly takeName?: boolean;
 }
 
@@ -145,7 +145,7 @@ interface Reached {
   readonly lost: RecoveryLoss;
   /** One sentence. */
   readonly why: string;
-  /** What to know besides: never verified, marked for deletion, passed over …; one sentence each. */
+  /** What else to know: never verified, marked for deletion, passed over …; one sentence each. */
   readonly notes: readonly string[];
 }
 

@@ -1,6 +1,6 @@
 import type { Pipeline, Verb } from './pipeline.ts';
 
-/** What a backup needs; hooks, copies and verifications would only make the restore wait. */
+/** The verbs that a backup needs. Hooks, copies and verifications would only make the restore wait. */
 const CAPTURING: readonly Verb[] = ['flush', 'snapshot', 'export', 'upload'];
 
 /** The part of a plan's pipeline that saves what is there, for a backup before a restore overwrites it. */

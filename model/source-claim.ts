@@ -1,7 +1,7 @@
 import { globMatches, isGlob } from './glob.ts';
 import type { NamePatterns } from './source.ts';
 
-/** Which server a source is and which of its databases a run touches; two runs are compared by it. */
+/** Which server a source is, and which of its databases a run touches. Two runs are compared by it. */
 export interface SourceIdentity {
   /** A hash of engine and address: equal for plans that name the same server. Holds no secret. */
   readonly server: string;
@@ -27,13 +27,13 @@ export function exclude(one: SourceClaim, other: SourceClaim): boolean {
   return (one.mode === 'alone' || other.mode === 'alone') && mayMeet(one.databases, other.databases);
 }
 
-/** False only where the names show that no database can be in both. */
+/** Whether two runs may touch the same database. False only where the names rule it out. */
 export function mayMeet(one: NamePatterns, other: NamePatterns): boolean {
   if (one.include.length === 0 || other.include.length === 0) return true;
   return one.include.some((a) => other.include.some((b) => patternsMeet(a, b)));
 }
 
-/** Two globs are taken to meet unless one of them is a plain name that the other doesn't match. */
+/** Two globs count as overlapping unless one of them is a plain name that the other doesn't match. */
 function patternsMeet(one: string, other: string): boolean {
   if (!isGlob(one)) return globMatches(other, one);
   return !isGlob(other) ? globMatches(one, other) : true;

@@ -2,7 +2,7 @@ import type { Verdict } from './backup.ts';
 import type { VerifyLevel } from './pipeline.ts';
 import type { RecoveryWindow } from './recovery.ts';
 
-/** A plan as storage and schedules show it: what its entity and `status` tell. Times are ISO 8601 in UTC. */
+/** The state of a plan by its storage and schedules, as its entity and `status` show it. Times are ISO 8601 in UTC. */
 export interface PlanSurvey {
   readonly readAt: string;
   /** From `repository.json`; absent where no repository has been made yet. */

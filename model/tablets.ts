@@ -70,12 +70,12 @@ export interface TabletTarget {
 export type ServersByAddress = ReadonlyMap<string, string>;
 
 /**
- * A bounded run of tablets as a work list holds it and as it travels through history: what repeats is said once. Numbers are
- * places in `nodes` and `tables`.
+ * A bounded run of tablets, as a work list holds it and as it goes through history. Names that repeat are listed once, in `nodes` and
+ * `tables`; tablets refer to them by their index.
  */
 export interface TabletShard {
   readonly nodes: readonly string[];
-  /** UUIDs of the tablet servers at these addresses, in the same order, empty where the universe doesn't tell; absent from an earlier version. */
+  /** UUIDs of the tablet servers at these addresses, in the same order; empty where the universe doesn't report one. Absent from an earlier version. */
   readonly servers?: readonly string[];
   readonly tables: readonly { readonly table: string; readonly snapshot: string }[];
   readonly tablets: readonly {
@@ -157,15 +157,15 @@ export interface SaveSummary {
   /** Sent to the repository now; the rest was there already. */
   readonly sentBytes: number;
   readonly sentObjects: number;
-  /** Not to be had from this node, with the reason; another replica may have them. */
+  /** Tablets that this node can't give, with the reason; another replica may have them. */
   readonly left: readonly { readonly tablet: string; readonly reason: string }[];
 }
 
-/** A tablet of a restored snapshot, what it is filled from, and where that is told. */
+/** A tablet of a restored snapshot, the saved tablet that fills it, and the list that describes that one. */
 export interface TabletFill extends TabletName {
   /** The tablet of the backup. */
   readonly from: string;
-  /** Place of the manifest's list that has it. */
+  /** Index of the manifest's list that holds it. */
   readonly list: number;
 }
 
@@ -183,17 +183,17 @@ export interface FillSummary {
 export interface NodeInspection {
   /** UUID of the tablet server at the agent's address, as the masters list it. */
   readonly server?: string;
-  /** Some of the tablets of which the universe says that the tablet server has a replica. */
+  /** Some of the tablets that, by the universe's list, have a replica on this tablet server. */
   readonly tablets?: readonly Omit<TabletName, 'snapshot'>[];
 }
 
-/** What an agent says of its node before a restore. */
+/** An agent's report on its node before a restore. */
 export interface NodeReport {
   readonly address: string;
   readonly directories: readonly { readonly path: string; readonly freeBytes: number }[];
-  /** What keeps the agent from filling tablets here; empty when nothing does. */
+  /** Reasons why the agent can't fill tablets here; empty when it can. */
   readonly problems: readonly string[];
-  /** UUID of the tablet server that the directories belong to, where they say. */
+  /** UUID of the tablet server that the directories belong to, where they hold one. */
   readonly server?: string;
   /** Tablets of the inspection that are not below the directories. */
   readonly missing?: readonly string[];

@@ -13,7 +13,7 @@ export interface AgentPoller {
   readonly server?: string;
 }
 
-/** How an agent calls itself where it polls: its process, its machine and, where that is proved, its tablet server. */
+/** The identity under which an agent polls: its process, its machine and, where it is proved, its tablet server. */
 export function agentIdentity(pid: number, host: string, server?: string): string {
   return `${pid}@${host}${server === undefined ? '' : ` of tablet server ${server}`}`;
 }

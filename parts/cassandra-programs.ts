@@ -7,23 +7,23 @@ import { messageOf, permanent } from '../model/errors.ts';
 import { findOnPath } from './path.ts';
 import { cacheFolder, type Report, toStandardError } from './tools.ts';
 
-/** Codes of the errors where Java or Maven isn't installed. */
+/** Error codes for a missing Java or Maven. */
 export const JAVA_MISSING = 'CASSANDRA_NEEDS_JAVA';
 export const MAVEN_MISSING = 'CASSANDRA_NEEDS_MAVEN';
 
-/** A runnable set of jars that Maven Central has, kept in the user's cache folder. */
+/** A runnable set of jars from Maven Central, kept in the user's cache folder. */
 export type JarSet = {
   readonly name: string;
   readonly version: string;
-  /** Each `group:artifact`; their runtime dependencies are the set. */
+  /** Each `group:artifact`. The set is these and their runtime dependencies. */
   readonly artifacts: readonly string[];
-  /** True where what is in the jars is wanted, not the jars. */
+  /** True: the contents of the jars are wanted, not the jars. */
   readonly unpacked?: boolean;
   /** Shown before the download starts. */
   readonly size: string;
 };
 
-/** The newest of 5.0, which speaks protocol 4, as YCQL does. */
+/** The newest release of 5.0, which speaks protocol 4, as YCQL does. */
 export const CASSANDRA: JarSet = {
   name: 'cassandra',
   version: '5.0.9',

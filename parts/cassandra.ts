@@ -14,13 +14,13 @@ export type CassandraOptions = {
   /** Where the nodes keep their data, which stays after `stop`. Left out: a scratch folder. */
   readonly directory?: string;
   readonly port?: number;
-  /** True: roles and passwords, the superuser being `cassandra` with the same password. Default: nobody is asked. */
+  /** True: a login is needed; the superuser is `cassandra` with the same password. Default: no login. */
   readonly authentication?: boolean;
   /** Largest heap of one node, e.g. `1G`. Default 512M. */
   readonly heap?: string;
-  /** False: nothing is kept from a `kill -9`, and definitions and writes take a fraction of the time. Default true. */
+  /** False: a `kill -9` may lose data, and definitions and writes take a fraction of the time. Default true. */
   readonly durable?: boolean;
-  /** Lines of cassandra.yaml that take the place of those of the template, e.g. `{ tombstone_failure_threshold: '50' }`. */
+  /** Lines of cassandra.yaml that replace those of the template, e.g. `{ tombstone_failure_threshold: '50' }`. */
   readonly settings?: Readonly<Record<string, string>>;
 };
 
@@ -47,15 +47,15 @@ export type CassandraCluster = {
   kill9(): Promise<void>;
 };
 
-/** What `SimpleSnitch` calls the one data centre. */
+/** The name that `SimpleSnitch` gives to the only data centre. */
 const DATA_CENTER = 'datacenter1';
 /** A node needs 5 s on a quiet machine, and many times that on one where everything else runs too. */
 const STARTUP_TIMEOUT_MS = 300_000;
 
 /**
- * Starts Apache Cassandra, which stands in for YCQL, and waits until every node takes CQL. The jars come from Maven
- * Central, once. A write is on the disk before it is answered (`commitlog_sync: batch`), so that what was answered and is gone
- * after a `kill -9` is a fault of whoever wrote it.
+ * Starts Apache Cassandra, which stands in for YCQL, and waits until every node takes CQL. The jars are fetched from Maven
+ * Central once. A write is on disk before it is answered (`commitlog_sync: batch`). So if an answered write is missing after a
+ * `kill -9`, the writer is at fault, not Cassandra.
  *
  * @throws HoldfastError `CASSANDRA_NEEDS_JAVA`, `CASSANDRA_NEEDS_MAVEN`, `TOOL_BUILD` or `SERVER_START`
  */
@@ -182,7 +182,7 @@ seed_provider:
 `;
 }
 
-/** Small, and patient with a machine on which everything else runs too. */
+/** Settings for little memory, and with long timeouts for a machine on which everything else runs too. */
 const SETTINGS: Readonly<Record<string, string>> = {
   cluster_name: 'holdfast-test',
   partitioner: 'org.apache.cassandra.dht.Murmur3Partitioner',
@@ -229,7 +229,7 @@ const LOGBACK = `<configuration>
 </configuration>
 `;
 
-/** What Cassandra's own `jvm17-server.options` opens of the JDK to it. */
+/** The JDK's packages that Cassandra's own `jvm17-server.options` opens. */
 const OPEN_MODULES: readonly string[] = [
   ...[
     'java.base/jdk.internal.misc',

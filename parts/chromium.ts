@@ -4,12 +4,12 @@ import { findOnPath } from './path.ts';
 
 const MISSING = 'CHROMIUM_MISSING';
 
-/** Fonts of their own, so that pages look the same on a machine without any. */
+/** Fonts of the tests' own, so that pages look the same on a machine without any. */
 const PACKAGES = ['chromium', 'fonts-dejavu-core', 'fonts-liberation'];
 
 const PROGRAMS = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
 
-/** Where Chromium is; installed first where it is missing and may be. Throws `CHROMIUM_MISSING`. */
+/** The path of Chromium, which is installed first if it is missing and this user may install it. Throws `CHROMIUM_MISSING`. */
 export function ensureChromium(report?: Report): Promise<string> {
   return orInstall(findChromium, [MISSING], PACKAGES, report);
 }

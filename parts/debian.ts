@@ -3,12 +3,12 @@ import { once } from 'node:events';
 import { HoldfastError, permanent } from '../model/errors.ts';
 import { findOnPath } from './path.ts';
 
-/** Gets what is said while something is installed; lines without a line end. */
+/** Receives lines about an installation, without line ends. */
 export type Report = (line: string) => void;
 
 /**
- * What `find` finds. Where it fails with one of `missingCodes`, Debian's packages are installed first: that needs root, whom
- * a CI container runs as; anyone else gets the error, which says what to install.
+ * The result of `find`. If it fails with one of `missingCodes`, Debian's packages are installed and it is tried again. That needs
+ * root, which a CI container has; any other user gets the error, which says what to install.
  */
 export async function orInstall<T>(
   find: () => Promise<T>,
@@ -29,7 +29,7 @@ export async function orInstall<T>(
   return await find();
 }
 
-/** Several test processes may want the same at once: the later ones wait for dpkg's lock. */
+/** Several test processes may install at once; the later ones wait for dpkg's lock. */
 const LOCK_TIMEOUT_S = 600;
 
 async function aptGet(...args: readonly string[]): Promise<void> {

@@ -4,10 +4,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
  * One small shell process that outlives this one by a few seconds and cleans up after it.
  *
  * Servers started for a test, a benchmark or a demo must not stay behind, however their parent ends: normally, by
- * Ctrl-C, by an uncaught error, or by `kill -9`, of which the parent learns nothing. So the clean-up isn't in the parent
- * at all. The guard holds the reading end of a pipe; when the parent is gone the kernel closes the writing end, and the
- * guard stops what it was told of: each server by its own signal, by SIGKILL after ten seconds, then the scratch
- * folders. It runs in a session of its own and ignores the terminal's signals. (Linux's PR_SET_PDEATHSIG would not do: it
+ * Ctrl-C, by an uncaught error, or by `kill -9`, which the parent can't catch. So the clean-up isn't in the parent at all.
+ * The guard holds the reading end of a pipe. When the parent is gone, the kernel closes the writing end. The guard then stops
+ * each registered server by its own signal, or by SIGKILL after ten seconds, and removes the registered scratch folders. It runs in a session of its own and ignores the terminal's signals. (Linux's PR_SET_PDEATHSIG would not do: it
  * isn't reachable from Node, isn't portable, and can't remove a folder.)
  */
 const GUARD_SCRIPT = `
@@ -39,7 +38,7 @@ export function guardProcess(pid: number, signal: NodeJS.Signals): void {
   tell(`watch ${pid} ${signal.replace(/^SIG/, '')}`);
 }
 
-/** The process has ended: its id may belong to another one soon. */
+/** Tells the guard that the process has ended, since another one may get its id soon. */
 export function forgetProcess(pid: number): void {
   if (!watched.delete(`process ${pid}`)) return;
   tell(`forget ${pid}`);
@@ -52,7 +51,7 @@ export function guardFolder(folder: string): void {
   tell(`folder ${escaped(folder)}`);
 }
 
-/** The folder is gone; its random name isn't used again, so the guard need not be told. */
+/** Forgets a removed folder. Its random name isn't used again, so the guard need not be told. */
 export function forgetFolder(folder: string): void {
   watched.delete(`folder ${folder}`);
   dismissIfIdle();
@@ -83,7 +82,7 @@ function dismissIfIdle(): void {
   guard = undefined;
 }
 
-/** The guard reads lines and words, and takes each back through `printf %b`. */
+/** Escapes a text for the guard, which reads lines and words and decodes each by `printf %b`. */
 function escaped(folder: string): string {
   return folder.replace(
     /[\\ \t\n\r]/g,

@@ -16,6 +16,6 @@ export async function isProgram(file: string): Promise<boolean> {
     await access(file, constants.X_OK);
     return (await stat(file)).isFile();
   } catch {
-    return false; // absent, or out of reach: not a program we can run
+    return false; // absent or not accessible: not a program that we can run
   }
 }

@@ -14,10 +14,10 @@ import { createScratchFolder } from './scratch.ts';
 /** Code of the error where pgbouncer isn't installed. */
 export const PGBOUNCER_MISSING = 'PGBOUNCER_MISSING';
 
-/** Debian keeps it where no ordinary user's PATH looks. */
+/** Debian installs it in a folder that isn't on an ordinary user's PATH. */
 const DEBIAN_PROGRAM = '/usr/sbin/pgbouncer';
 
-/** It is there, or Debian's package can be installed; where not, the tests that need it are left out. */
+/** True if pgbouncer is there or can be installed by Debian's package. Otherwise the tests that need it are skipped. */
 export const PGBOUNCER_RUNS_HERE =
   existsSync(DEBIAN_PROGRAM) || (existsSync('/usr/bin/apt-get') && process.getuid?.() === 0);
 

@@ -3,14 +3,14 @@ import { connect, createServer } from 'node:net';
 import { permanent } from '../model/errors.ts';
 
 /**
- * Below the range from which the kernel takes the local ports of outgoing connections (32768 and up on Linux, 49152 on
- * macOS), so that nobody else gets a server's port while it is down for a restart.
+ * Below the range from which the kernel takes local ports for outgoing connections (32768 and up on Linux, 49152 on macOS),
+ * so that no connection gets a server's port while the server is down for a restart.
  */
 const FIRST_PORT = 20_000;
 const LAST_PORT = 32_000;
 const ATTEMPTS = 100;
 
-/** A TCP port on 127.0.0.1 that nobody listens on, picked at random so that parallel test runs rarely meet. */
+/** A free TCP port on 127.0.0.1, picked at random so that parallel test runs rarely collide. */
 export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const port = randomInt(FIRST_PORT, LAST_PORT);
@@ -23,7 +23,7 @@ export async function freePort(): Promise<number> {
   );
 }
 
-/** Whether nobody listens on this port of 127.0.0.1. */
+/** Whether this port of 127.0.0.1 is free. */
 export function canListen(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = createServer();
@@ -32,7 +32,7 @@ export function canListen(port: number): Promise<boolean> {
   });
 }
 
-/** Connects and hangs up; throws what the connection failed with. */
+/** Connects and hangs up. Throws the error of the connection. */
 export function checkListens(host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, host);

@@ -68,18 +68,18 @@ async function programsOf(build: Build, report: Report): Promise<string> {
   );
 }
 
-/** Where `bin` is in what is unpacked. The programs of a wheel look for libraries beside their installation. */
+/** The path of `bin` in the unpacked build. Programs of a wheel look for libraries beside their installation. */
 function installationOf(build: Build): readonly string[] {
   return build.from === 'maven' ? [] : [build.package.replaceAll('-', '_'), 'pginstall'];
 }
 
-/** PostgreSQL never runs as root, and the account that it runs under instead can't look into root's cache folder. */
+/** PostgreSQL never runs as root, and the account that it runs under can't read root's cache folder. */
 function programFolder(version: string): string {
   const name = `postgres-${version}`;
   return process.getuid?.() === 0 ? path.join(tmpdir(), `holdfast-${name}`) : cacheFolder(name);
 }
 
-/** The folder for temporary files is everybody's: what somebody else left there is not run. */
+/** The folder for temporary files is open to every user, so programs that another user left there are not run. */
 async function requireOwn(folder: string): Promise<void> {
   const found = await lstat(folder).catch((error: unknown) => {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
@@ -89,7 +89,7 @@ async function requireOwn(folder: string): Promise<void> {
   throw permanent('TOOL_BUILD', `${folder} belongs to somebody else`, 'Remove it, and try again.');
 }
 
-/** Unpacks beside the final folder and renames, so that what was cut short is never taken for the whole. */
+/** Unpacks beside the final folder and renames, so that an interrupted unpacking is never taken for a whole one. */
 async function fetch(build: Build, folder: string, report: Report): Promise<void> {
   const unfinished = `${folder}.unpacking`;
   await rm(unfinished, { recursive: true, force: true });
@@ -100,7 +100,7 @@ async function fetch(build: Build, folder: string, report: Report): Promise<void
   await rename(unfinished, folder);
 }
 
-/** Codes of the errors where what unpacks or fetches a version isn't installed. */
+/** Error codes for a missing program that unpacks or fetches a version. */
 export const UNPACKER_MISSING = 'UNPACKER_MISSING';
 export const PIP_MISSING = 'PIP_MISSING';
 
@@ -128,7 +128,7 @@ async function unpackMaven(version: string, into: string, report: Report): Promi
   }
 }
 
-/** Throws an error of code `code` (permanent), naming Debian's package, where the program isn't there or can't do what is asked. */
+/** Throws an error with `code` (permanent) that names Debian's package, if the program is missing or can't do what is needed. */
 async function requireProgram(
   program: string,
   args: readonly string[],

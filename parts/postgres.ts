@@ -12,13 +12,13 @@ import { type FetchedVersion, findPostgresClients, findPostgresVersion } from '.
 import { startServer } from './process.ts';
 import { createScratchFolder } from './scratch.ts';
 
-/** Code of the error where no PostgreSQL server is installed. */
+/** Error code for a missing PostgreSQL server. */
 export const POSTGRES_MISSING = 'POSTGRES_MISSING';
 
 const SUPERUSER = 'postgres';
 const DEBIAN_INSTALLATIONS = '/usr/lib/postgresql';
 
-/** PostgreSQL's three ways to stop: wait for clients; end their sessions; as a crash, with recovery at the next start. */
+/** PostgreSQL's three ways to stop: wait for clients; end their sessions; stop as in a crash, with recovery at the next start. */
 export type StopMode = 'smart' | 'fast' | 'immediate';
 
 const STOP_SIGNALS: Readonly<Record<StopMode, NodeJS.Signals>> = {
@@ -27,7 +27,7 @@ const STOP_SIGNALS: Readonly<Record<StopMode, NodeJS.Signals>> = {
   immediate: 'SIGQUIT',
 };
 
-/** Major version of the server: 15 stands for whatever is installed, which is 15 or newer. */
+/** Major version of the server. 15 stands for the installed one, which is 15 or newer. */
 export type PostgresVersion = FetchedVersion | 15;
 
 export type PostgresOptions = {
@@ -141,7 +141,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
  */
 export async function findPostgresPrograms(): Promise<string> {
   const onPath = await findOnPath('initdb');
-  // A link on PATH may stand alone; behind it the programs stand together.
+  // A link on PATH may stand alone; its target's folder has all programs.
   if (onPath !== undefined) return path.dirname(await realpath(onPath));
   const versions = await readdir(DEBIAN_INSTALLATIONS).catch((error: unknown) => {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
@@ -158,7 +158,7 @@ export async function findPostgresPrograms(): Promise<string> {
   );
 }
 
-/** Makes the cluster unless it is there, and returns its superuser's password, which is kept beside it. */
+/** Creates the cluster unless it exists. Returns its superuser's password, which is kept beside it. */
 async function openCluster(
   directory: string,
   binDirectory: string,
@@ -195,7 +195,7 @@ async function openCluster(
       error,
     );
   }
-  // Only now, so that a run cut short half-way is seen as unfinished and not as a cluster.
+  // Written last, so that an interrupted run is seen as unfinished and not taken for a cluster.
   await writeFile(passwordFile, password, { mode: 0o600 });
   return password;
 }

@@ -1,4 +1,4 @@
-/** Makes sure that every server which the tests, the benchmarks and the demo drive is on this machine, and says what it does. */
+/** Makes sure that every server that the tests, the benchmarks and the demo drive is on this machine. Prints what it does. */
 import { HoldfastError } from '../model/errors.ts';
 import {
   type CassandraPrograms,
@@ -38,7 +38,7 @@ function preparePostgres(): Promise<string> {
   return orInstall(findPostgresPrograms, [POSTGRES_MISSING], ['postgresql'], say);
 }
 
-/** Where there is none for this machine, the tests of that version are left out. */
+/** If there is no build for this machine, the tests of that version are skipped. */
 async function prepareFetched(find: () => Promise<string>): Promise<string> {
   if (!FETCHED_POSTGRES_RUNS_HERE) return 'none for this platform';
   return await orInstall(find, [UNPACKER_MISSING, PIP_MISSING], ['xz-utils', 'python3-pip'], say);

@@ -12,16 +12,16 @@ const STOP_TIMEOUT_MS = 10_000;
 const READINESS_POLL_MS = 50;
 const LOG_TAIL_LINES = 15;
 
-/** How a server is started, found ready and stopped. */
+/** How to start a server, to find out whether it is ready, and to stop it. */
 export type ServerSpec = {
-  /** What messages call it, e.g. `PostgreSQL`. */
+  /** Its name in messages, e.g. `PostgreSQL`. */
   readonly name: string;
   readonly command: string;
   readonly args: readonly string[];
   /** Added to this process's own environment. */
   readonly environment?: Readonly<Record<string, string>>;
   readonly workingDirectory?: string;
-  /** Whom it runs as; left out, as this process. */
+  /** The account that it runs under. Default: that of this process. */
   readonly account?: Account | undefined;
   /** Gets stdout and stderr, appended. */
   readonly logFile: string;
@@ -31,7 +31,7 @@ export type ServerSpec = {
   readonly startupTimeoutMs?: number;
   /** Asks the server to end; SIGTERM when left out. */
   readonly stopSignal?: NodeJS.Signals;
-  /** What the guard sends if this process dies; `stopSignal` when left out. */
+  /** The signal that the guard sends if this process dies. Default: `stopSignal`. */
   readonly orphanSignal?: NodeJS.Signals;
   /** `detached`: goes on after this process has ended. Default `parent`: ends with it, however it ends. */
   readonly lifetime?: 'parent' | 'detached';
@@ -105,7 +105,7 @@ async function launch(spec: ServerSpec): Promise<Running> {
     let reason: string;
     try {
       await spec.checkReady?.();
-      // Another server may have answered on a port that this one failed to get.
+      // The answer may have come from another server, on a port that this one failed to get.
       if (!running.hasExited()) return running;
       reason = 'it ended';
     } catch (error) {
@@ -153,7 +153,7 @@ async function spawnServer(spec: ServerSpec): Promise<Running> {
   const pid = pidOf(child, spec.name);
   let exited = false;
   if (spec.lifetime !== 'detached') guardProcess(pid, spec.orphanSignal ?? spec.stopSignal ?? 'SIGTERM');
-  // A server nobody stopped (a failed test) must not keep this process waiting; the guard stops it afterwards.
+  // A server that wasn't stopped (a failed test) must not keep this process alive; the guard stops it afterwards.
   child.unref();
   const exit = new Promise<Exit>((resolve) => {
     child.once('exit', (code, signal) => {
@@ -167,7 +167,7 @@ async function spawnServer(spec: ServerSpec): Promise<Running> {
 
 async function end(running: Running, signal: NodeJS.Signals): Promise<void> {
   if (running.hasExited()) return;
-  // Who waits for its end must not end before it.
+  // A process that waits for the server's end must not end before it.
   running.child.ref();
   send(signal === 'SIGKILL' ? -running.pid : running.pid, signal);
   const deadline = new AbortController();
@@ -185,7 +185,7 @@ function send(target: number, signal: NodeJS.Signals): void {
   try {
     process.kill(target, signal);
   } catch (error) {
-    // It ended between our look and the signal, which is what the signal was for.
+    // It ended between the check and the signal, which is what the signal wanted.
     if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return;
     throw error;
   }

@@ -11,12 +11,12 @@ import { createScratchFolder } from './scratch.ts';
 
 const MISSING = 'PROMETHEUS_MISSING';
 
-/** Where Prometheus is; installed first where it is missing and may be. Throws `PROMETHEUS_MISSING`. */
+/** The path of Prometheus, which is installed first if it is missing and this user may install it. Throws `PROMETHEUS_MISSING`. */
 export function ensurePrometheus(report?: Report): Promise<string> {
   return orInstall(findPrometheus, [MISSING], ['prometheus'], report);
 }
 
-/** Debian's package has both programs; its own service is not ours, and not used. */
+/** Debian's package has both programs. The service that it installs is not used. */
 async function findPrometheus(): Promise<string> {
   const server = await findOnPath('prometheus');
   if (server !== undefined && (await findOnPath('promtool')) !== undefined) return server;
@@ -28,7 +28,7 @@ async function findPrometheus(): Promise<string> {
 }
 
 export type PrometheusOptions = {
-  /** `host:port` of what is scraped. */
+  /** `host:port` to scrape. */
   readonly targets: readonly string[];
   /** Absolute paths. */
   readonly ruleFiles: readonly string[];
@@ -37,7 +37,7 @@ export type PrometheusOptions = {
 export type PrometheusServer = {
   readonly url: string;
   readonly logFile: string;
-  /** The data of an API call, such as `/api/v1/rules`. Throws where it isn't a success. */
+  /** The data of an API call, such as `/api/v1/rules`. Throws if the call fails. */
   api(call: string): Promise<unknown>;
   stop(): Promise<void>;
 };
@@ -56,7 +56,7 @@ export async function startPrometheus(
   try {
     const config = path.join(scratch.path, 'prometheus.yaml');
     await mkdir(path.join(scratch.path, 'data'));
-    // JSON is YAML.
+    // The configuration is written as JSON, which is valid YAML.
     await writeFile(
       config,
       JSON.stringify({
@@ -101,7 +101,7 @@ export async function startPrometheus(
   }
 }
 
-/** Runs `promtool`; what it prints. Throws with its output where it finds fault. */
+/** Runs `promtool` and returns its output. Throws with the output if it finds a fault. */
 export async function promtool(args: readonly string[], report?: Report): Promise<string> {
   await ensurePrometheus(report);
   const { stdout, stderr } = await promisify(execFile)('promtool', [...args]);

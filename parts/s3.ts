@@ -25,9 +25,9 @@ export type S3GatewayOptions = {
   /** The root account; left out, random ones. */
   readonly accessKeyId?: string;
   readonly secretAccessKey?: string;
-  /** Buckets may have object lock, hence versions. */
+  /** True: buckets may have object lock, and so versions. */
   readonly versioning?: boolean;
-  /** There may be accounts besides the root account. */
+  /** True: there may be accounts besides the root account. */
   readonly users?: boolean;
 };
 
@@ -45,9 +45,9 @@ export type S3Gateway = {
   readonly directory: string;
   readonly logFile: string;
   readonly pid: number | undefined;
-  /** With object lock only where the gateway was started with `versioning`. */
+  /** Object lock needs a gateway that was started with `versioning`. */
   createBucket(name: string, options?: { readonly objectLock?: boolean }): Promise<void>;
-  /** An account that may do on a bucket what the statements of a policy allow it, and nothing else; where `users` was given. */
+  /** Creates an account that may do on a bucket only what the statements of a policy allow. Needs `users`. */
   createUser(): Promise<S3User>;
   /** Replaces the bucket's policy. */
   setPolicy(
@@ -62,7 +62,7 @@ export type S3Gateway = {
   kill9(): Promise<void>;
 };
 
-/** As in an AWS policy. */
+/** A statement of an AWS policy. */
 export type PolicyStatement = {
   readonly Effect: string;
   readonly Action: string | readonly string[];
@@ -70,8 +70,8 @@ export type PolicyStatement = {
 };
 
 /**
- * Starts versitygw, an S3 server over a folder, on 127.0.0.1. The folder's file system must have extended attributes
- * (ext4, xfs, btrfs, APFS; tmpfs since Linux 6.6), where the gateway keeps what S3 knows of an object.
+ * Starts versitygw, an S3 server over a folder, on 127.0.0.1. The folder's file system must have extended attributes (ext4, xfs,
+ * btrfs, APFS; tmpfs since Linux 6.6): the gateway keeps an object's metadata there.
  *
  * @throws HoldfastError `TOOL_NEEDS_GO`, `TOOL_BUILD` or `SERVER_START`
  */

@@ -17,7 +17,7 @@ export async function createScratchFolder(label: string, owner?: Account): Promi
   return {
     path: folder,
     async remove() {
-      // A server that was stopped a moment ago may still be deleting files of its own.
+      // A server that was just stopped may still be deleting its own files.
       await rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
       forgetFolder(folder);
     },

@@ -32,7 +32,7 @@ export async function startStandby(primary: PostgresServer): Promise<PostgresSer
         error,
       );
     }
-    // A cluster that `startPostgres` takes for one of its own.
+    // Makes the folder look like a cluster that `startPostgres` created.
     await writeFile(path.join(scratch.path, 'superuser-password'), primary.password, { mode: 0o600 });
     const server = await startPostgres({ directory: scratch.path });
     return {

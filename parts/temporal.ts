@@ -56,9 +56,9 @@ export async function startTemporal(options: TemporalOptions = {}): Promise<Temp
       args: [
         ...['server', 'start-dev', '--ip', host, '--port', String(port), '--db-filename', dbFile],
         ...(uiPort === undefined ? ['--headless'] : ['--ui-port', String(uiPort)]),
-        // By itself it makes, syncs and deletes a journal file for each of its transactions: a third of its CPU, as measured.
+        // By default it creates, syncs and deletes a journal file for each transaction: a third of its CPU, as measured.
         ...['--sqlite-pragma', 'journal_mode=WAL'],
-        // By itself it cuts each task queue in four, for clusters: on one node, tasks and polls are sent around among the parts.
+        // By default it cuts each task queue in four, for clusters. On one node, tasks and polls then travel among the parts.
         ...['--dynamic-config-value', 'matching.numTaskqueueReadPartitions=1'],
         ...['--dynamic-config-value', 'matching.numTaskqueueWritePartitions=1'],
         ...['--log-level', 'warn'],

@@ -16,9 +16,9 @@ export type Tool = {
   readonly goPackage: string;
   /** The file that `go install` writes. */
   readonly binary: string;
-  /** What an installed one is called on PATH. */
+  /** The program's name on PATH, if it is installed. */
   readonly pathName: string;
-  /** Shown before the build starts. */
+  /** How long the build takes; printed before it starts. */
   readonly buildTime: string;
 };
 
@@ -62,7 +62,7 @@ export const ACTIONLINT: Tool = {
 
 export const ALL_TOOLS: readonly Tool[] = [TEMPORAL, VERSITYGW, TOXIPROXY, ACTIONLINT];
 
-/** Where a build reports; lines without a line end. */
+/** Receives lines about a build, without line ends. */
 export type Report = (line: string) => void;
 
 export const toStandardError: Report = (line) => {
@@ -94,7 +94,7 @@ function cacheFolderOf(tool: Tool): string {
   return cacheFolder(`${tool.name}-${tool.version}`);
 }
 
-/** Where a part of this name is kept between runs, for this user. */
+/** The folder in which this user's part of this name is kept between runs. */
 export function cacheFolder(name: string): string {
   const cache = process.env.XDG_CACHE_HOME || path.join(homedir(), '.cache');
   return path.join(cache, 'holdfast', 'tools', name);

@@ -7,7 +7,7 @@ export type Period = 'hour' | 'day' | 'week' | 'month' | 'year';
 
 /**
  * The name of the hour, day, ISO week, month or year in which an instant falls in a zone, e.g. `2026-10-25T02+02:00`,
- * `2026-10-25`, `2026-W43`. The hour that is there twice when clocks go back is two hours.
+ * `2026-10-25`, `2026-W43`. The hour that comes twice when clocks go back counts as two.
  */
 export function periodOf(ms: number, period: Period, timezone: string): string {
   const wall = wallClockOf(ms, timezone);

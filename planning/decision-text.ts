@@ -2,8 +2,8 @@ import { formatAmount, formatBytes, formatDuration } from '../model/amounts.ts';
 import type { RecoveryDecision } from '../model/recovery.ts';
 
 /**
- * A decision for people, a line each: what is done and why, what it costs, what would be lost if the database itself were
- * overwritten, and what else to know; or the refusal, with the nearest instants as JSON to paste.
+ * A decision as lines for people: what is done and why, what it costs, what an overwriting restore would lose, and what else
+ * to know. A refusal has the nearest instants as JSON to paste.
  */
 export function decisionLines(decision: RecoveryDecision): readonly string[] {
   if (decision.kind === 'refused') {

@@ -3,7 +3,7 @@ import type { DrillInput, DrillSpec } from '../model/drill.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
 import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
 
-/** For a plan that says nothing of drills: one by hand. */
+/** The settings of a drill by hand, for a plan that has none. */
 const BY_HAND: DrillSpec = {
   backup: 'latest',
   check: 'content',
@@ -26,8 +26,7 @@ export function drillInput(plan: CompiledPlan, backup?: string): DrillInput {
 }
 
 /**
- * The backup to rehearse; undefined where there is none. The latest is one of the plan, before those that restores made of what they
- * overwrote.
+ * The backup to rehearse; undefined where there is none. For `latest`, backups of the plan come before safety backups.
  *
  * @param chance from 0 up to 1, of which `random` makes its choice
  */

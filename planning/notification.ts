@@ -1,6 +1,6 @@
 import type { Notification, NotifyTarget } from '../model/notification.ts';
 
-/** The JSON that a place is told a notification with. */
+/** The JSON body of a notification for one receiver. */
 export function notificationBody(
   kind: NotifyTarget['kind'],
   notification: Notification,
@@ -62,7 +62,7 @@ function titleOf({ event, ok }: Notification): string {
   }
 }
 
-/** What Slack takes for markup. */
+/** Escapes the characters that Slack takes for markup. */
 function escaped(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }

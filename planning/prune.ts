@@ -2,7 +2,7 @@ import { defined } from '../model/defined.ts';
 import type { CompiledPlan, RepositorySpec } from '../model/pipeline.ts';
 import type { PruneInput } from '../model/prune.ts';
 
-/** What a prune of the plan is told: its policy, and the repository by the credentials that may delete. */
+/** The input of a prune of the plan: its policy, and the repository with the credentials that may delete. */
 export function pruneInputOf(plan: CompiledPlan): PruneInput {
   return {
     plan: plan.name,
@@ -12,8 +12,8 @@ export function pruneInputOf(plan: CompiledPlan): PruneInput {
 }
 
 /**
- * When a plan is pruned by itself; undefined where it has no retention. A plan that names no time gets one at night of its
- * own, so that not all of them begin in the same minute.
+ * When a plan is pruned by itself; undefined where it has no retention. A plan without a time gets a minute of its own at
+ * night, so that plans don't all begin in the same minute.
  */
 export function pruneTimesOf(
   plan: CompiledPlan,
@@ -29,12 +29,12 @@ function nightly(name: string): string {
   return `${sum} 4 * * *`;
 }
 
-/** Whether prunes have credentials that backups have not; then they run on a queue of their own. */
+/** Whether prunes have credentials of their own. They then run on a task queue of their own. */
 export function hasOwnCredentials({ location }: RepositorySpec): boolean {
   return location.kind === 's3' && location.pruneCredentials !== undefined;
 }
 
-/** By the credentials that may delete. */
+/** The repository with the credentials that may delete. */
 export function repositoryForPruning(repository: RepositorySpec): RepositorySpec {
   const { location } = repository;
   if (location.kind !== 's3' || location.pruneCredentials === undefined) return repository;

@@ -21,9 +21,9 @@ export interface PlanningContext {
 }
 
 /**
- * The way to reach what is asked for, or why it can't be. Pure. Of two ways to one instant the source that is named first
- * wins. A backup whose last verification found damage is passed over unless it is named; a safety backup where the newest is
- * asked for.
+ * The way to reach what is asked for, or why it can't be reached. Pure. Of two ways to one instant, the one whose source is
+ * named first wins. A backup whose last verification found damage is passed over unless the request names it. A safety backup
+ * is passed over where the request asks for the newest data.
  */
 export function planRecovery(
   sources: readonly RecoverySource[],
@@ -71,7 +71,7 @@ export function planRecovery(
   return unreachable(reach, sources, wantedMs);
 }
 
-/** All that the sources can be brought back to; backups with damage are left out. */
+/** All instants that the sources can bring back, without those of damaged backups. */
 export function recoveryWindow(sources: readonly RecoverySource[]): RecoveryWindow {
   const { steps } = reachOf(sources, {});
   return {
@@ -109,7 +109,7 @@ interface Note {
 }
 
 interface Reach {
-  /** In the order of preference: of the sources; of one instant the backup found good, then the later one. */
+  /** Ordered by preference: by source, then backups found good, then the later one. */
   readonly steps: readonly Step[];
   readonly passedOver: readonly Note[];
   /** Why the universe's own history is of no use for the request, whatever the instant. */
@@ -123,7 +123,7 @@ function reachOf(sources: readonly RecoverySource[], request: RecoveryRequest): 
     if (source.kind === 'snapshot-schedule') {
       // A rewind overwrites; a clone is another database.
       const way = request.replace === true ? 'rewind' : 'clone';
-      // Without an instant the newest backup is asked for: history in the universe ends with what is there now.
+      // A request without an instant asks for the newest backup, since the universe's history ends with what is there now.
       if (request.to === undefined) return [];
       if (!source.ways.includes(way)) {
         limits.push(
@@ -159,7 +159,7 @@ function reachOf(sources: readonly RecoverySource[], request: RecoveryRequest): 
   return { steps, passedOver: passedOver.sort((one, other) => other.ms - one.ms), limits };
 }
 
-/** Whole sentences, but for how they begin. */
+/** Sentences without their first words. */
 function reasonsAgainst(
   way: 'rewind' | 'clone',
   { limits = [] }: Extract<RecoverySource, { kind: 'snapshot-schedule' }>,
@@ -172,7 +172,7 @@ function reasonsAgainst(
   return [...selection, ...documented];
 }
 
-/** What holds for every rewind and clone, and can't be asked of the universe. */
+/** Notes that hold for every rewind and clone; the universe can't be asked about them. */
 const HISTORY_NOTES: Readonly<Record<'rewind' | 'clone', readonly string[]>> = {
   rewind: [
     'No data are fetched: the universe has the history itself.',
@@ -187,7 +187,7 @@ function reasonToPassOver(entry: CatalogueEntry, request: RecoveryRequest): stri
   return undefined;
 }
 
-/** Found good before not; then the one that was completed later. */
+/** Backups found good come first; then the one that was completed later. */
 function byTrust(one: CatalogueEntry, other: CatalogueEntry): number {
   const trust = Number(other.lastGood !== undefined) - Number(one.lastGood !== undefined);
   return trust === 0 ? Date.parse(other.completedAt) - Date.parse(one.completedAt) : trust;
@@ -216,7 +216,7 @@ function newest(
   );
 }
 
-/** What a restore was about to overwrite is not what somebody means who asks for the newest data. */
+/** A safety backup holds what a restore was about to overwrite, which a request for the newest data doesn't mean. */
 function isSafety(step: Step): boolean {
   return step.way === 'backup' && step.entry.kind === 'safety';
 }
@@ -434,7 +434,7 @@ function backupsOf(sources: readonly RecoverySource[]): readonly CatalogueEntry[
   return sources.flatMap((source) => (source.kind === 'backups' ? source.entries : []));
 }
 
-/** Backups that the repository has, and the catalogue left out. */
+/** The number of backups that the repository has and the catalogue leaves out. */
 function hiddenBackups(sources: readonly RecoverySource[]): number {
   return sources.reduce(
     (sum, source) =>

@@ -29,8 +29,8 @@ const MEMBERS: Readonly<
 };
 
 /**
- * A request out of whatever was sent: a person types it into the Temporal UI, so anything may come. Nothing at all, or `{}`,
- * asks for the newest instant. The refusal names what is wrong and what to write.
+ * Reads a request. A person types it into the Temporal UI, so anything may come. Nothing at all, or `{}`, asks for the newest
+ * instant. A refusal names what is wrong and what to write.
  */
 export function readRecoveryRequest(value: unknown): RequestReading {
   if (value === undefined || value === null) return { request: {} };

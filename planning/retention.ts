@@ -29,7 +29,7 @@ export interface RetentionVerdict {
   readonly backup: string;
   readonly instant: string;
   readonly keep: boolean;
-  /** All that keep it; none where it is dropped. */
+  /** All rules that keep it; empty where it is dropped. */
   readonly rules: readonly RetentionRule[];
   /** One clause for people. */
   readonly reason: string;
@@ -39,7 +39,7 @@ export interface RetentionContext {
   readonly now: Date;
   /** IANA name; days and months are those of its wall clock. Default: the policy's own, else UTC. */
   readonly timezone?: string;
-  /** What reads which backup, whatever the rules say. */
+  /** The readers of each backup; a backup that is read stays, whatever the rules say. */
   readonly protectedBackups?: readonly { readonly backup: string; readonly reader: string }[];
 }
 
@@ -54,10 +54,11 @@ const PERIODS = [
 /**
  * Which backups a policy keeps and which it drops, newest instant first. Pure; ordered by instant, never by name.
  *
- * - A backup in which a verification found damage takes no sound one's place: the rules are asked about the sound ones
- *   alone, and about all, and keep what either answer keeps.
+ * - A damaged backup takes no sound one's place. So the rules are applied twice, to the sound backups and to all; what either
+ *   result keeps is kept.
  * - `keepWithin` counts from the newest backup, so that a time without backups drops nothing.
- * - Whatever the policy: the newest backup found good stays, and so does what is read, locked, or needed by one that stays.
+ * - Whatever the policy says, these stay: the newest backup found good, and any backup that is read, locked, or needed by one
+ *   that stays.
  * - Without a policy everything is kept.
  */
 export function decideRetention(

@@ -10,7 +10,7 @@ export interface DesiredSchedule {
   readonly cron: readonly string[];
   readonly timezone: string;
   readonly overlap: Schedule['overlap'];
-  /** A run that was due while Temporal was away is made up for until so long afterwards; Temporal's own default is a year. */
+  /** A run that was missed while Temporal was down is started late, if it is not later than this. Temporal's own default is a year. */
   readonly catchUpMs: number;
   /** What it starts; Temporal adds the time to the workflow's id. */
   readonly start: {
@@ -75,7 +75,7 @@ function drills(plan: CompiledPlan): readonly DesiredSchedule[] {
   return [{ id, cron, timezone, overlap, catchUpMs: CATCH_UP_MS, start }];
 }
 
-/** The ids of all schedules that a plan may have, also those that it wants no more. */
+/** The ids of all schedules that a plan may have, including those that it no longer wants. */
 export function scheduleIdsOf(plan: string): readonly string[] {
   return SCHEDULED.map((kind) => `${kind}:${plan}`);
 }

@@ -4,10 +4,10 @@ import { DAY_MS } from '../model/time.ts';
 import { decideRetention } from './retention.ts';
 
 export interface SimulationInput {
-  /** What is there to begin with. */
+  /** The backups at the start. */
   readonly entries: readonly CatalogueEntry[];
   readonly policy: Retention;
-  /** When backups are made, and when prunes run, in order. Every backup succeeds and is found good. */
+  /** The times of backups and of prunes, in order. Every backup succeeds and is found good. */
   readonly backups: readonly Date[];
   readonly prunes: readonly Date[];
   readonly from: Date;
@@ -52,7 +52,7 @@ export function simulateRetention(input: SimulationInput): readonly SimulatedDay
     const before = entries.length;
     entries = entries.filter(({ backup }) => {
       const marked = markedMs.get(backup);
-      // As with the real ones, no prune deletes what it has marked itself.
+      // A prune doesn't delete what it has just marked itself, as in reality.
       return marked === undefined || marked === now.getTime() || marked + graceMs > now.getTime();
     });
     deleted += before - entries.length;

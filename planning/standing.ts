@@ -2,7 +2,7 @@ import type { Verdict } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
 import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
 
-/** How a plan stands, told by its catalogue alone. Times are milliseconds since 1970; what never happened is absent. */
+/** The state of a plan, from its catalogue alone. Times are milliseconds since 1970; what never happened is absent. */
 export interface Standing {
   readonly backups: number;
   readonly unusable: number;
@@ -25,7 +25,7 @@ export interface Standing {
   readonly lastGoodDrill?: { readonly atMs: number; readonly restoreMs?: number };
 }
 
-/** Pure: the same catalogue gives the same. Backups in which damage was found count as nothing that could be restored. */
+/** Pure: the same catalogue gives the same. Damaged backups don't count as restorable. */
 export function standingOf({ entries, total, unusable, damaged = [] }: Catalogue): Standing {
   const [newest] = entries;
   const sound = entries.filter(({ verified }) => verified?.verdict !== 'FAILED');

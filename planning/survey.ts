@@ -3,7 +3,7 @@ import type { Catalogue, CatalogueEntry, RecoverySource } from '../model/recover
 import type { PlanSurvey, SurveyedSchedule } from '../model/survey.ts';
 import { recoveryWindow } from './recovery.ts';
 
-/** What of a plan can be told at a glance. Pure: the same catalogue, history and schedules give the same. */
+/** The state of a plan at a glance. Pure: the same catalogue, history and schedules give the same. */
 export function surveyOf(
   { entries, total, unusable, repositoryId, readAt }: Catalogue,
   history: readonly RecoverySource[],

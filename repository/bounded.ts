@@ -1,6 +1,6 @@
 /**
- * Calls `work` for every item, at most `concurrency` at once, reading items only as they are needed. After the first
- * failure no further item is begun; it waits for those under way and throws that failure.
+ * Calls `work` for every item, at most `concurrency` at once, and reads items only as they are needed. After the first
+ * failure no further item is begun. The failure is thrown when those under way have ended.
  */
 export async function forEachBounded<T>(
   items: Iterable<T> | AsyncIterable<T>,
@@ -32,7 +32,7 @@ export async function* mapBounded<T, R>(
   const ahead: Promise<PromiseSettledResult<R>>[] = [];
   try {
     for await (const item of items) {
-      // Settled at once: one that fails while an earlier one is awaited would else be an unhandled rejection.
+      // Settled at once: a result that fails while an earlier one is awaited would otherwise be an unhandled rejection.
       ahead.push(settled(work(item)));
       if (ahead.length >= concurrency) yield await taken(ahead);
     }

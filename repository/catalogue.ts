@@ -17,15 +17,14 @@ import { isDamage } from './store-errors.ts';
 const LEDGERS_AT_ONCE = 8;
 const DAMAGED_NAMED = 20;
 
-/** Verifications of one backup that are looked through for the newest drill, counted from the newest. */
+/** How many verifications of one backup, from the newest back, are searched for a drill. */
 const REPORTS_SEARCHED = 30;
 
 type Cancellable = { readonly signal?: AbortSignal };
 
 /**
- * What a repository holds of a plan, told by storage alone: manifests and the ledger. Throws what concerns the store
- * (unreachable, denied): where
- * an entry of the ledger is damaged, the backup counts as never verified, and says so.
+ * What a repository holds of a plan, from manifests and the ledger alone. Throws errors of the store (unreachable, denied).
+ * A backup with a damaged entry in the ledger counts as never verified, and its entry says so.
  *
  */
 export async function readCatalogue(
@@ -60,7 +59,7 @@ export async function readCatalogue(
   };
 }
 
-/** The manifest is the last to be written, so that its lock is the last to end. */
+/** The manifest is written last, so its lock ends last. */
 async function lockOf(
   store: Store,
   ref: BackupId,
@@ -76,7 +75,7 @@ async function historyOf(store: Store, ref: BackupId, options: Cancellable): Pro
   try {
     return await readHistory(store, ref, options);
   } catch (error) {
-    // The data may well be whole, and a restore must not fail on a record about it.
+    // The data may be whole, and a restore must not fail because of a record about it.
     if (isDamage(error)) return { problem: `Its verifications can't be read: ${messageOf(error)}` };
     throw error;
   }
@@ -92,7 +91,7 @@ async function readHistory(store: Store, ref: BackupId, options: Cancellable): P
     if (report.verdict !== 'INCONCLUSIVE') conclusive ??= report;
     if (report.level === 'restore') drill ??= report;
     searched += 1;
-    // The last word on whether it is good is looked for however far back it lies: retention rests on it.
+    // The newest OK or FAILED is searched for without limit, since retention depends on it.
     if (conclusive !== undefined && (drill !== undefined || searched >= REPORTS_SEARCHED)) break;
   }
   return {
@@ -112,7 +111,7 @@ function drillOf({
   finishedAt,
   drill,
 }: VerifyReport): NonNullable<CatalogueEntry['drill']> {
-  // A verification of level `restore` measured nothing by itself: all of it, then.
+  // A verification of level `restore` has no measured restore of its own, so its whole time is taken.
   const restoreMs = drill === undefined ? Date.parse(finishedAt) - Date.parse(startedAt) : drill.restoreMs;
   return { verdict, at: finishedAt, ...defined({ restoreMs }) };
 }

@@ -1,6 +1,6 @@
 import type { Store } from './store.ts';
 
-/** Ages and grace times are told by this machine's clock against the store's; further apart, neither can be trusted. */
+/** Ages and grace times compare this machine's clock with the store's. If the two differ by more than this, neither can be trusted. */
 const FAR_OFF_MS = 60 * 60_000;
 
 export interface ClockComparison {

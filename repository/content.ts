@@ -6,8 +6,8 @@ import { textOf } from './zstd-frames.ts';
 const NEWLINE = 0x0a;
 
 /**
- * How the rows in stored bytes differ from what the manifest says of them, undefined when they don't. COPY writes one line a
- * row, and a newline within a value as `\n`; pages of CQL say their counts. Decompresses as a stream: memory stays bounded.
+ * How the rows in stored bytes differ from what the manifest states; undefined when they don't. COPY writes one line for each
+ * row, and a newline within a value as `\n`; pages of CQL state their counts. Decompresses as a stream, so memory is bounded.
  */
 export async function differenceInContent(
   stored: Uint8Array,

@@ -72,7 +72,7 @@ export async function copyBackup(
       progress = { ...progress, presentObjects: progress.presentObjects + 1 };
     } else {
       const bytes = await from.get(key, { expect: entry, ...cancellable });
-      // Replaces: without a manifest nothing relies yet on what an interrupted copy or a bad disk has left there.
+      // It may replace what is there: without a manifest, nothing relies on what an interrupted copy or a bad disk left.
       await to.put(key, bytes, { sha256: entry.sha256, ifAbsent: false, ...cancellable });
       progress = {
         ...progress,
@@ -114,10 +114,10 @@ export async function copyBackup(
 }
 
 /**
- * Copies the shared objects, those that the target has already left out; then writes down what they hold, so that backups
- * made at the target share them too, and keeps sweeps there from deleting them (O1, O3).
+ * Copies the shared objects that the target doesn't have yet. Then writes their index, so that backups made at the target share
+ * them too, and keeps sweeps there from deleting them (O1, O3).
  *
- * @returns size by key, of all of them.
+ * @returns size by key, of all shared objects of the backup.
  */
 async function copyShared(
   from: Store,

@@ -17,7 +17,7 @@ const PAGE_HEAD_BYTES = 16;
 /** One selected column, or what was selected of one. */
 export interface CqlPageColumn {
   readonly name: string;
-  /** CQL's name of the type, as `system_schema.columns` has it; of a write time or TTL what the server said it is. */
+  /** CQL's name of the type, as `system_schema.columns` has it. For a write time or TTL, the type that the server answered with. */
   readonly type: string;
   readonly kind: 'partition_key' | 'clustering' | 'static' | 'regular' | 'writetime' | 'ttl';
 }
@@ -26,7 +26,7 @@ export interface CqlPageHeader {
   readonly keyspace: string;
   readonly table: string;
   readonly columns: readonly CqlPageColumn[];
-  /** The first partition began in the part before this one, whose rows have its static columns too. Noted of tables that have such. */
+  /** True: the first partition began in the part before, whose rows have its static columns too. Only for tables with static columns. */
   readonly continued?: boolean;
 }
 
@@ -58,8 +58,8 @@ export interface OpenPageFile {
 }
 
 /**
- * Reads the header of decompressed blocks; the pages come when they are asked for, one in memory at a time. Throws `RangeError`
- * where the bytes are no pages.
+ * Reads the header of decompressed blocks. Pages are read on demand, one in memory at a time. Throws `RangeError` where the bytes
+ * aren't pages.
  */
 export async function openPageFile(blocks: AsyncIterable<Buffer>): Promise<OpenPageFile> {
   const reader = new BlockReader(blocks);
@@ -118,7 +118,7 @@ class BlockReader {
   }
 }
 
-/** Counts the rows of a file of pages whose blocks pass by, holding only heads. */
+/** Counts the rows of a file of pages, block by block; only the heads of pages stay in memory. */
 export class PageRows {
   rows = 0;
   #head: Buffer = Buffer.alloc(0);

@@ -20,13 +20,13 @@ export type DeleteOutcome =
 /**
  * Deletes a finished, marked backup. In this order, each step safe to die after:
  *
- * 1. The mark says that deletion has begun: from now on no reader comes.
- * 2. Pins are looked for; of a live one the mark becomes what it was, and the backup stays.
- * 3. A tombstone takes the manifest's place, in one put. Until then the backup is whole; from then on it is none (M1), so
- *    that no manifest ever names an object that is gone (M2). It stays a grace time, for late writers.
- * 4. The objects go (M5: no manifest names them any more), then the ledger, then the mark.
+ * 1. The mark says that deletion has begun. From now on no new reader begins.
+ * 2. Pins are looked for. If the reader of one is alive, the mark is reset and the backup stays.
+ * 3. A tombstone takes the manifest's place, in one put. Until then the backup is whole; from then on it doesn't exist (M1), so
+ *    that no manifest ever names a missing object (M2). The tombstone stays for a grace time, against late writers.
+ * 4. The objects are deleted (M5: no manifest names them any more), then the ledger, then the mark.
  *
- * Whoever comes after a crash goes on from the tombstone by `sweepBackup`, or, before 3, judges the backup anew.
+ * After a crash behind step 3, `sweepBackup` goes on from the tombstone. After an earlier crash, the next prune judges the backup anew.
  */
 export async function deleteBackup(store: Store, mark: Mark, options: DeleteOptions): Promise<DeleteOutcome> {
   const cancellable = defined({ signal: options.signal });
@@ -43,7 +43,7 @@ export async function deleteBackup(store: Store, mark: Mark, options: DeleteOpti
   return { outcome: 'deleted', ...swept };
 }
 
-/** Takes away what is known of a backup that is gone: its ledger, then its mark. */
+/** Removes the records of a deleted backup: its ledger, then its mark. */
 export async function forgetBackup(
   store: Store,
   ref: BackupId,

@@ -86,7 +86,7 @@ export function errnoOf(error: unknown): string | undefined {
   return undefined;
 }
 
-/** Nothing has this name; a file that stands where a folder of it should be says the same. */
+/** True where nothing has this name. A file in the place of one of its folders means the same. */
 export function isAbsent(error: unknown): boolean {
   const code = errnoOf(error);
   return code === 'ENOENT' || code === 'ENOTDIR';

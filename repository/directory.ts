@@ -55,7 +55,7 @@ export class DirectoryStore implements Store {
       const root = await this.#createdRoot();
       const file = join(root, key);
       await ensureFolder(root, dirname(file));
-      // Spares the write where a retry finds its object; the link below decides where two write at once.
+      // Saves the write where a retry finds its object. Of two writers at once, the link below decides.
       if (options.ifAbsent && (await entryAt(file)) !== undefined) return 'exists';
       const temporary = await writeTemporary(root, body, options.signal);
       try {
@@ -150,7 +150,7 @@ export class DirectoryStore implements Store {
   }
 
   async close(): Promise<void> {
-    // Holds nothing open between calls.
+    // Nothing to close: no file stays open between calls.
   }
 
   /** Keys under `folder` that start with `prefix`; memory is bounded by the depth and the largest folder. */
@@ -244,7 +244,7 @@ function isOwnFolder(folder: string, entry: Dirent): boolean {
   return folder === '' && entry.name === TEMPORARY_FOLDER;
 }
 
-/** What an NFS client leaves for a file that was removed while somebody had it open. */
+/** The name that an NFS client gives to a file that was removed while a process had it open. */
 function isRemovedButOpen(entry: Dirent): boolean {
   return entry.name.startsWith('.nfs');
 }

@@ -23,13 +23,13 @@ export async function writeTemporary(
     await handle.sync();
     return temporary;
   } catch (error) {
-    // On a full disk, the part that fitted must not go on taking space.
+    // On a full disk, the part that fitted must not keep its space.
     await unlinkIfThere(temporary);
     throw error;
   }
 }
 
-/** Gives the temporary file its name unless that is taken: of two at once, one wins. */
+/** Gives the temporary file its name unless the name is taken. Of two at once, one wins. */
 export async function linkIfAbsent(
   root: string,
   temporary: string,
@@ -52,7 +52,7 @@ export async function renameOver(root: string, temporary: string, file: string):
   return 'created';
 }
 
-/** Runs `operation`, which names a file in `folder`; once more where a clean-up has just removed the empty folder. */
+/** Runs `operation`, which names a file in `folder`. Runs it once more where a clean-up has just removed the empty folder. */
 async function inFolder(root: string, folder: string, operation: () => Promise<void>): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -65,7 +65,7 @@ async function inFolder(root: string, folder: string, operation: () => Promise<v
   }
 }
 
-/** Creates `folder` and what is missing above it up to `root`, each synced into its parent. */
+/** Creates `folder` and its missing parents below `root`, and syncs each into its parent. */
 export async function ensureFolder(root: string, folder: string): Promise<void> {
   if (await folderIsThere(root, folder)) return;
   await ensureFolder(root, dirname(folder));
@@ -136,7 +136,7 @@ export async function unlinkIfThere(file: string): Promise<void> {
   }
 }
 
-/** M6: a put is durable. A name is so only when its folder has been synced. */
+/** M6: a put is durable. A file's name is durable only once its folder has been synced. */
 export async function syncFolder(folder: string): Promise<void> {
   await using handle = await open(folder, constants.O_RDONLY);
   await handle.sync();

@@ -6,12 +6,12 @@ import type { Store } from './store.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-/** Which snapshot schedule of a universe is a plan's own: the universe itself has no place for a name. */
+/** Records which snapshot schedules of a universe belong to a plan, since the universe has no field for it. */
 export interface ScheduleRecord {
   readonly plan: string;
   /** `ysql.orders` */
   readonly namespace: string;
-  /** Absent while it is being made: a worker that died then may have made it. */
+  /** Absent while it is being made. If the worker died then, the schedule may exist all the same. */
   readonly schedule?: string;
   /** True: somebody else made it. */
   readonly adopted: boolean;
@@ -48,7 +48,7 @@ export function writeScheduleRecord(
   return replaceSealed(store, keyOf(record.plan, record.namespace), record, options);
 }
 
-/** Of which databases and keyspaces the plan has, or may have, schedules of its own. */
+/** The databases and keyspaces for which the plan has, or may have, schedules of its own. */
 export async function scheduledNamespaces(
   store: Store,
   plan: string,
@@ -71,7 +71,7 @@ export async function deleteScheduleRecord(
   await store.delete([keyOf(plan, namespace)], options);
 }
 
-/** A namespace may be called anything. */
+/** A hash, since the name of a namespace may hold any character. */
 function keyOf(plan: string, namespace: string): string {
   return inClusterKey(plan, sha256Hex(Buffer.from(namespace)).slice(0, 16));
 }

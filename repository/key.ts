@@ -16,7 +16,7 @@ export function checkKey(key: string): void {
   if (reason !== undefined) throw badKey(key, reason);
 }
 
-/** Refuses a prefix that could leave the root; it may end within a part or with `/`, and be empty. */
+/** Refuses a prefix that could leave the root. A prefix may be empty, end with `/`, or end within a part. */
 export function checkPrefix(prefix: string): void {
   checkKey(`${prefix}x`);
 }

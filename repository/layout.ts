@@ -4,7 +4,7 @@
  */
 import { checkedPart } from './key.ts';
 
-/** What tells one backup of a plan; a `BackupRef` is one. */
+/** Identifies one backup of a plan; a `BackupRef` does. */
 export interface BackupId {
   readonly plan: string;
   readonly backup: string;
@@ -30,8 +30,8 @@ export function manifestKey(ref: BackupId): string {
 }
 
 /**
- * Relative. M4: no object that a manifest names is ever replaced. A part of the hash stands in the name, so that a writer that lost its race (a worker taken for dead, say)
- * can't put its list in the place of one that a manifest names.
+ * Relative. M4: no object that a manifest names is ever replaced. The name has a part of the hash, so a writer that lost its race (a
+ * worker that was taken for dead, say) can't overwrite a list that a manifest names.
  */
 export function objectListName(index: number, sha256: string): string {
   return `lists/objects-${padded(index, 5)}-${sha256.slice(0, 16)}.json.zst`;
@@ -71,7 +71,7 @@ export function ledgerKey(ref: BackupId, time: string): string {
 
 /** Content-addressed objects, shared by all backups of the repository. */
 export const OBJECTS_FOLDER = 'objects/';
-/** What lies in the shared objects: see `objects/object-index.ts`. */
+/** The contents of shared objects: see `objects/object-index.ts`. */
 export const INDEX_FOLDER = 'index/';
 /** Shared objects about to be deleted: see `objects/condemned.ts`. */
 export const CONDEMNED_FOLDER = 'condemned/';
@@ -85,7 +85,7 @@ export function sharedObjectKey(sha256: string, suffix?: string): string {
   return `${OBJECTS_FOLDER}${sha256.slice(0, 2)}/${sha256}${suffix === undefined ? '' : `-${suffix}`}`;
 }
 
-/** @param sha256 of the index object's own bytes: it vouches for itself. */
+/** @param sha256 of the index object's own bytes, so that a reader can check it by its name. */
 export function indexKey(sha256: string): string {
   return `${INDEX_FOLDER}${sha256}.json.zst`;
 }
@@ -162,12 +162,12 @@ export function planLedgerFolder(plan: string): string {
   return `verified/${checkedPart(plan)}/`;
 }
 
-/** Whether an object is part of what a finished backup is made of, as against work lists, pins and the like. */
+/** Whether an object is part of a finished backup, unlike work lists and pins. */
 export function belongsToBackup(key: string): boolean {
   return key.startsWith(OBJECTS_FOLDER) || (key.startsWith(BACKUPS_FOLDER) && !isWork(key));
 }
 
-/** Whether an object of a backup is of use only while that is made. */
+/** Whether an object is needed only while its backup is being made. */
 export function isWork(key: string): boolean {
   const [, , , folder] = key.split('/');
   return folder === WORK_FOLDER;
@@ -182,7 +182,7 @@ export function snapshotLedgersFolder(plan: string): string {
   return `snapshots/${checkedPart(plan)}/`;
 }
 
-/** `snapshots/<plan>/<backup>/`: snapshots in a universe that were begun for a backup and are to be deleted there after it. */
+/** `snapshots/<plan>/<backup>/`: snapshots that were begun in a universe for a backup, to be deleted there when it has ended. */
 export function snapshotLedgerFolder({ plan, backup }: BackupId): string {
   return `${snapshotLedgersFolder(plan)}${checkedPart(backup)}/`;
 }

@@ -11,7 +11,7 @@ export const LEASE_MS = 10 * 60_000;
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-/** Who wants a lease. Of one name the later one wins: an attempt that was taken for dead finds its lease gone. */
+/** Who asks for a lease. Of two with one name the later wins, so an attempt that was taken for dead finds its lease gone. */
 export interface LeaseHolder {
   readonly name: string;
   /** When this attempt was scheduled, milliseconds since 1970. */
@@ -31,8 +31,9 @@ const leaseSchema: z.ZodType<Lease> = z.object({
 });
 
 /**
- * Who holds a plan's lease alone deletes backups of it, whatever installations share the repository. Leases are numbered; the
- * highest counts, and the next is taken by a conditional put, so that of two takers one wins. Renewed by taking it again.
+ * Only the holder of a plan's lease deletes backups of it, however many installations share the repository. Leases are numbered, and
+ * the highest number counts. The next number is taken by a conditional put, so of two takers one wins. A holder renews its lease by
+ * taking the next number.
  *
  * Throws `PRUNE_RUNNING` (transient) while another one holds it, `CLOCK_OFF` (permanent) where this machine's clock and the
  * store's differ by more than an hour.
@@ -60,7 +61,7 @@ export async function takeLease(
   await store.delete([...older, ...(number === 0 ? [] : [leaseKey(plan, number)])], cancellation(options));
 }
 
-/** Lets the next one begin at once. What somebody else holds by now is left alone. */
+/** Ends the lease, so that the next holder can begin at once. A lease that another one holds by now is left alone. */
 export async function releaseLease(
   store: Store,
   plan: string,
@@ -69,7 +70,7 @@ export async function releaseLease(
 ): Promise<void> {
   const { number, lease } = await highest(store, plan, options);
   if (lease === undefined || !mayFollow(holder, lease.holder)) return;
-  // Not deleted: numbers only ever rise, so that nobody who read an old one takes it for the highest.
+  // It is not deleted: numbers only rise, so a reader can't take an older one for the highest.
   const ended = { ...lease, until: new Date(0).toISOString() };
   await replaceSealed(store, leaseKey(plan, number), ended, cancellation(options));
 }

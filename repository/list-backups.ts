@@ -19,7 +19,7 @@ export interface UnusableBackup {
 }
 
 export interface BackupListing {
-  /** Newest read point first. By time, never by name: names may sort otherwise. */
+  /** Newest read point first. Ordered by time, never by name, since names may sort otherwise. */
   readonly backups: readonly Manifest[];
   readonly unusable: readonly UnusableBackup[];
 }
@@ -30,8 +30,8 @@ export function listPlans(store: Store, options: Cancellable = {}): AsyncIterabl
 }
 
 /**
- * M1: a backup exists if and only if its manifest exists. All backups of a plan, and whatever else lies where a backup would, told rather than hidden. Throws only what concerns
- * the store (unreachable, denied).
+ * All backups of a plan, and every other folder that lies where a backup would. M1: a backup exists if and only if its manifest
+ * exists. Throws only errors of the store (unreachable, denied).
  */
 export async function listBackups(
   store: Store,

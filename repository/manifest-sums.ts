@@ -8,9 +8,10 @@ import { isDamage } from './store-errors.ts';
 import { DataTally } from './tally.ts';
 
 /**
- * Whether a manifest's parts add up: each object or tablet is named once, each belongs to a table of the manifest, and the sums by table and of all are those
- * that it states. An object that was left out, doubled, or exchanged with another table's shows here, though every object that is named is there and sound.
- * In words, empty where all adds up; a list that is no sound list of files is told, too.
+ * The ways in which a manifest contradicts itself, in words; empty where it doesn't. Each object or tablet must be named once and belong
+ * to a table of the manifest, and the sums by table and in all must be those that it states. So an object that was left out, doubled, or
+ * exchanged with another table's is found, though every named object is there and sound. A list that isn't a sound list of files is
+ * reported too.
  */
 export async function manifestProblems(
   store: Store,
@@ -49,7 +50,7 @@ async function problemsOfData(
   ];
 }
 
-/** The lists of objects are none of what the totals count. */
+/** The lists themselves aren't among the objects that the totals count. */
 function otherThanLists(manifest: Manifest) {
   const lists = 'lists' in manifest.data ? new Set(manifest.data.lists.map(({ key }) => key)) : new Set();
   return otherObjects(manifest).filter(({ key }) => !lists.has(key));

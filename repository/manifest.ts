@@ -17,8 +17,8 @@ export const MANIFEST_FORMAT_VERSION = 1;
 type Cancellable = { readonly signal?: AbortSignal };
 
 /**
- * What stands in the manifest's place once a backup was given up before it had one, or was deleted: no writer can finish it any
- * more, and no reader takes it for a backup.
+ * Takes the manifest's place when a backup is given up before it has one, or is deleted. After that no writer can finish the
+ * backup, and no reader takes it for one.
  */
 export const tombstoneSchema = z.object({
   formatVersion: z.int(),
@@ -109,7 +109,7 @@ function parseManifest(bytes: Uint8Array, ref: BackupId, store: Store): Manifest
 
 /** How lists are read. */
 export interface ReadObjectsOptions extends Cancellable {
-  /** Told of a list that is missing or damaged, whose objects are then left out; without it the error is thrown. */
+  /** Called for a list that is missing or damaged; its objects are then left out. Without it the error is thrown. */
   readonly onDamagedList?: (error: unknown) => void;
 }
 
@@ -150,7 +150,7 @@ export async function* readDataObjects(
   }
 }
 
-/** An object that a manifest names, and what it is. */
+/** An object that a manifest names, and what is known of it. */
 export interface NamedObject {
   /** Its key is relative to the backup's folder. */
   readonly entry: ObjectEntry;
@@ -168,7 +168,7 @@ export async function* readNamedObjects(
   for await (const data of readDataObjects(store, manifest, options)) yield { entry: data, data };
 }
 
-/** The objects that the manifest itself names besides the data: lists, common and schema objects. */
+/** The objects that the manifest names directly, besides data: lists, common and schema objects. */
 export function otherObjects(manifest: Manifest): readonly ObjectEntry[] {
   return [
     ...('lists' in manifest.data ? manifest.data.lists : []),

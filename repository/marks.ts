@@ -9,12 +9,12 @@ const MARKS_AT_ONCE = 8;
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-/** Retention, phase one: what says that a backup is to be deleted. Taken away, the backup stays. */
+/** Retention, phase one: the mark says that a backup is to be deleted. If the mark is removed, the backup stays. */
 export interface Mark {
   readonly plan: string;
   readonly backup: string;
   readonly markedAt: string;
-  /** Not deleted before. */
+  /** The backup isn't deleted before this time. */
   readonly deleteAfter: string;
   /** Deletion has begun: no new reader may come (`pins.ts`). */
   readonly deleting?: boolean;
@@ -37,7 +37,7 @@ export function removeMark(store: Store, ref: BackupId, options: Cancellable = {
   return store.delete([markKey(ref)], options);
 }
 
-/** Undefined where there is none. One that is damaged is none either: what it says is decided anew by the next prune. */
+/** Undefined where there is none, or only a damaged one: the next prune decides anew. */
 export async function findMark(
   store: Store,
   ref: BackupId,

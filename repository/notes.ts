@@ -4,15 +4,16 @@ import { putSealed } from './sealed-object.ts';
 import type { Store } from './store.ts';
 
 /*
- * Notes are what a run must remember in the repository while it goes on: which snapshots it began in a universe (`snapshots/`), what a restore made
- * (`restores/`). They go when they are of no use any more. Whoever may not delete says beside them that they have ended; a prune deletes both.
+ * Notes are what a run must remember in the repository while it goes on: the snapshots that it began in a universe (`snapshots/`), and what
+ * a restore made (`restores/`). The run deletes them at its end. A run whose credentials may not delete writes beside them that they have
+ * ended; a prune then deletes both.
  */
 
 type Cancellable = { readonly signal?: AbortSignal };
 
 const ENDED = '.ended.json';
 
-/** Deletes notes that have ended, or says that they have: `name` is what their keys begin with. */
+/** Ends notes: deletes them, or where that isn't allowed, records that they have ended. @param name what their keys begin with */
 export async function endNotes(
   store: Store,
   name: string,
@@ -47,14 +48,14 @@ function endedNames(keys: readonly string[]): readonly string[] {
   return keys.flatMap((key) => (key.endsWith(ENDED) ? [key.slice(0, -ENDED.length)] : []));
 }
 
-/** Deletes a plan's notes that have ended, with what says so; by credentials that may. Returns how many objects. */
+/** Deletes a plan's ended notes and the records of their end, by credentials that may delete. Returns the number of objects. */
 export async function sweepNotes(store: Store, plan: string, options: Cancellable = {}): Promise<number> {
   let deleted = 0;
   for (const folder of [snapshotLedgersFolder(plan), restoresFolder(plan)]) {
     const keys = await Array.fromAsync(store.list(folder, options), ({ key }) => key);
     const ended = endedNames(keys);
     const over = keys.filter((key) => ended.some((name) => key.startsWith(name)));
-    // What says that they have ended goes last.
+    // The record of the end is deleted last.
     const sorted = over.toSorted((one, other) => Number(one.endsWith(ENDED)) - Number(other.endsWith(ENDED)));
     if (sorted.length > 0) await store.delete(sorted, options);
     deleted += sorted.length;

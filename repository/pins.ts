@@ -9,20 +9,20 @@ import type { Store } from './store.ts';
 type Cancellable = { readonly signal?: AbortSignal };
 
 /**
- * Says that somebody reads a backup, so that it isn't deleted meanwhile. A reader that dies leaves its pin: where it ran as a
- * workflow, that workflow's end is the pin's end, whoever asks Temporal; else the pin ends at `expiresAt`.
+ * Says that a backup is being read, so that it isn't deleted meanwhile. A reader that dies leaves its pin behind. If it ran as a
+ * workflow, the pin ends with that workflow, which Temporal is asked about; otherwise it ends at `expiresAt`.
  */
 export interface Pin {
   readonly plan: string;
   readonly backup: string;
-  /** Workflow id of the reader, with the activity where that alone reads. */
+  /** Workflow id of the reader, with the activity if only that one reads. */
   readonly reader: string;
   readonly workflowId: string;
-  /** Which Temporal knows that workflow: the id of its namespace; absent where it can't be told. */
+  /** Id of the Temporal namespace that knows the workflow; absent where it isn't known. */
   readonly namespaceId?: string;
   readonly pinnedAt: string;
   readonly expiresAt: string;
-  /** The reader is done, and had no right to delete its pin. */
+  /** True: the reader has finished, and its credentials could not delete the pin. */
   readonly ended?: boolean;
 }
 
@@ -38,8 +38,8 @@ const pinSchema: z.ZodType<Pin> = z.object({
 });
 
 /**
- * Pins a backup before it is read. The pin is written first, and only then is it looked whether deletion has begun; who
- * deletes says so first, and only then looks for pins. So at least one of the two sees the other.
+ * Pins a backup before it is read. A reader writes its pin first, and then looks whether deletion has begun. A deleter writes
+ * that it begins first, and then looks for pins. So at least one of the two sees the other.
  *
  * Throws `BACKUP_BEING_DELETED` (permanent).
  */
@@ -55,13 +55,13 @@ export async function putPin(store: Store, pin: Pin, options: Cancellable = {}):
   try {
     await removePin(store, pin, options);
   } catch (error) {
-    // The pin ends with its workflow; what the reader must know is the refusal.
+    // A pin that can't be removed ends with its workflow. The reader must get the refusal.
     refusal.cause = error;
   }
   throw refusal;
 }
 
-/** Ends a pin: deletes it, or, by credentials that may not delete, says in it that it has ended; a prune deletes it then. */
+/** Ends a pin: deletes it. Where the credentials may not delete, writes into it that it has ended; a prune then deletes it. */
 export async function removePin(
   store: Store,
   ref: BackupId & Pick<Pin, 'reader'>,
@@ -77,8 +77,8 @@ export async function removePin(
 }
 
 /**
- * All pins of a plan, or of one backup; those that have ended among them. Throws `STORE_DAMAGED` (permanent) naming one: who
- * can't tell what is read deletes nothing.
+ * All pins of a plan, or of one backup, including those that have ended. Throws `STORE_DAMAGED` (permanent) for a damaged one:
+ * a prune that doesn't know what is being read must delete nothing.
  */
 export async function readPins(
   store: Store,

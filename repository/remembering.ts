@@ -1,10 +1,10 @@
 import type { GetOptions, HeadOptions, ListedObject, PutOptions, Store, StoredObject } from './store.ts';
 
 /**
- * A store that answers from memory what was written through it, where the key is one that `remembers` names: objects that are
- * written once, and that their writer reads again soon. At most `limitBytes`; what was written first is forgotten first.
+ * A store that keeps in memory what is written through it, for keys that `remembers` accepts: objects that are written once and
+ * that their writer soon reads again. Keeps at most `limitBytes`, and forgets the oldest first.
  *
- * What another process does to such an object behind this one's back goes unseen.
+ * A change that another process makes to such an object is not seen.
  */
 export class RememberingStore implements Store {
   readonly #store: Store;
@@ -30,7 +30,7 @@ export class RememberingStore implements Store {
     if (!this.#remembers(key)) return this.#store.put(key, body, options);
     this.#forget(key);
     const outcome = await this.#store.put(key, body, options);
-    // A copy: the caller may use its memory for something else afterwards.
+    // A copy, since the caller may reuse its memory afterwards.
     if (outcome === 'created') this.#remember(key, Uint8Array.from(body), options.sha256);
     return outcome;
   }

@@ -10,7 +10,7 @@ export const REPOSITORY_FORMAT_VERSION = 1;
 /** What `repository.json` holds. */
 export interface RepositoryIdentity {
   readonly formatVersion: number;
-  /** Tells repositories apart whatever their address. */
+  /** Identifies the repository, whatever its address. */
   readonly id: string;
   readonly createdAt: string;
 }
@@ -23,7 +23,7 @@ const identitySchema: z.ZodType<RepositoryIdentity> = z.object({
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-/** The repository in a store, made on first use; of two that make it at once one wins. Throws as `readRepository`. */
+/** The repository in a store, created on first use. Of two that create it at once, one wins. Throws as `readRepository`. */
 export async function ensureRepository(store: Store, options: Cancellable = {}): Promise<RepositoryIdentity> {
   const found = await findRepository(store, options);
   if (found !== undefined) return found;

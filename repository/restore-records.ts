@@ -7,9 +7,9 @@ import type { Store } from './store.ts';
 type Cancellable = { readonly signal?: AbortSignal };
 
 /**
- * Says that a restore has come to its end: what it brought back is complete, and from now on only names change. It is written
- * once, right before they do, and stays. A restore that finds its own record does nothing more: a Temporal that was put back to
- * an older state would otherwise run it again, over whatever was written since.
+ * Says that a restore has come to its end: what it brought back is complete, and only names are still to change. It is written
+ * once, right before the names change, and stays. A restore that finds its own record does nothing more. Otherwise a Temporal that
+ * was put back to an older state would run the restore again, over what was written since.
  */
 export interface RestoreRecord {
   readonly plan: string;
@@ -38,11 +38,11 @@ export interface RecordedDatabase {
   readonly from: string;
   /** The name that it is restored under. */
   readonly to: string;
-  /** What it is called until then. */
+  /** Its name until the names change. */
   readonly working: string;
-  /** Whether the restore created it; else it was there, empty, before. */
+  /** True: the restore created it. False: it existed before, empty. */
   readonly created: boolean;
-  /** What a database that bears the name `to` is called afterwards; absent where there was none. */
+  /** The later name of the database that now has the name `to`; absent where there is none. */
   readonly kept?: string;
 }
 

@@ -11,11 +11,11 @@ export interface RetryLimits {
   readonly maxDelayMs: number;
 }
 
-/** About 5 seconds of pauses at most: longer outages are for Temporal's retries, which hold no worker slot. */
+/** About 5 seconds of pauses at most. Longer outages are left to Temporal's retries, which occupy no worker slot. */
 export const DEFAULT_RETRY: RetryLimits = { attempts: 6, baseDelayMs: 200, maxDelayMs: 3_000 };
 
 /**
- * Calls `operation` until it succeeds, throws what isn't transient, or the tries are used up; then throws the last error.
+ * Calls `operation` until it succeeds, fails with an error that isn't transient, or has no try left; then throws the last error.
  * Pauses have full jitter (uniform between 0 and the limit), so that lanes that failed together don't come back together.
  */
 export async function withRetry<T>(
@@ -36,7 +36,7 @@ export async function withRetry<T>(
   }
 }
 
-/** Sleeps; when aborted throws the signal's reason, as every other call here does. */
+/** Sleeps. When aborted, throws the signal's reason, as every call here does. */
 async function pause(delayMs: number, signal: AbortSignal | undefined): Promise<void> {
   try {
     await sleep(delayMs, undefined, defined({ signal }));

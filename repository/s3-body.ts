@@ -25,13 +25,13 @@ export async function readBody(
       done();
     },
   });
-  // A pipe, since iterating over a stream copies what waits in it into a block of its own.
+  // A pipe: iterating over a stream would copy the waiting bytes into a block of their own.
   if (body !== undefined) await pipeline(asReadable(body), collect);
   if (filled < sizeBytes) throw cut(`${filled} of the announced ${sizeBytes} bytes`);
   return { bytes, sha256: hash.digest('hex') };
 }
 
-/** Looks to the error table like the broken connection that it is. */
+/** An error that the error table classifies as a broken connection, which it is. */
 function cut(received: string): Error {
   return Object.assign(new Error(`the answer has ${received}`), { code: 'ECONNRESET' });
 }

@@ -2,11 +2,11 @@ import type { S3Client } from '@aws-sdk/client-s3';
 import { base64ToHex } from './sha256.ts';
 
 /**
- * Spares the SDK's own hashing of bodies, which this store hashes itself, once:
+ * Keeps the SDK from hashing bodies, since this store hashes each body itself, once:
  *
- * - A request that carries the SHA-256 of its body is signed with it; else the SDK hashes the body again for
- *   `x-amz-content-sha256`. Its signer takes the header as it finds it.
- * - The answer to a GET of a whole object brings the stored checksum. Asked for by the SDK's own `ChecksumMode` the SDK
+ * - A request with the SHA-256 of its body in a header is signed with that. Otherwise the SDK would hash the body again for
+ *   `x-amz-content-sha256`; its signer uses the header if there is one.
+ * - The answer to a GET of a whole object brings the stored checksum. If it were asked for by the SDK's own `ChecksumMode`, the SDK
  *   would check it too, and fail with an error that can't be told from others.
  */
 export function hashBodiesOnce(client: S3Client): void {

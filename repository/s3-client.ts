@@ -8,13 +8,13 @@ export type SecretResolver = (reference: SecretRef) => Promise<string>;
 
 export interface S3Timeouts {
   readonly connectMs: number;
-  /** A connection on which nothing moved for so long is cut, and the request tried again. */
+  /** A connection on which nothing moves for this long is cut, and the request is tried again. */
   readonly idleMs: number;
 }
 
 export const DEFAULT_TIMEOUTS: S3Timeouts = { connectMs: 5_000, idleMs: 60_000 };
 
-/** More than any plan has lanes, so that lanes don't wait for each other's sockets. */
+/** More than the lanes of any plan, so that lanes don't wait for each other's sockets. */
 const CONNECTIONS = 128;
 
 export async function createS3Client(
@@ -30,7 +30,7 @@ export async function createS3Client(
     forcePathStyle: location.forcePathStyle ?? location.endpoint !== undefined,
     // `retry.ts` retries whole operations, bodies included, by the one classification in `s3-errors.ts`.
     maxAttempts: 1,
-    // Checksums are given with each put and checked on each get by this store itself: once, not twice.
+    // This store itself gives the checksum with each put and checks it on each get, so the SDK need not.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     // The SDK opens a new connection for each request that waits for `100 Continue`.
@@ -46,7 +46,7 @@ export async function createS3Client(
   return client;
 }
 
-/** Stores other than AWS mostly ignore the region, yet a signature needs one. */
+/** A signature needs a region, though most stores other than AWS ignore it. */
 function regionOf(location: S3Location): string | undefined {
   return (
     location.region ??

@@ -1,6 +1,6 @@
 import { HoldfastError, messageOf, permanent, transient } from '../model/errors.ts';
 
-/** What an error of the AWS SDK tells, as far as it is known. */
+/** What an error of the AWS SDK holds, as far as it is known. */
 interface Failure {
   /** The service's error code (`NoSuchBucket`), else the SDK's class name. */
   readonly name: string;

@@ -16,8 +16,8 @@ import { hexToBase64, sha256Hex } from './sha256.ts';
 type Target = Omit<CreateMultipartUploadCommandInput, 'ChecksumAlgorithm' | 'ChecksumType'>;
 
 /**
- * Sends one object in parts, one after another (lanes already run in parallel), each with its SHA-256. The object appears
- * when the upload is completed, under the same condition as a put in one piece. Throws the SDK's errors.
+ * Sends one object in parts, each with its SHA-256. Parts go one after another, since lanes already run in parallel. The object
+ * appears when the upload is completed, under the same condition as a put in one piece. Throws the SDK's errors.
  */
 export async function putInParts(
   client: S3Client,
@@ -61,7 +61,7 @@ export async function putInParts(
   }
 }
 
-/** Parts cost money until the upload is aborted. Throws `error`, which is the reason, whatever becomes of the abort. */
+/** Aborts the upload, since its parts cost money until then. Always throws `error`, the reason, even if the abort fails. */
 async function abandon(
   client: S3Client,
   upload: {
@@ -74,7 +74,7 @@ async function abandon(
   try {
     await client.send(new AbortMultipartUploadCommand(upload));
   } catch (abortError) {
-    // Left for `discardUnfinished`; the first error says what is wrong.
+    // `discardUnfinished` will abort it later. The first error is the one that says what is wrong.
     if (error instanceof Error && error.cause === undefined) error.cause = abortError;
   }
   throw error;
@@ -112,7 +112,7 @@ export async function abortStaleUploads(
   return aborted;
 }
 
-/** False where it has ended since it was listed. */
+/** Returns false where the upload has ended since it was listed. */
 async function abortUpload(
   client: S3Client,
   upload: {

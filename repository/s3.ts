@@ -21,9 +21,9 @@ import { base64ToHex, hexToBase64, sha256Hex } from './sha256.ts';
 import type { GetOptions, HeadOptions, ListedObject, PutOptions, Store, StoredObject } from './store.ts';
 import { checksumMismatch, damaged, differenceOf, notFound } from './store-errors.ts';
 
-/** Above this an object is sent in parts; a checksum of the whole is then not kept by S3 (its SHA-256 is composite). */
+/** Larger objects are sent in parts. S3 then keeps no checksum of the whole (its SHA-256 is composite). */
 const DEFAULT_PART_BYTES = 128 * 1024 * 1024;
-/** What one DeleteObjects takes. */
+/** The most keys that one DeleteObjects takes. */
 const DELETE_BATCH = 1000;
 
 type Cancellable = { readonly signal?: AbortSignal };
@@ -36,7 +36,7 @@ export interface S3StoreOptions {
 }
 
 /**
- * Objects in an S3 bucket under a prefix. Every put carries the caller's SHA-256, which S3 checks, keeps and tells again;
+ * Objects in an S3 bucket under a prefix. Every put carries the caller's SHA-256, which S3 checks, keeps and returns later.
  * `ifAbsent` is `If-None-Match: *`.
  */
 export class S3Store implements Store {
@@ -48,7 +48,7 @@ export class S3Store implements Store {
   readonly #prefix: string;
   readonly #retry: RetryLimits;
   readonly #partBytes: number;
-  /** A HEAD of an object can't tell a missing bucket from a missing object; once seen, the bucket is taken for there. */
+  /** A HEAD of an object can't tell a missing bucket from a missing object. Once the bucket was seen, it is assumed to exist. */
   #bucketSeen = false;
 
   private constructor(client: S3Client, location: S3Location, options: S3StoreOptions) {
@@ -83,13 +83,13 @@ export class S3Store implements Store {
         await this.#send(key, body, options);
         return 'created';
       } catch (error) {
-        // 412: somebody was before us. 409 (a write under way at the same moment) is transient, and tells on retry.
+        // 412: another writer was first. 409 (another write at the same moment) is transient; the retry finds out.
         if (options.ifAbsent && s3ErrorName(error) === 'PreconditionFailed') return 'exists';
         if (isRefusedHash(error)) throw this.#hashError(key, body, options.sha256, error);
         const known = s3Error(error, `write ${key}`, this.description);
         if (known instanceof HoldfastError && known.code === 'STORE_UNREACHABLE') {
-          // Stores answer and hang up before the body is through, and the answer (it exists, no such bucket, denied) is lost
-          // with the connection; or the put was done and only its answer lost. A HEAD tells without sending the body again.
+          // The store may have answered (it exists, no such bucket, denied) and hung up before the body was sent, so that its answer was
+          // lost. Or the put was done and only its answer was lost. A HEAD finds out without sending the body again.
           const found = await this.#head(key, { signal: options.signal });
           if (options.ifAbsent && found !== undefined) return 'exists';
         }
@@ -100,7 +100,7 @@ export class S3Store implements Store {
 
   async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {
     checkKey(key);
-    // Damage is told only when a second read gives it too: what was bent on the way is no damage of the store.
+    // Damage is reported only if a second read shows it too: bytes that changed on the way are no damage in the store.
     const first = await this.#read(key, options);
     if (first.difference === undefined) return first.bytes;
     const second = await this.#read(key, options);
@@ -150,7 +150,7 @@ export class S3Store implements Store {
         const failed = answer.Errors?.find(({ Code }) => Code !== 'NoSuchKey');
         if (failed === undefined) return;
         const name = failed.Code ?? 'UnknownError';
-        // S3 answers 200 for the batch and tells here what it did not delete; the code means the same as in an error answer.
+        // S3 answers 200 for the batch and lists here what it did not delete. The codes mean the same as in an error answer.
         throw s3Error(
           Object.assign(new Error(failed.Message ?? name), { name, $metadata: { httpStatusCode: 400 } }),
           `delete ${failed.Key?.slice(this.#prefix.length) ?? 'an object'}`,
@@ -204,7 +204,7 @@ export class S3Store implements Store {
     await this.#client.send(command, aborting(options));
   }
 
-  /** One read of a whole object or a range, retried while the connection fails, with what is wrong with it. */
+  /** One read of a whole object or a range, retried while the connection fails. Also returns what is wrong with the bytes. */
   async #read(
     key: string,
     options: GetOptions,
@@ -225,7 +225,7 @@ export class S3Store implements Store {
         return { bytes, difference: differenceOf({ sizeBytes, sha256 }, expected) };
       } catch (error) {
         if (s3ErrorName(error) === 'NoSuchKey') throw notFound(key, this.description, error);
-        // The range begins at or after the end of the object: nothing of it is there.
+        // The range begins at or after the end of the object, so it is empty.
         if (httpStatusOf(error) === 416) {
           const sizeBytes = 0;
           const actual = { sizeBytes, sha256: undefined };
@@ -261,7 +261,7 @@ export class S3Store implements Store {
     } catch (error) {
       const status = httpStatusOf(error);
       if (status === 404 && this.#bucketSeen) return undefined;
-      // An answer to HEAD has no body, hence no error code: a small listing fails for the same reason, and says it.
+      // An answer to HEAD has no body and so no error code. A small listing fails for the same reason, and gives the code.
       if (status >= 300 && status < 500) await this.#explain(options);
       if (status === 404) return undefined;
       throw error;
@@ -299,7 +299,7 @@ export class S3Store implements Store {
     } while (token !== undefined);
   }
 
-  /** A refused checksum is the caller's mistake only if the bytes here don't have it; else they were bent on the way. */
+  /** A refused checksum is the caller's mistake only if the bytes here don't match it. Otherwise they changed on the way. */
   #hashError(key: string, body: Uint8Array, sha256: string, cause: unknown): HoldfastError {
     if (sha256Hex(body) !== sha256) return checksumMismatch(key, this.description, cause);
     return transient(

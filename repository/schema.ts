@@ -1,4 +1,4 @@
-/** Shapes of the JSON in a repository as they are read back. The types they must agree with stand in `model/`. */
+/** Schemas for reading the JSON in a repository. They must agree with the types in `model/`. */
 import { z } from 'zod';
 import type {
   ChunkSpec,

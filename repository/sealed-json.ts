@@ -4,8 +4,8 @@ import { sha256Hex } from './sha256.ts';
 import { STORE_DAMAGED } from './store-errors.ts';
 
 /**
- * M7: a reader checks what it reads. JSON that carries the SHA-256 of its own text, so that a byte flipped at rest is noticed in a file that nothing else
- * vouches for. It is plain JSON of two-space indentation whose last member is
+ * M7: a reader checks what it reads. Sealed JSON carries the SHA-256 of its own text, so that a flipped byte is noticed in a file
+ * whose hash is stored nowhere else. It is plain JSON of two-space indentation whose last member is
  *
  *     "sha256": "<hash of all bytes before this line>"
  *

@@ -18,7 +18,7 @@ export async function putSealed(
   return store.put(key, body, { sha256: sha256Hex(body), ifAbsent: true, ...options });
 }
 
-/** Writes sealed JSON in the place of what is there. */
+/** Writes sealed JSON, replacing what is there. */
 export async function replaceSealed(
   store: Store,
   key: string,
@@ -55,7 +55,7 @@ export async function getSealedIfThere<T>(
   }
 }
 
-/** Refuses what a newer Holdfast wrote, by name, before its shape is judged. */
+/** Refuses an object of a newer format version, by name, before its shape is checked. */
 export function checkFormatVersion(found: number, known: number, what: string): void {
   if (found <= known) return;
   throw permanent(

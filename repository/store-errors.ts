@@ -1,6 +1,6 @@
 import { HoldfastError, permanent } from '../model/errors.ts';
 
-/** Codes that both stores throw; the rest stands where it arises. */
+/** Codes that both stores throw. Others are defined where they arise. */
 export const STORE_NOT_FOUND = 'STORE_NOT_FOUND';
 export const STORE_DAMAGED = 'STORE_DAMAGED';
 
@@ -21,7 +21,7 @@ export function damaged(key: string, description: string, difference: string): H
   );
 }
 
-/** True where an object is known to be gone or other than it was written, as against a store that can't be asked. */
+/** True where an object is known to be missing or changed. False where the store can't be asked. */
 export function isDamage(error: unknown): boolean {
   return error instanceof HoldfastError && (error.code === STORE_NOT_FOUND || error.code === STORE_DAMAGED);
 }
@@ -36,7 +36,7 @@ export function checksumMismatch(key: string, description: string, cause?: unkno
   );
 }
 
-/** How bytes differ from what was expected of them, for a message; undefined when they don't. */
+/** How bytes differ from what was expected, for a message; undefined when they don't. */
 export function differenceOf(
   actual: { readonly sizeBytes: number; readonly sha256: string | undefined },
   expected: { readonly sizeBytes: number; readonly sha256: string },

@@ -3,8 +3,8 @@
  *
  * - Keys are `/`-separated, relative to the store's root (bucket and prefix, or directory); `key.ts` says which are refused.
  *   No key is a folder of another (`a` beside `a/b`): a directory can't hold both.
- * - Every call may be retried; an implementation itself retries what is transient with jitter, bounded, and then throws a
- *   `HoldfastError` with `transient: true`. What a retry can't mend is thrown at once with `transient: false`.
+ * - Every call may be retried. An implementation retries transient failures itself, bounded and with jitter, and then throws a
+ *   `HoldfastError` with `transient: true`. A failure that a retry can't mend is thrown at once with `transient: false`.
  * - `put` is atomic: a reader sees the whole object or none. Bytes are checked against `sha256` on the way.
  * - After `put` returned, the object survives a crash of this process and of the store's machine as far as the store promises.
  */
@@ -35,8 +35,8 @@ export interface Store {
   list(prefix: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<ListedObject>;
 
   /**
-   * The names directly under `folder` (which ends in `/`, or is empty) under which objects lie, without listing those.
-   * A directory may also name one that holds none any more.
+   * The names directly under `folder` (which ends in `/`, or is empty) that have objects below them, without listing the objects.
+   * A directory may also give a name that has none any more.
    */
   folders(folder: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<string>;
 

@@ -8,13 +8,13 @@ import type { ListedObject, Store } from './store.ts';
 
 const DELETE_BATCH = 1000;
 
-/** Why a folder holds objects that nothing needs. */
+/** Why objects in a folder are needed by nothing. */
 export type OrphanKind =
   /** No manifest, and nothing new for longer than the grace time: the writer is gone. */
   | 'unfinished'
   /** Beside a manifest that does not name them. */
   | 'unnamed'
-  /** Beside, or being, the tombstone of a backup that was given up. */
+  /** The tombstone of a backup that was given up, and what lies beside it. */
   | 'discarded';
 
 /** What one backup's folder holds that no manifest names. */
@@ -43,9 +43,9 @@ export interface SweepResult {
 /**
  * Deletes what no manifest names in one backup's folder, and never anything outside of that folder.
  *
- * M5: nothing is deleted that a manifest names. So where the manifest or one of its lists can't be read, this throws and
- * deletes nothing; and where there is no manifest, a tombstone takes its place by a conditional put before the first object
- * goes, so that a writer taken for dead can't finish a backup whose objects are gone.
+ * M5: nothing is deleted that a manifest names. Where the manifest or one of its lists can't be read, this throws and deletes
+ * nothing. Where there is no manifest, a tombstone takes its place by a conditional put before the first object is deleted, so
+ * that a writer that was taken for dead can't finish a backup whose objects are gone.
  */
 export async function sweepBackup(
   store: Store,
@@ -74,12 +74,12 @@ export async function discardBackup(
   options: SweepOptions = {},
 ): Promise<SweepResult> {
   await putSealed(store, manifestKey(ref), tombstone(ref, reason), cancellation(options));
-  // Read, not assumed: a manifest or another tombstone may have been there first.
+  // Read again, since a manifest or another tombstone may have been there first.
   const folder = await readFolder(store, ref, options.graceMs ?? DEFAULT_GRACE_MS, options);
   return deleteAll(store, orphansIn(store, ref, folder, options), options);
 }
 
-/** What `removeOrphans` would delete of a plan. Backups whose manifest can't be trusted are left out: `verify` tells of them. */
+/** What `removeOrphans` would delete of a plan. Backups with a damaged manifest are left out; `verify` reports them. */
 export async function* findOrphans(
   store: Store,
   plan: string,
@@ -127,7 +127,7 @@ type Folder =
   | { readonly kind: 'unfinished'; readonly silent: boolean }
   | { readonly kind: 'discarded'; readonly tombstoneIsOld: boolean };
 
-/** What stands in a backup's folder, as far as it decides what may go. */
+/** What a backup's folder holds, as far as it decides what may be deleted. */
 async function readFolder(
   store: Store,
   ref: BackupId,
@@ -183,7 +183,7 @@ async function* orphansIn(
       yield object;
     }
   }
-  // Last, after everything that it keeps a late writer from finishing.
+  // The tombstone goes last: until then it keeps a late writer from finishing the backup.
   if (folder.kind === 'discarded' && folder.tombstoneIsOld && tombstone !== undefined) yield tombstone;
 }
 
@@ -201,7 +201,7 @@ async function isOlder(
   return true;
 }
 
-/** What takes a manifest's place. `finished`: of a backup that had one. */
+/** The tombstone that takes a manifest's place. @param finished the backup had a manifest */
 export function tombstone({ plan, backup }: BackupId, reason: string, finished = false): object {
   const discarded = { at: new Date().toISOString(), reason, ...(finished ? { finished } : {}) };
   return { formatVersion: MANIFEST_FORMAT_VERSION, plan, backup, discarded };

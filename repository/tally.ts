@@ -41,7 +41,7 @@ export class DataTally {
     return this.#objects;
   }
 
-  /** The databases with their tables' counts filled in. Throws `MANIFEST_UNKNOWN_TABLE` where data is of a table in none of them. */
+  /** The databases with the counts of their tables filled in. Throws `MANIFEST_UNKNOWN_TABLE` for data of a table that is in none of them. */
   countedDatabases(databases: readonly ManifestDatabase[]): readonly ManifestDatabase[] {
     const unclaimed = new Map(this.#tables);
     const counted = databases.map((database) => ({

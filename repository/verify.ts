@@ -18,7 +18,7 @@ export type StoreLevel = Exclude<VerifyLevel, 'restore'>;
 
 const PROBLEMS_REPORTED = 100;
 
-/** How far a verification has come; without problems so far, it can go on from here on another machine. */
+/** How far a verification has come. If it found no problem, it can go on from here on another machine. */
 export type VerifyProgress = {
   readonly startedAt: string;
   /** Objects checked without a gap, in the manifest's order. */
@@ -30,11 +30,11 @@ export type VerifyProgress = {
 export interface VerifyOptions {
   /** Objects checked at once, each held in memory at level `content`. Default 4. */
   readonly concurrency?: number;
-  /** Where an interrupted verification had come to; where it had found problems, these are looked for again. */
+  /** How far an interrupted verification had come. If it had found problems, they are looked for again. */
   readonly resume?: VerifyProgress | undefined;
   readonly progress?: (progress: VerifyProgress) => void;
   readonly signal?: AbortSignal;
-  /** Throws what kept it from asking the store where that is transient: the caller tries again. Default: it makes the verdict. */
+  /** True: a transient failure of the store is thrown, and the caller tries again. Default: the failure becomes the verdict. */
   readonly throwsTransient?: boolean;
 }
 
@@ -85,7 +85,7 @@ export async function verifyBackup(
       };
       options.progress?.(progress);
     }
-    // Where an object is missing or damaged, that is what there is to say.
+    // A missing or damaged object decides the verdict.
     if (level === 'content' && problems.length === 0) {
       const cancellable = defined({ signal: options.signal });
       problems.push(
@@ -119,7 +119,7 @@ interface Checkable {
 
 type Check = (object: Checkable) => Promise<Checked>;
 
-/** What became of each object, in the manifest's order, the first `skip` left out. Throws where the store can't be asked. */
+/** The outcome for each object, in the manifest's order, without the first `skip`. Throws where the store can't be asked. */
 async function* checkObjects(
   store: Store,
   ref: BackupId,
@@ -137,7 +137,7 @@ async function* checkObjects(
   });
 }
 
-/** What the backup lacks since it could not be read is wrong with it, however sound its objects are. */
+/** Data that could not be read at the backup is a problem, however sound the objects are. */
 function unreadOf({ data }: Checkable): readonly string[] {
   if (data?.unread === undefined) return [];
   const { schema, table } = data.table;
@@ -150,7 +150,7 @@ async function* objectsOf(
   cancellable: { readonly signal?: AbortSignal },
 ): AsyncGenerator<Checkable> {
   const folder = backupFolder(manifest);
-  // The list is an object too, and found damaged as such.
+  // The list is an object too, and is reported as damaged itself.
   const reading = { ...cancellable, onDamagedList: () => undefined };
   for await (const { entry, ...rest } of readNamedObjects(store, manifest, reading)) {
     yield { ...rest, entry: { ...entry, key: folder + entry.key } };
@@ -234,7 +234,7 @@ function problem(text: string): Checked {
   return { bytes: 0, problems: [text] };
 }
 
-/** The manifest is gone, damaged or a tombstone: not a store that can't be asked, but a backup that is none. */
+/** True where the manifest is missing, damaged or a tombstone. Then the backup is at fault, and not the store. */
 function isLost(error: HoldfastError): boolean {
   return isDamage(error) || error.code === 'BACKUP_NOT_FOUND' || error.code === 'BACKUP_DISCARDED';
 }

@@ -19,14 +19,14 @@ import { notFound } from './store-errors.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-/** What an export found besides the chunks: the parts of the manifest that are known before the transfer. */
+/** The parts of the manifest that an export already knows. */
 export interface ExportDescription {
   readonly server: Manifest['server'];
   readonly databases: readonly ManifestDatabase[];
   readonly commonObjects: readonly ObjectEntry[];
 }
 
-/** What is to be transferred in one epoch. Written once: the first export that ends decides. */
+/** All that is to be transferred in one epoch. Written once, by the first export that ends. */
 export interface WorkList extends ExportDescription {
   readonly epoch: number;
   readonly tasks: number;
@@ -60,9 +60,8 @@ const workListSchema: z.ZodType<WorkList> = z.object({
 });
 
 /**
- * Writes the tasks of an epoch, shard by shard, then the work list that names the shards. Where the epoch has a work list
- * already, from an attempt whose end was lost, that one is returned: two attempts may cut tables differently, and results
- * belong to one cut only.
+ * Writes the tasks of an epoch, shard by shard, then the work list that names the shards. If an earlier attempt already wrote a
+ * work list for the epoch, that one is returned: two attempts may cut tables differently, and results belong to one of them.
  *
  * @param tasks with the indexes 0 to `tasks.length - 1`, in any order
  */
@@ -133,7 +132,7 @@ export async function readShard(
   return openSealedJson(bytes, shardSchema, `${key} in ${store.description}`).tasks;
 }
 
-/** Records what a task has uploaded, once: where an earlier attempt has recorded its own, that one counts and is returned. */
+/** Records what a task has uploaded, once. If an earlier attempt has recorded its own, that one counts and is returned. */
 export async function writeTaskResult(
   store: Store,
   ref: BackupId,

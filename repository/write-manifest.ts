@@ -20,7 +20,7 @@ import { sha256Hex } from './sha256.ts';
 import type { Store } from './store.ts';
 import { DataTally } from './tally.ts';
 
-/** Where data objects stop to stand in the manifest itself, and how long the lists are that they stand in then. */
+/** How many data objects the manifest itself may name, and how many each list names if there are more. */
 export interface ListLimits {
   readonly inlineObjects: number;
   readonly objectsPerList: number;
@@ -76,15 +76,15 @@ export async function writeManifest(
   return await putManifest(store, manifest, cancellation(options));
 }
 
-/** What the writer of a tablet backup knows of it; counts that come from the tablets are made here. */
+/** What the writer of a tablet backup knows of it. Counts that come from the tablets are computed here. */
 export type TabletManifestDraft = Omit<Manifest, 'formatVersion' | 'totals' | 'data' | 'tablets'>;
 
 /**
  * Finishes a backup whose data are tablets, as `writeManifest` does one whose data are rows. Holds one list in memory, and
  * key and size of each shared object.
  *
- * O3, M2: whatever a sweep has condemned meanwhile is spared, and then a listing shows that every shared object is there.
- * Throws besides `OBJECTS_SWEPT` (transient).
+ * O3, M2: objects that a sweep has condemned meanwhile are spared, and then a listing shows that every shared object is there.
+ * Also throws `OBJECTS_SWEPT` (transient).
  */
 export async function writeTabletManifest(
   store: Store,
@@ -138,7 +138,7 @@ async function putManifest(
   const body = sealJson(manifest);
   const sha256 = sha256Hex(body);
   const outcome = await store.put(manifestKey(manifest), body, { sha256, ifAbsent: true, ...cancellable });
-  // Another attempt was faster, or this one's answer was lost: what stands there is the backup.
+  // Another attempt was faster, or this one's answer was lost. The manifest that is there is the backup.
   return outcome === 'created' ? { manifest, sha256 } : readStoredManifest(store, manifest, cancellable);
 }
 
@@ -149,7 +149,7 @@ interface ListedData {
   readonly sizes: Map<string, number>;
 }
 
-/** Few objects go into the manifest itself; more, as they come, into lists of bounded length. */
+/** A few objects go into the manifest itself. More go into lists of bounded length, as they come. */
 async function writeLists(
   store: Store,
   ref: BackupId,

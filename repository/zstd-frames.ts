@@ -2,19 +2,19 @@ import { constants, createZstdDecompress, zstdCompressSync, zstdDecompressSync }
 import { permanent } from '../model/errors.ts';
 
 /*
- * Data objects are zstd frames one after another, as RFC 8878 allows and `zstd -d` reads: each block of rows becomes a frame by
- * one call, in a thread of its own. Those of version 0.1.0's engine ycql are one frame that a stream made.
+ * Data objects are zstd frames one after another, as RFC 8878 allows and `zstd -d` reads. Each block of rows becomes a frame by
+ * one call, in a worker thread. Objects of version 0.1.0's engine ycql are one frame that a stream made.
  */
 
 const FRAME_MAGIC = 0xfd2fb528;
 const SKIPPABLE_MAGIC_MASK = 0xfffffff0;
 const SKIPPABLE_MAGIC = 0x184d2a50;
-/** A frame that says that it holds no more text than this is decompressed in one call. */
+/** A frame whose header gives no more text than this is decompressed in one call. */
 const ONE_CALL_BYTES = 16 * 1024 * 1024;
 const TEXT_PIECE_BYTES = 1024 * 1024;
 
 /**
- * Level 1 looks back half a MiB. Over a whole block of rows it has nothing to forget: that takes 6 % less time, and less space. Higher
+ * Level 1 looks back half a MiB by default. Looking back over a whole block of rows takes 6 % less time, and less space. Higher
  * levels look back further by themselves.
  */
 const WHOLE_BLOCK = { [constants.ZSTD_c_windowLog]: 20 };
@@ -22,7 +22,7 @@ const WHOLE_BLOCK = { [constants.ZSTD_c_windowLog]: 20 };
 /** One frame of the whole block, for a thread that has nothing else to do. Blocks its thread for about 3 ms a MiB. */
 export function compressFrame(block: Uint8Array, level: number): Buffer {
   return zstdCompressSync(block, {
-    // Room for whatever comes out: the library then works in one pass, without copying the block first (an eighth faster).
+    // Room for the largest result: the library then works in one pass without copying the block first, which is an eighth faster.
     chunkSize: compressBound(block.length),
     params: { [constants.ZSTD_c_compressionLevel]: level, ...(level === 1 ? WHOLE_BLOCK : {}) },
   });
@@ -43,10 +43,10 @@ export async function* textOf(object: Uint8Array): AsyncGenerator<Buffer> {
   for (const frame of splitFrames(buffer)) {
     const textBytes = contentSize(frame);
     if (textBytes !== undefined && textBytes <= ONE_CALL_BYTES) {
-      // One byte more than it holds: a full buffer would make the library ask for another.
+      // One byte more than needed: a full buffer would make the library ask for another.
       if (textBytes > 0) yield zstdDecompressSync(frame, { chunkSize: Math.max(64, textBytes + 1) });
     } else {
-      // A stream wrote it: the frame doesn't say how much text it holds.
+      // A stream wrote the frame, so its header doesn't give its size.
       const stream = createZstdDecompress({ chunkSize: TEXT_PIECE_BYTES });
       stream.end(frame);
       yield* stream as AsyncIterable<Buffer>;

@@ -4,21 +4,22 @@ import { NodeAgent, type NodeSettings } from '../engines/universe/agent/node-age
 import { HoldfastError, permanent } from '../model/errors.ts';
 import { agentIdentity } from '../model/task-queue.ts';
 
-/** A tablet server with the agent that this process is of it. */
+/** A tablet server and its agent in this process. */
 export interface ProvenNode {
   readonly settings: NodeSettings;
-  /** Who polls, as Temporal shows it. */
+  /** The poller's identity, as Temporal shows it. */
   readonly identity: string;
 }
 
 const PROOF_MS = 15_000;
 
-/** What a start would only repeat: the settings are wrong. All else may pass, and every request asks again. */
+/** Errors of wrong settings, which another start would only repeat. Other errors may pass, and every request asks again. */
 const REFUSED: ReadonlySet<string> = new Set(['AGENT_WRONG_NODE', 'AGENT_MIXED_DIRECTORIES']);
 
 /**
- * Makes sure, before anything is polled, that each agent is that of its node: its data directories are those of the tablet server that answers at its address,
- * and no other agent of them runs on this machine. What can't be known yet (a tablet server that is down) is said, and proved at each request.
+ * Makes sure, before anything is polled, that each agent is its node's own: its data directories are those of the tablet server that
+ * answers at its address, and no other agent of them runs on this machine. If this can't be known yet (the tablet server is down), it is
+ * logged, and proved at each request.
  *
  * @throws HoldfastError `AGENT_WRONG_NODE`, `AGENT_MIXED_DIRECTORIES`, `AGENT_DOUBLED` (permanent)
  */
@@ -52,8 +53,8 @@ async function ownerOf(settings: NodeSettings): Promise<string | undefined> {
 }
 
 /**
- * Keeps a second agent of the same tablet server off this machine, by a name in Linux's abstract namespace of sockets: it leaves no file, and goes with the
- * process however that ends. Elsewhere (macOS) nothing is claimed.
+ * Keeps a second agent of the same tablet server off this machine, by a name in Linux's abstract namespace of sockets. The name leaves no
+ * file, and ends with the process however that ends. On other systems (macOS) nothing is claimed.
  */
 async function claim(address: string, owner: string): Promise<void> {
   if (process.platform !== 'linux') return;

@@ -7,9 +7,9 @@ import { promisify } from 'node:util';
 import { cacheFolder } from '../engines/cache-folder.ts';
 
 /**
- * The workflows as one script for Temporal's sandbox. The published package carries it built; a checkout builds it once
- * per state of the sources into the user's cache folder, in a process of its own: the bundler would stay in the worker's
- * memory (about 150 MB).
+ * The workflows as one script for Temporal's sandbox. The published package contains it. A checkout builds it once for each
+ * state of the sources, into the user's cache folder, in a process of its own: the bundler would stay in the worker's memory
+ * (about 150 MB).
  */
 export async function workflowBundle(): Promise<{ codePath: string }> {
   const here = fileURLToPath(import.meta.url);
@@ -21,7 +21,7 @@ export async function workflowBundle(): Promise<{ codePath: string }> {
   return { codePath };
 }
 
-/** Of everything that goes into the bundle: sources and the versions of what they import. */
+/** A hash of everything that goes into the bundle: sources, and the versions of what they import. */
 function fingerprint(root: string): string {
   const hash = createHash('sha256');
   const sources = globSync(

@@ -10,8 +10,8 @@ import { defaultGrpcRetryOptions, makeGrpcRetryInterceptor } from '@temporalio/c
 type AnyCall = ReturnType<NextCall>;
 
 /**
- * The client's interceptors: its own, which tries calls again, and one that has a call end where the connection was closed meanwhile.
- * By itself that next try throws out of a timer ("Channel has been shut down"), and the process ends of it, whatever it had done.
+ * The client's interceptors: its own, which tries calls again, and one that ends a call when the connection was closed meanwhile.
+ * Without it the next try throws out of a timer ("Channel has been shut down"), and the process dies, even if its work was done.
  */
 export const interceptors: Interceptor[] = [
   makeGrpcRetryInterceptor(defaultGrpcRetryOptions()),
@@ -26,7 +26,7 @@ function callOrEnd(options: InterceptorOptions, nextCall: NextCall): AnyCall {
   }
 }
 
-/** A call that has ended as one that was cancelled, which is not tried again. */
+/** Ends a call as cancelled, so that it is not tried again. */
 function endedCall(error: unknown): AnyCall {
   const details = `the connection is closed: ${error instanceof Error ? error.message : String(error)}`;
   return {

@@ -15,31 +15,31 @@ import { planSources } from './plan-sources.ts';
 import { registerSearchAttributes } from './search-attributes.ts';
 
 /**
- * Chunks in flight in one process: it bounds the worker's memory, since each holds at most one compressed chunk. A plan's
- * `parallelism` above it spreads over several workers.
+ * Chunks in flight in one process. It bounds the worker's memory, since each lane holds at most one compressed chunk. A plan
+ * with a higher `parallelism` spreads over several workers.
  */
 export const DEFAULT_LANES = 8;
 
-/** A held read point is a session that waits; thousands cost little. They must never wait for a lane. */
+/** A held read point is a session that waits, so thousands cost little. They must never wait for a lane. */
 const READ_POINT_SLOTS = 1_000;
 
 const PRUNES_AT_ONCE = 4;
 
-/** Progress and cancellation travel with heartbeats, so they are sent often. */
+/** Heartbeats carry progress and cancellation, so they are sent often. */
 const HEARTBEAT_EVERY = '2s';
 
-/** Time that lanes have to finish their chunk after SIGTERM, before they are cancelled and go on elsewhere. */
+/** How long lanes may take to finish their chunk after SIGTERM. After that they are cancelled, and other workers go on. */
 const SHUTDOWN_GRACE = '10s';
 
 /**
- * A worker that has not come to its end by then gives up: whoever looks after the process starts another one. Without this, one that
- * the SDK stops for an error of its own waits for ever for the run that the error was about, and nobody polls.
+ * A worker that has not ended by then exits, so that its supervisor starts another one. Otherwise a worker that the SDK stops after an
+ * error of its own would wait for ever for the run that the error was about, and nothing would poll.
  */
 const SHUTDOWN_AT_MOST = '45s';
 
 /**
- * How long workflow code may take for one step, by the clock on the wall. The SDK's 5 s cut off steps on a machine that is starved,
- * and what was cut off is half done.
+ * How long workflow code may take for one step, in wall clock time. The SDK's 5 s cut steps off half-way on a machine that is short of
+ * CPU.
  */
 const STEP_AT_MOST = '30s';
 
@@ -59,14 +59,14 @@ export interface WorkerOptions {
    * has the credentials that may delete.
    */
   readonly only?: WorkKind;
-  /** Tablet servers whose agent this process is. With any, nothing else is hosted. */
+  /** Tablet servers whose agent this process is. If there are any, nothing else is hosted. */
   readonly nodes?: readonly NodeSettings[];
   readonly onReady?: () => void;
 }
 
 /**
- * An agent takes every task at once, so that one that is busy is told from one that is gone; its own lanes decide how many it
- * works on (`limits` in the plan).
+ * An agent takes every task at once, so that a busy agent can be told from one that is gone. Its own lanes decide how many it works on
+ * (`limits` in the plan).
  */
 const AGENT_SLOTS = 200;
 
@@ -121,7 +121,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
 
 const METRICS_EVERY_MS = 5 * 60_000;
 
-/** Serves metrics, and looks at the plans now and again; only one look is under way at a time. */
+/** Serves metrics, and reads the plans' repositories at intervals, one round at a time. */
 async function measurePlans(
   address: string,
   temporalAddress: string,
@@ -130,7 +130,7 @@ async function measurePlans(
 ): Promise<{ close(): void }> {
   const plans = new PlanMetrics(sources, (problem) => process.stderr.write(`${problem}\n`));
   const server = await serveMetrics(address, temporalAddress, () => plans.render(Date.now()));
-  // Only a worker that has the plans' secrets can look: an agent and a holder of read points have no use for them.
+  // Only a worker that has the plans' secrets can read them. Agents and holders of read points don't have these.
   if (nodes !== undefined || (only !== undefined && only !== 'lanes')) return server;
   let timer: NodeJS.Timeout | undefined;
   let isClosed = false;
@@ -185,7 +185,7 @@ async function createWorkers(
     workers.push(
       await Worker.create({
         ...common,
-        // A snapshot can't be handed over: it is let go at once, and its next epoch opens on another worker.
+        // A snapshot can't be handed over. It is released at once, and its next epoch opens on another worker.
         shutdownGraceTime: 0,
         taskQueue: readPointQueue(target.taskQueue),
         activities: { snapshot: activities.snapshot, check: activities.check },
@@ -210,7 +210,7 @@ function createAgents(
         taskQueue: nodeQueue(settings.address),
         activities: ofNode(settings),
         maxConcurrentActivityTaskExecutions: AGENT_SLOTS,
-        // A namespace takes 1,200 polls at once for each frontend of Temporal, unless it is told otherwise.
+        // By default a namespace takes 1,200 polls at once for each frontend of Temporal.
         maxConcurrentActivityTaskPolls: 2,
       }),
     ),

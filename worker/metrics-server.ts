@@ -4,8 +4,8 @@ import { messageOf, permanent } from '../model/errors.ts';
 
 /**
  * One endpoint for everything: Temporal's own metrics, which its runtime serves on a port of 127.0.0.1, and after them
- * Holdfast's. Temporal's meter could carry Holdfast's gauges as well, but forgets none: a plan that was removed would
- * stay, and with it an alert that nothing mends.
+ * Holdfast's. Temporal's meter could carry Holdfast's gauges too, but it never drops one: a removed plan would stay, and with
+ * it an alert that nothing can clear.
  */
 export async function serveMetrics(
   address: string,
@@ -41,7 +41,7 @@ export async function serveMetrics(
     );
     server.listen(port, host, resolve);
   });
-  // It must not keep a worker that has ended.
+  // The server must not keep a worker alive that has ended.
   server.unref();
   return server;
 }
@@ -55,7 +55,7 @@ function splitAddress(address: string): { readonly host: string; readonly port: 
   return { host: host.replace(/^\[|\]$/g, ''), port: Number(port) };
 }
 
-/** An address of 127.0.0.1 that is free now, for Temporal's runtime, which can't tell which port it got. */
+/** A free address on 127.0.0.1 for Temporal's runtime, which can't report a port of its own choice. */
 export async function freeLocalAddress(): Promise<string> {
   const probe = createTcpServer();
   await new Promise<void>((resolve, reject) => {

@@ -1,7 +1,7 @@
 import type { Catalogue } from '../model/recovery.ts';
 import { type Standing, standingOf } from '../planning/standing.ts';
 
-/** A plan that is measured. */
+/** A plan with metrics. */
 export interface MeasuredPlan {
   readonly plan: string;
   readonly engine: string;
@@ -17,10 +17,10 @@ export interface PlanSources {
   plans(): Promise<readonly (MeasuredPlan & { catalogue(): Promise<Catalogue> })[]>;
 }
 
-/** Time series grow by about 25 for each plan; a mistake that makes thousands of plans must not bring Prometheus down. */
+/** Most plans with metrics. A plan has about 25 time series, and a mistake that makes thousands of plans must not bring Prometheus down. */
 export const MOST_PLANS = 500;
 
-/** Storage may be slow; one plan's must not hold up the others' for longer. */
+/** Plans that are read at once. Storage may be slow, and that of one plan must not hold up the others for long. */
 const PLANS_AT_ONCE = 4;
 
 interface Reading {
@@ -31,8 +31,8 @@ interface Reading {
 }
 
 /**
- * Gauges of every plan, read from its repository and not from how a workflow ended: they are true also of a backup that
- * somebody deleted from the bucket, and for a worker that has just started.
+ * Gauges of every plan, from its repository and not from the ends of workflows. So they are also right for a backup that was
+ * deleted from the bucket, and on a worker that has just started.
  */
 export class PlanMetrics {
   private readings = new Map<string, Reading>();
@@ -46,7 +46,7 @@ export class PlanMetrics {
     this.report = report;
   }
 
-  /** Looks at every plan. A plan that is gone is gone from the metrics; one whose repository does not answer keeps its last. */
+  /** Reads every plan. A removed plan is dropped from the metrics; one whose repository doesn't answer keeps its last values. */
   async refresh(): Promise<void> {
     let plans: Awaited<ReturnType<PlanSources['plans']>>;
     try {
@@ -121,7 +121,7 @@ interface Gauge {
   of(reading: Reading, nowMs: number): readonly Sample[];
 }
 
-/** A gauge with one value for each plan; a plan of which it isn't known has none. */
+/** A gauge with one value for each plan that has one. */
 function gauge(
   name: string,
   help: string,

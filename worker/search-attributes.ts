@@ -7,8 +7,8 @@ import { GRPC, grpcCodeOf, temporalFailure } from './temporal-errors.ts';
 const KEYWORD = 2;
 
 /**
- * Registers what workflows set and is missing. A workflow that sets an unregistered attribute does not fail but hangs,
- * so this runs before any worker polls, and before anything is started or applied.
+ * Registers the search attributes that workflows set and Temporal lacks. A workflow that sets an unregistered attribute hangs
+ * instead of failing, so this runs before any worker polls, and before anything is started or applied.
  *
  * @throws HoldfastError `NAMESPACE_MISSING`, `SEARCH_ATTRIBUTES` (no permission, say), `TEMPORAL_DENIED`, `TEMPORAL_UNREACHABLE`
  */
@@ -45,10 +45,10 @@ async function missingAttributes(connection: Connection, namespace: string): Pro
   }
 }
 
-/** Who may run workflows need not be one who may look at how the server is set up. */
+/** Credentials that may run workflows may not be allowed to read the server's settings. */
 const MAY_NOT_LIST: readonly (number | undefined)[] = [GRPC.permissionDenied, GRPC.unimplemented];
 
-/** A query that names an attribute that there is not is refused. */
+/** Finds out by a query: one that names an unknown attribute is refused. */
 async function canBeAsked(connection: Connection, namespace: string, name: string): Promise<boolean> {
   try {
     await connection.workflowService.countWorkflowExecutions({ namespace, query: `${name} = "none"` });

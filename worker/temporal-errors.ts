@@ -11,7 +11,7 @@ export const GRPC = {
   unauthenticated: 16,
 } as const;
 
-/** The code of gRPC in an error of Temporal's client, or in what caused it; undefined in any other error. */
+/** The gRPC code of an error of Temporal's client, or of its cause; undefined for any other error. */
 export function grpcCodeOf(error: unknown): number | undefined {
   if (!(error instanceof Error)) return undefined;
   if ('code' in error && typeof error.code === 'number' && 'details' in error) return error.code;
@@ -19,8 +19,8 @@ export function grpcCodeOf(error: unknown): number | undefined {
 }
 
 /**
- * What it means that Temporal did not do what it was asked, where the code of gRPC says it: `TEMPORAL_DENIED`,
- * `TEMPORAL_UNREACHABLE`. Undefined of any other error.
+ * The error for a failed request to Temporal, where its gRPC code says enough: `TEMPORAL_DENIED`, `TEMPORAL_UNREACHABLE`.
+ * Undefined for any other error.
  */
 export function temporalFailure(error: unknown): HoldfastError | undefined {
   switch (grpcCodeOf(error)) {
@@ -45,7 +45,7 @@ export function temporalFailure(error: unknown): HoldfastError | undefined {
   }
 }
 
-/** What the server said: the client's own message is that something failed. */
+/** The server's words. The client's own message only says that something failed. */
 function detailsOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if ('details' in error && typeof error.details === 'string') return error.details || error.message;

@@ -15,8 +15,8 @@ export interface CallOptions {
 }
 
 /**
- * A worker that is gone is noticed after this long without a heartbeat. Workers beat every second (worker/main.ts), so
- * it also bounds how long a cancelled run waits for a dead worker.
+ * After this long without a heartbeat a worker counts as gone. Workers send a heartbeat every second (worker/main.ts). This also
+ * bounds how long a cancelled run waits for a dead worker.
  */
 export const HEARTBEAT_TIMEOUT_MS = 15_000;
 

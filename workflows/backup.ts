@@ -165,7 +165,7 @@ class BackupRun {
     };
   }
 
-  /** After a failure or a cancellation: no session held, and no object without a manifest. */
+  /** After a failure or a cancellation: closes the session and removes objects without a manifest. */
   async abandon(): Promise<void> {
     await this.#readPoint?.close();
     await this.#releaseSnapshots();
@@ -358,7 +358,7 @@ class BackupRun {
       this.#released = true;
     } catch (error) {
       if (isCancellation(error)) throw error;
-      // The backup is none the worse; the universe deletes them itself when their retention is over.
+      // The backup isn't affected. The universe deletes the snapshots itself when their retention is over.
       this.board.note('upload', { note: `snapshots were not deleted: ${describeFailure(error).message}` });
     }
   }
@@ -446,7 +446,7 @@ class BackupRun {
   }
 }
 
-/** As the command line makes them: sorts by time, unique. */
+/** An id as the command line makes them: unique, and sorts by time. */
 function newBackupId(): string {
   const time = timeInId(workflowInfo().startTime.toISOString());
   return `${time}-${uuid4().slice(0, 6)}`;

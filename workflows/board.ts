@@ -16,8 +16,8 @@ const phaseKey = defineSearchAttributeKey('BackupPhase', 'KEYWORD');
 const resultKey = defineSearchAttributeKey('BackupResult', 'KEYWORD');
 
 /**
- * What operators see of one run: the query `progress`, the current details in the Temporal UI and the phase as a search
- * attribute, all from one state. Writes nothing into history but a phase change per step.
+ * The progress of one run: the query `progress`, the current details in the Temporal UI and the phase as a search attribute all show
+ * this one state. It writes nothing into history but one change of phase for each step.
  */
 export class Board {
   readonly #steps: StepProgress[];
@@ -63,7 +63,7 @@ export class Board {
     this.onMilestone(`${id} is running`);
   }
 
-  /** Nothing runs for the time being, and why. */
+  /** Notes why nothing runs for the time being. */
   wait(why: string): void {
     this.#headline = `${this.#title}: ${why}`;
     this.#show();
@@ -100,7 +100,7 @@ export class Board {
     this.#show();
   }
 
-  /** @param update undefined where a child of an earlier version ended, which had told it by a signal. */
+  /** @param update undefined where a child of an earlier version ended: it had reported its end by a signal. */
   transferred(update: TransferProgress | undefined): void {
     if (this.#transferStep === undefined || update === undefined) return;
     const shards = this.#transferring.get(this.#transferStep);

@@ -9,9 +9,9 @@ import { transferProgress } from './messages.ts';
 import type { TransferProgress } from './progress.ts';
 
 /**
- * Starts a child and waits for its result, as the SDK's `executeChild` does, but a cancellation waits until the server has
- * started the child. One that is sent before is answered "not found" and lost: the child starts all the same, and its
- * parent waits for it until it ends by itself.
+ * Starts a child and waits for its result, as the SDK's `executeChild` does, but holds a cancellation back until the server has
+ * started the child. A cancellation that is sent earlier is answered "not found" and lost: the child starts all the same, and its
+ * parent waits until it ends by itself.
  */
 export async function runChild<T extends Workflow>(
   start: () => Promise<ChildWorkflowHandle<T>>,
@@ -26,7 +26,7 @@ export async function runChild<T extends Workflow>(
   });
 }
 
-/** Tells the run that waits for this child how far it is; nobody, where it was started by hand. */
+/** Reports this child's progress to the run that waits for it. A child that was started by hand has no such run. */
 export async function tellParent(progress: TransferProgress): Promise<void> {
   const { parent } = workflowInfo();
   if (parent === undefined) return;

@@ -17,7 +17,7 @@ import { describeFailure, rootFailure } from './failures.ts';
 import { pruneQueue, readPointQueue } from './messages.ts';
 import { inLanes } from './scopes.ts';
 
-/** The plan's own worker has taken this run, so it is there; but all its lanes may be at work. */
+/** The plan's own worker has taken this run, so it is alive, but all its lanes may be busy. */
 const OWN_WORKER_MS = 60_000;
 /** Temporal shows a poller for minutes after it died. */
 const OTHER_WORKER_MS = 15_000;
@@ -25,8 +25,8 @@ const LOOKS_AT_MOST_MS = 120_000;
 const AGENTS_AT_ONCE = 20;
 
 /**
- * Asks each worker that a run of the plan needs, on its own task queue, so that the answers are of its programs, its secrets and its
- * network. Bounded: every question has a time limit and is asked once. Changes nothing.
+ * Asks each worker that a run of the plan needs, on its own task queue, so that the answers are about its programs, its secrets and
+ * its network. Every question has a time limit and is asked once. Changes nothing.
  */
 export async function doctor(input: DoctorInput): Promise<DoctorReport> {
   const { repository, source, history, beside } = input;
@@ -46,14 +46,14 @@ export async function doctor(input: DoctorInput): Promise<DoctorReport> {
       agentOn(queue, OTHER_WORKER_MS).checkNode({ repository }),
     );
   });
-  // Last, so that the worker for prunes deletes what the others have written.
+  // Asked last: the worker for prunes deletes what the others have written for their checks.
   const others = await Promise.all(
     beside.map((duty) => {
       const queue = duty === 'prune' ? pruneQueue(taskQueue) : readPointQueue(taskQueue);
       const question: CheckInput = {
         ...asked,
         duty,
-        // Prunes have credentials of their own, which are looked at even where one process does all.
+        // Prunes have credentials of their own, which are checked even where one process does everything.
         ...(duty === 'prune' || own.worker === undefined ? {} : { answered: own.worker.identity }),
       };
       return answerOf(queue, OTHER_WORKER_MS, () => activitiesOn(queue, OTHER_WORKER_MS).check(question));
@@ -76,7 +76,7 @@ async function answerOf(
   }
 }
 
-/** Why nobody answered, as a check that failed. */
+/** A failed check that says why nobody answered. */
 function unanswered(queue: string, withinMs: number, error: unknown): Check {
   const name = `the worker of ${queue} answers`;
   const root = rootFailure(error);
@@ -88,7 +88,7 @@ function unanswered(queue: string, withinMs: number, error: unknown): Check {
       remedy: 'See whether it runs and is busy (holdfast status), start another one, or ask again later.',
     };
   }
-  // The SDK's own failure for an activity that a worker doesn't have.
+  // The SDK's failure for an activity that a worker doesn't know.
   if (root instanceof ApplicationFailure && root.type === 'NotFoundError') {
     return {
       name,

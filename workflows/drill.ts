@@ -117,7 +117,7 @@ async function choose(
   }
 }
 
-/** What drills left that were terminated. Where it can't be dropped that is told, and this drill goes on. */
+/** Drops what terminated drills left. If that fails, the drill reports it and goes on. */
 async function clearLeftovers({
   repository,
   plan,
@@ -143,7 +143,7 @@ async function clearLeftovers({
   }
 }
 
-/** After its time a rehearsal is given up, with what it created. */
+/** Gives up a rehearsal after its time limit, and drops what it created. */
 async function inTime(
   timeoutMs: number,
   request: RestoreRequest,

@@ -8,7 +8,7 @@ import {
 } from '@temporalio/workflow';
 import { READ_POINT_LOST } from '../model/errors.ts';
 
-/** The failure at the bottom: activities and children wrap what really happened. */
+/** The innermost failure: activities and children wrap the one that happened. */
 export function rootFailure(error: unknown): unknown {
   let current = error;
   while (current instanceof ActivityFailure || current instanceof ChildWorkflowFailure) {
@@ -49,7 +49,7 @@ export function isReadPointLost(error: unknown): boolean {
   return root instanceof ApplicationFailure && root.type === READ_POINT_LOST;
 }
 
-/** For a scope that we cancel ourselves. */
+/** Ignores the cancellation of a scope that we cancel ourselves. */
 export function ignoreCancellation(error: unknown): void {
   if (!isCancellation(error)) throw error;
 }

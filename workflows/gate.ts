@@ -1,7 +1,7 @@
 import { exclude, type SourceClaim } from '../model/source-claim.ts';
 import type { GateState } from './messages.ts';
 
-/** Who is in at a source and who waits. First come, first served: nobody overtakes a claim that it excludes. Pure. */
+/** Which runs hold a source and which wait for it. First come, first served: a claim never passes an earlier one that excludes it. Pure. */
 export class Gate {
   #holders: readonly SourceClaim[];
   #waiting: readonly SourceClaim[];
@@ -21,7 +21,7 @@ export class Gate {
     return this.#holders.length === 0 && this.#waiting.length === 0;
   }
 
-  /** A run that asks again, because it did not hear the answer or was reset, keeps its place and is told again. */
+  /** A run may ask again, because it missed the answer or was reset. It keeps its place and is answered again. */
   enter(claim: SourceClaim): void {
     if (this.#holders.some(({ holder }) => holder === claim.holder)) this.#told.delete(claim.holder);
     else if (!this.#waiting.some(({ holder }) => holder === claim.holder))
@@ -34,7 +34,7 @@ export class Gate {
     this.#told.delete(run);
   }
 
-  /** Lets in whoever may; returns the runs that have to be told. */
+  /** Admits every claim that may begin; returns the runs that have to be notified. */
   admit(): readonly string[] {
     const before: SourceClaim[] = [];
     for (const claim of this.#waiting) {

@@ -8,9 +8,9 @@ const REWIND: readonly RestoreStage[] = ['plan', 'turn', 'safety', 'restoration'
 const CLONE: readonly RestoreStage[] = ['plan', 'restoration', 'finish'];
 
 /**
- * Takes databases to an instant by the universe's own history, without a backup: a rewind in place, alone at its source, after
- * writes have stopped and a snapshot of what is there was made; or a clone beside. Nothing is undone when it fails half-way: the
- * message says what was done, and the safety snapshot holds what was there.
+ * Takes databases to an instant by the universe's own history, without a backup. Either it rewinds in place: alone at its source,
+ * after writers have stopped, and after a safety snapshot of what is there. Or it makes a clone beside. A failure half-way undoes
+ * nothing: the message says what was done, and the safety snapshot holds what was there.
  */
 export async function inClusterRestore(request: InClusterRequest): Promise<InClusterSummary> {
   const { plan, restore, way, instant, databases } = request;
@@ -75,7 +75,7 @@ function whereItWas(safetySnapshots: Readonly<Record<string, string>>): string {
     : ` What was there before is in the universe's snapshots (${kept.join(', ')}).`;
 }
 
-/** Several databases are gone back one after another: a failure between them leaves them at different times, and says which is where. */
+/** Rewinds several databases one after another. A failure in between leaves them at different times; its message says which is where. */
 function stateOfEach({ databases, way, instant }: InClusterRequest, begun: number, done: number): string {
   if (databases.length < 2 || begun === 0) return '';
   const names = (from: number, to: number) => databases.slice(from, to).map(({ from: name }) => name);

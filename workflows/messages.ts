@@ -20,9 +20,9 @@ export interface BackupInput {
   readonly pipeline: Pipeline;
   /** Absent where a schedule starts it: the run makes one. */
   readonly backup?: string;
-  /** True: the parent holds the turn at the source for it (a safety backup). */
+  /** True: the parent holds the source on behalf of this run (a safety backup). */
   readonly hasTurn?: boolean;
-  /** Whom to tell how it ended. */
+  /** Who gets a notification of the end. */
   readonly notify?: readonly NotifyTarget[];
 }
 
@@ -45,13 +45,13 @@ export interface WorkflowsByName {
 
 /** Details of the failure of a restore. */
 export interface RestoreLeftovers {
-  /** It had begun to write, and what it wrote could not be dropped. */
+  /** True: it had begun to write, and what it wrote could not be dropped. */
   readonly leftBehind: boolean;
 }
 
 export interface VerifyInput {
   readonly ref: BackupRef;
-  /** `schema`: whether the server takes the schema, without rows; by command alone, and not recorded. */
+  /** `schema`: tries whether the server takes the schema, without rows. Only the command asks for it, and it isn't recorded. */
   readonly level: VerifyLevel | 'schema';
   /** Needed for level `restore`: where to rehearse. */
   readonly source: Source;
@@ -64,13 +64,13 @@ export interface TransferOptions {
   readonly timeoutMs: number;
 }
 
-/** Reports of progress in one run's history, whatever its size: each costs its parent about four events. */
+/** Most reports of progress in one run, whatever its size: each costs the parent's history about four events. */
 const REPORTS_PER_RUN = 50;
 
-/** A report costs the parent, its worker and Temporal more than a small chunk does; nobody looks more often than this. */
+/** Shortest time between two reports. A report costs the parent, its worker and Temporal more than a small chunk does. */
 const REPORT_INTERVAL_MS = 2_000;
 
-/** How often a transfer tells how far it is. */
+/** How often a transfer reports its progress. */
 export interface ReportPace {
   /** In tasks. */
   readonly reportEvery: number;
@@ -116,9 +116,9 @@ export type TransferInput = ReportPace & {
 export const universeQuiet = defineSignal(UNIVERSE_QUIET);
 
 export const readPointOpened = defineSignal<[ReadPoint]>(READ_POINT_OPENED);
-/** A `transfer` child tells its parent how far it is. */
+/** A `transfer` child reports its progress to its parent. */
 export const transferProgress = defineSignal<[TransferProgress]>('transferProgress');
-/** Who is in at a source and who waits, in order of arrival. */
+/** The runs that hold a source and those that wait for it, in order of arrival. */
 export interface GateState {
   readonly holders: readonly SourceClaim[];
   readonly waiting: readonly SourceClaim[];
@@ -127,7 +127,7 @@ export interface GateState {
 export const enterSource = defineSignal<[SourceClaim]>(ENTER_SOURCE);
 /** A run has ended its work on the source; the argument is its workflow id. */
 export const leaveSource = defineSignal<[string]>('leaveSource');
-/** The gate tells a run that it is in. */
+/** The gate tells a run that it now holds the source. */
 export const sourceEntered = defineSignal('sourceEntered');
 export const gateState = defineQuery<GateState>('gateState');
 
@@ -139,15 +139,15 @@ export const SEARCH_ATTRIBUTES = ['BackupPlan', 'BackupEngine', 'BackupPhase', '
 export const backupWorkflowId = (plan: string, backup: string): string => `backup:${plan}:${backup}`;
 export const restoreWorkflowId = (plan: string, restore: string): string => `restore:${plan}:${restore}`;
 export const drillWorkflowId = (plan: string, drill: string): string => `drill:${plan}:${drill}`;
-/** `key` tells those apart that run at the same time. */
+/** @param key distinguishes those that run at the same time */
 export const doctorWorkflowId = (plan: string, key: string): string => `doctor:${plan}:${key}`;
 export const verifyWorkflowId = (plan: string, backup: string, level: VerifyInput['level']): string =>
   `verify:${plan}:${backup}:${level}`;
 /** One for each plan, so that no two of them prune at once. */
 export const pruneWorkflowId = (plan: string): string => `prune:${plan}`;
 
-/** Read points have a task queue of their own, so that holding one never takes a lane from the chunks. */
+/** Read points have a task queue of their own, so that a held one never takes a lane from the chunks. */
 export const readPointQueue = (taskQueue: string): string => `${taskQueue}.read-points`;
 
-/** Where a prune by credentials of its own runs, so that a worker may be had that alone has them. */
+/** The task queue of prunes with credentials of their own, so that one worker alone may have these. */
 export const pruneQueue = (taskQueue: string): string => `${taskQueue}.prune`;

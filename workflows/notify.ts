@@ -11,7 +11,7 @@ import { notificationBody } from '../planning/notification.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { describeFailure } from './failures.ts';
 
-/** A place that is away for longer is not told: the news is old by then. */
+/** A receiver that is down for longer gets no notification, since the news is old by then. */
 const TRIED_FOR_MS = 3_600_000;
 
 export interface NotifyInput {
@@ -19,7 +19,7 @@ export interface NotifyInput {
   readonly notification: Notification;
 }
 
-/** Tells each target, all at once; one that can't be reached keeps nobody else from being told. */
+/** Notifies all targets at once. One that can't be reached doesn't keep the others from being notified. */
 export async function notify({ targets, notification }: NotifyInput): Promise<{ readonly told: number }> {
   const told = await Promise.all(
     targets.map(async ({ kind, url }) => {
@@ -36,7 +36,7 @@ export async function notify({ targets, notification }: NotifyInput): Promise<{ 
         return true;
       } catch (error) {
         if (isCancellation(error)) throw error;
-        log.warn(`${kind} was not told: ${describeFailure(error).message}`);
+        log.warn(`${kind} got no notification: ${describeFailure(error).message}`);
         return false;
       }
     }),
@@ -45,8 +45,8 @@ export async function notify({ targets, notification }: NotifyInput): Promise<{ 
 }
 
 /**
- * Starts telling whoever wants to know, and goes on: a run of its own, which outlives this one and can't fail it. `key`
- * tells notifications of one workflow apart.
+ * Starts a run that sends the notifications, and goes on. That run outlives this one and can't fail it. `key` distinguishes the
+ * notifications of one workflow.
  */
 export async function tell(
   targets: readonly NotifyTarget[] | undefined,
@@ -69,8 +69,8 @@ export async function tell(
         args: [input],
       });
     } catch (error) {
-      // Somebody else runs under this id. Whatever it is, what happened is not changed by who was told.
-      log.warn(`nobody was told: ${describeFailure(error).message}`);
+      // Another run has this id. A notification must not change the outcome of the run that it is about.
+      log.warn(`no notification was sent: ${describeFailure(error).message}`);
     }
   });
 }

@@ -22,16 +22,16 @@ import type {
 import { Refused, readSmall, shortened, splitOptions, theOne } from './plan-request-reading.ts';
 import { backupInput, inClusterInput, restoreInput } from './plan-run-inputs.ts';
 
-/** What is remembered; everything an entity holds is bounded, so that it can live for years. */
+/** How much is remembered. Everything that an entity holds is bounded, so that it can live for years. */
 const AT_MOST = { open: 20, closed: 20, seen: 1_000, running: 50, refusals: 5, measurements: 10 } as const;
 const RESTORES_AT_ONCE = 4;
 
-/** A run that says nothing for so long is looked at: it may have been terminated. */
+/** A run that reports nothing for this long is checked, since it may have been terminated. */
 const SILENCE_MS = 2 * 60_000;
-/** Storage changes without a word too: prune, verifications and drills, a bucket that goes away. */
+/** How often storage is looked at. It may change without a report: by prunes, verifications and drills, or a bucket that disappears. */
 const SURVEY_EVERY_MS = 3_600_000;
 
-/** What an entity has to do next; the workflow does it and tells it what came of it. */
+/** What an entity has to do next. The workflow does it and reports the outcome to the entity. */
 export type Work =
   | { readonly do: 'schedules'; readonly generation: number }
   | { readonly do: 'decide'; readonly request: PlanRequest }
@@ -42,7 +42,7 @@ export type Work =
   | { readonly do: 'survey' }
   | { readonly do: 'look'; readonly workflowIds: readonly string[] };
 
-/** Where time and chance come from; in a workflow from its history. */
+/** The source of time and of random ids. In a workflow both come from its history. */
 export interface Chance {
   now(): Date;
   /** Hex digits. */
@@ -65,8 +65,8 @@ export function newPlanState(revision: Revision, appliedAt: string): PlanState {
 }
 
 /**
- * One plan over the years: which requests wait, what runs, what was refused, what storage holds. Knows nothing of Temporal:
- * messages change its state, `nextWork` says what there is to do, and `…ed` methods tell it what came of that.
+ * One plan over the years: which requests wait, what runs, what was refused, what storage holds. It knows nothing of Temporal.
+ * Messages change its state, `nextWork` says what to do next, and the `…ed` methods take the outcome.
  */
 export class PlanEntity {
   #current: PlanState;
@@ -131,7 +131,7 @@ export class PlanEntity {
     return this.#current.survey?.window ?? { instants: [], ranges: [] };
   }
 
-  /** What a person sent. Throws `Refused`; a caller that isn't answered records it by `refuse`. */
+  /** Takes a person's message. Throws `Refused`; a caller that can't answer the sender records it by `refuse`. */
   receive(message: PersonsMessage, argument: unknown): Receipt {
     switch (message) {
       case 'backup':
@@ -151,8 +151,8 @@ export class PlanEntity {
   }
 
   /**
-   * As `receive`, and changes nothing: for validators. These don't run when a history is replayed, so not even chance may be drawn from,
-   * or every id that is chosen afterwards would be another one.
+   * As `receive`, but changes nothing: for validators. Validators don't run when a history is replayed, so this must not draw a random
+   * number either: every id that is chosen afterwards would differ.
    */
   check(message: PersonsMessage, argument: unknown): void {
     const { now } = this.#chance;
@@ -200,7 +200,7 @@ export class PlanEntity {
     return generation;
   }
 
-  /** What a run of the plan told of itself. */
+  /** Takes the report of a run of the plan. */
   reported(report: RunReport): void {
     const others = this.#current.running.filter(({ workflowId }) => workflowId !== report.workflowId);
     const request = this.#current.requests.find(({ run }) => run.workflowId === report.workflowId);
@@ -222,12 +222,12 @@ export class PlanEntity {
     if (request !== undefined) this.#close(request, report.state, report.headline);
   }
 
-  /** Storage has changed, or may have. */
+  /** Storage has changed, or may have changed. */
   surveyIsDue(): void {
     this.#isSurveyDue = true;
   }
 
-  /** The most urgent thing to do; undefined: nothing until a message comes, or `wakeAfterMs` have passed. */
+  /** The most urgent work. Undefined: none until a message comes, or `wakeAfterMs` have passed. */
   nextWork(): Work | undefined {
     if (this.areSchedulesDue) return { do: 'schedules', generation: this.#current.generation };
     if (this.#current.isRemoved) return undefined;
@@ -246,7 +246,7 @@ export class PlanEntity {
     return undefined;
   }
 
-  /** How long there is nothing to do, unless a message comes. */
+  /** How long nothing is to be done unless a message comes. */
   get wakeAfterMs(): number {
     const waits =
       this.#current.running.length > 0 || this.#current.requests.some(({ state }) => state === 'running');
@@ -291,13 +291,13 @@ export class PlanEntity {
     this.#update(request, { decision, databases, state: asks ? 'awaiting-approval' : 'ready' });
   }
 
-  /** A request can't be done: it is closed, recorded, shown, counted. */
+  /** A request can't be done: closes, records and counts it, and shows it on the page. */
   refuseRequest(request: PlanRequest, refusal: Omit<Refusal, 'at' | 'message'>): void {
     this.refuse(request.kind, refusal);
     this.#close(request, 'refused', `${refusal.reason}. ${refusal.remedy}`);
   }
 
-  /** Its run exists; it reports itself from here on. */
+  /** The run of a request exists, and from now on it reports itself. */
   started({ requestId }: PlanRequest): void {
     const request = this.#current.requests.find((each) => each.requestId === requestId);
     if (request === undefined) return;
@@ -333,7 +333,7 @@ export class PlanEntity {
     this.#change({ surveyFailure: { at: this.#now(), reason } });
   }
 
-  /** Runs that Temporal says have ended, of which nothing was heard. */
+  /** Takes the runs that have ended by Temporal's account, and that reported no end. */
   looked(gone: readonly { readonly workflowId: string; readonly ending: string }[]): void {
     this.#lookedAtMs = this.#chance.now().getTime();
     for (const { workflowId, ending } of gone) {
@@ -377,7 +377,7 @@ export class PlanEntity {
       const past = closed.find((each) => each.requestId === requestId);
       return receiptOf(requestId, 'known', past?.told ?? 'it has acted', past?.workflowId);
     }
-    // Without an id of its own, a backup that is asked for while one waits is that one.
+    // A request for a backup without an id of its own counts as the one that already waits.
     const waiting = requests.find((each) => each.kind === 'backup' && each.state === 'new');
     if (kind === 'backup' && requestId === undefined && waiting !== undefined) {
       return receiptOf(waiting.requestId, 'known', 'a backup waits already', waiting.run.workflowId);

@@ -10,9 +10,9 @@ import type {
 import type { PlanSurvey, ScheduleChange } from '../model/survey.ts';
 
 /**
- * The messages of a plan's entity (workflow `plan`, id `plan:<name>`), and all that clients need to know of it. Each of the
- * six a person sends exists twice: as a signal, which takes anything and tells on the entity's page what it made of it, and
- * as an update, which refuses at once. Arguments are JSON that a person types; see docs/operations.md.
+ * The messages of a plan's entity (workflow `plan`, id `plan:<name>`), and all that clients need to know of it. Each of the six that a
+ * person sends exists twice. As a signal it is always accepted, and the entity's page shows what became of it. As an update it is refused
+ * at once if it can't be acted on. Arguments are JSON that a person types; see docs/operations.md.
  */
 export const planWorkflowId = (plan: string): string => `plan:${plan}`;
 
@@ -33,7 +33,7 @@ export const PERSONS_MESSAGES = Object.keys(DESCRIPTIONS) as readonly PersonsMes
 /** What came of a message. */
 export interface Receipt {
   readonly requestId: string;
-  /** `known`: a request with this id acts already, or has acted; nothing is done again. */
+  /** `known`: a request with this id is already under way or done, so nothing is done again. */
   readonly outcome: 'accepted' | 'known';
   /** One sentence. */
   readonly told: string;
@@ -46,7 +46,7 @@ export const personsUpdate = (name: PersonsMessage) => defineUpdate<Receipt, [un
 
 /** Sent by `backup` and `restore` runs of the plan, wherever they come from. */
 export const ran = defineSignal<[RunReport]>('ran');
-/** Sent by whatever else changes what can be restored: prune, verification, drill. */
+/** Sent by the other runs that change what can be restored: prunes, verifications, drills. */
 export const catalogueChanged = defineSignal('catalogueChanged');
 
 export const applyPlan = defineUpdate<Applied, [Application]>('applyPlan');
@@ -59,7 +59,7 @@ export const planRevision = defineQuery<Revision>('revision');
 /** A plan as it was applied. */
 export interface Revision {
   readonly plan: CompiledPlan;
-  /** Which `apply` owns it: `--prune` removes only what its own set has no file for. */
+  /** The set of plans that it belongs to. `apply --prune` removes only plans of its own set. */
   readonly set: string;
   /** Where its runs work unless a request says otherwise. */
   readonly taskQueue: string;
@@ -71,7 +71,7 @@ export interface Application {
   readonly after: number;
   /** True: a schedule that was paused by hand stays paused. */
   readonly keepPauses: boolean;
-  /** True: what is at the repository's place now is meant, whatever was there before. */
+  /** True: the repository that is at its place now is accepted, whatever was there before. */
   readonly newRepository?: boolean;
 }
 
@@ -107,7 +107,7 @@ export function isRunReport(value: unknown): value is RunReport {
   );
 }
 
-/** What the command line can ask beyond what a person types. */
+/** Options that only the command line sends, not a person. */
 export type RestoreOptions = Partial<
   Pick<
     RestoreRequest,
@@ -125,7 +125,7 @@ export type RestoreOptions = Partial<
   >
 > & {
   readonly excludeTables?: readonly string[];
-  /** Where its run works: the worker with the environment of whoever asks. */
+  /** Task queue of its run: that of the worker with the sender's environment. */
   readonly taskQueue?: string;
 };
 
@@ -144,7 +144,7 @@ export interface PlanRequest {
   /** Of a restore that was decided. */
   readonly decision?: WayBack;
   readonly databases?: readonly string[];
-  /** Chosen when the request is accepted, so that its run is found again whatever happens. */
+  /** Chosen when the request is accepted, so that its run can be found again after any crash. */
   readonly run: { readonly id: string; readonly workflowId: string };
 }
 
@@ -179,7 +179,7 @@ export interface PlanStatus {
   readonly pipelineHash: string;
   readonly taskQueue: string;
   readonly paused: { readonly at: string; readonly reason?: string } | null;
-  /** What is under way, wherever it came from. */
+  /** All runs under way, whoever started them. */
   readonly running: readonly RunReport[];
   readonly requests: readonly PlanRequest[];
   /** Newest first. */
@@ -187,10 +187,10 @@ export interface PlanStatus {
   readonly refused: { readonly count: number; readonly last: readonly Refusal[] };
   readonly lastBackup: RunReport | null;
   readonly lastFailure: RunReport | null;
-  /** What storage and schedules said when they were last looked at. */
+  /** The state of storage and schedules when they were last looked at. */
   readonly survey: PlanSurvey | null;
   readonly surveyFailure: { readonly at: string; readonly reason: string } | null;
-  /** Id of the repository that the plan belongs to, since it was first looked at. */
+  /** Id of the plan's repository, as it was when it was first looked at. */
   readonly repositoryId: string | null;
   /** What is at its place instead, a clause. */
   readonly strangeRepository: string | null;

@@ -1,6 +1,6 @@
 import type { Refusal, RestoreOptions } from './plan-messages.ts';
 
-/** What people type, read: anything may come, and what can't be acted on is refused with what to write. Pure. */
+/** Reads what people type. Anything may come; what can't be acted on is refused with what to write. Pure. */
 
 const TEXT_AT_MOST = 200;
 
@@ -36,7 +36,7 @@ export function theOne<
   });
 }
 
-/** An object of a few texts; nothing at all stands for `{}`. */
+/** Reads an object of a few texts; no argument counts as `{}`. */
 export function readSmall(
   argument: unknown,
   members: readonly string[],
@@ -48,7 +48,7 @@ export function readSmall(
   for (const [name, value] of Object.entries(argument)) {
     if (!members.includes(name)) throw bad(`the request has a member that is not known, ${shortened(name)}`);
     if (typeof value !== 'string' || value === '' || value.length > TEXT_AT_MOST) {
-      throw bad(`"${name}" is no text of 1 to ${TEXT_AT_MOST} characters`);
+      throw bad(`"${name}" is not a text of 1 to ${TEXT_AT_MOST} characters`);
     }
   }
   return argument as Readonly<Partial<Record<string, string>>>;

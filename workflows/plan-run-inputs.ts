@@ -8,13 +8,13 @@ import { safetyPipeline } from '../model/safety-backup.ts';
 import type { BackupInput } from './messages.ts';
 import type { PlanRequest } from './plan-messages.ts';
 
-/** What the runs are started with that a plan's requests ask for. Pure. */
+/** The inputs of the runs that a plan's requests ask for. Pure. */
 
 export function backupInput({ pipeline, notify }: CompiledPlan, { run }: PlanRequest): BackupInput {
   return { pipeline, backup: run.id, ...defined({ notify }) };
 }
 
-/** @param safetyId called where what is there is backed up before it is overwritten */
+/** @param safetyId gives the id of the safety backup; called only if one is made */
 export function restoreInput(
   plan: CompiledPlan,
   { wish = {}, options = {}, decision, databases = [], run }: PlanRequest,
@@ -46,7 +46,7 @@ export function restoreInput(
   };
 }
 
-/** Undefined where the way leads by a backup. */
+/** Undefined where the restore is made from a backup. */
 export function inClusterInput(
   plan: CompiledPlan,
   { wish = {}, decision, databases = [], run }: PlanRequest,
@@ -71,7 +71,7 @@ function saves({ restore }: CompiledPlan, { replace, safetyBackup }: RecoveryReq
   return replace === true && (safetyBackup ?? restore?.safetyBackup ?? true);
 }
 
-/** A name alone is that of the one database there is. */
+/** A bare name is the new name of the only database. */
 function intoOf(
   into: RecoveryRequest['into'],
   databases: readonly string[],

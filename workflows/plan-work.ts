@@ -20,12 +20,12 @@ import { Refused } from './plan-request-reading.ts';
 import type { restore } from './restore.ts';
 import { runAttributes } from './run-attributes.ts';
 
-/** What a plan's entity has to do, done: one piece at a time, and told to the entity. */
+/** Does the work that a plan's entity has chosen, one piece at a time, and reports each outcome to it. */
 
-/** An entity answers within minutes, whatever its repository does; what fails is told and tried again later. */
+/** Longest time for one piece of work, so that an entity answers within minutes. A piece that fails is reported and tried again later. */
 const PATIENCE_MS = 2 * 60_000;
 
-/** Lets whoever applied wait for the schedules, and hear why they could not be written. */
+/** Lets an `apply` wait until the schedules are written, or learn why they could not be. */
 export class ScheduleKeeper {
   keepPauses = true;
   #generation = 0;
@@ -70,7 +70,7 @@ export async function carryOut(entity: PlanEntity, work: Work, schedules: Schedu
       } catch (error) {
         schedules.failed(work.generation, error);
         entity.refuse('apply', refusalIn(error));
-        // Tried again until it works: meanwhile messages are heard, and nothing else of the plan is done.
+        // Tried again until it works. Meanwhile messages are received, and no other work of the plan is done.
         await condition(() => entity.state.generation !== work.generation, 60_000);
       }
       return;
@@ -117,7 +117,7 @@ export async function carryOut(entity: PlanEntity, work: Work, schedules: Schedu
       try {
         await getExternalWorkflowHandle(work.workflowId).cancel();
       } catch (error) {
-        // It has ended meanwhile, which is what was wanted.
+        // It has ended meanwhile, which is what the cancellation wanted.
         if (isCancellation(error)) throw error;
       }
       return entity.cancelled(work.workflowId);
@@ -136,7 +136,9 @@ export async function carryOut(entity: PlanEntity, work: Work, schedules: Schedu
       }
       return;
     case 'look': {
-      const states = await call('are the runs still there?').statesOfRuns({ workflowIds: work.workflowIds });
+      const states = await call('look whether the runs still exist').statesOfRuns({
+        workflowIds: work.workflowIds,
+      });
       entity.looked(
         states
           .filter(({ status }) => status !== 'running')
@@ -146,7 +148,7 @@ export async function carryOut(entity: PlanEntity, work: Work, schedules: Schedu
   }
 }
 
-/** The universe's own snapshot schedules, which a plan that is gone, or wants none, gives up. */
+/** Brings the universe's own snapshot schedules in line. A plan that was removed, or wants none, gives its schedules up. */
 async function inClusterChanges(entity: PlanEntity): Promise<Applied['changes']> {
   const { revision, isRemoved } = entity.state;
   const { name, pipeline, pointTime } = revision.plan;
@@ -172,7 +174,7 @@ const IN_CLUSTER_DONE = {
   released: 'deleted',
 } as const;
 
-/** Where a plan has its universe keep history, the planner looks there too. */
+/** The universe's own history, if the plan keeps one: the planner looks there too. */
 function historyOf({ pipeline, pointTime }: CompiledPlan): { readonly history?: UniverseSource } {
   const history = pointTime === undefined ? undefined : tabletSource(pipeline.source);
   return history === undefined ? {} : { history };
@@ -188,7 +190,7 @@ function call(summary: string) {
 
 type RunOptions = ReturnType<typeof runOptions>;
 
-/** A run with this id that exists already was started before the crash of whoever asks. */
+/** Starts a run. One that already has this id was started by an attempt that crashed, and counts as started. */
 async function startRun(
   entity: PlanEntity,
   request: PlanRequest,
@@ -211,9 +213,9 @@ function runOptions({ plan, taskQueue }: Revision, { run, options }: PlanRequest
   };
 }
 
-/** As people are told it. */
+/** A refusal in the words that its sender sees. */
 export function refusalIn(error: unknown): Refused['refusal'] {
   if (error instanceof Refused) return error.refusal;
   const { code, message } = describeFailure(error);
-  return { code, reason: message.replace(/\.$/, ''), remedy: 'Mend that and send it again.' };
+  return { code, reason: message.replace(/\.$/, ''), remedy: 'Correct it and send the message again.' };
 }

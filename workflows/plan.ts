@@ -35,13 +35,13 @@ import { isUndecodable } from './tolerant-converter.ts';
 
 const HISTORY_EVENTS = 2_000;
 
-/** A flood of refusals is told of once in this time: the newest, and how many there were. */
+/** Refusals are reported at most once in this time: the newest one, and how many there were. */
 const REFUSALS_TOLD_EVERY_MS = 60_000;
 
 /**
- * One plan, for years: takes what people send, starts backups and restores one way only, keeps the plan's schedules in line,
- * and shows on its page what can be restored. Its runs are abandoned children, so that nothing of this workflow's own fate
- * touches them; they report by `ran`. The logic is in `PlanEntity`.
+ * One plan, for years: takes people's messages, starts backups and restores, keeps the plan's schedules in line, and shows on its
+ * page what can be restored. Its runs are abandoned children, so that they go on whatever happens to this workflow; they report by
+ * `ran`. The logic is in `PlanEntity`.
  */
 export async function plan(state: PlanState): Promise<void> {
   const entity = new PlanEntity(state, {
@@ -83,7 +83,7 @@ export async function plan(state: PlanState): Promise<void> {
   setHandler(
     ran,
     (report) => {
-      // Anyone can send it; what is no report is not for anybody.
+      // Anyone can send this signal, so whatever is not a report is ignored.
       if (isRunReport(report)) entity.reported(report);
       heard();
     },
@@ -97,7 +97,7 @@ export async function plan(state: PlanState): Promise<void> {
     },
     { description: 'Sent by prune, verification and drills: what can be restored has changed' },
   );
-  // Last: what was sent before this run began is handed out as handlers come.
+  // Set last: signals that came before this run began are handed out as handlers are set.
   setDefaultSignalHandler((name) => {
     const known = PERSONS_MESSAGES.map((each) => `\`${each}\``).join(', ');
     entity.refuse(name, {
@@ -166,7 +166,7 @@ export async function plan(state: PlanState): Promise<void> {
     });
     told = count;
   };
-  // Not while an apply waits for its schedules: these are work of this loop.
+  // Not while an `apply` waits for its schedules, since this loop writes them.
   const goesOn = () => mustGoOn(entity.state) && allHandlersFinished();
   show();
   for (;;) {
@@ -186,16 +186,16 @@ export async function plan(state: PlanState): Promise<void> {
   }
 }
 
-/** A new run: the history has grown, or another queue's worker is to host the entity. */
+/** Whether the entity goes on in a new run: its history is long, or a worker of another task queue is to host it. */
 function mustGoOn(state: PlanState): boolean {
   const { historyEvents = HISTORY_EVENTS, revision, schedulesOf, generation, hostedOn } = state;
   const { continueAsNewSuggested, historyLength } = workflowInfo();
-  // Not the queue that `workflowInfo` tells: it is the worker's, and another one where a history is replayed.
+  // `workflowInfo` gives the worker's task queue, which is another one when a history is replayed, so it isn't used here.
   const moves = hostedOn !== undefined && hostedOn !== revision.taskQueue && schedulesOf === generation;
   return continueAsNewSuggested || historyLength >= historyEvents || moves;
 }
 
-/** An argument that is JSON, whatever a person pasted. */
+/** The argument, if it is JSON. A person may have pasted anything; the rest is refused. */
 function legible(argument: unknown): unknown {
   if (!isUndecodable(argument)) return argument;
   throw new Refused({
@@ -205,7 +205,7 @@ function legible(argument: unknown): unknown {
   });
 }
 
-/** For updates: a refusal goes back to whoever sent it. */
+/** For updates: a refusal goes back to the sender. */
 function answered<T>(act: () => T): T {
   try {
     return act();

@@ -18,13 +18,13 @@ export interface StepProgress {
   readonly rows?: number;
   /** Bytes of COPY text. */
   readonly bytes?: number;
-  /** Estimate (backup) or exact (restore) of what `bytes` will be in the end; absent where nothing is known of it. */
+  /** The final value of `bytes`: an estimate for a backup, exact for a restore. Absent where it isn't known. */
   readonly totalBytes?: number;
   readonly storedBytes?: number;
   readonly note?: string;
 }
 
-/** Of a universe, tablets are saved, and replicas of them filled. */
+/** For a universe: a backup saves tablets, and a restore fills replicas. */
 export type TransferUnit = 'chunks' | 'tablets' | 'replicas';
 
 export type RestoreStage =
@@ -52,7 +52,7 @@ export interface Progress {
 }
 
 export interface TransferProgress {
-  /** Which child: the shard's number. */
+  /** The number of the shard, which identifies the child. */
   readonly shard: number;
   readonly tasksDone: number;
   readonly rows: number;
@@ -65,7 +65,7 @@ export interface Rate {
   readonly etaMs?: number;
 }
 
-/** Rate of a step so far, and the time its remaining bytes need at that rate, or its remaining tasks where bytes aren't known. */
+/** The rate of a step so far, and the time that its remaining bytes need at that rate. Where bytes aren't known, its remaining tasks count. */
 export function rateOf(step: StepProgress, nowMs: number): Rate {
   if (step.startedAtMs === undefined || !step.bytes) return {};
   const elapsedMs = (step.endedAtMs ?? nowMs) - step.startedAtMs;

@@ -13,8 +13,8 @@ import { RunFrame, stepsOf } from './run-frame.ts';
 const STAGES: readonly PruneStage[] = ['mark', 'delete', 'sweep'];
 
 /**
- * Retention of one plan: mark what no rule keeps, delete what was marked a grace time ago and is still dropped, sweep what
- * interrupted backups left. Each stage judges anew by what the repository holds; a stage that dies is begun again.
+ * Retention of one plan: mark what no rule keeps; delete what was marked a grace time ago and still isn't kept; sweep what
+ * interrupted backups left. Each stage decides anew by what the repository holds, and a stage that dies is begun again.
  */
 export async function prune(input: PruneInput): Promise<PruneOutcome> {
   const frame = new RunFrame({ title: `Retention of ${input.plan}`, steps: stepsOf(STAGES) });
@@ -53,7 +53,7 @@ const NOTHING_DELETED: DeleteSummary = {
   inUse: [],
 };
 
-/** The lease ends by itself after a while; a prune that did its work must not fail for it. */
+/** Gives the lease back. If that fails, the prune doesn't: the lease runs out by itself. */
 async function endPrune(input: PruneInput): Promise<void> {
   try {
     await activitiesFor({

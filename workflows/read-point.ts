@@ -12,19 +12,19 @@ import type { Source } from '../model/pipeline.ts';
 import { ignoreCancellation, isReadPointLost } from './failures.ts';
 import { readPointOpened } from './messages.ts';
 
-/** How long a holder is given to notice by itself that its read point is gone, before it is replaced. */
+/** How long a holder may take to notice by itself that its read point is gone. After that it is replaced. */
 const HOLDER_GRACE_MS = 60_000;
 
-/** A plan with `maximumAttempts: 0` on its snapshot gives up after this many read points all the same. */
+/** After this many read points a backup gives up, even if its snapshot has `maximumAttempts: 0`. */
 const MAX_EPOCHS = 100;
 
-/** Snapshots of a universe are taken again when the schema changed meanwhile; whoever changes it all the time is told. */
+/** A universe's snapshots are taken again when the schema changed meanwhile, at most this often. After that the error says so. */
 const MAX_UNIVERSE_EPOCHS = 10;
 
 /**
- * The read point of one backup. Where any session can name the instant again, it stays until the server forgets it. Where
- * it lives in a session that the `snapshot` activity holds (PostgreSQL), the activity's retry opens another after a loss:
- * a new epoch, in which everything is read again, so that a manifest never mixes two instants.
+ * The read point of one backup. Where any session can name the instant again, the read point lasts until the server forgets it.
+ * On PostgreSQL it lasts as long as the session that the `snapshot` activity holds. After a loss, the activity's retry opens the next
+ * read point: a new epoch, in which everything is read again, so that a manifest never mixes two instants.
  */
 export class ReadPointKeeper {
   readonly #activities: Activities;
@@ -65,8 +65,8 @@ export class ReadPointKeeper {
   }
 
   /**
-   * Runs `work` at the current read point, and again from its beginning at the next one whenever the read point is lost
-   * on the way. `onLost` is told the epoch that is given up.
+   * Runs `work` at the current read point. Whenever that is lost, runs `work` again from the beginning at the next one. `onLost` gets
+   * the epoch that is given up.
    */
   async during<T>(work: (readPoint: ReadPoint) => Promise<T>, onLost: (epoch: number) => void): Promise<T> {
     for (;;) {
@@ -91,7 +91,7 @@ export class ReadPointKeeper {
     }
   }
 
-  /** Lets the read point go; its holder hears of it with its next heartbeat. Called whatever happened, also twice. */
+  /** Lets the read point go. Its holder learns of it with its next heartbeat. Always called at the end, perhaps twice. */
   release(): void {
     this.#closing = true;
     this.#holder.cancel();

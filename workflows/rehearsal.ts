@@ -48,7 +48,7 @@ export async function rehearseSchema(ref: BackupRef, wishes: RehearsalWishes): P
   };
 }
 
-/** @param prefix of the scratch databases' names, for who sees them */
+/** @param prefix of the scratch databases' names, so that people recognise them */
 export function scratchRequest(ref: BackupRef, prefix: string, wishes: RehearsalWishes): RestoreRequest {
   return {
     restore: `${prefix}_${Date.now().toString(36)}`,
@@ -69,10 +69,10 @@ export type RehearsalOutcome = Pick<
   'verdict' | 'tables' | 'bytes' | 'problems' | 'compared' | 'notes' | 'drill' | 'leftOut' | 'leftOutMore'
 >;
 
-/** The ledger keeps a report for good. */
+/** Most notes in a report, since the ledger keeps reports for good. */
 const MOST_NOTES = 20;
 
-/** Restores into scratch databases, which the restore drops. `leftBehind`: it could not, and somebody has to. */
+/** Restores into scratch databases, which the restore drops. `leftBehind`: it could not drop them, so another one must. */
 export async function restoreScratch(
   request: RestoreRequest,
 ): Promise<{ readonly outcome: RehearsalOutcome; readonly leftBehind: boolean }> {
@@ -97,7 +97,7 @@ export async function restoreScratch(
   }
 }
 
-/** The restore of an engine whose copies can't be asked passes over the assertions: so nothing is known of them. */
+/** A restore of an engine whose copies can't be asked skips the assertions, so nothing is known of them. */
 function unasked(
   outcome: RehearsalOutcome,
   assertions: readonly Assertion[],
@@ -131,10 +131,10 @@ export function reportOf(ref: BackupRef, outcome: RehearsalOutcome, startedAt: s
   };
 }
 
-/** A report lists so many. */
+/** The most that a report lists. */
 const PROBLEMS_AT_MOST = 100;
 
-/** With what the server refused, where that was tolerated. */
+/** The problems, including what the server refused, where that was tolerated. */
 export function problemsOf({
   problems,
   leftOut = [],
@@ -148,7 +148,7 @@ export function problemsOf({
 
 const DAMAGE = ['STORE_DAMAGED', 'STORE_NOT_FOUND', 'MANIFEST_DAMAGED'];
 
-/** A restore that fails on damaged data proves damage; one that fails otherwise (no target, no space) proves nothing. */
+/** A restore that fails on damaged data proves damage. One that fails for another reason (no target, no space) proves nothing. */
 function outcomeOfFailure(error: unknown): RehearsalOutcome {
   const { code, message } = describeFailure(error);
   const verdict = DAMAGE.includes(code) ? 'FAILED' : 'INCONCLUSIVE';

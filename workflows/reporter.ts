@@ -4,8 +4,8 @@ import { planWorkflowId, type RunReport, ran } from './plan-messages.ts';
 type Ending = Pick<RunReport, 'state' | 'headline' | 'result'>;
 
 /**
- * Tells a plan's entity how a run of it stands, wherever the run was started. A plan that was not applied has no entity:
- * the first report finds that out, and no other is sent.
+ * Reports a run's progress to its plan's entity, whoever started the run. A plan that was not applied has no entity: the first
+ * report fails for that reason, and no other is sent.
  */
 export class Reporter {
   readonly #plan: string;
@@ -24,7 +24,7 @@ export class Reporter {
     this.#send({ state: 'running', headline });
   }
 
-  /** Returns when the end was told. */
+  /** Returns when the end has been reported. */
   async ended(ending: Ending): Promise<void> {
     this.#send({ ...ending, endedAt: new Date(Date.now()).toISOString() });
     await this.#sending;

@@ -31,18 +31,18 @@ const STAGES: readonly RestoreStage[] = ['plan', 'turn', 'prepare', 'load', 'res
 const OVERWRITING_STAGES: readonly RestoreStage[] = ['plan', 'turn', 'safety', ...STAGES.slice(2)];
 const NODES_AT_ONCE = 50;
 const SHARDS_AT_ONCE = 4;
-/** Looks at the universe, each after files were put where the one before said. */
+/** Most rounds of asking the universe where replicas are and putting files there. */
 const ROUNDS = 20;
 const AGENT_RETURNS_MS = 60_000;
-/** What only one restore of a universe at a time may touch. No database can have this name. */
+/** Stands for what only one restore of a universe may touch at a time. No database can have this name. */
 const BALANCER = 'holdfast:load balancer';
 
 /**
  * Restores a backup of a universe: plan (everything that can be refused is refused here), turn (one restore of a universe at a
  * time, since it switches the load balancer off), prepare (roles, schemas, snapshots imported), load (files onto every
- * replica), restoration (every replica is looked at once more, then `restore_snapshot`), finish (sequences, comparison, exchange
- * of names with what is replaced). One that replaces is alone at its databases too, and saves first what is there. However it
- * ends, the load balancer is as it was before.
+ * replica), restoration (every replica is checked once more, then `restore_snapshot`), finish (sequences, comparison, exchange of
+ * names with what is replaced). A restore that replaces is also alone at its databases, and backs up first what is there. However
+ * it ends, the load balancer is put back as it was.
  */
 export async function restoreUniverse(
   request: RestoreRequest,
@@ -190,8 +190,8 @@ class UniverseRestore {
   }
 
   /**
-   * A tablet server that is told to restore a snapshot whose folder it lacks ends, and ends again at every start (YugabyteDB issues
-   * 4431, 26798). So every pair of tablet and replica is looked at right before, and the map of replicas once more.
+   * A tablet server that is told to restore a snapshot whose folder it lacks dies, and dies again at every start (YugabyteDB issues
+   * 4431, 26798). So right before, every pair of tablet and replica is checked, and then the map of replicas once more.
    */
   async #restoreSnapshots(lastRound: number): Promise<void> {
     const request = this.#request;
@@ -295,7 +295,7 @@ class UniverseRestore {
             : `What it had created was dropped but the keyspaces ${keyspaces.join(', ')}: drop them with ycqlsh.`,
       );
     } catch (error) {
-      // The universe may be what failed; the run's own error stands, and this one is told beside it.
+      // The universe itself may have failed. The run's first error stands, and this one is reported beside it.
       left.push(`What it had created could not be dropped: ${describeFailure(error).message}`);
     }
     return left.filter((sentence) => sentence !== '').join(' ');

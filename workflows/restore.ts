@@ -24,8 +24,8 @@ const OVERWRITING_STAGES: readonly RestoreStage[] = ['plan', 'turn', 'safety', .
 /**
  * Restores one backup: plan (everything that can be refused is refused here), prepare (databases and pre-data), load
  * (chunks in parallel; VACUUM, keys and indexes of tables that are complete), post-data (what is left of it, wave by wave), finish (sequences, ANALYZE,
- * comparison with the manifest). One that overwrites is alone at its target from its turn on, and saves first what is there. What an
- * unfinished restore created is dropped again.
+ * comparison with the manifest). A restore that overwrites is alone at its target from its turn on, and backs up first what is there.
+ * What an unfinished restore created is dropped again.
  */
 export async function restore({ safetyBackup, ...request }: RestoreRequest): Promise<RestoreSummary> {
   // Tablets take another way back: files are put in place on every node, and then the universe itself restores.
@@ -122,7 +122,7 @@ function describePlan({ databases, rows, storedBytes, lacks = [] }: RestorePlan)
   return `${names}: ${formatAmount(rows, 'row')}, ${formatBytes(storedBytes)} to fetch${missing}`;
 }
 
-/** A rehearsal is not waited for: where its server is away, it proves nothing. */
+/** A rehearsal doesn't wait for a server that is down, since its verdict would be about the server. */
 const REHEARSAL_PATIENCE_MS = 15 * 60_000;
 
 function look(request: RestoreRequest): Promise<RestorePlan> {
@@ -156,7 +156,7 @@ async function loadAll(request: RestoreRequest, plan: RestorePlan, board: Board)
   }
 }
 
-/** One after another: the groups that must follow each other, cut into shards. */
+/** The shards in order: groups that must follow each other, each cut into shards. */
 function loadShards({
   tasks,
   loadGroups = [tasks],
@@ -173,7 +173,7 @@ function loadShards({
   return shards;
 }
 
-/** The waves that were not applied while the tables were being loaded. */
+/** Applies the waves that were not applied while the tables were being loaded. */
 async function applyPostData(request: RestoreRequest, plan: RestorePlan): Promise<void> {
   const applied = Math.max(0, ...(plan.tableUnits ?? []).map(({ wave }) => wave + 1));
   for (const [wave, units] of plan.postDataWaves.entries()) {
@@ -184,7 +184,7 @@ async function applyPostData(request: RestoreRequest, plan: RestorePlan): Promis
   }
 }
 
-/** One after another, so that the copy's server is asked one thing at a time. */
+/** Asks the assertions one after another, so that the copy's server gets one question at a time. */
 async function askAll(
   request: RestoreRequest,
   assertions: readonly Assertion[],
@@ -245,7 +245,7 @@ async function discardAfterFailure(request: RestoreRequest): Promise<Discarded> 
     if (stands.length > 0) return { isGone: true, sentence: stands.join(' '), stands: true };
     return { isGone: true, sentence: 'What it had created was dropped.', stands: false };
   } catch (error) {
-    // The server may be what failed; the run's own error stands, and this one is told beside it.
+    // The server itself may have failed. The run's first error stands, and this one is reported beside it.
     return {
       isGone: false,
       stands: false,

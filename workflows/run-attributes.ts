@@ -4,7 +4,7 @@ import type { CompiledPlan } from '../model/pipeline.ts';
 const planKey = defineSearchAttributeKey('BackupPlan', 'KEYWORD');
 const engineKey = defineSearchAttributeKey('BackupEngine', 'KEYWORD');
 
-/** What every run of a plan is found by in the Temporal UI. */
+/** The search attributes by which every run of a plan is found in the Temporal UI. */
 export function runAttributes(plan: Pick<CompiledPlan, 'name' | 'pipeline'>) {
   return [
     { key: planKey, value: plan.name },

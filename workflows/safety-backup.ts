@@ -7,7 +7,7 @@ import { runChild } from './children.ts';
 import { describeFailure } from './failures.ts';
 import { backupWorkflowId, type WorkflowsByName } from './messages.ts';
 
-/** The safety backup, before something is overwritten. Where the database is gone there is nothing to save, and nothing stops the restore. */
+/** Makes the safety backup before something is overwritten. If the database is gone, there is nothing to save, and the restore goes on. */
 export async function saveWhatIsThere(safety: RestoreRequest['safetyBackup'], board: Board): Promise<void> {
   if (safety === undefined) {
     board.note('safety', { note: 'none: the request, or the plan, says no' });

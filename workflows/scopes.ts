@@ -33,14 +33,14 @@ export async function inLanes(
     await Promise.all(Array.from({ length: Math.max(1, Math.min(lanes, count)) }, lane));
   });
   if (failures.length > 0) {
-    // The cause comes first; lanes that it cancelled report a cancellation after it.
+    // The first error is the cause. Lanes that it cancelled report their cancellation later.
     throw failures.find((failure) => !isCancellation(failure)) ?? failures[0];
   }
 }
 
 /**
- * Runs `work` until a deadline, whose timer the UI shows as `summary`. After it, `work` is cancelled and, when it has ended,
- * `late` is thrown.
+ * Runs `work` until a deadline, whose timer the UI shows as `summary`. At the deadline `work` is cancelled; when it has ended, `late`
+ * is thrown.
  */
 export async function withDeadline<T>(
   deadline: { readonly afterMs: number; readonly summary: string; readonly late: () => Error },

@@ -14,15 +14,15 @@ import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { Gate } from './gate.ts';
 import { enterSource, type GateState, gateState, leaveSource, sourceEntered } from './messages.ts';
 
-/** How long holders are believed to live on without being looked at: while somebody waits, doubling; while nobody does. */
+/** How long holders are assumed to be alive before they are checked: while a run waits (doubling), and while none does. */
 const FIRST_LOOK_MS = 5_000;
 const SLOWEST_LOOK_MS = 60_000;
 const IDLE_LOOK_MS = 10 * 60_000;
 
 /**
- * The gate of one source: an overwriting restore is alone there, backups go together. Runs ask by `enterSource`, are told by
- * `sourceEntered`, and say `leaveSource`. A run that was terminated says nothing, so holders are looked at while somebody
- * waits. The gate ends when nobody is left; the next claim starts it again.
+ * The gate of one source: a lock that backups share and an overwriting restore has alone. Runs ask by `enterSource`, are answered by
+ * `sourceEntered`, and give the source back by `leaveSource`. A terminated run gives nothing back, so holders are checked while a
+ * run waits. The gate ends when no run is left; the next claim starts it again.
  */
 export async function sourceGate(state: GateState): Promise<void> {
   const gate = new Gate(state);
@@ -36,7 +36,7 @@ export async function sourceGate(state: GateState): Promise<void> {
   setHandler(
     enterSource,
     on((claim) => {
-      // Anyone can send it; what is no claim is nobody's.
+      // Anyone can send this signal, so whatever is not a claim is ignored.
       if (isClaim(claim)) gate.enter(claim);
     }),
     { description: 'Sent by runs: let me in' },
@@ -61,7 +61,7 @@ export async function sourceGate(state: GateState): Promise<void> {
     const isWaitedFor = gate.state.waiting.length > 0;
     const heard = await condition(() => news, isWaitedFor ? lookAfterMs : IDLE_LOOK_MS);
     lookAfterMs = heard ? FIRST_LOOK_MS : Math.min(2 * lookAfterMs, SLOWEST_LOOK_MS);
-    // Whoever arrives and must wait wants to know at once that those before it are still there.
+    // A new run that must wait: check at once whether those before it are still alive.
     if (!heard || gate.state.waiting.length > 0) await dismissTheDead(gate);
   }
 }
@@ -84,7 +84,7 @@ async function tell(gate: Gate, run: string): Promise<void> {
   try {
     await getExternalWorkflowHandle(run).signal(sourceEntered);
   } catch {
-    // It ended while it waited; nothing else makes a signal to a run fail.
+    // The run ended while it waited. A signal to a run fails for no other reason.
     gate.leave(run);
   }
 }
@@ -93,7 +93,7 @@ async function dismissTheDead(gate: Gate): Promise<void> {
   const workflowIds = [...gate.state.holders, ...gate.state.waiting].map(({ holder }) => holder);
   if (workflowIds.length === 0) return;
   const look = activitiesFor({
-    summary: 'are the runs still there?',
+    summary: 'look whether the runs still exist',
     retry: PATIENT_RETRY,
     timeoutMs: DAY_MS,
   });

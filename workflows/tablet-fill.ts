@@ -9,15 +9,15 @@ import { nodeActivitiesOf } from './node-activities.ts';
 import { inLanes } from './scopes.ts';
 
 export interface TabletFillInput {
-  /** Put the files there, or look whether they are. */
+  /** `fill` puts the files in place; `check` only looks whether they are there. */
   readonly what: 'fill' | 'check';
   readonly request: RestoreRequest;
   readonly source: UniverseSource;
   readonly round: number;
   readonly shard: number;
-  /** Tell the parent after so many tablets. */
+  /** Reports to the parent after this many tablets. */
   readonly reportEvery: number;
-  /** What one node may fetch in a second. */
+  /** Bytes per second that one node may fetch. */
   readonly bytesPerSecond?: number;
 }
 
@@ -54,7 +54,7 @@ export async function tabletFill(input: TabletFillInput): Promise<number> {
       summary: `${what} ${tablets.length} tablets on ${node}`,
       retry: PATIENT_RETRY,
       timeoutMs: DAY_MS,
-      // There is no other node to turn to: its agent is waited for, as long as a person may need to start it again.
+      // No other node can do it, so its agent is waited for: long enough for a person to start it again.
       agentMs: Math.max(source.patience.agentMs, DAY_MS / 24),
     });
     if (what === 'check') {

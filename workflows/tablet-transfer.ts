@@ -14,16 +14,16 @@ export interface TabletTransferInput {
   readonly source: UniverseSource;
   readonly epoch: number;
   readonly shard: number;
-  /** Tell the parent after so many tablets. */
+  /** Reports to the parent after this many tablets. */
   readonly reportEvery: number;
   readonly retry: RetryPolicy;
   readonly timeoutMs: number;
-  /** What one node may send in a second. */
+  /** Bytes per second that one node may send. */
   readonly bytesPerSecond?: number;
 }
 
 export interface TabletTransferOutcome {
-  /** Tablets that the universe has no more: they were split or replaced, and their snapshot went with them. */
+  /** Tablets that the universe no longer has: they were split or replaced, and their snapshot is gone with them. */
   readonly gone: readonly string[];
   readonly lostCount: number;
   /** The first of them, each with the reason. */
@@ -42,9 +42,9 @@ const RELOCATION_PAUSE_MS = 10_000;
 const LOST_NAMED = 20;
 
 /**
- * Saves one shard of a universe's work list: at most 1,000 tablets, each from the best of its replicas whose agent works. What
- * a node doesn't have is asked of the next replica; when none is left, the universe is asked where the tablet is now. A child of
- * `backup`, so that the parent's history stays small whatever the size of the universe.
+ * Saves one shard of a universe's work list: at most 1,000 tablets, each from the best replica whose agent works. If a node doesn't
+ * have a tablet, the next replica is asked; when none is left, the universe is asked where the tablet is now. A child of `backup`, so
+ * that the parent's history stays small whatever the size of the universe.
  */
 export async function tabletTransfer(input: TabletTransferInput): Promise<TabletTransferOutcome> {
   return new TabletTransfer(input).run();
@@ -92,7 +92,7 @@ class TabletTransfer {
     for (let relocation = 0; ; relocation += 1) {
       open = await this.#fromReplicas(open);
       if (open.length === 0 || relocation === RELOCATIONS) break;
-      // Leaders are elected and replicas copied while we wait.
+      // Wait: meanwhile leaders are elected and replicas copied.
       if (relocation > 0)
         await sleep(RELOCATION_PAUSE_MS, { summary: 'tablets without a replica that has them' });
       open = await this.#relocated(open);

@@ -10,13 +10,13 @@ import { tasksPerReport } from './messages.ts';
 import { inLanes } from './scopes.ts';
 import { tabletTransfer } from './tablet-transfer.ts';
 
-/** Shards under way at once: while the last tablets of one are waited for, the nodes work on the next. */
+/** Shards under way at once, so that nodes work on the next shard while the last tablets of one are still missing. */
 const SHARDS_AT_ONCE = 8;
 const NAMED = 10;
 
 /**
- * Saves every tablet of a work list, a child for each 1,000 of them. Those that no replica had are told, by name, when all
- * others are saved: what was saved then needs not be sent again.
+ * Saves every tablet of a work list, with a child for each 1,000. Tablets that no replica had are reported by name after all others are
+ * saved, so that the next backup need not send those again.
  */
 export async function saveAllTablets(input: {
   readonly ref: BackupRef;
@@ -56,7 +56,7 @@ export async function saveAllTablets(input: {
   });
   const [first] = gone;
   if (first !== undefined) {
-    // Another snapshot holds what took their place; most of its files are sent already.
+    // The next snapshot holds the tablets that took their place. Most of its files have already been sent.
     throw ApplicationFailure.create({
       type: READ_POINT_LOST,
       message: `${formatCount(gone.length)} tablets were split or replaced after the snapshot, the first being ${first}. Another snapshot is taken.`,
@@ -65,14 +65,14 @@ export async function saveAllTablets(input: {
   }
   if (lostCount === 0) return;
   throw ApplicationFailure.nonRetryable(
-    `${formatCount(lostCount)} of ${formatCount(list.tasks)} tablets could be had from none of their replicas: ` +
+    `${formatCount(lostCount)} of ${formatCount(list.tasks)} tablets could not be read from any of their replicas: ` +
       `${lost.slice(0, NAMED).join('; ')}. All others are saved, and will not be sent again. ` +
       'See that every tablet server with a replica has an agent (holdfast worker --tserver), and run the backup again.',
     'TABLETS_LOST',
   );
 }
 
-/** What one node may send in a second: its own limit, or its share of what all may, whichever is tighter. */
+/** Bytes per second that one node may send: the lower of its own limit and its share of the limit for all. */
 export function shareOf({ limits }: UniverseSource, nodes: number): number | undefined {
   const { bytesPerSecond, bytesPerSecondPerNode } = limits;
   const share = bytesPerSecond === undefined ? undefined : Math.ceil(bytesPerSecond / Math.max(1, nodes));

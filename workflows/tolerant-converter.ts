@@ -10,9 +10,9 @@ export function isUndecodable(value: unknown): value is Undecodable {
 }
 
 /**
- * How workflows read what they are sent. A person types signals by hand, and the server takes any text for JSON; the SDK's own
- * converter would throw there, which fails the workflow task again and again and wedges the workflow for good. Here such
- * a payload becomes a value that its handler refuses.
+ * How workflows read their payloads. A person types signals by hand, and the server accepts any text as JSON. The SDK's own converter
+ * would throw on it, which fails the workflow task again and again and blocks the workflow for good. Here such a payload becomes a
+ * value that its handler refuses.
  */
 export const payloadConverter: PayloadConverter = {
   toPayload: (value, ...rest) => defaultPayloadConverter.toPayload(value, ...rest),

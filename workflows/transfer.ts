@@ -7,15 +7,15 @@ import type { TransferInput } from './messages.ts';
 import type { TransferProgress } from './progress.ts';
 import { inLanes } from './scopes.ts';
 
-/** Of transfers whose input doesn't say it; they tell their end by a report too. */
+/** The interval of transfers whose input has none. These also report their end. */
 const EARLIER_REPORT_INTERVAL_MS = 1_000;
 
-/** A run's own history holds so many tasks well. */
+/** Up to this many tasks are moved in the run's own history. */
 const TASKS_WITHOUT_CHILD = 50;
 
 /**
- * Moves one shard of a run's work list and shows on its board how far it is: in the run itself where the shard is small (a child
- * costs five workflow tasks more, and two waits for them), else in a child.
+ * Moves one shard of a run's work list, and shows its progress on the run's board. A small shard is moved in the run itself, since a
+ * child costs five more workflow tasks and two waits for them. A larger one is moved in a child.
  */
 export async function moveShard(
   input: TransferInput,
@@ -80,7 +80,7 @@ async function moveTasks(
     if (isLast ? ready.count > 0 : due) await report();
   };
 
-  // Units come first: what is ready of them is taken before the next chunk, since more depends on it.
+  // Units that are ready come before the next chunk, since more depends on them.
   const { count } = ready;
   await inLanes(
     count + input.tasks,
@@ -92,7 +92,7 @@ async function moveTasks(
   return sum;
 }
 
-/** The table units that become ready in this shard, and what they wait for. */
+/** The table units that become ready in this shard, and what each waits for. */
 class ReadyUnits {
   /** Own units by their place among all. */
   readonly #own: readonly (readonly [place: number, unit: TableUnit])[];

@@ -15,15 +15,15 @@ import { leaveSource, sourceEntered } from './messages.ts';
 /** A wait that is shorter is not worth telling. */
 const SHORT_WAIT_MS = 2_000;
 
-/** How long a run waits before it asks again: a gate may have been terminated by hand, and its list with it. */
+/** How long a run waits before it asks again. The gate, and with it the list of claims, may have been terminated by hand. */
 const ASK_AGAIN_AFTER_MS = 10 * 60_000;
 
 export interface TurnWish {
-  /** Its `connection` is the server that is worked on. */
+  /** The source; its `connection` names the server that is worked on. */
   readonly source: Source;
   readonly mode: ClaimMode;
   readonly title: string;
-  /** Called when the run has to wait; its argument says where to look. */
+  /** Called when the run has to wait; its argument is the id of the gate. */
   readonly onWait: (gate: string) => void;
 }
 
@@ -56,7 +56,11 @@ export class Turn {
       taskQueue,
       since: new Date(Date.now()).toISOString(),
     };
-    const ask = activitiesFor({ summary: 'wait for the turn', retry: PATIENT_RETRY, timeoutMs: DAY_MS });
+    const ask = activitiesFor({
+      summary: 'wait until the source is free',
+      retry: PATIENT_RETRY,
+      timeoutMs: DAY_MS,
+    });
     const { gate } = await ask.claimSource(claim);
     this.#gate = gate;
     if (await condition(() => this.#isIn, SHORT_WAIT_MS)) return;
@@ -64,7 +68,7 @@ export class Turn {
     while (!(await condition(() => this.#isIn, ASK_AGAIN_AFTER_MS))) await ask.claimSource(claim);
   }
 
-  /** Lets the next one in. Also for a run that is cancelled, and for one that never got in. */
+  /** Gives the source back. Also called by a run that is cancelled, and by one that never got the source. */
   async end(): Promise<void> {
     const gate = this.#gate;
     if (gate === undefined) return;
@@ -73,7 +77,7 @@ export class Turn {
       try {
         await getExternalWorkflowHandle(gate).signal(leaveSource, workflowInfo().workflowId);
       } catch {
-        // The one thing that makes this fail: there is no gate any more (terminated by hand), so nobody waits at it.
+        // This fails only if the gate is gone (terminated by hand). Then no run waits at it.
       }
     });
   }

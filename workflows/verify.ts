@@ -7,7 +7,7 @@ import { RunFrame } from './run-frame.ts';
 
 const REHEARSAL_LANES = 2;
 
-/** Checks one backup at a level and puts the verdict into the repository's ledger. Fails only when it can't even say. */
+/** Checks one backup at a level and puts the verdict into the repository's ledger. Fails only when no verdict can be recorded. */
 export async function verify(input: VerifyInput): Promise<VerifyReport | SchemaReport> {
   const { ref, level } = input;
   const frame = new RunFrame({

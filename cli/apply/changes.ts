@@ -45,7 +45,7 @@ export interface Wishes {
   readonly newRepository: boolean;
 }
 
-/** A change with what is needed to make it. */
+/** A change, and what is needed to make it. */
 export interface Planned extends PlanChange {
   readonly wanted?: CompiledPlan;
   /** Generation of the entity that the change was computed against. */
@@ -184,7 +184,7 @@ function fieldOf(field: string, from: unknown, to: unknown): readonly FieldChang
   return from === to ? [] : [{ field, from, to }];
 }
 
-/** Of a schedule's arguments only that they differ is of use here: the plan's own fields say how. */
+/** Of a schedule's arguments only their difference is shown, since the plan's own fields show what differs. */
 function shortened(change: FieldChange): FieldChange {
   if (!change.field.startsWith('args')) return change;
   return { ...change, field: change.field.replace(/^args\.0\./, '') };

@@ -1,20 +1,20 @@
 import type { CompiledPlan } from '../../model/pipeline.ts';
 
-/** What differs between two states of a plan, field by field. Pure; field names are those of `apply --json`. */
+/** The differences between two states of a plan, field by field. Pure; field names are those of `apply --json`. */
 
 export interface FieldChange {
   /** Path in the compiled plan, or the schedule: `retention.keepDaily`, `steps.upload.parallelism`. */
   readonly field: string;
-  /** Null: it was not there. */
+  /** Null: the field is new. */
   readonly from: unknown;
-  /** Null: it goes. */
+  /** Null: the field is removed. */
   readonly to: unknown;
 }
 
-/** Parts of a compiled plan that say where it came from or follow from the rest. */
+/** Parts of a compiled plan that are left out: they name its origin, or follow from the rest. */
 const DERIVED = new Set(['file', 'pipeline.hash', 'pipeline.plan', 'pipeline.formatVersion']);
 
-/** Steps are told apart by their ids, so that one that moved or was added doesn't make all after it differ. */
+/** Steps are compared by id, so that a step that was moved or added doesn't make all later ones differ. */
 export function planChanges(
   from: CompiledPlan | undefined,
   to: CompiledPlan | undefined,

@@ -6,9 +6,8 @@ import { say } from '../output.ts';
 import type { PlanEntityView } from '../plan-entities.ts';
 
 /**
- * Throws `ANOTHER_REPOSITORY` where a plan that is applied keeps its repository's place, and another repository, or none, is
- * there now: a mount that is missing, a bucket that was made anew. Where the repository can't be read from here, that is told, and
- * the entity finds out.
+ * Throws `ANOTHER_REPOSITORY` if another repository, or none, is now at the place of an applied plan's repository: a mount is missing,
+ * or a bucket was made anew. If the repository can't be read from here, a note says so, and the entity checks it.
  */
 export async function checkRepository(plan: CompiledPlan, entity: PlanEntityView): Promise<void> {
   const { repository } = plan.pipeline;

@@ -9,10 +9,10 @@ export type RetentionPreview =
       readonly deletes: readonly { readonly backup: string; readonly instant: string }[];
       readonly keeps: number;
     }
-  /** The repository can't be read from here, which is no reason not to apply. */
+  /** Set if the repository can't be read from here, which doesn't keep the plan from being applied. */
   | { readonly unknown: string };
 
-/** What a plan's retention would delete of what the repository holds now. */
+/** The backups that a plan's retention would delete now. */
 export async function retentionPreview({
   name,
   pipeline,

@@ -11,7 +11,7 @@ export function changeLines(change: PlanChange): readonly string[] {
   if (action === 'none') return schedules.filter(({ pausedByHand }) => pausedByHand).map(pauseLine);
   return [
     `${SIGNS[action]} plan ${plan}${note === undefined ? '' : `: ${note}`}`,
-    // Of a new plan its file says everything.
+    // A new plan is described by its file.
     ...(action === 'change' ? fields.map(fieldLine) : []),
     ...(steps.length > 0 && action === 'change' ? [`    steps changed: ${steps.join(', ')}`] : []),
     ...schedules.flatMap(scheduleLines),
@@ -30,7 +30,7 @@ function fieldLine({ field, from, to }: FieldChange): string {
   return `    ~ ${field}: ${JSON.stringify(from)} → ${JSON.stringify(to)}`;
 }
 
-/** Nothing of the plan changes, and yet not all is as its file says. */
+/** The plan doesn't change, and yet something differs from its file. */
 function pauseLine({ schedule }: ScheduleDiff): string {
   return `  schedule ${schedule} is ${PAUSED_BY_HAND}`;
 }
@@ -66,7 +66,7 @@ function retentionLines(retention: NonNullable<PlanChange['retention']>): readon
   ];
 }
 
-/** `Wed 2026-11-25 02:00` on the wall clock of the zone. */
+/** A time by the zone's wall clock: `Wed 2026-11-25 02:00`. */
 function localTime(time: string, timezone: string): string {
   const parts = new Intl.DateTimeFormat('en-CA', {
     timeZone: timezone,

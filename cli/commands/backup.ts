@@ -50,7 +50,7 @@ async function run(argument: string, options: Options) {
   );
 }
 
-/** A run that a schedule started chose its backup's id itself, and told the plan's entity; until it did, its own id has to do. */
+/** A run that a schedule started chose its backup's id itself and reported it to the plan's entity. Until then its workflow id is shown. */
 async function idOf({ client }: Session, { name }: CompiledPlan, workflowId: string): Promise<string> {
   const { backupWorkflowId } = await import('../../workflows/messages.ts');
   const prefix = backupWorkflowId(name, '');
@@ -60,7 +60,7 @@ async function idOf({ client }: Session, { name }: CompiledPlan, workflowId: str
   return entity?.status.running.find((run) => run.workflowId === workflowId)?.id ?? workflowId;
 }
 
-/** By the plan's entity where the plan is applied, which makes backups one at a time; else by itself. */
+/** Starts the backup: by the plan's entity, which makes one at a time, if the plan is applied; otherwise directly. */
 async function begin(
   session: Session,
   plan: CompiledPlan,
@@ -75,7 +75,7 @@ async function begin(
 
 function report(outcome: BackupOutcome, argument: string, options: Options): ExitCode {
   const { summary, verifications, durationMs, epochs } = outcome;
-  // What was verified says more than that the workflow reached its end.
+  // The verdict counts, and not only that the workflow ended well.
   const verdict = verifications.length === 0 ? 'INCONCLUSIVE' : 'OK';
   if (options.json) {
     emit({ ...summary, verdict, verified: verifications.map(({ level }) => level), epochs, durationMs });

@@ -53,7 +53,7 @@ function show({ queue, worker, checks }: QueueAnswer): void {
   }
 }
 
-/** Of no worker: found by this command. */
+/** Checks that this command made itself, not a worker. */
 const FOUND_HERE = { queue: '' };
 
 async function lookFromHere(plan: CompiledPlan): Promise<readonly QueueAnswer[]> {
@@ -85,7 +85,7 @@ async function lookFromHere(plan: CompiledPlan): Promise<readonly QueueAnswer[]>
 async function askThere(plan: CompiledPlan): Promise<readonly QueueAnswer[]> {
   const { openSession } = await import('../session.ts');
   const { catchInterrupts } = await import('../interrupts.ts');
-  // From now on, so that an embedded server that is started in a moment is also ended.
+  // Interrupts are caught from now on, so that an embedded server that is about to start is also stopped.
   const interrupts = catchInterrupts();
   let session: Session | undefined;
   const server = await check('Temporal', async () => {
@@ -109,7 +109,7 @@ async function askThere(plan: CompiledPlan): Promise<readonly QueueAnswer[]> {
   }
 }
 
-/** What the workers say; why they couldn't, where they couldn't. */
+/** The workers' answers, or the reason why there are none. */
 async function answersOf(
   session: Session,
   interrupts: Interrupts,

@@ -77,7 +77,7 @@ function csvLine(columns: readonly string[], row: ExtractedRow): string {
   return columns.map((name) => csvCell(row[name] ?? null)).join(',');
 }
 
-/** Null is nothing at all, empty text is `""`; what is no single value is JSON in quotes. */
+/** One CSV field: null is nothing at all, empty text is `""`, and a collection is JSON in quotes. */
 function csvCell(value: unknown): string {
   if (value === null) return '';
   if (typeof value === 'number' || typeof value === 'boolean') return String(value);

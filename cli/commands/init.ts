@@ -78,12 +78,12 @@ function fromFlags(draft: PlanDraft): PlanAnswers {
   return { ...draft, name, connectionEnv };
 }
 
-/** `orders-nightly` has its URL in `ORDERS_NIGHTLY_DATABASE_URL`, unless told otherwise. */
+/** The default variable of a plan's URL: `ORDERS_NIGHTLY_DATABASE_URL` for `orders-nightly`. */
 function environmentNameFor(name: string): string {
   return `${name.toUpperCase().replace(/[^A-Z0-9]+/g, '_')}_DATABASE_URL`.replace(/^(?=[0-9])/, '_');
 }
 
-/** False when the file is there and may not be overwritten. */
+/** Returns false if the file exists and may not be overwritten. */
 async function write(file: string, text: string, force: boolean): Promise<boolean> {
   try {
     await writeFile(file, text, { flag: force ? 'w' : 'wx' });

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { defined } from '../../model/defined.ts';
 import { type CommonOptions, emit, print, runCommand } from '../output.ts';
 
-/** `approve`, `pause`, `resume`, `cancel`: what people tell the entity of a plan, as they can by signals in the Temporal UI. */
+/** `approve`, `pause`, `resume`, `cancel`: messages to a plan's entity, which people can also send as signals in the Temporal UI. */
 
 interface Options extends CommonOptions {
   readonly reason?: string;

@@ -10,7 +10,7 @@ import type { Session } from '../session.ts';
 
 interface Options extends FollowRunOptions {
   readonly dryRun?: boolean;
-  /** Of the writer of an unfinished backup. */
+  /** How long the writer of an unfinished backup may be silent. */
   readonly grace: number;
 }
 
@@ -56,7 +56,7 @@ async function run(argument: string, options: Options): Promise<ExitCode> {
   );
 }
 
-/** By credentials of its own it runs where these are, and waits for a worker there. */
+/** The task queue of the prune: with credentials of its own, that of the worker that has them, which is waited for. */
 async function tellWhereItRuns({ client, taskQueue }: Session): Promise<void> {
   const { isPolled } = await import('../../activities/pollers.ts');
   const { pruneQueue } = await import('../../workflows/messages.ts');
@@ -76,7 +76,7 @@ async function dryRun(plan: CompiledPlan, options: Options): Promise<ExitCode> {
   const { withStore } = await import('../backups.ts');
   return withStore(plan.pipeline.repository, async (store) => {
     const now = new Date();
-    // Whether a reader's run still goes on is for Temporal to say: here it is believed.
+    // Only Temporal knows whether a reader's run still goes on. Here every pin counts.
     const isLive = async (pin: { readonly expiresAt: string }) => Date.parse(pin.expiresAt) > now.getTime();
     const backups = fatesOf(await judge(store, pruneInputOf(plan), { now, isLive }));
     const orphans = await Array.fromAsync(findOrphans(store, plan.name, options.grace * HOUR_MS));

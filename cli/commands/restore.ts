@@ -156,7 +156,7 @@ async function run(argument: string, options: Options) {
   );
 }
 
-/** By the universe's own history: no backup is read. */
+/** Restores by the universe's own history; no backup is read. */
 async function goBack(
   plan: CompiledPlan,
   { way, instant }: { readonly way: 'rewind' | 'clone'; readonly instant: string },
@@ -224,12 +224,12 @@ function requestOf({
     nearest,
     verified: verified === true,
     replace: replace === true,
-    // Which ones is the restore's own business; that there is a selection rules some ways out.
+    // Which tables are selected matters to the restore only. That there is a selection rules some ways out.
     ...(tables.length + excludeTables.length === 0 ? {} : { tables: [...tables, ...excludeTables] }),
   };
 }
 
-/** Prints the decision; a refusal is one too, and ends with exit code 1 or 2 as the restore itself would. */
+/** Prints the decision. A refusal ends with exit code 1 or 2, as the restore itself would. */
 async function explain(plan: CompiledPlan, request: RecoveryRequest, options: Options): Promise<ExitCode> {
   const { decideRecovery } = await import('../recovery.ts');
   const { decisionLines } = await import('../../planning/decision-text.ts');
@@ -256,7 +256,7 @@ async function foreseen(plan: CompiledPlan, decision: RecoveryDecision, options:
   });
 }
 
-/** By the plan's entity where the plan is applied: what overwrites waits there for approval. */
+/** Starts the restore: by the plan's entity if the plan is applied, where an overwriting restore waits for approval. */
 async function begin(session: Session, plan: CompiledPlan, wishes: RestoreWishes, options: Options) {
   const { startRestore } = await import('../runs.ts');
   const { isGoverned } = await import('../entity-runs.ts');

@@ -51,7 +51,7 @@ async function run(argument: string, backup: string, options: CommonOptions) {
     );
     for (const { schema, table, rows, bytes } of database.tables) {
       const name = schema === '' ? table : `${schema}.${table}`;
-      // A distributed snapshot is saved without anybody counting, unless the plan asks for it.
+      // Rows of a distributed snapshot aren't counted unless the plan asks for it.
       const counted = manifest.universe === undefined || rows > 0;
       print(`  ${name}  ${counted ? `${formatAmount(rows, 'row')}  ` : ''}${formatBytes(bytes)}`);
     }

@@ -54,7 +54,7 @@ async function tellOne({ client }: Session, argument: string, { json }: CommonOp
   else for (const line of unappliedPageOf(status, new Date())) print(line);
 }
 
-/** Of a plan that has no file either, that it is not applied is what there is to say. */
+/** For a plan that has no file either, the error is that it is not applied. */
 async function fileOf(argument: string, name: string) {
   const { notApplied } = await import('../plan-entities.ts');
   const { InvalidPlanError, resolvePlan } = await import('../plan-files.ts');

@@ -38,7 +38,7 @@ async function run(argument: string, backup: string | undefined, options: Option
   const { startVerify } = await import('../runs.ts');
   const { followRun } = await import('../follow-run.ts');
   const plan = await resolvePlan(argument);
-  // The manifest itself may be what is damaged, so a backup that is named is not looked at first.
+  // A named backup isn't looked up first, since its manifest may be what is damaged.
   const id = backup ?? (await newestBackup(plan));
   return followRun<VerifyReport | SchemaReport>(
     options,

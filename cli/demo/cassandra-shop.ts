@@ -14,7 +14,7 @@ import type { TableDigest } from './shop.ts';
 const TABLES = ['customers', 'orders'];
 const CUSTOMERS = 20_000;
 const ORDERS = 180_000;
-/** A third of the orders' notes go by themselves after a month. */
+/** A third of the orders' notes expire after a month. */
 const MONTH_SECONDS = 30 * 86_400;
 
 /** The shop in Cassandra, for engine `ycql`. */

@@ -1,17 +1,17 @@
 import type { TableDigest } from './shop.ts';
 
-/** The database that the demo's story is about: what engine it shows, on which real part. */
+/** The database of the demo: the engine that it shows, and the real part that it runs on. */
 export interface DemoDatabase {
   /** Completes "Starting …". */
   readonly part: string;
   /** Completes "Filling …". */
   readonly contents: string;
-  /** `source:` of the plan, indented as it stands there. */
+  /** The plan's `source:`, with its indentation. */
   readonly source: string;
-  /** Variables that the plan's references name. */
+  /** Environment variables that the plan's references name. */
   readonly environment: Readonly<Record<string, string>>;
   fill(): Promise<void>;
-  /** The same rows give the same digests, whatever their order. */
+  /** Digests of the rows; their order doesn't matter. */
   digests(name: string): Promise<readonly TableDigest[]>;
   stop(): Promise<void>;
 }

@@ -20,7 +20,7 @@ import { runUrl } from '../session.ts';
 import { type DemoDatabase, ORIGINAL, RESTORED } from './database.ts';
 
 const BUCKET = 'holdfast-demo';
-/** Short against the backup, so that no machine is too fast for the worker to be killed half-way. */
+/** Short compared with the backup, so that the worker can be killed half-way on any machine. */
 const KILL_POLL_MS = 100;
 
 /** One lane: with two, a fast machine is done before the worker is killed. */
@@ -118,7 +118,7 @@ export async function tellStory(
   const plan = await resolvePlan(planFile);
 
   chapter(4, 'Backing up; half-way the worker is killed with kill -9');
-  // The read point is held by a process of its own, as in production: the lanes' death costs a chunk each, no more.
+  // The read point is held by a process of its own, as in production, so that the death of a lane costs one chunk only.
   const holder = await startWorker('read-points', folder.path);
   cleanUp.defer(() => holder.stop());
   const lanes = await startWorker('lanes', folder.path);
@@ -138,7 +138,7 @@ export async function tellStory(
     onProgress: async (progress) => {
       const { state, tasksTotal = 0 } = progress.steps.find(({ verb }) => verb === 'upload') ?? {};
       if (killedAt > 0 || state !== 'running') return;
-      // Counted in the bucket: the run itself says every two seconds how far it is, and may be done by then.
+      // Counted in the bucket, since the run reports only every two seconds, and may have ended by then.
       const stored = await countFiles(dataFolder);
       if (stored * 3 < tasksTotal) return;
       killedAt = stored;
@@ -188,7 +188,7 @@ export async function tellStory(
   };
 }
 
-/** Zero while there is no such folder. */
+/** Zero while the folder doesn't exist. */
 async function countFiles(folder: string): Promise<number> {
   if (!existsSync(folder)) return 0;
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });

@@ -5,7 +5,7 @@ import { artifactName, type ExplainedPlan, type ExplainedStep } from './explaine
 interface Edge {
   readonly from: string;
   readonly to: string;
-  /** What flows along it; empty where the one only waits for the other. */
+  /** The artifact that flows along the edge; empty where one step only waits for the other. */
   readonly label: string;
 }
 
@@ -49,7 +49,7 @@ function edgesOf(steps: readonly ExplainedStep[]): readonly Edge[] {
   );
 }
 
-/** Short keys: a step may be called `end`, which is a word of Mermaid's own. */
+/** Short keys, since a step may be called `end`, which is a keyword of Mermaid. */
 function keysOf(steps: readonly ExplainedStep[]): (id: string) => string {
   return (id) => `s${steps.findIndex(({ step }) => step === id) + 1}`;
 }

@@ -7,7 +7,7 @@ const WIDTH = 1_040;
 const LEFT = 20;
 const RIGHT = WIDTH - 20;
 
-/** How a backup looks in every picture and table. */
+/** The look of a backup in every picture and table. */
 export type Condition = 'good' | 'unverified' | 'damaged';
 
 export function conditionOf({ verified, lastGood }: CatalogueEntry): Condition {

@@ -8,7 +8,7 @@ export function escaped(text: string): string {
     .replaceAll("'", '&#39;');
 }
 
-/** Markup that was put together; text that comes into it is made safe, markup is not made safe twice. */
+/** Finished markup. Text that is put into markup is escaped; markup is not escaped twice. */
 export class Markup {
   readonly text: string;
 

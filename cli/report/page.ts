@@ -9,7 +9,7 @@ import { Markup, markup } from './markup.ts';
 import type { PlanReport, UnreadPlan } from './plan-report.ts';
 import { STYLE } from './style.ts';
 
-/** Rows of a table; the rest is counted. */
+/** Most rows of a table; the others are counted. */
 const MOST_ROWS = 200;
 
 /** The whole report as one file that needs nothing else: no script, no request, pictures as SVG. Pure. */

@@ -8,13 +8,13 @@ import { readCatalogue } from '../../repository/catalogue.ts';
 import { readReports } from '../../repository/ledger.ts';
 import { withStore } from '../backups.ts';
 
-/** Verifications told of one backup, counted from the newest. */
+/** Most verifications shown for one backup, from the newest back. */
 const REPORTS_TOLD = 20;
 
-/** Backups whose verifications are told. */
+/** Most backups whose verifications are shown. */
 const BACKUPS_TOLD = 400;
 
-/** All that a report says of one plan. */
+/** Everything that a report shows of one plan. */
 export interface PlanReport {
   readonly plan: CompiledPlan;
   readonly catalogue: Catalogue;
@@ -24,20 +24,20 @@ export interface PlanReport {
   readonly history: readonly VerifyReport[];
 }
 
-/** A plan whose repository can't be read, told rather than left out. */
+/** A plan whose repository can't be read; the report shows it with the reason. */
 export interface UnreadPlan {
   readonly plan: CompiledPlan;
   readonly problem: string;
   readonly remedy: string;
 }
 
-/** Reads a plan's repository. What concerns the store is told in the report, so that one store does not hide the others. */
+/** Reads a plan's repository. An error of the store becomes part of the report, so that the other plans are still shown. */
 export async function reportOnPlan(plan: CompiledPlan, now: Date): Promise<PlanReport | UnreadPlan> {
   const { repository } = plan.pipeline;
   try {
     return await withStore(repository, async (store) => {
       const catalogue = await readCatalogue(store, repository, plan.name);
-      // Whether a reader's run still goes on is for Temporal to say: here it is believed.
+      // Only Temporal knows whether a reader's run still goes on. Here every pin counts.
       const isLive = async (pin: { readonly expiresAt: string }) => Date.parse(pin.expiresAt) > now.getTime();
       const fates = fatesOf(await judge(store, pruneInputOf(plan), { now, isLive }));
       const history: VerifyReport[] = [];

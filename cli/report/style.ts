@@ -1,4 +1,4 @@
-/** One sheet for a screen by day and by night, and for paper. */
+/** One style sheet for light and dark screens and for paper. */
 export const STYLE = `
 :root { color-scheme: light dark; --page: #f7f7f5; --card: #fff; --ink: #1c2024; --soft: #5d656d; --line: #e2e4e1;
   --good: #1a7f4b; --open: #8a939b; --bad: #c2332b; --warn: #b26a00; --window: #d8ecdf; --accent: #2b5fa8; }

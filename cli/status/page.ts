@@ -6,7 +6,7 @@ import type { PlanRequest, PlanStatus } from '../../workflows/plan-messages.ts';
 import { nextRun } from '../../workflows/plan-page.ts';
 import type { UnappliedStatus } from './unapplied.ts';
 
-/** How a plan stands, for people at a terminal. Pure. */
+/** The state of a plan, for people at a terminal. Pure. */
 
 const CLOSED_SHOWN = 3;
 
@@ -53,7 +53,7 @@ export function pageOf(status: PlanStatus, now: Date): readonly string[] {
   ];
 }
 
-/** Of a plan that was not applied: what its repository holds. */
+/** The page of a plan that was not applied: what its repository holds. */
 export function unappliedPageOf(
   { plan, file, survey, running }: UnappliedStatus,
   now: Date,

@@ -7,7 +7,7 @@ import { backupWorkflowId, restoreWorkflowId } from '../../workflows/messages.ts
 import { withStore } from '../backups.ts';
 import { inClusterHistory } from '../recovery.ts';
 
-/** A plan that is run by commands alone (by cron, by CI): its repository and Temporal know what there is to know of it. */
+/** A plan that only commands run (by cron, by CI). Its state is read from its repository and from Temporal. */
 export interface UnappliedStatus {
   readonly plan: string;
   readonly file: string;
@@ -21,7 +21,7 @@ export interface UnappliedStatus {
   readonly survey: PlanSurvey;
 }
 
-/** Throws what reading the repository throws. */
+/** Throws the errors of reading the repository. */
 export async function unappliedStatus(client: Client, plan: CompiledPlan): Promise<UnappliedStatus> {
   const { name, file, pipeline } = plan;
   const catalogue = await withStore(pipeline.repository, (store) =>
@@ -40,7 +40,7 @@ export async function unappliedStatus(client: Client, plan: CompiledPlan): Promi
   };
 }
 
-/** By their ids, which need no search attributes. */
+/** Finds runs by their ids, which needs no search attributes. */
 async function runsUnderWay(
   client: Client,
   kind: 'backup' | 'restore',

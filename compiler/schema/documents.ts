@@ -67,7 +67,7 @@ const planDocument = z
   })
   .meta({ title: 'BackupPlan', description: 'What is backed up, where to, when and how.' });
 
-/** True also for a source that says nothing yet: that is an error of its own. */
+/** True also for a source without an engine, which is reported as an error of its own. */
 function mayBe(engine: 'universe' | 'ysql', from: unknown): boolean {
   return typeof from !== 'object' || from === null || engine in from || Object.keys(from).length === 0;
 }

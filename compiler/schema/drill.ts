@@ -136,7 +136,7 @@ export const TOLERATES_OF_YSQL: Problem = {
   remedy: 'Leave out `tolerate`.',
 };
 
-/** Elsewhere every drill would be inconclusive: the copies of the other engines can't be asked. */
+/** Copies of the other engines can't be asked, so every drill with assertions would be inconclusive. */
 export const ONLY_OF_YSQL: Problem = {
   code: 'MISPLACED_KEY',
   message: 'Assertions can be asked of a `ysql` source alone',

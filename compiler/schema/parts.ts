@@ -11,7 +11,7 @@ import {
 
 /* What the schemas of all documents are made of. */
 
-/** Text that a reader turns into a value, or refuses with what is wrong and what to write. */
+/** Text that a function turns into a value, or refuses with what is wrong and what to write. */
 export function reading<T>(read: (text: string) => Reading<T>, meta: z.GlobalMeta) {
   return z
     .string()
@@ -33,7 +33,7 @@ export interface Fault {
   readonly path?: (string | number)[];
 }
 
-/** A check that runs even where the mapping has other faults, so that one run shows them all. */
+/** A check that also runs where the mapping has other faults, so that one run shows all faults. */
 export function alsoCheck(
   check: (mapping: Readonly<Record<string, unknown>>) => Fault | readonly Fault[] | undefined,
 ) {

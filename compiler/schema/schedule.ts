@@ -45,13 +45,13 @@ const KEEP_NOTHING: readonly string[] = ['minCount', 'minAge', 'grace', 'timezon
 export const retention = z
   .strictObject({
     keepLast: keep('The newest backups.', 3),
-    keepHourly: keep('The newest backup of each of so many hours.', 24),
-    keepDaily: keep('The newest backup of each of so many days.', 7),
-    keepWeekly: keep('The newest backup of each of so many weeks.', 5),
-    keepMonthly: keep('The newest backup of each of so many months.', 12),
-    keepYearly: keep('The newest backup of each of so many years.', 3),
+    keepHourly: keep('How many hours to keep: of each, its newest backup.', 24),
+    keepDaily: keep('How many days to keep: of each, its newest backup.', 7),
+    keepWeekly: keep('How many weeks to keep: of each, its newest backup.', 5),
+    keepMonthly: keep('How many months to keep: of each, its newest backup.', 12),
+    keepYearly: keep('How many years to keep: of each, its newest backup.', 3),
     keepWithin: duration('Every backup not older than the newest one by more than this.', '3d').optional(),
-    minCount: keep('Whatever the rules above: at least so many of the newest backups stay.', 3),
+    minCount: keep('At least this many of the newest backups stay, whatever the rules above say.', 3),
     minAge: duration(
       'Whatever the rules above: nothing younger than this is dropped, however many newer backups there are.',
       '2d',
@@ -71,7 +71,7 @@ export const retention = z
   .check(
     alsoCheck((rules) => {
       const given = Object.keys(rules).filter((key) => rules[key] !== undefined);
-      // A key that is none of the language is an error of its own, and may have been meant for a rule.
+      // An unknown key is an error of its own. It may have been meant as a rule.
       if (given.some((key) => !KEEP_NOTHING.includes(key))) return undefined;
       const message = 'A retention without rules does not say what is kept';
       const remedy = 'Write a rule, such as `keepDaily: 7`; or leave `retention` out to keep everything.';

@@ -23,7 +23,7 @@ function settings({ defaults, mostLanes }: VerbSignature) {
         .min(1)
         .max(100)
         .prefault(2)
-        .meta({ description: 'Each wait is so many times the one before it.', examples: [2] }),
+        .meta({ description: 'Each wait is this many times the one before it.', examples: [2] }),
     })
     .check(
       alsoCheck((policy) => {

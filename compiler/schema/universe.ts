@@ -8,7 +8,7 @@ import { textsOf } from './table-patterns.ts';
 const address = (description: string, example: string) =>
   reading(readHostAndPort, { description, pattern: HOST_AND_PORT_PATTERN, examples: [example] });
 
-/** Names go to `yb-admin` as arguments, which takes a leading `-` for a flag. */
+/** Names are arguments of `yb-admin`, which takes a leading `-` for a flag. */
 const databaseNames = (description: string, example: string) =>
   z
     .array(reading(readUniverseName, { description: 'A name, as it is.', minLength: 1, examples: [example] }))
@@ -73,7 +73,7 @@ export const universe = z
         examples: [true],
       }),
     snapshotRetention: duration(
-      'How long the universe keeps a snapshot should nobody be left to delete it; whole hours.',
+      'How long the universe keeps a snapshot if no run is left to delete it; whole hours.',
       '3d',
     ).prefault('3d'),
     limits: z

@@ -8,9 +8,9 @@ import type { Store } from '../store.ts';
 type Cancellable = { readonly signal?: AbortSignal };
 
 /**
- * Shared objects that a sweep found to be named by no manifest, and will delete when the grace time is over. Whoever wants
- * to rely on one of them in between *spares* the whole condemnation. Spared or executed is decided once, by a conditional put,
- * so that no clock matters and no object is deleted that somebody has begun to rely on.
+ * Shared objects that a sweep found to be named by no manifest, and will delete when the grace time is over. A writer that wants
+ * to rely on one of them in between *spares* the whole condemnation. A conditional put decides once between spared and executed, so
+ * no clock matters, and no object is deleted that a writer has begun to rely on.
  */
 export interface Condemnation {
   readonly id: string;
@@ -51,7 +51,7 @@ export async function readCondemnations(
     .map((key) => key.slice(CONDEMNED_FOLDER.length, -SUFFIX.length));
   const read = async (id: string): Promise<Condemnation | undefined> => {
     const found = await getSealedIfThere(store, condemnationKey(id), condemnationSchema, options);
-    // Gone since it was listed: it was decided longer than the grace time ago.
+    // It was removed since the listing, so it was decided longer than the grace time ago.
     if (found === undefined) return undefined;
     const verdict = await readVerdict(store, id, options);
     const decidedAt = listed.get(verdictKey(id));
@@ -70,7 +70,7 @@ export async function readCondemnations(
   return condemnations;
 }
 
-/** Decides, unless it was decided before; returns what holds. */
+/** Decides, unless a decision was made before; returns the decision that holds. */
 export async function decide(
   store: Store,
   id: string,
@@ -79,7 +79,7 @@ export async function decide(
 ): Promise<Verdict> {
   const value = { formatVersion: 1, verdict, at: new Date().toISOString() };
   if ((await putSealed(store, verdictKey(id), value, options)) === 'created') return verdict;
-  // Removed again since: then it was decided long ago, and by a sweep.
+  // It was removed meanwhile, so a sweep decided it long ago.
   return (await readVerdict(store, id, options)) ?? 'executed';
 }
 

@@ -16,11 +16,11 @@ export interface StoredRange {
   readonly object: SharedObject;
   /** Bytes from the object's beginning. */
   readonly offset: number;
-  /** Key of the index object that tells of it; absent until its writer has written one. */
+  /** Key of the index object that lists it; absent until its writer has written one. */
   readonly index?: string;
 }
 
-/** A shared object and what lies in it. */
+/** A shared object and its contents. */
 export interface IndexedObject extends SharedObject {
   readonly ranges: readonly {
     /** Hex, of the range's bytes. */
@@ -50,12 +50,12 @@ const rangesSchema = z.object({
 const READ_AT_ONCE = 8;
 
 /**
- * What lies in the shared objects, by SHA-256, as one process knows it. The index in the repository is many small objects, each
+ * The contents of the shared objects by SHA-256, as one process knows them. The index in the repository is many small objects, each
  * written once by a task after its data.
  *
  * O2: as long as an index object is there, every object that it names is there; a sweep removes it before the first of them.
- * So one listing, of index objects, tells whether thousands of remembered files are still stored. An index object that is lost
- * or damaged costs that its files are sent again.
+ * So one listing of index objects shows whether thousands of remembered files are still stored. If an index object is lost or
+ * damaged, its files are sent again.
  */
 export class ObjectIndex {
   readonly #store: Store;
@@ -71,9 +71,9 @@ export class ObjectIndex {
   }
 
   /**
-   * Sees which index objects and condemnations there are: two listings, or none where another task has looked less than `maxAgeMs`
-   * ago. An old look does no harm as long as it is much younger than the grace time: what a sweep deletes since is found out
-   * by whoever finishes a task (O3), which reads the condemnations.
+   * Lists index objects and condemnations: two listings, or none if another task listed them less than `maxAgeMs` ago. An old list
+   * does no harm as long as it is much younger than the grace time: each task reads the condemnations at its end (O3), and so learns
+   * what a sweep has deleted since.
    */
   async refresh(options: Cancellable & { readonly maxAgeMs?: number } = {}): Promise<void> {
     const { maxAgeMs = 0, ...cancellable } = options;
@@ -87,31 +87,31 @@ export class ObjectIndex {
     this.#present = present;
     this.#seenAt = startedAt;
     if ([...this.#read].every((key) => present.has(key))) return;
-    // A sweep has rewritten some: what they told is read anew when it is asked for.
+    // A sweep has rewritten some of them. Their contents are read anew when they are needed.
     this.#read = new Set();
     this.#ranges.clear();
   }
 
-  /** True where this index object was there when `refresh` looked, and with it all that it names. */
+  /** True if this index object, and so every object that it names, was there at the last `refresh`. */
   has(key: string): boolean {
     return this.#present.has(key);
   }
 
   /**
-   * Keys of objects that were being deleted when `refresh` looked, or were deleted a short while before: a late delete may still
-   * come, so these keys are not used again yet.
+   * Keys of objects that were being deleted at the last `refresh`, or were deleted shortly before. A late delete may still come, so
+   * these keys are not used again yet.
    */
   get doomed(): ReadonlySet<string> {
     return this.#doomed;
   }
 
-  /** Where bytes of this hash lie, undefined where the repository doesn't have them. Reads index objects not read before. */
+  /** Where the bytes with this hash lie; undefined where the repository doesn't have them. Reads index objects that were not read before. */
   async find(sha256: string, sizeBytes: number, options: Cancellable = {}): Promise<StoredRange | undefined> {
     if (this.#read.size < this.#present.size) await this.#readAll(options);
     return this.#ranges.get(rangeName(sha256, sizeBytes));
   }
 
-  /** Writes down what objects hold that were just stored, and returns the index object's key. */
+  /** Writes an index object for objects that were just stored, and returns its key. */
   async write(objects: readonly IndexedObject[], options: Cancellable = {}): Promise<string> {
     const body = await packJson({ objects });
     const sha256 = sha256Hex(body);
@@ -149,7 +149,7 @@ export class ObjectIndex {
   }
 }
 
-/** What an index object tells; undefined where it is damaged or gone, for then it tells nothing. */
+/** The contents of an index object; undefined where it is damaged or missing. */
 export async function readIndexObject(
   store: Store,
   key: string,

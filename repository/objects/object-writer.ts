@@ -9,11 +9,11 @@ import type { IndexedObject, ObjectIndex, StoredRange } from './object-index.ts'
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-/** Files below this size go together into packs of about this size: a request costs more than the bytes of a small file. */
+/** Smaller files are put together into packs of about this size, since a request costs more than the bytes of a small file. */
 export const PACK_BYTES = 8 * 1024 * 1024;
 /** From this size on a file is an object of its own. */
 export const ALONE_BYTES = 2 * 1024 * 1024;
-/** Larger files are cut into parts of this size, each an object: what a crash costs, and what a lane holds in memory. */
+/** Larger files are cut into parts of this size, each an object. A crash costs one part, and a lane holds one in memory. */
 export const PART_BYTES = 32 * 1024 * 1024;
 
 /** Bytes to be stored, with their hash. */
@@ -24,8 +24,8 @@ export interface Piece {
 }
 
 /**
- * Stores pieces of files as shared objects for one task. Order (O1): objects, then the index object that tells of them, and
- * only then whatever relies on them (`finish` returns before it may be written).
+ * Stores pieces of files as shared objects for one task. The order (O1): objects, then the index object that lists them, and only
+ * then what relies on them, which may be written once `finish` has returned.
  */
 export class SharedObjectWriter {
   readonly #store: Store;
@@ -43,7 +43,7 @@ export class SharedObjectWriter {
     this.#doomed = index.doomed;
   }
 
-  /** Two listings, whatever the number of files. @param options.indexMaxAgeMs spares them: see `ObjectIndex.refresh`. */
+  /** Takes two listings, whatever the number of files. @param options.indexMaxAgeMs saves them: see `ObjectIndex.refresh`. */
   static async open(
     store: Store,
     index: ObjectIndex,
@@ -65,7 +65,7 @@ export class SharedObjectWriter {
     return found === undefined || this.#doomed.has(found.object.key) ? undefined : found;
   }
 
-  /** Takes up what an earlier attempt of this task has stored without living to write its index. */
+  /** Takes over what an earlier attempt of this task stored before it died without writing its index. */
   adopt(
     ranges: readonly { readonly range: StoredRange; readonly sha256: string; readonly sizeBytes: number }[],
   ) {
@@ -94,7 +94,7 @@ export class SharedObjectWriter {
   }
 
   /**
-   * Writes the index of what was stored, and makes sure that everything the caller is going to rely on stays.
+   * Writes the index of what was stored, and makes sure that everything that the caller will rely on stays.
    *
    * @param relied keys of all objects that the task's result names.
    * @returns the index object's key, undefined where nothing was stored.

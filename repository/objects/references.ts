@@ -14,8 +14,8 @@ type Options = { readonly signal?: AbortSignal; readonly heartbeat?: () => void 
 const TABLET_RESULT = /^work\/e\d+\/tablets\/[^/]+$/;
 
 /**
- * Keys of all shared objects that something in the repository needs: the manifests of all plans, and the results of backups
- * that are under way. Throws where one of them can't be read, for what it needs is not known then.
+ * Keys of all shared objects that are needed: by the manifests of all plans, and by the results of backups under way. Throws where
+ * one of these can't be read, since it isn't known then what it needs.
  */
 export async function referencedObjects(store: Store, options: Options): Promise<Set<string>> {
   const cancellable = defined({ signal: options.signal });
@@ -42,7 +42,7 @@ async function* neededBy(
       return;
     }
     yield* neededByResults(store, ref, cancellable);
-    // The backup may have been finished, and its results removed, while they were read: then its manifest tells.
+    // The backup may have been finished, and its results removed, while they were read. Then its manifest has the keys.
     if ((await manifestOf(store, ref, cancellable)) === undefined) return;
   }
 }
@@ -58,7 +58,7 @@ async function* neededByResults(
     try {
       for (const object of (await readTabletResult(store, key, cancellable)).objects) yield object.key;
     } catch (error) {
-      // Gone since it was listed: the backup was finished or given up, which is looked at next.
+      // It was removed since the listing: the backup was finished or given up, which is checked next.
       if (!(error instanceof HoldfastError) || error.code !== STORE_NOT_FOUND) throw error;
     }
   }

@@ -17,25 +17,25 @@ export interface SweepObjectsOptions {
    * between its last look at the condemnations and its manifest.
    */
   readonly graceMs: number;
-  /** Only says what would be condemned and deleted. */
+  /** True: only reports what would be condemned and deleted. */
   readonly dryRun?: boolean;
   readonly heartbeat?: () => void;
   readonly signal?: AbortSignal;
 }
 
 export interface SweepObjectsResult {
-  /** Found unneeded now, to be deleted by a sweep after the grace time. */
+  /** Objects found unneeded now. A sweep after the grace time deletes them. */
   readonly condemnedObjects: number;
   readonly condemnedBytes: number;
   readonly deletedObjects: number;
 }
 
 /**
- * Removes shared objects that no manifest names, in two phases a grace time apart, and never anything else. To be called
- * after backups were deleted, by one or by several at once; a crash at any point leaves what the next call finishes.
+ * Removes shared objects that no manifest names, in two phases a grace time apart, and never anything else. Called after backups
+ * were deleted; several may run at once. After a crash at any point, the next call finishes the work.
  *
- * O4: an object is deleted only after its condemnation was executed (decided once, against writers who spare it), after
- * every manifest, and every result of a backup under way, was read *since*, and after no index object tells of it any more.
+ * O4: an object is deleted only after its condemnation was executed (decided once, against writers who spare it), after every
+ * manifest and every result of a backup under way was read *since*, and after the last index object that lists it is gone.
  * Throws, and deletes nothing, where a manifest or one of its lists can't be read (M5).
  */
 export async function sweepObjects(store: Store, options: SweepObjectsOptions): Promise<SweepObjectsResult> {
@@ -47,7 +47,7 @@ export async function sweepObjects(store: Store, options: SweepObjectsOptions): 
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-/** The second phase: what was condemned a grace time ago and not spared. */
+/** The second phase: deletes what was condemned a grace time ago and not spared. */
 async function executeDue(
   store: Store,
   options: SweepObjectsOptions,
@@ -71,7 +71,7 @@ async function executeDue(
     }
   }
   if (executed.length === 0) return 0;
-  // Read after the verdicts: a result or manifest that is not seen here was written by somebody who saw them.
+  // Read after the verdicts: the writer of any result or manifest that isn't seen here saw the verdicts.
   const needed = await referencedObjects(store, { ...options, ...cancellable });
   const doomed = new Set<string>();
   for (const { objects } of executed) for (const key of objects) if (!needed.has(key)) doomed.add(key);
@@ -100,7 +100,7 @@ async function condemnUnreferenced(
   for (const { objects, verdict } of await readCondemnations(store, cancellable)) {
     if (verdict !== 'spared') for (const key of objects) condemned.add(key);
   }
-  // Listed before the references are read: what a backup stored and named in between is not taken for unneeded.
+  // Listed before the references are read, so that an object that a backup stores and names in between isn't taken for unneeded.
   const candidates = new Map<string, number>();
   for await (const { key, sizeBytes, modifiedAt } of store.list(OBJECTS_FOLDER, cancellable)) {
     options.heartbeat?.();
@@ -119,7 +119,7 @@ async function condemnUnreferenced(
   return { condemnedObjects: keys.length, condemnedBytes };
 }
 
-/** O2: an index object goes before the first object that it names; what else it names is written down anew before. */
+/** O2: an index object is deleted before the first object that it names. Before that, its other entries are written into a new one. */
 async function removeFromIndex(
   store: Store,
   doomed: ReadonlySet<string>,
@@ -152,7 +152,7 @@ async function onlyPresent(
   return present;
 }
 
-/** The condemnation before its verdict: without a condemnation no verdict is asked for. */
+/** Deletes the condemnation before its verdict: without a condemnation, nobody asks for a verdict. */
 async function forget(store: Store, { id }: Condemnation, cancellable: Cancellable): Promise<void> {
   await store.delete([condemnationKey(id)], cancellable);
   await store.delete([verdictKey(id)], cancellable);

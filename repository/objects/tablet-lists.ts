@@ -42,7 +42,7 @@ const tabletListSchema: z.ZodType<TabletList> = z.object({
 /** One list of a manifest: about 3 MB of JSON. */
 const FILES_PER_LIST = 20_000;
 
-/** Joins lists into longer ones, sharing their objects. */
+/** Joins lists into longer ones, in which each object stands once. */
 export async function* mergedLists(
   lists: AsyncIterable<TabletList>,
   filesPerList = FILES_PER_LIST,
@@ -137,8 +137,8 @@ export interface NamedSharedObject extends SharedObject {
 }
 
 /**
- * The shared objects that a manifest names, list by list: one that several lists name comes with each, with the ranges that
- * this list tells of. Those of a damaged list are left out where the caller wants it so.
+ * The shared objects that a manifest names, list by list. An object of several lists comes once for each, with the ranges of that
+ * list. Objects of a damaged list are left out if the caller asks for it.
  */
 export async function* readSharedObjects(
   store: Store,
@@ -163,7 +163,7 @@ function rangesByObject({ objects, tablets }: TabletList): NamedSharedObject['ra
   return ranges;
 }
 
-/** Records what a task has saved, once for each piece: where an earlier attempt has recorded its own, that one counts. */
+/** Records what a task has saved, once for each piece. If an earlier attempt has recorded its own, that one counts. */
 export async function writeTabletResult(
   store: Store,
   ref: BackupId,
@@ -206,7 +206,7 @@ function checkPlaces({ objects, tablets }: TabletList, key: string, store: Store
         throw damaged(
           key,
           store.description,
-          `${JSON.stringify(path.slice(0, 200))} of tablet ${tablet} is no name of a file within its folder`,
+          `${JSON.stringify(path.slice(0, 200))} of tablet ${tablet} is not the name of a file within its folder`,
         );
       }
       if (parts.reduce((sum, part) => sum + part.sizeBytes, 0) !== sizeBytes) {

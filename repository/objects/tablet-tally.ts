@@ -28,7 +28,7 @@ export class TabletTally {
     return this.#files;
   }
 
-  /** Of all files, each tablet's counted. */
+  /** Bytes of all files of all tablets. */
   get bytes(): number {
     return this.#bytes;
   }

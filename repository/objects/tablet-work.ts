@@ -19,7 +19,7 @@ import { packJson, unpackJson } from './packed-json.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-/** What is to be saved of a universe in one epoch. Written once: the first export that ends decides. */
+/** All that is to be saved of a universe in one epoch. Written once, by the first export that ends. */
 export interface TabletWorkList extends ExportDescription {
   readonly epoch: number;
   readonly tablets: number;

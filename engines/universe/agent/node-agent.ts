@@ -14,19 +14,19 @@ import { RateLimit } from './rate-limit.ts';
 export interface NodeSettings {
   /** `host:port` of the tablet server's RPC, as the universe names it. */
   readonly address: string;
-  /** Absent: asked of the tablet server. */
+  /** Absent: the tablet server is asked. */
   readonly dataDirectories?: readonly string[];
   /** Port of the tablet server's web server; default 9000. */
   readonly webPort?: number;
-  /** Where the agent keeps what it remembers. */
+  /** The folder in which the agent keeps its memory of sent files. */
   readonly stateDirectory: string;
 }
 
-/** One tablet server as its agent sees it: its directories, what was sent from it, and its limits, shared by all tasks. */
+/** The agent of one tablet server: its directories, its memory of sent files, and its limits, which all tasks share. */
 export class NodeAgent {
   readonly address: string;
   readonly limit = new RateLimit();
-  /** Restored files that were seen to be what the backup says. */
+  /** Restored files that were found equal to the backup. */
   readonly proven = new ProvenFiles();
   readonly #settings: NodeSettings;
   readonly #memories = new Map<string, Promise<FileMemory>>();
@@ -40,8 +40,8 @@ export class NodeAgent {
   }
 
   /**
-   * As told, else as the tablet server tells now, for disks are added; as it told last where it is down, for its files are there
-   * all the same. Throws as `readTserverFlags`.
+   * The directories of the settings, if there are any. Otherwise the tablet server is asked each time, since disks may be added. While it
+   * is down its last answer holds, since its files are still there. Throws as `readTserverFlags`.
    */
   async dataDirectories(signal: AbortSignal): Promise<readonly string[]> {
     const { dataDirectories } = this.#settings;
@@ -57,8 +57,9 @@ export class NodeAgent {
   }
 
   /**
-   * The data directories, after it was proved that they are those of the tablet server `server` (its UUID, from the universe's own list); without one, of the
-   * one that answers at the agent's address, as far as it answers. Nothing is read, written or vouched for below a directory that is another's.
+   * The data directories, after a proof that they belong to the tablet server `server` (its UUID in the universe's own list). Without
+   * `server` they must belong to the one that answers at the agent's address; if none answers, they can't be proved. Nothing is read,
+   * written or vouched for below a directory of another tablet server.
    *
    * @throws HoldfastError `AGENT_WRONG_NODE`, `AGENT_MIXED_DIRECTORIES` (permanent), `AGENT_NO_IDENTITY` (transient); as `dataDirectories`
    */
@@ -71,7 +72,7 @@ export class NodeAgent {
     return { ...roots, owner };
   }
 
-  /** Undefined where the tablet server doesn't answer, or doesn't say. */
+  /** Undefined if the tablet server doesn't answer, or gives no UUID. */
   async #uuidAtAddress(signal: AbortSignal): Promise<string | undefined> {
     try {
       return await readTserverUuid(this.#webAddress, signal);
@@ -106,7 +107,7 @@ export class NodeAgent {
     return known;
   }
 
-  /** Lanes that all tasks of this node share: `tasks`, or one disk. A plan that allows another number has lanes of its own. */
+  /** Lanes that all tasks of this node share: for `tasks`, or for one disk. A plan with another number has lanes of its own. */
   lanes(what: string, count: number): Lanes {
     const key = `${what} ${count}`;
     const known = this.#lanes.get(key) ?? new Lanes(count);

@@ -2,9 +2,9 @@ import { HoldfastError, messageOf, transient } from '../../../model/errors.ts';
 import { errnoOf } from '../../../repository/directory-errors.ts';
 
 /**
- * Does `work`, and has what goes wrong name the node: whoever reads it in the report of a whole universe must know where to look.
- * What the node's own disks refuse is typed here. Nobody but a person can mend it, and nothing is lost meanwhile, so it is waited
- * for: `AGENT_DISK_FULL`, `AGENT_DENIED`, `AGENT_DISK` (transient).
+ * Does `work`, and names the node in every error: the report of a whole universe must say where to look.
+ * Errors of the node's own disks get their type here: `AGENT_DISK_FULL`, `AGENT_DENIED`, `AGENT_DISK`. They are transient: a person must
+ * mend the disk, nothing is lost meanwhile, and so the run waits.
  */
 export async function onNode<T>(address: string, work: () => Promise<T>): Promise<T> {
   try {
