@@ -89,6 +89,11 @@ export async function select(
   };
 }
 
+/** True for what a dump locks: tables, partitioned ones too. */
+export function isLockable({ kind }: Pick<Relation, 'kind'>): boolean {
+  return kind === 'r' || kind === 'p';
+}
+
 function isDumped(relation: Relation): boolean {
   return relation.extension === null;
 }

@@ -1,9 +1,9 @@
 import { type Check, check } from '../../model/check.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
-import { readRelations, select } from './catalog.ts';
+import { isLockable, readRelations, select } from './catalog.ts';
 import { selectedDatabases } from './databases.ts';
-import { lockSlots, maxConnections, requireRoomForLocks } from './lock-budget.ts';
+import { lockRoom, mostTablesAtOnce, requireRoomForLocks } from './lock-budget.ts';
 import { dumpDriver, lossesOfStockDump } from './programs/dump-driver.ts';
 import { findProgram, isConfigured } from './programs/find.ts';
 import { PROGRAM_FOLDER_VARIABLE } from './programs/folders.ts';
@@ -11,6 +11,7 @@ import { isOlderRelease, type Program } from './programs/identity.ts';
 import { currentRole, grantRemedy, ignoreDdl } from './read-time.ts';
 import { readServer, type Server } from './server.ts';
 import { resolveTarget, withSession } from './session.ts';
+import { divide } from './slices/dump-slices.ts';
 import { openReadPoint } from './snapshot.ts';
 import { tablesWithoutKey } from './table-cuts.ts';
 
@@ -74,19 +75,29 @@ async function locksNeeded(verb: VerbContext, source: YsqlSource): Promise<strin
   const room = await withSession(target, target.database, verb.signal, async (session) => ({
     product: (await readServer(session)).product,
     databases: await selectedDatabases(session, target, source),
-    slots: await lockSlots(session),
-    maxConnections: await maxConnections(session),
+    locks: await lockRoom(session),
   }));
   // YugabyteDB reads at an instant, which no lock holds.
   if (room.product === 'yugabytedb') return 'a backup of YugabyteDB holds no locks on tables';
+  const { slots, maxConnections } = room.locks;
+  const most = mostTablesAtOnce(room.locks);
   let tables = 0;
+  let slices = 0;
+  let rest = 0;
   for (const database of room.databases) {
     await withSession(target, database, verb.signal, async (session) => {
       const { read } = await select(session, await readRelations(session), source);
-      tables += read.filter(({ kind }) => kind === 'r' || kind === 'p').length;
+      const lockable = read.filter(isLockable);
+      tables += lockable.length;
+      const divided = await divide(session, lockable, most);
+      slices += divided.slices.length;
+      rest = Math.max(rest, divided.rest);
     });
   }
-  return requireRoomForLocks({ ...room, tables });
+  const hasRoom = `the server has room for about ${slots} locks`;
+  if (tables <= most) return `${tables} tables are locked at once, and ${hasRoom}`;
+  if (source.contents !== 'data') requireRoomForLocks({ tables: rest, most, maxConnections });
+  return `${tables} tables are too many to be locked at once, since ${hasRoom}: the schema is dumped in ${slices + room.databases.length} slices, and each table is locked while it is read`;
 }
 
 /** Tables that are larger than a chunk and can't be cut: that is no failure, but a crash sends each of them again as a whole. */

@@ -24,6 +24,7 @@ import { dumpGlobals, dumpSchema, withoutDanglingForeignKeys } from './schema-du
 import { putScript, type ScriptName } from './scripts.ts';
 import { readServer } from './server.ts';
 import { onlyRow, resolveTarget, type Session } from './session.ts';
+import { givingLocksBack, tablesLockedAtOnce } from './slices/unlocked-tables.ts';
 import { tablesToCut } from './table-cuts.ts';
 
 /** Writes the schema of every selected database and cuts their tables into chunks, all at the read point. */
@@ -63,7 +64,12 @@ export async function exportWorkList(
                   product: server.product,
                   chunkBytes: source.chunkBytes,
                   tell,
-                  lend: (work) => withReader(target, name, readPoint, verb.signal, work),
+                  lend: (work) =>
+                    withReader(target, name, readPoint, verb.signal, (session) =>
+                      tablesLockedAtOnce(readPoint) === undefined
+                        ? work(session)
+                        : givingLocksBack(session, () => work(session)),
+                    ),
                 });
           const schemaObjects: ObjectEntry[] = [];
           if (source.contents !== 'data') {
