@@ -17,7 +17,7 @@ const EXPECTED = `
     JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = t.oid AND d.refobjsubid > 0
       AND d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
     JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'),
-  keys AS (SELECT k.oid, k.conname, k.contype, k.conindid, k.convalidated, t.relname, t.nspname FROM t
+  keys AS (SELECT k.oid, k.conname, k.contype, k.conindid, k.convalidated, k.conparentid, t.relname, t.nspname FROM t
     JOIN pg_catalog.pg_constraint k ON k.conrelid = t.oid),
   indexes AS (SELECT i.indexrelid AS oid, x.relname, t.nspname FROM t JOIN pg_catalog.pg_index i ON i.indrelid = t.oid
     JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid WHERE i.indisvalid),
@@ -28,7 +28,7 @@ const EXPECTED = `
   UNION ALL SELECT 'SEQUENCE', nspname, relname FROM owned
   UNION ALL SELECT 'SEQUENCE OWNED BY', nspname, relname FROM owned WHERE deptype = 'a'
   UNION ALL SELECT CASE contype WHEN 'f' THEN 'FK CONSTRAINT' ELSE 'CONSTRAINT' END, nspname, relname || ' ' || conname
-    FROM keys WHERE contype IN ('p', 'u', 'x', 'f')
+    FROM keys WHERE contype IN ('p', 'u', 'x', 'f') AND conparentid = 0
   UNION ALL SELECT 'CHECK CONSTRAINT', nspname, relname || ' ' || conname FROM keys WHERE contype = 'c' AND NOT convalidated
   UNION ALL SELECT 'INDEX', nspname, relname FROM indexes i
     WHERE NOT EXISTS (SELECT FROM keys k WHERE k.conindid = i.oid AND k.contype IN ('p', 'u', 'x'))
