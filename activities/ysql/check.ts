@@ -1,7 +1,7 @@
 import { type Check, check } from '../../model/check.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
-import { isLockable, readRelations, select } from './catalog.ts';
+import { type Relation, readRelations, select, takesLock } from './catalog.ts';
 import { selectedDatabases } from './databases.ts';
 import { lockRoom, mostTablesAtOnce, requireRoomForLocks } from './lock-budget.ts';
 import { dumpDriver, lossesOfStockDump } from './programs/dump-driver.ts';
@@ -10,7 +10,7 @@ import { PROGRAM_FOLDER_VARIABLE } from './programs/folders.ts';
 import { isOlderRelease, type Program } from './programs/identity.ts';
 import { currentRole, grantRemedy, ignoreDdl } from './read-time.ts';
 import { readServer, type Server } from './server.ts';
-import { resolveTarget, withSession } from './session.ts';
+import { inTransaction, resolveTarget, withSession } from './session.ts';
 import { divide } from './slices/dump-slices.ts';
 import { openReadPoint } from './snapshot.ts';
 import { tablesWithoutKey } from './table-cuts.ts';
@@ -81,23 +81,27 @@ async function locksNeeded(verb: VerbContext, source: YsqlSource): Promise<strin
   if (room.product === 'yugabytedb') return 'a backup of YugabyteDB holds no locks on tables';
   const { slots, maxConnections } = room.locks;
   const most = mostTablesAtOnce(room.locks);
-  let tables = 0;
-  let slices = 0;
-  let rest = 0;
+  const lockable = new Map<string, readonly Relation[]>();
   for (const database of room.databases) {
     await withSession(target, database, verb.signal, async (session) => {
       const { read } = await select(session, await readRelations(session), source);
-      const lockable = read.filter(isLockable);
-      tables += lockable.length;
-      const divided = await divide(session, lockable, most);
-      slices += divided.slices.length;
-      rest = Math.max(rest, divided.rest);
+      lockable.set(database, read.filter(takesLock));
     });
   }
+  const relations = [...lockable.values()].reduce((sum, some) => sum + some.length, 0);
   const hasRoom = `the server has room for about ${slots} locks`;
-  if (tables <= most) return `${tables} tables are locked at once, and ${hasRoom}`;
-  if (source.contents !== 'data') requireRoomForLocks({ tables: rest, most, maxConnections });
-  return `${tables} tables are too many to be locked at once, since ${hasRoom}: the schema is dumped in ${slices + room.databases.length} slices, and each table is locked while it is read`;
+  if (relations <= most) return `${relations} tables and sequences are locked at once, and ${hasRoom}`;
+  const tooMany = `${relations} tables and sequences are too many to be locked at once, since ${hasRoom}: each is locked while it is read`;
+  if (source.contents === 'data') return tooMany;
+  let slices = 0;
+  for (const [database, some] of lockable) {
+    await withSession(target, database, verb.signal, async (session) => {
+      const divided = await inTransaction(session, () => divide(session, some, most));
+      requireRoomForLocks({ relations: divided.rest, most, maxConnections });
+      slices += divided.slices.length + 1;
+    });
+  }
+  return `${tooMany}, and the schema is dumped in ${slices} slices`;
 }
 
 /** Tables that are larger than a chunk and can't be cut: that is no failure, but a crash sends each of them again as a whole. */

@@ -25,7 +25,7 @@ export async function lockRoom(session: Session): Promise<LockRoom> {
 /** What is left for others while Holdfast holds its locks. */
 const OWN_SHARE = 0.8;
 
-/** How many tables a backup may lock at once; the session that holds the snapshot and the program that dumps the schema have the same locks. Pure. */
+/** How many tables and sequences a backup may lock at once; the session that holds the snapshot and the program that dumps the schema have the same locks. Pure. */
 export function mostTablesAtOnce({ slots }: LockRoom): number {
   return Math.floor(slots * OWN_SHARE);
 }
@@ -37,19 +37,19 @@ export function mostTablesAtOnce({ slots }: LockRoom): number {
  * @param most what `mostTablesAtOnce` allows
  */
 export function requireRoomForLocks({
-  tables,
+  relations,
   most,
   maxConnections,
 }: {
-  readonly tables: number;
+  readonly relations: number;
   readonly most: number;
   readonly maxConnections: number;
 }): void {
-  if (tables <= most) return;
-  const wanted = Math.ceil(tables / OWN_SHARE / Math.max(1, maxConnections));
+  if (relations <= most) return;
+  const wanted = Math.ceil(relations / OWN_SHARE / Math.max(1, maxConnections));
   throw permanent(
     'YSQL_TOO_FEW_LOCKS',
-    `${tables} tables have to be locked at once (partitions, tables of own types, and what views read), and the server has room for the locks of ${most}`,
+    `${relations} tables and sequences have to be locked at once (partitions, tables with columns of own types, what views read), and no more than ${most} may be`,
     `Set max_locks_per_transaction to ${wanted} or more and restart the server, or back up fewer tables in one plan.`,
   );
 }

@@ -3,7 +3,7 @@ import type { LogicalReadPoint } from '../../model/backup.ts';
 import { permanent, READ_POINT_LOST } from '../../model/errors.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
-import { isLockable, type Relation, type Selection } from './catalog.ts';
+import { type Relation, type Selection, takesLock } from './catalog.ts';
 import type { ConnectionTarget } from './connection-url.ts';
 import { withoutEntries } from './dump-script.ts';
 import { cutAtRows, type SchemaScripts, schemaScripts } from './dump-sections.ts';
@@ -95,7 +95,7 @@ async function dumpSections(
   const script =
     most === undefined
       ? await dump(['--create'])
-      : await dumpInSlices(reader, selection.read.filter(isLockable), most, dump);
+      : await dumpInSlices(reader, selection.read.filter(takesLock), most, dump);
   const { preData, postData } = cutAtRows(script);
   return schemaScripts(preData, postData, selection);
 }

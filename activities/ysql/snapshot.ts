@@ -2,7 +2,7 @@ import type { LogicalReadPoint } from '../../model/backup.ts';
 import { HoldfastError, messageOf, permanent, transient } from '../../model/errors.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { OpenReadPoint, VerbContext } from '../engine.ts';
-import { isLockable, readRelations, type Selection, select } from './catalog.ts';
+import { isLockable, readRelations, type Selection, select, takesLock } from './catalog.ts';
 import type { ConnectionTarget } from './connection-url.ts';
 import { isGone, requireAny, selectDatabases, tellGone, tellSkipped } from './databases.ts';
 import { databaseError, sqlState } from './errors.ts';
@@ -184,7 +184,7 @@ async function holdSnapshots(
   }
 }
 
-/** How many tables may be locked at once where those of all databases together are more; empty where they are not. */
+/** How many tables and sequences may be locked at once where those of all databases together are more; empty where they are not. */
 async function beyondRoom(
   holders: readonly Session[],
   source: YsqlSource,
@@ -194,12 +194,12 @@ async function beyondRoom(
   // YugabyteDB's holders lock nothing.
   if (first === undefined || server.product === 'yugabytedb') return {};
   const most = wanted ?? mostTablesAtOnce(await lockRoom(first));
-  let tables = 0;
+  let relations = 0;
   for (const holder of holders) {
     const { read } = await select(holder, await readRelations(holder), source);
-    tables += read.filter(isLockable).length;
+    relations += read.filter(takesLock).length;
   }
-  return tables <= most ? {} : { tablesLockedAtOnce: most };
+  return relations <= most ? {} : { tablesLockedAtOnce: most };
 }
 
 const LOCK_ROUNDS = 5;

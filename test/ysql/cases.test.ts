@@ -137,6 +137,7 @@ describe('what a database carries', () => {
     });
     const context = backupContext(repository, server.url('mule'));
     await expect(ysqlEngine.openReadPoint(context, ysqlSource(), 1)).rejects.toMatchObject({
+      code: 'YSQL_CANNOT_CARRY',
       transient: false,
       message: expect.stringContaining('mule'),
     });

@@ -1,4 +1,4 @@
-import { isLockable, readRelations, select } from '../../activities/ysql/catalog.ts';
+import { readRelations, select, takesLock } from '../../activities/ysql/catalog.ts';
 import { parseConnectionUrl } from '../../activities/ysql/connection-url.ts';
 import { dumpEntries } from '../../activities/ysql/dump-script.ts';
 import { ysqlEngine } from '../../activities/ysql/engine.ts';
@@ -97,7 +97,7 @@ describe('a database of more tables than may be locked at once', () => {
       new AbortController().signal,
       async (session) => {
         const { read } = await select(session, await readRelations(session), ysqlSource());
-        const lockable = read.filter(isLockable);
+        const lockable = read.filter(takesLock);
         const { rest, slices } = await divide(session, lockable, 40);
         [most, tables] = [rest, lockable.length];
         sliced = slices.flat().map(({ schema, table }) => `${schema}.${table}`);
@@ -247,7 +247,7 @@ describe('slices put together', () => {
   ].join('');
 
   test('have each entry in its place, under its own settings', () => {
-    const entries = dumpEntries(mergeSlices(REST, [SLICE], new Set()));
+    const entries = dumpEntries(mergeSlices(REST, [SLICE]));
     expect(entries.map(({ type, name }) => `${type} ${name}`)).toEqual([
       ...[
         'SCHEMA s',
@@ -268,9 +268,7 @@ describe('slices put together', () => {
   });
 
   test('are refused where they hold what has no place', () => {
-    expect(() => mergeSlices(REST, [entry('VIEW', 'v', 'CREATE VIEW s.v AS SELECT 1')], new Set())).toThrow(
-      'VIEW s.v',
-    );
+    expect(() => mergeSlices(REST, [entry('VIEW', 'v', 'CREATE VIEW s.v AS SELECT 1')])).toThrow('VIEW s.v');
   });
 
   test('are refused where an object is missing, or is there twice', () => {

@@ -170,8 +170,8 @@ async function compare(
 }
 
 /** True when an earlier attempt came to its end: the database of the rehearsal is there and bears no bookkeeping. */
-async function isFinished(job: RestoreJob, { names }: DatabaseJob): Promise<boolean> {
-  const session = await connectIfThere(job, names.working);
+async function isFinished({ target, context }: RestoreJob, { names }: DatabaseJob): Promise<boolean> {
+  const session = await connectIfThere({ target, names: [names.working], signal: context.signal });
   if (session === undefined) return false;
   try {
     return (await readState(session)) === undefined;

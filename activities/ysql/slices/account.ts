@@ -1,6 +1,7 @@
 import { permanent } from '../../../model/errors.ts';
 import type { DumpEntry } from '../dump-script.ts';
 import type { Session } from '../session.ts';
+import { withHashedJoins } from './plain-tables.ts';
 
 /** One object as the header of its entry names it. */
 interface Counted {
@@ -44,26 +45,18 @@ const EXPECTED = `
 /** Of these the header's name is not compared, but how many there are in a schema. */
 const NAMELESS = 'COMMENT';
 
-const NAMED = 5;
+/** Types of which the rest must not have one that is in a slice. */
+const ALONE = new Set(['TABLE', 'SEQUENCE']);
 
-/** Sequences of columns (`schema.name`, as in a header) that belong to these tables. */
-export function sequencesOf(expected: readonly Counted[]): ReadonlySet<string> {
-  return new Set(
-    expected
-      .filter(({ type }) => type === 'SEQUENCE')
-      .map(({ schema, name }) => `${inHeader(schema)}.${inHeader(name)}`),
-  );
-}
+const NAMED = 5;
 
 /** What the tables with these object ids bring into a dump, by the catalogue that the session sees. */
 export async function expectedObjects(
   session: Session,
   oids: readonly string[],
 ): Promise<readonly Counted[]> {
-  return await session.query<Counted & { type: string }>(
-    `list what belongs to tables of database "${session.database}"`,
-    EXPECTED,
-    [oids],
+  return await withHashedJoins(session, () =>
+    session.query<Counted>(`list what belongs to tables of database "${session.database}"`, EXPECTED, [oids]),
   );
 }
 
@@ -86,9 +79,9 @@ export function requireEachOnce(
   for (const entry of slices) if (types.has(entry.type)) add(keyOf(entry), -1);
   const missing = [...balance].filter(([, count]) => count > 0).map(([key]) => key);
   const surplus = [...balance].filter(([, count]) => count < 0).map(([key]) => key);
-  const tables = new Set(expected.filter(({ type }) => type === 'TABLE').map(keyOf));
+  const tables = new Set(expected.filter(({ type }) => ALONE.has(type)).map(keyOf));
   const doubled = rest
-    .filter(({ type }) => type === 'TABLE')
+    .filter(({ type }) => ALONE.has(type))
     .map(keyOf)
     .filter((key) => tables.has(key));
   if (missing.length + surplus.length + doubled.length === 0) return;

@@ -3,24 +3,26 @@ import type { Relation } from '../catalog.ts';
 import { dumpEntries } from '../dump-script.ts';
 import { lockRoom, requireRoomForLocks, slicesOf } from '../lock-budget.ts';
 import type { Session } from '../session.ts';
-import { expectedObjects, requireEachOnce, sequencesOf } from './account.ts';
+import { expectedObjects, requireEachOnce } from './account.ts';
 import { mergeSlices } from './merge.ts';
-import { lockedThroughViews, plainTables } from './plain-tables.ts';
+import { lockedThroughViews, type OwnedSequence, ownedSequences, plainTables } from './plain-tables.ts';
 import { ARGUMENT_BYTES, argumentBytes, tablePatterns } from './table-patterns.ts';
 
-/** Which tables each run of the dump program locks, where all at once are too many. */
+/** What each run of the dump program locks, where all at once are too many. */
 export interface DumpSlices {
   /** Plain tables, by the run that dumps them. */
   readonly slices: readonly (readonly Relation[])[];
-  /** What the run locks that dumps everything else. */
+  /** Sequences of the plain tables' columns. */
+  readonly sequences: readonly OwnedSequence[];
+  /** How many tables and sequences the run locks that dumps everything else. */
   readonly rest: number;
 }
 
 /**
- * Divides the tables of the session's database.
+ * Divides the tables of the database that the session's transaction is in.
  *
- * @param lockable tables that a dump would lock
- * @param most so many tables may be locked at once
+ * @param lockable what a dump would lock
+ * @param most so many may be locked at once
  */
 export async function divide(
   session: Session,
@@ -28,17 +30,21 @@ export async function divide(
   most: number,
 ): Promise<DumpSlices> {
   const plain = await plainTables(session, lockable);
-  const others = lockable.length - plain.length;
-  const viewed = await lockedThroughViews(
-    session,
-    plain.map(({ oid }) => oid),
-  );
-  return { slices: slicesOf(plain, most), rest: others + viewed };
+  const oids = plain.map(({ oid }) => oid);
+  const sequences = await ownedSequences(session, oids);
+  const sliced = new Set([...oids, ...sequences.map(({ oid }) => oid)]);
+  const others = lockable.filter(({ oid }) => !sliced.has(oid)).length;
+  return {
+    slices: slicesOf(plain, most),
+    sequences,
+    rest: others + (await lockedThroughViews(session, oids)),
+  };
 }
 
 /**
  * The schema of a database that has more tables than the server has room for locks: plain tables in slices, each a run of its own whose locks
- * end with it; and everything else in one run.
+ * end with it; and everything else in one run. That one reads sequences too, though it writes no values, so those of plain
+ * tables are excluded by name; a run for the schema alone reads none, but would leave out what fills materialized views.
  *
  * @param dump runs the program with further arguments, and returns what it wrote
  * @throws HoldfastError `YSQL_TOO_FEW_LOCKS` (permanent) where what is left is too much for one run; `DUMP_IN_SLICES` (permanent)
@@ -49,11 +55,11 @@ export async function dumpInSlices(
   most: number,
   dump: (args: readonly string[]) => Promise<string>,
 ): Promise<string> {
-  const { slices, rest } = await divide(reader, lockable, most);
+  const { slices, sequences, rest } = await divide(reader, lockable, most);
   const { maxConnections } = await lockRoom(reader);
-  requireRoomForLocks({ tables: rest, most, maxConnections });
+  requireRoomForLocks({ relations: rest, most, maxConnections });
   const sliced = slices.flat();
-  const exclusions = tablePatterns(sliced).map((pattern) => `--exclude-table=${pattern}`);
+  const exclusions = tablePatterns([...sliced, ...sequences]).map((pattern) => `--exclude-table=${pattern}`);
   if (argumentBytes(exclusions) > ARGUMENT_BYTES) throw tooManyNames(reader.database, sliced.length);
   const expected = await expectedObjects(
     reader,
@@ -62,10 +68,11 @@ export async function dumpInSlices(
   const ofRest = await dump([...exclusions, '--create']);
   const ofSlices: string[] = [];
   for (const slice of slices) {
-    ofSlices.push(await dump(tablePatterns(slice).map((pattern) => `--table=${pattern}`)));
+    const patterns = tablePatterns(slice).map((pattern) => `--table=${pattern}`);
+    ofSlices.push(await dump([...patterns, '--schema-only']));
   }
   requireEachOnce(reader.database, expected, ofSlices.flatMap(dumpEntries), dumpEntries(ofRest));
-  return mergeSlices(ofRest, ofSlices, sequencesOf(expected));
+  return mergeSlices(ofRest, ofSlices);
 }
 
 function tooManyNames(database: string, tables: number): Error {

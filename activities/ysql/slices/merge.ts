@@ -1,5 +1,5 @@
 import { permanent } from '../../../model/errors.ts';
-import { type DumpEntry, dumpEntries, withoutEntries } from '../dump-script.ts';
+import { type DumpEntry, dumpEntries } from '../dump-script.ts';
 import { BEHIND_ROWS, describesDatabase } from '../dump-sections.ts';
 
 /** Where an entry of a slice belongs in the whole dump. */
@@ -30,17 +30,15 @@ const BEHIND_FOREIGN_KEYS = new Set([
 ]);
 
 /**
- * One dump out of that of everything but the plain tables (`plain-tables.ts`) and those of the plain tables alone. The order of `rest`
+ * One dump out of `script`, that of everything but the plain tables (`plain-tables.ts`), and those of the plain tables alone. The order of `script`
  * stays as pg_dump wrote it. Plain tables come right behind the schemas, since they need nothing else; their keys and indexes come
  * first of all that follows the rows, since they need their table alone; their triggers and foreign keys come behind all functions and all
  * keys; privileges come last. Pure.
  *
- * @param sequences those of the plain tables' columns (`schema.name`): pg_dump writes them with the rest too, without their owner
  * @throws HoldfastError `DUMP_IN_SLICES` (permanent) where a slice holds an object of another kind
  */
-export function mergeSlices(rest: string, slices: readonly string[], sequences: ReadonlySet<string>): string {
-  const script = withoutEntries(rest, (entry) => isAboutSequence(entry, sequences));
-  const parts = slices.map((slice) => partsOf(slice));
+export function mergeSlices(script: string, slices: readonly string[]): string {
+  const parts = slices.map(partsOf);
   const entries = dumpEntries(script);
   const keys = firstBehindRows(entries);
   const places = [
@@ -61,12 +59,6 @@ export function mergeSlices(rest: string, slices: readonly string[], sequences: 
     merged += (next?.settings ?? []).map((setting) => `${setting}\n`).join('');
   }
   return merged + script.slice(done);
-}
-
-function isAboutSequence({ type, schema, name }: DumpEntry, sequences: ReadonlySet<string>): boolean {
-  if (type === 'SEQUENCE') return sequences.has(`${schema}.${name}`);
-  if (!PRIVILEGES.has(type) && !REMARKS.has(type)) return false;
-  return name.startsWith('SEQUENCE ') && sequences.has(`${schema}.${name.slice('SEQUENCE '.length)}`);
 }
 
 /** The texts of a slice by place, each with the settings that are in force for it. */
