@@ -1,3 +1,4 @@
+import { formatAmount } from '../../model/amounts.ts';
 import { type Check, check } from '../../model/check.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
@@ -52,11 +53,42 @@ export async function checkSource(verb: VerbContext, source: YsqlSource): Promis
       }
       return `everything selected is readable; the instant can be named by any session (yb_read_time); ${await ddlBeside(verb, source)}`;
     }),
+    await tablesSeen(verb, source),
     await check('room for locks', () => locksNeeded(verb, source)),
     ...(source.contents === 'schema'
       ? []
       : [await check('tables can be cut', () => tablesInOnePiece(verb, source))]),
   ];
+}
+
+const TABLES = new Set(['r', 'p', 'f']);
+
+/** A role without privileges, or a wrong database, sees none: then a backup would be complete and hold nothing. */
+async function tablesSeen(verb: VerbContext, source: YsqlSource): Promise<Check> {
+  const empty: string[] = [];
+  const seen = await check('tables', async () => {
+    const target = await resolveTarget(verb, source.connection);
+    const databases = await withSession(target, target.database, verb.signal, (session) =>
+      selectedDatabases(session, target, source),
+    );
+    let tables = 0;
+    for (const database of databases) {
+      const { dumped } = await withSession(target, database, verb.signal, async (session) =>
+        select(session, await readRelations(session), source),
+      );
+      const found = dumped.filter(({ kind }) => TABLES.has(kind)).length;
+      if (found === 0) empty.push(database);
+      tables += found;
+    }
+    const none = empty.length === 0 ? '' : `; no table that this role can see in ${empty.join(', ')}`;
+    return `${formatAmount(tables, 'table')} in ${formatAmount(databases.length, 'database')}${none}`;
+  });
+  if (empty.length === 0) return seen;
+  return {
+    ...seen,
+    remedy:
+      'See whether the plan names the right database, and whether its patterns of tables match anything.',
+  };
 }
 
 /** What DDL in the database does to a backup that reads an instant. */

@@ -106,6 +106,9 @@ export async function exportWorkList(
               ...(count > 0 && !withLargeObjects && source.contents !== 'schema'
                 ? [`${formatAmount(count, 'large object')}: the plan names the tables to include`]
                 : []),
+              ...(selection.dumped.some(({ kind }) => kind === 'r' || kind === 'p' || kind === 'f')
+                ? []
+                : [NO_TABLE]),
               ...(source.contents === 'schema'
                 ? []
                 : selection.hollow.map(
@@ -138,6 +141,9 @@ export async function exportWorkList(
     };
   });
 }
+
+/** A backup of nothing is complete and worth nothing, so it says so. */
+const NO_TABLE = 'any table: this role sees none; see whether the plan names the right database';
 
 function lossesOf(losses: readonly string[]): Pick<ManifestDatabase, 'losses'> {
   return losses.length === 0 ? {} : { losses };
