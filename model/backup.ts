@@ -28,6 +28,11 @@ export type ReadPoint =
       readonly takenAt: string;
       /** On YugabyteDB: why no instant was named. */
       readonly reason?: string;
+      /**
+       * Present where the tables are more than the server has room for locks: so many may be locked at once. The holder locks none, and
+       * whoever reads a table makes sure that it is what it was.
+       */
+      readonly tablesLockedAtOnce?: number;
     }
   | {
       readonly kind: 'universe-snapshot';

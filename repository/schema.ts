@@ -52,6 +52,7 @@ const readPointSchema: z.ZodType<ReadPoint> = z.discriminatedUnion('kind', [
     snapshots: z.record(z.string(), z.string()),
     takenAt: time,
     reason: z.string().exactOptional(),
+    tablesLockedAtOnce: count.exactOptional(),
   }),
   z.object({
     kind: z.literal('universe-snapshot'),

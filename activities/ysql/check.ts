@@ -1,16 +1,18 @@
+import { formatAmount } from '../../model/amounts.ts';
 import { type Check, check } from '../../model/check.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
-import { readRelations, select } from './catalog.ts';
+import { type Relation, readRelations, select, takesLock } from './catalog.ts';
 import { selectedDatabases } from './databases.ts';
-import { lockSlots, maxConnections, requireRoomForLocks } from './lock-budget.ts';
+import { lockRoom, mostTablesAtOnce, requireRoomForLocks } from './lock-budget.ts';
 import { dumpDriver, lossesOfStockDump } from './programs/dump-driver.ts';
 import { findProgram, isConfigured } from './programs/find.ts';
 import { PROGRAM_FOLDER_VARIABLE } from './programs/folders.ts';
 import { isOlderRelease, type Program } from './programs/identity.ts';
 import { currentRole, grantRemedy, ignoreDdl } from './read-time.ts';
 import { readServer, type Server } from './server.ts';
-import { resolveTarget, withSession } from './session.ts';
+import { inTransaction, resolveTarget, withSession } from './session.ts';
+import { divide } from './slices/dump-slices.ts';
 import { openReadPoint } from './snapshot.ts';
 import { tablesWithoutKey } from './table-cuts.ts';
 
@@ -51,11 +53,42 @@ export async function checkSource(verb: VerbContext, source: YsqlSource): Promis
       }
       return `everything selected is readable; the instant can be named by any session (yb_read_time); ${await ddlBeside(verb, source)}`;
     }),
+    await tablesSeen(verb, source),
     await check('room for locks', () => locksNeeded(verb, source)),
     ...(source.contents === 'schema'
       ? []
       : [await check('tables can be cut', () => tablesInOnePiece(verb, source))]),
   ];
+}
+
+const TABLES = new Set(['r', 'p', 'f']);
+
+/** A role without privileges, or a wrong database, sees none: then a backup would be complete and hold nothing. */
+async function tablesSeen(verb: VerbContext, source: YsqlSource): Promise<Check> {
+  const empty: string[] = [];
+  const seen = await check('tables', async () => {
+    const target = await resolveTarget(verb, source.connection);
+    const databases = await withSession(target, target.database, verb.signal, (session) =>
+      selectedDatabases(session, target, source),
+    );
+    let tables = 0;
+    for (const database of databases) {
+      const { dumped } = await withSession(target, database, verb.signal, async (session) =>
+        select(session, await readRelations(session), source),
+      );
+      const found = dumped.filter(({ kind }) => TABLES.has(kind)).length;
+      if (found === 0) empty.push(database);
+      tables += found;
+    }
+    const none = empty.length === 0 ? '' : `; no table that this role can see in ${empty.join(', ')}`;
+    return `${formatAmount(tables, 'table')} in ${formatAmount(databases.length, 'database')}${none}`;
+  });
+  if (empty.length === 0) return seen;
+  return {
+    ...seen,
+    remedy:
+      'See whether the plan names the right database, and whether its patterns of tables match anything.',
+  };
 }
 
 /** What DDL in the database does to a backup that reads an instant. */
@@ -74,19 +107,33 @@ async function locksNeeded(verb: VerbContext, source: YsqlSource): Promise<strin
   const room = await withSession(target, target.database, verb.signal, async (session) => ({
     product: (await readServer(session)).product,
     databases: await selectedDatabases(session, target, source),
-    slots: await lockSlots(session),
-    maxConnections: await maxConnections(session),
+    locks: await lockRoom(session),
   }));
   // YugabyteDB reads at an instant, which no lock holds.
   if (room.product === 'yugabytedb') return 'a backup of YugabyteDB holds no locks on tables';
-  let tables = 0;
+  const { slots, maxConnections } = room.locks;
+  const most = mostTablesAtOnce(room.locks);
+  const lockable = new Map<string, readonly Relation[]>();
   for (const database of room.databases) {
     await withSession(target, database, verb.signal, async (session) => {
       const { read } = await select(session, await readRelations(session), source);
-      tables += read.filter(({ kind }) => kind === 'r' || kind === 'p').length;
+      lockable.set(database, read.filter(takesLock));
     });
   }
-  return requireRoomForLocks({ ...room, tables });
+  const relations = [...lockable.values()].reduce((sum, some) => sum + some.length, 0);
+  const hasRoom = `the server has room for about ${slots} locks`;
+  if (relations <= most) return `${relations} tables and sequences are locked at once, and ${hasRoom}`;
+  const tooMany = `${relations} tables and sequences are too many to be locked at once, since ${hasRoom}: each is locked while it is read`;
+  if (source.contents === 'data') return tooMany;
+  let slices = 0;
+  for (const [database, some] of lockable) {
+    await withSession(target, database, verb.signal, async (session) => {
+      const divided = await inTransaction(session, () => divide(session, some, most));
+      requireRoomForLocks({ relations: divided.rest, most, maxConnections });
+      slices += divided.slices.length + 1;
+    });
+  }
+  return `${tooMany}, and the schema is dumped in ${slices} slices`;
 }
 
 /** Tables that are larger than a chunk and can't be cut: that is no failure, but a crash sends each of them again as a whole. */

@@ -64,7 +64,7 @@ export function describesDatabase(entry: {
 }
 
 /** Types of entries that pg_dump writes behind the rows (dbObjectTypePriority in pg_dump_sort.c, from the post-data boundary on). */
-const BEHIND_ROWS = new Set([
+export const BEHIND_ROWS: ReadonlySet<string> = new Set([
   'CHECK CONSTRAINT',
   'CONSTRAINT',
   'EVENT TRIGGER',

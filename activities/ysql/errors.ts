@@ -67,12 +67,21 @@ export function databaseError(error: unknown, doing: string, circumstances: Circ
   if (sessionAnswers === true && mayComeFromWithin(state)) {
     return doubtful('YSQL_STATEMENT_FAILED', message, withinRemedy(state), error);
   }
+  if (state === NOT_SUPPORTED && /conversion between UTF8 and \S+ /.test(messageOf(error))) {
+    return permanent(
+      'YSQL_CANNOT_CARRY',
+      message,
+      'The server has no conversion to UTF8 for this encoding: move the content into a database in UTF8, and name that one.',
+      error,
+    );
+  }
   const passing = passingCause(state, error);
   if (passing !== undefined) return transient('YSQL_UNAVAILABLE', message, passing, error);
   return permanent('YSQL_FAILED', message, remedyFor(state), error);
 }
 
 const IN_FAILED_TRANSACTION = '25P02';
+const NOT_SUPPORTED = '0A000';
 
 /**
  * True for codes that tell of a connection, a limit or an object in use: raised by the server for our session, or from within a

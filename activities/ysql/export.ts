@@ -24,6 +24,7 @@ import { dumpGlobals, dumpSchema, withoutDanglingForeignKeys } from './schema-du
 import { putScript, type ScriptName } from './scripts.ts';
 import { readServer } from './server.ts';
 import { onlyRow, resolveTarget, type Session } from './session.ts';
+import { givingLocksBack, tablesLockedAtOnce } from './slices/unlocked-tables.ts';
 import { tablesToCut } from './table-cuts.ts';
 
 /** Writes the schema of every selected database and cuts their tables into chunks, all at the read point. */
@@ -63,7 +64,12 @@ export async function exportWorkList(
                   product: server.product,
                   chunkBytes: source.chunkBytes,
                   tell,
-                  lend: (work) => withReader(target, name, readPoint, verb.signal, work),
+                  lend: (work) =>
+                    withReader(target, name, readPoint, verb.signal, (session) =>
+                      tablesLockedAtOnce(readPoint) === undefined
+                        ? work(session)
+                        : givingLocksBack(session, () => work(session)),
+                    ),
                 });
           const schemaObjects: ObjectEntry[] = [];
           if (source.contents !== 'data') {
@@ -100,6 +106,9 @@ export async function exportWorkList(
               ...(count > 0 && !withLargeObjects && source.contents !== 'schema'
                 ? [`${formatAmount(count, 'large object')}: the plan names the tables to include`]
                 : []),
+              ...(selection.dumped.some(({ kind }) => kind === 'r' || kind === 'p' || kind === 'f')
+                ? []
+                : [NO_TABLE]),
               ...(source.contents === 'schema'
                 ? []
                 : selection.hollow.map(
@@ -132,6 +141,9 @@ export async function exportWorkList(
     };
   });
 }
+
+/** A backup of nothing is complete and worth nothing, so it says so. */
+const NO_TABLE = 'any table: this role sees none; see whether the plan names the right database';
 
 function lossesOf(losses: readonly string[]): Pick<ManifestDatabase, 'losses'> {
   return losses.length === 0 ? {} : { losses };

@@ -8,6 +8,7 @@ import {
   transient,
 } from '../../../model/errors.ts';
 import { type ConnectionTarget, libpqEnvironment, programArguments } from '../connection-url.ts';
+import { loginOptions } from '../login-triggers.ts';
 import { tellableOutput } from '../server-message.ts';
 import { withSession } from '../session.ts';
 import { passingText } from '../yugabyte-errors.ts';
@@ -33,7 +34,7 @@ export async function runProgram(
   const databaseOption = program.kind === 'dumpall' ? '--database' : '--dbname';
   const connection = ['--no-password', ...programArguments(target, database, databaseOption)];
   const child = spawn(program.path, [...connection, ...args], {
-    env: libpqEnvironment(target),
+    env: libpqEnvironment(target, ...loginOptions(target)),
     stdio: ['ignore', 'pipe', 'pipe'],
     signal,
   });

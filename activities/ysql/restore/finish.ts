@@ -17,6 +17,7 @@ import { type DatabaseJob, type RestoreJob, restoreJob, selectedObjects } from '
 import { describeLargeObjects } from './large-objects.ts';
 import { databaseExists, withMaintenanceSession } from './maintenance.ts';
 import { existingRoles, rolesWithSettings, withoutMissingRoles } from './roles.ts';
+import { comparedSchema } from './schema-check.ts';
 import { recordOf, seal } from './seal.ts';
 import { setSequences } from './sequences.ts';
 import { exchangeNames } from './swap.ts';
@@ -170,8 +171,8 @@ async function compare(
 }
 
 /** True when an earlier attempt came to its end: the database of the rehearsal is there and bears no bookkeeping. */
-async function isFinished(job: RestoreJob, { names }: DatabaseJob): Promise<boolean> {
-  const session = await connectIfThere(job, names.working);
+async function isFinished({ target, context }: RestoreJob, { names }: DatabaseJob): Promise<boolean> {
+  const session = await connectIfThere({ target, names: [names.working], signal: context.signal });
   if (session === undefined) return false;
   try {
     return (await readState(session)) === undefined;
@@ -285,7 +286,7 @@ async function outcome(
     return results;
   });
   const rows = job.withData ? tables.reduce((sum, table) => sum + table.rows, 0) : 0;
-  const isEmpty = job.withData && tables.length === 0;
+  const isEmpty = job.withData ? tables.length === 0 : comparedSchema(job) === undefined;
   const notes = isEmpty ? [...found.notes, NOTHING_COMPARED] : found.notes;
   return {
     databases,
@@ -299,8 +300,9 @@ async function outcome(
 }
 
 /** What a verdict speaks of: OK is never more than this. */
-function describeComparison({ withData, context, databases }: RestoreJob, indexes: number): string {
-  if (!withData) return 'nothing: schema only';
+function describeComparison(job: RestoreJob, indexes: number): string {
+  const { withData, context, databases } = job;
+  if (!withData) return comparedSchema(job) ?? 'nothing';
   const tables = databases.reduce(
     (sum, { manifest, selection }) => sum + manifest.tables.filter(selection.includes).length,
     0,

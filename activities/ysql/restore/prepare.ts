@@ -4,9 +4,9 @@ import { whileBeating } from '../../heartbeat.ts';
 import { sqlState } from '../errors.ts';
 import { inLockBudget, lockSlots } from '../lock-budget.ts';
 import { readServer } from '../server.ts';
-import { connect, inTransaction, type Session } from '../session.ts';
+import { inTransaction, type Session } from '../session.ts';
 import { applyEntry, readAdaptation } from './apply.ts';
-import { createBookkeeping, readState, setState } from './bookkeeping.ts';
+import { connectUnderRestore, createBookkeeping, readState, setState, underRestore } from './bookkeeping.ts';
 import { createStatement } from './database-script.ts';
 import { applyGlobals } from './globals.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
@@ -39,7 +39,7 @@ async function prepareDatabase(job: RestoreJob, database: DatabaseJob): Promise<
     return product === 'postgresql';
   });
   for (;;) {
-    const session = await workingOrFinal(job, database);
+    const session = await connectUnderRestore(underRestore(job, database));
     try {
       const state = await readState(session);
       if (state?.prepared !== undefined && state.restore === job.context.request.restore) return;
@@ -54,15 +54,6 @@ async function prepareDatabase(job: RestoreJob, database: DatabaseJob): Promise<
       await create(session, database);
     });
     signal.throwIfAborted();
-  }
-}
-
-async function workingOrFinal(job: RestoreJob, { names }: DatabaseJob): Promise<Session> {
-  try {
-    return await connect(job.target, names.working, job.context.signal);
-  } catch (error) {
-    if (!(error instanceof Error) || sqlState(error.cause) !== '3D000') throw error;
-    return await connect(job.target, names.to, job.context.signal);
   }
 }
 
