@@ -127,7 +127,8 @@ export const ASSERTION_OBJECT_MISSING = 'ASSERTION_OBJECT_MISSING';
 
 export interface RestoreOutcome {
   readonly databases: readonly { readonly from: string; readonly to: string; readonly kept?: string }[];
-  readonly rows: number;
+  /** Null where they were not counted. */
+  readonly rows: number | null;
   readonly tables: number;
   /** Of what was restored, before compression; absent where the engine doesn't select. */
   readonly bytes?: number;
@@ -139,6 +140,8 @@ export interface RestoreOutcome {
   readonly compared?: string;
   /** There was not one table to compare, so that nothing is known: the verdict is INCONCLUSIVE. */
   readonly comparedNothing?: true | undefined;
+  /** Rows may be missing, and the backup doesn't say whether they are (a note names the tables): the verdict is INCONCLUSIVE. */
+  readonly unclear?: true | undefined;
   /** What the operator should know though nothing is wrong, a sentence each. */
   readonly notes?: readonly string[];
 }

@@ -185,7 +185,10 @@ export interface ExportSummary {
 export interface BackupSummary {
   readonly plan: string;
   readonly backup: string;
-  readonly rows: number;
+  /** Null where nobody counted or estimated them: see `model/rows.ts`. */
+  readonly rows: number | null;
+  /** `rows` rests on the server's statistics. */
+  readonly rowsEstimated?: true;
   /** Rows before compression. */
   readonly bytes: number;
   readonly storedBytes: number;
@@ -382,7 +385,8 @@ export interface RestoreSummary {
   readonly backup: string;
   readonly restore: string;
   readonly databases: readonly { readonly from: string; readonly to: string; readonly kept?: string }[];
-  readonly rows: number;
+  /** Null where they were not counted. */
+  readonly rows: number | null;
   readonly bytes: number;
   readonly tables: number;
   readonly verdict: Verdict;
