@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import { openUniverse } from '../../../activities/universe/universe.ts';
 import { rowsOf } from '../../../model/rows.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
 import { DirectoryStore } from '../../../repository/directory.ts';
@@ -7,7 +8,7 @@ import { query } from '../../support/sql.ts';
 import { startUniverse, type Universe } from '../launcher.ts';
 import { databaseContents, fill } from './contents.ts';
 import { leftBehind } from './outcome.ts';
-import { backUp, type Rig, restore, rightAgents, sourceOf } from './rig.ts';
+import { backUp, contextOf, newRef, type Rig, restore, rightAgents, sourceOf } from './rig.ts';
 
 /* The verbs without Temporal: one universe for what needs no workflow to be seen. */
 
@@ -72,6 +73,18 @@ test('of an older backup, which does not say what held rows, an empty table with
     unclear: true,
     notes: [expect.stringMatching(/^shop_older: public\.orders is empty, though the backup has data of it/)],
   });
+});
+
+test('a worker that reaches no master refuses the work at once and by name; one master is enough', async () => {
+  const verb = contextOf(rig, newRef());
+  const away = ['127.0.0.1:1', '[::1]:1'];
+  await expect(openUniverse(verb, { ...rig.source, masters: away })).rejects.toMatchObject({
+    code: 'UNIVERSE_OUT_OF_REACH',
+    transient: true,
+    message: expect.stringContaining(`${process.pid}@`),
+  });
+  const [one = ''] = universe.masters;
+  await openUniverse(verb, { ...rig.source, masters: [...away, one] });
 });
 
 /* An import whose caller was told that the RPC timed out goes on in the master (issues 15202, 28965). */
