@@ -127,8 +127,9 @@ export const ASSERTION_OBJECT_MISSING = 'ASSERTION_OBJECT_MISSING';
 
 export interface RestoreOutcome {
   readonly databases: readonly { readonly from: string; readonly to: string; readonly kept?: string }[];
-  /** Null where they were not counted. */
+  /** This and the next: see `KnownRows` in `model/rows.ts`. */
   readonly rows: number | null;
+  readonly tablesNotCounted?: number;
   readonly tables: number;
   /** Of what was restored, before compression; absent where the engine doesn't select. */
   readonly bytes?: number;

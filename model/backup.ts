@@ -185,10 +185,10 @@ export interface ExportSummary {
 export interface BackupSummary {
   readonly plan: string;
   readonly backup: string;
-  /** Null where nobody counted or estimated them: see `model/rows.ts`. */
+  /** This and the next two: see `KnownRows` in `model/rows.ts`. */
   readonly rows: number | null;
-  /** `rows` rests on the server's statistics. */
   readonly rowsEstimated?: true;
+  readonly tablesNotCounted?: number;
   /** Rows before compression. */
   readonly bytes: number;
   readonly storedBytes: number;
@@ -385,8 +385,9 @@ export interface RestoreSummary {
   readonly backup: string;
   readonly restore: string;
   readonly databases: readonly { readonly from: string; readonly to: string; readonly kept?: string }[];
-  /** Null where they were not counted. */
+  /** This and the next: see `KnownRows` in `model/rows.ts`. */
   readonly rows: number | null;
+  readonly tablesNotCounted?: number;
   readonly bytes: number;
   readonly tables: number;
   readonly verdict: Verdict;

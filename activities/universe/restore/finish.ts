@@ -1,7 +1,7 @@
 import { formatAmount, formatCount } from '../../../model/amounts.ts';
 import { HoldfastError } from '../../../model/errors.ts';
 import type { ManifestTable } from '../../../model/manifest.ts';
-import { rowsOf, rowsOfTable } from '../../../model/rows.ts';
+import { addRows, type KnownRows, rowsOfTable, UNKNOWN } from '../../../model/rows.ts';
 import { readTabletList } from '../../../repository/objects/tablet-lists.ts';
 import type { RestoreOutcome } from '../../engine.ts';
 import type { ConnectionTarget } from '../../ysql/connection-url.ts';
@@ -34,7 +34,7 @@ export async function finishUniverse(restore: UniverseRestore): Promise<RestoreO
   const databases = restoredDatabases(restore);
   const problems: string[] = [];
   const notes: string[] = [];
-  let rows: number | null = 0;
+  const rows: KnownRows[] = [];
   let indexes = 0;
   let counted = 0;
   let looked = 0;
@@ -42,9 +42,9 @@ export async function finishUniverse(restore: UniverseRestore): Promise<RestoreO
   const job = await namedDatabases(restore, universe);
   for (const database of job.databases) {
     const checked = (await hasFinalName(restore, job, database))
-      ? { ...NOTHING_LOOKED_AT, rows: rowsOf(restore.manifest).rows }
+      ? { ...NOTHING_LOOKED_AT, rows: knownRows(restore, database) }
       : await finishDatabase(restore, job.target, database);
-    rows = rows === null || checked.rows === null ? null : rows + checked.rows;
+    rows.push(checked.rows);
     counted += checked.counted;
     looked += checked.looked;
     indexes += checked.indexes;
@@ -65,8 +65,10 @@ export async function finishUniverse(restore: UniverseRestore): Promise<RestoreO
   }
   return {
     databases: databases.map(({ from, names }) => ({ from, to: names.to, ...kept.get(from) })),
-    // Nobody asks a keyspace.
-    rows: databases.length === job.databases.length ? rows : null,
+    ...addRows([
+      ...rows,
+      ...databases.flatMap((one) => (one.api === 'ycql' ? [knownRows(restore, one)] : [])),
+    ]),
     tables: restore.manifest.totals.tables,
     problems,
     compared: describeComparison({
@@ -106,8 +108,7 @@ function describeComparison({ counted, looked, indexes, keyspaces, isYsql }: Com
 }
 
 interface DatabaseFindings {
-  /** Null where not every table's were counted. */
-  readonly rows: number | null;
+  readonly rows: KnownRows;
   /** Tables of which the rows were counted. */
   readonly counted: number;
   /** Tables that were asked for a row, since the backup knows that they held some. */
@@ -121,7 +122,7 @@ interface DatabaseFindings {
 }
 
 const NOTHING_LOOKED_AT: DatabaseFindings = {
-  ...{ rows: 0, counted: 0, looked: 0, indexes: 0 },
+  ...{ rows: { rows: 0 }, counted: 0, looked: 0, indexes: 0 },
   ...{ problems: [], unclear: [], notes: [] },
 };
 
@@ -181,7 +182,7 @@ async function compareRows(
 ): Promise<Omit<DatabaseFindings, 'indexes' | 'notes'>> {
   const problems: string[] = [];
   const unclear: string[] = [];
-  let rows: number | null = 0;
+  const rows: KnownRows[] = [];
   let counted = 0;
   let looked = 0;
   for (const table of database.tables) {
@@ -191,10 +192,10 @@ async function compareRows(
     if (known.rows !== null && known.rowsEstimated !== true) {
       const found = await countOf(session, table);
       counted += 1;
-      rows = rows === null ? null : rows + found;
+      rows.push({ rows: found });
       if (found !== table.rows) problems.push(`${to}: ${name} has ${found} rows instead of ${table.rows}`);
     } else {
-      rows = null;
+      rows.push(UNKNOWN);
       const isEmpty = !(await holdsRows(session, table));
       if (table.holdsRows === true) {
         looked += 1;
@@ -205,7 +206,12 @@ async function compareRows(
     }
     restore.heartbeat({ compared: table.table });
   }
-  return { rows, counted, looked, problems, unclear };
+  return { rows: addRows(rows), counted, looked, problems, unclear };
+}
+
+/** What the backup says of a database that nobody asks now. */
+function knownRows({ manifest }: UniverseRestore, { database }: RestoredDatabase): KnownRows {
+  return addRows(database.tables.map((table) => rowsOfTable(manifest, table)));
 }
 
 /** Ids of the tables of whose tablets the backup has files with data, perhaps of deleted rows. */

@@ -96,7 +96,7 @@ async function ybAdmins(
   const { stdout } = await promisify(execFile)('ps', ['-ww', '-e', '-o', 'pid=,pgid=,stat=,args=']);
   return stdout.split('\n').flatMap((line) => {
     const [, pid, group, state = '', args = ''] = /^\s*(\d+)\s+(\d+)\s+(\S+)\s+(.*)$/.exec(line) ?? [];
-    const [, operation] = /yb-admin(?:\.ts)? --master_addresses=\S+ (?:--\S+ )*(\S+)/.exec(args) ?? [];
+    const [, operation] = /yb-admin(?:\.mjs)? --master_addresses=\S+ (?:--\S+ )*(\S+)/.exec(args) ?? [];
     const isOurs = Number(group) === worker && operation !== undefined;
     // A zombie has ended already.
     return isOurs && !state.startsWith('Z') ? [{ pid: Number(pid), operation }] : [];
