@@ -2,6 +2,7 @@ import { HoldfastError } from '../../model/errors.ts';
 import type { ManifestTable, SnapshotTable } from '../../model/manifest.ts';
 import type { BackupContext } from '../engine.ts';
 import type { ConnectionTarget } from '../ysql/connection-url.ts';
+import { sqlState } from '../ysql/errors.ts';
 import { quoteTable } from '../ysql/identifiers.ts';
 import { readAsOf } from '../ysql/read-time.ts';
 import { onlyRow, type Session, withSession } from '../ysql/session.ts';
@@ -60,7 +61,7 @@ export async function lookForRows(
       if (estimate === undefined) return { rows: 0, rowsAre: 'unknown', holdsRows: true };
       return { rows: estimate, rowsAre: 'estimated', holdsRows: true };
     } catch (error) {
-      if (!(error instanceof HoldfastError) || error.transient) throw error;
+      if (!(error instanceof HoldfastError) || (error.transient && !isOverTime(error))) throw error;
       const { message } = error;
       question.context.log('nobody looked whether a table holds rows', {
         table: `${schema}.${name}`,
@@ -93,6 +94,11 @@ async function estimateOf(session: Session, schema: string, name: string): Promi
   );
   const estimate = Number(rows[0]?.estimate ?? 0);
   return estimate > 0 ? estimate : undefined;
+}
+
+/** The look's own limit ended it: a statement that was cancelled would be tried again for ever. */
+function isOverTime({ cause }: HoldfastError): boolean {
+  return sqlState(cause) === '57014';
 }
 
 async function eachTable(
