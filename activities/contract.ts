@@ -157,8 +157,11 @@ export interface Activities {
   checkInCluster(input: { request: InClusterRequest }): Promise<void>;
   /** A snapshot of what is there now; by database. */
   saveInCluster(input: { request: InClusterRequest }): Promise<Readonly<Record<string, string>>>;
-  /** Rewinds, or clones, one of the databases, and waits for the end. */
-  goBackInCluster(input: { request: InClusterRequest; database: number }): Promise<void>;
+  /** Rewinds, or clones, one of the databases, and waits for the end. Returns what is to be known of it; workers before this returned nothing. */
+  goBackInCluster(input: {
+    request: InClusterRequest;
+    database: number;
+  }): Promise<readonly string[] | undefined>;
   /** What is left to do by hand. */
   choresInCluster(input: { request: InClusterRequest }): Promise<readonly string[]>;
 

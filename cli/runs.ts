@@ -124,7 +124,7 @@ export async function startInClusterRestore(
     wish.way === 'rewind' ? from : (into[from] ?? `${from}_restored_${restore}`);
   const request: InClusterRequest = {
     ...wish,
-    ...{ plan: plan.name, restore, source },
+    ...{ plan: plan.name, restore, source, repository: plan.pipeline.repository },
     databases: names.map((from) => ({ from, to: nameOf(from) })),
   };
   const workflowId = restoreWorkflowId(plan.name, restore);

@@ -190,7 +190,10 @@ export interface ExportSummary {
 export interface BackupSummary {
   readonly plan: string;
   readonly backup: string;
-  readonly rows: number;
+  /** This and the next two: see `KnownRows` in `model/rows.ts`. */
+  readonly rows: number | null;
+  readonly rowsEstimated?: true;
+  readonly tablesNotCounted?: number;
   /** Rows before compression. */
   readonly bytes: number;
   readonly storedBytes: number;
@@ -387,7 +390,9 @@ export interface RestoreSummary {
   readonly backup: string;
   readonly restore: string;
   readonly databases: readonly { readonly from: string; readonly to: string; readonly kept?: string }[];
-  readonly rows: number;
+  /** This and the next: see `KnownRows` in `model/rows.ts`. */
+  readonly rows: number | null;
+  readonly tablesNotCounted?: number;
   readonly bytes: number;
   readonly tables: number;
   readonly verdict: Verdict;

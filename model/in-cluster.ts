@@ -1,4 +1,4 @@
-import type { UniverseSource } from './pipeline.ts';
+import type { RepositorySpec, UniverseSource } from './pipeline.ts';
 
 /** Point-in-time recovery within the universe: its own snapshot schedules, as plans want them and as they are. */
 
@@ -32,6 +32,8 @@ export interface InClusterRequest {
   readonly databases: readonly { readonly from: string; readonly to: string }[];
   /** False: what is overwritten isn't kept in a snapshot. */
   readonly safetySnapshot: boolean;
+  /** Where a rewind's record lies (`repository/rewind-records.ts`); absent in requests of older versions, and a rewind then has none. */
+  readonly repository?: RepositorySpec;
 }
 
 /** How a database reached an instant without a backup. */
@@ -45,4 +47,6 @@ export interface InClusterSummary {
   readonly safetySnapshots: Readonly<Record<string, string>>;
   /** What is left to do by hand, one sentence each. */
   readonly chores: readonly string[];
+  /** What else is to be known of how it went, one sentence each; absent where there is nothing. */
+  readonly notes?: readonly string[];
 }

@@ -8,7 +8,8 @@ export interface CatalogueEntry {
   /** Read point: the instant whose data it holds. Order by this, never by name. */
   readonly instant: string;
   readonly completedAt: string;
-  readonly rows: number;
+  /** Null where they were not counted. */
+  readonly rows: number | null;
   /** COPY text before compression. */
   readonly bytes: number;
   readonly storedBytes: number;
@@ -124,7 +125,8 @@ export interface RestoreMeasurement {
 export interface RecoveryCost {
   readonly storedBytes: number;
   readonly bytes: number;
-  readonly rows: number;
+  /** Null where they were not counted. */
+  readonly rows: number | null;
   /** Absent where no restore of the plan was measured yet. */
   readonly estimatedMs?: number;
   /** What the estimate rests on, one clause. */

@@ -83,6 +83,8 @@ export const databaseSchema: z.ZodType<ManifestDatabase> = z.object({
       schema: z.string(),
       table: z.string(),
       rows: count,
+      rowsAre: z.enum(['estimated', 'unknown']).exactOptional(),
+      holdsRows: z.literal(true).exactOptional(),
       bytes: count,
       objects: count,
       losses: z.array(z.string()).exactOptional(),

@@ -48,6 +48,7 @@ export async function inClusterRestore(request: InClusterRequest): Promise<InClu
   let safetySnapshots: Readonly<Record<string, string>> = {};
   let begun = 0;
   let done = 0;
+  const notes = new Set<string>();
   try {
     await stage('plan', () => call('check schedules, names and writers').checkInCluster({ request }));
     board.note('plan', { note: names });
@@ -58,7 +59,8 @@ export async function inClusterRestore(request: InClusterRequest): Promise<InClu
     await stage('restoration', async () => {
       for (const [database, { from }] of databases.entries()) {
         begun = database + 1;
-        await call(`${way} ${from}`).goBackInCluster({ request, database });
+        const told = await call(`${way} ${from}`).goBackInCluster({ request, database });
+        for (const note of told ?? []) notes.add(note);
         done = database + 1;
       }
     });
@@ -66,10 +68,18 @@ export async function inClusterRestore(request: InClusterRequest): Promise<InClu
       call('what is left to do by hand').choresInCluster({ request }),
     );
     board.note('finish', { note: chores.length === 0 ? 'nothing is left to do by hand' : chores.join(' ') });
-    const headline = `${names}: the data of ${instant}${way === 'rewind' ? ', in place' : ''}`;
+    const told = [...notes];
+    if (told.length > 0) board.note('restoration', { note: told.join(' ') });
+    const headline = [
+      `${names}: the data of ${instant}${way === 'rewind' ? ', in place' : ''}`,
+      ...told,
+    ].join('. ');
     board.conclude('done', headline);
     await report.ended({ state: 'done', headline });
-    return { plan, restore, way, instant, databases, safetySnapshots, chores };
+    return {
+      ...{ plan, restore, way, instant, databases, safetySnapshots, chores },
+      ...(told.length === 0 ? {} : { notes: told }),
+    };
   } catch (error) {
     const failure = describeFailure(error);
     const kept = Object.entries(safetySnapshots).map(([name, id]) => `${name}: ${id}`);

@@ -60,6 +60,7 @@ export function inClusterInput(
     ...{ way, instant, source },
     databases: databases.map((from) => ({ from, to: nameOf(from) })),
     safetySnapshot: saves(plan, wish),
+    repository: plan.pipeline.repository,
   };
 }
 

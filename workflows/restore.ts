@@ -9,6 +9,7 @@ import { formatAmount, formatBytes } from '../model/amounts.ts';
 import type { RestorePlan, RestoreRequest, RestoreSummary, Verdict } from '../model/backup.ts';
 import { TASKS_PER_SHARD } from '../model/backup.ts';
 import type { Assertion, AssertionResult, DrillRecord } from '../model/drill.ts';
+import { describeRows } from '../model/rows.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { Board } from './board.ts';
 import { describeFailure } from './failures.ts';
@@ -276,7 +277,7 @@ function differs(summary: RestoreSummary): ApplicationFailure {
 function headlineOf(summary: RestoreSummary): string {
   const names = summary.databases.map(({ to }) => to).join(', ');
   return (
-    `Backup ${summary.backup} is restored into ${names}: ${formatAmount(summary.rows, 'row')} in ` +
+    `Backup ${summary.backup} is restored into ${names}: ${describeRows(summary)} in ` +
     `${formatAmount(summary.tables, 'table')}; comparison with the manifest: ${summary.verdict}${summary.compared === undefined ? '' : ` (${summary.compared})`}${leftOutClause(summary)}` +
     (summary.notes === undefined ? '' : `. ${summary.notes.slice(0, 3).join(' ')}`)
   );

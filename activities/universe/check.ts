@@ -10,7 +10,7 @@ import { dumpEntities } from './entities.ts';
 import { metadataDump } from './metadata-dump.ts';
 import { requireSuperuser } from './restore/needs.ts';
 import { deadServer } from './servers.ts';
-import { namesIn, openUniverse, ownYsqlTarget, serverOf, type Universe, ysqlTarget } from './universe.ts';
+import { bindUniverse, namesIn, ownYsqlTarget, serverOf, type Universe, ysqlTarget } from './universe.ts';
 import { findNamespace } from './yb-admin/namespaces.ts';
 import { listMasters, listTabletServers, type TabletServer } from './yb-admin/topology.ts';
 import { isLoadBalancerEnabled } from './yb-admin/upkeep.ts';
@@ -28,7 +28,7 @@ export async function checkUniverse(
 ): Promise<readonly Check[]> {
   let universe: Universe | undefined;
   const found = await check('yb-admin', async () => {
-    universe = await openUniverse(verb, source);
+    universe = await bindUniverse(verb, source);
     return `version ${await programVersion(universe.admin)}`;
   });
   if (universe === undefined) return [found];

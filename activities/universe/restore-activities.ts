@@ -1,6 +1,6 @@
 import { activityInfo } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
-import type { RestoreRequest } from '../../model/backup.ts';
+import type { RestoreRequest, Verdict } from '../../model/backup.ts';
 import { permanent } from '../../model/errors.ts';
 import { inBackup } from '../backup-context.ts';
 import { type Activities, UNIVERSE_QUIET } from '../contract.ts';
@@ -97,15 +97,20 @@ export function universeRestoreActivities(
 
     finishUniverse: ({ request }) =>
       inRestore(request, async (restore) => {
-        const outcome = await finishUniverse(restore);
+        const { unclear, ...outcome } = await finishUniverse(restore);
         return {
           plan: request.from.plan,
           backup: request.from.backup,
           restore: request.restore,
           ...outcome,
           bytes: restore.manifest.totals.bytes,
-          verdict: outcome.problems.length === 0 ? ('OK' as const) : ('FAILED' as const),
+          verdict: verdictOf(outcome.problems, unclear),
         };
       }),
   };
+}
+
+function verdictOf(problems: readonly string[], unclear: true | undefined): Verdict {
+  if (problems.length > 0) return 'FAILED';
+  return unclear === true ? 'INCONCLUSIVE' : 'OK';
 }

@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import type { BackupSummary, ObjectEntry } from '../../model/backup.ts';
 import { permanent } from '../../model/errors.ts';
 import { lossesIn } from '../../model/manifest.ts';
+import { rowsOf } from '../../model/rows.ts';
 import type { TabletList } from '../../model/tablets.ts';
 import packageJson from '../../package.json' with { type: 'json' };
 import { mapBounded } from '../../repository/bounded.ts';
@@ -77,7 +78,14 @@ async function sealed(context: BackupContext, { manifest, sha256 }: StoredManife
   await leftToPrune(context, () => sweepBackup(store, ref, { signal, heartbeat }));
   const losses = lossesIn(manifest).slice(0, LOSSES_TOLD);
   const told = losses.length === 0 ? {} : { losses };
-  return { plan: ref.plan, backup: ref.backup, ...manifest.totals, manifestSha256: sha256, ...told };
+  return {
+    plan: ref.plan,
+    backup: ref.backup,
+    ...manifest.totals,
+    ...rowsOf(manifest),
+    manifestSha256: sha256,
+    ...told,
+  };
 }
 
 async function tabletsOf(context: BackupContext, { shards }: TabletWorkList): Promise<Set<string>> {

@@ -6,6 +6,7 @@ import type { InClusterSummary } from '../../model/in-cluster.ts';
 import { describeLeftOut } from '../../model/left-out-text.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import type { RecoveryDecision, RecoveryRequest } from '../../model/recovery.ts';
+import { describeRows } from '../../model/rows.ts';
 import type { FollowRunOptions } from '../follow-run.ts';
 import { EXIT, type ExitCode, emit, print, runCommand, UsageError } from '../output.ts';
 import type { RestoreWishes } from '../runs.ts';
@@ -200,6 +201,7 @@ function reportInCluster(summary: InClusterSummary, options: Options): ExitCode 
         : `${from} is as it was at ${summary.instant}.${safety === undefined ? '' : ` What was there is in the universe's snapshot ${safety} for three days.`}`,
     );
   }
+  for (const note of summary.notes ?? []) print(note);
   for (const chore of summary.chores) print(`To do: ${chore}`);
   return EXIT.done;
 }
@@ -351,7 +353,7 @@ function report(summary: RestoreSummary, options: Options): ExitCode {
   if (summary.leftOutMore !== undefined) print(`… and ${summary.leftOutMore} more.`);
   for (const problem of summary.problems) print(`differs: ${problem}`);
   print(
-    `${formatAmount(summary.rows, 'row')} in ${formatAmount(summary.tables, 'table')}; compared with the manifest: ${summary.verdict}${summary.compared === undefined ? '' : ` (${summary.compared})`}.`,
+    `${describeRows(summary)} in ${formatAmount(summary.tables, 'table')}; compared with the manifest: ${summary.verdict}${summary.compared === undefined ? '' : ` (${summary.compared})`}.`,
   );
   return code;
 }

@@ -20,9 +20,13 @@ import {
   takeSafetySnapshot,
   type Waiting,
 } from './rewind.ts';
+import { microsOf, refuseIfSealed, rewindOnce } from './sealed-rewind.ts';
 
 /** Long enough to notice on a Monday what went wrong on a Friday. */
 const SAFETY_RETENTION_HOURS = 72;
+
+const UNSEALED =
+  'This rewind was asked for without a repository, so it has no record there: a Temporal that is put back to an older state would run it again.';
 
 /** Point-in-time recovery within a universe. */
 export function inClusterActivities(
@@ -51,6 +55,7 @@ export function inClusterActivities(
 
     checkInCluster: ({ request }) =>
       asActivity(async (verb) => {
+        await refuseToRunAgain(repositories, request, verb);
         const universe = await openUniverse(verb, request.source);
         if (request.way === 'clone') return checkClone(universe, request);
         for (const { from } of request.databases)
@@ -67,6 +72,7 @@ export function inClusterActivities(
 
     saveInCluster: ({ request }) =>
       asActivity(async (verb) => {
+        await refuseToRunAgain(repositories, request, verb);
         const { admin } = await openUniverse(verb, request.source);
         const saved: Record<string, string> = {};
         for (const { from } of request.databases) {
@@ -82,10 +88,20 @@ export function inClusterActivities(
         const { admin } = await openUniverse(verb, request.source);
         const pair = request.databases[database];
         if (pair === undefined) throw new TypeError(`there is no database ${database} in the request`);
-        const micros = `${Date.parse(request.instant)}000`;
+        const micros = microsOf(request.instant);
         const waiting = waitingOf(verb, request.source.patience.restorationMs);
-        if (request.way === 'clone') await clone(admin, pair.from, pair.to, micros, waiting);
-        else await rewind(admin, namespaceOf(request, pair.from), micros, waiting);
+        if (request.way === 'clone') {
+          await clone(admin, pair.from, pair.to, micros, waiting);
+          return [];
+        }
+        const namespace = namespaceOf(request, pair.from);
+        if (request.repository === undefined) {
+          await rewind(admin, namespace, micros, waiting);
+          return [UNSEALED];
+        }
+        const store = await repositories.open(request.repository);
+        const stands = await rewindOnce({ admin, store, request, waiting }, database, namespace);
+        return stands === undefined ? [] : [stands];
       }),
 
     choresInCluster: ({ request }) =>
@@ -99,6 +115,15 @@ export function inClusterActivities(
         return chores;
       }),
   };
+}
+
+async function refuseToRunAgain(
+  repositories: Repositories,
+  request: InClusterRequest,
+  { signal }: VerbContext,
+): Promise<void> {
+  if (request.way === 'clone' || request.repository === undefined) return;
+  await refuseIfSealed(await repositories.open(request.repository), request, signal);
 }
 
 async function aliveHosts({ admin }: Universe): Promise<ReadonlySet<string>> {
