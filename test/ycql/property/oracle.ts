@@ -47,6 +47,7 @@ export function differencesOf(copy: ReadTable, expectation: Expectation): readon
     const views = [before.rows.get(key)];
     if (changed.has(key))
       views.push(judge.afterChange(before.rows.get(key), after.rows.get(key), after.read));
+    else if (hasEndedByItself(before.rows.get(key), after.rows.get(key))) views.push(undefined);
     const problem = judge.problemOf(views, own.rows.get(key), found);
     if (problem !== undefined) differences.push(`row ${key}: ${problem}`);
     else if (found === undefined && now.rows.has(key) && !judge.mayBeDeleted(views)) lost.push(key);
@@ -72,6 +73,11 @@ export function differencesOf(copy: ReadTable, expectation: Expectation): readon
 
 function keysOf(...maps: readonly ReadonlyMap<string, unknown>[]): ReadonlySet<string> {
   return new Set(maps.flatMap((map) => [...map.keys()]));
+}
+
+/** A row that was nothing but its key, made by an INSERT with a TTL, which no server tells: the scan may have come after its end. */
+function hasEndedByItself(before: Cells | undefined, after: Cells | undefined): boolean {
+  return before?.size === 0 && after === undefined;
 }
 
 class Judge {
