@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { messageOf } from '../../model/errors.ts';
 import { cqlError, isOverload, isReadFailure } from './errors.ts';
 import type { RawPage } from './raw-pages.ts';
 import type { Cell, CqlSession } from './session.ts';
@@ -83,14 +84,14 @@ class PageReader {
         const isFailure = isReadFailure(error);
         if (isFailure && pageRows === 1) failures += 1;
         const hopeless = pageRows === 1 && (attempt >= TRIES_OF_A_PAGE || failures >= TRIES_OF_A_FAILING_ROW);
-        const failure = cqlError(error, `${doing}, ${pageRows} rows at a time`, signal);
+        const failure = cqlError(error, `${doing}, ${pageRows} rows at a time`, 'values', signal);
         if (hopeless || attempt >= 2 * TRIES_OF_A_PAGE || !isTransient(failure)) throw failure;
         if (isOverload(error)) this.#shrink(isFailure ? 8 : 2);
         log('a page of rows did not come; asking again', {
           doing,
           pageRows: this.#pageRows,
           pauseMs,
-          error: String(error),
+          error: messageOf(failure),
         });
         await sleep(pauseMs, undefined, { signal });
         if (!isFailure) pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);

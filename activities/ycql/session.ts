@@ -10,6 +10,7 @@ import { cqlError, isInvalid, isTimeout, responseCode } from './errors.ts';
 import { LoadLimit, limitMemory, type RequestKind } from './load-limit.ts';
 import { connectRawClient, type RawPage, rawPageOf } from './raw-pages.ts';
 import { rowsOf } from './rows.ts';
+import type { Carried } from './server-message.ts';
 import type { CqlTarget } from './target.ts';
 
 /** What kind of server answers. */
@@ -106,7 +107,7 @@ export class CqlSession {
     params: readonly unknown[] = [],
     signal?: AbortSignal,
   ): Promise<readonly Row[]> {
-    return await this.#run(doing, signal, async () => {
+    return await this.#run(doing, carriedBy(params), signal, async () => {
       const rows: unknown[] = [];
       const options = { prepare: params.length > 0, fetchSize: 1_000 };
       for await (const row of await this.#client.execute(cql, [...params], options)) rows.push(row);
@@ -114,15 +115,21 @@ export class CqlSession {
     });
   }
 
-  /** Runs a statement whose rows nobody wants: DDL waits for schema agreement. */
+  /**
+   * Runs a statement whose rows nobody wants: DDL waits for schema agreement. `carried` of a statement whose text itself holds secrets is
+   * `values`.
+   */
   async execute(
     doing: string,
     cql: string,
     params: readonly Cell[] = [],
     signal?: AbortSignal,
-    keyspace?: string,
+    {
+      keyspace,
+      carried = carriedBy(params),
+    }: { readonly keyspace?: string; readonly carried?: Carried } = {},
   ): Promise<void> {
-    await this.#run(doing, signal, () =>
+    await this.#run(doing, carried, signal, () =>
       this.#client.execute(cql, [...params], {
         prepare: params.length > 0,
         consistency: this.#consistency,
@@ -136,7 +143,7 @@ export class CqlSession {
   async writeIf(doing: string, cql: string, params: readonly Cell[], signal?: AbortSignal): Promise<boolean> {
     const { localQuorum, localOne, localSerial } = types.consistencies;
     const isLocal = this.#consistency === localQuorum || this.#consistency === localOne;
-    return await this.#run(doing, signal, async () => {
+    return await this.#run(doing, carriedBy(params), signal, async () => {
       const result = await this.#client.execute(cql, [...params], {
         prepare: true,
         consistency: this.#consistency,
@@ -173,7 +180,7 @@ export class CqlSession {
     params: readonly Cell[] = [],
     signal?: AbortSignal,
   ): Promise<RawPage> {
-    return await this.#run(doing, signal, async () => {
+    return await this.#run(doing, carriedBy(params), signal, async () => {
       let page = await this.page(cql, params, { pageRows: 1_000 });
       const { columns } = page;
       const bodies = [page.body];
@@ -301,14 +308,24 @@ export class CqlSession {
     return replicas.map(({ address }) => address);
   }
 
-  async #run<T>(doing: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  async #run<T>(
+    doing: string,
+    carried: Carried,
+    signal: AbortSignal | undefined,
+    work: () => Promise<T>,
+  ): Promise<T> {
     try {
       signal?.throwIfAborted();
       return await work();
     } catch (error) {
-      throw cqlError(error, doing, signal);
+      throw cqlError(error, doing, carried, signal);
     }
   }
+}
+
+/** Values are bound, so a statement without any holds names alone. */
+function carriedBy(params: readonly unknown[]): Carried {
+  return params.length === 0 ? 'names' : 'values';
 }
 
 interface SessionFacts {
@@ -371,7 +388,7 @@ export async function connect(
     }
   } catch (error) {
     await checkDataCenter(verb, target);
-    throw cqlError(error, doing, verb.signal);
+    throw cqlError(error, doing, 'names', verb.signal);
   }
 }
 

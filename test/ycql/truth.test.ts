@@ -262,12 +262,18 @@ describe('a partition behind more tombstones than the server reads over', () => 
     expect(rows).toEqual({ buried: 59, fine: 20 });
     const unread = unreadIn(backup.manifest);
     expect(unread).toHaveLength(2);
-    expect(unread.join('\n')).toMatch(/truth\.buried: rows of a partition behind \(p = 31, c = 0\)/);
-    expect(unread.join('\n')).toMatch(/truth\.buried: the partition with token -?\d+ could not be read/);
-    const { rows: tokens } = await client.execute(
-      'SELECT token(p) AS t FROM truth.buried WHERE p = 7 AND c = 100000',
+    // By token, since a key is a value of a row.
+    const tokenOf = async (p: number) =>
+      String(
+        (await client.execute(`SELECT token(p) AS t FROM truth.buried WHERE p = ${p} AND c = 100000`)).first()
+          ?.t,
+      );
+    expect(unread.toSorted()).toEqual(
+      [
+        `truth.buried: the partition with token ${await tokenOf(7)} could not be read: most often it lies behind too many tombstones`,
+        `truth.buried: rows of the partition with token ${await tokenOf(31)} could not be read: most often it lies behind too many tombstones`,
+      ].toSorted(),
     );
-    expect(unread.join('\n')).toContain(`token ${tokens[0]?.t}`);
     // What is there restores, and a rehearsal says what is not.
     const restored = await runRestore(restoreContext(backup, { into: { truth: 'unburied' } }));
     expect(restored.problems).toEqual([]);

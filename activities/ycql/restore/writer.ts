@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HoldfastError } from '../../../model/errors.ts';
+import { HoldfastError, messageOf } from '../../../model/errors.ts';
 import { cqlError, isAmbiguous, isOverload } from '../errors.ts';
 import type { BoundStatement, CqlSession } from '../session.ts';
 import { type Claim, SETTLED_AFTER_MS } from './claim.ts';
@@ -128,7 +128,7 @@ export async function writeUntilDone(
       await session.write(options.keyspace, statements, 'idempotent');
       return;
     } catch (error) {
-      const failure = cqlError(error, options.doing, options.signal);
+      const failure = cqlError(error, options.doing, 'values', options.signal);
       const tooLarge =
         statements.length > 1 && error instanceof Error && /batch too large/i.test(error.message);
       if (!tooLarge && !(isPassing(failure) && attempt < TRIES)) throw failure;
@@ -165,13 +165,13 @@ export async function writeOnce(
       await session.write(options.keyspace, wanted, kind);
       return;
     } catch (error) {
-      const failure = cqlError(error, options.doing, options.signal);
+      const failure = cqlError(error, options.doing, 'values', options.signal);
       if (!isPassing(failure) || attempt >= TRIES) throw failure;
       const ambiguous = isAmbiguous(error);
       options.log('a write that must not be repeated blindly failed', {
         doing: options.doing,
         ambiguous,
-        error: String(error),
+        error: messageOf(failure),
       });
       await sleep(ambiguous ? Math.max(SETTLED_AFTER_MS, pauseMs) : pauseMs, undefined, {
         signal: options.signal,
