@@ -1,5 +1,5 @@
 import { errors, types } from 'cassandra-driver';
-import { HoldfastError, messageOf, permanent, transient } from '../../model/errors.ts';
+import { doubtful, HoldfastError, messageOf, permanent, transient } from '../../model/errors.ts';
 import { type Carried, TO_SEE_IT, tellable, WITHHELD } from './server-message.ts';
 
 const CODES = types.responseErrorCodes;
@@ -89,6 +89,8 @@ export function cqlError(error: unknown, doing: string, carried: Carried, signal
   }
   const tls = tlsProblem(error);
   if (tls !== undefined) return permanent('YCQL_TLS', message, tls, error);
+  if (responseCode(error) === CODES.serverError)
+    return doubtful('YCQL_UNAVAILABLE', message, 'See the log of the nodes; it is tried again.', error);
   const remedy = passingCause(error);
   if (remedy !== undefined) return transient('YCQL_UNAVAILABLE', message, remedy, error);
   return permanent('YCQL_FAILED', message, message.includes(WITHHELD) ? TO_SEE_IT : remedyFor(error), error);
@@ -148,7 +150,6 @@ function passingCause(error: unknown): string | undefined {
     case CODES.readFailure:
       return 'A replica failed to read, most often over too many tombstones: let compaction remove them, or raise tombstone_failure_threshold.';
     case CODES.writeFailure:
-    case CODES.serverError:
     case CODES.isBootstrapping:
     case CODES.truncateError:
       return 'See the log of the nodes; it is tried again.';

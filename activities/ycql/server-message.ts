@@ -56,8 +56,6 @@ function harmlessPart(said: string): string | undefined {
   const oversized = /oversized mutation \((\d+)\/(\d+)\)/.exec(said);
   if (oversized !== null)
     return `a row makes a mutation of ${oversized[1]} bytes, and the server takes ${oversized[2]} (\`max_mutation_size\` of cassandra.yaml)`;
-  const guardrail = /^Guardrail \w+ violated/.exec(said);
-  if (guardrail !== null) return guardrail[0];
   for (const pattern of HARMLESS) {
     const found = pattern.exec(said);
     if (found !== null) return found[0];

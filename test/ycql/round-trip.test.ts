@@ -52,7 +52,11 @@ test('a keyspace with everything comes back cell by cell, each with its time of 
 
 /** Each makes the copy differ in one thing; `sees` is what the comparison must say of it. */
 const MUTATIONS: readonly (readonly [what: string, statement: string, sees: RegExp])[] = [
-  ['a byte', 'UPDATE copy.wide SET v = 0x00 WHERE p = 1 AND c = 17', /wide row .* column v holds another value, /],
+  [
+    'a byte',
+    'UPDATE copy.wide SET v = 0x00 WHERE p = 1 AND c = 17',
+    /wide row .* column v holds another value, /,
+  ],
   [
     'a time of writing',
     'UPDATE copy."QuotedTable" USING TIMESTAMP 1893456000000000 SET "Value ä" = \'x\' WHERE "P 1" = \'p 1\' AND p2 = 1 AND "C" = 1 AND d = \'d"d\'',

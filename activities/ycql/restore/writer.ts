@@ -131,7 +131,7 @@ export async function writeUntilDone(
       const failure = cqlError(error, options.doing, 'values', options.signal);
       const tooLarge =
         statements.length > 1 && error instanceof Error && /batch too large/i.test(error.message);
-      if (!tooLarge && !(isPassing(failure) && attempt < TRIES)) throw failure;
+      if (!tooLarge && !(isPassing(failure) && attempt < triesOf(failure))) throw failure;
       if (statements.length > 1 && (tooLarge || isOverload(error))) {
         const middle = Math.ceil(statements.length / 2);
         if (!tooLarge) await sleep(pauseMs, undefined, { signal: options.signal });
@@ -166,7 +166,7 @@ export async function writeOnce(
       return;
     } catch (error) {
       const failure = cqlError(error, options.doing, 'values', options.signal);
-      if (!isPassing(failure) || attempt >= TRIES) throw failure;
+      if (!isPassing(failure) || attempt >= triesOf(failure)) throw failure;
       const ambiguous = isAmbiguous(error);
       options.log('a write that must not be repeated blindly failed', {
         doing: options.doing,
@@ -180,6 +180,11 @@ export async function writeOnce(
       if (ambiguous) wanted = await repair();
     }
   }
+}
+
+/** What a server's error says may come from the statement itself, and is tried less often than what comes from the way to it. */
+function triesOf(failure: unknown): number {
+  return failure instanceof HoldfastError ? (failure.mostEqual ?? TRIES) : TRIES;
 }
 
 function isPassing(failure: unknown): boolean {
