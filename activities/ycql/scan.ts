@@ -22,8 +22,8 @@ export interface TimedPage extends RawPage {
   readonly readAtMs: number;
 }
 
-/** Until the size of rows is known: of rows of a megabyte, no more than a node has the memory for. */
-export const FIRST_PAGE_ROWS = 10;
+/** Until the size of rows is known: ten rows of 24 MiB are more than a worker may hold. */
+export const FIRST_PAGE_ROWS = 1;
 /** Pages grow so fast at most, as rows that follow may be larger than those before. */
 export const PAGE_GROWTH = 4;
 /** Memory bound of a page: rows of a megabyte come a few at a time. */

@@ -2,32 +2,32 @@ import { Writer } from '../../activities/ycql/restore/writer.ts';
 import { scan } from '../../activities/ycql/scan.ts';
 import type { CqlSession } from '../../activities/ycql/session.ts';
 import { HoldfastError } from '../../model/errors.ts';
-import { type CassandraCluster, startCassandra } from '../../parts/cassandra.ts';
 import { openSession } from './compare.ts';
+import { useCassandra } from './stage.ts';
 import { run } from './zoo.ts';
 
 /* Messages of the server can hold values of rows. What Holdfast passes on goes into history, logs, webhooks and stdout. */
 
 const SECRET = 'Geheimnis';
 
-let cluster: CassandraCluster;
+const stage = useCassandra(
+  {
+    settings: {
+      max_mutation_size: '64KiB',
+      tombstone_failure_threshold: '50',
+      tombstone_warn_threshold: '10',
+    },
+  },
+  'told',
+);
 let session: CqlSession;
 const logged: string[] = [];
 const log = (message: string, fields?: Readonly<Record<string, unknown>>) =>
   logged.push(JSON.stringify([message, fields]));
 
 beforeAll(async () => {
-  cluster = await startCassandra({
-    durable: false,
-    settings: {
-      max_mutation_size: '64KiB',
-      tombstone_failure_threshold: '50',
-      tombstone_warn_threshold: '10',
-    },
-  });
   await run(
-    cluster,
-    `CREATE KEYSPACE told WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}`,
+    stage.cluster,
     'CREATE TYPE told.place (street text, number int)',
     `CREATE TABLE told.t (k text, c text, i int, l bigint, d date, u uuid, tu timeuuid, a ascii, b boolean, m map<text, text>,
        p place, f frozen<place>, tup tuple<int, text>, v vector<float, 2>, dec decimal, dur duration, s text, PRIMARY KEY (k, c))`,
@@ -35,13 +35,10 @@ beforeAll(async () => {
     'CREATE TABLE told.wide (k text PRIMARY KEY, a blob, b blob, c blob, d blob, e blob, f blob)',
     `CREATE FUNCTION told.tell(v text) RETURNS NULL ON NULL INPUT RETURNS text LANGUAGE java AS 'throw new RuntimeException(v);'`,
   );
-  session = await openSession(cluster);
+  session = await openSession(stage.cluster);
 });
 
-afterAll(async () => {
-  await session?.close();
-  await cluster?.stop();
-});
+afterAll(() => session?.close());
 
 async function failureOf(work: Promise<unknown>): Promise<HoldfastError> {
   const error: unknown = await work.then(
@@ -105,7 +102,7 @@ const REFUSED: Readonly<Record<string, () => Promise<unknown>>> = {
   'a row behind tombstones': async () => {
     for (let c = 0; c < 60; c += 1)
       await run(
-        cluster,
+        stage.cluster,
         `DELETE FROM told.t WHERE k = 'buried' AND c = '${SECRET}${String(c).padStart(2, '0')}'`,
       );
     const pages = scan(session, {
@@ -137,7 +134,7 @@ function sized(value: string): Buffer {
 }
 
 beforeAll(async () => {
-  await run(cluster, `INSERT INTO told.t (k, c, s) VALUES ('there', 'row', '${SECRET}')`);
+  await run(stage.cluster, `INSERT INTO told.t (k, c, s) VALUES ('there', 'row', '${SECRET}')`);
 });
 
 const inHex = Buffer.from(SECRET).toString('hex');
