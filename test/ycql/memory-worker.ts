@@ -36,11 +36,13 @@ try {
   await forEachBounded(Array(tasks).keys(), LANES, async (task) => {
     await ycqlEngine.restore.load(restore, task);
   });
+  const loadedBytes = process.resourceUsage().maxRSS * 1024;
   const { problems } = await ycqlEngine.restore.finish(restore);
   // maxRSS is in kibibytes.
   const peakBytes = process.resourceUsage().maxRSS * 1024;
   const told = {
     savedBytes,
+    loadedBytes,
     peakBytes,
     chunks: exported.chunks.length,
     tasks,

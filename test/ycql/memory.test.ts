@@ -66,10 +66,12 @@ test('the first page of an estimate asks for few rows, and pages grow by what th
 }, 300_000);
 
 /** What the table holds, and how many rows that makes. */
-const TABLES: Readonly<Record<string, { readonly rows: number; fill(): Promise<void> }>> = {
-  cells: { rows: CELLS, fill: () => Promise.resolve() },
-  mixed: { rows: MIXED_MIB.length, fill: () => fillLarge('mixed', MIXED_MIB) },
-  wide: { rows: WIDE, fill: fillWide },
+const TABLES: Readonly<
+  Record<string, { readonly rows: number; readonly lanes: number; fill(): Promise<void> }>
+> = {
+  cells: { rows: CELLS, lanes: 2, fill: () => Promise.resolve() },
+  mixed: { rows: MIXED_MIB.length, lanes: 2, fill: () => fillLarge('mixed', MIXED_MIB) },
+  wide: { rows: WIDE, lanes: 1, fill: fillWide },
 };
 
 test.each(Object.keys(TABLES))(
@@ -83,11 +85,11 @@ test.each(Object.keys(TABLES))(
     );
     const found = JSON.parse(stdout.trim().split('\n').at(-1) ?? '{}');
     process.stdout.write(
-      `memory of a worker, ${table}: ${Math.round(found.savedBytes / MEGABYTE)} MiB saving, ${Math.round(found.peakBytes / MEGABYTE)} MiB restoring\n`,
+      `memory of a worker, ${table}: ${Math.round(found.savedBytes / MEGABYTE)} MiB saving, ${Math.round(found.loadedBytes / MEGABYTE)} MiB loading, ${Math.round(found.peakBytes / MEGABYTE)} MiB comparing\n`,
     );
     expect(found).toMatchObject({ problems: [], rows: TABLES[table]?.rows });
-    // Both lanes had work.
-    expect(Math.min(found.chunks, found.tasks)).toBeGreaterThan(1);
+    // All lanes had work; one partition is the work of one.
+    expect(Math.min(found.chunks, found.tasks)).toBeGreaterThanOrEqual(TABLES[table]?.lanes ?? 2);
     expect(found.peakBytes).toBeLessThan(WORKER_BYTES);
   },
   600_000,

@@ -64,7 +64,9 @@ export class Writer {
   /** Sends what was added so far; `done` is called when that is over, however it ended. */
   async cut(done: () => void): Promise<void> {
     await this.#send();
-    void Promise.all(this.#underWay).then(done);
+    const written = Promise.all(this.#underWay).then(done);
+    // Of rows that are larger than what may be under way, one is in memory at a time.
+    if (this.#bytesUnderWay > BYTES_UNDER_WAY) await written;
   }
 
   /** Resolves when everything is written. */
