@@ -48,7 +48,6 @@ inRing(
   async () => {
     ring = await startCassandra({ nodes: 2, heap: '384M' });
     await missedBySecondNode(ring, 'missed');
-    const back = sleep(4_000).then(() => ring?.nodetool(1, 'enablegossip'));
     // One replica is enough: the other is taken for dead.
     const needs = { consistencyLevel: 'ONE', load: { inFlightPerNode: 4, pageRows: 10 } } as const;
     const session = await connect(
@@ -57,6 +56,9 @@ inRing(
       needs,
     );
     const { signal } = new AbortController();
+    // Long enough to be asked while it is still cut off.
+    const cluster = ring;
+    const back = sleep(8_000).then(() => cluster.nodetool(1, 'enablegossip'));
     const told: unknown[] = [];
     try {
       for (let look = 0; look < 8; look += 1) {
