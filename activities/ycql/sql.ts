@@ -14,7 +14,13 @@ export async function runStatement(
   const target = await resolveTarget(verb, source);
   await whileBeating(verb, () =>
     withSession(verb, target, source, (session) =>
-      session.execute('run the statement of the sql step', statement, [], verb.signal, database),
+      session.execute(
+        'run the statement of the sql step',
+        statement,
+        [],
+        verb.signal,
+        database === undefined ? {} : { keyspace: database },
+      ),
     ),
   );
 }

@@ -7,7 +7,8 @@ import {
   READ_POINT_LOST,
   transient,
 } from '../../model/errors.ts';
-import { fullWords, SHOW_VALUES, tellable } from './server-message.ts';
+import { showValues } from '../show-values.ts';
+import { fullWords, tellable } from './server-message.ts';
 import { passingError } from './yugabyte-errors.ts';
 
 /** The SQLSTATE of a server's error, undefined for anything else. */
@@ -101,8 +102,7 @@ function withinRemedy(state: string | undefined): string {
 
 function describe(error: unknown): string {
   if (!(error instanceof pg.DatabaseError)) return messageOf(error) || String(error);
-  // Never into history or a log that is shipped: only where somebody reads this worker's own output.
-  if (process.env[SHOW_VALUES] === '1') process.stderr.write(`${SHOW_VALUES}: ${fullWords(error)}\n`);
+  showValues(() => fullWords(error));
   return tellable(error);
 }
 

@@ -24,15 +24,20 @@ const { values } = parseArgs({
 });
 
 if (values.path === 'ycql' && (values.fault ?? []).every((name) => YCQL_FAULTS.includes(name))) {
-  const { strikes, problems } = await runYcqlCampaign({
+  const beganAt = Date.now();
+  const { strikes, struck, problems } = await runYcqlCampaign({
     seed: Number(values.seed),
-    trials: Number(values.kills),
+    kills: Number(values.kills),
     rows: Number(values.rows),
     nodes: values.nodes === '3' ? 3 : 1,
     ...(values.fault === undefined ? {} : { faults: values.fault }),
     say: (line) => process.stdout.write(`${new Date().toISOString().slice(11, 19)} ${line}\n`),
   });
-  process.stdout.write(`ycql: ${strikes} faults, ${problems.length} problems, seed ${values.seed}\n`);
+  const kinds = Object.entries(struck).map(([name, count]) => `${count} ${name}`);
+  const minutes = Math.round((Date.now() - beganAt) / 60_000);
+  process.stdout.write(
+    `ycql, ${values.nodes === '3' ? 'three nodes' : 'one node'}: ${strikes} faults (${kinds.join(', ')}), ${problems.length} problems, seed ${values.seed}, ${minutes} minutes\n`,
+  );
   process.exit(problems.length === 0 ? 0 : 1);
 }
 
