@@ -1,8 +1,10 @@
 import { chmod, mkdir, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { metadataDump } from '../../activities/universe/metadata-dump.ts';
 import { readRelations, select } from '../../activities/ysql/catalog.ts';
 import { checkSource, describeProgram } from '../../activities/ysql/check.ts';
 import { parseConnectionUrl } from '../../activities/ysql/connection-url.ts';
+import { dumpDriver } from '../../activities/ysql/programs/dump-driver.ts';
 import { findProgram } from '../../activities/ysql/programs/find.ts';
 import { isOlderRelease, readBanner } from '../../activities/ysql/programs/identity.ts';
 import { takesOption } from '../../activities/ysql/programs/options.ts';
@@ -15,6 +17,7 @@ import { freePort } from '../../parts/ports.ts';
 import { findPostgresPrograms, startPostgres } from '../../parts/postgres.ts';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
 import { CLIENT_LINES, type ClientLineName } from '../proxy/client-lines.ts';
+import { TERMINAL } from '../proxy/programs/stand-in.ts';
 import { startYsqlProxy } from '../proxy/proxy.ts';
 import { writeYsqlTools } from '../proxy/tools.ts';
 import { query } from '../support/sql.ts';
@@ -87,6 +90,20 @@ describe('programs are found where an installation has them', () => {
         Object.keys(wanted).map(async (option) => [option, await takesOption(program, option)] as const),
       );
       expect(Object.fromEntries(found)).toEqual(wanted);
+    },
+  );
+
+  test.each<ClientLineName>(['2.18', '2025.2'])(
+    'what %s can do is asked of it: no statistics of the planner, and questions after roles in a universe’s schema',
+    async (line) => {
+      process.env.HOLDFAST_YB_BIN = await writeYsqlTools(join(scratch.path, line), postgresBin, line);
+      const { statistics, roleChecks } = CLIENT_LINES[line];
+      const logical = await (await dumpDriver(serverOf(line), undefined)).commonOptions();
+      expect(logical.includes('--no-statistics')).toBe(statistics);
+      const universe = (await metadataDump(serverOf(line))).options(undefined);
+      expect(universe).toContain('--include-yb-metadata');
+      expect(universe.includes('--no-statistics')).toBe(statistics);
+      expect(universe.includes('--dump-role-checks')).toBe(roleChecks);
     },
   );
 
@@ -336,13 +353,23 @@ describe('a dump is of the server and the moment that were meant', () => {
     }
   });
 
-  test('without a password the program ends instead of asking for one', async () => {
-    const url = new URL(yugabyte.url('shop'));
-    url.password = '';
-    const program = await findProgram('dump', await server());
-    const asked = runProgram(program, parseConnectionUrl(url.href), 'shop', ['--schema-only'], signal);
-    await expect(asked).rejects.toMatchObject({ code: 'YSQL_FAILED', transient: false });
-  });
+  test.each(['dump', 'dumpall'] as const)(
+    'without a password ysql_%s ends instead of asking the terminal for one',
+    async (kind) => {
+      const url = new URL(yugabyte.url('shop'));
+      url.password = '';
+      const program = await findProgram(kind, await server());
+      process.env[TERMINAL] = '1';
+      try {
+        const patience = AbortSignal.timeout(60_000);
+        const asked = runProgram(program, parseConnectionUrl(url.href), 'shop', ['--schema-only'], patience);
+        await expect(asked).rejects.toMatchObject({ code: 'YSQL_FAILED', transient: false });
+      } finally {
+        delete process.env[TERMINAL];
+      }
+    },
+    120_000,
+  );
 
   describe('where the program can only dump the present', () => {
     const present = async (meanwhile: () => Promise<unknown>) => {
