@@ -36,6 +36,7 @@ export function restoreInput(
     parallelism: 2,
     ...(wish.tolerate === true ? { tolerate: true } : {}),
     ...(wish.takeName === true ? { takeName: true } : {}),
+    ...(wish.breakOthers === true ? { breakOthers: true } : {}),
     ...given,
     scratch: false,
     ...(saves(plan, wish)
@@ -60,6 +61,7 @@ export function inClusterInput(
     ...{ way, instant, source },
     databases: databases.map((from) => ({ from, to: nameOf(from) })),
     safetySnapshot: saves(plan, wish),
+    ...(wish.breakOthers === true ? { breakOthers: true } : {}),
   };
 }
 

@@ -7,7 +7,7 @@ const NOTHING = 'DO $nothing$ BEGIN END $nothing$';
 
 /** Words by which a text may need a translation of its DDL. */
 export const DDL_WORDS =
-  /lsm|tablegroup|nonconcurrently|\bsplit\b|\bhash\b|\basc\b|coloca|replica_placement/i;
+  /lsm|tablegroup|nonconcurrently|\bsplit\b|\bhash\b|\basc\b|\bdesc\b|coloca|replica_placement/i;
 
 /**
  * A statement that defines something, in YugabyteDB's words, as PostgreSQL understands it (section 8 of the facts on the programs):

@@ -9,6 +9,7 @@ import { findProgram } from '../../activities/ysql/programs/find.ts';
 import { isOlderRelease, readBanner } from '../../activities/ysql/programs/identity.ts';
 import { takesOption } from '../../activities/ysql/programs/options.ts';
 import { programError, runProgram } from '../../activities/ysql/programs/run.ts';
+import { tryProgram } from '../../activities/ysql/programs/trial.ts';
 import { dumpGlobals, dumpSchema } from '../../activities/ysql/schema-dump.ts';
 import { readServer, type Server } from '../../activities/ysql/server.ts';
 import { connect, type Session, withSession } from '../../activities/ysql/session.ts';
@@ -451,6 +452,56 @@ describe('a dump is of the server and the moment that were meant', () => {
       } finally {
         await query(yugabyte.server.url('shop'), undo);
       }
+    });
+  });
+
+  describe('a program that answers what it is, and crashes when it works', () => {
+    let broken: ScratchFolder;
+    beforeAll(async () => {
+      broken = await createScratchFolder('crashes');
+      for (const [kind, name] of [
+        ['dump', 'ysql_dump'],
+        ['dumpall', 'ysql_dumpall'],
+      ] as const) {
+        const own = await findProgram(kind, await server());
+        const file = join(broken.path, name);
+        // What only asks for its name or its options is passed on.
+        await writeFile(
+          file,
+          `#!/bin/sh\ncase " $* " in *' --host='*) echo "$0: symbol lookup error: undefined symbol: PQsomething" >&2; exit 127 ;; esac\nexec '${own.path}' "$@"\n`,
+        );
+        await chmod(file, 0o755);
+      }
+    });
+    afterAll(() => broken.remove());
+
+    test('is found out by doctor, and its words are told', async () => {
+      const context = backupContext(repository, yugabyte.url('shop'));
+      const source = ysqlSource({ globals: 'roles' });
+      const ofPrograms = async () =>
+        (await checkSource(context, source)).filter(({ name }) => name.startsWith('program that dumps'));
+      for (const found of await ofPrograms())
+        expect(found).toMatchObject({
+          ok: true,
+          detail: expect.stringContaining('a trial run of it ended well'),
+        });
+      process.env.HOLDFAST_YB_BIN = broken.path;
+      try {
+        const found = await ofPrograms();
+        expect(found).toHaveLength(2);
+        for (const each of found) {
+          expect(each).toMatchObject({ ok: false, detail: expect.stringContaining('symbol lookup error') });
+        }
+      } finally {
+        process.env.HOLDFAST_YB_BIN = yugabyte.programs;
+      }
+    });
+
+    test('one that does not end in time is told so', async () => {
+      const slow = await findProgram('dump', await server());
+      await expect(tryProgram(slow, target(), ['--schema-only'], signal, 1)).resolves.toMatch(
+        /had not ended after 0\.001 s/,
+      );
     });
   });
 
