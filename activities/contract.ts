@@ -14,7 +14,12 @@ import type {
 } from '../model/backup.ts';
 import type { CheckAnswer, CheckInput } from '../model/doctor.ts';
 import type { AssertionResult } from '../model/drill.ts';
-import type { InClusterChange, InClusterPolicy, InClusterRequest } from '../model/in-cluster.ts';
+import type {
+  InClusterChange,
+  InClusterCheck,
+  InClusterPolicy,
+  InClusterRequest,
+} from '../model/in-cluster.ts';
 import type {
   HttpOptions,
   RepositorySpec,
@@ -154,7 +159,7 @@ export interface Activities {
   /** Brings the snapshot schedules of a plan's databases and keyspaces in line with what it wants; without a policy they end. */
   reconcileInCluster(input: InClusterInput): Promise<readonly InClusterChange[]>;
   /** Refuses what can be refused before anything changes: no schedule, a name that is taken, writers. */
-  checkInCluster(input: { request: InClusterRequest }): Promise<void>;
+  checkInCluster(input: { request: InClusterRequest }): Promise<InClusterCheck>;
   /** A snapshot of what is there now; by database. */
   saveInCluster(input: { request: InClusterRequest }): Promise<Readonly<Record<string, string>>>;
   /** Rewinds, or clones, one of the databases, and waits for the end. Returns what is to be known of it; workers before this returned nothing. */

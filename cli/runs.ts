@@ -112,7 +112,7 @@ export async function startInClusterRestore(
   place: RunPlace,
   plan: CompiledPlan,
   source: UniverseSource,
-  wishes: Pick<InClusterRequest, 'way' | 'instant' | 'safetySnapshot'> & {
+  wishes: Pick<InClusterRequest, 'way' | 'instant' | 'safetySnapshot' | 'breakOthers'> & {
     readonly names: readonly string[];
     /** Of a clone, by the original's name; left out, `<name>_restored_<id>`. */
     readonly into: Readonly<Record<string, string>>;

@@ -278,6 +278,8 @@ export interface RestoreRequest {
   readonly tolerate?: boolean;
   /** With `tolerate`: a database that lacks something gets its final name all the same. Absent: it keeps its working name. */
   readonly takeName?: boolean;
+  /** With `replace`, in a universe: replication and readers of changes that this breaks are no reason to refuse it; the notes name them. */
+  readonly breakOthers?: boolean;
   /** How long the comparison of indexes with their tables may take, milliseconds; 0: none. Absent: ten minutes with `content`, none with `rows`. */
   readonly indexCheckMs?: number;
   /** A rehearsal (verify level `restore`): the databases are dropped at the end. */

@@ -81,6 +81,8 @@ export type RecoverySource =
 /** Why a database can't be gone back with in its universe, as far as the universe can be asked. */
 export interface InClusterLimit {
   readonly ways: readonly ('rewind' | 'clone')[];
+  /** True: a request with `breakOthers` goes this way all the same. */
+  readonly breaksOthers?: boolean;
   /** A clause that completes "… is passed over: ". */
   readonly reason: string;
   readonly remedy: string;
@@ -113,6 +115,8 @@ export interface RecoveryRequest {
   readonly tolerate?: boolean;
   /** With `tolerate`: a database that lacks something takes its final name all the same. */
   readonly takeName?: boolean;
+  /** With `replace`: xCluster replication and readers of changes that this breaks are no reason to refuse it. */
+  readonly breakOthers?: boolean;
 }
 
 /** How long restores of a plan took. */

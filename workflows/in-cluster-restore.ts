@@ -1,5 +1,5 @@
 import { ApplicationFailure, isCancellation } from '@temporalio/workflow';
-import type { InClusterRequest, InClusterSummary } from '../model/in-cluster.ts';
+import type { InClusterCheck, InClusterRequest, InClusterSummary } from '../model/in-cluster.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { Board } from './board.ts';
 import { describeFailure } from './failures.ts';
@@ -50,7 +50,10 @@ export async function inClusterRestore(request: InClusterRequest): Promise<InClu
   let done = 0;
   const notes = new Set<string>();
   try {
-    await stage('plan', () => call('check schedules, names and writers').checkInCluster({ request }));
+    // Histories of older workers have no answer here.
+    const checked: InClusterCheck | undefined = await stage('plan', () =>
+      call('check schedules, names and writers').checkInCluster({ request }),
+    );
     board.note('plan', { note: names });
     if (way === 'rewind') {
       await stage('turn', () => turn.take());
@@ -64,9 +67,10 @@ export async function inClusterRestore(request: InClusterRequest): Promise<InClu
         done = database + 1;
       }
     });
-    const chores = await stage('finish', () =>
+    const found = await stage('finish', () =>
       call('what is left to do by hand').choresInCluster({ request }),
     );
+    const chores = [...(checked?.broken ?? []), ...found];
     board.note('finish', { note: chores.length === 0 ? 'nothing is left to do by hand' : chores.join(' ') });
     const told = [...notes];
     if (told.length > 0) board.note('restoration', { note: told.join(' ') });

@@ -36,6 +36,7 @@ export function restoreInput(
     parallelism: 2,
     ...(wish.tolerate === true ? { tolerate: true } : {}),
     ...(wish.takeName === true ? { takeName: true } : {}),
+    ...(wish.breakOthers === true ? { breakOthers: true } : {}),
     ...given,
     scratch: false,
     ...(saves(plan, wish)
@@ -61,6 +62,7 @@ export function inClusterInput(
     databases: databases.map((from) => ({ from, to: nameOf(from) })),
     safetySnapshot: saves(plan, wish),
     repository: plan.pipeline.repository,
+    ...(wish.breakOthers === true ? { breakOthers: true } : {}),
   };
 }
 

@@ -5,6 +5,7 @@ import type { AgentPoller } from '../../model/task-queue.ts';
 import type { VerbContext } from '../engine.ts';
 import { describeProgram } from '../ysql/check.ts';
 import { findProgram } from '../ysql/programs/find.ts';
+import { OF_NOTHING, tryProgram } from '../ysql/programs/trial.ts';
 import { withSession } from '../ysql/session.ts';
 import { dumpEntities } from './entities.ts';
 import { metadataDump } from './metadata-dump.ts';
@@ -66,9 +67,11 @@ export async function checkUniverse(
   if (source.databases.length > 0) {
     checks.push(
       await check('YSQL of this universe, and ysql_dump of its version', async () => {
-        const server = await serverOf(await ownYsqlTarget(verb, opened), verb.signal);
-        const { program } = await metadataDump(server);
-        return `${server.version}, ${describeProgram(program, server)}`;
+        const target = await ownYsqlTarget(verb, opened);
+        const server = await serverOf(target, verb.signal);
+        const { program, options } = await metadataDump(server);
+        const trial = await tryProgram(program, target, [...options(undefined), OF_NOTHING], verb.signal);
+        return `${server.version}, ${describeProgram(program, server)}; ${trial}`;
       }),
       await check('ysqlsh, for a restore by hand', async () => {
         const server = await serverOf(await ysqlTarget(verb, opened), verb.signal);

@@ -9,6 +9,7 @@ import { dumpDriver, lossesOfStockDump } from './programs/dump-driver.ts';
 import { findProgram, isConfigured } from './programs/find.ts';
 import { PROGRAM_FOLDER_VARIABLE } from './programs/folders.ts';
 import { isOlderRelease, type Program } from './programs/identity.ts';
+import { OF_NOTHING, tryProgram } from './programs/trial.ts';
 import { currentRole, grantRemedy, ignoreDdl } from './read-time.ts';
 import { readServer, type Server } from './server.ts';
 import { inTransaction, resolveTarget, withSession } from './session.ts';
@@ -18,29 +19,36 @@ import { tablesWithoutKey } from './table-cuts.ts';
 
 /** What a backup of this source needs, each looked at by itself: connection, version, programs, privileges and read point. */
 export async function checkSource(verb: VerbContext, source: YsqlSource): Promise<readonly Check[]> {
-  const readTargetServer = async () => {
+  const readTarget = async () => {
     const target = await resolveTarget(verb, source.connection);
-    return withSession(target, target.database, verb.signal, readServer);
+    return { target, server: await withSession(target, target.database, verb.signal, readServer) };
   };
   return [
     await check('source answers', async () => {
-      const { product, version } = await readTargetServer();
+      const { product, version } = (await readTarget()).server;
       return `${product} ${version}`;
     }),
     await check('program that dumps the schema', async () => {
-      const server = await readTargetServer();
-      const { program } = await dumpDriver(server, source.dumpProgram);
+      const { target, server } = await readTarget();
+      const driver = await dumpDriver(server, source.dumpProgram);
+      const { program } = driver;
+      const args = ['--schema-only', '--encoding=UTF8', OF_NOTHING, ...(await driver.commonOptions())];
+      const trial = await tryProgram(program, target, args, verb.signal);
       const losses = lossesOfStockDump(server, source.dumpProgram);
       const lost = losses.length === 0 ? '' : `; lost by it: ${losses.join('; ')}`;
-      return `${describeProgram(program, server)}${lost}`;
+      return `${describeProgram(program, server)}; ${trial}${lost}`;
     }),
     ...(source.globals === 'none'
       ? []
       : [
           await check('program that dumps roles', async () => {
-            const server = await readTargetServer();
+            const { target, server } = await readTarget();
             const product = source.dumpProgram === 'pg_dump' ? 'postgresql' : server.product;
-            return describeProgram(await findProgram('dumpall', server, product), server);
+            const program = await findProgram('dumpall', server, product);
+            // What a backup asks for, whole: roles are few.
+            const args = ['--globals-only', ...(source.globals === 'roles' ? ['--no-role-passwords'] : [])];
+            const trial = await tryProgram(program, target, args, verb.signal);
+            return `${describeProgram(program, server)}; ${trial}`;
           }),
         ]),
     await check('privileges and read point', async () => {

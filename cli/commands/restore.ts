@@ -33,6 +33,7 @@ interface Options extends FollowRunOptions {
   readonly check: 'rows' | 'content';
   readonly tolerate?: boolean;
   readonly takeName?: boolean;
+  readonly breakOthers?: boolean;
   readonly checkIndexesFor?: string;
   readonly parallelism: string;
 }
@@ -93,6 +94,10 @@ export function register(program: Command): void {
       'leave out what the server refuses, as pg_restore does, and list it; exit 1, and the database keeps its working name',
     )
     .option('--take-name', 'with --tolerate: take the final name even where something was left out')
+    .option(
+      '--break-others',
+      'with --replace: also where xCluster replication or readers of changes break by it; they are named at the end',
+    )
     .option('--parallelism <n>', 'chunks and indexes at once', '2')
     .option('--detach', 'start it and return')
     .option('--json', 'one JSON document on stdout')
@@ -136,6 +141,7 @@ async function run(argument: string, options: Options) {
     check: options.check,
     ...(options.tolerate ? { tolerate: true } : {}),
     ...(options.takeName ? { takeName: true } : {}),
+    ...(options.breakOthers ? { breakOthers: true } : {}),
     ...(options.checkIndexesFor === undefined ? {} : { indexCheckMs: milliseconds(options.checkIndexesFor) }),
     parallelism: Number(options.parallelism),
   };
@@ -167,7 +173,8 @@ async function goBack(
   if (source.engine !== 'universe') throw new TypeError('only a universe has history of its own');
   const names = [...source.databases, ...source.keyspaces];
   const into = way === 'clone' ? targetNames(options, names) : {};
-  const replacing = { replace: true, safetyBackup: options.safetyBackup };
+  const breaking = options.breakOthers ? { breakOthers: true } : {};
+  const replacing = { replace: true, safetyBackup: options.safetyBackup, ...breaking };
   return followRun<InClusterSummary>(
     options,
     async (session) => {
@@ -176,6 +183,7 @@ async function goBack(
         : await startInClusterRestore(session, plan, source, {
             ...{ way, instant, into, names },
             safetySnapshot: options.safetyBackup,
+            ...breaking,
           });
       return {
         workflowId,
@@ -212,6 +220,7 @@ function requestOf({
   nearest,
   verified,
   replace,
+  breakOthers,
   tables,
   excludeTables,
 }: Options): RecoveryRequest {
@@ -221,6 +230,7 @@ function requestOf({
     nearest,
     verified: verified === true,
     replace: replace === true,
+    ...(breakOthers === true ? { breakOthers } : {}),
     // Which ones is the restore's own business; that there is a selection rules some ways out.
     ...(tables.length + excludeTables.length === 0 ? {} : { tables: [...tables, ...excludeTables] }),
   };
@@ -258,10 +268,11 @@ async function begin(session: Session, plan: CompiledPlan, wishes: RestoreWishes
   const { startRestore } = await import('../runs.ts');
   const { isGoverned } = await import('../entity-runs.ts');
   if (!(await isGoverned(session, plan))) return startRestore(session, plan, wishes);
-  const { backup, into, replace, safety, tables, ...given } = wishes;
+  const { backup, into, replace, safety, tables, breakOthers, ...given } = wishes;
   const wish = {
     backup,
     ...(replace ? { replace, safetyBackup: safety !== false } : { into }),
+    ...(breakOthers === true ? { breakOthers } : {}),
     ...(tables === undefined || tables.include.length === 0 ? {} : { tables: tables.include }),
   };
   return ask(session, plan, wish, { ...given, excludeTables: tables?.exclude ?? [] }, options);
@@ -291,6 +302,12 @@ function checkOptions(options: Options): void {
     throw new UsageError(
       '--take-name is about what --tolerate leaves out',
       'Add --tolerate, or leave it out.',
+    );
+  }
+  if (options.breakOthers && !options.replace) {
+    throw new UsageError(
+      '--break-others is about what --replace overwrites',
+      'Add --replace, or leave it out.',
     );
   }
   if (options.tolerate && options.dataOnly) {

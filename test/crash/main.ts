@@ -1,6 +1,6 @@
 /**
  * The crash campaign: `npm run crash -- --kills 200 --seed 7 [--path postgresql|yugabytedb|ycql] [--fault NAME]… [--megabytes N]
- * [--sharding hash|range|colocated]`, the last of the YugabyteDB path.
+ * [--sharding hash|range|colocated] [--rows N]`, the sharding of the YugabyteDB path. `--rows` in place of `--megabytes` asks for so many short rows.
  * Ends with code 1 if any fault was not survived.
  */
 import { parseArgs } from 'node:util';
@@ -19,7 +19,7 @@ const { values } = parseArgs({
     megabytes: { type: 'string', default: '150' },
     /** Of the path `ycql`: 3 is a ring. */
     nodes: { type: 'string', default: '1' },
-    rows: { type: 'string', default: '3000' },
+    rows: { type: 'string' },
   },
 });
 
@@ -28,7 +28,7 @@ if (values.path === 'ycql' && (values.fault ?? []).every((name) => YCQL_FAULTS.i
   const { strikes, struck, problems } = await runYcqlCampaign({
     seed: Number(values.seed),
     kills: Number(values.kills),
-    rows: Number(values.rows),
+    rows: Number(values.rows ?? '3000'),
     nodes: values.nodes === '3' ? 3 : 1,
     ...(values.fault === undefined ? {} : { faults: values.fault }),
     say: (line) => process.stdout.write(`${new Date().toISOString().slice(11, 19)} ${line}\n`),
@@ -61,7 +61,8 @@ for (const path of paths) {
       seed: Number(values.seed),
       // With faults named, only those.
       kills: values.fault === undefined ? Math.ceil(Number(values.kills) / paths.length) : 0,
-      megabytes: Number(values.megabytes),
+      size:
+        values.rows === undefined ? { megabytes: Number(values.megabytes) } : { rows: Number(values.rows) },
       ...(sharding === undefined ? {} : { sharding }),
       ...(values.fault === undefined ? {} : { faults: values.fault }),
       say,

@@ -57,17 +57,22 @@ export function inClusterActivities(
       asActivity(async (verb) => {
         await refuseToRunAgain(repositories, request, verb);
         const universe = await openUniverse(verb, request.source);
-        if (request.way === 'clone') return checkClone(universe, request);
+        if (request.way === 'clone') {
+          await checkClone(universe, request);
+          return { broken: [] };
+        }
         for (const { from } of request.databases)
           await scheduleOf(universe.admin, namespaceOf(request, from));
         const names = request.databases.map(({ from }) => ({ api: apiOf(request, from), name: from }));
         const ysql = () => ysqlTarget(verb, universe);
-        await refuseToBreakOthers('rewind', { universe, ysql, names, signal: verb.signal });
+        const surroundings = { universe, ysql, names, signal: verb.signal };
+        const broken = await refuseToBreakOthers('rewind', surroundings, request.breakOthers);
         for (const database of ysqlIn(request)) {
           const target = await ownYsqlTarget(verb, universe);
           const asked = { target, signal: verb.signal, aliveHosts: await aliveHosts(universe) };
           await withSession(target, database, verb.signal, (session) => checkWritesStopped(session, asked));
         }
+        return { broken };
       }),
 
     saveInCluster: ({ request }) =>

@@ -60,6 +60,7 @@ export async function finishUniverse(restore: UniverseRestore): Promise<RestoreO
       created: job.databases.map(({ names }) => names.to),
     });
     notes.push(...(await exchangeNames(job, true)));
+    notes.push(...((await readNote(restore, NOTES.broken)) ?? []));
     for (const { from, kept: name } of record.databases)
       kept.set(from, name === undefined ? {} : { kept: name });
   }

@@ -35,7 +35,8 @@ async function prepareDatabase(job: RestoreJob, database: DatabaseJob): Promise<
     const { product } = await readServer(session);
     const intoExisting =
       !job.withSchema || (!job.context.request.replace && (await databaseExists(session, names.to)));
-    if (!intoExisting && !(await databaseExists(session, names.working))) await create(session, database);
+    if (!intoExisting && !(await databaseExists(session, names.working)))
+      await create(job, session, database);
     return product === 'postgresql';
   });
   for (;;) {
@@ -51,7 +52,7 @@ async function prepareDatabase(job: RestoreJob, database: DatabaseJob): Promise<
     // YugabyteDB keeps what an interrupted attempt created: begin with an empty database again.
     await withMaintenanceSession(job, async (session) => {
       await dropDatabase(job, session, names.working);
-      await create(session, database);
+      await create(job, session, database);
     });
     signal.throwIfAborted();
   }
@@ -59,9 +60,12 @@ async function prepareDatabase(job: RestoreJob, database: DatabaseJob): Promise<
 
 const DUPLICATE_DATABASE = '42P04';
 
-async function create(session: Session, database: DatabaseJob): Promise<void> {
+async function create(job: RestoreJob, session: Session, database: DatabaseJob): Promise<void> {
   try {
-    await session.query(`create database "${database.names.working}"`, createStatement(database));
+    await session.query(
+      `create database "${database.names.working}"`,
+      createStatement(database, job.context.request.placement),
+    );
   } catch (error) {
     // Another attempt of this step was quicker.
     if (!(error instanceof Error) || sqlState(error.cause) !== DUPLICATE_DATABASE) throw error;
