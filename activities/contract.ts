@@ -15,7 +15,12 @@ import type {
 } from '../model/backup.ts';
 import type { CheckAnswer, CheckInput } from '../model/doctor.ts';
 import type { AssertionResult } from '../model/drill.ts';
-import type { InClusterChange, InClusterPolicy, InClusterRequest } from '../model/in-cluster.ts';
+import type {
+  InClusterChange,
+  InClusterCheck,
+  InClusterPolicy,
+  InClusterRequest,
+} from '../model/in-cluster.ts';
 import type {
   HttpOptions,
   RepositorySpec,
@@ -154,11 +159,14 @@ export interface Activities {
   /** Brings the snapshot schedules of a plan's databases and keyspaces in line with its policy. Without a policy they are ended. */
   reconcileInCluster(input: InClusterInput): Promise<readonly InClusterChange[]>;
   /** Refuses, before anything changes, a request that can't succeed: no schedule, a name that is taken, writers. */
-  checkInCluster(input: { request: InClusterRequest }): Promise<void>;
+  checkInCluster(input: { request: InClusterRequest }): Promise<InClusterCheck>;
   /** Takes a snapshot of what is there now. Returns its id by database. */
   saveInCluster(input: { request: InClusterRequest }): Promise<Readonly<Record<string, string>>>;
-  /** Rewinds, or clones, one of the databases, and waits for the end. */
-  goBackInCluster(input: { request: InClusterRequest; database: number }): Promise<void>;
+  /** Rewinds, or clones, one of the databases, and waits for the end. Returns what is to be known of it; workers before this returned nothing. */
+  goBackInCluster(input: {
+    request: InClusterRequest;
+    database: number;
+  }): Promise<readonly string[] | undefined>;
   /** Returns what is left to do by hand. */
   choresInCluster(input: { request: InClusterRequest }): Promise<readonly string[]>;
 

@@ -9,6 +9,7 @@ import {
   takeSafetySnapshot,
   type Waiting,
 } from '../engines/universe/in-cluster/rewind.ts';
+import { microsOf, refuseIfSealed, rewindOnce } from '../engines/universe/in-cluster/sealed-rewind.ts';
 import { refuseToBreakOthers } from '../engines/universe/neighbours.ts';
 import {
   namesIn,
@@ -29,6 +30,9 @@ import { asActivity } from './run-activity.ts';
 
 /** Long enough to notice on Monday what went wrong on Friday. */
 const SAFETY_RETENTION_HOURS = 72;
+
+const UNSEALED =
+  'This rewind was asked for without a repository, so it has no record there: a Temporal that is put back to an older state would run it again.';
 
 /** Point-in-time recovery within a universe. */
 export function inClusterActivities(
@@ -57,22 +61,29 @@ export function inClusterActivities(
 
     checkInCluster: ({ request }) =>
       asActivity(async (verb) => {
+        await refuseToRunAgain(repositories, request, verb);
         const universe = await openUniverse(verb, request.source);
-        if (request.way === 'clone') return checkClone(universe, request);
+        if (request.way === 'clone') {
+          await checkClone(universe, request);
+          return { broken: [] };
+        }
         for (const { from } of request.databases)
           await scheduleOf(universe.admin, namespaceOf(request, from));
         const names = request.databases.map(({ from }) => ({ api: apiOf(request, from), name: from }));
         const ysql = () => ysqlTarget(verb, universe);
-        await refuseToBreakOthers('rewind', { universe, ysql, names, signal: verb.signal });
+        const surroundings = { universe, ysql, names, signal: verb.signal };
+        const broken = await refuseToBreakOthers('rewind', surroundings, request.breakOthers);
         for (const database of ysqlIn(request)) {
           const target = await ownYsqlTarget(verb, universe);
           const asked = { target, signal: verb.signal, aliveHosts: await aliveHosts(universe) };
           await withSession(target, database, verb.signal, (session) => checkWritesStopped(session, asked));
         }
+        return { broken };
       }),
 
     saveInCluster: ({ request }) =>
       asActivity(async (verb) => {
+        await refuseToRunAgain(repositories, request, verb);
         const { admin } = await openUniverse(verb, request.source);
         const saved: Record<string, string> = {};
         for (const { from } of request.databases) {
@@ -88,10 +99,20 @@ export function inClusterActivities(
         const { admin } = await openUniverse(verb, request.source);
         const pair = request.databases[database];
         if (pair === undefined) throw new TypeError(`there is no database ${database} in the request`);
-        const micros = `${Date.parse(request.instant)}000`;
+        const micros = microsOf(request.instant);
         const waiting = waitingOf(verb, request.source.patience.restorationMs);
-        if (request.way === 'clone') await clone(admin, pair.from, pair.to, micros, waiting);
-        else await rewind(admin, namespaceOf(request, pair.from), micros, waiting);
+        if (request.way === 'clone') {
+          await clone(admin, pair.from, pair.to, micros, waiting);
+          return [];
+        }
+        const namespace = namespaceOf(request, pair.from);
+        if (request.repository === undefined) {
+          await rewind(admin, namespace, micros, waiting);
+          return [UNSEALED];
+        }
+        const store = await repositories.open(request.repository);
+        const stands = await rewindOnce({ admin, store, request, waiting }, database, namespace);
+        return stands === undefined ? [] : [stands];
       }),
 
     choresInCluster: ({ request }) =>
@@ -105,6 +126,15 @@ export function inClusterActivities(
         return chores;
       }),
   };
+}
+
+async function refuseToRunAgain(
+  repositories: Repositories,
+  request: InClusterRequest,
+  { signal }: VerbContext,
+): Promise<void> {
+  if (request.way === 'clone' || request.repository === undefined) return;
+  await refuseIfSealed(await repositories.open(request.repository), request, signal);
 }
 
 async function aliveHosts({ admin }: Universe): Promise<ReadonlySet<string>> {

@@ -2,7 +2,7 @@ import { activityInfo } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
 import { universeEngine } from '../engines/universe/engine.ts';
 import type { UniverseRestore } from '../engines/universe/restore/context.ts';
-import type { RestoreRequest } from '../model/backup.ts';
+import type { RestoreRequest, Verdict } from '../model/backup.ts';
 import { tabletSource } from '../model/engine-kind.ts';
 import { permanent } from '../model/errors.ts';
 import { inBackup } from './backup-context.ts';
@@ -89,15 +89,20 @@ export function universeRestoreActivities(
 
     finishUniverse: ({ request }) =>
       inRestore(request, async (restore) => {
-        const outcome = await engine.finish(restore);
+        const { unclear, ...outcome } = await engine.finish(restore);
         return {
           plan: request.from.plan,
           backup: request.from.backup,
           restore: request.restore,
           ...outcome,
           bytes: restore.manifest.totals.bytes,
-          verdict: outcome.problems.length === 0 ? ('OK' as const) : ('FAILED' as const),
+          verdict: verdictOf(outcome.problems, unclear),
         };
       }),
   };
+}
+
+function verdictOf(problems: readonly string[], unclear: true | undefined): Verdict {
+  if (problems.length > 0) return 'FAILED';
+  return unclear === true ? 'INCONCLUSIVE' : 'OK';
 }

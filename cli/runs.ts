@@ -110,7 +110,7 @@ export async function startInClusterRestore(
   place: RunPlace,
   plan: CompiledPlan,
   source: UniverseSource,
-  wishes: Pick<InClusterRequest, 'way' | 'instant' | 'safetySnapshot'> & {
+  wishes: Pick<InClusterRequest, 'way' | 'instant' | 'safetySnapshot' | 'breakOthers'> & {
     readonly names: readonly string[];
     /** Names of clones, by the originals' names. Default: `<name>_restored_<id>`. */
     readonly into: Readonly<Record<string, string>>;
@@ -125,6 +125,7 @@ export async function startInClusterRestore(
     plan: plan.name,
     restore,
     source,
+    repository: plan.pipeline.repository,
     databases: names.map((from) => ({ from, to: nameOf(from) })),
   };
   const workflowId = restoreWorkflowId(plan.name, restore);

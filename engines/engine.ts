@@ -211,7 +211,9 @@ export const ASSERTION_OBJECT_MISSING = 'ASSERTION_OBJECT_MISSING';
 
 export interface RestoreOutcome {
   readonly databases: readonly { readonly from: string; readonly to: string; readonly kept?: string }[];
-  readonly rows: number;
+  /** This and the next: see `KnownRows` in `model/rows.ts`. */
+  readonly rows: number | null;
+  readonly tablesNotCounted?: number;
   readonly tables: number;
   /** Of what was restored, before compression; absent where the engine doesn't select. */
   readonly bytes?: number;
@@ -223,6 +225,8 @@ export interface RestoreOutcome {
   readonly compared?: string;
   /** There was not one table to compare, so that nothing is known: the verdict is INCONCLUSIVE. */
   readonly comparedNothing?: true | undefined;
+  /** Rows may be missing, and the backup doesn't say whether they are (a note names the tables): the verdict is INCONCLUSIVE. */
+  readonly unclear?: true | undefined;
   /** What the operator should know though nothing is wrong, a sentence each. */
   readonly notes?: readonly string[];
 }

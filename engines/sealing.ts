@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import type { BackupSummary, ObjectEntry, SealInput } from '../model/backup.ts';
 import { HoldfastError } from '../model/errors.ts';
 import { lossesIn, unreadIn } from '../model/manifest.ts';
+import { rowsOf } from '../model/rows.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { mapBounded } from '../repository/bounded.ts';
 import { findManifest, type StoredManifest } from '../repository/manifest.ts';
@@ -70,7 +71,7 @@ async function sealed(context: BackupContext, { manifest, sha256 }: StoredManife
   const losses = lossesIn(manifest).slice(0, LOSSES_LISTED);
   const unread = unreadIn(manifest).slice(0, LOSSES_LISTED);
   return {
-    ...{ plan, backup, ...manifest.totals, manifestSha256: sha256 },
+    ...{ plan, backup, ...manifest.totals, ...rowsOf(manifest), manifestSha256: sha256 },
     ...(losses.length === 0 ? {} : { losses }),
     ...(unread.length === 0 ? {} : { unread }),
   };

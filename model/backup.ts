@@ -34,6 +34,11 @@ export type ReadPoint =
       readonly takenAt: string;
       /** On YugabyteDB: why no instant was named. */
       readonly reason?: string;
+      /**
+       * Present where the tables are more than the server has room for locks: so many may be locked at once. The holder locks none, and
+       * whoever reads a table makes sure that it is what it was.
+       */
+      readonly tablesLockedAtOnce?: number;
     }
   | {
       readonly kind: 'universe-snapshot';
@@ -193,7 +198,10 @@ export interface ExportSummary {
 export interface BackupSummary {
   readonly plan: string;
   readonly backup: string;
-  readonly rows: number;
+  /** This and the next two: see `KnownRows` in `model/rows.ts`. */
+  readonly rows: number | null;
+  readonly rowsEstimated?: true;
+  readonly tablesNotCounted?: number;
   /** Rows before compression. */
   readonly bytes: number;
   readonly storedBytes: number;
@@ -276,6 +284,8 @@ export interface RestoreRequest {
   readonly tolerate?: boolean;
   /** With `tolerate`. True: a database that lacks something still gets its final name. Absent: it keeps its working name. */
   readonly takeName?: boolean;
+  /** With `replace`, in a universe: replication and readers of changes that this breaks are no reason to refuse it; the notes name them. */
+  readonly breakOthers?: boolean;
   /** Longest time for comparing indexes with their tables, milliseconds; 0: no comparison. Absent: ten minutes with `content`, 0 with `rows`. */
   readonly indexCheckMs?: number;
   /** A rehearsal (verify level `restore`): the databases are dropped at the end. */
@@ -388,7 +398,9 @@ export interface RestoreSummary {
   readonly backup: string;
   readonly restore: string;
   readonly databases: readonly { readonly from: string; readonly to: string; readonly kept?: string }[];
-  readonly rows: number;
+  /** This and the next: see `KnownRows` in `model/rows.ts`. */
+  readonly rows: number | null;
+  readonly tablesNotCounted?: number;
   readonly bytes: number;
   readonly tables: number;
   readonly verdict: Verdict;

@@ -1,4 +1,4 @@
-import type { UniverseSource } from './source.ts';
+import type { RepositorySpec, UniverseSource } from './source.ts';
 
 /** Point-in-time recovery within the universe: its own snapshot schedules, as plans want them and as they are. */
 
@@ -30,8 +30,18 @@ export interface InClusterRequest {
   readonly source: UniverseSource;
   /** Of a clone: `to` is its name; of a rewind it is `from`. */
   readonly databases: readonly { readonly from: string; readonly to: string }[];
+  /** Of a rewind: replication and readers of changes that it breaks are no reason to refuse it; the chores name them. */
+  readonly breakOthers?: boolean;
   /** False: what is overwritten isn't kept in a snapshot. */
   readonly safetySnapshot: boolean;
+  /** Where a rewind's record lies (`repository/rewind-records.ts`); absent in requests of older versions, and a rewind then has none. */
+  readonly repository?: RepositorySpec;
+}
+
+/** What was found before a way is gone. */
+export interface InClusterCheck {
+  /** What it breaks, as asked for; one sentence each. */
+  readonly broken: readonly string[];
 }
 
 /** How a database reached an instant without a backup. */
@@ -45,4 +55,6 @@ export interface InClusterSummary {
   readonly safetySnapshots: Readonly<Record<string, string>>;
   /** What is left to do by hand, one sentence each. */
   readonly chores: readonly string[];
+  /** What else is to be known of how it went, one sentence each; absent where there is nothing. */
+  readonly notes?: readonly string[];
 }

@@ -7,6 +7,13 @@ export interface ManifestTable {
   readonly schema: string;
   readonly table: string;
   readonly rows: number;
+  /**
+   * What `rows` is where nobody counted them: the estimate of the server's own statistics, or 0 because there is none. Absent: a count; in a
+   * backup of a universe from before this field, a 0 may be either.
+   */
+  readonly rowsAre?: 'estimated' | 'unknown';
+  /** The rows were not counted, and there was at least one at the read point. Absent where nobody looked, or could. */
+  readonly holdsRows?: true;
   readonly bytes: number;
   readonly objects: number;
   /** What the source has of this table and the backup could not carry, in words. */

@@ -8,7 +8,8 @@ export interface CatalogueEntry {
   /** The read point: the instant whose data the backup holds. Order by this, never by name. */
   readonly instant: string;
   readonly completedAt: string;
-  readonly rows: number;
+  /** Null where they were not counted. */
+  readonly rows: number | null;
   /** COPY text before compression. */
   readonly bytes: number;
   readonly storedBytes: number;
@@ -80,6 +81,8 @@ export type RecoverySource =
 /** Why a database can't be rewound or cloned by its universe, as far as the universe can be asked. */
 export interface InClusterLimit {
   readonly ways: readonly ('rewind' | 'clone')[];
+  /** True: a request with `breakOthers` goes this way all the same. */
+  readonly breaksOthers?: boolean;
   /** A clause that completes "… is passed over: ". */
   readonly reason: string;
   readonly remedy: string;
@@ -112,6 +115,8 @@ export interface RecoveryRequest {
   readonly tolerate?: boolean;
   /** With `tolerate`. True: a database that lacks something still takes its final name. */
   readonly takeName?: boolean;
+  /** With `replace`: xCluster replication and readers of changes that this breaks are no reason to refuse it. */
+  readonly breakOthers?: boolean;
 }
 
 /** How long restores of a plan took. */
@@ -124,7 +129,8 @@ export interface RestoreMeasurement {
 export interface RecoveryCost {
   readonly storedBytes: number;
   readonly bytes: number;
-  readonly rows: number;
+  /** Null where they were not counted. */
+  readonly rows: number | null;
   /** Absent where no restore of the plan was measured yet. */
   readonly estimatedMs?: number;
   /** What the estimate rests on, one clause. */

@@ -1,5 +1,6 @@
-import { formatAmount, formatBytes, formatDuration } from '../model/amounts.ts';
+import { formatBytes, formatDuration } from '../model/amounts.ts';
 import type { RecoveryDecision } from '../model/recovery.ts';
+import { describeRows } from '../model/rows.ts';
 
 /**
  * A decision as lines for people: what is done and why, what it costs, what an overwriting restore would lose, and what else
@@ -43,7 +44,7 @@ function costLine({
   estimatedMs,
   basis,
 }: Extract<RecoveryDecision, { readonly way: 'backup' }>['cost']): string {
-  const amount = `${formatAmount(rows, 'row')}, ${formatBytes(bytes)}, ${formatBytes(storedBytes)} to fetch`;
+  const amount = `${describeRows({ rows })}, ${formatBytes(bytes)}, ${formatBytes(storedBytes)} to fetch`;
   return estimatedMs === undefined
     ? `  cost: ${amount}; how long is not known: ${basis}`
     : `  cost: ${amount}; about ${formatDuration(estimatedMs)}, ${basis}`;

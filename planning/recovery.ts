@@ -168,6 +168,7 @@ function reasonsAgainst(
   const selection = request.tables === undefined ? [] : ['it takes the whole database, not single tables.'];
   const documented = limits
     .filter(({ ways }) => ways.includes(way))
+    .filter(({ breaksOthers }) => breaksOthers !== true || request.breakOthers !== true)
     .map(({ reason, remedy }) => `${reason}. ${remedy}`);
   return [...selection, ...documented];
 }

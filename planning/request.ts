@@ -26,6 +26,7 @@ const MEMBERS: Readonly<
   safetyBackup: { is: FLAG, what: 'true or false' },
   tolerate: { is: FLAG, what: 'true or false' },
   takeName: { is: FLAG, what: 'true or false' },
+  breakOthers: { is: FLAG, what: 'true or false' },
 };
 
 /**
@@ -59,6 +60,12 @@ export function readRecoveryRequest(value: unknown): RequestReading {
     return refusal(
       '`takeName` is about what `tolerate` leaves out',
       'Add "tolerate": true, or leave it out.',
+    );
+  }
+  if (value.breakOthers === true && value.replace !== true) {
+    return refusal(
+      '`breakOthers` is about what `replace` overwrites, and nothing is broken beside',
+      'Add "replace": true, or leave it out.',
     );
   }
   return { request: value };

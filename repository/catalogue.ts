@@ -4,6 +4,7 @@ import { messageOf } from '../model/errors.ts';
 import { instantOf, type Manifest } from '../model/manifest.ts';
 import type { RepositorySpec } from '../model/pipeline.ts';
 import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
+import { rowsOf } from '../model/rows.ts';
 import { isSafetyBackup } from '../model/safety-backup.ts';
 import { mapBounded } from './bounded.ts';
 import { type BackupId, manifestKey } from './layout.ts';
@@ -117,7 +118,8 @@ function drillOf({
 }
 
 function entryOf(manifest: Manifest): CatalogueEntry {
-  const { rows, bytes, storedBytes } = manifest.totals;
+  const { bytes, storedBytes } = manifest.totals;
+  const { rows } = rowsOf(manifest);
   return {
     backup: manifest.backup,
     instant: instantOf(manifest),

@@ -98,23 +98,29 @@ class BlockReader {
     this.#blocks = blocks[Symbol.asyncIterator]();
   }
 
-  /** Undefined at the end; throws where less than `length` bytes are left. */
+  /**
+   * Undefined at the end; throws where less than `length` bytes are left. A piece that spans blocks has memory of its own, of its very
+   * size: pieces may be large, and whoever has used one can free it.
+   */
   async take(length: number): Promise<Buffer | undefined> {
-    const pieces: Buffer[] = this.#rest.length > 0 ? [this.#rest] : [];
-    let have = this.#rest.length;
+    if (this.#rest.length >= length) {
+      const piece = this.#rest.subarray(0, length);
+      this.#rest = this.#rest.subarray(length);
+      return piece;
+    }
+    const piece = Buffer.allocUnsafeSlow(length);
+    let have = this.#rest.copy(piece);
     while (have < length) {
       const next = await this.#blocks.next();
       if (next.done === true) {
         if (have === 0) return undefined;
         throw new RangeError(`it ends ${length - have} bytes too early`);
       }
-      pieces.push(next.value);
-      have += next.value.length;
+      const taken = next.value.copy(piece, have);
+      have += taken;
+      this.#rest = next.value.subarray(taken);
     }
-    const [first = this.#rest] = pieces;
-    const whole = pieces.length > 1 ? Buffer.concat(pieces) : first;
-    this.#rest = whole.subarray(length);
-    return whole.subarray(0, length);
+    return piece;
   }
 }
 

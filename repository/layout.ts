@@ -207,3 +207,12 @@ export function restoreRecordKey({
 }): string {
   return `${restoresFolder(plan)}${checkedPart(restore)}.json`;
 }
+
+/** `restores/<plan>/<restore>.<step>-<n>.json`: how far the rewind of the restore's nth database has come; see `rewind-records.ts`. */
+export function rewindNoteKey(
+  { plan, restore }: { readonly plan: string; readonly restore: string },
+  database: number,
+  step: string,
+): string {
+  return `${restoresFolder(plan)}${checkedPart(restore)}.${checkedPart(step)}-${database}.json`;
+}

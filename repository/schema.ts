@@ -52,6 +52,7 @@ const readPointSchema: z.ZodType<ReadPoint> = z.discriminatedUnion('kind', [
     snapshots: z.record(z.string(), z.string()),
     takenAt: time,
     reason: z.string().exactOptional(),
+    tablesLockedAtOnce: count.exactOptional(),
   }),
   z.object({
     kind: z.literal('universe-snapshot'),
@@ -82,6 +83,8 @@ export const databaseSchema: z.ZodType<ManifestDatabase> = z.object({
       schema: z.string(),
       table: z.string(),
       rows: count,
+      rowsAre: z.enum(['estimated', 'unknown']).exactOptional(),
+      holdsRows: z.literal(true).exactOptional(),
       bytes: count,
       objects: count,
       losses: z.array(z.string()).exactOptional(),

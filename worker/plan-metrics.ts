@@ -210,7 +210,11 @@ const GAUGES: readonly Gauge[] = [
     'When the newest backup that is known to be good was found good.',
     ({ standing }) => seconds(standing.lastGood?.atMs),
   ),
-  gauge('holdfast_last_backup_rows', 'Rows of the newest backup.', ({ standing }) => standing.newest?.rows),
+  gauge(
+    'holdfast_last_backup_rows',
+    'Rows of the newest backup; no sample where they were not counted.',
+    ({ standing }) => standing.newest?.rows ?? undefined,
+  ),
   gauge(
     'holdfast_last_backup_bytes',
     'Data of the newest backup, before compression.',

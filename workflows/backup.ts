@@ -5,6 +5,7 @@ import { TASKS_PER_SHARD } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
 import { tabletSource } from '../model/engine-kind.ts';
 import type { Pipeline, Step, StepOf, UniverseSource } from '../model/pipeline.ts';
+import { describeRows, NOT_COUNTED } from '../model/rows.ts';
 import { timeInId } from '../model/run-id.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import type { Board } from './board.ts';
@@ -59,7 +60,7 @@ async function tellOfSuccess({ notify, pipeline }: BackupInput, outcome: BackupO
     headline: headlineOf(outcome),
     backup: id,
     facts: {
-      rows: formatCount(rows),
+      rows: rows === null ? NOT_COUNTED : formatCount(rows),
       data: formatBytes(bytes),
       stored: formatBytes(storedBytes),
       took: formatDuration(outcome.durationMs),
@@ -339,7 +340,12 @@ class BackupRun {
       (epoch) => this.#lost(step, epoch),
     );
     const { rows, bytes, storedBytes } = this.#sealed;
-    this.board.note(step.id, { rows, bytes, totalBytes: bytes, storedBytes });
+    this.board.note(step.id, {
+      ...(rows === null ? {} : { rows }),
+      bytes,
+      totalBytes: bytes,
+      storedBytes,
+    });
     this.#keeper().release();
     await this.#releaseSnapshots();
   }
@@ -486,7 +492,7 @@ function headlineOf(outcome: BackupOutcome): string {
   const { summary, verifications, durationMs } = outcome;
   const checked = verifications.map((report) => `${report.level}: ${report.verdict}`).join(', ');
   return (
-    `Backup ${summary.backup} is complete: ${formatAmount(summary.rows, 'row')} in ${formatAmount(summary.tables, 'table')}, ` +
+    `Backup ${summary.backup} is complete: ${describeRows(summary)} in ${formatAmount(summary.tables, 'table')}, ` +
     `${formatBytes(summary.bytes)} stored as ${formatBytes(summary.storedBytes)} in ${formatDuration(durationMs)}` +
     `${checked === '' ? '' : `; verified ${checked}`}`
   );

@@ -1,4 +1,4 @@
-import type { InClusterRequest, InClusterSummary } from '../model/in-cluster.ts';
+import type { InClusterCheck, InClusterRequest, InClusterSummary } from '../model/in-cluster.ts';
 import { patiently } from './activity-proxies.ts';
 import type { Board } from './board.ts';
 import type { RestoreStage } from './progress.ts';
@@ -32,9 +32,11 @@ export async function inClusterRestore(request: InClusterRequest): Promise<InClu
   let safetySnapshots: Readonly<Record<string, string>> = {};
   let begun = 0;
   let done = 0;
+  const notes = new Set<string>();
 
   const work = async (): Promise<InClusterSummary> => {
-    await frame.stage(
+    // Histories of older workers have no answer here.
+    const checked: InClusterCheck | undefined = await frame.stage(
       'plan',
       () => patiently('check schedules, names and writers').checkInCluster({ request }),
       () => names,
@@ -46,21 +48,37 @@ export async function inClusterRestore(request: InClusterRequest): Promise<InClu
     await frame.stage('restoration', async () => {
       for (const [database, { from }] of databases.entries()) {
         begun = database + 1;
-        await patiently(`${way} ${from}`).goBackInCluster({ request, database });
+        const known = await patiently(`${way} ${from}`).goBackInCluster({ request, database });
+        for (const note of known ?? []) notes.add(note);
         done = database + 1;
       }
     });
     const chores = await frame.stage(
       'finish',
-      () => patiently('what is left to do by hand').choresInCluster({ request }),
+      async () => [
+        ...(checked?.broken ?? []),
+        ...(await patiently('what is left to do by hand').choresInCluster({ request })),
+      ],
       (left) => (left.length === 0 ? 'nothing is left to do by hand' : left.join(' ')),
     );
-    return { plan, restore, way, instant, databases, safetySnapshots, chores };
+    if (notes.size > 0) board.note('restoration', { note: [...notes].join(' ') });
+    return {
+      plan,
+      restore,
+      way,
+      instant,
+      databases,
+      safetySnapshots,
+      chores,
+      ...(notes.size === 0 ? {} : { notes: [...notes] }),
+    };
   };
 
   return frame.run({
     work,
-    end: () => ({ headline: `${names}: the data of ${instant}${isRewind ? ', in place' : ''}` }),
+    end: () => ({
+      headline: [`${names}: the data of ${instant}${isRewind ? ', in place' : ''}`, ...notes].join('. '),
+    }),
     failure: (reason) => {
       const message = `${reason.message}${stateOfEach(request, begun, done)}${whereItWas(safetySnapshots)}`;
       return { headline: message, message };

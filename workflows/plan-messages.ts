@@ -93,7 +93,7 @@ export interface RunReport {
   readonly endedAt?: string;
   readonly overwrites?: boolean;
   /** Of one that is done. */
-  readonly result?: { readonly bytes: number; readonly rows: number; readonly verdict?: Verdict };
+  readonly result?: { readonly bytes: number; readonly rows: number | null; readonly verdict?: Verdict };
 }
 
 export function isRunReport(value: unknown): value is RunReport {

@@ -38,6 +38,7 @@ export function restoreInput(
     parallelism: 2,
     ...(wish.tolerate === true ? { tolerate: true } : {}),
     ...(wish.takeName === true ? { takeName: true } : {}),
+    ...(wish.breakOthers === true ? { breakOthers: true } : {}),
     ...given,
     scratch: false,
     ...(saves(plan, wish)
@@ -64,6 +65,8 @@ export function inClusterInput(
     source,
     databases: databases.map((from) => ({ from, to: nameOf(from) })),
     safetySnapshot: saves(plan, wish),
+    repository: plan.pipeline.repository,
+    ...(wish.breakOthers === true ? { breakOthers: true } : {}),
   };
 }
 

@@ -6,6 +6,7 @@ import { defined } from '../model/defined.ts';
 import type { Assertion, AssertionResult, DrillRecord } from '../model/drill.ts';
 import { movesTablets } from '../model/engine-kind.ts';
 import type { LogicalSource } from '../model/pipeline.ts';
+import { describeRows } from '../model/rows.ts';
 import { DAY_MS } from '../model/time.ts';
 import { activitiesFor, PATIENT_RETRY, patiently } from './activity-proxies.ts';
 import type { Board } from './board.ts';
@@ -264,7 +265,7 @@ function differs(summary: RestoreSummary): ApplicationFailure {
 function headlineOf(summary: RestoreSummary): string {
   const names = summary.databases.map(({ to }) => to).join(', ');
   return (
-    `Backup ${summary.backup} is restored into ${names}: ${formatAmount(summary.rows, 'row')} in ` +
+    `Backup ${summary.backup} is restored into ${names}: ${describeRows(summary)} in ` +
     `${formatAmount(summary.tables, 'table')}; comparison with the manifest: ${summary.verdict}${summary.compared === undefined ? '' : ` (${summary.compared})`}${leftOutClause(summary)}` +
     (summary.notes === undefined ? '' : `. ${summary.notes.slice(0, 3).join(' ')}`)
   );

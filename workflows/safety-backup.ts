@@ -1,7 +1,8 @@
 import { ApplicationFailure, isCancellation, ParentClosePolicy, startChild } from '@temporalio/workflow';
-import { formatAmount, formatBytes } from '../model/amounts.ts';
+import { formatBytes } from '../model/amounts.ts';
 import type { RestoreRequest } from '../model/backup.ts';
 import { UNIVERSE_NO_DATABASE } from '../model/errors.ts';
+import { describeRows } from '../model/rows.ts';
 import type { Board } from './board.ts';
 import { runChild } from './children.ts';
 import { describeFailure } from './failures.ts';
@@ -24,7 +25,7 @@ export async function saveWhatIsThere(safety: RestoreRequest['safetyBackup'], bo
       }),
     );
     board.note('safety', {
-      note: `${id}: ${formatAmount(summary.rows, 'row')}, ${formatBytes(summary.storedBytes)}`,
+      note: `${id}: ${describeRows(summary)}, ${formatBytes(summary.storedBytes)}`,
     });
   } catch (error) {
     if (isCancellation(error)) throw error;

@@ -47,10 +47,18 @@ function show({ queue, worker, checks }: QueueAnswer): void {
   if (worker !== undefined)
     print(`worker ${worker.identity} (task queue ${queue}, Holdfast ${worker.version}):`);
   else if (queue === '') print('this machine:');
-  for (const { name, ok, detail, remedy } of checks) {
-    print(`${ok ? '✔' : '✘'} ${name}: ${detail}`);
-    if (remedy !== undefined) print(`    → ${remedy}`);
-  }
+  for (const one of checks) for (const line of linesOf(one)) print(line);
+}
+
+/** One line for what was found, and one for what to do; a name that holds the end of a line makes no further one. Pure. */
+export function linesOf({ name, ok, detail, remedy }: Check): readonly string[] {
+  const found = `${ok ? '✔' : '✘'} ${name}: ${detail}`;
+  return (remedy === undefined ? [found] : [found, `    → ${remedy}`]).map(escaped);
+}
+
+/** Control characters as JSON writes them. */
+function escaped(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, (character) => JSON.stringify(character).slice(1, -1));
 }
 
 /** Checks that this command made itself, not a worker. */

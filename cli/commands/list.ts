@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { instantOf } from '../../model/manifest.ts';
+import { describeRows, rowsOf } from '../../model/rows.ts';
 import { type CommonOptions, emit, print, runCommand, say } from '../output.ts';
 
 export function register(program: Command): void {
@@ -27,6 +28,7 @@ async function run(argument: string, options: CommonOptions) {
         instant: instantOf(manifest),
         completedAt: manifest.completedAt,
         ...manifest.totals,
+        ...rowsOf(manifest),
         verified: verified && { level: verified.level, verdict: verified.verdict, at: verified.finishedAt },
         marked: mark && { at: mark.markedAt, deleteAfter: mark.deleteAfter },
       })),
@@ -36,9 +38,9 @@ async function run(argument: string, options: CommonOptions) {
   }
   if (backups.length === 0) say(`No backup of ${plan.name} yet: holdfast backup ${argument} makes one.`);
   for (const { manifest, verified, mark } of backups) {
-    const { rows, tables, bytes, storedBytes } = manifest.totals;
+    const { tables, bytes, storedBytes } = manifest.totals;
     print(
-      `${manifest.backup}  ${instantOf(manifest)}  ${formatAmount(rows, 'row')}  ${formatAmount(tables, 'table')}  ` +
+      `${manifest.backup}  ${instantOf(manifest)}  ${describeRows(rowsOf(manifest))}  ${formatAmount(tables, 'table')}  ` +
         `${formatBytes(bytes)} → ${formatBytes(storedBytes)}  ` +
         (verified ? `${verified.verdict} (${verified.level}, ${verified.finishedAt})` : 'not verified') +
         (mark ? `  marked: deleted after ${mark.deleteAfter}` : ''),

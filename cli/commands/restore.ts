@@ -8,6 +8,7 @@ import type { InClusterSummary } from '../../model/in-cluster.ts';
 import { describeLeftOut } from '../../model/left-out-text.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import type { RecoveryDecision, RecoveryRequest } from '../../model/recovery.ts';
+import { describeRows } from '../../model/rows.ts';
 import type { FollowRunOptions } from '../follow-run.ts';
 import { EXIT, type ExitCode, emit, print, runCommand, UsageError } from '../output.ts';
 import type { RestoreWishes } from '../runs.ts';
@@ -34,6 +35,7 @@ interface Options extends FollowRunOptions {
   readonly check: 'rows' | 'content';
   readonly tolerate?: boolean;
   readonly takeName?: boolean;
+  readonly breakOthers?: boolean;
   readonly checkIndexesFor?: string;
   readonly parallelism: string;
 }
@@ -94,6 +96,10 @@ export function register(program: Command): void {
       'leave out what the server refuses, as pg_restore does, and list it; exit 1, and the database keeps its working name',
     )
     .option('--take-name', 'with --tolerate: take the final name even where something was left out')
+    .option(
+      '--break-others',
+      'with --replace: also where xCluster replication or readers of changes break by it; they are named at the end',
+    )
     .option('--parallelism <n>', 'chunks and indexes at once', '2')
     .option('--detach', 'start it and return')
     .option('--json', 'one JSON document on stdout')
@@ -138,6 +144,7 @@ async function run(argument: string, options: Options) {
     check: options.check,
     ...(options.tolerate ? { tolerate: true } : {}),
     ...(options.takeName ? { takeName: true } : {}),
+    ...(options.breakOthers ? { breakOthers: true } : {}),
     ...(options.checkIndexesFor === undefined ? {} : { indexCheckMs: milliseconds(options.checkIndexesFor) }),
     parallelism: Number(options.parallelism),
   };
@@ -169,7 +176,8 @@ async function goBack(
   if (source === undefined) throw new TypeError('only a universe has history of its own');
   const names = [...source.databases, ...source.keyspaces];
   const into = way === 'clone' ? targetNames(options, names) : {};
-  const replacing = { replace: true, safetyBackup: options.safetyBackup };
+  const breaking = options.breakOthers ? { breakOthers: true } : {};
+  const replacing = { replace: true, safetyBackup: options.safetyBackup, ...breaking };
   return followRun<InClusterSummary>(
     options,
     async (session) => {
@@ -181,6 +189,7 @@ async function goBack(
             into,
             names,
             safetySnapshot: options.safetyBackup,
+            ...breaking,
           });
       return {
         workflowId,
@@ -206,6 +215,7 @@ function reportInCluster(summary: InClusterSummary, options: Options): ExitCode 
         : `${from} is as it was at ${summary.instant}.${safety === undefined ? '' : ` What was there is in the universe's snapshot ${safety} for three days.`}`,
     );
   }
+  for (const note of summary.notes ?? []) print(note);
   for (const chore of summary.chores) print(`To do: ${chore}`);
   return EXIT.done;
 }
@@ -216,6 +226,7 @@ function requestOf({
   nearest,
   verified,
   replace,
+  breakOthers,
   tables,
   excludeTables,
 }: Options): RecoveryRequest {
@@ -224,6 +235,7 @@ function requestOf({
     nearest,
     verified: verified === true,
     replace: replace === true,
+    ...(breakOthers === true ? { breakOthers } : {}),
     // Which tables are selected matters to the restore only. That there is a selection rules some ways out.
     ...(tables.length + excludeTables.length === 0 ? {} : { tables: [...tables, ...excludeTables] }),
   };
@@ -261,10 +273,11 @@ async function begin(session: Session, plan: CompiledPlan, wishes: RestoreWishes
   const { startRestore } = await import('../runs.ts');
   const { isGoverned } = await import('../entity-runs.ts');
   if (!(await isGoverned(session, plan))) return startRestore(session, plan, wishes);
-  const { backup, into, replace, safety, tables, ...given } = wishes;
+  const { backup, into, replace, safety, tables, breakOthers, ...given } = wishes;
   const wish = {
     backup,
     ...(replace ? { replace, safetyBackup: safety !== false } : { into }),
+    ...(breakOthers === true ? { breakOthers } : {}),
     ...(tables === undefined || tables.include.length === 0 ? {} : { tables: tables.include }),
   };
   return ask(session, plan, wish, { ...given, excludeTables: tables?.exclude ?? [] }, options);
@@ -294,6 +307,12 @@ function checkOptions(options: Options): void {
     throw new UsageError(
       '--take-name is about what --tolerate leaves out',
       'Add --tolerate, or leave it out.',
+    );
+  }
+  if (options.breakOthers && !options.replace) {
+    throw new UsageError(
+      '--break-others is about what --replace overwrites',
+      'Add --replace, or leave it out.',
     );
   }
   if (options.tolerate && options.dataOnly) {
@@ -356,7 +375,7 @@ function report(summary: RestoreSummary, options: Options): ExitCode {
   if (summary.leftOutMore !== undefined) print(`… and ${summary.leftOutMore} more.`);
   for (const problem of summary.problems) print(`differs: ${problem}`);
   print(
-    `${formatAmount(summary.rows, 'row')} in ${formatAmount(summary.tables, 'table')}; compared with the manifest: ${summary.verdict}${summary.compared === undefined ? '' : ` (${summary.compared})`}.`,
+    `${describeRows(summary)} in ${formatAmount(summary.tables, 'table')}; compared with the manifest: ${summary.verdict}${summary.compared === undefined ? '' : ` (${summary.compared})`}.`,
   );
   return code;
 }

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { ReadPoint } from '../../model/backup.ts';
 import { lossesIn, uncutIn } from '../../model/manifest.ts';
+import { describeRows, rowsOf, rowsOfTable } from '../../model/rows.ts';
 import { type CommonOptions, emit, print, runCommand } from '../output.ts';
 
 export function register(program: Command): void {
@@ -39,7 +40,7 @@ async function run(argument: string, backup: string, options: CommonOptions) {
   print(`made        ${manifest.startedAt} to ${manifest.completedAt} by holdfast ${writtenBy.holdfast}`);
   print(`server      ${server.product} ${server.version}`);
   print(
-    `holds       ${formatAmount(totals.rows, 'row')} in ${formatAmount(totals.tables, 'table')}, ${formatBytes(totals.bytes)} ` +
+    `holds       ${describeRows(rowsOf(manifest))} in ${formatAmount(totals.tables, 'table')}, ${formatBytes(totals.bytes)} ` +
       `stored as ${formatBytes(totals.storedBytes)} in ${formatAmount(totals.objects, 'object')}`,
   );
   for (const [index, database] of manifest.databases.entries()) {
@@ -49,11 +50,9 @@ async function run(argument: string, backup: string, options: CommonOptions) {
         ? `\nkeyspace ${database.name}`
         : `\ndatabase ${database.name} (${database.encoding}, ${database.collate}, owner ${database.owner})`,
     );
-    for (const { schema, table, rows, bytes } of database.tables) {
-      const name = schema === '' ? table : `${schema}.${table}`;
-      // Rows of a distributed snapshot aren't counted unless the plan asks for it.
-      const counted = manifest.universe === undefined || rows > 0;
-      print(`  ${name}  ${counted ? `${formatAmount(rows, 'row')}  ` : ''}${formatBytes(bytes)}`);
+    for (const table of database.tables) {
+      const name = table.schema === '' ? table.table : `${table.schema}.${table.table}`;
+      print(`  ${name}  ${describeRows(rowsOfTable(manifest, table))}  ${formatBytes(table.bytes)}`);
     }
   }
   const losses = lossesIn(manifest);

@@ -53,7 +53,7 @@ SOURCE
 
 export interface DemoOutcome {
   readonly backup: string;
-  readonly rows: number;
+  readonly rows: number | null;
   readonly bytes: number;
   readonly storedBytes: number;
   readonly durationMs: number;

@@ -2,6 +2,7 @@ import type { BackupFate } from '../../activities/prune.ts';
 import { formatAmount, formatBytes, formatCount, formatDuration } from '../../model/amounts.ts';
 import type { VerifyReport } from '../../model/backup.ts';
 import type { CatalogueEntry } from '../../model/recovery.ts';
+import { NOT_COUNTED } from '../../model/rows.ts';
 import { DAY_MS, HOUR_MS } from '../../model/time.ts';
 import { standingOf } from '../../planning/standing.ts';
 import { bars, conditionOf, timeline } from './charts.ts';
@@ -119,7 +120,7 @@ function backupTable(entries: readonly CatalogueEntry[], fates: ReadonlyMap<stri
   const rows = entries.slice(0, MOST_ROWS).map((entry) => {
     const { instant, backup, rows: count, bytes, storedBytes, durationMs, verified, drill } = entry;
     const condition = conditionOf(entry);
-    return markup`<tr><td>${shortTime(instant)}</td><td class="id">${backup}</td><td class="n">${formatCount(count)}</td><td class="n">${formatBytes(bytes)}</td><td class="n">${formatBytes(storedBytes)}</td><td class="n">${durationMs === undefined ? '' : formatDuration(durationMs)}</td>
+    return markup`<tr><td>${shortTime(instant)}</td><td class="id">${backup}</td><td class="n">${count === null ? NOT_COUNTED : formatCount(count)}</td><td class="n">${formatBytes(bytes)}</td><td class="n">${formatBytes(storedBytes)}</td><td class="n">${durationMs === undefined ? '' : formatDuration(durationMs)}</td>
       <td class="${condition}-text">${verified === undefined ? 'not verified' : `${verified.verdict} (${verified.level})`}</td><td>${drill === undefined ? '' : markup`<span class="${drill.verdict}">${drill.verdict}</span>`}</td><td>${fateInWords(fates.get(backup))}</td></tr>`;
   });
   return markup`<div class="scroll"><table><thead><tr><th>instant</th><th>backup</th><th class="n">rows</th><th class="n">data</th><th class="n">stored</th><th class="n">took</th><th>verified</th><th>drill</th><th>next retention run</th></tr></thead><tbody>${rows}</tbody></table></div>${more(entries.length)}`;

@@ -69,7 +69,7 @@ export const universe = z
       .prefault(false)
       .meta({
         description:
-          'Count the rows of YSQL tables as of the snapshot, so that a restore can compare them. Reads every table once.',
+          'Count the rows of YSQL tables as of the snapshot, so that a restore can compare them. Reads every table once. Without it a backup knows which tables held rows, and a restore looks whether they still do.',
         examples: [true],
       }),
     snapshotRetention: duration(

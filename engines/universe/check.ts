@@ -5,12 +5,13 @@ import type { AgentPoller } from '../../model/task-queue.ts';
 import type { VerbContext } from '../engine.ts';
 import { describeProgram } from '../ysql/server/programs/describe.ts';
 import { findProgram } from '../ysql/server/programs/find.ts';
+import { OF_NOTHING, tryProgram } from '../ysql/server/programs/trial.ts';
 import { withSession } from '../ysql/server/session.ts';
 import { dumpEntities } from './entities.ts';
 import { metadataDump } from './metadata-dump.ts';
 import { requireSuperuser } from './restore/needs.ts';
 import { deadServer } from './servers.ts';
-import { namesIn, openUniverse, ownYsqlTarget, serverOf, type Universe, ysqlTarget } from './universe.ts';
+import { bindUniverse, namesIn, ownYsqlTarget, serverOf, type Universe, ysqlTarget } from './universe.ts';
 import { findNamespace } from './yb-admin/namespaces.ts';
 import { listMasters, listTabletServers, type TabletServer } from './yb-admin/topology.ts';
 import { isLoadBalancerEnabled } from './yb-admin/upkeep.ts';
@@ -28,7 +29,7 @@ export async function checkUniverse(
 ): Promise<readonly Check[]> {
   let universe: Universe | undefined;
   const found = await check('yb-admin', async () => {
-    universe = await openUniverse(verb, source);
+    universe = await bindUniverse(verb, source);
     return `version ${await programVersion(universe.admin)}`;
   });
   if (universe === undefined) return [found];
@@ -66,9 +67,11 @@ export async function checkUniverse(
   if (source.databases.length > 0) {
     checks.push(
       await check('YSQL of this universe, and ysql_dump of its version', async () => {
-        const server = await serverOf(await ownYsqlTarget(verb, opened), verb.signal);
-        const { program } = await metadataDump(server);
-        return `${server.version}, ${describeProgram(program, server)}`;
+        const target = await ownYsqlTarget(verb, opened);
+        const server = await serverOf(target, verb.signal);
+        const { program, options } = await metadataDump(server);
+        const trial = await tryProgram(program, target, [...options(undefined), OF_NOTHING], verb.signal);
+        return `${server.version}, ${describeProgram(program, server)}; ${trial}`;
       }),
       await check('ysqlsh, for a restore by hand', async () => {
         const server = await serverOf(await ysqlTarget(verb, opened), verb.signal);

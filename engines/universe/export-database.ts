@@ -12,17 +12,17 @@ import { databaseProperties } from '../ysql/server/database-properties.ts';
 import { withQuotedNames } from '../ysql/server/dump-script.ts';
 import { requireDumpOf } from '../ysql/server/dumped-tables.ts';
 import { utf8 } from '../ysql/server/globals-dump.ts';
-import { quoteTable } from '../ysql/server/identifiers.ts';
 import { runProgram, SETTING_DENIED } from '../ysql/server/programs/run.ts';
 import { readAsOf } from '../ysql/server/read-time.ts';
 import { putScript } from '../ysql/server/scripts.ts';
 import { sequencesScript } from '../ysql/server/sequence-values.ts';
 import type { Server } from '../ysql/server/server.ts';
-import { onlyRow, withSession } from '../ysql/server/session.ts';
+import { withSession } from '../ysql/server/session.ts';
 import { accountForTables, readCatalogRelations } from './accounting.ts';
 import { metadataDump } from './metadata-dump.ts';
 import { checkSchemaStands, presentFingerprint } from './schema-stands.ts';
 import { type SnapshotContents, snapshotContents } from './snapshot-contents.ts';
+import { countRows, lookForRows, NOT_LOOKED_AT, type TableRows } from './table-rows.ts';
 import type { Universe } from './universe.ts';
 import { exportSnapshot, type SnapshotObject } from './yb-admin/snapshots.ts';
 import { microsOf } from './yb-admin/times.ts';
@@ -75,9 +75,12 @@ export async function exportDatabase(
     ...(metadata === undefined ? [] : [metadata.entry]),
   ];
   const { tables, losses } = accountForTables(name, exporting.objects, catalog, metadata?.contents);
-  const rows = universe.source.countRows
-    ? await countRows(exporting, target, tables)
-    : new Map<string, number>();
+  const micros = microsOf(exporting.database.snapshotTime);
+  const look = universe.source.countRows ? countRows : lookForRows;
+  const rows =
+    micros === undefined
+      ? new Map<string, TableRows>()
+      : await look({ context, target, database: name, micros }, tables);
   return {
     database: {
       name,
@@ -216,33 +219,13 @@ async function exportMetadata({
 
 function manifestTables(
   tables: readonly SnapshotTable[],
-  rows: ReadonlyMap<string, number>,
+  rows: ReadonlyMap<string, TableRows>,
 ): ManifestDatabase['tables'] {
   return tables
     .filter(({ index, skipped }) => !index && skipped === undefined)
-    .map(({ id, schema, name }) => ({ schema, table: name, rows: rows.get(id) ?? 0, bytes: 0, objects: 0 }));
-}
-
-/** By table id, as of the snapshot. */
-async function countRows(
-  { context, database }: Exporting,
-  target: ConnectionTarget,
-  tables: readonly SnapshotTable[],
-): Promise<ReadonlyMap<string, number>> {
-  const counts = new Map<string, number>();
-  const micros = microsOf(database.snapshotTime);
-  if (micros === undefined) return counts;
-  await withSession(target, database.database, context.signal, async (session) => {
-    await readAsOf(session, micros);
-    for (const { id, schema, name, index } of tables) {
-      if (index || schema === '') continue;
-      const rows = await session.query<{ rows: string }>(
-        `count the rows of ${schema}.${name}`,
-        `SELECT count(*)::text AS rows FROM ${quoteTable({ schema, table: name })}`,
-      );
-      counts.set(id, Number(onlyRow(rows, 'the number of rows').rows));
-      context.heartbeat({ counted: name });
-    }
-  });
-  return counts;
+    .map(({ id, schema, name }) => ({
+      ...{ schema, table: name },
+      ...(rows.get(id) ?? NOT_LOOKED_AT),
+      ...{ bytes: 0, objects: 0 },
+    }));
 }

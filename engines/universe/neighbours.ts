@@ -36,6 +36,8 @@ export interface Neighbour {
   /** A clause: what would become of it, with its source. */
   readonly fate: string;
   readonly remedy: string;
+  /** True: whoever asks may decide that it breaks (`breakOthers`); else the restore itself could not end well. */
+  readonly mayBeBroken?: boolean;
   /** True: something is wrong already, whatever is done. */
   readonly isWrong?: boolean;
 }
@@ -95,14 +97,28 @@ export async function checkNeighbours(surroundings: Surroundings): Promise<reado
 
 /**
  * Before something is overwritten. Throws `OVERWRITE_BREAKS_OTHERS` (permanent), which names everything that would break, and how to go on.
+ * With `breakOthers` replication and readers of changes are broken all the same: returns what breaks, with what to do about it, one
+ * sentence each. What a restore could not end well with (tablespaces without nodes, encryption without its key) is refused either way.
  */
-export async function refuseToBreakOthers(way: Overwriting, surroundings: Surroundings): Promise<void> {
-  const broken = (await lookAround(surroundings)).filter(({ brokenBy }) => brokenBy.includes(way));
-  if (broken.length === 0) return;
+export async function refuseToBreakOthers(
+  way: Overwriting,
+  surroundings: Surroundings,
+  breakOthers = false,
+): Promise<readonly string[]> {
+  const found = (await lookAround(surroundings)).filter(({ brokenBy }) => brokenBy.includes(way));
+  const isAccepted = ({ mayBeBroken }: Neighbour) => breakOthers && mayBeBroken === true;
+  const accepted = found
+    .filter(isAccepted)
+    .map(({ what, fate, remedy }) => `broken, as asked for: ${what}: ${fate}. ${remedy}`);
+  const broken = found.filter((neighbour) => !isAccepted(neighbour));
+  if (broken.length === 0) return accepted;
+  const override = broken.some(({ mayBeBroken }) => mayBeBroken === true)
+    ? ' Or break it knowingly: --break-others ("breakOthers": true in a signal).'
+    : '';
   throw permanent(
     'OVERWRITE_BREAKS_OTHERS',
     `Nothing was overwritten, because ${way === 'rewind' ? 'a rewind' : 'an overwriting restore'} would break what others use: ${sentences(broken)}`,
-    `${remediesOf(broken)} Or restore beside (--into), which touches none of them.`,
+    `${remediesOf(broken)} Or restore beside (--into), which touches none of them.${override}`,
   );
 }
 
@@ -113,6 +129,7 @@ export async function rewindLimits(surroundings: Surroundings): Promise<readonly
     .filter(({ brokenBy }) => brokenBy.includes('rewind'))
     .map((neighbour) => ({
       ways: ['rewind'],
+      ...(neighbour.mayBeBroken === true ? { breaksOthers: true } : {}),
       reason: sentences([neighbour]),
       remedy: `${neighbour.remedy} Or restore a backup beside, or clone.`,
     }));
@@ -143,6 +160,7 @@ async function xCluster(surroundings: Surroundings): Promise<readonly Neighbour[
     found.push({
       what: `xCluster sends ${label} to another universe${group}, in ${streams} streams`,
       brokenBy: BOTH,
+      mayBeBroken: true,
       fate: 'its replication would stop, or go on with other data than here, without an error (YugabyteDB issues 15002, 17304)',
       remedy:
         'Take the database out of the replication first (yb-admin remove_namespace_from_xcluster_replication or drop_xcluster_replication; older: alter_universe_replication on the other side), and set it up anew afterwards.',
@@ -155,6 +173,7 @@ async function xCluster(surroundings: Surroundings): Promise<readonly Neighbour[
     found.push({
       what: `xCluster group ${name} writes into ${into}`,
       brokenBy: BOTH,
+      mayBeBroken: true,
       isWrong: true,
       fate: 'a backup of it while it replicates may not be of one instant, and what is restored here would be mixed with what is replicated (YugabyteDB issues 27566, 17304)',
       remedy:
@@ -190,7 +209,7 @@ async function changeDataCapture(surroundings: Surroundings): Promise<readonly N
     ...(unknown.length === 0
       ? []
       : [`change data streams without a table, of whichever database (${unknown.join(', ')})`]),
-  ].map((what) => ({ what, brokenBy: BOTH, fate, remedy }));
+  ].map((what) => ({ what, brokenBy: BOTH, mayBeBroken: true, fate, remedy }));
 }
 
 async function schedules({ universe, names }: Surroundings): Promise<readonly Neighbour[]> {

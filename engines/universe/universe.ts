@@ -3,8 +3,10 @@ import type { UniverseSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
 import { type ConnectionTarget, parseConnectionUrl } from '../ysql/server/connection-url.ts';
 import { readServer, type Server } from '../ysql/server/server.ts';
-import { type Session, withSession } from '../ysql/server/session.ts';
+import { withSession } from '../ysql/server/session.ts';
+import { readYbServers } from '../ysql/yb-servers.ts';
 import { masterWebAddresses } from './entities.ts';
+import { requireReach } from './reach.ts';
 import { openYbAdmin, type YbAdmin } from './yb-admin/program.ts';
 import { listTabletServers } from './yb-admin/topology.ts';
 
@@ -20,8 +22,18 @@ export interface DatabaseName {
   readonly name: string;
 }
 
-/** Finds `yb-admin` and resolves what the plan refers to; asks the universe nothing yet. */
+/**
+ * Finds `yb-admin`, resolves what the plan refers to, and makes sure that this worker reaches the universe.
+ *
+ * @throws HoldfastError as `requireReach` and `openYbAdmin`
+ */
 export async function openUniverse(verb: VerbContext, source: UniverseSource): Promise<Universe> {
+  await requireReach(source.masters, verb.signal);
+  return await bindUniverse(verb, source);
+}
+
+/** As `openUniverse`, but asks the universe nothing yet. */
+export async function bindUniverse(verb: VerbContext, source: UniverseSource): Promise<Universe> {
   const certsDir = source.tls === undefined ? undefined : await verb.secret(source.tls.certsDir);
   const settings = { masters: source.masters, ...(certsDir === undefined ? {} : { certsDir }) };
   return {
@@ -67,7 +79,7 @@ export async function ysqlTarget(verb: VerbContext, { source, admin }: Universe)
  */
 export async function ownYsqlTarget(verb: VerbContext, universe: Universe): Promise<ConnectionTarget> {
   const target = await ysqlTarget(verb, universe);
-  const there = await withSession(target, target.database, verb.signal, serversBehind);
+  const there = await withSession(target, target.database, verb.signal, readYbServers);
   const listed = await listTabletServers(universe.admin);
   const own = new Set(listed.map(({ uuid }) => plain(uuid)));
   const hosts = new Set(listed.map(({ address }) => address.slice(0, address.lastIndexOf(':'))));
@@ -88,20 +100,6 @@ export async function ownYsqlTarget(verb: VerbContext, universe: Universe): Prom
 }
 
 const plain = (uuid: string): string => uuid.toLowerCase().replaceAll('-', '');
-
-/** What `yb_servers()` says; older releases don't tell UUIDs. */
-async function serversBehind(
-  session: Session,
-): Promise<readonly { readonly host: string; readonly uuid?: string }[]> {
-  const rows = await session.query<{ server: { host?: string; uuid?: string | null } }>(
-    'list the tablet servers behind YSQL',
-    'SELECT to_json(s) AS server FROM yb_servers() s',
-  );
-  return rows.map(({ server: { host = '', uuid } }) => ({
-    host,
-    ...(typeof uuid === 'string' && uuid !== '' ? { uuid } : {}),
-  }));
-}
 
 export function serverOf(target: ConnectionTarget, signal: AbortSignal): Promise<Server> {
   return withSession(target, target.database, signal, readServer);

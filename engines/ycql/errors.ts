@@ -1,5 +1,6 @@
 import { errors, types } from 'cassandra-driver';
-import { HoldfastError, messageOf, permanent, transient } from '../../model/errors.ts';
+import { doubtful, HoldfastError, messageOf, permanent, transient } from '../../model/errors.ts';
+import { type Carried, TO_SEE_IT, tellable, WITHHELD } from './server-message.ts';
 
 const CODES = types.responseErrorCodes;
 
@@ -65,12 +66,14 @@ export function isOverload(error: unknown): boolean {
 
 /**
  * Turns whatever the driver threw into a `HoldfastError` and decides here, at the edge, whether a retry can help.
- * `doing` completes the sentence "Failed to …" and names the object; it never holds a secret.
+ * `doing` completes the sentence "Failed to …" and names the object; it never holds a secret. The message holds no value of a row.
+ *
+ * @param carried what the statement carried, which the server's words may repeat
  */
-export function cqlError(error: unknown, doing: string, signal?: AbortSignal): unknown {
+export function cqlError(error: unknown, doing: string, carried: Carried, signal?: AbortSignal): unknown {
   if (signal?.aborted) return signal.reason;
   if (error instanceof HoldfastError) return error;
-  const message = `Failed to ${doing}: ${describe(error)}`;
+  const message = `Failed to ${doing}: ${describe(error, carried)}`;
   const login = loginProblem(error);
   if (login === 'none') {
     return permanent(
@@ -86,19 +89,21 @@ export function cqlError(error: unknown, doing: string, signal?: AbortSignal): u
   }
   const tls = tlsProblem(error);
   if (tls !== undefined) return permanent('YCQL_TLS', message, tls, error);
+  if (responseCode(error) === CODES.serverError)
+    return doubtful('YCQL_UNAVAILABLE', message, 'See the log of the nodes; it is tried again.', error);
   const remedy = passingCause(error);
   if (remedy !== undefined) return transient('YCQL_UNAVAILABLE', message, remedy, error);
-  return permanent('YCQL_FAILED', message, remedyFor(error), error);
+  return permanent('YCQL_FAILED', message, message.includes(WITHHELD) ? TO_SEE_IT : remedyFor(error), error);
 }
 
 /** The reasons of a driver that found no node, else its own words. */
-function describe(error: unknown): string {
-  if (!(error instanceof errors.NoHostAvailableError)) return messageOf(error) || String(error);
+function describe(error: unknown, carried: Carried): string {
+  if (!(error instanceof errors.NoHostAvailableError)) return tellable(error, carried);
   const inner = Object.entries(error.innerErrors ?? {});
   if (inner.length === 0) return 'no node of the local data centre is up';
   const [first] = inner;
   const more = inner.length > 1 ? ` (and ${inner.length - 1} more nodes)` : '';
-  return `no node answered; ${first?.[0]}: ${messageOf(first?.[1])}${more}`;
+  return `no node answered; ${first?.[0]}: ${tellable(first?.[1], carried)}${more}`;
 }
 
 function innermost(error: unknown): readonly unknown[] {
@@ -145,7 +150,6 @@ function passingCause(error: unknown): string | undefined {
     case CODES.readFailure:
       return 'A replica failed to read, most often over too many tombstones: let compaction remove them, or raise tombstone_failure_threshold.';
     case CODES.writeFailure:
-    case CODES.serverError:
     case CODES.isBootstrapping:
     case CODES.truncateError:
       return 'See the log of the nodes; it is tried again.';

@@ -94,7 +94,7 @@ async function readTables(
         source.contents === 'schema' ? 0 : await estimateBytes(session, keyspace, table, selectors, signal);
       read.push({ toCut: { keyspace, table, selectors, tablets, estimatedBytes }, losses });
     } catch (error) {
-      throw cqlError(error, `see how large ${keyspace}.${table.name} is`, signal);
+      throw cqlError(error, `see how large ${keyspace}.${table.name} is`, 'values', signal);
     }
     verb.heartbeat();
   }

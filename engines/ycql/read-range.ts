@@ -1,3 +1,4 @@
+import { showValues } from '../../activities/show-values.ts';
 import type { ChunkSpec } from '../../model/backup.ts';
 import { HoldfastError } from '../../model/errors.ts';
 import type { CqlPageColumn } from '../../repository/cql-pages.ts';
@@ -111,13 +112,13 @@ class RangeReader {
     const { keyspace, table, selectors } = this.#request;
     const { partitionKey, clustering } = table;
     const at = (index: number) => cells[index] ?? null;
-    const partition = partitionKey.map((_, index) => at(index));
     if (clustering.length === 0 || at(partitionKey.length) === null) return;
     if (clustering.some((_, index) => at(partitionKey.length + index) === null)) {
       // A row of a compact table that lacks a part of its key: CQL has no condition for what follows it.
-      yield await this.#giveUp(`rows behind (${this.#shown(cells)})`, this.#tokenOf(cells), cause);
+      yield await this.#giveUpBehind(cells, cause);
       return;
     }
+    let isTold = false;
     for (let depth = clustering.length - 1; depth >= 0; depth -= 1) {
       const fixed = [...partitionKey, ...clustering.slice(0, depth)];
       const sign = clustering[depth]?.order === 'desc' ? '<' : '>';
@@ -131,8 +132,8 @@ class RangeReader {
         yield* scan(this.#session, { ...this.#request, statement, params });
       } catch (error) {
         if (!(error instanceof HoldfastError) || !isReadFailure(error.cause)) throw error;
-        const key = this.#shown(cells.slice(0, partition.length + clustering.length));
-        yield await this.#giveUp(`rows of a partition behind (${key})`, this.#tokenOf(cells), cause);
+        if (!isTold) yield await this.#giveUpBehind(cells, cause);
+        isTold = true;
         // Slices that follow lie behind the same tombstones, or beside them.
       }
     }
@@ -158,10 +159,18 @@ class RangeReader {
         await this.#session.page(this.#statement, [int64(from), int64(to)], { pageRows: 1, host });
         return true;
       } catch (error) {
-        if (!isReadFailure(error)) throw cqlError(error, doing, signal);
+        if (!isReadFailure(error)) throw cqlError(error, doing, 'values', signal);
         if (attempt >= TRIES_OF_A_PROBE) return false;
       }
     }
+  }
+
+  /** What follows a row in its partition. Its key is a value, so it is told to this worker's own output alone. */
+  async #giveUpBehind(cells: readonly RawCell[], cause: HoldfastError): Promise<Unread> {
+    const token = this.#tokenOf(cells);
+    const found = await this.#giveUp(`rows of the partition with token ${token}`, token, cause);
+    showValues(() => `${found.unread}: those behind (${this.#shown(cells)})`);
+    return found;
   }
 
   /** Names what can't be read, provided that the server reads anything at all. */

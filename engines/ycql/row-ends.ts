@@ -63,11 +63,22 @@ export class RowEnds {
    * @param readAtMs when the row was read: TTLs count from then
    */
   endOf(cell: (at: number) => RawCell, readAtMs: number): number | undefined {
+    return this.#endOf(this.isRow(cell) ? this.#regulars : this.#statics, cell, readAtMs);
+  }
+
+  /** When the last static column of a row's partition expires; undefined where one doesn't expire, or where there is none. */
+  endOfStatics(cell: (at: number) => RawCell, readAtMs: number): number | undefined {
+    return this.#endOf(this.#statics, cell, readAtMs);
+  }
+
+  #endOf(
+    places: readonly ValuePlaces[],
+    cell: (at: number) => RawCell,
+    readAtMs: number,
+  ): number | undefined {
     if (!this.#rules.ttls) return undefined;
     let last: number | undefined;
-    for (const { valueAt, ttlAt, perElement, hasFields } of this.isRow(cell)
-      ? this.#regulars
-      : this.#statics) {
+    for (const { valueAt, ttlAt, perElement, hasFields } of places) {
       const value = cell(valueAt);
       if (value === null) continue;
       const told = ttlAt === undefined ? [] : ttlsIn(cell(ttlAt), perElement);

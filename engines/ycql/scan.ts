@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { messageOf } from '../../model/errors.ts';
 import { cqlError, isOverload, isReadFailure } from './errors.ts';
 import type { RawPage } from './raw-pages.ts';
 import type { Cell, CqlSession } from './session.ts';
@@ -21,8 +22,8 @@ export interface TimedPage extends RawPage {
   readonly readAtMs: number;
 }
 
-/** Until the size of rows is known: of rows of a megabyte, no more than a node has the memory for. */
-export const FIRST_PAGE_ROWS = 10;
+/** Until the size of rows is known: ten rows of 24 MiB are more than a worker may hold. */
+export const FIRST_PAGE_ROWS = 1;
 /** Pages grow so fast at most, as rows that follow may be larger than those before. */
 export const PAGE_GROWTH = 4;
 /** Memory bound of a page: rows of a megabyte come a few at a time. */
@@ -83,14 +84,14 @@ class PageReader {
         const isFailure = isReadFailure(error);
         if (isFailure && pageRows === 1) failures += 1;
         const hopeless = pageRows === 1 && (attempt >= TRIES_OF_A_PAGE || failures >= TRIES_OF_A_FAILING_ROW);
-        const failure = cqlError(error, `${doing}, ${pageRows} rows at a time`, signal);
+        const failure = cqlError(error, `${doing}, ${pageRows} rows at a time`, 'values', signal);
         if (hopeless || attempt >= 2 * TRIES_OF_A_PAGE || !isTransient(failure)) throw failure;
         if (isOverload(error)) this.#shrink(isFailure ? 8 : 2);
         log('a page of rows did not come; asking again', {
           doing,
           pageRows: this.#pageRows,
           pauseMs,
-          error: String(error),
+          error: messageOf(failure),
         });
         await sleep(pauseMs, undefined, { signal });
         if (!isFailure) pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, type ClientOptions, type Host, policies, types } from 'cassandra-driver';
 
-import { permanent } from '../../model/errors.ts';
+import { type HoldfastError, permanent, transient } from '../../model/errors.ts';
 import type { Product } from '../../model/manifest.ts';
 import type { CqlConsistency, YcqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
@@ -10,6 +10,7 @@ import { cqlError, isInvalid, isTimeout, responseCode } from './errors.ts';
 import { LoadLimit, limitMemory, type RequestKind } from './load-limit.ts';
 import { connectRawClient, type RawPage, rawPageOf } from './raw-pages.ts';
 import { rowsOf } from './rows.ts';
+import type { Carried } from './server-message.ts';
 import type { CqlTarget } from './target.ts';
 
 /** What kind of server answers. */
@@ -43,6 +44,10 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const READ_TIMEOUT_MS = 35_000;
 /** Requests that one connection carries at once, at most. */
 const REQUESTS_PER_CONNECTION = 1_024;
+
+/** Within this time a node that was away has heard of all that was made meanwhile. */
+const AGREEMENT_MS = 30_000;
+const AGREEMENT_PAUSE_MS = 500;
 
 /** After a request that got no answer, a node is left alone for a moment where there are others. */
 const NODE_REST_MS = 2_000;
@@ -106,29 +111,38 @@ export class CqlSession {
     params: readonly unknown[] = [],
     signal?: AbortSignal,
   ): Promise<readonly Row[]> {
-    return await this.#run(doing, signal, async () => {
-      const rows: unknown[] = [];
+    return await this.#run(doing, carriedBy(params), signal, async () => {
       const options = { prepare: params.length > 0, fetchSize: 1_000 };
-      for await (const row of await this.#client.execute(cql, [...params], options)) rows.push(row);
-      return rows as Row[];
+      return await this.#knowing(async () => {
+        const rows: unknown[] = [];
+        for await (const row of await this.#client.execute(cql, [...params], options)) rows.push(row);
+        return rows as Row[];
+      });
     });
   }
 
-  /** Runs a statement whose rows nobody wants: DDL waits for schema agreement. */
+  /**
+   * Runs a statement whose rows nobody wants: DDL waits for schema agreement. `carried` of a statement whose text itself holds secrets is
+   * `values`.
+   */
   async execute(
     doing: string,
     cql: string,
     params: readonly Cell[] = [],
     signal?: AbortSignal,
-    keyspace?: string,
+    {
+      keyspace,
+      carried = carriedBy(params),
+    }: { readonly keyspace?: string; readonly carried?: Carried } = {},
   ): Promise<void> {
-    await this.#run(doing, signal, () =>
-      this.#client.execute(cql, [...params], {
-        prepare: params.length > 0,
-        consistency: this.#consistency,
-        isIdempotent: true,
-        ...(keyspace === undefined ? {} : { keyspace }),
-      }),
+    const options = {
+      prepare: params.length > 0,
+      consistency: this.#consistency,
+      isIdempotent: true,
+      ...(keyspace === undefined ? {} : { keyspace }),
+    };
+    await this.#run(doing, carried, signal, () =>
+      this.#knowing(() => this.#client.execute(cql, [...params], options)),
     );
   }
 
@@ -136,14 +150,15 @@ export class CqlSession {
   async writeIf(doing: string, cql: string, params: readonly Cell[], signal?: AbortSignal): Promise<boolean> {
     const { localQuorum, localOne, localSerial } = types.consistencies;
     const isLocal = this.#consistency === localQuorum || this.#consistency === localOne;
-    return await this.#run(doing, signal, async () => {
-      const result = await this.#client.execute(cql, [...params], {
+    return await this.#run(doing, carriedBy(params), signal, async () => {
+      const options = {
         prepare: true,
         consistency: this.#consistency,
         // YugabyteDB has one kind of condition only.
         ...(this.server.product === 'cassandra' && isLocal ? { serialConsistency: localSerial } : {}),
         isIdempotent: false,
-      });
+      };
+      const result = await this.#knowing(() => this.#client.execute(cql, [...params], options));
       const page = rawPageOf(result);
       const [row] = rowsOf(page, page.columns.length);
       return row?.[0]?.[0] === 1;
@@ -173,7 +188,7 @@ export class CqlSession {
     params: readonly Cell[] = [],
     signal?: AbortSignal,
   ): Promise<RawPage> {
-    return await this.#run(doing, signal, async () => {
+    return await this.#run(doing, carriedBy(params), signal, async () => {
       let page = await this.page(cql, params, { pageRows: 1_000 });
       const { columns } = page;
       const bodies = [page.body];
@@ -221,19 +236,43 @@ export class CqlSession {
     return BigInt(String(token.getValue()));
   }
 
-  /** Whether all nodes have the same schema now. */
+  /** Whether all nodes that are up have the same schema now: each of the local data centre is asked itself. */
   async schemaAgrees(): Promise<boolean> {
-    const read = (table: string, address: string) =>
-      this.query<{ schema_version: unknown; address?: unknown }>(
-        'compare the schema of the nodes',
-        `SELECT schema_version${address} FROM system.${table}`,
+    const doing = 'compare the schema of the nodes';
+    const [first, ...others] = this.#localHosts();
+    const ask = (cql: string, host: Host | undefined) =>
+      this.#run(doing, 'names', undefined, () =>
+        this.#client.execute(cql, [], host === undefined ? {} : { host }),
       );
-    const up = new Set(this.hosts.map((host) => host.replace(/:\d+$/, '')));
-    const peers = (await read('peers', ', peer AS address')).filter(({ address }) => up.has(String(address)));
-    const versions = [...(await read('local', '')), ...peers].map(({ schema_version }) =>
-      String(schema_version),
+    const up = new Set(this.hosts.map(withoutPort));
+    const peers = (await ask('SELECT schema_version, peer FROM system.peers', first)).rows.filter(
+      ({ peer }) => up.has(String(peer)),
     );
-    return new Set(versions).size <= 1;
+    const own = await Promise.all(
+      [first, ...others].map(async (host) =>
+        (await ask('SELECT schema_version FROM system.local', host)).first(),
+      ),
+    );
+    return new Set([...own, ...peers].map((row) => String(row?.schema_version))).size <= 1;
+  }
+
+  /**
+   * A node that was away refuses what was made meanwhile as unknown, until it has heard of it: so what one of several nodes refuses counts
+   * only once all of them have the same schema, and refuse it again. Throws `YCQL_SCHEMA_DISAGREES` (transient) where they don't within
+   * half a minute.
+   */
+  async #knowing<T>(send: () => Promise<T>): Promise<T> {
+    try {
+      return await send();
+    } catch (error) {
+      if (!isInvalid(error) || this.#upHosts().length < 2) throw error;
+      const deadline = performance.now() + AGREEMENT_MS;
+      while (!(await this.schemaAgrees())) {
+        if (performance.now() >= deadline) throw schemaDisagrees(error);
+        await sleep(AGREEMENT_PAUSE_MS);
+      }
+    }
+    return await send();
   }
 
   async close(): Promise<void> {
@@ -245,6 +284,14 @@ export class CqlSession {
    * on the one that has least to do for this process. Where no node is known to be up it is the driver's to say so.
    */
   async #onNode<T>(
+    kind: RequestKind,
+    wanted: readonly string[] | undefined,
+    send: (choice: { readonly host?: Host }) => Promise<T>,
+  ): Promise<T> {
+    return await this.#knowing(() => this.#onOneNode(kind, wanted, send));
+  }
+
+  async #onOneNode<T>(
     kind: RequestKind,
     wanted: readonly string[] | undefined,
     send: (choice: { readonly host?: Host }) => Promise<T>,
@@ -301,14 +348,24 @@ export class CqlSession {
     return replicas.map(({ address }) => address);
   }
 
-  async #run<T>(doing: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  async #run<T>(
+    doing: string,
+    carried: Carried,
+    signal: AbortSignal | undefined,
+    work: () => Promise<T>,
+  ): Promise<T> {
     try {
       signal?.throwIfAborted();
       return await work();
     } catch (error) {
-      throw cqlError(error, doing, signal);
+      throw cqlError(error, doing, carried, signal);
     }
   }
+}
+
+/** Values are bound, so a statement without any holds names alone. */
+function carriedBy(params: readonly unknown[]): Carried {
+  return params.length === 0 ? 'names' : 'values';
 }
 
 interface SessionFacts {
@@ -320,7 +377,20 @@ interface SessionFacts {
 
 /** Whether a node's address with its port is this one, which may lack the port (as in `system.partitions`). */
 function isAddressOf(address: string, wanted: string): boolean {
-  return address === wanted || address.replace(/:\d+$/, '') === wanted;
+  return address === wanted || withoutPort(address) === wanted;
+}
+
+function withoutPort(address: string): string {
+  return address.replace(/:\d+$/, '');
+}
+
+function schemaDisagrees(cause: unknown): HoldfastError {
+  return transient(
+    'YCQL_SCHEMA_DISAGREES',
+    'A node refuses a statement, and the nodes do not have the same schema yet',
+    'It is tried again. If it stays so, see `nodetool describecluster` (Cassandra) for the nodes that differ.',
+    cause,
+  );
 }
 
 /** A partition key as it is hashed: a single column bare, several each with their length before and a zero behind. */
@@ -371,7 +441,7 @@ export async function connect(
     }
   } catch (error) {
     await checkDataCenter(verb, target);
-    throw cqlError(error, doing, verb.signal);
+    throw cqlError(error, doing, 'names', verb.signal);
   }
 }
 

@@ -12,6 +12,12 @@ export async function runStatement(
 ): Promise<void> {
   const target = await resolveTarget(verb, source);
   await withSession(verb, target, source, (session) =>
-    session.execute('run the statement of the sql step', statement, [], verb.signal, database),
+    session.execute(
+      'run the statement of the sql step',
+      statement,
+      [],
+      verb.signal,
+      database === undefined ? {} : { keyspace: database },
+    ),
   );
 }

@@ -1,43 +1,53 @@
+import { formatAmount } from '../../model/amounts.ts';
 import { type Check, check } from '../../model/check.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
 import { selectedDatabases } from './databases.ts';
-import { lockSlots, maxConnections, requireRoomForLocks } from './lock-budget.ts';
-import { readRelations, select } from './server/catalog.ts';
+import { lockRoom, mostTablesAtOnce, requireRoomForLocks } from './lock-budget.ts';
+import { type Relation, readRelations, select, takesLock } from './server/catalog.ts';
 import { describeProgram } from './server/programs/describe.ts';
 import { dumpDriver, lossesOfStockDump } from './server/programs/dump-driver.ts';
 import { findProgram } from './server/programs/find.ts';
+import { OF_NOTHING, tryProgram } from './server/programs/trial.ts';
 import { currentRole, grantRemedy, ignoreDdl } from './server/read-time.ts';
 import { readServer } from './server/server.ts';
-import { resolveTarget, withSession } from './server/session.ts';
+import { inTransaction, resolveTarget, withSession } from './server/session.ts';
+import { divide } from './slices/dump-slices.ts';
 import { openReadPoint } from './snapshot.ts';
 import { tablesWithoutKey } from './table-cuts.ts';
 
 /** What a backup of this source needs, each looked at by itself: connection, version, programs, privileges and read point. */
 export async function checkSource(verb: VerbContext, source: YsqlSource): Promise<readonly Check[]> {
-  const readTargetServer = async () => {
+  const readTarget = async () => {
     const target = await resolveTarget(verb, source.connection);
-    return withSession(target, target.database, verb.signal, readServer);
+    return { target, server: await withSession(target, target.database, verb.signal, readServer) };
   };
   return [
     await check('source answers', async () => {
-      const { product, version } = await readTargetServer();
+      const { product, version } = (await readTarget()).server;
       return `${product} ${version}`;
     }),
     await check('program that dumps the schema', async () => {
-      const server = await readTargetServer();
-      const { program } = await dumpDriver(server, source.dumpProgram);
+      const { target, server } = await readTarget();
+      const driver = await dumpDriver(server, source.dumpProgram);
+      const { program } = driver;
+      const args = ['--schema-only', '--encoding=UTF8', OF_NOTHING, ...(await driver.commonOptions())];
+      const trial = await tryProgram(program, target, args, verb.signal);
       const losses = lossesOfStockDump(server, source.dumpProgram);
       const lost = losses.length === 0 ? '' : `; lost by it: ${losses.join('; ')}`;
-      return `${describeProgram(program, server)}${lost}`;
+      return `${describeProgram(program, server)}; ${trial}${lost}`;
     }),
     ...(source.globals === 'none'
       ? []
       : [
           await check('program that dumps roles', async () => {
-            const server = await readTargetServer();
+            const { target, server } = await readTarget();
             const product = source.dumpProgram === 'pg_dump' ? 'postgresql' : server.product;
-            return describeProgram(await findProgram('dumpall', server, product), server);
+            const program = await findProgram('dumpall', server, product);
+            // What a backup asks for, whole: roles are few.
+            const args = ['--globals-only', ...(source.globals === 'roles' ? ['--no-role-passwords'] : [])];
+            const trial = await tryProgram(program, target, args, verb.signal);
+            return `${describeProgram(program, server)}; ${trial}`;
           }),
         ]),
     await check('privileges and read point', async () => {
@@ -50,11 +60,42 @@ export async function checkSource(verb: VerbContext, source: YsqlSource): Promis
       }
       return `everything selected is readable; the instant can be named by any session (yb_read_time); ${await ddlBeside(verb, source)}`;
     }),
+    await tablesSeen(verb, source),
     await check('room for locks', () => locksNeeded(verb, source)),
     ...(source.contents === 'schema'
       ? []
       : [await check('tables can be cut', () => tablesInOnePiece(verb, source))]),
   ];
+}
+
+const TABLES = new Set(['r', 'p', 'f']);
+
+/** A role without privileges, or a wrong database, sees none: then a backup would be complete and hold nothing. */
+async function tablesSeen(verb: VerbContext, source: YsqlSource): Promise<Check> {
+  const empty: string[] = [];
+  const seen = await check('tables', async () => {
+    const target = await resolveTarget(verb, source.connection);
+    const databases = await withSession(target, target.database, verb.signal, (session) =>
+      selectedDatabases(session, target, source),
+    );
+    let tables = 0;
+    for (const database of databases) {
+      const { dumped } = await withSession(target, database, verb.signal, async (session) =>
+        select(session, await readRelations(session), source),
+      );
+      const found = dumped.filter(({ kind }) => TABLES.has(kind)).length;
+      if (found === 0) empty.push(database);
+      tables += found;
+    }
+    const none = empty.length === 0 ? '' : `; no table that this role can see in ${empty.join(', ')}`;
+    return `${formatAmount(tables, 'table')} in ${formatAmount(databases.length, 'database')}${none}`;
+  });
+  if (empty.length === 0) return seen;
+  return {
+    ...seen,
+    remedy:
+      'See whether the plan names the right database, and whether its patterns of tables match anything.',
+  };
 }
 
 /** What DDL in the database does to a backup that reads an instant. */
@@ -73,19 +114,33 @@ async function locksNeeded(verb: VerbContext, source: YsqlSource): Promise<strin
   const room = await withSession(target, target.database, verb.signal, async (session) => ({
     product: (await readServer(session)).product,
     databases: await selectedDatabases(session, target, source),
-    slots: await lockSlots(session),
-    maxConnections: await maxConnections(session),
+    locks: await lockRoom(session),
   }));
   // YugabyteDB reads at an instant, which no lock holds.
   if (room.product === 'yugabytedb') return 'a backup of YugabyteDB holds no locks on tables';
-  let tables = 0;
+  const { slots, maxConnections } = room.locks;
+  const most = mostTablesAtOnce(room.locks);
+  const lockable = new Map<string, readonly Relation[]>();
   for (const database of room.databases) {
     await withSession(target, database, verb.signal, async (session) => {
       const { read } = await select(session, await readRelations(session), source);
-      tables += read.filter(({ kind }) => kind === 'r' || kind === 'p').length;
+      lockable.set(database, read.filter(takesLock));
     });
   }
-  return requireRoomForLocks({ ...room, tables });
+  const relations = [...lockable.values()].reduce((sum, some) => sum + some.length, 0);
+  const hasRoom = `the server has room for about ${slots} locks`;
+  if (relations <= most) return `${relations} tables and sequences are locked at once, and ${hasRoom}`;
+  const tooMany = `${relations} tables and sequences are too many to be locked at once, since ${hasRoom}: each is locked while it is read`;
+  if (source.contents === 'data') return tooMany;
+  let slices = 0;
+  for (const [database, some] of lockable) {
+    await withSession(target, database, verb.signal, async (session) => {
+      const divided = await inTransaction(session, () => divide(session, some, most));
+      requireRoomForLocks({ relations: divided.rest, most, maxConnections });
+      slices += divided.slices.length + 1;
+    });
+  }
+  return `${tooMany}, and the schema is dumped in ${slices} slices`;
 }
 
 /** Tables that are larger than a chunk and can't be cut: that is no failure, but a crash sends each of them again as a whole. */

@@ -53,7 +53,7 @@ function leftOut(gone: ReadonlySet<string>): (entry: DumpEntry) => boolean {
 }
 
 /** Types of entries that pg_dump writes behind the rows (dbObjectTypePriority in pg_dump_sort.c, from the post-data boundary on). */
-const BEHIND_ROWS = new Set([
+export const BEHIND_ROWS: ReadonlySet<string> = new Set([
   'CHECK CONSTRAINT',
   'CONSTRAINT',
   'EVENT TRIGGER',

@@ -25,6 +25,7 @@ import { withPresent, withReader } from './server/reader.ts';
 import { putScript, type ScriptName } from './server/scripts.ts';
 import { readServer } from './server/server.ts';
 import { resolveTarget, type Session } from './server/session.ts';
+import { givingLocksBack, tablesLockedAtOnce } from './slices/unlocked-tables.ts';
 import { tablesToCut } from './table-cuts.ts';
 
 /** Writes the schema of every selected database and cuts their tables into chunks, all at the read point. */
@@ -61,7 +62,12 @@ export async function exportWorkList(
                 product: server.product,
                 chunkBytes: source.chunkBytes,
                 tell: verb.heartbeat,
-                lend: (work) => withReader(target, name, readPoint, verb.signal, work),
+                lend: (work) =>
+                  withReader(target, name, readPoint, verb.signal, (session) =>
+                    tablesLockedAtOnce(readPoint) === undefined
+                      ? work(session)
+                      : givingLocksBack(session, () => work(session)),
+                  ),
               });
         const schemaObjects: ObjectEntry[] = [];
         if (source.contents !== 'data') {
@@ -98,6 +104,9 @@ export async function exportWorkList(
             ...(count > 0 && !withLargeObjects && source.contents !== 'schema'
               ? [`${formatAmount(count, 'large object')}: the plan names the tables to include`]
               : []),
+            ...(selection.dumped.some(({ kind }) => kind === 'r' || kind === 'p' || kind === 'f')
+              ? []
+              : [NO_TABLE]),
             ...(source.contents === 'schema'
               ? []
               : selection.hollow.map(
@@ -129,6 +138,9 @@ export async function exportWorkList(
     chunks: cutTables(tables, server.product, source.chunkBytes),
   };
 }
+
+/** A backup of nothing is complete and worth nothing, so it says so. */
+const NO_TABLE = 'any table: this role sees none; see whether the plan names the right database';
 
 function lossesOf(losses: readonly string[]): Pick<ManifestDatabase, 'losses'> {
   return losses.length === 0 ? {} : { losses };

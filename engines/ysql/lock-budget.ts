@@ -1,47 +1,67 @@
 import { permanent } from '../../model/errors.ts';
-import type { Session } from './server/session.ts';
+import { onlyRow, type Session } from './server/session.ts';
 
 /** How many locks the server has room for, over all sessions: what is beyond is `out of shared memory` (SQLSTATE 53200). */
 export async function lockSlots(session: Session): Promise<number> {
-  const [row] = await session.query<{ slots: number }>(
-    'read how many locks the server has room for',
-    `SELECT current_setting('max_locks_per_transaction')::float8 * (current_setting('max_connections')::float8 + current_setting('max_prepared_transactions')::float8) AS slots`,
-  );
-  return row?.slots ?? 0;
+  return (await lockRoom(session)).slots;
 }
 
-/** `max_connections` and `max_prepared_transactions`: what `max_locks_per_transaction` is multiplied by. */
-export async function maxConnections(session: Session): Promise<number> {
-  const [row] = await session.query<{ count: number }>(
-    'read how many connections the server takes',
-    "SELECT current_setting('max_connections')::float8 + current_setting('max_prepared_transactions')::float8 AS count",
+/** The server's room for locks. */
+export interface LockRoom {
+  readonly slots: number;
+  /** `max_connections` and `max_prepared_transactions`: what `max_locks_per_transaction` is multiplied by. */
+  readonly maxConnections: number;
+}
+
+export async function lockRoom(session: Session): Promise<LockRoom> {
+  const rows = await session.query<LockRoom>(
+    'read how many locks the server has room for',
+    `SELECT current_setting('max_locks_per_transaction')::float8 * count AS slots, count AS "maxConnections"
+     FROM (SELECT current_setting('max_connections')::float8 + current_setting('max_prepared_transactions')::float8 AS count) sessions`,
   );
-  return row?.count ?? 0;
+  return onlyRow(rows, 'its room for locks');
 }
 
 /** What is left for others while Holdfast holds its locks. */
 const OWN_SHARE = 0.8;
 
+/** How many tables and sequences a backup may lock at once; the session that holds the snapshot and the program that dumps the schema have the same locks. Pure. */
+export function mostTablesAtOnce({ slots }: LockRoom): number {
+  return Math.floor(slots * OWN_SHARE);
+}
+
 /**
- * What a backup's locks are against the room that the server has: the session that holds the snapshot and the program that dumps the schema lock every
- * table, and they are the same locks to the server. Throws `YSQL_TOO_FEW_LOCKS` (permanent) where they don't fit. Pure.
+ * Throws `YSQL_TOO_FEW_LOCKS` (permanent) where tables that have to be locked at once are more than may be: those that the order of a
+ * dump depends on, after all others were put into slices. Pure.
+ *
+ * @param most what `mostTablesAtOnce` allows
  */
 export function requireRoomForLocks({
-  tables,
-  slots,
+  relations,
+  most,
   maxConnections,
 }: {
-  readonly tables: number;
-  readonly slots: number;
+  readonly relations: number;
+  readonly most: number;
   readonly maxConnections: number;
-}): string {
-  const sum = `${tables} tables are locked at once, and the server has room for about ${slots} locks`;
-  if (tables <= slots * OWN_SHARE) return sum;
-  const wanted = Math.ceil(tables / OWN_SHARE / Math.max(1, maxConnections));
+}): void {
+  if (relations <= most) return;
+  const wanted = Math.ceil(relations / OWN_SHARE / Math.max(1, maxConnections));
   throw permanent(
     'YSQL_TOO_FEW_LOCKS',
-    sum,
+    `${relations} tables and sequences have to be locked at once (partitions, tables with columns of own types, what views read), and no more than ${most} may be`,
     `Set max_locks_per_transaction to ${wanted} or more and restart the server, or back up fewer tables in one plan.`,
+  );
+}
+
+/** A slice takes less than may be locked at once: so more is left for the sessions of others. */
+const SLICE_SHARE = 0.5;
+
+/** Tables in slices, each of which is locked by a run of its own. Pure. */
+export function slicesOf<Table>(tables: readonly Table[], most: number): readonly (readonly Table[])[] {
+  const size = Math.max(1, Math.floor(most * SLICE_SHARE));
+  return Array.from({ length: Math.ceil(tables.length / size) }, (_, slice) =>
+    tables.slice(slice * size, (slice + 1) * size),
   );
 }
 

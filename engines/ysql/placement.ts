@@ -13,6 +13,8 @@ export interface RelationPlacement {
   readonly tablegroup: string | null;
   /** A table of a colocated database that has tablets of its own. */
   readonly apart: boolean;
+  /** By what it is known among those it shares tablets with; xCluster wants it alike on both sides. Null where it shares none. */
+  readonly colocationId: string | null;
 }
 
 export interface Tablegroup {
@@ -47,17 +49,18 @@ const TABLEGROUPS = `
 /** As ysql_dump with metadata decides it (upstream pg_dump.c, getYbTablePropertiesAndReloptions). */
 const RELATIONS = `
   SELECT n.nspname AS schema, c.relname AS table,
-    CASE WHEN p.is_colocated OR p.num_tablets IS NULL THEN NULL
+    CASE WHEN p.is_colocated OR p.num_tablets IS NULL OR c.relkind = 'p' THEN NULL
       WHEN p.num_hash_key_columns > 0 THEN format('SPLIT INTO %s TABLETS', p.num_tablets)
       WHEN p.num_tablets > 1 THEN nullif(pg_catalog.yb_get_range_split_clause(c.oid), '') END AS split,
-    CASE WHEN c.relkind = 'r' AND NOT pg_catalog.yb_is_database_colocated() THEN g.grpname END AS tablegroup,
-    c.relkind IN ('r', 'm') AND pg_catalog.yb_is_database_colocated() AND NOT p.is_colocated AS apart
+    CASE WHEN c.relkind IN ('r', 'p') AND NOT pg_catalog.yb_is_database_colocated() THEN g.grpname END AS tablegroup,
+    c.relkind IN ('r', 'm', 'p') AND pg_catalog.yb_is_database_colocated() AND NOT p.is_colocated AS apart,
+    CASE WHEN p.is_colocated THEN to_jsonb(p) ->> 'colocation_id' END AS "colocationId"
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
   CROSS JOIN LATERAL pg_catalog.yb_table_properties(c.oid) p
   LEFT JOIN pg_catalog.pg_yb_tablegroup g ON g.oid = p.tablegroup_oid
-  WHERE c.relkind IN ('r', 'm', 'i') AND c.relpersistence <> 't' AND i.indisprimary IS DISTINCT FROM true
+  WHERE c.relkind IN ('r', 'm', 'i', 'p') AND c.relpersistence <> 't' AND i.indisprimary IS DISTINCT FROM true
     AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
   ORDER BY n.nspname, c.relname`;
 
@@ -132,14 +135,13 @@ function createdRelation({ tokens }: Statement): string | undefined {
     : quoteTable({ schema: of.schema, table: name.text });
 }
 
-function placed(statement: Statement, { split, tablegroup, apart }: RelationPlacement): readonly Repair[] {
+function placed(statement: Statement, placement: RelationPlacement): readonly Repair[] {
+  const { split, tablegroup } = placement;
   const { tokens, end } = statement;
   const top = topLevel(tokens);
   const isTable = tokens[1]?.text !== 'unique' && !tokens.slice(1, 3).some(({ text }) => text === 'index');
   const partition = top.findIndex(({ text }) => text === 'partition');
   const isPartition = partition > 0 && top[partition + 1]?.text === 'of';
-  // A partitioned table has no rows of its own.
-  if (isTable && partition > 0 && !isPartition) return [];
   // Before the query of a materialized view, and before the condition of an index.
   const before = top.find(({ text }, at) => at > 2 && (text === 'where' || text === 'as'));
   const place = before?.start ?? end;
@@ -148,14 +150,23 @@ function placed(statement: Statement, { split, tablegroup, apart }: RelationPlac
   // `FOR VALUES WITH (…)` of a partition are no options.
   const options = top.findIndex(({ text }, at) => text === 'with' && top[at - 1]?.text !== 'values');
   const close = options < 0 ? undefined : closing(tokens, top[options]);
-  if (apart && close !== undefined)
-    edits.push({ start: close.start, end: close.start, with: ", colocation='false'" });
-  else if (apart) clauses.push("WITH (colocation='false')");
+  const option = colocationOption(placement);
+  if (option !== undefined && close !== undefined)
+    edits.push({ start: close.start, end: close.start, with: `, ${option}` });
+  else if (option !== undefined) clauses.push(`WITH (${option})`);
   if (tablegroup !== null && isTable) clauses.push(`TABLEGROUP ${quoteIdentifier(tablegroup)}`);
-  if (split !== null && tokens[1]?.text !== 'materialized') clauses.push(split);
+  // A partitioned table has no rows of its own.
+  const isDivided = isTable && partition > 0 && !isPartition;
+  if (split !== null && tokens[1]?.text !== 'materialized' && !isDivided) clauses.push(split);
   if (clauses.length === 0) return edits;
   const text = isTable ? clauses.map((clause) => `\n${clause}`).join('') : ` ${clauses.join(' ')}`;
   return [...edits, { start: place, end: place, with: before === undefined ? text : `${text.trimStart()} ` }];
+}
+
+/** As ysql_dump writes it with metadata (upstream's expected dump of a colocated database). */
+function colocationOption({ apart, colocationId }: RelationPlacement): string | undefined {
+  if (apart) return "colocation='false'";
+  return colocationId === null ? undefined : `colocation_id='${colocationId}'`;
 }
 
 /** Words outside of parentheses. */
@@ -219,23 +230,48 @@ export function withoutPlacement(statement: Statement): string {
   return withRepairs(text, cuts);
 }
 
-/** `colocation='false'` in `WITH (…)`. */
+const COLOCATION_OPTIONS: ReadonlySet<string> = new Set(['colocation', 'colocated', 'colocation_id']);
+
+/** `colocation='false'` and `colocation_id='…'` in `WITH (…)`. */
 function withoutColocation(
   tokens: readonly Token[],
   at: number,
   close: Token,
   start: number,
 ): readonly Repair[] {
-  const inside = tokens.slice(at + 2, tokens.indexOf(close));
-  const option = inside.findIndex(({ kind, text }) => kind === 'word' && text === 'colocation');
-  const [name, , value] = inside.slice(option, option + 3);
-  const [word] = tokens.slice(at, at + 1);
-  if (option < 0 || name === undefined || value === undefined || word === undefined) return [];
-  if (inside.length === 3) return [{ start: word.start - start, end: close.end - start, with: '' }];
-  const comma = inside[option - 1] ?? inside[option + 3];
-  const from = Math.min(name.start, comma?.start ?? name.start);
-  const to = Math.max(value.end, comma?.end ?? value.end);
-  return [{ start: from - start, end: to - start, with: '' }];
+  const word = tokens[at];
+  const options: Token[][] = [[]];
+  for (const token of tokens.slice(at + 2, tokens.indexOf(close))) {
+    if (token.kind === 'symbol' && token.text === ',') options.push([]);
+    else options.at(-1)?.push(token);
+  }
+  const isOwn = ([name]: readonly Token[]) => name?.kind === 'word' && COLOCATION_OPTIONS.has(name.text);
+  const own = options.findIndex(isOwn);
+  if (own < 0 || word === undefined) return [];
+  if (options.every(isOwn)) return [{ start: word.start - start, end: close.end - start, with: '' }];
+  return options.flatMap((option, place): Repair[] => {
+    const [first] = option;
+    const last = option.at(-1);
+    if (!isOwn(option) || first === undefined || last === undefined) return [];
+    // With the comma before it, or behind it where all before it go too.
+    const isLeading = options.slice(0, place).every(isOwn);
+    const from = isLeading ? first.start : (options[place - 1]?.at(-1)?.end ?? first.start);
+    const to = isLeading ? (options[place + 1]?.[0]?.start ?? last.end) : last.end;
+    return [{ start: from - start, end: to - start, with: '' }];
+  });
+}
+
+/** `CREATE DATABASE` without what makes its tables share tablets; the target then decides. Pure. */
+export function withoutColocatedDatabase(statement: Statement): Statement {
+  const { text, tokens, start } = statement;
+  const at = tokens.findIndex(
+    ({ kind, text: word }, place) =>
+      place > 2 && kind === 'word' && (word === 'colocation' || word === 'colocated'),
+  );
+  const [option, equals, value] = tokens.slice(at, at + 3);
+  if (at < 0 || option === undefined || equals?.text !== '=' || value === undefined) return statement;
+  const cut = { start: option.start - start, end: value.end - start, with: '' };
+  return { ...statement, text: withRepairs(text, [cut]) };
 }
 
 /** Whether an entry is about a tablegroup alone. */

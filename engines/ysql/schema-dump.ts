@@ -1,7 +1,7 @@
 import type { LogicalReadPoint } from '../../model/backup.ts';
 import { permanent, READ_POINT_LOST } from '../../model/errors.ts';
 import { cutAtRows, type SchemaScripts, schemaScripts } from './dump-sections.ts';
-import type { Relation, Selection } from './server/catalog.ts';
+import { type Relation, type Selection, takesLock } from './server/catalog.ts';
 import { withoutEntries } from './server/dump-script.ts';
 import { requireDumpOf } from './server/dumped-tables.ts';
 import { type DumpSource, utf8 } from './server/globals-dump.ts';
@@ -10,6 +10,8 @@ import { type DumpDriver, dumpDriver } from './server/programs/dump-driver.ts';
 import { runProgram } from './server/programs/run.ts';
 import { schemaFingerprint } from './server/schema-fingerprint.ts';
 import { type Session, withSession } from './server/session.ts';
+import { dumpInSlices } from './slices/dump-slices.ts';
+import { tablesLockedAtOnce } from './slices/unlocked-tables.ts';
 
 interface SchemaSource extends DumpSource {
   readonly readPoint: LogicalReadPoint;
@@ -31,30 +33,27 @@ export async function dumpSchema(
     ...selection.excluded.map(excludeArgument),
   ];
   const atReadPoint = await driver.readPointOptions(from.readPoint, reader.database);
-  const scripts =
-    atReadPoint === undefined
-      ? await dumpPresent(from, driver, reader, args, selection)
-      : await dumpSections(from, driver, reader, [...args, ...atReadPoint], selection);
+  const isHeld = atReadPoint !== undefined && tablesLockedAtOnce(from.readPoint) === undefined;
+  const dump = () => dumpSections(from, driver, reader, [...args, ...(atReadPoint ?? [])], selection);
+  const scripts = isHeld ? await dump() : await dumpUnchanged(from, reader, dump);
   requireDumpOf(reader.database, scripts.preData, selection.dumped, driver.program.path);
   return scripts;
 }
 
 /**
- * For programs that can't dump as of an instant: dumps the present, and makes sure that the schema is what it was at the read point,
- * before the dump and after it. Catalogue versions don't count: ANALYZE raises them (yugabyte-db issue 21764).
+ * For programs that can't dump as of an instant, and where nobody holds locks on all tables, since the server's own functions tell the present: makes
+ * sure that the schema is what it was at the read point, before the dump and after it. Catalogue versions don't count: ANALYZE
+ * raises them (yugabyte-db issue 21764).
  */
-async function dumpPresent(
-  from: SchemaSource,
-  driver: DumpDriver,
+async function dumpUnchanged(
+  { verb, target }: SchemaSource,
   reader: Session,
-  args: readonly string[],
-  selection: Selection,
+  dump: () => Promise<SchemaScripts>,
 ): Promise<SchemaScripts> {
-  const { verb, target } = from;
   const wanted = await schemaFingerprint(reader);
   const present = () => withSession(target, reader.database, verb.signal, schemaFingerprint);
   if ((await present()) !== wanted) throw schemaChanged(reader.database);
-  const scripts = await dumpSections(from, driver, reader, args, selection);
+  const scripts = await dump();
   if ((await present()) !== wanted) throw schemaChanged(reader.database);
   return scripts;
 }
@@ -68,7 +67,7 @@ function schemaChanged(database: string): Error {
 }
 
 async function dumpSections(
-  { verb, target }: SchemaSource,
+  { verb, target, readPoint }: SchemaSource,
   { program }: DumpDriver,
   reader: Session,
   args: readonly string[],
@@ -76,9 +75,18 @@ async function dumpSections(
 ): Promise<SchemaScripts> {
   const { database } = reader;
   // Both sections at once: only together do they stand in the order in which they can be made again.
-  const sections = ['--section=pre-data', '--section=post-data', '--create'];
-  const output = await runProgram(program, target, database, [...args, ...sections], verb.signal);
-  const { preData, postData } = cutAtRows(utf8(output, database));
+  const sections = ['--section=pre-data', '--section=post-data'];
+  const dump = async (further: readonly string[]) =>
+    utf8(
+      await runProgram(program, target, database, [...args, ...sections, ...further], verb.signal),
+      database,
+    );
+  const most = tablesLockedAtOnce(readPoint);
+  const script =
+    most === undefined
+      ? await dump(['--create'])
+      : await dumpInSlices(reader, selection.read.filter(takesLock), most, dump);
+  const { preData, postData } = cutAtRows(script);
   return schemaScripts(preData, postData, selection);
 }
 

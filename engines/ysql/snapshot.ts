@@ -3,8 +3,9 @@ import { HoldfastError, messageOf, permanent, transient } from '../../model/erro
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { OpenReadPoint, VerbContext } from '../engine.ts';
 import { isGone, requireAny, selectDatabases, tellGone, tellSkipped } from './databases.ts';
+import { lockRoom, mostTablesAtOnce } from './lock-budget.ts';
 import { refuseWhatCannotBeCarried } from './refusals.ts';
-import { readRelations, type Selection, select } from './server/catalog.ts';
+import { isLockable, readRelations, type Selection, select, takesLock } from './server/catalog.ts';
 import type { ConnectionTarget } from './server/connection-url.ts';
 import { databaseError, sqlState } from './server/errors.ts';
 import { quoteTable, tableName } from './server/identifiers.ts';
@@ -15,12 +16,15 @@ import { connect, onlyRow, pinSettings, resolveTarget, type Session } from './se
 
 /**
  * Pins the read point. On YugabyteDB it is an instant that any session can name again; on PostgreSQL one exported snapshot per
- * database, held by sessions that also lock the tables against DDL, as pg_dump does.
+ * database, held by sessions that also lock the tables against DDL, as pg_dump does, where the server has room for so many locks.
+ *
+ * @param most how many tables may be locked at once; left out: what the server has room for
  */
 export async function openReadPoint(
   verb: VerbContext,
   source: YsqlSource,
   epoch: number,
+  most?: number,
 ): Promise<OpenReadPoint> {
   const target = await resolveTarget(verb, source.connection);
   const { server, selection, now, role } = await withPresent(
@@ -38,7 +42,7 @@ export async function openReadPoint(
   const databases = selection.selected;
   const takenAt = new Date(Number(BigInt(now) / 1000n)).toISOString();
   if (server.product === 'postgresql') {
-    return await holdSnapshots(verb, target, source, databases, { server, epoch, takenAt });
+    return await holdSnapshots(verb, target, source, databases, { server, epoch, takenAt, most });
   }
   const readPoint: LogicalReadPoint = { kind: 'yb-read-time', epoch, micros: now, takenAt };
   const refusal = await refusalAt(verb, target, source, databases, readPoint);
@@ -112,6 +116,8 @@ interface Holding {
   readonly reason?: string;
   /** What would let an instant be read. */
   readonly remedy?: string | undefined;
+  /** So many tables may be locked at once; undefined: as many as the server has room for. */
+  readonly most?: number | undefined;
 }
 
 async function holdSnapshots(
@@ -126,7 +132,6 @@ async function holdSnapshots(
     await Promise.all(holders.map((holder) => holder.close()));
   };
   try {
-    const snapshots: Record<string, string> = {};
     for (const database of databases) {
       let holder: Session;
       try {
@@ -137,9 +142,24 @@ async function holdSnapshots(
         continue;
       }
       holders.push(holder);
-      snapshots[database] = await exportSnapshot(holder, source, at);
     }
     requireAny(holders.length);
+    const unlocked = await beyondRoom(holders, source, at);
+    if (unlocked.tablesLockedAtOnce !== undefined) {
+      verb.log(
+        'the tables are more than the server has room for locks: each is locked while it is read',
+        unlocked,
+      );
+    }
+    const snapshots: Record<string, string> = {};
+    for (const holder of holders) {
+      snapshots[holder.database] = await exportSnapshot(
+        holder,
+        source,
+        at,
+        at.server.product === 'postgresql' && unlocked.tablesLockedAtOnce === undefined,
+      );
+    }
     const watch = watchHolders(holders, verb.signal);
     return {
       readPoint: {
@@ -148,6 +168,7 @@ async function holdSnapshots(
         snapshots,
         takenAt: at.takenAt,
         ...(at.reason === undefined ? {} : { reason: at.reason }),
+        ...unlocked,
       },
       held: {
         lost: watch.lost,
@@ -163,26 +184,49 @@ async function holdSnapshots(
   }
 }
 
+/** How many tables and sequences may be locked at once where those of all databases together are more; empty where they are not. */
+async function beyondRoom(
+  holders: readonly Session[],
+  source: YsqlSource,
+  { server, most: wanted }: Holding,
+): Promise<{ readonly tablesLockedAtOnce?: number }> {
+  const [first] = holders;
+  // YugabyteDB's holders lock nothing.
+  if (first === undefined || server.product === 'yugabytedb') return {};
+  const most = wanted ?? mostTablesAtOnce(await lockRoom(first));
+  let relations = 0;
+  for (const holder of holders) {
+    const { read } = await select(holder, await readRelations(holder), source);
+    relations += read.filter(takesLock).length;
+  }
+  return relations <= most ? {} : { tablesLockedAtOnce: most };
+}
+
 const LOCK_ROUNDS = 5;
 const TABLES_PER_LOCK_STATEMENT = 200;
 
 /**
  * Locks first, exports then: so no table can be truncated or rewritten between the snapshot and its lock, which an older
- * snapshot wouldn't notice. Tables that came between listing and locking are seen by the snapshot; then once more.
+ * snapshot wouldn't notice. Tables that came between listing and locking are seen by the snapshot; then once more. Where there is no room
+ * for so many locks, whoever reads a table looks for such changes (`slices/unlocked-tables.ts`).
  */
-async function exportSnapshot(holder: Session, source: YsqlSource, at: Holding): Promise<string> {
-  const { server } = at;
+async function exportSnapshot(
+  holder: Session,
+  source: YsqlSource,
+  at: Holding,
+  locksAll: boolean,
+): Promise<string> {
   let surprise = 'tables';
   for (let round = 1; round <= LOCK_ROUNDS; round += 1) {
     const before = await examine(holder, source);
     await holder.query('begin to hold a snapshot', BEGIN_READING);
-    const locked = server.product === 'postgresql' ? await lockTables(holder, before) : new Set<string>();
+    const locked = locksAll ? await lockTables(holder, before) : new Set<string>();
     if (locked !== undefined) {
       const snapshot = await exportedSnapshot(holder, at);
       await pinSettings(holder);
       const after = await examine(holder, source);
       const unlocked = after.read.filter((relation) => isLockable(relation) && !locked.has(relation.oid));
-      if (unlocked.length === 0 || server.product === 'yugabytedb') return snapshot;
+      if (unlocked.length === 0 || !locksAll) return snapshot;
       surprise = unlocked.map(tableName).join(', ');
     }
     await holder.query('roll back', 'ROLLBACK');
@@ -192,10 +236,6 @@ async function exportSnapshot(holder: Session, source: YsqlSource, at: Holding):
     `Tables of database "${holder.database}" are created or dropped faster than they can be locked (${surprise})`,
     'Back up while no DDL runs, or exclude the tables that come and go.',
   );
-}
-
-function isLockable({ kind }: { readonly kind: string }): boolean {
-  return kind === 'r' || kind === 'p';
 }
 
 /** Object ids of what is locked now; undefined when a table had gone meanwhile. */

@@ -6,6 +6,7 @@ import { refusedValue, sqlState } from './server/errors.ts';
 import { quoteTable, tableName } from './server/identifiers.ts';
 import type { Product } from './server/server.ts';
 import type { Session } from './server/session.ts';
+import { givingLocksBack } from './slices/unlocked-tables.ts';
 import { exceedsChunk, hashedBytes } from './table-size.ts';
 
 /** How a database's tables are looked at before they are cut. */
@@ -88,9 +89,11 @@ async function lookAt(
  */
 async function planningError(reader: Session, table: string): Promise<string | undefined> {
   try {
-    await reader.query(
-      `plan to read ${table} by ranges`,
-      `EXPLAIN SELECT FROM ONLY ${table} WHERE ctid >= '(0,0)'`,
+    await givingLocksBack(reader, () =>
+      reader.query(
+        `plan to read ${table} by ranges`,
+        `EXPLAIN SELECT FROM ONLY ${table} WHERE ctid >= '(0,0)'`,
+      ),
     );
     return undefined;
   } catch (error) {

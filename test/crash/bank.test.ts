@@ -12,7 +12,7 @@ let writers: Writers;
 beforeAll(async () => {
   postgres = await startPostgres();
   await execute('postgres', 'CREATE DATABASE bank');
-  await openBank(postgres.url('bank'), 2);
+  await openBank(postgres.url('bank'), { megabytes: 2 });
   writers = new Writers(postgres.url('bank'), 1);
   await eventually('both writers write', async () => sum(writers.committed()) > 50);
 });

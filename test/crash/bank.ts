@@ -34,7 +34,18 @@ export const BANK_SCHEMA = `
 /** Rows of `bank.statements` take about so many bytes of COPY text each. */
 const STATEMENT_BYTES = 420;
 
-export async function openBank(url: string, megabytes: number): Promise<void> {
+/** The same of the short rows of a bank that is asked for by their number. */
+const SHORT_STATEMENT_BYTES = 70;
+
+/** How much of a large table a bank has: about so many megabytes of COPY text, or so many short rows. */
+export type BankSize = { readonly megabytes: number } | { readonly rows: number };
+
+/** Megabytes of COPY text in the bank's quiet tables. */
+export function megabytesOf(size: BankSize): number {
+  return 'megabytes' in size ? size.megabytes : (size.rows * SHORT_STATEMENT_BYTES) / 1_000_000;
+}
+
+export async function openBank(url: string, size: BankSize): Promise<void> {
   const client = new Client({ connectionString: url });
   await client.connect();
   await client.query(BANK_SCHEMA);
@@ -43,11 +54,10 @@ export async function openBank(url: string, megabytes: number): Promise<void> {
       `INSERT INTO bank.${table} SELECT id, ${OPENING_BALANCE}, repeat(md5(id::text), 4) FROM generate_series(1, ${ACCOUNTS}) id`,
     );
   }
-  const statements = Math.round((megabytes * 1_000_000) / STATEMENT_BYTES);
   await client.query(
-    `INSERT INTO bank.statements SELECT id, E'\\\\t' || md5(id::text) || E'\\n', jsonb_build_object('n', id, 'text', md5((id * 3)::text) || md5((id * 5)::text)),
-       ARRAY[id * 1.25, 'NaN'], date '2020-01-01' + id % 3000, decode(md5((id * 7)::text) || md5((id * 11)::text) || md5((id * 13)::text), 'hex')
-     FROM generate_series(1, ${statements}) id`,
+    'rows' in size
+      ? shortStatements(size.rows)
+      : longStatements((size.megabytes * 1_000_000) / STATEMENT_BYTES),
   );
   await client.query(`INSERT INTO bank."small ""one""" VALUES ('abc', NULL), ('d''e', '\\N'), ('', '')`);
   await client.query(
@@ -56,6 +66,17 @@ export async function openBank(url: string, megabytes: number): Promise<void> {
   await client.query('CREATE TRIGGER closed BEFORE INSERT ON bank.statements EXECUTE FUNCTION bank.refuse()');
   await client.query('ANALYZE');
   await client.end();
+}
+
+function longStatements(rows: number): string {
+  return `INSERT INTO bank.statements SELECT id, E'\\\\t' || md5(id::text) || E'\\n', jsonb_build_object('n', id, 'text', md5((id * 3)::text) || md5((id * 5)::text)),
+       ARRAY[id * 1.25, 'NaN'], date '2020-01-01' + id % 3000, decode(md5((id * 7)::text) || md5((id * 11)::text) || md5((id * 13)::text), 'hex')
+     FROM generate_series(1, ${Math.round(rows)}) id`;
+}
+
+function shortStatements(rows: number): string {
+  return `INSERT INTO bank.statements SELECT id, E'\\\\t' || id, jsonb_build_object('n', id), ARRAY[id * 1.25], date '2020-01-01' + id % 3000, NULL
+     FROM generate_series(1, ${rows}) id`;
 }
 
 /** Tells the stand-in for YugabyteDB how the tables are sharded (test/proxy/install.ts), before anybody has come to it. */

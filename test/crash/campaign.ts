@@ -23,8 +23,10 @@ export interface CampaignReport {
 
 /** Each fault once, then worker kills until there are enough of them; all chosen by the seed. */
 export async function runCampaign(options: CampaignOptions): Promise<CampaignReport> {
-  const { path, seed, megabytes, sharding, say } = options;
-  say(`${path}: seed ${seed}, ${megabytes} MB${sharding === undefined ? '' : `, ${sharding}`}`);
+  const { path, seed, size, sharding, say } = options;
+  say(
+    `${path}: seed ${seed}, ${'rows' in size ? `${size.rows} rows` : `${size.megabytes} MB`}${sharding === undefined ? '' : `, ${sharding}`}`,
+  );
   const stage = await Stage.start(options);
   const writers = new Writers(stage.sourceUrl, seed);
   const trials: TrialReport[] = [];

@@ -58,12 +58,12 @@ export function workerKills(times: number) {
   };
 }
 
-/** Longer than any backup takes to read half of the bank. */
+/** Longer than any backup takes to read half of a small bank. */
 const HALF_WAY_WITHIN_MS = 120_000;
 
 /** `kill -9` of all workers at once when the database has sent half of the quiet tables' rows. */
 async function killHalfWay({ stage, struck }: Scene): Promise<void> {
-  const deadline = Date.now() + HALF_WAY_WITHIN_MS;
+  const deadline = Date.now() + HALF_WAY_WITHIN_MS * stage.patience;
   while (stage.relay.received() < (stage.megabytes * 1_000_000) / 2 && Date.now() < deadline) await sleep(10);
   const readBytes = stage.relay.received();
   const workers = Array.from({ length: stage.workers.count }, (_, index) => index);

@@ -1,6 +1,6 @@
 /**
  * The crash campaign: `npm run crash -- --kills 200 --seed 7 [--path postgresql|yugabytedb|ycql] [--fault NAME]… [--megabytes N]
- * [--sharding hash|range|colocated]`, the last of the YugabyteDB path.
+ * [--sharding hash|range|colocated] [--rows N]`, the sharding of the YugabyteDB path. `--rows` in place of `--megabytes` asks for so many short rows.
  * Ends with code 1 if any fault was not survived.
  */
 import { parseArgs } from 'node:util';
@@ -19,20 +19,25 @@ const { values } = parseArgs({
     megabytes: { type: 'string', default: '150' },
     /** Of the path `ycql`: 3 is a ring. */
     nodes: { type: 'string', default: '1' },
-    rows: { type: 'string', default: '3000' },
+    rows: { type: 'string' },
   },
 });
 
 if (values.path === 'ycql' && (values.fault ?? []).every((name) => YCQL_FAULTS.includes(name))) {
-  const { strikes, problems } = await runYcqlCampaign({
+  const beganAt = Date.now();
+  const { strikes, struck, problems } = await runYcqlCampaign({
     seed: Number(values.seed),
-    trials: Number(values.kills),
-    rows: Number(values.rows),
+    kills: Number(values.kills),
+    rows: Number(values.rows ?? '3000'),
     nodes: values.nodes === '3' ? 3 : 1,
     ...(values.fault === undefined ? {} : { faults: values.fault }),
     say: (line) => process.stdout.write(`${new Date().toISOString().slice(11, 19)} ${line}\n`),
   });
-  process.stdout.write(`ycql: ${strikes} faults, ${problems.length} problems, seed ${values.seed}\n`);
+  const kinds = Object.entries(struck).map(([name, count]) => `${count} ${name}`);
+  const minutes = Math.round((Date.now() - beganAt) / 60_000);
+  process.stdout.write(
+    `ycql, ${values.nodes === '3' ? 'three nodes' : 'one node'}: ${strikes} faults (${kinds.join(', ')}), ${problems.length} problems, seed ${values.seed}, ${minutes} minutes\n`,
+  );
   process.exit(problems.length === 0 ? 0 : 1);
 }
 
@@ -56,7 +61,8 @@ for (const path of paths) {
       seed: Number(values.seed),
       // With faults named, only those.
       kills: values.fault === undefined ? Math.ceil(Number(values.kills) / paths.length) : 0,
-      megabytes: Number(values.megabytes),
+      size:
+        values.rows === undefined ? { megabytes: Number(values.megabytes) } : { rows: Number(values.rows) },
       ...(sharding === undefined ? {} : { sharding }),
       ...(values.fault === undefined ? {} : { faults: values.fault }),
       say,

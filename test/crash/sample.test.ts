@@ -3,10 +3,16 @@ import type { StageOptions } from './stage.ts';
 
 /** A few faults of the campaign (`npm run crash`), at moments that the seed tells. */
 const SAMPLE: readonly (StageOptions & { readonly seed: number; readonly faults: readonly string[] })[] = [
-  { path: 'postgresql', seed: 7, faults: ['worker-once', 'wrong-password'], megabytes: 12 },
-  { path: 'yugabytedb', seed: 8, faults: ['worker-once'], megabytes: 12 },
-  { path: 'yugabytedb', sharding: 'range', seed: 9, faults: ['worker-half-way'], megabytes: 40 },
-  { path: 'yugabytedb', sharding: 'colocated', seed: 10, faults: ['worker-half-way'], megabytes: 40 },
+  { path: 'postgresql', seed: 7, faults: ['worker-once', 'wrong-password'], size: { megabytes: 12 } },
+  { path: 'yugabytedb', seed: 8, faults: ['worker-once'], size: { megabytes: 12 } },
+  { path: 'yugabytedb', sharding: 'range', seed: 9, faults: ['worker-half-way'], size: { megabytes: 40 } },
+  {
+    path: 'yugabytedb',
+    sharding: 'colocated',
+    seed: 10,
+    faults: ['worker-half-way'],
+    size: { megabytes: 40 },
+  },
 ];
 
 test.each(SAMPLE)(

@@ -12,7 +12,7 @@ import { startTemporal, type TemporalServer } from '../../parts/temporal.ts';
 import { type Proxy as Link, startToxiproxy, type Toxiproxy } from '../../parts/toxiproxy.ts';
 import { type ConnectedClient, connectClient } from '../../worker/connection.ts';
 import { writeYsqlTools } from '../proxy/tools.ts';
-import { openBank, shardBank } from './bank.ts';
+import { type BankSize, megabytesOf, openBank, shardBank } from './bank.ts';
 import { type ByteRelay, startByteRelay } from './byte-relay.ts';
 import { type S3Gate, startS3Gate } from './s3-gate.ts';
 import { Workers } from './workers.ts';
@@ -26,7 +26,8 @@ export const SHARDINGS: readonly Sharding[] = ['hash', 'range', 'colocated'];
 
 export interface StageOptions {
   readonly path: Path;
-  readonly megabytes: number;
+  /** Of the bank's large table. */
+  readonly size: BankSize;
   /** Of the YugabyteDB path; default `hash`. */
   readonly sharding?: Sharding;
 }
@@ -36,8 +37,9 @@ export const BUCKET = 'crash';
 const ROLE = 'keeper';
 const PASSWORD = 'correct horse';
 const WORKERS = 2;
-/** Longer than any trial; each instant keeps a session of the server for so long. */
+/** Longer than any trial of a bank of up to `PATIENT_UP_TO_MEGABYTES`; each instant keeps a session of the server for so long. */
 const HISTORY_RETENTION_MS = 400_000;
+const PATIENT_UP_TO_MEGABYTES = 300;
 
 /** How a trial's plan differs from the usual one. */
 export interface PlanOptions {
@@ -54,6 +56,8 @@ export class Stage {
   readonly path: Path;
   /** Of COPY text in the bank's quiet tables. */
   readonly megabytes: number;
+  /** Whether the bank was asked for by its rows, and is large. */
+  readonly byRows: boolean;
   readonly postgres: PostgresServer;
   /** Counts what workers read from the database. */
   readonly relay: ByteRelay;
@@ -76,6 +80,7 @@ export class Stage {
       Stage,
       | 'path'
       | 'megabytes'
+      | 'byRows'
       | 'postgres'
       | 'relay'
       | 'sharding'
@@ -92,6 +97,7 @@ export class Stage {
   ) {
     this.path = parts.path;
     this.megabytes = parts.megabytes;
+    this.byRows = parts.byRows;
     this.postgres = parts.postgres;
     this.relay = parts.relay;
     this.sharding = parts.sharding;
@@ -107,7 +113,8 @@ export class Stage {
     this.#urlFile = parts.urlFile;
   }
 
-  static async start({ path, megabytes, sharding = 'hash' }: StageOptions): Promise<Stage> {
+  static async start({ path, size, sharding = 'hash' }: StageOptions): Promise<Stage> {
+    const megabytes = megabytesOf(size);
     const scratch = await createScratchFolder('crash');
     const [postgres, temporal, gateway, toxiproxy] = await Promise.all([
       startPostgres({ settings: { max_connections: '200' } }),
@@ -118,8 +125,11 @@ export class Stage {
     await gateway.createBucket(BUCKET);
     const gate = await startS3Gate(gateway);
     const link = await toxiproxy.createProxy('s3', `${gate.host}:${gate.port}`);
-    await createBankDatabase(postgres, megabytes, sharding);
-    const dialect = path === 'yugabytedb' ? await startDialect(postgres, scratch) : undefined;
+    await createBankDatabase(postgres, size, sharding);
+    const dialect =
+      path === 'yugabytedb'
+        ? await startDialect(postgres, scratch, HISTORY_RETENTION_MS * patience(megabytes))
+        : undefined;
     const relay = await startByteRelay(dialect?.port ?? postgres.port);
     const urlFile = join(scratch.path, 'database-url');
     const toolFolder = await writeYsqlTools(join(scratch.path, 'yb'), postgres.binDirectory);
@@ -138,6 +148,7 @@ export class Stage {
       ...{
         path,
         megabytes,
+        byRows: 'rows' in size,
         postgres,
         relay,
         sharding,
@@ -159,7 +170,14 @@ export class Stage {
 
   /** What a chunk should give of COPY text. */
   get chunkBytes(): number {
+    // PostgreSQL has no index by hash: there each chunk reads the whole table.
+    if (this.byRows) return this.sharding === 'hash' ? 32 * 2 ** 20 : 4 * 2 ** 20;
     return this.sharding === 'hash' ? 4 * 2 ** 20 : 2 ** 20;
+  }
+
+  /** How many times longer everything may take than with a small bank. */
+  get patience(): number {
+    return patience(this.megabytes);
   }
 
   /** As the superuser, past the dialect. */
@@ -263,12 +281,16 @@ spec:
   }
 }
 
+function patience(megabytes: number): number {
+  return Math.max(1, megabytes / PATIENT_UP_TO_MEGABYTES) * (megabytes > PATIENT_UP_TO_MEGABYTES ? 2 : 1);
+}
+
 /** Chunks in flight of one backup. */
 export const LANES = 4;
 
 async function createBankDatabase(
   postgres: PostgresServer,
-  megabytes: number,
+  size: BankSize,
   sharding: Sharding,
 ): Promise<void> {
   const client = new Client({ connectionString: postgres.url() });
@@ -276,13 +298,14 @@ async function createBankDatabase(
   await client.query(`CREATE ROLE ${ROLE} SUPERUSER LOGIN PASSWORD '${PASSWORD}'`);
   await client.query(`CREATE DATABASE ${DATABASE} OWNER ${ROLE}`);
   await client.end();
-  await openBank(postgres.url(DATABASE), megabytes);
+  await openBank(postgres.url(DATABASE), size);
   if (sharding !== 'hash') await shardBank(postgres.url(DATABASE), sharding);
 }
 
 async function startDialect(
   postgres: PostgresServer,
   scratch: ScratchFolder,
+  historyRetentionMs: number,
 ): Promise<{ readonly process: ServerProcess; readonly port: number }> {
   const port = await freePort();
   const server = await startServer({
@@ -290,7 +313,7 @@ async function startDialect(
     command: process.execPath,
     args: [
       ...['test/proxy/main.ts', '--upstream', postgres.url(), '--port', String(port)],
-      ...['--history-retention-ms', String(HISTORY_RETENTION_MS)],
+      ...['--history-retention-ms', String(historyRetentionMs)],
     ],
     logFile: join(scratch.path, 'dialect.log'),
     checkReady: async () => {

@@ -46,7 +46,7 @@ type Ending<T> =
   | { readonly kind: 'failed'; readonly code: string; readonly message: string; readonly tookMs: number }
   | { readonly kind: 'stuck'; readonly tookMs: number };
 
-/** No run may take longer, whatever happens to it. */
+/** No run of a small bank may take longer, whatever happens to it. */
 const STUCK_AFTER_MS = 6 * 60_000;
 
 /** Backs up under a fault, restores under it what was backed up, and looks at everything that is left. */
@@ -272,15 +272,16 @@ export class Trial {
   }
 
   async #end<T>(workflowId: string, startedAt: number): Promise<Ending<T>> {
+    const stuckAfterMs = STUCK_AFTER_MS * this.#setting.stage.patience;
     const handle = this.#setting.stage.client.client.workflow.getHandle(workflowId);
     for (;;) {
       const tookMs = Date.now() - startedAt;
-      if (tookMs > STUCK_AFTER_MS) {
+      if (tookMs > stuckAfterMs) {
         await handle.terminate('the trial takes too long');
         return { kind: 'stuck', tookMs };
       }
       try {
-        const result = (await within(STUCK_AFTER_MS - tookMs, handle.result())) as T;
+        const result = (await within(stuckAfterMs - tookMs, handle.result())) as T;
         return { kind: 'completed', result, tookMs: Date.now() - startedAt };
       } catch (error) {
         if (error instanceof WorkflowFailedError) {

@@ -19,8 +19,8 @@ import { Workers } from './workers.ts';
 
 export interface YcqlCampaignOptions {
   readonly seed: number;
-  /** Trials after the first, in which nothing happens. */
-  readonly trials: number;
+  /** Faults that must have struck, after a first trial in which nothing happens. */
+  readonly kills: number;
   /** Rows of the table with everything; each has about 30 cells. */
   readonly rows: number;
   /** 3: a ring, each row on all of its nodes, of which one at a time is killed. */
@@ -32,6 +32,8 @@ export interface YcqlCampaignOptions {
 
 export interface YcqlCampaignReport {
   readonly strikes: number;
+  /** Strikes by the name of their fault. */
+  readonly struck: Readonly<Record<string, number>>;
   readonly problems: readonly string[];
 }
 
@@ -94,39 +96,60 @@ const FAULTS: Readonly<Record<string, (stage: YcqlStage, dice: Dice) => Promise<
 
 export const YCQL_FAULTS = Object.keys(FAULTS);
 
-/** Backs a keyspace up and restores it, each under a fault at a moment that the seed tells; the copy must equal the source. */
+/** The order in which faults strike: every third is a node of Cassandra. */
+const TURNS = [
+  ...['cassandra', 'worker', 'gateway'],
+  ...['cassandra', 'all-workers', 'temporal'],
+  ...['cassandra', 'worker-stalls', 'worker'],
+];
+
+type OperationName = 'backup' | 'restore';
+
+/**
+ * Backs a keyspace up and restores it, each under a fault at a moment that the seed tells; the copy must equal the source. A fault whose
+ * moment comes after the end of what it was to strike has its turn in the next operation.
+ */
 export async function runYcqlCampaign(options: YcqlCampaignOptions): Promise<YcqlCampaignReport> {
   const { seed, say } = options;
   const dice = new Dice(seed);
   const stage = await startStage(options);
+  const turns = options.faults ?? TURNS;
   const problems: string[] = [];
+  const struck: Record<string, number> = {};
+  /** The shortest time that each operation took. */
+  const shortestMs: Record<OperationName, number> = { backup: 20_000, restore: 20_000 };
   let strikes = 0;
-  let expectedMs = Number.POSITIVE_INFINITY;
   try {
-    const names = options.faults ?? YCQL_FAULTS;
-    for (let trial = 0; trial <= options.trials; trial += 1) {
-      const name = trial === 0 ? undefined : names[(trial - 1) % names.length];
-      say(`ycql ${trial}: ${name ?? 'nothing'}`);
-      const strike = name === undefined ? undefined : FAULTS[name];
-      const struck: string[] = [];
-      const startedAt = Date.now();
-      const found = await runTrial(stage, `copy_${trial}`, async (operation) => {
-        if (strike === undefined) return;
-        await sleep(dice.between(0, 0.8 * Math.min(expectedMs, 60_000)));
-        if (operation.ended) return;
-        struck.push(await strike(stage, dice));
-      });
-      expectedMs = Math.min(expectedMs, (Date.now() - startedAt) / 2);
-      strikes += struck.length;
-      for (const what of struck) say(`    ${what}`);
+    // As many trials again may pass without a strike.
+    for (let trial = 0; strikes < options.kills && trial <= 2 * options.kills; trial += 1) {
+      say(`ycql ${trial}`);
+      const found = await runTrial(
+        stage,
+        `copy_${trial}`,
+        async (operation) => {
+          const name = turns[strikes % turns.length];
+          const strike = name === undefined ? undefined : FAULTS[name];
+          if (trial === 0 || strike === undefined || strikes >= options.kills) return;
+          await sleep(dice.between(0, 0.8 * Math.min(shortestMs[operation.name], 60_000)));
+          if (operation.ended) return;
+          say(`    ${operation.name}: ${await strike(stage, dice)}`);
+          struck[name ?? ''] = (struck[name ?? ''] ?? 0) + 1;
+          strikes += 1;
+        },
+        (name, tookMs) => {
+          shortestMs[name] = trial === 0 ? tookMs : Math.min(shortestMs[name], tookMs);
+        },
+      );
       for (const problem of found) say(`    - ${problem}`);
-      problems.push(...found.map((problem) => `trial ${trial} (${name ?? 'nothing'}): ${problem}`));
+      problems.push(...found.map((problem) => `trial ${trial}: ${problem}`));
       problems.push(...stage.workers.takeOwnExits());
     }
+    if (strikes < options.kills)
+      problems.push(`${strikes} of ${options.kills} faults found something to strike`);
   } finally {
     await stopStage(stage);
   }
-  return { strikes, problems };
+  return { strikes, struck, problems };
 }
 
 async function startStage({ rows, nodes, seed }: YcqlCampaignOptions): Promise<YcqlStage> {
@@ -179,6 +202,7 @@ spec:
 }
 
 interface Operation {
+  readonly name: OperationName;
   ended: boolean;
 }
 
@@ -186,6 +210,7 @@ async function runTrial(
   stage: YcqlStage,
   copy: string,
   strike: (operation: Operation) => Promise<void>,
+  took: (name: OperationName, milliseconds: number) => void,
 ): Promise<readonly string[]> {
   const { plan, cassandra } = stage;
   const session = {
@@ -193,8 +218,14 @@ async function runTrial(
     taskQueue: stage.client.target.taskQueue,
     end: async () => undefined,
   };
+  const under = async <T>(name: OperationName, start: () => Promise<{ readonly workflowId: string }>) => {
+    const startedAt = Date.now();
+    const result = await follow<T>(stage, { name, ended: false }, strike, start);
+    took(name, Date.now() - startedAt);
+    return result;
+  };
   try {
-    const outcome = await under<BackupOutcome>(stage, strike, () => startBackup(session, plan));
+    const outcome = await under<BackupOutcome>('backup', () => startBackup(session, plan));
     const wishes = {
       backup: outcome.summary.backup,
       into: { [KEYSPACE]: copy },
@@ -205,7 +236,7 @@ async function runTrial(
       check: 'rows' as const,
       parallelism: 4,
     };
-    const summary = await under<RestoreSummary>(stage, strike, () => startRestore(session, plan, wishes));
+    const summary = await under<RestoreSummary>('restore', () => startRestore(session, plan, wishes));
     const { differences } = await compareKeyspaces(cassandra, KEYSPACE, copy, await tablesOf(cassandra));
     return [...summary.problems, ...differences];
   } catch (error) {
@@ -216,13 +247,13 @@ async function runTrial(
 }
 
 /** Follows a run to its end, whatever becomes of Temporal meanwhile. */
-async function under<T>(
+async function follow<T>(
   stage: YcqlStage,
+  operation: Operation,
   strike: (operation: Operation) => Promise<void>,
   start: () => Promise<{ readonly workflowId: string }>,
 ): Promise<T> {
   const { workflowId } = await start();
-  const operation: Operation = { ended: false };
   const striking = strike(operation);
   const deadline = Date.now() + STUCK_AFTER_MS;
   try {

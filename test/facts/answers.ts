@@ -26,6 +26,8 @@ export const FUNCTION_FACTS: Readonly<Record<string, FactId>> = {
   yb_table_properties: 'server.table-properties',
   yb_get_range_split_clause: 'server.split-clause',
   yb_place: 'server.split-clause',
+  yb_colocate: 'dump.colocation',
+  yb_note_key: 'dump.primary-key',
   yb_make_tablegroup: 'server.tablegroups',
   yb_own_tablegroup: 'server.tablegroups',
   yb_stand_in_table_size: 'server.sizes',

@@ -191,6 +191,16 @@ export const FACTS = {
     known: 'run',
     from: `${RUN}; bin/pg_dump/pg_dump.c dumpConstraint`,
   },
+  'dump.colocation': {
+    says: "`CREATE DATABASE … colocation = true` is written with and without metadata; with metadata `WITH (colocation_id='20001')` of tables, `WITH (colocation_id=40001)` of indexes and `WITH (colocation='false')`.",
+    known: 'source',
+    from: 'test/regress/data/yb_ysql_dump_colocated_database.data.sql, yb_ysql_dump.data.sql (tablegroups)',
+  },
+  'programs.password': {
+    says: 'Without a password in the environment and without `-w` a program asks its terminal for one.',
+    known: 'run',
+    from: RUN,
+  },
   'server.sizes': {
     says: '`pg_relation_size` looks at local files and is 0; `pg_table_size` is NULL for a colocated table.',
     known: 'source',

@@ -60,6 +60,12 @@ describe("the universe's own history", () => {
         expect.stringContaining('The rewind by the snapshot schedule s1 is passed over: change data capture'),
       ],
     });
+    // Only where it breaks others, and that is asked for.
+    const breaking: readonly RecoverySource[] = [schedule([{ ...CDC, breaksOthers: true }])];
+    const wish = { to: at(HOUR_MS), replace: true };
+    expect(plan(wish, breaking)).toMatchObject({ kind: 'refused' });
+    expect(plan({ ...wish, breakOthers: true }, breaking)).toMatchObject({ way: 'rewind' });
+    expect(plan({ ...wish, breakOthers: true }, limited)).toMatchObject({ kind: 'refused' });
     expect(plan({ to: at(HOUR_MS) }, limited)).toMatchObject({ way: 'clone' });
     expect(plan({ to: at(HOUR_MS), tables: ['public.t'] }, limited)).toMatchObject({
       kind: 'refused',

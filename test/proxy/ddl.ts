@@ -7,7 +7,7 @@ const NOTHING = 'DO $nothing$ BEGIN END $nothing$';
 
 /** Words by which a text may need a translation of its DDL. */
 export const DDL_WORDS =
-  /lsm|tablegroup|nonconcurrently|\bsplit\b|\bhash\b|\basc\b|coloca|replica_placement/i;
+  /lsm|tablegroup|nonconcurrently|\bsplit\b|\bhash\b|\basc\b|\bdesc\b|coloca|replica_placement/i;
 
 /**
  * A statement that defines something, in YugabyteDB's words, as PostgreSQL understands it (section 8 of the facts on the programs):
@@ -158,11 +158,14 @@ function optionEdits(tokens: readonly Token[], withAt: number): readonly Edit[] 
   const end = closing(tokens, withAt + 1);
   const own: Edit[] = [];
   let others = 0;
-  for (let at = withAt + 2; tokens[at] !== undefined && tokens[at] !== end; at += 4) {
+  const last = end === undefined ? withAt : tokens.indexOf(end);
+  for (let at = withAt + 2; at < last; at += 4) {
     const [option, , value, comma] = tokens.slice(at, at + 4);
     if (option === undefined || value === undefined || comma === undefined) break;
+    const before = tokens[at - 1];
     if (!OWN_OPTIONS.has(option.text)) others += 1;
-    else own.push(cut(option, comma.text === ',' ? comma : value));
+    else if (comma.text === ',') own.push(cut(option, comma));
+    else own.push(cut(before?.text === ',' && own.at(-1)?.end !== before.end ? before : option, value));
   }
   const first = tokens[withAt];
   if (own.length === 0 || first === undefined || end === undefined) return [];

@@ -15,6 +15,19 @@ export interface DumpRequest {
   readonly sections: readonly ('pre-data' | 'data' | 'post-data')[];
 }
 
+/** What the server knows of a database's relations and no PostgreSQL does; relations by `schema.name` without quotes, with spaces for ends of lines. */
+export interface DumpedPlacement {
+  readonly colocated: boolean;
+  /** The columns of primary keys that were created with orders. */
+  readonly keys: Readonly<Record<string, string>>;
+  /** Tables with tablets of their own in a colocated database. */
+  readonly apart: readonly string[];
+  /** Colocation ids of tables and indexes. */
+  readonly ids: Readonly<Record<string, string>>;
+}
+
+export const NOT_PLACED: DumpedPlacement = { colocated: false, keys: {}, apart: [], ids: {} };
+
 const WHOLE: DumpRequest = {
   metadata: false,
   roleChecks: false,
@@ -26,7 +39,12 @@ const WHOLE: DumpRequest = {
  * The plain script that `pg_dump` wrote, as `ysql_dump` of the line writes it. Pure. The whole script is wanted, whatever sections
  * are asked for: a primary key stands in CREATE TABLE, which belongs to another section than pg_dump's.
  */
-export function asYsqlDump(script: string, line: ClientLine, request: DumpRequest = WHOLE): string {
+export function asYsqlDump(
+  script: string,
+  line: ClientLine,
+  request: DumpRequest = WHOLE,
+  placement: DumpedPlacement = NOT_PLACED,
+): string {
   const rows: string[] = [];
   const withoutRows = request.sections.includes('data')
     ? script.replaceAll(
@@ -35,7 +53,7 @@ export function asYsqlDump(script: string, line: ClientLine, request: DumpReques
       )
     : script;
   const own = line.major === 11 ? withoutLocaleProvider(withoutRows) : withoutRows;
-  return rewritten(own, line, request).replaceAll(
+  return rewritten(own, line, request, placement).replaceAll(
     /^copied_rows_(\d+);$/gm,
     (_, number) => rows[Number(number)] ?? '',
   );
@@ -48,9 +66,14 @@ function withoutLocaleProvider(script: string): string {
     .replaceAll(/ LOCALE_PROVIDER = libc/g, '');
 }
 
-function rewritten(script: string, line: ClientLine, request: DumpRequest): string {
+function rewritten(
+  script: string,
+  line: ClientLine,
+  request: DumpRequest,
+  placement: DumpedPlacement,
+): string {
   const { head, pieces: all, tail } = pieces(script);
-  const keys = primaryKeys(all);
+  const keys = primaryKeys(all, placement);
   const partitions = line.partitionOf ? attachments(all) : new Map<string, PieceStatement>();
   const attachedIndexes = new Set(
     all.filter(({ type }) => type === 'INDEX ATTACH').map(({ schema, name }) => `${schema}.${name}`),
@@ -63,16 +86,17 @@ function rewritten(script: string, line: ClientLine, request: DumpRequest): stri
       .map(nameOf),
   );
   const written = all.flatMap((piece): Piece[] => {
-    if (piece.type === 'TABLE') return [withKey(piece, keys, partitions, line, request)];
+    if (piece.type === 'TABLE') return [withKey(piece, keys, partitions, line, request, placement)];
     if (piece.type === 'TABLE ATTACH' && partitions.has(nameOf(piece))) return [];
     if (piece.type === 'INDEX ATTACH' && line.partitionOf && keys.has(ownerOfKey(piece, keys))) return [];
     if (piece.type === 'CONSTRAINT') {
       if (isPrimaryKey(piece)) return [];
-      return [asTwoStatements(piece, line, request, partitioned, attachedIndexes)];
+      return [asTwoStatements(piece, line, request, partitioned, attachedIndexes, placement)];
     }
     // `contype == 'p'` ends the program's own work on a constraint early: its comment is lost (R20 of the facts on the programs).
     if (piece.type === 'COMMENT' && isOfPrimaryKey(piece, keys)) return [];
-    if (piece.type === 'INDEX') return [withLsm(piece, request)];
+    if (piece.type === 'INDEX') return [withLsm(piece, request, placement)];
+    if (piece.type === 'DATABASE') return [withColocation(piece, placement)];
     return [piece];
   });
   const parts = inOrder(written, partitions, line).filter((piece) =>
@@ -110,8 +134,20 @@ function isPrimaryKey({ statements: [first] }: Piece): boolean {
   return at > 0 && tokens[at + 2]?.text === 'primary';
 }
 
+/** Fact `dump.colocation`. */
+function withColocation(piece: Piece, { colocated }: DumpedPlacement): Piece {
+  const [create, ...others] = piece.statements;
+  if (!colocated || create === undefined) return piece;
+  return { ...piece, statements: [{ ...create, sql: `${create.sql} colocation = true` }, ...others] };
+}
+
+/** Whether a table's keys are hashed unless they say otherwise. */
+function isHashed(table: string, { colocated, apart }: DumpedPlacement): boolean {
+  return !colocated || apart.includes(table);
+}
+
 /** By table: `CONSTRAINT name PRIMARY KEY((a) HASH, b ASC)` (fact `dump.primary-key`). */
-function primaryKeys(all: readonly Piece[]): ReadonlyMap<string, Key> {
+function primaryKeys(all: readonly Piece[], placement: DumpedPlacement): ReadonlyMap<string, Key> {
   const found = new Map<string, Key>();
   for (const piece of all) {
     const [first] = piece.statements;
@@ -126,7 +162,8 @@ function primaryKeys(all: readonly Piece[]): ReadonlyMap<string, Key> {
     const table = qualified(tokens, tokens.findIndex(({ text }) => text === 'only') + 1);
     const { columns, rest } = indexColumns(sql, tokens, at + 4);
     const [hashed = '', ...ranged] = columns;
-    const list = [`(${hashed}) HASH`, ...ranged.map((column) => `${column} ASC`)].join(', ');
+    const leading = isHashed(table, placement) ? `(${hashed}) HASH` : `${hashed} ASC`;
+    const list = placement.keys[table] ?? [leading, ...ranged.map((column) => `${column} ASC`)].join(', ');
     found.set(table, {
       constraint: constraint.text,
       name: identifier(constraint) ?? '',
@@ -171,6 +208,7 @@ function withKey(
   partitions: ReadonlyMap<string, PieceStatement>,
   line: ClientLine,
   request: DumpRequest,
+  placement: DumpedPlacement,
 ): Piece {
   const [create, ...others] = piece.statements;
   if (create === undefined) return piece;
@@ -178,7 +216,16 @@ function withKey(
   const key = keys.get(qualified(create.tokens, table + 1));
   const attachment = partitions.get(nameOf(piece));
   const sql = attachment === undefined ? withinColumns(create, key?.text) : asPartition(create, attachment);
-  const split = request.metadata && line.name !== '2.18' && attachment === undefined ? splitClause(sql) : '';
+  const name = nameOf(piece);
+  const isSplit =
+    request.metadata && line.name !== '2.18' && attachment === undefined && isHashed(name, placement);
+  const id = placement.ids[name];
+  const options = placement.apart.includes(name)
+    ? "\nWITH (colocation='false')"
+    : id === undefined
+      ? ''
+      : `\nWITH (colocation_id='${id}')`;
+  const split = (request.metadata ? options : '') + (isSplit ? splitClause(sql) : '');
   return { ...piece, statements: [{ sql: sql + split, tokens: create.tokens }, ...others] };
 }
 
@@ -246,6 +293,7 @@ function asTwoStatements(
   request: DumpRequest,
   partitioned: ReadonlySet<string>,
   attachedIndexes: ReadonlySet<string>,
+  placement: DumpedPlacement,
 ): Piece {
   const [first, ...others] = piece.statements;
   if (first === undefined) return piece;
@@ -266,9 +314,10 @@ function asTwoStatements(
   const included = rest.slice(0, rest.length - deferral.length);
   const on = sql.slice(table[0]?.start, table[2]?.end);
   const quoted = sql.slice(name.start, name.end);
-  const split = request.metadata ? ' SPLIT INTO 3 TABLETS' : '';
+  const hashed = isHashed(qualified(tokens, 3), placement);
+  const split = request.metadata ? placedIndex(`${piece.schema}.${identifier(name)}`, hashed, placement) : '';
   const index =
-    `CREATE UNIQUE INDEX NONCONCURRENTLY ${quoted} ON ${on} USING lsm (${withOrders(columns)})` +
+    `CREATE UNIQUE INDEX NONCONCURRENTLY ${quoted} ON ${on} USING lsm (${withOrders(columns, hashed)})` +
     `${included}${nulls}${split}`;
   const constraint =
     `ALTER TABLE ONLY ${on}\n    ADD CONSTRAINT ${quoted} UNIQUE USING INDEX ` +
@@ -279,19 +328,27 @@ function asTwoStatements(
   };
 }
 
-/** The first column is hashed unless it says otherwise, the others ascend. */
-function withOrders(columns: readonly string[]): string {
-  return columns.map((column, at) => (COLUMN_ORDERS.test(column) ? column : ordered(column, at))).join(', ');
+/** ` SPLIT INTO 3 TABLETS`, or the colocation id of an index without tablets of its own. */
+function placedIndex(name: string, hashed: boolean, { ids }: DumpedPlacement): string {
+  if (hashed) return ' SPLIT INTO 3 TABLETS';
+  return ids[name] === undefined ? '' : ` WITH (colocation_id=${ids[name]})`;
+}
+
+/** The first column is hashed, where its table's keys are, unless it says otherwise; the others ascend. */
+function withOrders(columns: readonly string[], hashed: boolean): string {
+  return columns
+    .map((column, at) => (COLUMN_ORDERS.test(column) ? column : ordered(column, hashed && at === 0)))
+    .join(', ');
 }
 
 /** The order stands before where NULLs go, and a hashed column has no place for them. */
-function ordered(column: string, at: number): string {
+function ordered(column: string, hashed: boolean): string {
   const [nulls] = / NULLS (?:FIRST|LAST)$/.exec(column) ?? [];
-  if (nulls === undefined) return `${column} ${at === 0 ? 'HASH' : 'ASC'}`;
+  if (nulls === undefined) return `${column} ${hashed ? 'HASH' : 'ASC'}`;
   return `${column.slice(0, -nulls.length)} ASC${nulls}`;
 }
 
-function withLsm(piece: Piece, request: DumpRequest): Piece {
+function withLsm(piece: Piece, request: DumpRequest, placement: DumpedPlacement): Piece {
   const [first, ...others] = piece.statements;
   if (first === undefined) return piece;
   const { sql, tokens } = first;
@@ -301,10 +358,13 @@ function withLsm(piece: Piece, request: DumpRequest): Piece {
   if (start === undefined || index === undefined) return piece;
   const { columns, rest } = indexColumns(sql, tokens, using + 2);
   const concurrency = request.metadata ? ' NONCONCURRENTLY' : '';
-  const split = request.metadata && !/ ONLY /.test(sql.slice(0, start.start)) ? ' SPLIT INTO 3 TABLETS' : '';
+  const on = tokens.findIndex(({ text }) => text === 'on');
+  const hashed = isHashed(qualified(tokens, tokens[on + 1]?.text === 'only' ? on + 2 : on + 1), placement);
+  const isPlaced = request.metadata && !/ ONLY /.test(sql.slice(0, start.start));
+  const split = isPlaced ? placedIndex(nameOf(piece), hashed, placement) : '';
   const where = / WHERE /.exec(rest)?.index ?? rest.length;
   const text =
-    `${sql.slice(0, index.end)}${concurrency}${sql.slice(index.end, start.start)}USING lsm (${withOrders(columns)})` +
+    `${sql.slice(0, index.end)}${concurrency}${sql.slice(index.end, start.start)}USING lsm (${withOrders(columns, hashed)})` +
     `${rest.slice(0, where)}${split}${rest.slice(where)}`;
   return { ...piece, statements: [{ sql: text, tokens: [] }, ...others] };
 }

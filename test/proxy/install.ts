@@ -1,9 +1,13 @@
 import type { Client } from 'pg';
 import { PLACEMENT_STORE } from './placement-store.ts';
+import { superuser } from './superuser.ts';
 
 /**
  * `yb_servers` tells of one node; `yb_catalog_version` differs after any DDL. A table has three tablets unless it was created with a split (`placement-store.ts`), or its comment says how it is sharded:
  * `yb: colocated`, or `yb: range`, perhaps followed by the clause `SPLIT AT VALUES ((…), …)`. The comment must be there before a session begins.
+ *
+ * In a colocated database a table has no tablets of its own unless it was created with `colocation = false`, its keys ascend, and it has a colocation id: its own, or one
+ * that the master chose at random (upstream catalog_manager.cc).
  *
  * `yb_get_range_split_clause`: an empty text for one tablet, NULL for a hash-sharded table (YugabyteDB's pg_yb_utils.c). `pg_table_size` is NULL for a
  * colocated table and `pg_relation_size` is 0, since no local file holds the rows (facts/yugabytedb-programs.md, section 9, "SQL that Holdfast sends").
@@ -33,14 +37,20 @@ const FUNCTIONS = `
   CREATE OR REPLACE FUNCTION pg_catalog.yb_table_properties(table_oid oid,
       OUT num_tablets bigint, OUT num_hash_key_columns bigint, OUT is_colocated boolean, OUT tablegroup_oid oid, OUT colocation_id oid)
     LANGUAGE sql STABLE AS $$
-      SELECT coalesce(placed.tablets, CASE WHEN said LIKE 'yb: colocated%' THEN 1 WHEN said LIKE 'yb: range%' THEN greatest(length(said) - length(replace(said, '(', '')), 1) ELSE 3 END::bigint),
-        CASE WHEN placed.clause IS NOT NULL THEN 0
+      SELECT CASE WHEN together.so THEN 1 ELSE coalesce(placed.tablets, CASE WHEN said LIKE 'yb: range%' THEN greatest(length(said) - length(replace(said, '(', '')), 1) ELSE 3 END::bigint) END,
+        CASE WHEN together.so THEN 0 WHEN placed.clause IS NOT NULL THEN 0
           WHEN c.relkind IN ('i', 'I') THEN 1
           ELSE coalesce((SELECT count(*) FROM pg_index i, unnest(i.indoption) option WHERE i.indrelid = $1 AND i.indisprimary AND option & 4 <> 0), 0) END,
-        said LIKE 'yb: colocated%' OR placed.tablegroup IS NOT NULL, placed.tablegroup, CASE WHEN said LIKE 'yb: colocated%' THEN $1 END
+        together.so OR placed.tablegroup IS NOT NULL, placed.tablegroup,
+        CASE WHEN together.so OR placed.tablegroup IS NOT NULL THEN coalesce(own.id, 20001 + ('x' || substr(md5($1::text), 1, 7))::bit(28)::bigint)::oid END
       FROM coalesce(obj_description($1, 'pg_class'), '') said
       LEFT JOIN pg_class c ON c.oid = $1
-      LEFT JOIN information_schema.yb_placement placed ON placed.relation = $1 $$;
+      LEFT JOIN pg_index i ON i.indexrelid = $1
+      LEFT JOIN information_schema.yb_placement placed ON placed.relation = $1
+      LEFT JOIN information_schema.yb_colocation own ON own.relation = $1
+      LEFT JOIN information_schema.yb_colocation main ON main.relation = coalesce(i.indrelid, $1)
+      CROSS JOIN LATERAL (SELECT said LIKE 'yb: colocated%'
+        OR EXISTS (SELECT FROM information_schema.yb_colocated) AND main.apart IS DISTINCT FROM true AS so) together $$;
   CREATE OR REPLACE FUNCTION pg_catalog.yb_get_range_split_clause(relation oid, OUT range_split_clause text)
     LANGUAGE sql STABLE AS $$
       SELECT CASE WHEN p.num_hash_key_columns = 0 THEN coalesce((SELECT clause FROM information_schema.yb_placement WHERE yb_placement.relation = $1), substring(obj_description($1, 'pg_class') FROM '^yb: range (.+)'), '') END
@@ -48,7 +58,8 @@ const FUNCTIONS = `
   CREATE OR REPLACE FUNCTION pg_catalog.yb_stand_in_table_size(relation regclass) RETURNS bigint
     LANGUAGE sql STABLE AS $$ SELECT CASE WHEN NOT p.is_colocated THEN pg_table_size($1) END FROM yb_table_properties($1) p $$;
   CREATE OR REPLACE FUNCTION pg_catalog.yb_stand_in_relation_size(regclass) RETURNS bigint LANGUAGE sql STABLE AS 'SELECT 0::bigint';
-  CREATE OR REPLACE FUNCTION pg_catalog.yb_is_database_colocated(check_legacy boolean DEFAULT false) RETURNS boolean LANGUAGE sql STABLE AS 'SELECT false';
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_is_database_colocated(check_legacy boolean DEFAULT false) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT NOT check_legacy AND EXISTS (SELECT FROM information_schema.yb_colocated) $$;
   CREATE OR REPLACE FUNCTION pg_catalog.yb_is_local_table(oid) RETURNS boolean LANGUAGE sql STABLE AS 'SELECT true';
   CREATE OR REPLACE FUNCTION pg_catalog.yb_catalog_version() RETURNS bigint LANGUAGE sql STABLE AS $$
     SELECT (SELECT max(xmin::text::bigint) * 1000000 + count(*) FROM pg_class) + (SELECT max(xmin::text::bigint) * 1000000 + count(*) FROM pg_attribute)
@@ -70,7 +81,21 @@ const MARK_HASH_KEYS = `
   UPDATE pg_index SET indoption = array_to_string(array(
       SELECT CASE WHEN position = 1 THEN option | 4 ELSE option END FROM unnest(indoption) WITH ORDINALITY u(option, position) ORDER BY position), ' ')::int2vector
   WHERE indisprimary AND indrelid >= 16384 AND indoption[0] & 7 = 0 AND coalesce(obj_description(indrelid, 'pg_class'), '') NOT LIKE 'yb: %'
+    AND NOT (SELECT is_colocated FROM yb_table_properties(indrelid))
+    AND NOT EXISTS (SELECT FROM information_schema.yb_keys k WHERE k.relation = indrelid AND k.key !~* '\\mhash\\M')
     AND EXISTS (SELECT FROM pg_am a JOIN pg_class c ON c.relam = a.oid WHERE c.oid = indexrelid AND a.amname = 'btree')`;
+
+/** Makes a database that was just created a colocated one. */
+export async function colocate(url: string, database: string): Promise<void> {
+  const admin = superuser(url, database, 'yugabytedb dialect');
+  await admin.connect();
+  try {
+    await installDialect(admin);
+    await admin.query('INSERT INTO information_schema.yb_colocated VALUES (true)');
+  } finally {
+    await admin.end();
+  }
+}
 
 /** Keeps two installers off each other's catalogue rows. */
 const LOCK_KEY = 7423;

@@ -19,8 +19,9 @@ import {
   text,
   transactionStatus,
 } from './frames.ts';
+import { colocate } from './install.ts';
 import { changeDatabase, translateNodes } from './nodes.ts';
-import { placementNote } from './placement-store.ts';
+import { colocatedDatabase, placementNotes } from './placement-store.ts';
 import { deniedSetting, maySet } from './privileges.ts';
 import { isDdl, isSavepoint, nonconcurrentIndex, refusalOf } from './rules.ts';
 import { nowMicros, type SnapshotKeeper, SnapshotTooOld } from './snapshots.ts';
@@ -189,8 +190,11 @@ export class Session {
     );
     this.#refusing = false;
     const [only] = found;
-    const note = found.length === 1 && only !== undefined && !this.#failed ? placementNote(only) : undefined;
-    if (note !== undefined) await this.#own(note);
+    if (found.length === 1 && only !== undefined && !this.#failed) {
+      for (const note of placementNotes(only)) await this.#own(note);
+      const colocated = colocatedDatabase(only);
+      if (colocated !== undefined) await colocate(this.#upstream.url, colocated);
+    }
     if (preparation.kind === 'wrapped') await this.#own('COMMIT');
   }
 

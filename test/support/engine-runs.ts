@@ -93,7 +93,7 @@ export async function runBackup<S extends LogicalSource>(
   }
 }
 
-function manifestOf(
+export function manifestOf(
   { ref }: BackupContext,
   source: LogicalSource,
   readPoint: LogicalReadPoint,

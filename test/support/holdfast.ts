@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { cacheFolder } from '../../engines/cache-folder.ts';
 
 const MAIN = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
 
@@ -26,7 +27,8 @@ export function startHoldfast(
 ): RunningCommand {
   const child = spawn(process.execPath, [MAIN, ...args], {
     cwd: folder,
-    env: { ...process.env, ...environment },
+    // As the wrapper does it.
+    env: { NODE_COMPILE_CACHE: cacheFolder('compiled'), ...process.env, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let stdout = '';

@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { clone } from '../../engines/universe/in-cluster/clone.ts';
 import { type Reconciliation, reconcileSchedule } from '../../engines/universe/in-cluster/reconcile.ts';
@@ -9,6 +10,7 @@ import {
   rewind,
   takeSafetySnapshot,
 } from '../../engines/universe/in-cluster/rewind.ts';
+import { rewindOnce } from '../../engines/universe/in-cluster/sealed-rewind.ts';
 import { databaseLimits, scheduleSource } from '../../engines/universe/in-cluster/sources.ts';
 import { openYbAdmin } from '../../engines/universe/yb-admin/program.ts';
 import { createSnapshotSchedule, listSnapshotSchedules } from '../../engines/universe/yb-admin/schedules.ts';
@@ -17,6 +19,7 @@ import { parseConnectionUrl } from '../../engines/ysql/server/connection-url.ts'
 import { type Session, withSession } from '../../engines/ysql/server/session.ts';
 import { planRecovery } from '../../planning/recovery.ts';
 import { DirectoryStore } from '../../repository/directory.ts';
+import { sealRewind } from '../../repository/rewind-records.ts';
 import { eventually } from '../support/processes.ts';
 import { query } from '../support/sql.ts';
 import { startUniverse, type Universe } from './launcher.ts';
@@ -188,6 +191,60 @@ describe('going back within the universe', () => {
     await query(universe.ysql('shop'), 'DELETE FROM t');
     await rewind(context.admin, 'ysql.shop', instant, waiting);
     expect(await rows('shop')).toEqual(wanted);
+  });
+
+  test('a rewind with a record is asked for once: an attempt that lost the answer is gone on with, and one that is over is left alone', async () => {
+    await database('sealed');
+    await reconcileSchedule(context, 'ysql.sealed', POLICY);
+    await complete();
+    const wanted = await rows('sealed');
+    const instant = new Date(Math.ceil(Number(BigInt(await present()) / 1000n)) + 1).toISOString();
+    await sleep(50);
+    await query(universe.ysql('sealed'), 'DELETE FROM t');
+    const request = {
+      plan: 'orders',
+      restore: 'r-once',
+      instant,
+      databases: [{ from: 'sealed', to: 'sealed' }],
+    };
+    const once = { admin: context.admin, store: context.store, request, waiting };
+    const asked = async () => (await universe.view()).calls.restore_snapshot_schedule ?? 0;
+    const before = await asked();
+    await universe.act({ do: 'loseAnswer', operation: 'restore_snapshot_schedule', times: 1 });
+    await expect(rewindOnce(once, 0, 'ysql.sealed')).rejects.toMatchObject({ transient: true });
+    expect(await rewindOnce(once, 0, 'ysql.sealed')).toBeUndefined();
+    expect(await rows('sealed')).toEqual(wanted);
+    await query(universe.ysql('sealed'), "INSERT INTO t VALUES (300, 'written since')");
+    const since = await rows('sealed');
+    expect(await rewindOnce(once, 0, 'ysql.sealed')).toMatch(
+      /^sealed was taken back at .* what was written since stands\.$/,
+    );
+    expect(await rows('sealed')).toEqual(since);
+    expect(await asked()).toBe(before + 1);
+  });
+
+  test('a rewind of which nobody knows whether it was asked for is not asked for an hour later', async () => {
+    await database('silent');
+    await reconcileSchedule(context, 'ysql.silent', POLICY);
+    await complete();
+    const request = {
+      plan: 'orders',
+      restore: 'r-silent',
+      instant: new Date().toISOString(),
+      databases: [{ from: 'silent', to: 'silent' }],
+    };
+    await sealRewind(context.store, {
+      ...{ plan: 'orders', restore: 'r-silent', way: 'rewind', instant: request.instant },
+      sealedAt: new Date(Date.now() - 61 * MINUTE_MS).toISOString(),
+      ...{ databases: ['silent'], restorationsBefore: [] },
+    });
+    await query(universe.ysql('silent'), 'DELETE FROM t');
+    const once = { admin: context.admin, store: context.store, request, waiting };
+    await expect(rewindOnce(once, 0, 'ysql.silent')).rejects.toMatchObject({
+      code: 'REWIND_NOT_KNOWN',
+      transient: false,
+    });
+    expect(await rows('silent')).toEqual([]);
   });
 
   test('what is refused: an instant before the history, writers, a restoration that fails', async () => {

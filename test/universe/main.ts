@@ -235,6 +235,8 @@ async function newState(config: UniverseConfig): Promise<State> {
     growth: { everyMs: 0, nextAt: 0 },
     hidden: [],
     imports: 'all',
+    slowImports: { msPerTable: 0, left: 0 },
+    lateTables: [],
   };
   for (const server of created.tservers) formatDirectories(server);
   saveState(directory, created);

@@ -94,6 +94,12 @@ export type Action =
   | { readonly do: 'imports'; readonly find: 'all' | 'none' }
   /** It dies again at once if what killed it is still so. */
   | { readonly do: 'startTserver'; readonly server: ServerChoice }
+  /**
+   * The next imports of a YSQL database take so long that their caller is told that the RPC timed out; the master goes on, one table after another, and
+   * re-partitions those that did not fit when it began, whatever was done to them since. No snapshot comes of it: yb-admin makes it afterwards
+   * (issue 28965), and yb-admin has given up.
+   */
+  | { readonly do: 'slowImports'; readonly msPerTable: number; readonly times: number }
   | { readonly do: 'stopMaster'; readonly master: number | 'leader' | 'all' }
   | { readonly do: 'startMaster'; readonly master: number | 'all' }
   /** Another master leads. */

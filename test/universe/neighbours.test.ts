@@ -60,8 +60,8 @@ describe.each<ProfileName>(['2.18', '2025.2'])('others in a universe of %s', (pr
     expect(checks.map(({ ok, detail }) => `${ok} ${detail}`)).toEqual(
       checks.map(() => 'true nothing to mind'),
     );
-    await expect(refusal('replace')).resolves.toBeUndefined();
-    await expect(refusal('rewind')).resolves.toBeUndefined();
+    await expect(refusal('replace')).resolves.toEqual([]);
+    await expect(refusal('rewind')).resolves.toEqual([]);
     await expect(rewindLimits(surroundings)).resolves.toEqual([]);
   });
 
@@ -77,10 +77,15 @@ describe.each<ProfileName>(['2.18', '2025.2'])('others in a universe of %s', (pr
         await expect(refusal(way)).rejects.toMatchObject({
           code: 'OVERWRITE_BREAKS_OTHERS',
           transient: false,
-          remedy: expect.stringMatching(/delete_change_data_stream.*--into/s),
+          remedy: expect.stringMatching(/delete_change_data_stream.*--into.*--break-others/s),
         });
+        await expect(refuseToBreakOthers(way, surroundings, true)).resolves.toEqual([
+          expect.stringMatching(/^broken, as asked for: .*12773.*delete_change_data_stream/s),
+        ]);
       }
-      await expect(rewindLimits(surroundings)).resolves.toMatchObject([{ ways: ['rewind'] }]);
+      await expect(rewindLimits(surroundings)).resolves.toMatchObject([
+        { ways: ['rewind'], breaksOthers: true },
+      ]);
     },
   );
 
@@ -123,7 +128,7 @@ describe.each<ProfileName>(['2.18', '2025.2'])('others in a universe of %s', (pr
         remedy: expect.stringContaining('pg_drop_replication_slot'),
       });
       const others = { ...surroundings, names: [{ api: 'ysql' as const, name: 'other' }] };
-      await expect(refuseToBreakOthers('replace', others)).resolves.toBeUndefined();
+      await expect(refuseToBreakOthers('replace', others)).resolves.toEqual([]);
     } finally {
       await query(universe.ysql('shop'), "SELECT pg_drop_replication_slot('reader')");
     }
@@ -145,7 +150,7 @@ describe.each<ProfileName>(['2.18', '2025.2'])('others in a universe of %s', (pr
       while (!(await seen()).includes(id) && Date.now() < deadline)
         await new Promise((go) => setTimeout(go, 200));
       expect(await seen()).toContain(`${id} of ysql.shop`);
-      await expect(refusal('replace')).resolves.toBeUndefined();
+      await expect(refusal('replace')).resolves.toEqual([]);
     } finally {
       await deleteSnapshotSchedule(admin, id);
     }
@@ -157,13 +162,18 @@ describe.each<ProfileName>(['2.18', '2025.2'])('others in a universe of %s', (pr
       ok: true,
       detail: expect.stringContaining('key-7'),
     });
-    await expect(refusal('replace')).resolves.toBeUndefined();
+    await expect(refusal('replace')).resolves.toEqual([]);
     await universe.act({ do: 'encrypt', key: 'key-7', inMemory: false });
     await expect(named('encryption at rest has its key')).resolves.toMatchObject({
       ok: false,
       remedy: expect.stringContaining('add_universe_key_to_all_masters key-7'),
     });
     await expect(refusal('rewind')).rejects.toMatchObject({ code: 'OVERWRITE_BREAKS_OTHERS' });
+    // That is nobody's to accept: the restore itself could not end well.
+    await expect(refuseToBreakOthers('rewind', surroundings, true)).rejects.toMatchObject({
+      code: 'OVERWRITE_BREAKS_OTHERS',
+      remedy: expect.not.stringContaining('--break-others'),
+    });
   });
 
   // What PostgreSQL 11 has for the tests is a folder, and a tablespace of YugabyteDB is none.

@@ -3,38 +3,31 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer, type Server } from 'node:tls';
-import { auth, Client } from 'cassandra-driver';
 import { ycqlEngine } from '../../engines/ycql/engine.ts';
 import { HoldfastError, READ_POINT_LOST } from '../../model/errors.ts';
 import type { YcqlSource } from '../../model/pipeline.ts';
-import { type CassandraCluster, startCassandra } from '../../parts/cassandra.ts';
 import { OTHER, SERVER } from './certificates.ts';
 import {
   backupContext,
-  createRepository,
   restoreContext,
   runRestore,
   type TestBackup,
-  type TestRepository,
   takeBackup,
   ycqlSource,
 } from './harness.ts';
+import { useCassandra } from './stage.ts';
 
 /* One clear error, or a graceful way round it, and nothing half-written without a trace. */
 
-let cluster: CassandraCluster;
-let repository: TestRepository;
+const stage = useCassandra({
+  authentication: true,
+  settings: { tombstone_failure_threshold: '2000', tombstone_warn_threshold: '1000' },
+});
 let backup: TestBackup;
 
 beforeAll(async () => {
-  cluster = await startCassandra({
-    authentication: true,
-    settings: { tombstone_failure_threshold: '2000', tombstone_warn_threshold: '1000' },
-  });
   process.env.YCQL_TEST_USER = 'cassandra';
   process.env.YCQL_TEST_PASSWORD = 'cassandra';
-  repository = await createRepository();
-  const client = await signedIn();
   for (const statement of [
     "CREATE KEYSPACE shop WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
     'CREATE TABLE shop.orders (p int, c int, v text, n int, PRIMARY KEY (p, c))',
@@ -43,50 +36,23 @@ beforeAll(async () => {
     "CREATE ROLE clerk WITH PASSWORD = 'clerk' AND LOGIN = true",
     'GRANT SELECT ON KEYSPACE shop TO clerk',
   ])
-    await client.execute(statement);
+    await stage.client.execute(statement);
   for (let row = 0; row < 300; row += 1) {
-    await client.execute(
+    await stage.client.execute(
       'INSERT INTO shop.orders (p, c, v, n) VALUES (?, ?, ?, ?)',
       [row % 10, row, `v${row}`, row],
       { prepare: true },
     );
     if (row % 10 === 0)
-      await client.execute('UPDATE shop.counted SET hits = hits + 3 WHERE p = ?', [row], { prepare: true });
+      await stage.client.execute('UPDATE shop.counted SET hits = hits + 3 WHERE p = ?', [row], {
+        prepare: true,
+      });
   }
-  await client.shutdown();
-  backup = await takeBackup(repository, source());
+  backup = await takeBackup(stage.repository, source());
 });
-
-afterAll(async () => {
-  await cluster?.stop();
-  await repository?.remove();
-});
-
-async function signedIn() {
-  const options = {
-    contactPoints: ['127.0.0.1'],
-    localDataCenter: cluster.localDataCenter,
-    protocolOptions: { port: cluster.port, maxVersion: 4 },
-    isMetadataSyncEnabled: false,
-    authProvider: new auth.PlainTextAuthProvider('cassandra', 'cassandra'),
-    socketOptions: { readTimeout: 120_000 },
-  };
-  // Roles are made a moment after the port opens.
-  for (let attempt = 0; ; attempt += 1) {
-    const made = new Client(options);
-    try {
-      await made.connect();
-      return made;
-    } catch (error) {
-      await made.shutdown();
-      if (attempt > 100) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 300));
-    }
-  }
-}
 
 function source(changes: Partial<YcqlSource> = {}): YcqlSource {
-  return ycqlSource(cluster, {
+  return ycqlSource(stage.cluster, {
     credentials: { username: { env: 'YCQL_TEST_USER' }, password: { env: 'YCQL_TEST_PASSWORD' } },
     keyspaces: { include: ['shop'], exclude: [] },
     ...changes,
@@ -144,7 +110,7 @@ const SOURCES: readonly (readonly [
 test.each(SOURCES)('a backup with %s is refused in one sentence', async (_what, changes, code, says) => {
   process.env.YCQL_TEST_WRONG = 'wrong';
   const { resolveSecret } = await import('../../engines/secrets.ts');
-  const context = backupContext(repository, { secret: resolveSecret });
+  const context = backupContext(stage.repository, { secret: resolveSecret });
   const { credentials, ...others } = source(changes());
   const wanted = credentials === undefined ? others : { ...others, credentials };
   const failure = await ycqlEngine.openReadPoint(context, wanted, 1).then(
@@ -161,7 +127,7 @@ test('a role without permission is refused with the permission it lacks', async 
   const clerk = source({
     credentials: { username: { env: 'YCQL_TEST_CLERK' }, password: { env: 'YCQL_TEST_CLERK' } },
   });
-  const made = await takeBackup(repository, clerk);
+  const made = await takeBackup(stage.repository, clerk);
   expect(made.manifest.totals.rows).toBe(backup.manifest.totals.rows);
   const restoring = runRestore(restoreContext({ ...backup, source: clerk }, { into: { shop: 'stolen' } }));
   await expect(restoring).rejects.toMatchObject({
@@ -180,7 +146,7 @@ test('a plain connection to a port that speaks TLS is refused with what to look 
   const port = typeof address === 'object' && address !== null ? address.port : 0;
   try {
     await expect(
-      ycqlEngine.openReadPoint(backupContext(repository), source({ port }), 1),
+      ycqlEngine.openReadPoint(backupContext(stage.repository), source({ port }), 1),
     ).rejects.toMatchObject({
       code: 'YCQL_UNAVAILABLE',
       remedy: expect.stringContaining('whether they ask for TLS'),
@@ -190,7 +156,7 @@ test('a plain connection to a port that speaks TLS is refused with what to look 
   }
 });
 
-describe('a cluster that asks for TLS and a certificate', () => {
+describe('a stage.cluster that asks for TLS and a certificate', () => {
   let folder: string;
   let port: number;
   let server: Server;
@@ -204,7 +170,7 @@ describe('a cluster that asks for TLS and a certificate', () => {
     const { certificate, key } = SERVER;
     // Stands before the cluster, and takes off TLS.
     server = createServer({ cert: certificate, key, ca: certificate, requestCert: true }, (socket) => {
-      const behind = connect(cluster.port, '127.0.0.1');
+      const behind = connect(stage.cluster.port, '127.0.0.1');
       socket.pipe(behind).pipe(socket);
       for (const end of [socket, behind]) {
         end.on('error', () => {
@@ -227,7 +193,7 @@ describe('a cluster that asks for TLS and a certificate', () => {
   const withTls = async (authority: string, own: string | undefined) => {
     const { resolveSecret } = await import('../../engines/secrets.ts');
     return await takeBackup(
-      repository,
+      stage.repository,
       source({
         port,
         tables: only('shop.orders'),
@@ -262,7 +228,7 @@ describe('a cluster that asks for TLS and a certificate', () => {
     process.env.YCQL_TEST_URL = `cql://cassandra:cassandra@127.0.0.1:${port}/?ca=${file('gone.crt')}`;
     const { resolveSecret } = await import('../../engines/secrets.ts');
     const opening = ycqlEngine.openReadPoint(
-      backupContext(repository, { secret: resolveSecret }),
+      backupContext(stage.repository, { secret: resolveSecret }),
       source({ connection: { env: 'YCQL_TEST_URL' } }),
       1,
     );
@@ -275,17 +241,15 @@ describe('a cluster that asks for TLS and a certificate', () => {
 
 test('a contact point that does not answer is passed over for one that does', async () => {
   const { manifest } = await takeBackup(
-    repository,
-    source({ contactPoints: ['127.0.0.213', ...cluster.contactPoints], tables: only('shop.orders') }),
+    stage.repository,
+    source({ contactPoints: ['127.0.0.213', ...stage.cluster.contactPoints], tables: only('shop.orders') }),
   );
   expect(manifest.totals.rows).toBe(300);
 });
 
 test('a table that changes while it is read ends the epoch', async () => {
-  const changing = takeBackup(repository, source(), async () => {
-    const client = await signedIn();
-    await client.execute('ALTER TABLE shop.far ADD w int');
-    await client.shutdown();
+  const changing = takeBackup(stage.repository, source(), async () => {
+    await stage.client.execute('ALTER TABLE shop.far ADD w int');
   });
   await expect(changing).rejects.toMatchObject({
     code: READ_POINT_LOST,
@@ -294,28 +258,28 @@ test('a table that changes while it is read ends the epoch', async () => {
 });
 
 test('tombstones that make pages fail are got round by smaller pages; those that fail any are named', async () => {
-  const client = await signedIn();
-  await client.execute('CREATE TABLE shop.heavy (p int, c int, v text, PRIMARY KEY (p, c))');
+  await stage.client.execute('CREATE TABLE shop.heavy (p int, c int, v text, PRIMARY KEY (p, c))');
   for (let c = 0; c < 4_000; c += 1) {
-    await client.execute('INSERT INTO shop.heavy (p, c, v) VALUES (1, ?, ?)', [c, 'x'], { prepare: true });
+    await stage.client.execute('INSERT INTO shop.heavy (p, c, v) VALUES (1, ?, ?)', [c, 'x'], {
+      prepare: true,
+    });
     if (c % 3 !== 0)
-      await client.execute('DELETE FROM shop.heavy WHERE p = 1 AND c = ?', [c], { prepare: true });
+      await stage.client.execute('DELETE FROM shop.heavy WHERE p = 1 AND c = ?', [c], { prepare: true });
   }
   const logged: string[] = [];
   const made = await takeBackup(
-    repository,
+    stage.repository,
     source({ tables: only('shop.heavy'), load: { inFlightPerNode: 4, pageRows: 5_000 } }),
     undefined,
     { log: (message) => logged.push(message) },
   );
   expect(made.manifest.totals.rows).toBe(1_334);
-  await client.execute('DROP TABLE shop.heavy');
-  await client.shutdown();
+  await stage.client.execute('DROP TABLE shop.heavy');
 });
 
 test('a partition larger than a chunk is cut into several objects', async () => {
   const made = await takeBackup(
-    repository,
+    stage.repository,
     source({ tables: only('shop.orders'), chunkBytes: 2_000, load: { inFlightPerNode: 4, pageRows: 10 } }),
   );
   const rows = made.objects.map(({ rows: count }) => count);
@@ -326,7 +290,7 @@ test('a partition larger than a chunk is cut into several objects', async () => 
 test('rows per second are bounded', async () => {
   const startedAt = Date.now();
   await takeBackup(
-    repository,
+    stage.repository,
     source({ tables: only('shop.orders'), load: { inFlightPerNode: 4, pageRows: 50, rowsPerSecond: 100 } }),
   );
   // 300 rows at 100 a second, of which the last page is not waited for.
@@ -384,29 +348,26 @@ const RESTORES: readonly (readonly [
 test.each(RESTORES)(
   'a restore with %s is refused before anything is written',
   async (_what, before, request, code, says) => {
-    const client = await signedIn();
-    await client.execute(
+    await stage.client.execute(
       "CREATE KEYSPACE IF NOT EXISTS odd WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
     );
-    for (const statement of before) await client.execute(statement);
+    for (const statement of before) await stage.client.execute(statement);
     const keyspaces = async () =>
-      (await client.execute('SELECT keyspace_name FROM system_schema.keyspaces')).rows
+      (await stage.client.execute('SELECT keyspace_name FROM system_schema.keyspaces')).rows
         .map(({ keyspace_name }) => keyspace_name)
         .sort();
     const there = await keyspaces();
     const planning = ycqlEngine.restore.plan(restoreContext(backup, request));
     await expect(planning).rejects.toMatchObject({ code, message: expect.stringMatching(says) });
     expect(await keyspaces()).toEqual(there);
-    await client.shutdown();
   },
 );
 
 test('rows go into tables that match, and a restore that is given up drops what it created and nothing else', async () => {
-  const client = await signedIn();
-  await client.execute(
+  await stage.client.execute(
     "CREATE KEYSPACE held WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
   );
-  await client.execute('CREATE TABLE held.mine (p int PRIMARY KEY)');
+  await stage.client.execute('CREATE TABLE held.mine (p int PRIMARY KEY)');
   const begun = restoreContext(backup, { into: { shop: 'held' } });
   await ycqlEngine.restore.plan(begun);
   await ycqlEngine.restore.prepare(begun);
@@ -418,31 +379,30 @@ test('rows go into tables that match, and a restore that is given up drops what 
   });
   await ycqlEngine.restore.load(begun, 0);
   await ycqlEngine.restore.discard(begun);
-  const left = await client.execute(
+  const left = await stage.client.execute(
     "SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'held'",
   );
   expect(left.rows.map(({ table_name }) => table_name)).toEqual(['mine']);
 
-  await client.execute('CREATE TABLE held.orders (p int, c int, v text, n int, PRIMARY KEY (p, c))');
+  await stage.client.execute('CREATE TABLE held.orders (p int, c int, v text, n int, PRIMARY KEY (p, c))');
   const { problems } = await runRestore(
     restoreContext(backup, { into: { shop: 'held' }, contents: 'data', tables: only('shop.orders') }),
   );
   expect(problems).toEqual([]);
-  const { rows } = await client.execute('SELECT count(*) AS n FROM held.orders');
+  const { rows } = await stage.client.execute('SELECT count(*) AS n FROM held.orders');
   expect(Number(rows[0]?.n)).toBe(300);
-  await client.shutdown();
 });
 
 test('roles and their grants come along when they are asked for', async () => {
   const made = await takeBackup(
-    repository,
+    stage.repository,
     source({ globals: 'roles-with-passwords', tables: only('shop.far') }),
   );
-  const client = await signedIn();
-  await client.execute('DROP ROLE clerk');
+  await stage.client.execute('DROP ROLE clerk');
   const { problems } = await runRestore(restoreContext(made, { into: { shop: 'staffed' }, globals: true }));
   expect(problems).toEqual([]);
-  const { rows } = await client.execute("SELECT role, can_login FROM system_auth.roles WHERE role = 'clerk'");
+  const { rows } = await stage.client.execute(
+    "SELECT role, can_login FROM system_auth.roles WHERE role = 'clerk'",
+  );
   expect(rows).toMatchObject([{ role: 'clerk', can_login: true }]);
-  await client.shutdown();
 });

@@ -3,42 +3,26 @@ import { ycqlEngine } from '../../engines/ycql/engine.ts';
 import { Claim } from '../../engines/ycql/restore/claim.ts';
 import { Journal, objectItem } from '../../engines/ycql/restore/journal.ts';
 import type { CqlSession } from '../../engines/ycql/session.ts';
-import { type CassandraCluster, startCassandra } from '../../parts/cassandra.ts';
 import { compareKeyspaces, openSession } from './compare.ts';
-import {
-  createRepository,
-  restoreContext,
-  runRestore,
-  type TestRepository,
-  takeBackup,
-  ycqlSource,
-} from './harness.ts';
+import { restoreContext, runRestore, takeBackup, ycqlSource } from './harness.ts';
+import { useCassandra } from './stage.ts';
 import { plainClient, run } from './zoo.ts';
 
 /* Lists are the one thing that is not the same when it is written twice. */
 
-let cluster: CassandraCluster;
-let repository: TestRepository;
+const stage = useCassandra({}, 'lists', 'claims');
 let session: CqlSession;
 
 beforeAll(async () => {
-  cluster = await startCassandra();
-  repository = await createRepository();
-  await run(cluster, `CREATE KEYSPACE lists WITH ${ONE_NODE}`, `CREATE KEYSPACE claims WITH ${ONE_NODE}`);
-  session = await openSession(cluster);
+  session = await openSession(stage.cluster);
 });
 
-afterAll(async () => {
-  await session?.close();
-  await cluster?.stop();
-  await repository?.remove();
-});
+afterAll(() => session?.close());
 
-const ONE_NODE = "replication = {'class': 'SimpleStrategy', 'replication_factor': 1}";
 const quiet = new AbortController().signal;
 
 const sourceOf = (table: string, chunkBytes: number) =>
-  ycqlSource(cluster, {
+  ycqlSource(stage.cluster, {
     keyspaces: { include: ['lists'], exclude: [] },
     tables: { include: [`lists.${table}`], exclude: [] },
     chunkBytes,
@@ -50,10 +34,10 @@ const ATTEMPTS = 3;
 
 test('an object whose every attempt but the last dies before it is noted leaves no element of a list twice, none lost, and none that has expired', async () => {
   await run(
-    cluster,
+    stage.cluster,
     'CREATE TABLE lists.died (p int, c int, s list<int> static, l list<int>, v text, PRIMARY KEY (p, c))',
   );
-  const client = plainClient(cluster);
+  const client = plainClient(stage.cluster);
   try {
     for (let row = 0; row < ROWS; row += 1) {
       const where = `WHERE p = ${row % 9} AND c = ${row}`;
@@ -70,7 +54,7 @@ test('an object whose every attempt but the last dies before it is noted leaves 
       ])
         await client.execute(statement);
     }
-    const backup = await takeBackup(repository, sourceOf('died', 100_000));
+    const backup = await takeBackup(stage.repository, sourceOf('died', 100_000));
     const restore = restoreContext(backup, { into: { lists: 'died' } });
     const { tasks } = await ycqlEngine.restore.plan(restore);
     await ycqlEngine.restore.prepare(restore);
@@ -84,7 +68,7 @@ test('an object whose every attempt but the last dies before it is noted leaves 
     // The longest lives 20 s; what is left of it is restored in whole seconds, so that the copy's may live a little longer.
     const over = 25_000;
     await sleep(over - Math.min(over, Date.now() - Date.parse(backup.readPoint.takenAt)));
-    const { rows, differences } = await compareKeyspaces(cluster, 'lists', 'died', ['died']);
+    const { rows, differences } = await compareKeyspaces(stage.cluster, 'lists', 'died', ['died']);
     expect(differences).toEqual([]);
     expect(rows).toBe(ROWS);
     const { rows: kept } = await client.execute('SELECT l FROM died.died');
@@ -96,10 +80,10 @@ test('an object whose every attempt but the last dies before it is noted leaves 
 
 test('a list of a partition that goes over several objects comes back once', async () => {
   await run(
-    cluster,
+    stage.cluster,
     'CREATE TABLE lists.large (p int, c int, s list<int> static, v blob, PRIMARY KEY (p, c))',
   );
-  const client = plainClient(cluster);
+  const client = plainClient(stage.cluster);
   try {
     for (const p of [1, 2, 3]) {
       await client.execute(
@@ -108,7 +92,7 @@ test('a list of a partition that goes over several objects comes back once', asy
       for (let c = 0; c < 100; c += 1)
         await client.execute(`INSERT INTO lists.large (p, c, v) VALUES (${p}, ${c}, 0x${'ab'.repeat(100)})`);
     }
-    const backup = await takeBackup(repository, sourceOf('large', 9_000));
+    const backup = await takeBackup(stage.repository, sourceOf('large', 9_000));
     expect(backup.objects.length).toBeGreaterThan(5);
     const { problems } = await runRestore(restoreContext(backup, { into: { lists: 'large' } }));
     expect(problems).toEqual([]);

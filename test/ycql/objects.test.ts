@@ -1,45 +1,25 @@
-import { auth, Client } from 'cassandra-driver';
 import { ycqlEngine } from '../../engines/ycql/engine.ts';
 import { resolveTarget } from '../../engines/ycql/target.ts';
 import type { YcqlSource } from '../../model/pipeline.ts';
-import { type CassandraCluster, startCassandra } from '../../parts/cassandra.ts';
-import {
-  backupContext,
-  createRepository,
-  restoreContext,
-  runRestore,
-  type TestRepository,
-  takeBackup,
-  ycqlSource,
-} from './harness.ts';
+import { backupContext, restoreContext, runRestore, takeBackup, ycqlSource } from './harness.ts';
+import { useCassandra } from './stage.ts';
 
 /* What a keyspace of Cassandra has beside its rows, and what a login may see of them. */
 
-let cluster: CassandraCluster;
-let repository: TestRepository;
-let client: Client;
+const stage = useCassandra({
+  authentication: true,
+  settings: { dynamic_data_masking_enabled: 'true' },
+});
 
 beforeAll(async () => {
-  cluster = await startCassandra({
-    authentication: true,
-    settings: { dynamic_data_masking_enabled: 'true' },
-  });
   process.env.YCQL_OBJECTS_SUPER = 'cassandra';
   process.env.YCQL_OBJECTS_READER = 'reader';
-  repository = await createRepository();
-  client = await signedIn();
-  for (const statement of SCHEMA) await client.execute(statement);
+  for (const statement of SCHEMA) await stage.client.execute(statement);
   for (let p = 0; p < 20; p += 1) {
-    await client.execute(
+    await stage.client.execute(
       `INSERT INTO objects.people (p, name, ssn, home) VALUES (${p}, 'n${p % 4}', 'secret ${p}', {street: 'Elm'})`,
     );
   }
-});
-
-afterAll(async () => {
-  await client?.shutdown();
-  await cluster?.stop();
-  await repository?.remove();
 });
 
 const SCHEMA = [
@@ -57,31 +37,9 @@ const SCHEMA = [
   'GRANT SELECT ON ALL KEYSPACES TO reader',
 ];
 
-async function signedIn() {
-  // Roles are made a moment after the port opens.
-  for (let attempt = 0; ; attempt += 1) {
-    const made = new Client({
-      contactPoints: ['127.0.0.1'],
-      localDataCenter: cluster.localDataCenter,
-      protocolOptions: { port: cluster.port, maxVersion: 4 },
-      isMetadataSyncEnabled: false,
-      authProvider: new auth.PlainTextAuthProvider('cassandra', 'cassandra'),
-      socketOptions: { readTimeout: 120_000 },
-    });
-    try {
-      await made.connect();
-      return made;
-    } catch (error) {
-      await made.shutdown();
-      if (attempt > 100) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 300));
-    }
-  }
-}
-
 function source(login: 'SUPER' | 'READER', changes: Partial<YcqlSource> = {}): YcqlSource {
   const secret = { env: `YCQL_OBJECTS_${login}` };
-  return ycqlSource(cluster, {
+  return ycqlSource(stage.cluster, {
     credentials: { username: secret, password: secret },
     keyspaces: { include: ['objects'], exclude: [] },
     ...changes,
@@ -91,7 +49,7 @@ function source(login: 'SUPER' | 'READER', changes: Partial<YcqlSource> = {}): Y
 async function definitions(keyspace: string) {
   const rows = async (table: string, columns: string) =>
     (
-      await client.execute(
+      await stage.client.execute(
         `SELECT ${columns} FROM system_schema.${table} WHERE keyspace_name = '${keyspace}'`,
       )
     ).rows.map((row) => JSON.stringify(row).replaceAll(keyspace, 'KEYSPACE'));
@@ -112,19 +70,19 @@ async function definitions(keyspace: string) {
 }
 
 test('functions with their overloads, aggregates, views, masks and options come back', async () => {
-  const backup = await takeBackup(repository, source('SUPER'));
+  const backup = await takeBackup(stage.repository, source('SUPER'));
   expect(backup.manifest.databases[0]?.losses).toBeUndefined();
   const { problems } = await runRestore(restoreContext(backup, { into: { objects: 'again' } }));
   expect(problems).toEqual([]);
   expect(await definitions('again')).toEqual(await definitions('objects'));
-  const { rows } = await client.execute('SELECT p FROM again."ByName" WHERE name = \'n1\'');
+  const { rows } = await stage.client.execute('SELECT p FROM again."ByName" WHERE name = \'n1\'');
   expect(rows.map(({ p }) => p)).toEqual([17, 13, 9, 5, 1]);
-  const { rows: sums } = await client.execute('SELECT again.total(p) AS sum FROM again.people');
+  const { rows: sums } = await stage.client.execute('SELECT again.total(p) AS sum FROM again.people');
   expect(sums[0]?.sum).toBe(195);
 });
 
 test('a view can be left out, and the table that it is of stays', async () => {
-  const backup = await takeBackup(repository, source('SUPER'));
+  const backup = await takeBackup(stage.repository, source('SUPER'));
   const { problems } = await runRestore(
     restoreContext(backup, {
       into: { objects: 'viewless' },
@@ -132,7 +90,7 @@ test('a view can be left out, and the table that it is of stays', async () => {
     }),
   );
   expect(problems).toEqual([]);
-  const { rows } = await client.execute(
+  const { rows } = await stage.client.execute(
     "SELECT view_name FROM system_schema.views WHERE keyspace_name = 'viewless'",
   );
   expect(rows).toEqual([]);
@@ -140,38 +98,40 @@ test('a view can be left out, and the table that it is of stays', async () => {
 
 describe('columns that the login sees masked', () => {
   test('are refused by name before anything is written, and by doctor', async () => {
-    await expect(takeBackup(repository, source('READER'))).rejects.toMatchObject({
+    await expect(takeBackup(stage.repository, source('READER'))).rejects.toMatchObject({
       code: 'YCQL_MASKED',
       message: expect.stringContaining('objects.people (born, note, ssn)'),
       remedy: expect.stringContaining('GRANT UNMASK ON KEYSPACE "objects" TO "reader"'),
     });
-    const checks = await ycqlEngine.check(backupContext(repository), source('READER'));
+    const checks = await ycqlEngine.check(backupContext(stage.repository), source('READER'));
     expect(checks.find(({ name }) => name === 'columns unmasked')).toMatchObject({ ok: false });
   });
 
   test('are read as they are once the login may', async () => {
-    await client.execute('GRANT UNMASK ON TABLE objects.people TO reader');
-    const backup = await takeBackup(repository, source('READER'));
+    await stage.client.execute('GRANT UNMASK ON TABLE objects.people TO reader');
+    const backup = await takeBackup(stage.repository, source('READER'));
     const { problems } = await runRestore(
       restoreContext({ ...backup, source: source('SUPER') }, { into: { objects: 'unmasked' } }),
     );
     expect(problems).toEqual([]);
-    const { rows } = await client.execute('SELECT ssn FROM unmasked.people WHERE p = 3');
+    const { rows } = await stage.client.execute('SELECT ssn FROM unmasked.people WHERE p = 3');
     expect(rows[0]?.ssn).toBe('secret 3');
   });
 });
 
 test('what is wrong with the connection is told once', async () => {
-  const checks = await ycqlEngine.check(backupContext(repository), source('SUPER', { port: 1 }));
+  const checks = await ycqlEngine.check(backupContext(stage.repository), source('SUPER', { port: 1 }));
   expect(checks).toEqual([expect.objectContaining({ name: 'source answers', ok: false })]);
 });
 
 test('that there is no login in the plan is said', async () => {
   const { credentials: _, ...anonymous } = source('SUPER');
-  await expect(ycqlEngine.openReadPoint(backupContext(repository), anonymous, 1)).rejects.toMatchObject({
-    code: 'YCQL_LOGIN_REFUSED',
-    message: expect.stringContaining('no login in the plan'),
-  });
+  await expect(ycqlEngine.openReadPoint(backupContext(stage.repository), anonymous, 1)).rejects.toMatchObject(
+    {
+      code: 'YCQL_LOGIN_REFUSED',
+      message: expect.stringContaining('no login in the plan'),
+    },
+  );
 });
 
 describe('the URL of a cluster', () => {
@@ -184,7 +144,7 @@ describe('the URL of a cluster', () => {
     return resolveTarget({ secret }, source('SUPER', { connection: { env: 'YCQL_OBJECTS_URL' } }));
   };
 
-  test('names hosts by name and by address of either kind, and a client certificate', async () => {
+  test('names hosts by name and by address of either kind, and a stage.client certificate', async () => {
     expect(
       await target(
         'cql://me:p%25%40@one,[2001:db8::7],10.0.0.1:9999/?dc=a&ca=/c%20a&cert=/c&key=/k&servername=n',

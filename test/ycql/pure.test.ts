@@ -268,3 +268,58 @@ test('two tables compare equal in any order, and any single change is told', asy
   );
   process.stdout.write(`comparison: ${tried} tables tried\n`);
 });
+
+describe('the comparison of rows alone, in a table that holds others', () => {
+  const KEY = Buffer.from('Geheimnis');
+  const columns: readonly CqlPageColumn[] = [
+    { name: 'p', type: 'text', kind: 'partition_key' },
+    { name: 'c', type: 'int', kind: 'clustering' },
+    { name: 's', type: 'text', kind: 'static' },
+    { name: 'v', type: 'text', kind: 'regular' },
+  ];
+  const text = (value: string | null) => (value === null ? null : Buffer.from(value));
+  const rowsOfOne = async function* (row: ReadRow) {
+    yield await Promise.resolve(row);
+  };
+  const differences = async (
+    expected: { readonly s: string | null; readonly v: string | null } & Pick<
+      ReadRow,
+      'endsAtMs' | 'staticsEndAtMs'
+    >,
+    actual: { readonly s: string | null; readonly v: string | null },
+  ) => {
+    const { s, v, ...ends } = expected;
+    const key = [KEY, Buffer.alloc(4)];
+    const found = await compareRows(
+      rowsOfOne({ cells: [...key, text(s), text(v)], readAtMs: 0, ...ends }),
+      rowsOfOne({ cells: [...key, text(actual.s), text(actual.v)], readAtMs: 1_000_000 }),
+      { columns, table: 't', most: 5, ttlToleranceSeconds: 5, othersAllowed: true },
+    );
+    return found.differences;
+  };
+
+  test('takes what stands in the place of a row, or of static columns, that had ended for the target’s own', async () => {
+    const others = { s: 'theirs', v: 'theirs too' };
+    expect(await differences({ s: 'theirs', v: 'mine', endsAtMs: 900_000 }, others)).toEqual([]);
+    expect(await differences({ s: 'mine', v: 'theirs too', staticsEndAtMs: 900_000 }, others)).toEqual([]);
+    // What hasn't ended is compared.
+    expect(await differences({ s: 'mine', v: 'mine', endsAtMs: 900_000 }, others)).toEqual([
+      expect.stringContaining('column s '),
+    ]);
+    expect(await differences({ s: 'mine', v: 'mine', staticsEndAtMs: 900_000 }, others)).toEqual([
+      expect.stringContaining('column v '),
+    ]);
+    expect(await differences({ s: 'theirs', v: 'mine', endsAtMs: 1_900_000 }, others)).toHaveLength(1);
+  });
+
+  test('names row and column, and no value', async () => {
+    const [difference] = await differences({ s: 'x', v: 'Zahl 4711' }, { s: 'x', v: 'Zahl 4712' });
+    expect(difference).toMatch(
+      /^t row [0-9a-f]{12}: column v holds another value, 9 bytes instead of 9 bytes$/,
+    );
+    for (const value of [KEY, Buffer.from('4711'), Buffer.from('4712')]) {
+      expect(difference).not.toContain(value.toString());
+      expect(difference).not.toContain(value.toString('hex'));
+    }
+  });
+});

@@ -1,22 +1,19 @@
 import { createRequire } from 'node:module';
 import { connectRawClient, rawPageOf } from '../../engines/ycql/raw-pages.ts';
-import { type CassandraCluster, startCassandra } from '../../parts/cassandra.ts';
+import { useCassandra } from './stage.ts';
 import { createZoo } from './zoo.ts';
 
-let cluster: CassandraCluster;
+const stage = useCassandra();
 let tables: readonly string[];
 
 beforeAll(async () => {
-  cluster = await startCassandra();
-  tables = await createZoo(cluster, 'zoo', { seed: 3, rows: 40, dialect: 'cassandra' });
+  tables = await createZoo(stage.cluster, 'zoo', { seed: 3, rows: 40, dialect: 'cassandra' });
 });
-
-afterAll(() => cluster?.stop());
 
 /** Pages as a client of this process gives them now, and what it warned of. */
 async function pagesOfTables() {
   const warnings: string[] = [];
-  const { contactPoints, port, localDataCenter } = cluster;
+  const { contactPoints, port, localDataCenter } = stage.cluster;
   const client = await connectRawClient(
     { contactPoints: [...contactPoints], protocolOptions: { port, maxVersion: 4 }, localDataCenter },
     (warning) => warnings.push(warning),

@@ -3,46 +3,30 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { restoreKit } from '../../engines/ycql/restore-kit.ts';
-import { type CassandraCluster, startCassandra } from '../../parts/cassandra.ts';
 import { compareKeyspaces } from './compare.ts';
-import {
-  createRepository,
-  restoreContext,
-  runRestore,
-  type TestBackup,
-  type TestRepository,
-  takeBackup,
-  ycqlSource,
-} from './harness.ts';
+import { restoreContext, runRestore, type TestBackup, takeBackup, ycqlSource } from './harness.ts';
+import { useCassandra } from './stage.ts';
 import { createZoo, run } from './zoo.ts';
 
 const ROWS = 1_800;
 
-let cluster: CassandraCluster;
-let repository: TestRepository;
+const stage = useCassandra();
 let tables: readonly string[];
 let backup: TestBackup;
 
 beforeAll(async () => {
-  cluster = await startCassandra();
-  repository = await createRepository();
-  tables = await createZoo(cluster, 'zoo', { seed: 11, rows: ROWS, dialect: 'cassandra' });
+  tables = await createZoo(stage.cluster, 'zoo', { seed: 11, rows: ROWS, dialect: 'cassandra' });
   backup = await takeBackup(
-    repository,
-    ycqlSource(cluster, { keyspaces: { include: ['zoo'], exclude: [] } }),
+    stage.repository,
+    ycqlSource(stage.cluster, { keyspaces: { include: ['zoo'], exclude: [] } }),
   );
-});
-
-afterAll(async () => {
-  await cluster?.stop();
-  await repository?.remove();
 });
 
 test('a keyspace with everything comes back cell by cell, each with its time of writing and expiry', async () => {
   const { problems, databases } = await runRestore(restoreContext(backup, { into: { zoo: 'copy' } }));
   expect(problems).toEqual([]);
   expect(databases).toEqual([{ from: 'zoo', to: 'copy' }]);
-  const { rows, cells, differences } = await compareKeyspaces(cluster, 'zoo', 'copy', tables);
+  const { rows, cells, differences } = await compareKeyspaces(stage.cluster, 'zoo', 'copy', tables);
   expect(differences).toEqual([]);
   // Of thousands of rows and tens of thousands of cells, all by themselves.
   expect(rows).toBe(backup.manifest.totals.rows);
@@ -52,7 +36,11 @@ test('a keyspace with everything comes back cell by cell, each with its time of 
 
 /** Each makes the copy differ in one thing; `sees` is what the comparison must say of it. */
 const MUTATIONS: readonly (readonly [what: string, statement: string, sees: RegExp])[] = [
-  ['a byte', 'UPDATE copy.wide SET v = 0x00 WHERE p = 1 AND c = 17', /wide row .* column v is 0x00 /],
+  [
+    'a byte',
+    'UPDATE copy.wide SET v = 0x00 WHERE p = 1 AND c = 17',
+    /wide row .* column v holds another value, /,
+  ],
   [
     'a time of writing',
     'UPDATE copy."QuotedTable" USING TIMESTAMP 1893456000000000 SET "Value ä" = \'x\' WHERE "P 1" = \'p 1\' AND p2 = 1 AND "C" = 1 AND d = \'d"d\'',
@@ -96,9 +84,9 @@ const MUTATIONS: readonly (readonly [what: string, statement: string, sees: RegE
 ];
 
 test.each(MUTATIONS)('the comparison catches %s in a copy', async (_what, statement, sees) => {
-  await run(cluster, statement);
+  await run(stage.cluster, statement);
   const changed = tables.filter((table) => statement.includes(table));
-  const { differences } = await compareKeyspaces(cluster, 'zoo', 'copy', changed, { most: 50 });
+  const { differences } = await compareKeyspaces(stage.cluster, 'zoo', 'copy', changed, { most: 50 });
   expect(differences.join('\n')).toMatch(sees);
 });
 
@@ -112,7 +100,7 @@ test('a restore that was tampered with is told from the backup by the check itse
   await ycqlEngine.restore.prepare(context);
   for (let task = 0; task < tasks; task += 1) await ycqlEngine.restore.load(context, task);
   await run(
-    cluster,
+    stage.cluster,
     'UPDATE tampered.wide SET v = 0x00 WHERE p = 1 AND c = 17',
     'UPDATE tampered.counted SET hits = hits + 5 WHERE p = 1 AND c = 1',
   );
@@ -140,7 +128,7 @@ test('what a table has and no backup can carry is listed by table', async () => 
 });
 
 test('RESTORE.md is followed literally: without Holdfast every row comes back, with its times and expiries', async () => {
-  const folder = join(repository.path, backup.context.folder);
+  const folder = join(stage.repository.path, backup.context.folder);
   for (const { key, text } of restoreKit(backup.manifest, backup.objects))
     await writeFile(join(folder, key), text);
   await writeFile(join(folder, 'manifest.json'), JSON.stringify(backup.manifest));
@@ -151,10 +139,10 @@ test('RESTORE.md is followed literally: without Holdfast every row comes back, w
     .replaceAll('"zoo"', '"unaided"')
     .split(';\n');
   await run(
-    cluster,
+    stage.cluster,
     ...statements.map((statement) => statement.trim()).filter((statement) => statement !== ''),
   );
-  const { port, localDataCenter } = cluster;
+  const { port, localDataCenter } = stage.cluster;
   await promisify(execFile)(
     process.execPath,
     ['load.mjs', '127.0.0.1', String(port), localDataCenter, 'zoo=unaided'],
@@ -162,6 +150,6 @@ test('RESTORE.md is followed literally: without Holdfast every row comes back, w
   );
   // Of collections whose elements differ the guide says what becomes of them.
   const exact = tables.filter((table) => table !== 'everything');
-  const { differences } = await compareKeyspaces(cluster, 'zoo', 'unaided', exact);
+  const { differences } = await compareKeyspaces(stage.cluster, 'zoo', 'unaided', exact);
   expect(differences).toEqual([]);
 });

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { checkSource } from '../../engines/ysql/check.ts';
 import { ysqlEngine } from '../../engines/ysql/engine.ts';
 import { isRestoreName } from '../../engines/ysql/server/restore-names.ts';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
@@ -137,8 +138,29 @@ describe('what a database carries', () => {
     });
     const context = backupContext(repository, server.url('mule'));
     await expect(ysqlEngine.openReadPoint(context, ysqlSource(), 1)).rejects.toMatchObject({
+      code: 'YSQL_CANNOT_CARRY',
       transient: false,
       message: expect.stringContaining('mule'),
+    });
+  });
+
+  test('a database without a table is told by doctor and by its backup', async () => {
+    await query(server.url(), 'CREATE DATABASE bare');
+    const checks = await checkSource(backupContext(repository, server.url('bare')), ysqlSource());
+    expect(checks.find(({ name }) => name === 'tables')).toMatchObject({
+      ok: true,
+      detail: '0 tables in 1 database; no table that this role can see in bare',
+      remedy: expect.stringContaining('right database'),
+    });
+    expect((await takeBackup(repository, server.url('bare'))).manifest.databases[0]?.losses).toEqual([
+      expect.stringContaining('this role sees none'),
+    ]);
+    await query(server.url('bare'), 'CREATE TABLE t (a int)');
+    const [, ...later] = await checkSource(backupContext(repository, server.url('bare')), ysqlSource());
+    expect(later.find(({ name }) => name === 'tables')).toEqual({
+      name: 'tables',
+      ok: true,
+      detail: '1 table in 1 database',
     });
   });
 

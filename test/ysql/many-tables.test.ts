@@ -12,9 +12,9 @@ import {
   ysqlSource,
 } from './harness.ts';
 
-const TABLES = Number(process.env.MANY_TABLES ?? 700);
+const TABLES = Number(process.env.MANY_TABLES ?? 1_200);
 
-/** Room for about 900 locks: enough for the tables below, and not for all relations that they bring with them, which are five each. */
+/** Room for about 900 locks: not enough for the tables below. */
 const SETTINGS = { max_locks_per_transaction: '20', max_connections: '45' };
 
 describe('a database of more relations than the server has room for locks', () => {
@@ -55,7 +55,9 @@ describe('a database of more relations than the server has room for locks', () =
     const checks = await checkSource(backupContext(repository, server.url('many')), ysqlSource());
     expect(checks.find(({ name }) => name === 'room for locks')).toMatchObject({
       ok: true,
-      detail: `${TABLES} tables are locked at once, and the server has room for about 900 locks`,
+      detail: expect.stringMatching(
+        /tables are too many to be locked at once, since the server has room for about \d+ locks: each is locked while it is read, and the schema is dumped in \d+ slices$/,
+      ),
     });
   });
 });

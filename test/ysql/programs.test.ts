@@ -1,15 +1,18 @@
 import { chmod, mkdir, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { metadataDump } from '../../engines/universe/metadata-dump.ts';
 import { checkSource } from '../../engines/ysql/check.ts';
 import { dumpSchema } from '../../engines/ysql/schema-dump.ts';
 import { readRelations, select } from '../../engines/ysql/server/catalog.ts';
 import { parseConnectionUrl } from '../../engines/ysql/server/connection-url.ts';
 import { dumpGlobals } from '../../engines/ysql/server/globals-dump.ts';
 import { describeProgram } from '../../engines/ysql/server/programs/describe.ts';
+import { dumpDriver } from '../../engines/ysql/server/programs/dump-driver.ts';
 import { findProgram } from '../../engines/ysql/server/programs/find.ts';
 import { isOlderRelease, readBanner } from '../../engines/ysql/server/programs/identity.ts';
 import { takesOption } from '../../engines/ysql/server/programs/options.ts';
 import { programError, runProgram } from '../../engines/ysql/server/programs/run.ts';
+import { tryProgram } from '../../engines/ysql/server/programs/trial.ts';
 import { readServer, type Server } from '../../engines/ysql/server/server.ts';
 import { connect, type Session, withSession } from '../../engines/ysql/server/session.ts';
 import type { LogicalReadPoint } from '../../model/backup.ts';
@@ -17,6 +20,7 @@ import { freePort } from '../../parts/ports.ts';
 import { findPostgresPrograms, startPostgres } from '../../parts/postgres.ts';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
 import { CLIENT_LINES, type ClientLineName } from '../proxy/client-lines.ts';
+import { TERMINAL } from '../proxy/programs/stand-in.ts';
 import { startYsqlProxy } from '../proxy/proxy.ts';
 import { writeYsqlTools } from '../proxy/tools.ts';
 import { query } from '../support/sql.ts';
@@ -89,6 +93,20 @@ describe('programs are found where an installation has them', () => {
         Object.keys(wanted).map(async (option) => [option, await takesOption(program, option)] as const),
       );
       expect(Object.fromEntries(found)).toEqual(wanted);
+    },
+  );
+
+  test.each<ClientLineName>(['2.18', '2025.2'])(
+    'what %s can do is asked of it: no statistics of the planner, and questions after roles in a universe’s schema',
+    async (line) => {
+      process.env.HOLDFAST_YB_BIN = await writeYsqlTools(join(scratch.path, line), postgresBin, line);
+      const { statistics, roleChecks } = CLIENT_LINES[line];
+      const logical = await (await dumpDriver(serverOf(line), undefined)).commonOptions();
+      expect(logical.includes('--no-statistics')).toBe(statistics);
+      const universe = (await metadataDump(serverOf(line))).options(undefined);
+      expect(universe).toContain('--include-yb-metadata');
+      expect(universe.includes('--no-statistics')).toBe(statistics);
+      expect(universe.includes('--dump-role-checks')).toBe(roleChecks);
     },
   );
 
@@ -338,13 +356,23 @@ describe('a dump is of the server and the moment that were meant', () => {
     }
   });
 
-  test('without a password the program ends instead of asking for one', async () => {
-    const url = new URL(yugabyte.url('shop'));
-    url.password = '';
-    const program = await findProgram('dump', await server());
-    const asked = runProgram(program, parseConnectionUrl(url.href), 'shop', ['--schema-only'], signal);
-    await expect(asked).rejects.toMatchObject({ code: 'YSQL_FAILED', transient: false });
-  });
+  test.each(['dump', 'dumpall'] as const)(
+    'without a password ysql_%s ends instead of asking the terminal for one',
+    async (kind) => {
+      const url = new URL(yugabyte.url('shop'));
+      url.password = '';
+      const program = await findProgram(kind, await server());
+      process.env[TERMINAL] = '1';
+      try {
+        const patience = AbortSignal.timeout(60_000);
+        const asked = runProgram(program, parseConnectionUrl(url.href), 'shop', ['--schema-only'], patience);
+        await expect(asked).rejects.toMatchObject({ code: 'YSQL_FAILED', transient: false });
+      } finally {
+        delete process.env[TERMINAL];
+      }
+    },
+    120_000,
+  );
 
   describe('where the program can only dump the present', () => {
     const present = async (meanwhile: () => Promise<unknown>) => {
@@ -426,6 +454,56 @@ describe('a dump is of the server and the moment that were meant', () => {
       } finally {
         await query(yugabyte.server.url('shop'), undo);
       }
+    });
+  });
+
+  describe('a program that answers what it is, and crashes when it works', () => {
+    let broken: ScratchFolder;
+    beforeAll(async () => {
+      broken = await createScratchFolder('crashes');
+      for (const [kind, name] of [
+        ['dump', 'ysql_dump'],
+        ['dumpall', 'ysql_dumpall'],
+      ] as const) {
+        const own = await findProgram(kind, await server());
+        const file = join(broken.path, name);
+        // What only asks for its name or its options is passed on.
+        await writeFile(
+          file,
+          `#!/bin/sh\ncase " $* " in *' --host='*) echo "$0: symbol lookup error: undefined symbol: PQsomething" >&2; exit 127 ;; esac\nexec '${own.path}' "$@"\n`,
+        );
+        await chmod(file, 0o755);
+      }
+    });
+    afterAll(() => broken.remove());
+
+    test('is found out by doctor, and its words are told', async () => {
+      const context = backupContext(repository, yugabyte.url('shop'));
+      const source = ysqlSource({ globals: 'roles' });
+      const ofPrograms = async () =>
+        (await checkSource(context, source)).filter(({ name }) => name.startsWith('program that dumps'));
+      for (const found of await ofPrograms())
+        expect(found).toMatchObject({
+          ok: true,
+          detail: expect.stringContaining('a trial run of it ended well'),
+        });
+      process.env.HOLDFAST_YB_BIN = broken.path;
+      try {
+        const found = await ofPrograms();
+        expect(found).toHaveLength(2);
+        for (const each of found) {
+          expect(each).toMatchObject({ ok: false, detail: expect.stringContaining('symbol lookup error') });
+        }
+      } finally {
+        process.env.HOLDFAST_YB_BIN = yugabyte.programs;
+      }
+    });
+
+    test('one that does not end in time is told so', async () => {
+      const slow = await findProgram('dump', await server());
+      await expect(tryProgram(slow, target(), ['--schema-only'], signal, 1)).resolves.toMatch(
+        /had not ended after 0\.001 s/,
+      );
     });
   });
 

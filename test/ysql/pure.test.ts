@@ -168,6 +168,19 @@ describe('connection URLs', () => {
     ]);
   });
 
+  test('parameters are decoded as libpq does it: a plus is a plus', () => {
+    const { parameters, database } = parseConnectionUrl(
+      'postgresql://u@h/a+b?options=-c%20search_path%3Da+b&sslmode=require&application_name=x%2By&user=+',
+    );
+    expect(parameters).toEqual({
+      options: '-c search_path=a+b',
+      sslmode: 'require',
+      application_name: 'x+y',
+      user: '+',
+    });
+    expect(database).toBe('a+b');
+  });
+
   test.each([
     ['postgresql://u@/d?host=a,b&port=5433,5434', ['a:5433', 'b:5434']],
     ['postgresql://u@/d?host=a,b&port=5433', ['a:5433', 'b:5433']],
@@ -189,6 +202,9 @@ describe('connection URLs', () => {
     'postgresql://u:p@secret@h/d',
     'postgresql://u:12/secret@h/d',
     'postgresql://u@/d?host=a,b,c&port=1,2',
+    'postgresql://u@h/d?options=%zz',
+    'postgresql://u@h/d?options=%00',
+    'postgresql://u@h/d?sslmode',
   ])('%j is refused', (url) => {
     expect(() => parseConnectionUrl(url)).toThrow(expect.objectContaining({ code: 'YSQL_BAD_URL' }));
     expect(() => parseConnectionUrl(url)).not.toThrow(/secret/);

@@ -173,6 +173,75 @@ describe.each(LINES)('what ysql_dump of %s writes', (line) => {
     ]);
   });
 
+  test('a colocated database comes back as one: its tables together by their ids, those apart apart, keys in their orders', async () => {
+    await query(yugabyte.url('postgres'), 'CREATE DATABASE together WITH colocation = true');
+    await query(
+      yugabyte.url('together'),
+      'CREATE TABLE plain (a int PRIMARY KEY, b text)',
+      'CREATE TABLE ordered (a int, b text, c int, PRIMARY KEY (a DESC, b ASC, c))',
+      'CREATE TABLE numbered (a int PRIMARY KEY, b int) WITH (fillfactor = 70, colocation_id = 123456)',
+      'CREATE INDEX numbered_b ON numbered (b DESC) WHERE a > 0',
+      'CREATE UNIQUE INDEX plain_b ON plain (b) INCLUDE (a)',
+      'CREATE TABLE apart (a int PRIMARY KEY, b int) WITH (colocation = false) SPLIT INTO 5 TABLETS',
+      'CREATE INDEX apart_b ON apart (b HASH) SPLIT INTO 4 TABLETS',
+      'CREATE TABLE apart_ranged (a int, PRIMARY KEY (a DESC)) WITH (colocation = false) SPLIT AT VALUES ((20), (10))',
+      'CREATE TABLE parts (a int, b int, PRIMARY KEY (a, b)) PARTITION BY HASH (a)',
+      'CREATE TABLE parts_0 PARTITION OF parts FOR VALUES WITH (modulus 2, remainder 0)',
+      'CREATE TABLE parts_1 PARTITION OF parts FOR VALUES WITH (modulus 2, remainder 1)',
+      'CREATE MATERIALIZED VIEW seen AS SELECT a FROM plain',
+      ...['plain', 'numbered', 'apart'].map(
+        (table) => `INSERT INTO ${table} SELECT i, i FROM generate_series(1, 20) i`,
+      ),
+      'INSERT INTO ordered SELECT i, i, i FROM generate_series(1, 20) i',
+      'INSERT INTO parts SELECT i, i FROM generate_series(1, 20) i',
+    );
+    const properties = (database: string) =>
+      query(
+        yugabyte.url(database),
+        `SELECT c.relname AS name, p.num_tablets::int AS tablets, p.num_hash_key_columns::int AS hashed, p.is_colocated AS together, p.colocation_id AS id,
+           pg_catalog.yb_get_range_split_clause(c.oid) AS split, (SELECT key FROM information_schema.yb_keys k WHERE k.relation = c.oid) AS key, c.reloptions AS options
+         FROM pg_class c CROSS JOIN LATERAL yb_table_properties(c.oid) p LEFT JOIN pg_index i ON i.indexrelid = c.oid
+         WHERE c.relkind IN ('r', 'i', 'p', 'm') AND i.indisprimary IS DISTINCT FROM true AND c.relnamespace = 'public'::regnamespace ORDER BY 1`,
+      );
+    const colocated = async (database: string) =>
+      (await query(yugabyte.url(database), 'SELECT yb_is_database_colocated() AS is'))[0]?.is;
+    const before = await properties('together');
+    expect(before).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ name: 'numbered', together: true, id: 123456, hashed: 0 }),
+        expect.objectContaining({ name: 'ordered', key: 'a DESC, b ASC, c', together: true }),
+        expect.objectContaining({ name: 'apart', together: false, id: null, tablets: 5, hashed: 1 }),
+      ]),
+    );
+    const saved = await takeBackup(repository, yugabyte.url('together'));
+    const restore = (to: string, changes = {}) =>
+      runRestore(restoreContext(saved, yugabyte.url('together'), { into: { together: to }, ...changes }));
+    expect((await restore('together_again')).problems).toEqual([]);
+    expect(await colocated('together_again')).toBe(true);
+    const after = await properties('together_again');
+    const withoutKey = (rows: readonly Record<string, unknown>[]) =>
+      rows.map(({ key: _, ...others }) => others);
+    expect(withoutKey(after)).toEqual(withoutKey(before));
+    // The program writes the orders of every key, also where nobody did before.
+    const keyOf = (table: string) => after.find(({ name }) => name === table)?.key;
+    expect(keyOf('ordered')).toBe('a DESC, b ASC, c');
+    expect(keyOf('apart_ranged')).toBe('a DESC');
+    expect(keyOf('plain')).toBe('a ASC');
+    expect(keyOf('apart')).toBe('(a) HASH');
+    const differ = await compareDatabases(
+      yugabyte.server,
+      yugabyte.server.url('together'),
+      yugabyte.server.url('together_again'),
+      { ignoreDatabaseProperties: true },
+    );
+    expect(differ).toEqual([]);
+    await restore('left_alone', { placement: 'target' });
+    expect(await colocated('left_alone')).toBe(false);
+    const left = await properties('left_alone');
+    expect(left.filter(({ together, id }) => together === true || id !== null)).toEqual([]);
+    expect(left.find(({ name }) => name === 'numbered')?.options).toEqual(['fillfactor=70']);
+  });
+
   test('no index is built without its backfill', () => {
     expect(yugabyte.nonconcurrent).toEqual([]);
   });

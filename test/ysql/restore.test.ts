@@ -172,7 +172,11 @@ describe('a restore', () => {
 
   test('loads data alone into existing tables, whose triggers neither disturb nor change', async () => {
     const schema = context({ into: { shop: 'prepared' }, contents: 'schema' });
-    await runRestore(schema);
+    const prepared = await runRestore(schema);
+    expect(prepared.problems).toEqual([]);
+    expect(prepared.compared).toMatch(
+      /^schema of \d+ tables, \d+ index(es)?, \d+ constraints?, \d+ other objects?$/,
+    );
     const outcome = await runRestore(context({ into: { shop: 'prepared' }, contents: 'data' }));
     expect(outcome.problems).toEqual([]);
     expect(await rowsOf('prepared', 'orders')).toBe(3000);
@@ -191,6 +195,35 @@ describe('a restore', () => {
       code: 'RESTORE_TARGET_NOT_EMPTY',
       message: expect.stringContaining('public.orders'),
     });
+  });
+
+  test('tells which objects a restore of the schema alone lacks, and compares nothing where there is none', async () => {
+    const schema = context({ into: { shop: 'lacking' }, contents: 'schema' });
+    const plan = await restore.plan(schema);
+    await restore.prepare(schema);
+    for (const [wave, units] of plan.postDataWaves.entries()) {
+      for (let unit = 0; unit < units; unit += 1) await restore.postData(schema, { wave, unit, units });
+    }
+    const { restore: id } = schema.request;
+    const [working] = await query(
+      server.url(),
+      `SELECT datname FROM pg_database WHERE datname LIKE '%${id}%'`,
+    );
+    await query(
+      server.url(String(working?.datname)),
+      'DROP TRIGGER refuse ON orders',
+      'DROP TABLE orders CASCADE',
+    );
+    const outcome = await restore.finish(schema);
+    expect(outcome.problems).toContain('TABLE public.orders is in the backup and not there');
+    expect(outcome.problems).toContain('TRIGGER public.orders refuse is in the backup and not there');
+    await query(server.url(), 'CREATE DATABASE bare');
+    const bare = await takeBackup(repository, server.url('bare'));
+    expect(
+      await runRestore(
+        restoreContext(bare, server.url(), { into: { bare: 'bare_again' }, contents: 'schema' }),
+      ),
+    ).toMatchObject({ comparedNothing: true, compared: 'nothing' });
   });
 
   test('names all missing roles in one error, and creates them from the globals when asked', async () => {

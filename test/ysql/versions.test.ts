@@ -69,6 +69,34 @@ const runHere = FETCHED_POSTGRES_RUNS_HERE && process.env.HOLDFAST_TEST_YSQL_URL
     });
   }
 
+  if (version >= 17) {
+    test.each([
+      ['refuses every login', "RAISE EXCEPTION 'nobody comes in'"],
+      ['notes every login', 'INSERT INTO public.logins VALUES (now())'],
+    ])('a database whose event trigger %s is backed up, restored and dropped', async (what, body) => {
+      const name = `login_${what.split(' ')[0]}`;
+      await query(server.url(), `CREATE DATABASE ${name}`);
+      await query(
+        server.url(name),
+        'CREATE TABLE logins (at timestamptz)',
+        'CREATE TABLE t AS SELECT i FROM generate_series(1, 100) i',
+        `CREATE FUNCTION at_login() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN ${body}; END $$`,
+        'CREATE EVENT TRIGGER watch ON login EXECUTE FUNCTION at_login()',
+      );
+      const backup = await backUpAndRestore(name);
+      await runRestore(restoreContext(backup, server.url(name), { replace: true }));
+      const quiet = (database: string) => `${server.url(database)}?options=-c%20event_triggers%3Doff`;
+      for (const database of [name, `${name}_again`]) {
+        expect(await query(quiet(database), 'SELECT count(*)::int AS logins FROM logins')).toEqual([
+          { logins: 0 },
+        ]);
+        expect(await query(quiet(database), 'SELECT evtname FROM pg_event_trigger')).toEqual([
+          { evtname: 'watch' },
+        ]);
+      }
+    });
+  }
+
   if (version >= 18) {
     test('virtual generated columns come back, computed', async () => {
       await createCase('generated_virtual');

@@ -20,6 +20,8 @@ export interface Cluster {
   /** As `docker kill`: no word to anybody. Tablet servers count from 0; the first one is what everybody is connected to. */
   killTserver(index: number): Promise<void>;
   startTserver(index: number): Promise<void>;
+  /** How long a snapshot lives that is given no retention, and a wait that is longer; undefined where nobody is to wait so long. */
+  readonly expiry: { readonly hours: number; pass(): Promise<void> } | undefined;
   /** Removes the cluster, whatever state it is in. */
   stop(): Promise<void>;
 }

@@ -13,6 +13,11 @@ import type { Version } from './versions.ts';
 const COMPOSE_FILE = path.join(import.meta.dirname, 'compose.yaml');
 const READY_WITHIN_MS = 10 * 60_000;
 const NODES = [1, 2, 3] as const;
+/** `default_snapshot_retention_hours` (issue 27289): upstream's default, and the least that the flag can say. */
+const USUAL_RETENTION_HOURS = 24;
+const SHORTEST_RETENTION_HOURS = 1;
+/** Masters look for what has expired only now and then. */
+const LONGER_THAN_SHORTEST_MS = 80 * 60_000;
 
 /** What a program on the host may have in its environment that the same program in a container must have too. */
 const PASSED_ON = [
@@ -25,6 +30,8 @@ export interface DockerOptions {
   readonly subnet: string;
   /** Told what is being done. */
   readonly say: (line: string) => void;
+  /** Snapshots without a retention live an hour, the shortest that can be said, and that is waited for (80 minutes). */
+  readonly expiry?: boolean;
   /** Waits until a server of YSQL answers. */
   readonly untilAnswers?: (url: string) => Promise<void>;
 }
@@ -36,7 +43,7 @@ export interface DockerOptions {
  */
 export async function startDockerCluster(
   version: Version,
-  { subnet, say, untilAnswers = untilYsqlAnswers }: DockerOptions,
+  { subnet, say, expiry = false, untilAnswers = untilYsqlAnswers }: DockerOptions,
 ): Promise<Cluster> {
   const project = `holdfast-matrix-${version.line.replaceAll('.', '-')}`;
   const scratch = await createScratchFolder('matrix-programs');
@@ -45,6 +52,7 @@ export async function startDockerCluster(
     HOLDFAST_MATRIX_PROJECT: project,
     HOLDFAST_MATRIX_IMAGE: version.image,
     HOLDFAST_MATRIX_SUBNET: subnet,
+    HOLDFAST_MATRIX_RETENTION_HOURS: String(expiry ? SHORTEST_RETENTION_HOURS : USUAL_RETENTION_HOURS),
     // The tests exchange files with the programs in folders under here.
     HOLDFAST_MATRIX_SHARED: await realpath(tmpdir()),
   };
@@ -90,6 +98,9 @@ export async function startDockerCluster(
       await docker(['start', await tserver(index)]);
       await untilAnswers(urlOf(index + 1, 'yugabyte'));
     },
+    expiry: expiry
+      ? { hours: SHORTEST_RETENTION_HOURS, pass: () => sleep(LONGER_THAN_SHORTEST_MS) }
+      : undefined,
     stop,
   };
 }

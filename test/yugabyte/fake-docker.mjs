@@ -20,7 +20,7 @@ else fail(`docker: '${args[0]}' is not a docker command.`);
 function compose(words) {
   if (words[0] !== '--file') fail('unknown flag');
   readFileSync(words[1] ?? '', 'utf8');
-  for (const name of ['PROJECT', 'IMAGE', 'SUBNET', 'SHARED']) {
+  for (const name of ['PROJECT', 'IMAGE', 'SUBNET', 'SHARED', 'RETENTION_HOURS']) {
     if (!process.env[`HOLDFAST_MATRIX_${name}`])
       fail(`required variable HOLDFAST_MATRIX_${name} is missing a value`);
   }

@@ -31,6 +31,8 @@ const { values, positionals } = parseArgs({
     'stand-in': { type: 'boolean', default: false },
     /** Where the facts go. */
     facts: { type: 'string' },
+    /** Also waits until an imported snapshot has expired: 80 minutes. */
+    expiry: { type: 'boolean', default: false },
     /** First three numbers of the containers' addresses. */
     subnet: { type: 'string', default: '172.30.218' },
     /** Of the table that is backed up while tablet servers are killed. */
@@ -70,7 +72,7 @@ async function testLines(): Promise<number> {
       start: (say) =>
         isStandIn
           ? startStandInCluster(version)
-          : startDockerCluster(version, { subnet: values.subnet, say }),
+          : startDockerCluster(version, { subnet: values.subnet, expiry: values.expiry, say }),
     });
     found.push(facts);
     if (folder !== undefined) await writeFacts(folder, facts);

@@ -45,6 +45,7 @@ test('on the stand-in a line is disturbed, asked everything, and found well; wha
     });
     expect(facts.answers.map(({ id }) => id)).toEqual(QUESTIONS.map(({ id }) => id));
     expect(facts.answers.filter(({ problem }) => problem !== undefined)).toEqual([]);
+    expect(facts.answers.at(-1)?.answer).toEqual({ hours: 24, before: 'COMPLETE', after: 'gone' });
     expect(isWell(facts)).toBe(true);
     await writeFacts(scratch.path, facts);
     expect((await readdir(scratch.path)).sort()).toEqual(['2025.2.json', '2025.2.md']);
@@ -250,7 +251,9 @@ test('the containers are those that the matrix asks for, and the image on trial 
   );
   expect(addresses).toEqual(['11', '12', '13', '21', '22', '23', '31']);
   expect(new Set([...text.matchAll(/\$\{(\w+)/g)].map(([, name]) => name))).toEqual(
-    new Set(['PROJECT', 'IMAGE', 'SUBNET', 'SHARED'].map((name) => `HOLDFAST_MATRIX_${name}`)),
+    new Set(
+      ['PROJECT', 'IMAGE', 'SUBNET', 'SHARED', 'RETENTION_HOURS'].map((name) => `HOLDFAST_MATRIX_${name}`),
+    ),
   );
   const shown = parse(await readFile(path.join(ROOT, 'deploy/compose.yaml'), 'utf8'), { merge: true });
   expect(shown.services.yugabytedb.image).toBe(NEWEST.image);

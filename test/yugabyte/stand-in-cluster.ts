@@ -27,6 +27,11 @@ export async function startStandInCluster({ line }: Version): Promise<Cluster> {
     },
     killTserver: async (index) => void (await universe.act({ do: 'stopTserver', server: index })),
     startTserver: async (index) => void (await universe.act({ do: 'startTserver', server: index })),
+    // Its clock can be told.
+    expiry: {
+      hours: 24,
+      pass: async () => void (await universe.act({ do: 'advanceClock', ms: 25 * 3_600_000 })),
+    },
     stop: () => universe.stop(),
   };
 }

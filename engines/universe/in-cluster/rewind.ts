@@ -112,9 +112,28 @@ export async function rewind(
   waiting: Waiting,
 ): Promise<void> {
   const schedule = await scheduleOf(admin, namespace);
+  await endRewind(admin, namespace, await beginRewind(admin, schedule, atMicros, waiting), waiting);
+}
+
+/** Asks for a rewind, after one that is under way has ended. Returns the restoration's id. */
+export async function beginRewind(
+  admin: YbAdmin,
+  schedule: NamedSchedule,
+  atMicros: string,
+  waiting: Waiting,
+): Promise<string> {
   const earlier = await runningIn(admin, schedule);
   if (earlier !== undefined) await end(admin, earlier.id, waiting);
-  const { restoration } = await restoreSnapshotSchedule(admin, schedule.id, atMicros);
+  return (await restoreSnapshotSchedule(admin, schedule.id, atMicros)).restoration;
+}
+
+/** Waits for a rewind to end well. Throws `REWIND_FAILED` (permanent), `REWIND_STUCK` (transient). */
+export async function endRewind(
+  admin: YbAdmin,
+  namespace: string,
+  restoration: string,
+  waiting: Waiting,
+): Promise<void> {
   const state = await end(admin, restoration, waiting);
   if (state === 'RESTORED') return;
   throw permanent(

@@ -1,9 +1,11 @@
 import { formatAmount, formatCount } from '../../../model/amounts.ts';
 import { HoldfastError } from '../../../model/errors.ts';
+import type { ManifestTable } from '../../../model/manifest.ts';
+import { addRows, type KnownRows, rowsOfTable, UNKNOWN } from '../../../model/rows.ts';
+import { readTabletList } from '../../../repository/objects/tablet-lists.ts';
 import type { RestoreOutcome } from '../../engine.ts';
 import type { ConnectionTarget } from '../../ysql/server/connection-url.ts';
 import { exchangeNames, giveNameBack } from '../../ysql/server/exchange-names.ts';
-import { quoteTable } from '../../ysql/server/identifiers.ts';
 import { checkIndexes, INDEX_CHECK_MS, type IndexFindings } from '../../ysql/server/index-check.ts';
 import {
   databaseExists,
@@ -13,9 +15,10 @@ import {
 } from '../../ysql/server/maintenance.ts';
 import { findScript, readScript } from '../../ysql/server/scripts.ts';
 import { leaveSealed, recordOf, refuseIfSealed, seal } from '../../ysql/server/sealed-restore.ts';
-import { onlyRow, type Session, withSession } from '../../ysql/server/session.ts';
+import { type Session, withSession } from '../../ysql/server/session.ts';
 import { scriptParts } from '../../ysql/server/sql-text.ts';
 import { deleteAndSee } from '../release.ts';
+import { countOf, holdsRows } from '../table-rows.ts';
 import { openUniverse, type Universe, ysqlTarget } from '../universe.ts';
 import { YB_ADMIN } from '../yb-admin/errors.ts';
 import { abortRestoration, listRestorations } from '../yb-admin/restorations.ts';
@@ -31,18 +34,22 @@ export async function finishUniverse(restore: UniverseRestore): Promise<RestoreO
   const databases = restoredDatabases(restore);
   const problems: string[] = [];
   const notes: string[] = [];
-  let rows = 0;
+  const rows: KnownRows[] = [];
   let indexes = 0;
   let counted = 0;
+  let looked = 0;
+  let isUnclear = false;
   const job = await namedDatabases(restore, universe);
   for (const database of job.databases) {
     const checked = (await hasFinalName(restore, job, database))
-      ? { ...NOTHING_LOOKED_AT, rows: database.database.tables.reduce((sum, table) => sum + table.rows, 0) }
+      ? { ...NOTHING_LOOKED_AT, rows: knownRows(restore, database) }
       : await finishDatabase(restore, job.target, database);
-    rows += checked.rows;
+    rows.push(checked.rows);
     counted += checked.counted;
+    looked += checked.looked;
     indexes += checked.indexes;
     problems.push(...checked.problems);
+    isUnclear ||= checked.unclear.length > 0;
     notes.push(...checked.notes);
   }
   await deleteImported(restore, universe);
@@ -53,38 +60,72 @@ export async function finishUniverse(restore: UniverseRestore): Promise<RestoreO
       created: job.databases.map(({ names }) => names.to),
     });
     notes.push(...(await exchangeNames(job, true)));
+    notes.push(...((await readNote(restore, NOTES.broken)) ?? []));
     for (const { from, kept: name } of record.databases)
       kept.set(from, name === undefined ? {} : { kept: name });
   }
   return {
     databases: databases.map(({ from, names }) => ({ from, to: names.to, ...kept.get(from) })),
-    rows,
+    ...addRows([
+      ...rows,
+      ...databases.flatMap((one) => (one.api === 'ycql' ? [knownRows(restore, one)] : [])),
+    ]),
     tables: restore.manifest.totals.tables,
     problems,
-    compared: describeComparison(counted, indexes),
+    compared: describeComparison({
+      counted,
+      looked,
+      indexes,
+      keyspaces: databases.filter(({ api }) => api === 'ycql').map(({ to }) => to),
+      isYsql: job.databases.length > 0,
+    }),
     ...(notes.length === 0 ? {} : { notes }),
+    ...(isUnclear ? { unclear: true } : {}),
   };
 }
 
-/** What a verdict speaks of: the files themselves were compared when they were put into their places. */
-function describeComparison(counted: number, indexes: number): string {
-  const tables =
-    counted === 0 ? 'no counts (the backup has none)' : `counts of ${formatAmount(counted, 'table')}`;
-  const also = indexes === 0 ? '' : `, ${formatCount(indexes)} ${indexes === 1 ? 'index' : 'indexes'}`;
-  return `${tables}, validity of indexes${also}`;
+interface Compared {
+  readonly counted: number;
+  readonly looked: number;
+  readonly indexes: number;
+  readonly keyspaces: readonly string[];
+  readonly isYsql: boolean;
+}
+
+/** What a verdict speaks of. Every file was compared with its SHA-256 when it was put into its place. */
+function describeComparison({ counted, looked, indexes, keyspaces, isYsql }: Compared): string {
+  return [
+    'the SHA-256 of every file as it was put into its place',
+    ...(counted === 0 ? [] : [`counts of ${formatAmount(counted, 'table')}`]),
+    ...(looked === 0
+      ? []
+      : [
+          `whether ${formatAmount(looked, 'table')} that held rows still do (the backup has no counts of them)`,
+        ]),
+    ...(isYsql ? ['validity of indexes'] : []),
+    ...(indexes === 0 ? [] : [`${formatCount(indexes)} ${indexes === 1 ? 'index' : 'indexes'}`]),
+    ...(keyspaces.length === 0 ? [] : [`not the rows of keyspace ${keyspaces.join(', ')}`]),
+  ].join(', ');
 }
 
 interface DatabaseFindings {
-  readonly rows: number;
+  readonly rows: KnownRows;
   /** Tables of which the rows were counted. */
   readonly counted: number;
+  /** Tables that were asked for a row, since the backup knows that they held some. */
+  readonly looked: number;
   /** Indexes that were compared with their tables. */
   readonly indexes: number;
   readonly problems: readonly string[];
+  /** Tables that are empty though the backup has files with data of them, and nothing that says whether those were deleted rows. */
+  readonly unclear: readonly string[];
   readonly notes: readonly string[];
 }
 
-const NOTHING_LOOKED_AT: DatabaseFindings = { rows: 0, counted: 0, indexes: 0, problems: [], notes: [] };
+const NOTHING_LOOKED_AT: DatabaseFindings = {
+  ...{ rows: { rows: 0 }, counted: 0, looked: 0, indexes: 0 },
+  ...{ problems: [], unclear: [], notes: [] },
+};
 
 type YsqlDatabases = NamedDatabases & { readonly databases: readonly RestoredDatabase[] };
 
@@ -106,8 +147,9 @@ async function hasFinalName(
 async function finishDatabase(
   restore: UniverseRestore,
   target: ConnectionTarget,
-  { to, database }: RestoredDatabase,
+  restored: RestoredDatabase,
 ): Promise<DatabaseFindings> {
+  const { to, database } = restored;
   const object = findScript(database.schemaObjects, 'sequences');
   const values = object === undefined ? '' : await readScript(restore, object);
   const found = await withSession(target, to, restore.signal, async (session) => {
@@ -115,27 +157,101 @@ async function finishDatabase(
       if (part.kind === 'statement') await session.query('set the value of a sequence', part.statement.text);
     }
     const problems = [...(await invalidIndexes(session))];
-    let rows = 0;
-    // Without counts in the backup there is nothing to compare with.
-    const hasCounts = database.tables.some((table) => table.rows > 0);
-    const counted = hasCounts ? database.tables.filter(({ schema }) => schema !== '') : [];
-    for (const table of counted) {
-      const found = await countOf(session, table);
-      rows += found;
-      if (found !== table.rows) {
-        problems.push(`${to}: ${table.schema}.${table.table} has ${found} rows instead of ${table.rows}`);
-      }
-      restore.heartbeat({ counted: table.table });
-    }
-    return { rows, problems, counted: counted.length };
+    const compared = await compareRows(restore, session, restored);
+    return { ...compared, problems: [...problems, ...compared.problems] };
   });
   const indexes = await compareIndexes(restore, target, to);
   return {
     ...found,
     problems: [...found.problems, ...indexes.broken.map((problem) => `${to}: ${problem}`)],
     indexes: indexes.checked,
-    notes: indexes.unknown.map((note) => `${to}: ${note}`),
+    notes: [
+      ...indexes.unknown.map((note) => `${to}: ${note}`),
+      ...found.unclear.map(
+        (table) =>
+          `${to}: ${table} is empty, though the backup has data of it; whether they were deleted rows alone, the backup does not say.`,
+      ),
+    ],
   };
+}
+
+/** Counts where the backup counted; elsewhere looks whether what held rows at the backup holds rows now. */
+async function compareRows(
+  restore: UniverseRestore,
+  session: Session,
+  { to, index, database }: RestoredDatabase,
+): Promise<Omit<DatabaseFindings, 'indexes' | 'notes'>> {
+  const problems: string[] = [];
+  const unclear: string[] = [];
+  let withData: ReadonlySet<string> | undefined;
+  const rows: KnownRows[] = [];
+  let counted = 0;
+  let looked = 0;
+  for (const table of database.tables) {
+    if (table.schema === '') continue;
+    const name = `${table.schema}.${table.table}`;
+    const known = rowsOfTable(restore.manifest, table);
+    if (known.rows !== null && known.rowsEstimated !== true) {
+      const found = await countOf(session, table);
+      counted += 1;
+      rows.push({ rows: found });
+      if (found !== table.rows) problems.push(`${to}: ${name} has ${found} rows instead of ${table.rows}`);
+    } else {
+      rows.push(UNKNOWN);
+      const isEmpty = await isEmptyNow(restore, session, table);
+      if (table.holdsRows === true) {
+        looked += 1;
+        if (isEmpty) problems.push(`${to}: ${name} is empty, and held rows at the backup`);
+      } else if (isEmpty) {
+        withData ??= await tablesWithData(restore);
+        if (withData.has(idOf(restore, index, table))) unclear.push(name);
+      }
+    }
+    restore.heartbeat({ compared: table.table });
+  }
+  return { rows: addRows(rows), counted, looked, problems, unclear };
+}
+
+/** What the backup says of a database that nobody asks now. */
+function knownRows({ manifest }: UniverseRestore, { database }: RestoredDatabase): KnownRows {
+  return addRows(database.tables.map((table) => rowsOfTable(manifest, table)));
+}
+
+/** False where it can't be read, like a materialised view that was not populated at the source either. */
+async function isEmptyNow(
+  restore: UniverseRestore,
+  session: Session,
+  table: ManifestTable,
+): Promise<boolean> {
+  try {
+    return !(await holdsRows(session, table));
+  } catch (error) {
+    if (!(error instanceof HoldfastError) || error.transient || table.holdsRows === true) throw error;
+    restore.log('a table could not be looked at', { table: table.table, reason: error.message });
+    return false;
+  }
+}
+
+/** Ids of the tables of whose tablets the backup has files with data, perhaps of deleted rows. */
+async function tablesWithData({
+  manifest,
+  store,
+  ref,
+  signal,
+}: UniverseRestore): Promise<ReadonlySet<string>> {
+  const tables = new Set<string>();
+  for (const entry of manifest.tablets?.lists ?? []) {
+    const { tablets } = await readTabletList(store, ref, entry, { signal });
+    for (const { table, files } of tablets) {
+      if (files.some(({ path }) => path.includes('.sst'))) tables.add(table);
+    }
+  }
+  return tables;
+}
+
+function idOf({ manifest }: UniverseRestore, index: number, { schema, table }: ManifestTable): string {
+  const tables = manifest.universe?.snapshots[index]?.tables ?? [];
+  return tables.find((one) => one.schema === schema && one.name === table && !one.index)?.id ?? '';
 }
 
 /** An index comes back as its files were, so one that was broken at the source is broken here. */
@@ -153,17 +269,6 @@ async function compareIndexes(
     limitMs,
     mayCreate: false,
   });
-}
-
-async function countOf(
-  session: Session,
-  table: { readonly schema: string; readonly table: string },
-): Promise<number> {
-  const rows = await session.query<{ rows: string }>(
-    `count the rows of ${table.schema}.${table.table}`,
-    `SELECT count(*)::text AS rows FROM ${quoteTable(table)}`,
-  );
-  return Number(onlyRow(rows, 'the number of rows').rows);
 }
 
 /** An index that was being built at the backup is of no use, and stays so. */

@@ -29,6 +29,8 @@ export const NOTES = {
   created: (index: number) => `database-${index}.created`,
   /** Ids: the snapshots that were there before the import. */
   importing: (index: number) => `import-${index}.intent`,
+  /** Ids: a sentence for each of the others in the universe that this breaks, as asked for. */
+  broken: 'broken',
   /** Ids: `on` where the load balancer was on before. */
   balancer: 'balancer',
 } as const;

@@ -13,7 +13,7 @@ import { listTabletServers } from '../yb-admin/topology.ts';
 import { isLoadBalancerEnabled, replicasPerTablet, universeConfig } from '../yb-admin/upkeep.ts';
 import { programVersion } from '../yb-admin/version.ts';
 import { restoredDatabases, type UniverseRestore } from './context.ts';
-import { NOTES, readNote } from './ledger.ts';
+import { NOTES, readNote, writeNote } from './ledger.ts';
 import { checkSchemas } from './needs.ts';
 import { incompatibility } from './versions.ts';
 
@@ -56,7 +56,9 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
     // What is replaced bears the final name; `to` is where the restore works until then.
     const names = databases.map(({ api, names: { to } }) => ({ api, name: to }));
     const ysql = () => ownYsqlTarget(restore, universe);
-    await refuseToBreakOthers('replace', { universe, ysql, names, signal });
+    const surroundings = { universe, ysql, names, signal };
+    const broken = await refuseToBreakOthers('replace', surroundings, request.breakOthers);
+    if (broken.length > 0) await writeNote(restore, NOTES.broken, broken);
     if (target !== undefined) {
       await withSession(target, target.database, signal, (session) =>
         checkNodesAnswer(session, target, signal),

@@ -19,6 +19,7 @@ import { findSnapshot, listSnapshots } from '../yb-admin/snapshots.ts';
 import { type RestoredDatabase, restoredDatabases, type UniverseRestore } from './context.ts';
 import { NOTES, readImported, readNote, writeImported, writeNote } from './ledger.ts';
 import { runDump, schemaDump } from './schema.ts';
+import { whenSettled } from './settling.ts';
 
 /** Roles, databases with their schemas, and the snapshots' metadata imported: everything but the files. */
 export async function prepareUniverse(restore: UniverseRestore): Promise<void> {
@@ -89,7 +90,7 @@ async function createDatabase(
 
 /**
  * Imports the metadata, once: each import makes another snapshot and, for YSQL, other tablets, and what it made is said once. So
- * one whose words were lost with a worker is deleted, and imported again.
+ * one whose words were lost, with a worker or by a time-out, is waited for, deleted, and imported again.
  */
 async function importOne(
   restore: UniverseRestore,
@@ -109,6 +110,8 @@ async function importOne(
     }
     await writeNote(restore, NOTES.creating(index));
   }
+  if ((await readNote(restore, NOTES.importing(index))) !== undefined)
+    await whenSettled(restore, universe, database);
   const present = (await listSnapshots(admin, { details: false })).map(({ id }) => id);
   const before = await writeNote(restore, NOTES.importing(index), present);
   await deleteLostImports(restore, universe, database, new Set(before));

@@ -132,8 +132,9 @@ async function checkContent(
   const ends = new RowEnds(all, rules);
   const expected = async function* (): AsyncGenerator<ReadRow> {
     for await (const { cells, readAtMs } of storedRows(job, objects)) {
-      const endsAtMs = ends.endOf((at) => cells[at] ?? null, readAtMs);
-      yield { readAtMs, endsAtMs, cells: cells.filter((_, index) => kept[index]) };
+      const cell = (at: number) => cells[at] ?? null;
+      const [endsAtMs, staticsEndAtMs] = [ends.endOf(cell, readAtMs), ends.endOfStatics(cell, readAtMs)];
+      yield { readAtMs, endsAtMs, staticsEndAtMs, cells: cells.filter((_, index) => kept[index]) };
     }
   };
   const { differences } = await compareRows(expected(), actual(), {

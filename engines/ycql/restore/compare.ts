@@ -1,3 +1,6 @@
+import { createHash } from 'node:crypto';
+import { showValues } from '../../../activities/show-values.ts';
+import { formatAmount } from '../../../model/amounts.ts';
 import type { CqlPageColumn } from '../../../repository/cql-pages.ts';
 import { isMultiCell, parseType } from '../cql-type.ts';
 import { elementsOf, type RawCell, sameCell } from '../rows.ts';
@@ -9,6 +12,8 @@ export interface ReadRow {
   readonly readAtMs: number;
   /** Of an expected row: when the last of it expires, milliseconds since 1970. Absent: never. */
   readonly endsAtMs?: number | undefined;
+  /** The same of its partition's static columns; absent also where there is none. */
+  readonly staticsEndAtMs?: number | undefined;
 }
 
 export interface CompareOptions {
@@ -197,7 +202,8 @@ class Comparer {
     const bare = bareKey === key ? undefined : this.#expected.take(bareKey);
     if (bare === undefined) return;
     this.#rows += 1;
-    for (const pair of this.#pairs.filter(({ isStatic }) => isStatic)) this.#comparePair(pair, bare, row);
+    for (const pair of this.#pairsOf(bare, row).filter(({ isStatic }) => isStatic))
+      this.#comparePair(pair, bare, row);
   }
 
   #takeActual(row: ReadRow, key: string): void {
@@ -214,7 +220,7 @@ class Comparer {
     if (this.wantsMore) {
       const now = Date.now();
       for (const row of this.#expected.all()) {
-        if (!this.#hasExpired(row, now)) this.#differ(row, 'is missing');
+        if (!hasEnded(row.endsAtMs, now)) this.#differ(row, 'is missing');
       }
       for (const row of this.#options.othersAllowed === true ? [] : this.#actual.all()) {
         if (!this.#isRestOfExpired(row)) this.#differ(row, 'is one too many');
@@ -234,10 +240,17 @@ class Comparer {
 
   #compare(expected: ReadRow, actual: ReadRow): void {
     this.#rows += 1;
-    for (const pair of this.#pairs) {
+    for (const pair of this.#pairsOf(expected, actual)) {
       this.#cells += 1;
       this.#comparePair(pair, expected, actual);
     }
+  }
+
+  /** A row, or static columns, all of which had ended were not written: what stands in their place is what the target had itself. */
+  #pairsOf({ endsAtMs, staticsEndAtMs }: ReadRow, { readAtMs }: ReadRow): readonly Pair[] {
+    if (this.#options.othersAllowed !== true) return this.#pairs;
+    const isOver = { row: hasEnded(endsAtMs, readAtMs), statics: hasEnded(staticsEndAtMs, readAtMs) };
+    return this.#pairs.filter(({ isStatic }) => !(isStatic ? isOver.statics : isOver.row));
   }
 
   #comparePair({ valueAt, timeAt, ttlAt, perElement }: Pair, expected: ReadRow, actual: ReadRow): void {
@@ -249,7 +262,9 @@ class Comparer {
     // What has expired by now may be gone; of elements, some of them.
     if (over.length > 0 && (perElement || found === null)) return;
     if (!sameCell(wanted, found)) {
-      this.#differ(expected, `column ${name} is ${shown(found)} instead of ${shown(wanted)}`);
+      const sizes = `${sizeOf(found)} instead of ${sizeOf(wanted)}`;
+      const values = `${shown(found)} instead of ${shown(wanted)}`;
+      this.#differ(expected, `column ${name} holds another value, ${sizes}`, values);
       return;
     }
     if (wanted === null) return;
@@ -284,11 +299,6 @@ class Comparer {
     }
   }
 
-  /** The last of it had expired when the actual side had been read. */
-  #hasExpired({ endsAtMs }: ReadRow, nowMs: number): boolean {
-    return endsAtMs !== undefined && endsAtMs <= nowMs + CLOCKS_DIFFER_MS;
-  }
-
   /** A partition of which only the static columns are left has a row without clustering key that wasn't there before. */
   #isRestOfExpired({ cells }: ReadRow): boolean {
     const clustering = this.#options.columns.findIndex(({ kind }) => kind === 'clustering');
@@ -299,11 +309,22 @@ class Comparer {
     return this.#options.columns.some(({ kind }) => kind === 'ttl');
   }
 
-  #differ(row: ReadRow, what: string): void {
+  /** Tells which row by a hash of its key: the key, as the values, is for this worker's own output. */
+  #differ(row: ReadRow, what: string, values = ''): void {
     if (this.#differences.length >= this.#options.most) return;
-    const key = this.#keyAt.map((at) => shown(row.cells[at] ?? null)).join(', ');
-    this.#differences.push(`${this.#options.table} row (${key}): ${what}`);
+    const name = createHash('sha256').update(this.#keyOf(row), 'latin1').digest('hex').slice(0, 12);
+    const difference = `${this.#options.table} row ${name}: ${what}`;
+    showValues(() => {
+      const key = this.#keyAt.map((at) => shown(row.cells[at] ?? null)).join(', ');
+      return `${difference}; its key is (${key})${values === '' ? '' : `; ${values}`}`;
+    });
+    this.#differences.push(difference);
   }
+}
+
+/** It had ended when the actual side had been read. */
+function hasEnded(endsAtMs: number | undefined, nowMs: number): boolean {
+  return endsAtMs !== undefined && endsAtMs <= nowMs + CLOCKS_DIFFER_MS;
 }
 
 /** When a cell, or each of its elements, expires; undefined: never. */
@@ -324,6 +345,10 @@ function shown(cell: RawCell): string {
   if (cell === null) return 'null';
   const hex = cell.subarray(0, SHOWN_BYTES).toString('hex');
   return `0x${hex}${cell.length > SHOWN_BYTES ? `… (${cell.length} bytes)` : ''}`;
+}
+
+function sizeOf(cell: RawCell): string {
+  return cell === null ? 'null' : formatAmount(cell.length, 'byte');
 }
 
 function timesOf(cell: RawCell | undefined): string {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HoldfastError } from '../../../model/errors.ts';
+import { HoldfastError, messageOf } from '../../../model/errors.ts';
 import { cqlError, isAmbiguous, isOverload } from '../errors.ts';
 import type { BoundStatement, CqlSession } from '../session.ts';
 import { type Claim, SETTLED_AFTER_MS } from './claim.ts';
@@ -64,7 +64,9 @@ export class Writer {
   /** Sends what was added so far; `done` is called when that is over, however it ended. */
   async cut(done: () => void): Promise<void> {
     await this.#send();
-    void Promise.all(this.#underWay).then(done);
+    const written = Promise.all(this.#underWay).then(done);
+    // Of rows that are larger than what may be under way, one is in memory at a time.
+    if (this.#bytesUnderWay > BYTES_UNDER_WAY) await written;
   }
 
   /** Resolves when everything is written. */
@@ -128,10 +130,10 @@ export async function writeUntilDone(
       await session.write(options.keyspace, statements, 'idempotent');
       return;
     } catch (error) {
-      const failure = cqlError(error, options.doing, options.signal);
+      const failure = cqlError(error, options.doing, 'values', options.signal);
       const tooLarge =
         statements.length > 1 && error instanceof Error && /batch too large/i.test(error.message);
-      if (!tooLarge && !(isPassing(failure) && attempt < TRIES)) throw failure;
+      if (!tooLarge && !(isPassing(failure) && attempt < triesOf(failure))) throw failure;
       if (statements.length > 1 && (tooLarge || isOverload(error))) {
         const middle = Math.ceil(statements.length / 2);
         if (!tooLarge) await sleep(pauseMs, undefined, { signal: options.signal });
@@ -165,13 +167,13 @@ export async function writeOnce(
       await session.write(options.keyspace, wanted, kind);
       return;
     } catch (error) {
-      const failure = cqlError(error, options.doing, options.signal);
-      if (!isPassing(failure) || attempt >= TRIES) throw failure;
+      const failure = cqlError(error, options.doing, 'values', options.signal);
+      if (!isPassing(failure) || attempt >= triesOf(failure)) throw failure;
       const ambiguous = isAmbiguous(error);
       options.log('a write that must not be repeated blindly failed', {
         doing: options.doing,
         ambiguous,
-        error: String(error),
+        error: messageOf(failure),
       });
       await sleep(ambiguous ? Math.max(SETTLED_AFTER_MS, pauseMs) : pauseMs, undefined, {
         signal: options.signal,
@@ -180,6 +182,11 @@ export async function writeOnce(
       if (ambiguous) wanted = await repair();
     }
   }
+}
+
+/** What a server's error says may come from the statement itself, and is tried less often than what comes from the way to it. */
+function triesOf(failure: unknown): number {
+  return failure instanceof HoldfastError ? (failure.mostEqual ?? TRIES) : TRIES;
 }
 
 function isPassing(failure: unknown): boolean {

@@ -44,8 +44,10 @@ export async function readChunk(
       }
       part.expiring += expiringRows(page, ends, place.header.columns.length);
       const continues = partitions?.goesOnIn(page) ?? false;
+      // A page that can't be compressed adds as many bytes as it has, and one of a large row may fill a part by itself.
       const isFull =
-        part.bytes + page.body.length > source.chunkBytes || part.storedBytes > STORED_BYTES_AT_MOST;
+        part.bytes + page.body.length > source.chunkBytes ||
+        part.storedBytes + page.body.length > STORED_BYTES_AT_MOST;
       if (part.rows > 0 && isFull) {
         await part.deliver(lane);
         part.continued = continues;

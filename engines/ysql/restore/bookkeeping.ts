@@ -153,7 +153,7 @@ export async function withSessionUnderRestore<T>(
 }
 
 async function openUnderRestore(place: DatabaseUnderRestore): Promise<Session> {
-  const session = await connectToEither(place);
+  const session = await connectUnderRestore(place);
   const state = await readState(session);
   if (state?.restore === place.restore) return session;
   await session.close();
@@ -164,30 +164,34 @@ async function openUnderRestore(place: DatabaseUnderRestore): Promise<Session> {
   );
 }
 
-async function connectToEither({ target, names, signal }: DatabaseUnderRestore): Promise<Session> {
-  let failure: unknown;
-  for (const name of names) {
-    try {
-      return await connect(target, name, signal);
-    } catch (error) {
-      failure = error;
-      if (!(error instanceof Error) || sqlState(error.cause) !== NO_SUCH_DATABASE) throw error;
-    }
-  }
-  throw failure;
-}
-
 /** Of the sessions that wait for their next use, as in `session-pool.ts`. */
 export function sessionKey({ target, names }: Pick<DatabaseUnderRestore, 'target' | 'names'>): string {
   return JSON.stringify([target, names]);
 }
 
-/** A session in a database; undefined where there is none of this name. */
-export async function connectIfThere(job: RestoreJob, name: string): Promise<Session | undefined> {
-  try {
-    return await connect(job.target, name, job.context.signal);
-  } catch (error) {
-    if (error instanceof Error && sqlState(error.cause) === NO_SUCH_DATABASE) return undefined;
-    throw error;
+/** A session in the first of the databases that is there; undefined where none of these names is. */
+export async function connectIfThere({
+  target,
+  names,
+  signal,
+}: Omit<DatabaseUnderRestore, 'restore'>): Promise<Session | undefined> {
+  for (const name of names) {
+    try {
+      return await connect(target, name, signal);
+    } catch (error) {
+      if (!(error instanceof Error) || sqlState(error.cause) !== NO_SUCH_DATABASE) throw error;
+    }
   }
+  return undefined;
+}
+
+/** As `connectIfThere`, where one of them must be there. Throws `RESTORE_DATABASE_GONE` (permanent). */
+export async function connectUnderRestore(place: Omit<DatabaseUnderRestore, 'restore'>): Promise<Session> {
+  const session = await connectIfThere(place);
+  if (session !== undefined) return session;
+  throw permanent(
+    'RESTORE_DATABASE_GONE',
+    `There is no database under the names that the one under restore can have: ${place.names.join(', ')}`,
+    'Somebody dropped or renamed it meanwhile: start the restore again.',
+  );
 }

@@ -8,10 +8,11 @@ import type { Session } from '../server/session.ts';
 import { countedTables, loadedObjects, noteCount, withRestoreSession } from './bookkeeping.ts';
 import { MultisetHash } from './content-hash.ts';
 import { type DatabaseJob, type RestoreJob, selectedObjects } from './job.ts';
+import { checkSchema } from './schema-check.ts';
 
-/** Compares what was restored of one database with the manifest. Returns each difference, named; empty when all is equal. */
+/** Compares what was restored of one database with the manifest, or the schema alone with the backup's scripts. Returns each difference, named; empty when all is equal. */
 export async function checkDatabase(job: RestoreJob, database: DatabaseJob): Promise<readonly string[]> {
-  if (!job.withData) return [];
+  if (!job.withData) return await checkSchema(job, database);
   const objects = (await selectedObjects(job)).filter(
     ({ table }) => table.database === database.manifest.name,
   );

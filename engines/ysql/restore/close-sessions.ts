@@ -23,7 +23,7 @@ export async function dropOwnBookkeeping(
   const { signal, request } = job.context;
   await closeRestoreSessions(job, { names });
   for (const name of new Set([names.working, names.to])) {
-    const session = await connectIfThere(job, name);
+    const session = await connectIfThere({ target: job.target, names: [name], signal });
     if (session === undefined) continue;
     try {
       if ((await readState(session))?.restore === request.restore) await dropBookkeeping(session);

@@ -1,13 +1,21 @@
+import type { RestoreRequest } from '../../../model/backup.ts';
+import { withoutColocatedDatabase } from '../placement.ts';
 import { withDatabaseName } from '../server/database-name.ts';
 import type { DumpEntry } from '../server/dump-script.ts';
 import { quoteIdentifier, quoteLiteral } from '../server/identifiers.ts';
 import { withOwner } from '../server/roles.ts';
 import type { DatabaseJob } from './job.ts';
 
-/** `CREATE DATABASE` under the working name, with the encoding and locale of the source. Pure. */
-export function createStatement({ database, manifest, names }: DatabaseJob): string {
+/** `CREATE DATABASE` under the working name, with the encoding and locale of the source, and colocated where that was. Pure. */
+export function createStatement(
+  { database, manifest, names }: DatabaseJob,
+  placement: RestoreRequest['placement'],
+): string {
   const create = database.find(({ type }) => type === 'DATABASE')?.statements[0];
-  if (create !== undefined) return withDatabaseName(create, manifest.name, names.working);
+  if (create !== undefined) {
+    const kept = placement === 'target' ? withoutColocatedDatabase(create) : create;
+    return withDatabaseName(kept, manifest.name, names.working);
+  }
   const { encoding, collate, ctype } = manifest;
   return (
     `CREATE DATABASE ${quoteIdentifier(names.working)} TEMPLATE template0 ENCODING ${quoteLiteral(encoding)} ` +

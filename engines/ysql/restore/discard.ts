@@ -34,11 +34,11 @@ export async function discard(context: RestoreContext): Promise<readonly string[
   return [];
 }
 
-async function leaveExisting(job: RestoreJob, { names }: DatabaseJob): Promise<void> {
-  const session = await connectIfThere(job, names.to);
+async function leaveExisting({ target, context }: RestoreJob, { names }: DatabaseJob): Promise<void> {
+  const session = await connectIfThere({ target, names: [names.to], signal: context.signal });
   if (session === undefined) return;
   try {
-    if ((await readState(session))?.restore !== job.context.request.restore) return;
+    if ((await readState(session))?.restore !== context.request.restore) return;
     await restoreTriggers(session);
     await dropBookkeeping(session);
   } finally {

@@ -20,6 +20,7 @@ import { propertyStatements } from './database-script.ts';
 import { leaveOut, leftOutOf, loadedOf, unappliedWork } from './incomplete.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
 import { describeLargeObjects } from './large-objects.ts';
+import { comparedSchema } from './schema-check.ts';
 import { setSequences } from './sequences.ts';
 import { restoreTriggers } from './triggers.ts';
 
@@ -161,8 +162,8 @@ async function compare(job: RestoreJob, database: DatabaseJob): Promise<Omit<Fin
 }
 
 /** True when an earlier attempt came to its end: the database of the rehearsal is there and bears no bookkeeping. */
-async function isFinished(job: RestoreJob, { names }: DatabaseJob): Promise<boolean> {
-  const session = await connectIfThere(job, names.working);
+async function isFinished({ target, context }: RestoreJob, { names }: DatabaseJob): Promise<boolean> {
+  const session = await connectIfThere({ target, names: [names.working], signal: context.signal });
   if (session === undefined) return false;
   try {
     return (await readState(session)) === undefined;
@@ -276,7 +277,7 @@ async function outcome(
     return results;
   });
   const rows = job.withData ? tables.reduce((sum, table) => sum + table.rows, 0) : 0;
-  const isEmpty = job.withData && tables.length === 0;
+  const isEmpty = job.withData ? tables.length === 0 : comparedSchema(job) === undefined;
   const notes = isEmpty ? [...found.notes, NOTHING_COMPARED] : found.notes;
   return {
     databases,
@@ -290,8 +291,9 @@ async function outcome(
 }
 
 /** What a verdict speaks of: OK is never more than this. */
-function describeComparison({ withData, context, databases }: RestoreJob, indexes: number): string {
-  if (!withData) return 'nothing: schema only';
+function describeComparison(job: RestoreJob, indexes: number): string {
+  const { withData, context, databases } = job;
+  if (!withData) return comparedSchema(job) ?? 'nothing';
   const tables = databases.reduce(
     (sum, { manifest, selection }) => sum + manifest.tables.filter(selection.includes).length,
     0,

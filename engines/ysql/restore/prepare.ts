@@ -5,9 +5,9 @@ import { sqlState } from '../server/errors.ts';
 import { databaseExists, dropDatabase, withMaintenanceSession } from '../server/maintenance.ts';
 import { refuseIfSealed } from '../server/sealed-restore.ts';
 import { readServer } from '../server/server.ts';
-import { connect, inTransaction, type Session } from '../server/session.ts';
+import { inTransaction, type Session } from '../server/session.ts';
 import { applyEntry, readAdaptation } from './apply.ts';
-import { createBookkeeping, readState, setState } from './bookkeeping.ts';
+import { connectUnderRestore, createBookkeeping, readState, setState, underRestore } from './bookkeeping.ts';
 import { createStatement } from './database-script.ts';
 import { applyGlobals } from './globals.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
@@ -32,11 +32,12 @@ async function prepareDatabase(job: RestoreJob, database: DatabaseJob): Promise<
     const { product } = await readServer(session);
     const intoExisting =
       !job.withSchema || (!job.context.request.replace && (await databaseExists(session, names.to)));
-    if (!intoExisting && !(await databaseExists(session, names.working))) await create(session, database);
+    if (!intoExisting && !(await databaseExists(session, names.working)))
+      await create(job, session, database);
     return product === 'postgresql';
   });
   for (;;) {
-    const session = await workingOrFinal(job, database);
+    const session = await connectUnderRestore(underRestore(job, database));
     try {
       const state = await readState(session);
       if (state?.prepared !== undefined && state.restore === job.context.request.restore) return;
@@ -48,26 +49,20 @@ async function prepareDatabase(job: RestoreJob, database: DatabaseJob): Promise<
     // YugabyteDB keeps what an interrupted attempt created: begin with an empty database again.
     await withMaintenanceSession(job, async (session) => {
       await dropDatabase(job, session, names.working);
-      await create(session, database);
+      await create(job, session, database);
     });
     signal.throwIfAborted();
   }
 }
 
-async function workingOrFinal(job: RestoreJob, { names }: DatabaseJob): Promise<Session> {
-  try {
-    return await connect(job.target, names.working, job.context.signal);
-  } catch (error) {
-    if (!(error instanceof Error) || sqlState(error.cause) !== '3D000') throw error;
-    return await connect(job.target, names.to, job.context.signal);
-  }
-}
-
 const DUPLICATE_DATABASE = '42P04';
 
-async function create(session: Session, database: DatabaseJob): Promise<void> {
+async function create(job: RestoreJob, session: Session, database: DatabaseJob): Promise<void> {
   try {
-    await session.query(`create database "${database.names.working}"`, createStatement(database));
+    await session.query(
+      `create database "${database.names.working}"`,
+      createStatement(database, job.context.request.placement),
+    );
   } catch (error) {
     // Another attempt of this step was quicker.
     if (!(error instanceof Error) || sqlState(error.cause) !== DUPLICATE_DATABASE) throw error;

@@ -89,6 +89,16 @@ export async function select(
   };
 }
 
+/** True for what can be locked against DDL: tables, partitioned ones too. */
+export function isLockable({ kind }: Pick<Relation, 'kind'>): boolean {
+  return kind === 'r' || kind === 'p';
+}
+
+/** True for what the dump program locks: tables, and sequences while it reads their values, which it does for each section. */
+export function takesLock(relation: Pick<Relation, 'kind'>): boolean {
+  return isLockable(relation) || relation.kind === 'S';
+}
+
 function isDumped(relation: Relation): boolean {
   return relation.extension === null;
 }

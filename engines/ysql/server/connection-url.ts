@@ -23,7 +23,7 @@ export function parseConnectionUrl(url: string): ConnectionTarget {
   // A password with a plain `@` or `/` would become part of the host's or the database's name, and so of messages.
   if (authority.includes('@') || (credentials === undefined && path.includes('@'))) badUrl();
   const [user = '', ...password] = (credentials ?? '').split(':');
-  const parameters = Object.fromEntries(new URLSearchParams(query));
+  const parameters = parseParameters(query);
   const userName = decode(user) || parameters.user || process.env.PGUSER || process.env.USER;
   const defaultPort = process.env.PGPORT ?? (scheme === 'yugabytedb' ? '5433' : '5432');
   return {
@@ -33,6 +33,19 @@ export function parseConnectionUrl(url: string): ConnectionTarget {
     database: decode(path) || parameters.dbname || process.env.PGDATABASE || userName || 'postgres',
     parameters,
   };
+}
+
+/** As libpq's `conninfo_uri_parse_params`: only percent signs are decoded, so a plus is a plus; a later value replaces an earlier one. */
+function parseParameters(query: string): ConnectionTarget['parameters'] {
+  const entries = query
+    .split('&')
+    .filter((parameter) => parameter !== '')
+    .map((parameter) => {
+      const at = parameter.indexOf('=');
+      if (at < 0) badUrl();
+      return [decode(parameter.slice(0, at)), decode(parameter.slice(at + 1))] as const;
+    });
+  return Object.fromEntries(entries);
 }
 
 /** Hosts of the query come before the URL's own. Its `port` is for hosts that have none: one for all of them, or one for each. */
@@ -63,6 +76,7 @@ function endpoint(host: string, port: string): ConnectionTarget['hosts'][number]
 }
 
 function decode(text: string): string {
+  if (text.includes('%00')) badUrl();
   try {
     return decodeURIComponent(text);
   } catch (cause) {
@@ -85,7 +99,12 @@ const TLS_PARAMETERS = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey'] as const;
  * What to try, in order, to reach the server: each host, each with and without TLS as libpq's `sslmode` says (without TLS
  * where the URL says nothing). The configurations hold the password: never log them.
  */
-export function clientConfigs(target: ConnectionTarget, database: string): readonly ClientConfig[] {
+export function clientConfigs(
+  target: ConnectionTarget,
+  database: string,
+  ...moreOptions: readonly string[]
+): readonly ClientConfig[] {
+  const options = [target.parameters.options ?? [], ...moreOptions].flat().join(' ');
   return target.hosts.flatMap(({ host, port }) =>
     tlsChoices(target.parameters).map((ssl) => ({
       host,
@@ -94,7 +113,7 @@ export function clientConfigs(target: ConnectionTarget, database: string): reado
       ssl,
       ...(target.user === undefined ? {} : { user: target.user }),
       ...(target.password === undefined ? {} : { password: target.password }),
-      ...(target.parameters.options === undefined ? {} : { options: target.parameters.options }),
+      ...(options === '' ? {} : { options }),
     })),
   );
 }
@@ -150,7 +169,10 @@ const ELSEWHERE = ['PGHOST', 'PGHOSTADDR', 'PGPORT', 'PGDATABASE', 'PGUSER', 'PG
  * Environment for libpq's programs: this process's, without what names another server, and with the password, which never stands
  * on a command line, and the session's `options`.
  */
-export function libpqEnvironment(target: ConnectionTarget): NodeJS.ProcessEnv {
+export function libpqEnvironment(
+  target: ConnectionTarget,
+  ...moreOptions: readonly string[]
+): NodeJS.ProcessEnv {
   const environment: NodeJS.ProcessEnv = {
     ...process.env,
     LC_ALL: 'C',
@@ -159,7 +181,9 @@ export function libpqEnvironment(target: ConnectionTarget): NodeJS.ProcessEnv {
   };
   for (const name of ELSEWHERE) delete environment[name];
   if (target.password !== undefined) environment.PGPASSWORD = target.password;
-  if (target.parameters.options !== undefined) environment.PGOPTIONS = target.parameters.options;
+  const own = target.parameters.options ?? (moreOptions.length > 0 ? process.env.PGOPTIONS : undefined);
+  const options = [own ?? [], ...moreOptions].flat().join(' ');
+  if (options !== '') environment.PGOPTIONS = options;
   for (const name of TLS_PARAMETERS) {
     const value = target.parameters[name];
     if (value !== undefined) environment[`PG${name.toUpperCase()}`] = value;

@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { showValues } from '../../../activities/show-values.ts';
 import {
   doubtful,
   HoldfastError,
@@ -7,7 +8,7 @@ import {
   READ_POINT_LOST,
   transient,
 } from '../../../model/errors.ts';
-import { fullWords, SHOW_VALUES, tellable } from './server-message.ts';
+import { fullWords, tellable } from './server-message.ts';
 import { passingError } from './yugabyte-errors.ts';
 
 /** The SQLSTATE of a server's error, undefined for anything else. */
@@ -67,12 +68,21 @@ export function databaseError(error: unknown, doing: string, circumstances: Circ
   if (sessionAnswers === true && mayComeFromWithin(state)) {
     return doubtful('YSQL_STATEMENT_FAILED', message, withinRemedy(state), error);
   }
+  if (state === NOT_SUPPORTED && /conversion between UTF8 and \S+ /.test(messageOf(error))) {
+    return permanent(
+      'YSQL_CANNOT_CARRY',
+      message,
+      'The server has no conversion to UTF8 for this encoding: move the content into a database in UTF8, and name that one.',
+      error,
+    );
+  }
   const passing = passingCause(state, error);
   if (passing !== undefined) return transient('YSQL_UNAVAILABLE', message, passing, error);
   return permanent('YSQL_FAILED', message, remedyFor(state), error);
 }
 
 const IN_FAILED_TRANSACTION = '25P02';
+const NOT_SUPPORTED = '0A000';
 
 /**
  * True for codes that tell of a connection, a limit or an object in use: raised by the server for our session, or from within a
@@ -92,8 +102,7 @@ function withinRemedy(state: string | undefined): string {
 
 function describe(error: unknown): string {
   if (!(error instanceof pg.DatabaseError)) return messageOf(error) || String(error);
-  // Never into history or a log that is shipped: only where somebody reads this worker's own output.
-  if (process.env[SHOW_VALUES] === '1') process.stderr.write(`${SHOW_VALUES}: ${fullWords(error)}\n`);
+  showValues(() => fullWords(error));
   return tellable(error);
 }
 

@@ -1,4 +1,5 @@
 import { HoldfastError, permanent } from '../../../model/errors.ts';
+import { readYbServers, type YbServer } from '../yb-servers.ts';
 import type { ConnectionTarget } from './connection-url.ts';
 import { connect, type Session } from './session.ts';
 
@@ -20,12 +21,6 @@ export interface NodeAnswers<T> {
   readonly silent: readonly SilentNode[];
 }
 
-interface Server {
-  readonly host: string;
-  readonly port: number;
-  readonly publicIp: string;
-}
-
 /**
  * Does `work` in `session` and, on YugabyteDB, in a session of its own on every node, all at once; the node of `session` may so be asked twice. A
  * node that can't be reached, neither by its address nor by its public one, is returned by name. Throws what `work` throws.
@@ -38,20 +33,9 @@ export async function onEveryNode<T>(
 ): Promise<NodeAnswers<T>> {
   const own = await work(session);
   if (session.product !== 'yugabytedb') return { answers: [own], silent: [] };
-  const servers = await session.query<{ host: string; port: string; public_ip: string | null }>(
-    'list the nodes',
-    'SELECT host, port::text AS port, public_ip FROM yb_servers()',
-  );
+  const servers = await readYbServers(session);
   const asked = await Promise.all(
-    servers.map(({ host, port, public_ip }) =>
-      askNode(
-        target,
-        session.database,
-        { host, port: Number(port), publicIp: public_ip ?? '' },
-        signal,
-        work,
-      ),
-    ),
+    servers.map((server) => askNode(target, session.database, server, signal, work)),
   );
   return {
     answers: [own, ...asked.flatMap((one) => ('answer' in one ? [one.answer] : []))],
@@ -62,7 +46,7 @@ export async function onEveryNode<T>(
 async function askNode<T>(
   target: ConnectionTarget,
   database: string,
-  { host, port, publicIp }: Server,
+  { host, port, publicIp }: YbServer,
   signal: AbortSignal,
   work: (session: Session) => Promise<T>,
 ): Promise<{ readonly answer: T } | SilentNode> {

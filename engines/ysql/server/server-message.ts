@@ -1,8 +1,5 @@
 import type pg from 'pg';
 
-/** Set in the environment of a worker, it writes the server's full words, values included, to that worker's own stderr. */
-export const SHOW_VALUES = 'HOLDFAST_SHOW_VALUES';
-
 /**
  * What may be told of a server's error: its text, its code, the objects that it is about and where it arose, but no value of a row.
  * The result goes into history, logs, webhooks and stdout.

@@ -4,6 +4,7 @@ import { permanent } from '../../../model/errors.ts';
 import type { SecretRef } from '../../../model/pipeline.ts';
 import type { VerbContext } from '../../engine.ts';
 import { lendingSocket } from '../lending-socket.ts';
+import { learnsToLeaveOn, learnsToSwitchOff, loginOptions } from '../login-triggers.ts';
 import { type ConnectionTarget, clientConfigs, parseConnectionUrl } from './connection-url.ts';
 import { databaseError, mayComeFromWithin, sqlState } from './errors.ts';
 import { ASK_BACKEND, type Backend, refuseSharedSessions, sessionIsShared } from './pooler.ts';
@@ -83,10 +84,20 @@ export async function connect(
   }
 }
 
-async function connectToFirst(target: ConnectionTarget, database: string, signal: AbortSignal) {
+interface Connected {
+  readonly client: pg.Client;
+  readonly told: () => Told;
+}
+
+async function connectToFirst(
+  target: ConnectionTarget,
+  database: string,
+  signal: AbortSignal,
+): Promise<Connected> {
   const where = target.hosts.map(({ host, port }) => `${host}:${port}`).join(', ');
   let failure: unknown;
-  for (const config of clientConfigs(target, database)) {
+  const options = loginOptions(target);
+  for (const config of clientConfigs(target, database, ...options)) {
     const client = new pg.Client({
       ...config,
       ...(config.ssl ? {} : { stream: lendingSocket }),
@@ -99,10 +110,16 @@ async function connectToFirst(target: ConnectionTarget, database: string, signal
     client.on('error', () => undefined);
     try {
       await client.connect();
-      return { client, told };
     } catch (error) {
       failure = error;
+      // A trigger that refuses logins comes after the server has told who connects.
+      const isOtherwise = learnsToLeaveOn(target, error) || learnsToSwitchOff(target, told());
+      if (isOtherwise) return await connectToFirst(target, database, signal);
+      continue;
     }
+    if (!learnsToSwitchOff(target, told())) return { client, told };
+    await client.end();
+    return await connectToFirst(target, database, signal);
   }
   throw databaseError(failure, `connect to database "${database}" at ${where}`, { signal });
 }

@@ -7,6 +7,7 @@ import { copyToStatement } from '../copy-statements.ts';
 import { refusedValue } from '../server/errors.ts';
 import { tableName } from '../server/identifiers.ts';
 import { dataEncoding, withReader } from '../server/reader.ts';
+import { readingTable } from '../slices/unlocked-tables.ts';
 import type { ReadJob } from './jobs.ts';
 
 /** Reads a chunk into parts. Memory: one part's compressed text, which is used for the next part again, and four blocks. */
@@ -19,12 +20,14 @@ export async function readChunk(job: ReadJob, lane: LaneContext): Promise<void> 
     const part = new PartBuilder(job.zstdLevel);
     let bytes = 0;
     const blocks = withoutKeyValues(chunk, doing, copyOut(session, statement, doing, lane.signal));
-    for await (const block of blocks) {
-      if (part.rows > 0 && part.bytes + block.data.length > job.partBytes) await deliver(part, lane);
-      part.add(block.data, block.rows);
-      bytes += block.data.length;
-      lane.progress(bytes);
-    }
+    await readingTable(session, { target, readPoint, table: chunk.table }, lane.signal, async () => {
+      for await (const block of blocks) {
+        if (part.rows > 0 && part.bytes + block.data.length > job.partBytes) await deliver(part, lane);
+        part.add(block.data, block.rows);
+        bytes += block.data.length;
+        lane.progress(bytes);
+      }
+    });
     if (part.rows > 0) await deliver(part, lane);
     part.release();
   });

@@ -82,3 +82,23 @@ export function lastValue(args: readonly Argument[], ...options: readonly string
 export function has(args: readonly Argument[], ...options: readonly string[]): boolean {
   return args.some(({ option }) => option !== undefined && options.includes(option));
 }
+
+/** Host, port, user and database of a command line of `pg_dump`, as `psql` takes them. */
+export function connectionOf(passed: readonly string[]): readonly string[] {
+  const args = parseArguments(passed);
+  const connection = (['--host', '-h'] as const).flatMap((option) => {
+    const value = lastValue(args, option);
+    return value === undefined ? [] : [`--host=${value}`];
+  });
+  for (const [long, short] of [
+    ['--port', '-p'],
+    ['--username', '-U'],
+  ] as const) {
+    const value = lastValue(args, long, short);
+    if (value !== undefined) connection.push(`${long}=${value}`);
+  }
+  const database =
+    lastValue(args, '--dbname', '-d') ?? args.findLast(({ option }) => option === undefined)?.value;
+  if (database !== undefined) connection.push(`--dbname=${database}`);
+  return connection;
+}

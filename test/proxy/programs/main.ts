@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { CLIENT_LINES, type ClientLineName } from '../client-lines.ts';
 import { Answer } from './answer.ts';
+import { asksForPassword } from './password.ts';
 import type { Call, Said, StandInName } from './stand-in.ts';
 import { ysqlDump } from './ysql-dump.ts';
 import { ysqlDumpall } from './ysql-dumpall.ts';
@@ -27,6 +28,9 @@ function isLine(name: string): name is ClientLineName {
   return name in CLIENT_LINES;
 }
 
+/** Longer than any test waits. */
+const NOBODY_ANSWERS_MS = 300_000;
+
 async function answer(call: Call): Promise<Said> {
   const { name, line, words } = call;
   if (words[0] === '--version' || words[0] === '-V') throw banner(call);
@@ -34,6 +38,8 @@ async function answer(call: Call): Promise<Said> {
     const { stdout } = await promisify(execFile)(join(call.postgresBin, PROGRAMS[name].wrapped), ['--help']);
     throw help(name, stdout, line);
   }
+  // Nobody types one.
+  if (asksForPassword(call)) await new Promise((resolve) => setTimeout(resolve, NOBODY_ANSWERS_MS));
   return await PROGRAMS[name].play(call);
 }
 

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { lastValue, parseArguments } from './arguments.ts';
+import { connectionOf } from './arguments.ts';
 import { run } from './run.ts';
 import type { Call } from './stand-in.ts';
 
@@ -12,21 +12,7 @@ export async function sequenceValues(
   passed: readonly string[],
   environment: NodeJS.ProcessEnv,
 ): Promise<string> {
-  const args = parseArguments(passed);
-  const connection = (['--host', '-h'] as const).flatMap((option) => {
-    const value = lastValue(args, option);
-    return value === undefined ? [] : [`--host=${value}`];
-  });
-  for (const [long, short] of [
-    ['--port', '-p'],
-    ['--username', '-U'],
-  ] as const) {
-    const value = lastValue(args, long, short);
-    if (value !== undefined) connection.push(`${long}=${value}`);
-  }
-  const database =
-    lastValue(args, '--dbname', '-d') ?? args.findLast(({ option }) => option === undefined)?.value;
-  if (database !== undefined) connection.push(`--dbname=${database}`);
+  const connection = connectionOf(passed);
   const query = `SELECT format(E'--\\n-- Name: %s; Type: SEQUENCE SET; Schema: %s; Owner: %s\\n--\\n\\nSELECT pg_catalog.setval(%L, %s, %L);\\n\\n',
       sequencename, schemaname, sequenceowner, format('%I.%I', schemaname, sequencename), coalesce(last_value, start_value), last_value IS NOT NULL)
     FROM pg_catalog.pg_sequences ORDER BY schemaname, sequencename`;

@@ -2,6 +2,9 @@ import type { ClientLine } from '../client-lines.ts';
 
 export type StandInName = 'ysql_dump' | 'ysql_dumpall' | 'ysqlsh';
 
+/** Set where a stand-in is to behave as on a terminal, which it asks for a password (fact `programs.password`). */
+export const TERMINAL = 'HOLDFAST_STAND_IN_TERMINAL';
+
 /** One call of a stand-in. */
 export interface Call {
   readonly name: StandInName;

@@ -6,6 +6,7 @@ import { asYsqlDump, type DumpRequest } from '../dump-text.ts';
 import { Answer, type Rewording, reworded } from './answer.ts';
 import { type Argument, has, lastValue, parseArguments, words } from './arguments.ts';
 import { environmentOf } from './environment.ts';
+import { placementOf } from './placement.ts';
 import { run } from './run.ts';
 import { sequenceValues } from './sequence-values.ts';
 import type { Call, Said } from './stand-in.ts';
@@ -67,7 +68,8 @@ export async function ysqlDump(call: Call): Promise<Said> {
     request.metadata && !request.sections.includes('data')
       ? await sequenceValues(call, passed, environment)
       : '';
-  const script = asYsqlDump(ended.stdout.toString() + sequences, line, request);
+  const placement = await placementOf(call, passed, environment);
+  const script = asYsqlDump(ended.stdout.toString() + sequences, line, request, placement);
   if (file === undefined) return { code: 0, stdout: script, stderr };
   await writeFile(file, script);
   return { code: 0, stdout: '', stderr };

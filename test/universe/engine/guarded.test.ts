@@ -6,6 +6,7 @@ import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.
 import { DirectoryStore } from '../../../repository/directory.ts';
 import { sweepNotes } from '../../../repository/notes.ts';
 import type { Store } from '../../../repository/store.ts';
+import { query } from '../../support/sql.ts';
 import { counting } from '../agent/node-folder.ts';
 import { startUniverse, type Universe } from '../launcher.ts';
 import { databaseContents, fill } from './contents.ts';
@@ -59,6 +60,22 @@ describe('a YSQL address that leads to another universe', () => {
     const { error } = await restore(rig, backup, into);
     expect(error?.code).toBe('YSQL_OF_ANOTHER_UNIVERSE');
   });
+});
+
+it('a restore by a role that is no superuser is refused at its plan, before a database is made', async () => {
+  const backup = await backUp(rig);
+  await query(universe.ysql('yugabyte'), "CREATE ROLE plain LOGIN PASSWORD 'plain' IN ROLE pg_read_all_data");
+  const url = new URL(universe.ysqlUrl);
+  [url.username, url.password] = ['plain', 'plain'];
+  process.env.RIG_PLAIN_URL = url.href;
+  const plain = { ...rig, source: { ...rig.source, ysql: { connection: { env: 'RIG_PLAIN_URL' } } } };
+  const { error } = await restore(plain, backup, { shop: 'shop_by_plain', metrics: 'metrics_by_plain' });
+  expect(error).toMatchObject({ code: 'RESTORE_NEEDS_SUPERUSER', transient: false });
+  const made = await query(
+    universe.ysql('yugabyte'),
+    "SELECT FROM pg_database WHERE datname = 'shop_by_plain'",
+  );
+  expect(made).toEqual([]);
 });
 
 it('credentials that may not delete make backups and restores all the same, and a prune clears away what they left', async () => {

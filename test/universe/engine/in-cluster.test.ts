@@ -11,6 +11,7 @@ import { holdfast, holdfastJson, startHoldfast } from '../../support/holdfast.ts
 import { eventually } from '../../support/processes.ts';
 import { query } from '../../support/sql.ts';
 import { startUniverse, type Universe } from '../launcher.ts';
+import { putBack, startAgain } from './rolled-back.ts';
 import { startWorker } from './stage.ts';
 
 /** Plans that have the universe keep history: `apply` and `restore --to`, by command line, entity, workflow and yb-admin, without an agent or a backup. */
@@ -216,6 +217,52 @@ test('killed half-way, the worker goes on where it was', async () => {
   await worker.restart();
   expect(await running).toMatchObject({ way: 'rewind', instant });
   expect(await rows('orders')).toEqual(wanted);
+});
+
+/** A rewind that has come to its end, and a row that was written after it. */
+async function rewoundAndWrittenTo(id: number): Promise<InClusterSummary> {
+  await query(universe.ysql('orders'), 'DELETE FROM t WHERE id > 100');
+  const instant = await instantOf(`INSERT INTO t VALUES (${id}, 'before')`);
+  await query(universe.ysql('orders'), 'DELETE FROM t');
+  const rewound = await json<InClusterSummary>('restore', plan, '--to', instant, '--replace');
+  await query(universe.ysql('orders'), `INSERT INTO t VALUES (${id + 1}, 'written since')`);
+  return rewound;
+}
+
+test('a Temporal that is put back to before a finished rewind does not rewind again', async () => {
+  const rewound = await rewoundAndWrittenTo(4000);
+  const wanted = await rows('orders');
+  const asked = async () => (await universe.view()).calls.restore_snapshot_schedule ?? 0;
+  const before = await asked();
+
+  const run = { address: temporal.address, workflowId: `restore:orders:${rewound.restore}` };
+  const again = (await putBack(run, 'goBackInCluster')) as InClusterSummary;
+  expect(await rows('orders')).toEqual(wanted);
+  expect(again.notes).toEqual([
+    expect.stringMatching(/^orders was taken back at .*: what was written since stands\.$/),
+  ]);
+
+  await expect(putBack(run, 'checkInCluster')).rejects.toMatchObject({
+    cause: {
+      type: 'RESTORE_ENDED_BEFORE',
+      message: expect.stringContaining('orders was taken back at'),
+    },
+  });
+  expect(await rows('orders')).toEqual(wanted);
+  expect(await asked()).toBe(before);
+});
+
+test('a rewind that was asked for without a repository runs, and says that nothing keeps it from running twice', async () => {
+  const rewound = await rewoundAndWrittenTo(5000);
+  const run = { address: temporal.address, workflowId: `restore:orders:${rewound.restore}` };
+  const again = await startAgain<InClusterSummary>(run, ({ repository: _, ...request }) => ({
+    ...request,
+    restore: `${rewound.restore}b`,
+  }));
+  expect(again).toMatchObject({
+    way: 'rewind',
+    notes: [expect.stringContaining('put back to an older state')],
+  });
 });
 
 test('a YCQL keyspace is rewound as a database is', async () => {

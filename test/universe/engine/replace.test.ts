@@ -95,6 +95,18 @@ test('a database whose changes others read is not replaced: doctor says so, and 
     // Beside, nobody is disturbed.
     await stage.json('restore', shopPlan, '--into', 'shop_beside');
     await query(universe.ysql('yugabyte'), 'DROP DATABASE shop_beside');
+    expect(await databaseContents(universe, 'shop')).toEqual(before);
+    // Who knows what breaks may say so, and is told again what it was.
+    const broken = await stage.json<RestoreSummary>(
+      ...['restore', shopPlan, '--replace', '--break-others', '--no-safety-backup'],
+    );
+    expect(broken.notes).toEqual([
+      expect.stringMatching(
+        /^broken, as asked for: change data streams of database shop.*delete_change_data_stream/s,
+      ),
+    ]);
+    for (const { kept } of broken.databases)
+      if (kept !== undefined) await query(universe.ysql('yugabyte'), `DROP DATABASE "${kept}"`);
   } finally {
     await universe.act({ do: 'removeNeighbours' });
   }

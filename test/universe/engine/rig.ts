@@ -203,6 +203,8 @@ export async function restore(
   into: Readonly<Record<string, string>>,
   /** Called when everything is placed, right before `restore_snapshot`. */
   placed: (restore: UniverseRestore) => Promise<void> = async () => undefined,
+  /** Called when the universe has restored, right before the comparison. */
+  restored: () => Promise<unknown> = async () => undefined,
 ): Promise<RigOutcome> {
   const request: RestoreRequest & { readonly source: UniverseSource } = {
     restore: `r${Math.random().toString(36).slice(2, 10)}`,
@@ -240,6 +242,7 @@ export async function restore(
     }
     await placed(context);
     await patiently(() => restoreAll(context));
+    await restored();
     const outcome = await patiently(() => finishUniverse(context));
     await quiet.release();
     await forgetRestore(context);

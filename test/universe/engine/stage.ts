@@ -2,9 +2,12 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { freePort } from '../../../parts/ports.ts';
 import { type ServerProcess, startServer } from '../../../parts/process.ts';
+import { type S3Gateway, startS3Gateway } from '../../../parts/s3.ts';
 import { createScratchFolder } from '../../../parts/scratch.ts';
 import { startTemporal, type TemporalServer } from '../../../parts/temporal.ts';
 import { DirectoryStore } from '../../../repository/directory.ts';
+import { S3Store } from '../../../repository/s3.ts';
+import type { Store } from '../../../repository/store.ts';
 import { type CommandEnd, holdfast, holdfastJson } from '../../support/holdfast.ts';
 import { startUniverse, type Universe, type UniverseOptions } from '../launcher.ts';
 
@@ -15,10 +18,12 @@ export interface Stage {
   readonly worker: ServerProcess;
   /** In the order of `universe.tservers`. */
   readonly agents: readonly ServerProcess[];
+  /** Holds the repository, if the stage was asked for one; else the repository is a directory. */
+  readonly gateway: S3Gateway | undefined;
   readonly folder: string;
   readonly planFile: string;
   readonly environment: Readonly<Record<string, string>>;
-  store(): DirectoryStore;
+  store(): Store;
   /** Another plan of the same repository, with only these databases and keyspaces. Returns its file. */
   planOf(name: string, databases: readonly string[], keyspaces: readonly string[]): Promise<string>;
   run(...args: readonly string[]): Promise<CommandEnd>;
@@ -38,23 +43,41 @@ export interface Elsewhere {
 
 export const PLAN = 'universe';
 
-export async function startStage(options: UniverseOptions = {}): Promise<Stage> {
+export interface StageOptions extends UniverseOptions {
+  /** The repository is a bucket of an S3 gateway, instead of a directory. */
+  readonly s3?: boolean;
+}
+
+const BUCKET = 'backups';
+
+export async function startStage({ s3 = false, ...options }: StageOptions = {}): Promise<Stage> {
   const scratch = await createScratchFolder('universe-stage');
-  const [universe, temporal] = await Promise.all([startUniverse(options), startTemporal({ headless: true })]);
+  const [universe, temporal, gateway] = await Promise.all([
+    startUniverse(options),
+    startTemporal({ headless: true }),
+    s3 ? startS3Gateway() : undefined,
+  ]);
   const folder = scratch.path;
-  await mkdir(path.join(folder, 'repository'));
+  const directory = path.join(folder, 'repository');
+  await mkdir(directory);
+  await gateway?.createBucket(BUCKET);
   const planFile = path.join(folder, 'universe.yaml');
-  await writeFile(planFile, planText(universe, path.join(folder, 'repository'), '{ env: YSQL_URL }'));
+  const location = gateway === undefined ? `directory: ${directory}` : s3Location(gateway);
+  await writeFile(planFile, planText(universe, location, '{ env: YSQL_URL }'));
   const environment = {
     ...universe.environment,
+    ...(gateway === undefined
+      ? {}
+      : { STAGE_S3_KEY: gateway.accessKeyId, STAGE_S3_SECRET: gateway.secretAccessKey }),
     YSQL_URL: universe.ysqlUrl,
     TEMPORAL_ADDRESS: temporal.address,
     HOLDFAST_STATE_DIR: path.join(folder, 'state'),
   };
+  const store = gateway === undefined ? new DirectoryStore(directory) : await storeOf(gateway);
   const worker = await startWorker('worker', [], environment, folder);
   const agents = await startAgents(universe, environment, folder);
   return {
-    ...{ universe, temporal, worker, agents, folder, planFile, environment },
+    ...{ universe, temporal, worker, agents, gateway, folder, planFile, environment },
     async planOf(name, databases, keyspaces) {
       const file = path.join(folder, `${name}.yaml`);
       const text = await readFile(planFile, 'utf8');
@@ -67,17 +90,36 @@ export async function startStage(options: UniverseOptions = {}): Promise<Stage> 
       );
       return file;
     },
-    store: () => new DirectoryStore(path.join(folder, 'repository')),
+    store: () => store,
     run: (...args) => holdfast(args, environment),
     json: (...args) => holdfastJson(args, environment),
     async stop() {
       await Promise.all([worker, ...agents].map((process) => process.stop()));
       await temporal.stop();
+      await gateway?.stop();
       await universe.stop();
       await scratch.remove();
     },
   };
 }
+
+function storeOf({ endpoint, region, accessKeyId, secretAccessKey }: S3Gateway): Promise<Store> {
+  const credentials = { accessKeyId: { env: 'STAGE_S3_KEY' }, secretAccessKey: { env: 'STAGE_S3_SECRET' } };
+  const location = {
+    kind: 's3',
+    bucket: BUCKET,
+    prefix: '',
+    region,
+    endpoint,
+    forcePathStyle: true,
+  } as const;
+  return S3Store.open({ ...location, credentials }, async (reference) =>
+    reference === credentials.accessKeyId ? accessKeyId : secretAccessKey,
+  );
+}
+
+const s3Location = ({ endpoint, region }: S3Gateway): string =>
+  `s3: { bucket: ${BUCKET}, endpoint: "${endpoint}", region: ${region}, pathStyle: true, credentials: { accessKeyId: { env: STAGE_S3_KEY }, secretAccessKey: { env: STAGE_S3_SECRET } } }`;
 
 /** Starts another universe beside the stage's own; the stage's worker serves both. */
 export async function startElsewhere(stage: Stage, options: UniverseOptions): Promise<Elsewhere> {
@@ -87,7 +129,7 @@ export async function startElsewhere(stage: Stage, options: UniverseOptions): Pr
   const connection = path.join(universe.directory, 'ysql-url');
   await writeFile(connection, universe.ysqlUrl);
   const planFile = path.join(universe.directory, 'universe.yaml');
-  const plan = planText(universe, path.join(folder, 'repository'), `{ file: ${connection} }`);
+  const plan = planText(universe, `directory: ${path.join(folder, 'repository')}`, `{ file: ${connection} }`);
   await writeFile(planFile, plan);
   const agents = await startAgents(universe, environment, folder);
   return {
@@ -144,11 +186,12 @@ export async function startWorker(
 const listOf = (what: string, names: readonly string[]): string =>
   names.length === 0 ? '' : `      ${what}: [${names.join(', ')}]\n`;
 
-function planText({ masters }: Universe, repository: string, connection: string): string {
+function planText({ masters }: Universe, location: string, connection: string): string {
   return `apiVersion: holdfast/v1
 kind: Repository
 metadata: { name: main }
-spec: { directory: ${repository} }
+spec:
+  ${location}
 ---
 apiVersion: holdfast/v1
 kind: BackupPlan

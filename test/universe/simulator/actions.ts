@@ -99,6 +99,9 @@ export async function act(world: World, ports: Ports, action: Action): Promise<s
     case 'imports':
       state.imports = action.find;
       return action.find;
+    case 'slowImports':
+      state.slowImports = { msPerTable: action.msPerTable, left: action.times };
+      return 'armed';
     case 'stopMaster':
       for (const master of state.masters) {
         if (

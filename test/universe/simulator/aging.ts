@@ -1,4 +1,5 @@
 import { type Ports, stopTserver } from './actions.ts';
+import { ageLateTables, hasLateTables } from './importing.ts';
 import { isSplittingHeld, moveReplica, splitTablet } from './placement.ts';
 import { ageRestorations } from './restorations.ts';
 import { ageClones, ageSchedules } from './schedules.ts';
@@ -10,6 +11,7 @@ export async function ageEverything(world: World, ports: Ports): Promise<void> {
   if (!hasWork(world)) return;
   await world.exclusively(async () => {
     ageSnapshots(world);
+    ageLateTables(world);
     await ageRestorations(world, (uuid) => stopTserver(world, ports, uuid));
     await ageSchedules(world);
     await ageClones(world);
@@ -27,6 +29,7 @@ function hasWork(world: World): boolean {
       return state === 'COMPLETE' && expiresAt !== undefined && expiresAt <= now;
     }) ||
     restorations.some(({ state, end }) => state === 'RESTORING' && end !== 'never') ||
+    hasLateTables(world) ||
     schedules.some(({ nextAt, deletedAt }) => nextAt <= now || deletedAt !== undefined) ||
     clones.some(({ state, turnsAt }) => state === 'RESTORING' && turnsAt <= now) ||
     (balance.everyMs > 0 && balance.nextAt <= now) ||

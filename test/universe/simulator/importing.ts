@@ -52,6 +52,14 @@ export async function importSnapshot(
     }
     return found;
   });
+  if (kind === 'ysql' && world.state.slowImports.left > 0) {
+    world.state.slowImports.left -= 1;
+    goOnAlone(world, pairs);
+    throw new Failure(
+      'Timed out',
+      'ImportSnapshot RPC (request call id 9) to 127.0.0.1:7100 timed out after 60.000s',
+    );
+  }
   const tables = pairs.map(({ old, table }) => ({ old, table, tablets: repartition(world, old, table) }));
   const expiresAt = expiry(world, undefined);
   const snapshot: SnapshotState = {
@@ -97,24 +105,50 @@ function counterpart(world: World, namespace: NamespaceState, old: SnapshotTable
   );
 }
 
+/** The master goes on with what its caller no longer waits for; what is to be done it decided when it began. */
+function goOnAlone(
+  world: World,
+  pairs: readonly { readonly old: SnapshotTable; readonly table: TableState }[],
+): void {
+  const late = pairs.filter(({ old, table }) => !fits(world, old, table));
+  late.forEach(({ old, table }, index) => {
+    const dueAt = world.now() + (index + 1) * world.state.slowImports.msPerTable;
+    world.state.lateTables.push({ tableId: table.id, old, dueAt });
+  });
+}
+
+export function hasLateTables(world: World): boolean {
+  return world.state.lateTables.some(({ dueAt }) => dueAt <= world.now());
+}
+
+export function ageLateTables(world: World): void {
+  const due = world.state.lateTables.filter(({ dueAt }) => dueAt <= world.now());
+  world.state.lateTables = world.state.lateTables.filter((late) => !due.includes(late));
+  for (const { tableId, old } of due) replaceTablets(world, old, tableId);
+}
+
+function fits(world: World, old: SnapshotTable, table: TableState): boolean {
+  const present = tabletsOf(world, table.id);
+  return (
+    present.length === old.tablets.length &&
+    present.every(
+      ({ start, end }, index) => old.tablets[index]?.start === start && old.tablets[index]?.end === end,
+    )
+  );
+}
+
+function replaceTablets(world: World, old: SnapshotTable, tableId: string): void {
+  for (const tablet of tabletsOf(world, tableId)) dropTablet(world, tablet);
+  world.state.tablets.push(...old.tablets.map(({ start, end }) => newTablet(world, tableId, { start, end })));
+}
+
 /** Tablets at the backup's boundaries: those that are there already, else new ones. YCQL can't re-partition, and has just been made so. */
 function repartition(
   world: World,
   old: SnapshotTable,
   table: TableState,
 ): readonly (readonly [string, string])[] {
-  const present = tabletsOf(world, table.id);
-  const fits =
-    present.length === old.tablets.length &&
-    present.every(
-      ({ start, end }, index) => old.tablets[index]?.start === start && old.tablets[index]?.end === end,
-    );
-  if (!fits) {
-    for (const tablet of present) dropTablet(world, tablet);
-    world.state.tablets.push(
-      ...old.tablets.map(({ start, end }) => newTablet(world, table.id, { start, end })),
-    );
-  }
+  if (!fits(world, old, table)) replaceTablets(world, old, table.id);
   const tablets = tabletsOf(world, table.id);
   return old.tablets.map(({ id }, index) => [id, tablets[index]?.id ?? ''] as const);
 }

@@ -44,6 +44,9 @@ export interface State {
   ysqlOf?: string;
   /** What an import finds of the tables of its snapshot, where it matches them by what the dump keeps. */
   imports: 'all' | 'none';
+  slowImports: { msPerTable: number; left: number };
+  /** Tables that an import whose caller gave up has yet to re-partition. */
+  lateTables: { readonly tableId: string; readonly old: SnapshotTable; readonly dueAt: number }[];
 }
 
 export interface MasterState {

@@ -1,225 +1,243 @@
-import { isMultiCell, parseType } from '../../../engines/ycql/cql-type.ts';
-import { elementsOf, entriesOf, fieldsOf, type RawCell, rowsOf } from '../../../engines/ycql/rows.ts';
-import type { CqlSession } from '../../../engines/ycql/session.ts';
-import { quoted, type RandomColumn, type RandomTable } from './schemas.ts';
+import type { Cell, Cells, Interval, Part, ReadTable } from './read-table.ts';
 
 /*
- * What a keyspace holds, read and compared without anything of the engine but its raw cells: the comparison of the engine is one of the
- * things that are tested.
+ * What a copy must be. Nothing here is the engine's: its comparison is one of the things that are tested. Each row of the source, and each
+ * partition's static columns, is in the copy as one of its two states has it, as a whole; where nobody changed it during the scan there
+ * is one state. What isn't so must be in the backup's list of losses.
  */
 
-/** One cell, or one element of a collection. */
-interface Part {
-  readonly value: string;
-  readonly writtenAt: string;
-  /** Milliseconds since 1970; undefined: never. */
-  readonly endsAtMs: number | undefined;
-}
-
-/** Parts of a column by what tells them apart: nothing, an element, a key, a field. */
-type Cell = ReadonlyMap<string, Part>;
-
-export interface ReadRow {
-  readonly cells: ReadonlyMap<string, Cell>;
-  /** Those that keep the row: static ones don't, but where the partition is nothing else. */
-  readonly own: readonly Cell[];
-  readonly readAtMs: number;
-  /** A partition that is nothing but static columns. */
-  readonly isBare: boolean;
-}
-
-export type ReadTable = ReadonlyMap<string, ReadRow>;
-
-export async function readTable(
-  session: CqlSession,
-  keyspace: string,
-  table: RandomTable,
-): Promise<ReadTable> {
-  const keys = [...table.partition, ...table.clustering];
-  const values = [...table.statics, ...table.regulars];
-  const selectors = [
-    ...[...keys, ...values].map(({ name }) => quoted(name)),
-    ...(table.isCounter
-      ? []
-      : values.flatMap(({ name }) => [`writetime(${quoted(name)})`, `ttl(${quoted(name)})`])),
-  ];
-  const readAtMs = Date.now();
-  const page = await session.rows(
-    `read ${keyspace}.${table.name}`,
-    `SELECT ${selectors.join(', ')} FROM ${keyspace}.${quoted(table.name)}`,
-  );
-  const rows = new Map<string, ReadRow>();
-  for (const cells of rowsOf(page, selectors.length)) {
-    const key = keys.map((_, at) => cells[at]?.toString('hex') ?? '-').join('/');
-    const found = new Map<string, Cell>();
-    for (const [index, column] of values.entries()) {
-      const at = keys.length + index;
-      const timeAt = keys.length + values.length + 2 * index;
-      const value = cells[at] ?? null;
-      if (value === null) continue;
-      const [times, ttls] = table.isCounter
-        ? [null, null]
-        : [cells[timeAt] ?? null, cells[timeAt + 1] ?? null];
-      found.set(column.name, partsOf(column, value, times, ttls, readAtMs));
-    }
-    const isBare = table.clustering.length > 0 && (cells[table.partition.length] ?? null) === null;
-    const statics = new Set(table.statics.map(({ name }) => name));
-    const own = [...found].flatMap(([name, cell]) => (isBare || !statics.has(name) ? [cell] : []));
-    rows.set(key, { cells: found, own, readAtMs, isBare });
-  }
-  return rows;
-}
-
-function partsOf(column: RandomColumn, value: Buffer, times: RawCell, ttls: RawCell, readAtMs: number): Cell {
-  const type = parseType(column.type);
-  const part = (cell: RawCell, time: RawCell, ttl: RawCell): Part => ({
-    value: cell?.toString('hex') ?? 'null',
-    writtenAt: time === null ? '' : String(time.readBigInt64BE(0)),
-    endsAtMs: ttl === null ? undefined : readAtMs + 1_000 * secondsIn(ttl),
-  });
-  if (!isMultiCell(type)) return new Map([['', part(value, times, ttls)]]);
-  const timeOf = elementsAt(times);
-  const ttlOf = elementsAt(ttls);
-  const list: readonly (readonly [string, RawCell])[] =
-    type.kind === 'map'
-      ? entriesOf(value).map(([key, each]) => [key?.toString('hex') ?? '', each])
-      : type.kind === 'udt'
-        ? fieldsOf(value).flatMap((each, index) => (each === null ? [] : [[`field ${index}`, each] as const]))
-        : elementsOf(value).map((each, index) => [
-            type.kind === 'list' ? String(index).padStart(4, '0') : (each?.toString('hex') ?? ''),
-            each,
-          ]);
-  // Of a user-defined type the server tells times of each field, also of those that are null.
-  const places =
-    type.kind === 'udt'
-      ? fieldsOf(value).flatMap((each, index) => (each === null ? [] : [index]))
-      : list.map((_, index) => index);
-  return new Map(
-    list.map(([name, each], index) => [
-      name,
-      part(each, timeOf(places[index] ?? index), ttlOf(places[index] ?? index)),
-    ]),
-  );
-}
-
-function elementsAt(cell: RawCell): (index: number) => RawCell {
-  const all = cell === null ? [] : elementsOf(cell);
-  return (index) => all[index] ?? null;
-}
-
-function secondsIn(ttl: Buffer): number {
-  return ttl.length === 8 ? Number(ttl.readBigInt64BE(0)) : ttl.readInt32BE(0);
-}
-
 export interface Expectation {
-  /** As the source was before and after the scan: each row is one of the two. */
+  /** The source before and after the scan. */
   readonly states: readonly [before: ReadTable, after: ReadTable];
+  /** The source now: a row that it still has is lost where the copy lacks it. */
+  readonly now: ReadTable;
+  /** Keys of rows that were written or deleted during the scan. */
+  readonly changed: ReadonlySet<string>;
+  /** Columns of a partition's key. */
+  readonly partitionColumns: number;
   /** Columns whose times of writing, or whose expiries, the backup lists as losses. */
   readonly untimed: ReadonlySet<string>;
   readonly unended: ReadonlySet<string>;
-  /** The backup lists as a loss that rows, all of whose cells expire, may stay as bare keys at the source. */
-  readonly markersListed: boolean;
+  /** So many rows the backup lists as such that go with their last cell, though the source may keep their bare keys. */
+  readonly expiring: number;
+  /** When the scan ended, milliseconds since 1970. */
+  readonly scannedUntil: number;
+  readonly restored: Interval;
   /** Times of writing are the restore's own. */
   readonly asNew: boolean;
-  /** The target had rows of its own. */
-  readonly othersAllowed: boolean;
+  /** What the target held before the restore. */
+  readonly own: ReadTable;
 }
 
-/** A cell that ends so close to when it was read may be there or not: the servers count in whole seconds. */
+/**
+ * Clocks of one machine don't differ, but a page takes a moment to arrive, and its rows' TTLs are counted from when it was asked for; a
+ * server counts in whole seconds.
+ */
 const NEAR_MS = 3_000;
-/** A TTL counts from when it is written, and a machine under load writes late. */
-const LATE_MS = 60_000;
 
-/** How a copy differs from what the source was. Each row must be as one of the two states has it, wholly. */
+/** How a copy differs from what it must be: each difference with its key. */
 export function differencesOf(copy: ReadTable, expectation: Expectation): readonly string[] {
-  const { states, othersAllowed } = expectation;
+  const { states, own, now, changed, expiring } = expectation;
   const [before, after] = states;
+  const judge = new Judge(copy.read, expectation);
   const differences: string[] = [];
-  for (const key of new Set([...before.keys(), ...after.keys(), ...copy.keys()])) {
-    const isBare = before.get(key)?.isBare === true || after.get(key)?.isBare === true;
-    const found = copy.get(key) ?? (othersAllowed && isBare ? staticsOf(copy, key) : undefined);
-    const candidates = [before.get(key), after.get(key)];
-    if (candidates.every((row) => row === undefined)) {
-      if (!othersAllowed && found?.isBare !== true) differences.push(`${key} is one too many`);
-      continue;
-    }
-    if (found === undefined && expectation.markersListed && lostItsCells(candidates)) continue;
-    const problems = candidates.map((row) => rowProblem(row, found, expectation));
-    if (problems.some((problem) => problem === undefined)) continue;
-    differences.push(`${key}: ${[...new Set(problems)].join(' | ')}`);
+  const lost: string[] = [];
+  for (const key of keysOf(before.rows, after.rows, own.rows, copy.rows)) {
+    const found = copy.rows.get(key);
+    const views = [before.rows.get(key)];
+    if (changed.has(key))
+      views.push(judge.afterChange(before.rows.get(key), after.rows.get(key), after.read));
+    else if (hasEndedByItself(before.rows.get(key), after.rows.get(key))) views.push(undefined);
+    const problem = judge.problemOf(views, own.rows.get(key), found);
+    if (problem !== undefined) differences.push(`row ${key}: ${problem}`);
+    else if (found === undefined && now.rows.has(key) && !judge.mayBeDeleted(views)) lost.push(key);
+  }
+  if (lost.length > expiring) {
+    differences.push(
+      `rows ${lost.join(', ')}: the source keeps them and the copy doesn't; the list of losses has ${expiring}`,
+    );
+  }
+  const { partitionColumns } = expectation;
+  const changedPartitions = new Set(
+    [...changed].map((key) => key.split('/').slice(0, partitionColumns).join('/')),
+  );
+  for (const key of keysOf(before.statics, after.statics, own.statics, copy.statics)) {
+    const views = [before.statics.get(key)];
+    if (changedPartitions.has(key))
+      views.push(judge.afterChange(before.statics.get(key), after.statics.get(key), after.read));
+    const problem = judge.problemOfStatics(views, own.statics.get(key), copy.statics.get(key));
+    if (problem !== undefined) differences.push(`static columns of ${key}: ${problem}`);
   }
   return differences;
 }
 
-/** The static columns of a partition that is nothing else at the source, and has rows in the copy. */
-function staticsOf(copy: ReadTable, key: string): ReadRow | undefined {
-  const partition = key.replace(/(\/-)+$/, '');
-  const row = [...copy].find(([other]) => other.startsWith(`${partition}/`))?.[1];
-  if (row === undefined) return undefined;
-  return { ...row, cells: new Map([...row.cells].filter(([, cell]) => !row.own.includes(cell))) };
+function keysOf(...maps: readonly ReadonlyMap<string, unknown>[]): ReadonlySet<string> {
+  return new Set(maps.flatMap((map) => [...map.keys()]));
 }
 
-/** A row of which nothing but the key is left, now that a cell has ended which it had before the scan. */
-function lostItsCells([before, after]: readonly (ReadRow | undefined)[]): boolean {
-  if (before === undefined || after === undefined || after.own.length > 0) return false;
-  const now = Date.now() + NEAR_MS;
-  return before.own.some((cell) =>
-    [...cell.values()].some(({ endsAtMs }) => endsAtMs !== undefined && endsAtMs <= now),
-  );
+/** A row that was nothing but its key, made by an INSERT with a TTL, which no server tells: the scan may have come after its end. */
+function hasEndedByItself(before: Cells | undefined, after: Cells | undefined): boolean {
+  return before?.size === 0 && after === undefined;
 }
 
-function rowProblem(
-  wanted: ReadRow | undefined,
-  found: ReadRow | undefined,
-  how: Expectation,
-): string | undefined {
-  if (wanted === undefined) return found === undefined || how.othersAllowed ? undefined : 'it was not there';
-  if (found === undefined) return isOver(wanted) ? undefined : 'it is missing';
-  for (const name of new Set([...wanted.cells.keys(), ...found.cells.keys()])) {
-    const problem = cellProblem(name, wanted.cells.get(name), found.cells.get(name), found.readAtMs, how);
-    if (problem !== undefined) return `column ${name}: ${problem}`;
+class Judge {
+  readonly #read: Interval;
+  readonly #how: Expectation;
+
+  /** @param read when the copy was read */
+  constructor(read: Interval, how: Expectation) {
+    this.#read = read;
+    this.#how = how;
   }
-  return undefined;
+
+  /** What the scan may have seen after a change: also cells that ended after it and before the source was read again. */
+  afterChange(before: Cells | undefined, after: Cells | undefined, read: Interval): Cells | undefined {
+    if (before === undefined || after === undefined) return after;
+    const cells = new Map(after);
+    for (const [name, { isList, parts }] of before) {
+      const there = after.get(name);
+      const ended = parts.filter(
+        (part) =>
+          hasEnded(part, read.to) && there?.parts.every((other) => other.name !== part.name) !== false,
+      );
+      // Where elements of a list stood is not known any more.
+      if (ended.length === 0 || (isList && there !== undefined)) continue;
+      cells.set(name, { isList, parts: [...(there?.parts ?? []), ...ended] });
+    }
+    return cells;
+  }
+
+  /** Undefined where the row is as one of the views has it, or is the target's own because the backup has none. */
+  problemOf(
+    views: readonly (Cells | undefined)[],
+    own: Cells | undefined,
+    found: Cells | undefined,
+  ): string | undefined {
+    const problems = views.map((view) => {
+      const untouched = view === undefined || this.#mayBeOver(view);
+      const problem =
+        view === undefined
+          ? 'it was not there'
+          : found === undefined
+            ? 'it is missing'
+            : this.#cells(view, found);
+      return problem !== undefined && untouched && this.#isUntouched(own, found) ? undefined : problem;
+    });
+    return problems.includes(undefined) ? undefined : [...new Set(problems)].join(' | ');
+  }
+
+  problemOfStatics(
+    views: readonly (Cells | undefined)[],
+    own: Cells = NO_CELLS,
+    found: Cells = NO_CELLS,
+  ): string | undefined {
+    const problems = views.map((view) => {
+      const problem = this.#cells(view ?? NO_CELLS, found);
+      const untouched = view === undefined || (view.size > 0 && this.#mayBeOver(view));
+      return problem !== undefined && untouched && this.#isUntouched(own, found) ? undefined : problem;
+    });
+    return problems.includes(undefined) ? undefined : [...new Set(problems)].join(' | ');
+  }
+
+  /** The scan may have come when there was no such row. */
+  mayBeDeleted(views: readonly (Cells | undefined)[]): boolean {
+    return views.includes(undefined);
+  }
+
+  /** All that kept a row may have ended, as far as it was restored with an end. A row that is nothing but a key never ends. */
+  #mayBeOver(view: Cells): boolean {
+    return (
+      view.size > 0 &&
+      [...view].every(([name, { parts }]) => parts.every((part) => hasEnded(part, this.#endsUntil(name))))
+    );
+  }
+
+  /** What had ended by then isn't in the copy: a column that comes back without its end lacks what the scan didn't see any more. */
+  #endsUntil(column: string): number {
+    return this.#how.unended.has(column) ? this.#how.scannedUntil : this.#read.to;
+  }
+
+  #isUntouched(own: Cells | undefined, found: Cells | undefined): boolean {
+    if (own === undefined || found === undefined) return own === found;
+    return this.#cells(own, found, UNTOUCHED) === undefined;
+  }
+
+  #cells(wanted: Cells, found: Cells, rules: Rules = this.#how): string | undefined {
+    for (const name of keysOf(wanted, found)) {
+      const problem = this.#cell(name, wanted.get(name), found.get(name), rules);
+      if (problem !== undefined) return `column ${name}: ${problem}`;
+    }
+    return undefined;
+  }
+
+  #cell(column: string, wanted: Cell | undefined, found: Cell | undefined, rules: Rules): string | undefined {
+    const [old, now] = [wanted?.parts ?? [], found?.parts ?? []];
+    if (wanted?.isList === true || found?.isList === true) return this.#list(column, old, now, rules);
+    for (const part of now) {
+      const before = old.find(({ name }) => name === part.name);
+      const problem = before === undefined ? 'is too many' : this.#part(column, before, part, rules);
+      if (problem !== undefined) return `${part.name} ${problem}`;
+    }
+    for (const part of old) {
+      const isThere = now.some(({ name }) => name === part.name);
+      if (!isThere && !hasEnded(part, this.#endsUntil(column))) return `${part.name} is missing`;
+    }
+    return undefined;
+  }
+
+  /** Elements in their order, of which those may be missing that have ended. */
+  #list(column: string, old: readonly Part[], now: readonly Part[], rules: Rules): string | undefined {
+    const [first, ...others] = old;
+    if (first === undefined) return now.length === 0 ? undefined : `${now.length} elements are too many`;
+    const [found, ...left] = now;
+    const problem = found === undefined ? 'is missing' : this.#part(column, first, found, rules);
+    const rest = problem === undefined ? this.#list(column, others, left, rules) : undefined;
+    if (problem === undefined && rest === undefined) return undefined;
+    if (hasEnded(first, this.#endsUntil(column)) && this.#list(column, others, now, rules) === undefined)
+      return undefined;
+    return problem === undefined ? rest : `element ${first.value} ${problem}`;
+  }
+
+  #part(column: string, wanted: Part, found: Part, rules: Rules): string | undefined {
+    const { restored } = this.#how;
+    if (wanted.value !== found.value) return `is ${found.value} instead of ${wanted.value}`;
+    if (rules.asNew) {
+      const at = Number((found.writtenAt ?? 0n) / 1_000n);
+      if (at < restored.from - NEAR_MS || at > restored.to + NEAR_MS)
+        return `was written at ${found.writtenAt}, and the restore ran from ${restored.from} to ${restored.to}`;
+    } else if (!rules.untimed.has(column) && wanted.writtenAt !== found.writtenAt) {
+      return `was written at ${found.writtenAt} instead of ${wanted.writtenAt}`;
+    }
+    const ends = rules.unended.has(column) ? undefined : wanted.ends;
+    return sameEnd(ends, found.ends, restored)
+      ? undefined
+      : `ends ${shown(found.ends)} instead of ${shown(ends)}`;
+  }
 }
 
-/** All that kept a row has ended; a row that is nothing but a key never does. */
-function isOver({ own }: ReadRow): boolean {
-  const now = Date.now() + NEAR_MS;
-  return (
-    own.length > 0 &&
-    own.every((cell) => [...cell.values()].every(({ endsAtMs }) => endsAtMs !== undefined && endsAtMs <= now))
-  );
+type Rules = Pick<Expectation, 'asNew' | 'untimed' | 'unended'>;
+
+/** Of rows of the target that the backup lacks: nothing of them changes. */
+const UNTOUCHED: Rules = { asNew: false, untimed: new Set(), unended: new Set() };
+const NO_CELLS: Cells = new Map();
+
+/** It may have ended by then. */
+function hasEnded({ ends }: Part, by: number): boolean {
+  return ends !== undefined && ends.from <= by + NEAR_MS;
 }
 
-function cellProblem(
-  name: string,
-  wanted: Cell = new Map(),
-  found: Cell = new Map(),
-  readAtMs: number,
-  { untimed, unended, asNew }: Expectation,
-): string | undefined {
-  const endsSoon = [...wanted.values()].some(
-    ({ endsAtMs }) => endsAtMs !== undefined && endsAtMs <= readAtMs + NEAR_MS,
-  );
-  // Some of it has ended: what is left of a list has other places, and of the rest each is looked at by itself.
-  const isList = [...wanted.keys(), ...found.keys()].some((each) => /^\d{4}$/.test(each));
-  if (endsSoon && isList) return undefined;
-  for (const [part, now] of found) {
-    const before = wanted.get(part);
-    if (before === undefined) return `${part} is too many`;
-    if (before.value !== now.value) return `${part} is ${now.value} instead of ${before.value}`;
-    if (!asNew && !untimed.has(name) && before.writtenAt !== now.writtenAt)
-      return `${part} was written at ${now.writtenAt} instead of ${before.writtenAt}`;
-    if (unended.has(name)) continue;
-    const late = (now.endsAtMs ?? 0) - (before.endsAtMs ?? 0);
-    const isSame = now.endsAtMs === undefined ? before.endsAtMs === undefined : before.endsAtMs !== undefined;
-    if (!isSame || late < -NEAR_MS || late > LATE_MS)
-      return `${part} ends at ${now.endsAtMs} instead of ${before.endsAtMs}`;
-  }
-  for (const [part, before] of wanted) {
-    if (found.has(part)) continue;
-    const mayBeOver = before.endsAtMs !== undefined && before.endsAtMs <= readAtMs + NEAR_MS;
-    if (!mayBeOver) return `${part} is missing`;
-  }
-  return undefined;
+/**
+ * A TTL is worked out just before it is written and counts from then: a cell ends no earlier than it did, and later by no more than the
+ * restore took.
+ */
+function sameEnd(wanted: Interval | undefined, found: Interval | undefined, restored: Interval): boolean {
+  if (wanted === undefined || found === undefined) return wanted === found;
+  const lateMs = restored.to - restored.from;
+  return found.to >= wanted.from - NEAR_MS && found.from <= wanted.to + lateMs + NEAR_MS;
+}
+
+function shown(ends: Interval | undefined): string {
+  return ends === undefined
+    ? 'never'
+    : `between ${new Date(ends.from).toISOString()} and ${new Date(ends.to).toISOString()}`;
 }

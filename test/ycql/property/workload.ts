@@ -1,14 +1,14 @@
 import type { Client } from 'cassandra-driver';
 import { isMultiCell, parseType } from '../../../engines/ycql/cql-type.ts';
+import { forEachBounded } from '../../../repository/bounded.ts';
 import type { Dice } from '../../crash/dice.ts';
+import { keyText } from './read-table.ts';
 import { quoted, type RandomColumn, type RandomSchema, type RandomTable } from './schemas.ts';
 import { elements, int32, int64, randomValue, type TypeFields, whole } from './values.ts';
 
 export interface WorkloadOptions {
   readonly dice: Dice;
   readonly types: TypeFields;
-  /** Seconds of TTLs that end soon. */
-  readonly near: readonly [from: number, to: number];
   /** Parts of collections with times of their own; YCQL has no such thing. */
   readonly hasParts: boolean;
   /** Microseconds since 1970 of the next write; grows, so that what comes later wins. Absent: the server's own time. */
@@ -19,15 +19,30 @@ export interface Clock {
   micros: bigint;
 }
 
-type Key = readonly Buffer[];
+export type Key = readonly Buffer[];
 
-/** Random writes to one table, row by row: whole rows, single columns, parts of collections, deletions. */
+/** Seconds of TTLs that end soon. */
+export type Near = readonly [from: number, to: number];
+
+interface Statement {
+  readonly query: string;
+  readonly params: readonly (Buffer | null)[];
+}
+
+/** Rows that are written at once: each row's own statements come one after another. */
+const ROWS_AT_ONCE = 24;
+
+/**
+ * Random writes to one table, row by row: whole rows, single columns, parts of collections, deletions. What is written is settled before
+ * the first statement runs, so that a seed writes the same however fast the server is.
+ */
 export class Workload {
   readonly keys: Key[] = [];
   readonly #client: Client;
   readonly #keyspace: string;
   readonly #table: RandomTable;
   readonly #options: WorkloadOptions;
+  #near: Near = [0, 0];
 
   constructor(client: Client, keyspace: string, table: RandomTable, options: WorkloadOptions) {
     this.#client = client;
@@ -36,37 +51,52 @@ export class Workload {
     this.#options = options;
   }
 
-  async fill(rows: number): Promise<void> {
+  async fill(rows: number, near: Near): Promise<void> {
     const { dice } = this.#options;
+    this.#near = near;
+    const known = new Map<string, Key>();
+    const chains: (readonly Statement[])[] = [];
     let partition: Key = [];
     for (let row = 0; row < rows; row += 1) {
       // Several rows to a partition.
       if (row % 4 === 0 || this.#table.clustering.length === 0)
         partition = this.#keyOf(this.#table.partition);
       const key = [...partition, ...this.#keyOf(this.#table.clustering)];
-      this.keys.push(key);
-      for (let writes = whole(dice, 1, 4); writes > 0; writes -= 1) await this.write(key);
-      if (dice.chance(0.06)) await this.#deleteRow(key);
+      known.set(keyText(key), key);
+      const statements = Array.from({ length: whole(dice, 1, 4) }, () => this.#write(key));
+      if (dice.chance(0.06)) statements.push(this.#deleteRow(key));
+      chains.push(statements.flat());
     }
-    if (this.#table.statics.length === 0) return;
-    for (let lone = 0; lone < 2; lone += 1) await this.#writeStatics(this.#keyOf(this.#table.partition));
+    this.keys.push(...known.values());
+    for (let lone = 0; lone < 2 && this.#table.statics.length > 0; lone += 1)
+      chains.push(this.#writeStatics(this.#keyOf(this.#table.partition)));
+    await this.#run(chains);
   }
 
-  /** One statement, which is atomic to whoever reads the row. */
-  async write(key: Key): Promise<void> {
+  /** Changes each of these rows once, by one statement, which is atomic to whoever reads the row. */
+  async change(keys: readonly Key[], near: Near): Promise<void> {
+    const { dice } = this.#options;
+    this.#near = near;
+    const isDeleted = () => dice.chance(0.3) && !this.#table.isCounter;
+    await this.#run(keys.map((key) => (isDeleted() ? this.#deleteRow(key) : this.#write(key))));
+  }
+
+  #write(key: Key): readonly Statement[] {
     const { dice } = this.#options;
     const { statics, regulars, isCounter } = this.#table;
-    if (isCounter) return await this.#count(key);
+    if (isCounter) return this.#count(key);
     const roll = dice.number();
-    if (statics.length > 0 && roll < 0.15) await this.#writeStatics(key);
-    else if (regulars.length > 0 && roll < 0.6) await this.#update(key);
-    else if (roll < 0.66 && regulars.length > 0) await this.#deleteColumn(key);
-    else await this.#insert(key);
+    if (statics.length > 0 && roll < 0.15) return this.#writeStatics(key);
+    if (regulars.length > 0 && roll < 0.6) return this.#update(key);
+    if (roll < 0.66 && regulars.length > 0) return this.#deleteColumn(key);
+    return this.#insert(key);
   }
 
-  async change(key: Key): Promise<void> {
-    if (this.#options.dice.chance(0.3) && !this.#table.isCounter) await this.#deleteRow(key);
-    else await this.write(key);
+  async #run(chains: readonly (readonly Statement[])[]): Promise<void> {
+    await forEachBounded(chains, ROWS_AT_ONCE, async (statements) => {
+      for (const { query, params } of statements)
+        await this.#client.execute(query, [...params], { prepare: true });
+    });
   }
 
   #keyOf(columns: readonly RandomColumn[]): Key {
@@ -82,7 +112,7 @@ export class Workload {
   }
 
   #using(withTtl: boolean): { readonly text: string; readonly params: readonly Buffer[] } {
-    const { clock, dice, near } = this.#options;
+    const { clock, dice } = this.#options;
     const parts: string[] = [];
     const params: Buffer[] = [];
     if (clock !== undefined) {
@@ -92,13 +122,9 @@ export class Workload {
     }
     if (withTtl && dice.chance(0.45)) {
       parts.push('TTL ?');
-      params.push(int32(dice.chance(0.3) ? whole(dice, ...near) : whole(dice, 100_000, 5_000_000)));
+      params.push(int32(dice.chance(0.3) ? whole(dice, ...this.#near) : whole(dice, 100_000, 5_000_000)));
     }
     return { text: parts.length === 0 ? '' : ` USING ${parts.join(' AND ')}`, params };
-  }
-
-  async #run(query: string, params: readonly (Buffer | null)[]): Promise<void> {
-    await this.#client.execute(query, [...params], { prepare: true });
   }
 
   #where(columns: readonly RandomColumn[]): string {
@@ -109,29 +135,27 @@ export class Workload {
     return [...this.#table.partition, ...this.#table.clustering];
   }
 
-  async #insert(key: Key): Promise<void> {
+  #insert(key: Key): readonly Statement[] {
     const { dice, types } = this.#options;
     const chosen = this.#table.regulars.filter(() => dice.chance(0.7));
     const names = [...this.#keyColumns, ...chosen].map(({ name }) => quoted(name));
     const values = chosen.map(({ type }) => randomValue(parseType(type), types, dice));
     const using = this.#using(true);
-    await this.#run(
-      `INSERT INTO ${this.#place} (${names.join(', ')}) VALUES (${names.map(() => '?').join(', ')})${using.text}`,
-      [...key, ...values, ...using.params],
-    );
+    const query = `INSERT INTO ${this.#place} (${names.join(', ')}) VALUES (${names.map(() => '?').join(', ')})${using.text}`;
+    return [{ query, params: [...key, ...values, ...using.params] }];
   }
 
-  async #update(key: Key): Promise<void> {
-    await this.#set(this.#options.dice.pick(this.#table.regulars), key, this.#keyColumns);
+  #update(key: Key): readonly Statement[] {
+    return this.#set(this.#options.dice.pick(this.#table.regulars), key, this.#keyColumns);
   }
 
-  async #writeStatics(key: Key): Promise<void> {
-    if (this.#table.isCounter) return;
+  #writeStatics(key: Key): readonly Statement[] {
+    if (this.#table.isCounter) return [];
     const { partition, statics } = this.#table;
-    await this.#set(this.#options.dice.pick(statics), key.slice(0, partition.length), partition);
+    return this.#set(this.#options.dice.pick(statics), key.slice(0, partition.length), partition);
   }
 
-  async #set(column: RandomColumn, key: Key, where: readonly RandomColumn[]): Promise<void> {
+  #set(column: RandomColumn, key: Key, where: readonly RandomColumn[]): readonly Statement[] {
     const { dice, types, hasParts } = this.#options;
     const type = parseType(column.type);
     const name = quoted(column.name);
@@ -145,38 +169,29 @@ export class Workload {
       value = randomValue(parseType(field.type), types, dice);
     }
     const using = this.#using(true);
-    await this.#run(`UPDATE ${this.#place}${using.text} SET ${assignment} WHERE ${this.#where(where)}`, [
-      ...using.params,
-      value,
-      ...key,
-    ]);
+    const query = `UPDATE ${this.#place}${using.text} SET ${assignment} WHERE ${this.#where(where)}`;
+    return [{ query, params: [...using.params, value, ...key] }];
   }
 
-  async #deleteColumn(key: Key): Promise<void> {
+  #deleteColumn(key: Key): readonly Statement[] {
     const { name } = this.#options.dice.pick(this.#table.regulars);
     const using = this.#using(false);
-    await this.#run(
-      `DELETE ${quoted(name)} FROM ${this.#place}${using.text} WHERE ${this.#where(this.#keyColumns)}`,
-      [...using.params, ...key],
-    );
+    const query = `DELETE ${quoted(name)} FROM ${this.#place}${using.text} WHERE ${this.#where(this.#keyColumns)}`;
+    return [{ query, params: [...using.params, ...key] }];
   }
 
-  async #deleteRow(key: Key): Promise<void> {
-    if (this.#table.isCounter) return;
+  #deleteRow(key: Key): readonly Statement[] {
+    if (this.#table.isCounter) return [];
     const using = this.#using(false);
-    await this.#run(`DELETE FROM ${this.#place}${using.text} WHERE ${this.#where(this.#keyColumns)}`, [
-      ...using.params,
-      ...key,
-    ]);
+    const query = `DELETE FROM ${this.#place}${using.text} WHERE ${this.#where(this.#keyColumns)}`;
+    return [{ query, params: [...using.params, ...key] }];
   }
 
-  async #count(key: Key): Promise<void> {
+  #count(key: Key): readonly Statement[] {
     const { dice } = this.#options;
     const { name } = dice.pick(this.#table.regulars);
-    await this.#run(
-      `UPDATE ${this.#place} SET ${quoted(name)} = ${quoted(name)} + ? WHERE ${this.#where(this.#keyColumns)}`,
-      [int64(BigInt(whole(dice, -50, 50))), ...key],
-    );
+    const query = `UPDATE ${this.#place} SET ${quoted(name)} = ${quoted(name)} + ? WHERE ${this.#where(this.#keyColumns)}`;
+    return [{ query, params: [int64(BigInt(whole(dice, -50, 50))), ...key] }];
   }
 }
 

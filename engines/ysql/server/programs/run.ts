@@ -7,6 +7,7 @@ import {
   READ_POINT_LOST,
   transient,
 } from '../../../../model/errors.ts';
+import { loginOptions } from '../../login-triggers.ts';
 import { type ConnectionTarget, libpqEnvironment, programArguments } from '../connection-url.ts';
 import { tellableOutput } from '../server-message.ts';
 import { withSession } from '../session.ts';
@@ -33,7 +34,7 @@ export async function runProgram(
   const databaseOption = program.kind === 'dumpall' ? '--database' : '--dbname';
   const connection = ['--no-password', ...programArguments(target, database, databaseOption)];
   const child = spawn(program.path, [...connection, ...args], {
-    env: libpqEnvironment(target),
+    env: libpqEnvironment(target, ...loginOptions(target)),
     stdio: ['ignore', 'pipe', 'pipe'],
     signal,
   });

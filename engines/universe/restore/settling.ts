@@ -1,0 +1,65 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { HoldfastError, transient } from '../../../model/errors.ts';
+import { dumpEntities } from '../entities.ts';
+import type { Universe } from '../universe.ts';
+import type { RestoredDatabase, UniverseRestore } from './context.ts';
+
+const LOOK_EVERY_MS = 1_000;
+/** For so long nothing may change before an import whose end nobody tells counts as over. */
+const SETTLED_MS = 5_000;
+
+/**
+ * Waits until the tables of a database stay as they are. An import whose caller was killed, or was told that the RPC timed out, goes on in
+ * the master, table by table, and no snapshot comes of it (issue 28965): a second one beside it would be told of tablets that the first
+ * then replaces. Once they fit, the next import has nothing to re-partition and is quick.
+ *
+ * @throws HoldfastError `RESTORE_IMPORT_GOES_ON` (transient) when they still change after the plan's patience
+ */
+export async function whenSettled(
+  restore: UniverseRestore,
+  universe: Universe,
+  { api, to }: Pick<RestoredDatabase, 'api' | 'to'>,
+): Promise<void> {
+  const { patience } = restore.request.source;
+  const deadline = Date.now() + Math.max(patience.restorationMs, 2 * SETTLED_MS);
+  let before = await tabletsNow(restore, universe, api, to);
+  let since = Date.now();
+  while (Date.now() - since < SETTLED_MS) {
+    if (Date.now() > deadline) {
+      throw transient(
+        'RESTORE_IMPORT_GOES_ON',
+        `An earlier import into ${to} still goes on: the universe changed its tablets within the last ${SETTLED_MS / 1_000} s`,
+        'It is looked at again.',
+      );
+    }
+    restore.heartbeat({ importGoesOn: to });
+    await sleep(LOOK_EVERY_MS, undefined, { signal: restore.signal });
+    const now = await tabletsNow(restore, universe, api, to);
+    if (now === before) continue;
+    before = now;
+    since = Date.now();
+  }
+}
+
+/** The tablets of a database in one text; empty where no master tells of them all at once, so that the wait is one for time alone. */
+async function tabletsNow(
+  { signal }: UniverseRestore,
+  { masterWebAddresses }: Universe,
+  api: string,
+  name: string,
+): Promise<string> {
+  try {
+    const { namespaces, tables, tablets } = await dumpEntities(masterWebAddresses, signal);
+    const ids = new Set(
+      namespaces.filter((one) => one.kind === api && one.name === name).map(({ id }) => id),
+    );
+    const own = new Set(tables.filter(({ namespaceId }) => ids.has(namespaceId)).map(({ id }) => id));
+    return tablets
+      .flatMap(({ id, tableId }) => (own.has(tableId) ? [id] : []))
+      .sort()
+      .join(' ');
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === 'UNIVERSE_NO_ENTITIES') return '';
+    throw error;
+  }
+}

@@ -1,0 +1,52 @@
+import type { ConnectionTarget } from './server/connection-url.ts';
+import { sqlState } from './server/errors.ts';
+
+/*
+ * From PostgreSQL 17 on an event trigger can run at each login (`ON login`). One that refuses logins would keep Holdfast out of a database, of
+ * the copy that it has just restored too; one that writes a row would make the copy differ from its backup. A superuser can switch event triggers
+ * off, but only in the options with which a session begins, which older servers, poolers and other roles refuse. So the first session to a
+ * server tells whether it may be done.
+ */
+
+/** What a superuser's session begins with. */
+export const WITHOUT_EVENT_TRIGGERS = '-c event_triggers=off';
+
+const FIRST_WITH_LOGIN_TRIGGERS = 17;
+
+type Known = 'switched off' | 'left on';
+
+const servers = new Map<string, Known>();
+
+function keyOf({ hosts, user }: ConnectionTarget): string {
+  return JSON.stringify([hosts, user]);
+}
+
+/** Further options for a session of this server, and for programs that connect to it. */
+export function loginOptions(target: ConnectionTarget): readonly string[] {
+  return servers.get(keyOf(target)) === 'switched off' ? [WITHOUT_EVENT_TRIGGERS] : [];
+}
+
+/**
+ * Notes what a server said of itself while a session began, also where it then failed. Returns true where the session has to be begun again,
+ * without event triggers.
+ */
+export function learnsToSwitchOff(
+  target: ConnectionTarget,
+  told: { readonly major: number | undefined; readonly superuser: boolean },
+): boolean {
+  const may = told.superuser && (told.major ?? 0) >= FIRST_WITH_LOGIN_TRIGGERS;
+  if (!may || servers.has(keyOf(target))) return false;
+  servers.set(keyOf(target), 'switched off');
+  return true;
+}
+
+/** Protocol violation (a pooler that passes no options on), permission denied, no such setting. */
+const REFUSED = new Set(['08P01', '42501', '42704']);
+
+/** Notes that the option was refused. Returns true where the session has to be begun again, as it is. */
+export function learnsToLeaveOn(target: ConnectionTarget, error: unknown): boolean {
+  const state = sqlState(error);
+  if (loginOptions(target).length === 0 || state === undefined || !REFUSED.has(state)) return false;
+  servers.set(keyOf(target), 'left on');
+  return true;
+}

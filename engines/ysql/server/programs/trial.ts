@@ -1,0 +1,33 @@
+import type { ConnectionTarget } from '../connection-url.ts';
+import type { FoundProgram } from './find.ts';
+import { runProgram } from './run.ts';
+
+/** Longer than a dump of nothing takes, and short enough for a check. */
+const TRIAL_MS = 30_000;
+
+/** Every schema: what is left to dump is next to nothing, and the catalogue is read all the same. */
+export const OF_NOTHING = '--exclude-schema=*';
+
+/**
+ * Runs a program against the source as a backup would, for a check: one that answers `--version` may yet lack a library, or be refused
+ * by the server. What it writes is thrown away. Returns a clause that says what came of it.
+ *
+ * @param args of a dump that is small (`OF_NOTHING`)
+ * @throws HoldfastError as `runProgram`
+ */
+export async function tryProgram(
+  program: FoundProgram,
+  target: ConnectionTarget,
+  args: readonly string[],
+  signal: AbortSignal,
+  trialMs = TRIAL_MS,
+): Promise<string> {
+  const limit = AbortSignal.timeout(trialMs);
+  try {
+    await runProgram(program, target, target.database, args, AbortSignal.any([signal, limit]));
+    return 'a trial run of it ended well';
+  } catch (error) {
+    if (signal.aborted || !limit.aborted) throw error;
+    return `a trial run of it had not ended after ${trialMs / 1_000} s, so its end was not seen`;
+  }
+}

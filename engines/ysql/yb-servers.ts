@@ -1,0 +1,25 @@
+import type { Session } from './server/session.ts';
+
+/** A node of a universe as `yb_servers()` tells of it. */
+export interface YbServer {
+  readonly host: string;
+  /** Of its YSQL. */
+  readonly port: number;
+  /** Empty where it has none. */
+  readonly publicIp: string;
+  /** Of its tablet server; older releases don't tell it. */
+  readonly uuid?: string;
+}
+
+/** Lists the nodes of the universe that the session is of; releases differ in the columns that they have. */
+export async function readYbServers(session: Session): Promise<readonly YbServer[]> {
+  const rows = await session.query<{
+    server: { host?: string; port?: number | string; public_ip?: string | null; uuid?: string | null };
+  }>('list the nodes of the universe', 'SELECT to_json(s) AS server FROM yb_servers() s');
+  return rows.map(({ server: { host = '', port = 0, public_ip, uuid } }) => ({
+    host,
+    port: Number(port),
+    publicIp: public_ip ?? '',
+    ...(typeof uuid === 'string' && uuid !== '' ? { uuid } : {}),
+  }));
+}

@@ -1,0 +1,92 @@
+import { z } from 'zod';
+import { restoreRecordKey, rewindNoteKey } from './layout.ts';
+import { getSealedIfThere, putSealed } from './sealed-object.ts';
+import type { Store } from './store.ts';
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+/**
+ * Says that a rewind within a universe has passed its point of no return. It is written once, right before the universe is first asked
+ * to go back, and stays. A Temporal that was put back to an older state would otherwise rewind again, over whatever was written since.
+ */
+export interface RewindRecord {
+  readonly plan: string;
+  readonly restore: string;
+  readonly way: 'rewind';
+  /** Where it goes back to, ISO 8601, UTC. */
+  readonly instant: string;
+  /** ISO 8601, UTC. */
+  readonly sealedAt: string;
+  /** In the order in which they are taken back. */
+  readonly databases: readonly string[];
+  /** Ids of the restorations that the universe knew then: none of them is this rewind's. */
+  readonly restorationsBefore: readonly string[];
+}
+
+/** What is known of the rewind of one database. Each is written once and stays. */
+export interface RewindNote {
+  /** ISO 8601, UTC. */
+  readonly at: string;
+  /** Id in the universe. */
+  readonly restoration: string;
+}
+
+/** `asked`: the universe has begun; `rewound`: it has come to its end, well. */
+export type RewindStep = 'asked' | 'rewound';
+
+const recordSchema: z.ZodType<RewindRecord> = z.object({
+  plan: z.string(),
+  restore: z.string(),
+  way: z.literal('rewind'),
+  instant: z.iso.datetime(),
+  sealedAt: z.iso.datetime(),
+  databases: z.array(z.string()),
+  restorationsBefore: z.array(z.string()),
+});
+
+const noteSchema: z.ZodType<RewindNote> = z.object({ at: z.iso.datetime(), restoration: z.string() });
+
+type RewindRef = Pick<RewindRecord, 'plan' | 'restore'>;
+
+/** The record of a rewind; undefined where the universe has not been asked yet. Throws `STORE_DAMAGED` (permanent). */
+export function findRewindRecord(
+  store: Store,
+  ref: RewindRef,
+  options: Cancellable = {},
+): Promise<RewindRecord | undefined> {
+  return getSealedIfThere(store, restoreRecordKey(ref), recordSchema, options);
+}
+
+/** Writes the record unless it is there. Returns what holds, and whether it is this call's. */
+export async function sealRewind(
+  store: Store,
+  record: RewindRecord,
+  options: Cancellable = {},
+): Promise<{ readonly record: RewindRecord; readonly isNew: boolean }> {
+  const outcome = await putSealed(store, restoreRecordKey(record), record, options);
+  if (outcome === 'created') return { record, isNew: true };
+  return { record: (await findRewindRecord(store, record, options)) ?? record, isNew: false };
+}
+
+/** @param database its place in the record */
+export function readRewindNote(
+  store: Store,
+  ref: RewindRef,
+  database: number,
+  step: RewindStep,
+  options: Cancellable = {},
+): Promise<RewindNote | undefined> {
+  return getSealedIfThere(store, rewindNoteKey(ref, database, step), noteSchema, options);
+}
+
+/** Writes the note unless it is there. @param database its place in the record */
+export async function writeRewindNote(
+  store: Store,
+  ref: RewindRef,
+  database: number,
+  step: RewindStep,
+  note: RewindNote,
+  options: Cancellable = {},
+): Promise<void> {
+  await putSealed(store, rewindNoteKey(ref, database, step), note, options);
+}
