@@ -52,7 +52,8 @@ inRing(
     const needs = { consistencyLevel: 'ONE', load: { inFlightPerNode: 4, pageRows: 10 } } as const;
     const session = await connect(
       { signal: new AbortController().signal, log: () => undefined },
-      ring,
+      // The driver hears from the node that is cut off itself, so that it doesn't take it for dead.
+      { ...ring, contactPoints: ring.contactPoints.slice(1) },
       needs,
     );
     const { signal } = new AbortController();

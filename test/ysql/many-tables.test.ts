@@ -56,7 +56,7 @@ describe('a database of more relations than the server has room for locks', () =
     expect(checks.find(({ name }) => name === 'room for locks')).toMatchObject({
       ok: true,
       detail: expect.stringMatching(
-        /tables are too many to be locked at once, since the server has room for about \d+ locks: each is locked while it is read, and the schema is dumped in \d+ slices$/,
+        /tables and sequences are too many to be locked at once, since the server has room for about \d+ locks: each is locked while it is read, and the schema is dumped in \d+ slices$/,
       ),
     });
   });

@@ -1,6 +1,7 @@
 import type { DataObject } from '../../../model/backup.ts';
 import { forEachBounded } from '../../../repository/bounded.ts';
 import { type CqlPageColumn, type CqlPageHeader, openPageFile } from '../../../repository/cql-pages.ts';
+import { freeIfAlone, freeMemory } from '../../../repository/free-memory.ts';
 import { textOf } from '../../../repository/zstd-frames.ts';
 import { BUCKETS, rangeBounds, selectStatement } from '../dialect.ts';
 import { quoteName } from '../identifiers.ts';
@@ -127,6 +128,8 @@ async function checkContent(
   const actual = async function* (): AsyncGenerator<ReadRow> {
     for await (const page of scanAll(job, session, keyspace, table, selectors)) {
       for (const cells of rowsOf(page, selectors.length)) yield { cells, readAtMs: page.readAtMs };
+      // What the comparison keeps of a row it has copied.
+      if (page.ownsMemory) freeMemory(page.body.buffer);
     }
   };
   const ends = new RowEnds(all, rules);
@@ -181,6 +184,8 @@ async function* storedRows(job: RestoreJob, objects: readonly DataObject[]): Asy
     const { header, pages } = await openObject(job, object);
     for await (const page of pages) {
       for (const cells of rowsOf(page, header.columns.length)) yield { cells, readAtMs: page.readAtMs };
+      // Whoever asks for the next row is done with this one, or has copied it.
+      freeIfAlone(page.body);
     }
   }
 }

@@ -1,6 +1,7 @@
 import { formatAmount, formatCount } from '../../../model/amounts.ts';
 import { withRestoreSession } from './bookkeeping.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
+import { readLeftOut } from './left-out.ts';
 
 /** Types of dump entries whose objects can be looked up by the name in their header. */
 const COMPARED = new Set([
@@ -45,14 +46,18 @@ const PRESENT = `
 
 /** Compares what a restore of the schema alone has made with what the backup's scripts create. Returns each object that is not there. */
 export async function checkSchema(job: RestoreJob, database: DatabaseJob): Promise<readonly string[]> {
-  const rows = await withRestoreSession(job, database, (session) =>
-    session.query<{ object: string }>(
+  const { rows, leftOut } = await withRestoreSession(job, database, async (session) => ({
+    rows: await session.query<{ object: string }>(
       `list the objects of database "${database.names.to}" to compare them`,
       PRESENT,
     ),
-  );
+    leftOut: await readLeftOut(session),
+  }));
   const present = new Set(rows.map(({ object }) => object));
+  // These are told with the server's reason.
+  const told = new Set(leftOut.map(({ kind, name }) => `${kind} ${name}`));
   return objectsOf(database)
+    .filter(({ type, schema, name }) => !told.has(`${type} ${schema}.${name}`))
     .filter(({ type, schema, name }) => !present.has(`${kindOf(type)} ${schema}.${name}`))
     .map(({ type, schema, name }) => `${type} ${schema}.${name} is in the backup and not there`);
 }
