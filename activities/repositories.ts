@@ -1,4 +1,4 @@
-import { resolveSecret } from '../engines/secrets.ts';
+import { resolveSecret } from '../engines/resolve-secret.ts';
 import type { BackupRef, DataObject, TransferTask } from '../model/backup.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { RepositorySpec } from '../model/pipeline.ts';

@@ -1,6 +1,6 @@
 import { activityInfo, Context, heartbeat, log } from '@temporalio/activity';
 import type { VerbContext } from '../engines/engine.ts';
-import { resolveSecret } from '../engines/secrets.ts';
+import { resolveSecret } from '../engines/resolve-secret.ts';
 import { asFailure, lastFailureIn } from './temporal-failure.ts';
 
 /** Well below the heartbeat timeout of 15 s. It is cheap: the SDK sends only some heartbeats. */

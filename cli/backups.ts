@@ -1,4 +1,4 @@
-import { resolveSecret } from '../engines/secrets.ts';
+import { resolveSecret } from '../engines/resolve-secret.ts';
 import type { VerifyReport } from '../model/backup.ts';
 import { permanent } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';

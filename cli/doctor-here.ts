@@ -1,7 +1,7 @@
 import { checkSource } from '../activities/check-activities.ts';
 import { pollersOf } from '../activities/pollers.ts';
 import { checkRepository } from '../engines/repository-checks.ts';
-import { resolveSecret } from '../engines/secrets.ts';
+import { resolveSecret } from '../engines/resolve-secret.ts';
 import { type Check, check } from '../model/check.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
 import { type AgentPoller, nodeQueue, parseAgentIdentity } from '../model/task-queue.ts';

@@ -81,7 +81,7 @@ async function withRestoreContext<T>(
   wishes: Partial<LogicalRestoreRequest>,
   work: (context: RestoreContext) => Promise<T>,
 ): Promise<T> {
-  const { resolveSecret } = await import('../engines/secrets.ts');
+  const { resolveSecret } = await import('../engines/resolve-secret.ts');
   const { repository } = plan.pipeline;
   const source = rowSource(plan.pipeline.source);
   if (source === undefined) throw new TypeError('a universe has no restore of this kind');

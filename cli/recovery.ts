@@ -39,7 +39,7 @@ export async function inClusterHistory({
   const source = tabletSource(pipeline.source);
   if (pointTime === undefined || source === undefined) return [];
   const { inClusterSources } = await import('../engines/universe/in-cluster/recovery.ts');
-  const { resolveSecret } = await import('../engines/secrets.ts');
+  const { resolveSecret } = await import('../engines/resolve-secret.ts');
   const verb = {
     signal: AbortSignal.timeout(HISTORY_PATIENCE_MS),
     attempt: 1,

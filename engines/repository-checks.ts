@@ -7,7 +7,7 @@ import { compareClocks } from '../repository/clock.ts';
 import { openStore } from '../repository/open.ts';
 import { sha256Hex } from '../repository/sha256.ts';
 import type { Store } from '../repository/store.ts';
-import { resolveSecret } from './secrets.ts';
+import { resolveSecret } from './resolve-secret.ts';
 
 /** What `holdfast doctor` looks at in a repository: it takes and gives back, deletes only for whom it should, and tells the same time. */
 

@@ -1,7 +1,7 @@
-import { showValues } from '../../activities/show-values.ts';
 import type { ChunkSpec } from '../../model/backup.ts';
 import { HoldfastError } from '../../model/errors.ts';
 import type { CqlPageColumn } from '../../repository/cql-pages.ts';
+import { showValues } from '../show-values.ts';
 import { int64 } from './bytes.ts';
 import { parseType } from './cql-type.ts';
 import { rangeBounds, selectStatement } from './dialect.ts';

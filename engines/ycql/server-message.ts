@@ -1,6 +1,6 @@
 import { errors, types } from 'cassandra-driver';
-import { SHOW_VALUES, showValues } from '../../activities/show-values.ts';
 import { messageOf } from '../../model/errors.ts';
+import { SHOW_VALUES, showValues } from '../show-values.ts';
 
 const CODES = types.responseErrorCodes;
 

@@ -58,12 +58,3 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   },
   bootstrap: { imports: [], packages: ['node:*', 'wabt'] },
 };
-
-/** Single imports that the list above forbids and that are there all the same, each with its reason. */
-export const EXCEPTIONS: readonly { readonly from: string; readonly to: string; readonly why: string }[] = [
-  {
-    from: 'engines/universe/seal.ts',
-    to: 'activities/contract.ts',
-    why: 'the input of `seal`, a type; it goes when all engines share one sealing',
-  },
-];

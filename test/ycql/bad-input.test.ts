@@ -109,7 +109,7 @@ const SOURCES: readonly (readonly [
 
 test.each(SOURCES)('a backup with %s is refused in one sentence', async (_what, changes, code, says) => {
   process.env.YCQL_TEST_WRONG = 'wrong';
-  const { resolveSecret } = await import('../../engines/secrets.ts');
+  const { resolveSecret } = await import('../../engines/resolve-secret.ts');
   const context = backupContext(stage.repository, { secret: resolveSecret });
   const { credentials, ...others } = source(changes());
   const wanted = credentials === undefined ? others : { ...others, credentials };
@@ -191,7 +191,7 @@ describe('a stage.cluster that asks for TLS and a certificate', () => {
 
   const file = (name: string) => join(folder, name);
   const withTls = async (authority: string, own: string | undefined) => {
-    const { resolveSecret } = await import('../../engines/secrets.ts');
+    const { resolveSecret } = await import('../../engines/resolve-secret.ts');
     return await takeBackup(
       stage.repository,
       source({
@@ -226,7 +226,7 @@ describe('a stage.cluster that asks for TLS and a certificate', () => {
 
   test('is named by a URL with its authority, and a file that is not there is named', async () => {
     process.env.YCQL_TEST_URL = `cql://cassandra:cassandra@127.0.0.1:${port}/?ca=${file('gone.crt')}`;
-    const { resolveSecret } = await import('../../engines/secrets.ts');
+    const { resolveSecret } = await import('../../engines/resolve-secret.ts');
     const opening = ycqlEngine.openReadPoint(
       backupContext(stage.repository, { secret: resolveSecret }),
       source({ connection: { env: 'YCQL_TEST_URL' } }),

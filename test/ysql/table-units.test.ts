@@ -1,5 +1,5 @@
+import type { PostDataBatch } from '../../engines/ysql/restore/post-data-order.ts';
 import { tableUnits } from '../../engines/ysql/restore/table-units.ts';
-import type { PostDataBatch } from '../../engines/ysql/restore/waves.ts';
 import type { DataObject } from '../../model/backup.ts';
 
 type Waves = Parameters<typeof tableUnits>[0];

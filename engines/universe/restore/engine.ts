@@ -1,9 +1,9 @@
 import type { TabletRestore } from '../../tablet-engine.ts';
 import { discardUniverse, finishUniverse, forgetRestore, refuseIfEnded } from './finish.ts';
+import { beQuiet, endQuiet } from './load-balancer.ts';
 import { placeFills, readFillShard } from './place.ts';
 import { planUniverseRestore } from './plan.ts';
 import { prepareUniverse } from './prepare.ts';
-import { beQuiet, endQuiet } from './quiet.ts';
 import { restoreAll } from './restoration.ts';
 
 /** The restore side of the engine for universes: one file per part of the process. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { showValues } from '../../../activities/show-values.ts';
 import { formatAmount } from '../../../model/amounts.ts';
 import type { CqlPageColumn } from '../../../repository/cql-pages.ts';
+import { showValues } from '../../show-values.ts';
 import { isMultiCell, parseType } from '../cql-type.ts';
 import { elementsOf, type RawCell, sameCell } from '../rows.ts';
 import { ttlsIn } from '../ttl.ts';

@@ -3,7 +3,7 @@ import { appliedUnits, loadedObjects, withRestoreSession } from './bookkeeping.t
 import { isRefusal } from './forgiving.ts';
 import { type DatabaseJob, type RestoreJob, selectedObjects } from './job.ts';
 import { noteLeftOut, readLeftOut } from './left-out.ts';
-import { postDataWaves } from './waves.ts';
+import { postDataWaves } from './post-data-order.ts';
 
 /* What the end of a restore asks of the record that its parts have kept: what is missing, and why. */
 

@@ -12,8 +12,8 @@ import { readState } from './bookkeeping.ts';
 import { type DatabaseJob, loadOrder, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
 import { lacksError, readLacks } from './lacks.ts';
 import { checkLargeObjects, presentLargeObjects } from './large-objects.ts';
+import { postDataWaves } from './post-data-order.ts';
 import { tableUnits } from './table-units.ts';
-import { postDataWaves } from './waves.ts';
 
 /** Checks everything that can be checked before anything is written, and says what will be done. */
 export async function planRestore(context: RestoreContext): Promise<RestorePlan> {

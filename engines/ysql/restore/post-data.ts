@@ -8,8 +8,8 @@ import { withRestoreSession } from './bookkeeping.ts';
 import { countAhead } from './check.ts';
 import { forgivenessOf } from './forgiving.ts';
 import { type RestoreJob, restoreJob } from './job.ts';
+import { type PostDataUnit, postDataWaves } from './post-data-order.ts';
 import { setSequences } from './sequences.ts';
-import { type PostDataUnit, postDataWaves } from './waves.ts';
 
 /** Applies one batch of a wave. Throws `RESTORE_NO_SUCH_TASK` (permanent) where the wave was planned with another number of them. */
 export async function applyPostData(context: RestoreContext, work: PostDataWork): Promise<void> {

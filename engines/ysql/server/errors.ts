@@ -1,5 +1,4 @@
 import pg from 'pg';
-import { showValues } from '../../../activities/show-values.ts';
 import {
   doubtful,
   HoldfastError,
@@ -8,6 +7,7 @@ import {
   READ_POINT_LOST,
   transient,
 } from '../../../model/errors.ts';
+import { showValues } from '../../show-values.ts';
 import { fullWords, tellable } from './server-message.ts';
 import { passingError } from './yugabyte-errors.ts';
 

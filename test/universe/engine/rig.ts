@@ -11,10 +11,10 @@ import type { SnapshotPoint } from '../../../engines/universe/export-database.ts
 import { releaseLeftovers, releaseSnapshots } from '../../../engines/universe/release.ts';
 import type { UniverseRestore } from '../../../engines/universe/restore/context.ts';
 import { discardUniverse, finishUniverse, forgetRestore } from '../../../engines/universe/restore/finish.ts';
+import { beQuiet } from '../../../engines/universe/restore/load-balancer.ts';
 import { placeFills, readFillShard } from '../../../engines/universe/restore/place.ts';
 import { planUniverseRestore } from '../../../engines/universe/restore/plan.ts';
 import { prepareUniverse } from '../../../engines/universe/restore/prepare.ts';
-import { beQuiet } from '../../../engines/universe/restore/quiet.ts';
 import { restoreAll } from '../../../engines/universe/restore/restoration.ts';
 import { openSnapshots } from '../../../engines/universe/snapshot.ts';
 import type { BackupRef, RestoreRequest, UniverseRestorePlan } from '../../../model/backup.ts';

@@ -1,6 +1,6 @@
 import type { RestoreContext } from '../../../engines/engine.ts';
 import { type DatabaseJob, loadOrder, restoreJob } from '../../../engines/ysql/restore/job.ts';
-import { postDataWaves } from '../../../engines/ysql/restore/waves.ts';
+import { postDataWaves } from '../../../engines/ysql/restore/post-data-order.ts';
 import type { DumpEntry } from '../../../engines/ysql/server/dump-script.ts';
 import type { RestorePlan } from '../../../model/backup.ts';
 import { query } from '../../support/sql.ts';
