@@ -1,6 +1,6 @@
 import { int32, int64 } from './bytes.ts';
 import { quoteName, quoteTable } from './identifiers.ts';
-import type { ColumnSchema, TableSchema } from './schema.ts';
+import type { TableSchema } from './schema.ts';
 import type { CqlSession, Server } from './session.ts';
 
 /** YugabyteDB hashes a partition key into 16 bits; Cassandra's tokens are cut by their first 16. */
@@ -48,10 +48,6 @@ export function selectStatement(
 ): string {
   const keys = table.partitionKey.map(({ name }) => name);
   return `SELECT ${selectors.join(', ')} FROM ${quoteTable(keyspace, table.name)} WHERE ${rangeCondition(product, keys)}`;
-}
-
-export function selectorsOf(columns: readonly ColumnSchema[]): readonly string[] {
-  return columns.map(({ name }) => quoteName(name));
 }
 
 /** A tablet's range of buckets, both ends included, and the node that leads it. */

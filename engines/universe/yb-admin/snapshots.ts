@@ -75,17 +75,6 @@ export async function createKeyspaceSnapshot(
   return await create(admin, 'create_keyspace_snapshot', [`ycql.${keyspace}`], options);
 }
 
-/** Starts a snapshot of tables of one YCQL keyspace, flushing them first; returns its id. */
-export async function createTablesSnapshot(
-  admin: YbAdmin,
-  keyspace: string,
-  tables: readonly string[],
-  options: SnapshotCreation & { readonly flushTimeoutSeconds: number },
-): Promise<string> {
-  const names = tables.flatMap((table) => [`ycql.${keyspace}`, table]);
-  return await create(admin, 'create_snapshot', [...names, String(options.flushTimeoutSeconds)], options);
-}
-
 /** Builds before about 2.19 know no retention, and keep a snapshot until it is deleted. */
 async function create(
   admin: YbAdmin,
