@@ -8,7 +8,7 @@ import { holdfast, holdfastJson } from '../support/holdfast.ts';
 import { planDocument, repositoryDocument } from '../support/plan-files.ts';
 import { query } from '../support/sql.ts';
 
-/* The command line, where the server that a backup would come back on lacks a role and an extension (this build of 18 has no pgcrypto). */
+/* The command line, where the server that a backup would come back on lacks a role and an extension (old_snapshot is gone since PostgreSQL 17). */
 
 (FETCHED_POSTGRES_RUNS_HERE ? describe : describe.skip)('a target that lacks what a backup needs', () => {
   let source: PostgresServer;
@@ -32,8 +32,8 @@ import { query } from '../support/sql.ts';
     await query(source.url(), 'CREATE ROLE seller', 'CREATE DATABASE orders');
     await query(
       source.url('orders'),
-      'CREATE EXTENSION pgcrypto',
-      'CREATE TABLE orders (id int PRIMARY KEY, secret bytea DEFAULT gen_random_bytes(8))',
+      'CREATE EXTENSION old_snapshot',
+      'CREATE TABLE orders (id int PRIMARY KEY, note text)',
       'INSERT INTO orders VALUES (1), (2)',
       'ALTER TABLE orders OWNER TO seller',
     );
@@ -50,10 +50,10 @@ import { query } from '../support/sql.ts';
   test('restore --explain names both, in text and JSON, and changes nothing', async () => {
     const there = ['restore', plan, '--explain', '--connection-env', 'OTHER_URL'];
     const explained = await holdfastJson<{ target: unknown }>(there, environment);
-    expect(explained.target).toEqual({ roles: ['seller'], extensions: ['pgcrypto'] });
+    expect(explained.target).toEqual({ roles: ['seller'], extensions: ['old_snapshot'] });
     const { code, stdout } = await holdfast(there, environment);
     expect(code).toBe(0);
-    expect(stdout).toContain('The target lacks roles seller, and extensions pgcrypto');
+    expect(stdout).toContain('The target lacks roles seller, and extensions old_snapshot');
     const here = await holdfastJson<{ target: unknown }>(['restore', plan, '--explain'], environment);
     expect(here.target).toEqual({ roles: [], extensions: [] });
     expect(await query(target.url(), "SELECT 1 FROM pg_database WHERE datname LIKE 'orders%'")).toEqual([]);
@@ -63,7 +63,7 @@ import { query } from '../support/sql.ts';
     const { code, stderr } = await holdfast(['restore', plan, '--connection-env', 'OTHER_URL'], environment);
     expect(code).toBe(1);
     expect(stderr).toContain('seller');
-    expect(stderr).toContain('pgcrypto');
+    expect(stderr).toContain('old_snapshot');
   });
 
   test('verify --level schema tells what that server would refuse, and passes where it is whole', async () => {
@@ -77,7 +77,7 @@ import { query } from '../support/sql.ts';
     expect(code).toBe(1);
     const report: SchemaReport = JSON.parse(stdout);
     expect(report.verdict).toBe('FAILED');
-    expect(report.problems.join('\n')).toContain('pgcrypto');
+    expect(report.problems.join('\n')).toContain('old_snapshot');
     expect(report.problems.join('\n')).toContain('seller');
     expect(await query(target.url(), "SELECT 1 FROM pg_database WHERE datname LIKE 'orders%'")).toEqual([]);
   });

@@ -3,7 +3,7 @@ import { readRelations, select, takesLock } from '../../engines/ysql/server/cata
 import { parseConnectionUrl } from '../../engines/ysql/server/connection-url.ts';
 import { dumpEntries } from '../../engines/ysql/server/dump-script.ts';
 import { readScript } from '../../engines/ysql/server/scripts.ts';
-import { withSession } from '../../engines/ysql/server/session.ts';
+import { inTransaction, withSession } from '../../engines/ysql/server/session.ts';
 import { requireEachOnce } from '../../engines/ysql/slices/account.ts';
 import { divide } from '../../engines/ysql/slices/dump-slices.ts';
 import { mergeSlices } from '../../engines/ysql/slices/merge.ts';
@@ -98,7 +98,7 @@ describe('a database of more tables than may be locked at once', () => {
       async (session) => {
         const { read } = await select(session, await readRelations(session), ysqlSource());
         const lockable = read.filter(takesLock);
-        const { rest, slices } = await divide(session, lockable, 40);
+        const { rest, slices } = await inTransaction(session, () => divide(session, lockable, 40));
         [most, tables] = [rest, lockable.length];
         sliced = slices.flat().map(({ schema, table }) => `${schema}.${table}`);
       },
