@@ -6,6 +6,8 @@ import { S3Store } from '../../repository/s3.ts';
 
 const GUIDE = path.resolve(__dirname, '..', '..', 'docs', 'retention.md');
 const BUCKET = 'acme-backups';
+/** The policies are for this one alone. */
+const PREFIX = 'yugabyte';
 
 /** The policy as the guide prints it, for another bucket. */
 export async function policyOf(
@@ -40,7 +42,7 @@ export async function startGuardedStores(): Promise<GuardedStores> {
     const secrets: Readonly<Record<string, string>> = { KEY: accessKeyId, SECRET: secretAccessKey };
     return S3Store.open(
       {
-        ...{ kind: 's3', bucket: BUCKET, prefix: 'guarded', region: gateway.region },
+        ...{ kind: 's3', bucket: BUCKET, prefix: PREFIX, region: gateway.region },
         ...{ endpoint: gateway.endpoint, forcePathStyle: true },
         credentials: { accessKeyId: { env: 'KEY' }, secretAccessKey: { env: 'SECRET' } },
       },
