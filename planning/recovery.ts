@@ -13,6 +13,7 @@ import type {
   RestoreMeasurement,
 } from '../model/recovery.ts';
 import { readInstant } from './instant.ts';
+import { estimateRestoreMs, restorePace } from './restore-pace.ts';
 
 export interface PlanningContext {
   readonly now: Date;
@@ -327,17 +328,13 @@ function costOf(
     drill?.restoreMs === undefined ? [] : [{ bytes, durationMs: drill.restoreMs }],
   );
   const { rows, bytes, storedBytes } = entry;
-  const rates = [...measurements, ...drills]
-    .filter((one) => one.bytes > 0 && one.durationMs > 0)
-    .map((one) => one.durationMs / one.bytes)
-    .sort((one, other) => one - other);
-  const median = rates[Math.floor(rates.length / 2)];
-  if (median === undefined) {
-    return { rows, bytes, storedBytes, basis: 'no restore of this plan has been measured yet' };
-  }
-  const basis =
-    rates.length === 1 ? 'by one earlier restore' : `by the median of ${rates.length} earlier restores`;
-  return { rows, bytes, storedBytes, estimatedMs: Math.round(median * bytes), basis };
+  const amounts = { rows, bytes, storedBytes };
+  const pace = restorePace([...measurements, ...drills]);
+  if (pace === undefined) return { ...amounts, basis: 'no restore of this plan has been measured yet' };
+  const estimatedMs = estimateRestoreMs(pace, bytes);
+  if (estimatedMs === undefined) return { ...amounts, basis: 'only far smaller restores have been measured' };
+  const basis = pace.restores === 1 ? 'by one earlier restore' : `by ${pace.restores} earlier restores`;
+  return { ...amounts, estimatedMs, basis };
 }
 
 function unreachable(reach: Reach, sources: readonly RecoverySource[], wantedMs: number): RecoveryRefusal {
