@@ -194,6 +194,7 @@ describe.each(LINES)('what ysql_dump of %s writes', (line) => {
       ),
       'INSERT INTO ordered SELECT i, i, i FROM generate_series(1, 20) i',
       'INSERT INTO parts SELECT i, i FROM generate_series(1, 20) i',
+      'REFRESH MATERIALIZED VIEW seen',
     );
     const properties = (database: string) =>
       query(
