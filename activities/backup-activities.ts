@@ -6,6 +6,7 @@ import { rowsAt } from '../engines/row-engine.ts';
 import { sealBackup } from '../engines/sealing.ts';
 import type { BackupRef, DataObject, TaskResult, TaskSummary } from '../model/backup.ts';
 import { permanent } from '../model/errors.ts';
+import { crashPoint } from '../repository/crash-points.ts';
 import { discardBackup } from '../repository/sweep.ts';
 import { findTaskResult, writeTaskResult } from '../repository/work.ts';
 import { inBackup as inBackupOf } from './backup-context.ts';
@@ -42,9 +43,10 @@ export function captureActivities(
           });
           objects.push(...sent);
         }
-        return summaryOf(
-          await writeTaskResult(store, ref, epoch, { index: task.index, objects }, { signal }),
-        );
+        crashPoint('upload-stored');
+        const result = await writeTaskResult(store, ref, epoch, { index: task.index, objects }, { signal });
+        crashPoint('upload-result');
+        return summaryOf(result);
       }),
 
     seal: (input) => inBackup(input.ref, (context) => sealBackup(engineOf(input.source), context, input)),

@@ -5,6 +5,7 @@ import { lossesIn, unreadIn } from '../model/manifest.ts';
 import { rowsOf } from '../model/rows.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { mapBounded } from '../repository/bounded.ts';
+import { crashPoint } from '../repository/crash-points.ts';
 import { findManifest, type StoredManifest } from '../repository/manifest.ts';
 import { sha256Hex } from '../repository/sha256.ts';
 import { sweepBackup } from '../repository/sweep.ts';
@@ -32,7 +33,10 @@ export async function sealBackup(
   const draft = draftOf(input, parts);
   const kit = await writeKit(context, parts.kit(draft));
   const commonObjects = [...draft.commonObjects, ...kit];
-  return await sealed(context, await parts.writeManifest({ ...draft, commonObjects }));
+  crashPoint('seal-kit');
+  const written = await parts.writeManifest({ ...draft, commonObjects });
+  crashPoint('seal-manifest');
+  return await sealed(context, written);
 }
 
 function draftOf(input: SealInput, { description }: SealingParts): ManifestDraft {

@@ -1,4 +1,5 @@
 import { defined } from '../model/defined.ts';
+import { crashPoint } from './crash-points.ts';
 import { type BackupId, ledgerFolder, manifestKey } from './layout.ts';
 import { type Mark, putMark, removeMark } from './marks.ts';
 import { type Pin, readPins } from './pins.ts';
@@ -31,6 +32,7 @@ export type DeleteOutcome =
 export async function deleteBackup(store: Store, mark: Mark, options: DeleteOptions): Promise<DeleteOutcome> {
   const cancellable = defined({ signal: options.signal });
   await putMark(store, { ...mark, deleting: true }, cancellable);
+  crashPoint('delete-marked');
   for (const pin of await readPins(store, { plan: mark.plan, backup: mark.backup }, cancellable)) {
     if (pin.ended === true || !(await options.isLive(pin))) continue;
     const { deleting: _withdrawn, ...before } = mark;
@@ -38,7 +40,9 @@ export async function deleteBackup(store: Store, mark: Mark, options: DeleteOpti
     return { outcome: 'inUse', reader: pin.reader };
   }
   await replaceSealed(store, manifestKey(mark), tombstone(mark, options.reason, true), cancellable);
+  crashPoint('delete-tombstone');
   const swept = await sweepBackup(store, mark, options);
+  crashPoint('delete-swept');
   await forgetBackup(store, mark, options);
   return { outcome: 'deleted', ...swept };
 }

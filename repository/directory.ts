@@ -3,6 +3,7 @@ import { constants, type Dirent } from 'node:fs';
 import { type FileHandle, open, readdir, realpath } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { defined } from '../model/defined.ts';
+import { crashPoint } from './crash-points.ts';
 import { directoryError, errnoOf, isAbsent } from './directory-errors.ts';
 import {
   ensureFolder,
@@ -58,6 +59,7 @@ export class DirectoryStore implements Store {
       // Saves the write where a retry finds its object. Of two writers at once, the link below decides.
       if (options.ifAbsent && (await entryAt(file)) !== undefined) return 'exists';
       const temporary = await writeTemporary(root, body, options.signal);
+      crashPoint('put-written');
       try {
         return options.ifAbsent
           ? await linkIfAbsent(root, temporary, file)

@@ -4,6 +4,7 @@ import { link, lstat, mkdir, open, realpath, rename, rmdir, unlink } from 'node:
 import { dirname, join } from 'node:path';
 import { defined } from '../model/defined.ts';
 import { type HoldfastError, permanent } from '../model/errors.ts';
+import { crashPoint } from './crash-points.ts';
 import { errnoOf, isAbsent } from './directory-errors.ts';
 import { TEMPORARY_FOLDER } from './key.ts';
 
@@ -41,6 +42,7 @@ export async function linkIfAbsent(
     if (errnoOf(error) === 'EEXIST') return 'exists';
     throw error;
   }
+  crashPoint('put-named');
   await syncFolder(dirname(file));
   return 'created';
 }

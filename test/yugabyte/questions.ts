@@ -47,6 +47,8 @@ const DATABASE = 'holdfast_questions';
 const PLAIN_ROLE = 'holdfast_plain';
 /** A question that is stuck keeps nobody from asking the next one. */
 const ASKED_AT_MOST_MS = 180_000;
+/** How long the deletion of an expired snapshot is waited for. */
+const DELETION_MS = 60_000;
 
 /** Makes the database, asks everything, and drops it again. */
 export async function askAll(cluster: Cluster, say: (line: string) => void): Promise<readonly Answer[]> {
@@ -442,7 +444,14 @@ export const QUESTIONS: readonly Question[] = [
         const state = async () => (await findSnapshot(admin, newSnapshot))?.state ?? 'gone';
         const before = await state();
         await expiry.pass();
-        return { hours: expiry.hours, before, after: await state() };
+        // What has expired is deleted by a task of the master's, and is on the list while that runs.
+        const deadline = Date.now() + DELETION_MS;
+        let after = await state();
+        while (after === 'DELETING' && Date.now() < deadline) {
+          await sleep(500);
+          after = await state();
+        }
+        return { hours: expiry.hours, before, after };
       } finally {
         await rm(folder, { recursive: true });
       }

@@ -1,5 +1,6 @@
 import { formatAmount, formatCount } from '../../../model/amounts.ts';
 import type { LeftOut } from '../../../model/backup.ts';
+import { crashPoint } from '../../../repository/crash-points.ts';
 import type { RestoreRecord } from '../../../repository/restore-records.ts';
 import type { RestoreContext, RestoreOutcome } from '../../engine.ts';
 import { exchangeNames } from '../server/exchange-names.ts';
@@ -54,9 +55,11 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
       result,
     });
   }
+  crashPoint('finish-sealed');
   const notes = [...(record.notes ?? []), ...(await notesOn(job, record))];
   for (const database of job.databases) await dropOwnBookkeeping(job, database);
   notes.push(...(await exchangeNames(job, context.request.replace)));
+  crashPoint('exchange-done');
   for (const database of job.databases) await limitConnections(job, record, database);
   const whole = await outcome(job, { problems: [], notes, compared: record.compared });
   return { ...whole, ...record.result };

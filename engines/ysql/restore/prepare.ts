@@ -1,4 +1,5 @@
 import { permanent } from '../../../model/errors.ts';
+import { crashPoint } from '../../../repository/crash-points.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { inLockBudget, lockSlots } from '../lock-budget.ts';
 import { sqlState } from '../server/errors.ts';
@@ -67,6 +68,7 @@ async function create(job: RestoreJob, session: Session, database: DatabaseJob):
     // Another attempt of this step was quicker.
     if (!(error instanceof Error) || sqlState(error.cause) !== DUPLICATE_DATABASE) throw error;
   }
+  crashPoint('prepare-database');
 }
 
 async function applyPreData(

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { permanent } from '../../../model/errors.ts';
+import { crashPoint } from '../../../repository/crash-points.ts';
 import { sqlState } from './errors.ts';
 import { quoteIdentifier } from './identifiers.ts';
 import { requireReplaceable } from './in-the-way.ts';
@@ -54,6 +55,7 @@ export async function exchangeNames(job: NamedDatabases, replace: boolean): Prom
     for (const name of replaced) await requireReplaceable(session, name);
     try {
       for (const name of replaced) await closeToSessions(session, name);
+      crashPoint('exchange-closed');
       await endSessions(job, session, pending);
       const renameAll = async () => {
         for (const one of pending) await rename(session, one);

@@ -1,4 +1,5 @@
 import { permanent } from '../../../model/errors.ts';
+import { crashPoint } from '../../../repository/crash-points.ts';
 import { textOf } from '../../../repository/zstd-frames.ts';
 import type { LaneContext } from '../../threads/serve.ts';
 import { copyFromStatement } from '../copy-statements.ts';
@@ -37,7 +38,9 @@ export async function loadObject(job: LoadJob, lane: LaneContext): Promise<void>
           'The backup or the table is not what the manifest describes: verify the backup, then restore another one.',
         );
       }
+      crashPoint('load-copied');
     });
+    crashPoint('load-committed');
   });
 }
 

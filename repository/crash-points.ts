@@ -1,0 +1,43 @@
+import { unlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { errnoOf } from './directory-errors.ts';
+
+/**
+ * Places between two steps that must not be torn apart, each with what has just happened and what has not. A test of crashes strikes them
+ * by name (`test/crash/points.test.ts`); docs/crash-campaign.md lists them.
+ */
+export const CRASH_POINTS = {
+  'put-written': 'a file of a directory repository is written under a temporary name, and has no other yet',
+  'put-named': 'a file of a directory repository has its name, and its folder is not synced',
+  'upload-stored': 'the objects of a task are stored, and its result is not',
+  'upload-result': 'the result of a task is stored, and Temporal does not know',
+  'seal-kit': 'the restore kit is written, and the manifest is not',
+  'seal-manifest': 'the manifest is written, and the folder is not swept',
+  'prepare-database': 'a database is created, and has no bookkeeping',
+  'load-copied': 'the rows of an object are in the table, and the transaction is open',
+  'load-committed': 'the rows of an object are committed, and Temporal does not know',
+  'finish-sealed': 'the end of a restore is sealed, and nothing of it is done',
+  'exchange-closed': 'the database to be replaced is closed to sessions, and names are as before',
+  'exchange-done': 'the names are exchanged, and Temporal does not know',
+  'delete-marked': 'a backup is marked as being deleted, and is whole',
+  'delete-tombstone': 'a backup has a tombstone in place of its manifest, and its objects are there',
+  'delete-swept': 'the objects of a deleted backup are gone, and its mark is there',
+} as const;
+
+export type CrashPoint = keyof typeof CRASH_POINTS;
+
+/** Names a folder. A process that comes by a point of which a file lies there removes the file and kills itself as `kill -9` does. */
+const FOLDER = process.env.HOLDFAST_CRASH_POINTS;
+
+/** Does nothing but in a test of crashes. */
+export function crashPoint(point: CrashPoint): void {
+  if (FOLDER === undefined) return;
+  try {
+    unlinkSync(join(FOLDER, point));
+  } catch (error) {
+    // Not asked for, or another process was quicker.
+    if (errnoOf(error) === 'ENOENT') return;
+    throw error;
+  }
+  process.kill(process.pid, 'SIGKILL');
+}

@@ -1,0 +1,199 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startBackup, startPrune, startRestore } from '../../cli/runs.ts';
+import { compile } from '../../compiler/compile.ts';
+import type { RestoreSummary } from '../../model/backup.ts';
+import type { CompiledPlan } from '../../model/pipeline.ts';
+import type { PruneOutcome } from '../../model/prune.ts';
+import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
+import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
+import { startTemporal, type TemporalServer } from '../../parts/temporal.ts';
+import { CRASH_POINTS, type CrashPoint } from '../../repository/crash-points.ts';
+import { DirectoryStore } from '../../repository/directory.ts';
+import { marksFolder } from '../../repository/layout.ts';
+import { listBackups } from '../../repository/list-backups.ts';
+import { type ConnectedClient, connectClient } from '../../worker/connection.ts';
+import type { BackupOutcome } from '../../workflows/messages.ts';
+import { planDocument, repositoryDocument } from '../support/plan-files.ts';
+import { eventually } from '../support/processes.ts';
+import { query } from '../support/sql.ts';
+import { Workers } from './workers.ts';
+
+/** `kill -9` between two lines that must not be torn apart: each point of `repository/crash-points.ts`, once. */
+const BACKUP: readonly CrashPoint[] = [
+  'put-written',
+  'put-named',
+  'upload-stored',
+  'upload-result',
+  'seal-kit',
+  'seal-manifest',
+];
+const RESTORE: readonly CrashPoint[] = ['prepare-database', 'load-copied', 'load-committed'];
+const REPLACE: readonly CrashPoint[] = ['finish-sealed', 'exchange-closed', 'exchange-done'];
+const DELETE: readonly CrashPoint[] = ['delete-marked', 'delete-tombstone', 'delete-swept'];
+
+const ROWS = 2_000;
+/** As in the plan below. */
+const GRACE_MS = 1_000;
+
+let scratch: ScratchFolder;
+let postgres: PostgresServer;
+let temporal: TemporalServer;
+let workers: Workers;
+let client: ConnectedClient;
+let plan: CompiledPlan;
+let backup: string;
+
+beforeAll(async () => {
+  scratch = await createScratchFolder('crash-points');
+  [postgres, temporal] = await Promise.all([
+    startPostgres(),
+    startTemporal({ dbFile: join(scratch.path, 'temporal.db'), headless: true }),
+  ]);
+  await Promise.all(['repository', 'points'].map((name) => mkdir(join(scratch.path, name))));
+  await query(postgres.url(), 'CREATE DATABASE orders');
+  await query(
+    postgres.url('orders'),
+    'CREATE TABLE orders (id int PRIMARY KEY, item text)',
+    'CREATE INDEX ON orders (item)',
+    `INSERT INTO orders SELECT i, 'item ' || i FROM generate_series(1, ${ROWS}) i`,
+  );
+  workers = await Workers.start(
+    2,
+    {
+      TEMPORAL_ADDRESS: temporal.address,
+      ORDERS_DATABASE_URL: postgres.url('orders'),
+      HOLDFAST_CRASH_POINTS: join(scratch.path, 'points'),
+    },
+    scratch.path,
+  );
+  client = await connectClient(temporal.address);
+  const text =
+    repositoryDocument(scratch.path) + planDocument('orders', '  retention: { keepLast: 1, grace: 1s }\n');
+  const compiled = compile([{ path: 'points.yaml', text }]).plans[0];
+  if (compiled === undefined) throw new Error('the plan has errors');
+  plan = compiled;
+});
+
+afterAll(async () => {
+  await workers?.stop();
+  await client?.connection.close();
+  await postgres?.stop();
+  await temporal?.stop();
+  await scratch?.remove();
+});
+
+const place = () => ({ client: client.client, taskQueue: client.target.taskQueue });
+
+/** Runs `work` with the point armed; it must have been struck by the end. */
+async function struck<T>(point: CrashPoint, work: () => Promise<T>): Promise<T> {
+  const file = join(scratch.path, 'points', point);
+  await writeFile(file, '');
+  const result = await work();
+  expect({ point, struck: !existsSync(file) }).toEqual({ point, struck: true });
+  // The process that killed itself is started again, by us as by a service manager.
+  await eventually('a worker was started again', async () => workers.takeOwnExits().length > 0);
+  await workers.ready();
+  return result;
+}
+
+async function backUp(): Promise<string> {
+  const { id, workflowId } = await startBackup(place(), plan);
+  const outcome = (await client.client.workflow.getHandle(workflowId).result()) as BackupOutcome;
+  expect(outcome.summary).toMatchObject({ rows: ROWS });
+  return id;
+}
+
+async function restore(wishes: Omit<Parameters<typeof startRestore>[2], 'backup'>): Promise<RestoreSummary> {
+  const { workflowId } = await startRestore(place(), plan, {
+    backup,
+    check: 'content',
+    safety: false,
+    ...wishes,
+  });
+  return (await client.client.workflow.getHandle(workflowId).result()) as RestoreSummary;
+}
+
+async function prune(): Promise<PruneOutcome> {
+  const { workflowId } = await startPrune(place(), plan, {});
+  return (await client.client.workflow.getHandle(workflowId).result()) as PruneOutcome;
+}
+
+const content = async (database: string) =>
+  (
+    await query(
+      postgres.url(database),
+      `SELECT count(*)::int AS rows, md5(string_agg(o::text, ',' ORDER BY id)) AS hash FROM orders o`,
+    )
+  )[0];
+
+const leftOfRestore = (database: string) =>
+  query(postgres.url(database), "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'holdfast%'");
+
+const databases = async () =>
+  (await query(postgres.url(), 'SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY 1')).map(
+    ({ datname }) => String(datname),
+  );
+
+test.each(BACKUP)('a backup gets over a kill at %s', async (point) => {
+  backup = await struck(point, backUp);
+  const copy = `copy_${point.replace('-', '_')}`;
+  expect(await restore({ into: { orders: copy } })).toMatchObject({ verdict: 'OK', rows: ROWS });
+  expect(await content(copy)).toEqual(await content('orders'));
+  await query(postgres.url(), `DROP DATABASE ${copy}`);
+});
+
+test.each(RESTORE)('a restore gets over a kill at %s', async (point) => {
+  const copy = `copy_${point.replace('-', '_')}`;
+  const summary = await struck(point, () => restore({ into: { orders: copy } }));
+  expect(summary).toMatchObject({ verdict: 'OK', rows: ROWS });
+  expect(await content(copy)).toEqual(await content('orders'));
+  expect(await leftOfRestore(copy)).toEqual([]);
+  await query(postgres.url(), `DROP DATABASE ${copy}`);
+});
+
+test.each(REPLACE)('a restore over a database gets over a kill at %s', async (point) => {
+  const wanted = await content('orders');
+  await query(postgres.url('orders'), `INSERT INTO orders VALUES (${ROWS + 1}, 'written since')`);
+  const before = await databases();
+  const summary = await struck(point, () => restore({ replace: true }));
+  expect(summary).toMatchObject({ verdict: 'OK', rows: ROWS });
+  const [kept] = summary.databases.map((one) => one.kept ?? '');
+  expect(await content('orders')).toEqual(wanted);
+  expect(await content(kept ?? '')).toMatchObject({ rows: ROWS + 1 });
+  expect(await leftOfRestore('orders')).toEqual([]);
+  expect(await databases()).toEqual([...before, kept].sort());
+  await query(postgres.url(), `DROP DATABASE "${kept}"`);
+});
+
+test.each(DELETE)('a prune gets over a kill at %s', async (point) => {
+  await backUp();
+  const last = await backUp();
+  // This one marks what no rule keeps; the next may delete it, once its time of grace is over.
+  await prune();
+  await sleep(GRACE_MS + 100);
+  const outcome = await struck(point, prune);
+  expect(outcome.plan).toBe('orders');
+  await prune();
+  const store = new DirectoryStore(join(scratch.path, 'repository'));
+  const { backups, unusable } = await listBackups(store, 'orders');
+  expect(backups.map((one) => one.backup)).toEqual([last]);
+  expect(unusable.filter(({ state }) => state !== 'discarded')).toEqual([]);
+  const marks = await Array.fromAsync(store.list(marksFolder('orders')), ({ key }) => key);
+  expect(marks).toEqual([]);
+  backup = last;
+  expect(await restore({ into: { orders: 'copy_after_prune' } })).toMatchObject({
+    verdict: 'OK',
+    rows: ROWS,
+  });
+  await query(postgres.url(), 'DROP DATABASE copy_after_prune');
+});
+
+test('every point is struck, and stands in the page', async () => {
+  expect([...BACKUP, ...RESTORE, ...REPLACE, ...DELETE].sort()).toEqual(Object.keys(CRASH_POINTS).sort());
+  const page = await readFile(join(import.meta.dirname, '..', '..', 'docs', 'crash-campaign.md'), 'utf8');
+  for (const [point, what] of Object.entries(CRASH_POINTS))
+    expect(page).toContain(`| \`${point}\` | ${what} |`);
+});
