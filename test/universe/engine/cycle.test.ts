@@ -140,3 +140,18 @@ test('a drill restores the newest backup beside the database, counts its rows, a
   expect(await databases()).toEqual(before);
   await expect(liveSnapshots()).resolves.toEqual([]);
 });
+
+test('a backup that commit 1881cb4 made of such a universe comes back', async () => {
+  const { universe, planFile } = stage;
+  const fixture = path.resolve(__dirname, '..', '..', 'fixtures', 'backups', 'universe');
+  await cp(fixture, path.join(stage.folder, 'repository'), { recursive: true, force: false });
+  const restored = await stage.json<RestoreSummary>(
+    ...['restore', planFile, '--backup', '20261130T010105Z-d074a2'],
+    ...['--into', 'shop=shop_earlier', '--into', 'metrics=metrics_earlier'],
+  );
+  expect(restored).toMatchObject({ verdict: 'OK', problems: [] });
+  expect([
+    await databaseContents(universe, 'shop_earlier'),
+    await keyspaceContents(universe, 'metrics_earlier'),
+  ]).toEqual([await databaseContents(universe, 'shop'), await keyspaceContents(universe, 'metrics')]);
+});
