@@ -20,9 +20,19 @@ export interface Cluster {
   /** As `docker kill`: no word to anybody. Tablet servers count from 0; the first one is what everybody is connected to. */
   killTserver(index: number): Promise<void>;
   startTserver(index: number): Promise<void>;
+  /** Starts Holdfast's agent beside a tablet server, where it sees that one's disks, and waits until it polls. */
+  startAgent(index: number, environment: Readonly<Record<string, string>>): Promise<Killable>;
   /** How long a snapshot lives that is given no retention, and a wait that is longer; undefined where nobody is to wait so long. */
   readonly expiry: { readonly hours: number; pass(): Promise<void> } | undefined;
   /** Removes the cluster, whatever state it is in. */
+  stop(): Promise<void>;
+}
+
+/** A process that can be killed and started again. */
+export interface Killable {
+  /** No word to anybody. */
+  kill9(): Promise<void>;
+  restart(): Promise<void>;
   stop(): Promise<void>;
 }
 

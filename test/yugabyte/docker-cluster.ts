@@ -1,13 +1,13 @@
-import { execFile } from 'node:child_process';
 import { chmod, mkdir, realpath, writeFile } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { messageOf } from '../../model/errors.ts';
 import { createScratchFolder } from '../../parts/scratch.ts';
-import { type Cluster, PROGRAM_FOLDERS, type ProgramName } from './cluster.ts';
+import { type Cluster, type Killable, PROGRAM_FOLDERS, type ProgramName } from './cluster.ts';
+import { docker } from './docker.ts';
+import { startDockerAgent } from './docker-agent.ts';
 import type { Version } from './versions.ts';
 
 const COMPOSE_FILE = path.join(import.meta.dirname, 'compose.yaml');
@@ -66,7 +66,10 @@ export async function startDockerCluster(
   const tserver = (index: number) => containerOf(`tserver-${index + 1}`);
   const urlOf = (node: number, database: string) =>
     `postgresql://yugabyte@${subnet}.2${node}:5433/${encodeURIComponent(database)}`;
+  const agents: Killable[] = [];
   const stop = async () => {
+    // Before the tablet servers, whose volumes they hold.
+    for (const agent of agents.splice(0)) await agent.stop();
     await compose('down', '--volumes', '--timeout', '20');
     await scratch.remove();
   };
@@ -97,6 +100,11 @@ export async function startDockerCluster(
     startTserver: async (index) => {
       await docker(['start', await tserver(index)]);
       await untilAnswers(urlOf(index + 1, 'yugabyte'));
+    },
+    startAgent: async (index, given) => {
+      const agent = await startDockerAgent(await tserver(index), `${subnet}.2${index + 1}:9100`, given);
+      agents.push(agent);
+      return agent;
     },
     expiry: expiry
       ? { hours: SHORTEST_RETENTION_HOURS, pass: () => sleep(LONGER_THAN_SHORTEST_MS) }
@@ -146,15 +154,5 @@ async function untilYsqlAnswers(url: string): Promise<void> {
     } finally {
       await client.end().catch(() => undefined);
     }
-  }
-}
-
-async function docker(args: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<string> {
-  try {
-    const { stdout } = await promisify(execFile)('docker', args, { env, maxBuffer: 64 * 1024 * 1024 });
-    return stdout;
-  } catch (error) {
-    const said = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : '';
-    throw new Error(`docker ${args.join(' ')} failed: ${said || messageOf(error)}`);
   }
 }

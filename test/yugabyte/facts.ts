@@ -49,8 +49,16 @@ export function render(facts: Facts): string {
       `| ${suite} | ${passed} | ${failed} | ${skipped} | ${cell(failures.join('; '))} |`,
   );
   const killed = kills.map(
-    ({ during, survived, killedAfterMs, durationMs, detail }) =>
-      `| ${during} | ${survived ? 'yes' : '**no**'} | ${killedAfterMs ?? ''} | ${durationMs} | ${cell(detail)} |`,
+    ({
+      engine = 'ysql',
+      killed: what = 'tablet server',
+      during,
+      survived,
+      killedAfterMs,
+      durationMs,
+      detail,
+    }) =>
+      `| ${engine} | ${what} | ${during} | ${survived ? 'yes' : '**no**'} | ${killedAfterMs ?? ''} | ${durationMs} | ${cell(detail)} |`,
   );
   const told = answers.map(
     ({ id, question, answer, problem }) =>
@@ -64,9 +72,9 @@ export function render(facts: Facts): string {
       '\n',
     ),
     [
-      '## A tablet server killed',
-      '| during | survived | after ms | took ms | detail |',
-      '|---|---|---|---|---|',
+      '## Something killed',
+      '| engine | killed | during | survived | after ms | took ms | detail |',
+      '|---|---|---|---|---|---|---|',
       ...killed,
     ].join('\n'),
     ['## Answers', '| id | question | answer |', '|---|---|---|', ...told].join('\n'),

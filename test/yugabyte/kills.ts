@@ -8,6 +8,10 @@ import type { Cluster } from './cluster.ts';
 
 /** What became of a backup or a restore during which a tablet server was killed. */
 export interface KillOutcome {
+  /** Absent: `ysql`. */
+  readonly engine?: 'universe';
+  /** Absent: a tablet server. */
+  readonly killed?: 'agent' | 'worker';
   readonly during: 'backup' | 'restore';
   readonly survived: boolean;
   /** How it ended, or what is wrong with what it left. */
@@ -16,17 +20,19 @@ export interface KillOutcome {
   readonly durationMs: number;
 }
 
-const DATABASE = 'holdfast_kills';
-const COPY = 'holdfast_kills_copy';
+export const DATABASE = 'holdfast_kills';
+export const COPY = 'holdfast_kills_copy';
 /** The node that nobody is connected to by name: a third of the leaders are there. */
-const KILLED = 1;
+export const KILLED = 1;
 /** Long enough for the nodes to notice (heartbeats stop counting after seconds) and for leaders to move. */
 const DOWN_MS = 20_000;
 
 export interface KillOptions {
   readonly rows: number;
   readonly say: (line: string) => void;
-  /** How long the tablet server stays down. */
+  /** What an agent may send or fetch in a second, e.g. `4MiB`: so that a transfer lasts long enough to be disturbed. */
+  readonly bytesPerSecond?: string;
+  /** How long what was killed stays down. */
   readonly downMs?: number;
 }
 
@@ -49,7 +55,7 @@ export async function killDuringRuns(
   try {
     await fill(cluster, options.rows);
     const wanted = await contents(cluster, DATABASE);
-    const backup = await withKill(cluster, options, 'backup', {
+    const backup = await withKill(tserverOf(cluster), options, 'backup', {
       args: ['backup', plan, '--json'],
       environment,
       // Some objects are there, so rows are on their way.
@@ -57,7 +63,7 @@ export async function killDuringRuns(
       judge: async () => undefined,
     });
     if (!backup.survived) return [backup];
-    const restore = await withKill(cluster, options, 'restore', {
+    const restore = await withKill(tserverOf(cluster), options, 'restore', {
       args: ['restore', plan, '--into', COPY, '--json'],
       environment,
       isUnderWay: async () => (await rowsIn(cluster, COPY)) > 0,
@@ -73,7 +79,8 @@ export async function killDuringRuns(
   }
 }
 
-interface Run {
+/** A command during which something is killed. */
+export interface Run {
   readonly args: readonly string[];
   readonly environment: NodeJS.ProcessEnv;
   readonly isUnderWay: () => Promise<boolean>;
@@ -81,8 +88,23 @@ interface Run {
   readonly judge: () => Promise<string | undefined>;
 }
 
-async function withKill(
-  cluster: Cluster,
+/** What is killed, and started again. */
+export interface Victim {
+  /** For people. */
+  readonly what: string;
+  kill9(): Promise<void>;
+  restart(): Promise<void>;
+}
+
+export const tserverOf = (cluster: Cluster): Victim => ({
+  what: `tablet server ${KILLED + 1}`,
+  kill9: () => cluster.killTserver(KILLED),
+  restart: () => cluster.startTserver(KILLED),
+});
+
+/** Runs a command, kills the victim in the middle of it, starts it again, and judges the command's end. */
+export async function withKill(
+  victim: Victim,
   { say, downMs = DOWN_MS }: KillOptions,
   during: KillOutcome['during'],
   run: Run,
@@ -98,10 +120,10 @@ async function withKill(
   const isInTime = ended === undefined;
   const killedAfterMs = Date.now() - began;
   if (isInTime) {
-    say(`killing tablet server ${KILLED + 1}, ${killedAfterMs} ms into the ${during}`);
-    await cluster.killTserver(KILLED);
+    say(`killing ${victim.what}, ${killedAfterMs} ms into the ${during}`);
+    await victim.kill9();
     await Promise.race([end, sleep(downMs)]);
-    await cluster.startTserver(KILLED);
+    await victim.restart();
   }
   const { code, stdout, stderr } = await end;
   const durationMs = Date.now() - began;
@@ -143,24 +165,42 @@ spec:
 `;
 }
 
-async function fill(cluster: Cluster, rows: number): Promise<void> {
+export async function fill(cluster: Cluster, rows: number): Promise<void> {
   await query(cluster.ysql('yugabyte'), `CREATE DATABASE ${DATABASE}`);
   await query(
     cluster.ysql(DATABASE),
     'CREATE TABLE t (id bigint PRIMARY KEY, v text)',
     'CREATE INDEX t_by_v ON t (v)',
   );
-  // In batches, for one transaction of a distributed database is slow when it is large.
-  for (let from = 0; from < rows; from += 20_000) {
-    const to = Math.min(rows, from + 20_000) - 1;
-    await query(
-      cluster.ysql(DATABASE),
+  await inBatches(
+    cluster,
+    rows,
+    (from, to) =>
       `INSERT INTO t SELECT i, md5(i::text) || repeat(md5((i + 1)::text), 8) FROM generate_series(${from}, ${to}) i`,
-    );
+  );
+}
+
+/** Changes every row, so that there are new files to back up. */
+export async function change(cluster: Cluster, rows: number): Promise<void> {
+  await inBatches(
+    cluster,
+    rows,
+    (from, to) => `UPDATE t SET v = v || '.' WHERE id BETWEEN ${from} AND ${to}`,
+  );
+}
+
+/** One transaction of a distributed database is slow when it is large. */
+async function inBatches(
+  cluster: Cluster,
+  rows: number,
+  statementOf: (from: number, to: number) => string,
+): Promise<void> {
+  for (let from = 0; from < rows; from += 20_000) {
+    await query(cluster.ysql(DATABASE), statementOf(from, Math.min(rows, from + 20_000) - 1));
   }
 }
 
-async function contents(cluster: Cluster, database: string): Promise<string> {
+export async function contents(cluster: Cluster, database: string): Promise<string> {
   const [found] = await query(
     cluster.ysql(database),
     "SELECT count(*) || ' rows, sum ' || coalesce(sum(('x' || left(md5(t::text), 8))::bit(32)::bigint), 0) AS sum FROM t",
@@ -178,7 +218,7 @@ async function filesIn(folder: string, pattern: RegExp): Promise<number> {
   return names.filter((name) => pattern.test(`/${name}/`)).length;
 }
 
-async function dropAll(cluster: Cluster): Promise<void> {
+export async function dropAll(cluster: Cluster): Promise<void> {
   for (const name of [DATABASE, COPY]) {
     await query(cluster.ysql('yugabyte'), `DROP DATABASE IF EXISTS ${name}`);
   }

@@ -1,3 +1,4 @@
+import { defined } from '../../model/defined.ts';
 import { messageOf } from '../../model/errors.ts';
 import { EXTERNAL_SERVER } from '../support/servers.ts';
 import { EXTERNAL_YCQL } from '../ycql/server.ts';
@@ -7,6 +8,7 @@ import { EXTERNAL_MASTERS } from './external.ts';
 import type { Facts } from './facts.ts';
 import { type KillOutcome, killDuringRuns } from './kills.ts';
 import { type Answer, askAll } from './questions.ts';
+import { killDuringUniverseRuns } from './universe-kills.ts';
 import type { Version } from './versions.ts';
 
 export const PARTS = ['acceptance', 'kills', 'questions'] as const;
@@ -19,6 +21,8 @@ export interface LineOptions {
   readonly holdfast: string;
   /** Of the table that is backed up while tablet servers are killed. */
   readonly rows: number;
+  /** As `KillOptions.bytesPerSecond`. */
+  readonly bytesPerSecond?: string;
   /** Of the acceptance tests; all where it isn't said. */
   readonly suites?: readonly string[];
   /** Arguments for Jest. */
@@ -50,11 +54,14 @@ export async function runLine(options: LineOptions): Promise<Facts> {
             suites.push(outcome);
           }
         } else if (part === 'kills') {
-          const outcomes = await killDuringRuns(cluster, { rows: options.rows, say });
-          for (const { during, survived, detail } of outcomes) {
-            say(`a tablet server killed during a ${during}: ${survived ? 'survived' : detail}`);
+          const { rows, bytesPerSecond } = options;
+          for (const killAll of [killDuringRuns, killDuringUniverseRuns]) {
+            const outcomes = await killAll(cluster, { rows, say, ...defined({ bytesPerSecond }) });
+            for (const { engine = 'ysql', killed = 'tablet server', during, survived, detail } of outcomes) {
+              say(`${engine}: a ${killed} killed during a ${during}: ${survived ? 'survived' : detail}`);
+            }
+            kills.push(...outcomes);
           }
-          kills.push(...outcomes);
         } else {
           answers.push(...(await askAll(cluster, say)));
         }

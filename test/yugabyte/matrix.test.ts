@@ -4,7 +4,9 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { parse } from 'yaml';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
+import { startTemporal, type TemporalServer } from '../../parts/temporal.ts';
 import { ACTIONLINT, executableOf } from '../../parts/tools.ts';
+import { eventually } from '../support/processes.ts';
 import { startUniverse, type Universe } from '../universe/launcher.ts';
 import { outcomeOf } from './acceptance.ts';
 import type { Cluster } from './cluster.ts';
@@ -21,6 +23,9 @@ const ROOT = path.join(__dirname, '../..');
 const NEWEST = versionOf('2025.2');
 const quiet = () => undefined;
 
+const runs = (engine: string | undefined, killed: string | undefined) =>
+  ['backup', 'restore'].map((during) => [engine, killed, during, 'ended well']);
+
 test('on the stand-in a line is disturbed, asked everything, and found well; what is written says that it is no fact', async () => {
   const scratch = await createScratchFolder('matrix');
   try {
@@ -29,18 +34,21 @@ test('on the stand-in a line is disturbed, asked everything, and found well; wha
       parts: ['kills', 'questions'],
       holdfast: '0.0.0',
       rows: 60_000,
+      bytesPerSecond: '3MiB',
       jest: [],
       say: quiet,
       start: () => startStandInCluster(NEWEST),
     });
     expect({
       problems: facts.problems,
-      kills: facts.kills.map(({ during, detail }) => [during, detail]),
+      kills: facts.kills.map(({ engine, killed, during, detail }) => [engine, killed, during, detail]),
     }).toEqual({
       problems: [],
       kills: [
-        ['backup', 'ended well'],
-        ['restore', 'ended well'],
+        ...runs(undefined, undefined),
+        ...runs('universe', 'agent'),
+        ...runs('universe', 'worker'),
+        ...runs('universe', undefined),
       ],
     });
     expect(facts.answers.map(({ id }) => id)).toEqual(QUESTIONS.map(({ id }) => id));
@@ -121,6 +129,55 @@ describe('with a docker that notes what it is asked', () => {
     ]);
     await cluster.stop();
     expect((await calls()).at(-1)?.slice(-4)).toEqual(['down', '--volumes', '--timeout', '20']);
+  });
+
+  describe('an agent beside a tablet server', () => {
+    let temporal: TemporalServer;
+    beforeAll(async () => {
+      temporal = await startTemporal({ headless: true });
+      // The tablet server that listens at the container's address.
+      process.env.FAKE_DOCKER_ADDRESSES = JSON.stringify({
+        '172.30.218.22:9100': universe.tservers[1]?.address,
+      });
+    });
+    afterAll(() => temporal.stop());
+    const environment = () => ({ TEMPORAL_ADDRESS: temporal.address, AGENTS_SECRET: 'not to be seen' });
+    const answers = async (port: string): Promise<boolean> =>
+      fetch(`http://127.0.0.1:${port}/`).then(
+        () => true,
+        () => false,
+      );
+
+    test('polls from a container that has its volumes, is killed, started again, and removed before the volumes are', async () => {
+      const cluster = await start();
+      const agent = await cluster.startAgent(1, environment());
+      const [run = []] = (await calls()).filter(([name]) => name === 'run');
+      const port = run.at(-1) ?? '';
+      expect(run.slice(0, 6)).toEqual([
+        ...['run', '--detach', '--network', 'host', '--volumes-from', 'id-of-tserver-2'],
+      ]);
+      expect(run).toContain(`node:${process.versions.node}-bookworm-slim`);
+      expect(JSON.stringify(run)).not.toContain('not to be seen');
+      await expect(answers(port)).resolves.toBe(true);
+      await agent.kill9();
+      await eventually('it is gone', async () => !(await answers(port)));
+      await agent.restart();
+      await expect(answers(port)).resolves.toBe(true);
+      await cluster.stop();
+      await eventually('it is gone', async () => !(await answers(port)));
+      const last = (await calls()).slice(-2).map(([name]) => name);
+      expect(last).toEqual(['rm', 'compose']);
+    });
+
+    test('one that docker can not start is told', async () => {
+      const cluster = await start();
+      try {
+        process.env.FAKE_DOCKER_FAILS = 'run';
+        await expect(cluster.startAgent(1, environment())).rejects.toThrow(/no space left on device/);
+      } finally {
+        await cluster.stop();
+      }
+    });
   });
 
   test('a password goes into the container by its environment, and never as an argument', async () => {

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { startWorker } from '../universe/engine/stage.ts';
 import { startUniverse } from '../universe/launcher.ts';
 import type { ProfileName } from '../universe/model.ts';
 import { type Cluster, PROGRAM_FOLDERS } from './cluster.ts';
@@ -27,6 +28,11 @@ export async function startStandInCluster({ line }: Version): Promise<Cluster> {
     },
     killTserver: async (index) => void (await universe.act({ do: 'stopTserver', server: index })),
     startTserver: async (index) => void (await universe.act({ do: 'startTserver', server: index })),
+    startAgent: (index, environment) => {
+      const address = universe.tservers[index]?.address;
+      if (address === undefined) throw new Error(`the universe has no tablet server ${index + 1}`);
+      return startWorker(`agent ${address}`, ['--tserver', address], environment, universe.directory);
+    },
     // Its clock can be told.
     expiry: {
       hours: 24,

@@ -48,7 +48,8 @@ export interface StageOptions extends UniverseOptions {
   readonly s3?: boolean;
 }
 
-const BUCKET = 'backups';
+/** Of the gateway's repository. */
+export const BUCKET = 'backups';
 
 export async function startStage({ s3 = false, ...options }: StageOptions = {}): Promise<Stage> {
   const scratch = await createScratchFolder('universe-stage');
@@ -103,7 +104,7 @@ export async function startStage({ s3 = false, ...options }: StageOptions = {}):
   };
 }
 
-function storeOf({ endpoint, region, accessKeyId, secretAccessKey }: S3Gateway): Promise<Store> {
+export function storeOf({ endpoint, region, accessKeyId, secretAccessKey }: S3Gateway): Promise<Store> {
   const credentials = { accessKeyId: { env: 'STAGE_S3_KEY' }, secretAccessKey: { env: 'STAGE_S3_SECRET' } };
   const location = {
     kind: 's3',
@@ -118,7 +119,7 @@ function storeOf({ endpoint, region, accessKeyId, secretAccessKey }: S3Gateway):
   );
 }
 
-const s3Location = ({ endpoint, region }: S3Gateway): string =>
+export const s3Location = ({ endpoint, region }: S3Gateway): string =>
   `s3: { bucket: ${BUCKET}, endpoint: "${endpoint}", region: ${region}, pathStyle: true, credentials: { accessKeyId: { env: STAGE_S3_KEY }, secretAccessKey: { env: STAGE_S3_SECRET } } }`;
 
 /** Starts another universe beside the stage's own; the stage's worker serves both. */
