@@ -1,13 +1,18 @@
+import { activityInfo } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
 import type { CheckOptions, VerbContext } from '../engines/engine.ts';
 import { engineOf } from '../engines/registry.ts';
 import { checkPruneCredentials, checkRepository } from '../engines/repository-checks.ts';
+import { checkNewestSchema } from '../engines/schema-trial.ts';
 import { workerIdentity } from '../engines/worker-identity.ts';
 import type { Check } from '../model/check.ts';
 import type { CheckAnswer, CheckInput } from '../model/doctor.ts';
+
+import { rehearsalIn, rehearsalName } from '../model/drill.ts';
 import type { Source } from '../model/pipeline.ts';
 import { type AgentPoller, nodeQueue, parseAgentIdentity } from '../model/task-queue.ts';
 import type { Activities } from './contract.ts';
+import type { Pins } from './pins.ts';
 import { pollersOf } from './pollers.ts';
 import { asActivity } from './run-activity.ts';
 
@@ -15,11 +20,16 @@ import { asActivity } from './run-activity.ts';
 const LOOKS_AT_MOST_MS = 60_000;
 
 /** The questions that `holdfast doctor` asks the workers of a plan. */
-export function checkActivities(client: Client): Pick<Activities, 'check'> {
-  return { check: (input) => asActivity((verb) => answer(verb, input, client)) };
+export function checkActivities(client: Client, pins: Pins): Pick<Activities, 'check'> {
+  return { check: (input) => asActivity((verb) => answer(verb, input, client, pins)) };
 }
 
-async function answer(verb: VerbContext, input: CheckInput, client: Client): Promise<CheckAnswer> {
+async function answer(
+  verb: VerbContext,
+  input: CheckInput,
+  client: Client,
+  pins: Pins,
+): Promise<CheckAnswer> {
   const worker = workerIdentity();
   const { duty, repository, source, history, answered } = input;
   if (answered === worker.identity) return { worker, checks: [], agents: [] };
@@ -38,7 +48,23 @@ async function answer(verb: VerbContext, input: CheckInput, client: Client): Pro
     }));
     return { worker, checks, agents: [] };
   }
-  return { worker, checks: [...(await checkRepository(repository)), ...ofSource], agents };
+  const ofRepository = await checkRepository(repository);
+  return { worker, checks: [...ofRepository, ...ofSource, ...(await trySchema(verb, input, pins))], agents };
+}
+
+/** The trial of the newest backup's schema. Its pin says, should this process die, which scratch databases there may be. */
+async function trySchema(
+  verb: VerbContext,
+  { repository, source, schemaOf }: CheckInput,
+  pins: Pins,
+): Promise<readonly Check[]> {
+  if (schemaOf === undefined) return [];
+  const workflowId = activityInfo().workflowExecution?.workflowId ?? '';
+  const restore = rehearsalIn(workflowId) ?? rehearsalName('doctor', new Date());
+  return checkNewestSchema(verb, {
+    ...{ repository, source, plan: schemaOf, restore },
+    reading: (ref, read) => pins.whilePinned(ref, read),
+  });
 }
 
 /** What a backup needs of its source, from this process. Ends within a minute, whatever the source does. */

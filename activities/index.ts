@@ -51,7 +51,7 @@ export function createActivities(client: Client): HostedActivities {
       ...rehearsalLeftovers(repositories, pins),
       ...pruneActivities(repositories, pins),
       ...runActivities(client),
-      ...checkActivities(client),
+      ...checkActivities(client, pins),
       ...planActivities(client, repositories),
 
       ...universeActivities(repositories),

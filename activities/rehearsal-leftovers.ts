@@ -1,6 +1,6 @@
 import { engineOf } from '../engines/registry.ts';
 import type { RestoreRequest } from '../model/backup.ts';
-import { rehearsalIn } from '../model/drill.ts';
+import { isDoctors, rehearsalIn } from '../model/drill.ts';
 import { HoldfastError, messageOf } from '../model/errors.ts';
 import { backupFolder } from '../repository/layout.ts';
 import { type Pin, readPins, removePin } from '../repository/pins.ts';
@@ -31,7 +31,10 @@ export function rehearsalLeftovers(
           try {
             const opened = await repositories.backup(ref);
             const context = { ...verb, ...opened, ref, folder: backupFolder(ref) };
-            const request = { ...scratch(restore, { from: ref, ...(connection && { connection }) }), source };
+            // A doctor makes its scratch databases beside the source, wherever drills are restored.
+            const elsewhere = isDoctors(restore) ? undefined : connection;
+            const given = { from: ref, ...(elsewhere && { connection: elsewhere }) };
+            const request = { ...scratch(restore, given), source };
             await engineOf(source).discard({ ...context, request });
             await removePin(store, pin, { signal: verb.signal });
             cleared.push(restore);

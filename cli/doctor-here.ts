@@ -2,13 +2,12 @@ import { checkSource } from '../activities/check-activities.ts';
 import { pollersOf } from '../activities/pollers.ts';
 import { checkRepository } from '../engines/repository-checks.ts';
 import { resolveSecret } from '../engines/resolve-secret.ts';
-import { type Check, check } from '../model/check.ts';
+import { checkNewestSchema } from '../engines/schema-trial.ts';
+import type { Check } from '../model/check.ts';
+import { rehearsalName } from '../model/drill.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
 import { type AgentPoller, nodeQueue, parseAgentIdentity } from '../model/task-queue.ts';
-import { readCatalogue } from '../repository/catalogue.ts';
 import { connectClient, temporalIsConfigured } from '../worker/connection.ts';
-import { withStore } from './backups.ts';
-import { canTrySchema, checkSchema } from './foresight.ts';
 
 /** The checks of `holdfast doctor --here`, made from this process, as a worker with this environment would make them. */
 export async function checkFromHere(plan: CompiledPlan): Promise<readonly Check[]> {
@@ -24,26 +23,12 @@ export async function checkFromHere(plan: CompiledPlan): Promise<readonly Check[
   return [
     ...(await checkRepository(repository)),
     ...(await checkSource(verb, source, options)),
-    ...(await checkNewestSchema(plan)),
+    ...(await checkNewestSchema(verb, {
+      ...{ repository, source, plan: plan.name },
+      restore: rehearsalName('doctor', new Date()),
+      reading: (_, read) => read(),
+    })),
   ];
-}
-
-/** Whether the newest backup's schema can be made here; nothing where there is no backup, or no schema that can be tried. */
-async function checkNewestSchema(plan: CompiledPlan): Promise<readonly Check[]> {
-  const { repository } = plan.pipeline;
-  if (!(await canTrySchema(plan))) return [];
-  let backup: string | undefined;
-  const newest = await check('newest backup', () =>
-    withStore(repository, async (store) => {
-      const { entries } = await readCatalogue(store, repository, plan.name);
-      backup = entries[0]?.backup;
-      return backup ?? 'none yet';
-    }),
-  );
-  // The repository's own checks report what is wrong with it.
-  if (backup === undefined) return newest.ok ? [] : [newest];
-  const named = backup;
-  return [await check('schema can be restored', () => checkSchema(plan, named))];
 }
 
 /** The pollers of a tablet server's queue; undefined where Temporal isn't configured. */

@@ -1,13 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowFailedError, type WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
 import type { DoctorInput, DoctorReport } from '../model/doctor.ts';
+import { rehearsalName } from '../model/drill.ts';
 import { transient } from '../model/errors.ts';
 import { doctorWorkflowId } from '../workflows/messages.ts';
 import type { Interrupts } from './interrupts.ts';
-import { newRestoreId, type RunPlace } from './runs.ts';
+import type { RunPlace } from './runs.ts';
 
 /** The longest that all questions can take, with some room. The run ends itself then, whatever happens to this command. */
-const AT_MOST = '8 minutes';
+const AT_MOST = '20 minutes';
 /** A worker that polls takes a run within moments. */
 const TAKEN_WITHIN_MS = 20_000;
 /** Room for an activity under way to end first. */
@@ -26,7 +27,7 @@ export async function askWorkers(
 ): Promise<DoctorReport> {
   try {
     const handle = await place.client.workflow.start('doctor', {
-      workflowId: doctorWorkflowId(plan, newRestoreId(new Date())),
+      workflowId: doctorWorkflowId(plan, rehearsalName('doctor', new Date())),
       taskQueue: place.taskQueue,
       args: [input],
       workflowExecutionTimeout: AT_MOST,

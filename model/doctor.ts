@@ -3,6 +3,9 @@ import type { RepositorySpec, Source } from './source.ts';
 
 /** What `holdfast doctor` has its workers look at, and what they answer. Kept small: it goes into Temporal's history. */
 
+/** How long a worker tries to make the newest backup's schema. Milliseconds. */
+export const SCHEMA_TRIAL_AT_MOST_MS = 10 * 60_000;
+
 /** The process that answers. */
 export interface WorkerIdentity {
   /** As Temporal's own pages show it: `pid@host`. */
@@ -23,6 +26,8 @@ export interface CheckInput {
   readonly history: boolean;
   /** Identity of a worker that has already looked at the source, and need not do so again. */
   readonly answered?: string;
+  /** The plan whose newest backup's schema is tried in scratch databases. Absent: none is, as for commands that didn't know of it. */
+  readonly schemaOf?: string;
 }
 
 export interface CheckAnswer {
@@ -33,6 +38,8 @@ export interface CheckAnswer {
 }
 
 export interface DoctorInput {
+  /** Absent: a command of an earlier version asks, and no schema is tried. */
+  readonly plan?: string;
   readonly repository: RepositorySpec;
   readonly source: Source;
   readonly history: boolean;

@@ -84,7 +84,17 @@ export interface DrillOutcome {
   readonly finishedAt: string;
 }
 
+/** What is rehearsed for: `doctor` rehearses a schema alone. */
+export type RehearsalPurpose = 'drill' | 'rehearsal' | 'doctor';
+
+/** A name for a rehearsal's restore. Databases of such names are left out by backups of a pattern (`isRestoreName` of engine `ysql`). Pure. */
+export const rehearsalName = (purpose: RehearsalPurpose, now: Date): string =>
+  `${purpose}_${now.getTime().toString(36)}`;
+
 /** The name of a rehearsal's restore, at the end of its workflow's id; undefined for a workflow that is no rehearsal. */
 export function rehearsalIn(workflowId: string): string | undefined {
-  return /:((?:drill|rehearsal)_[0-9a-z]+)$/.exec(workflowId)?.[1];
+  return /:((?:drill|rehearsal|doctor)_[0-9a-z]+)$/.exec(workflowId)?.[1];
 }
+
+/** True for the name of a trial of a schema. Pure. */
+export const isDoctors = (name: string): boolean => name.startsWith('doctor_');

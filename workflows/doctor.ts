@@ -10,7 +10,14 @@ import {
 } from '@temporalio/workflow';
 import type { Activities, NodeActivities } from '../activities/contract.ts';
 import type { Check } from '../model/check.ts';
-import type { CheckAnswer, CheckInput, DoctorInput, DoctorReport, QueueAnswer } from '../model/doctor.ts';
+import {
+  type CheckAnswer,
+  type CheckInput,
+  type DoctorInput,
+  type DoctorReport,
+  type QueueAnswer,
+  SCHEMA_TRIAL_AT_MOST_MS,
+} from '../model/doctor.ts';
 import { nodeQueue } from '../model/task-queue.ts';
 import { HEARTBEAT_TIMEOUT_MS } from './activity-proxies.ts';
 import { describeFailure, rootFailure } from './failures.ts';
@@ -22,19 +29,28 @@ const OWN_WORKER_MS = 60_000;
 /** Temporal shows a poller for minutes after it died. */
 const OTHER_WORKER_MS = 15_000;
 const LOOKS_AT_MOST_MS = 120_000;
+/** The scratch databases are dropped after the trial. */
+const TRIAL_AT_MOST_MS = SCHEMA_TRIAL_AT_MOST_MS + 120_000;
 const AGENTS_AT_ONCE = 20;
 
 /**
  * Asks each worker that a run of the plan needs, on its own task queue, so that the answers are about its programs, its secrets and
- * its network. Every question has a time limit and is asked once. Changes nothing.
+ * its network. Every question has a time limit and is asked once.
+ * Changes nothing; the worker of the plan's own queue makes the newest backup's schema in scratch databases, and drops them.
  */
 export async function doctor(input: DoctorInput): Promise<DoctorReport> {
-  const { repository, source, history, beside } = input;
+  const { repository, source, history, beside, plan } = input;
   const { taskQueue } = workflowInfo();
   const asked = { repository, source, history };
   let agents: readonly string[] = [];
   const own = await answerOf(taskQueue, OWN_WORKER_MS, async () => {
-    const answer = await activitiesOn(taskQueue, OWN_WORKER_MS).check({ ...asked, duty: 'work' });
+    const atMostMs = LOOKS_AT_MOST_MS + (plan === undefined ? 0 : TRIAL_AT_MOST_MS);
+    const question: CheckInput = {
+      ...asked,
+      duty: 'work',
+      ...(plan === undefined ? {} : { schemaOf: plan }),
+    };
+    const answer = await activitiesOn(taskQueue, OWN_WORKER_MS, atMostMs).check(question);
     agents = answer.agents;
     return answer;
   });
@@ -101,11 +117,11 @@ function unanswered(queue: string, withinMs: number, error: unknown): Check {
   return { name, ok: false, detail: why, remedy: 'Read the worker’s log, and ask again.' };
 }
 
-function optionsFor(queue: string, withinMs: number) {
+function optionsFor(queue: string, withinMs: number, atMostMs = LOOKS_AT_MOST_MS) {
   return {
     taskQueue: queue,
     scheduleToStartTimeout: withinMs,
-    startToCloseTimeout: LOOKS_AT_MOST_MS,
+    startToCloseTimeout: atMostMs,
     heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
     cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     summary: `look at what the worker of ${queue} needs`,
@@ -113,8 +129,10 @@ function optionsFor(queue: string, withinMs: number) {
   };
 }
 
-function activitiesOn(queue: string, withinMs: number): Pick<Activities, 'check'> {
-  return proxyActivities<ActivityInterface & Pick<Activities, 'check'>>(optionsFor(queue, withinMs));
+function activitiesOn(queue: string, withinMs: number, atMostMs?: number): Pick<Activities, 'check'> {
+  return proxyActivities<ActivityInterface & Pick<Activities, 'check'>>(
+    optionsFor(queue, withinMs, atMostMs),
+  );
 }
 
 function agentOn(queue: string, withinMs: number): Pick<NodeActivities, 'checkNode'> {

@@ -8,7 +8,7 @@ import type {
   VerifyReport,
 } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
-import type { Assertion } from '../model/drill.ts';
+import { type Assertion, type RehearsalPurpose, rehearsalName } from '../model/drill.ts';
 import { describeLeftOut } from '../model/left-out-text.ts';
 import { runChild } from './children.ts';
 import { describeFailure, rootFailure } from './failures.ts';
@@ -49,9 +49,13 @@ export async function rehearseSchema(ref: BackupRef, wishes: RehearsalWishes): P
 }
 
 /** @param prefix of the scratch databases' names, so that people recognise them */
-export function scratchRequest(ref: BackupRef, prefix: string, wishes: RehearsalWishes): RestoreRequest {
+export function scratchRequest(
+  ref: BackupRef,
+  prefix: RehearsalPurpose,
+  wishes: RehearsalWishes,
+): RestoreRequest {
   return {
-    restore: `${prefix}_${Date.now().toString(36)}`,
+    restore: rehearsalName(prefix, new Date()),
     from: ref,
     into: {},
     replace: false,

@@ -135,6 +135,7 @@ async function answersOf(
     ? (['read-points', 'prune'] as const)
     : (['read-points'] as const);
   const input: DoctorInput = {
+    plan: plan.name,
     repository,
     source,
     history: plan.pointTime !== undefined,

@@ -1,11 +1,15 @@
 import { chmod, mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
+import { resolvePlan } from '../../cli/plan-files.ts';
+import { checkNewestSchema } from '../../engines/schema-trial.ts';
+import { rehearsalName } from '../../model/drill.ts';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
 import { startTemporal, type TemporalServer } from '../../parts/temporal.ts';
 import { connectClient } from '../../worker/connection.ts';
-import { holdfast, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
+import { holdfast, holdfastJson, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
+import { planDocument, repositoryDocument } from '../support/plan-files.ts';
 import { eventually } from '../support/processes.ts';
 import { query } from '../support/sql.ts';
 
@@ -88,7 +92,11 @@ async function startWorker(
 }
 
 async function ask(environment: NodeJS.ProcessEnv, ...args: readonly string[]) {
-  const { code, stdout } = await holdfast(['doctor', plan, '--json', ...args], environment);
+  return askOf(plan, environment, ...args);
+}
+
+async function askOf(file: string, environment: NodeJS.ProcessEnv, ...args: readonly string[]) {
+  const { code, stdout } = await holdfast(['doctor', file, '--json', ...args], environment);
   const answer = JSON.parse(stdout) as Answer;
   const named = (name: string) => answer.checks.find((check) => check.name === name);
   return { code, answer, named };
@@ -189,6 +197,122 @@ test('Ctrl-C ends the run, leaves no object in the repository and no process', a
   await expect(
     readdir(path.join(scratch.path, 'repository'), { recursive: true }),
   ).resolves.not.toContainEqual(expect.stringMatching(/doctor\/./));
+});
+
+describe('the newest backup’s schema', () => {
+  const NAME = 'schema can be restored';
+  const TRIED = 'schema%_restoring_doctor_%';
+  let file: string;
+  let environment: NodeJS.ProcessEnv;
+
+  beforeAll(async () => {
+    environment = { ORDERS_DATABASE_URL: postgres.url('schema') };
+    file = path.join(scratch.path, 'schema.yaml');
+    await writeFile(file, repositoryDocument(scratch.path) + planDocument('schema', '  drill: {}\n'));
+    await query(postgres.url('postgres'), 'CREATE ROLE seller', 'CREATE DATABASE schema');
+    await query(
+      postgres.url('schema'),
+      // PostgreSQL computes what an index is limited to when it makes the index, also where there is no row.
+      `CREATE FUNCTION takes_its_time(n int) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN
+         IF current_setting('trial.slow', true) = 'yes' THEN PERFORM pg_sleep(600); END IF;
+         RETURN true;
+       END $$`,
+      'CREATE TABLE t (id int PRIMARY KEY)',
+      'INSERT INTO t VALUES (1)',
+      'CREATE INDEX slow ON t (id) WHERE takes_its_time(1)',
+      'ALTER TABLE t OWNER TO seller',
+    );
+    await startWorker(environmentOf('first', environment));
+    expect((await askOf(file, environmentOf('first'))).named(NAME)).toBeUndefined();
+    await holdfastJson(['backup', file], environmentOf('first'));
+  });
+
+  const tried = (): Promise<readonly object[]> =>
+    query(postgres.url('postgres'), `SELECT datname FROM pg_database WHERE datname LIKE '${TRIED}'`);
+  const isBusy = async (): Promise<boolean> => {
+    const busy = `SELECT FROM pg_stat_activity WHERE datname LIKE '${TRIED}' AND wait_event = 'PgSleep'`;
+    return (await query(postgres.url('postgres'), busy)).length > 0;
+  };
+  /** Trials don't end while `work` runs. */
+  async function whileSlow(work: () => Promise<void>): Promise<void> {
+    await query(postgres.url('postgres'), "ALTER ROLE CURRENT_USER SET trial.slow = 'yes'");
+    try {
+      await work();
+    } finally {
+      await query(postgres.url('postgres'), 'ALTER ROLE CURRENT_USER RESET trial.slow');
+    }
+  }
+
+  test('Ctrl-C ends the trial, and the scratch database is dropped', async () => {
+    await startWorker(environmentOf('stopped', environment));
+    await whileSlow(async () => {
+      const command = startHoldfast(['doctor', file, '--json'], environmentOf('stopped'));
+      await eventually('the trial is under way', isBusy);
+      command.child.kill('SIGINT');
+      expect(await command.end).toMatchObject({ code: 1 });
+      await eventually('nothing of the trial is left', async () => (await tried()).length === 0);
+    });
+  });
+
+  test('what a trial leaves whose worker was killed is dropped by the next drill', async () => {
+    const worker = await startWorker(environmentOf('killed', environment));
+    await whileSlow(async () => {
+      const command = startHoldfast(['doctor', file, '--json'], environmentOf('killed'));
+      await eventually('the trial is under way', isBusy);
+      worker.child.kill('SIGKILL');
+      await worker.end;
+      command.child.kill('SIGINT');
+      await command.end;
+    });
+    await expect(tried()).resolves.toHaveLength(1);
+    await startWorker(environmentOf('next', environment));
+    expect(await holdfastJson(['drill', file], environmentOf('next'))).toMatchObject({ verdict: 'OK' });
+    await expect(tried()).resolves.toEqual([]);
+  });
+
+  test('the worker tries it where its own secrets lead, and says what --here says', async () => {
+    await startWorker(environmentOf('tries', environment));
+    const whole = await askOf(file, environmentOf('tries'));
+    expect({ code: whole.code, check: whole.named(NAME) }).toMatchObject({
+      code: 0,
+      check: { ok: true, detail: expect.stringMatching(/^the schema of .* can be created here, whole$/) },
+    });
+    await query(postgres.url('schema'), 'ALTER TABLE t OWNER TO CURRENT_USER', 'DROP ROLE seller');
+    const refused = await askOf(file, environmentOf('tries'));
+    expect({ code: refused.code, check: refused.named(NAME) }).toMatchObject({
+      code: 1,
+      check: { ok: false, detail: expect.stringContaining('seller') },
+    });
+    const here = await askOf(file, environmentOf('tries', environment), '--here');
+    expect(refused.named(NAME)).toEqual(here.named(NAME));
+    await expect(tried()).resolves.toEqual([]);
+  });
+
+  test('a trial that takes too long is given up and dropped, and says that nothing is known', async () => {
+    const { repository, source } = await planOf();
+    await whileSlow(async () => {
+      const verb = {
+        ...{ signal: new AbortController().signal, attempt: 1 },
+        ...{ heartbeat: () => undefined, log: () => undefined },
+        secret: async () => postgres.url('schema'),
+      };
+      const [check, ...others] = await checkNewestSchema(verb, {
+        ...{ repository, source, plan: 'schema', restore: rehearsalName('doctor', new Date()) },
+        reading: (_, read) => read(),
+        atMostMs: 5_000,
+      });
+      expect(others).toEqual([]);
+      expect(check).toMatchObject({
+        ...{ name: NAME, ok: false, detail: expect.stringContaining('is not known') },
+        remedy: expect.stringContaining('verify PLAN --level schema'),
+      });
+    });
+    await expect(tried()).resolves.toEqual([]);
+  });
+
+  async function planOf() {
+    return (await resolvePlan(file)).pipeline;
+  }
 });
 
 async function running(type: string): Promise<readonly string[]> {

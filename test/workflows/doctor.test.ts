@@ -43,6 +43,19 @@ test('each queue is asked, and who answered on the plan’s own is told to the o
   ]);
 });
 
+test('the plan’s own worker alone is asked to try its newest schema, and nobody is by a command that names no plan', async () => {
+  const asked: CheckInput[] = [];
+  await bench.withActivities(answering('1@here', asked), () =>
+    ask({ plan: 'orders', beside: ['read-points'] }),
+  );
+  await bench.withActivities(answering('1@here', asked), () => ask());
+  expect(asked.map(({ duty, schemaOf }) => [duty, schemaOf])).toEqual([
+    ['work', 'orders'],
+    ['read-points', undefined],
+    ['work', undefined],
+  ]);
+});
+
 test('a queue that nobody polls, and an agent that is gone, are missed without the others’ answers being lost', async () => {
   const agents = ['10.0.0.1:9100', '10.0.0.2:9100'];
   const activities: Partial<Activities> = {

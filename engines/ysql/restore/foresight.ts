@@ -3,6 +3,9 @@ import { withMaintenanceSession } from '../server/maintenance.ts';
 import { restoreJob } from './job.ts';
 import { readLacks } from './lacks.ts';
 
+/** For dropping the scratch databases, which is done also where the trial was told to stop. */
+const CLEAN_UP_MS = 60_000;
+
 /** Roles and extensions that the target server lacks. Changes nothing. */
 export async function lacksOfTarget(context: RestoreContext): Promise<TargetLacks> {
   const job = await restoreJob(context);
@@ -22,6 +25,6 @@ export async function trySchema(
     }
     return await stages.finish(context);
   } finally {
-    await stages.discard(context);
+    await stages.discard({ ...context, signal: AbortSignal.timeout(CLEAN_UP_MS) });
   }
 }

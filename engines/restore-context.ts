@@ -1,0 +1,46 @@
+import type { BackupRef, LogicalRestoreRequest } from '../model/backup.ts';
+import type { LogicalSource } from '../model/pipeline.ts';
+import { backupFolder } from '../repository/layout.ts';
+import { readDataObjects, readManifest } from '../repository/manifest.ts';
+import { openStore } from '../repository/open.ts';
+import type { RestoreContext, VerbContext } from './engine.ts';
+
+/** What a look at a restore's target has to know of the restore. */
+export type LookWishes = Partial<LogicalRestoreRequest> & Pick<LogicalRestoreRequest, 'restore'>;
+
+/** Runs a verb of the restore side outside a restore: reads the backup's manifest from a store that is opened for it alone. */
+export async function withRestoreContext<T>(
+  verb: VerbContext,
+  ref: BackupRef,
+  source: LogicalSource,
+  wishes: LookWishes,
+  work: (context: RestoreContext) => Promise<T>,
+): Promise<T> {
+  const store = await openStore(ref.repository.location, verb.secret);
+  try {
+    const manifest = await readManifest(store, ref);
+    return await work({
+      ...verb,
+      ref,
+      store,
+      manifest,
+      folder: backupFolder(ref),
+      dataObjects: () => Array.fromAsync(readDataObjects(store, manifest)),
+      request: {
+        from: ref,
+        source,
+        into: {},
+        replace: false,
+        tables: { include: [], exclude: [] },
+        contents: 'all',
+        globals: false,
+        check: 'rows',
+        scratch: false,
+        parallelism: 1,
+        ...wishes,
+      },
+    });
+  } finally {
+    await store.close();
+  }
+}

@@ -1,0 +1,111 @@
+import type { BackupRef } from '../model/backup.ts';
+import { type Check, check } from '../model/check.ts';
+import { SCHEMA_TRIAL_AT_MOST_MS } from '../model/doctor.ts';
+import { rowSource } from '../model/engine-kind.ts';
+import { permanent, transient } from '../model/errors.ts';
+import { describeLeftOut } from '../model/left-out-text.ts';
+import type { RepositorySpec, Source } from '../model/pipeline.ts';
+import { readCatalogue } from '../repository/catalogue.ts';
+import { openStore } from '../repository/open.ts';
+import type { RestoreEngine, VerbContext } from './engine.ts';
+import { engineOf } from './registry.ts';
+import { withRestoreContext } from './restore-context.ts';
+
+export interface SchemaTrial {
+  readonly repository: RepositorySpec;
+  readonly plan: string;
+  readonly source: Source;
+  /** Name of the trial, which the scratch databases have in theirs: lower-case letters, digits and `_`. */
+  readonly restore: string;
+  /** Reads the backup in such a way that it isn't deleted meanwhile. */
+  readonly reading: (ref: BackupRef, read: () => Promise<string>) => Promise<string>;
+  /** Milliseconds; tests have less patience. */
+  readonly atMostMs?: number;
+}
+
+/**
+ * Whether the schema of the plan's newest backup can be made on the source's server, tried in scratch databases that are dropped again. Nothing
+ * where there is no backup, or no schema that the engine can try.
+ */
+export async function checkNewestSchema(verb: VerbContext, trial: SchemaTrial): Promise<readonly Check[]> {
+  const { repository, plan, reading } = trial;
+  const trySchema = trialOf(trial.source);
+  if (trySchema === undefined) return [];
+  let backup: string | undefined;
+  const newest = await check('newest backup', async () => {
+    backup = await newestBackup(verb, repository, plan);
+    return backup ?? 'none yet';
+  });
+  verb.signal.throwIfAborted();
+  // The repository's own checks report what is wrong with it.
+  if (backup === undefined) return newest.ok ? [] : [newest];
+  const ref = { repository, plan, backup };
+  const found = await check('schema can be restored', () =>
+    reading(ref, () => tryIn(verb, trial, ref, trySchema)),
+  );
+  verb.signal.throwIfAborted();
+  return [found];
+}
+
+type Attempt = (
+  verb: VerbContext,
+  ref: BackupRef,
+  restore: string,
+) => ReturnType<NonNullable<RestoreEngine['trySchema']>>;
+
+/** How a source's engine tries a schema; undefined where it can't, or where backups of the source hold none. */
+function trialOf(source: Source): Attempt | undefined {
+  const rows = rowSource(source);
+  if (rows === undefined || rows.contents === 'data') return undefined;
+  const { trySchema } = engineOf(rows).restore;
+  if (trySchema === undefined) return undefined;
+  return (verb, ref, restore) =>
+    withRestoreContext(
+      verb,
+      ref,
+      rows,
+      { restore, contents: 'schema', scratch: true, tolerate: true },
+      trySchema,
+    );
+}
+
+/** @throws HoldfastError `SCHEMA_REFUSED` (permanent), `SCHEMA_NOT_TRIED` (transient) where the time was too short */
+async function tryIn(
+  verb: VerbContext,
+  { restore, atMostMs = SCHEMA_TRIAL_AT_MOST_MS }: SchemaTrial,
+  ref: BackupRef,
+  attempt: Attempt,
+): Promise<string> {
+  const { backup } = ref;
+  const late = AbortSignal.timeout(atMostMs);
+  const bounded = { ...verb, signal: AbortSignal.any([verb.signal, late]) };
+  const { leftOut = [] } = await attempt(bounded, ref, restore).catch((error: unknown) => {
+    if (!late.aborted || verb.signal.aborted) throw error;
+    throw transient(
+      'SCHEMA_NOT_TRIED',
+      `whether the schema of ${backup} can be created here is not known: the trial was given up after ${atMostMs / 1000} s`,
+      'holdfast verify PLAN --level schema takes the time that it needs.',
+      error,
+    );
+  });
+  if (leftOut.length === 0) return `the schema of ${backup} can be created here, whole`;
+  throw permanent(
+    'SCHEMA_REFUSED',
+    `of the schema of ${backup}, this server refuses ${leftOut.length}: ${leftOut.slice(0, 10).map(describeLeftOut).join('; ')}`,
+    'Mend what is named; until then restore with --tolerate. holdfast verify --level schema lists all of it.',
+  );
+}
+
+async function newestBackup(
+  verb: VerbContext,
+  repository: RepositorySpec,
+  plan: string,
+): Promise<string | undefined> {
+  const store = await openStore(repository.location, verb.secret);
+  try {
+    const { entries } = await readCatalogue(store, repository, plan, { signal: verb.signal });
+    return entries[0]?.backup;
+  } finally {
+    await store.close();
+  }
+}
