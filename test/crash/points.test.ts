@@ -17,7 +17,6 @@ import { listBackups } from '../../repository/list-backups.ts';
 import { type ConnectedClient, connectClient } from '../../worker/connection.ts';
 import type { BackupOutcome } from '../../workflows/messages.ts';
 import { planDocument, repositoryDocument } from '../support/plan-files.ts';
-import { eventually } from '../support/processes.ts';
 import { query } from '../support/sql.ts';
 import { Workers } from './workers.ts';
 
@@ -43,7 +42,9 @@ let postgres: PostgresServer;
 let temporal: TemporalServer;
 let workers: Workers;
 let client: ConnectedClient;
-let plan: CompiledPlan;
+/** As many as there are points of a kind, so that each has a run of its own to strike. */
+let plans: readonly CompiledPlan[];
+/** Of the first plan. */
 let backup: string;
 
 beforeAll(async () => {
@@ -70,11 +71,11 @@ beforeAll(async () => {
     scratch.path,
   );
   client = await connectClient(temporal.address);
-  const text =
-    repositoryDocument(scratch.path) + planDocument('orders', '  retention: { keepLast: 1, grace: 1s }\n');
-  const compiled = compile([{ path: 'points.yaml', text }]).plans[0];
-  if (compiled === undefined) throw new Error('the plan has errors');
-  plan = compiled;
+  const names = BACKUP.map((_, index) => `orders-${index + 1}`);
+  const documents = names.map((name) => planDocument(name, '  retention: { keepLast: 1, grace: 1s }\n'));
+  const text = repositoryDocument(scratch.path) + documents.join('');
+  ({ plans } = compile([{ path: 'points.yaml', text }]));
+  expect(plans).toHaveLength(BACKUP.length);
 });
 
 afterAll(async () => {
@@ -87,19 +88,25 @@ afterAll(async () => {
 
 const place = () => ({ client: client.client, taskQueue: client.target.taskQueue });
 
-/** Runs `work` with the point armed; it must have been struck by the end. */
-async function struck<T>(point: CrashPoint, work: () => Promise<T>): Promise<T> {
-  const file = join(scratch.path, 'points', point);
-  await writeFile(file, '');
+const first = () => {
+  const [plan] = plans;
+  if (plan === undefined) throw new Error('the plans have errors');
+  return plan;
+};
+
+/** Runs `work` with the points armed; each must have been struck by the end. */
+async function struck<T>(points: readonly CrashPoint[], work: () => Promise<T>): Promise<T> {
+  const armed = () => points.filter((point) => existsSync(join(scratch.path, 'points', point)));
+  for (const point of points) await writeFile(join(scratch.path, 'points', point), '');
   const result = await work();
-  expect({ point, struck: !existsSync(file) }).toEqual({ point, struck: true });
-  // The process that killed itself is started again, by us as by a service manager.
-  await eventually('a worker was started again', async () => workers.takeOwnExits().length > 0);
+  expect(armed()).toEqual([]);
+  // What killed itself is started again, by us as by a service manager.
+  expect(workers.takeOwnExits().length).toBeGreaterThan(0);
   await workers.ready();
   return result;
 }
 
-async function backUp(): Promise<string> {
+async function backUp(plan = first()): Promise<string> {
   const { id, workflowId } = await startBackup(place(), plan);
   const outcome = (await client.client.workflow.getHandle(workflowId).result()) as BackupOutcome;
   expect(outcome.summary).toMatchObject({ rows: ROWS });
@@ -107,7 +114,7 @@ async function backUp(): Promise<string> {
 }
 
 async function restore(wishes: Omit<Parameters<typeof startRestore>[2], 'backup'>): Promise<RestoreSummary> {
-  const { workflowId } = await startRestore(place(), plan, {
+  const { workflowId } = await startRestore(place(), first(), {
     backup,
     check: 'content',
     safety: false,
@@ -116,7 +123,7 @@ async function restore(wishes: Omit<Parameters<typeof startRestore>[2], 'backup'
   return (await client.client.workflow.getHandle(workflowId).result()) as RestoreSummary;
 }
 
-async function prune(): Promise<PruneOutcome> {
+async function prune(plan: CompiledPlan): Promise<PruneOutcome> {
   const { workflowId } = await startPrune(place(), plan, {});
   return (await client.client.workflow.getHandle(workflowId).result()) as PruneOutcome;
 }
@@ -137,28 +144,41 @@ const databases = async () =>
     ({ datname }) => String(datname),
   );
 
-test.each(BACKUP)('a backup gets over a kill at %s', async (point) => {
-  backup = await struck(point, backUp);
-  const copy = `copy_${point.replace('-', '_')}`;
-  expect(await restore({ into: { orders: copy } })).toMatchObject({ verdict: 'OK', rows: ROWS });
-  expect(await content(copy)).toEqual(await content('orders'));
-  await query(postgres.url(), `DROP DATABASE ${copy}`);
+test('backups get over a kill at each of their points', async () => {
+  const backups = await struck(BACKUP, () => Promise.all(plans.map((plan) => backUp(plan))));
+  for (const [index, id] of backups.entries()) {
+    backup = id;
+    const copy = `copy_${index}`;
+    const { workflowId } = await startRestore(place(), plans[index] ?? first(), {
+      ...{ backup, check: 'content', into: { orders: copy } },
+    });
+    expect(await client.client.workflow.getHandle(workflowId).result()).toMatchObject({
+      ...{ verdict: 'OK', rows: ROWS },
+    });
+    expect(await content(copy)).toEqual(await content('orders'));
+    await query(postgres.url(), `DROP DATABASE ${copy}`);
+  }
+  backup = backups[0] ?? '';
 });
 
-test.each(RESTORE)('a restore gets over a kill at %s', async (point) => {
-  const copy = `copy_${point.replace('-', '_')}`;
-  const summary = await struck(point, () => restore({ into: { orders: copy } }));
-  expect(summary).toMatchObject({ verdict: 'OK', rows: ROWS });
-  expect(await content(copy)).toEqual(await content('orders'));
-  expect(await leftOfRestore(copy)).toEqual([]);
-  await query(postgres.url(), `DROP DATABASE ${copy}`);
+test('restores get over a kill at each of their points', async () => {
+  const copies = RESTORE.map((_, index) => `copy_${index}`);
+  const summaries = await struck(RESTORE, () =>
+    Promise.all(copies.map((copy) => restore({ into: { orders: copy } }))),
+  );
+  expect(summaries).toMatchObject(copies.map(() => ({ verdict: 'OK', rows: ROWS })));
+  for (const copy of copies) {
+    expect(await content(copy)).toEqual(await content('orders'));
+    expect(await leftOfRestore(copy)).toEqual([]);
+    await query(postgres.url(), `DROP DATABASE ${copy}`);
+  }
 });
 
 test.each(REPLACE)('a restore over a database gets over a kill at %s', async (point) => {
   const wanted = await content('orders');
   await query(postgres.url('orders'), `INSERT INTO orders VALUES (${ROWS + 1}, 'written since')`);
   const before = await databases();
-  const summary = await struck(point, () => restore({ replace: true }));
+  const summary = await struck([point], () => restore({ replace: true }));
   expect(summary).toMatchObject({ verdict: 'OK', rows: ROWS });
   const [kept] = summary.databases.map((one) => one.kept ?? '');
   expect(await content('orders')).toEqual(wanted);
@@ -168,27 +188,33 @@ test.each(REPLACE)('a restore over a database gets over a kill at %s', async (po
   await query(postgres.url(), `DROP DATABASE "${kept}"`);
 });
 
-test.each(DELETE)('a prune gets over a kill at %s', async (point) => {
-  await backUp();
-  const last = await backUp();
+test('prunes get over a kill at each of their points', async () => {
+  const pruned = plans.slice(0, DELETE.length);
+  const newest = await Promise.all(
+    pruned.map(async (plan) => {
+      await backUp(plan);
+      return await backUp(plan);
+    }),
+  );
+  const pruneAll = () => Promise.all(pruned.map((plan) => prune(plan)));
   // This one marks what no rule keeps; the next may delete it, once its time of grace is over.
-  await prune();
+  await pruneAll();
   await sleep(GRACE_MS + 100);
-  const outcome = await struck(point, prune);
-  expect(outcome.plan).toBe('orders');
-  await prune();
+  await struck(DELETE, pruneAll);
+  await pruneAll();
   const store = new DirectoryStore(join(scratch.path, 'repository'));
-  const { backups, unusable } = await listBackups(store, 'orders');
-  expect(backups.map((one) => one.backup)).toEqual([last]);
-  expect(unusable.filter(({ state }) => state !== 'discarded')).toEqual([]);
-  const marks = await Array.fromAsync(store.list(marksFolder('orders')), ({ key }) => key);
-  expect(marks).toEqual([]);
-  backup = last;
+  for (const [index, { name }] of pruned.entries()) {
+    const { backups, unusable } = await listBackups(store, name);
+    expect(backups.map((one) => one.backup)).toEqual([newest[index]]);
+    expect(unusable.filter(({ state }) => state !== 'discarded')).toEqual([]);
+    const marks = await Array.fromAsync(store.list(marksFolder(name)), ({ key }) => key);
+    expect(marks).toEqual([]);
+  }
+  backup = newest[0] ?? '';
   expect(await restore({ into: { orders: 'copy_after_prune' } })).toMatchObject({
     verdict: 'OK',
     rows: ROWS,
   });
-  await query(postgres.url(), 'DROP DATABASE copy_after_prune');
 });
 
 test('every point is struck, and stands in the page', async () => {
