@@ -4,7 +4,7 @@ import type { VerbContext } from '../engine.ts';
 import { type ConnectionTarget, parseConnectionUrl } from '../ysql/server/connection-url.ts';
 import { readServer, type Server } from '../ysql/server/server.ts';
 import { withSession } from '../ysql/server/session.ts';
-import { readYbServers } from '../ysql/yb-servers.ts';
+import { readYbServers } from '../ysql/server/yb-servers.ts';
 import { masterWebAddresses } from './entities.ts';
 import { requireReach } from './reach.ts';
 import { openYbAdmin, type YbAdmin } from './yb-admin/program.ts';

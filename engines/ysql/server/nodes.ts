@@ -1,7 +1,7 @@
 import { HoldfastError, permanent } from '../../../model/errors.ts';
-import { readYbServers, type YbServer } from '../yb-servers.ts';
 import type { ConnectionTarget } from './connection-url.ts';
 import { connect, type Session } from './session.ts';
+import { readYbServers, type YbServer } from './yb-servers.ts';
 
 /*
  * On YugabyteDB every node has a PostgreSQL of its own: pg_stat_activity and pg_terminate_backend know the sessions of that node alone (issue 13966), and

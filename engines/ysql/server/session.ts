@@ -4,9 +4,9 @@ import { permanent } from '../../../model/errors.ts';
 import type { SecretRef } from '../../../model/pipeline.ts';
 import type { VerbContext } from '../../engine.ts';
 import { lendingSocket } from '../lending-socket.ts';
-import { learnsToLeaveOn, learnsToSwitchOff, loginOptions } from '../login-triggers.ts';
 import { type ConnectionTarget, clientConfigs, parseConnectionUrl } from './connection-url.ts';
 import { databaseError, mayComeFromWithin, sqlState } from './errors.ts';
+import { learnsToLeaveOn, learnsToSwitchOff, loginOptions } from './login-triggers.ts';
 import { ASK_BACKEND, type Backend, refuseSharedSessions, sessionIsShared } from './pooler.ts';
 import {
   PIN_IN_TRANSACTION,

@@ -7,8 +7,8 @@ import {
   READ_POINT_LOST,
   transient,
 } from '../../../../model/errors.ts';
-import { loginOptions } from '../../login-triggers.ts';
 import { type ConnectionTarget, libpqEnvironment, programArguments } from '../connection-url.ts';
+import { loginOptions } from '../login-triggers.ts';
 import { tellableOutput } from '../server-message.ts';
 import { withSession } from '../session.ts';
 import { passingText } from '../yugabyte-errors.ts';

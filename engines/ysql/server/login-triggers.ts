@@ -1,5 +1,5 @@
-import type { ConnectionTarget } from './server/connection-url.ts';
-import { sqlState } from './server/errors.ts';
+import type { ConnectionTarget } from './connection-url.ts';
+import { sqlState } from './errors.ts';
 
 /*
  * From PostgreSQL 17 on an event trigger can run at each login (`ON login`). One that refuses logins would keep Holdfast out of a database, of

@@ -1,4 +1,4 @@
-import type { Session } from './server/session.ts';
+import type { Session } from './session.ts';
 
 /** A node of a universe as `yb_servers()` tells of it. */
 export interface YbServer {
