@@ -1,5 +1,6 @@
-import { Client } from 'pg';
+import type { Client } from 'pg';
 import { identifier, replaceRanges, type Statement, statements, type Token } from './sql.ts';
+import { asking } from './superuser.ts';
 
 /** One tablet server's PostgreSQL: it knows its own sessions and no others. */
 export interface Node {
@@ -144,12 +145,6 @@ function quoted(name: string | undefined): string {
   return `'${(name ?? '').replaceAll("'", "''")}'`;
 }
 
-async function withUpstream<T>(place: Place, work: (client: Client) => Promise<T>): Promise<T> {
-  const client = new Client({ connectionString: place.upstreamUrl, application_name: 'yugabytedb nodes' });
-  await client.connect();
-  try {
-    return await work(client);
-  } finally {
-    await client.end();
-  }
+function withUpstream<T>(place: Place, work: (client: Client) => Promise<T>): Promise<T> {
+  return asking(place.upstreamUrl, 'yugabytedb nodes', work);
 }

@@ -1,6 +1,6 @@
-import { Client } from 'pg';
 import { upstreamSetting } from './dialect.ts';
 import { literal, type Statement } from './sql.ts';
+import { asking } from './superuser.ts';
 
 /**
  * Settings that only a superuser may set (PGC_SUSET): 42501 for others (facts yugabytedb-programs R15 and M5, YugabyteDB issue 19608; USERSET is proposed in
@@ -25,9 +25,7 @@ export function deniedSetting(found: readonly Statement[]): string | undefined {
 
 /** Asked by a session of our own: a query in the client's would take the snapshot of its transaction. */
 export async function maySet(upstreamUrl: string, role: string, setting: string): Promise<boolean> {
-  const client = new Client({ connectionString: upstreamUrl, application_name: 'yugabytedb privileges' });
-  await client.connect();
-  try {
+  return asking(upstreamUrl, 'yugabytedb privileges', async (client) => {
     const { rows } = await client.query<{ rolsuper: boolean; number: number }>(
       "SELECT rolsuper, current_setting('server_version_num')::int AS number FROM pg_roles WHERE rolname = $1",
       [role],
@@ -39,7 +37,5 @@ export async function maySet(upstreamUrl: string, role: string, setting: string)
       [role, upstreamSetting(setting)],
     );
     return granted.rows[0]?.may === true;
-  } finally {
-    await client.end();
-  }
+  });
 }

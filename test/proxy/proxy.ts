@@ -1,12 +1,12 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
-import { Client } from 'pg';
 import { messageOf } from '../../model/errors.ts';
 import { CLIENT_LINES, type ClientLine, type ClientLineName } from './client-lines.ts';
 import { serveClient } from './connection.ts';
 import { Faults } from './faults.ts';
 import type { Node } from './nodes.ts';
 import { SnapshotKeeper } from './snapshots.ts';
+import { asking } from './superuser.ts';
 
 export interface YsqlProxyOptions {
   /** A superuser's URL of the PostgreSQL server behind it, any database. */
@@ -124,12 +124,9 @@ export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlPro
 
 /** A line is played by its own PostgreSQL only: catalogue and SQL differ too much. */
 async function lineOf({ upstreamUrl, line }: YsqlProxyOptions): Promise<ClientLine> {
-  const client = new Client({ connectionString: upstreamUrl });
-  await client.connect();
-  const found = await client.query<{ number: string }>(
-    "SELECT current_setting('server_version_num') AS number",
+  const found = await asking(upstreamUrl, 'yugabytedb line', (client) =>
+    client.query<{ number: string }>("SELECT current_setting('server_version_num') AS number"),
   );
-  await client.end();
   const isEleven = Number(found.rows[0]?.number) < 120_000;
   const chosen = CLIENT_LINES[line ?? (isEleven ? '2024.2' : '2025.2')];
   if ((chosen.major === 11) === isEleven) return chosen;

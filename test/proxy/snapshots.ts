@@ -1,6 +1,6 @@
-import { Client } from 'pg';
+import type { Client } from 'pg';
 import { messageOf } from '../../model/errors.ts';
-import { superuser } from './superuser.ts';
+import { asking, superuser } from './superuser.ts';
 
 /** A session of the proxy's own that keeps one exported snapshot of one database alive. */
 interface Holder {
@@ -101,12 +101,11 @@ export class SnapshotKeeper {
   }
 
   async #databases(): Promise<readonly string[]> {
-    const client = new Client({ connectionString: this.#options.upstreamUrl });
-    await client.connect();
-    const found = await client.query<{ datname: string }>(
-      'SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate',
+    const found = await asking(this.#options.upstreamUrl, 'yugabytedb databases', (client) =>
+      client.query<{ datname: string }>(
+        'SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate',
+      ),
     );
-    await client.end();
     return found.rows.map((row) => row.datname);
   }
 

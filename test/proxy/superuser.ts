@@ -12,3 +12,19 @@ export function superuser(url: string, database: string, application: string): C
     password: decodeURIComponent(password),
   });
 }
+
+/** Asks the server of `url` something in a session of its own. That the server goes away between answers ends the question, and not this process. */
+export async function asking<T>(
+  url: string,
+  application: string,
+  work: (client: Client) => Promise<T>,
+): Promise<T> {
+  const client = new Client({ connectionString: url, application_name: application });
+  client.on('error', (error) => process.stderr.write(`${application}: ${error.message}\n`));
+  await client.connect();
+  try {
+    return await work(client);
+  } finally {
+    await client.end();
+  }
+}
