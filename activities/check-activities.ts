@@ -7,7 +7,6 @@ import { checkNewestSchema } from '../engines/schema-trial.ts';
 import { workerIdentity } from '../engines/worker-identity.ts';
 import type { Check } from '../model/check.ts';
 import type { CheckAnswer, CheckInput } from '../model/doctor.ts';
-
 import { rehearsalIn, rehearsalName } from '../model/drill.ts';
 import type { Source } from '../model/pipeline.ts';
 import { type AgentPoller, nodeQueue, parseAgentIdentity } from '../model/task-queue.ts';

@@ -1,5 +1,5 @@
 import { engineOf } from '../engines/registry.ts';
-import type { RestoreRequest } from '../model/backup.ts';
+import { PLAIN_RESTORE, type RestoreRequest } from '../model/backup.ts';
 import { isDoctors, rehearsalIn } from '../model/drill.ts';
 import { HoldfastError, messageOf } from '../model/errors.ts';
 import { backupFolder } from '../repository/layout.ts';
@@ -59,12 +59,7 @@ function scratch(
 ): Omit<RestoreRequest, 'source'> {
   return {
     restore,
-    into: {},
-    replace: false,
-    tables: { include: [], exclude: [] },
-    contents: 'all',
-    globals: false,
-    check: 'rows',
+    ...PLAIN_RESTORE,
     parallelism: 1,
     scratch: true,
     ...given,

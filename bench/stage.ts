@@ -7,7 +7,12 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { newBackupId, newRestoreId } from '../cli/runs.ts';
 import { compile } from '../compiler/compile.ts';
-import type { BackupSummary, RestoreRequest, RestoreSummary } from '../model/backup.ts';
+import {
+  type BackupSummary,
+  PLAIN_RESTORE,
+  type RestoreRequest,
+  type RestoreSummary,
+} from '../model/backup.ts';
 import type { Pipeline } from '../model/pipeline.ts';
 import { startServer } from '../parts/process.ts';
 import { startS3Gateway } from '../parts/s3.ts';
@@ -140,12 +145,8 @@ function restoreRequest(options: StageOptions, pipeline: Pipeline, backup: strin
     restore: newRestoreId(new Date()),
     from: { repository: pipeline.repository, plan: pipeline.plan, backup },
     source: pipeline.source,
+    ...PLAIN_RESTORE,
     into: options.into,
-    replace: false,
-    tables: { include: [], exclude: [] },
-    contents: 'all',
-    globals: false,
-    check: 'rows',
     scratch: false,
     parallelism: options.restoreLanes,
   };

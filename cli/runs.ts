@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Client } from '@temporalio/client';
-import type { RestoreRequest } from '../model/backup.ts';
+import { PLAIN_RESTORE, type RestoreRequest } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
 import type { InClusterRequest } from '../model/in-cluster.ts';
 import type { CompiledPlan, UniverseSource } from '../model/pipeline.ts';
@@ -79,12 +79,7 @@ export async function startRestore(
     restore: newRestoreId(now),
     from: { repository: plan.pipeline.repository, plan: plan.name, backup },
     source: plan.pipeline.source,
-    into: {},
-    replace: false,
-    tables: { include: [], exclude: [] },
-    contents: 'all',
-    globals: false,
-    check: 'rows',
+    ...PLAIN_RESTORE,
     parallelism: 2,
     ...wishes,
     scratch: false,

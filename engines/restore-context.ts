@@ -1,4 +1,4 @@
-import type { BackupRef, LogicalRestoreRequest } from '../model/backup.ts';
+import { type BackupRef, type LogicalRestoreRequest, PLAIN_RESTORE } from '../model/backup.ts';
 import type { LogicalSource } from '../model/pipeline.ts';
 import { backupFolder } from '../repository/layout.ts';
 import { readDataObjects, readManifest } from '../repository/manifest.ts';
@@ -29,12 +29,7 @@ export async function withRestoreContext<T>(
       request: {
         from: ref,
         source,
-        into: {},
-        replace: false,
-        tables: { include: [], exclude: [] },
-        contents: 'all',
-        globals: false,
-        check: 'rows',
+        ...PLAIN_RESTORE,
         scratch: false,
         parallelism: 1,
         ...wishes,

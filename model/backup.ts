@@ -418,3 +418,13 @@ export interface RestoreSummary {
   /** Of a rehearsal with assertions: `verdict` and `problems` count them. */
   readonly drill?: DrillRecord;
 }
+
+/** What a restore does where its caller wishes nothing else: everything, under the names that it had, compared by counts. */
+export const PLAIN_RESTORE = {
+  into: {},
+  replace: false,
+  tables: { include: [], exclude: [] },
+  contents: 'all',
+  globals: false,
+  check: 'rows',
+} as const satisfies Partial<RestoreRequest>;

@@ -68,11 +68,11 @@ export class CounterTable {
     }
   }
 
-  /** Adds what is missing, or takes away what is too much. Returns whether there was any. */
+  /** Brings the counters of a row to their values in the backup. Returns whether they differed. */
   async settle(row: CounterRow, options: WriterOptions): Promise<boolean> {
-    const statements = this.#additions(row, await this.#present(row, options));
+    if (this.#additions(row, await this.#present(row, options)).length === 0) return false;
     await this.write(row, false, options);
-    return statements.length > 0;
+    return true;
   }
 
   /** One statement for the row's own counters, one for the static ones; static ones count for the partition. */
