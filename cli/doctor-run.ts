@@ -1,5 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { WorkflowFailedError, type WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
+import {
+  WorkflowFailedError,
+  type WorkflowHandleWithFirstExecutionRunId,
+  WorkflowNotFoundError,
+} from '@temporalio/client';
 import type { DoctorInput, DoctorReport } from '../model/doctor.ts';
 import { rehearsalName } from '../model/drill.ts';
 import { transient } from '../model/errors.ts';
@@ -57,11 +61,20 @@ async function giveUp(
   handle: WorkflowHandleWithFirstExecutionRunId,
   ended: Promise<'ended'>,
 ): Promise<never> {
-  await handle.cancel();
+  await unlessEnded(handle.cancel());
   if ((await Promise.race([ended, sleep(ENDS_WITHIN_MS, 'late' as const)])) === 'late') {
-    await handle.terminate('holdfast doctor was interrupted');
+    await unlessEnded(handle.terminate('holdfast doctor was interrupted'));
   }
   throw transient('DOCTOR_INTERRUPTED', 'interrupted before the workers had answered', 'Ask again.');
+}
+
+/** The run may end by itself a moment before the request reaches the server, which then knows no such run. */
+async function unlessEnded(request: Promise<unknown>): Promise<void> {
+  try {
+    await request;
+  } catch (error) {
+    if (!(error instanceof WorkflowNotFoundError)) throw error;
+  }
 }
 
 /** True if no workflow task of the run ended well: no worker took it, or one that doesn't know this workflow. */
@@ -74,7 +87,7 @@ async function refuseUntaken(
     (events ?? []).some((event) => event[kind] !== undefined && event[kind] !== null);
   if (has('workflowTaskCompletedEventAttributes')) return;
   const isTooOld = has('workflowTaskFailedEventAttributes');
-  await handle.terminate('no worker can answer holdfast doctor');
+  await unlessEnded(handle.terminate('no worker can answer holdfast doctor'));
   if (isTooOld) {
     throw transient(
       'DOCTOR_NO_WORKER',

@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { bundleWorkflowCode, NativeConnection, Worker } from '@temporalio/worker';
 import type { Activities } from '../../activities/contract.ts';
 import { askWorkers } from '../../cli/doctor-run.ts';
@@ -111,14 +112,34 @@ test('an interruption ends the run, also where the worker doesn’t heed it', as
       next: () => hasBegun.then(() => 'interrupted' as const),
       stop: () => undefined,
     };
-    await expect(ask({}, interrupts)).rejects.toMatchObject({ code: 'DOCTOR_INTERRUPTED' });
-    release();
+    try {
+      await expect(ask({}, interrupts)).rejects.toMatchObject({ code: 'DOCTOR_INTERRUPTED' });
+    } finally {
+      // The worker waits for its activities before it ends.
+      release();
+    }
   });
   const states: string[] = [];
   for await (const { workflowId } of bench.client.workflow.list({ query: 'WorkflowType="doctor"' })) {
     states.push((await bench.client.workflow.getHandle(workflowId).describe()).status.name);
   }
   expect(states).not.toContain('RUNNING');
+});
+
+test('a run that ends by itself just as it is given up is given up all the same', async () => {
+  const ended = (): never => {
+    throw new WorkflowNotFoundError('workflow execution already completed', 'doctor', undefined);
+  };
+  const handle = {
+    result: () => new Promise(() => undefined),
+    cancel: async () => ended(),
+    terminate: async () => ended(),
+  };
+  const client = { workflow: { start: async () => handle } };
+  const interrupts: Interrupts = { next: async () => 'interrupted', stop: () => undefined };
+  await expect(
+    askWorkers({ client: client as unknown as Client, taskQueue: 'q' }, interrupts, 'orders', INPUT),
+  ).rejects.toMatchObject({ code: 'DOCTOR_INTERRUPTED' });
 });
 
 test('a worker that doesn’t know the run at all is found out within half a minute, and the run is withdrawn', async () => {

@@ -290,5 +290,11 @@ describe('the oracle of the property', () => {
     expect(looked(row, { a: cells(undefined) }, { own, asNew: true })).toEqual([
       expect.stringContaining('was written at 5'),
     ]);
+    // What ends after the restore takes the target's row with it; what had ended before leaves it alone.
+    const ending = { before: { a: cells(T + HOUR / 2) }, after: { a: cells(T + HOUR / 2) }, now: {} };
+    expect(looked(ending, {}, { own, asNew: true })).toEqual([]);
+    const ended = { before: { a: cells(T + 30_000) }, after: { a: cells(T + 30_000) }, now: {} };
+    expect(looked(ended, {}, { own, asNew: true })).toEqual([expect.stringMatching(/^row a: it is missing/)]);
+    expect(looked(ended, { a: cells(undefined, '07') }, { own, asNew: true })).toEqual([]);
   });
 });

@@ -119,7 +119,9 @@ class Judge {
         view === undefined
           ? 'it was not there'
           : found === undefined
-            ? 'it is missing'
+            ? this.#mayHaveComeAndGone(view)
+              ? undefined
+              : 'it is missing'
             : this.#cells(view, found);
       return problem !== undefined && untouched && this.#isUntouched(own, found) ? undefined : problem;
     });
@@ -150,6 +152,15 @@ class Judge {
       view.size > 0 &&
       [...view].every(([name, { parts }]) => parts.every((part) => hasEnded(part, this.#endsUntil(name))))
     );
+  }
+
+  /** The restore may have written the row over whatever the target held there, and all of it has ended since. */
+  #mayHaveComeAndGone(view: Cells): boolean {
+    const { restored } = this.#how;
+    const wasWritten = [...view.values()].some(({ parts }) =>
+      parts.some(({ ends }) => ends === undefined || ends.to >= restored.from - NEAR_MS),
+    );
+    return wasWritten && this.#mayBeOver(view);
   }
 
   /** What had ended by then isn't in the copy: a column that comes back without its end lacks what the scan didn't see any more. */
