@@ -1,13 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  WorkflowFailedError,
-  type WorkflowHandleWithFirstExecutionRunId,
-  WorkflowNotFoundError,
-} from '@temporalio/client';
+import { WorkflowFailedError, type WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
 import type { DoctorInput, DoctorReport } from '../model/doctor.ts';
 import { rehearsalName } from '../model/drill.ts';
 import { transient } from '../model/errors.ts';
 import { doctorWorkflowId } from '../workflows/messages.ts';
+import { unlessEnded } from './ending-runs.ts';
 import type { Interrupts } from './interrupts.ts';
 import type { RunPlace } from './runs.ts';
 
@@ -66,15 +63,6 @@ async function giveUp(
     await unlessEnded(handle.terminate('holdfast doctor was interrupted'));
   }
   throw transient('DOCTOR_INTERRUPTED', 'interrupted before the workers had answered', 'Ask again.');
-}
-
-/** The run may end by itself a moment before the request reaches the server, which then knows no such run. */
-async function unlessEnded(request: Promise<unknown>): Promise<void> {
-  try {
-    await request;
-  } catch (error) {
-    if (!(error instanceof WorkflowNotFoundError)) throw error;
-  }
 }
 
 /** True if no workflow task of the run ended well: no worker took it, or one that doesn't know this workflow. */

@@ -17,6 +17,7 @@ import {
 } from '../model/errors.ts';
 import { progress as progressQuery } from '../workflows/messages.ts';
 import type { Progress } from '../workflows/progress.ts';
+import { unlessEnded } from './ending-runs.ts';
 import { catchInterrupts, type Interrupts } from './interrupts.ts';
 import { say } from './output.ts';
 import { changedLines, renderScreen } from './progress-view.ts';
@@ -66,7 +67,7 @@ export async function follow<T>(handle: WorkflowHandle, options: FollowOptions):
         if (choice === 'detach') return { ended: false };
         if (choice === 'cancel') {
           say('Cancelling; what the run left behind is being removed …');
-          await handle.cancel();
+          await unlessEnded(handle.cancel());
         }
         continue;
       }
