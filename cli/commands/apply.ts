@@ -1,7 +1,18 @@
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
+import { defined } from '../../model/defined.ts';
+import type { Outcome } from '../apply/apply-each.ts';
 import type { Planned } from '../apply/changes.ts';
-import { type CommonOptions, EXIT, type ExitCode, emit, print, runCommand, say } from '../output.ts';
+import {
+  type CommonOptions,
+  EXIT,
+  type ExitCode,
+  emit,
+  print,
+  renderError,
+  runCommand,
+  say,
+} from '../output.ts';
 import type { Session } from '../session.ts';
 
 interface Options extends CommonOptions {
@@ -12,6 +23,9 @@ interface Options extends CommonOptions {
   readonly set: string;
   readonly yes?: boolean;
 }
+
+/** What changes something; a plan that failed, or stays as it is, doesn't. */
+const ACTING: readonly Planned['action'][] = ['add', 'change', 'remove'];
 
 export function register(program: Command): void {
   program
@@ -53,24 +67,16 @@ async function run(folder: string, options: Options): Promise<ExitCode> {
       newRepository: options.newRepository === true,
     };
     const planned = await plannedChanges(session.client, plans, wishes);
-    const acting = planned.filter(
-      ({ action }) => action === 'add' || action === 'change' || action === 'remove',
-    );
+    const acting = planned.filter(({ action }) => ACTING.includes(action));
+    const hopeless = planned.filter(({ action }) => action === 'failed');
     if (!options.json) {
       for (const change of planned) for (const line of changeLines(change)) print(line);
-      print(acting.length === 0 ? 'Nothing to change.' : summaryLine(planned));
+      print(acting.length + hopeless.length === 0 ? 'Nothing to change.' : summaryLine(planned));
     }
     const acts = !options.dryRun && acting.length > 0 && (await isWanted(options));
-    if (acts) await makeAll(session, acting, options);
+    const outcomes = acts ? await makeAll(session, acting, options) : [];
     keep = !options.dryRun;
-    if (options.json) {
-      emit({
-        changes: acting.length,
-        applied: acts,
-        plans: planned.map(({ wanted: _wanted, after: _after, ...change }) => change),
-      });
-    } else if (acts) print('Applied.');
-    return EXIT.done;
+    return report(planned, outcomes, acts, options);
   } finally {
     await session.end({ keep });
   }
@@ -89,11 +95,40 @@ async function isWanted({ json, yes }: Options): Promise<boolean> {
   }
 }
 
-async function makeAll(session: Session, changes: readonly Planned[], options: Options): Promise<void> {
+async function makeAll(
+  session: Session,
+  changes: readonly Planned[],
+  options: Options,
+): Promise<readonly Outcome[]> {
   const { awaitWorker } = await import('../plan-entities.ts');
+  const { applyEach } = await import('../apply/apply-each.ts');
   if (changes.some(({ wanted }) => wanted !== undefined))
     await awaitWorker(session.client, session.taskQueue);
-  for (const change of changes) await make(session, change, options);
+  return applyEach(changes, (change) => make(session, change, options));
+}
+
+/** Every plan's end, and 1 if one failed. */
+function report(
+  planned: readonly Planned[],
+  outcomes: readonly Outcome[],
+  acts: boolean,
+  { json }: Options,
+): ExitCode {
+  const outcomeOf = new Map(outcomes.map(({ plan, ...outcome }) => [plan, outcome]));
+  const plans = planned.map(({ wanted: _wanted, after: _after, ...change }) => ({
+    ...change,
+    ...outcomeOf.get(change.plan),
+  }));
+  const failed = plans.flatMap(({ plan, error }) => (error === undefined ? [] : [{ plan, error }]));
+  const [first] = failed;
+  if (json) {
+    const changes = planned.filter(({ action }) => ACTING.includes(action)).length;
+    emit({ changes, applied: acts, plans, ...defined({ error: first?.error }) });
+  } else if (acts) {
+    for (const { plan, outcome } of outcomes) print(`${plan}: ${outcome}`);
+  }
+  for (const { plan, error } of failed) say(renderError(error, `plan ${plan}: `));
+  return first === undefined ? EXIT.done : EXIT.failed;
 }
 
 async function make(

@@ -46,7 +46,10 @@ export function register(program: Command): void {
     .argument('<plan>', 'a plan’s name or file')
     .description('restore the newest backup, a given one, or the one of an instant, into a new database')
     .option('--backup <id>', 'this backup (holdfast list shows them)')
-    .option('--to <time>', 'the data of exactly this instant: ISO 8601 with a zone, or -15m')
+    .option(
+      '--to <time>',
+      'the data of exactly this instant: ISO 8601 or as psql prints it, with UTC, an offset or a zone’s name; now; -1d12h',
+    )
     .addOption(
       new Option(
         '--nearest <which>',
@@ -114,6 +117,8 @@ async function run(argument: string, options: Options) {
   checkOptions(options);
   const { resolvePlan } = await import('../plan-files.ts');
   const { chooseWay, describeBackup } = await import('../recovery.ts');
+  const { describeInstant } = await import('../../planning/instant.ts');
+  const { localZone } = await import('../local-zone.ts');
   const { followRun } = await import('../follow-run.ts');
 
   const plan = await resolvePlan(argument);
@@ -154,7 +159,7 @@ async function run(argument: string, options: Options) {
       const { id, workflowId } = await begin(session, plan, wishes, options);
       return {
         workflowId,
-        title: `Restoring ${chosen.backup} (data of ${chosen.instant})`,
+        title: `Restoring ${chosen.backup} (data of ${describeInstant(new Date(chosen.instant), localZone())})`,
         names: { plan: plan.name, backup: chosen.backup, restore: id },
         whenDetached: 'Detached; the restore goes on. Its page in the Temporal UI shows how far it is.',
       };
@@ -246,11 +251,12 @@ async function explain(plan: CompiledPlan, request: RecoveryRequest, options: Op
   const { decideRecovery } = await import('../recovery.ts');
   const { decisionLines } = await import('../../planning/decision-text.ts');
   const { describeForesight } = await import('../foresight.ts');
+  const { localZone } = await import('../local-zone.ts');
   const decision = await decideRecovery(plan, request);
   const target = await foreseen(plan, decision, options);
   if (options.json) emit({ plan: plan.name, decision, ...defined({ target }) });
   else {
-    for (const line of decisionLines(decision)) print(line);
+    for (const line of decisionLines(decision, localZone())) print(line);
     if (target !== undefined) print(`  ${describeForesight(target)}`);
   }
   if (decision.kind === 'restore') return EXIT.done;
