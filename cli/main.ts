@@ -8,6 +8,7 @@ import * as backup from './commands/backup.ts';
 import * as demo from './commands/demo.ts';
 import * as dev from './commands/dev.ts';
 import * as doctor from './commands/doctor.ts';
+import * as down from './commands/down.ts';
 import * as drill from './commands/drill.ts';
 import * as explain from './commands/explain.ts';
 import * as extract from './commands/extract.ts';
@@ -54,6 +55,7 @@ const COMMANDS = [
   retention,
   worker,
   dev,
+  down,
   doctor,
 ];
 

@@ -84,7 +84,11 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
       return { headline: headlineOf(result), verdict, figures: { bytes, rows, verdict } };
     },
     undo: async () => {
-      discarded = await discardAfterFailure(request);
+      // What was refused has made nothing.
+      discarded =
+        !isWriting && patched('refused-before-writing')
+          ? { isGone: true, stands: false, sentence: 'Nothing had been made.' }
+          : await discardAfterFailure(request);
     },
     failure: ({ message }, isCancelled) => {
       const { isGone = false, stands = false, sentence = '' } = discarded ?? {};

@@ -43,7 +43,8 @@ export interface ScheduleDiff {
 
 export interface Wishes {
   readonly set: string;
-  readonly taskQueue: string;
+  /** The task queue of the worker that is to serve a plan. */
+  readonly queueOf: (plan: CompiledPlan) => Promise<string>;
   readonly prune: boolean;
   readonly keepPauses: boolean;
   readonly newRepository: boolean;
@@ -54,6 +55,8 @@ export interface Planned extends PlanChange {
   readonly wanted?: CompiledPlan;
   /** Generation of the entity that the change was computed against. */
   readonly after: number;
+  /** Where it is to run; absent for a plan that is removed or stays. */
+  readonly taskQueue?: string;
 }
 
 /**
@@ -79,6 +82,26 @@ export async function plannedChanges(
   return changes;
 }
 
+/** What would change where nothing was ever applied: everything is new. */
+export function allNew(plans: readonly CompiledPlan[]): readonly Planned[] {
+  return plans.map((plan) => ({
+    plan: plan.name,
+    action: 'add',
+    fields: [],
+    steps: [],
+    schedules: desiredSchedules(plan).map((want) => ({
+      schedule: want.id,
+      action: 'add',
+      drifted: false,
+      fields: [],
+      paused: false,
+      timezone: want.timezone,
+      next: previewOf(want),
+    })),
+    after: 0,
+  }));
+}
+
 async function orFailed<T>(plan: string, look: () => Promise<T>): Promise<T | Planned> {
   try {
     return await look();
@@ -92,16 +115,17 @@ async function orFailed<T>(plan: string, look: () => Promise<T>): Promise<T | Pl
 async function changeOf(client: Client, plan: CompiledPlan, wishes: Wishes): Promise<Planned> {
   const entity = await findEntity(client, plan.name);
   if (entity !== undefined && !wishes.newRepository) await checkRepository(plan, entity);
+  const taskQueue = await wishes.queueOf(plan);
   const placed = [
     ...(entity === undefined ? [] : fieldOf('set', entity.status.set, wishes.set)),
-    ...(entity === undefined ? [] : fieldOf('taskQueue', entity.status.taskQueue, wishes.taskQueue)),
+    ...(entity === undefined ? [] : fieldOf('taskQueue', entity.status.taskQueue, taskQueue)),
     ...(entity?.status.repositoryId && wishes.newRepository
       ? [{ field: 'repository.id', from: entity.status.repositoryId, to: 'what is there now' }]
       : []),
   ];
   const fields = [...planChanges(entity?.revision.plan, plan), ...placed];
   const isSame = fields.length === 0;
-  const schedules = await scheduleDiffs(client, plan, entity, wishes, isSame);
+  const schedules = await scheduleDiffs(client, plan, entity, { ...wishes, taskQueue }, isSame);
   const isChanged = !isSame || schedules.some(({ action }) => action !== 'none');
   const retention = fields.some(({ field }) => field.startsWith('retention'))
     ? await retentionPreview(plan)
@@ -115,6 +139,7 @@ async function changeOf(client: Client, plan: CompiledPlan, wishes: Wishes): Pro
     ...defined({ retention }),
     wanted: plan,
     after: entity?.status.generation ?? 0,
+    taskQueue,
   };
 }
 
@@ -158,7 +183,7 @@ async function scheduleDiffs(
   client: Client,
   plan: CompiledPlan,
   entity: PlanEntityView | undefined,
-  { taskQueue, keepPauses }: Wishes,
+  { taskQueue, keepPauses }: Wishes & { readonly taskQueue: string },
   isSame: boolean,
 ): Promise<readonly ScheduleDiff[]> {
   const desired = desiredSchedules(plan);

@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { defined } from '../../model/defined.ts';
+import type { CompiledPlan } from '../../model/pipeline.ts';
 import type { Outcome } from '../apply/apply-each.ts';
 import type { Planned } from '../apply/changes.ts';
 import {
@@ -49,37 +50,45 @@ export function register(program: Command): void {
 
 async function run(folder: string, options: Options): Promise<ExitCode> {
   const { compilePlanFiles, InvalidPlanError } = await import('../plan-files.ts');
-  const { openSession } = await import('../session.ts');
-  const { plannedChanges } = await import('../apply/changes.ts');
+  const { findSession } = await import('../session.ts');
+  const { variablesOf } = await import('../worker-environment.ts');
+  const { allNew } = await import('../apply/changes.ts');
   const { changeLines, summaryLine } = await import('../apply/text.ts');
 
   const { plans, diagnostics, files } = await compilePlanFiles([folder]);
   if (diagnostics.length > 0) throw new InvalidPlanError(folder, diagnostics, files);
 
-  const session = await openSession();
+  const session = await findSession({
+    starts: options.dryRun ? 'nothing' : 'worker',
+    variables: variablesOf(plans),
+  });
   let keep = true;
   try {
-    const wishes = {
-      set: options.set,
-      taskQueue: session.taskQueue,
-      prune: options.prune === true,
-      keepPauses: options.keepPauses,
-      newRepository: options.newRepository === true,
-    };
-    const planned = await plannedChanges(session.client, plans, wishes);
+    const planned = session === undefined ? allNew(plans) : await planChanges(session, plans, options);
     const acting = planned.filter(({ action }) => ACTING.includes(action));
     const hopeless = planned.filter(({ action }) => action === 'failed');
     if (!options.json) {
       for (const change of planned) for (const line of changeLines(change)) print(line);
       print(acting.length + hopeless.length === 0 ? 'Nothing to change.' : summaryLine(planned));
     }
-    const acts = !options.dryRun && acting.length > 0 && (await isWanted(options));
+    const acts = session !== undefined && !options.dryRun && acting.length > 0 && (await isWanted(options));
     const outcomes = acts ? await makeAll(session, acting, options) : [];
     keep = !options.dryRun;
     return report(planned, outcomes, acts, options);
   } finally {
-    await session.end({ keep });
+    await session?.end({ keep });
   }
+}
+
+async function planChanges(session: Session, plans: readonly CompiledPlan[], options: Options) {
+  const { plannedChanges } = await import('../apply/changes.ts');
+  return plannedChanges(session.client, plans, {
+    set: options.set,
+    queueOf: session.queueOf,
+    prune: options.prune === true,
+    keepPauses: options.keepPauses,
+    newRepository: options.newRepository === true,
+  });
 }
 
 async function isWanted({ json, yes }: Options): Promise<boolean> {
@@ -102,8 +111,8 @@ async function makeAll(
 ): Promise<readonly Outcome[]> {
   const { awaitWorker } = await import('../plan-entities.ts');
   const { applyEach } = await import('../apply/apply-each.ts');
-  if (changes.some(({ wanted }) => wanted !== undefined))
-    await awaitWorker(session.client, session.taskQueue);
+  const queues = new Set(changes.flatMap(({ taskQueue }) => taskQueue ?? []));
+  for (const queue of queues) await awaitWorker(session.client, queue);
   return applyEach(changes, (change) => make(session, change, options));
 }
 
@@ -115,7 +124,7 @@ function report(
   { json }: Options,
 ): ExitCode {
   const outcomeOf = new Map(outcomes.map(({ plan, ...outcome }) => [plan, outcome]));
-  const plans = planned.map(({ wanted: _wanted, after: _after, ...change }) => ({
+  const plans = planned.map(({ wanted: _wanted, after: _after, taskQueue: _taskQueue, ...change }) => ({
     ...change,
     ...outcomeOf.get(change.plan),
   }));
@@ -141,6 +150,6 @@ async function make(
     await removeEntity(client, change.plan);
     return;
   }
-  const revision = { plan: change.wanted, set, taskQueue };
+  const revision = { plan: change.wanted, set, taskQueue: change.taskQueue ?? taskQueue };
   await applyToEntity(client, { revision, after: change.after, keepPauses, newRepository });
 }

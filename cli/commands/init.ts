@@ -1,6 +1,7 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
+import { makeFolder } from '../../repository/make-folder.ts';
 import { compile } from '../../compiler/compile.ts';
 import { planJsonSchema } from '../../compiler/json-schema.ts';
 import { type CommonOptions, EXIT, emit, print, runCommand, UsageError } from '../output.ts';
@@ -46,7 +47,7 @@ async function run(name: string | undefined, options: Options) {
   if (diagnostics.length > 0)
     throw new InvalidPlanError('The plan that these answers make', diagnostics, [source]);
 
-  await mkdir(dirname(file), { recursive: true });
+  await makeFolder(dirname(file));
   if (!(await write(file, text, options.force === true))) {
     throw new UsageError(
       `${file} is there already.`,

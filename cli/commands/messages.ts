@@ -74,7 +74,7 @@ async function send(
   const { sendToEntity } = await import('../plan-entities.ts');
   const { planNameOf } = await import('../plan-files.ts');
   const planName = await planNameOf(plan);
-  const session = await openSession();
+  const session = await openSession({ starts: 'server' });
   try {
     const argument = {
       ...defined({ requestId, reason }),

@@ -9,6 +9,7 @@ import { describeLeftOut } from '../../model/left-out-text.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import type { RecoveryDecision, RecoveryRequest } from '../../model/recovery.ts';
 import { describeRows } from '../../model/rows.ts';
+import { databaseNameProblem, keyspaceNameProblem } from '../../model/target-name.ts';
 import type { FollowRunOptions } from '../follow-run.ts';
 import { EXIT, type ExitCode, emit, print, runCommand, UsageError } from '../output.ts';
 import type { RestoreWishes } from '../runs.ts';
@@ -129,6 +130,9 @@ async function run(argument: string, options: Options) {
       'Leave it out.',
     );
   }
+  checkNames(plan, options);
+  const { requireBackup } = await import('../backups.ts');
+  if (options.backup !== undefined) await requireBackup(plan, options.backup);
   const request = requestOf(options);
   if (options.explain) return explain(plan, request, options);
   const way = await chooseWay(plan, request);
@@ -155,6 +159,7 @@ async function run(argument: string, options: Options) {
   };
   return followRun<RestoreSummary>(
     options,
+    { plan, ...(options.connectionEnv === undefined ? {} : { variables: [options.connectionEnv] }) },
     async (session) => {
       const { id, workflowId } = await begin(session, plan, wishes, options);
       return {
@@ -185,6 +190,7 @@ async function goBack(
   const replacing = { replace: true, safetyBackup: options.safetyBackup, ...breaking };
   return followRun<InClusterSummary>(
     options,
+    { plan },
     async (session) => {
       const { id, workflowId } = (await isGoverned(session, plan))
         ? await ask(session, plan, { to: instant, ...(way === 'rewind' ? replacing : { into }) }, {}, options)
@@ -253,6 +259,7 @@ async function explain(plan: CompiledPlan, request: RecoveryRequest, options: Op
   const { describeForesight } = await import('../foresight.ts');
   const { localZone } = await import('../local-zone.ts');
   const decision = await decideRecovery(plan, request);
+  await checkTargets(plan, decision, options);
   const target = await foreseen(plan, decision, options);
   if (options.json) emit({ plan: plan.name, decision, ...defined({ target }) });
   else {
@@ -261,6 +268,23 @@ async function explain(plan: CompiledPlan, request: RecoveryRequest, options: Op
   }
   if (decision.kind === 'restore') return EXIT.done;
   return decision.code === 'BAD_REQUEST' || decision.code === 'BAD_INSTANT' ? EXIT.usage : EXIT.failed;
+}
+
+/** Throws what is wrong with `--into`, which the restore itself would refuse. */
+async function checkTargets(
+  plan: CompiledPlan,
+  decision: RecoveryDecision,
+  options: Options,
+): Promise<void> {
+  if (options.into.length === 0 || decision.kind !== 'restore') return;
+  if (!('backup' in decision)) return void targetNames(options, namesInHistory(plan));
+  const { describeBackup } = await import('../recovery.ts');
+  targetNames(options, (await describeBackup(plan, decision)).databases);
+}
+
+function namesInHistory(plan: CompiledPlan): readonly string[] {
+  const source = tabletSource(plan.pipeline.source);
+  return source === undefined ? [] : [...source.databases, ...source.keyspaces];
 }
 
 /** What the target lacks, for a restore by a backup. */
@@ -344,6 +368,15 @@ function milliseconds(duration: string): number {
   throw new UsageError(`--check-indexes-for: ${read.problem.message}`, 'Write e.g. 30m.');
 }
 
+/** Names that no database or keyspace can have, whatever the backup holds. */
+function checkNames({ pipeline }: CompiledPlan, { into }: Options): void {
+  const check = pipeline.source.engine === 'ycql' ? keyspaceNameProblem : databaseNameProblem;
+  for (const entry of into) {
+    const wrong = check(entry.slice(entry.indexOf('=') + 1));
+    if (wrong !== undefined) throw new UsageError(`--into: ${wrong.problem}`, wrong.remedy);
+  }
+}
+
 /** `NAME` for a backup of one database, `source=NAME` for each of several. */
 function targetNames(options: Options, databases: readonly string[]): Record<string, string> {
   const names: Record<string, string> = {};
@@ -351,7 +384,7 @@ function targetNames(options: Options, databases: readonly string[]): Record<str
   for (const entry of options.into) {
     const split = databases.find((name) => entry.startsWith(`${name}=`));
     if (split !== undefined) names[split] = entry.slice(split.length + 1);
-    else if (databases.length === 1 && only !== undefined) names[only] = entry;
+    else if (databases.length === 1 && only !== undefined && !entry.includes('=')) names[only] = entry;
     else {
       throw new UsageError(
         `--into ${entry} does not say which database of the backup it is for`,

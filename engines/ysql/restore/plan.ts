@@ -1,5 +1,6 @@
 import type { RestorePlan } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
+import { databaseNameProblem } from '../../../model/target-name.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { quoteTable, tableName } from '../server/identifiers.ts';
 import { requireReplaceable } from '../server/in-the-way.ts';
@@ -84,6 +85,10 @@ function checkRequest({ context: { request, manifest }, databases }: RestoreJob)
       'The backup holds the schema only',
       'Restore with contents "schema".',
     );
+  }
+  for (const { names } of databases) {
+    const wrong = databaseNameProblem(names.to);
+    if (wrong !== undefined) throw permanent('RESTORE_BAD_NAME', wrong.problem, wrong.remedy);
   }
   const selected = databases.flatMap(({ manifest: { tables }, selection }) =>
     tables.filter(selection.includes),
