@@ -29,6 +29,7 @@ const MEMBERS: Readonly<
   safetyBackup: { is: FLAG, what: 'true or false' },
   tolerate: { is: FLAG, what: 'true or false' },
   takeName: { is: FLAG, what: 'true or false' },
+  owner: { is: TEXT, what: 'the name of a role' },
   breakOthers: { is: FLAG, what: 'true or false' },
 };
 

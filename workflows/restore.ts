@@ -28,9 +28,10 @@ const OVERWRITING_STAGES: readonly RestoreStage[] = ['plan', 'turn', 'safety', .
  * comparison with the manifest). A restore that overwrites is alone at its target from its turn on, and backs up first what is there.
  * What an unfinished restore created is dropped again.
  */
-export async function restore({ safetyBackup, ...request }: RestoreRequest): Promise<RestoreSummary> {
+export async function restore({ safetyBackup, ...asked }: RestoreRequest): Promise<RestoreSummary> {
   // Tablets take another way back: files are put in place on every node, and then the universe itself restores.
-  if (movesTablets(request.source)) return restoreUniverse(request, request.source, safetyBackup);
+  if (movesTablets(asked.source)) return restoreUniverse(asked, asked.source, safetyBackup);
+  let request: Omit<RestoreRequest, 'safetyBackup'> = asked;
   const startedAtMs = Date.now();
   const { assertions = [] } = request;
   const isGoverned = !request.scratch && patched('turns');
@@ -42,7 +43,7 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
     title: `Restore ${request.restore} of ${request.from.backup}`,
     steps: stepsOf(stages),
     ...defined({
-      turn: overwrites ? turnOf(request, request.source) : undefined,
+      turn: overwrites ? turnOf(request, asked.source) : undefined,
       report: isGoverned
         ? { plan: request.from.plan, kind: 'restore' as const, id: request.restore, overwrites }
         : undefined,
@@ -54,6 +55,7 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
 
   const work = async (): Promise<RestoreSummary> => {
     const plan = await frame.stage('plan', () => look(request), describePlan);
+    request = { ...request, ...defined({ owner: request.owner ?? plan.owner }) };
     if (overwrites) {
       await frame.stage('turn', () => frame.takeTurn());
       await frame.stage('safety', () => saveWhatIsThere(safetyBackup, board));

@@ -69,7 +69,10 @@ export function register(program: Command): void {
       'restore beside, check, then take the original’s name; the original is kept under another',
     )
     .option('--no-safety-backup', 'with --replace: do not back up first what is there now')
-    .option('--owner <role>', 'everything belongs to this role')
+    .option(
+      '--owner <role>',
+      'everything belongs to this role; left out, what the plan’s `restore.owner` says',
+    )
     .addOption(
       new Option(
         '--placement <whose>',
@@ -147,7 +150,7 @@ async function run(argument: string, options: Options) {
     tables: { include: options.tables, exclude: options.excludeTables },
     contents: options.schemaOnly ? 'schema' : options.dataOnly ? 'data' : 'all',
     ...(options.asNew === true ? { asNew: true } : {}),
-    ...defined({ owner: options.owner }),
+    ...defined({ owner: ownerOf(plan, options) }),
     ...(options.placement === 'source' ? {} : { placement: options.placement }),
     globals: options.globals === true,
     check: options.check,
@@ -231,6 +234,11 @@ function reportInCluster(summary: InClusterSummary, options: Options): ExitCode 
   return EXIT.done;
 }
 
+/** What `--owner` says, else the plan. */
+function ownerOf({ pipeline, restore }: CompiledPlan, { owner }: Options): string | undefined {
+  return owner ?? (pipeline.source.engine === 'ysql' ? restore?.owner : undefined);
+}
+
 function requestOf({
   to,
   backup,
@@ -271,11 +279,7 @@ async function explain(plan: CompiledPlan, request: RecoveryRequest, options: Op
 }
 
 /** Throws what is wrong with `--into`, which the restore itself would refuse. */
-async function checkTargets(
-  plan: CompiledPlan,
-  decision: RecoveryDecision,
-  options: Options,
-): Promise<void> {
+async function checkTargets(plan: CompiledPlan, decision: RecoveryDecision, options: Options): Promise<void> {
   if (options.into.length === 0 || decision.kind !== 'restore') return;
   if (!('backup' in decision)) return void targetNames(options, namesInHistory(plan));
   const { describeBackup } = await import('../recovery.ts');
@@ -293,7 +297,7 @@ async function foreseen(plan: CompiledPlan, decision: RecoveryDecision, options:
   const { foreseeTarget } = await import('../foresight.ts');
   return await foreseeTarget(plan, decision.backup, {
     ...(options.connectionEnv === undefined ? {} : { connection: { env: options.connectionEnv } }),
-    ...defined({ owner: options.owner }),
+    ...defined({ owner: ownerOf(plan, options) }),
     globals: options.globals === true,
   });
 }
