@@ -59,7 +59,6 @@ export function planJsonSchema(): JsonSchema {
     },
     allOf: DOCUMENT_KINDS.map((kind, index) => {
       const { $schema: _, ...then } = kinds[index] ?? {};
-      // biome-ignore lint/suspicious/noThenProperty: a key of JSON Schema
       return { if: { properties: { kind: { const: kind } }, required: ['kind'] }, then };
     }),
   };

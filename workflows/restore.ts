@@ -86,11 +86,7 @@ export async function restore({ safetyBackup, ...asked }: RestoreRequest): Promi
       return { headline: headlineOf(result), verdict, figures: { bytes, rows, verdict } };
     },
     undo: async () => {
-      // What was refused has made nothing.
-      discarded =
-        !isWriting && patched('refused-before-writing')
-          ? { isGone: true, stands: false, sentence: 'Nothing had been made.' }
-          : await discardAfterFailure(request);
+      discarded = await discardAfterFailure(request, isWriting);
     },
     failure: ({ message }, isCancelled) => {
       const { isGone = false, stands = false, sentence = '' } = discarded ?? {};
@@ -241,22 +237,26 @@ interface Discarded {
   readonly stands: boolean;
 }
 
-async function discardAfterFailure(request: RestoreRequest): Promise<Discarded> {
+/** @param isWriting false: it was refused before it made anything, so that only its pin on the backup is taken away */
+async function discardAfterFailure(request: RestoreRequest, isWriting: boolean): Promise<Discarded> {
   try {
     const discarded = await activitiesFor({
-      summary: 'drop what this restore created',
+      summary: isWriting ? 'drop what this restore created' : 'let go of the backup',
       retry: { ...PATIENT_RETRY, maximumAttempts: 5 },
       timeoutMs: 10 * 60_000,
     }).discardRestore({ request });
     const stands = discarded?.stands ?? [];
     if (stands.length > 0) return { isGone: true, sentence: stands.join(' '), stands: true };
-    return { isGone: true, sentence: 'What it had created was dropped.', stands: false };
+    const sentence = isWriting ? 'What it had created was dropped.' : 'Nothing had been made.';
+    return { isGone: true, sentence, stands: false };
   } catch (error) {
     // The server itself may have failed. The run's first error stands, and this one is reported beside it.
     return {
       isGone: false,
       stands: false,
-      sentence: `What it had created could not be dropped: ${describeFailure(error).message}`,
+      sentence: isWriting
+        ? `What it had created could not be dropped: ${describeFailure(error).message}`
+        : `Nothing had been made. Its pin on the backup stays until it expires: ${describeFailure(error).message}`,
     };
   }
 }

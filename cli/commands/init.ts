@@ -2,11 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { makeFolder } from '../../repository/make-folder.ts';
-import { compile } from '../../compiler/compile.ts';
-import { planJsonSchema } from '../../compiler/json-schema.ts';
 import { type CommonOptions, EXIT, emit, print, runCommand, UsageError } from '../output.ts';
-import { InvalidPlanError } from '../plan-files.ts';
-import { askForPlan, isInteractive } from '../plan-questions.ts';
 import { type PlanAnswers, type PlanDraft, planTemplate, SCHEMA_FILE } from '../plan-template.ts';
 
 interface Options extends CommonOptions, PlanDraft {
@@ -38,6 +34,10 @@ export function register(program: Command): void {
 }
 
 async function run(name: string | undefined, options: Options) {
+  const { compile } = await import('../../compiler/compile.ts');
+  const { planJsonSchema } = await import('../../compiler/json-schema.ts');
+  const { InvalidPlanError } = await import('../plan-files.ts');
+  const { askForPlan, isInteractive } = await import('../plan-questions.ts');
   const draft: PlanDraft = name === undefined ? options : { ...options, name };
   const answers = isInteractive() && !options.json ? await askForPlan(draft) : fromFlags(draft);
   const file = options.out ?? join('plans', `${answers.name}.yaml`);

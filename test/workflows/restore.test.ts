@@ -149,7 +149,7 @@ test('a restore that fails drops what it created and tells the reason', async ()
   });
 });
 
-test('a restore that is refused before anything was made drops nothing, and does not speak of it', async () => {
+test('a restore that is refused before anything was made lets go of its backup, and does not speak of dropping', async () => {
   const discarded: string[] = [];
   const activities = restoring({
     planRestore: async () => {
@@ -164,7 +164,13 @@ test('a restore that is refused before anything was made drops nothing, and does
   await bench.withActivities(activities, async () => {
     const wish = request();
     await expect(restore(wish)).rejects.toMatchObject({ cause: { type: 'RESTORE_TARGET_NOT_EMPTY' } });
-    expect(discarded).toEqual([]);
+    // It takes the pin away.
+    expect(discarded).toEqual([wish.restore]);
+    const { headline } = await bench.client.workflow
+      .getHandle(`restore:orders:${wish.restore}`)
+      .query(progress);
+    expect(headline).toContain('the target holds tables. Nothing had been made.');
+    expect(headline).not.toMatch(/drop/);
   });
 });
 
