@@ -33,7 +33,7 @@ export async function benchStart({
     for (let round = 0; round <= rounds; round += 1) {
       for (const [name, args] of Object.entries(COMMANDS)) {
         const taken = await cpuSecondsOf(args, cache);
-        if (round > 0) (seconds[name] ??= []).push(taken);
+        if (round > 0) seconds[name] = [...(seconds[name] ?? []), taken];
       }
     }
     const bare = median(seconds['bare Node'] ?? []);

@@ -67,7 +67,7 @@ test('JSON to be sent stands alone in code, so that the UI does not curl its quo
   const page = renderPlan(STATUS, NOW);
   const block = /```json\n(.*)\n```/.exec(page)?.[1] ?? '';
   expect(JSON.parse(block)).toEqual({ to: INSTANT });
-  const prose = page.replace(/```json[^]*?```/, '');
+  const prose = page.replace(/```json.*?```/s, '');
   const spans = Array.from(prose.matchAll(/`([^`]*)`/g), ([, code = '']) => code);
   const json = spans.filter((code) => code.startsWith('{'));
   expect(json.map((code) => JSON.parse(code))).toEqual([
