@@ -175,7 +175,10 @@ export async function backgroundProcesses(): Promise<readonly BackgroundProcess[
   const workers = Object.entries(state.workers)
     .filter(([, pid]) => isRunning(pid))
     .map(([taskQueue, pid]) => ({ kind: 'worker' as const, pid, taskQueue }));
-  return [...server, ...workers].map((one) => ({ ...one, ...defined({ residentBytes: residentBytes(one.pid) }) }));
+  return [...server, ...workers].map((one) => ({
+    ...one,
+    ...defined({ residentBytes: residentBytes(one.pid) }),
+  }));
 }
 
 /** Linux alone says it in a file. */

@@ -102,7 +102,9 @@ export async function findSession(needs: SessionNeeds): Promise<Session | undefi
 }
 
 /** Opens a session for a command that starts what it needs. */
-export async function openSession(needs: SessionNeeds & { readonly starts?: 'worker' | 'server' }): Promise<Session> {
+export async function openSession(
+  needs: SessionNeeds & { readonly starts?: 'worker' | 'server' },
+): Promise<Session> {
   const session = await findSession(needs);
   if (session === undefined) throw new TypeError('a session that may start a server has one');
   return session;

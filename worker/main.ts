@@ -1,9 +1,9 @@
 import { createServer, type Server } from 'node:http';
 import { DefaultLogger, type NativeConnection, Runtime, Worker } from '@temporalio/worker';
-import { messageOf, permanent } from '../model/errors.ts';
 import { createActivities, type HostedActivities } from '../activities/index.ts';
 import type { NodeSettings } from '../engines/universe/agent/node-agent.ts';
 import { workerIdentity } from '../engines/worker-identity.ts';
+import { messageOf, permanent } from '../model/errors.ts';
 import { nodeQueue } from '../model/task-queue.ts';
 import { pruneQueue, readPointQueue } from '../workflows/messages.ts';
 import { type ProvenNode, proveNodes } from './agents.ts';

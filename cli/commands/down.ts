@@ -8,7 +8,10 @@ export function register(program: Command): void {
       'stop the embedded Temporal server and its workers that run in the background; unfinished runs go on at the next start',
     )
     .option('--json', 'one JSON document on stdout')
-    .addHelpText('after', '\nExample:\n  holdfast down            # holdfast status --processes shows what runs')
+    .addHelpText(
+      'after',
+      '\nExample:\n  holdfast down            # holdfast status --processes shows what runs',
+    )
     .action((options: CommonOptions) => runCommand(options, () => stopBackground(options)));
 }
 

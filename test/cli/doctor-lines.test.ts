@@ -17,7 +17,12 @@ test('what a check of doctor found is one line, whatever the names hold', () => 
 test('what several checks met is told once', () => {
   const refused = { ok: false, detail: 'connect ECONNREFUSED', remedy: 'Start it.' };
   const fine = { name: 'clock', ok: true, detail: 'yes' };
-  const checks = [fine, { name: 'source', ...refused }, { name: 'tables', ...refused }, { ...fine, name: 'more' }];
+  const checks = [
+    fine,
+    { name: 'source', ...refused },
+    { name: 'tables', ...refused },
+    { ...fine, name: 'more' },
+  ];
   expect(onceEach(checks)).toEqual([
     fine,
     { name: 'source', ...refused },

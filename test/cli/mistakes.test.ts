@@ -53,13 +53,16 @@ test.each([
   ['restore', (id: string) => ['restore', file, '--backup', id]],
   ['restore --explain', (id: string) => ['restore', file, '--backup', id, '--explain']],
   ['drill', (id: string) => ['drill', file, '--backup', id]],
-])('%s takes a mistyped backup for a slip, not for damage, and names the one that was meant', async (_what, args) => {
-  const ended = await holdfast(args(`${backup.slice(0, -1)}x`), environment);
-  expect(ended).toMatchObject({ code: 2, stdout: '' });
-  expect(oneError(ended.stderr)).toMatch(
-    new RegExp(`There is no backup .*x of ysql.*\\n.*Did you mean \`${backup}\``),
-  );
-});
+])(
+  '%s takes a mistyped backup for a slip, not for damage, and names the one that was meant',
+  async (_what, args) => {
+    const ended = await holdfast(args(`${backup.slice(0, -1)}x`), environment);
+    expect(ended).toMatchObject({ code: 2, stdout: '' });
+    expect(oneError(ended.stderr)).toMatch(
+      new RegExp(`There is no backup .*x of ysql.*\\n.*Did you mean \`${backup}\``),
+    );
+  },
+);
 
 test.each([
   ['x'.repeat(64), /64 bytes.*63/],
@@ -92,12 +95,16 @@ test('a taken --health port ends the worker with one line', async () => {
   }
 });
 
-test.each(['/proc/holdfast', '/dev/null/holdfast', '/dev/full'])('the state folder %s ends in one line', async (state) => {
-  const { TEMPORAL_ADDRESS: _, ...own } = environment;
-  const ended = await holdfast(['status'], { ...own, HOLDFAST_STATE_DIR: state });
-  expect(ended.code).toBe(1);
-  expect(oneError(ended.stderr)).toContain(`can't be kept in ${state}`);
-}, 60_000);
+test.each(['/proc/holdfast', '/dev/null/holdfast', '/dev/full'])(
+  'the state folder %s ends in one line',
+  async (state) => {
+    const { TEMPORAL_ADDRESS: _, ...own } = environment;
+    const ended = await holdfast(['status'], { ...own, HOLDFAST_STATE_DIR: state });
+    expect(ended.code).toBe(1);
+    expect(oneError(ended.stderr)).toContain(`can't be kept in ${state}`);
+  },
+  60_000,
+);
 
 test('doctor says once that a server does not answer', async () => {
   const { stdout } = await holdfast(['doctor', file, '--here'], environment);

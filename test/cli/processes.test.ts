@@ -65,7 +65,10 @@ test('one worker serves what was applied, from any terminal; down ends everythin
   expect((await processes()).processes).toEqual([]);
 
   // What was applied is not known while the server is down; to say "add" would be a guess.
-  const unknown = await holdfast(['apply', path.join(folder, 'orders.yaml'), '--dry-run', '--json'], environment);
+  const unknown = await holdfast(
+    ['apply', path.join(folder, 'orders.yaml'), '--dry-run', '--json'],
+    environment,
+  );
   expect({ code: unknown.code, document: JSON.parse(unknown.stdout) }).toMatchObject({
     code: 1,
     document: { error: { code: 'SERVER_STOPPED', remedy: expect.stringContaining('holdfast dev') } },

@@ -11,13 +11,25 @@ const SHELL = {
 
 function choose(environment: NodeJS.ProcessEnv, variables: readonly string[], applied?: string) {
   const workers = { 'holdfast-a': fingerprintOf(SHELL, KEY) };
-  return chooseQueue({ environment, variables, workers, key: KEY, ...(applied === undefined ? {} : { applied }) });
+  return chooseQueue({
+    environment,
+    variables,
+    workers,
+    key: KEY,
+    ...(applied === undefined ? {} : { applied }),
+  });
 }
 
 describe('the worker of a command', () => {
   it('is one that runs, whatever differs in variables that no plan names', () => {
     expect(choose(SHELL, ['ORDERS_URL'])).toBe('holdfast-a');
-    for (const other of [{ NO_COLOR: '1' }, { TMUX: '/tmp/t,1,0' }, { TERM: 'dumb' }, { FOO: 'bar' }, { HOME: '/' }]) {
+    for (const other of [
+      { NO_COLOR: '1' },
+      { TMUX: '/tmp/t,1,0' },
+      { TERM: 'dumb' },
+      { FOO: 'bar' },
+      { HOME: '/' },
+    ]) {
       expect(choose({ ...SHELL, ...other }, ['ORDERS_URL'])).toBe('holdfast-a');
     }
     // Another plan's variable is of no concern either.

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { appendFile, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { makeFolder } from '../../../repository/make-folder.ts';
 import { z } from 'zod';
 import { messageOf, permanent } from '../../../model/errors.ts';
 import type { RepositorySpec } from '../../../model/pipeline.ts';
+import { makeFolder } from '../../../repository/make-folder.ts';
 import type { StoredRange } from '../../../repository/objects/object-index.ts';
 
 /** A part of a file and where it was stored. */
