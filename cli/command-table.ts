@@ -1,10 +1,4 @@
-import type { Command } from 'commander';
-
-/** A command, which is loaded when it is asked for. */
-export interface CommandEntry {
-  readonly name: string;
-  readonly load: () => Promise<(program: Command) => void>;
-}
+import type { CommandEntry } from './command-entry.ts';
 
 /** All commands, in the order of the help. Their files import only what the help needs; the rest they load when they run. */
 export const COMMANDS: readonly CommandEntry[] = [
@@ -33,5 +27,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'dev', load: async () => (await import('./commands/dev.ts')).register },
   { name: 'down', load: async () => (await import('./commands/down.ts')).register },
   { name: 'doctor', load: async () => (await import('./commands/doctor.ts')).register },
-  { name: 'completion', load: async () => (await import('./commands/completion.ts')).register },
+  {
+    name: 'completion',
+    load: async () => {
+      const { register } = await import('./commands/completion.ts');
+      return (program) => register(program, COMMANDS);
+    },
+  },
 ];

@@ -1,9 +1,11 @@
 import { Argument, type Command } from 'commander';
+import type { CommandEntry } from '../command-entry.ts';
 import { type CommonOptions, EXIT, runCommand } from '../output.ts';
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const;
 
-export function register(program: Command): void {
+/** @param commands all that there are, which are loaded when a script is asked for */
+export function register(program: Command, commands: readonly CommandEntry[]): void {
   program
     .command('completion')
     .addArgument(new Argument('<shell>').choices(SHELLS))
@@ -16,10 +18,9 @@ export function register(program: Command): void {
     .action((shell: (typeof SHELLS)[number], options: CommonOptions) =>
       runCommand(options, async () => {
         const { completionScript, describeCommands } = await import('../completion.ts');
-        const { COMMANDS } = await import('../command-table.ts');
         const { Command } = await import('commander');
         const all = new Command('holdfast');
-        for (const { load } of COMMANDS) (await load())(all);
+        for (const { load } of commands) (await load())(all);
         process.stdout.write(completionScript(shell, describeCommands(all)));
         return EXIT.done;
       }),
