@@ -20,9 +20,12 @@ if (engine === 'universe') {
   const { benchYcql } = await import('./ycql.ts');
   const { json, write } = values;
   await benchYcql({ rounds: Number(values.rounds), scale: Number(values.scale), json, write });
+} else if (engine === 'start') {
+  const { benchStart } = await import('./start.ts');
+  await benchStart({ rounds: Number(values.rounds), json: values.json });
 } else if (engine !== 'ysql') {
   process.stderr.write(
-    `error: there is no benchmark ${engine}\n  → npm run bench -- ysql|ycql|universe [--rounds N] [--scale X] [--json] [--write]\n`,
+    `error: there is no benchmark ${engine}\n  → npm run bench -- ysql|ycql|universe|start [--rounds N] [--scale X] [--json] [--write]\n`,
   );
   process.exitCode = 2;
 } else {

@@ -1,14 +1,16 @@
+import { didYouMean } from '../compiler/closest.ts';
 import { resolveSecret } from '../engines/resolve-secret.ts';
 import type { VerifyReport } from '../model/backup.ts';
 import { permanent } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { CompiledPlan, RepositorySpec } from '../model/pipeline.ts';
+import { planFolder } from '../repository/layout.ts';
 import { newestReport } from '../repository/ledger.ts';
 import { listBackups, type UnusableBackup } from '../repository/list-backups.ts';
 import { type Mark, readMarks } from '../repository/marks.ts';
 import { openStore } from '../repository/open.ts';
 import type { Store } from '../repository/store.ts';
-import { say } from './output.ts';
+import { say, UsageError } from './output.ts';
 
 /** Reading a plan's backups straight from the repository, as `list`, `show` and `restore` do: no server needed. */
 export async function withStore<T>(
@@ -38,6 +40,24 @@ export function newestBackup(plan: CompiledPlan): Promise<string> {
       `Make one: holdfast backup ${plan.file}#${plan.name}.`,
     );
   });
+}
+
+/**
+ * Refuses an id under which nothing lies in the repository: a slip, and no damage. A backup that is damaged or unfinished is there. Throws
+ * a usage error that names the one that was meant.
+ */
+export async function requireBackup(plan: CompiledPlan, backup: string): Promise<void> {
+  const names = await withStore(plan.pipeline.repository, (store) =>
+    Array.fromAsync(store.folders(planFolder(plan.name))),
+  );
+  if (names.includes(backup)) return;
+  throw new UsageError(
+    `There is no backup ${backup} of ${plan.name}.`,
+    didYouMean(backup, names) ??
+      (names.length === 0
+        ? `It has none yet: holdfast backup ${plan.file}#${plan.name} makes one.`
+        : 'See which there are with `holdfast list`.'),
+  );
 }
 
 export interface PlanListing {

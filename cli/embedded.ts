@@ -1,28 +1,31 @@
 import { fork } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Client } from '@temporalio/client';
+import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { z } from 'zod';
 import { withLock } from '../bootstrap/lock.mjs';
-import { messageOf, permanent } from '../model/errors.ts';
-import { DEFAULT_TASK_QUEUE } from '../model/task-queue.ts';
+import { defined } from '../model/defined.ts';
+import { messageOf, permanent, transient } from '../model/errors.ts';
 import { canListen, freePort } from '../parts/ports.ts';
 import { startTemporal } from '../parts/temporal.ts';
 import { executableOf, TEMPORAL } from '../parts/tools.ts';
+import { makeFolder } from '../repository/make-folder.ts';
 import { connectClient } from '../worker/connection.ts';
+import { planWorkflowId } from '../workflows/plan-messages.ts';
 import { uninterrupted } from './interrupts.ts';
 import { say } from './output.ts';
 import { stateDirectory } from './state.ts';
+import { chooseQueue, type Fingerprint, fingerprintOf } from './worker-environment.ts';
 
 /**
  * The embedded default: Temporal's dev server with its state in a file, and a worker. Both are processes of their own, so that a
  * run survives the command that started it. The next command finds them by `embedded.json`.
  *
- * A worker resolves secrets from the environment that it was started with. So each environment has a task queue and a
- * worker of its own, and commands from two shells never run in each other's environment.
+ * A worker resolves secrets from the environment that it was started with. So environments that differ in what counts
+ * (`worker-environment.ts`) have a task queue and a worker each.
  */
 const embeddedState = z.object({
   /** Absent after it was stopped on purpose. */
@@ -31,45 +34,161 @@ const embeddedState = z.object({
   uiPort: z.int(),
   /** Process ids by task queue. */
   workers: z.record(z.string(), z.int()),
+  /** The environments that they were started with, by task queue, as digests; absent in states of version 0.1.0. */
+  environments: z.record(z.string(), z.record(z.string(), z.string())).optional(),
+  /** Base64: the key of those digests. */
+  environmentKey: z.string().optional(),
 });
 type EmbeddedState = Readonly<z.infer<typeof embeddedState>>;
+
+/** What a command needs of the embedded server. */
+export interface Needs {
+  /** `worker`: the server and a worker with what counts of this environment. `server`: of workers only those of runs that have lost theirs. `nothing`: what doesn't run is not started. */
+  readonly starts: 'worker' | 'server' | 'nothing';
+  /** Names of variables that the command's plans name. */
+  readonly variables: readonly string[];
+  /** The command's plan: if it is applied, its worker serves the command. */
+  readonly plan?: string;
+}
 
 export interface Embedded {
   readonly address: string;
   readonly uiUrl: string;
-  /** The task queue of the worker that has this command's environment. */
+  /** The task queue of the worker that serves this command. */
   readonly taskQueue: string;
+  /** The task queue of the worker that serves a plan, if it is applied; else the command's. @param variables names that the plan names */
+  queueOf(client: Client, plan: string, variables: readonly string[]): Promise<string>;
   /** `dead`: one of its processes has died, and `ensureEmbedded` starts it again. `stopped`: it was stopped on purpose. */
   condition(): Promise<'alive' | 'dead' | 'stopped'>;
 }
 
 /**
- * Finds the embedded server and worker, or starts what is missing. Also starts a worker, with this command's environment, for each
- * run that has lost its own.
+ * Finds the embedded server and worker, or starts what is missing of what the command needs. Also starts a worker, with this command's
+ * environment, for each run that has lost its own. Undefined only where nothing is to be started and no server has ever run.
  *
- * @throws HoldfastError `STATE_DIRECTORY`, `STATE_DAMAGED`, `WORKER_START`, and those of `startTemporal`
+ * @throws HoldfastError `STATE_DIRECTORY`, `STATE_DAMAGED`, `WORKER_START`, `SERVER_STOPPED` and those of `startTemporal`
  */
-export async function ensureEmbedded(): Promise<Embedded> {
+export async function ensureEmbedded(needs: Needs): Promise<Embedded | undefined> {
+  if (needs.starts === 'nothing') return findEmbedded(needs);
   const directory = await openStateDirectory();
   // This may take minutes once, and may be interrupted. What follows may not, or started processes would be forgotten.
   await executableOf(TEMPORAL);
   return uninterrupted(() =>
     locked(directory, async () => {
       const server = await ensureServer(directory);
-      const state = await ensureWorkers(directory, server);
+      const { state, taskQueue } = await ensureWorkers(directory, server, needs);
       await writeFile(join(directory, `user.${process.pid}`), '');
-      return {
-        address: addressOf(state),
-        uiUrl: uiUrlOf(state),
-        taskQueue: ownTaskQueue(),
-        condition: async () => {
-          const pids = [state.serverPid, ...Object.values(state.workers)];
-          if (pids.every(isRunning)) return 'alive';
-          return (await readState(directory))?.serverPid === undefined ? 'stopped' : 'dead';
-        },
-      };
+      return embeddedOf(directory, state, taskQueue);
     }),
   );
+}
+
+/** The server that runs. What was applied is in its database, so it is not known while it is down. */
+async function findEmbedded(needs: Needs): Promise<Embedded | undefined> {
+  const directory = stateDirectory();
+  const state = existsSync(directory) ? await readState(directory) : undefined;
+  if (state === undefined) return undefined;
+  if (!isRunning(state.serverPid) || !(await answers(state))) {
+    throw transient(
+      'SERVER_STOPPED',
+      `the embedded Temporal server (state in ${directory}) does not run, so what is applied is not known`,
+      'Start it with holdfast dev, and ask again.',
+    );
+  }
+  const { client, connection } = await connectClient(addressOf(state));
+  const applied = await appliedQueue(client, needs.plan).finally(() => connection.close());
+  return embeddedOf(directory, state, queueFor(state, needs.variables, applied));
+}
+
+function embeddedOf(directory: string, state: EmbeddedState, taskQueue: string): Embedded {
+  return {
+    address: addressOf(state),
+    uiUrl: uiUrlOf(state),
+    taskQueue,
+    queueOf: async (client, plan, variables) => {
+      const applied = await appliedQueue(client, plan);
+      return applied === undefined ? taskQueue : queueFor(state, variables, applied);
+    },
+    condition: async () => {
+      const pids = [state.serverPid, ...Object.values(state.workers)];
+      if (pids.every(isRunning)) return 'alive';
+      return (await readState(directory))?.serverPid === undefined ? 'stopped' : 'dead';
+    },
+  };
+}
+
+function queueFor(state: EmbeddedState, variables: readonly string[], applied: string | undefined): string {
+  const running = Object.entries(state.workers).filter(([, pid]) => isRunning(pid));
+  const { environments = {} } = state;
+  const workers = Object.fromEntries(
+    running.flatMap(([queue]): readonly [string, Fingerprint][] => {
+      const fingerprint = environments[queue];
+      return fingerprint === undefined ? [] : [[queue, fingerprint]];
+    }),
+  );
+  return chooseQueue({
+    environment: process.env,
+    variables,
+    workers,
+    key: keyOf(state),
+    ...defined({ applied }),
+  });
+}
+
+function keyOf({ environmentKey = '' }: EmbeddedState): Buffer {
+  return Buffer.from(environmentKey, 'base64');
+}
+
+/** The task queue of a plan's entity, if the plan is applied. */
+async function appliedQueue(client: Client, plan: string | undefined): Promise<string | undefined> {
+  if (plan === undefined) return undefined;
+  try {
+    const { status, taskQueue } = await client.workflow.getHandle(planWorkflowId(plan)).describe();
+    return status.name === 'RUNNING' ? taskQueue : undefined;
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return undefined;
+    throw error;
+  }
+}
+
+/** One of the processes that run in the background. Field names are those of `status --processes --json`. */
+export interface BackgroundProcess {
+  readonly kind: 'server' | 'worker';
+  readonly pid: number;
+  readonly address?: string;
+  readonly uiUrl?: string;
+  readonly taskQueue?: string;
+  /** Bytes of memory; absent where the system doesn't say. */
+  readonly residentBytes?: number;
+}
+
+/** The embedded server and its workers, those that run. Starts nothing. Throws `STATE_DAMAGED`. */
+export async function backgroundProcesses(): Promise<readonly BackgroundProcess[]> {
+  const directory = stateDirectory();
+  const state = existsSync(directory) ? await readState(directory) : undefined;
+  if (state === undefined) return [];
+  const { serverPid } = state;
+  const server: readonly BackgroundProcess[] =
+    serverPid === undefined || !isRunning(serverPid)
+      ? []
+      : [{ kind: 'server', pid: serverPid, address: addressOf(state), uiUrl: uiUrlOf(state) }];
+  const workers = Object.entries(state.workers)
+    .filter(([, pid]) => isRunning(pid))
+    .map(([taskQueue, pid]) => ({ kind: 'worker' as const, pid, taskQueue }));
+  return [...server, ...workers].map((one) => ({
+    ...one,
+    ...defined({ residentBytes: residentBytes(one.pid) }),
+  }));
+}
+
+/** Linux alone says it in a file. */
+function residentBytes(pid: number): number | undefined {
+  try {
+    const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+    return kilobytes === undefined ? undefined : Number(kilobytes) * 1_024;
+  } catch {
+    return undefined; // There is no such file system here, or no such process any more.
+  }
 }
 
 /**
@@ -98,10 +217,10 @@ export async function stopEmbedded(): Promise<boolean> {
 async function stopAll(directory: string): Promise<boolean> {
   const state = await readState(directory);
   if (state === undefined) return false;
-  const { serverPid, port, uiPort } = state;
+  const { serverPid, port, uiPort, environmentKey } = state;
   const serverRuns = isRunning(serverPid);
   // Recorded first: a command that follows a run must not take this for a crash.
-  await writeState(directory, { port, uiPort, workers: {} });
+  await writeState(directory, { port, uiPort, workers: {}, ...defined({ environmentKey }) });
   // Workers first: they end their chunks in order while the server still answers.
   const workers = await stopWorkers(state);
   if (serverPid !== undefined && serverRuns) await stopProcess(serverPid);
@@ -124,7 +243,8 @@ async function ensureServer(directory: string): Promise<EmbeddedState> {
   const movesAway = previous !== undefined && previous.port !== port;
   if (movesAway) await stopWorkers(previous);
   const workers = movesAway ? {} : (previous?.workers ?? {});
-  const state = { serverPid: server.pid, port, uiPort, workers };
+  const { environments = {}, environmentKey = randomBytes(32).toString('base64') } = previous ?? {};
+  const state = { serverPid: server.pid, port, uiPort, workers, environments, environmentKey };
   await writeState(directory, state);
   say(`Started a Temporal server (state in ${directory}); its UI: ${uiUrlOf(state)}`);
   return state;
@@ -141,20 +261,28 @@ async function portLike(previous: number | undefined): Promise<number> {
   return previous !== undefined && (await canListen(previous)) ? previous : freePort();
 }
 
-async function ensureWorkers(directory: string, found: EmbeddedState): Promise<EmbeddedState> {
+async function ensureWorkers(
+  directory: string,
+  found: EmbeddedState,
+  { starts, variables, plan }: Needs,
+): Promise<{ readonly state: EmbeddedState; readonly taskQueue: string }> {
   const { client, connection } = await connectClient(addressOf(found));
-  const queues = await busyQueues(client, RUNNING).finally(() => connection.close());
+  const look = async () => [await busyQueues(client, RUNNING), await appliedQueue(client, plan)] as const;
+  const [queues, applied] = await look().finally(() => connection.close());
   // A worker that has died and has no run isn't started again, and must not count as missing.
   const running = Object.entries(found.workers).filter(([, pid]) => isRunning(pid));
   let state: EmbeddedState = { ...found, workers: Object.fromEntries(running) };
   if (running.length < Object.keys(found.workers).length) await writeState(directory, state);
-  for (const queue of queues.add(ownTaskQueue())) {
+  const taskQueue = queueFor(state, variables, applied);
+  if (starts === 'worker') queues.add(taskQueue);
+  for (const queue of queues) {
     if (state.workers[queue] !== undefined) continue;
     const started = await startWorker(directory, state, queue);
-    state = { ...state, workers: { ...state.workers, [queue]: started } };
+    const environments = { ...state.environments, [queue]: fingerprintOf(process.env, keyOf(state)) };
+    state = { ...state, workers: { ...state.workers, [queue]: started }, environments };
     await writeState(directory, state);
   }
-  return state;
+  return { state, taskQueue };
 }
 
 const RUNNING = 'ExecutionStatus="Running"';
@@ -214,21 +342,6 @@ function uiUrlOf(state: Pick<EmbeddedState, 'uiPort'>): string {
   return `http://127.0.0.1:${state.uiPort}`;
 }
 
-/** Variables that differ between two terminals of one user and mean nothing to a worker. */
-const IGNORED_VARIABLES = new Set([
-  ...['_', 'SHLVL', 'PWD', 'OLDPWD', 'TERM', 'COLUMNS', 'LINES', 'TMUX', 'TMUX_PANE', 'WINDOWID'],
-  ...['SSH_CLIENT', 'SSH_CONNECTION', 'SSH_TTY', 'SSH_AUTH_SOCK', 'XDG_SESSION_ID', 'TERM_SESSION_ID'],
-]);
-
-function ownTaskQueue(): string {
-  const hash = createHash('sha256');
-  for (const name of Object.keys(process.env).sort()) {
-    if (!IGNORED_VARIABLES.has(name) && !name.startsWith('npm_'))
-      hash.update(`${name}=${process.env[name]}\0`);
-  }
-  return `${process.env.HOLDFAST_TASK_QUEUE ?? DEFAULT_TASK_QUEUE}-${hash.digest('hex').slice(0, 12)}`;
-}
-
 async function otherUsers(directory: string): Promise<number> {
   let alive = 0;
   for (const name of await readdir(directory)) {
@@ -273,7 +386,7 @@ async function stopProcess(pid: number): Promise<void> {
 async function openStateDirectory(): Promise<string> {
   const directory = stateDirectory();
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await makeFolder(directory, 0o700);
     const probe = join(directory, `probe.${process.pid}`);
     await writeFile(probe, '');
     await rm(probe);

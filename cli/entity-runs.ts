@@ -3,6 +3,7 @@ import { permanent } from '../model/errors.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
 import { decisionLines } from '../planning/decision-text.ts';
 import type { PlanRequest } from '../workflows/plan-messages.ts';
+import { localZone } from './local-zone.ts';
 import { say } from './output.ts';
 import { findEntity, sendToEntity } from './plan-entities.ts';
 import type { Session } from './session.ts';
@@ -66,7 +67,7 @@ function waitOf({ name }: CompiledPlan, { requestId, state, decision }: PlanRequ
   if (state !== 'awaiting-approval') return `Request ${requestId} waits for its turn …`;
   return [
     'It overwrites, and waits for approval:',
-    ...(decision === undefined ? [] : decisionLines(decision).map((line) => `  ${line}`)),
+    ...(decision === undefined ? [] : decisionLines(decision, localZone()).map((line) => `  ${line}`)),
     `  holdfast approve ${name} ${requestId}   (holdfast cancel ${name} ${requestId} gives it up)`,
   ].join('\n');
 }

@@ -1,3 +1,4 @@
+import type { CompiledPlan } from '../model/pipeline.ts';
 import { catchInterrupts } from './interrupts.ts';
 import type { ExitCode } from './output.ts';
 import { type CommonOptions, EXIT, emit, say } from './output.ts';
@@ -5,6 +6,13 @@ import type { Session } from './session.ts';
 
 export interface FollowRunOptions extends CommonOptions {
   readonly detach?: boolean;
+}
+
+/** Whose run it is. */
+export interface RunOwner {
+  readonly plan: CompiledPlan;
+  /** Variables that the command names beside the plan. */
+  readonly variables?: readonly string[];
 }
 
 /** A run that a command has started or found. */
@@ -24,12 +32,13 @@ export interface FoundRun {
  */
 export async function followRun<Result>(
   options: FollowRunOptions,
+  owner: RunOwner,
   begin: (session: Session) => Promise<FoundRun>,
   report: (result: Result) => ExitCode | Promise<ExitCode>,
 ): Promise<ExitCode> {
   const { openSession, runUrl } = await import('./session.ts');
   const { follow } = await import('./follow.ts');
-  const session = await openSession();
+  const session = await openSession(owner);
   let keep = false;
   try {
     const { workflowId, title, names, whenDetached } = await begin(session);

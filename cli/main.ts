@@ -1,29 +1,8 @@
 #!/usr/bin/env node
 import { enableCompileCache } from 'node:module';
-import { Command, CommanderError } from 'commander';
 import { cacheFolder } from '../engines/cache-folder.ts';
 import packageJson from '../package.json' with { type: 'json' };
-import * as apply from './commands/apply.ts';
-import * as backup from './commands/backup.ts';
-import * as demo from './commands/demo.ts';
-import * as dev from './commands/dev.ts';
-import * as doctor from './commands/doctor.ts';
-import * as drill from './commands/drill.ts';
-import * as explain from './commands/explain.ts';
-import * as extract from './commands/extract.ts';
-import * as init from './commands/init.ts';
-import * as list from './commands/list.ts';
-import { MESSAGES as messages } from './commands/messages.ts';
-import * as prune from './commands/prune.ts';
-import * as report from './commands/report.ts';
-import * as restore from './commands/restore.ts';
-import * as retention from './commands/retention.ts';
-import * as schema from './commands/schema.ts';
-import * as show from './commands/show.ts';
-import * as status from './commands/status.ts';
-import * as validate from './commands/validate.ts';
-import * as verify from './commands/verify.ts';
-import * as worker from './commands/worker.ts';
+import { COMMANDS } from './command-table.ts';
 import { describeError, EXIT, emit, say, UsageError } from './output.ts';
 
 /**
@@ -33,32 +12,16 @@ import { describeError, EXIT, emit, say, UsageError } from './output.ts';
 process.env.NODE_COMPILE_CACHE ??= cacheFolder('compiled');
 enableCompileCache(process.env.NODE_COMPILE_CACHE);
 
-const COMMANDS = [
-  demo,
-  init,
-  validate,
-  explain,
-  schema,
-  apply,
-  status,
-  backup,
-  restore,
-  ...messages,
-  list,
-  show,
-  extract,
-  verify,
-  drill,
-  report,
-  prune,
-  retention,
-  worker,
-  dev,
-  doctor,
-];
-
 const wantsJson = process.argv.includes('--json');
 
+const [first = '', ...others] = process.argv.slice(2);
+if (others.length === 0 && (first === '--version' || first === '-V')) {
+  process.stdout.write(`${packageJson.version}\n`);
+  process.exit();
+}
+
+// After the cache is on, so that this is kept compiled too.
+const { Command, CommanderError } = await import('commander');
 const program = new Command('holdfast')
   .description(
     'Declarative, durable backup and restore for YugabyteDB (YSQL) and PostgreSQL, run by Temporal',
@@ -67,7 +30,9 @@ const program = new Command('holdfast')
   .exitOverride()
   .showHelpAfterError('(holdfast COMMAND --help shows an example)');
 if (wantsJson) program.configureOutput({ writeErr: () => undefined });
-for (const command of COMMANDS) command.register(program);
+// Only the command that was asked for is loaded; all of them for the help, and to say what a mistyped one was meant to be.
+const asked = COMMANDS.filter(({ name }) => name === first);
+for (const { load } of asked.length === 0 ? COMMANDS : asked) (await load())(program);
 
 // A reader that closes the pipe early (`| head`) is not a failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -92,7 +57,7 @@ try {
 // would try again on a connection that is closed by now.
 process.stdout.write('', () => process.exit());
 
-function asUsageError(error: CommanderError): UsageError {
+function asUsageError(error: { readonly code: string; readonly message: string }): UsageError {
   const problem =
     error.code === 'commander.help' ? 'no command is given' : error.message.replace(/^error: /, '');
   return new UsageError(problem, 'holdfast COMMAND --help shows what there is, with an example.');

@@ -48,7 +48,7 @@ export async function runCommand(
     process.exitCode = error instanceof UsageError ? EXIT.usage : EXIT.failed;
     if (options.json) emit({ error: describeError(error) });
     // Last on stderr in either case, so that a log of stderr shows how the command ended.
-    say(renderError(error));
+    say(renderError(describeError(error)));
     if (process.env.HOLDFAST_DEBUG !== undefined && error instanceof Error) say(error.stack ?? '');
   }
 }
@@ -65,7 +65,7 @@ export function describeError(error: unknown): ErrorDocument {
   return { code: 'UNEXPECTED', message: messageOf(error) };
 }
 
-function renderError(error: unknown): string {
-  const { message, remedy } = describeError(error);
-  return remedy === undefined ? `error: ${message}` : `error: ${message}\n  → ${remedy}`;
+/** The lines for people. @param subject what failed, before the message: `plan orders: ` */
+export function renderError({ message, remedy }: ErrorDocument, subject = ''): string {
+  return remedy === undefined ? `error: ${subject}${message}` : `error: ${subject}${message}\n  → ${remedy}`;
 }

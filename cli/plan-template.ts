@@ -33,6 +33,7 @@ metadata: { name: ${scalar(repository)} }
 spec:
 ${place(answers)}
 ---
+# yaml-language-server: $schema=${SCHEMA_FILE}
 apiVersion: holdfast/v1
 kind: BackupPlan
 metadata: { name: ${scalar(name)} }

@@ -3,6 +3,7 @@ import type { Client } from '@temporalio/client';
 import { isPolled } from '../activities/pollers.ts';
 import { defined } from '../model/defined.ts';
 import { messageOf, transient } from '../model/errors.ts';
+import type { CompiledPlan } from '../model/pipeline.ts';
 import {
   type ConnectedClient,
   connectClient,
@@ -10,13 +11,26 @@ import {
   temporalIsConfigured,
 } from '../worker/connection.ts';
 import { registerSearchAttributes } from '../worker/search-attributes.ts';
-import { ensureEmbedded, leaveEmbedded } from './embedded.ts';
+import { ensureEmbedded, leaveEmbedded, type Needs } from './embedded.ts';
 import { say } from './output.ts';
+import { variablesOf } from './worker-environment.ts';
+
+/** What a command needs. */
+export interface SessionNeeds {
+  /** The plan whose runs it starts or asks for. If it is applied, its worker serves the command. */
+  readonly plan?: CompiledPlan;
+  /** Variables that the command names beside the plan. */
+  readonly variables?: readonly string[];
+  /** What may be started where no Temporal is configured (`Needs` of `embedded.ts`). Default: a worker. */
+  readonly starts?: Needs['starts'];
+}
 
 /** A command's connection to Temporal: the configured one, one on the default address, or the embedded default. */
 export interface Session {
   readonly client: Client;
   readonly taskQueue: string;
+  /** The task queue for a plan of several: where the embedded worker that serves it polls, else `taskQueue`. */
+  readonly queueOf: (plan: CompiledPlan) => Promise<string>;
   /** The server's address for people; the embedded one is named as such. */
   readonly server: string;
   /** True: server and worker are the embedded ones (`cli/embedded.ts`). */
@@ -32,12 +46,20 @@ export interface Session {
 /** How often starting is tried, since the server may die while the worker starts, and the other way round. */
 const REVIVALS_TRIED = 5;
 
-export async function openSession(): Promise<Session> {
+/** Opens a session. With `starts: 'nothing'`, undefined where nothing runs and nothing was ever applied. */
+export async function findSession(needs: SessionNeeds): Promise<Session | undefined> {
   if (temporalIsConfigured()) return external(await connectClient());
   const local = await tryDefaultAddress();
   if (local !== undefined) return external(local);
 
-  let embedded = await ensureEmbedded();
+  const wants: Needs = {
+    starts: needs.starts ?? 'worker',
+    variables: [...variablesOf(needs.plan), ...(needs.variables ?? [])],
+    ...defined({ plan: needs.plan?.name }),
+  };
+  const found = await ensureEmbedded(wants);
+  if (found === undefined) return undefined;
+  let embedded = found;
   let revivals = 0;
   const { address, uiUrl, taskQueue } = embedded;
   const { client, connection, target } = await connectClient(address);
@@ -48,20 +70,21 @@ export async function openSession(): Promise<Session> {
     server: 'not configured: commands start their own (TEMPORAL_ADDRESS names another)',
     isEmbedded: true,
     uiUrl,
+    queueOf: (plan) => embedded.queueOf(client, plan.name, variablesOf(plan)),
     keepAlive: async () => {
       const condition = await embedded.condition();
       if (condition === 'alive') return;
       if (condition === 'stopped') {
         throw transient(
           'SERVER_STOPPED',
-          'the embedded Temporal server was stopped meanwhile (holdfast dev)',
+          'the embedded Temporal server was stopped meanwhile (holdfast down)',
           'The run goes on where it was with the next command that starts the server.',
         );
       }
       say('The embedded server or worker has died; starting it again …');
       revivals += 1;
       try {
-        embedded = await ensureEmbedded();
+        embedded = (await ensureEmbedded(wants)) ?? embedded;
         revivals = 0;
       } catch (error) {
         if (revivals === REVIVALS_TRIED) throw error;
@@ -69,12 +92,22 @@ export async function openSession(): Promise<Session> {
       }
     },
     end: async ({ keep = false } = {}) => {
+      if (wants.starts === 'nothing') return connection.close();
       const left = await leaveEmbedded(client, keep);
       await connection.close();
       if (left === 'left')
-        say(`Temporal and the worker go on in the background (UI: ${uiUrl}; holdfast dev --stop ends them).`);
+        say(`Temporal and the worker go on in the background (UI: ${uiUrl}; holdfast down ends them).`);
     },
   };
+}
+
+/** Opens a session for a command that starts what it needs. */
+export async function openSession(
+  needs: SessionNeeds & { readonly starts?: 'worker' | 'server' },
+): Promise<Session> {
+  const session = await findSession(needs);
+  if (session === undefined) throw new TypeError('a session that may start a server has one');
+  return session;
 }
 
 /** The page of a run in the Temporal UI. */
@@ -96,6 +129,7 @@ async function external({ client, connection, target }: ConnectedClient): Promis
     taskQueue: target.taskQueue,
     server: `${target.address}, namespace ${target.namespace}`,
     isEmbedded: false,
+    queueOf: async () => target.taskQueue,
     ...defined({ uiUrl }),
     keepAlive: async () => undefined,
     end: () => connection.close(),

@@ -6,6 +6,7 @@ import type {
   Pipeline,
   PointTime,
   RepositorySpec,
+  RestorePolicy,
   Retention,
   RetryPolicy,
   S3Credentials,
@@ -110,7 +111,7 @@ export function emitPlan({
     ...given('pointTime', spec.pointTime && emitPointTime(spec.pointTime)),
     ...given('drill', spec.drill && emitDrill(spec.drill)),
     ...given('notify', spec.notify?.map(emitNotifyTarget)),
-    ...given('restore', spec.restore),
+    ...given('restore', spec.restore && emitRestore(spec.restore)),
   });
 }
 
@@ -222,9 +223,27 @@ function emitCron(cron: string | string[]): readonly string[] {
   return typeof cron === 'string' ? [cron] : cron;
 }
 
+function emitRestore({
+  approval,
+  safetyBackup,
+  owner,
+}: NonNullable<PlanDocument['spec']['restore']>): RestorePolicy {
+  return { approval, safetyBackup, ...given('owner', owner) };
+}
+
 function emitDrill(drill: NonNullable<PlanDocument['spec']['drill']>): DrillSpec {
-  const { schedule, backup, check, indexCheck, connection, assertions, parallelism, timeout, tolerate } =
-    drill;
+  const {
+    schedule,
+    backup,
+    check,
+    indexCheck,
+    connection,
+    assertions,
+    parallelism,
+    timeout,
+    tolerate,
+    owner,
+  } = drill;
   return {
     ...given('schedule', schedule && emitSchedule(schedule)),
     backup,
@@ -238,6 +257,7 @@ function emitDrill(drill: NonNullable<PlanDocument['spec']['drill']>): DrillSpec
       expect: emitExpectation(expect),
     })),
     ...(tolerate ? { tolerate } : {}),
+    ...given('owner', owner),
     parallelism,
     timeoutMs: timeout,
   };
@@ -304,7 +324,12 @@ function emitStep(
   }
   if (step.verify !== undefined) {
     const { verify } = step;
-    return { ...place, verb: 'verify', ...settingsOf(verify), options: { level: verify.level } };
+    return {
+      ...place,
+      verb: 'verify',
+      ...settingsOf(verify),
+      options: { level: verify.level, ...given('owner', verify.owner) },
+    };
   }
   if (step.copy !== undefined) {
     const to = repositories.get(step.copy.to);

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { anyDocument, type DocumentKind, documentSchemas } from './schema/documents.ts';
+import { defined } from '../model/defined.ts';
+import { DOCUMENT_KINDS, type DocumentKind, documentSchemas } from './schema/documents.ts';
 
 /** The part of JSON Schema that the plan language's schema uses. */
 export interface JsonSchema {
@@ -21,12 +22,46 @@ export interface JsonSchema {
   readonly items?: JsonSchema;
   readonly anyOf?: readonly JsonSchema[];
   readonly oneOf?: readonly JsonSchema[];
+  readonly propertyNames?: JsonSchema;
+  readonly allOf?: readonly JsonSchema[];
+  readonly if?: JsonSchema;
+  readonly then?: JsonSchema;
+  readonly else?: JsonSchema;
 }
 
-/** The JSON Schema of a plan file's documents, for editors; plans name it in their `yaml-language-server` line. */
+/**
+ * The JSON Schema of a plan file's documents, for editors; plans name it in the `yaml-language-server` line of each document. It branches by
+ * `if` and `then` on the kind, and within a document on the keys that are there, so that a slip is one error at its own place. With `oneOf`
+ * editors report every branch, or the first.
+ */
 export function planJsonSchema(): JsonSchema {
-  const { $schema, ...schema } = toJsonSchema(anyDocument);
-  return { ...($schema === undefined ? {} : { $schema }), title: 'Holdfast plan file', ...schema };
+  const kinds = DOCUMENT_KINDS.map((kind) => branching(documentJsonSchema(kind)));
+  const { $schema } = kinds[0] ?? {};
+  return {
+    ...($schema === undefined ? {} : { $schema }),
+    title: 'Holdfast plan file',
+    description: 'A document of a plan file: a BackupPlan, or a Repository that plans write to.',
+    type: 'object',
+    required: ['apiVersion', 'kind'],
+    properties: {
+      apiVersion: {
+        title: 'apiVersion',
+        description: 'Version of the plan language.',
+        const: 'holdfast/v1',
+        examples: ['holdfast/v1'],
+      },
+      kind: {
+        title: 'kind',
+        description: 'What the document describes.',
+        enum: DOCUMENT_KINDS,
+        examples: ['BackupPlan'],
+      },
+    },
+    allOf: DOCUMENT_KINDS.map((kind, index) => {
+      const { $schema: _, ...then } = kinds[index] ?? {};
+      return { if: { properties: { kind: { const: kind } }, required: ['kind'] }, then };
+    }),
+  };
 }
 
 /** The JSON Schema of one kind of document. */
@@ -69,4 +104,55 @@ function schemaBelow(schema: JsonSchema, part: string | number): JsonSchema | un
 export function alternatives(schema: JsonSchema): readonly JsonSchema[] {
   const choices = schema.anyOf ?? (schema.properties === undefined ? schema.oneOf : undefined);
   return choices === undefined ? [schema] : choices.flatMap(alternatives);
+}
+
+/**
+ * A schema in a form that editors report well. Every property has its key as its title. A choice between texts and mappings is made by what
+ * is there. A mapping with a key that is not known is not also told what it lacks: most often the one was meant for the other.
+ */
+function branching(schema: JsonSchema): JsonSchema {
+  const { properties, items, additionalProperties, anyOf, oneOf, required, ...rest } = schema;
+  if (properties === undefined) {
+    return {
+      ...rest,
+      ...(items === undefined ? {} : { items: branching(items) }),
+      ...(typeof additionalProperties === 'object'
+        ? { additionalProperties: branching(additionalProperties) }
+        : defined({ additionalProperties })),
+      ...choiceOf(anyOf ?? oneOf),
+    };
+  }
+  const titled = Object.entries(properties).map(
+    ([key, value]) => [key, { title: key, ...branching(value) }] as const,
+  );
+  const demands = defined({ required, oneOf });
+  return {
+    ...rest,
+    properties: Object.fromEntries(titled),
+    ...defined({ additionalProperties }),
+    ...(Object.keys(demands).length === 0
+      ? {}
+      : {
+          if: { propertyNames: { enum: Object.keys(properties) } },
+          // biome-ignore lint/suspicious/noThenProperty: a key of JSON Schema
+          then: demands,
+        }),
+  };
+}
+
+/** Texts and mappings to choose from. A mapping that is written is held to the mapping that has its first key. */
+function choiceOf(choices: readonly JsonSchema[] | undefined): JsonSchema {
+  if (choices === undefined) return {};
+  const all = choices.flatMap(alternatives).map(branching);
+  const mappings = all.filter(({ type }) => type === 'object');
+  const others = all.filter(({ type }) => type !== 'object');
+  const [only] = mappings;
+  if (only === undefined) return { anyOf: others };
+  const otherwise = others.length === 0 ? {} : others.length === 1 ? (others[0] ?? {}) : { anyOf: others };
+  return {
+    if: { type: 'object' },
+    // biome-ignore lint/suspicious/noThenProperty: a key of JSON Schema
+    then: mappings.length === 1 ? only : { anyOf: mappings },
+    else: otherwise,
+  };
 }

@@ -1,10 +1,5 @@
-import {
-  alternatives,
-  documentJsonSchema,
-  type JsonSchema,
-  planJsonSchema,
-  schemasAt,
-} from './json-schema.ts';
+import { alternatives, documentJsonSchema, type JsonSchema, schemasAt } from './json-schema.ts';
+import { DOCUMENT_KINDS } from './schema/documents.ts';
 import { ARTIFACT_IN_WORDS, VERB_NAMES, VERBS } from './verbs.ts';
 import { flow } from './wording.ts';
 
@@ -13,7 +8,7 @@ const SETTINGS = ['retry', 'timeout', 'parallelism'];
 
 /** The reference of the plan language in Markdown: every key with its type, default and meaning, from the schema. */
 export function planReference(): string {
-  const documents = planJsonSchema().oneOf ?? [];
+  const documents = DOCUMENT_KINDS.map(documentJsonSchema);
   return [...documents.map(documentSection), settingsSection(), verbSection()].join('\n\n');
 }
 

@@ -1,23 +1,45 @@
 import { didYouMean } from './closest.ts';
 import { quoted, type Reading, refused } from './diagnostic.ts';
+import { TIMEZONE_ALIASES } from './timezone-aliases.ts';
 
-/** Checks the name of a time zone of the IANA database. */
+/**
+ * Checks the name of a time zone of the IANA database. Only the name's own spelling is taken: Temporal's server reads zones from files, so
+ * it doesn't know `utc` or `europe/berlin`, and a schedule with such a name is refused when the plan is applied.
+ */
 export function readTimezone(text: string): Reading<string> {
-  // Offsets such as `+02:00` are known to Intl, and not to Temporal's schedules.
-  if (/^[A-Za-z][A-Za-z0-9_+\-/]*$/.test(text) && isKnown(text)) return { value: text };
+  const names = knownNames();
+  const canonical = names.get(text.toLowerCase()) ?? resolved(text);
+  if (canonical === text) return { value: text };
   return refused(
     'BAD_TIMEZONE',
-    `${quoted(text)} is not a time zone`,
-    didYouMean(text, Intl.supportedValuesOf('timeZone')) ??
-      'Write a name of the IANA time zone database, such as `UTC` or `Europe/Berlin`.',
+    canonical === undefined
+      ? `${quoted(text)} is not a time zone`
+      : `${quoted(text)} is not how the time zone is spelled`,
+    canonical === undefined
+      ? (didYouMean(text, [...names.values()]) ??
+          'Write a name of the IANA time zone database, such as `UTC` or `Europe/Berlin`.')
+      : `Write \`${canonical}\`.`,
   );
 }
 
-function isKnown(name: string): boolean {
+let known: ReadonlyMap<string, string> | undefined;
+
+/** Names by their lower case. */
+function knownNames(): ReadonlyMap<string, string> {
+  known ??= new Map(
+    [...Intl.supportedValuesOf('timeZone'), ...TIMEZONE_ALIASES].map((name) => [name.toLowerCase(), name]),
+  );
+  return known;
+}
+
+/** What Node calls a zone that is in neither list: its data may be newer than the list of aliases. */
+function resolved(name: string): string | undefined {
+  // Offsets such as `+02:00` are known to Intl, and not to Temporal's schedules.
+  if (!/^[A-Za-z][A-Za-z0-9_+\-/]*$/.test(name)) return undefined;
   try {
-    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone !== '';
+    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone;
   } catch (error) {
-    if (error instanceof RangeError) return false;
+    if (error instanceof RangeError) return undefined;
     throw error;
   }
 }

@@ -320,6 +320,8 @@ export interface RestorePlan {
    * from an older worker.
    */
   readonly tableUnits?: readonly TableUnit[];
+  /** The role to which everything is given, where the request named none: the connecting role of a rehearsal. */
+  readonly owner?: string;
   /** What the target lacks, one sentence each; present only where that is tolerated. */
   readonly lacks?: readonly string[];
 }

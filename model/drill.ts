@@ -33,6 +33,8 @@ export interface DrillSpec {
   /** Where to restore; absent, the plan's own server. */
   readonly connection?: SecretRef;
   readonly assertions: readonly Assertion[];
+  /** Engine ysql: what is restored belongs to this role. Absent: a superuser gives it to its owners, another role keeps it. */
+  readonly owner?: string;
   /** True: what the server refuses is left out and named, and the verdict is FAILED. Absent: the first refusal ends the drill. */
   readonly tolerate?: boolean;
   readonly parallelism: number;

@@ -48,7 +48,7 @@ export type Step =
   | StepBase<'snapshot', Readonly<Record<string, never>>>
   | StepBase<'export', Readonly<Record<string, never>>>
   | StepBase<'upload', { readonly zstdLevel: number }>
-  | StepBase<'verify', { readonly level: VerifyLevel }>
+  | StepBase<'verify', { readonly level: VerifyLevel; readonly owner?: string }>
   | StepBase<'copy', { readonly to: RepositorySpec }>
   | StepBase<'sql', { readonly statement: string; readonly database?: string }>
   | StepBase<'http', HttpOptions>;
@@ -114,4 +114,6 @@ export interface CompiledPlan {
 export interface RestorePolicy {
   readonly approval: 'required' | 'none';
   readonly safetyBackup: boolean;
+  /** Engine ysql: everything that is restored belongs to this role. Absent: to its owner at the source. */
+  readonly owner?: string;
 }

@@ -115,6 +115,8 @@ export interface RecoveryRequest {
   readonly tolerate?: boolean;
   /** With `tolerate`. True: a database that lacks something still takes its final name. */
   readonly takeName?: boolean;
+  /** Engine ysql: everything that is restored belongs to this role. Default: the plan's `restore.owner`. */
+  readonly owner?: string;
   /** With `replace`: xCluster replication and readers of changes that this breaks are no reason to refuse it. */
   readonly breakOthers?: boolean;
 }

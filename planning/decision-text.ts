@@ -1,23 +1,26 @@
 import { formatBytes, formatDuration } from '../model/amounts.ts';
 import type { RecoveryDecision } from '../model/recovery.ts';
 import { describeRows } from '../model/rows.ts';
+import { describeInstant } from './instant.ts';
 
 /**
  * A decision as lines for people: what is done and why, what it costs, what an overwriting restore would lose, and what else
  * to know. A refusal has the nearest instants as JSON to paste.
+ *
+ * @param timezone IANA name of the zone whose local time stands beside UTC
  */
-export function decisionLines(decision: RecoveryDecision): readonly string[] {
+export function decisionLines(decision: RecoveryDecision, timezone = 'UTC'): readonly string[] {
   if (decision.kind === 'refused') {
     return [
       `Refused (${decision.code}): ${decision.reason}.`,
       `  → ${decision.remedy}`,
-      ...nearest('before', decision.before),
-      ...nearest('after', decision.after),
+      ...nearest('before', decision.before, timezone),
+      ...nearest('after', decision.after, timezone),
       ...decision.notes.map((note) => `  note: ${note}`),
     ];
   }
   return [
-    `${wayOf(decision)} gives the data of ${decision.instant}: ${decision.why}.`,
+    `${wayOf(decision)} gives the data of ${describeInstant(new Date(decision.instant), timezone)}: ${decision.why}.`,
     ...('cost' in decision ? [costLine(decision.cost)] : []),
     `  lost if it replaces the database: every change of the ${formatDuration(decision.lost.durationMs)} since, from ${decision.lost.from} to ${decision.lost.to}`,
     ...decision.notes.map((note) => `  note: ${note}`),
@@ -50,6 +53,9 @@ function costLine({
     : `  cost: ${amount}; about ${formatDuration(estimatedMs)}, ${basis}`;
 }
 
-function nearest(side: 'before' | 'after', instant: string | undefined): readonly string[] {
-  return instant === undefined ? [] : [`  nearest ${side}: {"to": "${instant}"}`];
+/** The JSON stands alone at the end of the line, so that it is what is pasted. */
+function nearest(side: 'before' | 'after', instant: string | undefined, timezone: string): readonly string[] {
+  if (instant === undefined) return [];
+  const local = describeInstant(new Date(instant), timezone).slice(instant.length);
+  return [`  nearest ${side}${local}: {"to": "${instant}"}`];
 }

@@ -8,7 +8,10 @@ const FLAG = (value: unknown) => typeof value === 'boolean';
 const MEMBERS: Readonly<
   Record<keyof RecoveryRequest, { readonly is: (value: unknown) => boolean; readonly what: string }>
 > = {
-  to: { is: TEXT, what: 'an instant such as "2026-11-22T10:04:00Z" or "-15m"' },
+  to: {
+    is: TEXT,
+    what: 'an instant such as "2026-11-22T10:04:00Z", "2026-11-22 10:04 Europe/Berlin", "now" or "-15m"',
+  },
   backup: { is: TEXT, what: 'the id of a backup' },
   nearest: { is: (value) => value === 'before' || value === 'exact', what: '"before" or "exact"' },
   verified: { is: FLAG, what: 'true or false' },
@@ -26,6 +29,7 @@ const MEMBERS: Readonly<
   safetyBackup: { is: FLAG, what: 'true or false' },
   tolerate: { is: FLAG, what: 'true or false' },
   takeName: { is: FLAG, what: 'true or false' },
+  owner: { is: TEXT, what: 'the name of a role' },
   breakOthers: { is: FLAG, what: 'true or false' },
 };
 

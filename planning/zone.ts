@@ -15,6 +15,31 @@ export function instantsOf(wallMs: number, timezone: string): readonly number[] 
   return [...candidates].filter((instant) => wallClockOf(instant, timezone) === wallMs);
 }
 
+/** Whether this is the name of a time zone, in any spelling. */
+export function isZone(name: string): boolean {
+  // Intl knows offsets too, which are no names.
+  if (!/^[A-Za-z]/.test(name)) return false;
+  try {
+    formatOf(name);
+    return true;
+  } catch (error) {
+    if (error instanceof RangeError) return false;
+    throw error;
+  }
+}
+
+/** What clocks in the zone are ahead of UTC, as `+02:00`. @param timezone IANA name */
+export function offsetText(ms: number, timezone: string): string {
+  const minutes = Math.round((wallClockOf(ms, timezone) - Math.floor(ms / 1_000) * 1_000) / 60_000);
+  const [hours, rest] = [Math.floor(Math.abs(minutes) / 60), Math.abs(minutes) % 60];
+  return `${minutes < 0 ? '-' : '+'}${String(hours).padStart(2, '0')}:${String(rest).padStart(2, '0')}`;
+}
+
+/** A wall time as `2026-11-29 14:48:00`. */
+export function wallText(wallMs: number): string {
+  return new Date(wallMs).toISOString().slice(0, 19).replace('T', ' ');
+}
+
 /** Clocks are changed on a quarter of an hour of UTC, so that one look serves all instants of it. */
 const QUARTER_MS = 15 * 60_000;
 const OFFSETS_KEPT = 100_000;

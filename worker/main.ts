@@ -3,6 +3,7 @@ import { DefaultLogger, type NativeConnection, Runtime, Worker } from '@temporal
 import { createActivities, type HostedActivities } from '../activities/index.ts';
 import type { NodeSettings } from '../engines/universe/agent/node-agent.ts';
 import { workerIdentity } from '../engines/worker-identity.ts';
+import { messageOf, permanent } from '../model/errors.ts';
 import { nodeQueue } from '../model/task-queue.ts';
 import { pruneQueue, readPointQueue } from '../workflows/messages.ts';
 import { type ProvenNode, proveNodes } from './agents.ts';
@@ -73,6 +74,10 @@ const AGENT_SLOTS = 200;
 /** Hosts workflows and activities until SIGINT or SIGTERM; returns after a graceful shutdown, rejects on a fatal error. */
 export async function runWorker(options: WorkerOptions): Promise<void> {
   boundGarbage();
+  let workers: readonly Worker[] = [];
+  // First, since a port that is taken must not leave a worker behind that has begun to poll.
+  const health =
+    options.healthPort === undefined ? undefined : await serveHealth(() => workers, options.healthPort);
   const nodes = options.nodes === undefined ? undefined : await proveNodes(options.nodes);
   const temporalMetrics = options.metricsAddress === undefined ? undefined : await freeLocalAddress();
   Runtime.install({
@@ -97,7 +102,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   await registerSearchAttributes(clientConnection, target.namespace);
   const { connection } = await connectWorker(options.address);
   const activities = createActivities(client);
-  const workers =
+  workers =
     nodes === undefined
       ? await createWorkers(connection, target, activities, options)
       : await createAgents(connection, target.namespace, activities, nodes);
@@ -105,7 +110,6 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     options.metricsAddress === undefined || temporalMetrics === undefined
       ? undefined
       : await measurePlans(options.metricsAddress, temporalMetrics, planSources(client, activities), options);
-  const health = options.healthPort === undefined ? undefined : serveHealth(workers, options.healthPort);
   try {
     const running = workers.map((worker) => worker.run());
     options.onReady?.();
@@ -230,12 +234,26 @@ function commonOptions(connection: NativeConnection, namespace: string) {
   } as const;
 }
 
-/** 200 while every worker polls, 503 otherwise; the body says which state each is in. */
-function serveHealth(workers: readonly Worker[], port: number): Server {
-  return createServer((_request, response) => {
-    const states = workers.map((worker) => ({ queue: worker.options.taskQueue, state: worker.getState() }));
-    const healthy = states.every(({ state }) => state === 'RUNNING');
+/** 200 while every worker polls, 503 otherwise; the body says which state each is in. Throws `HEALTH_PORT`. */
+async function serveHealth(workers: () => readonly Worker[], port: number): Promise<Server> {
+  const server = createServer((_request, response) => {
+    const states = workers().map((worker) => ({ queue: worker.options.taskQueue, state: worker.getState() }));
+    const healthy = states.length > 0 && states.every(({ state }) => state === 'RUNNING');
     response.writeHead(healthy ? 200 : 503, { 'content-type': 'application/json' });
     response.end(JSON.stringify({ healthy, workers: states }));
-  }).listen(port, '127.0.0.1');
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) =>
+      reject(
+        permanent(
+          'HEALTH_PORT',
+          `health can't be served on 127.0.0.1:${port} (${messageOf(error)})`,
+          'Choose another --health PORT, or stop what listens there.',
+          error,
+        ),
+      ),
+    );
+    server.listen(port, '127.0.0.1', resolve);
+  });
+  return server;
 }

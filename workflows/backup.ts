@@ -403,13 +403,14 @@ class BackupRun {
   }
 
   async #verify(step: StepOf<'verify'>): Promise<VerifyReport> {
-    const { level } = step.options;
+    const { level, owner } = step.options;
     const activities = this.#call(step, `verify ${level}`);
     const report =
       level === 'restore'
         ? await rehearse(activities, this.#ref, {
             source: this.#pipeline.source,
             parallelism: step.parallelism,
+            ...defined({ owner }),
           })
         : await activities.verify({ ref: this.#ref, level });
     if (report.verdict !== 'OK') {

@@ -59,11 +59,17 @@ async function perform(input: DrillInput, startedAt: string, frame: RunFrame): P
 
   const ref: BackupRef = { repository, plan, backup: choice.backup };
   const { source, drill: spec } = input;
-  const { check, indexCheckMs, connection, assertions, parallelism, timeoutMs, tolerate } = spec;
+  const { check, indexCheckMs, connection, assertions, parallelism, timeoutMs, tolerate, owner } = spec;
   const { request, outcome, leftBehind } = await frame.stage(
     'rehearse',
     async () => {
-      const wishes = { source, parallelism, check, assertions, ...defined({ indexCheckMs, connection }) };
+      const wishes = {
+        source,
+        parallelism,
+        check,
+        assertions,
+        ...defined({ indexCheckMs, connection, owner }),
+      };
       const scratch = scratchRequest(ref, 'drill', tolerate === true ? { ...wishes, tolerate } : wishes);
       return { request: scratch, ...(await inTime(timeoutMs, scratch)) };
     },

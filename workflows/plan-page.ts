@@ -1,16 +1,21 @@
-import { formatAge, formatBytes, formatCount, formatDuration } from '../model/amounts.ts';
+import { formatBytes, formatCount, formatDuration } from '../model/amounts.ts';
 import type { RecoveryWindow } from '../model/recovery.ts';
 import { decisionLines } from '../planning/decision-text.ts';
 import type { PlanRequest, PlanStatus, Refusal, RunReport } from './plan-messages.ts';
 
-/** The operator's page of a plan: current details of its entity in the Temporal UI, as Markdown. Pure. */
+/**
+ * The operator's page of a plan: current details of its entity in the Temporal UI, as Markdown. Pure. It is written anew when something
+ * changes, and stands still while no worker runs: so its times are absolute, and it says as of when they were compared with the clock.
+ */
 
 const INSTANTS_SHOWN = 20;
 
 export function renderPlan(status: PlanStatus, now: Date): string {
   const { survey, surveyFailure, strangeRepository } = status;
-  return [
+  const page = [
     `**${headline(status, now)}**`,
+    '',
+    `As of ${now.toISOString()}`,
     '',
     ...(strangeRepository === null ? [] : [`⚠ ${strangeRepository}. Check bucket, prefix or mount.`, '']),
     ...(surveyFailure === null
@@ -21,8 +26,7 @@ export function renderPlan(status: PlanStatus, now: Date): string {
     row(
       'last good backup',
       survey?.lastGood,
-      ({ backup, instant, level }) =>
-        `\`${backup}\`, data of ${instant} (${formatAge(instant, now)}), verified: ${level}`,
+      ({ backup, instant, level }) => `\`${backup}\`, data of ${dated(instant, now)}, verified: ${level}`,
     ),
     row(
       'backups',
@@ -34,13 +38,13 @@ export function renderPlan(status: PlanStatus, now: Date): string {
     row(
       'last verification',
       survey?.lastVerification,
-      ({ backup, level, verdict, at }) => `${verdict} (${level}) of \`${backup}\`, ${formatAge(at, now)}`,
+      ({ backup, level, verdict, at }) => `${verdict} (${level}) of \`${backup}\`, ${dated(at, now)}`,
     ),
     row(
       'last drill',
       survey?.lastDrill,
       ({ backup, verdict, at, restoreMs }) =>
-        `${verdict} of \`${backup}\`, ${formatAge(at, now)}${restoreMs === undefined ? '' : `, restored in ${formatDuration(restoreMs)}`}`,
+        `${verdict} of \`${backup}\`, ${dated(at, now)}${restoreMs === undefined ? '' : `, restored in ${formatDuration(restoreMs)}`}`,
     ),
     row(
       'last failure',
@@ -55,7 +59,7 @@ export function renderPlan(status: PlanStatus, now: Date): string {
     ...section('Waits', status.requests.filter(({ state }) => state !== 'running').flatMap(waiting)),
     ...section('Can be restored', windowLines(survey?.window, survey?.backups ?? 0)),
     ...section('To restore, send the signal `restore` with', ['```json', example(survey?.window), '```'], ''),
-    'Beside the original; `"into": "NAME"` names it, `"replace": true` puts it in the original’s place after `approve`.',
+    `Beside the original. To name it: ${example(survey?.window, { into: 'NAME' })}. To put it in the original’s place, after \`approve\`: ${example(survey?.window, { replace: true })}.`,
     '',
     ...section(
       `Refused (${status.refused.count} in all), the last`,
@@ -67,7 +71,24 @@ export function renderPlan(status: PlanStatus, now: Date): string {
         .slice(0, 5)
         .map(({ closedAt, kind, outcome, told }) => `${closedAt} ${kind} ${outcome}: ${told}`),
     ),
-  ].join('\n');
+  ];
+  return page.map((line) => (line.startsWith('{') ? line : withJsonAsCode(line))).join('\n');
+}
+
+/** An instant, and how long before the page was written it was. */
+function dated(instant: string, now: Date): string {
+  return `${instant} (${formatDuration(Math.max(0, now.getTime() - Date.parse(instant)))} before)`;
+}
+
+/** A JSON object, with at most one level of objects in it. */
+const JSON_OBJECT = /\{"(?:[^{}`]|\{[^{}`]*\})*\}/g;
+
+/** Outside code the UI curls quotes, and what is pasted from it would be no JSON. */
+function withJsonAsCode(line: string): string {
+  return line
+    .split('`')
+    .map((part, index) => (index % 2 === 1 ? part : part.replaceAll(JSON_OBJECT, '`$&`')))
+    .join('`');
 }
 
 /** The next time at which a backup starts by itself, for people; undefined where none does. */
@@ -99,7 +120,7 @@ function headline(
       ? survey === null
         ? 'its repository is being read'
         : 'NO verified backup'
-      : `last good backup ${formatAge(survey.lastGood.instant, now)}`,
+      : `last good backup of ${dated(survey.lastGood.instant, now)}`,
     ...(runs.length === 0 ? [] : [`${runs.length} running`]),
     ...(asks === 0 ? [] : [`${asks} waiting for APPROVAL`]),
     ...(paused === null ? [] : ['PAUSED']),
@@ -123,7 +144,7 @@ function section(title: string, lines: readonly string[], bullet = '- '): readon
 }
 
 function running({ kind, headline: told, workflowId, startedAt }: RunReport, now: Date): string {
-  return `${kind} \`${workflowId}\`, since ${formatAge(startedAt, now)}: ${told}`;
+  return `${kind} \`${workflowId}\`, since ${dated(startedAt, now)}: ${told}`;
 }
 
 function waiting(request: PlanRequest): readonly string[] {
@@ -148,14 +169,14 @@ function windowLines(window: RecoveryWindow | undefined, total: number): readonl
 }
 
 /** The request for the newest instant, ready to be pasted. */
-function example(window: RecoveryWindow | undefined): string {
+function example(window: RecoveryWindow | undefined, more: object = {}): string {
   const newest = window?.instants.at(-1)?.at ?? window?.ranges.at(-1)?.to;
-  return JSON.stringify({ to: newest ?? '2026-11-22T10:04:00Z' });
+  return JSON.stringify({ to: newest ?? '2026-11-22T10:04:00Z', ...more });
 }
 
 function refusal({ at, message, code, reason, remedy, before, after }: Refusal): readonly string[] {
   return [
     `${at} \`${message}\` (${code}): ${reason}. ${remedy}`,
-    ...[before, after].filter((one) => one !== undefined).map((to) => `  - possible: \`{"to": "${to}"}\``),
+    ...[before, after].filter((one) => one !== undefined).map((to) => `  - possible: {"to": "${to}"}`),
   ];
 }

@@ -36,6 +36,7 @@ export function restoreInput(
     globals: false,
     check: 'rows',
     parallelism: 2,
+    ...defined({ owner: ownerOf(plan, wish) }),
     ...(wish.tolerate === true ? { tolerate: true } : {}),
     ...(wish.takeName === true ? { takeName: true } : {}),
     ...(wish.breakOthers === true ? { breakOthers: true } : {}),
@@ -45,6 +46,11 @@ export function restoreInput(
       ? { safetyBackup: { backup: safetyId(), pipeline: safetyPipeline(plan.pipeline) } }
       : {}),
   };
+}
+
+/** Of a `ysql` source alone: the other engines' objects keep their owners. */
+function ownerOf({ pipeline, restore }: CompiledPlan, { owner }: RecoveryRequest): string | undefined {
+  return owner ?? (pipeline.source.engine === 'ysql' ? restore?.owner : undefined);
 }
 
 /** Undefined where the restore is made from a backup. */

@@ -15,7 +15,7 @@ import { describeFailure, rootFailure } from './failures.ts';
 import type { RestoreLeftovers, WorkflowsByName } from './messages.ts';
 
 export type RehearsalWishes = Pick<RestoreRequest, 'source' | 'parallelism'> &
-  Partial<Pick<RestoreRequest, 'connection' | 'check' | 'assertions' | 'contents' | 'tolerate'>>;
+  Partial<Pick<RestoreRequest, 'connection' | 'check' | 'assertions' | 'contents' | 'tolerate' | 'owner'>>;
 
 /** Level `restore`: restores into scratch databases, compares every row, drops them, and records the verdict. */
 export async function rehearse(

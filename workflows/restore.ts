@@ -28,9 +28,10 @@ const OVERWRITING_STAGES: readonly RestoreStage[] = ['plan', 'turn', 'safety', .
  * comparison with the manifest). A restore that overwrites is alone at its target from its turn on, and backs up first what is there.
  * What an unfinished restore created is dropped again.
  */
-export async function restore({ safetyBackup, ...request }: RestoreRequest): Promise<RestoreSummary> {
+export async function restore({ safetyBackup, ...asked }: RestoreRequest): Promise<RestoreSummary> {
   // Tablets take another way back: files are put in place on every node, and then the universe itself restores.
-  if (movesTablets(request.source)) return restoreUniverse(request, request.source, safetyBackup);
+  if (movesTablets(asked.source)) return restoreUniverse(asked, asked.source, safetyBackup);
+  let request: Omit<RestoreRequest, 'safetyBackup'> = asked;
   const startedAtMs = Date.now();
   const { assertions = [] } = request;
   const isGoverned = !request.scratch && patched('turns');
@@ -42,7 +43,7 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
     title: `Restore ${request.restore} of ${request.from.backup}`,
     steps: stepsOf(stages),
     ...defined({
-      turn: overwrites ? turnOf(request, request.source) : undefined,
+      turn: overwrites ? turnOf(request, asked.source) : undefined,
       report: isGoverned
         ? { plan: request.from.plan, kind: 'restore' as const, id: request.restore, overwrites }
         : undefined,
@@ -55,6 +56,7 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
 
   const work = async (): Promise<RestoreSummary> => {
     const plan = await frame.stage('plan', () => look(request), describePlan);
+    request = { ...request, ...defined({ owner: request.owner ?? plan.owner }) };
     if (overwrites) {
       await frame.stage('turn', () => frame.takeTurn());
       saved = await frame.stage('safety', () => saveWhatIsThere(safetyBackup, board));
@@ -85,7 +87,7 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
       return { headline: headlineOf(result), verdict, figures: { bytes, rows, verdict } };
     },
     undo: async () => {
-      discarded = await discardAfterFailure(request);
+      discarded = await discardAfterFailure(request, isWriting);
     },
     failure: ({ message }, isCancelled) => {
       const { isGone = false, stands = false, sentence = '' } = discarded ?? {};
@@ -234,22 +236,26 @@ interface Discarded {
   readonly stands: boolean;
 }
 
-async function discardAfterFailure(request: RestoreRequest): Promise<Discarded> {
+/** @param isWriting false: it was refused before it made anything, so that only its pin on the backup is taken away */
+async function discardAfterFailure(request: RestoreRequest, isWriting: boolean): Promise<Discarded> {
   try {
     const discarded = await activitiesFor({
-      summary: 'drop what this restore created',
+      summary: isWriting ? 'drop what this restore created' : 'let go of the backup',
       retry: { ...PATIENT_RETRY, maximumAttempts: 5 },
       timeoutMs: 10 * 60_000,
     }).discardRestore({ request });
     const stands = discarded?.stands ?? [];
     if (stands.length > 0) return { isGone: true, sentence: stands.join(' '), stands: true };
-    return { isGone: true, sentence: 'What it had created was dropped.', stands: false };
+    const sentence = isWriting ? 'What it had created was dropped.' : 'Nothing had been made.';
+    return { isGone: true, sentence, stands: false };
   } catch (error) {
     // The server itself may have failed. The run's first error stands, and this one is reported beside it.
     return {
       isGone: false,
       stands: false,
-      sentence: `What it had created could not be dropped: ${describeFailure(error).message}`,
+      sentence: isWriting
+        ? `What it had created could not be dropped: ${describeFailure(error).message}`
+        : `Nothing had been made. Its pin on the backup stays until it expires: ${describeFailure(error).message}`,
     };
   }
 }

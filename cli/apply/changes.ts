@@ -4,7 +4,9 @@ import { defined } from '../../model/defined.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import { nextRuns } from '../../planning/next-runs.ts';
 import { type DesiredSchedule, desiredSchedules, scheduleIdsOf } from '../../planning/schedules.ts';
+import { describeError, type ErrorDocument } from '../output.ts';
 import { appliedPlans, findEntity, type PlanEntityView } from '../plan-entities.ts';
+import { isOfTheServer } from './apply-each.ts';
 import { changedSteps, type FieldChange, planChanges } from './diff.ts';
 import { checkRepository } from './repository-check.ts';
 import { type RetentionPreview, retentionPreview } from './retention-preview.ts';
@@ -12,7 +14,9 @@ import { type RetentionPreview, retentionPreview } from './retention-preview.ts'
 /** What `apply` would do to one plan. Field names are those of `apply --json`. */
 export interface PlanChange {
   readonly plan: string;
-  readonly action: 'add' | 'change' | 'remove' | 'keep' | 'none';
+  /** `failed`: what would change can't be told, so nothing of the plan is changed; `error` says why. */
+  readonly action: 'add' | 'change' | 'remove' | 'keep' | 'none' | 'failed';
+  readonly error?: ErrorDocument;
   /** One sentence, where the action needs one. */
   readonly note?: string;
   readonly fields: readonly FieldChange[];
@@ -39,7 +43,8 @@ export interface ScheduleDiff {
 
 export interface Wishes {
   readonly set: string;
-  readonly taskQueue: string;
+  /** The task queue of the worker that is to serve a plan. */
+  readonly queueOf: (plan: CompiledPlan) => Promise<string>;
   readonly prune: boolean;
   readonly keepPauses: boolean;
   readonly newRepository: boolean;
@@ -50,38 +55,77 @@ export interface Planned extends PlanChange {
   readonly wanted?: CompiledPlan;
   /** Generation of the entity that the change was computed against. */
   readonly after: number;
+  /** Where it is to run; absent for a plan that is removed or stays. */
+  readonly taskQueue?: string;
 }
 
-/** Compares plan files with what Temporal holds. Changes nothing. Throws `ANOTHER_REPOSITORY`. */
+/**
+ * Compares plan files with what Temporal holds. Changes nothing. A plan of which that can't be told (`ANOTHER_REPOSITORY`, an entity without
+ * a worker) has the action `failed`. Throws what is no plan's own: the server does not answer.
+ */
 export async function plannedChanges(
   client: Client,
   plans: readonly CompiledPlan[],
   wishes: Wishes,
 ): Promise<readonly Planned[]> {
   const changes: Planned[] = [];
-  for (const plan of plans) changes.push(await changeOf(client, plan, wishes));
+  for (const plan of plans) changes.push(await orFailed(plan.name, () => changeOf(client, plan, wishes)));
   const wanted = new Set(plans.map(({ name }) => name));
   for (const name of await appliedPlans(client)) {
     if (wanted.has(name)) continue;
-    const entity = await findEntity(client, name);
-    if (entity?.status.set === wishes.set) changes.push(await leftover(client, entity, wishes));
+    const found = await orFailed(name, async () => {
+      const entity = await findEntity(client, name);
+      return entity?.status.set === wishes.set ? leftover(client, entity, wishes) : undefined;
+    });
+    if (found !== undefined) changes.push(found);
   }
   return changes;
+}
+
+/** What would change where nothing was ever applied: everything is new. */
+export function allNew(plans: readonly CompiledPlan[]): readonly Planned[] {
+  return plans.map((plan) => ({
+    plan: plan.name,
+    action: 'add',
+    fields: [],
+    steps: [],
+    schedules: desiredSchedules(plan).map((want) => ({
+      schedule: want.id,
+      action: 'add',
+      drifted: false,
+      fields: [],
+      paused: false,
+      timezone: want.timezone,
+      next: previewOf(want),
+    })),
+    after: 0,
+  }));
+}
+
+async function orFailed<T>(plan: string, look: () => Promise<T>): Promise<T | Planned> {
+  try {
+    return await look();
+  } catch (failure) {
+    const error = describeError(failure);
+    if (isOfTheServer(error)) throw failure;
+    return { plan, action: 'failed', error, fields: [], steps: [], schedules: [], after: 0 };
+  }
 }
 
 async function changeOf(client: Client, plan: CompiledPlan, wishes: Wishes): Promise<Planned> {
   const entity = await findEntity(client, plan.name);
   if (entity !== undefined && !wishes.newRepository) await checkRepository(plan, entity);
+  const taskQueue = await wishes.queueOf(plan);
   const placed = [
     ...(entity === undefined ? [] : fieldOf('set', entity.status.set, wishes.set)),
-    ...(entity === undefined ? [] : fieldOf('taskQueue', entity.status.taskQueue, wishes.taskQueue)),
+    ...(entity === undefined ? [] : fieldOf('taskQueue', entity.status.taskQueue, taskQueue)),
     ...(entity?.status.repositoryId && wishes.newRepository
       ? [{ field: 'repository.id', from: entity.status.repositoryId, to: 'what is there now' }]
       : []),
   ];
   const fields = [...planChanges(entity?.revision.plan, plan), ...placed];
   const isSame = fields.length === 0;
-  const schedules = await scheduleDiffs(client, plan, entity, wishes, isSame);
+  const schedules = await scheduleDiffs(client, plan, entity, { ...wishes, taskQueue }, isSame);
   const isChanged = !isSame || schedules.some(({ action }) => action !== 'none');
   const retention = fields.some(({ field }) => field.startsWith('retention'))
     ? await retentionPreview(plan)
@@ -95,6 +139,7 @@ async function changeOf(client: Client, plan: CompiledPlan, wishes: Wishes): Pro
     ...defined({ retention }),
     wanted: plan,
     after: entity?.status.generation ?? 0,
+    taskQueue,
   };
 }
 
@@ -138,7 +183,7 @@ async function scheduleDiffs(
   client: Client,
   plan: CompiledPlan,
   entity: PlanEntityView | undefined,
-  { taskQueue, keepPauses }: Wishes,
+  { taskQueue, keepPauses }: Wishes & { readonly taskQueue: string },
   isSame: boolean,
 ): Promise<readonly ScheduleDiff[]> {
   const desired = desiredSchedules(plan);

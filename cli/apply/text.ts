@@ -3,11 +3,12 @@ import type { FieldChange } from './diff.ts';
 
 /** The changes for people, in the manner of Terraform. Pure. */
 
-const SIGNS = { add: '+', change: '~', remove: '-', keep: ' ', none: ' ' } as const;
+const SIGNS = { add: '+', change: '~', remove: '-', keep: ' ', none: ' ', failed: '!' } as const;
 const DELETIONS_TOLD = 10;
 
 export function changeLines(change: PlanChange): readonly string[] {
-  const { plan, action, note, fields, steps, schedules, retention } = change;
+  const { plan, action, note, fields, steps, schedules, retention, error } = change;
+  if (error !== undefined) return [`${SIGNS.failed} plan ${plan}: ${error.message}`];
   if (action === 'none') return schedules.filter(({ pausedByHand }) => pausedByHand).map(pauseLine);
   return [
     `${SIGNS[action]} plan ${plan}${note === undefined ? '' : `: ${note}`}`,

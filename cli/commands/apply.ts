@@ -1,7 +1,19 @@
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
+import { defined } from '../../model/defined.ts';
+import type { CompiledPlan } from '../../model/pipeline.ts';
+import type { Outcome } from '../apply/apply-each.ts';
 import type { Planned } from '../apply/changes.ts';
-import { type CommonOptions, EXIT, type ExitCode, emit, print, runCommand, say } from '../output.ts';
+import {
+  type CommonOptions,
+  EXIT,
+  type ExitCode,
+  emit,
+  print,
+  renderError,
+  runCommand,
+  say,
+} from '../output.ts';
 import type { Session } from '../session.ts';
 
 interface Options extends CommonOptions {
@@ -12,6 +24,9 @@ interface Options extends CommonOptions {
   readonly set: string;
   readonly yes?: boolean;
 }
+
+/** What changes something; a plan that failed, or stays as it is, doesn't. */
+const ACTING: readonly Planned['action'][] = ['add', 'change', 'remove'];
 
 export function register(program: Command): void {
   program
@@ -35,45 +50,45 @@ export function register(program: Command): void {
 
 async function run(folder: string, options: Options): Promise<ExitCode> {
   const { compilePlanFiles, InvalidPlanError } = await import('../plan-files.ts');
-  const { openSession } = await import('../session.ts');
-  const { plannedChanges } = await import('../apply/changes.ts');
+  const { findSession } = await import('../session.ts');
+  const { variablesOf } = await import('../worker-environment.ts');
+  const { allNew } = await import('../apply/changes.ts');
   const { changeLines, summaryLine } = await import('../apply/text.ts');
 
   const { plans, diagnostics, files } = await compilePlanFiles([folder]);
   if (diagnostics.length > 0) throw new InvalidPlanError(folder, diagnostics, files);
 
-  const session = await openSession();
+  const session = await findSession({
+    starts: options.dryRun ? 'nothing' : 'worker',
+    variables: variablesOf(plans),
+  });
   let keep = true;
   try {
-    const wishes = {
-      set: options.set,
-      taskQueue: session.taskQueue,
-      prune: options.prune === true,
-      keepPauses: options.keepPauses,
-      newRepository: options.newRepository === true,
-    };
-    const planned = await plannedChanges(session.client, plans, wishes);
-    const acting = planned.filter(
-      ({ action }) => action === 'add' || action === 'change' || action === 'remove',
-    );
+    const planned = session === undefined ? allNew(plans) : await planChanges(session, plans, options);
+    const acting = planned.filter(({ action }) => ACTING.includes(action));
+    const hopeless = planned.filter(({ action }) => action === 'failed');
     if (!options.json) {
       for (const change of planned) for (const line of changeLines(change)) print(line);
-      print(acting.length === 0 ? 'Nothing to change.' : summaryLine(planned));
+      print(acting.length + hopeless.length === 0 ? 'Nothing to change.' : summaryLine(planned));
     }
-    const acts = !options.dryRun && acting.length > 0 && (await isWanted(options));
-    if (acts) await makeAll(session, acting, options);
+    const acts = session !== undefined && !options.dryRun && acting.length > 0 && (await isWanted(options));
+    const outcomes = acts ? await makeAll(session, acting, options) : [];
     keep = !options.dryRun;
-    if (options.json) {
-      emit({
-        changes: acting.length,
-        applied: acts,
-        plans: planned.map(({ wanted: _wanted, after: _after, ...change }) => change),
-      });
-    } else if (acts) print('Applied.');
-    return EXIT.done;
+    return report(planned, outcomes, acts, options);
   } finally {
-    await session.end({ keep });
+    await session?.end({ keep });
   }
+}
+
+async function planChanges(session: Session, plans: readonly CompiledPlan[], options: Options) {
+  const { plannedChanges } = await import('../apply/changes.ts');
+  return plannedChanges(session.client, plans, {
+    set: options.set,
+    queueOf: session.queueOf,
+    prune: options.prune === true,
+    keepPauses: options.keepPauses,
+    newRepository: options.newRepository === true,
+  });
 }
 
 async function isWanted({ json, yes }: Options): Promise<boolean> {
@@ -89,11 +104,40 @@ async function isWanted({ json, yes }: Options): Promise<boolean> {
   }
 }
 
-async function makeAll(session: Session, changes: readonly Planned[], options: Options): Promise<void> {
+async function makeAll(
+  session: Session,
+  changes: readonly Planned[],
+  options: Options,
+): Promise<readonly Outcome[]> {
   const { awaitWorker } = await import('../plan-entities.ts');
-  if (changes.some(({ wanted }) => wanted !== undefined))
-    await awaitWorker(session.client, session.taskQueue);
-  for (const change of changes) await make(session, change, options);
+  const { applyEach } = await import('../apply/apply-each.ts');
+  const queues = new Set(changes.flatMap(({ taskQueue }) => taskQueue ?? []));
+  for (const queue of queues) await awaitWorker(session.client, queue);
+  return applyEach(changes, (change) => make(session, change, options));
+}
+
+/** Every plan's end, and 1 if one failed. */
+function report(
+  planned: readonly Planned[],
+  outcomes: readonly Outcome[],
+  acts: boolean,
+  { json }: Options,
+): ExitCode {
+  const outcomeOf = new Map(outcomes.map(({ plan, ...outcome }) => [plan, outcome]));
+  const plans = planned.map(({ wanted: _wanted, after: _after, taskQueue: _taskQueue, ...change }) => ({
+    ...change,
+    ...outcomeOf.get(change.plan),
+  }));
+  const failed = plans.flatMap(({ plan, error }) => (error === undefined ? [] : [{ plan, error }]));
+  const [first] = failed;
+  if (json) {
+    const changes = planned.filter(({ action }) => ACTING.includes(action)).length;
+    emit({ changes, applied: acts, plans, ...defined({ error: first?.error }) });
+  } else if (acts) {
+    for (const { plan, outcome } of outcomes) print(`${plan}: ${outcome}`);
+  }
+  for (const { plan, error } of failed) say(renderError(error, `plan ${plan}: `));
+  return first === undefined ? EXIT.done : EXIT.failed;
 }
 
 async function make(
@@ -106,6 +150,6 @@ async function make(
     await removeEntity(client, change.plan);
     return;
   }
-  const revision = { plan: change.wanted, set, taskQueue };
+  const revision = { plan: change.wanted, set, taskQueue: change.taskQueue ?? taskQueue };
   await applyToEntity(client, { revision, after: change.after, keepPauses, newRepository });
 }

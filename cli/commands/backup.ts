@@ -33,6 +33,7 @@ async function run(argument: string, options: Options) {
   const plan = await resolvePlan(argument);
   return followRun<BackupOutcome>(
     options,
+    { plan },
     async (session) => {
       const [underWay] = options.new ? [] : await runningOf(session, 'backup', plan.name);
       if (underWay !== undefined)

@@ -47,7 +47,16 @@ function show({ queue, worker, checks }: QueueAnswer): void {
   if (worker !== undefined)
     print(`worker ${worker.identity} (task queue ${queue}, Holdfast ${worker.version}):`);
   else if (queue === '') print('this machine:');
-  for (const one of checks) for (const line of linesOf(one)) print(line);
+  for (const one of onceEach(checks)) for (const line of linesOf(one)) print(line);
+}
+
+/** A failure that several checks met, such as a server that does not answer, is told by the first of them. Pure. */
+export function onceEach(checks: readonly Check[]): readonly Check[] {
+  return checks.map((one, index) => {
+    const { name, ok, detail } = one;
+    const first = ok ? undefined : checks.slice(0, index).find((each) => !each.ok && each.detail === detail);
+    return first === undefined ? one : { name, ok, detail: `the same as of "${first.name}"` };
+  });
 }
 
 /** One line for what was found, and one for what to do; a name that holds the end of a line makes no further one. Pure. */
@@ -97,7 +106,7 @@ async function askThere(plan: CompiledPlan): Promise<readonly QueueAnswer[]> {
   const interrupts = catchInterrupts();
   let session: Session | undefined;
   const server = await check('Temporal', async () => {
-    session = await openSession();
+    session = await openSession({ plan });
     return session.server;
   });
   if (session === undefined) {

@@ -27,8 +27,11 @@ async function run(argument: string, options: Options) {
   const { startDrill } = await import('../runs.ts');
   const { followRun } = await import('../follow-run.ts');
   const plan = await resolvePlan(argument);
+  const { requireBackup } = await import('../backups.ts');
+  if (options.backup !== undefined) await requireBackup(plan, options.backup);
   return followRun<DrillOutcome>(
     options,
+    { plan },
     async (session) => {
       const { id, workflowId } = await startDrill(session, plan, options.backup);
       return {

@@ -1,7 +1,5 @@
 import { type Command, Option } from 'commander';
 import type { ExplainedPlan } from '../explain/explained-plan.ts';
-import { drawDot, drawMermaid } from '../explain/graph.ts';
-import { drawText } from '../explain/text.ts';
 import { type CommonOptions, EXIT, emit, print, runCommand } from '../output.ts';
 
 type Format = 'text' | 'mermaid' | 'dot' | 'json';
@@ -35,12 +33,12 @@ async function run(argument: string, format: Format) {
   const { explain } = await import('../explain/explained-plan.ts');
   const plan = explain(await resolvePlan(argument));
   if (format === 'json') emit(plan);
-  else print(DRAWINGS[format](plan));
+  else print(await draw(plan, format));
   return EXIT.done;
 }
 
-const DRAWINGS: Readonly<Record<Exclude<Format, 'json'>, (plan: ExplainedPlan) => string>> = {
-  text: drawText,
-  mermaid: drawMermaid,
-  dot: drawDot,
-};
+async function draw(plan: ExplainedPlan, format: Exclude<Format, 'json'>): Promise<string> {
+  const { drawDot, drawMermaid } = await import('../explain/graph.ts');
+  const { drawText } = await import('../explain/text.ts');
+  return { text: drawText, mermaid: drawMermaid, dot: drawDot }[format](plan);
+}

@@ -45,10 +45,11 @@ async function run(argument: string, backup: string, options: Options) {
     );
   }
   const { resolvePlan } = await import('../plan-files.ts');
-  const { withStore } = await import('../backups.ts');
+  const { requireBackup, withStore } = await import('../backups.ts');
   const { readManifest } = await import('../../repository/manifest.ts');
   const { extractedColumns, extractRows } = await import('../../engines/ycql/extract.ts');
   const plan = await resolvePlan(argument);
+  await requireBackup(plan, backup);
   const rows = await withStore(plan.pipeline.repository, async (store) => {
     const manifest = await readManifest(store, { plan: plan.name, backup });
     const columns = await extractedColumns(store, manifest, table, { times });

@@ -1,11 +1,8 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
-import { compile } from '../../compiler/compile.ts';
-import { planJsonSchema } from '../../compiler/json-schema.ts';
+import { makeFolder } from '../../repository/make-folder.ts';
 import { type CommonOptions, EXIT, emit, print, runCommand, UsageError } from '../output.ts';
-import { InvalidPlanError } from '../plan-files.ts';
-import { askForPlan, isInteractive } from '../plan-questions.ts';
 import { type PlanAnswers, type PlanDraft, planTemplate, SCHEMA_FILE } from '../plan-template.ts';
 
 interface Options extends CommonOptions, PlanDraft {
@@ -37,6 +34,10 @@ export function register(program: Command): void {
 }
 
 async function run(name: string | undefined, options: Options) {
+  const { compile } = await import('../../compiler/compile.ts');
+  const { planJsonSchema } = await import('../../compiler/json-schema.ts');
+  const { InvalidPlanError } = await import('../plan-files.ts');
+  const { askForPlan, isInteractive } = await import('../plan-questions.ts');
   const draft: PlanDraft = name === undefined ? options : { ...options, name };
   const answers = isInteractive() && !options.json ? await askForPlan(draft) : fromFlags(draft);
   const file = options.out ?? join('plans', `${answers.name}.yaml`);
@@ -46,7 +47,7 @@ async function run(name: string | undefined, options: Options) {
   if (diagnostics.length > 0)
     throw new InvalidPlanError('The plan that these answers make', diagnostics, [source]);
 
-  await mkdir(dirname(file), { recursive: true });
+  await makeFolder(dirname(file));
   if (!(await write(file, text, options.force === true))) {
     throw new UsageError(
       `${file} is there already.`,

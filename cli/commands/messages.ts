@@ -42,8 +42,11 @@ const COMMANDS: readonly Message[] = [
   },
 ];
 
-export const MESSAGES = COMMANDS.map((message) => ({
-  register: (program: Command): void => {
+/** What registers one of these commands. */
+export function registering(name: Message['name']): (program: Command) => void {
+  return (program) => {
+    const message = COMMANDS.find((each) => each.name === name);
+    if (message === undefined) throw new TypeError(`there is no message ${name}`);
     const command = program.command(message.name).argument('<plan>', 'name of a plan that is applied');
     if (message.takes === 'request') {
       command.argument(
@@ -61,8 +64,8 @@ export const MESSAGES = COMMANDS.map((message) => ({
         const options = rest[message.takes === 'request' ? 1 : 0] as Options;
         return runCommand(options, () => send(message.name, plan, request, options));
       });
-  },
-}));
+  };
+}
 
 async function send(
   name: Message['name'],
@@ -74,7 +77,7 @@ async function send(
   const { sendToEntity } = await import('../plan-entities.ts');
   const { planNameOf } = await import('../plan-files.ts');
   const planName = await planNameOf(plan);
-  const session = await openSession();
+  const session = await openSession({ starts: 'server' });
   try {
     const argument = {
       ...defined({ requestId, reason }),

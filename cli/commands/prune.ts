@@ -42,6 +42,7 @@ async function run(argument: string, options: Options): Promise<ExitCode> {
   const { followRun } = await import('../follow-run.ts');
   return followRun<PruneOutcome>(
     options,
+    { plan },
     async (session) => {
       const { workflowId } = await startPrune(session, plan, { orphanGraceMs: options.grace * HOUR_MS });
       if (hasOwnCredentials(plan.pipeline.repository)) await tellWhereItRuns(session);

@@ -9,6 +9,7 @@ import { describeLeftOut } from '../../model/left-out-text.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import type { RecoveryDecision, RecoveryRequest } from '../../model/recovery.ts';
 import { describeRows } from '../../model/rows.ts';
+import { databaseNameProblem, keyspaceNameProblem } from '../../model/target-name.ts';
 import type { FollowRunOptions } from '../follow-run.ts';
 import { EXIT, type ExitCode, emit, print, runCommand, UsageError } from '../output.ts';
 import type { RestoreWishes } from '../runs.ts';
@@ -46,7 +47,10 @@ export function register(program: Command): void {
     .argument('<plan>', 'a plan’s name or file')
     .description('restore the newest backup, a given one, or the one of an instant, into a new database')
     .option('--backup <id>', 'this backup (holdfast list shows them)')
-    .option('--to <time>', 'the data of exactly this instant: ISO 8601 with a zone, or -15m')
+    .option(
+      '--to <time>',
+      'the data of exactly this instant: ISO 8601 or as psql prints it, with UTC, an offset or a zone’s name; now; -1d12h',
+    )
     .addOption(
       new Option(
         '--nearest <which>',
@@ -65,7 +69,10 @@ export function register(program: Command): void {
       'restore beside, check, then take the original’s name; the original is kept under another',
     )
     .option('--no-safety-backup', 'with --replace: do not back up first what is there now')
-    .option('--owner <role>', 'everything belongs to this role')
+    .option(
+      '--owner <role>',
+      'everything belongs to this role; left out, what the plan’s `restore.owner` says',
+    )
     .addOption(
       new Option(
         '--placement <whose>',
@@ -114,6 +121,8 @@ async function run(argument: string, options: Options) {
   checkOptions(options);
   const { resolvePlan } = await import('../plan-files.ts');
   const { chooseWay, describeBackup } = await import('../recovery.ts');
+  const { describeInstant } = await import('../../planning/instant.ts');
+  const { localZone } = await import('../local-zone.ts');
   const { followRun } = await import('../follow-run.ts');
 
   const plan = await resolvePlan(argument);
@@ -124,6 +133,9 @@ async function run(argument: string, options: Options) {
       'Leave it out.',
     );
   }
+  checkNames(plan, options);
+  const { requireBackup } = await import('../backups.ts');
+  if (options.backup !== undefined) await requireBackup(plan, options.backup);
   const request = requestOf(options);
   if (options.explain) return explain(plan, request, options);
   const way = await chooseWay(plan, request);
@@ -138,7 +150,7 @@ async function run(argument: string, options: Options) {
     tables: { include: options.tables, exclude: options.excludeTables },
     contents: options.schemaOnly ? 'schema' : options.dataOnly ? 'data' : 'all',
     ...(options.asNew === true ? { asNew: true } : {}),
-    ...defined({ owner: options.owner }),
+    ...defined({ owner: ownerOf(plan, options) }),
     ...(options.placement === 'source' ? {} : { placement: options.placement }),
     globals: options.globals === true,
     check: options.check,
@@ -150,11 +162,12 @@ async function run(argument: string, options: Options) {
   };
   return followRun<RestoreSummary>(
     options,
+    { plan, ...(options.connectionEnv === undefined ? {} : { variables: [options.connectionEnv] }) },
     async (session) => {
       const { id, workflowId } = await begin(session, plan, wishes, options);
       return {
         workflowId,
-        title: `Restoring ${chosen.backup} (data of ${chosen.instant})`,
+        title: `Restoring ${chosen.backup} (data of ${describeInstant(new Date(chosen.instant), localZone())})`,
         names: { plan: plan.name, backup: chosen.backup, restore: id },
         whenDetached: 'Detached; the restore goes on. Its page in the Temporal UI shows how far it is.',
       };
@@ -180,6 +193,7 @@ async function goBack(
   const replacing = { replace: true, safetyBackup: options.safetyBackup, ...breaking };
   return followRun<InClusterSummary>(
     options,
+    { plan },
     async (session) => {
       const { id, workflowId } = (await isGoverned(session, plan))
         ? await ask(session, plan, { to: instant, ...(way === 'rewind' ? replacing : { into }) }, {}, options)
@@ -220,6 +234,11 @@ function reportInCluster(summary: InClusterSummary, options: Options): ExitCode 
   return EXIT.done;
 }
 
+/** What `--owner` says, else the plan. */
+function ownerOf({ pipeline, restore }: CompiledPlan, { owner }: Options): string | undefined {
+  return owner ?? (pipeline.source.engine === 'ysql' ? restore?.owner : undefined);
+}
+
 function requestOf({
   to,
   backup,
@@ -246,15 +265,30 @@ async function explain(plan: CompiledPlan, request: RecoveryRequest, options: Op
   const { decideRecovery } = await import('../recovery.ts');
   const { decisionLines } = await import('../../planning/decision-text.ts');
   const { describeForesight } = await import('../foresight.ts');
+  const { localZone } = await import('../local-zone.ts');
   const decision = await decideRecovery(plan, request);
+  await checkTargets(plan, decision, options);
   const target = await foreseen(plan, decision, options);
   if (options.json) emit({ plan: plan.name, decision, ...defined({ target }) });
   else {
-    for (const line of decisionLines(decision)) print(line);
+    for (const line of decisionLines(decision, localZone())) print(line);
     if (target !== undefined) print(`  ${describeForesight(target)}`);
   }
   if (decision.kind === 'restore') return EXIT.done;
   return decision.code === 'BAD_REQUEST' || decision.code === 'BAD_INSTANT' ? EXIT.usage : EXIT.failed;
+}
+
+/** Throws what is wrong with `--into`, which the restore itself would refuse. */
+async function checkTargets(plan: CompiledPlan, decision: RecoveryDecision, options: Options): Promise<void> {
+  if (options.into.length === 0 || decision.kind !== 'restore') return;
+  if (!('backup' in decision)) return void targetNames(options, namesInHistory(plan));
+  const { describeBackup } = await import('../recovery.ts');
+  targetNames(options, (await describeBackup(plan, decision)).databases);
+}
+
+function namesInHistory(plan: CompiledPlan): readonly string[] {
+  const source = tabletSource(plan.pipeline.source);
+  return source === undefined ? [] : [...source.databases, ...source.keyspaces];
 }
 
 /** What the target lacks, for a restore by a backup. */
@@ -263,7 +297,7 @@ async function foreseen(plan: CompiledPlan, decision: RecoveryDecision, options:
   const { foreseeTarget } = await import('../foresight.ts');
   return await foreseeTarget(plan, decision.backup, {
     ...(options.connectionEnv === undefined ? {} : { connection: { env: options.connectionEnv } }),
-    ...defined({ owner: options.owner }),
+    ...defined({ owner: ownerOf(plan, options) }),
     globals: options.globals === true,
   });
 }
@@ -338,6 +372,15 @@ function milliseconds(duration: string): number {
   throw new UsageError(`--check-indexes-for: ${read.problem.message}`, 'Write e.g. 30m.');
 }
 
+/** Names that no database or keyspace can have, whatever the backup holds. */
+function checkNames({ pipeline }: CompiledPlan, { into }: Options): void {
+  const check = pipeline.source.engine === 'ycql' ? keyspaceNameProblem : databaseNameProblem;
+  for (const entry of into) {
+    const wrong = check(entry.slice(entry.indexOf('=') + 1));
+    if (wrong !== undefined) throw new UsageError(`--into: ${wrong.problem}`, wrong.remedy);
+  }
+}
+
 /** `NAME` for a backup of one database, `source=NAME` for each of several. */
 function targetNames(options: Options, databases: readonly string[]): Record<string, string> {
   const names: Record<string, string> = {};
@@ -345,7 +388,7 @@ function targetNames(options: Options, databases: readonly string[]): Record<str
   for (const entry of options.into) {
     const split = databases.find((name) => entry.startsWith(`${name}=`));
     if (split !== undefined) names[split] = entry.slice(split.length + 1);
-    else if (databases.length === 1 && only !== undefined) names[only] = entry;
+    else if (databases.length === 1 && only !== undefined && !entry.includes('=')) names[only] = entry;
     else {
       throw new UsageError(
         `--into ${entry} does not say which database of the backup it is for`,

@@ -1,6 +1,4 @@
 import type { Command } from 'commander';
-import { planJsonSchema } from '../../compiler/json-schema.ts';
-import { planReference } from '../../compiler/reference.ts';
 import { type CommonOptions, EXIT, print, runCommand } from '../output.ts';
 
 interface Options extends CommonOptions {
@@ -14,10 +12,12 @@ export function register(program: Command): void {
     .option('--markdown', 'print the reference of the plan language instead')
     .option('--json', 'the JSON Schema; the default')
     .addHelpText('after', '\nExample:\n  holdfast schema > plans/holdfast.schema.json')
-    .action((options: Options) => runCommand(options, async () => run(options)));
+    .action((options: Options) => runCommand(options, () => run(options)));
 }
 
-function run({ markdown }: Options) {
+async function run({ markdown }: Options) {
+  const { planJsonSchema } = await import('../../compiler/json-schema.ts');
+  const { planReference } = await import('../../compiler/reference.ts');
   print(markdown ? planReference() : JSON.stringify(planJsonSchema(), undefined, 2));
   return EXIT.done;
 }

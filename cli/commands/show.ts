@@ -19,10 +19,11 @@ export function register(program: Command): void {
 
 async function run(argument: string, backup: string, options: CommonOptions) {
   const { resolvePlan } = await import('../plan-files.ts');
-  const { withStore } = await import('../backups.ts');
+  const { requireBackup, withStore } = await import('../backups.ts');
   const { readManifest } = await import('../../repository/manifest.ts');
   const { formatAmount, formatBytes } = await import('../../model/amounts.ts');
   const plan = await resolvePlan(argument);
+  await requireBackup(plan, backup);
   const manifest = await withStore(plan.pipeline.repository, (store) =>
     readManifest(store, { plan: plan.name, backup }),
   );

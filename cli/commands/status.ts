@@ -2,21 +2,26 @@ import type { Command } from 'commander';
 import { type CommonOptions, emit, print, runCommand, say, UsageError } from '../output.ts';
 import type { Session } from '../session.ts';
 
+interface Options extends CommonOptions {
+  readonly processes?: boolean;
+}
+
 export function register(program: Command): void {
   program
     .command('status')
     .argument('[plan]', 'name of a plan, or its file; all applied plans when left out')
     .description('what of a plan runs, waits and comes next, and to which instants it can be restored')
+    .option('--processes', 'the embedded Temporal server and its workers, those that run; starts nothing')
     .option('--json', 'one JSON document on stdout')
     .addHelpText('after', '\nExample:\n  holdfast status orders')
-    .action((plan: string | undefined, options: CommonOptions) =>
-      runCommand(options, () => run(plan, options)),
+    .action((plan: string | undefined, options: Options) =>
+      runCommand(options, () => (options.processes ? tellProcesses(options) : run(plan, options))),
     );
 }
 
 async function run(argument: string | undefined, options: CommonOptions): Promise<undefined> {
   const { openSession } = await import('../session.ts');
-  const session = await openSession();
+  const session = await openSession({ starts: 'server' });
   try {
     if (argument === undefined) await tellAll(session, options);
     else await tellOne(session, argument, options);
@@ -24,6 +29,21 @@ async function run(argument: string | undefined, options: CommonOptions): Promis
   } finally {
     await session.end();
   }
+}
+
+async function tellProcesses({ json }: Options): Promise<undefined> {
+  const { backgroundProcesses } = await import('../embedded.ts');
+  const { stateDirectory } = await import('../state.ts');
+  const { formatBytes } = await import('../../model/amounts.ts');
+  const processes = await backgroundProcesses();
+  if (json) emit({ processes, stateDirectory: stateDirectory() });
+  else if (processes.length === 0) say('Nothing runs in the background.');
+  for (const { kind, pid, address, uiUrl, taskQueue, residentBytes } of json ? [] : processes) {
+    const what = kind === 'server' ? `${address}, UI ${uiUrl}` : `task queue ${taskQueue}`;
+    const memory = residentBytes === undefined ? '' : `  ${formatBytes(residentBytes)}`;
+    print(`${kind.padEnd(6)}  process ${pid}  ${what}${memory}`);
+  }
+  return undefined;
 }
 
 async function tellAll({ client }: Session, { json }: CommonOptions): Promise<void> {

@@ -1,7 +1,5 @@
 import type { Command } from 'commander';
-import { renderDiagnostics } from '../../compiler/render.ts';
 import { type CommonOptions, EXIT, emit, print, runCommand, say } from '../output.ts';
-import { compilePlanFiles } from '../plan-files.ts';
 
 export function register(program: Command): void {
   program
@@ -14,6 +12,7 @@ export function register(program: Command): void {
 }
 
 async function run(paths: readonly string[], { json }: CommonOptions) {
+  const { compilePlanFiles } = await import('../plan-files.ts');
   const { plans, repositories, diagnostics, files } = await compilePlanFiles(paths);
   const valid = diagnostics.length === 0;
   if (json) {
@@ -26,7 +25,10 @@ async function run(paths: readonly string[], { json }: CommonOptions) {
     });
   } else {
     const color = process.stderr.isTTY === true && process.env.NO_COLOR === undefined;
-    if (!valid) say(renderDiagnostics(diagnostics, files, { color }));
+    if (!valid) {
+      const { renderDiagnostics } = await import('../../compiler/render.ts');
+      say(renderDiagnostics(diagnostics, files, { color }));
+    }
     for (const { name, file, pipeline } of plans) {
       print(`${file}: plan ${name}, ${pipeline.steps.length} steps, ${pipeline.hash.slice(0, 12)}`);
     }

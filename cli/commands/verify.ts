@@ -34,14 +34,16 @@ export function register(program: Command): void {
 
 async function run(argument: string, backup: string | undefined, options: Options) {
   const { resolvePlan } = await import('../plan-files.ts');
-  const { newestBackup } = await import('../backups.ts');
+  const { newestBackup, requireBackup } = await import('../backups.ts');
   const { startVerify } = await import('../runs.ts');
   const { followRun } = await import('../follow-run.ts');
   const plan = await resolvePlan(argument);
-  // A named backup isn't looked up first, since its manifest may be what is damaged.
+  // Its manifest isn't read here, since that may be what is damaged.
+  if (backup !== undefined) await requireBackup(plan, backup);
   const id = backup ?? (await newestBackup(plan));
   return followRun<VerifyReport | SchemaReport>(
     options,
+    { plan },
     async (session) => {
       const { workflowId } = await startVerify(session, plan, id, options.level);
       return {

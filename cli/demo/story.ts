@@ -100,6 +100,7 @@ export async function tellStory(
     taskQueue: target.taskQueue,
     server: `${target.address}, namespace ${target.namespace}`,
     isEmbedded: false,
+    queueOf: async () => target.taskQueue,
     uiUrl,
     keepAlive: async () => undefined,
     end: async () => undefined,

@@ -63,7 +63,10 @@ const planDocument = z
             : { params: { problem: TOLERATES_OF_YSQL }, path: ['drill', 'tolerate'] },
         ),
       )
-      .meta({ description: 'The plan itself.' }),
+      .meta({
+        description: 'The plan itself.',
+        examples: [{ source: { ysql: { connection: { env: 'ORDERS_DATABASE_URL' } } }, repository: 'main' }],
+      }),
   })
   .meta({ title: 'BackupPlan', description: 'What is backed up, where to, when and how.' });
 
@@ -90,7 +93,6 @@ export const documentSchemas = { Repository: repositoryDocument, BackupPlan: pla
 
 export type DocumentKind = keyof typeof documentSchemas;
 
-/** Any document of a plan file. */
-export const anyDocument = z.discriminatedUnion('kind', [repositoryDocument, planDocument]);
+export const DOCUMENT_KINDS = ['Repository', 'BackupPlan'] as const satisfies readonly DocumentKind[];
 
 export type PlanDocument = z.output<typeof planDocument>;

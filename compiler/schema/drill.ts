@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Problem } from '../diagnostic.ts';
-import { alsoCheck, duration, secretReference, text } from './parts.ts';
+import { alsoCheck, duration, roleName, secretReference, text } from './parts.ts';
 import { scheduleOf } from './schedule.ts';
 
 const scalars = [
@@ -96,6 +96,9 @@ export const drill = z
     ).optional(),
     connection: secretReference(
       "Another server to restore to, as a connection URL; left out, the source's own server.",
+    ).optional(),
+    owner: roleName(
+      'Everything that a drill restores belongs to this role. Left out: a superuser gives objects to their owners, and any other role keeps them itself.',
     ).optional(),
     assertions: z
       .array(assertion)

@@ -71,6 +71,9 @@ export const text = (description: string, example: string) =>
     .min(1)
     .meta({ description, examples: [example] });
 
+/** The name of a role of the database, as the server has it: at most 63 bytes, no quotes around it. */
+export const roleName = (description: string) => text(description, 'holdfast_backup').max(63);
+
 export const name = (description: string, example: string) =>
   reading(readName, { description, pattern: NAME_PATTERN, examples: [example] });
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { roleName } from './parts.ts';
 
 /** What a restore that overwrites must pass before it begins. */
 export const restorePolicy = z
@@ -19,6 +20,9 @@ export const restorePolicy = z
           'Whether what is there is backed up before it is overwritten; a request can say otherwise.',
         examples: [true],
       }),
+    owner: roleName(
+      'On YSQL: everything that is restored belongs to this role, in place of its owner at the source. For a worker whose role is no member of the owners.',
+    ).optional(),
   })
   .meta({
     description: 'What a restore in the place of the original must pass. Left out: both.',

@@ -3,7 +3,7 @@ import type { VerifyLevel } from '../../model/pipeline.ts';
 import { writeDuration } from '../duration.ts';
 import { readWebAddress } from '../names.ts';
 import { VERB_NAMES, VERBS, type VerbSignature } from '../verbs.ts';
-import { alsoCheck, duration, name, oneOf, reading, secretReference, text } from './parts.ts';
+import { alsoCheck, duration, name, oneOf, reading, roleName, secretReference, text } from './parts.ts';
 
 function settings({ defaults, mostLanes }: VerbSignature) {
   const retry = z
@@ -92,6 +92,9 @@ const verbOptions = {
           '`exists`: every object is there. `checksums`: sizes and stored checksums too, without a download. `content`: everything is downloaded and hashed. `restore`: restored into a scratch database and compared.',
         examples: ['content'],
       }),
+    owner: roleName(
+      'With `level: restore`: everything in the scratch database belongs to this role. Left out, as for a drill.',
+    ).optional(),
     ...settings(VERBS.verify),
   }),
   copy: z.strictObject({

@@ -1,10 +1,12 @@
 import { formatAmount } from '../../model/amounts.ts';
 import { type Check, check } from '../../model/check.ts';
+import { permanent } from '../../model/errors.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
 import { selectedDatabases } from './databases.ts';
 import { lockRoom, mostTablesAtOnce, requireRoomForLocks } from './lock-budget.ts';
 import { type Relation, readRelations, select, takesLock } from './server/catalog.ts';
+import { rolesNotGiven } from './server/membership.ts';
 import { describeProgram } from './server/programs/describe.ts';
 import { dumpDriver, lossesOfStockDump } from './server/programs/dump-driver.ts';
 import { findProgram } from './server/programs/find.ts';
@@ -61,6 +63,7 @@ export async function checkSource(verb: VerbContext, source: YsqlSource): Promis
       return `everything selected is readable; the instant can be named by any session (yb_read_time); ${await ddlBeside(verb, source)}`;
     }),
     await tablesSeen(verb, source),
+    await check('can restore', () => restorable(verb, source)),
     await check('room for locks', () => locksNeeded(verb, source)),
     ...(source.contents === 'schema'
       ? []
@@ -105,6 +108,43 @@ async function ddlBeside(verb: VerbContext, source: YsqlSource): Promise<string>
     if (await ignoreDdl(session)) return 'DDL beside a backup does not end its sessions';
     const remedy = grantRemedy(await currentRole(session), await readServer(session));
     return `DDL that breaks (REVOKE, ALTER) ends sessions that read, which are tried again: the role may not set yb_disable_catalog_version_check. ${remedy}`;
+  });
+}
+
+/**
+ * Whether drills, verifications and restores would work by this role. They make databases of their own; objects get their owners back only by
+ * a member of these. Throws `RESTORE_MAY_NOT_CREATE`.
+ */
+async function restorable(verb: VerbContext, source: YsqlSource): Promise<string> {
+  const target = await resolveTarget(verb, source.connection);
+  return withSession(target, target.database, verb.signal, async (session) => {
+    const server = await readServer(session);
+    const role = await currentRole(session);
+    const [may] = await session.query<{ create: boolean }>(
+      'read the privileges of the role',
+      `SELECT rolsuper OR rolcreatedb AS "create" FROM pg_catalog.pg_roles WHERE rolname = current_user`,
+    );
+    if (may?.create !== true) {
+      throw permanent(
+        'RESTORE_MAY_NOT_CREATE',
+        `no, because role "${role}" may not create databases, which every drill, verification of level restore and restore does`,
+        `Run ALTER ROLE ${role} CREATEDB; deploy/postgresql/backup-role.sql makes a role with all that it needs.`,
+      );
+    }
+    const owners = await session.query<{ owner: string }>(
+      'list the owners of tables and schemas',
+      `SELECT DISTINCT pg_catalog.pg_get_userbyid(owner) AS owner FROM (
+         SELECT relowner AS owner FROM pg_catalog.pg_class WHERE oid >= 16384
+         UNION SELECT nspowner FROM pg_catalog.pg_namespace WHERE oid >= 16384) owned`,
+    );
+    const { lacking } = await rolesNotGiven(
+      session,
+      server,
+      owners.map(({ owner }) => owner),
+    );
+    const yes = `yes, as role "${role}"`;
+    if (lacking.length === 0) return `${yes}; objects keep their owners`;
+    return `${yes}; drills and verifications into databases of its own. It is not a member of ${lacking.join(', ')}, so a restore needs \`restore.owner\` in the plan (or --owner)`;
   });
 }
 

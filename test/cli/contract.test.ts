@@ -249,7 +249,7 @@ describe('a failure is one document {error: {code, message, remedy}}, and one se
     ['no such plan file', () => ['backup', path.join(folder, 'missing.yaml')], 2, 'USAGE'],
     ['no such plan in its file', () => ['list', `${plan}#other`], 2, 'USAGE'],
     ['a plan without retention', () => ['retention', 'simulate', plan], 2, 'USAGE'],
-    ['no such backup', () => ['show', plan, 'nope'], 1, 'BACKUP_NOT_FOUND'],
+    ['no such backup', () => ['show', plan, 'nope'], 2, 'USAGE'],
     ['no backup so old', () => ['restore', plan, '--to', '-3650d'], 1, 'INSTANT_TOO_EARLY'],
     ['an instant that no backup holds', () => ['restore', plan, '--to', '-0s'], 1, 'INSTANT_NOT_EXACT'],
     ['an instant to come', () => ['restore', plan, '--to', '2999-01-01T00:00Z'], 1, 'INSTANT_IN_FUTURE'],

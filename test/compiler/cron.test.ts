@@ -45,8 +45,33 @@ describe('a cron line', () => {
 });
 
 describe('a time zone', () => {
-  test.each(['UTC', 'Europe/Berlin', 'America/Argentina/Buenos_Aires'])('%s is known', (name) => {
+  test.each([
+    'UTC',
+    'Europe/Berlin',
+    'America/Argentina/Buenos_Aires',
+    'Asia/Kolkata',
+    'Asia/Calcutta',
+    'Europe/Kyiv',
+    'Etc/GMT+5',
+    'US/Eastern',
+    'America/Port-au-Prince',
+  ])('%s is known', (name) => {
     expect(readTimezone(name)).toEqual({ value: name });
+  });
+
+  // Intl takes any case, and the Temporal server, which reads zones from files, only the name's own.
+  test.each([
+    ['utc', 'UTC'],
+    ['Utc', 'UTC'],
+    ['europe/berlin', 'Europe/Berlin'],
+    ['EUROPE/BERLIN', 'Europe/Berlin'],
+    ['asia/kolkata', 'Asia/Kolkata'],
+    ['us/eastern', 'US/Eastern'],
+    ['etc/gmt+5', 'Etc/GMT+5'],
+  ])('%s is refused, and %s is what to write', (name, canonical) => {
+    expect(readTimezone(name)).toMatchObject({
+      problem: { code: 'BAD_TIMEZONE', remedy: `Write \`${canonical}\`.` },
+    });
   });
 
   test.each(['', 'Mars/Olympus', '+02:00', 'Europe/Berlin '])('%j is refused', (name) => {

@@ -153,24 +153,38 @@ test('every command of docs/operations.md works, in the order in which it stands
   expect(backups.filter(({ backup }) => backup.includes('-safety-'))).toHaveLength(1);
 });
 
-test('a plan whose repository has vanished from its place is not applied, whatever has changed', async () => {
+test('a plan whose repository has vanished from its place is not applied, whatever has changed, and the others are', async () => {
   const place = path.join(folder, 'repository');
+  const second = path.join(folder, 'plans', 'zebras.yaml');
   await rename(place, `${place}-away`);
   await mkdir(place);
   try {
     await writePlan('  schedule: { cron: "0 3 * * *" }\n');
+    const elsewhere = `${repositoryDocument(folder)}${planDocument('zebras', '  schedule: { cron: "0 4 * * *" }\n')}`;
+    await mkdir(path.join(folder, 'zoo'));
+    await writeFile(second, elsewhere.replaceAll('main', 'zoo').replace(place, path.join(folder, 'zoo')));
     const ended = await run('apply', '--json');
+    const refusal = { code: 'ANOTHER_REPOSITORY', remedy: expect.stringContaining('--new-repository') };
     expect({ code: ended.code, document: JSON.parse(ended.stdout) }).toMatchObject({
       code: 1,
       document: {
-        error: { code: 'ANOTHER_REPOSITORY', remedy: expect.stringContaining('--new-repository') },
+        error: refusal,
+        changes: 1,
+        plans: [
+          { plan: 'orders', action: 'failed', error: refusal },
+          { plan: 'zebras', action: 'add', outcome: 'applied' },
+        ],
       },
     });
+    expect(ended.stderr).toMatch(/^error: plan orders: .*\n {2}→ .*--new-repository/m);
+    expect(await json('status', 'zebras')).toMatchObject({ applied: true });
   } finally {
     await rm(place, { recursive: true });
     await rename(`${place}-away`, place);
   }
   expect(await json<Applied>('apply', '--dry-run')).toMatchObject({ changes: 1 });
+  await rm(second);
+  expect(await json<Applied>('apply', '--prune')).toMatchObject({ changes: 2 });
 });
 
 test('a plan without a file stays until --prune, which leaves its backups', async () => {

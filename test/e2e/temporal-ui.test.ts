@@ -101,13 +101,18 @@ test('the plan’s page says what can be restored, and the JSON to paste for it'
   const details = await currentDetails();
   expect(details).toContain(backup);
   expect(details).toMatch(/To restore, send the signal restore with/);
+  // As the browser shows it, which is what is copied: the UI curls quotes outside code.
+  const told = details.match(/\{["“”].*?\}/g) ?? [];
+  expect(told.length).toBeGreaterThan(2);
+  expect(told.map((json) => Object.keys(JSON.parse(json) as object)[0])).toEqual(told.map(() => 'to'));
   await keepScreenshot('temporal-ui-plan.png');
 });
 
 test('a signal sent from the page restores the database to the instant that the page names', async () => {
   await sql('orders', "UPDATE orders SET note = 'gone'");
   await openDetails();
-  const [wish = ''] = /\{"to":"[^"]+"\}/.exec(await currentDetails()) ?? [];
+  // The one beside it names the copy: what is pasted is what the page shows, with that name.
+  const [wish = ''] = /\{"to":"[^"]+","into":"NAME"\}/.exec(await currentDetails()) ?? [];
   expect(wish).not.toBe('');
 
   await page.getByRole('button', { name: 'More Actions' }).click();
@@ -116,7 +121,7 @@ test('a signal sent from the page restores the database to the instant that the 
   await dialog.getByTestId('signal-select-button').click();
   await dialog.getByRole('option').filter({ hasText: 'beside the original' }).click();
   await dialog.getByRole('textbox').last().click();
-  await page.keyboard.insertText(wish.replace('}', ',"into":"orders_before_the_accident"}'));
+  await page.keyboard.insertText(wish.replace('NAME', 'orders_before_the_accident'));
   await keepScreenshot('temporal-ui-signal.png');
   await dialog.getByRole('button', { name: 'Submit' }).click();
 

@@ -37,6 +37,15 @@ describe('a decision in words', () => {
     ]);
   });
 
+  it('has the local time beside UTC', () => {
+    const local = (request: object) =>
+      decisionLines(planRecovery(sources, request, { now: NOW }), 'Europe/Berlin').join('\n');
+    expect(local({})).toContain('the data of 2026-11-24T11:00:00.000Z (2026-11-24 12:00:00+01:00): it is');
+    expect(local({ to: '2026-11-24T10:30:00Z' })).toContain(
+      'nearest before (2026-11-23 13:00:00+01:00): {"to": "2026-11-23T12:00:00.000Z"}',
+    );
+  });
+
   it('is accepted when pasted: each nearest instant is one that restores', () => {
     const CASES = 1_000;
     let pasted = 0;

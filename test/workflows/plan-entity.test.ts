@@ -126,7 +126,7 @@ describe('an overwriting restore', () => {
     const { requestId } = entity.receive('restore', { replace: true });
     expect(carryOut(entity)).toEqual([]);
     const page = renderPlan(entity.status, new Date(NOW));
-    expect(page).toContain(`approve\` {"requestId": "${requestId}"}`);
+    expect(page).toContain(`approve\` \`{"requestId": "${requestId}"}\``);
     expect(page).toMatch(/Backup b2 gives the data of 2026-11-24T02:00:00.000Z/);
     expect(page).toMatch(/3 rows, 300 B, 100 B to fetch; about 1 min 00 s, by one earlier restore/);
     expect(page).toMatch(/lost if it replaces the database/);

@@ -149,6 +149,31 @@ test('a restore that fails drops what it created and tells the reason', async ()
   });
 });
 
+test('a restore that is refused before anything was made lets go of its backup, and does not speak of dropping', async () => {
+  const discarded: string[] = [];
+  const activities = restoring({
+    planRestore: async () => {
+      throw ApplicationFailure.create({
+        message: 'the target holds tables.',
+        type: 'RESTORE_TARGET_NOT_EMPTY',
+        nonRetryable: true,
+      });
+    },
+    discardRestore: async ({ request: { restore: id } }) => void discarded.push(id),
+  });
+  await bench.withActivities(activities, async () => {
+    const wish = request();
+    await expect(restore(wish)).rejects.toMatchObject({ cause: { type: 'RESTORE_TARGET_NOT_EMPTY' } });
+    // It takes the pin away.
+    expect(discarded).toEqual([wish.restore]);
+    const { headline } = await bench.client.workflow
+      .getHandle(`restore:orders:${wish.restore}`)
+      .query(progress);
+    expect(headline).toContain('the target holds tables. Nothing had been made.');
+    expect(headline).not.toMatch(/drop/);
+  });
+});
+
 test('a restore whose data differs from the manifest fails, and keeps no database that looks restored', async () => {
   const discarded: string[] = [];
   const activities = restoring({

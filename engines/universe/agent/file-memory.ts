@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { appendFile, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { appendFile, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { messageOf, permanent } from '../../../model/errors.ts';
 import type { RepositorySpec } from '../../../model/pipeline.ts';
+import { makeFolder } from '../../../repository/make-folder.ts';
 import type { StoredRange } from '../../../repository/objects/object-index.ts';
 
 /** A part of a file and where it was stored. */
@@ -137,7 +138,7 @@ export class FileMemory {
 
   async #lines(): Promise<readonly string[]> {
     try {
-      await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 });
+      await makeFolder(dirname(this.#path), 0o700);
       return (await readFile(this.#path, 'utf8')).split('\n');
     } catch (error) {
       if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];

@@ -1,5 +1,6 @@
 import type { UniverseRestorePlan } from '../../../model/backup.ts';
 import { HoldfastError, permanent } from '../../../model/errors.ts';
+import { databaseNameProblem, keyspaceNameProblem } from '../../../model/target-name.ts';
 import { databaseExists } from '../../ysql/server/maintenance.ts';
 import { checkNodesAnswer } from '../../ysql/server/nodes.ts';
 import { withSession } from '../../ysql/server/session.ts';
@@ -41,6 +42,10 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
   if (target !== undefined) await checkSchemas(restore, target);
   const config = await universeConfig(universe.admin);
   checkEncryption(restore, config);
+  for (const { api, to } of databases) {
+    const wrong = api === 'ycql' ? keyspaceNameProblem(to) : databaseNameProblem(to);
+    if (wrong !== undefined) throw permanent('RESTORE_BAD_NAME', wrong.problem, wrong.remedy);
+  }
   for (const { api, to, names, index } of databases) {
     // Ours already, when this is a second attempt.
     if ((await readNote(restore, NOTES.creating(index))) !== undefined) continue;

@@ -1,5 +1,6 @@
 import type { RestorePlan } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
+import { keyspaceNameProblem } from '../../../model/target-name.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { refuseUnknownNames } from '../../name-patterns.ts';
 import { findKeyspace } from '../catalog.ts';
@@ -77,13 +78,9 @@ function checkRequest({ context: { request, manifest }, keyspaces, names }: Rest
       'Write patterns over keyspace.table, e.g. shop.orders; `holdfast show` lists the tables.',
     );
   }
-  const wrong = keyspaces.find(({ to }) => !/^\w{1,48}$/.test(to));
-  if (wrong !== undefined) {
-    throw permanent(
-      'RESTORE_BAD_NAME',
-      `"${wrong.to}" can't be the name of a keyspace`,
-      'Names of keyspaces have 1 to 48 letters, digits and underscores.',
-    );
+  for (const { to } of keyspaces) {
+    const wrong = keyspaceNameProblem(to);
+    if (wrong !== undefined) throw permanent('RESTORE_BAD_NAME', wrong.problem, wrong.remedy);
   }
 }
 

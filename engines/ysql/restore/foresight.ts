@@ -2,6 +2,7 @@ import type { RestoreContext, RestoreEngine, RestoreOutcome, TargetLacks } from 
 import { withMaintenanceSession } from '../server/maintenance.ts';
 import { restoreJob } from './job.ts';
 import { readLacks } from './lacks.ts';
+import { withOwnerOf } from './owners.ts';
 
 /** For dropping the scratch databases, which is done also where the trial was told to stop. */
 const CLEAN_UP_MS = 60_000;
@@ -15,9 +16,10 @@ export async function lacksOfTarget(context: RestoreContext): Promise<TargetLack
 /** `RestoreEngine.trySchema`, by the stages of a rehearsal. */
 export async function trySchema(
   stages: Pick<RestoreEngine, 'plan' | 'prepare' | 'postData' | 'finish' | 'discard'>,
-  context: RestoreContext,
+  given: RestoreContext,
 ): Promise<RestoreOutcome> {
-  const plan = await stages.plan(context);
+  const plan = await stages.plan(given);
+  const context = withOwnerOf(given, plan.owner);
   try {
     await stages.prepare(context);
     for (const [wave, units] of plan.postDataWaves.entries()) {

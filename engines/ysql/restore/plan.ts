@@ -1,5 +1,7 @@
 import type { RestorePlan } from '../../../model/backup.ts';
+import { defined } from '../../../model/defined.ts';
 import { permanent } from '../../../model/errors.ts';
+import { databaseNameProblem } from '../../../model/target-name.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { refuseUnknownNames } from '../../name-patterns.ts';
 import { quoteTable, tableName } from '../server/identifiers.ts';
@@ -13,11 +15,14 @@ import { readState } from './bookkeeping.ts';
 import { type DatabaseJob, loadOrder, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
 import { lacksError, readLacks } from './lacks.ts';
 import { checkLargeObjects, presentLargeObjects } from './large-objects.ts';
+import { ownerOfScratch, requireOwners, withOwnerOf } from './owners.ts';
 import { postDataWaves } from './post-data-order.ts';
 import { tableUnits } from './table-units.ts';
 
 /** Checks everything that can be checked before anything is written, and says what will be done. */
-export async function planRestore(context: RestoreContext): Promise<RestorePlan> {
+export async function planRestore(given: RestoreContext): Promise<RestorePlan> {
+  const owner = await ownerOfScratch(given);
+  const context = withOwnerOf(given, owner);
   const job = await restoreJob(context);
   await refuseIfSealed(context, job);
   checkRequest(job);
@@ -27,6 +32,7 @@ export async function planRestore(context: RestoreContext): Promise<RestorePlan>
     checkVersion(job, server);
     const error = lacksError(await readLacks(job, session));
     if (error !== undefined && !tolerate) throw error;
+    if (!tolerate) await requireOwners(job, server, session);
     for (const database of job.databases) {
       await checkTarget(job, database, session);
       await checkLargeObjects(job, database);
@@ -43,6 +49,7 @@ export async function planRestore(context: RestoreContext): Promise<RestorePlan>
     databases: job.databases.map(({ names: { from, to } }) => ({ from, to })),
     tasks: tasks.length,
     ...(lacks.length === 0 ? {} : { lacks }),
+    ...defined({ owner }),
     ...(groups.length > 1 ? { loadGroups: groups } : {}),
     rows: sum(({ rows }) => rows),
     bytes: sum(({ bytes }) => bytes),
@@ -87,6 +94,10 @@ function checkRequest({ context: { request, manifest }, databases }: RestoreJob)
     );
   }
   refuseUnknownNames(request.tables, new Set(databases.flatMap(({ selection }) => [...selection.names])));
+  for (const { names } of databases) {
+    const wrong = databaseNameProblem(names.to);
+    if (wrong !== undefined) throw permanent('RESTORE_BAD_NAME', wrong.problem, wrong.remedy);
+  }
   const selected = databases.flatMap(({ manifest: { tables }, selection }) =>
     tables.filter(selection.includes),
   );

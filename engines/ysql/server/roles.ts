@@ -15,6 +15,11 @@ export function rolesOf(entry: DumpEntry): ReadonlySet<string> {
   return roles;
 }
 
+/** The roles to which an entry's statements give objects. Pure. */
+export function ownersOf(entry: DumpEntry): readonly string[] {
+  return entry.statements.flatMap(({ tokens }) => ownerToken(tokens)?.text ?? []);
+}
+
 /** Words before a list of roles, by how the statement begins. */
 const ROLES_AFTER: readonly { readonly begins: readonly string[]; readonly words: readonly string[] }[] = [
   { begins: ['grant'], words: ['to', 'by'] },

@@ -1,0 +1,44 @@
+import { describeError, type ErrorDocument } from '../output.ts';
+
+/** How one plan's change ended. Field names are those of `apply --json`. */
+export type Outcome = { readonly plan: string } & (
+  | { readonly outcome: 'applied' }
+  | { readonly outcome: 'failed'; readonly error: ErrorDocument }
+  | { readonly outcome: 'not tried' }
+);
+
+/** Failures of the server, which every further plan would meet again. */
+const OF_THE_SERVER: readonly string[] = ['TEMPORAL_UNREACHABLE', 'TEMPORAL_DENIED'];
+
+/** True if the failure is Temporal's own, so that it says nothing of the plan. */
+export function isOfTheServer({ code }: ErrorDocument): boolean {
+  return OF_THE_SERVER.includes(code);
+}
+
+/**
+ * Makes changes one after the other. A plan that fails doesn't stop those after it, unless it is the server that fails. Never throws what
+ * `make` throws: it is in the outcome.
+ */
+export async function applyEach<T extends { readonly plan: string }>(
+  changes: readonly T[],
+  make: (change: T) => Promise<void>,
+): Promise<readonly Outcome[]> {
+  const outcomes: Outcome[] = [];
+  let serverFailed = false;
+  for (const change of changes) {
+    const { plan } = change;
+    if (serverFailed) {
+      outcomes.push({ plan, outcome: 'not tried' });
+      continue;
+    }
+    try {
+      await make(change);
+      outcomes.push({ plan, outcome: 'applied' });
+    } catch (failure) {
+      const error = describeError(failure);
+      outcomes.push({ plan, outcome: 'failed', error });
+      serverFailed = isOfTheServer(error);
+    }
+  }
+  return outcomes;
+}

@@ -1,0 +1,37 @@
+import type { CommandEntry } from './command-entry.ts';
+
+/** All commands, in the order of the help. Their files import only what the help needs; the rest they load when they run. */
+export const COMMANDS: readonly CommandEntry[] = [
+  { name: 'demo', load: async () => (await import('./commands/demo.ts')).register },
+  { name: 'init', load: async () => (await import('./commands/init.ts')).register },
+  { name: 'validate', load: async () => (await import('./commands/validate.ts')).register },
+  { name: 'explain', load: async () => (await import('./commands/explain.ts')).register },
+  { name: 'schema', load: async () => (await import('./commands/schema.ts')).register },
+  { name: 'apply', load: async () => (await import('./commands/apply.ts')).register },
+  { name: 'status', load: async () => (await import('./commands/status.ts')).register },
+  { name: 'backup', load: async () => (await import('./commands/backup.ts')).register },
+  { name: 'restore', load: async () => (await import('./commands/restore.ts')).register },
+  { name: 'approve', load: async () => (await import('./commands/messages.ts')).registering('approve') },
+  { name: 'pause', load: async () => (await import('./commands/messages.ts')).registering('pause') },
+  { name: 'resume', load: async () => (await import('./commands/messages.ts')).registering('resume') },
+  { name: 'cancel', load: async () => (await import('./commands/messages.ts')).registering('cancel') },
+  { name: 'list', load: async () => (await import('./commands/list.ts')).register },
+  { name: 'show', load: async () => (await import('./commands/show.ts')).register },
+  { name: 'extract', load: async () => (await import('./commands/extract.ts')).register },
+  { name: 'verify', load: async () => (await import('./commands/verify.ts')).register },
+  { name: 'drill', load: async () => (await import('./commands/drill.ts')).register },
+  { name: 'report', load: async () => (await import('./commands/report.ts')).register },
+  { name: 'prune', load: async () => (await import('./commands/prune.ts')).register },
+  { name: 'retention', load: async () => (await import('./commands/retention.ts')).register },
+  { name: 'worker', load: async () => (await import('./commands/worker.ts')).register },
+  { name: 'dev', load: async () => (await import('./commands/dev.ts')).register },
+  { name: 'down', load: async () => (await import('./commands/down.ts')).register },
+  { name: 'doctor', load: async () => (await import('./commands/doctor.ts')).register },
+  {
+    name: 'completion',
+    load: async () => {
+      const { register } = await import('./commands/completion.ts');
+      return (program) => register(program, COMMANDS);
+    },
+  },
+];

@@ -1,0 +1,21 @@
+import { mkdir, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+/**
+ * Makes a folder and those above it that are missing; does nothing where it is there. Node's own `mkdir` with `recursive` never returns where
+ * a file system refuses a new folder with ENOENT, as /proc does (seen with Node 24.21). Throws the system's error.
+ *
+ * @param mode of folders that are made; default: by the umask
+ */
+export async function makeFolder(path: string, mode?: number): Promise<void> {
+  try {
+    await mkdir(path, { mode });
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return;
+    const above = dirname(path);
+    if (code !== 'ENOENT' || path === '' || above === path) throw error;
+    await makeFolder(above, mode);
+    await mkdir(path, { mode });
+  }
+}

@@ -1,0 +1,56 @@
+import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { startHoldfast } from '../support/holdfast.ts';
+
+/** `list` of backups that an earlier Holdfast made. */
+const FIXTURES = path.resolve(__dirname, '..', 'fixtures', 'backups');
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'holdfast-list-'));
+  await mkdir(path.join(folder, 'plans'));
+  for (const name of ['ysql', 'lost']) {
+    if (name === 'ysql') await cp(path.join(FIXTURES, name), path.join(folder, name), { recursive: true });
+    await writeFile(
+      path.join(folder, 'plans', `${name}.yaml`),
+      `apiVersion: holdfast/v1
+kind: Repository
+metadata: { name: ${name}-backups }
+spec: { directory: ${path.join(folder, name)} }
+---
+apiVersion: holdfast/v1
+kind: BackupPlan
+metadata: { name: ${name} }
+spec: { source: { ysql: { connection: { env: URL } } }, repository: ${name}-backups }
+`,
+    );
+  }
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const list = (...args: readonly string[]) =>
+  startHoldfast(['list', ...args], { TZ: 'Europe/Berlin' }, folder).end;
+
+test('a list has headers and fits into 80 columns; -o wide has more, with the local time', async () => {
+  const short = await list('ysql');
+  expect(short).toMatchObject({ code: 0 });
+  const [header = '', ...rows] = short.stdout.trimEnd().split('\n');
+  expect(header).toMatch(/^BACKUP +DATA OF +ROWS +STORED +VERIFIED$/);
+  expect(rows).toHaveLength(1);
+  for (const line of [header, ...rows]) expect(line.length).toBeLessThanOrEqual(80);
+  const wide = (await list('ysql', '-o', 'wide')).stdout;
+  expect(wide).toMatch(/LOCAL TIME/);
+  expect(wide).toMatch(/\d{2}:\d{2}:\d{2}\+0[12]:00/);
+});
+
+test('without a plan it lists all of plans/; one that cannot be read does not hide the others', async () => {
+  const all = await list();
+  expect(all).toMatchObject({ code: 1, stdout: expect.stringMatching(/^ysql:\nBACKUP /) });
+  expect(all.stderr).toMatch(/^error: plan lost: .*\n {2}→ /m);
+  const { plans } = JSON.parse((await list('--json')).stdout) as { plans: unknown[] };
+  expect(plans).toEqual([
+    { plan: 'lost', error: expect.objectContaining({ code: 'STORE_NO_DIRECTORY' }) },
+    expect.objectContaining({ plan: 'ysql', backups: [expect.objectContaining({ rows: 1967 })] }),
+  ]);
+});
