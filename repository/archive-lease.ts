@@ -15,10 +15,12 @@ type Cancellable = { readonly signal?: AbortSignal };
 
 interface Lease {
   readonly formatVersion: 1;
-  /** Who streams, for a person: host, process and workflow. */
+  /** Who streams: the run of a workflow. */
   readonly owner: string;
   /** Unique to one attempt, so that an attempt never takes another's lease for its own. */
   readonly token: string;
+  /** When the attempt was scheduled, milliseconds since 1970. Of one owner's attempts the later takes over at once. */
+  readonly sinceMs: number;
   readonly until: string;
 }
 
@@ -26,6 +28,7 @@ const leaseSchema: z.ZodType<Lease> = z.object({
   formatVersion: z.literal(1),
   owner: z.string(),
   token: z.string(),
+  sinceMs: z.number(),
   until: z.iso.datetime(),
 });
 
@@ -37,8 +40,7 @@ const leaseSchema: z.ZodType<Lease> = z.object({
 export class ArchiveLease {
   readonly #store: Store;
   readonly #id: ArchiveId;
-  readonly #owner: string;
-  readonly #token: string;
+  readonly #holder: Holder;
   readonly #now: () => number;
   #number: number;
   #untilMs: number;
@@ -46,8 +48,7 @@ export class ArchiveLease {
   private constructor(store: Store, id: ArchiveId, holder: Holder, number: number, untilMs: number) {
     this.#store = store;
     this.#id = id;
-    this.#owner = holder.owner;
-    this.#token = holder.token;
+    this.#holder = holder;
     this.#now = holder.now ?? Date.now;
     this.#number = number;
     this.#untilMs = untilMs;
@@ -61,13 +62,14 @@ export class ArchiveLease {
     options: Cancellable = {},
   ): Promise<ArchiveLease> {
     const now = holder.now ?? Date.now;
-    const { number, lease } = await highest(store, id, options);
-    if (lease !== undefined && Date.parse(lease.until) > now() && lease.token !== holder.token) {
+    const { number, lease, older } = await highest(store, id, options);
+    if (lease !== undefined && Date.parse(lease.until) > now() && !mayFollow(holder, lease)) {
       throw running(id, lease);
     }
     const untilMs = now() + ARCHIVE_LEASE_MS;
     const taken = await putNext(store, id, number + 1, leaseOf(holder, untilMs), options);
     if (!taken) throw running(id, (await highest(store, id, options)).lease);
+    await store.delete([...older, ...(number === 0 ? [] : [archiveLeaseKey(id, number)])], options);
     return new ArchiveLease(store, id, holder, number + 1, untilMs);
   }
 
@@ -91,7 +93,7 @@ export class ArchiveLease {
   async renew(options: Cancellable = {}): Promise<void> {
     const untilMs = this.#now() + ARCHIVE_LEASE_MS;
     const next = this.#number + 1;
-    const mine = leaseOf({ owner: this.#owner, token: this.#token }, untilMs);
+    const mine = leaseOf(this.#holder, untilMs);
     if (!(await putNext(this.#store, this.#id, next, mine, options))) {
       throw lost(this.#id, (await highest(this.#store, this.#id, options)).lease);
     }
@@ -106,7 +108,7 @@ export class ArchiveLease {
     const { number } = await highest(this.#store, this.#id, options);
     if (number !== this.#number) return;
     // It is not deleted: numbers only rise, so a reader can't take an older one for the highest.
-    const ended = leaseOf({ owner: this.#owner, token: this.#token }, 0);
+    const ended = leaseOf(this.#holder, 0);
     await replaceSealed(this.#store, archiveLeaseKey(this.#id, number), ended, options);
   }
 }
@@ -114,6 +116,7 @@ export class ArchiveLease {
 export interface Holder {
   readonly owner: string;
   readonly token: string;
+  readonly sinceMs: number;
   readonly now?: () => number;
 }
 
@@ -131,25 +134,29 @@ async function putNext(
   return there?.token === lease.token;
 }
 
-function leaseOf({ owner, token }: Holder, untilMs: number): Lease {
-  return { formatVersion: 1, owner, token, until: new Date(untilMs).toISOString() };
+function mayFollow(holder: Holder, current: Lease): boolean {
+  return holder.owner === current.owner && holder.sinceMs >= current.sinceMs;
+}
+
+function leaseOf({ owner, token, sinceMs }: Holder, untilMs: number): Lease {
+  return { formatVersion: 1, owner, token, sinceMs, until: new Date(untilMs).toISOString() };
 }
 
 async function highest(
   store: Store,
   id: ArchiveId,
   options: Cancellable,
-): Promise<{ readonly number: number; readonly lease?: Lease }> {
+): Promise<{ readonly number: number; readonly lease?: Lease; readonly older: readonly string[] }> {
   const folder = archiveLeaseFolder(id);
   const keys = await Array.fromAsync(store.list(folder, options), ({ key }) => key);
   // Of fixed width: names sort by number.
-  const key = keys.sort().at(-1);
-  if (key === undefined) return { number: 0 };
+  const [key, ...older] = keys.sort().reverse();
+  if (key === undefined) return { number: 0, older: [] };
   const number = Number(key.slice(folder.length, -'.json'.length));
   const lease = await getSealedIfThere(store, key, leaseSchema, options);
   // Its holder took the next number and removed this one between the two requests.
   if (lease === undefined) return highest(store, id, options);
-  return { number, ...defined({ lease }) };
+  return { number, older, ...defined({ lease }) };
 }
 
 function running({ plan, database }: ArchiveId, lease: Lease | undefined) {

@@ -138,14 +138,14 @@ function itKeepsAnArchive(open: () => Opened): void {
 
     it('is given to one of two who ask at once, and to the other when it was let go', async () => {
       const { store } = open();
-      const holders = ['a', 'b'].map((token) => ({ owner: `worker ${token}`, token, now }));
+      const holders = ['a', 'b'].map((token) => ({ owner: `run ${token}`, token, sinceMs: 1, now }));
       const asked = await Promise.allSettled(holders.map((holder) => ArchiveLease.take(store, id, holder)));
       expect(asked.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
       const winner = asked.find((each) => each.status === 'fulfilled');
       const refused = asked.find((each) => each.status === 'rejected');
       expect(refused?.reason).toMatchObject({ code: 'ARCHIVE_RUNNING', transient: true });
       clock += ARCHIVE_LEASE_MS - 1;
-      const other = { owner: 'worker c', token: 'c', now };
+      const other = { owner: 'run c', token: 'c', sinceMs: 1, now };
       await expect(ArchiveLease.take(store, id, other)).rejects.toMatchObject({ code: 'ARCHIVE_RUNNING' });
       await winner?.value.renew();
       clock += ARCHIVE_LEASE_MS - 1;
@@ -157,10 +157,10 @@ function itKeepsAnArchive(open: () => Opened): void {
 
     it('is lost to another one when it ran out, and its old holder learns it before it stores anything', async () => {
       const { store } = open();
-      const old = await ArchiveLease.take(store, id, { owner: 'old', token: 'o', now });
+      const old = await ArchiveLease.take(store, id, { owner: 'old', token: 'o', sinceMs: 1, now });
       await old.hold();
       clock += ARCHIVE_LEASE_MS + 1;
-      const successor = await ArchiveLease.take(store, id, { owner: 'new', token: 'n', now });
+      const successor = await ArchiveLease.take(store, id, { owner: 'new', token: 'n', sinceMs: 1, now });
       await expect(old.hold()).rejects.toMatchObject({ code: 'ARCHIVE_LEASE_LOST' });
       await expect(old.renew()).rejects.toMatchObject({ code: 'ARCHIVE_LEASE_LOST' });
       await old.release();
@@ -168,6 +168,18 @@ function itKeepsAnArchive(open: () => Opened): void {
       clock += ARCHIVE_LEASE_MS / 2;
       await successor.hold();
       expect(successor.untilMs).toBe(clock + ARCHIVE_LEASE_MS);
+      await successor.release();
+    });
+
+    it('goes to the next attempt of the same run at once, and never back to the one before', async () => {
+      const { store } = open();
+      const first = await ArchiveLease.take(store, id, { owner: 'run', token: '1', sinceMs: 1, now });
+      const second = await ArchiveLease.take(store, id, { owner: 'run', token: '2', sinceMs: 2, now });
+      await expect(first.hold()).rejects.toMatchObject({ code: 'ARCHIVE_LEASE_LOST' });
+      await expect(
+        ArchiveLease.take(store, id, { owner: 'run', token: '1', sinceMs: 1, now }),
+      ).rejects.toMatchObject({ code: 'ARCHIVE_RUNNING' });
+      await second.hold();
     });
   });
 }
