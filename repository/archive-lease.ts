@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { defined } from '../model/defined.ts';
-import { permanent, transient } from '../model/errors.ts';
+import { HoldfastError, permanent, transient } from '../model/errors.ts';
 import { type ArchiveId, archiveLeaseFolder, archiveLeaseKey } from './archive-names.ts';
 import { getSealedIfThere, putSealed, replaceSealed } from './sealed-object.ts';
 import type { Store } from './store.ts';
@@ -69,7 +69,7 @@ export class ArchiveLease {
     const untilMs = now() + ARCHIVE_LEASE_MS;
     const taken = await putNext(store, id, number + 1, leaseOf(holder, untilMs), options);
     if (!taken) throw running(id, (await highest(store, id, options)).lease);
-    await store.delete([...older, ...(number === 0 ? [] : [archiveLeaseKey(id, number)])], options);
+    await removeOlder(store, [...older, ...(number === 0 ? [] : [archiveLeaseKey(id, number)])], options);
     return new ArchiveLease(store, id, holder, number + 1, untilMs);
   }
 
@@ -92,15 +92,16 @@ export class ArchiveLease {
   /** Throws `ARCHIVE_LEASE_LOST` where another one took the next number. */
   async renew(options: Cancellable = {}): Promise<void> {
     const untilMs = this.#now() + ARCHIVE_LEASE_MS;
-    const next = this.#number + 1;
-    const mine = leaseOf(this.#holder, untilMs);
-    if (!(await putNext(this.#store, this.#id, next, mine, options))) {
-      throw lost(this.#id, (await highest(this.#store, this.#id, options)).lease);
-    }
-    const before = archiveLeaseKey(this.#id, this.#number);
-    this.#number = next;
+    await replaceSealed(
+      this.#store,
+      archiveLeaseKey(this.#id, this.#number),
+      leaseOf(this.#holder, untilMs),
+      options,
+    );
+    // Looked at after the renewal, so that of this one and of one who takes over at the same time at least one sees the other.
+    const { number, lease } = await highest(this.#store, this.#id, options);
+    if (number !== this.#number) throw lost(this.#id, lease);
     this.#untilMs = untilMs;
-    await this.#store.delete([before], options);
   }
 
   /** Ends it, so that the next holder can begin at once. One that another holds by now is left alone. */
@@ -110,6 +111,15 @@ export class ArchiveLease {
     // It is not deleted: numbers only rise, so a reader can't take an older one for the highest.
     const ended = leaseOf(this.#holder, 0);
     await replaceSealed(this.#store, archiveLeaseKey(this.#id, number), ended, options);
+  }
+}
+
+/** Credentials may not be allowed to delete. Then they stay, and count for nothing. */
+async function removeOlder(store: Store, keys: readonly string[], options: Cancellable): Promise<void> {
+  try {
+    await store.delete(keys, options);
+  } catch (error) {
+    if (!(error instanceof HoldfastError) || error.code !== 'STORE_DENIED') throw error;
   }
 }
 
@@ -154,7 +164,7 @@ async function highest(
   if (key === undefined) return { number: 0, older: [] };
   const number = Number(key.slice(folder.length, -'.json'.length));
   const lease = await getSealedIfThere(store, key, leaseSchema, options);
-  // Its holder took the next number and removed this one between the two requests.
+  // Another one took the next number and removed this one between the two requests.
   if (lease === undefined) return highest(store, id, options);
   return { number, older, ...defined({ lease }) };
 }

@@ -31,11 +31,29 @@ function textOf(file) {
   const [, expected, kind] = /-([0-9a-f]{16})\\.(zst|parts\\.json)$/.exec(file) ?? [];
   if (expected === undefined) throw new Error(file + ' is not named as a segment');
   const bytes = stored(file, expected);
-  if (kind === 'zst') return zstdDecompressSync(bytes);
+  if (kind === 'zst') return decompressed(bytes);
   const { parts } = JSON.parse(bytes);
   return Buffer.concat(
-    parts.map(({ sha256 }) => zstdDecompressSync(stored(join(dirname(file), 'parts', sha256 + '.zst'), sha256))),
+    parts.map(({ sha256 }) => decompressed(stored(join(dirname(file), 'parts', sha256 + '.zst'), sha256))),
   );
+}
+
+/** All frames: Node decompresses the first one alone. */
+function decompressed(file) {
+  const texts = [];
+  for (let start = 0, end = 0; start < file.length; start = end) {
+    const flags = file[start + 4];
+    const single = (flags >> 5) & 1;
+    end = start + 5 + (single ? 0 : 1) + [0, 1, 2, 4][flags & 3] + [single, 2, 4, 8][flags >> 6];
+    for (let last = false; !last; ) {
+      const block = file.readUIntLE(end, 3);
+      last = (block & 1) === 1;
+      end += 3 + (((block >> 1) & 3) === 1 ? 1 : block >> 3);
+    }
+    end += flags & 4 ? 4 : 0;
+    texts.push(zstdDecompressSync(file.subarray(start, end)));
+  }
+  return Buffer.concat(texts);
 }
 
 function decode(file) {
