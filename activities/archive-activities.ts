@@ -5,6 +5,7 @@ import type { VerbContext } from '../engines/engine.ts';
 import { captureChanges } from '../engines/ysql/archive/capture.ts';
 import type { ArchiveContext } from '../engines/ysql/archive/context.ts';
 import { closeArchive, openTimeline } from '../engines/ysql/archive/open.ts';
+import { protectSource } from '../engines/ysql/archive/protect.ts';
 import { selectedDatabases } from '../engines/ysql/databases.ts';
 import { resolveTarget, withSession } from '../engines/ysql/server/session.ts';
 import type { ArchiveRequest } from '../model/archive.ts';
@@ -52,11 +53,12 @@ export function archiveActivities(
 
     // Opened again by each attempt: storage says where to go on, not what an earlier attempt thought.
     streamArchive: (request) =>
-      asActivity((verb) =>
-        withLease(repositories, verb, request, async (context) =>
+      asActivity(async (verb) => {
+        await protectSource(verb, request);
+        return await withLease(repositories, verb, request, async (context) =>
           captureChanges(context, await openTimeline(context)),
-        ),
-      ),
+        );
+      }),
 
     closeArchive: (request) => asActivity((verb) => withLease(repositories, verb, request, closeArchive)),
 

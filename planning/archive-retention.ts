@@ -7,7 +7,7 @@ import type { CatalogueEntry } from '../model/recovery.ts';
 const MARGIN_MS = 30 * 60_000;
 
 /**
- * The backup from which the oldest instant that the archive keeps is reached: the newest that is not after it. Undefined where there is
+ * The backup from which the oldest instant that the archive keeps is reached: the newest that is not after it and not known to be damaged. Undefined where there is
  * none: then the archive begins to be of use with the first backup that comes later.
  *
  * @param cutoffMs the oldest instant that is kept, milliseconds since 1970
@@ -19,7 +19,9 @@ export function archiveBase(
   let newest: CatalogueEntry | undefined;
   for (const entry of entries) {
     const instantMs = Date.parse(entry.instant);
-    if (instantMs > cutoffMs) continue;
+    // One without rows, or that a verification found damaged, is no base. An older one is then kept, and more segments with it.
+    const isBase = entry.contents !== 'schema' && entry.verified?.verdict !== 'FAILED';
+    if (instantMs > cutoffMs || !isBase) continue;
     if (newest === undefined || instantMs > Date.parse(newest.instant)) newest = entry;
   }
   return newest;

@@ -30,14 +30,14 @@ export async function dropOldSegments(
     const id = { plan, database };
     const timelines = await readTimelines(store, id, { signal });
     for (const [index, stored] of timelines.entries()) {
-      const old = leadingOld(stored, limitMs * 1000);
+      const isNewest = index === timelines.length - 1;
+      const old = leadingOld(stored, limitMs * 1000, isNewest);
       for (const segment of old) {
         await dropSegment(store, segment, signal);
         deletedSegments += 1;
         deletedBytes += segment.sizeBytes;
         heartbeat();
       }
-      const isNewest = index === timelines.length - 1;
       const isEmpty = old.length === stored.segments.length;
       const endedMs = Date.parse(stored.end?.endedAt ?? '');
       if (!isNewest && isEmpty && endedMs < limitMs) await dropTimeline(store, id, stored, signal);
@@ -46,10 +46,18 @@ export async function dropOldSegments(
   return { deletedSegments, deletedBytes };
 }
 
-/** In order of position, up to the first that is young enough. */
-function leadingOld({ segments }: StoredTimeline, limitMicros: number): readonly StoredSegment[] {
+/**
+ * In order of position, up to the first that is young enough. The last one of the newest timeline stays: it says where the archive ends, and
+ * so where it goes on.
+ */
+function leadingOld(
+  { segments }: StoredTimeline,
+  limitMicros: number,
+  isNewest: boolean,
+): readonly StoredSegment[] {
   const young = segments.findIndex(({ maxCommitMicros }) => maxCommitMicros >= limitMicros);
-  return young < 0 ? segments : segments.slice(0, young);
+  const old = young < 0 ? segments : segments.slice(0, young);
+  return isNewest && young < 0 ? old.slice(0, -1) : old;
 }
 
 /** Parts first: a segment that is there still names those that a killed prune left. */

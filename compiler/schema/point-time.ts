@@ -75,11 +75,12 @@ const archive = z
   })
   .check(
     alsoCheck(({ lag, retention }) => {
-      if (typeof lag === 'number' && (lag < 1_000 || lag > HOUR_MS))
-        return { params: { problem: BAD_LAG }, path: ['lag'] };
-      if (typeof retention === 'number' && retention < HOUR_MS)
-        return { params: { problem: SHORT_ARCHIVE }, path: ['retention'] };
-      return undefined;
+      const isBad = typeof lag === 'number' && (lag < 1_000 || lag > HOUR_MS);
+      const isShort = typeof retention === 'number' && retention < HOUR_MS;
+      return [
+        ...(isBad ? [{ params: { problem: BAD_LAG }, path: ['lag'] }] : []),
+        ...(isShort ? [{ params: { problem: SHORT_ARCHIVE }, path: ['retention'] }] : []),
+      ];
     }),
   )
   .meta({

@@ -17,6 +17,7 @@ import {
   readTimelines,
 } from '../../repository/archive.ts';
 import { ARCHIVE_LEASE_MS, ArchiveLease } from '../../repository/archive-lease.ts';
+import { dropOldSegments } from '../../repository/archive-retention.ts';
 import { DirectoryStore } from '../../repository/directory.ts';
 import { S3Store } from '../../repository/s3.ts';
 import type { Store } from '../../repository/store.ts';
@@ -129,6 +130,45 @@ function itKeepsAnArchive(open: () => Opened): void {
     const cut = compressFrame(Buffer.from('{}\n\0\0\0\x05abc'), 1);
     const segment = await putSegment(store, id, TIMELINE.id, range(1, 5), cut);
     await expect(textOf(store, segment)).rejects.toMatchObject({ code: 'ARCHIVE_BAD_SEGMENT' });
+  });
+
+  it('drops what is old from the beginning on, parts too, and never from the middle', async () => {
+    const { store } = open();
+    const id = { plan: 'retained', database: 'd' };
+    const at = (timeline: string, start: number, end: number, maxCommitMicros: number) =>
+      putSegment(store, id, timeline, { ...range(start, end), maxCommitMicros }, body(`${start}`));
+    const limitMs = MICROS / 1000 + 1_000;
+    const [old, young] = [MICROS, MICROS + 2_000_000];
+    const ended = {
+      formatVersion: 1,
+      lsn: lsnOf(9n),
+      endedAt: '2026-11-30T03:00:00.000Z',
+      code: 'gap',
+      reason: 'A gap.',
+    } as const;
+    for (const name of ['1', '2', '3']) await putTimeline(store, { ...TIMELINE, ...id, id: name });
+    for (const timeline of ['1', '2']) await putTimelineEnd(store, id, { ...ended, timeline });
+    // A later transaction may have an earlier time; what stands before the first young segment is old, nothing else.
+    await at('2', 1, 2, old);
+    await at('2', 2, 3, young);
+    await at('2', 3, 4, old);
+    const parts = [await putSegmentPart(store, id, '1', body('part'))];
+    await putSegmentOfParts(store, id, '1', { ...range(1, 9), maxCommitMicros: old }, parts);
+    await at('3', 1, 2, old);
+    await at('3', 2, 3, old);
+    const options = { signal: new AbortController().signal, heartbeat: () => undefined };
+    const dropped = await dropOldSegments(store, id.plan, limitMs, options);
+    expect(dropped.deletedSegments).toBe(3);
+    const left = await readTimelines(store, id);
+    // The last segment of the newest timeline says where the archive goes on.
+    expect(
+      left.map(({ timeline, segments }) => [timeline.id, segments.map(({ startLsn }) => startLsn)]),
+    ).toEqual([
+      ['2', [lsnOf(2n), lsnOf(3n)]],
+      ['3', [lsnOf(2n)]],
+    ]);
+    const keys = await Array.fromAsync(store.list('archive/retained/d/'), ({ key }) => key);
+    expect(keys.filter((key) => key.includes('/parts/') || key.includes('/d/1/'))).toEqual([]);
   });
 
   describe('its lease', () => {

@@ -111,6 +111,8 @@ class Capture implements StreamListener {
   #sampledAt = 0;
   #idle: Moment | undefined;
   #isAskingIdle = false;
+  /** The server asked for a reply, perhaps while something was being stored. */
+  #owesReply = false;
   #segments = 0;
   #transactions = 0;
   #storedBytes = 0;
@@ -158,14 +160,16 @@ class Capture implements StreamListener {
   }
 
   keepalive(position: bigint, replyRequested: boolean): void {
+    this.#owesReply ||= replyRequested;
     if (this.#isOver || this.#waiting > 0 || !this.#builder.isEmpty || position <= this.#builder.end) return;
     const idle = this.#idle;
     if (idle !== undefined && position >= positionOf(idle.lsn)) {
       this.#idle = undefined;
       const micros = Math.max(this.#storedUntilMicros, idle.micros - CLOCK_MARGIN_MICROS);
       this.#store(this.#builder.closeIdle(position, micros), []);
-    } else if (replyRequested) {
+    } else if (this.#owesReply) {
       // A server that shuts down waits until its slot has everything.
+      this.#owesReply = false;
       this.#store(this.#builder.closeIdle(position, this.#storedUntilMicros), []);
     }
   }

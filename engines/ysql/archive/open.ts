@@ -120,7 +120,10 @@ function obstacleTo(
     };
   }
   if (slot === undefined) {
-    return { code: 'slot-lost', reason: `The source has no replication slot ${timeline.slot} any more.` };
+    return {
+      code: 'slot-lost',
+      reason: `The source has no replication slot ${timeline.slot} any more: somebody dropped it, or the archive gave it up (maxSourceLag) while the repository could not be written.`,
+    };
   }
   return slotObstacle(slot, end, maxSourceLagBytes) ?? schemaObstacle(stored, tables);
 }
