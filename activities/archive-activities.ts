@@ -10,6 +10,7 @@ import { selectedDatabases } from '../engines/ysql/databases.ts';
 import { resolveTarget, withSession } from '../engines/ysql/server/session.ts';
 import type { ArchiveRequest } from '../model/archive.ts';
 import { defined } from '../model/defined.ts';
+import { messageOf } from '../model/errors.ts';
 import { archivedDatabases, readTimelines } from '../repository/archive.ts';
 import { ArchiveLease } from '../repository/archive-lease.ts';
 import { type Activities, ARCHIVE_ENDED, ARCHIVE_WANTED, archiveWorkflowId } from './contract.ts';
@@ -45,9 +46,9 @@ export function archiveActivities(
     openArchive: (request) =>
       asActivity((verb) =>
         withLease(repositories, verb, request, async (context) => {
-          const { stored, began } = await openTimeline(context);
-          const { id: timeline, createdAt: since } = stored.timeline;
-          return { timeline, since, ...defined({ began }) };
+          const { timeline } = (await openTimeline(context)).stored;
+          const { id, createdAt, previous } = timeline;
+          return { timeline: id, since: createdAt, ...defined({ reason: previous?.reason }) };
         }),
       ),
 
@@ -55,9 +56,11 @@ export function archiveActivities(
     streamArchive: (request) =>
       asActivity(async (verb) => {
         await protectSource(verb, request);
-        return await withLease(repositories, verb, request, async (context) =>
-          captureChanges(context, await openTimeline(context)),
-        );
+        return await withLease(repositories, verb, request, async (context) => {
+          const opened = await openTimeline(context);
+          // Another timeline has begun: the workflow is told, so that it asks for a base.
+          return opened.ended ?? (await captureChanges(context, opened));
+        });
       }),
 
     closeArchive: (request) => asActivity((verb) => withLease(repositories, verb, request, closeArchive)),
@@ -112,6 +115,11 @@ async function withLease<T>(
     return await work({ ...verb, request, store, lease });
   } finally {
     // Also after a cancellation, so that the next run needn't wait until it ends by itself.
-    await lease.release();
+    try {
+      await lease.release();
+    } catch (error) {
+      // It ends by itself. What the work threw, or gave, counts.
+      verb.log('the lease of the archive could not be given back', { reason: messageOf(error) });
+    }
   }
 }

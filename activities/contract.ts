@@ -205,13 +205,13 @@ export interface Activities {
     readonly wanted: readonly string[];
     readonly others: readonly string[];
   }>;
-  /** Goes on with a database's timeline or begins another; `began` says why, where it did. */
+  /** Goes on with a database's timeline or begins another; `reason` says why the one before ended, if there was one. */
   openArchive(input: ArchiveRequest): Promise<{
     readonly timeline: string;
     readonly since: string;
-    readonly began?: string;
+    readonly reason?: string;
   }>;
-  /** Stores a database's changes until its timeline ends. Heartbeats how far it is stored. */
+  /** Stores a database's changes until its timeline ends, and returns that end. Heartbeats how far it is stored. */
   streamArchive(input: ArchiveRequest): Promise<TimelineEnd>;
   /** Drops slot and publication, and ends the timeline. */
   closeArchive(input: ArchiveRequest): Promise<void>;

@@ -48,7 +48,8 @@ export async function archive(input: ArchiveInput): Promise<void> {
   setHandler(
     archiveWanted,
     (wanted) => {
-      if (JSON.stringify(wanted) !== JSON.stringify(input)) next = wanted;
+      // While it is being ended, it is begun anew afterwards.
+      if (isEnded || JSON.stringify(wanted) !== JSON.stringify(input)) next = wanted;
     },
     { description: 'Sent by the plan: how it wants to be archived from now on' },
   );
@@ -56,6 +57,7 @@ export async function archive(input: ArchiveInput): Promise<void> {
     archiveEnded,
     () => {
       isEnded = true;
+      next = undefined;
     },
     { description: 'Sent by the plan: it has no archive any more' },
   );
@@ -76,7 +78,7 @@ export async function archive(input: ArchiveInput): Promise<void> {
   await condition(allHandlersFinished);
   if (isEnded) {
     await keeper.end();
-    return;
+    if (next === undefined) return;
   }
   await continueAsNew<typeof archive>(next ?? input);
 }
@@ -121,7 +123,7 @@ class Keeper {
         this.#call(`open the archive of ${database}`).openArchive(request),
       );
       this.#show(database, { timeline: opened.timeline, since: opened.since });
-      if (opened.began !== undefined) await this.#askForBase(database, opened.timeline, opened.began);
+      await this.#askForBase(database, opened.timeline, opened.reason);
       const end = await this.#untilItWorks(database, () => this.#stream(request));
       this.#show(database, { timeline: end.timeline, since: opened.since, failure: end.reason });
       await this.#tellEnd(database, end);
@@ -162,9 +164,13 @@ class Keeper {
     }
   }
 
-  /** A timeline is of no use without a base backup that was made in it. */
-  async #askForBase(database: string, timeline: string, began: string): Promise<void> {
-    const reason = `base for the archive of changes of ${database}: ${began}`.slice(0, TEXT_AT_MOST);
+  /** A timeline is of no use without a base backup that was made in it. Asked once: the plan knows the request by its id when it comes again. */
+  async #askForBase(database: string, timeline: string, why: string | undefined): Promise<void> {
+    const reason =
+      `base for the archive of changes of ${database}${why === undefined ? '' : `: ${why}`}`.slice(
+        0,
+        TEXT_AT_MOST,
+      );
     try {
       await getExternalWorkflowHandle(planWorkflowId(this.#input.plan)).signal(personsSignal('backup'), {
         requestId: `archive-${timeline}`,

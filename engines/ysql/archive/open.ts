@@ -40,6 +40,8 @@ export interface OpenedTimeline {
   readonly end: Lsn;
   /** It has just begun, so that nothing can be restored by it before there is a base backup. Why it began, one sentence. */
   readonly began?: string;
+  /** Of one that has just begun: the end of the one before. */
+  readonly ended?: TimelineEnd;
 }
 
 /** The most that the archive may go back to: everything before the end of the last segment is stored. */
@@ -69,14 +71,12 @@ export async function openTimeline(context: ArchiveContext): Promise<OpenedTimel
     };
     if (newest === undefined) return await begin(context, session, { server, name, found });
     if (newest.end !== undefined) {
-      const previous = { timeline: newest.timeline.id, reason: newest.end.reason };
-      return await begin(context, session, { server, name, found, previous });
+      return await begin(context, session, { server, name, found, ended: newest.end });
     }
     const obstacle = obstacleTo(newest, found, request.policy.maxSourceLagBytes);
     if (obstacle === undefined) return { stored: newest, end: archiveEnd(newest) };
-    const end = await endTimeline(context, newest, obstacle);
-    const previous = { timeline: newest.timeline.id, reason: end.reason };
-    return await begin(context, session, { server, name, found, previous });
+    const ended = await endTimeline(context, newest, obstacle);
+    return await begin(context, session, { server, name, found, ended });
   });
 }
 
@@ -186,14 +186,15 @@ interface Beginning {
   readonly server: Server;
   readonly name: string;
   readonly found: Found;
-  readonly previous?: Timeline['previous'];
+  /** Of the timeline before. */
+  readonly ended?: TimelineEnd;
 }
 
 /** A slot that is there has no timeline: an attempt died before it wrote one, or the timeline has ended. */
 async function begin(
   context: ArchiveContext,
   session: Session,
-  { server, name, found, previous }: Beginning,
+  { server, name, found, ended }: Beginning,
 ): Promise<OpenedTimeline> {
   const { request, store, signal, lease } = context;
   await lease.hold({ signal });
@@ -223,7 +224,7 @@ async function begin(
     snapshotXids: await readSnapshotXids(session),
     // A table that came since the publication was made isn't published. The stream then finds another fingerprint, and begins anew.
     schemaFingerprint: found.tables.schemaFingerprint,
-    ...defined({ previous }),
+    ...(ended === undefined ? {} : { previous: { timeline: ended.timeline, reason: ended.reason } }),
   };
   const script = Buffer.from(DECODE_SCRIPT);
   const decoder = { sha256: sha256Hex(script), ifAbsent: false, signal };
@@ -233,7 +234,8 @@ async function begin(
   return {
     stored: { timeline, segments: [] },
     end: startLsn,
-    began: previous?.reason ?? 'The plan has an archive of changes from now on.',
+    began: ended?.reason ?? 'The plan has an archive of changes from now on.',
+    ...defined({ ended }),
   };
 }
 
