@@ -220,7 +220,9 @@ test('prunes get over a kill at each of their points', async () => {
 });
 
 test('every point is struck, and stands in the page', async () => {
-  expect([...BACKUP, ...RESTORE, ...REPLACE, ...DELETE, ...ARCHIVE].sort()).toEqual(Object.keys(CRASH_POINTS).sort());
+  expect([...BACKUP, ...RESTORE, ...REPLACE, ...DELETE, ...ARCHIVE].sort()).toEqual(
+    Object.keys(CRASH_POINTS).sort(),
+  );
   const page = await readFile(join(import.meta.dirname, '..', '..', 'docs', 'crash-campaign.md'), 'utf8');
   for (const [point, what] of Object.entries(CRASH_POINTS))
     expect(page).toContain(`| \`${point}\` | ${what} |`);
