@@ -160,6 +160,8 @@ export interface RestorationState {
   turnsAt: number;
   readonly end: 'well' | 'never' | 'failed';
   problem?: string;
+  /** To an instant of the history that the snapshot carries: microseconds since 1970. */
+  readonly micros?: string;
   /** To an instant of a schedule's history. */
   readonly rewind?: { readonly scheduleId: string; readonly micros: string };
 }

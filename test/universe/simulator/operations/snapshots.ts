@@ -110,8 +110,9 @@ export const snapshotOperations: readonly Operation[] = [
     arity: [1, 3],
     prefix: ([id = '']) => `Unable to restore snapshot ${id}`,
     run: async ({ world, args: [id = '', at], timezone }) => {
-      const restoration = beginRestoration(world, findSnapshot(world, id));
-      const when = at !== undefined && /^\d+$/.test(at) ? `Restore at: ${localTime(at, timezone)}\n` : '';
+      const micros = at !== undefined && /^\d+$/.test(at) ? at : undefined;
+      const restoration = beginRestoration(world, findSnapshot(world, id), micros);
+      const when = micros !== undefined ? `Restore at: ${localTime(micros, timezone)}\n` : '';
       return { stdout: `Started restoring snapshot: ${id}\nRestoration id: ${restoration.id}\n${when}` };
     },
   },
