@@ -1,4 +1,5 @@
 import type { VerifyReport } from '../model/backup.ts';
+import { windowOf } from '../model/carried-history.ts';
 import { defined } from '../model/defined.ts';
 import { messageOf } from '../model/errors.ts';
 import { instantOf, type Manifest } from '../model/manifest.ts';
@@ -130,6 +131,7 @@ function entryOf(manifest: Manifest): CatalogueEntry {
     durationMs: Date.parse(manifest.completedAt) - Date.parse(manifest.startedAt),
     contents: manifest.contents,
     ...(isSafetyBackup(manifest.backup) ? { kind: 'safety' } : {}),
+    ...defined({ history: windowOf(manifest) }),
   };
 }
 

@@ -250,14 +250,15 @@ function details(world: World, snapshot: SnapshotState): string {
     },
   };
   return snapshot.objects
-    .flatMap(({ id, name, kind, indexedTableId, parentId }) => [
+    .flatMap(({ id, name, kind, columns, indexedTableId, parentId }) => [
       head,
       {
         type: 'TABLE',
         id,
         data: {
           name,
-          version: 0,
+          // Rises with each column; YugabyteDB counts every change.
+          version: columns.length,
           state: 'RUNNING',
           table_type: namespace.kind === 'ysql' ? 'PGSQL_TABLE_TYPE' : 'YQL_TABLE_TYPE',
           namespace_id: namespace.id,
