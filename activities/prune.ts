@@ -49,7 +49,10 @@ export async function judge(
     else if (rehearsalIn(pin.workflowId) === undefined || pin.ended === true) deadPins.push(pin);
   }
   const { now } = options;
-  const verdicts = decideRetention(catalogue.entries, input.retention, { now, protectedBackups });
+  const verdicts = decideRetention(catalogue.entries, input.retention, {
+    ...{ now, protectedBackups },
+    ...defined({ historyMs: input.historyMs }),
+  });
   const entries = new Map(catalogue.entries.map((entry) => [entry.backup, entry]));
   const dropped = verdicts.filter(({ keep }) => !keep);
   const wanted = dropped.map(({ backup }) => markOf(input, backup, marks.get(backup), now));

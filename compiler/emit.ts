@@ -114,9 +114,18 @@ export function emitPlan({
   });
 }
 
-function emitPointTime({ inCluster }: NonNullable<PlanDocument['spec']['pointTime']>): PointTime {
-  const { interval, retention, adopt } = inCluster;
-  return { inCluster: { intervalMs: interval, retentionMs: retention, adopt } };
+function emitPointTime({ inCluster, offCluster }: NonNullable<PlanDocument['spec']['pointTime']>): PointTime {
+  return {
+    ...given(
+      'inCluster',
+      inCluster && {
+        intervalMs: inCluster.interval,
+        retentionMs: inCluster.retention,
+        adopt: inCluster.adopt,
+      },
+    ),
+    ...given('offCluster', offCluster && { everyMs: offCluster.every, retentionMs: offCluster.retention }),
+  };
 }
 
 function emitSource({ ysql, ycql, universe }: PlanDocument['spec']['source']): Source {

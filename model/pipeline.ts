@@ -1,5 +1,5 @@
 import type { DrillSpec } from './drill.ts';
-import type { InClusterPolicy } from './in-cluster.ts';
+import type { InClusterPolicy, OffClusterPolicy } from './in-cluster.ts';
 import type { NotifyTarget } from './notification.ts';
 import type { RepositorySpec, Schedule, SecretRef, Source } from './source.ts';
 
@@ -95,7 +95,8 @@ export interface Retention {
 
 /** Recovery to any instant. */
 export interface PointTime {
-  readonly inCluster: InClusterPolicy;
+  readonly inCluster?: InClusterPolicy;
+  readonly offCluster?: OffClusterPolicy;
 }
 
 export interface CompiledPlan {

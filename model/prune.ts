@@ -6,6 +6,8 @@ export interface PruneInput {
   readonly repository: RepositorySpec;
   /** Absent: no backup is deleted, only what interrupted backups left. */
   readonly retention?: Retention;
+  /** How far back exported history is kept, milliseconds. Absent: such backups are judged as all others are. */
+  readonly historyMs?: number;
   /** How long the writer of an unfinished backup may be silent and still come back. Default: a day. */
   readonly orphanGraceMs?: number;
 }

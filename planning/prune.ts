@@ -7,20 +7,20 @@ export function pruneInputOf(plan: CompiledPlan): PruneInput {
   return {
     plan: plan.name,
     repository: repositoryForPruning(plan.pipeline.repository),
-    ...defined({ retention: plan.retention }),
+    ...defined({ retention: plan.retention, historyMs: plan.pointTime?.offCluster?.retentionMs }),
   };
 }
 
 /**
- * When a plan is pruned by itself; undefined where it has no retention. A plan without a time gets a minute of its own at
+ * When a plan is pruned by itself; undefined where it has no retention, neither of backups nor of history. A plan without a time gets a minute of its own at
  * night, so that plans don't all begin in the same minute.
  */
 export function pruneTimesOf(
   plan: CompiledPlan,
 ): { readonly cron: readonly string[]; readonly timezone: string } | undefined {
-  const { retention } = plan;
-  if (retention === undefined) return undefined;
-  return { cron: retention.cron ?? [nightly(plan.name)], timezone: retention.timezone ?? 'UTC' };
+  const { retention, pointTime } = plan;
+  if (retention === undefined && pointTime?.offCluster === undefined) return undefined;
+  return { cron: retention?.cron ?? [nightly(plan.name)], timezone: retention?.timezone ?? 'UTC' };
 }
 
 function nightly(name: string): string {

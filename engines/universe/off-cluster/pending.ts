@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type CarriedHistory, historyMark, type ScheduledSnapshot } from '../../../model/carried-history.ts';
 import { permanent } from '../../../model/errors.ts';
+import type { PendingExport, PendingExports } from '../../../model/off-cluster.ts';
 import type { UniverseSource } from '../../../model/pipeline.ts';
 import { timeInId } from '../../../model/run-id.ts';
 import { readScheduleRecord } from '../../../repository/in-cluster.ts';
@@ -16,21 +17,10 @@ import { spanAround, watchSchema } from './schema-watch.ts';
 
 /** After so many backups that came to nothing a snapshot is given up: its time becomes a hole in the window. */
 const ATTEMPTS = 5;
+/** Most exports of one run, so that its history stays small; the next run makes the others. */
+const EXPORTS_AT_ONCE = 50;
 /** A look counts from a second after it, so that a snapshot from just before can't be judged yet. */
 const SETTLING_MS = 2_500;
-
-/** A schedule's own snapshot that is to be exported, and the name of the backup that it becomes. */
-export interface PendingExport {
-  readonly backup: string;
-  readonly scheduled: ScheduledSnapshot;
-}
-
-export interface PendingExports {
-  /** Oldest first. */
-  readonly exports: readonly PendingExport[];
-  /** Ids of snapshots that were tried too often. */
-  readonly givenUp: readonly string[];
-}
 
 /**
  * Which of the plan's scheduled snapshots are not in the repository yet. The first of a schedule carries no history, so it isn't exported. Looks at the
@@ -58,7 +48,7 @@ export async function pendingExports(
       else exports.push({ backup: backupName(scheduled, tried.length), scheduled });
     }
   }
-  return { exports, givenUp };
+  return { exports: exports.slice(0, EXPORTS_AT_ONCE), givenUp: givenUp.slice(0, EXPORTS_AT_ONCE) };
 }
 
 /** A name is used once: what failed leaves a tombstone under it. */

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type PendingExports, pendingExports } from '../../../engines/universe/off-cluster/pending.ts';
+import { pendingExports } from '../../../engines/universe/off-cluster/pending.ts';
 import type { BackupRef } from '../../../model/backup.ts';
 import type { Manifest } from '../../../model/manifest.ts';
+import type { PendingExports } from '../../../model/off-cluster.ts';
 import type { CatalogueEntry } from '../../../model/recovery.ts';
 import { planRecovery } from '../../../planning/recovery.ts';
 import { readCatalogue } from '../../../repository/catalogue.ts';

@@ -9,7 +9,6 @@ import { universeEngine } from '../../../engines/universe/engine.ts';
 import { exportUniverse } from '../../../engines/universe/export.ts';
 import type { SnapshotPoint } from '../../../engines/universe/export-database.ts';
 import { openScheduled } from '../../../engines/universe/off-cluster/open.ts';
-import type { PendingExport } from '../../../engines/universe/off-cluster/pending.ts';
 import { releaseLeftovers, releaseSnapshots } from '../../../engines/universe/release.ts';
 import type { UniverseRestore } from '../../../engines/universe/restore/context.ts';
 import { restoredDatabases } from '../../../engines/universe/restore/context.ts';
@@ -24,6 +23,7 @@ import type { BackupRef, RestoreRequest, UniverseRestorePlan } from '../../../mo
 import { HoldfastError, permanent, READ_POINT_LOST } from '../../../model/errors.ts';
 import type { Manifest } from '../../../model/manifest.ts';
 import { unreadiness } from '../../../model/node-readiness.ts';
+import type { PendingExport } from '../../../model/off-cluster.ts';
 import type { UniverseSource } from '../../../model/pipeline.ts';
 import { unpackShard } from '../../../model/tablets.ts';
 import { backupFolder } from '../../../repository/layout.ts';
