@@ -37,7 +37,7 @@ export function historyHoles(entries: readonly CatalogueEntry[]): readonly Recov
       holes.push({ from: before, to: from, reason: 'no snapshot that carries these instants was exported' });
     }
     if (Date.parse(safeFrom) > Date.parse(from)) {
-      const reason = `the schema changed, or the database was taken back in place, before ${safeFrom}; ${backup} can’t go back over that`;
+      const reason = `the schema changed, or the database was taken back in place, before ${safeFrom}, or nobody had looked until then; ${backup} can’t go back over that`;
       holes.push({ from, to: safeFrom, reason });
     }
     before = to;

@@ -378,7 +378,7 @@ function unreachable(reach: Reach, sources: readonly RecoverySource[], wantedMs:
     const both = [before, after].filter((one) => one !== undefined);
     return refused(
       'INSTANT_BEFORE_DDL',
-      `${barred.backup} carries the data of ${iso(wantedMs)}, but the schema changed (or the database was taken back in place) afterwards, before ${barred.history.safeFrom}, and YugabyteDB’s files can’t be taken back over that`,
+      `${barred.backup} carries the data of ${iso(wantedMs)}, but its schema is known to have stood only from ${barred.history.safeFrom} on (it changed before that, or the database was taken back in place, or nobody looked), and YugabyteDB’s files can’t be taken back over such a change`,
       `Ask for ${both.join(' or ')}, or for the newest before (\`nearest: before\`).`,
       { ...defined({ before, after }), limits: reach.limits },
     );

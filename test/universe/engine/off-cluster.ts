@@ -46,6 +46,7 @@ export class Ledger {
   readonly #rig: Rig;
   readonly #random: () => number;
   readonly events: Event[] = [];
+  readonly #looks: { readonly beginMs: number; readonly endMs: number }[] = [];
   #id = 1_000;
   #columns = 0;
   #tables = 0;
@@ -153,9 +154,12 @@ export class Ledger {
   }
 
   /** What an export's run does first: looks at the schema, and at what is to be exported. */
-  look(): Promise<PendingExports> {
+  async look(): Promise<PendingExports> {
     const { store, source } = this.#rig;
-    return pendingExports(contextOf(this.#rig, newRef()), store, 'rig', source);
+    const beginMs = Date.now();
+    const pending = await pendingExports(contextOf(this.#rig, newRef()), store, 'rig', source);
+    this.#looks.push({ beginMs, endMs: Date.now() });
+    return pending;
   }
 
   async export(): Promise<readonly Manifest[]> {
@@ -207,7 +211,7 @@ export class Ledger {
     };
   }
 
-  /** A refusal is right where a change of the schema lies between the two instants that are offered, and both can be reached. */
+  /** A refusal is right where nobody has looked at the schema between its last change and the instant; and what is offered can be reached. */
   #problemOf(
     { code, before, after }: { readonly code: string; readonly before?: string; readonly after?: string },
     ms: number,
@@ -215,20 +219,20 @@ export class Ledger {
   ): string | undefined {
     const told = `${new Date(ms).toISOString()} is refused: ${code}, before ${before}, after ${after}`;
     if (after === undefined) return `${told}; nothing after it is offered`;
-    const first = Math.min(
-      ...entries.flatMap(({ history }) => (history === undefined ? [] : [Date.parse(history.from)])),
-    );
     if (before === undefined && ms > Date.parse(after)) return `${told}; nothing before it is offered`;
     for (const to of [before, after].filter((one) => one !== undefined)) {
       const { kind } = planRecovery([{ kind: 'backups', entries }], { to }, { now: new Date() });
       if (kind === 'refused') return `${told}; what is offered, ${to}, is refused too`;
     }
-    const fromMs = before === undefined ? first : Date.parse(before);
-    const barred = this.events.some(
-      ({ kind, beginMs, endMs }) => kind === 'ddl' && endMs >= fromMs && beginMs <= Date.parse(after),
-    );
+    const last = this.events.findLast(({ kind, beginMs }) => kind === 'ddl' && beginMs <= Date.parse(after));
+    const barred = last === undefined || last.endMs >= ms || !this.#lookedBetween(last.endMs, ms);
     if (code !== 'INSTANT_BEFORE_DDL') return `${told}; it is no refusal for DDL`;
-    return barred ? undefined : `${told}; no change of the schema lies between`;
+    return barred ? undefined : `${told}; the schema was looked at since its last change`;
+  }
+
+  /** A look counts from a second after it. */
+  #lookedBetween(fromMs: number, toMs: number): boolean {
+    return this.#looks.some(({ beginMs, endMs }) => fromMs <= beginMs && endMs + 1_000 <= toMs);
   }
 }
 
