@@ -1,11 +1,17 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { pendingExports } from '../../../engines/universe/off-cluster/pending.ts';
 import { windowOf } from '../../../model/carried-history.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
 import { DirectoryStore } from '../../../repository/directory.ts';
+import { writeScheduleRecord } from '../../../repository/in-cluster.ts';
+import { eventually } from '../../support/processes.ts';
+import { query } from '../../support/sql.ts';
+import { said } from '../by-hand.ts';
 import { startUniverse, type Universe } from '../launcher.ts';
 import { DATABASE, Ledger, randomFrom } from './off-cluster.ts';
-import { type Rig, restore, rightAgents, sourceOf } from './rig.ts';
+import { backUp, contextOf, newRef, type Rig, restore, rightAgents, sourceOf } from './rig.ts';
 
 /** Any second off the cluster: a chain of a schedule's own snapshots, exported, and instants between them. */
 
@@ -105,4 +111,60 @@ test('five instants over a chain of snapshots, while rows change and a table is 
     import_snapshot: before.import_snapshot,
     restore_snapshot: before.restore_snapshot,
   });
+});
+
+test('a keyspace: an instant comes back by its exported snapshot; of a window in which a table was altered only the end is left', async () => {
+  const keyspace: Rig = { ...rig, source: sourceOf(universe, { databases: [], keyspaces: ['metrics'] }) };
+  const plan = 'rig';
+  const namespace = 'ycql.metrics';
+  await query(
+    universe.ycqlStoreUrl,
+    'CREATE SCHEMA metrics',
+    'CREATE TABLE metrics.samples (host text, at int, value float8, PRIMARY KEY (host, at))',
+    "INSERT INTO metrics.samples SELECT 'host' || i % 5, i, i / 7.0 FROM generate_series(1, 60) i",
+  );
+  const samples = (name: string) =>
+    query(universe.ycqlStoreUrl, `SELECT host, at, value FROM ${name}.samples ORDER BY host, at`);
+  await said(universe, 'create_snapshot_schedule', '15', '240', namespace);
+  const schedule = (await universe.view()).schedules.find((one) => one.namespace === namespace)?.id ?? '';
+  const limits = { intervalMs: 900_000, retentionMs: 14_400_000, since: new Date().toISOString() };
+  await writeScheduleRecord(rig.store, { plan, namespace, schedule, adopted: false, ...limits });
+  const look = () => pendingExports(contextOf(rig, newRef()), rig.store, plan, keyspace.source);
+  const complete = async () =>
+    (await universe.view()).snapshots.filter((one) => one.schedule === schedule && one.state === 'COMPLETE')
+      .length;
+  await eventually('the first snapshot is complete', async () => (await complete()) === 1);
+  expect((await look()).exports).toEqual([]);
+  const exportNext = async (count: number) => {
+    await universe.act({ do: 'takeScheduled' });
+    await eventually('the next snapshot is complete', async () => (await complete()) === count);
+    const [pending] = (await look()).exports;
+    if (pending === undefined) throw new Error('nothing to export');
+    return await backUp(keyspace, { pending });
+  };
+
+  // A look counts from a second after it.
+  await sleep(1_100);
+  await query(universe.ycqlStoreUrl, "INSERT INTO metrics.samples VALUES ('wanted', 1, 1)");
+  await sleep(20);
+  const at = new Date().toISOString();
+  const wanted = await samples('metrics');
+  await sleep(20);
+  await query(universe.ycqlStoreUrl, 'DELETE FROM metrics.samples WHERE at % 2 = 0');
+  const backup = await exportNext(2);
+  const { outcome, error } = await restore(
+    keyspace,
+    backup,
+    { metrics: 'metrics_then' },
+    undefined,
+    undefined,
+    { at },
+  );
+  expect(error).toBeUndefined();
+  expect(outcome).toMatchObject({ problems: [], unclear: true });
+  expect(await samples('metrics_then')).toEqual(wanted);
+
+  await query(universe.ycqlStoreUrl, 'ALTER TABLE metrics.samples ADD COLUMN unit text');
+  const altered = windowOf((await exportNext(3)).manifest);
+  expect(altered?.safeFrom).toBe(altered?.to);
 });
