@@ -86,7 +86,8 @@ export class ReadPointKeeper {
         return await scope.run(() => work(readPoint));
       } catch (error) {
         if (!moved() && !isReadPointLost(error)) throw error;
-        if (readPoint.epoch >= mostEpochs(readPoint)) throw error;
+        // Another snapshot would not be the one that is to be exported.
+        if (this.#scheduled !== undefined || readPoint.epoch >= mostEpochs(readPoint)) throw error;
         onLost(readPoint.epoch);
         await this.#renewed(moved);
       } finally {

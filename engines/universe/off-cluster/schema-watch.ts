@@ -1,4 +1,4 @@
-import { permanent } from '../../../model/errors.ts';
+import { transient } from '../../../model/errors.ts';
 import {
   readSchemaWatch,
   type SchemaSpan,
@@ -58,7 +58,7 @@ interface Look {
   readonly until: string;
 }
 
-/** The catalog version is read before and after the schema: a change meanwhile makes a look of its own next time. */
+/** The catalog version is read before and after the schema; where it rose, the schema is read again, for ANALYZE raises it too. */
 async function lookAtDatabase({ verb, universe, name }: Watching): Promise<Look> {
   const target = await ownYsqlTarget(verb, universe);
   const clock = () =>
@@ -69,19 +69,21 @@ async function lookAtDatabase({ verb, universe, name }: Watching): Promise<Look>
       );
       return BigInt(onlyRow(rows, 'the time').micros);
     });
-  const began = await clock();
-  const version = await catalogVersion(universe.admin, name.name);
   const database = { database: name.name, api: name.api };
-  const fingerprint = await presentFingerprint({ context: verb, universe, database }, target);
-  if ((await catalogVersion(universe.admin, name.name)) !== version) {
-    throw permanent(
+  const fingerprint = () => presentFingerprint({ context: verb, universe, database }, target);
+  const began = await clock();
+  const before = await catalogVersion(universe.admin, name.name);
+  const found = await fingerprint();
+  const version = await catalogVersion(universe.admin, name.name);
+  if (version !== before && (await fingerprint()) !== found) {
+    throw transient(
       'SCHEMA_CHANGES_NOW',
       `The schema of "${name.name}" changed while it was looked at`,
-      'It is looked at again with the next export.',
+      'It is looked at again.',
     );
   }
   return {
-    schema: sha256Hex(Buffer.from(fingerprint)).slice(0, 32),
+    schema: sha256Hex(Buffer.from(found)).slice(0, 32),
     version,
     since: isoOfMicros(String((await clock()) + CLOCK_DIFFERENCE_MICROS)),
     until: isoOfMicros(String(began - CLOCK_DIFFERENCE_MICROS)),

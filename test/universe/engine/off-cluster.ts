@@ -12,7 +12,7 @@ import { eventually } from '../../support/processes.ts';
 import { query } from '../../support/sql.ts';
 import { said } from '../by-hand.ts';
 import type { Universe } from '../launcher.ts';
-import { backUp, contextOf, newRef, type Rig, restore } from './rig.ts';
+import { backUp, contextOf, newRef, patiently, type Rig, restore } from './rig.ts';
 
 /**
  * A database whose rows change and whose schema is altered while a snapshot schedule takes snapshots and each of them is exported; and a model that knows
@@ -157,7 +157,9 @@ export class Ledger {
   async look(): Promise<PendingExports> {
     const { store, source } = this.#rig;
     const beginMs = Date.now();
-    const pending = await pendingExports(contextOf(this.#rig, newRef()), store, 'rig', source);
+    const pending = await patiently(() =>
+      pendingExports(contextOf(this.#rig, newRef()), store, 'rig', source),
+    );
     this.#looks.push({ beginMs, endMs: Date.now() });
     return pending;
   }

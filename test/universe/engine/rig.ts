@@ -131,7 +131,11 @@ export async function backUp(
       try {
         return { ref, manifest: await backUpOnce(rig, context, epoch, pending) };
       } catch (error) {
-        if (!(error instanceof HoldfastError && error.code === READ_POINT_LOST) || epoch === epochs)
+        if (
+          !(error instanceof HoldfastError && error.code === READ_POINT_LOST) ||
+          epoch === epochs ||
+          pending !== undefined
+        )
           throw error;
       }
     }
