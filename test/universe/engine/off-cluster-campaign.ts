@@ -60,8 +60,7 @@ try {
   for (let index = 1; index <= Number(values.instants); index += 1) {
     const ms = Math.floor(firstMs + random() * (lastMs - firstMs));
     const { kind, problem } = await ledger.ask(ms, `instant_${index}`);
-    counts[kind] += 1;
-    if (problem !== undefined) counts.wrong += 1;
+    counts[problem === undefined ? kind : 'wrong'] += 1;
     say(
       `${index}: ${new Date(ms).toISOString()} ${kind}${problem === undefined ? '' : ` WRONG: ${problem}`}`,
     );

@@ -105,12 +105,17 @@ async function describe(
   const objects: SnapshotTable[] = [];
   for (const table of tables) {
     const { id, schema, name, kind, indexedTableId, parentId, oid } = table;
+    const columns = await columnsOfTable(client, table);
+    const known = JSON.stringify(columns);
+    if (table.columns !== undefined && table.columns !== known) table.version = (table.version ?? 0) + 1;
+    table.columns = known;
     objects.push({
       id,
       schema,
       name,
       kind,
-      columns: await columnsOfTable(client, table),
+      columns,
+      ...(table.version === undefined ? {} : { version: table.version }),
       ...(indexedTableId === undefined ? {} : { indexedTableId }),
       ...(parentId === undefined ? {} : { parentId }),
       ...(namespace.kind === 'ycql' ? { definition: await definitionOf(client, kind, oid) } : {}),

@@ -250,15 +250,14 @@ function details(world: World, snapshot: SnapshotState): string {
     },
   };
   return snapshot.objects
-    .flatMap(({ id, name, kind, columns, indexedTableId, parentId }) => [
+    .flatMap(({ id, name, kind, version = 0, indexedTableId, parentId }) => [
       head,
       {
         type: 'TABLE',
         id,
         data: {
           name,
-          // Rises with each column; YugabyteDB counts every change.
-          version: columns.length,
+          version,
           state: 'RUNNING',
           table_type: namespace.kind === 'ysql' ? 'PGSQL_TABLE_TYPE' : 'YQL_TABLE_TYPE',
           namespace_id: namespace.id,
