@@ -107,10 +107,13 @@ async function scheduledSnapshots(
   if (newest !== undefined) await settle(verb, newest.timeMicros);
   const ids = schedule.snapshots.map(({ id }) => id);
   const { spans } = await watchSchema({ verb, store, plan, universe, name, snapshots: ids });
+  const lookedUntil = spans.at(-1)?.until ?? '';
   return schedule.snapshots.flatMap(({ id, timeMicros, previousMicros }): readonly ScheduledSnapshot[] => {
     const objects = complete.get(id);
     if (objects === undefined || previousMicros === undefined) return [];
     const takenAt = isoOfMicros(timeMicros);
+    // Nobody has looked since: it is exported by the next run, for what is written into a manifest stays.
+    if (takenAt > lookedUntil) return [];
     const span = spanAround(spans, takenAt);
     const before = schedule.snapshots.find((other) => other.timeMicros === previousMicros);
     const stood = sameSchema(complete.get(before?.id ?? ''), objects);
