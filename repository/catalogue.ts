@@ -1,7 +1,7 @@
 import type { VerifyReport } from '../model/backup.ts';
-import { windowOf } from '../model/carried-history.ts';
 import { defined } from '../model/defined.ts';
 import { messageOf } from '../model/errors.ts';
+import { windowOf } from '../model/history-window.ts';
 import { instantOf, type Manifest } from '../model/manifest.ts';
 import type { RepositorySpec } from '../model/pipeline.ts';
 import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';

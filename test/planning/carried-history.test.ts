@@ -1,5 +1,5 @@
 import type { HistoryWindow } from '../../model/carried-history.ts';
-import { windowOf } from '../../model/carried-history.ts';
+import { windowOf } from '../../model/history-window.ts';
 import type { CatalogueEntry, RecoverySource } from '../../model/recovery.ts';
 import { exportTimesOf, schedulePolicyOf } from '../../planning/off-cluster.ts';
 import { planRecovery, recoveryWindow } from '../../planning/recovery.ts';

@@ -1,5 +1,5 @@
-import { windowOf } from '../../../model/carried-history.ts';
 import { permanent } from '../../../model/errors.ts';
+import { windowOf } from '../../../model/history-window.ts';
 import type { UniverseRestore } from './context.ts';
 
 /**

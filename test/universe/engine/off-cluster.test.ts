@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pendingExports } from '../../../engines/universe/off-cluster/pending.ts';
-import { windowOf } from '../../../model/carried-history.ts';
+import { windowOf } from '../../../model/history-window.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
 import { DirectoryStore } from '../../../repository/directory.ts';
 import { writeScheduleRecord } from '../../../repository/in-cluster.ts';
