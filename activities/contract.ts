@@ -14,6 +14,7 @@ import type {
   UniverseRestorePlan,
   VerifyReport,
 } from '../model/backup.ts';
+import type { ScheduledSnapshot } from '../model/carried-history.ts';
 import type { CheckAnswer, CheckInput } from '../model/doctor.ts';
 import type { AssertionResult } from '../model/drill.ts';
 import type {
@@ -23,6 +24,7 @@ import type {
   InClusterRequest,
 } from '../model/in-cluster.ts';
 import type { NotifyTarget } from '../model/notification.ts';
+import type { PendingExports } from '../model/off-cluster.ts';
 import type {
   HttpOptions,
   RepositorySpec,
@@ -61,7 +63,12 @@ export interface Activities {
    * it. If it lasts only as long as a session (PostgreSQL), signals `readPointOpened` to its workflow and stays, heartbeating, until it is
    * cancelled; a retry opens the next epoch. A universe's snapshots outlive a worker, so a retry finds them again, and the epoch stays.
    */
-  snapshot(input: { source: Source; firstEpoch: number; ref?: BackupRef }): Promise<ReadPoint>;
+  snapshot(input: {
+    source: Source;
+    firstEpoch: number;
+    ref?: BackupRef;
+    scheduled?: ScheduledSnapshot;
+  }): Promise<ReadPoint>;
 
   export(input: { ref: BackupRef; source: Source; readPoint: ReadPoint }): Promise<ExportSummary>;
 
@@ -158,6 +165,13 @@ export interface Activities {
   discardUniverse(input: {
     request: RestoreRequest;
   }): Promise<{ left: readonly string[]; stands?: readonly string[] }>;
+
+  /** Which snapshots of a plan's own schedules are not in the repository yet. Looks at the schema on the way. */
+  pendingExports(input: {
+    repository: RepositorySpec;
+    plan: string;
+    source: UniverseSource;
+  }): Promise<PendingExports>;
 
   /** Brings the snapshot schedules of a plan's databases and keyspaces in line with its policy. Without a policy they are ended. */
   reconcileInCluster(input: InClusterInput): Promise<readonly InClusterChange[]>;

@@ -11,6 +11,7 @@ import {
 } from '../engines/universe/in-cluster/rewind.ts';
 import { microsOf, refuseIfSealed, rewindOnce } from '../engines/universe/in-cluster/sealed-rewind.ts';
 import { refuseToBreakOthers } from '../engines/universe/neighbours.ts';
+import { pendingExports } from '../engines/universe/off-cluster/pending.ts';
 import {
   namesIn,
   openUniverse,
@@ -39,9 +40,17 @@ export function inClusterActivities(
   repositories: Repositories,
 ): Pick<
   Activities,
-  'reconcileInCluster' | 'checkInCluster' | 'saveInCluster' | 'goBackInCluster' | 'choresInCluster'
+  | 'pendingExports'
+  | 'reconcileInCluster'
+  | 'checkInCluster'
+  | 'saveInCluster'
+  | 'goBackInCluster'
+  | 'choresInCluster'
 > {
   return {
+    pendingExports: ({ repository, plan, source }) =>
+      asActivity(async (verb) => pendingExports(verb, await repositories.open(repository), plan, source)),
+
     reconcileInCluster: ({ repository, plan, source, policy }) =>
       asActivity(async (verb) => {
         const store = await repositories.open(repository);

@@ -4,8 +4,10 @@ import type { ReadPointContext, VerbContext } from '../engines/engine.ts';
 import { engineOf } from '../engines/registry.ts';
 import type { NodeSettings } from '../engines/universe/agent/node-agent.ts';
 import { universeEngine } from '../engines/universe/engine.ts';
+import { openScheduled } from '../engines/universe/off-cluster/open.ts';
 import type { BackupRef } from '../model/backup.ts';
-import type { RepositorySpec } from '../model/pipeline.ts';
+import { tabletSource } from '../model/engine-kind.ts';
+import type { RepositorySpec, Source, UniverseSource } from '../model/pipeline.ts';
 import type { Catalogue } from '../model/recovery.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { backupFolder } from '../repository/layout.ts';
@@ -62,10 +64,13 @@ export function createActivities(client: Client): HostedActivities {
 
       flush: ({ source, waitMs }) => asActivity((verb) => engineOf(source).flush(verb, source, { waitMs })),
 
-      snapshot: ({ source, firstEpoch, ref }) =>
+      snapshot: ({ source, firstEpoch, ref, scheduled }) =>
         asActivity(async (verb) => {
           const context = readPointContext(repositories, verb, ref);
-          const opened = await engineOf(source).openReadPoint(context, source, firstEpoch);
+          const opened =
+            scheduled === undefined
+              ? await engineOf(source).openReadPoint(context, source, firstEpoch)
+              : await openScheduled(await context.backup(), ofUniverse(source), firstEpoch, scheduled);
           if (opened.held === undefined) return opened.readPoint;
           const { held, readPoint } = opened;
           try {
@@ -85,6 +90,12 @@ export function createActivities(client: Client): HostedActivities {
       http: ({ request, body }) => asActivity((verb) => callWebhook(verb, request, body)),
     },
   };
+}
+
+function ofUniverse(source: Source): UniverseSource {
+  const universe = tabletSource(source);
+  if (universe === undefined) throw new TypeError('only a universe has snapshot schedules');
+  return universe;
 }
 
 /** Old histories name no backup, and neither do they have an engine that asks for it. */

@@ -52,7 +52,10 @@ export async function judge(
   const { now } = options;
   const base = oldestBase(catalogue.entries, input.archiveRetentionMs, now);
   if (base !== undefined) protectedBackups.push({ backup: base.backup, reader: 'the archive of changes' });
-  const verdicts = decideRetention(catalogue.entries, input.retention, { now, protectedBackups });
+  const verdicts = decideRetention(catalogue.entries, input.retention, {
+    ...{ now, protectedBackups },
+    ...defined({ historyMs: input.historyMs }),
+  });
   const entries = new Map(catalogue.entries.map((entry) => [entry.backup, entry]));
   const dropped = verdicts.filter(({ keep }) => !keep);
   const wanted = dropped.map(({ backup }) => markOf(input, backup, marks.get(backup), now));

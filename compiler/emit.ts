@@ -115,7 +115,11 @@ export function emitPlan({
   });
 }
 
-function emitPointTime({ inCluster, archive }: NonNullable<PlanDocument['spec']['pointTime']>): PointTime {
+function emitPointTime({
+  inCluster,
+  offCluster,
+  archive,
+}: NonNullable<PlanDocument['spec']['pointTime']>): PointTime {
   return {
     ...given(
       'inCluster',
@@ -125,6 +129,7 @@ function emitPointTime({ inCluster, archive }: NonNullable<PlanDocument['spec'][
         adopt: inCluster.adopt,
       },
     ),
+    ...given('offCluster', offCluster && { everyMs: offCluster.every, retentionMs: offCluster.retention }),
     ...given(
       'archive',
       archive && {

@@ -1,3 +1,4 @@
+import type { CarriedHistory } from './carried-history.ts';
 import type { Assertion, DrillRecord } from './drill.ts';
 import type { Pipeline } from './pipeline.ts';
 import type { LogicalSource, NamePatterns, RepositorySpec, SecretRef, Source } from './source.ts';
@@ -68,6 +69,8 @@ export interface DatabaseSnapshot {
   readonly snapshotTime?: string;
   /** Version of the catalog before the snapshot was taken; YSQL only. */
   readonly catalogVersion?: string;
+  /** Of a schedule's own snapshot: what of the past it carries besides its own instant. */
+  readonly history?: CarriedHistory;
 }
 
 /** What a backup is sealed from, besides what lies in its folder. */
@@ -269,6 +272,11 @@ export interface RestoreRequest {
   readonly asNew?: boolean;
   /** Every object belongs to this role instead of its owner at the source. */
   readonly owner?: string;
+  /**
+   * Engine universe: restore to this instant, ISO 8601 in UTC to the millisecond, within the history that the backup's snapshots carry. Absent: to the
+   * instant of the backup.
+   */
+  readonly at?: string;
   /**
    * Engine ysql, on YugabyteDB. `target`: the target's own defaults decide how tables are split and colocated. `source`: as at the source.
    * Absent: `source`.

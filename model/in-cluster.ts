@@ -10,6 +10,14 @@ export interface InClusterPolicy {
   readonly adopt: boolean;
 }
 
+/** What a plan wants of the history that leaves the cluster: each snapshot of a schedule is exported. */
+export interface OffClusterPolicy {
+  /** Between two snapshots; whole minutes. */
+  readonly everyMs: number;
+  /** How far back every instant is kept in the repository. */
+  readonly retentionMs: number;
+}
+
 /** What was done to the snapshot schedule of one database or keyspace. */
 export interface InClusterChange {
   /** `ysql.orders`, `ycql.metrics` */

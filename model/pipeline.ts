@@ -1,6 +1,6 @@
 import type { ArchivePolicy } from './archive.ts';
 import type { DrillSpec } from './drill.ts';
-import type { InClusterPolicy } from './in-cluster.ts';
+import type { InClusterPolicy, OffClusterPolicy } from './in-cluster.ts';
 import type { NotifyTarget } from './notification.ts';
 import type { RepositorySpec, Schedule, SecretRef, Source } from './source.ts';
 
@@ -96,8 +96,8 @@ export interface Retention {
 
 /** Recovery to any instant. */
 export interface PointTime {
-  /** Of a universe. */
   readonly inCluster?: InClusterPolicy;
+  readonly offCluster?: OffClusterPolicy;
   /** Of a source `ysql`. */
   readonly archive?: ArchivePolicy;
 }

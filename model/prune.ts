@@ -8,6 +8,8 @@ export interface PruneInput {
   readonly retention?: Retention;
   /** How far back the plan's archive of changes is kept. Absent: nothing of it is deleted. */
   readonly archiveRetentionMs?: number;
+  /** How far back exported history is kept, milliseconds. Absent: such backups are judged as all others are. */
+  readonly historyMs?: number;
   /** How long the writer of an unfinished backup may be silent and still come back. Default: a day. */
   readonly orphanGraceMs?: number;
 }

@@ -1,4 +1,5 @@
 import type { Verdict } from './backup.ts';
+import type { HistoryWindow } from './carried-history.ts';
 import type { Contents, VerifyLevel } from './pipeline.ts';
 
 /** What can be restored, what is asked for, and what is decided. Times are ISO 8601 in UTC unless said otherwise. */
@@ -30,6 +31,8 @@ export interface CatalogueEntry {
   readonly kind?: 'plan' | 'safety';
   /** Set where its verifications can't be read, so that nobody knows whether it is good: the reason. */
   readonly problem?: string;
+  /** Of an export of a schedule's own snapshot: the instants that it carries besides its own. */
+  readonly history?: HistoryWindow;
   /** Backups of the plan that this one can't be restored without. */
   readonly needs?: readonly string[];
 }
@@ -161,6 +164,8 @@ export type RecoveryDecision =
   | (Reached & { readonly way: 'backup'; readonly backup: string; readonly cost: RecoveryCost })
   | (Reached & { readonly way: 'archive'; readonly backup: string; readonly cost: RecoveryCost })
   | (Reached & { readonly way: 'rewind' | 'clone'; readonly schedule: string })
+  /** The backup's files, taken back to the instant by the history that they carry. */
+  | (Reached & { readonly way: 'snapshot'; readonly backup: string; readonly cost: RecoveryCost })
   | RecoveryRefusal;
 
 export interface RecoveryRefusal {
@@ -185,6 +190,8 @@ export type RefusalCode =
   | 'INSTANT_TOO_EARLY'
   /** Between two instants that can be reached, or after the last. */
   | 'INSTANT_NOT_EXACT'
+  /** The history that a backup carries has it, but the schema changed afterwards. */
+  | 'INSTANT_BEFORE_DDL'
   /** There is nothing to restore from. */
   | 'NO_BACKUP'
   | 'BACKUP_NOT_FOUND';
@@ -194,5 +201,12 @@ export interface RecoveryWindow {
   /** Oldest first. */
   readonly instants: readonly { readonly at: string; readonly backup: string; readonly verified: boolean }[];
   /** Oldest first. */
-  readonly ranges: readonly (InstantRange & { readonly way: 'rewind' | 'clone' | 'archive' })[];
+  readonly ranges: readonly (InstantRange & { readonly way: 'rewind' | 'clone' | 'archive' | 'snapshot' })[];
+  /** Instants between ranges that can't be reached, as far as the reason is known. Oldest first; absent where there are none. */
+  readonly holes?: readonly RecoveryHole[];
+}
+
+export interface RecoveryHole extends InstantRange {
+  /** A clause. */
+  readonly reason: string;
 }

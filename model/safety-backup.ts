@@ -5,7 +5,19 @@ const CAPTURING: readonly Verb[] = ['flush', 'snapshot', 'export', 'upload'];
 
 /** The part of a plan's pipeline that saves what is there, for a backup before a restore overwrites it. */
 export function safetyPipeline(pipeline: Pipeline): Pipeline {
-  const steps = pipeline.steps.filter(({ verb }) => CAPTURING.includes(verb));
+  return withVerbs(pipeline, CAPTURING);
+}
+
+/** The part that exports a snapshot which is there already: nothing need come to rest before it. */
+export function historyPipeline(pipeline: Pipeline): Pipeline {
+  return withVerbs(
+    pipeline,
+    CAPTURING.filter((verb) => verb !== 'flush'),
+  );
+}
+
+function withVerbs(pipeline: Pipeline, verbs: readonly Verb[]): Pipeline {
+  const steps = pipeline.steps.filter(({ verb }) => verbs.includes(verb));
   const kept = new Set(steps.map(({ id }) => id));
   return {
     ...pipeline,

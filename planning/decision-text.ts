@@ -31,6 +31,8 @@ function wayOf(decision: Exclude<RecoveryDecision, { kind: 'refused' }>): string
   switch (decision.way) {
     case 'backup':
       return `Backup ${decision.backup}`;
+    case 'snapshot':
+      return `Backup ${decision.backup} with the history that it carries`;
     case 'archive':
       return `Backup ${decision.backup} with the changes archived since`;
     case 'rewind':

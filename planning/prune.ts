@@ -10,19 +10,21 @@ export function pruneInputOf(plan: CompiledPlan): PruneInput {
     ...defined({
       retention: plan.retention,
       archiveRetentionMs: plan.pointTime?.archive?.retentionMs,
+      historyMs: plan.pointTime?.offCluster?.retentionMs,
     }),
   };
 }
 
 /**
- * When a plan is pruned by itself; undefined where it has neither retention nor an archive of changes. A plan without a time gets a minute of its own at
+ * When a plan is pruned by itself; undefined where it has no retention, of backups, of history or of an archive of changes. A plan without a time gets a minute of its own at
  * night, so that plans don't all begin in the same minute.
  */
 export function pruneTimesOf(
   plan: CompiledPlan,
 ): { readonly cron: readonly string[]; readonly timezone: string } | undefined {
-  const { retention } = plan;
-  if (retention === undefined && plan.pointTime?.archive === undefined) return undefined;
+  const { retention, pointTime } = plan;
+  const isKept = pointTime?.offCluster !== undefined || pointTime?.archive !== undefined;
+  if (retention === undefined && !isKept) return undefined;
   return { cron: retention?.cron ?? [nightly(plan.name)], timezone: retention?.timezone ?? 'UTC' };
 }
 

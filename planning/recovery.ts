@@ -1,4 +1,4 @@
-import { formatDuration } from '../model/amounts.ts';
+import { formatBytes, formatDuration } from '../model/amounts.ts';
 import { defined } from '../model/defined.ts';
 import type {
   CatalogueEntry,
@@ -12,6 +12,7 @@ import type {
   RefusalCode,
   RestoreMeasurement,
 } from '../model/recovery.ts';
+import { beforeDdl, historyHoles, historyRanges } from './carried-history.ts';
 import { readInstant } from './instant.ts';
 import { estimateRestoreMs, restorePace } from './restore-pace.ts';
 
@@ -55,6 +56,7 @@ export function planRecovery(
     return decide(exact, wantedMs, `${subjectOf(exact)} exactly the data of ${iso(wantedMs)}`, {
       sources,
       context,
+      notes: dearerWays(reach.steps, exact, wantedMs),
       limits: reach.limits,
     });
   }
@@ -75,6 +77,8 @@ export function planRecovery(
 /** All instants that the sources can bring back, without those of damaged backups. */
 export function recoveryWindow(sources: readonly RecoverySource[]): RecoveryWindow {
   const { steps } = reachOf(sources, {});
+  const sound = steps.flatMap((step) => (step.way === 'backup' ? [step.entry] : []));
+  const holes = historyHoles(sound);
   return {
     instants: steps
       .filter((step) => step.way === 'backup')
@@ -85,7 +89,7 @@ export function recoveryWindow(sources: readonly RecoverySource[]): RecoveryWind
       }))
       .sort((one, other) => Date.parse(one.at) - Date.parse(other.at)),
     ranges: sources
-      .flatMap((source) => {
+      .flatMap((source): RecoveryWindow['ranges'] => {
         if (source.kind === 'backups') return [];
         const ways =
           source.kind === 'archive'
@@ -93,7 +97,9 @@ export function recoveryWindow(sources: readonly RecoverySource[]): RecoveryWind
             : source.ways.filter((way) => source.limits?.some((limit) => limit.ways.includes(way)) !== true);
         return ways.flatMap((way) => source.windows.map(({ from, to }) => ({ from, to, way })));
       })
+      .concat(historyRanges(sound).map((range) => ({ ...range, way: 'snapshot' })))
       .sort((one, other) => Date.parse(one.from) - Date.parse(other.from)),
+    ...(holes.length === 0 ? {} : { holes }),
   };
 }
 
@@ -101,6 +107,7 @@ export function recoveryWindow(sources: readonly RecoverySource[]): RecoveryWind
 type Step = { readonly fromMs: number; readonly toMs: number } & (
   | { readonly way: 'backup'; readonly entry: CatalogueEntry }
   | { readonly way: 'archive'; readonly entry: CatalogueEntry }
+  | { readonly way: 'snapshot'; readonly entry: CatalogueEntry }
   | { readonly way: 'rewind' | 'clone'; readonly schedule: string }
 );
 
@@ -142,7 +149,7 @@ function reachOf(sources: readonly RecoverySource[], request: RecoveryRequest): 
       return source.windows.map((window) => ({ ...bounds(window), way, schedule: source.schedule }));
     }
     const entries = source.kind === 'archive' ? [source.base] : [...source.entries].sort(byTrust);
-    return entries.flatMap((entry): readonly Step[] => {
+    const reached = entries.flatMap((entry): readonly Step[] => {
       const reason = reasonToPassOver(entry, request);
       if (reason !== undefined) {
         passedOver.push({
@@ -156,8 +163,17 @@ function reachOf(sources: readonly RecoverySource[], request: RecoveryRequest): 
       }
       return [{ fromMs: instantOf(entry), toMs: instantOf(entry), way: 'backup', entry }];
     });
+    // A backup's own instant needs no history, so that way comes first.
+    return [...reached, ...reached.flatMap(carriedBy)];
   });
   return { steps, passedOver: passedOver.sort((one, other) => other.ms - one.ms), limits };
+}
+
+/** The instants of the history that a backup carries, from the last change of the schema on. */
+function carriedBy(step: Step): readonly Step[] {
+  if (step.way !== 'backup' || step.entry.history === undefined) return [];
+  const { safeFrom, to } = step.entry.history;
+  return [{ ...bounds({ from: safeFrom, to }), way: 'snapshot', entry: step.entry }];
 }
 
 /** Sentences without their first words. */
@@ -294,8 +310,25 @@ function decide(
     way: step.way,
     backup: entry.backup,
     cost: costOf(entry, how.sources, how.context),
-    notes: [...notesOn(entry, how.sources), ...passed],
+    notes: [
+      ...notesOn(entry, how.sources),
+      ...(step.way === 'snapshot' ? carriedNotes(entry) : []),
+      ...passed,
+    ],
   };
+}
+
+/** What is known of going back within a backup's files. */
+function carriedNotes({ history }: CatalogueEntry): readonly string[] {
+  return [
+    'Its rows can’t be compared with counts of that instant: nobody has them, and the restore says INCONCLUSIVE.',
+    'Values of sequences are those of the backup, so they are ahead of the rows.',
+    ...(history?.catalogRose === true
+      ? [
+          'The catalog version rose within the history though the schema is the same at both ends: ANALYZE does that; a table that was created and dropped again would be missing.',
+        ]
+      : []),
+  ];
 }
 
 function notesOn(entry: CatalogueEntry, sources: readonly RecoverySource[]): readonly string[] {
@@ -339,6 +372,17 @@ function costOf(
 
 function unreachable(reach: Reach, sources: readonly RecoverySource[], wantedMs: number): RecoveryRefusal {
   const { before, after } = neighbours(reach.steps, wantedMs);
+  const sound = reach.steps.flatMap((step) => (step.way === 'backup' ? [step.entry] : []));
+  const barred = beforeDdl(sound, wantedMs);
+  if (barred !== undefined) {
+    const both = [before, after].filter((one) => one !== undefined);
+    return refused(
+      'INSTANT_BEFORE_DDL',
+      `${barred.backup} carries the data of ${iso(wantedMs)}, but its schema is known to have stood only from ${barred.history.safeFrom} on (it changed before that, or the database was taken back in place, or nobody looked), and YugabyteDB’s files can’t be taken back over such a change`,
+      `Ask for ${both.join(' or ')}, or for the newest before (\`nearest: before\`).`,
+      { ...defined({ before, after }), limits: reach.limits },
+    );
+  }
   const told = {
     ...defined({ before, after }),
     notes: reach.passedOver.filter((one) => one.ms === wantedMs || isBetween(one.ms, before, after)),
@@ -416,8 +460,40 @@ function refused(
   return { kind: 'refused', code, reason, remedy, ...nearest, notes: all };
 }
 
+/** Other ways to the same instant, each with what it would cost more; of very many the first. */
+function dearerWays(steps: readonly Step[], chosen: Step, wantedMs: number): readonly Note[] {
+  const others = steps.filter((step) => step !== chosen && step.fromMs <= wantedMs && wantedMs <= step.toMs);
+  return others.slice(0, OTHER_WAYS_TOLD).map((step) => ({
+    ms: wantedMs,
+    text: `${capitalized(wayOf(step))} would give it too, and is passed over: ${costOfWay(step, chosen)}.`,
+  }));
+}
+
+const OTHER_WAYS_TOLD = 3;
+
+function wayOf(step: Step): string {
+  if ('schedule' in step) return `a ${step.way} by the snapshot schedule ${step.schedule}`;
+  if (step.way === 'backup') return `backup ${step.entry.backup}`;
+  return step.way === 'snapshot'
+    ? `backup ${step.entry.backup} with the history that it carries`
+    : `backup ${step.entry.backup} with the changes archived since`;
+}
+
+function costOfWay(step: Step, chosen: Step): string {
+  if ('schedule' in step) return 'the first of two such ways is taken';
+  if ('schedule' in chosen) return `it would fetch ${formatBytes(step.entry.storedBytes)}`;
+  if (step.way === 'backup') return 'one that is trusted more, or is newer, is taken';
+  return chosen.way === 'backup'
+    ? 'nothing need be taken back at that instant'
+    : 'the first of two such ways is taken';
+}
+
+const capitalized = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+
 function subjectOf(step: Step): string {
   switch (step.way) {
+    case 'snapshot':
+      return `the files of ${step.entry.backup} carry the history from ${iso(step.fromMs)} to ${iso(step.toMs)}, and no other way to it costs less; it gives`;
     case 'backup':
       return `${step.entry.backup} holds`;
     case 'archive':

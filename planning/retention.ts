@@ -39,6 +39,8 @@ export interface RetentionContext {
   readonly now: Date;
   /** IANA name; days and months are those of its wall clock. Default: the policy's own, else UTC. */
   readonly timezone?: string;
+  /** How far back the backups that carry history are kept, from the newest of them, milliseconds. Absent: the policy judges them too. */
+  readonly historyMs?: number;
   /** The readers of each backup; a backup that is read stays, whatever the rules say. */
   readonly protectedBackups?: readonly { readonly backup: string; readonly reader: string }[];
 }
@@ -60,8 +62,23 @@ const PERIODS = [
  * - Whatever the policy says, these stay: the newest backup found good, and any backup that is read, locked, or needed by one
  *   that stays.
  * - Without a policy everything is kept.
+ * - Backups that carry history have a rule of their own, and none of them takes the place of another backup.
  */
 export function decideRetention(
+  entries: readonly CatalogueEntry[],
+  policy: Retention | undefined,
+  context: RetentionContext,
+): readonly RetentionVerdict[] {
+  const { historyMs } = context;
+  if (historyMs === undefined) return decide(entries, policy, context);
+  const carriers = entries.filter(({ history }) => history !== undefined);
+  const others = entries.filter(({ history }) => history === undefined);
+  return [...decide(others, policy, context), ...decide(carriers, { keepWithinMs: historyMs }, context)].sort(
+    (one, other) => Date.parse(other.instant) - Date.parse(one.instant),
+  );
+}
+
+function decide(
   entries: readonly CatalogueEntry[],
   policy: Retention | undefined,
   context: RetentionContext,

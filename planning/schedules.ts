@@ -1,6 +1,7 @@
 import { defined } from '../model/defined.ts';
 import type { CompiledPlan, Schedule } from '../model/pipeline.ts';
 import { drillInput } from './drill.ts';
+import { exportTimesOf, offClusterInput } from './off-cluster.ts';
 import { pruneInputOf, pruneTimesOf } from './prune.ts';
 
 /** A Temporal Schedule as a plan wants it. */
@@ -23,10 +24,11 @@ export interface DesiredSchedule {
 }
 
 const CATCH_UP_MS = 6 * 3_600_000;
+const MINUTE_MS = 60_000;
 
 /** Every schedule that a plan wants: the one list that `apply` reconciles, prunes and previews by. */
 export function desiredSchedules(plan: CompiledPlan): readonly DesiredSchedule[] {
-  return [...backups(plan), ...prunes(plan), ...drills(plan)];
+  return [...backups(plan), ...prunes(plan), ...drills(plan), ...exports(plan)];
 }
 
 function backups({ name, pipeline, schedule, notify }: CompiledPlan): readonly DesiredSchedule[] {
@@ -75,9 +77,23 @@ function drills(plan: CompiledPlan): readonly DesiredSchedule[] {
   return [{ id, cron, timezone, overlap, catchUpMs: CATCH_UP_MS, start }];
 }
 
+function exports(plan: CompiledPlan): readonly DesiredSchedule[] {
+  const cron = exportTimesOf(plan);
+  if (cron === undefined) return [];
+  const id = `off-cluster:${plan.name}`;
+  const start = {
+    workflowType: 'offCluster',
+    workflowId: id,
+    args: [offClusterInput(plan)],
+    summary: `Export of the history of ${plan.name}`,
+  };
+  // What a missed run would have exported the next one does.
+  return [{ id, cron, timezone: 'UTC', overlap: 'skip', catchUpMs: MINUTE_MS, start }];
+}
+
 /** The ids of all schedules that a plan may have, including those that it no longer wants. */
 export function scheduleIdsOf(plan: string): readonly string[] {
   return SCHEDULED.map((kind) => `${kind}:${plan}`);
 }
 
-const SCHEDULED = ['backup', 'prune', 'drill'] as const;
+const SCHEDULED = ['backup', 'prune', 'drill', 'off-cluster'] as const;

@@ -1,6 +1,7 @@
 import type { VerifyReport } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
 import { messageOf } from '../model/errors.ts';
+import { windowOf } from '../model/history-window.ts';
 import { instantOf, type Manifest } from '../model/manifest.ts';
 import type { RepositorySpec } from '../model/pipeline.ts';
 import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
@@ -130,6 +131,7 @@ function entryOf(manifest: Manifest): CatalogueEntry {
     durationMs: Date.parse(manifest.completedAt) - Date.parse(manifest.startedAt),
     contents: manifest.contents,
     ...(isSafetyBackup(manifest.backup) ? { kind: 'safety' } : {}),
+    ...defined({ history: windowOf(manifest) }),
   };
 }
 

@@ -157,6 +157,11 @@ export function inClusterFolder(plan: string): string {
   return `in-cluster/${checkedPart(plan)}/`;
 }
 
+/** `off-cluster/<plan>/<namespace>.json`: since when a database, whose history is exported, has the schema it has. @param namespace hash of its name. */
+export function offClusterKey(plan: string, namespace: string): string {
+  return `off-cluster/${checkedPart(plan)}/${checkedPart(namespace)}.json`;
+}
+
 /** `verified/<plan>/` */
 export function planLedgerFolder(plan: string): string {
   return `verified/${checkedPart(plan)}/`;

@@ -65,6 +65,14 @@ const readPointSchema: z.ZodType<ReadPoint> = z.discriminatedUnion('kind', [
         snapshot: z.string().exactOptional(),
         snapshotTime: z.string().exactOptional(),
         catalogVersion: z.string().exactOptional(),
+        history: z
+          .object({
+            schedule: z.string(),
+            from: z.string(),
+            schemaSince: z.string().exactOptional(),
+            catalogRose: z.boolean().exactOptional(),
+          })
+          .exactOptional(),
       }),
     ),
   }),

@@ -2,6 +2,7 @@ import { ApplicationFailure, isCancellation, patched, uuid4, workflowInfo } from
 import { formatAmount, formatBytes, formatCount, formatDuration } from '../model/amounts.ts';
 import type { BackupRef, BackupSummary, ExportSummary, ReadPoint, VerifyReport } from '../model/backup.ts';
 import { TASKS_PER_SHARD } from '../model/backup.ts';
+import type { ScheduledSnapshot } from '../model/carried-history.ts';
 import { defined } from '../model/defined.ts';
 import { tabletSource } from '../model/engine-kind.ts';
 import type { Pipeline, Step, StepOf, UniverseSource } from '../model/pipeline.ts';
@@ -90,6 +91,7 @@ type StepEnd = 'succeeded' | 'failed' | 'skipped';
 class BackupRun {
   readonly frame: RunFrame;
   readonly #pipeline: Pipeline;
+  readonly #scheduled: ScheduledSnapshot | undefined;
   /** Present where agents move tablets: that transfer is another one, and the universe is to let go of its snapshots afterwards. */
   readonly #universe: UniverseSource | undefined;
   readonly #ref: BackupRef;
@@ -103,9 +105,10 @@ class BackupRun {
   #released = false;
   #cleanUpFailure: string | undefined;
 
-  constructor({ pipeline, backup = newBackupId(), hasTurn = false }: BackupInput) {
+  constructor({ pipeline, backup = newBackupId(), hasTurn = false, scheduled }: BackupInput) {
     const { plan, repository, source, steps } = pipeline;
     this.#pipeline = pipeline;
+    this.#scheduled = scheduled;
     this.#universe = tabletSource(source);
     this.#ref = { repository, plan, backup };
     const isGoverned = patched('turns');
@@ -294,7 +297,7 @@ class BackupRun {
       timeoutMs,
       taskQueue: readPointQueue(workflowInfo().taskQueue),
     });
-    this.#readPoint = new ReadPointKeeper(activities, this.#pipeline.source, this.#ref);
+    this.#readPoint = new ReadPointKeeper(activities, this.#pipeline.source, this.#ref, this.#scheduled);
     const readPoint = await this.#readPoint.open();
     this.board.note(step.id, { note: describeReadPoint(readPoint) });
   }

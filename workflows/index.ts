@@ -5,6 +5,7 @@ export { doctor } from './doctor.ts';
 export { drill } from './drill.ts';
 export { inClusterRestore } from './in-cluster-restore.ts';
 export { notify } from './notify.ts';
+export { offCluster } from './off-cluster.ts';
 export { plan } from './plan.ts';
 export { prune } from './prune.ts';
 export { restore } from './restore.ts';

@@ -9,6 +9,7 @@ import type {
   TableUnit,
   VerifyReport,
 } from '../model/backup.ts';
+import type { ScheduledSnapshot } from '../model/carried-history.ts';
 import type { NotifyTarget } from '../model/notification.ts';
 import type { Pipeline, RetryPolicy, Source, VerifyLevel } from '../model/pipeline.ts';
 import type { SourceClaim } from '../model/source-claim.ts';
@@ -24,6 +25,8 @@ export interface BackupInput {
   readonly hasTurn?: boolean;
   /** Who gets a notification of the end. */
   readonly notify?: readonly NotifyTarget[];
+  /** The snapshot that it is made of, which the plan's schedule took. Absent: it takes one of its own. */
+  readonly scheduled?: ScheduledSnapshot;
 }
 
 export interface BackupOutcome {

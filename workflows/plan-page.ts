@@ -1,5 +1,5 @@
 import { formatBytes, formatCount, formatDuration } from '../model/amounts.ts';
-import type { RecoveryWindow } from '../model/recovery.ts';
+import type { RecoveryHole, RecoveryWindow } from '../model/recovery.ts';
 import { decisionLines } from '../planning/decision-text.ts';
 import type { PlanRequest, PlanStatus, Refusal, RunReport } from './plan-messages.ts';
 
@@ -8,6 +8,7 @@ import type { PlanRequest, PlanStatus, Refusal, RunReport } from './plan-message
  * changes, and stands still while no worker runs: so its times are absolute, and it says as of when they were compared with the clock.
  */
 
+const HOLES_SHOWN = 5;
 const INSTANTS_SHOWN = 20;
 
 export function renderPlan(status: PlanStatus, now: Date): string {
@@ -162,10 +163,15 @@ function windowLines(window: RecoveryWindow | undefined, total: number): readonl
   const older = total - instants.length;
   return [
     ...window.ranges.map(({ from, to, way }) => `every instant from ${from} to ${to} (${way})`),
+    ...(window.holes ?? []).slice(-HOLES_SHOWN).map(holeLine),
     ...instants.map(({ at, backup, verified }) => `${at} \`${backup}\`${verified ? '' : ' (not verified)'}`),
     ...(older > 0 ? [`and ${formatCount(older)} older`] : []),
     ...(instants.length === 0 && window.ranges.length === 0 ? ['nothing yet'] : []),
   ];
+}
+
+function holeLine({ from, to, reason }: RecoveryHole): string {
+  return `NOT from ${from} to ${to}: ${reason}`;
 }
 
 /** The request for the newest instant, ready to be pasted. */

@@ -26,8 +26,9 @@ export function restoreInput(
     from: {
       repository: plan.pipeline.repository,
       plan: plan.name,
-      backup: decision?.way === 'backup' ? decision.backup : '',
+      backup: decision?.way === 'backup' || decision?.way === 'snapshot' ? decision.backup : '',
     },
+    ...(decision?.way === 'snapshot' ? { at: decision.instant } : {}),
     source: plan.pipeline.source,
     into: intoOf(wish.into, databases),
     replace: wish.replace === true,

@@ -10,6 +10,7 @@ import {
 import { defined } from '../model/defined.ts';
 import { tabletSource } from '../model/engine-kind.ts';
 import type { CompiledPlan, UniverseSource } from '../model/pipeline.ts';
+import { schedulePolicyOf } from '../planning/off-cluster.ts';
 import { desiredSchedules, scheduleIdsOf } from '../planning/schedules.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import type { backup } from './backup.ts';
@@ -161,7 +162,7 @@ async function inClusterChanges(entity: PlanEntity): Promise<Applied['changes']>
     repository,
     plan: name,
     source,
-    ...(isRemoved || pointTime?.inCluster === undefined ? {} : { policy: pointTime.inCluster }),
+    ...(isRemoved ? {} : defined({ policy: schedulePolicyOf(pointTime) })),
   });
   return changes.flatMap(({ namespace, schedule, done }) =>
     done === 'unchanged' ? [] : [{ schedule: `${namespace} (${schedule})`, done: IN_CLUSTER_DONE[done] }],

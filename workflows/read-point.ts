@@ -7,6 +7,8 @@ import {
 } from '@temporalio/workflow';
 import type { Activities } from '../activities/contract.ts';
 import type { BackupRef, ReadPoint } from '../model/backup.ts';
+import type { ScheduledSnapshot } from '../model/carried-history.ts';
+import { defined } from '../model/defined.ts';
 import { READ_POINT_LOST } from '../model/errors.ts';
 import type { Source } from '../model/pipeline.ts';
 import { ignoreCancellation, isReadPointLost } from './failures.ts';
@@ -30,6 +32,7 @@ export class ReadPointKeeper {
   readonly #activities: Activities;
   readonly #source: Source;
   readonly #ref: BackupRef;
+  readonly #scheduled: ScheduledSnapshot | undefined;
   #current: ReadPoint | undefined;
   #failure: unknown;
   #closing = false;
@@ -37,10 +40,12 @@ export class ReadPointKeeper {
   #holding: Promise<void> = Promise.resolve();
   #held = false;
 
-  constructor(activities: Activities, source: Source, ref: BackupRef) {
+  /** @param scheduled the snapshot that is the read point, where the backup takes none of its own */
+  constructor(activities: Activities, source: Source, ref: BackupRef, scheduled?: ScheduledSnapshot) {
     this.#activities = activities;
     this.#source = source;
     this.#ref = ref;
+    this.#scheduled = scheduled;
     setHandler(readPointOpened, (readPoint) => this.#opened(readPoint), {
       description: 'Sent by the snapshot activity: a read point is open',
     });
@@ -81,7 +86,8 @@ export class ReadPointKeeper {
         return await scope.run(() => work(readPoint));
       } catch (error) {
         if (!moved() && !isReadPointLost(error)) throw error;
-        if (readPoint.epoch >= mostEpochs(readPoint)) throw error;
+        // Another snapshot would not be the one that is to be exported.
+        if (this.#scheduled !== undefined || readPoint.epoch >= mostEpochs(readPoint)) throw error;
         onLost(readPoint.epoch);
         await this.#renewed(moved);
       } finally {
@@ -105,7 +111,10 @@ export class ReadPointKeeper {
 
   async #hold(holder: CancellationScope, firstEpoch: number): Promise<void> {
     try {
-      this.#opened(await this.#activities.snapshot({ source: this.#source, firstEpoch, ref: this.#ref }));
+      const scheduled = defined({ scheduled: this.#scheduled });
+      this.#opened(
+        await this.#activities.snapshot({ source: this.#source, firstEpoch, ref: this.#ref, ...scheduled }),
+      );
     } catch (error) {
       // A holder that we let go ends by cancellation; any other end is the backup's failure.
       if (!(isCancellation(error) && (this.#closing || this.#holder !== holder))) this.#failure = error;

@@ -1,3 +1,4 @@
+import { defined } from '../../model/defined.ts';
 import { messageOf } from '../../model/errors.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import { decideRetention } from '../../planning/retention.ts';
@@ -17,11 +18,15 @@ export async function retentionPreview({
   name,
   pipeline,
   retention,
+  pointTime,
 }: CompiledPlan): Promise<RetentionPreview> {
   try {
     return await withStore(pipeline.repository, async (store) => {
       const { entries } = await readCatalogue(store, pipeline.repository, name);
-      const verdicts = decideRetention(entries, retention, { now: new Date() });
+      const verdicts = decideRetention(entries, retention, {
+        now: new Date(),
+        ...defined({ historyMs: pointTime?.offCluster?.retentionMs }),
+      });
       const dropped = verdicts.filter(({ keep }) => !keep);
       return {
         deletes: dropped.map(({ backup, instant }) => ({ backup, instant })),

@@ -143,6 +143,7 @@ async function run(argument: string, options: Options) {
   const chosen = await describeBackup(plan, way);
   const wishes: RestoreWishes = {
     backup: chosen.backup,
+    ...(way.way === 'snapshot' ? { at: way.instant } : {}),
     ...(options.connectionEnv === undefined ? {} : { connection: { env: options.connectionEnv } }),
     into: targetNames(options, chosen.databases),
     replace: options.replace === true,
@@ -293,7 +294,8 @@ function namesInHistory(plan: CompiledPlan): readonly string[] {
 
 /** What the target lacks, for a restore by a backup. */
 async function foreseen(plan: CompiledPlan, decision: RecoveryDecision, options: Options) {
-  if (decision.kind !== 'restore' || decision.way !== 'backup') return undefined;
+  if (decision.kind !== 'restore' || (decision.way !== 'backup' && decision.way !== 'snapshot'))
+    return undefined;
   const { foreseeTarget } = await import('../foresight.ts');
   return await foreseeTarget(plan, decision.backup, {
     ...(options.connectionEnv === undefined ? {} : { connection: { env: options.connectionEnv } }),
@@ -307,9 +309,9 @@ async function begin(session: Session, plan: CompiledPlan, wishes: RestoreWishes
   const { startRestore } = await import('../runs.ts');
   const { isGoverned } = await import('../entity-runs.ts');
   if (!(await isGoverned(session, plan))) return startRestore(session, plan, wishes);
-  const { backup, into, replace, safety, tables, breakOthers, ...given } = wishes;
+  const { backup, at, into, replace, safety, tables, breakOthers, ...given } = wishes;
   const wish = {
-    backup,
+    ...(at === undefined ? { backup } : { to: at }),
     ...(replace ? { replace, safetyBackup: safety !== false } : { into }),
     ...(breakOthers === true ? { breakOthers } : {}),
     ...(tables === undefined || tables.include.length === 0 ? {} : { tables: tables.include }),

@@ -1,4 +1,5 @@
 import { formatAge, formatDuration } from '../../model/amounts.ts';
+import type { RecoveryWindow } from '../../model/recovery.ts';
 import type { PlanSurvey } from '../../model/survey.ts';
 import { decisionLines } from '../../planning/decision-text.ts';
 import { timelineLines } from '../../planning/timeline.ts';
@@ -93,5 +94,15 @@ function windowLines(survey: PlanSurvey | null, now: Date): readonly string[] {
   if (window === undefined || window.instants.length + window.ranges.length === 0) {
     return ['Nothing can be restored yet.'];
   }
-  return timelineLines(window, { now });
+  return [...timelineLines(window, { now }), ...(window.ranges.length === 0 ? [] : rangeLines(window))];
+}
+
+const RANGES_SHOWN = 5;
+
+/** The newest ranges of which every instant can be reached, and what lies between them and can't. */
+function rangeLines({ ranges, holes = [] }: RecoveryWindow): readonly string[] {
+  return [
+    ...ranges.slice(-RANGES_SHOWN).map(({ from, to, way }) => `every instant from ${from} to ${to} (${way})`),
+    ...holes.slice(-RANGES_SHOWN).map(({ from, to, reason }) => `NOT from ${from} to ${to}: ${reason}`),
+  ];
 }

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { drill, ONLY_OF_YSQL, TOLERATES_OF_YSQL } from './drill.ts';
 import { notify } from './notify.ts';
-import { alsoCheck, apiVersion, metadata, name } from './parts.ts';
-import { ONLY_OF_A_UNIVERSE, ONLY_OF_POSTGRESQL, pointTime } from './point-time.ts';
+import { alsoCheck, apiVersion, memberOf, metadata, name } from './parts.ts';
+import { ONE_DATABASE_OFF_CLUSTER, ONLY_OF_POSTGRESQL, onlyOfAUniverse, pointTime } from './point-time.ts';
 import { repositoryDocument } from './repository.ts';
 import { restorePolicy } from './restore.ts';
 import { retention, scheduleOf } from './schedule.ts';
@@ -43,15 +43,26 @@ const planDocument = z
           }),
       })
       .check(
-        alsoCheck(({ source: from, pointTime: wanted }) =>
-          !has('inCluster', wanted) || mayBe('universe', from)
+        alsoCheck(({ source: from, pointTime: wanted }) => {
+          const key = memberOf(wanted, 'inCluster') === undefined ? 'offCluster' : 'inCluster';
+          return memberOf(wanted, key) === undefined || mayBe('universe', from)
             ? undefined
-            : { params: { problem: ONLY_OF_A_UNIVERSE }, path: ['pointTime'] },
-        ),
+            : { params: { problem: onlyOfAUniverse(key) }, path: ['pointTime'] };
+        }),
+      )
+      .check(
+        alsoCheck(({ source: from, pointTime: wanted }) => {
+          const universe = memberOf(from, 'universe');
+          const names = [memberOf(universe, 'databases'), memberOf(universe, 'keyspaces')];
+          const count = names.reduce<number>((sum, list) => sum + (Array.isArray(list) ? list.length : 0), 0);
+          return memberOf(wanted, 'offCluster') === undefined || count <= 1
+            ? undefined
+            : { params: { problem: ONE_DATABASE_OFF_CLUSTER }, path: ['pointTime', 'offCluster'] };
+        }),
       )
       .check(
         alsoCheck(({ source: from, pointTime: wanted }) =>
-          !has('archive', wanted) || mayBe('ysql', from)
+          memberOf(wanted, 'archive') === undefined || mayBe('ysql', from)
             ? undefined
             : { params: { problem: ONLY_OF_POSTGRESQL }, path: ['pointTime', 'archive'] },
         ),
@@ -80,10 +91,6 @@ const planDocument = z
 /** True also for a source without an engine, which is reported as an error of its own. */
 function mayBe(engine: 'universe' | 'ysql', from: unknown): boolean {
   return typeof from !== 'object' || from === null || engine in from || Object.keys(from).length === 0;
-}
-
-function has(key: string, mapping: unknown): boolean {
-  return typeof mapping === 'object' && mapping !== null && key in mapping;
 }
 
 function tolerates(rehearsal: unknown): boolean {

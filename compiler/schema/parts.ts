@@ -48,6 +48,12 @@ export function alsoCheck(
   );
 }
 
+/** A member of what may be a mapping; undefined where it is none, or has no such member. */
+export function memberOf(value: unknown, key: string): unknown {
+  if (typeof value !== 'object' || value === null) return undefined;
+  return Object.entries(value).find(([name]) => name === key)?.[1];
+}
+
 /** A mapping of which exactly one key is to be chosen. */
 export function oneOf<Shape extends z.ZodRawShape>(shape: Shape, choices: readonly (keyof Shape & string)[]) {
   return z

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Problem } from '../diagnostic.ts';
 import { readSize, SIZE_PATTERN } from '../size.ts';
-import { alsoCheck, duration, reading } from './parts.ts';
+import { alsoCheck, duration, memberOf, reading } from './parts.ts';
 
 const MINUTE_MS = 60_000;
 
@@ -51,7 +51,7 @@ const TOO_SHORT: Problem = {
   remedy: 'Write e.g. interval: 1h with retention: 3d.',
 };
 
-const HOUR_MS = 3_600_000;
+const HOUR_MS = 60 * MINUTE_MS;
 
 const archive = z
   .strictObject({
@@ -101,24 +101,86 @@ const SHORT_ARCHIVE: Problem = {
   remedy: 'Write e.g. retention: 7d.',
 };
 
-export const pointTime = z
-  .strictObject({ inCluster: inCluster.optional(), archive: archive.optional() })
+const offCluster = z
+  .strictObject({
+    every: duration(
+      'How often the universe makes a snapshot of its own that is exported; whole minutes, at most a day. A cluster that is lost takes the changes since the last one with it.',
+      '15m',
+    ).prefault('15m'),
+    retention: duration(
+      'How far back every instant is kept in the repository; longer than `every`. The snapshots that carry it are not counted by `spec.retention`.',
+      '7d',
+    ).prefault('7d'),
+  })
   .check(
-    alsoCheck((wanted) =>
-      Object.keys(wanted).length > 0 ? undefined : { params: { problem: NO_WAY_TO_AN_INSTANT } },
-    ),
+    alsoCheck(({ every, retention }) => {
+      if (typeof every !== 'number' || typeof retention !== 'number') return undefined;
+      if (every % MINUTE_MS !== 0 || every === 0)
+        return { params: { problem: notMinutes('every') }, path: ['every'] };
+      if (every > 24 * HOUR_MS) return { params: { problem: TOO_SELDOM }, path: ['every'] };
+      return retention > every ? undefined : { params: { problem: TOO_SHORT_OFF }, path: ['retention'] };
+    }),
   )
   .meta({
-    description: 'Recovery to any instant, not only to those of backups.',
-    examples: [{ inCluster: { interval: '1h', retention: '3d' } }],
+    description:
+      'Every instant off the cluster: each snapshot of a snapshot schedule is exported as a backup, with the history of rows back to the one before it. For a plan of one database or keyspace.',
+    examples: [{ every: '15m', retention: '7d' }],
   });
 
-const NO_WAY_TO_AN_INSTANT: Problem = {
+const TOO_SELDOM: Problem = {
+  code: 'OUT_OF_RANGE',
+  message: '`every` is longer than a day: the universe would have to keep all history of rows for so long',
+  remedy: 'Write e.g. every: 15m.',
+};
+
+const TOO_SHORT_OFF: Problem = {
+  code: 'OUT_OF_RANGE',
+  message: '`retention` is not longer than `every`',
+  remedy: 'Write e.g. every: 15m with retention: 7d.',
+};
+
+const NOTHING: Problem = {
   code: 'MISSING_KEY',
   message: '`pointTime` says nothing',
   remedy:
-    'Write `archive: {}` for a source `ysql`, `inCluster: {}` for a universe, or leave `pointTime` out.',
+    'Write `archive: {}` for a source `ysql`, `inCluster: {}` or `offCluster: {}` for a universe, or leave `pointTime` out.',
 };
+
+const TWO_INTERVALS: Problem = {
+  code: 'OUT_OF_RANGE',
+  message:
+    '`inCluster.interval` is not `offCluster.every`: a database has one snapshot schedule, and each of its snapshots is exported',
+  remedy: 'Write the same for both, e.g. 15m.',
+};
+
+export const pointTime = z
+  .strictObject({
+    inCluster: inCluster.optional(),
+    offCluster: offCluster.optional(),
+    archive: archive.optional(),
+  })
+  .check(
+    alsoCheck((wanted) =>
+      Object.keys(wanted).length === 0 ? { params: { problem: NOTHING }, path: [] } : undefined,
+    ),
+  )
+  .check(
+    alsoCheck(({ inCluster: inside, offCluster: outside }) => {
+      if (inside === undefined || outside === undefined) return undefined;
+      const [interval, every] = [memberOf(inside, 'interval'), memberOf(outside, 'every')];
+      return interval === every || typeof interval !== 'number' || typeof every !== 'number'
+        ? undefined
+        : { params: { problem: TWO_INTERVALS }, path: ['inCluster', 'interval'] };
+    }),
+  )
+  .meta({
+    description: 'Recovery to any instant, not only to those of backups.',
+    examples: [
+      { inCluster: { interval: '1h', retention: '3d' } },
+      { offCluster: { every: '15m', retention: '7d' } },
+      { archive: { lag: '5s', retention: '7d' } },
+    ],
+  });
 
 /** Only PostgreSQL's changes are archived. */
 export const ONLY_OF_POSTGRESQL: Problem = {
@@ -128,8 +190,18 @@ export const ONLY_OF_POSTGRESQL: Problem = {
 };
 
 /** Only a universe keeps history of its own. */
-export const ONLY_OF_A_UNIVERSE: Problem = {
-  code: 'MISPLACED_KEY',
-  message: '`pointTime.inCluster` is for `source.universe` alone',
-  remedy: 'Leave it out, or back up the database as a `universe`.',
+export function onlyOfAUniverse(key: 'inCluster' | 'offCluster'): Problem {
+  return {
+    code: 'MISPLACED_KEY',
+    message: `\`pointTime.${key}\` is for \`source.universe\` alone`,
+    remedy: 'Leave it out, or back up the database as a `universe`.',
+  };
+}
+
+/** Each database has a schedule of its own, whose snapshots are of other instants than those of the next one. */
+export const ONE_DATABASE_OFF_CLUSTER: Problem = {
+  code: 'OUT_OF_RANGE',
+  message: '`pointTime.offCluster` is for a plan of one database or keyspace',
+  remedy:
+    'Give each database a plan of its own: each has its own snapshot schedule, and one instant of several would fall between their snapshots.',
 };

@@ -261,6 +261,11 @@ export const FACTS = {
     known: 'source',
     from: 'src/yb/master/catalog_manager_ext.cc; manage/backup-restore/snapshot-ysql; #27289',
   },
+  'admin.carried-history': {
+    says: '`restore_snapshot` takes an instant within the history that a snapshot carries: back to the previous snapshot of its schedule. Nothing checks whether the instant is within it, or before DDL.',
+    known: 'docs',
+    from: 'yugabyte-platform back-up-universes restore (facts: change-archive, "Alternative for universes")',
+  },
   'admin.schedules': {
     says: 'Snapshot schedules, restoring by them, and clones.',
     known: 'docs',

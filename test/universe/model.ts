@@ -104,6 +104,8 @@ export type Action =
   | { readonly do: 'startMaster'; readonly master: number | 'all' }
   /** Another master leads. */
   | { readonly do: 'electMaster' }
+  /** Every snapshot schedule takes its next snapshot now. */
+  | { readonly do: 'takeScheduled' }
   | { readonly do: 'advanceClock'; readonly ms: number }
   /** Snapshots that are made from now on stay CREATING for ever, or become FAILED. */
   | { readonly do: 'snapshots'; readonly end: 'well' | 'never' | 'failed' }

@@ -73,3 +73,26 @@ test('a clone waits for nobody, and has the name that was asked for, or one of i
     input: { databases: [{ from: 'orders', to: expect.stringMatching(/^orders_restored_/) }] },
   });
 });
+
+test('an instant that a backup carries becomes a restore of that backup, to the instant', () => {
+  const cost = { storedBytes: 1, bytes: 1, rows: null, basis: 'nothing measured' };
+  const decision: RecoveryDecision = {
+    ...{
+      kind: 'restore',
+      way: 'snapshot',
+      backup: 'b1',
+      instant: INSTANT,
+      why: 'it carries it',
+      notes: [],
+      cost,
+    },
+    lost: { from: INSTANT, to: NOW, durationMs: 3_600_000 },
+  };
+  expect(requested({ to: INSTANT, into: 'orders_then' }, decision).nextWork()).toMatchObject({
+    do: 'restore',
+    input: { at: INSTANT, from: { backup: 'b1' }, into: { orders: 'orders_then' }, replace: false },
+  });
+  expect(requested({ to: INSTANT, replace: true }, decision).status.requests).toMatchObject([
+    { state: 'awaiting-approval' },
+  ]);
+});

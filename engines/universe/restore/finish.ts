@@ -1,6 +1,7 @@
 import { formatAmount, formatCount } from '../../../model/amounts.ts';
+import { defined } from '../../../model/defined.ts';
 import { HoldfastError } from '../../../model/errors.ts';
-import type { ManifestTable } from '../../../model/manifest.ts';
+import type { Manifest, ManifestTable } from '../../../model/manifest.ts';
 import { addRows, type KnownRows, rowsOfTable, UNKNOWN } from '../../../model/rows.ts';
 import { readTabletList } from '../../../repository/objects/tablet-lists.ts';
 import type { RestoreOutcome } from '../../engine.ts';
@@ -38,7 +39,9 @@ export async function finishUniverse(restore: UniverseRestore): Promise<RestoreO
   let indexes = 0;
   let counted = 0;
   let looked = 0;
-  let isUnclear = false;
+  const { at } = restore.request;
+  let isUnclear = at !== undefined;
+  if (at !== undefined) notes.push(notCompared(restore.manifest, at));
   const job = await namedDatabases(restore, universe);
   for (const database of job.databases) {
     const checked = (await hasFinalName(restore, job, database))
@@ -57,6 +60,7 @@ export async function finishUniverse(restore: UniverseRestore): Promise<RestoreO
     ...{ counted, looked, indexes },
     keyspaces: databases.filter(({ api }) => api === 'ycql').map(({ to }) => to),
     isYsql: job.databases.length > 0,
+    ...defined({ at }),
   });
   const kept = new Map<string, { readonly kept?: string }>();
   if (restore.request.replace && problems.length === 0) {
@@ -79,6 +83,7 @@ export async function finishUniverse(restore: UniverseRestore): Promise<RestoreO
     ...addRows([
       ...rows,
       ...databases.flatMap((one) => (one.api === 'ycql' ? [knownRows(restore, one)] : [])),
+      ...(at === undefined ? [] : [UNKNOWN]),
     ]),
     tables: restore.manifest.totals.tables,
     problems,
@@ -94,10 +99,16 @@ interface Compared {
   readonly indexes: number;
   readonly keyspaces: readonly string[];
   readonly isYsql: boolean;
+  /** The instant, where it is another than the backup's own. */
+  readonly at?: string;
+}
+
+function notCompared({ backup }: Manifest, at: string): string {
+  return `Nobody has counted the rows of ${at}: backup ${backup} knows those of its own instant alone, and YugabyteDB does not say whether it went back exactly. Compare with what you know of that instant.`;
 }
 
 /** What a verdict speaks of. Every file was compared with its SHA-256 when it was put into its place. */
-function describeComparison({ counted, looked, indexes, keyspaces, isYsql }: Compared): string {
+function describeComparison({ counted, looked, indexes, keyspaces, isYsql, at }: Compared): string {
   return [
     'the SHA-256 of every file as it was put into its place',
     ...(counted === 0 ? [] : [`counts of ${formatAmount(counted, 'table')}`]),
@@ -108,6 +119,7 @@ function describeComparison({ counted, looked, indexes, keyspaces, isYsql }: Com
         ]),
     ...(isYsql ? ['validity of indexes'] : []),
     ...(indexes === 0 ? [] : [`${formatCount(indexes)} ${indexes === 1 ? 'index' : 'indexes'}`]),
+    ...(at === undefined ? [] : [`not the rows, of which nobody has counts as of ${at}`]),
     ...(keyspaces.length === 0 ? [] : [`not the rows of keyspace ${keyspaces.join(', ')}`]),
   ].join(', ');
 }
@@ -191,6 +203,10 @@ async function compareRows(
   const rows: KnownRows[] = [];
   let counted = 0;
   let looked = 0;
+  if (restore.request.at !== undefined) {
+    // The backup's counts are of its snapshot's own instant; of another nobody knows them.
+    return { rows: UNKNOWN, counted, looked, problems, unclear };
+  }
   for (const table of database.tables) {
     if (table.schema === '') continue;
     const name = `${table.schema}.${table.table}`;

@@ -14,6 +14,7 @@ import { listTabletServers } from '../yb-admin/topology.ts';
 import { isLoadBalancerEnabled, replicasPerTablet, universeConfig } from '../yb-admin/upkeep.ts';
 import { programVersion } from '../yb-admin/version.ts';
 import { restoredDatabases, type UniverseRestore } from './context.ts';
+import { refuseOutsideHistory } from './instant.ts';
 import { NOTES, readNote, writeNote } from './ledger.ts';
 import { checkSchemas } from './needs.ts';
 import { incompatibility } from './versions.ts';
@@ -25,6 +26,7 @@ const USUAL_REPLICAS = 3;
 export async function planUniverseRestore(restore: UniverseRestore): Promise<UniverseRestorePlan> {
   const { manifest, request, signal } = restore;
   refuseUnsupported(restore);
+  refuseOutsideHistory(restore);
   const universe = await openUniverse(restore, request.source);
   const databases = restoredDatabases(restore);
   const hasYsql = databases.some(({ api }) => api === 'ysql');

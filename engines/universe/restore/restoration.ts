@@ -9,20 +9,24 @@ import {
 } from '../yb-admin/restorations.ts';
 import { listTabletServers } from '../yb-admin/topology.ts';
 import { type RestoredDatabase, restoredDatabases, type UniverseRestore } from './context.ts';
+import { instantMicros, refuseOutsideHistory } from './instant.ts';
 import { requireImported } from './prepare.ts';
 
 const POLL_MS = 1_000;
 
 /**
- * Restores every imported snapshot and waits until each is RESTORED. Called again it waits for what was begun. Throws, permanent:
+ * Restores every imported snapshot, to the instant that the request names, and waits until each is RESTORED. Called again it waits for what was begun. Throws, permanent:
  * `RESTORE_FAILED`; `RESTORE_STUCK` when one has not ended within the plan's patience, after it was given up in the universe.
  */
 export async function restoreAll(restore: UniverseRestore): Promise<void> {
   const universe = await openUniverse(restore, restore.request.source);
+  // Once more, right before what can't be taken back.
+  refuseOutsideHistory(restore);
+  const atMicros = instantMicros(restore);
   for (const database of restoredDatabases(restore)) {
     if (database.snapshot.metadata === undefined) continue;
     const { snapshot } = await requireImported(restore, universe, database);
-    const begun = (await findOf(universe, snapshot)) ?? (await begin(universe, snapshot));
+    const begun = (await findOf(universe, snapshot)) ?? (await begin(universe, snapshot, atMicros));
     await whenRestored(restore, universe, database, begun);
   }
 }
@@ -33,8 +37,13 @@ async function findOf({ admin }: Universe, snapshot: string): Promise<Restoratio
   return all.findLast((restoration) => restoration.snapshot === snapshot);
 }
 
-async function begin({ admin }: Universe, snapshot: string): Promise<Restoration> {
-  return { id: await restoreSnapshot(admin, snapshot), snapshot, state: 'RESTORING' };
+async function begin(
+  { admin }: Universe,
+  snapshot: string,
+  atMicros: string | undefined,
+): Promise<Restoration> {
+  const at = atMicros === undefined ? {} : { atMicros };
+  return { id: await restoreSnapshot(admin, snapshot, at), snapshot, state: 'RESTORING' };
 }
 
 async function whenRestored(

@@ -45,6 +45,8 @@ export interface SnapshotObject {
   /** Of an index: the table it is of. */
   readonly indexedTableId?: string;
   readonly colocated: boolean;
+  /** Of a table: rises with each change of its columns (`SysTablesEntryPB.version`). */
+  readonly version?: number;
   /** Of a namespace. */
   readonly kind?: 'ysql' | 'ycql';
 }
@@ -191,6 +193,7 @@ function snapshotObject(line: string, output: string): SnapshotObject {
   const namespaceId = textField(data, 'namespace_id');
   const indexedTableId = textField(data, 'indexed_table_id');
   const database = textField(data, 'database_type');
+  const version = field(data, 'version');
   return {
     type: OBJECT_TYPES.has(type) ? (type as SnapshotObject['type']) : 'OTHER',
     id,
@@ -198,6 +201,7 @@ function snapshotObject(line: string, output: string): SnapshotObject {
     ...(namespaceId === undefined ? {} : { namespaceId }),
     ...(indexedTableId === undefined ? {} : { indexedTableId }),
     colocated: field(data, 'colocated') === true,
+    ...(type === 'TABLE' && typeof version === 'number' ? { version } : {}),
     ...(database === undefined
       ? {}
       : { kind: database === 'YQL_DATABASE_PGSQL' ? ('ysql' as const) : ('ycql' as const) }),

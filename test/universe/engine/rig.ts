@@ -8,6 +8,7 @@ import { saveTablets } from '../../../engines/universe/agent/save-tablets.ts';
 import { universeEngine } from '../../../engines/universe/engine.ts';
 import { exportUniverse } from '../../../engines/universe/export.ts';
 import type { SnapshotPoint } from '../../../engines/universe/export-database.ts';
+import { openScheduled } from '../../../engines/universe/off-cluster/open.ts';
 import { releaseLeftovers, releaseSnapshots } from '../../../engines/universe/release.ts';
 import type { UniverseRestore } from '../../../engines/universe/restore/context.ts';
 import { restoredDatabases } from '../../../engines/universe/restore/context.ts';
@@ -22,6 +23,7 @@ import type { BackupRef, RestoreRequest, UniverseRestorePlan } from '../../../mo
 import { HoldfastError, permanent, READ_POINT_LOST } from '../../../model/errors.ts';
 import type { Manifest } from '../../../model/manifest.ts';
 import { unreadiness } from '../../../model/node-readiness.ts';
+import type { PendingExport } from '../../../model/off-cluster.ts';
 import type { UniverseSource } from '../../../model/pipeline.ts';
 import { unpackShard } from '../../../model/tablets.ts';
 import { backupFolder } from '../../../repository/layout.ts';
@@ -119,17 +121,21 @@ export async function patiently<T>(work: (attempt: number) => Promise<T>): Promi
 /** Backs up; another snapshot is taken where one is lost, ten times at most. Returns the backup with its manifest. */
 export async function backUp(
   rig: Rig,
-  { epochs = 10 }: { readonly epochs?: number } = {},
+  { epochs = 10, pending }: { readonly epochs?: number; readonly pending?: PendingExport } = {},
 ): Promise<{ readonly ref: BackupRef; readonly manifest: Manifest }> {
-  const ref = newRef();
+  const ref = pending === undefined ? newRef() : { ...newRef(), backup: pending.backup };
   const context = contextOf(rig, ref);
   try {
     await releaseLeftovers(context, rig.source);
     for (let epoch = 1; ; epoch += 1) {
       try {
-        return { ref, manifest: await backUpOnce(rig, context, epoch) };
+        return { ref, manifest: await backUpOnce(rig, context, epoch, pending) };
       } catch (error) {
-        if (!(error instanceof HoldfastError && error.code === READ_POINT_LOST) || epoch === epochs)
+        if (
+          !(error instanceof HoldfastError && error.code === READ_POINT_LOST) ||
+          epoch === epochs ||
+          pending !== undefined
+        )
           throw error;
       }
     }
@@ -138,9 +144,18 @@ export async function backUp(
   }
 }
 
-async function backUpOnce(rig: Rig, context: BackupContext, epoch: number): Promise<Manifest> {
+async function backUpOnce(
+  rig: Rig,
+  context: BackupContext,
+  epoch: number,
+  pending: PendingExport | undefined,
+): Promise<Manifest> {
   const { store, source } = rig;
-  const { readPoint, held } = await patiently(() => openSnapshots(context, source, epoch));
+  const { readPoint, held } = await patiently(() =>
+    pending === undefined
+      ? openSnapshots(context, source, epoch)
+      : openScheduled(context, source, epoch, pending.scheduled),
+  );
   try {
     const point = readPoint as SnapshotPoint;
     const { shards } = await patiently((attempt) => exportUniverse({ ...context, attempt }, source, point));
@@ -206,8 +221,12 @@ export async function restore(
   placed: (restore: UniverseRestore) => Promise<void> = async () => undefined,
   /** Called when the universe has restored, right before the comparison. */
   restored: (working: string | undefined) => Promise<unknown> = async () => undefined,
-  /** `finishes`: attempts to end it, as where workers die before they have told how it ended. */
-  { replace = false, finishes = 1 }: { readonly replace?: boolean; readonly finishes?: number } = {},
+  /** `finishes`: attempts to end it, as where workers die before they have told how it ended. The rest is what the request says besides. */
+  {
+    replace = false,
+    finishes = 1,
+    ...wishes
+  }: Partial<Omit<RestoreRequest, 'source'>> & { readonly finishes?: number } = {},
 ): Promise<RigOutcome> {
   const request: RestoreRequest & { readonly source: UniverseSource } = {
     restore: `r${Math.random().toString(36).slice(2, 10)}`,
@@ -221,6 +240,7 @@ export async function restore(
     check: 'rows',
     scratch: false,
     parallelism: 1,
+    ...wishes,
   };
   const context: UniverseRestore = {
     ...contextOf(rig, backup.ref),

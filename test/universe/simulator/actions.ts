@@ -13,6 +13,7 @@ import {
   splitTablet,
 } from './placement.ts';
 import { doomed } from './restorations.ts';
+import { takeScheduledNow } from './schedules.ts';
 import { beginDeletion, findSnapshot } from './snapshots.ts';
 import type { ReplicaState, TabletState } from './state.ts';
 import { newId, type World } from './world.ts';
@@ -130,6 +131,9 @@ export async function act(world: World, ports: Ports, action: Action): Promise<s
       electMaster(world, leader?.uuid);
       return `${state.masters.find(({ leads }) => leads)?.uuid} leads`;
     }
+    case 'takeScheduled':
+      await takeScheduledNow(world);
+      return `${state.schedules.length} schedules took a snapshot`;
     case 'advanceClock':
       state.clockOffsetMs += action.ms;
       return 'advanced';

@@ -44,7 +44,12 @@ interface ManifestFile {
   readonly nextNumber: number;
   readonly snapshot?: string;
   readonly files: FileSet['files'];
+  /** Of a schedule's snapshot: which file has the history of the rows. */
+  readonly history?: { readonly number: number; readonly digest: string } | { readonly problem: string };
 }
+
+/** The history of a tablet's rows, oldest change first, or why there is none. */
+export type TabletHistory = { readonly lines: readonly string[] } | { readonly problem: string };
 
 const fileName = (number: number): string => `${String(number).padStart(6, '0')}.sst`;
 
@@ -88,20 +93,39 @@ export function flushReplica(replica: ReplicaState, tablet: TabletState, rows: r
     const number = set.nextNumber;
     set.nextNumber += 1;
     set.files[bucket] = { number, digest };
-    const [meta, data] = namesOf(number);
-    // A file's properties name who wrote it: no two servers write the same bytes.
-    const origin = `${replica.server} ${tablet.id} ${number}`;
-    writeFileSync(join(folder, meta), `${JSON.stringify({ origin, bytes: body.length, digest })}\n`);
-    writeFileSync(join(folder, data), `${origin}\n${body}`);
+    writeRows(folder, replica, tablet, number, body);
   }
   if (changed) writeManifest(folder, tablet, set);
+}
+
+/** Returns the digest of what it wrote. */
+function writeRows(
+  folder: string,
+  replica: ReplicaState,
+  tablet: TabletState,
+  number: number,
+  body: string,
+): string {
+  const [meta, data] = namesOf(number);
+  const digest = sha256(body);
+  // A file's properties name who wrote it: no two servers write the same bytes.
+  const origin = `${replica.server} ${tablet.id} ${number}`;
+  writeFileSync(join(folder, meta), `${JSON.stringify({ origin, bytes: body.length, digest })}\n`);
+  writeFileSync(join(folder, data), `${origin}\n${body}`);
+  return digest;
 }
 
 function namesOf(number: number): readonly [string, string] {
   return [fileName(number), `${fileName(number)}.sblock.0`];
 }
 
-function writeManifest(folder: string, tablet: TabletState, set: FileSet, snapshot?: string): void {
+function writeManifest(
+  folder: string,
+  tablet: TabletState,
+  set: FileSet,
+  snapshot?: string,
+  history?: ManifestFile['history'],
+): void {
   const manifest: ManifestFile = {
     format: 'simulated-rocksdb-1',
     table: tablet.tableId,
@@ -113,6 +137,7 @@ function writeManifest(folder: string, tablet: TabletState, set: FileSet, snapsh
     nextNumber: set.nextNumber,
     ...(snapshot === undefined ? {} : { snapshot }),
     files: set.files,
+    ...(history === undefined ? {} : { history }),
   };
   const name = `MANIFEST-${String(set.nextNumber).padStart(6, '0')}`;
   writeFileSync(join(folder, name), `${JSON.stringify(manifest)}\n`);
@@ -124,7 +149,12 @@ function writeManifest(folder: string, tablet: TabletState, set: FileSet, snapsh
 }
 
 /** Hard links into `<snapshot>.tmp`, which becomes `<snapshot>` when the snapshot is complete. */
-export function checkpoint(replica: ReplicaState, tablet: TabletState, snapshot: string): void {
+export function checkpoint(
+  replica: ReplicaState,
+  tablet: TabletState,
+  snapshot: string,
+  history?: TabletHistory,
+): void {
   const source = tabletFolder(replica, tablet);
   const folder = `${snapshotFolder(replica, tablet, snapshot)}.tmp`;
   rmSync(folder, { recursive: true, force: true });
@@ -132,12 +162,27 @@ export function checkpoint(replica: ReplicaState, tablet: TabletState, snapshot:
   for (const { number } of Object.values(replica.files.files)) {
     for (const name of namesOf(number)) linkSync(join(source, name), join(folder, name));
   }
-  writeManifest(folder, tablet, replica.files, snapshot);
+  writeManifest(folder, tablet, replica.files, snapshot, writeHistory(folder, replica, tablet, history));
   writeFileSync(
     join(folder, 'intents/MANIFEST-000003'),
     `${JSON.stringify({ intents: [], server: replica.server })}\n`,
   );
   writeFileSync(join(folder, 'intents/CURRENT'), 'MANIFEST-000003\n');
+}
+
+function writeHistory(
+  folder: string,
+  replica: ReplicaState,
+  tablet: TabletState,
+  history: TabletHistory | undefined,
+): ManifestFile['history'] {
+  if (history === undefined || 'problem' in history || history.lines.length === 0) {
+    return history !== undefined && 'problem' in history ? history : undefined;
+  }
+  const number = replica.files.nextNumber;
+  replica.files.nextNumber += 1;
+  const body = history.lines.map((line) => `${line}\n`).join('');
+  return { number, digest: writeRows(folder, replica, tablet, number, body) };
 }
 
 export function completeCheckpoint(replica: ReplicaState, tablet: TabletState, snapshot: string): void {
@@ -185,7 +230,12 @@ function copyFolder(from: string, to: string): void {
 
 /** What a snapshot's folder holds. `problem`: why it can't be restored. */
 export type FolderContent =
-  | { readonly lines: readonly string[]; readonly set: FileSet; readonly problem?: undefined }
+  | {
+      readonly lines: readonly string[];
+      readonly set: FileSet;
+      readonly history: TabletHistory;
+      readonly problem?: undefined;
+    }
   | { readonly problem: string };
 
 /** Reads a folder as a tablet server opens it, and checks every file. */
@@ -198,7 +248,10 @@ export function readFolder(folder: string, tablet: TabletState): FolderContent {
       return { problem: `Corruption: key bounds of ${manifest.tablet} are not those of tablet ${tablet.id}` };
     }
     const lines: string[] = [];
-    for (const { number, digest } of Object.values(manifest.files)) {
+    const { history } = manifest;
+    const ofHistory = history !== undefined && 'number' in history ? [history] : [];
+    let changes: readonly string[] = [];
+    for (const { number, digest } of [...Object.values(manifest.files), ...ofHistory]) {
       const [meta, data] = namesOf(number);
       const { digest: promised, origin } = JSON.parse(readFileSync(join(folder, meta), 'utf8')) as {
         digest: string;
@@ -209,10 +262,16 @@ export function readFolder(folder: string, tablet: TabletState): FolderContent {
       if (promised !== digest || sha256(body) !== digest || !text.startsWith(`${origin}\n`)) {
         return { problem: `Corruption: block checksum mismatch in ${data} of tablet ${tablet.id}` };
       }
-      lines.push(...body.split('\n').slice(0, -1));
+      const own = body.split('\n').slice(0, -1);
+      if (ofHistory[0]?.number === number) changes = own;
+      else lines.push(...own);
     }
     const { buckets, salt, nextNumber, files } = manifest;
-    return { lines: lines.sort(), set: { buckets, salt, nextNumber, files } };
+    return {
+      lines: lines.sort(),
+      set: { buckets, salt, nextNumber, files },
+      history: history !== undefined && 'problem' in history ? history : { lines: changes },
+    };
   } catch (error) {
     return {
       problem: `Corruption: ${folder} can't be opened: ${error instanceof Error ? error.message : String(error)}`,

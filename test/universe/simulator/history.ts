@@ -5,7 +5,14 @@ export interface CommittedChange {
   readonly xid: number;
   /** Microseconds since 1970. */
   readonly micros: string;
-  readonly statements: readonly { readonly schema: string; readonly sql: string }[];
+  readonly statements: readonly ChangedRow[];
+}
+
+export interface ChangedRow {
+  readonly schema: string;
+  /** With its schema, quoted where it must be. */
+  readonly table: string;
+  readonly sql: string;
 }
 
 const SLOT_PREFIX = 'holdfast_sim_';
@@ -63,7 +70,7 @@ export async function committedChanges(
     [slotName(schedule)],
   );
   const changes: CommittedChange[] = [];
-  let statements: { schema: string; sql: string }[] = [];
+  let statements: ChangedRow[] = [];
   const keys = new Map<string, readonly string[]>();
   for (const { data } of rows) {
     const [, xid, time] = /^COMMIT (\d+) \(at (.+)\)$/.exec(data) ?? [];
@@ -93,12 +100,12 @@ async function statementOf(
   client: Client,
   data: string,
   keys: Map<string, readonly string[]>,
-): Promise<{ schema: string; sql: string }> {
+): Promise<ChangedRow> {
   const [, table = '', kind = '', rest = ''] =
     /^table (.+?): (INSERT|UPDATE|DELETE|TRUNCATE): ?(.*)$/s.exec(data) ?? [];
   const schema = /^(?:"((?:[^"]|"")+)"|([^.]+))\./.exec(table);
   const name = (schema?.[1] ?? schema?.[2] ?? '').replaceAll('""', '"');
-  if (kind === 'TRUNCATE') return { schema: name, sql: `TRUNCATE ${table}` };
+  if (kind === 'TRUNCATE') return { schema: name, table, sql: `TRUNCATE ${table}` };
   const [oldText, newText] = /^old-key: (.*?) new-tuple: (.*)$/s.exec(rest)?.slice(1) ?? [undefined, rest];
   const values = tuple(newText ?? '');
   if (values.length === 0)
@@ -109,16 +116,18 @@ async function statementOf(
     const columns = values.map(({ column }) => quote(column)).join(', ');
     return {
       schema: name,
+      table,
       sql: `INSERT INTO ${table} (${columns}) OVERRIDING SYSTEM VALUE VALUES (${values.map(({ value }) => value).join(', ')})`,
     };
   }
   if (kind === 'DELETE')
-    return { schema: name, sql: `DELETE FROM ${table} WHERE ${assigned(values, ' AND ')}` };
+    return { schema: name, table, sql: `DELETE FROM ${table} WHERE ${assigned(values, ' AND ')}` };
   const key = await keyOf(client, table, keys);
   const old = oldText === undefined ? values.filter(({ column }) => key.includes(column)) : tuple(oldText);
   const changed = values.filter(({ value }) => value !== 'unchanged-toast-datum');
   return {
     schema: name,
+    table,
     sql: `UPDATE ${table} SET ${assigned(changed, ', ')} WHERE ${assigned(old, ' AND ')}`,
   };
 }

@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import type { Client } from 'pg';
-import { databaseOf, synchronize } from './catalog.ts';
+import { databaseOf, flush, synchronize, tablesOf } from './catalog.ts';
 import { adoptFolder, type FolderContent, readFolder, snapshotFolder } from './files.ts';
+import { rowsAsOf } from './row-history.ts';
 import { loadRows, quoted, relationKey } from './rows.ts';
 import { finishRewind } from './schedules.ts';
 import { findSnapshot, replicasOf } from './snapshots.ts';
@@ -9,7 +10,11 @@ import type { ReplicaState, RestorationState, SnapshotState, TabletState } from 
 import { Failure } from './status.ts';
 import { newUuid, type World } from './world.ts';
 
-export function beginRestoration(world: World, snapshot: SnapshotState): RestorationState {
+/**
+ * @param micros The instant within the snapshot's history. Nothing is checked: one outside, or before a change of the schema, is restored to whatever
+ *   the files give (facts: YugabyteDB does not check whether the time is recoverable)
+ */
+export function beginRestoration(world: World, snapshot: SnapshotState, micros?: string): RestorationState {
   if (snapshot.state === 'DELETED' || snapshot.state === 'DELETING') {
     throw new Failure('Not found', `The snapshot was deleted: ${snapshot.id}`, 'SNAPSHOT_NOT_FOUND');
   }
@@ -26,6 +31,7 @@ export function beginRestoration(world: World, snapshot: SnapshotState): Restora
     state: 'RESTORING',
     turnsAt: world.now() + world.state.config.restoreMs,
     end: world.state.endOf.restorations,
+    ...(micros === undefined ? {} : { micros }),
   };
   world.state.restorations.push(restoration);
   return restoration;
@@ -56,7 +62,7 @@ export async function ageRestorations(world: World, died: (server: string) => Pr
       restoration.problem = 'told to fail';
       continue;
     }
-    const opened = open(world, snapshot);
+    const opened = open(world, snapshot, restoration.micros);
     if (opened === undefined) continue;
     const problem = opened.problem ?? (await restoreRows(world, snapshot, opened.lines));
     if (problem !== undefined) {
@@ -67,6 +73,7 @@ export async function ageRestorations(world: World, died: (server: string) => Pr
     for (const { tablet, replica, folder, content } of opened.folders) {
       if (content.problem === undefined) adoptFolder(replica, tablet, folder, content.set);
     }
+    if (restoration.micros !== undefined) await rewriteFiles(world, snapshot);
     restoration.state = 'RESTORED';
   }
 }
@@ -107,6 +114,7 @@ interface OpenedFolder {
 function open(
   world: World,
   snapshot: SnapshotState,
+  micros: string | undefined,
 ):
   | {
       readonly lines: readonly string[];
@@ -136,9 +144,18 @@ function open(
       first = content.lines;
     }
     folders.push(...own);
-    lines.push(...(first ?? []));
+    const history = own.flatMap(({ content }) => (content.problem === undefined ? [content.history] : []))[0];
+    if (micros === undefined || history === undefined) lines.push(...(first ?? []));
+    else if ('problem' in history) return { lines, folders, problem: history.problem };
+    else lines.push(...rowsAsOf(first ?? [], history.lines, micros));
   }
   return { lines, folders };
+}
+
+/** The files of the snapshot hold the rows of its own time: those of an earlier instant are written anew. */
+async function rewriteFiles(world: World, snapshot: SnapshotState): Promise<void> {
+  const namespace = world.state.namespaces.find(({ id }) => id === snapshot.namespaceId);
+  if (namespace !== undefined) await flush(world, namespace, tablesOf(world, namespace));
 }
 
 /** Puts the rows of the files into the tables; returns what is wrong with them. */

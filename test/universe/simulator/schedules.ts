@@ -1,12 +1,11 @@
-import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import type { Client } from 'pg';
 import { databaseOf, synchronize } from './catalog.ts';
 import { readFolder, snapshotFolder } from './files.ts';
 import { closeHistory, committedChanges, isVisible, openHistory } from './history.ts';
 import { loadRows, quoted } from './rows.ts';
+import { dumpSchema } from './schema-dump.ts';
 import { allTables, beginDeletion, createSnapshot } from './snapshots.ts';
 import type { CloneState, NamespaceState, RestorationState, ScheduleState, SnapshotState } from './state.ts';
 import { Failure } from './status.ts';
@@ -55,28 +54,12 @@ async function takeScheduled(
   const previous = world.state.snapshots.findLast(({ scheduleId }) => scheduleId === schedule.id);
   const snapshot = await createSnapshot(world, namespace, allTables(world, namespace), {
     scheduleId: schedule.id,
-    ...(previous === undefined ? {} : { previousMicros: previous.micros }),
+    ...(previous === undefined ? {} : { previous, previousMicros: previous.micros }),
     withHistory: true,
   });
   const folder = join(world.directory, 'schemas');
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, `${snapshot.id}.sql`), await dumpSchema(world, namespace));
-}
-
-async function dumpSchema(world: World, namespace: NamespaceState): Promise<string> {
-  const schema = namespace.kind === 'ycql' ? [`--schema="${namespace.name}"`] : [];
-  const { stdout } = await promisify(execFile)(
-    join(world.binDirectory, 'pg_dump'),
-    ['--schema-only', ...schema, `--dbname=${world.url(databaseOf(namespace))}`],
-    { maxBuffer: 64 * 1024 * 1024 },
-  );
-  return stdout
-    .split('\n')
-    .filter(
-      (line) =>
-        !/^\\|^CREATE SCHEMA public;|^COMMENT ON SCHEMA public|^SET default_table_access_method/.test(line),
-    )
-    .join('\n');
 }
 
 /** What time does to schedules: the next snapshot, the end of old ones. */
@@ -106,6 +89,12 @@ export async function ageSchedules(world: World): Promise<boolean> {
     changed = true;
   }
   return changed;
+}
+
+/** Every schedule's next snapshot is taken now. */
+export async function takeScheduledNow(world: World): Promise<void> {
+  for (const schedule of world.state.schedules) schedule.nextAt = world.now();
+  await ageSchedules(world);
 }
 
 /** The newest snapshot of the schedule from before the instant. */

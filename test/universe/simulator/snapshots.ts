@@ -1,7 +1,9 @@
 import type { Client } from 'pg';
 import { columnsOfTable, databaseOf, flush, tablesOf, tabletsOf } from './catalog.ts';
-import { checkpoint, completeCheckpoint, removeSnapshot } from './files.ts';
-import type { NamespaceState, SnapshotState, SnapshotTable, TableState } from './state.ts';
+import { checkpoint, completeCheckpoint, removeSnapshot, type TabletHistory } from './files.ts';
+import { encodeChange, type RowChange, rowHistory } from './row-history.ts';
+import { relationKey } from './rows.ts';
+import type { NamespaceState, SnapshotState, SnapshotTable, TableState, TabletState } from './state.ts';
 import { Failure } from './status.ts';
 import { newUuid, type World } from './world.ts';
 
@@ -25,6 +27,8 @@ export async function createSnapshot(
     readonly expiresAt?: number | undefined;
     readonly scheduleId?: string;
     readonly previousMicros?: string;
+    /** Of the same schedule: the files carry the history of rows since. */
+    readonly previous?: SnapshotState;
     readonly withHistory?: boolean;
   },
 ): Promise<SnapshotState> {
@@ -49,11 +53,47 @@ export async function createSnapshot(
     ...(options.scheduleId === undefined ? {} : { scheduleId: options.scheduleId }),
     ...(options.previousMicros === undefined ? {} : { previousMicros: options.previousMicros }),
   };
+  const history =
+    options.previous === undefined
+      ? undefined
+      : await historySince(world, namespace, options.previous, visible);
   for (const { tablet, replica } of replicasOf(world, snapshot)) {
-    if (world.isAlive(replica.server)) checkpoint(replica, tablet, snapshot.id);
+    if (world.isAlive(replica.server))
+      checkpoint(replica, tablet, snapshot.id, historyOf(world, tablet, history));
   }
   state.snapshots.push(snapshot);
   return snapshot;
+}
+
+/** What can't be repeated is no history: going back into it fails, and says why. */
+async function historySince(
+  world: World,
+  namespace: NamespaceState,
+  previous: SnapshotState,
+  visible: string,
+): Promise<readonly RowChange[] | string> {
+  try {
+    return await rowHistory(world, namespace, previous, visible);
+  } catch (error) {
+    return `the simulator can't tell the history of these rows: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
+
+function historyOf(
+  world: World,
+  { tableId, start, end }: TabletState,
+  history: readonly RowChange[] | string | undefined,
+): TabletHistory | undefined {
+  if (history === undefined) return undefined;
+  if (typeof history === 'string') return { problem: history };
+  const table = world.state.tables.find(({ id }) => id === tableId);
+  if (table === undefined) return { lines: [] };
+  const key = relationKey(table.schema, table.kind === 'index' ? `~${table.name}` : table.name);
+  const own = history.filter(
+    ({ hash, line }) =>
+      hash >= start && hash < end && (table.kind === 'parent' || line.startsWith(`${key}\t`)),
+  );
+  return { lines: own.map(encodeChange) };
 }
 
 async function describe(
@@ -65,12 +105,17 @@ async function describe(
   const objects: SnapshotTable[] = [];
   for (const table of tables) {
     const { id, schema, name, kind, indexedTableId, parentId, oid } = table;
+    const columns = await columnsOfTable(client, table);
+    const known = JSON.stringify(columns);
+    if (table.columns !== undefined && table.columns !== known) table.version = (table.version ?? 0) + 1;
+    table.columns = known;
     objects.push({
       id,
       schema,
       name,
       kind,
-      columns: await columnsOfTable(client, table),
+      columns,
+      ...(table.version === undefined ? {} : { version: table.version }),
       ...(indexedTableId === undefined ? {} : { indexedTableId }),
       ...(parentId === undefined ? {} : { parentId }),
       ...(namespace.kind === 'ycql' ? { definition: await definitionOf(client, kind, oid) } : {}),

@@ -88,6 +88,10 @@ export interface TableState {
   readonly parentId?: string;
   /** PostgreSQL's; 0 of a table that it doesn't know. */
   readonly oid: number;
+  /** Of its schema, raised where a snapshot finds other columns than the one before. Absent: 0. */
+  version?: number;
+  /** Those that the last snapshot found, as JSON. */
+  columns?: string;
 }
 
 /** Which files a replica has: row sets by bucket, as a compaction might have left them on this server and no other. */
@@ -148,6 +152,7 @@ export interface SnapshotTable {
   readonly indexedTableId?: string;
   readonly parentId?: string;
   readonly columns: readonly { readonly name: string; readonly type: string }[];
+  readonly version?: number;
   /** YCQL: how to make it again. */
   readonly definition?: readonly string[];
   readonly tablets: readonly { readonly id: string; readonly start: number; readonly end: number }[];
@@ -160,6 +165,8 @@ export interface RestorationState {
   turnsAt: number;
   readonly end: 'well' | 'never' | 'failed';
   problem?: string;
+  /** To an instant of the history that the snapshot carries: microseconds since 1970. */
+  readonly micros?: string;
   /** To an instant of a schedule's history. */
   readonly rewind?: { readonly scheduleId: string; readonly micros: string };
 }

@@ -110,8 +110,9 @@ export const snapshotOperations: readonly Operation[] = [
     arity: [1, 3],
     prefix: ([id = '']) => `Unable to restore snapshot ${id}`,
     run: async ({ world, args: [id = '', at], timezone }) => {
-      const restoration = beginRestoration(world, findSnapshot(world, id));
-      const when = at !== undefined && /^\d+$/.test(at) ? `Restore at: ${localTime(at, timezone)}\n` : '';
+      const micros = at !== undefined && /^\d+$/.test(at) ? at : undefined;
+      const restoration = beginRestoration(world, findSnapshot(world, id), micros);
+      const when = micros !== undefined ? `Restore at: ${localTime(micros, timezone)}\n` : '';
       return { stdout: `Started restoring snapshot: ${id}\nRestoration id: ${restoration.id}\n${when}` };
     },
   },
@@ -249,14 +250,14 @@ function details(world: World, snapshot: SnapshotState): string {
     },
   };
   return snapshot.objects
-    .flatMap(({ id, name, kind, indexedTableId, parentId }) => [
+    .flatMap(({ id, name, kind, version = 0, indexedTableId, parentId }) => [
       head,
       {
         type: 'TABLE',
         id,
         data: {
           name,
-          version: 0,
+          version,
           state: 'RUNNING',
           table_type: namespace.kind === 'ysql' ? 'PGSQL_TABLE_TYPE' : 'YQL_TABLE_TYPE',
           namespace_id: namespace.id,

@@ -1,0 +1,176 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type CarriedHistory, historyMark, type ScheduledSnapshot } from '../../../model/carried-history.ts';
+import { permanent } from '../../../model/errors.ts';
+import type { PendingExport, PendingExports } from '../../../model/off-cluster.ts';
+import type { UniverseSource } from '../../../model/pipeline.ts';
+import { timeInId } from '../../../model/run-id.ts';
+import { readScheduleRecord } from '../../../repository/in-cluster.ts';
+import { manifestKey, planFolder } from '../../../repository/layout.ts';
+import type { SchemaSpan } from '../../../repository/off-cluster.ts';
+import type { Store } from '../../../repository/store.ts';
+import type { VerbContext } from '../../engine.ts';
+import { type NamedSchedule, namedSchedules } from '../in-cluster/schedules.ts';
+import { type DatabaseName, namesIn, openUniverse, type Universe } from '../universe.ts';
+import { listSnapshots, type SnapshotObject } from '../yb-admin/snapshots.ts';
+import { isoOfMicros } from '../yb-admin/times.ts';
+import { spanAround, watchSchema } from './schema-watch.ts';
+
+/** After so many backups that came to nothing a snapshot is given up: its time becomes a hole in the window. */
+const ATTEMPTS = 5;
+/** Most exports of one run, so that its history stays small; the next run makes the others. */
+const EXPORTS_AT_ONCE = 50;
+/** A look counts from a second after it, so that a snapshot from just before can't be judged yet. */
+const SETTLING_MS = 2_500;
+
+/**
+ * Which of the plan's scheduled snapshots are not in the repository yet. The first of a schedule carries no history, so it isn't exported. Looks at the
+ * schema on the way: how far a window can be gone back into rests on these looks.
+ *
+ * @throws HoldfastError `OFF_CLUSTER_NO_SCHEDULE` (permanent)
+ */
+export async function pendingExports(
+  verb: VerbContext,
+  store: Store,
+  plan: string,
+  source: UniverseSource,
+): Promise<PendingExports> {
+  const universe = await openUniverse(verb, source);
+  const all = await namedSchedules(universe.admin);
+  const names = await Array.fromAsync(store.folders(planFolder(plan), verb));
+  const exports: PendingExport[] = [];
+  const givenUp: string[] = [];
+  for (const name of namesIn(source)) {
+    const schedule = await ownSchedule(verb, store, plan, name, all);
+    for (const scheduled of await scheduledSnapshots(verb, store, plan, { universe, name, schedule })) {
+      const tried = names.filter((backup) => backup.includes(historyMark(scheduled.snapshot)));
+      if (await isExported(verb, store, plan, tried)) continue;
+      if (tried.length >= ATTEMPTS) givenUp.push(scheduled.snapshot);
+      else exports.push({ backup: backupName(scheduled, tried.length), scheduled });
+    }
+  }
+  return { exports: exports.slice(0, EXPORTS_AT_ONCE), givenUp: givenUp.slice(0, EXPORTS_AT_ONCE) };
+}
+
+/** A name is used once: what failed leaves a tombstone under it. */
+function backupName({ snapshot }: ScheduledSnapshot, tried: number): string {
+  return `${timeInId(new Date().toISOString())}${historyMark(snapshot)}${tried === 0 ? '' : `-${tried}`}`;
+}
+
+async function isExported(
+  { signal }: VerbContext,
+  store: Store,
+  plan: string,
+  tried: readonly string[],
+): Promise<boolean> {
+  for (const backup of tried) {
+    if ((await store.head(manifestKey({ plan, backup }), { signal })) !== undefined) return true;
+  }
+  return false;
+}
+
+async function ownSchedule(
+  verb: VerbContext,
+  store: Store,
+  plan: string,
+  { api, name }: DatabaseName,
+  all: readonly NamedSchedule[],
+): Promise<NamedSchedule> {
+  const namespace = `${api}.${name}`;
+  const record = await readScheduleRecord(store, plan, namespace, verb);
+  const found = all.find(({ id }) => id === record?.schedule);
+  if (found !== undefined) return found;
+  throw permanent(
+    'OFF_CLUSTER_NO_SCHEDULE',
+    `${namespace} has no snapshot schedule of plan ${plan}, so there is no history to export`,
+    'Apply the plan (holdfast apply): it makes the schedule, or says why it can’t.',
+  );
+}
+
+interface Scheduled {
+  readonly universe: Universe;
+  readonly name: DatabaseName;
+  readonly schedule: NamedSchedule;
+}
+
+/** Those that are complete and have a predecessor, oldest first, each with what is known of its history. */
+async function scheduledSnapshots(
+  verb: VerbContext,
+  store: Store,
+  plan: string,
+  { universe, name, schedule }: Scheduled,
+): Promise<readonly ScheduledSnapshot[]> {
+  const details = await listSnapshots(universe.admin, { details: true });
+  const complete = new Map(
+    details.flatMap(({ id, state, objects = [] }) => (state === 'COMPLETE' ? [[id, objects] as const] : [])),
+  );
+  const newest = schedule.snapshots.at(-1);
+  if (newest !== undefined) await settle(verb, newest.timeMicros);
+  const ids = schedule.snapshots.map(({ id }) => id);
+  const { spans } = await watchSchema({ verb, store, plan, universe, name, snapshots: ids });
+  const lookedUntil = spans.at(-1)?.until ?? '';
+  return schedule.snapshots.flatMap(({ id, timeMicros, previousMicros }): readonly ScheduledSnapshot[] => {
+    const objects = complete.get(id);
+    if (objects === undefined || previousMicros === undefined) return [];
+    const takenAt = isoOfMicros(timeMicros);
+    // Nobody has looked since: it is exported by the next run, for what is written into a manifest stays.
+    if (takenAt > lookedUntil) return [];
+    const span = spanAround(spans, takenAt);
+    const before = schedule.snapshots.find((other) => other.timeMicros === previousMicros);
+    const stood = sameSchema(complete.get(before?.id ?? ''), objects);
+    const from = isoOfMicros(previousMicros);
+    const history = historyOf({ schedule: schedule.id, from }, name, span, stood);
+    return [
+      {
+        ...{ database: name.name, api: name.api, snapshot: id, takenAt, history },
+        ...(span?.version !== undefined && (span.versionSince ?? takenAt) < takenAt
+          ? { catalogVersion: span.version }
+          : {}),
+      },
+    ];
+  });
+}
+
+async function settle({ signal }: VerbContext, timeMicros: string): Promise<void> {
+  const waitMs = Number(BigInt(timeMicros) / 1000n) + SETTLING_MS - Date.now();
+  if (waitMs > 0) await sleep(Math.min(waitMs, SETTLING_MS), undefined, { signal });
+}
+
+/**
+ * A database's schema is what the looks at its catalogue found. A keyspace's stands in the snapshots themselves: where both ends have the same tables
+ * in the same versions, nothing was changed in between (but a table that was made and dropped again, which neither shows).
+ */
+function historyOf(
+  base: Pick<CarriedHistory, 'schedule' | 'from'>,
+  { api }: DatabaseName,
+  span: SchemaSpan | undefined,
+  stood: boolean,
+): CarriedHistory {
+  // Not even whether it was taken back in place is known.
+  if (span === undefined) return base;
+  if (api === 'ycql') return stood ? { ...base, schemaSince: laterOf(base.from, span.since) } : base;
+  return {
+    ...base,
+    schemaSince: laterOf(base.from, span.since),
+    ...((span.versionSince ?? base.from) > base.from && span.since <= base.from ? { catalogRose: true } : {}),
+  };
+}
+
+function laterOf(one: string, other: string): string {
+  return one > other ? one : other;
+}
+
+/** False where it isn't known. */
+function sameSchema(
+  before: readonly SnapshotObject[] | undefined,
+  after: readonly SnapshotObject[],
+): boolean {
+  if (before === undefined || after.some(({ type, version }) => type === 'TABLE' && version === undefined))
+    return false;
+  const words = (objects: readonly SnapshotObject[]) =>
+    JSON.stringify(
+      objects
+        .map(({ type, id, name, version, indexedTableId }) => [type, id, name, version, indexedTableId])
+        .sort((one, other) => String(one[1]).localeCompare(String(other[1]))),
+    );
+  return words(before) === words(after);
+}

@@ -1,0 +1,48 @@
+import type { InClusterPolicy } from '../model/in-cluster.ts';
+import type { OffClusterInput } from '../model/off-cluster.ts';
+import type { CompiledPlan, PointTime } from '../model/pipeline.ts';
+import { historyPipeline } from '../model/safety-backup.ts';
+
+const MINUTE_MS = 60_000;
+/** A snapshot stays in the universe for so many intervals, so that a worker that was away still finds it. */
+const INTERVALS_KEPT = 4;
+const KEPT_AT_LEAST_MS = 4 * 60 * MINUTE_MS;
+
+/**
+ * The snapshot schedule that a plan needs in the universe, for history there, for history off the cluster, or for both. Undefined where it needs none.
+ */
+export function schedulePolicyOf(pointTime: PointTime | undefined): InClusterPolicy | undefined {
+  const { inCluster, offCluster } = pointTime ?? {};
+  if (offCluster === undefined) return inCluster;
+  const { everyMs } = offCluster;
+  const keptMs = Math.max(INTERVALS_KEPT * everyMs, KEPT_AT_LEAST_MS);
+  return {
+    intervalMs: everyMs,
+    retentionMs: Math.max(inCluster?.retentionMs ?? 0, keptMs),
+    adopt: inCluster?.adopt ?? false,
+  };
+}
+
+/** Minutes between two looks for something to export: a part of an hour, and about a third of the interval. */
+const LOOKS_EVERY = [20, 15, 12, 10, 6, 5, 4, 3, 2, 1];
+
+/** When what there is to export is looked for, and the schema with it. Undefined where the plan exports no history. */
+export function exportTimesOf({ pointTime }: CompiledPlan): readonly string[] | undefined {
+  const everyMs = pointTime?.offCluster?.everyMs;
+  if (everyMs === undefined) return undefined;
+  const minutes = LOOKS_EVERY.find((each) => each * 3 * MINUTE_MS <= everyMs) ?? 1;
+  return [minutes === 1 ? '* * * * *' : `*/${minutes} * * * *`];
+}
+
+/** The input of one run that exports. */
+export function offClusterInput({ name, pipeline, notify }: CompiledPlan): OffClusterInput {
+  // Success is told by the window; a message every quarter of an hour would be read by nobody.
+  const told = (notify ?? []).flatMap((target) =>
+    target.on.includes('failure') ? [{ ...target, on: ['failure' as const] }] : [],
+  );
+  return {
+    plan: name,
+    pipeline: historyPipeline(pipeline),
+    ...(told.length === 0 ? {} : { notify: told }),
+  };
+}

@@ -1,0 +1,64 @@
+import { z } from 'zod';
+import { offClusterKey } from './layout.ts';
+import { getSealedIfThere, replaceSealed } from './sealed-object.ts';
+import { sha256Hex } from './sha256.ts';
+import type { Store } from './store.ts';
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+/** A time during which every look at a database found the same schema. Times are ISO 8601 in UTC, by the universe's clock. */
+export interface SchemaSpan {
+  /** Hash of the schema. */
+  readonly schema: string;
+  /** Catalog version at the last look, and when it was first seen; absent for YCQL. */
+  readonly version?: string;
+  readonly versionSince?: string;
+  /** Of the first look. The schema may have been so before, but nobody knows. */
+  readonly since: string;
+  /** Of the last look. */
+  readonly until: string;
+}
+
+/** What is remembered of a database whose history leaves the cluster, so that nobody goes back over a change of its schema. */
+export interface SchemaWatch {
+  readonly plan: string;
+  /** `ysql.orders` */
+  readonly namespace: string;
+  /** Oldest first; the last one lasts. */
+  readonly spans: readonly SchemaSpan[];
+  /** Restorations of the schedule's snapshots that were known at the last look: another one is a database taken back in place. */
+  readonly restorations: readonly string[];
+}
+
+const watchSchema: z.ZodType<SchemaWatch> = z.object({
+  plan: z.string(),
+  namespace: z.string(),
+  spans: z.array(
+    z.object({
+      schema: z.string(),
+      version: z.string().exactOptional(),
+      versionSince: z.iso.datetime({ offset: true }).exactOptional(),
+      since: z.iso.datetime({ offset: true }),
+      until: z.iso.datetime({ offset: true }),
+    }),
+  ),
+  restorations: z.array(z.string()),
+});
+
+export function readSchemaWatch(
+  store: Store,
+  plan: string,
+  namespace: string,
+  options: Cancellable = {},
+): Promise<SchemaWatch | undefined> {
+  return getSealedIfThere(store, keyOf(plan, namespace), watchSchema, options);
+}
+
+export function writeSchemaWatch(store: Store, watch: SchemaWatch, options: Cancellable = {}): Promise<void> {
+  return replaceSealed(store, keyOf(watch.plan, watch.namespace), watch, options);
+}
+
+/** A hash, since the name of a namespace may hold any character. */
+function keyOf(plan: string, namespace: string): string {
+  return offClusterKey(plan, sha256Hex(Buffer.from(namespace)).slice(0, 16));
+}

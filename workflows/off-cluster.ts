@@ -1,0 +1,55 @@
+import { ApplicationFailure, isCancellation, ParentClosePolicy, startChild } from '@temporalio/workflow';
+import { defined } from '../model/defined.ts';
+import { tabletSource } from '../model/engine-kind.ts';
+import type { OffClusterInput, OffClusterOutcome } from '../model/off-cluster.ts';
+import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
+import { runChild } from './children.ts';
+import { describeFailure } from './failures.ts';
+import { backupWorkflowId, type WorkflowsByName } from './messages.ts';
+import { runAttributes } from './run-attributes.ts';
+
+/** So long a look may take; the next run looks again. */
+const LOOK_MS = 10 * 60_000;
+
+/**
+ * Exports each snapshot that the plan's schedule has made and that is not in the repository yet, the oldest first. One that fails does not keep the next
+ * ones: the schedule deletes its snapshots when their time is over, whoever still needs them.
+ */
+export async function offCluster({ plan, pipeline, notify }: OffClusterInput): Promise<OffClusterOutcome> {
+  const source = tabletSource(pipeline.source);
+  if (source === undefined) {
+    throw ApplicationFailure.nonRetryable(`plan ${plan} is of no universe`, 'NO_UNIVERSE');
+  }
+  const look = activitiesFor({
+    summary: 'what the schedule has made, and the schema',
+    retry: { ...PATIENT_RETRY, maximumAttempts: 5 },
+    timeoutMs: LOOK_MS,
+  });
+  const { repository } = pipeline;
+  const { exports, givenUp } = await look.pendingExports({ repository, plan, source });
+  const exported: string[] = [];
+  const failures: string[] = [];
+  for (const { backup, scheduled } of exports) {
+    try {
+      await runChild(() =>
+        startChild<WorkflowsByName['backup']>('backup', {
+          workflowId: backupWorkflowId(plan, backup),
+          staticSummary: `Export of the snapshot of ${scheduled.takenAt} of ${scheduled.database}, with its history since ${scheduled.history.from}`,
+          parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
+          typedSearchAttributes: runAttributes({ name: plan, pipeline }),
+          args: [{ pipeline, backup, scheduled, ...defined({ notify }) }],
+        }),
+      );
+      exported.push(backup);
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      failures.push(`${scheduled.takenAt}: ${describeFailure(error).message}`);
+    }
+  }
+  const [first] = failures;
+  if (first === undefined) return { plan, exported, givenUp };
+  throw ApplicationFailure.nonRetryable(
+    `${failures.length} of ${exports.length} snapshots could not be exported, the first being that of ${first}`,
+    'HISTORY_NOT_EXPORTED',
+  );
+}
