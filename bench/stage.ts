@@ -5,6 +5,7 @@ import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import type { Client } from '@temporalio/client';
 import { newBackupId, newRestoreId } from '../cli/runs.ts';
 import { compile } from '../compiler/compile.ts';
 import {
@@ -32,6 +33,8 @@ export interface StageOptions {
   readonly folder: string;
   /** Secrets of the source. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** File that gets a line for each request that the store is asked. */
+  readonly accessLog?: string;
 }
 
 /** Holdfast as its users have it: a worker in a process of its own, Temporal, an S3 gateway. */
@@ -41,6 +44,8 @@ export interface Stage {
   removeBackup(): Promise<void>;
   /** Restores the newest backup; throws unless its verdict is OK. */
   restore(): Promise<void>;
+  /** Activities that the newest run scheduled, its children's with them. */
+  activitiesOfNewestRun(): Promise<number>;
   /** User and system time of the worker so far; Linux only. */
   workerCpuSeconds(): number;
   /** The most memory that the worker had resident so far; Linux only. */
@@ -59,7 +64,8 @@ export async function setStage(options: StageOptions): Promise<Stage> {
 }
 
 async function build(options: StageOptions, parts: AsyncDisposableStack): Promise<Stage> {
-  const s3 = await startS3Gateway();
+  const { accessLog } = options;
+  const s3 = await startS3Gateway(accessLog === undefined ? {} : { accessLog });
   parts.defer(() => s3.stop());
   await s3.createBucket('bench');
   const temporal = await startTemporal({
@@ -88,11 +94,13 @@ async function build(options: StageOptions, parts: AsyncDisposableStack): Promis
   const pid = worker.pid ?? Number.NaN;
   const pipeline = compilePlan(planText(options, s3.endpoint));
   let newest = '';
+  let newestRun = '';
   return {
     async backup() {
       newest = newBackupId(new Date());
+      newestRun = `backup:bench:${newest}`;
       const { summary }: BackupOutcome = await client.workflow.execute('backup', {
-        workflowId: `backup:bench:${newest}`,
+        workflowId: newestRun,
         taskQueue: target.taskQueue,
         args: [{ pipeline, backup: newest }],
       });
@@ -102,13 +110,15 @@ async function build(options: StageOptions, parts: AsyncDisposableStack): Promis
       rm(join(s3.directory, 'bench', 'backups', 'bench', newest), { recursive: true, force: true }),
     async restore() {
       const request = restoreRequest(options, pipeline, newest);
+      newestRun = `restore:bench:${request.restore}`;
       const { verdict, problems }: RestoreSummary = await client.workflow.execute('restore', {
-        workflowId: `restore:bench:${request.restore}`,
+        workflowId: newestRun,
         taskQueue: target.taskQueue,
         args: [request],
       });
       if (verdict !== 'OK') throw new Error(`the restore differs: ${problems.join('; ')}`);
     },
+    activitiesOfNewestRun: () => countActivities(client, newestRun),
     workerCpuSeconds: () => cpuSeconds(pid),
     workerPeakBytes: () => peakBytes(pid),
     [Symbol.asyncDispose]: () => parts.disposeAsync(),
@@ -150,6 +160,20 @@ function restoreRequest(options: StageOptions, pipeline: Pipeline, backup: strin
     scratch: false,
     parallelism: options.restoreLanes,
   };
+}
+
+async function countActivities(client: Client, workflowId: string): Promise<number> {
+  const { events = [] } = await client.workflow.getHandle(workflowId).fetchHistory();
+  let count = 0;
+  for (const {
+    activityTaskScheduledEventAttributes,
+    childWorkflowExecutionStartedEventAttributes,
+  } of events ?? []) {
+    const child = childWorkflowExecutionStartedEventAttributes?.workflowExecution?.workflowId;
+    if (activityTaskScheduledEventAttributes) count += 1;
+    if (child) count += await countActivities(client, child);
+  }
+  return count;
 }
 
 const TICKS_PER_SECOND = 100;

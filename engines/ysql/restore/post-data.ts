@@ -8,7 +8,8 @@ import { withRestoreSession } from './bookkeeping.ts';
 import { countAhead } from './check.ts';
 import { forgivenessOf } from './forgiving.ts';
 import { type RestoreJob, restoreJob } from './job.ts';
-import { type PostDataUnit, postDataWaves } from './post-data-order.ts';
+import { postDataWaves } from './post-data-order.ts';
+import type { PostDataUnit } from './post-data-unit.ts';
 import { setSequences } from './sequences.ts';
 
 /** Applies one batch of a wave. Throws `RESTORE_NO_SUCH_TASK` (permanent) where the wave was planned with another number of them. */
