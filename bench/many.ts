@@ -30,9 +30,8 @@ interface Asked {
   readonly name: string;
   /** Statements that the server was sent. */
   readonly statements: number;
-  /** Requests to the store, all and PUTs; absent for programs that ask none. */
+  /** Requests to the store; absent for programs that ask none. */
   readonly requests?: number;
-  readonly puts?: number;
   readonly activities?: number;
 }
 
@@ -123,7 +122,6 @@ export async function benchMany(options: ManyBenchOptions): Promise<void> {
     await prepare();
     const statements = await countingLines(postgres.logFile, / LOG: {2}(?:statement|execute [^:]*): /);
     const requests = await countingLines(accessLog, /./);
-    const puts = await countingLines(accessLog, / REST\.PUT\.| "PUT /);
     await work();
     asked.push({
       name,
@@ -131,7 +129,6 @@ export async function benchMany(options: ManyBenchOptions): Promise<void> {
       ...(isHoldfast
         ? {
             requests: await requests(),
-            puts: await puts(),
             activities: await stage.activitiesOfNewestRun(),
           }
         : {}),
@@ -182,12 +179,11 @@ function renderReport(report: Report): string {
   return [
     `${tables} tables of ${ROWS_PER_TABLE} rows with a primary key; ${machine}; ${rounds} rounds, alternating.`,
     '',
-    '| what | seconds: median (range) | statements | store requests (PUT) | activities |',
+    '| what | seconds: median (range) | statements | store requests | activities |',
     '|---|---|---|---|---|',
     ...report.series.map(({ name, seconds }) => {
       const asked = report.asked.find((one) => one.name === name);
-      const requests = asked?.requests === undefined ? '' : `${asked.requests} (${asked.puts})`;
-      return `| ${name} | ${renderSeconds(seconds)} | ${asked?.statements} | ${requests} | ${asked?.activities ?? ''} |`;
+      return `| ${name} | ${renderSeconds(seconds)} | ${asked?.statements} | ${asked?.requests ?? ''} | ${asked?.activities ?? ''} |`;
     }),
     '',
     '| ratio of medians | reached |',
