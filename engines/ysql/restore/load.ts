@@ -17,7 +17,7 @@ import { noteLeftOut } from './left-out.ts';
  * is cut off, and each table is locked in it with its indexes, so both are bounded.
  */
 const TRANSACTION_BYTES = 4 * 1024 * 1024;
-const TRANSACTION_OBJECTS = 32;
+const TRANSACTION_OBJECTS = 16;
 
 /** Loads the objects of one task, small ones together, in transactions that also note them as loaded. */
 export async function load(

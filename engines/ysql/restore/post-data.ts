@@ -38,7 +38,7 @@ export async function applyPostData(context: RestoreContext, work: PostDataWork)
  * Small tables get their keys and indexes in one transaction, since each by itself would cost more than its index. Every table is locked
  * until the transaction ends, so their number is bounded.
  */
-const TRANSACTION_TABLES = 32;
+const TRANSACTION_TABLES = 16;
 /** COPY text of the tables: what is cut off is done again. */
 const TRANSACTION_BYTES = 4 * 1024 * 1024;
 
