@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -44,6 +44,8 @@ export interface Stage {
   removeBackup(): Promise<void>;
   /** Restores the newest backup; throws unless its verdict is OK. */
   restore(): Promise<void>;
+  /** Backs up by the command, which follows the run to its end. Returns the command's user and system time; Linux only. */
+  followedBackupCpuSeconds(): Promise<number>;
   /** Activities that the newest run scheduled, its children's with them. */
   activitiesOfNewestRun(): Promise<number>;
   /** User and system time of the worker so far; Linux only. */
@@ -52,6 +54,8 @@ export interface Stage {
   workerPeakBytes(): number;
   [Symbol.asyncDispose](): Promise<void>;
 }
+
+const HOLDFAST = fileURLToPath(new URL('../cli/main.ts', import.meta.url));
 
 export async function setStage(options: StageOptions): Promise<Stage> {
   const parts = new AsyncDisposableStack();
@@ -78,16 +82,17 @@ async function build(options: StageOptions, parts: AsyncDisposableStack): Promis
   const { client, connection, target } = await connectClient(temporal.address);
   parts.defer(() => connection.close());
   await registerSearchAttributes(connection, target.namespace);
+  const environment = {
+    TEMPORAL_ADDRESS: temporal.address,
+    BENCH_KEY: s3.accessKeyId,
+    BENCH_SECRET: s3.secretAccessKey,
+    ...options.environment,
+  };
   const worker = await startServer({
     name: 'the worker',
     command: process.execPath,
-    args: [fileURLToPath(new URL('../cli/main.ts', import.meta.url)), 'worker'],
-    environment: {
-      TEMPORAL_ADDRESS: temporal.address,
-      BENCH_KEY: s3.accessKeyId,
-      BENCH_SECRET: s3.secretAccessKey,
-      ...options.environment,
-    },
+    args: [HOLDFAST, 'worker'],
+    environment,
     logFile: join(options.folder, 'worker.log'),
   });
   parts.defer(() => worker.stop());
@@ -117,6 +122,15 @@ async function build(options: StageOptions, parts: AsyncDisposableStack): Promis
         args: [request],
       });
       if (verdict !== 'OK') throw new Error(`the restore differs: ${problems.join('; ')}`);
+    },
+    async followedBackupCpuSeconds() {
+      const file = join(options.folder, 'bench.yaml');
+      await writeFile(file, planText(options, s3.endpoint));
+      const before = endedChildrenCpuSeconds();
+      await promisify(execFile)(process.execPath, [HOLDFAST, 'backup', file, '--json'], {
+        env: { ...process.env, ...environment },
+      });
+      return endedChildrenCpuSeconds() - before;
     },
     activitiesOfNewestRun: () => countActivities(client, newestRun),
     workerCpuSeconds: () => cpuSeconds(pid),
@@ -179,10 +193,21 @@ async function countActivities(client: Client, workflowId: string): Promise<numb
 const TICKS_PER_SECOND = 100;
 
 function cpuSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  const fields = statOf(pid);
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
+
+/** Of the child processes that have ended. */
+function endedChildrenCpuSeconds(): number {
+  const fields = statOf(process.pid);
+  return (Number(fields[13]) + Number(fields[14])) / TICKS_PER_SECOND;
+}
+
+/** What Linux tells of a process, from its state on. */
+function statOf(pid: number): readonly string[] {
+  return readFileSync(`/proc/${pid}/stat`, 'utf8')
     .replace(/^.*\) /, '')
     .split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
 function peakBytes(pid: number): number {

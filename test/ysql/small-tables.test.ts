@@ -4,6 +4,7 @@ import { ysqlEngine } from '../../engines/ysql/engine.ts';
 import { readRelations } from '../../engines/ysql/server/catalog.ts';
 import { parseConnectionUrl } from '../../engines/ysql/server/connection-url.ts';
 import { withSession } from '../../engines/ysql/server/session.ts';
+import { messageOf } from '../../model/errors.ts';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { query } from '../support/sql.ts';
 import {
@@ -100,5 +101,49 @@ describe('a database of many small tables', () => {
     expect(
       await query(server.url('small_again'), "SELECT count(*)::int FROM pg_constraint WHERE contype = 'p'"),
     ).toEqual([{ count: TABLES }]);
+  });
+
+  test('where the rows of one table are refused, the error names it, and none that came with them stays', async () => {
+    await query(server.url(), 'CREATE DATABASE refusing TEMPLATE small');
+    await query(
+      server.url('refusing'),
+      `DO $$ BEGIN FOR i IN 1..${TABLES} LOOP EXECUTE format('TRUNCATE t%s', i); END LOOP; END $$`,
+      "ALTER TABLE t7 ADD CHECK (name = 'nobody')",
+    );
+    const { restore } = ysqlEngine;
+    const context = restoreContext(backup, server.url(), { into: { small: 'refusing' }, contents: 'data' });
+    const plan = await restore.plan(context);
+    await restore.prepare(context);
+    const failures: string[] = [];
+    for (let task = 0; task < plan.tasks; task += 1) {
+      await restore.load(context, task).catch((error: unknown) => failures.push(messageOf(error)));
+    }
+    expect(failures).toEqual([expect.stringMatching(/load data\/.* into public\.t7\b/)]);
+    const [counted] = await query(
+      server.url('refusing'),
+      `SELECT (SELECT count(*)::int FROM holdfast_restore.loaded) AS loaded,
+         sum((xpath('/row/c/text()', query_to_xml(format('SELECT count(*) AS c FROM %I', tablename), false, true, '')))[1]::text::int)::int AS rows
+       FROM pg_tables WHERE schemaname = 'public'`,
+    );
+    // What is noted as loaded is there, and what came with t7 is neither.
+    expect(counted?.loaded).toBeGreaterThan(0);
+    expect(counted?.loaded).toBeLessThan(TABLES - 1);
+    expect(counted?.rows).toBe(10 * counted?.loaded);
+    await restore.discard(context);
+  });
+
+  test('where one of the objects that are created together is refused, the error names it', async () => {
+    await query(server.url(), 'CREATE DATABASE collated', 'CREATE DATABASE collated_again');
+    await query(
+      server.url('collated'),
+      "CREATE COLLATION mine (locale = 'C')",
+      'CREATE TABLE a (b text COLLATE mine); CREATE TABLE c (d int)',
+    );
+    // Not seen as something in an empty database.
+    await query(server.url('collated_again'), "CREATE COLLATION mine (locale = 'C')");
+    const collated = await takeBackup(repository, server.url('collated'), ysqlSource());
+    const context = restoreContext(collated, server.url(), { into: { collated: 'collated_again' } });
+    await ysqlEngine.restore.plan(context);
+    await expect(ysqlEngine.restore.prepare(context)).rejects.toThrow(/create COLLATION public\.mine/);
   });
 });
