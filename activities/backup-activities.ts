@@ -1,6 +1,7 @@
 import { metricMeter } from '@temporalio/activity';
 import type { BackupContext } from '../engines/engine.ts';
 import { leftToPrune } from '../engines/left-to-prune.ts';
+import { PutsBehind } from '../engines/puts-behind.ts';
 import { engineOf, logical } from '../engines/registry.ts';
 import { rowsAt } from '../engines/row-engine.ts';
 import { sealBackup } from '../engines/sealing.ts';
@@ -37,11 +38,17 @@ export function captureActivities(
         if (known !== undefined) return summaryOf(known);
         if (context.attempt > 1) countSentAgain(ref.plan, task.chunks.length);
         const objects: DataObject[] = [];
-        for (const chunk of task.chunks) {
-          const sent = await engineOf(source).upload(context, source, rowsAt(readPoint), chunk, {
-            zstdLevel,
-          });
-          objects.push(...sent);
+        const puts = new PutsBehind();
+        try {
+          for (const chunk of task.chunks) {
+            const verb = { ...context, puts };
+            const sent = await engineOf(source).upload(verb, source, rowsAt(readPoint), chunk, { zstdLevel });
+            objects.push(...sent);
+          }
+          await puts.settled();
+        } finally {
+          // Where reading fails, nothing of this attempt is written after its end.
+          await puts.ended();
         }
         crashPoint('upload-stored');
         const result = await writeTaskResult(store, ref, epoch, { index: task.index, objects }, { signal });

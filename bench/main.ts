@@ -1,10 +1,14 @@
 import { parseArgs } from 'node:util';
 
-/** `npm run bench -- ysql|ycql [--rounds N] [--scale X] [--json] [--write]`, `npm run bench -- universe [--part upload|latency|scale] …` */
+/**
+ * `npm run bench -- ysql|ycql [--rounds N] [--scale X] [--json] [--write]`, `npm run bench -- many [--tables N] [--rounds N] [--json]`,
+ * `npm run bench -- universe [--part upload|latency|scale] …`
+ */
 const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: {
     rounds: { type: 'string', default: '3' },
+    tables: { type: 'string', default: '500' },
     scale: { type: 'string', default: '1' },
     json: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
@@ -23,9 +27,13 @@ if (engine === 'universe') {
 } else if (engine === 'start') {
   const { benchStart } = await import('./start.ts');
   await benchStart({ rounds: Number(values.rounds), json: values.json });
+} else if (engine === 'many') {
+  const { benchMany } = await import('./many.ts');
+  const { json } = values;
+  await benchMany({ rounds: Number(values.rounds), tables: Number(values.tables), json });
 } else if (engine !== 'ysql') {
   process.stderr.write(
-    `error: there is no benchmark ${engine}\n  → npm run bench -- ysql|ycql|universe|start [--rounds N] [--scale X] [--json] [--write]\n`,
+    `error: there is no benchmark ${engine}\n  → npm run bench -- ysql|many|ycql|universe|start [--rounds N] [--scale X] [--tables N] [--json] [--write]\n`,
   );
   process.exitCode = 2;
 } else {

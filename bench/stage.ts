@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import type { Client } from '@temporalio/client';
 import { newBackupId, newRestoreId } from '../cli/runs.ts';
 import { compile } from '../compiler/compile.ts';
 import {
@@ -32,6 +33,8 @@ export interface StageOptions {
   readonly folder: string;
   /** Secrets of the source. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** File that gets a line for each request that the store is asked. */
+  readonly accessLog?: string;
 }
 
 /** Holdfast as its users have it: a worker in a process of its own, Temporal, an S3 gateway. */
@@ -41,12 +44,18 @@ export interface Stage {
   removeBackup(): Promise<void>;
   /** Restores the newest backup; throws unless its verdict is OK. */
   restore(): Promise<void>;
+  /** Backs up by the command, which follows the run to its end. Returns the command's user and system time; Linux only. */
+  followedBackupCpuSeconds(): Promise<number>;
+  /** Activities that the newest run scheduled, its children's with them. */
+  activitiesOfNewestRun(): Promise<number>;
   /** User and system time of the worker so far; Linux only. */
   workerCpuSeconds(): number;
   /** The most memory that the worker had resident so far; Linux only. */
   workerPeakBytes(): number;
   [Symbol.asyncDispose](): Promise<void>;
 }
+
+const HOLDFAST = fileURLToPath(new URL('../cli/main.ts', import.meta.url));
 
 export async function setStage(options: StageOptions): Promise<Stage> {
   const parts = new AsyncDisposableStack();
@@ -59,7 +68,8 @@ export async function setStage(options: StageOptions): Promise<Stage> {
 }
 
 async function build(options: StageOptions, parts: AsyncDisposableStack): Promise<Stage> {
-  const s3 = await startS3Gateway();
+  const { accessLog } = options;
+  const s3 = await startS3Gateway(accessLog === undefined ? {} : { accessLog });
   parts.defer(() => s3.stop());
   await s3.createBucket('bench');
   const temporal = await startTemporal({
@@ -72,27 +82,30 @@ async function build(options: StageOptions, parts: AsyncDisposableStack): Promis
   const { client, connection, target } = await connectClient(temporal.address);
   parts.defer(() => connection.close());
   await registerSearchAttributes(connection, target.namespace);
+  const environment = {
+    TEMPORAL_ADDRESS: temporal.address,
+    BENCH_KEY: s3.accessKeyId,
+    BENCH_SECRET: s3.secretAccessKey,
+    ...options.environment,
+  };
   const worker = await startServer({
     name: 'the worker',
     command: process.execPath,
-    args: [fileURLToPath(new URL('../cli/main.ts', import.meta.url)), 'worker'],
-    environment: {
-      TEMPORAL_ADDRESS: temporal.address,
-      BENCH_KEY: s3.accessKeyId,
-      BENCH_SECRET: s3.secretAccessKey,
-      ...options.environment,
-    },
+    args: [HOLDFAST, 'worker'],
+    environment,
     logFile: join(options.folder, 'worker.log'),
   });
   parts.defer(() => worker.stop());
   const pid = worker.pid ?? Number.NaN;
   const pipeline = compilePlan(planText(options, s3.endpoint));
   let newest = '';
+  let newestRun = '';
   return {
     async backup() {
       newest = newBackupId(new Date());
+      newestRun = `backup:bench:${newest}`;
       const { summary }: BackupOutcome = await client.workflow.execute('backup', {
-        workflowId: `backup:bench:${newest}`,
+        workflowId: newestRun,
         taskQueue: target.taskQueue,
         args: [{ pipeline, backup: newest }],
       });
@@ -102,13 +115,24 @@ async function build(options: StageOptions, parts: AsyncDisposableStack): Promis
       rm(join(s3.directory, 'bench', 'backups', 'bench', newest), { recursive: true, force: true }),
     async restore() {
       const request = restoreRequest(options, pipeline, newest);
+      newestRun = `restore:bench:${request.restore}`;
       const { verdict, problems }: RestoreSummary = await client.workflow.execute('restore', {
-        workflowId: `restore:bench:${request.restore}`,
+        workflowId: newestRun,
         taskQueue: target.taskQueue,
         args: [request],
       });
       if (verdict !== 'OK') throw new Error(`the restore differs: ${problems.join('; ')}`);
     },
+    async followedBackupCpuSeconds() {
+      const file = join(options.folder, 'bench.yaml');
+      await writeFile(file, planText(options, s3.endpoint));
+      const before = endedChildrenCpuSeconds();
+      await promisify(execFile)(process.execPath, [HOLDFAST, 'backup', file, '--json'], {
+        env: { ...process.env, ...environment },
+      });
+      return endedChildrenCpuSeconds() - before;
+    },
+    activitiesOfNewestRun: () => countActivities(client, newestRun),
     workerCpuSeconds: () => cpuSeconds(pid),
     workerPeakBytes: () => peakBytes(pid),
     [Symbol.asyncDispose]: () => parts.disposeAsync(),
@@ -152,13 +176,38 @@ function restoreRequest(options: StageOptions, pipeline: Pipeline, backup: strin
   };
 }
 
+async function countActivities(client: Client, workflowId: string): Promise<number> {
+  const { events = [] } = await client.workflow.getHandle(workflowId).fetchHistory();
+  let count = 0;
+  for (const {
+    activityTaskScheduledEventAttributes,
+    childWorkflowExecutionStartedEventAttributes,
+  } of events ?? []) {
+    const child = childWorkflowExecutionStartedEventAttributes?.workflowExecution?.workflowId;
+    if (activityTaskScheduledEventAttributes) count += 1;
+    if (child) count += await countActivities(client, child);
+  }
+  return count;
+}
+
 const TICKS_PER_SECOND = 100;
 
 function cpuSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  const fields = statOf(pid);
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
+
+/** Of the child processes that have ended. */
+function endedChildrenCpuSeconds(): number {
+  const fields = statOf(process.pid);
+  return (Number(fields[13]) + Number(fields[14])) / TICKS_PER_SECOND;
+}
+
+/** What Linux tells of a process, from its state on. */
+function statOf(pid: number): readonly string[] {
+  return readFileSync(`/proc/${pid}/stat`, 'utf8')
     .replace(/^.*\) /, '')
     .split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
 function peakBytes(pid: number): number {

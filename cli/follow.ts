@@ -23,9 +23,10 @@ import { say } from './output.ts';
 import { changedLines, renderScreen } from './progress-view.ts';
 import { troublesOf } from './troubles.ts';
 
-const POLL_EVERY_MS = 500;
+/** The end of a run is waited for apart, so nothing is learnt later by asking less often. */
+const POLL_EVERY_MS = 1_000;
 const ANSWER_WITHIN_MS = 2_000;
-const POLLS_PER_LOOK_AT_TROUBLES = 10;
+const POLLS_PER_LOOK_AT_TROUBLES = 5;
 
 /** Temporal's client tries each call for about 17 seconds, so a server may be down for some ten minutes. */
 const OUTAGES_ENDURED = 35;
@@ -35,7 +36,7 @@ export type Followed<T> = { readonly ended: true; readonly result: T } | { reado
 export interface FollowOptions {
   /** True: no progress is drawn. */
   readonly quiet: boolean;
-  /** How often the run is asked. Default: twice a second. */
+  /** How often the run is asked. Default: once a second. */
   readonly pollEveryMs?: number;
   /** Called with each progress that the run reports. */
   readonly onProgress?: (progress: Progress) => Promise<void>;

@@ -1,5 +1,6 @@
 import type { ChunkSpec, DataObject, ReadPoint } from '../model/backup.ts';
 import type { BackupContext } from './engine.ts';
+import { SMALL_BODY_BYTES } from './puts-behind.ts';
 
 /**
  * Stores the parts of one chunk in order. Their names hold their place and hash, so that a retry doesn't send again what an
@@ -40,13 +41,19 @@ export class ChunkStore {
     return new ChunkStore(verb, chunk, prefix, ending, sent);
   }
 
-  /** Puts the next part. One at a time. */
+  /** Puts the next part. One at a time. `body` may be used again afterwards. A small one may not be stored yet: see `BackupContext.puts`. */
   async put(body: Uint8Array, sha256: string): Promise<Omit<DataObject, 'rows' | 'bytes'>> {
-    const { store, folder, signal } = this.#verb;
+    const { store, folder, signal, puts } = this.#verb;
     const key = `${this.#prefix}${this.#parts}-${sha256.slice(0, 12)}${this.#ending}`;
     this.#parts += 1;
     if (!this.#sent.has(`${key} ${body.length}`)) {
-      await store.put(folder + key, body, { sha256, ifAbsent: true, signal });
+      const put = (bytes: Uint8Array) => store.put(folder + key, bytes, { sha256, ifAbsent: true, signal });
+      if (puts === undefined || body.length > SMALL_BODY_BYTES) await put(body);
+      else {
+        // The lane uses the memory again.
+        const copy = Uint8Array.from(body);
+        await puts.begin(() => put(copy));
+      }
     }
     return { key, sizeBytes: body.length, sha256, table: this.#chunk.table, columns: this.#chunk.columns };
   }

@@ -21,6 +21,7 @@ import type { AgentPoller } from '../model/task-queue.ts';
 import type { StoredManifest } from '../repository/manifest.ts';
 import type { Store } from '../repository/store.ts';
 import type { ManifestDraft } from '../repository/write-manifest.ts';
+import type { PutsBehind } from './puts-behind.ts';
 
 /**
  * The contract of an engine: how one kind of source is read and written. Free of Temporal, so that it can be driven by
@@ -263,6 +264,8 @@ export interface BackupContext extends VerbContext {
   readonly store: Store;
   /** `backups/<plan>/<backup>/` */
   readonly folder: string;
+  /** Present while a task is uploaded: who gives it waits for these puts before the task is noted as done. Absent: nothing is put behind. */
+  readonly puts?: PutsBehind;
 }
 
 export interface RestoreContext<S extends Source = LogicalSource> extends BackupContext {

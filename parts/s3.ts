@@ -29,6 +29,8 @@ export type S3GatewayOptions = {
   readonly versioning?: boolean;
   /** True: there may be accounts besides the root account. */
   readonly users?: boolean;
+  /** File that gets one line for each request. */
+  readonly accessLog?: string;
 };
 
 export type S3User = { readonly accessKeyId: string; readonly secretAccessKey: string };
@@ -98,6 +100,7 @@ export async function startS3Gateway(options: S3GatewayOptions = {}): Promise<S3
       command,
       args: [
         ...['--port', `${host}:${port}`, '--region', REGION, '--quiet'],
+        ...(options.accessLog === undefined ? [] : ['--access-log', options.accessLog]),
         ...(options.users === true ? ['--iam-dir', await folderIn(scratch.path, 'accounts')] : []),
         'posix',
         ...(options.versioning === true

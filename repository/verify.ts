@@ -3,7 +3,7 @@ import { defined } from '../model/defined.ts';
 import { HoldfastError, messageOf } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { VerifyLevel } from '../model/pipeline.ts';
-import { mapBounded } from './bounded.ts';
+import { mapBounded, Turns } from './bounded.ts';
 import { differenceInContent } from './content.ts';
 import { type BackupId, backupFolder, OBJECTS_FOLDER } from './layout.ts';
 import { readManifest, readNamedObjects } from './manifest.ts';
@@ -18,6 +18,10 @@ export type StoreLevel = Exclude<VerifyLevel, 'restore'>;
 
 const PROBLEMS_REPORTED = 100;
 
+const CHECKED_AT_ONCE: Readonly<Record<StoreLevel, number>> = { exists: 4, checksums: 16, content: 4 };
+/** At level `checksums`, of objects that have to be downloaded after all, each of which is held in memory. */
+const DOWNLOADED_AT_ONCE = 2;
+
 /** How far a verification has come. If it found no problem, it can go on from here on another machine. */
 export type VerifyProgress = {
   readonly startedAt: string;
@@ -28,7 +32,7 @@ export type VerifyProgress = {
 };
 
 export interface VerifyOptions {
-  /** Objects checked at once, each held in memory at level `content`. Default 4. */
+  /** Objects checked at once, each held in memory at level `content`. Default 4, and 16 at level `checksums`, which asks and holds nothing. */
   readonly concurrency?: number;
   /** How far an interrupted verification had come. If it had found problems, they are looked for again. */
   readonly resume?: VerifyProgress | undefined;
@@ -131,7 +135,7 @@ async function* checkObjects(
   const manifest = await readManifest(store, ref, cancellable);
   const check = await checkOf(level, store, manifest, cancellable);
   const objects = objectsOf(store, manifest, cancellable);
-  yield* mapBounded(from(objects, skip), options.concurrency ?? 4, async (object) => {
+  yield* mapBounded(from(objects, skip), options.concurrency ?? CHECKED_AT_ONCE[level], async (object) => {
     const checked = await check(object);
     return { ...checked, problems: [...checked.problems, ...unreadOf(object)] };
   });
@@ -170,14 +174,17 @@ async function checkOf(
       const sizes = await listedSizes(store, manifest, cancellable);
       return async ({ entry }) => checkSize(entry, sizes.get(entry.key));
     }
-    case 'checksums':
+    case 'checksums': {
+      const downloads = new Turns(DOWNLOADED_AT_ONCE);
       return async ({ entry }) => {
         const found = await store.head(entry.key, { checksum: true, ...cancellable });
         if (found === undefined) return problem(`${entry.key} is missing.`);
-        if (found.sha256 === undefined) return checkDownload(store, { entry }, cancellable);
+        if (found.sha256 === undefined)
+          return downloads.take(() => checkDownload(store, { entry }, cancellable));
         const difference = differenceOf({ sha256: found.sha256, sizeBytes: found.sizeBytes }, entry);
         return difference === undefined ? sound(entry) : problem(`${entry.key}: ${difference}.`);
       };
+    }
     case 'content':
       return (object) => checkDownload(store, object, cancellable);
   }

@@ -1,6 +1,6 @@
 import { Client, Connection } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
-import { NativeConnection } from '@temporalio/worker';
+import type { NativeConnection } from '@temporalio/worker';
 import { messageOf, transient } from '../model/errors.ts';
 import { DEFAULT_TASK_QUEUE } from '../model/task-queue.ts';
 import { interceptors } from './closed-channel.ts';
@@ -42,12 +42,13 @@ export async function connectClient(address?: string): Promise<ConnectedClient> 
   }
 }
 
-/** The worker's kind of connection, configured in the same way. */
+/** The worker's kind of connection, configured in the same way. Commands never need it, and loading it takes half a second of CPU. */
 export async function connectWorker(
   address?: string,
 ): Promise<{ connection: NativeConnection; target: TemporalTarget }> {
   const { connectionOptions, namespace } = loadClientConnectConfig();
   const target = targetOf(address ?? connectionOptions.address, namespace);
+  const { NativeConnection } = await import('@temporalio/worker');
   try {
     return {
       connection: await NativeConnection.connect({ ...connectionOptions, address: target.address }),

@@ -1,4 +1,5 @@
 import type { DataObject } from '../../model/backup.ts';
+import { forEachBounded } from '../../repository/bounded.ts';
 import { fetchObject } from '../data-objects.ts';
 import type { BackupContext } from '../engine.ts';
 import { borrowMemory, returnMemory, type SharedMemory } from './shared-memory.ts';
@@ -9,25 +10,48 @@ export interface Fetched {
   readonly body: Uint8Array<SharedArrayBuffer>;
 }
 
+type FetchContext = Pick<BackupContext, 'store' | 'folder' | 'signal'>;
+
+/** Of a group's objects, which are small: a request takes its time whatever it brings. */
+const FETCHED_AT_ONCE = 8;
+
 /** The objects in order, each fetched while the one before it is in use. Memory: two compressed objects. */
 export async function* fetchAhead(
-  context: Pick<BackupContext, 'store' | 'folder' | 'signal'>,
+  context: FetchContext,
   objects: readonly DataObject[],
 ): AsyncGenerator<Fetched> {
-  const fetches: Promise<Uint8Array>[] = [];
+  for await (const [fetched] of fetchGroupsAhead(
+    context,
+    objects.map((object) => [object]),
+  )) {
+    if (fetched !== undefined) yield fetched;
+  }
+}
+
+/**
+ * Groups of objects in order, each fetched while the one before it is in use. Bodies are valid until the next group is asked for.
+ * Memory: the compressed objects of two groups.
+ */
+export async function* fetchGroupsAhead(
+  context: FetchContext,
+  groups: readonly (readonly DataObject[])[],
+): AsyncGenerator<readonly Fetched[]> {
+  const fetches: Promise<readonly Fetched[]>[] = [];
   const [present, following] = [borrowMemory(), borrowMemory()];
-  const memoryOf = (index: number): SharedMemory => (index % 2 === 0 ? present : following);
   const fetch = (index: number): void => {
-    const object = objects[index];
-    if (object === undefined) return;
-    fetches.push(fetchObject(context, object, (bytes) => memoryOf(index).view(bytes)));
+    const group = groups[index];
+    if (group === undefined) return;
+    const fetching = fetchGroup(context, group, index % 2 === 0 ? present : following);
+    // It may fail before anybody waits for it.
+    fetching.catch(() => undefined);
+    fetches.push(fetching);
   };
   try {
     fetch(0);
-    for (const [index, object] of objects.entries()) {
-      await fetches[index];
+    for (const index of groups.keys()) {
+      const fetched = (await fetches[index]) ?? [];
       fetch(index + 1);
-      yield { object, body: memoryOf(index).view(object.sizeBytes) };
+      yield fetched;
     }
   } finally {
     // Only when no fetch writes into it any more may the memory be another's.
@@ -35,4 +59,24 @@ export async function* fetchAhead(
     returnMemory(present);
     returnMemory(following);
   }
+}
+
+/** Ends when no request writes into the memory any more, also where one of them fails. */
+async function fetchGroup(
+  context: FetchContext,
+  group: readonly DataObject[],
+  memory: SharedMemory,
+): Promise<readonly Fetched[]> {
+  const all = memory.view(group.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
+  let offset = 0;
+  const fetched = group.map((object): Fetched => {
+    const body = all.subarray(offset, offset + object.sizeBytes);
+    offset += object.sizeBytes;
+    return { object, body };
+  });
+  await forEachBounded(fetched, FETCHED_AT_ONCE, async ({ object, body }) => {
+    // What is damaged may be larger than its place.
+    await fetchObject(context, object, (bytes) => (bytes === body.length ? body : Buffer.allocUnsafe(bytes)));
+  });
+  return fetched;
 }

@@ -9,7 +9,7 @@ import type { Session } from './server/session.ts';
 /** What decides how a table is cut. */
 export interface TableShape {
   readonly oid: string;
-  /** Of the main fork and of everything, indexes left out. On YugabyteDB as far as the server tells. */
+  /** Of rows in the table itself, and of those with what is in its TOAST table. On YugabyteDB as far as the server tells. */
   readonly mainBytes: number;
   readonly totalBytes: number;
   readonly blockBytes: number;
@@ -24,18 +24,28 @@ export interface TableShape {
   readonly key?: CutKey;
 }
 
-/** `pg_relation_size` is of now, not of the read point; so the last range of a table has no end. */
-const SHAPES = `
+/**
+ * `pg_relation_size` is of now, not of the read point; so the last range of a table has no end. Of PostgreSQL's files only those that
+ * hold rows count: `pg_table_size` adds maps of free space and visibility and the index of the TOAST table, 40 KiB for a table of ten rows.
+ */
+const SHAPES = (totalBytes: string) => `
   SELECT c.oid::text AS oid, coalesce(pg_relation_size(c.oid), 0)::float8 AS "mainBytes",
-    coalesce(pg_table_size(c.oid), 0)::float8 AS "totalBytes",
+    ${totalBytes}::float8 AS "totalBytes",
     current_setting('block_size')::float8 AS "blockBytes",
     coalesce((SELECT amname = 'heap' FROM pg_catalog.pg_am WHERE oid = c.relam), true) AS "isHeap",
     ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0
       AND NOT a.attisdropped AND coalesce(to_jsonb(a) ->> 'attgenerated', '') = '' ORDER BY a.attnum) AS columns
   FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1::oid[])`;
 
+const TOTAL_BYTES: Readonly<Record<Product, string>> = {
+  postgresql:
+    '(coalesce(pg_relation_size(c.oid), 0) + coalesce(pg_relation_size(nullif(c.reltoastrelid, 0)), 0))',
+  yugabytedb: 'coalesce(pg_table_size(c.oid), 0)',
+};
+
 /**
- * YugabyteDB tells the size of files only, which lags behind; so its statistics are looked at too, as far as this role may see them.
+ * YugabyteDB tells the size of files only, which lags behind; so its statistics are looked at too, as far as this role may see them. Of
+ * PostgreSQL's tables those are that are so small that the blocks tell too little.
  */
 const ESTIMATES = `
   SELECT c.oid::text AS oid, greatest(c.reltuples, 0)::float8 * coalesce((SELECT sum(s.avg_width + 1) FROM pg_catalog.pg_stats s
@@ -61,12 +71,19 @@ export async function readShapes(
 ): Promise<ReadonlyMap<string, TableShape>> {
   const oids = tables.map(({ oid }) => oid);
   const doing = `read the sizes of the tables of database "${session.database}"`;
-  const rows = await session.query<Omit<TableShape, 'hashKey' | 'estimatedTextBytes'>>(doing, SHAPES, [oids]);
+  const rows = await session.query<Omit<TableShape, 'hashKey' | 'estimatedTextBytes'>>(
+    doing,
+    SHAPES(TOTAL_BYTES[product]),
+    [oids],
+  );
   const hashKeys = new Map<string, readonly string[]>();
   const estimates = new Map<string, number>();
-  if (product === 'yugabytedb') {
-    const sizes = await session.query<{ oid: string; bytes: number }>(doing, ESTIMATES, [oids]);
+  const withStatistics = product === 'yugabytedb' ? oids : rows.filter(isTiny).map(({ oid }) => oid);
+  if (withStatistics.length > 0) {
+    const sizes = await session.query<{ oid: string; bytes: number }>(doing, ESTIMATES, [withStatistics]);
     for (const { oid, bytes } of sizes) estimates.set(oid, bytes);
+  }
+  if (product === 'yugabytedb') {
     const [properties] = await session.query<{ known: boolean }>(doing, HAS_TABLE_PROPERTIES);
     const keys =
       properties?.known === true
@@ -96,6 +113,17 @@ export async function readShapes(
   );
 }
 
+/** Of such a table the blocks say too little: it takes a block for one row and for a hundred. */
+const TINY_BLOCKS = 4;
+
+function isTiny({
+  mainBytes,
+  totalBytes,
+  blockBytes,
+}: Pick<TableShape, 'mainBytes' | 'totalBytes' | 'blockBytes'>): boolean {
+  return mainBytes > 0 && mainBytes <= TINY_BLOCKS * blockBytes && totalBytes === mainBytes;
+}
+
 /** True where rows can be read by ranges of blocks. */
 export function hasBlocks(product: Product, isHeap: boolean): boolean {
   return product === 'postgresql' && isHeap;
@@ -104,6 +132,8 @@ export function hasBlocks(product: Product, isHeap: boolean): boolean {
 /** How much larger COPY text is than the table's files: measured between 0.7 (narrow rows) and 1.1; TOAST holds compressed data. */
 const TEXT_PER_HEAP_BYTE = 1.1;
 const TEXT_PER_TOAST_BYTE = 2;
+/** Numbers and times are longer as text than in memory, which statistics count. */
+const TEXT_PER_VALUE_BYTE = 1.5;
 /** YugabyteDB's files are compressed, and hold no row headers. */
 const TEXT_PER_SST_BYTE = 3;
 const HASH_CODES = 65_536;
@@ -166,7 +196,9 @@ export function estimatedText(shape: TableShape, product: Product): number {
   if (product === 'yugabytedb')
     return Math.max(shape.totalBytes * TEXT_PER_SST_BYTE, shape.estimatedTextBytes);
   const toastBytes = Math.max(0, shape.totalBytes - shape.mainBytes);
-  return shape.mainBytes * TEXT_PER_HEAP_BYTE + toastBytes * TEXT_PER_TOAST_BYTE;
+  const byFiles = shape.mainBytes * TEXT_PER_HEAP_BYTE + toastBytes * TEXT_PER_TOAST_BYTE;
+  const byStatistics = shape.estimatedTextBytes * TEXT_PER_VALUE_BYTE;
+  return isTiny(shape) && byStatistics > 0 ? Math.min(byFiles, byStatistics) : byFiles;
 }
 
 /** [0, length) in at most `pieces` parts of about equal length, none empty. */

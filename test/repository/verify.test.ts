@@ -1,5 +1,6 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { permanent, transient } from '../../model/errors.ts';
 import { type S3Gateway, startS3Gateway } from '../../parts/s3.ts';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
@@ -239,6 +240,19 @@ describe('verification', () => {
     expect(steps).toBe(whole.checkedObjects - passed);
   });
 
+  it('asks for no object where its level asks for a listing, and for each beside others where it asks for checksums', async () => {
+    const keys = await keysOf(directory);
+    const asked = { exists: new AskedStore(directory.store), checksums: new AskedStore(directory.store) };
+    for (const level of ['exists', 'checksums'] as const) {
+      await expect(verifyBackup(asked[level].store, SAMPLE, level)).resolves.toMatchObject({ verdict: 'OK' });
+    }
+    expect(asked.exists.heads).toBe(0);
+    expect(asked.exists.got.filter((key) => /\/(?:data|schema)\//.test(key))).toEqual([]);
+    expect(asked.checksums.heads).toBeGreaterThan(4);
+    expect(asked.checksums.mostAtOnce).toBe(Math.min(16, asked.checksums.heads));
+    expect(keys.length).toBeGreaterThan(4);
+  });
+
   it('has failed where the backup has no manifest', async () => {
     const ref = { plan: SAMPLE.plan, backup: 'never-made' };
     const report = await verifyBackup(directory.store, ref, 'content');
@@ -251,3 +265,37 @@ describe('verification', () => {
     await expect(verifyBackup(directory.store, SAMPLE, 'content', { signal })).rejects.toBe(reason);
   });
 });
+
+/** A store that counts what it is asked about single objects. */
+class AskedStore {
+  heads = 0;
+  mostAtOnce = 0;
+  readonly got: string[] = [];
+  readonly store: Store;
+  #running = 0;
+
+  constructor(inner: Store) {
+    this.store = {
+      description: inner.description,
+      put: (key, body, options) => inner.put(key, body, options),
+      get: (key, options) => {
+        this.got.push(key);
+        return inner.get(key, options);
+      },
+      head: async (key, options) => {
+        this.heads += 1;
+        this.#running += 1;
+        this.mostAtOnce = Math.max(this.mostAtOnce, this.#running);
+        // A store that answers at once would have one question at a time.
+        await sleep(20);
+        this.#running -= 1;
+        return inner.head(key, options);
+      },
+      list: (prefix, options) => inner.list(prefix, options),
+      folders: (folder, options) => inner.folders(folder, options),
+      delete: (keys, options) => inner.delete(keys, options),
+      discardUnfinished: (options) => inner.discardUnfinished(options),
+      close: () => inner.close(),
+    };
+  }
+}

@@ -259,7 +259,7 @@ describe('a restore', () => {
     }
   });
 
-  test('as many tables as there are make no more activities than a history can bear', async () => {
+  test('post-data of many small tables is a few activities, as the work in it is little', async () => {
     await query(server.url('postgres'), 'CREATE DATABASE wide');
     await query(
       server.url('wide'),
@@ -270,8 +270,8 @@ describe('a restore', () => {
     );
     const wide = await takeBackup(repository, server.url('wide'), ysqlSource({}));
     const { plan } = await runRestore(restoreContext(wide, server.url(), { into: { wide: 'wide_again' } }));
-    expect(plan.postDataWaves).toEqual([200, 200]);
-    expect(plan.tableUnits).toHaveLength(200);
+    expect(plan.postDataWaves).toEqual([2, 2]);
+    expect(plan.tableUnits).toHaveLength(2);
     expect(
       await query(
         server.url('wide_again'),

@@ -1,4 +1,4 @@
-import type { PostDataBatch } from '../../engines/ysql/restore/post-data-order.ts';
+import type { PostDataBatch } from '../../engines/ysql/restore/post-data-unit.ts';
 import { tableUnits } from '../../engines/ysql/restore/table-units.ts';
 import type { DataObject } from '../../model/backup.ts';
 

@@ -2,11 +2,11 @@ import { permanent } from '../../../model/errors.ts';
 import { BOOKKEEPING_SCHEMA } from '../server/bookkeeping-schema.ts';
 import type { DumpEntry } from '../server/dump-script.ts';
 import { existingRoles } from '../server/roles.ts';
-import { readServer } from '../server/server.ts';
+import { type Product, readServer } from '../server/server.ts';
 import { inTransaction, type Session } from '../server/session.ts';
 import { existingTablespaces, withKnownTablespace } from '../server/tablespaces.ts';
 import { adapted, type TextAdaptation } from './adapted.ts';
-import { claim } from './bookkeeping.ts';
+import { claimUnits } from './bookkeeping.ts';
 import {
   applyAgain,
   applyForgivingly,
@@ -14,10 +14,12 @@ import {
   type EntryWork,
   type Forgiveness,
   forgivenessOf,
+  isStatementsOwn,
   isThereAlready,
   settle,
   withWayOut,
 } from './forgiving.ts';
+import { inGroups } from './in-groups.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
 
 /** How entries are changed on their way to this server. */
@@ -35,21 +37,100 @@ export interface Adaptation extends TextAdaptation {
   readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
+/** What of a server bears on how entries are applied there. */
+interface TargetServer {
+  readonly roles: ReadonlySet<string>;
+  readonly tablespaces: ReadonlySet<string>;
+  readonly product: Product;
+}
+
+/** What sessions found when they were first asked. A session lasts for seconds, and a restore makes its roles before it opens one. */
+const servers = new WeakMap<Session, TargetServer>();
+
+/** What the session's server is and has, read once in a session. */
+export async function targetServerOf(session: Session): Promise<TargetServer> {
+  const known = servers.get(session);
+  if (known !== undefined) return known;
+  const { product } = await readServer(session);
+  const found = {
+    product,
+    roles: await existingRoles(session),
+    tablespaces: await existingTablespaces(session),
+  };
+  servers.set(session, found);
+  return found;
+}
+
 /** Reads what adapting needs to know of the target server. */
 export async function readAdaptation(
   job: RestoreJob,
   database: DatabaseJob,
   session: Session,
 ): Promise<Adaptation> {
+  const { product, roles, tablespaces } = await targetServerOf(session);
   return {
     owner: job.context.request.owner,
     placement: job.context.request.placement ?? 'source',
-    roles: await existingRoles(session),
-    tablespaces: await existingTablespaces(session),
+    roles,
+    tablespaces,
     forgives: forgivenessOf(job, database),
-    transactionalDdl: (await readServer(session)).product === 'postgresql',
+    transactionalDdl: product === 'postgresql',
     log: job.context.log,
   };
+}
+
+/** Statements that are sent at once, and the characters of their texts. */
+const SENT_AT_ONCE = 200;
+const CHARACTERS_AT_ONCE = 500_000;
+
+/**
+ * Applies entries in order, many in one round trip. Where the server refuses one, those that were sent with it are applied again one by
+ * one, so that the error names it.
+ */
+export async function applyEntries(
+  session: Session,
+  entries: readonly DumpEntry[],
+  adaptation: Adaptation,
+): Promise<void> {
+  const isPlain =
+    adaptation.transactionalDdl && adaptation.forgives === 'nothing' && adaptation.again !== true;
+  const slices = inGroups(entries, {
+    most: isPlain ? SENT_AT_ONCE : 1,
+    mostWeight: CHARACTERS_AT_ONCE,
+    weightOf: ({ statements }) => statements.reduce((sum, { text }) => sum + text.length, 0),
+  });
+  for (const slice of slices) {
+    if (slice.length > 1 && (await appliedAtOnce(session, slice, adaptation))) continue;
+    for (const entry of slice) await applyEntry(session, entry, adaptation);
+  }
+}
+
+/** False where the server refuses one of them; then none is applied, and the transaction goes on. */
+async function appliedAtOnce(
+  session: Session,
+  entries: readonly DumpEntry[],
+  adaptation: Adaptation,
+): Promise<boolean> {
+  const texts = entries.flatMap((entry) => {
+    const statements = adapted(entry, adaptation);
+    return statements.length === 0
+      ? []
+      : [...settingsOf(entry, adaptation), ...statements.map(({ text }) => text)];
+  });
+  await session.query('set a savepoint', 'SAVEPOINT slice');
+  try {
+    await session.query(`create ${entries.length} objects`, texts.join('\n'));
+  } catch (error) {
+    if (!isStatementsOwn(session, error)) throw error;
+    await session.query('roll back to the savepoint', 'ROLLBACK TO SAVEPOINT slice');
+    return false;
+  }
+  await session.query('release the savepoint', 'RELEASE SAVEPOINT slice');
+  return true;
+}
+
+function settingsOf({ settings }: DumpEntry, { tablespaces }: Adaptation): readonly string[] {
+  return settings.map((setting) => withKnownTablespace(setting, tablespaces));
 }
 
 /**
@@ -65,7 +146,7 @@ export async function applyEntry(
 ): Promise<void> {
   const statements = adapted(entry, adaptation);
   if (statements.length === 0) return;
-  const settings = entry.settings.map((setting) => withKnownTablespace(setting, adaptation.tablespaces));
+  const settings = settingsOf(entry, adaptation);
   const isInTransaction = adaptation.transactionalDdl;
   const work: EntryWork = {
     ...adaptation,
@@ -102,45 +183,62 @@ async function applyOneByOne(work: EntryWork): Promise<void> {
   }
 }
 
+/** A unit's entries with its id in the bookkeeping, and the tables to lock first. */
+export interface UnitToApply {
+  readonly id: string;
+  readonly entries: readonly DumpEntry[];
+  readonly lockTables: readonly string[];
+}
+
 /**
- * Applies entries as one unit: in one transaction with its mark, so that a retry finds it done or not begun. YugabyteDB's DDL may
- * outlive a transaction that was cut off, so there a retry takes "already exists" for done, entry by entry.
+ * Applies units in one transaction with their marks, so that a retry finds each done or not begun. YugabyteDB's DDL may outlive a
+ * transaction that was cut off, so there a retry takes "already exists" for done, entry by entry.
  */
-export async function applyUnit(
+export async function applyUnits(
   session: Session,
-  unit: string,
-  entries: readonly DumpEntry[],
+  units: readonly UnitToApply[],
   adaptation: Adaptation,
-  options: { readonly transactionalDdl: boolean; readonly lockTables: readonly string[] },
 ): Promise<void> {
-  if (!options.transactionalDdl) return await applyWithoutTransaction(session, unit, entries, adaptation);
+  if (!adaptation.transactionalDdl) {
+    for (const unit of units) await applyWithoutTransaction(session, unit, adaptation);
+    return;
+  }
   await inTransaction(session, async () => {
-    if (!(await claim(session, { unit }))) return;
+    const claimed = await claimUnits(
+      session,
+      units.map(({ id }) => id),
+    );
+    const open = units.filter(({ id }) => claimed.has(id));
+    if (open.length === 0) return;
     await session.query('wait for locks as long as it takes', 'SET LOCAL lock_timeout = 0');
-    if (options.lockTables.length > 0) {
+    const lockTables = [...new Set(open.flatMap((unit) => unit.lockTables))].sort();
+    if (lockTables.length > 0) {
       await session.query(
         'lock the tables of a foreign key',
-        `LOCK TABLE ${options.lockTables.join(', ')} IN SHARE ROW EXCLUSIVE MODE`,
+        `LOCK TABLE ${lockTables.join(', ')} IN SHARE ROW EXCLUSIVE MODE`,
       );
     }
-    for (const entry of entries) await applyEntry(session, entry, adaptation);
+    await applyEntries(
+      session,
+      open.flatMap(({ entries }) => entries),
+      adaptation,
+    );
   });
 }
 
 async function applyWithoutTransaction(
   session: Session,
-  unit: string,
-  entries: readonly DumpEntry[],
+  { id, entries }: UnitToApply,
   adaptation: Adaptation,
 ): Promise<void> {
   const [done] = await session.query<{ there: boolean }>(
     'look whether the unit is applied',
     `SELECT EXISTS (SELECT FROM ${BOOKKEEPING_SCHEMA}.applied WHERE unit = $1) AS there`,
-    [unit],
+    [id],
   );
   if (done === undefined)
     throw permanent('YSQL_NO_ROW', 'EXISTS returned no row', 'Check that the server is YSQL.');
   if (done.there) return;
   for (const entry of entries) await applyEntry(session, entry, adaptation, true);
-  await claim(session, { unit });
+  await claimUnits(session, [id]);
 }

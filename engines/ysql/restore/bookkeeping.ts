@@ -57,23 +57,30 @@ export async function dropBookkeeping(session: Session): Promise<void> {
 }
 
 /**
- * Claims a piece of work in the present transaction. False when it was done before; waits while another attempt is at it, and
- * has it done or left by then. So no row is loaded twice.
+ * Claims objects in the present transaction. Returns the keys of those that were not loaded before; waits while another attempt is at
+ * one of them, and has it loaded or left by then. So no row is loaded twice. Attempts at the same objects must name them in the same order.
  */
-export async function claim(
+export async function claimObjects(
   session: Session,
-  work: { readonly object: string; readonly rows: number } | { readonly unit: string },
-): Promise<boolean> {
-  const [statement, values] =
-    'object' in work
-      ? [`INSERT INTO ${BOOKKEEPING_SCHEMA}.loaded VALUES ($1, $2)`, [work.object, work.rows]]
-      : [`INSERT INTO ${BOOKKEEPING_SCHEMA}.applied VALUES ($1)`, [work.unit]];
-  const claimed = await session.query(
-    'note the work in the bookkeeping',
-    `${statement} ON CONFLICT DO NOTHING RETURNING true`,
-    values,
+  objects: readonly { readonly key: string; readonly rows: number }[],
+): Promise<ReadonlySet<string>> {
+  const claimed = await session.query<{ object: string }>(
+    'note the objects in the bookkeeping',
+    `INSERT INTO ${BOOKKEEPING_SCHEMA}.loaded SELECT * FROM unnest($1::text[], $2::bigint[])
+     ON CONFLICT DO NOTHING RETURNING object`,
+    [objects.map(({ key }) => key), objects.map(({ rows }) => rows)],
   );
-  return claimed.length > 0;
+  return new Set(claimed.map(({ object }) => object));
+}
+
+/** As `claimObjects`, for units of post-data by their ids. */
+export async function claimUnits(session: Session, units: readonly string[]): Promise<ReadonlySet<string>> {
+  const claimed = await session.query<{ unit: string }>(
+    'note the units in the bookkeeping',
+    `INSERT INTO ${BOOKKEEPING_SCHEMA}.applied SELECT unnest($1::text[]) ON CONFLICT DO NOTHING RETURNING unit`,
+    [units],
+  );
+  return new Set(claimed.map(({ unit }) => unit));
 }
 
 /** Keys of the objects that are loaded. */

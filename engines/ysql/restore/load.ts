@@ -1,16 +1,25 @@
 import type { DataObject } from '../../../model/backup.ts';
 import { type HoldfastError, permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
-import { fetchAhead } from '../../threads/fetch-ahead.ts';
+import { fetchGroupsAhead } from '../../threads/fetch-ahead.ts';
 import { copyFromStatement } from '../copy-statements.ts';
 import { tableName } from '../server/identifiers.ts';
 import { lanes } from '../thread-pool.ts';
+import type { LoadedObject } from '../threads/jobs.ts';
 import { underRestore, withRestoreSession } from './bookkeeping.ts';
 import { isRefusal, reasonIn, TOLERATE_HINT } from './forgiving.ts';
+import { inGroups } from './in-groups.ts';
 import { databaseOf, loadOrder, type RestoreJob, restoreJob } from './job.ts';
 import { noteLeftOut } from './left-out.ts';
 
-/** Loads the objects of one task, each in a transaction that also notes it as loaded. */
+/*
+ * Small objects share a transaction, since each by itself would cost more than its rows. What a transaction holds is lost with it when it
+ * is cut off, and each table is locked in it with its indexes, so both are bounded.
+ */
+const TRANSACTION_BYTES = 4 * 1024 * 1024;
+const TRANSACTION_OBJECTS = 16;
+
+/** Loads the objects of one task, small ones together, in transactions that also note them as loaded. */
 export async function load(
   context: RestoreContext,
   task: number,
@@ -26,8 +35,8 @@ export async function load(
   }
   let rows = 0;
   let bytes = 0;
-  for await (const { object, body } of fetchAhead(context, objects)) {
-    if (await loadObject(job, object, body)) {
+  for await (const group of fetchGroupsAhead(context, transactionsOf(objects))) {
+    for (const { object } of await loadGroup(job, group)) {
       rows += object.rows;
       bytes += object.bytes;
     }
@@ -36,21 +45,30 @@ export async function load(
   return { rows, bytes };
 }
 
-/** Returns false where its rows are left out. */
-async function loadObject(
-  job: RestoreJob,
-  object: DataObject,
-  body: Uint8Array<SharedArrayBuffer>,
-): Promise<boolean> {
-  const database = databaseOf(job, object.table.database);
+/** The objects that are loaded in one transaction, for each transaction, in order. Pure. */
+export function transactionsOf(objects: readonly DataObject[]): readonly (readonly DataObject[])[] {
+  return inGroups(objects, {
+    most: TRANSACTION_OBJECTS,
+    mostWeight: TRANSACTION_BYTES,
+    weightOf: ({ bytes }) => bytes,
+  });
+}
+
+/** Returns those whose rows came in, which may be fewer where a restore tolerates what the server refuses. */
+async function loadGroup(job: RestoreJob, group: readonly LoadedObject[]): Promise<readonly LoadedObject[]> {
+  const [first] = group;
+  if (first === undefined) return [];
+  const database = databaseOf(job, first.object.table.database);
   const { target, names, restore, signal } = underRestore(job, database);
   const { encoding } = database.manifest;
   try {
-    await lanes.run({ kind: 'load', target, names, restore, object, encoding, body }, { signal });
-    return true;
+    await lanes.run({ kind: 'load', target, names, restore, objects: group, encoding }, { signal });
+    return group;
   } catch (error) {
     if (!isRefusal(error)) throw error;
     if (job.context.request.tolerate !== true) throw withHint(error);
+    if (group.length > 1) return await loadOneByOne(job, group);
+    const { object } = first;
     await withRestoreSession(job, database, (session) =>
       noteLeftOut(session, {
         ...{ kind: 'TABLE DATA', name: tableName(object.table), because: 'error' },
@@ -58,8 +76,18 @@ async function loadObject(
         sql: copyFromStatement(object, encoding),
       }),
     );
-    return false;
+    return [];
   }
+}
+
+/** What one object's rows are refused for must cost no other object. */
+async function loadOneByOne(
+  job: RestoreJob,
+  group: readonly LoadedObject[],
+): Promise<readonly LoadedObject[]> {
+  const loaded: LoadedObject[] = [];
+  for (const one of group) loaded.push(...(await loadGroup(job, [one])));
+  return loaded;
 }
 
 function withHint(error: HoldfastError): HoldfastError {

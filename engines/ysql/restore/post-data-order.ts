@@ -3,41 +3,14 @@ import type { DumpEntry } from '../server/dump-script.ts';
 import { quoteTable, tableName } from '../server/identifiers.ts';
 import type { Token } from '../server/sql-text.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
+import { asBatches } from './post-data-batches.ts';
+import type { PostDataBatch, PostDataUnit, Strand } from './post-data-unit.ts';
 import { entryTable, type QualifiedName, qualifiedNameAt, tableOfAlter } from './selection.ts';
-
-/** Entries of post-data that are applied in one transaction. */
-export interface PostDataUnit {
-  readonly database: DatabaseJob;
-  /** Unique in the database, the same on every worker. */
-  readonly id: string;
-  /** Name of the one table that the entries are about; absent where they are about several, or other things. */
-  readonly table?: string;
-  /** Loaded table, quoted, to vacuum first. */
-  readonly vacuum?: string;
-  /** Loaded table to count, for the comparison at the end. */
-  readonly count?: ManifestTable;
-  readonly entries: readonly DumpEntry[];
-  /** Quoted tables to lock first, in an order that is the same for all units, so that they can't deadlock. */
-  readonly lockTables: readonly string[];
-  /** Sequences get their values first, since what follows may read them. */
-  readonly sequences?: true;
-  /** Of the entries those are tried once more that were left out. */
-  readonly again?: true;
-}
-
-/** Units that are applied one after the other. */
-type Strand = readonly PostDataUnit[];
-
-/** What one activity applies, one unit after the other. */
-export type PostDataBatch = readonly PostDataUnit[];
 
 /** Above this, a table's indexes are built one by one, beside each other; below, one unit builds them all. */
 const LARGE_TABLE_BYTES = 32 * 1024 * 1024;
 /** Smaller tables have nothing to gain from VACUUM, nor from being counted beside other work. */
 const LEAST_BYTES = 1024 * 1024;
-/** So that the history of a restore with many thousands of tables stays short. */
-const MOST_BATCHES = 200;
-
 /** So many waves at most hold what keeps its place; each is an activity with its own time. */
 const MOST_ORDERED_WAVES = 50;
 
@@ -63,12 +36,6 @@ export function postDataWaves(job: RestoreJob): readonly (readonly PostDataBatch
     .map(asBatches);
 }
 
-/** The strands that come first, which are the largest, each begin a batch. */
-function asBatches(strands: readonly Strand[]): readonly PostDataBatch[] {
-  const length = Math.min(MOST_BATCHES, strands.length);
-  return Array.from({ length }, (_, batch) => strands.filter((_, place) => place % length === batch).flat());
-}
-
 function wavesOfDatabase(job: RestoreJob, database: DatabaseJob): readonly (readonly Strand[])[] {
   const loaded = job.withData ? largerTables(database) : [];
   const vacuums = new Map(loaded.map((table) => [tableName(table), quoteTable(table)]));
@@ -82,14 +49,16 @@ function wavesOfDatabase(job: RestoreJob, database: DatabaseJob): readonly (read
     : [[], []];
   const others = entries.filter((entry) => !early.has(entry) && !isLast(entry));
   const views = viewsWithoutNeeds(database, others);
+  const bytes = bytesByTable(database);
   const ordered = [...checks, ...views, ...others.filter((entry) => !views.includes(entry)), ...validations];
   return [
     ...indexWaves(database, indexes, vacuums).map(apart),
     apart(unit(database, 'attach', attaching)),
     apart([
-      ...foreignKeys.map((entry, index) => foreignKeyUnit(database, entry, index)),
+      ...foreignKeys.map((entry, index) => foreignKeyUnit(database, entry, index, bytes)),
       ...loaded.map((table) => ({
         ...{ database, id: `count-${quoteTable(table)}`, count: table, entries: [], lockTables: [] },
+        bytes: table.bytes,
       })),
     ]),
     ...orderedWaves([...orderedUnits(database, ordered), ...againUnits(job, database, entries)]),
@@ -239,6 +208,11 @@ function largerTables({ manifest, selection }: DatabaseJob): readonly ManifestTa
     .sort((one, other) => other.bytes - one.bytes);
 }
 
+/** Bytes of COPY text by `schema.table`. */
+function bytesByTable({ manifest }: DatabaseJob): ReadonlyMap<string, number> {
+  return new Map(manifest.tables.map((table) => [tableName(table), table.bytes]));
+}
+
 /**
  * Two waves, largest table first: what needs its table for itself (VACUUM, ALTER TABLE); then the large tables' indexes.
  */
@@ -247,7 +221,7 @@ function indexWaves(
   entries: readonly DumpEntry[],
   vacuums: ReadonlyMap<string, string>,
 ): readonly [readonly PostDataUnit[], readonly PostDataUnit[]] {
-  const bytes = new Map(database.manifest.tables.map((table) => [tableName(table), table.bytes]));
+  const bytes = bytesByTable(database);
   const byTable = Map.groupBy(entries, (entry) => entryTable(entry) ?? '');
   const tables = [...new Set([...vacuums.keys(), ...byTable.keys()])].sort(
     (a, b) => (bytes.get(b) ?? 0) - (bytes.get(a) ?? 0),
@@ -263,11 +237,15 @@ function indexWaves(
     if (vacuum !== undefined || together.length > 0) {
       first.push({
         ...{ database, id: `table-${table}`, table, entries: together, lockTables: [] },
+        bytes: bytes.get(table) ?? 0,
         ...(vacuum === undefined ? {} : { vacuum }),
       });
     }
     for (const entry of apart) {
-      second.push({ database, id: `index-${nameOf(entry)}`, table, entries: [entry], lockTables: [] });
+      second.push({
+        ...{ database, id: `index-${nameOf(entry)}`, table, entries: [entry], lockTables: [] },
+        bytes: bytes.get(table) ?? 0,
+      });
     }
   }
   return [first, second];
@@ -278,15 +256,21 @@ function onlyCreatesIndex(entry: DumpEntry): boolean {
   return entry.type === 'INDEX' && entry.statements.every(({ tokens }) => tokens[1]?.text !== 'table');
 }
 
-function foreignKeyUnit(database: DatabaseJob, entry: DumpEntry, index: number): PostDataUnit {
+function foreignKeyUnit(
+  database: DatabaseJob,
+  entry: DumpEntry,
+  index: number,
+  bytes: ReadonlyMap<string, number>,
+): PostDataUnit {
   const { own, referenced } = tablesOfForeignKey(entry);
-  const lockTables = [own, referenced]
-    .filter((name): name is QualifiedName => name !== undefined)
-    .map(quoteTable);
+  const tables = [own, referenced].filter((name): name is QualifiedName => name !== undefined);
+  const lockTables = tables.map(quoteTable);
   return {
     database,
     id: `foreign-key-${index}`,
     entries: [entry],
+    // Each row is looked up by the other table's key, which is read as a whole.
+    bytes: tables.reduce((sum, table) => sum + (bytes.get(tableName(table)) ?? 0), 0),
     lockTables: [...new Set(lockTables)].sort(),
   };
 }

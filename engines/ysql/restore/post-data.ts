@@ -1,14 +1,15 @@
 import type { PostDataWork } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
-import { readServer } from '../server/server.ts';
 import type { Session } from '../server/session.ts';
-import { applyUnit, readAdaptation } from './apply.ts';
+import { applyUnits, readAdaptation, targetServerOf } from './apply.ts';
 import { withRestoreSession } from './bookkeeping.ts';
 import { countAhead } from './check.ts';
 import { forgivenessOf } from './forgiving.ts';
-import { type RestoreJob, restoreJob } from './job.ts';
-import { type PostDataUnit, postDataWaves } from './post-data-order.ts';
+import { inGroups } from './in-groups.ts';
+import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
+import { postDataWaves } from './post-data-order.ts';
+import type { PostDataUnit } from './post-data-unit.ts';
 import { setSequences } from './sequences.ts';
 
 /** Applies one batch of a wave. Throws `RESTORE_NO_SUCH_TASK` (permanent) where the wave was planned with another number of them. */
@@ -23,43 +24,81 @@ export async function applyPostData(context: RestoreContext, work: PostDataWork)
       'Start the restore again.',
     );
   }
-  for (const unit of units) {
-    context.heartbeat({ unit: unit.id });
-    await withRestoreSession(job, unit.database, (session) => apply(job, unit, session, work.helpers));
+  for (const some of transactionsOf(units)) {
+    const [first] = some;
+    if (first === undefined) continue;
+    context.heartbeat({ unit: first.id });
+    await withRestoreSession(job, first.database, (session) =>
+      apply(job, first.database, some, session, work.helpers),
+    );
   }
 }
 
-/** A session serves one unit after another, so the server's own setting bounds each anew. YugabyteDB builds indexes otherwise. */
+/*
+ * Small tables get their keys and indexes in one transaction, since each by itself would cost more than its index. Every table is locked
+ * until the transaction ends, so their number is bounded.
+ */
+const TRANSACTION_TABLES = 16;
+/** COPY text of the tables: what is cut off is done again. */
+const TRANSACTION_BYTES = 4 * 1024 * 1024;
+
+/** The units that are applied in one transaction, for each transaction, in order. Pure. */
+export function transactionsOf(units: readonly PostDataUnit[]): readonly (readonly PostDataUnit[])[] {
+  return inGroups(units, {
+    most: TRANSACTION_TABLES,
+    mostWeight: TRANSACTION_BYTES,
+    weightOf: (unit) => (onlyBuilds(unit) ? (unit.bytes ?? 0) : Number.POSITIVE_INFINITY),
+  }).flatMap((group) => [...Map.groupBy(group, ({ database }) => database).values()]);
+}
+
+/** True where all that a unit does is to create what belongs to its one table: such units can't wait for each other's locks. */
+function onlyBuilds({ table, vacuum, count, sequences, again, lockTables }: PostDataUnit): boolean {
+  const isMore = vacuum ?? count ?? sequences ?? again;
+  return table !== undefined && isMore === undefined && lockTables.length === 0;
+}
+
+/** A session serves one batch after another, so the server's own setting bounds each anew. YugabyteDB builds indexes otherwise. */
 const HELPERS = `
   SELECT set_config(name, least(reset_val::int, $1::int)::text, false) FROM pg_catalog.pg_settings
   WHERE name = 'max_parallel_maintenance_workers'`;
+const ANY_HELPERS = 2 ** 31 - 1;
 
+/** What sessions were last told, since a look at `pg_settings` takes longer than a small index. */
+const helpersOf = new WeakMap<Session, number>();
+
+async function boundHelpers(session: Session, helpers: number): Promise<void> {
+  if (helpersOf.get(session) === helpers) return;
+  await session.query('bound the helpers of an index', HELPERS, [helpers]);
+  helpersOf.set(session, helpers);
+}
+
+/** @param units one, or some that `onlyBuilds` */
 async function apply(
   job: RestoreJob,
-  unit: PostDataUnit,
+  database: DatabaseJob,
+  units: readonly PostDataUnit[],
   session: Session,
-  helpers = 2 ** 31 - 1,
+  helpers = ANY_HELPERS,
 ): Promise<void> {
-  const { product } = await readServer(session);
-  if (product === 'postgresql') await session.query('bound the helpers of an index', HELPERS, [helpers]);
-  // YugabyteDB has no visibility map, and takes VACUUM for nothing to do. Tables that a role may not vacuum are skipped with a warning.
-  if (unit.vacuum !== undefined && product === 'postgresql') {
-    await session.query(`vacuum ${unit.vacuum}`, `VACUUM (ANALYZE) ${unit.vacuum}`);
+  const { product } = await targetServerOf(session);
+  if (product === 'postgresql') await boundHelpers(session, helpers);
+  for (const unit of units) {
+    // YugabyteDB has no visibility map, and takes VACUUM for nothing to do. Tables that a role may not vacuum are skipped with a warning.
+    if (unit.vacuum !== undefined && product === 'postgresql') {
+      await session.query(`vacuum ${unit.vacuum}`, `VACUUM (ANALYZE) ${unit.vacuum}`);
+    }
+    if (unit.count !== undefined) await countAhead(session, unit.count);
+    if (unit.sequences === true) await setSequences(job, database);
   }
-  if (unit.count !== undefined) await countAhead(session, unit.count);
-  if (unit.sequences === true) await setSequences(job, unit.database);
-  if (unit.entries.length === 0) return;
-  const adaptation = await readAdaptation(job, unit.database, session);
-  const again = unit.again === true ? { again: true as const } : {};
-  await applyUnit(
+  const toApply = units.filter(({ entries }) => entries.length > 0);
+  if (toApply.length === 0) return;
+  const adaptation = await readAdaptation(job, database, session);
+  const again = toApply.some((unit) => unit.again === true) ? { again: true as const } : {};
+  // A table that was left out can't be locked.
+  const locks = forgivenessOf(job, database) === 'nothing';
+  await applyUnits(
     session,
-    unit.id,
-    unit.entries,
+    toApply.map(({ id, entries, lockTables }) => ({ id, entries, lockTables: locks ? lockTables : [] })),
     { ...adaptation, ...again },
-    {
-      transactionalDdl: product === 'postgresql',
-      // A table that was left out can't be locked.
-      lockTables: forgivenessOf(job, unit.database) === 'nothing' ? unit.lockTables : [],
-    },
   );
 }

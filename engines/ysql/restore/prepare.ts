@@ -7,7 +7,7 @@ import { databaseExists, dropDatabase, withMaintenanceSession } from '../server/
 import { refuseIfSealed } from '../server/sealed-restore.ts';
 import { readServer } from '../server/server.ts';
 import { inTransaction, type Session } from '../server/session.ts';
-import { applyEntry, readAdaptation } from './apply.ts';
+import { applyEntries, readAdaptation } from './apply.ts';
 import { connectUnderRestore, createBookkeeping, readState, setState, underRestore } from './bookkeeping.ts';
 import { createStatement } from './database-script.ts';
 import { applyGlobals } from './globals.ts';
@@ -91,7 +91,7 @@ async function applyPreData(
         await setState(session, 'origin', isWorking ? 'created' : 'existing');
         if (!job.withSchema) await disableTriggers(session, database);
       }
-      for (const entry of run) await applyEntry(session, entry, adaptation);
+      await applyEntries(session, run, adaptation);
       if (index === runs.length - 1) await setState(session, 'prepared', new Date().toISOString());
     };
     await (transactionalDdl ? inTransaction(session, apply) : apply());

@@ -1,6 +1,6 @@
 import type { DataObject, TableUnit } from '../../../model/backup.ts';
 import { tableName } from '../server/identifiers.ts';
-import type { PostDataBatch, PostDataUnit } from './post-data-order.ts';
+import type { PostDataBatch, PostDataUnit } from './post-data-unit.ts';
 
 /**
  * When the batches of the first waves, those of single tables, may be applied: a table's VACUUM and keys once its rows are there,

@@ -12,7 +12,7 @@ export interface ReadJob {
   readonly zstdLevel: number;
 }
 
-/** Loads one object in a transaction that also notes it as loaded. */
+/** Loads objects of one database in a transaction that also notes them as loaded. */
 export interface LoadJob {
   readonly kind: 'load';
   readonly target: ConnectionTarget;
@@ -20,9 +20,14 @@ export interface LoadJob {
   readonly names: readonly string[];
   /** Id of the restore, by which the database is known as its own. */
   readonly restore: string;
-  readonly object: DataObject;
-  /** Of the text in the object. */
+  readonly objects: readonly LoadedObject[];
+  /** Of the text in the objects. */
   readonly encoding: string;
+}
+
+/** An object with its stored bytes. */
+export interface LoadedObject {
+  readonly object: DataObject;
   readonly body: Uint8Array<SharedArrayBuffer>;
 }
 

@@ -1,7 +1,7 @@
 import { serveLane } from '../../threads/serve.ts';
 import { closeIdle } from '../server/session-pool.ts';
 import type { LaneJob } from './jobs.ts';
-import { loadObject } from './load-object.ts';
+import { loadObjects } from './load-objects.ts';
 import { readChunk } from './read-chunk.ts';
 
 /** The entry of a lane's thread. */
@@ -10,7 +10,7 @@ serveLane<LaneJob>((job, lane) => {
     case 'read':
       return readChunk(job, lane);
     case 'load':
-      return loadObject(job, lane);
+      return loadObjects(job, lane);
     case 'close':
       return closeIdle(job.sessions);
   }

@@ -4,11 +4,11 @@ import { textOf } from '../../../repository/zstd-frames.ts';
 import type { LaneContext } from '../../threads/serve.ts';
 import { copyFromStatement } from '../copy-statements.ts';
 import { holdsLargeObjects, LARGE_OBJECT_PAGE_BYTES } from '../large-objects.ts';
-import { claim, withSessionUnderRestore } from '../restore/bookkeeping.ts';
+import { claimObjects, withSessionUnderRestore } from '../restore/bookkeeping.ts';
 import { copyIn } from '../restore/copy-in.ts';
 import { tableName } from '../server/identifiers.ts';
 import { inTransaction, type Session } from '../server/session.ts';
-import type { LoadJob } from './jobs.ts';
+import type { LoadedObject, LoadJob } from './jobs.ts';
 
 /**
  * On YugabyteDB COPY would commit every 20,000 rows; PostgreSQL doesn't know the setting, so it is set only where it is known. As
@@ -19,29 +19,52 @@ const LOAD_SETTINGS = `
   UNION ALL
   SELECT set_config('session_replication_role', 'replica', false) FROM pg_catalog.pg_roles WHERE rolname = current_user AND rolsuper`;
 
-/** Loads an object in a transaction that also notes it as loaded; one that is loaded already is left alone. */
-export async function loadObject(job: LoadJob, lane: LaneContext): Promise<void> {
-  const { object, target, names, restore } = job;
+/** Sessions that are prepared to load: their settings hold as long as they do. */
+const prepared = new WeakSet<Session>();
+
+async function prepareToLoad(session: Session): Promise<void> {
+  if (prepared.has(session)) return;
+  await session.query('prepare to load', LOAD_SETTINGS);
+  prepared.add(session);
+}
+
+/** Loads objects in one transaction that also notes them as loaded; those that are loaded already are left alone. */
+export async function loadObjects(job: LoadJob, lane: LaneContext): Promise<void> {
+  const { objects, target, names, restore } = job;
   const { signal } = lane;
   await withSessionUnderRestore({ target, names, restore, signal }, async (session) => {
-    await session.query('prepare to load', LOAD_SETTINGS);
-    const doing = `load ${object.key} into ${tableName(object.table)}`;
+    await prepareToLoad(session);
     await inTransaction(session, async () => {
-      if (!(await claim(session, { object: object.key, rows: object.rows }))) return;
-      const rows = holdsLargeObjects(object.table)
-        ? await loadPages(session, textOf(job.body), doing, signal)
-        : await copyIn(session, copyFromStatement(object, job.encoding), textOf(job.body), doing, signal);
-      if (rows !== object.rows) {
-        throw permanent(
-          'RESTORE_ROW_COUNT',
-          `Failed to ${doing}: ${rows} rows came in, the manifest says ${object.rows}`,
-          'The backup or the table is not what the manifest describes: verify the backup, then restore another one.',
-        );
+      const claimed = await claimObjects(
+        session,
+        objects.map(({ object }) => object),
+      );
+      for (const loaded of objects) {
+        if (!claimed.has(loaded.object.key)) continue;
+        await loadObject(session, loaded, job.encoding, signal);
+        crashPoint('load-copied');
       }
-      crashPoint('load-copied');
     });
     crashPoint('load-committed');
   });
+}
+
+async function loadObject(
+  session: Session,
+  { object, body }: LoadedObject,
+  encoding: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const doing = `load ${object.key} into ${tableName(object.table)}`;
+  const rows = holdsLargeObjects(object.table)
+    ? await loadPages(session, textOf(body), doing, signal)
+    : await copyIn(session, copyFromStatement(object, encoding), textOf(body), doing, signal);
+  if (rows === object.rows) return;
+  throw permanent(
+    'RESTORE_ROW_COUNT',
+    `Failed to ${doing}: ${rows} rows came in, the manifest says ${object.rows}`,
+    'The backup or the table is not what the manifest describes: verify the backup, then restore another one.',
+  );
 }
 
 /** `lo_put` may be called by an object's owner; the table of pages itself is for superusers alone. */
@@ -66,5 +89,7 @@ async function loadPages(
     doing,
     `SELECT count(pg_catalog.lo_put(loid, pageno::bigint * ${LARGE_OBJECT_PAGE_BYTES}, data)) FROM holdfast_pages`,
   );
+  // More of them may come in the same transaction.
+  await session.query(doing, 'DELETE FROM holdfast_pages');
   return rows;
 }
