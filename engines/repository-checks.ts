@@ -113,7 +113,7 @@ async function get(store: Store, key: string): Promise<void> {
 
 /** A store of its own: one that workers share might hold credentials from before they were changed. */
 async function withStore<T>(repository: RepositorySpec, work: (store: Store) => Promise<T>): Promise<T> {
-  const store = await openStore(repository.location, resolveSecret);
+  const store = await openStore(repository, resolveSecret);
   try {
     return await work(store);
   } finally {

@@ -5,7 +5,9 @@ import { REPOSITORY_KEY } from './layout.ts';
 import { checkFormatVersion, getSealed, getSealedIfThere, putSealed } from './sealed-object.ts';
 import type { Store } from './store.ts';
 
-export const REPOSITORY_FORMAT_VERSION = 1;
+/** The newest that this Holdfast knows. A clear repository has 1, an encrypted one 2. */
+export const REPOSITORY_FORMAT_VERSION = 2;
+const CLEAR_FORMAT_VERSION = 1;
 
 /** What `repository.json` holds. */
 export interface RepositoryIdentity {
@@ -13,12 +15,18 @@ export interface RepositoryIdentity {
   /** Identifies the repository, whatever its address. */
   readonly id: string;
   readonly createdAt: string;
+  /** Of an encrypted repository. */
+  readonly encryption?: {
+    /** Id of the key that manifests, lists and names are encrypted with: `keys/<id>.age`. */
+    readonly metadataKey: string;
+  };
 }
 
-const identitySchema: z.ZodType<RepositoryIdentity> = z.object({
+export const identitySchema: z.ZodType<RepositoryIdentity> = z.object({
   formatVersion: z.int().positive(),
   id: z.uuid(),
   createdAt: z.iso.datetime(),
+  encryption: z.object({ metadataKey: z.string().regex(/^[0-9a-f]{32}$/) }).exactOptional(),
 });
 
 type Cancellable = { readonly signal?: AbortSignal };
@@ -27,11 +35,12 @@ type Cancellable = { readonly signal?: AbortSignal };
 export async function ensureRepository(store: Store, options: Cancellable = {}): Promise<RepositoryIdentity> {
   const found = await findRepository(store, options);
   if (found !== undefined) return found;
-  const identity: RepositoryIdentity = {
-    formatVersion: REPOSITORY_FORMAT_VERSION,
+  const clear: RepositoryIdentity = {
+    formatVersion: CLEAR_FORMAT_VERSION,
     id: randomUUID(),
     createdAt: new Date().toISOString(),
   };
+  const identity = (await store.prepareRepository?.(clear, options)) ?? clear;
   const outcome = await putSealed(store, REPOSITORY_KEY, identity, options);
   return outcome === 'created'
     ? identity
