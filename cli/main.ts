@@ -12,6 +12,7 @@ import * as drill from './commands/drill.ts';
 import * as explain from './commands/explain.ts';
 import * as extract from './commands/extract.ts';
 import * as init from './commands/init.ts';
+import * as keys from './commands/keys.ts';
 import * as list from './commands/list.ts';
 import { MESSAGES as messages } from './commands/messages.ts';
 import * as prune from './commands/prune.ts';
@@ -52,6 +53,7 @@ const COMMANDS = [
   report,
   prune,
   retention,
+  keys,
   worker,
   dev,
   doctor,

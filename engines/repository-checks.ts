@@ -7,6 +7,7 @@ import { compareClocks } from '../repository/clock.ts';
 import { openStore } from '../repository/open.ts';
 import { sha256Hex } from '../repository/sha256.ts';
 import type { Store } from '../repository/store.ts';
+import { checkEncryption } from './encryption-check.ts';
 import { resolveSecret } from './resolve-secret.ts';
 
 /** What `holdfast doctor` looks at in a repository: it takes and gives back, deletes only for whom it should, and tells the same time. */
@@ -20,7 +21,8 @@ const ownProbe = (): string => `${FOLDER}${hostname()}-${process.pid}-${Date.now
 
 /** Looks at the repository from this process, by the credentials that this process has. Leaves no object behind but one probe where nobody here may delete it. */
 export async function checkRepository(repository: RepositorySpec): Promise<readonly Check[]> {
-  return hasOwnCredentials(repository) ? checkDivided(repository) : checkWhole(repository);
+  const ofStore = await (hasOwnCredentials(repository) ? checkDivided(repository) : checkWhole(repository));
+  return [...ofStore, ...(await checkEncryption(repository))];
 }
 
 async function checkWhole(repository: RepositorySpec): Promise<readonly Check[]> {

@@ -1,4 +1,4 @@
-import type { RepositoryIdentity } from './repository.ts';
+import type { RepositoryIdentity } from './identity.ts';
 import type { GetOptions, HeadOptions, ListedObject, PutOptions, Store, StoredObject } from './store.ts';
 
 /**

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { permanent } from '../model/errors.ts';
+import type { RepositoryIdentity } from './identity.ts';
 import { REPOSITORY_KEY } from './layout.ts';
 import { checkFormatVersion, getSealed, getSealedIfThere, putSealed } from './sealed-object.ts';
 import type { Store } from './store.ts';
@@ -9,20 +10,7 @@ import type { Store } from './store.ts';
 export const REPOSITORY_FORMAT_VERSION = 2;
 const CLEAR_FORMAT_VERSION = 1;
 
-/** What `repository.json` holds. */
-export interface RepositoryIdentity {
-  readonly formatVersion: number;
-  /** Identifies the repository, whatever its address. */
-  readonly id: string;
-  readonly createdAt: string;
-  /** Of an encrypted repository. */
-  readonly encryption?: {
-    /** Id of the key that manifests, lists and names are encrypted with: `keys/<id>.age`. */
-    readonly metadataKey: string;
-  };
-}
-
-export const identitySchema: z.ZodType<RepositoryIdentity> = z.object({
+const identitySchema: z.ZodType<RepositoryIdentity> = z.object({
   formatVersion: z.int().positive(),
   id: z.uuid(),
   createdAt: z.iso.datetime(),

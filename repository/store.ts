@@ -1,4 +1,4 @@
-import type { RepositoryIdentity } from './repository.ts';
+import type { RepositoryIdentity } from './identity.ts';
 
 /**
  * The contract of a store: where objects live. Implemented by `s3.ts` and `directory.ts`, held by one test suite.

@@ -1,5 +1,6 @@
 import { HoldfastError } from '../../model/errors.ts';
-import { findRepository, type RepositoryIdentity } from '../repository.ts';
+import type { RepositoryIdentity } from '../identity.ts';
+import { findRepository } from '../repository.ts';
 import type { GetOptions, HeadOptions, ListedObject, PutOptions, Store, StoredObject } from '../store.ts';
 import { isDamage } from '../store-errors.ts';
 import { repositoryIsEncrypted } from './errors.ts';

@@ -1,8 +1,9 @@
 import { HoldfastError, permanent } from '../../model/errors.ts';
 import type { EncryptionSpec } from '../../model/source.ts';
+import type { RepositoryIdentity } from '../identity.ts';
 import { checkKey } from '../key.ts';
-import { REPOSITORY_KEY } from '../layout.ts';
-import { findRepository, type RepositoryIdentity } from '../repository.ts';
+import { KEYS_FOLDER, REPOSITORY_KEY } from '../layout.ts';
+import { findRepository } from '../repository.ts';
 import type { SecretResolver } from '../s3-client.ts';
 import { sha256Hex } from '../sha256.ts';
 import type { GetOptions, HeadOptions, ListedObject, PutOptions, Store, StoredObject } from '../store.ts';
@@ -189,7 +190,7 @@ export class EncryptedStore implements Store {
 
   /** Names of the key files that are there. */
   async keyFiles(options: Cancellable = {}): Promise<readonly string[]> {
-    return Array.fromAsync(this.#raw.list('keys/', options), ({ key }) => key);
+    return Array.fromAsync(this.#raw.list(KEYS_FOLDER, options), ({ key }) => key);
   }
 
   /** The repository's document, whose metadata key need not be at hand. Throws as `readRepository`, and `REPOSITORY_IS_CLEAR`. */

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { messageOf, permanent } from '../../model/errors.ts';
+import { KEYS_FOLDER } from '../layout.ts';
 import { damaged } from '../store-errors.ts';
 import { BAD_IDENTITY, wrongIdentity } from './errors.ts';
 import type { NamedKey } from './object-frame.ts';
@@ -9,7 +10,6 @@ import type { NamedKey } from './object-frame.ts';
  * `age -d -i identity.txt keys/<id>.age`.
  */
 
-export const KEYS_FOLDER = 'keys/';
 const LINE = /^holdfast-key-1 (metadata|data) ([0-9a-f]{32}) ([0-9a-f]{64})\n$/;
 const KEY_FILE = /^keys\/([0-9a-f]{32})\.age$/;
 

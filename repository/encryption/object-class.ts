@@ -1,5 +1,4 @@
-import { REPOSITORY_KEY } from '../layout.ts';
-import { KEYS_FOLDER } from './key-files.ts';
+import { KEYS_FOLDER, REPOSITORY_KEY } from '../layout.ts';
 
 /**
  * How an object of an encrypted repository is stored, by its name alone, so that whoever writes it needs to know nothing of encryption.
