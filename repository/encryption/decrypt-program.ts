@@ -11,7 +11,7 @@ export const DECRYPT_PROGRAM = String.raw`// Decrypts a Holdfast repository of f
 // KEYS        a file with what "age -d -i identity.txt" printed of each keys/*.age
 // OUT         the folder to write to
 // PREFIX      only names that start with this, e.g. backups/orders/20261130T020000Z-abcdef/
-import { createDecipheriv, createHmac, hkdfSync } from 'node:crypto';
+import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
@@ -33,15 +33,20 @@ if (metadataKey === undefined) {
   process.exit(1);
 }
 
-// Names: hashes of 12, 16 or 64 hex digits are permuted by ten rounds of a Feistel network with HMAC-SHA-256.
+// Names: hashes of 12, 16 or 64 hex digits are permuted by ten rounds of a Feistel network with CBC-MAC by AES-256.
 const namesKey = Buffer.from(hkdfSync('sha256', metadataKey, '', 'holdfast-2 names', 32));
+function aes(block) {
+  return createCipheriv('aes-256-ecb', namesKey, null).setAutoPadding(false).update(block);
+}
 function unpermuted(hash) {
   const bytes = Buffer.from(hash, 'hex');
   const half = bytes.length / 2;
   let left = bytes.subarray(0, half);
   let right = bytes.subarray(half);
   for (let round = 9; round >= 0; round--) {
-    const mask = createHmac('sha256', namesKey).update(Buffer.from([round, half])).update(left).digest();
+    const block = aes(Buffer.from([round, half, ...new Array(14).fill(0)]));
+    left.forEach((byte, at) => { block[at] ^= byte; });
+    const mask = aes(block);
     [left, right] = [Buffer.from(right.map((byte, at) => byte ^ mask[at])), left];
   }
   return Buffer.concat([left, right]).toString('hex');
