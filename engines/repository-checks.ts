@@ -5,14 +5,13 @@ import type { RepositorySpec } from '../model/pipeline.ts';
 import { hasOwnCredentials, repositoryForPruning } from '../planning/prune.ts';
 import { compareClocks } from '../repository/clock.ts';
 import { openStore } from '../repository/open.ts';
-import { sha256Hex } from '../repository/sha256.ts';
+import { probeStore, putProbe } from '../repository/probe.ts';
 import type { Store } from '../repository/store.ts';
 import { checkEncryption } from './encryption-check.ts';
 import { resolveSecret } from './resolve-secret.ts';
 
-/** What `holdfast doctor` looks at in a repository: it takes and gives back, deletes only for whom it should, and tells the same time. */
+/** What `holdfast doctor` looks at in a repository: it takes and gives back, as a repository needs it, deletes only for whom it should, and tells the same time. */
 
-const BODY = Buffer.from('holdfast doctor');
 const FOLDER = 'doctor/';
 /** What stays where nobody who writes may delete: one object, whoever asks. */
 const DIVIDED_PROBE = `${FOLDER}probe`;
@@ -30,9 +29,9 @@ async function checkWhole(repository: RepositorySpec): Promise<readonly Check[]>
   let clock: Check | undefined;
   const whole = await check('repository takes, gives back and deletes an object', () =>
     withStore(repository, async (store) => {
-      await put(store, probe);
+      await putProbe(store, probe);
       try {
-        await get(store, probe);
+        await probeStore(store, probe);
         clock = await checkClock(store, probe);
       } finally {
         await store.delete([probe]);
@@ -53,8 +52,8 @@ async function checkDivided(repository: RepositorySpec): Promise<readonly Check[
   const checks = [
     await check('repository takes and gives back an object', () =>
       withStore(repository, async (store) => {
-        await put(store, probe);
-        await get(store, probe);
+        await putProbe(store, probe);
+        await probeStore(store, probe);
         clock = await checkClock(store, probe);
         return store.description;
       }),
@@ -103,14 +102,6 @@ export function checkPruneCredentials(repository: RepositorySpec): Promise<Check
       return 'they do';
     }),
   );
-}
-
-async function put(store: Store, key: string): Promise<void> {
-  await store.put(key, BODY, { sha256: sha256Hex(BODY), ifAbsent: false });
-}
-
-async function get(store: Store, key: string): Promise<void> {
-  await store.get(key, { expect: { sizeBytes: BODY.length, sha256: sha256Hex(BODY) } });
 }
 
 /** A store of its own: one that workers share might hold credentials from before they were changed. */
