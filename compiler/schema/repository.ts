@@ -134,7 +134,7 @@ const encryption = z
         reading(readAgeRecipient, {
           description: 'Recipient of age, as `age-keygen` prints it; public.',
           pattern: '^age1',
-          examples: ['age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p'],
+          examples: ['age1…'],
         }),
       )
       .min(1)
@@ -142,7 +142,7 @@ const encryption = z
       .meta({
         description:
           'Whoever may restore. Have at least two, held by two people or in two places: without an identity of one of them nothing can be restored, by nobody.',
-        examples: [['age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p']],
+        examples: [['age1…']],
       }),
     identity: secretReference(
       'Identity file of one of the recipients. It opens everything, so it belongs only on workers that restore, drill or verify contents; on others it may be absent.',
@@ -176,7 +176,7 @@ const encryption = z
       'Encrypts everything on the worker, before it reaches the repository; a clear repository stays clear, so this is for a new one. See docs/encryption.md.',
     examples: [
       {
-        recipients: ['age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p'],
+        recipients: ['age1…'],
         identity: { file: '/etc/holdfast/identity' },
         metadataIdentity: { file: '/etc/holdfast/metadata-identity' },
       },

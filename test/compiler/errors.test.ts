@@ -305,7 +305,12 @@ const VALUES = cases([
     'new identity',
   ],
   ['a recipient twice', 'WRONG_VALUE', encrypted(`${RECIPIENT}, «${RECIPIENT}»`), 'Remove it'],
-  ['encryption to nobody', 'OUT_OF_RANGE', encrypted('').replace('[]', '«[]»')],
+  [
+    'encryption to nobody',
+    'WRONG_VALUE',
+    encrypted('').replace('recipients', '«recipients»'),
+    'leave it out',
+  ],
   [
     'encryption that no worker could read',
     'MISSING_KEY',
@@ -315,7 +320,7 @@ const VALUES = cases([
   [
     'an unknown key of encryption',
     'UNKNOWN_KEY',
-    encrypted(RECIPIENT).replace('identity:', '«identities»:'),
+    encrypted(RECIPIENT).replace('identity:', '«identitty»: { env: X }, identity:'),
     'identity',
   ],
   ['a pattern with spaces around', 'BAD_PATTERN', ysql('tables: { include: ["«public.a »"] }')],
