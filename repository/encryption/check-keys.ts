@@ -157,15 +157,18 @@ export async function lastOpened(
  * Encrypts every key file to the recipients of the plan as it stands. Data stay as they are: only these small files are written anew.
  * All of them are opened first, so that nothing is changed where one can't be. Returns how many there are.
  *
- * Throws, permanent: what opening a key file throws, naming it.
+ * Throws, permanent: what opening a key file throws, naming it; `ENCRYPTION_NO_IDENTITY` where the plan's metadata identity is not here.
  */
 export async function rewrapKeys(store: EncryptedStore, options: Cancellable = {}): Promise<number> {
   const ids = (await store.keyFiles(options)).flatMap((name) => keyIdOf(name) ?? []);
   const opened = [];
   for (const id of ids) opened.push((await store.keyring.open(id, ['identity', 'metadataIdentity'])).key);
+  const recipients = {
+    metadata: await store.keyring.recipientsOf('metadata'),
+    data: await store.keyring.recipientsOf('data'),
+  };
   for (const key of opened) {
-    const recipients = await store.keyring.recipientsOf(key.purpose);
-    await store.keyring.put(key, recipients, { replace: true, ...options });
+    await store.keyring.put(key, recipients[key.purpose], { replace: true, ...options });
   }
   return opened.length;
 }

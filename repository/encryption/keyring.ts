@@ -91,20 +91,22 @@ export class Keyring {
    * metadata identity that is not here: the workers that have it could not open it either.
    */
   async makeMetadataKey(options: Cancellable = {}): Promise<OpenKey> {
-    const { missing } = await this.identities(['metadataIdentity']);
-    if (this.#spec.metadataIdentity !== undefined && missing.length > 0) {
-      throw noIdentity('the metadata of the repository that is to be made', this.#raw.description, missing);
-    }
     const key = newKey('metadata');
     await this.put(key, await this.recipientsOf('metadata'), options);
     return this.metadata(key.id);
   }
 
-  /** Whoever a key of this purpose is encrypted to, by the plan as it stands. */
+  /**
+   * Whoever a key of this purpose is encrypted to, by the plan as it stands. Throws `ENCRYPTION_NO_IDENTITY` (permanent) for the metadata key where the plan
+   * names a metadata identity that is not here: a key file without it would lock out every worker that has it.
+   */
   async recipientsOf(purpose: OpenKey['purpose']): Promise<readonly string[]> {
     const { recipients } = this.#spec;
     if (purpose === 'data') return recipients;
-    const { identities } = await this.identities(['metadataIdentity']);
+    const { identities, missing } = await this.identities(['metadataIdentity']);
+    if (this.#spec.metadataIdentity !== undefined && missing.length > 0) {
+      throw noIdentity('the metadata', this.#raw.description, missing);
+    }
     return [...new Set([...recipients, ...identities.map(({ recipient }) => recipient)])];
   }
 

@@ -5,6 +5,7 @@ import type { S3Location } from '../../../model/pipeline.ts';
 import { type S3Gateway, startS3Gateway } from '../../../parts/s3.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
 import { DirectoryStore } from '../../../repository/directory.ts';
+import { rewrapKeys } from '../../../repository/encryption/check-keys.ts';
 import { ClearStore } from '../../../repository/encryption/clear-store.ts';
 import { EncryptedStore } from '../../../repository/encryption/encrypted-store.ts';
 import { ensureRepository, readRepository } from '../../../repository/repository.ts';
@@ -322,6 +323,33 @@ describe('an encrypted repository', () => {
     const store = new EncryptedStore(raw, spec, secretsOf({ IDENTITY: identity }));
     await expect(ensureRepository(store)).rejects.toMatchObject({ code: 'ENCRYPTION_WRONG_IDENTITY' });
     expect((await rawKeys()).filter((key) => !key.startsWith('keys/'))).toEqual([]);
+  });
+
+  it('is re-wrapped only where the metadata identity is too: else every worker that has it would be locked out', async () => {
+    const store = backupSide(raw, people);
+    await ensureRepository(store);
+    await put(store, 'some/data', 'a row');
+    const files = async () =>
+      Promise.all((await store.keyFiles()).toSorted().map((name) => readFile(path.join(root, name), 'utf8')));
+    const before = await files();
+    await expect(rewrapKeys(restoreSide(raw, people))).rejects.toMatchObject({
+      code: 'ENCRYPTION_NO_IDENTITY',
+    });
+    await expect(rewrapKeys(backupSide(raw, people))).rejects.toMatchObject({
+      code: 'ENCRYPTION_WRONG_IDENTITY',
+    });
+    await expect(files()).resolves.toEqual(before);
+
+    const carol = await newPerson();
+    const secrets = { IDENTITY: people.bob.identity, METADATA_IDENTITY: people.worker.identity };
+    const spec = { ...encryptionOf(people), recipients: [carol.recipient] };
+    await expect(rewrapKeys(new EncryptedStore(raw, spec, secretsOf(secrets)))).resolves.toBe(2);
+    const read = await restoreSide(raw, people, carol).get('some/data');
+    expect(Buffer.from(read).toString()).toBe('a row');
+    await expect(restoreSide(raw, people).get('some/data')).rejects.toMatchObject({
+      code: 'ENCRYPTION_WRONG_IDENTITY',
+    });
+    await expect(put(backupSide(raw, people), 'some/more.json', 'x')).resolves.toBe('created');
   });
 
   it('lists and deletes nothing where its document is gone: no name can be read then', async () => {
