@@ -402,7 +402,7 @@ const NAMES_AND_STEPS = cases([
   [
     'a copy in the clear of what is encrypted',
     'COPY_IN_THE_CLEAR',
-    `${encrypted(RECIPIENT)}---\n${steps('    - snapshot\n    - export\n    - upload\n    - copy: { to: «clear» }').replace('name: main', 'name: clear')}`,
+    `${encrypted(RECIPIENT)}---\n${steps('    - snapshot\n    - export\n    - upload\n    - copy: { to: «clear» }').replace('name: main', 'name: clear').replace('{ directory: /mnt/backups }', '{ directory: /mnt/clear }')}`,
     'encryption',
   ],
   ['two repositories of one name', 'DUPLICATE_NAME', `${REPOSITORY}${REPOSITORY.replace('main', '«main»')}`],
