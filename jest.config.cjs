@@ -12,5 +12,5 @@ module.exports = {
       { jsc: { target: 'es2024', parser: { syntax: 'typescript' } }, module: { type: 'commonjs' } },
     ],
   },
-  transformIgnorePatterns: ['/node_modules/(?!(@noble|log-update|commander)/)'],
+  transformIgnorePatterns: ['/node_modules/(?!(@noble|@scure|age-encryption|log-update|commander)/)'],
 };

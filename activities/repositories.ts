@@ -26,7 +26,7 @@ export class Repositories {
 
   /** For writing: a repository that doesn't exist yet is created. */
   open(spec: RepositorySpec): Promise<Store> {
-    return this.#repositories.get([spec.location], async () => {
+    return this.#repositories.get(placeOf(spec), async () => {
       const store = await this.look(spec);
       await ensureRepository(store);
       return new RememberingStore(store, { remembers: isWork, limitBytes: WORK_KEPT_BYTES });
@@ -35,12 +35,12 @@ export class Repositories {
 
   /** For reading: nothing is created. */
   look(spec: RepositorySpec): Promise<Store> {
-    return this.#stores.get([spec.location], () => openStore(spec.location, resolveSecret));
+    return this.#stores.get(placeOf(spec), () => openStore(spec, resolveSecret));
   }
 
   /** The tasks of a shard; a work list never changes once it is there. */
   shard(ref: BackupRef, epoch: number, shard: number): Promise<readonly TransferTask[]> {
-    return this.#shards.get([ref.repository.location, ref.plan, ref.backup, epoch, shard], async () => {
+    return this.#shards.get([...placeOf(ref.repository), ref.plan, ref.backup, epoch, shard], async () => {
       const store = await this.open(ref.repository);
       return readShard(store, ref, await readWorkList(store, ref, epoch), shard);
     });
@@ -48,7 +48,7 @@ export class Repositories {
 
   /** The manifest of a complete backup with its data objects, verified. */
   backup(ref: BackupRef): Promise<OpenBackup> {
-    return this.#backups.get([ref.repository.location, ref.plan, ref.backup], async () => {
+    return this.#backups.get([...placeOf(ref.repository), ref.plan, ref.backup], async () => {
       const store = await this.open(ref.repository);
       const manifest = await readManifest(store, ref);
       let dataObjects: Promise<readonly DataObject[]> | undefined;
@@ -72,6 +72,11 @@ export interface OpenBackup {
   readonly store: Store;
   readonly manifest: Manifest;
   dataObjects(): Promise<readonly DataObject[]>;
+}
+
+/** What tells one repository from another, and one way to open it from another. */
+function placeOf({ location, encryption }: RepositorySpec): readonly unknown[] {
+  return [location, encryption];
 }
 
 /** Keeps the latest `limit` results of `make`; a failure is not kept. */

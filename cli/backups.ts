@@ -17,7 +17,7 @@ export async function withStore<T>(
   repository: RepositorySpec,
   work: (store: Store) => Promise<T>,
 ): Promise<T> {
-  const store = await openStore(repository.location, resolveSecret);
+  const store = await openStore(repository, resolveSecret);
   try {
     return await work(store);
   } finally {

@@ -23,6 +23,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'report', load: async () => (await import('./commands/report.ts')).register },
   { name: 'prune', load: async () => (await import('./commands/prune.ts')).register },
   { name: 'retention', load: async () => (await import('./commands/retention.ts')).register },
+  { name: 'keys', load: async () => (await import('./commands/keys.ts')).register },
   { name: 'window', load: async () => (await import('./commands/window.ts')).register },
   { name: 'worker', load: async () => (await import('./commands/worker.ts')).register },
   { name: 'dev', load: async () => (await import('./commands/dev.ts')).register },

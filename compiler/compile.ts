@@ -5,6 +5,7 @@ import { emitPlan, emitRepository } from './emit.ts';
 import { type DocumentOutline, outline, type StepOutline } from './outline.ts';
 import { parse } from './parse.ts';
 import {
+  copyInTheClear,
   copyToItself,
   duplicateNames,
   lookUp,
@@ -151,7 +152,7 @@ function resolveRepositories(
   for (const { copyTo } of steps) {
     const to = copyTo && found.get(copyTo.text);
     if (own === undefined || copyTo === undefined || to === undefined) continue;
-    const problem = copyToItself(to, own, copyTo.span);
+    const problem = copyToItself(to, own, copyTo.span) ?? copyInTheClear(to, own, copyTo.span);
     if (problem !== undefined) problems.push(problem);
   }
   return found;

@@ -2,6 +2,7 @@ import type { DrillSpec, Expectation } from '../model/drill.ts';
 import type { NotifyTarget } from '../model/notification.ts';
 import type {
   CompiledPlan,
+  EncryptionSpec,
   HttpOptions,
   Pipeline,
   PointTime,
@@ -26,8 +27,13 @@ import type { PlacedStep } from './step-graph.ts';
 
 /** A repository as the pipeline carries it. */
 export function emitRepository({ metadata, spec }: RepositoryDocument): RepositorySpec {
+  const encryption = spec.encryption && emitEncryption(spec.encryption);
   if (spec.directory !== undefined) {
-    return deepFreeze({ name: metadata.name, location: { kind: 'directory', path: spec.directory } });
+    return deepFreeze({
+      name: metadata.name,
+      location: { kind: 'directory', path: spec.directory },
+      ...given('encryption', encryption),
+    });
   }
   const { s3 } = spec;
   if (s3 === undefined) throw new TypeError('a valid Repository has one of s3 and directory');
@@ -48,6 +54,7 @@ export function emitRepository({ metadata, spec }: RepositoryDocument): Reposito
       ...given('pruneCredentials', s3.pruneCredentials && emitCredentials(s3.pruneCredentials)),
       ...given('objectLock', s3.objectLock && emitObjectLock(s3.objectLock)),
     },
+    ...given('encryption', encryption),
   });
 }
 
@@ -58,6 +65,18 @@ function emitCredentials(credentials: NonNullable<S3Document['credentials']>): S
     accessKeyId: emitSecret(credentials.accessKeyId),
     secretAccessKey: emitSecret(credentials.secretAccessKey),
     ...given('sessionToken', credentials.sessionToken && emitSecret(credentials.sessionToken)),
+  };
+}
+
+function emitEncryption({
+  recipients,
+  identity,
+  metadataIdentity,
+}: NonNullable<RepositoryDocument['spec']['encryption']>): EncryptionSpec {
+  return {
+    recipients,
+    ...given('identity', identity && emitSecret(identity)),
+    ...given('metadataIdentity', metadataIdentity && emitSecret(metadataIdentity)),
   };
 }
 

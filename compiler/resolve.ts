@@ -74,6 +74,23 @@ export function copyToItself(
   };
 }
 
+/** Refuses a copy that would write in the clear what the plan's own repository keeps encrypted. */
+export function copyInTheClear(
+  to: RepositorySpec,
+  own: RepositorySpec,
+  span: NamedText['span'],
+): LocatedProblem | undefined {
+  if (own.encryption === undefined || to.encryption !== undefined) return undefined;
+  return {
+    ...refused(
+      'COPY_IN_THE_CLEAR',
+      `${quoted(to.name)} is not encrypted, and ${quoted(own.name)}, where the backup is, is`,
+      `Give ${quoted(to.name)} \`encryption\` too, with recipients of its own or the same.`,
+    ),
+    span,
+  };
+}
+
 /** Names that two documents of one kind share; reported at the later ones. */
 export function duplicateNames(
   outlines: readonly DocumentOutline[],

@@ -5,13 +5,13 @@ import type { RepositorySpec } from '../model/pipeline.ts';
 import { hasOwnCredentials, repositoryForPruning } from '../planning/prune.ts';
 import { compareClocks } from '../repository/clock.ts';
 import { openStore } from '../repository/open.ts';
-import { sha256Hex } from '../repository/sha256.ts';
+import { probeStore, putProbe } from '../repository/probe.ts';
 import type { Store } from '../repository/store.ts';
+import { checkEncryption } from './encryption-check.ts';
 import { resolveSecret } from './resolve-secret.ts';
 
-/** What `holdfast doctor` looks at in a repository: it takes and gives back, deletes only for whom it should, and tells the same time. */
+/** What `holdfast doctor` looks at in a repository: it takes and gives back, as a repository needs it, deletes only for whom it should, and tells the same time. */
 
-const BODY = Buffer.from('holdfast doctor');
 const FOLDER = 'doctor/';
 /** What stays where nobody who writes may delete: one object, whoever asks. */
 const DIVIDED_PROBE = `${FOLDER}probe`;
@@ -20,7 +20,8 @@ const ownProbe = (): string => `${FOLDER}${hostname()}-${process.pid}-${Date.now
 
 /** Looks at the repository from this process, by the credentials that this process has. Leaves no object behind but one probe where nobody here may delete it. */
 export async function checkRepository(repository: RepositorySpec): Promise<readonly Check[]> {
-  return hasOwnCredentials(repository) ? checkDivided(repository) : checkWhole(repository);
+  const ofStore = await (hasOwnCredentials(repository) ? checkDivided(repository) : checkWhole(repository));
+  return [...ofStore, ...(await checkEncryption(repository))];
 }
 
 async function checkWhole(repository: RepositorySpec): Promise<readonly Check[]> {
@@ -28,9 +29,9 @@ async function checkWhole(repository: RepositorySpec): Promise<readonly Check[]>
   let clock: Check | undefined;
   const whole = await check('repository takes, gives back and deletes an object', () =>
     withStore(repository, async (store) => {
-      await put(store, probe);
+      await putProbe(store, probe);
       try {
-        await get(store, probe);
+        await probeStore(store, probe);
         clock = await checkClock(store, probe);
       } finally {
         await store.delete([probe]);
@@ -51,8 +52,8 @@ async function checkDivided(repository: RepositorySpec): Promise<readonly Check[
   const checks = [
     await check('repository takes and gives back an object', () =>
       withStore(repository, async (store) => {
-        await put(store, probe);
-        await get(store, probe);
+        await putProbe(store, probe);
+        await probeStore(store, probe);
         clock = await checkClock(store, probe);
         return store.description;
       }),
@@ -103,17 +104,9 @@ export function checkPruneCredentials(repository: RepositorySpec): Promise<Check
   );
 }
 
-async function put(store: Store, key: string): Promise<void> {
-  await store.put(key, BODY, { sha256: sha256Hex(BODY), ifAbsent: false });
-}
-
-async function get(store: Store, key: string): Promise<void> {
-  await store.get(key, { expect: { sizeBytes: BODY.length, sha256: sha256Hex(BODY) } });
-}
-
 /** A store of its own: one that workers share might hold credentials from before they were changed. */
 async function withStore<T>(repository: RepositorySpec, work: (store: Store) => Promise<T>): Promise<T> {
-  const store = await openStore(repository.location, resolveSecret);
+  const store = await openStore(repository, resolveSecret);
   try {
     return await work(store);
   } finally {

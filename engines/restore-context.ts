@@ -16,7 +16,7 @@ export async function withRestoreContext<T>(
   wishes: LookWishes,
   work: (context: RestoreContext) => Promise<T>,
 ): Promise<T> {
-  const store = await openStore(ref.repository.location, verb.secret);
+  const store = await openStore(ref.repository, verb.secret);
   try {
     const manifest = await readManifest(store, ref);
     return await work({

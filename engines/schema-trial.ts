@@ -101,7 +101,7 @@ async function newestBackup(
   repository: RepositorySpec,
   plan: string,
 ): Promise<string | undefined> {
-  const store = await openStore(repository.location, verb.secret);
+  const store = await openStore(repository, verb.secret);
   try {
     const { entries } = await readCatalogue(store, repository, plan, { signal: verb.signal });
     return entries[0]?.backup;

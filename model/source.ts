@@ -163,9 +163,21 @@ export interface DirectoryLocation {
   readonly path: string;
 }
 
+/** Who may read an encrypted repository, and with what a worker opens it; see docs/encryption.md. */
+export interface EncryptionSpec {
+  /** X25519 recipients of age (`age1…`): whoever may restore. */
+  readonly recipients: readonly string[];
+  /** Opens the data. A worker that only makes backups does without it. */
+  readonly identity?: SecretRef;
+  /** Opens the metadata alone: manifests, lists and names. Absent: `identity` does that too. */
+  readonly metadataIdentity?: SecretRef;
+}
+
 export interface RepositorySpec {
   readonly name: string;
   readonly location: S3Location | DirectoryLocation;
+  /** Absent: the repository is clear. */
+  readonly encryption?: EncryptionSpec;
 }
 
 /** When a plan, or its drill, starts by itself. */

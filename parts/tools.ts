@@ -60,7 +60,17 @@ export const ACTIONLINT: Tool = {
   buildTime: 'about 15 seconds on 2 cores',
 };
 
-export const ALL_TOOLS: readonly Tool[] = [TEMPORAL, VERSITYGW, TOXIPROXY, ACTIONLINT];
+/** Encryption of files to recipients: what a restore without Holdfast opens key files with. */
+export const AGE: Tool = {
+  name: 'age',
+  version: 'v1.3.2',
+  goPackage: 'filippo.io/age/cmd/age',
+  binary: 'age',
+  pathName: 'age',
+  buildTime: 'about 15 seconds on 2 cores',
+};
+
+export const ALL_TOOLS: readonly Tool[] = [TEMPORAL, VERSITYGW, TOXIPROXY, ACTIONLINT, AGE];
 
 /** Receives lines about a build, without line ends. */
 export type Report = (line: string) => void;

@@ -39,6 +39,7 @@ type Cancellable = { readonly signal?: AbortSignal };
  */
 export class DirectoryStore implements Store {
   readonly description: string;
+  readonly readsForChecksums = true;
   readonly #path: string;
   readonly #retry: RetryLimits;
 

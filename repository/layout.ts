@@ -69,6 +69,8 @@ export function ledgerKey(ref: BackupId, time: string): string {
   return `${ledgerFolder(ref)}${time.replaceAll(/[-:.]/g, '')}.json`;
 }
 
+/** Key files of an encrypted repository: see `encryption/key-files.ts`. */
+export const KEYS_FOLDER = 'keys/';
 /** Content-addressed objects, shared by all backups of the repository. */
 export const OBJECTS_FOLDER = 'objects/';
 /** The contents of shared objects: see `objects/object-index.ts`. */
@@ -167,9 +169,13 @@ export function planLedgerFolder(plan: string): string {
   return `verified/${checkedPart(plan)}/`;
 }
 
-/** Whether an object is part of a finished backup, unlike work lists and pins. */
+/** Whether a finished backup can't be read without an object, unlike work lists and pins. */
 export function belongsToBackup(key: string): boolean {
-  return key.startsWith(OBJECTS_FOLDER) || (key.startsWith(BACKUPS_FOLDER) && !isWork(key));
+  return (
+    key.startsWith(OBJECTS_FOLDER) ||
+    key.startsWith(KEYS_FOLDER) ||
+    (key.startsWith(BACKUPS_FOLDER) && !isWork(key))
+  );
 }
 
 /** Whether an object is needed only while its backup is being made. */

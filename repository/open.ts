@@ -1,18 +1,33 @@
-import type { DirectoryLocation, S3Location } from '../model/pipeline.ts';
+import type { RepositorySpec } from '../model/pipeline.ts';
 import { DirectoryStore } from './directory.ts';
+import { ClearStore } from './encryption/clear-store.ts';
+import { EncryptedStore } from './encryption/encrypted-store.ts';
 import { S3Store } from './s3.ts';
 import type { SecretResolver } from './s3-client.ts';
 import type { Store } from './store.ts';
 
 /**
- * Opens the store at a location without touching it yet; close it after use.
+ * Opens the repository at a place without touching it yet; close it after use. What the plan says of encryption and what the repository says of itself are
+ * compared at the first call: `REPOSITORY_IS_CLEAR` and `REPOSITORY_IS_ENCRYPTED` (permanent) where they differ.
  *
- * @param secret reads the credentials that the location refers to, where this worker has them.
+ * @param secret reads the credentials and identities that the plan refers to, where this worker has them.
  */
-export async function openStore(
-  location: S3Location | DirectoryLocation,
+export async function openStore(repository: RepositorySpec, secret: SecretResolver): Promise<Store> {
+  const { encryption } = repository;
+  return encryption === undefined
+    ? new ClearStore(await openPlace(repository, secret))
+    : openEncrypted({ ...repository, encryption }, secret);
+}
+
+/** An encrypted repository, for what asks about its keys. */
+export async function openEncrypted(
+  repository: RepositorySpec & Required<Pick<RepositorySpec, 'encryption'>>,
   secret: SecretResolver,
-): Promise<Store> {
+): Promise<EncryptedStore> {
+  return new EncryptedStore(await openPlace(repository, secret), repository.encryption, secret);
+}
+
+async function openPlace({ location }: RepositorySpec, secret: SecretResolver): Promise<Store> {
   switch (location.kind) {
     case 'directory':
       return new DirectoryStore(location.path);

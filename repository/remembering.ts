@@ -1,3 +1,4 @@
+import type { RepositoryIdentity } from './identity.ts';
 import type { GetOptions, HeadOptions, ListedObject, PutOptions, Store, StoredObject } from './store.ts';
 
 /**
@@ -24,6 +25,10 @@ export class RememberingStore implements Store {
 
   get description(): string {
     return this.#store.description;
+  }
+
+  get readsForChecksums(): boolean {
+    return this.#store.readsForChecksums ?? false;
   }
 
   async put(key: string, body: Uint8Array, options: PutOptions): Promise<'created' | 'exists'> {
@@ -69,6 +74,13 @@ export class RememberingStore implements Store {
     readonly signal?: AbortSignal;
   }): Promise<number> {
     return this.#store.discardUnfinished(options);
+  }
+
+  async prepareRepository(
+    identity: RepositoryIdentity,
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<RepositoryIdentity> {
+    return (await this.#store.prepareRepository?.(identity, options)) ?? identity;
   }
 
   close(): Promise<void> {

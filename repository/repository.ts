@@ -1,24 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { permanent } from '../model/errors.ts';
+import type { RepositoryIdentity } from './identity.ts';
 import { REPOSITORY_KEY } from './layout.ts';
 import { checkFormatVersion, getSealed, getSealedIfThere, putSealed } from './sealed-object.ts';
 import type { Store } from './store.ts';
 
-export const REPOSITORY_FORMAT_VERSION = 1;
-
-/** What `repository.json` holds. */
-export interface RepositoryIdentity {
-  readonly formatVersion: number;
-  /** Identifies the repository, whatever its address. */
-  readonly id: string;
-  readonly createdAt: string;
-}
+/** The newest that this Holdfast knows. A clear repository has 1, an encrypted one 2. */
+export const REPOSITORY_FORMAT_VERSION = 2;
+const CLEAR_FORMAT_VERSION = 1;
 
 const identitySchema: z.ZodType<RepositoryIdentity> = z.object({
   formatVersion: z.int().positive(),
   id: z.uuid(),
   createdAt: z.iso.datetime(),
+  encryption: z.object({ metadataKey: z.string().regex(/^[0-9a-f]{32}$/) }).exactOptional(),
 });
 
 type Cancellable = { readonly signal?: AbortSignal };
@@ -27,11 +23,12 @@ type Cancellable = { readonly signal?: AbortSignal };
 export async function ensureRepository(store: Store, options: Cancellable = {}): Promise<RepositoryIdentity> {
   const found = await findRepository(store, options);
   if (found !== undefined) return found;
-  const identity: RepositoryIdentity = {
-    formatVersion: REPOSITORY_FORMAT_VERSION,
+  const clear: RepositoryIdentity = {
+    formatVersion: CLEAR_FORMAT_VERSION,
     id: randomUUID(),
     createdAt: new Date().toISOString(),
   };
+  const identity = (await store.prepareRepository?.(clear, options)) ?? clear;
   const outcome = await putSealed(store, REPOSITORY_KEY, identity, options);
   return outcome === 'created'
     ? identity

@@ -1,3 +1,5 @@
+import type { RepositoryIdentity } from './identity.ts';
+
 /**
  * The contract of a store: where objects live. Implemented by `s3.ts` and `directory.ts`, held by one test suite.
  *
@@ -51,6 +53,18 @@ export interface Store {
     readonly olderThanMs: number;
     readonly signal?: AbortSignal;
   }): Promise<number>;
+
+  /**
+   * Writes what must be in place before a repository is made here, and returns what its `repository.json` is to hold. Absent: nothing must be,
+   * and it holds what is given.
+   */
+  prepareRepository?(
+    identity: RepositoryIdentity,
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<RepositoryIdentity>;
+
+  /** True where `head` reads the whole object to tell its checksum, since the store keeps no record of it. */
+  readonly readsForChecksums?: boolean;
 
   close(): Promise<void>;
 }

@@ -1,6 +1,16 @@
 import { z } from 'zod';
+import { readAgeRecipient } from '../age-recipient.ts';
 import { readAbsolutePath, readBucket, readPrefix, readWebAddress } from '../names.ts';
-import { alsoCheck, apiVersion, metadata, oneOf, reading, secretReference, text } from './parts.ts';
+import {
+  alsoCheck,
+  apiVersion,
+  type Fault,
+  metadata,
+  oneOf,
+  reading,
+  secretReference,
+  text,
+} from './parts.ts';
 
 const credentials = z
   .strictObject({
@@ -117,6 +127,62 @@ const directory = reading(readAbsolutePath, {
   examples: ['/mnt/backups'],
 });
 
+const encryption = z
+  .strictObject({
+    recipients: z
+      .array(
+        reading(readAgeRecipient, {
+          description: 'Recipient of age, as `age-keygen` prints it; public.',
+          pattern: '^age1',
+          examples: ['age1…'],
+        }),
+      )
+      .min(1)
+      .max(100)
+      .meta({
+        description:
+          'Whoever may restore. Have at least two, held by two people or in two places: without an identity of one of them nothing can be restored, by nobody.',
+        examples: [['age1…']],
+      }),
+    identity: secretReference(
+      'Identity file of one of the recipients. It opens everything, so it belongs only on workers that restore, drill or verify contents; on others it may be absent.',
+    ).optional(),
+    metadataIdentity: secretReference(
+      'Identity file that opens manifests, lists and names, and no data; of nobody among the recipients. On every worker: with it alone a worker makes backups, prunes, and verifies checksums. Left out, every worker needs `identity`.',
+    ).optional(),
+  })
+  .check(
+    alsoCheck(({ recipients, identity, metadataIdentity }) => {
+      const faults: Fault[] = [];
+      if (identity === undefined && metadataIdentity === undefined) {
+        const message =
+          'No worker could read the repository: neither `identity` nor `metadataIdentity` is given';
+        const remedy = 'Add `metadataIdentity: { file: … }` for all workers, made by `age-keygen`.';
+        faults.push({ params: { problem: { code: 'MISSING_KEY', message, remedy } } });
+      }
+      const list: readonly unknown[] = Array.isArray(recipients) ? recipients : [];
+      for (const [index, recipient] of list.entries()) {
+        if (list.indexOf(recipient) === index) continue;
+        const message = 'This recipient stands in the list already';
+        const remedy = 'Remove it, or write the one that was meant.';
+        const problem = { code: 'WRONG_VALUE', message, remedy } as const;
+        faults.push({ params: { problem }, path: ['recipients', index] });
+      }
+      return faults;
+    }),
+  )
+  .meta({
+    description:
+      'Encrypts everything on the worker, before it reaches the repository; a clear repository stays clear, so this is for a new one. See docs/encryption.md.',
+    examples: [
+      {
+        recipients: ['age1…'],
+        identity: { file: '/etc/holdfast/identity' },
+        metadataIdentity: { file: '/etc/holdfast/metadata-identity' },
+      },
+    ],
+  });
+
 export const repositoryDocument = z
   .strictObject({
     apiVersion,
@@ -124,7 +190,10 @@ export const repositoryDocument = z
       .literal('Repository')
       .meta({ description: 'A place where backups live.', examples: ['Repository'] }),
     metadata: metadata('main'),
-    spec: oneOf({ s3: s3.optional(), directory: directory.optional() }, ['s3', 'directory']).meta({
+    spec: oneOf({ s3: s3.optional(), directory: directory.optional(), encryption: encryption.optional() }, [
+      's3',
+      'directory',
+    ]).meta({
       description: 'Where it is: one of `s3` and `directory`.',
       examples: [{ directory: '/mnt/backups' }],
     }),

@@ -48,9 +48,9 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     imports: ['model', 'planning', 'repository', 'package.json'],
     packages: ['node:*', 'cassandra-driver', 'pg', 'zod'],
   },
-  repository: { imports: ['model'], packages: ['node:*', '@aws-sdk/client-s3', 'zod'] },
+  repository: { imports: ['model'], packages: ['node:*', '@aws-sdk/client-s3', 'age-encryption', 'zod'] },
   planning: { imports: ['model'], packages: [] },
-  compiler: { imports: ['model'], packages: ['@noble/hashes', 'yaml', 'zod'] },
+  compiler: { imports: ['model'], packages: ['@noble/hashes', '@scure/base', 'yaml', 'zod'] },
   model: { imports: [], packages: [] },
   parts: {
     imports: ['model', 'bootstrap/lock.mjs'],

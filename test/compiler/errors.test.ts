@@ -25,6 +25,9 @@ const steps = (list: string): string => planFile(`  steps:\n${list}`);
 const assertion = (it: string): string => planFile(`  drill: { assertions: [${it}] }`);
 const ysql = (rest: string): string =>
   planFile(`  source:\n    ysql:\n      connection: { env: URL }\n      ${rest}`);
+const RECIPIENT = 'age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p';
+const encrypted = (recipients: string): string =>
+  `apiVersion: holdfast/v1\nkind: Repository\nmetadata: { name: main }\nspec:\n  directory: /mnt/backups\n  encryption: { recipients: [${recipients}], identity: { env: IDENTITY } }\n`;
 const s3 = (options: string): string =>
   `apiVersion: holdfast/v1\nkind: Repository\nmetadata: { name: main }\nspec:\n  s3: { bucket: backups, ${options} }\n`;
 
@@ -287,6 +290,39 @@ const VALUES = cases([
   ['a prefix with slashes at its ends', 'BAD_PATH', s3('prefix: «/yugabyte/»'), '`yugabyte`'],
   ['a relative directory', 'BAD_PATH', REPOSITORY.replace('/mnt/backups', '«backups»'), 'whole path'],
   ['an endpoint without scheme', 'BAD_URL', s3('endpoint: «minio:9000»'), 'https://'],
+  ['a recipient that was mistyped', 'BAD_RECIPIENT', encrypted(`«${RECIPIENT.slice(0, -1)}q»`), 'age-keygen'],
+  ['a recipient that is none', 'BAD_RECIPIENT', encrypted('«alice@example.com»'), 'age1'],
+  [
+    'a recipient of a plugin',
+    'BAD_RECIPIENT',
+    encrypted('«age1yubikey1qwt50d05nh5vutpdzmlg5wn80xq5negm4uj9ghv0snvdd3yysf5yw3rhl3t»'),
+    'age-keygen',
+  ],
+  [
+    'an identity in the place of its recipient',
+    'SECRET_IN_PLAIN_TEXT',
+    encrypted('«AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ»'),
+    'new identity',
+  ],
+  ['a recipient twice', 'WRONG_VALUE', encrypted(`${RECIPIENT}, «${RECIPIENT}»`), 'Remove it'],
+  [
+    'encryption to nobody',
+    'WRONG_VALUE',
+    encrypted('').replace('recipients', '«recipients»'),
+    'leave it out',
+  ],
+  [
+    'encryption that no worker could read',
+    'MISSING_KEY',
+    encrypted(RECIPIENT).replace('encryption', '«encryption»').replace(', identity: { env: IDENTITY }', ''),
+    'metadataIdentity',
+  ],
+  [
+    'an unknown key of encryption',
+    'UNKNOWN_KEY',
+    encrypted(RECIPIENT).replace('identity:', '«identitty»: { env: X }, identity:'),
+    'identity',
+  ],
   ['a pattern with spaces around', 'BAD_PATTERN', ysql('tables: { include: ["«public.a »"] }')],
   [
     'a table without its schema',
@@ -362,6 +398,12 @@ const NAMES_AND_STEPS = cases([
     'a copy to where the backup is',
     'COPY_TO_ITSELF',
     steps('    - snapshot\n    - export\n    - upload\n    - copy: { to: «main» }'),
+  ],
+  [
+    'a copy in the clear of what is encrypted',
+    'COPY_IN_THE_CLEAR',
+    `${encrypted(RECIPIENT)}---\n${steps('    - snapshot\n    - export\n    - upload\n    - copy: { to: «clear» }').replace('name: main', 'name: clear').replace('{ directory: /mnt/backups }', '{ directory: /mnt/clear }')}`,
+    'encryption',
   ],
   ['two repositories of one name', 'DUPLICATE_NAME', `${REPOSITORY}${REPOSITORY.replace('main', '«main»')}`],
   [

@@ -75,7 +75,7 @@ export async function leftOfFailed(
 }
 
 async function inStore<T>(stage: Stage, plan: CompiledPlan, look: (store: Store) => Promise<T>): Promise<T> {
-  const store = await openStore(plan.pipeline.repository.location, async (reference) => {
+  const store = await openStore(plan.pipeline.repository, async (reference) => {
     const name = 'env' in reference ? reference.env : '';
     return name === 'CRASH_S3_KEY' ? stage.gateway.accessKeyId : stage.gateway.secretAccessKey;
   });

@@ -50,11 +50,11 @@ describe('a repository', () => {
 
     it('is refused by name where a newer Holdfast wrote it', async () => {
       const { id, createdAt } = await ensureRepository(store);
-      await writeFile(fileOf('repository.json'), sealJson({ formatVersion: 2, id, createdAt }));
+      await writeFile(fileOf('repository.json'), sealJson({ formatVersion: 3, id, createdAt }));
       await expect(readRepository(store)).rejects.toMatchObject({
         code: 'FORMAT_TOO_NEW',
         transient: false,
-        message: expect.stringContaining('format version 2'),
+        message: expect.stringContaining('format version 3'),
       });
     });
 

@@ -184,7 +184,7 @@ describe('verification', () => {
       const away: Store = { ...crashingAt(directory.store, 100, 'before'), get: () => Promise.reject(error) };
       await expect(verifyBackup(away, SAMPLE, 'content')).resolves.toMatchObject({
         verdict: 'INCONCLUSIVE',
-        problems: [error.message],
+        problems: [`${error.message} (${error.code})`],
       });
     }
   });

@@ -1,0 +1,124 @@
+import type { Command } from 'commander';
+import type { CompiledPlan } from '../../model/pipeline.ts';
+import type { EncryptedStore } from '../../repository/encryption/encrypted-store.ts';
+import {
+  type CommonOptions,
+  EXIT,
+  type ExitCode,
+  emit,
+  print,
+  runCommand,
+  say,
+  UsageError,
+} from '../output.ts';
+
+export function register(program: Command): void {
+  const keys = program
+    .command('keys')
+    .description('the keys of an encrypted repository (docs/encryption.md)');
+  keys
+    .command('check')
+    .argument('<plan>', 'a plan’s name or file')
+    .description(
+      'open every key file by the identities of this machine, and name the backups whose keys are gone; exit 0 all opened, 1 something is lost, 3 something was not opened',
+    )
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText('after', '\nExample:\n  holdfast keys check plans/orders.yaml')
+    .action((argument: string, options: CommonOptions) =>
+      runCommand(options, () => check(argument, options)),
+    );
+  keys
+    .command('rewrap')
+    .argument('<plan>', 'a plan’s name or file')
+    .description('encrypt every key file to the recipients that the plan names now; data stay as they are')
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText('after', '\nExample:\n  holdfast keys rewrap plans/orders.yaml')
+    .action((argument: string, options: CommonOptions) =>
+      runCommand(options, () => rewrap(argument, options)),
+    );
+  keys
+    .command('decryptor')
+    .description('print decrypt.mjs, which decrypts a repository without Holdfast')
+    .addHelpText('after', '\nExample:\n  holdfast keys decryptor > decrypt.mjs')
+    .action(() => runCommand({}, decryptor));
+}
+
+async function check(argument: string, options: CommonOptions): Promise<ExitCode> {
+  const { checkKeys, fileOf } = await import('../../repository/encryption/check-keys.ts');
+  const { formatAmount } = await import('../../model/amounts.ts');
+  return withKeys(argument, async (store, plan) => {
+    const { files, backups, lost } = await checkKeys(store, plan.name);
+    const isLost = lost.length > 0 || files.some(({ state }) => state === 'damaged');
+    const isClosed = files.some(({ state }) => state === 'closed');
+    const verdict = isLost ? 'FAILED' : isClosed ? 'INCONCLUSIVE' : 'OK';
+    const code = { OK: EXIT.done, FAILED: EXIT.failed, INCONCLUSIVE: EXIT.inconclusive }[verdict];
+    if (options.json) {
+      emit({ plan: plan.name, verdict, keys: files, backups, lost });
+      return code;
+    }
+    for (const file of files) {
+      print(
+        file.state === 'opened'
+          ? `✔ ${fileOf(file)}  ${file.purpose}, opened by ${file.by}`
+          : `${file.state === 'closed' ? '?' : '✘'} ${file.problem}`,
+      );
+    }
+    for (const { backup, keys } of lost) {
+      print(
+        `✘ ${backup}: what was encrypted with ${keys.join(', ')} is lost, since that key file is gone or damaged`,
+      );
+    }
+    print(
+      `${verdict}: ${formatAmount(files.length, 'key file')}, ${formatAmount(backups, 'backup')} of ${plan.name} asked for their keys, ${lost.length} of them lost`,
+    );
+    return code;
+  });
+}
+
+async function rewrap(argument: string, options: CommonOptions): Promise<ExitCode> {
+  const { rewrapKeys } = await import('../../repository/encryption/check-keys.ts');
+  const { formatAmount } = await import('../../model/amounts.ts');
+  return withKeys(argument, async (store, plan) => {
+    const files = await rewrapKeys(store);
+    const recipients = plan.pipeline.repository.encryption?.recipients ?? [];
+    if (options.json) {
+      emit({ plan: plan.name, keys: files, recipients });
+      return EXIT.done;
+    }
+    print(`${formatAmount(files, 'key file')} encrypted to ${formatAmount(recipients.length, 'recipient')}`);
+    say(
+      'Who was a recipient before and kept a copy of a key file can still open what was encrypted with it until now; and object stores with versions keep the old files.',
+    );
+    return EXIT.done;
+  });
+}
+
+async function decryptor(): Promise<ExitCode> {
+  const { DECRYPT_PROGRAM } = await import('../../repository/encryption/decrypt-program.ts');
+  process.stdout.write(DECRYPT_PROGRAM);
+  return EXIT.done;
+}
+
+async function withKeys<T>(
+  argument: string,
+  work: (store: EncryptedStore, plan: CompiledPlan) => Promise<T>,
+): Promise<T> {
+  const { resolvePlan } = await import('../plan-files.ts');
+  const { resolveSecret } = await import('../../engines/resolve-secret.ts');
+  const { openEncrypted } = await import('../../repository/open.ts');
+  const plan = await resolvePlan(argument);
+  const { repository } = plan.pipeline;
+  const { encryption } = repository;
+  if (encryption === undefined) {
+    throw new UsageError(
+      `the repository ${repository.name} of the plan ${plan.name} is not encrypted, so it has no keys`,
+      'Encryption is said in the Repository of a new one: docs/encryption.md.',
+    );
+  }
+  const store = await openEncrypted({ ...repository, encryption }, resolveSecret);
+  try {
+    return await work(store, plan);
+  } finally {
+    await store.close();
+  }
+}

@@ -1,0 +1,178 @@
+import { z } from 'zod';
+import { HoldfastError } from '../../model/errors.ts';
+import { forEachBounded } from '../bounded.ts';
+import { backupFolder } from '../layout.ts';
+import { listBackups } from '../list-backups.ts';
+import { readNamedObjects } from '../manifest.ts';
+import { readSharedObjects } from '../objects/tablet-lists.ts';
+import { getSealed, replaceSealed } from '../sealed-object.ts';
+import { sha256Hex } from '../sha256.ts';
+import { isDamage } from '../store-errors.ts';
+import type { EncryptedStore } from './encrypted-store.ts';
+import { NO_IDENTITY, WRONG_IDENTITY } from './errors.ts';
+import { type KeyPurpose, keyFileName, keyIdOf } from './key-files.ts';
+import { classOf } from './object-class.ts';
+
+const HEADERS_AT_ONCE = 16;
+const OPENED_FOLDER = 'opened/';
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+/** What is known of one key file. */
+export type KeyFileState = { readonly id: string } & (
+  | { readonly state: 'opened'; readonly purpose: KeyPurpose; readonly by: string }
+  /** No identity of this machine opens it: whether it is whole is not known. */
+  | { readonly state: 'closed'; readonly problem: string }
+  | { readonly state: 'damaged'; readonly problem: string }
+);
+
+/** A backup that can't be read any more, since key files are gone or damaged. */
+export interface LostBackup {
+  readonly plan: string;
+  readonly backup: string;
+  /** Ids of the keys. */
+  readonly keys: readonly string[];
+}
+
+export interface KeyReport {
+  readonly files: readonly KeyFileState[];
+  /** How many backups' objects were asked for their keys. */
+  readonly backups: number;
+  readonly lost: readonly LostBackup[];
+}
+
+/** Tries every key file by the identities of this machine. */
+export async function openKeyFiles(
+  store: EncryptedStore,
+  options: Cancellable = {},
+): Promise<readonly KeyFileState[]> {
+  const states: KeyFileState[] = [];
+  for (const name of await store.keyFiles(options)) {
+    const id = keyIdOf(name);
+    if (id !== undefined) states.push(await openKeyFile(store, id));
+  }
+  return states;
+}
+
+async function openKeyFile(store: EncryptedStore, id: string): Promise<KeyFileState> {
+  try {
+    const { key, by } = await store.keyring.open(id, ['identity', 'metadataIdentity']);
+    return { id, state: 'opened', purpose: key.purpose, by };
+  } catch (error) {
+    if (!(error instanceof HoldfastError)) throw error;
+    if (error.code === NO_IDENTITY || error.code === WRONG_IDENTITY) {
+      return { id, state: 'closed', problem: error.message };
+    }
+    if (isDamage(error)) return { id, state: 'damaged', problem: error.message };
+    throw error;
+  }
+}
+
+/**
+ * Tries every key file, and asks every object of every backup of a plan for its key: one small read an object. What no identity here opens is `closed`, which
+ * says nothing against it. Where an identity opened data, that is written down, for `lastOpened`.
+ *
+ * Throws what opening the repository throws: without the metadata key nothing is known of its backups.
+ */
+export async function checkKeys(
+  store: EncryptedStore,
+  plan: string,
+  options: Cancellable = {},
+): Promise<KeyReport> {
+  const { encryption } = await store.identity(options);
+  const files = await openKeyFiles(store, options);
+  const usable = new Set(files.flatMap(({ id, state }) => (state === 'damaged' ? [] : [id])));
+  const { backups } = await listBackups(store, plan, options);
+  const lost: LostBackup[] = [];
+  for (const manifest of backups) {
+    const missing = new Set<string>();
+    const ask = async (key: string): Promise<void> => {
+      if (classOf(key) !== 'data') return;
+      const id = await keyIdOfObject(store, key, options);
+      if (id !== undefined && id !== encryption.metadataKey && !usable.has(id)) missing.add(id);
+    };
+    const reading = { ...options, onDamagedList: () => undefined };
+    const named = readNamedObjects(store, manifest, reading);
+    await forEachBounded(named, HEADERS_AT_ONCE, ({ entry }) => ask(backupFolder(manifest) + entry.key));
+    await forEachBounded(readSharedObjects(store, manifest, reading), HEADERS_AT_ONCE, ({ key }) => ask(key));
+    if (missing.size > 0) lost.push({ plan, backup: manifest.backup, keys: [...missing] });
+  }
+  await recordOpened(store, files, options);
+  return { files, backups: backups.length, lost };
+}
+
+/** Undefined where the object is gone or is none of ours: `verify` is who says so. */
+async function keyIdOfObject(
+  store: EncryptedStore,
+  key: string,
+  options: Cancellable,
+): Promise<string | undefined> {
+  try {
+    return await store.keyIdOf(key, options);
+  } catch (error) {
+    if (isDamage(error)) return undefined;
+    throw error;
+  }
+}
+
+/** That somebody's identity opened data keys of this repository, and when. */
+export interface Opening {
+  readonly recipient: string;
+  readonly at: string;
+  readonly keys: number;
+}
+
+const openingSchema: z.ZodType<Opening> = z.object({
+  recipient: z.string(),
+  at: z.iso.datetime(),
+  keys: z.int().nonnegative(),
+});
+
+async function recordOpened(
+  store: EncryptedStore,
+  files: readonly KeyFileState[],
+  options: Cancellable,
+): Promise<void> {
+  const data = files.filter((file) => file.state === 'opened' && file.purpose === 'data');
+  const recipients = new Set(data.flatMap((file) => (file.state === 'opened' ? [file.by] : [])));
+  for (const recipient of recipients) {
+    const keys = data.filter((file) => file.state === 'opened' && file.by === recipient).length;
+    const opening: Opening = { recipient, at: new Date().toISOString(), keys };
+    const name = sha256Hex(Buffer.from(recipient)).slice(0, 16);
+    await replaceSealed(store, `${OPENED_FOLDER}${name}.json`, opening, options);
+  }
+}
+
+/** For each recipient that `checkKeys` found able to open data, when it last did, the newest first. */
+export async function lastOpened(
+  store: EncryptedStore,
+  options: Cancellable = {},
+): Promise<readonly Opening[]> {
+  const keys = await Array.fromAsync(store.list(OPENED_FOLDER, options), ({ key }) => key);
+  const openings = await Promise.all(keys.map((key) => getSealed(store, key, openingSchema, options)));
+  return openings.sort((one, other) => other.at.localeCompare(one.at));
+}
+
+/**
+ * Encrypts every key file to the recipients of the plan as it stands. Data stay as they are: only these small files are written anew.
+ * All of them are opened first, so that nothing is changed where one can't be. Returns how many there are.
+ *
+ * Throws, permanent: what opening a key file throws, naming it; `ENCRYPTION_NO_IDENTITY` where the plan's metadata identity is not here.
+ */
+export async function rewrapKeys(store: EncryptedStore, options: Cancellable = {}): Promise<number> {
+  const ids = (await store.keyFiles(options)).flatMap((name) => keyIdOf(name) ?? []);
+  const opened = [];
+  for (const id of ids) opened.push((await store.keyring.open(id, ['identity', 'metadataIdentity'])).key);
+  const recipients = {
+    metadata: await store.keyring.recipientsOf('metadata'),
+    data: await store.keyring.recipientsOf('data'),
+  };
+  for (const key of opened) {
+    await store.keyring.put(key, recipients[key.purpose], { replace: true, ...options });
+  }
+  return opened.length;
+}
+
+export function fileOf({ id }: KeyFileState): string {
+  return keyFileName(id);
+}

@@ -1,0 +1,92 @@
+import { HoldfastError } from '../../model/errors.ts';
+import type { RepositoryIdentity } from '../identity.ts';
+import { findRepository } from '../repository.ts';
+import type { GetOptions, HeadOptions, ListedObject, PutOptions, Store, StoredObject } from '../store.ts';
+import { isDamage } from '../store-errors.ts';
+import { repositoryIsEncrypted } from './errors.ts';
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+/**
+ * The door to a clear repository. It looks once whether the repository is clear, before anything is read or written: clear objects in an encrypted one
+ * could be read by anybody, and nobody would find them. Throws `REPOSITORY_IS_ENCRYPTED` (permanent) where it is not.
+ */
+export class ClearStore implements Store {
+  readonly #raw: Store;
+  #isClear = false;
+
+  constructor(raw: Store) {
+    this.#raw = raw;
+  }
+
+  get description(): string {
+    return this.#raw.description;
+  }
+
+  get readsForChecksums(): boolean {
+    return this.#raw.readsForChecksums ?? false;
+  }
+
+  async put(key: string, body: Uint8Array, options: PutOptions): Promise<'created' | 'exists'> {
+    await this.#requireClear(options);
+    return this.#raw.put(key, body, options);
+  }
+
+  async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {
+    await this.#requireClear(options);
+    return this.#raw.get(key, options);
+  }
+
+  async head(key: string, options: HeadOptions = {}): Promise<StoredObject | undefined> {
+    await this.#requireClear(options);
+    return this.#raw.head(key, options);
+  }
+
+  async *list(prefix: string, options: Cancellable = {}): AsyncGenerator<ListedObject> {
+    await this.#requireClear(options);
+    yield* this.#raw.list(prefix, options);
+  }
+
+  async *folders(folder: string, options: Cancellable = {}): AsyncGenerator<string> {
+    await this.#requireClear(options);
+    yield* this.#raw.folders(folder, options);
+  }
+
+  async delete(keys: readonly string[], options: Cancellable = {}): Promise<void> {
+    await this.#requireClear(options);
+    await this.#raw.delete(keys, options);
+  }
+
+  async discardUnfinished(options: {
+    readonly olderThanMs: number;
+    readonly signal?: AbortSignal;
+  }): Promise<number> {
+    await this.#requireClear(options);
+    return this.#raw.discardUnfinished(options);
+  }
+
+  close(): Promise<void> {
+    return this.#raw.close();
+  }
+
+  async #requireClear({ signal }: Cancellable): Promise<void> {
+    if (this.#isClear) return;
+    const identity = await this.#findIdentity(signal === undefined ? {} : { signal });
+    if (identity === 'damaged') return;
+    if (identity?.encryption !== undefined) throw repositoryIsEncrypted(this.description);
+    // Where there is none yet, somebody else may still make an encrypted one.
+    this.#isClear = identity !== undefined;
+  }
+
+  async #findIdentity(options: Cancellable): Promise<RepositoryIdentity | 'damaged' | undefined> {
+    try {
+      return await findRepository(this.#raw, options);
+    } catch (error) {
+      // A damaged document must not keep backups from being restored. Encrypted objects are no sealed JSON, so they are refused by name anyway.
+      if (isDamage(error)) return 'damaged';
+      // There is nothing yet, and the call itself says what that means: a put makes the directory.
+      if (error instanceof HoldfastError && error.code === 'STORE_NO_DIRECTORY') return undefined;
+      throw error;
+    }
+  }
+}

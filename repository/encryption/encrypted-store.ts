@@ -1,0 +1,370 @@
+import { HoldfastError, permanent } from '../../model/errors.ts';
+import type { EncryptionSpec } from '../../model/source.ts';
+import type { RepositoryIdentity } from '../identity.ts';
+import { checkKey } from '../key.ts';
+import { KEYS_FOLDER, REPOSITORY_KEY } from '../layout.ts';
+import { findRepository } from '../repository.ts';
+import type { SecretResolver } from '../s3-client.ts';
+import { sha256Hex } from '../sha256.ts';
+import type { GetOptions, HeadOptions, ListedObject, PutOptions, Store, StoredObject } from '../store.ts';
+import { checksumMismatch, damaged, differenceOf, notFound, STORE_NOT_FOUND } from '../store-errors.ts';
+import { noRepository, repositoryIsClear } from './errors.ts';
+import { writeInstructions } from './instructions.ts';
+import type { OpenKey } from './key-files.ts';
+import { Keyring } from './keyring.ts';
+import { StoredNames } from './names.ts';
+import { classOf, isKeptByTheDoor } from './object-class.ts';
+import {
+  contentBytes,
+  HEADER_BYTES,
+  type ObjectHeader,
+  type ObjectPlace,
+  openSpan,
+  openTrailer,
+  readHeader,
+  sealObject,
+  TRAILER_BYTES,
+} from './object-frame.ts';
+import { chunkSpan } from './stream.ts';
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+/** A size that no object has: so that what is too short for an object differs from whatever is expected. */
+const NO_SIZE = -1;
+/** Headers are kept for reads of parts, where many parts of one object are read one after another. */
+const HEADERS_KEPT = 1_000;
+
+/**
+ * The one door to an encrypted repository: everything that is written through it is encrypted on the way, names included, and everything that is
+ * read is decrypted and authenticated. Callers see the contents only: keys, sizes and SHA-256 in every call are those of the contents, and
+ * conditional puts and listings mean what they mean without encryption. So nothing else in Holdfast knows of encryption.
+ *
+ * Fails closed: what can't be encrypted is not written. A store whose `repository.json` says that it is clear is refused.
+ * Where there is no `repository.json`, nothing is listed and nothing is deleted, since names can't be read.
+ *
+ * Besides what a store throws (all permanent): `ENCRYPTION_NO_IDENTITY`, `ENCRYPTION_WRONG_IDENTITY`, `ENCRYPTION_BAD_IDENTITY` where this
+ * process can't open what it is asked for; `REPOSITORY_IS_CLEAR`; `REPOSITORY_NOT_FOUND`.
+ */
+export class EncryptedStore implements Store {
+  readonly keyring: Keyring;
+  readonly #raw: Store;
+  readonly #headers = new Map<string, ObjectHeader>();
+  #opened: Promise<OpenRepository> | undefined;
+
+  constructor(raw: Store, spec: EncryptionSpec, secret: SecretResolver) {
+    this.#raw = raw;
+    this.keyring = new Keyring(raw, spec, secret);
+  }
+
+  get description(): string {
+    return this.#raw.description;
+  }
+
+  get readsForChecksums(): boolean {
+    return this.#raw.readsForChecksums ?? false;
+  }
+
+  async put(key: string, body: Uint8Array, options: PutOptions): Promise<'created' | 'exists'> {
+    checkKey(key);
+    if (isKeptByTheDoor(key)) throw keptByTheDoor(key);
+    if (classOf(key) === 'open') return this.#raw.put(key, body, options);
+    const repository = await this.#repository(options);
+    if (repository === undefined) throw noRepository(this.description, `write ${key}`);
+    // The store sees other bytes, so what was announced is checked here.
+    if (sha256Hex(body) !== options.sha256) throw checksumMismatch(key, this.description);
+    const { metadata } = repository;
+    const bodyKey = classOf(key) === 'metadata' ? metadata : await this.keyring.writingKey();
+    const place = placeOf(repository, key);
+    const sealed = await sealObject({ body: bodyKey, metadata }, place, body, options.sha256, options);
+    if (!options.ifAbsent) this.#headers.delete(key);
+    return this.#raw.put(repository.names.toStored(key), sealed.stored, {
+      ...options,
+      sha256: sealed.sha256,
+    });
+  }
+
+  async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {
+    checkKey(key);
+    if (key === REPOSITORY_KEY) await this.#findIdentity(options);
+    if (classOf(key) === 'open') return this.#raw.get(key, options);
+    const repository = await this.#repository(options);
+    if (repository === undefined) throw notFound(key, this.description);
+    const contents = await (options.range === undefined
+      ? this.#getWhole(repository, key, options)
+      : this.#getRange(repository, key, options.range, options));
+    if (options.expect !== undefined) {
+      const found = { sizeBytes: contents.byteLength, sha256: sha256Hex(contents) };
+      const difference = differenceOf(found, options.expect);
+      if (difference !== undefined) throw damaged(key, this.description, difference);
+    }
+    return contents;
+  }
+
+  async head(key: string, options: HeadOptions = {}): Promise<StoredObject | undefined> {
+    checkKey(key);
+    if (classOf(key) === 'open') return this.#raw.head(key, options);
+    const repository = await this.#repository(options);
+    if (repository === undefined) return undefined;
+    const stored = repository.names.toStored(key);
+    const isAsked = options.checksum === true;
+    const checksum = isAsked && this.#raw.readsForChecksums !== true;
+    const found = await this.#raw.head(stored, { ...options, checksum });
+    if (found === undefined) return undefined;
+    const { sha256: recorded, sizeBytes, ...rest } = found;
+    const contents = { ...rest, sizeBytes: contentBytes(sizeBytes) ?? NO_SIZE };
+    if (!isAsked || contents.sizeBytes === NO_SIZE) return contents;
+    const sha256 = await this.#checksum(repository, key, sizeBytes, recorded, options);
+    return { ...contents, sha256 };
+  }
+
+  async *list(prefix: string, options: Cancellable = {}): AsyncGenerator<ListedObject> {
+    if (classOf(prefix) === 'open') {
+      yield* this.#raw.list(prefix, options);
+      return;
+    }
+    const repository = await this.#repository(options);
+    if (repository === undefined) return;
+    const { names } = repository;
+    for await (const found of this.#raw.list(names.storedPrefix(prefix), options)) {
+      const isOpen = classOf(found.key) === 'open';
+      const key = isOpen ? found.key : names.fromStored(found.key);
+      if (!key.startsWith(prefix)) continue;
+      yield {
+        ...found,
+        key,
+        sizeBytes: isOpen ? found.sizeBytes : (contentBytes(found.sizeBytes) ?? NO_SIZE),
+      };
+    }
+  }
+
+  async *folders(folder: string, options: Cancellable = {}): AsyncGenerator<string> {
+    const repository = await this.#repository(options);
+    if (repository === undefined) return;
+    const stored = repository.names.toStored(folder);
+    for await (const name of this.#raw.folders(stored, options)) yield repository.names.fromStored(name);
+  }
+
+  async delete(keys: readonly string[], options: Cancellable = {}): Promise<void> {
+    for (const key of keys) checkKey(key);
+    const open = keys.filter((key) => classOf(key) === 'open');
+    const others = keys.filter((key) => classOf(key) !== 'open');
+    for (const key of open) if (isKeptByTheDoor(key)) throw keptByTheDoor(key);
+    if (open.length > 0) await this.#raw.delete(open, options);
+    if (others.length === 0) return;
+    const repository = await this.#repository(options);
+    if (repository === undefined) throw noRepository(this.description, `delete ${others[0]}`);
+    for (const key of others) this.#headers.delete(key);
+    await this.#raw.delete(
+      others.map((key) => repository.names.toStored(key)),
+      options,
+    );
+  }
+
+  discardUnfinished(options: {
+    readonly olderThanMs: number;
+    readonly signal?: AbortSignal;
+  }): Promise<number> {
+    return this.#raw.discardUnfinished(options);
+  }
+
+  /** The metadata key and the instructions, before `repository.json` tells of them. A crash leaves a key file that nothing refers to. */
+  async prepareRepository(
+    identity: RepositoryIdentity,
+    options: Cancellable = {},
+  ): Promise<RepositoryIdentity> {
+    const { id } = await this.keyring.makeMetadataKey(options);
+    await writeInstructions(this.#raw, options);
+    return { ...identity, formatVersion: 2, encryption: { metadataKey: id } };
+  }
+
+  close(): Promise<void> {
+    return this.#raw.close();
+  }
+
+  /** Id of the key that an object is encrypted with, without opening it: one small read. Throws `STORE_NOT_FOUND`, `STORE_DAMAGED`. */
+  async keyIdOf(key: string, options: Cancellable = {}): Promise<string> {
+    const repository = await this.#repository(options);
+    if (repository === undefined) throw notFound(key, this.description);
+    return (await this.#header(repository, key, options)).keyId;
+  }
+
+  /** Names of the key files that are there. */
+  async keyFiles(options: Cancellable = {}): Promise<readonly string[]> {
+    return Array.fromAsync(this.#raw.list(KEYS_FOLDER, options), ({ key }) => key);
+  }
+
+  /** The repository's document, whose metadata key need not be at hand. Throws as `readRepository`, and `REPOSITORY_IS_CLEAR`. */
+  async identity(options: Cancellable = {}): Promise<EncryptedIdentity> {
+    const identity = await this.#findIdentity(options);
+    if (identity === undefined) throw noRepository(this.description, 'look at its keys');
+    return identity;
+  }
+
+  async #getWhole(repository: OpenRepository, key: string, options: GetOptions): Promise<Uint8Array> {
+    const stored = await this.#getStored(repository, key, undefined, options);
+    const header = readHeader(stored);
+    const sizeBytes = contentBytes(stored.length);
+    if (header === undefined || sizeBytes === undefined) throw notEncrypted(key, this.description);
+    if (header.sizeBytes !== sizeBytes) throw this.#changed(key);
+    const into = options.memory?.(sizeBytes) ?? new Uint8Array(sizeBytes);
+    const stream = stored.subarray(HEADER_BYTES, stored.length - TRAILER_BYTES);
+    await this.#open(repository, key, header, 0, stream, into, options);
+    return into;
+  }
+
+  async #getRange(
+    repository: OpenRepository,
+    key: string,
+    range: { readonly start: number; readonly end: number },
+    options: GetOptions,
+  ): Promise<Uint8Array> {
+    const header = await this.#header(repository, key, options);
+    const start = Math.min(range.start, header.sizeBytes);
+    const end = Math.min(range.end, header.sizeBytes);
+    const into = options.memory?.(Math.max(0, end - start)) ?? new Uint8Array(Math.max(0, end - start));
+    if (end <= start) return into;
+    const span = chunkSpan(header.sizeBytes, start, end);
+    const place = { start: HEADER_BYTES + span.sealed.start, end: HEADER_BYTES + span.sealed.end };
+    const sealed = await this.#getStored(repository, key, place, options);
+    const chunks = new Uint8Array(span.contentBytes);
+    await this.#open(repository, key, header, span.firstChunk, sealed, chunks, options);
+    into.set(chunks.subarray(start - span.offset, end - span.offset));
+    return into;
+  }
+
+  async #open(
+    repository: OpenRepository,
+    key: string,
+    header: ObjectHeader,
+    firstChunk: number,
+    sealed: Uint8Array,
+    into: Uint8Array,
+    options: Cancellable,
+  ): Promise<void> {
+    const opener = await this.#keyFor(repository, key, header);
+    const place = placeOf(repository, key);
+    if (await openSpan(opener, place, header, { firstChunk }, sealed, into, options)) return;
+    this.#headers.delete(key);
+    throw this.#changed(key);
+  }
+
+  /** What is for the metadata key is taken under no other, and data under none that a worker holds for metadata. */
+  async #keyFor({ metadata }: OpenRepository, key: string, { keyId }: ObjectHeader): Promise<OpenKey> {
+    if ((classOf(key) === 'metadata') !== (keyId === metadata.id)) throw this.#changed(key);
+    if (keyId === metadata.id) return metadata;
+    const opener = await this.keyring.data(keyId);
+    if (opener.purpose !== 'data') throw this.#changed(key);
+    return opener;
+  }
+
+  async #header(repository: OpenRepository, key: string, options: Cancellable): Promise<ObjectHeader> {
+    const known = this.#headers.get(key);
+    if (known !== undefined) return known;
+    const range = { start: 0, end: HEADER_BYTES };
+    const header = readHeader(await this.#getStored(repository, key, range, options));
+    if (header === undefined) throw notEncrypted(key, this.description);
+    const [oldest] = this.#headers.keys();
+    if (this.#headers.size >= HEADERS_KEPT && oldest !== undefined) this.#headers.delete(oldest);
+    this.#headers.set(key, header);
+    return header;
+  }
+
+  /**
+   * The SHA-256 of the contents as the object's trailer has it, which the metadata key alone opens. Where the store keeps no record of what it
+   * was given, the stored bytes are read and compared with the trailer. What differs gets a SHA-256 that no contents have: that of the stored bytes.
+   */
+  async #checksum(
+    repository: OpenRepository,
+    key: string,
+    storedSize: number,
+    recorded: string | undefined,
+    options: Cancellable,
+  ): Promise<string> {
+    const place = placeOf(repository, key);
+    if (recorded !== undefined) {
+      const range = { start: storedSize - TRAILER_BYTES, end: storedSize };
+      const trailer = await this.#getStored(repository, key, range, options);
+      return openTrailer(repository.metadata, place, trailer)?.contents ?? recorded;
+    }
+    const stored = await this.#getStored(repository, key, undefined, options);
+    const trailerAt = stored.length - TRAILER_BYTES;
+    const sums = openTrailer(repository.metadata, place, stored.subarray(Math.max(0, trailerAt)));
+    const isWhole = sums !== undefined && sums.sealed === sha256Hex(stored.subarray(0, trailerAt));
+    return isWhole ? sums.contents : sha256Hex(stored);
+  }
+
+  /** Stored bytes of an object, and messages that name it as its caller does. */
+  async #getStored(
+    { names }: OpenRepository,
+    key: string,
+    range: { readonly start: number; readonly end: number } | undefined,
+    { signal }: Cancellable,
+  ): Promise<Uint8Array> {
+    try {
+      return await this.#raw.get(names.toStored(key), {
+        ...(range === undefined ? {} : { range }),
+        ...(signal === undefined ? {} : { signal }),
+      });
+    } catch (error) {
+      if (error instanceof HoldfastError && error.code === STORE_NOT_FOUND) {
+        throw notFound(key, this.description, error);
+      }
+      throw error;
+    }
+  }
+
+  #changed(key: string): HoldfastError {
+    return damaged(key, this.description, 'its bytes are not those that were encrypted under this name');
+  }
+
+  /** Undefined where there is none yet. Opened once. */
+  async #repository(options: Cancellable): Promise<OpenRepository | undefined> {
+    if (this.#opened !== undefined) return this.#opened;
+    const identity = await this.#findIdentity(options);
+    if (identity === undefined) return undefined;
+    this.#opened ??= this.#openRepository(identity);
+    return this.#opened;
+  }
+
+  #openRepository({ id, encryption }: EncryptedIdentity): Promise<OpenRepository> {
+    const opening = this.keyring
+      .metadata(encryption.metadataKey)
+      .then((metadata) => ({ id, metadata, names: new StoredNames(metadata.secret) }));
+    opening.catch(() => {
+      this.#opened = undefined;
+    });
+    return opening;
+  }
+
+  async #findIdentity({ signal }: Cancellable): Promise<EncryptedIdentity | undefined> {
+    const identity = await findRepository(this.#raw, signal === undefined ? {} : { signal });
+    if (identity === undefined) return undefined;
+    const { encryption } = identity;
+    if (encryption === undefined) throw repositoryIsClear(this.description);
+    return { ...identity, encryption };
+  }
+}
+
+type EncryptedIdentity = RepositoryIdentity & Required<Pick<RepositoryIdentity, 'encryption'>>;
+
+interface OpenRepository {
+  readonly id: string;
+  readonly metadata: OpenKey;
+  readonly names: StoredNames;
+}
+
+function placeOf({ id }: OpenRepository, name: string): ObjectPlace {
+  return { repositoryId: id, name };
+}
+
+function notEncrypted(key: string, description: string): HoldfastError {
+  return damaged(key, description, 'it is not an encrypted object, as every object here must be');
+}
+
+function keptByTheDoor(key: string): HoldfastError {
+  return permanent(
+    'STORE_BAD_KEY',
+    `${key} is an object that the encryption of the repository keeps itself`,
+    'Report this: it is a mistake in Holdfast.',
+  );
+}

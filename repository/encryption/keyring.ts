@@ -1,0 +1,191 @@
+import { HoldfastError } from '../../model/errors.ts';
+import type { EncryptionSpec, SecretRef } from '../../model/source.ts';
+import type { SecretResolver } from '../s3-client.ts';
+import { sha256Hex } from '../sha256.ts';
+import type { Store } from '../store.ts';
+import { damaged, STORE_NOT_FOUND } from '../store-errors.ts';
+import { noIdentity } from './errors.ts';
+import {
+  decodeKeyFile,
+  encodeKeyFile,
+  type Identity,
+  keyFileName,
+  newKey,
+  type OpenedKeyFile,
+  type OpenKey,
+  readIdentities,
+} from './key-files.ts';
+
+/** A process writes with one data key for so long. What a thief of its memory can read is what was written with it. */
+const DATA_KEY_MS = 30 * 24 * 3_600_000;
+/** How often it is made sure that the key file is still there. It costs one conditional put, which writes it again where it is not. */
+const KEY_FILE_CHECK_MS = 600_000;
+
+/** Which identities of the Repository a key file is opened with, in this order. */
+export type IdentityName = 'identity' | 'metadataIdentity';
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+/**
+ * The keys of one repository, as far as this process can open them.
+ *
+ * A process that writes makes a data key of its own, in memory, encrypts it to the recipients and stores that file before the first object that
+ * needs it. It never needs to open it again, so it needs no identity. When it ends, it has forgotten the key.
+ */
+export class Keyring {
+  readonly #raw: Store;
+  readonly #spec: EncryptionSpec;
+  readonly #secret: SecretResolver;
+  readonly #opened = new Map<string, Promise<OpenedKeyFile>>();
+  #writing: Promise<WritingKey> | undefined;
+
+  constructor(raw: Store, spec: EncryptionSpec, secret: SecretResolver) {
+    this.#raw = raw;
+    this.#spec = spec;
+    this.#secret = secret;
+  }
+
+  /** The metadata key. Throws as `open`. */
+  async metadata(id: string): Promise<OpenKey> {
+    return (await this.open(id, ['metadataIdentity', 'identity'])).key;
+  }
+
+  /** A data key, to read with. Throws as `open`. */
+  async data(id: string): Promise<OpenKey> {
+    return (await this.open(id, ['identity'])).key;
+  }
+
+  /**
+   * Opens a key file, once. Throws, permanent: `ENCRYPTION_NO_IDENTITY`, `ENCRYPTION_WRONG_IDENTITY`, `ENCRYPTION_BAD_IDENTITY`;
+   * `STORE_DAMAGED` where the key file is gone or damaged: then what was encrypted with it is lost.
+   */
+  async open(id: string, by: readonly IdentityName[]): Promise<OpenedKeyFile> {
+    const known = this.#opened.get(id);
+    if (known !== undefined) return known;
+    const opening = this.#open(id, by);
+    this.#opened.set(id, opening);
+    opening.catch(() => this.#opened.delete(id));
+    return opening;
+  }
+
+  /** The data key to write with. Its key file is in the repository before this returns. */
+  async writingKey(): Promise<OpenKey> {
+    const known = this.#writing;
+    const current = await known;
+    const now = Date.now();
+    const isFresh = current !== undefined && now < current.madeAtMs + DATA_KEY_MS;
+    if (isFresh && now < current.storedAtMs + KEY_FILE_CHECK_MS) return current.key;
+    // Of lanes that come at once, the first makes it for all.
+    if (this.#writing === known) {
+      const writing = this.#store(isFresh ? current : undefined);
+      this.#writing = writing;
+      writing.catch(() => {
+        if (this.#writing === writing) this.#writing = undefined;
+      });
+    }
+    return this.writingKey();
+  }
+
+  /**
+   * Makes the metadata key of a new repository, and stores its file. Throws where this worker could not open it, and where the plan names a
+   * metadata identity that is not here: the workers that have it could not open it either.
+   */
+  async makeMetadataKey(options: Cancellable = {}): Promise<OpenKey> {
+    const key = newKey('metadata');
+    await this.put(key, await this.recipientsOf('metadata'), options);
+    return this.metadata(key.id);
+  }
+
+  /**
+   * Whoever a key of this purpose is encrypted to, by the plan as it stands. Throws `ENCRYPTION_NO_IDENTITY` (permanent) for the metadata key where the plan
+   * names a metadata identity that is not here: a key file without it would lock out every worker that has it.
+   */
+  async recipientsOf(purpose: OpenKey['purpose']): Promise<readonly string[]> {
+    const { recipients } = this.#spec;
+    if (purpose === 'data') return recipients;
+    const { identities, missing } = await this.identities(['metadataIdentity']);
+    if (this.#spec.metadataIdentity !== undefined && missing.length > 0) {
+      throw noIdentity('the metadata', this.#raw.description, missing);
+    }
+    return [...new Set([...recipients, ...identities.map(({ recipient }) => recipient)])];
+  }
+
+  /** Stores a key file. @param replace true: the file that is there is replaced */
+  async put(
+    key: OpenKey,
+    recipients: readonly string[],
+    options: Cancellable & { readonly replace?: boolean } = {},
+  ): Promise<void> {
+    const { replace = false, ...cancellable } = options;
+    const body = await encodeKeyFile(key, recipients);
+    await this.#raw.put(keyFileName(key.id), body, {
+      sha256: sha256Hex(body),
+      ifAbsent: !replace,
+      ...cancellable,
+    });
+  }
+
+  /** The identities that this worker has, and why it has not the others. */
+  async identities(
+    which: readonly IdentityName[],
+  ): Promise<{ readonly identities: readonly Identity[]; readonly missing: readonly string[] }> {
+    const identities: Identity[] = [];
+    const missing: string[] = [];
+    for (const name of which) {
+      const reference = this.#spec[name];
+      const text = reference === undefined ? undefined : await this.#textOf(reference);
+      if (reference === undefined) missing.push(`the Repository has no \`${name}\``);
+      else if (text === undefined) missing.push(`\`${name}\` (${inWords(reference)}) is not on this worker`);
+      else identities.push(...(await readIdentities(text, inWords(reference))));
+    }
+    return { identities, missing };
+  }
+
+  async #open(id: string, by: readonly IdentityName[]): Promise<OpenedKeyFile> {
+    const { identities, missing } = await this.identities(by);
+    const { description } = this.#raw;
+    if (identities.length === 0) throw noIdentity(keyFileName(id), description, missing);
+    return decodeKeyFile(await this.#read(id), id, identities, description);
+  }
+
+  async #read(id: string): Promise<Uint8Array> {
+    try {
+      return await this.#raw.get(keyFileName(id));
+    } catch (error) {
+      if (!(error instanceof HoldfastError) || error.code !== STORE_NOT_FOUND) throw error;
+      throw damaged(
+        keyFileName(id),
+        this.#raw.description,
+        'it is gone, and what was encrypted with it is lost',
+      );
+    }
+  }
+
+  async #store(current: WritingKey | undefined): Promise<WritingKey> {
+    const key = current?.key ?? newKey('data');
+    const storedAtMs = Date.now();
+    await this.put(key, await this.recipientsOf('data'));
+    // What this process wrote it can read as long as it lives.
+    this.#opened.set(key.id, Promise.resolve({ key, by: 'the process that made it' }));
+    return { key, madeAtMs: current?.madeAtMs ?? storedAtMs, storedAtMs };
+  }
+
+  async #textOf(reference: SecretRef): Promise<string | undefined> {
+    try {
+      return await this.#secret(reference);
+    } catch (error) {
+      if (error instanceof HoldfastError && error.code === 'SECRET_MISSING') return undefined;
+      throw error;
+    }
+  }
+}
+
+interface WritingKey {
+  readonly key: OpenKey;
+  readonly madeAtMs: number;
+  readonly storedAtMs: number;
+}
+
+function inWords(reference: SecretRef): string {
+  return 'env' in reference ? `the variable ${reference.env}` : reference.file;
+}

@@ -1,0 +1,63 @@
+import { HoldfastError, permanent } from '../model/errors.ts';
+import { sha256Hex } from './sha256.ts';
+import type { Store } from './store.ts';
+
+const BODY = Buffer.from('holdfast doctor');
+const OTHER_BODY = Buffer.from('holdfast doctor, written over');
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+const ORIGINAL = { sizeBytes: BODY.length, sha256: sha256Hex(BODY) };
+
+/** Puts the object that `probeStore` looks at. */
+export async function putProbe(store: Store, key: string, options: Cancellable = {}): Promise<void> {
+  await store.put(key, BODY, { sha256: ORIGINAL.sha256, ifAbsent: false, ...options });
+}
+
+/**
+ * Proves on an object that `putProbe` put there what a repository rests on: that an object comes back, that a listing shows it at once, that a put
+ * of what is absent leaves alone what is there (M3, M4), and that bytes are refused that don't have the SHA-256 announced with them (M7).
+ *
+ * Throws, permanent: `STORE_DAMAGED`; `STORE_LISTS_LATE`, `STORE_UNCONDITIONAL`, `STORE_UNCHECKED` where the store doesn't do that; and what the store throws.
+ */
+export async function probeStore(store: Store, key: string, options: Cancellable = {}): Promise<void> {
+  await store.get(key, { expect: ORIGINAL, ...options });
+  await requireListed(store, key, options);
+  await requireConditional(store, key, options);
+  await requireChecked(store, key, options);
+  await store.get(key, { expect: ORIGINAL, ...options });
+}
+
+async function requireListed(store: Store, key: string, options: Cancellable): Promise<void> {
+  for await (const listed of store.list(key, options)) if (listed.key === key) return;
+  throw permanent(
+    'STORE_LISTS_LATE',
+    `${store.description} does not list ${key}, which was put there a moment before`,
+    'Use a store whose listings show every object as soon as its put has returned: without that a backup can’t be checked, and a prune may delete what is needed.',
+  );
+}
+
+async function requireConditional(store: Store, key: string, options: Cancellable): Promise<void> {
+  const sha256 = sha256Hex(OTHER_BODY);
+  const outcome = await store.put(key, OTHER_BODY, { sha256, ifAbsent: true, ...options });
+  if (outcome === 'exists') return;
+  throw permanent(
+    'STORE_UNCONDITIONAL',
+    `${store.description} replaced ${key} by a put that was to write only what is absent (\`If-None-Match: *\`)`,
+    'Use a store that honours conditional puts: without them two workers overwrite each other’s backups.',
+  );
+}
+
+async function requireChecked(store: Store, key: string, options: Cancellable): Promise<void> {
+  try {
+    await store.put(key, OTHER_BODY, { sha256: ORIGINAL.sha256, ifAbsent: false, ...options });
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === 'STORE_CHECKSUM_MISMATCH') return;
+    throw error;
+  }
+  throw permanent(
+    'STORE_UNCHECKED',
+    `${store.description} took bytes for ${key} that don't have the SHA-256 that was announced with them`,
+    'Use a store that checks `x-amz-checksum-sha256`: without that, what is damaged on the way is stored.',
+  );
+}
