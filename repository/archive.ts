@@ -1,0 +1,262 @@
+import { z } from 'zod';
+import type { SegmentName, StoredSegment, StoredTimeline, Timeline, TimelineEnd } from '../model/archive.ts';
+import { defined } from '../model/defined.ts';
+import { permanent } from '../model/errors.ts';
+import {
+  type ArchiveId,
+  databaseArchiveFolder,
+  decodedName,
+  LEASE_PART,
+  parseSegmentKey,
+  partKey,
+  planArchiveFolder,
+  segmentKey,
+  timelineEndKey,
+  timelineFolder,
+  timelineKey,
+} from './archive-names.ts';
+import { openSealedJson, sealJson } from './sealed-json.ts';
+import { checkFormatVersion, getSealed, getSealedIfThere, putSealed } from './sealed-object.ts';
+import { sha256Hex } from './sha256.ts';
+import type { Store } from './store.ts';
+import { damaged } from './store-errors.ts';
+import { textOf } from './zstd-frames.ts';
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+/** What this Holdfast writes, and the newest that it reads. */
+export const ARCHIVE_FORMAT_VERSION = 1;
+
+const lsnSchema = z.string().regex(/^[0-9A-F]{16}$/);
+
+const versionSchema = z.object({ formatVersion: z.number() });
+
+const timelineSchema: z.ZodType<Timeline> = z.object({
+  formatVersion: z.literal(1),
+  id: z.string(),
+  plan: z.string(),
+  database: z.string(),
+  systemIdentifier: z.string(),
+  databaseOid: z.number(),
+  slot: z.string(),
+  plugin: z.string(),
+  publication: z.string(),
+  serverVersion: z.string(),
+  tables: z.array(z.object({ table: z.string(), identity: z.enum(['default', 'full', 'index']) })),
+  notArchived: z.array(z.object({ table: z.string(), reason: z.string() })),
+  startLsn: lsnSchema,
+  createdAt: z.string(),
+  snapshotXids: z.string(),
+  schemaFingerprint: z.string(),
+  previous: z.object({ timeline: z.string(), reason: z.string() }).exactOptional(),
+});
+
+const endSchema: z.ZodType<TimelineEnd> = z.object({
+  formatVersion: z.literal(1),
+  timeline: z.string(),
+  lsn: lsnSchema,
+  endedAt: z.string(),
+  code: z.enum(['removed', 'source-lag', 'slot-lost', 'gap', 'other-source', 'tables-changed']),
+  reason: z.string(),
+});
+
+const partsSchema = z.object({
+  formatVersion: z.literal(1),
+  parts: z.array(z.object({ sha256: z.string().regex(/^[0-9a-f]{64}$/), sizeBytes: z.number() })),
+});
+
+export interface SegmentPart {
+  /** Of the stored bytes. */
+  readonly sha256: string;
+  readonly sizeBytes: number;
+}
+
+export async function putTimeline(
+  store: Store,
+  timeline: Timeline,
+  options: Cancellable = {},
+): Promise<'created' | 'exists'> {
+  return putSealed(store, timelineKey(timeline, timeline.id), timeline, options);
+}
+
+/** The first end that is written stands. */
+export async function putTimelineEnd(
+  store: Store,
+  id: ArchiveId,
+  end: TimelineEnd,
+  options: Cancellable = {},
+): Promise<'created' | 'exists'> {
+  return putSealed(store, timelineEndKey(id, end.timeline), end, options);
+}
+
+/**
+ * Stores a segment. When this returns, its position may be acknowledged to the source. The caller holds the lease.
+ *
+ * @param body zstd frames: the header's line, then the framed messages.
+ */
+export async function putSegment(
+  store: Store,
+  id: ArchiveId,
+  timeline: string,
+  range: Omit<SegmentName, 'sha256Start' | 'isInParts'>,
+  body: Uint8Array,
+  options: Cancellable = {},
+): Promise<StoredSegment> {
+  return putSegmentObject(store, id, timeline, { ...range, isInParts: false }, body, options);
+}
+
+/** One part of a transaction that is larger than a segment. Nothing refers to it until `putSegmentOfParts` does. */
+export async function putSegmentPart(
+  store: Store,
+  id: ArchiveId,
+  timeline: string,
+  body: Uint8Array,
+  options: Cancellable = {},
+): Promise<SegmentPart> {
+  const sha256 = sha256Hex(body);
+  await store.put(partKey(id, timeline, sha256), body, { sha256, ifAbsent: true, ...options });
+  return { sha256, sizeBytes: body.length };
+}
+
+/** @param parts in order; their bytes one after another are what a segment of one object holds. */
+export async function putSegmentOfParts(
+  store: Store,
+  id: ArchiveId,
+  timeline: string,
+  range: Omit<SegmentName, 'sha256Start' | 'isInParts'>,
+  parts: readonly SegmentPart[],
+  options: Cancellable = {},
+): Promise<StoredSegment> {
+  const body = sealJson({ formatVersion: ARCHIVE_FORMAT_VERSION, parts });
+  return putSegmentObject(store, id, timeline, { ...range, isInParts: true }, body, options);
+}
+
+async function putSegmentObject(
+  store: Store,
+  id: ArchiveId,
+  timeline: string,
+  range: Omit<SegmentName, 'sha256Start'>,
+  body: Uint8Array,
+  options: Cancellable,
+): Promise<StoredSegment> {
+  const sha256 = sha256Hex(body);
+  const name = { ...range, sha256Start: sha256.slice(0, 16) };
+  const key = segmentKey(id, timeline, name);
+  await store.put(key, body, { sha256, ifAbsent: true, ...options });
+  return { ...name, key, sizeBytes: body.length };
+}
+
+/** Names of the databases that the plan has an archive of, sorted. */
+export async function archivedDatabases(
+  store: Store,
+  plan: string,
+  options: Cancellable = {},
+): Promise<readonly string[]> {
+  const names = await Array.fromAsync(store.folders(planArchiveFolder(plan), options));
+  return names.map(decodedName).sort();
+}
+
+/** Every timeline of a database, the oldest first, each with its listing. Throws `STORE_DAMAGED` or `FORMAT_TOO_NEW` (permanent). */
+export async function readTimelines(
+  store: Store,
+  id: ArchiveId,
+  options: Cancellable = {},
+): Promise<readonly StoredTimeline[]> {
+  const names = await Array.fromAsync(store.folders(databaseArchiveFolder(id), options));
+  const found: StoredTimeline[] = [];
+  for (const name of names.filter((part) => part !== LEASE_PART).sort()) {
+    const timeline = await readTimeline(store, id, name, options);
+    if (timeline !== undefined) found.push(timeline);
+  }
+  return found;
+}
+
+/** Undefined where its first object is missing: nothing was stored, or everything was deleted. */
+export async function readTimeline(
+  store: Store,
+  id: ArchiveId,
+  name: string,
+  options: Cancellable = {},
+): Promise<StoredTimeline | undefined> {
+  const key = timelineKey(id, name);
+  const version = await getSealedIfThere(store, key, versionSchema, options);
+  if (version === undefined) return undefined;
+  checkFormatVersion(version.formatVersion, ARCHIVE_FORMAT_VERSION, `${key} in ${store.description}`);
+  const timeline = await getSealed(store, key, timelineSchema, options);
+  const end = await getSealedIfThere(store, timelineEndKey(id, name), endSchema, options);
+  return { timeline, segments: await listSegments(store, id, name, options), ...defined({ end }) };
+}
+
+/** In order of names. */
+export async function listSegments(
+  store: Store,
+  id: ArchiveId,
+  timeline: string,
+  options: Cancellable = {},
+): Promise<readonly StoredSegment[]> {
+  const segments: StoredSegment[] = [];
+  for await (const { key, sizeBytes } of store.list(`${timelineFolder(id, timeline)}s-`, options)) {
+    const segment = parseSegmentKey(key, sizeBytes);
+    if (segment !== undefined) segments.push(segment);
+  }
+  return segments.sort((a, b) => (a.key < b.key ? -1 : 1));
+}
+
+/**
+ * The text of a segment in pieces: the header's line, then framed messages. Each object is checked by its SHA-256 before its bytes are
+ * given. Throws `STORE_DAMAGED` or `STORE_NOT_FOUND` (permanent).
+ */
+export async function* readSegment(
+  store: Store,
+  segment: StoredSegment,
+  options: Cancellable = {},
+): AsyncGenerator<Buffer> {
+  const body = await store.get(segment.key, options);
+  const sha256 = sha256Hex(body);
+  if (!sha256.startsWith(segment.sha256Start)) {
+    throw damaged(segment.key, store.description, `its SHA-256 is ${sha256}, not as in its name`);
+  }
+  if (!segment.isInParts) {
+    yield* textOf(body);
+    return;
+  }
+  const { parts } = openSealedJson(body, partsSchema, `${segment.key} in ${store.description}`);
+  const folder = segment.key.slice(0, segment.key.lastIndexOf('/') + 1);
+  for (const part of parts) {
+    yield* textOf(await store.get(`${folder}parts/${part.sha256}.zst`, { expect: part, ...options }));
+  }
+}
+
+/** The header and the messages of a segment's text. Throws `ARCHIVE_BAD_SEGMENT` (permanent) where it isn't of the documented shape. */
+export async function* framesOf(
+  text: AsyncIterable<Buffer>,
+  what: string,
+): AsyncGenerator<Buffer, void, undefined> {
+  let rest: Buffer = Buffer.alloc(0);
+  let isHeaderRead = false;
+  for await (const piece of text) {
+    rest = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
+    let at = 0;
+    if (!isHeaderRead) {
+      const newline = rest.indexOf(0x0a);
+      if (newline < 0) continue;
+      yield rest.subarray(0, newline);
+      at = newline + 1;
+      isHeaderRead = true;
+    }
+    while (rest.length - at >= 4) {
+      const length = rest.readUInt32BE(at);
+      if (rest.length - at - 4 < length) break;
+      yield rest.subarray(at + 4, at + 4 + length);
+      at += 4 + length;
+    }
+    rest = rest.subarray(at);
+  }
+  if (!isHeaderRead || rest.length > 0) {
+    throw permanent(
+      'ARCHIVE_BAD_SEGMENT',
+      `${what} ends within ${isHeaderRead ? 'a message' : 'its header'}.`,
+      'Restore to an instant before it; `holdfast window` names the intervals that are whole.',
+    );
+  }
+}

@@ -1,0 +1,223 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { lsnOf, microsOfIso, type StoredSegment, type Timeline } from '../../model/archive.ts';
+import { type S3Gateway, startS3Gateway } from '../../parts/s3.ts';
+import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
+import { archiveWindow } from '../../planning/archive-window.ts';
+import {
+  archivedDatabases,
+  framesOf,
+  putSegment,
+  putSegmentOfParts,
+  putSegmentPart,
+  putTimeline,
+  putTimelineEnd,
+  readSegment,
+  readTimelines,
+} from '../../repository/archive.ts';
+import { ARCHIVE_LEASE_MS, ArchiveLease } from '../../repository/archive-lease.ts';
+import { DirectoryStore } from '../../repository/directory.ts';
+import { S3Store } from '../../repository/s3.ts';
+import type { Store } from '../../repository/store.ts';
+import { compressFrame } from '../../repository/zstd-frames.ts';
+
+/** A name that is no part of a key as it stands. */
+const ID = { plan: 'orders', database: '../s h.op/ü' };
+const MICROS = microsOfIso('2026-11-30T03:00:00.000000Z');
+
+const TIMELINE: Timeline = {
+  formatVersion: 1,
+  id: '20261130T030000000Z-0000000000000001',
+  ...ID,
+  systemIdentifier: '7412345678901234567',
+  databaseOid: 16_384,
+  slot: 'holdfast_x',
+  plugin: 'pgoutput',
+  publication: 'holdfast_x',
+  serverVersion: '15.18',
+  tables: [{ table: 'public.orders', identity: 'default' }],
+  notArchived: [{ table: 'public.log', reason: 'It has no replica identity.' }],
+  startLsn: lsnOf(1n),
+  createdAt: '2026-11-30T03:00:00.000000Z',
+  snapshotXids: '10:12:10',
+  schemaFingerprint: 'f',
+};
+
+const range = (start: number, end: number) => ({
+  startLsn: lsnOf(BigInt(start)),
+  endLsn: lsnOf(BigInt(end)),
+  minCommitMicros: MICROS + start,
+  maxCommitMicros: MICROS + end,
+});
+
+function body(...messages: readonly string[]): Buffer {
+  const frames = messages.map((message) => {
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(Buffer.byteLength(message));
+    return Buffer.concat([length, Buffer.from(message)]);
+  });
+  return compressFrame(Buffer.concat([Buffer.from('{"formatVersion":1}\n'), ...frames]), 1);
+}
+
+async function textOf(store: Store, segment: StoredSegment): Promise<readonly string[]> {
+  return Array.fromAsync(framesOf(readSegment(store, segment), segment.key), String);
+}
+
+interface Opened {
+  readonly store: Store;
+  readonly damage: (key: string) => Promise<void>;
+}
+
+function itKeepsAnArchive(open: () => Opened): void {
+  it('gives back timelines and segments by a listing, and each segment’s messages', async () => {
+    const { store } = open();
+    await expect(putTimeline(store, TIMELINE)).resolves.toBe('created');
+    await expect(putTimeline(store, TIMELINE)).resolves.toBe('exists');
+    const first = await putSegment(store, ID, TIMELINE.id, range(1, 5), body('B', 'C'));
+    const again = await putSegment(store, ID, TIMELINE.id, range(1, 5), body('B', 'C'));
+    expect(again).toEqual(first);
+    const second = await putSegment(store, ID, TIMELINE.id, range(5, 17), body());
+    const [stored, ...others] = await readTimelines(store, ID);
+    expect(others).toEqual([]);
+    expect(stored).toEqual({ timeline: TIMELINE, segments: [first, second] });
+    await expect(textOf(store, first)).resolves.toEqual(['{"formatVersion":1}', 'B', 'C']);
+    await expect(textOf(store, second)).resolves.toEqual(['{"formatVersion":1}']);
+    await expect(archivedDatabases(store, ID.plan)).resolves.toContain(ID.database);
+    const end = {
+      formatVersion: 1,
+      timeline: TIMELINE.id,
+      lsn: lsnOf(17n),
+      endedAt: '2026-11-30T03:00:00.000Z',
+      code: 'gap',
+      reason: 'A gap.',
+    } as const;
+    await putTimelineEnd(store, ID, end);
+    await expect(putTimelineEnd(store, ID, { ...end, reason: 'Another.' })).resolves.toBe('exists');
+    const ended = await readTimelines(store, ID);
+    expect(ended[0]?.end).toEqual(end);
+    expect(archiveWindow(ID.database, ended).holes).toEqual([{ fromMicros: MICROS + 17, reason: 'A gap.' }]);
+  });
+
+  it('reads a transaction that lies in parts as one segment', async () => {
+    const { store } = open();
+    const id = { ...ID, database: 'parts' };
+    await putTimeline(store, { ...TIMELINE, ...id });
+    const large = randomBytes(3000).toString('hex');
+    const whole = Buffer.concat([Buffer.from('{}\n'), Buffer.from([0, 0, 0x17, 0x70]), Buffer.from(large)]);
+    const parts = [];
+    for (const piece of [whole.subarray(0, 2), whole.subarray(2, 1000), whole.subarray(1000)]) {
+      parts.push(await putSegmentPart(store, id, TIMELINE.id, compressFrame(piece, 1)));
+    }
+    await putSegmentOfParts(store, id, TIMELINE.id, range(1, 5), parts);
+    const segments = (await readTimelines(store, id))[0]?.segments ?? [];
+    expect(segments).toHaveLength(1);
+    for (const segment of segments) await expect(textOf(store, segment)).resolves.toEqual(['{}', large]);
+  });
+
+  it('refuses a segment whose bytes differ from its name', async () => {
+    const { store, damage } = open();
+    const id = { ...ID, database: 'damaged' };
+    const segment = await putSegment(store, id, TIMELINE.id, range(1, 5), body('B', 'C'));
+    await damage(segment.key);
+    await expect(textOf(store, segment)).rejects.toMatchObject({ code: 'STORE_DAMAGED' });
+  });
+
+  it('refuses a segment that ends within a message', async () => {
+    const { store } = open();
+    const id = { ...ID, database: 'short' };
+    const cut = compressFrame(Buffer.from('{}\n\0\0\0\x05abc'), 1);
+    const segment = await putSegment(store, id, TIMELINE.id, range(1, 5), cut);
+    await expect(textOf(store, segment)).rejects.toMatchObject({ code: 'ARCHIVE_BAD_SEGMENT' });
+  });
+
+  describe('its lease', () => {
+    const id = { ...ID, database: 'lease' };
+    let clock = MICROS / 1000;
+    const now = () => clock;
+
+    it('is given to one of two who ask at once, and to the other when it was let go', async () => {
+      const { store } = open();
+      const holders = ['a', 'b'].map((token) => ({ owner: `worker ${token}`, token, now }));
+      const asked = await Promise.allSettled(holders.map((holder) => ArchiveLease.take(store, id, holder)));
+      expect(asked.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+      const winner = asked.find((each) => each.status === 'fulfilled');
+      const refused = asked.find((each) => each.status === 'rejected');
+      expect(refused?.reason).toMatchObject({ code: 'ARCHIVE_RUNNING', transient: true });
+      clock += ARCHIVE_LEASE_MS - 1;
+      const other = { owner: 'worker c', token: 'c', now };
+      await expect(ArchiveLease.take(store, id, other)).rejects.toMatchObject({ code: 'ARCHIVE_RUNNING' });
+      await winner?.value.renew();
+      clock += ARCHIVE_LEASE_MS - 1;
+      await expect(ArchiveLease.take(store, id, other)).rejects.toMatchObject({ code: 'ARCHIVE_RUNNING' });
+      await winner?.value.release();
+      const taken = await ArchiveLease.take(store, id, other);
+      await taken.release();
+    });
+
+    it('is lost to another one when it ran out, and its old holder learns it before it stores anything', async () => {
+      const { store } = open();
+      const old = await ArchiveLease.take(store, id, { owner: 'old', token: 'o', now });
+      await old.hold();
+      clock += ARCHIVE_LEASE_MS + 1;
+      const successor = await ArchiveLease.take(store, id, { owner: 'new', token: 'n', now });
+      await expect(old.hold()).rejects.toMatchObject({ code: 'ARCHIVE_LEASE_LOST' });
+      await expect(old.renew()).rejects.toMatchObject({ code: 'ARCHIVE_LEASE_LOST' });
+      await old.release();
+      await successor.hold();
+      clock += ARCHIVE_LEASE_MS / 2;
+      await successor.hold();
+      expect(successor.untilMs).toBe(clock + ARCHIVE_LEASE_MS);
+    });
+  });
+}
+
+describe('an archive of changes in a directory', () => {
+  let scratch: ScratchFolder;
+  let store: DirectoryStore;
+  let root: string;
+  beforeAll(async () => {
+    scratch = await createScratchFolder('archive');
+    root = path.join(scratch.path, 'repository');
+    await mkdir(root);
+    store = new DirectoryStore(root);
+  });
+  afterAll(() => scratch.remove());
+  itKeepsAnArchive(() => ({ store, damage: (key) => flipLastByte(path.join(root, key)) }));
+});
+
+describe('an archive of changes in S3', () => {
+  let gateway: S3Gateway;
+  let store: S3Store;
+  beforeAll(async () => {
+    gateway = await startS3Gateway();
+    await gateway.createBucket('archive');
+    store = await S3Store.open(
+      {
+        kind: 's3',
+        bucket: 'archive',
+        prefix: 'p',
+        region: gateway.region,
+        endpoint: gateway.endpoint,
+        credentials: { accessKeyId: { env: 'KEY' }, secretAccessKey: { env: 'SECRET' } },
+      },
+      async (reference) =>
+        'env' in reference && reference.env === 'KEY' ? gateway.accessKeyId : gateway.secretAccessKey,
+    );
+  });
+  afterAll(async () => {
+    await store.close();
+    await gateway.stop();
+  });
+  itKeepsAnArchive(() => ({
+    store,
+    damage: (key) => flipLastByte(path.join(gateway.directory, 'archive', 'p', key)),
+  }));
+});
+
+async function flipLastByte(file: string): Promise<void> {
+  const bytes = await readFile(file);
+  const last = bytes.length - 1;
+  bytes.writeUInt8(bytes.readUInt8(last) ^ 1, last);
+  await writeFile(file, bytes);
+}
