@@ -34,7 +34,7 @@ export interface ReplayOptions {
  * transaction as the changes: an attempt that comes after a crash goes on there, and applies nothing twice. Triggers and foreign keys
  * are off. A transaction of the source is never committed in part.
  *
- * `messages` are the messages of a timeline in order, from before the base's read point on, in blocks. Reading stops at the cut.
+ * `messages` are the messages of a timeline in order, from before the base's read point on. Reading stops after the cut.
  *
  * @returns the position after the last transaction; undefined where none had to be applied
  * @throws HoldfastError `ARCHIVE_MESSAGE`, `ARCHIVE_INCONSISTENT`, `ARCHIVE_ORDER`, `ARCHIVE_BASE_TOO_NEW`, `REPLAY_SCHEMA_CHANGED`,
@@ -42,13 +42,13 @@ export interface ReplayOptions {
  */
 export async function replay(
   session: Session,
-  messages: AsyncIterable<readonly Uint8Array[]>,
+  messages: AsyncIterable<Uint8Array>,
   options: ReplayOptions,
 ): Promise<ReplayPosition | undefined> {
   const replayer = new Replayer(session, options);
   try {
-    for await (const block of messages) {
-      for (const message of block) await replayer.take(message);
+    for await (const message of messages) {
+      await replayer.take(message);
       if (options.cut.isOver) break;
     }
     return await replayer.end();
@@ -111,7 +111,8 @@ class Replayer {
 
   /** Writes and commits what is left. */
   async end(): Promise<ReplayPosition | undefined> {
-    if (this.#open !== undefined) {
+    // Reading stops within the first transaction that can't matter.
+    if (this.#open !== undefined && this.#open.decision !== 'after') {
       throw inconsistent(`transaction ${this.#open.begin.xid} has a beginning and no end`);
     }
     await this.#write();
