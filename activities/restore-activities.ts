@@ -72,7 +72,12 @@ export function restoreActivities(
 
     finishRestore: ({ request }) =>
       inRestore(request, async (context) => {
-        const { leftOut = [], comparedNothing, ...outcome } = await engineFor(request).finish(context);
+        const {
+          leftOut = [],
+          comparedNothing,
+          unclear,
+          ...outcome
+        } = await engineFor(request).finish(context);
         // A restore into scratch keeps its pin until it is dropped: by the pin the next drill finds what a terminated one left.
         if (!request.scratch) await pins.unpin(request.from);
         return {
@@ -81,7 +86,7 @@ export function restoreActivities(
           restore: request.restore,
           ...outcome,
           bytes: outcome.bytes ?? context.manifest.totals.bytes,
-          verdict: verdictOf({ ...outcome, leftOut, comparedNothing }),
+          verdict: verdictOf({ ...outcome, leftOut, comparedNothing, unclear }),
           ...listedOf(leftOut),
         };
       }),
@@ -90,7 +95,7 @@ export function restoreActivities(
 
 function verdictOf(outcome: RestoreOutcome): Verdict {
   if (!isWhole(outcome)) return 'FAILED';
-  return outcome.comparedNothing === true ? 'INCONCLUSIVE' : 'OK';
+  return outcome.comparedNothing === true || outcome.unclear === true ? 'INCONCLUSIVE' : 'OK';
 }
 
 /** A selection may leave things out. Anything that the server refuses is a failure, tolerated or not. */

@@ -1,6 +1,7 @@
 import type { Lsn } from './archive.ts';
 import type { Assertion, DrillRecord } from './drill.ts';
 import type { Pipeline } from './pipeline.ts';
+import type { ReplayWish } from './replay.ts';
 import type { LogicalSource, NamePatterns, RepositorySpec, SecretRef, Source } from './source.ts';
 import type { ObjectEntry } from './stored-object.ts';
 import type { NodeInspection } from './tablets.ts';
@@ -306,6 +307,8 @@ export interface RestoreRequest {
   /** For a rehearsal: the assertions that the copy must answer before it is dropped. */
   readonly assertions?: readonly Assertion[];
   readonly parallelism: number;
+  /** Engine ysql: changes from the archive that are replayed after the backup's rows. Absent: none. */
+  readonly replay?: ReplayWish;
   /** The backup to make of what is there before it is overwritten. Absent: none. */
   readonly safetyBackup?: { readonly backup: string; readonly pipeline: Pipeline };
 }
