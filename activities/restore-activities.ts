@@ -26,6 +26,7 @@ export function restoreActivities(
   | 'prepareRestore'
   | 'load'
   | 'postData'
+  | 'replay'
   | 'finishRestore'
   | 'releaseRestore'
   | 'ask'
@@ -49,12 +50,15 @@ export function restoreActivities(
         await pins.pin(request.from);
         const engine = engineFor(request);
         checkTolerance(request, engine);
+        if (request.replay !== undefined) replayOf(request, engine);
         return engine.plan(await contextOf(verb, request));
       }),
     prepareRestore: ({ request }) => inRestore(request, (context) => engineFor(request).prepare(context)),
     load: ({ request, task }) => inRestore(request, (context) => engineFor(request).load(context, task)),
     postData: ({ request, ...work }) =>
       inRestore(request, (context) => engineFor(request).postData(context, work)),
+    replay: ({ request, database }) =>
+      inRestore(request, (context) => replayOf(request, engineFor(request))(context, database)),
     discardRestore: ({ request }) =>
       inRestore(request, async (context) => {
         const stands = await engineFor(request).discard(context);
@@ -128,6 +132,16 @@ function checkTolerance({ tolerate, source }: RestoreRequest, engine: RestoreEng
     'RESTORE_TOLERATE_ENGINE',
     `A restore by engine ${source.engine} can't leave out what the server refuses`,
     'Leave out --tolerate.',
+  );
+}
+
+/** Throws `RESTORE_REPLAY_ENGINE` (permanent) where the engine has no archive of changes. */
+function replayOf({ source }: RestoreRequest, engine: RestoreEngine): NonNullable<RestoreEngine['replay']> {
+  if (engine.replay !== undefined) return engine.replay;
+  throw permanent(
+    'RESTORE_REPLAY_ENGINE',
+    `Engine ${source.engine} has no archive of changes to replay`,
+    'Restore a backup: leave out the instant, or take the one of the backup.',
   );
 }
 

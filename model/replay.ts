@@ -1,3 +1,5 @@
+import type { StoredSegment } from './archive.ts';
+
 /** What a restore replays after its base. */
 export interface ReplayWish {
   /** The instant, ISO 8601 in UTC with up to six digits of a second: what had committed by it is restored. */
@@ -25,4 +27,14 @@ export interface ReplayReport {
     readonly name: string;
     readonly lastValue: string;
   }[];
+}
+
+/** The segments of one database that lead from its base to the instants that it gives. */
+export interface ArchiveChain {
+  readonly timeline: string;
+  /** This and the next: which instants can be reached, microseconds since 1970, both included. */
+  readonly fromMicros: number;
+  readonly toMicros: number;
+  /** In order, without a gap, the first of them well before the base. */
+  readonly segments: readonly StoredSegment[];
 }

@@ -1,21 +1,12 @@
 import { type ArchiveInterval, microsOfIso, type StoredSegment, type Timeline } from '../model/archive.ts';
 import type { SnapshotPlace } from '../model/backup.ts';
+import type { ArchiveChain } from '../model/replay.ts';
 import { parseTransactionSnapshot } from '../model/transaction-snapshot.ts';
 
 /*
  * Which segments of an archive lead from a backup to an instant. Pure. What the base holds is decided transaction by transaction when
  * they are replayed; here it only matters that no transaction which the base lacks stands before the first segment.
  */
-
-/** The segments of one database that are read to get from its base to instants up to `toMicros`. */
-export interface ArchiveChain {
-  readonly timeline: string;
-  /** This and the next: which instants can be reached, microseconds since 1970, both included. */
-  readonly fromMicros: number;
-  readonly toMicros: number;
-  /** In order, without a gap, the first of them well before the base. */
-  readonly segments: readonly StoredSegment[];
-}
 
 /** Why a base can't be the begin of a replay, a clause. */
 export interface NoChain {

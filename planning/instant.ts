@@ -5,7 +5,8 @@ const ZONED =
 const LOCAL = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?$/;
 
 export type InstantReading =
-  | { readonly at: Date }
+  /** `micros` are those beyond the millisecond, 0 to 999. */
+  | { readonly at: Date; readonly micros: number }
   /** Without a full stop; the remedy is a sentence. */
   | { readonly problem: string; readonly remedy: string };
 
@@ -14,12 +15,12 @@ export function readInstant(text: string, now: Date): InstantReading {
   const relative = /^-(\d{1,9})([smhd])$/.exec(text);
   if (relative !== null) {
     const at = new Date(now.getTime() - Number(relative[1]) * (UNIT_MS[relative[2] ?? ''] ?? 0));
-    if (!Number.isNaN(at.getTime())) return { at };
+    if (!Number.isNaN(at.getTime())) return { at, micros: 0 };
   }
   const parts = ZONED.exec(text);
   if (parts !== null && isDay(Number(parts[1]), Number(parts[2]), Number(parts[3]))) {
     const at = new Date(text.replace(' ', 'T').toUpperCase());
-    if (!Number.isNaN(at.getTime())) return { at };
+    if (!Number.isNaN(at.getTime())) return { at, micros: microsBeyond(text) };
   }
   if (LOCAL.test(text)) {
     const example = text.length === 'yyyy-mm-dd'.length ? `${text}T00:00` : text.replace(' ', 'T');
@@ -32,6 +33,12 @@ export function readInstant(text: string, now: Date): InstantReading {
     problem: `"${text}" is not an instant`,
     remedy: 'Write ISO 8601 with a zone, e.g. 2026-11-22T10:04:00Z or 2026-11-22T10:04:00+01:00, or -15m.',
   };
+}
+
+/** `Date` holds no more than milliseconds. */
+function microsBeyond(text: string): number {
+  const [, fraction = ''] = /\.(\d+)/.exec(text) ?? [];
+  return Number(fraction.padEnd(6, '0').slice(3, 6));
 }
 
 /** `Date` takes 31 February for 3 March. */

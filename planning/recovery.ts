@@ -1,4 +1,5 @@
 import { formatDuration } from '../model/amounts.ts';
+import { isoOfMicros } from '../model/archive.ts';
 import { defined } from '../model/defined.ts';
 import type {
   CatalogueEntry,
@@ -12,6 +13,8 @@ import type {
   RefusalCode,
   RestoreMeasurement,
 } from '../model/recovery.ts';
+import type { ArchiveChain } from '../model/replay.ts';
+import { segmentsTo } from './archive-chain.ts';
 import { readInstant } from './instant.ts';
 import { estimateRestoreMs, restorePace } from './restore-pace.ts';
 
@@ -53,9 +56,8 @@ export function planRecovery(
   const exact = reach.steps.find((step) => step.fromMs <= wantedMs && wantedMs <= step.toMs);
   if (exact !== undefined) {
     return decide(exact, wantedMs, `${subjectOf(exact)} exactly the data of ${iso(wantedMs)}`, {
-      sources,
-      context,
-      limits: reach.limits,
+      ...{ sources, context, limits: reach.limits },
+      micros: reading.micros,
     });
   }
   const before = latestBefore(reach.steps, wantedMs);
@@ -100,7 +102,11 @@ export function recoveryWindow(sources: readonly RecoverySource[]): RecoveryWind
 /** Instants that can be reached in one way: a single one, or all from one to another. */
 type Step = { readonly fromMs: number; readonly toMs: number } & (
   | { readonly way: 'backup'; readonly entry: CatalogueEntry }
-  | { readonly way: 'archive'; readonly entry: CatalogueEntry }
+  | {
+      readonly way: 'archive';
+      readonly entry: CatalogueEntry;
+      readonly chains: Readonly<Record<string, ArchiveChain>>;
+    }
   | { readonly way: 'rewind' | 'clone'; readonly schedule: string }
 );
 
@@ -152,7 +158,8 @@ function reachOf(sources: readonly RecoverySource[], request: RecoveryRequest): 
         return [];
       }
       if (source.kind === 'archive') {
-        return source.windows.map((window) => ({ ...bounds(window), way: 'archive', entry }));
+        const { chains } = source;
+        return source.windows.map((window) => ({ ...bounds(window), way: 'archive', entry, chains }));
       }
       return [{ fromMs: instantOf(entry), toMs: instantOf(entry), way: 'backup', entry }];
     });
@@ -270,6 +277,8 @@ function decide(
     readonly context: PlanningContext;
     readonly notes?: readonly Note[];
     readonly limits?: readonly string[];
+    /** What the instant has beyond the millisecond. */
+    readonly micros?: number;
   },
 ): RecoveryDecision {
   const { now } = how.context;
@@ -289,12 +298,27 @@ function decide(
     return { ...reached, way: step.way, schedule: step.schedule, notes };
   }
   const { entry } = step;
-  return {
+  const restored = {
     ...reached,
-    way: step.way,
     backup: entry.backup,
     cost: costOf(entry, how.sources, how.context),
     notes: [...notesOn(entry, how.sources), ...passed],
+  };
+  if (step.way === 'backup') return { ...restored, way: 'backup' };
+  const instantMicros = instantMs * 1000 + (how.micros ?? 0);
+  const chains = Object.entries(step.chains);
+  const segments = chains.flatMap(([, chain]) => segmentsTo(chain, instantMicros));
+  return {
+    ...restored,
+    way: 'archive',
+    archive: {
+      segments: segments.length,
+      storedBytes: segments.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+    },
+    replay: {
+      to: isoOfMicros(instantMicros),
+      timelines: Object.fromEntries(chains.map(([database, { timeline }]) => [database, timeline])),
+    },
   };
 }
 

@@ -130,7 +130,7 @@ export type RestoreOptions = Partial<
 };
 
 /** By a backup, or by the universe's own history. */
-export type WayBack = Extract<RecoveryDecision, { readonly way: 'backup' | 'rewind' | 'clone' }>;
+export type WayBack = Exclude<RecoveryDecision, { readonly kind: 'refused' }>;
 
 export interface PlanRequest {
   readonly requestId: string;

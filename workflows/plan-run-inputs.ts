@@ -26,7 +26,7 @@ export function restoreInput(
     from: {
       repository: plan.pipeline.repository,
       plan: plan.name,
-      backup: decision?.way === 'backup' ? decision.backup : '',
+      backup: decision !== undefined && 'backup' in decision ? decision.backup : '',
     },
     source: plan.pipeline.source,
     into: intoOf(wish.into, databases),
@@ -40,6 +40,7 @@ export function restoreInput(
     ...(wish.takeName === true ? { takeName: true } : {}),
     ...(wish.breakOthers === true ? { breakOthers: true } : {}),
     ...given,
+    ...(decision?.way === 'archive' ? { replay: decision.replay } : {}),
     scratch: false,
     ...(saves(plan, wish)
       ? { safetyBackup: { backup: safetyId(), pipeline: safetyPipeline(plan.pipeline) } }

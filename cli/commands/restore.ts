@@ -147,6 +147,7 @@ async function run(argument: string, options: Options) {
     ...(options.breakOthers ? { breakOthers: true } : {}),
     ...(options.checkIndexesFor === undefined ? {} : { indexCheckMs: milliseconds(options.checkIndexesFor) }),
     parallelism: Number(options.parallelism),
+    ...(way.way === 'archive' ? { replay: way.replay } : {}),
   };
   return followRun<RestoreSummary>(
     options,
@@ -259,7 +260,7 @@ async function explain(plan: CompiledPlan, request: RecoveryRequest, options: Op
 
 /** What the target lacks, for a restore by a backup. */
 async function foreseen(plan: CompiledPlan, decision: RecoveryDecision, options: Options) {
-  if (decision.kind !== 'restore' || decision.way !== 'backup') return undefined;
+  if (decision.kind !== 'restore' || !('backup' in decision)) return undefined;
   const { foreseeTarget } = await import('../foresight.ts');
   return await foreseeTarget(plan, decision.backup, {
     ...(options.connectionEnv === undefined ? {} : { connection: { env: options.connectionEnv } }),
@@ -273,9 +274,10 @@ async function begin(session: Session, plan: CompiledPlan, wishes: RestoreWishes
   const { startRestore } = await import('../runs.ts');
   const { isGoverned } = await import('../entity-runs.ts');
   if (!(await isGoverned(session, plan))) return startRestore(session, plan, wishes);
-  const { backup, into, replace, safety, tables, breakOthers, ...given } = wishes;
+  const { backup, into, replace, safety, tables, breakOthers, replay, ...given } = wishes;
   const wish = {
-    backup,
+    // The entity looks for the way itself: `to` and `backup` exclude each other.
+    ...(replay === undefined ? { backup } : { to: replay.to }),
     ...(replace ? { replace, safetyBackup: safety !== false } : { into }),
     ...(breakOthers === true ? { breakOthers } : {}),
     ...(tables === undefined || tables.include.length === 0 ? {} : { tables: tables.include }),

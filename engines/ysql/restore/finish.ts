@@ -175,9 +175,9 @@ async function compare(job: RestoreJob, database: DatabaseJob): Promise<Omit<Fin
   return {
     problems: [...differences, ...(await unappliedWork(job, database)), ...looked.broken],
     notes: [
+      ...(report === undefined ? [] : notesOnReplay(database, report)),
       ...(unanalyzed === undefined ? [] : [withoutStatistics(database, unanalyzed)]),
       ...looked.unknown,
-      ...(report === undefined ? [] : notesOnReplay(database, report)),
     ],
     indexes: looked.checked,
     replays: report === undefined ? [] : [report],

@@ -2,9 +2,9 @@ import { microsOfIso, type SegmentHeader, type Timeline } from '../../../model/a
 import type { ReadPoint, SnapshotPlace } from '../../../model/backup.ts';
 import { defined } from '../../../model/defined.ts';
 import { permanent } from '../../../model/errors.ts';
-import type { ReplayReport, ReplayWish } from '../../../model/replay.ts';
+import type { ArchiveChain, ReplayReport, ReplayWish } from '../../../model/replay.ts';
 import { parseTransactionSnapshot } from '../../../model/transaction-snapshot.ts';
-import { type ArchiveChain, chainFrom, segmentsTo } from '../../../planning/archive-chain.ts';
+import { chainFrom, segmentsTo } from '../../../planning/archive-chain.ts';
 import { archiveWindow } from '../../../planning/archive-window.ts';
 import { readTimeline } from '../../../repository/archive.ts';
 import type { RestoreContext } from '../../engine.ts';
@@ -54,6 +54,23 @@ function requireWish({ request }: RestoreContext): ReplayWish {
     `Restore ${request.restore} names no instant to replay to`,
     'Start the restore again.',
   );
+}
+
+/**
+ * Refuses what can't be replayed before anything is written: `RESTORE_REPLAY_WITH` where the request contradicts a replay,
+ * `ARCHIVE_NO_CHAIN` where the archive doesn't lead to the instant (both permanent).
+ */
+export async function checkReplay(context: RestoreContext): Promise<void> {
+  const { request, manifest } = context;
+  const wish = requireWish(context);
+  if (request.contents !== 'all' || manifest.contents !== 'all' || request.tolerate === true) {
+    throw permanent(
+      'RESTORE_REPLAY_WITH',
+      'Archived changes can only follow a backup that is restored whole: with schema and data, and without tolerating what the server refuses',
+      'Leave out --contents and --tolerate, or restore the backup itself.',
+    );
+  }
+  for (const { name } of manifest.databases) await findChain(context, wish, name);
 }
 
 interface FoundChain {

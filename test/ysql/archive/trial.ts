@@ -59,9 +59,7 @@ export async function makeWorld({ seed, transactions, bases: wanted }: WorldSize
     for (let base = 0; base < wanted; base += 1) {
       await writing.write(part);
       bases.push(
-        await takeBackup(repository, url, ysqlSource(), () =>
-          writing.write(5, { truncates: false }),
-        ),
+        await takeBackup(repository, url, ysqlSource(), () => writing.write(5, { truncates: false })),
       );
       await archive.record(dice);
     }
