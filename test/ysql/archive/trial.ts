@@ -1,7 +1,8 @@
 import { Client } from 'pg';
+import type { RestoreContext } from '../../../engines/engine.ts';
 import { ysqlEngine } from '../../../engines/ysql/engine.ts';
 import { replayDatabase } from '../../../engines/ysql/restore/replay.ts';
-import { isoOfMicros } from '../../../model/archive.ts';
+import { isoOfMicros, type StoredSegment } from '../../../model/archive.ts';
 import { type PostgresServer, startPostgres } from '../../../parts/postgres.ts';
 import { forEachBounded } from '../../../repository/bounded.ts';
 import { Dice } from '../../crash/dice.ts';
@@ -26,6 +27,7 @@ export interface World {
   readonly archive: TestArchive;
   readonly commits: readonly Commit[];
   readonly bases: readonly TestBackup[];
+  readonly segments: readonly StoredSegment[];
   stop(): Promise<void>;
 }
 
@@ -55,17 +57,18 @@ export async function makeWorld({ seed, transactions, bases: wanted }: WorldSize
     const dice = new Dice(seed + 1);
     const archive = await beginArchive(url, repository.store, { plan: 'zoo', database: DATABASE });
     const bases: TestBackup[] = [];
+    const segments: StoredSegment[] = [];
     const part = Math.ceil(transactions / (wanted + 1));
     for (let base = 0; base < wanted; base += 1) {
       await writing.write(part);
       bases.push(
         await takeBackup(repository, url, ysqlSource(), () => writing.write(5, { truncates: false })),
       );
-      await archive.record(dice);
+      segments.push(...(await archive.record(dice)));
     }
     await writing.write(part);
-    await archive.record(dice);
-    return { postgres, repository, archive, commits: writing.commits, bases, stop };
+    segments.push(...(await archive.record(dice)));
+    return { postgres, repository, archive, commits: writing.commits, bases, segments, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -129,12 +132,16 @@ export async function restoreBase(world: World, base: TestBackup) {
   return context;
 }
 
+/** How a replay is run: in this process, or in one that is killed now and then. */
+export type RunReplay = (context: RestoreContext, database: string) => Promise<unknown>;
+
 /** Replays to an instant in a copy of the restored base, and compares every table with the source as it was. */
 export async function tryInstant(
   world: World,
   base: TestBackup,
-  restored: Awaited<ReturnType<typeof restoreBase>>,
+  restored: RestoreContext,
   instant: number,
+  run: RunReplay = replayDatabase,
 ): Promise<InstantOutcome> {
   const { postgres } = world;
   const [from] = await query(
@@ -147,10 +154,10 @@ export async function tryInstant(
   await query(postgres.url(), `CREATE DATABASE "${copy}" TEMPLATE "${from?.name}"`);
   const context = contextOf(world, base, instant, copy);
   // The copy is of the restore whose bookkeeping it has.
-  const report = await replayDatabase(
-    { ...context, request: { ...context.request, restore: restored.request.restore } },
-    DATABASE,
-  );
+  const ours = { ...context, request: { ...context.request, restore: restored.request.restore } };
+  await run(ours, DATABASE);
+  // It has come to its end already, so this tells what it did.
+  const report = await replayDatabase(ours, DATABASE);
   const commit = lastCommitAt(world.commits, instant);
   const differences = await compare(postgres.url(copy), world.commits[commit]);
   await query(postgres.url(), `DROP DATABASE "${copy}" WITH (FORCE)`);
