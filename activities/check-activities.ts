@@ -6,6 +6,7 @@ import { checkPruneCredentials, checkRepository } from '../engines/repository-ch
 import { checkNewestSchema } from '../engines/schema-trial.ts';
 import { workerIdentity } from '../engines/worker-identity.ts';
 import type { Check } from '../model/check.ts';
+import { defined } from '../model/defined.ts';
 import type { CheckAnswer, CheckInput } from '../model/doctor.ts';
 import { rehearsalIn, rehearsalName } from '../model/drill.ts';
 import type { Source } from '../model/pipeline.ts';
@@ -30,7 +31,7 @@ async function answer(
   pins: Pins,
 ): Promise<CheckAnswer> {
   const worker = workerIdentity();
-  const { duty, repository, source, history, answered } = input;
+  const { duty, repository, source, history, archive, answered } = input;
   if (answered === worker.identity) return { worker, checks: [], agents: [] };
   if (duty === 'prune') return { worker, checks: [await checkPruneCredentials(repository)], agents: [] };
   const agents: string[] = [];
@@ -39,7 +40,8 @@ async function answer(
     if (pollers.length > 0) agents.push(address);
     return pollers.map(parseAgentIdentity);
   };
-  const ofSource = await checkSource(verb, source, { history, agentsOf });
+  const options = { history, agentsOf, ...defined({ archive }) };
+  const ofSource = await checkSource(verb, source, options);
   if (duty === 'read-points') {
     const checks = ofSource.map(({ name, ...rest }) => ({
       name: `where read points are held: ${name}`,

@@ -1,3 +1,4 @@
+import type { ArchivePolicy, ArchiveRequest, TimelineEnd } from '../model/archive.ts';
 import type {
   BackupRef,
   BackupSummary,
@@ -21,6 +22,7 @@ import type {
   InClusterPolicy,
   InClusterRequest,
 } from '../model/in-cluster.ts';
+import type { NotifyTarget } from '../model/notification.ts';
 import type {
   HttpOptions,
   RepositorySpec,
@@ -29,6 +31,7 @@ import type {
   UniverseLimits,
   UniverseSource,
   VerifyLevel,
+  YsqlSource,
 } from '../model/pipeline.ts';
 import type { DeleteSummary, MarkSummary, OrphanSummary, PruneInput } from '../model/prune.ts';
 import type { Catalogue, RecoveryDecision, RecoveryRequest, RestoreMeasurement } from '../model/recovery.ts';
@@ -198,6 +201,30 @@ export interface Activities {
   /** Brings a plan's schedules in line with what it wants. */
   reconcileSchedules(input: ReconcileInput): Promise<readonly ScheduleChange[]>;
 
+  /**
+   * Which databases the plan wants archived, and which others have an archive of it that has not ended.
+   */
+  archiveDatabases(input: ArchiveInput): Promise<{
+    readonly wanted: readonly string[];
+    readonly others: readonly string[];
+  }>;
+  /** Goes on with a database's timeline or begins another; `reason` says why the one before ended, if there was one. */
+  openArchive(input: ArchiveRequest): Promise<{
+    readonly timeline: string;
+    readonly since: string;
+    readonly reason?: string;
+  }>;
+  /** Stores a database's changes until its timeline ends, and returns that end. Heartbeats how far it is stored. */
+  streamArchive(input: ArchiveRequest): Promise<TimelineEnd>;
+  /** Drops slot and publication, and ends the timeline. */
+  closeArchive(input: ArchiveRequest): Promise<void>;
+  /** Starts the plan's archive or tells it what is wanted now; without `wanted`, ends it where it runs. */
+  reconcileArchive(input: {
+    readonly plan: string;
+    readonly wanted?: ArchiveInput;
+    readonly taskQueue: string;
+  }): Promise<readonly ScheduleChange[]>;
+
   /** The states of runs, by their workflow ids, in the same order. */
   statesOfRuns(input: { workflowIds: readonly string[] }): Promise<readonly RunState[]>;
 
@@ -252,6 +279,22 @@ export interface LocateInput {
   /** The snapshots of the tablets. If a snapshot is gone, its tablets need not be looked for. */
   readonly snapshots?: readonly string[];
 }
+
+/** What the archive of changes of a plan works on. */
+export interface ArchiveInput {
+  readonly plan: string;
+  readonly source: YsqlSource;
+  readonly repository: RepositorySpec;
+  readonly policy: ArchivePolicy;
+  readonly notify?: readonly NotifyTarget[];
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export const archiveWorkflowId = (plan: string): string => `archive:${plan}`;
+
+/** Names of the signals to an archive: how it is wanted from now on, and that it is not wanted any more. */
+export const ARCHIVE_WANTED = 'archiveWanted';
+export const ARCHIVE_ENDED = 'archiveEnded';
 
 export interface InClusterInput {
   readonly repository: RepositorySpec;

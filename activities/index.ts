@@ -9,6 +9,7 @@ import type { RepositorySpec } from '../model/pipeline.ts';
 import type { Catalogue } from '../model/recovery.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { backupFolder } from '../repository/layout.ts';
+import { archiveActivities } from './archive-activities.ts';
 import { captureActivities } from './backup-activities.ts';
 import { checkActivities } from './check-activities.ts';
 import { type Activities, type NodeActivities, READ_POINT_OPENED } from './contract.ts';
@@ -53,6 +54,7 @@ export function createActivities(client: Client): HostedActivities {
       ...runActivities(client),
       ...checkActivities(client, pins),
       ...planActivities(client, repositories),
+      ...archiveActivities(client, repositories),
 
       ...universeActivities(repositories),
       ...universeRestoreActivities(repositories, pins, client),

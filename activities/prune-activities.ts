@@ -3,6 +3,9 @@ import type { VerbContext } from '../engines/engine.ts';
 import { defined } from '../model/defined.ts';
 import { HoldfastError, messageOf } from '../model/errors.ts';
 import { type DeleteSummary, type OrphanSummary, PRUNE_NAMES_TOLD, type PruneInput } from '../model/prune.ts';
+import { archiveLimit } from '../planning/archive-retention.ts';
+import { dropOldSegments } from '../repository/archive-retention.ts';
+import { readCatalogue } from '../repository/catalogue.ts';
 import { deleteBackup, forgetBackup } from '../repository/delete-backup.ts';
 import { type LeaseHolder, releaseLease, takeLease } from '../repository/lease.ts';
 import { findManifest } from '../repository/manifest.ts';
@@ -114,8 +117,10 @@ export function pruneActivities(
           heartbeat: beat,
         });
         await sweepNotes(store, input.plan, { signal });
+        const archive = await pruneArchive(store, input, { signal, heartbeat: beat });
         return {
           ...removed,
+          ...defined({ archive }),
           ...(await sweepShared(store, { graceMs, heartbeat: beat, signal })),
           orphans: orphans
             .slice(0, PRUNE_NAMES_TOLD)
@@ -129,6 +134,18 @@ export function pruneActivities(
         await releaseLease(store, input.plan, leaseHolder(), { signal });
       }),
   };
+}
+
+/** Drops the oldest segments of the plan's archive. A backup that can't be judged keeps everything that it might need. */
+async function pruneArchive(
+  store: Store,
+  { plan, repository, archiveRetentionMs }: PruneInput,
+  options: { readonly signal: AbortSignal; readonly heartbeat: () => void },
+): Promise<OrphanSummary['archive']> {
+  if (archiveRetentionMs === undefined) return undefined;
+  const { entries } = await readCatalogue(store, repository, plan, options);
+  const limitMs = archiveLimit(entries, Date.now() - archiveRetentionMs);
+  return dropOldSegments(store, plan, limitMs, options);
 }
 
 /** Sweeps shared objects. M5: if a manifest of any plan can't be read, nothing more of them is deleted. */

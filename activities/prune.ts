@@ -3,6 +3,7 @@ import { rehearsalIn } from '../model/drill.ts';
 import type { PruneInput } from '../model/prune.ts';
 import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
 import { DAY_MS } from '../model/time.ts';
+import { archiveBase } from '../planning/archive-retention.ts';
 import { decideRetention, type RetentionVerdict } from '../planning/retention.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { type Mark, readMarks } from '../repository/marks.ts';
@@ -49,6 +50,8 @@ export async function judge(
     else if (rehearsalIn(pin.workflowId) === undefined || pin.ended === true) deadPins.push(pin);
   }
   const { now } = options;
+  const base = oldestBase(catalogue.entries, input.archiveRetentionMs, now);
+  if (base !== undefined) protectedBackups.push({ backup: base.backup, reader: 'the archive of changes' });
   const verdicts = decideRetention(catalogue.entries, input.retention, { now, protectedBackups });
   const entries = new Map(catalogue.entries.map((entry) => [entry.backup, entry]));
   const dropped = verdicts.filter(({ keep }) => !keep);
@@ -68,6 +71,16 @@ export async function judge(
       .sort((one, other) => instantOf(entries.get(one.backup)) - instantOf(entries.get(other.backup))),
     deadPins,
   };
+}
+
+/** The backup from which an archive's oldest kept instant is reached: the newest before it. */
+function oldestBase(
+  entries: readonly CatalogueEntry[],
+  archiveRetentionMs: number | undefined,
+  now: Date,
+): CatalogueEntry | undefined {
+  if (archiveRetentionMs === undefined) return undefined;
+  return archiveBase(entries, now.getTime() - archiveRetentionMs);
 }
 
 /** The mark by the present policy. The grace time counts from when the backup was first marked. */

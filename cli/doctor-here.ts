@@ -4,6 +4,7 @@ import { checkRepository } from '../engines/repository-checks.ts';
 import { resolveSecret } from '../engines/resolve-secret.ts';
 import { checkNewestSchema } from '../engines/schema-trial.ts';
 import type { Check } from '../model/check.ts';
+import { archiveOf } from '../model/doctor.ts';
 import { rehearsalName } from '../model/drill.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
 import { type AgentPoller, nodeQueue, parseAgentIdentity } from '../model/task-queue.ts';
@@ -19,7 +20,11 @@ export async function checkFromHere(plan: CompiledPlan): Promise<readonly Check[
     log: () => undefined,
     secret: resolveSecret,
   };
-  const options = { history: plan.pointTime !== undefined, agentsOf };
+  const options = {
+    history: plan.pointTime?.inCluster !== undefined,
+    agentsOf,
+    ...archiveOf(plan),
+  };
   return [
     ...(await checkRepository(repository)),
     ...(await checkSource(verb, source, options)),

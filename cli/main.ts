@@ -23,6 +23,7 @@ import * as show from './commands/show.ts';
 import * as status from './commands/status.ts';
 import * as validate from './commands/validate.ts';
 import * as verify from './commands/verify.ts';
+import * as window from './commands/window.ts';
 import * as worker from './commands/worker.ts';
 import { describeError, EXIT, emit, say, UsageError } from './output.ts';
 
@@ -52,6 +53,7 @@ const COMMANDS = [
   report,
   prune,
   retention,
+  window,
   worker,
   dev,
   doctor,

@@ -41,7 +41,7 @@ export async function inClusterHistory({
   pointTime,
 }: CompiledPlan): Promise<readonly RecoverySource[]> {
   const source = tabletSource(pipeline.source);
-  if (pointTime === undefined || source === undefined) return [];
+  if (pointTime?.inCluster === undefined || source === undefined) return [];
   const { inClusterSources } = await import('../engines/universe/in-cluster/recovery.ts');
   const { resolveSecret } = await import('../engines/resolve-secret.ts');
   const verb = {

@@ -114,9 +114,26 @@ export function emitPlan({
   });
 }
 
-function emitPointTime({ inCluster }: NonNullable<PlanDocument['spec']['pointTime']>): PointTime {
-  const { interval, retention, adopt } = inCluster;
-  return { inCluster: { intervalMs: interval, retentionMs: retention, adopt } };
+function emitPointTime({ inCluster, archive }: NonNullable<PlanDocument['spec']['pointTime']>): PointTime {
+  return {
+    ...given(
+      'inCluster',
+      inCluster && {
+        intervalMs: inCluster.interval,
+        retentionMs: inCluster.retention,
+        adopt: inCluster.adopt,
+      },
+    ),
+    ...given(
+      'archive',
+      archive && {
+        lagMs: archive.lag,
+        segmentBytes: archive.segmentSize,
+        retentionMs: archive.retention,
+        maxSourceLagBytes: archive.maxSourceLag,
+      },
+    ),
+  };
 }
 
 function emitSource({ ysql, ycql, universe }: PlanDocument['spec']['source']): Source {

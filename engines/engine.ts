@@ -1,3 +1,4 @@
+import type { ArchivePolicy } from '../model/archive.ts';
 import type {
   BackupRef,
   ChunkSpec,
@@ -118,6 +119,8 @@ export interface RowEngine<S extends LogicalSource = LogicalSource> extends Engi
 export interface CheckOptions {
   /** The universe keeps history for the plan. */
   readonly history: boolean;
+  /** The plan archives changes. */
+  readonly archive?: { readonly plan: string; readonly policy: ArchivePolicy };
   /** Who polls for a tablet server; undefined where that can't be known. */
   readonly agentsOf: (address: string) => Promise<readonly AgentPoller[] | undefined>;
 }

@@ -68,7 +68,7 @@ export interface ArchivedTable {
 export interface TimelineEnd {
   readonly formatVersion: 1;
   readonly timeline: string;
-  /** The archive's end at that time. */
+  /** Up to here the timeline can be replayed. Segments beyond it, if there are any, may hold changes of another schema. */
   readonly lsn: Lsn;
   readonly endedAt: string;
   readonly code: TimelineEndCode;
@@ -87,8 +87,8 @@ export type TimelineEndCode =
   | 'gap'
   /** The address leads to another server or another database of that name. */
   | 'other-source'
-  /** The tables that can be archived are others than before. */
-  | 'tables-changed';
+  /** The plan's tables, their columns or their replica identities are others than before. */
+  | 'schema-changed';
 
 /** What a segment's name says. A listing sorted by name is the chain. */
 export interface SegmentName {
@@ -124,16 +124,16 @@ export interface SegmentHeader {
   readonly transactions: number;
   /** Of all kinds, Relation messages that were written again included. */
   readonly messages: number;
-  /** Values of sequences, sampled as the segment was closed: never older than its last commit. Absent where they could not be read. */
+  /** Values of sequences, read as the segment was closed: never older than its last commit. Absent where they were not read (at most once a second). */
   readonly sequences?: readonly {
     readonly schema: string;
     readonly name: string;
     /** Decimal; null: never used. */
     readonly lastValue: string | null;
   }[];
-  /** As in `Timeline`, sampled with the sequences. */
+  /** As in `Timeline`, read with the sequences. */
   readonly schemaFingerprint?: string;
-  /** Source's clock and position when these were sampled. */
+  /** The source's clock and position when these were read. */
   readonly sampledAt?: { readonly micros: number; readonly lsn: Lsn };
 }
 

@@ -1,4 +1,6 @@
+import type { ArchivePolicy } from './archive.ts';
 import type { Check } from './check.ts';
+import type { CompiledPlan } from './pipeline.ts';
 import type { RepositorySpec, Source } from './source.ts';
 
 /** What `holdfast doctor` has its workers look at, and what they answer. Kept small: it goes into Temporal's history. */
@@ -24,6 +26,8 @@ export interface CheckInput {
   readonly source: Source;
   /** The plan has the universe keep history, so that is looked at too. */
   readonly history: boolean;
+  /** The plan archives changes, so what that needs is looked at too. */
+  readonly archive?: { readonly plan: string; readonly policy: ArchivePolicy };
   /** Identity of a worker that has already looked at the source, and need not do so again. */
   readonly answered?: string;
   /** The plan whose newest backup's schema is tried in scratch databases. Absent: none is, as for commands that didn't know of it. */
@@ -43,6 +47,7 @@ export interface DoctorInput {
   readonly repository: RepositorySpec;
   readonly source: Source;
   readonly history: boolean;
+  readonly archive?: { readonly plan: string; readonly policy: ArchivePolicy };
   /** Queues beside the plan's own that a worker polls. */
   readonly beside: readonly Exclude<WorkerDuty, 'work'>[];
 }
@@ -57,4 +62,13 @@ export interface QueueAnswer {
 export interface DoctorReport {
   /** The plan's own queue first. */
   readonly answers: readonly QueueAnswer[];
+}
+
+/** What is to be looked at for the plan's archive of changes, if it has one. */
+export function archiveOf({
+  name,
+  pointTime,
+}: Pick<CompiledPlan, 'name' | 'pointTime'>): Pick<DoctorInput, 'archive'> {
+  const policy = pointTime?.archive;
+  return policy === undefined ? {} : { archive: { plan: name, policy } };
 }

@@ -1,3 +1,4 @@
+import type { ArchivePolicy } from './archive.ts';
 import type { DrillSpec } from './drill.ts';
 import type { InClusterPolicy } from './in-cluster.ts';
 import type { NotifyTarget } from './notification.ts';
@@ -95,7 +96,10 @@ export interface Retention {
 
 /** Recovery to any instant. */
 export interface PointTime {
-  readonly inCluster: InClusterPolicy;
+  /** Of a universe. */
+  readonly inCluster?: InClusterPolicy;
+  /** Of a source `ysql`. */
+  readonly archive?: ArchivePolicy;
 }
 
 export interface CompiledPlan {

@@ -6,6 +6,8 @@ export interface PruneInput {
   readonly repository: RepositorySpec;
   /** Absent: no backup is deleted, only what interrupted backups left. */
   readonly retention?: Retention;
+  /** How far back the plan's archive of changes is kept. Absent: nothing of it is deleted. */
+  readonly archiveRetentionMs?: number;
   /** How long the writer of an unfinished backup may be silent and still come back. Default: a day. */
   readonly orphanGraceMs?: number;
 }
@@ -58,6 +60,8 @@ export interface OrphanSummary {
     readonly condemnedBytes: number;
     readonly deletedObjects: number;
   };
+  /** Of the archive of changes: segments older than its retention that no backup needs any more. Absent where the plan has none. */
+  readonly archive?: { readonly deletedSegments: number; readonly deletedBytes: number };
   /** Why shared objects were left alone. */
   readonly sharedProblem?: string;
 }

@@ -41,10 +41,11 @@ export function archiveWindow(database: string, timelines: readonly StoredTimeli
 }
 
 /** The chain of a timeline, cut where a segment is missing. A timeline without a segment is one interval of no length. */
-function intervalsOf({ timeline, segments }: StoredTimeline): readonly ArchiveInterval[] {
+function intervalsOf({ timeline, segments, end }: StoredTimeline): readonly ArchiveInterval[] {
   const created = microsOfIso(timeline.createdAt);
   const intervals: ArchiveInterval[] = [];
-  for (const chain of chainsOf(segments)) {
+  const sound = end === undefined ? segments : segments.filter(({ endLsn }) => endLsn <= end.lsn);
+  for (const chain of chainsOf(sound)) {
     const first = chain[0];
     const last = chain.at(-1);
     if (first === undefined || last === undefined) continue;

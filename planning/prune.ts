@@ -7,20 +7,23 @@ export function pruneInputOf(plan: CompiledPlan): PruneInput {
   return {
     plan: plan.name,
     repository: repositoryForPruning(plan.pipeline.repository),
-    ...defined({ retention: plan.retention }),
+    ...defined({
+      retention: plan.retention,
+      archiveRetentionMs: plan.pointTime?.archive?.retentionMs,
+    }),
   };
 }
 
 /**
- * When a plan is pruned by itself; undefined where it has no retention. A plan without a time gets a minute of its own at
+ * When a plan is pruned by itself; undefined where it has neither retention nor an archive of changes. A plan without a time gets a minute of its own at
  * night, so that plans don't all begin in the same minute.
  */
 export function pruneTimesOf(
   plan: CompiledPlan,
 ): { readonly cron: readonly string[]; readonly timezone: string } | undefined {
   const { retention } = plan;
-  if (retention === undefined) return undefined;
-  return { cron: retention.cron ?? [nightly(plan.name)], timezone: retention.timezone ?? 'UTC' };
+  if (retention === undefined && plan.pointTime?.archive === undefined) return undefined;
+  return { cron: retention?.cron ?? [nightly(plan.name)], timezone: retention?.timezone ?? 'UTC' };
 }
 
 function nightly(name: string): string {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { defined } from '../model/defined.ts';
-import { permanent, transient } from '../model/errors.ts';
+import { HoldfastError, permanent, transient } from '../model/errors.ts';
 import { type ArchiveId, archiveLeaseFolder, archiveLeaseKey } from './archive-names.ts';
 import { getSealedIfThere, putSealed, replaceSealed } from './sealed-object.ts';
 import type { Store } from './store.ts';
@@ -15,10 +15,12 @@ type Cancellable = { readonly signal?: AbortSignal };
 
 interface Lease {
   readonly formatVersion: 1;
-  /** Who streams, for a person: host, process and workflow. */
+  /** Who streams: the run of a workflow. */
   readonly owner: string;
   /** Unique to one attempt, so that an attempt never takes another's lease for its own. */
   readonly token: string;
+  /** When the attempt was scheduled, milliseconds since 1970. Of one owner's attempts the later takes over at once. */
+  readonly sinceMs: number;
   readonly until: string;
 }
 
@@ -26,6 +28,7 @@ const leaseSchema: z.ZodType<Lease> = z.object({
   formatVersion: z.literal(1),
   owner: z.string(),
   token: z.string(),
+  sinceMs: z.number(),
   until: z.iso.datetime(),
 });
 
@@ -37,8 +40,7 @@ const leaseSchema: z.ZodType<Lease> = z.object({
 export class ArchiveLease {
   readonly #store: Store;
   readonly #id: ArchiveId;
-  readonly #owner: string;
-  readonly #token: string;
+  readonly #holder: Holder;
   readonly #now: () => number;
   #number: number;
   #untilMs: number;
@@ -46,8 +48,7 @@ export class ArchiveLease {
   private constructor(store: Store, id: ArchiveId, holder: Holder, number: number, untilMs: number) {
     this.#store = store;
     this.#id = id;
-    this.#owner = holder.owner;
-    this.#token = holder.token;
+    this.#holder = holder;
     this.#now = holder.now ?? Date.now;
     this.#number = number;
     this.#untilMs = untilMs;
@@ -61,13 +62,14 @@ export class ArchiveLease {
     options: Cancellable = {},
   ): Promise<ArchiveLease> {
     const now = holder.now ?? Date.now;
-    const { number, lease } = await highest(store, id, options);
-    if (lease !== undefined && Date.parse(lease.until) > now() && lease.token !== holder.token) {
+    const { number, lease, older } = await highest(store, id, options);
+    if (lease !== undefined && Date.parse(lease.until) > now() && !mayFollow(holder, lease)) {
       throw running(id, lease);
     }
     const untilMs = now() + ARCHIVE_LEASE_MS;
     const taken = await putNext(store, id, number + 1, leaseOf(holder, untilMs), options);
     if (!taken) throw running(id, (await highest(store, id, options)).lease);
+    await removeOlder(store, [...older, ...(number === 0 ? [] : [archiveLeaseKey(id, number)])], options);
     return new ArchiveLease(store, id, holder, number + 1, untilMs);
   }
 
@@ -90,15 +92,16 @@ export class ArchiveLease {
   /** Throws `ARCHIVE_LEASE_LOST` where another one took the next number. */
   async renew(options: Cancellable = {}): Promise<void> {
     const untilMs = this.#now() + ARCHIVE_LEASE_MS;
-    const next = this.#number + 1;
-    const mine = leaseOf({ owner: this.#owner, token: this.#token }, untilMs);
-    if (!(await putNext(this.#store, this.#id, next, mine, options))) {
-      throw lost(this.#id, (await highest(this.#store, this.#id, options)).lease);
-    }
-    const before = archiveLeaseKey(this.#id, this.#number);
-    this.#number = next;
+    await replaceSealed(
+      this.#store,
+      archiveLeaseKey(this.#id, this.#number),
+      leaseOf(this.#holder, untilMs),
+      options,
+    );
+    // Looked at after the renewal, so that of this one and of one who takes over at the same time at least one sees the other.
+    const { number, lease } = await highest(this.#store, this.#id, options);
+    if (number !== this.#number) throw lost(this.#id, lease);
     this.#untilMs = untilMs;
-    await this.#store.delete([before], options);
   }
 
   /** Ends it, so that the next holder can begin at once. One that another holds by now is left alone. */
@@ -106,14 +109,24 @@ export class ArchiveLease {
     const { number } = await highest(this.#store, this.#id, options);
     if (number !== this.#number) return;
     // It is not deleted: numbers only rise, so a reader can't take an older one for the highest.
-    const ended = leaseOf({ owner: this.#owner, token: this.#token }, 0);
+    const ended = leaseOf(this.#holder, 0);
     await replaceSealed(this.#store, archiveLeaseKey(this.#id, number), ended, options);
+  }
+}
+
+/** Credentials may not be allowed to delete. Then they stay, and count for nothing. */
+async function removeOlder(store: Store, keys: readonly string[], options: Cancellable): Promise<void> {
+  try {
+    await store.delete(keys, options);
+  } catch (error) {
+    if (!(error instanceof HoldfastError) || error.code !== 'STORE_DENIED') throw error;
   }
 }
 
 export interface Holder {
   readonly owner: string;
   readonly token: string;
+  readonly sinceMs: number;
   readonly now?: () => number;
 }
 
@@ -131,25 +144,29 @@ async function putNext(
   return there?.token === lease.token;
 }
 
-function leaseOf({ owner, token }: Holder, untilMs: number): Lease {
-  return { formatVersion: 1, owner, token, until: new Date(untilMs).toISOString() };
+function mayFollow(holder: Holder, current: Lease): boolean {
+  return holder.owner === current.owner && holder.sinceMs >= current.sinceMs;
+}
+
+function leaseOf({ owner, token, sinceMs }: Holder, untilMs: number): Lease {
+  return { formatVersion: 1, owner, token, sinceMs, until: new Date(untilMs).toISOString() };
 }
 
 async function highest(
   store: Store,
   id: ArchiveId,
   options: Cancellable,
-): Promise<{ readonly number: number; readonly lease?: Lease }> {
+): Promise<{ readonly number: number; readonly lease?: Lease; readonly older: readonly string[] }> {
   const folder = archiveLeaseFolder(id);
   const keys = await Array.fromAsync(store.list(folder, options), ({ key }) => key);
   // Of fixed width: names sort by number.
-  const key = keys.sort().at(-1);
-  if (key === undefined) return { number: 0 };
+  const [key, ...older] = keys.sort().reverse();
+  if (key === undefined) return { number: 0, older: [] };
   const number = Number(key.slice(folder.length, -'.json'.length));
   const lease = await getSealedIfThere(store, key, leaseSchema, options);
-  // Its holder took the next number and removed this one between the two requests.
+  // Another one took the next number and removed this one between the two requests.
   if (lease === undefined) return highest(store, id, options);
-  return { number, ...defined({ lease }) };
+  return { number, older, ...defined({ lease }) };
 }
 
 function running({ plan, database }: ArchiveId, lease: Lease | undefined) {

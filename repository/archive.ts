@@ -56,7 +56,7 @@ const endSchema: z.ZodType<TimelineEnd> = z.object({
   timeline: z.string(),
   lsn: lsnSchema,
   endedAt: z.string(),
-  code: z.enum(['removed', 'source-lag', 'slot-lost', 'gap', 'other-source', 'tables-changed']),
+  code: z.enum(['removed', 'source-lag', 'slot-lost', 'gap', 'other-source', 'schema-changed']),
   reason: z.string(),
 });
 

@@ -25,6 +25,7 @@ export const CRASH_POINTS = {
   'delete-marked': 'a backup is marked as being deleted, and is whole',
   'delete-tombstone': 'a backup has a tombstone in place of its manifest, and its objects are there',
   'delete-swept': 'the objects of a deleted backup are gone, and its mark is there',
+  'archive-stored': 'a segment of an archive of changes is stored, and the source does not know',
 } as const;
 
 export type CrashPoint = keyof typeof CRASH_POINTS;

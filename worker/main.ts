@@ -4,6 +4,7 @@ import { createActivities, type HostedActivities } from '../activities/index.ts'
 import type { NodeSettings } from '../engines/universe/agent/node-agent.ts';
 import { workerIdentity } from '../engines/worker-identity.ts';
 import { nodeQueue } from '../model/task-queue.ts';
+import { archiveQueue } from '../workflows/archive-messages.ts';
 import { pruneQueue, readPointQueue } from '../workflows/messages.ts';
 import { type ProvenNode, proveNodes } from './agents.ts';
 import { workflowBundle } from './bundle.ts';
@@ -25,6 +26,9 @@ const READ_POINT_SLOTS = 1_000;
 
 const PRUNES_AT_ONCE = 4;
 
+/** Each holds a stream and up to three segments in memory. */
+const ARCHIVES_AT_ONCE = 50;
+
 /** Heartbeats carry progress and cancellation, so they are sent often. */
 const HEARTBEAT_EVERY = '2s';
 
@@ -43,7 +47,7 @@ const SHUTDOWN_AT_MOST = '45s';
  */
 const STEP_AT_MOST = '30s';
 
-export type WorkKind = 'lanes' | 'read-points' | 'prune';
+export type WorkKind = 'lanes' | 'read-points' | 'prune' | 'archive';
 
 export interface WorkerOptions {
   readonly address?: string;
@@ -55,8 +59,8 @@ export interface WorkerOptions {
   /** Port on 127.0.0.1 for `/healthz`. */
   readonly healthPort?: number;
   /**
-   * All, or only one kind of work: `read-points` keeps PostgreSQL's snapshots alive apart from the heavy lanes, `prune` alone
-   * has the credentials that may delete.
+   * All, or only one kind of work: `read-points` keeps PostgreSQL's snapshots alive apart from the heavy lanes, `archive`
+   * streams changes, `prune` alone has the credentials that may delete.
    */
   readonly only?: WorkKind;
   /** Tablet servers whose agent this process is. If there are any, nothing else is hosted. */
@@ -178,6 +182,19 @@ async function createWorkers(
         taskQueue: pruneQueue(target.taskQueue),
         activities: { markBackups, deleteBackups, sweepOrphans, endPrune, check },
         maxConcurrentActivityTaskExecutions: PRUNES_AT_ONCE,
+      }),
+    );
+  }
+  if (hosts('archive')) {
+    const { archiveDatabases, openArchive, streamArchive, closeArchive, check } = activities;
+    workers.push(
+      await Worker.create({
+        ...common,
+        // A stream can't be handed over. It is let go at once, and another worker goes on where storage ends.
+        shutdownGraceTime: 0,
+        taskQueue: archiveQueue(target.taskQueue),
+        activities: { archiveDatabases, openArchive, streamArchive, closeArchive, check },
+        maxConcurrentActivityTaskExecutions: ARCHIVES_AT_ONCE,
       }),
     );
   }

@@ -10,6 +10,7 @@ import {
 } from '@temporalio/workflow';
 import type { Activities, NodeActivities } from '../activities/contract.ts';
 import type { Check } from '../model/check.ts';
+import { defined } from '../model/defined.ts';
 import {
   type CheckAnswer,
   type CheckInput,
@@ -39,9 +40,9 @@ const AGENTS_AT_ONCE = 20;
  * Changes nothing; the worker of the plan's own queue makes the newest backup's schema in scratch databases, and drops them.
  */
 export async function doctor(input: DoctorInput): Promise<DoctorReport> {
-  const { repository, source, history, beside, plan } = input;
+  const { repository, source, history, archive, beside, plan } = input;
   const { taskQueue } = workflowInfo();
-  const asked = { repository, source, history };
+  const asked = { repository, source, history, ...defined({ archive }) };
   let agents: readonly string[] = [];
   const own = await answerOf(taskQueue, OWN_WORKER_MS, async () => {
     const atMostMs = LOOKS_AT_MOST_MS + (plan === undefined ? 0 : TRIAL_AT_MOST_MS);

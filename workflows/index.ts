@@ -1,4 +1,5 @@
 /** Everything a worker hosts. The function's name is the workflow's type. */
+export { archive } from './archive.ts';
 export { backup } from './backup.ts';
 export { doctor } from './doctor.ts';
 export { drill } from './drill.ts';

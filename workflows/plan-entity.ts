@@ -258,6 +258,11 @@ export class PlanEntity {
     this.#isSurveyDue = true;
   }
 
+  /** @param has whether the plan has an archive of changes now. */
+  archiveReconciled(has: boolean): void {
+    this.#change({ hasArchive: has });
+  }
+
   decided({ requestId }: PlanRequest, decision: RecoveryDecision, databases: readonly string[] = []): void {
     const request = this.#current.requests.find((each) => each.requestId === requestId);
     // Cancelled meanwhile.

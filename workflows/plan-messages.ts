@@ -205,6 +205,8 @@ export interface PlanState {
   readonly appliedAt: string;
   readonly paused?: { readonly at: string; readonly reason?: string };
   readonly isRemoved?: boolean;
+  /** The plan has an archive of changes, which is ended when it wants none any more. */
+  readonly hasArchive?: boolean;
   /** What the schedules were last brought in line with; absent: to be done. */
   readonly schedulesOf?: number;
   readonly requests: readonly PlanRequest[];

@@ -7,6 +7,7 @@ import {
   ParentClosePolicy,
   startChild,
 } from '@temporalio/workflow';
+import { defined } from '../model/defined.ts';
 import { tabletSource } from '../model/engine-kind.ts';
 import type { CompiledPlan, UniverseSource } from '../model/pipeline.ts';
 import { desiredSchedules, scheduleIdsOf } from '../planning/schedules.ts';
@@ -65,8 +66,9 @@ export async function carryOut(entity: PlanEntity, work: Work, schedules: Schedu
           keepPauses: schedules.keepPauses,
         });
         const inCluster = await inClusterChanges(entity);
+        const archive = await archiveChanges(entity);
         entity.schedulesReconciled(work.generation);
-        schedules.succeeded(work.generation, [...changes, ...inCluster]);
+        schedules.succeeded(work.generation, [...changes, ...inCluster, ...archive]);
       } catch (error) {
         schedules.failed(work.generation, error);
         entity.refuse('apply', refusalIn(error));
@@ -159,11 +161,36 @@ async function inClusterChanges(entity: PlanEntity): Promise<Applied['changes']>
     repository,
     plan: name,
     source,
-    ...(isRemoved || pointTime === undefined ? {} : { policy: pointTime.inCluster }),
+    ...(isRemoved || pointTime?.inCluster === undefined ? {} : { policy: pointTime.inCluster }),
   });
   return changes.flatMap(({ namespace, schedule, done }) =>
     done === 'unchanged' ? [] : [{ schedule: `${namespace} (${schedule})`, done: IN_CLUSTER_DONE[done] }],
   );
+}
+
+/** Starts, changes or ends the archive of changes. A plan that never had one has nothing to end, so nobody is asked. */
+async function archiveChanges(entity: PlanEntity): Promise<Applied['changes']> {
+  const { revision, isRemoved, hasArchive } = entity.state;
+  const { name, pipeline, pointTime, notify } = revision.plan;
+  const policy = isRemoved === true ? undefined : pointTime?.archive;
+  const { source, repository, labels } = pipeline;
+  if (policy === undefined || source.engine !== 'ysql') {
+    if (hasArchive !== true) return [];
+    const ended = await call('end the archive of changes').reconcileArchive({
+      plan: name,
+      taskQueue: revision.taskQueue,
+    });
+    entity.archiveReconciled(false);
+    return ended;
+  }
+  const wanted = { plan: name, source, repository, policy, labels, ...defined({ notify }) };
+  const started = await call('start the archive of changes').reconcileArchive({
+    plan: name,
+    wanted,
+    taskQueue: revision.taskQueue,
+  });
+  entity.archiveReconciled(true);
+  return started;
 }
 
 const IN_CLUSTER_DONE = {
@@ -176,7 +203,7 @@ const IN_CLUSTER_DONE = {
 
 /** The universe's own history, if the plan keeps one: the planner looks there too. */
 function historyOf({ pipeline, pointTime }: CompiledPlan): { readonly history?: UniverseSource } {
-  const history = pointTime === undefined ? undefined : tabletSource(pipeline.source);
+  const history = pointTime?.inCluster === undefined ? undefined : tabletSource(pipeline.source);
   return history === undefined ? {} : { history };
 }
 

@@ -21,6 +21,8 @@ export interface PlanChange {
   readonly schedules: readonly ScheduleDiff[];
   /** What the new retention would delete now; absent where it doesn't change. */
   readonly retention?: RetentionPreview;
+  /** What becomes of the archive of changes in the source; absent where it stays as it is. */
+  readonly archive?: 'begin' | 'end';
 }
 
 export interface ScheduleDiff {
@@ -92,7 +94,7 @@ async function changeOf(client: Client, plan: CompiledPlan, wishes: Wishes): Pro
     fields,
     steps: changedSteps(fields),
     schedules,
-    ...defined({ retention }),
+    ...defined({ retention, archive: archiveChange(entity?.revision.plan, plan) }),
     wanted: plan,
     after: entity?.status.generation ?? 0,
   };
@@ -115,6 +117,7 @@ async function leftover(
         : `its backups stay in the repository; ${runs.join(', ')} runs on to its end`
       : 'has no file; --prune removes it',
     fields: prune ? planChanges(revision.plan, undefined) : [],
+    ...defined({ archive: prune ? archiveChange(revision.plan, undefined) : undefined }),
     steps: [],
     schedules: found.flatMap((schedule) =>
       schedule === undefined
@@ -132,6 +135,12 @@ async function leftover(
     ),
     after: status.generation,
   };
+}
+
+function archiveChange(from: CompiledPlan | undefined, to: CompiledPlan | undefined): PlanChange['archive'] {
+  const [was, is] = [from, to].map((plan) => plan?.pointTime?.archive !== undefined);
+  if (was === is) return undefined;
+  return is ? 'begin' : 'end';
 }
 
 async function scheduleDiffs(

@@ -6,8 +6,15 @@ import type { FieldChange } from './diff.ts';
 const SIGNS = { add: '+', change: '~', remove: '-', keep: ' ', none: ' ' } as const;
 const DELETIONS_TOLD = 10;
 
+/** What happens in the source, said before it is done. */
+const ARCHIVE = {
+  begin:
+    'archive of changes: makes a publication and a replication slot in each database of the source, of the tables that have a replica identity',
+  end: 'archive of changes: drops its publications and replication slots; what is archived stays in the repository',
+} as const;
+
 export function changeLines(change: PlanChange): readonly string[] {
-  const { plan, action, note, fields, steps, schedules, retention } = change;
+  const { plan, action, note, fields, steps, schedules, retention, archive } = change;
   if (action === 'none') return schedules.filter(({ pausedByHand }) => pausedByHand).map(pauseLine);
   return [
     `${SIGNS[action]} plan ${plan}${note === undefined ? '' : `: ${note}`}`,
@@ -16,6 +23,7 @@ export function changeLines(change: PlanChange): readonly string[] {
     ...(steps.length > 0 && action === 'change' ? [`    steps changed: ${steps.join(', ')}`] : []),
     ...schedules.flatMap(scheduleLines),
     ...(retention === undefined ? [] : retentionLines(retention)),
+    ...(archive === undefined ? [] : [`    ${ARCHIVE[archive]}`]),
   ];
 }
 

@@ -1,7 +1,7 @@
 import type { Client } from '@temporalio/client';
 import type { Command } from 'commander';
 import { type Check, check } from '../../model/check.ts';
-import type { DoctorInput, QueueAnswer } from '../../model/doctor.ts';
+import { archiveOf, type DoctorInput, type QueueAnswer } from '../../model/doctor.ts';
 import { permanent } from '../../model/errors.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import type { Interrupts } from '../interrupts.ts';
@@ -138,7 +138,8 @@ async function answersOf(
     plan: plan.name,
     repository,
     source,
-    history: plan.pointTime !== undefined,
+    history: plan.pointTime?.inCluster !== undefined,
+    ...archiveOf(plan),
     beside: duties.filter((duty) => isPolled(queues[duty])),
   };
   let answers: readonly QueueAnswer[] = [];

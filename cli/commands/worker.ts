@@ -33,8 +33,8 @@ export function register(program: Command): void {
     .addOption(
       new Option(
         '--only <kind>',
-        'host one kind of work: read-points keeps PostgreSQL snapshots apart, prune the credentials that may delete',
-      ).choices(['lanes', 'read-points', 'prune']),
+        'host one kind of work: read-points keeps PostgreSQL snapshots apart, archive streams changes, prune keeps the credentials that may delete',
+      ).choices(['lanes', 'read-points', 'prune', 'archive']),
     )
     .option(
       '--tserver <host:port>',

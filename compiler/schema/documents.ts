@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { drill, ONLY_OF_YSQL, TOLERATES_OF_YSQL } from './drill.ts';
 import { notify } from './notify.ts';
 import { alsoCheck, apiVersion, metadata, name } from './parts.ts';
-import { ONLY_OF_A_UNIVERSE, pointTime } from './point-time.ts';
+import { ONLY_OF_A_UNIVERSE, ONLY_OF_POSTGRESQL, pointTime } from './point-time.ts';
 import { repositoryDocument } from './repository.ts';
 import { restorePolicy } from './restore.ts';
 import { retention, scheduleOf } from './schedule.ts';
@@ -44,9 +44,16 @@ const planDocument = z
       })
       .check(
         alsoCheck(({ source: from, pointTime: wanted }) =>
-          wanted === undefined || mayBe('universe', from)
+          !has('inCluster', wanted) || mayBe('universe', from)
             ? undefined
             : { params: { problem: ONLY_OF_A_UNIVERSE }, path: ['pointTime'] },
+        ),
+      )
+      .check(
+        alsoCheck(({ source: from, pointTime: wanted }) =>
+          !has('archive', wanted) || mayBe('ysql', from)
+            ? undefined
+            : { params: { problem: ONLY_OF_POSTGRESQL }, path: ['pointTime', 'archive'] },
         ),
       )
       .check(
@@ -70,6 +77,10 @@ const planDocument = z
 /** True also for a source without an engine, which is reported as an error of its own. */
 function mayBe(engine: 'universe' | 'ysql', from: unknown): boolean {
   return typeof from !== 'object' || from === null || engine in from || Object.keys(from).length === 0;
+}
+
+function has(key: string, mapping: unknown): boolean {
+  return typeof mapping === 'object' && mapping !== null && key in mapping;
 }
 
 function tolerates(rehearsal: unknown): boolean {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Problem } from '../diagnostic.ts';
-import { alsoCheck, duration } from './parts.ts';
+import { readSize, SIZE_PATTERN } from '../size.ts';
+import { alsoCheck, duration, reading } from './parts.ts';
 
 const MINUTE_MS = 60_000;
 
@@ -50,10 +51,81 @@ const TOO_SHORT: Problem = {
   remedy: 'Write e.g. interval: 1h with retention: 3d.',
 };
 
-export const pointTime = z.strictObject({ inCluster }).meta({
-  description: 'Recovery to any instant, not only to those of backups.',
-  examples: [{ inCluster: { interval: '1h', retention: '3d' } }],
-});
+const HOUR_MS = 3_600_000;
+
+const archive = z
+  .strictObject({
+    lag: duration(
+      'A segment is stored after this time, at the end of a transaction: what a loss of the source may cost. 1s to 1h.',
+      '5s',
+    ).prefault('5s'),
+    segmentSize: reading((value) => readSize(value, '64KiB', '256MiB'), {
+      description:
+        'A segment is stored once it is so large, whatever `lag` says. 64KiB to 256MiB, compressed.',
+      pattern: SIZE_PATTERN,
+      examples: ['16MiB'],
+    }).prefault('16MiB'),
+    retention: duration('How far back any second is kept; at least 1h.', '7d').prefault('7d'),
+    maxSourceLag: reading((value) => readSize(value, '64MiB', '16TiB'), {
+      description:
+        'Once the source keeps so much WAL for the archive, the archive gives its slot up, says so, and begins anew.',
+      pattern: SIZE_PATTERN,
+      examples: ['20GiB'],
+    }).prefault('20GiB'),
+  })
+  .check(
+    alsoCheck(({ lag, retention }) => {
+      const isBad = typeof lag === 'number' && (lag < 1_000 || lag > HOUR_MS);
+      const isShort = typeof retention === 'number' && retention < HOUR_MS;
+      return [
+        ...(isBad ? [{ params: { problem: BAD_LAG }, path: ['lag'] }] : []),
+        ...(isShort ? [{ params: { problem: SHORT_ARCHIVE }, path: ['retention'] }] : []),
+      ];
+    }),
+  )
+  .meta({
+    description:
+      'An archive of changes in the repository, by logical replication from PostgreSQL 15 or newer. `apply` makes a publication and a replication slot in each database; without this key it drops them.',
+    examples: [{ lag: '5s', retention: '7d' }],
+  });
+
+const BAD_LAG: Problem = {
+  code: 'OUT_OF_RANGE',
+  message: '`lag` is not between 1s and 1h',
+  remedy: 'Write e.g. lag: 5s.',
+};
+
+const SHORT_ARCHIVE: Problem = {
+  code: 'OUT_OF_RANGE',
+  message: '`retention` is shorter than 1h',
+  remedy: 'Write e.g. retention: 7d.',
+};
+
+export const pointTime = z
+  .strictObject({ inCluster: inCluster.optional(), archive: archive.optional() })
+  .check(
+    alsoCheck((wanted) =>
+      Object.keys(wanted).length > 0 ? undefined : { params: { problem: NO_WAY_TO_AN_INSTANT } },
+    ),
+  )
+  .meta({
+    description: 'Recovery to any instant, not only to those of backups.',
+    examples: [{ inCluster: { interval: '1h', retention: '3d' } }],
+  });
+
+const NO_WAY_TO_AN_INSTANT: Problem = {
+  code: 'MISSING_KEY',
+  message: '`pointTime` says nothing',
+  remedy:
+    'Write `archive: {}` for a source `ysql`, `inCluster: {}` for a universe, or leave `pointTime` out.',
+};
+
+/** Only PostgreSQL's changes are archived. */
+export const ONLY_OF_POSTGRESQL: Problem = {
+  code: 'MISPLACED_KEY',
+  message: '`pointTime.archive` is for `source.ysql` alone',
+  remedy: 'Leave it out; a universe has `pointTime.inCluster`.',
+};
 
 /** Only a universe keeps history of its own. */
 export const ONLY_OF_A_UNIVERSE: Problem = {

@@ -1,7 +1,8 @@
 import { formatAmount } from '../../model/amounts.ts';
 import { type Check, check } from '../../model/check.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
-import type { VerbContext } from '../engine.ts';
+import type { CheckOptions, VerbContext } from '../engine.ts';
+import { checkArchive } from './archive/prerequisites.ts';
 import { selectedDatabases } from './databases.ts';
 import { lockRoom, mostTablesAtOnce, requireRoomForLocks } from './lock-budget.ts';
 import { type Relation, readRelations, select, takesLock } from './server/catalog.ts';
@@ -17,7 +18,11 @@ import { openReadPoint } from './snapshot.ts';
 import { tablesWithoutKey } from './table-cuts.ts';
 
 /** What a backup of this source needs, each looked at by itself: connection, version, programs, privileges and read point. */
-export async function checkSource(verb: VerbContext, source: YsqlSource): Promise<readonly Check[]> {
+export async function checkSource(
+  verb: VerbContext,
+  source: YsqlSource,
+  options?: CheckOptions,
+): Promise<readonly Check[]> {
   const readTarget = async () => {
     const target = await resolveTarget(verb, source.connection);
     return { target, server: await withSession(target, target.database, verb.signal, readServer) };
@@ -65,6 +70,7 @@ export async function checkSource(verb: VerbContext, source: YsqlSource): Promis
     ...(source.contents === 'schema'
       ? []
       : [await check('tables can be cut', () => tablesInOnePiece(verb, source))]),
+    ...(options?.archive === undefined ? [] : await checkArchive(verb, source, options.archive)),
   ];
 }
 

@@ -31,6 +31,8 @@ const BACKUP: readonly CrashPoint[] = [
 ];
 const RESTORE: readonly CrashPoint[] = ['prepare-database', 'load-copied', 'load-committed'];
 const REPLACE: readonly CrashPoint[] = ['finish-sealed', 'exchange-closed', 'exchange-done'];
+/** Struck in test/ysql/archive/capture.test.ts. */
+const ARCHIVE: readonly CrashPoint[] = ['archive-stored'];
 const DELETE: readonly CrashPoint[] = ['delete-marked', 'delete-tombstone', 'delete-swept'];
 
 const ROWS = 2_000;
@@ -218,7 +220,9 @@ test('prunes get over a kill at each of their points', async () => {
 });
 
 test('every point is struck, and stands in the page', async () => {
-  expect([...BACKUP, ...RESTORE, ...REPLACE, ...DELETE].sort()).toEqual(Object.keys(CRASH_POINTS).sort());
+  expect([...BACKUP, ...RESTORE, ...REPLACE, ...DELETE, ...ARCHIVE].sort()).toEqual(
+    Object.keys(CRASH_POINTS).sort(),
+  );
   const page = await readFile(join(import.meta.dirname, '..', '..', 'docs', 'crash-campaign.md'), 'utf8');
   for (const [point, what] of Object.entries(CRASH_POINTS))
     expect(page).toContain(`| \`${point}\` | ${what} |`);

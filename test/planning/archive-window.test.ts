@@ -113,6 +113,13 @@ describe('the window of an archive', () => {
     expect(holes).toEqual([{ fromMicros: T0 + 120_000_000, reason: END.reason }]);
   });
 
+  it('ends where the timeline’s end says, whatever was stored behind it', () => {
+    const { intervals } = archiveWindow('shop', [
+      timeline('a', [segment(0, 2), segment(2, 3)], { end: { ...END, code: 'schema-changed' } }),
+    ]);
+    expect(intervals.map(({ endLsn }) => endLsn)).toEqual([lsnOf(2n)]);
+  });
+
   it('begins at the first commit that is left where retention dropped the oldest segments', () => {
     const { intervals, holes } = archiveWindow('shop', [timeline('a', [segment(1, 2), segment(2, 3)])]);
     expect(holes).toEqual([]);

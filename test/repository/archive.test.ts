@@ -17,6 +17,7 @@ import {
   readTimelines,
 } from '../../repository/archive.ts';
 import { ARCHIVE_LEASE_MS, ArchiveLease } from '../../repository/archive-lease.ts';
+import { dropOldSegments } from '../../repository/archive-retention.ts';
 import { DirectoryStore } from '../../repository/directory.ts';
 import { S3Store } from '../../repository/s3.ts';
 import type { Store } from '../../repository/store.ts';
@@ -131,6 +132,45 @@ function itKeepsAnArchive(open: () => Opened): void {
     await expect(textOf(store, segment)).rejects.toMatchObject({ code: 'ARCHIVE_BAD_SEGMENT' });
   });
 
+  it('drops what is old from the beginning on, parts too, and never from the middle', async () => {
+    const { store } = open();
+    const id = { plan: 'retained', database: 'd' };
+    const at = (timeline: string, start: number, end: number, maxCommitMicros: number) =>
+      putSegment(store, id, timeline, { ...range(start, end), maxCommitMicros }, body(`${start}`));
+    const limitMs = MICROS / 1000 + 1_000;
+    const [old, young] = [MICROS, MICROS + 2_000_000];
+    const ended = {
+      formatVersion: 1,
+      lsn: lsnOf(9n),
+      endedAt: '2026-11-30T03:00:00.000Z',
+      code: 'gap',
+      reason: 'A gap.',
+    } as const;
+    for (const name of ['1', '2', '3']) await putTimeline(store, { ...TIMELINE, ...id, id: name });
+    for (const timeline of ['1', '2']) await putTimelineEnd(store, id, { ...ended, timeline });
+    // A later transaction may have an earlier time; what stands before the first young segment is old, nothing else.
+    await at('2', 1, 2, old);
+    await at('2', 2, 3, young);
+    await at('2', 3, 4, old);
+    const parts = [await putSegmentPart(store, id, '1', body('part'))];
+    await putSegmentOfParts(store, id, '1', { ...range(1, 9), maxCommitMicros: old }, parts);
+    await at('3', 1, 2, old);
+    await at('3', 2, 3, old);
+    const options = { signal: new AbortController().signal, heartbeat: () => undefined };
+    const dropped = await dropOldSegments(store, id.plan, limitMs, options);
+    expect(dropped.deletedSegments).toBe(3);
+    const left = await readTimelines(store, id);
+    // The last segment of the newest timeline says where the archive goes on.
+    expect(
+      left.map(({ timeline, segments }) => [timeline.id, segments.map(({ startLsn }) => startLsn)]),
+    ).toEqual([
+      ['2', [lsnOf(2n), lsnOf(3n)]],
+      ['3', [lsnOf(2n)]],
+    ]);
+    const keys = await Array.fromAsync(store.list('archive/retained/d/'), ({ key }) => key);
+    expect(keys.filter((key) => key.includes('/parts/') || key.includes('/d/1/'))).toEqual([]);
+  });
+
   describe('its lease', () => {
     const id = { ...ID, database: 'lease' };
     let clock = MICROS / 1000;
@@ -138,14 +178,14 @@ function itKeepsAnArchive(open: () => Opened): void {
 
     it('is given to one of two who ask at once, and to the other when it was let go', async () => {
       const { store } = open();
-      const holders = ['a', 'b'].map((token) => ({ owner: `worker ${token}`, token, now }));
+      const holders = ['a', 'b'].map((token) => ({ owner: `run ${token}`, token, sinceMs: 1, now }));
       const asked = await Promise.allSettled(holders.map((holder) => ArchiveLease.take(store, id, holder)));
       expect(asked.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
       const winner = asked.find((each) => each.status === 'fulfilled');
       const refused = asked.find((each) => each.status === 'rejected');
       expect(refused?.reason).toMatchObject({ code: 'ARCHIVE_RUNNING', transient: true });
       clock += ARCHIVE_LEASE_MS - 1;
-      const other = { owner: 'worker c', token: 'c', now };
+      const other = { owner: 'run c', token: 'c', sinceMs: 1, now };
       await expect(ArchiveLease.take(store, id, other)).rejects.toMatchObject({ code: 'ARCHIVE_RUNNING' });
       await winner?.value.renew();
       clock += ARCHIVE_LEASE_MS - 1;
@@ -157,10 +197,10 @@ function itKeepsAnArchive(open: () => Opened): void {
 
     it('is lost to another one when it ran out, and its old holder learns it before it stores anything', async () => {
       const { store } = open();
-      const old = await ArchiveLease.take(store, id, { owner: 'old', token: 'o', now });
+      const old = await ArchiveLease.take(store, id, { owner: 'old', token: 'o', sinceMs: 1, now });
       await old.hold();
       clock += ARCHIVE_LEASE_MS + 1;
-      const successor = await ArchiveLease.take(store, id, { owner: 'new', token: 'n', now });
+      const successor = await ArchiveLease.take(store, id, { owner: 'new', token: 'n', sinceMs: 1, now });
       await expect(old.hold()).rejects.toMatchObject({ code: 'ARCHIVE_LEASE_LOST' });
       await expect(old.renew()).rejects.toMatchObject({ code: 'ARCHIVE_LEASE_LOST' });
       await old.release();
@@ -168,6 +208,18 @@ function itKeepsAnArchive(open: () => Opened): void {
       clock += ARCHIVE_LEASE_MS / 2;
       await successor.hold();
       expect(successor.untilMs).toBe(clock + ARCHIVE_LEASE_MS);
+      await successor.release();
+    });
+
+    it('goes to the next attempt of the same run at once, and never back to the one before', async () => {
+      const { store } = open();
+      const first = await ArchiveLease.take(store, id, { owner: 'run', token: '1', sinceMs: 1, now });
+      const second = await ArchiveLease.take(store, id, { owner: 'run', token: '2', sinceMs: 2, now });
+      await expect(first.hold()).rejects.toMatchObject({ code: 'ARCHIVE_LEASE_LOST' });
+      await expect(
+        ArchiveLease.take(store, id, { owner: 'run', token: '1', sinceMs: 1, now }),
+      ).rejects.toMatchObject({ code: 'ARCHIVE_RUNNING' });
+      await second.hold();
     });
   });
 }

@@ -29,6 +29,15 @@ test('whatever the schema and the rows, each cell comes back in value, time of w
   expect(rows).toBeGreaterThan(50);
 }, 600_000);
 
+test('a row that is nothing but a collection with parts of different times takes the place of the target’s as a whole', async () => {
+  const { problems, counts } = await runPropertyCampaign(cluster, {
+    ...{ seed: 5, numbers: [15], rows: 40, atOnce: 1 },
+    say: () => undefined,
+  });
+  expect(problems).toEqual([]);
+  expect(counts).toMatchObject({ 'over newer data': 1 });
+}, 300_000);
+
 describe('the oracle of the property', () => {
   const TABLE: RandomTable = {
     name: 't',

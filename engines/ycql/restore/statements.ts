@@ -205,9 +205,12 @@ export class RowStatementBuilder {
         add(column, left, latestOf(writeTime), isOneTtl ? only.ttl : 0);
       }
     }
-    // A partition's static columns that the backup lacks are taken away by a statement of their own.
-    const isBare = groups.length === 0 && columns === this.#statics && this.#rules.replaces && !out.lapsed;
-    if (isBare) out.statements.push(this.#insert(columns, key, NO_GROUP, elsewhere));
+    // An INSERT takes away what the backup lacks. Where the row has none (its collections are written part by part, or a partition has
+    // no static columns), an UPDATE does so: it doesn't make the row.
+    const isBare = elsewhere.size > 0 || (columns === this.#statics && !out.lapsed);
+    const absent = columns.filter((column) => !elsewhere.has(column));
+    if (this.#rules.replaces && groups.length === 0 && isBare && absent.length > 0)
+      out.statements.push(this.#update(columns, key, NO_GROUP, new Set(absent)));
     this.#writeGroups(out, columns, groups, key, elsewhere);
     for (const write of later) write();
   }
@@ -270,12 +273,18 @@ export class RowStatementBuilder {
     return { query, params, partition: this.#partitionOf(key) };
   }
 
-  #update(columns: readonly ValueColumn[], key: readonly RawCell[], group: Group): BoundStatement {
+  /** @param removed columns that are taken away */
+  #update(
+    columns: readonly ValueColumn[],
+    key: readonly RawCell[],
+    group: Group,
+    removed: ReadonlySet<ValueColumn> = NOTHING,
+  ): BoundStatement {
     const isStatic = columns === this.#statics;
     const query = this.#text(isStatic ? 'update static' : 'update', () =>
       this.#updateText(columns.map(({ name }) => `${quoteName(name)} = ?`).join(', '), isStatic),
     );
-    const params = [...this.#usingParams(group), ...valuesOf(columns, group), ...key];
+    const params = [...this.#usingParams(group), ...valuesOf(columns, group, removed), ...key];
     return { query, params, partition: this.#partitionOf(key) };
   }
 

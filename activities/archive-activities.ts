@@ -1,0 +1,125 @@
+import { randomUUID } from 'node:crypto';
+import { activityInfo } from '@temporalio/activity';
+import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import type { VerbContext } from '../engines/engine.ts';
+import { captureChanges } from '../engines/ysql/archive/capture.ts';
+import type { ArchiveContext } from '../engines/ysql/archive/context.ts';
+import { closeArchive, openTimeline } from '../engines/ysql/archive/open.ts';
+import { protectSource } from '../engines/ysql/archive/protect.ts';
+import { selectedDatabases } from '../engines/ysql/databases.ts';
+import { resolveTarget, withSession } from '../engines/ysql/server/session.ts';
+import type { ArchiveRequest } from '../model/archive.ts';
+import { defined } from '../model/defined.ts';
+import { messageOf } from '../model/errors.ts';
+import { archivedDatabases, readTimelines } from '../repository/archive.ts';
+import { ArchiveLease } from '../repository/archive-lease.ts';
+import { type Activities, ARCHIVE_ENDED, ARCHIVE_WANTED, archiveWorkflowId } from './contract.ts';
+import type { Repositories } from './repositories.ts';
+import { asActivity } from './run-activity.ts';
+
+/** The archive of changes of a plan. */
+export function archiveActivities(
+  client: Client,
+  repositories: Repositories,
+): Pick<
+  Activities,
+  'archiveDatabases' | 'openArchive' | 'streamArchive' | 'closeArchive' | 'reconcileArchive'
+> {
+  return {
+    archiveDatabases: ({ plan, source, repository }) =>
+      asActivity(async (verb) => {
+        const { signal } = verb;
+        const target = await resolveTarget(verb, source.connection);
+        const wanted = await withSession(target, target.database, signal, (session) =>
+          selectedDatabases(session, target, source),
+        );
+        const store = await repositories.open(repository);
+        const others: string[] = [];
+        for (const database of await archivedDatabases(store, plan, { signal })) {
+          const newest = (await readTimelines(store, { plan, database }, { signal })).at(-1);
+          if (!wanted.includes(database) && newest !== undefined && newest.end === undefined)
+            others.push(database);
+        }
+        return { wanted, others };
+      }),
+
+    openArchive: (request) =>
+      asActivity((verb) =>
+        withLease(repositories, verb, request, async (context) => {
+          const { timeline } = (await openTimeline(context)).stored;
+          const { id, createdAt, previous } = timeline;
+          return { timeline: id, since: createdAt, ...defined({ reason: previous?.reason }) };
+        }),
+      ),
+
+    // Opened again by each attempt: storage says where to go on, not what an earlier attempt thought.
+    streamArchive: (request) =>
+      asActivity(async (verb) => {
+        await protectSource(verb, request);
+        return await withLease(repositories, verb, request, async (context) => {
+          const opened = await openTimeline(context);
+          // Another timeline has begun: the workflow is told, so that it asks for a base.
+          return opened.ended ?? (await captureChanges(context, opened));
+        });
+      }),
+
+    closeArchive: (request) => asActivity((verb) => withLease(repositories, verb, request, closeArchive)),
+
+    reconcileArchive: ({ plan, wanted, taskQueue }) =>
+      asActivity(async () => {
+        const workflowId = archiveWorkflowId(plan);
+        const handle = client.workflow.getHandle(workflowId);
+        const isRunning = await runs(handle);
+        if (wanted === undefined) {
+          if (!isRunning) return [];
+          await handle.signal(ARCHIVE_ENDED);
+          return [{ schedule: 'archive of changes', done: 'deleted' as const }];
+        }
+        await client.workflow.signalWithStart('archive', {
+          workflowId,
+          taskQueue,
+          args: [wanted],
+          signal: ARCHIVE_WANTED,
+          signalArgs: [wanted],
+        });
+        return isRunning ? [] : [{ schedule: 'archive of changes', done: 'created' as const }];
+      }),
+  };
+}
+
+async function runs(handle: ReturnType<Client['workflow']['getHandle']>): Promise<boolean> {
+  try {
+    return (await handle.describe()).status.name === 'RUNNING';
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false;
+    throw error;
+  }
+}
+
+/** Only the holder of the lease stores anything (C9). The next attempt of the same run takes over from one that died. */
+async function withLease<T>(
+  repositories: Repositories,
+  verb: VerbContext,
+  request: ArchiveRequest,
+  work: (context: ArchiveContext) => Promise<T>,
+): Promise<T> {
+  const store = await repositories.open(request.repository);
+  const { workflowExecution, currentAttemptScheduledTimestampMs } = activityInfo();
+  const holder = {
+    owner: workflowExecution?.runId ?? '',
+    token: randomUUID(),
+    sinceMs: currentAttemptScheduledTimestampMs,
+  };
+  const lease = await ArchiveLease.take(store, request, holder, { signal: verb.signal });
+  try {
+    return await work({ ...verb, request, store, lease });
+  } finally {
+    // Also after a cancellation, so that the next run needn't wait until it ends by itself.
+    try {
+      await lease.release();
+    } catch (error) {
+      // It ends by itself. What the work threw, or gave, counts.
+      verb.log('the lease of the archive could not be given back', { reason: messageOf(error) });
+    }
+  }
+}

@@ -1,0 +1,173 @@
+/** `archive/<plan>/decode.mjs`: prints segments as SQL. Plain JavaScript that must run without Holdfast, on Node 22.15 or newer. */
+export const DECODE_SCRIPT = `// Prints segments of an archive of changes as SQL, transaction by transaction, in the order of the names that are given:
+//   node decode.mjs <database>/<timeline>/s-*  > changes.sql
+//   psql -v ON_ERROR_STOP=1 -1 -f changes.sql
+// SET session_replication_role = replica is part of the output, so a superuser has to run it.
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { zstdDecompressSync } from 'node:zlib';
+
+const EPOCH_MICROS = 946684800000000n;
+const identifier = (name) => '"' + name.replaceAll('"', '""') + '"';
+const literal = (text) => (text === null ? 'NULL' : text.includes('\\\\') ? " E'" + text.replaceAll('\\\\', '\\\\\\\\').replaceAll("'", "''") + "'" : "'" + text.replaceAll("'", "''") + "'");
+
+const files = process.argv.slice(2);
+if (files.length === 0) {
+  console.error('usage: node decode.mjs <segment> ...');
+  process.exit(2);
+}
+console.log('SET session_replication_role = replica;');
+for (const file of files.toSorted()) decode(file);
+
+function stored(file, expected) {
+  const bytes = readFileSync(file);
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  if (!sha256.startsWith(expected)) throw new Error(file + ' is damaged: its SHA-256 is ' + sha256);
+  return bytes;
+}
+
+function textOf(file) {
+  const [, expected, kind] = /-([0-9a-f]{16})\\.(zst|parts\\.json)$/.exec(file) ?? [];
+  if (expected === undefined) throw new Error(file + ' is not named as a segment');
+  const bytes = stored(file, expected);
+  if (kind === 'zst') return decompressed(bytes);
+  const { parts } = JSON.parse(bytes);
+  return Buffer.concat(
+    parts.map(({ sha256 }) => decompressed(stored(join(dirname(file), 'parts', sha256 + '.zst'), sha256))),
+  );
+}
+
+/** All frames: Node decompresses the first one alone. */
+function decompressed(file) {
+  const texts = [];
+  for (let start = 0, end = 0; start < file.length; start = end) {
+    const flags = file[start + 4];
+    const single = (flags >> 5) & 1;
+    end = start + 5 + (single ? 0 : 1) + [0, 1, 2, 4][flags & 3] + [single, 2, 4, 8][flags >> 6];
+    for (let last = false; !last; ) {
+      const block = file.readUIntLE(end, 3);
+      last = (block & 1) === 1;
+      end += 3 + (((block >> 1) & 3) === 1 ? 1 : block >> 3);
+    }
+    end += flags & 4 ? 4 : 0;
+    texts.push(zstdDecompressSync(file.subarray(start, end)));
+  }
+  return Buffer.concat(texts);
+}
+
+function decode(file) {
+  const text = textOf(file);
+  const headerEnd = text.indexOf(10);
+  const header = JSON.parse(text.subarray(0, headerEnd));
+  console.log('-- segment ' + header.startLsn + ' to ' + header.endLsn + ', ' + header.transactions + ' transactions');
+  const relations = new Map();
+  for (let at = headerEnd + 1; at < text.length; ) {
+    const length = text.readUInt32BE(at);
+    print(text.subarray(at + 4, at + 4 + length), relations);
+    at += 4 + length;
+  }
+  for (const { schema, name, lastValue } of header.sequences ?? []) {
+    if (lastValue !== null) console.log('-- sequence ' + identifier(schema) + '.' + identifier(name) + ' was at ' + lastValue);
+  }
+}
+
+function reader(bytes, start) {
+  let at = start;
+  const advance = (count) => (at += count) - count;
+  return {
+    byte: () => bytes[advance(1)],
+    int16: () => bytes.readUInt16BE(advance(2)),
+    int32: () => bytes.readUInt32BE(advance(4)),
+    int64: () => bytes.readBigUInt64BE(advance(8)),
+    text: (length) => bytes.toString('utf8', at, advance(length) + length),
+    string: () => {
+      const end = bytes.indexOf(0, at);
+      const text = bytes.toString('utf8', at, end);
+      at = end + 1;
+      return text;
+    },
+  };
+}
+
+/** Values in order; undefined: unchanged and not sent. */
+function tuple(from) {
+  return Array.from({ length: from.int16() }, () => {
+    const kind = String.fromCharCode(from.byte());
+    return kind === 'n' ? null : kind === 'u' ? undefined : from.text(from.int32());
+  });
+}
+
+function print(message, relations) {
+  const from = reader(message, 1);
+  switch (String.fromCharCode(message[0])) {
+    case 'B': {
+      const lsn = from.int64();
+      const micros = from.int64() + EPOCH_MICROS;
+      const time = new Date(Number(micros / 1000n)).toISOString();
+      console.log('BEGIN; -- xid ' + from.int32() + ', commit at ' + lsn.toString(16).toUpperCase().padStart(16, '0') + ', ' + time);
+      return;
+    }
+    case 'C':
+      console.log('COMMIT;');
+      return;
+    case 'R': {
+      const id = from.int32();
+      const name = identifier(from.string() || 'pg_catalog') + '.' + identifier(from.string());
+      const full = String.fromCharCode(from.byte()) === 'f';
+      const columns = Array.from({ length: from.int16() }, () => {
+        const isKey = (from.byte() & 1) === 1;
+        const column = identifier(from.string());
+        from.int32();
+        from.int32();
+        return { column, isKey };
+      });
+      relations.set(id, { name, full, columns });
+      return;
+    }
+    case 'I': {
+      const { name, columns } = relations.get(from.int32());
+      from.byte();
+      const values = tuple(from).map(literal).join(', ');
+      console.log('INSERT INTO ' + name + ' (' + columns.map(({ column }) => column).join(', ') + ') OVERRIDING SYSTEM VALUE VALUES (' + values + ');');
+      return;
+    }
+    case 'U': {
+      const relation = relations.get(from.int32());
+      let kind = from.byte();
+      let old;
+      if (String.fromCharCode(kind) !== 'N') {
+        old = tuple(from);
+        kind = from.byte();
+      }
+      const values = tuple(from);
+      const set = relation.columns.flatMap(({ column, isKey }, at) =>
+        values[at] === undefined || (isKey && (old === undefined || old[at] === values[at])) ? [] : [column + ' = ' + literal(values[at])],
+      );
+      if (set.length > 0) console.log('UPDATE ' + relation.name + ' SET ' + set.join(', ') + where(relation, old ?? values) + ';');
+      return;
+    }
+    case 'D': {
+      const relation = relations.get(from.int32());
+      from.byte();
+      console.log('DELETE FROM ' + relation.name + where(relation, tuple(from)) + ';');
+      return;
+    }
+    case 'T': {
+      const count = from.int32();
+      const options = from.byte();
+      const names = Array.from({ length: count }, () => 'ONLY ' + relations.get(from.int32()).name);
+      console.log('TRUNCATE ' + names.join(', ') + (options & 2 ? ' RESTART IDENTITY' : '') + ';');
+    }
+  }
+}
+
+/** By the key; without one, one row that is the same in all columns. */
+function where({ name, full, columns }, values) {
+  const terms = columns
+    .flatMap(({ column, isKey }, at) => (isKey && values[at] !== undefined ? [[column, values[at]]] : []))
+    .map(([column, value]) => (full ? column + '::text IS NOT DISTINCT FROM ' + literal(value) : column + ' = ' + literal(value)))
+    .join(' AND ');
+  return full ? ' WHERE ctid = (SELECT ctid FROM ' + name + ' WHERE ' + terms + ' LIMIT 1)' : ' WHERE ' + terms;
+}
+`;

@@ -1,0 +1,149 @@
+import { formatAmount, formatBytes } from '../../../model/amounts.ts';
+import type { ArchivePolicy } from '../../../model/archive.ts';
+import { type Check, check } from '../../../model/check.ts';
+import { permanent } from '../../../model/errors.ts';
+import type { YsqlSource } from '../../../model/pipeline.ts';
+import type { VerbContext } from '../../engine.ts';
+import { selectedDatabases } from '../databases.ts';
+import type { ConnectionTarget } from '../server/connection-url.ts';
+import { readServer } from '../server/server.ts';
+import { onlyRow, resolveTarget, withSession } from '../server/session.ts';
+import { archiveName } from './names.ts';
+import { requirePostgres } from './open.ts';
+import { describeNotArchived } from './slot.ts';
+import { type ArchivableTables, archivableTables } from './tables.ts';
+
+interface ServerSettings {
+  readonly walLevel: string;
+  readonly maxSlots: number;
+  readonly usedSlots: number;
+  readonly ownSlots: number;
+  readonly maxSenders: number;
+  readonly mayReplicate: boolean;
+  readonly role: string;
+  /** MiB; -1: no limit. */
+  readonly maxSlotKeepMiB: number;
+}
+
+const SETTINGS = `
+  SELECT current_setting('wal_level') AS "walLevel", current_setting('max_replication_slots')::int AS "maxSlots",
+    (SELECT count(*)::int FROM pg_catalog.pg_replication_slots) AS "usedSlots",
+    (SELECT count(*)::int FROM pg_catalog.pg_replication_slots WHERE slot_name = ANY ($1)) AS "ownSlots",
+    current_setting('max_wal_senders')::int AS "maxSenders",
+    (SELECT rolsuper OR rolreplication FROM pg_catalog.pg_roles WHERE rolname = current_user) AS "mayReplicate",
+    current_user AS role,
+    (SELECT setting::int FROM pg_catalog.pg_settings WHERE name = 'max_slot_wal_keep_size') AS "maxSlotKeepMiB"`;
+
+/** What an archive of changes needs of the source, each looked at by itself. Changes nothing. */
+export async function checkArchive(
+  verb: VerbContext,
+  source: YsqlSource,
+  { plan, policy }: { readonly plan: string; readonly policy: ArchivePolicy },
+): Promise<readonly Check[]> {
+  const target = () => resolveTarget(verb, source.connection);
+  const found = async () => {
+    const where = await target();
+    return await withSession(where, where.database, verb.signal, async (session) => {
+      const server = await readServer(session);
+      requirePostgres(server);
+      const databases = await selectedDatabases(session, where, source);
+      const slots = databases.map((database) => archiveName(plan, database));
+      const settings = await session.query<ServerSettings>('read the settings of replication', SETTINGS, [
+        slots,
+      ]);
+      return { server, databases, settings: onlyRow(settings, 'its settings') };
+    });
+  };
+  const logical = await check('archive: the server logs changes of rows', async () => {
+    const { server, settings } = await found();
+    if (settings.walLevel !== 'logical') {
+      throw permanent(
+        'ARCHIVE_WAL_LEVEL',
+        `wal_level is ${settings.walLevel}, and an archive of changes needs logical`,
+        "Run ALTER SYSTEM SET wal_level = 'logical'; and restart the server.",
+      );
+    }
+    return `PostgreSQL ${server.version}, wal_level logical`;
+  });
+  // The rest would only repeat what is wrong.
+  if (!logical.ok) return [logical];
+  return [
+    logical,
+    await check('archive: the role may replicate', async () => {
+      const { settings } = await found();
+      if (!settings.mayReplicate) {
+        throw permanent(
+          'ARCHIVE_NO_REPLICATION',
+          `Role ${settings.role} has not the attribute REPLICATION`,
+          `Run ALTER ROLE "${settings.role}" REPLICATION;`,
+        );
+      }
+      return `role ${settings.role} may`;
+    }),
+    await check('archive: free replication slots', async () => {
+      const { settings, databases } = await found();
+      const needed = databases.length - settings.ownSlots;
+      const free = settings.maxSlots - settings.usedSlots;
+      if (needed > free || databases.length > settings.maxSenders) {
+        throw permanent(
+          'ARCHIVE_NO_SLOT',
+          `${formatAmount(databases.length, 'database')} need a replication slot and a walsender each; ${free} slots of ${settings.maxSlots} are free, and max_wal_senders is ${settings.maxSenders}`,
+          'Raise max_replication_slots and max_wal_senders, which takes a restart, or let the plan name fewer databases.',
+        );
+      }
+      return `${needed} needed, ${free} of ${settings.maxSlots} free`;
+    }),
+    await check('archive: WAL kept on the source', async () => {
+      const { settings } = await found();
+      const own = formatBytes(policy.maxSourceLagBytes);
+      if (settings.maxSlotKeepMiB < 0) {
+        return `the archive gives its slot up at ${own} (maxSourceLag), as long as a worker runs; while none does, the server keeps WAL until its disk is full, since max_slot_wal_keep_size is -1. See that pg_wal has room for ${own}`;
+      }
+      return `the archive gives its slot up at ${own} (maxSourceLag), the server at ${formatBytes(settings.maxSlotKeepMiB * 1024 ** 2)} (max_slot_wal_keep_size)`;
+    }),
+    await tablesCheck(verb, source, target, async () => (await found()).databases),
+  ];
+}
+
+/** Tables without a replica identity are named with what to run. They are no fault: the archive leaves them out. */
+async function tablesCheck(
+  verb: VerbContext,
+  source: YsqlSource,
+  target: () => Promise<ConnectionTarget>,
+  databases: () => Promise<readonly string[]>,
+): Promise<Check> {
+  const mend: string[] = [];
+  const found = await check('archive: replica identities', async () => {
+    const told: string[] = [];
+    for (const database of await databases()) {
+      const tables = await withSession(await target(), database, verb.signal, (session) =>
+        archivableTables(session, source),
+      );
+      told.push(describe(database, tables));
+      mend.push(...tables.notArchived.flatMap(({ sql }) => sql ?? []));
+    }
+    return told.join('; ');
+  });
+  if (mend.length === 0 || found.remedy !== undefined) return found;
+  const more = mend.length > TOLD ? ` and so on for ${mend.length - TOLD} more` : '';
+  return {
+    ...found,
+    remedy: `To archive them too, give them primary keys, or run ${mend.slice(0, TOLD).join(' ')}${more}`,
+  };
+}
+
+const TOLD = 20;
+
+function describe(database: string, tables: ArchivableTables): string {
+  const archived = `${formatAmount(tables.archived.length, 'table')} of ${database}`;
+  if (tables.archived.length === 0) {
+    throw permanent(
+      'ARCHIVE_NO_TABLE',
+      `No table of database "${database}" can be archived: ${describeNotArchived(tables)}`,
+      'Give the tables primary keys, or REPLICA IDENTITY FULL.',
+    );
+  }
+  return tables.notArchived.length === 0
+    ? archived
+    : `${archived}; not archived: ${describeNotArchived(tables)}`;
+}

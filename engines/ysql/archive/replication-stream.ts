@@ -1,0 +1,276 @@
+import type { Duplex } from 'node:stream';
+import pg from 'pg';
+import { type Lsn, positionOf, postgresLsn } from '../../../model/archive.ts';
+import { permanent, transient } from '../../../model/errors.ts';
+import { type ConnectionTarget, clientConfigs } from '../server/connection-url.ts';
+import { databaseError } from '../server/errors.ts';
+import { loginOptions } from '../server/login-triggers.ts';
+import { sessionSettings } from '../server/session-settings.ts';
+
+/** What the stream hands on, in order. A message's bytes are valid only during the call. */
+export interface StreamListener {
+  message(payload: Buffer): void;
+  /** Everything that committed before this position has been handed on. */
+  keepalive(position: bigint, replyRequested: boolean): void;
+}
+
+const CONNECT_TIMEOUT_MS = 15_000;
+/** The server ends a connection that says nothing for `wal_sender_timeout`, 60 s by default. */
+const STATUS_EVERY_MS = 10_000;
+/** Nothing at all for so long, while the server answers each status by a keepalive when asked: the connection is dead. */
+const SILENCE_MS = 45_000;
+/**
+ * The walsender sends each message by itself. A reader that pauses after a small read lets messages gather, which is up to twice as fast
+ * and wakes this process less (facts: a pause of 1 ms; 20 ms is slower).
+ */
+const SMALL_READ_BYTES = 64 * 1024;
+const PAUSE_MS = 1;
+
+const COPY_DATA = 'd'.charCodeAt(0);
+const COPY_BOTH = 'W'.charCodeAt(0);
+const COPY_DONE = 'c'.charCodeAt(0);
+const ERROR_RESPONSE = 'E'.charCodeAt(0);
+const XLOG_DATA = 'w'.charCodeAt(0);
+const KEEPALIVE = 'k'.charCodeAt(0);
+const FRAME_HEADER_BYTES = 5;
+const XLOG_HEADER_BYTES = 25;
+
+/**
+ * The changes of a slot, read by the streaming replication protocol. `pg` makes the connection; from `START_REPLICATION` on the frames are
+ * taken from its socket, since `pg` would make an event of each message.
+ */
+export class ReplicationStream {
+  readonly ended: Promise<never>;
+  readonly #client: pg.Client;
+  readonly #socket: Duplex;
+  readonly #listener: StreamListener;
+  readonly #fail: (error: unknown) => void;
+  readonly #slot: string;
+  readonly #signal: AbortSignal;
+  readonly #onAbort = () => this.#socket.destroy();
+  #rest: Buffer = Buffer.alloc(0);
+  #flushed: bigint;
+  #isHeld = false;
+  #isPausing = false;
+  #heardAt = Date.now();
+  #closing = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  private constructor(
+    client: pg.Client,
+    slot: string,
+    from: Lsn,
+    listener: StreamListener,
+    signal: AbortSignal,
+  ) {
+    this.#client = client;
+    this.#socket = client.connection.stream;
+    this.#slot = slot;
+    this.#listener = listener;
+    this.#signal = signal;
+    this.#flushed = positionOf(from);
+    const { promise, reject } = Promise.withResolvers<never>();
+    // Whoever reads may have left already; a rejection that nobody awaits must not end the worker.
+    promise.catch(() => undefined);
+    this.ended = promise;
+    this.#fail = reject;
+  }
+
+  /** Begins to read behind `from`. The server sends whole transactions that commit at or after it. */
+  static async open(
+    target: ConnectionTarget,
+    database: string,
+    { slot, publication, from }: { readonly slot: string; readonly publication: string; readonly from: Lsn },
+    listener: StreamListener,
+    signal: AbortSignal,
+  ): Promise<ReplicationStream> {
+    signal.throwIfAborted();
+    const client = await connectForReplication(target, database, signal);
+    const stream = new ReplicationStream(client, slot, from, listener, signal);
+    stream.#start(publication, from);
+    return stream;
+  }
+
+  /** From now on the server may forget what lies before this position: it is stored. */
+  acknowledge(position: bigint): void {
+    if (position <= this.#flushed) return;
+    this.#flushed = position;
+    this.#sendStatus(false);
+  }
+
+  /** Stops reading, so that the server waits, until `resume`. */
+  hold(): void {
+    this.#isHeld = true;
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#isHeld = false;
+    // Time that we held it up is no silence of the server.
+    this.#heardAt = Date.now();
+    if (!this.#isPausing) this.#socket.resume();
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    clearInterval(this.#timer);
+    this.#signal.removeEventListener('abort', this.#onAbort);
+    this.#socket.destroy();
+  }
+
+  #start(publication: string, from: Lsn): void {
+    const socket = this.#socket;
+    // The library's own listener would parse the frames too.
+    socket.removeAllListeners('data');
+    socket.on('data', (chunk: Buffer) => this.#read(chunk));
+    socket.on('error', (error) => this.#end(error));
+    socket.on('close', () => this.#end(new Error('Connection terminated')));
+    this.#client.on('error', () => undefined);
+    this.#signal.addEventListener('abort', this.#onAbort, { once: true });
+    const options = `proto_version '1', publication_names '${publication}'`;
+    this.#client.connection.query(
+      `START_REPLICATION SLOT "${this.#slot}" LOGICAL ${postgresLsn(from)} (${options})`,
+    );
+    this.#timer = setInterval(() => this.#look(), STATUS_EVERY_MS);
+  }
+
+  #look(): void {
+    if (!this.#isHeld && Date.now() - this.#heardAt > SILENCE_MS) {
+      this.#socket.destroy(new Error('Connection terminated: no answer'));
+      return;
+    }
+    this.#sendStatus(true);
+  }
+
+  #read(chunk: Buffer): void {
+    this.#heardAt = Date.now();
+    const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    let at = 0;
+    try {
+      while (bytes.length - at >= FRAME_HEADER_BYTES) {
+        const end = at + 1 + bytes.readUInt32BE(at + 1);
+        if (end > bytes.length) break;
+        this.#take(bytes[at], bytes.subarray(at + FRAME_HEADER_BYTES, end));
+        at = end;
+      }
+    } catch (error) {
+      this.#end(error);
+      this.#socket.destroy();
+      return;
+    }
+    // A copy, so that a small rest doesn't keep a large chunk alive.
+    this.#rest = at === bytes.length ? Buffer.alloc(0) : Buffer.from(bytes.subarray(at));
+    if (chunk.length < SMALL_READ_BYTES) this.#letGather();
+  }
+
+  #letGather(): void {
+    this.#isPausing = true;
+    this.#socket.pause();
+    setTimeout(() => {
+      this.#isPausing = false;
+      if (!this.#isHeld) this.#socket.resume();
+    }, PAUSE_MS);
+  }
+
+  #take(type: number | undefined, body: Buffer): void {
+    if (type === COPY_DATA) {
+      if (body[0] === XLOG_DATA) {
+        this.#listener.message(body.subarray(XLOG_HEADER_BYTES));
+      } else if (body[0] === KEEPALIVE) {
+        this.#listener.keepalive(body.readBigUInt64BE(1), body[17] === 1);
+      }
+    } else if (type === ERROR_RESPONSE) {
+      throw this.#refusal(body);
+    } else if (type === COPY_DONE) {
+      throw new Error('Connection terminated: the server ended the stream');
+    } else if (type === COPY_BOTH) {
+      this.#sendStatus(false);
+    }
+    // Notices and settings of the server are of no account.
+  }
+
+  /** Fields of an ErrorResponse are a letter and a text each. */
+  #refusal(body: Buffer): unknown {
+    const fields = new Map(
+      body
+        .toString()
+        .split('\0')
+        .filter((field) => field !== '')
+        .map((field) => [field.charAt(0), field.slice(1)]),
+    );
+    const code = fields.get('C') ?? 'unknown';
+    const message = fields.get('M') ?? 'unknown';
+    const told = `The source ended the stream of replication slot ${this.#slot} (${code}): ${message}`;
+    // 55000: WAL that it needs is gone; 42704: the slot or its publication is gone. Opening the archive again finds out and says so.
+    const passes =
+      code.startsWith('08') || code.startsWith('53') || code.startsWith('57') || /^(55|42704)/.test(code);
+    const remedy = 'See the log of the source; `holdfast doctor` looks at what an archive needs.';
+    return passes
+      ? transient('ARCHIVE_STREAM_ENDED', told, `It is tried again. ${remedy}`)
+      : permanent('ARCHIVE_STREAM_REFUSED', told, remedy);
+  }
+
+  #end(error: unknown): void {
+    if (this.#closing) return;
+    this.#closing = true;
+    clearInterval(this.#timer);
+    this.#signal.removeEventListener('abort', this.#onAbort);
+    this.#fail(
+      databaseError(error, `stream the changes of slot ${this.#slot}`, {
+        signal: this.#signal,
+        product: 'postgresql',
+      }),
+    );
+  }
+
+  /** A Standby Status Update: written, flushed and applied are all what is stored. */
+  #sendStatus(replyRequested: boolean): void {
+    if (this.#closing || !this.#socket.writable) return;
+    const status = Buffer.alloc(FRAME_HEADER_BYTES + 34);
+    status[0] = COPY_DATA;
+    status.writeUInt32BE(4 + 34, 1);
+    status.write('r', 5);
+    status.writeBigUInt64BE(this.#flushed, 6);
+    status.writeBigUInt64BE(this.#flushed, 14);
+    status.writeBigUInt64BE(this.#flushed, 22);
+    status.writeBigInt64BE(BigInt(Date.now() - 946_684_800_000) * 1000n, 30);
+    status[38] = replyRequested ? 1 : 0;
+    this.#socket.write(status);
+  }
+}
+
+/** A session of the replication protocol, with the settings that make text exact. */
+async function connectForReplication(
+  target: ConnectionTarget,
+  database: string,
+  signal: AbortSignal,
+): Promise<pg.Client> {
+  let failure: unknown;
+  for (const config of clientConfigs(target, database, ...loginOptions(target))) {
+    // `pg` passes `replication` on to the server; its types don't have it.
+    const settings: pg.ClientConfig & { readonly replication: 'database' } = {
+      ...config,
+      replication: 'database',
+      application_name: 'holdfast archive',
+      keepAlive: true,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    };
+    const client = new pg.Client(settings);
+    // `pg` reports the end of a connection that was destroyed, too; without a listener the process would end.
+    client.on('error', () => undefined);
+    try {
+      await client.connect();
+      const version = await client.query<{ server_version_num: string }>('SHOW server_version_num');
+      const major = Math.floor(Number(version.rows[0]?.server_version_num) / 10_000);
+      await client.query(sessionSettings({ major, superuser: false }));
+      return client;
+    } catch (error) {
+      failure = error;
+      client.connection.stream.destroy();
+    }
+  }
+  throw databaseError(failure, `connect for replication to database "${database}"`, {
+    signal,
+    product: 'postgresql',
+  });
+}

@@ -1,0 +1,98 @@
+import type { ArchivedTable } from '../../../model/archive.ts';
+import type { YsqlSource } from '../../../model/pipeline.ts';
+import { sha256Hex } from '../../../repository/sha256.ts';
+import { readRelations, select } from '../server/catalog.ts';
+import { quoteTable, tableName } from '../server/identifiers.ts';
+import type { Session } from '../server/session.ts';
+
+/** A table that the plan selects, as far as an archive of its changes is concerned. */
+interface TableRow {
+  readonly schema: string;
+  readonly table: string;
+  readonly unlogged: boolean;
+  /** Whether this role may add it to a publication. */
+  readonly owned: boolean;
+  /** `pg_class.relreplident`. */
+  readonly replident: 'd' | 'f' | 'i' | 'n';
+  readonly hasPrimaryKey: boolean;
+  readonly hasIdentityIndex: boolean;
+  /** Name, type with modifier, generation, NOT NULL, in order. */
+  readonly columns: readonly (readonly [string, string, string, boolean])[];
+}
+
+/** Names and types are written out whole, since `search_path` is empty. */
+const TABLES = `
+  SELECT n.nspname AS schema, c.relname AS table, c.relpersistence = 'u' AS unlogged,
+    pg_has_role(c.relowner, 'USAGE') AS owned, c.relreplident AS replident,
+    EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indisvalid
+      AND i.indimmediate) AS "hasPrimaryKey",
+    EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisreplident AND i.indisvalid)
+      AS "hasIdentityIndex",
+    coalesce((SELECT json_agg(json_build_array(a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attgenerated,
+      a.attnotnull) ORDER BY a.attnum)
+      FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '[]') AS columns
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.oid = ANY ($1::oid[]) ORDER BY 1, 2`;
+
+/** What of a database can be archived, and the state of its schema. */
+export interface ArchivableTables {
+  readonly archived: readonly ArchivedTable[];
+  readonly notArchived: readonly { readonly table: string; readonly reason: string; readonly sql?: string }[];
+  /** Quoted, for a publication. */
+  readonly quoted: readonly string[];
+  /**
+   * Hash of the tables, their columns and their replica identities. Another hash means that rows from before and after may not fit each
+   * other, or that a table has come or gone.
+   */
+  readonly schemaFingerprint: string;
+}
+
+/**
+ * Which of the plan's tables have a replica identity. To publish one without would make the application's own UPDATE and DELETE fail
+ * (`cannot update table … because it does not have a replica identity and publishes updates`), so those are left out.
+ */
+export async function archivableTables(session: Session, source: YsqlSource): Promise<ArchivableTables> {
+  const { data } = await select(session, await readRelations(session), source);
+  const oids = data.filter(({ extension }) => extension === null).map(({ oid }) => oid);
+  const rows = await session.query<TableRow>('read the replica identities', TABLES, [oids]);
+  const archived: ArchivedTable[] = [];
+  const notArchived: { table: string; reason: string; sql?: string }[] = [];
+  const quoted: string[] = [];
+  for (const row of rows) {
+    const identity = identityOf(row);
+    const obstacle = obstacleOf(row, identity);
+    if (obstacle !== undefined || identity === undefined) {
+      notArchived.push({ table: tableName(row), ...(obstacle ?? NO_IDENTITY(row)) });
+      continue;
+    }
+    archived.push({ table: tableName(row), identity });
+    quoted.push(quoteTable(row));
+  }
+  return { archived, notArchived, quoted, schemaFingerprint: fingerprintOf(rows) };
+}
+
+function identityOf(row: TableRow): ArchivedTable['identity'] | undefined {
+  if (row.replident === 'f') return 'full';
+  if (row.replident === 'i') return row.hasIdentityIndex ? 'index' : undefined;
+  return row.replident === 'd' && row.hasPrimaryKey ? 'default' : undefined;
+}
+
+function obstacleOf(row: TableRow, identity: ArchivedTable['identity'] | undefined) {
+  if (row.unlogged) {
+    return {
+      reason: 'it is unlogged, so the server keeps no record of its changes',
+      sql: `ALTER TABLE ${quoteTable(row)} SET LOGGED;`,
+    };
+  }
+  if (!row.owned) return { reason: 'the role does not own it, so it can not be published' };
+  return identity === undefined ? NO_IDENTITY(row) : undefined;
+}
+
+const NO_IDENTITY = (row: TableRow) => ({
+  reason: 'it has no replica identity (no primary key)',
+  sql: `ALTER TABLE ${quoteTable(row)} REPLICA IDENTITY FULL;`,
+});
+
+function fingerprintOf(rows: readonly TableRow[]): string {
+  return sha256Hex(Buffer.from(JSON.stringify(rows)));
+}

@@ -1,0 +1,89 @@
+import { z } from 'zod';
+import type { StoredSegment, StoredTimeline } from '../model/archive.ts';
+import { archivedDatabases, readTimelines } from './archive.ts';
+import { type ArchiveId, timelineEndKey, timelineKey } from './archive-names.ts';
+import { getSealedIfThere } from './sealed-object.ts';
+import type { Store } from './store.ts';
+
+interface Options {
+  readonly signal: AbortSignal;
+  readonly heartbeat: () => void;
+}
+
+const partsSchema = z.object({ parts: z.array(z.object({ sha256: z.string() })) });
+
+/**
+ * Drops the oldest segments of a plan's archive, one after another from the beginning, so that a prune that dies leaves a chain without a
+ * gap: the first segment that is kept, and everything behind it, stays. A timeline that has ended goes with its last segment.
+ *
+ * @param limitMs segments whose last commit is older are dropped, milliseconds since 1970
+ */
+export async function dropOldSegments(
+  store: Store,
+  plan: string,
+  limitMs: number,
+  { signal, heartbeat }: Options,
+): Promise<{ readonly deletedSegments: number; readonly deletedBytes: number }> {
+  let deletedSegments = 0;
+  let deletedBytes = 0;
+  for (const database of await archivedDatabases(store, plan, { signal })) {
+    const id = { plan, database };
+    const timelines = await readTimelines(store, id, { signal });
+    for (const [index, stored] of timelines.entries()) {
+      const isNewest = index === timelines.length - 1;
+      const old = leadingOld(stored, limitMs * 1000, isNewest);
+      for (const segment of old) {
+        await dropSegment(store, segment, signal);
+        deletedSegments += 1;
+        deletedBytes += segment.sizeBytes;
+        heartbeat();
+      }
+      const isEmpty = old.length === stored.segments.length;
+      const endedMs = Date.parse(stored.end?.endedAt ?? '');
+      if (!isNewest && isEmpty && endedMs < limitMs) await dropTimeline(store, id, stored, signal);
+    }
+  }
+  return { deletedSegments, deletedBytes };
+}
+
+/**
+ * In order of position, up to the first that is young enough. The last one of the newest timeline stays: it says where the archive ends, and
+ * so where it goes on.
+ */
+function leadingOld(
+  { segments }: StoredTimeline,
+  limitMicros: number,
+  isNewest: boolean,
+): readonly StoredSegment[] {
+  const young = segments.findIndex(({ maxCommitMicros }) => maxCommitMicros >= limitMicros);
+  const old = young < 0 ? segments : segments.slice(0, young);
+  return isNewest && young < 0 ? old.slice(0, -1) : old;
+}
+
+/** Parts first: a segment that is there still names those that a killed prune left. */
+async function dropSegment(
+  store: Store,
+  { key, isInParts }: StoredSegment,
+  signal: AbortSignal,
+): Promise<void> {
+  if (isInParts) {
+    const folder = key.slice(0, key.lastIndexOf('/') + 1);
+    const list = await getSealedIfThere(store, key, partsSchema, { signal });
+    await store.delete(
+      (list?.parts ?? []).map(({ sha256 }) => `${folder}parts/${sha256}.zst`),
+      { signal },
+    );
+  }
+  await store.delete([key], { signal });
+}
+
+/** Its end last: a timeline without an end would seem to go on. */
+async function dropTimeline(
+  store: Store,
+  id: ArchiveId,
+  { timeline }: StoredTimeline,
+  signal: AbortSignal,
+): Promise<void> {
+  await store.delete([timelineKey(id, timeline.id)], { signal });
+  await store.delete([timelineEndKey(id, timeline.id)], { signal });
+}

@@ -1,0 +1,221 @@
+import {
+  allHandlersFinished,
+  CancellationScope,
+  condition,
+  continueAsNew,
+  getExternalWorkflowHandle,
+  isCancellation,
+  log,
+  setCurrentDetails,
+  setDefaultSignalHandler,
+  setHandler,
+  sleep,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { Activities, ArchiveInput } from '../activities/contract.ts';
+import type { TimelineEnd } from '../model/archive.ts';
+import { defined } from '../model/defined.ts';
+import { DAY_MS } from '../model/time.ts';
+import { activitiesFor, PATIENT_RETRY, patiently } from './activity-proxies.ts';
+import {
+  type ArchiveState,
+  archiveEnded,
+  archiveQueue,
+  archiveState,
+  archiveWanted,
+  type DatabaseState,
+} from './archive-messages.ts';
+import { describeFailure } from './failures.ts';
+import { tell } from './notify.ts';
+import { personsSignal, planWorkflowId } from './plan-messages.ts';
+
+/** A stream that ran for so long begins anew in another run, which keeps histories short and finds databases that came meanwhile. */
+const RUN_MS = DAY_MS;
+/** Longer than a run, so that it never ends a stream by itself. */
+const STREAM_AT_MOST_MS = 2 * DAY_MS;
+/** After a failure that a retry can't mend: somebody has to do something first. */
+const AFTER_FAILURE_MS = 60_000;
+const TEXT_AT_MOST = 200;
+
+/**
+ * The archive of changes of one plan, for years: streams each database of it, and goes on by continue-as-new. One activity holds one
+ * stream; it knows from storage where to go on. Ended by `archiveEnded`, it removes what it made in the source.
+ */
+export async function archive(input: ArchiveInput): Promise<void> {
+  let next: ArchiveInput | undefined;
+  let isEnded = false;
+  const keeper = new Keeper(input);
+  setHandler(
+    archiveWanted,
+    (wanted) => {
+      // While it is being ended, it is begun anew afterwards.
+      if (isEnded || JSON.stringify(wanted) !== JSON.stringify(input)) next = wanted;
+    },
+    { description: 'Sent by the plan: how it wants to be archived from now on' },
+  );
+  setHandler(
+    archiveEnded,
+    () => {
+      isEnded = true;
+      next = undefined;
+    },
+    { description: 'Sent by the plan: it has no archive any more' },
+  );
+  setHandler(archiveState, () => keeper.state, { description: 'How each database is archived' });
+  setDefaultSignalHandler(() => undefined);
+
+  const streams = new CancellationScope();
+  const running = streams.run(() => keeper.keep());
+  // Rejects with the cancellation alone; awaited below.
+  running.catch(() => undefined);
+  await condition(() => isEnded || next !== undefined, RUN_MS);
+  streams.cancel();
+  try {
+    await running;
+  } catch (error) {
+    if (!isCancellation(error)) throw error;
+  }
+  await condition(allHandlersFinished);
+  if (isEnded) {
+    await keeper.end();
+    if (next === undefined) return;
+  }
+  await continueAsNew<typeof archive>(next ?? input);
+}
+
+class Keeper {
+  readonly #input: ArchiveInput;
+  readonly #databases = new Map<string, DatabaseState>();
+  #failure: string | undefined;
+
+  constructor(input: ArchiveInput) {
+    this.#input = input;
+  }
+
+  get state(): ArchiveState {
+    return {
+      plan: this.#input.plan,
+      databases: [...this.#databases].map(([database, state]) => ({ database, ...state })),
+      ...defined({ failure: this.#failure }),
+    };
+  }
+
+  /** Until it is cancelled. */
+  async keep(): Promise<void> {
+    const { wanted, others } = await this.#untilItWorks('list the databases', () =>
+      this.#call('list the databases').archiveDatabases(this.#input),
+    );
+    for (const database of others) await this.#close(database);
+    await Promise.all(wanted.map((database) => this.#keepDatabase(database)));
+  }
+
+  /** Removes publication and slot of each database. */
+  async end(): Promise<void> {
+    const { wanted, others } = await this.#call('list the databases').archiveDatabases(this.#input);
+    for (const database of [...wanted, ...others]) await this.#close(database);
+  }
+
+  async #keepDatabase(database: string): Promise<never> {
+    const { plan, source, repository, policy } = this.#input;
+    const request = { plan, source, repository, policy, database };
+    for (;;) {
+      const opened = await this.#untilItWorks(database, () =>
+        this.#call(`open the archive of ${database}`).openArchive(request),
+      );
+      this.#show(database, { timeline: opened.timeline, since: opened.since });
+      await this.#askForBase(database, opened.timeline, opened.reason);
+      const end = await this.#untilItWorks(database, () => this.#stream(request));
+      this.#show(database, { timeline: end.timeline, since: opened.since, failure: end.reason });
+      await this.#tellEnd(database, end);
+    }
+  }
+
+  #stream(request: Parameters<Activities['streamArchive']>[0]): Promise<TimelineEnd> {
+    return activitiesFor({
+      summary: `archive the changes of ${request.database}`,
+      retry: PATIENT_RETRY,
+      timeoutMs: STREAM_AT_MOST_MS,
+      taskQueue: archiveQueue(workflowInfo().taskQueue),
+    }).streamArchive(request);
+  }
+
+  /** A failure that retries don't mend is shown, told once, and tried again: what it needs may come, and the archive must not end. */
+  async #untilItWorks<T>(what: string, work: () => Promise<T>): Promise<T> {
+    for (let told = ''; ; ) {
+      try {
+        const result = await work();
+        this.#failure = undefined;
+        return result;
+      } catch (error) {
+        if (isCancellation(error)) throw error;
+        const { code, message } = describeFailure(error);
+        this.#failure = `${what}: ${message}`;
+        this.#render();
+        log.warn(`the archive of plan ${this.#input.plan} has failed`, { what, code, message });
+        if (message !== told)
+          await this.#tell(
+            `failed-${code}`,
+            `The archive of changes of plan ${this.#input.plan} has failed (${what}): ${message}`,
+            code,
+          );
+        told = message;
+        await sleep(AFTER_FAILURE_MS);
+      }
+    }
+  }
+
+  /** A timeline is of no use without a base backup that was made in it. Asked once: the plan knows the request by its id when it comes again. */
+  async #askForBase(database: string, timeline: string, why: string | undefined): Promise<void> {
+    const reason =
+      `base for the archive of changes of ${database}${why === undefined ? '' : `: ${why}`}`.slice(
+        0,
+        TEXT_AT_MOST,
+      );
+    try {
+      await getExternalWorkflowHandle(planWorkflowId(this.#input.plan)).signal(personsSignal('backup'), {
+        requestId: `archive-${timeline}`,
+        reason,
+      });
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      log.warn('the plan is not applied, so nobody makes a base backup', { plan: this.#input.plan });
+    }
+  }
+
+  async #tellEnd(database: string, { code, reason, timeline }: TimelineEnd): Promise<void> {
+    const headline = `The archive of changes of ${database} (plan ${this.#input.plan}) has a hole and begins anew: ${reason}`;
+    await this.#tell(`hole-${timeline}`, headline, code);
+  }
+
+  #tell(key: string, headline: string, code: string): Promise<void> {
+    const { notify, plan, labels } = this.#input;
+    const error = { code, message: headline };
+    return tell(notify, key, { event: 'failure', plan, labels, ok: false, headline, error, facts: {} });
+  }
+
+  async #close(database: string): Promise<void> {
+    const { plan, source, repository, policy } = this.#input;
+    await this.#call(`drop slot and publication in ${database}`).closeArchive({
+      ...{ plan, source, repository, policy, database },
+    });
+    this.#databases.delete(database);
+  }
+
+  #call(summary: string): Activities {
+    return patiently(summary, archiveQueue(workflowInfo().taskQueue));
+  }
+
+  #show(database: string, state: DatabaseState): void {
+    this.#databases.set(database, state);
+    this.#render();
+  }
+
+  #render(): void {
+    const lines = [...this.#databases].map(
+      ([database, { timeline, since, failure }]) =>
+        `- **${database}**: timeline \`${timeline}\`, without a gap since ${since}${failure === undefined ? '' : `. The last one ended: ${failure}`}`,
+    );
+    const failed = this.#failure === undefined ? [] : [`**Failed:** ${this.#failure}`, ''];
+    setCurrentDetails([...failed, ...lines].join('\n'));
+  }
+}
