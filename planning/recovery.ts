@@ -147,6 +147,8 @@ function reachOf(sources: readonly RecoverySource[], request: RecoveryRequest): 
       if (reasons.length > 0) return [];
       return source.windows.map((window) => ({ ...bounds(window), way, schedule: source.schedule }));
     }
+    // As above: without an instant, a backup is meant, which can also be restored in part or tolerantly.
+    if (source.kind === 'archive' && request.to === undefined) return [];
     const entries = source.kind === 'archive' ? [source.base] : [...source.entries].sort(byTrust);
     return entries.flatMap((entry): readonly Step[] => {
       const reason = reasonToPassOver(entry, request);

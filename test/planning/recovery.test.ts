@@ -177,6 +177,12 @@ describe('the way to an instant', () => {
       replay: { to: '2026-11-23T20:00:00.000000Z', timelines: { shop: 't1' } },
     });
     const archived = sources.slice(0, 1).concat(sources.slice(-1));
+    // Without an instant a backup is meant, as with a universe's history.
+    expect(plan({}, archived)).toMatchObject({ way: 'backup', backup: TODAY.backup });
+    expect(plan({ to: '2026-11-24T11:45:00Z', nearest: 'before' }, archived)).toMatchObject({
+      way: 'archive',
+      instant: window.to,
+    });
     expect(plan({ to: '2026-11-23T20:00:00.123456Z' }, archived)).toMatchObject({
       replay: { to: '2026-11-23T20:00:00.123456Z' },
     });
