@@ -177,7 +177,10 @@ export class ReplicationStream {
       if (body[0] === XLOG_DATA) {
         this.#listener.message(body.subarray(XLOG_HEADER_BYTES));
       } else if (body[0] === KEEPALIVE) {
-        this.#listener.keepalive(body.readBigUInt64BE(1), body[17] === 1);
+        const replyRequested = body[17] === 1;
+        this.#listener.keepalive(body.readBigUInt64BE(1), replyRequested);
+        // Half of `wal_sender_timeout` has passed, which may be shorter than our own rhythm.
+        if (replyRequested) this.#sendStatus(false);
       }
     } else if (type === ERROR_RESPONSE) {
       throw this.#refusal(body);

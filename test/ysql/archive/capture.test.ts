@@ -49,7 +49,7 @@ function startArchiver(database: string): ChildProcess {
     process.execPath,
     [path.join(import.meta.dirname, 'archiver-process.ts'), server.url(database), root, database],
     {
-      stdio: ['ignore', 'ignore', 'pipe'],
+      stdio: ['ignore', 'ignore', 'inherit'],
       env: { ...process.env, HOLDFAST_CRASH_POINTS: path.join(scratch.path, 'points') },
     },
   );

@@ -1,0 +1,77 @@
+import { requirePostgres } from '../../../engines/ysql/archive/open.ts';
+import { checkArchive } from '../../../engines/ysql/archive/prerequisites.ts';
+import type { Check } from '../../../model/check.ts';
+import { type PostgresServer, startPostgres } from '../../../parts/postgres.ts';
+import { query } from '../../support/sql.ts';
+import { ysqlSource } from '../harness.ts';
+import { archiveRequest } from './archiver.ts';
+
+let server: PostgresServer;
+beforeAll(async () => {
+  server = await startPostgres({ settings: { wal_level: 'logical', max_replication_slots: '1' } });
+});
+afterAll(() => server.stop());
+
+function looked(url: string): Promise<readonly Check[]> {
+  const verb = {
+    signal: new AbortController().signal,
+    attempt: 1,
+    heartbeat: () => undefined,
+    log: () => undefined,
+    secret: () => Promise.resolve(url),
+  };
+  const { policy, plan } = archiveRequest('postgres', '/nowhere');
+  return checkArchive(verb, ysqlSource(), { plan, policy });
+}
+
+const failing = (checks: readonly Check[]) => checks.filter(({ ok }) => !ok);
+
+it('doctor names what an archive of changes lacks, with the SQL to run', async () => {
+  await query(
+    server.url(),
+    'CREATE ROLE weak LOGIN PASSWORD $$weak$$',
+    'CREATE TABLE kept (id int PRIMARY KEY)',
+    'CREATE TABLE "No Key" (a int)',
+    'CREATE UNLOGGED TABLE passing (id int PRIMARY KEY)',
+    'ALTER TABLE "No Key" OWNER TO weak',
+    `SELECT pg_create_logical_replication_slot('taken', 'pgoutput')`,
+  );
+  const full = await looked(server.url());
+  expect(failing(full).map(({ remedy }) => remedy)).toEqual([
+    expect.stringContaining('max_replication_slots'),
+  ]);
+  await query(server.url(), `SELECT pg_drop_replication_slot('taken')`);
+  const checks = await looked(server.url());
+  expect(failing(checks)).toEqual([]);
+  expect(checks.at(-1)).toMatchObject({
+    detail: expect.stringContaining('1 table of postgres; not archived: public.No Key'),
+    remedy: expect.stringContaining('ALTER TABLE "public"."No Key" REPLICA IDENTITY FULL;'),
+  });
+  expect(checks.map(({ detail }) => detail).join('\n')).toContain('max_slot_wal_keep_size is -1');
+
+  const url = new URL(server.url());
+  url.username = 'weak';
+  url.password = 'weak';
+  expect(failing(await looked(url.href)).map(({ remedy }) => remedy)).toEqual([
+    'Run ALTER ROLE "weak" REPLICATION;',
+    expect.stringContaining('REPLICA IDENTITY FULL'),
+  ]);
+
+  expect(() => requirePostgres({ product: 'yugabytedb', version: '2025.1.0.0', major: 15 })).toThrow(
+    'An archive of changes is built for PostgreSQL 15 or newer, and the source is YugabyteDB 2025.1.0.0',
+  );
+});
+
+it('doctor says how to have changes of rows logged', async () => {
+  const plain = await startPostgres();
+  try {
+    const checks = await looked(plain.url());
+    expect(checks).toHaveLength(1);
+    expect(checks[0]).toMatchObject({
+      ok: false,
+      remedy: "Run ALTER SYSTEM SET wal_level = 'logical'; and restart the server.",
+    });
+  } finally {
+    await plain.stop();
+  }
+});
