@@ -159,9 +159,9 @@ test('an archive that lacks a segment leads no further than the hole', async () 
   const body = await world.repository.store.get(removed.key);
   await world.repository.store.delete([removed.key]);
   try {
-    const context = contextOf(world, base, world.commits.at(-1)?.micros ?? 0, 'hole');
+    const context = contextOf(world, base, world.commits.at(-1)?.micros ?? 0, 'beyond_the_gap');
     await expect(runRestore(context)).rejects.toMatchObject({ code: 'ARCHIVE_NO_CHAIN' });
-    expect(await query(world.postgres.url(), "SELECT FROM pg_database WHERE datname ~ 'hole'")).toEqual([]);
+    expect(await query(world.postgres.url(), "SELECT FROM pg_database WHERE datname ~ 'gap'")).toEqual([]);
   } finally {
     await world.repository.store.put(removed.key, body, { ifAbsent: true, sha256: sha256Hex(body) });
   }
