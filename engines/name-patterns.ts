@@ -1,4 +1,5 @@
-import { globMatches } from '../model/glob.ts';
+import { permanent } from '../model/errors.ts';
+import { globMatches, isGlob } from '../model/glob.ts';
 import type { NamePatterns } from '../model/pipeline.ts';
 
 /** A test over names by glob patterns: `*` is any run of characters, `?` is one; excluded wins; empty `include` is all. */
@@ -20,4 +21,20 @@ export interface NameMatcher {
   readonly matches: (name: string) => boolean;
   /** True when no pattern can leave anything out. */
   readonly all: boolean;
+}
+
+/**
+ * Refuses a request that names tables which the backup doesn't have: a name without wildcards is a mistake then, whether it is asked for or
+ * left out, while a glob may match nothing. Throws `RESTORE_NO_SUCH_TABLE` (permanent).
+ *
+ * @param names what the backup has, as patterns name it
+ */
+export function refuseUnknownNames({ include, exclude }: NamePatterns, names: ReadonlySet<string>): void {
+  const unknown = [...include, ...exclude].filter((pattern) => !isGlob(pattern) && !names.has(pattern));
+  if (unknown.length === 0) return;
+  throw permanent(
+    'RESTORE_NO_SUCH_TABLE',
+    `The backup has no table ${unknown.join(', ')}`,
+    'Correct the names: `holdfast show` lists the tables of a backup.',
+  );
 }

@@ -22,6 +22,8 @@ export interface RestoreRecord {
   readonly compared?: string;
   /** What could not be compared or done, a sentence each. */
   readonly notes?: readonly string[];
+  /** Something could not be told right or wrong: the verdict is INCONCLUSIVE. */
+  readonly unclear?: true;
   /** What came back, and what didn't; absent in records of older versions. */
   readonly result?: {
     readonly rows: number;
@@ -64,6 +66,7 @@ const schema: z.ZodType<RestoreRecord> = z.object({
   ),
   compared: z.string().exactOptional(),
   notes: z.array(z.string()).exactOptional(),
+  unclear: z.literal(true).exactOptional(),
   result: z
     .object({
       rows: z.number(),

@@ -56,6 +56,8 @@ class UniverseRestore {
   readonly #request: RestoreRequest;
   readonly #source: UniverseSource;
   readonly #safetyBackup: RestoreRequest['safetyBackup'];
+  /** The safety backup that was made. */
+  #saved: string | undefined;
   readonly #frame: RunFrame;
   readonly #quietScope = new CancellationScope();
   #quieting: Promise<void> = Promise.resolve();
@@ -92,7 +94,7 @@ class UniverseRestore {
   }
 
   async run(): Promise<RestoreSummary> {
-    const { replace, restore: id } = this.#request;
+    const { restore: id } = this.#request;
     let left = '';
     const summary = await this.#frame.run({
       work: () => this.#work(),
@@ -109,9 +111,7 @@ class UniverseRestore {
           : `Restore ${id} FAILED: ${message} ${left}`,
       }),
     });
-    return replace && this.#safetyBackup !== undefined
-      ? { ...summary, safetyBackup: this.#safetyBackup.backup }
-      : summary;
+    return this.#saved === undefined ? summary : { ...summary, safetyBackup: this.#saved };
   }
 
   async #work(): Promise<RestoreSummary> {
@@ -119,7 +119,8 @@ class UniverseRestore {
     const { replace, scratch } = this.#request;
     const plan = await frame.stage('plan', () => this.#plan(), describePlan);
     await frame.stage('turn', () => frame.takeTurn());
-    if (replace) await frame.stage('safety', () => saveWhatIsThere(this.#safetyBackup, frame.board));
+    if (replace)
+      this.#saved = await frame.stage('safety', () => saveWhatIsThere(this.#safetyBackup, frame.board));
     await frame.stage('prepare', () => this.#prepare());
     const round = await frame.stage('load', () => this.#load(plan));
     await frame.stage('restoration', () => this.#restoreSnapshots(round));

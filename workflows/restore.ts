@@ -61,13 +61,14 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
   });
   const { board } = frame;
   let isWriting = false;
+  let saved: string | undefined;
   let discarded: Discarded | undefined;
 
   const work = async (): Promise<RestoreSummary> => {
     const plan = await frame.stage('plan', () => look(request), describePlan);
     if (overwrites) {
       await frame.stage('turn', () => frame.takeTurn());
-      await frame.stage('safety', () => saveWhatIsThere(safetyBackup, board));
+      saved = await frame.stage('safety', () => saveWhatIsThere(safetyBackup, board));
     }
     isWriting = true;
     await frame.stage('prepare', () => patiently('create databases, pre-data').prepareRestore({ request }));
@@ -116,9 +117,7 @@ export async function restore({ safetyBackup, ...request }: RestoreRequest): Pro
       };
     },
   });
-  return overwrites && safetyBackup !== undefined
-    ? { ...summary, safetyBackup: safetyBackup.backup }
-    : summary;
+  return saved === undefined ? summary : { ...summary, safetyBackup: saved };
 }
 
 function turnOf(request: RestoreRequest, source: LogicalSource): RunWish['turn'] {

@@ -2,17 +2,25 @@ import { ApplicationFailure, isCancellation, ParentClosePolicy, startChild } fro
 import { formatBytes } from '../model/amounts.ts';
 import type { RestoreRequest } from '../model/backup.ts';
 import { UNIVERSE_NO_DATABASE } from '../model/errors.ts';
+import { isGlob } from '../model/glob.ts';
 import { describeRows } from '../model/rows.ts';
+import type { Source } from '../model/source.ts';
 import type { Board } from './board.ts';
 import { runChild } from './children.ts';
 import { describeFailure } from './failures.ts';
 import { backupWorkflowId, type WorkflowsByName } from './messages.ts';
 
-/** Makes the safety backup before something is overwritten. If the database is gone, there is nothing to save, and the restore goes on. */
-export async function saveWhatIsThere(safety: RestoreRequest['safetyBackup'], board: Board): Promise<void> {
+/**
+ * Makes the safety backup before something is overwritten; its id, undefined where none was made. If the only database that it is of is gone,
+ * there is nothing to save, and the restore goes on. Where one of several is gone, the others would be overwritten unsaved: refused.
+ */
+export async function saveWhatIsThere(
+  safety: RestoreRequest['safetyBackup'],
+  board: Board,
+): Promise<string | undefined> {
   if (safety === undefined) {
     board.note('safety', { note: 'none: the request, or the plan, says no' });
-    return;
+    return undefined;
   }
   const { pipeline, backup: id } = safety;
   try {
@@ -27,11 +35,27 @@ export async function saveWhatIsThere(safety: RestoreRequest['safetyBackup'], bo
     board.note('safety', {
       note: `${id}: ${describeRows(summary)}, ${formatBytes(summary.storedBytes)}`,
     });
+    return id;
   } catch (error) {
     if (isCancellation(error)) throw error;
     const { code, message } = describeFailure(error);
-    if (code !== UNIVERSE_NO_DATABASE && !message.includes(NO_SUCH_DATABASE)) throw unsaved(message);
+    const isGone = code === UNIVERSE_NO_DATABASE || message.includes(NO_SUCH_DATABASE);
+    if (!isGone || !isOfOneDatabase(pipeline.source)) throw unsaved(message);
     board.note('safety', { note: 'none: the database is not there, so nothing is overwritten' });
+    return undefined;
+  }
+}
+
+function isOfOneDatabase(source: Source): boolean {
+  switch (source.engine) {
+    case 'universe':
+      return source.databases.length + source.keyspaces.length === 1;
+    case 'ysql': {
+      const [only, ...others] = source.databases?.include ?? [];
+      return source.databases === undefined || (only !== undefined && !isGlob(only) && others.length === 0);
+    }
+    case 'ycql':
+      return false;
   }
 }
 

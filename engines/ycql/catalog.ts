@@ -197,7 +197,7 @@ async function readKeyspace(
   const views = (await readViewRows(session, keyspace, signal)).filter(
     ({ view_name, base_table_name }) =>
       carried.some(({ table_name }) => table_name === base_table_name) &&
-      !patterns.exclude.includes(`${keyspace}.${view_name}`),
+      !nameMatcher(patterns).excluded(`${keyspace}.${view_name}`),
   );
   return {
     keyspace,

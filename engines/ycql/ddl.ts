@@ -128,11 +128,14 @@ export function createIndex(index: IndexSchema, table: TableSchema, into: string
   return parts.join(' ');
 }
 
-/** Cassandra writes a column's name quoted only where it must be; YugabyteDB writes keys as `(a, b), c`. */
+/**
+ * Cassandra writes a column's name quoted only where it must be, so that `values(m)` is never a column; YugabyteDB doesn't quote, and writes
+ * keys as `(a, b), c`.
+ */
 function targetOf({ target }: IndexSchema, table: TableSchema): string {
   const columns = [...table.partitionKey, ...table.clustering, ...table.statics, ...table.regulars];
-  if (columns.some(({ name }) => name === target)) return quoteName(target);
-  return target;
+  const mayBeColumn = table.yugabyte !== undefined || /^\w+$/.test(target);
+  return mayBeColumn && columns.some(({ name }) => name === target) ? quoteName(target) : target;
 }
 
 /** The whole schema as a script, for people and for a restore without Holdfast. */

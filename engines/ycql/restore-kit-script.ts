@@ -22,7 +22,6 @@ const manifest = JSON.parse(readFileSync('manifest.json', 'utf8'));
 const inList = ({ key }) => JSON.parse(zstdDecompressSync(readFileSync(key)));
 const objects = manifest.data.inline ?? manifest.data.lists.flatMap(inList);
 const quote = (name) => '"' + name.replaceAll('"', '""') + '"';
-const hasElements = (type) => /^(list|set|map)</.test(type) || !/^[a-z]+$|^frozen<|^tuple<|^vector</.test(type);
 let underWay = [];
 let written = 0;
 /** The partition whose static columns are written; every row of it repeats them. */
@@ -95,10 +94,11 @@ async function writeRow(into, columns, cells, elapsed, partition, clustering, be
       await send('UPDATE ' + into + ' SET ' + quote(name) + ' = ' + quote(name) + ' + ? WHERE ' + conditions, [value, ...key]);
       continue;
     }
-    const time = first(cells[beside(name, 'writetime')], hasElements(type), 8);
-    const ttl = same(cells[beside(name, 'ttl')], hasElements(type));
-    const left = ttl === null ? 0 : seconds(ttl) - elapsed;
-    if (ttl !== null && left <= 0) {
+    const timeAt = beside(name, 'writetime');
+    const time = timeAt < 0 ? null : first(cells[timeAt], columns[timeAt].type);
+    const ttlAt = beside(name, 'ttl');
+    const { live, left } = living(type, value, ttlAt < 0 ? null : cells[ttlAt], columns[ttlAt]?.type, elapsed);
+    if (live === null) {
       lapsed = true;
       continue;
     }
@@ -106,11 +106,11 @@ async function writeRow(into, columns, cells, elapsed, partition, clustering, be
     const using = ' USING ' + (timed ? 'TIMESTAMP ? AND ' : '') + 'TTL ?';
     const usingValues = [...(timed ? [time] : []), int32(left)];
     if (kind === 'static') {
-      await send('UPDATE ' + into + using + ' SET ' + quote(name) + ' = ? WHERE ' + conditions, [...usingValues, value, ...key]);
+      await send('UPDATE ' + into + using + ' SET ' + quote(name) + ' = ? WHERE ' + conditions, [...usingValues, live, ...key]);
     } else {
       const list = [...where.map((each) => quote(columns[each].name)), quote(name)];
       const text = 'INSERT INTO ' + into + ' (' + list.join(', ') + ') VALUES (' + list.map(() => '?').join(', ') + ')' + using;
-      await send(text, [...key, value, ...usingValues]);
+      await send(text, [...key, live, ...usingValues]);
     }
   }
   const hasRegular = columns.some(({ kind }, index) => kind === 'regular' && cells[index] !== null);
@@ -121,29 +121,59 @@ async function writeRow(into, columns, cells, elapsed, partition, clustering, be
 }
 
 /** The oldest time of writing of a cell or of the elements of one. */
-function first(cell, many) {
-  if (cell === undefined || cell === null) return null;
-  if (!many) return cell;
+function first(cell, type) {
+  if (cell === null || !isOfElements(type)) return cell;
   const times = elements(cell).filter((time) => time !== null);
   return times.sort((one, other) => (one.readBigInt64BE(0) < other.readBigInt64BE(0) ? -1 : 1))[0] ?? null;
 }
 
-/** The TTL that all elements share; null where they differ. */
-function same(cell, many) {
-  if (cell === undefined || cell === null) return null;
-  if (!many) return cell;
-  const [one = null, ...others] = elements(cell);
-  return one !== null && others.every((other) => other !== null && other.equals(one)) ? one : null;
+/**
+ * What of a value hasn't expired, null where nothing is left, and the seconds that are left of it, 0 without expiry. Of elements that
+ * differ in it, those that are left lose it.
+ */
+function living(type, value, ttl, ttlType, elapsed) {
+  if (ttl === null) return { live: value, left: 0 };
+  if (!isOfElements(ttlType)) {
+    const left = seconds(ttl) - elapsed;
+    return left > 0 ? { live: value, left } : { live: null, left: 0 };
+  }
+  const all = elements(ttl).map((each) => (each === null ? 0 : Math.max(-1, seconds(each) - elapsed || -1)));
+  const isMap = type.startsWith('map<');
+  const isList = /^(list|set)</.test(type);
+  const parts = isMap || isList ? elements(value) : fields(value);
+  const place = (at) => (isMap ? at >> 1 : at);
+  const isThere = parts.map((part, at) => part !== null && all[place(at)] !== -1);
+  const lefts = new Set(isThere.flatMap((is, at) => (is ? [all[place(at)] ?? 0] : [])));
+  if (lefts.size === 0) return { live: null, left: 0 };
+  const left = lefts.size === 1 ? [...lefts][0] : 0;
+  if (!isMap && !isList) return { live: joined(parts.map((part, at) => (isThere[at] ? part : null))), left };
+  const kept = parts.filter((_part, at) => isThere[at]);
+  return { live: Buffer.concat([int32(isMap ? kept.length / 2 : kept.length), joined(kept)]), left };
 }
 
+/** What a server tells of a value whose elements are cells of their own is a list; the backup's header says so. */
+function isOfElements(type) {
+  return type.startsWith('list<');
+}
+
+/** Of a list, a set, or of a map its keys and values in turn: behind their count. */
 function elements(cell) {
+  return fields(cell.subarray(4));
+}
+
+/** Each with its length before it; a user-defined type has no count. */
+function fields(bytes) {
   const list = [];
-  for (let at = 4, left = cell.readInt32BE(0); left > 0; left -= 1) {
-    const length = cell.readInt32BE(at);
-    list.push(length < 0 ? null : cell.subarray(at + 4, at + 4 + length));
+  for (let at = 0; at < bytes.length; ) {
+    const length = bytes.readInt32BE(at);
+    list.push(length < 0 ? null : bytes.subarray(at + 4, at + 4 + length));
     at += 4 + Math.max(0, length);
   }
   return list;
+}
+
+function joined(parts) {
+  return Buffer.concat(parts.flatMap((part) => (part === null ? [int32(-1)] : [int32(part.length), part])));
 }
 
 /** Cassandra gives TTLs as 32 bits, YugabyteDB as 64. */

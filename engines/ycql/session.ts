@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, type ClientOptions, type Host, policies, types } from 'cassandra-driver';
 
-import { type HoldfastError, permanent, transient } from '../../model/errors.ts';
+import { HoldfastError, permanent, transient } from '../../model/errors.ts';
 import type { Product } from '../../model/manifest.ts';
 import type { CqlConsistency, YcqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
@@ -236,8 +236,20 @@ export class CqlSession {
     return BigInt(String(token.getValue()));
   }
 
-  /** Whether all nodes that are up have the same schema now: each of the local data centre is asked itself. */
+  /**
+   * Whether all nodes that are up have the same schema now: each of the local data centre is asked itself. False also where one of them
+   * doesn't answer: it is just going or coming, and which schema it has isn't known.
+   */
   async schemaAgrees(): Promise<boolean> {
+    try {
+      return await this.#hasOneSchema();
+    } catch (error) {
+      if (error instanceof HoldfastError && error.code === 'YCQL_UNAVAILABLE') return false;
+      throw error;
+    }
+  }
+
+  async #hasOneSchema(): Promise<boolean> {
     const doing = 'compare the schema of the nodes';
     const [first, ...others] = this.#localHosts();
     const ask = (cql: string, host: Host | undefined) =>

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowFailedError } from '@temporalio/client';
 import { startBackup, startRestore } from '../../cli/runs.ts';
 import { compile } from '../../compiler/compile.ts';
+import { awaitSchemaAgreement } from '../../engines/ycql/session.ts';
 import type { RestoreSummary } from '../../model/backup.ts';
 import { messageOf } from '../../model/errors.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
@@ -12,7 +13,7 @@ import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts'
 import { startTemporal, type TemporalServer } from '../../parts/temporal.ts';
 import { type ConnectedClient, connectClient } from '../../worker/connection.ts';
 import type { BackupOutcome } from '../../workflows/messages.ts';
-import { compareKeyspaces } from '../ycql/compare.ts';
+import { compareKeyspaces, openSession } from '../ycql/compare.ts';
 import { createZoo, plainClient } from '../ycql/zoo.ts';
 import { Dice } from './dice.ts';
 import { Workers } from './workers.ts';
@@ -41,6 +42,7 @@ const KEYSPACE = 'zoo';
 const BUCKET = 'crash';
 const WORKERS = 2;
 const STUCK_AFTER_MS = 10 * 60_000;
+const AGREE_WITHIN_MS = 60_000;
 /** As in workflows/activity-proxies.ts. */
 const HEARTBEAT_TIMEOUT_MS = 15_000;
 
@@ -286,7 +288,25 @@ async function tablesOf(cassandra: CassandraCluster): Promise<readonly string[]>
   }
 }
 
+/** A node that is just coming back may miss for ever what is made or dropped meanwhile (seen with Cassandra 5.0). */
+async function agree(cassandra: CassandraCluster): Promise<void> {
+  if (cassandra.nodes.length === 1) return;
+  const signal = new AbortController().signal;
+  for (const node of [undefined, ...cassandra.nodes.keys()]) {
+    // What an operator does about it, to one node after the other.
+    if (node !== undefined) await cassandra.nodetool(node, 'resetlocalschema');
+    const session = await openSession(cassandra);
+    try {
+      if (await awaitSchemaAgreement(session, AGREE_WITHIN_MS, signal)) return;
+    } finally {
+      await session.close();
+    }
+  }
+  throw new Error('the nodes do not agree on a schema, whatever is done about it');
+}
+
 async function drop(cassandra: CassandraCluster, keyspace: string): Promise<void> {
+  await agree(cassandra);
   const client = plainClient(cassandra);
   try {
     await client.execute(`DROP KEYSPACE IF EXISTS ${keyspace}`);

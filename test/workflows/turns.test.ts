@@ -218,7 +218,30 @@ describe('before it overwrites, a restore', () => {
     });
     await bench.withActivities(activities, async () => {
       const restoring = await startRestore({ safetyBackup: { ...safetyBackup, backup: `gone${++runs}` } });
-      expect(await restoring.result()).toMatchObject({ verdict: 'OK' });
+      const summary = await restoring.result();
+      expect(summary).toMatchObject({ verdict: 'OK' });
+      // Nobody is told of a backup that wasn't made.
+      expect(summary.safetyBackup).toBeUndefined();
+    });
+  });
+
+  test('refuses where one of several databases is gone: the others would be overwritten unsaved', async () => {
+    const prepared: string[] = [];
+    const activities = opened({
+      snapshot: async () => {
+        throw ApplicationFailure.nonRetryable('The universe has no database gone', 'UNIVERSE_NO_DATABASE');
+      },
+      prepareRestore: async ({ request }) => void prepared.push(request.restore),
+    });
+    const both = { include: ['shop', 'gone'], exclude: [] };
+    const source = { ...pipeline.source, databases: both } as typeof pipeline.source;
+    await bench.withActivities(activities, async () => {
+      const safety = { pipeline: { ...pipeline, source }, backup: `partly${++runs}` };
+      const restoring = await startRestore({ safetyBackup: safety });
+      await expect(restoring.result()).rejects.toMatchObject({
+        cause: { type: 'SAFETY_BACKUP_FAILED', message: expect.stringContaining('has no database gone') },
+      });
+      expect(prepared).toEqual([]);
     });
   });
 });

@@ -1,4 +1,7 @@
 import { ycqlEngine } from '../../engines/ycql/engine.ts';
+import { compareDefinitions } from '../../engines/ycql/restore/definitions.ts';
+import { restoreJob } from '../../engines/ycql/restore/job.ts';
+import { withSession } from '../../engines/ycql/session.ts';
 import { resolveTarget } from '../../engines/ycql/target.ts';
 import type { YcqlSource } from '../../model/pipeline.ts';
 import { backupContext, restoreContext, runRestore, takeBackup, ycqlSource } from './harness.ts';
@@ -94,6 +97,66 @@ test('a view can be left out, and the table that it is of stays', async () => {
     "SELECT view_name FROM system_schema.views WHERE keyspace_name = 'viewless'",
   );
   expect(rows).toEqual([]);
+});
+
+test('a pattern leaves views out as it leaves tables out', async () => {
+  const backup = await takeBackup(stage.repository, source('SUPER'));
+  const tables = { include: [], exclude: ['objects.*y*'] };
+  const { problems } = await runRestore(restoreContext(backup, { into: { objects: 'patterns' }, tables }));
+  expect(problems).toEqual([]);
+  const { rows } = await stage.client.execute(
+    "SELECT view_name FROM system_schema.views WHERE keyspace_name = 'patterns'",
+  );
+  expect(rows).toEqual([]);
+});
+
+test('no such table in the backup: a name that is asked for or left out is refused, not passed over', async () => {
+  const backup = await takeBackup(stage.repository, source('SUPER'));
+  const refused = { code: 'RESTORE_NO_SUCH_TABLE', message: expect.stringContaining('objects.typo') };
+  for (const tables of [
+    { include: ['objects.people', 'objects.typo'], exclude: [] },
+    { include: [], exclude: ['objects.typo'] },
+  ]) {
+    const context = restoreContext(backup, { into: { objects: 'typo' }, tables });
+    await expect(ycqlEngine.restore.plan(context)).rejects.toMatchObject(refused);
+  }
+});
+
+test('an index of values(m) comes back on the values, also beside a column of that name', async () => {
+  for (const statement of [
+    "CREATE KEYSPACE twins WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
+    'CREATE TABLE twins.t (p int PRIMARY KEY, m map<text, text>, "values(m)" text)',
+    'CREATE INDEX of_values ON twins.t (VALUES(m))',
+    'CREATE INDEX of_column ON twins.t ("values(m)")',
+    `INSERT INTO twins.t (p, m, "values(m)") VALUES (1, {'a': 'b'}, 'z')`,
+  ])
+    await stage.client.execute(statement);
+  const keyspaces = { include: ['twins'], exclude: [] };
+  const backup = await takeBackup(stage.repository, source('SUPER', { keyspaces }));
+  const { problems } = await runRestore(restoreContext(backup, { into: { twins: 'twins_again' } }));
+  expect(problems).toEqual([]);
+  const targets = async (keyspace: string) =>
+    (
+      await stage.client.execute(
+        `SELECT index_name, options FROM system_schema.indexes WHERE keyspace_name = '${keyspace}'`,
+      )
+    ).rows.map(({ index_name, options }) => [index_name, options.target]);
+  expect(await targets('twins_again')).toEqual(await targets('twins'));
+});
+
+test('a view, a function or an index that is not as in the backup is told', async () => {
+  const backup = await takeBackup(stage.repository, source('SUPER'));
+  const context = restoreContext(backup, { into: { objects: 'robbed' } });
+  const job = await restoreJob(context);
+  await runRestore(context);
+  await stage.client.execute('DROP MATERIALIZED VIEW robbed.everyone');
+  await stage.client.execute('DROP AGGREGATE robbed.total(int)');
+  const [keyspace] = job.keyspaces;
+  if (keyspace === undefined) throw new Error('the backup has no keyspace');
+  const told = await withSession(context, job.target, job.source, (session) =>
+    compareDefinitions(job, keyspace, session),
+  );
+  expect(told).toEqual(['keyspace robbed lacks view everyone', 'keyspace robbed lacks aggregate total(int)']);
 });
 
 describe('columns that the login sees masked', () => {

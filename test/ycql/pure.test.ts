@@ -1,10 +1,11 @@
 import fc from 'fast-check';
+import { int32 } from '../../engines/ycql/bytes.ts';
 import { cutTables } from '../../engines/ycql/chunks.ts';
 import { parseType } from '../../engines/ycql/cql-type.ts';
 import { BUCKETS, bucketOf, rangeBounds, type Tablet } from '../../engines/ycql/dialect.ts';
 import { compareRows, type ReadRow } from '../../engines/ycql/restore/compare.ts';
 import { RowEnds } from '../../engines/ycql/row-ends.ts';
-import { rowsOf } from '../../engines/ycql/rows.ts';
+import { joinElements, rowsOf } from '../../engines/ycql/rows.ts';
 import type { TableSchema } from '../../engines/ycql/schema.ts';
 import { jsonOf } from '../../engines/ycql/text.ts';
 import {
@@ -216,6 +217,64 @@ test('a row ends with the last of its cells, whatever its null fields and static
   expect(endOf('01', '02', '78', field, ttls, '79', '0000000000000009')).toBe(10_000);
   expect(endOf('01', '02', '78', field, ttls, '79', null)).toBeUndefined();
   expect(endOf('01', '02', '78', null, null, null, null)).toBeUndefined();
+});
+
+test('of a collection the elements that last are compared, whatever others have expired', async () => {
+  const cell = (...ints: readonly (number | null)[]) =>
+    joinElements(
+      ints.length,
+      ints.map((value) => (value === null ? null : int32(value))),
+    );
+  const differences = async (
+    type: string,
+    wanted: readonly Buffer[],
+    found: readonly Buffer[],
+  ): Promise<readonly string[]> => {
+    const columns: readonly CqlPageColumn[] = [
+      { name: 'p', type: 'int', kind: 'partition_key' },
+      { name: 'v', type, kind: 'regular' },
+      { name: 'v', type: 'list<int>', kind: 'ttl' },
+    ];
+    const rows = async function* (readAtMs: number, cells: readonly Buffer[]): AsyncGenerator<ReadRow> {
+      yield { cells: [int32(1), ...cells], readAtMs };
+    };
+    // Read a minute apart: what had 20 seconds left is gone.
+    const options = { columns, table: 't', most: 5, ttlToleranceSeconds: 5 };
+    return (await compareRows(rows(0, wanted), rows(60_000, found), options)).differences.map(
+      (difference) => / v (.*)$/.exec(difference)?.[1] ?? difference,
+    );
+  };
+  for (const type of ['list<int>', 'set<int>']) {
+    const wanted = [cell(1, 2, 9), cell(null, 1_000, 20)];
+    expect(await differences(type, wanted, [cell(1, 2), cell(null, 940)])).toEqual([]);
+    expect(await differences(type, wanted, [cell(1), cell(null)])).toEqual(['lacks an element']);
+    expect(await differences(type, wanted, [cell(1, 2), cell(null, null)])).toEqual([
+      'has an element that expires at another time',
+    ]);
+    expect(await differences(type, wanted, [cell(1, 2, 3), cell(null, 940, null)])).toEqual([
+      'holds an element too many',
+    ]);
+  }
+  expect(await differences('list<int>', [cell(9, 9), cell(20, null)], [cell(9), cell(null)])).toEqual([]);
+  expect(await differences('list<int>', [cell(1, 9), cell(null, 20)], [cell(2), cell(null)])).toEqual([
+    'holds another element',
+  ]);
+  const map = (...pairs: readonly number[]) => {
+    const bytes = cell(...pairs);
+    bytes.writeInt32BE(pairs.length / 2);
+    return bytes;
+  };
+  const wanted = [map(1, 10, 2, 20), cell(null, 20)];
+  expect(await differences('map<int, int>', wanted, [map(1, 10), cell(null)])).toEqual([]);
+  expect(await differences('map<int, int>', wanted, [map(1, 11), cell(null)])).toEqual([
+    'holds another element',
+  ]);
+  const fields = (...ints: readonly (number | null)[]) => cell(...ints).subarray(4);
+  const udt = [fields(1, 2, null), cell(null, 20, null)];
+  expect(await differences('address', udt, [fields(1, null, null), cell(null, null, null)])).toEqual([]);
+  expect(await differences('address', udt, [fields(1, null, 3), cell(null, null, null)])).toEqual([
+    'holds an element too many',
+  ]);
 });
 
 test('two tables compare equal in any order, and any single change is told', async () => {

@@ -153,6 +153,20 @@ describe('a restore', () => {
     ]);
   });
 
+  test('no such table in the backup: a name that is asked for or left out is refused, not passed over', async () => {
+    for (const tables of [
+      { include: ['public.orders', 'public.typo'], exclude: [] },
+      { include: [], exclude: ['public.typo'] },
+    ]) {
+      await expect(
+        ysqlEngine.restore.plan(context({ into: { shop: 'typo' }, tables })),
+      ).rejects.toMatchObject({
+        code: 'RESTORE_NO_SUCH_TABLE',
+        message: expect.stringContaining('public.typo'),
+      });
+    }
+  });
+
   test('gives everything to another role when asked', async () => {
     await query(server.url(), 'CREATE ROLE heir');
     await runRestore(context({ into: { shop: 'inherited' }, owner: 'heir' }));

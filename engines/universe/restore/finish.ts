@@ -33,7 +33,7 @@ export async function finishUniverse(restore: UniverseRestore): Promise<RestoreO
   const universe = await openUniverse(restore, restore.request.source);
   const databases = restoredDatabases(restore);
   const problems: string[] = [];
-  const notes: string[] = [];
+  let notes: string[] = [];
   const rows: KnownRows[] = [];
   let indexes = 0;
   let counted = 0;
@@ -53,12 +53,22 @@ export async function finishUniverse(restore: UniverseRestore): Promise<RestoreO
     notes.push(...checked.notes);
   }
   await deleteImported(restore, universe);
+  let compared = describeComparison({
+    ...{ counted, looked, indexes },
+    keyspaces: databases.filter(({ api }) => api === 'ycql').map(({ to }) => to),
+    isYsql: job.databases.length > 0,
+  });
   const kept = new Map<string, { readonly kept?: string }>();
   if (restore.request.replace && problems.length === 0) {
     const record = await seal(restore, job, {
       replace: true,
       created: job.databases.map(({ names }) => names.to),
+      ...{ compared, notes, unclear: isUnclear },
     });
+    // Where an earlier attempt exchanged the names, this one has looked at nothing: what that one found holds.
+    compared = record.compared ?? compared;
+    notes = [...(record.notes ?? [])];
+    isUnclear = record.unclear === true;
     notes.push(...(await exchangeNames(job, true)));
     notes.push(...((await readNote(restore, NOTES.broken)) ?? []));
     for (const { from, kept: name } of record.databases)
@@ -72,13 +82,7 @@ export async function finishUniverse(restore: UniverseRestore): Promise<RestoreO
     ]),
     tables: restore.manifest.totals.tables,
     problems,
-    compared: describeComparison({
-      counted,
-      looked,
-      indexes,
-      keyspaces: databases.filter(({ api }) => api === 'ycql').map(({ to }) => to),
-      isYsql: job.databases.length > 0,
-    }),
+    compared,
     ...(notes.length === 0 ? {} : { notes }),
     ...(isUnclear ? { unclear: true } : {}),
   };

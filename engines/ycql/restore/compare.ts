@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import { formatAmount } from '../../../model/amounts.ts';
 import type { CqlPageColumn } from '../../../repository/cql-pages.ts';
 import { showValues } from '../../show-values.ts';
-import { isMultiCell, parseType } from '../cql-type.ts';
+import { type CqlType, isMultiCell, parseType } from '../cql-type.ts';
 import { elementsOf, type RawCell, sameCell } from '../rows.ts';
 import { ttlsIn } from '../ttl.ts';
+import { differenceInElements } from './compare-elements.ts';
 
 /** A row of one side, with when it was read: its TTLs count from then. */
 export interface ReadRow {
@@ -82,7 +83,8 @@ interface Pair {
   readonly valueAt: number;
   readonly timeAt: number | undefined;
   readonly ttlAt: number | undefined;
-  readonly perElement: boolean;
+  /** Its type, where each element is a cell of its own. */
+  readonly perElement: CqlType | undefined;
   readonly isStatic: boolean;
 }
 
@@ -153,7 +155,8 @@ class Comparer {
     this.#clusteringAt = columns.flatMap(({ kind }, at) => (kind === 'clustering' ? [at] : []));
     this.#pairs = columns.flatMap(({ kind, name, type }, valueAt) => {
       if (kind !== 'static' && kind !== 'regular') return [];
-      const perElement = isMultiCell(parseType(type));
+      const parsed = parseType(type);
+      const perElement = isMultiCell(parsed) ? parsed : undefined;
       const places = { valueAt, timeAt: find(name, 'writetime'), ttlAt: find(name, 'ttl') };
       return [{ ...places, perElement, isStatic: kind === 'static' }];
     });
@@ -257,10 +260,27 @@ class Comparer {
     const wanted = expected.cells[valueAt] ?? null;
     const found = actual.cells[valueAt] ?? null;
     const name = this.#options.columns[valueAt]?.name ?? '';
-    const expiries = expiriesOf(expected, ttlAt, perElement);
-    const over = expiries.filter((each) => each !== undefined && each <= actual.readAtMs + CLOCKS_DIFFER_MS);
+    const expiries = expiriesOf(expected, ttlAt, perElement !== undefined);
+    const over = expiries.filter((each) => hasEnded(each, actual.readAtMs));
     // What has expired by now may be gone; of elements, some of them.
-    if (over.length > 0 && (perElement || found === null)) return;
+    if (over.length > 0 && perElement !== undefined) {
+      const side = ({ cells }: ReadRow, ends: readonly (number | undefined)[]) => ({
+        ...{ value: cells[valueAt] ?? null, expiries: ends },
+        times: timeAt === undefined ? null : (cells[timeAt] ?? null),
+      });
+      const difference = differenceInElements(
+        perElement,
+        side(expected, expiries),
+        side(actual, expiriesOf(actual, ttlAt, true)),
+        {
+          isOver: (expiry) => hasEnded(expiry, actual.readAtMs),
+          isSameExpiry: (one, other) => this.#isSameExpiry(one, other),
+        },
+      );
+      if (difference !== undefined) this.#differ(expected, `column ${name} ${difference}`);
+      return;
+    }
+    if (over.length > 0 && found === null) return;
     if (!sameCell(wanted, found)) {
       const sizes = `${sizeOf(found)} instead of ${sizeOf(wanted)}`;
       const values = `${shown(found)} instead of ${shown(wanted)}`;
@@ -275,7 +295,7 @@ class Comparer {
       );
     }
     if (ttlAt !== undefined) {
-      this.#compareExpiries(expected, name, expiries, expiriesOf(actual, ttlAt, perElement));
+      this.#compareExpiries(expected, name, expiries, expiriesOf(actual, ttlAt, perElement !== undefined));
     }
   }
 
@@ -285,18 +305,19 @@ class Comparer {
     wanted: readonly (number | undefined)[],
     found: readonly (number | undefined)[],
   ): void {
-    const latestMs = 1_000 * this.#options.ttlToleranceSeconds;
     for (let index = 0; index < Math.max(wanted.length, found.length); index += 1) {
       const [one, other] = [wanted[index], found[index]];
-      if (one === undefined && other === undefined) continue;
-      // It counts from when it was written, so it may end later, and not earlier.
-      if (one !== undefined && other !== undefined) {
-        const lateMs = other - one;
-        if (lateMs >= -CLOCKS_DIFFER_MS && lateMs <= latestMs) continue;
-      }
+      if (this.#isSameExpiry(one, other)) continue;
       this.#differ(row, `column ${name} expires ${at(other)} instead of ${at(one)}`);
       return;
     }
+  }
+
+  /** A TTL counts from when it is written, so what is found may end later than what is wanted, and not earlier. */
+  #isSameExpiry(wanted: number | undefined, found: number | undefined): boolean {
+    if (wanted === undefined || found === undefined) return wanted === found;
+    const lateMs = found - wanted;
+    return lateMs >= -CLOCKS_DIFFER_MS && lateMs <= 1_000 * this.#options.ttlToleranceSeconds;
   }
 
   /** A partition of which only the static columns are left has a row without clustering key that wasn't there before. */

@@ -1,15 +1,17 @@
 import { readTable } from '../catalog.ts';
+import { readAggregates, readFunctions, readViewRows } from '../catalog-objects.ts';
 import { parseType } from '../cql-type.ts';
-import type { TableSchema } from '../schema.ts';
+import type { AggregateSchema, FunctionSchema, TableSchema } from '../schema.ts';
 import type { CqlSession } from '../session.ts';
 import type { KeyspaceJob, RestoreJob } from './job.ts';
 
 /** Compares the definitions that were restored of one keyspace with the backup's. Returns each difference, named. */
 export async function compareDefinitions(
   job: RestoreJob,
-  { to, tables }: KeyspaceJob,
+  keyspace: KeyspaceJob,
   session: CqlSession,
 ): Promise<readonly string[]> {
+  const { to, tables } = keyspace;
   const problems: string[] = [];
   for (const table of tables) {
     const name = `${to}.${table.name}`;
@@ -19,12 +21,59 @@ export async function compareDefinitions(
       continue;
     }
     problems.push(...differencesOf(table, there).map((difference) => `table ${name}: ${difference}`));
-    const indexes = new Set(there.indexes.map((index) => index.name));
+    // Another product writes what an index is of in its own way.
+    const isSameProduct = (table.yugabyte === undefined) === (there.yugabyte === undefined);
     for (const index of table.indexes) {
-      if (!indexes.has(index.name)) problems.push(`table ${name}: it lacks index ${index.name}`);
+      const found = there.indexes.find((one) => one.name === index.name);
+      if (found === undefined) problems.push(`table ${name}: it lacks index ${index.name}`);
+      else if (isSameProduct && found.target !== index.target)
+        problems.push(`table ${name}: index ${index.name} is of ${found.target} instead of ${index.target}`);
     }
   }
+  return [...problems, ...(await missingObjects(job, keyspace, session))];
+}
+
+/** Views, functions and aggregates that aren't there; YugabyteDB has none of these (docs/ycql.md). */
+async function missingObjects(
+  { context }: RestoreJob,
+  { to, schema, views }: KeyspaceJob,
+  session: CqlSession,
+): Promise<readonly string[]> {
+  if (session.server.product !== 'cassandra') return [];
+  const { signal } = context;
+  const problems: string[] = [];
+  const lacks = (what: string, wanted: readonly string[], found: readonly string[]) => {
+    const there = new Set(found);
+    problems.push(
+      ...wanted.filter((name) => !there.has(name)).map((name) => `keyspace ${to} lacks ${what} ${name}`),
+    );
+  };
+  if (views.length > 0) {
+    const rows = await readViewRows(session, to, signal);
+    lacks(
+      'view',
+      views.map(({ table }) => table.name),
+      rows.map(({ view_name }) => view_name),
+    );
+  }
+  const { functions = [], aggregates = [] } = schema;
+  if (functions.length > 0) {
+    const signature = (one: FunctionSchema) =>
+      signatureOf(
+        one.name,
+        one.arguments.map(({ type }) => type),
+      );
+    lacks('function', functions.map(signature), (await readFunctions(session, to, signal)).map(signature));
+  }
+  if (aggregates.length > 0) {
+    const signature = (one: AggregateSchema) => signatureOf(one.name, one.argumentTypes);
+    lacks('aggregate', aggregates.map(signature), (await readAggregates(session, to, signal)).map(signature));
+  }
   return problems;
+}
+
+function signatureOf(name: string, types: readonly string[]): string {
+  return `${name}(${types.join(', ')})`;
 }
 
 /** How a table's columns differ from those that rows of the backup need; empty where they don't. Pure. */

@@ -28,6 +28,8 @@ export interface RestoreJob {
   readonly source: YcqlSource;
   readonly target: CqlTarget;
   readonly keyspaces: readonly KeyspaceJob[];
+  /** Tables and views of the backup, as patterns name them. */
+  readonly names: ReadonlySet<string>;
   readonly withSchema: boolean;
   readonly withData: boolean;
 }
@@ -54,14 +56,16 @@ export async function restoreJob(context: RestoreContext): Promise<RestoreJob> {
   const target = await resolveTarget(context, source);
   const matcher = nameMatcher(request.tables);
   const keyspaces: KeyspaceJob[] = [];
+  const tableNames = new Set<string>();
   for (const database of manifest.databases) {
     const schema = await schemaOf(context, database);
     const tables = schema.tables.filter(({ name }) => matcher.matches(`${schema.keyspace}.${name}`));
     const { views: all = [] } = schema;
+    for (const { name } of [...schema.tables, ...all.map(({ table }) => table)])
+      tableNames.add(`${schema.keyspace}.${name}`);
     const views = all.filter(
       ({ base, table }) =>
-        tables.some(({ name }) => name === base) &&
-        !request.tables.exclude.includes(`${schema.keyspace}.${table.name}`),
+        tables.some(({ name }) => name === base) && !matcher.excluded(`${schema.keyspace}.${table.name}`),
     );
     keyspaces.push({ manifest: database, schema, tables, views, to: restoredName(database.name, request) });
   }
@@ -71,6 +75,7 @@ export async function restoreJob(context: RestoreContext): Promise<RestoreJob> {
     target,
     // With tables chosen, a keyspace without any of them is left out.
     keyspaces: matcher.all ? keyspaces : keyspaces.filter(({ tables }) => tables.length > 0),
+    names: tableNames,
     withSchema: request.contents !== 'data' && manifest.contents !== 'data',
     withData: request.contents !== 'schema' && manifest.contents !== 'schema',
   };

@@ -1,6 +1,7 @@
 import type { RestorePlan } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
+import { refuseUnknownNames } from '../../name-patterns.ts';
 import { findKeyspace } from '../catalog.ts';
 import { nativeTypes, parseType } from '../cql-type.ts';
 import { quoteTable } from '../identifiers.ts';
@@ -35,7 +36,7 @@ export async function planRestore(context: RestoreContext): Promise<RestorePlan>
   };
 }
 
-function checkRequest({ context: { request, manifest }, keyspaces }: RestoreJob): void {
+function checkRequest({ context: { request, manifest }, keyspaces, names }: RestoreJob): void {
   if (request.replace) {
     throw permanent(
       'RESTORE_CANNOT_REPLACE',
@@ -67,6 +68,7 @@ function checkRequest({ context: { request, manifest }, keyspaces }: RestoreJob)
       'Restore with contents "schema".',
     );
   }
+  refuseUnknownNames(request.tables, names);
   const isEmpty = manifest.databases.every(({ tables }) => tables.length === 0);
   if (!isEmpty && keyspaces.every(({ tables }) => tables.length === 0)) {
     throw permanent(

@@ -1,6 +1,7 @@
 import type { RestorePlan } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
+import { refuseUnknownNames } from '../../name-patterns.ts';
 import { quoteTable, tableName } from '../server/identifiers.ts';
 import { requireReplaceable } from '../server/in-the-way.ts';
 import { databaseExists, withMaintenanceSession } from '../server/maintenance.ts';
@@ -87,6 +88,7 @@ function checkRequest({ context: { request, manifest }, databases }: RestoreJob)
       'Restore with contents "schema".',
     );
   }
+  refuseUnknownNames(request.tables, new Set(databases.flatMap(({ selection }) => [...selection.names])));
   const selected = databases.flatMap(({ manifest: { tables }, selection }) =>
     tables.filter(selection.includes),
   );

@@ -15,6 +15,8 @@ export interface QualifiedName {
 export interface TableSelection {
   /** True when nothing is left out. */
   readonly all: boolean;
+  /** What patterns can name. Empty where nothing is left out. */
+  readonly names: ReadonlySet<string>;
   includes(table: QualifiedName): boolean;
   /** False for entries that belong to a table which isn't selected: its constraints, indexes, triggers, sequences … */
   keeps(entry: DumpEntry): boolean;
@@ -31,7 +33,7 @@ export function selectTables(
   patterns: NamePatterns,
 ): TableSelection {
   const matcher = nameMatcher(patterns);
-  if (matcher.all) return { all: true, includes: () => true, keeps: () => true };
+  if (matcher.all) return { all: true, names: new Set(), includes: () => true, keeps: () => true };
   const parents = parentsByTable(preData);
   const lineage = (name: string): readonly string[] => [name, ...(parents.get(name) ?? []).flatMap(lineage)];
   const candidates = [
@@ -50,6 +52,7 @@ export function selectTables(
   const known = new Set(candidates);
   return {
     all: false,
+    names: known,
     includes: (table) => selected.has(tableName(table)),
     keeps(entry) {
       const owner = entryTable(entry) ?? owners.get(nameOf(entry));

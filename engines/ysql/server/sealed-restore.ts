@@ -30,6 +30,7 @@ interface SealOptions {
   /** What was compared, in a clause, and what could not be: whoever ends the restore may not be who compared. */
   readonly compared?: string;
   readonly notes?: readonly string[];
+  readonly unclear?: boolean;
   /** What came back and what didn't. */
   readonly result?: RestoreRecord['result'];
 }
@@ -38,7 +39,7 @@ interface SealOptions {
 export async function seal(
   context: SealedContext,
   job: NamedDatabases,
-  { replace, created, compared, notes = [], result }: SealOptions,
+  { replace, created, compared, notes = [], unclear = false, result }: SealOptions,
 ): Promise<RestoreRecord> {
   const { store, ref, request, signal } = context;
   const databases: RecordedDatabase[] = await withMaintenanceSession(job, async (session) => {
@@ -56,7 +57,7 @@ export async function seal(
     }
     return recorded;
   });
-  const record = {
+  const record: RestoreRecord = {
     plan: ref.plan,
     backup: ref.backup,
     restore: request.restore,
@@ -64,6 +65,7 @@ export async function seal(
     databases,
     ...(compared === undefined ? {} : { compared }),
     ...(notes.length === 0 ? {} : { notes }),
+    ...(unclear ? { unclear } : {}),
     ...(result === undefined ? {} : { result }),
   };
   return await sealRestore(store, record, { signal });

@@ -10,6 +10,7 @@ import { exportUniverse } from '../../../engines/universe/export.ts';
 import type { SnapshotPoint } from '../../../engines/universe/export-database.ts';
 import { releaseLeftovers, releaseSnapshots } from '../../../engines/universe/release.ts';
 import type { UniverseRestore } from '../../../engines/universe/restore/context.ts';
+import { restoredDatabases } from '../../../engines/universe/restore/context.ts';
 import { discardUniverse, finishUniverse, forgetRestore } from '../../../engines/universe/restore/finish.ts';
 import { beQuiet } from '../../../engines/universe/restore/load-balancer.ts';
 import { placeFills, readFillShard } from '../../../engines/universe/restore/place.ts';
@@ -204,14 +205,16 @@ export async function restore(
   /** Called when everything is placed, right before `restore_snapshot`. */
   placed: (restore: UniverseRestore) => Promise<void> = async () => undefined,
   /** Called when the universe has restored, right before the comparison. */
-  restored: () => Promise<unknown> = async () => undefined,
+  restored: (working: string | undefined) => Promise<unknown> = async () => undefined,
+  /** `finishes`: attempts to end it, as where workers die before they have told how it ended. */
+  { replace = false, finishes = 1 }: { readonly replace?: boolean; readonly finishes?: number } = {},
 ): Promise<RigOutcome> {
   const request: RestoreRequest & { readonly source: UniverseSource } = {
     restore: `r${Math.random().toString(36).slice(2, 10)}`,
     from: backup.ref,
     source: rig.source,
     into,
-    replace: false,
+    replace,
     tables: { include: [], exclude: [] },
     contents: 'all',
     globals: false,
@@ -242,8 +245,10 @@ export async function restore(
     }
     await placed(context);
     await patiently(() => restoreAll(context));
-    await restored();
-    const outcome = await patiently(() => finishUniverse(context));
+    await restored(restoredDatabases(context)[0]?.to);
+    let outcome = await patiently(() => finishUniverse(context));
+    for (let again = 1; again < finishes; again += 1)
+      outcome = await patiently(() => finishUniverse(context));
     await quiet.release();
     await forgetRestore(context);
     return { outcome };

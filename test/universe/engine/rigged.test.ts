@@ -75,6 +75,24 @@ test('of an older backup, which does not say what held rows, an empty table with
   });
 });
 
+test('what a first attempt to end an overwriting restore found unclear stays so for the next', async () => {
+  const { ref, manifest } = await backUp(rig);
+  const databases = manifest.databases.map((database) => ({
+    ...database,
+    tables: database.tables.map(({ rowsAre: _, holdsRows: __, ...table }) => ({ ...table, rows: 0 })),
+  }));
+  const older = { ref, manifest: { ...manifest, databases } };
+  const emptied = async (working = '') => query(universe.ysql(working), 'DELETE FROM orders');
+  const ends = async (finishes: number) =>
+    (await restore(rig, older, {}, undefined, emptied, { replace: true, finishes })).outcome;
+  const [once, twice] = [await ends(1), await ends(2)];
+  expect(once).toMatchObject({ problems: [], unclear: true });
+  expect(twice).toMatchObject({ problems: [], unclear: true, compared: once?.compared });
+  expect(twice?.notes).toEqual(expect.arrayContaining([expect.stringContaining('public.orders is empty')]));
+  // As it was, for the tests that follow.
+  await restore(rig, { ref, manifest }, {}, undefined, undefined, { replace: true });
+});
+
 test('a worker that reaches no master refuses the work at once and by name; one master is enough', async () => {
   const verb = contextOf(rig, newRef());
   const away = ['127.0.0.1:1', '[::1]:1'];
