@@ -94,6 +94,9 @@ export async function writeTablets(
     tablets.push(name);
     const folder = folderOf(disk, name);
     await mkdir(folder, { recursive: true });
+    // What RocksDB opens a database by.
+    await writeFile(join(folder, 'CURRENT'), 'MANIFEST-000001\n');
+    await writeFile(join(folder, 'MANIFEST-000001'), 'files');
     for (let file = 0; file < FILES_PER_TABLET; file += 1) {
       await writeFile(join(folder, `${file}.sst.sblock.0`), randomFillSync(body));
     }

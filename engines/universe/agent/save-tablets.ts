@@ -72,11 +72,13 @@ function allLeft(tablets: readonly TabletName[], reason: string): SaveSummary {
   return { saved: 0, files: 0, bytes: 0, sentBytes: 0, sentObjects: 0, left };
 }
 
+const OF_THIS_REPLICA = ['AGENT_FILE_CHANGED', 'AGENT_SNAPSHOT_INCOMPLETE'];
+
 /** Files that come and go are another replica's business, as is a disk that fails; the rest is the task's failure. */
 function reasonToLeave(error: unknown): string {
   const ofDisk = ['ENOENT', 'EIO', 'EACCES', 'EPERM', 'ENODEV', 'ESTALE'];
   if (error instanceof Error && 'code' in error && ofDisk.includes(String(error.code)))
     return messageOf(error);
-  if (error instanceof HoldfastError && error.code === 'AGENT_FILE_CHANGED') return error.message;
+  if (error instanceof HoldfastError && OF_THIS_REPLICA.includes(error.code)) return error.message;
   throw error;
 }

@@ -26,6 +26,7 @@ import { type FileMemory, partIdentity, type RememberedFile, type RememberedPart
 import { type FoundFile, filesBelow } from './folders.ts';
 import type { NodeAgent } from './node-agent.ts';
 import { readFully } from './read-fully.ts';
+import { requireWhole } from './whole-folder.ts';
 
 /** Objects on their way to the store at once, for one task. */
 const PUTS_AT_ONCE = 4;
@@ -107,6 +108,7 @@ export class Saving {
     const { filesPerDisk } = this.#request.limits;
     const disk = this.#agent.lanes(`disk ${folder.root}`, filesPerDisk);
     const found = filesBelow(folder.path);
+    await requireWhole(name.tablet, found);
     const ready = new Map<FoundFile, Promise<ReadyFile>>();
     const unknown: FoundFile[] = [];
     for (const file of found) {

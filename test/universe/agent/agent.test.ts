@@ -53,14 +53,21 @@ async function emptyStore(): Promise<DirectoryStore> {
 
 const newNode = (): Promise<NodeFolder> => makeNode(join(scratch.path, `node-${++count}`));
 
+/** What RocksDB opens a database by. */
+const OPENED_BY = {
+  CURRENT: Buffer.from('MANIFEST-000004\n'),
+  'MANIFEST-000004': Buffer.from('files'),
+};
+
 /** Files of many sizes: empty, small (packed), alone, and one in several parts. */
 function someFiles(large = false): Readonly<Record<string, Uint8Array>> {
   return {
-    CURRENT: Buffer.from('MANIFEST-000004\n'),
+    ...OPENED_BY,
     '000010.sst': randomBytes(900),
     '000010.sst.sblock.0': randomBytes(70_000),
     '000012.sst.sblock.0': randomBytes(2_200_000),
-    'intents/CURRENT': Buffer.from('MANIFEST-000004\n'),
+    'intents/CURRENT': Buffer.from('MANIFEST-000005\n'),
+    'intents/MANIFEST-000005': Buffer.from('other files'),
     'intents/000001.log': new Uint8Array(),
     ...(large ? { '000099.sst.sblock.0': randomBytes(2 * PART_BYTES + 12_345) } : {}),
   };
@@ -92,7 +99,7 @@ describe('the agent of a tablet server', () => {
     const [one, other, to] = [newTablet(), newTablet(), newTablet()];
     await writeTablet(source.disks[0] ?? '', one, someFiles(true));
     await writeTablet(source.disks[1] ?? '', other, someFiles());
-    await expect(save(source, store, [one, other])).resolves.toMatchObject({ saved: 2, files: 13, left: [] });
+    await expect(save(source, store, [one, other])).resolves.toMatchObject({ saved: 2, files: 17, left: [] });
     const manifest = await manifestOf(store);
     const live = liveFolder(target.disks[1] ?? '', to);
     await mkdir(live, { recursive: true });
@@ -117,17 +124,39 @@ describe('the agent of a tablet server', () => {
     await expect(readdir(dirname(snapshotFolder(target.disks[1] ?? '', to)))).resolves.toEqual([to.snapshot]);
   });
 
+  it('leaves a snapshot folder that lacks what a tablet server opens it by to another replica', async () => {
+    const [node, store] = [await newNode(), await emptyStore()];
+    for (const missing of ['CURRENT', 'MANIFEST-000004', 'intents/CURRENT', 'intents/MANIFEST-000005']) {
+      const tablet = newTablet();
+      const { [missing]: _, ...files } = someFiles();
+      await writeTablet(node.disks[0] ?? '', tablet, files);
+      const { saved, left } = await save(node, store, [tablet]);
+      expect([saved, left]).toEqual([
+        0,
+        [
+          {
+            tablet: tablet.tablet,
+            reason: `the snapshot folder of tablet ${tablet.tablet} lacks ${missing}`,
+          },
+        ],
+      ]);
+    }
+    const empty = newTablet();
+    await mkdir(snapshotFolder(node.disks[0] ?? '', empty), { recursive: true });
+    expect((await save(node, store, [empty])).left).toHaveLength(1);
+  });
+
   it('sends nothing of a second snapshot of unchanged files, and asks the store for as little whatever the number of files', async () => {
     const [node, store] = [await newNode(), await emptyStore()];
     const few = newTablet();
     const many = newTablet();
     const [disk = ''] = node.disks;
-    await writeTablet(disk, few, { CURRENT: Buffer.from('x') });
+    await writeTablet(disk, few, OPENED_BY);
     const files = Array.from(
       { length: 500 },
       (_, file) => [`${file}.sst`, Buffer.from(`rows ${file}`)] as const,
     );
-    await writeTablet(disk, many, Object.fromEntries(files));
+    await writeTablet(disk, many, { ...OPENED_BY, ...Object.fromEntries(files) });
     await save(node, store, [few], 0);
     await save(node, store, [many], 1);
     const asked = async (name: TabletName, task: number) => {
@@ -300,7 +329,7 @@ describe('the agent goes nowhere else', () => {
     const [viaFolder, viaFile] = [newTablet(), newTablet()];
     await mkdir(dirname(snapshotFolder(disk, viaFolder)), { recursive: true });
     await symlink(elsewhere, snapshotFolder(disk, viaFolder));
-    await writeTablet(disk, viaFile, { CURRENT: Buffer.from('x') });
+    await writeTablet(disk, viaFile, OPENED_BY);
     await symlink(join(elsewhere, 'secret'), join(snapshotFolder(disk, viaFile), '000001.sst'));
     for (const tablet of [viaFolder, viaFile]) {
       await expect(save(node, store, [tablet])).rejects.toMatchObject({ code: 'AGENT_SYMBOLIC_LINK' });
@@ -313,7 +342,7 @@ describe('the agent goes nowhere else', () => {
     async (path) => {
       const [source, target, store] = [await newNode(), await newNode(), await emptyStore()];
       const [from, to] = [newTablet(), newTablet()];
-      await writeTablet(source.disks[0] ?? '', from, { good: Buffer.from('bytes') });
+      await writeTablet(source.disks[0] ?? '', from, { ...OPENED_BY, good: Buffer.from('bytes') });
       await save(source, store, [from]);
       const [key = ''] = await listTabletResults(store, REF, 1);
       const list = await readTabletResult(store, key);

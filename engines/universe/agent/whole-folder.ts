@@ -1,0 +1,30 @@
+import { readFile } from 'node:fs/promises';
+import { permanent } from '../../../model/errors.ts';
+import type { FoundFile } from './folders.ts';
+
+/** Of a tablet's folder, and of the database of its transactions in it. */
+const DATABASES = ['', 'intents/'];
+
+/**
+ * Throws `AGENT_SNAPSHOT_INCOMPLETE` where files of a snapshot's folder are missing that a tablet server can't do without: RocksDB opens a
+ * database by its file CURRENT, which names the manifest that lists the others. Files that the manifest lists are not looked for.
+ */
+export async function requireWhole(tablet: string, files: readonly FoundFile[]): Promise<void> {
+  for (const database of DATABASES) {
+    const own = files.filter(({ path }) => path.startsWith(database));
+    // A tablet without transactions has no intents.
+    if (database !== '' && own.length === 0) continue;
+    const current = own.find(({ path }) => path === `${database}CURRENT`);
+    if (current === undefined) throw incomplete(tablet, `${database}CURRENT`);
+    const manifest = `${database}${(await readFile(current.absolute, 'utf8')).trim()}`;
+    if (!own.some(({ path }) => path === manifest)) throw incomplete(tablet, manifest);
+  }
+}
+
+function incomplete(tablet: string, file: string): Error {
+  return permanent(
+    'AGENT_SNAPSHOT_INCOMPLETE',
+    `the snapshot folder of tablet ${tablet} lacks ${file}`,
+    'Another replica is asked. Look at the disk of this node: a snapshot that its tablet server made is whole.',
+  );
+}
