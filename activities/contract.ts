@@ -37,6 +37,7 @@ import type {
 } from '../model/pipeline.ts';
 import type { DeleteSummary, MarkSummary, OrphanSummary, PruneInput } from '../model/prune.ts';
 import type { Catalogue, RecoveryDecision, RecoveryRequest, RestoreMeasurement } from '../model/recovery.ts';
+import type { ReplayReport } from '../model/replay.ts';
 import type { ClaimMode } from '../model/source-claim.ts';
 import type { PlanSurvey, ScheduleChange } from '../model/survey.ts';
 import type {
@@ -113,6 +114,8 @@ export interface Activities {
   prepareRestore(input: { request: RestoreRequest }): Promise<void>;
   load(input: { request: RestoreRequest; task: number }): Promise<{ rows: number; bytes: number }>;
   postData(input: { request: RestoreRequest } & PostDataWork): Promise<void>;
+  /** Replays the archived changes of one database of the backup, by its name there. */
+  replay(input: { request: RestoreRequest; database: string }): Promise<ReplayReport>;
   finishRestore(input: { request: RestoreRequest }): Promise<RestoreSummary>;
   /** Removes the bookkeeping of a tolerant restore that left something out and keeps its working name. */
   releaseRestore(input: { request: RestoreRequest }): Promise<void>;

@@ -1,6 +1,7 @@
 import type { Client } from '@temporalio/client';
 import type { VerbContext } from '../engines/engine.ts';
 import { inClusterSources } from '../engines/universe/in-cluster/recovery.ts';
+import { archiveSources } from '../engines/ysql/archive/sources.ts';
 import { messageOf } from '../model/errors.ts';
 import type { UniverseSource } from '../model/pipeline.ts';
 import type { RecoverySource } from '../model/recovery.ts';
@@ -29,7 +30,8 @@ export function planActivities(
         const catalogue = await readCatalogue(store, repository, plan, verb);
         const schedules = await surveySchedules(client, scheduleIdsOf(plan));
         const inCluster = history === undefined ? [] : await historyFor(verb, history);
-        const survey = surveyOf(catalogue, inCluster, schedules);
+        const archives = await archiveSources(store, plan, catalogue.entries, verb);
+        const survey = surveyOf(catalogue, [...inCluster, ...archives], schedules);
         const { window } = survey;
         return { ...survey, window: { ...window, instants: window.instants.slice(-INSTANTS_TOLD) } };
       }),
@@ -40,10 +42,9 @@ export function planActivities(
         const { entries, total } = await readCatalogue(store, repository, plan, verb);
         const inCluster =
           history === undefined || request.to === undefined ? [] : await historyFor(verb, history);
-        const decision = planRecovery([...inCluster, { kind: 'backups', entries, total }], request, {
-          now: new Date(),
-          measurements,
-        });
+        const archives = await archiveSources(store, plan, entries, verb);
+        const sources = [...inCluster, { kind: 'backups' as const, entries, total }, ...archives];
+        const decision = planRecovery(sources, request, { now: new Date(), measurements });
         if (decision.kind === 'refused') return { decision, databases: [] };
         if ('schedule' in decision) return { decision, databases: databasesOf(history) };
         const manifest = await readManifest(store, { plan, backup: decision.backup }, verb);

@@ -26,6 +26,7 @@ export function restoreActivities(
   | 'prepareRestore'
   | 'load'
   | 'postData'
+  | 'replay'
   | 'finishRestore'
   | 'releaseRestore'
   | 'ask'
@@ -49,12 +50,15 @@ export function restoreActivities(
         await pins.pin(request.from);
         const engine = engineFor(request);
         checkTolerance(request, engine);
+        if (request.replay !== undefined) replayOf(request, engine);
         return engine.plan(await contextOf(verb, request));
       }),
     prepareRestore: ({ request }) => inRestore(request, (context) => engineFor(request).prepare(context)),
     load: ({ request, task }) => inRestore(request, (context) => engineFor(request).load(context, task)),
     postData: ({ request, ...work }) =>
       inRestore(request, (context) => engineFor(request).postData(context, work)),
+    replay: ({ request, database }) =>
+      inRestore(request, (context) => replayOf(request, engineFor(request))(context, database)),
     discardRestore: ({ request }) =>
       inRestore(request, async (context) => {
         const stands = await engineFor(request).discard(context);
@@ -72,7 +76,12 @@ export function restoreActivities(
 
     finishRestore: ({ request }) =>
       inRestore(request, async (context) => {
-        const { leftOut = [], comparedNothing, ...outcome } = await engineFor(request).finish(context);
+        const {
+          leftOut = [],
+          comparedNothing,
+          unclear,
+          ...outcome
+        } = await engineFor(request).finish(context);
         // A restore into scratch keeps its pin until it is dropped: by the pin the next drill finds what a terminated one left.
         if (!request.scratch) await pins.unpin(request.from);
         return {
@@ -81,7 +90,7 @@ export function restoreActivities(
           restore: request.restore,
           ...outcome,
           bytes: outcome.bytes ?? context.manifest.totals.bytes,
-          verdict: verdictOf({ ...outcome, leftOut, comparedNothing }),
+          verdict: verdictOf({ ...outcome, leftOut, comparedNothing, unclear }),
           ...listedOf(leftOut),
         };
       }),
@@ -90,7 +99,7 @@ export function restoreActivities(
 
 function verdictOf(outcome: RestoreOutcome): Verdict {
   if (!isWhole(outcome)) return 'FAILED';
-  return outcome.comparedNothing === true ? 'INCONCLUSIVE' : 'OK';
+  return outcome.comparedNothing === true || outcome.unclear === true ? 'INCONCLUSIVE' : 'OK';
 }
 
 /** A selection may leave things out. Anything that the server refuses is a failure, tolerated or not. */
@@ -123,6 +132,16 @@ function checkTolerance({ tolerate, source }: RestoreRequest, engine: RestoreEng
     'RESTORE_TOLERATE_ENGINE',
     `A restore by engine ${source.engine} can't leave out what the server refuses`,
     'Leave out --tolerate.',
+  );
+}
+
+/** Throws `RESTORE_REPLAY_ENGINE` (permanent) where the engine has no archive of changes. */
+function replayOf({ source }: RestoreRequest, engine: RestoreEngine): NonNullable<RestoreEngine['replay']> {
+  if (engine.replay !== undefined) return engine.replay;
+  throw permanent(
+    'RESTORE_REPLAY_ENGINE',
+    `Engine ${source.engine} has no archive of changes to replay`,
+    'Restore a backup: leave out the instant, or take the one of the backup.',
   );
 }
 

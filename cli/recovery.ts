@@ -27,7 +27,11 @@ export async function decideRecovery(
     }
     const { entries, damaged } = await readCatalogue(store, plan.pipeline.repository, plan.name);
     for (const { backup, problem } of damaged ?? []) say(`warning: backup ${backup}: ${problem}`);
-    return planRecovery([...inCluster, { kind: 'backups', entries }], request, { now: new Date() });
+    const { archiveSources } = await import('../engines/ysql/archive/sources.ts');
+    const archives = await archiveSources(store, plan.name, entries);
+    return planRecovery([...inCluster, { kind: 'backups', entries }, ...archives], request, {
+      now: new Date(),
+    });
   });
 }
 

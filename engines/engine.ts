@@ -16,6 +16,7 @@ import type { Check } from '../model/check.ts';
 import type { EngineKind } from '../model/engine-kind.ts';
 import type { Manifest, ManifestDatabase } from '../model/manifest.ts';
 import type { LogicalSource, SecretRef, Source } from '../model/pipeline.ts';
+import type { ReplayReport } from '../model/replay.ts';
 import type { SourceIdentity } from '../model/source-claim.ts';
 import type { AgentPoller } from '../model/task-queue.ts';
 import type { StoredManifest } from '../repository/manifest.ts';
@@ -172,6 +173,11 @@ export interface RestoreEngine {
   load(verb: RestoreContext, task: number): Promise<{ readonly rows: number; readonly bytes: number }>;
   /** Applies one of the units (indexes, constraints, triggers …) that the plan counted in a wave. */
   postData(verb: RestoreContext, work: PostDataWork): Promise<void>;
+  /**
+   * Replays the archived changes that the request wants into `database` (its name at the source), after post-data; goes on where an
+   * earlier attempt came to. Absent: this engine has no archive of changes.
+   */
+  replay?(verb: RestoreContext, database: string): Promise<ReplayReport>;
   /** Sequences, ANALYZE, comparison with the manifest, swap of names when replacing, bookkeeping removed. */
   finish(verb: RestoreContext): Promise<RestoreOutcome>;
   /** Restores can leave out what the server refuses, where the request says `tolerate`. */

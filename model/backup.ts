@@ -1,6 +1,8 @@
+import type { Lsn } from './archive.ts';
 import type { CarriedHistory } from './carried-history.ts';
 import type { Assertion, DrillRecord } from './drill.ts';
 import type { Pipeline } from './pipeline.ts';
+import type { ReplayWish } from './replay.ts';
 import type { LogicalSource, NamePatterns, RepositorySpec, SecretRef, Source } from './source.ts';
 import type { ObjectEntry } from './stored-object.ts';
 import type { NodeInspection } from './tablets.ts';
@@ -40,6 +42,8 @@ export type ReadPoint =
        * whoever reads a table makes sure that it is what it was.
        */
       readonly tablesLockedAtOnce?: number;
+      /** Where the snapshots stand among the transactions of an archive of changes. Absent from older versions, and on YugabyteDB. */
+      readonly place?: SnapshotPlace;
     }
   | {
       readonly kind: 'universe-snapshot';
@@ -55,6 +59,16 @@ export type ReadPoint =
       /** The begin of the scan; the manifest's `scanned` says when its last row was read. */
       readonly takenAt: string;
     };
+
+/** What tells of any transaction of the source whether exported snapshots see it. */
+export interface SnapshotPlace {
+  /** `pg_current_snapshot()` by database: `xmin:xmax:xip,…`. */
+  readonly snapshotXids: Readonly<Record<string, string>>;
+  /** The end of the source's WAL before the first snapshot was taken, as in model/archive.ts. */
+  readonly walLsn: Lsn;
+  /** The source's clock after the last snapshot was taken, ISO 8601 in UTC with microseconds: what the snapshots see had committed by then. */
+  readonly seenBy: string;
+}
 
 /** A read point at which tables are read row by row. */
 export type LogicalReadPoint = Exclude<ReadPoint, { readonly kind: 'universe-snapshot' }>;
@@ -301,6 +315,8 @@ export interface RestoreRequest {
   /** For a rehearsal: the assertions that the copy must answer before it is dropped. */
   readonly assertions?: readonly Assertion[];
   readonly parallelism: number;
+  /** Engine ysql: changes from the archive that are replayed after the backup's rows. Absent: none. */
+  readonly replay?: ReplayWish;
   /** The backup to make of what is there before it is overwritten. Absent: none. */
   readonly safetyBackup?: { readonly backup: string; readonly pipeline: Pipeline };
 }

@@ -1,6 +1,7 @@
 import type { Verdict } from './backup.ts';
 import type { HistoryWindow } from './carried-history.ts';
 import type { Contents, VerifyLevel } from './pipeline.ts';
+import type { ArchiveChain, ReplayWish } from './replay.ts';
 
 /** What can be restored, what is asked for, and what is decided. Times are ISO 8601 in UTC unless said otherwise. */
 
@@ -79,6 +80,8 @@ export type RecoverySource =
       readonly kind: 'archive';
       readonly base: CatalogueEntry;
       readonly windows: readonly InstantRange[];
+      /** By database of the base. */
+      readonly chains: Readonly<Record<string, ArchiveChain>>;
     };
 
 /** Why a database can't be rewound or cloned by its universe, as far as the universe can be asked. */
@@ -142,6 +145,12 @@ export interface RecoveryCost {
   readonly basis: string;
 }
 
+/** What of an archive a restore reads. */
+export interface ArchiveCost {
+  readonly segments: number;
+  readonly storedBytes: number;
+}
+
 /** What an overwriting restore would throw away: every change after the instant. */
 export interface RecoveryLoss {
   readonly from: string;
@@ -162,7 +171,14 @@ interface Reached {
 
 export type RecoveryDecision =
   | (Reached & { readonly way: 'backup'; readonly backup: string; readonly cost: RecoveryCost })
-  | (Reached & { readonly way: 'archive'; readonly backup: string; readonly cost: RecoveryCost })
+  | (Reached & {
+      readonly way: 'archive';
+      readonly backup: string;
+      /** Of the backup; `archive` says what is fetched besides. */
+      readonly cost: RecoveryCost;
+      readonly archive: ArchiveCost;
+      readonly replay: ReplayWish;
+    })
   | (Reached & { readonly way: 'rewind' | 'clone'; readonly schedule: string })
   /** The backup's files, taken back to the instant by the history that they carry. */
   | (Reached & { readonly way: 'snapshot'; readonly backup: string; readonly cost: RecoveryCost })

@@ -1,5 +1,5 @@
-import { formatBytes, formatDuration } from '../model/amounts.ts';
-import type { RecoveryDecision } from '../model/recovery.ts';
+import { formatAmount, formatBytes, formatDuration } from '../model/amounts.ts';
+import type { ArchiveCost, RecoveryDecision } from '../model/recovery.ts';
 import { describeRows } from '../model/rows.ts';
 import { describeInstant } from './instant.ts';
 
@@ -22,6 +22,7 @@ export function decisionLines(decision: RecoveryDecision, timezone = 'UTC'): rea
   return [
     `${wayOf(decision)} gives the data of ${describeInstant(new Date(decision.instant), timezone)}: ${decision.why}.`,
     ...('cost' in decision ? [costLine(decision.cost)] : []),
+    ...('archive' in decision ? [archiveLine(decision.archive)] : []),
     `  lost if it replaces the database: every change of the ${formatDuration(decision.lost.durationMs)} since, from ${decision.lost.from} to ${decision.lost.to}`,
     ...decision.notes.map((note) => `  note: ${note}`),
   ];
@@ -40,6 +41,10 @@ function wayOf(decision: Exclude<RecoveryDecision, { kind: 'refused' }>): string
     case 'clone':
       return `A clone by the snapshot schedule ${decision.schedule}`;
   }
+}
+
+function archiveLine({ segments, storedBytes }: ArchiveCost): string {
+  return `  archive: ${formatAmount(segments, 'segment')}, ${formatBytes(storedBytes)} to fetch and replay; how long that takes is not measured yet`;
 }
 
 function costLine({

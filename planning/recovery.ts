@@ -1,4 +1,5 @@
 import { formatBytes, formatDuration } from '../model/amounts.ts';
+import { isoOfMicros } from '../model/archive.ts';
 import { defined } from '../model/defined.ts';
 import type {
   CatalogueEntry,
@@ -12,6 +13,8 @@ import type {
   RefusalCode,
   RestoreMeasurement,
 } from '../model/recovery.ts';
+import type { ArchiveChain } from '../model/replay.ts';
+import { segmentsTo } from './archive-chain.ts';
 import { beforeDdl, historyHoles, historyRanges } from './carried-history.ts';
 import { readInstant } from './instant.ts';
 import { estimateRestoreMs, restorePace } from './restore-pace.ts';
@@ -54,10 +57,8 @@ export function planRecovery(
   const exact = reach.steps.find((step) => step.fromMs <= wantedMs && wantedMs <= step.toMs);
   if (exact !== undefined) {
     return decide(exact, wantedMs, `${subjectOf(exact)} exactly the data of ${iso(wantedMs)}`, {
-      sources,
-      context,
+      ...{ sources, context, limits: reach.limits },
       notes: dearerWays(reach.steps, exact, wantedMs),
-      limits: reach.limits,
     });
   }
   const before = latestBefore(reach.steps, wantedMs);
@@ -106,8 +107,12 @@ export function recoveryWindow(sources: readonly RecoverySource[]): RecoveryWind
 /** Instants that can be reached in one way: a single one, or all from one to another. */
 type Step = { readonly fromMs: number; readonly toMs: number } & (
   | { readonly way: 'backup'; readonly entry: CatalogueEntry }
-  | { readonly way: 'archive'; readonly entry: CatalogueEntry }
   | { readonly way: 'snapshot'; readonly entry: CatalogueEntry }
+  | {
+      readonly way: 'archive';
+      readonly entry: CatalogueEntry;
+      readonly chains: Readonly<Record<string, ArchiveChain>>;
+    }
   | { readonly way: 'rewind' | 'clone'; readonly schedule: string }
 );
 
@@ -148,6 +153,8 @@ function reachOf(sources: readonly RecoverySource[], request: RecoveryRequest): 
       if (reasons.length > 0) return [];
       return source.windows.map((window) => ({ ...bounds(window), way, schedule: source.schedule }));
     }
+    // As above: without an instant, a backup is meant, which can also be restored in part or tolerantly.
+    if (source.kind === 'archive' && request.to === undefined) return [];
     const entries = source.kind === 'archive' ? [source.base] : [...source.entries].sort(byTrust);
     const reached = entries.flatMap((entry): readonly Step[] => {
       const reason = reasonToPassOver(entry, request);
@@ -159,7 +166,8 @@ function reachOf(sources: readonly RecoverySource[], request: RecoveryRequest): 
         return [];
       }
       if (source.kind === 'archive') {
-        return source.windows.map((window) => ({ ...bounds(window), way: 'archive', entry }));
+        const { chains } = source;
+        return source.windows.map((window) => ({ ...bounds(window), way: 'archive', entry, chains }));
       }
       return [{ fromMs: instantOf(entry), toMs: instantOf(entry), way: 'backup', entry }];
     });
@@ -286,6 +294,8 @@ function decide(
     readonly context: PlanningContext;
     readonly notes?: readonly Note[];
     readonly limits?: readonly string[];
+    /** What the instant has beyond the millisecond. */
+    readonly micros?: number;
   },
 ): RecoveryDecision {
   const { now } = how.context;
@@ -305,9 +315,8 @@ function decide(
     return { ...reached, way: step.way, schedule: step.schedule, notes };
   }
   const { entry } = step;
-  return {
+  const restored = {
     ...reached,
-    way: step.way,
     backup: entry.backup,
     cost: costOf(entry, how.sources, how.context),
     notes: [
@@ -315,6 +324,22 @@ function decide(
       ...(step.way === 'snapshot' ? carriedNotes(entry) : []),
       ...passed,
     ],
+  };
+  if (step.way !== 'archive') return { ...restored, way: step.way };
+  const instantMicros = instantMs * 1_000;
+  const chains = Object.entries(step.chains);
+  const segments = chains.flatMap(([, chain]) => segmentsTo(chain, instantMicros));
+  return {
+    ...restored,
+    way: 'archive',
+    archive: {
+      segments: segments.length,
+      storedBytes: segments.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+    },
+    replay: {
+      to: isoOfMicros(instantMicros),
+      timelines: Object.fromEntries(chains.map(([database, { timeline }]) => [database, timeline])),
+    },
   };
 }
 

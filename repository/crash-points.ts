@@ -16,6 +16,9 @@ export const CRASH_POINTS = {
   'prepare-database': 'a database is created, and has no bookkeeping',
   'load-copied': 'the rows of an object are in the table, and the transaction is open',
   'load-committed': 'the rows of an object are committed, and Temporal does not know',
+  'replay-before-commit':
+    'archived changes and their position are in the database, and the transaction is open',
+  'replay-committed': 'archived changes and their position are committed, and the next segments are not read',
   'finish-sealed': 'the end of a restore is sealed, and nothing of it is done',
   'exchange-closed': 'the database to be replaced is closed to sessions, and names are as before',
   'exchange-done': 'the names are exchanged, and Temporal does not know',

@@ -31,6 +31,8 @@ export interface RestoreRecord {
     readonly bytes: number;
     readonly problems: readonly string[];
     readonly leftOut: readonly LeftOut[];
+    /** Rows may be missing, and the backup doesn't say whether they are. */
+    readonly unclear?: true;
   };
 }
 
@@ -68,6 +70,7 @@ const schema: z.ZodType<RestoreRecord> = z.object({
   result: z
     .object({
       rows: z.number(),
+      unclear: z.literal(true).exactOptional(),
       bytes: z.number(),
       problems: z.array(z.string()),
       leftOut: z.array(

@@ -53,6 +53,13 @@ const readPointSchema: z.ZodType<ReadPoint> = z.discriminatedUnion('kind', [
     takenAt: time,
     reason: z.string().exactOptional(),
     tablesLockedAtOnce: count.exactOptional(),
+    place: z
+      .object({
+        snapshotXids: z.record(z.string(), z.string()),
+        walLsn: z.string().regex(/^[0-9A-F]{16}$/),
+        seenBy: time,
+      })
+      .exactOptional(),
   }),
   z.object({
     kind: z.literal('universe-snapshot'),

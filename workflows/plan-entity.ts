@@ -275,14 +275,6 @@ export class PlanEntity {
       this.refuseRequest(request, { code, reason, remedy, ...nearest });
       return;
     }
-    if (decision.way === 'archive') {
-      this.refuseRequest(request, {
-        code: 'WAY_NOT_BUILT',
-        reason: `the way to ${decision.instant} is ${decision.way}, which this entity can't take`,
-        remedy: 'Name a backup with "backup".',
-      });
-      return;
-    }
     const into = request.wish?.into;
     if (typeof into === 'string' && databases.length > 1) {
       this.refuseRequest(request, {

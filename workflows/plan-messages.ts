@@ -129,8 +129,8 @@ export type RestoreOptions = Partial<
   readonly taskQueue?: string;
 };
 
-/** By a backup, by the history that one carries, or by the universe's own history. */
-export type WayBack = Extract<RecoveryDecision, { readonly way: 'backup' | 'rewind' | 'clone' | 'snapshot' }>;
+/** By a backup, alone or with an archive's changes, by the history that one carries, or by the universe's own history. */
+export type WayBack = Exclude<RecoveryDecision, { readonly kind: 'refused' }>;
 
 export interface PlanRequest {
   readonly requestId: string;

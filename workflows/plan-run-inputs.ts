@@ -26,7 +26,7 @@ export function restoreInput(
     from: {
       repository: plan.pipeline.repository,
       plan: plan.name,
-      backup: decision?.way === 'backup' || decision?.way === 'snapshot' ? decision.backup : '',
+      backup: decision !== undefined && 'backup' in decision ? decision.backup : '',
     },
     ...(decision?.way === 'snapshot' ? { at: decision.instant } : {}),
     source: plan.pipeline.source,
@@ -42,6 +42,7 @@ export function restoreInput(
     ...(wish.takeName === true ? { takeName: true } : {}),
     ...(wish.breakOthers === true ? { breakOthers: true } : {}),
     ...given,
+    ...(decision?.way === 'archive' ? { replay: decision.replay } : {}),
     scratch: false,
     ...(saves(plan, wish)
       ? { safetyBackup: { backup: safetyId(), pipeline: safetyPipeline(plan.pipeline) } }

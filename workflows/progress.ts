@@ -35,6 +35,7 @@ export type RestoreStage =
   | 'restoration'
   | 'load'
   | 'post-data'
+  | 'replay'
   | 'finish'
   | 'assert'
   | 'discard';

@@ -6,6 +6,7 @@ import { defined } from '../model/defined.ts';
 import type { Assertion, AssertionResult, DrillRecord } from '../model/drill.ts';
 import { movesTablets } from '../model/engine-kind.ts';
 import type { LogicalSource } from '../model/pipeline.ts';
+import type { ReplayReport } from '../model/replay.ts';
 import { describeRows } from '../model/rows.ts';
 import { DAY_MS } from '../model/time.ts';
 import { activitiesFor, PATIENT_RETRY, patiently } from './activity-proxies.ts';
@@ -19,7 +20,15 @@ import { saveWhatIsThere } from './safety-backup.ts';
 import { inLanes } from './scopes.ts';
 import { moveShard, postDataSummary } from './transfer.ts';
 
-const STAGES: readonly RestoreStage[] = ['plan', 'prepare', 'load', 'post-data', 'finish', 'assert'];
+const STAGES: readonly RestoreStage[] = [
+  'plan',
+  'prepare',
+  'load',
+  'post-data',
+  'replay',
+  'finish',
+  'assert',
+];
 const OVERWRITING_STAGES: readonly RestoreStage[] = ['plan', 'turn', 'safety', ...STAGES.slice(1)];
 
 /**
@@ -36,8 +45,10 @@ export async function restore({ safetyBackup, ...asked }: RestoreRequest): Promi
   const { assertions = [] } = request;
   const isGoverned = !request.scratch && patched('turns');
   const overwrites = isGoverned && (request.replace || request.contents === 'data');
+  const { replay } = request;
+  const replays = replay !== undefined && patched('replay');
   const stages = (overwrites ? OVERWRITING_STAGES : STAGES).filter(
-    (id) => id !== 'assert' || assertions.length > 0,
+    (id) => (id !== 'assert' || assertions.length > 0) && (id !== 'replay' || replays),
   );
   const frame = new RunFrame({
     title: `Restore ${request.restore} of ${request.from.backup}`,
@@ -65,6 +76,9 @@ export async function restore({ safetyBackup, ...asked }: RestoreRequest): Promi
     await frame.stage('prepare', () => patiently('create databases, pre-data').prepareRestore({ request }));
     await frame.stage('load', () => loadAll(request, plan, board));
     await frame.stage('post-data', () => applyPostData(request, plan));
+    if (replays) {
+      await frame.stage('replay', () => replayAll(request, Object.keys(replay.timelines)), describeReplays);
+    }
     const compared = await frame.stage('finish', () =>
       patiently('sequences, ANALYZE, compare').finishRestore({ request }),
     );
@@ -184,6 +198,27 @@ async function applyPostData(request: RestoreRequest, plan: RestorePlan): Promis
       patiently(postDataSummary(wave, unit)).postData({ request, wave, unit, units }),
     );
   }
+}
+
+/** One database after another; each attempt goes on where the one before came to. */
+async function replayAll(
+  request: RestoreRequest,
+  databases: readonly string[],
+): Promise<readonly ReplayReport[]> {
+  const reports: ReplayReport[] = [];
+  for (const database of databases) {
+    reports.push(await patiently(`replay the archive into ${database}`).replay({ request, database }));
+  }
+  return reports;
+}
+
+function describeReplays(reports: readonly ReplayReport[]): string {
+  return reports
+    .map(
+      ({ database, transactions, lastTaken, firstLeftOut }) =>
+        `${database}: ${formatAmount(transactions, 'transaction')}; last in: ${lastTaken ?? 'none'}; first left out: ${firstLeftOut ?? 'none'}`,
+    )
+    .join('. ');
 }
 
 /** Asks the assertions one after another, so that the copy's server gets one question at a time. */

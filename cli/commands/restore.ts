@@ -160,6 +160,7 @@ async function run(argument: string, options: Options) {
     ...(options.breakOthers ? { breakOthers: true } : {}),
     ...(options.checkIndexesFor === undefined ? {} : { indexCheckMs: milliseconds(options.checkIndexesFor) }),
     parallelism: Number(options.parallelism),
+    ...(way.way === 'archive' ? { replay: way.replay } : {}),
   };
   return followRun<RestoreSummary>(
     options,
@@ -294,8 +295,7 @@ function namesInHistory(plan: CompiledPlan): readonly string[] {
 
 /** What the target lacks, for a restore by a backup. */
 async function foreseen(plan: CompiledPlan, decision: RecoveryDecision, options: Options) {
-  if (decision.kind !== 'restore' || (decision.way !== 'backup' && decision.way !== 'snapshot'))
-    return undefined;
+  if (decision.kind !== 'restore' || !('backup' in decision)) return undefined;
   const { foreseeTarget } = await import('../foresight.ts');
   return await foreseeTarget(plan, decision.backup, {
     ...(options.connectionEnv === undefined ? {} : { connection: { env: options.connectionEnv } }),
@@ -309,9 +309,10 @@ async function begin(session: Session, plan: CompiledPlan, wishes: RestoreWishes
   const { startRestore } = await import('../runs.ts');
   const { isGoverned } = await import('../entity-runs.ts');
   if (!(await isGoverned(session, plan))) return startRestore(session, plan, wishes);
-  const { backup, at, into, replace, safety, tables, breakOthers, ...given } = wishes;
+  const { backup, at, into, replace, safety, tables, breakOthers, replay, ...given } = wishes;
   const wish = {
-    ...(at === undefined ? { backup } : { to: at }),
+    // The entity looks for the way itself: `to` and `backup` exclude each other.
+    ...(at !== undefined ? { to: at } : replay === undefined ? { backup } : { to: replay.to }),
     ...(replace ? { replace, safetyBackup: safety !== false } : { into }),
     ...(breakOthers === true ? { breakOthers } : {}),
     ...(tables === undefined || tables.include.length === 0 ? {} : { tables: tables.include }),

@@ -1,4 +1,5 @@
 import type { LogicalReadPoint } from '../../model/backup.ts';
+import { defined } from '../../model/defined.ts';
 import { HoldfastError, messageOf, permanent, transient } from '../../model/errors.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { OpenReadPoint, VerbContext } from '../engine.ts';
@@ -13,6 +14,7 @@ import { currentRole, describeRefusal, grantRemedy, refusalOf } from './server/r
 import { BEGIN_READING, openReader, withPresent } from './server/reader.ts';
 import { readServer, type Server } from './server/server.ts';
 import { connect, onlyRow, pinSettings, resolveTarget, type Session } from './server/session.ts';
+import { beginPlacing } from './snapshot-place.ts';
 
 /**
  * Pins the read point. On YugabyteDB it is an instant that any session can name again; on PostgreSQL one exported snapshot per
@@ -151,6 +153,7 @@ async function holdSnapshots(
         unlocked,
       );
     }
+    const placing = await beginPlacing(holders, at.server);
     const snapshots: Record<string, string> = {};
     for (const holder of holders) {
       snapshots[holder.database] = await exportSnapshot(
@@ -160,6 +163,7 @@ async function holdSnapshots(
         at.server.product === 'postgresql' && unlocked.tablesLockedAtOnce === undefined,
       );
     }
+    const place = await placing?.end();
     const watch = watchHolders(holders, verb.signal);
     return {
       readPoint: {
@@ -169,6 +173,7 @@ async function holdSnapshots(
         takenAt: at.takenAt,
         ...(at.reason === undefined ? {} : { reason: at.reason }),
         ...unlocked,
+        ...defined({ place }),
       },
       held: {
         lost: watch.lost,

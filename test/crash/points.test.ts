@@ -31,8 +31,8 @@ const BACKUP: readonly CrashPoint[] = [
 ];
 const RESTORE: readonly CrashPoint[] = ['prepare-database', 'load-copied', 'load-committed'];
 const REPLACE: readonly CrashPoint[] = ['finish-sealed', 'exchange-closed', 'exchange-done'];
-/** Struck in test/ysql/archive/capture.test.ts. */
-const ARCHIVE: readonly CrashPoint[] = ['archive-stored'];
+/** Struck in test/ysql/archive: the first in capture.test.ts, the others in replay.test.ts. */
+const ARCHIVE: readonly CrashPoint[] = ['archive-stored', 'replay-before-commit', 'replay-committed'];
 const DELETE: readonly CrashPoint[] = ['delete-marked', 'delete-tombstone', 'delete-swept'];
 
 const ROWS = 2_000;

@@ -1,5 +1,8 @@
 import fc from 'fast-check';
+import { lsnOf } from '../../model/archive.ts';
 import type { RecoveryDecision, RecoveryRequest, RecoverySource } from '../../model/recovery.ts';
+import type { ArchiveChain } from '../../model/replay.ts';
+import { decisionLines } from '../../planning/decision-text.ts';
 import { planRecovery, recoveryWindow } from '../../planning/recovery.ts';
 import { anyEntries, DAY_MS, entryAt, FAILED, HOUR_MS, NOW, OK, told } from './catalogue-samples.ts';
 
@@ -13,6 +16,23 @@ const SOURCES: readonly RecoverySource[] = [{ kind: 'backups', entries: [TODAY, 
 
 function plan(request: RecoveryRequest, sources = SOURCES): RecoveryDecision {
   return planRecovery(sources, request, { now: NOW });
+}
+
+/** Of segments of twelve hours. */
+function chainOf(from: string, to: string): ArchiveChain {
+  const [fromMicros, toMicros] = [Date.parse(from) * 1000, Date.parse(to) * 1000];
+  const step = 12 * HOUR_MS * 1000;
+  const segments = Array.from({ length: 4 }, (_, at) => ({
+    key: `s${at}`,
+    sizeBytes: 100,
+    startLsn: lsnOf(BigInt(at)),
+    endLsn: lsnOf(BigInt(at + 1)),
+    minCommitMicros: fromMicros + (at - 1) * step,
+    maxCommitMicros: Math.min(toMicros, fromMicros + at * step),
+    sha256Start: '0'.repeat(16),
+    isInParts: false,
+  }));
+  return { timeline: 't1', fromMicros, toMicros, segments };
 }
 
 describe('the way to an instant', () => {
@@ -140,7 +160,12 @@ describe('the way to an instant', () => {
     const sources: readonly RecoverySource[] = [
       ...SOURCES,
       { kind: 'snapshot-schedule', schedule: 's1', ways: ['rewind', 'clone'], windows: [window] },
-      { kind: 'archive', base: YESTERDAY, windows: [{ from: YESTERDAY.instant, to: window.to }] },
+      {
+        kind: 'archive',
+        base: YESTERDAY,
+        windows: [{ from: YESTERDAY.instant, to: window.to }],
+        chains: { shop: chainOf(YESTERDAY.instant, window.to) },
+      },
     ];
     const to = '2026-11-24T10:04:00.000Z';
     expect(plan({ to }, sources)).toMatchObject({ way: 'clone', schedule: 's1', instant: to });
@@ -148,7 +173,22 @@ describe('the way to an instant', () => {
     expect(plan({ to: '2026-11-23T20:00:00Z' }, sources)).toMatchObject({
       way: 'archive',
       backup: YESTERDAY.backup,
+      archive: { segments: 2, storedBytes: 200 },
+      replay: { to: '2026-11-23T20:00:00.000000Z', timelines: { shop: 't1' } },
     });
+    const archived = sources.slice(0, 1).concat(sources.slice(-1));
+    // Without an instant a backup is meant, as with a universe's history.
+    expect(plan({}, archived)).toMatchObject({ way: 'backup', backup: TODAY.backup });
+    expect(plan({ to: '2026-11-24T11:45:00Z', nearest: 'before' }, archived)).toMatchObject({
+      way: 'archive',
+      instant: window.to,
+    });
+    expect(plan({ to: '2026-11-23T20:00:00.123456Z' }, archived)).toMatchObject({
+      replay: { to: '2026-11-23T20:00:00.123456Z' },
+    });
+    expect(decisionLines(plan({ to: '2026-11-23T20:00:00Z' }, archived))).toContainEqual(
+      expect.stringMatching(/^ {2}archive: 2 segments, 200 B to fetch and replay/),
+    );
     expect(plan({ to: '2026-11-24T11:45:00Z' }, sources)).toMatchObject({
       code: 'INSTANT_NOT_EXACT',
       before: window.to,

@@ -169,5 +169,10 @@ export async function runRestore(
       twice((attempt) => restore.postData(attempt, { wave, unit, units })),
     );
   }
+  if (context.request.replay !== undefined) {
+    for (const { name } of context.manifest.databases) {
+      await twice(async (attempt) => restore.replay?.(attempt, name));
+    }
+  }
   return { ...(await twice((attempt) => restore.finish(attempt))), plan };
 }

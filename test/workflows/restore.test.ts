@@ -128,6 +128,38 @@ test.each([3, 60])(
   },
 );
 
+test('archived changes are replayed after keys and indexes, database by database, and before anything is compared', async () => {
+  const order: string[] = [];
+  const activities = restoring({
+    postData: async ({ wave }) => void order.push(`wave ${wave}`),
+    replay: async ({ database, request: { replay } }) => {
+      order.push(`replay ${database} to ${replay?.to}`);
+      return {
+        ...{ database, timeline: 't', to: replay?.to ?? '', segments: 1, transactions: 2, changes: 3 },
+        ...{ lastTaken: 'transaction 7', notArchived: [], sequences: [] },
+      };
+    },
+    finishRestore: async ({ request: wish }) => {
+      order.push('finish');
+      return summaryOf(wish);
+    },
+  });
+  const to = '2026-11-29T14:03:07.250000Z';
+  await bench.withActivities(activities, async () => {
+    await restore({ ...request(), replay: { to, timelines: { orders: 't', stock: 't' } } });
+    await restore(request());
+  });
+  const waves = ['wave 0', 'wave 0', 'wave 1'];
+  expect(order).toEqual([
+    ...waves,
+    `replay orders to ${to}`,
+    `replay stock to ${to}`,
+    'finish',
+    ...waves,
+    'finish',
+  ]);
+});
+
 test('a restore that fails drops what it created and tells the reason', async () => {
   const discarded: string[] = [];
   const activities = restoring({

@@ -28,6 +28,10 @@ export interface RestoreState {
   readonly origin?: 'created' | 'existing';
   /** When pre-data was applied completely. */
   readonly prepared?: string;
+  /** When the base was compared with the manifest, before changes were replayed. */
+  readonly compared?: string;
+  /** A `ReplayReport` as JSON, once the replay came to its end. */
+  readonly replayed?: string;
 }
 
 export async function setState(session: Session, name: keyof RestoreState, value: string): Promise<void> {

@@ -2,7 +2,9 @@ import type { DataObject } from '../../../model/backup.ts';
 import type { ManifestTable } from '../../../model/manifest.ts';
 import { forEachBounded } from '../../../repository/bounded.ts';
 import { textOf } from '../../../repository/zstd-frames.ts';
+import { readRowCounts } from '../archive/position.ts';
 import { copyOut } from '../copy-out.ts';
+import { holdsLargeObjects } from '../large-objects.ts';
 import { quoteTable, tableName } from '../server/identifiers.ts';
 import type { Session } from '../server/session.ts';
 import { countedTables, loadedObjects, noteCount, withRestoreSession } from './bookkeeping.ts';
@@ -48,6 +50,34 @@ export async function checkDatabase(job: RestoreJob, database: DatabaseJob): Pro
       counted: counted.get(relation) ?? countsOf.get(relation),
     };
     differences.push(...(await checkTable(job, database, loaded)));
+  });
+  return differences;
+}
+
+/**
+ * Compares the numbers of rows after a replay with what manifest and replay say: rows of the base, plus those that came, less those that
+ * went. Returns each difference, named; empty when all is equal.
+ */
+export async function checkReplayed(job: RestoreJob, database: DatabaseJob): Promise<readonly string[]> {
+  const { changes, conditions } = await withRestoreSession(job, database, async (session) => ({
+    changes: await readRowCounts(session),
+    conditions: await configurationConditions(session),
+  }));
+  const differences: string[] = [];
+  const tables = database.manifest.tables
+    .filter((table) => database.selection.includes(table) && !holdsLargeObjects(table))
+    .toSorted((one, other) => other.bytes - one.bytes);
+  await forEachBounded(tables, job.context.request.parallelism, async (table) => {
+    const relation = quoteTable(table);
+    const { isTruncated = false, rows: change = 0 } = changes.get(relation) ?? {};
+    const expected = (isTruncated ? 0 : table.rows) + change;
+    const rows = await withRestoreSession(job, database, (session) =>
+      countRows(session, table, conditions.get(relation) ?? ''),
+    );
+    if (Number(rows) === expected) return;
+    differences.push(
+      `${tableName(table)} has ${rows} rows, the backup and the changes since make ${expected}`,
+    );
   });
   return differences;
 }

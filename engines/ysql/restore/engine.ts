@@ -9,12 +9,14 @@ import { load } from './load.ts';
 import { planRestore } from './plan.ts';
 import { applyPostData } from './post-data.ts';
 import { prepare } from './prepare.ts';
+import { replayDatabase } from './replay.ts';
 
 const stages: RestoreEngine = {
   plan: planRestore,
   prepare,
   load: (context, task) => explained(context, load(context, task)),
   postData: (context, work) => explained(context, applyPostData(context, work)),
+  replay: (context, database) => explained(context, replayDatabase(context, database)),
   finish,
   release,
   ask,

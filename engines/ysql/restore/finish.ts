@@ -1,5 +1,7 @@
 import { formatAmount, formatCount } from '../../../model/amounts.ts';
 import type { LeftOut } from '../../../model/backup.ts';
+import { permanent } from '../../../model/errors.ts';
+import type { ReplayReport } from '../../../model/replay.ts';
 import { crashPoint } from '../../../repository/crash-points.ts';
 import type { RestoreRecord } from '../../../repository/restore-records.ts';
 import type { RestoreContext, RestoreOutcome } from '../../engine.ts';
@@ -15,12 +17,15 @@ import { existingTablespaces, missingTablespaces } from '../server/tablespaces.t
 import { analyze, type Unanalyzed } from './analyze.ts';
 import { readAdaptation } from './apply.ts';
 import { connectIfThere, readState, withRestoreSession } from './bookkeeping.ts';
-import { checkDatabase } from './check.ts';
+import { checkDatabase, checkReplayed } from './check.ts';
 import { dropOwnBookkeeping } from './close-sessions.ts';
 import { propertyStatements } from './database-script.ts';
 import { leaveOut, leftOutOf, loadedOf, unappliedWork } from './incomplete.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
 import { describeLargeObjects } from './large-objects.ts';
+import { raiseSequences } from './raise-sequences.ts';
+import { readReport } from './replay.ts';
+import { describeReplayed, notesOnReplay } from './replay-text.ts';
 import { comparedSchema } from './schema-check.ts';
 import { setSequences } from './sequences.ts';
 import { restoreTriggers } from './triggers.ts';
@@ -45,12 +50,17 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
       if (await complete(job, database)) created.push(database.names.to);
     }
     // The bookkeeping stays until `release`: so an attempt that comes after this one tells the same.
-    const result = { ...(await resultOf(job)), problems: found.problems, leftOut: await leftOutOf(job) };
+    const result = {
+      ...(await resultOf(job)),
+      problems: found.problems,
+      leftOut: await leftOutOf(job),
+      ...unclearIf(found.replays),
+    };
     if (!isWhole && !takeName) return { ...(await outcome(job, found)), ...result };
     record = await seal(context, job, {
       replace: context.request.replace,
       created,
-      compared: describeComparison(job, found.indexes),
+      compared: describeComparison(job, found),
       notes: found.notes,
       result,
     });
@@ -102,19 +112,23 @@ interface Findings {
   /** Indexes that were compared. */
   readonly indexes: number;
   readonly leftOut: readonly LeftOut[];
+  /** What was replayed, database by database; empty where nothing was asked for. */
+  readonly replays: readonly ReplayReport[];
 }
 
 async function compareAll(job: RestoreJob, databases: readonly DatabaseJob[]): Promise<Findings> {
   const problems: string[] = [];
   const notes: string[] = [];
+  const replays: ReplayReport[] = [];
   let indexes = 0;
   for (const database of databases) {
     const found = await compare(job, database);
     problems.push(...found.problems);
     notes.push(...found.notes);
+    replays.push(...found.replays);
     indexes += found.indexes;
   }
-  return { problems, notes, indexes, leftOut: await leftOutOf(job, databases) };
+  return { problems, notes, indexes, replays, leftOut: await leftOutOf(job, databases) };
 }
 
 const MOST_NAMED = 5;
@@ -147,21 +161,42 @@ async function compare(job: RestoreJob, database: DatabaseJob): Promise<Omit<Fin
       describeLargeObjects(job, database, session, adaptation),
     );
   });
+  const report = job.context.request.replay === undefined ? undefined : await requireReport(job, database);
+  if (report !== undefined && job.withData) {
+    await withRestoreSession(job, database, (session) => raiseSequences(session, report.sequences));
+  }
   // Side by side: ANALYZE is one session, and the comparison reads other tables meanwhile.
   const lend = <T>(work: (session: Session) => Promise<T>) => withRestoreSession(job, database, work);
   const [unanalyzed, differences] = await Promise.all([
     analyze(lend, job.context.signal),
-    checkDatabase(job, database),
+    report === undefined ? checkDatabase(job, database) : checkReplayed(job, database),
   ]);
   const looked = await lookAtIndexes(job, database);
   return {
     problems: [...differences, ...(await unappliedWork(job, database)), ...looked.broken],
     notes: [
+      ...(report === undefined ? [] : notesOnReplay(database, report)),
       ...(unanalyzed === undefined ? [] : [withoutStatistics(database, unanalyzed)]),
       ...looked.unknown,
     ],
     indexes: looked.checked,
+    replays: report === undefined ? [] : [report],
   };
+}
+
+/** Tables without archived changes are not as of the instant, and nobody knows how far they differ. */
+function unclearIf(replays: readonly ReplayReport[]): { readonly unclear?: true } {
+  return replays.some(({ notArchived }) => notArchived.length > 0) ? { unclear: true } : {};
+}
+
+async function requireReport(job: RestoreJob, database: DatabaseJob): Promise<ReplayReport> {
+  const report = await readReport(job, database);
+  if (report !== undefined) return report;
+  throw permanent(
+    'RESTORE_NOT_REPLAYED',
+    `Database "${database.names.to}" was not replayed to its end`,
+    'Start the restore again.',
+  );
 }
 
 /** True when an earlier attempt came to its end: the database of the rehearsal is there and bears no bookkeeping. */
@@ -266,7 +301,8 @@ async function outcome(
     Partial<Findings> & { readonly compared?: string | undefined },
 ): Promise<RestoreOutcome> {
   const { problems } = found;
-  const compared = found.indexes === undefined ? found.compared : describeComparison(job, found.indexes);
+  const { indexes, replays = [] } = found;
+  const compared = indexes === undefined ? found.compared : describeComparison(job, { indexes, replays });
   const tables = job.databases.flatMap(({ manifest, selection }) =>
     manifest.tables.filter((table) => selection.includes(table)),
   );
@@ -289,12 +325,16 @@ async function outcome(
     problems,
     ...(compared === undefined ? {} : { compared }),
     ...(isEmpty ? { comparedNothing: true as const } : {}),
+    ...unclearIf(replays),
     ...(notes.length === 0 ? {} : { notes }),
   };
 }
 
 /** What a verdict speaks of: OK is never more than this. */
-function describeComparison(job: RestoreJob, indexes: number): string {
+function describeComparison(
+  job: RestoreJob,
+  { indexes, replays }: Pick<Findings, 'indexes' | 'replays'>,
+): string {
   const { withData, context, databases } = job;
   if (!withData) return comparedSchema(job) ?? 'nothing';
   const tables = databases.reduce(
@@ -303,5 +343,6 @@ function describeComparison(job: RestoreJob, indexes: number): string {
   );
   const what = context.request.check === 'content' ? 'content' : 'counts';
   const also = indexes === 0 ? '' : `, ${formatCount(indexes)} ${indexes === 1 ? 'index' : 'indexes'}`;
+  if (replays.length > 0) return `${describeReplayed(tables, replays, what)}${also}`;
   return `${what} of ${formatAmount(tables, 'table')}${also}`;
 }

@@ -17,6 +17,7 @@ import { lacksError, readLacks } from './lacks.ts';
 import { checkLargeObjects, presentLargeObjects } from './large-objects.ts';
 import { ownerOfScratch, requireOwners, withOwnerOf } from './owners.ts';
 import { postDataWaves } from './post-data-order.ts';
+import { checkReplay } from './replay.ts';
 import { tableUnits } from './table-units.ts';
 
 /** Checks everything that can be checked before anything is written, and says what will be done. */
@@ -26,6 +27,7 @@ export async function planRestore(given: RestoreContext): Promise<RestorePlan> {
   const job = await restoreJob(context);
   await refuseIfSealed(context, job);
   checkRequest(job);
+  if (context.request.replay !== undefined) await checkReplay(context);
   const { tolerate = false } = context.request;
   const { product, lacks } = await withMaintenanceSession(job, async (session) => {
     const server = await readServer(session);

@@ -1,0 +1,172 @@
+import { HoldfastError, permanent } from '../../../model/errors.ts';
+import { sqlState } from '../server/errors.ts';
+import { tableName } from '../server/identifiers.ts';
+import { onlyRow, type Session } from '../server/session.ts';
+import { type FoldedCopies, type FoldedRow, KeyedFold, KeylessFold, type RowChange } from './fold.ts';
+import type { Tuple } from './messages.ts';
+import {
+  type CountedStatement,
+  deleteCopiesStatement,
+  deleteStatement,
+  insertKeptStatement,
+  insertStatement,
+  keepStatements,
+  updateStatement,
+} from './statements.ts';
+import type { KeyColumn, TargetTable } from './target-table.ts';
+
+/** The changes of one table in one batch, and how they are written. */
+export interface TableBatch {
+  add(change: RowChange): void;
+  /** Writes the batch in the present transaction. Throws `REPLAY_DIFFERS` (permanent) where the rows there don't fit. */
+  write(session: Session): Promise<void>;
+}
+
+export function tableBatch(table: TargetTable): TableBatch {
+  const { key } = table;
+  if (key === undefined) {
+    const fold = new KeylessFold(tableName(table));
+    return {
+      add: (change) => fold.add(change),
+      write: (session) => writeCopies(session, table, fold.copies()),
+    };
+  }
+  const fold = new KeyedFold(
+    tableName(table),
+    key.map(({ position }) => position),
+  );
+  return {
+    add: (change) => fold.add(change),
+    write: (session) => writeRows(session, table, key, fold.rows()),
+  };
+}
+
+interface PresentRow extends FoldedRow {
+  readonly row: Tuple;
+}
+
+/** Removals come first, so that rows may take each other's keys. */
+async function writeRows(
+  session: Session,
+  table: TargetTable,
+  key: readonly KeyColumn[],
+  rows: readonly FoldedRow[],
+): Promise<void> {
+  const present = rows.filter(isPresent);
+  const staysInPlace = ({ existed, key: own, origin }: FoldedRow) =>
+    existed && !table.replacesRows && (origin === undefined || isSame(own, origin));
+  const updated = present.filter(staysInPlace);
+  const inserted = present.filter((row) => !staysInPlace(row));
+  const whole = inserted.filter(({ origin }) => origin === undefined);
+  const completed = inserted.filter(({ origin }) => origin !== undefined);
+  const removed = rows.filter((row) => row.existed && !(isPresent(row) && staysInPlace(row)));
+
+  const kept = await keep(session, table, key, completed);
+  if (removed.length > 0) {
+    await run(
+      session,
+      table,
+      deleteStatement(
+        table,
+        key,
+        removed.map((row) => row.key),
+      ),
+    );
+  }
+  for (const group of Map.groupBy(updated, ({ row }) => shapeOf(row)).values()) {
+    const statement = updateStatement(table, key, group);
+    if (statement !== undefined) await run(session, table, statement);
+  }
+  if (whole.length > 0) {
+    const tuples = whole.map(({ row }) => row);
+    await run(session, table, insertStatement(table, tuples));
+  }
+  await kept.insert();
+}
+
+function isPresent(row: FoldedRow): row is PresentRow {
+  return row.row !== undefined;
+}
+
+/** Keeps what rows take over from rows that are about to go. */
+async function keep(
+  session: Session,
+  table: TargetTable,
+  key: readonly KeyColumn[],
+  completed: readonly PresentRow[],
+): Promise<{ insert(): Promise<void> }> {
+  if (completed.length === 0) return { insert: () => Promise.resolve() };
+  const groups = [...Map.groupBy(completed, ({ row }) => shapeOf(row)).values()];
+  const origins = groups.flat().flatMap(({ origin }) => (origin === undefined ? [] : [origin]));
+  const columns = table.columns.filter(({ position }) =>
+    completed.some(({ row }) => row[position] === undefined),
+  );
+  const { create, fill, drop } = keepStatements(table, key, columns, origins);
+  await session.query('create a table for values that rows take over', create);
+  await run(session, table, fill);
+  return {
+    async insert() {
+      let firstKept = 0;
+      for (const group of groups) {
+        const tuples = group.map(({ row }) => row);
+        await run(session, table, insertKeptStatement(table, tuples, firstKept));
+        firstKept += group.length;
+      }
+      await session.query('drop the table of values that rows took over', drop);
+    },
+  };
+}
+
+/** Which values of a row are set: rows of one shape are written by one statement. */
+function shapeOf(row: Tuple): string {
+  return row.map((cell) => (cell === undefined ? 'u' : 's')).join('');
+}
+
+function isSame(one: Tuple, other: Tuple): boolean {
+  return one.length === other.length && one.every((cell, at) => cell === other[at]);
+}
+
+async function writeCopies(
+  session: Session,
+  table: TargetTable,
+  copies: readonly FoldedCopies[],
+): Promise<void> {
+  const fewer = copies.filter(({ change }) => change < 0);
+  if (fewer.length > 0) await run(session, table, deleteCopiesStatement(table, fewer));
+  const more = copies.flatMap(({ row, change }) => (change > 0 ? Array<Tuple>(change).fill(row) : []));
+  if (more.length > 0) await run(session, table, insertStatement(table, more));
+}
+
+async function run(session: Session, table: TargetTable, statement: CountedStatement): Promise<void> {
+  const rows = await counted(session, table, statement);
+  if (rows === statement.expected) return;
+  throw differs(
+    table,
+    `a statement to ${statement.doing} found ${rows} of ${statement.expected} rows as the archive has them`,
+  );
+}
+
+async function counted(
+  session: Session,
+  table: TargetTable,
+  { doing, text, values }: CountedStatement,
+): Promise<number> {
+  try {
+    return onlyRow(await session.query<{ rows: number }>(doing, text, values), 'the number of rows').rows;
+  } catch (error) {
+    // Class 23: a constraint refuses the row.
+    if (error instanceof HoldfastError && sqlState(error.cause)?.startsWith('23') === true) {
+      throw differs(table, error.message, error);
+    }
+    throw error;
+  }
+}
+
+function differs(table: TargetTable, problem: string, cause?: unknown): Error {
+  return permanent(
+    'REPLAY_DIFFERS',
+    `The archived changes of ${tableName(table)} don't fit the rows that were restored: ${problem}`,
+    'The archive lacks changes, or has them twice, or belongs to another base: restore an instant before them, or from another backup.',
+    cause,
+  );
+}

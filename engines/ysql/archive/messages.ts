@@ -1,0 +1,329 @@
+import { isUtf8 } from 'node:buffer';
+import { permanent } from '../../../model/errors.ts';
+
+/*
+ * The messages of PostgreSQL's output plugin `pgoutput`, protocol version 1, as the server sends them in CopyData (PostgreSQL's manual,
+ * "Logical Replication Message Formats"). Values are text in UTF-8.
+ */
+
+/**
+ * One value of a row: text as the type's output function writes it, `null` for NULL, `undefined` where the message leaves it out because an
+ * update did not change a value that is stored out of line (TOAST). What is left out is never NULL.
+ */
+export type Cell = string | null | undefined;
+
+/** Values in the order of the relation's columns. */
+export type Tuple = readonly Cell[];
+
+export interface RelationColumn {
+  readonly name: string;
+  /** True where the column belongs to the replica identity. With identity `f` every column does. */
+  readonly isKey: boolean;
+  readonly typeOid: number;
+  readonly typeModifier: number;
+}
+
+/** A table as the stream describes it before its first change, and again after its definition changed. */
+export interface RelationMessage {
+  readonly kind: 'relation';
+  readonly oid: number;
+  readonly schema: string;
+  readonly table: string;
+  /** `d` primary key, `i` an index, `f` the whole row, `n` none. */
+  readonly identity: string;
+  readonly columns: readonly RelationColumn[];
+}
+
+export interface BeginMessage {
+  readonly kind: 'begin';
+  /** Where the transaction's commit record stands: transactions come in this order. */
+  readonly commitLsn: bigint;
+  /** By the source's clock, microseconds since 1970. Not monotonic in the order of commits. */
+  readonly commitMicros: bigint;
+  /** 32 bits. */
+  readonly xid: number;
+}
+
+export interface CommitMessage {
+  readonly kind: 'commit';
+  readonly commitLsn: bigint;
+  /** Where the commit record ends. */
+  readonly endLsn: bigint;
+  readonly commitMicros: bigint;
+}
+
+/** The row before an update or delete. */
+export interface OldTuple {
+  /** `key`: the columns of the identity alone are meant, all others are null. `row`: the whole row. */
+  readonly of: 'key' | 'row';
+  readonly tuple: Tuple;
+}
+
+export interface InsertMessage {
+  readonly kind: 'insert';
+  readonly oid: number;
+  readonly row: Tuple;
+}
+
+export interface UpdateMessage {
+  readonly kind: 'update';
+  readonly oid: number;
+  /** Absent where the identity is a key that did not change. */
+  readonly old?: OldTuple;
+  readonly row: Tuple;
+}
+
+export interface DeleteMessage {
+  readonly kind: 'delete';
+  readonly oid: number;
+  readonly old: OldTuple;
+}
+
+export interface TruncateMessage {
+  readonly kind: 'truncate';
+  readonly oids: readonly number[];
+  readonly cascade: boolean;
+  readonly restartIdentity: boolean;
+}
+
+export type ChangeMessage = InsertMessage | UpdateMessage | DeleteMessage | TruncateMessage;
+
+export type PgOutputMessage =
+  | BeginMessage
+  | CommitMessage
+  | RelationMessage
+  | ChangeMessage
+  /** They change no row: where a transaction came from, a type's name, a message of `pg_logical_emit_message`. */
+  | { readonly kind: 'origin' | 'type' | 'message' };
+
+/** PostgreSQL counts from 2000-01-01. */
+const EPOCH_MICROS = 946_684_800_000_000n;
+
+/**
+ * Reads one message. Throws `ARCHIVE_MESSAGE` (permanent) for anything that is no whole message of protocol 1 in text format.
+ * Takes time and memory in proportion to the message's length, whatever the bytes are.
+ */
+export function decodeMessage(bytes: Uint8Array): PgOutputMessage {
+  const reader = new MessageReader(bytes);
+  const message = readMessage(reader);
+  reader.requireEnd();
+  return message;
+}
+
+function readMessage(reader: MessageReader): PgOutputMessage {
+  const type = reader.letter('its type');
+  switch (type) {
+    case 'B':
+      return {
+        kind: 'begin',
+        commitLsn: reader.int64(),
+        commitMicros: reader.micros(),
+        xid: reader.int32(),
+      };
+    case 'C':
+      reader.skip(1);
+      return {
+        kind: 'commit',
+        commitLsn: reader.int64(),
+        endLsn: reader.int64(),
+        commitMicros: reader.micros(),
+      };
+    case 'R':
+      return readRelation(reader);
+    case 'I': {
+      const oid = reader.int32();
+      reader.expect('N', 'a new row');
+      return { kind: 'insert', oid, row: reader.tuple() };
+    }
+    case 'U':
+      return readUpdate(reader);
+    case 'D': {
+      const oid = reader.int32();
+      return { kind: 'delete', oid, old: readOld(reader, reader.letter('an old row')) };
+    }
+    case 'T':
+      return readTruncate(reader);
+    case 'O':
+      reader.skip(8);
+      reader.text();
+      return { kind: 'origin' };
+    case 'Y':
+      reader.skip(4);
+      reader.text();
+      reader.text();
+      return { kind: 'type' };
+    case 'M':
+      reader.skip(1 + 8);
+      reader.text();
+      reader.skip(reader.int32());
+      return { kind: 'message' };
+    default:
+      throw reader.damaged(`its type is ${describeLetter(type)}, which protocol 1 doesn't have`);
+  }
+}
+
+function readRelation(reader: MessageReader): RelationMessage {
+  const oid = reader.int32();
+  const schema = reader.text();
+  const table = reader.text();
+  const identity = reader.letter('a replica identity');
+  if (!'dinf'.includes(identity)) {
+    throw reader.damaged(`the replica identity of table "${table}" is ${describeLetter(identity)}`);
+  }
+  const columns: RelationColumn[] = [];
+  const count = reader.int16();
+  for (let column = 0; column < count; column += 1) {
+    const flags = reader.byte('the flags of a column');
+    columns.push({
+      isKey: (flags & 1) === 1,
+      name: reader.text(),
+      typeOid: reader.int32(),
+      typeModifier: reader.signedInt32(),
+    });
+  }
+  // The stream leaves out the name of the schema that needs none.
+  return { kind: 'relation', oid, schema: schema === '' ? 'pg_catalog' : schema, table, identity, columns };
+}
+
+function readUpdate(reader: MessageReader): UpdateMessage {
+  const oid = reader.int32();
+  const letter = reader.letter('a row');
+  if (letter === 'N') return { kind: 'update', oid, row: reader.tuple() };
+  const old = readOld(reader, letter);
+  reader.expect('N', 'a new row');
+  return { kind: 'update', oid, old, row: reader.tuple() };
+}
+
+function readOld(reader: MessageReader, letter: string): OldTuple {
+  if (letter === 'K') return { of: 'key', tuple: reader.tuple() };
+  if (letter === 'O') return { of: 'row', tuple: reader.tuple() };
+  throw reader.damaged(`where an old row is due there is ${describeLetter(letter)}`);
+}
+
+function readTruncate(reader: MessageReader): TruncateMessage {
+  const count = reader.int32();
+  const options = reader.byte('the options of a TRUNCATE');
+  reader.require(count * 4, 'the tables of a TRUNCATE');
+  const oids = Array.from({ length: count }, () => reader.int32());
+  return { kind: 'truncate', oids, cascade: (options & 1) === 1, restartIdentity: (options & 2) === 2 };
+}
+
+function describeLetter(letter: string): string {
+  return /^[!-~]$/.test(letter) ? `"${letter}"` : `byte ${letter.charCodeAt(0)}`;
+}
+
+/** Reads forward only and never beyond the end, so that no bytes can make it loop. */
+class MessageReader {
+  readonly #bytes: Buffer;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  byte(what: string): number {
+    this.require(1, what);
+    const value = this.#bytes.readUInt8(this.#at);
+    this.#at += 1;
+    return value;
+  }
+
+  letter(what: string): string {
+    return String.fromCharCode(this.byte(what));
+  }
+
+  expect(letter: string, what: string): void {
+    const found = this.letter(what);
+    if (found !== letter) throw this.damaged(`where ${what} is due there is ${describeLetter(found)}`);
+  }
+
+  int16(): number {
+    this.require(2, 'a number of 2 bytes');
+    const value = this.#bytes.readUInt16BE(this.#at);
+    this.#at += 2;
+    return value;
+  }
+
+  int32(): number {
+    this.require(4, 'a number of 4 bytes');
+    const value = this.#bytes.readUInt32BE(this.#at);
+    this.#at += 4;
+    return value;
+  }
+
+  signedInt32(): number {
+    return this.int32() | 0;
+  }
+
+  int64(): bigint {
+    this.require(8, 'a number of 8 bytes');
+    const value = this.#bytes.readBigUInt64BE(this.#at);
+    this.#at += 8;
+    return value;
+  }
+
+  /** Microseconds since 1970. */
+  micros(): bigint {
+    return BigInt.asIntN(64, this.int64()) + EPOCH_MICROS;
+  }
+
+  skip(bytes: number): void {
+    this.require(bytes, `${bytes} bytes`);
+    this.#at += bytes;
+  }
+
+  /** Text that a zero byte ends. */
+  text(): string {
+    const end = this.#bytes.indexOf(0, this.#at);
+    if (end < 0) throw this.damaged('a name in it has no end');
+    const text = this.#utf8(this.#at, end);
+    this.#at = end + 1;
+    return text;
+  }
+
+  tuple(): Tuple {
+    const count = this.int16();
+    this.require(count, 'the values of a row');
+    const cells: Cell[] = [];
+    for (let column = 0; column < count; column += 1) cells.push(this.#cell());
+    return cells;
+  }
+
+  #cell(): Cell {
+    const kind = this.letter('a value');
+    if (kind === 'n') return null;
+    if (kind === 'u') return undefined;
+    if (kind !== 't') {
+      const also = kind === 'b' ? ' (a value in binary format)' : '';
+      throw this.damaged(`a value is of kind ${describeLetter(kind)}${also}`);
+    }
+    const length = this.int32();
+    this.require(length, 'a value');
+    const text = this.#utf8(this.#at, this.#at + length);
+    this.#at += length;
+    return text;
+  }
+
+  #utf8(from: number, to: number): string {
+    const bytes = this.#bytes.subarray(from, to);
+    if (!isUtf8(bytes)) throw this.damaged('text in it is not UTF-8');
+    return bytes.toString('utf8');
+  }
+
+  require(bytes: number, what: string): void {
+    if (bytes > this.#bytes.length - this.#at) throw this.damaged(`it ends before ${what}`);
+  }
+
+  requireEnd(): void {
+    const more = this.#bytes.length - this.#at;
+    if (more > 0) throw this.damaged(`${more} bytes follow its end`);
+  }
+
+  damaged(problem: string): Error {
+    return permanent(
+      'ARCHIVE_MESSAGE',
+      `A message of ${this.#bytes.length} bytes in the archive of changes can't be read: at byte ${this.#at} ${problem}`,
+      'The segment is damaged, or a newer version wrote it: restore an instant before it, or use the version that wrote it.',
+    );
+  }
+}

@@ -1,0 +1,68 @@
+import { type ArchiveInterval, microsOfIso, type StoredSegment, type Timeline } from '../model/archive.ts';
+import type { SnapshotPlace } from '../model/backup.ts';
+import type { ArchiveChain } from '../model/replay.ts';
+import { parseTransactionSnapshot } from '../model/transaction-snapshot.ts';
+
+/*
+ * Which segments of an archive lead from a backup to an instant. Pure. What the base holds is decided transaction by transaction when
+ * they are replayed; here it only matters that no transaction which the base lacks stands before the first segment.
+ */
+
+/** Why a base can't be the begin of a replay, a clause. */
+export interface NoChain {
+  readonly reason: string;
+}
+
+/**
+ * A transaction that has written its commit becomes visible a moment later, so segments from so long before the base are read too. What
+ * the base has of them is left out by its snapshot.
+ */
+const OVERLAP_MICROS = 600_000_000;
+
+/** Behind the cut, segments are read until so long after the base, to be sure that the base holds nothing later than the cut. */
+const DOUBT_MICROS = 60_000_000;
+
+/**
+ * The chain from the base at `place` through `interval` of `timeline`.
+ *
+ * @param place of the base; undefined where it doesn't tell
+ */
+export function chainFrom(
+  { timeline, interval }: { readonly timeline: Timeline; readonly interval: ArchiveInterval },
+  place: SnapshotPlace | undefined,
+): ArchiveChain | NoChain {
+  const xids = place?.snapshotXids[timeline.database];
+  if (place === undefined || xids === undefined) {
+    return { reason: 'the backup does not say which transactions it holds' };
+  }
+  const seenBy = microsOfIso(place.seenBy);
+  if (interval.toMicros < seenBy) return { reason: 'the archive ends before the backup' };
+  if (interval.startLsn > place.walLsn) return { reason: 'the archive begins after the backup' };
+  const { xmin } = parseTransactionSnapshot(xids);
+  const isFromStart = interval.startLsn === timeline.startLsn;
+  if (isFromStart && xmin < parseTransactionSnapshot(timeline.snapshotXids).xmax) {
+    return { reason: 'transactions that were open when the archive began were open during the backup too' };
+  }
+  if (!isFromStart && interval.fromMicros > seenBy - OVERLAP_MICROS) {
+    return { reason: 'what is left of the archive begins too shortly before the backup' };
+  }
+  const first = interval.segments.findIndex(
+    ({ endLsn, maxCommitMicros }) => endLsn > place.walLsn || maxCommitMicros >= seenBy - OVERLAP_MICROS,
+  );
+  return {
+    timeline: timeline.id,
+    fromMicros: seenBy,
+    toMicros: interval.toMicros,
+    segments: first < 0 ? [] : interval.segments.slice(first),
+  };
+}
+
+/** The part of the chain that a replay to the instant reads. */
+export function segmentsTo(
+  { segments, fromMicros }: ArchiveChain,
+  instantMicros: number,
+): readonly StoredSegment[] {
+  const end = Math.max(instantMicros, fromMicros + DOUBT_MICROS);
+  const last = segments.findIndex(({ maxCommitMicros }) => maxCommitMicros > end);
+  return last < 0 ? segments : segments.slice(0, last + 1);
+}
