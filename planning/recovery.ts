@@ -295,7 +295,6 @@ function decide(
     readonly notes?: readonly Note[];
     readonly limits?: readonly string[];
     /** What the instant has beyond the millisecond. */
-    readonly micros?: number;
   },
 ): RecoveryDecision {
   const { now } = how.context;
