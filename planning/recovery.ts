@@ -294,7 +294,6 @@ function decide(
     readonly context: PlanningContext;
     readonly notes?: readonly Note[];
     readonly limits?: readonly string[];
-    /** What the instant has beyond the millisecond. */
   },
 ): RecoveryDecision {
   const { now } = how.context;
