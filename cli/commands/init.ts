@@ -2,7 +2,10 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { compile } from '../../compiler/compile.ts';
+import { readCron } from '../../compiler/cron.ts';
+import type { Reading } from '../../compiler/diagnostic.ts';
 import { planJsonSchema } from '../../compiler/json-schema.ts';
+import { readAbsolutePath, readBucket, readEnvironmentName, readName } from '../../compiler/names.ts';
 import { type CommonOptions, EXIT, emit, print, runCommand, UsageError } from '../output.ts';
 import { InvalidPlanError } from '../plan-files.ts';
 import { askForPlan, isInteractive } from '../plan-questions.ts';
@@ -38,6 +41,7 @@ export function register(program: Command): void {
 
 async function run(name: string | undefined, options: Options) {
   const draft: PlanDraft = name === undefined ? options : { ...options, name };
+  requireFitting(draft);
   const answers = isInteractive() && !options.json ? await askForPlan(draft) : fromFlags(draft);
   const file = options.out ?? join('plans', `${answers.name}.yaml`);
   const text = planTemplate(answers);
@@ -64,6 +68,25 @@ async function run(name: string | undefined, options: Options) {
       print(`  holdfast apply ${file}   # from then on its schedule starts backups`);
   }
   return EXIT.done;
+}
+
+/** What can be read by itself, and how a command line names it. */
+const READERS: readonly (readonly [keyof PlanDraft, string, (text: string) => Reading<string>])[] = [
+  ['name', 'The name of the plan', readName],
+  ['connectionEnv', '--connection-env', readEnvironmentName],
+  ['directory', '--directory', readAbsolutePath],
+  ['bucket', '--bucket', readBucket],
+  ['cron', '--cron', readCron],
+];
+
+/** Before anything is asked, and once, though the file would hold it more than once. */
+function requireFitting(draft: PlanDraft): void {
+  for (const [key, what, read] of READERS) {
+    const given = draft[key];
+    const reading = given === undefined ? undefined : read(given);
+    if (reading === undefined || 'value' in reading) continue;
+    throw new UsageError(`${what} can't be used: ${reading.problem.message}.`, reading.problem.remedy);
+  }
 }
 
 function fromFlags(draft: PlanDraft): PlanAnswers {
