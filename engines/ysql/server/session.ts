@@ -63,7 +63,7 @@ export async function connect(
   beforeSettings?: string,
 ): Promise<Session> {
   signal.throwIfAborted();
-  const { client, told } = await connectToFirst(target, database, signal);
+  const { client, told, options } = await connectToFirst(target, database, signal);
   const session = new ClientSession(client, database, told(), signal);
   try {
     if (beforeSettings !== undefined) await session.query('set the read time', beforeSettings);
@@ -81,7 +81,7 @@ export async function connect(
     return session;
   } catch (error) {
     await session.close();
-    if (learnsShortTimeouts(target, session.lostBy ?? error))
+    if (learnsShortTimeouts(target, [error, session.lostBy], options))
       return await connect(target, database, signal, beforeSettings);
     throw error;
   }
@@ -90,6 +90,8 @@ export async function connect(
 interface Connected {
   readonly client: pg.Client;
   readonly told: () => Told;
+  /** What it was begun with, beyond the options of the URL. */
+  readonly options: readonly string[];
 }
 
 async function connectToFirst(
@@ -124,7 +126,7 @@ async function connectToFirst(
       continue;
     }
     noteServer(target, told());
-    if (!learnsToSwitchOff(target, told())) return { client, told };
+    if (!learnsToSwitchOff(target, told())) return { client, told, options };
     await client.end();
     return await connectToFirst(target, database, signal);
   }

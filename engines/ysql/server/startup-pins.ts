@@ -49,14 +49,24 @@ export function sessionPins(target: ConnectionTarget): readonly string[] {
 /** Cancelled; timeouts of an idle session, an idle transaction, a transaction. */
 const ENDED_BY_TIMEOUT = new Set(['57014', '57P05', '25P03', '25P04']);
 
-/** Notes that a session was ended before it had set its timeouts. Returns true where it has to be begun again, with the timeouts pinned. */
-export function learnsShortTimeouts(target: ConnectionTarget, error: unknown): boolean {
-  const state = sqlState(error) ?? (error instanceof HoldfastError ? sqlState(error.cause) : undefined);
+/**
+ * Notes that a session was ended before it had set its timeouts. Returns true where it has to be begun again, with the timeouts pinned.
+ *
+ * @param errors what the session failed with, and what its connection did
+ * @param begunWith the options that it was begun with, since another session may have learned the same meanwhile
+ */
+export function learnsShortTimeouts(
+  target: ConnectionTarget,
+  errors: readonly unknown[],
+  begunWith: readonly string[],
+): boolean {
+  const isTimeout = errors
+    .flatMap((error) => [error, error instanceof HoldfastError ? error.cause : undefined])
+    .some((error) => ENDED_BY_TIMEOUT.has(sqlState(error) ?? ''));
+  if (!isTimeout) return false;
   const known = knownOf(target);
-  if (state === undefined || !ENDED_BY_TIMEOUT.has(state)) return false;
-  if (known.refused || known.timeouts === 'too short') return false;
   known.timeouts = 'too short';
-  return true;
+  return sessionPins(target).some((pin) => !begunWith.includes(pin));
 }
 
 /** Protocol violation (a pooler that passes no options on), permission denied, no such setting. */
