@@ -1,14 +1,7 @@
 import { programError } from '../../engines/ysql/server/programs/run.ts';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { query } from '../support/sql.ts';
-import {
-  createRepository,
-  restoreContext,
-  runRestore,
-  type TestRepository,
-  takeBackup,
-  ysqlSource,
-} from './harness.ts';
+import { createRepository, restoreContext, runRestore, type TestRepository, takeBackup } from './harness.ts';
 
 /* Defaults of a server, a database or a role hold for every session, also for those of the dump programs. */
 
@@ -72,24 +65,6 @@ describe('what is set for a database and a role', () => {
       'ALTER DATABASE scs SET standard_conforming_strings = off',
     );
     await comesBackAlike('scs');
-  });
-
-  test('neither do the defaults of the server change the text of roles', async () => {
-    await query(
-      server.url(),
-      'CREATE ROLE slashed',
-      "COMMENT ON ROLE slashed IS 'r\\s'",
-      'CREATE DATABASE roles',
-      'ALTER DATABASE roles SET standard_conforming_strings = off',
-    );
-    const backup = await takeBackup(repository, server.url('roles'), ysqlSource({ globals: 'roles' }));
-    await query(server.url(), 'DROP ROLE slashed');
-    await runRestore(restoreContext(backup, server.url(), { into: { roles: 'roles_r' }, globals: true }));
-    const [comment] = await query(
-      server.url(),
-      "SELECT shobj_description(oid, 'pg_authid') AS is FROM pg_roles WHERE rolname = 'slashed'",
-    );
-    expect(comment).toEqual({ is: 'r\\s' });
   });
 
   test('does not end the sessions and programs of a backup: short timeouts', async () => {
