@@ -74,6 +74,8 @@ export function rateOf(step: StepProgress, nowMs: number): Rate {
   const bytesPerSecond = (step.bytes * 1000) / elapsedMs;
   if (step.state !== 'running') return { bytesPerSecond };
   const { tasksDone = 0, tasksTotal = 0, totalBytes } = step;
+  // The total may have been an estimate.
+  if (tasksTotal > 0 && tasksDone >= tasksTotal) return { bytesPerSecond };
   if (totalBytes === undefined) {
     return tasksDone === 0
       ? { bytesPerSecond }

@@ -1,7 +1,8 @@
 import { defineSearchAttributeKey } from '@temporalio/common';
 import type { CompiledPlan } from '../model/pipeline.ts';
 
-const planKey = defineSearchAttributeKey('BackupPlan', 'KEYWORD');
+/** The plan that a run belongs to. */
+export const planKey = defineSearchAttributeKey('BackupPlan', 'KEYWORD');
 const engineKey = defineSearchAttributeKey('BackupEngine', 'KEYWORD');
 
 /** The search attributes by which every run of a plan is found in the Temporal UI. */

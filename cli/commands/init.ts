@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
+import type { Reading } from '../../compiler/diagnostic.ts';
 import { makeFolder } from '../../repository/make-folder.ts';
 import { type CommonOptions, EXIT, emit, print, runCommand, UsageError } from '../output.ts';
 import { type PlanAnswers, type PlanDraft, planTemplate, SCHEMA_FILE } from '../plan-template.ts';
@@ -39,6 +40,7 @@ async function run(name: string | undefined, options: Options) {
   const { InvalidPlanError } = await import('../plan-files.ts');
   const { askForPlan, isInteractive } = await import('../plan-questions.ts');
   const draft: PlanDraft = name === undefined ? options : { ...options, name };
+  await requireFitting(draft);
   const answers = isInteractive() && !options.json ? await askForPlan(draft) : fromFlags(draft);
   const file = options.out ?? join('plans', `${answers.name}.yaml`);
   const text = planTemplate(answers);
@@ -65,6 +67,28 @@ async function run(name: string | undefined, options: Options) {
       print(`  holdfast apply ${file}   # from then on its schedule starts backups`);
   }
   return EXIT.done;
+}
+
+/** Before anything is asked, and once, though the file would hold it more than once. */
+async function requireFitting(draft: PlanDraft): Promise<void> {
+  const { readCron } = await import('../../compiler/cron.ts');
+  const { readAbsolutePath, readBucket, readEnvironmentName, readName } = await import(
+    '../../compiler/names.ts'
+  );
+  /** What can be read by itself, and how a command line names it. */
+  const readers: readonly (readonly [keyof PlanDraft, string, (text: string) => Reading<string>])[] = [
+    ['name', 'The name of the plan', readName],
+    ['connectionEnv', '--connection-env', readEnvironmentName],
+    ['directory', '--directory', readAbsolutePath],
+    ['bucket', '--bucket', readBucket],
+    ['cron', '--cron', readCron],
+  ];
+  for (const [key, what, read] of readers) {
+    const given = draft[key];
+    const reading = given === undefined ? undefined : read(given);
+    if (reading === undefined || 'value' in reading) continue;
+    throw new UsageError(`${what} can't be used: ${reading.problem.message}.`, reading.problem.remedy);
+  }
 }
 
 function fromFlags(draft: PlanDraft): PlanAnswers {

@@ -1,5 +1,8 @@
+import type { Client } from '@temporalio/client';
 import type { Command } from 'commander';
 import { defined } from '../../model/defined.ts';
+import { HoldfastError } from '../../model/errors.ts';
+import type { Receipt } from '../../workflows/plan-messages.ts';
 import { type CommonOptions, emit, print, runCommand } from '../output.ts';
 
 /** `approve`, `pause`, `resume`, `cancel`: messages to a plan's entity, which people can also send as signals in the Temporal UI. */
@@ -36,7 +39,8 @@ const COMMANDS: readonly Message[] = [
   },
   {
     name: 'cancel',
-    description: 'give up what waits or runs: a request, or a run by its workflow id',
+    description:
+      'give up what waits or runs: a request, or a run by its workflow id, also of a plan that is not applied',
     takes: 'request',
     example: 'holdfast cancel orders',
   },
@@ -82,11 +86,31 @@ async function send(
     const argument = {
       ...defined({ requestId, reason }),
     };
-    const receipt = await sendToEntity(session.client, planName, name, argument);
+    const receipt =
+      name === 'cancel'
+        ? await cancel(session.client, planName, requestId)
+        : await sendToEntity(session.client, planName, name, argument);
     if (json) emit({ plan: planName, ...receipt });
     else print(`${planName}: ${receipt.told}.`);
     return undefined;
   } finally {
     await session.end({ keep: true });
+  }
+}
+
+/** By the plan's entity, which also holds what has not begun; by the run itself where there is no entity, or where that knows of no such run. */
+async function cancel(client: Client, plan: string, requestId: string | undefined): Promise<Receipt> {
+  const { isApplied, sendToEntity } = await import('../plan-entities.ts');
+  const { cancelRun, whichRun } = await import('../cancel-run.ts');
+  if (!(await isApplied(client, plan))) {
+    if (requestId === undefined) throw await whichRun(client, plan);
+    return await cancelRun(client, plan, requestId);
+  }
+  try {
+    return await sendToEntity(client, plan, 'cancel', defined({ requestId }));
+  } catch (error) {
+    const isUnknown = error instanceof HoldfastError && error.code === 'NO_SUCH_REQUEST';
+    if (!isUnknown || requestId?.includes(':') !== true) throw error;
+    return await cancelRun(client, plan, requestId);
   }
 }

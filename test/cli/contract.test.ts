@@ -147,6 +147,42 @@ test.each([
   });
 });
 
+test('a detached run of a plan that was never applied is cancelled by its workflow id', async () => {
+  const byHand = await writePlan('by-hand', 'repository');
+  const holder = new pg.Client(postgres.url('orders'));
+  await holder.connect();
+  try {
+    // The backup waits for this lock.
+    await holder.query('BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE');
+    const { workflowId } = documentOf(await run('backup', byHand, '--detach'));
+    let asked = await run('cancel', 'by-hand');
+    await eventually('its run is listed', async () => {
+      asked = await run('cancel', 'by-hand');
+      return asked.stdout.includes(String(workflowId));
+    });
+    expect({ code: asked.code, document: documentOf(asked) }).toMatchObject({
+      code: 1,
+      document: { error: { code: 'PLAN_NOT_APPLIED', message: expect.stringContaining(String(workflowId)) } },
+    });
+    const other = await run('cancel', 'orders', String(workflowId));
+    expect({ code: other.code, document: documentOf(other) }).toMatchObject({
+      code: 1,
+      document: { error: { code: 'NO_SUCH_RUN' } },
+    });
+    const cancelled = await run('cancel', byHand, String(workflowId));
+    expect({ code: cancelled.code, document: documentOf(cancelled) }).toMatchObject({
+      code: 0,
+      document: { plan: 'by-hand', workflowId, outcome: 'accepted' },
+    });
+    await eventually('the run has ended', async () => {
+      const again = await run('cancel', byHand, String(workflowId));
+      return again.stdout.includes('NO_SUCH_RUN');
+    });
+  } finally {
+    await holder.end();
+  }
+});
+
 test('a plan that was never applied has a status: what its repository holds, with the time line', async () => {
   const byCron = await writePlan('by-cron', 'repository');
   const made = documentOf(await run('backup', byCron));

@@ -2,10 +2,13 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { planJsonSchema } from '../../compiler/json-schema.ts';
 import { planReference } from '../../compiler/reference.ts';
-import { holdfastIn } from '../support/holdfast.ts';
+import { holdfastIn, startHoldfast } from '../support/holdfast.ts';
 import { withScratchFolder } from '../support/scratch.ts';
 
 const ROOT = resolve(__dirname, '..', '..');
+
+/** Run before the command: its input and its messages count as a terminal's. */
+const AS_ON_TERMINAL = 'process.stdin.isTTY = true; process.stderr.isTTY = true;';
 
 const BROKEN =
   'apiVersion: holdfast/v1\nkind: BackupPlan\nmetadata: { name: x }\nspec: { repositry: main }\n';
@@ -152,6 +155,27 @@ describe('holdfast init', () => {
       expect(code).toBe(2);
       expect(stderr).toContain('not an absolute path');
       await expect(readFile(join(folder, 'plans', 'orders.yaml'))).rejects.toThrow('ENOENT');
+    });
+  });
+
+  test('refuses a name once, in one sentence and with one that would do', async () => {
+    await withScratchFolder(async (folder) => {
+      const { code, stderr } = await holdfastIn(folder, 'init', 'Bad Name!', '--directory', '/mnt/backups');
+      expect(code).toBe(2);
+      expect(stderr.match(/Bad Name!/g)).toHaveLength(1);
+      expect(stderr).toContain('`bad-name`');
+    });
+  });
+
+  test('asks nothing on a terminal before it has refused a name', async () => {
+    await withScratchFolder(async (folder) => {
+      const { code, stderr } = await startHoldfast(
+        ['init', 'Bad Name!'],
+        { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(AS_ON_TERMINAL)}` },
+        folder,
+      ).end;
+      expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining('is not a name') });
+      expect(stderr).not.toContain('Environment variable');
     });
   });
 });

@@ -228,3 +228,35 @@ test('a sample of the campaign of hostile names: all are read as meant, none run
     await real.stop();
   }
 });
+
+describe('a script whose literals were written with standard_conforming_strings off', () => {
+  const off = 'SET standard_conforming_strings = off;\n';
+  const script =
+    `${off}${header('e', 'TYPE')}CREATE TYPE e AS ENUM ('a\\\\b', 'it\\';s', 'c');\n\n` +
+    `${header('t', 'COMMENT')}COMMENT ON TABLE t IS 'ends in \\\\';\n\n` +
+    `${header('f', 'FUNCTION')}CREATE FUNCTION f() RETURNS text AS $$SELECT 'x\\y';$$;\n`;
+
+  test('is cut where its strings end, and its statements mean the same with the setting on', () => {
+    expect(texts(script)).toEqual([
+      'SET standard_conforming_strings = on;',
+      "CREATE TYPE e AS ENUM (E'a\\\\b', E'it\\';s', 'c');",
+      "COMMENT ON TABLE t IS E'ends in \\\\';",
+      "CREATE FUNCTION f() RETURNS text AS $$SELECT 'x\\y';$$;",
+    ]);
+  });
+
+  test('stays the same once it is rewritten, and says on', () => {
+    const rewritten = withoutEntries(script, () => false);
+    expect(rewritten).toContain('SET standard_conforming_strings = on;');
+    expect(texts(rewritten)).toEqual(texts(script));
+    expect(withQuotedNames(script)).toBe(rewritten);
+  });
+
+  test('is not what a script with the setting on is', () => {
+    const on = `SET standard_conforming_strings = on;\nSELECT 'a\\';\nSELECT 'b\\\\';\n`;
+    expect(withoutEntries(on, () => false)).toBe(on);
+    expect(texts(`${off}SET standard_conforming_strings = 'on';\nSELECT 'a\\';\n`).at(-1)).toBe(
+      "SELECT 'a\\';",
+    );
+  });
+});

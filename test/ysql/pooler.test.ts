@@ -109,6 +109,31 @@ async function digest(url: string): Promise<unknown> {
     ).toEqual([]);
   });
 
+  test('where it ignores the options of the dump program, the schema is read as the program wrote it', async () => {
+    await query(
+      server.url(),
+      'CREATE DATABASE slashes',
+      'ALTER DATABASE slashes SET standard_conforming_strings = off',
+    );
+    await query(
+      server.url('slashes'),
+      'SET standard_conforming_strings = on',
+      "CREATE TABLE t (a text DEFAULT 'x\\y' CHECK (a <> 'z\\'))",
+    );
+    const defaults = "SELECT pg_get_expr(adbin, adrelid) AS is FROM pg_attrdef WHERE adrelid = 't'::regclass";
+    const checks = "SELECT pg_get_constraintdef(oid) AS is FROM pg_constraint WHERE conrelid = 't'::regclass";
+    await through('session', async (pooler) => {
+      const backup = await takeBackup(repository, pooler.url('slashes'));
+      await runRestore(restoreContext(backup, server.url(), { into: { slashes: 'slashes_again' } }));
+    });
+    for (const what of [defaults, checks]) {
+      const on = 'SET standard_conforming_strings = on';
+      expect(await query(server.url('slashes_again'), on, what)).toEqual(
+        await query(server.url('slashes'), on, what),
+      );
+    }
+  });
+
   test('in session mode a backup is exact', async () => {
     await through('session', async (pooler) => {
       const backup = await takeBackup(repository, pooler.url('floats'));

@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto';
+import { createHash, type Hash, hash } from 'node:crypto';
 
 const LINE_FEED = 0x0a;
 const MODULUS = 1n << 128n;
@@ -10,25 +10,32 @@ const MODULUS = 1n << 128n;
 export class MultisetHash {
   #sum = 0n;
   #lines = 0;
-  #partialLine: Buffer | undefined;
+  /** Of a line that has begun and not ended, so that a long one is neither kept nor copied. */
+  #partialLine: Hash | undefined;
 
   /** Takes text, any run of bytes of it. */
   add(block: Buffer): void {
-    const text = this.#partialLine === undefined ? block : Buffer.concat([this.#partialLine, block]);
     let start = 0;
-    for (let end = text.indexOf(LINE_FEED, start); end >= 0; end = text.indexOf(LINE_FEED, start)) {
-      this.#addLine(text.subarray(start, end));
+    for (let end = block.indexOf(LINE_FEED, start); end >= 0; end = block.indexOf(LINE_FEED, start)) {
+      this.#endLine(block.subarray(start, end));
       start = end + 1;
     }
-    this.#partialLine = start < text.length ? text.subarray(start) : undefined;
+    if (start < block.length) {
+      this.#partialLine ??= createHash('sha256');
+      this.#partialLine.update(block.subarray(start));
+    }
   }
 
   get value(): string {
     return `${this.#lines}:${this.#sum.toString(16)}`;
   }
 
-  #addLine(line: Uint8Array): void {
-    const digest = hash('sha256', line, 'buffer');
+  #endLine(rest: Uint8Array): void {
+    const digest =
+      this.#partialLine === undefined
+        ? hash('sha256', rest, 'buffer')
+        : this.#partialLine.update(rest).digest();
+    this.#partialLine = undefined;
     this.#sum = (this.#sum + ((digest.readBigUInt64BE(0) << 64n) | digest.readBigUInt64BE(8))) % MODULUS;
     this.#lines += 1;
   }

@@ -14,6 +14,11 @@ export interface ConnectionTarget {
   readonly parameters: Readonly<Record<string, string>>;
 }
 
+/** Tells servers apart, as one role meets them. */
+export function serverKey({ hosts, user }: ConnectionTarget): string {
+  return JSON.stringify([hosts, user]);
+}
+
 const URL_SHAPE = /^(postgres|postgresql|yugabytedb):\/\/(?:([^@/?]*)@)?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/s;
 
 /** Parses a connection URL. Throws `YSQL_BAD_URL` (permanent), which never quotes the URL since it holds a password. */

@@ -97,17 +97,19 @@ class DumpReader {
     },
     query: Statement | undefined,
   ): void {
+    this.#repairs.push(...(query?.repairs ?? []));
     this.#shell.push({ start: query?.start ?? command.start, end: command.end });
     // What follows sets the new connection up, and describes no object.
     if (this.#guards.apply(command, query) === 'connect') this.#entry = undefined;
   }
 
   statement(statement: Statement): void {
+    // Also where the branch doesn't count here: a shell may take it.
+    this.#repairs.push(...statement.repairs);
     if (!this.#guards.active || isForNewerServers(statement)) {
       this.#shell.push({ start: statement.start, end: statement.end + 1 });
       return;
     }
-    this.#repairs.push(...statement.repairs);
     const setting = runningSetting(statement);
     if (setting !== undefined) this.#settings.set(setting, statement.text);
     const entry = setting !== undefined || isOfNoObject(statement) ? undefined : this.#entry;

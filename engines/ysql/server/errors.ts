@@ -9,6 +9,7 @@ import {
 } from '../../../model/errors.ts';
 import { showValues } from '../../show-values.ts';
 import { fullWords, tellable } from './server-message.ts';
+import { timeoutRemedy } from './timeouts.ts';
 import { passingError } from './yugabyte-errors.ts';
 
 /** The SQLSTATE of a server's error, undefined for anything else. */
@@ -122,7 +123,7 @@ function passingCause(state: string | undefined, error: unknown): string | undef
       ? 'Check that the database server runs and is reachable from this worker.'
       : undefined;
   }
-  return passingRemedy(state);
+  return timeoutRemedy(messageOf(error), state) ?? passingRemedy(state);
 }
 
 function passingRemedy(state: string): string | undefined {

@@ -1,4 +1,4 @@
-import type { ConnectionTarget } from './connection-url.ts';
+import { type ConnectionTarget, serverKey } from './connection-url.ts';
 import { sqlState } from './errors.ts';
 
 /*
@@ -17,13 +17,9 @@ type Known = 'switched off' | 'left on';
 
 const servers = new Map<string, Known>();
 
-function keyOf({ hosts, user }: ConnectionTarget): string {
-  return JSON.stringify([hosts, user]);
-}
-
 /** Further options for a session of this server, and for programs that connect to it. */
 export function loginOptions(target: ConnectionTarget): readonly string[] {
-  return servers.get(keyOf(target)) === 'switched off' ? [WITHOUT_EVENT_TRIGGERS] : [];
+  return servers.get(serverKey(target)) === 'switched off' ? [WITHOUT_EVENT_TRIGGERS] : [];
 }
 
 /**
@@ -35,8 +31,8 @@ export function learnsToSwitchOff(
   told: { readonly major: number | undefined; readonly superuser: boolean },
 ): boolean {
   const may = told.superuser && (told.major ?? 0) >= FIRST_WITH_LOGIN_TRIGGERS;
-  if (!may || servers.has(keyOf(target))) return false;
-  servers.set(keyOf(target), 'switched off');
+  if (!may || servers.has(serverKey(target))) return false;
+  servers.set(serverKey(target), 'switched off');
   return true;
 }
 
@@ -47,6 +43,6 @@ const REFUSED = new Set(['08P01', '42501', '42704']);
 export function learnsToLeaveOn(target: ConnectionTarget, error: unknown): boolean {
   const state = sqlState(error);
   if (loginOptions(target).length === 0 || state === undefined || !REFUSED.has(state)) return false;
-  servers.set(keyOf(target), 'left on');
+  servers.set(serverKey(target), 'left on');
   return true;
 }

@@ -62,6 +62,29 @@ export function sessionSettings({ major = 0, superuser }: ToldByServer): string 
     .join('; ');
 }
 
+/** The dump programs set a path of their own. */
+const OF_PROGRAMS_OWN = 'search_path';
+
+/** Those that could end a session before its first statement has set them. */
+const TIMEOUTS = /_timeout$/;
+
+/**
+ * All of it, or the timeouts alone, as options with which a session begins (`-c name=value`). They come before the defaults of a server,
+ * a database or a role. The dump programs read the catalogue in sessions that set little of it themselves.
+ */
+export function startupOptions(
+  { major = 0, superuser }: ToldByServer,
+  which: 'all' | 'timeouts',
+): readonly string[] {
+  return PINNED.filter(
+    ({ name, since = 0, superuser: restricted }) =>
+      name !== OF_PROGRAMS_OWN &&
+      since <= major &&
+      (superuser || restricted === undefined) &&
+      (which === 'all' || TIMEOUTS.test(name)),
+  ).map(({ name, value }) => `-c ${name}=${value.replaceAll(/[\\ ]/g, '\\$&')}`);
+}
+
 /** One row of `PIN_IN_TRANSACTION`. */
 export interface PinnedSetting {
   readonly name: string;

@@ -15,6 +15,7 @@ import {
   sessionSettings,
   type ToldByServer,
 } from './session-settings.ts';
+import { learnsRefusedPins, learnsShortTimeouts, noteServer, sessionPins } from './startup-pins.ts';
 
 const CONNECT_TIMEOUT_MS = 15_000;
 
@@ -62,7 +63,7 @@ export async function connect(
   beforeSettings?: string,
 ): Promise<Session> {
   signal.throwIfAborted();
-  const { client, told } = await connectToFirst(target, database, signal);
+  const { client, told, options } = await connectToFirst(target, database, signal);
   const session = new ClientSession(client, database, told(), signal);
   try {
     if (beforeSettings !== undefined) await session.query('set the read time', beforeSettings);
@@ -80,6 +81,8 @@ export async function connect(
     return session;
   } catch (error) {
     await session.close();
+    if (learnsShortTimeouts(target, [error, session.lostBy], options))
+      return await connect(target, database, signal, beforeSettings);
     throw error;
   }
 }
@@ -87,6 +90,8 @@ export async function connect(
 interface Connected {
   readonly client: pg.Client;
   readonly told: () => Told;
+  /** What it was begun with, beyond the options of the URL. */
+  readonly options: readonly string[];
 }
 
 async function connectToFirst(
@@ -96,7 +101,7 @@ async function connectToFirst(
 ): Promise<Connected> {
   const where = target.hosts.map(({ host, port }) => `${host}:${port}`).join(', ');
   let failure: unknown;
-  const options = loginOptions(target);
+  const options = [...loginOptions(target), ...sessionPins(target)];
   for (const config of clientConfigs(target, database, ...options)) {
     const client = new pg.Client({
       ...config,
@@ -113,11 +118,15 @@ async function connectToFirst(
     } catch (error) {
       failure = error;
       // A trigger that refuses logins comes after the server has told who connects.
-      const isOtherwise = learnsToLeaveOn(target, error) || learnsToSwitchOff(target, told());
+      const isOtherwise =
+        learnsToLeaveOn(target, error) ||
+        learnsRefusedPins(target, error) ||
+        learnsToSwitchOff(target, told());
       if (isOtherwise) return await connectToFirst(target, database, signal);
       continue;
     }
-    if (!learnsToSwitchOff(target, told())) return { client, told };
+    noteServer(target, told());
+    if (!learnsToSwitchOff(target, told())) return { client, told, options };
     await client.end();
     return await connectToFirst(target, database, signal);
   }
@@ -176,6 +185,7 @@ class ClientSession implements Session {
   #signal: AbortSignal | undefined;
   readonly #onAbort = () => this.#destroy();
   #broken = false;
+  #lostBy: Error | undefined;
   #closing = false;
 
   constructor(client: pg.Client, database: string, told: Told, signal: AbortSignal) {
@@ -187,6 +197,7 @@ class ClientSession implements Session {
     this.lost = new Promise((resolve) => {
       const report = (error: Error) => {
         this.#broken = true;
+        this.#lostBy ??= error;
         if (!this.#closing) resolve(error);
       };
       client.on('error', report);
@@ -204,6 +215,11 @@ class ClientSession implements Session {
 
   get broken(): boolean {
     return this.#broken;
+  }
+
+  /** What ended the connection, where it ended by itself: the server's own words if it said any. */
+  get lostBy(): Error | undefined {
+    return this.#lostBy;
   }
 
   get backend(): Backend | undefined {
@@ -240,7 +256,10 @@ class ClientSession implements Session {
 
   async failure(error: unknown, doing: string): Promise<unknown> {
     const sessionAnswers = mayComeFromWithin(sqlState(error)) && (await this.#answers());
-    return databaseError(error, doing, { signal: this.#signal, product: this.product, sessionAnswers });
+    // Between two statements the server's last words reach the connection, not the statement that then finds it closed.
+    const cause =
+      sqlState(error) === undefined && sqlState(this.#lostBy) !== undefined ? this.#lostBy : error;
+    return databaseError(cause, doing, { signal: this.#signal, product: this.product, sessionAnswers });
   }
 
   /** In a transaction that has failed the answer is an error, and an answer too. */

@@ -29,13 +29,16 @@ export interface Statement {
   /** Offsets in the script, without the semicolon and without comments before it. */
   readonly start: number;
   readonly end: number;
-  /** Text with its semicolon, names that the dump program left unquoted in quotes. */
+  /** Text with its semicolon and with `repairs` made: a session with `standard_conforming_strings` on understands it. */
   readonly text: string;
   /** Without comments. */
   readonly tokens: readonly Token[];
   /** What ended it: its semicolon, a command of the shell on the way (`… \gset`), or the end of the script. */
   readonly endedBy: 'semicolon' | 'command' | 'end';
-  /** Names that the dump program should have quoted, in quotes. */
+  /**
+   * Names that the dump program should have quoted, in quotes; and where the script has `standard_conforming_strings` off, what makes its strings
+   * mean the same with it on.
+   */
   readonly repairs: readonly Repair[];
 }
 
@@ -51,6 +54,7 @@ export type ScriptPart =
  */
 export function* scriptParts(script: string): Generator<ScriptPart> {
   const tablegroups = new TablegroupNames();
+  let conforming = true;
   let at = 0;
   for (;;) {
     at = skipSpace(script, at);
@@ -61,20 +65,26 @@ export function* scriptParts(script: string): Generator<ScriptPart> {
       at = end;
       continue;
     }
-    const token = nextToken(script, at);
+    const token = nextToken(script, at, conforming);
     if (token.kind === 'comment') {
       tablegroups.readHeader(token.text);
       yield { kind: 'comment', start: token.start, end: token.end, text: token.text };
       at = token.end;
       continue;
     }
-    const statement = readStatement(script, at, tablegroups);
+    const statement = readStatement(script, at, tablegroups, conforming);
     if (statement.tokens.length > 0) yield { kind: 'statement', statement };
+    conforming = conformingStrings(statement.tokens)?.on ?? conforming;
     at = statement.endedBy === 'semicolon' ? statement.end + 1 : statement.end;
   }
 }
 
-function readStatement(script: string, start: number, tablegroups: TablegroupNames): Statement {
+function readStatement(
+  script: string,
+  start: number,
+  tablegroups: TablegroupNames,
+  conforming: boolean,
+): Statement {
   const tokens: Token[] = [];
   const repairs: Repair[] = [];
   let at = start;
@@ -82,6 +92,10 @@ function readStatement(script: string, start: number, tablegroups: TablegroupNam
   let blocks = 0;
   const ended = (endedBy: Statement['endedBy'], end: number): Statement => {
     if (endedBy === 'semicolon') tablegroups.readStatement(tokens);
+    const setting = conformingStrings(tokens);
+    if (setting?.on === false) {
+      repairs.push({ start: setting.value.start, end: setting.value.end, with: 'on' });
+    }
     return { start, end, text: `${repaired(script, start, end, repairs)};`, tokens, endedBy, repairs };
   };
   for (;;) {
@@ -94,7 +108,7 @@ function readStatement(script: string, start: number, tablegroups: TablegroupNam
       at = bare.end;
       continue;
     }
-    const token = nextToken(script, at);
+    const token = nextToken(script, at, conforming);
     if (token.kind === 'symbol' && token.text === '\\') return ended('command', token.start);
     at = token.end;
     if (token.kind === 'comment') continue;
@@ -103,9 +117,29 @@ function readStatement(script: string, start: number, tablegroups: TablegroupNam
       if (token.text === ')') parentheses -= 1;
       if (token.text === ';' && parentheses <= 0 && blocks === 0) return ended('semicolon', token.start);
     }
+    if (!conforming && token.kind === 'string' && script[token.start] === "'" && token.text.includes('\\')) {
+      // Behind a word it would become part of it.
+      const prefix = /[\w$\u0080-\uffff]/.test(script.charAt(token.start - 1)) ? ' E' : 'E';
+      repairs.push({ start: token.start, end: token.start, with: prefix });
+      tokens.push({ ...token, text: `E${token.text}` });
+      continue;
+    }
     tokens.push(token);
     if (token.kind === 'word' && definesRoutine(tokens)) blocks += blockChange(tokens, blocks, parentheses);
   }
+}
+
+/**
+ * What `SET standard_conforming_strings = on | off` says, and where; undefined for any other statement. The dump programs write it into a
+ * script's header, and all literals by it: with `off` a backslash escapes in every string.
+ */
+function conformingStrings(
+  tokens: readonly Token[],
+): { readonly on: boolean; readonly value: Token } | undefined {
+  const [set, name, , value, ...more] = tokens;
+  if (set?.text !== 'set' || name?.text !== 'standard_conforming_strings') return undefined;
+  if (value === undefined || more.length > 0) return undefined;
+  return { on: !/^'?(?:off|false|no|0)'?$/i.test(value.text), value };
 }
 
 function repaired(script: string, start: number, end: number, repairs: readonly Repair[]): string {
@@ -225,8 +259,12 @@ const WORD = /[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*/y;
 const DOLLAR_TAG = /\$(?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$/y;
 const NUMBER = /\d[\d.]*/y;
 
-/** The token at `at`, which must not be white space. */
-function nextToken(script: string, at: number): Token {
+/**
+ * The token at `at`, which must not be white space.
+ *
+ * @param conforming `standard_conforming_strings`: false where a backslash escapes in a string without `E` too
+ */
+function nextToken(script: string, at: number, conforming: boolean): Token {
   const character = script[at];
   const token = (kind: Token['kind'], end: number, text = script.slice(at, end)): Token => ({
     kind,
@@ -236,7 +274,9 @@ function nextToken(script: string, at: number): Token {
   });
   if (script.startsWith('--', at)) return token('comment', endOfLine(script, at));
   if (script.startsWith('/*', at)) return token('comment', endOfBlockComment(script, at));
-  if (character === "'") return token('string', endOfQuoted(script, at, "'"));
+  if (character === "'") {
+    return token('string', conforming ? endOfQuoted(script, at, "'") : endOfEscapeString(script, at));
+  }
   if (character === '"') {
     const end = endOfQuoted(script, at, '"');
     return token('name', end, script.slice(at + 1, end - 1).replaceAll('""', '"'));

@@ -11,6 +11,8 @@ import { type ConnectionTarget, libpqEnvironment, programArguments } from '../co
 import { loginOptions } from '../login-triggers.ts';
 import { tellableOutput } from '../server-message.ts';
 import { withSession } from '../session.ts';
+import { learnsRefusedByProgram, programPins } from '../startup-pins.ts';
+import { timeoutRemedy } from '../timeouts.ts';
 import { passingText } from '../yugabyte-errors.ts';
 import type { FoundProgram } from './find.ts';
 
@@ -34,7 +36,7 @@ export async function runProgram(
   const databaseOption = program.kind === 'dumpall' ? '--database' : '--dbname';
   const connection = ['--no-password', ...programArguments(target, database, databaseOption)];
   const child = spawn(program.path, [...connection, ...args], {
-    env: libpqEnvironment(target, ...loginOptions(target)),
+    env: libpqEnvironment(target, ...loginOptions(target), ...programPins(target)),
     stdio: ['ignore', 'pipe', 'pipe'],
     signal,
   });
@@ -53,6 +55,7 @@ export async function runProgram(
   const words = said.trim() || messageOf(ended.error ?? `exit code ${ended.code}`);
   const error = programError(program.path, words);
   if (!COULD_NOT_CONNECT.test(words)) throw error;
+  if (learnsRefusedByProgram(target, words)) return await runProgram(program, target, database, args, signal);
   // Where our own session can't connect either, its error says why.
   await withSession(target, database, signal, async () => undefined);
   throw error.transient ? onlyProgramFails(error) : error;
@@ -93,12 +96,16 @@ export function programError(path: string, said: string): HoldfastError {
     );
   }
   if (PASSING.test(said) || passingText(said) !== undefined) {
-    return transient('YSQL_UNAVAILABLE', message, 'Check that the database server runs and is reachable.');
+    return transient(
+      'YSQL_UNAVAILABLE',
+      message,
+      timeoutRemedy(said) ?? 'Check that the database server runs and is reachable.',
+    );
   }
   return permanent(
     'YSQL_PROGRAM_FAILED',
     message,
-    "Read the program's message above and repair what it names.",
+    timeoutRemedy(said) ?? "Read the program's message above and repair what it names.",
   );
 }
 
