@@ -15,7 +15,7 @@ import { existingTablespaces, missingTablespaces } from '../server/tablespaces.t
 import { analyze, type Unanalyzed } from './analyze.ts';
 import { readAdaptation } from './apply.ts';
 import { connectIfThere, readState, withRestoreSession } from './bookkeeping.ts';
-import { checkDatabase } from './check.ts';
+import { checkDatabase, comparedAsWhole } from './check.ts';
 import { dropOwnBookkeeping } from './close-sessions.ts';
 import { propertyStatements } from './database-script.ts';
 import { leaveOut, leftOutOf, loadedOf, unappliedWork } from './incomplete.ts';
@@ -303,5 +303,11 @@ function describeComparison(job: RestoreJob, indexes: number): string {
   );
   const what = context.request.check === 'content' ? 'content' : 'counts';
   const also = indexes === 0 ? '' : `, ${formatCount(indexes)} ${indexes === 1 ? 'index' : 'indexes'}`;
-  return `${what} of ${formatAmount(tables, 'table')}${also}`;
+  const together = databases.flatMap(comparedAsWhole);
+  const more = together.length > MOST_NAMED ? ` and ${together.length - MOST_NAMED} more` : '';
+  const whole =
+    together.length === 0
+      ? ''
+      : `, the rows of ${together.slice(0, MOST_NAMED).join(', ')}${more} as a whole`;
+  return `${what} of ${formatAmount(tables, 'table')}${whole}${also}`;
 }
