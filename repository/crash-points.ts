@@ -17,6 +17,7 @@ export const CRASH_POINTS = {
   'load-copied': 'the rows of an object are in the table, and the transaction is open',
   'load-committed': 'the rows of an object are committed, and Temporal does not know',
   'finish-sealed': 'the end of a restore is sealed, and nothing of it is done',
+  'finish-dropped': 'the bookkeeping is dropped, event triggers are off, and the transaction is open',
   'exchange-closed': 'the database to be replaced is closed to sessions, and names are as before',
   'exchange-done': 'the names are exchanged, and Temporal does not know',
   'delete-marked': 'a backup is marked as being deleted, and is whole',
