@@ -141,6 +141,19 @@ describe('event triggers', () => {
     expect(await query(server.url(copy), 'SELECT n FROM zaudit')).toEqual([{ n: 1 }]);
   });
 
+  test('stay with the superuser that restores where all else gets one owner', async () => {
+    const { copy, context } = await backedUp([...AUDIT, ...ON_ALL], { owner: 'lo_owner' });
+    const outcome = await runRestore(context);
+    expect(outcome.problems).toEqual([]);
+    expect(
+      await query(
+        server.url(copy),
+        `SELECT pg_get_userbyid(evtowner) = 'lo_owner' AS given FROM pg_event_trigger
+         UNION SELECT pg_get_userbyid(relowner) <> 'lo_owner' FROM pg_class WHERE relname = 'zaudit'`,
+      ),
+    ).toEqual([{ given: false }]);
+  });
+
   test('of a rehearsal are as they were, too', async () => {
     const { source, context } = await backedUp([...AUDIT, ...ON_ALL], { scratch: true, into: {} });
     const outcome = await runRestore(context);
