@@ -20,6 +20,7 @@ export const CRASH_POINTS = {
     'archived changes and their position are in the database, and the transaction is open',
   'replay-committed': 'archived changes and their position are committed, and the next segments are not read',
   'finish-sealed': 'the end of a restore is sealed, and nothing of it is done',
+  'finish-dropped': 'the bookkeeping is dropped, event triggers are off, and the transaction is open',
   'exchange-closed': 'the database to be replaced is closed to sessions, and names are as before',
   'exchange-done': 'the names are exchanged, and Temporal does not know',
   'delete-marked': 'a backup is marked as being deleted, and is whole',

@@ -30,7 +30,12 @@ const BACKUP: readonly CrashPoint[] = [
   'seal-manifest',
 ];
 const RESTORE: readonly CrashPoint[] = ['prepare-database', 'load-copied', 'load-committed'];
-const REPLACE: readonly CrashPoint[] = ['finish-sealed', 'exchange-closed', 'exchange-done'];
+const REPLACE: readonly CrashPoint[] = [
+  'finish-sealed',
+  'finish-dropped',
+  'exchange-closed',
+  'exchange-done',
+];
 /** Struck in test/ysql/archive: the first in capture.test.ts, the others in replay.test.ts. */
 const ARCHIVE: readonly CrashPoint[] = ['archive-stored', 'replay-before-commit', 'replay-committed'];
 const DELETE: readonly CrashPoint[] = ['delete-marked', 'delete-tombstone', 'delete-swept'];
@@ -62,6 +67,8 @@ beforeAll(async () => {
     'CREATE TABLE orders (id int PRIMARY KEY, item text)',
     'CREATE INDEX ON orders (item)',
     `INSERT INTO orders SELECT i, 'item ' || i FROM generate_series(1, ${ROWS}) i`,
+    'CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE $m$no drops here$m$; END $$',
+    'CREATE EVENT TRIGGER refuse ON sql_drop EXECUTE FUNCTION refuse()',
   );
   workers = await Workers.start(
     2,
@@ -139,7 +146,11 @@ const content = async (database: string) =>
   )[0];
 
 const leftOfRestore = (database: string) =>
-  query(postgres.url(database), "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'holdfast%'");
+  query(
+    postgres.url(database),
+    `SELECT nspname FROM pg_namespace WHERE nspname LIKE 'holdfast%'
+     UNION ALL SELECT evtname FROM pg_event_trigger WHERE evtenabled = 'D'`,
+  );
 
 const databases = async () =>
   (await query(postgres.url(), 'SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY 1')).map(

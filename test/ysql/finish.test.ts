@@ -50,6 +50,9 @@ describe('the end of a restore that replaces', () => {
       'SET default_transaction_read_only = off',
       'CREATE TABLE orders (id serial PRIMARY KEY, note text)',
       "INSERT INTO orders (note) SELECT 'from the backup' FROM generate_series(1, 10)",
+      'CREATE FUNCTION noted() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.orders (note) VALUES (tg_tag); END $$',
+      'CREATE EVENT TRIGGER noted ON sql_drop EXECUTE FUNCTION noted()',
+      'ALTER EVENT TRIGGER noted ENABLE ALWAYS',
     );
     backup = await takeBackup(repository, server.url('shop'), ysqlSource());
   });
@@ -95,7 +98,14 @@ describe('the end of a restore that replaces', () => {
       "SELECT min(note) AS note, to_regclass('holdfast_restore.state') AS left FROM orders",
     );
     expect({ name, left: content?.left }).toEqual({ name, left: null });
-    return content?.note === 'live' ? 'live' : 'restored';
+    if (content?.note === 'live') return 'live';
+    // The event trigger saw nothing of what the restore did, and is as it was.
+    const [watched] = await query(
+      server.url(name),
+      'SELECT count(*)::int AS rows, (SELECT evtenabled FROM pg_event_trigger) AS enabled FROM orders',
+    );
+    expect({ name, ...watched }).toEqual({ name, rows: 10, enabled: 'A' });
+    return 'restored';
   }
 
   async function stands({ live, working, kept }: Awaited<ReturnType<typeof almostDone>>) {

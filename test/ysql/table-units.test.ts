@@ -6,7 +6,10 @@ type Waves = Parameters<typeof tableUnits>[0];
 
 const of = (...tables: readonly (string | undefined)[]): PostDataBatch =>
   tables.map((table) => ({
-    database: { manifest: { name: 'shop' } },
+    database: {
+      manifest: { name: 'shop' },
+      routes: new Map([['public.routed', { schema: 'public', table: 'root' }]]),
+    },
     id: String(table),
     ...(table === undefined ? {} : { table: `public.${table}` }),
     entries: [],
@@ -35,6 +38,14 @@ test('a batch waits for all of its tables, and what comes after it waits as long
     // Without rows it may be a parent of those that are being loaded.
     { wave: 0, unit: 1, afterTasks: 3, afterUnits: [] },
     { wave: 1, unit: 0, afterTasks: 2, afterUnits: [0] },
+  ]);
+});
+
+test('a partition that is loaded through its parent waits for all rows', () => {
+  const waves: Waves = [[of('routed'), of('orders')]];
+  expect(tableUnits(waves, [task('routed'), task('orders'), task('others')])).toMatchObject([
+    { unit: 0, afterTasks: 3 },
+    { unit: 1, afterTasks: 2 },
   ]);
 });
 

@@ -17,10 +17,19 @@ export interface TextAdaptation {
   readonly placement: 'source' | 'target';
 }
 
+/** Only a superuser may own an event trigger, and who creates one is a superuser: so with one owner for all, they stay with their creator. */
+function isNotOwnerOfEventTrigger({ tokens }: Statement): boolean {
+  const [alter, event, trigger, , owner] = tokens.map(({ text }) => text);
+  return !(alter === 'alter' && event === 'event' && trigger === 'trigger' && owner === 'owner');
+}
+
 /** The statements of an entry as they are run on the target server. Pure. */
 export function adapted(entry: DumpEntry, { owner, roles, placement }: TextAdaptation): readonly Adapted[] {
   if (placement === 'target' && isOfTablegroup(entry)) return [];
-  const statements = owner === undefined ? entry.statements : withoutMissingRoles(entry, roles);
+  const statements =
+    owner === undefined
+      ? entry.statements
+      : withoutMissingRoles(entry, roles).filter(isNotOwnerOfEventTrigger);
   return statements.map((statement) => ({
     text:
       placement === 'target'

@@ -11,6 +11,7 @@ import { countedTables, loadedObjects, noteCount, withRestoreSession } from './b
 import { MultisetHash } from './content-hash.ts';
 import { inGroups } from './in-groups.ts';
 import { type DatabaseJob, type RestoreJob, selectedObjects } from './job.ts';
+import { withColumns } from './reordered-columns.ts';
 import { checkSchema } from './schema-check.ts';
 
 /** Compares what was restored of one database with the manifest, or the schema alone with the backup's scripts. Returns each difference, named; empty when all is equal. */
@@ -41,15 +42,17 @@ export async function checkDatabase(job: RestoreJob, database: DatabaseJob): Pro
   });
   // Largest first, so that no lane counts it while the others have nothing left.
   const bySize = tables.toSorted((one, other) => other.bytes - one.bytes);
-  await forEachBounded(bySize, job.context.request.parallelism, async (table) => {
+  const loaded = bySize.map((table): LoadedTable => {
     const relation = quoteTable(table);
-    const loaded: LoadedTable = {
+    return {
       table,
       condition: conditions.get(relation) ?? '',
       objects: objectsOf.get(relation) ?? [],
       counted: counted.get(relation) ?? countsOf.get(relation),
     };
-    differences.push(...(await checkTable(job, database, loaded)));
+  });
+  await forEachBounded(comparedTogether(database, loaded), job.context.request.parallelism, async (some) => {
+    differences.push(...(await checkTables(job, database, some)));
   });
   return differences;
 }
@@ -183,35 +186,79 @@ interface LoadedTable {
   readonly counted: string | undefined;
 }
 
-async function checkTable(
+/** Tables whose rows are compared as one set, since none of them can say which of the backup's rows are its own. */
+interface ComparedTables {
+  /** As it stands in a sentence, with its verbs. */
+  readonly subject: string;
+  readonly has: 'has' | 'have';
+  readonly tables: readonly LoadedTable[];
+}
+
+/** Each table for itself, but for partitions of which the rows may stand in another one of the copy. */
+function comparedTogether(
+  { routes }: DatabaseJob,
+  loaded: readonly LoadedTable[],
+): readonly ComparedTables[] {
+  const groups = Map.groupBy(loaded, (one) => {
+    const route = routes.get(tableName(one.table));
+    return route === undefined ? one : tableName(route);
+  });
+  return [...groups].map(([by, tables]) =>
+    typeof by === 'string'
+      ? { subject: `the partitions of ${by}`, has: 'have', tables }
+      : { subject: tableName(by.table), has: 'has', tables },
+  );
+}
+
+/** Names (`schema.table`) of the partitioned tables of which the partitions are compared as a whole. Pure. */
+export function comparedAsWhole({ manifest, selection, routes }: DatabaseJob): readonly string[] {
+  const some = manifest.tables.filter((table) => selection.includes(table));
+  return [...new Set(some.flatMap((table) => routes.get(tableName(table)) ?? []).map(tableName))].sort();
+}
+
+async function checkTables(
   job: RestoreJob,
   database: DatabaseJob,
-  { table, condition, objects: own, counted }: LoadedTable,
+  { subject, has, tables }: ComparedTables,
 ): Promise<readonly string[]> {
-  const name = tableName(table);
+  const own = tables.flatMap(({ objects }) => objects);
   return await withRestoreSession(job, database, async (session) => {
-    const rows = counted ?? (await countRows(session, table, condition));
-    if (Number(rows) !== table.rows) return [`${name} has ${rows} rows, the manifest says ${table.rows}`];
-    if (job.context.request.check !== 'content' || own.length === 0) return [];
-    const columns = own[0]?.columns.join(', ') ?? '';
-    const from = `FROM ONLY ${quoteTable(table)} ${condition}`;
-    const statement = `COPY (SELECT ${columns} ${from}) TO STDOUT (ENCODING '${database.manifest.encoding}')`;
-    const restored = new MultisetHash();
-    for await (const { data } of copyOut(session, statement, `read back ${name}`, job.context.signal)) {
-      restored.add(data);
+    let rows = 0;
+    for (const { table, condition, counted } of tables) {
+      rows += Number(counted ?? (await countRows(session, table, condition)));
     }
-    return restored.value === (await storedHash(job, own))
-      ? []
-      : [`${name} differs from the backup in its content`];
+    const wanted = tables.reduce((sum, { table }) => sum + table.rows, 0);
+    if (rows !== wanted) return [`${subject} ${has} ${rows} rows, the manifest says ${wanted}`];
+    if (job.context.request.check !== 'content' || own.length === 0) return [];
+    const columns = own[0]?.columns ?? [];
+    const restored = new MultisetHash();
+    for (const { table, condition } of tables) {
+      const from = `FROM ONLY ${quoteTable(table)} ${condition}`;
+      const statement = `COPY (SELECT ${columns.join(', ')} ${from}) TO STDOUT (ENCODING '${database.manifest.encoding}')`;
+      const doing = `read back ${tableName(table)}`;
+      for await (const { data } of copyOut(session, statement, doing, job.context.signal)) restored.add(data);
+    }
+    if (restored.value === (await storedHash(job, own, columns))) return [];
+    return has === 'has'
+      ? [`${subject} differs from the backup in its content`]
+      : [`${subject} differ from the backup in their content`];
   });
 }
 
-async function storedHash(job: RestoreJob, objects: readonly DataObject[]): Promise<string> {
+/** @param columns in the order in which they are hashed; partitions of one table may have them in different orders */
+async function storedHash(
+  job: RestoreJob,
+  objects: readonly DataObject[],
+  columns: readonly string[],
+): Promise<string> {
   const { store, folder, signal } = job.context;
   const stored = new MultisetHash();
-  for (const { key, sizeBytes, sha256 } of objects) {
+  for (const { key, sizeBytes, sha256, columns: own } of objects) {
     const body = await store.get(folder + key, { expect: { sizeBytes, sha256 }, signal });
-    for await (const block of textOf(body)) stored.add(block);
+    const places = columns.map((column) => own.indexOf(column));
+    const isInOrder = places.every((place, at) => place === at);
+    const text = textOf(body);
+    for await (const block of isInOrder ? text : withColumns(text, places)) stored.add(block);
   }
   return stored.value;
 }

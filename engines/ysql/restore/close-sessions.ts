@@ -1,6 +1,9 @@
+import { crashPoint } from '../../../repository/crash-points.ts';
+import { inTransaction, type Session } from '../server/session.ts';
 import { closeIdle } from '../server/session-pool.ts';
 import { lanes } from '../thread-pool.ts';
 import { connectIfThere, dropBookkeeping, readState, sessionKey, underRestore } from './bookkeeping.ts';
+import { switchOn, unseenByEventTriggers } from './event-triggers.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
 
 /** Ends this process's idle sessions in the database under restore. */
@@ -15,18 +18,24 @@ export async function closeRestoreSessions(
   ]);
 }
 
-/** Drops the bookkeeping wherever the database stands now; one that bears another restore's is left alone. */
-export async function dropOwnBookkeeping(
-  job: RestoreJob,
-  { names }: Pick<DatabaseJob, 'names'>,
-): Promise<void> {
+/**
+ * Drops the bookkeeping wherever the database stands now, and with it switches on the event triggers of the backup; one that bears another
+ * restore's is left alone.
+ */
+export async function dropOwnBookkeeping(job: RestoreJob, database: DatabaseJob): Promise<void> {
+  const { names } = database;
   const { signal, request } = job.context;
   await closeRestoreSessions(job, { names });
   for (const name of new Set([names.working, names.to])) {
     const session = await connectIfThere({ target: job.target, names: [name], signal });
     if (session === undefined) continue;
     try {
-      if ((await readState(session))?.restore === request.restore) await dropBookkeeping(session);
+      const state = await readState(session);
+      if (state?.restore === request.restore) await leaveBehind(job, database, session);
+      // YugabyteDB's changes of the schema are each by itself, so an attempt may have been cut off between them.
+      else if (state === undefined && session.product === 'yugabytedb' && name === names.working) {
+        await switchOn(job, database, session);
+      }
     } finally {
       await session.close();
     }
@@ -34,4 +43,17 @@ export async function dropOwnBookkeeping(
     // The database that still has the final name is somebody else's, and may be closed to sessions just now.
     return;
   }
+}
+
+/**
+ * The last change of the schema that a restore makes. On PostgreSQL it is one transaction: the bookkeeping is there, or the event triggers
+ * have their state.
+ */
+async function leaveBehind(job: RestoreJob, database: DatabaseJob, session: Session): Promise<void> {
+  const leave = async () => {
+    await unseenByEventTriggers(session, () => dropBookkeeping(session));
+    crashPoint('finish-dropped');
+    await switchOn(job, database, session);
+  };
+  await (session.product === 'yugabytedb' ? leave() : inTransaction(session, leave));
 }

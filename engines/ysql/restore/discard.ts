@@ -2,7 +2,7 @@ import type { RestoreContext } from '../../engine.ts';
 import { giveNameBack } from '../server/exchange-names.ts';
 import { databaseExists, dropDatabase, withMaintenanceSession } from '../server/maintenance.ts';
 import { leaveSealed, recordOf } from '../server/sealed-restore.ts';
-import { connectIfThere, dropBookkeeping, readState } from './bookkeeping.ts';
+import { connectIfThere, readState } from './bookkeeping.ts';
 import { closeRestoreSessions, dropOwnBookkeeping } from './close-sessions.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
 import { restoreTriggers } from './triggers.ts';
@@ -34,14 +34,16 @@ export async function discard(context: RestoreContext): Promise<readonly string[
   return [];
 }
 
-async function leaveExisting({ target, context }: RestoreJob, { names }: DatabaseJob): Promise<void> {
+async function leaveExisting(job: RestoreJob, database: DatabaseJob): Promise<void> {
+  const { target, context } = job;
+  const { names } = database;
   const session = await connectIfThere({ target, names: [names.to], signal: context.signal });
   if (session === undefined) return;
   try {
     if ((await readState(session))?.restore !== context.request.restore) return;
     await restoreTriggers(session);
-    await dropBookkeeping(session);
   } finally {
     await session.close();
   }
+  await dropOwnBookkeeping(job, database);
 }

@@ -17,7 +17,7 @@ import { existingTablespaces, missingTablespaces } from '../server/tablespaces.t
 import { analyze, type Unanalyzed } from './analyze.ts';
 import { readAdaptation } from './apply.ts';
 import { connectIfThere, readState, withRestoreSession } from './bookkeeping.ts';
-import { checkDatabase, checkReplayed } from './check.ts';
+import { checkDatabase, checkReplayed, comparedAsWhole } from './check.ts';
 import { dropOwnBookkeeping } from './close-sessions.ts';
 import { propertyStatements } from './database-script.ts';
 import { leaveOut, leftOutOf, loadedOf, unappliedWork } from './incomplete.ts';
@@ -343,6 +343,15 @@ function describeComparison(
   );
   const what = context.request.check === 'content' ? 'content' : 'counts';
   const also = indexes === 0 ? '' : `, ${formatCount(indexes)} ${indexes === 1 ? 'index' : 'indexes'}`;
-  if (replays.length > 0) return `${describeReplayed(tables, replays, what)}${also}`;
-  return `${what} of ${formatAmount(tables, 'table')}${also}`;
+  const together = databases.flatMap(comparedAsWhole);
+  const more = together.length > MOST_NAMED ? ` and ${together.length - MOST_NAMED} more` : '';
+  const whole =
+    together.length === 0
+      ? ''
+      : `, the rows of ${together.slice(0, MOST_NAMED).join(', ')}${more} as a whole`;
+  const compared =
+    replays.length > 0
+      ? describeReplayed(tables, replays, what)
+      : `${what} of ${formatAmount(tables, 'table')}`;
+  return `${compared}${whole}${also}`;
 }

@@ -13,7 +13,8 @@ import { resolveTarget } from '../server/session.ts';
 import { type ForeignCalls, foreignCalls } from './calls.ts';
 import { separateChecks } from './late-checks.ts';
 import { type CallingTables, callingTables } from './late-tables.ts';
-import { selectTables, type TableSelection } from './selection.ts';
+import { partitionRoutes } from './partition-routes.ts';
+import { type QualifiedName, selectTables, type TableSelection } from './selection.ts';
 
 /** One database of the backup on its way into the target server. */
 export interface DatabaseJob {
@@ -31,6 +32,8 @@ export interface DatabaseJob {
   readonly calls: ForeignCalls;
   /** Where the restore makes the tables; and where they are there already. */
   readonly callingTables: { readonly made: CallingTables; readonly existing: CallingTables };
+  /** Tables through which rows of partitions are loaded (`partition-routes.ts`), by the partition's `schema.table`. */
+  readonly routes: ReadonlyMap<string, QualifiedName>;
   readonly selection: TableSelection;
 }
 
@@ -90,7 +93,10 @@ async function databaseJob(context: RestoreContext, database: ManifestDatabase):
   };
 }
 
-type ReadPreData = Pick<DatabaseJob, 'preData' | 'lateChecks' | 'validations' | 'calls' | 'callingTables'>;
+type ReadPreData = Pick<
+  DatabaseJob,
+  'preData' | 'lateChecks' | 'validations' | 'calls' | 'callingTables' | 'routes'
+>;
 
 /** What is read out of pre-data once, since every step of a restore asks for it. */
 const readPreData = {
@@ -116,6 +122,7 @@ function preDataOf(
     preData,
     ...checks,
     callingTables: { made, existing: callingTables(dumped, calls) },
+    routes: partitionRoutes(dumped),
   };
   read.set(dumped, found);
   return found;

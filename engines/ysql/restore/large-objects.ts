@@ -4,6 +4,7 @@ import { withMaintenanceSession } from '../server/maintenance.ts';
 import { inTransaction, type Session, withSession } from '../server/session.ts';
 import { adapted } from './adapted.ts';
 import type { Adaptation } from './apply.ts';
+import { unseenByEventTriggers } from './event-triggers.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
 
 /** The server locks each large object that a transaction changes, and its table of locks is shared by all. */
@@ -81,12 +82,19 @@ export async function describeLargeObjects(
       .map(({ text }) => text)
       .join('\n'),
   );
-  await inBatches(session, 'set owners and privileges of large objects', describing);
+  await inBatches(session, 'set owners and privileges of large objects', describing, (work) =>
+    unseenByEventTriggers(session, work),
+  );
 }
 
-async function inBatches(session: Session, doing: string, statements: readonly string[]): Promise<void> {
+async function inBatches(
+  session: Session,
+  doing: string,
+  statements: readonly string[],
+  around: (work: () => Promise<unknown>) => Promise<unknown> = (work) => work(),
+): Promise<void> {
   for (let at = 0; at < statements.length; at += OBJECTS_PER_TRANSACTION) {
     const text = statements.slice(at, at + OBJECTS_PER_TRANSACTION).join('\n');
-    await inTransaction(session, () => session.query(doing, text));
+    await inTransaction(session, () => around(() => session.query(doing, text)));
   }
 }

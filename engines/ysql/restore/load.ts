@@ -9,7 +9,7 @@ import type { LoadedObject } from '../threads/jobs.ts';
 import { underRestore, withRestoreSession } from './bookkeeping.ts';
 import { isRefusal, reasonIn, TOLERATE_HINT } from './forgiving.ts';
 import { inGroups } from './in-groups.ts';
-import { databaseOf, loadOrder, type RestoreJob, restoreJob } from './job.ts';
+import { type DatabaseJob, databaseOf, loadOrder, type RestoreJob, restoreJob } from './job.ts';
 import { noteLeftOut } from './left-out.ts';
 
 /*
@@ -62,7 +62,8 @@ async function loadGroup(job: RestoreJob, group: readonly LoadedObject[]): Promi
   const { target, names, restore, signal } = underRestore(job, database);
   const { encoding } = database.manifest;
   try {
-    await lanes.run({ kind: 'load', target, names, restore, objects: group, encoding }, { signal });
+    const objects = group.map(({ object, body }) => ({ object: routed(database, object), body }));
+    await lanes.run({ kind: 'load', target, names, restore, objects, encoding }, { signal });
     return group;
   } catch (error) {
     if (!isRefusal(error)) throw error;
@@ -72,12 +73,18 @@ async function loadGroup(job: RestoreJob, group: readonly LoadedObject[]): Promi
     await withRestoreSession(job, database, (session) =>
       noteLeftOut(session, {
         ...{ kind: 'TABLE DATA', name: tableName(object.table), because: 'error' },
-        error: reasonIn(error, `load ${object.key} into ${tableName(object.table)}`),
-        sql: copyFromStatement(object, encoding),
+        error: reasonIn(error, `load ${object.key} into ${tableName(routed(database, object).table)}`),
+        sql: copyFromStatement(routed(database, object), encoding),
       }),
     );
     return [];
   }
+}
+
+/** The object as it is loaded: rows of some partitions go through a partitioned table, which finds their place anew. */
+function routed({ routes }: DatabaseJob, object: DataObject): DataObject {
+  const route = routes.get(tableName(object.table));
+  return route === undefined ? object : { ...object, table: { ...object.table, ...route } };
 }
 
 /** What one object's rows are refused for must cost no other object. */

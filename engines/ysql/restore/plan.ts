@@ -100,6 +100,7 @@ function checkRequest({ context: { request, manifest }, databases }: RestoreJob)
     const wrong = databaseNameProblem(names.to);
     if (wrong !== undefined) throw permanent('RESTORE_BAD_NAME', wrong.problem, wrong.remedy);
   }
+  for (const database of databases) checkPartitions(database);
   const selected = databases.flatMap(({ manifest: { tables }, selection }) =>
     tables.filter(selection.includes),
   );
@@ -108,6 +109,21 @@ function checkRequest({ context: { request, manifest }, databases }: RestoreJob)
       'RESTORE_NOTHING_SELECTED',
       `No table of the backup matches ${request.tables.include.join(', ') || 'the patterns'}`,
       'Write patterns over schema.table, e.g. public.orders; `holdfast show` lists the tables.',
+    );
+  }
+}
+
+/** A row whose hash is another in the copy may belong into a partition that isn't selected. */
+function checkPartitions({ manifest, selection, routes }: DatabaseJob): void {
+  const leaves = manifest.tables.filter((table) => routes.has(tableName(table)));
+  const routeOf = (table: (typeof leaves)[number]) => routes.get(tableName(table)) ?? table;
+  for (const [route, some] of Map.groupBy(leaves, (table) => tableName(routeOf(table)))) {
+    const missing = some.filter((table) => !selection.includes(table)).map(tableName);
+    if (missing.length === 0 || missing.length === some.length) continue;
+    throw permanent(
+      'RESTORE_PARTITIONS_APART',
+      `Rows of ${route} may belong into other partitions of the copy, and these are not selected: ${missing.join(', ')}`,
+      `Select ${route} with all its partitions, or none of them.`,
     );
   }
 }

@@ -2,6 +2,7 @@ import type { ManifestTable } from '../../../model/manifest.ts';
 import type { DumpEntry } from '../server/dump-script.ts';
 import { quoteTable, tableName } from '../server/identifiers.ts';
 import type { Token } from '../server/sql-text.ts';
+import { isOfEventTrigger, switchedOff } from './event-triggers.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
 import { asBatches } from './post-data-batches.ts';
 import type { PostDataBatch, PostDataUnit, Strand } from './post-data-unit.ts';
@@ -20,7 +21,7 @@ const MOST_ORDERED_WAVES = 50;
  * 1. VACUUM of loaded tables, keys and other constraints, with the indexes of small tables; 2. indexes of large tables;
  * 3. indexes attached to those of their partitioned table; 4. foreign keys, and beside them, since one process of the server checks
  * each, the counts of larger tables; 5 … everything else, one entry after the other in the dump's order; last, event triggers, which
- * would fire on everything before.
+ * would fire on everything before, and are switched off until the restore ends (`event-triggers.ts`).
  *
  * The first four hold only what calls nothing but built-in functions, and needs nothing that comes later (`calls.ts`). pg_dump's
  * order is the only proof that what a function reaches is there: an index or constraint with one waits until all rows and
@@ -43,11 +44,10 @@ function wavesOfDatabase(job: RestoreJob, database: DatabaseJob): readonly (read
   const entries = job.withSchema ? database.postData.filter(keep) : [];
   const { indexes, attaching, foreignKeys } = withoutNeeds(database, entries);
   const early = new Set([...indexes, ...attaching, ...foreignKeys]);
-  const isLast = ({ type, name }: DumpEntry) => type === 'EVENT TRIGGER' || name.startsWith('EVENT TRIGGER ');
   const [checks, validations] = job.withSchema
     ? [database.lateChecks.filter(keep), database.validations.filter(keep)]
     : [[], []];
-  const others = entries.filter((entry) => !early.has(entry) && !isLast(entry));
+  const others = entries.filter((entry) => !early.has(entry) && !isOfEventTrigger(entry));
   const views = viewsWithoutNeeds(database, others);
   const bytes = bytesByTable(database);
   const ordered = [...checks, ...views, ...others.filter((entry) => !views.includes(entry)), ...validations];
@@ -62,7 +62,7 @@ function wavesOfDatabase(job: RestoreJob, database: DatabaseJob): readonly (read
       })),
     ]),
     ...orderedWaves([...orderedUnits(database, ordered), ...againUnits(job, database, entries)]),
-    apart(unit(database, 'event-triggers', entries.filter(isLast))),
+    apart(unit(database, 'event-triggers', entries.filter(isOfEventTrigger).map(switchedOff))),
   ];
 }
 

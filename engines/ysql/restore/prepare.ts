@@ -10,6 +10,7 @@ import { inTransaction, type Session } from '../server/session.ts';
 import { applyEntries, readAdaptation } from './apply.ts';
 import { connectUnderRestore, createBookkeeping, readState, setState, underRestore } from './bookkeeping.ts';
 import { createStatement } from './database-script.ts';
+import { unseenByEventTriggers } from './event-triggers.ts';
 import { applyGlobals } from './globals.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
 import { createLargeObjects } from './large-objects.ts';
@@ -87,9 +88,11 @@ async function applyPreData(
   for (const [index, run] of runs.entries()) {
     const apply = async () => {
       if (index === 0) {
-        await createBookkeeping(session, restore);
-        await setState(session, 'origin', isWorking ? 'created' : 'existing');
-        if (!job.withSchema) await disableTriggers(session, database);
+        await unseenByEventTriggers(session, async () => {
+          await createBookkeeping(session, restore);
+          await setState(session, 'origin', isWorking ? 'created' : 'existing');
+          if (!job.withSchema) await disableTriggers(session, database);
+        });
       }
       await applyEntries(session, run, adaptation);
       if (index === runs.length - 1) await setState(session, 'prepared', new Date().toISOString());

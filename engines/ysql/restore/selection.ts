@@ -150,13 +150,13 @@ export function entryTable(entry: DumpEntry): string | undefined {
 }
 
 /** The table of `CREATE [UNLOGGED | FOREIGN] TABLE schema.table`. A header has spaces where a name has ends of lines. */
-function createdTable(tokens: readonly Token[]): QualifiedName | undefined {
+export function createdTable(tokens: readonly Token[]): QualifiedName | undefined {
   if (tokens[0]?.text !== 'create') return undefined;
   return qualifiedNameAt(tokens, tokens[1]?.text === 'table' ? 2 : 3);
 }
 
 /** The child of `ALTER TABLE … ATTACH PARTITION schema.child`. */
-function attachedTable(tokens: readonly Token[]): QualifiedName | undefined {
+export function attachedTable(tokens: readonly Token[]): QualifiedName | undefined {
   const attach = tokens.findIndex(({ kind, text }) => kind === 'word' && text === 'attach');
   return attach > 0 && tokens[attach + 1]?.text === 'partition'
     ? qualifiedNameAt(tokens, attach + 2)

@@ -16,6 +16,9 @@ export function tableUnits(
   for (const [task, objects] of loadTasks.entries()) {
     for (const { table } of objects) loadedAfter.set(tableKey(table.database, tableName(table)), task + 1);
   }
+  // Rows of such a partition may come with every task that loads one of its sisters.
+  const loadedAfterOf = (unit: PostDataUnit) =>
+    unit.database.routes.has(unit.table ?? '') ? undefined : loadedAfter.get(keyOfUnit(unit));
   const units: TableUnit[] = [];
   /** Place of the unit that was last to work on a table. */
   const lastAt = new Map<string, number>();
@@ -26,7 +29,7 @@ export function tableUnits(
       const tables = batch.map(keyOfUnit);
       const afterUnits = [...new Set(tables.flatMap((table) => lastAt.get(table) ?? []))];
       const afterTasks = Math.max(
-        ...tables.map((table) => loadedAfter.get(table) ?? loadTasks.length),
+        ...batch.map((one) => loadedAfterOf(one) ?? loadTasks.length),
         ...afterUnits.map((place) => units[place]?.afterTasks ?? 0),
       );
       for (const table of tables) at.push([table, units.length]);

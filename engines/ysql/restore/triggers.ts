@@ -2,7 +2,8 @@ import { permanent } from '../../../model/errors.ts';
 import { holdsLargeObjects } from '../large-objects.ts';
 import { BOOKKEEPING_SCHEMA } from '../server/bookkeeping-schema.ts';
 import { quoteIdentifier, quoteTable, tableName } from '../server/identifiers.ts';
-import type { Session } from '../server/session.ts';
+import { inTransaction, type Session } from '../server/session.ts';
+import { unseenByEventTriggers } from './event-triggers.ts';
 import type { DatabaseJob } from './job.ts';
 
 /*
@@ -15,7 +16,13 @@ export async function disableTriggers(session: Session, database: DatabaseJob): 
   const tables = database.manifest.tables.filter(
     (table) => database.selection.includes(table) && !holdsLargeObjects(table),
   );
-  for (const table of tables) {
+  // What loads through a partitioned table fires the triggers that it has for whole statements. Its partitions are noted before.
+  const routes = new Map(
+    tables
+      .flatMap((table) => database.routes.get(tableName(table)) ?? [])
+      .map((one) => [tableName(one), one]),
+  );
+  for (const table of [...tables, ...routes.values()]) {
     const name = quoteTable(table);
     const noted = await session.query(
       `note the triggers of ${tableName(table)}`,
@@ -26,7 +33,7 @@ export async function disableTriggers(session: Session, database: DatabaseJob): 
     if (noted.length > 0) {
       await session.query(
         `switch off the triggers of ${tableName(table)}`,
-        `ALTER TABLE ${name} DISABLE TRIGGER ALL`,
+        `ALTER TABLE ONLY ${name} DISABLE TRIGGER ALL`,
       );
     }
   }
@@ -56,9 +63,9 @@ export async function restoreTriggers(session: Session): Promise<void> {
         'Set its state by hand with ALTER TABLE … ENABLE TRIGGER.',
       );
     }
-    await session.query(
-      `restore the state of trigger "${trigger}"`,
-      `ALTER TABLE ${quoteTable({ schema, table })} ${clause} TRIGGER ${quoteIdentifier(trigger)}`,
-    );
+    const text = `ALTER TABLE ONLY ${quoteTable({ schema, table })} ${clause} TRIGGER ${quoteIdentifier(trigger)}`;
+    const work = () => session.query(`restore the state of trigger "${trigger}"`, text);
+    if (session.product === 'yugabytedb') await work();
+    else await inTransaction(session, () => unseenByEventTriggers(session, work));
   }
 }

@@ -127,7 +127,12 @@ function postDataSteps(
   }
   const steps: Step[] = [];
   for (const [place, entry] of [...database.lateChecks, ...database.postData].entries()) {
-    const time = times.get(entry);
+    // An event trigger is created switched off, by an entry of its own that stands at the same place.
+    const applied =
+      entry.type === 'EVENT TRIGGER'
+        ? [...times.keys()].find(({ type, start }) => type === entry.type && start === entry.start)
+        : entry;
+    const time = applied === undefined ? undefined : times.get(applied);
     if (time === undefined) throw new Error(`${entry.type} ${entry.name} is in no wave`);
     const own = objectsOf(entry, graph);
     // Nothing can need an event trigger, and one would fire on what is restored after it.

@@ -204,7 +204,10 @@ function* statementsOf(dice: Dice, broken: boolean): Generator<string> {
     yield 'CREATE SEQUENCE counter; SELECT nextval($$counter$$) FROM generate_series(1, 9)';
     yield `CREATE MATERIALIZED VIEW counted AS SELECT last_value FROM counter`;
   }
-  if (!broken) return;
+  if (!broken) {
+    yield* eventTriggers(dice);
+    return;
+  }
 
   if (dice.chance(0.5)) {
     yield `SET session_replication_role = replica; INSERT INTO ${dice.pick(tables)} (id, k) VALUES (900000, 900000); RESET session_replication_role`;
@@ -218,5 +221,20 @@ function* statementsOf(dice: Dice, broken: boolean): Generator<string> {
     const text = dice.pick(texts);
     yield `CREATE OR REPLACE FUNCTION ${text}(int) RETURNS text IMMUTABLE LANGUAGE sql AS $$ SELECT label FROM gone WHERE k = $1 $$`;
     yield `CREATE OR REPLACE FUNCTION ${text}(x int) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT label FROM gone WHERE k = x); END $$`;
+  }
+}
+
+/** Event triggers that write down what is done: what a restore does behind its last object would show. */
+function* eventTriggers(dice: Dice): Generator<string> {
+  if (!dice.chance(0.5)) return;
+  yield 'CREATE TABLE audit (n serial, tag text)';
+  yield `INSERT INTO audit (tag) VALUES ('begin')`;
+  yield 'CREATE FUNCTION noted() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.audit (tag) VALUES (tg_tag); END $$';
+  const moments = ['ddl_command_start', 'ddl_command_end', 'sql_drop'].filter(() => dice.chance(0.7));
+  for (const moment of moments)
+    yield `CREATE EVENT TRIGGER on_${moment} ON ${moment} EXECUTE FUNCTION noted()`;
+  for (const moment of moments) {
+    const state = dice.pick(['ENABLE', 'ENABLE ALWAYS', 'ENABLE REPLICA', 'DISABLE']);
+    yield `ALTER EVENT TRIGGER on_${moment} ${state}`;
   }
 }
