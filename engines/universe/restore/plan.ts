@@ -1,6 +1,7 @@
 import type { UniverseRestorePlan } from '../../../model/backup.ts';
 import { HoldfastError, permanent } from '../../../model/errors.ts';
 import { databaseNameProblem, keyspaceNameProblem } from '../../../model/target-name.ts';
+import { manifestProblems } from '../../../repository/manifest-sums.ts';
 import { databaseExists } from '../../ysql/server/maintenance.ts';
 import { checkNodesAnswer } from '../../ysql/server/nodes.ts';
 import { withSession } from '../../ysql/server/session.ts';
@@ -27,6 +28,7 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
   const { manifest, request, signal } = restore;
   refuseUnsupported(restore);
   refuseOutsideHistory(restore);
+  await refuseContradictions(restore);
   const universe = await openUniverse(restore, request.source);
   const databases = restoredDatabases(restore);
   const hasYsql = databases.some(({ api }) => api === 'ysql');
@@ -119,6 +121,20 @@ async function tabletsNow(
 }
 
 /** What the ways of other engines to restore have no counterpart for, each with what to do instead. */
+/** Throws `BACKUP_INCONSISTENT` (permanent) where parts of the manifest are missing, doubled or exchanged: the universe would be the first to find out. */
+async function refuseContradictions({ store, manifest, signal }: UniverseRestore): Promise<void> {
+  const problems = [...(await manifestProblems(store, manifest, { signal }))];
+  const snapshots = manifest.universe?.snapshots.length ?? 0;
+  if (snapshots !== manifest.databases.length)
+    problems.push(`It has ${manifest.databases.length} databases and ${snapshots} snapshots.`);
+  if (problems.length === 0) return;
+  throw permanent(
+    'BACKUP_INCONSISTENT',
+    `The manifest contradicts itself: ${problems.slice(0, 3).join(' ')}`,
+    'The backup is damaged: restore another one, and have this one looked at (holdfast verify --level content).',
+  );
+}
+
 function refuseUnsupported({ request, manifest }: UniverseRestore): void {
   const { tables, contents, replace, owner, placement, into, scratch, connection, tolerate } = request;
   const snapshots = manifest.universe?.snapshots ?? [];

@@ -93,6 +93,20 @@ test('what a first attempt to end an overwriting restore found unclear stays so 
   await restore(rig, { ref, manifest }, {}, undefined, undefined, { replace: true });
 });
 
+test('a manifest that contradicts itself is refused before anything is written', async () => {
+  const { ref, manifest } = await backUp(rig);
+  const { universe: held, tablets } = manifest;
+  if (held === undefined || tablets === undefined) throw new Error('no backup of a universe');
+  for (const changed of [
+    { ...manifest, universe: { ...held, snapshots: [] } },
+    { ...manifest, tablets: { ...tablets, count: tablets.count + 1 } },
+    { ...manifest, tablets: { ...tablets, lists: [] } },
+  ]) {
+    const { error } = await restore(rig, { ref, manifest: changed }, { shop: 'shop_bad' });
+    expect(error).toMatchObject({ code: 'BACKUP_INCONSISTENT' });
+  }
+});
+
 test('a worker that reaches no master refuses the work at once and by name; one master is enough', async () => {
   const verb = contextOf(rig, newRef());
   const away = ['127.0.0.1:1', '[::1]:1'];
