@@ -310,7 +310,7 @@ const RESTORES: readonly (readonly [
     'no table that matches',
     [],
     { tables: only('shop.nothing') },
-    'RESTORE_NOTHING_SELECTED',
+    'RESTORE_NO_SUCH_TABLE',
     /shop\.nothing/,
   ],
   [
