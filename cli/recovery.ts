@@ -91,7 +91,7 @@ export async function describeBackup(
 }
 
 /** The refusal as a command reports it: a request that can't be read is a usage error. */
-export function refusalError({ code, reason, remedy, notes }: RecoveryRefusal): Error {
+function refusalError({ code, reason, remedy, notes }: RecoveryRefusal): Error {
   for (const note of notes) say(`note: ${note}`);
   if (code === 'BAD_REQUEST' || code === 'BAD_INSTANT') return new UsageError(reason, remedy);
   return permanent(code, reason, remedy);

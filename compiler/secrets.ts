@@ -33,7 +33,7 @@ const SECRET_KEYS =
   /^(?:pg)?(?:password|passwd|pwd|passphrase|secret|token|secret_?access_?key|session_?token|api_?key|access_?key_?id)$/i;
 
 /** The kind of secret that a text holds; undefined when none is recognised. */
-export function secretIn(text: string): Problem | undefined {
+function secretIn(text: string): Problem | undefined {
   const found = SECRET_SHAPES.find(({ pattern }) => pattern.test(text));
   if (found === undefined) return undefined;
   return refused('SECRET_IN_PLAIN_TEXT', `${found.what} stands here in plain text`, REFERENCE_REMEDY).problem;

@@ -45,8 +45,3 @@ const MARK = '-history-';
 export function historyMark(snapshot: string): string {
   return `${MARK}${snapshot.replaceAll('-', '').slice(0, 12)}`;
 }
-
-/** True of a backup that was made of a schedule's own snapshot. */
-export function isHistoryBackup(backup: string): boolean {
-  return backup.includes(MARK);
-}

@@ -49,6 +49,9 @@ export function doubtful(code: string, message: string, remedy: string, cause?: 
 /** A plan names a database or keyspace that the universe doesn't have. */
 export const UNIVERSE_NO_DATABASE = 'UNIVERSE_NO_DATABASE';
 
+/** SQLSTATE of a connection to a database that isn't there. The message of such a failure quotes it, as `SQLSTATE 3D000`. */
+export const NO_SUCH_DATABASE = '3D000';
+
 /** The read point is gone (its holder died, or history was collected): the workflow starts a new epoch. */
 export const READ_POINT_LOST = 'READ_POINT_LOST';
 

@@ -4,7 +4,7 @@ import { checkedPart } from './key.ts';
 
 /** Where an archive of changes lies; see "The archive of changes" in docs/repository-format.md. */
 
-export const ARCHIVE_FOLDER = 'archive/';
+const ARCHIVE_FOLDER = 'archive/';
 
 /** `archive/<plan>/` */
 export function planArchiveFolder(plan: string): string {

@@ -188,7 +188,7 @@ export async function readTimeline(
 }
 
 /** In order of names. */
-export async function listSegments(
+async function listSegments(
   store: Store,
   id: ArchiveId,
   timeline: string,

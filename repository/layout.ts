@@ -165,7 +165,7 @@ export function offClusterKey(plan: string, namespace: string): string {
 }
 
 /** `verified/<plan>/` */
-export function planLedgerFolder(plan: string): string {
+function planLedgerFolder(plan: string): string {
   return `verified/${checkedPart(plan)}/`;
 }
 

@@ -20,7 +20,7 @@ type Cancellable = { readonly signal?: AbortSignal };
  * Takes the manifest's place when a backup is given up before it has one, or is deleted. After that no writer can finish the
  * backup, and no reader takes it for one.
  */
-export const tombstoneSchema = z.object({
+const tombstoneSchema = z.object({
   formatVersion: z.int(),
   discarded: z.object({
     at: z.iso.datetime(),

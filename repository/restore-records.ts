@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { LeftOut } from '../model/backup.ts';
 import { restoreRecordKey } from './layout.ts';
-import { getSealedIfThere, putSealed } from './sealed-object.ts';
+import { getSealedIfThere, sealOnce } from './sealed-object.ts';
 import type { Store } from './store.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
@@ -93,9 +93,8 @@ export async function sealRestore(
   record: RestoreRecord,
   options: Cancellable = {},
 ): Promise<RestoreRecord> {
-  const created = await putSealed(store, restoreRecordKey(record), record, options);
-  if (created === 'created') return record;
-  return (await findRestoreRecord(store, record, options)) ?? record;
+  const sealed = await sealOnce(store, restoreRecordKey(record), record, schema, options);
+  return sealed.record;
 }
 
 /** The record of a restore; undefined where it has not come to its end. Throws `STORE_DAMAGED` (permanent). */

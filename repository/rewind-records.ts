@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { restoreRecordKey, rewindNoteKey } from './layout.ts';
-import { getSealedIfThere, putSealed } from './sealed-object.ts';
+import { getSealedIfThere, putSealed, sealOnce } from './sealed-object.ts';
 import type { Store } from './store.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
@@ -58,14 +58,12 @@ export function findRewindRecord(
 }
 
 /** Writes the record unless it is there. Returns what holds, and whether it is this call's. */
-export async function sealRewind(
+export function sealRewind(
   store: Store,
   record: RewindRecord,
   options: Cancellable = {},
 ): Promise<{ readonly record: RewindRecord; readonly isNew: boolean }> {
-  const outcome = await putSealed(store, restoreRecordKey(record), record, options);
-  if (outcome === 'created') return { record, isNew: true };
-  return { record: (await findRewindRecord(store, record, options)) ?? record, isNew: false };
+  return sealOnce(store, restoreRecordKey(record), record, recordSchema, options);
 }
 
 /** @param database its place in the record */

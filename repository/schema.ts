@@ -19,7 +19,7 @@ const objectEntryMembers = { key: z.string().min(1), sizeBytes: count, sha256 };
 
 export const objectEntrySchema: z.ZodType<ObjectEntry> = z.object(objectEntryMembers);
 
-export const tableIdSchema: z.ZodType<TableId> = z.object({
+const tableIdSchema: z.ZodType<TableId> = z.object({
   database: z.string(),
   schema: z.string(),
   table: z.string(),

@@ -55,6 +55,19 @@ export async function getSealedIfThere<T>(
   }
 }
 
+/** Writes sealed JSON unless it is there. Returns what holds, and whether it is this call's. Throws `STORE_DAMAGED` (permanent). */
+export async function sealOnce<T extends object>(
+  store: Store,
+  key: string,
+  record: T,
+  schema: z.ZodType<T>,
+  options: Cancellable = {},
+): Promise<{ readonly record: T; readonly isNew: boolean }> {
+  const outcome = await putSealed(store, key, record, options);
+  if (outcome === 'created') return { record, isNew: true };
+  return { record: (await getSealedIfThere(store, key, schema, options)) ?? record, isNew: false };
+}
+
 /** Refuses an object of a newer format version, by name, before its shape is checked. */
 export function checkFormatVersion(found: number, known: number, what: string): void {
   if (found <= known) return;

@@ -55,7 +55,7 @@ export async function* textOf(object: Uint8Array): AsyncGenerator<Buffer> {
 }
 
 /** Cuts an object into its frames without decompressing. Throws `DATA_NOT_ZSTD` (permanent) when it is no run of whole frames. */
-export function* splitFrames(object: Buffer): Generator<Buffer> {
+function* splitFrames(object: Buffer): Generator<Buffer> {
   let at = 0;
   while (at < object.length) {
     const end = frameEnd(object, at);

@@ -20,7 +20,7 @@ import { registerSearchAttributes } from './search-attributes.ts';
  * Chunks in flight in one process. It bounds the worker's memory, since each lane holds at most one compressed chunk. A plan
  * with a higher `parallelism` spreads over several workers.
  */
-export const DEFAULT_LANES = 8;
+const DEFAULT_LANES = 8;
 
 /** A held read point is a session that waits, so thousands cost little. They must never wait for a lane. */
 const READ_POINT_SLOTS = 1_000;

@@ -1,7 +1,7 @@
 import { ApplicationFailure, isCancellation, ParentClosePolicy, startChild } from '@temporalio/workflow';
 import { formatBytes } from '../model/amounts.ts';
 import type { RestoreRequest } from '../model/backup.ts';
-import { UNIVERSE_NO_DATABASE } from '../model/errors.ts';
+import { NO_SUCH_DATABASE, UNIVERSE_NO_DATABASE } from '../model/errors.ts';
 import { isGlob } from '../model/glob.ts';
 import { describeRows } from '../model/rows.ts';
 import type { Source } from '../model/source.ts';
@@ -39,7 +39,7 @@ export async function saveWhatIsThere(
   } catch (error) {
     if (isCancellation(error)) throw error;
     const { code, message } = describeFailure(error);
-    const isGone = code === UNIVERSE_NO_DATABASE || message.includes(NO_SUCH_DATABASE);
+    const isGone = code === UNIVERSE_NO_DATABASE || message.includes(`SQLSTATE ${NO_SUCH_DATABASE}`);
     if (!isGone || !isOfOneDatabase(pipeline.source)) throw unsaved(message);
     board.note('safety', { note: 'none: the database is not there, so nothing is overwritten' });
     return undefined;
@@ -58,9 +58,6 @@ function isOfOneDatabase(source: Source): boolean {
       return false;
   }
 }
-
-/** SQLSTATE `invalid_catalog_name`, as the message of the engine quotes it. */
-const NO_SUCH_DATABASE = 'SQLSTATE 3D000';
 
 function unsaved(reason: string): ApplicationFailure {
   return ApplicationFailure.nonRetryable(

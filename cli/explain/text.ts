@@ -61,7 +61,7 @@ function table(rows: readonly (readonly string[])[]): readonly string[] {
 }
 
 /** `20 tries, 1s to 1m apart`. */
-export function describeRetry(retry: RetryPolicy): string {
+function describeRetry(retry: RetryPolicy): string {
   const { maximumAttempts, initialIntervalMs, maximumIntervalMs } = retry;
   if (maximumAttempts === 1) return '1 try';
   const tries = maximumAttempts === 0 ? 'any number of' : String(maximumAttempts);

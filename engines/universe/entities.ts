@@ -30,6 +30,8 @@ export interface Entities {
 /** The default port of a master's web server. */
 export const MASTER_WEB_PORT = 7000;
 
+const NO_ENTITIES = 'UNIVERSE_NO_ENTITIES';
+
 /** `http://host:7000` of each master's `host:7100`. */
 export function masterWebAddresses(masters: readonly string[], port = MASTER_WEB_PORT): readonly string[] {
   return masters.map((master) => `http://${master.replace(/:\d+$/, '')}:${port}`);
@@ -52,10 +54,25 @@ export async function dumpEntities(webAddresses: readonly string[], signal: Abor
     }
   }
   throw transient(
-    'UNIVERSE_NO_ENTITIES',
+    NO_ENTITIES,
     `No master answered with the map of tablets: ${failures.join('; ')}`,
     "Check the masters' web servers (port 7000); without them the map is read by yb-admin, which is slower.",
   );
+}
+
+/** As `dumpEntities`; undefined where no master answers with it, and `tell` is told why. */
+export async function dumpEntitiesIfTold(
+  webAddresses: readonly string[],
+  signal: AbortSignal,
+  tell?: (reason: string) => void,
+): Promise<Entities | undefined> {
+  try {
+    return await dumpEntities(webAddresses, signal);
+  } catch (error) {
+    if (!(error instanceof HoldfastError && error.code === NO_ENTITIES)) throw error;
+    tell?.(error.message);
+    return undefined;
+  }
 }
 
 /** Throws `UNIVERSE_ENTITIES_UNREADABLE` (permanent). */
@@ -120,12 +137,8 @@ export async function readTablets(
   tableIds: ReadonlySet<string>,
   signal: AbortSignal,
 ): Promise<readonly Tablet[]> {
-  try {
-    const { tablets } = await dumpEntities(webAddresses, signal);
-    return tablets.filter(({ tableId }) => tableIds.has(tableId));
-  } catch (error) {
-    if (!(error instanceof HoldfastError && error.code === 'UNIVERSE_NO_ENTITIES')) throw error;
-  }
+  const entities = await dumpEntitiesIfTold(webAddresses, signal);
+  if (entities !== undefined) return entities.tablets.filter(({ tableId }) => tableIds.has(tableId));
   const tablets: Tablet[] = [];
   for (const tableId of tableIds) {
     for (const { id } of await listTablets(admin, tableId)) {

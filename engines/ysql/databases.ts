@@ -1,9 +1,9 @@
-import { HoldfastError, permanent, transient } from '../../model/errors.ts';
+import { permanent, transient } from '../../model/errors.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
 import { nameMatcher } from '../name-patterns.ts';
 import type { ConnectionTarget } from './server/connection-url.ts';
-import { sqlState } from './server/errors.ts';
+import { isNoSuchDatabase } from './server/errors.ts';
 import { isRestoreName } from './server/restore-names.ts';
 import type { Session } from './server/session.ts';
 
@@ -86,15 +86,13 @@ function describe(row: DatabaseRow, named: ReadonlySet<string>): string {
   return reason === undefined ? row.name : `${row.name} (${reason})`;
 }
 
-const NO_SUCH_DATABASE = '3D000';
-
 /**
  * True for the failure to connect to a database that isn't there: where a pattern chose it, it was dropped meanwhile (a drill drops its
  * copies). A name that the plan gives in full must be there.
  */
 export function isGone(error: unknown, source: YsqlSource, database: string): boolean {
   if (source.databases === undefined || source.databases.include.includes(database)) return false;
-  return error instanceof HoldfastError && sqlState(error.cause) === NO_SUCH_DATABASE;
+  return isNoSuchDatabase(error);
 }
 
 /** Says once, at the read point, what the patterns match and the backup leaves out. */

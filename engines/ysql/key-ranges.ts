@@ -10,7 +10,7 @@ export type KeyPlace = readonly string[];
  * Each compares columns with constants one by one. YugabyteDB reads exactly the rows of such a condition; a comparison of rows
  * (`(a, b) >= (1, 2)`) it answered wrongly in many releases (issues 11280, 21847, 22075, 22078, 32153), and an OR reads the whole table.
  */
-export function rangeConditions({ keys, from, to }: KeyRange): readonly string[] {
+function rangeConditions({ keys, from, to }: KeyRange): readonly string[] {
   const start = compared(keys, from ?? []);
   const end = compared(keys, to ?? []);
   const shared = sharedValues(from ?? [], to ?? []);
@@ -56,7 +56,7 @@ function compared(keys: readonly KeyColumn[], place: KeyPlace) {
 }
 
 /** Puts rows into the order of the key. Pure. */
-export function keyOrder(keys: readonly KeyColumn[]): string {
+function keyOrder(keys: readonly KeyColumn[]): string {
   return `ORDER BY ${keys.map(({ column, before }) => `${column} USING ${before}`).join(', ')}`;
 }
 

@@ -42,7 +42,7 @@ export interface KeyReport {
 }
 
 /** Tries every key file by the identities of this machine. */
-export async function openKeyFiles(
+async function openKeyFiles(
   store: EncryptedStore,
   options: Cancellable = {},
 ): Promise<readonly KeyFileState[]> {

@@ -29,7 +29,6 @@ import {
   catalogVersion,
   holdTabletSplitting,
   isLoadBalancerEnabled,
-  isLoadBalancerIdle,
   isTabletSplittingComplete,
 } from '../../engines/universe/yb-admin/upkeep.ts';
 import { programVersion } from '../../engines/universe/yb-admin/version.ts';
@@ -119,7 +118,6 @@ test('its topology is understood, from the master and from yb-admin alike', asyn
 
 test('the balancer and splitting can be asked, and splitting held', async () => {
   found('load balancer on', await isLoadBalancerEnabled(admin));
-  found('load balancer idle', await isLoadBalancerIdle(admin));
   found('splitting can be held', await holdTabletSplitting(admin, 1000, 'holdfast'));
   found('no split under way', await isTabletSplittingComplete(admin));
 });

@@ -27,7 +27,6 @@ import {
 } from '../../engines/universe/yb-admin/topology.ts';
 import {
   catalogVersion,
-  parseBalancerIdle,
   parseCatalogVersion,
   parseLoadBalancerState,
   parseSplittingComplete,
@@ -145,7 +144,6 @@ function exchanges(file: string, snapshot: string, schedule: string, tablet: str
     { name: 'list-snapshot-restorations', args: ['list_snapshot_restorations'], reader: parseRestorations },
     { name: 'flush-table', args: ['flush_table', 'ysql.yugabyte', 't'], reader: String },
     { name: 'get-load-balancer-state', args: ['get_load_balancer_state'], reader: parseLoadBalancerState },
-    { name: 'get-is-load-balancer-idle', args: ['get_is_load_balancer_idle'], reader: parseBalancerIdle },
     {
       name: 'is-tablet-splitting-complete',
       args: ['is_tablet_splitting_complete'],

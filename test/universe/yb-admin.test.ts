@@ -21,7 +21,6 @@ import {
   parseTablets,
 } from '../../engines/universe/yb-admin/topology.ts';
 import {
-  parseBalancerIdle,
   parseCatalogVersion,
   parseLoadBalancerState,
   parseSplittingComplete,
@@ -58,7 +57,6 @@ const MORE_READERS: readonly ((output: string) => unknown)[] = [
   parseNamespaces,
   parseTables,
   parseLoadBalancerState,
-  parseBalancerIdle,
   parseSplittingComplete,
   parseVersion,
   parseEntities,

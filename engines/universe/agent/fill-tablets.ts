@@ -59,8 +59,7 @@ export async function fillTablets(
   manifest: Manifest,
   request: FillRequest,
 ): Promise<FillSummary> {
-  agent.limit.set(request.bytesPerSecond);
-  return agent.lanes('tasks', request.limits.tasksPerNode).run(async () => {
+  return agent.runTask(request, async () => {
     const roots = await agent.provenRoots(context.signal, request.server);
     const left: FillSummary['left'][number][] = [];
     let filled = 0;

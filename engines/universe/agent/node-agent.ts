@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { HoldfastError } from '../../../model/errors.ts';
-import type { RepositorySpec } from '../../../model/pipeline.ts';
+import type { RepositorySpec, UniverseLimits } from '../../../model/pipeline.ts';
 import { ObjectIndex } from '../../../repository/objects/object-index.ts';
 import type { Store } from '../../../repository/store.ts';
 import { readTserverFlags, readTserverUuid, TSERVER_WEB_PORT } from '../tserver.ts';
@@ -20,6 +20,13 @@ export interface NodeSettings {
   readonly webPort?: number;
   /** The folder in which the agent keeps its memory of sent files. */
   readonly stateDirectory: string;
+}
+
+/** What a task may take of its node. */
+interface TaskShare {
+  readonly limits: Pick<UniverseLimits, 'tasksPerNode'>;
+  /** Absent: as much as there is. */
+  readonly bytesPerSecond?: number;
 }
 
 /** The agent of one tablet server: its directories, its memory of sent files, and its limits, which all tasks share. */
@@ -105,6 +112,12 @@ export class NodeAgent {
     const known = this.#indexes.get(store) ?? new ObjectIndex(store);
     this.#indexes.set(store, known);
     return known;
+  }
+
+  /** Runs a task once a lane of this node's tasks is free, with the bytes in a second that the task's plan allows this node. */
+  runTask<T>({ limits, bytesPerSecond }: TaskShare, work: () => Promise<T>): Promise<T> {
+    this.limit.set(bytesPerSecond);
+    return this.lanes('tasks', limits.tasksPerNode).run(work);
   }
 
   /** Lanes that all tasks of this node share: for `tasks`, or for one disk. A plan with another number has lanes of its own. */

@@ -21,8 +21,7 @@ export async function saveTablets(
   context: BackupContext,
   request: SaveRequest,
 ): Promise<SaveSummary> {
-  agent.limit.set(request.bytesPerSecond);
-  return agent.lanes('tasks', request.limits.tasksPerNode).run(async () => {
+  return agent.runTask(request, async () => {
     const { store, signal, ref } = context;
     signal.throwIfAborted();
     const roots = await rootsOrReason(agent, request.server, signal);

@@ -58,7 +58,7 @@ function splitNamespace(namespace: string): readonly string[] {
  * Sessions of others that write, or may at any moment: in a transaction, or active; of this node alone on YugabyteDB. Empty when writes have
  * stopped. A session whose state the role may not see (it lacks pg_read_all_stats) counts.
  */
-export async function writersIn(session: Session): Promise<readonly string[]> {
+async function writersIn(session: Session): Promise<readonly string[]> {
   const rows = await session.query<{ who: string }>(
     `look for sessions in database "${session.database}"`,
     `SELECT format('session %s of %s (%s, %s)', pid, usename, coalesce(nullif(application_name, ''), 'no name'), coalesce(state, 'state unknown')) AS who

@@ -44,52 +44,60 @@ function beginMs({ snapshots, retentionMs }: NamedSchedule, readAt: Date): numbe
   return retentionMs === undefined ? oldestMs : Math.max(oldestMs, readAt.getTime() - retentionMs);
 }
 
-/** What stands in the way of a rewind or a clone of a YSQL database, as the documentation limits them ("Point-in-time recovery", "Instant database cloning"). */
+/** One thing that stands in the way of a rewind or a clone, and how it is looked for. */
+interface Obstacle {
+  readonly ways: InClusterLimit['ways'];
+  /** Completes "Failed to …". */
+  readonly doing: string;
+  /** Column `found`: a row for each that is there, none where nothing stands in the way. */
+  readonly sql: string;
+  /** @param found the rows, in one list */
+  readonly reason: (found: string) => string;
+  readonly remedy: string;
+}
+
+/** As the documentation limits them ("Point-in-time recovery", "Instant database cloning"). */
+const OBSTACLES: readonly Obstacle[] = [
+  {
+    ways: ['rewind'],
+    doing: 'look for read replicas',
+    sql: "SELECT host AS found FROM yb_servers() WHERE node_type = 'read_replica' OR node_type = 'readreplica'",
+    reason: (hosts) => `the universe has read replicas (${hosts}), on which a rewind is not supported`,
+    remedy: 'Restore a backup, or clone.',
+  },
+  {
+    ways: ['rewind'],
+    doing: 'look for change data capture',
+    sql: 'SELECT slot_name AS found FROM pg_catalog.pg_replication_slots WHERE database = current_database() ORDER BY slot_name',
+    reason: (slots) =>
+      `change data capture reads the database (slots ${slots}), and would not survive a rewind (YugabyteDB issue 12773)`,
+    remedy: 'Drop the slots first and make them again afterwards, or clone.',
+  },
+  {
+    ways: ['rewind', 'clone'],
+    doing: 'look for tablespaces',
+    sql: "SELECT spcname AS found FROM pg_catalog.pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY spcname",
+    reason: (names) =>
+      `the universe has tablespaces (${names}), with which going back in the universe is not supported`,
+    remedy: 'Restore a backup.',
+  },
+  {
+    ways: ['clone'],
+    doing: 'count sequences',
+    sql: 'SELECT count(*)::text AS found FROM pg_catalog.pg_sequences HAVING count(*) > 0',
+    reason: (count) =>
+      `the database has ${count} sequences, which a clone does not support (YugabyteDB issue 21467)`,
+    remedy: 'Restore a backup beside it.',
+  },
+];
+
+/** What stands in the way of a rewind or a clone of a YSQL database. */
 export async function databaseLimits(session: Session): Promise<readonly InClusterLimit[]> {
   const limits: InClusterLimit[] = [];
-  const replicas = await session.query<{ host: string }>(
-    'look for read replicas',
-    "SELECT host FROM yb_servers() WHERE node_type = 'read_replica' OR node_type = 'readreplica'",
-  );
-  if (replicas.length > 0) {
-    limits.push({
-      ways: ['rewind'],
-      reason: `the universe has read replicas (${replicas.map(({ host }) => host).join(', ')}), on which a rewind is not supported`,
-      remedy: 'Restore a backup, or clone.',
-    });
-  }
-  const slots = await session.query<{ name: string }>(
-    'look for change data capture',
-    'SELECT slot_name AS name FROM pg_catalog.pg_replication_slots WHERE database = current_database() ORDER BY slot_name',
-  );
-  if (slots.length > 0) {
-    limits.push({
-      ways: ['rewind'],
-      reason: `change data capture reads the database (slots ${slots.map(({ name }) => name).join(', ')}), and would not survive a rewind (YugabyteDB issue 12773)`,
-      remedy: 'Drop the slots first and make them again afterwards, or clone.',
-    });
-  }
-  const tablespaces = await session.query<{ name: string }>(
-    'look for tablespaces',
-    "SELECT spcname AS name FROM pg_catalog.pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY spcname",
-  );
-  if (tablespaces.length > 0) {
-    limits.push({
-      ways: ['rewind', 'clone'],
-      reason: `the universe has tablespaces (${tablespaces.map(({ name }) => name).join(', ')}), with which going back in the universe is not supported`,
-      remedy: 'Restore a backup.',
-    });
-  }
-  const sequences = await session.query<{ count: string }>(
-    'count sequences',
-    'SELECT count(*)::text AS count FROM pg_catalog.pg_sequences',
-  );
-  if (sequences[0]?.count !== '0') {
-    limits.push({
-      ways: ['clone'],
-      reason: `the database has ${sequences[0]?.count} sequences, which a clone does not support (YugabyteDB issue 21467)`,
-      remedy: 'Restore a backup beside it.',
-    });
+  for (const { ways, doing, sql, reason, remedy } of OBSTACLES) {
+    const rows = await session.query<{ found: string }>(doing, sql);
+    if (rows.length === 0) continue;
+    limits.push({ ways, reason: reason(rows.map(({ found }) => found).join(', ')), remedy });
   }
   return limits;
 }

@@ -1,12 +1,12 @@
 import type { UniverseRestorePlan } from '../../../model/backup.ts';
-import { HoldfastError, permanent } from '../../../model/errors.ts';
+import { permanent } from '../../../model/errors.ts';
 import { databaseNameProblem, keyspaceNameProblem } from '../../../model/target-name.ts';
 import { manifestProblems } from '../../../repository/manifest-sums.ts';
 import { databaseExists } from '../../ysql/server/maintenance.ts';
 import { checkNodesAnswer } from '../../ysql/server/nodes.ts';
 import { withSession } from '../../ysql/server/session.ts';
 import { encryptionProblem } from '../encryption.ts';
-import { dumpEntities, type Entities } from '../entities.ts';
+import { dumpEntitiesIfTold, type Entities } from '../entities.ts';
 import { refuseToBreakOthers } from '../neighbours.ts';
 import { deadServer, inspections } from '../servers.ts';
 import { openUniverse, ownYsqlTarget, serverOf, type Universe } from '../universe.ts';
@@ -101,23 +101,20 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
     rows: totals.rows,
     bytes: totals.bytes,
     storedBytes: totals.storedBytes,
-    inspections: inspections(servers, await tabletsNow(restore, universe)),
+    inspections: inspections(servers, await tabletsToInspect(restore, universe)),
     bytesPerNode: Math.ceil((totals.bytes * replicas) / Math.max(1, nodes.length)),
   };
 }
 
 /** None where the masters' web servers can't be reached: agents then prove whose they are by the servers' UUIDs alone. */
-async function tabletsNow(
+async function tabletsToInspect(
   restore: UniverseRestore,
   { masterWebAddresses }: Universe,
 ): Promise<Pick<Entities, 'tablets'>> {
-  try {
-    return await dumpEntities(masterWebAddresses, restore.signal);
-  } catch (error) {
-    if (!(error instanceof HoldfastError && error.code === 'UNIVERSE_NO_ENTITIES')) throw error;
-    restore.log('the agents are not asked for tablets of the map', { reason: error.message });
-    return { tablets: [] };
-  }
+  const entities = await dumpEntitiesIfTold(masterWebAddresses, restore.signal, (reason) =>
+    restore.log('the agents are not asked for tablets of the map', { reason }),
+  );
+  return entities ?? { tablets: [] };
 }
 
 /** What the ways of other engines to restore have no counterpart for, each with what to do instead. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HoldfastError, transient } from '../../../model/errors.ts';
-import { dumpEntities } from '../entities.ts';
+import { transient } from '../../../model/errors.ts';
+import { dumpEntitiesIfTold } from '../entities.ts';
 import type { Universe } from '../universe.ts';
 import type { RestoredDatabase, UniverseRestore } from './context.ts';
 
@@ -48,18 +48,13 @@ async function tabletsNow(
   api: string,
   name: string,
 ): Promise<string> {
-  try {
-    const { namespaces, tables, tablets } = await dumpEntities(masterWebAddresses, signal);
-    const ids = new Set(
-      namespaces.filter((one) => one.kind === api && one.name === name).map(({ id }) => id),
-    );
-    const own = new Set(tables.filter(({ namespaceId }) => ids.has(namespaceId)).map(({ id }) => id));
-    return tablets
-      .flatMap(({ id, tableId }) => (own.has(tableId) ? [id] : []))
-      .sort()
-      .join(' ');
-  } catch (error) {
-    if (error instanceof HoldfastError && error.code === 'UNIVERSE_NO_ENTITIES') return '';
-    throw error;
-  }
+  const entities = await dumpEntitiesIfTold(masterWebAddresses, signal);
+  if (entities === undefined) return '';
+  const { namespaces, tables, tablets } = entities;
+  const ids = new Set(namespaces.filter((one) => one.kind === api && one.name === name).map(({ id }) => id));
+  const own = new Set(tables.filter(({ namespaceId }) => ids.has(namespaceId)).map(({ id }) => id));
+  return tablets
+    .flatMap(({ id, tableId }) => (own.has(tableId) ? [id] : []))
+    .sort()
+    .join(' ');
 }

@@ -1,5 +1,5 @@
 /** Numbers of a YugabyteDB version, from `15.12-YB-2025.1.0.0-b0` or `2024.2.1.0`; undefined where there are none. */
-export function yugabyteVersion(text: string): readonly number[] | undefined {
+function yugabyteVersion(text: string): readonly number[] | undefined {
   const [, version] = /(?:^|-YB-)(\d+(?:\.\d+){2,3})(?:-|$|\s)/.exec(text) ?? [];
   return version?.split('.').map(Number);
 }

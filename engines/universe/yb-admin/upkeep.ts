@@ -43,16 +43,6 @@ export function parseLoadBalancerState(output: string): boolean {
   return states.includes('ENABLED');
 }
 
-/** True when the balancer has nothing to move just now. */
-export async function isLoadBalancerIdle(admin: YbAdmin): Promise<boolean> {
-  return parseBalancerIdle(await admin.run('get_is_load_balancer_idle', []));
-}
-
-export function parseBalancerIdle(output: string): boolean {
-  const [, idle] = /\bIdle\s*=\s*([01])|\b(?:idle)\b/i.exec(output) ?? [];
-  return idle === undefined ? /\b(?:1|true)\b/i.test(output) : idle === '1';
-}
-
 /**
  * A lease: no tablet splits for `leaseMs` from now, then the universe goes on by itself. `owner` names who asked; ask again
  * before it runs out. False where the universe is too old to split tablets, or to be told not to.

@@ -96,6 +96,17 @@ export type PgOutputMessage =
   /** They change no row: where a transaction came from, a type's name, a message of `pg_logical_emit_message`. */
   | { readonly kind: 'origin' | 'type' | 'message' };
 
+/**
+ * What a message does to a segment, without its rows and names. `change`: rows of these relations. `other`: nothing, or a message that
+ * protocol 1 doesn't have.
+ */
+export type MessageHead =
+  | BeginMessage
+  | CommitMessage
+  | { readonly kind: 'relation' | 'type'; readonly oid: number }
+  | { readonly kind: 'change'; readonly oids: readonly number[] }
+  | { readonly kind: 'other' };
+
 /** PostgreSQL counts from 2000-01-01. */
 const EPOCH_MICROS = 946_684_800_000_000n;
 
@@ -104,30 +115,46 @@ const EPOCH_MICROS = 946_684_800_000_000n;
  * Takes time and memory in proportion to the message's length, whatever the bytes are.
  */
 export function decodeMessage(bytes: Uint8Array): PgOutputMessage {
-  const reader = new MessageReader(bytes);
+  const reader = new MessageReader(bytes, IN_A_SEGMENT);
   const message = readMessage(reader);
   reader.requireEnd();
   return message;
+}
+
+/**
+ * Reads the first bytes of a message as the source sends it: the capture stores messages as they came, and looks into no row. Takes the
+ * same time for a long message as for a short one, but for the list of a TRUNCATE. Throws `ARCHIVE_MESSAGE` (permanent) where they end
+ * too early.
+ */
+export function decodeHead(bytes: Uint8Array): MessageHead {
+  const reader = new MessageReader(bytes, IN_THE_STREAM);
+  switch (reader.letter('its type')) {
+    case 'B':
+      return readBegin(reader);
+    case 'C':
+      return readCommit(reader);
+    case 'R':
+      return { kind: 'relation', oid: reader.int32() };
+    case 'Y':
+      return { kind: 'type', oid: reader.int32() };
+    case 'I':
+    case 'U':
+    case 'D':
+      return { kind: 'change', oids: [reader.int32()] };
+    case 'T':
+      return { kind: 'change', oids: readTruncate(reader).oids };
+    default:
+      return { kind: 'other' };
+  }
 }
 
 function readMessage(reader: MessageReader): PgOutputMessage {
   const type = reader.letter('its type');
   switch (type) {
     case 'B':
-      return {
-        kind: 'begin',
-        commitLsn: reader.int64(),
-        commitMicros: reader.micros(),
-        xid: reader.int32(),
-      };
+      return readBegin(reader);
     case 'C':
-      reader.skip(1);
-      return {
-        kind: 'commit',
-        commitLsn: reader.int64(),
-        endLsn: reader.int64(),
-        commitMicros: reader.micros(),
-      };
+      return readCommit(reader);
     case 'R':
       return readRelation(reader);
     case 'I': {
@@ -160,6 +187,25 @@ function readMessage(reader: MessageReader): PgOutputMessage {
     default:
       throw reader.damaged(`its type is ${describeLetter(type)}, which protocol 1 doesn't have`);
   }
+}
+
+function readBegin(reader: MessageReader): BeginMessage {
+  return {
+    kind: 'begin',
+    commitLsn: reader.int64(),
+    commitMicros: reader.micros(),
+    xid: reader.int32(),
+  };
+}
+
+function readCommit(reader: MessageReader): CommitMessage {
+  reader.skip(1);
+  return {
+    kind: 'commit',
+    commitLsn: reader.int64(),
+    endLsn: reader.int64(),
+    commitMicros: reader.micros(),
+  };
 }
 
 function readRelation(reader: MessageReader): RelationMessage {
@@ -212,13 +258,34 @@ function describeLetter(letter: string): string {
   return /^[!-~]$/.test(letter) ? `"${letter}"` : `byte ${letter.charCodeAt(0)}`;
 }
 
+/** Where a message was found, and what to do where it can't be read. */
+interface Origin {
+  readonly where: string;
+  readonly remedy: string;
+}
+
+const IN_A_SEGMENT: Origin = {
+  where: 'in the archive of changes',
+  remedy:
+    'The segment is damaged, or a newer version wrote it: restore an instant before it, or use the version that wrote it.',
+};
+
+const IN_THE_STREAM: Origin = {
+  where: 'that the source sent',
+  remedy: 'Report this: the stream of changes is not as PostgreSQL documents it.',
+};
+
 /** Reads forward only and never beyond the end, so that no bytes can make it loop. */
 class MessageReader {
   readonly #bytes: Buffer;
+  readonly #origin: Origin;
   #at = 0;
 
-  constructor(bytes: Uint8Array) {
-    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  constructor(bytes: Uint8Array, origin: Origin) {
+    this.#bytes = Buffer.isBuffer(bytes)
+      ? bytes
+      : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#origin = origin;
   }
 
   byte(what: string): number {
@@ -322,8 +389,8 @@ class MessageReader {
   damaged(problem: string): Error {
     return permanent(
       'ARCHIVE_MESSAGE',
-      `A message of ${this.#bytes.length} bytes in the archive of changes can't be read: at byte ${this.#at} ${problem}`,
-      'The segment is damaged, or a newer version wrote it: restore an instant before it, or use the version that wrote it.',
+      `A message of ${this.#bytes.length} bytes ${this.#origin.where} can't be read: at byte ${this.#at} ${problem}`,
+      this.#origin.remedy,
     );
   }
 }

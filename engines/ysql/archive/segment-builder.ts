@@ -1,7 +1,7 @@
 import { type Lsn, lsnOf } from '../../../model/archive.ts';
 import { permanent } from '../../../model/errors.ts';
 import { compressFrame } from '../../../repository/zstd-frames.ts';
-import { parseMessage } from './pgoutput.ts';
+import { decodeHead } from './messages.ts';
 
 /** Text that becomes one zstd frame. */
 const BLOCK_BYTES = 1024 * 1024;
@@ -76,25 +76,25 @@ export class SegmentBuilder {
 
   /** Returns true at the end of a transaction that belongs to the segment: it may be closed now. */
   take(payload: Buffer, nowMs: number): boolean {
-    const message = parseMessage(payload);
+    const message = decodeHead(payload);
     switch (message.kind) {
       case 'begin':
         this.#inTransaction = true;
         // The record of a commit that ends at or before the archive's end begins before it (C3).
-        this.#skipping = message.commitPosition < this.#end;
+        this.#skipping = message.commitLsn < this.#end;
         if (this.#skipping) return false;
         this.#openedAt ??= nowMs;
         break;
       case 'relation':
-        this.#relations.set(message.relation, Buffer.from(payload));
+        this.#relations.set(message.oid, Buffer.from(payload));
         if (this.#skipping) return false;
-        this.#described.add(message.relation);
+        this.#described.add(message.oid);
         break;
       case 'type':
-        this.#types.set(message.type, Buffer.from(payload));
+        this.#types.set(message.oid, Buffer.from(payload));
         break;
       case 'change':
-        if (!this.#skipping) for (const relation of message.relations) this.#describe(relation);
+        if (!this.#skipping) for (const relation of message.oids) this.#describe(relation);
         break;
       case 'commit':
         this.#inTransaction = false;
@@ -104,9 +104,9 @@ export class SegmentBuilder {
         }
         this.#append(payload);
         this.#transactions += 1;
-        this.#end = message.endPosition;
-        this.#min = Math.min(this.#min, message.micros);
-        this.#max = Math.max(this.#max, message.micros);
+        this.#end = message.endLsn;
+        this.#min = Math.min(this.#min, Number(message.commitMicros));
+        this.#max = Math.max(this.#max, Number(message.commitMicros));
         return true;
       case 'other':
         break;

@@ -76,7 +76,7 @@ function only(table: TargetTable): string {
 const COUNT = 'SELECT count(*)::int AS rows FROM changed';
 
 /** A temporary table of the transaction that keeps rows as they were before the batch. */
-export const KEPT = 'pg_temp.holdfast_kept';
+const KEPT = 'pg_temp.holdfast_kept';
 
 /** What keeps the rows of `origins`, numbered as they are given, with the values of `columns`. */
 export function keepStatements(

@@ -138,7 +138,7 @@ function settingsOf({ settings }: DumpEntry, { tablespaces }: Adaptation): reado
  *
  * @param mayBeThere whether what is there already, from an attempt that was cut off, counts as done
  */
-export async function applyEntry(
+async function applyEntry(
   session: Session,
   entry: DumpEntry,
   adaptation: Adaptation,

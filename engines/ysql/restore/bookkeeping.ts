@@ -1,7 +1,7 @@
 import { permanent } from '../../../model/errors.ts';
 import { BOOKKEEPING_SCHEMA } from '../server/bookkeeping-schema.ts';
 import type { ConnectionTarget } from '../server/connection-url.ts';
-import { sqlState } from '../server/errors.ts';
+import { isNoSuchDatabase } from '../server/errors.ts';
 import { connect, type Session } from '../server/session.ts';
 import { withPooledSession } from '../server/session-pool.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
@@ -123,8 +123,6 @@ export async function countedTables(session: Session): Promise<ReadonlyMap<strin
   return new Map(rows.map(({ relation, rows: count }) => [relation, count]));
 }
 
-const NO_SUCH_DATABASE = '3D000';
-
 /** Where a restore writes, and by which id the database is known as its own. */
 export interface DatabaseUnderRestore {
   readonly target: ConnectionTarget;
@@ -190,7 +188,7 @@ export async function connectIfThere({
     try {
       return await connect(target, name, signal);
     } catch (error) {
-      if (!(error instanceof Error) || sqlState(error.cause) !== NO_SUCH_DATABASE) throw error;
+      if (!isNoSuchDatabase(error)) throw error;
     }
   }
   return undefined;

@@ -29,7 +29,7 @@ export function switchedOff(entry: DumpEntry): DumpEntry {
 type State = 'ENABLE' | 'ENABLE ALWAYS' | 'ENABLE REPLICA' | 'DISABLE';
 
 /** The states that the backup's event triggers have, by name. Pure. */
-export function eventTriggerStates(entries: readonly DumpEntry[]): ReadonlyMap<string, State> {
+function eventTriggerStates(entries: readonly DumpEntry[]): ReadonlyMap<string, State> {
   const states = new Map<string, State>();
   for (const entry of entries) {
     const name = triggerOf(entry);

@@ -7,8 +7,8 @@ const LEAST_WORK_MS = 500;
 const MOST_BATCHES = 200;
 
 /*
- * What work is expected to take. Measured on 2 cores with tables of ten rows (`npm run bench -- many`) and with the 551 MB of
- * `npm run bench -- ysql`; only the relation of one unit to another matters, and that only roughly.
+ * What work is expected to take: rough estimates, which no benchmark measures by themselves. Only the relation of one unit to another
+ * matters. A wrong one makes batches uneven, and nothing worse.
  */
 const UNIT_MS = 2;
 const ENTRY_MS = 2;

@@ -276,7 +276,7 @@ function foreignKeyUnit(
 }
 
 /** `ALTER TABLE [ONLY] own … REFERENCES referenced`. */
-export function tablesOfForeignKey({ statements }: DumpEntry): {
+function tablesOfForeignKey({ statements }: DumpEntry): {
   readonly own: QualifiedName | undefined;
   readonly referenced: QualifiedName | undefined;
 } {

@@ -80,7 +80,7 @@ interface FoundChain {
 }
 
 /** Looks for the chain anew: what was there when the restore was planned may have been deleted since. */
-export async function findChain(
+async function findChain(
   { store, manifest, signal }: Pick<RestoreContext, 'store' | 'manifest' | 'signal'>,
   { to, timelines }: ReplayWish,
   database: string,

@@ -155,7 +155,7 @@ function readingOf(script: string, { readings, start, statements }: OpenEntry): 
 }
 
 /** `SELECT pg_catalog.binary_upgrade_set_next_…`, which stands before a statement of `--include-yb-metadata`. */
-export function setsNextOid(tokens: Statement['tokens']): boolean {
+function setsNextOid(tokens: Statement['tokens']): boolean {
   return tokens[0]?.text === 'select' && tokens[3]?.text.startsWith('binary_upgrade_set_') === true;
 }
 

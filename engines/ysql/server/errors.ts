@@ -3,6 +3,7 @@ import {
   doubtful,
   HoldfastError,
   messageOf,
+  NO_SUCH_DATABASE,
   permanent,
   READ_POINT_LOST,
   transient,
@@ -15,6 +16,11 @@ import { passingError } from './yugabyte-errors.ts';
 /** The SQLSTATE of a server's error, undefined for anything else. */
 export function sqlState(error: unknown): string | undefined {
   return error instanceof pg.DatabaseError ? error.code : undefined;
+}
+
+/** True for the failure to connect to a database that isn't there. */
+export function isNoSuchDatabase(error: unknown): boolean {
+  return error instanceof Error && sqlState(error.cause) === NO_SUCH_DATABASE;
 }
 
 /** What is known of the session in which an error came. */
@@ -162,7 +168,7 @@ function remedyFor(state: string | undefined): string {
   if (state === '28P01' || state === '28000') {
     return 'Check the user and password in the connection that the plan names, and pg_hba.conf on the server.';
   }
-  if (state === '3D000') return 'Check the database name in the connection URL.';
+  if (state === NO_SUCH_DATABASE) return 'Check the database name in the connection URL.';
   if (state === '42501') return 'Grant the missing privilege to the role in the connection URL.';
   return "Read the server's message above; the statement can't succeed as things stand.";
 }

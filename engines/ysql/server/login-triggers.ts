@@ -9,7 +9,7 @@ import { sqlState } from './errors.ts';
  */
 
 /** What a superuser's session begins with. */
-export const WITHOUT_EVENT_TRIGGERS = '-c event_triggers=off';
+const WITHOUT_EVENT_TRIGGERS = '-c event_triggers=off';
 
 const FIRST_WITH_LOGIN_TRIGGERS = 17;
 

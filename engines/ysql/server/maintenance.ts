@@ -1,6 +1,6 @@
 import { permanent } from '../../../model/errors.ts';
 import type { ConnectionTarget } from './connection-url.ts';
-import { sqlState } from './errors.ts';
+import { isNoSuchDatabase, sqlState } from './errors.ts';
 import { quoteIdentifier } from './identifiers.ts';
 import { onEveryNode, type SilentNode } from './nodes.ts';
 import type { RestoreNames } from './restore-names.ts';
@@ -9,7 +9,6 @@ import { connect, type Session, withSession } from './session.ts';
 /** Databases that every server of its product has. */
 const USUAL_DATABASES = ['postgres', 'yugabyte', 'template1'];
 
-const NO_SUCH_DATABASE = '3D000';
 const NOT_ALLOWED = '42501';
 
 /** What a restore is about: a server, and the names of its databases. */
@@ -33,8 +32,8 @@ export async function withMaintenanceSession<T>(
       session = await connect(job.target, name, job.context.signal);
     } catch (error) {
       failure = error;
-      const state = error instanceof Error ? sqlState(error.cause) : undefined;
-      if (state !== NO_SUCH_DATABASE && state !== NOT_ALLOWED) throw error;
+      const isRefused = error instanceof Error && sqlState(error.cause) === NOT_ALLOWED;
+      if (!isNoSuchDatabase(error) && !isRefused) throw error;
       continue;
     }
     try {

@@ -13,7 +13,7 @@ export async function existingTablespaces(session: Session): Promise<ReadonlySet
 const SETTING = /^SET default_tablespace = (?:"(?<quoted>(?:[^"]|"")+)"|(?<plain>[A-Za-z_]\w*));$/;
 
 /** The tablespace that `SET default_tablespace = …;` names; undefined for the default one and for every other statement. */
-export function settingTablespace(setting: string): string | undefined {
+function settingTablespace(setting: string): string | undefined {
   const { quoted, plain } = SETTING.exec(setting)?.groups ?? {};
   return quoted?.replaceAll('""', '"') ?? plain;
 }

@@ -3,9 +3,9 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { decodeHead } from '../../../engines/ysql/archive/messages.ts';
 import { archiveName } from '../../../engines/ysql/archive/names.ts';
 import { archiveEnd, closeArchive, openTimeline } from '../../../engines/ysql/archive/open.ts';
-import { parseMessage } from '../../../engines/ysql/archive/pgoutput.ts';
 import { type Lsn, parseLsn, type StoredTimeline } from '../../../model/archive.ts';
 import { type PostgresServer, startPostgres } from '../../../parts/postgres.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
@@ -111,9 +111,9 @@ async function decodedOf({ segments }: StoredTimeline): Promise<Archived> {
         isHeader = false;
         continue;
       }
-      const message = parseMessage(frame);
+      const message = decodeHead(frame);
       if (message.kind === 'begin') {
-        begins.push({ xid: frame.readUInt32BE(17), commit: message.commitPosition });
+        begins.push({ xid: message.xid, commit: message.commitLsn });
       } else if (message.kind === 'commit') commits += 1;
     }
   }

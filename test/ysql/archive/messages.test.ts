@@ -1,5 +1,10 @@
 import fc from 'fast-check';
-import { decodeMessage, type PgOutputMessage } from '../../../engines/ysql/archive/messages.ts';
+import {
+  decodeHead,
+  decodeMessage,
+  type MessageHead,
+  type PgOutputMessage,
+} from '../../../engines/ysql/archive/messages.ts';
 import { HoldfastError } from '../../../model/errors.ts';
 import * as write from './pgoutput.ts';
 
@@ -75,8 +80,39 @@ test.each<readonly [string, Buffer, PgOutputMessage]>([
     ]),
     { kind: 'message' },
   ],
-])('%s is read as it was sent', (_, bytes, message) => {
+])('%s is read as it was sent, and its head alone says the same', (_, bytes, message) => {
   expect(decodeMessage(bytes)).toEqual(message);
+  expect(decodeHead(bytes)).toEqual(headOf(message, bytes));
+});
+
+function headOf(message: PgOutputMessage, bytes: Buffer): MessageHead {
+  switch (message.kind) {
+    case 'begin':
+    case 'commit':
+      return message;
+    case 'relation':
+      return { kind: 'relation', oid: message.oid };
+    case 'type':
+      return { kind: 'type', oid: bytes.readUInt32BE(1) };
+    case 'insert':
+    case 'update':
+    case 'delete':
+      return { kind: 'change', oids: [message.oid] };
+    case 'truncate':
+      return { kind: 'change', oids: message.oids };
+    default:
+      return { kind: 'other' };
+  }
+}
+
+test('the head of a change is read without its row, and a head that ends too early is refused by name', () => {
+  expect(decodeHead(write.insert(7, ['1']).subarray(0, 5))).toEqual({ kind: 'change', oids: [7] });
+  expect(() => decodeHead(write.begin(LSN, MICROS, 1).subarray(0, 8))).toThrow(
+    expect.objectContaining({
+      code: 'ARCHIVE_MESSAGE',
+      message: expect.stringContaining('that the source sent'),
+    }),
+  );
 });
 
 test.each<readonly [string, Buffer, RegExp]>([

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { parseMessage } from '../../../engines/ysql/archive/pgoutput.ts';
+import { decodeHead } from '../../../engines/ysql/archive/messages.ts';
 import { type ClosedSegment, SegmentBuilder } from '../../../engines/ysql/archive/segment-builder.ts';
 import { lsnOf } from '../../../model/archive.ts';
 import { framesOf } from '../../../repository/archive.ts';
@@ -106,13 +106,13 @@ describe('segments of a stream of changes', () => {
             expect(messages).toHaveLength(segment.messages);
             const described = new Set<number>();
             for (const message of messages) {
-              const parsed = parseMessage(message);
-              if (parsed.kind === 'begin') xids.push(message.readUInt32BE(17));
-              if (parsed.kind === 'relation') described.add(parsed.relation);
+              const parsed = decodeHead(message);
+              if (parsed.kind === 'begin') xids.push(parsed.xid);
+              if (parsed.kind === 'relation') described.add(parsed.oid);
               if (parsed.kind === 'change')
-                expect([...described]).toEqual(expect.arrayContaining([...parsed.relations]));
+                expect([...described]).toEqual(expect.arrayContaining([...parsed.oids]));
             }
-            expect(parseMessage(messages.at(-1) ?? Buffer.alloc(0)).kind).toBe('commit');
+            expect(decodeHead(messages.at(-1) ?? Buffer.alloc(0)).kind).toBe('commit');
           }
           expect(xids).toEqual(transactions.map(({ xid }) => xid));
         },

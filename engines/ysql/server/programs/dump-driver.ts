@@ -43,7 +43,7 @@ export function lossesOfStockDump(
 }
 
 /** YugabyteDB's `ysql_dump`. Sources of what it does are in docs/yugabytedb.md: M2, M3, M4. */
-export function yugabyteDriver(program: FoundProgram): DumpDriver {
+function yugabyteDriver(program: FoundProgram): DumpDriver {
   return {
     program,
     // Statistics are of the server's own making, and a target may lack the functions that set them.
@@ -62,7 +62,7 @@ export function yugabyteDriver(program: FoundProgram): DumpDriver {
 }
 
 /** PostgreSQL's `pg_dump`. */
-export function postgresDriver(program: FoundProgram): DumpDriver {
+function postgresDriver(program: FoundProgram): DumpDriver {
   return {
     program,
     commonOptions: async () => [],
