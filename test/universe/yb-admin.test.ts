@@ -1,69 +1,52 @@
-import fc from "fast-check";
-import { parseEntities } from "../../engines/universe/entities.ts";
-import { parseTserverFlags } from "../../engines/universe/tserver.ts";
-import { parseClones } from "../../engines/universe/yb-admin/clones.ts";
-import { classify, YB_ADMIN } from "../../engines/universe/yb-admin/errors.ts";
-import { parseImport } from "../../engines/universe/yb-admin/import.ts";
-import {
-  parseNamespaces,
-  parseTables,
-} from "../../engines/universe/yb-admin/namespaces.ts";
-import {
-  parseRestorations,
-  parseStartedRestoration,
-} from "../../engines/universe/yb-admin/restorations.ts";
-import {
-  parseCreatedSchedule,
-  parseSchedules,
-} from "../../engines/universe/yb-admin/schedules.ts";
+import fc from 'fast-check';
+import { parseEntities } from '../../engines/universe/entities.ts';
+import { parseTserverFlags } from '../../engines/universe/tserver.ts';
+import { parseClones } from '../../engines/universe/yb-admin/clones.ts';
+import { classify, YB_ADMIN } from '../../engines/universe/yb-admin/errors.ts';
+import { parseImport } from '../../engines/universe/yb-admin/import.ts';
+import { parseNamespaces, parseTables } from '../../engines/universe/yb-admin/namespaces.ts';
+import { parseRestorations, parseStartedRestoration } from '../../engines/universe/yb-admin/restorations.ts';
+import { parseCreatedSchedule, parseSchedules } from '../../engines/universe/yb-admin/schedules.ts';
 import {
   parseCreatedSnapshot,
   parseExport,
   parseSnapshotsJson,
   parseSnapshotsText,
-} from "../../engines/universe/yb-admin/snapshots.ts";
-import {
-  intervalMs,
-  isoOfMicros,
-  microsOf,
-} from "../../engines/universe/yb-admin/times.ts";
+} from '../../engines/universe/yb-admin/snapshots.ts';
+import { intervalMs, isoOfMicros, microsOf } from '../../engines/universe/yb-admin/times.ts';
 import {
   parseMasters,
   parseTabletReplicas,
   parseTabletServers,
   parseTablets,
-} from "../../engines/universe/yb-admin/topology.ts";
+} from '../../engines/universe/yb-admin/topology.ts';
 import {
   parseCatalogVersion,
   parseLoadBalancerState,
   parseSplittingComplete,
-} from "../../engines/universe/yb-admin/upkeep.ts";
-import { parseVersion } from "../../engines/universe/yb-admin/version.ts";
-import { HoldfastError } from "../../model/errors.ts";
-import { golden } from "./golden.ts";
+} from '../../engines/universe/yb-admin/upkeep.ts';
+import { parseVersion } from '../../engines/universe/yb-admin/version.ts';
+import { HoldfastError } from '../../model/errors.ts';
+import { golden } from './golden.ts';
 
-const documentation = (name: string) => golden("documentation", name);
+const documentation = (name: string) => golden('documentation', name);
 
 const READERS: Readonly<Record<string, (output: string) => unknown>> = {
-  "create-snapshot": (output) =>
-    parseCreatedSnapshot("create_snapshot", output),
-  "list-snapshots": (output) => parseSnapshotsText(output, false),
-  "list-snapshots-after-restore": (output) => [
-    parseSnapshotsText(output, false),
-    parseRestorations(output),
-  ],
-  "list-snapshots-show-details": (output) => parseSnapshotsText(output, true),
-  "list-snapshots-failed-restoration": parseRestorations,
-  "export-snapshot": parseExport,
-  "import-snapshot": parseImport,
-  "restore-snapshot": parseStartedRestoration,
-  "list-snapshot-restorations": parseRestorations,
-  "create-snapshot-schedule": parseCreatedSchedule,
-  "list-snapshot-schedules": parseSchedules,
-  "list-tablets": (output) => parseTablets(output, "table"),
-  "list-all-masters": parseMasters,
-  "list-clones": parseClones,
-  "ysql-catalog-version": parseCatalogVersion,
+  'create-snapshot': (output) => parseCreatedSnapshot('create_snapshot', output),
+  'list-snapshots': (output) => parseSnapshotsText(output, false),
+  'list-snapshots-after-restore': (output) => [parseSnapshotsText(output, false), parseRestorations(output)],
+  'list-snapshots-show-details': (output) => parseSnapshotsText(output, true),
+  'list-snapshots-failed-restoration': parseRestorations,
+  'export-snapshot': parseExport,
+  'import-snapshot': parseImport,
+  'restore-snapshot': parseStartedRestoration,
+  'list-snapshot-restorations': parseRestorations,
+  'create-snapshot-schedule': parseCreatedSchedule,
+  'list-snapshot-schedules': parseSchedules,
+  'list-tablets': (output) => parseTablets(output, 'table'),
+  'list-all-masters': parseMasters,
+  'list-clones': parseClones,
+  'ysql-catalog-version': parseCatalogVersion,
 };
 
 /** Readers whose output the documentation doesn't show. */
@@ -81,11 +64,8 @@ const MORE_READERS: readonly ((output: string) => unknown)[] = [
 ];
 
 describe("the documentation's own transcripts", () => {
-  test("are all understood", () => {
-    const read = Object.entries(READERS).map(([name, reader]) => [
-      name,
-      reader(documentation(name)),
-    ]);
+  test('are all understood', () => {
+    const read = Object.entries(READERS).map(([name, reader]) => [name, reader(documentation(name))]);
     expect(Object.fromEntries(read)).toMatchInlineSnapshot(`
       {
         "create-snapshot": "4963ed18-fc1e-4f1b-a38c-8fcf4058b295",
@@ -249,21 +229,21 @@ describe("the documentation's own transcripts", () => {
   });
 });
 
-describe("what a failure means", () => {
+describe('what a failure means', () => {
   // First two from issues 13275 and 13030, third and sixth from 5492 and 2083 (old builds); the rest composed from the sources.
   const cases: readonly [string, string, boolean][] = [
     [
-      "Error running import_snapshot: Invalid argument (yb/master/catalog_manager_ent.cc:1672): Unable to import snapshot meta file /tmp/x/SnapshotInfoPB: YSQL table not found: hints: OBJECT_NOT_FOUND (master error 3)",
+      'Error running import_snapshot: Invalid argument (yb/master/catalog_manager_ent.cc:1672): Unable to import snapshot meta file /tmp/x/SnapshotInfoPB: YSQL table not found: hints: OBJECT_NOT_FOUND (master error 3)',
       YB_ADMIN.notFound,
       false,
     ],
     [
-      "Error running list_tablet_servers: Illegal state (yb/tools/yb-admin_client.cc:1330): Unable to list tablet servers of tablet a1: Incorrect number of locations 0 for tablet a1.",
+      'Error running list_tablet_servers: Illegal state (yb/tools/yb-admin_client.cc:1330): Unable to list tablet servers of tablet a1: Incorrect number of locations 0 for tablet a1.',
       YB_ADMIN.busy,
       true,
     ],
     [
-      "Error: Invalid argument (yb/master/catalog_manager.cc:7990): Unable to create snapshot of tables: [yugabyte.t]: Getting indexes for YSQL table is not supported: 000030a9000030008000000000004000 (master error 20)",
+      'Error: Invalid argument (yb/master/catalog_manager.cc:7990): Unable to create snapshot of tables: [yugabyte.t]: Getting indexes for YSQL table is not supported: 000030a9000030008000000000004000 (master error 20)',
       YB_ADMIN.wrongState,
       false,
     ],
@@ -283,37 +263,37 @@ describe("what a failure means", () => {
       false,
     ],
     [
-      "Error running restore_snapshot: Not found (yb/master/catalog_manager_ext.cc:1): Unable to restore snapshot x: Could not find snapshot: x: SNAPSHOT_NOT_FOUND (master error 22)",
+      'Error running restore_snapshot: Not found (yb/master/catalog_manager_ext.cc:1): Unable to restore snapshot x: Could not find snapshot: x: SNAPSHOT_NOT_FOUND (master error 22)',
       YB_ADMIN.notFound,
       false,
     ],
     [
-      "Error running restore_snapshot: Illegal state (yb/master/x.cc:1): Unable to restore snapshot x: The snapshot state is not complete: x: SNAPSHOT_IS_NOT_READY (master error 26)",
+      'Error running restore_snapshot: Illegal state (yb/master/x.cc:1): Unable to restore snapshot x: The snapshot state is not complete: x: SNAPSHOT_IS_NOT_READY (master error 26)',
       YB_ADMIN.busy,
       true,
     ],
     [
-      "Error running create_database_snapshot: Service unavailable (yb/master/scoped_leader_shared_lock.cc:90): Unable to create snapshot of database: d: Leader not yet ready to serve requests",
+      'Error running create_database_snapshot: Service unavailable (yb/master/scoped_leader_shared_lock.cc:90): Unable to create snapshot of database: d: Leader not yet ready to serve requests',
       YB_ADMIN.busy,
       true,
     ],
     [
-      "Error running create_database_snapshot: Invalid argument (yb/tools/yb-admin_client.cc:1): Unable to create snapshot of database: empty: No tables found in namespace: empty\nUsage: yb-admin create_database_snapshot …",
+      'Error running create_database_snapshot: Invalid argument (yb/tools/yb-admin_client.cc:1): Unable to create snapshot of database: empty: No tables found in namespace: empty\nUsage: yb-admin create_database_snapshot …',
       YB_ADMIN.noTables,
       false,
     ],
     [
-      "Error running list_snapshots: Invalid argument (yb/tools/yb-admin_cli.cc:1): Wrong flag: JSONN",
+      'Error running list_snapshots: Invalid argument (yb/tools/yb-admin_cli.cc:1): Wrong flag: JSONN',
       YB_ADMIN.usage,
       false,
     ],
     [
-      "Error running list_tables: Timed out (yb/rpc/rpc.cc:224): Unable to list tables",
+      'Error running list_tables: Timed out (yb/rpc/rpc.cc:224): Unable to list tables',
       YB_ADMIN.timedOut,
       true,
     ],
     [
-      "Error running list_tables: Network error (yb/util/net/socket.cc:551): recvmsg error: Connection refused",
+      'Error running list_tables: Network error (yb/util/net/socket.cc:551): recvmsg error: Connection refused',
       YB_ADMIN.unreachable,
       true,
     ],
@@ -322,27 +302,27 @@ describe("what a failure means", () => {
       YB_ADMIN.unsupported,
       false,
     ],
-    ["Illegal instruction", YB_ADMIN.failed, false],
+    ['Illegal instruction', YB_ADMIN.failed, false],
   ];
 
-  test.each(cases)("case %#: %.90s", (said, code, transient) => {
-    const error = classify("op", said);
+  test.each(cases)('case %#: %.90s', (said, code, transient) => {
+    const error = classify('op', said);
     expect({ code: error.code, transient: error.transient }).toEqual({
       code,
       transient,
     });
-    expect(error.remedy).not.toBe("");
-    expect(error.message).not.toContain("Usage:");
+    expect(error.remedy).not.toBe('');
+    expect(error.message).not.toContain('Usage:');
   });
 });
 
-test("times and intervals of every version", () => {
-  expect(microsOf("2023-04-20 00:20:38.214201")).toBe("1681950038214201");
-  expect(microsOf("2021-04-28T13:35:32.499002+0000")).toBe("1619616932499002");
-  expect(microsOf("2021-04-28T15:35:32.499002+0200")).toBe("1619616932499002");
-  expect(microsOf("soon")).toBeUndefined();
-  expect(isoOfMicros("1681950038214201")).toBe("2023-04-20T00:20:38.214201Z");
-  expect(["60 min", "60.000s", "1h", "5 hours", "x"].map(intervalMs)).toEqual([
+test('times and intervals of every version', () => {
+  expect(microsOf('2023-04-20 00:20:38.214201')).toBe('1681950038214201');
+  expect(microsOf('2021-04-28T13:35:32.499002+0000')).toBe('1619616932499002');
+  expect(microsOf('2021-04-28T15:35:32.499002+0200')).toBe('1619616932499002');
+  expect(microsOf('soon')).toBeUndefined();
+  expect(isoOfMicros('1681950038214201')).toBe('2023-04-20T00:20:38.214201Z');
+  expect(['60 min', '60.000s', '1h', '5 hours', 'x'].map(intervalMs)).toEqual([
     3_600_000,
     60_000,
     3_600_000,
@@ -351,33 +331,27 @@ test("times and intervals of every version", () => {
   ]);
 });
 
-describe("whatever the program prints", () => {
+describe('whatever the program prints', () => {
   const transcripts = Object.keys(READERS).map(documentation);
-  const words = [...new Set(transcripts.join("\n").split(/(\s+)/))];
+  const words = [...new Set(transcripts.join('\n').split(/(\s+)/))];
   const anyOutput = fc.oneof(
-    fc.string({ unit: "binary", maxLength: 300 }),
-    fc
-      .array(fc.constantFrom(...words), { maxLength: 60 })
-      .map((parts) => parts.join("")),
+    fc.string({ unit: 'binary', maxLength: 300 }),
+    fc.array(fc.constantFrom(...words), { maxLength: 60 }).map((parts) => parts.join('')),
     fc.json(),
     fc
       .tuple(
         fc.constantFrom(...transcripts),
-        fc.array(
-          fc.tuple(fc.nat(1000), fc.nat(40), fc.constantFrom(...words)),
-          { maxLength: 4 },
-        ),
+        fc.array(fc.tuple(fc.nat(1000), fc.nat(40), fc.constantFrom(...words)), { maxLength: 4 }),
       )
       .map(([text, edits]) =>
         edits.reduce(
-          (result, [at, length, word]) =>
-            result.slice(0, at) + word + result.slice(at + length),
+          (result, [at, length, word]) => result.slice(0, at) + word + result.slice(at + length),
           text,
         ),
       ),
   );
 
-  test("a reader answers, or throws a classified error with a remedy", () => {
+  test('a reader answers, or throws a classified error with a remedy', () => {
     let cases = 0;
     let understood = 0;
     fc.assert(
@@ -391,24 +365,22 @@ describe("whatever the program prints", () => {
             understood += 1;
           } catch (error) {
             expect(error).toBeInstanceOf(HoldfastError);
-            expect((error as HoldfastError).remedy).not.toBe("");
+            expect((error as HoldfastError).remedy).not.toBe('');
           }
         },
       ),
       { numRuns: 5000 },
     );
     expect(understood).toBeGreaterThan(0);
-    process.stdout.write(
-      `yb-admin's output: ${cases} cases tried, ${understood} of them understood\n`,
-    );
+    process.stdout.write(`yb-admin's output: ${cases} cases tried, ${understood} of them understood\n`);
   });
 
-  test("a failure is classified, and its message is one line that shows no usage", () => {
+  test('a failure is classified, and its message is one line that shows no usage', () => {
     let cases = 0;
     fc.assert(
       fc.property(anyOutput, (said) => {
         cases += 1;
-        const error = classify("op", said);
+        const error = classify('op', said);
         expect(error).toBeInstanceOf(HoldfastError);
         expect(error.message).not.toMatch(/\n/);
       }),

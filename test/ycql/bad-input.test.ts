@@ -306,13 +306,7 @@ const RESTORES: readonly (readonly [
 ])[] = [
   ['--replace', [], { replace: true }, 'RESTORE_CANNOT_REPLACE', /can’t be renamed/],
   ['an owner', [], { owner: 'me' }, 'RESTORE_NO_OWNERS', /no owner/],
-  [
-    'no table that matches',
-    [],
-    { tables: only('shop.nothing') },
-    'RESTORE_NO_SUCH_TABLE',
-    /shop\.nothing/,
-  ],
+  ['no table that matches', [], { tables: only('shop.nothing') }, 'RESTORE_NO_SUCH_TABLE', /shop\.nothing/],
   [
     'a keyspace the backup lacks',
     [],
