@@ -46,10 +46,30 @@ function numberOf(tableId: string): number {
 /** Parents of colocated tables and of tablegroups hold the tablet; the catalogue doesn't know them. */
 const isParent = (id: string): boolean => id.includes('.');
 
+/** The tables and indexes of a snapshot that the catalogue has no row of. Pure. */
+export function unknownTables(
+  objects: readonly SnapshotObject[],
+  relations: CatalogRelations,
+): readonly SnapshotObject[] {
+  return objects.filter(
+    ({ type, id }) => type === 'TABLE' && !isParent(id) && relationOf(relations, id) === undefined,
+  );
+}
+
+/** The row that a catalogue has of a table, by the number in the table's id. Pure. */
+export function relationOf(relations: CatalogRelations, tableId: string): CatalogRelation | undefined {
+  return relations.get(numberOf(tableId));
+}
+
+/** Whether an import leaves out what it doesn't find, instead of failing. Pure. */
+export function importLeavesOut(contents: SnapshotContents | undefined): boolean {
+  return (contents?.formatVersion ?? 0) >= LENIENT_FORMAT;
+}
+
 /**
  * The tables of a snapshot with the names that the catalogue has for them. What a restore could not bring back is found here, while there is time: a table
  * without a row in the catalogue (YugabyteDB issues 12816, 13275), an index that is not valid (15184), neither of which a dump has. Where an import leaves
- * such out, they are told as losses; where it would fail, the backup does.
+ * such out, they are told as losses; where it would fail, the backup does. `checkNoneDropped` comes first: what was dropped beside the snapshot is no such table.
  *
  * @throws HoldfastError `SNAPSHOT_TABLE_ORPHAN`, `SNAPSHOT_INDEX_INVALID` (permanent)
  */
@@ -59,14 +79,14 @@ export function accountForTables(
   relations: CatalogRelations,
   contents: SnapshotContents | undefined,
 ): { readonly tables: readonly SnapshotTable[]; readonly losses: readonly string[] } {
-  const isLenient = (contents?.formatVersion ?? 0) >= LENIENT_FORMAT;
+  const isLenient = importLeavesOut(contents);
   const losses: string[] = [];
   const tables = objects
     .filter(({ type }) => type === 'TABLE')
     .map(({ id, name, indexedTableId }): SnapshotTable => {
       const index = indexedTableId !== undefined;
       if (isParent(id)) return { id, schema: '', name, index };
-      const relation = relations.get(numberOf(id));
+      const relation = relationOf(relations, id);
       if (relation === undefined) {
         if (!isLenient) throw orphan(database, id, name);
         losses.push(
@@ -89,7 +109,7 @@ function orphan(database: string, id: string, name: string): Error {
   return permanent(
     'SNAPSHOT_TABLE_ORPHAN',
     `The snapshot of "${database}" holds the table ${name} (${id}), which YSQL's catalogue does not know. This release can't import such a snapshot: no backup could be restored`,
-    `Make sure that nothing needs it, and delete it: yb-admin delete_table_by_id ${id}.`,
+    `Make sure that no CREATE TABLE is under way and that nothing needs the table; then delete it: yb-admin delete_table_by_id ${id}.`,
   );
 }
 
