@@ -9,6 +9,8 @@ import type { Tablet } from './yb-admin/topology.ts';
 export interface CatalogRelation {
   readonly schema: string;
   readonly name: string;
+  /** Number of its files (`relfilenode`); 0 where the catalogue tells none. */
+  readonly files: number;
   /** Of an index: whether it is complete. */
   readonly valid: boolean;
 }
@@ -30,7 +32,10 @@ export async function readCatalogRelations(session: Session): Promise<CatalogRel
      LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
      WHERE c.relkind IN ('r', 'm', 'i')`,
   );
-  const described = ({ schema, name, valid }: CatalogRelation) => ({ schema, name, valid });
+  const described = ({ schema, name, valid, file }: (typeof rows)[number]) => ({
+    ...{ schema, name, valid },
+    files: Number(file),
+  });
   return new Map([
     ...rows.map((row) => [Number(row.oid), described(row)] as const),
     // The number of its files counts before another's oid.
@@ -46,19 +51,21 @@ function numberOf(tableId: string): number {
 /** Parents of colocated tables and of tablegroups hold the tablet; the catalogue doesn't know them. */
 const isParent = (id: string): boolean => id.includes('.');
 
-/** The tables and indexes of a snapshot that the catalogue has no row of. Pure. */
-export function unknownTables(
+/** The tables and indexes of a snapshot that the catalogue doesn't have as they are in it: no row, or one with other files. Pure. */
+export function strangeTables(
   objects: readonly SnapshotObject[],
   relations: CatalogRelations,
 ): readonly SnapshotObject[] {
-  return objects.filter(
-    ({ type, id }) => type === 'TABLE' && !isParent(id) && relationOf(relations, id) === undefined,
-  );
+  return objects.filter(({ type, id }) => type === 'TABLE' && !isParent(id) && !hasFilesOf(relations, id));
 }
 
-/** The row that a catalogue has of a table, by the number in the table's id. Pure. */
-export function relationOf(relations: CatalogRelations, tableId: string): CatalogRelation | undefined {
-  return relations.get(numberOf(tableId));
+/**
+ * Whether the catalogue has the table with the files that its id names. TRUNCATE, and what rewrites a table, gives it other files, and the masters another id. Pure.
+ */
+export function hasFilesOf(relations: CatalogRelations, tableId: string): boolean {
+  const number = numberOf(tableId);
+  const relation = relations.get(number);
+  return relation !== undefined && (relation.files === 0 || relation.files === number);
 }
 
 /** Whether an import leaves out what it doesn't find, instead of failing. Pure. */
@@ -86,7 +93,7 @@ export function accountForTables(
     .map(({ id, name, indexedTableId }): SnapshotTable => {
       const index = indexedTableId !== undefined;
       if (isParent(id)) return { id, schema: '', name, index };
-      const relation = relationOf(relations, id);
+      const relation = relations.get(numberOf(id));
       if (relation === undefined) {
         if (!isLenient) throw orphan(database, id, name);
         losses.push(

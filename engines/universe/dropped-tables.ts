@@ -2,7 +2,7 @@ import { HoldfastError, permanent, READ_POINT_LOST } from '../../model/errors.ts
 import type { ConnectionTarget } from '../ysql/server/connection-url.ts';
 import { readAsOf } from '../ysql/server/read-time.ts';
 import { withSession } from '../ysql/server/session.ts';
-import { type CatalogRelations, readCatalogRelations, relationOf } from './accounting.ts';
+import { type CatalogRelations, hasFilesOf, readCatalogRelations } from './accounting.ts';
 import type { SchemaOfSnapshot } from './schema-stands.ts';
 import type { SnapshotObject } from './yb-admin/snapshots.ts';
 import { microsOf } from './yb-admin/times.ts';
@@ -12,23 +12,23 @@ import { catalogVersion } from './yb-admin/upkeep.ts';
 const BEFORE_MICROS = 10_000_000n;
 
 /**
- * Tells tables that were dropped or created beside the snapshot from those that YSQL's catalogue has lost. The masters list the tables of a snapshot first, and
+ * Tells tables that were dropped, created or rewritten beside the snapshot from those that YSQL's catalogue has lost. The masters list the tables of a snapshot first, and
  * give it an instant that lies ahead by the greatest clock skew, half a second (issue 27575; facts: yugabytedb.md, "Snapshot semantics"). So a table that is
- * dropped within that time is in the snapshot, and not in the catalogue as of the snapshot.
+ * dropped within that time is in the snapshot, and not in the catalogue as of the snapshot; one that is truncated then is there with other files.
  *
- * @param unknown tables of the snapshot that the catalogue as of the snapshot has no row of
+ * @param strange tables of the snapshot that the catalogue as of the snapshot doesn't have as they are in it (`strangeTables`)
  * @throws HoldfastError `READ_POINT_LOST` (permanent), naming the table: another snapshot is taken
  */
 export async function checkNoneDropped(
   exporting: SchemaOfSnapshot,
   target: ConnectionTarget,
-  unknown: readonly SnapshotObject[],
+  strange: readonly SnapshotObject[],
   present: CatalogRelations,
 ): Promise<void> {
-  const [first] = unknown;
+  const [first] = strange;
   if (first === undefined) return;
   const { database, universe } = exporting;
-  const created = unknown.find(({ id }) => relationOf(present, id) !== undefined);
+  const created = strange.find(({ id }) => hasFilesOf(present, id));
   if (created !== undefined) throw changed(database.database, created, 'and it is there now');
   // A schedule's snapshot is exported long after it was taken: what changed since says nothing of that moment.
   const version = database.history === undefined ? database.catalogVersion : undefined;
@@ -41,7 +41,7 @@ export async function checkNoneDropped(
     );
   }
   const earlier = await catalogBefore(exporting, target);
-  const dropped = unknown.find(({ id }) => earlier !== undefined && relationOf(earlier, id) !== undefined);
+  const dropped = strange.find(({ id }) => earlier !== undefined && hasFilesOf(earlier, id));
   if (dropped !== undefined) throw changed(database.database, dropped, 'and it was there shortly before');
 }
 
@@ -71,7 +71,7 @@ async function catalogBefore(
 function changed(database: string, { id, name }: SnapshotObject, how: string): HoldfastError {
   return permanent(
     READ_POINT_LOST,
-    `The schema of database "${database}" changed while its snapshot was taken: YSQL's catalogue as of the snapshot does not know the table ${name} (${id}) that it holds, ${how}`,
+    `The schema of database "${database}" changed while its snapshot was taken: YSQL's catalogue as of the snapshot does not have the table ${name} (${id}) that it holds, or has it with other files, ${how}`,
     'Another snapshot is taken. Back up while no DDL and no ANALYZE runs if this repeats.',
   );
 }

@@ -18,7 +18,7 @@ import { putScript } from '../ysql/server/scripts.ts';
 import { sequencesScript } from '../ysql/server/sequence-values.ts';
 import type { Server } from '../ysql/server/server.ts';
 import { withSession } from '../ysql/server/session.ts';
-import { accountForTables, importLeavesOut, readCatalogRelations, unknownTables } from './accounting.ts';
+import { accountForTables, importLeavesOut, readCatalogRelations, strangeTables } from './accounting.ts';
 import { checkNoneDropped } from './dropped-tables.ts';
 import { metadataDump } from './metadata-dump.ts';
 import { checkSchemaStands, presentFingerprint } from './schema-stands.ts';
@@ -77,7 +77,7 @@ export async function exportDatabase(
   ];
   // No other one can be taken in the place of a schedule's snapshot: a table that its import leaves out is told as a loss.
   if (database.history === undefined || !importLeavesOut(metadata?.contents))
-    await checkNoneDropped(exporting, target, unknownTables(exporting.objects, catalog), present.catalog);
+    await checkNoneDropped(exporting, target, strangeTables(exporting.objects, catalog), present.catalog);
   const { tables, losses } = accountForTables(name, exporting.objects, catalog, metadata?.contents);
   const micros = microsOf(exporting.database.snapshotTime);
   const look = universe.source.countRows ? countRows : lookForRows;

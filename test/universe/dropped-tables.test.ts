@@ -81,6 +81,11 @@ test.each<readonly [string, () => Case, RegExp]>([
     /goods .* was there shortly before/,
   ],
   [
+    'it was truncated, so that it has other files',
+    () => ({ snapshotTime: new Date().toISOString(), afterwards: ['TRUNCATE goods'] }),
+    /goods .* was there shortly before/,
+  ],
+  [
     'of a schedule it was there before',
     () => ({ now: '9', scheduled: true, snapshotTime: new Date().toISOString(), afterwards: dropped }),
     /goods .* was there shortly before/,
