@@ -9,6 +9,8 @@ import type { Tablet } from './yb-admin/topology.ts';
 export interface CatalogRelation {
   readonly schema: string;
   readonly name: string;
+  /** Number of its files (`relfilenode`); 0 where the catalogue tells none. */
+  readonly files: number;
   /** Of an index: whether it is complete. */
   readonly valid: boolean;
 }
@@ -30,7 +32,10 @@ export async function readCatalogRelations(session: Session): Promise<CatalogRel
      LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
      WHERE c.relkind IN ('r', 'm', 'i')`,
   );
-  const described = ({ schema, name, valid }: CatalogRelation) => ({ schema, name, valid });
+  const described = ({ schema, name, valid, file }: (typeof rows)[number]) => ({
+    ...{ schema, name, valid },
+    files: Number(file),
+  });
   return new Map([
     ...rows.map((row) => [Number(row.oid), described(row)] as const),
     // The number of its files counts before another's oid.
@@ -46,10 +51,32 @@ function numberOf(tableId: string): number {
 /** Parents of colocated tables and of tablegroups hold the tablet; the catalogue doesn't know them. */
 const isParent = (id: string): boolean => id.includes('.');
 
+/** The tables and indexes of a snapshot that the catalogue doesn't have as they are in it: no row, or one with other files. Pure. */
+export function strangeTables(
+  objects: readonly SnapshotObject[],
+  relations: CatalogRelations,
+): readonly SnapshotObject[] {
+  return objects.filter(({ type, id }) => type === 'TABLE' && !isParent(id) && !hasFilesOf(relations, id));
+}
+
+/**
+ * Whether the catalogue has the table with the files that its id names. TRUNCATE, and what rewrites a table, gives it other files, and the masters another id. Pure.
+ */
+export function hasFilesOf(relations: CatalogRelations, tableId: string): boolean {
+  const number = numberOf(tableId);
+  const relation = relations.get(number);
+  return relation !== undefined && (relation.files === 0 || relation.files === number);
+}
+
+/** Whether an import leaves out what it doesn't find, instead of failing. Pure. */
+export function importLeavesOut(contents: SnapshotContents | undefined): boolean {
+  return (contents?.formatVersion ?? 0) >= LENIENT_FORMAT;
+}
+
 /**
  * The tables of a snapshot with the names that the catalogue has for them. What a restore could not bring back is found here, while there is time: a table
  * without a row in the catalogue (YugabyteDB issues 12816, 13275), an index that is not valid (15184), neither of which a dump has. Where an import leaves
- * such out, they are told as losses; where it would fail, the backup does.
+ * such out, they are told as losses; where it would fail, the backup does. `checkNoneDropped` comes first: what was dropped beside the snapshot is no such table.
  *
  * @throws HoldfastError `SNAPSHOT_TABLE_ORPHAN`, `SNAPSHOT_INDEX_INVALID` (permanent)
  */
@@ -59,7 +86,7 @@ export function accountForTables(
   relations: CatalogRelations,
   contents: SnapshotContents | undefined,
 ): { readonly tables: readonly SnapshotTable[]; readonly losses: readonly string[] } {
-  const isLenient = (contents?.formatVersion ?? 0) >= LENIENT_FORMAT;
+  const isLenient = importLeavesOut(contents);
   const losses: string[] = [];
   const tables = objects
     .filter(({ type }) => type === 'TABLE')
@@ -89,7 +116,7 @@ function orphan(database: string, id: string, name: string): Error {
   return permanent(
     'SNAPSHOT_TABLE_ORPHAN',
     `The snapshot of "${database}" holds the table ${name} (${id}), which YSQL's catalogue does not know. This release can't import such a snapshot: no backup could be restored`,
-    `Make sure that nothing needs it, and delete it: yb-admin delete_table_by_id ${id}.`,
+    `Make sure that no CREATE TABLE is under way and that nothing needs the table; then delete it: yb-admin delete_table_by_id ${id}.`,
   );
 }
 

@@ -18,7 +18,8 @@ import { putScript } from '../ysql/server/scripts.ts';
 import { sequencesScript } from '../ysql/server/sequence-values.ts';
 import type { Server } from '../ysql/server/server.ts';
 import { withSession } from '../ysql/server/session.ts';
-import { accountForTables, readCatalogRelations } from './accounting.ts';
+import { accountForTables, importLeavesOut, readCatalogRelations, strangeTables } from './accounting.ts';
+import { checkNoneDropped } from './dropped-tables.ts';
 import { metadataDump } from './metadata-dump.ts';
 import { checkSchemaStands, presentFingerprint } from './schema-stands.ts';
 import { type SnapshotContents, snapshotContents } from './snapshot-contents.ts';
@@ -48,7 +49,7 @@ export interface Exported {
   readonly colocated: ReadonlySet<string>;
 }
 
-/** Schema, sequences and metadata of a YSQL database. Throws `READ_POINT_LOST` (permanent) where its schema changed since the snapshot. */
+/** Schema, sequences and metadata of a YSQL database. Throws `READ_POINT_LOST` (permanent) where its schema changed since the snapshot, or just beside it. */
 export async function exportDatabase(
   exporting: Exporting,
   target: ConnectionTarget,
@@ -74,6 +75,9 @@ export async function exportDatabase(
     await putScript(context, readPoint, `${index}/sequences`, values),
     ...(metadata === undefined ? [] : [metadata.entry]),
   ];
+  // No other one can be taken in the place of a schedule's snapshot: a table that its import leaves out is told as a loss.
+  if (database.history === undefined || !importLeavesOut(metadata?.contents))
+    await checkNoneDropped(exporting, target, strangeTables(exporting.objects, catalog), present.catalog);
   const { tables, losses } = accountForTables(name, exporting.objects, catalog, metadata?.contents);
   const micros = microsOf(exporting.database.snapshotTime);
   const look = universe.source.countRows ? countRows : lookForRows;

@@ -84,13 +84,21 @@ export function cqlError(error: unknown, doing: string, carried: Carried, signal
     );
   }
   if (login === 'wrong') {
-    const remedy = 'Check the values that `username` and `password` of the plan name.';
-    return permanent('YCQL_LOGIN_REFUSED', message, remedy, error);
+    return permanent(
+      'YCQL_LOGIN_REFUSED',
+      `Failed to ${doing}: the server refused the login: ${tellable(loginRefusal(error), carried)}`,
+      'Check the values that `username` and `password` of the plan name.',
+      error,
+    );
   }
   const tls = tlsProblem(error);
   if (tls !== undefined) return permanent('YCQL_TLS', message, tls, error);
   if (responseCode(error) === CODES.serverError)
     return doubtful('YCQL_UNAVAILABLE', message, 'See the log of the nodes; it is tried again.', error);
+  if (isUnresolved(error)) {
+    const remedy = 'Check `contactPoints` in the plan, and that the name service of this worker knows them.';
+    return transient('YCQL_UNAVAILABLE', message, remedy, error);
+  }
   const remedy = passingCause(error);
   if (remedy !== undefined) return transient('YCQL_UNAVAILABLE', message, remedy, error);
   return permanent('YCQL_FAILED', message, message.includes(WITHHELD) ? TO_SEE_IT : remedyFor(error), error);
@@ -99,11 +107,17 @@ export function cqlError(error: unknown, doing: string, carried: Carried, signal
 /** The reasons of a driver that found no node, else its own words. */
 function describe(error: unknown, carried: Carried): string {
   if (!(error instanceof errors.NoHostAvailableError)) return tellable(error, carried);
+  if (isUnresolved(error)) return 'no name of a contact point resolves to an address';
   const inner = Object.entries(error.innerErrors ?? {});
   if (inner.length === 0) return 'no node of the local data centre is up';
   const [first] = inner;
   const more = inner.length > 1 ? ` (and ${inner.length - 1} more nodes)` : '';
   return `no node answered; ${first?.[0]}: ${tellable(first?.[1], carried)}${more}`;
+}
+
+/** The driver has no other mark of it than its words (`ControlConnection.init` of cassandra-driver 4.10). */
+function isUnresolved(error: unknown): boolean {
+  return error instanceof errors.NoHostAvailableError && error.message === 'No host could be resolved';
 }
 
 function innermost(error: unknown): readonly unknown[] {
@@ -113,12 +127,16 @@ function innermost(error: unknown): readonly unknown[] {
 }
 
 function loginProblem(error: unknown): 'none' | 'wrong' | undefined {
-  for (const one of innermost(error)) {
-    if (one instanceof errors.AuthenticationError || responseCode(one) === CODES.badCredentials) {
-      return /not set|provider|no authenticator/i.test(messageOf(one)) ? 'none' : 'wrong';
-    }
-  }
-  return undefined;
+  const refusal = loginRefusal(error);
+  if (refusal === undefined) return undefined;
+  return /not set|provider|no authenticator/i.test(messageOf(refusal)) ? 'none' : 'wrong';
+}
+
+/** What the first node that refused the login said; undefined where none did. */
+function loginRefusal(error: unknown): unknown {
+  return innermost(error).find(
+    (one) => one instanceof errors.AuthenticationError || responseCode(one) === CODES.badCredentials,
+  );
 }
 
 const TLS_CODE = /^(ERR_SSL|ERR_TLS|EPROTO|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_|CERT_|HOSTNAME_MISMATCH)/;

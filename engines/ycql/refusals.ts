@@ -1,9 +1,24 @@
 import { permanent } from '../../model/errors.ts';
-import { parseType } from './cql-type.ts';
+import { nativeNames, parseType } from './cql-type.ts';
+import { quoteName } from './identifiers.ts';
 import { allColumns, type KeyspaceSchema } from './schema.ts';
 
-/** Throws `YCQL_CANNOT_CARRY` (permanent) naming every column whose type Holdfast doesn't know. Pure. */
+/**
+ * Names that CQL takes for a type of its own, or for none, where they stand without quotes. Both servers list the types of columns so if the name is of small
+ * letters. The last six are reserved (documentation of CQL, appendix B).
+ */
+const TAKEN_NAMES: ReadonlySet<string> = new Set([
+  ...nativeNames,
+  ...['list', 'set', 'map', 'tuple', 'frozen', 'vector'],
+  ...['bitstring', 'byte', 'complex', 'enum', 'interval', 'macaddr'],
+]);
+
+/**
+ * Throws `YCQL_CANNOT_CARRY` (permanent) naming every column whose type Holdfast doesn't know, or every user-defined type whose columns can't be told from those
+ * of a type of the server's own. Pure.
+ */
 export function refuseWhatCannotBeCarried(schemas: readonly KeyspaceSchema[]): void {
+  refuseTakenNames(schemas);
   const unknown = schemas.flatMap(({ keyspace, tables }) =>
     tables.flatMap((table) =>
       allColumns(table)
@@ -16,6 +31,22 @@ export function refuseWhatCannotBeCarried(schemas: readonly KeyspaceSchema[]): v
     'YCQL_CANNOT_CARRY',
     `These columns have a type that Holdfast does not know: ${unknown.join('; ')}`,
     'Exclude these tables in the plan (`tables: { exclude: […] }`).',
+  );
+}
+
+/** A column of such a type may be listed as `text`, as any other: its values would be saved as text, and restored into a column of text. */
+function refuseTakenNames(schemas: readonly KeyspaceSchema[]): void {
+  const taken = schemas.flatMap(({ keyspace, types }) =>
+    types
+      .filter(({ name }) => TAKEN_NAMES.has(name))
+      .map(({ name }) => `${keyspace}.${quoteName(name)}`)
+      .sort(),
+  );
+  if (taken.length === 0) return;
+  throw permanent(
+    'YCQL_CANNOT_CARRY',
+    `These user-defined types are named as types that CQL has of its own: ${taken.join(', ')}. The server lists their columns without quotes, so that it can't be told which type is meant`,
+    'Exclude these keyspaces in the plan (`keyspaces: { exclude: […] }`), or create the types under other names, copy what uses them, and drop them.',
   );
 }
 

@@ -3,10 +3,11 @@ import { int32 } from '../../engines/ycql/bytes.ts';
 import { cutTables } from '../../engines/ycql/chunks.ts';
 import { parseType } from '../../engines/ycql/cql-type.ts';
 import { BUCKETS, bucketOf, rangeBounds, type Tablet } from '../../engines/ycql/dialect.ts';
+import { refuseWhatCannotBeCarried } from '../../engines/ycql/refusals.ts';
 import { compareRows, type ReadRow } from '../../engines/ycql/restore/compare.ts';
 import { RowEnds } from '../../engines/ycql/row-ends.ts';
 import { joinElements, rowsOf } from '../../engines/ycql/rows.ts';
-import type { TableSchema } from '../../engines/ycql/schema.ts';
+import type { KeyspaceSchema, TableSchema } from '../../engines/ycql/schema.ts';
 import { jsonOf } from '../../engines/ycql/text.ts';
 import {
   type CqlPageColumn,
@@ -381,4 +382,20 @@ describe('the comparison of rows alone, in a table that holds others', () => {
       expect(difference).not.toContain(value.toString('hex'));
     }
   });
+});
+
+test('user-defined types that CQL would take for its own are refused by name, and others are not', () => {
+  const keyspace = (...names: string[]): KeyspaceSchema => ({
+    ...{ keyspace: 'shop', replication: {}, durableWrites: true, tables: [], notCarried: [] },
+    types: names.map((name) => ({ name, fields: [{ name: 'a', type: 'int' }] })),
+  });
+  expect(() => refuseWhatCannotBeCarried([keyspace('place', 'Text', 'a text', 'texts')])).not.toThrow();
+  for (const name of ['text', 'jsonb', 'frozen', 'vector', 'enum', 'macaddr']) {
+    expect(() => refuseWhatCannotBeCarried([keyspace('place', name)])).toThrow(
+      expect.objectContaining({
+        code: 'YCQL_CANNOT_CARRY',
+        message: expect.stringContaining(`: shop."${name}". `),
+      }),
+    );
+  }
 });

@@ -135,6 +135,31 @@ describe('rows alone into tables that hold newer data', () => {
     ]);
   });
 
+  test('are told to have a time of writing in the future where they have one', async () => {
+    await run(
+      stage.cluster,
+      'CREATE TABLE truth.future (p int PRIMARY KEY, v text, m map<text, int>, l list<int>)',
+      "INSERT INTO truth.future (p, v, m, l) VALUES (1, 'x', {'a': 1}, [1, 2]) USING TIMESTAMP 1999999999000000",
+    );
+    const backup = await backupOf('future');
+    await expect(runRestore(restoreContext(backup, request))).rejects.toMatchObject({
+      code: 'RESTORE_TARGET_NEWER',
+      message: expect.stringMatching(/truth\.future .* time of writing, 2033-\S+, is in the future/),
+      remedy: expect.stringMatching(/--as-new .*TRUNCATE/),
+    });
+    // Equal cells stay, and others win over the backup's: what the remedy says.
+    const asNew = { ...request, asNew: true };
+    expect((await runRestore(restoreContext(backup, asNew))).problems).toEqual([]);
+    const { rows } = await stage.client.execute('SELECT v, m, l FROM truth.future');
+    expect(rows.map(({ v, m, l }) => [v, m, l])).toEqual([['x', { a: 1 }, [1, 2]]]);
+    await run(stage.cluster, "UPDATE truth.future USING TIMESTAMP 1999999999000001 SET v = 'y' WHERE p = 1");
+    expect((await runRestore(restoreContext(backup, asNew))).problems[0]).toContain(
+      'column v holds another value',
+    );
+    await run(stage.cluster, 'DROP TABLE truth.holdfast_restore', 'TRUNCATE truth.future');
+    expect((await runRestore(restoreContext(backup, request))).problems).toEqual([]);
+  });
+
   test('that were deleted since are told to be missing, and come back as new ones', async () => {
     await run(stage.cluster, 'CREATE TABLE truth.emptied (p int PRIMARY KEY, v text)');
     await fill('truth.emptied', 30, () => '');

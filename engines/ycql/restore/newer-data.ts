@@ -52,8 +52,21 @@ function timesIn(cell: RawCell): readonly bigint[] {
   return times.flatMap((time) => (time === null ? [] : [time.readBigInt64BE(0)]));
 }
 
+/** Clocks of nodes and worker differ by less; what was written in this time counts as written just now. */
+const CLOCK_SKEW_MS = 60_000;
+/** The last instant of a Date. */
+const LAST_MS = 8_640_000_000_000_000n;
+
 function targetNewer(table: string, micros: bigint, readUntil: string) {
-  const at = new Date(Number(micros / 1_000n)).toISOString();
+  const ms = micros / 1_000n;
+  const at = ms <= LAST_MS ? new Date(Number(ms)).toISOString() : `${micros} microseconds since 1970`;
+  if (ms > BigInt(Date.now() + CLOCK_SKEW_MS)) {
+    return permanent(
+      'RESTORE_TARGET_NEWER',
+      `Table ${table} holds a cell whose time of writing, ${at}, is in the future: a client gave it that time (USING TIMESTAMP), or a clock was wrong. It may be as old as the backup (${readUntil}) and unchanged since; if not, the backup’s would lose against it`,
+      'Restore with --as-new where such cells are unchanged: they stay, and the comparison at the end names those that differ. Or TRUNCATE the table first, which takes all of its rows; or restore into a new keyspace (--into NAME) and copy from there.',
+    );
+  }
   return permanent(
     'RESTORE_TARGET_NEWER',
     `Table ${table} holds data that was written at ${at}, after the backup was read (${readUntil})`,

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { PostDataWork } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
@@ -8,6 +7,7 @@ import type { IndexSchema, TableSchema, ViewSchema } from '../schema.ts';
 import { type CqlSession, withSession } from '../session.ts';
 import { type RestoreJob, restoreJob } from './job.ts';
 import { Journal, viewItem } from './journal.ts';
+import { untilBuilt } from './until-built.ts';
 
 /** What is built from rows that are there. */
 export type PostDataUnit =
@@ -33,9 +33,11 @@ export function postDataUnits(job: RestoreJob): readonly PostDataUnit[] {
   ]);
 }
 
-const LOOK_EVERY_MS = 250;
-
-/** Builds one index or view and waits until the node that is asked has built it. */
+/**
+ * Builds one index or view and waits until the node that is asked has built it.
+ *
+ * @throws HoldfastError `RESTORE_NOT_BUILT` (permanent) where it has not within 20 hours
+ */
 export async function applyPostData(context: RestoreContext, { unit }: PostDataWork): Promise<void> {
   const job = await restoreJob(context);
   const wanted = postDataUnits(job)[unit];
@@ -58,9 +60,7 @@ export async function applyPostData(context: RestoreContext, { unit }: PostDataW
     } catch (error) {
       if (!(error instanceof Error) || !isAlreadyThere(error.cause)) throw error;
     }
-    while (!(await isBuilt(session, wanted, context.signal))) {
-      await sleep(LOOK_EVERY_MS, undefined, { signal: context.signal });
-    }
+    await untilBuilt(nameOf(wanted), () => isBuilt(session, wanted, context.signal), context);
   });
 }
 

@@ -72,6 +72,35 @@ describe.each<ProfileName>(['2024.2', '2025.2'])('on %s', (profile) => {
     expect(await databaseContents(universe, name)).toEqual(await databaseContents(universe, 'shop'));
   });
 
+  it('an ordinary DROP TABLE just after the snapshot was begun means another snapshot, at once', async () => {
+    const { universe, rig } = own;
+    await query(universe.ysql('shop'), 'CREATE TABLE passing (id int PRIMARY KEY)');
+    await universe.arm({
+      operation: 'create_database_snapshot',
+      moment: 'after',
+      actions: [{ do: 'sql', database: 'shop', statement: 'DROP TABLE passing' }],
+    });
+    const { manifest } = await backUp(rig);
+    expect(manifest.readPoint.epoch).toBe(2);
+    expect(manifest.databases[0]).not.toHaveProperty('losses');
+    expect(manifest.databases[0]?.tables.map(({ table }) => table)).not.toContain('passing');
+  });
+
+  it('a TRUNCATE just after the snapshot was begun means another snapshot too', async () => {
+    const { universe, rig } = own;
+    await query(universe.ysql('shop'), 'CREATE TABLE rewritten (id int PRIMARY KEY)');
+    await query(universe.ysql('shop'), 'INSERT INTO rewritten VALUES (1)');
+    await universe.arm({
+      operation: 'create_database_snapshot',
+      moment: 'after',
+      actions: [{ do: 'sql', database: 'shop', statement: 'TRUNCATE rewritten' }],
+    });
+    const backup = await backUp(rig);
+    expect(backup.manifest.readPoint.epoch).toBe(2);
+    expect(await restored(own, backup)).toMatchObject({ code: undefined });
+    await query(universe.ysql('shop'), 'DROP TABLE rewritten');
+  });
+
   it('a table without tablets in the map fails the backup, which names it', async () => {
     await own.universe.act({ do: 'hideTablets', table: 'public.customers' });
     await expect(backUp(own.rig, { epochs: 2 })).rejects.toMatchObject({
