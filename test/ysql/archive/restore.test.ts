@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { RestoreSummary } from '../../../model/backup.ts';
 import type { RecoveryDecision } from '../../../model/recovery.ts';
 import { type PostgresServer, startPostgres } from '../../../parts/postgres.ts';
@@ -58,7 +59,7 @@ const serverTime = async () =>
     (
       await query(
         postgres.url(),
-        `SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS now`,
+        `SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS now`,
       )
     )[0]?.now,
   );
@@ -72,7 +73,10 @@ test('an instant between two changes is explained, restored exactly, and refused
   });
   const url = postgres.url('orders');
   await query(url, 'DELETE FROM orders WHERE id <= 10', "UPDATE orders SET note = 'good' WHERE id = 50");
+  // Instants are kept to the millisecond: both changes are in others.
+  await sleep(20);
   const instant = await serverTime();
+  await sleep(20);
   await query(url, "UPDATE orders SET note = 'the accident'");
   await eventually('the accident is archived', async () => {
     const { databases } = await holdfastJson<WindowJson>(['window', file], environment);
@@ -83,7 +87,7 @@ test('an instant between two changes is explained, restored exactly, and refused
   const { decision } = await holdfastJson<{ decision: RecoveryDecision }>(explain, environment);
   expect(decision).toMatchObject({
     way: 'archive',
-    replay: { to: instant },
+    replay: { to: instant.replace('Z', '000Z') },
     archive: { segments: expect.any(Number) },
   });
   const { stdout } = await holdfast(explain, environment);
