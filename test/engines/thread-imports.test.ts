@@ -16,7 +16,7 @@ function loadedWith(entry: string, loaded = new Set<string>()): ReadonlySet<stri
 }
 
 test.each([
-  ['engines/ysql/threads/thread.ts', 'engines/ysql/threads/load-object.ts'],
+  ['engines/ysql/threads/thread.ts', 'engines/ysql/threads/load-objects.ts'],
   ['engines/ycql/threads/thread.ts', 'engines/ycql/threads/load-object.ts'],
 ])('a thread (%s) has no threads of its own', (entry, part) => {
   const loaded = loadedWith(entry);
