@@ -62,6 +62,8 @@ const postgres = await startPostgres({
   settings: {
     ...{ wal_level: 'logical', max_replication_slots: '30', max_wal_senders: '10' },
     allow_system_table_mods: 'on',
+    // All nodes of the universe share them.
+    max_connections: '400',
   },
 });
 await prepare(postgres);
