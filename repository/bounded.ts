@@ -53,26 +53,3 @@ async function taken<R>(ahead: Promise<PromiseSettledResult<R>>[]): Promise<R> {
   if (outcome.status === 'rejected') throw outcome.reason;
   return outcome.value;
 }
-
-/** Lets so many works run at once; the others wait for their turn, first come, first served. */
-export class Turns {
-  #free: number;
-  readonly #waiting: (() => void)[] = [];
-
-  constructor(atOnce: number) {
-    this.#free = atOnce;
-  }
-
-  async take<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#free === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    else this.#free -= 1;
-    try {
-      return await work();
-    } finally {
-      // Whoever waits longest gets this turn.
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#free += 1;
-      else next();
-    }
-  }
-}

@@ -3,8 +3,9 @@ import { defined } from '../model/defined.ts';
 import { HoldfastError, messageOf } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { VerifyLevel } from '../model/pipeline.ts';
-import { mapBounded, Turns } from './bounded.ts';
+import { mapBounded } from './bounded.ts';
 import { differenceInContent } from './content.ts';
+import { Lanes } from './lanes.ts';
 import { type BackupId, backupFolder, OBJECTS_FOLDER } from './layout.ts';
 import { readManifest, readNamedObjects } from './manifest.ts';
 import { manifestProblems } from './manifest-sums.ts';
@@ -176,12 +177,12 @@ async function checkOf(
       return async ({ entry }) => checkSize(entry, sizes.get(entry.key));
     }
     case 'checksums': {
-      const downloads = new Turns(DOWNLOADED_AT_ONCE);
+      const downloads = new Lanes(DOWNLOADED_AT_ONCE);
       return async ({ entry }) => {
         const found = await store.head(entry.key, { checksum: true, ...cancellable });
         if (found === undefined) return problem(`${entry.key} is missing.`);
         if (found.sha256 === undefined)
-          return downloads.take(() => checkDownload(store, { entry }, cancellable));
+          return downloads.run(() => checkDownload(store, { entry }, cancellable));
         const difference = differenceOf({ sha256: found.sha256, sizeBytes: found.sizeBytes }, entry);
         return difference === undefined ? sound(entry) : problem(`${entry.key}: ${difference}.`);
       };

@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { HoldfastError } from '../../../model/errors.ts';
 import type { RepositorySpec, UniverseLimits } from '../../../model/pipeline.ts';
+import { Lanes } from '../../../repository/lanes.ts';
 import { ObjectIndex } from '../../../repository/objects/object-index.ts';
 import type { Store } from '../../../repository/store.ts';
 import { readTserverFlags, readTserverUuid, TSERVER_WEB_PORT } from '../tserver.ts';
 import { FileMemory } from './file-memory.ts';
 import { type Roots, rootsOf } from './folders.ts';
 import { ownerOf, requireOwner } from './identity.ts';
-import { Lanes } from './lanes.ts';
 import { ProvenFiles } from './proven-files.ts';
 import { RateLimit } from './rate-limit.ts';
 
