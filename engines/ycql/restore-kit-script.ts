@@ -1,3 +1,5 @@
+import { FRAMES_OF } from '../kit-frames.ts';
+
 /** `load.mjs` of a restore kit: plain JavaScript that must run without Holdfast, on what `npm install cassandra-driver` brings. */
 export const LOAD_SCRIPT = `// Writes the rows of this backup into a cluster whose tables are there; see RESTORE.md.
 import { readFileSync } from 'node:fs';
@@ -60,21 +62,7 @@ async function loadObject({ key }) {
   }
 }
 
-/** An object is zstd frames one after another, and Node decompresses the first of what it is given. */
-function* framesOf(file) {
-  for (let start = 0, end = 0; start < file.length; start = end) {
-    const flags = file[start + 4];
-    const single = (flags >> 5) & 1;
-    end = start + 5 + (single ? 0 : 1) + [0, 1, 2, 4][flags & 3] + [single, 2, 4, 8][flags >> 6];
-    for (let last = false; !last; ) {
-      const block = file.readUIntLE(end, 3);
-      last = (block & 1) === 1;
-      end += 3 + (((block >> 1) & 3) === 1 ? 1 : block >> 3);
-    }
-    end += flags & 4 ? 4 : 0;
-    yield file.subarray(start, end);
-  }
-}
+${FRAMES_OF}
 
 async function writeRow(into, columns, cells, elapsed, partition, clustering, beside) {
   const keyAt = [...partition, ...clustering];

@@ -1,3 +1,5 @@
+import { FRAMES_OF } from '../../kit-frames.ts';
+
 /** `archive/<plan>/decode.mjs`: prints segments as SQL. Plain JavaScript that must run without Holdfast, on Node 22.15 or newer. */
 export const DECODE_SCRIPT = `// Prints segments of an archive of changes as SQL, transaction by transaction, in the order of the names that are given:
 //   node decode.mjs <database>/<timeline>/s-*  > changes.sql
@@ -38,23 +40,11 @@ function textOf(file) {
   );
 }
 
-/** All frames: Node decompresses the first one alone. */
 function decompressed(file) {
-  const texts = [];
-  for (let start = 0, end = 0; start < file.length; start = end) {
-    const flags = file[start + 4];
-    const single = (flags >> 5) & 1;
-    end = start + 5 + (single ? 0 : 1) + [0, 1, 2, 4][flags & 3] + [single, 2, 4, 8][flags >> 6];
-    for (let last = false; !last; ) {
-      const block = file.readUIntLE(end, 3);
-      last = (block & 1) === 1;
-      end += 3 + (((block >> 1) & 3) === 1 ? 1 : block >> 3);
-    }
-    end += flags & 4 ? 4 : 0;
-    texts.push(zstdDecompressSync(file.subarray(start, end)));
-  }
-  return Buffer.concat(texts);
+  return Buffer.concat([...framesOf(file)].map((frame) => zstdDecompressSync(frame)));
 }
+
+${FRAMES_OF}
 
 function decode(file) {
   const text = textOf(file);
