@@ -78,7 +78,7 @@ export function planRecovery(
 /** All instants that the sources can bring back, without those of damaged backups. */
 export function recoveryWindow(sources: readonly RecoverySource[]): RecoveryWindow {
   const { steps } = reachOf(sources, {});
-  const sound = steps.flatMap((step) => (step.way === 'backup' ? [step.entry] : []));
+  const sound = backupsIn(steps);
   const holes = historyHoles(sound);
   return {
     instants: steps
@@ -175,6 +175,11 @@ function reachOf(sources: readonly RecoverySource[], request: RecoveryRequest): 
     return [...reached, ...reached.flatMap(carriedBy)];
   });
   return { steps, passedOver: passedOver.sort((one, other) => other.ms - one.ms), limits };
+}
+
+/** The backups that can be restored by themselves. */
+function backupsIn(steps: readonly Step[]): readonly CatalogueEntry[] {
+  return steps.flatMap((step) => (step.way === 'backup' ? [step.entry] : []));
 }
 
 /** The instants of the history that a backup carries, from the last change of the schema on. */
@@ -395,7 +400,7 @@ function costOf(
 
 function unreachable(reach: Reach, sources: readonly RecoverySource[], wantedMs: number): RecoveryRefusal {
   const { before, after } = neighbours(reach.steps, wantedMs);
-  const sound = reach.steps.flatMap((step) => (step.way === 'backup' ? [step.entry] : []));
+  const sound = backupsIn(reach.steps);
   const barred = beforeDdl(sound, wantedMs);
   if (barred !== undefined) {
     const both = [before, after].filter((one) => one !== undefined);
