@@ -1,8 +1,7 @@
 import { ApplicationFailure } from '@temporalio/common';
 import type { PendingExport } from '../../model/off-cluster.ts';
-import type { UniverseSource } from '../../model/pipeline.ts';
 import type { offCluster } from '../../workflows/off-cluster.ts';
-import { type Bench, CAPTURE, pipelineOf, startBench } from './scripted-worker.ts';
+import { type Bench, CAPTURE, pipelineOf, startBench, UNIVERSE_SOURCE } from './scripted-worker.ts';
 
 /** The run that exports what a plan's snapshot schedule has made. */
 
@@ -11,19 +10,6 @@ beforeAll(async () => {
   bench = await startBench();
 });
 afterAll(() => bench.stop());
-
-const SOURCE: UniverseSource = {
-  ...{
-    engine: 'universe',
-    masters: ['10.0.0.1:7100'],
-    masterWebPort: 7000,
-    databases: ['orders'],
-    keyspaces: [],
-  },
-  ...{ globals: 'none', snapshotRetentionMs: 86_400_000, countRows: false },
-  limits: { tasksPerNode: 1, filesPerDisk: 1 },
-  patience: { agentMs: 1, snapshotMs: 1, restorationMs: 1 },
-};
 
 function pending(minute: number): PendingExport {
   const takenAt = `2026-11-24T10:${minute}:00.000000Z`;
@@ -45,7 +31,7 @@ test('a snapshot that can’t be exported does not keep the next one, and the ru
     cleanUp: async () => ({ removedObjects: 0 }),
     releaseSnapshots: async () => ({ deleted: 0 }),
   };
-  const pipeline = { ...pipelineOf(CAPTURE), source: SOURCE };
+  const pipeline = { ...pipelineOf(CAPTURE), source: UNIVERSE_SOURCE };
   await bench.withActivities(activities, async () => {
     const run = bench.client.workflow.execute<typeof offCluster>('offCluster', {
       ...{ workflowId: 'off-cluster:orders:1', taskQueue: bench.taskQueue },
@@ -59,7 +45,7 @@ test('a snapshot that can’t be exported does not keep the next one, and the ru
 });
 
 test('where nothing waits there is nothing to do', async () => {
-  const pipeline = { ...pipelineOf(CAPTURE), source: SOURCE };
+  const pipeline = { ...pipelineOf(CAPTURE), source: UNIVERSE_SOURCE };
   const activities = { pendingExports: async () => ({ exports: [], givenUp: ['old'] }) };
   await bench.withActivities(activities, async () => {
     await expect(

@@ -1,29 +1,16 @@
-import type { CompiledPlan, UniverseSource } from '../../model/pipeline.ts';
+import type { CompiledPlan } from '../../model/pipeline.ts';
 import type { RecoveryDecision } from '../../model/recovery.ts';
 import { newPlanState, PlanEntity } from '../../workflows/plan-entity.ts';
-import { CAPTURE, pipelineOf } from './scripted-worker.ts';
+import { CAPTURE, pipelineOf, UNIVERSE_SOURCE } from './scripted-worker.ts';
 
 /** The entity of a plan whose universe keeps history: which run a restore becomes. */
 const NOW = '2026-11-24T10:00:00.000Z';
 const INSTANT = '2026-11-24T09:00:00.000Z';
 
-const SOURCE: UniverseSource = {
-  ...{
-    engine: 'universe',
-    masters: ['10.0.0.1:7100'],
-    masterWebPort: 7000,
-    databases: ['orders'],
-    keyspaces: [],
-  },
-  ...{ globals: 'none', snapshotRetentionMs: 86_400_000, countRows: false },
-  limits: { tasksPerNode: 1, filesPerDisk: 1 },
-  patience: { agentMs: 1, snapshotMs: 1, restorationMs: 1 },
-};
-
 const PLAN: CompiledPlan = {
   name: 'orders',
   file: 'plans/orders.yaml',
-  pipeline: { ...pipelineOf(CAPTURE), source: SOURCE },
+  pipeline: { ...pipelineOf(CAPTURE), source: UNIVERSE_SOURCE },
   pointTime: { inCluster: { intervalMs: 3_600_000, retentionMs: 86_400_000, adopt: false } },
 };
 

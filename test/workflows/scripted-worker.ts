@@ -5,7 +5,7 @@ import { READ_POINT_OPENED } from '../../activities/contract.ts';
 import { runActivities } from '../../activities/run-activities.ts';
 import { reconcileSchedules } from '../../activities/schedules.ts';
 import type { ReadPoint, RestorePlan } from '../../model/backup.ts';
-import type { Pipeline, RetryPolicy, Step } from '../../model/pipeline.ts';
+import type { Pipeline, RetryPolicy, Step, UniverseSource } from '../../model/pipeline.ts';
 import { startTemporal, type TemporalServer } from '../../parts/temporal.ts';
 import { workflowBundle } from '../../worker/bundle.ts';
 import { registerSearchAttributes } from '../../worker/search-attributes.ts';
@@ -66,6 +66,20 @@ export async function startBench(): Promise<Bench> {
 }
 
 export { READ_POINT_OPENED };
+
+/** Of a plan whose activities are scripted: nothing of it is reached. */
+export const UNIVERSE_SOURCE: UniverseSource = {
+  ...{
+    engine: 'universe',
+    masters: ['10.0.0.1:7100'],
+    masterWebPort: 7000,
+    databases: ['orders'],
+    keyspaces: [],
+  },
+  ...{ globals: 'none', snapshotRetentionMs: 86_400_000, countRows: false },
+  limits: { tasksPerNode: 1, filesPerDisk: 1 },
+  patience: { agentMs: 1, snapshotMs: 1, restorationMs: 1 },
+};
 
 const RETRY: RetryPolicy = {
   maximumAttempts: 3,

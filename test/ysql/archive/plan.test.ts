@@ -1,14 +1,10 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
+import { writeFile } from 'node:fs/promises';
 import { archiveName } from '../../../engines/ysql/archive/names.ts';
-import { type PostgresServer, startPostgres } from '../../../parts/postgres.ts';
-import { startTemporal, type TemporalServer } from '../../../parts/temporal.ts';
-import { Workers } from '../../crash/workers.ts';
 import { holdfast, holdfastJson } from '../../support/holdfast.ts';
 import { planDocument, repositoryDocument } from '../../support/plan-files.ts';
 import { eventually } from '../../support/processes.ts';
 import { query } from '../../support/sql.ts';
+import { type OperatorStage, startOperatorStage } from './operator-stage.ts';
 
 interface WindowJson {
   readonly databases: readonly {
@@ -21,53 +17,33 @@ interface WindowJson {
 
 const ARCHIVE = '  pointTime: { archive: { lag: 1s } }\n';
 
-let folder: string;
-let file: string;
-let postgres: PostgresServer;
-let temporal: TemporalServer;
-let workers: Workers;
-let environment: Record<string, string>;
+let stage: OperatorStage;
 
 beforeAll(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), 'holdfast-archive-'));
-  [postgres, temporal] = await Promise.all([
-    startPostgres({ settings: { wal_level: 'logical' } }),
-    startTemporal({ dbFile: path.join(folder, 'temporal.db'), headless: true }),
-  ]);
-  await mkdir(path.join(folder, 'repository'));
-  file = path.join(folder, 'plans.yaml');
-  await query(postgres.url(), 'CREATE DATABASE orders');
-  await query(
-    postgres.url('orders'),
+  stage = await startOperatorStage(
     'CREATE TABLE orders (id int PRIMARY KEY)',
     'CREATE TABLE log (line text)',
   );
-  environment = { TEMPORAL_ADDRESS: temporal.address, ORDERS_DATABASE_URL: postgres.url('orders') };
-  workers = await Workers.start(1, environment, folder);
 });
-afterAll(async () => {
-  await workers?.stop();
-  await temporal?.stop();
-  await postgres?.stop();
-  await rm(folder, { recursive: true, force: true });
-});
+afterAll(() => stage?.stop());
 
 async function apply(spec: string) {
-  await writeFile(file, repositoryDocument(folder) + planDocument('orders', spec));
-  const { code, stdout, stderr } = await holdfast(['apply', file, '--yes'], environment);
+  await writeFile(stage.file, repositoryDocument(stage.folder) + planDocument('orders', spec));
+  const { code, stdout, stderr } = await holdfast(['apply', stage.file, '--yes'], stage.environment);
   if (code !== 0) throw new Error(stdout + stderr);
   return stdout + stderr;
 }
 
 const slots = () =>
   query(
-    postgres.url(),
+    stage.postgres.url(),
     `SELECT active FROM pg_replication_slots WHERE slot_name = '${archiveName('orders', 'orders')}'`,
   );
-const publications = () => query(postgres.url('orders'), 'SELECT tablename FROM pg_publication_tables');
-const window = () => holdfastJson<WindowJson>(['window', file], environment);
+const publications = () => query(stage.postgres.url('orders'), 'SELECT tablename FROM pg_publication_tables');
+const window = () => holdfastJson<WindowJson>(['window', stage.file], stage.environment);
 const backups = async () =>
-  (await holdfastJson<{ backups: readonly { instant: string }[] }>(['list', file], environment)).backups;
+  (await holdfastJson<{ backups: readonly { instant: string }[] }>(['list', stage.file], stage.environment))
+    .backups;
 
 it('a plan’s archive begins when it is applied, gets a base, outlives a killed worker, and goes when it is not wanted', async () => {
   const told = await apply(ARCHIVE);
@@ -77,7 +53,7 @@ it('a plan’s archive begins when it is applied, gets a base, outlives a killed
   // A timeline without a base is of no use, so the archive asks its plan for one.
   await eventually('there is a base backup', async () => (await backups()).length === 1);
 
-  const insert = (id: number) => query(postgres.url('orders'), `INSERT INTO orders VALUES (${id})`);
+  const insert = (id: number) => query(stage.postgres.url('orders'), `INSERT INTO orders VALUES (${id})`);
   await insert(1);
   const archivedSince = async (time: string) => {
     const { databases } = await window();
@@ -86,7 +62,7 @@ it('a plan’s archive begins when it is applied, gets a base, outlives a killed
   const before = new Date().toISOString();
   await insert(2);
   await eventually('the change is archived', () => archivedSince(before));
-  await workers.kill(0, 0);
+  await stage.workers.kill(0, 0);
   const after = new Date().toISOString();
   await insert(3);
   await eventually('the archive goes on', () => archivedSince(after));
@@ -94,7 +70,7 @@ it('a plan’s archive begins when it is applied, gets a base, outlives a killed
   expect(databases).toMatchObject([
     { database: 'orders', intervals: [{}], holes: [], notArchived: [{ table: 'public.log' }] },
   ]);
-  const doctor = await holdfast(['doctor', file, '--here'], environment);
+  const doctor = await holdfast(['doctor', stage.file, '--here'], stage.environment);
   expect(doctor.stdout).toContain('ALTER TABLE "public"."log" REPLICA IDENTITY FULL;');
 
   expect(await apply('')).toContain('drops its publications and replication slots');
