@@ -34,7 +34,7 @@ export function refuseWhatCannotBeCarried(schemas: readonly KeyspaceSchema[]): v
   );
 }
 
-/** A column of such a type may be listed as `text`, as any other: its values would be saved as text, and restored into a column of text. */
+/** The server may list a column of such a type by the bare name `text`: its values would be saved as text, and restored into a column of text. */
 function refuseTakenNames(schemas: readonly KeyspaceSchema[]): void {
   const taken = schemas.flatMap(({ keyspace, types }) =>
     types

@@ -171,18 +171,18 @@ function readMessage(reader: MessageReader): PgOutputMessage {
     case 'T':
       return readTruncate(reader);
     case 'O':
-      reader.skip(8);
+      reader.passOver(8);
       reader.text();
       return { kind: 'origin' };
     case 'Y':
-      reader.skip(4);
+      reader.passOver(4);
       reader.text();
       reader.text();
       return { kind: 'type' };
     case 'M':
-      reader.skip(1 + 8);
+      reader.passOver(1 + 8);
       reader.text();
-      reader.skip(reader.int32());
+      reader.passOver(reader.int32());
       return { kind: 'message' };
     default:
       throw reader.damaged(`its type is ${describeLetter(type)}, which protocol 1 doesn't have`);
@@ -199,7 +199,7 @@ function readBegin(reader: MessageReader): BeginMessage {
 }
 
 function readCommit(reader: MessageReader): CommitMessage {
-  reader.skip(1);
+  reader.passOver(1);
   return {
     kind: 'commit',
     commitLsn: reader.int64(),
@@ -334,7 +334,7 @@ class MessageReader {
     return BigInt.asIntN(64, this.int64()) + EPOCH_MICROS;
   }
 
-  skip(bytes: number): void {
+  passOver(bytes: number): void {
     this.require(bytes, `${bytes} bytes`);
     this.#at += bytes;
   }
