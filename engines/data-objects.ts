@@ -1,4 +1,5 @@
 import type { ChunkSpec, DataObject, ReadPoint } from '../model/backup.ts';
+import { defined } from '../model/defined.ts';
 import type { BackupContext } from './engine.ts';
 import { SMALL_BODY_BYTES } from './puts-behind.ts';
 
@@ -80,7 +81,7 @@ export function fetchObject(
 ): Promise<Uint8Array> {
   const body = store.get(folder + key, {
     ...{ expect: { sizeBytes, sha256 }, signal },
-    ...(memory === undefined ? {} : { memory }),
+    ...defined({ memory }),
   });
   body.catch(() => undefined);
   return body;

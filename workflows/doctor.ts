@@ -49,7 +49,7 @@ export async function doctor(input: DoctorInput): Promise<DoctorReport> {
     const question: CheckInput = {
       ...asked,
       duty: 'work',
-      ...(plan === undefined ? {} : { schemaOf: plan }),
+      ...defined({ schemaOf: plan }),
     };
     const answer = await activitiesOn(taskQueue, OWN_WORKER_MS, atMostMs).check(question);
     agents = answer.agents;

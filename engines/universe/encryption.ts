@@ -1,3 +1,4 @@
+import { defined } from '../../model/defined.ts';
 import type { ManifestUniverse } from '../../model/manifest.ts';
 import { field, textField } from './yb-admin/text.ts';
 
@@ -14,7 +15,7 @@ export function encryptionOf(config: unknown): Encryption | undefined {
   if (info === undefined) return undefined;
   const key = textField(info, 'latestVersionId', 'keyId', 'latest_version_id', 'key_id');
   const enabled = field(info, 'encryptionEnabled') ?? field(info, 'encryption_enabled');
-  return { enabled: enabled === true, ...(key === undefined ? {} : { key }) };
+  return { enabled: enabled === true, ...defined({ key }) };
 }
 
 export function clusterUuidOf(config: unknown): string | undefined {

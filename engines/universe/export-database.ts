@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DatabaseSnapshot, ObjectEntry, ReadPoint } from '../../model/backup.ts';
+import { defined } from '../../model/defined.ts';
 import { HoldfastError } from '../../model/errors.ts';
 import type { ManifestDatabase, ManifestSnapshot, SnapshotTable } from '../../model/manifest.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
@@ -126,10 +127,9 @@ function snapshotOf(
   const described: ManifestSnapshot = {
     database: database.database,
     api: database.api,
-    ...(snapshot === undefined ? {} : { snapshot }),
+    ...defined({ snapshot }),
     ...(metadata === undefined ? {} : { metadata: metadata.entry.key }),
-    ...(snapshotTime === undefined ? {} : { takenAt: snapshotTime }),
-    ...(version === undefined ? {} : { catalogVersion: version }),
+    ...defined({ takenAt: snapshotTime, catalogVersion: version }),
     tables,
   };
   const colocated = new Set(objects.flatMap(({ id, colocated: is }) => (is ? [id] : [])));

@@ -1,4 +1,5 @@
 import type { ExportSummary, ObjectEntry } from '../../model/backup.ts';
+import { defined } from '../../model/defined.ts';
 import { permanent } from '../../model/errors.ts';
 import type { ManifestDatabase } from '../../model/manifest.ts';
 import type { UniverseSource } from '../../model/pipeline.ts';
@@ -115,7 +116,7 @@ async function identityOf({ admin }: Universe): Promise<{ clusterUuid?: string; 
   const clusterUuid = clusterUuidOf(config);
   const encryption = encryptionOf(config);
   return {
-    ...(clusterUuid === undefined ? {} : { clusterUuid }),
+    ...defined({ clusterUuid }),
     ...(encryption?.enabled === true ? { encryption: encryption.key ?? KEY_UNKNOWN } : {}),
   };
 }

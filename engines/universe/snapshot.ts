@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DatabaseSnapshot, ReadPoint } from '../../model/backup.ts';
+import { defined } from '../../model/defined.ts';
 import { HoldfastError, permanent, transient, UNIVERSE_NO_DATABASE } from '../../model/errors.ts';
 import type { UniverseSource } from '../../model/pipeline.ts';
 import type { BackupContext, OpenReadPoint } from '../engine.ts';
@@ -82,7 +83,7 @@ async function snapshotOf(
   const base = {
     database: name.name,
     api: name.api,
-    ...(begun.catalogVersion === undefined ? {} : { catalogVersion: begun.catalogVersion }),
+    ...defined({ catalogVersion: begun.catalogVersion }),
   };
   if (begun.snapshot === undefined) return base;
   const { timeMicros } = await whenComplete(universe, context, name, begun.snapshot);
@@ -116,7 +117,7 @@ async function foundAgain(
   }
   return {
     snapshot: id,
-    ...(intent.catalogVersion === undefined ? {} : { catalogVersion: intent.catalogVersion }),
+    ...defined({ catalogVersion: intent.catalogVersion }),
   };
 }
 

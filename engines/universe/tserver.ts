@@ -1,3 +1,4 @@
+import { defined } from '../../model/defined.ts';
 import { permanent } from '../../model/errors.ts';
 import { fetchPage } from './http.ts';
 
@@ -46,5 +47,5 @@ export function parseTserverFlags(text: string): TserverFlags {
     );
   }
   const region = flags.get('placement_region');
-  return { dataDirectories, ...(region === undefined ? {} : { region }), flags: Object.fromEntries(flags) };
+  return { dataDirectories, ...defined({ region }), flags: Object.fromEntries(flags) };
 }

@@ -1,3 +1,4 @@
+import { defined } from '../../model/defined.ts';
 import { permanent } from '../../model/errors.ts';
 import type { UniverseSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
@@ -35,7 +36,7 @@ export async function openUniverse(verb: VerbContext, source: UniverseSource): P
 /** As `openUniverse`, but asks the universe nothing yet. */
 export async function bindUniverse(verb: VerbContext, source: UniverseSource): Promise<Universe> {
   const certsDir = source.tls === undefined ? undefined : await verb.secret(source.tls.certsDir);
-  const settings = { masters: source.masters, ...(certsDir === undefined ? {} : { certsDir }) };
+  const settings = { masters: source.masters, ...defined({ certsDir }) };
   return {
     source,
     admin: await openYbAdmin(settings, verb.signal),

@@ -1,3 +1,4 @@
+import { defined } from '../../model/defined.ts';
 import type { readDroppedColumns, readMasks } from './catalog-objects.ts';
 import type { ColumnSchema, IndexSchema, TableSchema, UserType } from './schema.ts';
 import type { CqlSession } from './session.ts';
@@ -82,7 +83,7 @@ export function tableSchema(
   const column = ({ column_name, type }: ColumnRow): ColumnSchema => {
     const mask = masksHere?.get(column_name);
     const text = typeText(session, type, typeNames);
-    return { name: column_name, type: text, ...(mask === undefined ? {} : { mask }) };
+    return { name: column_name, type: text, ...defined({ mask }) };
   };
   const byName = (one: ColumnSchema, other: ColumnSchema) => (one.name < other.name ? -1 : 1);
   return {
@@ -104,7 +105,7 @@ export function tableSchema(
       ? {
           yugabyte: {
             transactions: row.transactions?.enabled === 'true',
-            ...(tablets === undefined ? {} : { tablets }),
+            ...defined({ tablets }),
           },
         }
       : {}),
@@ -112,7 +113,7 @@ export function tableSchema(
       .map((index) => indexSchema(session, index, columns.map(column)))
       .sort((one, other) => (one.name < other.name ? -1 : 1)),
     ...(product === 'cassandra' && isCompact(row) ? { isCompact: true } : {}),
-    ...(droppedHere === undefined ? {} : { dropped: droppedHere }),
+    ...defined({ dropped: droppedHere }),
   };
 }
 
@@ -129,7 +130,7 @@ function indexSchema(
     options: others,
     unique: is_unique ?? false,
     include: include === undefined ? [] : splitNames(include, columns).map(unquoted),
-    ...(predicate === undefined ? {} : { predicate }),
+    ...defined({ predicate }),
     ...(transactions === undefined || transactions === null
       ? {}
       : { transactions: transactions.enabled === 'true' }),

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, type ClientOptions, type Host, policies, types } from 'cassandra-driver';
+import { defined } from '../../model/defined.ts';
 
 import { HoldfastError, permanent, transient } from '../../model/errors.ts';
 import type { Product } from '../../model/manifest.ts';
@@ -139,7 +140,7 @@ export class CqlSession {
       prepare: params.length > 0,
       consistency: this.#consistency,
       isIdempotent: true,
-      ...(keyspace === undefined ? {} : { keyspace }),
+      ...defined({ keyspace }),
     };
     await this.#run(doing, carried, signal, () =>
       this.#knowing(() => this.#client.execute(cql, [...params], options)),
@@ -173,7 +174,7 @@ export class CqlSession {
       fetchSize: request.pageRows,
       consistency: this.#consistency,
       isIdempotent: true,
-      ...(request.pageState === undefined ? {} : { pageState: request.pageState }),
+      ...defined({ pageState: request.pageState }),
     };
     const wanted = request.host === undefined ? undefined : [request.host];
     return await this.#onNode('read', wanted, async (host) =>
@@ -488,8 +489,7 @@ function clientOptions(target: CqlTarget): ClientOptions {
     pooling: { maxRequestsPerConnection: REQUESTS_PER_CONNECTION, warmup: false },
     socketOptions: { connectTimeout: CONNECT_TIMEOUT_MS, readTimeout: READ_TIMEOUT_MS },
     maxPrepared: 10_000,
-    ...(target.login === undefined ? {} : { credentials: target.login }),
-    ...(target.tls === undefined ? {} : { sslOptions: target.tls }),
+    ...defined({ credentials: target.login, sslOptions: target.tls }),
   };
 }
 

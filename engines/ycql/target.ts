@@ -1,4 +1,5 @@
 import type { ConnectionOptions } from 'node:tls';
+import { defined } from '../../model/defined.ts';
 import { permanent } from '../../model/errors.ts';
 import type { SecretRef, YcqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
@@ -21,7 +22,7 @@ export async function resolveTarget(verb: Secrets, source: YcqlSource): Promise<
   return {
     contactPoints,
     port,
-    ...(localDataCenter === undefined ? {} : { localDataCenter }),
+    ...defined({ localDataCenter }),
     ...(credentials === undefined
       ? {}
       : {
@@ -45,7 +46,7 @@ async function resolveTls(
     ...(certificate === undefined
       ? {}
       : { cert: await read(certificate.certificateFile), key: await verb.secret(certificate.key) }),
-    ...(serverName === undefined ? {} : { servername: serverName }),
+    ...defined({ servername: serverName }),
   };
 }
 
@@ -95,11 +96,11 @@ async function targetOfUrl(verb: Secrets, reference: SecretRef): Promise<CqlTarg
   return {
     contactPoints: hosts.split(',').map((host) => host.replace(/^\[(.*)\]$/, '$1')),
     port: Number(port),
-    ...(dataCenter === undefined ? {} : { localDataCenter: dataCenter }),
+    ...defined({ localDataCenter: dataCenter }),
     ...(username === undefined || password === undefined
       ? {}
       : { login: { username: plain('user', username), password: plain('password', password) } }),
-    ...(tls === undefined ? {} : { tls }),
+    ...defined({ tls }),
   };
 }
 
@@ -119,6 +120,6 @@ async function tlsOf(
     rejectUnauthorized: options.get('verify') !== 'false',
     ...(ca === undefined ? {} : { ca: await read(ca) }),
     ...(cert === undefined || key === undefined ? {} : { cert: await read(cert), key: await read(key) }),
-    ...(serverName === undefined ? {} : { servername: serverName }),
+    ...defined({ servername: serverName }),
   };
 }

@@ -1,4 +1,5 @@
 import type { ChunkSpec, TableId } from '../../model/backup.ts';
+import { defined } from '../../model/defined.ts';
 import { type CutKey, readCutKeys } from './cut-keys.ts';
 import type { TableCut } from './key-places.ts';
 import type { Relation } from './server/catalog.ts';
@@ -106,7 +107,7 @@ export async function readShapes(
           columns: row.columns.map(quoteIdentifier),
           hashKey: hashKeys.get(row.oid) ?? [],
           estimatedTextBytes: estimates.get(row.oid) ?? 0,
-          ...(key === undefined ? {} : { key }),
+          ...defined({ key }),
         },
       ];
     }),

@@ -1,5 +1,6 @@
 import { formatAmount } from '../../model/amounts.ts';
 import type { LogicalReadPoint, ObjectEntry } from '../../model/backup.ts';
+import { defined } from '../../model/defined.ts';
 import type { ManifestDatabase } from '../../model/manifest.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { BackupContext, EngineExport } from '../engine.ts';
@@ -121,7 +122,7 @@ export async function exportWorkList(
             rows: 0,
             bytes: 0,
             objects: 0,
-            ...(uncut === undefined ? {} : { uncut }),
+            ...defined({ uncut }),
           })),
         });
       });

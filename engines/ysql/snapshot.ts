@@ -171,7 +171,7 @@ async function holdSnapshots(
         epoch: at.epoch,
         snapshots,
         takenAt: at.takenAt,
-        ...(at.reason === undefined ? {} : { reason: at.reason }),
+        ...defined({ reason: at.reason }),
         ...unlocked,
         ...defined({ place }),
       },

@@ -1,3 +1,4 @@
+import { defined } from '../../model/defined.ts';
 import { HoldfastError } from '../../model/errors.ts';
 import { estimatedText, hasBlocks, readShapes, type TableShape, type TableToCut } from './chunks.ts';
 import { CUT_BUDGET, type CutBudget, cutByKey } from './key-places.ts';
@@ -58,7 +59,7 @@ async function lookAt(
   if (hasBlocks(product, shape.isHeap)) {
     if (estimatedBytes <= chunkBytes) return { shape };
     const obstacle = await lend((reader) => planningError(reader, table));
-    return { shape, ...(obstacle === undefined ? {} : { uncut: obstacle }) };
+    return { shape, ...defined({ uncut: obstacle }) };
   }
   // PostgreSQL tells the size of any table; YugabyteDB's sizes lag behind, and statistics may be missing.
   if (product === 'postgresql' && estimatedBytes <= chunkBytes) return { shape };
@@ -71,7 +72,7 @@ async function lookAt(
     const keyed = { oid: shape.oid, table, key: shape.key, estimatedBytes };
     try {
       const { uncut, ...cut } = await lend((reader) => cutByKey(reader, keyed, chunkBytes, budget));
-      return { shape, cut, ...(uncut === undefined ? {} : { uncut }) };
+      return { shape, cut, ...defined({ uncut }) };
     } catch (error) {
       const state = refusedValue(error);
       if (state === undefined) throw error;

@@ -1,3 +1,4 @@
+import { defined } from '../../model/defined.ts';
 import { HoldfastError, permanent } from '../../model/errors.ts';
 import type { EncryptionSpec } from '../../model/source.ts';
 import type { RepositoryIdentity } from '../identity.ts';
@@ -302,8 +303,7 @@ export class EncryptedStore implements Store {
   ): Promise<Uint8Array> {
     try {
       return await this.#raw.get(names.toStored(key), {
-        ...(range === undefined ? {} : { range }),
-        ...(signal === undefined ? {} : { signal }),
+        ...defined({ range, signal }),
       });
     } catch (error) {
       if (error instanceof HoldfastError && error.code === STORE_NOT_FOUND) {

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { access, type FileHandle, lstat, open, rename, rm, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { defined } from '../../../model/defined.ts';
 import { HoldfastError, messageOf } from '../../../model/errors.ts';
 import type { Manifest } from '../../../model/manifest.ts';
 import type { UniverseLimits } from '../../../model/pipeline.ts';
@@ -143,7 +144,7 @@ export async function inspectNode(
     address: agent.address,
     directories,
     problems,
-    ...(owner === undefined ? {} : { server: owner }),
+    ...defined({ server: owner }),
     ...(missing.length === 0 ? {} : { missing }),
   };
 }

@@ -1,3 +1,4 @@
+import { defined } from '../../../model/defined.ts';
 import { unreadable } from './errors.ts';
 import type { YbAdmin } from './program.ts';
 import { field, jsonIn, textField } from './text.ts';
@@ -24,8 +25,7 @@ export async function cloneNamespace(
   const sourceNamespaceId = textField(value, 'source_namespace_id');
   const sequence = textField(value, 'seq_no');
   return {
-    ...(sourceNamespaceId === undefined ? {} : { sourceNamespaceId }),
-    ...(sequence === undefined ? {} : { sequence }),
+    ...defined({ sourceNamespaceId, sequence }),
   };
 }
 
@@ -46,9 +46,7 @@ export function parseClones(output: string): readonly Clone[] {
     return {
       state,
       sequence: textField(entry, 'seq_no') ?? '',
-      ...(sourceNamespaceId === undefined ? {} : { sourceNamespaceId }),
-      ...(target === undefined ? {} : { target }),
-      ...(asOfMicros === undefined ? {} : { asOfMicros }),
+      ...defined({ sourceNamespaceId, target, asOfMicros }),
     };
   });
 }

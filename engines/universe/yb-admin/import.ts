@@ -1,3 +1,4 @@
+import { defined } from '../../../model/defined.ts';
 import { unreadable } from './errors.ts';
 import type { YbAdmin } from './program.ts';
 import { canonicalUuid, isObjectId, isUuid, rowsOf } from './text.ts';
@@ -63,7 +64,7 @@ export function parseImport(output: string): ImportMapping {
       if (table === undefined) throw unreadable('import_snapshot', output, 'table before its tablets');
       table.tablets.push(pair);
     } else if (kind !== undefined) {
-      tables.push({ kind, ...pair, ...(namespace === undefined ? {} : { namespace }), tablets: [] });
+      tables.push({ kind, ...pair, ...defined({ namespace }), tablets: [] });
     }
     // Types, and rows of kinds that later versions add, have no files.
   }

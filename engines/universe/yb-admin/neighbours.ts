@@ -1,3 +1,4 @@
+import { defined } from '../../../model/defined.ts';
 import { HoldfastError } from '../../../model/errors.ts';
 import { unreadable, YB_ADMIN } from './errors.ts';
 import type { YbAdmin } from './program.ts';
@@ -43,8 +44,7 @@ export function parseStreams(operation: string, output: string): readonly Change
       return {
         id,
         tables,
-        ...(namespaceId === undefined ? {} : { namespaceId }),
-        ...(slot === undefined ? {} : { slot }),
+        ...defined({ namespaceId, slot }),
       };
     });
 }

@@ -1,3 +1,4 @@
+import { defined } from '../../../model/defined.ts';
 import { unreadable } from './errors.ts';
 import type { YbAdmin } from './program.ts';
 import { canonicalUuid, field, isUuid, jsonIn, listField, textField } from './text.ts';
@@ -64,9 +65,7 @@ function schedule(operation: string, entry: unknown, output: string): SnapshotSc
   const retention = intervalMs(textField(options, 'retention'));
   return {
     id: canonicalUuid(id),
-    ...(namespace === undefined ? {} : { namespace }),
-    ...(interval === undefined ? {} : { intervalMs: interval }),
-    ...(retention === undefined ? {} : { retentionMs: retention }),
+    ...defined({ namespace, intervalMs: interval, retentionMs: retention }),
     deleted: textField(options, 'delete_time') !== undefined,
     snapshots: listField(entry, 'snapshots').flatMap(scheduledSnapshot).sort(byTime),
   };
@@ -78,7 +77,7 @@ function scheduledSnapshot(entry: unknown): readonly ScheduledSnapshot[] {
   const previousMicros = microsOf(textField(entry, 'previous_snapshot_time', 'previous_snapshot_time_utc'));
   // One that is being created has no time yet.
   if (id === undefined || !isUuid(id) || timeMicros === undefined) return [];
-  return [{ id: canonicalUuid(id), timeMicros, ...(previousMicros === undefined ? {} : { previousMicros }) }];
+  return [{ id: canonicalUuid(id), timeMicros, ...defined({ previousMicros }) }];
 }
 
 function byTime(a: ScheduledSnapshot, b: ScheduledSnapshot): number {

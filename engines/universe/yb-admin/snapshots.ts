@@ -1,3 +1,4 @@
+import { defined } from '../../../model/defined.ts';
 import { HoldfastError } from '../../../model/errors.ts';
 import { unreadable, YB_ADMIN } from './errors.ts';
 import type { YbAdmin } from './program.ts';
@@ -172,7 +173,7 @@ function snapshot(id: string, state: string | undefined, time: string | undefine
   return {
     id: canonicalUuid(id),
     state: snapshotState(state),
-    ...(timeMicros === undefined ? {} : { timeMicros }),
+    ...defined({ timeMicros }),
   };
 }
 
@@ -198,8 +199,7 @@ function snapshotObject(line: string, output: string): SnapshotObject {
     type: OBJECT_TYPES.has(type) ? (type as SnapshotObject['type']) : 'OTHER',
     id,
     name,
-    ...(namespaceId === undefined ? {} : { namespaceId }),
-    ...(indexedTableId === undefined ? {} : { indexedTableId }),
+    ...defined({ namespaceId, indexedTableId }),
     colocated: field(data, 'colocated') === true,
     ...(type === 'TABLE' && typeof version === 'number' ? { version } : {}),
     ...(database === undefined

@@ -1,4 +1,5 @@
 import type { DataObject } from '../../../model/backup.ts';
+import { defined } from '../../../model/defined.ts';
 import { forEachBounded } from '../../../repository/bounded.ts';
 import { type CqlPageColumn, type CqlPageHeader, openPageFile } from '../../../repository/cql-pages.ts';
 import { freeIfAlone, freeMemory } from '../../../repository/free-memory.ts';
@@ -171,7 +172,7 @@ async function settleCounters(
   const counters = new CounterTable(session, header, keyspace.to);
   const { signal, log } = job.context;
   const doing = `settle the counters of ${keyspace.to}.${table.name}`;
-  const options = { doing, keyspace: keyspace.to, signal, log, ...(claim === undefined ? {} : { claim }) };
+  const options = { doing, keyspace: keyspace.to, signal, log, ...defined({ claim }) };
   for await (const { cells } of storedRows(job, objects)) {
     if (await counters.settle(counters.rowOf(cells), options))
       log('a counter was put right', { table: table.name });

@@ -1,4 +1,5 @@
 import type { DataObject } from '../../../model/backup.ts';
+import { defined } from '../../../model/defined.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { fetchAhead } from '../../threads/fetch-ahead.ts';
@@ -44,7 +45,7 @@ export async function loadObjects(
 
 function wishesOf({ context: { request }, withSchema }: RestoreJob): WritingWishes {
   const contents = withSchema ? 'all' : 'data';
-  return { contents, ...(request.asNew === undefined ? {} : { asNew: request.asNew }) };
+  return { contents, ...defined({ asNew: request.asNew }) };
 }
 
 async function loadObject(

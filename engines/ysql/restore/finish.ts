@@ -1,5 +1,6 @@
 import { formatAmount, formatCount } from '../../../model/amounts.ts';
 import type { LeftOut } from '../../../model/backup.ts';
+import { defined } from '../../../model/defined.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { ReplayReport } from '../../../model/replay.ts';
 import { crashPoint } from '../../../repository/crash-points.ts';
@@ -323,7 +324,7 @@ async function outcome(
     rows,
     tables: tables.length,
     problems,
-    ...(compared === undefined ? {} : { compared }),
+    ...defined({ compared }),
     ...(isEmpty ? { comparedNothing: true as const } : {}),
     ...unclearIf(replays),
     ...(notes.length === 0 ? {} : { notes }),

@@ -1,3 +1,4 @@
+import { defined } from '../../../model/defined.ts';
 import type { ManifestTable } from '../../../model/manifest.ts';
 import type { DumpEntry } from '../server/dump-script.ts';
 import { quoteTable, tableName } from '../server/identifiers.ts';
@@ -238,7 +239,7 @@ function indexWaves(
       first.push({
         ...{ database, id: `table-${table}`, table, entries: together, lockTables: [] },
         bytes: bytes.get(table) ?? 0,
-        ...(vacuum === undefined ? {} : { vacuum }),
+        ...defined({ vacuum }),
       });
     }
     for (const entry of apart) {

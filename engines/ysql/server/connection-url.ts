@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { ConnectionOptions } from 'node:tls';
 import type { ClientConfig } from 'pg';
+import { defined } from '../../../model/defined.ts';
 import { messageOf, permanent } from '../../../model/errors.ts';
 
 /** Where and as whom to connect: a `postgresql://` URL taken apart. Several hosts are tried in order, as libpq does. */
@@ -116,8 +117,7 @@ export function clientConfigs(
       port,
       database,
       ssl,
-      ...(target.user === undefined ? {} : { user: target.user }),
-      ...(target.password === undefined ? {} : { password: target.password }),
+      ...defined({ user: target.user, password: target.password }),
       ...(options === '' ? {} : { options }),
     })),
   );

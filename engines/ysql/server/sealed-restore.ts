@@ -1,3 +1,4 @@
+import { defined } from '../../../model/defined.ts';
 import { HoldfastError, permanent } from '../../../model/errors.ts';
 import {
   findRestoreRecord,
@@ -63,10 +64,10 @@ export async function seal(
     restore: request.restore,
     sealedAt: new Date().toISOString(),
     databases,
-    ...(compared === undefined ? {} : { compared }),
+    ...defined({ compared }),
     ...(notes.length === 0 ? {} : { notes }),
     ...(unclear ? { unclear } : {}),
-    ...(result === undefined ? {} : { result }),
+    ...defined({ result }),
   };
   return await sealRestore(store, record, { signal });
 }
