@@ -63,7 +63,10 @@ async function trySchema(
   const workflowId = activityInfo().workflowExecution?.workflowId ?? '';
   const restore = rehearsalIn(workflowId) ?? rehearsalName('doctor', new Date());
   return checkNewestSchema(verb, {
-    ...{ repository, source, plan: schemaOf, restore },
+    repository,
+    source,
+    plan: schemaOf,
+    restore,
     reading: (ref, read) => pins.whilePinned(ref, read),
   });
 }

@@ -53,7 +53,8 @@ export async function judge(
   const base = oldestBase(catalogue.entries, input.archiveRetentionMs, now);
   if (base !== undefined) protectedBackups.push({ backup: base.backup, reader: 'the archive of changes' });
   const verdicts = decideRetention(catalogue.entries, input.retention, {
-    ...{ now, protectedBackups },
+    now,
+    protectedBackups,
     ...defined({ historyMs: input.historyMs }),
   });
   const entries = new Map(catalogue.entries.map((entry) => [entry.backup, entry]));

@@ -29,7 +29,9 @@ export async function checkFromHere(plan: CompiledPlan): Promise<readonly Check[
     ...(await checkRepository(repository)),
     ...(await checkSource(verb, source, options)),
     ...(await checkNewestSchema(verb, {
-      ...{ repository, source, plan: plan.name },
+      repository,
+      source,
+      plan: plan.name,
       restore: rehearsalName('doctor', new Date()),
       reading: (_, read) => read(),
     })),

@@ -80,7 +80,8 @@ export function fetchObject(
   memory?: (bytes: number) => Uint8Array,
 ): Promise<Uint8Array> {
   const body = store.get(folder + key, {
-    ...{ expect: { sizeBytes, sha256 }, signal },
+    expect: { sizeBytes, sha256 },
+    signal,
     ...defined({ memory }),
   });
   body.catch(() => undefined);

@@ -75,7 +75,11 @@ async function sealed(context: BackupContext, { manifest, sha256 }: StoredManife
   const losses = lossesIn(manifest).slice(0, LOSSES_LISTED);
   const unread = unreadIn(manifest).slice(0, LOSSES_LISTED);
   return {
-    ...{ plan, backup, ...manifest.totals, ...rowsOf(manifest), manifestSha256: sha256 },
+    plan,
+    backup,
+    ...manifest.totals,
+    ...rowsOf(manifest),
+    manifestSha256: sha256,
     ...(losses.length === 0 ? {} : { losses }),
     ...(unread.length === 0 ? {} : { unread }),
   };

@@ -109,9 +109,13 @@ async function fetchJars(set: JarSet, folder: string, report: Report): Promise<v
     await promisify(execFile)(
       maven,
       [
-        ...['-B', '-q', '-f', pom],
+        '-B',
+        '-q',
+        '-f',
+        pom,
         set.unpacked === true ? 'dependency:unpack-dependencies' : 'dependency:copy-dependencies',
-        ...[`-DoutputDirectory=${unfinished}`, '-DincludeScope=runtime'],
+        `-DoutputDirectory=${unfinished}`,
+        '-DincludeScope=runtime',
       ],
       { maxBuffer: 64 * 1024 * 1024 },
     );

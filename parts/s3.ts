@@ -99,7 +99,11 @@ export async function startS3Gateway(options: S3GatewayOptions = {}): Promise<S3
       name: 'versitygw',
       command,
       args: [
-        ...['--port', `${host}:${port}`, '--region', REGION, '--quiet'],
+        '--port',
+        `${host}:${port}`,
+        '--region',
+        REGION,
+        '--quiet',
         ...(options.accessLog === undefined ? [] : ['--access-log', options.accessLog]),
         ...(options.users === true ? ['--iam-dir', await folderIn(scratch.path, 'accounts')] : []),
         'posix',
@@ -141,9 +145,22 @@ export async function startS3Gateway(options: S3GatewayOptions = {}): Promise<S3
           secretAccessKey: randomBytes(16).toString('hex'),
         };
         await runTool(command, [
-          ...['admin', '--access', accessKeyId, '--secret', secretAccessKey, '--region', REGION],
-          ...['--endpoint-url', endpoint, 'create-user'],
-          ...['--access', user.accessKeyId, '--secret', user.secretAccessKey, '--role', 'user'],
+          'admin',
+          '--access',
+          accessKeyId,
+          '--secret',
+          secretAccessKey,
+          '--region',
+          REGION,
+          '--endpoint-url',
+          endpoint,
+          'create-user',
+          '--access',
+          user.accessKeyId,
+          '--secret',
+          user.secretAccessKey,
+          '--role',
+          'user',
         ]);
         return user;
       },

@@ -57,7 +57,9 @@ export function planRecovery(
   const exact = reach.steps.find((step) => step.fromMs <= wantedMs && wantedMs <= step.toMs);
   if (exact !== undefined) {
     return decide(exact, wantedMs, `${subjectOf(exact)} exactly the data of ${iso(wantedMs)}`, {
-      ...{ sources, context, limits: reach.limits },
+      sources,
+      context,
+      limits: reach.limits,
       notes: dearerWays(reach.steps, exact, wantedMs),
     });
   }

@@ -49,7 +49,7 @@ export async function readCatalogue(
   return {
     plan,
     repository: repository.name,
-    ...(identity === undefined ? {} : { repositoryId: identity.id }),
+    ...defined({ repositoryId: identity?.id }),
     entries: await Array.fromAsync(mapBounded(backups, LEDGERS_AT_ONCE, read)),
     unusable: unusable.length,
     damaged: unusable

@@ -35,43 +35,43 @@ interface Reading {
  * deleted from the bucket, and on a worker that has just started.
  */
 export class PlanMetrics {
-  private readings = new Map<string, Reading>();
-  private unmeasured = 0;
-  private isUp = false;
-  private readonly sources: PlanSources;
-  private readonly report: (problem: string) => void;
+  #readings = new Map<string, Reading>();
+  #unmeasured = 0;
+  #isUp = false;
+  readonly #sources: PlanSources;
+  readonly #report: (problem: string) => void;
 
   constructor(sources: PlanSources, report: (problem: string) => void) {
-    this.sources = sources;
-    this.report = report;
+    this.#sources = sources;
+    this.#report = report;
   }
 
   /** Reads every plan. A removed plan is dropped from the metrics; one whose repository doesn't answer keeps its last values. */
   async refresh(): Promise<void> {
     let plans: Awaited<ReturnType<PlanSources['plans']>>;
     try {
-      plans = await this.sources.plans();
-      this.isUp = true;
+      plans = await this.#sources.plans();
+      this.#isUp = true;
     } catch (error) {
-      this.isUp = false;
-      this.report(`the plans can't be listed for metrics: ${String(error)}`);
+      this.#isUp = false;
+      this.#report(`the plans can't be listed for metrics: ${String(error)}`);
       return;
     }
     const measured = plans.slice(0, MOST_PLANS);
-    this.unmeasured = plans.length - measured.length;
-    const known = this.readings;
+    this.#unmeasured = plans.length - measured.length;
+    const known = this.#readings;
     const readings = new Map<string, Reading>();
     const queue = [...measured];
     const lane = async () => {
       for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-        readings.set(next.plan, await this.read(next, known.get(next.plan)));
+        readings.set(next.plan, await this.#read(next, known.get(next.plan)));
       }
     };
     await Promise.all(Array.from({ length: PLANS_AT_ONCE }, lane));
-    this.readings = readings;
+    this.#readings = readings;
   }
 
-  private async read(
+  async #read(
     source: Awaited<ReturnType<PlanSources['plans']>>[number],
     last: Reading | undefined,
   ): Promise<Reading> {
@@ -80,23 +80,23 @@ export class PlanMetrics {
       const catalogue = await look();
       return { plan, standing: standingOf(catalogue), readAtMs: Date.parse(catalogue.readAt), isUp: true };
     } catch (error) {
-      this.report(`the repository of ${plan.plan} can't be read for metrics: ${String(error)}`);
+      this.#report(`the repository of ${plan.plan} can't be read for metrics: ${String(error)}`);
       return { plan, standing: last?.standing, readAtMs: last?.readAtMs, isUp: false };
     }
   }
 
   /** In Prometheus's text format (version 0.0.4). */
   render(nowMs: number): string {
-    const readings = [...this.readings.values()];
+    const readings = [...this.#readings.values()];
     const own = [
       metric('holdfast_plans', 'Plans that this worker knows of.', [
-        { labels: {}, value: readings.length + this.unmeasured },
+        { labels: {}, value: readings.length + this.#unmeasured },
       ]),
       metric('holdfast_plans_unmeasured', `Plans beyond the first ${MOST_PLANS}, which have no metrics.`, [
-        { labels: {}, value: this.unmeasured },
+        { labels: {}, value: this.#unmeasured },
       ]),
       metric('holdfast_plans_listed', 'Whether Temporal could be asked for the plans at the last look.', [
-        { labels: {}, value: this.isUp ? 1 : 0 },
+        { labels: {}, value: this.#isUp ? 1 : 0 },
       ]),
     ];
     const ofPlans = GAUGES.map(({ name, help, of }) =>

@@ -196,7 +196,11 @@ class Keeper {
   async #close(database: string): Promise<void> {
     const { plan, source, repository, policy } = this.#input;
     await this.#call(`drop slot and publication in ${database}`).closeArchive({
-      ...{ plan, source, repository, policy, database },
+      plan,
+      source,
+      repository,
+      policy,
+      database,
     });
     this.#databases.delete(database);
   }

@@ -33,7 +33,9 @@ export async function readCatalogRelations(session: Session): Promise<CatalogRel
      WHERE c.relkind IN ('r', 'm', 'i')`,
   );
   const described = ({ schema, name, valid, file }: (typeof rows)[number]) => ({
-    ...{ schema, name, valid },
+    schema,
+    name,
+    valid,
     files: Number(file),
   });
   return new Map([

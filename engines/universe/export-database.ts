@@ -128,7 +128,7 @@ function snapshotOf(
     database: database.database,
     api: database.api,
     ...defined({ snapshot }),
-    ...(metadata === undefined ? {} : { metadata: metadata.entry.key }),
+    ...defined({ metadata: metadata?.entry.key }),
     ...defined({ takenAt: snapshotTime, catalogVersion: version }),
     tables,
   };
@@ -136,7 +136,7 @@ function snapshotOf(
   return {
     snapshot: described,
     colocated,
-    ...(metadata === undefined ? {} : { contents: metadata.contents }),
+    ...defined({ contents: metadata?.contents }),
   };
 }
 
@@ -228,8 +228,10 @@ function manifestTables(
   return tables
     .filter(({ index, skipped }) => !index && skipped === undefined)
     .map(({ id, schema, name }) => ({
-      ...{ schema, table: name },
+      schema,
+      table: name,
       ...(rows.get(id) ?? NOT_LOOKED_AT),
-      ...{ bytes: 0, objects: 0 },
+      bytes: 0,
+      objects: 0,
     }));
 }

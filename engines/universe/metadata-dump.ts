@@ -37,7 +37,10 @@ export async function metadataDump(server: Server): Promise<MetadataDump> {
     program,
     takesReadTime,
     options: (instant) => [
-      ...['--schema-only', '--create', '--serializable-deferrable', '--include-yb-metadata'],
+      '--schema-only',
+      '--create',
+      '--serializable-deferrable',
+      '--include-yb-metadata',
       ...known,
       ...(instant === undefined ? [] : [`--read-time=${instant}`]),
     ],

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { defined } from '../../model/defined.ts';
 import { snapshotLedgerFolder } from '../../repository/layout.ts';
 import { liveNotes } from '../../repository/notes.ts';
 import { getSealed, putSealed } from '../../repository/sealed-object.ts';
@@ -60,7 +61,7 @@ export async function readLedger({ store, ref, signal }: BackupContext): Promise
       : undefined;
     entries.push({
       intent,
-      ...(created === undefined ? {} : { snapshot: created.snapshot }),
+      ...defined({ snapshot: created?.snapshot }),
       name: key.slice(0, -INTENT.length),
       keys: created === undefined ? [key] : [key, createdKey],
     });

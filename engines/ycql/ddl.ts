@@ -50,8 +50,18 @@ function primaryKey({ partitionKey, clustering }: TableSchema): string {
 
 /** Types whose values CQL writes without quotes. */
 const BARE = new Set([
-  ...['bigint', 'blob', 'boolean', 'decimal', 'double', 'float', 'int', 'smallint', 'timeuuid'],
-  ...['tinyint', 'uuid', 'varint'],
+  'bigint',
+  'blob',
+  'boolean',
+  'decimal',
+  'double',
+  'float',
+  'int',
+  'smallint',
+  'timeuuid',
+  'tinyint',
+  'uuid',
+  'varint',
 ]);
 
 /** The function of a mask with its arguments. One that users defined is in the same keyspace. */

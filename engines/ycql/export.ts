@@ -44,7 +44,11 @@ export async function exportWorkList(
         ...NO_DATABASE_PROPERTIES,
         schemaObjects: await schemaObjects(verb, readPoint, session, schema, index),
         tables: read.map(({ toCut: { table }, losses }) => ({
-          ...{ schema: schema.keyspace, table: table.name, rows: 0, bytes: 0, objects: 0 },
+          schema: schema.keyspace,
+          table: table.name,
+          rows: 0,
+          bytes: 0,
+          objects: 0,
           ...(losses.length === 0 ? {} : { losses }),
         })),
         ...(schema.notCarried.length === 0 ? {} : { losses: schema.notCarried }),

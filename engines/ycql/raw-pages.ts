@@ -129,7 +129,8 @@ function install(): string | undefined {
             header: frame.header,
             result: {
               rows: rows === 0 ? [] : [{ rows, body, ownsMemory: reader.buf === this.holdfastFrame }],
-              ...{ meta: frame.meta, flags: frame.flagsInfo },
+              meta: frame.meta,
+              flags: frame.flagsInfo,
             },
           });
         }

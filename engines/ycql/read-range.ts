@@ -181,7 +181,10 @@ class RangeReader {
     if (this.#unread > UNREAD_AT_MOST) throw cause;
     const unread = `${what} could not be read: most often it lies behind too many tombstones`;
     log('rows could not be read, and the range is split round them', {
-      ...{ keyspace, table: table.name, unread, error: cause.message },
+      keyspace,
+      table: table.name,
+      unread,
+      error: cause.message,
     });
     return { unread };
   }

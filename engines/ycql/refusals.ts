@@ -9,8 +9,18 @@ import { allColumns, type KeyspaceSchema } from './schema.ts';
  */
 const TAKEN_NAMES: ReadonlySet<string> = new Set([
   ...nativeNames,
-  ...['list', 'set', 'map', 'tuple', 'frozen', 'vector'],
-  ...['bitstring', 'byte', 'complex', 'enum', 'interval', 'macaddr'],
+  'list',
+  'set',
+  'map',
+  'tuple',
+  'frozen',
+  'vector',
+  'bitstring',
+  'byte',
+  'complex',
+  'enum',
+  'interval',
+  'macaddr',
 ]);
 
 /**

@@ -445,7 +445,9 @@ export async function connect(
       const server = await readServer(client);
       if (server.product === 'cassandra') await client.metadata.refreshKeyspaces();
       return new CqlSession(client, {
-        ...{ server, localDataCenter, consistency: source.consistencyLevel },
+        server,
+        localDataCenter,
+        consistency: source.consistencyLevel,
         limit: new LoadLimit(source.load, memory),
       });
     } catch (error) {

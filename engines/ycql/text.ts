@@ -55,7 +55,14 @@ function mapOf(type: Extract<CqlType, { kind: 'map' }>, cell: Buffer, types: rea
 }
 
 const FIXED_BYTES: Readonly<Record<string, number>> = {
-  ...{ bigint: 8, boolean: 1, double: 8, float: 4, int: 4, timestamp: 8, timeuuid: 16, uuid: 16 },
+  bigint: 8,
+  boolean: 1,
+  double: 8,
+  float: 4,
+  int: 4,
+  timestamp: 8,
+  timeuuid: 16,
+  uuid: 16,
 };
 
 /** Elements of a fixed length stand side by side; others have their length before them as a variable-length integer. */

@@ -54,8 +54,13 @@ export async function reconcileSchedule(
   if (mine !== undefined || others.length > 1) throw two(namespace, present);
   if (!policy.adopt) throw foreign(namespace, other);
   const adopted: ScheduleRecord = {
-    ...{ plan, namespace, schedule: other.id, adopted: true },
-    ...{ intervalMs: policy.intervalMs, retentionMs: policy.retentionMs, since: new Date().toISOString() },
+    plan,
+    namespace,
+    schedule: other.id,
+    adopted: true,
+    intervalMs: policy.intervalMs,
+    retentionMs: policy.retentionMs,
+    since: new Date().toISOString(),
   };
   await writeScheduleRecord(store, adopted, { signal });
   await edit(admin, other, policy);

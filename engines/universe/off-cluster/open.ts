@@ -37,7 +37,11 @@ export async function openScheduled(
     if (state !== 'COMPLETE')
       throw gone(snapshot, database, `is ${state ?? 'gone'}, so it can’t be exported any more`);
     const described: DatabaseSnapshot = {
-      ...{ database, api, snapshot, snapshotTime: takenAt, history },
+      database,
+      api,
+      snapshot,
+      snapshotTime: takenAt,
+      history,
       ...(api === 'ysql' ? { catalogVersion: catalogVersion ?? VERSION_NOT_SEEN } : {}),
     };
     return {

@@ -121,7 +121,11 @@ async function scheduledSnapshots(
     const history = historyOf({ schedule: schedule.id, from }, name, span, stood);
     return [
       {
-        ...{ database: name.name, api: name.api, snapshot: id, takenAt, history },
+        database: name.name,
+        api: name.api,
+        snapshot: id,
+        takenAt,
+        history,
         ...(span?.version !== undefined && (span.versionSince ?? takenAt) < takenAt
           ? { catalogVersion: span.version }
           : {}),

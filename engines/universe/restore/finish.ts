@@ -57,7 +57,9 @@ export async function finishUniverse(restore: UniverseRestore): Promise<RestoreO
   }
   await deleteImported(restore, universe);
   let compared = describeComparison({
-    ...{ counted, looked, indexes },
+    counted,
+    looked,
+    indexes,
     keyspaces: databases.filter(({ api }) => api === 'ycql').map(({ to }) => to),
     isYsql: job.databases.length > 0,
     ...defined({ at }),
@@ -67,7 +69,9 @@ export async function finishUniverse(restore: UniverseRestore): Promise<RestoreO
     const record = await seal(restore, job, {
       replace: true,
       created: job.databases.map(({ names }) => names.to),
-      ...{ compared, notes, unclear: isUnclear },
+      compared,
+      notes,
+      unclear: isUnclear,
     });
     // Where an earlier attempt exchanged the names, this one has looked at nothing: what that one found holds.
     compared = record.compared ?? compared;
@@ -139,8 +143,13 @@ interface DatabaseFindings {
 }
 
 const NOTHING_LOOKED_AT: DatabaseFindings = {
-  ...{ rows: { rows: 0 }, counted: 0, looked: 0, indexes: 0 },
-  ...{ problems: [], unclear: [], notes: [] },
+  rows: { rows: 0 },
+  counted: 0,
+  looked: 0,
+  indexes: 0,
+  problems: [],
+  unclear: [],
+  notes: [],
 };
 
 type YsqlDatabases = NamedDatabases & { readonly databases: readonly RestoredDatabase[] };

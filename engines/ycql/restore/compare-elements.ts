@@ -59,7 +59,10 @@ function elementsIn(type: CqlType, { value, times, expiries }: ElementsOfSide): 
   if (value === null) return [];
   const written = times === null ? [] : elementsOf(times);
   const element = (name: string, bytes: RawCell, place: number): Element => ({
-    ...{ name, value: bytes, time: written[place] ?? null, expiry: expiries[place] },
+    name,
+    value: bytes,
+    time: written[place] ?? null,
+    expiry: expiries[place],
   });
   switch (type.kind) {
     case 'map':

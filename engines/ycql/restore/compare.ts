@@ -265,7 +265,8 @@ class Comparer {
     // What has expired by now may be gone; of elements, some of them.
     if (over.length > 0 && perElement !== undefined) {
       const side = ({ cells }: ReadRow, ends: readonly (number | undefined)[]) => ({
-        ...{ value: cells[valueAt] ?? null, expiries: ends },
+        value: cells[valueAt] ?? null,
+        expiries: ends,
         times: timeAt === undefined ? null : (cells[timeAt] ?? null),
       });
       const difference = differenceInElements(

@@ -58,8 +58,16 @@ async function loadObject(
   const { keyspace, table } = destinationOf(job, object);
   await lanes.run(
     {
-      ...{ kind: 'load', target, source, limit: sharedLimit(target, source), object, body, table },
-      ...{ into: keyspace.to, types: keyspace.schema.types, wishes: wishesOf(job) },
+      kind: 'load',
+      target,
+      source,
+      limit: sharedLimit(target, source),
+      object,
+      body,
+      table,
+      into: keyspace.to,
+      types: keyspace.schema.types,
+      wishes: wishesOf(job),
     },
     {
       signal: context.signal,

@@ -434,14 +434,12 @@ export class RowStatementBuilder {
       const { name = '', type = '' } = this.#header.columns[valueAt] ?? {};
       const parsed = parseType(type);
       return {
-        ...{
-          name,
-          type: parsed,
-          isMultiCell: isMultiCell(parsed),
-          isStatic: kind === 'static',
-          place,
-          valueAt,
-        },
+        name,
+        type: parsed,
+        isMultiCell: isMultiCell(parsed),
+        isStatic: kind === 'static',
+        place,
+        valueAt,
         writeTimeAt: find(name, 'writetime'),
         ttlAt: find(name, 'ttl'),
       };

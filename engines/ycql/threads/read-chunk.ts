@@ -110,8 +110,13 @@ async function* pagesOf(
   const range = rangeOf(chunk);
   const { database: keyspace, table: name } = chunk.table;
   const pages = readRange(session, {
-    ...{ keyspace, table, range, host },
-    ...{ selectors: chunk.columns, columns: header.columns, pageRows: source.load.pageRows },
+    keyspace,
+    table,
+    range,
+    host,
+    selectors: chunk.columns,
+    columns: header.columns,
+    pageRows: source.load.pageRows,
     doing: `read ${keyspace}.${name}, partition hashes ${range.from} to ${range.to} (chunk ${chunk.id})`,
     signal: lane.signal,
     log: lane.log,
@@ -238,7 +243,8 @@ class PagePart {
     const readAt = { from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString() };
     const { expiring, unread } = this;
     await lane.deliver({
-      ...{ ...this.#builder.finish(), readAt },
+      ...this.#builder.finish(),
+      readAt,
       ...(expiring === 0 ? {} : { expiring }),
       ...(unread.length === 0 ? {} : { unread }),
     });

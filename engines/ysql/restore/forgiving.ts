@@ -151,7 +151,11 @@ async function note(
   const because = forgives === 'errors' ? 'error' : 'selection';
   log(`left out ${entry.type} ${name}`, { sqlState: sqlState(error.cause) });
   await noteLeftOut(session, {
-    ...{ kind: entry.type, name, error: reasonIn(error, doingOf(entry)), sql, because },
+    kind: entry.type,
+    name,
+    error: reasonIn(error, doingOf(entry)),
+    sql,
+    because,
     ...how,
   });
 }

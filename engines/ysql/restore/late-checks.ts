@@ -87,7 +87,10 @@ function clauses(tokens: readonly Token[], level: number): readonly Check[] {
     if (last === undefined) continue;
     const after = tokens[close];
     checks.push({
-      ...{ name, body: tokens.slice(at + 3, close), start: token.start, end: last.end },
+      name,
+      body: tokens.slice(at + 3, close),
+      start: token.start,
+      end: last.end,
       ...(before?.text === ',' ? { commaBefore: before } : {}),
       ...(after?.text === ',' ? { commaAfter: after } : {}),
     });

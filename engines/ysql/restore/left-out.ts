@@ -23,8 +23,13 @@ export async function noteLeftOut(session: Session, item: LeftOut): Promise<void
     `INSERT INTO ${BOOKKEEPING_SCHEMA}.left_out (kind, name, fingerprint, sql, error, because, instead)
      VALUES ($1, $2, md5($3), $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
     [
-      ...[item.kind, item.name, distinction, cut(item.sql, SQL_AT_MOST), cut(item.error, ERROR_AT_MOST)],
-      ...[item.because, item.instead ?? null],
+      item.kind,
+      item.name,
+      distinction,
+      cut(item.sql, SQL_AT_MOST),
+      cut(item.error, ERROR_AT_MOST),
+      item.because,
+      item.instead ?? null,
     ],
   );
 }

@@ -72,7 +72,9 @@ async function loadGroup(job: RestoreJob, group: readonly LoadedObject[]): Promi
     const { object } = first;
     await withRestoreSession(job, database, (session) =>
       noteLeftOut(session, {
-        ...{ kind: 'TABLE DATA', name: tableName(object.table), because: 'error' },
+        kind: 'TABLE DATA',
+        name: tableName(object.table),
+        because: 'error',
         error: reasonIn(error, `load ${object.key} into ${tableName(routed(database, object).table)}`),
         sql: copyFromStatement(routed(database, object), encoding),
       }),

@@ -58,7 +58,11 @@ function wavesOfDatabase(job: RestoreJob, database: DatabaseJob): readonly (read
     apart([
       ...foreignKeys.map((entry, index) => foreignKeyUnit(database, entry, index, bytes)),
       ...loaded.map((table) => ({
-        ...{ database, id: `count-${quoteTable(table)}`, count: table, entries: [], lockTables: [] },
+        database,
+        id: `count-${quoteTable(table)}`,
+        count: table,
+        entries: [],
+        lockTables: [],
         bytes: table.bytes,
       })),
     ]),
@@ -172,7 +176,10 @@ function orderedUnits(database: DatabaseJob, entries: readonly DumpEntry[]): rea
   }
   const first = groups.findIndex((some) => some.some(isLong));
   return groups.map((some, place) => ({
-    ...{ database, id: `ordered-${place}`, entries: some, lockTables: [] },
+    database,
+    id: `ordered-${place}`,
+    entries: some,
+    lockTables: [],
     ...(place === first ? { sequences: true } : {}),
   }));
 }
@@ -237,14 +244,22 @@ function indexWaves(
     const vacuum = vacuums.get(table);
     if (vacuum !== undefined || together.length > 0) {
       first.push({
-        ...{ database, id: `table-${table}`, table, entries: together, lockTables: [] },
+        database,
+        id: `table-${table}`,
+        table,
+        entries: together,
+        lockTables: [],
         bytes: bytes.get(table) ?? 0,
         ...defined({ vacuum }),
       });
     }
     for (const entry of apart) {
       second.push({
-        ...{ database, id: `index-${nameOf(entry)}`, table, entries: [entry], lockTables: [] },
+        database,
+        id: `index-${nameOf(entry)}`,
+        table,
+        entries: [entry],
+        lockTables: [],
         bytes: bytes.get(table) ?? 0,
       });
     }

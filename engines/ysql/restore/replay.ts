@@ -158,7 +158,8 @@ async function run(
   let read = 0;
   let sequences: SegmentHeader['sequences'];
   const messages = readMessages(store, segments, {
-    ...{ signal, timeline: timeline.id },
+    signal,
+    timeline: timeline.id,
     begun: (segment, header) => {
       read += 1;
       // Values are read when a segment is closed, so those of the segment that holds the cut are never too old.
@@ -167,7 +168,9 @@ async function run(
     },
   });
   const position = await replay(session, messages, {
-    ...{ cut, from, includes: database.selection.includes },
+    cut,
+    from,
+    includes: database.selection.includes,
     progress: ({ transactions, changes }) =>
       heartbeat({ database: name, segments: read, of: segments.length, transactions, changes }),
   });

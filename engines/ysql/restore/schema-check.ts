@@ -5,8 +5,16 @@ import { readLeftOut } from './left-out.ts';
 
 /** Types of dump entries whose objects can be looked up by the name in their header. */
 const COMPARED = new Set([
-  ...['TABLE', 'FOREIGN TABLE', 'VIEW', 'MATERIALIZED VIEW', 'SEQUENCE', 'INDEX', 'TRIGGER'],
-  ...['CONSTRAINT', 'FK CONSTRAINT', 'CHECK CONSTRAINT'],
+  'TABLE',
+  'FOREIGN TABLE',
+  'VIEW',
+  'MATERIALIZED VIEW',
+  'SEQUENCE',
+  'INDEX',
+  'TRIGGER',
+  'CONSTRAINT',
+  'FK CONSTRAINT',
+  'CHECK CONSTRAINT',
 ]);
 
 const TABLES = new Set(['TABLE', 'FOREIGN TABLE']);
