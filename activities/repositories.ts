@@ -17,7 +17,7 @@ const SHARDS_KEPT = 8;
 /** For each repository, work lists and results that this worker wrote: some thousand tasks. A worker that made a backup alone then reads none of them to seal it. */
 const WORK_KEPT_BYTES = 4 * 1024 * 1024;
 
-/** The stores, manifests and work lists that this process uses, each read once and shared by its lanes. */
+/** The stores, manifests and work lists that this process uses, each read once and shared by its slots. */
 export class Repositories {
   readonly #stores = new Memory<Store>(Number.POSITIVE_INFINITY);
   readonly #repositories = new Memory<Store>(Number.POSITIVE_INFINITY);

@@ -15,7 +15,7 @@ export interface ManyBenchOptions {
   readonly json: boolean;
 }
 
-const LANES = 2;
+const PARALLELISM = 2;
 const ROWS_PER_TABLE = 10;
 const WARM_UP_BACKUPS = 2;
 const SOURCE = 'many';
@@ -60,8 +60,8 @@ export async function benchMany(options: ManyBenchOptions): Promise<void> {
   const accessLog = join(folder.path, 'requests.log');
   const stage = await setStage({
     source: '{ ysql: { connection: { env: BENCH_URL }, globals: none } }',
-    lanes: LANES,
-    restoreLanes: LANES,
+    parallelism: PARALLELISM,
+    restoreParallelism: PARALLELISM,
     into: { [SOURCE]: COPY },
     folder: folder.path,
     environment: { BENCH_URL: postgres.url(SOURCE) },

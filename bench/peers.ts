@@ -35,17 +35,17 @@ export class Peers {
     await this.run('pg_restore', ['-j', '2', '-d', this.url(database), directory]);
   }
 
-  /** COPY to nowhere by `lanes` psql processes at once, over the same pieces of tables that Holdfast cuts. */
-  async copyToNowhere(database: string, lanes: number, chunkBytes: number): Promise<void> {
-    await this.inLanes(database, lanes, chunkBytes, () => ({
+  /** COPY to nowhere by `parallelism` psql processes at once, over the same pieces of tables that Holdfast cuts. */
+  async copyToNowhere(database: string, parallelism: number, chunkBytes: number): Promise<void> {
+    await this.inParallel(database, parallelism, chunkBytes, () => ({
       copy: (piece) => this.run('psql', ['-X', '-q', '-d', this.url(database), '-c', copyOf(piece)]),
       end: async () => undefined,
     }));
   }
 
   /** The same by the usual client library of Node, `pg` with `pg-copy-streams`, in this process. */
-  async copyToNowhereByNode(database: string, lanes: number, chunkBytes: number): Promise<void> {
-    await this.inLanes(database, lanes, chunkBytes, async () => {
+  async copyToNowhereByNode(database: string, parallelism: number, chunkBytes: number): Promise<void> {
+    await this.inParallel(database, parallelism, chunkBytes, async () => {
       const client = new pg.Client({ connectionString: this.url(database) });
       await client.connect();
       return {
@@ -59,19 +59,19 @@ export class Peers {
     });
   }
 
-  private async inLanes(
+  private async inParallel(
     database: string,
-    lanes: number,
+    parallelism: number,
     chunkBytes: number,
     open: () => Reader | Promise<Reader>,
   ): Promise<void> {
     const pieces = await this.pieces(database, chunkBytes);
-    const lane = async (): Promise<void> => {
+    const reader = async (): Promise<void> => {
       const reader = await open();
       for (let piece = pieces.shift(); piece !== undefined; piece = pieces.shift()) await reader.copy(piece);
       await reader.end();
     };
-    await Promise.all(Array.from({ length: lanes }, lane));
+    await Promise.all(Array.from({ length: parallelism }, reader));
   }
 
   private async pieces(database: string, chunkBytes: number): Promise<string[]> {

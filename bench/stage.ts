@@ -25,8 +25,8 @@ import type { BackupOutcome } from '../workflows/messages.ts';
 export interface StageOptions {
   /** The plan's source, in YAML. */
   readonly source: string;
-  readonly lanes: number;
-  readonly restoreLanes: number;
+  readonly parallelism: number;
+  readonly restoreParallelism: number;
   /** What the restored copy is called, by name at the source. */
   readonly into: Readonly<Record<string, string>>;
   /** Scratch folder of the benchmark. */
@@ -139,7 +139,7 @@ async function build(options: StageOptions, parts: AsyncDisposableStack): Promis
   };
 }
 
-function planText({ source, lanes }: StageOptions, endpoint: string): string {
+function planText({ source, parallelism }: StageOptions, endpoint: string): string {
   return `
 apiVersion: holdfast/v1
 kind: Repository
@@ -153,7 +153,7 @@ metadata: { name: bench }
 spec:
   source: ${source}
   repository: bench
-  steps: [flush, snapshot, export, upload: { parallelism: ${lanes} }]
+  steps: [flush, snapshot, export, upload: { parallelism: ${parallelism} }]
 `;
 }
 
@@ -172,7 +172,7 @@ function restoreRequest(options: StageOptions, pipeline: Pipeline, backup: strin
     ...PLAIN_RESTORE,
     into: options.into,
     scratch: false,
-    parallelism: options.restoreLanes,
+    parallelism: options.restoreParallelism,
   };
 }
 

@@ -73,8 +73,8 @@ export async function fill(session: CqlSession, rows: number): Promise<void> {
   await writer.finish();
 }
 
-/** What Holdfast asks, in as many lanes, and nothing done with the answers. */
-export async function bareScan(session: CqlSession, lanes: number): Promise<Taken> {
+/** What Holdfast asks, in as much parallelism, and nothing done with the answers. */
+export async function bareScan(session: CqlSession, parallelism: number): Promise<Taken> {
   const { signal } = new AbortController();
   const table = await readTable(session, KEYSPACE, TABLE, signal);
   if (table === undefined) throw new Error('there is no table');
@@ -83,7 +83,7 @@ export async function bareScan(session: CqlSession, lanes: number): Promise<Take
   const before = process.cpuUsage();
   const startedAt = performance.now();
   const ranges = Array.from({ length: RANGES }, (_, index) => index);
-  const lane = async () => {
+  const reader = async () => {
     for (let range = ranges.shift(); range !== undefined; range = ranges.shift()) {
       const [from, to] = [(range * 65_536) / RANGES, ((range + 1) * 65_536) / RANGES - 1];
       const pages = scan(session, {
@@ -93,7 +93,7 @@ export async function bareScan(session: CqlSession, lanes: number): Promise<Take
       for await (const page of pages) if (page.rows === 0) throw new Error('an empty page');
     }
   };
-  await Promise.all(Array.from({ length: lanes }, lane));
+  await Promise.all(Array.from({ length: parallelism }, reader));
   const { user, system } = process.cpuUsage(before);
   return { seconds: (performance.now() - startedAt) / 1_000, cpuSeconds: (user + system) / 1e6 };
 }

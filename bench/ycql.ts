@@ -18,9 +18,9 @@ export interface YcqlBenchOptions {
 }
 
 /** Chunks at a time, and requests under way on the node (as many as a plan allows that says nothing). */
-const LANES = 4;
+const PARALLELISM = 4;
 /** As `holdfast restore` without options. */
-const RESTORE_LANES = 2;
+const RESTORE_PARALLELISM = 2;
 const ROWS = 1_000_000;
 const RESTORED = 'bench_restored';
 
@@ -44,8 +44,8 @@ export async function benchYcql(options: YcqlBenchOptions): Promise<void> {
 
   const stage = await setStage({
     source: `{ ycql: { contactPoints: [${cluster.contactPoints.join(', ')}], port: ${cluster.port}, keyspaces: { include: [${KEYSPACE}] }, consistency: scan } }`,
-    lanes: LANES,
-    restoreLanes: RESTORE_LANES,
+    parallelism: PARALLELISM,
+    restoreParallelism: RESTORE_PARALLELISM,
     into: { [KEYSPACE]: RESTORED },
     folder: folder.path,
   });
@@ -80,13 +80,13 @@ export async function benchYcql(options: YcqlBenchOptions): Promise<void> {
   };
 
   say('Warming up …');
-  await bareScan(session, LANES);
+  await bareScan(session, PARALLELISM);
   await backup();
   for (let round = 1; round <= options.rounds; round++) {
     say(`Backup, round ${round} of ${options.rounds}`);
     await stage.removeBackup();
     await measure('holdfast backup to S3', () => ofWorker(backup));
-    await measure('bare raw scan to nowhere', () => bareScan(session, LANES));
+    await measure('bare raw scan to nowhere', () => bareScan(session, PARALLELISM));
     await measure('dsbulk unload to gzipped CSV', async () => {
       const { bytes, ...taken } = await dsbulk.unload(KEYSPACE, TABLE, csv);
       sizes.set('dsbulk unload to gzipped CSV', bytes);
@@ -190,7 +190,7 @@ function page(report: Report): string {
 
 Written by \`npm run bench -- ycql --write\` on ${new Date().toISOString().slice(0, 10)}: ${report.machine}; everything on one machine, loopback, one node of Cassandra 5.0.
 ${report.rows.toLocaleString('en')} rows of about ${report.rowBytes} bytes (with time of writing and TTL of each cell, which dsbulk and cqlsh leave out) in one table; ${report.rounds} rounds, alternating.
-Holdfast runs through Temporal into an S3 gateway with a plan's default load, ${LANES} chunks at a time (${RESTORE_LANES} of a restore); the bare scan has as many requests under way. Holdfast's
+Holdfast runs through Temporal into an S3 gateway with a plan's default load, ${PARALLELISM} chunks at a time (${RESTORE_PARALLELISM} of a restore); the bare scan has as many requests under way. Holdfast's
 CPU is the worker's. Compare ratios, not seconds: machines are noisy.
 
 ${render(report)}

@@ -19,12 +19,12 @@ export interface YsqlBenchOptions {
   readonly write: boolean;
 }
 
-const LANES = 2;
+const PARALLELISM = 2;
 const CHUNK_BYTES = 64 * 1024 * 1024;
 /** After which the worker's CPU time per backup no longer falls (measured: 4.2, 2.2, 2.1, 2.0, 2.0, 1.9 core-seconds). */
 const WARM_UP_BACKUPS = 8;
-const BARE_PSQL = `COPY to nowhere, ${LANES} lanes of psql`;
-const BARE_NODE = `COPY to nowhere, ${LANES} lanes of pg-copy-streams in Node`;
+const BARE_PSQL = `COPY to nowhere, ${PARALLELISM} processes of psql`;
+const BARE_NODE = `COPY to nowhere, ${PARALLELISM} readers of pg-copy-streams in Node`;
 
 /** Holdfast through Temporal into S3 against PostgreSQL's own programs, alternating, in one run on one machine. */
 export async function benchYsql(options: YsqlBenchOptions): Promise<void> {
@@ -48,8 +48,8 @@ export async function benchYsql(options: YsqlBenchOptions): Promise<void> {
 
   const stage = await setStage({
     source: '{ ysql: { connection: { env: BENCH_URL }, globals: none } }',
-    lanes: LANES,
-    restoreLanes: LANES,
+    parallelism: PARALLELISM,
+    restoreParallelism: PARALLELISM,
     into: { bench: 'bench_restored' },
     folder: folder.path,
     environment: { BENCH_URL: postgres.url('bench') },
@@ -89,12 +89,12 @@ export async function benchYsql(options: YsqlBenchOptions): Promise<void> {
     await stage.removeBackup();
     await backup();
   }
-  await peers.copyToNowhere('bench', LANES, CHUNK_BYTES);
+  await peers.copyToNowhere('bench', PARALLELISM, CHUNK_BYTES);
   for (let round = 1; round <= options.rounds; round++) {
     say(`Backup, round ${round} of ${options.rounds}`);
     await time('holdfast backup to S3', backup, () => stage.removeBackup());
-    await time(BARE_PSQL, () => peers.copyToNowhere('bench', LANES, CHUNK_BYTES).then(nothing));
-    await time(BARE_NODE, () => peers.copyToNowhereByNode('bench', LANES, CHUNK_BYTES).then(nothing));
+    await time(BARE_PSQL, () => peers.copyToNowhere('bench', PARALLELISM, CHUNK_BYTES).then(nothing));
+    await time(BARE_NODE, () => peers.copyToNowhereByNode('bench', PARALLELISM, CHUNK_BYTES).then(nothing));
     await time('pg_dump -Fd -j2 -Z1', () => peers.dump('bench', dumpFolder, ['-Z1']), removeDump);
     await time('pg_dump -Fd -j2 -Z0', () => peers.dump('bench', dumpFolder, ['-Z0']), removeDump);
     await time('pg_dump -Fd -j2', () => peers.dump('bench', dumpFolder, []), removeDump);
@@ -196,7 +196,7 @@ Many small tables: [benchmarks-many](benchmarks-many.md). YCQL: [benchmarks-ycql
 
 Written by \`npm run bench -- ysql --write\` on ${new Date().toISOString().slice(0, 10)}: ${report.machine}; everything on one machine, loopback, PostgreSQL
 and Temporal's file without fsync. ${(report.textBytes / 1e6).toFixed(0)} MB of COPY text in four tables, one of them about 80 %; ${report.rounds} rounds, alternating. Holdfast runs through
-Temporal into an S3 gateway, with zstd, SHA-256 and verified puts, ${LANES} lanes. Before each measurement what the one before left is
+Temporal into an S3 gateway, with zstd, SHA-256 and verified puts, ${PARALLELISM} at a time. Before each measurement what the one before left is
 removed and the disk is synced; the worker, which is a service, has made ${WARM_UP_BACKUPS} backups, in which its code was compiled (the
 first took ${report.firstSeconds.toFixed(1)} s). Compare ratios, not seconds: machines are noisy.
 

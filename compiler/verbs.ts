@@ -18,7 +18,7 @@ export interface VerbSignature {
     };
   };
   /** How many activities of the step can run at once; 1 for a verb that is one activity. */
-  readonly mostLanes: number;
+  readonly maxParallelism: number;
 }
 
 /** Of a step whose plan says nothing else; the step's timeout ends it too. */
@@ -30,7 +30,7 @@ export const VERBS: Readonly<Record<Verb, VerbSignature>> = {
     once: false,
     summary: 'Brings the source to rest: waits, bounded, for changes of the schema under way to end.',
     defaults: { timeout: '15m', parallelism: 1, retry: STEP_RETRY },
-    mostLanes: 1,
+    maxParallelism: 1,
   },
   snapshot: {
     consumes: [],
@@ -38,7 +38,7 @@ export const VERBS: Readonly<Record<Verb, VerbSignature>> = {
     once: true,
     summary: 'Pins the read point: the one instant that every later step reads.',
     defaults: { timeout: '15m', parallelism: 1, retry: STEP_RETRY },
-    mostLanes: 1,
+    maxParallelism: 1,
   },
   export: {
     consumes: ['readPoint'],
@@ -47,7 +47,7 @@ export const VERBS: Readonly<Record<Verb, VerbSignature>> = {
     summary: 'Writes the schema into the repository and cuts the tables into chunks.',
     // A dump of the schema alone has taken 80 minutes on a cluster with 67,000 tables (yugabyte-db issue 14986).
     defaults: { timeout: '6h', parallelism: 1, retry: STEP_RETRY },
-    mostLanes: 1,
+    maxParallelism: 1,
   },
   upload: {
     consumes: ['workList'],
@@ -55,21 +55,21 @@ export const VERBS: Readonly<Record<Verb, VerbSignature>> = {
     once: true,
     summary: 'Streams every chunk into the repository and, at the end, writes the manifest.',
     defaults: { timeout: '3d', parallelism: 2, retry: STEP_RETRY },
-    mostLanes: 64,
+    maxParallelism: 64,
   },
   verify: {
     consumes: ['backup'],
     once: false,
     summary: 'Checks the backup in the repository and records the verdict.',
     defaults: { timeout: '3d', parallelism: 2, retry: STEP_RETRY },
-    mostLanes: 64,
+    maxParallelism: 64,
   },
   copy: {
     consumes: ['backup'],
     once: false,
     summary: 'Copies the backup to a second repository.',
     defaults: { timeout: '3d', parallelism: 2, retry: STEP_RETRY },
-    mostLanes: 64,
+    maxParallelism: 64,
   },
   sql: {
     consumes: [],
@@ -81,7 +81,7 @@ export const VERBS: Readonly<Record<Verb, VerbSignature>> = {
       parallelism: 1,
       retry: { maximumAttempts: 3, initialInterval: '1s', maximumInterval: '1m' },
     },
-    mostLanes: 1,
+    maxParallelism: 1,
   },
   http: {
     consumes: [],
@@ -92,7 +92,7 @@ export const VERBS: Readonly<Record<Verb, VerbSignature>> = {
       parallelism: 1,
       retry: { maximumAttempts: 10, initialInterval: '1s', maximumInterval: '1m' },
     },
-    mostLanes: 1,
+    maxParallelism: 1,
   },
 };
 

@@ -51,7 +51,7 @@ export class ChunkStore {
       const put = (bytes: Uint8Array) => store.put(folder + key, bytes, { sha256, ifAbsent: true, signal });
       if (puts === undefined || body.length > SMALL_BODY_BYTES) await put(body);
       else {
-        // The lane uses the memory again.
+        // The thread uses the memory again.
         const copy = Uint8Array.from(body);
         await puts.begin(() => put(copy));
       }

@@ -4,9 +4,9 @@ import type { ChunkSpec, TransferTask } from '../model/backup.ts';
 const MAX_CHUNKS_PER_TASK = 64;
 
 /**
- * Tasks for the lanes: a chunk alone, or as many small ones as together stay below `chunkBytes`, so that thousands of small
+ * Tasks for the slots: a chunk alone, or as many small ones as together stay below `chunkBytes`, so that thousands of small
  * tables don't cost thousands of activities. They are numbered in the chunks' order, which is the order of the manifest, and
- * stand in the order in which lanes take them: the largest first, so that all lanes end at about the same time.
+ * stand in the order in which slots take them: the largest first, so that all slots end at about the same time.
  */
 export function packTasks(chunks: readonly ChunkSpec[], chunkBytes: number): readonly TransferTask[] {
   const tasks: (TransferTask & { readonly bytes: number })[] = [];

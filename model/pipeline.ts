@@ -36,7 +36,7 @@ interface StepBase<V extends Verb, Options> {
   readonly retry: RetryPolicy;
   /** Longest time from schedule to close, all attempts together. */
   readonly timeoutMs: number;
-  /** Lanes: how many activities of this step run at once. */
+  /** How many activities of this step run at once. */
   readonly parallelism: number;
   /** Which step gives each input. */
   readonly inputs: Readonly<Partial<Record<Artifact, string>>>;

@@ -16,7 +16,7 @@ export const DEFAULT_RETRY: RetryLimits = { attempts: 6, baseDelayMs: 200, maxDe
 
 /**
  * Calls `operation` until it succeeds, fails with an error that isn't transient, or has no try left; then throws the last error.
- * Pauses have full jitter (uniform between 0 and the limit), so that lanes that failed together don't come back together.
+ * Pauses have full jitter (uniform between 0 and the limit), so that requests that failed together don't come back together.
  */
 export async function withRetry<T>(
   operation: () => Promise<T>,

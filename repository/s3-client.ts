@@ -14,7 +14,7 @@ export interface S3Timeouts {
 
 export const DEFAULT_TIMEOUTS: S3Timeouts = { connectMs: 5_000, idleMs: 60_000 };
 
-/** More than the lanes of any plan, so that lanes don't wait for each other's sockets. */
+/** More than the slots of any plan, so that slots don't wait for each other's sockets. */
 const CONNECTIONS = 128;
 
 export async function createS3Client(

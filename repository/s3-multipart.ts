@@ -16,7 +16,7 @@ import { hexToBase64, sha256Hex } from './sha256.ts';
 type Target = Omit<CreateMultipartUploadCommandInput, 'ChecksumAlgorithm' | 'ChecksumType'>;
 
 /**
- * Sends one object in parts, each with its SHA-256. Parts go one after another, since lanes already run in parallel. The object
+ * Sends one object in parts, each with its SHA-256. Parts go one after another, since slots already run in parallel. The object
  * appears when the upload is completed, under the same condition as a put in one piece. Throws the SDK's errors.
  */
 export async function putInParts(

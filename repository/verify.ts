@@ -5,8 +5,8 @@ import type { Manifest } from '../model/manifest.ts';
 import type { VerifyLevel } from '../model/pipeline.ts';
 import { mapBounded } from './bounded.ts';
 import { differenceInContent } from './content.ts';
-import { Lanes } from './lanes.ts';
 import { type BackupId, backupFolder, OBJECTS_FOLDER } from './layout.ts';
+import { Limiter } from './limiter.ts';
 import { readManifest, readNamedObjects } from './manifest.ts';
 import { manifestProblems } from './manifest-sums.ts';
 import { type NamedSharedObject, readSharedObjects } from './objects/tablet-lists.ts';
@@ -177,7 +177,7 @@ async function checkOf(
       return async ({ entry }) => checkSize(entry, sizes.get(entry.key));
     }
     case 'checksums': {
-      const downloads = new Lanes(DOWNLOADED_AT_ONCE);
+      const downloads = new Limiter(DOWNLOADED_AT_ONCE);
       return async ({ entry }) => {
         const found = await store.head(entry.key, { checksum: true, ...cancellable });
         if (found === undefined) return problem(`${entry.key} is missing.`);

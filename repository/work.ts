@@ -31,7 +31,7 @@ export interface WorkList extends ExportDescription {
   readonly epoch: number;
   readonly tasks: number;
   readonly estimatedBytes: number;
-  /** Each holds up to `TASKS_PER_SHARD` tasks; in the order in which lanes take them. */
+  /** Each holds up to `TASKS_PER_SHARD` tasks; in the order in which they are taken. */
   readonly shards: readonly ObjectEntry[];
 }
 

@@ -17,12 +17,12 @@ import { planSources } from './plan-sources.ts';
 import { registerSearchAttributes } from './search-attributes.ts';
 
 /**
- * Chunks in flight in one process. It bounds the worker's memory, since each lane holds at most one compressed chunk. A plan
+ * Chunks in flight in one process. It bounds the worker's memory, since each slot holds at most one compressed chunk. A plan
  * with a higher `parallelism` spreads over several workers.
  */
-const DEFAULT_LANES = 8;
+const DEFAULT_SLOTS = 8;
 
-/** A held read point is a session that waits, so thousands cost little. They must never wait for a lane. */
+/** A held read point is a session that waits, so thousands cost little. They must never wait for a slot. */
 const READ_POINT_SLOTS = 1_000;
 
 const PRUNES_AT_ONCE = 4;
@@ -33,7 +33,7 @@ const ARCHIVES_AT_ONCE = 50;
 /** Heartbeats carry progress and cancellation, so they are sent often. */
 const HEARTBEAT_EVERY = '2s';
 
-/** How long lanes may take to finish their chunk after SIGTERM. After that they are cancelled, and other workers go on. */
+/** How long slots may take to finish their chunk after SIGTERM. After that they are cancelled, and other workers go on. */
 const SHUTDOWN_GRACE = '10s';
 
 /**
@@ -48,11 +48,15 @@ const SHUTDOWN_AT_MOST = '45s';
  */
 const STEP_AT_MOST = '30s';
 
+/**
+ * Kinds of work that a process may take alone (`holdfast worker --only`). `lanes` is what moves rows: it is called a slot elsewhere, and keeps
+ * its name here and in `--lanes`, since both stand in deployments.
+ */
 export type WorkKind = 'lanes' | 'read-points' | 'prune' | 'archive';
 
 export interface WorkerOptions {
   readonly address?: string;
-  readonly lanes?: number;
+  readonly slots?: number;
   /** `host:port` to serve Prometheus metrics on. */
   readonly metricsAddress?: string;
   /** How often metrics look at the plans' repositories. Default 5 minutes. */
@@ -60,7 +64,7 @@ export interface WorkerOptions {
   /** Port on 127.0.0.1 for `/healthz`. */
   readonly healthPort?: number;
   /**
-   * All, or only one kind of work: `read-points` keeps PostgreSQL's snapshots alive apart from the heavy lanes, `archive`
+   * All, or only one kind of work: `read-points` keeps PostgreSQL's snapshots alive apart from the heavy slots, `archive`
    * streams changes, `prune` alone has the credentials that may delete.
    */
   readonly only?: WorkKind;
@@ -70,7 +74,7 @@ export interface WorkerOptions {
 }
 
 /**
- * An agent takes every task at once, so that a busy agent can be told from one that is gone. Its own lanes decide how many it works on
+ * An agent takes every task at once, so that a busy agent can be told from one that is gone. Its own limiters decide how many it works on
  * (`limits` in the plan).
  */
 const AGENT_SLOTS = 200;
@@ -174,7 +178,7 @@ async function createWorkers(
         workflowBundle: await workflowBundle(),
         activities,
         maxCachedWorkflows: 100,
-        maxConcurrentActivityTaskExecutions: options.lanes ?? DEFAULT_LANES,
+        maxConcurrentActivityTaskExecutions: options.slots ?? DEFAULT_SLOTS,
       }),
     );
   }

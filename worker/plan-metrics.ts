@@ -62,12 +62,12 @@ export class PlanMetrics {
     const known = this.#readings;
     const readings = new Map<string, Reading>();
     const queue = [...measured];
-    const lane = async () => {
+    const worker = async () => {
       for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
         readings.set(next.plan, await this.#read(next, known.get(next.plan)));
       }
     };
-    await Promise.all(Array.from({ length: PLANS_AT_ONCE }, lane));
+    await Promise.all(Array.from({ length: PLANS_AT_ONCE }, worker));
     this.#readings = readings;
   }
 

@@ -20,5 +20,5 @@ export interface ArchiveState {
   readonly failure?: string;
 }
 
-/** Streams have a task queue of their own, so that one never takes a lane from the chunks. */
+/** Streams have a task queue of their own, so that one never takes a slot from the chunks. */
 export const archiveQueue = (taskQueue: string): string => `${taskQueue}.archive`;

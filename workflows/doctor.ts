@@ -23,9 +23,9 @@ import { nodeQueue } from '../model/task-queue.ts';
 import { HEARTBEAT_TIMEOUT_MS } from './activity-proxies.ts';
 import { describeFailure, rootFailure } from './failures.ts';
 import { pruneQueue, readPointQueue } from './messages.ts';
-import { inLanes } from './scopes.ts';
+import { inParallel } from './scopes.ts';
 
-/** The plan's own worker has taken this run, so it is alive, but all its lanes may be busy. */
+/** The plan's own worker has taken this run, so it is alive, but all its slots may be busy. */
 const OWN_WORKER_MS = 60_000;
 /** Temporal shows a poller for minutes after it died. */
 const OTHER_WORKER_MS = 15_000;
@@ -56,7 +56,7 @@ export async function doctor(input: DoctorInput): Promise<DoctorReport> {
     return answer;
   });
   const ofAgents: QueueAnswer[] = [];
-  await inLanes(agents.length, AGENTS_AT_ONCE, async (index) => {
+  await inParallel(agents.length, AGENTS_AT_ONCE, async (index) => {
     const address = agents[index] ?? '';
     const queue = nodeQueue(address);
     ofAgents[index] = await answerOf(queue, OTHER_WORKER_MS, () =>

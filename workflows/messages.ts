@@ -60,7 +60,7 @@ export interface VerifyInput {
   readonly source: Source;
 }
 
-/** How the activities of a transfer run: lanes, retry, timeout. */
+/** How the activities of a transfer run: slots, retry, timeout. */
 export interface TransferOptions {
   readonly parallelism: number;
   readonly retry: RetryPolicy;
@@ -149,7 +149,7 @@ export const verifyWorkflowId = (plan: string, backup: string, level: VerifyInpu
 /** One for each plan, so that no two of them prune at once. */
 export const pruneWorkflowId = (plan: string): string => `prune:${plan}`;
 
-/** Read points have a task queue of their own, so that a held one never takes a lane from the chunks. */
+/** Read points have a task queue of their own, so that a held one never takes a slot from the chunks. */
 export const readPointQueue = (taskQueue: string): string => `${taskQueue}.read-points`;
 
 /** The task queue of prunes with credentials of their own, so that one worker alone may have these. */

@@ -22,7 +22,7 @@ import { nodeActivitiesOf } from './node-activities.ts';
 import type { RestoreStage } from './progress.ts';
 import { RunFrame, stepsOf } from './run-frame.ts';
 import { saveWhatIsThere } from './safety-backup.ts';
-import { inLanes } from './scopes.ts';
+import { inParallel } from './scopes.ts';
 import { tabletFill } from './tablet-fill.ts';
 import { shareOf } from './tablets.ts';
 
@@ -149,7 +149,7 @@ class UniverseRestore {
   }: UniverseRestorePlan): Promise<{ readonly problems: readonly string[]; readonly moved: boolean }> {
     const problems: string[] = [];
     let moved = false;
-    await inLanes(nodes.length, NODES_AT_ONCE, async (index) => {
+    await inParallel(nodes.length, NODES_AT_ONCE, async (index) => {
       const node = nodes[index] ?? '';
       try {
         const inspection = inspections[node] ?? {};
@@ -220,7 +220,7 @@ class UniverseRestore {
     const source = this.#source;
     const share = shareOf(source, nodes);
     let unfilled = 0;
-    await inLanes(fills.shards, SHARDS_AT_ONCE, async (shard) => {
+    await inParallel(fills.shards, SHARDS_AT_ONCE, async (shard) => {
       unfilled += await runChild(() =>
         startChild(tabletFill, {
           workflowId: `${workflowInfo().workflowId}:${what}:${round}:${shard}`,

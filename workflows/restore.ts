@@ -17,7 +17,7 @@ import type { RestoreStage } from './progress.ts';
 import { restoreUniverse } from './restore-universe.ts';
 import { RunFrame, type RunWish, stepsOf } from './run-frame.ts';
 import { saveWhatIsThere } from './safety-backup.ts';
-import { inLanes } from './scopes.ts';
+import { inParallel } from './scopes.ts';
 import { moveShard, postDataSummary } from './transfer.ts';
 
 const STAGES: readonly RestoreStage[] = [
@@ -194,7 +194,7 @@ async function applyPostData(request: RestoreRequest, plan: RestorePlan): Promis
   const applied = Math.max(0, ...(plan.tableUnits ?? []).map(({ wave }) => wave + 1));
   for (const [wave, units] of plan.postDataWaves.entries()) {
     if (wave < applied) continue;
-    await inLanes(units, request.parallelism, (unit) =>
+    await inParallel(units, request.parallelism, (unit) =>
       patiently(postDataSummary(wave, unit)).postData({ request, wave, unit, units }),
     );
   }

@@ -2,14 +2,14 @@ import { CancellationScope, condition, isCancellation, sleep } from '@temporalio
 import { ignoreCancellation } from './failures.ts';
 
 /**
- * Runs `work` for 0..count-1 with at most `lanes` at once. The first failure cancels what still runs, waits for it to
- * end, and is thrown. Deterministic: lanes take the first index that is ready in the order in which they come free.
+ * Runs `work` for 0..count-1 with at most `parallelism` at once. The first failure cancels what still runs, waits for it to
+ * end, and is thrown. Deterministic: whichever loop comes free takes the first index that is ready.
  *
  * @param isReady whether an index may begin; asked again when another has ended
  */
-export async function inLanes(
+export async function inParallel(
   count: number,
-  lanes: number,
+  parallelism: number,
   work: (index: number) => Promise<void>,
   isReady: (index: number) => boolean = () => true,
 ): Promise<void> {
@@ -17,7 +17,7 @@ export async function inLanes(
   await CancellationScope.cancellable(async () => {
     const scope = CancellationScope.current();
     const waiting = Array.from({ length: count }, (_, index) => index);
-    const lane = async (): Promise<void> => {
+    const loop = async (): Promise<void> => {
       while (waiting.length > 0 && failures.length === 0) {
         try {
           const place = waiting.findIndex(isReady);
@@ -30,10 +30,10 @@ export async function inLanes(
         }
       }
     };
-    await Promise.all(Array.from({ length: Math.max(1, Math.min(lanes, count)) }, lane));
+    await Promise.all(Array.from({ length: Math.max(1, Math.min(parallelism, count)) }, loop));
   });
   if (failures.length > 0) {
-    // The first error is the cause. Lanes that it cancelled report their cancellation later.
+    // The first error is the cause. Work that it cancelled reports its cancellation later.
     throw failures.find((failure) => !isCancellation(failure)) ?? failures[0];
   }
 }

@@ -6,7 +6,7 @@ import { DAY_MS } from '../model/time.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { tellParent } from './children.ts';
 import { nodeActivitiesOf } from './node-activities.ts';
-import { inLanes } from './scopes.ts';
+import { inParallel } from './scopes.ts';
 
 export interface TabletFillInput {
   /** `fill` puts the files in place; `check` only looks whether they are there. */
@@ -44,7 +44,7 @@ export async function tabletFill(input: TabletFillInput): Promise<number> {
     reported = sum.tasksDone;
     if (what !== 'check') await tellParent({ ...sum });
   };
-  await inLanes(tasks.length, TASKS_AT_ONCE, async (index) => {
+  await inParallel(tasks.length, TASKS_AT_ONCE, async (index) => {
     const task = tasks[index];
     if (task === undefined) return;
     const { node, server, tablets } = task;

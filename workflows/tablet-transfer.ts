@@ -7,7 +7,7 @@ import { activitiesFor } from './activity-proxies.ts';
 import { tellParent } from './children.ts';
 import { describeFailure } from './failures.ts';
 import { nodeActivitiesOf } from './node-activities.ts';
-import { inLanes } from './scopes.ts';
+import { inParallel } from './scopes.ts';
 
 export interface TabletTransferInput {
   readonly ref: BackupRef;
@@ -116,7 +116,7 @@ class TabletTransfer {
     while (open.length > 0) {
       const tasks = this.#tasksOf(open);
       const next: Candidate[] = [];
-      await inLanes(tasks.length, TASKS_AT_ONCE, async (index) => {
+      await inParallel(tasks.length, TASKS_AT_ONCE, async (index) => {
         const task = tasks[index];
         if (task !== undefined) next.push(...(await this.#save(task)));
       });

@@ -7,7 +7,7 @@ import type { StepOf, UniverseSource } from '../model/pipeline.ts';
 import { TABLETS_PER_SHARD } from '../model/tablets.ts';
 import { runChild } from './children.ts';
 import { tasksPerReport } from './messages.ts';
-import { inLanes } from './scopes.ts';
+import { inParallel } from './scopes.ts';
 import { tabletTransfer } from './tablet-transfer.ts';
 
 /** Shards under way at once, so that nodes work on the next shard while the last tablets of one are still missing. */
@@ -30,7 +30,7 @@ export async function saveAllTablets(input: {
   const gone: string[] = [];
   let lostCount = 0;
   const bytesPerSecond = shareOf(source, list.nodes ?? 1);
-  await inLanes(list.shards, SHARDS_AT_ONCE, async (shard) => {
+  await inParallel(list.shards, SHARDS_AT_ONCE, async (shard) => {
     const tablets = Math.min(TABLETS_PER_SHARD, list.tasks - shard * TABLETS_PER_SHARD);
     const outcome = await runChild(() =>
       startChild(tabletTransfer, {

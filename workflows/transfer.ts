@@ -5,7 +5,7 @@ import type { Board } from './board.ts';
 import { runChild, tellParent } from './children.ts';
 import type { TransferInput } from './messages.ts';
 import type { TransferProgress } from './progress.ts';
-import { inLanes } from './scopes.ts';
+import { inParallel } from './scopes.ts';
 
 /** The interval of transfers whose input has none. These also report their end. */
 const EARLIER_REPORT_INTERVAL_MS = 1_000;
@@ -36,7 +36,7 @@ export async function transfer(input: TransferInput): Promise<TransferProgress> 
 
 /**
  * Uploads or loads one shard of a work list: at most 500 tasks, `parallelism` at once. The items themselves are in the repository.
- * While it loads it applies the post-data of tables that are complete, in the same lanes.
+ * While it loads it applies the post-data of tables that are complete, in the same slots.
  *
  * @returns how far it came: all tasks, with what they moved.
  */
@@ -82,7 +82,7 @@ async function moveTasks(
 
   // Units that are ready come before the next chunk, since more depends on them.
   const { count } = ready;
-  await inLanes(
+  await inParallel(
     count + input.tasks,
     parallelism,
     (index) => (index < count ? ready.apply(index) : move(index - count)),
@@ -143,7 +143,7 @@ class ReadyUnits {
     this.#open.delete(place);
   }
 
-  /** Lanes that will have nothing to do lend their share of the server to an index. */
+  /** Slots that will have nothing to do lend their share of the server to an index. */
   #helpers(): number {
     const left = this.#openTasks + this.#open.size;
     return Math.max(0, Math.floor(this.#input.options.parallelism / left) - 1);

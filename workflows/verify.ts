@@ -5,7 +5,7 @@ import type { VerifyInput } from './messages.ts';
 import { rehearse, rehearseSchema } from './rehearsal.ts';
 import { RunFrame } from './run-frame.ts';
 
-const REHEARSAL_LANES = 2;
+const REHEARSAL_PARALLELISM = 2;
 
 /** Checks one backup at a level and puts the verdict into the repository's ledger. Fails only when no verdict can be recorded. */
 export async function verify(input: VerifyInput): Promise<VerifyReport | SchemaReport> {
@@ -31,7 +31,7 @@ export async function verify(input: VerifyInput): Promise<VerifyReport | SchemaR
 
 async function reportOf({ ref, level, source }: VerifyInput): Promise<VerifyReport | SchemaReport> {
   const activities = patiently(`verify ${level}`);
-  const wishes = { source, parallelism: REHEARSAL_LANES };
+  const wishes = { source, parallelism: REHEARSAL_PARALLELISM };
   if (level === 'schema') return rehearseSchema(ref, wishes);
   if (level === 'restore') return rehearse(activities, ref, wishes);
   return activities.verify({ ref, level });

@@ -22,7 +22,7 @@ export function register(program: Command): void {
     .description(
       'host workflows and activities; Temporal’s address comes from TEMPORAL_ADDRESS or its own config file',
     )
-    .option('--lanes <n>', 'chunks in flight in this process; bounds its memory (default 8)', positive)
+    .option('--lanes <n>', 'slots: chunks in flight in this process; bounds its memory (default 8)', positive)
     .option('--metrics <host:port>', 'serve Prometheus metrics; also HOLDFAST_METRICS')
     .option(
       '--metrics-interval <seconds>',
@@ -56,7 +56,7 @@ export function register(program: Command): void {
         const { runWorker } = await import('../../worker/main.ts');
         const metrics = options.metrics ?? process.env.HOLDFAST_METRICS;
         await runWorker({
-          ...defined({ lanes: options.lanes, metricsAddress: metrics }),
+          ...defined({ slots: options.lanes, metricsAddress: metrics }),
           ...(options.metricsInterval === undefined
             ? {}
             : { metricsIntervalMs: options.metricsInterval * 1_000 }),

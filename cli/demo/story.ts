@@ -23,7 +23,7 @@ const BUCKET = 'holdfast-demo';
 /** Short compared with the backup, so that the worker can be killed half-way on any machine. */
 const KILL_POLL_MS = 100;
 
-/** One lane: with two, a fast machine is done before the worker is killed. */
+/** One task at a time: with two, a fast machine is done before the worker is killed. */
 const PLAN = `# The demo's plan: back up \`shop\` into an S3 bucket.
 apiVersion: holdfast/v1
 kind: Repository
@@ -119,11 +119,11 @@ export async function tellStory(
   const plan = await resolvePlan(planFile);
 
   chapter(4, 'Backing up; half-way the worker is killed with kill -9');
-  // The read point is held by a process of its own, as in production, so that the death of a lane costs one chunk only.
+  // The read point is held by a process of its own, as in production, so that the death of a worker costs one chunk only.
   const holder = await startWorker('read-points', folder.path);
   cleanUp.defer(() => holder.stop());
-  const lanes = await startWorker('lanes', folder.path);
-  cleanUp.defer(() => lanes.stop());
+  const worker = await startWorker('lanes', folder.path);
+  cleanUp.defer(() => worker.stop());
   const backupRun = await startBackup(session, plan);
   say(`   watch it: ${runUrl(session, backupRun.workflowId)}`);
   const dataFolder = join(
@@ -144,10 +144,10 @@ export async function tellStory(
       if (stored * 3 < tasksTotal) return;
       killedAt = stored;
       say(
-        `   kill -9 ${lanes.pid} (the worker) after ${stored} of ${tasksTotal} chunks; starting another one …`,
+        `   kill -9 ${worker.pid} (the worker) after ${stored} of ${tasksTotal} chunks; starting another one …`,
       );
-      await lanes.kill9();
-      await lanes.restart();
+      await worker.kill9();
+      await worker.restart();
     },
   });
   if (!followed.ended) throw permanent('DEMO_ENDED', 'the demo was ended', 'Run holdfast demo again.');

@@ -35,9 +35,9 @@ export function drawDot({ plan, steps }: ExplainedPlan): string {
 }
 
 function labelOf({ step, queue, when, timeoutMs, parallelism }: ExplainedStep): readonly string[] {
-  const lanes = parallelism === 1 ? '' : `, ${parallelism} lanes`;
+  const atOnce = parallelism === 1 ? '' : `, ${parallelism} at once`;
   const condition = when === 'success' ? [] : [`when: ${when}`];
-  return [step, `${queue}, ${writeDuration(timeoutMs)}${lanes}`, ...condition];
+  return [step, `${queue}, ${writeDuration(timeoutMs)}${atOnce}`, ...condition];
 }
 
 function edgesOf(steps: readonly ExplainedStep[]): readonly Edge[] {

@@ -14,7 +14,7 @@ import type {
 } from '../../model/pipeline.ts';
 import { artifactName, type ExplainedPlan, type ExplainedStep } from './explained-plan.ts';
 
-const COLUMNS = ['STEP', 'WHEN', 'ACTIVITY', 'QUEUE', 'LANES', 'RETRY', 'TIMEOUT', 'IN → OUT'] as const;
+const COLUMNS = ['STEP', 'WHEN', 'ACTIVITY', 'QUEUE', 'PARALLEL', 'RETRY', 'TIMEOUT', 'IN → OUT'] as const;
 
 /** The pipeline as a table for a terminal. */
 export function drawText(plan: ExplainedPlan): string {

@@ -46,7 +46,7 @@ const ysql = z
       }),
     chunkSize: reading((value) => readSize(value, '1MiB', '256MiB'), {
       description:
-        'Target size of a chunk, in bytes of COPY text, from 1MiB to 256MiB. A worker holds one compressed chunk in memory for each lane.',
+        'Target size of a chunk, in bytes of COPY text, from 1MiB to 256MiB. A worker holds one compressed chunk in memory for each slot.',
       pattern: SIZE_PATTERN,
       examples: ['64MiB'],
     }).prefault('64MiB'),

@@ -5,7 +5,7 @@ import { readWebAddress } from '../names.ts';
 import { VERB_NAMES, VERBS, type VerbSignature } from '../verbs.ts';
 import { alsoCheck, duration, name, oneOf, reading, roleName, secretReference, text } from './parts.ts';
 
-function settings({ defaults, mostLanes }: VerbSignature) {
+function settings({ defaults, maxParallelism }: VerbSignature) {
   const retry = z
     .strictObject({
       maximumAttempts: z
@@ -49,13 +49,13 @@ function settings({ defaults, mostLanes }: VerbSignature) {
     parallelism: z
       .int()
       .min(1)
-      .max(mostLanes)
+      .max(maxParallelism)
       .prefault(defaults.parallelism)
       .meta({
         description:
-          mostLanes === 1
+          maxParallelism === 1
             ? 'This verb is one activity, so 1.'
-            : `How many activities of the step run at once, up to ${mostLanes}.`,
+            : `How many activities of the step run at once, up to ${maxParallelism}.`,
         examples: [defaults.parallelism],
       }),
   };

@@ -176,7 +176,7 @@ export const ycql = z
     load,
     chunkSize: reading((value) => readSize(value, '1MiB', '256MiB'), {
       description:
-        'Target size of a chunk, in bytes of rows as CQL sends them, from 1MiB to 256MiB. A worker holds one compressed chunk in memory for each lane.',
+        'Target size of a chunk, in bytes of rows as CQL sends them, from 1MiB to 256MiB. A worker holds one compressed chunk in memory for each slot.',
       pattern: SIZE_PATTERN,
       examples: ['32MiB'],
     }).prefault('32MiB'),

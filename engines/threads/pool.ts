@@ -3,95 +3,95 @@ import { fileURLToPath } from 'node:url';
 import { type ResourceLimits, Worker } from 'node:worker_threads';
 import { transient } from '../../model/errors.ts';
 import { cacheFolder } from '../cache-folder.ts';
-import { type FromLane, type LogFields, type Part, type ToLane, unpackFailure } from './protocol.ts';
+import { type FromThread, type LogFields, type Part, type ToThread, unpackFailure } from './protocol.ts';
 
 /*
- * Rows are read, compressed, hashed, decompressed and written in threads of their own, one job at a time in each: a lane's
+ * Rows are read, compressed, hashed, decompressed and written in threads of their own, one job at a time in each. A job's
  * bytes then pass from the socket to the compressor in one thread, in memory that is used again, and the main thread is left
  * to Temporal and the store. Measured against one thread and zstd's streams: a fifth less CPU of the worker for a backup.
  */
 
-/** An idle lane is ended after this long; it holds a few MiB. */
+/** An idle thread is ended after this long; it holds a few MiB. */
 const IDLE_MS = 60_000;
 /**
- * A lane's heap lives on about 20 MiB; rows are outside of it. What it makes is of use for a moment only, and left to itself a
+ * A thread's heap lives on about 20 MiB; rows are outside of it. What it makes is of use for a moment only, and left to itself a
  * thread lets 200 MiB of it pile up before it collects, for no less work. The older generation's bound is far from reached: it makes
  * the collector begin earlier.
  */
 const HEAP: ResourceLimits = { maxYoungGenerationSizeMb: 16, maxOldGenerationSizeMb: 256 };
 /**
- * Where a checkout's TypeScript stands as it was compiled, kept by Node and good as long as the sources are the same. A lane that finds
+ * Where a checkout's TypeScript stands as it was compiled, kept by Node and good as long as the sources are the same. A thread that finds
  * it there takes 13 MiB less than one that has to compile.
  */
 const COMPILED = cacheFolder('compiled');
 
-export interface LaneOptions {
+export interface JobOptions {
   readonly signal: AbortSignal;
   /** How much is through so far, as the engine counts. */
   onProgress?(amount: number): void;
   onLog?(message: string, fields: LogFields): void;
-  /** Takes a part; the lane stands still until it is taken. `part.body` may not be used afterwards. */
+  /** Takes a part; the thread stands still until it is taken. `part.body` may not be used afterwards. */
   onPart?(part: Part): Promise<void>;
 }
 
-/** The lanes of one engine. */
-export class LanePool<Job> {
+/** The threads of one engine. */
+export class ThreadPool<Job> {
   readonly #entry: URL;
   readonly #heap: ResourceLimits;
-  readonly #idle: Lane<Job>[] = [];
+  readonly #idle: RowThread<Job>[] = [];
 
-  /** @param entry file of the threads, without `.ts` or `.js`; it calls `serveLane` */
+  /** @param entry file of the threads, without `.ts` or `.js`; it calls `serveThread` */
   constructor(entry: URL, heap: ResourceLimits = HEAP) {
     this.#entry = entry;
     this.#heap = heap;
   }
 
-  /** Runs a job in a lane that is free, or a new one. Rejects with what failed in the lane, or with the signal's reason. */
-  async run(job: Job, options: LaneOptions): Promise<void> {
+  /** Runs a job in a thread that is free, or a new one. Rejects with what failed in the thread, or with the signal's reason. */
+  async run(job: Job, options: JobOptions): Promise<void> {
     options.signal.throwIfAborted();
     await this.#runIn(this.#idle.pop() ?? this.#start(), job, options);
   }
 
-  /** Runs a job in every lane that rests now. */
-  async runInIdle(job: Job, options: LaneOptions): Promise<void> {
-    await Promise.all(this.#idle.splice(0).map((lane) => this.#runIn(lane, job, options)));
+  /** Runs a job in every thread that rests now. */
+  async runInIdle(job: Job, options: JobOptions): Promise<void> {
+    await Promise.all(this.#idle.splice(0).map((thread) => this.#runIn(thread, job, options)));
   }
 
-  #start(): Lane<Job> {
+  #start(): RowThread<Job> {
     const extension = import.meta.url.endsWith('.js') ? 'js' : 'ts';
-    return new Lane(`${fileURLToPath(this.#entry)}.${extension}`, this.#heap, this.#idle);
+    return new RowThread(`${fileURLToPath(this.#entry)}.${extension}`, this.#heap, this.#idle);
   }
 
-  async #runIn(lane: Lane<Job>, job: Job, options: LaneOptions): Promise<void> {
+  async #runIn(thread: RowThread<Job>, job: Job, options: JobOptions): Promise<void> {
     try {
-      await lane.run(job, options);
+      await thread.run(job, options);
     } finally {
-      if (lane.alive) lane.rest();
+      if (thread.alive) thread.rest();
     }
   }
 }
 
 /** One thread with at most one job. */
-class Lane<Job> {
+class RowThread<Job> {
   alive = true;
   readonly #thread: Worker;
-  readonly #idle: Lane<Job>[];
-  #onMessage: (message: FromLane) => void = () => undefined;
+  readonly #idle: RowThread<Job>[];
+  #onMessage: (message: FromThread) => void = () => undefined;
   #onEnd: (error: Error) => void = () => undefined;
   #expiry: NodeJS.Timeout | undefined;
 
   /** @param idle where it waits between jobs */
-  constructor(entry: string, heap: ResourceLimits, idle: Lane<Job>[]) {
+  constructor(entry: string, heap: ResourceLimits, idle: RowThread<Job>[]) {
     this.#idle = idle;
     const compiled = extname(entry) === '.ts' ? { NODE_COMPILE_CACHE: COMPILED } : {};
     this.#thread = new Worker(entry, { resourceLimits: heap, env: { ...compiled, ...process.env } });
-    this.#thread.on('message', (message: FromLane) => this.#onMessage(message));
+    this.#thread.on('message', (message: FromThread) => this.#onMessage(message));
     this.#thread.on('error', (error) => this.#ended(error));
     this.#thread.on('exit', (code) => this.#ended(new Error(`the thread ended with code ${code}`)));
   }
 
   /** Ends when the thread has answered, also after an abort or a part that could not be taken: it is free again then. */
-  async run(job: Job, { signal, onProgress, onLog, onPart }: LaneOptions): Promise<void> {
+  async run(job: Job, { signal, onProgress, onLog, onPart }: JobOptions): Promise<void> {
     clearTimeout(this.#expiry);
     this.#thread.ref();
     const answered = Promise.withResolvers<void>();
@@ -134,12 +134,12 @@ class Lane<Job> {
     this.#idle.push(this);
   }
 
-  async #take(part: Part, onPart: LaneOptions['onPart']): Promise<void> {
+  async #take(part: Part, onPart: JobOptions['onPart']): Promise<void> {
     await onPart?.(part);
     this.#send({ type: 'taken' });
   }
 
-  #send(message: ToLane<Job>): void {
+  #send(message: ToThread<Job>): void {
     if (this.alive) this.#thread.postMessage(message);
   }
 
@@ -154,9 +154,10 @@ class Lane<Job> {
 
 function threadEnded(error: Error) {
   return transient(
+    // A lane is what such a thread was called; the code stands in histories.
     'LANE_DIED',
     `A thread that moves rows has ended: ${error.message}`,
-    'It is tried again in a new one; if this repeats, give the worker more memory or fewer lanes.',
+    'It is tried again in a new one; if this repeats, give the worker more memory or fewer slots (`--lanes`).',
     error,
   );
 }

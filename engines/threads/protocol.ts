@@ -2,13 +2,13 @@ import type { DataObject } from '../../model/backup.ts';
 import { HoldfastError, messageOf } from '../../model/errors.ts';
 
 /**
- * What passes between the main thread and a lane's. All of it is cloned, except the bytes of rows, whose memory is
+ * What passes between the main thread and a thread that moves rows. All of it is cloned, except the bytes of rows, whose memory is
  * shared. Jobs are the engine's own; a target in one holds a password: it stays inside this process.
  */
 
 /** A finished part of a chunk. */
 export interface Part {
-  /** The object's bytes: zstd frames, each of them whole. In memory of the lane, which uses it again once it is told. */
+  /** The object's bytes: zstd frames, each of them whole. In memory of the thread, which uses it again when the main thread has taken the part. */
   readonly body: Uint8Array<SharedArrayBuffer>;
   /** Hex, of `body`. */
   readonly sha256: string;
@@ -22,23 +22,23 @@ export interface Part {
   readonly unread?: readonly string[];
 }
 
-export type ToLane<Job> =
+export type ToThread<Job> =
   | { readonly type: 'job'; readonly job: Job }
   /** The part was taken; its memory may be used again. */
   | { readonly type: 'taken' }
   | { readonly type: 'abort' };
 
-export type FromLane =
+export type FromThread =
   | { readonly type: 'progress'; readonly amount: number }
   | { readonly type: 'log'; readonly message: string; readonly fields: LogFields }
   | { readonly type: 'part'; readonly part: Part }
   | { readonly type: 'done' }
-  | { readonly type: 'failed'; readonly failure: LaneFailure };
+  | { readonly type: 'failed'; readonly failure: ThreadFailure };
 
 export type LogFields = Readonly<Record<string, unknown>>;
 
 /** An error on its way between threads: a `HoldfastError` arrives as one. */
-export interface LaneFailure {
+export interface ThreadFailure {
   readonly message: string;
   readonly known?: {
     readonly code: string;
@@ -48,13 +48,13 @@ export interface LaneFailure {
   };
 }
 
-export function packFailure(error: unknown): LaneFailure {
+export function packFailure(error: unknown): ThreadFailure {
   const message = messageOf(error);
   if (!(error instanceof HoldfastError)) return { message };
   const { code, remedy, transient, mostEqual } = error;
   return { message, known: { code, remedy, transient, mostEqual } };
 }
 
-export function unpackFailure({ message, known }: LaneFailure): Error {
+export function unpackFailure({ message, known }: ThreadFailure): Error {
   return known === undefined ? new Error(message) : new HoldfastError(known.code, message, known);
 }

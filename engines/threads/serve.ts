@@ -1,10 +1,10 @@
 import { parentPort } from 'node:worker_threads';
-import { type FromLane, type LogFields, type Part, packFailure, type ToLane } from './protocol.ts';
+import { type FromThread, type LogFields, type Part, packFailure, type ToThread } from './protocol.ts';
 
 const PROGRESS_EVERY_MS = 500;
 
-/** What a job may use of its lane. */
-export interface LaneContext {
+/** What a job may use of its thread. */
+export interface ThreadContext {
   readonly signal: AbortSignal;
   /** Tells how much is through (bytes or rows, as the engine counts); cheap, call it as often as you like. */
   progress(amount: number): void;
@@ -13,28 +13,28 @@ export interface LaneContext {
   deliver(part: Part): Promise<void>;
 }
 
-/** What the entry of a lane's thread does: one job after another, told by messages. Once in a thread. */
-export function serveLane<Job>(perform: (job: Job, lane: LaneContext) => Promise<void>): void {
+/** What the entry file of a thread does: it performs one job after another, as messages bring them. Called once in a thread. */
+export function serveThread<Job>(perform: (job: Job, thread: ThreadContext) => Promise<void>): void {
   const port = parentPort;
-  if (port === null) throw new Error('Lanes are threads');
-  const send = (message: FromLane) => port.postMessage(message);
+  if (port === null) throw new Error('serveThread runs in a worker thread only');
+  const send = (message: FromThread) => port.postMessage(message);
   let abort = new AbortController();
   let taken: (() => void) | undefined;
 
-  const contextOf = (signal: AbortSignal): LaneContext => {
-    let toldAt = 0;
+  const contextOf = (signal: AbortSignal): ThreadContext => {
+    let sentAt = 0;
     return {
       signal,
       progress: (amount) => {
         const now = performance.now();
-        if (now - toldAt < PROGRESS_EVERY_MS) return;
-        toldAt = now;
+        if (now - sentAt < PROGRESS_EVERY_MS) return;
+        sentAt = now;
         send({ type: 'progress', amount });
       },
       log: (message, fields = {}) => send({ type: 'log', message, fields }),
       deliver: (part) =>
         new Promise((resolve, reject) => {
-          // An abort that came before would never reach the listener, and this lane would wait for ever.
+          // An abort that came before would never reach the listener, and this thread would wait for ever.
           signal.throwIfAborted();
           taken = resolve;
           signal.addEventListener('abort', () => reject(signal.reason), { once: true });
@@ -42,16 +42,16 @@ export function serveLane<Job>(perform: (job: Job, lane: LaneContext) => Promise
         }),
     };
   };
-  const answer = async (job: Job, lane: LaneContext): Promise<void> => {
+  const answer = async (job: Job, thread: ThreadContext): Promise<void> => {
     try {
-      await perform(job, lane);
+      await perform(job, thread);
       send({ type: 'done' });
     } catch (error) {
       send({ type: 'failed', failure: packFailure(error) });
     }
   };
 
-  port.on('message', (message: ToLane<Job>) => {
+  port.on('message', (message: ToThread<Job>) => {
     if (message.type === 'abort') abort.abort();
     else if (message.type === 'taken') taken?.();
     else {

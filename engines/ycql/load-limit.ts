@@ -70,7 +70,7 @@ export class LoadLimit {
     }
   }
 
-  /** Waits as long as `rows` more rows must take together with those of the other lanes. */
+  /** Waits as long as `rows` more rows must take together with those of the other threads. */
   async pay(rows: number, signal: AbortSignal): Promise<void> {
     if (this.#rowsPerSecond === undefined || rows === 0) return;
     const price = BigInt(Math.ceil((rows * 1e9) / this.#rowsPerSecond));

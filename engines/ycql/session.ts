@@ -555,7 +555,7 @@ export function sharedLimit(target: CqlTarget, { load }: SessionNeeds): SharedAr
 }
 
 /**
- * Lends this thread's session with a cluster to `work`; it stays a moment longer for the next use. In a lane, `memory` is the
+ * Lends this thread's session with a cluster to `work`; it stays a moment longer for the next use. In a thread of the pool, `memory` is the
  * main thread's `sharedLimit`.
  */
 export async function withSession<T>(

@@ -4,9 +4,9 @@ import { ChunkStore } from '../data-objects.ts';
 import type { BackupContext } from '../engine.ts';
 import { sharedLimit } from './session.ts';
 import { resolveTarget } from './target.ts';
-import { lanes } from './thread-pool.ts';
+import { threads } from './thread-pool.ts';
 
-/** Reads one chunk into objects: a lane reads it into parts, each of which is put here. */
+/** Reads one chunk into objects: a thread reads it into parts, each of which is put here. */
 export async function upload(
   verb: BackupContext,
   source: YcqlSource,
@@ -17,7 +17,7 @@ export async function upload(
   const target = await resolveTarget(verb, source);
   const stored = await ChunkStore.open(verb, readPoint, chunk, '.cql.zst');
   const objects: DataObject[] = [];
-  await lanes.run(
+  await threads.run(
     { kind: 'read', target, source, limit: sharedLimit(target, source), chunk, zstdLevel },
     {
       signal: verb.signal,

@@ -76,7 +76,7 @@ const PAUSE_MS = 1;
 /** Nobody wakes the pause. */
 const pause = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
 
-/** Holds up the thread of a lane, which has nothing else to do; never the main one. */
+/** Blocks the calling thread. Only a thread that moves rows may call this, since it has nothing else to do; never the main thread. */
 function letRowsGather(): void {
   if (!isMainThread) Atomics.wait(pause, 0, 0, PAUSE_MS);
 }

@@ -3,9 +3,9 @@ import type { YsqlSource } from '../../model/pipeline.ts';
 import { ChunkStore } from '../data-objects.ts';
 import type { BackupContext } from '../engine.ts';
 import { resolveTarget } from './server/session.ts';
-import { lanes } from './thread-pool.ts';
+import { threads } from './thread-pool.ts';
 
-/** Streams one chunk into objects: a lane reads it into parts, each of which is put here. */
+/** Streams one chunk into objects: a thread reads it into parts, each of which is put here. */
 export async function upload(
   verb: BackupContext,
   source: YsqlSource,
@@ -16,7 +16,7 @@ export async function upload(
   const target = await resolveTarget(verb, source.connection);
   const stored = await ChunkStore.open(verb, readPoint, chunk, '.copy.zst');
   const objects: DataObject[] = [];
-  await lanes.run(
+  await threads.run(
     { kind: 'read', target, readPoint, chunk, partBytes: source.chunkBytes, zstdLevel },
     {
       signal: verb.signal,

@@ -75,7 +75,7 @@ export class Keyring {
     const now = Date.now();
     const isFresh = current !== undefined && now < current.madeAtMs + DATA_KEY_MS;
     if (isFresh && now < current.storedAtMs + KEY_FILE_CHECK_MS) return current.key;
-    // Of lanes that come at once, the first makes it for all.
+    // Of slots that come at once, the first makes it for all.
     if (this.#writing === known) {
       const writing = this.#store(isFresh ? current : undefined);
       this.#writing = writing;

@@ -122,7 +122,7 @@ function nonceOf(chunk: number, isLast: boolean): Uint8Array {
   return nonce;
 }
 
-/** Lets heartbeats and other lanes have their turn in a long piece of work. */
+/** Yields to heartbeats and other slots in a long piece of work. */
 async function breathe(chunk: number, { signal }: Cancellable): Promise<void> {
   if (chunk % CHUNKS_AT_ONCE !== CHUNKS_AT_ONCE - 1) return;
   await new Promise((resolve) => setImmediate(resolve));

@@ -124,7 +124,7 @@ export class ObjectIndex {
   }
 
   async #readAll(options: Cancellable): Promise<void> {
-    // Lanes that ask at once share one reading.
+    // Slots that ask at once share one reading.
     this.#reading ??= this.#readMissing(options).finally(() => {
       this.#reading = undefined;
     });

@@ -13,7 +13,7 @@ type Cancellable = { readonly signal?: AbortSignal };
 export const PACK_BYTES = 8 * 1024 * 1024;
 /** From this size on a file is an object of its own. */
 export const ALONE_BYTES = 2 * 1024 * 1024;
-/** Larger files are cut into parts of this size, each an object. A crash costs one part, and a lane holds one in memory. */
+/** Larger files are cut into parts of this size, each an object. A crash costs one part, and a slot holds one in memory. */
 export const PART_BYTES = 32 * 1024 * 1024;
 
 /** Bytes to be stored, with their hash. */

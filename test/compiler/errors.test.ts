@@ -177,13 +177,13 @@ const SHAPE = cases([
   ],
   ['an empty list', 'WRONG_VALUE', ysql('tables: { «include»: [] }'), 'leave it out'],
   [
-    'more lanes than possible',
+    'more parallelism than possible',
     'OUT_OF_RANGE',
     steps('    - snapshot\n    - export\n    - upload: { parallelism: «65» }'),
     'at most 64',
   ],
   [
-    'lanes for a verb without lanes',
+    'parallelism for a verb without it',
     'OUT_OF_RANGE',
     steps('    - flush: { parallelism: «2» }\n    - snapshot\n    - export\n    - upload'),
     'Remove',

@@ -34,7 +34,7 @@ export interface Fault {
   /** Prepares the plan; what it returns is undone by `cleanUp`. */
   readonly plan?: (stage: Stage) => Promise<PlanOptions>;
   readonly cleanUp?: (stage: Stage) => Promise<void>;
-  /** The bytes sent again may be more than a chunk a lane: the network broke while they were sent. */
+  /** The bytes sent again may be more than a chunk a slot: the network broke while they were sent. */
   readonly breaksTransfers?: boolean;
   /** The repository can't be cleaned, because it is the repository that fails. */
   readonly repositoryGone?: boolean;

@@ -239,7 +239,7 @@ metadata: { name: bank }
 spec:
   source: { ysql: { connection: { file: "${this.#urlFile}" }, chunkSize: ${this.chunkBytes / 2 ** 20}MiB } }
   repository: main
-  steps: [flush, snapshot, export, upload: { parallelism: ${LANES} }, verify: { level: checksums }]
+  steps: [flush, snapshot, export, upload: { parallelism: ${PARALLELISM} }, verify: { level: checksums }]
 `;
     const { plans, diagnostics } = compile([{ path: 'crash.yaml', text }]);
     const [plan] = plans;
@@ -286,7 +286,7 @@ function patience(megabytes: number): number {
 }
 
 /** Chunks in flight of one backup. */
-export const LANES = 4;
+export const PARALLELISM = 4;
 
 async function createBankDatabase(
   postgres: PostgresServer,

@@ -11,7 +11,7 @@ import { differences, type Progress, type Writers } from './bank.ts';
 import type { Dice } from './dice.ts';
 import type { Fault, Scene } from './faults.ts';
 import { dataSent, inspectComplete, leftOfFailed, leftRunning, schemaDifferences } from './leftovers.ts';
-import { DATABASE, LANES, type Stage } from './stage.ts';
+import { DATABASE, PARALLELISM, type Stage } from './stage.ts';
 
 /** What a fault did, and what came of it. */
 export interface TrialReport {
@@ -150,7 +150,7 @@ export class Trial {
   }
 
   /**
-   * At most a chunk for each lane and kill is sent again; on PostgreSQL an epoch is sent again as a whole when its holder died, and not counted here.
+   * At most a chunk for each slot and kill is sent again; on PostgreSQL an epoch is sent again as a whole when its holder died, and not counted here.
    * Returns what to tell of it.
    */
   #judgeResent({ backup, readPoint, totals }: Manifest): string {
@@ -158,15 +158,15 @@ export class Trial {
     const { sent, largestObject } = dataSent(stage.gate.received(), backup, readPoint.epoch);
     if (sent === 0) return '';
     const resent = sent - totals.storedBytes;
-    const allowed = this.#strikes.length * LANES * largestObject;
+    const allowed = this.#strikes.length * PARALLELISM * largestObject;
     if (resent > allowed && !this.#fault.breaksTransfers) {
-      this.#problems.push(`${resent} bytes were sent again; ${allowed} would be a chunk a lane and strike`);
+      this.#problems.push(`${resent} bytes were sent again; ${allowed} would be a chunk a slot and strike`);
     }
     return `, ${(Math.max(0, resent) / 1e6).toFixed(1)} of ${(sent / 1e6).toFixed(1)} MB sent again`;
   }
 
   /**
-   * At most a chunk for each lane and strike is read again, where an instant can be named again; a repeated export looks at the catalogues again. A chunk
+   * At most a chunk for each slot and strike is read again, where an instant can be named again; a repeated export looks at the catalogues again. A chunk
    * may be larger than asked for, since rows differ.
    */
   #judgeReread({ readPoint }: Manifest, besideRowsBytes: number): string {
@@ -174,10 +174,10 @@ export class Trial {
     if (readPoint.kind !== 'yb-read-time' || readPoint.epoch > 1 || this.#fault.breaksTransfers) return '';
     if (!Number.isFinite(expected.besideRowsBytes)) return '';
     const reread = besideRowsBytes - expected.besideRowsBytes;
-    const perStrike = LANES * 1.25 * stage.chunkBytes + expected.besideRowsBytes;
+    const perStrike = PARALLELISM * 1.25 * stage.chunkBytes + expected.besideRowsBytes;
     const allowed = this.#strikes.length * perStrike + SLACK_BYTES;
     if (reread > allowed) {
-      this.#problems.push(`${reread} bytes were read again; ${allowed} would be a chunk a lane and strike`);
+      this.#problems.push(`${reread} bytes were read again; ${allowed} would be a chunk a slot and strike`);
     }
     return `, ${(Math.max(0, reread) / 1e6).toFixed(1)} MB read again`;
   }
@@ -190,7 +190,7 @@ export class Trial {
     const { stage, expected } = this.#setting;
     const { id, ending } = await this.#under('restore', this.#fault.restore, expected.restoreMs, () =>
       this.#follow<RestoreSummary>(() =>
-        startRestore(this.#session(), plan, { backup: summary.backup, parallelism: LANES }),
+        startRestore(this.#session(), plan, { backup: summary.backup, parallelism: PARALLELISM }),
       ),
     );
     await stage.heal();

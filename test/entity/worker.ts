@@ -32,10 +32,10 @@ const activities: Partial<Activities> = {
   }),
   reconcileSchedules: (input: ReconcileInput) => reconcileSchedules(client, input),
 };
-const lanes = await Worker.create({
+const worker = await Worker.create({
   ...{ connection, taskQueue, activities, shutdownForceTime: '20s', isolateExecutionTimeout: '30s' },
   workflowBundle: await workflowBundle(),
 });
 const holders = await Worker.create({ connection, taskQueue: readPointQueue(taskQueue), activities });
 process.stdout.write('ready\n');
-await Promise.all([lanes.run(), holders.run()]);
+await Promise.all([worker.run(), holders.run()]);

@@ -206,7 +206,7 @@ test('steps for failures are skipped when nothing fails', async () => {
 });
 
 test.each(SMALL_AND_LARGE)(
-  'of %i tasks: cancelling lets the read point go, waits for the lanes, and removes what was written',
+  'of %i tasks: cancelling lets the read point go, waits for the slots, and removes what was written',
   async (tasks) => {
     const order: string[] = [];
     let uploading = false;
@@ -229,7 +229,7 @@ test.each(SMALL_AND_LARGE)(
           }
         } finally {
           await sleep(100);
-          order.push('lane ended');
+          order.push('slot ended');
         }
       },
       cleanUp: async () => {
@@ -242,7 +242,7 @@ test.each(SMALL_AND_LARGE)(
       await eventually('an upload runs', async () => uploading);
       await handle.cancel();
       await expect(handle.result()).rejects.toMatchObject({ cause: { name: 'CancelledFailure' } });
-      expect(order).toEqual(['lane ended', 'lane ended', 'read point closed', 'cleaned up']);
+      expect(order).toEqual(['slot ended', 'slot ended', 'read point closed', 'cleaned up']);
       expect((await handle.query(progress)).headline).toMatch(/cancelled; nothing of it is left/);
     });
   },

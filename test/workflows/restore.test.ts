@@ -41,7 +41,7 @@ const restore = (wish: RestoreRequest): Promise<RestoreSummary> =>
     args: [wish],
   });
 
-test('a table is finished while others are being loaded, and helped by lanes that have nothing left to do', async () => {
+test('a table is finished while others are being loaded, and helped by slots that have nothing left to do', async () => {
   const order: string[] = [];
   const helps = new Map<string, number | undefined>();
   const firstUnit = Promise.withResolvers<void>();
@@ -84,7 +84,7 @@ test('a table is finished while others are being loaded, and helped by lanes tha
   expect(helps.get('2.0')).toBeUndefined();
 });
 
-test('a single table is given every lane when it is alone', async () => {
+test('a single table is given every slot when it is alone', async () => {
   const helps: (number | undefined)[] = [];
   const activities = restoring({
     planRestore: async () => ({

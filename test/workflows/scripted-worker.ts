@@ -53,9 +53,9 @@ export async function startBench(): Promise<Bench> {
         maxHeartbeatThrottleInterval: '200ms',
         defaultHeartbeatThrottleInterval: '200ms',
       } as const;
-      const lanes = await Worker.create({ ...common, taskQueue, workflowBundle: await workflowBundle() });
+      const worker = await Worker.create({ ...common, taskQueue, workflowBundle: await workflowBundle() });
       const holders = await Worker.create({ ...common, taskQueue: readPointQueue(taskQueue) });
-      return lanes.runUntil(holders.runUntil(body));
+      return worker.runUntil(holders.runUntil(body));
     },
     stop: async () => {
       await native.close();

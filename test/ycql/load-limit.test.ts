@@ -5,12 +5,12 @@ const load = { inFlightPerNode: 3, writesInFlightPerNode: 5, pageRows: 1 };
 
 test('requests under way are bounded for each node and kind, over all that share the memory', async () => {
   const memory = limitMemory();
-  const lanes = [new LoadLimit(load, memory), new LoadLimit(load, memory)];
+  const threads = [new LoadLimit(load, memory), new LoadLimit(load, memory)];
   const underWay = new Map<string, number>();
   const most = new Map<string, number>();
   const request = async (index: number, kind: RequestKind, node: string): Promise<void> => {
     const name = `${kind} ${node}`;
-    await lanes[index % lanes.length]?.request(kind, node, async () => {
+    await threads[index % threads.length]?.request(kind, node, async () => {
       const now = (underWay.get(name) ?? 0) + 1;
       underWay.set(name, now);
       most.set(name, Math.max(most.get(name) ?? 0, now));
@@ -31,15 +31,15 @@ test('requests under way are bounded for each node and kind, over all that share
     ['write 10.0.0.1:9042', 5],
     ['write 10.0.0.2:9042', 5],
   ]);
-  for (const node of nodes) expect(lanes[0]?.busy('read', node)).toBe(0);
+  for (const node of nodes) expect(threads[0]?.busy('read', node)).toBe(0);
 });
 
 test('rows per second are bounded over all that share the memory', async () => {
   const memory = limitMemory();
-  const lanes = [1, 2].map(() => new LoadLimit({ ...load, rowsPerSecond: 10_000 }, memory));
+  const threads = [1, 2].map(() => new LoadLimit({ ...load, rowsPerSecond: 10_000 }, memory));
   const { signal } = new AbortController();
   const startedAt = performance.now();
-  await Promise.all(lanes.map((lane) => lane.pay(1_000, signal)));
+  await Promise.all(threads.map((thread) => thread.pay(1_000, signal)));
   // Timers may be a millisecond early.
   expect(performance.now() - startedAt).toBeGreaterThan(195);
 });

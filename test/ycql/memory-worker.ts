@@ -5,11 +5,11 @@ import { manifestOf } from '../support/engine-runs.ts';
 import { backupContext, createRepository, restoreContext, ycqlSource } from './harness.ts';
 
 /**
- * What a worker does, in a process of its own: saves one table of `large` and restores it, with two lanes at work, and tells how much
+ * What a worker does, in a process of its own: saves one table of `large` and restores it, with two slots at work, and tells how much
  * memory that took.
  */
 const [port, table] = process.argv.slice(2);
-const LANES = 2;
+const PARALLELISM = 2;
 const repository = await createRepository();
 try {
   const cluster = { contactPoints: ['127.0.0.1'], port: Number(port), localDataCenter: 'datacenter1' };
@@ -23,7 +23,7 @@ try {
   const { readPoint } = await ycqlEngine.openReadPoint(context, source, 1);
   const exported = await ycqlEngine.export(context, source, readPoint);
   const objects: DataObject[] = [];
-  await forEachBounded(exported.chunks, LANES, async (chunk) => {
+  await forEachBounded(exported.chunks, PARALLELISM, async (chunk) => {
     objects.push(...(await ycqlEngine.upload(context, source, readPoint, chunk, { zstdLevel: 1 })));
   });
   const manifest = manifestOf(context, source, readPoint, exported, objects);
@@ -33,7 +33,7 @@ try {
   const restore = restoreContext(backup, { into: { large: `large_${table}` }, check: 'content' });
   const { tasks } = await ycqlEngine.restore.plan(restore);
   await ycqlEngine.restore.prepare(restore);
-  await forEachBounded(Array(tasks).keys(), LANES, async (task) => {
+  await forEachBounded(Array(tasks).keys(), PARALLELISM, async (task) => {
     await ycqlEngine.restore.load(restore, task);
   });
   const loadedBytes = process.resourceUsage().maxRSS * 1024;

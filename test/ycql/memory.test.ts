@@ -68,15 +68,15 @@ test('the first page of an estimate asks for few rows, and pages grow by what th
 
 /** What the table holds, and how many rows that makes. */
 const TABLES: Readonly<
-  Record<string, { readonly rows: number; readonly lanes: number; fill(): Promise<void> }>
+  Record<string, { readonly rows: number; readonly parallelism: number; fill(): Promise<void> }>
 > = {
-  cells: { rows: CELLS, lanes: 2, fill: () => Promise.resolve() },
-  mixed: { rows: MIXED_MIB.length, lanes: 2, fill: () => fillLarge('mixed', MIXED_MIB) },
-  wide: { rows: WIDE, lanes: 1, fill: fillWide },
+  cells: { rows: CELLS, parallelism: 2, fill: () => Promise.resolve() },
+  mixed: { rows: MIXED_MIB.length, parallelism: 2, fill: () => fillLarge('mixed', MIXED_MIB) },
+  wide: { rows: WIDE, parallelism: 1, fill: fillWide },
 };
 
 test.each(Object.keys(TABLES))(
-  'a worker that saves and restores %s with two lanes stays within its bound',
+  'a worker that saves and restores %s two at once stays within its bound',
   async (table) => {
     await TABLES[table]?.fill();
     const { stdout } = await promisify(execFile)(
@@ -89,8 +89,8 @@ test.each(Object.keys(TABLES))(
       `memory of a worker, ${table}: ${Math.round(found.savedBytes / MEGABYTE)} MiB saving, ${Math.round(found.loadedBytes / MEGABYTE)} MiB loading, ${Math.round(found.peakBytes / MEGABYTE)} MiB comparing\n`,
     );
     expect(found).toMatchObject({ problems: [], rows: TABLES[table]?.rows });
-    // All lanes had work; one partition is the work of one.
-    expect(Math.min(found.chunks, found.tasks)).toBeGreaterThanOrEqual(TABLES[table]?.lanes ?? 2);
+    // All slots had work; one partition is the work of one.
+    expect(Math.min(found.chunks, found.tasks)).toBeGreaterThanOrEqual(TABLES[table]?.parallelism ?? 2);
     expect(found.peakBytes).toBeLessThan(table === 'mixed' ? WORKER_BYTES_OF_24_MIB : WORKER_BYTES);
   },
   600_000,

@@ -112,7 +112,7 @@ describe('cutting tables', () => {
     expect(new Set(chunks.map(({ id }) => id)).size).toBe(chunks.length);
   });
 
-  test('lanes take the largest tasks first; their numbers keep the order of the chunks, and each chunk is in one of them', () => {
+  test('slots take the largest tasks first; their numbers keep the order of the chunks, and each chunk is in one of them', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 0, max: 3e6 }), { maxLength: 30 }), (sizes) => {
         const chunks = cutTables(

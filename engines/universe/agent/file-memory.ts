@@ -90,7 +90,7 @@ export class FileMemory {
     await this.#append(files.map(({ identity, file }) => lineOf(identity, file)));
   }
 
-  /** One after another, for lines of two lanes must not mix; what comes meanwhile goes together, for thousands of files do. */
+  /** One after another, for lines of two tasks must not mix; what comes meanwhile goes together, for thousands of files do. */
   #append(lines: readonly string[]): Promise<void> {
     if (this.#waiting !== undefined) {
       this.#waiting.lines.push(...lines);

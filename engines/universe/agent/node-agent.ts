@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { HoldfastError } from '../../../model/errors.ts';
 import type { RepositorySpec, UniverseLimits } from '../../../model/pipeline.ts';
-import { Lanes } from '../../../repository/lanes.ts';
+import { Limiter } from '../../../repository/limiter.ts';
 import { ObjectIndex } from '../../../repository/objects/object-index.ts';
 import type { Store } from '../../../repository/store.ts';
 import { readTserverFlags, readTserverUuid, TSERVER_WEB_PORT } from '../tserver.ts';
@@ -38,7 +38,7 @@ export class NodeAgent {
   readonly #settings: NodeSettings;
   readonly #memories = new Map<string, Promise<FileMemory>>();
   readonly #indexes = new Map<Store, ObjectIndex>();
-  readonly #lanes = new Map<string, Lanes>();
+  readonly #limiters = new Map<string, Limiter>();
   #toldLast: readonly string[] | undefined;
 
   constructor(settings: NodeSettings) {
@@ -114,17 +114,17 @@ export class NodeAgent {
     return known;
   }
 
-  /** Runs a task once a lane of this node's tasks is free, with the bytes in a second that the task's plan allows this node. */
+  /** Runs a task once fewer than `tasksPerNode` tasks run on this node, with the bytes in a second that the task's plan allows this node. */
   runTask<T>({ limits, bytesPerSecond }: TaskShare, work: () => Promise<T>): Promise<T> {
     this.limit.set(bytesPerSecond);
-    return this.lanes('tasks', limits.tasksPerNode).run(work);
+    return this.limiterOf('tasks', limits.tasksPerNode).run(work);
   }
 
-  /** Lanes that all tasks of this node share: for `tasks`, or for one disk. A plan with another number has lanes of its own. */
-  lanes(what: string, count: number): Lanes {
+  /** The limiter that all tasks of this node share: of `tasks`, or of one disk. A plan with another number has a limiter of its own. */
+  limiterOf(what: string, count: number): Limiter {
     const key = `${what} ${count}`;
-    const known = this.#lanes.get(key) ?? new Lanes(count);
-    this.#lanes.set(key, known);
+    const known = this.#limiters.get(key) ?? new Limiter(count);
+    this.#limiters.set(key, known);
     return known;
   }
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Bytes per second that all lanes of one node share. What was not used is kept for a second. */
+/** Bytes per second that all transfers of one node share. What was not used is kept for a second. */
 export class RateLimit {
   #bytesPerSecond: number | undefined;
   #allowance = 0;
@@ -12,7 +12,7 @@ export class RateLimit {
     this.#bytesPerSecond = bytesPerSecond;
   }
 
-  /** Returns when `bytes` may pass; lanes pass in the order in which they ask. Throws the reason of an abort. */
+  /** Returns when `bytes` may pass; callers pass in the order in which they ask. Throws the reason of an abort. */
   async take(bytes: number, signal: AbortSignal): Promise<void> {
     if (this.#bytesPerSecond === undefined) return;
     const before = this.#turn;

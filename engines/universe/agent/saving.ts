@@ -106,7 +106,7 @@ export class Saving {
 
   async add(name: TabletName, folder: { readonly root: string; readonly path: string }): Promise<void> {
     const { filesPerDisk } = this.#request.limits;
-    const disk = this.#agent.lanes(`disk ${folder.root}`, filesPerDisk);
+    const disk = this.#agent.limiterOf(`disk ${folder.root}`, filesPerDisk);
     const found = filesBelow(folder.path);
     await requireWhole(name.tablet, found);
     const ready = new Map<FoundFile, Promise<ReadyFile>>();

@@ -294,7 +294,7 @@ async function compareIndexes(
   if (limitMs === 0) return { checked: 0, broken: [], unknown: [] };
   return await checkIndexes((work) => withSession(target, to, signal, work), {
     signal,
-    lanes: request.parallelism,
+    parallelism: request.parallelism,
     limitMs,
     mayCreate: false,
   });

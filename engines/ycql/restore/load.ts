@@ -4,7 +4,7 @@ import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { fetchAhead } from '../../threads/fetch-ahead.ts';
 import { sharedLimit } from '../session.ts';
-import { lanes } from '../thread-pool.ts';
+import { threads } from '../thread-pool.ts';
 import { destinationOf, loadTasks, type RestoreJob, restoreJob } from './job.ts';
 import type { WritingWishes } from './writing-rules.ts';
 
@@ -56,7 +56,7 @@ async function loadObject(
 ): Promise<void> {
   const { target, source, context } = job;
   const { keyspace, table } = destinationOf(job, object);
-  await lanes.run(
+  await threads.run(
     {
       kind: 'load',
       target,

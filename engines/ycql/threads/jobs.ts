@@ -7,7 +7,7 @@ import type { CqlTarget } from '../target.ts';
 interface Job {
   readonly target: CqlTarget;
   readonly source: YcqlSource;
-  /** Bounds what all lanes together ask of the target. */
+  /** Bounds what all threads together ask of the target. */
   readonly limit: SharedArrayBuffer;
 }
 
@@ -30,4 +30,4 @@ export interface LoadJob extends Job {
   readonly wishes: WritingWishes;
 }
 
-export type LaneJob = ReadJob | LoadJob;
+export type ThreadJob = ReadJob | LoadJob;

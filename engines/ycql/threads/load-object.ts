@@ -2,7 +2,7 @@ import { permanent, transient } from '../../../model/errors.ts';
 import { openPageFile } from '../../../repository/cql-pages.ts';
 import { freeIfAlone } from '../../../repository/free-memory.ts';
 import { textOf } from '../../../repository/zstd-frames.ts';
-import type { LaneContext } from '../../threads/serve.ts';
+import type { ThreadContext } from '../../threads/serve.ts';
 import { quoteTable } from '../identifiers.ts';
 import { Claim } from '../restore/claim.ts';
 import { CounterTable } from '../restore/counters.ts';
@@ -15,18 +15,18 @@ import { type CqlSession, withSession } from '../session.ts';
 import type { LoadJob } from './jobs.ts';
 
 /** Writes an object's rows unless it is noted as loaded; notes it as begun before the first and as loaded after the last. */
-export async function loadObject(job: LoadJob, lane: LaneContext): Promise<void> {
-  await withSession(lane, job.target, job.source, (session) => loadOver(session, job, lane), job.limit);
+export async function loadObject(job: LoadJob, thread: ThreadContext): Promise<void> {
+  await withSession(thread, job.target, job.source, (session) => loadOver(session, job, thread), job.limit);
 }
 
-async function loadOver(session: CqlSession, job: LoadJob, lane: LaneContext): Promise<void> {
+async function loadOver(session: CqlSession, job: LoadJob, thread: ThreadContext): Promise<void> {
   const { object, into, table } = job;
-  const { signal, log } = lane;
+  const { signal, log } = thread;
   const claim = await Claim.take(new Journal(session, into, signal), objectItem(object.key), signal);
   if (claim === undefined) return;
   const doing = `load ${object.key} into ${quoteTable(into, table.name)}`;
   const options = { doing, keyspace: into, signal, claim, log };
-  const load: Load = { job, lane, session, claim, options, isFirst: claim.isFirst };
+  const load: Load = { job, thread, session, claim, options, isFirst: claim.isFirst };
   const loaded = await untilTrusted(load, (pass) => (table.isCounter ? loadCounters(pass) : loadRows(pass)));
   if (loaded.rows + loaded.expired !== object.rows) {
     throw permanent(
@@ -40,7 +40,7 @@ async function loadOver(session: CqlSession, job: LoadJob, lane: LaneContext): P
 
 interface Load {
   readonly job: LoadJob;
-  readonly lane: LaneContext;
+  readonly thread: ThreadContext;
   readonly session: CqlSession;
   readonly claim: Claim;
   readonly options: WriterOptions;
@@ -73,7 +73,7 @@ async function untilTrusted(load: Load, write: (pass: Load) => Promise<LoadedRow
   );
 }
 
-async function loadRows({ job, lane, session, claim, options, isFirst }: Load): Promise<LoadedRows> {
+async function loadRows({ job, thread, session, claim, options, isFirst }: Load): Promise<LoadedRows> {
   const { into, table } = job;
   const { header, pages } = await openPageFile(textOf(job.body));
   const rules = writingRules(job.source, session.server, table, job.wishes);
@@ -107,7 +107,7 @@ async function loadRows({ job, lane, session, claim, options, isFirst }: Load): 
         freeIfAlone(page.body);
       });
       await session.limit.pay(page.rows, options.signal);
-      lane.progress(rows);
+      thread.progress(rows);
     }
     await writer.finish();
     return { rows, expired };
@@ -130,7 +130,7 @@ async function writeWithLists(
   await writeOnce(session, statements, 'once', clear, options);
 }
 
-async function loadCounters({ job, lane, session, claim, options, isFirst }: Load): Promise<LoadedRows> {
+async function loadCounters({ job, thread, session, claim, options, isFirst }: Load): Promise<LoadedRows> {
   const { header, pages } = await openPageFile(textOf(job.body));
   await claim.outwait();
   const counters = new CounterTable(session, header, job.into);
@@ -146,7 +146,7 @@ async function loadCounters({ job, lane, session, claim, options, isFirst }: Loa
         rows += 1;
       }
       await session.limit.pay(page.rows, options.signal);
-      lane.progress(rows);
+      thread.progress(rows);
     }
     await writer.finish();
     return { rows, expired: 0 };

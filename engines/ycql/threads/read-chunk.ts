@@ -4,7 +4,7 @@ import type { YcqlSource } from '../../../model/pipeline.ts';
 import { type CqlPageHeader, encodePageFileHeader, encodePageHead } from '../../../repository/cql-pages.ts';
 import { freeMemory } from '../../../repository/free-memory.ts';
 import { PartBuilder } from '../../threads/part-builder.ts';
-import type { LaneContext } from '../../threads/serve.ts';
+import type { ThreadContext } from '../../threads/serve.ts';
 import { readDefinition } from '../catalog.ts';
 import { firstToken, readTablets } from '../dialect.ts';
 import type { RawPage } from '../raw-pages.ts';
@@ -18,7 +18,7 @@ import { type CqlSession, withSession } from '../session.ts';
 import type { ReadJob } from './jobs.ts';
 
 /**
- * A part is in memory as it is stored, and so are two of them for each lane of a restore. Rows that can't be compressed, such as cells
+ * A part is in memory as it is stored, and so are two of them for each thread of a restore. Rows that can't be compressed, such as cells
  * of a megabyte, make a part as large as the chunk otherwise.
  */
 const STORED_BYTES_AT_MOST = 24 * 1024 * 1024;
@@ -29,15 +29,15 @@ const STORED_BYTES_AT_MOST = 24 * 1024 * 1024;
  */
 export async function readChunk(
   { chunk, target, source, limit, zstdLevel }: ReadJob,
-  lane: LaneContext,
+  thread: ThreadContext,
 ): Promise<void> {
   const read = async (session: CqlSession) => {
-    const place = await placeOf(session, chunk, lane.signal);
+    const place = await placeOf(session, chunk, thread.signal);
     const part = new PagePart(zstdLevel, place.header);
     const partitions = place.table.statics.length === 0 ? undefined : new PartitionEnds(place.header);
     const ends = endsOf(place);
     let rows = 0;
-    for await (const page of pagesOf(lane, session, source, chunk, place)) {
+    for await (const page of pagesOf(thread, session, source, chunk, place)) {
       if ('unread' in page) {
         part.unread.push(page.unread);
         continue;
@@ -49,18 +49,18 @@ export async function readChunk(
         part.bytes + page.body.length > source.chunkBytes ||
         part.storedBytes + page.body.length > STORED_BYTES_AT_MOST;
       if (part.rows > 0 && isFull) {
-        await part.deliver(lane);
+        await part.deliver(thread);
         part.continued = continues;
       }
       part.add(page);
       if (page.ownsMemory) freeMemory(page.body.buffer);
       rows += page.rows;
-      lane.progress(rows);
+      thread.progress(rows);
     }
-    if (part.rows > 0 || part.unread.length > 0) await part.deliver(lane);
+    if (part.rows > 0 || part.unread.length > 0) await part.deliver(thread);
     part.release();
   };
-  await withSession(lane, target, source, read, limit);
+  await withSession(thread, target, source, read, limit);
 }
 
 interface Place {
@@ -101,7 +101,7 @@ async function hostOf(
 }
 
 async function* pagesOf(
-  lane: LaneContext,
+  thread: ThreadContext,
   session: CqlSession,
   source: YcqlSource,
   chunk: ChunkSpec,
@@ -118,8 +118,8 @@ async function* pagesOf(
     columns: header.columns,
     pageRows: source.load.pageRows,
     doing: `read ${keyspace}.${name}, partition hashes ${range.from} to ${range.to} (chunk ${chunk.id})`,
-    signal: lane.signal,
-    log: lane.log,
+    signal: thread.signal,
+    log: thread.log,
   });
   try {
     for await (const page of pages) {
@@ -133,7 +133,7 @@ async function* pagesOf(
     }
   } catch (error) {
     // A column or the table may have gone while it was read.
-    const now = await readDefinition(session, keyspace, name, lane.signal);
+    const now = await readDefinition(session, keyspace, name, thread.signal);
     if (now === undefined || fingerprintOf(now.table, now.types) !== fingerprint)
       throw schemaChanged(chunk, error);
     throw error;
@@ -236,13 +236,13 @@ class PagePart {
   }
 
   /** Hands the part over and begins the next one. */
-  async deliver(lane: LaneContext): Promise<void> {
+  async deliver(thread: ThreadContext): Promise<void> {
     // A part that tells nothing but what could not be read has a header all the same.
     if (this.rows === 0) this.#builder.add(this.#fileHeader(), 0);
     const [fromMs, toMs] = this.#toMs === 0 ? [Date.now(), Date.now()] : [this.#fromMs, this.#toMs];
     const readAt = { from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString() };
     const { expiring, unread } = this;
-    await lane.deliver({
+    await thread.deliver({
       ...this.#builder.finish(),
       readAt,
       ...(expiring === 0 ? {} : { expiring }),

@@ -40,7 +40,7 @@ export async function checkDatabase(job: RestoreJob, database: DatabaseJob): Pro
     tables: tables.filter((table) => !counted.has(quoteTable(table))),
     conditions,
   });
-  // Largest first, so that no lane counts it while the others have nothing left.
+  // Largest first, so that no slot counts it while the others have nothing left.
   const bySize = tables.toSorted((one, other) => other.bytes - one.bytes);
   const loaded = bySize.map((table): LoadedTable => {
     const relation = quoteTable(table);

@@ -1,7 +1,7 @@
 import { crashPoint } from '../../../repository/crash-points.ts';
 import { inTransaction, type Session } from '../server/session.ts';
 import { closeIdle } from '../server/session-pool.ts';
-import { lanes } from '../thread-pool.ts';
+import { threads } from '../thread-pool.ts';
 import { connectIfThere, dropBookkeeping, readState, sessionKey, underRestore } from './bookkeeping.ts';
 import { switchOn, unseenByEventTriggers } from './event-triggers.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
@@ -14,7 +14,7 @@ export async function closeRestoreSessions(
   const key = sessionKey(underRestore(job, database));
   await Promise.all([
     closeIdle(key),
-    lanes.runInIdle({ kind: 'close', sessions: key }, { signal: job.context.signal }),
+    threads.runInIdle({ kind: 'close', sessions: key }, { signal: job.context.signal }),
   ]);
 }
 

@@ -147,7 +147,7 @@ async function lookAtIndexes(job: RestoreJob, database: DatabaseJob): Promise<In
   const { origin } = (await withRestoreSession(job, database, readState)) ?? {};
   return await checkIndexes((work) => withRestoreSession(job, database, work), {
     signal,
-    lanes: request.parallelism,
+    parallelism: request.parallelism,
     limitMs,
     mayCreate: origin === 'created',
   });

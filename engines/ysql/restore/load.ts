@@ -4,7 +4,7 @@ import type { RestoreContext } from '../../engine.ts';
 import { fetchGroupsAhead } from '../../threads/fetch-ahead.ts';
 import { copyFromStatement } from '../copy-statements.ts';
 import { tableName } from '../server/identifiers.ts';
-import { lanes } from '../thread-pool.ts';
+import { threads } from '../thread-pool.ts';
 import type { LoadedObject } from '../threads/jobs.ts';
 import { underRestore, withRestoreSession } from './bookkeeping.ts';
 import { isRefusal, reasonIn, TOLERATE_HINT } from './forgiving.ts';
@@ -63,7 +63,7 @@ async function loadGroup(job: RestoreJob, group: readonly LoadedObject[]): Promi
   const { encoding } = database.manifest;
   try {
     const objects = group.map(({ object, body }) => ({ object: routed(database, object), body }));
-    await lanes.run({ kind: 'load', target, names, restore, objects, encoding }, { signal });
+    await threads.run({ kind: 'load', target, names, restore, objects, encoding }, { signal });
     return group;
   } catch (error) {
     if (!isRefusal(error)) throw error;

@@ -40,7 +40,7 @@ type Lend = <T>(work: (session: Session) => Promise<T>) => Promise<T>;
  * Compares every index with its table: `yb_index_check` on YugabyteDB (from 2.20.11, 2024.1.6, 2024.2.3 and 2025.1 on; finds rows that are
  * missing, spurious or different; not for ybgin and vector indexes), `bt_index_check` with `heapallindexed` of the extension amcheck on
  * PostgreSQL (btree alone; each row of the table must be in the index). It takes a scan of index and table each, so it ends after
- * `limitMs`, `lanes` at once. What it could not look at is named: it is not known, and not OK.
+ * `limitMs`, `parallelism` at once. What it could not look at is named: it is not known, and not OK.
  *
  * @param mayCreate amcheck may be created where it isn't installed: the database is the restore's own. It goes with the bookkeeping.
  */
@@ -48,7 +48,7 @@ export async function checkIndexes(
   lend: Lend,
   options: {
     readonly signal: AbortSignal;
-    readonly lanes: number;
+    readonly parallelism: number;
     readonly limitMs: number;
     readonly mayCreate: boolean;
   },
@@ -72,16 +72,16 @@ async function runChecks(
   indexes: readonly Index[],
   {
     signal,
-    lanes,
+    parallelism,
     limitMs,
-  }: { readonly signal: AbortSignal; readonly lanes: number; readonly limitMs: number },
+  }: { readonly signal: AbortSignal; readonly parallelism: number; readonly limitMs: number },
 ): Promise<IndexFindings> {
   const endsAt = Date.now() + limitMs;
   const broken: string[] = [];
   const unknown: string[] = [];
   const late: Index[] = [];
   let checked = 0;
-  await forEachBounded(indexes, lanes, async (index) => {
+  await forEachBounded(indexes, parallelism, async (index) => {
     signal.throwIfAborted();
     const leftMs = endsAt - Date.now();
     if (leftMs <= 0) {

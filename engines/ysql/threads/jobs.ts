@@ -31,11 +31,11 @@ export interface LoadedObject {
   readonly body: Uint8Array<SharedArrayBuffer>;
 }
 
-/** Closes the sessions that wait in a lane for their next use. */
+/** Closes the sessions that wait in a thread for their next use. */
 export interface CloseJob {
   readonly kind: 'close';
   /** Key of the sessions, as in `session-pool.ts`. */
   readonly sessions: string;
 }
 
-export type LaneJob = ReadJob | LoadJob | CloseJob;
+export type ThreadJob = ReadJob | LoadJob | CloseJob;

@@ -1,7 +1,7 @@
 import { permanent } from '../../../model/errors.ts';
 import { crashPoint } from '../../../repository/crash-points.ts';
 import { textOf } from '../../../repository/zstd-frames.ts';
-import type { LaneContext } from '../../threads/serve.ts';
+import type { ThreadContext } from '../../threads/serve.ts';
 import { copyFromStatement } from '../copy-statements.ts';
 import { holdsLargeObjects, LARGE_OBJECT_PAGE_BYTES } from '../large-objects.ts';
 import { claimObjects, withSessionUnderRestore } from '../restore/bookkeeping.ts';
@@ -29,9 +29,9 @@ async function prepareToLoad(session: Session): Promise<void> {
 }
 
 /** Loads objects in one transaction that also notes them as loaded; those that are loaded already are left alone. */
-export async function loadObjects(job: LoadJob, lane: LaneContext): Promise<void> {
+export async function loadObjects(job: LoadJob, thread: ThreadContext): Promise<void> {
   const { objects, target, names, restore } = job;
-  const { signal } = lane;
+  const { signal } = thread;
   await withSessionUnderRestore({ target, names, restore, signal }, async (session) => {
     await prepareToLoad(session);
     await inTransaction(session, async () => {

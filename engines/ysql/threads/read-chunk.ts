@@ -1,7 +1,7 @@
 import type { ChunkSpec } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import { PartBuilder } from '../../threads/part-builder.ts';
-import type { LaneContext } from '../../threads/serve.ts';
+import type { ThreadContext } from '../../threads/serve.ts';
 import { copyOut } from '../copy-out.ts';
 import { copyToStatement } from '../copy-statements.ts';
 import { refusedValue } from '../server/errors.ts';
@@ -11,24 +11,24 @@ import { readingTable } from '../slices/unlocked-tables.ts';
 import type { ReadJob } from './jobs.ts';
 
 /** Reads a chunk into parts. Memory: one part's compressed text, which is used for the next part again, and four blocks. */
-export async function readChunk(job: ReadJob, lane: LaneContext): Promise<void> {
+export async function readChunk(job: ReadJob, thread: ThreadContext): Promise<void> {
   const { chunk, target, readPoint } = job;
   const { database } = chunk.table;
-  await withReader(target, database, readPoint, lane.signal, async (session) => {
+  await withReader(target, database, readPoint, thread.signal, async (session) => {
     const statement = copyToStatement(chunk, await dataEncoding(session));
     const doing = `read ${tableName(chunk.table)} of database "${database}" (chunk ${chunk.id})`;
     const part = new PartBuilder(job.zstdLevel);
     let bytes = 0;
-    const blocks = withoutKeyValues(chunk, doing, copyOut(session, statement, doing, lane.signal));
-    await readingTable(session, { target, readPoint, table: chunk.table }, lane.signal, async () => {
+    const blocks = withoutKeyValues(chunk, doing, copyOut(session, statement, doing, thread.signal));
+    await readingTable(session, { target, readPoint, table: chunk.table }, thread.signal, async () => {
       for await (const block of blocks) {
-        if (part.rows > 0 && part.bytes + block.data.length > job.partBytes) await deliver(part, lane);
+        if (part.rows > 0 && part.bytes + block.data.length > job.partBytes) await deliver(part, thread);
         part.add(block.data, block.rows);
         bytes += block.data.length;
-        lane.progress(bytes);
+        thread.progress(bytes);
       }
     });
-    if (part.rows > 0) await deliver(part, lane);
+    if (part.rows > 0) await deliver(part, thread);
     part.release();
   });
 }
@@ -52,7 +52,7 @@ async function* withoutKeyValues<T>(
   }
 }
 
-async function deliver(part: PartBuilder, lane: LaneContext): Promise<void> {
-  await lane.deliver(part.finish());
+async function deliver(part: PartBuilder, thread: ThreadContext): Promise<void> {
+  await thread.deliver(part.finish());
   part.restart();
 }

@@ -1,16 +1,16 @@
-import { serveLane } from '../../threads/serve.ts';
+import { serveThread } from '../../threads/serve.ts';
 import { closeIdle } from '../server/session-pool.ts';
-import type { LaneJob } from './jobs.ts';
+import type { ThreadJob } from './jobs.ts';
 import { loadObjects } from './load-objects.ts';
 import { readChunk } from './read-chunk.ts';
 
-/** The entry of a lane's thread. */
-serveLane<LaneJob>((job, lane) => {
+/** The entry file of a thread. */
+serveThread<ThreadJob>((job, thread) => {
   switch (job.kind) {
     case 'read':
-      return readChunk(job, lane);
+      return readChunk(job, thread);
     case 'load':
-      return loadObjects(job, lane);
+      return loadObjects(job, thread);
     case 'close':
       return closeIdle(job.sessions);
   }

@@ -253,10 +253,10 @@ describe('an encrypted repository', () => {
     expect(Buffer.from(await reader.get('some/new')).toString()).toBe('new');
   });
 
-  it('makes one data key for all lanes of a process, stored before the first object', async () => {
+  it('makes one data key for all slots of a process, stored before the first object', async () => {
     const store = backupSide(raw, people);
     await ensureRepository(store);
-    await Promise.all(Array.from({ length: 8 }, (_, lane) => put(store, `some/${lane}`, `row ${lane}`)));
+    await Promise.all(Array.from({ length: 8 }, (_, slot) => put(store, `some/${slot}`, `row ${slot}`)));
     // The metadata key and one data key.
     await expect(store.keyFiles()).resolves.toHaveLength(2);
   });

@@ -474,7 +474,7 @@ it('a large file that was cut off half-way goes on with the part that was under 
   );
 });
 
-it('lanes of one node share its rate', async () => {
+it('slots of one node share its rate', async () => {
   const limit = new RateLimit();
   limit.set(1_000_000);
   const { signal } = new AbortController();

@@ -1,10 +1,10 @@
 /** At most so many at once; who comes later waits, and passes in the order of coming. */
-export class Lanes {
+export class Limiter {
   #free: number;
   readonly #waiting: (() => void)[] = [];
 
-  constructor(lanes: number) {
-    this.#free = lanes;
+  constructor(atOnce: number) {
+    this.#free = atOnce;
   }
 
   async run<T>(work: () => Promise<T>): Promise<T> {
