@@ -58,7 +58,7 @@ export function archiveActivities(
         await protectSource(verb, request);
         return await withLease(repositories, verb, request, async (context) => {
           const opened = await openTimeline(context);
-          // Another timeline has begun: the workflow is told, so that it asks for a base.
+          // Another timeline has begun. The workflow learns of it, so that it asks for a base.
           return opened.ended ?? (await captureChanges(context, opened));
         });
       }),

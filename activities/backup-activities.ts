@@ -15,7 +15,7 @@ import type { Activities } from './contract.ts';
 import type { Repositories } from './repositories.ts';
 
 /** From a read point to a sealed backup: export, upload, seal, and the clean-up of an unfinished one. */
-export function captureActivities(
+export function backupActivities(
   repositories: Repositories,
 ): Pick<Activities, 'export' | 'upload' | 'seal' | 'cleanUp'> {
   const inBackup = <T>(ref: BackupRef, body: (context: BackupContext) => Promise<T>): Promise<T> =>
@@ -30,7 +30,7 @@ export function captureActivities(
         const source = logical(any);
         const { store, signal } = context;
         const { epoch } = readPoint;
-        const task = (await repositories.shard(ref, epoch, shard))[position];
+        const task = (await repositories.batch(ref, epoch, shard))[position];
         if (task === undefined) throw noSuchTask(shard, position);
         // An earlier attempt may have written the result, and only its answer to Temporal was lost. Then nothing is sent again.
         const known =
@@ -89,10 +89,10 @@ function summaryOf({ index, objects }: TaskResult): TaskSummary {
   };
 }
 
-function noSuchTask(shard: number, position: number) {
+function noSuchTask(batch: number, position: number) {
   return permanent(
     'WORK_LIST_DAMAGED',
-    `the work list’s shard ${shard} has no task ${position}`,
+    `the work list’s batch ${batch} has no task ${position}`,
     'Start the backup again; if it happens twice, check who else writes into the repository.',
   );
 }

@@ -8,7 +8,7 @@ import { workerIdentity } from '../engines/worker-identity.ts';
 import type { Check } from '../model/check.ts';
 import { defined } from '../model/defined.ts';
 import type { CheckAnswer, CheckInput } from '../model/doctor.ts';
-import { rehearsalIn, rehearsalName } from '../model/drill.ts';
+import { scratchName, scratchNameIn } from '../model/drill.ts';
 import type { Source } from '../model/pipeline.ts';
 import { type AgentPoller, nodeQueue, parseAgentIdentity } from '../model/task-queue.ts';
 import type { Activities } from './contract.ts';
@@ -61,7 +61,7 @@ async function trySchema(
 ): Promise<readonly Check[]> {
   if (schemaOf === undefined) return [];
   const workflowId = activityInfo().workflowExecution?.workflowId ?? '';
-  const restore = rehearsalIn(workflowId) ?? rehearsalName('doctor', new Date());
+  const restore = scratchNameIn(workflowId) ?? scratchName('doctor', new Date());
   return checkNewestSchema(verb, {
     repository,
     source,

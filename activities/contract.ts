@@ -38,17 +38,17 @@ import type {
 import type { DeleteSummary, MarkSummary, OrphanSummary, PruneInput } from '../model/prune.ts';
 import type { Catalogue, RecoveryDecision, RecoveryRequest, RestoreMeasurement } from '../model/recovery.ts';
 import type { ReplayReport } from '../model/replay.ts';
-import type { ClaimMode } from '../model/source-claim.ts';
+import type { LockMode } from '../model/source-lock.ts';
 import type { PlanSurvey, ScheduleChange } from '../model/survey.ts';
 import type {
-  FillShard,
+  FillBatch,
   FillSummary,
   NodeInspection,
   NodeReport,
   SaveSummary,
+  TabletBatch,
   TabletFill,
   TabletName,
-  TabletShard,
 } from '../model/tablets.ts';
 import type { DesiredSchedule } from '../planning/schedules.ts';
 
@@ -80,7 +80,7 @@ export interface Activities {
 
   verify(input: { ref: BackupRef; level: Exclude<VerifyLevel, 'restore'> }): Promise<VerifyReport>;
 
-  /** Puts the verdict of a restore rehearsal into the ledger. */
+  /** Puts the verdict of a scratch restore into the ledger. */
   recordVerification(input: { ref: BackupRef; report: VerifyReport }): Promise<void>;
 
   /**
@@ -128,7 +128,7 @@ export interface Activities {
     request: RestoreRequest;
   }): Promise<{ readonly stands: readonly string[] } | undefined>;
 
-  /** Drops what the plan's rehearsals left whose workflows are gone. Returns their names, and what could not be dropped. */
+  /** Drops what the plan's scratch restores left whose workflows are gone. The name is that of histories. Returns their names, and what could not be dropped. */
   clearRehearsals(input: {
     repository: RepositorySpec;
     plan: string;
@@ -136,8 +136,8 @@ export interface Activities {
     connection?: SecretRef;
   }): Promise<{ readonly cleared: readonly string[]; readonly problems: readonly string[] }>;
 
-  /** The tablets of one shard of a universe's work list, with the nodes that have them. */
-  describeTablets(input: { ref: BackupRef; epoch: number; shard: number }): Promise<TabletShard>;
+  /** The tablets of one batch of a universe's work list, with the nodes that have them. */
+  describeTablets(input: { ref: BackupRef; epoch: number; shard: number }): Promise<TabletBatch>;
 
   /** Where tablets are now: addresses by tablet id; none for a tablet that is gone. */
   locateTablets(input: LocateInput): Promise<Readonly<Record<string, readonly string[]>>>;
@@ -158,7 +158,7 @@ export interface Activities {
   prepareUniverse(input: { request: RestoreRequest }): Promise<void>;
   /** Where the files belong now. */
   placeFills(input: { request: RestoreRequest; round: number }): Promise<FillPlan>;
-  describeFill(input: { request: RestoreRequest; round: number; shard: number }): Promise<FillShard>;
+  describeFill(input: { request: RestoreRequest; round: number; shard: number }): Promise<FillBatch>;
   /** `restore_snapshot`, and the wait for its end. */
   restoreSnapshots(input: { request: RestoreRequest }): Promise<void>;
   finishUniverse(input: { request: RestoreRequest }): Promise<RestoreSummary>;
@@ -190,8 +190,11 @@ export interface Activities {
   /** Returns what is left to do by hand. */
   choresInCluster(input: { request: InClusterRequest }): Promise<readonly string[]>;
 
-  /** Asks the gate of the source (workflow `sourceGate`, started where there is none) to let a run in. Returns the gate's id. */
-  claimSource(input: ClaimInput): Promise<{ gate: string }>;
+  /**
+   * Asks the lock of the source (workflow `sourceGate`, started where there is none) for a lease. Returns the lock's workflow id. The older
+   * words `claim` and `gate` stay in names that histories hold.
+   */
+  claimSource(input: LockInput): Promise<{ gate: string }>;
 
   /** What the repository and the schedules of a plan hold. */
   surveyPlan(input: {
@@ -232,7 +235,7 @@ export interface Activities {
   streamArchive(input: ArchiveRequest): Promise<TimelineEnd>;
   /** Drops slot and publication, and ends the timeline. */
   closeArchive(input: ArchiveRequest): Promise<void>;
-  /** Starts the plan's archive or tells it what is wanted now; without `wanted`, ends it where it runs. */
+  /** Starts the plan's archive, or sends it what is wanted now. Without `wanted` it ends an archive that runs. */
   reconcileArchive(input: {
     readonly plan: string;
     readonly wanted?: ArchiveInput;
@@ -281,7 +284,7 @@ export interface SaveTabletsInput {
   readonly limits: UniverseLimits;
   /** Bytes per second that this node may send. */
   readonly bytesPerSecond?: number;
-  /** UUID of the tablet server that has the replicas, where the universe tells. */
+  /** UUID of the tablet server that has the replicas, where the universe reports it. */
   readonly server?: string;
 }
 
@@ -330,13 +333,13 @@ export interface ReconcileInput {
   readonly keepPauses: boolean;
 }
 
-export interface ClaimInput {
+export interface LockInput {
   readonly source: Source;
   readonly holder: string;
-  readonly mode: ClaimMode;
+  readonly mode: LockMode;
   readonly title: string;
   readonly since: string;
-  /** For a gate that has to be started. */
+  /** For a lock that has to be started. */
   readonly taskQueue: string;
 }
 
@@ -353,7 +356,7 @@ export interface UploadInput {
   readonly source: Source;
   readonly readPoint: ReadPoint;
   readonly shard: number;
-  /** Index within the shard. */
+  /** Index within the batch. */
   readonly task: number;
   readonly zstdLevel: number;
 }
@@ -361,10 +364,10 @@ export interface UploadInput {
 /** Name of the signal by which a held read point is announced; its argument is the `ReadPoint`. */
 export const READ_POINT_OPENED = 'readPointOpened';
 
-/** Name of the signal by which a universe is told to be quiet: replicas stay, tablets don't split. */
+/** Name of the signal that makes a universe quiet: replicas stay, tablets don't split. */
 export const UNIVERSE_QUIET = 'universeQuiet';
 
-/** Name of the signal that asks a gate to let a run in; its argument is a `SourceClaim`. */
+/** Name of the signal that asks the lock of a source for a lease; its argument is a `LockRequest`. */
 export const ENTER_SOURCE = 'enterSource';
 
-export const sourceGateId = (server: string): string => `source:${server}`;
+export const sourceLockId = (server: string): string => `source:${server}`;

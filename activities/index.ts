@@ -12,7 +12,7 @@ import type { Catalogue } from '../model/recovery.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { backupFolder } from '../repository/layout.ts';
 import { archiveActivities } from './archive-activities.ts';
-import { captureActivities } from './backup-activities.ts';
+import { backupActivities } from './backup-activities.ts';
 import { checkActivities } from './check-activities.ts';
 import { type Activities, type NodeActivities, READ_POINT_OPENED } from './contract.ts';
 import { callWebhook } from './http.ts';
@@ -20,12 +20,12 @@ import { inClusterActivities } from './in-cluster-activities.ts';
 import { Pins } from './pins.ts';
 import { planActivities } from './plan-activities.ts';
 import { pruneActivities } from './prune-activities.ts';
-import { rehearsalLeftovers } from './rehearsal-leftovers.ts';
 import { Repositories } from './repositories.ts';
 import { repositoryActivities } from './repository-activities.ts';
 import { restoreActivities } from './restore-activities.ts';
 import { runActivities } from './run-activities.ts';
 import { asActivity, stopped } from './run-activity.ts';
+import { scratchLeftovers } from './scratch-leftovers.ts';
 import { nodeActivities, universeActivities } from './universe-activities.ts';
 import { universeRestoreActivities } from './universe-restore-activities.ts';
 
@@ -48,10 +48,10 @@ export function createActivities(client: Client): HostedActivities {
       readCatalogue(await repositories.look(repository), repository, plan),
     ofNode: (settings) => nodeActivities(repositories, universeEngine.agentOf(settings)),
     activities: {
-      ...captureActivities(repositories),
+      ...backupActivities(repositories),
       ...repositoryActivities(repositories, pins),
       ...restoreActivities(repositories, pins),
-      ...rehearsalLeftovers(repositories, pins),
+      ...scratchLeftovers(repositories, pins),
       ...pruneActivities(repositories, pins),
       ...runActivities(client),
       ...checkActivities(client, pins),

@@ -87,7 +87,7 @@ export class Pins {
       .describeNamespace({ namespace: this.#client.options.namespace })
       .then(({ namespaceInfo }) => namespaceInfo?.id ?? undefined)
       .catch((error: unknown) => {
-        log.info(`which Temporal this is can't be told: ${messageOf(error)}`);
+        log.info(`which Temporal this is, is not known: ${messageOf(error)}`);
         this.#namespace = undefined;
         return undefined;
       });

@@ -16,7 +16,7 @@ import { asActivity } from './run-activity.ts';
 import { reconcileSchedules, surveySchedules } from './schedules.ts';
 
 /** Most instants in a survey, so that it fits into a page and a workflow's state. */
-const INSTANTS_TOLD = 200;
+const MAX_INSTANTS = 200;
 
 /** What a plan's entity asks of storage and of Temporal's schedules. Answers are small, since its history collects them for years. */
 export function planActivities(
@@ -33,7 +33,7 @@ export function planActivities(
         const archives = await archiveSources(store, plan, catalogue.entries, verb);
         const survey = surveyOf(catalogue, [...inCluster, ...archives], schedules);
         const { window } = survey;
-        return { ...survey, window: { ...window, instants: window.instants.slice(-INSTANTS_TOLD) } };
+        return { ...survey, window: { ...window, instants: window.instants.slice(-MAX_INSTANTS) } };
       }),
 
     decideRestore: ({ repository, plan, history, request, measurements }) =>

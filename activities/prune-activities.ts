@@ -2,7 +2,7 @@ import { activityInfo } from '@temporalio/activity';
 import type { VerbContext } from '../engines/engine.ts';
 import { defined } from '../model/defined.ts';
 import { HoldfastError, messageOf } from '../model/errors.ts';
-import { type DeleteSummary, type OrphanSummary, PRUNE_NAMES_TOLD, type PruneInput } from '../model/prune.ts';
+import { type DeleteSummary, MAX_PRUNE_NAMES, type OrphanSummary, type PruneInput } from '../model/prune.ts';
 import { archiveLimit } from '../planning/archive-retention.ts';
 import { dropOldSegments } from '../repository/archive-retention.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
@@ -95,10 +95,10 @@ export function pruneActivities(
           const ended = await deleteBackup(store, mark, { reason, isLive, signal, heartbeat });
           summary =
             ended.outcome === 'inUse'
-              ? { ...summary, inUse: [...summary.inUse, mark.backup].slice(0, PRUNE_NAMES_TOLD) }
+              ? { ...summary, inUse: [...summary.inUse, mark.backup].slice(0, MAX_PRUNE_NAMES) }
               : {
                   ...summary,
-                  deleted: [...summary.deleted, mark.backup].slice(0, PRUNE_NAMES_TOLD),
+                  deleted: [...summary.deleted, mark.backup].slice(0, MAX_PRUNE_NAMES),
                   deletedBackups: summary.deletedBackups + 1,
                   deletedObjects: summary.deletedObjects + ended.deletedObjects,
                   deletedBytes: summary.deletedBytes + ended.deletedBytes,
@@ -123,7 +123,7 @@ export function pruneActivities(
           ...defined({ archive }),
           ...(await sweepShared(store, { graceMs, heartbeat: beat, signal })),
           orphans: orphans
-            .slice(0, PRUNE_NAMES_TOLD)
+            .slice(0, MAX_PRUNE_NAMES)
             .map(({ backup, kind, objects, bytes }) => ({ backup, kind, objects, bytes })),
         };
       }),
@@ -180,5 +180,5 @@ function leaseHolder(): LeaseHolder {
 }
 
 function namesOf(marks: readonly Mark[]): readonly string[] {
-  return marks.slice(0, PRUNE_NAMES_TOLD).map(({ backup }) => backup);
+  return marks.slice(0, MAX_PRUNE_NAMES).map(({ backup }) => backup);
 }

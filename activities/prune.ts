@@ -1,5 +1,5 @@
 import { defined } from '../model/defined.ts';
-import { rehearsalIn } from '../model/drill.ts';
+import { scratchNameIn } from '../model/drill.ts';
 import type { PruneInput } from '../model/prune.ts';
 import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
 import { DAY_MS } from '../model/time.ts';
@@ -26,7 +26,7 @@ export interface Judgement {
   readonly waiting: readonly Mark[];
   /** Marked, and their grace time is over; oldest instant first. */
   readonly due: readonly Mark[];
-  /** Pins whose reader is gone. A rehearsal's pin stays until the next drill has dropped what it left. */
+  /** Pins whose reader is gone. A scratch restore's pin stays until the next drill has dropped what it left. */
   readonly deadPins: readonly Pin[];
 }
 
@@ -47,7 +47,7 @@ export async function judge(
   const deadPins: Pin[] = [];
   for (const pin of await readPins(store, { plan: input.plan }, cancellable)) {
     if (pin.ended !== true && (await options.isLive(pin))) protectedBackups.push(pin);
-    else if (rehearsalIn(pin.workflowId) === undefined || pin.ended === true) deadPins.push(pin);
+    else if (scratchNameIn(pin.workflowId) === undefined || pin.ended === true) deadPins.push(pin);
   }
   const { now } = options;
   const base = oldestBase(catalogue.entries, input.archiveRetentionMs, now);

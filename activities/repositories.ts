@@ -8,12 +8,12 @@ import { openStore } from '../repository/open.ts';
 import { RememberingStore } from '../repository/remembering.ts';
 import { ensureRepository } from '../repository/repository.ts';
 import type { Store } from '../repository/store.ts';
-import { readShard, readWorkList } from '../repository/work.ts';
+import { readBatch, readWorkList } from '../repository/work.ts';
 
 /** Backups whose manifest and lists stay in memory: enough for the restores that one worker takes part in. */
 const BACKUPS_KEPT = 4;
-/** Shards of work lists (at most 500 tasks each) that stay in memory. */
-const SHARDS_KEPT = 8;
+/** Batches of work lists (at most 500 tasks each) that stay in memory. */
+const BATCHES_KEPT = 8;
 /** For each repository, work lists and results that this worker wrote: some thousand tasks. A worker that made a backup alone then reads none of them to seal it. */
 const WORK_KEPT_BYTES = 4 * 1024 * 1024;
 
@@ -22,7 +22,7 @@ export class Repositories {
   readonly #stores = new Memory<Store>(Number.POSITIVE_INFINITY);
   readonly #repositories = new Memory<Store>(Number.POSITIVE_INFINITY);
   readonly #backups = new Memory<OpenBackup>(BACKUPS_KEPT);
-  readonly #shards = new Memory<readonly TransferTask[]>(SHARDS_KEPT);
+  readonly #batches = new Memory<readonly TransferTask[]>(BATCHES_KEPT);
 
   /** For writing: a repository that doesn't exist yet is created. */
   open(spec: RepositorySpec): Promise<Store> {
@@ -38,11 +38,11 @@ export class Repositories {
     return this.#stores.get(placeOf(spec), () => openStore(spec, resolveSecret));
   }
 
-  /** The tasks of a shard; a work list never changes once it is there. */
-  shard(ref: BackupRef, epoch: number, shard: number): Promise<readonly TransferTask[]> {
-    return this.#shards.get([...placeOf(ref.repository), ref.plan, ref.backup, epoch, shard], async () => {
+  /** The tasks of a batch; a work list never changes once it is there. */
+  batch(ref: BackupRef, epoch: number, batch: number): Promise<readonly TransferTask[]> {
+    return this.#batches.get([...placeOf(ref.repository), ref.plan, ref.backup, epoch, batch], async () => {
       const store = await this.open(ref.repository);
-      return readShard(store, ref, await readWorkList(store, ref, epoch), shard);
+      return readBatch(store, ref, await readWorkList(store, ref, epoch), batch);
     });
   }
 
@@ -74,7 +74,7 @@ export interface OpenBackup {
   dataObjects(): Promise<readonly DataObject[]>;
 }
 
-/** What tells one repository from another, and one way to open it from another. */
+/** What distinguishes one repository from another, and one way to open it from another. */
 function placeOf({ location, encryption }: RepositorySpec): readonly unknown[] {
   return [location, encryption];
 }

@@ -3,9 +3,9 @@ import { WorkflowNotFoundError } from '@temporalio/client';
 import type { VerbContext } from '../engines/engine.ts';
 import { engineOf } from '../engines/registry.ts';
 import type { Source } from '../model/pipeline.ts';
-import type { SourceClaim, SourceIdentity } from '../model/source-claim.ts';
+import type { LockRequest, SourceIdentity } from '../model/source-lock.ts';
 import type { Activities, RunState } from './contract.ts';
-import { ENTER_SOURCE, sourceGateId } from './contract.ts';
+import { ENTER_SOURCE, sourceLockId } from './contract.ts';
 import { asActivity } from './run-activity.ts';
 
 type Identify = (source: Source, secret: VerbContext['secret']) => Promise<SourceIdentity>;
@@ -19,17 +19,17 @@ export function runActivities(
     claimSource: ({ source, holder, mode, title, since, taskQueue }) =>
       asActivity(async (verb) => {
         const { server, databases } = await identify(source, verb.secret);
-        const claim: SourceClaim = { holder, mode, databases, title, since };
-        const gate = sourceGateId(server);
+        const request: LockRequest = { holder, mode, databases, title, since };
+        const lock = sourceLockId(server);
         await client.workflow.signalWithStart('sourceGate', {
-          workflowId: gate,
+          workflowId: lock,
           taskQueue,
           args: [{ holders: [], waiting: [] }],
           signal: ENTER_SOURCE,
-          signalArgs: [claim],
+          signalArgs: [request],
           staticSummary: `Who works on the ${source.engine} server ${server}: overwriting restores alone, backups together`,
         });
-        return { gate };
+        return { gate: lock };
       }),
 
     statesOfRuns: ({ workflowIds }) =>

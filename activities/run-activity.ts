@@ -39,7 +39,7 @@ export async function asActivity<T>(body: (verb: VerbContext) => Promise<T>): Pr
   }
 }
 
-/** Rejects when the activity is told to stop. */
+/** Rejects when the activity is cancelled. */
 export function stopped(signal: AbortSignal): Promise<never> {
   return new Promise((_resolve, reject) => {
     if (signal.aborted) reject(signal.reason);

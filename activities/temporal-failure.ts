@@ -9,7 +9,7 @@ const UNTYPED_ATTEMPTS = 5;
  * Temporal keeps at most 4 KiB of an activity's failure, and replaces a larger one by "Failure exceeds size limit". Message and
  * details together stay below this limit. The rest (code, names) is small, since stack and cause are left out.
  */
-const MOST_BYTES = 3_000;
+const MAX_BYTES = 3_000;
 
 /** The head of the stack of an error without a type: enough to find its line. */
 const STACK_BYTES = 600;
@@ -37,7 +37,7 @@ export function asFailure(
   before: LastFailure | undefined,
 ): FailureOfAttempt {
   if (!(error instanceof HoldfastError)) {
-    const message = cut(printable(messageOf(error)), MOST_BYTES / 2);
+    const message = cut(printable(messageOf(error)), MAX_BYTES / 2);
     const failure = ApplicationFailure.create({
       type: 'UNEXPECTED',
       message,
@@ -47,7 +47,7 @@ export function asFailure(
     return { failure, last: undefined };
   }
   const last = repeated(error, before);
-  const givesUp = last !== undefined && last.times >= (error.mostEqual ?? Number.POSITIVE_INFINITY);
+  const givesUp = last !== undefined && last.times >= (error.maxEqual ?? Number.POSITIVE_INFINITY);
   const again = givesUp ? ` (${last.times} times in a row)` : '';
   const { problem, remedy } = fitted(`${error.message.replace(/\.$/, '')}${again}`, error.remedy);
   const details: FailureDetails = { problem, remedy };
@@ -62,7 +62,7 @@ export function asFailure(
 }
 
 function repeated(error: HoldfastError, before: LastFailure | undefined): LastFailure | undefined {
-  if (error.mostEqual === undefined) return undefined;
+  if (error.maxEqual === undefined) return undefined;
   const said = sha256Hex(Buffer.from(`${error.code} ${error.message}`)).slice(0, 16);
   return { said, times: before?.said === said ? before.times + 1 : 1 };
 }
@@ -70,11 +70,11 @@ function repeated(error: HoldfastError, before: LastFailure | undefined): LastFa
 /** Problem and remedy, cut to what Temporal can keep: a failure holds both twice, in its message and in its details. */
 function fitted(problem: string, remedy: string): FailureDetails {
   const said = printable(problem);
-  const advice = cut(printable(remedy), MOST_BYTES / 6);
+  const advice = cut(printable(remedy), MAX_BYTES / 6);
   const sizeOf = (text: string) => 2 * Buffer.byteLength(JSON.stringify({ text, advice }));
-  let bytes = MOST_BYTES / 2;
+  let bytes = MAX_BYTES / 2;
   let kept = cut(said, bytes);
-  while (sizeOf(kept) > MOST_BYTES && bytes > 100) {
+  while (sizeOf(kept) > MAX_BYTES && bytes > 100) {
     bytes = Math.floor(bytes * 0.8);
     kept = cut(said, bytes);
   }

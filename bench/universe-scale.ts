@@ -8,7 +8,7 @@ import { runActivities } from '../activities/run-activities.ts';
 import { compile } from '../compiler/compile.ts';
 import { placeTablets } from '../engines/universe/placement.ts';
 import type { Pipeline } from '../model/pipeline.ts';
-import { packShard, TABLETS_PER_SHARD, type TabletTarget } from '../model/tablets.ts';
+import { packBatch, TABLETS_PER_BATCH, type TabletTarget } from '../model/tablets.ts';
 import { nodeQueue } from '../model/task-queue.ts';
 import { startTemporal } from '../parts/temporal.ts';
 import { registerSearchAttributes } from '../worker/search-attributes.ts';
@@ -122,7 +122,7 @@ async function oneBackup(
     args: [{ pipeline: pipeline(), backup: `scale-${tablets}` }],
   });
   const seconds = (performance.now() - startedAt) / 1_000;
-  const shards = Math.ceil(tablets / TABLETS_PER_SHARD);
+  const shards = Math.ceil(tablets / TABLETS_PER_BATCH);
   const ids = [
     workflowId,
     ...Array.from({ length: shards }, (_, shard) => `${workflowId}:upload:e1:${shard}`),
@@ -184,7 +184,7 @@ function simulated(client: Client, targets: readonly TabletTarget[], nodes: numb
     }),
     export: async ({ readPoint }) => ({
       epoch: readPoint.epoch,
-      shards: Math.ceil(targets.length / TABLETS_PER_SHARD),
+      shards: Math.ceil(targets.length / TABLETS_PER_BATCH),
       tasks: targets.length,
       tables: 1_000,
       databases: ['orders'],
@@ -192,7 +192,7 @@ function simulated(client: Client, targets: readonly TabletTarget[], nodes: numb
       nodes,
     }),
     describeTablets: async ({ shard }) =>
-      packShard(targets.slice(shard * TABLETS_PER_SHARD, (shard + 1) * TABLETS_PER_SHARD)),
+      packBatch(targets.slice(shard * TABLETS_PER_BATCH, (shard + 1) * TABLETS_PER_BATCH)),
     seal: async () => summary,
     releaseSnapshots: async () => ({ deleted: 1 }),
   };

@@ -5,7 +5,7 @@ import { resolveSecret } from '../engines/resolve-secret.ts';
 import { checkNewestSchema } from '../engines/schema-trial.ts';
 import type { Check } from '../model/check.ts';
 import { archiveOf } from '../model/doctor.ts';
-import { rehearsalName } from '../model/drill.ts';
+import { scratchName } from '../model/drill.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
 import { type AgentPoller, nodeQueue, parseAgentIdentity } from '../model/task-queue.ts';
 import { connectClient, temporalIsConfigured } from '../worker/connection.ts';
@@ -32,7 +32,7 @@ export async function checkFromHere(plan: CompiledPlan): Promise<readonly Check[
       repository,
       source,
       plan: plan.name,
-      restore: rehearsalName('doctor', new Date()),
+      restore: scratchName('doctor', new Date()),
       reading: (_, read) => read(),
     })),
   ];

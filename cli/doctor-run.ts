@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowFailedError, type WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
 import type { DoctorInput, DoctorReport } from '../model/doctor.ts';
-import { rehearsalName } from '../model/drill.ts';
+import { scratchName } from '../model/drill.ts';
 import { transient } from '../model/errors.ts';
 import { doctorWorkflowId } from '../workflows/messages.ts';
 import { unlessEnded } from './ending-runs.ts';
@@ -28,7 +28,7 @@ export async function askWorkers(
 ): Promise<DoctorReport> {
   try {
     const handle = await place.client.workflow.start('doctor', {
-      workflowId: doctorWorkflowId(plan, rehearsalName('doctor', new Date())),
+      workflowId: doctorWorkflowId(plan, scratchName('doctor', new Date())),
       taskQueue: place.taskQueue,
       args: [input],
       workflowExecutionTimeout: AT_MOST,

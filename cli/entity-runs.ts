@@ -38,7 +38,7 @@ export async function requestRun(
   const { requestId, workflowId = '' } = await sendToEntity(session.client, plan.name, kind, argument);
   const overwrites = kind === 'restore' && 'replace' in argument && argument.replace === true;
   if (detach && overwrites && plan.restore?.approval !== 'none') say(approvalHint(plan.name, requestId));
-  let told = '';
+  let said = '';
   while (!detach) {
     const entity = await findEntity(session.client, plan.name);
     const request = entity?.status.requests.find((each) => each.requestId === requestId);
@@ -55,8 +55,8 @@ export async function requestRun(
       );
     }
     const telling = waitOf(plan, request);
-    if (telling !== told) say(telling);
-    told = telling;
+    if (telling !== said) say(telling);
+    said = telling;
     await session.keepAlive();
     await sleep(POLL_EVERY_MS);
   }

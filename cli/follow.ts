@@ -151,11 +151,11 @@ function screenView(): View {
 
 function lineView(): View {
   let previous: Progress | undefined;
-  let told: readonly string[] = [];
+  let reported: readonly string[] = [];
   return {
     update: (progress, troubles) => {
-      for (const trouble of troubles) if (!told.includes(trouble)) say(trouble);
-      told = troubles;
+      for (const trouble of troubles) if (!reported.includes(trouble)) say(trouble);
+      reported = troubles;
       if (progress === undefined) return;
       for (const line of changedLines(previous, progress, Date.now())) say(line);
       previous = progress;

@@ -1,6 +1,6 @@
 import type { TargetLacks } from '../engines/engine.ts';
 import type { LogicalRestoreRequest } from '../model/backup.ts';
-import { rehearsalName } from '../model/drill.ts';
+import { scratchName } from '../model/drill.ts';
 import { rowSource } from '../model/engine-kind.ts';
 import { messageOf } from '../model/errors.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
@@ -31,7 +31,7 @@ export async function foreseeTarget(
     secret: resolveSecret,
   };
   const ref = { repository: plan.pipeline.repository, plan: plan.name, backup };
-  const restore = rehearsalName('doctor', new Date());
+  const restore = scratchName('doctor', new Date());
   try {
     return await withRestoreContext(verb, ref, source, { restore, ...wishes }, lacks);
   } catch (error) {

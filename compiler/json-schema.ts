@@ -108,7 +108,7 @@ export function alternatives(schema: JsonSchema): readonly JsonSchema[] {
 
 /**
  * A schema in a form that editors report well. Every property has its key as its title. A choice between texts and mappings is made by what
- * is there. A mapping with a key that is not known is not also told what it lacks: most often the one was meant for the other.
+ * is there. Of a mapping with an unknown key only that key is reported, not also what is missing: most often the one was meant for the other.
  */
 function branching(schema: JsonSchema): JsonSchema {
   const { properties, items, additionalProperties, anyOf, oneOf, required, ...rest } = schema;

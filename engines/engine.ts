@@ -17,7 +17,7 @@ import type { EngineKind } from '../model/engine-kind.ts';
 import type { Manifest, ManifestDatabase } from '../model/manifest.ts';
 import type { LogicalSource, SecretRef, Source } from '../model/pipeline.ts';
 import type { ReplayReport } from '../model/replay.ts';
-import type { SourceIdentity } from '../model/source-claim.ts';
+import type { SourceIdentity } from '../model/source-lock.ts';
 import type { AgentPoller } from '../model/task-queue.ts';
 import type { StoredManifest } from '../repository/manifest.ts';
 import type { Store } from '../repository/store.ts';
@@ -37,7 +37,7 @@ import type { PutsBehind } from './puts-behind.ts';
  */
 export interface Engine<S extends Source = Source> {
   readonly name: S['engine'];
-  /** As `kindOf` (model/engine-kind.ts) tells workflows, which see no engine. */
+  /** The same as `kindOf` (model/engine-kind.ts) answers to workflows, which see no engine. */
   readonly kind: EngineKind;
 
   /** Which server and databases the source means, whatever its plan calls it. Throws what reading its secrets throws. */
@@ -186,14 +186,14 @@ export interface RestoreEngine {
   lacks?(verb: RestoreContext): Promise<TargetLacks>;
   /**
    * Creates the backup's schema without rows in scratch databases of the target server, and drops them. The outcome lists what the server
-   * refuses. The request must be one of a rehearsal: `scratch`, with contents `schema`, and `tolerate`. Absent: it can't be tried.
+   * refuses. The request must be one of a scratch restore: `scratch`, with contents `schema`, and `tolerate`. Absent: it can't be tried.
    */
   trySchema?(verb: RestoreContext): Promise<RestoreOutcome>;
   /** Removes the bookkeeping of a restore that ended without all that the backup holds, and is kept all the same. Absent: none is. */
   release?(verb: RestoreContext): Promise<void>;
   /**
    * Answers a statement of an assertion on the restored copy of `database` (by its name at the source; absent, the first),
-   * read-only: at most `MOST_ANSWER_ROWS` + 1 rows, values as the server writes them. Throws `ASSERTION_OBJECT_MISSING`
+   * read-only: at most `MAX_ANSWER_ROWS` + 1 rows, values as the server writes them. Throws `ASSERTION_OBJECT_MISSING`
    * (permanent) where the copy lacks what the statement names. Absent: copies of this engine can't be asked.
    */
   ask?(verb: RestoreContext, database: string | undefined, statement: string): Promise<AnswerRows>;
@@ -214,7 +214,7 @@ export interface TargetLacks {
 export type AnswerRows = readonly (readonly (string | null)[])[];
 
 /** More rows than any assertion may list. */
-export const MOST_ANSWER_ROWS = 1_000;
+export const MAX_ANSWER_ROWS = 1_000;
 
 /** The restored copy lacks a table, a column, a function …: that is an answer. */
 export const ASSERTION_OBJECT_MISSING = 'ASSERTION_OBJECT_MISSING';

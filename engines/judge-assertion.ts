@@ -1,5 +1,5 @@
 import type { Expectation, Scalar } from '../model/drill.ts';
-import { type AnswerRows, MOST_ANSWER_ROWS } from './engine.ts';
+import { type AnswerRows, MAX_ANSWER_ROWS } from './engine.ts';
 
 /** How much of a value a verdict repeats: it is data of a database, and goes into the ledger and into messages. */
 const LONGEST_SHOWN = 80;
@@ -47,7 +47,7 @@ function equals(expected: Scalar, found: string | null): boolean {
 }
 
 function shapeOf(rows: AnswerRows): string {
-  if (rows.length > MOST_ANSWER_ROWS) return `more than ${MOST_ANSWER_ROWS} rows`;
+  if (rows.length > MAX_ANSWER_ROWS) return `more than ${MAX_ANSWER_ROWS} rows`;
   const columns = rows[0]?.length ?? 0;
   return rows.length === 0
     ? 'no row'

@@ -10,7 +10,7 @@ import type { Store } from '../repository/store.ts';
 import { checkEncryption } from './encryption-check.ts';
 import { resolveSecret } from './resolve-secret.ts';
 
-/** What `holdfast doctor` looks at in a repository: it takes and gives back, as a repository needs it, deletes only for whom it should, and tells the same time. */
+/** What `holdfast doctor` checks in a repository: objects can be written and read as Holdfast needs it, only those who should can delete, and the clocks agree. */
 
 const FOLDER = 'doctor/';
 /** What stays where nobody who writes may delete: one object, whoever asks. */
@@ -114,7 +114,7 @@ async function withStore<T>(repository: RepositorySpec, work: (store: Store) => 
   }
 }
 
-/** Ages and grace times are told by the clock here against the repository's. */
+/** Ages and grace times compare the clock here with the repository's. */
 function checkClock(store: Store, probe: string): Promise<Check> {
   return check('the clock here and the repository’s', async () => {
     const clocks = await compareClocks(store, probe, new Date());

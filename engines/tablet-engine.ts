@@ -3,12 +3,12 @@ import type { CheckAnswer } from '../model/doctor.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { RepositorySpec, UniverseSource } from '../model/pipeline.ts';
 import type {
-  FillShard,
+  FillBatch,
   FillSummary,
   NodeInspection,
   NodeReport,
   SaveSummary,
-  TabletShard,
+  TabletBatch,
 } from '../model/tablets.ts';
 import type { BackupContext, Discarded, Engine, RestoreOutcome } from './engine.ts';
 import type { FillRequest, UnfilledRequest } from './universe/agent/fill-tablets.ts';
@@ -23,8 +23,8 @@ import type { UniverseRestore } from './universe/restore/context.ts';
 export interface TabletEngine extends Engine<UniverseSource> {
   readonly kind: 'tablets';
 
-  /** The tablets of one shard of the list that `listWork` wrote, with the nodes that have them. Throws `WORK_NO_SHARD` (permanent). */
-  describeTablets(verb: BackupContext, epoch: number, shard: number): Promise<TabletShard>;
+  /** The tablets of one batch of the list that `listWork` wrote, with the nodes that have them. Throws `WORK_NO_SHARD` (permanent). */
+  describeTablets(verb: BackupContext, epoch: number, batch: number): Promise<TabletBatch>;
 
   /** Where tablets are now: addresses by tablet id, none for one that is gone. Throws `READ_POINT_LOST` (permanent) where a snapshot is gone. */
   locateTablets(verb: BackupContext, source: UniverseSource, wanted: WantedTablets): Promise<TabletPlaces>;
@@ -86,7 +86,7 @@ export interface TabletRestore {
   prepare(verb: UniverseRestore): Promise<void>;
   /** Where the files belong now. */
   placeFills(verb: UniverseRestore, round: number): Promise<FillPlan>;
-  describeFill(verb: UniverseRestore, round: number, shard: number): Promise<FillShard>;
+  describeFill(verb: UniverseRestore, round: number, batch: number): Promise<FillBatch>;
   /** `restore_snapshot`, and the wait for its end. */
   restoreSnapshots(verb: UniverseRestore): Promise<void>;
   finish(verb: UniverseRestore): Promise<RestoreOutcome>;

@@ -60,7 +60,7 @@ export type ReadPoint =
       readonly takenAt: string;
     };
 
-/** What tells of any transaction of the source whether exported snapshots see it. */
+/** What decides for any transaction of the source whether exported snapshots see it. */
 export interface SnapshotPlace {
   /** `pg_current_snapshot()` by database: `xmin:xmax:xip,…`. */
   readonly snapshotXids: Readonly<Record<string, string>>;
@@ -79,7 +79,7 @@ export interface DatabaseSnapshot {
   readonly api: 'ysql' | 'ycql';
   /** Absent where the database has no tables: YugabyteDB takes no snapshot of it. */
   readonly snapshot?: string;
-  /** The universe's own time of the snapshot, ISO 8601, as far as it tells one. */
+  /** The universe's own time of the snapshot, ISO 8601, where it reports one. */
   readonly snapshotTime?: string;
   /** Version of the catalog before the snapshot was taken; YSQL only. */
   readonly catalogVersion?: string;
@@ -156,8 +156,8 @@ export interface TransferTask {
   readonly chunks: readonly ChunkSpec[];
 }
 
-/** At most this many tasks in one shard, so that the history that moves it stays small. */
-export const TASKS_PER_SHARD = 500;
+/** At most this many tasks in one batch, so that the history that moves it stays small. */
+export const TASKS_PER_BATCH = 500;
 
 /** How rows stand in a data object, before zstd; docs/repository-format.md describes each. */
 export type DataFormat = 'copy-text' | 'cql-pages';
@@ -310,9 +310,9 @@ export interface RestoreRequest {
   readonly breakOthers?: boolean;
   /** Longest time for comparing indexes with their tables, milliseconds; 0: no comparison. Absent: ten minutes with `content`, 0 with `rows`. */
   readonly indexCheckMs?: number;
-  /** A rehearsal (verify level `restore`): the databases are dropped at the end. */
+  /** A scratch restore (verify level `restore`): the databases are dropped at the end. */
   readonly scratch: boolean;
-  /** For a rehearsal: the assertions that the copy must answer before it is dropped. */
+  /** For a scratch restore: the assertions that the copy must answer before it is dropped. */
   readonly assertions?: readonly Assertion[];
   readonly parallelism: number;
   /** Engine ysql: changes from the archive that are replayed after the backup's rows. Absent: none. */
@@ -344,7 +344,7 @@ export interface RestorePlan {
    * from an older worker.
    */
   readonly tableUnits?: readonly TableUnit[];
-  /** The role to which everything is given, where the request named none: the connecting role of a rehearsal. */
+  /** The role to which everything is given, where the request named none: the connecting role of a scratch restore. */
   readonly owner?: string;
   /** What the target lacks, one sentence each; present only where that is tolerated. */
   readonly lacks?: readonly string[];
@@ -441,7 +441,7 @@ export interface RestoreSummary {
   readonly notes?: readonly string[];
   /** The backup that was made of what was overwritten. */
   readonly safetyBackup?: string;
-  /** Of a rehearsal with assertions: `verdict` and `problems` count them. */
+  /** Of a scratch restore with assertions: `verdict` and `problems` count them. */
   readonly drill?: DrillRecord;
 }
 

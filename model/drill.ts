@@ -22,7 +22,7 @@ export interface Assertion {
   readonly expect: Expectation;
 }
 
-/** How a plan's backups are rehearsed: restored into scratch databases, compared, checked by assertions, dropped. */
+/** How a plan's restores are tested: a backup is restored into scratch databases, compared, checked by assertions, dropped. */
 export interface DrillSpec {
   readonly schedule?: Schedule;
   readonly backup: 'latest' | 'random';
@@ -86,15 +86,18 @@ export interface DrillOutcome {
   readonly finishedAt: string;
 }
 
-/** What is rehearsed for: `doctor` rehearses a schema alone. */
-export type RehearsalPurpose = 'drill' | 'rehearsal' | 'doctor';
+/**
+ * What a restore into scratch databases is for: a drill, a verification (`rehearsal`, a name that databases and workflow ids have had since the
+ * first version), or `doctor`, which tries a schema alone.
+ */
+export type ScratchPurpose = 'drill' | 'rehearsal' | 'doctor';
 
-/** A name for a rehearsal's restore. Databases of such names are left out by backups of a pattern (`isRestoreName` of engine `ysql`). Pure. */
-export const rehearsalName = (purpose: RehearsalPurpose, now: Date): string =>
+/** A name for a scratch restore. Databases of such names are left out by backups of a pattern (`isRestoreName` of engine `ysql`). Pure. */
+export const scratchName = (purpose: ScratchPurpose, now: Date): string =>
   `${purpose}_${now.getTime().toString(36)}`;
 
-/** The name of a rehearsal's restore, at the end of its workflow's id; undefined for a workflow that is no rehearsal. */
-export function rehearsalIn(workflowId: string): string | undefined {
+/** The name of a scratch restore, at the end of its workflow's id; undefined for another workflow. */
+export function scratchNameIn(workflowId: string): string | undefined {
   return /:((?:drill|rehearsal|doctor)_[0-9a-z]+)$/.exec(workflowId)?.[1];
 }
 

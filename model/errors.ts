@@ -11,18 +11,18 @@ export class HoldfastError extends Error {
   /** What a person does about it, one sentence. */
   readonly remedy: string;
   /** Of a transient failure: this many times in a row with the same message, it counts as permanent. Absent: never. */
-  readonly mostEqual: number | undefined;
+  readonly maxEqual: number | undefined;
 
   constructor(
     code: string,
     message: string,
-    options: { remedy: string; transient: boolean; mostEqual?: number | undefined; cause?: unknown },
+    options: { remedy: string; transient: boolean; maxEqual?: number | undefined; cause?: unknown },
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.transient = options.transient;
     this.remedy = options.remedy;
-    this.mostEqual = options.mostEqual;
+    this.maxEqual = options.maxEqual;
   }
 }
 
@@ -36,14 +36,14 @@ export function transient(code: string, message: string, remedy: string, cause?:
   return new HoldfastError(code, message, { remedy, transient: true, cause });
 }
 
-const MOST_EQUAL = 3;
+const MAX_EQUAL = 3;
 
 /**
  * A failure that may pass, and that the statement causes rather than the connection: a view reads a foreign server that is down, or a
  * statement reaches a limit. The same message three times in a row counts as permanent.
  */
 export function doubtful(code: string, message: string, remedy: string, cause?: unknown): HoldfastError {
-  return new HoldfastError(code, message, { remedy, transient: true, mostEqual: MOST_EQUAL, cause });
+  return new HoldfastError(code, message, { remedy, transient: true, maxEqual: MAX_EQUAL, cause });
 }
 
 /** A plan names a database or keyspace that the universe doesn't have. */

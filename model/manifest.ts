@@ -81,7 +81,7 @@ export interface Manifest {
     | { readonly lists: readonly ObjectEntry[]; readonly count: number };
   /** Engine `universe`: the tablets, in lists, whose files lie in shared objects. */
   readonly tablets?: ManifestTablets;
-  /** Engine `universe`: what a restore tells `yb-admin`. */
+  /** Engine `universe`: what a restore passes to `yb-admin`. */
   readonly universe?: ManifestUniverse;
 }
 
@@ -109,7 +109,7 @@ export interface ManifestSnapshot {
   readonly snapshot?: string;
   /** Key of what `export_snapshot` wrote, among the database's schema objects. */
   readonly metadata?: string;
-  /** The universe's hybrid time of the snapshot, ISO 8601, as far as it tells one. */
+  /** The universe's hybrid time of the snapshot, ISO 8601, where it reports one. */
   readonly takenAt?: string;
   readonly catalogVersion?: string;
   readonly tables: readonly SnapshotTable[];

@@ -7,7 +7,7 @@ export interface OffClusterInput {
   readonly plan: string;
   /** Of the exports: no hooks, copies and verifications. */
   readonly pipeline: Pipeline;
-  /** Who is told of an export that failed. */
+  /** Who is notified of an export that failed. */
   readonly notify?: readonly NotifyTarget[];
 }
 

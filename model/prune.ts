@@ -24,7 +24,7 @@ export interface OrphanFolder {
 }
 
 /** At most this many names are listed; counts include all. */
-export const PRUNE_NAMES_TOLD = 200;
+export const MAX_PRUNE_NAMES = 200;
 
 export interface MarkSummary {
   readonly backups: number;

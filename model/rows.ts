@@ -51,7 +51,7 @@ function estimated(each: readonly KnownRows[]): { readonly rowsEstimated?: true 
   return each.some(({ rowsEstimated }) => rowsEstimated === true) ? { rowsEstimated: true } : {};
 }
 
-/** A backup of a universe from before `rowsAre` that has no count but 0 was made without counting, as far as anybody can tell. */
+/** A backup of a universe from before `rowsAre` that has no count but 0 is taken as made without counting. */
 function isBeforeRowsAre({ universe, databases }: Pick<Manifest, 'databases' | 'universe'>): boolean {
   if (universe === undefined) return false;
   const tables = databases.flatMap((database) => database.tables);

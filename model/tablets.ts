@@ -30,14 +30,14 @@ export interface TabletFile {
   readonly parts: readonly FilePart[];
 }
 
-const MOST_PATH_PARTS = 8;
+const MAX_PATH_PARTS = 8;
 
 /** Whether a path can't lead out of its folder: no `..`, nothing absolute, no control characters. */
 export function isTabletFilePath(path: string): boolean {
   const parts = path.split('/');
   const bad = (part: string) =>
     part === '' || part === '.' || part === '..' || part.length > 255 || /[\u0000-\u001f\u007f\\]/.test(part);
-  return parts.length <= MOST_PATH_PARTS && !parts.some(bad);
+  return parts.length <= MAX_PATH_PARTS && !parts.some(bad);
 }
 
 /** A tablet as one of its replicas had it in the snapshot. */
@@ -73,7 +73,7 @@ export type ServersByAddress = ReadonlyMap<string, string>;
  * A bounded run of tablets, as a work list holds it and as it goes through history. Names that repeat are listed once, in `nodes` and
  * `tables`; tablets refer to them by their index.
  */
-export interface TabletShard {
+export interface TabletBatch {
   readonly nodes: readonly string[];
   /** UUIDs of the tablet servers at these addresses, in the same order; empty where the universe doesn't report one. Absent from an earlier version. */
   readonly servers?: readonly string[];
@@ -86,13 +86,13 @@ export interface TabletShard {
   }[];
 }
 
-/** At most this many tablets to a shard: about 60 KB of history. */
-export const TABLETS_PER_SHARD = 1_000;
+/** At most this many tablets to a batch: about 60 KB of history. */
+export const TABLETS_PER_BATCH = 1_000;
 
-export function packShard(
+export function packBatch(
   targets: readonly TabletTarget[],
   servers: ServersByAddress = new Map(),
-): TabletShard {
+): TabletBatch {
   const nodes = new Map<string, number>();
   const tables = new Map<
     string,
@@ -123,11 +123,11 @@ export function packShard(
   };
 }
 
-/** Throws `RangeError` for a shard whose numbers point nowhere. */
-export function unpackShard({ nodes, tables, tablets }: TabletShard): readonly TabletTarget[] {
+/** Throws `RangeError` for a batch whose numbers point nowhere. */
+export function unpackBatch({ nodes, tables, tablets }: TabletBatch): readonly TabletTarget[] {
   return tablets.map(({ id, table, nodes: places, bytes }) => {
     const entry = tables[table];
-    if (entry === undefined) throw new RangeError(`tablet ${id} is of no table of its shard`);
+    if (entry === undefined) throw new RangeError(`tablet ${id} is of no table of its batch`);
     return {
       tablet: id,
       ...entry,
@@ -138,7 +138,7 @@ export function unpackShard({ nodes, tables, tablets }: TabletShard): readonly T
 }
 
 function noNode(tablet: string): never {
-  throw new RangeError(`tablet ${tablet} is on no node of its shard`);
+  throw new RangeError(`tablet ${tablet} is on no node of its batch`);
 }
 
 /** What a node is asked for: tablets of snapshots, by id. */
@@ -200,7 +200,7 @@ export interface NodeReport {
 }
 
 /** A bounded run of tablets to be filled, each on several nodes; numbers are places in `nodes` and `tables`. */
-export interface FillShard {
+export interface FillBatch {
   readonly nodes: readonly string[];
   /** UUIDs of the tablet servers at these addresses, in the same order; absent from an earlier version. */
   readonly servers?: readonly string[];
@@ -214,5 +214,5 @@ export interface FillShard {
   }[];
 }
 
-/** At most this many tablets to a fill shard: about 60 KB of history. */
+/** At most this many tablets to a fill batch: about 60 KB of history. */
 export const TABLETS_PER_FILL = 500;

@@ -25,7 +25,7 @@ const DOUBT_MICROS = 60_000_000;
 /**
  * The chain from the base at `place` through `interval` of `timeline`.
  *
- * @param place of the base; undefined where it doesn't tell
+ * @param place of the base; undefined where it states none
  */
 export function chainFrom(
   { timeline, interval }: { readonly timeline: Timeline; readonly interval: ArchiveInterval },

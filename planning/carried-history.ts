@@ -4,8 +4,8 @@ import type { CatalogueEntry, InstantRange, RecoveryHole } from '../model/recove
 
 /** Two windows that are no further apart are one: an instant of ours has no finer part. */
 const TOUCHING_MS = 1;
-/** Most holes that are told, the newest ones. */
-const HOLES_TOLD = 20;
+/** How many holes are listed at most: the newest ones. */
+const MAX_HOLES = 20;
 
 type WithHistory = CatalogueEntry & { readonly history: NonNullable<CatalogueEntry['history']> };
 
@@ -42,7 +42,7 @@ export function historyHoles(entries: readonly CatalogueEntry[]): readonly Recov
     }
     before = to;
   }
-  return holes.slice(-HOLES_TOLD);
+  return holes.slice(-MAX_HOLES);
 }
 
 /** The backup whose history has the instant, but before a change of the schema. */

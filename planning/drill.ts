@@ -12,7 +12,7 @@ const BY_HAND: DrillSpec = {
   timeoutMs: 12 * 3_600_000,
 };
 
-/** What a drill of a plan is started with, by a Schedule or by hand; `backup` names the one to rehearse. */
+/** What a drill of a plan is started with, by a Schedule or by hand; `backup` names the one to restore. */
 export function drillInput(plan: CompiledPlan, backup?: string): DrillInput {
   const { source, repository, labels } = plan.pipeline;
   return {
@@ -26,15 +26,15 @@ export function drillInput(plan: CompiledPlan, backup?: string): DrillInput {
 }
 
 /**
- * The backup to rehearse; undefined where there is none. For `latest`, backups of the plan come before safety backups.
+ * The backup to restore; undefined where there is none. For `latest`, backups of the plan come before safety backups.
  *
- * @param chance from 0 up to 1, of which `random` makes its choice
+ * @param random from 0 up to 1, by which the wish `random` chooses
  */
 export function chooseForDrill(
   { entries }: Pick<Catalogue, 'entries'>,
   wish: DrillSpec['backup'],
-  chance: number,
+  random: number,
 ): CatalogueEntry | undefined {
   if (wish === 'latest') return entries.find(({ kind }) => kind !== 'safety') ?? entries[0];
-  return entries[Math.floor(chance * entries.length)];
+  return entries[Math.floor(random * entries.length)];
 }

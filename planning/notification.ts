@@ -12,7 +12,7 @@ export function notificationBody(
 const LONGEST_HEADER = 150;
 const LONGEST_TEXT = 2_900;
 const LONGEST_FIELD = 1_900;
-const MOST_FIELDS = 10;
+const MAX_FIELDS = 10;
 
 /**
  * A message of Slack's Block Kit (https://api.slack.com/reference/block-kit). `text` is what a phone's notification
@@ -22,7 +22,7 @@ function slackMessage(notification: Notification): Readonly<Record<string, unkno
   const { plan, headline, ok, error, facts, workflowId, at } = notification;
   const mark = ok ? ':white_check_mark:' : ':rotating_light:';
   const fields = Object.entries(facts)
-    .slice(0, MOST_FIELDS)
+    .slice(0, MAX_FIELDS)
     .map(([name, value]) => ({
       type: 'mrkdwn',
       text: cut(`*${escaped(name)}*\n${escaped(value)}`, LONGEST_FIELD),

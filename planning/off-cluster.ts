@@ -36,13 +36,13 @@ export function exportTimesOf({ pointTime }: CompiledPlan): readonly string[] | 
 
 /** The input of one run that exports. */
 export function offClusterInput({ name, pipeline, notify }: CompiledPlan): OffClusterInput {
-  // Success is told by the window; a message every quarter of an hour would be read by nobody.
-  const told = (notify ?? []).flatMap((target) =>
+  // The recovery window shows success. Nobody would read a message every quarter of an hour.
+  const targets = (notify ?? []).flatMap((target) =>
     target.on.includes('failure') ? [{ ...target, on: ['failure' as const] }] : [],
   );
   return {
     plan: name,
     pipeline: historyPipeline(pipeline),
-    ...(told.length === 0 ? {} : { notify: told }),
+    ...(targets.length === 0 ? {} : { notify: targets }),
   };
 }

@@ -413,7 +413,7 @@ function unreachable(reach: Reach, sources: readonly RecoverySource[], wantedMs:
       { ...defined({ before, after }), limits: reach.limits },
     );
   }
-  const told = {
+  const details = {
     ...defined({ before, after }),
     notes: reach.passedOver.filter((one) => one.ms === wantedMs || isBetween(one.ms, before, after)),
     limits: reach.limits,
@@ -426,7 +426,7 @@ function unreachable(reach: Reach, sources: readonly RecoverySource[], wantedMs:
         ? `nothing holds the data of ${wanted}; the newest instant that can be reached is ${before}`
         : `nothing holds the data of ${wanted}; it lies between two instants that can be reached, ${before} and ${after}`,
       `Ask for ${after === undefined ? 'that instant' : 'one of them'}, or for the newest before (\`nearest: before\`).`,
-      told,
+      details,
     );
   }
   if (after === undefined) return nothing(reach);
@@ -437,7 +437,7 @@ function unreachable(reach: Reach, sources: readonly RecoverySource[], wantedMs:
       ? `${wanted} lies before the oldest of the newest ${backupsOf(sources).length} backups (${after}); ${hidden} older ones are not looked at here`
       : `${wanted} lies before the first instant that can be reached, ${after}`,
     hidden > 0 ? 'Name the backup (`holdfast list` shows all).' : `Ask for ${after} or a later instant.`,
-    told,
+    details,
   );
 }
 
@@ -478,14 +478,14 @@ function refused(
   code: RefusalCode,
   reason: string,
   remedy: string,
-  told: {
+  details: {
     readonly before?: string;
     readonly after?: string;
     readonly notes?: readonly Note[];
     readonly limits?: readonly string[];
   } = {},
 ): RecoveryRefusal {
-  const { notes = [], limits = [], ...nearest } = told;
+  const { notes = [], limits = [], ...nearest } = details;
   const all = [...notes.map(({ text }) => text), ...limits];
   return { kind: 'refused', code, reason, remedy, ...nearest, notes: all };
 }
@@ -493,13 +493,13 @@ function refused(
 /** Other ways to the same instant, each with what it would cost more; of very many the first. */
 function dearerWays(steps: readonly Step[], chosen: Step, wantedMs: number): readonly Note[] {
   const others = steps.filter((step) => step !== chosen && step.fromMs <= wantedMs && wantedMs <= step.toMs);
-  return others.slice(0, OTHER_WAYS_TOLD).map((step) => ({
+  return others.slice(0, MAX_OTHER_WAYS).map((step) => ({
     ms: wantedMs,
     text: `${capitalized(wayOf(step))} would give it too, and is passed over: ${costOfWay(step, chosen)}.`,
   }));
 }
 
-const OTHER_WAYS_TOLD = 3;
+const MAX_OTHER_WAYS = 3;
 
 function wayOf(step: Step): string {
   if ('schedule' in step) return `a ${step.way} by the snapshot schedule ${step.schedule}`;

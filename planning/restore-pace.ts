@@ -2,7 +2,7 @@ import type { RestoreMeasurement } from '../model/recovery.ts';
 
 /** Beyond so many times the largest restore that was measured, an estimate would be a guess. */
 const FARTHEST = 1_000;
-/** Sizes that are closer than this tell the fixed time of a restore from its rate no better than chance. */
+/** Sizes that are closer than this separate the fixed time of a restore from its rate no better than chance. */
 const APART = 1.5;
 
 /** How long a restore takes: a time that every restore needs, and a rate. */

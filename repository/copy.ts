@@ -124,7 +124,7 @@ async function copyShared(
   to: Store,
   manifest: Manifest,
   options: CopyOptions,
-  tell: (copiedBytes: number | undefined) => void,
+  report: (copiedBytes: number | undefined) => void,
 ): Promise<Map<string, number>> {
   const cancellable = defined({ signal: options.signal });
   const sizes = new Map<string, number>();
@@ -138,11 +138,11 @@ async function copyShared(
       if (sizes.has(entry.key)) return;
       sizes.set(entry.key, entry.sizeBytes);
       const there = await to.head(entry.key, { checksum: true, ...cancellable });
-      if (there?.sizeBytes === entry.sizeBytes && there.sha256 === entry.sha256) return tell(undefined);
+      if (there?.sizeBytes === entry.sizeBytes && there.sha256 === entry.sha256) return report(undefined);
       const bytes = await from.get(entry.key, { expect: entry, ...cancellable });
       await to.put(entry.key, bytes, { sha256: entry.sha256, ifAbsent: false, ...cancellable });
       copied.push({ ...entry, ranges });
-      tell(entry.sizeBytes);
+      report(entry.sizeBytes);
     },
   );
   if (copied.length > 0) await new ObjectIndex(to).write(copied, cancellable);

@@ -50,8 +50,8 @@ export function workListName(epoch: number): string {
 }
 
 /** Relative; the hash for the same reason as in `objectListName`. */
-export function shardName(epoch: number, shard: number, sha256: string): string {
-  return `${workFolder(epoch)}shard-${padded(shard, 5)}-${sha256.slice(0, 16)}.json`;
+export function batchName(epoch: number, batch: number, sha256: string): string {
+  return `${workFolder(epoch)}shard-${padded(batch, 5)}-${sha256.slice(0, 16)}.json`;
 }
 
 /** Relative. */

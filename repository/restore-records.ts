@@ -22,7 +22,7 @@ export interface RestoreRecord {
   readonly compared?: string;
   /** What could not be compared or done, a sentence each. */
   readonly notes?: readonly string[];
-  /** Something could not be told right or wrong: the verdict is INCONCLUSIVE. */
+  /** Something could be shown neither right nor wrong: the verdict is INCONCLUSIVE. */
   readonly unclear?: true;
   /** What came back, and what didn't; absent in records of older versions. */
   readonly result?: {

@@ -7,7 +7,7 @@ import { base64ToHex } from './sha256.ts';
  * - A request with the SHA-256 of its body in a header is signed with that. Otherwise the SDK would hash the body again for
  *   `x-amz-content-sha256`; its signer uses the header if there is one.
  * - The answer to a GET of a whole object brings the stored checksum. If it were asked for by the SDK's own `ChecksumMode`, the SDK
- *   would check it too, and fail with an error that can't be told from others.
+ *   would check it too, and fail with an error that looks like others.
  */
 export function hashBodiesOnce(client: S3Client): void {
   client.middlewareStack.add(

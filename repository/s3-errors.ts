@@ -75,7 +75,7 @@ export function s3Error(error: unknown, what: string, description: string): unkn
   if (error instanceof HoldfastError || !(error instanceof Error)) return error;
   const failure = failureOf(error);
   const tried = `Can't ${what} in ${description}`;
-  const told = [failure.name, failure.httpStatus].filter((part) => part !== undefined).join(', ');
+  const details = [failure.name, failure.httpStatus].filter((part) => part !== undefined).join(', ');
   if (failure.name === 'NoSuchBucket') {
     return permanent(
       'STORE_NO_BUCKET',
@@ -95,7 +95,7 @@ export function s3Error(error: unknown, what: string, description: string): unkn
   if (CREDENTIALS.has(failure.name)) {
     return permanent(
       'STORE_CREDENTIALS',
-      `${tried}: the credentials are not accepted (${told}).`,
+      `${tried}: the credentials are not accepted (${details}).`,
       'Correct the access key and the secret that this worker uses, or renew the session token.',
       error,
     );
@@ -111,7 +111,7 @@ export function s3Error(error: unknown, what: string, description: string): unkn
   if (failure.name === 'RequestTimeTooSkewed' || failure.name === 'RequestExpired') {
     return permanent(
       'STORE_CLOCK_SKEW',
-      `${tried}: this machine's clock differs too much from the store's (${told}).`,
+      `${tried}: this machine's clock differs too much from the store's (${details}).`,
       'Set the clock of this machine, best by NTP.',
       error,
     );
@@ -135,7 +135,7 @@ export function s3Error(error: unknown, what: string, description: string): unkn
   if (FULL.has(failure.name) || failure.httpStatus === 507) {
     return permanent(
       'STORE_FULL',
-      `${tried}: the store is full or the quota is used up (${told}).`,
+      `${tried}: the store is full or the quota is used up (${details}).`,
       'Free space or raise the quota, then run it again.',
       error,
     );
@@ -161,7 +161,7 @@ export function s3Error(error: unknown, what: string, description: string): unkn
       return unsupported(tried, failure, error);
     return transient(
       'STORE_BUSY',
-      `${tried}: the store asks to try later (${told}).`,
+      `${tried}: the store asks to try later (${details}).`,
       'Lower `parallelism` if this goes on; it is tried again.',
       error,
     );
@@ -169,7 +169,7 @@ export function s3Error(error: unknown, what: string, description: string): unkn
   if (DENIED.has(failure.name) || failure.httpStatus === 403 || failure.httpStatus === 401) {
     return permanent(
       'STORE_DENIED',
-      `${tried}: access is denied (${told}).`,
+      `${tried}: access is denied (${details}).`,
       'Allow s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucket and s3:AbortMultipartUpload on the bucket and prefix; check the credentials.',
       error,
     );
@@ -185,7 +185,7 @@ export function s3Error(error: unknown, what: string, description: string): unkn
   if (failure.httpStatus === undefined) return error;
   return permanent(
     'STORE_FAILED',
-    `${tried}: the store refused it (${told}: ${failure.message}).`,
+    `${tried}: the store refused it (${details}: ${failure.message}).`,
     "Check the repository's options in the plan file against what this store supports.",
     error,
   );

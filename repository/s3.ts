@@ -48,7 +48,7 @@ export class S3Store implements Store {
   readonly #prefix: string;
   readonly #retry: RetryLimits;
   readonly #partBytes: number;
-  /** A HEAD of an object can't tell a missing bucket from a missing object. Once the bucket was seen, it is assumed to exist. */
+  /** A HEAD of an object doesn't distinguish a missing bucket from a missing object. Once the bucket was seen, it is assumed to exist. */
   #bucketSeen = false;
 
   private constructor(client: S3Client, location: S3Location, options: S3StoreOptions) {

@@ -28,7 +28,7 @@ export interface Store {
   get(key: string, options?: GetOptions): Promise<Uint8Array>;
 
   /**
-   * Size, undefined when absent. With `checksum`, also the SHA-256 (hex) where the store can tell it without a transfer:
+   * Size, undefined when absent. With `checksum`, also the SHA-256 (hex) where the store knows it without a transfer:
    * S3 from its record of the upload, a directory by reading the file where it lies.
    */
   head(key: string, options?: HeadOptions): Promise<StoredObject | undefined>;
@@ -63,7 +63,7 @@ export interface Store {
     options?: { readonly signal?: AbortSignal },
   ): Promise<RepositoryIdentity>;
 
-  /** True where `head` reads the whole object to tell its checksum, since the store keeps no record of it. */
+  /** True where `head` reads the whole object for its checksum, since the store keeps no record of it. */
   readonly readsForChecksums?: boolean;
 
   close(): Promise<void>;

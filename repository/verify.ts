@@ -102,7 +102,7 @@ export async function verifyBackup(
     if (!(error instanceof HoldfastError)) throw error;
     const verdict = problems.length > 0 || isLost(error) ? 'FAILED' : 'INCONCLUSIVE';
     if (verdict === 'INCONCLUSIVE' && error.transient && options.throwsTransient === true) throw error;
-    // The code tells why nothing is known, such as an identity that is not on this worker.
+    // The code says why nothing is known, such as an identity that is not on this worker.
     problems.push(verdict === 'INCONCLUSIVE' ? `${error.message} (${error.code})` : error.message);
     return report(verdict);
   }

@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { type ObjectEntry, TASKS_PER_SHARD, type TaskResult, type TransferTask } from '../model/backup.ts';
+import { type ObjectEntry, TASKS_PER_BATCH, type TaskResult, type TransferTask } from '../model/backup.ts';
 import { permanent } from '../model/errors.ts';
 import type { Manifest, ManifestDatabase } from '../model/manifest.ts';
 import { mapBounded } from './bounded.ts';
-import { type BackupId, backupFolder, shardName, taskResultName, workListName } from './layout.ts';
+import { type BackupId, backupFolder, batchName, taskResultName, workListName } from './layout.ts';
 import {
   chunkSpecSchema,
   databaseSchema,
@@ -31,7 +31,10 @@ export interface WorkList extends ExportDescription {
   readonly epoch: number;
   readonly tasks: number;
   readonly estimatedBytes: number;
-  /** Each holds up to `TASKS_PER_SHARD` tasks; in the order in which they are taken. */
+  /**
+   * The batches of tasks: each holds up to `TASKS_PER_BATCH` tasks, in the order in which they are taken. The name is that of the stored format,
+   * here, in the keys, and in histories; a shard of YugabyteDB is a tablet, which these are not.
+   */
   readonly shards: readonly ObjectEntry[];
 }
 
@@ -40,7 +43,7 @@ const taskSchema: z.ZodType<TransferTask> = z.object({
   chunks: z.array(chunkSpecSchema),
 });
 
-const shardSchema: z.ZodType<{ readonly tasks: readonly TransferTask[] }> = z.object({
+const batchSchema: z.ZodType<{ readonly tasks: readonly TransferTask[] }> = z.object({
   tasks: z.array(taskSchema),
 });
 
@@ -60,7 +63,7 @@ const workListSchema: z.ZodType<WorkList> = z.object({
 });
 
 /**
- * Writes the tasks of an epoch, shard by shard, then the work list that names the shards. If an earlier attempt already wrote a
+ * Writes the tasks of an epoch, batch by batch, then the work list that names the batches. If an earlier attempt already wrote a
  * work list for the epoch, that one is returned: two attempts may cut tables differently, and results belong to one of them.
  *
  * @param tasks with the indexes 0 to `tasks.length - 1`, in any order
@@ -73,16 +76,16 @@ export async function writeWorkList(
   tasks: readonly TransferTask[],
   options: Cancellable = {},
 ): Promise<WorkList> {
-  const shards: ObjectEntry[] = [];
-  for (let start = 0; start < tasks.length; start += TASKS_PER_SHARD) {
-    const shard = { tasks: tasks.slice(start, start + TASKS_PER_SHARD) };
-    shards.push(await writeShard(store, ref, epoch, shards.length, shard, options));
+  const batches: ObjectEntry[] = [];
+  for (let start = 0; start < tasks.length; start += TASKS_PER_BATCH) {
+    const batch = { tasks: tasks.slice(start, start + TASKS_PER_BATCH) };
+    batches.push(await writeBatch(store, ref, epoch, batches.length, batch, options));
   }
   const workList: WorkList = {
     epoch,
     tasks: tasks.length,
     estimatedBytes: tasks.reduce((sum, { chunks }) => sum + estimatedBytes(chunks), 0),
-    shards,
+    shards: batches,
     server: description.server,
     databases: description.databases,
     commonObjects: description.commonObjects,
@@ -111,25 +114,25 @@ export async function findWorkList(
   return getSealedIfThere(store, backupFolder(ref) + workListName(epoch), workListSchema, options);
 }
 
-/** The tasks of one shard. Throws `STORE_NOT_FOUND` or `STORE_DAMAGED` (permanent). */
-export async function readShard(
+/** The tasks of one batch. Throws `STORE_NOT_FOUND` or `STORE_DAMAGED` (permanent). */
+export async function readBatch(
   store: Store,
   ref: BackupId,
   workList: WorkList,
-  shard: number,
+  batch: number,
   options: Cancellable = {},
 ): Promise<readonly TransferTask[]> {
-  const entry = workList.shards[shard];
+  const entry = workList.shards[batch];
   if (entry === undefined) {
     throw permanent(
       'WORK_NO_SHARD',
-      `The work list of the backup ${ref.backup} of plan ${ref.plan} has ${workList.shards.length} shards, so there is no shard ${shard}.`,
+      `The work list of the backup ${ref.backup} of plan ${ref.plan} has ${workList.shards.length} batches, so there is no batch ${batch}.`,
       'Run the backup again, and report this: it is a mistake in Holdfast.',
     );
   }
   const key = backupFolder(ref) + entry.key;
   const bytes = await store.get(key, { expect: entry, ...options });
-  return openSealedJson(bytes, shardSchema, `${key} in ${store.description}`).tasks;
+  return openSealedJson(bytes, batchSchema, `${key} in ${store.description}`).tasks;
 }
 
 /** Records what a task has uploaded, once. If an earlier attempt has recorded its own, that one counts and is returned. */
@@ -171,17 +174,17 @@ export async function* readTaskResults(
   });
 }
 
-async function writeShard(
+async function writeBatch(
   store: Store,
   ref: BackupId,
   epoch: number,
   index: number,
-  shard: { readonly tasks: readonly TransferTask[] },
+  batch: { readonly tasks: readonly TransferTask[] },
   options: Cancellable,
 ): Promise<ObjectEntry> {
-  const body = sealJson(shard);
+  const body = sealJson(batch);
   const sha256 = sha256Hex(body);
-  const key = shardName(epoch, index, sha256);
+  const key = batchName(epoch, index, sha256);
   await store.put(backupFolder(ref) + key, body, { sha256, ifAbsent: true, ...options });
   return { key, sizeBytes: body.byteLength, sha256 };
 }

@@ -74,7 +74,7 @@ export interface WorkerOptions {
 }
 
 /**
- * An agent takes every task at once, so that a busy agent can be told from one that is gone. Its own limiters decide how many it works on
+ * An agent takes every task at once, so that a busy agent can be distinguished from one that is gone. Its own limiters decide how many it works on
  * (`limits` in the plan).
  */
 const AGENT_SLOTS = 200;

@@ -18,7 +18,7 @@ export interface PlanSources {
 }
 
 /** Most plans with metrics. A plan has about 25 time series, and a mistake that makes thousands of plans must not bring Prometheus down. */
-export const MOST_PLANS = 500;
+export const MAX_PLANS = 500;
 
 /** Plans that are read at once. Storage may be slow, and that of one plan must not hold up the others for long. */
 const PLANS_AT_ONCE = 4;
@@ -57,7 +57,7 @@ export class PlanMetrics {
       this.#report(`the plans can't be listed for metrics: ${String(error)}`);
       return;
     }
-    const measured = plans.slice(0, MOST_PLANS);
+    const measured = plans.slice(0, MAX_PLANS);
     this.#unmeasured = plans.length - measured.length;
     const known = this.#readings;
     const readings = new Map<string, Reading>();
@@ -92,7 +92,7 @@ export class PlanMetrics {
       metric('holdfast_plans', 'Plans that this worker knows of.', [
         { labels: {}, value: readings.length + this.#unmeasured },
       ]),
-      metric('holdfast_plans_unmeasured', `Plans beyond the first ${MOST_PLANS}, which have no metrics.`, [
+      metric('holdfast_plans_unmeasured', `Plans beyond the first ${MAX_PLANS}, which have no metrics.`, [
         { labels: {}, value: this.#unmeasured },
       ]),
       metric('holdfast_plans_listed', 'Whether Temporal could be asked for the plans at the last look.', [

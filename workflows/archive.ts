@@ -26,7 +26,7 @@ import {
   type DatabaseState,
 } from './archive-messages.ts';
 import { describeFailure } from './failures.ts';
-import { tell } from './notify.ts';
+import { sendNotification } from './notify.ts';
 import { personsSignal, planWorkflowId } from './plan-messages.ts';
 
 /** A stream that ran for so long begins anew in another run, which keeps histories short and finds databases that came meanwhile. */
@@ -139,9 +139,9 @@ class Keeper {
     }).streamArchive(request);
   }
 
-  /** A failure that retries don't mend is shown, told once, and tried again: what it needs may come, and the archive must not end. */
+  /** A failure that retries don't mend is shown, reported once, and tried again: what it needs may come, and the archive must not end. */
   async #untilItWorks<T>(what: string, work: () => Promise<T>): Promise<T> {
-    for (let told = ''; ; ) {
+    for (let reported = ''; ; ) {
       try {
         const result = await work();
         this.#failure = undefined;
@@ -152,13 +152,13 @@ class Keeper {
         this.#failure = `${what}: ${message}`;
         this.#render();
         log.warn(`the archive of plan ${this.#input.plan} has failed`, { what, code, message });
-        if (message !== told)
-          await this.#tell(
+        if (message !== reported)
+          await this.#notify(
             `failed-${code}`,
             `The archive of changes of plan ${this.#input.plan} has failed (${what}): ${message}`,
             code,
           );
-        told = message;
+        reported = message;
         await sleep(AFTER_FAILURE_MS);
       }
     }
@@ -184,13 +184,21 @@ class Keeper {
 
   async #tellEnd(database: string, { code, reason, timeline }: TimelineEnd): Promise<void> {
     const headline = `The archive of changes of ${database} (plan ${this.#input.plan}) has a hole and begins anew: ${reason}`;
-    await this.#tell(`hole-${timeline}`, headline, code);
+    await this.#notify(`hole-${timeline}`, headline, code);
   }
 
-  #tell(key: string, headline: string, code: string): Promise<void> {
+  #notify(key: string, headline: string, code: string): Promise<void> {
     const { notify, plan, labels } = this.#input;
     const error = { code, message: headline };
-    return tell(notify, key, { event: 'failure', plan, labels, ok: false, headline, error, facts: {} });
+    return sendNotification(notify, key, {
+      event: 'failure',
+      plan,
+      labels,
+      ok: false,
+      headline,
+      error,
+      facts: {},
+    });
   }
 
   async #close(database: string): Promise<void> {

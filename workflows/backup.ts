@@ -1,7 +1,7 @@
 import { ApplicationFailure, isCancellation, patched, uuid4, workflowInfo } from '@temporalio/workflow';
 import { formatAmount, formatBytes, formatCount, formatDuration } from '../model/amounts.ts';
 import type { BackupRef, BackupSummary, ExportSummary, ReadPoint, VerifyReport } from '../model/backup.ts';
-import { TASKS_PER_SHARD } from '../model/backup.ts';
+import { TASKS_PER_BATCH } from '../model/backup.ts';
 import type { ScheduledSnapshot } from '../model/carried-history.ts';
 import { defined } from '../model/defined.ts';
 import { tabletSource } from '../model/engine-kind.ts';
@@ -9,7 +9,6 @@ import type { Pipeline, Step, StepOf, UniverseSource } from '../model/pipeline.t
 import { describeRows, NOT_COUNTED } from '../model/rows.ts';
 import { timeInId } from '../model/run-id.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
-import type { Board } from './board.ts';
 import { describeFailure, type FailureReason } from './failures.ts';
 import {
   type BackupInput,
@@ -18,13 +17,14 @@ import {
   reportPace,
   type TransferInput,
 } from './messages.ts';
-import { tell } from './notify.ts';
+import { sendNotification } from './notify.ts';
 import { ReadPointKeeper } from './read-point.ts';
-import { rehearse } from './rehearsal.ts';
 import { RunFrame } from './run-frame.ts';
+import type { RunProgress } from './run-progress.ts';
 import { withDeadline } from './scopes.ts';
+import { verifyByRestore } from './scratch-restore.ts';
 import { saveAllTablets } from './tablets.ts';
-import { moveShard } from './transfer.ts';
+import { moveBatch } from './transfer.ts';
 
 const CLEAN_UP_TIMEOUT_MS = 10 * 60_000;
 
@@ -53,7 +53,7 @@ export async function backup(input: BackupInput): Promise<BackupOutcome> {
 
 async function tellOfSuccess({ notify, pipeline }: BackupInput, outcome: BackupOutcome): Promise<void> {
   const { backup: id, rows, bytes, storedBytes } = outcome.summary;
-  await tell(notify, 'end', {
+  await sendNotification(notify, 'end', {
     event: 'success',
     plan: pipeline.plan,
     labels: pipeline.labels,
@@ -74,7 +74,7 @@ async function tellOfFailure(
   id: string,
   error: FailureReason,
 ): Promise<void> {
-  await tell(notify, 'end', {
+  await sendNotification(notify, 'end', {
     event: 'failure',
     plan: pipeline.plan,
     labels: pipeline.labels,
@@ -112,7 +112,7 @@ class BackupRun {
     this.#universe = tabletSource(source);
     this.#ref = { repository, plan, backup };
     const isGoverned = patched('turns');
-    const turn = {
+    const lease = {
       source,
       mode: 'together',
       title: `backup ${backup} of ${plan}`,
@@ -123,14 +123,14 @@ class BackupRun {
       steps,
       ...defined({
         // Where it has none, its parent holds the source for it.
-        turn: isGoverned && !hasTurn ? turn : undefined,
+        lease: isGoverned && !hasTurn ? lease : undefined,
         report: isGoverned ? { plan, kind: 'backup' as const, id: backup } : undefined,
       }),
     });
   }
 
-  get board(): Board {
-    return this.frame.board;
+  get progress(): RunProgress {
+    return this.frame.progress;
   }
 
   get backup(): string {
@@ -139,7 +139,7 @@ class BackupRun {
 
   async interpret(): Promise<BackupOutcome> {
     const ends = new Map<string, Promise<StepEnd>>();
-    const refusal = await this.#takeTurn();
+    const refusal = await this.#takeLease();
     for (const step of this.#pipeline.steps) {
       const needs = step.needs.map((id) => ends.get(id) ?? unknownStep(id));
       const isRefused = refusal !== undefined && ends.size === 0;
@@ -201,11 +201,11 @@ class BackupRun {
       (step.when === 'success' && ends.every((end) => end === 'succeeded')) ||
       (step.when === 'failure' && this.#failures.length > 0);
     if (!wanted) {
-      this.board.end(step.id, 'skipped');
+      this.progress.end(step.id, 'skipped');
       // A step for failures that was not needed does not stop what comes after it.
       return step.when === 'failure' ? 'succeeded' : 'skipped';
     }
-    this.board.start(step.id);
+    this.progress.start(step.id);
     try {
       const deadline = {
         afterMs: step.timeoutMs,
@@ -213,11 +213,11 @@ class BackupRun {
         late: () => stepTimedOut(step),
       };
       await withDeadline(deadline, () => this.#run(step));
-      this.board.end(step.id, 'done');
+      this.progress.end(step.id, 'done');
       return 'succeeded';
     } catch (error) {
       if (isCancellation(error)) {
-        this.board.end(step.id, 'cancelled');
+        this.progress.end(step.id, 'cancelled');
         throw error;
       }
       return this.#fail(step, error);
@@ -226,17 +226,17 @@ class BackupRun {
 
   async #fail(step: Step, error: unknown): Promise<StepEnd> {
     this.#failures.push({ step, error });
-    this.board.end(step.id, 'failed', describeFailure(error).message);
+    this.progress.end(step.id, 'failed', describeFailure(error).message);
     return 'failed';
   }
 
   /**
-   * Waits for the turn. A source that can't be named is reported as a failure of the first step, which needs the source too: so it is
+   * Waits for the lease on the source. A source that can't be named is reported as a failure of the first step, which needs the source too: so it is
    * shown in the list of steps, and the steps for failures run.
    */
-  async #takeTurn(): Promise<{ readonly error: unknown } | undefined> {
+  async #takeLease(): Promise<{ readonly error: unknown } | undefined> {
     try {
-      await this.frame.takeTurn();
+      await this.frame.takeLease();
       return undefined;
     } catch (error) {
       if (isCancellation(error)) throw error;
@@ -260,7 +260,7 @@ class BackupRun {
       case 'verify': {
         const report = await this.#verify(step);
         this.#verifications.push(report);
-        this.board.note(step.id, {
+        this.progress.note(step.id, {
           note: `${report.verdict}: ${formatAmount(report.checkedObjects, 'object')} checked (${report.level})`,
         });
         return;
@@ -299,7 +299,7 @@ class BackupRun {
     });
     this.#readPoint = new ReadPointKeeper(activities, this.#pipeline.source, this.#ref, this.#scheduled);
     const readPoint = await this.#readPoint.open();
-    this.board.note(step.id, { note: describeReadPoint(readPoint) });
+    this.progress.note(step.id, { note: describeReadPoint(readPoint) });
   }
 
   async #export(step: StepOf<'export'>): Promise<void> {
@@ -316,7 +316,7 @@ class BackupRun {
     const activities = this.#call(step, `schema and work list, epoch ${readPoint.epoch}`);
     const summary = await activities.export({ ref: this.#ref, source, readPoint });
     this.#exported = { readPoint, summary };
-    this.board.note(step.id, {
+    this.progress.note(step.id, {
       note: `${formatAmount(summary.tables, 'table')} of ${summary.databases.join(', ')} in ${this.#workOf(summary)}`,
     });
     return summary;
@@ -343,7 +343,7 @@ class BackupRun {
       (epoch) => this.#lost(step, epoch),
     );
     const { rows, bytes, storedBytes } = this.#sealed;
-    this.board.note(step.id, {
+    this.progress.note(step.id, {
       ...(rows === null ? {} : { rows }),
       bytes,
       totalBytes: bytes,
@@ -353,7 +353,7 @@ class BackupRun {
     await this.#releaseSnapshots();
   }
 
-  /** The universe keeps a snapshot, and with it old files, until it is told to let go. */
+  /** The universe keeps a snapshot, and with it old files, until the snapshot is deleted. */
   async #releaseSnapshots(): Promise<void> {
     const source = this.#universe;
     if (source === undefined || this.#readPoint === undefined || this.#released) return;
@@ -368,34 +368,34 @@ class BackupRun {
     } catch (error) {
       if (isCancellation(error)) throw error;
       // The backup isn't affected. The universe deletes the snapshots itself when their retention is over.
-      this.board.note('upload', { note: `snapshots were not deleted: ${describeFailure(error).message}` });
+      this.progress.note('upload', { note: `snapshots were not deleted: ${describeFailure(error).message}` });
     }
   }
 
   async #transferAll(step: StepOf<'upload'>, readPoint: ReadPoint, list: ExportSummary): Promise<void> {
     if (this.#universe !== undefined) {
       // The size of a tablet is known only after it was saved, so the progress counts tablets and no bytes.
-      this.board.beginTransfer(step.id, { tasks: list.tasks, unit: 'tablets' });
+      this.progress.beginTransfer(step.id, { tasks: list.tasks, unit: 'tablets' });
       const { epoch } = readPoint;
       return saveAllTablets({ ref: this.#ref, source: this.#universe, epoch, list, step });
     }
-    this.board.beginTransfer(step.id, { tasks: list.tasks, bytes: list.estimatedBytes });
-    for (let shard = 0; shard < list.shards; shard++) {
-      const tasks = Math.min(TASKS_PER_SHARD, list.tasks - shard * TASKS_PER_SHARD);
+    this.progress.beginTransfer(step.id, { tasks: list.tasks, bytes: list.estimatedBytes });
+    for (let batch = 0; batch < list.shards; batch++) {
+      const tasks = Math.min(TASKS_PER_BATCH, list.tasks - batch * TASKS_PER_BATCH);
       const input: TransferInput = {
         direction: 'upload',
         ref: this.#ref,
         source: this.#pipeline.source,
         readPoint,
-        shard,
+        shard: batch,
         tasks,
         ...reportPace(list.tasks),
         zstdLevel: step.options.zstdLevel,
         options: { parallelism: step.parallelism, retry: step.retry, timeoutMs: step.timeoutMs },
       };
-      await moveShard(input, this.board, {
-        workflowId: `${workflowInfo().workflowId}:upload:e${readPoint.epoch}:${shard}`,
-        staticSummary: `upload shard ${shard + 1} of ${list.shards}, ${formatAmount(tasks, 'task')}, epoch ${readPoint.epoch}`,
+      await moveBatch(input, this.progress, {
+        workflowId: `${workflowInfo().workflowId}:upload:e${readPoint.epoch}:${batch}`,
+        staticSummary: `upload batch ${batch + 1} of ${list.shards}, ${formatAmount(tasks, 'task')}, epoch ${readPoint.epoch}`,
       });
     }
   }
@@ -410,7 +410,7 @@ class BackupRun {
     const activities = this.#call(step, `verify ${level}`);
     const report =
       level === 'restore'
-        ? await rehearse(activities, this.#ref, {
+        ? await verifyByRestore(activities, this.#ref, {
             source: this.#pipeline.source,
             parallelism: step.parallelism,
             ...defined({ owner }),
@@ -436,7 +436,7 @@ class BackupRun {
   }
 
   #lost(step: Step, epoch: number): void {
-    this.board.note(step.id, {
+    this.progress.note(step.id, {
       note: `read point of epoch ${epoch} was lost; everything is read again at a new one`,
     });
   }

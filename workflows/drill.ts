@@ -8,17 +8,17 @@ import { chooseForDrill } from '../planning/drill.ts';
 import { activitiesFor, PATIENT_RETRY, patiently } from './activity-proxies.ts';
 import { tellCatalogueChanged } from './catalogue-news.ts';
 import { describeFailure } from './failures.ts';
-import { tell } from './notify.ts';
+import { sendNotification } from './notify.ts';
 import type { DrillStage } from './progress.ts';
-import { type RehearsalOutcome, reportOf, restoreScratch, scratchRequest } from './rehearsal.ts';
 import { RunFrame, stepsOf } from './run-frame.ts';
 import { withDeadline } from './scopes.ts';
+import { reportOf, restoreScratch, type ScratchOutcome, scratchRequest } from './scratch-restore.ts';
 
 const STAGES: readonly DrillStage[] = ['choose', 'rehearse', 'record'];
 const CHOOSING_PATIENCE_MS = 15 * 60_000;
 
 /**
- * Rehearses a restore: chooses a backup, restores it into scratch databases, compares them with the manifest, asks the
+ * Tests a restore: chooses a backup, restores it into scratch databases, compares them with the manifest, asks the
  * plan's assertions, drops them, and puts the verdict with the measured time into the ledger.
  *
  * - `OK`: everything is as the manifest and the assertions say.
@@ -84,7 +84,7 @@ async function perform(input: DrillInput, startedAt: string, frame: RunFrame): P
       // Only now: the verdict must not wait for a server that is away.
       // The restore of a universe drops what it can itself; what it names as left is for a person.
       if (leftBehind && kindOf(source) === 'rows')
-        await patiently('drop what the rehearsal left').discardRestore({ request });
+        await patiently('drop what the restore left').discardRestore({ request });
     });
     return made;
   });
@@ -149,11 +149,11 @@ async function clearLeftovers({
   }
 }
 
-/** Gives up a rehearsal after its time limit, and drops what it created. */
+/** Gives up a scratch restore after its time limit, and drops what it created. */
 async function inTime(
   timeoutMs: number,
   request: RestoreRequest,
-): Promise<{ readonly outcome: RehearsalOutcome; readonly leftBehind: boolean }> {
+): Promise<{ readonly outcome: ScratchOutcome; readonly leftBehind: boolean }> {
   const late = `it did not end within ${formatDuration(timeoutMs)}; give \`drill\` a longer \`timeout\` in the plan`;
   const deadline = {
     afterMs: timeoutMs,
@@ -188,7 +188,7 @@ function headlineOf(outcome: DrillOutcome): string {
 async function tellOf({ notify, labels }: DrillInput, outcome: DrillOutcome): Promise<void> {
   const { plan, backup, verdict, restoreMs, problems } = outcome;
   const [problem] = problems;
-  await tell(notify, 'drill', {
+  await sendNotification(notify, 'drill', {
     event: 'drill',
     plan,
     labels,

@@ -1,8 +1,8 @@
 import type { InClusterCheck, InClusterRequest, InClusterSummary } from '../model/in-cluster.ts';
 import { patiently } from './activity-proxies.ts';
-import type { Board } from './board.ts';
 import type { RestoreStage } from './progress.ts';
 import { RunFrame, stepsOf } from './run-frame.ts';
+import type { RunProgress } from './run-progress.ts';
 
 const REWIND: readonly RestoreStage[] = ['plan', 'turn', 'safety', 'restoration', 'finish'];
 const CLONE: readonly RestoreStage[] = ['plan', 'restoration', 'finish'];
@@ -20,7 +20,7 @@ export async function inClusterRestore(request: InClusterRequest): Promise<InClu
   const frame = new RunFrame({
     title,
     steps: stepsOf(isRewind ? REWIND : CLONE),
-    turn: {
+    lease: {
       source: request.source,
       mode: 'alone',
       title,
@@ -28,7 +28,7 @@ export async function inClusterRestore(request: InClusterRequest): Promise<InClu
     },
     report: { plan, kind: 'restore', id: restore, overwrites: isRewind },
   });
-  const { board } = frame;
+  const { progress } = frame;
   let safetySnapshots: Readonly<Record<string, string>> = {};
   let begun = 0;
   let done = 0;
@@ -42,8 +42,8 @@ export async function inClusterRestore(request: InClusterRequest): Promise<InClu
       () => names,
     );
     if (isRewind) {
-      await frame.stage('turn', () => frame.takeTurn());
-      safetySnapshots = await frame.stage('safety', () => save(request, board));
+      await frame.stage('turn', () => frame.takeLease());
+      safetySnapshots = await frame.stage('safety', () => save(request, progress));
     }
     await frame.stage('restoration', async () => {
       for (const [database, { from }] of databases.entries()) {
@@ -61,7 +61,7 @@ export async function inClusterRestore(request: InClusterRequest): Promise<InClu
       ],
       (left) => (left.length === 0 ? 'nothing is left to do by hand' : left.join(' ')),
     );
-    if (notes.size > 0) board.note('restoration', { note: [...notes].join(' ') });
+    if (notes.size > 0) progress.note('restoration', { note: [...notes].join(' ') });
     return {
       plan,
       restore,
@@ -106,13 +106,16 @@ function stateOfEach({ databases, way, instant }: InClusterRequest, begun: numbe
   return ` ${parts.join('; ')}. The same request again takes each of them to that instant.`;
 }
 
-async function save(request: InClusterRequest, board: Board): Promise<Readonly<Record<string, string>>> {
+async function save(
+  request: InClusterRequest,
+  progress: RunProgress,
+): Promise<Readonly<Record<string, string>>> {
   if (!request.safetySnapshot) {
-    board.note('safety', { note: 'none: the request says no' });
+    progress.note('safety', { note: 'none: the request says no' });
     return {};
   }
   const saved = await patiently('snapshot of what is there').saveInCluster({ request });
-  const told = Object.entries(saved).map(([name, id]) => `${name} in snapshot ${id}`);
-  board.note('safety', { note: `${told.join(', ')}, kept by the universe for three days` });
+  const snapshots = Object.entries(saved).map(([name, id]) => `${name} in snapshot ${id}`);
+  progress.note('safety', { note: `${snapshots.join(', ')}, kept by the universe for three days` });
   return saved;
 }

@@ -12,7 +12,7 @@ import type {
 import type { ScheduledSnapshot } from '../model/carried-history.ts';
 import type { NotifyTarget } from '../model/notification.ts';
 import type { Pipeline, RetryPolicy, Source, VerifyLevel } from '../model/pipeline.ts';
-import type { SourceClaim } from '../model/source-claim.ts';
+import type { LockRequest } from '../model/source-lock.ts';
 import type { Progress, TransferProgress } from './progress.ts';
 
 /** Inputs, results and messages of the workflows: all that a client needs to know of them. */
@@ -21,7 +21,7 @@ export interface BackupInput {
   readonly pipeline: Pipeline;
   /** Absent where a schedule starts it: the run makes one. */
   readonly backup?: string;
-  /** True: the parent holds the source on behalf of this run (a safety backup). */
+  /** True: the parent has the lease on the source on behalf of this run (a safety backup). Histories hold the name. */
   readonly hasTurn?: boolean;
   /** Who gets a notification of the end. */
   readonly notify?: readonly NotifyTarget[];
@@ -56,7 +56,7 @@ export interface VerifyInput {
   readonly ref: BackupRef;
   /** `schema`: tries whether the server takes the schema, without rows. Only the command asks for it, and it isn't recorded. */
   readonly level: VerifyLevel | 'schema';
-  /** Needed for level `restore`: where to rehearse. */
+  /** Needed for level `restore`: where to restore. */
   readonly source: Source;
 }
 
@@ -109,7 +109,7 @@ export type TransferInput = ReportPace & {
         readonly postData?: {
           /** Units in each wave. */
           readonly waves: readonly number[];
-          /** All table units of the restore, of which this shard applies those that its tasks make ready. */
+          /** All table units of the restore, of which this batch applies those that its tasks make ready. */
           readonly units: readonly TableUnit[];
         };
       }
@@ -122,17 +122,17 @@ export const readPointOpened = defineSignal<[ReadPoint]>(READ_POINT_OPENED);
 /** A `transfer` child reports its progress to its parent. */
 export const transferProgress = defineSignal<[TransferProgress]>('transferProgress');
 /** The runs that hold a source and those that wait for it, in order of arrival. */
-export interface GateState {
-  readonly holders: readonly SourceClaim[];
-  readonly waiting: readonly SourceClaim[];
+export interface LockState {
+  readonly holders: readonly LockRequest[];
+  readonly waiting: readonly LockRequest[];
 }
 
-export const enterSource = defineSignal<[SourceClaim]>(ENTER_SOURCE);
+export const enterSource = defineSignal<[LockRequest]>(ENTER_SOURCE);
 /** A run has ended its work on the source; the argument is its workflow id. */
 export const leaveSource = defineSignal<[string]>('leaveSource');
-/** The gate tells a run that it now holds the source. */
+/** The lock notifies a run that it now holds the source. */
 export const sourceEntered = defineSignal('sourceEntered');
-export const gateState = defineQuery<GateState>('gateState');
+export const lockState = defineQuery<LockState>('gateState');
 
 export const progress = defineQuery<Progress>('progress');
 

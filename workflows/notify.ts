@@ -21,7 +21,7 @@ export interface NotifyInput {
 
 /** Notifies all targets at once. One that can't be reached doesn't keep the others from being notified. */
 export async function notify({ targets, notification }: NotifyInput): Promise<{ readonly told: number }> {
-  const told = await Promise.all(
+  const answers = await Promise.all(
     targets.map(async ({ kind, url }) => {
       const activities = activitiesFor({
         summary: `tell ${kind}: ${notification.event}`,
@@ -41,14 +41,14 @@ export async function notify({ targets, notification }: NotifyInput): Promise<{ 
       }
     }),
   );
-  return { told: told.filter((isTold) => isTold).length };
+  return { told: answers.filter((isNotified) => isNotified).length };
 }
 
 /**
  * Starts a run that sends the notifications, and goes on. That run outlives this one and can't fail it. `key` distinguishes the
  * notifications of one workflow.
  */
-export async function tell(
+export async function sendNotification(
   targets: readonly NotifyTarget[] | undefined,
   key: string,
   notification: Omit<Notification, 'at' | 'workflowId'>,

@@ -42,12 +42,18 @@ export type Work =
   | { readonly do: 'survey' }
   | { readonly do: 'look'; readonly workflowIds: readonly string[] };
 
-/** The source of time and of random ids. In a workflow both come from its history. */
-export interface Chance {
+/** The time. In a workflow it comes from the history. */
+export interface Clock {
   now(): Date;
+}
+
+/** The source of random ids. In a workflow it is seeded from the history. */
+export interface Random {
   /** Hex digits. */
   digits(count: number): string;
 }
+
+const ZEROS: Random = { digits: (count) => '0'.repeat(count) };
 
 export function newPlanState(revision: Revision, appliedAt: string): PlanState {
   return {
@@ -70,15 +76,17 @@ export function newPlanState(revision: Revision, appliedAt: string): PlanState {
  */
 export class PlanEntity {
   #current: PlanState;
-  readonly #chance: Chance;
+  readonly #clock: Clock;
+  readonly #random: Random;
   readonly #heardAtMs = new Map<string, number>();
   #isSurveyDue = true;
   #lookedAtMs: number;
 
-  constructor(state: PlanState, chance: Chance) {
+  constructor(state: PlanState, clock: Clock, random: Random) {
     this.#current = state;
-    this.#chance = chance;
-    this.#lookedAtMs = chance.now().getTime();
+    this.#clock = clock;
+    this.#random = random;
+    this.#lookedAtMs = clock.now().getTime();
   }
 
   get state(): PlanState {
@@ -155,9 +163,8 @@ export class PlanEntity {
    * number either: every id that is chosen afterwards would differ.
    */
   check(message: PersonsMessage, argument: unknown): void {
-    const { now } = this.#chance;
-    const withoutChance = { now, digits: (count: number) => '0'.repeat(count) };
-    new PlanEntity(this.#current, withoutChance).receive(message, argument);
+    // A check draws nothing random: what it refuses is in no history, so a replay would not draw it, and later ids would differ.
+    new PlanEntity(this.#current, this.#clock, ZEROS).receive(message, argument);
   }
 
   refuse(message: string, refusal: Omit<Refusal, 'at' | 'message'>): void {
@@ -205,7 +212,7 @@ export class PlanEntity {
     const others = this.#current.running.filter(({ workflowId }) => workflowId !== report.workflowId);
     const request = this.#current.requests.find(({ run }) => run.workflowId === report.workflowId);
     if (report.state === 'running') {
-      this.#heardAtMs.set(report.workflowId, this.#chance.now().getTime());
+      this.#heardAtMs.set(report.workflowId, this.#clock.now().getTime());
       this.#change({ running: [report, ...others].slice(0, AT_MOST.running) });
       if (request !== undefined && request.state !== 'running') this.#update(request, { state: 'running' });
       // A scheduled run has begun: the next one is another.
@@ -237,7 +244,7 @@ export class PlanEntity {
     if (undecided !== undefined) return { do: 'decide', request: undecided };
     const start = this.#nextStart();
     if (start !== undefined) return start;
-    const nowMs = this.#chance.now().getTime();
+    const nowMs = this.#clock.now().getTime();
     const surveyedMs = Date.parse(this.#current.survey?.readAt ?? this.#current.surveyFailure?.at ?? '');
     if (this.#isSurveyDue || nowMs - surveyedMs >= SURVEY_EVERY_MS) return { do: 'survey' };
     if (this.#silentRuns(nowMs).length > 0 && nowMs - this.#lookedAtMs >= SILENCE_MS) {
@@ -298,7 +305,7 @@ export class PlanEntity {
   started({ requestId }: PlanRequest): void {
     const request = this.#current.requests.find((each) => each.requestId === requestId);
     if (request === undefined) return;
-    this.#heardAtMs.set(request.run.workflowId, this.#chance.now().getTime());
+    this.#heardAtMs.set(request.run.workflowId, this.#clock.now().getTime());
     this.#update(request, { state: 'running' });
   }
 
@@ -332,14 +339,14 @@ export class PlanEntity {
 
   /** Takes the runs that have ended by Temporal's account, and that reported no end. */
   looked(gone: readonly { readonly workflowId: string; readonly ending: string }[]): void {
-    this.#lookedAtMs = this.#chance.now().getTime();
+    this.#lookedAtMs = this.#clock.now().getTime();
     for (const { workflowId, ending } of gone) {
       const running = this.#current.running.find((each) => each.workflowId === workflowId);
       const request = this.#current.requests.find(({ run }) => run.workflowId === workflowId);
-      const told = `${workflowId} ended without a word (${ending})`;
+      const headline = `${workflowId} ended without a word (${ending})`;
       if (running !== undefined) {
-        this.reported({ ...running, state: 'failed', headline: told, endedAt: this.#now() });
-      } else if (request !== undefined) this.#close(request, 'failed', told);
+        this.reported({ ...running, state: 'failed', headline: headline, endedAt: this.#now() });
+      } else if (request !== undefined) this.#close(request, 'failed', headline);
     }
   }
 
@@ -386,12 +393,12 @@ export class PlanEntity {
         remedy: 'Wait for them, or cancel some: {"requestId": "…"}; the status lists them.',
       });
     }
-    const at = this.#chance.now();
+    const at = this.#clock.now();
     const time = timeInId(at.toISOString());
     const id =
       kind === 'backup'
-        ? `${time}-${this.#chance.digits(6)}`
-        : `${time.toLowerCase()}_${this.#chance.digits(4)}`;
+        ? `${time}-${this.#random.digits(6)}`
+        : `${time.toLowerCase()}_${this.#random.digits(4)}`;
     const plan = revision.plan.name;
     const workflowId = kind === 'backup' ? backupWorkflowId(plan, id) : restoreWorkflowId(plan, id);
     const options = taskQueue === undefined ? more.options : { ...more.options, taskQueue };
@@ -480,7 +487,7 @@ export class PlanEntity {
 
   #safetyId(): string {
     const time = timeInId(this.#now());
-    return safetyBackupId(`${time}-${this.#chance.digits(6)}`);
+    return safetyBackupId(`${time}-${this.#random.digits(6)}`);
   }
 
   #silentRuns(nowMs: number): readonly string[] {
@@ -525,7 +532,7 @@ export class PlanEntity {
   }
 
   #now(): string {
-    return this.#chance.now().toISOString();
+    return this.#clock.now().toISOString();
   }
 }
 

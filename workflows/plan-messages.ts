@@ -35,7 +35,7 @@ export interface Receipt {
   readonly requestId: string;
   /** `known`: a request with this id is already under way or done, so nothing is done again. */
   readonly outcome: 'accepted' | 'known';
-  /** One sentence. */
+  /** What became of it, in one sentence. Histories and scripts know the name. */
   readonly told: string;
   /** The run that does it, or will. */
   readonly workflowId?: string;
@@ -87,7 +87,7 @@ export interface RunReport {
   readonly id: string;
   readonly workflowId: string;
   readonly state: 'running' | 'done' | 'failed' | 'cancelled';
-  /** One sentence. */
+  /** What became of it, in one sentence. Histories and scripts know the name. */
   readonly headline: string;
   readonly startedAt: string;
   readonly endedAt?: string;

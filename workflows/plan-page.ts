@@ -50,7 +50,7 @@ export function renderPlan(status: PlanStatus, now: Date): string {
     row(
       'last failure',
       status.lastFailure ?? undefined,
-      ({ headline: told, endedAt }) => `${endedAt ?? ''} ${told}`,
+      ({ headline, endedAt }) => `${endedAt ?? ''} ${headline}`,
     ),
     '',
     ...section(
@@ -130,8 +130,8 @@ function headline(
   return `Plan ${plan}: ${parts.join(', ')}`;
 }
 
-function row<T>(name: string, value: T | undefined, tell: (value: T) => string): string {
-  return `| ${name} | ${value === undefined ? 'none' : tell(value)} |`;
+function row<T>(name: string, value: T | undefined, show: (value: T) => string): string {
+  return `| ${name} | ${value === undefined ? 'none' : show(value)} |`;
 }
 
 function section(title: string, lines: readonly string[], bullet = '- '): readonly string[] {
@@ -144,8 +144,8 @@ function section(title: string, lines: readonly string[], bullet = '- '): readon
   ];
 }
 
-function running({ kind, headline: told, workflowId, startedAt }: RunReport, now: Date): string {
-  return `${kind} \`${workflowId}\`, since ${dated(startedAt, now)}: ${told}`;
+function running({ kind, headline, workflowId, startedAt }: RunReport, now: Date): string {
+  return `${kind} \`${workflowId}\`, since ${dated(startedAt, now)}: ${headline}`;
 }
 
 function waiting(request: PlanRequest): readonly string[] {

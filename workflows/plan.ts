@@ -10,7 +10,7 @@ import {
   uuid4,
   workflowInfo,
 } from '@temporalio/workflow';
-import { tell } from './notify.ts';
+import { sendNotification } from './notify.ts';
 import { PlanEntity } from './plan-entity.ts';
 import {
   type Application,
@@ -36,7 +36,7 @@ import { isUndecodable } from './tolerant-converter.ts';
 const HISTORY_EVENTS = 2_000;
 
 /** Refusals are reported at most once in this time: the newest one, and how many there were. */
-const REFUSALS_TOLD_EVERY_MS = 60_000;
+const REPORT_REFUSALS_EVERY_MS = 60_000;
 
 /**
  * One plan, for years: takes people's messages, starts backups and restores, keeps the plan's schedules in line, and shows on its
@@ -44,10 +44,11 @@ const REFUSALS_TOLD_EVERY_MS = 60_000;
  * `ran`. The logic is in `PlanEntity`.
  */
 export async function plan(state: PlanState): Promise<void> {
-  const entity = new PlanEntity(state, {
-    now: () => new Date(Date.now()),
-    digits: (count) => uuid4().replaceAll('-', '').slice(0, count),
-  });
+  const entity = new PlanEntity(
+    state,
+    { now: () => new Date(Date.now()) },
+    { digits: (count) => uuid4().replaceAll('-', '').slice(0, count) },
+  );
   let news = true;
   const heard = () => {
     news = true;
@@ -147,24 +148,28 @@ export async function plan(state: PlanState): Promise<void> {
     counted = refused.count;
     setCurrentDetails(renderPlan(entity.status, new Date(Date.now())));
   };
-  let told = state.refused.count;
-  let toldAtMs = Number.NEGATIVE_INFINITY;
+  let reported = state.refused.count;
+  let reportedAtMs = Number.NEGATIVE_INFINITY;
   const tellOfRefusals = async () => {
     const { count, last } = entity.status.refused;
     const [newest] = last;
-    if (count === told || newest === undefined || Date.now() - toldAtMs < REFUSALS_TOLD_EVERY_MS) return;
-    toldAtMs = Date.now();
+    if (count === reported || newest === undefined || Date.now() - reportedAtMs < REPORT_REFUSALS_EVERY_MS)
+      return;
+    reportedAtMs = Date.now();
     const { plan: applied } = entity.state.revision;
-    await tell(applied.notify, `refused-${count}`, {
+    await sendNotification(applied.notify, `refused-${count}`, {
       event: 'refused',
       plan: applied.name,
       labels: applied.pipeline.labels,
       ok: false,
       headline: `A message to plan ${applied.name} was refused (${newest.message}): ${newest.reason}`,
       error: { code: newest.code, message: newest.reason },
-      facts: { remedy: newest.remedy, ...(count - told > 1 ? { 'refused since': `${count - told}` } : {}) },
+      facts: {
+        remedy: newest.remedy,
+        ...(count - reported > 1 ? { 'refused since': `${count - reported}` } : {}),
+      },
     });
-    told = count;
+    reported = count;
   };
   // Not while an `apply` waits for its schedules, since this loop writes them.
   const goesOn = () => mustGoOn(entity.state) && allHandlersFinished();

@@ -53,7 +53,7 @@ export interface Progress {
 }
 
 export interface TransferProgress {
-  /** The number of the shard, which identifies the child. */
+  /** The number of the batch, which identifies the child. */
   readonly shard: number;
   readonly tasksDone: number;
   readonly rows: number;

@@ -87,7 +87,7 @@ export class ReadPointKeeper {
       } catch (error) {
         if (!moved() && !isReadPointLost(error)) throw error;
         // Another snapshot would not be the one that is to be exported.
-        if (this.#scheduled !== undefined || readPoint.epoch >= mostEpochs(readPoint)) throw error;
+        if (this.#scheduled !== undefined || readPoint.epoch >= maxEpochs(readPoint)) throw error;
         onLost(readPoint.epoch);
         await this.#renewed(moved);
       } finally {
@@ -149,7 +149,7 @@ export class ReadPointKeeper {
   }
 }
 
-function mostEpochs(readPoint: ReadPoint): number {
+function maxEpochs(readPoint: ReadPoint): number {
   return isSnapshotOfUniverse(readPoint) ? MAX_UNIVERSE_EPOCHS : MAX_EPOCHS;
 }
 

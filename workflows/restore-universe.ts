@@ -30,7 +30,7 @@ const CLEAN_UP_MS = 10 * 60_000;
 const STAGES: readonly RestoreStage[] = ['plan', 'turn', 'prepare', 'load', 'restoration', 'finish'];
 const OVERWRITING_STAGES: readonly RestoreStage[] = ['plan', 'turn', 'safety', ...STAGES.slice(2)];
 const NODES_AT_ONCE = 50;
-const SHARDS_AT_ONCE = 4;
+const BATCHES_AT_ONCE = 4;
 /** Most rounds of asking the universe where replicas are and putting files there. */
 const ROUNDS = 20;
 const AGENT_RETURNS_MS = 60_000;
@@ -38,7 +38,7 @@ const AGENT_RETURNS_MS = 60_000;
 const BALANCER = 'holdfast:load balancer';
 
 /**
- * Restores a backup of a universe: plan (everything that can be refused is refused here), turn (one restore of a universe at a
+ * Restores a backup of a universe: plan (everything that can be refused is refused here), turn (the lease on the source: one restore of a universe at a
  * time, since it switches the load balancer off), prepare (roles, schemas, snapshots imported), load (files onto every
  * replica), restoration (every replica is checked once more, then `restore_snapshot`), finish (sequences, comparison, exchange of
  * names with what is replaced). A restore that replaces is also alone at its databases, and backs up first what is there. However
@@ -72,7 +72,7 @@ class UniverseRestore {
     this.#frame = new RunFrame({
       title: `Restore ${id} of ${from.backup}`,
       steps: stepsOf(replace ? OVERWRITING_STAGES : STAGES),
-      turn: {
+      lease: {
         source: replace
           ? { ...source, databases: [...source.databases, BALANCER] }
           : { ...source, databases: [BALANCER], keyspaces: [] },
@@ -118,9 +118,9 @@ class UniverseRestore {
     const frame = this.#frame;
     const { replace, scratch } = this.#request;
     const plan = await frame.stage('plan', () => this.#plan(), describePlan);
-    await frame.stage('turn', () => frame.takeTurn());
+    await frame.stage('turn', () => frame.takeLease());
     if (replace)
-      this.#saved = await frame.stage('safety', () => saveWhatIsThere(this.#safetyBackup, frame.board));
+      this.#saved = await frame.stage('safety', () => saveWhatIsThere(this.#safetyBackup, frame.progress));
     await frame.stage('prepare', () => this.#prepare());
     const round = await frame.stage('load', () => this.#load(plan));
     await frame.stage('restoration', () => this.#restoreSnapshots(round));
@@ -181,8 +181,12 @@ class UniverseRestore {
       });
       if (before?.fingerprint === fills.fingerprint && (await this.#isFilled(fills, round))) return round;
       before = fills;
-      this.#frame.board.beginTransfer('load', { tasks: fills.pairs, bytes: fills.bytes, unit: 'replicas' });
-      await this.#eachShard(fills, round, 'fill', plan.nodes.length);
+      this.#frame.progress.beginTransfer('load', {
+        tasks: fills.pairs,
+        bytes: fills.bytes,
+        unit: 'replicas',
+      });
+      await this.#eachBatch(fills, round, 'fill', plan.nodes.length);
     }
     throw ApplicationFailure.nonRetryable(
       `after ${ROUNDS} looks replicas still come and go. Find out what moves them (node failures, another tool), and start the restore again.`,
@@ -191,7 +195,7 @@ class UniverseRestore {
   }
 
   /**
-   * A tablet server that is told to restore a snapshot whose folder it lacks dies, and dies again at every start (YugabyteDB issues
+   * A tablet server that must restore a snapshot whose folder it lacks dies, and dies again at every start (YugabyteDB issues
    * 4431, 26798). So right before, every pair of tablet and replica is checked, and then the map of replicas once more.
    */
   async #restoreSnapshots(lastRound: number): Promise<void> {
@@ -211,27 +215,27 @@ class UniverseRestore {
   }
 
   async #isFilled(fills: FillPlan, round: number): Promise<boolean> {
-    return (await this.#eachShard(fills, round, 'check', 1)) === 0;
+    return (await this.#eachBatch(fills, round, 'check', 1)) === 0;
   }
 
   /** @returns how many pairs of tablet and node are not filled. */
-  async #eachShard(fills: FillPlan, round: number, what: 'fill' | 'check', nodes: number): Promise<number> {
+  async #eachBatch(fills: FillPlan, round: number, what: 'fill' | 'check', nodes: number): Promise<number> {
     const request = this.#request;
     const source = this.#source;
     const share = shareOf(source, nodes);
     let unfilled = 0;
-    await inParallel(fills.shards, SHARDS_AT_ONCE, async (shard) => {
+    await inParallel(fills.shards, BATCHES_AT_ONCE, async (batch) => {
       unfilled += await runChild(() =>
         startChild(tabletFill, {
-          workflowId: `${workflowInfo().workflowId}:${what}:${round}:${shard}`,
-          staticSummary: `${what} shard ${shard + 1} of ${fills.shards}, look ${round + 1}`,
+          workflowId: `${workflowInfo().workflowId}:${what}:${round}:${batch}`,
+          staticSummary: `${what} batch ${batch + 1} of ${fills.shards}, look ${round + 1}`,
           args: [
             {
               what,
               request,
               source,
               round,
-              shard,
+              shard: batch,
               reportEvery: tasksPerReport(fills.pairs),
               ...defined({ bytesPerSecond: share }),
             },
@@ -246,7 +250,7 @@ class UniverseRestore {
     const request = this.#request;
     const summary = await patiently('sequences, compare').finishUniverse({ request });
     await this.#endQuiet();
-    if (request.scratch) await patiently('drop what was rehearsed').discardUniverse({ request });
+    if (request.scratch) await patiently('drop the scratch databases').discardUniverse({ request });
     await patiently('forget what the restore remembered').forgetRestore({ request });
     return summary;
   }

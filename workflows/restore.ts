@@ -1,7 +1,7 @@
 import { ApplicationFailure, isCancellation, patched, workflowInfo } from '@temporalio/workflow';
 import { formatAmount, formatBytes } from '../model/amounts.ts';
 import type { RestorePlan, RestoreRequest, RestoreSummary, Verdict } from '../model/backup.ts';
-import { TASKS_PER_SHARD } from '../model/backup.ts';
+import { TASKS_PER_BATCH } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
 import type { Assertion, AssertionResult, DrillRecord } from '../model/drill.ts';
 import { movesTablets } from '../model/engine-kind.ts';
@@ -10,15 +10,15 @@ import type { ReplayReport } from '../model/replay.ts';
 import { describeRows } from '../model/rows.ts';
 import { DAY_MS } from '../model/time.ts';
 import { activitiesFor, PATIENT_RETRY, patiently } from './activity-proxies.ts';
-import type { Board } from './board.ts';
 import { describeFailure } from './failures.ts';
 import { type RestoreLeftovers, reportPace, type TransferInput } from './messages.ts';
 import type { RestoreStage } from './progress.ts';
 import { restoreUniverse } from './restore-universe.ts';
 import { RunFrame, type RunWish, stepsOf } from './run-frame.ts';
+import type { RunProgress } from './run-progress.ts';
 import { saveWhatIsThere } from './safety-backup.ts';
 import { inParallel } from './scopes.ts';
-import { moveShard, postDataSummary } from './transfer.ts';
+import { moveBatch, postDataSummary } from './transfer.ts';
 
 const STAGES: readonly RestoreStage[] = [
   'plan',
@@ -34,7 +34,7 @@ const OVERWRITING_STAGES: readonly RestoreStage[] = ['plan', 'turn', 'safety', .
 /**
  * Restores one backup: plan (everything that can be refused is refused here), prepare (databases and pre-data), load
  * (chunks in parallel; VACUUM, keys and indexes of tables that are complete), post-data (what is left of it, wave by wave), finish (sequences, ANALYZE,
- * comparison with the manifest). A restore that overwrites is alone at its target from its turn on, and backs up first what is there.
+ * comparison with the manifest). A restore that overwrites holds its target alone from its stage `turn` on, and backs up first what is there.
  * What an unfinished restore created is dropped again.
  */
 export async function restore({ safetyBackup, ...asked }: RestoreRequest): Promise<RestoreSummary> {
@@ -54,13 +54,13 @@ export async function restore({ safetyBackup, ...asked }: RestoreRequest): Promi
     title: `Restore ${request.restore} of ${request.from.backup}`,
     steps: stepsOf(stages),
     ...defined({
-      turn: overwrites ? turnOf(request, asked.source) : undefined,
+      lease: overwrites ? leaseOf(request, asked.source) : undefined,
       report: isGoverned
         ? { plan: request.from.plan, kind: 'restore' as const, id: request.restore, overwrites }
         : undefined,
     }),
   });
-  const { board } = frame;
+  const { progress } = frame;
   let isWriting = false;
   let saved: string | undefined;
   let discarded: Discarded | undefined;
@@ -69,12 +69,12 @@ export async function restore({ safetyBackup, ...asked }: RestoreRequest): Promi
     const plan = await frame.stage('plan', () => look(request), describePlan);
     request = { ...request, ...defined({ owner: request.owner ?? plan.owner }) };
     if (overwrites) {
-      await frame.stage('turn', () => frame.takeTurn());
-      saved = await frame.stage('safety', () => saveWhatIsThere(safetyBackup, board));
+      await frame.stage('turn', () => frame.takeLease());
+      saved = await frame.stage('safety', () => saveWhatIsThere(safetyBackup, progress));
     }
     isWriting = true;
     await frame.stage('prepare', () => patiently('create databases, pre-data').prepareRestore({ request }));
-    await frame.stage('load', () => loadAll(request, plan, board));
+    await frame.stage('load', () => loadAll(request, plan, progress));
     await frame.stage('post-data', () => applyPostData(request, plan));
     if (replays) {
       await frame.stage('replay', () => replayAll(request, Object.keys(replay.timelines)), describeReplays);
@@ -106,7 +106,7 @@ export async function restore({ safetyBackup, ...asked }: RestoreRequest): Promi
     failure: ({ message }, isCancelled) => {
       const { isGone = false, stands = false, sentence = '' } = discarded ?? {};
       const leftovers: RestoreLeftovers = { leftBehind: isWriting && !isGone };
-      // A rehearsal's caller drops what is left; a cancellation carries no details that would tell it.
+      // The caller of a scratch restore drops what is left; a cancellation carries no details that could name it.
       const mustFail = request.scratch && leftovers.leftBehind;
       return {
         headline:
@@ -122,7 +122,7 @@ export async function restore({ safetyBackup, ...asked }: RestoreRequest): Promi
   return saved === undefined ? summary : { ...summary, safetyBackup: saved };
 }
 
-function turnOf(request: RestoreRequest, source: LogicalSource): RunWish['turn'] {
+function leaseOf(request: RestoreRequest, source: LogicalSource): RunWish['lease'] {
   const { restore: id, from, connection } = request;
   return {
     source: connection === undefined ? source : { ...source, connection },
@@ -138,22 +138,22 @@ function describePlan({ databases, rows, storedBytes, lacks = [] }: RestorePlan)
   return `${names}: ${formatAmount(rows, 'row')}, ${formatBytes(storedBytes)} to fetch${missing}`;
 }
 
-/** A rehearsal doesn't wait for a server that is down, since its verdict would be about the server. */
-const REHEARSAL_PATIENCE_MS = 15 * 60_000;
+/** A scratch restore doesn't wait for a server that is down, since its verdict would be about the server. */
+const SCRATCH_PATIENCE_MS = 15 * 60_000;
 
 function look(request: RestoreRequest): Promise<RestorePlan> {
   return activitiesFor({
     summary: 'check source, target and backup',
     retry: PATIENT_RETRY,
-    timeoutMs: request.scratch ? REHEARSAL_PATIENCE_MS : DAY_MS,
+    timeoutMs: request.scratch ? SCRATCH_PATIENCE_MS : DAY_MS,
   }).planRestore({ request });
 }
 
-async function loadAll(request: RestoreRequest, plan: RestorePlan, board: Board): Promise<void> {
-  board.beginTransfer('load', { tasks: plan.tasks, bytes: plan.bytes });
+async function loadAll(request: RestoreRequest, plan: RestorePlan, progress: RunProgress): Promise<void> {
+  progress.beginTransfer('load', { tasks: plan.tasks, bytes: plan.bytes });
   if (plan.tableUnits !== undefined)
-    board.note('load', { note: 'keys and indexes of a table follow its rows at once' });
-  for (const [shard, { firstTask, tasks }] of loadShards(plan).entries()) {
+    progress.note('load', { note: 'keys and indexes of a table follow its rows at once' });
+  for (const [batch, { firstTask, tasks }] of loadBatches(plan).entries()) {
     const input: TransferInput = {
       direction: 'load',
       request,
@@ -165,28 +165,28 @@ async function loadAll(request: RestoreRequest, plan: RestorePlan, board: Board)
         : { postData: { waves: plan.postDataWaves, units: plan.tableUnits } }),
       options: { parallelism: request.parallelism, retry: PATIENT_RETRY, timeoutMs: DAY_MS },
     };
-    await moveShard(input, board, {
-      workflowId: `${workflowInfo().workflowId}:load:${shard}`,
+    await moveBatch(input, progress, {
+      workflowId: `${workflowInfo().workflowId}:load:${batch}`,
       staticSummary: `load ${tasks} chunks from ${firstTask + 1} of ${plan.tasks}`,
     });
   }
 }
 
-/** The shards in order: groups that must follow each other, each cut into shards. */
-function loadShards({
+/** The batches in order: groups that must follow each other, each cut into batches. */
+function loadBatches({
   tasks,
   loadGroups = [tasks],
 }: RestorePlan): readonly { readonly firstTask: number; readonly tasks: number }[] {
-  const shards: { firstTask: number; tasks: number }[] = [];
+  const batches: { firstTask: number; tasks: number }[] = [];
   let firstTask = 0;
   for (const size of loadGroups) {
     const end = firstTask + size;
-    for (; firstTask < end; firstTask += TASKS_PER_SHARD) {
-      shards.push({ firstTask, tasks: Math.min(TASKS_PER_SHARD, end - firstTask) });
+    for (; firstTask < end; firstTask += TASKS_PER_BATCH) {
+      batches.push({ firstTask, tasks: Math.min(TASKS_PER_BATCH, end - firstTask) });
     }
     firstTask = end;
   }
-  return shards;
+  return batches;
 }
 
 /** Applies the waves that were not applied while the tables were being loaded. */

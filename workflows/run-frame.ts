@@ -1,23 +1,23 @@
 import { ApplicationFailure, CancellationScope, isCancellation } from '@temporalio/workflow';
 import type { Verdict } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
-import { Board } from './board.ts';
 import { describeFailure, type FailureReason } from './failures.ts';
 import type { RunReport } from './plan-messages.ts';
 import type { StepProgress } from './progress.ts';
 import { Reporter } from './reporter.ts';
-import { Turn, type TurnWish } from './turn.ts';
+import { RunProgress } from './run-progress.ts';
+import { type LeaseWish, SourceLease } from './source-lease.ts';
 
 /** What is the same for every run: who sees it, what it waits for, and how it ends. */
 export interface RunWish {
   readonly title: string;
   readonly steps: readonly Pick<StepProgress, 'id' | 'verb'>[];
-  /** Absent for a run that needs no turn at the source, and for one that has its parent's. */
-  readonly turn?: Omit<TurnWish, 'onWait'> & {
+  /** Absent for a run that needs no lease on the source, and for one that has its parent's. */
+  readonly lease?: Omit<LeaseWish, 'onWait'> & {
     /** Completes `waits for …`, where the run has to wait. */
     readonly waitsFor: string;
   };
-  /** Absent where no plan's entity is told. */
+  /** Absent where there is no plan's entity to report to. */
   readonly report?: Pick<RunReport, 'kind' | 'id' | 'overwrites'> & { readonly plan: string };
 }
 
@@ -54,27 +54,27 @@ export interface RunCourse<T> {
 }
 
 /**
- * The frame that every run is in: its board, its reports to its plan, its turn at the source, its stages, and one end for each way to
- * end. A workflow says what it does and how it words the outcome; in what order people are told is decided here.
+ * The frame that every run is in: its progress, its reports to its plan, its lease on the source, its stages, and one end for each way to
+ * end. A workflow says what it does and how it words the outcome. The order of what is shown, reported and thrown is decided here.
  */
 export class RunFrame {
-  readonly board: Board;
+  readonly progress: RunProgress;
   readonly #report: Reporter | undefined;
-  readonly #turn: Turn | undefined;
+  readonly #lease: SourceLease | undefined;
 
-  constructor({ title, steps, turn, report }: RunWish) {
-    this.board = new Board(title, steps);
-    if (turn !== undefined) this.#turn = this.#turnOf(turn, steps);
+  constructor({ title, steps, lease, report }: RunWish) {
+    this.progress = new RunProgress(title, steps);
+    if (lease !== undefined) this.#lease = this.#leaseOf(lease, steps);
     if (report === undefined) return;
     const { plan, ...run } = report;
     const reporter = new Reporter(plan, run);
     this.#report = reporter;
-    this.board.onMilestone = (headline) => reporter.running(headline);
+    this.progress.onMilestone = (headline) => reporter.running(headline);
   }
 
   /** Returns when the run may begin at the source. Throws when the source can't be named (a secret is missing, a bad URL). */
-  async takeTurn(): Promise<void> {
-    await this.#turn?.take();
+  async takeLease(): Promise<void> {
+    await this.#lease?.take();
   }
 
   /**
@@ -89,20 +89,20 @@ export class RunFrame {
     note?: (result: T) => string,
     state: (result: T) => 'done' | 'failed' = () => 'done',
   ): Promise<T> {
-    this.board.start(id);
+    this.progress.start(id);
     try {
       const result = await work();
-      this.board.end(id, state(result), note?.(result));
+      this.progress.end(id, state(result), note?.(result));
       return result;
     } catch (error) {
-      this.board.end(id, isCancellation(error) ? 'cancelled' : 'failed', describeFailure(error).message);
+      this.progress.end(id, isCancellation(error) ? 'cancelled' : 'failed', describeFailure(error).message);
       throw error;
     }
   }
 
   /**
-   * Runs the whole course. What ends it is shown on the board and told to the plan before this returns or throws, and the turn at the
-   * source is given back whatever happens.
+   * Runs the whole course. The end is shown in the progress and reported to the plan before this returns or throws. The lease
+   * on the source is given back whatever happens.
    *
    * @throws ApplicationFailure with the innermost reason's code, or the cancellation itself
    */
@@ -110,7 +110,7 @@ export class RunFrame {
     try {
       const result = await course.work();
       const { headline, verdict, figures } = course.end(result);
-      this.board.conclude(verdict === undefined || verdict === 'OK' ? 'done' : 'failed', headline);
+      this.progress.conclude(verdict === undefined || verdict === 'OK' ? 'done' : 'failed', headline);
       const state = verdict === 'FAILED' ? 'failed' : 'done';
       await this.#report?.ended({ state, headline, ...defined({ result: figures }) });
       await course.succeeded?.(result);
@@ -118,7 +118,7 @@ export class RunFrame {
     } catch (error) {
       throw await this.#conclude(course, error);
     } finally {
-      await this.#turn?.end();
+      await this.#lease?.end();
     }
   }
 
@@ -131,7 +131,7 @@ export class RunFrame {
     };
     const isCancelled = isCancellation(error) && mustFail !== true;
     const state = isCancelled ? 'cancelled' : 'failed';
-    this.board.conclude(state, headline);
+    this.progress.conclude(state, headline);
     await this.#report?.ended({ state, headline });
     if (isCancelled) return error;
     await failed?.(reason);
@@ -144,19 +144,19 @@ export class RunFrame {
     });
   }
 
-  /** A wait stands beside the step `turn`, or above all steps where there is none. */
-  #turnOf({ waitsFor, ...wish }: NonNullable<RunWish['turn']>, steps: RunWish['steps']): Turn {
+  /** A wait is shown beside the step `turn`, or above all steps where there is none. The step keeps this older name: histories hold it. */
+  #leaseOf({ waitsFor, ...wish }: NonNullable<RunWish['lease']>, steps: RunWish['steps']): SourceLease {
     const hasStep = steps.some(({ id }) => id === 'turn');
     const onWait = (gate: string): void => {
       const note = `waits for ${waitsFor} (${gate})`;
-      if (hasStep) this.board.note('turn', { note });
-      else this.board.wait(note);
+      if (hasStep) this.progress.note('turn', { note });
+      else this.progress.wait(note);
     };
-    return new Turn({ ...wish, onWait });
+    return new SourceLease({ ...wish, onWait });
   }
 }
 
-/** Stages as the steps of a board: each is named by what it does. */
+/** Stages as the steps of a run: each is named by what it does. */
 export function stepsOf<S extends StepProgress['verb']>(stages: readonly S[]): RunWish['steps'] {
   return stages.map((stage) => ({ id: stage, verb: stage }));
 }

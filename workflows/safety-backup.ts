@@ -5,10 +5,10 @@ import { NO_SUCH_DATABASE, UNIVERSE_NO_DATABASE } from '../model/errors.ts';
 import { isGlob } from '../model/glob.ts';
 import { describeRows } from '../model/rows.ts';
 import type { Source } from '../model/source.ts';
-import type { Board } from './board.ts';
 import { runChild } from './children.ts';
 import { describeFailure } from './failures.ts';
 import { backupWorkflowId, type WorkflowsByName } from './messages.ts';
+import type { RunProgress } from './run-progress.ts';
 
 /**
  * Makes the safety backup before something is overwritten; its id, undefined where none was made. If the only database that it is of is gone,
@@ -16,10 +16,10 @@ import { backupWorkflowId, type WorkflowsByName } from './messages.ts';
  */
 export async function saveWhatIsThere(
   safety: RestoreRequest['safetyBackup'],
-  board: Board,
+  progress: RunProgress,
 ): Promise<string | undefined> {
   if (safety === undefined) {
-    board.note('safety', { note: 'none: the request, or the plan, says no' });
+    progress.note('safety', { note: 'none: the request, or the plan, says no' });
     return undefined;
   }
   const { pipeline, backup: id } = safety;
@@ -32,7 +32,7 @@ export async function saveWhatIsThere(
         args: [{ pipeline, backup: id, hasTurn: true }],
       }),
     );
-    board.note('safety', {
+    progress.note('safety', {
       note: `${id}: ${describeRows(summary)}, ${formatBytes(summary.storedBytes)}`,
     });
     return id;
@@ -41,7 +41,7 @@ export async function saveWhatIsThere(
     const { code, message } = describeFailure(error);
     const isGone = code === UNIVERSE_NO_DATABASE || message.includes(`SQLSTATE ${NO_SUCH_DATABASE}`);
     if (!isGone || !isOfOneDatabase(pipeline.source)) throw unsaved(message);
-    board.note('safety', { note: 'none: the database is not there, so nothing is overwritten' });
+    progress.note('safety', { note: 'none: the database is not there, so nothing is overwritten' });
     return undefined;
   }
 }

@@ -8,11 +8,11 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { SourceClaim } from '../model/source-claim.ts';
+import type { LockRequest } from '../model/source-lock.ts';
 import { DAY_MS } from '../model/time.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
-import { Gate } from './gate.ts';
-import { enterSource, type GateState, gateState, leaveSource, sourceEntered } from './messages.ts';
+import { enterSource, type LockState, leaveSource, lockState, sourceEntered } from './messages.ts';
+import { SourceLock } from './source-lock.ts';
 
 /** How long holders are assumed to be alive before they are checked: while a run waits (doubling), and while none does. */
 const FIRST_LOOK_MS = 5_000;
@@ -20,12 +20,13 @@ const SLOWEST_LOOK_MS = 60_000;
 const IDLE_LOOK_MS = 10 * 60_000;
 
 /**
- * The gate of one source: a lock that backups share and an overwriting restore has alone. Runs ask by `enterSource`, are answered by
+ * The lock of one source. Backups share it; an overwriting restore has it alone. Runs ask by `enterSource`, are answered by
  * `sourceEntered`, and give the source back by `leaveSource`. A terminated run gives nothing back, so holders are checked while a
- * run waits. The gate ends when no run is left; the next claim starts it again.
+ * run waits. The lock ends when no run is left; the next request starts it again. The type of the workflow, its signals
+ * and its query keep the older names (`gate`, `enter`, `leave`), since histories hold them.
  */
-export async function sourceGate(state: GateState): Promise<void> {
-  const gate = new Gate(state);
+export async function sourceGate(state: LockState): Promise<void> {
+  const lock = new SourceLock(state);
   let news = true;
   const on =
     <T>(act: (argument: T) => void) =>
@@ -35,38 +36,38 @@ export async function sourceGate(state: GateState): Promise<void> {
     };
   setHandler(
     enterSource,
-    on((claim) => {
-      // Anyone can send this signal, so whatever is not a claim is ignored.
-      if (isClaim(claim)) gate.enter(claim);
+    on((request) => {
+      // Anyone can send this signal, so whatever is not a request is ignored.
+      if (isRequest(request)) lock.request(request);
     }),
     { description: 'Sent by runs: let me in' },
   );
   setHandler(
     leaveSource,
-    on((run) => gate.leave(run)),
+    on((run) => lock.release(run)),
     { description: 'Sent by runs: I have ended' },
   );
-  setHandler(gateState, () => gate.state, { description: 'Who is in and who waits' });
+  setHandler(lockState, () => lock.state, { description: 'Who holds the source and who waits for it' });
   setDefaultSignalHandler(() => undefined);
 
   let lookAfterMs = FIRST_LOOK_MS;
-  while (!gate.isEmpty) {
+  while (!lock.isEmpty) {
     news = false;
-    for (const run of gate.admit()) await tell(gate, run);
-    setCurrentDetails(render(gate.state));
+    for (const run of lock.grant()) await notify(lock, run);
+    setCurrentDetails(render(lock.state));
     if (workflowInfo().continueAsNewSuggested && allHandlersFinished()) {
-      await continueAsNew<typeof sourceGate>(gate.state);
+      await continueAsNew<typeof sourceGate>(lock.state);
     }
     if (news) continue;
-    const isWaitedFor = gate.state.waiting.length > 0;
+    const isWaitedFor = lock.state.waiting.length > 0;
     const heard = await condition(() => news, isWaitedFor ? lookAfterMs : IDLE_LOOK_MS);
     lookAfterMs = heard ? FIRST_LOOK_MS : Math.min(2 * lookAfterMs, SLOWEST_LOOK_MS);
     // A new run that must wait: check at once whether those before it are still alive.
-    if (!heard || gate.state.waiting.length > 0) await dismissTheDead(gate);
+    if (!heard || lock.state.waiting.length > 0) await dismissTheDead(lock);
   }
 }
 
-function isClaim(value: unknown): value is SourceClaim {
+function isRequest(value: unknown): value is LockRequest {
   return (
     typeof value === 'object' &&
     value !== null &&
@@ -80,17 +81,17 @@ function isClaim(value: unknown): value is SourceClaim {
   );
 }
 
-async function tell(gate: Gate, run: string): Promise<void> {
+async function notify(lock: SourceLock, run: string): Promise<void> {
   try {
     await getExternalWorkflowHandle(run).signal(sourceEntered);
   } catch {
     // The run ended while it waited. A signal to a run fails for no other reason.
-    gate.leave(run);
+    lock.release(run);
   }
 }
 
-async function dismissTheDead(gate: Gate): Promise<void> {
-  const workflowIds = [...gate.state.holders, ...gate.state.waiting].map(({ holder }) => holder);
+async function dismissTheDead(lock: SourceLock): Promise<void> {
+  const workflowIds = [...lock.state.holders, ...lock.state.waiting].map(({ holder }) => holder);
   if (workflowIds.length === 0) return;
   const look = activitiesFor({
     summary: 'look whether the runs still exist',
@@ -98,12 +99,12 @@ async function dismissTheDead(gate: Gate): Promise<void> {
     timeoutMs: DAY_MS,
   });
   for (const { workflowId, status } of await look.statesOfRuns({ workflowIds })) {
-    if (status !== 'running') gate.leave(workflowId);
+    if (status !== 'running') lock.release(workflowId);
   }
 }
 
-function render({ holders, waiting }: GateState): string {
-  const line = ({ title, mode, since, holder }: SourceClaim) =>
+function render({ holders, waiting }: LockState): string {
+  const line = ({ title, mode, since, holder }: LockRequest) =>
     `- ${title} (${mode}), since ${since}: \`${holder}\``;
   return [
     '**In:**',

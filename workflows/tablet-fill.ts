@@ -1,7 +1,7 @@
 import type { RestoreRequest } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
 import type { UniverseSource } from '../model/pipeline.ts';
-import type { FillShard, TabletFill } from '../model/tablets.ts';
+import type { FillBatch, TabletFill } from '../model/tablets.ts';
 import { DAY_MS } from '../model/time.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { tellParent } from './children.ts';
@@ -25,7 +25,7 @@ const TABLETS_PER_TASK = { fill: 16, check: 250 } as const;
 const TASKS_AT_ONCE = 200;
 
 /**
- * Fills, or checks, one shard of tablets on every node that has a replica. A child of `restore`, so that the parent's history
+ * Fills, or checks, one batch of tablets on every node that has a replica. A child of `restore`, so that the parent's history
  * stays small. Returns how many pairs of tablet and node are not filled.
  */
 export async function tabletFill(input: TabletFillInput): Promise<number> {
@@ -82,13 +82,13 @@ interface Task {
   readonly tablets: readonly TabletFill[];
 }
 
-function tasksOf({ nodes, servers, tables, tablets }: FillShard, tabletsPerTask: number): readonly Task[] {
+function tasksOf({ nodes, servers, tables, tablets }: FillBatch, tabletsPerTask: number): readonly Task[] {
   const byNode = new Map<number, TabletFill[]>();
   for (const { id, from, list, table: place, nodes: places } of tablets) {
     const table = tables[place];
-    if (table === undefined) throw new RangeError(`tablet ${id} is of no table of its shard`);
+    if (table === undefined) throw new RangeError(`tablet ${id} is of no table of its batch`);
     for (const each of places) {
-      if (nodes[each] === undefined) throw new RangeError(`tablet ${id} is on no node of its shard`);
+      if (nodes[each] === undefined) throw new RangeError(`tablet ${id} is on no node of its batch`);
       const ofNode = byNode.get(each) ?? [];
       ofNode.push({ tablet: id, ...table, from, list });
       byNode.set(each, ofNode);

@@ -2,7 +2,7 @@ import { ActivityFailure, isCancellation, sleep, TimeoutFailure } from '@tempora
 import type { BackupRef } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
 import type { RetryPolicy, UniverseSource } from '../model/pipeline.ts';
-import { type SaveSummary, type TabletTarget, unpackShard } from '../model/tablets.ts';
+import { type SaveSummary, type TabletTarget, unpackBatch } from '../model/tablets.ts';
 import { activitiesFor } from './activity-proxies.ts';
 import { tellParent } from './children.ts';
 import { describeFailure } from './failures.ts';
@@ -35,14 +35,14 @@ const TABLETS_PER_TASK = 16;
 const BYTES_PER_TASK = 512 * 1024 * 1024;
 const TASKS_AT_ONCE = 200;
 /** Result names are made of it. */
-const TASKS_PER_SHARD = 10_000;
+const TASKS_PER_BATCH = 10_000;
 /** How often the universe is asked where tablets are that no replica of the list had. */
 const RELOCATIONS = 5;
 const RELOCATION_PAUSE_MS = 10_000;
 const LOST_NAMED = 20;
 
 /**
- * Saves one shard of a universe's work list: at most 1,000 tablets, each from the best replica whose agent works. If a node doesn't
+ * Saves one batch of a universe's work list: at most 1,000 tablets, each from the best replica whose agent works. If a node doesn't
  * have a tablet, the next replica is asked; when none is left, the universe is asked where the tablet is now. A child of `backup`, so
  * that the parent's history stays small whatever the size of the universe.
  */
@@ -67,7 +67,7 @@ class TabletTransfer {
   readonly #sum = { shard: 0, tasksDone: 0, rows: 0, bytes: 0, storedBytes: 0 };
   /** Agents that took no work: asked last. */
   readonly #silent = new Set<string>();
-  /** UUID of the tablet server at each address, as far as the list tells. */
+  /** UUID of the tablet server at each address, as far as the list names it. */
   readonly #servers = new Map<string, string>();
   readonly #gone: string[] = [];
   #tasks = 0;
@@ -85,7 +85,7 @@ class TabletTransfer {
       const server = described.servers?.[place];
       if (server !== undefined && server !== '') this.#servers.set(node, server);
     }
-    let open: readonly Candidate[] = unpackShard(described).map((target) => ({
+    let open: readonly Candidate[] = unpackBatch(described).map((target) => ({
       target,
       nodes: target.nodes,
     }));
@@ -160,7 +160,7 @@ class TabletTransfer {
   /** Returns the tablets that the node did not have, or could not save. */
   async #save({ node, candidates }: Task): Promise<readonly Candidate[]> {
     const { ref, epoch, shard, source, retry, timeoutMs, bytesPerSecond } = this.#input;
-    const task = shard * TASKS_PER_SHARD + this.#tasks;
+    const task = shard * TASKS_PER_BATCH + this.#tasks;
     this.#tasks += 1;
     const agent = nodeActivitiesOf({
       node,

@@ -4,14 +4,14 @@ import type { BackupRef, ExportSummary } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
 import { READ_POINT_LOST } from '../model/errors.ts';
 import type { StepOf, UniverseSource } from '../model/pipeline.ts';
-import { TABLETS_PER_SHARD } from '../model/tablets.ts';
+import { TABLETS_PER_BATCH } from '../model/tablets.ts';
 import { runChild } from './children.ts';
 import { tasksPerReport } from './messages.ts';
 import { inParallel } from './scopes.ts';
 import { tabletTransfer } from './tablet-transfer.ts';
 
-/** Shards under way at once, so that nodes work on the next shard while the last tablets of one are still missing. */
-const SHARDS_AT_ONCE = 8;
+/** Batches under way at once, so that nodes work on the next batch while the last tablets of one are still missing. */
+const BATCHES_AT_ONCE = 8;
 const NAMED = 10;
 
 /**
@@ -30,18 +30,18 @@ export async function saveAllTablets(input: {
   const gone: string[] = [];
   let lostCount = 0;
   const bytesPerSecond = shareOf(source, list.nodes ?? 1);
-  await inParallel(list.shards, SHARDS_AT_ONCE, async (shard) => {
-    const tablets = Math.min(TABLETS_PER_SHARD, list.tasks - shard * TABLETS_PER_SHARD);
+  await inParallel(list.shards, BATCHES_AT_ONCE, async (batch) => {
+    const tablets = Math.min(TABLETS_PER_BATCH, list.tasks - batch * TABLETS_PER_BATCH);
     const outcome = await runChild(() =>
       startChild(tabletTransfer, {
-        workflowId: `${workflowInfo().workflowId}:upload:e${epoch}:${shard}`,
-        staticSummary: `upload shard ${shard + 1} of ${list.shards}, ${tablets} tablets, epoch ${epoch}`,
+        workflowId: `${workflowInfo().workflowId}:upload:e${epoch}:${batch}`,
+        staticSummary: `upload batch ${batch + 1} of ${list.shards}, ${tablets} tablets, epoch ${epoch}`,
         args: [
           {
             ref,
             source,
             epoch,
-            shard,
+            shard: batch,
             reportEvery: tasksPerReport(list.tasks),
             retry: step.retry,
             timeoutMs: step.timeoutMs,

@@ -1,10 +1,10 @@
 import { patched, startChild } from '@temporalio/workflow';
 import type { TableUnit } from '../model/backup.ts';
 import { activitiesFor } from './activity-proxies.ts';
-import type { Board } from './board.ts';
 import { runChild, tellParent } from './children.ts';
 import type { TransferInput } from './messages.ts';
 import type { TransferProgress } from './progress.ts';
+import type { RunProgress } from './run-progress.ts';
 import { inParallel } from './scopes.ts';
 
 /** The interval of transfers whose input has none. These also report their end. */
@@ -14,35 +14,35 @@ const EARLIER_REPORT_INTERVAL_MS = 1_000;
 const TASKS_WITHOUT_CHILD = 50;
 
 /**
- * Moves one shard of a run's work list, and shows its progress on the run's board. A small shard is moved in the run itself, since a
+ * Moves one batch of a run's work list, and adds its progress to the run's. A small batch is moved in the run itself, since a
  * child costs five more workflow tasks and two waits for them. A larger one is moved in a child.
  */
-export async function moveShard(
+export async function moveBatch(
   input: TransferInput,
-  board: Board,
+  progress: RunProgress,
   child: { readonly workflowId: string; readonly staticSummary: string },
 ): Promise<void> {
   const inRun = input.tasks <= TASKS_WITHOUT_CHILD && patched('small-transfers');
   const end = inRun
-    ? await moveTasks(input, async (progress) => board.transferred(progress))
+    ? await moveTasks(input, async (update) => progress.transferred(update))
     : await runChild(() => startChild(transfer, { ...child, args: [input] }));
-  board.transferred(end);
+  progress.transferred(end);
 }
 
-/** The child of `backup` or `restore` that moves a large shard, so that its parent's history stays small whatever the size of the data. */
+/** The child of `backup` or `restore` that moves a large batch, so that its parent's history stays small whatever the size of the data. */
 export async function transfer(input: TransferInput): Promise<TransferProgress> {
   return await moveTasks(input, tellParent);
 }
 
 /**
- * Uploads or loads one shard of a work list: at most 500 tasks, `parallelism` at once. The items themselves are in the repository.
+ * Uploads or loads one batch of a work list: at most 500 tasks, `parallelism` at once. The items themselves are in the repository.
  * While it loads it applies the post-data of tables that are complete, in the same slots.
  *
  * @returns how far it came: all tasks, with what they moved.
  */
 async function moveTasks(
   input: TransferInput,
-  tell: (progress: TransferProgress) => Promise<void>,
+  send: (progress: TransferProgress) => Promise<void>,
 ): Promise<TransferProgress> {
   const { parallelism, retry, timeoutMs } = input.options;
   const sum = {
@@ -56,7 +56,7 @@ async function moveTasks(
   let reportedAtMs = Date.now();
   const report = async (): Promise<void> => {
     reportedAtMs = Date.now();
-    await tell({ ...sum });
+    await send({ ...sum });
   };
   const ready = new ReadyUnits(input);
 
@@ -92,13 +92,13 @@ async function moveTasks(
   return sum;
 }
 
-/** The table units that become ready in this shard, and what each waits for. */
+/** The table units that become ready in this batch, and what each waits for. */
 class ReadyUnits {
   /** Own units by their place among all. */
   readonly #own: readonly (readonly [place: number, unit: TableUnit])[];
   readonly #input: TransferInput;
   readonly #endedTasks = new Set<number>();
-  /** So many tasks of the shard have ended, without a gap. */
+  /** So many tasks of the batch have ended, without a gap. */
   #tasksEnded = 0;
   readonly #open: Set<number>;
   #openTasks: number;
@@ -156,6 +156,6 @@ export function postDataSummary(wave: number, unit: number): string {
 
 function summaryOf(input: TransferInput, index: number): string {
   return input.direction === 'upload'
-    ? `chunk ${index + 1} of ${input.tasks} (shard ${input.shard + 1}, epoch ${input.readPoint.epoch})`
+    ? `chunk ${index + 1} of ${input.tasks} (batch ${input.shard + 1}, epoch ${input.readPoint.epoch})`
     : `chunk ${input.firstTask + index + 1}`;
 }

@@ -2,10 +2,10 @@ import type { SchemaReport, VerifyReport } from '../model/backup.ts';
 import { patiently } from './activity-proxies.ts';
 import { tellCatalogueChanged } from './catalogue-news.ts';
 import type { VerifyInput } from './messages.ts';
-import { rehearse, rehearseSchema } from './rehearsal.ts';
 import { RunFrame } from './run-frame.ts';
+import { verifyByRestore, verifyBySchema } from './scratch-restore.ts';
 
-const REHEARSAL_PARALLELISM = 2;
+const SCRATCH_PARALLELISM = 2;
 
 /** Checks one backup at a level and puts the verdict into the repository's ledger. Fails only when no verdict can be recorded. */
 export async function verify(input: VerifyInput): Promise<VerifyReport | SchemaReport> {
@@ -31,8 +31,8 @@ export async function verify(input: VerifyInput): Promise<VerifyReport | SchemaR
 
 async function reportOf({ ref, level, source }: VerifyInput): Promise<VerifyReport | SchemaReport> {
   const activities = patiently(`verify ${level}`);
-  const wishes = { source, parallelism: REHEARSAL_PARALLELISM };
-  if (level === 'schema') return rehearseSchema(ref, wishes);
-  if (level === 'restore') return rehearse(activities, ref, wishes);
+  const wishes = { source, parallelism: SCRATCH_PARALLELISM };
+  if (level === 'schema') return verifyBySchema(ref, wishes);
+  if (level === 'restore') return verifyByRestore(activities, ref, wishes);
   return activities.verify({ ref, level });
 }

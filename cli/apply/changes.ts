@@ -14,7 +14,7 @@ import { type RetentionPreview, retentionPreview } from './retention-preview.ts'
 /** What `apply` would do to one plan. Field names are those of `apply --json`. */
 export interface PlanChange {
   readonly plan: string;
-  /** `failed`: what would change can't be told, so nothing of the plan is changed; `error` says why. */
+  /** `failed`: what would change is not known, so nothing of the plan is changed; `error` says why. */
   readonly action: 'add' | 'change' | 'remove' | 'keep' | 'none' | 'failed';
   readonly error?: ErrorDocument;
   /** One sentence, where the action needs one. */
@@ -62,7 +62,7 @@ export interface Planned extends PlanChange {
 }
 
 /**
- * Compares plan files with what Temporal holds. Changes nothing. A plan of which that can't be told (`ANOTHER_REPOSITORY`, an entity without
+ * Compares plan files with what Temporal holds. Changes nothing. A plan of which that is not known (`ANOTHER_REPOSITORY`, an entity without
  * a worker) has the action `failed`. Throws what is no plan's own: the server does not answer.
  */
 export async function plannedChanges(

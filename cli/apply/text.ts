@@ -4,7 +4,7 @@ import type { FieldChange } from './diff.ts';
 /** The changes for people, in the manner of Terraform. Pure. */
 
 const SIGNS = { add: '+', change: '~', remove: '-', keep: ' ', none: ' ', failed: '!' } as const;
-const DELETIONS_TOLD = 10;
+const MAX_DELETIONS_SHOWN = 10;
 
 /** What happens in the source, said before it is done. */
 const ARCHIVE = {
@@ -70,8 +70,10 @@ function retentionLines(retention: NonNullable<PlanChange['retention']>): readon
   if (deletes.length === 0) return [`    the new retention deletes nothing now, and keeps ${keeps}`];
   return [
     `    the new retention would delete ${deletes.length} of ${deletes.length + keeps} backups now:`,
-    ...deletes.slice(0, DELETIONS_TOLD).map(({ backup, instant }) => `      - ${backup} (${instant})`),
-    ...(deletes.length > DELETIONS_TOLD ? [`      … and ${deletes.length - DELETIONS_TOLD} more`] : []),
+    ...deletes.slice(0, MAX_DELETIONS_SHOWN).map(({ backup, instant }) => `      - ${backup} (${instant})`),
+    ...(deletes.length > MAX_DELETIONS_SHOWN
+      ? [`      … and ${deletes.length - MAX_DELETIONS_SHOWN} more`]
+      : []),
   ];
 }
 

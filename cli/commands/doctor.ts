@@ -50,7 +50,7 @@ function show({ queue, worker, checks }: QueueAnswer): void {
   for (const one of onceEach(checks)) for (const line of linesOf(one)) print(line);
 }
 
-/** A failure that several checks met, such as a server that does not answer, is told by the first of them. Pure. */
+/** A failure that several checks met, such as a server that does not answer, is reported by the first of them. Pure. */
 export function onceEach(checks: readonly Check[]): readonly Check[] {
   return checks.map((one, index) => {
     const { name, ok, detail } = one;

@@ -13,7 +13,7 @@ export function register(program: Command): void {
     .command('drill')
     .argument('<plan>', 'a plan’s name or file')
     .description(
-      'rehearse a restore: into scratch databases, compared, asked the plan’s assertions, dropped; exit 0 OK, 1 FAILED, 3 INCONCLUSIVE',
+      'test a restore: into scratch databases, compared, asked the plan’s assertions, dropped; exit 0 OK, 1 FAILED, 3 INCONCLUSIVE',
     )
     .option('--backup <id>', 'this backup; otherwise as the plan’s `drill.backup` says, or the newest')
     .option('--detach', 'start it and return')

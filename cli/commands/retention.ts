@@ -50,8 +50,8 @@ async function run(argument: string, options: Options): Promise<ExitCode> {
   const simulated = await simulate(plan, options);
   if (options.svg !== undefined) await draw(plan, simulated, options.svg);
   if (options.json) {
-    const told = simulated.map(({ agesDays: _agesDays, ...day }) => day);
-    emit({ plan: plan.name, days: told, ...defined({ svg: options.svg }) });
+    const days = simulated.map(({ agesDays: _agesDays, ...day }) => day);
+    emit({ plan: plan.name, days, ...defined({ svg: options.svg }) });
     return EXIT.done;
   }
   await table(simulated);

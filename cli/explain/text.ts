@@ -141,7 +141,7 @@ function describeRepository({ repository: { name, location } }: ExplainedPlan): 
 }
 
 function describeDrill({ drill }: ExplainedPlan): string {
-  if (drill === null) return 'none: no backup is rehearsed by itself';
+  if (drill === null) return 'none: no backup is restored on trial by itself';
   const { backup, check, assertions, schedule } = drill;
   return `the ${backup} backup, ${check} compared, ${formatAmount(assertions.length, 'assertion')}; ${inWords(schedule ?? null)}`;
 }

@@ -11,7 +11,7 @@ import type { PlanReport, UnreadPlan } from './plan-report.ts';
 import { STYLE } from './style.ts';
 
 /** Most rows of a table; the others are counted. */
-const MOST_ROWS = 200;
+const MAX_ROWS = 200;
 
 /** The whole report as one file that needs nothing else: no script, no request, pictures as SVG. Pure. */
 export function reportPage(plans: readonly (PlanReport | UnreadPlan)[], now: Date): string {
@@ -97,7 +97,7 @@ function retention({ fates, plan }: PlanReport): Markup {
   if (going.length === 0)
     return markup`<p class="note">It deletes nothing and marks nothing; what is there is kept (${formatAmount(fates.length, 'backup')}).</p>`;
   return markup`<div class="scroll"><table><thead><tr><th>instant</th><th>backup</th><th>next run</th><th>deleted after</th><th>why</th></tr></thead><tbody>
-    ${going.slice(0, MOST_ROWS).map((fate) => markup`<tr><td>${shortTime(fate.instant)}</td><td class="id">${fate.backup}</td><td>${fateInWords(fate)}</td><td>${'deleteAfter' in fate ? shortTime(fate.deleteAfter) : ''}</td><td>${fate.reason}</td></tr>`)}
+    ${going.slice(0, MAX_ROWS).map((fate) => markup`<tr><td>${shortTime(fate.instant)}</td><td class="id">${fate.backup}</td><td>${fateInWords(fate)}</td><td>${'deleteAfter' in fate ? shortTime(fate.deleteAfter) : ''}</td><td>${fate.reason}</td></tr>`)}
   </tbody></table></div>${more(going.length)}`;
 }
 
@@ -117,7 +117,7 @@ function fateInWords(fate: BackupFate | undefined): Markup {
 }
 
 function backupTable(entries: readonly CatalogueEntry[], fates: ReadonlyMap<string, BackupFate>): Markup {
-  const rows = entries.slice(0, MOST_ROWS).map((entry) => {
+  const rows = entries.slice(0, MAX_ROWS).map((entry) => {
     const { instant, backup, rows: count, bytes, storedBytes, durationMs, verified, drill } = entry;
     const condition = conditionOf(entry);
     return markup`<tr><td>${shortTime(instant)}</td><td class="id">${backup}</td><td class="n">${count === null ? NOT_COUNTED : formatCount(count)}</td><td class="n">${formatBytes(bytes)}</td><td class="n">${formatBytes(storedBytes)}</td><td class="n">${durationMs === undefined ? '' : formatDuration(durationMs)}</td>
@@ -128,7 +128,7 @@ function backupTable(entries: readonly CatalogueEntry[], fates: ReadonlyMap<stri
 
 function historyTable(history: readonly VerifyReport[]): Markup {
   if (history.length === 0) return markup`<p class="note">None was done.</p>`;
-  const rows = history.slice(0, MOST_ROWS).map((report) => {
+  const rows = history.slice(0, MAX_ROWS).map((report) => {
     const { finishedAt, backup, level, verdict, problems, drill, startedAt } = report;
     const took = drill?.restoreMs ?? Date.parse(finishedAt) - Date.parse(startedAt);
     const [problem] = problems;
@@ -141,9 +141,9 @@ function historyTable(history: readonly VerifyReport[]): Markup {
 }
 
 function more(count: number): Markup {
-  return count <= MOST_ROWS
+  return count <= MAX_ROWS
     ? markup``
-    : markup`<p class="note">… and ${formatCount(count - MOST_ROWS)} older.</p>`;
+    : markup`<p class="note">… and ${formatCount(count - MAX_ROWS)} older.</p>`;
 }
 
 /** `2026-11-24 06:00`. */

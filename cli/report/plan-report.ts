@@ -9,10 +9,10 @@ import { readReports } from '../../repository/ledger.ts';
 import { withStore } from '../backups.ts';
 
 /** Most verifications shown for one backup, from the newest back. */
-const REPORTS_TOLD = 20;
+const MAX_REPORTS = 20;
 
 /** Most backups whose verifications are shown. */
-const BACKUPS_TOLD = 400;
+const MAX_BACKUPS = 400;
 
 /** Everything that a report shows of one plan. */
 export interface PlanReport {
@@ -41,11 +41,11 @@ export async function reportOnPlan(plan: CompiledPlan, now: Date): Promise<PlanR
       const isLive = async (pin: { readonly expiresAt: string }) => Date.parse(pin.expiresAt) > now.getTime();
       const fates = fatesOf(await judge(store, pruneInputOf(plan), { now, isLive }));
       const history: VerifyReport[] = [];
-      for (const { backup } of catalogue.entries.slice(0, BACKUPS_TOLD)) {
-        let told = 0;
+      for (const { backup } of catalogue.entries.slice(0, MAX_BACKUPS)) {
+        let shown = 0;
         for await (const report of readReports(store, { plan: plan.name, backup })) {
           history.push(report);
-          if (++told === REPORTS_TOLD) break;
+          if (++shown === MAX_REPORTS) break;
         }
       }
       history.sort((one, other) => Date.parse(other.finishedAt) - Date.parse(one.finishedAt));

@@ -68,15 +68,15 @@ const planDocument = z
         ),
       )
       .check(
-        alsoCheck(({ source: from, drill: rehearsal }) =>
-          !asks(rehearsal) || mayBe('ysql', from)
+        alsoCheck(({ source: from, drill }) =>
+          !asks(drill) || mayBe('ysql', from)
             ? undefined
             : { params: { problem: ONLY_OF_YSQL }, path: ['drill', 'assertions'] },
         ),
       )
       .check(
-        alsoCheck(({ source: from, drill: rehearsal }) =>
-          !tolerates(rehearsal) || mayBe('ysql', from)
+        alsoCheck(({ source: from, drill }) =>
+          !tolerates(drill) || mayBe('ysql', from)
             ? undefined
             : { params: { problem: TOLERATES_OF_YSQL }, path: ['drill', 'tolerate'] },
         ),
@@ -93,18 +93,13 @@ function mayBe(engine: 'universe' | 'ysql', from: unknown): boolean {
   return typeof from !== 'object' || from === null || engine in from || Object.keys(from).length === 0;
 }
 
-function tolerates(rehearsal: unknown): boolean {
-  return (
-    typeof rehearsal === 'object' &&
-    rehearsal !== null &&
-    'tolerate' in rehearsal &&
-    rehearsal.tolerate === true
-  );
+function tolerates(drill: unknown): boolean {
+  return typeof drill === 'object' && drill !== null && 'tolerate' in drill && drill.tolerate === true;
 }
 
-function asks(rehearsal: unknown): boolean {
-  if (typeof rehearsal !== 'object' || rehearsal === null || !('assertions' in rehearsal)) return false;
-  return Array.isArray(rehearsal.assertions) && rehearsal.assertions.length > 0;
+function asks(drill: unknown): boolean {
+  if (typeof drill !== 'object' || drill === null || !('assertions' in drill)) return false;
+  return Array.isArray(drill.assertions) && drill.assertions.length > 0;
 }
 
 export const documentSchemas = { Repository: repositoryDocument, BackupPlan: planDocument } as const;

@@ -79,7 +79,7 @@ export const drill = z
       .enum(['latest', 'random'])
       .prefault('latest')
       .meta({
-        description: 'Which backup is rehearsed: the newest, or any one, so that in time all of them are.',
+        description: 'Which backup is restored: the newest, or any one, so that in time all of them are.',
         examples: ['random'],
       }),
     check: z
@@ -128,7 +128,7 @@ export const drill = z
   })
   .meta({
     description:
-      'Rehearses restores: a backup is restored into scratch databases, compared with its manifest, asked the assertions, and dropped.',
+      'Tests restores: a backup is restored into scratch databases, compared with its manifest, asked the assertions, and dropped.',
     examples: [{ schedule: { cron: '0 5 * * sun' }, backup: 'random' }],
   });
 

@@ -44,15 +44,15 @@ export interface ThreadFailure {
     readonly code: string;
     readonly remedy: string;
     readonly transient: boolean;
-    readonly mostEqual: number | undefined;
+    readonly maxEqual: number | undefined;
   };
 }
 
 export function packFailure(error: unknown): ThreadFailure {
   const message = messageOf(error);
   if (!(error instanceof HoldfastError)) return { message };
-  const { code, remedy, transient, mostEqual } = error;
-  return { message, known: { code, remedy, transient, mostEqual } };
+  const { code, remedy, transient, maxEqual } = error;
+  return { message, known: { code, remedy, transient, maxEqual } };
 }
 
 export function unpackFailure({ message, known }: ThreadFailure): Error {

@@ -9,7 +9,7 @@ import type { Tablet } from './yb-admin/topology.ts';
 export interface CatalogRelation {
   readonly schema: string;
   readonly name: string;
-  /** Number of its files (`relfilenode`); 0 where the catalogue tells none. */
+  /** Number of its files (`relfilenode`); 0 where the catalogue has none. */
   readonly files: number;
   /** Of an index: whether it is complete. */
   readonly valid: boolean;
@@ -78,7 +78,7 @@ export function importLeavesOut(contents: SnapshotContents | undefined): boolean
 /**
  * The tables of a snapshot with the names that the catalogue has for them. What a restore could not bring back is found here, while there is time: a table
  * without a row in the catalogue (YugabyteDB issues 12816, 13275), an index that is not valid (15184), neither of which a dump has. Where an import leaves
- * such out, they are told as losses; where it would fail, the backup does. `checkNoneDropped` comes first: what was dropped beside the snapshot is no such table.
+ * such out, they are reported as losses; where it would fail, the backup does. `checkNoneDropped` comes first: what was dropped beside the snapshot is no such table.
  *
  * @throws HoldfastError `SNAPSHOT_TABLE_ORPHAN`, `SNAPSHOT_INDEX_INVALID` (permanent)
  */

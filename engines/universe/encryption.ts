@@ -2,14 +2,14 @@ import { defined } from '../../model/defined.ts';
 import type { ManifestUniverse } from '../../model/manifest.ts';
 import { field, textField } from './yb-admin/text.ts';
 
-/** Encryption at rest as the universe's configuration tells it (`EncryptionInfoPB`, catalog_entity_info.proto). */
+/** Encryption at rest as the universe's configuration states it (`EncryptionInfoPB`, catalog_entity_info.proto). */
 export interface Encryption {
   readonly enabled: boolean;
-  /** Id of the newest universe key; absent where it doesn't tell. */
+  /** Id of the newest universe key; absent where it doesn't state one. */
   readonly key?: string;
 }
 
-/** Undefined where the universe was never told to encrypt. */
+/** Undefined where the universe was never configured to encrypt. */
 export function encryptionOf(config: unknown): Encryption | undefined {
   const info = field(config, 'encryptionInfo') ?? field(config, 'encryption_info');
   if (info === undefined) return undefined;
@@ -26,7 +26,7 @@ export function clusterUuidOf(config: unknown): string | undefined {
 export const KEY_UNKNOWN = 'enabled';
 
 /**
- * Why a universe can't read the files of a backup, in words; undefined where it can, as far as can be told. A universe keeps its earlier keys; another one has a
+ * Why a universe can't read the files of a backup, in words; undefined where it can, as far as is known. A universe keeps its earlier keys; another one has a
  * key only if it is its own newest.
  */
 export function encryptionProblem(
@@ -36,10 +36,10 @@ export function encryptionProblem(
   if (key === undefined) return undefined;
   const found = encryptionOf(config);
   const isSame = clusterUuid !== undefined && clusterUuid === clusterUuidOf(config);
-  const told = `The backup’s files are encrypted with the universe key ${key}`;
+  const fact = `The backup’s files are encrypted with the universe key ${key}`;
   if (found === undefined || (!found.enabled && !isSame)) {
-    return `${told}, and this universe does not encrypt at rest`;
+    return `${fact}, and this universe does not encrypt at rest`;
   }
   if (isSame || key === KEY_UNKNOWN || found.key === undefined || found.key === key) return undefined;
-  return `${told}, and this universe, which is another one, has the key ${found.key}`;
+  return `${fact}, and this universe, which is another one, has the key ${found.key}`;
 }

@@ -60,17 +60,17 @@ export async function dumpEntities(webAddresses: readonly string[], signal: Abor
   );
 }
 
-/** As `dumpEntities`; undefined where no master answers with it, and `tell` is told why. */
-export async function dumpEntitiesIfTold(
+/** As `dumpEntities`; undefined where no master answers with it, and the reason goes to `report`. */
+export async function dumpEntitiesIfAnswered(
   webAddresses: readonly string[],
   signal: AbortSignal,
-  tell?: (reason: string) => void,
+  report?: (reason: string) => void,
 ): Promise<Entities | undefined> {
   try {
     return await dumpEntities(webAddresses, signal);
   } catch (error) {
     if (!(error instanceof HoldfastError && error.code === NO_ENTITIES)) throw error;
-    tell?.(error.message);
+    report?.(error.message);
     return undefined;
   }
 }
@@ -137,7 +137,7 @@ export async function readTablets(
   tableIds: ReadonlySet<string>,
   signal: AbortSignal,
 ): Promise<readonly Tablet[]> {
-  const entities = await dumpEntitiesIfTold(webAddresses, signal);
+  const entities = await dumpEntitiesIfAnswered(webAddresses, signal);
   if (entities !== undefined) return entities.tablets.filter(({ tableId }) => tableIds.has(tableId));
   const tablets: Tablet[] = [];
   for (const tableId of tableIds) {

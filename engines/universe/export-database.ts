@@ -76,7 +76,7 @@ export async function exportDatabase(
     await putScript(context, readPoint, `${index}/sequences`, values),
     ...(metadata === undefined ? [] : [metadata.entry]),
   ];
-  // No other one can be taken in the place of a schedule's snapshot: a table that its import leaves out is told as a loss.
+  // A schedule's snapshot can't be replaced by another one, so a table that its import leaves out is reported as a loss.
   if (database.history === undefined || !importLeavesOut(metadata?.contents))
     await checkNoneDropped(exporting, target, strangeTables(exporting.objects, catalog), present.catalog);
   const { tables, losses } = accountForTables(name, exporting.objects, catalog, metadata?.contents);

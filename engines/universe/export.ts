@@ -3,10 +3,10 @@ import { defined } from '../../model/defined.ts';
 import { permanent } from '../../model/errors.ts';
 import type { ManifestDatabase } from '../../model/manifest.ts';
 import type { UniverseSource } from '../../model/pipeline.ts';
-import type { TabletShard } from '../../model/tablets.ts';
+import type { TabletBatch } from '../../model/tablets.ts';
 import {
   findTabletWorkList,
-  readTabletShard,
+  readTabletBatch,
   readTabletWorkList,
   type TabletWorkList,
   writeTabletWorkList,
@@ -94,23 +94,23 @@ export function describeTabletWork(workList: TabletWorkList): ExportSummary {
   };
 }
 
-/** The tablets of one shard of the list. Throws `WORK_NO_SHARD` (permanent). */
+/** The tablets of one batch of the list. Throws `WORK_NO_SHARD` (permanent). */
 export async function describeTablets(
   { store, ref, signal }: BackupContext,
   epoch: number,
-  shard: number,
-): Promise<TabletShard> {
+  batch: number,
+): Promise<TabletBatch> {
   const { shards } = await readTabletWorkList(store, ref, epoch, { signal });
-  const entry = shards[shard];
-  if (entry !== undefined) return readTabletShard(store, ref, entry, { signal });
+  const entry = shards[batch];
+  if (entry !== undefined) return readTabletBatch(store, ref, entry, { signal });
   throw permanent(
     'WORK_NO_SHARD',
-    `The list of tablets of the backup ${ref.backup} has ${shards.length} shards, so there is no shard ${shard}`,
+    `The list of tablets of the backup ${ref.backup} has ${shards.length} batches, so there is no batch ${batch}`,
     'Run the backup again, and report this: it is a mistake in Holdfast.',
   );
 }
 
-/** Which universe it is, and whether its files are encrypted, as far as it tells. */
+/** Which universe it is, and whether its files are encrypted, as far as it reports. */
 async function identityOf({ admin }: Universe): Promise<{ clusterUuid?: string; encryption?: string }> {
   const config = await universeConfig(admin);
   const clusterUuid = clusterUuidOf(config);

@@ -1,7 +1,7 @@
 import { messageOf, permanent, transient } from '../../model/errors.ts';
 
 /** No universe's answer is bigger: 100,000 tablets take about 60 MB. */
-const MOST_BYTES = 512 * 1024 * 1024;
+const MAX_BYTES = 512 * 1024 * 1024;
 
 /**
  * The body of a page of a master's or tablet server's web server.
@@ -20,7 +20,7 @@ export async function fetchPage(url: string, signal: AbortSignal, timeoutMs = 30
     }
     if (!response.ok) throw new Error(`status ${response.status}`);
     const body = await response.arrayBuffer();
-    if (body.byteLength > MOST_BYTES) throw new Error(`an answer of ${body.byteLength} bytes`);
+    if (body.byteLength > MAX_BYTES) throw new Error(`an answer of ${body.byteLength} bytes`);
     return Buffer.from(body).toString('utf8');
   } catch (error) {
     signal.throwIfAborted();

@@ -1,5 +1,5 @@
 import type { UniverseSource } from '../../model/pipeline.ts';
-import type { SourceIdentity } from '../../model/source-claim.ts';
+import type { SourceIdentity } from '../../model/source-lock.ts';
 import { serverId } from '../source-identity.ts';
 
 /** By its masters. No secret is needed. */

@@ -1,7 +1,7 @@
 import type { TabletTarget } from '../../model/tablets.ts';
 import type { Tablet, TabletReplica } from './yb-admin/topology.ts';
 
-/** What the last backup tells of a tablet: whose files are stored already, and about how much it is. */
+/** What the last backup knows of a tablet: that its files are stored already, and about how many bytes they are. */
 export interface EarlierCopy {
   readonly replica: string;
   readonly bytes: number;
@@ -79,7 +79,7 @@ export function wholeReplicas({ replicas }: Tablet): readonly TabletReplica[] {
 /** Neighbours that go to one node as one task: `workflows/tablet-transfer.ts` makes no bigger ones. */
 const RUN = 16;
 
-/** Takes a run of tablets of each node in turn: a shard keeps many nodes busy, and each with few tasks. */
+/** Takes a run of tablets of each node in turn: a batch keeps many nodes busy, and each with few tasks. */
 function spread(targets: readonly TabletTarget[]): readonly TabletTarget[] {
   const queues = new Map<string, TabletTarget[]>();
   for (const target of targets) {

@@ -77,7 +77,7 @@ async function hasEnded({ store, ref, signal }: BackupContext): Promise<boolean>
     return (await findManifest(store, ref, { signal })) !== undefined;
   } catch (error) {
     if (error instanceof HoldfastError && error.code === 'BACKUP_DISCARDED') return true;
-    // A damaged manifest is told by verify; its snapshots go when they are old.
+    // A damaged manifest is reported by verify. Its snapshots are deleted when they are old.
     if (isDamage(error)) return false;
     throw error;
   }

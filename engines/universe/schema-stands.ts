@@ -74,7 +74,7 @@ async function fingerprintAt(
 }
 
 /**
- * The schema, and the files of each relation: TRUNCATE and what rewrites a table give it another relfilenode, by which the dump tells
+ * The schema, and the files of each relation: TRUNCATE and what rewrites a table give it another relfilenode, by which the dump shows
  * import_snapshot where the table's rows are.
  */
 async function fingerprint(session: Session): Promise<string> {

@@ -5,7 +5,7 @@ import type { TabletList } from '../../model/tablets.ts';
 import { mapBounded } from '../../repository/bounded.ts';
 import { listTabletResults, readTabletResult } from '../../repository/objects/tablet-lists.ts';
 import {
-  readTabletShard,
+  readTabletBatch,
   readTabletWorkList,
   type TabletWorkList,
 } from '../../repository/objects/tablet-work.ts';
@@ -38,8 +38,8 @@ export async function collect(
 
 async function tabletsOf(context: BackupContext, { shards }: TabletWorkList): Promise<Set<string>> {
   const tablets = new Set<string>();
-  for (const shard of shards) {
-    const { tablets: some } = await readTabletShard(context.store, context.ref, shard, {
+  for (const batch of shards) {
+    const { tablets: some } = await readTabletBatch(context.store, context.ref, batch, {
       signal: context.signal,
     });
     for (const { id } of some) tablets.add(id);

@@ -123,7 +123,7 @@ async function foundAgain(
 
 /**
  * The snapshot of this database that wasn't there when the intent was written, and that no schedule made. Of several, which
- * another tool must have made too, none can be told to be ours: none is taken or deleted, and ours goes by its retention.
+ * another tool must have made too, which is ours is not known. So none is used or deleted, and ours ends by its retention.
  */
 export async function orphanOf({ admin }: Universe, intent: SnapshotIntent): Promise<string | undefined> {
   const before = new Set(intent.before);

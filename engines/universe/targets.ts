@@ -41,7 +41,7 @@ export async function findTargets(
   return placeTablets(tablets, (table) => snapshotOfTable.get(table) ?? '', await earlierCopies(context));
 }
 
-/** The tablets of the plan's newest backup: whose files the repository has. A damaged one tells nothing. */
+/** The tablets of the plan's newest backup: whose files the repository has. A damaged one yields none. */
 async function earlierCopies(context: BackupContext): Promise<ReadonlyMap<string, EarlierCopy>> {
   const { store, ref, signal } = context;
   const copies = new Map<string, EarlierCopy>();

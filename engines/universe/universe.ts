@@ -89,7 +89,7 @@ export async function ownYsqlTarget(verb: VerbContext, universe: Universe): Prom
   );
   const [first] = strange;
   if (first === undefined) return target;
-  // Builds that don't tell UUIDs name hosts as they were told: one that is known is enough.
+  // Builds that report no UUIDs name hosts as they were configured: one known host is enough.
   if (first.uuid === undefined && strange.length < there.length) return target;
   const words = ({ host, uuid }: { readonly host: string; readonly uuid?: string }) =>
     uuid === undefined ? host : `${host} (${uuid})`;

@@ -19,7 +19,7 @@ export async function checkSource(verb: VerbContext, source: YcqlSource): Promis
         `${server.product} ${server.version}, ${hosts.length} nodes up in ${[...dataCenters].join(', ')}`,
     ),
   );
-  // What is wrong with the connection is told once, and nothing else can be looked at without it.
+  // What is wrong with the connection is reported once. Nothing else can be checked without a connection.
   if (!answers.ok) return [answers];
   return [
     answers,

@@ -25,7 +25,7 @@ export interface TableToCut {
 
 /**
  * Bytes of a table's rows as CQL sends them, estimated: rows are read at a few places, and how many buckets they reach over says how
- * many of the table there are. Exact for a table that fits the first place. Neither server tells the size of a table over CQL. A place
+ * many of the table there are. Exact for a table that fits the first place. Neither server reports the size of a table over CQL. A place
  * that can't be read counts for nothing: the scan itself goes round it.
  */
 export async function estimateBytes(

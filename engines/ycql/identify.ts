@@ -1,5 +1,5 @@
 import type { YcqlSource } from '../../model/pipeline.ts';
-import type { SourceIdentity } from '../../model/source-claim.ts';
+import type { SourceIdentity } from '../../model/source-lock.ts';
 import type { VerbContext } from '../engine.ts';
 import { serverId } from '../source-identity.ts';
 import { resolveTarget } from './target.ts';

@@ -61,7 +61,7 @@ async function unmaskedFor(
   signal: AbortSignal,
 ): Promise<Sees> {
   if (username === undefined) {
-    // Where nobody logs in, nothing is authorized, and nothing masked. A login by certificate has a role that CQL doesn't tell.
+    // Where nobody logs in, nothing is authorized, and nothing masked. A login by certificate has a role that CQL doesn't report.
     return (await isAnonymous(session, signal)) ? everything : () => false;
   }
   const doing = `see what ${username} may read unmasked`;

@@ -163,7 +163,7 @@ function withoutDecoding(parser: StreamParser, work: () => void): void {
 }
 
 /**
- * A connected client that gives rows of users' keyspaces undecoded; `warn` is told when that has to be done the slow way.
+ * A connected client that gives rows of users' keyspaces undecoded; `warn` is called when that has to be done the slow way.
  * Throws what connecting failed with, or `YCQL_DRIVER` (permanent) when this driver can't be read at all.
  */
 export async function connectRawClient(

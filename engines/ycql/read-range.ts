@@ -118,7 +118,7 @@ class RangeReader {
       yield await this.#giveUpBehind(cells, cause);
       return;
     }
-    let isTold = false;
+    let isReported = false;
     for (let depth = clustering.length - 1; depth >= 0; depth -= 1) {
       const fixed = [...partitionKey, ...clustering.slice(0, depth)];
       const sign = clustering[depth]?.order === 'desc' ? '<' : '>';
@@ -132,8 +132,8 @@ class RangeReader {
         yield* scan(this.#session, { ...this.#request, statement, params });
       } catch (error) {
         if (!(error instanceof HoldfastError) || !isReadFailure(error.cause)) throw error;
-        if (!isTold) yield await this.#giveUpBehind(cells, cause);
-        isTold = true;
+        if (!isReported) yield await this.#giveUpBehind(cells, cause);
+        isReported = true;
         // Slices that follow lie behind the same tombstones, or beside them.
       }
     }
@@ -165,7 +165,7 @@ class RangeReader {
     }
   }
 
-  /** What follows a row in its partition. Its key is a value, so it is told to this worker's own output alone. */
+  /** What follows a row in its partition. Its key is a value of the user's, so it goes to this worker's own log alone. */
   async #giveUpBehind(cells: readonly RawCell[], cause: HoldfastError): Promise<Unread> {
     const token = this.#tokenOf(cells);
     const found = await this.#giveUp(`rows of the partition with token ${token}`, token, cause);

@@ -17,7 +17,7 @@ export interface TableReading {
 }
 
 /**
- * Finds out what the server tells of a table besides the values: time of writing and TTL of each column, asked for all together,
+ * Finds out what the server reports of a table besides the values: time of writing and TTL of each column, asked for all together,
  * and one by one only where that is refused.
  */
 export async function planReading(

@@ -139,7 +139,7 @@ function living(type, value, ttl, ttlType, elapsed) {
   return { live: Buffer.concat([int32(isMap ? kept.length / 2 : kept.length), joined(kept)]), left };
 }
 
-/** What a server tells of a value whose elements are cells of their own is a list; the backup's header says so. */
+/** Of a value whose elements are cells of their own, a server returns a list. The backup's header says which values those are. */
 function isOfElements(type) {
   return type.startsWith('list<');
 }

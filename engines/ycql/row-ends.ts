@@ -7,7 +7,7 @@ interface ValuePlaces {
   readonly valueAt: number;
   readonly ttlAt: number | undefined;
   readonly perElement: boolean;
-  /** A user-defined type, of whose null fields the server tells a TTL of null too. */
+  /** A user-defined type, of whose null fields the server returns a TTL of null too. */
   readonly hasFields: boolean;
 }
 
@@ -81,9 +81,9 @@ export class RowEnds {
     for (const { valueAt, ttlAt, perElement, hasFields } of places) {
       const value = cell(valueAt);
       if (value === null) continue;
-      const told = ttlAt === undefined ? [] : ttlsIn(cell(ttlAt), perElement);
+      const found = ttlAt === undefined ? [] : ttlsIn(cell(ttlAt), perElement);
       const fields = hasFields ? fieldsOf(value) : [];
-      const ttls = hasFields ? told.filter((_, index) => (fields[index] ?? null) !== null) : told;
+      const ttls = hasFields ? found.filter((_, index) => (fields[index] ?? null) !== null) : found;
       if (ttls.length === 0) return undefined;
       if (this.#rules.wholeCollections && ttls.some((ttl) => ttl !== ttls[0])) return undefined;
       for (const ttl of ttls) {

@@ -57,12 +57,12 @@ class PageReader {
   readonly #request: ScanRequest;
   #pageRows: number;
   /** Lowered where the server was overloaded, and raised again slowly. */
-  #mostRows: number;
+  #maxRows: number;
 
   constructor(session: CqlSession, request: ScanRequest) {
     this.#session = session;
     this.#request = request;
-    this.#mostRows = request.pageRows;
+    this.#maxRows = request.pageRows;
     this.#pageRows = Math.min(FIRST_PAGE_ROWS, request.pageRows);
   }
 
@@ -103,14 +103,14 @@ class PageReader {
   #adapt(page: RawPage): void {
     if (page.rows === 0) return;
     const fitting = Math.floor((PAGE_BYTES * page.rows) / Math.max(1, page.body.length));
-    this.#mostRows = Math.min(this.#request.pageRows, this.#mostRows + Math.ceil(this.#mostRows / 8));
+    this.#maxRows = Math.min(this.#request.pageRows, this.#maxRows + Math.ceil(this.#maxRows / 8));
     const grown = PAGE_GROWTH * this.#pageRows;
-    this.#pageRows = Math.max(1, Math.min(fitting, grown, this.#mostRows));
+    this.#pageRows = Math.max(1, Math.min(fitting, grown, this.#maxRows));
   }
 
   #shrink(times: number): void {
     this.#pageRows = Math.max(1, Math.floor(this.#pageRows / times));
-    this.#mostRows = this.#pageRows;
+    this.#maxRows = this.#pageRows;
   }
 }
 

@@ -12,7 +12,7 @@ export type Carried = 'names' | 'values';
 
 export const WITHHELD = 'its text is withheld, since it may hold values of rows';
 
-/** Codes whose text is the server's free words. Those of all others tell of nodes, replicas, roles and names. */
+/** Codes whose text is the server's free words. The texts of all others name nodes, replicas, roles and names. */
 const FREE_WORDS: ReadonlyMap<number | undefined, string> = new Map([
   [CODES.invalid, 'Invalid'],
   [CODES.syntaxError, 'Syntax error'],
@@ -22,9 +22,9 @@ const FREE_WORDS: ReadonlyMap<number | undefined, string> = new Map([
 ]);
 
 /**
- * What may be told of an answer that is an error: it goes into history, logs, webhooks and stdout. Cassandra quotes the key of a row that
+ * What may be reported of an error that the server answered: it goes into history, logs, webhooks and stdout. Cassandra quotes the key of a row that
  * is too large ("Encountered an oversized mutation … Top keys are: …"), a constant of the wrong type and what it can't parse as JSON;
- * YugabyteDB repeats the statement. So of a statement that carries values only what is known to hold none is told.
+ * YugabyteDB repeats the statement. So of a statement that carries values, only texts that are known to hold none are reported.
  */
 export function tellable(error: unknown, carried: Carried): string {
   const said = messageOf(error) || String(error);

@@ -223,7 +223,7 @@ export class CqlSession {
     });
   }
 
-  /** A node that holds the rows of a token, where the driver can tell (Cassandra): another one for each token. */
+  /** A node that holds the rows of a token, where the driver knows it (Cassandra): another one for each token. */
   replicaOfToken(keyspace: string, token: bigint): string | undefined {
     const { metadata } = this.#client;
     const replicas: readonly { readonly address: string }[] =
@@ -352,7 +352,7 @@ export class CqlSession {
     return this.#local;
   }
 
-  /** Addresses of the nodes that hold a statement's partition, where the driver can tell (Cassandra) and it matters. */
+  /** Addresses of the nodes that hold a statement's partition, where the driver knows them (Cassandra) and it matters. */
   #replicasOf(keyspace: string, { partition }: BoundStatement): readonly string[] | undefined {
     if (partition === undefined || this.server.product !== 'cassandra') return undefined;
     if (this.#client.hosts.length < 2) return undefined;
@@ -599,7 +599,7 @@ function open(key: string, session: Promise<CqlSession>): Shared {
 async function leave(key: string, mine: Shared): Promise<void> {
   if (mine.users > 0) return;
   if (shared.get(key) === mine) shared.delete(key);
-  const session = await mine.session.catch(() => undefined); // a failure to connect was told to those who waited
+  const session = await mine.session.catch(() => undefined); // a failure to connect was thrown to those who waited
   await session?.close();
 }
 

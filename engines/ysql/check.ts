@@ -5,7 +5,7 @@ import type { YsqlSource } from '../../model/pipeline.ts';
 import type { CheckOptions, VerbContext } from '../engine.ts';
 import { checkArchive } from './archive/prerequisites.ts';
 import { selectedDatabases } from './databases.ts';
-import { lockRoom, mostTablesAtOnce, requireRoomForLocks } from './lock-budget.ts';
+import { lockRoom, maxTablesAtOnce, requireRoomForLocks } from './lock-budget.ts';
 import { type Relation, readRelations, select, takesLock } from './server/catalog.ts';
 import { rolesNotGiven } from './server/membership.ts';
 import { describeProgram } from './server/programs/describe.ts';
@@ -165,7 +165,7 @@ async function locksNeeded(verb: VerbContext, source: YsqlSource): Promise<strin
   // YugabyteDB reads at an instant, which no lock holds.
   if (room.product === 'yugabytedb') return 'a backup of YugabyteDB holds no locks on tables';
   const { slots, maxConnections } = room.locks;
-  const most = mostTablesAtOnce(room.locks);
+  const most = maxTablesAtOnce(room.locks);
   const lockable = new Map<string, readonly Relation[]>();
   for (const database of room.databases) {
     await withSession(target, database, verb.signal, async (session) => {

@@ -10,7 +10,7 @@ import type { Session } from './server/session.ts';
 /** What decides how a table is cut. */
 export interface TableShape {
   readonly oid: string;
-  /** Of rows in the table itself, and of those with what is in its TOAST table. On YugabyteDB as far as the server tells. */
+  /** Of rows in the table itself, and of those with what is in its TOAST table. On YugabyteDB as far as the server reports it. */
   readonly mainBytes: number;
   readonly totalBytes: number;
   readonly blockBytes: number;
@@ -45,8 +45,8 @@ const TOTAL_BYTES: Readonly<Record<Product, string>> = {
 };
 
 /**
- * YugabyteDB tells the size of files only, which lags behind; so its statistics are looked at too, as far as this role may see them. Of
- * PostgreSQL's tables those are that are so small that the blocks tell too little.
+ * YugabyteDB reports the size of files only, which lags behind; so its statistics are looked at too, as far as this role may see them. Of
+ * PostgreSQL's tables those are that are so small that the number of blocks says too little.
  */
 const ESTIMATES = `
   SELECT c.oid::text AS oid, greatest(c.reltuples, 0)::float8 * coalesce((SELECT sum(s.avg_width + 1) FROM pg_catalog.pg_stats s
@@ -146,7 +146,7 @@ export interface TableToCut {
   readonly condition: string | undefined;
   /** Present where it is cut by ranges of its key. */
   readonly cut?: TableCut;
-  /** Why a table larger than a chunk is read as one; the manifest tells it. */
+  /** Why a table larger than a chunk is read as one; the manifest states it. */
   readonly uncut?: string;
 }
 
@@ -192,7 +192,7 @@ export function cutTable(
   return [chunk({ kind: 'whole' }, 1)];
 }
 
-/** Bytes of COPY text, by what the catalogs tell. */
+/** Bytes of COPY text, estimated from the catalogs. */
 export function estimatedText(shape: TableShape, product: Product): number {
   if (product === 'yugabytedb')
     return Math.max(shape.totalBytes * TEXT_PER_SST_BYTE, shape.estimatedTextBytes);

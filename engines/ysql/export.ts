@@ -62,7 +62,7 @@ export async function exportWorkList(
             : await tablesToCut(reader, data, {
                 product: server.product,
                 chunkBytes: source.chunkBytes,
-                tell: verb.heartbeat,
+                report: verb.heartbeat,
                 lend: (work) =>
                   withReader(target, name, readPoint, verb.signal, (session) =>
                     tablesLockedAtOnce(readPoint) === undefined

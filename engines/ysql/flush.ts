@@ -56,7 +56,7 @@ async function ddlUnderWay(session: Session, databases: readonly string[]): Prom
 }
 
 /**
- * What changes with DDL on YugabyteDB; undefined on PostgreSQL, where locks tell. The catalog version itself is raised by every ANALYZE, and so by
+ * What changes with DDL on YugabyteDB; undefined on PostgreSQL, where locks show it. The catalog version itself is raised by every ANALYZE, and so by
  * auto-analyze (on by default from 2026.1.1; issues 21764, 1721), which changes no schema: the last breaking version is not. It stands by
  * database, or once for all in older builds. What it misses (a new table) is found when the schema is dumped.
  */

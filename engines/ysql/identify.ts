@@ -1,5 +1,5 @@
 import type { YsqlSource } from '../../model/pipeline.ts';
-import type { SourceIdentity } from '../../model/source-claim.ts';
+import type { SourceIdentity } from '../../model/source-lock.ts';
 import type { VerbContext } from '../engine.ts';
 import { serverId } from '../source-identity.ts';
 import { parseConnectionUrl } from './server/connection-url.ts';

@@ -21,14 +21,14 @@ export interface CutBudget {
   readonly walkMs: number;
   readonly allWalksMs: number;
   /** In ranges; a table that wants more gets larger chunks. */
-  readonly mostPlaces: number;
+  readonly maxPlaces: number;
   readonly now: () => number;
 }
 
 export const CUT_BUDGET: CutBudget = {
   walkMs: 60_000,
   allWalksMs: 600_000,
-  mostPlaces: 50_000,
+  maxPlaces: 50_000,
   now: Date.now,
 };
 
@@ -127,7 +127,7 @@ async function walkTable(
   const places: KeyPlace[] = [];
   let look = firstLook;
   let place: KeyPlace | undefined;
-  while (place === undefined || (places.length < budget.mostPlaces && budget.now() < until)) {
+  while (place === undefined || (places.length < budget.maxPlaces && budget.now() < until)) {
     const step = Math.max(1, Math.floor((chunkBytes * look.rows) / Math.max(1, look.bytes)));
     const next = await placeAfter(session, table, place, step);
     if (next === undefined) {
@@ -203,7 +203,7 @@ async function cutTheRest(
     ends,
     walkedBytes: walked.length * chunkBytes,
   });
-  const wanted = Math.min(budget.mostPlaces, Math.ceil((restBytes ?? 0) / chunkBytes));
+  const wanted = Math.min(budget.maxPlaces, Math.ceil((restBytes ?? 0) / chunkBytes));
   const ahead = wanted === 0 ? marked.slice(reached) : evenly(marked.slice(reached), wanted);
   const guessed = guessedBetween(first, { last, ahead, ends, known: marked }, wanted);
   const places = await inOrder(session, table.key, [...walked, ...ahead, ...guessed]);
@@ -250,7 +250,7 @@ async function endsOf(session: Session, { table, key }: KeyedTable): Promise<End
   return ends?.first == null || ends.last === null ? undefined : { first: ends.first, last: ends.last };
 }
 
-/** Bytes behind the walk; undefined where nothing tells. */
+/** Bytes behind the walk; undefined where nothing shows them. */
 function estimateRest(
   { estimatedBytes }: KeyedTable,
   first: CutColumn,
@@ -305,7 +305,7 @@ function guessedBetween(
   });
 }
 
-/** Where YugabyteDB split the table; none where the server doesn't tell, as for a colocated table. */
+/** Where YugabyteDB split the table; none where the server reports none, as for a colocated table. */
 async function tabletPlaces(session: Session, oid: string): Promise<readonly KeyPlace[]> {
   const [known] = await session.query<{ known: boolean }>(
     'look for the function that tells split points',
@@ -340,7 +340,7 @@ async function statisticsPlaces(
 
 /**
  * Sorts places as the key sorts rows and leaves out those that equal another. Where two begin with equal values they are given the same text, since `1.0` and `1.00`
- * are one place. Only the server can tell.
+ * are one place. Only the server can decide that.
  */
 async function inOrder(
   session: Session,

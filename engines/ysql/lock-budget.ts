@@ -26,7 +26,7 @@ export async function lockRoom(session: Session): Promise<LockRoom> {
 const OWN_SHARE = 0.8;
 
 /** How many tables and sequences a backup may lock at once; the session that holds the snapshot and the program that dumps the schema have the same locks. Pure. */
-export function mostTablesAtOnce({ slots }: LockRoom): number {
+export function maxTablesAtOnce({ slots }: LockRoom): number {
   return Math.floor(slots * OWN_SHARE);
 }
 
@@ -34,7 +34,7 @@ export function mostTablesAtOnce({ slots }: LockRoom): number {
  * Throws `YSQL_TOO_FEW_LOCKS` (permanent) where tables that have to be locked at once are more than may be: those that the order of a
  * dump depends on, after all others were put into slices. Pure.
  *
- * @param most what `mostTablesAtOnce` allows
+ * @param most what `maxTablesAtOnce` allows
  */
 export function requireRoomForLocks({
   relations,

@@ -66,7 +66,7 @@ const RELATIONS = `
 
 /**
  * Reads from the catalogue how the tables of the session's database are split, and what is kept together: a dump without YugabyteDB's
- * metadata says nothing of it (M9 of upstream's expected dumps). Nothing where the server has no words for it; `log` is told then.
+ * metadata says nothing of it (M9 of upstream's expected dumps). Nothing where the server can't describe it; then `log` is called.
  */
 export async function readPlacement(
   session: Session,

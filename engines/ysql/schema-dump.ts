@@ -41,7 +41,7 @@ export async function dumpSchema(
 }
 
 /**
- * For programs that can't dump as of an instant, and where nobody holds locks on all tables, since the server's own functions tell the present: makes
+ * For programs that can't dump as of an instant, and where nobody holds locks on all tables, since the server's own functions show the present: makes
  * sure that the schema is what it was at the read point, before the dump and after it. Catalogue versions don't count: ANALYZE
  * raises them (yugabyte-db issue 21764).
  */

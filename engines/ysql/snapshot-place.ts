@@ -8,7 +8,7 @@ const SINCE = 13;
 
 /**
  * Begins to note where snapshots stand among the server's transactions, so that an archive of changes can go on exactly where a backup ends;
- * call before the first snapshot is taken. Undefined where the server can't tell: YugabyteDB, PostgreSQL before 13, a standby.
+ * call before the first snapshot is taken. Undefined where the server can't report it: YugabyteDB, PostgreSQL before 13, a standby.
  */
 export async function beginPlacing(
   holders: readonly Session[],

@@ -4,7 +4,7 @@ import { HoldfastError, messageOf, permanent, transient } from '../../model/erro
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { OpenReadPoint, VerbContext } from '../engine.ts';
 import { isGone, requireAny, selectDatabases, tellGone, tellSkipped } from './databases.ts';
-import { lockRoom, mostTablesAtOnce } from './lock-budget.ts';
+import { lockRoom, maxTablesAtOnce } from './lock-budget.ts';
 import { refuseWhatCannotBeCarried } from './refusals.ts';
 import { isLockable, readRelations, type Selection, select, takesLock } from './server/catalog.ts';
 import type { ConnectionTarget } from './server/connection-url.ts';
@@ -198,7 +198,7 @@ async function beyondRoom(
   const [first] = holders;
   // YugabyteDB's holders lock nothing.
   if (first === undefined || server.product === 'yugabytedb') return {};
-  const most = wanted ?? mostTablesAtOnce(await lockRoom(first));
+  const most = wanted ?? maxTablesAtOnce(await lockRoom(first));
   let relations = 0;
   for (const holder of holders) {
     const { read } = await select(holder, await readRelations(holder), source);

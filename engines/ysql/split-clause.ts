@@ -6,7 +6,7 @@ const VALUE = /\s*(?:(?<prefix>[EB]?)'(?<quoted>(?:[^']|'')*)'|(?<bare>[^\s,()']
 /**
  * The places at which YugabyteDB split a range-sharded table into tablets, from the answer of `yb_get_range_split_clause`:
  * `SPLIT AT VALUES ((10, 'a'), (20, MINVALUE))`. A place ends before its first MINVALUE or MAXVALUE, which is near enough for cutting. Empty where
- * the server tells none, or in a way that isn't understood. Source: `rangeSplitClause` and `appendDatumToString` in YugabyteDB's pg_yb_utils.c. Pure.
+ * the server reports none, or in a way that isn't understood. Source: `rangeSplitClause` and `appendDatumToString` in YugabyteDB's pg_yb_utils.c. Pure.
  */
 export function splitPlaces(clause: string | null): readonly KeyPlace[] {
   const text = /^SPLIT AT VALUES \(([\s\S]*)\)$/.exec(clause ?? '')?.[1];

@@ -16,7 +16,7 @@ export interface CutOptions {
   /** Of COPY text that a chunk should give. */
   readonly chunkBytes: number;
   /** Tells that work goes on. */
-  readonly tell: (progress: Readonly<Record<string, string>>) => void;
+  readonly report: (progress: Readonly<Record<string, string>>) => void;
   /** Lends a session that sees the database at the read point, and may fail without harm to others. */
   readonly lend: <T>(work: (session: Session) => Promise<T>) => Promise<T>;
   readonly budget?: CutBudget;
@@ -36,7 +36,7 @@ export async function tablesToCut(
     const shape = shapes.get(relation.oid);
     if (shape === undefined) continue;
     const { schema, table, configCondition } = relation;
-    options.tell({ database: reader.database, table: `${schema}.${table}` });
+    options.report({ database: reader.database, table: `${schema}.${table}` });
     const walkMs = Math.max(0, Math.min(budget.walkMs, walkUntil - budget.now()));
     tables.push({
       table: { database: reader.database, schema, table },
@@ -61,7 +61,7 @@ async function lookAt(
     const obstacle = await lend((reader) => planningError(reader, table));
     return { shape, ...defined({ uncut: obstacle }) };
   }
-  // PostgreSQL tells the size of any table; YugabyteDB's sizes lag behind, and statistics may be missing.
+  // PostgreSQL reports the size of any table; YugabyteDB's sizes lag behind, and statistics may be missing.
   if (product === 'postgresql' && estimatedBytes <= chunkBytes) return { shape };
   if (shape.hashKey.length > 0) {
     if (estimatedBytes > chunkBytes) return { shape };

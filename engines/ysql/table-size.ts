@@ -1,6 +1,6 @@
 import type { Session } from './server/session.ts';
 
-/* How large tables are where neither files nor statistics tell. Each look is bounded: it reads about a chunk's worth of rows. */
+/* How large tables are where neither files nor statistics show it. Each look is bounded: it reads about a chunk's worth of rows. */
 
 const FIRST_LOOK_ROWS = 100;
 const WHOLE_ROW = '"holdfast row"';

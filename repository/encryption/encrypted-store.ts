@@ -168,7 +168,7 @@ export class EncryptedStore implements Store {
     return this.#raw.discardUnfinished(options);
   }
 
-  /** The metadata key and the instructions, before `repository.json` tells of them. A crash leaves a key file that nothing refers to. */
+  /** The metadata key and the instructions, before `repository.json` names them. A crash leaves a key file that nothing refers to. */
   async prepareRepository(
     identity: RepositoryIdentity,
     options: Cancellable = {},

@@ -16,7 +16,7 @@ import {
  *     trailer 112   salt 32, sums 64 + 16: SHA-256 of the contents and of header and STREAM, sealed under the metadata key
  *
  * The salt is derived from the key, the name and the contents: the same contents under the same name give the same bytes (M4), and no two contents
- * share a key. The trailer lets whoever holds the metadata key alone tell which contents an object has, and whether it is whole.
+ * share a key. With the trailer, the metadata key alone is enough to find out which contents an object has, and whether it is whole.
  */
 
 const MAGIC = Buffer.from('HLDFAST2');

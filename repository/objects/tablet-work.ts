@@ -3,10 +3,10 @@ import type { ObjectEntry } from '../../model/backup.ts';
 import { permanent } from '../../model/errors.ts';
 import type { ManifestUniverse } from '../../model/manifest.ts';
 import {
-  packShard,
+  packBatch,
   type ServersByAddress,
-  TABLETS_PER_SHARD,
-  type TabletShard,
+  TABLETS_PER_BATCH,
+  type TabletBatch,
   type TabletTarget,
 } from '../../model/tablets.ts';
 import { type BackupId, backupFolder, workFolder } from '../layout.ts';
@@ -26,7 +26,7 @@ export interface TabletWorkList extends ExportDescription {
   readonly estimatedBytes: number;
   /** How many tablet servers the tablets are taken from. */
   readonly nodes: number;
-  /** Each holds up to `TABLETS_PER_SHARD` tablets. */
+  /** The batches of tablets: each holds up to `TABLETS_PER_BATCH`. The stored format has the older name. */
   readonly shards: readonly ObjectEntry[];
   readonly universe: ManifestUniverse;
 }
@@ -45,7 +45,7 @@ const workListSchema: z.ZodType<TabletWorkList> = z.object({
   commonObjects: z.array(objectEntrySchema),
 });
 
-const shardSchema: z.ZodType<TabletShard> = z.object({
+const batchSchema: z.ZodType<TabletBatch> = z.object({
   nodes: z.array(z.string()),
   servers: z.array(z.string()).exactOptional(),
   tables: z.array(z.object({ table: z.string(), snapshot: z.string() })),
@@ -92,20 +92,20 @@ export async function writeTabletWorkList(
   targets: readonly TabletTarget[],
   options: Cancellable & { readonly servers?: ServersByAddress } = {},
 ): Promise<TabletWorkList> {
-  const shards: ObjectEntry[] = [];
-  for (let start = 0; start < targets.length; start += TABLETS_PER_SHARD) {
-    const body = await packJson(packShard(targets.slice(start, start + TABLETS_PER_SHARD), options.servers));
+  const batches: ObjectEntry[] = [];
+  for (let start = 0; start < targets.length; start += TABLETS_PER_BATCH) {
+    const body = await packJson(packBatch(targets.slice(start, start + TABLETS_PER_BATCH), options.servers));
     const sha256 = sha256Hex(body);
-    const key = `${workFolder(epoch)}tablet-shard-${shards.length.toString().padStart(5, '0')}-${sha256.slice(0, 16)}.json.zst`;
+    const key = `${workFolder(epoch)}tablet-shard-${batches.length.toString().padStart(5, '0')}-${sha256.slice(0, 16)}.json.zst`;
     await store.put(backupFolder(ref) + key, body, { sha256, ifAbsent: true, ...options });
-    shards.push({ key, sizeBytes: body.byteLength, sha256 });
+    batches.push({ key, sizeBytes: body.byteLength, sha256 });
   }
   const workList: TabletWorkList = {
     epoch,
     tablets: targets.length,
     estimatedBytes: targets.reduce((sum, { estimatedBytes }) => sum + estimatedBytes, 0),
     nodes: new Set(targets.flatMap(({ nodes }) => nodes.slice(0, 1))).size,
-    shards,
+    shards: batches,
     universe: description.universe,
     server: description.server,
     databases: description.databases,
@@ -115,12 +115,12 @@ export async function writeTabletWorkList(
   return outcome === 'created' ? workList : readTabletWorkList(store, ref, epoch, options);
 }
 
-export async function readTabletShard(
+export async function readTabletBatch(
   store: Store,
   ref: BackupId,
   entry: ObjectEntry,
   options: Cancellable = {},
-): Promise<TabletShard> {
+): Promise<TabletBatch> {
   const key = backupFolder(ref) + entry.key;
-  return unpackJson(await store.get(key, { expect: entry, ...options }), shardSchema, key, store.description);
+  return unpackJson(await store.get(key, { expect: entry, ...options }), batchSchema, key, store.description);
 }

@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import path from 'node:path';
 import { resolvePlan } from '../../cli/plan-files.ts';
 import { checkNewestSchema } from '../../engines/schema-trial.ts';
-import { rehearsalName } from '../../model/drill.ts';
+import { scratchName } from '../../model/drill.ts';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
 import { startTemporal, type TemporalServer } from '../../parts/temporal.ts';
@@ -297,7 +297,7 @@ describe('the newest backup’s schema', () => {
         secret: async () => postgres.url('schema'),
       };
       const [check, ...others] = await checkNewestSchema(verb, {
-        ...{ repository, source, plan: 'schema', restore: rehearsalName('doctor', new Date()) },
+        ...{ repository, source, plan: 'schema', restore: scratchName('doctor', new Date()) },
         reading: (_, read) => read(),
         atMostMs: 5_000,
       });

@@ -12,7 +12,7 @@ import { sweepNotes } from '../../repository/notes.ts';
 import { sweepObjects } from '../../repository/objects/sweep-objects.ts';
 import { removeOrphans } from '../../repository/sweep.ts';
 import { verifyBackup } from '../../repository/verify.ts';
-import { readShard, readWorkList, writeTaskResult } from '../../repository/work.ts';
+import { readBatch, readWorkList, writeTaskResult } from '../../repository/work.ts';
 import { backupContext } from '../support/engine-runs.ts';
 import { type GuardedStores, startGuardedStores } from '../support/guarded-stores.ts';
 import { query } from '../support/sql.ts';
@@ -71,8 +71,8 @@ async function backUpRows<S extends LogicalSource>(
   try {
     const { shards } = await engine.listWork(context, source, readPoint);
     const workList = await readWorkList(store, ref, readPoint.epoch);
-    for (let shard = 0; shard < shards; shard += 1) {
-      for (const { index, chunks } of await readShard(store, ref, workList, shard)) {
+    for (let batch = 0; batch < shards; batch += 1) {
+      for (const { index, chunks } of await readBatch(store, ref, workList, batch)) {
         const objects: DataObject[] = [];
         for (const chunk of chunks)
           objects.push(...(await engine.upload(context, source, readPoint, chunk, { zstdLevel: 1 })));

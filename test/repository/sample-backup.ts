@@ -9,7 +9,7 @@ import type { Store } from '../../repository/store.ts';
 import { sweepBackup } from '../../repository/sweep.ts';
 import {
   findTaskResult,
-  readShard,
+  readBatch,
   readTaskResults,
   writeTaskResult,
   writeWorkList,
@@ -63,8 +63,8 @@ export async function writeSampleBackup(
     commonObjects: common,
   } as const;
   const workList = await writeWorkList(store, ref, settings.epoch, description, tasksOf(settings.chunks));
-  for (const [shard] of workList.shards.entries()) {
-    for (const task of await readShard(store, ref, workList, shard)) {
+  for (const [batch] of workList.shards.entries()) {
+    for (const task of await readBatch(store, ref, workList, batch)) {
       if ((await findTaskResult(store, ref, workList.epoch, task.index)) !== undefined) continue;
       await writeTaskResult(store, ref, workList.epoch, {
         index: task.index,

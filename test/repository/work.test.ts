@@ -1,10 +1,10 @@
-import { type DataObject, TASKS_PER_SHARD, type TransferTask } from '../../model/backup.ts';
+import { type DataObject, TASKS_PER_BATCH, type TransferTask } from '../../model/backup.ts';
 import { DirectoryStore } from '../../repository/directory.ts';
 import type { Store } from '../../repository/store.ts';
 import {
   findTaskResult,
   findWorkList,
-  readShard,
+  readBatch,
   readTaskResults,
   readWorkList,
   type WorkList,
@@ -68,21 +68,21 @@ describe('the work of an epoch', () => {
       return { index, chunks: [{ id: `t0-c${index}`, table, columns: ['"a"'], range, estimatedBytes: 10 }] };
     });
     const workList = await writeWorkList(store, SAMPLE, 1, description, all);
-    expect(await readShard(store, SAMPLE, workList, 0)).toEqual(all);
+    expect(await readBatch(store, SAMPLE, workList, 0)).toEqual(all);
   });
 
-  it('is cut into shards, which hold every task once and in order', async () => {
-    const all = tasks(2 * TASKS_PER_SHARD + 1);
+  it('is cut into batches, which hold every task once and in order', async () => {
+    const all = tasks(2 * TASKS_PER_BATCH + 1);
     const workList = await writeWorkList(store, SAMPLE, 1, description, all);
     expect(workList).toMatchObject({ epoch: 1, tasks: all.length, estimatedBytes: 10 * all.length });
     expect(workList.shards).toHaveLength(3);
     const read = await Promise.all(
-      workList.shards.map((_, shard) => readShard(store, SAMPLE, workList, shard)),
+      workList.shards.map((_, batch) => readBatch(store, SAMPLE, workList, batch)),
     );
     expect(read.flat()).toEqual(all);
     await expect(readWorkList(store, SAMPLE, 1)).resolves.toEqual(workList);
     await expect(findWorkList(store, SAMPLE, 2)).resolves.toBeUndefined();
-    await expect(readShard(store, SAMPLE, workList, 3)).rejects.toMatchObject({ code: 'WORK_NO_SHARD' });
+    await expect(readBatch(store, SAMPLE, workList, 3)).rejects.toMatchObject({ code: 'WORK_NO_SHARD' });
   });
 
   it('may be none at all', async () => {
@@ -100,7 +100,7 @@ describe('the work of an epoch', () => {
     expect(both[0]).toEqual(both[1]);
     const [winner] = both;
     if (winner === undefined) throw new Error('no export ended');
-    await expect(readShard(store, SAMPLE, winner, 0)).resolves.toHaveLength(winner.tasks);
+    await expect(readBatch(store, SAMPLE, winner, 0)).resolves.toHaveLength(winner.tasks);
   });
 
   describe('has results', () => {

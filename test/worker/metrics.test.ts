@@ -14,7 +14,7 @@ import {
   startPrometheus,
 } from '../../parts/prometheus.ts';
 import { startTemporal, type TemporalServer } from '../../parts/temporal.ts';
-import { MOST_PLANS, PlanMetrics, type PlanSources } from '../../worker/plan-metrics.ts';
+import { MAX_PLANS, PlanMetrics, type PlanSources } from '../../worker/plan-metrics.ts';
 import { holdfastJson, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
 import { planDocument, repositoryDocument } from '../support/plan-files.ts';
 import { eventually } from '../support/processes.ts';
@@ -114,9 +114,9 @@ describe('the metrics of plans', () => {
   });
 
   test('stay bounded however many plans there are', async () => {
-    plans = Array.from({ length: MOST_PLANS + 7 }, (_, n) => planOf(`p${n}`, async () => catalogueOf()));
+    plans = Array.from({ length: MAX_PLANS + 7 }, (_, n) => planOf(`p${n}`, async () => catalogueOf()));
     const text = await render();
-    expect(text.match(/^holdfast_plan_info\{/gm)).toHaveLength(MOST_PLANS);
+    expect(text.match(/^holdfast_plan_info\{/gm)).toHaveLength(MAX_PLANS);
     expect(text).toContain('holdfast_plans_unmeasured 7\n');
   });
 

@@ -95,7 +95,7 @@ test('a backup that lacks what could not be read is kept, and its run fails with
   });
 });
 
-test('510 tasks in two shards leave the parent a history of less than 300 events', async () => {
+test('510 tasks in two batches leave the parent a history of less than 300 events', async () => {
   await bench.withActivities(capture(510), async () => {
     const handle = await start(pipelineOf(CAPTURE));
     expect((await result(handle)).summary.rows).toBe(5_100);

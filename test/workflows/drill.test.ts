@@ -141,7 +141,7 @@ test('an assertion that can’t be run however often it is tried is inconclusive
 test.each([
   ['damaged data', 'STORE_DAMAGED', 'FAILED'],
   ['no room for the copy', 'TARGET_FULL', 'INCONCLUSIVE'],
-])('a rehearsal that stops on %s is %s → %s', async (_what, type, verdict) => {
+])('a drill that stops on %s is %s → %s', async (_what, type, verdict) => {
   const { outcome, discarded } = await drill({
     load: async () => {
       throw ApplicationFailure.create({ message: 'stopped', type, nonRetryable: true });
@@ -194,7 +194,7 @@ test('a plan without a backup gives no verdict on any: inconclusive, and nothing
   expect(recorded).toEqual([]);
 });
 
-test('a backup that is named is rehearsed without a look at the others', async () => {
+test('a backup that is named is restored without a look at the others', async () => {
   const unreachable = async () => {
     throw ApplicationFailure.nonRetryable('never asked', 'NEVER');
   };

@@ -47,7 +47,7 @@ function entityOf(changes: Partial<PlanState> = {}, plan = compiled) {
     schedulesOf: 0,
     ...changes,
   };
-  const entity = new PlanEntity(state, clock);
+  const entity = new PlanEntity(state, clock, clock);
   if (changes.survey === undefined) entity.surveyed(SURVEY);
   return { entity, clock };
 }
@@ -115,7 +115,7 @@ test('a request id acts once, also after its run has ended and the entity went o
   entity.reported(
     report(work.request.run.workflowId, { kind: 'restore', state: 'failed', headline: 'FAILED' }),
   );
-  const next = new PlanEntity(JSON.parse(JSON.stringify(entity.state)) as PlanState, clock);
+  const next = new PlanEntity(JSON.parse(JSON.stringify(entity.state)) as PlanState, clock, clock);
   expect(next.receive('restore', { requestId: 'r-1' })).toMatchObject({ outcome: 'known', told: 'FAILED' });
   expect(carryOut(next)).toEqual([]);
 });

@@ -23,7 +23,11 @@ function decisionOf(way: 'rewind' | 'clone'): RecoveryDecision {
 
 function requested(wish: object, decision: RecoveryDecision): PlanEntity {
   const state = { ...newPlanState({ plan: PLAN, set: 'default', taskQueue: 'q' }, NOW), schedulesOf: 0 };
-  const entity = new PlanEntity(state, { now: () => new Date(NOW), digits: (count) => '0'.repeat(count) });
+  const entity = new PlanEntity(
+    state,
+    { now: () => new Date(NOW) },
+    { digits: (count) => '0'.repeat(count) },
+  );
   entity.receive('restore', wish);
   const work = entity.nextWork();
   if (work?.do !== 'decide') throw new Error(`there was ${work?.do} to do`);

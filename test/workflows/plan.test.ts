@@ -6,7 +6,7 @@ import type { Activities } from '../../activities/contract.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import type { PlanSurvey } from '../../model/survey.ts';
 import { workflowBundle } from '../../worker/bundle.ts';
-import { gateState } from '../../workflows/messages.ts';
+import { lockState } from '../../workflows/messages.ts';
 import { newPlanState } from '../../workflows/plan-entity.ts';
 import {
   type Application,
@@ -271,7 +271,7 @@ test('an overwriting restore waits for approval, then for the backup under way, 
     );
     await handle.signal(personsSignal('approve'), {});
     await eventually('it waits for its turn', async () => {
-      const { waiting } = await bench.client.workflow.getHandle(`source:${bench.taskQueue}`).query(gateState);
+      const { waiting } = await bench.client.workflow.getHandle(`source:${bench.taskQueue}`).query(lockState);
       return waiting.length === 1;
     });
     expect(met).toEqual(['backup']);

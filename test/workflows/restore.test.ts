@@ -223,7 +223,7 @@ test('a restore whose data differs from the manifest fails, and keeps no databas
 });
 
 describe('a rehearsal', () => {
-  const rehearse = async (activities: Partial<Activities>): Promise<VerifyReport> =>
+  const verifyByRestore = async (activities: Partial<Activities>): Promise<VerifyReport> =>
     bench.withActivities(activities, () =>
       bench.client.workflow.execute('verify', {
         workflowId: `verify:${++runs}`,
@@ -259,7 +259,7 @@ describe('a rehearsal', () => {
   test('restores, compares every row, drops the copy and records OK', async () => {
     const recorded: VerifyReport[] = [];
     const discarded: RestoreRequest[] = [];
-    const report = await rehearse(
+    const report = await verifyByRestore(
       restoring({
         recordVerification: async (input) => void recorded.push(input.report),
         discardRestore: async (input) => void discarded.push(input.request),
@@ -274,7 +274,7 @@ describe('a rehearsal', () => {
     ['damaged data', 'STORE_DAMAGED', 'FAILED'],
     ['no room for the copy', 'TARGET_FULL', 'INCONCLUSIVE'],
   ])('that stops on %s is %s → %s', async (_what, type, verdict) => {
-    const report = await rehearse(
+    const report = await verifyByRestore(
       restoring({
         load: async () => {
           throw ApplicationFailure.create({ message: 'stopped', type, nonRetryable: true });

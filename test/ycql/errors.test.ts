@@ -33,7 +33,7 @@ beforeAll(async () => {
        p place, f frozen<place>, tup tuple<int, text>, v vector<float, 2>, dec decimal, dur duration, s text, PRIMARY KEY (k, c))`,
     'CREATE INDEX by_s ON told.t (s)',
     'CREATE TABLE told.wide (k text PRIMARY KEY, a blob, b blob, c blob, d blob, e blob, f blob)',
-    `CREATE FUNCTION told.tell(v text) RETURNS NULL ON NULL INPUT RETURNS text LANGUAGE java AS 'throw new RuntimeException(v);'`,
+    `CREATE FUNCTION told.report(v text) RETURNS NULL ON NULL INPUT RETURNS text LANGUAGE java AS 'throw new RuntimeException(v);'`,
   );
   session = await openSession(stage.cluster);
 });
@@ -113,7 +113,7 @@ const REFUSED: Readonly<Record<string, () => Promise<unknown>>> = {
     for await (const page of pages) expect(page.rows).toBe(0);
   },
   'a function that raises': () =>
-    session.rows('read told.t', 'SELECT told.tell(k) FROM told.t WHERE k = ? AND c = ?', [
+    session.rows('read told.t', 'SELECT told.report(k) FROM told.t WHERE k = ? AND c = ?', [
       text('there'),
       text('row'),
     ]),

@@ -289,7 +289,7 @@ describe('a partition behind more tombstones than the server reads over', () => 
         `truth.buried: rows of the partition with token ${await tokenOf(31)} could not be read: most often it lies behind too many tombstones`,
       ].toSorted(),
     );
-    // What is there restores, and a rehearsal says what is not.
+    // What is there restores, and a scratch restore says what is not.
     const restored = await runRestore(restoreContext(backup, { into: { truth: 'unburied' } }));
     expect(restored.problems).toEqual([]);
     expect(restored.compared).toContain('lacks what could not be read at 2 places');

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { MOST_ANSWER_ROWS } from '../../engines/engine.ts';
+import { MAX_ANSWER_ROWS } from '../../engines/engine.ts';
 import { differenceInAnswer } from '../../engines/judge-assertion.ts';
 import { ysqlEngine } from '../../engines/ysql/engine.ts';
 import type { Expectation } from '../../model/drill.ts';
@@ -56,7 +56,7 @@ describe('an answer', () => {
     [
       'too many',
       { kind: 'rows', rows: [['a']] },
-      Array(MOST_ANSWER_ROWS + 1).fill(['a']),
+      Array(MAX_ANSWER_ROWS + 1).fill(['a']),
       /more than 1000 rows/,
     ],
     ['long text, cut', { kind: 'value', value: 1 }, [['x'.repeat(500)]], /x…$/],
@@ -116,7 +116,7 @@ describe('asking a restored copy', () => {
   });
 
   test('takes no more rows than an assertion may list, and one', async () => {
-    expect(await ask('TABLE public.books')).toHaveLength(MOST_ANSWER_ROWS + 1);
+    expect(await ask('TABLE public.books')).toHaveLength(MAX_ANSWER_ROWS + 1);
   });
 
   test.each([

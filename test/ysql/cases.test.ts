@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { checkSource } from '../../engines/ysql/check.ts';
 import { ysqlEngine } from '../../engines/ysql/engine.ts';
 import { isRestoreName } from '../../engines/ysql/server/restore-names.ts';
-import { rehearsalName } from '../../model/drill.ts';
+import { scratchName } from '../../model/drill.ts';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { startStandby } from '../../parts/standby.ts';
 import { query } from '../support/sql.ts';
@@ -99,7 +99,7 @@ describe('what a database carries', () => {
     expect(lines[0]).toContain(kept);
     expect(lines[0]).toContain(working);
     expect((await logged(pattern(kept))).databases).toEqual([kept]);
-    expect(isRestoreName(`own_restoring_${rehearsalName('doctor', new Date())}`)).toBe(true);
+    expect(isRestoreName(`own_restoring_${scratchName('doctor', new Date())}`)).toBe(true);
     expect(isRestoreName('orders_before_migration')).toBe(false);
   });
 

@@ -23,7 +23,7 @@ const ROWS = 400;
 /** A walk that ends after so many looks at the clock. */
 function budgetOf(looks: number): CutBudget {
   let at = 0;
-  return { walkMs: looks, allWalksMs: looks, mostPlaces: 1_000, now: () => at++ };
+  return { walkMs: looks, allWalksMs: looks, maxPlaces: 1_000, now: () => at++ };
 }
 
 describe('ranges of a primary key', () => {

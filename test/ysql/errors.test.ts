@@ -35,7 +35,7 @@ beforeAll(async () => {
      CREATE TABLE public.used (w text REFERENCES public.words);
      CREATE TABLE public.part (id int) PARTITION BY RANGE (id);
      INSERT INTO public.t VALUES (1, '${SECRET}');
-     CREATE FUNCTION public.tell(v text) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no %', v USING DETAIL = v, HINT = v; END $$;
+     CREATE FUNCTION public.report(v text) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no %', v USING DETAIL = v, HINT = v; END $$;
      CREATE FUNCTION public.parse(v text) RETURNS int LANGUAGE sql AS $$ SELECT v::int $$;
      CREATE FUNCTION public.gone() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'far away' USING ERRCODE = '08001'; END $$;
      CREATE FUNCTION public.full() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'disk' USING ERRCODE = '53100'; END $$`,
@@ -72,7 +72,7 @@ describe('what an error tells', () => {
     ['a date', `SELECT '2020-7777-01'::date`, ['2200', 'date']],
     ['JSON', `SELECT '{"a": ${SECRET}}'::json`, ['22P02', 'json']],
     ['a regular expression', `SELECT 'a' ~ '(${SECRET}'`, ['2201B']],
-    ['a function that raises', `SELECT public.tell('${SECRET}')`, ['P0001', 'public.tell(text)']],
+    ['a function that raises', `SELECT public.report('${SECRET}')`, ['P0001', 'public.report(text)']],
     ['a function that casts', `SELECT public.parse('${SECRET}')`, ['22P02']],
   ])('of %s are the object and the code, and no value', async (_what, sql, told) => {
     const error = await failureOf(session.query('try', sql));
@@ -120,7 +120,7 @@ test('no value of a row gets into a message, whatever it holds and whatever it b
     (value) => ['SELECT $1::text::int[]', [value]],
     (value) => ['SELECT $1::text::public.words', [value]],
     (value) => ['SELECT $1::text::xml', [`<${value}`]],
-    (value) => ['SELECT public.tell($1)', [value]],
+    (value) => ['SELECT public.report($1)', [value]],
     (value) => ['SELECT public.parse($1)', [value]],
   ];
   await fc.assert(
@@ -146,13 +146,13 @@ describe('an error that comes from within a statement', () => {
     ['a function that tells of a full disk', 'SELECT public.full()', '53100'],
   ])('%s is not taken for the death of our own', async (_what, sql, state) => {
     const error = await failureOf(session.query('try', sql));
-    expect(error).toMatchObject({ code: 'YSQL_STATEMENT_FAILED', transient: true, mostEqual: 3 });
+    expect(error).toMatchObject({ code: 'YSQL_STATEMENT_FAILED', transient: true, maxEqual: 3 });
     expect(error.message).toContain(state);
   });
 
   test('in a transaction, and in a COPY, too', async () => {
     await session.query('begin', 'BEGIN');
-    expect(await failureOf(session.query('try', 'SELECT public.gone()'))).toMatchObject({ mostEqual: 3 });
+    expect(await failureOf(session.query('try', 'SELECT public.gone()'))).toMatchObject({ maxEqual: 3 });
     await session.query('end', 'ROLLBACK');
     const reading = async () => {
       for await (const block of copyOut(
@@ -163,7 +163,7 @@ describe('an error that comes from within a statement', () => {
       ))
         void block;
     };
-    expect(await failureOf(reading())).toMatchObject({ code: 'YSQL_STATEMENT_FAILED', mostEqual: 3 });
+    expect(await failureOf(reading())).toMatchObject({ code: 'YSQL_STATEMENT_FAILED', maxEqual: 3 });
     expect(await session.query('go on', 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
   });
 
@@ -174,7 +174,7 @@ describe('an error that comes from within a statement', () => {
       new AbortController().signal,
     );
     const error = await failureOf(ended.query('try', 'SELECT pg_terminate_backend(pg_backend_pid())'));
-    expect(error).toMatchObject({ code: 'YSQL_UNAVAILABLE', transient: true, mostEqual: undefined });
+    expect(error).toMatchObject({ code: 'YSQL_UNAVAILABLE', transient: true, maxEqual: undefined });
     await ended.close();
   });
 });
@@ -204,7 +204,7 @@ test('a materialized view whose foreign server is gone ends the restore by its n
     runRestore(restoreContext(backup, server.url('unreachable'), { restore: 'far' })),
   );
   expect(error.message).toMatch(/mrates/);
-  expect(error).toMatchObject({ code: 'YSQL_STATEMENT_FAILED', mostEqual: 3 });
+  expect(error).toMatchObject({ code: 'YSQL_STATEMENT_FAILED', maxEqual: 3 });
   expect(error.remedy).toMatch(/foreign server/);
 });
 

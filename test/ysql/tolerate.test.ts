@@ -98,7 +98,7 @@ describe('a tolerant restore brings back what pg_dump and pg_restore would, and 
     const strict = restoreContext(backup, server.url(), { into: { [database]: `${database}_strict` } });
     const failure = await runRestore(strict).catch((error: unknown) => error);
     // What comes from a server that is gone may pass, but counts as permanent when it comes three times in a row.
-    const end = far ? { transient: true, mostEqual: 3 } : { transient: false };
+    const end = far ? { transient: true, maxEqual: 3 } : { transient: false };
     expect(failure).toMatchObject({ ...end, remedy: expect.stringContaining('--tolerate') });
     await restore.discard(strict);
 

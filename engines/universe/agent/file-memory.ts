@@ -22,7 +22,7 @@ export interface RememberedFile {
   readonly at: number;
 }
 
-/** Until an index tells of them, objects are trusted for this long after they were sent: no sweep touches one so young. */
+/** How long objects that no index names yet are trusted after they were sent. No sweep touches an object so young. */
 const UNINDEXED_TRUST_MS = 12 * 3_600_000;
 /** What no backup has met for so long is forgotten. */
 const FORGET_AFTER_MS = 120 * 24 * 3_600_000;

@@ -160,7 +160,7 @@ interface Filling {
 }
 
 /** @returns the bytes that were fetched. */
-async function fillOne(filling: Filling, tell: (fetchedBytes: number) => void): Promise<number> {
+async function fillOne(filling: Filling, report: (fetchedBytes: number) => void): Promise<number> {
   const { agent, context, tablet, root, fill, limits } = filling;
   const parts = snapshotFolderParts(fill);
   const target = join(root, ...parts);
@@ -174,7 +174,7 @@ async function fillOne(filling: Filling, tell: (fetchedBytes: number) => void): 
       context.signal.throwIfAborted();
       for (const { path } of group) await makeFolder(folder, filePathParts(path).slice(0, -1));
       fetchedBytes += await fetchGroup(filling, folder, group);
-      tell(fetchedBytes);
+      report(fetchedBytes);
     }),
   );
   const wanted = new Set(tablet.files.map(({ path }) => path));

@@ -12,7 +12,7 @@ const TABLE_ID = /^[0-9a-f]{32}(?:\.[a-z]+){0,4}$/;
 const TABLET_ID = /^[0-9a-f]{32}$/;
 const SNAPSHOT_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-const MOST_PATH_PARTS = 8;
+const MAX_PATH_PARTS = 8;
 
 /** One file of a snapshot's folder, as `lstat` saw it. */
 export interface FoundFile {
@@ -114,7 +114,7 @@ export function filesBelow(folder: string): readonly FoundFile[] {
       const path = within + name;
       const absolute = `${folder}/${path}`;
       const found = lstatSync(absolute, { bigint: true });
-      if (found.isDirectory() && depth < MOST_PATH_PARTS) walk(`${path}/`, depth + 1);
+      if (found.isDirectory() && depth < MAX_PATH_PARTS) walk(`${path}/`, depth + 1);
       else if (found.isFile()) {
         const { dev, ino, size, mtimeNs } = found;
         files.push({ path, absolute, sizeBytes: Number(size), identity: `${dev}:${ino}:${size}:${mtimeNs}` });

@@ -39,7 +39,7 @@ export class NodeAgent {
   readonly #memories = new Map<string, Promise<FileMemory>>();
   readonly #indexes = new Map<Store, ObjectIndex>();
   readonly #limiters = new Map<string, Limiter>();
-  #toldLast: readonly string[] | undefined;
+  #reportedLast: readonly string[] | undefined;
 
   constructor(settings: NodeSettings) {
     this.address = settings.address;
@@ -55,11 +55,11 @@ export class NodeAgent {
     if (dataDirectories !== undefined) return dataDirectories;
     try {
       const flags = await readTserverFlags(this.#webAddress, signal);
-      this.#toldLast = flags.dataDirectories;
+      this.#reportedLast = flags.dataDirectories;
       return flags.dataDirectories;
     } catch (error) {
-      if (this.#toldLast === undefined || !(error instanceof HoldfastError)) throw error;
-      return this.#toldLast;
+      if (this.#reportedLast === undefined || !(error instanceof HoldfastError)) throw error;
+      return this.#reportedLast;
     }
   }
 

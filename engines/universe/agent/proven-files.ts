@@ -4,7 +4,7 @@ import { open } from 'node:fs/promises';
 import type { FoundFile } from './folders.ts';
 
 /** About 200 bytes each. */
-const MOST_REMEMBERED = 500_000;
+const MAX_REMEMBERED = 500_000;
 const READ_BYTES = 1024 * 1024;
 
 /**
@@ -20,7 +20,7 @@ export class ProvenFiles {
     const found = await hashOf(file.absolute, signal);
     if (found !== sha256) return false;
     // Forgetting all of them costs reading them again.
-    if (this.#proven.size >= MOST_REMEMBERED) this.#proven.clear();
+    if (this.#proven.size >= MAX_REMEMBERED) this.#proven.clear();
     this.#proven.add(nameOf(file, sha256));
     return true;
   }

@@ -43,7 +43,7 @@ export interface SaveRequest {
   readonly limits: UniverseLimits;
   /** What this node may send in a second. */
   readonly bytesPerSecond?: number;
-  /** UUID of the tablet server that has the replicas; absent where the universe doesn't tell, and in runs that an earlier version began. */
+  /** UUID of the tablet server that has the replicas; absent where the universe doesn't report it, and in runs that an earlier version began. */
   readonly server?: string;
 }
 
@@ -142,7 +142,7 @@ export class Saving {
     for (const { parts } of saved.flatMap(({ files }) => files)) {
       for (const { range } of parts) objects.set(range.object.key, range.object);
     }
-    // O1: the index before the result that relies on what it tells.
+    // O1: the index is written before the result that relies on it.
     const index = await this.#writer.finish(new Set(objects.keys()), { signal });
     if (index !== undefined) await this.#rememberIndexed(index);
     const places = new Map([...objects.keys()].map((key, place) => [key, place]));
@@ -216,7 +216,7 @@ export class Saving {
     return { whenStored };
   }
 
-  /** As `#hand`, of a part of a large file: what an earlier attempt has sent isn't sent again, though no index tells of it yet. */
+  /** As `#hand`, for a part of a large file. What an earlier attempt has sent isn't sent again, though no index names it yet. */
   async #handPart(piece: Piece, identity: string): Promise<{ readonly range: Promise<StoredRange> }> {
     const { sha256, body } = piece;
     const known = this.#memory.find(identity, (range) => this.#writer.vouchesFor(range));

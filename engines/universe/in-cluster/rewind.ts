@@ -70,7 +70,7 @@ async function writersIn(session: Session): Promise<readonly string[]> {
   return rows.map(({ who }) => who);
 }
 
-/** What is to be known of a universe to tell whether a node that can't be asked may have sessions. */
+/** What decides whether a node of a universe that can't be asked may have sessions. */
 export interface NodesAsked {
   readonly target: ConnectionTarget;
   readonly signal: AbortSignal;

@@ -90,7 +90,7 @@ async function lookAtDatabase({ verb, universe, name }: Watching): Promise<Look>
   };
 }
 
-/** Of a keyspace the snapshots themselves tell the schema; only restorations in place are watched. */
+/** The snapshots of a keyspace hold its schema themselves, so only restorations in place are watched. */
 function lookAtKeyspace(): Look {
   const now = BigInt(Date.now()) * 1000n;
   return {

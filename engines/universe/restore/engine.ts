@@ -1,7 +1,7 @@
 import type { TabletRestore } from '../../tablet-engine.ts';
 import { discardUniverse, finishUniverse, forgetRestore, refuseIfEnded } from './finish.ts';
 import { beQuiet, endQuiet } from './load-balancer.ts';
-import { placeFills, readFillShard } from './place.ts';
+import { placeFills, readFillBatch } from './place.ts';
 import { planUniverseRestore } from './plan.ts';
 import { prepareUniverse } from './prepare.ts';
 import { restoreAll } from './restoration.ts';
@@ -19,7 +19,7 @@ export const restoreOfTablets: TabletRestore = {
     return prepareUniverse(restore);
   },
   placeFills,
-  describeFill: readFillShard,
+  describeFill: readFillBatch,
   restoreSnapshots: restoreAll,
   finish: finishUniverse,
   forget: forgetRestore,

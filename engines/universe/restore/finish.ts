@@ -324,7 +324,7 @@ export async function forgetRestore(restore: UniverseRestore): Promise<void> {
 }
 
 /**
- * Drops what an unfinished (or a rehearsing) restore created, and nothing that was there before it. YCQL keyspaces can't be
+ * Drops what an unfinished restore, or one into scratch databases, created, and nothing that was there before it. YCQL keyspaces can't be
  * dropped by yb-admin: they are named.
  */
 export async function discardUniverse(

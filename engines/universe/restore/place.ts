@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { FillPlan } from '../../../model/backup.ts';
 import { permanent, transient } from '../../../model/errors.ts';
-import { type FillShard, TABLETS_PER_FILL } from '../../../model/tablets.ts';
+import { type FillBatch, TABLETS_PER_FILL } from '../../../model/tablets.ts';
 import { packJson, unpackJson } from '../../../repository/objects/packed-json.ts';
 import { readTabletList } from '../../../repository/objects/tablet-lists.ts';
 import { sha256Hex } from '../../../repository/sha256.ts';
@@ -30,7 +30,7 @@ interface Fill {
 }
 
 interface Saved {
-  /** Place of the manifest's list that tells of it. */
+  /** Place of the manifest's list that names it. */
   readonly list: number;
   readonly table: string;
   readonly bytes: number;
@@ -44,7 +44,7 @@ interface Place {
 }
 
 const count = z.int().nonnegative();
-const shardSchema: z.ZodType<FillShard> = z.object({
+const batchSchema: z.ZodType<FillBatch> = z.object({
   nodes: z.array(z.string()),
   servers: z.array(z.string()).exactOptional(),
   tables: z.array(z.object({ table: z.string(), snapshot: z.string() })),
@@ -54,7 +54,7 @@ const shardSchema: z.ZodType<FillShard> = z.object({
 });
 
 /**
- * Looks where every replica of every imported tablet is now, and writes down, in shards, what belongs on which node.
+ * Looks where every replica of every imported tablet is now, and writes down, in batches, what belongs on which node.
  *
  * @throws HoldfastError `RESTORE_IMPORT_INCOMPLETE` (permanent) where the universe imported less than the backup holds; `TABLETS_MOVING` (transient) while a replica is being copied, or a tablet has none; `RESTORE_NOT_SETTLED` (permanent) after the last
  * attempt; `RESTORE_TABLET_SPLIT` (permanent) where other tablets took the place of an imported one
@@ -93,41 +93,41 @@ export async function placeFills(restore: UniverseRestore, round: number): Promi
       });
     }
   }
-  const shards: Fill[][] = [];
+  const batches: Fill[][] = [];
   for (let start = 0; start < fills.length; start += TABLETS_PER_FILL) {
-    shards.push(fills.slice(start, start + TABLETS_PER_FILL));
+    batches.push(fills.slice(start, start + TABLETS_PER_FILL));
   }
-  for (const [index, shard] of shards.entries()) {
-    const body = await packJson(packFills(shard));
-    const key = shardKey(restore, round, index);
+  for (const [index, batch] of batches.entries()) {
+    const body = await packJson(packFills(batch));
+    const key = batchKey(restore, round, index);
     await restore.store.put(key, body, { sha256: sha256Hex(body), ifAbsent: false, signal: restore.signal });
   }
   const pairs = fills.flatMap(({ id, nodes }) =>
     nodes.map(({ address, server }) => `${id} ${address} ${server}`),
   );
   return {
-    shards: shards.length,
+    shards: batches.length,
     pairs: pairs.length,
     bytes: fills.reduce((sum, { bytes, nodes }) => sum + bytes * nodes.length, 0),
     fingerprint: createHash('sha256').update(pairs.sort().join('\n')).digest('hex').slice(0, 16),
   };
 }
 
-export async function readFillShard(
+export async function readFillBatch(
   restore: UniverseRestore,
   round: number,
-  shard: number,
-): Promise<FillShard> {
-  const key = shardKey(restore, round, shard);
+  batch: number,
+): Promise<FillBatch> {
+  const key = batchKey(restore, round, batch);
   const { store, signal } = restore;
-  return unpackJson(await store.get(key, { signal }), shardSchema, key, store.description);
+  return unpackJson(await store.get(key, { signal }), batchSchema, key, store.description);
 }
 
-function shardKey(restore: UniverseRestore, round: number, shard: number): string {
-  return `${folderOf(restore)}fill-${round}-${shard.toString().padStart(5, '0')}.json.zst`;
+function batchKey(restore: UniverseRestore, round: number, batch: number): string {
+  return `${folderOf(restore)}fill-${round}-${batch.toString().padStart(5, '0')}.json.zst`;
 }
 
-/** Which list of the manifest tells of each tablet. */
+/** Which list of the manifest names each tablet. */
 async function savedTablets(restore: UniverseRestore) {
   const { manifest, store, ref, signal } = restore;
   const saved = new Map<string, Saved>();
@@ -227,7 +227,7 @@ function requireUnsplit(
   );
 }
 
-function packFills(fills: readonly Fill[]): FillShard {
+function packFills(fills: readonly Fill[]): FillBatch {
   const places = new Map(
     fills.flatMap((fill) => fill.nodes).map((place) => [`${place.address} ${place.server}`, place]),
   );

@@ -6,7 +6,7 @@ import { databaseExists } from '../../ysql/server/maintenance.ts';
 import { checkNodesAnswer } from '../../ysql/server/nodes.ts';
 import { withSession } from '../../ysql/server/session.ts';
 import { encryptionProblem } from '../encryption.ts';
-import { dumpEntitiesIfTold, type Entities } from '../entities.ts';
+import { dumpEntitiesIfAnswered, type Entities } from '../entities.ts';
 import { refuseToBreakOthers } from '../neighbours.ts';
 import { deadServer, inspections } from '../servers.ts';
 import { openUniverse, ownYsqlTarget, serverOf, type Universe } from '../universe.ts';
@@ -111,7 +111,7 @@ async function tabletsToInspect(
   restore: UniverseRestore,
   { masterWebAddresses }: Universe,
 ): Promise<Pick<Entities, 'tablets'>> {
-  const entities = await dumpEntitiesIfTold(masterWebAddresses, restore.signal, (reason) =>
+  const entities = await dumpEntitiesIfAnswered(masterWebAddresses, restore.signal, (reason) =>
     restore.log('the agents are not asked for tablets of the map', { reason }),
   );
   return entities ?? { tablets: [] };
@@ -169,7 +169,7 @@ function refuseUnsupported({ request, manifest }: UniverseRestore): void {
     ],
     [
       scratch && hasKeyspaces,
-      'a rehearsal with YCQL keyspaces, which yb-admin can’t drop again',
+      'a restore into scratch databases with YCQL keyspaces, which yb-admin can’t drop again',
       'Back keyspaces up by a plan of their own, without drills.',
     ],
   ];

@@ -20,7 +20,7 @@ export async function schemaDump(
 
 /**
  * Runs the statements of a dump in `database`, in one session, each by itself: names and comments of a dump may hold anything, so no
- * shell gets to see it; and what the dump says of the next object's oid holds for the session that is told.
+ * shell gets to see it; and what the dump says of the next object's oid holds for the session that runs it.
  */
 export async function runDump(
   restore: Pick<UniverseRestore, 'signal' | 'heartbeat' | 'log'>,

@@ -1,16 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { transient } from '../../../model/errors.ts';
-import { dumpEntitiesIfTold } from '../entities.ts';
+import { dumpEntitiesIfAnswered } from '../entities.ts';
 import type { Universe } from '../universe.ts';
 import type { RestoredDatabase, UniverseRestore } from './context.ts';
 
 const LOOK_EVERY_MS = 1_000;
-/** For so long nothing may change before an import whose end nobody tells counts as over. */
+/** An import whose end nobody reports counts as over when nothing has changed for so long. */
 const SETTLED_MS = 5_000;
 
 /**
- * Waits until the tables of a database stay as they are. An import whose caller was killed, or was told that the RPC timed out, goes on in
- * the master, table by table, and no snapshot comes of it (issue 28965): a second one beside it would be told of tablets that the first
+ * Waits until the tables of a database stay as they are. An import whose caller was killed, or whose RPC timed out, goes on in
+ * the master, table by table, and no snapshot comes of it (issue 28965): a second one beside it would be given tablets that the first
  * then replaces. Once they fit, the next import has nothing to re-partition and is quick.
  *
  * @throws HoldfastError `RESTORE_IMPORT_GOES_ON` (transient) when they still change after the plan's patience
@@ -41,14 +41,14 @@ export async function whenSettled(
   }
 }
 
-/** The tablets of a database in one text; empty where no master tells of them all at once, so that the wait is one for time alone. */
+/** The tablets of a database in one text; empty where no master lists them all at once: then only time is waited for. */
 async function tabletsNow(
   { signal }: UniverseRestore,
   { masterWebAddresses }: Universe,
   api: string,
   name: string,
 ): Promise<string> {
-  const entities = await dumpEntitiesIfTold(masterWebAddresses, signal);
+  const entities = await dumpEntitiesIfAnswered(masterWebAddresses, signal);
   if (entities === undefined) return '';
   const { namespaces, tables, tablets } = entities;
   const ids = new Set(namespaces.filter((one) => one.kind === api && one.name === name).map(({ id }) => id));

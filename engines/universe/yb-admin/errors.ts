@@ -1,6 +1,6 @@
 import { type HoldfastError, permanent, transient } from '../../../model/errors.ts';
 
-/** Codes of the errors that `yb-admin` gives rise to; callers tell cases apart by them. */
+/** Codes of the errors that `yb-admin` gives rise to; callers distinguish cases by them. */
 export const YB_ADMIN = {
   /** No such program on this worker. */
   missing: 'YB_ADMIN_MISSING',

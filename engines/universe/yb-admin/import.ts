@@ -16,7 +16,7 @@ export interface IdPair {
 }
 
 export interface ImportedTable extends IdPair {
-  /** An index is a `table` here: yb-admin doesn't tell. Of a colocated table the tablet is its parent's. */
+  /** An index is a `table` here, too: yb-admin doesn't distinguish them. The tablet of a colocated table is its parent's. */
   readonly kind: 'table' | 'colocated' | 'colocated-parent';
   readonly namespace?: IdPair;
   readonly tablets: readonly IdPair[];

@@ -5,7 +5,7 @@ import type { YbAdmin } from './program.ts';
 import { field } from './text.ts';
 import { universeConfig } from './upkeep.ts';
 
-/** What `yb-admin` tells of others that use a universe: change data capture, xCluster replication, encryption at rest. */
+/** What `yb-admin` lists of others that use a universe: change data capture, xCluster replication, encryption at rest. */
 
 /** One stream of changes: of change data capture (also what a replication slot reads), or of xCluster to another universe. */
 export interface ChangeStream {
@@ -56,7 +56,7 @@ function textIn(block: string, name: string): string | undefined {
 /** A replication group that brings changes from another universe into this one. */
 export interface InboundGroup {
   readonly name: string;
-  /** Ids of databases (YSQL) and tables that it writes; undefined where the build can't tell. */
+  /** Ids of databases (YSQL) and tables that it writes; undefined where the build doesn't list them. */
   readonly writes?: readonly string[];
 }
 

@@ -129,7 +129,7 @@ async function runProgram(
       end.error,
     );
   }
-  // 128 + 9 is how a shell that wraps the program tells of its end.
+  // A shell that wraps the program reports its end by kill -9 as 128 + 9.
   if (typeof end.by === 'string' || end.code === 137)
     throw ended(operation, `was killed (${end.by ?? 'SIGKILL'})`);
   // Some builds say on stdout what went wrong.

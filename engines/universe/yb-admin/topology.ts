@@ -16,7 +16,7 @@ export interface TabletServer {
   /** `host:port` of its RPC. */
   readonly address: string;
   readonly status: 'ALIVE' | 'DEAD' | 'UNKNOWN';
-  /** `host:port` that others are told; undefined where it is the same. */
+  /** `host:port` that is advertised to others; undefined where it is the same. */
   readonly broadcast?: string;
 }
 

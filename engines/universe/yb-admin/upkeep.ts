@@ -45,7 +45,7 @@ export function parseLoadBalancerState(output: string): boolean {
 
 /**
  * A lease: no tablet splits for `leaseMs` from now, then the universe goes on by itself. `owner` names who asked; ask again
- * before it runs out. False where the universe is too old to split tablets, or to be told not to.
+ * before it runs out. False where the universe is too old to split tablets, or to stop splitting on request.
  */
 export async function holdTabletSplitting(admin: YbAdmin, leaseMs: number, owner: string): Promise<boolean> {
   return await supported(async () => {
@@ -53,7 +53,7 @@ export async function holdTabletSplitting(admin: YbAdmin, leaseMs: number, owner
   });
 }
 
-/** Whether no split is under way. True where the universe can't tell. */
+/** Whether no split is under way. True where the universe can't report it. */
 export async function isTabletSplittingComplete(admin: YbAdmin): Promise<boolean> {
   let complete = true;
   await supported(async () => {

@@ -12,7 +12,7 @@ import { rowsOf } from '../rows.ts';
 import { scan } from '../scan.ts';
 import type { TableSchema } from '../schema.ts';
 import type { CqlSession } from '../session.ts';
-import { Claim, isClaim } from './claim.ts';
+import { Claim, isRequest } from './claim.ts';
 import { compareRows, type ReadRow } from './compare.ts';
 import { CounterTable } from './counters.ts';
 import { type KeyspaceJob, type RestoreJob, selectedObjects } from './job.ts';
@@ -35,7 +35,7 @@ export async function checkKeyspace(
   const own = objects.filter(({ table }) => table.database === keyspace.schema.keyspace);
   const missing = own.filter(({ key }) => {
     const note = noted.get(objectItem(key));
-    return note === undefined || isClaim(note);
+    return note === undefined || isRequest(note);
   });
   const differences = missing.map(({ key }) => `${key} was not loaded`);
   const claim = await claimCounters(job, keyspace, session);
@@ -75,7 +75,7 @@ async function checkTable(
   if (listed === undefined) return [`${keyspace.to}.${table.name} is not in the manifest`];
   const rows = await countRows(job, keyspace, table, session);
   if (rows === listed.rows) return [];
-  // Too few may be right, where rows have expired since: which ones they are tells it, and how many doesn't.
+  // Too few rows may be right, where rows have expired since. Only which rows are missing decides that, not how many.
   const differences = await checkContent(job, keyspace, table, session, objects);
   const name = `${keyspace.to}.${table.name}`;
   return differences.length === 0
@@ -109,7 +109,7 @@ async function checkContent(
 ): Promise<readonly string[]> {
   const name = `${keyspace.to}.${table.name}`;
   const { signal } = job.context;
-  const told = (await planReading(session, keyspace.to, table, job.source.writeTimes, signal)).selectors;
+  const planned = (await planReading(session, keyspace.to, table, job.source.writeTimes, signal)).selectors;
   const selectorOf = ({ kind, name: column }: CqlPageColumn) =>
     kind === 'writetime' ? writeTimeOf(column) : kind === 'ttl' ? ttlOf(column) : quoteName(column);
   const [first] = objects;
@@ -118,11 +118,11 @@ async function checkContent(
   const header = first === undefined ? undefined : (await openObject(job, first)).header;
   const all = header?.columns ?? keyColumns(table);
   const rules = writingRules(job.source, session.server, table, job.context.request);
-  // What was not written back is not compared, nor what this server doesn't tell.
+  // What was not written back is not compared, nor what this server doesn't report.
   const kept = all.map(
     (column) =>
       (column.kind === 'writetime' ? rules.writeTimes : column.kind === 'ttl' ? rules.ttls : true) &&
-      told.includes(selectorOf(column)),
+      planned.includes(selectorOf(column)),
   );
   const columns = all.filter((_, index) => kept[index]);
   const selectors = columns.map(selectorOf);

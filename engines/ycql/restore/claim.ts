@@ -42,7 +42,7 @@ export class Claim {
     for (;;) {
       signal.throwIfAborted();
       const noted = await journal.get(item);
-      if (noted !== undefined && !isClaim(noted)) return undefined;
+      if (noted !== undefined && !isRequest(noted)) return undefined;
       const mark = `${CLAIMED} ${randomUUID()}`;
       const known = moment();
       if (await journal.exchange(item, noted, mark)) {
@@ -109,7 +109,7 @@ interface Made {
 const CLAIMED = 'begun';
 
 /** Whether a note says that work on an item has begun, and not what came of it. */
-export function isClaim(noted: string): boolean {
+export function isRequest(noted: string): boolean {
   return noted.startsWith(CLAIMED);
 }
 

@@ -61,7 +61,7 @@ export async function compareRows(
   const [left, right] = [expected[Symbol.asyncIterator](), actual[Symbol.asyncIterator]()];
   const open = { left: true, right: true };
   while ((open.left || open.right) && comparer.wantsMore) {
-    // Both in step; with others between them, so many expected rows wait that the next actual one can be told from others.
+    // Both streams are read in step. Where other rows lie between them, this many expected rows wait for the next actual one.
     const [takesLeft, takesRight] = comparer.turns(open);
     const [one, other] = await Promise.all([
       takesLeft ? left.next() : undefined,

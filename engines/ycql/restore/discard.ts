@@ -6,7 +6,7 @@ import { Journal, ORIGIN_ITEM, RESTORE_ITEM } from './journal.ts';
 
 /**
  * Drops the keyspaces that this restore created. In one that was there before, the tables that it created and its journal go; rows
- * that it wrote into tables which were there stay, as they can't be told from others.
+ * that it wrote into tables which were there stay, as they can't be distinguished from others.
  */
 export async function discard(context: RestoreContext): Promise<readonly string[]> {
   const job = await restoreJob(context);

@@ -13,7 +13,7 @@ const NEEDED = {
 
 /**
  * Throws `RESTORE_FEATURE_OFF` (permanent) where the backup has materialized views, functions or masks and the target's nodes are set
- * not to allow them: the restore would end at them, after its rows were loaded. Servers that don't tell their settings are tried.
+ * not to allow them: the restore would end at them, after its rows were loaded. Servers that don't report their settings are tried.
  */
 export async function checkFeatures(
   keyspaces: readonly KeyspaceJob[],

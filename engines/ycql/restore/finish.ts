@@ -4,7 +4,7 @@ import { unreadIn } from '../../../model/manifest.ts';
 import type { RestoreContext, RestoreOutcome } from '../../engine.ts';
 import { withSession } from '../session.ts';
 import { checkKeyspace, comparesContent } from './check.ts';
-import { isClaim } from './claim.ts';
+import { isRequest } from './claim.ts';
 import { compareDefinitions } from './definitions.ts';
 import { type KeyspaceJob, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
 import { Journal, type LoadedRows, objectItem } from './journal.ts';
@@ -31,7 +31,7 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
       if (job.withSchema) found.push(...(await compareDefinitions(job, keyspace, session)));
       written = (written ?? 0) + rowsWritten(noted);
     }
-    // A rehearsal's keyspaces are dropped as a whole, by what their journal says.
+    // A scratch restore's keyspaces are dropped as a whole, by what their journal says.
     if (found.length === 0 && !context.request.scratch) {
       for (const journal of journals) await journal.drop();
     }
@@ -46,7 +46,7 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
     problems: [
       ...problems,
       ...(job.withSchema || problems.length === 0 ? [] : [hintAt(job)]),
-      // A rehearsal is to say whether the backup holds everything.
+      // A scratch restore is to say whether the backup holds everything.
       ...(context.request.scratch ? unreadIn(context.manifest) : []),
     ],
   };
@@ -61,22 +61,22 @@ async function loadForgotten(
   { schema }: KeyspaceJob,
   objects: readonly DataObject[],
   noted: ReadonlyMap<string, string>,
-  tell: (rows: number) => void,
+  report: (rows: number) => void,
 ): Promise<void> {
   const forgotten = objects.filter(({ key, table }) => {
     const note = noted.get(objectItem(key));
-    return table.database === schema.keyspace && (note === undefined || isClaim(note));
+    return table.database === schema.keyspace && (note === undefined || isRequest(note));
   });
   if (forgotten.length === 0) return;
   job.context.log('objects whose loading is not noted are loaded again', { objects: forgotten.length });
-  await loadObjects(job, forgotten, tell);
+  await loadObjects(job, forgotten, report);
 }
 
-/** Rows that the notes of all objects tell of: without those that had expired. */
+/** Rows in the notes of all objects, without those that had expired. */
 function rowsWritten(noted: ReadonlyMap<string, string>): number {
   let rows = 0;
   for (const [item, note] of noted) {
-    if (item.startsWith('object ') && !isClaim(note)) rows += (JSON.parse(note) as LoadedRows).rows;
+    if (item.startsWith('object ') && !isRequest(note)) rows += (JSON.parse(note) as LoadedRows).rows;
   }
   return rows;
 }

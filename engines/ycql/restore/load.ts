@@ -31,12 +31,12 @@ export async function load(
 export async function loadObjects(
   job: RestoreJob,
   objects: readonly DataObject[],
-  tell: (rows: number) => void,
+  report: (rows: number) => void,
 ): Promise<{ readonly rows: number; readonly bytes: number }> {
   let rows = 0;
   let bytes = 0;
   for await (const { object, body } of fetchAhead(job.context, objects)) {
-    await loadObject(job, object, body, (written) => tell(rows + written));
+    await loadObject(job, object, body, (written) => report(rows + written));
     rows += object.rows;
     bytes += object.bytes;
   }
@@ -52,7 +52,7 @@ async function loadObject(
   job: RestoreJob,
   object: DataObject,
   body: Uint8Array<SharedArrayBuffer>,
-  tell: (rows: number) => void,
+  report: (rows: number) => void,
 ): Promise<void> {
   const { target, source, context } = job;
   const { keyspace, table } = destinationOf(job, object);
@@ -71,7 +71,7 @@ async function loadObject(
     },
     {
       signal: context.signal,
-      onProgress: tell,
+      onProgress: report,
       onLog: (message, fields) => context.log(message, fields),
     },
   );

@@ -13,7 +13,7 @@ export interface BuildPatience {
 }
 
 /**
- * A build over all rows of a large table takes hours, and no server tells over CQL how far it is, or that it failed: its log alone does. So the limit is high, and
+ * A build over all rows of a large table takes hours, and no server reports over CQL how far it is, or that it failed; only its log does. So the limit is high, and
  * still lower than the day that the workflow gives the work, which would end it without saying why.
  */
 const PATIENCE: BuildPatience = { everyMs: 250, limitMs: 20 * HOUR_MS, tellEveryMs: 600_000 };
@@ -31,12 +31,12 @@ export async function untilBuilt(
   { everyMs, limitMs, tellEveryMs }: BuildPatience = PATIENCE,
 ): Promise<void> {
   const begunAt = performance.now();
-  let toldAt = begunAt;
+  let reportedAt = begunAt;
   while (!(await isBuilt())) {
     const now = performance.now();
     if (now - begunAt >= limitMs) throw notBuilt(what, limitMs);
-    if (now - toldAt >= tellEveryMs) {
-      toldAt = now;
+    if (now - reportedAt >= tellEveryMs) {
+      reportedAt = now;
       log('an index or view is still being built: nodetool compactionstats shows how far each node is', {
         object: what,
         minutes: Math.round((now - begunAt) / 60_000),

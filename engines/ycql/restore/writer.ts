@@ -186,7 +186,7 @@ export async function writeOnce(
 
 /** What a server's error says may come from the statement itself, and is tried less often than what comes from the way to it. */
 function triesOf(failure: unknown): number {
-  return failure instanceof HoldfastError ? (failure.mostEqual ?? TRIES) : TRIES;
+  return failure instanceof HoldfastError ? (failure.maxEqual ?? TRIES) : TRIES;
 }
 
 function isPassing(failure: unknown): boolean {

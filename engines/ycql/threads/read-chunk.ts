@@ -237,7 +237,7 @@ class PagePart {
 
   /** Hands the part over and begins the next one. */
   async deliver(thread: ThreadContext): Promise<void> {
-    // A part that tells nothing but what could not be read has a header all the same.
+    // A part that names only what could not be read has a header, too.
     if (this.rows === 0) this.#builder.add(this.#fileHeader(), 0);
     const [fromMs, toMs] = this.#toMs === 0 ? [Date.now(), Date.now()] : [this.#fromMs, this.#toMs];
     const readAt = { from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString() };

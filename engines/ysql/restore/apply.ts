@@ -95,8 +95,8 @@ export async function applyEntries(
   const isPlain =
     adaptation.transactionalDdl && adaptation.forgives === 'nothing' && adaptation.again !== true;
   const slices = inGroups(entries, {
-    most: isPlain ? SENT_AT_ONCE : 1,
-    mostWeight: CHARACTERS_AT_ONCE,
+    maxItems: isPlain ? SENT_AT_ONCE : 1,
+    maxWeight: CHARACTERS_AT_ONCE,
     weightOf: ({ statements }) => statements.reduce((sum, { text }) => sum + text.length, 0),
   });
   for (const slice of slices) {

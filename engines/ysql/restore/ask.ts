@@ -2,7 +2,7 @@ import { HoldfastError, permanent } from '../../../model/errors.ts';
 import {
   type AnswerRows,
   ASSERTION_OBJECT_MISSING,
-  MOST_ANSWER_ROWS,
+  MAX_ANSWER_ROWS,
   type RestoreContext,
 } from '../../engine.ts';
 import { sqlState } from '../server/errors.ts';
@@ -36,7 +36,7 @@ export async function ask(
     try {
       return await answer(session, statement);
     } catch (error) {
-      throw told(await session.failure(error, 'run the statement of the assertion'));
+      throw worded(await session.failure(error, 'run the statement of the assertion'));
     }
   });
 }
@@ -47,14 +47,14 @@ async function answer(session: Session, statement: string): Promise<AnswerRows> 
   // A name makes it a prepared statement, of which the server takes one alone: nothing can follow a semicolon.
   await session.client.query({ name: 'assertion', text: `DECLARE answer NO SCROLL CURSOR FOR ${text}` });
   const { rows } = await session.client.query<(string | null)[]>({
-    text: `FETCH ${MOST_ANSWER_ROWS + 1} FROM answer`,
+    text: `FETCH ${MAX_ANSWER_ROWS + 1} FROM answer`,
     rowMode: 'array',
     types: { getTypeParser: () => (value: string) => value },
   });
   return rows;
 }
 
-function told(failure: unknown): unknown {
+function worded(failure: unknown): unknown {
   if (!(failure instanceof HoldfastError) || !MISSING_STATES.has(sqlState(failure.cause) ?? ''))
     return failure;
   return permanent(

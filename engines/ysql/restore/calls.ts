@@ -6,7 +6,7 @@ import type { Token } from '../server/sql-text.ts';
  * key, a view), and nothing but its body, which may be in any language, says what. So the place of such an expression in the dump
  * is the only proof that what it needs is there.
  *
- * The dump itself is read, since it tells: pg_dump runs with an empty search path, so every function, operator and type that isn't
+ * The dump itself is read, since it shows them: pg_dump runs with an empty search path, so every function, operator and type that isn't
  * in pg_catalog stands there with its schema. The backups of every version have it, and every worker reads the same. Functions that
  * a type's own comparison calls are not in the text. Those of an extension are taken for built in (they compare values, and every
  * ANALYZE calls them); a dump that has operator classes or casts of its own is taken at its worst.

@@ -154,7 +154,7 @@ async function countSmallTables(
   const counts = new Map<string, string>();
   const groups = inGroups(
     tables.filter(({ bytes }) => bytes < SMALL_TABLE_BYTES),
-    { most: COUNTED_AT_ONCE, mostWeight: Number.POSITIVE_INFINITY, weightOf: () => 0 },
+    { maxItems: COUNTED_AT_ONCE, maxWeight: Number.POSITIVE_INFINITY, weightOf: () => 0 },
   );
   await forEachBounded(groups, job.context.request.parallelism, async (group) => {
     const names = group.map(quoteTable);

@@ -93,7 +93,7 @@ class CopyInWriter implements Submittable {
     stream.cork();
     stream.write(header);
     await new Promise<void>((resolve) => {
-      // A socket that fails tells so to the statement, which fails with it.
+      // The statement fails with its socket, so the error is reported there.
       stream.write(block, () => resolve());
       stream.uncork();
     });

@@ -50,7 +50,7 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
     for (const database of job.databases) {
       if (await complete(job, database)) created.push(database.names.to);
     }
-    // The bookkeeping stays until `release`: so an attempt that comes after this one tells the same.
+    // The bookkeeping stays until `release`, so that a later attempt reports the same.
     const result = {
       ...(await resultOf(job)),
       problems: found.problems,
@@ -76,7 +76,7 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
   return { ...whole, ...record.result };
 }
 
-/** A rehearsal keeps its working names and gets no properties: they would turn on whoever asks the copy, or drops it. */
+/** A scratch restore keeps its working names and gets no properties of the database: they would act on whoever asks the copy, or drops it. */
 async function finishScratch(job: RestoreJob): Promise<RestoreOutcome> {
   const open: DatabaseJob[] = [];
   for (const database of job.databases) if (!(await isFinished(job, database))) open.push(database);
@@ -132,11 +132,11 @@ async function compareAll(job: RestoreJob, databases: readonly DatabaseJob[]): P
   return { problems, notes, indexes, replays, leftOut: await leftOutOf(job, databases) };
 }
 
-const MOST_NAMED = 5;
+const MAX_NAMED = 5;
 
 function withoutStatistics({ names }: DatabaseJob, { relations, reason }: Unanalyzed): string {
-  const more = relations.length > MOST_NAMED ? ` and ${relations.length - MOST_NAMED} more` : '';
-  return `Database "${names.to}" is without statistics of ${relations.slice(0, MOST_NAMED).join(', ')}${more}: ${reason}. Run ANALYZE there.`;
+  const more = relations.length > MAX_NAMED ? ` and ${relations.length - MAX_NAMED} more` : '';
+  return `Database "${names.to}" is without statistics of ${relations.slice(0, MAX_NAMED).join(', ')}${more}: ${reason}. Run ANALYZE there.`;
 }
 
 /** Only where content is compared, which reads everything once more anyway. */
@@ -200,7 +200,7 @@ async function requireReport(job: RestoreJob, database: DatabaseJob): Promise<Re
   );
 }
 
-/** True when an earlier attempt came to its end: the database of the rehearsal is there and bears no bookkeeping. */
+/** True when an earlier attempt came to its end: the database of the scratch restore is there and bears no bookkeeping. */
 async function isFinished({ target, context }: RestoreJob, { names }: DatabaseJob): Promise<boolean> {
   const session = await connectIfThere({ target, names: [names.working], signal: context.signal });
   if (session === undefined) return false;
@@ -345,11 +345,9 @@ function describeComparison(
   const what = context.request.check === 'content' ? 'content' : 'counts';
   const also = indexes === 0 ? '' : `, ${formatCount(indexes)} ${indexes === 1 ? 'index' : 'indexes'}`;
   const together = databases.flatMap(comparedAsWhole);
-  const more = together.length > MOST_NAMED ? ` and ${together.length - MOST_NAMED} more` : '';
+  const more = together.length > MAX_NAMED ? ` and ${together.length - MAX_NAMED} more` : '';
   const whole =
-    together.length === 0
-      ? ''
-      : `, the rows of ${together.slice(0, MOST_NAMED).join(', ')}${more} as a whole`;
+    together.length === 0 ? '' : `, the rows of ${together.slice(0, MAX_NAMED).join(', ')}${more} as a whole`;
   const compared =
     replays.length > 0
       ? describeReplayed(tables, replays, what)

@@ -4,7 +4,7 @@ import { restoreJob } from './job.ts';
 import { readLacks } from './lacks.ts';
 import { withOwnerOf } from './owners.ts';
 
-/** For dropping the scratch databases, which is done also where the trial was told to stop. */
+/** For dropping the scratch databases, which is done even when the trial was cancelled. */
 const CLEAN_UP_MS = 60_000;
 
 /** Roles and extensions that the target server lacks. Changes nothing. */
@@ -13,7 +13,7 @@ export async function lacksOfTarget(context: RestoreContext): Promise<TargetLack
   return await withMaintenanceSession(job, (session) => readLacks(job, session));
 }
 
-/** `RestoreEngine.trySchema`, by the stages of a rehearsal. */
+/** `RestoreEngine.trySchema`, by the stages of a scratch restore. */
 export async function trySchema(
   stages: Pick<RestoreEngine, 'plan' | 'prepare' | 'postData' | 'finish' | 'discard'>,
   given: RestoreContext,

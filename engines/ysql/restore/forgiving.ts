@@ -47,7 +47,7 @@ export async function applyForgivingly(work: EntryWork): Promise<void> {
   for (const [place, statement] of statements.entries()) {
     const error = await attempt(work, [statement]);
     if (error === undefined) continue;
-    if (isTold(work, statement.text, error) || (await addedNotValid(work, statement, error))) continue;
+    if (isReported(work, statement.text, error) || (await addedNotValid(work, statement, error))) continue;
     const { text } = statement;
     await note(work, text, error, staysNotValid(text, error) ? { instead: 'NOT VALID' } : {});
     // What follows is about the object that isn't there.
@@ -113,7 +113,7 @@ export function isStatementsOwn(session: Session, error: unknown): error is Hold
 /** SQLSTATEs of rows that break a foreign key, a check. */
 const BROKEN_BY_ROWS = new Set(['23503', '23514']);
 
-/** A foreign key or check that rows break is added so that it holds for rows to come, and told. */
+/** A foreign key or check that rows break is added `NOT VALID`, so that it holds for new rows, and is reported. */
 async function addedNotValid(work: EntryWork, statement: Adapted, error: HoldfastError): Promise<boolean> {
   const { type } = work.entry;
   const state = sqlState(error.cause) ?? '';
@@ -135,8 +135,8 @@ function staysNotValid(statement: string, error: HoldfastError): boolean {
 /** SQLSTATEs of "there is no such constraint", "… table or type". */
 const NOTHING_TO_VALIDATE = new Set(['42704', '42P01']);
 
-/** A check that could not be added was told then. */
-function isTold({ forgives }: EntryWork, statement: string, error: HoldfastError): boolean {
+/** A check that could not be added was reported then. */
+function isReported({ forgives }: EntryWork, statement: string, error: HoldfastError): boolean {
   const state = sqlState(error.cause) ?? '';
   return forgives === 'errors' && VALIDATES.test(statement) && NOTHING_TO_VALIDATE.has(state);
 }
@@ -222,11 +222,11 @@ export const TOLERATE_HINT =
 /** The error of an object that the server refuses, with the way around it. Others are returned as they are. */
 export function withWayOut(session: Session, error: unknown): unknown {
   if (!isStatementsOwn(session, error)) return error;
-  const { code, message, remedy, transient, mostEqual, cause } = error;
+  const { code, message, remedy, transient, maxEqual, cause } = error;
   return new HoldfastError(code, message, {
     remedy: `${remedy} ${TOLERATE_HINT}`,
     transient,
-    mostEqual,
+    maxEqual,
     cause,
   });
 }

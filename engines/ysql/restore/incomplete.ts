@@ -34,7 +34,7 @@ export async function loadedOf(job: RestoreJob): Promise<{ readonly rows: number
   };
 }
 
-/** A worker of another version may have planned other work: what is not applied is told, whatever the rows say. */
+/** A worker of another version may have planned other work. What is not applied is reported, whatever the rows say. */
 export async function unappliedWork(job: RestoreJob, database: DatabaseJob): Promise<readonly string[]> {
   const units = postDataWaves(job).flat(2);
   const wanted = units.filter((unit) => unit.database === database && unit.entries.length > 0);

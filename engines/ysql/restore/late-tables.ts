@@ -11,7 +11,7 @@ export interface CallingTables {
    * to judge whether a row belongs into its partition.
    */
   readonly late: ReadonlySet<string>;
-  /** Their partitions, or those of a table above them, are told apart by such a function. */
+  /** Such a function decides to which partition a row belongs, in this table or in one above it. */
   readonly partitioned: ReadonlySet<string>;
 }
 

@@ -48,8 +48,8 @@ export async function load(
 /** The objects that are loaded in one transaction, for each transaction, in order. Pure. */
 export function transactionsOf(objects: readonly DataObject[]): readonly (readonly DataObject[])[] {
   return inGroups(objects, {
-    most: TRANSACTION_OBJECTS,
-    mostWeight: TRANSACTION_BYTES,
+    maxItems: TRANSACTION_OBJECTS,
+    maxWeight: TRANSACTION_BYTES,
     weightOf: ({ bytes }) => bytes,
   });
 }

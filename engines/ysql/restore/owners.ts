@@ -12,7 +12,7 @@ export function withOwnerOf(context: RestoreContext, owner: string | undefined):
 }
 
 /**
- * The role that a rehearsal's objects are given to, where the request names none: the connecting role, unless it is a superuser, who can give
+ * The role that a scratch restore's objects are given to, where the request names none: the connecting role, unless it is a superuser, who can give
  * everything to its owner. Undefined for every other restore.
  */
 export async function ownerOfScratch(context: RestoreContext): Promise<string | undefined> {

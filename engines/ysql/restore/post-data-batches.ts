@@ -4,7 +4,7 @@ import type { PostDataBatch, PostDataUnit, Strand } from './post-data-unit.ts';
 const LEAST_WORK_MS = 500;
 
 /** So that the history of a restore with many thousands of tables stays short. */
-const MOST_BATCHES = 200;
+const MAX_BATCHES = 200;
 
 /*
  * What work is expected to take: rough estimates, which no benchmark measures by themselves. Only the relation of one unit to another
@@ -24,7 +24,7 @@ export function asBatches(strands: readonly Strand[]): readonly PostDataBatch[] 
   const work = strands.map(expectedMs);
   const total = sum(work);
   // With 200 batches each may have half of its share by itself.
-  const least = Math.max(LEAST_WORK_MS, (2 * total) / MOST_BATCHES);
+  const least = Math.max(LEAST_WORK_MS, (2 * total) / MAX_BATCHES);
   const large = strands.filter((_, place) => at(work, place) >= least);
   const small = strands.filter((_, place) => at(work, place) < least);
   return [...large.map((strand) => [...strand]), ...evenly(small, least)];

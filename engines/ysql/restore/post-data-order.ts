@@ -14,7 +14,7 @@ const LARGE_TABLE_BYTES = 32 * 1024 * 1024;
 /** Smaller tables have nothing to gain from VACUUM, nor from being counted beside other work. */
 const LEAST_BYTES = 1024 * 1024;
 /** So many waves at most hold what keeps its place; each is an activity with its own time. */
-const MOST_ORDERED_WAVES = 50;
+const MAX_ORDERED_WAVES = 50;
 
 /**
  * Batches of post-data by wave. Units of one wave are independent of each other; a wave needs the ones before it:
@@ -197,7 +197,7 @@ function againUnits(
 
 /** One unit after the other; where there are very many, several of them in one wave. */
 function orderedWaves(units: readonly PostDataUnit[]): readonly (readonly Strand[])[] {
-  const size = Math.max(1, Math.ceil(units.length / MOST_ORDERED_WAVES));
+  const size = Math.max(1, Math.ceil(units.length / MAX_ORDERED_WAVES));
   const length = Math.ceil(units.length / size);
   return Array.from({ length }, (_, wave) => [units.slice(wave * size, (wave + 1) * size)]);
 }

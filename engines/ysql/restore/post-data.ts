@@ -45,8 +45,8 @@ const TRANSACTION_BYTES = 4 * 1024 * 1024;
 /** The units that are applied in one transaction, for each transaction, in order. Pure. */
 export function transactionsOf(units: readonly PostDataUnit[]): readonly (readonly PostDataUnit[])[] {
   return inGroups(units, {
-    most: TRANSACTION_TABLES,
-    mostWeight: TRANSACTION_BYTES,
+    maxItems: TRANSACTION_TABLES,
+    maxWeight: TRANSACTION_BYTES,
     weightOf: (unit) => (onlyBuilds(unit) ? (unit.bytes ?? 0) : Number.POSITIVE_INFINITY),
   }).flatMap((group) => [...Map.groupBy(group, ({ database }) => database).values()]);
 }
@@ -63,7 +63,7 @@ const HELPERS = `
   WHERE name = 'max_parallel_maintenance_workers'`;
 const ANY_HELPERS = 2 ** 31 - 1;
 
-/** What sessions were last told, since a look at `pg_settings` takes longer than a small index. */
+/** The settings that sessions were last given, since a look at `pg_settings` takes longer than a small index. */
 const helpersOf = new WeakMap<Session, number>();
 
 async function boundHelpers(session: Session, helpers: number): Promise<void> {

@@ -13,7 +13,7 @@ export function describeReplayed(
   return `counts of ${formatAmount(tables, 'table')} after ${formatAmount(transactions, 'transaction')} were replayed; ${base} of the base only`;
 }
 
-const MOST_NAMED = 5;
+const MAX_NAMED = 5;
 
 /** What an operator has to know of a replay, a sentence each. */
 export function notesOnReplay(
@@ -21,8 +21,8 @@ export function notesOnReplay(
   { to, lastTaken, firstLeftOut, notArchived }: ReplayReport,
 ): readonly string[] {
   const database = `Database "${names.to}"`;
-  const some = notArchived.slice(0, MOST_NAMED).join(', ');
-  const more = notArchived.length > MOST_NAMED ? ` and ${notArchived.length - MOST_NAMED} more` : '';
+  const some = notArchived.slice(0, MAX_NAMED).join(', ');
+  const more = notArchived.length > MAX_NAMED ? ` and ${notArchived.length - MAX_NAMED} more` : '';
   const views = preData.some(({ type }) => type === 'MATERIALIZED VIEW');
   return [
     `${database} is as of ${to}: the last transaction in it is ${lastTaken ?? 'one of the backup'}; the first left out is ${firstLeftOut ?? 'none that the archive has'}.`,

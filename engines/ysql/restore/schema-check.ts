@@ -62,10 +62,10 @@ export async function checkSchema(job: RestoreJob, database: DatabaseJob): Promi
     leftOut: await readLeftOut(session),
   }));
   const present = new Set(rows.map(({ object }) => object));
-  // These are told with the server's reason.
-  const told = new Set(leftOut.map(({ kind, name }) => `${kind} ${name}`));
+  // These are reported with the server's reason.
+  const reported = new Set(leftOut.map(({ kind, name }) => `${kind} ${name}`));
   return objectsOf(database)
-    .filter(({ type, schema, name }) => !told.has(`${type} ${schema}.${name}`))
+    .filter(({ type, schema, name }) => !reported.has(`${type} ${schema}.${name}`))
     .filter(({ type, schema, name }) => !present.has(`${kindOf(type)} ${schema}.${name}`))
     .map(({ type, schema, name }) => `${type} ${schema}.${name} is in the backup and not there`);
 }

@@ -1,7 +1,7 @@
 import type { ManifestDatabase } from '../../../model/manifest.ts';
 import { onlyRow, type Session } from './session.ts';
 
-/** What a manifest tells of the database itself. */
+/** What a manifest states of the database itself. */
 export async function databaseProperties(
   reader: Session,
 ): Promise<Pick<ManifestDatabase, 'owner' | 'encoding' | 'collate' | 'ctype'>> {

@@ -13,7 +13,7 @@ export interface DumpHeader {
 }
 
 /** More readings than any header has whose names the server let be: it cuts them after 63 bytes. */
-const MOST_READINGS = 1000;
+const MAX_READINGS = 1000;
 
 const BEGIN = /^-- (?:Data for |Statistics for )?Name: /;
 const TYPE = /; Type: (?<type>[A-Z ]+); Schema: /g;
@@ -30,7 +30,7 @@ export function headerReadings(comment: string): readonly DumpHeader[] {
   for (const match of comment.matchAll(TYPE)) {
     const rest = match.index + match[0].length;
     for (let at = comment.indexOf(OWNER, rest); at >= 0; at = comment.indexOf(OWNER, at + 1)) {
-      if (readings.length >= MOST_READINGS) return readings;
+      if (readings.length >= MAX_READINGS) return readings;
       const [owner = ''] = comment.slice(at + OWNER.length).split('; Tablespace: ');
       const schema = comment.slice(rest, at);
       readings.push({

@@ -10,7 +10,7 @@ const TABLES = new Set(['TABLE', 'FOREIGN TABLE']);
 /**
  * Makes sure that a dump is of the server whose catalogue was read: the tables that it creates are those that the catalogue lists,
  * but for members of extensions. A dump of another server than was meant looks healthy in every other way, and `ysql_dump` takes
- * localhost where it isn't told a host (docs/yugabytedb.md, R1).
+ * localhost where it is given no host (docs/yugabytedb.md, R1).
  *
  * @param expected what the dump was asked for
  * @throws HoldfastError `DUMP_OF_ANOTHER_SCHEMA` (permanent)

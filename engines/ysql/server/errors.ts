@@ -47,7 +47,7 @@ export function refusedValue(error: unknown): string | undefined {
 /**
  * Turns whatever a connection threw into a `HoldfastError` and decides here, at the edge, whether a retry can help. The code alone
  * does not say: a foreign server's 08001 comes out of a statement while our own session is well (`sessionAnswers`), and YugabyteDB
- * tells most of what passes by itself as an internal error (`yugabyte-errors.ts`).
+ * reports most of what passes by itself as an internal error (`yugabyte-errors.ts`).
  *
  * `doing` completes the sentence "Failed to …" and names the object; it never holds a secret. The message holds no value of a row.
  */
@@ -92,8 +92,8 @@ const IN_FAILED_TRANSACTION = '25P02';
 const NOT_SUPPORTED = '0A000';
 
 /**
- * True for codes that tell of a connection, a limit or an object in use: raised by the server for our session, or from within a
- * statement by a foreign server or a function. Whether the session still answers tells the two apart.
+ * True for codes of errors of a connection, a limit or an object in use: raised by the server for our session, or from within a
+ * statement by a foreign server or a function. Whether the session still answers distinguishes the two.
  */
 export function mayComeFromWithin(state: string | undefined): boolean {
   return state !== undefined && /^(?:08|53|57P|55006)/.test(state);

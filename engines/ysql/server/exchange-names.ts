@@ -19,7 +19,7 @@ import type { RestoreNames } from './restore-names.ts';
 import { readServer } from './server.ts';
 import { inTransaction, type Session } from './session.ts';
 
-/** How long sessions that were told to end may take. */
+/** How long sessions may take to end after `pg_terminate_backend`. */
 const PATIENCE_MS = 10_000;
 const ASK_EVERY_MS = 100;
 const IN_USE = '55006';

@@ -213,10 +213,10 @@ async function createAmcheck(session: Session): Promise<string | undefined> {
   return BOOKKEEPING_SCHEMA;
 }
 
-const MOST_NAMED = 3;
+const MAX_NAMED = 3;
 
 function listed(indexes: readonly Index[]): string {
-  const names = indexes.slice(0, MOST_NAMED).map(({ name }) => name);
-  const more = indexes.length > MOST_NAMED ? ` and ${indexes.length - MOST_NAMED} more` : '';
+  const names = indexes.slice(0, MAX_NAMED).map(({ name }) => name);
+  const more = indexes.length > MAX_NAMED ? ` and ${indexes.length - MAX_NAMED} more` : '';
   return `${indexes.length === 1 ? 'index' : 'indexes'} ${names.join(', ')}${more} ${indexes.length === 1 ? 'was' : 'were'}`;
 }

@@ -5,7 +5,7 @@ import { sqlState } from './errors.ts';
  * From PostgreSQL 17 on an event trigger can run at each login (`ON login`). One that refuses logins would keep Holdfast out of a database, of
  * the copy that it has just restored too; one that writes a row would make the copy differ from its backup. A superuser can switch event triggers
  * off, but only in the options with which a session begins, which older servers, poolers and other roles refuse. So the first session to a
- * server tells whether it may be done.
+ * server decides whether it may be done.
  */
 
 /** What a superuser's session begins with. */
@@ -28,9 +28,9 @@ export function loginOptions(target: ConnectionTarget): readonly string[] {
  */
 export function learnsToSwitchOff(
   target: ConnectionTarget,
-  told: { readonly major: number | undefined; readonly superuser: boolean },
+  reported: { readonly major: number | undefined; readonly superuser: boolean },
 ): boolean {
-  const may = told.superuser && (told.major ?? 0) >= FIRST_WITH_LOGIN_TRIGGERS;
+  const may = reported.superuser && (reported.major ?? 0) >= FIRST_WITH_LOGIN_TRIGGERS;
   if (!may || servers.has(serverKey(target))) return false;
   servers.set(serverKey(target), 'switched off');
   return true;

@@ -5,7 +5,7 @@ import { type HoldfastError, permanent } from '../../../model/errors.ts';
 export interface Backend {
   /** The server's process that answered right after connecting. */
   readonly pid: number;
-  /** Something between us and the server answers in its place: the process is not the one that the connection was told of. */
+  /** Something between us and the server answers in its place: the process is not the one that was named when the connection was made. */
   readonly pooled: boolean;
 }
 

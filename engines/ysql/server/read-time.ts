@@ -6,7 +6,7 @@ import { onlyRow, type Session } from './session.ts';
 
 /*
  * Reading as of an instant on YugabyteDB. Both settings are a superuser's (PGC_SUSET, issue 19608; docs "Permissions" of logical replication). The
- * documented way round, SECURITY DEFINER procedures that set them, is not taken: ysql_dump sets them by itself and can't be told to call one, so schema
+ * documented way round, SECURITY DEFINER procedures that set them, is not taken: ysql_dump sets them by itself and can't be made to call one, so schema
  * and rows would be read in two ways. An exported snapshot serves both.
  */
 

@@ -3,7 +3,7 @@ import type { RestoreRequest } from '../../../model/backup.ts';
 /** PostgreSQL cuts longer names off (NAMEDATALEN - 1). */
 const LONGEST_NAME_BYTES = 63;
 
-/** An id of `newRestoreId`, or what a rehearsal of any kind is called: its purpose, and milliseconds to the base 36. */
+/** An id of `newRestoreId`, or what a scratch restore of any kind is called: its purpose, and milliseconds to the base 36. */
 const RESTORE_NAME = /_(?:(?:restoring|before)_\d{8}t\d{6}z_[0-9a-f]{4}|restoring_[a-z]+_[0-9a-z]{8})$/;
 
 /** The names of one database in the course of its restore. */
@@ -18,7 +18,7 @@ export interface RestoreNames {
   readonly kept: string;
 }
 
-/** Names for restoring database `from`. A rehearsal keeps its working name, since it is dropped anyway. Pure. */
+/** Names for restoring database `from`. A scratch restore keeps its working name, since it is dropped anyway. Pure. */
 export function restoreNames(from: string, request: RestoreRequest): RestoreNames {
   const { restore, into, replace, scratch } = request;
   const to =
@@ -29,7 +29,7 @@ export function restoreNames(from: string, request: RestoreRequest): RestoreName
 
 /**
  * True for the name of a database that a restore made beside its final name or kept: `<name>_restoring_<id>`, `<name>_before_<id>`. Ids are those
- * of `newRestoreId` and of rehearsals. Pure.
+ * of `newRestoreId` and of scratch restores. Pure.
  */
 export function isRestoreName(name: string): boolean {
   return RESTORE_NAME.test(name);

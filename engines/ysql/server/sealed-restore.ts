@@ -18,7 +18,7 @@ import {
 /** A restore as its record names it. */
 export type SealedContext = BackupContext & { readonly request: { readonly restore: string } };
 
-/** The record of this restore; undefined where it has not come to its end. A rehearsal has none. */
+/** The record of this restore; undefined where it has not come to its end. A scratch restore has none. */
 export async function recordOf(context: SealedContext): Promise<RestoreRecord | undefined> {
   const { store, ref, request, signal } = context;
   return await findRestoreRecord(store, { plan: ref.plan, restore: request.restore }, { signal });

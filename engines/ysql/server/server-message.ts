@@ -1,7 +1,7 @@
 import type pg from 'pg';
 
 /**
- * What may be told of a server's error: its text, its code, the objects that it is about and where it arose, but no value of a row.
+ * What may be reported of a server's error: its text, its code, the objects that it is about and where it arose, but no value of a row.
  * The result goes into history, logs, webhooks and stdout.
  *
  * PostgreSQL puts values into the text of class 22 (`invalid input syntax for type integer: "…"`), into the detail of class 23
@@ -25,7 +25,7 @@ export function fullWords(error: pg.DatabaseError): string {
 }
 
 /**
- * What may be told of what one of the server's programs (ysql_dump, ysqlsh, pg_dump) wrote to stderr: without the lines of detail and
+ * What may be reported of what one of the server's programs (ysql_dump, ysqlsh, pg_dump) wrote to stderr: without the lines of detail and
  * context that can hold rows, and without values in those that stay.
  */
 export function tellableOutput(said: string): string {

@@ -47,14 +47,14 @@ const PINNED: readonly Pinned[] = [
 ];
 
 /** What a server says of itself while a connection is made. */
-export interface ToldByServer {
-  /** PostgreSQL's major version; undefined where it isn't told (a pooler may not). */
+export interface ReportedByServer {
+  /** PostgreSQL's major version; undefined where it isn't reported (a pooler may not). */
   readonly major: number | undefined;
   readonly superuser: boolean;
 }
 
 /** Sets all of it for a session; sent right after connecting. It asks nothing, as YugabyteDB wants before a read time. */
-export function sessionSettings({ major = 0, superuser }: ToldByServer): string {
+export function sessionSettings({ major = 0, superuser }: ReportedByServer): string {
   return PINNED.filter(
     (pinned) => (pinned.since ?? 0) <= major && (superuser || pinned.superuser === undefined),
   )
@@ -73,7 +73,7 @@ const TIMEOUTS = /_timeout$/;
  * a database or a role. The dump programs read the catalogue in sessions that set little of it themselves.
  */
 export function startupOptions(
-  { major = 0, superuser }: ToldByServer,
+  { major = 0, superuser }: ReportedByServer,
   which: 'all' | 'timeouts',
 ): readonly string[] {
   return PINNED.filter(

@@ -11,9 +11,9 @@ import { ASK_BACKEND, type Backend, refuseSharedSessions, sessionIsShared } from
 import {
   PIN_IN_TRANSACTION,
   type PinnedSetting,
+  type ReportedByServer,
   requirePinned,
   sessionSettings,
-  type ToldByServer,
 } from './session-settings.ts';
 import { learnsRefusedPins, learnsShortTimeouts, noteServer, sessionPins } from './startup-pins.ts';
 
@@ -29,7 +29,7 @@ export interface Session {
     text: string,
     values?: readonly unknown[],
   ): Promise<readonly Row[]>;
-  /** What a statement failed with, as a `HoldfastError`; asks the server whether it still answers where that tells whose fault it is. */
+  /** What a statement failed with, as a `HoldfastError`; asks the server whether it still answers, where that decides whose fault it is. */
   failure(error: unknown, doing: string): Promise<unknown>;
   /** What the server says it is; undefined before it said so. */
   readonly product: 'postgresql' | 'yugabytedb' | undefined;
@@ -63,8 +63,8 @@ export async function connect(
   beforeSettings?: string,
 ): Promise<Session> {
   signal.throwIfAborted();
-  const { client, told, options } = await connectToFirst(target, database, signal);
-  const session = new ClientSession(client, database, told(), signal);
+  const { client, reported, options } = await connectToFirst(target, database, signal);
+  const session = new ClientSession(client, database, reported(), signal);
   try {
     if (beforeSettings !== undefined) await session.query('set the read time', beforeSettings);
     await session.prepare();
@@ -89,7 +89,7 @@ export async function connect(
 
 interface Connected {
   readonly client: pg.Client;
-  readonly told: () => Told;
+  readonly reported: () => Reported;
   /** What it was begun with, beyond the options of the URL. */
   readonly options: readonly string[];
 }
@@ -110,44 +110,44 @@ async function connectToFirst(
       keepAlive: true,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     });
-    const told = listenToServer(client);
+    const reported = listenToServer(client);
     // Without a listener a connection that dies before it is ours would end the process; connect() reports the cause.
     client.on('error', () => undefined);
     try {
       await client.connect();
     } catch (error) {
       failure = error;
-      // A trigger that refuses logins comes after the server has told who connects.
+      // A trigger that refuses logins runs after the server has reported its parameters.
       const isOtherwise =
         learnsToLeaveOn(target, error) ||
         learnsRefusedPins(target, error) ||
-        learnsToSwitchOff(target, told());
+        learnsToSwitchOff(target, reported());
       if (isOtherwise) return await connectToFirst(target, database, signal);
       continue;
     }
-    noteServer(target, told());
-    if (!learnsToSwitchOff(target, told())) return { client, told, options };
+    noteServer(target, reported());
+    if (!learnsToSwitchOff(target, reported())) return { client, reported, options };
     await client.end();
     return await connectToFirst(target, database, signal);
   }
   throw databaseError(failure, `connect to database "${database}" at ${where}`, { signal });
 }
 
-interface Told extends ToldByServer {
+interface Reported extends ReportedByServer {
   readonly product: Session['product'];
   /** The process that the connection is said to have. A pooler names one of its own making. */
   readonly pid: number | undefined;
 }
 
-/** The server tells its version while the connection is made: `15.12-YB-2025.1.0.0-b0` on YugabyteDB. */
-function listenToServer(client: pg.Client): () => Told {
+/** The server reports its version while the connection is made: `15.12-YB-2025.1.0.0-b0` on YugabyteDB. */
+function listenToServer(client: pg.Client): () => Reported {
   const parameters = new Map<string, string>();
   let pid: number | undefined;
-  client.connection.on('parameterStatus', (told: { parameterName: string; parameterValue: string }) => {
-    parameters.set(told.parameterName, told.parameterValue);
+  client.connection.on('parameterStatus', (reported: { parameterName: string; parameterValue: string }) => {
+    parameters.set(reported.parameterName, reported.parameterValue);
   });
-  client.connection.on('backendKeyData', (told: { processID: number }) => {
-    pid = told.processID;
+  client.connection.on('backendKeyData', (reported: { processID: number }) => {
+    pid = reported.processID;
   });
   return () => {
     const version = parameters.get('server_version');
@@ -180,7 +180,7 @@ class ClientSession implements Session {
   readonly database: string;
   readonly product: Session['product'];
   readonly lost: Promise<Error>;
-  readonly #told: Told;
+  readonly #reported: Reported;
   #backend: Backend | undefined;
   #signal: AbortSignal | undefined;
   readonly #onAbort = () => this.#destroy();
@@ -188,11 +188,11 @@ class ClientSession implements Session {
   #lostBy: Error | undefined;
   #closing = false;
 
-  constructor(client: pg.Client, database: string, told: Told, signal: AbortSignal) {
+  constructor(client: pg.Client, database: string, reported: Reported, signal: AbortSignal) {
     this.client = client;
     this.database = database;
-    this.product = told.product;
-    this.#told = told;
+    this.product = reported.product;
+    this.#reported = reported;
     this.adopt(signal);
     this.lost = new Promise((resolve) => {
       const report = (error: Error) => {
@@ -228,7 +228,7 @@ class ClientSession implements Session {
 
   /** Sets what all work relies on, and asks in the same round trip which process of the server answers. */
   async prepare(): Promise<void> {
-    const settings = sessionSettings(this.#told);
+    const settings = sessionSettings(this.#reported);
     if (this.product !== 'postgresql') {
       await this.query('prepare the session', settings);
       return;
@@ -236,7 +236,7 @@ class ClientSession implements Session {
     try {
       const answers: unknown = await this.client.query(`${settings}; ${ASK_BACKEND}`);
       const pid = lastPid(answers);
-      this.#backend = { pid, pooled: pid !== this.#told.pid };
+      this.#backend = { pid, pooled: pid !== this.#reported.pid };
     } catch (error) {
       throw await this.failure(error, 'prepare the session');
     }

@@ -6,7 +6,7 @@ import { quoteIdentifier } from './identifiers.ts';
  * dollar quotes, comments, and the bodies of SQL-standard functions, as psql itself does it (psqlscan.l).
  */
 
-/** The code of every refusal of a script whose structure can't be told for sure. */
+/** The code of every refusal of a script whose structure is not known for sure. */
 export const DUMP_UNREADABLE = 'DUMP_UNREADABLE';
 
 export interface Token {
@@ -313,7 +313,7 @@ function endOfLine(script: string, at: number): number {
 }
 
 /**
- * A command ends with its line. ysql_dump tells in `\echo` which role is missing, and breaks the line where the role's name does
+ * A command ends with its line. ysql_dump says in `\echo` which role is missing, and breaks the line where the role's name does
  * (yugabyte-db issue 33665): the quoted name belongs to the command.
  */
 function endOfCommand(script: string, at: number): number {

@@ -1,7 +1,7 @@
 import { HoldfastError } from '../../../model/errors.ts';
 import { type ConnectionTarget, serverKey } from './connection-url.ts';
 import { sqlState } from './errors.ts';
-import { startupOptions, type ToldByServer } from './session-settings.ts';
+import { type ReportedByServer, startupOptions } from './session-settings.ts';
 
 /*
  * The defaults of a server, a database or a role hold for every session until it sets something else. The dump programs read the catalogue
@@ -11,7 +11,7 @@ import { startupOptions, type ToldByServer } from './session-settings.ts';
  */
 
 interface Known {
-  told: ToldByServer;
+  reported: ReportedByServer;
   timeouts: 'as they are' | 'too short';
   refused: boolean;
 }
@@ -21,7 +21,7 @@ const servers = new Map<string, Known>();
 function knownOf(target: ConnectionTarget): Known {
   const key = serverKey(target);
   const known = servers.get(key) ?? {
-    told: { major: undefined, superuser: false },
+    reported: { major: undefined, superuser: false },
     timeouts: 'as they are',
     refused: false,
   };
@@ -30,20 +30,20 @@ function knownOf(target: ConnectionTarget): Known {
 }
 
 /** Notes what a server said of itself: which settings it has, and which of them this role may set. */
-export function noteServer(target: ConnectionTarget, { major, superuser }: ToldByServer): void {
-  knownOf(target).told = { major, superuser };
+export function noteServer(target: ConnectionTarget, { major, superuser }: ReportedByServer): void {
+  knownOf(target).reported = { major, superuser };
 }
 
 /** Further options for a program that connects to this server. */
 export function programPins(target: ConnectionTarget): readonly string[] {
-  const { told, refused } = knownOf(target);
-  return refused ? [] : startupOptions(told, 'all');
+  const { reported, refused } = knownOf(target);
+  return refused ? [] : startupOptions(reported, 'all');
 }
 
 /** Further options for a session of ours. */
 export function sessionPins(target: ConnectionTarget): readonly string[] {
-  const { told, timeouts, refused } = knownOf(target);
-  return refused || timeouts === 'as they are' ? [] : startupOptions(told, 'timeouts');
+  const { reported, timeouts, refused } = knownOf(target);
+  return refused || timeouts === 'as they are' ? [] : startupOptions(reported, 'timeouts');
 }
 
 /** Cancelled; timeouts of an idle session, an idle transaction, a transaction. */

@@ -1,13 +1,13 @@
 import type { Session } from './session.ts';
 
-/** A node of a universe as `yb_servers()` tells of it. */
+/** A node of a universe, as `yb_servers()` lists it. */
 export interface YbServer {
   readonly host: string;
   /** Of its YSQL. */
   readonly port: number;
   /** Empty where it has none. */
   readonly publicIp: string;
-  /** Of its tablet server; older releases don't tell it. */
+  /** Of its tablet server; older releases don't report it. */
   readonly uuid?: string;
 }
 

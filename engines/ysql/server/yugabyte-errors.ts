@@ -19,7 +19,7 @@ const PASSING: readonly RegExp[] = [
   /tablet .*(?:has been|was) split|tablet not found/i,
 ];
 
-/** SQLSTATEs under which YugabyteDB tells such errors; others mean what they mean in PostgreSQL. */
+/** SQLSTATEs under which YugabyteDB reports such errors; others mean what they mean in PostgreSQL. */
 const UNDER = /^(?:XX000|40001|YB...)$/;
 
 const REMEDY =

@@ -8,7 +8,7 @@ import { DirectoryStore } from '../../../repository/directory.ts';
 import { rewrapKeys } from '../../../repository/encryption/check-keys.ts';
 import { ClearStore } from '../../../repository/encryption/clear-store.ts';
 import { EncryptedStore } from '../../../repository/encryption/encrypted-store.ts';
-import { shardName } from '../../../repository/layout.ts';
+import { batchName } from '../../../repository/layout.ts';
 import { ensureRepository, readRepository } from '../../../repository/repository.ts';
 import { S3Store } from '../../../repository/s3.ts';
 import { sha256Hex } from '../../../repository/sha256.ts';
@@ -216,7 +216,7 @@ describe('an encrypted repository', () => {
       `objects/${sha256.slice(0, 2)}/${sha256}-0123abcd`,
       `index/${sha256}.json.zst`,
       `backups/p/20261130T020000Z-abc/data/e1/t0-c0of1-0-${sha256.slice(0, 12)}.copy.zst`,
-      `backups/p/20261130T020000Z-abc/${shardName(1, 0, sha256)}`,
+      `backups/p/20261130T020000Z-abc/${batchName(1, 0, sha256)}`,
     ].sort();
     for (const key of keys) await put(store, key, 'a guess');
     const stored = (await rawKeys()).join('\n');

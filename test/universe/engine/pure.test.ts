@@ -6,7 +6,7 @@ import type { ReplicaRole, Tablet } from '../../../engines/universe/yb-admin/top
 import { replicasPerTablet } from '../../../engines/universe/yb-admin/upkeep.ts';
 import { readDump } from '../../../engines/ysql/server/dump-script.ts';
 import { withKnownTablespace } from '../../../engines/ysql/server/tablespaces.ts';
-import { packShard, unpackShard } from '../../../model/tablets.ts';
+import { packBatch, unpackBatch } from '../../../model/tablets.ts';
 
 const SNAPSHOT = '00000000-0000-4000-8000-000000000000';
 const NODES = ['a:9100', 'b:9100', 'c:9100', 'd:9100', 'e:9100'];
@@ -63,7 +63,7 @@ test('every tablet is placed once, on whole replicas alone, first on the one who
         if (last !== undefined && possible.includes(last)) expect(nodes[0]).toBe(last);
       }
       // As it travels through history, nothing is lost.
-      expect(unpackShard(packShard(placed))).toEqual(placed);
+      expect(unpackBatch(packBatch(placed))).toEqual(placed);
     }),
     { seed: 20261124, numRuns: 200 },
   );

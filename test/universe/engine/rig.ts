@@ -14,7 +14,7 @@ import type { UniverseRestore } from '../../../engines/universe/restore/context.
 import { restoredDatabases } from '../../../engines/universe/restore/context.ts';
 import { discardUniverse, finishUniverse, forgetRestore } from '../../../engines/universe/restore/finish.ts';
 import { beQuiet } from '../../../engines/universe/restore/load-balancer.ts';
-import { placeFills, readFillShard } from '../../../engines/universe/restore/place.ts';
+import { placeFills, readFillBatch } from '../../../engines/universe/restore/place.ts';
 import { planUniverseRestore } from '../../../engines/universe/restore/plan.ts';
 import { prepareUniverse } from '../../../engines/universe/restore/prepare.ts';
 import { restoreAll } from '../../../engines/universe/restore/restoration.ts';
@@ -25,10 +25,10 @@ import type { Manifest } from '../../../model/manifest.ts';
 import { unreadiness } from '../../../model/node-readiness.ts';
 import type { PendingExport } from '../../../model/off-cluster.ts';
 import type { UniverseSource } from '../../../model/pipeline.ts';
-import { unpackShard } from '../../../model/tablets.ts';
+import { unpackBatch } from '../../../model/tablets.ts';
 import { backupFolder } from '../../../repository/layout.ts';
 import { readManifest } from '../../../repository/manifest.ts';
-import { readTabletShard } from '../../../repository/objects/tablet-work.ts';
+import { readTabletBatch } from '../../../repository/objects/tablet-work.ts';
 import type { Store } from '../../../repository/store.ts';
 import type { Universe } from '../launcher.ts';
 
@@ -161,9 +161,9 @@ async function backUpOnce(
     const { shards } = await patiently((attempt) => exportUniverse({ ...context, attempt }, source, point));
     let task = 0;
     for (const entry of shards) {
-      const shard = await readTabletShard(store, context.ref, entry);
-      const servers = new Map(shard.nodes.map((node, place) => [node, shard.servers?.[place]]));
-      for (const { tablet, table, snapshot, nodes } of unpackShard(shard)) {
+      const batch = await readTabletBatch(store, context.ref, entry);
+      const servers = new Map(batch.nodes.map((node, place) => [node, batch.servers?.[place]]));
+      for (const { tablet, table, snapshot, nodes } of unpackBatch(batch)) {
         let isSaved = false;
         const reasons: string[] = [];
         for (const node of nodes) {
@@ -258,10 +258,10 @@ export async function restore(
     for (let round = 0; ; round += 1) {
       if (round === 5) throw permanent('RESTORE_NOT_SETTLED', 'replicas still come and go', '');
       const fills = await patiently((attempt) => placeFills({ ...context, attempt }, round));
-      if (fills.fingerprint === before && (await eachShard(rig, context, round, fills.shards, 'check')) === 0)
+      if (fills.fingerprint === before && (await eachBatch(rig, context, round, fills.shards, 'check')) === 0)
         break;
       before = fills.fingerprint;
-      await eachShard(rig, context, round, fills.shards, 'fill');
+      await eachBatch(rig, context, round, fills.shards, 'fill');
     }
     await placed(context);
     await patiently(() => restoreAll(context));
@@ -302,7 +302,7 @@ async function inspect(
   if (problems.length > 0) throw permanent('RESTORE_NODES_NOT_READY', problems.join('; '), '');
 }
 
-async function eachShard(
+async function eachBatch(
   rig: Rig,
   restore: UniverseRestore,
   round: number,
@@ -310,8 +310,8 @@ async function eachShard(
   what: 'fill' | 'check',
 ): Promise<number> {
   let unfilled = 0;
-  for (let shard = 0; shard < shards; shard += 1) {
-    unfilled += await eachPair(rig, restore, round, shard, what);
+  for (let batch = 0; batch < shards; batch += 1) {
+    unfilled += await eachPair(rig, restore, round, batch, what);
   }
   return unfilled;
 }
@@ -320,11 +320,11 @@ async function eachPair(
   rig: Rig,
   restore: UniverseRestore,
   round: number,
-  shard: number,
+  batch: number,
   what: 'fill' | 'check',
 ): Promise<number> {
   let unfilled = 0;
-  const { nodes, tables, tablets, servers } = await readFillShard(restore, round, shard);
+  const { nodes, tables, tablets, servers } = await readFillBatch(restore, round, batch);
   for (const [place, node] of nodes.entries()) {
     const fills = tablets
       .filter(({ nodes: places }) => places.includes(place))

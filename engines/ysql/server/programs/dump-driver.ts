@@ -50,7 +50,7 @@ function yugabyteDriver(program: FoundProgram): DumpDriver {
     commonOptions: async () => ((await takesOption(program, '--no-statistics')) ? ['--no-statistics'] : []),
     async readPointOptions(readPoint, database) {
       if (readPoint.kind === 'pg-snapshot') {
-        // Its transaction is serializable unless it is told otherwise, and such a one imports no snapshot.
+        // Its transaction is serializable by default, and a serializable transaction imports no snapshot.
         return [`--snapshot=${readPoint.snapshots[database]}`, '--no-serializable-deferrable'];
       }
       if (readPoint.kind === 'yb-read-time' && (await takesOption(program, '--read-time=1'))) {

@@ -37,7 +37,7 @@ export function configuredFolders(environment: NodeJS.ProcessEnv = process.env):
   ]);
 }
 
-/** Without symbolic links; as it is where there is no such folder, which finding nothing in it then tells. */
+/** Without symbolic links; as it is where there is no such folder: the caller then finds nothing in it. */
 function realFolder(folder: string): string {
   const path = resolve(folder);
   return existsSync(path) ? realpathSync(path) : path;

@@ -1,16 +1,16 @@
 import fc from 'fast-check';
-import { exclude, mayMeet, type SourceClaim } from '../../model/source-claim.ts';
-import { Gate } from '../../workflows/gate.ts';
+import { exclude, type LockRequest, mayMeet } from '../../model/source-lock.ts';
+import { SourceLock } from '../../workflows/source-lock.ts';
 
-const claim = (
+const request = (
   holder: string,
-  mode: SourceClaim['mode'],
+  mode: LockRequest['mode'],
   databases: readonly string[] = [],
-): SourceClaim => ({
+): LockRequest => ({
   ...{ holder, mode, title: holder, since: '2026-11-23T04:00:00.000Z' },
   databases: { include: databases, exclude: [] },
 });
-const newGate = () => new Gate({ holders: [], waiting: [] });
+const newLock = () => new SourceLock({ holders: [], waiting: [] });
 
 test.each([
   [[], ['orders'], true],
@@ -27,36 +27,36 @@ test.each([
 });
 
 test('backups go together, an overwriting restore alone, and nobody overtakes it', () => {
-  const gate = newGate();
+  const lock = newLock();
   for (const entering of [
-    claim('b1', 'together'),
-    claim('b2', 'together'),
-    claim('r', 'alone'),
-    claim('b3', 'together'),
+    request('b1', 'together'),
+    request('b2', 'together'),
+    request('r', 'alone'),
+    request('b3', 'together'),
   ]) {
-    gate.enter(entering);
+    lock.request(entering);
   }
-  expect(gate.admit()).toEqual(['b1', 'b2']);
-  gate.leave('b1');
-  expect(gate.admit()).toEqual([]);
-  gate.leave('b2');
-  expect(gate.admit()).toEqual(['r']);
-  gate.leave('r');
-  expect(gate.admit()).toEqual(['b3']);
+  expect(lock.grant()).toEqual(['b1', 'b2']);
+  lock.release('b1');
+  expect(lock.grant()).toEqual([]);
+  lock.release('b2');
+  expect(lock.grant()).toEqual(['r']);
+  lock.release('r');
+  expect(lock.grant()).toEqual(['b3']);
 });
 
 test('a run that asks again keeps its place and is told again', () => {
-  const gate = newGate();
-  gate.enter(claim('b', 'together'));
-  expect(gate.admit()).toEqual(['b']);
-  expect(gate.admit()).toEqual([]);
-  gate.enter(claim('b', 'together'));
-  expect(gate.admit()).toEqual(['b']);
+  const lock = newLock();
+  lock.request(request('b', 'together'));
+  expect(lock.grant()).toEqual(['b']);
+  expect(lock.grant()).toEqual([]);
+  lock.request(request('b', 'together'));
+  expect(lock.grant()).toEqual(['b']);
 });
 
 test('whatever comes and goes, no two that exclude each other are in, and who waits is let in when all before it left', () => {
   const arrival = fc.record({
-    mode: fc.constantFrom<SourceClaim['mode']>('together', 'alone'),
+    mode: fc.constantFrom<LockRequest['mode']>('together', 'alone'),
     databases: fc.subarray(['a', 'b', 'c*']),
     leaves: fc.array(fc.nat(20), { maxLength: 3 }),
   });
@@ -64,28 +64,28 @@ test('whatever comes and goes, no two that exclude each other are in, and who wa
   fc.assert(
     fc.property(fc.array(arrival, { maxLength: 20 }), fc.boolean(), (arrivals, isReset) => {
       cases += 1;
-      let gate = newGate();
+      let lock = newLock();
       for (const [index, { mode, databases, leaves }] of arrivals.entries()) {
-        gate.enter(claim(`r${index}`, mode, databases));
-        gate.admit();
-        for (const leaving of leaves) gate.leave(`r${leaving}`);
-        gate.admit();
-        if (isReset) gate = new Gate(gate.state);
-        const { holders, waiting } = gate.state;
+        lock.request(request(`r${index}`, mode, databases));
+        lock.grant();
+        for (const leaving of leaves) lock.release(`r${leaving}`);
+        lock.grant();
+        if (isReset) lock = new SourceLock(lock.state);
+        const { holders, waiting } = lock.state;
         for (const [at, one] of holders.entries()) {
           for (const other of holders.slice(at + 1)) expect(exclude(one, other)).toBe(false);
         }
         const [first] = waiting;
         if (first !== undefined) expect(holders.some((holder) => exclude(holder, first))).toBe(true);
       }
-      while (!gate.isEmpty) {
-        const [first] = gate.state.holders;
+      while (!lock.isEmpty) {
+        const [first] = lock.state.holders;
         expect(first).toBeDefined();
-        gate.leave(first?.holder ?? '');
-        gate.admit();
+        lock.release(first?.holder ?? '');
+        lock.grant();
       }
     }),
     { numRuns: 2_000 },
   );
-  process.stdout.write(`gate: ${cases} sequences of arrivals tried\n`);
+  process.stdout.write(`lock: ${cases} sequences of arrivals tried\n`);
 });

@@ -8,20 +8,20 @@ import type {
   VerifyReport,
 } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
-import { type Assertion, type RehearsalPurpose, rehearsalName } from '../model/drill.ts';
+import { type Assertion, type ScratchPurpose, scratchName } from '../model/drill.ts';
 import { describeLeftOut } from '../model/left-out-text.ts';
 import { runChild } from './children.ts';
 import { describeFailure, rootFailure } from './failures.ts';
 import type { RestoreLeftovers, WorkflowsByName } from './messages.ts';
 
-export type RehearsalWishes = Pick<RestoreRequest, 'source' | 'parallelism'> &
+export type ScratchWishes = Pick<RestoreRequest, 'source' | 'parallelism'> &
   Partial<Pick<RestoreRequest, 'connection' | 'check' | 'assertions' | 'contents' | 'tolerate' | 'owner'>>;
 
 /** Level `restore`: restores into scratch databases, compares every row, drops them, and records the verdict. */
-export async function rehearse(
+export async function verifyByRestore(
   activities: Pick<Activities, 'recordVerification'>,
   ref: BackupRef,
-  wishes: RehearsalWishes,
+  wishes: ScratchWishes,
 ): Promise<VerifyReport> {
   const startedAt = new Date(Date.now()).toISOString();
   const { outcome } = await restoreScratch(scratchRequest(ref, 'rehearsal', wishes));
@@ -31,7 +31,7 @@ export async function rehearse(
 }
 
 /** Level `schema`: creates the schema without rows in scratch databases, drops them, and names what the server refuses. */
-export async function rehearseSchema(ref: BackupRef, wishes: RehearsalWishes): Promise<SchemaReport> {
+export async function verifyBySchema(ref: BackupRef, wishes: ScratchWishes): Promise<SchemaReport> {
   const startedAt = new Date(Date.now()).toISOString();
   const request = scratchRequest(ref, 'rehearsal', { ...wishes, contents: 'schema', tolerate: true });
   const { outcome } = await restoreScratch(request);
@@ -51,11 +51,11 @@ export async function rehearseSchema(ref: BackupRef, wishes: RehearsalWishes): P
 /** @param prefix of the scratch databases' names, so that people recognise them */
 export function scratchRequest(
   ref: BackupRef,
-  prefix: RehearsalPurpose,
-  wishes: RehearsalWishes,
+  prefix: ScratchPurpose,
+  wishes: ScratchWishes,
 ): RestoreRequest {
   return {
-    restore: rehearsalName(prefix, new Date()),
+    restore: scratchName(prefix, new Date()),
     from: ref,
     into: {},
     replace: false,
@@ -68,24 +68,24 @@ export function scratchRequest(
   };
 }
 
-export type RehearsalOutcome = Pick<
+export type ScratchOutcome = Pick<
   RestoreSummary,
   'verdict' | 'tables' | 'bytes' | 'problems' | 'compared' | 'notes' | 'drill' | 'leftOut' | 'leftOutMore'
 >;
 
 /** Most notes in a report, since the ledger keeps reports for good. */
-const MOST_NOTES = 20;
+const MAX_NOTES = 20;
 
 /** Restores into scratch databases, which the restore drops. `leftBehind`: it could not drop them, so another one must. */
 export async function restoreScratch(
   request: RestoreRequest,
-): Promise<{ readonly outcome: RehearsalOutcome; readonly leftBehind: boolean }> {
+): Promise<{ readonly outcome: ScratchOutcome; readonly leftBehind: boolean }> {
   const startedAtMs = Date.now();
   try {
     const outcome = await runChild(() =>
       startChild<WorkflowsByName['restore']>('restore', {
         workflowId: `${workflowInfo().workflowId}:${request.restore}`,
-        staticSummary: `restore rehearsal of ${request.from.backup}`,
+        staticSummary: `scratch restore of ${request.from.backup}`,
         args: [request],
       }),
     );
@@ -103,10 +103,10 @@ export async function restoreScratch(
 
 /** A restore of an engine whose copies can't be asked skips the assertions, so nothing is known of them. */
 function unasked(
-  outcome: RehearsalOutcome,
+  outcome: ScratchOutcome,
   assertions: readonly Assertion[],
   restoreMs: number,
-): RehearsalOutcome {
+): ScratchOutcome {
   const problem = 'copies of this engine can’t be asked';
   const results = assertions.map(({ name }) => ({ name, verdict: 'INCONCLUSIVE' as const, problem }));
   const isOpen = outcome.verdict === 'OK' && results.length > 0;
@@ -118,7 +118,7 @@ function unasked(
   };
 }
 
-export function reportOf(ref: BackupRef, outcome: RehearsalOutcome, startedAt: string): VerifyReport {
+export function reportOf(ref: BackupRef, outcome: ScratchOutcome, startedAt: string): VerifyReport {
   return {
     plan: ref.plan,
     backup: ref.backup,
@@ -128,7 +128,7 @@ export function reportOf(ref: BackupRef, outcome: RehearsalOutcome, startedAt: s
     checkedBytes: outcome.bytes,
     problems: problemsOf(outcome),
     ...defined({ compared: outcome.compared }),
-    ...(outcome.notes === undefined ? {} : { notes: outcome.notes.slice(0, MOST_NOTES) }),
+    ...(outcome.notes === undefined ? {} : { notes: outcome.notes.slice(0, MAX_NOTES) }),
     startedAt,
     finishedAt: new Date(Date.now()).toISOString(),
     ...defined({ drill: outcome.drill }),
@@ -153,7 +153,7 @@ export function problemsOf({
 const DAMAGE = ['STORE_DAMAGED', 'STORE_NOT_FOUND', 'MANIFEST_DAMAGED'];
 
 /** A restore that fails on damaged data proves damage. One that fails for another reason (no target, no space) proves nothing. */
-function outcomeOfFailure(error: unknown): RehearsalOutcome {
+function outcomeOfFailure(error: unknown): ScratchOutcome {
   const { code, message } = describeFailure(error);
   const verdict = DAMAGE.includes(code) ? 'FAILED' : 'INCONCLUSIVE';
   return { verdict, tables: 0, bytes: 0, problems: [message] };

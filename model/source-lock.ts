@@ -9,13 +9,13 @@ export interface SourceIdentity {
 }
 
 /** `together`: a run that reads (backups). `alone`: one that overwrites. */
-export type ClaimMode = 'together' | 'alone';
+export type LockMode = 'together' | 'alone';
 
-/** A run's wish to work on a source. */
-export interface SourceClaim {
+/** A run's request for the lock of a source. */
+export interface LockRequest {
   /** The run, by its workflow id: a run that is reset in the Temporal UI stays the same one. */
   readonly holder: string;
-  readonly mode: ClaimMode;
+  readonly mode: LockMode;
   readonly databases: NamePatterns;
   /** What the run is, for people: `backup 20261123T… of orders`. */
   readonly title: string;
@@ -23,7 +23,7 @@ export interface SourceClaim {
 }
 
 /** The rule: an overwriting run is alone on its databases; runs that only read go together. */
-export function exclude(one: SourceClaim, other: SourceClaim): boolean {
+export function exclude(one: LockRequest, other: LockRequest): boolean {
   return (one.mode === 'alone' || other.mode === 'alone') && mayMeet(one.databases, other.databases);
 }
 

@@ -2,7 +2,7 @@ import { Context, heartbeat } from '@temporalio/activity';
 import type { WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import type { Activities } from '../../activities/contract.ts';
-import { gateState, progress } from '../../workflows/messages.ts';
+import { lockState, progress } from '../../workflows/messages.ts';
 import { eventually } from '../support/processes.ts';
 import { type Bench, CAPTURE, capture, pipelineOf, restoring, startBench } from './scripted-worker.ts';
 
@@ -113,7 +113,7 @@ test('an overwriting restore waits for the backups under way, and the next backu
     expect(witness.present).toBe(2);
     const { holders, waiting } = await bench.client.workflow
       .getHandle(`source:${bench.taskQueue}`)
-      .query(gateState);
+      .query(lockState);
     expect([holders.length, waiting.map(({ mode }) => mode)]).toEqual([2, ['alone', 'together']]);
 
     witness.open('backup');

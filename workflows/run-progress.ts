@@ -19,7 +19,7 @@ const resultKey = defineSearchAttributeKey('BackupResult', 'KEYWORD');
  * The progress of one run: the query `progress`, the current details in the Temporal UI and the phase as a search attribute all show
  * this one state. It writes nothing into history but one change of phase for each step.
  */
-export class Board {
+export class RunProgress {
   readonly #steps: StepProgress[];
   #state: Progress['state'] = 'running';
   #headline: string;
@@ -27,7 +27,7 @@ export class Board {
   readonly #startedAtMs = Date.now();
   readonly #transferring = new Map<string, Map<number, TransferProgress>>();
   #transferStep: string | undefined;
-  /** Called when a step begins, and at each tenth of a transfer: what others are told. */
+  /** Called when a step begins, and at each tenth of a transfer: what is reported to others. */
   onMilestone: (headline: string) => void = () => undefined;
   #tenths = 0;
 
@@ -103,14 +103,14 @@ export class Board {
   /** @param update undefined where a child of an earlier version ended: it had reported its end by a signal. */
   transferred(update: TransferProgress | undefined): void {
     if (this.#transferStep === undefined || update === undefined) return;
-    const shards = this.#transferring.get(this.#transferStep);
-    shards?.set(update.shard, update);
+    const batches = this.#transferring.get(this.#transferStep);
+    batches?.set(update.shard, update);
     const sum = { tasksDone: 0, rows: 0, bytes: 0, storedBytes: 0 };
-    for (const shard of shards?.values() ?? []) {
-      sum.tasksDone += shard.tasksDone;
-      sum.rows += shard.rows;
-      sum.bytes += shard.bytes;
-      sum.storedBytes += shard.storedBytes;
+    for (const batch of batches?.values() ?? []) {
+      sum.tasksDone += batch.tasksDone;
+      sum.rows += batch.rows;
+      sum.bytes += batch.bytes;
+      sum.storedBytes += batch.storedBytes;
     }
     this.#update(this.#transferStep, sum);
     this.#show();

@@ -1,6 +1,6 @@
 import { engineOf } from '../engines/registry.ts';
 import { PLAIN_RESTORE, type RestoreRequest } from '../model/backup.ts';
-import { isDoctors, rehearsalIn } from '../model/drill.ts';
+import { isDoctors, scratchNameIn } from '../model/drill.ts';
 import { HoldfastError, messageOf } from '../model/errors.ts';
 import { backupFolder } from '../repository/layout.ts';
 import { type Pin, readPins, removePin } from '../repository/pins.ts';
@@ -10,10 +10,10 @@ import type { Repositories } from './repositories.ts';
 import { asActivity } from './run-activity.ts';
 
 /**
- * Drops what terminated rehearsals left, since they could not drop their scratch databases themselves. A rehearsal pins its backup
+ * Drops what terminated scratch restores left, since they could not drop their scratch databases themselves. A scratch restore pins its backup
  * before it makes any. So a pin whose workflow is gone says which databases there may be; once they are dropped, the pin is removed.
  */
-export function rehearsalLeftovers(
+export function scratchLeftovers(
   repositories: Repositories,
   pins: Pins,
 ): Pick<Activities, 'clearRehearsals'> {
@@ -24,7 +24,7 @@ export function rehearsalLeftovers(
         const cleared: string[] = [];
         const problems: string[] = [];
         for (const pin of await readPins(store, { plan }, { signal: verb.signal })) {
-          const restore = rehearsalIn(pin.workflowId);
+          const restore = scratchNameIn(pin.workflowId);
           if (restore === undefined || (await isReading(pin, pins))) continue;
           verb.heartbeat();
           const ref = { repository, plan, backup: pin.backup };

@@ -5,50 +5,50 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { ClaimInput } from '../activities/contract.ts';
+import type { LockInput } from '../activities/contract.ts';
 import type { Source } from '../model/pipeline.ts';
-import type { ClaimMode } from '../model/source-claim.ts';
+import type { LockMode } from '../model/source-lock.ts';
 import { DAY_MS } from '../model/time.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { leaveSource, sourceEntered } from './messages.ts';
 
-/** A wait that is shorter is not worth telling. */
+/** A wait that is shorter is not shown. */
 const SHORT_WAIT_MS = 2_000;
 
-/** How long a run waits before it asks again. The gate, and with it the list of claims, may have been terminated by hand. */
+/** How long a run waits before it asks again. The workflow of the lock, and with it the list of requests, may have been terminated by hand. */
 const ASK_AGAIN_AFTER_MS = 10 * 60_000;
 
-export interface TurnWish {
+export interface LeaseWish {
   /** The source; its `connection` names the server that is worked on. */
   readonly source: Source;
-  readonly mode: ClaimMode;
+  readonly mode: LockMode;
   readonly title: string;
-  /** Called when the run has to wait; its argument is the id of the gate. */
-  readonly onWait: (gate: string) => void;
+  /** Called when the run has to wait; its argument is the workflow id of the lock. */
+  readonly onWait: (lock: string) => void;
 }
 
-/** This run's turn at a source, given by the source's gate (workflows/source-gate.ts). */
-export class Turn {
-  readonly #wish: TurnWish;
+/** This run's lease on a source. The source's lock grants it (workflows/source-gate.ts). */
+export class SourceLease {
+  readonly #wish: LeaseWish;
   #isIn = false;
-  #gate: string | undefined;
+  #lock: string | undefined;
 
-  constructor(wish: TurnWish) {
+  constructor(wish: LeaseWish) {
     this.#wish = wish;
     setHandler(
       sourceEntered,
       () => {
         this.#isIn = true;
       },
-      { description: 'Sent by the gate of the source: this run may begin' },
+      { description: 'Sent by the lock of the source: this run may begin' },
     );
   }
 
-  /** Returns when the gate lets this run in. Throws when the source can't be named (a secret is missing, a bad URL). */
+  /** Returns when the lock has granted the lease. Throws when the source can't be named (a secret is missing, a bad URL). */
   async take(): Promise<void> {
     const { source, mode, title, onWait } = this.#wish;
     const { workflowId: holder, taskQueue } = workflowInfo();
-    const claim: ClaimInput = {
+    const request: LockInput = {
       source,
       mode,
       title,
@@ -61,23 +61,23 @@ export class Turn {
       retry: PATIENT_RETRY,
       timeoutMs: DAY_MS,
     });
-    const { gate } = await ask.claimSource(claim);
-    this.#gate = gate;
+    const { gate: lock } = await ask.claimSource(request);
+    this.#lock = lock;
     if (await condition(() => this.#isIn, SHORT_WAIT_MS)) return;
-    onWait(gate);
-    while (!(await condition(() => this.#isIn, ASK_AGAIN_AFTER_MS))) await ask.claimSource(claim);
+    onWait(lock);
+    while (!(await condition(() => this.#isIn, ASK_AGAIN_AFTER_MS))) await ask.claimSource(request);
   }
 
   /** Gives the source back. Also called by a run that is cancelled, and by one that never got the source. */
   async end(): Promise<void> {
-    const gate = this.#gate;
-    if (gate === undefined) return;
-    this.#gate = undefined;
+    const lock = this.#lock;
+    if (lock === undefined) return;
+    this.#lock = undefined;
     await CancellationScope.nonCancellable(async () => {
       try {
-        await getExternalWorkflowHandle(gate).signal(leaveSource, workflowInfo().workflowId);
+        await getExternalWorkflowHandle(lock).signal(leaveSource, workflowInfo().workflowId);
       } catch {
-        // This fails only if the gate is gone (terminated by hand). Then no run waits at it.
+        // This fails only if the lock is gone (terminated by hand). Then no run waits for it.
       }
     });
   }
