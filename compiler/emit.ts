@@ -173,6 +173,7 @@ function emitSource({ ysql, ycql, universe }: PlanDocument['spec']['source']): S
     contents: ysql.contents,
     globals: ysql.globals,
     ...given('dumpProgram', ysql.dumpProgram),
+    ...given('format', ysql.format),
     chunkBytes: ysql.chunkSize,
   };
 }

@@ -104,6 +104,11 @@ export interface TableId {
 }
 
 /** A part of one table that is read by one COPY, or by one paged SELECT. */
+export interface BinaryRowsSpec {
+  /** Of the chunk's columns, by their names in `pg_catalog`. */
+  readonly types: readonly string[];
+}
+
 export interface ChunkSpec {
   /** Unique in the backup's epoch, safe in an object key, e.g. `t00012-c00003`. */
   readonly id: string;
@@ -120,6 +125,8 @@ export interface ChunkSpec {
     /** Closed bounds 0..65535 of `yb_hash_code(<keys>)`, in YCQL of `partition_hash(<keys>)`. */
     | { readonly kind: 'hash'; readonly keys: readonly string[]; readonly from: number; readonly to: number }
     | KeyRange;
+  /** Rows are read in COPY's binary format; absent: as text, or as pages of CQL. */
+  readonly binary?: BinaryRowsSpec;
   readonly estimatedBytes: number;
 }
 
@@ -160,7 +167,7 @@ export interface TransferTask {
 export const TASKS_PER_BATCH = 500;
 
 /** How rows stand in a data object, before zstd; docs/repository-format.md describes each. */
-export type DataFormat = 'copy-text' | 'cql-pages';
+export type DataFormat = 'copy-text' | 'copy-binary' | 'cql-pages';
 
 /** One object of table data: a run of whole rows, zstd compressed. */
 export interface DataObject extends ObjectEntry {
@@ -171,6 +178,8 @@ export interface DataObject extends ObjectEntry {
   readonly bytes: number;
   /** Absent: COPY text. */
   readonly format?: DataFormat;
+  /** Of `copy-binary`, which says nothing of them itself: the columns' types, by their names in `pg_catalog`. */
+  readonly types?: readonly string[];
   /** When its rows were read, where that is not the read point's instant. */
   readonly readAt?: TimeInterval;
   /** YCQL: rows of which every cell expires. No server says whether such a row itself stays after that. */

@@ -26,6 +26,8 @@ export interface YsqlSource {
   readonly globals: 'none' | 'roles' | 'roles-with-passwords';
   /** A YugabyteDB's schema is dumped by PostgreSQL's program; absent, by the server's own. */
   readonly dumpProgram?: 'pg_dump';
+  /** How rows are read and stored; absent: in COPY's binary format where it is exact, else as text. */
+  readonly format?: 'text' | 'binary';
   /** Target size of a chunk, bytes of COPY text. Default 64 MiB. */
   readonly chunkBytes: number;
 }

@@ -1,5 +1,6 @@
-import type { DataObject } from '../model/backup.ts';
+import type { DataFormat, DataObject } from '../model/backup.ts';
 import { messageOf } from '../model/errors.ts';
+import { BinaryRows } from './copy-binary.ts';
 import { PageRows } from './cql-pages.ts';
 import { textOf } from './zstd-frames.ts';
 
@@ -7,7 +8,7 @@ const NEWLINE = 0x0a;
 
 /**
  * How the rows in stored bytes differ from what the manifest states; undefined when they don't. COPY writes one line for each
- * row, and a newline within a value as `\n`; pages of CQL state their counts. Decompresses as a stream, so memory is bounded.
+ * row, and a newline within a value as `\n`; its binary format and pages of CQL state lengths and counts. Decompresses as a stream, so memory is bounded.
  */
 export async function differenceInContent(
   stored: Uint8Array,
@@ -15,7 +16,7 @@ export async function differenceInContent(
 ): Promise<string | undefined> {
   let counted: { readonly rows: number; readonly bytes: number };
   try {
-    counted = await countRows(stored, expected.format === 'cql-pages' ? new PageRows() : new CopyRows());
+    counted = await countRows(stored, counterOf(expected.format));
   } catch (error) {
     return `it does not decompress (${messageOf(error)})`;
   }
@@ -24,6 +25,17 @@ export async function differenceInContent(
   }
   if (counted.rows !== expected.rows) return `it has ${counted.rows} rows instead of ${expected.rows}`;
   return undefined;
+}
+
+function counterOf(format: DataFormat | undefined): RowCounter {
+  switch (format) {
+    case 'cql-pages':
+      return new PageRows();
+    case 'copy-binary':
+      return new BinaryRows();
+    default:
+      return new CopyRows();
+  }
 }
 
 /** Counts rows in a stream of blocks. */

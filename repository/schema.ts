@@ -33,7 +33,8 @@ export const dataObjectSchema: z.ZodType<DataObject> = z.object({
   columns: z.array(z.string()),
   rows: count,
   bytes: count,
-  format: z.enum(['copy-text', 'cql-pages']).exactOptional(),
+  format: z.enum(['copy-text', 'copy-binary', 'cql-pages']).exactOptional(),
+  types: z.array(z.string()).exactOptional(),
   readAt: intervalSchema.exactOptional(),
   expiring: count.exactOptional(),
   unread: z.array(z.string()).exactOptional(),
@@ -195,5 +196,6 @@ export const chunkSpecSchema: z.ZodType<ChunkSpec> = z.object({
       to: z.array(z.string()).min(1).nullable(),
     }),
   ]),
+  binary: z.object({ types: z.array(z.string()) }).exactOptional(),
   estimatedBytes: z.number().nonnegative(),
 });

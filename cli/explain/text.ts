@@ -89,7 +89,8 @@ function describeYsql(source: YsqlSource): string {
   const parts: string[] = [source.engine, `connection from ${describeSecret(source.connection)}`];
   if (source.databases !== undefined) parts.push(`databases ${describePatterns(source.databases)}`);
   const dump = source.dumpProgram === undefined ? [] : [`schema by ${source.dumpProgram}`];
-  return [...parts, ...describeRows(source), ...dump, describeChunks(source)].join(', ');
+  const format = source.format === undefined ? [] : [`rows as ${source.format}`];
+  return [...parts, ...describeRows(source), ...dump, ...format, describeChunks(source)].join(', ');
 }
 
 function describeYcql(source: YcqlSource): string {

@@ -44,6 +44,14 @@ const ysql = z
           "Dumps the schema of a YugabyteDB by PostgreSQL's `pg_dump`, where no `ysql_dump` can be installed. Order and sharding of keys, colocation and splits are lost. Left out: by the server's own program.",
         examples: ['pg_dump'],
       }),
+    format: z
+      .enum(['text', 'binary'])
+      .optional()
+      .meta({
+        description:
+          "How rows are stored. Left out: a table of PostgreSQL whose columns all have built-in types with one stable binary form goes in COPY's binary format, which is faster to read and to load, every other table as COPY text. `text`: all as text. `binary`: on a YugabyteDB too, where nobody has confirmed it yet.",
+        examples: ['text'],
+      }),
     chunkSize: reading((value) => readSize(value, '1MiB', '256MiB'), {
       description:
         'Target size of a chunk, in bytes of COPY text, from 1MiB to 256MiB. A worker holds one compressed chunk in memory for each slot.',

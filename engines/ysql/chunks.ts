@@ -19,6 +19,8 @@ export interface TableShape {
   readonly isHeap: boolean;
   /** Quoted, without dropped columns and those that are generated, stored or virtual (PostgreSQL 18). */
   readonly columns: readonly string[];
+  /** Of the columns, by their names in `pg_catalog`; empty for a type of another schema. */
+  readonly types: readonly string[];
   /** Quoted hash key of a hash-sharded YugabyteDB table, in order; empty otherwise. */
   readonly hashKey: readonly string[];
   /** Primary key by whose ranges it can be cut, where there is one and the server doesn't hash it. */
@@ -35,7 +37,10 @@ const SHAPES = (totalBytes: string) => `
     current_setting('block_size')::float8 AS "blockBytes",
     coalesce((SELECT amname = 'heap' FROM pg_catalog.pg_am WHERE oid = c.relam), true) AS "isHeap",
     ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0
-      AND NOT a.attisdropped AND coalesce(to_jsonb(a) ->> 'attgenerated', '') = '' ORDER BY a.attnum) AS columns
+      AND NOT a.attisdropped AND coalesce(to_jsonb(a) ->> 'attgenerated', '') = '' ORDER BY a.attnum) AS columns,
+    ARRAY(SELECT CASE WHEN t.typnamespace = 'pg_catalog'::regnamespace THEN t.typname::text ELSE '' END
+      FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid WHERE a.attrelid = c.oid AND a.attnum > 0
+      AND NOT a.attisdropped AND coalesce(to_jsonb(a) ->> 'attgenerated', '') = '' ORDER BY a.attnum) AS types
   FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1::oid[])`;
 
 const TOTAL_BYTES: Readonly<Record<Product, string>> = {
@@ -148,6 +153,8 @@ export interface TableToCut {
   readonly cut?: TableCut;
   /** Why a table larger than a chunk is read as one; the manifest states it. */
   readonly uncut?: string;
+  /** Its rows are read in COPY's binary format. */
+  readonly binary?: boolean;
 }
 
 /** Cuts one table into ranges that give about `chunkBytes` of text each; every row is in exactly one of them. Pure. */
@@ -227,6 +234,7 @@ export function cutTables(
   return bySize.flatMap(({ table }, tableIndex) =>
     cutTable(table, product, chunkBytes).map((chunk, chunkIndex) => ({
       ...chunk,
+      ...(table.binary === true ? { binary: { types: table.shape.types } } : {}),
       id: `t${padded(tableIndex)}-c${padded(chunkIndex)}`,
     })),
   );

@@ -1,11 +1,12 @@
 import { isMainThread } from 'node:worker_threads';
 import type { Connection, Submittable } from 'pg';
 import { permanent } from '../../model/errors.ts';
+import { BINARY_HEADER, BINARY_TRAILER } from '../../repository/copy-binary.ts';
 import { setLending } from './lending-socket.ts';
 import { asRead, borrowBlock, returnBlock, takeRows } from './row-memory.ts';
 import type { Session } from './server/session.ts';
 
-/** Whole rows of COPY text, as they came. Valid until the next block is asked for: its memory is used again. */
+/** Whole rows, as they came: COPY text, or the binary format without its header and its trailer. Valid until the next block is asked for: its memory is used again. */
 export interface CopyBlock {
   readonly data: Buffer;
   readonly rows: number;
@@ -14,8 +15,11 @@ export interface CopyBlock {
 /** While this many blocks wait to be consumed, the server waits too. */
 const BLOCKS_AHEAD = 2;
 
+/** How a COPY gives its rows. */
+export type RowFormat = 'text' | 'binary';
+
 /**
- * Runs `COPY … TO STDOUT` and yields its text in blocks of at most 1 MiB, cut at row boundaries (a longer row is a block of its
+ * Runs `COPY … TO STDOUT` and yields its rows in blocks of at most 1 MiB, cut at row boundaries (a longer row is a block of its
  * own). The server's count of rows must equal ours. A consumer that stops early must close the session.
  *
  * The frames are taken from the socket directly, since the client library makes an event of each row.
@@ -25,8 +29,9 @@ export async function* copyOut(
   statement: string,
   doing: string,
   signal: AbortSignal,
+  format: RowFormat = 'text',
 ): AsyncGenerator<CopyBlock, { readonly rows: number }> {
-  const reader = new CopyOutReader(statement);
+  const reader = new CopyOutReader(statement, format);
   session.client.query(reader);
   let rows = 0;
   try {
@@ -85,6 +90,8 @@ function letRowsGather(): void {
 class CopyOutReader implements Submittable {
   rowsByServer: number | undefined;
   readonly #statement: string;
+  /** Undefined for text: whether the header of the binary format is still to come. */
+  #awaitsHeader: boolean | undefined;
   readonly #ready: CopyBlock[] = [];
   #connection: Connection | undefined;
   #libraryListener: ((chunk: Buffer) => void) | undefined;
@@ -102,8 +109,9 @@ class CopyOutReader implements Submittable {
   #failure: unknown;
   #wake: (() => void) | undefined;
 
-  constructor(statement: string) {
+  constructor(statement: string, format: RowFormat) {
     this.#statement = statement;
+    this.#awaitsHeader = format === 'binary' ? true : undefined;
   }
 
   /** The next block, undefined at the end of the statement; throws what the statement failed with. */
@@ -196,6 +204,7 @@ class CopyOutReader implements Submittable {
         frameBytes = this.#header.readUInt32BE(1);
       }
       if (type === COPY_DONE || type === ERROR_RESPONSE) {
+        if (type === COPY_DONE) this.#dropTrailer();
         this.#emitBlock();
         this.#release(Buffer.concat([frameHeader(type, frameBytes), chunk.subarray(at)]));
         return;
@@ -220,9 +229,32 @@ class CopyOutReader implements Submittable {
     this.#blockLength += to - from;
   }
 
+  /** The trailer comes as the last message, and was counted as a row. */
+  #dropTrailer(): void {
+    if (this.#awaitsHeader === undefined || this.#block === undefined) return;
+    this.#blockLength -= BINARY_TRAILER.length;
+    this.#blockRows -= 1;
+  }
+
+  /** The first message holds it before its row. Returns its length, 0 where there is none. */
+  #passHeader(block: Buffer): number {
+    if (this.#awaitsHeader !== true) return 0;
+    this.#awaitsHeader = false;
+    if (!block.subarray(0, BINARY_HEADER.length).equals(BINARY_HEADER)) {
+      this.#failure = permanent(
+        'YSQL_COPY_FORMAT',
+        'The server answered COPY with another header than that of the binary format',
+        'Set format: text at source.ysql in the plan, and report this with the server’s version.',
+      );
+    }
+    return BINARY_HEADER.length;
+  }
+
   #emitBlock(): void {
     if (this.#block === undefined) return;
-    this.#ready.push({ data: this.#block.subarray(0, this.#blockLength), rows: this.#blockRows });
+    const data = this.#block.subarray(this.#passHeader(this.#block), this.#blockLength);
+    if (data.length > 0) this.#ready.push({ data, rows: this.#blockRows });
+    else returnBlock(data);
     this.#block = undefined;
     this.#blockLength = 0;
     this.#blockRows = 0;

@@ -5,7 +5,7 @@ import { quoteTable } from './server/identifiers.ts';
 /** COPY of one chunk, in the database's own encoding as pg_dump does it; SQL text itself travels as UTF-8. Pure. */
 export function copyToStatement(chunk: ChunkSpec, encoding: string): string {
   const table = quoteTable(chunk.table);
-  const format = `(ENCODING '${encoding}')`;
+  const format = copyOptions(encoding, chunk.binary !== undefined);
   if (chunk.range.kind === 'key') {
     return `COPY (${selectRange(chunk.range, chunk.columns.join(', '), table)}) TO STDOUT ${format}`;
   }
@@ -27,8 +27,16 @@ function rangeCondition(range: Exclude<ChunkSpec['range'], KeyRange>): string {
   return `WHERE ${code} >= ${range.from} AND ${code} <= ${range.to}`;
 }
 
-/** The counterpart: COPY of an object's text into its table. Pure. */
-export function copyFromStatement(object: Pick<DataObject, 'table' | 'columns'>, encoding: string): string {
-  const columns = object.columns.length === 0 ? '' : ` (${object.columns.join(', ')})`;
-  return `COPY ${quoteTable(object.table)}${columns} FROM STDIN (ENCODING '${encoding}')`;
+/** The counterpart: COPY of an object's rows into its table. Pure. */
+export function copyFromStatement(
+  { table, columns, format }: Pick<DataObject, 'table' | 'columns' | 'format'>,
+  encoding: string,
+): string {
+  const names = columns.length === 0 ? '' : ` (${columns.join(', ')})`;
+  return `COPY ${quoteTable(table)}${names} FROM STDIN ${copyOptions(encoding, format === 'copy-binary')}`;
+}
+
+/** In parentheses. Text within binary rows is in the session's encoding, whatever COPY is told. */
+export function copyOptions(encoding: string, binary: boolean): string {
+  return binary ? '(FORMAT binary)' : `(ENCODING '${encoding}')`;
 }

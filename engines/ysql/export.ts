@@ -4,6 +4,7 @@ import { defined } from '../../model/defined.ts';
 import type { ManifestDatabase } from '../../model/manifest.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { BackupContext, EngineExport } from '../engine.ts';
+import { isExactInBinary, readsBinary } from './binary-types.ts';
 import { cutTables, type TableToCut } from './chunks.ts';
 import { isGone, requireAny, selectedDatabases, tellGone } from './databases.ts';
 import { readHiddenCalls } from './hidden-calls.ts';
@@ -70,6 +71,7 @@ export async function exportWorkList(
                       : givingLocksBack(session, () => work(session)),
                   ),
               });
+        const binary = toCut.length > 0 && (await readsBinary(reader, source, server.product));
         const schemaObjects: ObjectEntry[] = [];
         if (source.contents !== 'data') {
           const scripts = await dumpSchema(from, reader, selection);
@@ -95,7 +97,9 @@ export async function exportWorkList(
           schemaObjects.push(await putScript(verb, readPoint, `${index}/large-objects`, script));
         }
         const hiddenCalls = source.contents === 'data' ? [] : await readHiddenCalls(reader);
-        tables.push(...toCut);
+        tables.push(
+          ...toCut.map((table) => ({ ...table, binary: binary && isExactInBinary(table.shape.types) })),
+        );
         databases.push({
           name,
           ...(hiddenCalls.length === 0 ? {} : { hiddenCalls }),

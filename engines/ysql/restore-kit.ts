@@ -66,14 +66,14 @@ function loadScript(
     .filter(({ table }) => table.database === database.name)
     .map((object) =>
       [
-        'load',
+        object.format === 'copy-binary' ? 'load_binary' : 'load',
         ...[object.key, object.sha256, copyFromStatement(object, database.encoding)].map(shellQuote),
       ].join(' '),
     );
   const rows = database.tables.reduce((sum, table) => sum + table.rows, 0);
   return `#!/bin/sh
 # Loads every row of database ${oneLine(database.name)} into the database that PGDATABASE names, in JOBS sessions at once.
-# Each line that starts with "load" below says which object goes into which table, and the object's SHA-256.
+# Each line that starts with "load" or "load_binary" below says which object goes into which table, and the object's SHA-256.
 # An object is loaded whole or not at all. Tables must be empty, and their rows are counted at the end.
 set -eu
 PSQL=\${PSQL:-psql}
@@ -96,15 +96,32 @@ ask() {
   "$PSQL" -X -q -A -t -v ON_ERROR_STOP=1 -f - >"$work/answer" || fail "psql failed; see its message above."
 }
 # The rows are committed by what follows them, so data that ends too early leaves nothing behind.
+text_rows() {
+  [ "$({
+    printf 'BEGIN;\\n%s;\\n' "$2"
+    zstd -dcq "$1" && printf '%s\\n' '\\.' 'COMMIT;' '\\echo loaded'
+  } | "$PSQL" -X -q -A -t -v ON_ERROR_STOP=1 -f -)" = loaded ]
+}
+# Nothing can follow binary rows, so they are unpacked whole before the server is sent any.
+binary_rows() {
+  rows=$(mktemp "$work/rows.XXXXXX")
+  zstd -dcq "$1" >"$rows" && "$PSQL" -X -q -v ON_ERROR_STOP=1 -c "$2" <"$rows"
+  loaded=$?
+  rm -f "$rows"
+  return "$loaded"
+}
 load() {
+  load_rows text_rows "$@"
+}
+load_binary() {
+  load_rows binary_rows "$@"
+}
+load_rows() {
   (
-    if ! echo "$2  $1" | sha256sum --check --status; then
-      echo "$1: it is missing, or not as it was written" >>"$work/failed"
-    elif [ "$({
-      printf 'BEGIN;\\n%s;\\n' "$3"
-      zstd -dcq "$1" && printf '%s\\n' '\\.' 'COMMIT;' '\\echo loaded'
-    } | "$PSQL" -X -q -A -t -v ON_ERROR_STOP=1 -f -)" != loaded ]; then
-      echo "$1: it was not loaded" >>"$work/failed"
+    if ! echo "$3  $2" | sha256sum --check --status; then
+      echo "$2: it is missing, or not as it was written" >>"$work/failed"
+    elif ! "$1" "$2" "$4"; then
+      echo "$2: it was not loaded" >>"$work/failed"
     fi
   ) &
   running=$((running + 1))
@@ -167,7 +184,7 @@ function guide(manifest: Manifest): string {
   return `# Restore without Holdfast
 
 Backup \`${manifest.backup}\` of plan \`${manifest.plan}\`: ${server.product} ${server.version} as of ${readPoint.takenAt}, ${formatAmount(totals.rows, 'row')} in ${formatAmount(totals.tables, 'table')}.
-Everything here is plain: SQL scripts, and COPY text compressed by zstd. You need \`psql\` (or \`ysqlsh\`: set \`PSQL=ysqlsh\`), \`zstd\` and \`sha256sum\`,
+Everything here is plain: SQL scripts, and rows as COPY writes them, text (\`.copy.zst\`) or its binary format (\`.binary.zst\`), compressed by zstd. You need \`psql\` (or \`ysqlsh\`: set \`PSQL=ysqlsh\`), \`zstd\` and \`sha256sum\`,
 this backup's folder on a disk, and an empty place for the databases on a server of version ${server.version} or newer.
 
 The scripts hold SQL and none of psql's own commands: names that could be read as one are in quotes, and a dump with any other command is refused at the backup. A \`psql\` of August 2025 or later makes

@@ -26,9 +26,11 @@ export function borrowBlock(bytes: number): Buffer {
   return block ?? Buffer.allocUnsafeSlow(Math.max(bytes, BLOCK_BYTES));
 }
 
-/** Takes back what was borrowed, or a part that begins where it does. */
+/** Takes back what was borrowed, or a part of it. */
 export function returnBlock({ buffer, byteOffset }: Buffer): void {
-  if (buffer === memory.buffer) freeBlocks.push(Buffer.from(memory.buffer, byteOffset, BLOCK_BYTES));
+  if (buffer !== memory.buffer) return;
+  const place = Math.floor((byteOffset - READ_BYTES) / BLOCK_BYTES);
+  freeBlocks.push(Buffer.from(memory.buffer, READ_BYTES + place * BLOCK_BYTES, BLOCK_BYTES));
 }
 
 /** Puts what came another way where `takeRows` reads it; cut where it is longer than any read. */

@@ -14,7 +14,14 @@ export async function upload(
   { zstdLevel }: { readonly zstdLevel: number },
 ): Promise<readonly DataObject[]> {
   const target = await resolveTarget(verb, source.connection);
-  const stored = await ChunkStore.open(verb, readPoint, chunk, '.copy.zst');
+  const { binary } = chunk;
+  const stored = await ChunkStore.open(
+    verb,
+    readPoint,
+    chunk,
+    binary === undefined ? '.copy.zst' : '.binary.zst',
+  );
+  const format = binary === undefined ? {} : ({ format: 'copy-binary', types: binary.types } as const);
   const objects: DataObject[] = [];
   await threads.run(
     { kind: 'read', target, readPoint, chunk, partBytes: source.chunkBytes, zstdLevel },
@@ -22,7 +29,7 @@ export async function upload(
       signal: verb.signal,
       onProgress: (bytes) => verb.heartbeat({ chunk: chunk.id, bytes }),
       onPart: async ({ body, sha256, rows, bytes }) => {
-        objects.push({ ...(await stored.put(body, sha256)), rows, bytes });
+        objects.push({ ...(await stored.put(body, sha256)), ...format, rows, bytes });
       },
     },
   );

@@ -69,6 +69,7 @@ describe('cutting tables', () => {
       estimatedTextBytes: 0,
       isHeap: true,
       columns: ['"a"'],
+      types: ['int4'],
       hashKey,
     },
     condition: undefined,

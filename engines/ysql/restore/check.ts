@@ -3,7 +3,8 @@ import type { ManifestTable } from '../../../model/manifest.ts';
 import { forEachBounded } from '../../../repository/bounded.ts';
 import { textOf } from '../../../repository/zstd-frames.ts';
 import { readRowCounts } from '../archive/position.ts';
-import { copyOut } from '../copy-out.ts';
+import { type CopyBlock, copyOut } from '../copy-out.ts';
+import { copyOptions } from '../copy-statements.ts';
 import { holdsLargeObjects } from '../large-objects.ts';
 import { quoteTable, tableName } from '../server/identifiers.ts';
 import type { Session } from '../server/session.ts';
@@ -11,7 +12,8 @@ import { countedTables, loadedObjects, noteCount, withRestoreSession } from './b
 import { MultisetHash } from './content-hash.ts';
 import { inGroups } from './in-groups.ts';
 import { type DatabaseJob, type RestoreJob, selectedObjects } from './job.ts';
-import { withColumns } from './reordered-columns.ts';
+import { backupTyped } from './other-types.ts';
+import { withColumns, withFields } from './reordered-columns.ts';
 import { checkSchema } from './schema-check.ts';
 
 /** Compares what was restored of one database with the manifest, or the schema alone with the backup's scripts. Returns each difference, named; empty when all is equal. */
@@ -229,20 +231,31 @@ async function checkTables(
     }
     const wanted = tables.reduce((sum, { table }) => sum + table.rows, 0);
     if (rows !== wanted) return [`${subject} ${has} ${rows} rows, the manifest says ${wanted}`];
-    if (job.context.request.check !== 'content' || own.length === 0) return [];
-    const columns = own[0]?.columns ?? [];
+    const [first] = own;
+    if (job.context.request.check !== 'content' || first === undefined) return [];
+    const { columns } = first;
+    const binary = first.format === 'copy-binary';
     const restored = new MultisetHash();
     for (const { table, condition } of tables) {
       const from = `FROM ONLY ${quoteTable(table)} ${condition}`;
-      const statement = `COPY (SELECT ${columns.join(', ')} ${from}) TO STDOUT (ENCODING '${database.manifest.encoding}')`;
+      const selected =
+        binary && job.context.request.contents === 'data'
+          ? await backupTyped(session, { ...first, table: { ...first.table, ...table } })
+          : columns;
+      const statement = `COPY (SELECT ${selected.join(', ')} ${from}) TO STDOUT ${copyOptions(database.manifest.encoding, binary)}`;
       const doing = `read back ${tableName(table)}`;
-      for await (const { data } of copyOut(session, statement, doing, job.context.signal)) restored.add(data);
+      const blocks = copyOut(session, statement, doing, job.context.signal, binary ? 'binary' : 'text');
+      await restored.addAll(dataOf(blocks), binary ? 'binary-rows' : 'text');
     }
     if (restored.value === (await storedHash(job, own, columns))) return [];
     return has === 'has'
       ? [`${subject} differs from the backup in its content`]
       : [`${subject} differ from the backup in their content`];
   });
+}
+
+async function* dataOf(blocks: AsyncIterable<CopyBlock>): AsyncGenerator<Buffer> {
+  for await (const { data } of blocks) yield data;
 }
 
 /** @param columns in the order in which they are hashed; partitions of one table may have them in different orders */
@@ -253,12 +266,16 @@ async function storedHash(
 ): Promise<string> {
   const { store, folder, signal } = job.context;
   const stored = new MultisetHash();
-  for (const { key, sizeBytes, sha256, columns: own } of objects) {
+  for (const { key, sizeBytes, sha256, columns: own, format } of objects) {
     const body = await store.get(folder + key, { expect: { sizeBytes, sha256 }, signal });
     const places = columns.map((column) => own.indexOf(column));
     const isInOrder = places.every((place, at) => place === at);
-    const text = textOf(body);
-    for await (const block of isInOrder ? text : withColumns(text, places)) stored.add(block);
+    const rows = textOf(body);
+    if (format === 'copy-binary')
+      await (isInOrder
+        ? stored.addAll(rows, 'binary-object')
+        : stored.addAll(withFields(rows, places), 'binary-rows'));
+    else await stored.addAll(isInOrder ? rows : withColumns(rows, places), 'text');
   }
   return stored.value;
 }

@@ -1,42 +1,85 @@
 import { createHash, type Hash, hash } from 'node:crypto';
+import { BinaryRows, type RowPieces } from '../../../repository/copy-binary.ts';
 
 const LINE_FEED = 0x0a;
 const MODULUS = 1n << 128n;
 
+/** How the rows stand in what is hashed: COPY text; an object in COPY's binary format; or its rows alone, without header and trailer. */
+export type HashedFormat = 'text' | 'binary-object' | 'binary-rows';
+
 /**
- * Hash of a multiset of lines, whatever their order: the sum modulo 2^128 of the first half of each line's SHA-256. Two sets of rows
+ * Hash of a multiset of rows, whatever their order: the sum modulo 2^128 of the first half of each row's SHA-256. Two sets of rows
  * that differ in a byte, a row or a row's count have different sums.
  */
 export class MultisetHash {
   #sum = 0n;
-  #lines = 0;
-  /** Of a line that has begun and not ended, so that a long one is neither kept nor copied. */
-  #partialLine: Hash | undefined;
+  #rows = 0;
+  /** Of a row that has begun and not ended, so that a long one is neither kept nor copied. */
+  #partialRow: Hash | undefined;
+  readonly #pieces: RowPieces = {
+    part: (bytes) => {
+      this.#partialRow ??= createHash('sha256');
+      this.#partialRow.update(bytes);
+    },
+    end: (bytes) => this.#endRow(bytes),
+  };
 
-  /** Takes text, any run of bytes of it. */
-  add(block: Buffer): void {
-    let start = 0;
-    for (let end = block.indexOf(LINE_FEED, start); end >= 0; end = block.indexOf(LINE_FEED, start)) {
-      this.#endLine(block.subarray(start, end));
-      start = end + 1;
-    }
-    if (start < block.length) {
-      this.#partialLine ??= createHash('sha256');
-      this.#partialLine.update(block.subarray(start));
-    }
+  /** Takes what `blocks` give, cut anywhere. Rows of several calls are one set; each call begins and ends between rows. */
+  async addAll(blocks: AsyncIterable<Buffer>, format: HashedFormat): Promise<void> {
+    const rows = this.#rowsOf(format);
+    for await (const block of blocks) rows.add(block);
+    rows.end();
   }
 
   get value(): string {
-    return `${this.#lines}:${this.#sum.toString(16)}`;
+    return `${this.#rows}:${this.#sum.toString(16)}`;
   }
 
-  #endLine(rest: Uint8Array): void {
+  #rowsOf(format: HashedFormat): Rows {
+    switch (format) {
+      case 'text':
+        return new TextRows(this.#pieces);
+      case 'binary-object':
+        return new BinaryRows(this.#pieces);
+      case 'binary-rows':
+        return new BinaryRows(this.#pieces, { withFrame: false });
+    }
+  }
+
+  #endRow(rest: Uint8Array): void {
     const digest =
-      this.#partialLine === undefined
+      this.#partialRow === undefined
         ? hash('sha256', rest, 'buffer')
-        : this.#partialLine.update(rest).digest();
-    this.#partialLine = undefined;
+        : this.#partialRow.update(rest).digest();
+    this.#partialRow = undefined;
     this.#sum = (this.#sum + ((digest.readBigUInt64BE(0) << 64n) | digest.readBigUInt64BE(8))) % MODULUS;
-    this.#lines += 1;
+    this.#rows += 1;
+  }
+}
+
+interface Rows {
+  add(block: Buffer): void;
+  end(): void;
+}
+
+/** Lines of COPY text. */
+class TextRows implements Rows {
+  readonly #pieces: RowPieces;
+
+  constructor(pieces: RowPieces) {
+    this.#pieces = pieces;
+  }
+
+  add(block: Buffer): void {
+    let start = 0;
+    for (let end = block.indexOf(LINE_FEED, start); end >= 0; end = block.indexOf(LINE_FEED, start)) {
+      this.#pieces.end(block.subarray(start, end));
+      start = end + 1;
+    }
+    if (start < block.length) this.#pieces.part(block.subarray(start));
+  }
+
+  end(): void {
+    // A line without an end is no row.
   }
 }

@@ -63,7 +63,8 @@ async function loadGroup(job: RestoreJob, group: readonly LoadedObject[]): Promi
   const { encoding } = database.manifest;
   try {
     const objects = group.map(({ object, body }) => ({ object: routed(database, object), body }));
-    await threads.run({ kind: 'load', target, names, restore, objects, encoding }, { signal });
+    const intoExisting = job.context.request.contents === 'data';
+    await threads.run({ kind: 'load', target, names, restore, objects, encoding, intoExisting }, { signal });
     return group;
   } catch (error) {
     if (!isRefusal(error)) throw error;

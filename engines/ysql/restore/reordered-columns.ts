@@ -1,3 +1,5 @@
+import { BinaryRows } from '../../../repository/copy-binary.ts';
+
 /**
  * COPY text with the values of each row in another order: `places` says which one comes first, second, … In COPY text a tab and a line
  * feed within a value are escaped, and no encoding of a server has a character with such a byte in it. Memory: a block.
@@ -18,4 +20,45 @@ export async function* withColumns(
     yield Buffer.from(reordered.join(''), 'latin1');
   }
   if (rest !== '') yield Buffer.from(rest, 'latin1');
+}
+
+/** As `withColumns`, for an object in COPY's binary format; gives the rows alone. Memory: a block, and a row. */
+export async function* withFields(
+  blocks: AsyncIterable<Buffer>,
+  places: readonly number[],
+): AsyncGenerator<Buffer> {
+  let begun: Buffer[] = [];
+  let reordered: Buffer[] = [];
+  const rows = new BinaryRows({
+    part: (bytes) => void begun.push(Buffer.from(bytes)),
+    end: (bytes) => {
+      const row = begun.length === 0 ? bytes : Buffer.concat([...begun, bytes]);
+      begun = [];
+      const fields = fieldsOf(row);
+      reordered.push(
+        row.subarray(0, COUNT_BYTES),
+        ...places.map((place) => fields[place] ?? Buffer.alloc(0)),
+      );
+    },
+  });
+  for await (const block of blocks) {
+    rows.add(block);
+    if (reordered.length > 0) yield Buffer.concat(reordered);
+    reordered = [];
+  }
+  rows.end();
+}
+
+const COUNT_BYTES = 2;
+const LENGTH_BYTES = 4;
+
+/** The fields of a row, each with its length. */
+function fieldsOf(row: Buffer): readonly Buffer[] {
+  const fields: Buffer[] = [];
+  for (let at = COUNT_BYTES; at < row.length; ) {
+    const end = at + LENGTH_BYTES + Math.max(0, row.readInt32BE(at));
+    fields.push(row.subarray(at, end));
+    at = end;
+  }
+  return fields;
 }

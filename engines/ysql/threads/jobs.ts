@@ -23,6 +23,8 @@ export interface LoadJob {
   readonly objects: readonly LoadedObject[];
   /** Of the text in the objects. */
   readonly encoding: string;
+  /** The tables were there before the restore, so their columns may have other types than the backup's. */
+  readonly intoExisting: boolean;
 }
 
 /** An object with its stored bytes. */

@@ -1,3 +1,4 @@
+import type { DataObject } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import { crashPoint } from '../../../repository/crash-points.ts';
 import { textOf } from '../../../repository/zstd-frames.ts';
@@ -6,6 +7,7 @@ import { copyFromStatement } from '../copy-statements.ts';
 import { holdsLargeObjects, LARGE_OBJECT_PAGE_BYTES } from '../large-objects.ts';
 import { claimObjects, withSessionUnderRestore } from '../restore/bookkeeping.ts';
 import { copyIn } from '../restore/copy-in.ts';
+import { loadIntoTypes } from '../restore/other-types.ts';
 import { tableName } from '../server/identifiers.ts';
 import { inTransaction, type Session } from '../server/session.ts';
 import type { LoadedObject, LoadJob } from './jobs.ts';
@@ -41,7 +43,7 @@ export async function loadObjects(job: LoadJob, thread: ThreadContext): Promise<
       );
       for (const loaded of objects) {
         if (!claimed.has(loaded.object.key)) continue;
-        await loadObject(session, loaded, job.encoding, signal);
+        await loadObject(session, loaded, job, signal);
         crashPoint('load-copied');
       }
     });
@@ -52,13 +54,16 @@ export async function loadObjects(job: LoadJob, thread: ThreadContext): Promise<
 async function loadObject(
   session: Session,
   { object, body }: LoadedObject,
-  encoding: string,
+  { encoding, intoExisting }: Pick<LoadJob, 'encoding' | 'intoExisting'>,
   signal: AbortSignal,
 ): Promise<void> {
   const doing = `load ${object.key} into ${tableName(object.table)}`;
+  const copy = (statement: string) => copyIn(session, statement, textOf(body), doing, signal);
   const rows = holdsLargeObjects(object.table)
-    ? await loadPages(session, textOf(body), doing, signal)
-    : await copyIn(session, copyFromStatement(object, encoding), textOf(body), doing, signal);
+    ? await loadPages(session, object, copy, doing)
+    : intoExisting && object.format === 'copy-binary'
+      ? await loadIntoTypes(session, object, copy)
+      : await copy(copyFromStatement(object, encoding));
   if (rows === object.rows) return;
   throw permanent(
     'RESTORE_ROW_COUNT',
@@ -70,21 +75,16 @@ async function loadObject(
 /** `lo_put` may be called by an object's owner; the table of pages itself is for superusers alone. */
 async function loadPages(
   session: Session,
-  text: Parameters<typeof copyIn>[2],
+  { format }: Pick<DataObject, 'format'>,
+  copy: (statement: string) => Promise<number>,
   doing: string,
-  signal: AbortSignal,
 ): Promise<number> {
   await session.query(
     'make a place for pages of large objects',
     'CREATE TEMPORARY TABLE IF NOT EXISTS holdfast_pages (loid oid, pageno int, data bytea) ON COMMIT DELETE ROWS',
   );
-  const rows = await copyIn(
-    session,
-    'COPY holdfast_pages (loid, pageno, data) FROM STDIN',
-    text,
-    doing,
-    signal,
-  );
+  const options = format === 'copy-binary' ? ' (FORMAT binary)' : '';
+  const rows = await copy(`COPY holdfast_pages (loid, pageno, data) FROM STDIN${options}`);
   await session.query(
     doing,
     `SELECT count(pg_catalog.lo_put(loid, pageno::bigint * ${LARGE_OBJECT_PAGE_BYTES}, data)) FROM holdfast_pages`,

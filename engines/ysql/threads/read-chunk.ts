@@ -1,8 +1,9 @@
 import type { ChunkSpec } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
+import { BINARY_HEADER, BINARY_TRAILER } from '../../../repository/copy-binary.ts';
 import { PartBuilder } from '../../threads/part-builder.ts';
 import type { ThreadContext } from '../../threads/serve.ts';
-import { copyOut } from '../copy-out.ts';
+import { copyOut, type RowFormat } from '../copy-out.ts';
 import { copyToStatement } from '../copy-statements.ts';
 import { refusedValue } from '../server/errors.ts';
 import { tableName } from '../server/identifiers.ts';
@@ -17,18 +18,21 @@ export async function readChunk(job: ReadJob, thread: ThreadContext): Promise<vo
   await withReader(target, database, readPoint, thread.signal, async (session) => {
     const statement = copyToStatement(chunk, await dataEncoding(session));
     const doing = `read ${tableName(chunk.table)} of database "${database}" (chunk ${chunk.id})`;
+    const format = chunk.binary === undefined ? 'text' : 'binary';
     const part = new PartBuilder(job.zstdLevel);
     let bytes = 0;
-    const blocks = withoutKeyValues(chunk, doing, copyOut(session, statement, doing, thread.signal));
+    const blocks = withoutKeyValues(chunk, doing, copyOut(session, statement, doing, thread.signal, format));
     await readingTable(session, { target, readPoint, table: chunk.table }, thread.signal, async () => {
       for await (const block of blocks) {
-        if (part.rows > 0 && part.bytes + block.data.length > job.partBytes) await deliver(part, thread);
+        if (part.rows > 0 && part.bytes + block.data.length > job.partBytes)
+          await deliver(part, format, thread);
+        if (part.rows === 0 && format === 'binary') part.add(BINARY_HEADER, 0);
         part.add(block.data, block.rows);
         bytes += block.data.length;
         thread.progress(bytes);
       }
     });
-    if (part.rows > 0) await deliver(part, thread);
+    if (part.rows > 0) await deliver(part, format, thread);
     part.release();
   });
 }
@@ -52,7 +56,8 @@ async function* withoutKeyValues<T>(
   }
 }
 
-async function deliver(part: PartBuilder, thread: ThreadContext): Promise<void> {
+async function deliver(part: PartBuilder, format: RowFormat, thread: ThreadContext): Promise<void> {
+  if (format === 'binary') part.add(BINARY_TRAILER, 0);
   await thread.deliver(part.finish());
   part.restart();
 }
