@@ -22,7 +22,8 @@ const PROGRAMS = ['psql', 'zstd', 'sha256sum', 'mktemp', 'rm', 'cat'];
 describe('a restore without Holdfast', () => {
   let server: TestServer;
   let repository: TestRepository;
-  let small: { readonly folder: string; readonly backup: TestBackup } | undefined;
+  /** By the format of their rows. */
+  const small = new Map<'text' | 'binary', { readonly folder: string; readonly backup: TestBackup }>();
   let copies = 0;
   let targets = 0;
 
@@ -102,25 +103,41 @@ describe('a restore without Holdfast', () => {
       expect(await rowsIn(target)).toBe(0);
     });
 
-    test.each([
-      ['zstd', 'printf "1\\n2\\n"; kill -9 $$'],
+    test.each<[string, 'text' | 'binary', string]>([
+      ['zstd', 'text', 'printf "1\\n2\\n"; kill -9 $$'],
+      // To where a row ends: the server would take that for the end.
+      ['zstd', 'binary', './real-zstd "$@" | head -c 59; kill -9 $$'],
+      // Answers everything but the COPY of an object, of which the server gets whole rows before it is killed.
+      [
+        'psql',
+        'binary',
+        'case "$*" in *"FORMAT binary"*) { head -c 59; sleep 5; } | ./real-psql "$@" & sleep 1; kill -9 $!; kill -9 $$;; esac; ./real-psql "$@"',
+      ],
       // Answers everything but a transaction, which it takes the first lines of.
       [
         'psql',
+        'text',
         'IFS= read -r first; [ "$first" != BEGIN\\; ] || { head -c 20 >/dev/null; kill -9 $$; }; { printf "%s\\n" "$first"; cat; } | ./real-psql "$@"',
       ],
-    ])('loads an object whole or not at all when %s is killed half-way', async (killed, script) => {
-      const { folder, backup } = await smallKit();
-      const target = await emptyTarget();
-      const programs = await programsWithout(folder, killed);
-      await writeFile(join(programs, killed), `#!/bin/sh\n${script}\n`);
-      await chmod(join(programs, killed), 0o755);
-      await symlink(join(server.binDirectory, 'psql'), join(folder, 'real-psql'));
-      const outcome = await load(shell, folder, target, programs);
-      expect(outcome.code).toBe(1);
-      expect(outcome.output).toContain(`${backup.objects[0]?.key}: it was not loaded`);
-      expect(await rowsIn(target)).toBe(0);
-    });
+    ])(
+      'loads an object whole or not at all when %s is killed half-way (rows as %s)',
+      async (killed, format, script) => {
+        const { folder, backup } = await smallKit(format);
+        const target = await emptyTarget();
+        const programs = await programsWithout(folder, killed);
+        await writeFile(join(programs, killed), `#!/bin/sh\n${script}\n`);
+        await chmod(join(programs, killed), 0o755);
+        await symlink(join(server.binDirectory, 'psql'), join(folder, 'real-psql'));
+        await symlink(
+          await find('zstd', (process.env.PATH ?? '').split(delimiter)),
+          join(folder, 'real-zstd'),
+        );
+        const outcome = await load(shell, folder, target, programs);
+        expect(outcome.code).toBe(1);
+        expect(outcome.output).toContain(`${backup.objects[0]?.key}: it was not loaded`);
+        expect(await rowsIn(target)).toBe(0);
+      },
+    );
 
     test('finds that a table holds another number of rows than the backup says', async () => {
       const { folder } = await smallKit();
@@ -139,18 +156,21 @@ describe('a restore without Holdfast', () => {
   });
 
   /** A backup of one table of ten rows, with its kit beside it; a copy of its own for each caller. */
-  async function smallKit() {
-    small ??= await takeSmallBackup();
+  async function smallKit(format: 'text' | 'binary' = 'binary') {
+    const made = small.get(format) ?? (await takeSmallBackup(format));
+    small.set(format, made);
     copies += 1;
     const folder = join(repository.path, `kit-${copies}`);
-    await cp(small.folder, folder, { recursive: true });
-    return { folder, backup: small.backup };
+    await cp(made.folder, folder, { recursive: true });
+    return { folder, backup: made.backup };
   }
 
-  async function takeSmallBackup() {
-    await query(server.url(), 'CREATE DATABASE small');
-    await query(server.url('small'), `CREATE TABLE t AS SELECT generate_series(1, ${SMALL_ROWS}) AS i`);
-    const backup = await takeBackup(repository, server.url('small'));
+  async function takeSmallBackup(format: 'text' | 'binary') {
+    if (small.size === 0) {
+      await query(server.url(), 'CREATE DATABASE small');
+      await query(server.url('small'), `CREATE TABLE t AS SELECT generate_series(1, ${SMALL_ROWS}) AS i`);
+    }
+    const backup = await takeBackup(repository, server.url('small'), ysqlSource({ format }));
     const folder = join(repository.path, backup.context.folder);
     for (const { key, text } of ysqlEngine.restoreKit(backup.manifest, backup.objects)) {
       await writeFile(join(folder, key), text);
@@ -200,7 +220,7 @@ describe('a restore without Holdfast', () => {
     const programs = join(folder, 'programs');
     await mkdir(programs);
     const folders = [server.binDirectory, ...(process.env.PATH ?? '').split(delimiter)];
-    for (const program of [...PROGRAMS, 'head'].filter((name) => name !== missing)) {
+    for (const program of [...PROGRAMS, 'head', 'sleep'].filter((name) => name !== missing)) {
       await symlink(await find(program, folders), join(programs, program));
     }
     return programs;
