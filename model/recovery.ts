@@ -82,6 +82,8 @@ export type RecoverySource =
       readonly windows: readonly InstantRange[];
       /** By database of the base. */
       readonly chains: Readonly<Record<string, ArchiveChain>>;
+      /** Why no chain leads from this base, a clause; `windows` and `chains` are empty then. */
+      readonly passedOver?: string;
     };
 
 /** Why a database can't be rewound or cloned by its universe, as far as the universe can be asked. */

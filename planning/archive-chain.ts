@@ -57,6 +57,31 @@ export function chainFrom(
   };
 }
 
+/**
+ * Of the chains from the base at `place`, one for each interval of the database's timelines, the one that leads furthest. Where there is
+ * none, every reason against them, each once.
+ */
+export function furthestChain(
+  database: string,
+  candidates: readonly { readonly timeline: Timeline; readonly interval: ArchiveInterval }[],
+  place: SnapshotPlace | undefined,
+): ArchiveChain | NoChain {
+  let furthest: ArchiveChain | undefined;
+  const reasons = new Set<string>();
+  for (const candidate of candidates) {
+    const chain = chainFrom(candidate, place);
+    if ('reason' in chain) reasons.add(chain.reason);
+    else if (furthest === undefined || chain.toMicros > furthest.toMicros) furthest = chain;
+  }
+  if (furthest !== undefined) return furthest;
+  return {
+    reason:
+      reasons.size === 0
+        ? `no changes of database ${database} are archived`
+        : `of database ${database}, ${[...reasons].join('; ')}`,
+  };
+}
+
 /** The part of the chain that a replay to the instant reads. */
 export function segmentsTo(
   { segments, fromMicros }: ArchiveChain,

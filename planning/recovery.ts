@@ -70,7 +70,7 @@ export function planRecovery(
     return decide(before, before.toMs, why, {
       sources,
       context,
-      notes: reach.passedOver.filter((one) => one.ms >= before.toMs),
+      notes: [...reach.passedOver.filter((one) => one.ms >= before.toMs), ...deadEndBefore(reach, wantedMs)],
       limits: reach.limits,
     });
   }
@@ -127,12 +127,15 @@ interface Reach {
   /** Ordered by preference: by source, then backups found good, then the later one. */
   readonly steps: readonly Step[];
   readonly passedOver: readonly Note[];
+  /** Bases from which the archive of changes leads nowhere. */
+  readonly deadEnds: readonly Note[];
   /** Why the universe's own history is of no use for the request, whatever the instant. */
   readonly limits: readonly string[];
 }
 
 function reachOf(sources: readonly RecoverySource[], request: RecoveryRequest): Reach {
   const passedOver: Note[] = [];
+  const deadEnds: Note[] = [];
   const limits: string[] = [];
   const steps = sources.flatMap((source): readonly Step[] => {
     if (source.kind === 'snapshot-schedule') {
@@ -157,6 +160,12 @@ function reachOf(sources: readonly RecoverySource[], request: RecoveryRequest): 
     }
     // As above: without an instant, a backup is meant, which can also be restored in part or tolerantly.
     if (source.kind === 'archive' && request.to === undefined) return [];
+    if (source.kind === 'archive' && source.passedOver !== undefined) {
+      const { backup, instant } = source.base;
+      const text = `The changes archived since ${backup} (${instant}) are passed over: ${source.passedOver}.`;
+      deadEnds.push({ ms: instantOf(source.base), text });
+      return [];
+    }
     const entries = source.kind === 'archive' ? [source.base] : [...source.entries].sort(byTrust);
     const reached = entries.flatMap((entry): readonly Step[] => {
       const reason = reasonToPassOver(entry, request);
@@ -176,7 +185,17 @@ function reachOf(sources: readonly RecoverySource[], request: RecoveryRequest): 
     // A backup's own instant needs no history, so that way comes first.
     return [...reached, ...reached.flatMap(carriedBy)];
   });
-  return { steps, passedOver: passedOver.sort((one, other) => other.ms - one.ms), limits };
+  return {
+    steps,
+    passedOver: passedOver.sort((one, other) => other.ms - one.ms),
+    deadEnds: deadEnds.sort((one, other) => other.ms - one.ms),
+    limits,
+  };
+}
+
+/** Why the changes archived since the newest base before the instant don't lead to it. Reasons of older bases are left out. */
+function deadEndBefore({ deadEnds }: Reach, ms: number): readonly Note[] {
+  return deadEnds.filter((one) => one.ms <= ms).slice(0, 1);
 }
 
 /** The backups that can be restored by themselves. */
@@ -415,7 +434,10 @@ function unreachable(reach: Reach, sources: readonly RecoverySource[], wantedMs:
   }
   const details = {
     ...defined({ before, after }),
-    notes: reach.passedOver.filter((one) => one.ms === wantedMs || isBetween(one.ms, before, after)),
+    notes: [
+      ...reach.passedOver.filter((one) => one.ms === wantedMs || isBetween(one.ms, before, after)),
+      ...deadEndBefore(reach, wantedMs),
+    ],
     limits: reach.limits,
   };
   const wanted = iso(wantedMs);

@@ -6,7 +6,7 @@ import {
   type Timeline,
 } from '../../model/archive.ts';
 import type { SnapshotPlace } from '../../model/backup.ts';
-import { chainFrom, segmentsTo } from '../../planning/archive-chain.ts';
+import { chainFrom, furthestChain, segmentsTo } from '../../planning/archive-chain.ts';
 
 const T0 = Date.parse('2026-11-29T00:00:00Z') * 1000;
 const MINUTE = 60_000_000;
@@ -105,4 +105,19 @@ test.each<readonly [string, ArchiveInterval, SnapshotPlace | undefined, RegExp]>
   expect(chainFrom({ timeline: TIMELINE, interval }, place)).toEqual({
     reason: expect.stringMatching(reason),
   });
+});
+
+test('of the chains from a base the furthest is taken, and where there is none every reason is given once', () => {
+  const from = (...intervals: readonly ArchiveInterval[]) =>
+    furthestChain(
+      'shop',
+      intervals.map((interval) => ({ timeline: TIMELINE, interval })),
+      baseAt(30),
+    );
+  expect(from(intervalOf(0, 40), intervalOf(0, 60))).toMatchObject({ toMicros: T0 + 60 * MINUTE });
+  expect(from(intervalOf(0, 20), intervalOf(0, 40))).toMatchObject({ toMicros: T0 + 40 * MINUTE });
+  expect(from(intervalOf(0, 10), intervalOf(0, 20), intervalOf(40, 60))).toEqual({
+    reason: 'of database shop, the archive ends before the backup; the archive begins after the backup',
+  });
+  expect(from()).toEqual({ reason: 'no changes of database shop are archived' });
 });

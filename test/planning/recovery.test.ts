@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { lsnOf } from '../../model/archive.ts';
-import type { RecoveryDecision, RecoveryRequest, RecoverySource } from '../../model/recovery.ts';
+import type {
+  CatalogueEntry,
+  RecoveryDecision,
+  RecoveryRequest,
+  RecoverySource,
+} from '../../model/recovery.ts';
 import type { ArchiveChain } from '../../model/replay.ts';
 import { decisionLines } from '../../planning/decision-text.ts';
 import { planRecovery, recoveryWindow } from '../../planning/recovery.ts';
@@ -205,6 +210,24 @@ describe('the way to an instant', () => {
         { ...window, way: 'clone' },
       ],
     });
+  });
+
+  it('says why the changes archived since a backup lead nowhere, where they would have held the instant', () => {
+    const passedOver = (base: CatalogueEntry, reason: string): RecoverySource => ({
+      kind: 'archive',
+      base,
+      windows: [],
+      chains: {},
+      passedOver: reason,
+    });
+    const sources = [...SOURCES, passedOver(FIRST, 'of the first'), passedOver(YESTERDAY, 'of the second')];
+    const reasons = [
+      `The changes archived since ${YESTERDAY.backup} (${YESTERDAY.instant}) are passed over: of the second.`,
+    ];
+    const to = '2026-11-23T20:00:00Z';
+    expect(plan({ to }, sources)).toMatchObject({ code: 'INSTANT_NOT_EXACT', notes: reasons });
+    expect(plan({ to, nearest: 'before' }, sources)).toMatchObject({ way: 'backup', notes: reasons });
+    expect(plan({ to: YESTERDAY.instant }, sources)).toMatchObject({ way: 'backup', notes: [] });
   });
 
   it('accepts what a backup that may be trusted holds, and refuses what none holds', () => {

@@ -2,7 +2,7 @@ import { isoOfMicros, microsOfIso, type StoredTimeline } from '../../../model/ar
 import type { SnapshotPlace } from '../../../model/backup.ts';
 import type { CatalogueEntry, InstantRange, RecoverySource } from '../../../model/recovery.ts';
 import type { ArchiveChain } from '../../../model/replay.ts';
-import { chainFrom } from '../../../planning/archive-chain.ts';
+import { furthestChain } from '../../../planning/archive-chain.ts';
 import { archiveWindow } from '../../../planning/archive-window.ts';
 import { archivedDatabases, readTimelines } from '../../../repository/archive.ts';
 import { mapBounded } from '../../../repository/bounded.ts';
@@ -12,8 +12,8 @@ import type { Store } from '../../../repository/store.ts';
 const MANIFESTS_AT_ONCE = 8;
 
 /**
- * What a plan's archive of changes can bring back, a source for each base from which it leads anywhere, the newest base first; empty
- * where the plan has no archive. From names and manifests alone.
+ * What a plan's archive of changes can bring back: a source for each base that the archive reaches back to, the newest base first. A
+ * base from which it leads nowhere says why (`passedOver`). Empty where the plan has no archive. Reads names and manifests alone.
  */
 export async function archiveSources(
   store: Store,
@@ -30,12 +30,12 @@ export async function archiveSources(
   const bases = entries
     .filter((entry) => entry.contents === 'all' && mayBeBase(entry, [...timelines.values()].flat()))
     .toSorted((one, other) => Date.parse(other.instant) - Date.parse(one.instant));
-  const sources = mapBounded(bases, MANIFESTS_AT_ONCE, async (base): Promise<RecoverySource | undefined> => {
+  const sources = mapBounded(bases, MANIFESTS_AT_ONCE, async (base): Promise<RecoverySource> => {
     const { readPoint } = await readManifest(store, { plan, backup: base.backup }, options);
     const place = readPoint.kind === 'pg-snapshot' ? readPoint.place : undefined;
-    return place === undefined ? undefined : sourceFrom(base, place, timelines);
+    return sourceFrom(base, place, timelines);
   });
-  return (await Array.fromAsync(sources)).filter((source) => source !== undefined);
+  return Array.fromAsync(sources);
 }
 
 /** So that only manifests are read which may matter. */
@@ -43,40 +43,39 @@ function mayBeBase({ instant }: CatalogueEntry, timelines: readonly StoredTimeli
   return timelines.some(({ timeline }) => Date.parse(timeline.createdAt) <= Date.parse(instant));
 }
 
-/** The instants that all databases of the base can be brought to; undefined where there are none. */
+/** The instants that all databases of the base can be brought to. */
 function sourceFrom(
   base: CatalogueEntry,
-  place: SnapshotPlace,
+  place: SnapshotPlace | undefined,
   timelines: ReadonlyMap<string, readonly StoredTimeline[]>,
-): RecoverySource | undefined {
+): RecoverySource {
+  const passedOver = (reason: string): RecoverySource => ({
+    kind: 'archive',
+    base,
+    windows: [],
+    chains: {},
+    passedOver: reason,
+  });
+  if (place === undefined) return passedOver('the backup does not say which transactions it holds');
   const chains: Record<string, ArchiveChain> = {};
   let fromMicros = microsOfIso(place.seenBy);
   let toMicros = Number.POSITIVE_INFINITY;
   for (const database of Object.keys(place.snapshotXids)) {
-    const chain = furthestChain(database, place, timelines.get(database) ?? []);
-    if (chain === undefined) return undefined;
+    const candidates = (timelines.get(database) ?? []).flatMap((stored) =>
+      archiveWindow(database, [stored]).intervals.map((interval) => ({
+        timeline: stored.timeline,
+        interval,
+      })),
+    );
+    const chain = furthestChain(database, candidates, place);
+    if ('reason' in chain) return passedOver(chain.reason);
     chains[database] = chain;
     fromMicros = Math.max(fromMicros, chain.fromMicros);
     toMicros = Math.min(toMicros, chain.toMicros);
   }
   const window = wholeMilliseconds(fromMicros, toMicros);
-  return window === undefined ? undefined : { kind: 'archive', base, windows: [window], chains };
-}
-
-function furthestChain(
-  database: string,
-  place: SnapshotPlace,
-  timelines: readonly StoredTimeline[],
-): ArchiveChain | undefined {
-  let furthest: ArchiveChain | undefined;
-  for (const stored of timelines) {
-    for (const interval of archiveWindow(database, [stored]).intervals) {
-      const chain = chainFrom({ timeline: stored.timeline, interval }, place);
-      if ('reason' in chain) continue;
-      if (furthest === undefined || chain.toMicros > furthest.toMicros) furthest = chain;
-    }
-  }
-  return furthest;
+  if (window === undefined) return passedOver('the archives of its databases have no instant in common');
+  return { kind: 'archive', base, windows: [window], chains };
 }
 
 /** Instants are offered to the millisecond: rounded inwards, so that each can be had. */
