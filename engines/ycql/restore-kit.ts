@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
 import { formatAmount } from '../../model/amounts.ts';
-import type { DataObject, ObjectEntry } from '../../model/backup.ts';
+import type { DataObject } from '../../model/backup.ts';
 import { lossesIn, type Manifest, type ManifestDatabase, unreadIn } from '../../model/manifest.ts';
 import type { KitFile } from '../engine.ts';
+import { kitChecksums } from '../kit-checksums.ts';
 import { LOAD_SCRIPT } from './restore-kit-script.ts';
 
 /**
@@ -14,22 +14,8 @@ export function restoreKit(manifest: Manifest, dataObjects: readonly DataObject[
   return [
     { key: 'RESTORE.md', text: guide(manifest) },
     script,
-    { key: 'SHA256SUMS', text: checksums(manifest, dataObjects, [script]) },
+    kitChecksums(manifest, dataObjects, [script]),
   ];
-}
-
-function checksums(
-  manifest: Manifest,
-  dataObjects: readonly DataObject[],
-  kitFiles: readonly KitFile[],
-): string {
-  const stored: readonly Pick<ObjectEntry, 'key' | 'sha256'>[] = [
-    ...manifest.commonObjects,
-    ...manifest.databases.flatMap(({ schemaObjects }) => schemaObjects),
-    ...dataObjects,
-    ...kitFiles.map(({ key, text }) => ({ key, sha256: createHash('sha256').update(text).digest('hex') })),
-  ];
-  return stored.map(({ key, sha256 }) => `${sha256}  ${key}\n`).join('');
 }
 
 function guide(manifest: Manifest): string {

@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
 import { formatAmount } from '../../model/amounts.ts';
 import type { DataObject, ObjectEntry } from '../../model/backup.ts';
 import type { Manifest, ManifestDatabase, ManifestTable } from '../../model/manifest.ts';
 import type { KitFile } from '../engine.ts';
+import { kitChecksums } from '../kit-checksums.ts';
 import { copyFromStatement } from './copy-statements.ts';
 import { quoteLiteral, quoteTable, tableName } from './server/identifiers.ts';
 import { findScript, type ScriptName } from './server/scripts.ts';
@@ -16,29 +16,11 @@ export function restoreKit(manifest: Manifest, dataObjects: readonly DataObject[
     key: loadScriptKey(index),
     text: loadScript(manifest, index, database, dataObjects),
   }));
-  return [
-    { key: 'RESTORE.md', text: guide(manifest) },
-    ...loads,
-    { key: 'SHA256SUMS', text: checksums(manifest, dataObjects, loads) },
-  ];
+  return [{ key: 'RESTORE.md', text: guide(manifest) }, ...loads, kitChecksums(manifest, dataObjects, loads)];
 }
 
 function loadScriptKey(index: number): string {
   return `load-${index}.sh`;
-}
-
-function checksums(
-  manifest: Manifest,
-  dataObjects: readonly DataObject[],
-  kitFiles: readonly KitFile[],
-): string {
-  const stored: readonly Pick<ObjectEntry, 'key' | 'sha256'>[] = [
-    ...manifest.commonObjects,
-    ...manifest.databases.flatMap(({ schemaObjects }) => schemaObjects),
-    ...dataObjects,
-    ...kitFiles.map(({ key, text }) => ({ key, sha256: createHash('sha256').update(text).digest('hex') })),
-  ];
-  return stored.map(({ key, sha256 }) => `${sha256}  ${key}\n`).join('');
 }
 
 /** So that COPY reads the text as it was written, whatever the server's defaults are. */

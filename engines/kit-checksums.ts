@@ -1,0 +1,19 @@
+import { createHash } from 'node:crypto';
+import type { DataObject, ObjectEntry } from '../model/backup.ts';
+import type { Manifest } from '../model/manifest.ts';
+import type { KitFile } from './engine.ts';
+
+/** `SHA256SUMS` over everything that a restore without Holdfast uses, in the form of `sha256sum`. Pure. */
+export function kitChecksums(
+  manifest: Manifest,
+  dataObjects: readonly DataObject[],
+  kitFiles: readonly KitFile[],
+): KitFile {
+  const stored: readonly Pick<ObjectEntry, 'key' | 'sha256'>[] = [
+    ...manifest.commonObjects,
+    ...manifest.databases.flatMap(({ schemaObjects }) => schemaObjects),
+    ...dataObjects,
+    ...kitFiles.map(({ key, text }) => ({ key, sha256: createHash('sha256').update(text).digest('hex') })),
+  ];
+  return { key: 'SHA256SUMS', text: stored.map(({ key, sha256 }) => `${sha256}  ${key}\n`).join('') };
+}
