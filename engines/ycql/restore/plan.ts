@@ -1,6 +1,7 @@
 import type { RestorePlan } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import { keyspaceNameProblem } from '../../../model/target-name.ts';
+import { refuseMissingContents } from '../../contents-check.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { refuseUnknownNames } from '../../name-patterns.ts';
 import { findKeyspace } from '../catalog.ts';
@@ -55,20 +56,7 @@ function checkRequest({ context: { request, manifest }, keyspaces, names }: Rest
       'Leave out --placement.',
     );
   }
-  if (request.contents !== 'data' && manifest.contents === 'data') {
-    throw permanent(
-      'BACKUP_WITHOUT_SCHEMA',
-      'The backup holds data only',
-      'Restore with contents "data" into tables that are there.',
-    );
-  }
-  if (request.contents === 'data' && manifest.contents === 'schema') {
-    throw permanent(
-      'BACKUP_WITHOUT_DATA',
-      'The backup holds the schema only',
-      'Restore with contents "schema".',
-    );
-  }
+  refuseMissingContents(request, manifest.contents, 'tables that are there');
   refuseUnknownNames(request.tables, names);
   const isEmpty = manifest.databases.every(({ tables }) => tables.length === 0);
   if (!isEmpty && keyspaces.every(({ tables }) => tables.length === 0)) {

@@ -2,6 +2,7 @@ import type { RestorePlan } from '../../../model/backup.ts';
 import { defined } from '../../../model/defined.ts';
 import { permanent } from '../../../model/errors.ts';
 import { databaseNameProblem } from '../../../model/target-name.ts';
+import { refuseMissingContents } from '../../contents-check.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { refuseUnknownNames } from '../../name-patterns.ts';
 import { quoteTable, tableName } from '../server/identifiers.ts';
@@ -81,20 +82,7 @@ function checkRequest({ context: { request, manifest }, databases }: RestoreJob)
   if (request.contents === 'data' && request.replace) {
     throw permanent('RESTORE_REPLACE_PARTIAL', 'Data alone can replace nothing', 'Leave out --replace.');
   }
-  if (request.contents !== 'data' && manifest.contents === 'data') {
-    throw permanent(
-      'BACKUP_WITHOUT_SCHEMA',
-      'The backup holds data only',
-      'Restore with contents "data" into a database that has the tables.',
-    );
-  }
-  if (request.contents === 'data' && manifest.contents === 'schema') {
-    throw permanent(
-      'BACKUP_WITHOUT_DATA',
-      'The backup holds the schema only',
-      'Restore with contents "schema".',
-    );
-  }
+  refuseMissingContents(request, manifest.contents, 'a database that has the tables');
   refuseUnknownNames(request.tables, new Set(databases.flatMap(({ selection }) => [...selection.names])));
   for (const { names } of databases) {
     const wrong = databaseNameProblem(names.to);
