@@ -5,7 +5,7 @@ import { openEncrypted } from '../repository/open.ts';
 import { findRepository } from '../repository/repository.ts';
 import { resolveSecret } from './resolve-secret.ts';
 
-/** What this process can do in an encrypted repository, by the identities that it has; nothing of a clear one. */
+/** What this process can do in an encrypted repository with the identities that it has. A clear repository yields nothing. */
 export async function checkEncryption(repository: RepositorySpec): Promise<readonly Check[]> {
   const { encryption } = repository;
   if (encryption === undefined) return [];

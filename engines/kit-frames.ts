@@ -1,4 +1,4 @@
-/** Of scripts that must run without Holdfast (`load.mjs`, `decode.mjs`): their function `framesOf`, as plain JavaScript. */
+/** The function `framesOf` of scripts that must run without Holdfast (`load.mjs`, `decode.mjs`), as plain JavaScript. */
 export const FRAMES_OF = `/** A file is zstd frames one after another, and Node decompresses the first of what it is given. */
 function* framesOf(file) {
   for (let start = 0, end = 0; start < file.length; start = end) {

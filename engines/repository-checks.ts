@@ -13,7 +13,7 @@ import { resolveSecret } from './resolve-secret.ts';
 /** What `holdfast doctor` checks in a repository: objects can be written and read as Holdfast needs it, only those who should can delete, and the clocks agree. */
 
 const FOLDER = 'doctor/';
-/** What stays where nobody who writes may delete: one object, whoever asks. */
+/** The object that a check leaves behind where writers may not delete. All checks share this one. */
 const DIVIDED_PROBE = `${FOLDER}probe`;
 const PRUNES_DELETE = 'its pruneCredentials delete';
 const ownProbe = (): string => `${FOLDER}${hostname()}-${process.pid}-${Date.now()}`;
@@ -94,7 +94,7 @@ async function checkDivided(repository: RepositorySpec): Promise<readonly Check[
   ];
 }
 
-/** For the worker that prunes: by its own credentials it deletes what the other workers can only write. */
+/** Checks the worker that prunes: with its own credentials it deletes what the other workers can only write. */
 export function checkPruneCredentials(repository: RepositorySpec): Promise<Check> {
   return check(PRUNES_DELETE, () =>
     withStore(repositoryForPruning(repository), async (store) => {

@@ -15,7 +15,7 @@ import { type ManifestDraft, writeManifest } from '../repository/write-manifest.
 import type { BackupContext, OpenReadPoint, RowEngine, SealingParts, VerbContext } from './engine.ts';
 import { packTasks } from './pack-tasks.ts';
 
-/** What an engine of rows has to give. The rest of `RowEngine` is the same for all of them, and stands here. */
+/** What an engine of rows has to give. The rest of `RowEngine` is the same for all of them, and is in this file. */
 export interface RowEngineParts<S extends LogicalSource>
   extends Omit<RowEngine<S>, 'kind' | 'openReadPoint' | 'listWork' | 'collect' | 'discard'> {
   /** As `Engine.openReadPoint`, at the epoch that this attempt has. */
@@ -106,7 +106,7 @@ function scannedBy(objects: readonly DataObject[]): Pick<Manifest, 'scanned'> {
   return { scanned: { from, to } };
 }
 
-/** The manifest as it will be, but for the kit that is made of it. */
+/** The manifest as it will be, without the kit, which is made from it. */
 function countedManifest(draft: ManifestDraft, dataObjects: readonly DataObject[]): Manifest {
   const tally = new DataTally();
   for (const object of dataObjects) tally.add(object);

@@ -30,7 +30,7 @@ export interface CatalogueEntry {
   readonly lockedUntil?: string;
   /** `safety`: made before a restore overwrote the database. Default `plan`. */
   readonly kind?: 'plan' | 'safety';
-  /** Set where its verifications can't be read, so that nobody knows whether it is good: the reason. */
+  /** The reason why its verifications can't be read. Where it is set, nothing says whether the backup is good. */
   readonly problem?: string;
   /** Of an export of a schedule's own snapshot: the instants that it carries besides its own. */
   readonly history?: HistoryWindow;

@@ -13,7 +13,7 @@ export interface SchemaSpan {
   /** Catalog version at the last look, and when it was first seen; absent for YCQL. */
   readonly version?: string;
   readonly versionSince?: string;
-  /** Of the first look. The schema may have been so before, but nobody knows. */
+  /** The time of the first look. Whether the schema was the same before is not known. */
   readonly since: string;
   /** Of the last look. */
   readonly until: string;

@@ -34,7 +34,7 @@ const TABLETS_PER_TASK = 16;
 /** Unless one tablet alone is more. */
 const BYTES_PER_TASK = 512 * 1024 * 1024;
 const TASKS_AT_ONCE = 200;
-/** Result names are made of it. */
+/** The names of results contain it. */
 const TASKS_PER_BATCH = 10_000;
 /** How often the universe is asked where tablets are that no replica of the list had. */
 const RELOCATIONS = 5;

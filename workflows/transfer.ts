@@ -1,7 +1,7 @@
 import { patched, startChild } from '@temporalio/workflow';
 import type { TableUnit } from '../model/backup.ts';
 import { activitiesFor } from './activity-proxies.ts';
-import { runChild, tellParent } from './children.ts';
+import { reportToParent, runChild } from './children.ts';
 import type { TransferInput } from './messages.ts';
 import type { TransferProgress } from './progress.ts';
 import type { RunProgress } from './run-progress.ts';
@@ -31,12 +31,13 @@ export async function moveBatch(
 
 /** The child of `backup` or `restore` that moves a large batch, so that its parent's history stays small whatever the size of the data. */
 export async function transfer(input: TransferInput): Promise<TransferProgress> {
-  return await moveTasks(input, tellParent);
+  return await moveTasks(input, reportToParent);
 }
 
 /**
  * Uploads or loads one batch of a work list: at most 500 tasks, `parallelism` at once. The items themselves are in the repository.
- * While it loads it applies the post-data of tables that are complete, in the same slots.
+ * While it loads it applies the post-data of tables that are complete, in the same slots. How often a task is retried is the plan's
+ * decision; the defaults of each verb are in `compiler/verbs.ts`, those of a restore in `workflows/restore.ts`.
  *
  * @returns how far it came: all tasks, with what they moved.
  */

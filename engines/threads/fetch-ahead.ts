@@ -12,7 +12,7 @@ export interface Fetched {
 
 type FetchContext = Pick<BackupContext, 'store' | 'folder' | 'signal'>;
 
-/** Of a group's objects, which are small: a request takes its time whatever it brings. */
+/** How many objects of a group are fetched at once. They are small, and a request takes its time whatever its size. */
 const FETCHED_AT_ONCE = 8;
 
 /** The objects in order, each fetched while the one before it is in use. Memory: two compressed objects. */

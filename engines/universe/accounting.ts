@@ -15,7 +15,7 @@ export interface CatalogRelation {
   readonly valid: boolean;
 }
 
-/** By the number in a table's id: that of its files where it was rewritten (`SysTablesEntryPB.pg_table_id`), else its oid. */
+/** The key is the number in a table's id: the number of its files where it was rewritten (`SysTablesEntryPB.pg_table_id`), else its oid. */
 export type CatalogRelations = ReadonlyMap<number, CatalogRelation>;
 
 export async function readCatalogRelations(session: Session): Promise<CatalogRelations> {

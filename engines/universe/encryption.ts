@@ -22,7 +22,7 @@ export function clusterUuidOf(config: unknown): string | undefined {
   return textField(config, 'clusterUuid', 'cluster_uuid');
 }
 
-/** What a manifest says where files are encrypted and the universe doesn't name the key. */
+/** The entry in a manifest for encrypted files whose key the universe doesn't name. */
 export const KEY_UNKNOWN = 'enabled';
 
 /**

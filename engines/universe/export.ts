@@ -80,7 +80,7 @@ export async function exportUniverse(
   return await writeTabletWorkList(store, ref, readPoint.epoch, description, targets, { signal, servers });
 }
 
-/** What goes into history of a list of tablets: a tablet counts as a task. */
+/** The part of a list of tablets that goes into history. A tablet counts as a task. */
 export function describeTabletWork(workList: TabletWorkList): ExportSummary {
   const { epoch, shards, tablets, databases, estimatedBytes, nodes } = workList;
   return {

@@ -2,7 +2,7 @@ import type { UniverseSource } from '../../model/pipeline.ts';
 import type { SourceIdentity } from '../../model/source-lock.ts';
 import { serverId } from '../source-identity.ts';
 
-/** By its masters. No secret is needed. */
+/** A universe is identified by its masters. No secret is needed. */
 export async function identify({
   engine,
   masters,

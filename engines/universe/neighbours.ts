@@ -53,7 +53,7 @@ export interface Surroundings {
 
 type Look = (surroundings: Surroundings) => Promise<readonly Neighbour[]>;
 
-/** What is looked for, each by itself, with the name of its check. */
+/** The kinds of neighbours that are looked for one by one, with the name of each check. */
 const LOOKS: readonly (readonly [name: string, look: Look])[] = [
   ['xCluster replication', xCluster],
   ['change data capture', changeDataCapture],
@@ -63,7 +63,7 @@ const LOOKS: readonly (readonly [name: string, look: Look])[] = [
   ['encryption at rest has its key', encryption],
 ];
 
-/** For `holdfast doctor`: as `checkNeighbours`, of a plan's universe. */
+/** A check of `holdfast doctor`: as `checkNeighbours`, for a plan's universe. */
 export async function checkNeighboursOf(
   verb: VerbContext,
   source: UniverseSource,
@@ -79,7 +79,7 @@ export async function checkNeighboursOf(
   return checkNeighbours({ universe: found, ysql, names: namesIn(source), signal: verb.signal });
 }
 
-/** For `holdfast doctor`: each kind of neighbour, with what an overwriting restore or a rewind would do to it. */
+/** A check of `holdfast doctor`: each kind of neighbour, with what an overwriting restore or a rewind would do to it. */
 export async function checkNeighbours(surroundings: Surroundings): Promise<readonly Check[]> {
   return Promise.all(
     LOOKS.map(([name, look]) =>

@@ -25,7 +25,7 @@ const TABLETS_ASKED = 8;
 
 const ID = /^[0-9a-f]{32}$/;
 
-/** What each agent is asked to compare its node with, by address. Of tablets that are on the move nothing is asked. */
+/** What each agent compares its node with, by address. Tablets that are being moved are left out. */
 export function inspections(
   servers: readonly TabletServer[],
   { tablets }: Pick<Entities, 'tablets'>,
@@ -47,7 +47,7 @@ export function inspections(
   );
 }
 
-/** So many of them, from all over the list: neighbours lie on the same disk. */
+/** This many of them, spread over the whole list, since neighbours lie on the same disk. */
 function spreadOver<T>(all: readonly T[], count: number): readonly T[] {
   if (all.length <= count) return all;
   const step = all.length / count;

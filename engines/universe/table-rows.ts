@@ -10,7 +10,7 @@ import { onlyRow, type Session, withSession } from '../ysql/server/session.ts';
 /** What a manifest says of a table's rows. A distributed snapshot is saved without anybody reading them. */
 export type TableRows = Pick<ManifestTable, 'rows' | 'rowsAre' | 'holdsRows'>;
 
-/** Of tables that YSQL can't be asked about, such as those of a keyspace. */
+/** For tables that YSQL can't be asked about, such as those of a keyspace. */
 export const NOT_LOOKED_AT: TableRows = { rows: 0, rowsAre: 'unknown' };
 
 export interface RowsQuestion {
@@ -84,7 +84,7 @@ export async function holdsRows(
   return onlyRow(rows, 'whether there is a row').holds;
 }
 
-/** Of ANALYZE; undefined where the table was never analysed (0 before PostgreSQL 14, -1 since). */
+/** The estimate of ANALYZE; undefined where the table was never analysed (0 before PostgreSQL 14, -1 since). */
 async function estimateOf(session: Session, schema: string, name: string): Promise<number | undefined> {
   const rows = await session.query<{ estimate: string }>(
     `read the statistics of ${schema}.${name}`,

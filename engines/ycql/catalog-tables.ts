@@ -38,14 +38,14 @@ export interface TableRows {
   readonly tablets?: number | undefined;
 }
 
-/** What of a keyspace belongs to its tables. */
+/** The part of a keyspace that belongs to its tables. */
 export interface Around {
   readonly masks: Awaited<ReturnType<typeof readMasks>>;
   readonly dropped: Awaited<ReturnType<typeof readDroppedColumns>>;
   readonly types: readonly UserType[];
 }
 
-/** Of a table of Thrift's time; tables of CQL are `compound`, and views have no flags. */
+/** True for a table from the time of Thrift. Tables of CQL are `compound`, and views have no flags. */
 function isCompact({ flags }: TableRow): boolean {
   return Array.isArray(flags) && (flags.includes('dense') || !flags.includes('compound'));
 }

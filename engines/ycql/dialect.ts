@@ -23,7 +23,7 @@ export function rangeBounds(product: Server['product'], from: number, to: number
   return [int64(firstToken(from)), int64(last)];
 }
 
-/** Of a bucket, on Cassandra. Buckets are in the order of tokens: bucket 0 begins at the smallest. */
+/** The first token of a bucket, on Cassandra. Buckets are in the order of tokens: bucket 0 begins at the smallest. */
 export function firstToken(bucket: number): bigint {
   return BigInt(bucket - BUCKETS / 2) << 48n;
 }

@@ -20,7 +20,7 @@ export function isUnauthorized(error: unknown): boolean {
   return responseCode(error) === CODES.unauthorized;
 }
 
-/** What was to be created is there already. */
+/** True where the object that was to be created is there already. */
 export function isAlreadyThere(error: unknown): boolean {
   return (
     responseCode(error) === CODES.alreadyExists ||
@@ -28,7 +28,7 @@ export function isAlreadyThere(error: unknown): boolean {
   );
 }
 
-/** It may have been done, or be done yet: nobody knows. */
+/** The write may have been done, or may be done later. Its outcome is not known. */
 export function isAmbiguous(error: unknown): boolean {
   const code = responseCode(error);
   if (code === undefined) return !(error instanceof errors.NoHostAvailableError && neverSent(error));

@@ -66,7 +66,7 @@ export async function exportWorkList(
 /** A keyspace has none of these. */
 const NO_DATABASE_PROPERTIES = { owner: '', encoding: 'UTF8', collate: '', ctype: '' } as const;
 
-/** As JSON, from which a restore creates it, and as CQL for people. Data alone needs the first too, to be compared. */
+/** The schema as JSON, from which a restore creates it, and as CQL for people. Data alone needs the JSON too, for the comparison. */
 async function schemaObjects(
   verb: BackupContext,
   readPoint: ReadPoint,

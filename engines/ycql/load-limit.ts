@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { YcqlSource } from '../../model/pipeline.ts';
 
-/** Where the plan doesn't say: small batches, of which a node answers many while it reads one page. */
+/** The default: small batches, of which a node answers many while it reads one page. */
 const WRITES_IN_FLIGHT = 64;
 /** Counters of nodes; two nodes that share one by chance share its bound. */
 const NODES = 255;

@@ -206,7 +206,7 @@ export async function connectRawClient(
   );
 }
 
-/** So that statements carry no time of writing of the client's own. The driver has this by `null`, which its types don't know. */
+/** Without this the client sends a time of writing of its own. The driver accepts `null`, which its types don't allow. */
 function serversTime(): policies.timestampGeneration.TimestampGenerator {
   const generator = new policies.timestampGeneration.MonotonicTimestampGenerator(0, 0);
   Reflect.set(generator, 'next', () => null);

@@ -34,7 +34,7 @@ export interface RangeRequest extends Omit<ScanRequest, 'statement' | 'params'> 
   readonly range: Extract<ChunkSpec['range'], { readonly kind: 'hash' }>;
 }
 
-/** So many partitions of one chunk may be unreadable before the chunk fails as a whole. */
+/** This many partitions of one chunk may be unreadable before the chunk fails as a whole. */
 const UNREAD_AT_MOST = 100;
 const TRIES_OF_A_PROBE = 2;
 

@@ -139,12 +139,12 @@ function living(type, value, ttl, ttlType, elapsed) {
   return { live: Buffer.concat([int32(isMap ? kept.length / 2 : kept.length), joined(kept)]), left };
 }
 
-/** Of a value whose elements are cells of their own, a server returns a list. The backup's header says which values those are. */
+/** A server returns a list for a value whose elements are cells of their own. The backup's header says which values those are. */
 function isOfElements(type) {
   return type.startsWith('list<');
 }
 
-/** Of a list, a set, or of a map its keys and values in turn: behind their count. */
+/** The elements of a list or set, or the keys and values of a map in turn. Their count stands before them. */
 function elements(cell) {
   return fields(cell.subarray(4));
 }

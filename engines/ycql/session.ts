@@ -424,7 +424,7 @@ const CONSISTENCY: Readonly<Record<CqlConsistency, number>> = {
   ALL: types.consistencies.all,
 };
 
-/** What a session goes by of its source. */
+/** The settings of the source that a session uses. */
 export type SessionNeeds = Pick<YcqlSource, 'consistencyLevel' | 'load'>;
 
 /** Connects; the caller closes. `memory`: of a limit that is shared with other threads. */
@@ -460,7 +460,7 @@ export async function connect(
   }
 }
 
-/** Where a connection failed: it may be that the nodes are there, and none of them in the data centre that the plan names. */
+/** Explains a failed connection: the nodes may be there, but none of them in the data centre that the plan names. */
 async function checkDataCenter(verb: Pick<VerbContext, 'log'>, target: CqlTarget): Promise<void> {
   if (target.localDataCenter === undefined) return;
   let found: string;
@@ -495,7 +495,7 @@ function clientOptions(target: CqlTarget): ClientOptions {
   };
 }
 
-/** That of the first contact point that answers. */
+/** The data centre of the first contact point that answers. */
 async function findDataCenter(verb: Pick<VerbContext, 'log'>, target: CqlTarget): Promise<string> {
   const options = clientOptions(target);
   const client = await connectRawClient(

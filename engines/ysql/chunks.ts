@@ -119,7 +119,7 @@ export async function readShapes(
   );
 }
 
-/** Of such a table the blocks say too little: it takes a block for one row and for a hundred. */
+/** The number of blocks says too little of such a table: one row takes a block, and so do a hundred. */
 const TINY_BLOCKS = 4;
 
 function isTiny({

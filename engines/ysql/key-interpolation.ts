@@ -18,7 +18,7 @@ const integers: Scale = {
   toText: (number) => number.toString(),
 };
 
-/** With six digits after the point. */
+/** Writes six digits after the point. */
 const decimals: Scale = {
   toNumber: (text) => {
     const [, sign, whole, fraction = ''] = /^(-?)(\d+)(?:\.(\d+))?$/.exec(text) ?? [];

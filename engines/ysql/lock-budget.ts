@@ -70,7 +70,7 @@ function locksOf({ type }: { readonly type: string }): number {
   return type === 'TABLE' ? 4 : 2;
 }
 
-/** So much of the room one transaction may take. */
+/** The share of the room that one transaction may take. */
 const TRANSACTION_SHARE = 0.25;
 
 /** Entries in runs, in order, none of which takes more than its share of the locks; one run where all of them fit. Pure. */

@@ -23,7 +23,7 @@ function loadScriptKey(index: number): string {
   return `load-${index}.sh`;
 }
 
-/** So that COPY reads the text as it was written, whatever the server's defaults are. */
+/** With these settings COPY reads the text as it was written, whatever the server's defaults are. */
 const SESSION_OPTIONS = [
   'DateStyle=ISO,MDY',
   'IntervalStyle=postgres',

@@ -220,7 +220,11 @@ describe('the way to an instant', () => {
       chains: {},
       passedOver: reason,
     });
-    const sources = [...SOURCES, passedOver(FIRST, 'of the first'), passedOver(YESTERDAY, 'of the second')];
+    const sources: readonly RecoverySource[] = [
+      { kind: 'backups', entries: [TODAY, YESTERDAY, FIRST] },
+      passedOver(FIRST, 'of the first'),
+      passedOver(YESTERDAY, 'of the second'),
+    ];
     const reasons = [
       `The changes archived since ${YESTERDAY.backup} (${YESTERDAY.instant}) are passed over: of the second.`,
     ];

@@ -8,7 +8,7 @@ import { workerIdentity } from '../../worker-identity.ts';
 import { inspectNode } from './fill-tablets.ts';
 import type { NodeAgent } from './node-agent.ts';
 
-/** For `holdfast doctor`: an agent sends files by its own credentials and from its own disks, so it is asked itself. */
+/** A check of `holdfast doctor`. It runs on the agent, since an agent sends files with its own credentials and from its own disks. */
 export async function checkNode(
   agent: NodeAgent,
   repository: RepositorySpec,

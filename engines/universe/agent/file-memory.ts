@@ -24,7 +24,7 @@ export interface RememberedFile {
 
 /** How long objects that no index names yet are trusted after they were sent. No sweep touches an object so young. */
 const UNINDEXED_TRUST_MS = 12 * 3_600_000;
-/** What no backup has met for so long is forgotten. */
+/** A file that no backup has met for so long is forgotten. */
 const FORGET_AFTER_MS = 120 * 24 * 3_600_000;
 const LINES_BEFORE_COMPACTING = 50_000;
 
@@ -158,7 +158,7 @@ export class FileMemory {
   }
 }
 
-/** What a part of a file is remembered by until all of the file is stored. */
+/** The key under which a part of a file is remembered until the whole file is stored. */
 export function partIdentity(identity: string, offset: number): string {
   return `${identity}@${offset}`;
 }

@@ -40,7 +40,7 @@ export interface FillRequest {
   readonly server?: string;
 }
 
-/** Of a look at what is still to be filled. */
+/** The request for a look at what is still to be filled. */
 export type UnfilledRequest = Pick<FillRequest, 'tablets' | 'server'>;
 
 /** Lists of manifests that stay in memory: about 10 MB each. */

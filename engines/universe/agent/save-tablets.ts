@@ -51,7 +51,7 @@ export async function saveTablets(
   });
 }
 
-/** Where the tablet server can't even be asked for its disks, or they aren't its own, another replica is quicker than waiting. */
+/** The tablet server can't be asked for its disks, or they aren't its own: then another replica is quicker than waiting. */
 async function rootsOrReason(
   agent: NodeAgent,
   server: string | undefined,

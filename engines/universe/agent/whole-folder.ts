@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { permanent } from '../../../model/errors.ts';
 import type { FoundFile } from './folders.ts';
 
-/** Of a tablet's folder, and of the database of its transactions in it. */
+/** The databases in a tablet's folder: that of its rows, and that of its transactions. */
 const DATABASES = ['', 'intents/'];
 
 /**

@@ -4,7 +4,7 @@ import type { UniverseSource } from '../../../model/pipeline.ts';
 import type { VerbContext } from '../../engine.ts';
 import { inClusterSources } from './recovery.ts';
 
-/** For `holdfast doctor`: how far back the universe can be taken, and what stands in the way. */
+/** A check of `holdfast doctor`: how far back the universe can be taken, and what stands in the way. */
 export function checkHistory(verb: VerbContext, source: UniverseSource): Promise<Check> {
   return check('the universe keeps history', async () => {
     const [found] = await inClusterSources(verb, source);

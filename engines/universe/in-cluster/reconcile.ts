@@ -67,7 +67,7 @@ export async function reconcileSchedule(
   return { namespace, schedule: other.id, done: 'adopted' };
 }
 
-/** By its id; or, where a worker died after it asked for one, because it is what was asked for, and no older. */
+/** A schedule is ours by its id. Where a worker died after it asked for one, it is ours if it is what was asked for, and no older. */
 function isMine(schedule: NamedSchedule, record: ScheduleRecord | undefined): boolean {
   if (record === undefined) return false;
   if (record.schedule !== undefined) return record.schedule === schedule.id;

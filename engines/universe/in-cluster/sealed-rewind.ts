@@ -23,7 +23,7 @@ export interface SealedRewind {
   readonly waiting: Waiting;
 }
 
-/** For so long after its last sign of life a run may go on with a database of which nobody knows that its rewind was asked for. */
+/** How long after its last sign of life a run may go on with a database whose rewind is not on record yet. */
 const STILL_AT_WORK_MS = 3_600_000;
 
 /**

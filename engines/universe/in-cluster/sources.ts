@@ -35,7 +35,7 @@ export async function scheduleSource(
   };
 }
 
-/** From the oldest snapshot on every instant can be reached, as far as retention goes. */
+/** Every instant from the oldest snapshot on can be reached, within the retention. */
 function beginMs({ snapshots, retentionMs }: NamedSchedule, readAt: Date): number {
   const [oldest] = snapshots;
   if (oldest === undefined) return Number.POSITIVE_INFINITY;
@@ -56,7 +56,7 @@ interface Obstacle {
   readonly remedy: string;
 }
 
-/** As the documentation limits them ("Point-in-time recovery", "Instant database cloning"). */
+/** The limits that the documentation states ("Point-in-time recovery", "Instant database cloning"). */
 const OBSTACLES: readonly Obstacle[] = [
   {
     ways: ['rewind'],

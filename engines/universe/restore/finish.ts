@@ -111,7 +111,7 @@ function notCompared({ backup }: Manifest, at: string): string {
   return `Nobody has counted the rows of ${at}: backup ${backup} knows those of its own instant alone, and YugabyteDB does not say whether it went back exactly. Compare with what you know of that instant.`;
 }
 
-/** What a verdict speaks of. Every file was compared with its SHA-256 when it was put into its place. */
+/** What a verdict covers. Every file was compared with its SHA-256 when it was put into its place. */
 function describeComparison({ counted, looked, indexes, keyspaces, isYsql, at }: Compared): string {
   return [
     'the SHA-256 of every file as it was put into its place',
@@ -213,7 +213,7 @@ async function compareRows(
   let counted = 0;
   let looked = 0;
   if (restore.request.at !== undefined) {
-    // The backup's counts are of its snapshot's own instant; of another nobody knows them.
+    // The backup's counts hold for its snapshot's own instant. For another instant there are none.
     return { rows: UNKNOWN, counted, looked, problems, unclear };
   }
   for (const table of database.tables) {
@@ -241,7 +241,7 @@ async function compareRows(
   return { rows: addRows(rows), counted, looked, problems, unclear };
 }
 
-/** What the backup says of a database that nobody asks now. */
+/** The backup's statements on a database that is not queried now. */
 function knownRows({ manifest }: UniverseRestore, { database }: RestoredDatabase): KnownRows {
   return addRows(database.tables.map((table) => rowsOfTable(manifest, table)));
 }

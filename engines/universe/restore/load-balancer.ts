@@ -6,7 +6,7 @@ import type { UniverseRestore } from './context.ts';
 import { forgetLost, NOTES, readNote, writeNote } from './ledger.ts';
 
 const ON = 'on';
-/** What is put right after the work was cancelled must not be cancelled with it. */
+/** How long the clean-up may take. It must not be cancelled with the work. */
 const PUT_RIGHT_MS = 60_000;
 
 /**

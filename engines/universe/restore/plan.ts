@@ -117,7 +117,6 @@ async function tabletsToInspect(
   return entities ?? { tablets: [] };
 }
 
-/** What the ways of other engines to restore have no counterpart for, each with what to do instead. */
 /** Throws `BACKUP_INCONSISTENT` (permanent) where parts of the manifest are missing, doubled or exchanged: the universe would be the first to find out. */
 async function refuseContradictions({ store, manifest, signal }: UniverseRestore): Promise<void> {
   const problems = [...(await manifestProblems(store, manifest, { signal }))];
@@ -132,6 +131,7 @@ async function refuseContradictions({ store, manifest, signal }: UniverseRestore
   );
 }
 
+/** Refuses what only other engines can do, each with what to do instead. Throws `RESTORE_…` (permanent). */
 function refuseUnsupported({ request, manifest }: UniverseRestore): void {
   const { tables, contents, replace, owner, placement, into, scratch, connection, tolerate } = request;
   const snapshots = manifest.universe?.snapshots ?? [];

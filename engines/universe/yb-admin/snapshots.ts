@@ -95,7 +95,7 @@ async function create(
   }
 }
 
-/** Not about what the arguments name: about how many there are, or of what kind. */
+/** An error about the number or the kind of the arguments, not about what they name. */
 function isAboutArguments(error: unknown): boolean {
   return (
     error instanceof HoldfastError &&

@@ -48,7 +48,7 @@ export async function checkKeyspace(
   return differences;
 }
 
-/** Of two attempts at this step, one may count. */
+/** Only one of two attempts at this step may count. */
 async function claimCounters(
   { context }: RestoreJob,
   { to, tables }: KeyspaceJob,

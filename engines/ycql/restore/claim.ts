@@ -5,7 +5,7 @@ import type { Journal } from './journal.ts';
 
 /** An attempt writes only where it knew itself as the last one at most this long ago. */
 const KNOWN_FOR_MS = 2_000;
-/** A write that nobody knows the end of has ended by then: longer than the servers' own timeouts for writes. */
+/** After this time a write whose outcome is not known has ended. It is longer than the servers' own timeouts for writes. */
 export const SETTLED_AFTER_MS = 3_000;
 const LOOKS = 12;
 const FIRST_PAUSE_MS = 200;
@@ -113,7 +113,7 @@ export function isRequest(noted: string): boolean {
   return noted.startsWith(CLAIMED);
 }
 
-/** By two clocks: one of them may stand still with the machine, and the other may be set back. */
+/** Time is taken from two clocks: one of them may stand still with the machine, and the other may be set back. */
 interface Moment {
   readonly steady: number;
   readonly ofDay: number;

@@ -28,7 +28,7 @@ async function discardKeyspace(job: RestoreJob, { to }: KeyspaceJob, session: Cq
     await session.execute(`drop keyspace ${to}`, `DROP KEYSPACE IF EXISTS ${quoteName(to)}`, [], signal);
     return;
   }
-  // A table can't be dropped while views are made of it.
+  // A table can't be dropped while it has views.
   for (const item of noted.keys()) {
     if (!item.startsWith('view ')) continue;
     const view = quoteTable(to, item.slice('view '.length));

@@ -45,7 +45,7 @@ export async function checkNotNewer(
   }
 }
 
-/** Of a cell, or of each element of one. */
+/** The times of a cell, or of each of its elements. */
 function timesIn(cell: RawCell): readonly bigint[] {
   if (cell === null) return [];
   const times = cell.length === 8 ? [cell] : elementsOf(cell);

@@ -148,7 +148,7 @@ export async function writeUntilDone(
 }
 
 /**
- * Writes what must not be written twice. After a failure whose outcome nobody knows, waits until it is settled and then has
+ * Writes what must not be written twice. After a failure whose outcome is not known, waits until it is settled and then has
  * `repair` find out what is there and say what is still to be written, undefined for nothing.
  */
 export async function writeOnce(
@@ -184,7 +184,7 @@ export async function writeOnce(
   }
 }
 
-/** What a server's error says may come from the statement itself, and is tried less often than what comes from the way to it. */
+/** An error that the server answered may come from the statement itself. So it is retried less often than an error of the connection. */
 function triesOf(failure: unknown): number {
   return failure instanceof HoldfastError ? (failure.maxEqual ?? TRIES) : TRIES;
 }

@@ -9,7 +9,7 @@ export interface Adapted {
   readonly tokens: Statement['tokens'];
 }
 
-/** What of a target bears on the text of statements. */
+/** The properties of a target on which the text of statements depends. */
 export interface TextAdaptation {
   readonly owner: string | undefined;
   readonly roles: ReadonlySet<string>;

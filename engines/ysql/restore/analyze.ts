@@ -20,7 +20,7 @@ const RELATIONS_AT_ONCE = 100;
 const TRIES = 4;
 const PAUSE_MS = 300;
 
-/** What ANALYZE could not be done for. */
+/** The tables for which ANALYZE failed. */
 export interface Unanalyzed {
   readonly relations: readonly string[];
   readonly reason: string;

@@ -37,7 +37,7 @@ export interface Adaptation extends TextAdaptation {
   readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
-/** What of a server bears on how entries are applied there. */
+/** The properties of a server on which it depends how entries are applied there. */
 interface TargetServer {
   readonly roles: ReadonlySet<string>;
   readonly tablespaces: ReadonlySet<string>;

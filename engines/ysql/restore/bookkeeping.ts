@@ -173,7 +173,7 @@ async function openUnderRestore(place: DatabaseUnderRestore): Promise<Session> {
   );
 }
 
-/** Of the sessions that wait for their next use, as in `session-pool.ts`. */
+/** The key of the sessions that wait for their next use, as in `session-pool.ts`. */
 export function sessionKey({ target, names }: Pick<DatabaseUnderRestore, 'target' | 'names'>): string {
   return JSON.stringify([target, names]);
 }

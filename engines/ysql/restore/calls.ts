@@ -94,7 +94,7 @@ function callsOperator(tokens: readonly Token[]): boolean {
   );
 }
 
-/** Where the tokens name something with its schema. */
+/** The places where the tokens name something with its schema. */
 function qualifiedNames(
   tokens: readonly Token[],
 ): readonly { readonly at: number; readonly name: string; readonly schema: string }[] {
@@ -129,7 +129,7 @@ function firstCheck(tokens: readonly Token[]): number {
   return check < 0 ? tokens.length : check;
 }
 
-/** Behind `ADD CONSTRAINT name`: from there a CHECK, or the columns of a key. */
+/** The place after `ADD CONSTRAINT name`, where a CHECK or the columns of a key begin. */
 function afterConstraintName(tokens: readonly Token[]): number {
   const constraint = tokens.findIndex(({ kind, text }) => kind === 'word' && text === 'constraint');
   return constraint < 0 ? 0 : constraint + 2;

@@ -185,7 +185,7 @@ async function compare(job: RestoreJob, database: DatabaseJob): Promise<Omit<Fin
   };
 }
 
-/** Tables without archived changes are not as of the instant, and nobody knows how far they differ. */
+/** Tables without archived changes are not as of the instant, and how far they differ is not known. */
 function unclearIf(replays: readonly ReplayReport[]): { readonly unclear?: true } {
   return replays.some(({ notArchived }) => notArchived.length > 0) ? { unclear: true } : {};
 }
@@ -238,7 +238,7 @@ async function applyProperties(job: RestoreJob, database: DatabaseJob): Promise<
   });
 }
 
-/** What would keep this restore itself from connecting or renaming comes at the very end. */
+/** Properties that would keep this restore itself from connecting or renaming are set at the very end. */
 async function limitConnections(
   job: RestoreJob,
   record: RestoreRecord,
@@ -280,7 +280,7 @@ async function notesOn(job: RestoreJob, record: RestoreRecord): Promise<readonly
   });
 }
 
-/** Where rows stand may be a matter of law: what went to the default tablespace instead of its own is said. */
+/** Laws may say where rows must be stored. So what went to the default tablespace instead of its own is reported. */
 async function tablespacesMissed(job: RestoreJob, session: Session): Promise<readonly string[]> {
   if (!job.withSchema) return [];
   const settings = job.databases.flatMap(({ preData, postData, selection }) =>
@@ -331,7 +331,7 @@ async function outcome(
   };
 }
 
-/** What a verdict speaks of: OK is never more than this. */
+/** What a verdict covers: OK never means more than this. */
 function describeComparison(
   job: RestoreJob,
   { indexes, replays }: Pick<Findings, 'indexes' | 'replays'>,

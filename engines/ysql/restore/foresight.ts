@@ -4,7 +4,7 @@ import { restoreJob } from './job.ts';
 import { readLacks } from './lacks.ts';
 import { withOwnerOf } from './owners.ts';
 
-/** For dropping the scratch databases, which is done even when the trial was cancelled. */
+/** How long dropping the scratch databases may take. They are dropped even when the trial was cancelled. */
 const CLEAN_UP_MS = 60_000;
 
 /** Roles and extensions that the target server lacks. Changes nothing. */

@@ -21,7 +21,7 @@ export async function leftOutOf(
   return all;
 }
 
-/** What came in, where something may be missing. */
+/** The rows that were loaded, where something may be missing. */
 export async function loadedOf(job: RestoreJob): Promise<{ readonly rows: number; readonly bytes: number }> {
   const keys = new Set<string>();
   for (const database of job.databases) {

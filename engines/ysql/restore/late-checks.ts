@@ -137,7 +137,7 @@ function isInContainer(entry: DumpEntry, preData: readonly DumpEntry[]): boolean
   );
 }
 
-/** With each check goes the comma before it; at the begin of the list, the one behind it. */
+/** Each check is removed with the comma before it, or, at the start of the list, with the comma after it. */
 function withoutClauses(statement: Statement, cuts: readonly Check[]): Statement {
   let at = statement.start;
   let text = '';

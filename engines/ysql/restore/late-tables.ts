@@ -48,7 +48,7 @@ export function callingTables(preData: readonly DumpEntry[], calls: ForeignCalls
   return { late, partitioned: openPartitioning };
 }
 
-/** From the list of columns on. */
+/** The tokens from the list of columns on. */
 function columnsOf(tokens: readonly Token[]): readonly Token[] {
   const start = tokens.findIndex(({ kind, text }) => kind === 'symbol' && text === '(');
   return start < 0 ? [] : tokens.slice(start);

@@ -90,7 +90,7 @@ function routed({ routes }: DatabaseJob, object: DataObject): DataObject {
   return route === undefined ? object : { ...object, table: { ...object.table, ...route } };
 }
 
-/** What one object's rows are refused for must cost no other object. */
+/** An object whose rows are refused must cost no other object. */
 async function loadOneByOne(
   job: RestoreJob,
   group: readonly LoadedObject[],

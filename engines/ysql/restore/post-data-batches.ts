@@ -3,7 +3,7 @@ import type { PostDataBatch, PostDataUnit, Strand } from './post-data-unit.ts';
 /** A batch is an activity, which costs about 50 ms and two workflow tasks. So no batch is planned for less work than this. */
 const LEAST_WORK_MS = 500;
 
-/** So that the history of a restore with many thousands of tables stays short. */
+/** This bound keeps the history of a restore with many thousands of tables short. */
 const MAX_BATCHES = 200;
 
 /*
@@ -12,7 +12,7 @@ const MAX_BATCHES = 200;
  */
 const UNIT_MS = 2;
 const ENTRY_MS = 2;
-/** Of a table's COPY text that a key, an index, a foreign key, VACUUM or a count passes over in a millisecond. */
+/** Bytes of a table's COPY text that a key, an index, a foreign key, VACUUM or a count passes over in a millisecond. */
 const BYTES_PER_MS = 150_000;
 
 /**

@@ -13,7 +13,7 @@ import { entryTable, type QualifiedName, qualifiedNameAt, tableOfAlter } from '.
 const LARGE_TABLE_BYTES = 32 * 1024 * 1024;
 /** Smaller tables have nothing to gain from VACUUM, nor from being counted beside other work. */
 const LEAST_BYTES = 1024 * 1024;
-/** So many waves at most hold what keeps its place; each is an activity with its own time. */
+/** The most waves for entries that keep their order; each wave is an activity with its own time limit. */
 const MAX_ORDERED_WAVES = 50;
 
 /**

@@ -70,7 +70,7 @@ export async function exchangeNames(job: NamedDatabases, replace: boolean): Prom
 }
 
 const ROUNDS = 10;
-/** So many looks in a row must find nobody: a node may learn of the new name a moment later, and let somebody in by the old one. */
+/** This many looks in a row must find nobody. A node may learn of the new name a moment later, and accept a session by the old one. */
 const QUIET_LOOKS = 2;
 
 /** Nobody may go on writing into a replaced database and take it for the restored one. */

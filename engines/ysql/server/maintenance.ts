@@ -137,7 +137,7 @@ export async function dropDatabase(
   await session.query(`drop database "${name}"`, `DROP DATABASE IF EXISTS ${quoteIdentifier(name)}`);
 }
 
-/** Of this database. Their slots at the publisher stay: a copy has the names of the slots that the original uses. */
+/** The subscriptions of this database. Their slots at the publisher stay, since a copy has the names of the slots that the original uses. */
 async function dropSubscriptions(session: Session): Promise<void> {
   const subscriptions = await session.query<{ name: string }>(
     `list the subscriptions of database "${session.database}"`,

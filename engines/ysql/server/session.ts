@@ -160,7 +160,7 @@ function listenToServer(client: pg.Client): () => Reported {
   };
 }
 
-/** Of the last of several statements in one text. */
+/** The process id in the result of the last of several statements in one text. */
 function lastPid(answers: unknown): number {
   const last: unknown = Array.isArray(answers) ? answers.at(-1) : answers;
   const rows: unknown = typeof last === 'object' && last !== null && 'rows' in last ? last.rows : undefined;

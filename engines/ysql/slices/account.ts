@@ -42,7 +42,7 @@ const EXPECTED = `
     UNION ALL SELECT nspname, 'pg_catalog.pg_trigger'::regclass, oid FROM triggers) commented
     JOIN remarks r ON r.classoid = commented.class AND r.objoid = commented.oid`;
 
-/** Of these the header's name is not compared, but how many there are in a schema. */
+/** Comments are not compared by the name in the header, but by their number in a schema. */
 const NAMELESS = 'COMMENT';
 
 /** Types of which the rest must not have one that is in a slice. */

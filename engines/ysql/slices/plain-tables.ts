@@ -65,7 +65,7 @@ export async function withHashedJoins<T>(session: Session, work: () => Promise<T
   });
 }
 
-/** Of `relations` those that a dump can hold right after the schemas, whatever else is in the database. */
+/** Those of `relations` that a dump can hold right after the schemas, whatever else is in the database. */
 export async function plainTables(
   session: Session,
   relations: readonly Relation[],

@@ -12,7 +12,7 @@ interface Named {
  */
 const NAMES_PER_PATTERN = 40;
 
-/** So much all arguments may take of the 2 MB that Linux has for them by default: the environment needs room too. */
+/** How many of the 2 MB that Linux has by default for arguments they may take together. The environment needs room too. */
 export const ARGUMENT_BYTES = 1_500_000;
 
 /**

@@ -109,6 +109,6 @@ export function programError(path: string, said: string): HoldfastError {
   );
 }
 
-/** Of a server that is gone or busy; what passes on YugabyteDB `passingText` knows. */
+/** Messages of a server that is gone or busy. `passingText` knows those of YugabyteDB that pass by themselves. */
 const PASSING =
   /connection to server|could not connect|connection to database .* failed|server closed the connection|terminating connection|lock timeout|deadlock detected/i;
