@@ -27,7 +27,7 @@ export async function runChild<T extends Workflow>(
 }
 
 /** Reports this child's progress to the run that waits for it. A child that was started by hand has no such run. */
-export async function tellParent(progress: TransferProgress): Promise<void> {
+export async function reportToParent(progress: TransferProgress): Promise<void> {
   const { parent } = workflowInfo();
   if (parent === undefined) return;
   await getExternalWorkflowHandle(parent.workflowId, parent.runId).signal(transferProgress, progress);

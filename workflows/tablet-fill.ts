@@ -4,7 +4,7 @@ import type { UniverseSource } from '../model/pipeline.ts';
 import type { FillBatch, TabletFill } from '../model/tablets.ts';
 import { DAY_MS } from '../model/time.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
-import { tellParent } from './children.ts';
+import { reportToParent } from './children.ts';
 import { nodeActivitiesOf } from './node-activities.ts';
 import { inParallel } from './scopes.ts';
 
@@ -42,7 +42,7 @@ export async function tabletFill(input: TabletFillInput): Promise<number> {
   let unfilled = 0;
   const report = async (): Promise<void> => {
     reported = sum.tasksDone;
-    if (what !== 'check') await tellParent({ ...sum });
+    if (what !== 'check') await reportToParent({ ...sum });
   };
   await inParallel(tasks.length, TASKS_AT_ONCE, async (index) => {
     const task = tasks[index];

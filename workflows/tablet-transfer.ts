@@ -4,7 +4,7 @@ import { defined } from '../model/defined.ts';
 import type { RetryPolicy, UniverseSource } from '../model/pipeline.ts';
 import { type SaveSummary, type TabletTarget, unpackBatch } from '../model/tablets.ts';
 import { activitiesFor } from './activity-proxies.ts';
-import { tellParent } from './children.ts';
+import { reportToParent } from './children.ts';
 import { describeFailure } from './failures.ts';
 import { nodeActivitiesOf } from './node-activities.ts';
 import { inParallel } from './scopes.ts';
@@ -231,6 +231,6 @@ class TabletTransfer {
 
   async #report(): Promise<void> {
     this.#reported = this.#sum.tasksDone;
-    await tellParent({ ...this.#sum });
+    await reportToParent({ ...this.#sum });
   }
 }
