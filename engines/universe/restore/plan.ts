@@ -131,7 +131,7 @@ async function refuseContradictions({ store, manifest, signal }: UniverseRestore
   );
 }
 
-/** Refuses what only other engines can do, each with what to do instead. Throws `RESTORE_…` (permanent). */
+/** Refuses what only other engines can do, each with what to do instead. Throws `RESTORE_UNSUPPORTED`, `RESTORE_NO_SUCH_DATABASE` (permanent). */
 function refuseUnsupported({ request, manifest }: UniverseRestore): void {
   const { tables, contents, replace, owner, placement, into, scratch, connection, tolerate } = request;
   const snapshots = manifest.universe?.snapshots ?? [];
