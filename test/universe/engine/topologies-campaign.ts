@@ -1,13 +1,21 @@
-/** `node test/universe/engine/topologies-campaign.ts --count 300 --seed 1`: a line for each random universe, then the sum. */
+/** `node test/universe/engine/topologies-campaign.ts --count 300 --seed 1 [--from 120]`: a line for each random universe, then the sum. A campaign that was cut off goes on from the universe of that number. */
 import { parseArgs } from 'node:util';
 import { tryTopologies } from './topologies.ts';
 
 const { values } = parseArgs({
-  options: { count: { type: 'string', default: '300' }, seed: { type: 'string', default: '1' } },
+  options: {
+    count: { type: 'string', default: '300' },
+    seed: { type: 'string', default: '1' },
+    from: { type: 'string', default: '0' },
+  },
 });
 const ends = { restored: 0, refused: 0, 'no backup': 0 };
 let failed = 0;
-for await (const { line, end, problems } of tryTopologies(Number(values.seed), Number(values.count))) {
+for await (const { line, end, problems } of tryTopologies(
+  Number(values.seed),
+  Number(values.count),
+  Number(values.from),
+)) {
   ends[end] += 1;
   failed += problems.length > 0 ? 1 : 0;
   process.stdout.write(

@@ -52,8 +52,8 @@ const ROUNDS = 5;
 const whole = (dice: Dice, low: number, high: number): number => Math.floor(dice.between(low, high + 1));
 
 /** Tries one universe in several states; yields what became of each. */
-export async function* tryTopologies(seed: number, count: number): AsyncGenerator<TopologyOutcome> {
-  for (let tried = 0; tried < count; tried += ROUNDS) {
+export async function* tryTopologies(seed: number, count: number, from = 0): AsyncGenerator<TopologyOutcome> {
+  for (let tried = from - (from % ROUNDS); tried < count; tried += ROUNDS) {
     yield* tryUniverse(new Dice(seed * 10_007 + tried), Math.min(ROUNDS, count - tried));
   }
 }
