@@ -92,6 +92,7 @@ async function build(options: StageOptions, parts: AsyncDisposableStack): Promis
     name: 'the worker',
     command: process.execPath,
     args: [HOLDFAST, 'worker'],
+    inherits: 'everything',
     environment,
     logFile: join(options.folder, 'worker.log'),
   });

@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
@@ -387,6 +387,8 @@ async function openStateDirectory(): Promise<string> {
   const directory = stateDirectory();
   try {
     await makeFolder(directory, 0o700);
+    // It may have been made by hand, or by another version.
+    await chmod(directory, 0o700);
     const probe = join(directory, `probe.${process.pid}`);
     await writeFile(probe, '');
     await rm(probe);

@@ -159,6 +159,7 @@ async function startNode(
       'org.apache.cassandra.service.CassandraDaemon',
     ],
     environment: { MALLOC_ARENA_MAX: '2' },
+    variables: ['JAVA_*', 'JDK_*'],
     workingDirectory: folder,
     logFile: path.join(folder, 'system.log'),
     startupTimeoutMs: STARTUP_TIMEOUT_MS,

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { HoldfastError, permanent } from '../model/errors.ts';
+import { FOR_DOWNLOADS, programEnvironment } from '../model/program-environment.ts';
 import { findOnPath } from './path.ts';
 
 /** Receives lines about an installation, without line ends. */
@@ -35,7 +36,10 @@ const LOCK_TIMEOUT_S = 600;
 async function aptGet(...args: readonly string[]): Promise<void> {
   const child = spawn('apt-get', ['-o', `DPkg::Lock::Timeout=${LOCK_TIMEOUT_S}`, '-qq', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    env: {
+      ...programEnvironment(process.env, ['APT_*', ...FOR_DOWNLOADS]),
+      DEBIAN_FRONTEND: 'noninteractive',
+    },
   });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {

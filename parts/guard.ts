@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { programEnvironment } from '../model/program-environment.ts';
 
 /**
  * One small shell process that outlives this one by a few seconds and cleans up after it.
@@ -66,6 +67,7 @@ function startGuard(): ChildProcess {
   const child = spawn('/bin/sh', ['-c', GUARD_SCRIPT], {
     detached: true,
     cwd: '/',
+    env: programEnvironment(process.env),
     stdio: ['pipe', 'ignore', 'ignore'],
   });
   child.unref();

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { messageOf, permanent } from '../model/errors.ts';
+import { programEnvironment } from '../model/program-environment.ts';
 import { type Account, unprivilegedAccount } from './account.ts';
 import { findOnPath, isProgram } from './path.ts';
 import { freePort } from './ports.ts';
@@ -188,7 +189,7 @@ async function openCluster(
   args.push('--auth=scram-sha-256', '--encoding=UTF8', '--locale=C', '--no-sync');
   try {
     await promisify(execFile)(path.join(binDirectory, 'initdb'), args, {
-      env: { ...process.env, LC_ALL: 'C' },
+      env: { ...programEnvironment(process.env), LC_ALL: 'C' },
       cwd: directory,
       uid: account?.uid,
       gid: account?.gid,

@@ -4,6 +4,7 @@ import { mkdir, open, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, permanent } from '../model/errors.ts';
+import { programEnvironment } from '../model/program-environment.ts';
 import type { Account } from './account.ts';
 import { forgetProcess, guardProcess } from './guard.ts';
 
@@ -18,8 +19,12 @@ export type ServerSpec = {
   readonly name: string;
   readonly command: string;
   readonly args: readonly string[];
-  /** Added to this process's own environment. */
+  /** Added to what the server gets of this process's own environment. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** `everything`: for a process of Holdfast's own, which resolves secrets. Default: what `model/program-environment.ts` lets through. */
+  readonly inherits?: 'everything';
+  /** Names of further variables that it gets of this process's environment. */
+  readonly variables?: readonly string[];
   readonly workingDirectory?: string;
   /** The account that it runs under. Default: that of this process. */
   readonly account?: Account | undefined;
@@ -126,6 +131,10 @@ async function launch(spec: ServerSpec): Promise<Running> {
   }
 }
 
+function inherited({ inherits, variables }: ServerSpec): NodeJS.ProcessEnv {
+  return inherits === 'everything' ? process.env : programEnvironment(process.env, variables);
+}
+
 async function spawnServer(spec: ServerSpec): Promise<Running> {
   await mkdir(path.dirname(spec.logFile), { recursive: true });
   const log = await open(spec.logFile, 'a');
@@ -134,7 +143,7 @@ async function spawnServer(spec: ServerSpec): Promise<Running> {
     child = spawn(spec.command, spec.args, {
       detached: true,
       stdio: ['ignore', log.fd, log.fd],
-      env: { ...process.env, ...spec.environment },
+      env: { ...inherited(spec), ...spec.environment },
       cwd: spec.workingDirectory,
       uid: spec.account?.uid,
       gid: spec.account?.gid,

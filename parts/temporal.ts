@@ -52,8 +52,13 @@ export async function startTemporal(options: TemporalOptions = {}): Promise<Temp
     const address = `${host}:${port}`;
     const server = await startServer({
       name: 'Temporal',
-      command,
+      // What it writes holds plans and histories, so it is for this user alone.
+      command: '/bin/sh',
       args: [
+        '-c',
+        'umask 077 && exec "$@"',
+        'sh',
+        command,
         'server',
         'start-dev',
         '--ip',
@@ -71,6 +76,7 @@ export async function startTemporal(options: TemporalOptions = {}): Promise<Temp
         'matching.numTaskqueueReadPartitions=1',
         '--dynamic-config-value',
         'matching.numTaskqueueWritePartitions=1',
+        ...WITHOUT_HTTP,
         '--log-level',
         'warn',
         ...(options.extraArgs ?? []),
@@ -102,6 +108,18 @@ export async function startTemporal(options: TemporalOptions = {}): Promise<Temp
     throw error;
   }
 }
+
+/**
+ * The server has an HTTP API on a port that it chooses, and `--http-port` can't switch it off. Its requests need no header that a page of another
+ * site could not send. No request has a host with a space in its name, so none is allowed (service/frontend/http_api_server.go of Temporal
+ * 1.29.1: `allowedHostsMiddleware`); the routes of Nexus are beside that check.
+ */
+const WITHOUT_HTTP: readonly string[] = [
+  '--dynamic-config-value',
+  'frontend.httpAllowedHosts=["no host"]',
+  '--dynamic-config-value',
+  'system.enableNexus=false',
+];
 
 async function checkServes(address: string): Promise<void> {
   const connection = await Connection.connect({ address, connectTimeout: '2s' });

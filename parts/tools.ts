@@ -5,6 +5,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { withLock } from '../bootstrap/lock.mjs';
 import { messageOf, permanent } from '../model/errors.ts';
+import { FOR_DOWNLOADS, programEnvironment } from '../model/program-environment.ts';
 import { forgetProcess, guardProcess } from './guard.ts';
 import { findOnPath, isProgram } from './path.ts';
 
@@ -135,10 +136,13 @@ async function build(tool: Tool, report: Report): Promise<void> {
 const PROGRESS_INTERVAL_MS = 10_000;
 const KEPT_OUTPUT_LINES = 20;
 
+/** What a build of Go reads: its own settings, the compiler of C, and how to reach modules. */
+const FOR_GO: readonly string[] = ['GO*', 'CGO_*', 'CC', 'CXX', 'GIT_*', 'NETRC', ...FOR_DOWNLOADS];
+
 async function goInstall(tool: Tool, go: string, into: string, report: Report): Promise<void> {
   const child = spawn(go, ['install', '-v', `${tool.goPackage}@${tool.version}`], {
     detached: true,
-    env: { ...process.env, GOBIN: into, GOFLAGS: '' },
+    env: { ...programEnvironment(process.env, FOR_GO), GOBIN: into, GOFLAGS: '' },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   const { pid } = child;

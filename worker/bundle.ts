@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { cacheFolder } from '../engines/cache-folder.ts';
+import { FOR_NODE, programEnvironment } from '../model/program-environment.ts';
 
 /**
  * The workflows as one script for Temporal's sandbox. The published package contains it. A checkout builds it once for each
@@ -17,7 +18,10 @@ export async function workflowBundle(): Promise<{ codePath: string }> {
   const published = join(dirname(here), '..', 'workflow-bundle.js');
   if (here.endsWith('.js') && existsSync(published)) return { codePath: published };
   const codePath = join(cacheFolder('workflow-bundles'), `${fingerprint(dirname(dirname(here)))}.js`);
-  if (!existsSync(codePath)) await promisify(execFile)(process.execPath, [builder, codePath]);
+  if (!existsSync(codePath)) {
+    const env = programEnvironment(process.env, FOR_NODE);
+    await promisify(execFile)(process.execPath, [builder, codePath], { env });
+  }
   return { codePath };
 }
 

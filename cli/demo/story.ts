@@ -206,6 +206,7 @@ function startWorker(only: 'lanes' | 'read-points', folder: string): Promise<Ser
     name: `the worker (${only})`,
     command: process.execPath,
     args: [fileURLToPath(new URL(`../main.${extension}`, import.meta.url)), 'worker', '--only', only],
+    inherits: 'everything',
     logFile: join(folder, `worker-${only}.log`),
   });
 }

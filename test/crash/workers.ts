@@ -120,6 +120,7 @@ async function startWorker(
     name: `worker ${index}`,
     command: process.execPath,
     args: ['cli/main.ts', 'worker', '--lanes', '4', '--health', String(health)],
+    inherits: 'everything',
     environment,
     logFile,
     checkReady: async () => {

@@ -94,7 +94,11 @@ export async function startDockerCluster(
     ysql: (database) => urlOf(1, database),
     otherNodes: [urlOf(2, 'yugabyte'), urlOf(3, 'yugabyte')],
     ycql: `${subnet}.21:9042/datacenter1`,
-    environment: { HOLDFAST_YB_BIN: path.join(scratch.path, 'bin') },
+    environment: {
+      HOLDFAST_YB_BIN: path.join(scratch.path, 'bin'),
+      // The programs are scripts that call Docker.
+      HOLDFAST_PROGRAM_ENVIRONMENT: 'DOCKER_*,FAKE_DOCKER_*',
+    },
     program: (name) => path.join(scratch.path, PROGRAM_FOLDERS[name], name),
     killTserver: async (index) => void (await docker(['kill', await tserver(index)])),
     startTserver: async (index) => {

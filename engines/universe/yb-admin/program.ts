@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, permanent, transient } from '../../../model/errors.ts';
+import { programEnvironment } from '../../../model/program-environment.ts';
 import { yugabyteFolders } from '../../ysql/server/programs/folders.ts';
 import { classify, ended, YB_ADMIN } from './errors.ts';
 
@@ -91,7 +92,7 @@ async function runProgram(
   const limit = AbortSignal.timeout(limitMs ?? timeoutMs * 2);
   const child = spawn(program, [...flags, operation, ...args], {
     // The program prints times in its own zone, and without naming it.
-    env: { ...process.env, TZ: 'UTC', LC_ALL: 'C' },
+    env: { ...programEnvironment(process.env), TZ: 'UTC', LC_ALL: 'C' },
     stdio: ['ignore', 'pipe', 'pipe'],
     signal: AbortSignal.any([signal, limit]),
     killSignal: 'SIGKILL',

@@ -3,6 +3,7 @@ import type { ConnectionOptions } from 'node:tls';
 import type { ClientConfig } from 'pg';
 import { defined } from '../../../model/defined.ts';
 import { messageOf, permanent } from '../../../model/errors.ts';
+import { FOR_LIBPQ, programEnvironment } from '../../../model/program-environment.ts';
 
 /** Where and as whom to connect: a `postgresql://` URL taken apart. Several hosts are tried in order, as libpq does. */
 export interface ConnectionTarget {
@@ -171,7 +172,7 @@ function readPem(path: string): string {
 const ELSEWHERE = ['PGHOST', 'PGHOSTADDR', 'PGPORT', 'PGDATABASE', 'PGUSER', 'PGSERVICE', 'PGSERVICEFILE'];
 
 /**
- * Environment for libpq's programs: this process's, without what names another server, and with the password, which never stands
+ * Environment for libpq's programs: of this process's what libpq reads, without what names another server, and with the password, which never stands
  * on a command line, and the session's `options`.
  */
 export function libpqEnvironment(
@@ -179,7 +180,7 @@ export function libpqEnvironment(
   ...moreOptions: readonly string[]
 ): NodeJS.ProcessEnv {
   const environment: NodeJS.ProcessEnv = {
-    ...process.env,
+    ...programEnvironment(process.env, FOR_LIBPQ),
     LC_ALL: 'C',
     PGAPPNAME: 'holdfast',
     PGCONNECT_TIMEOUT: '15',

@@ -53,6 +53,7 @@ withMounts('on one node', () => {
       name: `restricted agent ${address}`,
       command: 'unshare',
       args: ['-m', 'sh', '-c', script, 'sh', repository, process.execPath, address, String(health)],
+      inherits: 'everything',
       environment,
       logFile: path.join(folder, 'restricted.log'),
       startupTimeoutMs: 180_000,

@@ -175,6 +175,7 @@ export async function startWorker(
     name,
     command: process.execPath,
     args: ['cli/main.ts', 'worker', ...args, '--health', String(health)],
+    inherits: 'everything',
     environment,
     logFile: path.join(folder, `${name.replaceAll(/[^a-z0-9.]/gi, '-')}.log`),
     checkReady: async () => {

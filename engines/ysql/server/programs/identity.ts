@@ -3,6 +3,7 @@ import { access, constants, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { promisify } from 'node:util';
 import { messageOf } from '../../../../model/errors.ts';
+import { programEnvironment } from '../../../../model/program-environment.ts';
 import type { Product } from '../server.ts';
 
 /** A client program as its banner describes it. */
@@ -64,7 +65,10 @@ async function whyNoProgram(path: string): Promise<Identity> {
 
 async function askBanner(path: string): Promise<Identity> {
   try {
-    const { stdout } = await promisify(execFile)(path, ['--version'], { timeout: ANSWER_MS });
+    const { stdout } = await promisify(execFile)(path, ['--version'], {
+      timeout: ANSWER_MS,
+      env: programEnvironment(process.env),
+    });
     return readBanner(path, stdout) ?? { broken: `it says of itself ${JSON.stringify(stdout.trim())}` };
   } catch (error) {
     return { broken: messageOf(error) };

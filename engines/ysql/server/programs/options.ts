@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { permanent } from '../../../../model/errors.ts';
+import { programEnvironment } from '../../../../model/program-environment.ts';
 import { type Program, stampOf } from './identity.ts';
 
 /** An option that no program knows: it ends the program before it connects to anything. */
@@ -30,7 +31,7 @@ export async function takesOption(program: Program, option: string): Promise<boo
 async function ask({ path }: Program, option: string): Promise<boolean> {
   const [name = option] = option.split('=');
   const said = await new Promise<string>((resolve, reject) => {
-    const environment = { ...process.env, LC_ALL: 'C' };
+    const environment = { ...programEnvironment(process.env), LC_ALL: 'C' };
     execFile(path, [option, UNKNOWN], { env: environment, timeout: PROBE_MS }, (error, _stdout, stderr) => {
       if (error === null || error.killed === true || typeof error.code !== 'number') {
         reject(
