@@ -14,9 +14,17 @@ import { startTemporal } from '../parts/temporal.ts';
 import { executableOf, TEMPORAL } from '../parts/tools.ts';
 import { makeFolder } from '../repository/make-folder.ts';
 import { connectClient } from '../worker/connection.ts';
+import {
+  newSigningKey,
+  readSigningKey,
+  SIGNING_KEY_FILE,
+  type SigningKey,
+  writeSigningKey,
+} from '../worker/signing.ts';
 import { planWorkflowId } from '../workflows/plan-messages.ts';
 import { uninterrupted } from './interrupts.ts';
 import { say } from './output.ts';
+import { signSchedules } from './sign-schedules.ts';
 import { stateDirectory } from './state.ts';
 import { chooseQueue, type Fingerprint, fingerprintOf } from './worker-environment.ts';
 
@@ -54,6 +62,8 @@ export interface Needs {
 export interface Embedded {
   readonly address: string;
   readonly uiUrl: string;
+  /** Signs what this command sends. Absent until a server that an earlier version started is started again. */
+  readonly key?: SigningKey;
   /** The task queue of the worker that serves this command. */
   readonly taskQueue: string;
   /** The task queue of the worker that serves a plan, if it is applied; else the command's. @param variables names that the plan names */
@@ -104,6 +114,7 @@ function embeddedOf(directory: string, state: EmbeddedState, taskQueue: string):
   return {
     address: addressOf(state),
     uiUrl: uiUrlOf(state),
+    ...defined({ key: signingKeyIn(directory) }),
     taskQueue,
     queueOf: async (client, plan, variables) => {
       const applied = await appliedQueue(client, plan);
@@ -157,6 +168,8 @@ export interface BackgroundProcess {
   readonly pid: number;
   readonly address?: string;
   readonly uiUrl?: string;
+  /** Of the server: workers do only what commands and workers of this installation signed. */
+  readonly signed?: boolean;
   readonly taskQueue?: string;
   /** Bytes of memory; absent where the system doesn't say. */
   readonly residentBytes?: number;
@@ -171,7 +184,12 @@ export async function backgroundProcesses(): Promise<readonly BackgroundProcess[
   const server: readonly BackgroundProcess[] =
     serverPid === undefined || !isRunning(serverPid)
       ? []
-      : [{ kind: 'server', pid: serverPid, address: addressOf(state), uiUrl: uiUrlOf(state) }];
+      : [
+          {
+            ...{ kind: 'server', pid: serverPid, address: addressOf(state), uiUrl: uiUrlOf(state) },
+            signed: existsSync(signingKeyFile(directory)),
+          },
+        ];
   const workers = Object.entries(state.workers)
     .filter(([, pid]) => isRunning(pid))
     .map(([taskQueue, pid]) => ({ kind: 'worker' as const, pid, taskQueue }));
@@ -179,6 +197,13 @@ export async function backgroundProcesses(): Promise<readonly BackgroundProcess[
     ...one,
     ...defined({ residentBytes: residentBytes(one.pid) }),
   }));
+}
+
+/** What others on this machine can do with a server. */
+export function whatStaysOpen(signed: boolean): string {
+  return signed
+    ? 'Any user of this machine can reach these ports: read histories, cancel runs, and send plans what people send. Workers do nothing else that this installation did not sign (docs/security.md).'
+    : 'Any user of this machine can reach these ports and have the workers do anything with their secrets: an earlier version started this server. End it by holdfast down, and the next one signs (docs/security.md).';
 }
 
 /** Linux alone says it in a file. */
@@ -240,14 +265,37 @@ async function ensureServer(directory: string): Promise<EmbeddedState> {
     port,
     uiPort,
   });
-  const movesAway = previous !== undefined && previous.port !== port;
+  const hadKey = existsSync(signingKeyFile(directory));
+  const movesAway = previous !== undefined && (previous.port !== port || !hadKey);
   if (movesAway) await stopWorkers(previous);
   const workers = movesAway ? {} : (previous?.workers ?? {});
+  if (!hadKey) await takeKey(directory, `127.0.0.1:${port}`);
   const { environments = {}, environmentKey = randomBytes(32).toString('base64') } = previous ?? {};
   const state = { serverPid: server.pid, port, uiPort, workers, environments, environmentKey };
   await writeState(directory, state);
   say(`Started a Temporal server (state in ${directory}); its UI: ${uiUrlOf(state)}`);
   return state;
+}
+
+/** The key that signs what commands and workers of this installation send each other (`worker/signing.ts`). */
+function signingKeyFile(directory: string): string {
+  return join(directory, 'signing-key.json');
+}
+
+function signingKeyIn(directory: string): SigningKey | undefined {
+  const file = signingKeyFile(directory);
+  return existsSync(file) ? readSigningKey(file) : undefined;
+}
+
+/**
+ * Gives an installation its key. What an earlier version began goes on without signatures, but what schedules start from now on needs them. The
+ * key is kept last: if this process dies before that, the next one begins anew.
+ */
+async function takeKey(directory: string, address: string): Promise<void> {
+  const key = newSigningKey();
+  const { client, connection } = await connectClient(address, key);
+  await signSchedules(client).finally(() => connection.close());
+  await writeSigningKey(signingKeyFile(directory), { ...key, since: new Date() });
 }
 
 /** Returns how many workers there were. */
@@ -302,12 +350,17 @@ async function busyQueues(client: Client, query: string): Promise<Set<string>> {
 
 async function startWorker(directory: string, server: EmbeddedState, taskQueue: string): Promise<number> {
   const logFile = join(directory, 'worker.log');
-  const log = await open(logFile, 'a');
+  const log = await open(logFile, 'a', 0o600);
   const extension = import.meta.url.endsWith('.js') ? 'js' : 'ts';
   const child = fork(fileURLToPath(new URL(`./main.${extension}`, import.meta.url)), ['worker'], {
     detached: true,
     stdio: ['ignore', log.fd, log.fd, 'ipc'],
-    env: { ...process.env, TEMPORAL_ADDRESS: addressOf(server), HOLDFAST_TASK_QUEUE: taskQueue },
+    env: {
+      ...process.env,
+      TEMPORAL_ADDRESS: addressOf(server),
+      HOLDFAST_TASK_QUEUE: taskQueue,
+      [SIGNING_KEY_FILE]: existsSync(signingKeyFile(directory)) ? signingKeyFile(directory) : undefined,
+    },
   });
   await log.close();
   await new Promise<void>((resolve, reject) => {

@@ -61,8 +61,8 @@ export async function findSession(needs: SessionNeeds): Promise<Session | undefi
   if (found === undefined) return undefined;
   let embedded = found;
   let revivals = 0;
-  const { address, uiUrl, taskQueue } = embedded;
-  const { client, connection, target } = await connectClient(address);
+  const { address, uiUrl, taskQueue, key } = embedded;
+  const { client, connection, target } = await connectClient(address, key);
   await registerSearchAttributes(connection, target.namespace);
   return {
     client,

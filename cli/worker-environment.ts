@@ -14,7 +14,12 @@ export type Fingerprint = Readonly<Record<string, string>>;
 const FAMILIES = /^(?:AWS_|PG|TEMPORAL_|HOLDFAST_)/;
 
 /** Of those families, what says where a command finds the server, and how it talks to people. */
-const OF_THE_COMMAND: readonly string[] = ['HOLDFAST_STATE_DIR', 'HOLDFAST_UI_URL', 'HOLDFAST_DEBUG'];
+const OF_THE_COMMAND: readonly string[] = [
+  'HOLDFAST_STATE_DIR',
+  'HOLDFAST_UI_URL',
+  'HOLDFAST_DEBUG',
+  'HOLDFAST_SIGNING_KEY_FILE',
+];
 
 /** @param key random bytes of this installation, so that a digest can't be looked up in a table of likely values */
 export function fingerprintOf(environment: NodeJS.ProcessEnv, key: Buffer): Fingerprint {

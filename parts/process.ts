@@ -137,7 +137,7 @@ function inherited({ inherits, variables }: ServerSpec): NodeJS.ProcessEnv {
 
 async function spawnServer(spec: ServerSpec): Promise<Running> {
   await mkdir(path.dirname(spec.logFile), { recursive: true });
-  const log = await open(spec.logFile, 'a');
+  const log = await open(spec.logFile, 'a', 0o600);
   let child: ChildProcess;
   try {
     child = spawn(spec.command, spec.args, {

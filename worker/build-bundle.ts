@@ -14,6 +14,7 @@ const moduleOf = (name: string) =>
 const { code } = await bundleWorkflowCode({
   workflowsPath: moduleOf('index'),
   payloadConverterPath: moduleOf('tolerant-converter'),
+  workflowInterceptorModules: [moduleOf('signed-input')],
   logger: {
     log: silent,
     trace: silent,

@@ -4,6 +4,7 @@ import type { NativeConnection } from '@temporalio/worker';
 import { messageOf, transient } from '../model/errors.ts';
 import { DEFAULT_TASK_QUEUE } from '../model/task-queue.ts';
 import { interceptors } from './closed-channel.ts';
+import { clientSigning, configuredSigningKey, type SigningKey } from './signing.ts';
 import { temporalFailure } from './temporal-errors.ts';
 
 export const DEFAULT_TEMPORAL_ADDRESS = 'localhost:7233';
@@ -25,8 +26,11 @@ export function temporalIsConfigured(): boolean {
   return loadClientConnectConfig().connectionOptions.address !== undefined;
 }
 
-/** A client by Temporal's own environment configuration (address, namespace, TLS, API key); `address` overrides it. */
-export async function connectClient(address?: string): Promise<ConnectedClient> {
+/** A client by Temporal's own environment configuration (address, namespace, TLS, API key); `address` overrides it. What it sends is signed by `key`, which is by default what the environment names. */
+export async function connectClient(
+  address?: string,
+  key: SigningKey | undefined = configuredSigningKey(),
+): Promise<ConnectedClient> {
   const { connectionOptions, namespace } = loadClientConnectConfig();
   const target = targetOf(address ?? connectionOptions.address, namespace);
   try {
@@ -36,7 +40,11 @@ export async function connectClient(address?: string): Promise<ConnectedClient> 
       connectTimeout: 5_000,
       interceptors,
     });
-    return { client: new Client({ connection, namespace: target.namespace }), connection, target };
+    return {
+      client: new Client({ connection, namespace: target.namespace, ...clientSigning(key) }),
+      connection,
+      target,
+    };
   } catch (error) {
     throw unreachable(target.address, error);
   }

@@ -1,4 +1,5 @@
 import { defaultPayloadConverter, type Payload, type PayloadConverter } from '@temporalio/common';
+import { unsignedPayloadSince } from '../model/payload-signature.ts';
 
 /** Stands for a payload that is not what its metadata says it is; see `payloadConverter`. */
 export interface Undecodable {
@@ -7,6 +8,13 @@ export interface Undecodable {
 
 export function isUndecodable(value: unknown): value is Undecodable {
   return typeof value === 'object' && value !== null && 'undecodable' in value;
+}
+
+const unsigned = new WeakMap<object, number>();
+
+/** Since when this installation signs, in milliseconds since 1970, if the value was read of a payload that should be signed and isn't. */
+export function unsignedSince(value: unknown): number | undefined {
+  return typeof value === 'object' && value !== null ? unsigned.get(value) : undefined;
 }
 
 /**
@@ -18,7 +26,10 @@ export const payloadConverter: PayloadConverter = {
   toPayload: (value, ...rest) => defaultPayloadConverter.toPayload(value, ...rest),
   fromPayload<T>(payload: Payload, ...rest: unknown[]): T {
     try {
-      return (defaultPayloadConverter.fromPayload as (...all: unknown[]) => T)(payload, ...rest);
+      const value = (defaultPayloadConverter.fromPayload as (...all: unknown[]) => T)(payload, ...rest);
+      const since = unsignedPayloadSince(payload);
+      if (since !== undefined && typeof value === 'object' && value !== null) unsigned.set(value, since);
+      return value;
     } catch (error) {
       const undecodable: Undecodable = {
         undecodable: error instanceof Error ? error.message : String(error),

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { type CommonOptions, emit, print, runCommand } from '../output.ts';
+import { type CommonOptions, emit, print, runCommand, say } from '../output.ts';
 import { stopBackground } from './down.ts';
 
 interface Options extends CommonOptions {
@@ -16,13 +16,14 @@ export function register(program: Command): void {
     .action((options: Options) =>
       runCommand(options, async () => {
         if (options.stop) return stopBackground(options);
-        const { ensureEmbedded, stopEmbedded } = await import('../embedded.ts');
+        const { ensureEmbedded, stopEmbedded, whatStaysOpen } = await import('../embedded.ts');
         const { untilInterrupted } = await import('../interrupts.ts');
         const embedded = await ensureEmbedded({ starts: 'worker', variables: [] });
         if (embedded === undefined) throw new TypeError('what may be started is there');
-        const { address, uiUrl } = embedded;
+        const { address, uiUrl, key } = embedded;
         if (options.json) emit({ address, uiUrl });
         else print(`Temporal answers at ${address}, its UI at ${uiUrl}. Ctrl-C stops both and the worker.`);
+        if (!options.json) say(whatStaysOpen(key !== undefined));
         await untilInterrupted();
         await stopEmbedded();
         return undefined;

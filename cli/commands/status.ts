@@ -32,7 +32,7 @@ async function run(argument: string | undefined, options: CommonOptions): Promis
 }
 
 async function tellProcesses({ json }: Options): Promise<undefined> {
-  const { backgroundProcesses } = await import('../embedded.ts');
+  const { backgroundProcesses, whatStaysOpen } = await import('../embedded.ts');
   const { stateDirectory } = await import('../state.ts');
   const { formatBytes } = await import('../../model/amounts.ts');
   const processes = await backgroundProcesses();
@@ -43,6 +43,7 @@ async function tellProcesses({ json }: Options): Promise<undefined> {
     const memory = residentBytes === undefined ? '' : `  ${formatBytes(residentBytes)}`;
     print(`${kind.padEnd(6)}  process ${pid}  ${what}${memory}`);
   }
+  for (const { signed } of json ? [] : processes) if (signed !== undefined) say(whatStaysOpen(signed));
   return undefined;
 }
 

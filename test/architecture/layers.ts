@@ -32,6 +32,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       'node:*',
       '@grpc/grpc-js',
       '@temporalio/client',
+      '@temporalio/common',
       '@temporalio/envconfig',
       '@temporalio/worker',
     ],

@@ -1,0 +1,141 @@
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { readFileSync, statSync } from 'node:fs';
+import { rename, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import type { ClientOptions } from '@temporalio/client';
+import { ApplicationFailure, type Payload, type PayloadCodec } from '@temporalio/common';
+import type { WorkerOptions } from '@temporalio/worker';
+import { messageOf, permanent } from '../model/errors.ts';
+import { SIGNATURE, UNSIGNED } from '../model/payload-signature.ts';
+import { unsignedSince } from '../workflows/tolerant-converter.ts';
+
+/**
+ * Signatures on what commands, workers and workflows send each other through Temporal. Whoever reaches the server can start workflows, and can
+ * even answer for a worker; but the worker does only what carries the signature of its installation's key, which the server never sees.
+ * Payloads stay legible. What a signature doesn't keep from happening is in docs/security.md: a signed payload can be sent again.
+ */
+
+/** Names the file of the key; unset: nothing is signed, and nothing has to be. */
+export const SIGNING_KEY_FILE = 'HOLDFAST_SIGNING_KEY_FILE';
+
+export interface SigningKey {
+  readonly key: Buffer;
+  /** Since when the installation has it. Runs that began before need no signature. */
+  readonly since: Date;
+}
+
+/** The key that the environment names, if it names one. @throws HoldfastError as `readSigningKey` */
+export function configuredSigningKey(): SigningKey | undefined {
+  const file = process.env[SIGNING_KEY_FILE];
+  return file === undefined || file === '' ? undefined : readSigningKey(file);
+}
+
+/** @throws HoldfastError `SIGNING_KEY` where the file can't be read, is no key, or may be read by others */
+export function readSigningKey(file: string): SigningKey {
+  try {
+    if ((statSync(file).mode & 0o077) !== 0) throw new Error('others than its owner may use it (chmod 600)');
+    const { key, since } = JSON.parse(readFileSync(file, 'utf8'));
+    const read = { key: Buffer.from(String(key), 'base64'), since: new Date(String(since)) };
+    if (read.key.length < 32 || Number.isNaN(read.since.getTime())) throw new Error('it holds no key');
+    return read;
+  } catch (error) {
+    throw permanent(
+      'SIGNING_KEY',
+      `the key that signs what Temporal carries can't be used: ${file} (${messageOf(error)})`,
+      `Put the installation's key there for its owner alone, or unset ${SIGNING_KEY_FILE} on all workers and commands.`,
+      error,
+    );
+  }
+}
+
+export function newSigningKey(): SigningKey {
+  return { key: randomBytes(32), since: new Date() };
+}
+
+/** Writes a key for its owner alone, whole or not at all. */
+export async function writeSigningKey(file: string, { key, since }: SigningKey): Promise<void> {
+  const document = { key: key.toString('base64'), since: since.toISOString() };
+  await writeFile(`${file}.new`, `${JSON.stringify(document)}\n`, { mode: 0o600 });
+  await rename(`${file}.new`, file);
+}
+
+/** Signs what goes out. Of what comes in, marks what has no valid signature; who reads it decides what that means. */
+export function signingCodec({ key, since }: SigningKey): PayloadCodec {
+  const mark = Buffer.from(String(since.getTime()));
+  return {
+    encode: async (payloads) =>
+      payloads.map((payload) => ({
+        ...payload,
+        metadata: { ...bare(payload), [SIGNATURE]: signatureOf(payload, key) },
+      })),
+    decode: async (payloads) =>
+      payloads.map((payload) => ({
+        ...payload,
+        metadata: isSigned(payload, key) ? bare(payload) : { ...bare(payload), [UNSIGNED]: mark },
+      })),
+  };
+}
+
+/** Options of a client that signs. */
+export function clientSigning(key: SigningKey | undefined): Pick<ClientOptions, 'dataConverter'> {
+  return key === undefined ? {} : { dataConverter: { payloadCodecs: [signingCodec(key)] } };
+}
+
+/** Options of a worker that signs, and whose activities do nothing that isn't signed. Its workflows refuse by `workflows/signed-input.ts`. */
+export function workerSigning(
+  key: SigningKey | undefined,
+): Pick<WorkerOptions, 'dataConverter' | 'interceptors'> {
+  if (key === undefined) return {};
+  const extension = import.meta.url.endsWith('.js') ? 'js' : 'ts';
+  const converter = new URL(`../workflows/tolerant-converter.${extension}`, import.meta.url);
+  return {
+    dataConverter: {
+      payloadConverterPath: fileURLToPath(converter),
+      payloadCodecs: [signingCodec(key)],
+    },
+    interceptors: {
+      activity: [
+        ({ info }) => ({
+          inbound: {
+            execute(input, next) {
+              const forged = input.args.map(unsignedSince).find((at) => at !== undefined);
+              if (forged !== undefined && info.scheduledTimestampMs >= forged)
+                throw refusal(info.activityType);
+              return next(input);
+            },
+          },
+        }),
+      ],
+    },
+  };
+}
+
+function refusal(activity: string): ApplicationFailure {
+  return ApplicationFailure.nonRetryable(
+    `the activity ${activity} was not asked for by a worker of this installation, whose signature its input lacks; use the installation's own commands (docs/security.md)`,
+    'UNSIGNED_INPUT',
+  );
+}
+
+function bare({ metadata }: Payload): Record<string, Uint8Array> {
+  const { [SIGNATURE]: _signature, [UNSIGNED]: _mark, ...others } = metadata ?? {};
+  return others;
+}
+
+function isSigned(payload: Payload, key: Buffer): boolean {
+  const signature = payload.metadata?.[SIGNATURE];
+  const wanted = signatureOf(payload, key);
+  return signature?.length === wanted.length && timingSafeEqual(signature, wanted);
+}
+
+/** Over the encoding, which says how the data is read, and the data. The length in between keeps one from being taken for the other. */
+function signatureOf({ metadata, data }: Payload, key: Buffer): Buffer {
+  const encoding = metadata?.encoding ?? new Uint8Array();
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(encoding.length);
+  return createHmac('sha256', key)
+    .update(length)
+    .update(encoding)
+    .update(data ?? new Uint8Array())
+    .digest();
+}

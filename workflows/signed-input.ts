@@ -1,0 +1,86 @@
+import {
+  ApplicationFailure,
+  log,
+  type WorkflowInboundCallsInterceptor,
+  type WorkflowInterceptorsFactory,
+  type WorkflowInternalsInterceptor,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { type MarkedPayload, unsignedPayloadSince } from '../model/payload-signature.ts';
+import { ran } from './plan-messages.ts';
+
+type Activate = Parameters<NonNullable<WorkflowInternalsInterceptor['activate']>>[0];
+type Job = NonNullable<Activate['activation']['jobs']>[number];
+
+const UNSIGNED_INPUT = 'UNSIGNED_INPUT';
+const REFUSAL =
+  'This was not sent by a command or a worker of this installation, whose signature it lacks. Use the installation’s own commands (docs/security.md).';
+
+/**
+ * Refuses what this installation didn't sign, where it has a key: starts, results of activities and children, updates, and signals, except
+ * those that people send to a plan. It looks at payloads before the SDK reads them, and does so synchronously, so that the order of what a
+ * workflow does is the same with it and without: recorded histories replay. Runs that began before the installation had its key go on.
+ */
+export const interceptors: WorkflowInterceptorsFactory = () => {
+  let startIsForged = false;
+  const forgedUpdates = new Set<string>();
+
+  const internals: WorkflowInternalsInterceptor = {
+    activate(input, next) {
+      const { activation } = input;
+      for (const job of activation.jobs ?? []) {
+        startIsForged ||= isAnyForged(job.initializeWorkflow?.arguments);
+        if (isAnyForged(job.doUpdate?.input)) forgedUpdates.add(job.doUpdate?.id ?? '');
+        refuseResult(job.resolveActivity?.result);
+        refuseResult(job.resolveChildWorkflowExecution?.result);
+      }
+      activation.jobs = activation.jobs?.filter((job) => !isForgedSignal(job)) ?? null;
+      next(input);
+    },
+  };
+  const inbound: WorkflowInboundCallsInterceptor = {
+    execute: (input, next) =>
+      startIsForged ? Promise.reject(ApplicationFailure.nonRetryable(REFUSAL, UNSIGNED_INPUT)) : next(input),
+    validateUpdate(input, next) {
+      if (forgedUpdates.delete(input.updateId))
+        throw ApplicationFailure.nonRetryable(REFUSAL, UNSIGNED_INPUT);
+      next(input);
+    },
+  };
+  return { inbound: [inbound], internals: [internals] };
+};
+
+function isForged(payload: MarkedPayload | null | undefined): boolean {
+  const since = unsignedPayloadSince(payload);
+  return since !== undefined && workflowInfo().startTime.getTime() >= since;
+}
+
+function isAnyForged(payloads: readonly MarkedPayload[] | null | undefined): boolean {
+  return payloads?.some(isForged) ?? false;
+}
+
+/** What people type is never signed. It goes to a plan alone, which does with it what its applied file allows. */
+function isForgedSignal({ signalWorkflow }: Job): boolean {
+  if (signalWorkflow == null || !isAnyForged(signalWorkflow.input)) return false;
+  if (workflowInfo().workflowType === 'plan' && signalWorkflow.signalName !== ran.name) return false;
+  log.warn(`The signal ${signalWorkflow.signalName} was ignored. ${REFUSAL}`);
+  return true;
+}
+
+interface Result {
+  completed?: { readonly result?: MarkedPayload | null } | null;
+  failed?: { readonly failure?: object | null } | null;
+}
+
+/** Makes a failure of a forged result. */
+function refuseResult(result: Result | null | undefined): void {
+  if (result == null || !isForged(result.completed?.result)) return;
+  result.completed = null;
+  result.failed = {
+    failure: {
+      message: REFUSAL,
+      source: 'holdfast',
+      applicationFailureInfo: { type: UNSIGNED_INPUT, nonRetryable: true },
+    },
+  };
+}
