@@ -5,7 +5,7 @@ import { planKey } from '../workflows/run-attributes.ts';
 import { unlessEnded } from './ending-runs.ts';
 
 /** Workflows that a command or a schedule starts for a plan; others belong to one of these. */
-const RUNS = ['backup', 'restore', 'inClusterRestore', 'drill', 'verify', 'prune', 'doctor'];
+export const RUN_TYPES = ['backup', 'restore', 'inClusterRestore', 'drill', 'verify', 'prune', 'doctor'];
 
 /**
  * Cancels a run of a plan by its workflow id, without the plan's entity: the plan may not be applied, and the entity knows of backups and
@@ -37,7 +37,9 @@ export async function whichRun(client: Client, plan: string) {
 async function isRunningOf(client: Client, plan: string, workflowId: string): Promise<boolean> {
   try {
     const { status, type, typedSearchAttributes } = await client.workflow.getHandle(workflowId).describe();
-    return status.name === 'RUNNING' && RUNS.includes(type) && typedSearchAttributes.get(planKey) === plan;
+    return (
+      status.name === 'RUNNING' && RUN_TYPES.includes(type) && typedSearchAttributes.get(planKey) === plan
+    );
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return false;
     throw error;
@@ -46,7 +48,7 @@ async function isRunningOf(client: Client, plan: string, workflowId: string): Pr
 
 /** A clause. Temporal's list may lag behind by a second or so. */
 async function runningRunsOf(client: Client, plan: string): Promise<string> {
-  const types = RUNS.map((type) => `"${type}"`).join(', ');
+  const types = RUN_TYPES.map((type) => `"${type}"`).join(', ');
   const query = `WorkflowType IN (${types}) AND ExecutionStatus="Running" AND BackupPlan="${plan}"`;
   const found: string[] = [];
   for await (const { workflowId } of client.workflow.list({ query })) found.push(workflowId);

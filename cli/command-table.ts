@@ -15,6 +15,8 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'pause', load: async () => (await import('./commands/messages.ts')).registering('pause') },
   { name: 'resume', load: async () => (await import('./commands/messages.ts')).registering('resume') },
   { name: 'cancel', load: async () => (await import('./commands/messages.ts')).registering('cancel') },
+  { name: 'watch', load: async () => (await import('./commands/watch.ts')).register },
+  { name: 'logs', load: async () => (await import('./commands/logs.ts')).register },
   { name: 'list', load: async () => (await import('./commands/list.ts')).register },
   { name: 'show', load: async () => (await import('./commands/show.ts')).register },
   { name: 'extract', load: async () => (await import('./commands/extract.ts')).register },
@@ -28,11 +30,19 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'worker', load: async () => (await import('./commands/worker.ts')).register },
   { name: 'dev', load: async () => (await import('./commands/dev.ts')).register },
   { name: 'down', load: async () => (await import('./commands/down.ts')).register },
+  { name: 'version', load: async () => (await import('./commands/version.ts')).register },
   { name: 'doctor', load: async () => (await import('./commands/doctor.ts')).register },
   {
     name: 'completion',
     load: async () => {
       const { register } = await import('./commands/completion.ts');
+      return (program) => register(program, COMMANDS);
+    },
+  },
+  {
+    name: 'man',
+    load: async () => {
+      const { register } = await import('./commands/man.ts');
       return (program) => register(program, COMMANDS);
     },
   },

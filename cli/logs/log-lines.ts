@@ -1,0 +1,43 @@
+import type { RunEvent } from './run-events.ts';
+
+/** So many of the same kind in a row stand on one line. */
+const TOGETHER = 4;
+
+const MARKS: Readonly<Record<RunEvent['kind'], string>> = {
+  ...{ began: '▶', stage: '§', done: '✔', retry: '↻', failed: '✘', cancelled: '■' },
+  ...{ message: '→', part: '+', ended: '●' },
+};
+
+/** Events for people: the date once, then a line for each, what happened in a part of the run indented. Pure. */
+export function logLines(root: string, events: readonly RunEvent[]): readonly string[] {
+  const lines: string[] = [];
+  let date = '';
+  for (let index = 0; index < events.length; ) {
+    const event = events[index];
+    if (event === undefined) break;
+    const alike = countAlike(events, index);
+    const told = alike >= TOGETHER ? alike : 1;
+    const last = events[index + told - 1] ?? event;
+    if (last.at.slice(0, 10) !== date) {
+      date = last.at.slice(0, 10);
+      lines.push(`${date} (UTC)`);
+    }
+    const text = told === 1 ? event.text : `${event.activity}: ${told} done`;
+    const indent = event.workflowId === root ? '' : '  ';
+    lines.push(`  ${last.at.slice(11, 23)}  ${indent}${MARKS[event.kind]} ${text}`);
+    index += told;
+  }
+  return lines;
+}
+
+/** How many activities of one name and of one part of the run ended well in a row, each at its first attempt. */
+function countAlike(events: readonly RunEvent[], from: number): number {
+  const first = events[from];
+  const isAlike = (event: RunEvent) =>
+    event.kind === 'done' &&
+    event.attempt === undefined &&
+    event.activity === first?.activity &&
+    event.workflowId === first?.workflowId;
+  const other = events.findIndex((event, index) => index >= from && !isAlike(event));
+  return (other === -1 ? events.length : other) - from;
+}

@@ -1,0 +1,228 @@
+import type { WorkflowHandle } from '@temporalio/client';
+import { formatDuration } from '../../model/amounts.ts';
+import { defined } from '../../model/defined.ts';
+
+export type History = Awaited<ReturnType<WorkflowHandle['fetchHistory']>>;
+type HistoryEvent = NonNullable<History['events']>[number];
+
+/** Something that happened in a run. Field names are those of `logs --json`. */
+export interface RunEvent {
+  /** ISO 8601, UTC, milliseconds. */
+  readonly at: string;
+  /** Workflow id of the run, or of the part of it, in which it happened. */
+  readonly workflowId: string;
+  readonly kind: 'began' | 'stage' | 'done' | 'retry' | 'failed' | 'cancelled' | 'message' | 'part' | 'ended';
+  /** One sentence or clause. */
+  readonly text: string;
+  /** The activity, where one is spoken of. */
+  readonly activity?: string;
+  /** Which attempt of it, where it was tried more than once. */
+  readonly attempt?: number;
+  /** Code of the error, where there is one. */
+  readonly code?: string;
+}
+
+/** What a history tells, and the parts of the run that have histories of their own. */
+export interface ToldHistory {
+  readonly events: readonly RunEvent[];
+  readonly parts: readonly { readonly workflowId: string; readonly runId: string }[];
+}
+
+/** A run's history in words, in its order. Pure. */
+export function tellHistory(workflowId: string, history: History): ToldHistory {
+  const teller = new Teller(workflowId);
+  for (const event of history.events ?? []) teller.take(event);
+  return teller;
+}
+
+interface Begun {
+  readonly name: string;
+  readonly what: string;
+  readonly atMs: number;
+  attempt: number;
+}
+
+class Teller implements ToldHistory {
+  readonly events: RunEvent[] = [];
+  readonly parts: { readonly workflowId: string; readonly runId: string }[] = [];
+  readonly #workflowId: string;
+  /** Activities by the number of the event that scheduled them. */
+  readonly #activities = new Map<string, Begun>();
+  #beganMs = 0;
+  #phase = '';
+
+  constructor(workflowId: string) {
+    this.#workflowId = workflowId;
+  }
+
+  take(event: HistoryEvent): void {
+    this.#aboutRun(event);
+    this.#aboutActivities(event);
+    this.#aboutParts(event);
+  }
+
+  #aboutRun(event: HistoryEvent): void {
+    const started = event.workflowExecutionStartedEventAttributes;
+    if (started) {
+      this.#beganMs = millisecondsOf(event);
+      const how = started.continuedExecutionRunId ? 'goes on from an earlier history' : 'began';
+      this.#tell(event, 'began', `${started.workflowType?.name} ${how} on ${started.taskQueue?.name}`);
+    }
+    const phase = textOf(
+      event.upsertWorkflowSearchAttributesEventAttributes?.searchAttributes?.indexedFields?.BackupPhase,
+    );
+    if (phase !== undefined && phase !== this.#phase) {
+      this.#phase = phase;
+      this.#tell(event, 'stage', phase);
+    }
+    const signal = event.workflowExecutionSignaledEventAttributes;
+    if (signal) this.#tell(event, 'message', `got the signal ${signal.signalName}`);
+    const update = event.workflowExecutionUpdateAcceptedEventAttributes;
+    if (update) this.#tell(event, 'message', `took the request ${update.acceptedRequest?.input?.name}`);
+    const cancel = event.workflowExecutionCancelRequestedEventAttributes;
+    if (cancel) this.#tell(event, 'message', `was asked to cancel${because(cancel.cause)}`);
+
+    const took = formatDuration(millisecondsOf(event) - this.#beganMs);
+    const failed = event.workflowExecutionFailedEventAttributes;
+    if (failed) {
+      const { message, code } = innermost(failed.failure);
+      this.#tell(event, 'ended', `failed after ${took}: ${message}`, defined({ code }));
+    }
+    const terminated = event.workflowExecutionTerminatedEventAttributes;
+    if (terminated) this.#tell(event, 'ended', `was terminated after ${took}${because(terminated.reason)}`);
+    if (event.workflowExecutionCompletedEventAttributes) this.#tell(event, 'ended', `done in ${took}`);
+    if (event.workflowExecutionCanceledEventAttributes) this.#tell(event, 'ended', `cancelled after ${took}`);
+    if (event.workflowExecutionTimedOutEventAttributes) this.#tell(event, 'ended', `timed out after ${took}`);
+    if (event.workflowExecutionContinuedAsNewEventAttributes)
+      this.#tell(event, 'ended', 'goes on in a new history');
+  }
+
+  #aboutActivities(event: HistoryEvent): void {
+    const scheduled = event.activityTaskScheduledEventAttributes;
+    if (scheduled) {
+      const name = scheduled.activityType?.name ?? '';
+      const summary = textOf(event.userMetadata?.summary);
+      this.#activities.set(String(event.eventId), {
+        ...{ name, what: summary === undefined ? name : `${name} (${summary})` },
+        ...{ atMs: millisecondsOf(event), attempt: 1 },
+      });
+    }
+    const started = event.activityTaskStartedEventAttributes;
+    const begun = this.#activities.get(String(started?.scheduledEventId));
+    if (started && begun !== undefined) {
+      begun.attempt = started.attempt ?? 1;
+      // Temporal keeps the error of the last attempt only.
+      if (started.lastFailure) {
+        const { message, code } = innermost(started.lastFailure);
+        const before = begun.attempt - 1;
+        const times = before === 1 ? 'once' : `${before} times`;
+        this.#tell(event, 'retry', `${begun.what} failed ${times} and was tried again: ${message}`, {
+          ...{ activity: begun.name, attempt: begun.attempt },
+          ...defined({ code }),
+        });
+      }
+    }
+    const done = event.activityTaskCompletedEventAttributes;
+    if (done) this.#activityEnds(event, done.scheduledEventId, 'done', 'done in');
+    const failed = event.activityTaskFailedEventAttributes;
+    if (failed) this.#activityEnds(event, failed.scheduledEventId, 'failed', 'failed after', failed.failure);
+    const late = event.activityTaskTimedOutEventAttributes;
+    if (late) this.#activityEnds(event, late.scheduledEventId, 'failed', 'timed out after', late.failure);
+    const cancelled = event.activityTaskCanceledEventAttributes;
+    if (cancelled) this.#activityEnds(event, cancelled.scheduledEventId, 'cancelled', 'was cancelled after');
+  }
+
+  #activityEnds(
+    event: HistoryEvent,
+    scheduledEventId: unknown,
+    kind: 'done' | 'failed' | 'cancelled',
+    words: string,
+    failure?: Failure | null,
+  ): void {
+    const begun = this.#activities.get(String(scheduledEventId));
+    if (begun === undefined) return;
+    const { name, what, atMs, attempt } = begun;
+    const { message, code } = failure ? innermost(failure) : {};
+    const tries = attempt > 1 ? `, attempt ${attempt}` : '';
+    const reason = message === undefined ? '' : `: ${message}`;
+    this.#tell(
+      event,
+      kind,
+      `${what} ${words} ${formatDuration(millisecondsOf(event) - atMs)}${tries}${reason}`,
+      {
+        activity: name,
+        ...(attempt > 1 ? { attempt } : {}),
+        ...defined({ code }),
+      },
+    );
+  }
+
+  #aboutParts(event: HistoryEvent): void {
+    const begun = event.childWorkflowExecutionStartedEventAttributes;
+    if (begun) {
+      const { workflowId, runId } = begun.workflowExecution ?? {};
+      this.parts.push({ workflowId: workflowId ?? '', runId: runId ?? '' });
+      this.#tell(event, 'part', `began the part ${workflowId}`);
+    }
+    const failed = event.childWorkflowExecutionFailedEventAttributes;
+    if (failed) {
+      const { message, code } = innermost(failed.failure);
+      this.#tell(
+        event,
+        'failed',
+        `the part ${failed.workflowExecution?.workflowId} failed: ${message}`,
+        defined({ code }),
+      );
+    }
+    const refused = event.startChildWorkflowExecutionFailedEventAttributes;
+    if (refused) this.#tell(event, 'failed', `the part ${refused.workflowId} could not be begun`);
+  }
+
+  #tell(
+    event: HistoryEvent,
+    kind: RunEvent['kind'],
+    text: string,
+    more: Pick<RunEvent, 'activity' | 'attempt' | 'code'> = {},
+  ): void {
+    const at = new Date(millisecondsOf(event)).toISOString();
+    this.events.push({ at, workflowId: this.#workflowId, kind, text, ...more });
+  }
+}
+
+interface Failure {
+  readonly message?: string | null;
+  readonly cause?: Failure | null;
+  readonly applicationFailureInfo?: { readonly type?: string | null } | null;
+}
+
+/** The failure that began it, which is what a run reports too. */
+export function innermost(failure: Failure | null | undefined): {
+  readonly message: string;
+  readonly code?: string;
+} {
+  let found = failure;
+  while (found?.cause) found = found.cause;
+  const code = found?.applicationFailureInfo?.type;
+  return { message: found?.message || 'no reason was given', ...(code ? { code } : {}) };
+}
+
+function because(reason: string | null | undefined): string {
+  return reason ? ` (${reason})` : '';
+}
+
+/** Temporal's numbers of 64 bits are objects that write themselves in digits. */
+function millisecondsOf({ eventTime }: HistoryEvent): number {
+  return Number(String(eventTime?.seconds ?? 0)) * 1_000 + Math.floor((eventTime?.nanos ?? 0) / 1_000_000);
+}
+
+/** A text that a payload holds as JSON; undefined for anything else. */
+function textOf(payload: { readonly data?: Uint8Array | null } | null | undefined): string | undefined {
+  if (!payload?.data) return undefined;
+  try {
+    const value: unknown = JSON.parse(Buffer.from(payload.data).toString());
+    const [only] = Array.isArray(value) ? value : [value];
+    return typeof only === 'string' && only !== '' ? only : undefined;
+  } catch {
+    return undefined; // A value of another kind, which no line speaks of.
+  }
+}
