@@ -22,3 +22,16 @@ export function parseAgentIdentity(identity: string): AgentPoller {
   const [, host = identity, server] = /^\d+@(.*?)(?: of tablet server ([0-9a-f]{32}))?$/.exec(identity) ?? [];
   return { host, ...defined({ server }) };
 }
+
+/** The identity under which a worker polls that is no agent. */
+export function identityOfWorker(identity: string, version: string): string {
+  return `${identity}${OF_VERSION}${version}`;
+}
+
+/** The version of Holdfast in such an identity; undefined for workers of versions that didn't tell theirs. */
+export function versionOfWorker(identity: string): string | undefined {
+  const at = identity.lastIndexOf(OF_VERSION);
+  return at === -1 ? undefined : identity.slice(at + OF_VERSION.length);
+}
+
+const OF_VERSION = ' of holdfast ';

@@ -16,6 +16,8 @@ export interface SimulationInput {
   readonly storedBytes?: number;
   /** Between mark and deletion, where the policy names none. */
   readonly defaultGraceMs: number;
+  /** Called when a day has been played, with how many have been. */
+  readonly onDay?: (played: number) => void;
 }
 
 /** The repository at the end of one day of the simulation. */
@@ -74,6 +76,7 @@ export function simulateRetention(input: SimulationInput): readonly SimulatedDay
       if (event.backup !== undefined) entries.push(simulatedEntry(event.backup, event.at, input.storedBytes));
       else prune(event.at);
     }
+    input.onDay?.(day + 1);
     return dayOf(entries, markedMs.size, deleted, end, input.storedBytes !== undefined);
   });
 }

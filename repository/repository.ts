@@ -7,8 +7,8 @@ import { checkFormatVersion, getSealed, getSealedIfThere, putSealed } from './se
 import type { Store } from './store.ts';
 
 /** The newest that this Holdfast knows. A clear repository has 1, an encrypted one 2. */
-const REPOSITORY_FORMAT_VERSION = 2;
-const CLEAR_FORMAT_VERSION = 1;
+export const REPOSITORY_FORMAT_VERSION = 2;
+export const CLEAR_FORMAT_VERSION = 1;
 
 const identitySchema: z.ZodType<RepositoryIdentity> = z.object({
   formatVersion: z.int().positive(),

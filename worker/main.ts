@@ -4,7 +4,7 @@ import { createActivities, type HostedActivities } from '../activities/index.ts'
 import type { NodeSettings } from '../engines/universe/agent/node-agent.ts';
 import { workerIdentity } from '../engines/worker-identity.ts';
 import { messageOf, permanent } from '../model/errors.ts';
-import { nodeQueue } from '../model/task-queue.ts';
+import { identityOfWorker, nodeQueue } from '../model/task-queue.ts';
 import { archiveQueue } from '../workflows/archive-messages.ts';
 import { pruneQueue, readPointQueue } from '../workflows/messages.ts';
 import { type ProvenNode, proveNodes } from './agents.ts';
@@ -15,6 +15,7 @@ import { freeLocalAddress, serveMetrics } from './metrics-server.ts';
 import { PlanMetrics, type PlanSources } from './plan-metrics.ts';
 import { planSources } from './plan-sources.ts';
 import { registerSearchAttributes } from './search-attributes.ts';
+import { configuredSigningKey, workerSigning } from './signing.ts';
 
 /**
  * Chunks in flight in one process. It bounds the worker's memory, since each slot holds at most one compressed chunk. A plan
@@ -243,10 +244,12 @@ function createAgents(
 }
 
 function commonOptions(connection: NativeConnection, namespace: string) {
+  const worker = workerIdentity();
   return {
     connection,
     namespace,
-    identity: workerIdentity().identity,
+    ...workerSigning(configuredSigningKey()),
+    identity: identityOfWorker(worker.identity, worker.version),
     maxHeartbeatThrottleInterval: HEARTBEAT_EVERY,
     defaultHeartbeatThrottleInterval: HEARTBEAT_EVERY,
     shutdownGraceTime: SHUTDOWN_GRACE,

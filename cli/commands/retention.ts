@@ -91,7 +91,21 @@ async function simulate(plan: CompiledPlan, options: Options): Promise<readonly 
     days: options.days,
     ...defined({ storedBytes: size }),
     defaultGraceMs: DEFAULT_GRACE_MS,
+    ...(options.json ? {} : { onDay: progressOf(options.days) }),
   });
+}
+
+/** A simulation that takes longer than this says how far it is, and again after as long. */
+const TOLD_EVERY_MS = 2_000;
+
+/** Tells on stderr how far a long simulation is. The days to come have more backups, so it says no time that is left. */
+function progressOf(days: number): (played: number) => void {
+  let toldMs = Date.now();
+  return (played) => {
+    if (Date.now() - toldMs < TOLD_EVERY_MS) return;
+    toldMs = Date.now();
+    say(`Played ${formatCount(played)} of ${formatCount(days)} days …`);
+  };
 }
 
 type Times = Pick<DesiredSchedule, 'cron' | 'timezone'>;

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import packageJson from '../../package.json' with { type: 'json' };
 import { holdfast, holdfastJson } from '../support/holdfast.ts';
 import { planDocument, repositoryDocument } from '../support/plan-files.ts';
 import { isRunning } from '../support/processes.ts';
@@ -42,12 +43,24 @@ test('a dry run starts nothing, not even a state folder', async () => {
   expect(await apply({}, '--dry-run')).toMatchObject({ changes: 1, plans: [{ action: 'add' }] });
   expect(existsSync(path.join(folder, 'state'))).toBe(false);
   expect((await processes()).processes).toEqual([]);
+  // Neither does asking for versions.
+  expect(await holdfastJson(['version', '--all'], environment)).toMatchObject({ server: null, workers: [] });
+  expect(existsSync(path.join(folder, 'state'))).toBe(false);
 });
 
 test('one worker serves what was applied, from any terminal; down ends everything', async () => {
   expect(await apply({})).toMatchObject({ changes: 1 });
   const started = (await processes()).processes;
   expect(started.map(({ kind }) => kind)).toEqual(['server', 'worker']);
+
+  const versions = await holdfastJson<{ server: object; workers: { version: string }[] }>(
+    ['version', '--all'],
+    environment,
+  );
+  expect(versions.server).toMatchObject({ version: expect.stringMatching(/^1\./) });
+  expect(versions.workers).toEqual([
+    expect.objectContaining({ taskQueue: started[1]?.taskQueue, version: packageJson.version }),
+  ]);
 
   const elsewhere = { NO_COLOR: '1', TERM: 'screen', TMUX: '/tmp/tmux-0/default,1,0', EDITOR: 'ed' };
   expect(await apply(elsewhere)).toMatchObject({ changes: 0, plans: [{ action: 'none' }] });

@@ -37,6 +37,15 @@ describe('a simulated year', () => {
     expect(days.reduce((sum, { deleted }) => sum + deleted, 0)).toBe(400 - (last?.backups ?? 0));
   });
 
+  it('tells of each day that has been played, in order', () => {
+    const played: number[] = [];
+    simulateRetention({
+      ...{ entries: [], policy: { keepLast: 3 }, backups: every(DAY_MS, 5), prunes: [], from: NOW, days: 5 },
+      ...{ defaultGraceMs: DAY_MS, onDay: (day) => void played.push(day) },
+    });
+    expect(played).toEqual([1, 2, 3, 4, 5]);
+  });
+
   it('begins with what is there', () => {
     const entries = [1, 2, 3].map((age) => entryAt(age * DAY_MS, OK));
     const [first] = simulateRetention({

@@ -1,0 +1,76 @@
+import { pollersOf } from '../activities/pollers.ts';
+import { apiVersion } from '../compiler/schema/parts.ts';
+import { HoldfastError } from '../model/errors.ts';
+import { versionOfWorker } from '../model/task-queue.ts';
+import { ARCHIVE_FORMAT_VERSION } from '../repository/archive.ts';
+import { MANIFEST_FORMAT_VERSION } from '../repository/manifest.ts';
+import { CLEAR_FORMAT_VERSION, REPOSITORY_FORMAT_VERSION } from '../repository/repository.ts';
+import { appliedPlans, findEntity } from './plan-entities.ts';
+import { findSession, type Session } from './session.ts';
+
+/** What this version reads and writes. */
+export const FORMATS = {
+  plans: { reads: [apiVersion.value], writes: [apiVersion.value] },
+  repositories: {
+    reads: [CLEAR_FORMAT_VERSION, REPOSITORY_FORMAT_VERSION],
+    writes: [CLEAR_FORMAT_VERSION, REPOSITORY_FORMAT_VERSION],
+  },
+  manifests: { reads: [MANIFEST_FORMAT_VERSION], writes: [MANIFEST_FORMAT_VERSION] },
+  archives: { reads: [ARCHIVE_FORMAT_VERSION], writes: [ARCHIVE_FORMAT_VERSION] },
+} as const;
+
+export interface FoundWorker {
+  readonly taskQueue: string;
+  /** As Temporal's pages name it. */
+  readonly identity: string;
+  /** Absent: it is of a version that didn't tell. */
+  readonly version?: string;
+}
+
+export interface FoundServer {
+  /** Which one, for people. */
+  readonly which: string;
+  readonly version?: string;
+}
+
+/** The Temporal server, if one is configured or runs, and the workers that poll the task queues of this environment and of applied plans. Starts nothing. */
+export async function serverAndWorkers(): Promise<{
+  readonly server?: FoundServer;
+  readonly workers: readonly FoundWorker[];
+}> {
+  const session = await runningSession();
+  if (session === undefined) return { workers: [] };
+  try {
+    const { client } = session;
+    const { serverVersion } = await client.workflowService.getSystemInfo({});
+    const workers: FoundWorker[] = [];
+    for (const taskQueue of await queuesOf(session)) {
+      for (const identity of await pollersOf(client, taskQueue, 'workflows')) {
+        const version = versionOfWorker(identity);
+        workers.push({ taskQueue, identity, ...(version === undefined ? {} : { version }) });
+      }
+    }
+    return {
+      server: { which: session.server, ...(serverVersion ? { version: serverVersion } : {}) },
+      workers,
+    };
+  } finally {
+    await session.end();
+  }
+}
+
+async function runningSession(): Promise<Session | undefined> {
+  try {
+    return await findSession({ starts: 'nothing' });
+  } catch (error) {
+    // The embedded one is stopped, which is an answer here.
+    if (error instanceof HoldfastError && error.code === 'SERVER_STOPPED') return undefined;
+    throw error;
+  }
+}
+
+async function queuesOf({ client, taskQueue }: Session): Promise<readonly string[]> {
+  const entities = await Promise.all((await appliedPlans(client)).map((name) => findEntity(client, name)));
+  const queues = entities.flatMap((entity) => entity?.status.taskQueue ?? []);
+  return [...new Set([taskQueue, ...queues])].sort();
+}
