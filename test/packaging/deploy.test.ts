@@ -29,6 +29,12 @@ const variable = z.union([
   }),
 ]);
 /** What of Kubernetes' API the manifests use, strictly: a key that is not here is a mistake, or is to be looked up and added. */
+const probe = z.strictObject({
+  exec: z.strictObject({ command: z.array(z.string()) }),
+  periodSeconds: z.int(),
+  timeoutSeconds: z.int(),
+  failureThreshold: z.int(),
+});
 const container = z.strictObject({
   name,
   image: z.string(),
@@ -41,14 +47,8 @@ const container = z.strictObject({
     ]),
   ),
   ports: z.array(z.strictObject({ name, containerPort: z.int().max(65_535) })).optional(),
-  livenessProbe: z
-    .strictObject({
-      exec: z.strictObject({ command: z.array(z.string()) }),
-      periodSeconds: z.int(),
-      timeoutSeconds: z.int(),
-      failureThreshold: z.int(),
-    })
-    .optional(),
+  livenessProbe: probe.optional(),
+  readinessProbe: probe.optional(),
   resources,
   securityContext: confined.loose(),
   volumeMounts: z.array(z.strictObject({ name, mountPath: z.string().startsWith('/') })),
@@ -141,6 +141,41 @@ test('what the manifests name is there: volumes, variables, labels, the account'
       for (const [, used = ''] of args.join(' ').matchAll(/\$\((\w+)\)/g)) expect(variables).toContain(used);
     }
   }
+});
+
+test('workers are rolled out, drained and reached as a service is: readiness, one at a time, metrics alone', async () => {
+  const all = await manifests();
+  const labelled = z.looseObject({
+    template: z.looseObject({
+      metadata: z.looseObject({ labels: z.record(z.string(), z.string()) }),
+      spec: podSpec,
+    }),
+  });
+  const [, worker] = all.find(([file, { kind }]) => file === 'worker.yaml' && kind === 'Deployment') ?? [];
+  const { template } = labelled.parse(worker?.spec);
+  expect(template.spec.containers[0]?.readinessProbe).toBeDefined();
+
+  const selecting = z.object({ matchLabels: z.record(z.string(), z.string()) });
+  const [, budget] = all.find(([, { kind }]) => kind === 'PodDisruptionBudget') ?? [];
+  const { selector, maxUnavailable } = z
+    .strictObject({ selector: selecting, maxUnavailable: z.int() })
+    .parse(budget?.spec);
+  expect(maxUnavailable).toBe(1);
+  const [, policy] = all.find(([, { kind }]) => kind === 'NetworkPolicy') ?? [];
+  const { podSelector, ingress } = z
+    .looseObject({
+      podSelector: selecting,
+      policyTypes: z.tuple([z.literal('Ingress')]),
+      ingress: z.array(z.looseObject({ ports: z.array(z.looseObject({ port: z.int() })) })),
+    })
+    .parse(policy?.spec);
+  const metrics = template.spec.containers[0]?.ports?.map(({ containerPort }) => containerPort);
+  expect(ingress.flatMap(({ ports }) => ports.map(({ port }) => port))).toEqual(metrics);
+  // Both mean the worker's pods.
+  for (const { matchLabels } of [selector, podSelector])
+    expect(template.metadata.labels).toMatchObject(matchLabels);
+  const listed = await readFile(path.join(DEPLOY, 'kubernetes/kustomization.yaml'), 'utf8');
+  expect(listed).toContain('- availability.yaml');
 });
 
 testWith('kubectl')('kustomize puts the manifests together', async () => {

@@ -48,6 +48,8 @@ describe('the published package', () => {
     expect(files).toContain('dist/workflow-bundle.js');
     expect(files).toContain('plans/holdfast.schema.json');
     expect(files).toContain('LICENSE');
+    expect(files).toContain('deploy/systemd/holdfast-worker.service');
+    expect(files).toContain('dist/holdfast.1');
     const own = files.filter((file) => !file.startsWith('node_modules'));
     expect(own.filter((file) => /^test|\.test\.|(?<!\.d)\.ts$/.test(file))).toEqual([]);
   });
