@@ -186,7 +186,10 @@ export async function backgroundProcesses(): Promise<readonly BackgroundProcess[
       ? []
       : [
           {
-            ...{ kind: 'server', pid: serverPid, address: addressOf(state), uiUrl: uiUrlOf(state) },
+            kind: 'server',
+            pid: serverPid,
+            address: addressOf(state),
+            uiUrl: uiUrlOf(state),
             signed: existsSync(signingKeyFile(directory)),
           },
         ];

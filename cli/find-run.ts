@@ -67,7 +67,9 @@ async function runOf(client: Client, workflowId: string): Promise<Run | undefine
     const { type, status, typedSearchAttributes } = await client.workflow.getHandle(workflowId).describe();
     const plan = typedSearchAttributes.get(planKey);
     return {
-      ...{ workflowId, type, isRunning: status.name === 'RUNNING' },
+      workflowId,
+      type,
+      isRunning: status.name === 'RUNNING',
       ...(plan === undefined ? {} : { plan }),
     };
   } catch (error) {

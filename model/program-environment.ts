@@ -6,8 +6,23 @@ export const MORE_VARIABLES = 'HOLDFAST_PROGRAM_ENVIRONMENT';
 
 /** What any program may need to run and to speak the user's language, and none of which is a secret. */
 const FOR_EVERY_PROGRAM: readonly string[] = [
-  ...['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'PWD', 'TMPDIR', 'TMP', 'TEMP', 'TZ', 'LANG', 'LC_*'],
-  ...['XDG_*', 'LD_LIBRARY_PATH', 'DYLD_*', 'SSL_CERT_FILE', 'SSL_CERT_DIR'],
+  'PATH',
+  'HOME',
+  'USER',
+  'LOGNAME',
+  'SHELL',
+  'PWD',
+  'TMPDIR',
+  'TMP',
+  'TEMP',
+  'TZ',
+  'LANG',
+  'LC_*',
+  'XDG_*',
+  'LD_LIBRARY_PATH',
+  'DYLD_*',
+  'SSL_CERT_FILE',
+  'SSL_CERT_DIR',
 ];
 
 /** What libpq reads by itself. Where to connect is always said by arguments. */

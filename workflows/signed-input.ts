@@ -42,10 +42,14 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
     execute: (input, next) =>
       startIsForged ? Promise.reject(ApplicationFailure.nonRetryable(REFUSAL, UNSIGNED_INPUT)) : next(input),
     validateUpdate(input, next) {
-      if (forgedUpdates.delete(input.updateId))
-        throw ApplicationFailure.nonRetryable(REFUSAL, UNSIGNED_INPUT);
+      if (forgedUpdates.has(input.updateId)) throw ApplicationFailure.nonRetryable(REFUSAL, UNSIGNED_INPUT);
       next(input);
     },
+    // The validator is not asked about an update that the history says was accepted, and a worker of a stranger's could have said so.
+    handleUpdate: (input, next) =>
+      forgedUpdates.has(input.updateId)
+        ? Promise.reject(ApplicationFailure.nonRetryable(REFUSAL, UNSIGNED_INPUT))
+        : next(input),
   };
   return { inbound: [inbound], internals: [internals] };
 };

@@ -4,8 +4,15 @@ import type { RunEvent } from './run-events.ts';
 const TOGETHER = 4;
 
 const MARKS: Readonly<Record<RunEvent['kind'], string>> = {
-  ...{ began: '▶', stage: '§', done: '✔', retry: '↻', failed: '✘', cancelled: '■' },
-  ...{ message: '→', part: '+', ended: '●' },
+  began: '▶',
+  stage: '§',
+  done: '✔',
+  retry: '↻',
+  failed: '✘',
+  cancelled: '■',
+  message: '→',
+  part: '+',
+  ended: '●',
 };
 
 /** Events for people: the date once, then a line for each, what happened in a part of the run indented. Pure. */

@@ -103,8 +103,10 @@ class Teller implements ToldHistory {
       const name = scheduled.activityType?.name ?? '';
       const summary = textOf(event.userMetadata?.summary);
       this.#activities.set(String(event.eventId), {
-        ...{ name, what: summary === undefined ? name : `${name} (${summary})` },
-        ...{ atMs: millisecondsOf(event), attempt: 1 },
+        name,
+        what: summary === undefined ? name : `${name} (${summary})`,
+        atMs: millisecondsOf(event),
+        attempt: 1,
       });
     }
     const started = event.activityTaskStartedEventAttributes;
@@ -117,7 +119,8 @@ class Teller implements ToldHistory {
         const before = begun.attempt - 1;
         const times = before === 1 ? 'once' : `${before} times`;
         this.#tell(event, 'retry', `${begun.what} failed ${times} and was tried again: ${message}`, {
-          ...{ activity: begun.name, attempt: begun.attempt },
+          activity: begun.name,
+          attempt: begun.attempt,
           ...defined({ code }),
         });
       }

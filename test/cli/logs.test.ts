@@ -58,12 +58,20 @@ test('an attempt that failed, as Temporal notes it', () => {
   );
   expect(events).toEqual([
     {
-      ...{ at: '1970-01-01T00:00:09.000Z', workflowId: 'run', kind: 'retry', activity: 'upload' },
-      ...{ attempt: 3, code: 'STORE_BUSY' },
+      at: '1970-01-01T00:00:09.000Z',
+      workflowId: 'run',
+      kind: 'retry',
+      activity: 'upload',
+      attempt: 3,
+      code: 'STORE_BUSY',
       text: 'upload failed 2 times and was tried again: the bucket is busy',
     },
     {
-      ...{ at: '1970-01-01T00:00:10.000Z', workflowId: 'run', kind: 'done', activity: 'upload', attempt: 3 },
+      at: '1970-01-01T00:00:10.000Z',
+      workflowId: 'run',
+      kind: 'done',
+      activity: 'upload',
+      attempt: 3,
       text: 'upload done in 10.0 s, attempt 3',
     },
   ]);
@@ -72,7 +80,10 @@ test('an attempt that failed, as Temporal notes it', () => {
 test('lines for people: the date once, parts indented, many alike on one line, nothing of them lost', () => {
   const event = (second: number, more: Partial<RunEvent>): RunEvent => ({
     at: `2026-11-30T07:00:${String(second).padStart(2, '0')}.000Z`,
-    ...{ workflowId: 'root', kind: 'done', text: 'upload done in 1 s', activity: 'upload' },
+    workflowId: 'root',
+    kind: 'done',
+    text: 'upload done in 1 s',
+    activity: 'upload',
     ...more,
   });
   const lines = logLines('root', [

@@ -63,7 +63,9 @@ test('a run under way is followed by its plan or its id, Ctrl-C detaches, and it
   expect(told).toMatchObject({ workflowId, isRunning: false });
   expect(told.events.filter(({ kind }) => kind === 'retry')).toEqual([
     expect.objectContaining({
-      ...{ activity: 'export', attempt: 2, code: 'YSQL_LOCKED' },
+      activity: 'export',
+      attempt: 2,
+      code: 'YSQL_LOCKED',
       text: expect.stringMatching(/^export .*failed once and was tried again: the catalog is locked$/),
     }),
   ]);
