@@ -130,12 +130,13 @@ function isSigned(payload: Payload, key: Buffer): boolean {
 
 /** Over the encoding, which says how the data is read, and the data. The length in between keeps one from being taken for the other. */
 function signatureOf({ metadata, data }: Payload, key: Buffer): Buffer {
-  const encoding = metadata?.encoding ?? new Uint8Array();
+  // Protobuf gives an empty array for bytes that are not there, as in a payload of `undefined`.
+  const encoding = Uint8Array.from(metadata?.encoding ?? []);
   const length = Buffer.alloc(4);
   length.writeUInt32BE(encoding.length);
   return createHmac('sha256', key)
     .update(length)
     .update(encoding)
-    .update(data ?? new Uint8Array())
+    .update(Uint8Array.from(data ?? []))
     .digest();
 }
