@@ -39,12 +39,15 @@ test.each<[string, (sent: Payload) => Payload]>([
   ],
   [
     'no signature',
-    ({ data, metadata }) => ({ data, metadata: { encoding: metadata?.encoding ?? Buffer.of() } }),
+    ({ data, metadata }) => ({
+      data: data ?? null,
+      metadata: { encoding: metadata?.encoding ?? Buffer.of() },
+    }),
   ],
   [
     'no signature, and a mark of the sender’s own',
     ({ data, metadata }) => ({
-      data,
+      data: data ?? null,
       metadata: { encoding: metadata?.encoding ?? Buffer.of(), [UNSIGNED]: Buffer.from('99999999999999') },
     }),
   ],
