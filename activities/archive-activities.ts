@@ -6,6 +6,7 @@ import { captureChanges } from '../engines/ysql/archive/capture.ts';
 import type { ArchiveContext } from '../engines/ysql/archive/context.ts';
 import { closeArchive, openTimeline } from '../engines/ysql/archive/open.ts';
 import { protectSource } from '../engines/ysql/archive/protect.ts';
+import { verifyArchive } from '../engines/ysql/archive/verify.ts';
 import { selectedDatabases } from '../engines/ysql/databases.ts';
 import { resolveTarget, withSession } from '../engines/ysql/server/session.ts';
 import type { ArchiveRequest } from '../model/archive.ts';
@@ -17,13 +18,16 @@ import { type Activities, ARCHIVE_ENDED, ARCHIVE_WANTED, archiveWorkflowId } fro
 import type { Repositories } from './repositories.ts';
 import { asActivity } from './run-activity.ts';
 
+/** If a store is down for this many attempts of a verification, about two minutes, the verdict is INCONCLUSIVE. */
+const PATIENT_ATTEMPTS = 8;
+
 /** The archive of changes of a plan. */
 export function archiveActivities(
   client: Client,
   repositories: Repositories,
 ): Pick<
   Activities,
-  'archiveDatabases' | 'openArchive' | 'streamArchive' | 'closeArchive' | 'reconcileArchive'
+  'archiveDatabases' | 'openArchive' | 'streamArchive' | 'closeArchive' | 'reconcileArchive' | 'verifyArchive'
 > {
   return {
     archiveDatabases: ({ plan, source, repository }) =>
@@ -64,6 +68,13 @@ export function archiveActivities(
       }),
 
     closeArchive: (request) => asActivity((verb) => withLease(repositories, verb, request, closeArchive)),
+
+    verifyArchive: ({ repository, plan, level }) =>
+      asActivity(async ({ signal, heartbeat: progress, attempt }) => {
+        const store = await repositories.look(repository);
+        const throwsTransient = attempt < PATIENT_ATTEMPTS;
+        return await verifyArchive(store, plan, level, { signal, progress, throwsTransient });
+      }),
 
     reconcileArchive: ({ plan, wanted, taskQueue }) =>
       asActivity(async () => {

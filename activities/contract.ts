@@ -1,4 +1,5 @@
 import type { ArchivePolicy, ArchiveRequest, TimelineEnd } from '../model/archive.ts';
+import type { ArchiveCheck, ArchiveLevel } from '../model/archive-check.ts';
 import type {
   BackupRef,
   BackupSummary,
@@ -79,6 +80,13 @@ export interface Activities {
   seal(input: SealInput): Promise<BackupSummary>;
 
   verify(input: { ref: BackupRef; level: Exclude<VerifyLevel, 'restore'> }): Promise<VerifyReport>;
+
+  /** Checks the segments of the plan's archive of changes. */
+  verifyArchive(input: {
+    readonly repository: RepositorySpec;
+    readonly plan: string;
+    readonly level: ArchiveLevel;
+  }): Promise<ArchiveCheck>;
 
   /** Puts the verdict of a scratch restore into the ledger. */
   recordVerification(input: { ref: BackupRef; report: VerifyReport }): Promise<void>;

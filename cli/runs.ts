@@ -152,9 +152,10 @@ export async function startVerify(
   plan: CompiledPlan,
   backup: string,
   level: VerifyInput['level'],
+  wishes: Pick<VerifyInput, 'archive'> = {},
 ): Promise<StartedRun> {
   const { source, repository } = plan.pipeline;
-  const input: VerifyInput = { ref: { repository, plan: plan.name, backup }, level, source };
+  const input: VerifyInput = { ref: { repository, plan: plan.name, backup }, level, source, ...wishes };
   const workflowId = verifyWorkflowId(plan.name, backup, level);
   await place.client.workflow.start('verify', {
     workflowId,

@@ -1,4 +1,5 @@
 import type { Lsn } from './archive.ts';
+import type { ArchiveCheck } from './archive-check.ts';
 import type { CarriedHistory } from './carried-history.ts';
 import type { Assertion, DrillRecord } from './drill.ts';
 import type { Pipeline } from './pipeline.ts';
@@ -257,6 +258,8 @@ export interface VerifyReport {
   readonly finishedAt: string;
   /** Present when a drill made it. */
   readonly drill?: DrillRecord;
+  /** What was found in the plan's archive of changes, where the command asked for it; never in the ledger, which is about backups. */
+  readonly archive?: ArchiveCheck;
 }
 
 /**

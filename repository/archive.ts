@@ -162,13 +162,22 @@ export async function readTimelines(
   id: ArchiveId,
   options: Cancellable = {},
 ): Promise<readonly StoredTimeline[]> {
-  const names = await Array.fromAsync(store.folders(databaseArchiveFolder(id), options));
   const found: StoredTimeline[] = [];
-  for (const name of names.filter((part) => part !== LEASE_PART).sort()) {
+  for (const name of await timelineNames(store, id, options)) {
     const timeline = await readTimeline(store, id, name, options);
     if (timeline !== undefined) found.push(timeline);
   }
   return found;
+}
+
+/** Names of the timelines' folders, the oldest first; also of one whose first object is missing. */
+export async function timelineNames(
+  store: Store,
+  id: ArchiveId,
+  options: Cancellable = {},
+): Promise<readonly string[]> {
+  const names = await Array.fromAsync(store.folders(databaseArchiveFolder(id), options));
+  return names.filter((part) => part !== LEASE_PART).sort();
 }
 
 /** Undefined where its first object is missing: nothing was stored, or everything was deleted. */
@@ -188,7 +197,7 @@ export async function readTimeline(
 }
 
 /** In order of names. */
-async function listSegments(
+export async function listSegments(
   store: Store,
   id: ArchiveId,
   timeline: string,
@@ -212,19 +221,60 @@ export async function* readSegment(
   options: Cancellable = {},
 ): AsyncGenerator<Buffer> {
   const body = await store.get(segment.key, options);
-  const sha256 = sha256Hex(body);
-  if (!sha256.startsWith(segment.sha256Start)) {
-    throw damaged(segment.key, store.description, `its SHA-256 is ${sha256}, not as in its name`);
-  }
+  requireOwnHash(store, segment, sha256Hex(body));
   if (!segment.isInParts) {
     yield* textOf(body);
     return;
   }
-  const { parts } = openSealedJson(body, partsSchema, `${segment.key} in ${store.description}`);
-  const folder = segment.key.slice(0, segment.key.lastIndexOf('/') + 1);
-  for (const part of parts) {
-    yield* textOf(await store.get(`${folder}parts/${part.sha256}.zst`, { expect: part, ...options }));
+  for (const { key, ...expect } of partsOf(store, segment, body)) {
+    yield* textOf(await store.get(key, { expect, ...options }));
   }
+}
+
+/**
+ * Compares the SHA-256 of a segment's objects with its name and its list, as the store tells them; where the store can't, the object is
+ * downloaded. Throws `STORE_DAMAGED` or `STORE_NOT_FOUND` (permanent).
+ */
+export async function checkSegmentHashes(
+  store: Store,
+  segment: StoredSegment,
+  options: Cancellable = {},
+): Promise<void> {
+  if (!segment.isInParts) {
+    requireOwnHash(store, segment, await hashOf(store, segment.key, options));
+    return;
+  }
+  for (const { key, sha256 } of await readParts(store, segment, options)) {
+    const found = await hashOf(store, key, options);
+    if (found !== sha256) throw damaged(key, store.description, `its SHA-256 is ${found}`);
+  }
+}
+
+/** The parts that a segment's list names, with their keys. Throws `STORE_DAMAGED` or `STORE_NOT_FOUND` (permanent). */
+export async function readParts(
+  store: Store,
+  segment: StoredSegment,
+  options: Cancellable = {},
+): Promise<readonly (SegmentPart & { readonly key: string })[]> {
+  const body = await store.get(segment.key, options);
+  requireOwnHash(store, segment, sha256Hex(body));
+  return partsOf(store, segment, body);
+}
+
+function partsOf(store: Store, { key }: StoredSegment, body: Uint8Array) {
+  const { parts } = openSealedJson(body, partsSchema, `${key} in ${store.description}`);
+  const folder = key.slice(0, key.lastIndexOf('/') + 1);
+  return parts.map((part) => ({ ...part, key: `${folder}parts/${part.sha256}.zst` }));
+}
+
+function requireOwnHash(store: Store, { key, sha256Start }: StoredSegment, sha256: string): void {
+  if (sha256.startsWith(sha256Start)) return;
+  throw damaged(key, store.description, `its SHA-256 is ${sha256}, not as in its name`);
+}
+
+async function hashOf(store: Store, key: string, options: Cancellable): Promise<string> {
+  const found = await store.head(key, { checksum: true, ...options });
+  return found?.sha256 ?? sha256Hex(await store.get(key, options));
 }
 
 /** The header and the messages of a segment's text. Throws `ARCHIVE_BAD_SEGMENT` (permanent) where it isn't of the documented shape. */

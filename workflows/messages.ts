@@ -58,6 +58,8 @@ export interface VerifyInput {
   readonly level: VerifyLevel | 'schema';
   /** Needed for level `restore`: where to restore. */
   readonly source: Source;
+  /** True: the plan's archive of changes is verified too, after the backup. Not with level `schema`. */
+  readonly archive?: boolean;
 }
 
 /** How the activities of a transfer run: slots, retry, timeout. */

@@ -1,4 +1,4 @@
-import type { SchemaReport, VerifyReport } from '../model/backup.ts';
+import type { SchemaReport, Verdict, VerifyReport } from '../model/backup.ts';
 import { patiently } from './activity-proxies.ts';
 import { tellCatalogueChanged } from './catalogue-news.ts';
 import type { VerifyInput } from './messages.ts';
@@ -7,26 +7,59 @@ import { verifyByRestore, verifyBySchema } from './scratch-restore.ts';
 
 const SCRATCH_PARALLELISM = 2;
 
-/** Checks one backup at a level and puts the verdict into the repository's ledger. Fails only when no verdict can be recorded. */
+/**
+ * Checks one backup at a level and puts the verdict into the repository's ledger; where the input asks for it, the plan's archive of changes
+ * too, whose verdict is in the result. Fails only when no verdict can be recorded.
+ */
 export async function verify(input: VerifyInput): Promise<VerifyReport | SchemaReport> {
   const { ref, level } = input;
+  const withArchive = input.archive === true && level !== 'schema';
   const frame = new RunFrame({
     title: `Verification of ${ref.backup}`,
-    steps: [{ id: 'verify', verb: 'verify' }],
+    steps: [
+      { id: 'verify', verb: 'verify' },
+      ...(withArchive ? [{ id: 'archive', verb: 'verify' } as const] : []),
+    ],
   });
+  const stage = <T extends { readonly verdict: Verdict; readonly problems: readonly string[] }>(
+    id: string,
+    look: () => Promise<T>,
+  ) =>
+    frame.stage(
+      id,
+      look,
+      ({ problems }) => problems.slice(0, 10).join('; '),
+      ({ verdict }) => (verdict === 'OK' ? 'done' : 'failed'),
+    );
   return frame.run({
-    work: () =>
-      frame.stage(
-        'verify',
-        () => reportOf(input),
-        ({ problems }) => problems.slice(0, 10).join('; '),
-        ({ verdict }) => (verdict === 'OK' ? 'done' : 'failed'),
-      ),
-    end: ({ verdict }) => ({ headline: `${ref.backup}, level ${level}: ${verdict}`, verdict }),
+    work: async () => {
+      const report = await stage('verify', () => reportOf(input));
+      if (!withArchive || report.level === 'schema') return report;
+      const archive = await stage('archive', () =>
+        patiently('verify the archive of changes').verifyArchive({
+          repository: ref.repository,
+          plan: ref.plan,
+          // A restore reads every segment of its way, as `content` does.
+          level: level === 'restore' ? 'content' : level,
+        }),
+      );
+      return { ...report, archive };
+    },
+    end: (report) => {
+      const archive = report.level === 'schema' ? undefined : report.archive;
+      const also = archive === undefined ? '' : `; archive of changes: ${archive.verdict}`;
+      const verdict = worseOf(report.verdict, archive?.verdict ?? 'OK');
+      return { headline: `${ref.backup}, level ${level}: ${report.verdict}${also}`, verdict };
+    },
     succeeded: async () => {
       if (level !== 'schema') await tellCatalogueChanged(ref.plan);
     },
   });
+}
+
+function worseOf(one: Verdict, other: Verdict): Verdict {
+  if (one === 'FAILED' || other === 'FAILED') return 'FAILED';
+  return one === 'OK' ? other : one;
 }
 
 async function reportOf({ ref, level, source }: VerifyInput): Promise<VerifyReport | SchemaReport> {

@@ -14,7 +14,7 @@ export function register(program: Command): void {
     .argument('<plan>', 'a plan’s name or file')
     .argument('[backup]', 'a backup’s id; the newest when left out')
     .description(
-      'check a backup and put the verdict into the repository; exit 0 OK, 1 FAILED, 3 INCONCLUSIVE',
+      'check a backup and put the verdict into the repository; without BACKUP, the plan’s archive of changes too; exit 0 OK, 1 FAILED, 3 INCONCLUSIVE',
     )
     .addOption(
       new Option(
@@ -41,11 +41,13 @@ async function run(argument: string, backup: string | undefined, options: Option
   // Its manifest isn't read here, since that may be what is damaged.
   if (backup !== undefined) await requireBackup(plan, backup);
   const id = backup ?? (await newestBackup(plan));
+  // A backup that is named is meant alone.
+  const archive = backup === undefined && plan.pointTime?.archive !== undefined && options.level !== 'schema';
   return followRun<VerifyReport | SchemaReport>(
     options,
     { plan },
     async (session) => {
-      const { workflowId } = await startVerify(session, plan, id, options.level);
+      const { workflowId } = await startVerify(session, plan, id, options.level, archive ? { archive } : {});
       return {
         workflowId,
         title: `Verifying ${id}, level ${options.level}`,
@@ -53,11 +55,13 @@ async function run(argument: string, backup: string | undefined, options: Option
         whenDetached: 'Detached; the verification goes on. The same command follows it again.',
       };
     },
-    (result) => report(result, options),
+    (result) => report(result, options, archive),
   );
 }
 
-function report(result: VerifyReport | SchemaReport, options: Options): ExitCode {
+/** @param withArchive true: the plan's archive was to be looked at too */
+function report(result: VerifyReport | SchemaReport, options: Options, withArchive: boolean): ExitCode {
+  const archive = result.level === 'schema' ? undefined : result.archive;
   if (options.json) emit(result);
   else {
     const what =
@@ -65,7 +69,14 @@ function report(result: VerifyReport | SchemaReport, options: Options): ExitCode
     print(`${result.backup}: ${result.verdict} (${result.level}${what})`);
     if (result.level !== 'schema') for (const note of result.notes ?? []) print(`  ${note}`);
     for (const problem of result.problems) print(`  ${problem}`);
+    if (archive !== undefined) {
+      print(`archive of changes: ${archive.verdict} (${archive.level}, ${archive.compared})`);
+      for (const problem of archive.problems) print(`  ${problem}`);
+    } else if (withArchive) {
+      print('archive of changes: not looked at, since a verification was under way that was not asked to');
+    }
   }
-  if (result.verdict === 'OK') return EXIT.done;
-  return result.verdict === 'FAILED' ? EXIT.failed : EXIT.inconclusive;
+  const verdicts = [result.verdict, ...(withArchive ? [archive?.verdict ?? 'INCONCLUSIVE'] : [])];
+  if (verdicts.includes('FAILED')) return EXIT.failed;
+  return verdicts.every((verdict) => verdict === 'OK') ? EXIT.done : EXIT.inconclusive;
 }
