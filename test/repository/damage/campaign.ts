@@ -34,10 +34,10 @@ export interface DamageOutcome {
   readonly problems: readonly string[];
 }
 
-type Damage = (bytes: Buffer, dice: Dice, other: Buffer) => Buffer | undefined;
+export type Damage = (bytes: Buffer, dice: Dice, other: Buffer) => Buffer | undefined;
 
 /** Undefined: the file is deleted. */
-const DAMAGES: Readonly<Record<string, Damage>> = {
+export const DAMAGES: Readonly<Record<string, Damage>> = {
   'a bit flipped': (bytes, dice) => {
     const at = position(bytes, dice);
     return changed(bytes, at, [(bytes[at] ?? 0) ^ (1 << Math.floor(dice.between(0, 8)))]);
