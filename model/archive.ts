@@ -1,3 +1,4 @@
+import type { StoredProof } from './archive-proof.ts';
 import type { RepositorySpec, YsqlSource } from './source.ts';
 
 /**
@@ -143,6 +144,8 @@ export interface StoredTimeline {
   readonly end?: TimelineEnd;
   /** In order of names; may hold what isn't part of the chain (see `chainOf` in planning/archive-window.ts). */
   readonly segments: readonly StoredSegment[];
+  /** Absent: there are none. */
+  readonly proofs?: readonly StoredProof[];
 }
 
 /** What the archive holds without a gap. Instants within it can be reached from a base backup that was made within it. */

@@ -6,6 +6,11 @@ export interface ReplayWish {
   readonly to: string;
   /** Timeline of the archive by database of the backup. */
   readonly timelines: Readonly<Record<string, string>>;
+  /**
+   * For a proof: a later backup of the plan, whose instant `to` is. What its snapshots see is replayed, and the result is compared with it, table by
+   * table. Only into scratch databases.
+   */
+  readonly proves?: string;
 }
 
 /** What a replay of one database did. */

@@ -1,12 +1,22 @@
 import { type ArchiveInterval, microsOfIso, type StoredSegment, type Timeline } from '../model/archive.ts';
+import type { StoredProof } from '../model/archive-proof.ts';
 import type { SnapshotPlace } from '../model/backup.ts';
 import type { ArchiveChain } from '../model/replay.ts';
 import { parseTransactionSnapshot } from '../model/transaction-snapshot.ts';
+import { soundUntil } from './archive-proofs.ts';
 
 /*
  * Which segments of an archive lead from a backup to an instant. Pure. What the base holds is decided transaction by transaction when
  * they are replayed; here it only matters that no transaction which the base lacks stands before the first segment.
  */
+
+/** An interval of a timeline through which a chain may lead. */
+export interface ChainCandidate {
+  readonly timeline: Timeline;
+  readonly interval: ArchiveInterval;
+  /** Of the timeline. */
+  readonly proofs?: readonly StoredProof[] | undefined;
+}
 
 /** Why a base can't be the begin of a replay, a clause. */
 export interface NoChain {
@@ -28,7 +38,7 @@ const DOUBT_MICROS = 60_000_000;
  * @param place of the base; undefined where it states none
  */
 export function chainFrom(
-  { timeline, interval }: { readonly timeline: Timeline; readonly interval: ArchiveInterval },
+  { timeline, interval, proofs = [] }: ChainCandidate,
   place: SnapshotPlace | undefined,
 ): ArchiveChain | NoChain {
   const xids = place?.snapshotXids[timeline.database];
@@ -46,13 +56,15 @@ export function chainFrom(
   if (!isFromStart && interval.fromMicros > seenBy - OVERLAP_MICROS) {
     return { reason: 'what is left of the archive begins too shortly before the backup' };
   }
+  const until = soundUntil(seenBy, proofs);
+  if (until === undefined) return { reason: 'a proof has refuted the changes after the backup' };
   const first = interval.segments.findIndex(
     ({ endLsn, maxCommitMicros }) => endLsn > place.walLsn || maxCommitMicros >= seenBy - OVERLAP_MICROS,
   );
   return {
     timeline: timeline.id,
     fromMicros: seenBy,
-    toMicros: interval.toMicros,
+    toMicros: Math.min(interval.toMicros, until),
     segments: first < 0 ? [] : interval.segments.slice(first),
   };
 }
@@ -63,7 +75,7 @@ export function chainFrom(
  */
 export function furthestChain(
   database: string,
-  candidates: readonly { readonly timeline: Timeline; readonly interval: ArchiveInterval }[],
+  candidates: readonly ChainCandidate[],
   place: SnapshotPlace | undefined,
 ): ArchiveChain | NoChain {
   let furthest: ArchiveChain | undefined;

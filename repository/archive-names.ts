@@ -1,4 +1,5 @@
 import type { SegmentName, StoredSegment } from '../model/archive.ts';
+import type { StoredProof } from '../model/archive-proof.ts';
 import { defined } from '../model/defined.ts';
 import { checkedPart } from './key.ts';
 
@@ -94,6 +95,31 @@ export function parseSegmentKey(key: string, sizeBytes: number): StoredSegment |
     maxCommitMicros: Number(found.max),
     sha256Start: found.sha256Start,
     isInParts: extension !== 'zst',
+  };
+}
+
+/** `archive/<plan>/<database>/<timeline>/proofs/` */
+export function proofsFolder(id: ArchiveId, timeline: string): string {
+  return `${timelineFolder(id, timeline)}proofs/`;
+}
+
+export function proofKey(id: ArchiveId, timeline: string, proof: Omit<StoredProof, 'key'>): string {
+  const { fromMicros, toMicros, verdict } = proof;
+  const range = `${padded(fromMicros)}-${padded(toMicros)}`;
+  return `${proofsFolder(id, timeline)}${range}-${verdict.toLowerCase()}.json`;
+}
+
+const PROOF = /\/proofs\/(\d{16})-(\d{16})-(ok|failed)\.json$/;
+
+/** Undefined where the key isn't that of a proof. */
+export function parseProofKey(key: string): StoredProof | undefined {
+  const [, from, to, verdict] = PROOF.exec(key) ?? [];
+  if (from === undefined || to === undefined) return undefined;
+  return {
+    key,
+    fromMicros: Number(from),
+    toMicros: Number(to),
+    verdict: verdict === 'ok' ? 'OK' : 'FAILED',
   };
 }
 

@@ -81,9 +81,13 @@ async function dropSegment(
 async function dropTimeline(
   store: Store,
   id: ArchiveId,
-  { timeline }: StoredTimeline,
+  { timeline, proofs = [] }: StoredTimeline,
   signal: AbortSignal,
 ): Promise<void> {
+  await store.delete(
+    proofs.map(({ key }) => key),
+    { signal },
+  );
   await store.delete([timelineKey(id, timeline.id)], { signal });
   await store.delete([timelineEndKey(id, timeline.id)], { signal });
 }

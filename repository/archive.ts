@@ -15,6 +15,7 @@ import {
   timelineFolder,
   timelineKey,
 } from './archive-names.ts';
+import { listProofs } from './archive-proofs.ts';
 import { openSealedJson, sealJson } from './sealed-json.ts';
 import { checkFormatVersion, getSealed, getSealedIfThere, putSealed } from './sealed-object.ts';
 import { sha256Hex } from './sha256.ts';
@@ -193,7 +194,12 @@ export async function readTimeline(
   checkFormatVersion(version.formatVersion, ARCHIVE_FORMAT_VERSION, `${key} in ${store.description}`);
   const timeline = await getSealed(store, key, timelineSchema, options);
   const end = await getSealedIfThere(store, timelineEndKey(id, name), endSchema, options);
-  return { timeline, segments: await listSegments(store, id, name, options), ...defined({ end }) };
+  const proofs = await listProofs(store, id, name, options);
+  return {
+    timeline,
+    segments: await listSegments(store, id, name, options),
+    ...defined({ end, proofs: proofs.length === 0 ? undefined : proofs }),
+  };
 }
 
 /** In order of names. */

@@ -15,6 +15,11 @@ export interface CutOptions {
   readonly snapshot: TransactionSnapshot;
   /** The read point of the base, microseconds since 1970, by the source's clock. */
   readonly baseMicros: bigint;
+  /**
+   * Present for a proof: not the instant decides but what a later backup sees, which is no beginning of the order of commits. Transactions that it
+   * doesn't see, before the last one that it sees, touch other rows: theirs were locked until it saw them.
+   */
+  readonly until?: { readonly snapshot: TransactionSnapshot; readonly micros: bigint } | undefined;
   /** The last transaction that an earlier attempt applied. */
   readonly applied?: Pick<TransactionMark, 'commitLsn'> | undefined;
 }
@@ -50,6 +55,10 @@ export class Cut {
 
   /** True when no transaction that follows can matter any more. */
   get isOver(): boolean {
+    const { until } = this.#options;
+    if (until !== undefined) {
+      return this.#newest !== undefined && this.#newest.commitMicros > until.micros + DOUBT_MICROS;
+    }
     return (
       this.#firstLeftOut !== undefined &&
       this.#newest !== undefined &&
@@ -71,12 +80,19 @@ export class Cut {
       );
     }
     this.#newest = mark;
-    const { instantMicros, snapshot, applied } = this.#options;
+    const { instantMicros, snapshot, applied, until } = this.#options;
     const isInBase = isVisible(snapshot, xid);
-    if (this.#firstLeftOut === undefined && commitMicros > instantMicros) this.#firstLeftOut = mark;
-    if (this.#firstLeftOut !== undefined) {
-      if (isInBase) throw tooNew(mark, this.#firstLeftOut);
-      return 'after';
+    if (until !== undefined) {
+      if (!isVisible(until.snapshot, xid)) {
+        this.#firstLeftOut ??= mark;
+        return 'after';
+      }
+    } else {
+      if (this.#firstLeftOut === undefined && commitMicros > instantMicros) this.#firstLeftOut = mark;
+      if (this.#firstLeftOut !== undefined) {
+        if (isInBase) throw tooNew(mark, this.#firstLeftOut);
+        return 'after';
+      }
     }
     this.#lastTaken = mark;
     if (isInBase) return 'base';

@@ -62,10 +62,7 @@ function sourceFrom(
   let toMicros = Number.POSITIVE_INFINITY;
   for (const database of Object.keys(place.snapshotXids)) {
     const candidates = (timelines.get(database) ?? []).flatMap((stored) =>
-      archiveWindow(database, [stored]).intervals.map((interval) => ({
-        timeline: stored.timeline,
-        interval,
-      })),
+      archiveWindow(database, [stored]).intervals.map((interval) => ({ ...stored, interval })),
     );
     const chain = furthestChain(database, candidates, place);
     if ('reason' in chain) return passedOver(chain.reason);

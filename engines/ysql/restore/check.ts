@@ -37,6 +37,25 @@ export async function checkDatabase(job: RestoreJob, database: DatabaseJob): Pro
   const differences = tolerate
     ? [...absent].map((table) => `${tableName(table)} is not there`)
     : [...missing];
+  differences.push(...(await compareTables(job, database, { tables, objects, conditions, counted })));
+  return differences;
+}
+
+interface Compared {
+  readonly tables: readonly ManifestTable[];
+  readonly objects: readonly DataObject[];
+  readonly conditions: ReadonlyMap<string, string>;
+  /** Rows that were counted ahead, by quoted name. */
+  readonly counted: ReadonlyMap<string, string>;
+}
+
+/** Compares rows with the objects that hold them, as the request's `check` says. Returns each difference, named. */
+async function compareTables(
+  job: RestoreJob,
+  database: DatabaseJob,
+  { tables, objects, conditions, counted }: Compared,
+): Promise<readonly string[]> {
+  const differences: string[] = [];
   const objectsOf = Map.groupBy(objects, ({ table }) => quoteTable(table));
   const countsOf = await countSmallTables(job, database, {
     tables: tables.filter((table) => !counted.has(quoteTable(table))),
@@ -85,6 +104,33 @@ export async function checkReplayed(job: RestoreJob, database: DatabaseJob): Pro
     );
   });
   return differences;
+}
+
+/**
+ * Compares the tables with those of another backup, of which `job` and `database` have the manifest, the folder and the objects: what a replay had
+ * to give. Tables that the restore leaves out, and `without` (`schema.table`), are passed over.
+ */
+export async function checkAgainst(
+  job: RestoreJob,
+  database: DatabaseJob,
+  without: ReadonlySet<string>,
+): Promise<{ readonly differences: readonly string[]; readonly compared: number }> {
+  const tables = database.manifest.tables.filter(
+    (table) =>
+      database.selection.includes(table) && !holdsLargeObjects(table) && !without.has(tableName(table)),
+  );
+  const names = new Set(tables.map(quoteTable));
+  const objects = (await job.context.dataObjects()).filter(
+    ({ table }) => table.database === database.manifest.name && names.has(quoteTable(table)),
+  );
+  const conditions = await withRestoreSession(job, database, configurationConditions);
+  const absent = await absentTables(job, database, tables);
+  const differences = await compareTables(job, database, {
+    ...{ objects, conditions, counted: new Map() },
+    tables: tables.filter((table) => !absent.has(table)),
+  });
+  const missing = [...absent].map((table) => `${tableName(table)} is not there`);
+  return { differences: [...missing, ...differences], compared: tables.length };
 }
 
 async function absentTables(

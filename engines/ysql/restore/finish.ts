@@ -24,9 +24,10 @@ import { propertyStatements } from './database-script.ts';
 import { leaveOut, leftOutOf, loadedOf, unappliedWork } from './incomplete.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
 import { describeLargeObjects } from './large-objects.ts';
+import { checkProof } from './prove.ts';
 import { raiseSequences } from './raise-sequences.ts';
 import { readReport } from './replay.ts';
-import { describeReplayed, notesOnReplay } from './replay-text.ts';
+import { describeProof, describeReplayed, notesOnReplay } from './replay-text.ts';
 import { comparedSchema } from './schema-check.ts';
 import { setSequences } from './sequences.ts';
 import { restoreTriggers } from './triggers.ts';
@@ -115,6 +116,8 @@ interface Findings {
   readonly leftOut: readonly LeftOut[];
   /** What was replayed, database by database; empty where nothing was asked for. */
   readonly replays: readonly ReplayReport[];
+  /** Tables that were compared with the later backup of a proof. */
+  readonly proved: number;
 }
 
 async function compareAll(job: RestoreJob, databases: readonly DatabaseJob[]): Promise<Findings> {
@@ -122,14 +125,16 @@ async function compareAll(job: RestoreJob, databases: readonly DatabaseJob[]): P
   const notes: string[] = [];
   const replays: ReplayReport[] = [];
   let indexes = 0;
+  let proved = 0;
   for (const database of databases) {
     const found = await compare(job, database);
     problems.push(...found.problems);
     notes.push(...found.notes);
     replays.push(...found.replays);
     indexes += found.indexes;
+    proved += found.proved;
   }
-  return { problems, notes, indexes, replays, leftOut: await leftOutOf(job, databases) };
+  return { problems, notes, indexes, replays, proved, leftOut: await leftOutOf(job, databases) };
 }
 
 const MAX_NAMED = 5;
@@ -168,10 +173,11 @@ async function compare(job: RestoreJob, database: DatabaseJob): Promise<Omit<Fin
   }
   // Side by side: ANALYZE is one session, and the comparison reads other tables meanwhile.
   const lend = <T>(work: (session: Session) => Promise<T>) => withRestoreSession(job, database, work);
-  const [unanalyzed, differences] = await Promise.all([
+  const [unanalyzed, found] = await Promise.all([
     analyze(lend, job.context.signal),
-    report === undefined ? checkDatabase(job, database) : checkReplayed(job, database),
+    compareRows(job, database, report),
   ]);
+  const { differences } = found;
   const looked = await lookAtIndexes(job, database);
   return {
     problems: [...differences, ...(await unappliedWork(job, database)), ...looked.broken],
@@ -182,7 +188,22 @@ async function compare(job: RestoreJob, database: DatabaseJob): Promise<Omit<Fin
     ],
     indexes: looked.checked,
     replays: report === undefined ? [] : [report],
+    proved: found.proved,
   };
+}
+
+/** With the manifest; after a replay with what manifest and replay say together, and for a proof with a later backup too. */
+async function compareRows(
+  job: RestoreJob,
+  database: DatabaseJob,
+  report: ReplayReport | undefined,
+): Promise<{ readonly differences: readonly string[]; readonly proved: number }> {
+  if (report === undefined) return { differences: await checkDatabase(job, database), proved: 0 };
+  const differences = await checkReplayed(job, database);
+  const proves = job.context.request.replay?.proves;
+  if (proves === undefined) return { differences, proved: 0 };
+  const proof = await checkProof(job, database, proves, report.notArchived);
+  return { differences: [...differences, ...proof.differences], proved: proof.compared };
 }
 
 /** Tables without archived changes are not as of the instant, and how far they differ is not known. */
@@ -302,8 +323,9 @@ async function outcome(
     Partial<Findings> & { readonly compared?: string | undefined },
 ): Promise<RestoreOutcome> {
   const { problems } = found;
-  const { indexes, replays = [] } = found;
-  const compared = indexes === undefined ? found.compared : describeComparison(job, { indexes, replays });
+  const { indexes, replays = [], proved = 0 } = found;
+  const compared =
+    indexes === undefined ? found.compared : describeComparison(job, { indexes, replays, proved });
   const tables = job.databases.flatMap(({ manifest, selection }) =>
     manifest.tables.filter((table) => selection.includes(table)),
   );
@@ -317,7 +339,9 @@ async function outcome(
     return results;
   });
   const rows = job.withData ? tables.reduce((sum, table) => sum + table.rows, 0) : 0;
-  const isEmpty = job.withData ? tables.length === 0 : comparedSchema(job) === undefined;
+  const isProof = job.context.request.replay?.proves !== undefined;
+  const hasNone = isProof ? proved === 0 : tables.length === 0;
+  const isEmpty = job.withData ? hasNone : comparedSchema(job) === undefined;
   const notes = isEmpty ? [...found.notes, NOTHING_COMPARED] : found.notes;
   return {
     databases,
@@ -326,7 +350,8 @@ async function outcome(
     problems,
     ...defined({ compared }),
     ...(isEmpty ? { comparedNothing: true as const } : {}),
-    ...unclearIf(replays),
+    // A proof says in its comparison which tables it leaves out.
+    ...(isProof ? {} : unclearIf(replays)),
     ...(notes.length === 0 ? {} : { notes }),
   };
 }
@@ -334,10 +359,12 @@ async function outcome(
 /** What a verdict covers: OK never means more than this. */
 function describeComparison(
   job: RestoreJob,
-  { indexes, replays }: Pick<Findings, 'indexes' | 'replays'>,
+  { indexes, replays, proved }: Pick<Findings, 'indexes' | 'replays' | 'proved'>,
 ): string {
   const { withData, context, databases } = job;
   if (!withData) return comparedSchema(job) ?? 'nothing';
+  const proves = context.request.replay?.proves;
+  if (proves !== undefined) return describeProof(proved, replays, { check: context.request.check, proves });
   const tables = databases.reduce(
     (sum, { manifest, selection }) => sum + manifest.tables.filter(selection.includes).length,
     0,

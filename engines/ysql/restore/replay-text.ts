@@ -13,6 +13,18 @@ export function describeReplayed(
   return `counts of ${formatAmount(tables, 'table')} after ${formatAmount(transactions, 'transaction')} were replayed; ${base} of the base only`;
 }
 
+/** What a proof compared. */
+export function describeProof(
+  tables: number,
+  replays: readonly ReplayReport[],
+  { check, proves }: { readonly check: 'rows' | 'content'; readonly proves: string },
+): string {
+  const transactions = replays.reduce((sum, report) => sum + report.transactions, 0);
+  const left = replays.reduce((sum, { notArchived }) => sum + notArchived.length, 0);
+  const without = left === 0 ? '' : `; ${formatAmount(left, 'table')} not archived and not compared`;
+  return `${check === 'content' ? 'content' : 'counts'} of ${formatAmount(tables, 'table')} with backup ${proves} after ${formatAmount(transactions, 'transaction')} were replayed${without}`;
+}
+
 const MAX_NAMED = 5;
 
 /** What an operator has to know of a replay, a sentence each. */

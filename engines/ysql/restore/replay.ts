@@ -7,6 +7,7 @@ import { parseTransactionSnapshot } from '../../../model/transaction-snapshot.ts
 import { chainFrom, segmentsTo } from '../../../planning/archive-chain.ts';
 import { archiveWindow } from '../../../planning/archive-window.ts';
 import { readTimeline } from '../../../repository/archive.ts';
+import { readManifest } from '../../../repository/manifest.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { replay } from '../archive/apply.ts';
 import { Cut, describeTransaction } from '../archive/cut.ts';
@@ -70,6 +71,13 @@ export async function checkReplay(context: RestoreContext): Promise<void> {
       'Leave out --contents and --tolerate, or restore the backup itself.',
     );
   }
+  if (wish.proves !== undefined && !request.scratch) {
+    throw permanent(
+      'RESTORE_PROOF_SCRATCH',
+      'A proof replays what a later backup sees, which is no instant of the source, so it may only go into scratch databases',
+      'Leave out `proves`.',
+    );
+  }
   for (const { name } of manifest.databases) await findChain(context, wish, name);
 }
 
@@ -92,7 +100,7 @@ async function findChain(
   const place = placeOf(manifest.readPoint);
   const reasons: string[] = [];
   for (const interval of archiveWindow(database, [stored]).intervals) {
-    const chain = chainFrom({ timeline: stored.timeline, interval }, place);
+    const chain = chainFrom({ ...stored, interval }, place);
     if ('reason' in chain) reasons.push(chain.reason);
     else if (
       place !== undefined &&
@@ -134,6 +142,20 @@ async function compareBase(job: RestoreJob, database: DatabaseJob): Promise<void
   );
 }
 
+/** A proof reads so much further, since what the later backup sees need not come first. */
+const BEYOND_MICROS = 60_000_000;
+
+/** What the backup that a proof compares with sees. Throws `ARCHIVE_NO_CHAIN` (permanent) where it doesn't tell. */
+async function placeOfLater({ store, manifest, signal }: RestoreContext, backup: string, database: string) {
+  const later = await readManifest(store, { plan: manifest.plan, backup }, { signal });
+  const place = placeOf(later.readPoint);
+  const xids = place?.snapshotXids[database];
+  if (place === undefined || xids === undefined) {
+    throw noChain(database, backup, 'that backup does not say which transactions it holds');
+  }
+  return { snapshot: parseTransactionSnapshot(xids), micros: BigInt(microsOfIso(place.seenBy)) };
+}
+
 interface Replaying extends FoundChain {
   readonly session: Session;
   readonly wish: ReplayWish;
@@ -147,14 +169,15 @@ async function run(
   const { store, signal, heartbeat } = job.context;
   const name = database.manifest.name;
   const instantMicros = microsOfIso(wish.to);
+  const until = wish.proves === undefined ? undefined : await placeOfLater(job.context, wish.proves, name);
   const from = await readPosition(session);
   const cut = new Cut({
     instantMicros: BigInt(instantMicros),
     snapshot: parseTransactionSnapshot(place.snapshotXids[name] ?? ''),
     baseMicros: BigInt(microsOfIso(place.seenBy)),
-    applied: from,
+    ...{ applied: from, until },
   });
-  const segments = segmentsTo(chain, instantMicros);
+  const segments = segmentsTo(chain, instantMicros + (until === undefined ? 0 : BEYOND_MICROS));
   let read = 0;
   let sequences: SegmentHeader['sequences'];
   const messages = readMessages(store, segments, {
