@@ -5,6 +5,7 @@ import type { VerbContext } from '../engines/engine.ts';
 import { captureChanges } from '../engines/ysql/archive/capture.ts';
 import type { ArchiveContext } from '../engines/ysql/archive/context.ts';
 import { closeArchive, openTimeline } from '../engines/ysql/archive/open.ts';
+import { nextProof } from '../engines/ysql/archive/proof-plan.ts';
 import { protectSource } from '../engines/ysql/archive/protect.ts';
 import { verifyArchive } from '../engines/ysql/archive/verify.ts';
 import { selectedDatabases } from '../engines/ysql/databases.ts';
@@ -14,6 +15,8 @@ import { defined } from '../model/defined.ts';
 import { messageOf } from '../model/errors.ts';
 import { archivedDatabases, readTimelines } from '../repository/archive.ts';
 import { ArchiveLease } from '../repository/archive-lease.ts';
+import { putProof } from '../repository/archive-proofs.ts';
+import { readCatalogue } from '../repository/catalogue.ts';
 import { type Activities, ARCHIVE_ENDED, ARCHIVE_WANTED, archiveWorkflowId } from './contract.ts';
 import type { Repositories } from './repositories.ts';
 import { asActivity } from './run-activity.ts';
@@ -27,7 +30,14 @@ export function archiveActivities(
   repositories: Repositories,
 ): Pick<
   Activities,
-  'archiveDatabases' | 'openArchive' | 'streamArchive' | 'closeArchive' | 'reconcileArchive' | 'verifyArchive'
+  | 'archiveDatabases'
+  | 'openArchive'
+  | 'streamArchive'
+  | 'closeArchive'
+  | 'reconcileArchive'
+  | 'verifyArchive'
+  | 'planProof'
+  | 'recordProof'
 > {
   return {
     archiveDatabases: ({ plan, source, repository }) =>
@@ -74,6 +84,25 @@ export function archiveActivities(
         const store = await repositories.look(repository);
         const throwsTransient = attempt < PATIENT_ATTEMPTS;
         return await verifyArchive(store, plan, level, { signal, progress, throwsTransient });
+      }),
+
+    planProof: ({ repository, plan }) =>
+      asActivity(async ({ signal }) => {
+        const store = await repositories.look(repository);
+        const { entries } = await readCatalogue(store, repository, plan, { signal });
+        const sound = entries.filter(({ verified }) => verified?.verdict !== 'FAILED');
+        return await nextProof(store, plan, sound, { signal });
+      }),
+
+    recordProof: ({ repository, plan, wish, ...found }) =>
+      asActivity(async ({ signal }) => {
+        const store = await repositories.open(repository);
+        const { base, against, fromMicros, toMicros } = wish;
+        const provedAt = new Date().toISOString();
+        for (const [database, timeline] of Object.entries(wish.timelines)) {
+          const stretch = { plan, database, timeline, base, against, fromMicros, toMicros };
+          await putProof(store, { formatVersion: 1, ...stretch, ...found, provedAt }, { signal });
+        }
       }),
 
     reconcileArchive: ({ plan, wanted, taskQueue }) =>

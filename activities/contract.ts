@@ -1,5 +1,6 @@
 import type { ArchivePolicy, ArchiveRequest, TimelineEnd } from '../model/archive.ts';
 import type { ArchiveCheck, ArchiveLevel } from '../model/archive-check.ts';
+import type { ProofVerdict, ProofWish } from '../model/archive-proof.ts';
 import type {
   BackupRef,
   BackupSummary,
@@ -87,6 +88,22 @@ export interface Activities {
     readonly plan: string;
     readonly level: ArchiveLevel;
   }): Promise<ArchiveCheck>;
+
+  /** The stretch of the plan's archive that is to be proved next, or why there is none. */
+  planProof(input: {
+    readonly repository: RepositorySpec;
+    readonly plan: string;
+  }): Promise<ProofWish | { readonly reason: string }>;
+
+  /** Puts a proof, or a refutation, beside the segments of each database. */
+  recordProof(input: {
+    readonly repository: RepositorySpec;
+    readonly plan: string;
+    readonly wish: ProofWish;
+    readonly verdict: ProofVerdict;
+    readonly compared: string;
+    readonly problems: readonly string[];
+  }): Promise<void>;
 
   /** Puts the verdict of a scratch restore into the ledger. */
   recordVerification(input: { ref: BackupRef; report: VerifyReport }): Promise<void>;

@@ -1,3 +1,4 @@
+import type { ProofOutcome } from './archive-proof.ts';
 import type { NotifyTarget } from './notification.ts';
 import type { RepositorySpec, Schedule, SecretRef, Source } from './source.ts';
 import type { Verdict } from './verdict.ts';
@@ -67,6 +68,8 @@ export interface DrillInput {
   /** This backup, whatever `drill.backup` says. */
   readonly backup?: string;
   readonly notify?: readonly NotifyTarget[];
+  /** True: the plan archives changes, and each drill proves what came since the last proof. */
+  readonly archive?: boolean;
 }
 
 /** How a drill ended. In the ledger it is the report of a verification of level `restore`. */
@@ -82,6 +85,8 @@ export interface DrillOutcome {
   /** What could not be compared, a sentence each. */
   readonly notes?: readonly string[];
   readonly assertions: readonly AssertionResult[];
+  /** What it found of the plan's archive of changes, which `verdict` and `problems` count; absent where there was nothing to prove. */
+  readonly proof?: ProofOutcome;
   readonly startedAt: string;
   readonly finishedAt: string;
 }

@@ -84,6 +84,8 @@ export type RecoverySource =
       readonly chains: Readonly<Record<string, ArchiveChain>>;
       /** Why no chain leads from this base, a clause; `windows` and `chains` are empty then. */
       readonly passedOver?: string;
+      /** Proofs have replayed everything from the base to here, and found it right. Absent: nothing is proved. */
+      readonly provedTo?: string;
     };
 
 /** Why a database can't be rewound or cloned by its universe, as far as the universe can be asked. */

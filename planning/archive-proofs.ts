@@ -1,4 +1,4 @@
-import type { StoredProof } from '../model/archive-proof.ts';
+import type { ProofOutcome, StoredProof } from '../model/archive-proof.ts';
 
 /*
  * What the proofs of a timeline say of instants. Pure. A proof speaks of the changes between the snapshots of two backups: those that the
@@ -101,4 +101,17 @@ const DAMAGE = ['STORE_DAMAGED', 'STORE_NOT_FOUND'];
  */
 export function refutes({ code, message }: { readonly code: string; readonly message: string }): boolean {
   return REFUTING.includes(code) || (DAMAGE.includes(code) && message.includes('archive/'));
+}
+
+/** `archive from … to …: proved (content of 12 tables with backup …)` */
+export function proofText({ verdict, from, to, base, against, compared }: ProofOutcome): string {
+  const stretch = `the archive from ${from} to ${to} (backup ${base} to ${against})`;
+  switch (verdict) {
+    case 'OK':
+      return `${stretch} is proved: ${compared ?? 'compared'}`;
+    case 'FAILED':
+      return `${stretch} is refuted and is offered no more`;
+    case 'INCONCLUSIVE':
+      return `${stretch} could not be proved`;
+  }
 }

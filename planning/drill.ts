@@ -22,6 +22,7 @@ export function drillInput(plan: CompiledPlan, backup?: string): DrillInput {
     repository,
     drill: plan.drill ?? BY_HAND,
     ...defined({ backup, notify: plan.notify }),
+    ...(plan.pointTime?.archive === undefined ? {} : { archive: true }),
   };
 }
 

@@ -114,6 +114,7 @@ type Step = { readonly fromMs: number; readonly toMs: number } & (
       readonly way: 'archive';
       readonly entry: CatalogueEntry;
       readonly chains: Readonly<Record<string, ArchiveChain>>;
+      readonly provedTo?: string;
     }
   | { readonly way: 'rewind' | 'clone'; readonly schedule: string }
 );
@@ -177,8 +178,11 @@ function reachOf(sources: readonly RecoverySource[], request: RecoveryRequest): 
         return [];
       }
       if (source.kind === 'archive') {
-        const { chains } = source;
-        return source.windows.map((window) => ({ ...bounds(window), way: 'archive', entry, chains }));
+        const { chains, provedTo } = source;
+        return source.windows.map((window) => ({
+          ...{ ...bounds(window), way: 'archive', entry, chains },
+          ...defined({ provedTo }),
+        }));
       }
       return [{ fromMs: instantOf(entry), toMs: instantOf(entry), way: 'backup', entry }];
     });
@@ -353,8 +357,15 @@ function decide(
   const instantMicros = instantMs * 1_000;
   const chains = Object.entries(step.chains);
   const segments = chains.flatMap(([, chain]) => segmentsTo(chain, instantMicros));
+  const isProved = step.provedTo !== undefined && instantMs <= Date.parse(step.provedTo);
   return {
     ...restored,
+    notes: [
+      isProved
+        ? `The changes up to ${step.provedTo} are proved: replayed once from a backup, they gave a later one.`
+        : 'This instant is archived, not proved: no drill has replayed these changes and compared the result with a later backup.',
+      ...restored.notes,
+    ],
     way: 'archive',
     archive: {
       segments: segments.length,

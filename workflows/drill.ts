@@ -1,20 +1,23 @@
-import { ApplicationFailure, CancellationScope, isCancellation, patched } from '@temporalio/workflow';
+import { CancellationScope, isCancellation, patched } from '@temporalio/workflow';
 import { formatAmount, formatDuration } from '../model/amounts.ts';
-import type { BackupRef, RestoreRequest } from '../model/backup.ts';
+import type { ProofOutcome } from '../model/archive-proof.ts';
+import type { BackupRef } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
 import type { DrillInput, DrillOutcome } from '../model/drill.ts';
 import { kindOf } from '../model/engine-kind.ts';
+import { worseOf } from '../model/verdict.ts';
+import { proofText } from '../planning/archive-proofs.ts';
 import { chooseForDrill } from '../planning/drill.ts';
 import { activitiesFor, PATIENT_RETRY, patiently } from './activity-proxies.ts';
 import { tellCatalogueChanged } from './catalogue-news.ts';
 import { describeFailure } from './failures.ts';
 import { sendNotification } from './notify.ts';
 import type { DrillStage } from './progress.ts';
+import { type NotProved, proveArchive } from './prove.ts';
+import { inTime, reportOf, scratchRequest } from './scratch-restore.ts';
 import { RunFrame, stepsOf } from './run-frame.ts';
-import { withDeadline } from './scopes.ts';
-import { reportOf, restoreScratch, type ScratchOutcome, scratchRequest } from './scratch-restore.ts';
 
-const STAGES: readonly DrillStage[] = ['choose', 'rehearse', 'record'];
+const STAGES: readonly DrillStage[] = ['choose', 'rehearse', 'record', 'prove'];
 const CHOOSING_PATIENCE_MS = 15 * 60_000;
 
 /**
@@ -29,15 +32,49 @@ const CHOOSING_PATIENCE_MS = 15 * 60_000;
  */
 export async function drill(input: DrillInput): Promise<DrillOutcome> {
   const startedAt = new Date(Date.now()).toISOString();
-  const frame = new RunFrame({ title: `Drill of ${input.plan}`, steps: stepsOf(STAGES) });
+  const frame = new RunFrame({
+    title: `Drill of ${input.plan}`,
+    steps: stepsOf(STAGES.filter((stage) => stage !== 'prove' || input.archive === true)),
+  });
   return frame.run({
-    work: () => perform(input, startedAt, frame),
+    work: async () => withProof(await perform(input, startedAt, frame), await prove(input, frame)),
     end: (outcome) => ({ headline: headlineOf(outcome), verdict: outcome.verdict }),
     failure: ({ message }, isCancelled) => ({
       headline: isCancelled ? `Drill of ${input.plan} was cancelled` : message,
     }),
     succeeded: (outcome) => tellOf(input, outcome),
   });
+}
+
+/** Undefined where the plan has no archive. */
+async function prove(input: DrillInput, frame: RunFrame): Promise<ProofOutcome | NotProved | undefined> {
+  if (input.archive !== true) return undefined;
+  return await frame.stage(
+    'prove',
+    () => proveArchive(input),
+    (found) => ('reason' in found ? found.reason : [proofText(found), ...found.problems].join('; ')),
+    (found) => {
+      const isDone = 'reason' in found ? found.isUnknown !== true : found.verdict === 'OK';
+      return isDone ? 'done' : 'failed';
+    },
+  );
+}
+
+function withProof(outcome: DrillOutcome, proof: ProofOutcome | NotProved | undefined): DrillOutcome {
+  if (proof === undefined) return outcome;
+  if ('reason' in proof) {
+    if (proof.isUnknown !== true) return outcome;
+    const problems = [...outcome.problems, `the archive could not be looked at: ${proof.reason}`];
+    return { ...outcome, verdict: worseOf(outcome.verdict, 'INCONCLUSIVE'), problems };
+  }
+  const problem = `${proofText(proof)}: ${proof.problems.join('; ')}`;
+  return {
+    ...outcome,
+    verdict: worseOf(outcome.verdict, proof.verdict),
+    problems: proof.verdict === 'OK' ? outcome.problems : [...outcome.problems, problem],
+    proof,
+    finishedAt: new Date(Date.now()).toISOString(),
+  };
 }
 
 async function perform(input: DrillInput, startedAt: string, frame: RunFrame): Promise<DrillOutcome> {
@@ -146,30 +183,6 @@ async function clearLeftovers({
   } catch (error) {
     if (isCancellation(error)) throw error;
     return `; what others may have left could not be looked at: ${describeFailure(error).message}`;
-  }
-}
-
-/** Gives up a scratch restore after its time limit, and drops what it created. */
-async function inTime(
-  timeoutMs: number,
-  request: RestoreRequest,
-): Promise<{ readonly outcome: ScratchOutcome; readonly leftBehind: boolean }> {
-  const late = `it did not end within ${formatDuration(timeoutMs)}; give \`drill\` a longer \`timeout\` in the plan`;
-  const deadline = {
-    afterMs: timeoutMs,
-    summary: 'timeout of the drill',
-    late: () => ApplicationFailure.nonRetryable(late, 'DRILL_TIMED_OUT'),
-  };
-  try {
-    return await withDeadline(deadline, () => restoreScratch(request));
-  } catch (error) {
-    if (isCancellation(error)) throw error;
-    const { message } = describeFailure(error);
-    return {
-      outcome: { verdict: 'INCONCLUSIVE', tables: 0, bytes: 0, problems: [message] },
-      // The restore drops what it created when it is cancelled, and fails where it can't.
-      leftBehind: false,
-    };
   }
 }
 

@@ -39,7 +39,7 @@ export type RestoreStage =
   | 'finish'
   | 'assert'
   | 'discard';
-export type DrillStage = 'choose' | 'rehearse' | 'record';
+export type DrillStage = 'choose' | 'rehearse' | 'record' | 'prove';
 
 export type PruneStage = 'mark' | 'delete' | 'sweep';
 

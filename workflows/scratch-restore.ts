@@ -1,5 +1,6 @@
 import { ApplicationFailure, isCancellation, startChild, workflowInfo } from '@temporalio/workflow';
 import type { Activities } from '../activities/contract.ts';
+import { formatDuration } from '../model/amounts.ts';
 import type {
   BackupRef,
   RestoreRequest,
@@ -13,9 +14,15 @@ import { describeLeftOut } from '../model/left-out-text.ts';
 import { runChild } from './children.ts';
 import { describeFailure, rootFailure } from './failures.ts';
 import type { RestoreLeftovers, WorkflowsByName } from './messages.ts';
+import { withDeadline } from './scopes.ts';
 
 export type ScratchWishes = Pick<RestoreRequest, 'source' | 'parallelism'> &
-  Partial<Pick<RestoreRequest, 'connection' | 'check' | 'assertions' | 'contents' | 'tolerate' | 'owner'>>;
+  Partial<
+    Pick<
+      RestoreRequest,
+      'connection' | 'check' | 'assertions' | 'contents' | 'tolerate' | 'owner' | 'indexCheckMs' | 'replay'
+    >
+  >;
 
 /** Level `restore`: restores into scratch databases, compares every row, drops them, and records the verdict. */
 export async function verifyByRestore(
@@ -71,7 +78,10 @@ export function scratchRequest(
 export type ScratchOutcome = Pick<
   RestoreSummary,
   'verdict' | 'tables' | 'bytes' | 'problems' | 'compared' | 'notes' | 'drill' | 'leftOut' | 'leftOutMore'
->;
+> & {
+  /** The error that ended it; absent where it came to a comparison. */
+  readonly failure?: { readonly code: string; readonly message: string };
+};
 
 /** Most notes in a report, since the ledger keeps reports for good. */
 const MAX_NOTES = 20;
@@ -150,13 +160,40 @@ export function problemsOf({
   return [...all.slice(0, PROBLEMS_AT_MOST), ...(more === 0 ? [] : [`${more} more were left out`])];
 }
 
+/** Gives up a scratch restore after its time limit, and drops what it created. */
+export async function inTime(
+  timeoutMs: number,
+  request: RestoreRequest,
+): Promise<{ readonly outcome: ScratchOutcome; readonly leftBehind: boolean }> {
+  const late = `it did not end within ${formatDuration(timeoutMs)}; give \`drill\` a longer \`timeout\` in the plan`;
+  const deadline = {
+    afterMs: timeoutMs,
+    summary: 'timeout of the drill',
+    late: () => ApplicationFailure.nonRetryable(late, 'DRILL_TIMED_OUT'),
+  };
+  try {
+    return await withDeadline(deadline, () => restoreScratch(request));
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    const { code, message } = describeFailure(error);
+    return {
+      outcome: {
+        ...{ verdict: 'INCONCLUSIVE', tables: 0, bytes: 0, problems: [message] },
+        failure: { code, message },
+      },
+      // The restore drops what it created when it is cancelled, and fails where it can't.
+      leftBehind: false,
+    };
+  }
+}
+
 const DAMAGE = ['STORE_DAMAGED', 'STORE_NOT_FOUND', 'MANIFEST_DAMAGED'];
 
 /** A restore that fails on damaged data proves damage. One that fails for another reason (no target, no space) proves nothing. */
 function outcomeOfFailure(error: unknown): ScratchOutcome {
   const { code, message } = describeFailure(error);
   const verdict = DAMAGE.includes(code) ? 'FAILED' : 'INCONCLUSIVE';
-  return { verdict, tables: 0, bytes: 0, problems: [message] };
+  return { verdict, tables: 0, bytes: 0, problems: [message], failure: { code, message } };
 }
 
 function hasLeftBehind(error: unknown): boolean {

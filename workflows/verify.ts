@@ -1,4 +1,5 @@
 import type { SchemaReport, Verdict, VerifyReport } from '../model/backup.ts';
+import { worseOf } from '../model/verdict.ts';
 import { patiently } from './activity-proxies.ts';
 import { tellCatalogueChanged } from './catalogue-news.ts';
 import type { VerifyInput } from './messages.ts';
@@ -55,11 +56,6 @@ export async function verify(input: VerifyInput): Promise<VerifyReport | SchemaR
       if (level !== 'schema') await tellCatalogueChanged(ref.plan);
     },
   });
-}
-
-function worseOf(one: Verdict, other: Verdict): Verdict {
-  if (one === 'FAILED' || other === 'FAILED') return 'FAILED';
-  return one === 'OK' ? other : one;
 }
 
 async function reportOf({ ref, level, source }: VerifyInput): Promise<VerifyReport | SchemaReport> {

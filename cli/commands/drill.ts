@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { formatAmount } from '../../model/amounts.ts';
 import type { DrillOutcome } from '../../model/drill.ts';
+import { proofText } from '../../planning/archive-proofs.ts';
 import type { FollowRunOptions } from '../follow-run.ts';
 import { EXIT, type ExitCode, emit, print, runCommand } from '../output.ts';
 
@@ -54,6 +55,7 @@ function report(outcome: DrillOutcome, options: Options): ExitCode {
       `${backup ?? outcome.plan}: ${verdict}${time}, ${formatAmount(assertions.length, 'assertion')} asked`,
     );
     for (const problem of problems) print(`  ${problem}`);
+    if (outcome.proof?.verdict === 'OK') print(`  ${proofText(outcome.proof)}`);
   }
   if (outcome.verdict === 'OK') return EXIT.done;
   return outcome.verdict === 'FAILED' ? EXIT.failed : EXIT.inconclusive;

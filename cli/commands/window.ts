@@ -16,7 +16,7 @@ export function register(program: Command): void {
 async function run(argument: string, options: CommonOptions) {
   const { resolvePlan } = await import('../plan-files.ts');
   const { withStore } = await import('../backups.ts');
-  const { readArchive } = await import('../archive.ts');
+  const { readArchive, stretchText } = await import('../archive.ts');
   const { isoOfMicros, postgresLsn } = await import('../../model/archive.ts');
   const { formatAmount, formatBytes } = await import('../../model/amounts.ts');
   const plan = await resolvePlan(argument);
@@ -34,6 +34,11 @@ async function run(argument: string, options: CommonOptions) {
           endLsn: postgresLsn(interval.endLsn),
           segments: interval.segments.length,
           storedBytes: interval.storedBytes,
+          stretches: interval.stretches.map(({ fromMicros, toMicros, state }) => ({
+            from: isoOfMicros(fromMicros),
+            to: isoOfMicros(toMicros),
+            state,
+          })),
         })),
         holes: holes.map(({ fromMicros, toMicros, reason }) => ({
           from: isoOfMicros(fromMicros),
@@ -48,10 +53,15 @@ async function run(argument: string, options: CommonOptions) {
   if (windows.length === 0) say(`Plan ${plan.name} has no archive of changes.`);
   for (const { database, intervals, holes, notArchived } of windows) {
     print(`${database}:`);
-    for (const { fromMicros, toMicros, segments, storedBytes } of intervals) {
-      print(
-        `  ${isoOfMicros(fromMicros)} to ${isoOfMicros(toMicros)}  archived, not proved  ${formatAmount(segments.length, 'segment')}  ${formatBytes(storedBytes)}`,
-      );
+    for (const { fromMicros, toMicros, segments, storedBytes, stretches } of intervals) {
+      const amount = `${formatAmount(segments.length, 'segment')}  ${formatBytes(storedBytes)}`;
+      const [only, ...others] = stretches;
+      if (only !== undefined && others.length === 0) {
+        print(`  ${stretchText(only)}  ${amount}`);
+        continue;
+      }
+      print(`  ${isoOfMicros(fromMicros)} to ${isoOfMicros(toMicros)}  ${amount}`);
+      for (const stretch of stretches) print(`    ${stretchText(stretch)}`);
     }
     for (const { fromMicros, toMicros, reason } of holes) {
       const to = toMicros === undefined ? 'now' : isoOfMicros(toMicros);

@@ -3,6 +3,7 @@ import type { SnapshotPlace } from '../../../model/backup.ts';
 import type { CatalogueEntry, InstantRange, RecoverySource } from '../../../model/recovery.ts';
 import type { ArchiveChain } from '../../../model/replay.ts';
 import { furthestChain } from '../../../planning/archive-chain.ts';
+import { provedUntil } from '../../../planning/archive-proofs.ts';
 import { archiveWindow } from '../../../planning/archive-window.ts';
 import { archivedDatabases, readTimelines } from '../../../repository/archive.ts';
 import { mapBounded } from '../../../repository/bounded.ts';
@@ -10,6 +11,36 @@ import { readManifest } from '../../../repository/manifest.ts';
 import type { Store } from '../../../repository/store.ts';
 
 const MANIFESTS_AT_ONCE = 8;
+
+/** Backups from which a replay might begin, the newest first, and the timelines of each database. */
+export interface Places {
+  /** Without a place: the backup doesn't say which transactions it holds. */
+  readonly bases: readonly { readonly base: CatalogueEntry; readonly place: SnapshotPlace | undefined }[];
+  readonly timelines: ReadonlyMap<string, readonly StoredTimeline[]>;
+}
+
+/** Reads the names of a plan's archive, and the manifests of the backups that may be bases. Empty where the plan has no archive. */
+export async function readPlaces(
+  store: Store,
+  plan: string,
+  entries: readonly CatalogueEntry[],
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<Places> {
+  const timelines = new Map<string, readonly StoredTimeline[]>();
+  for (const database of await archivedDatabases(store, plan, options)) {
+    timelines.set(database, await readTimelines(store, { plan, database }, options));
+  }
+  const all = [...timelines.values()].flat();
+  const candidates = entries
+    .filter((entry) => entry.contents === 'all' && mayBeBase(entry, all))
+    .toSorted((one, other) => Date.parse(other.instant) - Date.parse(one.instant));
+  const read = mapBounded(candidates, MANIFESTS_AT_ONCE, async (base) => {
+    const { readPoint } = await readManifest(store, { plan, backup: base.backup }, options);
+    const place = readPoint.kind === 'pg-snapshot' ? readPoint.place : undefined;
+    return { base, place };
+  });
+  return { bases: await Array.fromAsync(read), timelines };
+}
 
 /**
  * What a plan's archive of changes can bring back: a source for each base that the archive reaches back to, the newest base first. A
@@ -21,21 +52,8 @@ export async function archiveSources(
   entries: readonly CatalogueEntry[],
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<readonly RecoverySource[]> {
-  const databases = await archivedDatabases(store, plan, options);
-  if (databases.length === 0) return [];
-  const timelines = new Map<string, readonly StoredTimeline[]>();
-  for (const database of databases) {
-    timelines.set(database, await readTimelines(store, { plan, database }, options));
-  }
-  const bases = entries
-    .filter((entry) => entry.contents === 'all' && mayBeBase(entry, [...timelines.values()].flat()))
-    .toSorted((one, other) => Date.parse(other.instant) - Date.parse(one.instant));
-  const sources = mapBounded(bases, MANIFESTS_AT_ONCE, async (base): Promise<RecoverySource> => {
-    const { readPoint } = await readManifest(store, { plan, backup: base.backup }, options);
-    const place = readPoint.kind === 'pg-snapshot' ? readPoint.place : undefined;
-    return sourceFrom(base, place, timelines);
-  });
-  return Array.fromAsync(sources);
+  const { bases, timelines } = await readPlaces(store, plan, entries, options);
+  return bases.map(({ base, place }) => sourceFrom(base, place, timelines));
 }
 
 /** So that only manifests are read which may matter. */
@@ -72,7 +90,16 @@ function sourceFrom(
   }
   const window = wholeMilliseconds(fromMicros, toMicros);
   if (window === undefined) return passedOver('the archives of its databases have no instant in common');
-  return { kind: 'archive', base, windows: [window], chains };
+  const proved = Object.entries(chains).map(([database, { timeline }]) => {
+    const stored = timelines.get(database)?.find((one) => one.timeline.id === timeline);
+    return provedUntil(microsOfIso(place.seenBy), stored?.proofs ?? []);
+  });
+  const provedMicros = Math.min(...proved);
+  const isProved = provedMicros > microsOfIso(place.seenBy);
+  return {
+    ...{ kind: 'archive', base, windows: [window], chains },
+    ...(isProved ? { provedTo: isoOfMicros(provedMicros) } : {}),
+  };
 }
 
 /** Instants are offered to the millisecond: rounded inwards, so that each can be had. */

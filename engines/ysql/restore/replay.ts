@@ -90,7 +90,7 @@ interface FoundChain {
 /** Looks for the chain anew: what was there when the restore was planned may have been deleted since. */
 async function findChain(
   { store, manifest, signal }: Pick<RestoreContext, 'store' | 'manifest' | 'signal'>,
-  { to, timelines }: ReplayWish,
+  { to, timelines, proves }: ReplayWish,
   database: string,
 ): Promise<FoundChain> {
   const id = { plan: manifest.plan, database };
@@ -100,7 +100,11 @@ async function findChain(
   const place = placeOf(manifest.readPoint);
   const reasons: string[] = [];
   for (const interval of archiveWindow(database, [stored]).intervals) {
-    const chain = chainFrom({ ...stored, interval }, place);
+    const chain = chainFrom(
+      // A proof may look at a stretch again, or at one beside a stretch that was refuted.
+      { timeline: stored.timeline, interval, proofs: proves === undefined ? stored.proofs : [] },
+      place,
+    );
     if ('reason' in chain) reasons.push(chain.reason);
     else if (
       place !== undefined &&

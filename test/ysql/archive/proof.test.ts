@@ -283,7 +283,10 @@ test('a stretch that a proof refuted is never offered or replayed again, and the
   ]);
   const after = await archiveSources(store, 'zoo', entries);
   expect(after).toMatchObject([{ base: { backup: later.context.ref.backup } }]);
-  await expect(proof()).rejects.toMatchObject({
+  const instant = restoreContext(base, postgres.url(), {
+    replay: { to: placeOf(later).seenBy, timelines: { [DATABASE]: archive.timeline.id } },
+  });
+  await expect(runRestore(instant)).rejects.toMatchObject({
     code: 'ARCHIVE_NO_CHAIN',
     message: expect.stringMatching(/a proof has refuted the changes after the backup/),
   });
