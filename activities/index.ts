@@ -5,6 +5,8 @@ import { engineOf } from '../engines/registry.ts';
 import type { NodeSettings } from '../engines/universe/agent/node-agent.ts';
 import { universeEngine } from '../engines/universe/engine.ts';
 import { openScheduled } from '../engines/universe/off-cluster/open.ts';
+import { archiveStandings } from '../engines/ysql/archive/window.ts';
+import type { ArchiveStanding } from '../model/archive-standing.ts';
 import type { BackupRef } from '../model/backup.ts';
 import { tabletSource } from '../model/engine-kind.ts';
 import type { RepositorySpec, Source, UniverseSource } from '../model/pipeline.ts';
@@ -35,6 +37,8 @@ export interface HostedActivities {
   ofNode(settings: NodeSettings): NodeActivities;
   /** What a plan's repository holds; outside any activity, for metrics. */
   catalogueOf(repository: RepositorySpec, plan: string): Promise<Catalogue>;
+  /** Where the plan's archive of changes stands; outside any activity, for metrics. */
+  archiveOf(repository: RepositorySpec, plan: string): Promise<readonly ArchiveStanding[]>;
   close(): Promise<void>;
 }
 
@@ -46,6 +50,7 @@ export function createActivities(client: Client): HostedActivities {
     close: () => repositories.close(),
     catalogueOf: async (repository, plan) =>
       readCatalogue(await repositories.look(repository), repository, plan),
+    archiveOf: async (repository, plan) => archiveStandings(await repositories.look(repository), plan),
     ofNode: (settings) => nodeActivities(repositories, universeEngine.agentOf(settings)),
     activities: {
       ...backupActivities(repositories),

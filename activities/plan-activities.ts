@@ -2,6 +2,7 @@ import type { Client } from '@temporalio/client';
 import type { VerbContext } from '../engines/engine.ts';
 import { inClusterSources } from '../engines/universe/in-cluster/recovery.ts';
 import { archiveSources } from '../engines/ysql/archive/sources.ts';
+import { archiveStandings } from '../engines/ysql/archive/window.ts';
 import { messageOf } from '../model/errors.ts';
 import type { UniverseSource } from '../model/pipeline.ts';
 import type { RecoverySource } from '../model/recovery.ts';
@@ -33,7 +34,12 @@ export function planActivities(
         const archives = await archiveSources(store, plan, catalogue.entries, verb);
         const survey = surveyOf(catalogue, [...inCluster, ...archives], schedules);
         const { window } = survey;
-        return { ...survey, window: { ...window, instants: window.instants.slice(-MAX_INSTANTS) } };
+        const archive = await archiveStandings(store, plan, verb);
+        return {
+          ...survey,
+          ...(archive.length === 0 ? {} : { archive }),
+          window: { ...window, instants: window.instants.slice(-MAX_INSTANTS) },
+        };
       }),
 
     decideRestore: ({ repository, plan, history, request, measurements }) =>

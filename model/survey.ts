@@ -1,3 +1,4 @@
+import type { ArchiveStanding } from './archive-standing.ts';
 import type { Verdict } from './backup.ts';
 import type { VerifyLevel } from './pipeline.ts';
 import type { RecoveryWindow } from './recovery.ts';
@@ -31,6 +32,8 @@ export interface PlanSurvey {
     readonly at: string;
     readonly restoreMs?: number;
   };
+  /** The plan's archive of changes, by database; absent where there is none. */
+  readonly archive?: readonly ArchiveStanding[];
   readonly schedules: readonly SurveyedSchedule[];
 }
 

@@ -1,3 +1,4 @@
+import { isoOfMicros } from '../model/archive.ts';
 import type { ProofOutcome, StoredProof } from '../model/archive-proof.ts';
 
 /*
@@ -114,4 +115,10 @@ export function proofText({ verdict, from, to, base, against, compared }: ProofO
     case 'INCONCLUSIVE':
       return `${stretch} could not be proved`;
   }
+}
+
+/** `2026-11-30T03:00:00.000000Z to …  proved` */
+export function stretchText({ fromMicros, toMicros, state }: Stretch): string {
+  const said = { archived: 'archived, not proved', proved: 'proved', refuted: 'refuted, never offered' };
+  return `${isoOfMicros(fromMicros)} to ${isoOfMicros(toMicros)}  ${said[state]}`;
 }

@@ -1,3 +1,4 @@
+import type { ArchiveStanding } from '../model/archive-standing.ts';
 import type { Catalogue } from '../model/recovery.ts';
 import { type Standing, standingOf } from '../planning/standing.ts';
 
@@ -14,7 +15,13 @@ export interface MeasuredPlan {
 /** Where the numbers come from. */
 export interface PlanSources {
   /** The plans that there are now. Throws where Temporal can't say. */
-  plans(): Promise<readonly (MeasuredPlan & { catalogue(): Promise<Catalogue> })[]>;
+  plans(): Promise<
+    readonly (MeasuredPlan & {
+      catalogue(): Promise<Catalogue>;
+      /** Absent: the plan has no archive of changes. */
+      readonly archive?: () => Promise<readonly ArchiveStanding[]>;
+    })[]
+  >;
 }
 
 /** Most plans with metrics. A plan has about 25 time series, and a mistake that makes thousands of plans must not bring Prometheus down. */
@@ -26,6 +33,7 @@ const PLANS_AT_ONCE = 4;
 interface Reading {
   readonly plan: MeasuredPlan;
   readonly standing: Standing | undefined;
+  readonly archive: readonly ArchiveStanding[];
   readonly readAtMs: number | undefined;
   readonly isUp: boolean;
 }
@@ -75,13 +83,17 @@ export class PlanMetrics {
     source: Awaited<ReturnType<PlanSources['plans']>>[number],
     last: Reading | undefined,
   ): Promise<Reading> {
-    const { catalogue: look, ...plan } = source;
+    const { catalogue: look, archive: lookAtArchive, ...plan } = source;
     try {
       const catalogue = await look();
-      return { plan, standing: standingOf(catalogue), readAtMs: Date.parse(catalogue.readAt), isUp: true };
+      return {
+        ...{ plan, standing: standingOf(catalogue), archive: (await lookAtArchive?.()) ?? [] },
+        ...{ readAtMs: Date.parse(catalogue.readAt), isUp: true },
+      };
     } catch (error) {
       this.#report(`the repository of ${plan.plan} can't be read for metrics: ${String(error)}`);
-      return { plan, standing: last?.standing, readAtMs: last?.readAtMs, isUp: false };
+      const { standing, readAtMs, archive = [] } = last ?? {};
+      return { plan, standing, archive, readAtMs, isUp: false };
     }
   }
 
@@ -99,7 +111,7 @@ export class PlanMetrics {
         { labels: {}, value: this.#isUp ? 1 : 0 },
       ]),
     ];
-    const ofPlans = GAUGES.map(({ name, help, of }) =>
+    const ofPlans = [...GAUGES, ...ARCHIVE_GAUGES].map(({ name, help, of }) =>
       metric(
         name,
         help,
@@ -250,6 +262,54 @@ const GAUGES: readonly Gauge[] = [
     'holdfast_last_good_drill_restore_seconds',
     'How long the restore of the newest good drill took.',
     ({ standing }) => seconds(standing.lastGoodDrill?.restoreMs),
+  ),
+];
+
+/** Of each database that a plan archives. */
+function archiveGauge(
+  name: string,
+  help: string,
+  read: (standing: ArchiveStanding, nowMs: number) => number | undefined,
+): Gauge {
+  return {
+    name,
+    help,
+    of: ({ plan: { plan }, archive }, nowMs) =>
+      archive.flatMap((standing) => {
+        const value = read(standing, nowMs);
+        return value === undefined ? [] : [{ labels: { plan, database: standing.database }, value }];
+      }),
+  };
+}
+
+const ARCHIVE_GAUGES: readonly Gauge[] = [
+  archiveGauge(
+    'holdfast_archive_begin_timestamp_seconds',
+    'Where the newest part of the archive of changes without a gap begins.',
+    ({ from }) => Date.parse(from) / 1000,
+  ),
+  archiveGauge(
+    'holdfast_archive_end_timestamp_seconds',
+    'Up to where changes are archived.',
+    ({ to }) => Date.parse(to) / 1000,
+  ),
+  archiveGauge(
+    'holdfast_archive_lag_seconds',
+    'How far the archive of changes is behind now; an idle source moves it once a minute.',
+    ({ to }, nowMs) => Math.max(0, nowMs - Date.parse(to)) / 1000,
+  ),
+  archiveGauge(
+    'holdfast_archive_proved_timestamp_seconds',
+    'Up to where the archive of changes was proved last; no sample where nothing is proved.',
+    ({ provedTo }) => (provedTo === undefined ? undefined : Date.parse(provedTo) / 1000),
+  ),
+  archiveGauge(
+    'holdfast_archive_holes',
+    'Holes in the archive of changes, stretches that a proof refuted included.',
+    ({ holesInAll }) => holesInAll,
+  ),
+  archiveGauge('holdfast_archive_ended', 'Whether the archive of changes goes no further.', ({ isEnded }) =>
+    isEnded ? 1 : 0,
   ),
 ];
 

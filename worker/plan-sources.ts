@@ -9,7 +9,7 @@ import type { PlanSources } from './plan-metrics.ts';
  */
 export function planSources(
   client: Client,
-  { catalogueOf }: Pick<HostedActivities, 'catalogueOf'>,
+  { catalogueOf, archiveOf }: Pick<HostedActivities, 'catalogueOf' | 'archiveOf'>,
 ): PlanSources {
   return {
     async plans() {
@@ -27,6 +27,9 @@ export function planSources(
           paused: paused !== null,
           refused: refused.count,
           catalogue: () => catalogueOf(repository, plan.name),
+          ...(plan.pointTime?.archive === undefined
+            ? {}
+            : { archive: () => archiveOf(repository, plan.name) }),
         });
       }
       return found.sort((one, other) => (one.plan < other.plan ? -1 : 1));

@@ -1,5 +1,6 @@
 import { formatBytes, formatCount, formatDuration } from '../model/amounts.ts';
 import type { RecoveryHole, RecoveryWindow } from '../model/recovery.ts';
+import { archiveLines } from '../planning/archive-standing.ts';
 import { decisionLines } from '../planning/decision-text.ts';
 import type { PlanRequest, PlanStatus, Refusal, RunReport } from './plan-messages.ts';
 
@@ -58,6 +59,10 @@ export function renderPlan(status: PlanStatus, now: Date): string {
       status.running.map((run) => running(run, now)),
     ),
     ...section('Waits', status.requests.filter(({ state }) => state !== 'running').flatMap(waiting)),
+    ...section(
+      'Archive of changes',
+      (survey?.archive ?? []).flatMap((standing) => archiveLines(standing, now)),
+    ),
     ...section('Can be restored', windowLines(survey?.window, survey?.backups ?? 0)),
     ...section('To restore, send the signal `restore` with', ['```json', example(survey?.window), '```'], ''),
     `Beside the original. To name it: ${example(survey?.window, { into: 'NAME' })}. To put it in the original’s place, after \`approve\`: ${example(survey?.window, { replace: true })}.`,

@@ -42,7 +42,7 @@ export async function proveArchive(input: DrillInput): Promise<ProofOutcome | No
       const found = { verdict, compared: outcome.compared ?? 'nothing', problems };
       await patiently('the proof into the archive').recordProof({ repository, plan, wish, ...found });
     }
-    if (leftBehind) await patiently('drop what the scratch restore left').discardRestore({ request });
+    if (leftBehind) await patiently('drop what the restore left').discardRestore({ request });
   });
   return {
     ...{ verdict, base, against, from: isoOfMicros(fromMicros), to: isoOfMicros(toMicros), problems },

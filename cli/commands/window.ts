@@ -16,7 +16,8 @@ export function register(program: Command): void {
 async function run(argument: string, options: CommonOptions) {
   const { resolvePlan } = await import('../plan-files.ts');
   const { withStore } = await import('../backups.ts');
-  const { readArchive, stretchText } = await import('../archive.ts');
+  const { readArchive } = await import('../../engines/ysql/archive/window.ts');
+  const { stretchText } = await import('../../planning/archive-proofs.ts');
   const { isoOfMicros, postgresLsn } = await import('../../model/archive.ts');
   const { formatAmount, formatBytes } = await import('../../model/amounts.ts');
   const plan = await resolvePlan(argument);

@@ -1,9 +1,11 @@
 import type { BackupFate } from '../../activities/prune.ts';
 import { formatAmount, formatBytes, formatCount, formatDuration } from '../../model/amounts.ts';
+import type { ArchiveStanding } from '../../model/archive-standing.ts';
 import type { VerifyReport } from '../../model/backup.ts';
 import type { CatalogueEntry } from '../../model/recovery.ts';
 import { NOT_COUNTED } from '../../model/rows.ts';
 import { DAY_MS, HOUR_MS } from '../../model/time.ts';
+import { archiveLines } from '../../planning/archive-standing.ts';
 import { standingOf } from '../../planning/standing.ts';
 import { bars, conditionOf, timeline } from './charts.ts';
 import { Markup, markup } from './markup.ts';
@@ -44,11 +46,18 @@ function planSection(report: PlanReport, now: Date): Markup {
   const fateOf = new Map(fates.map((fate) => [fate.backup, fate]));
   return markup`<section>${head}${tiles(report, nowMs)}
     <figure><figcaption>Recovery window <span>${formatAmount(entries.length, 'instant')}, ${shortTime(entries.at(-1)?.instant ?? '')} to ${shortTime(entries[0]?.instant ?? '')}</span></figcaption>${timeline(entries, fateOf, nowMs)}${legend()}</figure>
+    ${archiveList(report.archive, now)}
     ${bars(entries, nowMs, 'Stored size', ({ storedBytes }) => storedBytes, formatBytes)}
     ${bars(entries, nowMs, 'Duration', ({ durationMs }) => durationMs, formatDuration)}
     <h3>What the next retention run does</h3>${retention(report)}
     <h3>Backups</h3>${backupTable(entries, fateOf)}
     <h3>Verifications and drills</h3>${historyTable(history)}</section>`;
+}
+
+function archiveList(archive: readonly ArchiveStanding[], now: Date): Markup {
+  if (archive.length === 0) return markup``;
+  const lines = archive.flatMap((standing) => archiveLines(standing, now));
+  return markup`<h3>Archive of changes</h3><ul>${lines.map((line) => markup`<li>${line}</li>`)}</ul>`;
 }
 
 function tiles({ catalogue }: PlanReport, nowMs: number): Markup {

@@ -1,4 +1,6 @@
 import { type BackupFate, fatesOf, judge } from '../../activities/prune.ts';
+import { archiveStandings } from '../../engines/ysql/archive/window.ts';
+import type { ArchiveStanding } from '../../model/archive-standing.ts';
 import type { VerifyReport } from '../../model/backup.ts';
 import { HoldfastError } from '../../model/errors.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
@@ -22,6 +24,8 @@ export interface PlanReport {
   readonly fates: readonly BackupFate[];
   /** Verifications and drills, the newest first. */
   readonly history: readonly VerifyReport[];
+  /** The archive of changes, by database; empty where there is none. */
+  readonly archive: readonly ArchiveStanding[];
 }
 
 /** A plan whose repository can't be read; the report shows it with the reason. */
@@ -49,7 +53,8 @@ export async function reportOnPlan(plan: CompiledPlan, now: Date): Promise<PlanR
         }
       }
       history.sort((one, other) => Date.parse(other.finishedAt) - Date.parse(one.finishedAt));
-      return { plan, catalogue, fates, history };
+      const archive = await archiveStandings(store, plan.name);
+      return { plan, catalogue, fates, history, archive };
     });
   } catch (error) {
     if (!(error instanceof HoldfastError)) throw error;

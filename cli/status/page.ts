@@ -1,6 +1,7 @@
 import { formatAge, formatDuration } from '../../model/amounts.ts';
 import type { RecoveryWindow } from '../../model/recovery.ts';
 import type { PlanSurvey } from '../../model/survey.ts';
+import { archiveLines } from '../../planning/archive-standing.ts';
 import { decisionLines } from '../../planning/decision-text.ts';
 import { timelineLines } from '../../planning/timeline.ts';
 import type { PlanRequest, PlanStatus } from '../../workflows/plan-messages.ts';
@@ -71,12 +72,13 @@ export function unappliedPageOf(
 }
 
 function surveyLines(survey: PlanSurvey | null, now: Date): readonly string[] {
-  const { lastGood, lastVerification, lastDrill } = survey ?? {};
+  const { lastGood, lastVerification, lastDrill, archive = [] } = survey ?? {};
   const restored = lastDrill?.restoreMs;
   return [
     `last good backup:  ${lastGood === undefined ? 'none' : `${lastGood.backup}, data of ${lastGood.instant} (${formatAge(lastGood.instant, now)}), verified: ${lastGood.level}`}`,
     `last verification: ${lastVerification === undefined ? 'none' : `${lastVerification.verdict} (${lastVerification.level}) of ${lastVerification.backup}, ${formatAge(lastVerification.at, now)}`}`,
     `last drill:        ${lastDrill === undefined ? 'none' : `${lastDrill.verdict} of ${lastDrill.backup}, ${formatAge(lastDrill.at, now)}${restored === undefined ? '' : `, restored in ${formatDuration(restored)}`}`}`,
+    ...archive.flatMap((standing) => archiveLines(standing, now)),
   ];
 }
 

@@ -24,9 +24,17 @@ export interface UnappliedStatus {
 /** Throws the errors of reading the repository. */
 export async function unappliedStatus(client: Client, plan: CompiledPlan): Promise<UnappliedStatus> {
   const { name, file, pipeline } = plan;
-  const catalogue = await withStore(pipeline.repository, (store) =>
-    readCatalogue(store, pipeline.repository, name),
-  );
+  const { archiveSources } = await import('../../engines/ysql/archive/sources.ts');
+  const { archiveStandings } = await import('../../engines/ysql/archive/window.ts');
+  const { catalogue, archives, archive } = await withStore(pipeline.repository, async (store) => {
+    const found = await readCatalogue(store, pipeline.repository, name);
+    return {
+      catalogue: found,
+      archives: await archiveSources(store, name, found.entries),
+      archive: await archiveStandings(store, name),
+    };
+  });
+  const survey = surveyOf(catalogue, [...(await inClusterHistory(plan)), ...archives], []);
   return {
     plan: name,
     file,
@@ -36,7 +44,7 @@ export async function unappliedStatus(client: Client, plan: CompiledPlan): Promi
       ...(await runsUnderWay(client, 'backup', backupWorkflowId(name, ''))),
       ...(await runsUnderWay(client, 'restore', restoreWorkflowId(name, ''))),
     ],
-    survey: surveyOf(catalogue, await inClusterHistory(plan), []),
+    survey: archive.length === 0 ? survey : { ...survey, archive },
   };
 }
 

@@ -7,6 +7,7 @@ import type { BackupFate } from '../../activities/prune.ts';
 import { reportPage } from '../../cli/report/page.ts';
 import type { PlanReport } from '../../cli/report/plan-report.ts';
 import { compile } from '../../compiler/compile.ts';
+import type { ArchiveStanding } from '../../model/archive-standing.ts';
 import type { VerifyReport } from '../../model/backup.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import type { CatalogueEntry } from '../../model/recovery.ts';
@@ -108,8 +109,16 @@ function sixtyNights(name = 'orders-nightly'): PlanReport {
   const catalogue = {
     ...{ plan: name, repository: 'main', entries, unusable: 0, total: 60, readAt: NOW.toISOString() },
   };
-  return { plan, catalogue, fates, history };
+  return { plan, catalogue, fates, history, archive: [ARCHIVE] };
 }
+
+const ARCHIVE: ArchiveStanding = {
+  ...{ database: 'shop', from: '2026-11-20T03:00:00.000000Z', to: '2026-11-23T03:00:00.000000Z' },
+  ...{ provedTo: '2026-11-22T03:00:00.000000Z', isEnded: false, intervals: 1, holesInAll: 1 },
+  holes: [
+    { from: '2026-11-19T03:00:00.000000Z', to: '2026-11-20T03:00:00.000000Z', reason: 'The slot <is> gone.' },
+  ],
+};
 
 /** Opens a page of its own, with everything that a page must not do gathered. */
 async function open(html: string, colorScheme: 'light' | 'dark'): Promise<{ page: Page; faults: string[] }> {
@@ -142,6 +151,11 @@ test.each(['light', 'dark'] as const)(
     expect(await page.locator('svg .mark circle, svg .mark path').count()).toBe(60 + 4);
     expect(await page.locator('svg[role=img] .mark.damaged').count()).toBe(1);
     expect(await page.locator('svg[role=img] .drill').count()).toBe(9);
+    const archive = page.locator('h3', { hasText: 'Archive of changes' }).locator('xpath=following::ul[1]');
+    expect(await archive.locator('li').allTextContents()).toEqual([
+      expect.stringMatching(/^archive of shop: \S+ to \S+, .* behind, proved up to 2026-11-22T03:00:00/),
+      expect.stringMatching(/^hole in the archive of shop, .*: The slot <is> gone\.$/),
+    ]);
     const retention = page
       .locator('h3', { hasText: 'next retention run' })
       .locator('xpath=following::table[1]');

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
+import type { ArchiveStanding } from '../../model/archive-standing.ts';
 import type { Catalogue, CatalogueEntry } from '../../model/recovery.ts';
 import { freePort } from '../../parts/ports.ts';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
@@ -44,6 +45,11 @@ function catalogueOf(...entries: readonly CatalogueEntry[]): Catalogue {
 function planOf(plan: string, catalogue: () => Promise<Catalogue>): Plans[number] {
   return { plan, engine: 'ysql', repository: 'main', paused: false, refused: 2, catalogue };
 }
+
+const ARCHIVE: ArchiveStanding = {
+  ...{ database: 'shop', from: '2026-11-20T03:00:00.000Z', to: '2026-11-24T11:59:00.000Z' },
+  ...{ isEnded: false, intervals: 1, holes: [], holesInAll: 7 },
+};
 
 describe('the metrics of plans', () => {
   const NOW = Date.parse('2026-11-24T12:00:00Z');
@@ -104,6 +110,34 @@ describe('the metrics of plans', () => {
   test('forget a plan that is gone', async () => {
     plans = [];
     expect(await render()).not.toContain('orders');
+  });
+
+  test('tell window, lag, proof and holes of an archive of changes, and keep them while the repository is away', async () => {
+    let isAway = false;
+    const catalogue = async () => {
+      if (isAway) throw new Error('no bucket');
+      return catalogueOf();
+    };
+    const archived = { ...planOf('archived', catalogue), archive: async () => [ARCHIVE] };
+    plans = [archived, planOf('other', async () => catalogueOf())];
+    const lines = [
+      'holdfast_archive_lag_seconds{plan="archived",database="shop"} 60',
+      'holdfast_archive_holes{plan="archived",database="shop"} 7',
+      'holdfast_archive_ended{plan="archived",database="shop"} 0',
+      `holdfast_archive_end_timestamp_seconds{plan="archived",database="shop"} ${Date.parse(ARCHIVE.to) / 1000}`,
+    ];
+    for (const away of [false, true]) {
+      isAway = away;
+      const text = await render();
+      for (const line of lines) expect(text).toContain(`${line}\n`);
+      expect(text).not.toContain('holdfast_archive_proved_timestamp_seconds{');
+      expect(text).not.toContain('plan="other",database');
+    }
+    plans = [{ ...archived, archive: async () => [{ ...ARCHIVE, provedTo: ARCHIVE.from }] }];
+    isAway = false;
+    expect(await render()).toContain(
+      `holdfast_archive_proved_timestamp_seconds{plan="archived",database="shop"} ${Date.parse(ARCHIVE.from) / 1000}\n`,
+    );
   });
 
   test('have no numbers of what never happened', async () => {

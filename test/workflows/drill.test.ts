@@ -224,3 +224,85 @@ test('random drills come to all backups, each by the workflow’s own dice', asy
   }
   expect([...chosen].sort()).toEqual(['b1', 'b2', 'b3']);
 });
+
+describe('of a plan with an archive of changes', () => {
+  const WISH = {
+    ...{ base: 'b1', against: 'b2', fromMicros: 1_000_000, toMicros: 2_000_000 },
+    to: '1970-01-01T00:00:02.000000Z',
+    timelines: { shop: 't1' },
+  };
+  const proofs: { verdict: string; problems: readonly string[] }[] = [];
+  const proving = (changes: Partial<Activities> = {}): Partial<Activities> => ({
+    planProof: async () => WISH,
+    recordProof: async ({ verdict, problems }) => void proofs.push({ verdict, problems }),
+    replay: async ({ database }) => ({
+      ...{ database, timeline: 't1', to: WISH.to, segments: 1, transactions: 1, changes: 1 },
+      ...{ notArchived: [], sequences: [] },
+    }),
+    ...changes,
+  });
+  beforeEach(() => proofs.splice(0));
+
+  test('the stretch that comes next is replayed into scratch, compared with the later backup, and recorded', async () => {
+    const asked: RestoreRequest[] = [];
+    const { outcome, discarded } = await drill(
+      proving({ prepareRestore: async ({ request }) => void asked.push(request) }),
+      { assertions: [] },
+      { archive: true },
+    );
+    expect(outcome).toMatchObject({ verdict: 'OK', proof: { verdict: 'OK', base: 'b1', against: 'b2' } });
+    expect(proofs).toEqual([{ verdict: 'OK', problems: [] }]);
+    expect(asked[1]).toMatchObject({
+      ...{ scratch: true, check: 'content', from: { backup: 'b1' } },
+      replay: { to: WISH.to, timelines: WISH.timelines, proves: 'b2' },
+    });
+    expect(discarded).toHaveLength(2);
+  });
+
+  test.each([
+    ['REPLAY_DIFFERS', 'FAILED', ['FAILED']],
+    ['STORE_DAMAGED', 'INCONCLUSIVE', []],
+    ['REPLAY_PRIVILEGE', 'INCONCLUSIVE', []],
+  ])(
+    'a replay that ends with %s makes the drill %s, and what is recorded: %j',
+    async (code, verdict, recorded) => {
+      const { outcome, recorded: reports } = await drill(
+        proving({
+          replay: async () => {
+            throw ApplicationFailure.nonRetryable('backups/orders/b1 does not fit', code);
+          },
+        }),
+        { assertions: [] },
+        { archive: true },
+      );
+      expect(outcome).toMatchObject({ verdict, proof: { verdict } });
+      expect(outcome.problems.join()).toMatch(/does not fit/);
+      expect(proofs.map((proof) => proof.verdict)).toEqual(recorded);
+      // The drilled backup is good, whatever the archive is.
+      expect(reports.map((report) => report.verdict)).toEqual(['OK']);
+    },
+  );
+
+  test('nothing to prove changes no verdict, and a repository that cannot be asked makes it inconclusive', async () => {
+    const nothing = await drill(
+      proving({ planProof: async () => ({ reason: 'all is proved' }) }),
+      {},
+      { archive: true },
+    );
+    expect(nothing.outcome).toMatchObject({ verdict: 'OK', problems: [] });
+    expect(nothing.outcome).not.toHaveProperty('proof');
+    const away = await drill(
+      proving({
+        planProof: async () => {
+          throw ApplicationFailure.nonRetryable('no bucket', 'STORE_NO_BUCKET');
+        },
+      }),
+      {},
+      { archive: true },
+    );
+    expect(away.outcome).toMatchObject({
+      verdict: 'INCONCLUSIVE',
+      problems: [expect.stringMatching(/could not be looked at: no bucket/)],
+    });
+  });
+});

@@ -6,12 +6,10 @@ import { HoldfastError } from '../../../model/errors.ts';
 import type { CatalogueEntry } from '../../../model/recovery.ts';
 import { type PostgresServer, startPostgres } from '../../../parts/postgres.ts';
 import { refutes } from '../../../planning/archive-proofs.ts';
-import { framesOf, putSegment, readSegment, readTimelines } from '../../../repository/archive.ts';
+import { readTimelines } from '../../../repository/archive.ts';
 import { putProof } from '../../../repository/archive-proofs.ts';
 import { manifestKey } from '../../../repository/layout.ts';
 import { putSealed } from '../../../repository/sealed-object.ts';
-import { sha256Hex } from '../../../repository/sha256.ts';
-import { compressFrame } from '../../../repository/zstd-frames.ts';
 import { Dice } from '../../crash/dice.ts';
 import { query } from '../../support/sql.ts';
 import {
@@ -23,6 +21,7 @@ import {
   takeBackup,
 } from '../harness.ts';
 import { beginArchive, type TestArchive } from './record.ts';
+import { messagesOf, rewriteSegment } from './rewrite.ts';
 
 /*
  * Two backups, and the changes between them as PostgreSQL sent them: what a proof says of them as they are, and after one message was
@@ -85,11 +84,7 @@ beforeAll(async () => {
   for (const { manifest } of [base, later])
     await putSealed(repository.store, manifestKey(manifest), manifest);
   for (const stored of await archive.record(wholeSegments)) segment = stored;
-  const [, ...frames] = await Array.fromAsync(
-    framesOf(readSegment(repository.store, segment), segment.key),
-    (frame) => Buffer.from(frame),
-  );
-  messages = frames;
+  messages = await messagesOf(repository.store, segment);
 });
 
 afterAll(async () => {
@@ -128,35 +123,13 @@ async function problemsOfProof(): Promise<readonly string[]> {
   }
 }
 
-/** Puts other messages in the segment's place while `work` runs, as a capture with a fault might have stored them. */
+/** Puts other messages in the segment's place while `work` runs. */
 async function withMessages<T>(changed: readonly Buffer[], work: () => Promise<T>): Promise<T> {
-  const { store } = repository;
-  const sound = await store.get(segment.key);
-  await store.delete([segment.key]);
-  const begins = changed.filter((message) => message[0] === 0x42);
-  const header = {
-    ...{ formatVersion: 1, timeline: archive.timeline.id },
-    ...{ startLsn: segment.startLsn, endLsn: segment.endLsn },
-    ...{ transactions: begins.length, messages: changed.length },
-  };
-  const frames = changed.map((message) => {
-    const length = Buffer.alloc(4);
-    length.writeUInt32BE(message.length);
-    return Buffer.concat([length, message]);
-  });
-  const body = compressFrame(Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`), ...frames]), 1);
-  const wrong = await putSegment(
-    store,
-    { plan: 'zoo', database: DATABASE },
-    archive.timeline.id,
-    segment,
-    body,
-  );
+  const rewritten = await rewriteSegment(repository.store, archive.timeline, segment, changed);
   try {
     return await work();
   } finally {
-    await store.delete([wrong.key]);
-    await store.put(segment.key, sound, { sha256: sha256Hex(sound), ifAbsent: true });
+    await rewritten.undo();
   }
 }
 

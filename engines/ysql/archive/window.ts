@@ -4,13 +4,14 @@ import {
   isoOfMicros,
   type StoredTimeline,
   type Timeline,
-} from '../model/archive.ts';
-import type { StoredProof } from '../model/archive-proof.ts';
-import { type Stretch, stretchesOf } from '../planning/archive-proofs.ts';
-import { archiveWindow } from '../planning/archive-window.ts';
-import { archivedDatabases, readTimelines } from '../repository/archive.ts';
-import { readProof } from '../repository/archive-proofs.ts';
-import type { Store } from '../repository/store.ts';
+} from '../../../model/archive.ts';
+import type { StoredProof } from '../../../model/archive-proof.ts';
+import type { ArchiveStanding } from '../../../model/archive-standing.ts';
+import { type Stretch, stretchesOf } from '../../../planning/archive-proofs.ts';
+import { archiveWindow } from '../../../planning/archive-window.ts';
+import { archivedDatabases, readTimelines } from '../../../repository/archive.ts';
+import { readProof } from '../../../repository/archive-proofs.ts';
+import type { Store } from '../../../repository/store.ts';
 
 /** What a plan's archive holds of one database. */
 export interface DatabaseWindow extends Omit<ArchiveWindow, 'intervals'> {
@@ -25,10 +26,14 @@ export interface DatabaseWindow extends Omit<ArchiveWindow, 'intervals'> {
 }
 
 /** The archive of a plan as its repository holds it, database by database. What a proof refuted is among the holes. */
-export async function readArchive(store: Store, plan: string): Promise<readonly DatabaseWindow[]> {
+export async function readArchive(
+  store: Store,
+  plan: string,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<readonly DatabaseWindow[]> {
   const windows: DatabaseWindow[] = [];
-  for (const database of await archivedDatabases(store, plan)) {
-    const timelines = await readTimelines(store, { plan, database });
+  for (const database of await archivedDatabases(store, plan, options)) {
+    const timelines = await readTimelines(store, { plan, database }, options);
     if (timelines.length === 0) continue;
     const { intervals, holes } = archiveWindow(database, timelines);
     const proofsOf = new Map(timelines.map(({ timeline, proofs = [] }) => [timeline.id, proofs]));
@@ -68,8 +73,32 @@ async function reasonOf(store: Store, stored: StoredProof): Promise<string> {
   return `Refuted by a proof of ${provedAt}: the changes archived since ${base} do not give ${against} (${problems.slice(0, 3).join('; ')}).`;
 }
 
-/** `2026-11-30T03:00:00.000000Z to …  proved` */
-export function stretchText({ fromMicros, toMicros, state }: Stretch): string {
-  const said = { archived: 'archived, not proved', proved: 'proved', refuted: 'refuted, never offered' };
-  return `${isoOfMicros(fromMicros)} to ${isoOfMicros(toMicros)}  ${said[state]}`;
+const HOLES_TOLD = 5;
+
+/** Where a plan's archive stands, database by database; empty where it has none. */
+export async function archiveStandings(
+  store: Store,
+  plan: string,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<readonly ArchiveStanding[]> {
+  return (await readArchive(store, plan, options)).flatMap(standingOf);
+}
+
+function standingOf({ database, intervals, holes }: DatabaseWindow): readonly ArchiveStanding[] {
+  const newest = intervals.at(-1);
+  if (newest === undefined) return [];
+  const proved = newest.stretches.findLast(({ state }) => state === 'proved');
+  return [
+    {
+      ...{ database, intervals: intervals.length, holesInAll: holes.length },
+      ...{ from: isoOfMicros(newest.fromMicros), to: isoOfMicros(newest.toMicros) },
+      ...(proved === undefined ? {} : { provedTo: isoOfMicros(proved.toMicros) }),
+      isEnded: holes.some(({ toMicros }) => toMicros === undefined),
+      holes: holes.slice(-HOLES_TOLD).map(({ fromMicros, toMicros, reason }) => ({
+        from: isoOfMicros(fromMicros),
+        to: toMicros === undefined ? null : isoOfMicros(toMicros),
+        reason,
+      })),
+    },
+  ];
 }
