@@ -94,14 +94,14 @@ const REFUTING = [
   'ARCHIVE_ORDER',
   'REPLAY_DIFFERS',
 ];
-const DAMAGE = ['STORE_DAMAGED', 'STORE_NOT_FOUND'];
 
 /**
  * Whether an error that ended a proof says that the archive is wrong. Any other says nothing of it: the server was away, the base is
- * damaged, the role may not replay.
+ * damaged, the role may not replay. A segment that is missing says nothing either: retention may have dropped it meanwhile, and what is missing in
+ * the middle is a hole by its name.
  */
 export function refutes({ code, message }: { readonly code: string; readonly message: string }): boolean {
-  return REFUTING.includes(code) || (DAMAGE.includes(code) && message.includes('archive/'));
+  return REFUTING.includes(code) || (code === 'STORE_DAMAGED' && message.includes('archive/'));
 }
 
 /** `archive from … to …: proved (content of 12 tables with backup …)` */

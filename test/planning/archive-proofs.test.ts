@@ -63,6 +63,7 @@ test.each([
   ['ARCHIVE_INCONSISTENT', 'messages', true],
   ['STORE_DAMAGED', 'archive/orders/o/t/s-1.zst in /r is damaged', true],
   ['STORE_DAMAGED', 'backups/orders/b1/data/e1/x.zst in /r is damaged', false],
+  ['STORE_NOT_FOUND', 'archive/orders/o/t/s-1.zst is missing', false],
   ['RESTORE_DIFFERS', 'the base', false],
   ['REPLAY_PRIVILEGE', 'the role', false],
   ['YSQL_UNAVAILABLE', 'the server', false],
