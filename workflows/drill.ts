@@ -14,8 +14,8 @@ import { describeFailure } from './failures.ts';
 import { sendNotification } from './notify.ts';
 import type { DrillStage } from './progress.ts';
 import { type NotProved, proveArchive } from './prove.ts';
-import { inTime, reportOf, scratchRequest } from './scratch-restore.ts';
 import { RunFrame, stepsOf } from './run-frame.ts';
+import { inTime, reportOf, scratchRequest } from './scratch-restore.ts';
 
 const STAGES: readonly DrillStage[] = ['choose', 'rehearse', 'record', 'prove'];
 const CHOOSING_PATIENCE_MS = 15 * 60_000;

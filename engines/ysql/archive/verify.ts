@@ -16,7 +16,7 @@ import type { Store } from '../../../repository/store.ts';
 import { readMessages } from './read-segments.ts';
 import { SegmentCheck } from './segment-check.ts';
 
-const PROBLEMS_REPORTED = 100;
+const MAX_PROBLEMS = 100;
 
 const COMPARED: Readonly<Record<ArchiveLevel, string>> = {
   exists: 'the names',
@@ -125,7 +125,7 @@ class Check {
       segments: this.#segments,
       ...(level === 'content' ? { transactions: this.#transactions } : {}),
       compared: `${COMPARED[level]} of ${formatAmount(this.#segments, 'segment')}${level === 'content' ? ` with ${formatAmount(this.#transactions, 'transaction')}` : ''}`,
-      problems: [...this.#problems, ...(open === undefined ? [] : [open])].slice(0, PROBLEMS_REPORTED),
+      problems: [...this.#problems, ...(open === undefined ? [] : [open])].slice(0, MAX_PROBLEMS),
     };
   }
 

@@ -73,7 +73,7 @@ async function reasonOf(store: Store, stored: StoredProof): Promise<string> {
   return `Refuted by a proof of ${provedAt}: the changes archived since ${base} do not give ${against} (${problems.slice(0, 3).join('; ')}).`;
 }
 
-const HOLES_TOLD = 5;
+const MAX_HOLES = 5;
 
 /** Where a plan's archive stands, database by database; empty where it has none. */
 export async function archiveStandings(
@@ -94,7 +94,7 @@ function standingOf({ database, intervals, holes }: DatabaseWindow): readonly Ar
       ...{ from: isoOfMicros(newest.fromMicros), to: isoOfMicros(newest.toMicros) },
       ...(proved === undefined ? {} : { provedTo: isoOfMicros(proved.toMicros) }),
       isEnded: holes.some(({ toMicros }) => toMicros === undefined),
-      holes: holes.slice(-HOLES_TOLD).map(({ fromMicros, toMicros, reason }) => ({
+      holes: holes.slice(-MAX_HOLES).map(({ fromMicros, toMicros, reason }) => ({
         from: isoOfMicros(fromMicros),
         to: toMicros === undefined ? null : isoOfMicros(toMicros),
         reason,
