@@ -1,15 +1,19 @@
 import { formatDuration } from '../model/amounts.ts';
 import type { ArchiveStanding } from '../model/archive-standing.ts';
 
-/** How far the archive is behind its source, milliseconds. While nothing is committed, its end moves once a minute. */
-export function archiveLagMs({ to }: ArchiveStanding, now: Date): number {
-  return Math.max(0, now.getTime() - Date.parse(to));
+/**
+ * How far the archive is behind its source, milliseconds. While nothing is committed, its end moves once a minute.
+ *
+ * @param at when the repository was read
+ */
+export function archiveLagMs({ to }: ArchiveStanding, at: Date): number {
+  return Math.max(0, at.getTime() - Date.parse(to));
 }
 
 /** Window, lag, proof and holes of one database's archive, for people, a line each. Pure. */
-export function archiveLines(standing: ArchiveStanding, now: Date): readonly string[] {
+export function archiveLines(standing: ArchiveStanding, at: Date): readonly string[] {
   const { database, from, to, provedTo, isEnded, holes, holesInAll } = standing;
-  const state = isEnded ? 'ENDED' : `${formatDuration(archiveLagMs(standing, now))} behind`;
+  const state = isEnded ? 'ENDED' : `${formatDuration(archiveLagMs(standing, at))} behind`;
   const proved = provedTo === undefined ? 'not proved' : `proved up to ${provedTo}`;
   const more = holesInAll - holes.length;
   return [

@@ -61,7 +61,7 @@ export function renderPlan(status: PlanStatus, now: Date): string {
     ...section('Waits', status.requests.filter(({ state }) => state !== 'running').flatMap(waiting)),
     ...section(
       'Archive of changes',
-      (survey?.archive ?? []).flatMap((standing) => archiveLines(standing, now)),
+      (survey?.archive ?? []).flatMap((standing) => archiveLines(standing, new Date(survey?.readAt ?? now))),
     ),
     ...section('Can be restored', windowLines(survey?.window, survey?.backups ?? 0)),
     ...section('To restore, send the signal `restore` with', ['```json', example(survey?.window), '```'], ''),

@@ -78,7 +78,7 @@ function surveyLines(survey: PlanSurvey | null, now: Date): readonly string[] {
     `last good backup:  ${lastGood === undefined ? 'none' : `${lastGood.backup}, data of ${lastGood.instant} (${formatAge(lastGood.instant, now)}), verified: ${lastGood.level}`}`,
     `last verification: ${lastVerification === undefined ? 'none' : `${lastVerification.verdict} (${lastVerification.level}) of ${lastVerification.backup}, ${formatAge(lastVerification.at, now)}`}`,
     `last drill:        ${lastDrill === undefined ? 'none' : `${lastDrill.verdict} of ${lastDrill.backup}, ${formatAge(lastDrill.at, now)}${restored === undefined ? '' : `, restored in ${formatDuration(restored)}`}`}`,
-    ...archive.flatMap((standing) => archiveLines(standing, now)),
+    ...archive.flatMap((standing) => archiveLines(standing, new Date(survey?.readAt ?? now))),
   ];
 }
 

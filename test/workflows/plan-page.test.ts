@@ -80,3 +80,19 @@ test('JSON to be sent stands alone in code, so that the UI does not curl its quo
   // None is left in prose.
   expect(prose.replaceAll(/`[^`]*`/g, '')).not.toMatch(/\{"/);
 });
+
+test('an archive of changes shows its window, how far it is behind, what is proved, and its holes', () => {
+  const archive = [
+    {
+      ...{ database: 'shop', from: '2026-11-29T03:00:00.000000Z', to: '2026-11-29T13:59:50.000000Z' },
+      ...{ provedTo: '2026-11-29T04:00:00.000000Z', isEnded: false, intervals: 1, holesInAll: 1 },
+      holes: [{ from: '2026-11-29T01:00:00.000000Z', to: '2026-11-29T03:00:00.000000Z', reason: 'A gap.' }],
+    },
+  ];
+  const readAt = '2026-11-29T13:59:55.000Z';
+  const page = renderPlan({ ...STATUS, survey: { ...STATUS.survey, readAt, archive } } as PlanStatus, NOW);
+  expect(page).toMatch(
+    /\*\*Archive of changes\*\*\n\n- archive of shop: .*, 5\.0 s behind, proved up to 2026-11-29T04:00:00\.000000Z\n- hole in the archive of shop, .*: A gap\.\n/,
+  );
+  expect(renderPlan(STATUS, NOW)).not.toContain('Archive of changes');
+});
