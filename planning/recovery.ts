@@ -180,7 +180,10 @@ function reachOf(sources: readonly RecoverySource[], request: RecoveryRequest): 
       if (source.kind === 'archive') {
         const { chains, provedTo } = source;
         return source.windows.map((window) => ({
-          ...{ ...bounds(window), way: 'archive', entry, chains },
+          ...bounds(window),
+          way: 'archive',
+          entry,
+          chains,
           ...defined({ provedTo }),
         }));
       }

@@ -87,8 +87,11 @@ export class PlanMetrics {
     try {
       const catalogue = await look();
       return {
-        ...{ plan, standing: standingOf(catalogue), archive: (await lookAtArchive?.()) ?? [] },
-        ...{ readAtMs: Date.parse(catalogue.readAt), isUp: true },
+        plan,
+        standing: standingOf(catalogue),
+        archive: (await lookAtArchive?.()) ?? [],
+        readAtMs: Date.parse(catalogue.readAt),
+        isUp: true,
       };
     } catch (error) {
       this.#report(`the repository of ${plan.plan} can't be read for metrics: ${String(error)}`);

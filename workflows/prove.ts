@@ -30,7 +30,10 @@ export async function proveArchive(input: DrillInput): Promise<ProofOutcome | No
   if ('reason' in wish) return wish;
   const { base, against, to, timelines, fromMicros, toMicros } = wish;
   const request = scratchRequest({ repository, plan, backup: base }, 'drill', {
-    ...{ source, parallelism: spec.parallelism, check: 'content', indexCheckMs: 0 },
+    source,
+    parallelism: spec.parallelism,
+    check: 'content',
+    indexCheckMs: 0,
     ...defined({ connection: spec.connection, owner: spec.owner }),
     replay: { to, timelines, proves: against },
   });
@@ -45,7 +48,12 @@ export async function proveArchive(input: DrillInput): Promise<ProofOutcome | No
     if (leftBehind) await patiently('drop what the restore left').discardRestore({ request });
   });
   return {
-    ...{ verdict, base, against, from: isoOfMicros(fromMicros), to: isoOfMicros(toMicros), problems },
+    verdict,
+    base,
+    against,
+    from: isoOfMicros(fromMicros),
+    to: isoOfMicros(toMicros),
+    problems,
     ...defined({ compared: outcome.compared }),
   };
 }

@@ -178,7 +178,10 @@ export async function inTime(
     const { code, message } = describeFailure(error);
     return {
       outcome: {
-        ...{ verdict: 'INCONCLUSIVE', tables: 0, bytes: 0, problems: [message] },
+        verdict: 'INCONCLUSIVE',
+        tables: 0,
+        bytes: 0,
+        problems: [message],
         failure: { code, message },
       },
       // The restore drops what it created when it is cancelled, and fails where it can't.

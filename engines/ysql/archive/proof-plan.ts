@@ -40,7 +40,10 @@ export async function nextProof(
     if (chosen === undefined || against === undefined) continue;
     const [fromMicros, toMicros] = [microsOfIso(base.place.seenBy), microsOfIso(against.place.seenBy)];
     return {
-      ...{ base: base.backup, against: against.backup, fromMicros, toMicros },
+      base: base.backup,
+      against: against.backup,
+      fromMicros,
+      toMicros,
       to: isoOfMicros(toMicros),
       timelines: Object.fromEntries(
         [...chosen].map(([database, { stored }]) => [database, stored.timeline.id]),

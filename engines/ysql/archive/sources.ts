@@ -97,7 +97,10 @@ function sourceFrom(
   const provedMicros = Math.min(...proved);
   const isProved = provedMicros > microsOfIso(place.seenBy);
   return {
-    ...{ kind: 'archive', base, windows: [window], chains },
+    kind: 'archive',
+    base,
+    windows: [window],
+    chains,
     ...(isProved ? { provedTo: isoOfMicros(provedMicros) } : {}),
   };
 }

@@ -90,8 +90,11 @@ function standingOf({ database, intervals, holes }: DatabaseWindow): readonly Ar
   const proved = newest.stretches.findLast(({ state }) => state === 'proved');
   return [
     {
-      ...{ database, intervals: intervals.length, holesInAll: holes.length },
-      ...{ from: isoOfMicros(newest.fromMicros), to: isoOfMicros(newest.toMicros) },
+      database,
+      intervals: intervals.length,
+      holesInAll: holes.length,
+      from: isoOfMicros(newest.fromMicros),
+      to: isoOfMicros(newest.toMicros),
       ...(proved === undefined ? {} : { provedTo: isoOfMicros(proved.toMicros) }),
       isEnded: holes.some(({ toMicros }) => toMicros === undefined),
       holes: holes.slice(-MAX_HOLES).map(({ fromMicros, toMicros, reason }) => ({

@@ -126,7 +126,9 @@ export async function checkAgainst(
   const conditions = await withRestoreSession(job, database, configurationConditions);
   const absent = await absentTables(job, database, tables);
   const differences = await compareTables(job, database, {
-    ...{ objects, conditions, counted: new Map() },
+    objects,
+    conditions,
+    counted: new Map(),
     tables: tables.filter((table) => !absent.has(table)),
   });
   const missing = [...absent].map((table) => `${tableName(table)} is not there`);

@@ -179,7 +179,8 @@ async function run(
     instantMicros: BigInt(instantMicros),
     snapshot: parseTransactionSnapshot(place.snapshotXids[name] ?? ''),
     baseMicros: BigInt(microsOfIso(place.seenBy)),
-    ...{ applied: from, until },
+    applied: from,
+    until,
   });
   const segments = segmentsTo(chain, instantMicros + (until === undefined ? 0 : BEYOND_MICROS));
   let read = 0;
