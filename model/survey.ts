@@ -31,6 +31,8 @@ export interface PlanSurvey {
     readonly at: string;
     readonly restoreMs?: number;
   };
+  /** Where the plan locks objects: the backup that stays locked longest with everything that it needs, or neither where that is known of none. */
+  readonly locks?: { readonly backup?: string; readonly until?: string };
   readonly schedules: readonly SurveyedSchedule[];
 }
 
