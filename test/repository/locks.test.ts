@@ -20,7 +20,7 @@ import { S3Store } from '../../repository/s3.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
 import type { Store } from '../../repository/store.ts';
 import '../support/seeded-properties.ts';
-import { newPeople, backupSide } from './encryption/recipients.ts';
+import { backupSide, newPeople } from './encryption/recipients.ts';
 import { deleteBackup, sampleTablets, writeTabletBackup } from './sample-tablets.ts';
 
 const PLAN = 'orders';
@@ -147,7 +147,11 @@ describe('the locks of a repository', () => {
     await backUp(store, 'second', 'the same');
     await expect(lockedUntil(bucket, sharedObjectKey(sha256))).resolves.toBe(DAYS);
     // And what is needed only while a backup is being made is not locked at all.
-    const unlocked = ['retention/orders/pins/first/0.json', 'condemned/1.json', 'backups/orders/first/work/e1/work-list.json'];
+    const unlocked = [
+      'retention/orders/pins/first/0.json',
+      'condemned/1.json',
+      'backups/orders/first/work/e1/work-list.json',
+    ];
     for (const key of unlocked) {
       await store.put(key, garbage, { sha256, ifAbsent: true });
       await expect(lockedUntil(bucket, key)).resolves.toBe(0);
