@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { chmod, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
@@ -10,6 +10,7 @@ import { withLock } from '../bootstrap/lock.mjs';
 import { defined } from '../model/defined.ts';
 import { messageOf, permanent, transient } from '../model/errors.ts';
 import { canListen, freePort } from '../parts/ports.ts';
+import { openPrivateFile } from '../parts/private-file.ts';
 import { startTemporal } from '../parts/temporal.ts';
 import { executableOf, TEMPORAL } from '../parts/tools.ts';
 import { makeFolder } from '../repository/make-folder.ts';
@@ -87,7 +88,7 @@ export async function ensureEmbedded(needs: Needs): Promise<Embedded | undefined
     locked(directory, async () => {
       const server = await ensureServer(directory);
       const { state, taskQueue } = await ensureWorkers(directory, server, needs);
-      await writeFile(join(directory, `user.${process.pid}`), '');
+      await writeFile(join(directory, `user.${process.pid}`), '', { mode: 0o600 });
       return embeddedOf(directory, state, taskQueue);
     }),
   );
@@ -353,7 +354,7 @@ async function busyQueues(client: Client, query: string): Promise<Set<string>> {
 
 async function startWorker(directory: string, server: EmbeddedState, taskQueue: string): Promise<number> {
   const logFile = join(directory, 'worker.log');
-  const log = await open(logFile, 'a', 0o600);
+  const log = await openPrivateFile(logFile);
   const extension = import.meta.url.endsWith('.js') ? 'js' : 'ts';
   const child = fork(fileURLToPath(new URL(`./main.${extension}`, import.meta.url)), ['worker'], {
     detached: true,
@@ -446,7 +447,7 @@ async function openStateDirectory(): Promise<string> {
     // It may have been made by hand, or by another version.
     await chmod(directory, 0o700);
     const probe = join(directory, `probe.${process.pid}`);
-    await writeFile(probe, '');
+    await writeFile(probe, '', { mode: 0o600 });
     await rm(probe);
     return directory;
   } catch (error) {

@@ -31,7 +31,11 @@ export function emitRepository({ metadata, spec }: RepositoryDocument): Reposito
   if (spec.directory !== undefined) {
     return deepFreeze({
       name: metadata.name,
-      location: { kind: 'directory', path: spec.directory },
+      location: {
+        kind: 'directory',
+        path: spec.directory,
+        ...given('groupAccess', spec.groupAccess),
+      },
       ...given('encryption', encryption),
     });
   }

@@ -1,4 +1,5 @@
-import { HoldfastError } from '../model/errors.ts';
+import { messageOf } from '../model/errors.ts';
+import { staysForPrune } from '../repository/store-errors.ts';
 import type { BackupContext } from './engine.ts';
 
 /**
@@ -12,8 +13,8 @@ export async function leftToPrune<T>(
   try {
     return await clear();
   } catch (error) {
-    if (!(error instanceof HoldfastError) || error.code !== 'STORE_DENIED') throw error;
-    context.log(`what ${context.ref.backup} leaves over stays until the next prune: ${error.message}`);
+    if (!staysForPrune(error)) throw error;
+    context.log(`what ${context.ref.backup} leaves over stays until the next prune: ${messageOf(error)}`);
     return undefined;
   }
 }

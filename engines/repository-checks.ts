@@ -3,20 +3,19 @@ import { type Check, check } from '../model/check.ts';
 import { HoldfastError, permanent } from '../model/errors.ts';
 import type { RepositorySpec } from '../model/pipeline.ts';
 import { hasOwnCredentials, repositoryForPruning } from '../planning/prune.ts';
-import { compareClocks } from '../repository/clock.ts';
+import { clockOff, compareClocks } from '../repository/clock.ts';
 import { openStore } from '../repository/open.ts';
-import { probeStore, putProbe } from '../repository/probe.ts';
+import { PROBES_FOLDER, probeStore, putProbe } from '../repository/probe.ts';
 import type { Store } from '../repository/store.ts';
 import { checkEncryption } from './encryption-check.ts';
 import { resolveSecret } from './resolve-secret.ts';
 
 /** What `holdfast doctor` checks in a repository: objects can be written and read as Holdfast needs it, only those who should can delete, and the clocks agree. */
 
-const FOLDER = 'doctor/';
 /** The object that a check leaves behind where writers may not delete. All checks share this one. */
-const DIVIDED_PROBE = `${FOLDER}probe`;
+const DIVIDED_PROBE = `${PROBES_FOLDER}probe`;
 const PRUNES_DELETE = 'its pruneCredentials delete';
-const ownProbe = (): string => `${FOLDER}${hostname()}-${process.pid}-${Date.now()}`;
+const ownProbe = (): string => `${PROBES_FOLDER}${hostname()}-${process.pid}-${Date.now()}`;
 
 /** Looks at the repository from this process, by the credentials that this process has. Leaves no object behind but one probe where nobody here may delete it. */
 export async function checkRepository(repository: RepositorySpec): Promise<readonly Check[]> {
@@ -119,13 +118,8 @@ function checkClock(store: Store, probe: string): Promise<Check> {
   return check('the clock here and the repository’s', async () => {
     const clocks = await compareClocks(store, probe, new Date());
     if (clocks === undefined) return 'not compared: somebody else has deleted the object';
-    const { here, there, isFarOff } = clocks;
-    if (!isFarOff) return 'they agree';
-    throw permanent(
-      'CLOCK_OFF',
-      `${here.toISOString()} here and ${there.toISOString()} there: more than an hour apart`,
-      'Set the clocks, best by NTP; until then prune refuses to delete.',
-    );
+    if (!clocks.isFarOff) return 'they agree';
+    throw clockOff(clocks, 'until then prune refuses to delete.');
   });
 }
 

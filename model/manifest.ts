@@ -79,6 +79,8 @@ export interface Manifest {
   readonly data:
     | { readonly inline: readonly DataObject[] }
     | { readonly lists: readonly ObjectEntry[]; readonly count: number };
+  /** Where the plan locks objects: until when at least everything that the backup needs was locked as it was made, and what that took. */
+  readonly locks?: { readonly until: string; readonly asked: number; readonly extended: number };
   /** Engine `universe`: the tablets, in lists, whose files lie in shared objects. */
   readonly tablets?: ManifestTablets;
   /** Engine `universe`: what a restore passes to `yb-admin`. */

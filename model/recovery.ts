@@ -26,8 +26,13 @@ export interface CatalogueEntry {
   readonly drill?: { readonly verdict: Verdict; readonly at: string; readonly restoreMs?: number };
   /** Retention, phase one: it is deleted by the first prune after `deleteAfter`, unless the policy keeps it again. */
   readonly marked?: { readonly at: string; readonly deleteAfter: string };
-  /** The store refuses to delete it before. */
+  /** The store refuses to delete its manifest before. */
   readonly lockedUntil?: string;
+  /**
+   * Everything that it needs is locked until then at least: what its manifest says of that, or the manifest's own lock where that ends before. Absent where
+   * nothing is locked, and for backups from before that was written down.
+   */
+  readonly wholeLockedUntil?: string;
   /** `safety`: made before a restore overwrote the database. Default `plan`. */
   readonly kind?: 'plan' | 'safety';
   /** The reason why its verifications can't be read. Where it is set, nothing says whether the backup is good. */
@@ -49,6 +54,8 @@ export interface Catalogue {
   readonly entries: readonly CatalogueEntry[];
   /** Folders that hold no backup that could be restored: unfinished, discarded, damaged. */
   readonly unusable: number;
+  /** The plan locks what its backups need. */
+  readonly locks?: true;
   /** Of these the damaged ones (at most 20), each with what is wrong. */
   readonly damaged?: readonly { readonly backup: string; readonly problem: string }[];
   readonly total: number;

@@ -163,6 +163,8 @@ export interface S3Credentials {
 export interface DirectoryLocation {
   readonly kind: 'directory';
   readonly path: string;
+  /** What the group may do with folders and files that are made. Absent: nothing. */
+  readonly groupAccess?: 'read' | 'write';
 }
 
 /** Who may read an encrypted repository, and with what a worker opens it; see docs/encryption.md. */

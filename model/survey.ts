@@ -34,6 +34,8 @@ export interface PlanSurvey {
   };
   /** The plan's archive of changes, by database; absent where there is none. */
   readonly archive?: readonly ArchiveStanding[];
+  /** Where the plan locks objects: the backup that stays locked longest with everything that it needs, or neither where that is known of none. */
+  readonly locks?: { readonly backup?: string; readonly until?: string };
   readonly schedules: readonly SurveyedSchedule[];
 }
 

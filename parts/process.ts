@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, open, readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, permanent } from '../model/errors.ts';
 import { programEnvironment } from '../model/program-environment.ts';
 import type { Account } from './account.ts';
 import { forgetProcess, guardProcess } from './guard.ts';
+import { openPrivateFile } from './private-file.ts';
 
 const STARTUP_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 10_000;
@@ -28,6 +29,8 @@ export type ServerSpec = {
   readonly workingDirectory?: string;
   /** The account that it runs under. Default: that of this process. */
   readonly account?: Account | undefined;
+  /** True: only the account that it runs under may read what it makes. */
+  readonly isPrivate?: boolean;
   /** Gets stdout and stderr, appended. */
   readonly logFile: string;
   /** Throws while the server doesn't answer yet. Left out, the server counts as ready at once. */
@@ -135,19 +138,31 @@ function inherited({ inherits, variables }: ServerSpec): NodeJS.ProcessEnv {
   return inherits === 'everything' ? process.env : programEnvironment(process.env, variables);
 }
 
+/** A process that starts meanwhile has this umask. Nothing else runs in between, since `start` waits for nothing. */
+function underUmask<T>(umask: number, start: () => T): T {
+  const before = process.umask(umask);
+  try {
+    return start();
+  } finally {
+    process.umask(before);
+  }
+}
+
 async function spawnServer(spec: ServerSpec): Promise<Running> {
   await mkdir(path.dirname(spec.logFile), { recursive: true });
-  const log = await open(spec.logFile, 'a', 0o600);
+  const log = await openPrivateFile(spec.logFile);
   let child: ChildProcess;
   try {
-    child = spawn(spec.command, spec.args, {
-      detached: true,
-      stdio: ['ignore', log.fd, log.fd],
-      env: { ...inherited(spec), ...spec.environment },
-      cwd: spec.workingDirectory,
-      uid: spec.account?.uid,
-      gid: spec.account?.gid,
-    });
+    const start = () =>
+      spawn(spec.command, spec.args, {
+        detached: true,
+        stdio: ['ignore', log.fd, log.fd],
+        env: { ...inherited(spec), ...spec.environment },
+        cwd: spec.workingDirectory,
+        uid: spec.account?.uid,
+        gid: spec.account?.gid,
+      });
+    child = spec.isPrivate === true ? underUmask(0o077, start) : start();
     await once(child, 'spawn');
   } catch (error) {
     throw permanent(

@@ -1,6 +1,8 @@
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { Connection } from '@temporalio/client';
 import { checkListens, freePort } from './ports.ts';
+import { openPrivateFile } from './private-file.ts';
 import { startServer } from './process.ts';
 import { createScratchFolder } from './scratch.ts';
 import { executableOf, TEMPORAL } from './tools.ts';
@@ -46,6 +48,8 @@ export async function startTemporal(options: TemporalOptions = {}): Promise<Temp
   const scratch = options.dbFile === undefined ? await createScratchFolder('temporal') : undefined;
   try {
     const dbFile = path.resolve(options.dbFile ?? path.join(scratch?.path ?? '', 'temporal.db'));
+    // It holds plans and histories. Not to be made here: in a file that is there the server looks for tables instead of making them.
+    if (existsSync(dbFile)) await (await openPrivateFile(dbFile)).close();
     const host = '127.0.0.1';
     const port = options.port ?? (await freePort());
     const uiPort = options.headless ? undefined : (options.uiPort ?? (await freePort()));
@@ -87,6 +91,7 @@ export async function startTemporal(options: TemporalOptions = {}): Promise<Temp
         await checkListens(host, port);
         await checkServes(address);
       },
+      isPrivate: true,
       lifetime: options.lifetime ?? 'parent',
     });
     return {

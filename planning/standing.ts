@@ -18,6 +18,8 @@ export interface Standing {
   readonly lastSuccessMs?: number;
   /** Instant of the newest backup that a verification found good, and when it did. */
   readonly lastGood?: { readonly backup: string; readonly instantMs: number; readonly atMs: number };
+  /** Until when at least one backup that is not known to be damaged is locked with everything that it needs; 0 where the plan locks and none is. */
+  readonly lockHorizonMs?: number;
   /** When any backup was last verified, whatever came of it. */
   readonly lastVerifiedMs?: number;
   /** The newest drill, and the newest that ended well. */
@@ -26,13 +28,16 @@ export interface Standing {
 }
 
 /** Pure: the same catalogue gives the same. Damaged backups don't count as restorable. */
-export function standingOf({ entries, total, unusable, damaged = [] }: Catalogue): Standing {
+export function standingOf({ entries, total, unusable, damaged = [], locks }: Catalogue): Standing {
   const [newest] = entries;
   const sound = entries.filter(({ verified }) => verified?.verdict !== 'FAILED');
   const instants = sound.map(({ instant }) => Date.parse(instant));
   const completed = entries.map(({ completedAt }) => Date.parse(completedAt));
   const verified = entries.flatMap(({ verified: found }) =>
     found === undefined ? [] : Date.parse(found.at),
+  );
+  const locked = sound.flatMap(({ wholeLockedUntil: until }) =>
+    until === undefined ? [] : Date.parse(until),
   );
   const good = entries.find(({ lastGood }) => lastGood !== undefined);
   const drills = entries
@@ -60,6 +65,7 @@ export function standingOf({ entries, total, unusable, damaged = [] }: Catalogue
         atMs: Date.parse(good.lastGood.at),
       },
     ),
+    ...given('lockHorizonMs', locks === true ? (greatest(locked) ?? 0) : undefined),
     ...given('lastVerifiedMs', greatest(verified)),
     ...given('lastDrill', drills[0]),
     ...given(

@@ -5,7 +5,7 @@ import { recoveryWindow } from './recovery.ts';
 
 /** The state of a plan at a glance. Pure: the same catalogue, history and schedules give the same. */
 export function surveyOf(
-  { entries, total, unusable, repositoryId, readAt }: Catalogue,
+  { entries, total, unusable, repositoryId, readAt, locks }: Catalogue,
   history: readonly RecoverySource[],
   schedules: readonly SurveyedSchedule[],
 ): PlanSurvey {
@@ -18,6 +18,7 @@ export function surveyOf(
     storedBytes: entries.reduce((sum, { storedBytes }) => sum + storedBytes, 0),
     window: recoveryWindow([...history, { kind: 'backups', entries }]),
     ...newestOf(entries),
+    ...(locks === true ? { locks: longestLocked(entries) } : {}),
   };
 }
 
@@ -34,6 +35,15 @@ function newestOf(entries: readonly CatalogueEntry[]): Partial<PlanSurvey> {
       : { lastVerification: { backup: verified.backup, ...verified.verified } }),
     ...(drilled?.drill === undefined ? {} : { lastDrill: { backup: drilled.backup, ...drilled.drill } }),
   };
+}
+
+/** Of the backups in which no damage was found. */
+function longestLocked(entries: readonly CatalogueEntry[]): NonNullable<PlanSurvey['locks']> {
+  const sound = entries.filter(({ verified }) => verified?.verdict !== 'FAILED');
+  const longest = latest(sound, ({ wholeLockedUntil }) => wholeLockedUntil);
+  return longest?.wholeLockedUntil === undefined
+    ? {}
+    : { backup: longest.backup, until: longest.wholeLockedUntil };
 }
 
 function latest(

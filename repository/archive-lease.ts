@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { defined } from '../model/defined.ts';
-import { HoldfastError, permanent, transient } from '../model/errors.ts';
+import { permanent, transient } from '../model/errors.ts';
 import { type ArchiveId, archiveLeaseFolder, archiveLeaseKey } from './archive-names.ts';
 import { getSealedIfThere, putSealed, replaceSealed } from './sealed-object.ts';
 import type { Store } from './store.ts';
+import { staysForPrune } from './store-errors.ts';
 
 /** A holder that is silent for longer has lost the lease. */
 export const ARCHIVE_LEASE_MS = 60_000;
@@ -119,7 +120,7 @@ async function removeOlder(store: Store, keys: readonly string[], options: Cance
   try {
     await store.delete(keys, options);
   } catch (error) {
-    if (!(error instanceof HoldfastError) || error.code !== 'STORE_DENIED') throw error;
+    if (!staysForPrune(error)) throw error;
   }
 }
 

@@ -52,6 +52,7 @@ export async function readCatalogue(
     ...defined({ repositoryId: identity?.id }),
     entries: await Array.fromAsync(mapBounded(backups, LEDGERS_AT_ONCE, read)),
     unusable: unusable.length,
+    ...(locks ? { locks } : {}),
     damaged: unusable
       .filter(({ state }) => state === 'damaged')
       .slice(0, DAMAGED_NAMED)
@@ -64,11 +65,17 @@ export async function readCatalogue(
 /** The manifest is written last, so its lock ends last. */
 async function lockOf(
   store: Store,
-  ref: BackupId,
+  manifest: Manifest,
   options: Cancellable,
-): Promise<Pick<CatalogueEntry, 'lockedUntil'>> {
-  const lockedUntil = (await store.head(manifestKey(ref), options))?.lockedUntil;
-  return lockedUntil === undefined ? {} : { lockedUntil: lockedUntil.toISOString() };
+): Promise<Pick<CatalogueEntry, 'lockedUntil' | 'wholeLockedUntil'>> {
+  const lockedUntil = (await store.head(manifestKey(manifest), options))?.lockedUntil;
+  if (lockedUntil === undefined) return {};
+  const { locks } = manifest;
+  const wholeMs = locks === undefined ? undefined : Math.min(lockedUntil.getTime(), Date.parse(locks.until));
+  return {
+    lockedUntil: lockedUntil.toISOString(),
+    ...(wholeMs === undefined ? {} : { wholeLockedUntil: new Date(wholeMs).toISOString() }),
+  };
 }
 
 type History = Pick<CatalogueEntry, 'verified' | 'lastGood' | 'drill' | 'problem'>;

@@ -1,3 +1,4 @@
+import { type HoldfastError, permanent } from '../model/errors.ts';
 import type { Store } from './store.ts';
 
 /** Ages and grace times compare this machine's clock with the store's. If the two differ by more than this, neither can be trusted. */
@@ -26,4 +27,13 @@ export async function compareClocks(
     return { here, there, isFarOff: Math.abs(here.getTime() - there.getTime()) > FAR_OFF_MS };
   }
   return undefined;
+}
+
+/** What a clock that is far off means. @param consequence what does not work until it is set, one sentence */
+export function clockOff({ here, there }: ClockComparison, consequence: string): HoldfastError {
+  return permanent(
+    'CLOCK_OFF',
+    `${here.toISOString()} here and ${there.toISOString()} there: more than an hour apart`,
+    `Set the clocks, best by NTP; ${consequence}`,
+  );
 }

@@ -4,6 +4,7 @@ import type { Manifest } from '../model/manifest.ts';
 import { forEachBounded } from './bounded.ts';
 import { checkAllShared, checkAllThere } from './completeness.ts';
 import { type BackupId, backupFolder, manifestKey } from './layout.ts';
+import { holdLocks } from './locks.ts';
 import { findManifest, type NamedObject, readNamedObjects, readStoredManifest } from './manifest.ts';
 import { type IndexedObject, ObjectIndex } from './objects/object-index.ts';
 import { relyOn } from './objects/object-writer.ts';
@@ -47,6 +48,7 @@ export async function copyBackup(
   options: CopyOptions = {},
 ): Promise<CopyResult> {
   const cancellable = defined({ signal: options.signal });
+  const startedAt = to.locks?.now() ?? new Date();
   const source = await readStoredManifest(from, ref, cancellable);
   let progress: CopyProgress = { copiedObjects: 0, copiedBytes: 0, presentObjects: 0 };
   const result = (): CopyResult => ({
@@ -64,12 +66,15 @@ export async function copyBackup(
   }
 
   const sizes = new Map<string, number>();
+  /** What an interrupted copy left, with the locks of that time. */
+  const present: string[] = [];
   const copyOne = async ({ entry }: NamedObject): Promise<void> => {
     const key = backupFolder(ref) + entry.key;
     sizes.set(entry.key, entry.sizeBytes);
     const there = await to.head(key, { checksum: true, ...cancellable });
     if (there?.sizeBytes === entry.sizeBytes && there.sha256 === entry.sha256) {
       progress = { ...progress, presentObjects: progress.presentObjects + 1 };
+      present.push(key);
     } else {
       const bytes = await from.get(key, { expect: entry, ...cancellable });
       // It may replace what is there: without a manifest, nothing relies on what an interrupted copy or a bad disk left.
@@ -100,6 +105,7 @@ export async function copyBackup(
   // M2, M3: a manifest names only objects that are there, and is written last, once, by a conditional put.
   await checkAllShared(to, ref, shared, cancellable);
   await checkAllThere(to, ref, sizes, cancellable);
+  await holdLocks(to, [...shared.keys(), ...present], startedAt, cancellable);
   const bytes = await from.get(manifestKey(ref), cancellable);
   checkSame(source.sha256, sha256Hex(bytes), from, ref);
   const outcome = await to.put(manifestKey(ref), bytes, {

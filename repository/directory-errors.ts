@@ -21,7 +21,7 @@ export function directoryError(error: unknown, what: string, root: string): unkn
       return permanent(
         'STORE_DENIED',
         `${tried}: ${code === 'EROFS' ? 'the file system is read-only' : 'the permission is missing'}.`,
-        'Give the user that runs the worker read and write permission to the directory.',
+        'Give the user that runs the worker read and write permission to the directory. Where workers run as several users, put them into one group and write `groupAccess: write` beside `directory`.',
         error,
       );
     case 'ENOTDIR':

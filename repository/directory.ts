@@ -5,12 +5,12 @@ import { dirname, join, resolve } from 'node:path';
 import { defined } from '../model/defined.ts';
 import { crashPoint } from './crash-points.ts';
 import { directoryError, errnoOf, isAbsent } from './directory-errors.ts';
+import { type GroupAccess, type Modes, mkdirIfAbsent, modesFor } from './directory-modes.ts';
 import {
   ensureFolder,
   entryAt,
   folderIsThere,
   linkIfAbsent,
-  mkdirIfAbsent,
   removeEmptyFolders,
   renameOver,
   symbolicLink,
@@ -28,12 +28,20 @@ const READ_BLOCK_BYTES = 1024 * 1024;
 
 type Cancellable = { readonly signal?: AbortSignal };
 
+export interface DirectoryStoreOptions {
+  readonly retry?: RetryLimits;
+  /** Absent: the owner alone reads and writes what is made. */
+  readonly groupAccess?: GroupAccess;
+}
+
 /**
  * Objects as files under one directory (a disk, an NFS mount).
  *
  * A put writes a temporary file, syncs it, and gives it its name by link(2), which fails where the name exists: so readers
  * see whole objects only, and of two writers one wins, on NFS too. Then the folder is synced. A crash in between leaves a
  * file in `.holdfast-tmp/`, which `discardUnfinished` removes.
+ *
+ * Folders and files that it makes are the owner's alone, or his group's too where that was asked for. What is there keeps its permissions.
  *
  * Inside the directory symbolic links are refused, so that no key leads out of it; the directory itself may be one.
  */
@@ -42,12 +50,14 @@ export class DirectoryStore implements Store {
   readonly readsForChecksums = true;
   readonly #path: string;
   readonly #retry: RetryLimits;
+  readonly #modes: Modes;
 
   /** Opens without touching the disk; the directory's last part is created by the first put if its parent exists. */
-  constructor(path: string, options: { readonly retry?: RetryLimits } = {}) {
+  constructor(path: string, options: DirectoryStoreOptions = {}) {
     this.#path = resolve(path);
     this.description = this.#path;
     this.#retry = options.retry ?? DEFAULT_RETRY;
+    this.#modes = modesFor(options.groupAccess);
   }
 
   async put(key: string, body: Uint8Array, options: PutOptions): Promise<'created' | 'exists'> {
@@ -56,15 +66,15 @@ export class DirectoryStore implements Store {
     return this.#try(`write ${key}`, options, async () => {
       const root = await this.#createdRoot();
       const file = join(root, key);
-      await ensureFolder(root, dirname(file));
+      await ensureFolder(root, dirname(file), this.#modes);
       // Saves the write where a retry finds its object. Of two writers at once, the link below decides.
       if (options.ifAbsent && (await entryAt(file)) !== undefined) return 'exists';
-      const temporary = await writeTemporary(root, body, options.signal);
+      const temporary = await writeTemporary(root, body, this.#modes, options.signal);
       crashPoint('put-written');
       try {
         return options.ifAbsent
-          ? await linkIfAbsent(root, temporary, file)
-          : await renameOver(root, temporary, file);
+          ? await linkIfAbsent(root, temporary, file, this.#modes)
+          : await renameOver(root, temporary, file, this.#modes);
       } finally {
         await unlinkIfThere(temporary);
       }
@@ -225,7 +235,7 @@ export class DirectoryStore implements Store {
       if (errnoOf(error) !== 'ENOENT') throw error;
     }
     // One level only: a path whose parent is missing too is more likely a mistake or a missing mount.
-    await mkdirIfAbsent(this.#path);
+    await mkdirIfAbsent(this.#path, this.#modes);
     await syncFolder(dirname(this.#path));
     return realpath(this.#path);
   }

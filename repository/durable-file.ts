@@ -1,25 +1,28 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { link, lstat, mkdir, open, realpath, rename, rmdir, unlink } from 'node:fs/promises';
+import { link, lstat, open, realpath, rename, rmdir, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { defined } from '../model/defined.ts';
 import { type HoldfastError, permanent } from '../model/errors.ts';
 import { crashPoint } from './crash-points.ts';
 import { errnoOf, isAbsent } from './directory-errors.ts';
+import { type Modes, mkdirIfAbsent } from './directory-modes.ts';
 import { TEMPORARY_FOLDER } from './key.ts';
 
 /** Writes and syncs `body` under a name of its own in the temporary folder. */
 export async function writeTemporary(
   root: string,
   body: Uint8Array,
+  modes: Modes,
   signal: AbortSignal | undefined,
 ): Promise<string> {
   const folder = join(root, TEMPORARY_FOLDER);
-  await mkdirIfAbsent(folder);
+  await mkdirIfAbsent(folder, modes);
   await refuseSymbolicLink(folder);
   const temporary = join(folder, randomUUID());
   try {
-    await using handle = await open(temporary, 'wx');
+    await using handle = await open(temporary, 'wx', modes.file);
+    if (modes.isWider) await handle.chmod(modes.file);
     await handle.writeFile(body, defined({ signal }));
     await handle.sync();
     return temporary;
@@ -35,9 +38,10 @@ export async function linkIfAbsent(
   root: string,
   temporary: string,
   file: string,
+  modes: Modes,
 ): Promise<'created' | 'exists'> {
   try {
-    await inFolder(root, dirname(file), () => link(temporary, file));
+    await inFolder(root, dirname(file), modes, () => link(temporary, file));
   } catch (error) {
     if (errnoOf(error) === 'EEXIST') return 'exists';
     throw error;
@@ -48,30 +52,40 @@ export async function linkIfAbsent(
 }
 
 /** Gives the temporary file its name, replacing what had it. */
-export async function renameOver(root: string, temporary: string, file: string): Promise<'created'> {
-  await inFolder(root, dirname(file), () => rename(temporary, file));
+export async function renameOver(
+  root: string,
+  temporary: string,
+  file: string,
+  modes: Modes,
+): Promise<'created'> {
+  await inFolder(root, dirname(file), modes, () => rename(temporary, file));
   await syncFolder(dirname(file));
   return 'created';
 }
 
 /** Runs `operation`, which names a file in `folder`. Runs it once more where a clean-up has just removed the empty folder. */
-async function inFolder(root: string, folder: string, operation: () => Promise<void>): Promise<void> {
+async function inFolder(
+  root: string,
+  folder: string,
+  modes: Modes,
+  operation: () => Promise<void>,
+): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
       await operation();
       return;
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT' || attempt === 3) throw error;
-      await ensureFolder(root, folder);
+      await ensureFolder(root, folder, modes);
     }
   }
 }
 
 /** Creates `folder` and its missing parents below `root`, and syncs each into its parent. */
-export async function ensureFolder(root: string, folder: string): Promise<void> {
+export async function ensureFolder(root: string, folder: string, modes: Modes): Promise<void> {
   if (await folderIsThere(root, folder)) return;
-  await ensureFolder(root, dirname(folder));
-  await mkdirIfAbsent(folder);
+  await ensureFolder(root, dirname(folder), modes);
+  await mkdirIfAbsent(folder, modes);
   await syncFolder(dirname(folder));
 }
 
@@ -120,14 +134,6 @@ export async function entryAt(
 
 async function refuseSymbolicLink(path: string): Promise<void> {
   await entryAt(path);
-}
-
-export async function mkdirIfAbsent(folder: string): Promise<void> {
-  try {
-    await mkdir(folder);
-  } catch (error) {
-    if (errnoOf(error) !== 'EEXIST') throw error;
-  }
 }
 
 export async function unlinkIfThere(file: string): Promise<void> {

@@ -166,13 +166,20 @@ export function offClusterKey(plan: string, namespace: string): string {
 
 /** `verified/<plan>/` */
 function planLedgerFolder(plan: string): string {
-  return `verified/${checkedPart(plan)}/`;
+  return `${LEDGERS_FOLDER}${checkedPart(plan)}/`;
 }
 
-/** Whether a finished backup can't be read without an object, unlike work lists and pins. */
-export function belongsToBackup(key: string): boolean {
+const LEDGERS_FOLDER = 'verified/';
+/** What stands at the top of a repository; the last two where it is encrypted. */
+const AT_THE_TOP: ReadonlySet<string> = new Set([REPOSITORY_KEY, 'RESTORE.md', 'decrypt.mjs']);
+
+/** Whether an object is locked as it is written, where the plan has a lock: what a finished backup needs or is judged by, unlike work lists and pins. */
+export function isLocked(key: string): boolean {
   return (
+    AT_THE_TOP.has(key) ||
     key.startsWith(OBJECTS_FOLDER) ||
+    key.startsWith(INDEX_FOLDER) ||
+    key.startsWith(LEDGERS_FOLDER) ||
     key.startsWith(KEYS_FOLDER) ||
     (key.startsWith(BACKUPS_FOLDER) && !isWork(key))
   );

@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import { defined } from '../model/defined.ts';
-import { permanent, transient } from '../model/errors.ts';
+import { HoldfastError, permanent, transient } from '../model/errors.ts';
 import { compareClocks } from './clock.ts';
 import { leaseFolder, leaseKey } from './layout.ts';
 import { getSealedIfThere, putSealed, replaceSealed } from './sealed-object.ts';
 import type { Store } from './store.ts';
+import { STORE_LOCKED } from './store-errors.ts';
 
 /** A holder that is silent for longer has lost the lease. */
 export const LEASE_MS = 10 * 60_000;
@@ -58,7 +59,20 @@ export async function takeLease(
       throw running(plan, winner.lease);
   }
   await checkClock(store, plan, number + 1, now, options);
-  await store.delete([...older, ...(number === 0 ? [] : [leaseKey(plan, number)])], cancellation(options));
+  await removeOlder(
+    store,
+    [...older, ...(number === 0 ? [] : [leaseKey(plan, number)])],
+    cancellation(options),
+  );
+}
+
+/** The highest number counts, so those below it may stay where they can't be deleted. */
+async function removeOlder(store: Store, keys: readonly string[], options: Cancellable): Promise<void> {
+  try {
+    await store.delete(keys, options);
+  } catch (error) {
+    if (!(error instanceof HoldfastError) || error.code !== STORE_LOCKED) throw error;
+  }
 }
 
 /** Ends the lease, so that the next holder can begin at once. A lease that another one holds by now is left alone. */

@@ -1,7 +1,7 @@
-import { HoldfastError } from '../model/errors.ts';
 import { restoresFolder, snapshotLedgersFolder } from './layout.ts';
 import { putSealed } from './sealed-object.ts';
 import type { Store } from './store.ts';
+import { staysForPrune } from './store-errors.ts';
 
 /*
  * Notes are what a run must remember in the repository while it goes on: the snapshots that it began in a universe (`snapshots/`), and what
@@ -23,7 +23,7 @@ export async function endNotes(
   try {
     await store.delete(keys, options);
   } catch (error) {
-    if (!(error instanceof HoldfastError) || error.code !== 'STORE_DENIED') throw error;
+    if (!staysForPrune(error)) throw error;
     await putSealed(store, `${name}${ENDED}`, { ended: new Date().toISOString() }, options);
   }
 }

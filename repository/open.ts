@@ -1,3 +1,4 @@
+import { defined } from '../model/defined.ts';
 import type { RepositorySpec } from '../model/pipeline.ts';
 import { DirectoryStore } from './directory.ts';
 import { ClearStore } from './encryption/clear-store.ts';
@@ -30,7 +31,7 @@ export async function openEncrypted(
 async function openPlace({ location }: RepositorySpec, secret: SecretResolver): Promise<Store> {
   switch (location.kind) {
     case 'directory':
-      return new DirectoryStore(location.path);
+      return new DirectoryStore(location.path, defined({ groupAccess: location.groupAccess }));
     case 's3':
       return S3Store.open(location, secret);
   }

@@ -1,10 +1,11 @@
 import { z } from 'zod';
-import { HoldfastError, permanent } from '../model/errors.ts';
+import { permanent } from '../model/errors.ts';
 import { type BackupId, pinKey, pinsFolder } from './layout.ts';
 import { findMark } from './marks.ts';
 import { getSealedIfThere, replaceSealed } from './sealed-object.ts';
 import { sha256Hex } from './sha256.ts';
 import type { Store } from './store.ts';
+import { staysForPrune } from './store-errors.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
 
@@ -70,7 +71,7 @@ export async function removePin(
   try {
     await store.delete([keyOf(ref)], options);
   } catch (error) {
-    if (!(error instanceof HoldfastError) || error.code !== 'STORE_DENIED') throw error;
+    if (!staysForPrune(error)) throw error;
     const pin = await getSealedIfThere(store, keyOf(ref), pinSchema, options);
     if (pin !== undefined) await replaceSealed(store, keyOf(ref), { ...pin, ended: true }, options);
   }

@@ -1,5 +1,13 @@
 import type { RepositoryIdentity } from './identity.ts';
-import type { GetOptions, HeadOptions, ListedObject, PutOptions, Store, StoredObject } from './store.ts';
+import type {
+  GetOptions,
+  HeadOptions,
+  ListedObject,
+  PutOptions,
+  Store,
+  StoredObject,
+  StoreLocks,
+} from './store.ts';
 
 /**
  * A store that keeps in memory what is written through it, for keys that `remembers` accepts: objects that are written once and
@@ -29,6 +37,10 @@ export class RememberingStore implements Store {
 
   get readsForChecksums(): boolean {
     return this.#store.readsForChecksums ?? false;
+  }
+
+  get locks(): StoreLocks | undefined {
+    return this.#store.locks;
   }
 
   async put(key: string, body: Uint8Array, options: PutOptions): Promise<'created' | 'exists'> {

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { permanent } from '../model/errors.ts';
 import type { RepositoryIdentity } from './identity.ts';
 import { REPOSITORY_KEY } from './layout.ts';
+import { proveStore } from './probe.ts';
 import { checkFormatVersion, getSealed, getSealedIfThere, putSealed } from './sealed-object.ts';
 import type { Store } from './store.ts';
 
@@ -19,10 +20,14 @@ const identitySchema: z.ZodType<RepositoryIdentity> = z.object({
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-/** The repository in a store, created on first use. Of two that create it at once, one wins. Throws as `readRepository`. */
+/**
+ * The repository in a store, created on first use, once the store was proven to do what a repository rests on. Of two that create it at once, one wins.
+ * Throws as `readRepository` and as `proveStore`.
+ */
 export async function ensureRepository(store: Store, options: Cancellable = {}): Promise<RepositoryIdentity> {
   const found = await findRepository(store, options);
   if (found !== undefined) return found;
+  await proveStore(store, options);
   const clear: RepositoryIdentity = {
     formatVersion: CLEAR_FORMAT_VERSION,
     id: randomUUID(),

@@ -92,6 +92,14 @@ export function s3Error(error: unknown, what: string, description: string): unkn
       error,
     );
   }
+  if (isLockRefusal(failure)) {
+    return permanent(
+      'STORE_LOCKED',
+      `${tried}: the store keeps it locked (${failure.message}).`,
+      'Wait until its lock ends. No permission is missing.',
+      error,
+    );
+  }
   if (CREDENTIALS.has(failure.name)) {
     return permanent(
       'STORE_CREDENTIALS',
@@ -170,7 +178,7 @@ export function s3Error(error: unknown, what: string, description: string): unkn
     return permanent(
       'STORE_DENIED',
       `${tried}: access is denied (${details}).`,
-      'Allow s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucket and s3:AbortMultipartUpload on the bucket and prefix; check the credentials.',
+      'Allow s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucket and s3:AbortMultipartUpload on the bucket and prefix, with `objectLock` also s3:GetObjectRetention and s3:PutObjectRetention; check the credentials.',
       error,
     );
   }
@@ -199,6 +207,13 @@ export function s3ErrorName(error: unknown): string | undefined {
 /** 0 where the store gave no answer. */
 export function httpStatusOf(error: unknown): number {
   return (error instanceof Error ? failureOf(error).httpStatus : undefined) ?? 0;
+}
+
+/** AWS, versitygw and Ceph answer as for a missing permission, MinIO as for a bad request; the message alone tells (seen with versitygw 1.8.0). */
+function isLockRefusal({ name, message }: Failure): boolean {
+  return (
+    ['AccessDenied', 'InvalidRequest', 'ObjectLocked'].includes(name) && /object ?lock|WORM/i.test(message)
+  );
 }
 
 function unsupported(tried: string, failure: Failure, error: unknown): HoldfastError {

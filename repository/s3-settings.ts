@@ -3,7 +3,7 @@ import { defined } from '../model/defined.ts';
 import { permanent } from '../model/errors.ts';
 import type { S3Location } from '../model/pipeline.ts';
 import { DAY_MS } from '../model/time.ts';
-import { belongsToBackup } from './layout.ts';
+import { isLocked } from './layout.ts';
 
 /** What a plan says about how S3 keeps each object, as a put and a multipart upload take it. */
 export interface ObjectSettings {
@@ -28,10 +28,11 @@ export interface LockSettings {
 
 export function lockSettings(location: S3Location, key: string, now: Date): LockSettings {
   const { objectLock } = location;
-  if (objectLock === undefined || !belongsToBackup(key)) return {};
+  if (objectLock === undefined || !isLocked(key)) return {};
   return {
     ObjectLockMode: objectLock.mode,
-    ObjectLockRetainUntilDate: new Date(now.getTime() + objectLock.days * DAY_MS),
+    // Stores keep whole seconds, and some drop what is over.
+    ObjectLockRetainUntilDate: new Date(Math.ceil(now.getTime() / 1000) * 1000 + objectLock.days * DAY_MS),
   };
 }
 

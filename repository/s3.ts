@@ -10,16 +10,33 @@ import {
 import { defined } from '../model/defined.ts';
 import { HoldfastError, permanent, transient } from '../model/errors.ts';
 import type { S3Location } from '../model/pipeline.ts';
+import { DAY_MS } from '../model/time.ts';
 import { checkKey, checkPrefix } from './key.ts';
 import { DEFAULT_RETRY, type RetryLimits, withRetry } from './retry.ts';
 import { readBody } from './s3-body.ts';
 import { createS3Client, DEFAULT_TIMEOUTS, type S3Timeouts, type SecretResolver } from './s3-client.ts';
 import { httpStatusOf, s3Error, s3ErrorName } from './s3-errors.ts';
+import { holdLock } from './s3-locks.ts';
 import { abortStaleUploads, putInParts } from './s3-multipart.ts';
 import { lockSettings, type ObjectSettings, objectSettings } from './s3-settings.ts';
 import { base64ToHex, hexToBase64, sha256Hex } from './sha256.ts';
-import type { GetOptions, HeadOptions, ListedObject, PutOptions, Store, StoredObject } from './store.ts';
-import { checksumMismatch, damaged, differenceOf, notFound } from './store-errors.ts';
+import type {
+  GetOptions,
+  HeadOptions,
+  ListedObject,
+  PutOptions,
+  Store,
+  StoredObject,
+  StoreLocks,
+} from './store.ts';
+import {
+  checksumMismatch,
+  damaged,
+  differenceOf,
+  notFound,
+  STORE_LOCKED,
+  stillLocked,
+} from './store-errors.ts';
 
 /** Larger objects are sent in parts. S3 then keeps no checksum of the whole (its SHA-256 is composite). */
 const DEFAULT_PART_BYTES = 128 * 1024 * 1024;
@@ -33,6 +50,8 @@ export interface S3StoreOptions {
   readonly timeouts?: S3Timeouts;
   /** At least 5 MiB (S3's own limit). */
   readonly partBytes?: number;
+  /** The clock that locks are told by. Default: this machine's. */
+  readonly now?: () => Date;
 }
 
 /**
@@ -48,6 +67,7 @@ export class S3Store implements Store {
   readonly #prefix: string;
   readonly #retry: RetryLimits;
   readonly #partBytes: number;
+  readonly #now: () => Date;
   /** A HEAD of an object doesn't distinguish a missing bucket from a missing object. Once the bucket was seen, it is assumed to exist. */
   #bucketSeen = false;
 
@@ -64,6 +84,7 @@ export class S3Store implements Store {
     this.#prefix = prefix === '' ? '' : `${prefix}/`;
     this.#retry = options.retry ?? DEFAULT_RETRY;
     this.#partBytes = options.partBytes ?? DEFAULT_PART_BYTES;
+    this.#now = options.now ?? (() => new Date());
   }
 
   /** Resolves the credentials; makes no request yet. */
@@ -85,6 +106,7 @@ export class S3Store implements Store {
       } catch (error) {
         // 412: another writer was first. 409 (another write at the same moment) is transient; the retry finds out.
         if (options.ifAbsent && s3ErrorName(error) === 'PreconditionFailed') return 'exists';
+        if (options.ifAbsent && isLocked(s3Error(error, '', ''))) return 'exists';
         if (isRefusedHash(error)) throw this.#hashError(key, body, options.sha256, error);
         const known = s3Error(error, `write ${key}`, this.description);
         if (known instanceof HoldfastError && known.code === 'STORE_UNREACHABLE') {
@@ -137,6 +159,7 @@ export class S3Store implements Store {
 
   async delete(keys: readonly string[], options: Cancellable = {}): Promise<void> {
     for (const key of keys) checkKey(key);
+    const locked = new Set<string>();
     for (let start = 0; start < keys.length; start += DELETE_BATCH) {
       const batch = keys.slice(start, start + DELETE_BATCH);
       await this.#try(`delete ${batch.length} objects`, options, async () => {
@@ -147,17 +170,25 @@ export class S3Store implements Store {
           }),
           aborting(options),
         );
-        const failed = answer.Errors?.find(({ Code }) => Code !== 'NoSuchKey');
-        if (failed === undefined) return;
-        const name = failed.Code ?? 'UnknownError';
         // S3 answers 200 for the batch and lists here what it did not delete. The codes mean the same as in an error answer.
-        throw s3Error(
-          Object.assign(new Error(failed.Message ?? name), { name, $metadata: { httpStatusCode: 400 } }),
-          `delete ${failed.Key?.slice(this.#prefix.length) ?? 'an object'}`,
-          this.description,
-        );
+        for (const { Code: name = 'UnknownError', Message, Key = '' } of answer.Errors ?? []) {
+          if (name === 'NoSuchKey') continue;
+          const key = Key.slice(this.#prefix.length);
+          const failure = Object.assign(new Error(Message ?? name), {
+            name,
+            $metadata: { httpStatusCode: 400 },
+          });
+          const error = s3Error(failure, `delete ${key === '' ? 'an object' : key}`, this.description);
+          if (!isLocked(error)) throw error;
+          locked.add(key);
+        }
       });
     }
+    const [first] = locked;
+    if (first === undefined) return;
+    // The others are deleted by now.
+    const found = await this.head(first, options);
+    throw stillLocked([...locked], found?.lockedUntil, this.description);
   }
 
   async discardUnfinished(options: {
@@ -175,6 +206,22 @@ export class S3Store implements Store {
     );
   }
 
+  get locks(): StoreLocks | undefined {
+    const { objectLock } = this.#location;
+    if (objectLock === undefined) return undefined;
+    return {
+      forMs: objectLock.days * DAY_MS,
+      now: this.#now,
+      hold: (key, term, options = {}) => {
+        checkKey(key);
+        const target = { Bucket: this.#bucket, Key: this.#prefix + key };
+        return this.#try(`extend the lock of ${key}`, options, () =>
+          holdLock(this.#client, target, objectLock.mode, term, aborting(options)),
+        );
+      },
+    };
+  }
+
   async close(): Promise<void> {
     this.#client.destroy();
   }
@@ -184,7 +231,7 @@ export class S3Store implements Store {
       Bucket: this.#bucket,
       Key: this.#prefix + key,
       ...this.#settings,
-      ...lockSettings(this.#location, key, new Date()),
+      ...lockSettings(this.#location, key, this.#now()),
     };
     if (body.byteLength > this.#partBytes) {
       await putInParts(this.#client, target, body, {
@@ -344,6 +391,10 @@ function wholeChecksum(answer: {
   if (ChecksumSHA256 === undefined || ChecksumType === 'COMPOSITE' || ChecksumSHA256.includes('-'))
     return undefined;
   return base64ToHex(ChecksumSHA256);
+}
+
+function isLocked(error: unknown): boolean {
+  return error instanceof HoldfastError && error.code === STORE_LOCKED;
 }
 
 function isRefusedHash(error: unknown): boolean {

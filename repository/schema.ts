@@ -168,6 +168,7 @@ export const manifestSchema: z.ZodType<Manifest> = z.object({
     z.object({ inline: z.array(dataObjectSchema) }),
     z.object({ lists: z.array(objectEntrySchema), count }),
   ]),
+  locks: z.object({ until: time, asked: count, extended: count }).exactOptional(),
   tablets: tabletsSchema.exactOptional(),
   universe: universeSchema.exactOptional(),
 });

@@ -26,6 +26,31 @@ export function isDamage(error: unknown): boolean {
   return error instanceof HoldfastError && (error.code === STORE_NOT_FOUND || error.code === STORE_DAMAGED);
 }
 
+/** What the store keeps locked, by the plan's own lock or by the bucket's default retention. */
+export const STORE_LOCKED = 'STORE_LOCKED';
+
+/** True where a delete is refused for now or for these credentials, so that what was to be deleted stays, and a prune may do it later. */
+export function staysForPrune(error: unknown): boolean {
+  return error instanceof HoldfastError && (error.code === 'STORE_DENIED' || error.code === STORE_LOCKED);
+}
+
+/** @param until when the lock of the first ends, where the store tells */
+export function stillLocked(
+  keys: readonly string[],
+  until: Date | undefined,
+  description: string,
+): HoldfastError {
+  const [first = ''] = keys;
+  const others = keys.length === 1 ? '' : ` and ${keys.length - 1} others`;
+  const end =
+    until === undefined ? 'for as long as its default retention says' : `until ${until.toISOString()}`;
+  return permanent(
+    STORE_LOCKED,
+    `${first}${others} in ${description} can't be deleted yet: the store keeps ${first} locked ${end}.`,
+    'Nothing is wrong, and no permission is missing: a prune after that time deletes it.',
+  );
+}
+
 /** The caller's hash doesn't belong to the bytes it gave. */
 export function checksumMismatch(key: string, description: string, cause?: unknown): HoldfastError {
   return permanent(

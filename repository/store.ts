@@ -66,7 +66,33 @@ export interface Store {
   /** True where `head` reads the whole object for its checksum, since the store keeps no record of it. */
   readonly readsForChecksums?: boolean;
 
+  /** How objects are locked here, where the plan asks for it. Absent: nothing is locked. */
+  readonly locks?: StoreLocks | undefined;
+
   close(): Promise<void>;
+}
+
+/** Until when an object must be locked, and until when it is locked if its lock ends before that. */
+export interface LockTerm {
+  readonly needed: Date;
+  readonly target: Date;
+}
+
+/** What a put locks by itself is told by `isLocked` in `layout.ts`; this is for what was put before. */
+export interface StoreLocks {
+  /** How long an object is locked from when it is put, milliseconds. */
+  readonly forMs: number;
+  /** The clock that locks are told by. */
+  now(): Date;
+  /**
+   * Has an object locked for at least the term; a lock is never shortened, and asking again does nothing more. Throws `STORE_LOCKS_LATE` (transient)
+   * where the store says that it did and then shows no such lock.
+   */
+  hold(
+    key: string,
+    term: LockTerm,
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<'held' | 'extended' | 'absent'>;
 }
 
 export interface PutOptions {

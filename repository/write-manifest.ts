@@ -4,6 +4,7 @@ import type { Manifest } from '../model/manifest.ts';
 import type { TabletList } from '../model/tablets.ts';
 import { checkAllShared, checkAllThere } from './completeness.ts';
 import { type BackupId, backupFolder, manifestKey, objectListName } from './layout.ts';
+import { holdLocks } from './locks.ts';
 import {
   encodeObjectList,
   findManifest,
@@ -73,7 +74,7 @@ export async function writeManifest(
   // M2: a manifest names only objects that are there.
   for (const { key, sizeBytes } of otherObjects(manifest)) sizes.set(key, sizeBytes);
   await checkAllThere(store, draft, sizes, options);
-  return await putManifest(store, manifest, cancellation(options));
+  return await putManifest(store, manifest, [], options);
 }
 
 /** What the writer of a tablet backup knows of it. Counts that come from the tablets are computed here. */
@@ -126,15 +127,20 @@ export async function writeTabletManifest(
   await relyOn(store, new Set(shared.keys()), cancellable);
   await checkAllShared(store, draft, shared, options);
   await checkAllThere(store, draft, sizes, options);
-  return await putManifest(store, manifest, cancellable);
+  return await putManifest(store, manifest, shared.keys(), options);
 }
 
-/** M3: the manifest is written last, once, by a conditional put. */
+/** M3: the manifest is written last, once, by a conditional put. Before, what it relies on is locked for as long as itself. */
 async function putManifest(
   store: Store,
-  manifest: Manifest,
-  cancellable: { readonly signal?: AbortSignal },
+  counted: Manifest,
+  shared: Iterable<string>,
+  options: Omit<WriteManifestOptions, 'limits'>,
 ): Promise<StoredManifest> {
+  const cancellable = cancellation(options);
+  const holding = { ...cancellable, ...defined({ heartbeat: options.heartbeat }) };
+  const locks = await holdLocks(store, shared, new Date(counted.startedAt), holding);
+  const manifest: Manifest = locks === undefined ? counted : { ...counted, locks };
   const body = sealJson(manifest);
   const sha256 = sha256Hex(body);
   const outcome = await store.put(manifestKey(manifest), body, { sha256, ifAbsent: true, ...cancellable });

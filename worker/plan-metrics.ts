@@ -157,6 +157,9 @@ function gauge(
 const seconds = (ms: number | undefined): number | undefined => (ms === undefined ? undefined : ms / 1000);
 const age = (ms: number | undefined, nowMs: number): number | undefined =>
   ms === undefined ? undefined : (nowMs - ms) / 1000;
+/** Zero stands for no lock at all, and not for a time in 1970. */
+const horizon = (ms: number | undefined, nowMs: number): number | undefined =>
+  ms === undefined || ms === 0 ? ms : (ms - nowMs) / 1000;
 
 const GAUGES: readonly Gauge[] = [
   {
@@ -216,6 +219,11 @@ const GAUGES: readonly Gauge[] = [
     'holdfast_last_good_backup_age_seconds',
     'Age of the newest instant whose backup a verification found good.',
     ({ standing }, nowMs) => age(standing.lastGood?.instantMs, nowMs),
+  ),
+  gauge(
+    'holdfast_lock_horizon_seconds',
+    'How long a backup still stays locked with everything that it needs; 0 or less where none is. No sample where the plan locks nothing.',
+    ({ standing }, nowMs) => horizon(standing.lockHorizonMs, nowMs),
   ),
   gauge('holdfast_last_verified_timestamp_seconds', 'When a backup was last verified.', ({ standing }) =>
     seconds(standing.lastVerifiedMs),

@@ -48,6 +48,15 @@ export function renderPlan(status: PlanStatus, now: Date): string {
       ({ backup, verdict, at, restoreMs }) =>
         `${verdict} of \`${backup}\`, ${dated(at, now)}${restoreMs === undefined ? '' : `, restored in ${formatDuration(restoreMs)}`}`,
     ),
+    ...(survey?.locks === undefined
+      ? []
+      : [
+          row('locked', survey.locks, ({ backup, until }) =>
+            until === undefined
+              ? 'of no backup is known that everything which it needs is locked'
+              : `\`${backup}\` with everything that it needs, until ${until}`,
+          ),
+        ]),
     row(
       'last failure',
       status.lastFailure ?? undefined,

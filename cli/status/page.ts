@@ -72,14 +72,21 @@ export function unappliedPageOf(
 }
 
 function surveyLines(survey: PlanSurvey | null, now: Date): readonly string[] {
-  const { lastGood, lastVerification, lastDrill, archive = [] } = survey ?? {};
+  const { lastGood, lastVerification, lastDrill, archive = [], locks } = survey ?? {};
   const restored = lastDrill?.restoreMs;
   return [
     `last good backup:  ${lastGood === undefined ? 'none' : `${lastGood.backup}, data of ${lastGood.instant} (${formatAge(lastGood.instant, now)}), verified: ${lastGood.level}`}`,
     `last verification: ${lastVerification === undefined ? 'none' : `${lastVerification.verdict} (${lastVerification.level}) of ${lastVerification.backup}, ${formatAge(lastVerification.at, now)}`}`,
     `last drill:        ${lastDrill === undefined ? 'none' : `${lastDrill.verdict} of ${lastDrill.backup}, ${formatAge(lastDrill.at, now)}${restored === undefined ? '' : `, restored in ${formatDuration(restored)}`}`}`,
     ...archive.flatMap((standing) => archiveLines(standing, new Date(survey?.readAt ?? now))),
+    ...(locks === undefined ? [] : [`locked:            ${lockText(locks, now)}`]),
   ];
+}
+
+function lockText({ backup, until }: NonNullable<PlanSurvey['locks']>, now: Date): string {
+  if (until === undefined) return 'of no backup is known that everything which it needs is locked';
+  const text = `${backup} with everything that it needs, until ${until}`;
+  return Date.parse(until) > now.getTime() ? text : `nothing any more: ${text}`;
 }
 
 function waitingLines(plan: string, { kind, requestId, state, decision }: PlanRequest): readonly string[] {

@@ -127,6 +127,12 @@ const directory = reading(readAbsolutePath, {
   examples: ['/mnt/backups'],
 });
 
+const groupAccess = z.enum(['read', 'write']).meta({
+  description:
+    'What the group of a `directory` may do with the folders and files that are made there: `read`, for whoever copies or restores them, or `write`, for workers that run as several users of one group. Left out, the user that runs the worker is alone: folders 0700, files 0600.',
+  examples: ['write'],
+});
+
 const encryption = z
   .strictObject({
     recipients: z
@@ -190,13 +196,27 @@ export const repositoryDocument = z
       .literal('Repository')
       .meta({ description: 'A place where backups live.', examples: ['Repository'] }),
     metadata: metadata('main'),
-    spec: oneOf({ s3: s3.optional(), directory: directory.optional(), encryption: encryption.optional() }, [
-      's3',
-      'directory',
-    ]).meta({
-      description: 'Where it is: one of `s3` and `directory`.',
-      examples: [{ directory: '/mnt/backups' }],
-    }),
+    spec: oneOf(
+      {
+        s3: s3.optional(),
+        directory: directory.optional(),
+        groupAccess: groupAccess.optional(),
+        encryption: encryption.optional(),
+      },
+      ['s3', 'directory'],
+    )
+      .check(
+        alsoCheck(({ groupAccess: access, directory: path, s3: bucket }) => {
+          if (access === undefined || path !== undefined || bucket === undefined) return undefined;
+          const message = 'A bucket has no groups: `groupAccess` belongs to a `directory`';
+          const remedy = 'Remove `groupAccess`; who may read the bucket is for its policy to say.';
+          return { params: { problem: { code: 'WRONG_VALUE', message, remedy } }, path: ['groupAccess'] };
+        }),
+      )
+      .meta({
+        description: 'Where it is: one of `s3` and `directory`.',
+        examples: [{ directory: '/mnt/backups' }],
+      }),
   })
   .meta({ title: 'Repository', description: 'A place where backups live.' });
 

@@ -1,7 +1,15 @@
 import { HoldfastError } from '../../model/errors.ts';
 import type { RepositoryIdentity } from '../identity.ts';
 import { findRepository } from '../repository.ts';
-import type { GetOptions, HeadOptions, ListedObject, PutOptions, Store, StoredObject } from '../store.ts';
+import type {
+  GetOptions,
+  HeadOptions,
+  ListedObject,
+  PutOptions,
+  Store,
+  StoredObject,
+  StoreLocks,
+} from '../store.ts';
 import { isDamage } from '../store-errors.ts';
 import { repositoryIsEncrypted } from './errors.ts';
 
@@ -25,6 +33,10 @@ export class ClearStore implements Store {
 
   get readsForChecksums(): boolean {
     return this.#raw.readsForChecksums ?? false;
+  }
+
+  get locks(): StoreLocks | undefined {
+    return this.#raw.locks;
   }
 
   async put(key: string, body: Uint8Array, options: PutOptions): Promise<'created' | 'exists'> {

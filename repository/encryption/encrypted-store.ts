@@ -7,7 +7,15 @@ import { KEYS_FOLDER, REPOSITORY_KEY } from '../layout.ts';
 import { findRepository } from '../repository.ts';
 import type { SecretResolver } from '../s3-client.ts';
 import { sha256Hex } from '../sha256.ts';
-import type { GetOptions, HeadOptions, ListedObject, PutOptions, Store, StoredObject } from '../store.ts';
+import type {
+  GetOptions,
+  HeadOptions,
+  ListedObject,
+  PutOptions,
+  Store,
+  StoredObject,
+  StoreLocks,
+} from '../store.ts';
 import { checksumMismatch, damaged, differenceOf, notFound, STORE_NOT_FOUND } from '../store-errors.ts';
 import { noRepository, repositoryIsClear } from './errors.ts';
 import { writeInstructions } from './instructions.ts';
@@ -63,6 +71,22 @@ export class EncryptedStore implements Store {
 
   get readsForChecksums(): boolean {
     return this.#raw.readsForChecksums ?? false;
+  }
+
+  get locks(): StoreLocks | undefined {
+    const { locks } = this.#raw;
+    if (locks === undefined) return undefined;
+    return {
+      forMs: locks.forMs,
+      now: locks.now,
+      hold: async (key, term, options = {}) => {
+        checkKey(key);
+        if (classOf(key) === 'open') return locks.hold(key, term, options);
+        const repository = await this.#repository(options);
+        if (repository === undefined) return 'absent';
+        return locks.hold(repository.names.toStored(key), term, options);
+      },
+    };
   }
 
   async put(key: string, body: Uint8Array, options: PutOptions): Promise<'created' | 'exists'> {

@@ -1,4 +1,5 @@
 import { KEYS_FOLDER, REPOSITORY_KEY } from '../layout.ts';
+import { PROBES_FOLDER } from '../probe.ts';
 
 /**
  * How an object of an encrypted repository is stored, by its name alone, so that whoever writes it needs to know nothing of encryption.
@@ -10,7 +11,6 @@ import { KEYS_FOLDER, REPOSITORY_KEY } from '../layout.ts';
 export type ObjectClass = 'open' | 'metadata' | 'data';
 
 const METADATA = /\.(?:json|json\.zst|verdict)$/;
-const PROBES_FOLDER = 'doctor/';
 
 /** How to restore without Holdfast, for people; and the program that does the decrypting. Both stand at the top of the repository. */
 export const INSTRUCTIONS_KEY = 'RESTORE.md';

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import packageJson from '../../package.json' with { type: 'json' };
@@ -39,6 +39,13 @@ async function processes(): Promise<Processes> {
   return { processes: told.processes.map(({ kind, pid, taskQueue = '' }) => ({ kind, pid, taskQueue })) };
 }
 
+/** Files of a folder that others than their owner may read or write. */
+async function readableByOthers(directory: string): Promise<readonly string[]> {
+  const names = await readdir(directory);
+  const modes = await Promise.all(names.map(async (name) => (await stat(path.join(directory, name))).mode));
+  return names.filter((_, index) => ((modes[index] ?? 0) & 0o077) !== 0);
+}
+
 test('a dry run starts nothing, not even a state folder', async () => {
   expect(await apply({}, '--dry-run')).toMatchObject({ changes: 1, plans: [{ action: 'add' }] });
   expect(existsSync(path.join(folder, 'state'))).toBe(false);
@@ -49,7 +56,10 @@ test('a dry run starts nothing, not even a state folder', async () => {
 });
 
 test('one worker serves what was applied, from any terminal; down ends everything', async () => {
+  // Somebody made the folder before, and everybody may look into it.
+  await mkdir(path.join(folder, 'state'), { mode: 0o755 });
   expect(await apply({})).toMatchObject({ changes: 1 });
+  expect(await readableByOthers(path.join(folder, 'state'))).toEqual([]);
   const started = (await processes()).processes;
   expect(started.map(({ kind }) => kind)).toEqual(['server', 'worker']);
 

@@ -304,6 +304,12 @@ const VALUES = cases([
     encrypted('«AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ»'),
     'new identity',
   ],
+  [
+    'a group of a bucket',
+    'WRONG_VALUE',
+    `${s3('region: eu-west-1')}  groupAccess: «read»\n`,
+    'Remove `groupAccess`',
+  ],
   ['a recipient twice', 'WRONG_VALUE', encrypted(`${RECIPIENT}, «${RECIPIENT}»`), 'Remove it'],
   [
     'encryption to nobody',

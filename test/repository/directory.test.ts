@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readdir, readFile, symlink, utimes, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
 import { DirectoryStore } from '../../repository/directory.ts';
@@ -149,6 +149,63 @@ describe('the directory store', () => {
       large: { code: 'STORE_FULL', transient: false },
       small: 'created',
       temporaryFiles: 0,
+    });
+  });
+
+  describe('lets', () => {
+    let umask: number;
+    beforeEach(() => {
+      // That of most systems: what is not said otherwise, everybody may read.
+      umask = process.umask(0o022);
+    });
+    afterEach(() => process.umask(umask));
+
+    /** What stands below the root, the root itself as an empty name, each with its permissions in octal. */
+    const permissions = async (): Promise<Record<string, string>> => {
+      const names = ['', ...(await readdir(root, { recursive: true }))];
+      const found = names.map(async (name) => {
+        const { mode } = await stat(path.join(root, name));
+        return [name, (mode & 0o7777).toString(8)] as const;
+      });
+      return Object.fromEntries(await Promise.all(found));
+    };
+
+    it.each([
+      ['nobody else read it, unless it is told so', undefined, '700', '600'],
+      ['its group read it', 'read', '750', '640'],
+      ['its group write into it', 'write', '770', '660'],
+    ] as const)('%s', async (_, groupAccess, folder, file) => {
+      store = new DirectoryStore(root, groupAccess === undefined ? {} : { groupAccess });
+      await store.put('deep/er/once', body, creating);
+      await store.put('deep/er/again', body, { ...creating, ifAbsent: false });
+      await expect(permissions()).resolves.toEqual({
+        '': folder,
+        [TEMPORARY]: folder,
+        deep: folder,
+        'deep/er': folder,
+        'deep/er/once': file,
+        'deep/er/again': file,
+      });
+    });
+
+    it('folders keep the group of the one above, where that hands it on', async () => {
+      await mkdir(root);
+      await chmod(root, 0o2770);
+      await new DirectoryStore(root, { groupAccess: 'write' }).put('deep/once', body, creating);
+      await expect(permissions()).resolves.toMatchObject({ '': '2770', deep: '2770', 'deep/once': '660' });
+    });
+
+    it('what an earlier version wrote be read and added to, and leaves its permissions as they are', async () => {
+      await mkdir(path.join(root, 'old'), { recursive: true });
+      await writeFile(path.join(root, 'old/object'), body);
+      await expect(store.get('old/object')).resolves.toEqual(body);
+      await store.put('old/new', body, creating);
+      await expect(permissions()).resolves.toMatchObject({
+        '': '755',
+        old: '755',
+        'old/object': '644',
+        'old/new': '600',
+      });
     });
   });
 

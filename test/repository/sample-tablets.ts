@@ -42,6 +42,7 @@ export async function writeTabletBackup(
   store: Store,
   ref: BackupId,
   tablets: SampleTablets,
+  startedAt = '2026-11-23T02:00:00.000Z',
 ): Promise<StoredManifest> {
   await ensureRepository(store);
   const finished = await findManifest(store, ref);
@@ -54,7 +55,8 @@ export async function writeTabletBackup(
     for (const key of await listTabletResults(store, ref, 1)) yield await readTabletResult(store, key);
   };
   const written =
-    finished ?? (await writeTabletManifest(store, draftOf(ref, tablets), results(), { filesPerList: 7 }));
+    finished ??
+    (await writeTabletManifest(store, draftOf(ref, tablets, startedAt), results(), { filesPerList: 7 }));
   await sweepBackup(store, ref);
   return written;
 }
@@ -111,14 +113,14 @@ async function saveTablet(
   );
 }
 
-function draftOf(ref: BackupId, tablets: SampleTablets): TabletManifestDraft {
+function draftOf(ref: BackupId, tablets: SampleTablets, startedAt: string): TabletManifestDraft {
   const table = { id: 'table0', schema: 'public', name: 'orders', index: false };
   return {
     ...ref,
     engine: 'universe',
     pipelineHash: '0'.repeat(64),
     writtenBy: { holdfast: '0.1.0', host: 'worker-1' },
-    startedAt: '2026-11-23T02:00:00.000Z',
+    startedAt,
     completedAt: new Date().toISOString(),
     server: { product: 'yugabytedb', version: '2024.2.0.0' },
     readPoint: {

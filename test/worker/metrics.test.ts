@@ -95,6 +95,23 @@ describe('the metrics of plans', () => {
     }
   });
 
+  test('tell how long the plan’s locks last: from now, nothing where none is known, and no sample where nothing is to be locked', async () => {
+    const damaged = {
+      verified: { level: 'content', verdict: 'FAILED', at: '2026-11-24T11:00:00Z' },
+    } as const;
+    const horizonOf = async (locks: object, ...entries: readonly CatalogueEntry[]) => {
+      plans = [planOf('orders', async () => ({ ...catalogueOf(...entries), ...locks }))];
+      return /^holdfast_lock_horizon_seconds\{plan="orders"\} (.*)$/m.exec(await render())?.[1];
+    };
+    const until = (wholeLockedUntil: string, more = {}) =>
+      entry(wholeLockedUntil, '2026-11-24T06:00:00Z', { wholeLockedUntil, ...more });
+    const locked = [until('2026-11-25T12:00:00Z'), until('2026-11-26T12:00:00Z', damaged)];
+    expect(await horizonOf({ locks: true }, ...locked)).toBe('86400');
+    expect(await horizonOf({ locks: true }, until('2026-11-24T11:00:00Z'))).toBe('-3600');
+    expect(await horizonOf({ locks: true }, entry('b', '2026-11-24T06:00:00Z', {}))).toBe('0');
+    expect(await horizonOf({}, entry('b', '2026-11-24T06:00:00Z', {}))).toBeUndefined();
+  });
+
   test('keep what was read last of a repository that does not answer, and say that it does not', async () => {
     plans = [
       planOf('orders', async () => {

@@ -99,7 +99,7 @@ export class FileMemory {
     const together = [...lines];
     const appended = this.#appending.then(() => {
       this.#waiting = undefined;
-      return appendFile(this.#path, together.join(''));
+      return appendFile(this.#path, together.join(''), { mode: 0o600 });
     });
     this.#waiting = { lines: together, appended };
     // A disk that was full has room again: the failure is the caller's, and not of who comes after.
