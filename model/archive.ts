@@ -124,7 +124,7 @@ export interface SegmentHeader {
   readonly transactions: number;
   /** Of all kinds, Relation messages that were written again included. */
   readonly messages: number;
-  /** Values of sequences, read as the segment was closed: never older than its last commit. Absent in segments of older versions, which read them at most once a second. */
+  /** Values of sequences, read as the segment was closed: never older than its last commit. Absent where one was locked; the header before it then serves. */
   readonly sequences?: readonly {
     readonly schema: string;
     readonly name: string;

@@ -5,6 +5,7 @@ import {
   type SegmentHeader,
   type TimelineEnd,
 } from '../../../model/archive.ts';
+import { defined } from '../../../model/defined.ts';
 import {
   ARCHIVE_FORMAT_VERSION,
   putSegment,
@@ -268,7 +269,7 @@ class Capture implements StreamListener {
     const sequences = await readSequences(this.#side);
     const tables = await this.#readTables();
     const { schemaFingerprint } = tables;
-    return { tables, sample: { sequences, schemaFingerprint, sampledAt } };
+    return { tables, sample: { ...defined({ sequences }), schemaFingerprint, sampledAt } };
   }
 
   async #readTables(): Promise<ArchivableTables> {

@@ -1,3 +1,4 @@
+import { delimiter } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import type { RestoreContext } from '../../../engines/engine.ts';
@@ -92,13 +93,17 @@ async function beginArchiving(
   };
 }
 
-/** Writes, backs up amid open transactions, writes on, and archives all of it. */
+/**
+ * Writes, backs up amid open transactions, writes on, and archives all of it. Of another version than 15, its client programs come
+ * onto PATH behind the installed ones.
+ */
 export async function makeWorld(size: WorldSize): Promise<World> {
   const { seed, transactions, bases: wanted, version = 15, alterations = [] } = size;
   const [postgres, repository] = await Promise.all([
     startPostgres({ version, settings: { wal_level: 'logical', track_commit_timestamp: 'on' } }),
     createRepository(),
   ]);
+  if (version !== 15) process.env.PATH = `${process.env.PATH}${delimiter}${postgres.binDirectory}`;
   const parts = new AsyncDisposableStack();
   parts.defer(() => repository.remove());
   parts.defer(() => postgres.stop());
@@ -164,10 +169,13 @@ export interface InstantOutcome {
 /** Instants just at, before and between commits, and at the base itself. */
 export function anyInstant(world: World, base: TestBackup, dice: Dice): number {
   const from = seenByMicros(base);
-  const commits = world.commits.filter(({ micros }) => micros > from);
+  const after = world.commits.filter(({ micros }) => micros > from);
+  const altered = after.findIndex(({ alteration }) => alteration !== undefined);
+  // Few that have to be refused.
+  const commits = altered > 0 && dice.chance(0.9) ? after.slice(0, altered) : after;
   const { micros } = dice.pick(commits);
   // The last commit is the end of what the archive has.
-  const last = commits.at(-1)?.micros ?? from;
+  const last = after.at(-1)?.micros ?? from;
   return Math.min(
     last,
     Math.max(from, micros + dice.pick([-1, 0, 1, Math.floor(dice.between(-3000, 3000))])),
