@@ -10,6 +10,7 @@ import { ALL_ALTERATIONS } from './source.ts';
 import { anyInstant, makeWorld, restoreBase, tryInstant } from './trial.ts';
 
 const BASES = 2;
+const SAID_EVERY = 25;
 const VERSIONS: readonly PostgresVersion[] = [15, 16, 17, 18];
 
 const { values } = parseArgs({
@@ -60,6 +61,7 @@ for (let seed = Number(values.seed); tried < wanted; seed += 1) {
         tried += 1;
         transactions += outcome.transactions;
         if (outcome.refused !== undefined) refused += 1;
+        if (tried % SAID_EVERY === 0) say(`${tried} instants, ${refused} refused, ${wrong} wrong`);
         if (outcome.differences.length === 0) continue;
         wrong += 1;
         say(

@@ -54,7 +54,7 @@ export class ProductArchive {
   async catchUp(): Promise<StoredTimeline> {
     const [place] = await query(this.#url, 'SELECT pg_current_wal_insert_lsn()::text AS lsn');
     const lsn = parseLsn(String(place?.lsn)) ?? '';
-    return await this.#until('the archive has what was committed', async () => {
+    return await this.#until(`the archive has what was committed before ${lsn}`, async () => {
       const newest = (await this.timelines()).at(-1);
       return newest !== undefined && newest.end === undefined && archiveEnd(newest) >= lsn
         ? newest
@@ -85,7 +85,15 @@ export class ProductArchive {
       if (this.#failure !== undefined) throw this.#failure;
       const found = await find();
       if (found !== undefined) return found;
-      if (Date.now() > deadline) throw new Error(`still not true after ${PATIENCE_MS / 1000} s: ${what}`);
+      if (Date.now() > deadline) {
+        const told = (await this.timelines()).map(
+          ({ timeline, segments, end }) =>
+            `${timeline.id} with ${segments.length} segments to ${segments.at(-1)?.endLsn ?? 'nowhere'}${end === undefined ? '' : `, ended: ${end.code}`}`,
+        );
+        throw new Error(
+          `still not true after ${PATIENCE_MS / 1000} s: ${what}; timelines: ${told.join('; ')}`,
+        );
+      }
       await sleep(RETRY_AFTER_MS);
     }
   }

@@ -144,12 +144,16 @@ export class WrittenSource {
     while (this.commits.length < end) await this.#step();
   }
 
-  /** Commits what is open, and then alters the schema by one transaction. @param publication what the archive publishes */
-  async alter(alteration: Alteration, publication: string): Promise<void> {
+  /** Ends what is open, so that nothing is. */
+  async endAll(): Promise<void> {
     for (const number of [...this.#open.keys()]) {
       const client = this.#clients[number];
       if (client !== undefined) await this.#end(client, number);
     }
+  }
+
+  /** Alters the schema by one transaction, while nothing is open. @param publication what the archive publishes */
+  async alter(alteration: Alteration, publication: string): Promise<void> {
     const client = this.#clients[0];
     if (client === undefined) return;
     await client.query('BEGIN');

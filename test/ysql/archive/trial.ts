@@ -7,6 +7,7 @@ import { ysqlEngine } from '../../../engines/ysql/engine.ts';
 import { replayDatabase } from '../../../engines/ysql/restore/replay.ts';
 import { isoOfMicros, type StoredSegment } from '../../../model/archive.ts';
 import { HoldfastError } from '../../../model/errors.ts';
+import type { ReplayReport } from '../../../model/replay.ts';
 import { type PostgresServer, type PostgresVersion, startPostgres } from '../../../parts/postgres.ts';
 import { forEachBounded } from '../../../repository/bounded.ts';
 import { Dice } from '../../crash/dice.ts';
@@ -119,10 +120,13 @@ export async function makeWorld(size: WorldSize): Promise<World> {
     const part = Math.ceil(transactions / (wanted + 1));
     const alter = async (alteration: Alteration | undefined) => {
       if (alteration === undefined) return;
+      await writing.endAll();
       const timeline = await archiving.catchUp();
       await sleep(LOOKED_AT_WITHIN_MS);
       await writing.alter(alteration, archiveName(PLAN, DATABASE));
       await writing.write(Math.ceil(part / 4));
+      // The next timeline's slot waits for the transactions that are open.
+      await writing.endAll();
       // Where the archive doesn't see it, the instants that are tried show what comes of that.
       await archiving.renewed(timeline);
     };
@@ -229,7 +233,7 @@ function unlawful(world: World, base: TestBackup, instant: number, code: string)
 }
 
 /** How a replay is run: in this process, or in one that is killed now and then. */
-export type RunReplay = (context: RestoreContext, database: string) => Promise<unknown>;
+export type RunReplay = (context: RestoreContext, database: string) => Promise<ReplayReport | undefined>;
 
 /** Replays to an instant in a copy of the restored base, and compares every table with the source as it was. */
 export async function tryInstant(
@@ -251,8 +255,10 @@ export async function tryInstant(
   const context = contextOf(world, base, instant, copy);
   // The copy is of the restore whose bookkeeping it has.
   const ours = { ...context, request: { ...context.request, restore: restored.request.restore } };
+  let report: ReplayReport;
   try {
-    await run(ours, DATABASE);
+    // Where another process has replayed it, this tells what that did.
+    report = (await run(ours, DATABASE)) ?? (await replayDatabase(ours, DATABASE));
   } catch (error) {
     if (!(error instanceof HoldfastError)) throw error;
     await query(postgres.url(), `DROP DATABASE "${copy}" WITH (FORCE)`);
@@ -266,8 +272,6 @@ export async function tryInstant(
     }
     return { ...found, differences: [`failed with ${error.code}: ${error.message}`] };
   }
-  // It has come to its end already, so this tells what it did.
-  const report = await replayDatabase(ours, DATABASE);
   const commit = lastCommitAt(world.commits, instant);
   const differences = await compare(postgres.url(copy), world.commits[commit]);
   await query(postgres.url(), `DROP DATABASE "${copy}" WITH (FORCE)`);
