@@ -8,7 +8,7 @@ import { query } from '../../support/sql.ts';
 import { archiveContext, archiveOnce, archiveRequest } from './archiver.ts';
 
 const RETRY_AFTER_MS = 50;
-const PATIENCE_MS = 120_000;
+const PATIENCE_MS = 300_000;
 
 /** The product's own capture, running beside the source's writers; begins another timeline where one ends, as the workflow does. */
 export class ProductArchive {
@@ -18,6 +18,8 @@ export class ProductArchive {
   readonly #stopping = new AbortController();
   readonly #running: Promise<void>;
   #failure: unknown;
+  /** Why attempts ended that were tried again. */
+  readonly #retried: string[] = [];
 
   constructor(
     url: string,
@@ -41,6 +43,7 @@ export class ProductArchive {
       } catch (error) {
         if (signal.aborted) return;
         if (!(error instanceof HoldfastError) || !error.transient) throw error;
+        this.#retried.push(`${error.code}: ${error.message}`);
         await sleep(RETRY_AFTER_MS);
       }
     }
@@ -91,7 +94,7 @@ export class ProductArchive {
             `${timeline.id} with ${segments.length} segments to ${segments.at(-1)?.endLsn ?? 'nowhere'}${end === undefined ? '' : `, ended: ${end.code}`}`,
         );
         throw new Error(
-          `still not true after ${PATIENCE_MS / 1000} s: ${what}; timelines: ${told.join('; ')}`,
+          `still not true after ${PATIENCE_MS / 1000} s: ${what}; timelines: ${told.join('; ')}; ${this.#retried.length} attempts were tried again, the last ones: ${this.#retried.slice(-3).join('; ')}`,
         );
       }
       await sleep(RETRY_AFTER_MS);
