@@ -105,6 +105,8 @@ class Capture implements StreamListener {
   #storedUntilMicros: number;
   #storedAt = Date.now();
   #watchedAt = Date.now();
+  /** A look is waiting or under way. On a slow source one may take longer than the time between two. */
+  #isWatching = false;
   #idle: Moment | undefined;
   #isAskingIdle = false;
   /** The server asked for a reply, perhaps while something was being stored. */
@@ -156,7 +158,8 @@ class Capture implements StreamListener {
 
   keepalive(position: bigint, replyRequested: boolean): void {
     this.#owesReply ||= replyRequested;
-    if (this.#isOver || this.#waiting > 0 || !this.#builder.isEmpty || position <= this.#builder.end) return;
+    // What waits to be stored is stored first, so a busy moment is no reason to pass a position over: the next may be busy too.
+    if (this.#isOver || !this.#builder.isEmpty || position <= this.#builder.end) return;
     const idle = this.#idle;
     if (idle !== undefined && position >= positionOf(idle.lsn)) {
       this.#idle = undefined;
@@ -178,8 +181,8 @@ class Capture implements StreamListener {
     if (this.#isOver) return;
     const now = Date.now();
     if (!this.#builder.inTransaction && this.#isLate()) this.#close();
-    if (now - this.#watchedAt >= this.#rhythm.watchMs) {
-      this.#watchedAt = now;
+    if (!this.#isWatching && now - this.#watchedAt >= this.#rhythm.watchMs) {
+      this.#isWatching = true;
       this.#enqueue(() => this.#watch());
     }
     const isIdle = this.#builder.isEmpty && this.#waiting === 0;
@@ -287,6 +290,12 @@ class Capture implements StreamListener {
   }
 
   async #watch(): Promise<void> {
+    await this.#lookAround();
+    this.#watchedAt = Date.now();
+    this.#isWatching = false;
+  }
+
+  async #lookAround(): Promise<void> {
     const { stored } = this.#opened;
     const { slot: name } = stored.timeline;
     const { lease, request, signal } = this.#context;

@@ -255,6 +255,11 @@ class Kills {
       this.#options.say(`replay ${number + 1}: ${victim}`);
     }
     const { code, stdout, stderr } = await restoring;
+    // The only worker was away for longer than the command waits: nothing has begun.
+    if (code !== 0 && stdout.includes('"NO_WORKER"')) {
+      this.#options.say(`replay ${number + 1}: refused, no worker answered`);
+      return strikes;
+    }
     if (code !== 0) {
       this.#problems.push(
         `restore to ${to} ended with ${code}: ${stdout.slice(0, 1_000)} ${stderr.slice(-1_000)}`,
