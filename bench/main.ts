@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 
 /**
- * `npm run bench -- ysql|ycql [--rounds N] [--scale X] [--json] [--write]`, `npm run bench -- many [--tables N] [--rounds N] [--json]`,
+ * `npm run bench -- ysql|ycql|archive [--rounds N] [--scale X] [--json] [--write]`, `npm run bench -- many [--tables N] [--rounds N] [--json]`,
  * `npm run bench -- universe [--part upload|latency|scale] …`
  */
 const { positionals, values } = parseArgs({
@@ -24,6 +24,11 @@ if (engine === 'universe') {
   const { benchYcql } = await import('./ycql.ts');
   const { json, write } = values;
   await benchYcql({ rounds: Number(values.rounds), scale: Number(values.scale), json, write });
+} else if (engine === 'archive') {
+  const { benchArchive, ARCHIVE_PARTS } = await import('./archive.ts');
+  const { json, write } = values;
+  const part = ARCHIVE_PARTS.find((each) => each === values.part);
+  await benchArchive({ rounds: Number(values.rounds), scale: Number(values.scale), json, write, part });
 } else if (engine === 'start') {
   const { benchStart } = await import('./start.ts');
   await benchStart({ rounds: Number(values.rounds), json: values.json });
@@ -33,7 +38,7 @@ if (engine === 'universe') {
   await benchMany({ rounds: Number(values.rounds), tables: Number(values.tables), json });
 } else if (engine !== 'ysql') {
   process.stderr.write(
-    `error: there is no benchmark ${engine}\n  → npm run bench -- ysql|many|ycql|universe|start [--rounds N] [--scale X] [--tables N] [--json] [--write]\n`,
+    `error: there is no benchmark ${engine}\n  → npm run bench -- ysql|many|ycql|universe|archive|start [--rounds N] [--scale X] [--tables N] [--json] [--write]\n`,
   );
   process.exitCode = 2;
 } else {

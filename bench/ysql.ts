@@ -192,7 +192,7 @@ function renderReport(report: Report): string {
 function renderPage(report: Report): string {
   return `# Benchmarks
 
-Many small tables: [benchmarks-many](benchmarks-many.md). YCQL: [benchmarks-ycql](benchmarks-ycql.md).
+Many small tables: [benchmarks-many](benchmarks-many.md). YCQL: [benchmarks-ycql](benchmarks-ycql.md). The archive of changes: [benchmarks-archive](benchmarks-archive.md).
 
 Written by \`npm run bench -- ysql --write\` on ${new Date().toISOString().slice(0, 10)}: ${report.machine}; everything on one machine, loopback, PostgreSQL
 and Temporal's file without fsync. ${(report.textBytes / 1e6).toFixed(0)} MB of COPY text in four tables, one of them about 80 %; ${report.rounds} rounds, alternating. Holdfast runs through

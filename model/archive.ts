@@ -53,7 +53,7 @@ export interface Timeline {
    * `pg_current_snapshot()` taken after the slot was there, `xmin:xmax:xip,…`. Every transaction from `xmax` on commits after `startLsn`.
    */
   readonly snapshotXids: string;
-  /** Hash of the columns of all tables; see `engines/ysql/archive/fingerprint.ts`. */
+  /** Hash of the columns of all tables and of the publication; see `engines/ysql/archive/tables.ts`. */
   readonly schemaFingerprint: string;
   /** The timeline before, and why it ended. */
   readonly previous?: { readonly timeline: string; readonly reason: string };
@@ -88,7 +88,7 @@ export type TimelineEndCode =
   | 'gap'
   /** The address leads to another server or another database of that name. */
   | 'other-source'
-  /** The plan's tables, their columns or their replica identities are others than before. */
+  /** The plan's tables, their columns, their replica identities, their publication or an enumeration are others than before. */
   | 'schema-changed';
 
 /** What a segment's name says. A listing sorted by name is the chain. */
@@ -125,7 +125,7 @@ export interface SegmentHeader {
   readonly transactions: number;
   /** Of all kinds, Relation messages that were written again included. */
   readonly messages: number;
-  /** Values of sequences, read as the segment was closed: never older than its last commit. Absent where they were not read (at most once a second). */
+  /** Values of sequences, read as the segment was closed: never older than its last commit. Absent where one was locked; the header before it then serves. */
   readonly sequences?: readonly {
     readonly schema: string;
     readonly name: string;

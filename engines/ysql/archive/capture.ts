@@ -5,6 +5,7 @@ import {
   type SegmentHeader,
   type TimelineEnd,
 } from '../../../model/archive.ts';
+import { defined } from '../../../model/defined.ts';
 import {
   ARCHIVE_FORMAT_VERSION,
   putSegment,
@@ -20,7 +21,7 @@ import { endTimeline, type OpenedTimeline, schemaObstacle, slotObstacle } from '
 import { ReplicationStream, type StreamListener } from './replication-stream.ts';
 import { type ClosedSegment, SegmentBuilder } from './segment-builder.ts';
 import { type Moment, moveIdlePosition, readMoment, readSequences, readSlot } from './server-state.ts';
-import { dropSlot } from './slot.ts';
+import { dropClosedSlot } from './slot.ts';
 import { type ArchivableTables, archivableTables } from './tables.ts';
 
 /** How often things are looked at, milliseconds. A test has them more often. */
@@ -30,11 +31,9 @@ export interface CaptureRhythm {
   readonly watchMs: number;
   /** While nothing is committed, the window's end moves so often. */
   readonly idleMs: number;
-  /** Sequences and schema are read with a segment at most so often. */
-  readonly sampleMs: number;
 }
 
-const RHYTHM: CaptureRhythm = { tickMs: 200, watchMs: 10_000, idleMs: 60_000, sampleMs: 1_000 };
+const RHYTHM: CaptureRhythm = { tickMs: 200, watchMs: 10_000, idleMs: 60_000 };
 
 /** So many closed segments or parts may wait for the store; then the source waits. Bounds memory to about three segments. */
 const JOBS_AHEAD = 2;
@@ -83,7 +82,7 @@ export async function captureChanges(
   } finally {
     await side.close();
   }
-  await withSession(target, request.database, signal, (session) => dropSlot(session, slot));
+  await withSession(target, request.database, signal, (session) => dropClosedSlot(session, slot, signal));
   return end;
 }
 
@@ -104,11 +103,10 @@ class Capture implements StreamListener {
   #parts: SegmentPart[] = [];
   #stored: Lsn;
   #storedUntilMicros: number;
-  /** Up to here the schema is known to be as the timeline says. */
-  #soundUntil: Lsn;
   #storedAt = Date.now();
   #watchedAt = Date.now();
-  #sampledAt = 0;
+  /** A look is waiting or under way. On a slow source one may take longer than the time between two. */
+  #isWatching = false;
   #idle: Moment | undefined;
   #isAskingIdle = false;
   /** The server asked for a reply, perhaps while something was being stored. */
@@ -124,7 +122,6 @@ class Capture implements StreamListener {
     this.#rhythm = rhythm;
     this.#builder = new SegmentBuilder(positionOf(opened.end));
     this.#stored = opened.end;
-    this.#soundUntil = opened.end;
     const { timeline, segments } = opened.stored;
     this.#storedUntilMicros = segments.reduce(
       (newest, { maxCommitMicros }) => Math.max(newest, maxCommitMicros),
@@ -161,7 +158,8 @@ class Capture implements StreamListener {
 
   keepalive(position: bigint, replyRequested: boolean): void {
     this.#owesReply ||= replyRequested;
-    if (this.#isOver || this.#waiting > 0 || !this.#builder.isEmpty || position <= this.#builder.end) return;
+    // What waits to be stored is stored first, so a busy moment is no reason to pass a position over: the next may be busy too.
+    if (this.#isOver || !this.#builder.isEmpty || position <= this.#builder.end) return;
     const idle = this.#idle;
     if (idle !== undefined && position >= positionOf(idle.lsn)) {
       this.#idle = undefined;
@@ -183,8 +181,8 @@ class Capture implements StreamListener {
     if (this.#isOver) return;
     const now = Date.now();
     if (!this.#builder.inTransaction && this.#isLate()) this.#close();
-    if (now - this.#watchedAt >= this.#rhythm.watchMs) {
-      this.#watchedAt = now;
+    if (!this.#isWatching && now - this.#watchedAt >= this.#rhythm.watchMs) {
+      this.#isWatching = true;
       this.#enqueue(() => this.#watch());
     }
     const isIdle = this.#builder.isEmpty && this.#waiting === 0;
@@ -227,7 +225,9 @@ class Capture implements StreamListener {
   async #put(closed: ClosedSegment, parts: readonly SegmentPart[]): Promise<void> {
     const { store, request, signal, lease } = this.#context;
     const { timeline } = this.#opened.stored;
-    const sample = await this.#sample();
+    const { sample, tables } = await this.#sample();
+    // Nothing is stored that may not fit the timeline's tables: so whatever is stored can be replayed.
+    if (await this.#endIfAltered(tables)) return;
     const header: SegmentHeader = {
       formatVersion: ARCHIVE_FORMAT_VERSION,
       timeline: timeline.id,
@@ -235,7 +235,7 @@ class Capture implements StreamListener {
       endLsn: closed.endLsn,
       transactions: closed.transactions,
       messages: closed.messages,
-      ...sample?.header,
+      ...sample,
     };
     const head = compressFrame(Buffer.from(`${JSON.stringify(header)}\n`), 1);
     const range = {
@@ -264,32 +264,38 @@ class Capture implements StreamListener {
     this.#storedBytes += closed.storedBytes;
     this.#stream?.acknowledge(positionOf(closed.endLsn));
     this.#report();
-    if (sample !== undefined) await this.#judgeSchema(sample.tables);
   }
 
   /** Sequences and schema, read after the segment's last commit. */
   async #sample() {
-    const now = Date.now();
-    if (now - this.#sampledAt < this.#rhythm.sampleMs) return undefined;
-    this.#sampledAt = now;
     const sampledAt = await readMoment(this.#side);
     const sequences = await readSequences(this.#side);
-    const tables = await archivableTables(this.#side, this.#context.request.source);
+    const tables = await this.#readTables();
     const { schemaFingerprint } = tables;
-    return { tables, header: { sequences, schemaFingerprint, sampledAt } };
+    return { tables, sample: { ...defined({ sequences }), schemaFingerprint, sampledAt } };
   }
 
-  async #judgeSchema(tables: ArchivableTables): Promise<void> {
+  async #readTables(): Promise<ArchivableTables> {
+    const { publication } = this.#opened.stored.timeline;
+    return await archivableTables(this.#side, this.#context.request.source, publication);
+  }
+
+  /** Ends the timeline at what is stored where the schema is not the timeline's any more. */
+  async #endIfAltered(tables: ArchivableTables): Promise<boolean> {
     const { stored } = this.#opened;
-    const obstacle = schemaObstacle(stored, tables, this.#soundUntil);
-    if (obstacle === undefined) {
-      this.#soundUntil = this.#stored;
-      return;
-    }
-    this.#finish(await endTimeline(this.#context, stored, obstacle));
+    const obstacle = schemaObstacle(stored, tables);
+    if (obstacle === undefined) return false;
+    this.#finish(await endTimeline(this.#context, stored, { lsn: this.#stored, ...obstacle }));
+    return true;
   }
 
   async #watch(): Promise<void> {
+    await this.#lookAround();
+    this.#watchedAt = Date.now();
+    this.#isWatching = false;
+  }
+
+  async #lookAround(): Promise<void> {
     const { stored } = this.#opened;
     const { slot: name } = stored.timeline;
     const { lease, request, signal } = this.#context;
@@ -304,7 +310,7 @@ class Capture implements StreamListener {
       return;
     }
     await lease.hold({ signal });
-    await this.#judgeSchema(await archivableTables(this.#side, request.source));
+    await this.#endIfAltered(await this.#readTables());
   }
 
   #finish(end: TimelineEnd): void {

@@ -1,4 +1,4 @@
-import { isUtf8 } from 'node:buffer';
+import { isAscii, isUtf8 } from 'node:buffer';
 import { permanent } from '../../../model/errors.ts';
 
 /*
@@ -279,6 +279,8 @@ const IN_THE_STREAM: Origin = {
 class MessageReader {
   readonly #bytes: Buffer;
   readonly #origin: Origin;
+  /** All of the bytes as text where they are ASCII, as most rows are: to cut it is quicker than to decode each value. */
+  #ascii: string | undefined;
   #at = 0;
 
   constructor(bytes: Uint8Array, origin: Origin) {
@@ -351,6 +353,7 @@ class MessageReader {
   tuple(): Tuple {
     const count = this.int16();
     this.require(count, 'the values of a row');
+    if (this.#ascii === undefined && isAscii(this.#bytes)) this.#ascii = this.#bytes.toString('latin1');
     const cells: Cell[] = [];
     for (let column = 0; column < count; column += 1) cells.push(this.#cell());
     return cells;
@@ -372,6 +375,7 @@ class MessageReader {
   }
 
   #utf8(from: number, to: number): string {
+    if (this.#ascii !== undefined) return this.#ascii.slice(from, to);
     const bytes = this.#bytes.subarray(from, to);
     if (!isUtf8(bytes)) throw this.damaged('text in it is not UTF-8');
     return bytes.toString('utf8');

@@ -8,7 +8,7 @@ import {
   type TimelineEndCode,
 } from '../../../model/archive.ts';
 import { defined } from '../../../model/defined.ts';
-import { permanent } from '../../../model/errors.ts';
+import { permanent, transient } from '../../../model/errors.ts';
 import { chainsOf } from '../../../planning/archive-window.ts';
 import {
   ARCHIVE_FORMAT_VERSION,
@@ -33,6 +33,9 @@ import {
 } from './server-state.ts';
 import { createPublication, createSlot, dropPublication, dropSlot, PLUGIN, refuseBusy } from './slot.ts';
 import { type ArchivableTables, archivableTables } from './tables.ts';
+
+/** How often a publication is made anew in one attempt. */
+const PUBLISH_TRIES = 5;
 
 export interface OpenedTimeline {
   readonly stored: StoredTimeline;
@@ -67,7 +70,7 @@ export async function openTimeline(context: ArchiveContext): Promise<OpenedTimel
     const found: Found = {
       identity: await readSourceIdentity(session),
       slot: await readSlot(session, name),
-      tables: await archivableTables(session, request.source),
+      tables: await archivableTables(session, request.source, name),
     };
     if (newest === undefined) return await begin(context, session, { server, name, found });
     if (newest.end !== undefined) {
@@ -152,15 +155,14 @@ export function slotObstacle(slot: Slot, end: Lsn, maxSourceLagBytes: number): O
 }
 
 export function schemaObstacle(
-  { timeline, segments }: StoredTimeline,
+  { timeline }: StoredTimeline,
   { schemaFingerprint }: ArchivableTables,
-  soundUntil: Lsn = segments.at(-1)?.endLsn ?? timeline.startLsn,
 ): Obstacle | undefined {
   if (schemaFingerprint === timeline.schemaFingerprint) return undefined;
   return {
     code: 'schema-changed',
-    reason: 'The tables, their columns or their replica identities changed.',
-    lsn: soundUntil,
+    reason:
+      'The tables, their columns, their replica identities or their publication changed, or an enumeration did.',
   };
 }
 
@@ -200,12 +202,10 @@ async function begin(
   await lease.hold({ signal });
   if (found.slot !== undefined) refuseBusy(found.slot, name);
   await dropSlot(session, name);
-  await createPublication(session, name, found.tables);
+  const tables = await publish(context, session, name);
   context.log('begin an archive of changes', { database: request.database, slot: name });
   const startLsn = await createSlot(session, name);
   const moment = await readMoment(session);
-  // After the slot: what is altered from now on changes the fingerprint, and what was altered before is in it.
-  const tables = await archivableTables(session, request.source);
   const createdAt = isoOfMicros(moment.micros);
   const timeline: Timeline = {
     formatVersion: ARCHIVE_FORMAT_VERSION,
@@ -222,8 +222,8 @@ async function begin(
     startLsn,
     createdAt,
     snapshotXids: await readSnapshotXids(session),
-    // A table that came since the publication was made isn't published. The stream then finds another fingerprint, and begins anew.
-    schemaFingerprint: found.tables.schemaFingerprint,
+    // Read before the slot was there: if anything was altered since, the stream finds another fingerprint, and begins anew.
+    schemaFingerprint: tables.schemaFingerprint,
     ...(ended === undefined ? {} : { previous: { timeline: ended.timeline, reason: ended.reason } }),
   };
   const script = Buffer.from(DECODE_SCRIPT);
@@ -237,6 +237,26 @@ async function begin(
     began: ended?.reason ?? 'The plan has an archive of changes from now on.',
     ...defined({ ended }),
   };
+}
+
+/** Makes the publication anew, and again where a table came meanwhile. Returns the tables that it has. */
+async function publish(
+  { request }: ArchiveContext,
+  session: Session,
+  name: string,
+): Promise<ArchivableTables> {
+  for (let tries = 1; ; tries += 1) {
+    const wanted = await archivableTables(session, request.source, name);
+    await createPublication(session, name, wanted);
+    const tables = await archivableTables(session, request.source, name);
+    if (tables.unpublished.length === 0) return tables;
+    if (tries < PUBLISH_TRIES) continue;
+    throw transient(
+      'ARCHIVE_TABLES_COME',
+      `Tables come to database "${request.database}" faster than they can be published: ${tables.unpublished.slice(0, 5).join(', ')}`,
+      'It is tried again; or let the plan name the tables.',
+    );
+  }
 }
 
 /** Removes slot and publication, and ends the newest timeline. For a plan that has no archive any more. */

@@ -101,7 +101,7 @@ export async function checkArchive(
       }
       return `the archive gives its slot up at ${own} (maxSourceLag), the server at ${formatBytes(settings.maxSlotKeepMiB * 1024 ** 2)} (max_slot_wal_keep_size)`;
     }),
-    await tablesCheck(verb, source, target, async () => (await found()).databases),
+    await tablesCheck(verb, source, plan, target, async () => (await found()).databases),
   ];
 }
 
@@ -109,6 +109,7 @@ export async function checkArchive(
 async function tablesCheck(
   verb: VerbContext,
   source: YsqlSource,
+  plan: string,
   target: () => Promise<ConnectionTarget>,
   databases: () => Promise<readonly string[]>,
 ): Promise<Check> {
@@ -117,7 +118,7 @@ async function tablesCheck(
     const told: string[] = [];
     for (const database of await databases()) {
       const tables = await withSession(await target(), database, verb.signal, (session) =>
-        archivableTables(session, source),
+        archivableTables(session, source, archiveName(plan, database)),
       );
       told.push(describe(database, tables));
       mend.push(...tables.notArchived.flatMap(({ sql }) => sql ?? []));

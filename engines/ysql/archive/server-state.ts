@@ -1,5 +1,6 @@
 import { type Lsn, parseLsn, type SegmentHeader } from '../../../model/archive.ts';
-import { permanent } from '../../../model/errors.ts';
+import { HoldfastError, permanent } from '../../../model/errors.ts';
+import { sqlState } from '../server/errors.ts';
 import { onlyRow, type Session } from '../server/session.ts';
 
 /** A replication slot as `pg_replication_slots` shows it. */
@@ -80,12 +81,35 @@ export async function moveIdlePosition(session: Session): Promise<void> {
   );
 }
 
-export async function readSequences(session: Session): Promise<NonNullable<SegmentHeader['sequences']>> {
-  return await session.query(
-    'read the values of sequences',
-    `SELECT schemaname AS schema, sequencename AS name, last_value::text AS "lastValue"
-     FROM pg_catalog.pg_sequences ORDER BY 1, 2`,
-  );
+type Sequences = NonNullable<SegmentHeader['sequences']>;
+
+const SEQUENCE_TRIES = 5;
+/** A transaction that alters or restarts a sequence may go on for hours. The source must not keep its WAL for so long. */
+const SEQUENCE_LOCK_TIMEOUT = '2s';
+
+/**
+ * Values of all sequences; undefined where one is locked, or where sequences are dropped again and again: the next segment has them then.
+ */
+export async function readSequences(session: Session): Promise<Sequences | undefined> {
+  for (let tries = 0; tries < SEQUENCE_TRIES; tries += 1) {
+    await session.query('begin a transaction', 'BEGIN');
+    try {
+      await session.query('wait not long', `SET LOCAL lock_timeout = '${SEQUENCE_LOCK_TIMEOUT}'`);
+      return await session.query(
+        'read the values of sequences',
+        `SELECT schemaname AS schema, sequencename AS name, last_value::text AS "lastValue"
+         FROM pg_catalog.pg_sequences ORDER BY 1, 2`,
+      );
+    } catch (error) {
+      const state = error instanceof HoldfastError ? sqlState(error.cause) : undefined;
+      // 55P03: it is locked. XX000 ("could not open relation with OID …") and 42P01: it was dropped while it was being read.
+      if (state === '55P03') return undefined;
+      if (state !== 'XX000' && state !== '42P01') throw error;
+    } finally {
+      if (!session.broken) await session.query('end the transaction', 'ROLLBACK');
+    }
+  }
+  return undefined;
 }
 
 export async function readSnapshotXids(session: Session): Promise<string> {

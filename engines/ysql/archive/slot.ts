@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { permanent, transient } from '../../../model/errors.ts';
 import { quoteIdentifier } from '../server/identifiers.ts';
 import { onlyRow, type Session } from '../server/session.ts';
@@ -61,6 +62,19 @@ export async function dropSlot(session: Session, name: string): Promise<void> {
     'SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots WHERE slot_name = $1',
     [name],
   );
+}
+
+/** A server notices that a stream was closed when it next reads or writes there, later where it is busy. */
+const FREE_WITHIN_MS = 10_000;
+const LOOK_EVERY_MS = 50;
+
+/** Drops the slot of a stream that has just been closed, once the server has noticed. Throws as `dropSlot` where that takes too long. */
+export async function dropClosedSlot(session: Session, name: string, signal: AbortSignal): Promise<void> {
+  const deadline = Date.now() + FREE_WITHIN_MS;
+  while ((await readSlot(session, name))?.activePid != null && Date.now() < deadline) {
+    await sleep(LOOK_EVERY_MS, undefined, { signal });
+  }
+  await dropSlot(session, name);
 }
 
 export function refuseBusy(slot: Slot, name: string): void {

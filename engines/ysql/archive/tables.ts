@@ -16,23 +16,40 @@ interface TableRow {
   readonly replident: 'd' | 'f' | 'i' | 'n';
   readonly hasPrimaryKey: boolean;
   readonly hasIdentityIndex: boolean;
-  /** Name, type with modifier, generation, NOT NULL, in order. */
-  readonly columns: readonly (readonly [string, string, string, boolean])[];
+  /** Another number: it was dropped and made anew, and the publication does not have it. */
+  readonly oid: string;
+  /** Name, type with modifier, generation, NOT NULL, and the transaction that changed the column last, in order. */
+  readonly columns: readonly (readonly [string, string, string, boolean, string])[];
+  /** How the publication has it: the number of that entry, and whether it has all rows and columns. Null: it doesn't. */
+  readonly published: readonly [string, boolean, boolean] | null;
 }
 
-/** Names and types are written out whole, since `search_path` is empty. */
+/**
+ * Names and types are written out whole, since `search_path` is empty. The transaction that wrote a column's entry tells what its
+ * type doesn't: that all values were rewritten by an ALTER TABLE … TYPE … USING, or that a generated column is computed otherwise.
+ * Neither is sent as changes.
+ */
 const TABLES = `
   SELECT n.nspname AS schema, c.relname AS table, c.relpersistence = 'u' AS unlogged,
     pg_has_role(c.relowner, 'USAGE') AS owned, c.relreplident AS replident,
     EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indisvalid
       AND i.indimmediate) AS "hasPrimaryKey",
     EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisreplident AND i.indisvalid)
-      AS "hasIdentityIndex",
+      AS "hasIdentityIndex", c.oid::text AS oid,
     coalesce((SELECT json_agg(json_build_array(a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attgenerated,
-      a.attnotnull) ORDER BY a.attnum)
-      FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '[]') AS columns
+      a.attnotnull, a.xmin::text) ORDER BY a.attnum)
+      FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '[]') AS columns,
+    (SELECT json_build_array(r.oid::text, r.prqual IS NULL, r.prattrs IS NULL) FROM pg_catalog.pg_publication_rel r
+      JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid WHERE r.prrelid = c.oid AND p.pubname = $2) AS published
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE c.oid = ANY ($1::oid[]) ORDER BY 1, 2`;
+
+/** What the publication sends of its tables, and the labels of enumerations: a renamed one stands in rows that were never sent again. */
+const BESIDE_TABLES = `
+  SELECT (SELECT json_build_array(p.oid::text, p.puballtables, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, p.pubviaroot)
+      FROM pg_catalog.pg_publication p WHERE p.pubname = $1) AS publication,
+    (SELECT json_agg(json_build_array(e.enumtypid::text, e.enumlabel) ORDER BY e.enumtypid, e.enumsortorder) FROM pg_catalog.pg_enum e)
+      AS labels`;
 
 /** What of a database can be archived, and the state of its schema. */
 export interface ArchivableTables {
@@ -40,9 +57,11 @@ export interface ArchivableTables {
   readonly notArchived: readonly { readonly table: string; readonly reason: string; readonly sql?: string }[];
   /** Quoted, for a publication. */
   readonly quoted: readonly string[];
+  /** Of `archived`, those that the publication doesn't have. */
+  readonly unpublished: readonly string[];
   /**
-   * Hash of the tables, their columns and their replica identities. Another hash means that rows from before and after may not fit each
-   * other, or that a table has come or gone.
+   * Hash of the tables, their columns, their replica identities and how they are published. Another hash means that rows from before and
+   * after may not fit each other, that changes are not sent, or that a table has come or gone.
    */
   readonly schemaFingerprint: string;
 }
@@ -50,14 +69,22 @@ export interface ArchivableTables {
 /**
  * Which of the plan's tables have a replica identity. To publish one without would make the application's own UPDATE and DELETE fail
  * (`cannot update table … because it does not have a replica identity and publishes updates`), so those are left out.
+ *
+ * @param publication of the archive; it need not be there
  */
-export async function archivableTables(session: Session, source: YsqlSource): Promise<ArchivableTables> {
+export async function archivableTables(
+  session: Session,
+  source: YsqlSource,
+  publication: string,
+): Promise<ArchivableTables> {
   const { data } = await select(session, await readRelations(session), source);
   const oids = data.filter(({ extension }) => extension === null).map(({ oid }) => oid);
-  const rows = await session.query<TableRow>('read the replica identities', TABLES, [oids]);
+  const rows = await session.query<TableRow>('read the replica identities', TABLES, [oids, publication]);
+  const beside = await session.query('read what is published', BESIDE_TABLES, [publication]);
   const archived: ArchivedTable[] = [];
   const notArchived: { table: string; reason: string; sql?: string }[] = [];
   const quoted: string[] = [];
+  const unpublished: string[] = [];
   for (const row of rows) {
     const identity = identityOf(row);
     const obstacle = obstacleOf(row, identity);
@@ -67,8 +94,10 @@ export async function archivableTables(session: Session, source: YsqlSource): Pr
     }
     archived.push({ table: tableName(row), identity });
     quoted.push(quoteTable(row));
+    if (row.published === null) unpublished.push(tableName(row));
   }
-  return { archived, notArchived, quoted, schemaFingerprint: fingerprintOf(rows) };
+  const schemaFingerprint = sha256Hex(Buffer.from(JSON.stringify([rows, beside])));
+  return { archived, notArchived, quoted, unpublished, schemaFingerprint };
 }
 
 function identityOf(row: TableRow): ArchivedTable['identity'] | undefined {
@@ -92,7 +121,3 @@ const NO_IDENTITY = (row: TableRow) => ({
   reason: 'it has no replica identity (no primary key)',
   sql: `ALTER TABLE ${quoteTable(row)} REPLICA IDENTITY FULL;`,
 });
-
-function fingerprintOf(rows: readonly TableRow[]): string {
-  return sha256Hex(Buffer.from(JSON.stringify(rows)));
-}

@@ -33,6 +33,8 @@ export interface TargetTable {
    * by UPDATE. Then all rows that a batch changes are removed before any is inserted.
    */
   readonly replacesRows: boolean;
+  /** False where policies decide on its rows, which COPY refuses for a role that they bind. */
+  readonly takesCopy: boolean;
   /** Triggers that fire in a session of replication too, by quoted name, with the clause that gives each its state back. */
   readonly triggers: readonly { readonly name: string; readonly clause: string }[];
 }
@@ -63,9 +65,9 @@ interface IndexRow {
  * stream describes, so that its rows would not fit.
  */
 export async function readTargetTable(session: Session, relation: RelationMessage): Promise<TargetTable> {
-  const [found] = await session.query<{ oid: string; kind: string }>(
+  const [found] = await session.query<{ oid: string; kind: string; policed: boolean }>(
     `look for ${tableName(relation)}`,
-    'SELECT c.oid::text AS oid, c.relkind AS kind FROM pg_catalog.pg_class c WHERE c.oid = to_regclass($1)',
+    'SELECT c.oid::text AS oid, c.relkind AS kind, c.relrowsecurity AS policed FROM pg_catalog.pg_class c WHERE c.oid = to_regclass($1)',
     [quoteTable(relation)],
   );
   if (found === undefined) throw changed(relation, 'the restored database has no such table');
@@ -99,6 +101,7 @@ export async function readTargetTable(session: Session, relation: RelationMessag
     replacesRows:
       indexes.some((index) => index !== own) ||
       columns.some(({ name, isAlwaysIdentity }) => isAlwaysIdentity && !keyNames.has(name)),
+    takesCopy: !found.policed,
     triggers: await readTriggers(session, relation, found.oid),
   };
 }

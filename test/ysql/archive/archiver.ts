@@ -17,15 +17,16 @@ const POLICY: ArchivePolicy = {
   maxSourceLagBytes: 20 * 1024 ** 3,
 };
 
-export const QUICK: CaptureRhythm = { tickMs: 50, watchMs: 500, idleMs: 1_000, sampleMs: 100 };
+export const QUICK: CaptureRhythm = { tickMs: 50, watchMs: 500, idleMs: 1_000 };
 
 export function archiveRequest(
   database: string,
   root: string,
   policy: Partial<ArchivePolicy> = {},
+  plan = PLAN,
 ): ArchiveRequest {
   return {
-    plan: PLAN,
+    plan,
     source: ysqlSource(),
     database,
     repository: { name: 'main', location: { kind: 'directory', path: root } },

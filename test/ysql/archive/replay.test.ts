@@ -95,6 +95,7 @@ test('a replay that is killed between changes and commit, and after the commit, 
       context,
       database,
     );
+    return undefined;
   });
   expect(kills).toBeGreaterThanOrEqual(2);
   expect(outcome).toMatchObject({ commit: world.commits.length - 1, differences: [] });

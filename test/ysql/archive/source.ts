@@ -21,6 +21,9 @@ export const TABLES = [
 
 const LARGE = 9_000;
 
+const STAMPED = `CREATE TABLE stamped (n int PRIMARY KEY, id bigint GENERATED ALWAYS AS IDENTITY, v text);
+  ALTER TABLE stamped REPLICA IDENTITY FULL`;
+
 const SCHEMA = `
   CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
   CREATE DOMAIN tags AS text[];
@@ -39,8 +42,7 @@ const SCHEMA = `
   CREATE TABLE "Odd ""Names""" ("select" numeric, "Key ""x""" char(5), "v'al" interval, f float8, dropped int, e text,
     PRIMARY KEY ("select", "Key ""x"""));
   ALTER TABLE "Odd ""Names""" DROP COLUMN dropped;
-  CREATE TABLE stamped (n int PRIMARY KEY, id bigint GENERATED ALWAYS AS IDENTITY, v text);
-  ALTER TABLE stamped REPLICA IDENTITY FULL;
+  ${STAMPED};
   CREATE TABLE indexed (id serial PRIMARY KEY, name text NOT NULL, doc text);
   CREATE UNIQUE INDEX indexed_name ON indexed (name);
   ALTER TABLE indexed REPLICA IDENTITY USING INDEX indexed_name;
@@ -62,7 +64,36 @@ export interface Commit {
   readonly xid: number;
   /** By table. */
   readonly hashes: Readonly<Record<string, string>>;
+  /** It changed the schema, or what is published of it. */
+  readonly alteration?: Alteration;
 }
+
+/** What an administrator does to the schema while it is archived: each makes the archive's rows unfit for the tables of an older base. */
+export type Alteration = keyof typeof ALTERATIONS;
+
+const ALTERATIONS = {
+  'a column comes': (number: number) => [`ALTER TABLE slots ADD COLUMN more_${number} int DEFAULT ${number}`],
+  'a column goes': (number: number) => [
+    `ALTER TABLE log ADD COLUMN gone_${number} int DEFAULT 1`,
+    `ALTER TABLE log DROP COLUMN gone_${number}, ADD COLUMN stays_${number} int`,
+  ],
+  // The columns are called as before and have the types that they had, and no row is sent.
+  'values are rewritten': () => [`ALTER TABLE log ALTER line TYPE text USING md5(line)`],
+  'a column is computed otherwise': (number: number) => [
+    `ALTER TABLE customers DROP COLUMN doubled, ADD COLUMN doubled numeric GENERATED ALWAYS AS (balance * ${number + 2}) STORED`,
+  ],
+  // The table that comes is not published.
+  'a table is made anew': () => [
+    'DROP TABLE stamped',
+    STAMPED,
+    "INSERT INTO stamped (n, v) VALUES (999, 'anew')",
+  ],
+  'a table is published no more': (_: number, publication: string) => [
+    `ALTER PUBLICATION "${publication}" DROP TABLE ONLY log`,
+  ],
+} as const;
+
+export const ALL_ALTERATIONS = Object.keys(ALTERATIONS) as readonly Alteration[];
 
 /** A hash of each table's rows, by the server. */
 export async function hashTables(client: Client): Promise<Readonly<Record<string, string>>> {
@@ -113,6 +144,27 @@ export class WrittenSource {
     while (this.commits.length < end) await this.#step();
   }
 
+  /** Ends what is open, so that nothing is. */
+  async endAll(): Promise<void> {
+    for (const number of [...this.#open.keys()]) {
+      const client = this.#clients[number];
+      if (client !== undefined) await this.#end(client, number);
+    }
+  }
+
+  /** Alters the schema by one transaction, while nothing is open. @param publication what the archive publishes */
+  async alter(alteration: Alteration, publication: string): Promise<void> {
+    const client = this.#clients[0];
+    if (client === undefined) return;
+    await client.query('BEGIN');
+    const { rows } = await client.query<{ xid: string }>('SELECT pg_current_xact_id()::text AS xid');
+    for (const statement of ALTERATIONS[alteration](this.commits.length, publication)) {
+      await client.query(statement);
+    }
+    await client.query('COMMIT');
+    await this.#note(rows[0]?.xid ?? '', alteration);
+  }
+
   async #step(): Promise<void> {
     const dice = this.#dice;
     if (this.#isTruncating && this.#open.size === 0 && dice.chance(0.3)) return await this.#truncate();
@@ -146,7 +198,7 @@ export class WrittenSource {
     await this.#note(xid);
   }
 
-  async #note(xid: string): Promise<void> {
+  async #note(xid: string, alteration?: Alteration): Promise<void> {
     const { rows } = await this.#watcher.query<{ micros: string | null }>(
       `SELECT (extract(epoch FROM pg_xact_commit_timestamp($1::text::xid)) * 1000000)::bigint::text AS micros`,
       [xid],
@@ -155,6 +207,7 @@ export class WrittenSource {
       micros: Number(rows[0]?.micros),
       xid: Number(xid),
       hashes: await hashTables(this.#watcher),
+      ...(alteration === undefined ? {} : { alteration }),
     });
   }
 

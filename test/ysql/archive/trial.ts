@@ -1,9 +1,14 @@
+import { delimiter } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import type { RestoreContext } from '../../../engines/engine.ts';
+import { archiveName } from '../../../engines/ysql/archive/names.ts';
 import { ysqlEngine } from '../../../engines/ysql/engine.ts';
 import { replayDatabase } from '../../../engines/ysql/restore/replay.ts';
 import { isoOfMicros, type StoredSegment } from '../../../model/archive.ts';
-import { type PostgresServer, startPostgres } from '../../../parts/postgres.ts';
+import { HoldfastError } from '../../../model/errors.ts';
+import type { ReplayReport } from '../../../model/replay.ts';
+import { type PostgresServer, type PostgresVersion, startPostgres } from '../../../parts/postgres.ts';
 import { forEachBounded } from '../../../repository/bounded.ts';
 import { Dice } from '../../crash/dice.ts';
 import { query } from '../../support/sql.ts';
@@ -15,18 +20,20 @@ import {
   takeBackup,
   ysqlSource,
 } from '../harness.ts';
-import { beginArchive, type TestArchive } from './record.ts';
-import { type Commit, hashTables, WrittenSource } from './source.ts';
+import { ProductArchive } from './product-archive.ts';
+import { beginArchive } from './record.ts';
+import { type Alteration, type Commit, hashTables, WrittenSource } from './source.ts';
 
-const DATABASE = 'past';
+const [PLAN, DATABASE] = ['zoo', 'past'];
 
 /** A source with a past, its bases and its archive. */
 export interface World {
   readonly postgres: PostgresServer;
   readonly repository: TestRepository;
-  readonly archive: TestArchive;
   readonly commits: readonly Commit[];
   readonly bases: readonly TestBackup[];
+  /** By base: the timeline that it was made in. */
+  readonly timelines: ReadonlyMap<TestBackup, string>;
   readonly segments: readonly StoredSegment[];
   stop(): Promise<void>;
 }
@@ -35,42 +42,118 @@ export interface WorldSize {
   readonly seed: number;
   readonly transactions: number;
   readonly bases: number;
+  /** Of PostgreSQL. Default 15. */
+  readonly version?: PostgresVersion;
+  /** `product`: by the product's own capture, beside the writers. Default: by the test alone, in segments of any size. */
+  readonly capture?: 'product' | 'test';
+  /** With the product's capture: before each base but the first, and after the last, the schema is altered. */
+  readonly alterations?: readonly Alteration[];
 }
 
-/** Writes, backs up amid open transactions, writes on, and archives all of it. */
-export async function makeWorld({ seed, transactions, bases: wanted }: WorldSize): Promise<World> {
+/** How changes come into the archive. */
+interface Archiving {
+  /** Stores what was committed until now. Returns the timeline's id. */
+  catchUp(): Promise<string>;
+  /** Waits for the timeline after this one, which an alteration must begin. Whether one has begun. */
+  renewed(timeline: string): Promise<boolean>;
+  segments(): Promise<readonly StoredSegment[]>;
+  stop(): Promise<void>;
+}
+
+/** An archive looks at the schema each half second, and between with most segments. */
+const LOOKED_AT_WITHIN_MS = 1_200;
+const RENEWED_WITHIN_MS = 8_000;
+
+async function beginArchiving(
+  url: string,
+  repository: TestRepository,
+  { seed, capture }: WorldSize,
+): Promise<Archiving> {
+  const id = { plan: PLAN, database: DATABASE };
+  if (capture === 'product') {
+    const archive = new ProductArchive(url, repository, id);
+    await archive.catchUp();
+    return {
+      catchUp: async () => (await archive.catchUp()).timeline.id,
+      renewed: (timeline) => archive.renewed(timeline, RENEWED_WITHIN_MS),
+      segments: async () => (await archive.timelines()).flatMap(({ segments }) => segments),
+      stop: () => archive.stop(),
+    };
+  }
+  const archive = await beginArchive(url, repository.store, id);
+  const dice = new Dice(seed + 1);
+  const segments: StoredSegment[] = [];
+  return {
+    async catchUp() {
+      segments.push(...(await archive.record(dice)));
+      return archive.timeline.id;
+    },
+    renewed: () => Promise.resolve(false),
+    segments: () => Promise.resolve(segments),
+    stop: () => Promise.resolve(),
+  };
+}
+
+/**
+ * Writes, backs up amid open transactions, writes on, and archives all of it. Of another version than 15, its client programs come
+ * onto PATH behind the installed ones.
+ */
+export async function makeWorld(size: WorldSize): Promise<World> {
+  const { seed, transactions, bases: wanted, version = 15, alterations = [] } = size;
   const [postgres, repository] = await Promise.all([
-    startPostgres({ settings: { wal_level: 'logical', track_commit_timestamp: 'on' } }),
+    startPostgres({ version, settings: { wal_level: 'logical', track_commit_timestamp: 'on' } }),
     createRepository(),
   ]);
-  let written: WrittenSource | undefined;
-  const stop = async () => {
-    await written?.close();
-    await postgres.stop();
-    await repository.remove();
-  };
+  if (version !== 15) process.env.PATH = `${process.env.PATH}${delimiter}${postgres.binDirectory}`;
+  const parts = new AsyncDisposableStack();
+  parts.defer(() => repository.remove());
+  parts.defer(() => postgres.stop());
   try {
     await query(postgres.url(), `CREATE DATABASE ${DATABASE}`);
     const url = postgres.url(DATABASE);
     const writing = await WrittenSource.create(url, seed);
-    written = writing;
-    const dice = new Dice(seed + 1);
-    const archive = await beginArchive(url, repository.store, { plan: 'zoo', database: DATABASE });
+    parts.defer(() => writing.close());
+    const archiving = await beginArchiving(url, repository, size);
+    parts.defer(() => archiving.stop());
     const bases: TestBackup[] = [];
-    const segments: StoredSegment[] = [];
+    const timelines = new Map<TestBackup, string>();
     const part = Math.ceil(transactions / (wanted + 1));
+    const alter = async (alteration: Alteration | undefined) => {
+      if (alteration === undefined) return;
+      await writing.endAll();
+      const timeline = await archiving.catchUp();
+      await sleep(LOOKED_AT_WITHIN_MS);
+      await writing.alter(alteration, archiveName(PLAN, DATABASE));
+      await writing.write(Math.ceil(part / 4));
+      // The next timeline's slot waits for the transactions that are open.
+      await writing.endAll();
+      // Where the archive doesn't see it, the instants that are tried show what comes of that.
+      await archiving.renewed(timeline);
+    };
     for (let base = 0; base < wanted; base += 1) {
       await writing.write(part);
-      bases.push(
-        await takeBackup(repository, url, ysqlSource(), () => writing.write(5, { truncates: false })),
+      if (base > 0) await alter(alterations[base - 1]);
+      const backup = await takeBackup(repository, url, ysqlSource(), () =>
+        writing.write(5, { truncates: false }),
       );
-      segments.push(...(await archive.record(dice)));
+      bases.push(backup);
+      timelines.set(backup, await archiving.catchUp());
     }
     await writing.write(part);
-    segments.push(...(await archive.record(dice)));
-    return { postgres, repository, archive, commits: writing.commits, bases, segments, stop };
+    await alter(alterations[wanted - 1]);
+    await archiving.catchUp();
+    const segments = await archiving.segments();
+    return {
+      postgres,
+      repository,
+      commits: writing.commits,
+      bases,
+      timelines,
+      segments,
+      stop: () => parts.disposeAsync(),
+    };
   } catch (error) {
-    await stop();
+    await parts.disposeAsync();
     throw error;
   }
 }
@@ -83,15 +166,20 @@ export interface InstantOutcome {
   readonly transactions: number;
   /** Tables that differ from the source as it was; empty where all are equal. */
   readonly differences: readonly string[];
+  /** Code of the error with which the instant was refused. */
+  readonly refused?: string;
 }
 
 /** Instants just at, before and between commits, and at the base itself. */
 export function anyInstant(world: World, base: TestBackup, dice: Dice): number {
   const from = seenByMicros(base);
-  const commits = world.commits.filter(({ micros }) => micros > from);
+  const after = world.commits.filter(({ micros }) => micros > from);
+  const altered = after.findIndex(({ alteration }) => alteration !== undefined);
+  // Few that have to be refused.
+  const commits = altered > 0 && dice.chance(0.9) ? after.slice(0, altered) : after;
   const { micros } = dice.pick(commits);
   // The last commit is the end of what the archive has.
-  const last = commits.at(-1)?.micros ?? from;
+  const last = after.at(-1)?.micros ?? from;
   return Math.min(
     last,
     Math.max(from, micros + dice.pick([-1, 0, 1, Math.floor(dice.between(-3000, 3000))])),
@@ -115,7 +203,7 @@ export function contextOf(world: World, base: TestBackup, instant: number, into:
   return restoreContext(base, world.postgres.url(), {
     into: { [DATABASE]: into },
     check: 'rows',
-    replay: { to: isoOfMicros(instant), timelines: { [DATABASE]: world.archive.timeline.id } },
+    replay: { to: isoOfMicros(instant), timelines: { [DATABASE]: world.timelines.get(base) ?? '' } },
   });
 }
 
@@ -132,8 +220,20 @@ export async function restoreBase(world: World, base: TestBackup) {
   return context;
 }
 
+/** How an instant that can't be had is refused. */
+const REFUSALS: ReadonlySet<string> = new Set(['ARCHIVE_NO_CHAIN', 'REPLAY_SCHEMA_CHANGED']);
+
+/** An instant may be refused only where the schema was altered between the base and it. */
+function unlawful(world: World, base: TestBackup, instant: number, code: string): readonly string[] {
+  const altered = world.commits.findIndex(
+    ({ alteration, micros }) => alteration !== undefined && micros > seenByMicros(base),
+  );
+  const lastBefore = world.commits[altered - 1]?.micros ?? Number.POSITIVE_INFINITY;
+  return instant > lastBefore && altered >= 0 ? [] : [`refused (${code}), and nothing was altered before it`];
+}
+
 /** How a replay is run: in this process, or in one that is killed now and then. */
-export type RunReplay = (context: RestoreContext, database: string) => Promise<unknown>;
+export type RunReplay = (context: RestoreContext, database: string) => Promise<ReplayReport | undefined>;
 
 /** Replays to an instant in a copy of the restored base, and compares every table with the source as it was. */
 export async function tryInstant(
@@ -155,9 +255,23 @@ export async function tryInstant(
   const context = contextOf(world, base, instant, copy);
   // The copy is of the restore whose bookkeeping it has.
   const ours = { ...context, request: { ...context.request, restore: restored.request.restore } };
-  await run(ours, DATABASE);
-  // It has come to its end already, so this tells what it did.
-  const report = await replayDatabase(ours, DATABASE);
+  let report: ReplayReport;
+  try {
+    // Where another process has replayed it, this tells what that did.
+    report = (await run(ours, DATABASE)) ?? (await replayDatabase(ours, DATABASE));
+  } catch (error) {
+    if (!(error instanceof HoldfastError)) throw error;
+    await query(postgres.url(), `DROP DATABASE "${copy}" WITH (FORCE)`);
+    const found = {
+      instant: isoOfMicros(instant),
+      commit: lastCommitAt(world.commits, instant),
+      transactions: 0,
+    };
+    if (REFUSALS.has(error.code)) {
+      return { ...found, differences: unlawful(world, base, instant, error.code), refused: error.code };
+    }
+    return { ...found, differences: [`failed with ${error.code}: ${error.message}`] };
+  }
   const commit = lastCommitAt(world.commits, instant);
   const differences = await compare(postgres.url(copy), world.commits[commit]);
   await query(postgres.url(), `DROP DATABASE "${copy}" WITH (FORCE)`);

@@ -1,0 +1,154 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import type { QueryResultRow } from 'pg';
+import pg from 'pg';
+import type { ArchiveRequest, Lsn, Timeline } from '../model/archive.ts';
+import { parseLsn } from '../model/archive.ts';
+import type { SecretRef } from '../model/pipeline.ts';
+import { type PostgresServer, startPostgres } from '../parts/postgres.ts';
+import { type S3Gateway, startS3Gateway } from '../parts/s3.ts';
+import type { ArchiveProcessEnd, ArchiveProcessInput, ArchiveProcessStored } from './archive-process.ts';
+
+const BUCKET = 'bench';
+export const PLAN = 'bench';
+
+export interface Archiver {
+  readonly child: ChildProcess;
+  /** What it stored so far. */
+  readonly stored: readonly ArchiveProcessStored[];
+  readonly end: Promise<ArchiveProcessEnd>;
+}
+
+/** A source, an S3 gateway, and processes that archive from one to the other. */
+export class ArchiveStage {
+  readonly postgres: PostgresServer;
+  readonly gateway: S3Gateway;
+
+  private constructor(postgres: PostgresServer, gateway: S3Gateway) {
+    this.postgres = postgres;
+    this.gateway = gateway;
+  }
+
+  static async start(): Promise<ArchiveStage> {
+    const [postgres, gateway] = await Promise.all([
+      startPostgres({ settings: { wal_level: 'logical', shared_buffers: '512MB' } }),
+      startS3Gateway(),
+    ]);
+    await gateway.createBucket(BUCKET);
+    return new ArchiveStage(postgres, gateway);
+  }
+
+  async stop(): Promise<void> {
+    await this.postgres.stop();
+    await this.gateway.stop();
+  }
+
+  async query(database: string, ...texts: readonly string[]): Promise<readonly QueryResultRow[]> {
+    const client = new pg.Client({ connectionString: this.postgres.url(database) });
+    await client.connect();
+    try {
+      let rows: readonly QueryResultRow[] = [];
+      for (const text of texts) rows = (await client.query(text)).rows ?? [];
+      return rows;
+    } finally {
+      await client.end();
+    }
+  }
+
+  async position(): Promise<Lsn> {
+    const [row] = await this.query('postgres', 'SELECT pg_current_wal_insert_lsn()::text AS lsn');
+    return parseLsn(String(row?.lsn)) ?? '';
+  }
+
+  request(database: string, prefix: string, policy: Partial<ArchiveRequest['policy']> = {}): ArchiveRequest {
+    const { endpoint, region } = this.gateway;
+    return {
+      plan: PLAN,
+      source: {
+        engine: 'ysql',
+        connection: { env: 'URL' },
+        tables: { include: [], exclude: [] },
+        contents: 'all',
+        globals: 'none',
+        chunkBytes: 16 * 1024 * 1024,
+      },
+      database,
+      repository: {
+        name: 'bench',
+        location: {
+          ...{ kind: 's3', bucket: BUCKET, prefix, region, endpoint, forcePathStyle: true },
+          credentials: { accessKeyId: { env: 'KEY' }, secretAccessKey: { env: 'SECRET' } },
+        },
+      },
+      policy: {
+        ...{ lagMs: 5_000, segmentBytes: 16 * 1024 * 1024 },
+        ...{ retentionMs: 86_400_000, maxSourceLagBytes: 1024 ** 4 },
+        ...policy,
+      },
+    };
+  }
+
+  /** What the request's references mean. */
+  secretsOf(database: string): (reference: SecretRef) => Promise<string> {
+    const { accessKeyId, secretAccessKey } = this.gateway;
+    const values: Readonly<Record<string, string>> = {
+      KEY: accessKeyId,
+      SECRET: secretAccessKey,
+      URL: this.postgres.url(database),
+    };
+    return (reference) => Promise.resolve(('env' in reference ? values[reference.env] : undefined) ?? '');
+  }
+
+  archive(
+    request: ArchiveRequest,
+    of: { readonly timeline?: Timeline; readonly until?: Lsn } = {},
+  ): Archiver {
+    const { accessKeyId, secretAccessKey } = this.gateway;
+    const url = this.postgres.url(request.database);
+    const input: ArchiveProcessInput = { request, url, accessKeyId, secretAccessKey, ...of };
+    const child = spawn(
+      process.execPath,
+      [join(import.meta.dirname, 'archive-process.ts'), JSON.stringify(input)],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
+    const stored: ArchiveProcessStored[] = [];
+    let rest = '';
+    let last: ArchiveProcessEnd | undefined;
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      const lines = `${rest}${text}`.split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) {
+        const told = JSON.parse(line) as ArchiveProcessStored | ArchiveProcessEnd;
+        if (told.kind === 'stored') stored.push(told);
+        else last = told;
+      }
+    });
+    const end = once(child, 'close').then(() => {
+      if (last === undefined) throw new Error(`the archiver told nothing (${child.exitCode})`);
+      return last;
+    });
+    end.catch(() => undefined);
+    return { child, stored, end };
+  }
+
+  /** Runs one of PostgreSQL's programs to its end. Returns what it printed. */
+  async run(program: string, args: readonly string[]): Promise<string> {
+    const { stdout } = await promisify(execFile)(join(this.postgres.binDirectory, program), [...args], {
+      maxBuffer: 1024 ** 3,
+    });
+    return stdout;
+  }
+
+  /** Waits until somebody streams from the server. */
+  async streamed(): Promise<void> {
+    for (let tries = 0; tries < 600; tries += 1) {
+      const rows = await this.query('postgres', "SELECT FROM pg_stat_replication WHERE state = 'streaming'");
+      if (rows.length > 0) return;
+      await sleep(100);
+    }
+    throw new Error('nobody streams');
+  }
+}
