@@ -23,9 +23,9 @@ export interface CampaignReport {
 
 /** Each fault once, then worker kills until there are enough of them; all chosen by the seed. */
 export async function runCampaign(options: CampaignOptions): Promise<CampaignReport> {
-  const { path, seed, size, sharding, say } = options;
+  const { path, seed, size, sharding, line, say } = options;
   say(
-    `${path}: seed ${seed}, ${'rows' in size ? `${size.rows} rows` : `${size.megabytes} MB`}${sharding === undefined ? '' : `, ${sharding}`}`,
+    `${path}: seed ${seed}, ${'rows' in size ? `${size.rows} rows` : `${size.megabytes} MB`}${[sharding, line].map((one) => (one === undefined ? '' : `, ${one}`)).join('')}`,
   );
   const stage = await Stage.start(options);
   const writers = new Writers(stage.sourceUrl, seed);

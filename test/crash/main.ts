@@ -1,9 +1,11 @@
 /**
  * The crash campaign: `npm run crash -- --kills 200 --seed 7 [--path postgresql|yugabytedb|ycql] [--fault NAME]… [--megabytes N]
- * [--sharding hash|range|colocated] [--rows N]`, the sharding of the YugabyteDB path. `--rows` in place of `--megabytes` asks for so many short rows.
+ * [--sharding hash|range|colocated] [--line 2.18|2024.2|2025.2|2026.1] [--rows N]`, sharding and release line of the YugabyteDB path. `--rows` in place of `--megabytes` asks for so many short rows.
  * Ends with code 1 if any fault was not survived.
  */
 import { parseArgs } from 'node:util';
+import { defined } from '../../model/defined.ts';
+import { CLIENT_LINE_NAMES } from '../proxy/client-lines.ts';
 import { runCampaign } from './campaign.ts';
 import { FAULTS } from './faults.ts';
 import { PATHS, SHARDINGS } from './stage.ts';
@@ -16,6 +18,7 @@ const { values } = parseArgs({
     path: { type: 'string' },
     fault: { type: 'string', multiple: true },
     sharding: { type: 'string' },
+    line: { type: 'string' },
     megabytes: { type: 'string', default: '150' },
     /** Of the path `ycql`: 3 is a ring. */
     nodes: { type: 'string', default: '1' },
@@ -44,9 +47,17 @@ if (values.path === 'ycql' && (values.fault ?? []).every((name) => YCQL_FAULTS.i
 const paths = PATHS.filter((path) => values.path === undefined || path === values.path);
 const unknown = values.fault?.filter((name) => !FAULTS.some((fault) => fault.name === name)) ?? [];
 const sharding = SHARDINGS.find((name) => name === values.sharding);
-if (paths.length === 0 || unknown.length > 0 || (values.sharding !== undefined && sharding === undefined)) {
+const line = CLIENT_LINE_NAMES.find((name) => name === values.line);
+const isUnknown = (given: string | undefined, known: string | undefined) =>
+  given !== undefined && known === undefined;
+if (
+  paths.length === 0 ||
+  unknown.length > 0 ||
+  isUnknown(values.sharding, sharding) ||
+  isUnknown(values.line, line)
+) {
   process.stderr.write(
-    `paths: ${PATHS.join(', ')}, ycql; shardings: ${SHARDINGS.join(', ')}; faults: ${FAULTS.map(({ name }) => name).join(', ')}; of ycql: ${YCQL_FAULTS.join(', ')}\n`,
+    `paths: ${PATHS.join(', ')}, ycql; shardings: ${SHARDINGS.join(', ')}; lines: ${CLIENT_LINE_NAMES.join(', ')}; faults: ${FAULTS.map(({ name }) => name).join(', ')}; of ycql: ${YCQL_FAULTS.join(', ')}\n`,
   );
   process.exit(2);
 }
@@ -63,7 +74,7 @@ for (const path of paths) {
       kills: values.fault === undefined ? Math.ceil(Number(values.kills) / paths.length) : 0,
       size:
         values.rows === undefined ? { megabytes: Number(values.megabytes) } : { rows: Number(values.rows) },
-      ...(sharding === undefined ? {} : { sharding }),
+      ...defined({ sharding, line }),
       ...(values.fault === undefined ? {} : { faults: values.fault }),
       say,
     }),

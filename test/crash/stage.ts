@@ -11,6 +11,7 @@ import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts'
 import { startTemporal, type TemporalServer } from '../../parts/temporal.ts';
 import { type Proxy as Link, startToxiproxy, type Toxiproxy } from '../../parts/toxiproxy.ts';
 import { type ConnectedClient, connectClient } from '../../worker/connection.ts';
+import { CLIENT_LINES, type ClientLineName } from '../proxy/client-lines.ts';
 import { writeYsqlTools } from '../proxy/tools.ts';
 import { type BankSize, megabytesOf, openBank, shardBank } from './bank.ts';
 import { type ByteRelay, startByteRelay } from './byte-relay.ts';
@@ -30,6 +31,8 @@ export interface StageOptions {
   readonly size: BankSize;
   /** Of the YugabyteDB path; default `hash`. */
   readonly sharding?: Sharding;
+  /** Release line that the YugabyteDB path plays, with the PostgreSQL that it comes from. Default 2025.2. */
+  readonly line?: ClientLineName;
 }
 
 export const DATABASE = 'bank';
@@ -113,11 +116,14 @@ export class Stage {
     this.#urlFile = parts.urlFile;
   }
 
-  static async start({ path, size, sharding = 'hash' }: StageOptions): Promise<Stage> {
+  static async start({ path, size, sharding = 'hash', line = '2025.2' }: StageOptions): Promise<Stage> {
     const megabytes = megabytesOf(size);
     const scratch = await createScratchFolder('crash');
     const [postgres, temporal, gateway, toxiproxy] = await Promise.all([
-      startPostgres({ settings: { max_connections: '200' } }),
+      startPostgres({
+        settings: { max_connections: '200' },
+        ...(path === 'yugabytedb' ? { version: CLIENT_LINES[line].major } : {}),
+      }),
       startTemporal({ dbFile: join(scratch.path, 'temporal.db'), headless: true }),
       startS3Gateway(),
       startToxiproxy(),
@@ -128,11 +134,14 @@ export class Stage {
     await createBankDatabase(postgres, size, sharding);
     const dialect =
       path === 'yugabytedb'
-        ? await startDialect(postgres, scratch, HISTORY_RETENTION_MS * patience(megabytes))
+        ? await startDialect(postgres, scratch, {
+            line,
+            historyRetentionMs: HISTORY_RETENTION_MS * patience(megabytes),
+          })
         : undefined;
     const relay = await startByteRelay(dialect?.port ?? postgres.port);
     const urlFile = join(scratch.path, 'database-url');
-    const toolFolder = await writeYsqlTools(join(scratch.path, 'yb'), postgres.binDirectory);
+    const toolFolder = await writeYsqlTools(join(scratch.path, 'yb'), postgres.binDirectory, line);
     const workers = await Workers.start(
       WORKERS,
       {
@@ -305,7 +314,7 @@ async function createBankDatabase(
 async function startDialect(
   postgres: PostgresServer,
   scratch: ScratchFolder,
-  historyRetentionMs: number,
+  { line, historyRetentionMs }: { readonly line: ClientLineName; readonly historyRetentionMs: number },
 ): Promise<{ readonly process: ServerProcess; readonly port: number }> {
   const port = await freePort();
   const server = await startServer({
@@ -313,7 +322,7 @@ async function startDialect(
     command: process.execPath,
     args: [
       ...['test/proxy/main.ts', '--upstream', postgres.url(), '--port', String(port)],
-      ...['--history-retention-ms', String(historyRetentionMs)],
+      ...['--history-retention-ms', String(historyRetentionMs), '--line', line],
     ],
     logFile: join(scratch.path, 'dialect.log'),
     checkReady: async () => {

@@ -1,5 +1,7 @@
-/** The proxy as a process of its own: `node test/proxy/main.ts --upstream URL --port PORT [--history-retention-ms N]`. */
+/** The proxy as a process of its own: `node test/proxy/main.ts --upstream URL --port PORT [--history-retention-ms N] [--line LINE]`. */
 import { parseArgs } from 'node:util';
+import { defined } from '../../model/defined.ts';
+import { CLIENT_LINE_NAMES } from './client-lines.ts';
 import { startYsqlProxy } from './proxy.ts';
 
 const { values } = parseArgs({
@@ -7,13 +9,17 @@ const { values } = parseArgs({
     upstream: { type: 'string' },
     port: { type: 'string', default: '0' },
     'history-retention-ms': { type: 'string', default: '900000' },
+    /** One of `CLIENT_LINE_NAMES`; left out, what the server's version stands for. */
+    line: { type: 'string' },
   },
 });
 if (values.upstream === undefined) {
   process.stderr.write('usage: main.ts --upstream postgresql://USER@HOST:PORT/DATABASE [--port PORT]\n');
   process.exit(2);
 }
+const line = CLIENT_LINE_NAMES.find((name) => name === values.line);
 const proxy = await startYsqlProxy({
+  ...defined({ line }),
   upstreamUrl: values.upstream,
   port: Number(values.port),
   historyRetentionMs: Number(values['history-retention-ms']),

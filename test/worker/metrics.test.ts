@@ -95,23 +95,6 @@ describe('the metrics of plans', () => {
     }
   });
 
-  test('tell how long the plan’s locks last: from now, nothing where none is known, and no sample where nothing is to be locked', async () => {
-    const damaged = {
-      verified: { level: 'content', verdict: 'FAILED', at: '2026-11-24T11:00:00Z' },
-    } as const;
-    const horizonOf = async (locks: object, ...entries: readonly CatalogueEntry[]) => {
-      plans = [planOf('orders', async () => ({ ...catalogueOf(...entries), ...locks }))];
-      return /^holdfast_lock_horizon_seconds\{plan="orders"\} (.*)$/m.exec(await render())?.[1];
-    };
-    const until = (wholeLockedUntil: string, more = {}) =>
-      entry(wholeLockedUntil, '2026-11-24T06:00:00Z', { wholeLockedUntil, ...more });
-    const locked = [until('2026-11-25T12:00:00Z'), until('2026-11-26T12:00:00Z', damaged)];
-    expect(await horizonOf({ locks: true }, ...locked)).toBe('86400');
-    expect(await horizonOf({ locks: true }, until('2026-11-24T11:00:00Z'))).toBe('-3600');
-    expect(await horizonOf({ locks: true }, entry('b', '2026-11-24T06:00:00Z', {}))).toBe('0');
-    expect(await horizonOf({}, entry('b', '2026-11-24T06:00:00Z', {}))).toBeUndefined();
-  });
-
   test('keep what was read last of a repository that does not answer, and say that it does not', async () => {
     plans = [
       planOf('orders', async () => {
@@ -127,6 +110,23 @@ describe('the metrics of plans', () => {
   test('forget a plan that is gone', async () => {
     plans = [];
     expect(await render()).not.toContain('orders');
+  });
+
+  test('tell how long the plan’s locks last: from now, nothing where none is known, and no sample where nothing is to be locked', async () => {
+    const damaged = {
+      verified: { level: 'content', verdict: 'FAILED', at: '2026-11-24T11:00:00Z' },
+    } as const;
+    const horizonOf = async (locks: object, ...entries: readonly CatalogueEntry[]) => {
+      plans = [planOf('locked', async () => ({ ...catalogueOf(...entries), ...locks }))];
+      return /^holdfast_lock_horizon_seconds\{plan="locked"\} (.*)$/m.exec(await render())?.[1];
+    };
+    const until = (wholeLockedUntil: string, more = {}) =>
+      entry(wholeLockedUntil, '2026-11-24T06:00:00Z', { wholeLockedUntil, ...more });
+    const locked = [until('2026-11-25T12:00:00Z'), until('2026-11-26T12:00:00Z', damaged)];
+    expect(await horizonOf({ locks: true }, ...locked)).toBe('86400');
+    expect(await horizonOf({ locks: true }, until('2026-11-24T11:00:00Z'))).toBe('-3600');
+    expect(await horizonOf({ locks: true }, entry('b', '2026-11-24T06:00:00Z', {}))).toBe('0');
+    expect(await horizonOf({}, entry('b', '2026-11-24T06:00:00Z', {}))).toBeUndefined();
   });
 
   test('tell window, lag, proof and holes of an archive of changes, and keep them while the repository is away', async () => {
@@ -291,6 +291,8 @@ describe('a real Prometheus that scrapes a real worker', () => {
     expect(asked.size).toBeGreaterThan(20);
     // It comes with the first chunk that is sent again.
     asked.delete('holdfast_chunks_sent_again_total');
+    // It comes with a repository that locks its objects.
+    asked.delete('holdfast_lock_horizon_seconds');
     const metrics = await (await fetch(`http://${environment.HOLDFAST_METRICS}/metrics`)).text();
     const there = new Set(metrics.match(/^[a-z_]+/gm));
     expect([...asked].filter((name) => !there.has(name))).toEqual([]);
