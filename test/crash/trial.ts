@@ -204,7 +204,9 @@ export class Trial {
     this.#problems.push(...ending.result.problems);
     this.#problems.push(...(await differences(stage.sourceUrl, stage.postgres.url(to), between)));
     this.#problems.push(...(await schemaDifferences(stage, DATABASE, to)));
-    await stage.admin(`DROP DATABASE "${to}" WITH (FORCE)`);
+    // PostgreSQL 11 has no DROP DATABASE … WITH (FORCE).
+    await stage.admin(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${to}'`);
+    await stage.admin(`DROP DATABASE "${to}"`);
     return { outcome: `restored in ${seconds(ending.tookMs)}`, tookMs: ending.tookMs };
   }
 
