@@ -2,6 +2,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import { workflowBundle } from '../../worker/bundle.ts';
+import { endPromiseHooksAfterwards } from '../support/promise-hooks.ts';
+
+endPromiseHooksAfterwards();
 
 /** Runs that were begun with an earlier version go on with this one: recorded histories replay without a difference. */
 const histories = new URL('./histories/', import.meta.url);

@@ -21,7 +21,10 @@ import {
   removePlan,
 } from '../../workflows/plan-messages.ts';
 import { eventually } from '../support/processes.ts';
+import { endPromiseHooksAfterwards } from '../support/promise-hooks.ts';
 import { type Bench, CAPTURE, capture, pipelineOf, restoring, startBench } from './scripted-worker.ts';
+
+endPromiseHooksAfterwards();
 
 /** A plan's entity on a real Temporal server; what its activities find is the test's own. */
 let bench: Bench;
