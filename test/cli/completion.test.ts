@@ -26,7 +26,7 @@ async function offered(...words: readonly string[]): Promise<readonly string[]> 
 
 test('bash completes commands, options, choices and files', async () => {
   expect(await offered('')).toEqual(expect.arrayContaining(COMMANDS.map(({ name }) => name)));
-  expect(await offered('ver')).toEqual(['verify']);
+  expect(await offered('ver')).toEqual(['verify', 'version']);
   expect(await offered('restore', 'orders', '--ne')).toEqual(['--nearest']);
   expect(await offered('restore', 'orders', '--nearest', '')).toEqual(['exact', 'before']);
   expect(await offered('verify', 'orders', '--level', 'c')).toEqual(['checksums', 'content']);
