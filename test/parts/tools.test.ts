@@ -11,8 +11,8 @@ import { withScratchFolder, writeProgram } from '../support/scratch.ts';
 type Machine = { readonly cache: string; readonly programs: string; readonly log: string };
 
 const GO_THAT_BUILDS = `
-echo "$$ $*" >> "$LOG"
-[ -e "$LOG.slow" ] && sleep 60
+echo "$$ $*" >> "$GO_TEST_LOG"
+[ -e "$GO_TEST_LOG.slow" ] && sleep 60
 echo 'go: downloading example.com/module v1.0.0' >&2
 printf '#!/bin/sh\\n' > "$GOBIN/versitygw"
 chmod +x "$GOBIN/versitygw"`;
@@ -30,7 +30,8 @@ function onMachine(use: (machine: Machine) => Promise<void>) {
 
 function ask({ cache, programs, log }: Machine): ChildProcess {
   return spawn(process.execPath, [path.join(__dirname, 'build-tool.ts')], {
-    env: { PATH: `${programs}:/usr/bin:/bin`, HOME: cache, XDG_CACHE_HOME: cache, LOG: log },
+    // Go is told what begins with GO.
+    env: { PATH: `${programs}:/usr/bin:/bin`, HOME: cache, XDG_CACHE_HOME: cache, GO_TEST_LOG: log },
   });
 }
 
