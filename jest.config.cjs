@@ -5,8 +5,8 @@ module.exports = {
   setupFiles: ['<rootDir>/test/support/one-realm.ts', '<rootDir>/test/support/seeded-properties.ts'],
   // For a test that hangs; no verdict depends on how fast the machine is.
   testTimeout: 900_000,
-  // Tests mostly wait for servers: two cores are a third busy with two of them.
-  maxWorkers: 4,
+  // Tests wait for servers half of the time, so three keep two cores busy.
+  maxWorkers: 3,
   transform: {
     '^.+\\.[cm]?[jt]s$': [
       '@swc/jest',
