@@ -20,6 +20,7 @@ if (values.upstream === undefined) {
 const line = CLIENT_LINE_NAMES.find((name) => name === values.line);
 const proxy = await startYsqlProxy({
   ...defined({ line }),
+  beginsAnew: true,
   upstreamUrl: values.upstream,
   port: Number(values.port),
   historyRetentionMs: Number(values['history-retention-ms']),

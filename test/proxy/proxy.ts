@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { defined } from '../../model/defined.ts';
 import { messageOf } from '../../model/errors.ts';
 import { CLIENT_LINES, type ClientLine, type ClientLineName } from './client-lines.ts';
 import { serveClient } from './connection.ts';
@@ -21,6 +22,8 @@ export interface YsqlProxyOptions {
   readonly historyRetentionMs?: number;
   /** How old an instant may be when it is first named; an older one is `Snapshot too old`. Default 10 s. */
   readonly firstNamingMs?: number;
+  /** Of a proxy that is started again after it was killed: see `SnapshotKeeperOptions`. */
+  readonly beginsAnew?: boolean;
   /** How many tablet servers' PostgreSQL there are, each a port of its own that sees its own sessions; default 1. */
   readonly nodes?: number;
   /** UUIDs of the nodes' tablet servers, asked for each time that `yb_servers()` is; default: some of their own. */
@@ -58,6 +61,7 @@ export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlPro
     upstreamUrl: options.upstreamUrl,
     historyRetentionMs: options.historyRetentionMs ?? 900_000,
     firstNamingMs: options.firstNamingMs ?? 10_000,
+    ...defined({ beginsAnew: options.beginsAnew }),
   });
   const clients = new Set<Socket>();
   const nonconcurrent: string[] = [];

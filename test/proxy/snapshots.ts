@@ -16,6 +16,10 @@ export interface SnapshotKeeperOptions {
   readonly historyRetentionMs: number;
   /** How old an instant may be when it is first named: the upstream can't travel back, it can only keep what is. */
   readonly firstNamingMs: number;
+  /**
+   * An instant of before the keeper's start is too old, however young: another keeper may have kept it and died, and what is there now is not what was then.
+   */
+  readonly beginsAnew?: boolean;
 }
 
 /** An instant that can't be read any more; the message is the one YugabyteDB gives. */
@@ -36,6 +40,7 @@ export class SnapshotTooOld extends Error {
  */
 export class SnapshotKeeper {
   readonly #options: SnapshotKeeperOptions;
+  readonly #startedAt = nowMicros();
   readonly #instants = new Map<bigint, Promise<ReadonlyMap<string, Holder>>>();
   readonly #expiries = new Set<NodeJS.Timeout>();
 
@@ -46,7 +51,8 @@ export class SnapshotKeeper {
   /** Keeps the instant from now on if it is a recent one; else does nothing. */
   async name(micros: bigint): Promise<void> {
     const age = nowMicros() - micros;
-    if (!this.#instants.has(micros) && age <= BigInt(this.#options.firstNamingMs) * 1000n) {
+    const isOfAnother = this.#options.beginsAnew === true && micros < this.#startedAt;
+    if (!this.#instants.has(micros) && !isOfAnother && age <= BigInt(this.#options.firstNamingMs) * 1000n) {
       this.#instants.set(micros, this.#open());
       const expiry = setTimeout(() => void this.#expire(micros, expiry), this.#options.historyRetentionMs);
       this.#expiries.add(expiry.unref());
