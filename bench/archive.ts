@@ -211,11 +211,15 @@ class ArchiveBench {
   /** The archive's slot again as it was. */
   async #rewind(database: string): Promise<void> {
     const slot = archiveName(PLAN, database);
+    await this.#dropSlot(database, slot);
+    await this.#stage.query(database, `SELECT pg_copy_logical_replication_slot('kept', '${slot}')`);
+  }
+
+  async #dropSlot(database: string, slot: string): Promise<void> {
     await this.#free(slot);
     await this.#stage.query(
       database,
       `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '${slot}'`,
-      `SELECT pg_copy_logical_replication_slot('kept', '${slot}')`,
     );
   }
 
@@ -440,13 +444,8 @@ class ArchiveBench {
 
   /** No slot keeps WAL, and none is read. */
   async #rest(database: string): Promise<void> {
-    const slot = archiveName(PLAN, database);
-    await this.#free(slot);
-    await this.#stage.query(
-      database,
-      `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '${slot}'`,
-      'CHECKPOINT',
-    );
+    await this.#dropSlot(database, archiveName(PLAN, database));
+    await this.#stage.query(database, 'CHECKPOINT');
   }
 
   async #cost(): Promise<void> {

@@ -1,4 +1,5 @@
 import type { YsqlSource } from '../../model/pipeline.ts';
+import { dataEncoding } from './server/reader.ts';
 import type { Product } from './server/server.ts';
 import type { Session } from './server/session.ts';
 
@@ -29,9 +30,5 @@ export function isExactInBinary(types: readonly string[]): boolean {
 export async function readsBinary(session: Session, source: YsqlSource, product: Product): Promise<boolean> {
   if (source.format === 'text' || source.contents === 'data') return false;
   if (product === 'yugabytedb' && source.format !== 'binary') return false;
-  const [row] = await session.query<{ encoding: string }>(
-    'read the encoding',
-    "SELECT current_setting('server_encoding') AS encoding",
-  );
-  return row?.encoding === 'UTF8';
+  return (await dataEncoding(session)) === 'UTF8';
 }

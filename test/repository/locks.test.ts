@@ -10,7 +10,7 @@ import type { S3Location } from '../../model/pipeline.ts';
 import { DAY_MS } from '../../model/time.ts';
 import { type S3Gateway, startS3Gateway } from '../../parts/s3.ts';
 import { EncryptedStore } from '../../repository/encryption/encrypted-store.ts';
-import { backupFolder, isWork, sharedObjectKey } from '../../repository/layout.ts';
+import { backupFolder, isWork, sharedObjectKey, workListName } from '../../repository/layout.ts';
 import { readManifest } from '../../repository/manifest.ts';
 import { endNotes, haveEnded } from '../../repository/notes.ts';
 import { sweepObjects } from '../../repository/objects/sweep-objects.ts';
@@ -150,7 +150,7 @@ describe('the locks of a repository', () => {
     const unlocked = [
       'retention/orders/pins/first/0.json',
       'condemned/1.json',
-      'backups/orders/first/work/e1/work-list.json',
+      backupFolder({ plan: 'orders', backup: 'first' }) + workListName(1),
     ];
     for (const key of unlocked) {
       await store.put(key, garbage, { sha256, ifAbsent: true });
