@@ -35,6 +35,11 @@ export class Peers {
     await this.run('pg_restore', ['-j', '2', '-d', this.url(database), directory]);
   }
 
+  /** `vacuumdb -j 2 --analyze`: what pg_restore leaves to be done. */
+  async vacuum(database: string): Promise<void> {
+    await this.run('vacuumdb', ['-q', '-j', '2', '--analyze', '-d', this.url(database)]);
+  }
+
   /** COPY to nowhere by `parallelism` psql processes at once, over the same pieces of tables that Holdfast cuts. */
   async copyToNowhere(database: string, parallelism: number, chunkBytes: number): Promise<void> {
     await this.inParallel(database, parallelism, chunkBytes, () => ({

@@ -16,7 +16,7 @@ import {
 } from '../model/backup.ts';
 import type { Pipeline } from '../model/pipeline.ts';
 import { startServer } from '../parts/process.ts';
-import { startS3Gateway } from '../parts/s3.ts';
+import { type S3Gateway, startS3Gateway } from '../parts/s3.ts';
 import { startTemporal } from '../parts/temporal.ts';
 import { connectClient } from '../worker/connection.ts';
 import { registerSearchAttributes } from '../worker/search-attributes.ts';
@@ -37,12 +37,17 @@ export interface StageOptions {
   readonly accessLog?: string;
 }
 
+/** Where a backup goes. */
+export type Destination = 'S3' | 'directory';
+
 /** Holdfast as its users have it: a worker in a process of its own, Temporal, an S3 gateway. */
 export interface Stage {
-  backup(): Promise<BackupSummary>;
+  readonly gateway: S3Gateway;
+  /** Backs up into the bucket of the gateway, or into a folder of this machine. */
+  backup(destination?: Destination): Promise<BackupSummary>;
   /** Removes the newest backup, so that the disk is as full for the next as it was for this one. */
   removeBackup(): Promise<void>;
-  /** Restores the newest backup; throws unless its verdict is OK. */
+  /** Restores the newest backup, from where it is; throws unless its verdict is OK. */
   restore(): Promise<void>;
   /** Backs up by the command, which follows the run to its end. Returns the command's user and system time; Linux only. */
   followedBackupCpuSeconds(): Promise<number>;
@@ -98,13 +103,23 @@ async function build(options: StageOptions, parts: AsyncDisposableStack): Promis
   });
   parts.defer(() => worker.stop());
   const pid = worker.pid ?? Number.NaN;
-  const pipeline = compilePlan(planText(options, s3.endpoint));
+  const directory = join(options.folder, 'repository');
+  const pipelines: Readonly<Record<Destination, Pipeline>> = {
+    S3: compilePlan(planText(options, s3Repository(s3.endpoint))),
+    directory: compilePlan(planText(options, `directory: ${directory}`)),
+  };
+  const foldersOf: Readonly<Record<Destination, string>> = { S3: join(s3.directory, 'bench'), directory };
+  let pipeline = pipelines.S3;
+  let newestFolder = '';
   let newest = '';
   let newestRun = '';
   return {
-    async backup() {
+    gateway: s3,
+    async backup(destination = 'S3') {
+      pipeline = pipelines[destination];
       newest = newBackupId(new Date());
       newestRun = `backup:bench:${newest}`;
+      newestFolder = join(foldersOf[destination], 'backups', 'bench', newest);
       const { summary }: BackupOutcome = await client.workflow.execute('backup', {
         workflowId: newestRun,
         taskQueue: target.taskQueue,
@@ -112,8 +127,9 @@ async function build(options: StageOptions, parts: AsyncDisposableStack): Promis
       });
       return summary;
     },
-    removeBackup: () =>
-      rm(join(s3.directory, 'bench', 'backups', 'bench', newest), { recursive: true, force: true }),
+    async removeBackup() {
+      if (newestFolder !== '') await rm(newestFolder, { recursive: true, force: true });
+    },
     async restore() {
       const request = restoreRequest(options, pipeline, newest);
       newestRun = `restore:bench:${request.restore}`;
@@ -126,7 +142,7 @@ async function build(options: StageOptions, parts: AsyncDisposableStack): Promis
     },
     async followedBackupCpuSeconds() {
       const file = join(options.folder, 'bench.yaml');
-      await writeFile(file, planText(options, s3.endpoint));
+      await writeFile(file, planText(options, s3Repository(s3.endpoint)));
       const before = endedChildrenCpuSeconds();
       await promisify(execFile)(process.execPath, [HOLDFAST, 'backup', file, '--json'], {
         env: { ...process.env, ...environment },
@@ -140,13 +156,17 @@ async function build(options: StageOptions, parts: AsyncDisposableStack): Promis
   };
 }
 
-function planText({ source, parallelism }: StageOptions, endpoint: string): string {
+function s3Repository(endpoint: string): string {
+  return `s3: { bucket: bench, endpoint: "${endpoint}", region: us-east-1, pathStyle: true, credentials: { accessKeyId: { env: BENCH_KEY }, secretAccessKey: { env: BENCH_SECRET } } }`;
+}
+
+function planText({ source, parallelism }: StageOptions, repository: string): string {
   return `
 apiVersion: holdfast/v1
 kind: Repository
 metadata: { name: bench }
 spec:
-  s3: { bucket: bench, endpoint: "${endpoint}", region: us-east-1, pathStyle: true, credentials: { accessKeyId: { env: BENCH_KEY }, secretAccessKey: { env: BENCH_SECRET } } }
+  ${repository}
 ---
 apiVersion: holdfast/v1
 kind: BackupPlan

@@ -1,14 +1,13 @@
-import { execFile } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
 import { readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { promisify } from 'node:util';
 import { NodeAgent } from '../engines/universe/agent/node-agent.ts';
 import type { TabletName } from '../model/tablets.ts';
 import { startS3Gateway } from '../parts/s3.ts';
 import { createScratchFolder } from '../parts/scratch.ts';
 import type { Store } from '../repository/store.ts';
+import { Rclone } from './rclone.ts';
 import {
   CONCURRENCY,
   FILES_PER_TABLET,
@@ -73,8 +72,10 @@ export async function benchUpload(scale: number, say: (line: string) => void): P
     return { seconds: (performance.now() - startedAt) / 1_000, summaries, calls: counted.calls };
   };
 
-  const rclone = new Rclone(join(scratch.path, 'rclone.conf'), gateway);
-  await rclone.configure();
+  const rclone = await Rclone.configured(join(scratch.path, 'rclone.conf'), gateway, {
+    bucket: 'rclone',
+    concurrency: CONCURRENCY,
+  });
   const live = join(disk, 'yb-data');
   say('rclone, everything …');
   const rcloneFirst = await rclone.copy(live);
@@ -155,45 +156,4 @@ function counting(inner: Store): { readonly store: Store; readonly calls: { obje
     close: () => inner.close(),
   };
   return { store, calls };
-}
-
-class Rclone {
-  readonly #config: string;
-  readonly #gateway: {
-    readonly endpoint: string;
-    readonly accessKeyId: string;
-    readonly secretAccessKey: string;
-  };
-
-  constructor(config: string, gateway: Awaited<ReturnType<typeof startS3Gateway>>) {
-    this.#config = config;
-    this.#gateway = gateway;
-  }
-
-  async configure(): Promise<void> {
-    const { endpoint, accessKeyId, secretAccessKey } = this.#gateway;
-    await writeFile(
-      this.#config,
-      `[s3]\ntype = s3\nprovider = Other\nendpoint = ${endpoint}\naccess_key_id = ${accessKeyId}\nsecret_access_key = ${secretAccessKey}\nregion = us-east-1\n`,
-      { mode: 0o600 },
-    );
-  }
-
-  async version(): Promise<string> {
-    return (await this.#run(['version'])).split('\n')[0] ?? '';
-  }
-
-  /** Copies a folder into its bucket; returns the seconds that it took. */
-  async copy(folder: string): Promise<number> {
-    const startedAt = performance.now();
-    await this.#run(['copy', folder, 's3:rclone', `--transfers=${CONCURRENCY}`, `--checkers=${CONCURRENCY}`]);
-    return (performance.now() - startedAt) / 1_000;
-  }
-
-  async #run(args: readonly string[]): Promise<string> {
-    // rclone of Debian fails to read the file that this variable may name.
-    const { AWS_CA_BUNDLE: _, ...env } = process.env;
-    const { stdout } = await promisify(execFile)('rclone', [...args, '--config', this.#config], { env });
-    return stdout;
-  }
 }

