@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,19 +7,40 @@ import { fileURLToPath } from 'node:url';
 import { median } from './statistics.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const MAIN = join(ROOT, 'cli', 'main.ts');
-
-const COMMANDS: Readonly<Record<string, readonly string[]>> = {
-  'bare Node': ['-e', '0'],
-  'holdfast --version': [MAIN, '--version'],
-  'holdfast --help': [MAIN, '--help'],
-  'holdfast validate': [MAIN, 'validate', 'plans/orders.yaml'],
-  'holdfast explain': [MAIN, 'explain', 'plans/orders.yaml'],
+const BARE = 'bare Node';
+/** The checkout's own sources, and the package as `npm run build` makes it. */
+const MAINS: Readonly<Record<string, string>> = {
+  checkout: join(ROOT, 'cli', 'main.ts'),
+  package: join(ROOT, 'dist', 'cli', 'main.js'),
 };
 
+const COMMANDS: readonly (readonly string[])[] = [
+  ['--version'],
+  ['--help'],
+  ['validate', 'plans/orders.yaml'],
+  ['explain', 'plans/orders.yaml'],
+];
+
+/** What is measured, by name; the package only where it is built. */
+const MEASURED: Readonly<Record<string, readonly string[]>> = {
+  [BARE]: ['-e', '0'],
+  ...Object.fromEntries(
+    Object.entries(MAINS)
+      .filter(([, main]) => existsSync(main))
+      .flatMap(([where, main]) =>
+        COMMANDS.map((command) => [`${where}: holdfast ${command[0]}`, [main, ...command]]),
+      ),
+  ),
+};
+
+interface Taken {
+  readonly cpuSeconds: number;
+  readonly seconds: number;
+}
+
 /**
- * How long the commands that need no server take, as ratios to bare Node, in CPU time of the process, which other work on the machine changes
- * least. Sources are compiled beforehand, as they are from the second command on.
+ * How long the commands that need no server take: in CPU time of the process, which other work on the machine changes least, as ratios to bare
+ * Node, and on the clock. Sources are compiled beforehand, as they are from the second command on.
  */
 export async function benchStart({
   rounds,
@@ -29,47 +51,49 @@ export async function benchStart({
 }): Promise<void> {
   const cache = await mkdtemp(join(tmpdir(), 'holdfast-bench-start-'));
   try {
-    const seconds: Record<string, number[]> = {};
+    const taken: Record<string, Taken[]> = {};
     for (let round = 0; round <= rounds; round += 1) {
-      for (const [name, args] of Object.entries(COMMANDS)) {
-        const taken = await cpuSecondsOf(args, cache);
-        if (round > 0) seconds[name] = [...(seconds[name] ?? []), taken];
+      for (const [name, args] of Object.entries(MEASURED)) {
+        const one = await timeOf(args, cache);
+        if (round > 0) taken[name] = [...(taken[name] ?? []), one];
       }
     }
-    const bare = median(seconds['bare Node'] ?? []);
-    const results = Object.entries(seconds).map(([name, all]) => ({
-      name,
-      cpuSeconds: median(all),
-      ratio: median(all) / bare,
-    }));
+    const bare = median((taken[BARE] ?? []).map(({ cpuSeconds }) => cpuSeconds));
+    const results = Object.entries(taken).map(([name, all]) => {
+      const cpuSeconds = median(all.map((one) => one.cpuSeconds));
+      return { name, cpuSeconds, seconds: median(all.map((one) => one.seconds)), ratio: cpuSeconds / bare };
+    });
     if (json) process.stdout.write(`${JSON.stringify(results)}\n`);
-    for (const { name, cpuSeconds, ratio } of json ? [] : results)
+    for (const { name, cpuSeconds, seconds, ratio } of json ? [] : results)
       process.stdout.write(
-        `${name.padEnd(20)} ${cpuSeconds.toFixed(3)} s of CPU  ${ratio.toFixed(1)} × bare Node\n`,
+        `${name.padEnd(30)} ${cpuSeconds.toFixed(3)} s of CPU  ${ratio.toFixed(1)} × bare Node  ${seconds.toFixed(2)} s on the clock\n`,
       );
   } finally {
     await rm(cache, { recursive: true, force: true });
   }
 }
 
-/** CPU time of a Node process, which prints it itself as it ends. */
-function cpuSecondsOf(args: readonly string[], cache: string): Promise<number> {
-  const tell = `data:text/javascript,process.on('exit',()=>{const{user,system}=process.cpuUsage();process._rawDebug('cpu '+(user+system))})`;
-  const child = spawn(process.execPath, ['--import', tell, ...args], {
+/** What a Node process takes. Its CPU time it prints itself as it ends. */
+function timeOf(args: readonly string[], cache: string): Promise<Taken> {
+  const startedAt = performance.now();
+  const printTime = `data:text/javascript,process.on('exit',()=>{const{user,system}=process.cpuUsage();process._rawDebug('cpu '+(user+system))})`;
+  const child = spawn(process.execPath, ['--import', printTime, ...args], {
     cwd: ROOT,
     env: { ...process.env, NODE_COMPILE_CACHE: cache },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
-  let told = '';
+  let printed = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    told += text;
+    printed += text;
   });
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('close', () => {
-      const microseconds = /^cpu (\d+)$/m.exec(told)?.[1];
-      if (microseconds === undefined) reject(new Error(`holdfast ${args.join(' ')} told no time: ${told}`));
-      else resolve(Number(microseconds) / 1e6);
+      const seconds = (performance.now() - startedAt) / 1000;
+      const microseconds = /^cpu (\d+)$/m.exec(printed)?.[1];
+      if (microseconds === undefined)
+        reject(new Error(`holdfast ${args.join(' ')} printed no time: ${printed}`));
+      else resolve({ cpuSeconds: Number(microseconds) / 1e6, seconds });
     });
   });
 }

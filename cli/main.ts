@@ -2,6 +2,7 @@
 import { enableCompileCache } from 'node:module';
 import { cacheFolder } from '../engines/cache-folder.ts';
 import packageJson from '../package.json' with { type: 'json' };
+import { useBundledDependencies } from './bundled-dependencies.ts';
 import { COMMANDS } from './command-table.ts';
 import { describeError, EXIT, emit, say, UsageError } from './output.ts';
 
@@ -20,6 +21,7 @@ if (others.length === 0 && (first === '--version' || first === '-V')) {
   process.exit();
 }
 
+useBundledDependencies(packageJson.dependencies);
 // After the cache is on, so that this is kept compiled too.
 const { Command, CommanderError } = await import('commander');
 const program = new Command('holdfast')

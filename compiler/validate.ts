@@ -20,7 +20,7 @@ const KINDS = Object.keys(documentSchemas) as readonly DocumentKind[];
 export function validate(root: YamlNode): Validation {
   const kind = kindOf(root);
   if (typeof kind !== 'string') return { problems: [kind] };
-  const result = documentSchemas[kind].safeParse(plainData(root));
+  const result = documentSchemas[kind].safeParse(plainData(root), { jitless: true });
   if (result.success) return { document: result.data, problems: [] };
   const context = { root, schema: jsonSchemaOf(kind) };
   return { problems: result.error.issues.flatMap((issue) => problemsOf(issue, [], context)) };

@@ -57,5 +57,5 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     imports: ['model', 'bootstrap/lock.mjs'],
     packages: ['node:*', '@aws-sdk/client-s3', '@temporalio/client', 'pg'],
   },
-  bootstrap: { imports: [], packages: ['node:*', 'wabt'] },
+  bootstrap: { imports: [], packages: ['node:*', 'wabt', 'webpack'] },
 };
