@@ -1,3 +1,15 @@
+const { homedir } = require('node:os');
+const path = require('node:path');
+
+/*
+ * Each Node process that a test starts (workers, simulators, stand-ins of programs: some thousand in all) finds its sources compiled. Without it
+ * each one compiles them anew, which takes two thirds of its CPU time. The same folder as that of `./holdfast`.
+ */
+process.env.NODE_COMPILE_CACHE ??= path.join(
+  process.env.XDG_CACHE_HOME ?? path.join(homedir(), '.cache'),
+  'holdfast/compiled',
+);
+
 /** Tests compile to CommonJS by swc; production code runs as ESM by Node's own type stripping. */
 module.exports = {
   testEnvironment: 'node',

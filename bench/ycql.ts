@@ -30,7 +30,7 @@ export async function benchYcql(options: YcqlBenchOptions): Promise<void> {
   const say = (line: string) => process.stderr.write(`${line}\n`);
   const folder = await createScratchFolder('bench');
   cleanUp.defer(() => folder.remove());
-  const cluster = await startCassandra({ heap: '2G' });
+  const cluster = await startCassandra({ heap: '2G', optimised: true });
   cleanUp.defer(() => cluster.stop());
   const verb = { signal: new AbortController().signal, log: () => undefined };
   const load = { inFlightPerNode: 32, pageRows: 5_000 };

@@ -20,6 +20,11 @@ export type CassandraOptions = {
   readonly heap?: string;
   /** False: a `kill -9` may lose data, and definitions and writes take a fraction of the time. Default true. */
   readonly durable?: boolean;
+  /**
+   * True: the JVM optimises hot code as that of a production server does, for benchmarks. Default false, which saves a third of a start's CPU time
+   * (8 s in place of 13 s on two busy cores).
+   */
+  readonly optimised?: boolean;
   /** Lines of cassandra.yaml that replace those of the template, e.g. `{ tombstone_failure_threshold: '50' }`. */
   readonly settings?: Readonly<Record<string, string>>;
 };
@@ -132,7 +137,7 @@ async function startNode(
       `-Xmx${options.heap ?? '512M'}`,
       '-XX:MaxDirectMemorySize=256M',
       '-XX:+UseSerialGC',
-      '-XX:CICompilerCount=2',
+      options.optimised === true ? '-XX:CICompilerCount=2' : '-XX:TieredStopAtLevel=1',
       '-Xss384k',
       ...OPEN_MODULES,
       `-javaagent:${agent}`,

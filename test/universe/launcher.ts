@@ -1,5 +1,6 @@
 import { chmod, mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { FOR_NODE } from '../../model/program-environment.ts';
 import { startServer } from '../../parts/process.ts';
 import { createScratchFolder } from '../../parts/scratch.ts';
 import type { Action, Trigger, UniverseConfig, UniverseInfo, UniverseView } from './model.ts';
@@ -65,6 +66,7 @@ export async function startUniverse(options: UniverseOptions = {}): Promise<Univ
       '--config',
       JSON.stringify({ ...DEFAULTS, ...config }),
     ],
+    variables: FOR_NODE,
     logFile,
     checkReady: async () => void (await infoOf(directory)),
   });

@@ -121,7 +121,10 @@ export class Nodes implements Ports {
       return;
     }
     const answer = await dispatch(this.#world, this, call);
-    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
+    const text = JSON.stringify(answer);
+    // With its length, so that `yb-admin` knows an answer that was cut short.
+    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
+    response.writeHead(200, headers).end(text);
   }
 
   /** Only the leader has the pages; the others send a page that points there. */
