@@ -9,10 +9,9 @@ import { compile } from '../compiler/compile.ts';
 import { placeTablets } from '../engines/universe/placement.ts';
 import type { Pipeline } from '../model/pipeline.ts';
 import { packBatch, TABLETS_PER_BATCH, type TabletTarget } from '../model/tablets.ts';
-import { nodeQueue } from '../model/task-queue.ts';
+import { nodeQueue, readPointQueue } from '../model/task-queue.ts';
 import { startTemporal } from '../parts/temporal.ts';
 import { registerSearchAttributes } from '../worker/search-attributes.ts';
-import { readPointQueue } from '../workflows/messages.ts';
 import { peakMemoryBytes } from './universe-node.ts';
 
 export interface ScaleFigures {

@@ -14,8 +14,9 @@ import webpack from 'webpack';
 const ROOT = path.dirname(import.meta.dirname);
 const PACKAGES = ['commander', 'yaml', 'zod'];
 
-const [, , target] = process.argv;
-if (target === undefined) throw new Error('usage: bundle-dependencies FOLDER');
+const [, , given] = process.argv;
+if (given === undefined) throw new Error('usage: bundle-dependencies FOLDER');
+const target = path.resolve(given);
 
 const { dependencies } = createRequire(import.meta.url)('../package.json');
 // The folder appears in one step, so that nobody loads half a bundle.

@@ -1,7 +1,13 @@
 import { defined } from './defined.ts';
 
-/** The task queue of Holdfast's workers; read points have a queue of their own (`workflows/messages.ts`). */
+/** The task queue of Holdfast's workers. */
 export const DEFAULT_TASK_QUEUE = 'holdfast';
+
+/** Read points have a task queue of their own, so that a held one never takes a slot from the chunks. */
+export const readPointQueue = (taskQueue: string): string => `${taskQueue}.read-points`;
+
+/** The task queue of prunes with credentials of their own, so that one worker alone may have these. */
+export const pruneQueue = (taskQueue: string): string => `${taskQueue}.prune`;
 
 /** The queue that the agent of a tablet server polls. @param address `host:port` of its RPC, as the universe names it. */
 export const nodeQueue = (address: string): string => `node.${address}`;

@@ -4,9 +4,8 @@ import { createActivities, type HostedActivities } from '../activities/index.ts'
 import type { NodeSettings } from '../engines/universe/agent/node-agent.ts';
 import { workerIdentity } from '../engines/worker-identity.ts';
 import { messageOf, permanent } from '../model/errors.ts';
-import { identityOfWorker, nodeQueue } from '../model/task-queue.ts';
+import { identityOfWorker, nodeQueue, pruneQueue, readPointQueue } from '../model/task-queue.ts';
 import { archiveQueue } from '../workflows/archive-messages.ts';
-import { pruneQueue, readPointQueue } from '../workflows/messages.ts';
 import { type ProvenNode, proveNodes } from './agents.ts';
 import { workflowBundle } from './bundle.ts';
 import { connectClient, connectWorker } from './connection.ts';

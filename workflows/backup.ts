@@ -8,15 +8,10 @@ import { tabletSource } from '../model/engine-kind.ts';
 import type { Pipeline, Step, StepOf, UniverseSource } from '../model/pipeline.ts';
 import { describeRows, NOT_COUNTED } from '../model/rows.ts';
 import { timeInId } from '../model/run-id.ts';
+import { readPointQueue } from '../model/task-queue.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { describeFailure, type FailureReason } from './failures.ts';
-import {
-  type BackupInput,
-  type BackupOutcome,
-  readPointQueue,
-  reportPace,
-  type TransferInput,
-} from './messages.ts';
+import { type BackupInput, type BackupOutcome, reportPace, type TransferInput } from './messages.ts';
 import { sendNotification } from './notify.ts';
 import { ReadPointKeeper } from './read-point.ts';
 import { RunFrame } from './run-frame.ts';

@@ -19,10 +19,9 @@ import {
   type QueueAnswer,
   SCHEMA_TRIAL_AT_MOST_MS,
 } from '../model/doctor.ts';
-import { nodeQueue } from '../model/task-queue.ts';
+import { nodeQueue, pruneQueue, readPointQueue } from '../model/task-queue.ts';
 import { HEARTBEAT_TIMEOUT_MS } from './activity-proxies.ts';
 import { describeFailure, rootFailure } from './failures.ts';
-import { pruneQueue, readPointQueue } from './messages.ts';
 import { inParallel } from './scopes.ts';
 
 /** The plan's own worker has taken this run, so it is alive, but all its slots may be busy. */

@@ -150,9 +150,3 @@ export const verifyWorkflowId = (plan: string, backup: string, level: VerifyInpu
   `verify:${plan}:${backup}:${level}`;
 /** One for each plan, so that no two of them prune at once. */
 export const pruneWorkflowId = (plan: string): string => `prune:${plan}`;
-
-/** Read points have a task queue of their own, so that a held one never takes a slot from the chunks. */
-export const readPointQueue = (taskQueue: string): string => `${taskQueue}.read-points`;
-
-/** The task queue of prunes with credentials of their own, so that one worker alone may have these. */
-export const pruneQueue = (taskQueue: string): string => `${taskQueue}.prune`;

@@ -2,11 +2,11 @@ import { CancellationScope, log, workflowInfo } from '@temporalio/workflow';
 import { formatAmount, formatBytes, formatCount } from '../model/amounts.ts';
 import { defined } from '../model/defined.ts';
 import type { DeleteSummary, MarkSummary, OrphanSummary, PruneInput, PruneOutcome } from '../model/prune.ts';
+import { pruneQueue } from '../model/task-queue.ts';
 import { hasOwnCredentials } from '../planning/prune.ts';
 import { activitiesFor, PATIENT_RETRY, patiently } from './activity-proxies.ts';
 import { tellCatalogueChanged } from './catalogue-news.ts';
 import { describeFailure } from './failures.ts';
-import { pruneQueue } from './messages.ts';
 import type { PruneStage } from './progress.ts';
 import { RunFrame, stepsOf } from './run-frame.ts';
 

@@ -134,7 +134,7 @@ async function answersOf(
   polled: readonly Check[],
 ): Promise<readonly QueueAnswer[]> {
   const { askWorkers } = await import('../doctor-run.ts');
-  const { pruneQueue, readPointQueue } = await import('../../workflows/messages.ts');
+  const { pruneQueue, readPointQueue } = await import('../../model/task-queue.ts');
   const { hasOwnCredentials } = await import('../../planning/prune.ts');
   const { repository, source } = plan.pipeline;
   const isPolled = (queue: string) =>
@@ -167,7 +167,7 @@ async function checkWorkers(
   taskQueue: string,
   plan: CompiledPlan,
 ): Promise<readonly Check[]> {
-  const { pruneQueue, readPointQueue } = await import('../../workflows/messages.ts');
+  const { pruneQueue, readPointQueue } = await import('../../model/task-queue.ts');
   const { hasOwnCredentials } = await import('../../planning/prune.ts');
   const checks = [
     await checkWorker(client, taskQueue, 'workflows', ''),

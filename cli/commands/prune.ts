@@ -60,7 +60,7 @@ async function run(argument: string, options: Options): Promise<ExitCode> {
 /** The task queue of the prune: with credentials of its own, that of the worker that has them, which is waited for. */
 async function tellWhereItRuns({ client, taskQueue }: Session): Promise<void> {
   const { isPolled } = await import('../../activities/pollers.ts');
-  const { pruneQueue } = await import('../../workflows/messages.ts');
+  const { pruneQueue } = await import('../../model/task-queue.ts');
   const queue = pruneQueue(taskQueue);
   if (await isPolled(client, queue, 'activities')) return;
   say(

@@ -2,8 +2,7 @@ import { ARTIFACT_IN_WORDS } from '../../compiler/verbs.ts';
 import type { DrillSpec } from '../../model/drill.ts';
 import type { NotifyTarget } from '../../model/notification.ts';
 import type { Artifact, CompiledPlan, Retention, RetryPolicy, Schedule, Step } from '../../model/pipeline.ts';
-import { DEFAULT_TASK_QUEUE } from '../../model/task-queue.ts';
-import { readPointQueue } from '../../workflows/messages.ts';
+import { DEFAULT_TASK_QUEUE, readPointQueue } from '../../model/task-queue.ts';
 
 /** One step as it will run. Field names are those of `explain --json`. */
 export interface ExplainedStep {

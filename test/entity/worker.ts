@@ -4,8 +4,8 @@ import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/wo
 import type { Activities, ReconcileInput } from '../../activities/contract.ts';
 import { runActivities } from '../../activities/run-activities.ts';
 import { reconcileSchedules } from '../../activities/schedules.ts';
+import { readPointQueue } from '../../model/task-queue.ts';
 import { workflowBundle } from '../../worker/bundle.ts';
-import { readPointQueue } from '../../workflows/messages.ts';
 import { capture } from '../workflows/scripted-worker.ts';
 
 /**

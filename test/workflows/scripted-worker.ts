@@ -6,10 +6,10 @@ import { runActivities } from '../../activities/run-activities.ts';
 import { reconcileSchedules } from '../../activities/schedules.ts';
 import type { ReadPoint, RestorePlan } from '../../model/backup.ts';
 import type { Pipeline, RetryPolicy, Step, UniverseSource } from '../../model/pipeline.ts';
+import { readPointQueue } from '../../model/task-queue.ts';
 import { startTemporal, type TemporalServer } from '../../parts/temporal.ts';
 import { workflowBundle } from '../../worker/bundle.ts';
 import { registerSearchAttributes } from '../../worker/search-attributes.ts';
-import { readPointQueue } from '../../workflows/messages.ts';
 
 /** A real Temporal server and the real workflows; the activities are the test's own, so that it decides what happens. */
 export interface Bench {
