@@ -290,7 +290,7 @@ export interface NodeActivities {
   unfilledTablets(input: Pick<FillTabletsInput, 'ref' | 'tablets' | 'server'>): Promise<readonly string[]>;
 }
 
-export interface FillTabletsInput {
+interface FillTabletsInput {
   readonly ref: BackupRef;
   readonly tablets: readonly TabletFill[];
   readonly limits: UniverseLimits;
@@ -300,7 +300,7 @@ export interface FillTabletsInput {
   readonly server?: string;
 }
 
-export interface SaveTabletsInput {
+interface SaveTabletsInput {
   readonly ref: BackupRef;
   readonly epoch: number;
   /** Unique within the epoch. */
@@ -313,7 +313,7 @@ export interface SaveTabletsInput {
   readonly server?: string;
 }
 
-export interface LocateInput {
+interface LocateInput {
   readonly ref: BackupRef;
   readonly source: UniverseSource;
   readonly tables: readonly string[];
@@ -338,7 +338,7 @@ export const archiveWorkflowId = (plan: string): string => `archive:${plan}`;
 export const ARCHIVE_WANTED = 'archiveWanted';
 export const ARCHIVE_ENDED = 'archiveEnded';
 
-export interface InClusterInput {
+interface InClusterInput {
   readonly repository: RepositorySpec;
   readonly plan: string;
   readonly source: UniverseSource;
@@ -376,7 +376,7 @@ export interface RunState {
   readonly ending?: string;
 }
 
-export interface UploadInput {
+interface UploadInput {
   readonly ref: BackupRef;
   readonly source: Source;
   readonly readPoint: ReadPoint;

@@ -68,7 +68,7 @@ export class Repositories {
   }
 }
 
-export interface OpenBackup {
+interface OpenBackup {
   readonly store: Store;
   readonly manifest: Manifest;
   dataObjects(): Promise<readonly DataObject[]>;

@@ -15,12 +15,12 @@ const MAX_BYTES = 3_000;
 const STACK_BYTES = 600;
 
 /** The failure of the last attempt, and how often it came in a row. Kept in the activity's heartbeat. */
-export interface LastFailure {
+interface LastFailure {
   readonly said: string;
   readonly times: number;
 }
 
-export interface FailureOfAttempt {
+interface FailureOfAttempt {
   readonly failure: ApplicationFailure;
   /** What the next attempt must know; undefined for an error whose repetitions aren't counted. */
   readonly last: LastFailure | undefined;

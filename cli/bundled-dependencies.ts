@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { registerHooks } from 'node:module';
 
 /** A package that commands load as one file where `bootstrap/bundle-dependencies.mjs` has made it, and the version that is wanted of it. */
-export type BundledVersions = Readonly<Record<'commander' | 'yaml' | 'zod', string>>;
+type BundledVersions = Readonly<Record<'commander' | 'yaml' | 'zod', string>>;
 
 /**
  * Has every import of a bundled package load its bundle from now on, in this thread. Without a bundle of the wanted version (`npm ci` run by

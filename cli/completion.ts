@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 
 /** What shells complete, from the one definition of the commands. */
-export interface CompletedCommand {
+interface CompletedCommand {
   readonly name: string;
   readonly description: string;
   readonly options: readonly CompletedOption[];
@@ -10,7 +10,7 @@ export interface CompletedCommand {
   readonly choices: readonly string[];
 }
 
-export interface CompletedOption {
+interface CompletedOption {
   /** With its dashes. */
   readonly long: string;
   readonly description: string;

@@ -60,7 +60,7 @@ export interface Needs {
   readonly plan?: string;
 }
 
-export interface Embedded {
+interface Embedded {
   readonly address: string;
   readonly uiUrl: string;
   /** Signs what this command sends. Absent until a server that an earlier version started is started again. */
@@ -164,7 +164,7 @@ async function appliedQueue(client: Client, plan: string | undefined): Promise<s
 }
 
 /** One of the processes that run in the background. Field names are those of `status --processes --json`. */
-export interface BackgroundProcess {
+interface BackgroundProcess {
   readonly kind: 'server' | 'worker';
   readonly pid: number;
   readonly address?: string;

@@ -22,7 +22,7 @@ export async function isGoverned(session: Session, plan: CompiledPlan): Promise<
   return false;
 }
 
-export interface RequestedRun {
+interface RequestedRun {
   readonly requestId: string;
   readonly workflowId: string;
 }

@@ -9,14 +9,14 @@ export interface FollowRunOptions extends CommonOptions {
 }
 
 /** Whose run it is. */
-export interface RunOwner {
+interface RunOwner {
   readonly plan: CompiledPlan;
   /** Variables that the command names beside the plan. */
   readonly variables?: readonly string[];
 }
 
 /** A run that a command has started or found. */
-export interface FoundRun {
+interface FoundRun {
   readonly workflowId: string;
   /** One line that says what runs. */
   readonly title: string;

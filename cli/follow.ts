@@ -31,9 +31,9 @@ const POLLS_PER_LOOK_AT_TROUBLES = 5;
 /** Temporal's client tries each call for about 17 seconds, so a server may be down for some ten minutes. */
 const OUTAGES_ENDURED = 35;
 
-export type Followed<T> = { readonly ended: true; readonly result: T } | { readonly ended: false };
+type Followed<T> = { readonly ended: true; readonly result: T } | { readonly ended: false };
 
-export interface FollowOptions {
+interface FollowOptions {
   /** True: no progress is drawn. */
   readonly quiet: boolean;
   /** How often the run is asked. Default: once a second. */

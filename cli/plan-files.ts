@@ -16,14 +16,14 @@ const PLANS_FOLDER = 'plans';
 
 const PLAN_FILE = /\.ya?ml$/i;
 
-export interface LoadedFiles {
+interface LoadedFiles {
   readonly files: readonly SourceFile[];
   /** Files that could not be read, each as an error at its first character. */
   readonly diagnostics: readonly Diagnostic[];
 }
 
 /** Files and the result of compiling them, with errors of reading and of content together. */
-export interface CompiledFiles extends Compilation {
+interface CompiledFiles extends Compilation {
   readonly files: readonly SourceFile[];
 }
 

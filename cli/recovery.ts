@@ -72,7 +72,7 @@ export async function chooseWay(
   return decision;
 }
 
-export interface ChosenBackup {
+interface ChosenBackup {
   readonly backup: string;
   /** The instant whose data it holds. */
   readonly instant: string;

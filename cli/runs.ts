@@ -36,7 +36,7 @@ export function newRestoreId(now: Date): string {
   return `${timeInId(now.toISOString()).toLowerCase()}_${randomBytes(2).toString('hex')}`;
 }
 
-export interface StartedRun {
+interface StartedRun {
   /** Id of the backup or of the restore. */
   readonly id: string;
   readonly workflowId: string;

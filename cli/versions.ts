@@ -19,7 +19,7 @@ export const FORMATS = {
   archives: { reads: [ARCHIVE_FORMAT_VERSION], writes: [ARCHIVE_FORMAT_VERSION] },
 } as const;
 
-export interface FoundWorker {
+interface FoundWorker {
   readonly taskQueue: string;
   /** As Temporal's pages name it. */
   readonly identity: string;
@@ -27,7 +27,7 @@ export interface FoundWorker {
   readonly version?: string;
 }
 
-export interface FoundServer {
+interface FoundServer {
   /** Which one, for people. */
   readonly which: string;
   readonly version?: string;

@@ -31,7 +31,7 @@ export function fingerprintOf(environment: NodeJS.ProcessEnv, key: Buffer): Fing
   return digests;
 }
 
-export interface Choice {
+interface Choice {
   readonly environment: NodeJS.ProcessEnv;
   /** Names that the command's plans name. */
   readonly variables: readonly string[];

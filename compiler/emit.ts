@@ -89,7 +89,7 @@ function emitObjectLock({ mode, days }: NonNullable<S3Document['objectLock']>): 
 }
 
 /** Everything that the resolver found for a plan and that emitting it needs. */
-export interface ResolvedPlan {
+interface ResolvedPlan {
   readonly file: string;
   readonly document: PlanDocument;
   readonly repository: RepositorySpec;

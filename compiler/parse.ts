@@ -9,7 +9,7 @@ import type { YamlDocument, YamlNode } from './yaml-tree.ts';
 /** Larger files are refused unread: people write plans, and a plan of a megabyte is a mistake. */
 export const MAXIMUM_FILE_BYTES = 1024 * 1024;
 
-export interface ParsedFile {
+interface ParsedFile {
   readonly documents: readonly YamlDocument[];
   readonly problems: readonly LocatedProblem[];
 }

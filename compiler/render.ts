@@ -5,7 +5,7 @@ import { LineIndex, type SourceFile, type Span } from './source-text.ts';
 /** Longer source lines are cut to a window around the error. */
 const LINE_WIDTH = 110;
 
-export interface RenderOptions {
+interface RenderOptions {
   readonly color: boolean;
 }
 

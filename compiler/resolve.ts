@@ -21,7 +21,7 @@ export interface RepositoryIndex {
 }
 
 /** The repository under a name, or the reason why there is none. Neither, where another diagnostic already gives the reason. */
-export type Lookup = { readonly repository?: RepositorySpec; readonly problem?: LocatedProblem };
+type Lookup = { readonly repository?: RepositorySpec; readonly problem?: LocatedProblem };
 
 /** Finds a repository. The checked files are looked through before those that only lend their repositories. */
 export function lookUp(reference: NamedText, index: RepositoryIndex): Lookup {

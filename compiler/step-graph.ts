@@ -13,7 +13,7 @@ export interface PlacedStep {
   readonly inputs: Readonly<Partial<Record<Artifact, string>>>;
 }
 
-export interface StepGraph {
+interface StepGraph {
   /** In an order that satisfies `needs`; among steps that could come next, in the order of the list. */
   readonly steps: readonly PlacedStep[];
   readonly problems: readonly LocatedProblem[];

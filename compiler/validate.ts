@@ -7,10 +7,10 @@ import { problemsOf } from './schema-issues.ts';
 import { typeInWords } from './wording.ts';
 import { entryOf, plainData, spanOfNode, textOf, type YamlNode } from './yaml-tree.ts';
 
-export type ValidDocument = RepositoryDocument | PlanDocument;
+type ValidDocument = RepositoryDocument | PlanDocument;
 
 /** A document as data, or every fault of its shape and values. */
-export type Validation =
+type Validation =
   | { readonly document: ValidDocument; readonly problems: readonly [] }
   | { readonly document?: never; readonly problems: readonly LocatedProblem[] };
 

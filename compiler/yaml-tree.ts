@@ -3,7 +3,7 @@ import type { Span } from './source-text.ts';
 /** A parsed YAML value with its place in the file; aliases are followed. */
 export type YamlNode = YamlScalar | YamlList | YamlMapping;
 
-export interface YamlScalar {
+interface YamlScalar {
   readonly kind: 'scalar';
   readonly value: string | number | bigint | boolean | null;
   readonly span: Span;
@@ -11,7 +11,7 @@ export interface YamlScalar {
   readonly verbatim: boolean;
 }
 
-export interface YamlList {
+interface YamlList {
   readonly kind: 'list';
   readonly items: readonly YamlNode[];
   readonly span: Span;
@@ -23,7 +23,7 @@ export interface YamlEntry {
   readonly value: YamlNode;
 }
 
-export interface YamlMapping {
+interface YamlMapping {
   readonly kind: 'mapping';
   /** Each key once, in the order of the file. */
   readonly entries: readonly YamlEntry[];

@@ -15,7 +15,7 @@ export function nameMatcher(patterns: NamePatterns): NameMatcher {
   };
 }
 
-export interface NameMatcher {
+interface NameMatcher {
   readonly included: (name: string) => boolean;
   readonly excluded: (name: string) => boolean;
   readonly matches: (name: string) => boolean;

@@ -6,7 +6,7 @@ import { openStore } from '../repository/open.ts';
 import type { RestoreContext, VerbContext } from './engine.ts';
 
 /** What a look at a restore's target has to know of the restore. */
-export type LookWishes = Partial<LogicalRestoreRequest> & Pick<LogicalRestoreRequest, 'restore'>;
+type LookWishes = Partial<LogicalRestoreRequest> & Pick<LogicalRestoreRequest, 'restore'>;
 
 /** Runs a verb of the restore side outside a restore: reads the backup's manifest from a store that is opened for it alone. */
 export async function withRestoreContext<T>(

@@ -16,7 +16,7 @@ import type { BackupContext, OpenReadPoint, RowEngine, SealingParts, VerbContext
 import { packTasks } from './pack-tasks.ts';
 
 /** What an engine of rows has to give. The rest of `RowEngine` is the same for all of them, and is in this file. */
-export interface RowEngineParts<S extends LogicalSource>
+interface RowEngineParts<S extends LogicalSource>
   extends Omit<RowEngine<S>, 'kind' | 'openReadPoint' | 'listWork' | 'collect' | 'discard'> {
   /** As `Engine.openReadPoint`, at the epoch that this attempt has. */
   openReadPoint(verb: VerbContext, source: S, epoch: number): Promise<OpenReadPoint>;

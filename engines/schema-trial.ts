@@ -11,7 +11,7 @@ import type { RestoreEngine, VerbContext } from './engine.ts';
 import { engineOf } from './registry.ts';
 import { withRestoreContext } from './restore-context.ts';
 
-export interface SchemaTrial {
+interface SchemaTrial {
   readonly repository: RepositorySpec;
   readonly plan: string;
   readonly source: Source;

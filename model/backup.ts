@@ -105,7 +105,7 @@ export interface TableId {
 }
 
 /** A part of one table that is read by one COPY, or by one paged SELECT. */
-export interface BinaryRowsSpec {
+interface BinaryRowsSpec {
   /** Of the chunk's columns, by their names in `pg_catalog`. */
   readonly types: readonly string[];
 }

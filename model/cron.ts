@@ -50,7 +50,7 @@ export type CronFault =
       readonly from: number;
     };
 
-export type CronReading<T> = { readonly value: T } | { readonly fault: CronFault };
+type CronReading<T> = { readonly value: T } | { readonly fault: CronFault };
 
 /** The values that the text of a field stands for, in the order in which it names them. */
 export function readCronField(text: string, field: CronField): CronReading<readonly number[]> {

@@ -18,7 +18,7 @@ export interface WorkerIdentity {
 }
 
 /** What a worker does for a plan's runs, and so can answer for: the work itself, the read points, or the prunes. */
-export type WorkerDuty = 'work' | 'read-points' | 'prune';
+type WorkerDuty = 'work' | 'read-points' | 'prune';
 
 export interface CheckInput {
   readonly duty: WorkerDuty;

@@ -1,7 +1,7 @@
 import type { SecretRef } from './source.ts';
 
 /** The events that a plan can report: the end of a backup, a request that was refused, the verdict of a drill. */
-export type NotifyEvent = 'success' | 'failure' | 'refused' | 'drill';
+type NotifyEvent = 'success' | 'failure' | 'refused' | 'drill';
 
 /** One receiver of reports, and the events it wants. */
 export interface NotifyTarget {

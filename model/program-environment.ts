@@ -2,7 +2,7 @@
 export type Variables = Readonly<Record<string, string | undefined>>;
 
 /** Where an operator names more variables for the programs that Holdfast starts: names with commas between, a `*` at the end of a name for all that begin so. */
-export const MORE_VARIABLES = 'HOLDFAST_PROGRAM_ENVIRONMENT';
+const MORE_VARIABLES = 'HOLDFAST_PROGRAM_ENVIRONMENT';
 
 /** What any program may need to run and to speak the user's language, and none of which is a secret. */
 const FOR_EVERY_PROGRAM: readonly string[] = [

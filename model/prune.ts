@@ -15,7 +15,7 @@ export interface PruneInput {
 }
 
 /** What a folder of the plan held that no manifest names. */
-export interface OrphanFolder {
+interface OrphanFolder {
   readonly backup: string;
   /** `unfinished`: its writer is gone; `unnamed`: beside a manifest; `discarded`: of a backup that was given up or deleted. */
   readonly kind: 'unfinished' | 'unnamed' | 'discarded';

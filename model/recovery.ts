@@ -163,7 +163,7 @@ export interface ArchiveCost {
 }
 
 /** What an overwriting restore would throw away: every change after the instant. */
-export interface RecoveryLoss {
+interface RecoveryLoss {
   readonly from: string;
   readonly to: string;
   readonly durationMs: number;

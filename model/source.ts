@@ -69,7 +69,7 @@ export interface UniverseLimits {
 }
 
 /** How long the universe is waited for before it counts as not coming. */
-export interface UniversePatience {
+interface UniversePatience {
   /** An agent that takes no work for so long is passed over. */
   readonly agentMs: number;
   /** A snapshot that is not complete by then has failed. */
@@ -121,7 +121,7 @@ export interface YcqlSource {
   readonly chunkBytes: number;
 }
 
-export interface TlsOptions {
+interface TlsOptions {
   /** File on the worker with the authority's certificates; absent, the system's. */
   readonly caFile?: string;
   /** Certificate and key of the client, where the server asks for them. */
@@ -160,7 +160,7 @@ export interface S3Credentials {
   readonly sessionToken?: SecretRef;
 }
 
-export interface DirectoryLocation {
+interface DirectoryLocation {
   readonly kind: 'directory';
   readonly path: string;
   /** What the group may do with folders and files that are made. Absent: nothing. */

@@ -9,7 +9,7 @@ export interface SharedObject extends ObjectEntry {
 }
 
 /** Bytes of a file where they lie: a range of a shared object. */
-export interface FilePart {
+interface FilePart {
   /** Index into the `objects` of the list that the file stands in. */
   readonly object: number;
   /** Bytes from the object's beginning. */

@@ -2,7 +2,7 @@
 const LONGEST_DATABASE_BYTES = 63;
 
 /** Why a name can't be that of a database or a keyspace that a restore makes; without a full stop. */
-export interface NameProblem {
+interface NameProblem {
   readonly problem: string;
   readonly remedy: string;
 }

@@ -24,7 +24,7 @@ export type JarSet = {
 };
 
 /** The newest release of 5.0, which speaks protocol 4, as YCQL does. */
-export const CASSANDRA: JarSet = {
+const CASSANDRA: JarSet = {
   name: 'cassandra',
   version: '5.0.9',
   artifacts: ['org.apache.cassandra:cassandra-all'],

@@ -12,7 +12,7 @@ import { startServer } from './process.ts';
 import { createScratchFolder } from './scratch.ts';
 
 /** Code of the error where pgbouncer isn't installed. */
-export const PGBOUNCER_MISSING = 'PGBOUNCER_MISSING';
+const PGBOUNCER_MISSING = 'PGBOUNCER_MISSING';
 
 /** Debian installs it in a folder that isn't on an ordinary user's PATH. */
 const DEBIAN_PROGRAM = '/usr/sbin/pgbouncer';
@@ -98,7 +98,7 @@ ignore_startup_parameters = extra_float_digits,options,search_path
  *
  * @throws HoldfastError `PGBOUNCER_MISSING`
  */
-export async function findPgbouncer(report?: Report): Promise<string> {
+async function findPgbouncer(report?: Report): Promise<string> {
   return await orInstall(find, [PGBOUNCER_MISSING], ['pgbouncer'], report);
 }
 

@@ -20,7 +20,7 @@ const SUPERUSER = 'postgres';
 const DEBIAN_INSTALLATIONS = '/usr/lib/postgresql';
 
 /** PostgreSQL's three ways to stop: wait for clients; end their sessions; stop as in a crash, with recovery at the next start. */
-export type StopMode = 'smart' | 'fast' | 'immediate';
+type StopMode = 'smart' | 'fast' | 'immediate';
 
 const STOP_SIGNALS: Readonly<Record<StopMode, NodeJS.Signals>> = {
   smart: 'SIGTERM',
@@ -31,7 +31,7 @@ const STOP_SIGNALS: Readonly<Record<StopMode, NodeJS.Signals>> = {
 /** Major version of the server. 15 stands for the installed one, which is 15 or newer. */
 export type PostgresVersion = FetchedVersion | 15;
 
-export type PostgresOptions = {
+type PostgresOptions = {
   /** Default 15. The others are fetched (`postgres-versions.ts`). */
   readonly version?: PostgresVersion;
   /** Where the cluster lives; an existing one is started again, and it stays after `stop`. Left out: a scratch folder. */

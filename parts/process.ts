@@ -15,7 +15,7 @@ const READINESS_POLL_MS = 50;
 const LOG_TAIL_LINES = 15;
 
 /** How to start a server, to find out whether it is ready, and to stop it. */
-export type ServerSpec = {
+type ServerSpec = {
   /** Its name in messages, e.g. `PostgreSQL`. */
   readonly name: string;
   readonly command: string;
@@ -46,7 +46,7 @@ export type ServerSpec = {
 };
 
 /** How a process ended: `code` on its own, `signal` when it was killed. */
-export type Exit = { readonly code: number | null; readonly signal: NodeJS.Signals | null };
+type Exit = { readonly code: number | null; readonly signal: NodeJS.Signals | null };
 
 /** A server that can be stopped, killed and started again with the same command line, port and state. */
 export type ServerProcess = {

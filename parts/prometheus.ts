@@ -27,7 +27,7 @@ async function findPrometheus(): Promise<string> {
   );
 }
 
-export type PrometheusOptions = {
+type PrometheusOptions = {
   /** `host:port` to scrape. */
   readonly targets: readonly string[];
   /** Absolute paths. */

@@ -18,7 +18,7 @@ const runTool = promisify(execFile);
 
 const REGION = 'us-east-1';
 
-export type S3GatewayOptions = {
+type S3GatewayOptions = {
   /** Folder whose subfolders are the buckets; it stays after `stop`. Left out: a scratch folder. */
   readonly directory?: string;
   readonly port?: number;
@@ -33,7 +33,7 @@ export type S3GatewayOptions = {
   readonly accessLog?: string;
 };
 
-export type S3User = { readonly accessKeyId: string; readonly secretAccessKey: string };
+type S3User = { readonly accessKeyId: string; readonly secretAccessKey: string };
 
 export type S3Gateway = {
   /** URL for a client with path-style addressing. */

@@ -7,7 +7,7 @@ import { startServer } from './process.ts';
 import { createScratchFolder } from './scratch.ts';
 import { executableOf, TEMPORAL } from './tools.ts';
 
-export type TemporalOptions = {
+type TemporalOptions = {
   /** SQLite file with the server's state; it stays after `stop`. Left out: one in a scratch folder. */
   readonly dbFile?: string;
   /** Left out: beside `dbFile`. */

@@ -6,7 +6,7 @@ import { createScratchFolder } from './scratch.ts';
 import { executableOf, TOXIPROXY } from './tools.ts';
 
 /** `upstream`: what the client sends; `downstream`: what it gets back. */
-export type Direction = 'upstream' | 'downstream';
+type Direction = 'upstream' | 'downstream';
 
 /** A fault on a proxied connection, as toxiproxy's own documentation names them. */
 export type Toxic =

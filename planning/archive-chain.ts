@@ -11,7 +11,7 @@ import { soundUntil } from './archive-proofs.ts';
  */
 
 /** An interval of a timeline through which a chain may lead. */
-export interface ChainCandidate {
+interface ChainCandidate {
   readonly timeline: Timeline;
   readonly interval: ArchiveInterval;
   /** Of the timeline. */
@@ -19,7 +19,7 @@ export interface ChainCandidate {
 }
 
 /** Why a base can't be the begin of a replay, a clause. */
-export interface NoChain {
+interface NoChain {
   readonly reason: string;
 }
 

@@ -13,7 +13,7 @@ const WRITTEN = /^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.,
 const OFFSET = /^([+-])(\d{2})(?::?(\d{2}))?$/;
 const WIDEST_OFFSET_MS = 14.99 * 3_600_000;
 
-export type InstantReading =
+type InstantReading =
   | { readonly at: Date }
   /** Without a full stop; the remedy is a sentence. */
   | { readonly problem: string; readonly remedy: string };

@@ -19,7 +19,7 @@ import { beforeDdl, historyHoles, historyRanges } from './carried-history.ts';
 import { readInstant } from './instant.ts';
 import { estimateRestoreMs, restorePace } from './restore-pace.ts';
 
-export interface PlanningContext {
+interface PlanningContext {
   readonly now: Date;
   /** Earlier restores of the plan, for the estimate; those of the catalogue's drills are added. */
   readonly measurements?: readonly RestoreMeasurement[];

@@ -1,6 +1,6 @@
 import type { RecoveryRefusal, RecoveryRequest } from '../model/recovery.ts';
 
-export type RequestReading = { readonly request: RecoveryRequest } | { readonly refusal: RecoveryRefusal };
+type RequestReading = { readonly request: RecoveryRequest } | { readonly refusal: RecoveryRefusal };
 
 const TEXT = (value: unknown) => typeof value === 'string' && value !== '';
 const FLAG = (value: unknown) => typeof value === 'boolean';

@@ -6,7 +6,7 @@ const FARTHEST = 1_000;
 const APART = 1.5;
 
 /** How long a restore takes: a time that every restore needs, and a rate. */
-export interface RestorePace {
+interface RestorePace {
   readonly fixedMs: number;
   readonly msPerByte: number;
   /** Bytes of the largest restore that was measured. */

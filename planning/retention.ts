@@ -4,7 +4,7 @@ import type { CatalogueEntry } from '../model/recovery.ts';
 import { type Period, periodOf } from './calendar.ts';
 
 /** Why a backup is kept. The first ten are the policy's own; the others hold whatever the policy says. */
-export type RetentionRule =
+type RetentionRule =
   | 'keepLast'
   | 'keepHourly'
   | 'keepDaily'

@@ -3,7 +3,7 @@ import type { CatalogueEntry } from '../model/recovery.ts';
 import { DAY_MS } from '../model/time.ts';
 import { decideRetention } from './retention.ts';
 
-export interface SimulationInput {
+interface SimulationInput {
   /** The backups at the start. */
   readonly entries: readonly CatalogueEntry[];
   readonly policy: Retention;

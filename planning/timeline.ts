@@ -1,7 +1,7 @@
 import { formatDuration } from '../model/amounts.ts';
 import type { RecoveryWindow } from '../model/recovery.ts';
 
-export interface TimelineOptions {
+interface TimelineOptions {
   readonly now: Date;
   /** Columns of the line. Default 72. */
   readonly width?: number;

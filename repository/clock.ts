@@ -4,7 +4,7 @@ import type { Store } from './store.ts';
 /** Ages and grace times compare this machine's clock with the store's. If the two differ by more than this, neither can be trusted. */
 const FAR_OFF_MS = 60 * 60_000;
 
-export interface ClockComparison {
+interface ClockComparison {
   readonly here: Date;
   /** When the store says that the object was written. */
   readonly there: Date;

@@ -13,21 +13,21 @@ import { ensureRepository } from './repository.ts';
 import { sha256Hex } from './sha256.ts';
 import type { Store } from './store.ts';
 
-export type CopyProgress = {
+type CopyProgress = {
   readonly copiedObjects: number;
   readonly copiedBytes: number;
   /** Found at the target by an earlier, interrupted copy. */
   readonly presentObjects: number;
 };
 
-export interface CopyOptions {
+interface CopyOptions {
   /** Objects under way at once, each held in memory. Default 4. */
   readonly concurrency?: number;
   readonly progress?: (progress: CopyProgress) => void;
   readonly signal?: AbortSignal;
 }
 
-export interface CopyResult {
+interface CopyResult {
   /** All objects of the backup. */
   readonly objects: number;
   readonly copiedObjects: number;

@@ -30,7 +30,7 @@ export interface CqlPageHeader {
   readonly continued?: boolean;
 }
 
-export interface CqlPage {
+interface CqlPage {
   readonly rows: number;
   /** When the page was asked for, milliseconds since 1970: TTLs count from then. */
   readonly readAtMs: number;
@@ -52,7 +52,7 @@ export function encodePageHead({ rows, readAtMs, body }: CqlPage): Buffer {
   return head;
 }
 
-export interface OpenPageFile {
+interface OpenPageFile {
   readonly header: CqlPageHeader;
   readonly pages: AsyncGenerator<CqlPage>;
 }

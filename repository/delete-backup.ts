@@ -7,14 +7,14 @@ import { replaceSealed } from './sealed-object.ts';
 import type { Store } from './store.ts';
 import { type SweepOptions, type SweepResult, sweepBackup, tombstone } from './sweep.ts';
 
-export interface DeleteOptions extends SweepOptions {
+interface DeleteOptions extends SweepOptions {
   /** Stands in the tombstone. */
   readonly reason: string;
   /** Whether a pin's reader is still there. */
   readonly isLive: (pin: Pin) => Promise<boolean>;
 }
 
-export type DeleteOutcome =
+type DeleteOutcome =
   | ({ readonly outcome: 'deleted' } & SweepResult)
   | { readonly outcome: 'inUse'; readonly reader: string };
 

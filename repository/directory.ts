@@ -28,7 +28,7 @@ const READ_BLOCK_BYTES = 1024 * 1024;
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-export interface DirectoryStoreOptions {
+interface DirectoryStoreOptions {
   readonly retry?: RetryLimits;
   /** Absent: the owner alone reads and writes what is made. */
   readonly groupAccess?: GroupAccess;

@@ -13,7 +13,7 @@ const ASKED_AT_ONCE = 16;
 const SPARE_SHARE = 0.25;
 
 /** What was done so that everything a backup needs is locked. */
-export interface LocksHeld {
+interface LocksHeld {
   /** Everything that the backup needs was locked until then at least when it was made. */
   readonly until: string;
   /** Objects from before the backup whose lock was asked for. */
@@ -22,7 +22,7 @@ export interface LocksHeld {
   readonly extended: number;
 }
 
-export interface HoldLocksOptions {
+interface HoldLocksOptions {
   readonly heartbeat?: () => void;
   readonly signal?: AbortSignal;
 }

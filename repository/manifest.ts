@@ -108,7 +108,7 @@ function parseManifest(bytes: Uint8Array, ref: BackupId, store: Store): Manifest
 }
 
 /** How lists are read. */
-export interface ReadObjectsOptions extends Cancellable {
+interface ReadObjectsOptions extends Cancellable {
   /** Called for a list that is missing or damaged; its objects are then left out. Without it the error is thrown. */
   readonly onDamagedList?: (error: unknown) => void;
 }

@@ -24,7 +24,7 @@ export interface RewindRecord {
 }
 
 /** What is known of the rewind of one database. Each is written once and stays. */
-export interface RewindNote {
+interface RewindNote {
   /** ISO 8601, UTC. */
   readonly at: string;
   /** Id in the universe. */
@@ -32,7 +32,7 @@ export interface RewindNote {
 }
 
 /** `asked`: the universe has begun; `rewound`: it has come to its end, well. */
-export type RewindStep = 'asked' | 'rewound';
+type RewindStep = 'asked' | 'rewound';
 
 const recordSchema: z.ZodType<RewindRecord> = z.object({
   plan: z.string(),

@@ -21,7 +21,7 @@ export function objectSettings(location: S3Location): ObjectSettings {
 }
 
 /** How an object is locked that is written now. */
-export interface LockSettings {
+interface LockSettings {
   readonly ObjectLockMode?: 'GOVERNANCE' | 'COMPLIANCE';
   readonly ObjectLockRetainUntilDate?: Date;
 }

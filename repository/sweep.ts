@@ -9,7 +9,7 @@ import type { ListedObject, Store } from './store.ts';
 const DELETE_BATCH = 1000;
 
 /** Why objects in a folder are needed by nothing. */
-export type OrphanKind =
+type OrphanKind =
   /** No manifest, and nothing new for longer than the grace time: the writer is gone. */
   | 'unfinished'
   /** Beside a manifest that does not name them. */
@@ -18,7 +18,7 @@ export type OrphanKind =
   | 'discarded';
 
 /** What one backup's folder holds that no manifest names. */
-export interface Orphans {
+interface Orphans {
   readonly plan: string;
   readonly backup: string;
   readonly kind: OrphanKind;

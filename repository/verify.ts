@@ -15,7 +15,7 @@ import type { Store } from './store.ts';
 import { differenceOf, isDamage } from './store-errors.ts';
 
 /** Levels that need the store alone; `restore` also needs a database. */
-export type StoreLevel = Exclude<VerifyLevel, 'restore'>;
+type StoreLevel = Exclude<VerifyLevel, 'restore'>;
 
 const PROBLEMS_REPORTED = 100;
 
@@ -32,7 +32,7 @@ export type VerifyProgress = {
   readonly problems: number;
 };
 
-export interface VerifyOptions {
+interface VerifyOptions {
   /** Objects checked at once, each held in memory at level `content`. Default 4, and 16 at level `checksums`, which asks and holds nothing. */
   readonly concurrency?: number;
   /** How far an interrupted verification had come. If it had found problems, they are looked for again. */

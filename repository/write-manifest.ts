@@ -22,7 +22,7 @@ import type { Store } from './store.ts';
 import { DataTally } from './tally.ts';
 
 /** How many data objects the manifest itself may name, and how many each list names if there are more. */
-export interface ListLimits {
+interface ListLimits {
   readonly inlineObjects: number;
   readonly objectsPerList: number;
 }
@@ -36,7 +36,7 @@ const DEFAULT_LIMITS: ListLimits = { inlineObjects: 1_000, objectsPerList: 10_00
  */
 export type ManifestDraft = Omit<Manifest, 'formatVersion' | 'totals' | 'data'>;
 
-export interface WriteManifestOptions {
+interface WriteManifestOptions {
   readonly limits?: ListLimits;
   readonly heartbeat?: () => void;
   readonly signal?: AbortSignal;

@@ -9,7 +9,7 @@ import { temporalFailure } from './temporal-errors.ts';
 
 export const DEFAULT_TEMPORAL_ADDRESS = 'localhost:7233';
 
-export interface TemporalTarget {
+interface TemporalTarget {
   readonly address: string;
   readonly namespace: string;
   readonly taskQueue: string;

@@ -3,7 +3,7 @@ import type { Catalogue } from '../model/recovery.ts';
 import { type Standing, standingOf } from '../planning/standing.ts';
 
 /** A plan with metrics. */
-export interface MeasuredPlan {
+interface MeasuredPlan {
   readonly plan: string;
   readonly engine: string;
   readonly repository: string;

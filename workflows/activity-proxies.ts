@@ -4,7 +4,7 @@ import { defined } from '../model/defined.ts';
 import type { RetryPolicy } from '../model/pipeline.ts';
 import { DAY_MS } from '../model/time.ts';
 
-export interface CallOptions {
+interface CallOptions {
   /** One line in the UI's history. */
   readonly summary: string;
   readonly retry: RetryPolicy;

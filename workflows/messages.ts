@@ -63,7 +63,7 @@ export interface VerifyInput {
 }
 
 /** How the activities of a transfer run: slots, retry, timeout. */
-export interface TransferOptions {
+interface TransferOptions {
   readonly parallelism: number;
   readonly retry: RetryPolicy;
   readonly timeoutMs: number;
@@ -76,7 +76,7 @@ const REPORTS_PER_RUN = 50;
 const REPORT_INTERVAL_MS = 2_000;
 
 /** How often a transfer reports its progress. */
-export interface ReportPace {
+interface ReportPace {
   /** In tasks. */
   readonly reportEvery: number;
   /** Absent in the histories of earlier versions, whose parents don't read a child's result. */

@@ -4,7 +4,7 @@ import type { RetryPolicy } from '../model/pipeline.ts';
 import { nodeQueue } from '../model/task-queue.ts';
 import { HEARTBEAT_TIMEOUT_MS } from './activity-proxies.ts';
 
-export interface NodeCallOptions {
+interface NodeCallOptions {
   /** `host:port` of the tablet server whose agent is meant. */
   readonly node: string;
   /** One line in the UI's history. */

@@ -14,7 +14,7 @@ import { describeFailure } from './failures.ts';
 /** A receiver that is down for longer gets no notification, since the news is old by then. */
 const TRIED_FOR_MS = 3_600_000;
 
-export interface NotifyInput {
+interface NotifyInput {
   readonly targets: readonly NotifyTarget[];
   readonly notification: Notification;
 }

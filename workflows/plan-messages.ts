@@ -130,7 +130,7 @@ export type RestoreOptions = Partial<
 };
 
 /** By a backup, alone or with an archive's changes, by the history that one carries, or by the universe's own history. */
-export type WayBack = Exclude<RecoveryDecision, { readonly kind: 'refused' }>;
+type WayBack = Exclude<RecoveryDecision, { readonly kind: 'refused' }>;
 
 export interface PlanRequest {
   readonly requestId: string;

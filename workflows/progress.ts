@@ -61,7 +61,7 @@ export interface TransferProgress {
   readonly storedBytes: number;
 }
 
-export interface Rate {
+interface Rate {
   readonly bytesPerSecond?: number;
   readonly etaMs?: number;
 }

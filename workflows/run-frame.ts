@@ -22,7 +22,7 @@ export interface RunWish {
 }
 
 /** What is shown and reported of a run that came to its end. */
-export interface RunEnd {
+interface RunEnd {
   readonly headline: string;
   /** Absent where nothing was judged. Only `OK` is shown as done; to its plan a run is failed by `FAILED` alone. */
   readonly verdict?: Verdict;
@@ -30,7 +30,7 @@ export interface RunEnd {
 }
 
 /** What is shown, reported and thrown of a run that failed or was cancelled. */
-export interface RunFailure {
+interface RunFailure {
   readonly headline: string;
   /** Absent: the reason's own. */
   readonly message?: string;
@@ -40,7 +40,7 @@ export interface RunFailure {
 }
 
 /** One run from its first step to what is said of its end. */
-export interface RunCourse<T> {
+interface RunCourse<T> {
   readonly work: () => Promise<T>;
   readonly end: (result: T) => RunEnd;
   /** After a failure or a cancellation, before it is shown: removes what the run made. Cancellation doesn't reach it. */

@@ -16,7 +16,7 @@ import { describeFailure, rootFailure } from './failures.ts';
 import type { RestoreLeftovers, WorkflowsByName } from './messages.ts';
 import { withDeadline } from './scopes.ts';
 
-export type ScratchWishes = Pick<RestoreRequest, 'source' | 'parallelism'> &
+type ScratchWishes = Pick<RestoreRequest, 'source' | 'parallelism'> &
   Partial<
     Pick<
       RestoreRequest,
@@ -87,7 +87,7 @@ export type ScratchOutcome = Pick<
 const MAX_NOTES = 20;
 
 /** Restores into scratch databases, which the restore drops. `leftBehind`: it could not drop them, so another one must. */
-export async function restoreScratch(
+async function restoreScratch(
   request: RestoreRequest,
 ): Promise<{ readonly outcome: ScratchOutcome; readonly leftBehind: boolean }> {
   const startedAtMs = Date.now();

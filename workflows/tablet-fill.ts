@@ -8,7 +8,7 @@ import { reportToParent } from './children.ts';
 import { nodeActivitiesOf } from './node-activities.ts';
 import { inParallel } from './scopes.ts';
 
-export interface TabletFillInput {
+interface TabletFillInput {
   /** `fill` puts the files in place; `check` only looks whether they are there. */
   readonly what: 'fill' | 'check';
   readonly request: RestoreRequest;

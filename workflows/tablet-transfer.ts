@@ -9,7 +9,7 @@ import { describeFailure } from './failures.ts';
 import { nodeActivitiesOf } from './node-activities.ts';
 import { inParallel } from './scopes.ts';
 
-export interface TabletTransferInput {
+interface TabletTransferInput {
   readonly ref: BackupRef;
   readonly source: UniverseSource;
   readonly epoch: number;
@@ -22,7 +22,7 @@ export interface TabletTransferInput {
   readonly bytesPerSecond?: number;
 }
 
-export interface TabletTransferOutcome {
+interface TabletTransferOutcome {
   /** Tablets that the universe no longer has: they were split or replaced, and their snapshot is gone with them. */
   readonly gone: readonly string[];
   readonly lostCount: number;

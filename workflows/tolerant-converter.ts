@@ -2,7 +2,7 @@ import { defaultPayloadConverter, type Payload, type PayloadConverter } from '@t
 import { unsignedPayloadSince } from '../model/payload-signature.ts';
 
 /** Stands for a payload that is not what its metadata says it is; see `payloadConverter`. */
-export interface Undecodable {
+interface Undecodable {
   readonly undecodable: string;
 }
 

@@ -43,7 +43,7 @@ export interface ScheduleDiff {
   readonly next: readonly string[];
 }
 
-export interface Wishes {
+interface Wishes {
   readonly set: string;
   /** The task queue of the worker that is to serve a plan. */
   readonly queueOf: (plan: CompiledPlan) => Promise<string>;

@@ -23,7 +23,7 @@ export interface RunEvent {
 }
 
 /** What a history tells, and the parts of the run that have histories of their own. */
-export interface ToldHistory {
+interface ToldHistory {
   readonly events: readonly RunEvent[];
   readonly parts: readonly { readonly workflowId: string; readonly runId: string }[];
 }

@@ -25,7 +25,7 @@ const HEAP: ResourceLimits = { maxYoungGenerationSizeMb: 16, maxOldGenerationSiz
  */
 const COMPILED = cacheFolder('compiled');
 
-export interface JobOptions {
+interface JobOptions {
   readonly signal: AbortSignal;
   /** How much is through so far, as the engine counts. */
   onProgress?(amount: number): void;

@@ -38,7 +38,7 @@ export type FromThread =
 export type LogFields = Readonly<Record<string, unknown>>;
 
 /** An error on its way between threads: a `HoldfastError` arrives as one. */
-export interface ThreadFailure {
+interface ThreadFailure {
   readonly message: string;
   readonly known?: {
     readonly code: string;

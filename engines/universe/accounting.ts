@@ -6,7 +6,7 @@ import type { SnapshotObject } from './yb-admin/snapshots.ts';
 import type { Tablet } from './yb-admin/topology.ts';
 
 /** A table or index as YSQL's catalogue has it. */
-export interface CatalogRelation {
+interface CatalogRelation {
   readonly schema: string;
   readonly name: string;
   /** Number of its files (`relfilenode`); 0 where the catalogue has none. */

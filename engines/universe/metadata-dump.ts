@@ -4,7 +4,7 @@ import { takesOption } from '../ysql/server/programs/options.ts';
 import type { Server } from '../ysql/server/server.ts';
 
 /** How `ysql_dump` is asked for a schema that `import_snapshot` can find its tables in. */
-export interface MetadataDump {
+interface MetadataDump {
   readonly program: FoundProgram;
   /** Whether the schema can be taken as of an instant. */
   readonly takesReadTime: boolean;

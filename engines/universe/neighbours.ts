@@ -26,9 +26,9 @@ import { universeConfig } from './yb-admin/upkeep.ts';
 /** Others that use the same databases, and what becomes of them when a database is overwritten or taken back in time. */
 
 /** An overwriting restore gives the database's name to another one; a rewind takes its tables back in place. */
-export type Overwriting = 'replace' | 'rewind';
+type Overwriting = 'replace' | 'rewind';
 
-export interface Neighbour {
+interface Neighbour {
   /** A noun phrase: who or what it is. */
   readonly what: string;
   /** What would break it without a word. Empty: it is only to be known. */

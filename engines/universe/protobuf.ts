@@ -1,5 +1,5 @@
 /** One field of a protocol-buffer message as it stands on the wire: a number, or bytes (text, or another message). */
-export type ProtobufField =
+type ProtobufField =
   | { readonly number: number; readonly value: bigint }
   | { readonly number: number; readonly bytes: Buffer };
 

@@ -13,7 +13,7 @@ export type TableRows = Pick<ManifestTable, 'rows' | 'rowsAre' | 'holdsRows'>;
 /** For tables that YSQL can't be asked about, such as those of a keyspace. */
 export const NOT_LOOKED_AT: TableRows = { rows: 0, rowsAre: 'unknown' };
 
-export interface RowsQuestion {
+interface RowsQuestion {
   readonly context: BackupContext;
   readonly target: ConnectionTarget;
   readonly database: string;

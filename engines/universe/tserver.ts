@@ -3,7 +3,7 @@ import { permanent } from '../../model/errors.ts';
 import { fetchPage } from './http.ts';
 
 /** What a tablet server says of itself in `/varz?raw=1`. */
-export interface TserverFlags {
+interface TserverFlags {
   /** Its data directories (`fs_data_dirs`), several where it has several disks. */
   readonly dataDirectories: readonly string[];
   readonly region?: string;

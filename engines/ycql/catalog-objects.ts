@@ -4,7 +4,7 @@ import type { CqlSession } from './session.ts';
 
 /* What Cassandra has beside tables, types and indexes. YugabyteDB has none of it. */
 
-export interface ViewRow extends Readonly<Record<string, unknown>> {
+interface ViewRow extends Readonly<Record<string, unknown>> {
   readonly view_name: string;
   readonly id: unknown;
   readonly base_table_name: string;

@@ -23,7 +23,7 @@ export interface RawPage {
   readonly pageState: string | undefined;
 }
 
-export interface RawColumn {
+interface RawColumn {
   readonly name: string;
   /** The option of the CQL protocol, section 4.2.5.2, e.g. 0x0d; 0x80 is YCQL's JSONB. */
   readonly typeCode: number;

@@ -25,7 +25,7 @@ export interface Unread {
   readonly unread: string;
 }
 
-export interface RangeRequest extends Omit<ScanRequest, 'statement' | 'params'> {
+interface RangeRequest extends Omit<ScanRequest, 'statement' | 'params'> {
   readonly keyspace: string;
   readonly table: TableSchema;
   readonly selectors: readonly string[];

@@ -10,7 +10,7 @@ import { type ColumnSchema, type TableSchema, valueColumns } from './schema.ts';
 import type { CqlSession, Server } from './session.ts';
 
 /** What a backup reads of a table, and what the server doesn't let it read. */
-export interface TableReading {
+interface TableReading {
   /** Selectors in CQL, in the order in which their cells stand in a row. */
   readonly selectors: readonly string[];
   readonly losses: readonly string[];

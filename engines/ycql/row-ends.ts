@@ -12,7 +12,7 @@ interface ValuePlaces {
 }
 
 /** How a restore writes what expires. */
-export interface EndRules {
+interface EndRules {
   /** False where the target takes no TTL. */
   readonly ttls: boolean;
   /** Elements of a collection that expire at different times are written as one that never does. */

@@ -33,7 +33,7 @@ export interface BoundStatement {
   readonly partition?: readonly Cell[];
 }
 
-export interface PageRequest {
+interface PageRequest {
   readonly pageRows: number;
   readonly pageState?: string | undefined;
   /** Address of the node to ask, as long as it is up; left out, the one that has least to do for us. */

@@ -8,7 +8,7 @@ import { isRestoreName } from './server/restore-names.ts';
 import type { Session } from './server/session.ts';
 
 /** The databases of a server that a source's patterns match. */
-export interface DatabaseSelection {
+interface DatabaseSelection {
   /** In order of name. */
   readonly selected: readonly string[];
   /** Those that match and are not backed up, with the reason in a clause. */

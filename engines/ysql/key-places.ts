@@ -43,7 +43,7 @@ export interface TableCut {
 }
 
 /** A table to be looked at. */
-export interface KeyedTable {
+interface KeyedTable {
   readonly oid: string;
   /** Quoted, with its schema. */
   readonly table: string;

@@ -35,7 +35,7 @@ export const LARGE_OBJECT_PAGE_BYTES = 2_048;
 const BLOCK_BYTES = 4 * LARGE_OBJECT_PAGE_BYTES;
 
 /** How many large objects a database has, and whether this session's role can read their pages. */
-export interface LargeObjects {
+interface LargeObjects {
   readonly count: number;
   readonly readable: boolean;
   readonly blockBytes: number;

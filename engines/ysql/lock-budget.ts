@@ -7,7 +7,7 @@ export async function lockSlots(session: Session): Promise<number> {
 }
 
 /** The server's room for locks. */
-export interface LockRoom {
+interface LockRoom {
   readonly slots: number;
   /** `max_connections` and `max_prepared_transactions`: what `max_locks_per_transaction` is multiplied by. */
   readonly maxConnections: number;

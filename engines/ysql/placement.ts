@@ -5,7 +5,7 @@ import type { Session } from './server/session.ts';
 import { type Repair, type Statement, type Token, withRepairs } from './server/sql-text.ts';
 
 /** Where YugabyteDB keeps the rows of a table or index: in how many tablets, with which others together. */
-export interface RelationPlacement {
+interface RelationPlacement {
   readonly schema: string;
   readonly table: string;
   /** `SPLIT INTO n TABLETS` or `SPLIT AT VALUES (…)`; null where the server splits nothing. */
@@ -17,7 +17,7 @@ export interface RelationPlacement {
   readonly colocationId: string | null;
 }
 
-export interface Tablegroup {
+interface Tablegroup {
   readonly name: string;
   readonly owner: string;
   readonly tablespace: string | null;

@@ -19,7 +19,7 @@ const OPENED_FOLDER = 'opened/';
 type Cancellable = { readonly signal?: AbortSignal };
 
 /** What is known of one key file. */
-export type KeyFileState = { readonly id: string } & (
+type KeyFileState = { readonly id: string } & (
   | { readonly state: 'opened'; readonly purpose: KeyPurpose; readonly by: string }
   /** No identity of this machine opens it: whether it is whole is not known. */
   | { readonly state: 'closed'; readonly problem: string }
@@ -27,14 +27,14 @@ export type KeyFileState = { readonly id: string } & (
 );
 
 /** A backup that can't be read any more, since key files are gone or damaged. */
-export interface LostBackup {
+interface LostBackup {
   readonly plan: string;
   readonly backup: string;
   /** Ids of the keys. */
   readonly keys: readonly string[];
 }
 
-export interface KeyReport {
+interface KeyReport {
   readonly files: readonly KeyFileState[];
   /** How many backups' objects were asked for their keys. */
   readonly backups: number;

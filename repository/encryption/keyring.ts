@@ -22,7 +22,7 @@ const DATA_KEY_MS = 30 * 24 * 3_600_000;
 const KEY_FILE_CHECK_MS = 600_000;
 
 /** Which identities of the Repository a key file is opened with, in this order. */
-export type IdentityName = 'identity' | 'metadataIdentity';
+type IdentityName = 'identity' | 'metadataIdentity';
 
 type Cancellable = { readonly signal?: AbortSignal };
 

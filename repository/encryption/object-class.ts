@@ -8,7 +8,7 @@ import { PROBES_FOLDER } from '../probe.ts';
  * - `metadata`: for whoever holds the metadata key. What is JSON: manifests, lists, work lists, results, the ledger, marks and pins.
  * - `data`: for the recipients. Everything else, and so whatever a later version may add: rows, schema scripts, roles, snapshots' files.
  */
-export type ObjectClass = 'open' | 'metadata' | 'data';
+type ObjectClass = 'open' | 'metadata' | 'data';
 
 const METADATA = /\.(?:json|json\.zst|verdict)$/;
 

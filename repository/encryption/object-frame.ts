@@ -100,7 +100,7 @@ export function readHeader(stored: Uint8Array): ObjectHeader | undefined {
 }
 
 /** What whoever holds the metadata key knows of an object without opening it. Both hex SHA-256. */
-export interface ObjectSums {
+interface ObjectSums {
   readonly contents: string;
   /** Of header and STREAM. */
   readonly sealed: string;

@@ -23,7 +23,7 @@ export interface SweepObjectsOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface SweepObjectsResult {
+interface SweepObjectsResult {
   /** Objects found unneeded now. A sweep after the grace time deletes them. */
   readonly condemnedObjects: number;
   readonly condemnedBytes: number;

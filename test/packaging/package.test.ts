@@ -50,6 +50,7 @@ describe('the published package', () => {
     expect(files).toContain('LICENSE');
     expect(files).toContain('deploy/systemd/holdfast-worker.service');
     expect(files).toContain('dist/holdfast.1');
+    expect(files).toContain(`dist/dependencies/zod-${packageJson.dependencies.zod}.mjs`);
     const own = files.filter((file) => !file.startsWith('node_modules'));
     expect(own.filter((file) => /^test|\.test\.|(?<!\.d)\.ts$/.test(file))).toEqual([]);
   });

@@ -16,7 +16,7 @@ import { beginRewind, endRewind, scheduleOf, type Waiting } from './rewind.ts';
  * A rewind is run once, however often it is asked for: by a retry whose predecessor was killed, or by a Temporal that was put back to an
  * older state. What distinguishes them is stored in the repository (`repository/rewind-records.ts`).
  */
-export interface SealedRewind {
+interface SealedRewind {
   readonly admin: YbAdmin;
   readonly store: Store;
   readonly request: Pick<InClusterRequest, 'plan' | 'restore' | 'instant' | 'databases'>;

@@ -20,7 +20,7 @@ const CLOCK_DIFFERENCE_MICROS = 1_000_000n;
 /** Enough for weeks of daily changes of the schema; what is older matters to no snapshot that is still there. */
 const SPANS_KEPT = 50;
 
-export interface Watching {
+interface Watching {
   readonly verb: VerbContext;
   readonly store: Store;
   readonly plan: string;

@@ -5,7 +5,7 @@ import { restoreFolder } from '../../../repository/layout.ts';
 import type { BackupContext } from '../../engine.ts';
 import { type RestoreNames, restoreNames } from '../../ysql/server/restore-names.ts';
 
-export type UniverseRestoreRequest = RestoreRequest & { readonly source: UniverseSource };
+type UniverseRestoreRequest = RestoreRequest & { readonly source: UniverseSource };
 
 /** What every stage of the restore of a universe gets. */
 export interface UniverseRestore extends BackupContext {

@@ -10,7 +10,7 @@ import { folderOf, type UniverseRestore } from './context.ts';
  * own; and what `import_snapshot` said, which it says once. Entries are written once, and go when the restore has ended.
  */
 
-export interface ImportedSnapshot {
+interface ImportedSnapshot {
   readonly snapshot: string;
   readonly tablets: readonly { readonly from: string; readonly to: string; readonly table: string }[];
 }

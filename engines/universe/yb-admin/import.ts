@@ -4,13 +4,13 @@ import type { YbAdmin } from './program.ts';
 import { canonicalUuid, isObjectId, isUuid, rowsOf } from './text.ts';
 
 /** What `import_snapshot` made: the old ids and the new ones. */
-export interface ImportMapping {
+interface ImportMapping {
   readonly oldSnapshot: string;
   readonly newSnapshot: string;
   readonly tables: readonly ImportedTable[];
 }
 
-export interface IdPair {
+interface IdPair {
   readonly oldId: string;
   readonly newId: string;
 }

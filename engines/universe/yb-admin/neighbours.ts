@@ -54,7 +54,7 @@ function textIn(block: string, name: string): string | undefined {
 }
 
 /** A replication group that brings changes from another universe into this one. */
-export interface InboundGroup {
+interface InboundGroup {
   readonly name: string;
   /** Ids of databases (YSQL) and tables that it writes; undefined where the build doesn't list them. */
   readonly writes?: readonly string[];

@@ -7,7 +7,7 @@ import { yugabyteFolders } from '../../ysql/server/programs/folders.ts';
 import { classify, ended, YB_ADMIN } from './errors.ts';
 
 /** Where a universe is and how long to wait for it. */
-export interface YbAdminSettings {
+interface YbAdminSettings {
   /** `host:port` of every master's RPC address. */
   readonly masters: readonly string[];
   /** Folder with `ca.crt` and, where the universe asks for them, `node.*` files. */

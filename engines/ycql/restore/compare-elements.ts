@@ -2,7 +2,7 @@ import type { CqlType } from '../cql-type.ts';
 import { elementsOf, entriesOf, fieldsOf, type RawCell, sameCell } from '../rows.ts';
 
 /** A collection, or a value of a user-defined type that isn't frozen, of one side. */
-export interface ElementsOfSide {
+interface ElementsOfSide {
   readonly value: RawCell;
   /** Of each element; null where times aren't compared. */
   readonly times: RawCell;
@@ -10,7 +10,7 @@ export interface ElementsOfSide {
   readonly expiries: readonly (number | undefined)[];
 }
 
-export interface ElementRules {
+interface ElementRules {
   /** An element with this expiry may be gone by now. */
   readonly isOver: (expiry: number | undefined) => boolean;
   readonly isSameExpiry: (wanted: number | undefined, found: number | undefined) => boolean;

@@ -17,7 +17,7 @@ export interface ReadRow {
   readonly staticsEndAtMs?: number | undefined;
 }
 
-export interface CompareOptions {
+interface CompareOptions {
   /** What each cell of both sides is; the same on both. */
   readonly columns: readonly CqlPageColumn[];
   readonly table: string;

@@ -6,7 +6,7 @@ import type { BoundStatement, CqlSession } from '../session.ts';
 import { type WriterOptions, writeOnce } from './writer.ts';
 
 /** A row of a counter table as the backup has it. */
-export interface CounterRow {
+interface CounterRow {
   readonly key: readonly RawCell[];
   /** By counter, in the header's order; null where it never counted. */
   readonly counts: readonly RawCell[];

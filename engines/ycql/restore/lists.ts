@@ -10,7 +10,7 @@ import { elementsOf, joinElements, type RawCell } from '../rows.ts';
  */
 
 /** Elements that stand side by side, were written at one time and expire at one time. */
-export interface ListRun {
+interface ListRun {
   readonly writeTime: RawCell;
   /** Seconds left; 0: never. */
   readonly ttl: number;

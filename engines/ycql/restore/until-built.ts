@@ -5,7 +5,7 @@ import type { RestoreContext } from '../../engine.ts';
 const HOUR_MS = 3_600_000;
 
 /** The pace of the wait, in milliseconds of a clock that only rises. */
-export interface BuildPatience {
+interface BuildPatience {
   readonly everyMs: number;
   readonly limitMs: number;
   /** How often it is logged that the wait goes on. */

@@ -19,7 +19,7 @@ import { readTargetTable, type TargetTable } from './target-table.ts';
 const MOST_CHANGES = 8_000;
 const MOST_BYTES = 8 * 1024 * 1024;
 
-export interface ReplayOptions {
+interface ReplayOptions {
   readonly cut: Cut;
   /** Where an earlier attempt of the same replay came to. */
   readonly from?: ReplayPosition | undefined;

@@ -15,7 +15,7 @@ export type Cell = string | null | undefined;
 /** Values in the order of the relation's columns. */
 export type Tuple = readonly Cell[];
 
-export interface RelationColumn {
+interface RelationColumn {
   readonly name: string;
   /** True where the column belongs to the replica identity. With identity `f` every column does. */
   readonly isKey: boolean;
@@ -53,7 +53,7 @@ export interface CommitMessage {
 }
 
 /** The row before an update or delete. */
-export interface OldTuple {
+interface OldTuple {
   /** `key`: the columns of the identity alone are meant, all others are null. `row`: the whole row. */
   readonly of: 'key' | 'row';
   readonly tuple: Tuple;
@@ -79,7 +79,7 @@ export interface DeleteMessage {
   readonly old: OldTuple;
 }
 
-export interface TruncateMessage {
+interface TruncateMessage {
   readonly kind: 'truncate';
   readonly oids: readonly number[];
   readonly cascade: boolean;

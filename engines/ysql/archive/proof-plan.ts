@@ -9,7 +9,7 @@ import type { Store } from '../../../repository/store.ts';
 import { readPlaces } from './sources.ts';
 
 /** Why there is nothing to prove, a clause. */
-export interface NothingToProve {
+interface NothingToProve {
   readonly reason: string;
 }
 

@@ -4,7 +4,7 @@ import { framesOf, readSegment } from '../../../repository/archive.ts';
 import { segmentHeaderOf } from '../../../repository/archive-header.ts';
 import type { Store } from '../../../repository/store.ts';
 
-export interface SegmentReading {
+interface SegmentReading {
   readonly signal: AbortSignal;
   /** Of the timeline that the segments belong to. */
   readonly timeline: string;

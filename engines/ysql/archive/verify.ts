@@ -24,7 +24,7 @@ const COMPARED: Readonly<Record<ArchiveLevel, string>> = {
   content: 'names, checksums and messages',
 };
 
-export interface ArchiveVerification {
+interface ArchiveVerification {
   readonly signal: AbortSignal;
   /** Told after each segment. */
   readonly progress?: (progress: { readonly segments: number; readonly problems: number }) => void;

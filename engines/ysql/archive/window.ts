@@ -14,7 +14,7 @@ import { readProof } from '../../../repository/archive-proofs.ts';
 import type { Store } from '../../../repository/store.ts';
 
 /** What a plan's archive holds of one database. */
-export interface DatabaseWindow extends Omit<ArchiveWindow, 'intervals'> {
+interface DatabaseWindow extends Omit<ArchiveWindow, 'intervals'> {
   readonly intervals: readonly (ArchiveInterval & {
     /** Of the listed objects; of segments in parts, their lists alone. */
     readonly storedBytes: number;

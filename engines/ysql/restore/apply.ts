@@ -184,7 +184,7 @@ async function applyOneByOne(work: EntryWork): Promise<void> {
 }
 
 /** A unit's entries with its id in the bookkeeping, and the tables to lock first. */
-export interface UnitToApply {
+interface UnitToApply {
   readonly id: string;
   readonly entries: readonly DumpEntry[];
   readonly lockTables: readonly string[];

@@ -21,7 +21,7 @@ export async function createBookkeeping(session: Session, id: string): Promise<v
 }
 
 /** What the bookkeeping knows of the restore as a whole. */
-export interface RestoreState {
+interface RestoreState {
   /** Id of the restore. */
   readonly restore?: string;
   /** Whether the database is the restore's own or was there, empty, before. */
@@ -124,7 +124,7 @@ export async function countedTables(session: Session): Promise<ReadonlyMap<strin
 }
 
 /** Where a restore writes, and by which id the database is known as its own. */
-export interface DatabaseUnderRestore {
+interface DatabaseUnderRestore {
   readonly target: ConnectionTarget;
   /** Names that the database may bear now: its working name, then the final one. */
   readonly names: readonly string[];

@@ -1,5 +1,5 @@
 /** How much a group may hold. An item that outweighs a group is one by itself. */
-export interface GroupLimits<Item> {
+interface GroupLimits<Item> {
   readonly maxItems: number;
   /** In the unit of `weightOf`, of all items together. */
   readonly maxWeight: number;

@@ -155,7 +155,7 @@ export async function selectedObjects(job: RestoreJob): Promise<readonly DataObj
 }
 
 /** What is loaded, and in which order. */
-export interface LoadOrder {
+interface LoadOrder {
   /** The same on every worker. */
   readonly tasks: readonly (readonly DataObject[])[];
   /** So many tasks may run at once, then so many more. */

@@ -4,7 +4,7 @@ import { type Statement, scriptParts, type Token } from '../server/sql-text.ts';
 import { qualifiedNameAt } from './selection.ts';
 
 /** Pre-data without the checks that call functions which aren't built in, and these checks by themselves, in the dump's order. */
-export interface SeparatedChecks {
+interface SeparatedChecks {
   readonly preData: readonly DumpEntry[];
   /** Add the checks for rows to come, once every row is there. Comments on them stand among them. */
   readonly lateChecks: readonly DumpEntry[];

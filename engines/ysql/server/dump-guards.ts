@@ -3,7 +3,7 @@ import { type ScriptPart, type Statement, unreadable } from './sql-text.ts';
 type Command = Extract<ScriptPart, { readonly kind: 'command' }>;
 
 /** What a command of the shell means for what follows it. */
-export type CommandEffect = 'none' | 'connect';
+type CommandEffect = 'none' | 'connect';
 
 /** `\restrict KEY` of newer programs, and what ends it. Nothing but these commands would be taken between them. */
 const RESTRICTION = /^\\(?:un)?restrict [A-Za-z0-9]+\s*$/;

@@ -24,7 +24,7 @@ export function isNoSuchDatabase(error: unknown): boolean {
 }
 
 /** What is known of the session in which an error came. */
-export interface Circumstances {
+interface Circumstances {
   readonly signal?: AbortSignal | undefined;
   /** Absent: not known (yet). */
   readonly product?: 'postgresql' | 'yugabytedb' | undefined;

@@ -15,7 +15,7 @@ export interface SilentNode {
   readonly reason: string;
 }
 
-export interface NodeAnswers<T> {
+interface NodeAnswers<T> {
   /** The first is of the session that asked; on PostgreSQL it is the only one. */
   readonly answers: readonly T[];
   readonly silent: readonly SilentNode[];

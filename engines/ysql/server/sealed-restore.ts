@@ -16,7 +16,7 @@ import {
 } from './maintenance.ts';
 
 /** A restore as its record names it. */
-export type SealedContext = BackupContext & { readonly request: { readonly restore: string } };
+type SealedContext = BackupContext & { readonly request: { readonly restore: string } };
 
 /** The record of this restore; undefined where it has not come to its end. A scratch restore has none. */
 export async function recordOf(context: SealedContext): Promise<RestoreRecord | undefined> {

@@ -9,7 +9,7 @@ import { lockedThroughViews, type OwnedSequence, ownedSequences, plainTables } f
 import { ARGUMENT_BYTES, argumentBytes, tablePatterns } from './table-patterns.ts';
 
 /** What each run of the dump program locks, where all at once are too many. */
-export interface DumpSlices {
+interface DumpSlices {
   /** Plain tables, by the run that dumps them. */
   readonly slices: readonly (readonly Relation[])[];
   /** Sequences of the plain tables' columns. */

@@ -34,7 +34,7 @@ export interface LoadedObject {
 }
 
 /** Closes the sessions that wait in a thread for their next use. */
-export interface CloseJob {
+interface CloseJob {
   readonly kind: 'close';
   /** Key of the sessions, as in `session-pool.ts`. */
   readonly sessions: string;

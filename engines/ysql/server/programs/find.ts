@@ -12,7 +12,7 @@ const PROGRAMS = {
   shell: { yugabytedb: 'ysqlsh', postgresql: 'psql' },
 } as const;
 
-export type ProgramKind = keyof typeof PROGRAMS;
+type ProgramKind = keyof typeof PROGRAMS;
 
 /** A program that was found for a purpose. */
 export interface FoundProgram extends Program {
