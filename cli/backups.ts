@@ -43,8 +43,8 @@ export function newestBackup(plan: CompiledPlan): Promise<string> {
 }
 
 /**
- * Refuses an id under which nothing lies in the repository: a slip, and no damage. A backup that is damaged or unfinished is there. Throws
- * a usage error that names the one that was meant.
+ * Refuses an id that is not in the repository at all. That is a typing mistake, not damage: a damaged or unfinished backup still has its
+ * folder. Throws a usage error that suggests the id that was probably meant.
  */
 export async function requireBackup(plan: CompiledPlan, backup: string): Promise<void> {
   const names = await withStore(plan.pipeline.repository, (store) =>

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { registerHooks } from 'node:module';
 
-/** A package that commands load as one file where `bootstrap/bundle-dependencies.mjs` has made it, and the version that is wanted of it. */
+/** The packages that `bootstrap/bundle-dependencies.mjs` makes into one file each, and the versions that package.json asks for. */
 type BundledVersions = Readonly<Record<'commander' | 'yaml' | 'zod', string>>;
 
 /**

@@ -11,7 +11,7 @@ import type { Session } from './session.ts';
 const POLL_EVERY_MS = 500;
 
 /**
- * True where the applied plan equals its file: its entity then starts the runs. A file that was changed since is run as it stands,
+ * True where the applied plan equals its file: its entity then starts the runs. A file that was changed since then is run as it is,
  * without the entity.
  */
 export async function isGoverned(session: Session, plan: CompiledPlan): Promise<boolean> {

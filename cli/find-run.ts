@@ -15,7 +15,7 @@ export interface Run {
 
 /**
  * The run that an argument means: one with this workflow id, else the newest of the plan with this name. Other runs of the plan that are under
- * way are told on stderr.
+ * way are named on stderr.
  *
  * @param wanted `under way`: only runs that have not ended
  * @throws HoldfastError `NO_SUCH_RUN` (permanent)
@@ -47,7 +47,7 @@ export async function findRun(
       wanted === 'any' ? `Temporal knows no run of plan ${plan}` : `no run of plan ${plan} is under way`,
       wanted === 'any'
         ? `Begin one (holdfast backup ${plan}). Temporal keeps what ended for as long as its namespace says.`
-        : `holdfast logs ${plan} tells of the newest that has ended.`,
+        : `holdfast logs ${plan} shows the newest that has ended.`,
     );
   }
   for (const { workflowId } of running.slice(1)) say(`Also under way: ${workflowId}`);

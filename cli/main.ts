@@ -7,8 +7,8 @@ import { COMMANDS } from './command-table.ts';
 import { describeError, EXIT, emit, say, UsageError } from './output.ts';
 
 /**
- * What commands load from here on is kept compiled, which halves the CPU time that a command or a worker needs to start; a folder that can't be written
- * to changes nothing. By the environment, so that processes which this one starts do the same.
+ * Whatever a command loads from here on is kept in compiled form. This halves the CPU time that a command or a worker needs to start. A folder
+ * that can't be written to does no harm. The setting goes through the environment, so that processes which this one starts use it too.
  */
 process.env.NODE_COMPILE_CACHE ??= cacheFolder('compiled');
 enableCompileCache(process.env.NODE_COMPILE_CACHE);
@@ -22,7 +22,7 @@ if (others.length === 0 && (first === '--version' || first === '-V')) {
 }
 
 useBundledDependencies(packageJson.dependencies);
-// After the cache is on, so that this is kept compiled too.
+// Imported only now, after the cache is on, so that it is kept compiled too.
 const { Command, CommanderError } = await import('commander');
 const program = new Command('holdfast')
   .description(
@@ -32,7 +32,7 @@ const program = new Command('holdfast')
   .exitOverride()
   .showHelpAfterError('(holdfast COMMAND --help shows an example)');
 if (wantsJson) program.configureOutput({ writeErr: () => undefined });
-// Only the command that was asked for is loaded; all of them for the help, and to say what a mistyped one was meant to be.
+// Only the requested command is loaded. All of them are loaded for the help, and to suggest one for a mistyped name.
 const asked = COMMANDS.filter(({ name }) => name === first);
 for (const { load } of asked.length === 0 ? COMMANDS : asked) (await load())(program);
 

@@ -29,7 +29,7 @@ export interface SessionNeeds {
 export interface Session {
   readonly client: Client;
   readonly taskQueue: string;
-  /** The task queue for a plan of several: where the embedded worker that serves it polls, else `taskQueue`. */
+  /** The task queue for one of several plans: that of the embedded worker that serves the plan, else `taskQueue`. */
   readonly queueOf: (plan: CompiledPlan) => Promise<string>;
   /** The server's address for people; the embedded one is named as such. */
   readonly server: string;

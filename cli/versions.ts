@@ -23,7 +23,7 @@ interface FoundWorker {
   readonly taskQueue: string;
   /** As Temporal's pages name it. */
   readonly identity: string;
-  /** Absent: it is of a version that didn't tell. */
+  /** Absent: the worker's version is too old to report itself. */
   readonly version?: string;
 }
 

@@ -60,7 +60,7 @@ function leadingOld(
   return isNewest && young < 0 ? old.slice(0, -1) : old;
 }
 
-/** Parts first: a segment that is there still names those that a killed prune left. */
+/** Deletes the parts first. If a prune is killed in between, the segment still names the parts that are left. */
 async function dropSegment(
   store: Store,
   { key, isInParts }: StoredSegment,

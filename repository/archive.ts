@@ -238,7 +238,7 @@ export async function* readSegment(
 }
 
 /**
- * Compares the SHA-256 of a segment's objects with its name and its list, as the store tells them; where the store can't, the object is
+ * Compares the SHA-256 of a segment's objects with its name and its list, as the store reports them; where the store can't, the object is
  * downloaded. Throws `STORE_DAMAGED` or `STORE_NOT_FOUND` (permanent).
  */
 export async function checkSegmentHashes(

@@ -21,7 +21,7 @@ const LENGTH_BYTES = 4;
 const NULL_LENGTH = 0xff_ff_ff_ff;
 const TRAILER_COUNT = 0xff_ff;
 
-/** Finds the rows in COPY's binary format, block by block, whatever the blocks are cut by. */
+/** Finds the rows in COPY's binary format, block by block; a row may be cut by the end of a block anywhere. */
 export class BinaryRows {
   rows = 0;
   readonly #pieces: RowPieces | undefined;

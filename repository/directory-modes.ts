@@ -8,14 +8,14 @@ export type GroupAccess = 'read' | 'write';
 export interface Modes {
   readonly file: number;
   readonly folder: number;
-  /** True where they are wider than the owner's own, so that a umask might take a part of them. */
+  /** True where others than the owner have permissions, which a umask may remove. */
   readonly isWider: boolean;
 }
 
-/** The bit of a folder that hands its group on to what is made in it. */
+/** The set-group-id bit: what is made in the folder gets the folder's group. */
 const SET_GROUP = 0o2000;
 
-/** The owner alone, as restic, Kopia and Borg have it, unless the group was told of. */
+/** The owner alone, as restic, Kopia and Borg have it, unless the repository's settings include the group. */
 export function modesFor(access: GroupAccess | undefined): Modes {
   switch (access) {
     case undefined:

@@ -1,4 +1,4 @@
-/** At most so many at once; who comes later waits, and passes in the order of coming. */
+/** Lets at most so many work at once. Later callers wait, first come, first served. */
 export class Limiter {
   #free: number;
   readonly #waiting: (() => void)[] = [];

@@ -14,7 +14,7 @@ const SPARE_SHARE = 0.25;
 
 /** What was done so that everything a backup needs is locked. */
 interface LocksHeld {
-  /** Everything that the backup needs was locked until then at least when it was made. */
+  /** When the backup was made, everything that it needs was locked until at least this time. */
   readonly until: string;
   /** Objects from before the backup whose lock was asked for. */
   readonly asked: number;
@@ -28,11 +28,12 @@ interface HoldLocksOptions {
 }
 
 /**
- * Has everything locked that a backup needs and that may be older than it: the shared objects that it names, the index that tells of them, key files,
+ * Has everything locked that a backup needs and that may be older than it: the shared objects that it names, the index that lists them, key files,
  * `repository.json` and what stands at the top of an encrypted repository. What the backup wrote itself was locked as it was written.
- * Only what a finished backup needs is extended: what is needed while one is being made, and what nothing names, is left to its end.
+ * Only what a finished backup needs is extended. The locks of everything else are left to expire: of what is needed only while a backup is made, and of
+ * what nothing names.
  *
- * Asks the store once for each object, and once or twice more for each whose lock it extends; asked again it extends nothing.
+ * Asks the store once for each object, and once or twice more for each whose lock it extends; a second call extends nothing.
  *
  * @param shared keys of the shared objects that the backup names
  * @param startedAt from when the plan's days are counted: everything that the backup wrote was written later

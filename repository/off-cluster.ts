@@ -19,7 +19,7 @@ export interface SchemaSpan {
   readonly until: string;
 }
 
-/** What is remembered of a database whose history leaves the cluster, so that nobody goes back over a change of its schema. */
+/** What is remembered of a database whose history leaves the cluster, so that no restore goes back past a change of its schema. */
 export interface SchemaWatch {
   readonly plan: string;
   /** `ysql.orders` */

@@ -209,7 +209,7 @@ export function httpStatusOf(error: unknown): number {
   return (error instanceof Error ? failureOf(error).httpStatus : undefined) ?? 0;
 }
 
-/** AWS, versitygw and Ceph answer as for a missing permission, MinIO as for a bad request; the message alone tells (seen with versitygw 1.8.0). */
+/** AWS, versitygw and Ceph answer as for a missing permission, MinIO as for a bad request; only the message shows the difference (seen with versitygw 1.8.0). */
 function isLockRefusal({ name, message }: Failure): boolean {
   return (
     ['AccessDenied', 'InvalidRequest', 'ObjectLocked'].includes(name) && /object ?lock|WORM/i.test(message)

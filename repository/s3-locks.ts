@@ -10,7 +10,8 @@ interface Target {
 }
 
 /**
- * One try of extending an object's lock, for a caller that tries again. The store is asked afterwards whether it did: one that answers late is waited for.
+ * Tries once to extend an object's lock; the caller retries. Afterwards the store is asked whether it did. A store that shows the new lock late is
+ * given time.
  * An object keeps the mode in which it was locked: stores refuse to change that (versitygw and MinIO do, without a bypass).
  *
  * Throws the SDK's errors, and `STORE_LOCKS_LATE` (transient) where the store took the extension and doesn't show it yet.

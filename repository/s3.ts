@@ -50,7 +50,7 @@ export interface S3StoreOptions {
   readonly timeouts?: S3Timeouts;
   /** At least 5 MiB (S3's own limit). */
   readonly partBytes?: number;
-  /** The clock that locks are told by. Default: this machine's. */
+  /** The clock by which a lock's end is reckoned. Default: this machine's. */
   readonly now?: () => Date;
 }
 

@@ -34,7 +34,7 @@ export function staysForPrune(error: unknown): boolean {
   return error instanceof HoldfastError && (error.code === 'STORE_DENIED' || error.code === STORE_LOCKED);
 }
 
-/** @param until when the lock of the first ends, where the store tells */
+/** @param until when the lock of the first ends, where the store says */
 export function stillLocked(
   keys: readonly string[],
   until: Date | undefined,

@@ -78,11 +78,11 @@ export interface LockTerm {
   readonly target: Date;
 }
 
-/** What a put locks by itself is told by `isLocked` in `layout.ts`; this is for what was put before. */
+/** `isLocked` in `layout.ts` says what a put locks by itself. This is for what was put before. */
 export interface StoreLocks {
   /** How long an object is locked from when it is put, milliseconds. */
   readonly forMs: number;
-  /** The clock that locks are told by. */
+  /** The clock by which a lock's end is reckoned. */
   now(): Date;
   /**
    * Has an object locked for at least the term; a lock is never shortened, and asking again does nothing more. Throws `STORE_LOCKS_LATE` (transient)

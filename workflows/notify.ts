@@ -24,7 +24,7 @@ export async function notify({ targets, notification }: NotifyInput): Promise<{ 
   const answers = await Promise.all(
     targets.map(async ({ kind, url }) => {
       const activities = activitiesFor({
-        summary: `tell ${kind}: ${notification.event}`,
+        summary: `notify ${kind}: ${notification.event}`,
         retry: PATIENT_RETRY,
         timeoutMs: TRIED_FOR_MS,
       });
@@ -65,7 +65,7 @@ export async function sendNotification(
       await startChild(notify, {
         workflowId: `${workflowId}:notify:${key}`,
         parentClosePolicy: ParentClosePolicy.ABANDON,
-        staticSummary: `tell of ${notification.event}: ${notification.headline}`.slice(0, 200),
+        staticSummary: `notification of ${notification.event}: ${notification.headline}`.slice(0, 200),
         args: [input],
       });
     } catch (error) {

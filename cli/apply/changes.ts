@@ -62,8 +62,8 @@ export interface Planned extends PlanChange {
 }
 
 /**
- * Compares plan files with what Temporal holds. Changes nothing. A plan of which that is not known (`ANOTHER_REPOSITORY`, an entity without
- * a worker) has the action `failed`. Throws what is no plan's own: the server does not answer.
+ * Compares plan files with what Temporal holds. Changes nothing. A plan that can't be compared (`ANOTHER_REPOSITORY`, an entity without
+ * a worker) has the action `failed`. Throws only errors that concern all plans, such as a server that does not answer.
  */
 export async function plannedChanges(
   client: Client,

@@ -25,7 +25,7 @@ interface Options extends CommonOptions {
   readonly yes?: boolean;
 }
 
-/** What changes something; a plan that failed, or stays as it is, doesn't. */
+/** The actions that change something. A plan that failed or stays as it is changes nothing. */
 const ACTING: readonly Planned['action'][] = ['add', 'change', 'remove'];
 
 export function register(program: Command): void {

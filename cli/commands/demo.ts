@@ -14,7 +14,7 @@ export function register(program: Command): void {
       'the whole story on this machine: back up a real database, kill the worker, resume, restore, compare',
     )
     .option('--engine <engine>', 'ysql (on PostgreSQL) or ycql (on Cassandra)', 'ysql')
-    .option('--exit', 'end when the story is told, instead of leaving everything up to look at')
+    .option('--exit', 'end after the last step, instead of leaving everything up to look at')
     .option('--json', 'one JSON document on stdout; implies --exit')
     .addHelpText('after', '\nExample:\n  ./holdfast demo --engine ycql')
     .action((options: Options) =>

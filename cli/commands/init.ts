@@ -69,13 +69,13 @@ async function run(name: string | undefined, options: Options) {
   return EXIT.done;
 }
 
-/** Before anything is asked, and once, though the file would hold it more than once. */
+/** Checks the flags before anything is asked. Each value is reported once, even if the plan file contains it several times. */
 async function requireFitting(draft: PlanDraft): Promise<void> {
   const { readCron } = await import('../../compiler/cron.ts');
   const { readAbsolutePath, readBucket, readEnvironmentName, readName } = await import(
     '../../compiler/names.ts'
   );
-  /** What can be read by itself, and how a command line names it. */
+  /** The values that can be checked one by one, with their names on the command line. */
   const readers: readonly (readonly [keyof PlanDraft, string, (text: string) => Reading<string>])[] = [
     ['name', 'The name of the plan', readName],
     ['connectionEnv', '--connection-env', readEnvironmentName],

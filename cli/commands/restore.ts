@@ -126,7 +126,7 @@ async function run(argument: string, options: Options) {
   const { followRun } = await import('../follow-run.ts');
 
   const plan = await resolvePlan(argument);
-  // A wish that CQL alone has: rows have times of writing there, and the cells of a copy may be newer than those of the source.
+  // Only CQL needs this option: its rows carry write times, and the cells of a copy may be newer than those of the source.
   if (options.asNew && plan.pipeline.source.engine !== 'ycql') {
     throw new UsageError(
       `--as-new is for YCQL, and the source of ${plan.name} is of engine ${plan.pipeline.source.engine}`,
@@ -257,7 +257,7 @@ function requestOf({
     verified: verified === true,
     replace: replace === true,
     ...(breakOthers === true ? { breakOthers } : {}),
-    // Which tables are selected matters to the restore only. That there is a selection rules some ways out.
+    // The plan only needs to know that there is a selection, since some recovery methods can't restore single tables.
     ...(tables.length + excludeTables.length === 0 ? {} : { tables: [...tables, ...excludeTables] }),
   };
 }
@@ -311,7 +311,7 @@ async function begin(session: Session, plan: CompiledPlan, wishes: RestoreWishes
   if (!(await isGoverned(session, plan))) return startRestore(session, plan, wishes);
   const { backup, at, into, replace, safety, tables, breakOthers, replay, ...given } = wishes;
   const wish = {
-    // The entity looks for the way itself: `to` and `backup` exclude each other.
+    // The entity chooses the recovery method itself, so it is given either `to` or `backup`, never both.
     ...(at !== undefined ? { to: at } : replay === undefined ? { backup } : { to: replay.to }),
     ...(replace ? { replace, safetyBackup: safety !== false } : { into }),
     ...(breakOthers === true ? { breakOthers } : {}),

@@ -96,14 +96,14 @@ async function simulate(plan: CompiledPlan, options: Options): Promise<readonly 
 }
 
 /** A simulation that takes longer than this says how far it is, and again after as long. */
-const TOLD_EVERY_MS = 2_000;
+const REPORTED_EVERY_MS = 2_000;
 
-/** Tells on stderr how far a long simulation is. The days to come have more backups, so it says no time that is left. */
+/** Reports on stderr how far a long simulation is. No remaining time is given, because later days hold more backups and take longer. */
 function progressOf(days: number): (played: number) => void {
-  let toldMs = Date.now();
+  let reportedMs = Date.now();
   return (played) => {
-    if (Date.now() - toldMs < TOLD_EVERY_MS) return;
-    toldMs = Date.now();
+    if (Date.now() - reportedMs < REPORTED_EVERY_MS) return;
+    reportedMs = Date.now();
     say(`Played ${formatCount(played)} of ${formatCount(days)} days …`);
   };
 }

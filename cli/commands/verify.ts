@@ -41,7 +41,7 @@ async function run(argument: string, backup: string | undefined, options: Option
   // Its manifest isn't read here, since that may be what is damaged.
   if (backup !== undefined) await requireBackup(plan, backup);
   const id = backup ?? (await newestBackup(plan));
-  // A backup that is named is meant alone.
+  // A backup named on the command line is verified by itself, without the archive.
   const archive = backup === undefined && plan.pointTime?.archive !== undefined && options.level !== 'schema';
   return followRun<VerifyReport | SchemaReport>(
     options,

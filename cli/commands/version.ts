@@ -35,11 +35,11 @@ async function run({ all = false, json = false }: Options): Promise<ExitCode> {
   print(
     server === undefined
       ? 'server     none runs'
-      : `server     Temporal ${server.version ?? 'of a version that it does not tell'} (${server.which})`,
+      : `server     Temporal ${server.version ?? 'of an unknown version'} (${server.which})`,
   );
   for (const { taskQueue, identity, version } of workers)
     print(
-      `worker     ${identity} (task queue ${taskQueue}): ${version ?? 'of a version before this was told'}`,
+      `worker     ${identity} (task queue ${taskQueue}): ${version ?? 'of a version too old to report itself'}`,
     );
   const others = workers.filter(({ version }) => version !== own.holdfast);
   if (others.length > 0)

@@ -22,7 +22,7 @@ async function run(argument: string, { json = false }: CommonOptions): Promise<E
   try {
     const found = await findRun(session.client, argument, () => planNameOf(argument), 'under way');
     const { workflowId } = found;
-    // Before the run is named, since a reader of its name may interrupt at once.
+    // Caught before the run's name is printed, since whoever reads it may interrupt at once.
     const interrupts = catchInterrupts();
     const url = runUrl(session, workflowId);
     say(url === undefined ? workflowId : `${workflowId}: ${url}`);
@@ -30,7 +30,7 @@ async function run(argument: string, { json = false }: CommonOptions): Promise<E
     const followed = await follow(handle, { quiet: json, keepAlive: session.keepAlive, interrupts });
     if (json) emit({ workflowId, type: found.type, plan: found.plan, detached: !followed.ended });
     if (followed.ended) {
-      say(`Ended. holdfast logs ${workflowId} tells what happened.`);
+      say(`Ended. holdfast logs ${workflowId} shows what happened.`);
       return EXIT.done;
     }
     keep = true;

@@ -23,16 +23,16 @@ export function logLines(root: string, events: readonly RunEvent[]): readonly st
     const event = events[index];
     if (event === undefined) break;
     const alike = countAlike(events, index);
-    const told = alike >= TOGETHER ? alike : 1;
-    const last = events[index + told - 1] ?? event;
+    const count = alike >= TOGETHER ? alike : 1;
+    const last = events[index + count - 1] ?? event;
     if (last.at.slice(0, 10) !== date) {
       date = last.at.slice(0, 10);
       lines.push(`${date} (UTC)`);
     }
-    const text = told === 1 ? event.text : `${event.activity}: ${told} done`;
+    const text = count === 1 ? event.text : `${event.activity}: ${count} done`;
     const indent = event.workflowId === root ? '' : '  ';
     lines.push(`  ${last.at.slice(11, 23)}  ${indent}${MARKS[event.kind]} ${text}`);
-    index += told;
+    index += count;
   }
   return lines;
 }

@@ -1,5 +1,5 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
-import { type RunEvent, tellHistory } from './run-events.ts';
+import { describeHistory, type RunEvent } from './run-events.ts';
 
 /** What happened in a run and in its parts, in the order of time, and what an activity waits out at the moment. */
 export async function readRun(client: Client, workflowId: string): Promise<readonly RunEvent[]> {
@@ -8,9 +8,9 @@ export async function readRun(client: Client, workflowId: string): Promise<reado
   for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
     const handle = client.workflow.getHandle(next.workflowId, next.runId);
     try {
-      const told = tellHistory(next.workflowId, await handle.fetchHistory());
-      events.push(...told.events);
-      waiting.push(...told.parts);
+      const described = describeHistory(next.workflowId, await handle.fetchHistory());
+      events.push(...described.events);
+      waiting.push(...described.parts);
     } catch (error) {
       // Temporal forgets a part before the run that it belongs to, which then ended last.
       if (!(error instanceof WorkflowNotFoundError) || next.workflowId === workflowId) throw error;

@@ -22,17 +22,17 @@ export interface RunEvent {
   readonly code?: string;
 }
 
-/** What a history tells, and the parts of the run that have histories of their own. */
-interface ToldHistory {
+/** The events of a history, and the parts of the run that have histories of their own. */
+interface DescribedHistory {
   readonly events: readonly RunEvent[];
   readonly parts: readonly { readonly workflowId: string; readonly runId: string }[];
 }
 
 /** A run's history in words, in its order. Pure. */
-export function tellHistory(workflowId: string, history: History): ToldHistory {
-  const teller = new Teller(workflowId);
-  for (const event of history.events ?? []) teller.take(event);
-  return teller;
+export function describeHistory(workflowId: string, history: History): DescribedHistory {
+  const reader = new HistoryReader(workflowId);
+  for (const event of history.events ?? []) reader.take(event);
+  return reader;
 }
 
 interface Begun {
@@ -42,7 +42,7 @@ interface Begun {
   attempt: number;
 }
 
-class Teller implements ToldHistory {
+class HistoryReader implements DescribedHistory {
   readonly events: RunEvent[] = [];
   readonly parts: { readonly workflowId: string; readonly runId: string }[] = [];
   readonly #workflowId: string;
@@ -66,35 +66,35 @@ class Teller implements ToldHistory {
     if (started) {
       this.#beganMs = millisecondsOf(event);
       const how = started.continuedExecutionRunId ? 'goes on from an earlier history' : 'began';
-      this.#tell(event, 'began', `${started.workflowType?.name} ${how} on ${started.taskQueue?.name}`);
+      this.#add(event, 'began', `${started.workflowType?.name} ${how} on ${started.taskQueue?.name}`);
     }
     const phase = textOf(
       event.upsertWorkflowSearchAttributesEventAttributes?.searchAttributes?.indexedFields?.BackupPhase,
     );
     if (phase !== undefined && phase !== this.#phase) {
       this.#phase = phase;
-      this.#tell(event, 'stage', phase);
+      this.#add(event, 'stage', phase);
     }
     const signal = event.workflowExecutionSignaledEventAttributes;
-    if (signal) this.#tell(event, 'message', `got the signal ${signal.signalName}`);
+    if (signal) this.#add(event, 'message', `got the signal ${signal.signalName}`);
     const update = event.workflowExecutionUpdateAcceptedEventAttributes;
-    if (update) this.#tell(event, 'message', `took the request ${update.acceptedRequest?.input?.name}`);
+    if (update) this.#add(event, 'message', `took the request ${update.acceptedRequest?.input?.name}`);
     const cancel = event.workflowExecutionCancelRequestedEventAttributes;
-    if (cancel) this.#tell(event, 'message', `was asked to cancel${because(cancel.cause)}`);
+    if (cancel) this.#add(event, 'message', `was asked to cancel${because(cancel.cause)}`);
 
     const took = formatDuration(millisecondsOf(event) - this.#beganMs);
     const failed = event.workflowExecutionFailedEventAttributes;
     if (failed) {
       const { message, code } = innermost(failed.failure);
-      this.#tell(event, 'ended', `failed after ${took}: ${message}`, defined({ code }));
+      this.#add(event, 'ended', `failed after ${took}: ${message}`, defined({ code }));
     }
     const terminated = event.workflowExecutionTerminatedEventAttributes;
-    if (terminated) this.#tell(event, 'ended', `was terminated after ${took}${because(terminated.reason)}`);
-    if (event.workflowExecutionCompletedEventAttributes) this.#tell(event, 'ended', `done in ${took}`);
-    if (event.workflowExecutionCanceledEventAttributes) this.#tell(event, 'ended', `cancelled after ${took}`);
-    if (event.workflowExecutionTimedOutEventAttributes) this.#tell(event, 'ended', `timed out after ${took}`);
+    if (terminated) this.#add(event, 'ended', `was terminated after ${took}${because(terminated.reason)}`);
+    if (event.workflowExecutionCompletedEventAttributes) this.#add(event, 'ended', `done in ${took}`);
+    if (event.workflowExecutionCanceledEventAttributes) this.#add(event, 'ended', `cancelled after ${took}`);
+    if (event.workflowExecutionTimedOutEventAttributes) this.#add(event, 'ended', `timed out after ${took}`);
     if (event.workflowExecutionContinuedAsNewEventAttributes)
-      this.#tell(event, 'ended', 'goes on in a new history');
+      this.#add(event, 'ended', 'goes on in a new history');
   }
 
   #aboutActivities(event: HistoryEvent): void {
@@ -118,7 +118,7 @@ class Teller implements ToldHistory {
         const { message, code } = innermost(started.lastFailure);
         const before = begun.attempt - 1;
         const times = before === 1 ? 'once' : `${before} times`;
-        this.#tell(event, 'retry', `${begun.what} failed ${times} and was tried again: ${message}`, {
+        this.#add(event, 'retry', `${begun.what} failed ${times} and was tried again: ${message}`, {
           activity: begun.name,
           attempt: begun.attempt,
           ...defined({ code }),
@@ -148,7 +148,7 @@ class Teller implements ToldHistory {
     const { message, code } = failure ? innermost(failure) : {};
     const tries = attempt > 1 ? `, attempt ${attempt}` : '';
     const reason = message === undefined ? '' : `: ${message}`;
-    this.#tell(
+    this.#add(
       event,
       kind,
       `${what} ${words} ${formatDuration(millisecondsOf(event) - atMs)}${tries}${reason}`,
@@ -165,12 +165,12 @@ class Teller implements ToldHistory {
     if (begun) {
       const { workflowId, runId } = begun.workflowExecution ?? {};
       this.parts.push({ workflowId: workflowId ?? '', runId: runId ?? '' });
-      this.#tell(event, 'part', `began the part ${workflowId}`);
+      this.#add(event, 'part', `began the part ${workflowId}`);
     }
     const failed = event.childWorkflowExecutionFailedEventAttributes;
     if (failed) {
       const { message, code } = innermost(failed.failure);
-      this.#tell(
+      this.#add(
         event,
         'failed',
         `the part ${failed.workflowExecution?.workflowId} failed: ${message}`,
@@ -178,10 +178,10 @@ class Teller implements ToldHistory {
       );
     }
     const refused = event.startChildWorkflowExecutionFailedEventAttributes;
-    if (refused) this.#tell(event, 'failed', `the part ${refused.workflowId} could not be begun`);
+    if (refused) this.#add(event, 'failed', `the part ${refused.workflowId} could not be begun`);
   }
 
-  #tell(
+  #add(
     event: HistoryEvent,
     kind: RunEvent['kind'],
     text: string,

@@ -49,7 +49,7 @@ export function repositoryIsEncrypted(repository: string): HoldfastError {
 export function noRepository(repository: string, what: string): HoldfastError {
   return permanent(
     'REPOSITORY_NOT_FOUND',
-    `Can't ${what}: ${repository} has no repository.json, without which nothing tells which key its names are encrypted with.`,
+    `Can't ${what}: ${repository} has no repository.json, which says with which key its names are encrypted.`,
     'Put repository.json back from a copy or an older version of it; or correct the location in the plan file.',
   );
 }

@@ -2,12 +2,12 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { historyFromJSON } from '@temporalio/common/lib/proto-utils.js';
 import { logLines } from '../../cli/logs/log-lines.ts';
-import { type RunEvent, tellHistory } from '../../cli/logs/run-events.ts';
+import { describeHistory, type RunEvent } from '../../cli/logs/run-events.ts';
 
-/** Histories that a released version recorded, told in words. */
+/** Histories that a released version recorded, as sentences. */
 function told(name: string) {
   const file = path.join(import.meta.dirname, `../replay/histories/0.1.0/${name}.json`);
-  return tellHistory(name, historyFromJSON(JSON.parse(readFileSync(file, 'utf8'))));
+  return describeHistory(name, historyFromJSON(JSON.parse(readFileSync(file, 'utf8'))));
 }
 
 test('a failed backup: its stages, what failed and why, what was cleaned up, its end', () => {
@@ -27,7 +27,7 @@ test('a failed backup: its stages, what failed and why, what was cleaned up, its
 });
 
 test('an attempt that failed, as Temporal notes it', () => {
-  const { events } = tellHistory(
+  const { events } = describeHistory(
     'run',
     historyFromJSON({
       events: [

@@ -78,7 +78,7 @@ export async function seal(
  */
 export async function refuseIfSealed(context: SealedContext, job: NamedDatabases): Promise<void> {
   const record = await recordOf(context);
-  if (record !== undefined) throw endedBefore(record, await standing(record, job));
+  if (record !== undefined) throw endedBefore(record, await describeDatabases(record, job));
 }
 
 /** Tells a database that is not ours any more because the restore has ended from one that never was. */
@@ -89,7 +89,7 @@ export async function explainNotOurs(
 ): Promise<unknown> {
   if (!(error instanceof HoldfastError) || error.code !== 'RESTORE_NOT_OURS') return error;
   const record = await recordOf(context);
-  return record === undefined ? error : endedBefore(record, await standing(record, job), error);
+  return record === undefined ? error : endedBefore(record, await describeDatabases(record, job), error);
 }
 
 function endedBefore(record: RestoreRecord, stands: readonly string[], cause?: unknown): Error {
@@ -113,11 +113,11 @@ export async function leaveSealed(record: RestoreRecord, job: NamedDatabases): P
       if (await databaseExists(session, names.to)) await openToSessions(session, names.to);
     }
   });
-  return await standing(record, job);
+  return await describeDatabases(record, job);
 }
 
 /** What stands under which name now, a sentence for each database of the record. */
-export async function standing(record: RestoreRecord, job: NamedDatabases): Promise<readonly string[]> {
+async function describeDatabases(record: RestoreRecord, job: NamedDatabases): Promise<readonly string[]> {
   return await withMaintenanceSession(job, async (session) => {
     const sentences: string[] = [];
     for (const { from, to, working, kept } of record.databases) {
