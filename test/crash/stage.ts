@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import { compile } from '../../compiler/compile.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
+import { FOR_NODE } from '../../model/program-environment.ts';
 import { freePort } from '../../parts/ports.ts';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { type ServerProcess, startServer } from '../../parts/process.ts';
@@ -324,6 +325,7 @@ async function startDialect(
       ...['test/proxy/main.ts', '--upstream', postgres.url(), '--port', String(port)],
       ...['--history-retention-ms', String(historyRetentionMs), '--line', line],
     ],
+    variables: FOR_NODE,
     logFile: join(scratch.path, 'dialect.log'),
     checkReady: async () => {
       const client = new Client({
