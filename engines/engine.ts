@@ -22,6 +22,7 @@ import type { AgentPoller } from '../model/task-queue.ts';
 import type { StoredManifest } from '../repository/manifest.ts';
 import type { Store } from '../repository/store.ts';
 import type { ManifestDraft } from '../repository/write-manifest.ts';
+import type { PackWriter } from './pack-writer.ts';
 import type { PutsBehind } from './puts-behind.ts';
 
 /**
@@ -131,7 +132,7 @@ export interface SealingParts {
   /** What the manifest says of source and data, but for the data objects themselves. */
   readonly description: Pick<
     Manifest,
-    'server' | 'contents' | 'databases' | 'commonObjects' | 'scanned' | 'universe'
+    'server' | 'contents' | 'databases' | 'commonObjects' | 'packs' | 'scanned' | 'universe'
   >;
   /** What a restore without Holdfast needs. Pure; `draft` doesn't name these objects yet. */
   kit(draft: ManifestDraft): readonly KitFile[];
@@ -272,6 +273,8 @@ export interface BackupContext extends VerbContext {
   readonly folder: string;
   /** Present while a task is uploaded: who gives it waits for these puts before the task is noted as done. Absent: nothing is put behind. */
   readonly puts?: PutsBehind;
+  /** Present while a task of several chunks is uploaded: takes their small parts. An engine that reads no packs leaves it alone. */
+  readonly packs?: PackWriter;
 }
 
 export interface RestoreContext<S extends Source = LogicalSource> extends BackupContext {

@@ -15,7 +15,7 @@ export async function upload(
   { zstdLevel }: { readonly zstdLevel: number },
 ): Promise<readonly DataObject[]> {
   const target = await resolveTarget(verb, source);
-  const stored = await ChunkStore.open(verb, readPoint, chunk, '.cql.zst');
+  const stored = new ChunkStore(verb, readPoint, chunk, '.cql.zst');
   const objects: DataObject[] = [];
   await threads.run(
     { kind: 'read', target, source, limit: sharedLimit(target, source), chunk, zstdLevel },

@@ -15,12 +15,8 @@ export async function upload(
 ): Promise<readonly DataObject[]> {
   const target = await resolveTarget(verb, source.connection);
   const { binary } = chunk;
-  const stored = await ChunkStore.open(
-    verb,
-    readPoint,
-    chunk,
-    binary === undefined ? '.copy.zst' : '.binary.zst',
-  );
+  const ending = binary === undefined ? '.copy.zst' : '.binary.zst';
+  const stored = new ChunkStore(verb, readPoint, chunk, ending, verb.packs);
   const format = binary === undefined ? {} : ({ format: 'copy-binary', types: binary.types } as const);
   const objects: DataObject[] = [];
   await threads.run(

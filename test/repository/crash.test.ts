@@ -24,7 +24,11 @@ const crash = fc.record({
   crashAt: fc.integer({ min: 1, max: LAST_OPERATION }),
   kind: fc.constantFrom('before' as const, 'performed' as const),
 });
-const settings = fc.record({ epoch: fc.integer({ min: 1, max: 2 }), chunks: fc.integer({ min: 1, max: 4 }) });
+const settings = fc.record({
+  epoch: fc.integer({ min: 1, max: 2 }),
+  chunks: fc.integer({ min: 1, max: 4 }),
+  packed: fc.boolean(),
+});
 
 /** The invariants of docs/repository-format.md, under writers that die, are slow or doubled at any operation. */
 describe('whatever becomes of a writer', () => {

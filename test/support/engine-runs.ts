@@ -10,7 +10,15 @@ import type {
   RestoreOutcome,
   RowEngine,
 } from '../../engines/engine.ts';
-import type { DataObject, LogicalReadPoint, LogicalRestoreRequest, RestorePlan } from '../../model/backup.ts';
+import { packTasks } from '../../engines/pack-tasks.ts';
+import { uploadTask } from '../../engines/upload-task.ts';
+import type {
+  DataObject,
+  LogicalReadPoint,
+  LogicalRestoreRequest,
+  ObjectEntry,
+  RestorePlan,
+} from '../../model/backup.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import type { LogicalSource } from '../../model/pipeline.ts';
 import { forEachBounded } from '../../repository/bounded.ts';
@@ -81,12 +89,24 @@ export async function runBackup<S extends LogicalSource>(
     await afterReadPoint?.();
     const exported = await engine.export(context, source, readPoint);
     const objects: DataObject[] = [];
-    for (const [index, chunk] of exported.chunks.entries()) {
-      objects.push(...(await engine.upload(context, source, readPoint, chunk, { zstdLevel: 1 })));
-      if (index === 0) await afterFirstChunk?.();
+    const packs: ObjectEntry[] = [];
+    let uploads = 0;
+    const uploading: Pick<RowEngine<S>, 'upload'> = {
+      upload: async (...call) => {
+        const sent = await engine.upload(...call);
+        uploads += 1;
+        if (uploads === 1) await afterFirstChunk?.();
+        return sent;
+      },
+    };
+    const tasks = packTasks(exported.chunks, source.chunkBytes);
+    for (const task of tasks.toSorted((one, other) => one.index - other.index)) {
+      const sent = await uploadTask(uploading, context, source, readPoint, task, { zstdLevel: 1 });
+      objects.push(...sent.objects);
+      packs.push(...(sent.packs ?? []));
     }
     const sealed = await engine.seal(context, source, readPoint, exported);
-    const manifest = manifestOf(context, source, readPoint, sealed, objects);
+    const manifest = manifestOf(context, source, readPoint, sealed, objects, packs);
     return { source, context, manifest, objects, readPoint };
   } finally {
     await held?.close();
@@ -99,12 +119,13 @@ export function manifestOf(
   readPoint: LogicalReadPoint,
   sealed: EngineExport,
   objects: readonly DataObject[],
+  packs: readonly ObjectEntry[] = [],
 ): Manifest {
   const tally = new DataTally();
   for (const object of objects) tally.add(object);
   const databases = tally.countedDatabases(sealed.databases);
   return {
-    formatVersion: 1,
+    formatVersion: packs.length === 0 ? 1 : 2,
     plan: ref.plan,
     backup: ref.backup,
     engine: source.engine,
@@ -119,6 +140,7 @@ export function manifestOf(
     commonObjects: sealed.commonObjects,
     totals: tally.totals(databases, []),
     data: { inline: objects },
+    ...(packs.length === 0 ? {} : { packs }),
   };
 }
 

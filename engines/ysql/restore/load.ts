@@ -1,4 +1,4 @@
-import type { DataObject } from '../../../model/backup.ts';
+import { type DataObject, dataObjectName } from '../../../model/backup.ts';
 import { type HoldfastError, permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { fetchGroupsAhead } from '../../threads/fetch-ahead.ts';
@@ -76,7 +76,10 @@ async function loadGroup(job: RestoreJob, group: readonly LoadedObject[]): Promi
         kind: 'TABLE DATA',
         name: tableName(object.table),
         because: 'error',
-        error: reasonIn(error, `load ${object.key} into ${tableName(routed(database, object).table)}`),
+        error: reasonIn(
+          error,
+          `load ${dataObjectName(object)} into ${tableName(routed(database, object).table)}`,
+        ),
         sql: copyFromStatement(routed(database, object), encoding),
       }),
     );
