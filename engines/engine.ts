@@ -89,14 +89,14 @@ export interface RowEngine<S extends LogicalSource = LogicalSource> extends Engi
   export(verb: BackupContext, source: S, readPoint: LogicalReadPoint): Promise<EngineExport>;
 
   /**
-   * Streams one chunk into objects under `data/e<epoch>/`: rows, cut at row boundaries when they outgrow the chunk size, zstd,
-   * SHA-256 in the key's name, conditional put. Throws `READ_POINT_LOST` when the read point is gone.
+   * Streams chunks, one after another, into objects under `data/e<epoch>/`: rows, cut at row boundaries when they outgrow the chunk size, zstd,
+   * SHA-256 in the key's name, conditional put; or into pieces of `verb.packs`. The objects stand in the order of their chunks. Throws `READ_POINT_LOST` when the read point is gone.
    */
   upload(
     verb: BackupContext,
     source: S,
     readPoint: LogicalReadPoint,
-    chunk: ChunkSpec,
+    chunks: readonly ChunkSpec[],
     options: { readonly zstdLevel: number },
   ): Promise<readonly DataObject[]>;
 

@@ -1,4 +1,4 @@
-import type { DataObject, LogicalReadPoint, TaskResult, TransferTask } from '../model/backup.ts';
+import type { LogicalReadPoint, TaskResult, TransferTask } from '../model/backup.ts';
 import type { LogicalSource } from '../model/pipeline.ts';
 import type { BackupContext, RowEngine } from './engine.ts';
 import { PackWriter } from './pack-writer.ts';
@@ -16,14 +16,11 @@ export async function uploadTask<S extends LogicalSource>(
   task: TransferTask,
   options: { readonly zstdLevel: number },
 ): Promise<TaskResult> {
-  const objects: DataObject[] = [];
   const puts = new PutsBehind();
   const packs = task.chunks.length > 1 ? new PackWriter(context, readPoint, task.index) : undefined;
   const verb = { ...context, puts, ...(packs === undefined ? {} : { packs }) };
   try {
-    for (const chunk of task.chunks) {
-      objects.push(...(await engine.upload(verb, source, readPoint, chunk, options)));
-    }
+    const objects = await engine.upload(verb, source, readPoint, task.chunks, options);
     const stored = (await packs?.finish(objects)) ?? { objects };
     await puts.settled();
     return { index: task.index, ...stored };

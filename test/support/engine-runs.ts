@@ -90,15 +90,7 @@ export async function runBackup<S extends LogicalSource>(
     const exported = await engine.export(context, source, readPoint);
     const objects: DataObject[] = [];
     const packs: ObjectEntry[] = [];
-    let uploads = 0;
-    const uploading: Pick<RowEngine<S>, 'upload'> = {
-      upload: async (...call) => {
-        const sent = await engine.upload(...call);
-        uploads += 1;
-        if (uploads === 1) await afterFirstChunk?.();
-        return sent;
-      },
-    };
+    const uploading = afterFirstChunk === undefined ? engine : withBreak(engine, afterFirstChunk);
     const tasks = packTasks(exported.chunks, source.chunkBytes);
     for (const task of tasks.toSorted((one, other) => one.index - other.index)) {
       const sent = await uploadTask(uploading, context, source, readPoint, task, { zstdLevel: 1 });
@@ -111,6 +103,25 @@ export async function runBackup<S extends LogicalSource>(
   } finally {
     await held?.close();
   }
+}
+
+/** Uploads chunk by chunk, and does something after the first of them. */
+function withBreak<S extends LogicalSource>(
+  engine: RowEngine<S>,
+  afterFirstChunk: () => Promise<unknown>,
+): Pick<RowEngine<S>, 'upload'> {
+  let uploads = 0;
+  return {
+    upload: async (verb, source, readPoint, chunks, options) => {
+      const objects: DataObject[] = [];
+      for (const chunk of chunks) {
+        objects.push(...(await engine.upload(verb, source, readPoint, [chunk], options)));
+        uploads += 1;
+        if (uploads === 1) await afterFirstChunk();
+      }
+      return objects;
+    },
+  };
 }
 
 export function manifestOf(
