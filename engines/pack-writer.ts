@@ -1,12 +1,19 @@
 import { createHash } from 'node:crypto';
 import type { DataObject, ObjectEntry, ReadPoint } from '../model/backup.ts';
-import type { BackupContext } from './engine.ts';
+import type { Store } from '../repository/store.ts';
 import { borrowMemory, returnMemory } from './threads/shared-memory.ts';
 
 /** Larger parts are objects by themselves, bytes as stored. */
 export const PIECE_BYTES = 1024 * 1024;
 /** A pack is closed before it outgrows this, so it bounds what a task holds of its pack. */
 const PACK_BYTES = 8 * 1024 * 1024;
+
+/** Where packs are put: keys begin with `folder`. */
+export interface PackPlace {
+  readonly store: Pick<Store, 'put'>;
+  readonly folder: string;
+  readonly signal: AbortSignal;
+}
 
 /** Where a piece stands. Until `PackWriter.finish` its key is a provisional one, since the pack's name holds the SHA-256 of all of it. */
 export type PlacedPiece = Required<Pick<DataObject, 'key' | 'at'>>;
@@ -16,7 +23,7 @@ export type PlacedPiece = Required<Pick<DataObject, 'key' | 'at'>>;
  * read the same bytes write the same object, and of two objects the task's result names one (M4, O1).
  */
 export class PackWriter {
-  readonly #verb: Pick<BackupContext, 'store' | 'folder' | 'signal'>;
+  readonly #place: PackPlace;
   readonly #prefix: string;
   readonly #packBytes: number;
   readonly #memory = borrowMemory();
@@ -27,12 +34,12 @@ export class PackWriter {
 
   /** @param packBytes a pack is closed before it outgrows this */
   constructor(
-    verb: Pick<BackupContext, 'store' | 'folder' | 'signal'>,
+    place: PackPlace,
     { epoch }: Pick<ReadPoint, 'epoch'>,
     task: number,
     packBytes: number = PACK_BYTES,
   ) {
-    this.#verb = verb;
+    this.#place = place;
     this.#prefix = `data/e${epoch}/pack-${task}-`;
     this.#packBytes = packBytes;
   }
@@ -70,7 +77,7 @@ export class PackWriter {
   }
 
   async #close(): Promise<void> {
-    const { store, folder, signal } = this.#verb;
+    const { store, folder, signal } = this.#place;
     const body = this.#memory.view(this.#length);
     const sha256 = this.#hash.digest('hex');
     const provisional = this.#provisionalKey();

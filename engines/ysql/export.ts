@@ -59,6 +59,14 @@ export async function exportWorkList(
         const { count } = await findLargeObjects(reader);
         const withLargeObjects = count > 0 && carriesLargeObjects(source);
         const data = withLargeObjects ? [...selection.data, LARGE_OBJECT_PAGES] : selection.data;
+        const lookAtTables = async (signal: AbortSignal) => {
+          const toCut = await cut(signal);
+          return {
+            toCut,
+            binary: toCut.length > 0 && (await readsBinary(reader, source, server.product)),
+            hiddenCalls: source.contents === 'data' ? [] : await readHiddenCalls(reader),
+          };
+        };
         const cut = async (signal: AbortSignal): Promise<readonly TableToCut[]> =>
           source.contents === 'schema'
             ? []
@@ -80,11 +88,10 @@ export async function exportWorkList(
                 dumpSchema({ ...from, verb: { ...verb, signal } }, own, selection),
               );
         // Most of an export is the dump's waiting for the server. Where locks are counted, each has the server's room to itself.
-        const [toCut, scripts] =
+        const [{ toCut, binary, hiddenCalls }, scripts] =
           tablesLockedAtOnce(readPoint) === undefined
-            ? await sideBySide(verb.signal, cut, dump)
-            : [await cut(verb.signal), await dump(verb.signal)];
-        const binary = toCut.length > 0 && (await readsBinary(reader, source, server.product));
+            ? await sideBySide(verb.signal, lookAtTables, dump)
+            : [await lookAtTables(verb.signal), await dump(verb.signal)];
         const schemaObjects: ObjectEntry[] = [];
         if (scripts !== undefined) {
           const kept = await withoutDanglingForeignKeys(reader, scripts.postData, selection);
@@ -108,7 +115,6 @@ export async function exportWorkList(
           const script = await largeObjectsScript(reader);
           schemaObjects.push(await putScript(verb, readPoint, `${index}/large-objects`, script));
         }
-        const hiddenCalls = source.contents === 'data' ? [] : await readHiddenCalls(reader);
         tables.push(
           ...toCut.map((table) => ({ ...table, binary: binary && isExactInBinary(table.shape.types) })),
         );

@@ -271,7 +271,7 @@ describe('a writer of packs', () => {
         return Promise.resolve('created' as const);
       },
     };
-    const context = { store: store as never, folder: 'b/', signal: new AbortController().signal };
+    const context = { store, folder: 'b/', signal: new AbortController().signal };
     const writer = new PackWriter(context, { epoch: 2 }, 7, limit);
     const objects: DataObject[] = [];
     for (const body of bodies) {
