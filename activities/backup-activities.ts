@@ -1,10 +1,10 @@
 import { metricMeter } from '@temporalio/activity';
 import type { BackupContext } from '../engines/engine.ts';
 import { leftToPrune } from '../engines/left-to-prune.ts';
-import { PutsBehind } from '../engines/puts-behind.ts';
 import { engineOf, logical } from '../engines/registry.ts';
 import { rowsAt } from '../engines/row-engine.ts';
 import { sealBackup } from '../engines/sealing.ts';
+import { uploadTask } from '../engines/upload-task.ts';
 import type { BackupRef, DataObject, TaskResult, TaskSummary } from '../model/backup.ts';
 import { permanent } from '../model/errors.ts';
 import { crashPoint } from '../repository/crash-points.ts';
@@ -37,21 +37,11 @@ export function backupActivities(
           context.attempt > 1 ? await findTaskResult(store, ref, epoch, task.index, { signal }) : undefined;
         if (known !== undefined) return summaryOf(known);
         if (context.attempt > 1) countSentAgain(ref.plan, task.chunks.length);
-        const objects: DataObject[] = [];
-        const puts = new PutsBehind();
-        try {
-          for (const chunk of task.chunks) {
-            const verb = { ...context, puts };
-            const sent = await engineOf(source).upload(verb, source, rowsAt(readPoint), chunk, { zstdLevel });
-            objects.push(...sent);
-          }
-          await puts.settled();
-        } finally {
-          // Where reading fails, nothing of this attempt is written after its end.
-          await puts.ended();
-        }
+        const sent = await uploadTask(engineOf(source), context, source, rowsAt(readPoint), task, {
+          zstdLevel,
+        });
         crashPoint('upload-stored');
-        const result = await writeTaskResult(store, ref, epoch, { index: task.index, objects }, { signal });
+        const result = await writeTaskResult(store, ref, epoch, sent, { signal });
         crashPoint('upload-result');
         return summaryOf(result);
       }),
@@ -77,7 +67,7 @@ function countSentAgain(plan: string, chunks: number): void {
     .add(chunks, { plan });
 }
 
-function summaryOf({ index, objects }: TaskResult): TaskSummary {
+function summaryOf({ index, objects, packs = [] }: TaskResult): TaskSummary {
   const sum = (of: (object: DataObject) => number) =>
     objects.reduce((total, object) => total + of(object), 0);
   return {
@@ -85,7 +75,7 @@ function summaryOf({ index, objects }: TaskResult): TaskSummary {
     rows: sum((object) => object.rows),
     bytes: sum((object) => object.bytes),
     storedBytes: sum((object) => object.sizeBytes),
-    objects: objects.length,
+    objects: objects.filter(({ at }) => at === undefined).length + packs.length,
   };
 }
 

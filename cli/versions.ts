@@ -3,7 +3,7 @@ import { apiVersion } from '../compiler/schema/parts.ts';
 import { HoldfastError } from '../model/errors.ts';
 import { versionOfWorker } from '../model/task-queue.ts';
 import { ARCHIVE_FORMAT_VERSION } from '../repository/archive.ts';
-import { MANIFEST_FORMAT_VERSION } from '../repository/manifest.ts';
+import { MANIFEST_FORMAT_VERSION, PLAIN_FORMAT_VERSION } from '../repository/manifest.ts';
 import { CLEAR_FORMAT_VERSION, REPOSITORY_FORMAT_VERSION } from '../repository/repository.ts';
 import { appliedPlans, findEntity } from './plan-entities.ts';
 import { findSession, type Session } from './session.ts';
@@ -15,7 +15,10 @@ export const FORMATS = {
     reads: [CLEAR_FORMAT_VERSION, REPOSITORY_FORMAT_VERSION],
     writes: [CLEAR_FORMAT_VERSION, REPOSITORY_FORMAT_VERSION],
   },
-  manifests: { reads: [MANIFEST_FORMAT_VERSION], writes: [MANIFEST_FORMAT_VERSION] },
+  manifests: {
+    reads: [PLAIN_FORMAT_VERSION, MANIFEST_FORMAT_VERSION],
+    writes: [PLAIN_FORMAT_VERSION, MANIFEST_FORMAT_VERSION],
+  },
   archives: { reads: [ARCHIVE_FORMAT_VERSION], writes: [ARCHIVE_FORMAT_VERSION] },
 } as const;
 

@@ -1,6 +1,6 @@
 import type { ChunkSpec, DataObject, ReadPoint } from '../model/backup.ts';
-import { defined } from '../model/defined.ts';
 import type { BackupContext } from './engine.ts';
+import { type PackWriter, PIECE_BYTES } from './pack-writer.ts';
 import { SMALL_BODY_BYTES } from './puts-behind.ts';
 
 /**
@@ -12,41 +12,48 @@ export class ChunkStore {
   readonly #chunk: ChunkSpec;
   readonly #prefix: string;
   readonly #ending: string;
+  readonly #packs: PackWriter | undefined;
   /** What is there already, as `key size`. */
-  readonly #sent: ReadonlySet<string>;
+  #sent: ReadonlySet<string> | undefined;
   #parts = 0;
 
-  private constructor(
-    verb: BackupContext,
-    chunk: ChunkSpec,
-    prefix: string,
-    ending: string,
-    sent: ReadonlySet<string>,
-  ) {
-    this.#verb = verb;
-    this.#chunk = chunk;
-    this.#prefix = prefix;
-    this.#ending = ending;
-    this.#sent = sent;
-  }
-
-  /** @param ending of the objects' names, e.g. `.copy.zst` */
-  static async open(
+  /**
+   * @param ending of the objects' names, e.g. `.copy.zst`
+   * @param packs takes the small parts; absent, each part is an object by itself
+   */
+  constructor(
     verb: BackupContext,
     readPoint: ReadPoint,
     chunk: ChunkSpec,
     ending: string,
-  ): Promise<ChunkStore> {
-    const prefix = `data/e${readPoint.epoch}/${chunk.id}-`;
-    const sent = verb.attempt > 1 ? await objectsUnder(verb, prefix) : new Set<string>();
-    return new ChunkStore(verb, chunk, prefix, ending, sent);
+    packs?: PackWriter,
+  ) {
+    this.#verb = verb;
+    this.#chunk = chunk;
+    this.#prefix = `data/e${readPoint.epoch}/${chunk.id}-`;
+    this.#ending = ending;
+    this.#packs = packs;
   }
 
-  /** Puts the next part. One at a time. `body` may be used again afterwards. A small one may not be stored yet: see `BackupContext.puts`. */
+  /**
+   * Puts the next part. One at a time. `body` may be used again afterwards. A small one may not be stored yet (see `BackupContext.puts`), and its key
+   * not be the last (see `PlacedPiece`).
+   */
   async put(body: Uint8Array, sha256: string): Promise<Omit<DataObject, 'rows' | 'bytes'>> {
-    const { store, folder, signal, puts } = this.#verb;
-    const key = `${this.#prefix}${this.#parts}-${sha256.slice(0, 12)}${this.#ending}`;
+    const { table, columns } = this.#chunk;
+    const place =
+      this.#packs !== undefined && body.length <= PIECE_BYTES
+        ? await this.#packs.add(body)
+        : { key: await this.#putAlone(body, sha256) };
     this.#parts += 1;
+    return { ...place, sizeBytes: body.length, sha256, table, columns };
+  }
+
+  /** Returns the object's key. */
+  async #putAlone(body: Uint8Array, sha256: string): Promise<string> {
+    const { store, folder, signal, puts, attempt } = this.#verb;
+    const key = `${this.#prefix}${this.#parts}-${sha256.slice(0, 12)}${this.#ending}`;
+    this.#sent ??= attempt > 1 ? await objectsUnder(this.#verb, this.#prefix) : new Set<string>();
     if (!this.#sent.has(`${key} ${body.length}`)) {
       const put = (bytes: Uint8Array) => store.put(folder + key, bytes, { sha256, ifAbsent: true, signal });
       if (puts === undefined || body.length > SMALL_BODY_BYTES) await put(body);
@@ -56,7 +63,7 @@ export class ChunkStore {
         await puts.begin(() => put(copy));
       }
     }
-    return { key, sizeBytes: body.length, sha256, table: this.#chunk.table, columns: this.#chunk.columns };
+    return key;
   }
 }
 
@@ -66,24 +73,4 @@ async function objectsUnder(verb: BackupContext, prefix: string): Promise<Readon
     found.add(`${key.slice(verb.folder.length)} ${sizeBytes}`);
   }
   return found;
-}
-
-/**
- * The stored bytes, size and SHA-256 verified: nothing damaged reaches a database. May be called ahead of need: a rejection waits
- * until somebody awaits it.
- *
- * @param memory gives what to read into; absent, new memory
- */
-export function fetchObject(
-  { store, folder, signal }: Pick<BackupContext, 'store' | 'folder' | 'signal'>,
-  { key, sizeBytes, sha256 }: DataObject,
-  memory?: (bytes: number) => Uint8Array,
-): Promise<Uint8Array> {
-  const body = store.get(folder + key, {
-    expect: { sizeBytes, sha256 },
-    signal,
-    ...defined({ memory }),
-  });
-  body.catch(() => undefined);
-  return body;
 }

@@ -22,6 +22,7 @@ import type { AgentPoller } from '../model/task-queue.ts';
 import type { StoredManifest } from '../repository/manifest.ts';
 import type { Store } from '../repository/store.ts';
 import type { ManifestDraft } from '../repository/write-manifest.ts';
+import type { PackWriter } from './pack-writer.ts';
 import type { PutsBehind } from './puts-behind.ts';
 
 /**
@@ -88,14 +89,14 @@ export interface RowEngine<S extends LogicalSource = LogicalSource> extends Engi
   export(verb: BackupContext, source: S, readPoint: LogicalReadPoint): Promise<EngineExport>;
 
   /**
-   * Streams one chunk into objects under `data/e<epoch>/`: rows, cut at row boundaries when they outgrow the chunk size, zstd,
-   * SHA-256 in the key's name, conditional put. Throws `READ_POINT_LOST` when the read point is gone.
+   * Streams chunks, one after another, into objects under `data/e<epoch>/`: rows, cut at row boundaries when they outgrow the chunk size, zstd,
+   * SHA-256 in the key's name, conditional put; or into pieces of `verb.packs`. The objects stand in the order of their chunks. Throws `READ_POINT_LOST` when the read point is gone.
    */
   upload(
     verb: BackupContext,
     source: S,
     readPoint: LogicalReadPoint,
-    chunk: ChunkSpec,
+    chunks: readonly ChunkSpec[],
     options: { readonly zstdLevel: number },
   ): Promise<readonly DataObject[]>;
 
@@ -131,7 +132,7 @@ export interface SealingParts {
   /** What the manifest says of source and data, but for the data objects themselves. */
   readonly description: Pick<
     Manifest,
-    'server' | 'contents' | 'databases' | 'commonObjects' | 'scanned' | 'universe'
+    'server' | 'contents' | 'databases' | 'commonObjects' | 'packs' | 'scanned' | 'universe'
   >;
   /** What a restore without Holdfast needs. Pure; `draft` doesn't name these objects yet. */
   kit(draft: ManifestDraft): readonly KitFile[];
@@ -272,6 +273,8 @@ export interface BackupContext extends VerbContext {
   readonly folder: string;
   /** Present while a task is uploaded: who gives it waits for these puts before the task is noted as done. Absent: nothing is put behind. */
   readonly puts?: PutsBehind;
+  /** Present while a task of several chunks is uploaded: takes their small parts. An engine that reads no packs leaves it alone. */
+  readonly packs?: PackWriter;
 }
 
 export interface RestoreContext<S extends Source = LogicalSource> extends BackupContext {

@@ -12,7 +12,8 @@ export function kitChecksums(
   const stored: readonly Pick<ObjectEntry, 'key' | 'sha256'>[] = [
     ...manifest.commonObjects,
     ...manifest.databases.flatMap(({ schemaObjects }) => schemaObjects),
-    ...dataObjects,
+    ...dataObjects.filter(({ at }) => at === undefined),
+    ...(manifest.packs ?? []),
     ...kitFiles.map(({ key, text }) => ({ key, sha256: createHash('sha256').update(text).digest('hex') })),
   ];
   return { key: 'SHA256SUMS', text: stored.map(({ key, sha256 }) => `${sha256}  ${key}\n`).join('') };

@@ -1,7 +1,7 @@
 import type { ChunkSpec, TransferTask } from '../model/backup.ts';
 
 /** Bounds what one activity repeats after a crash where chunks are tiny, and the size of its result. */
-const MAX_CHUNKS_PER_TASK = 64;
+const MAX_CHUNKS_PER_TASK = 128;
 
 /**
  * Tasks for the slots: a chunk alone, or as many small ones as together stay below `chunkBytes`, so that thousands of small

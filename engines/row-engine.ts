@@ -1,8 +1,8 @@
-import type { DataObject, ExportSummary, LogicalReadPoint, ReadPoint } from '../model/backup.ts';
+import type { DataObject, ExportSummary, LogicalReadPoint, ObjectEntry, ReadPoint } from '../model/backup.ts';
 import { permanent, READ_POINT_LOST } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { LogicalSource } from '../model/pipeline.ts';
-import { MANIFEST_FORMAT_VERSION } from '../repository/manifest.ts';
+import { formatVersionOf } from '../repository/manifest.ts';
 import { DataTally } from '../repository/tally.ts';
 import {
   findWorkList,
@@ -69,14 +69,18 @@ async function collect<S extends LogicalSource>(
 ): Promise<SealingParts> {
   const { store, ref, signal } = context;
   const workList = await readWorkList(store, ref, readPoint.epoch, { signal });
-  const [rest, dataObjects] = await Promise.all([
+  const [rest, { objects: dataObjects, packs }] = await Promise.all([
     engine.seal(context, source, readPoint, { ...workList, chunks: [] }),
     uploadedObjects(context, workList),
   ]);
   const { server, databases, commonObjects } = rest;
   const { contents } = source;
   return {
-    description: { server, contents, databases, commonObjects, ...scannedBy(dataObjects) },
+    description: {
+      ...{ server, contents, databases, commonObjects },
+      ...(packs.length === 0 ? {} : { packs }),
+      ...scannedBy(dataObjects),
+    },
     kit: (draft) => engine.restoreKit(countedManifest(draft, dataObjects), dataObjects),
     writeManifest: (draft) => writeManifest(store, draft, dataObjects, { signal }),
   };
@@ -86,11 +90,14 @@ async function collect<S extends LogicalSource>(
 async function uploadedObjects(
   { store, ref, signal }: BackupContext,
   workList: WorkList,
-): Promise<readonly DataObject[]> {
+): Promise<{ readonly objects: readonly DataObject[]; readonly packs: readonly ObjectEntry[] }> {
   const objects: DataObject[] = [];
-  for await (const result of readTaskResults(store, ref, workList, { signal }))
+  const packs: ObjectEntry[] = [];
+  for await (const result of readTaskResults(store, ref, workList, { signal })) {
     objects.push(...result.objects);
-  return objects;
+    packs.push(...(result.packs ?? []));
+  }
+  return { objects, packs };
 }
 
 /** When the first and the last row were read, where that was not at one instant. */
@@ -113,7 +120,7 @@ function countedManifest(draft: ManifestDraft, dataObjects: readonly DataObject[
   const databases = tally.countedDatabases(draft.databases);
   return {
     ...draft,
-    formatVersion: MANIFEST_FORMAT_VERSION,
+    formatVersion: formatVersionOf(draft),
     databases,
     totals: tally.totals(databases, draft.commonObjects),
     data: { inline: dataObjects },

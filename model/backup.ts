@@ -170,8 +170,13 @@ export const TASKS_PER_BATCH = 500;
 /** How rows stand in a data object, before zstd; docs/repository-format.md describes each. */
 export type DataFormat = 'copy-text' | 'copy-binary' | 'cql-pages';
 
-/** One object of table data: a run of whole rows, zstd compressed. */
+/**
+ * A run of whole rows of a table, zstd compressed. It is an object by itself, or a piece of a pack: then `key` is the pack's, and `sizeBytes` and
+ * `sha256` are the piece's own.
+ */
 export interface DataObject extends ObjectEntry {
+  /** Where the piece begins in the pack's contents, bytes. Absent: it is the whole of its key. */
+  readonly at?: number;
   readonly table: TableId;
   readonly columns: readonly string[];
   readonly rows: number;
@@ -189,6 +194,11 @@ export interface DataObject extends ObjectEntry {
   readonly unread?: readonly string[];
 }
 
+/** A name of a data object that no other of its backup has. */
+export function dataObjectName({ key, at }: Pick<DataObject, 'key' | 'at'>): string {
+  return at === undefined ? key : `${key}@${at}`;
+}
+
 /** Two times, ISO 8601. */
 export interface TimeInterval {
   readonly from: string;
@@ -199,6 +209,8 @@ export interface TimeInterval {
 export interface TaskResult {
   readonly index: number;
   readonly objects: readonly DataObject[];
+  /** The packs that hold those of the objects that are pieces. Absent: there are none. */
+  readonly packs?: readonly ObjectEntry[];
 }
 
 /** What an upload activity returns into history: counts only. */

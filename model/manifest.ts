@@ -52,7 +52,8 @@ export type Product = 'postgresql' | 'yugabytedb' | 'cassandra';
  * Large lists stand in objects of their own (`lists/…`), which the manifest names with size and SHA-256.
  */
 export interface Manifest {
-  readonly formatVersion: 1;
+  /** 2 where there are packs: a program that takes each key for one data object must refuse it by name. */
+  readonly formatVersion: 1 | 2;
   readonly plan: string;
   readonly backup: string;
   readonly engine: EngineName;
@@ -79,6 +80,8 @@ export interface Manifest {
   readonly data:
     | { readonly inline: readonly DataObject[] }
     | { readonly lists: readonly ObjectEntry[]; readonly count: number };
+  /** The objects that hold several data objects each, one behind the other and nothing between them. Absent: there are none. */
+  readonly packs?: readonly ObjectEntry[];
   /** Where the plan locks objects: until when at least everything that the backup needs was locked as it was made, and what that took. */
   readonly locks?: { readonly until: string; readonly asked: number; readonly extended: number };
   /** Engine `universe`: the tablets, in lists, whose files lie in shared objects. */

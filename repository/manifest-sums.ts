@@ -1,8 +1,10 @@
+import { dataObjectName } from '../model/backup.ts';
 import { HoldfastError, messageOf } from '../model/errors.ts';
 import type { Manifest, ManifestDatabase } from '../model/manifest.ts';
 import { otherObjects, readDataObjects } from './manifest.ts';
 import { readTabletLists } from './objects/tablet-lists.ts';
 import { TabletTally } from './objects/tablet-tally.ts';
+import { PackCheck } from './packs.ts';
 import type { Store } from './store.ts';
 import { isDamage } from './store-errors.ts';
 import { DataTally } from './tally.ts';
@@ -35,13 +37,17 @@ async function problemsOfData(
   options: { readonly signal?: AbortSignal },
 ): Promise<readonly string[]> {
   const tally = new DataTally();
-  const keys = new Set<string>();
+  const names = new Set<string>();
+  const packs = new PackCheck(manifest.packs ?? []);
   const problems: string[] = [];
   for await (const object of readDataObjects(store, manifest, options)) {
-    if (keys.has(object.key)) problems.push(`The manifest names ${object.key} twice.`);
-    keys.add(object.key);
+    const name = dataObjectName(object);
+    if (names.has(name)) problems.push(`The manifest names ${name} twice.`);
+    names.add(name);
+    if (object.at !== undefined) packs.add(object);
     tally.add(object);
   }
+  problems.push(...packs.problems());
   const counted = tally.countedDatabases(manifest.databases);
   return [
     ...problems,

@@ -5,6 +5,7 @@ import type { DataObject, ObjectEntry } from '../model/backup.ts';
 import { HoldfastError, permanent } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import { type BackupId, backupFolder, manifestKey } from './layout.ts';
+import { PackGatherer } from './packs.ts';
 import { dataObjectSchema, manifestSchema } from './schema.ts';
 import { openSealedJson } from './sealed-json.ts';
 import { checkFormatVersion } from './sealed-object.ts';
@@ -12,7 +13,16 @@ import { sha256Hex } from './sha256.ts';
 import type { Store } from './store.ts';
 import { damaged, isDamage, STORE_NOT_FOUND } from './store-errors.ts';
 
-export const MANIFEST_FORMAT_VERSION = 1;
+/** The newest that is read. */
+export const MANIFEST_FORMAT_VERSION = 2;
+
+/** Of a tombstone, and of a manifest that any version reads. */
+export const PLAIN_FORMAT_VERSION = 1;
+
+/** What a manifest says of its format: only where there are packs is it more than older programs read. Pure. */
+export function formatVersionOf({ packs }: Pick<Manifest, 'packs'>): Manifest['formatVersion'] {
+  return packs === undefined ? PLAIN_FORMAT_VERSION : MANIFEST_FORMAT_VERSION;
+}
 
 type Cancellable = { readonly signal?: AbortSignal };
 
@@ -154,18 +164,32 @@ export async function* readDataObjects(
 export interface NamedObject {
   /** Its key is relative to the backup's folder. */
   readonly entry: ObjectEntry;
-  /** Present for table data: rows and uncompressed bytes are known. */
+  /** Present for table data that is an object by itself: rows and uncompressed bytes are known. */
   readonly data?: DataObject;
+  /** Present for packs: what lies in it. */
+  readonly pieces?: readonly DataObject[];
 }
 
-/** Every object of a backup but the manifest itself: lists, common and schema objects, then the data in the manifest's order. */
+/**
+ * Every stored object of a backup but the manifest itself, each once: lists, common and schema objects, then the data in the manifest's order, a
+ * pack where its last piece stands.
+ */
 export async function* readNamedObjects(
   store: Store,
   manifest: Manifest,
   options: ReadObjectsOptions = {},
 ): AsyncGenerator<NamedObject> {
   for (const entry of otherObjects(manifest)) yield { entry };
-  for await (const data of readDataObjects(store, manifest, options)) yield { entry: data, data };
+  const packs = new PackGatherer(manifest, store.description);
+  for await (const data of readDataObjects(store, manifest, options)) {
+    if (data.at === undefined) yield { entry: data, data };
+    else {
+      const pack = packs.add(data);
+      if (pack !== undefined) yield pack;
+    }
+  }
+  // They are named as well where a list is damaged, or says too little of them.
+  yield* packs.rest;
 }
 
 /** The objects that the manifest names directly, besides data: lists, common and schema objects. */

@@ -29,6 +29,7 @@ const intervalSchema: z.ZodType<TimeInterval> = z.object({ from: time, to: time 
 
 export const dataObjectSchema: z.ZodType<DataObject> = z.object({
   ...objectEntryMembers,
+  at: count.exactOptional(),
   table: tableIdSchema,
   columns: z.array(z.string()),
   rows: count,
@@ -149,7 +150,7 @@ export const universeSchema: z.ZodType<ManifestUniverse> = z.object({
 });
 
 export const manifestSchema: z.ZodType<Manifest> = z.object({
-  formatVersion: z.literal(1),
+  formatVersion: z.literal([1, 2]),
   plan: z.string(),
   backup: z.string(),
   engine: z.enum(['ysql', 'ycql', 'universe']),
@@ -168,6 +169,7 @@ export const manifestSchema: z.ZodType<Manifest> = z.object({
     z.object({ inline: z.array(dataObjectSchema) }),
     z.object({ lists: z.array(objectEntrySchema), count }),
   ]),
+  packs: z.array(objectEntrySchema).exactOptional(),
   locks: z.object({ until: time, asked: count, extended: count }).exactOptional(),
   tablets: tabletsSchema.exactOptional(),
   universe: universeSchema.exactOptional(),

@@ -2,7 +2,7 @@ import { defined } from '../model/defined.ts';
 import { HoldfastError } from '../model/errors.ts';
 import { DAY_MS } from '../model/time.ts';
 import { type BackupId, backupFolder, MANIFEST_NAME, manifestKey, planFolder } from './layout.ts';
-import { findManifest, MANIFEST_FORMAT_VERSION, readNamedObjects } from './manifest.ts';
+import { findManifest, PLAIN_FORMAT_VERSION, readNamedObjects } from './manifest.ts';
 import { putSealed } from './sealed-object.ts';
 import type { ListedObject, Store } from './store.ts';
 
@@ -204,7 +204,7 @@ async function isOlder(
 /** The tombstone that takes a manifest's place. @param finished the backup had a manifest */
 export function tombstone({ plan, backup }: BackupId, reason: string, finished = false): object {
   const discarded = { at: new Date().toISOString(), reason, ...(finished ? { finished } : {}) };
-  return { formatVersion: MANIFEST_FORMAT_VERSION, plan, backup, discarded };
+  return { formatVersion: PLAIN_FORMAT_VERSION, plan, backup, discarded };
 }
 
 async function deleteAll(

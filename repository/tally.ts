@@ -20,7 +20,9 @@ export class DataTally {
   #rows = 0;
   #bytes = 0;
   #storedBytes = 0;
-  #objects = 0;
+  #dataObjects = 0;
+  #wholeObjects = 0;
+  readonly #packs = new Set<string>();
 
   add(object: DataObject): void {
     const key = tableKey(object.table);
@@ -34,11 +36,14 @@ export class DataTally {
     this.#rows += object.rows;
     this.#bytes += object.bytes;
     this.#storedBytes += object.sizeBytes;
-    this.#objects += 1;
+    this.#dataObjects += 1;
+    if (object.at === undefined) this.#wholeObjects += 1;
+    else this.#packs.add(object.key);
   }
 
-  get objects(): number {
-    return this.#objects;
+  /** Data objects, pieces of packs among them. */
+  get dataObjects(): number {
+    return this.#dataObjects;
   }
 
   /** The databases with the counts of their tables filled in. Throws `MANIFEST_UNKNOWN_TABLE` for data of a table that is in none of them. */
@@ -72,13 +77,13 @@ export class DataTally {
     return counted;
   }
 
-  /** @param others schema and common objects, which count as stored too. */
+  /** What is stored: a pack counts as one object. @param others schema and common objects, which count as stored too. */
   totals(databases: readonly ManifestDatabase[], others: readonly ObjectEntry[]): Manifest['totals'] {
     return {
       rows: this.#rows,
       bytes: this.#bytes,
       storedBytes: this.#storedBytes + others.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
-      objects: this.#objects + others.length,
+      objects: this.#wholeObjects + this.#packs.size + others.length,
       tables: databases.reduce((sum, { tables }) => sum + tables.length, 0),
     };
   }

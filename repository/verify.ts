@@ -1,10 +1,17 @@
-import type { DataObject, ObjectEntry, Verdict, VerifyReport } from '../model/backup.ts';
+import {
+  type DataObject,
+  dataObjectName,
+  type ObjectEntry,
+  type Verdict,
+  type VerifyReport,
+} from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
 import { HoldfastError, messageOf } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { VerifyLevel } from '../model/pipeline.ts';
 import { mapBounded } from './bounded.ts';
 import { differenceInContent } from './content.ts';
+import { readData } from './data-pieces.ts';
 import { type BackupId, backupFolder, OBJECTS_FOLDER } from './layout.ts';
 import { Limiter } from './limiter.ts';
 import { readManifest, readNamedObjects } from './manifest.ts';
@@ -12,7 +19,7 @@ import { manifestProblems } from './manifest-sums.ts';
 import { type NamedSharedObject, readSharedObjects } from './objects/tablet-lists.ts';
 import { sha256Hex } from './sha256.ts';
 import type { Store } from './store.ts';
-import { differenceOf, isDamage } from './store-errors.ts';
+import { differenceOf, isDamage, STORE_NOT_FOUND } from './store-errors.ts';
 
 /** Levels that need the store alone; `restore` also needs a database. */
 type StoreLevel = Exclude<VerifyLevel, 'restore'>;
@@ -119,6 +126,8 @@ interface Checkable {
   readonly entry: ObjectEntry;
   /** Present for table data: rows and uncompressed bytes are known. */
   readonly data?: DataObject;
+  /** Present for packs: the table data in it. */
+  readonly pieces?: readonly DataObject[];
   /** Present for shared objects: the files, or parts of files, that lie in it. */
   readonly ranges?: NamedSharedObject['ranges'];
 }
@@ -144,10 +153,10 @@ async function* checkObjects(
 }
 
 /** Data that could not be read at the backup is a problem, however sound the objects are. */
-function unreadOf({ data }: Checkable): readonly string[] {
-  if (data?.unread === undefined) return [];
-  const { schema, table } = data.table;
-  return data.unread.map((what) => `${schema}.${table}: ${what}`);
+function unreadOf({ data, pieces = [] }: Checkable): readonly string[] {
+  return [...(data === undefined ? [] : [data]), ...pieces].flatMap(({ table, unread = [] }) =>
+    unread.map((what) => `${table.schema}.${table.table}: ${what}`),
+  );
 }
 
 async function* objectsOf(
@@ -213,9 +222,10 @@ function checkSize(entry: ObjectEntry, sizeBytes: number | undefined): Checked {
 
 async function checkDownload(
   store: Store,
-  { entry, data, ranges }: Checkable,
+  { entry, data, pieces, ranges }: Checkable,
   cancellable: { readonly signal?: AbortSignal },
 ): Promise<Checked> {
+  if (pieces !== undefined) return checkPack(store, { entry, pieces }, cancellable);
   try {
     const bytes = await store.get(entry.key, { expect: entry, ...cancellable });
     const difference =
@@ -223,6 +233,54 @@ async function checkDownload(
     return difference === undefined ? sound(entry) : problem(`${entry.key}: ${difference}.`);
   } catch (error) {
     if (isDamage(error)) return problem(messageOf(error));
+    throw error;
+  }
+}
+
+/** A pack and what is in it. Where the pack is damaged, each of its pieces is read by itself, so that the tables are named that have lost something. */
+async function checkPack(
+  store: Store,
+  { entry, pieces }: Required<Pick<Checkable, 'entry' | 'pieces'>>,
+  cancellable: { readonly signal?: AbortSignal },
+): Promise<Checked> {
+  const problems: string[] = [];
+  let whole: Uint8Array | undefined;
+  try {
+    whole = await store.get(entry.key, { expect: entry, ...cancellable });
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    problems.push(messageOf(error));
+    // What is missing altogether has no pieces to be asked for.
+    if (error instanceof HoldfastError && error.code === STORE_NOT_FOUND) return { bytes: 0, problems };
+  }
+  for (const piece of pieces) {
+    const difference = await differenceInPiece(store, entry.key, whole, piece, cancellable);
+    if (difference !== undefined) problems.push(difference);
+  }
+  return problems.length === 0 ? sound(entry) : { bytes: 0, problems };
+}
+
+/** @param whole the pack's contents, where they are sound */
+async function differenceInPiece(
+  store: Store,
+  key: string,
+  whole: Uint8Array | undefined,
+  piece: DataObject,
+  cancellable: { readonly signal?: AbortSignal },
+): Promise<string | undefined> {
+  const { at = 0, sizeBytes, table } = piece;
+  try {
+    const bytes =
+      whole === undefined
+        ? await readData(store, '', { ...piece, key }, cancellable)
+        : whole.subarray(at, at + sizeBytes);
+    const difference =
+      differenceOf({ sizeBytes: bytes.length, sha256: sha256Hex(bytes) }, piece) ??
+      (await differenceInContent(bytes, piece));
+    if (difference === undefined) return undefined;
+    return `${dataObjectName({ ...piece, key })}, rows of ${table.schema}.${table.table}: ${difference}.`;
+  } catch (error) {
+    if (isDamage(error)) return messageOf(error);
     throw error;
   }
 }

@@ -50,6 +50,7 @@ const batchSchema: z.ZodType<{ readonly tasks: readonly TransferTask[] }> = z.ob
 const resultSchema: z.ZodType<TaskResult> = z.object({
   index: z.int().nonnegative(),
   objects: z.array(dataObjectSchema),
+  packs: z.array(objectEntrySchema).exactOptional(),
 });
 
 const workListSchema: z.ZodType<WorkList> = z.object({

@@ -1,5 +1,6 @@
 import type { DataObject, ObjectEntry } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
+import { type HoldfastError, permanent } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { TabletList } from '../model/tablets.ts';
 import { checkAllShared, checkAllThere } from './completeness.ts';
@@ -8,14 +9,16 @@ import { holdLocks } from './locks.ts';
 import {
   encodeObjectList,
   findManifest,
-  MANIFEST_FORMAT_VERSION,
+  formatVersionOf,
   otherObjects,
+  PLAIN_FORMAT_VERSION,
   readStoredManifest,
   type StoredManifest,
 } from './manifest.ts';
 import { relyOn } from './objects/object-writer.ts';
 import { mergedLists, writeTabletList } from './objects/tablet-lists.ts';
 import { TabletTally } from './objects/tablet-tally.ts';
+import { PackCheck } from './packs.ts';
 import { sealJson } from './sealed-json.ts';
 import { sha256Hex } from './sha256.ts';
 import type { Store } from './store.ts';
@@ -50,7 +53,7 @@ interface WriteManifestOptions {
  * Holds one list in memory, and key and size of each object (about 150 bytes an object).
  *
  * @param data in the order in which a restore should load it.
- * Throws, permanent: `BACKUP_INCOMPLETE` naming a missing object, `BACKUP_DISCARDED`, `MANIFEST_UNKNOWN_TABLE`.
+ * Throws, permanent: `BACKUP_INCOMPLETE` naming a missing object, `BACKUP_DISCARDED`, `MANIFEST_UNKNOWN_TABLE`, `MANIFEST_BAD_PACKS`.
  */
 export async function writeManifest(
   store: Store,
@@ -66,19 +69,21 @@ export async function writeManifest(
   const others = [...draft.commonObjects, ...draft.databases.flatMap(({ schemaObjects }) => schemaObjects)];
   const manifest: Manifest = {
     ...draft,
-    formatVersion: MANIFEST_FORMAT_VERSION,
+    formatVersion: formatVersionOf(draft),
     databases,
     totals: tally.totals(databases, others),
     data: listed,
   };
   // M2: a manifest names only objects that are there.
-  for (const { key, sizeBytes } of otherObjects(manifest)) sizes.set(key, sizeBytes);
+  for (const { key, sizeBytes } of [...otherObjects(manifest), ...(draft.packs ?? [])]) {
+    sizes.set(key, sizeBytes);
+  }
   await checkAllThere(store, draft, sizes, options);
   return await putManifest(store, manifest, [], options);
 }
 
 /** What the writer of a tablet backup knows of it. Counts that come from the tablets are computed here. */
-export type TabletManifestDraft = Omit<Manifest, 'formatVersion' | 'totals' | 'data' | 'tablets'>;
+export type TabletManifestDraft = Omit<Manifest, 'formatVersion' | 'totals' | 'data' | 'packs' | 'tablets'>;
 
 /**
  * Finishes a backup whose data are tablets, as `writeManifest` does one whose data are rows. Holds one list in memory, and
@@ -111,7 +116,7 @@ export async function writeTabletManifest(
   const stored = [...shared.values(), ...others.map(({ sizeBytes }) => sizeBytes)];
   const manifest: Manifest = {
     ...draft,
-    formatVersion: MANIFEST_FORMAT_VERSION,
+    formatVersion: PLAIN_FORMAT_VERSION,
     databases,
     totals: {
       rows: databases.flatMap(({ tables }) => tables).reduce((sum, { rows }) => sum + rows, 0),
@@ -158,31 +163,43 @@ interface ListedData {
 /** A few objects go into the manifest itself. More go into lists of bounded length, as they come. */
 async function writeLists(
   store: Store,
-  ref: BackupId,
+  draft: BackupId & Pick<ManifestDraft, 'packs'>,
   data: Iterable<DataObject> | AsyncIterable<DataObject>,
   options: WriteManifestOptions,
 ): Promise<ListedData> {
   const { inlineObjects, objectsPerList } = options.limits ?? DEFAULT_LIMITS;
   const tally = new DataTally();
   const sizes = new Map<string, number>();
+  const packs = new PackCheck(draft.packs ?? []);
   const lists: ObjectEntry[] = [];
   let pending: DataObject[] = [];
   const writeList = async (): Promise<void> => {
-    const list = await writeObjectList(store, ref, lists.length, pending, options);
+    const list = await writeObjectList(store, draft, lists.length, pending, options);
     lists.push(list);
     pending = [];
   };
   for await (const object of data) {
     tally.add(object);
-    sizes.set(object.key, object.sizeBytes);
+    if (object.at === undefined) sizes.set(object.key, object.sizeBytes);
+    else packs.add(object);
     pending.push(object);
     options.heartbeat?.();
     // With more than fit inline, everything goes into lists.
-    if (tally.objects > inlineObjects && pending.length >= objectsPerList) await writeList();
+    if (tally.dataObjects > inlineObjects && pending.length >= objectsPerList) await writeList();
   }
-  if (tally.objects <= inlineObjects) return { tally, sizes, data: { inline: pending } };
+  const [problem] = packs.problems();
+  if (problem !== undefined) throw contradictoryPacks(problem);
+  if (tally.dataObjects <= inlineObjects) return { tally, sizes, data: { inline: pending } };
   if (pending.length > 0) await writeList();
-  return { tally, sizes, data: { lists, count: tally.objects } };
+  return { tally, sizes, data: { lists, count: tally.dataObjects } };
+}
+
+function contradictoryPacks(problem: string): HoldfastError {
+  return permanent(
+    'MANIFEST_BAD_PACKS',
+    `The backup can't be finished, since its pieces and packs don't fit together: ${problem}`,
+    'Run the backup again, and report this: it is a mistake in Holdfast.',
+  );
 }
 
 async function writeObjectList(

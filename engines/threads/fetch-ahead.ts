@@ -1,6 +1,6 @@
 import type { DataObject } from '../../model/backup.ts';
 import { forEachBounded } from '../../repository/bounded.ts';
-import { fetchObject } from '../data-objects.ts';
+import { readRun, runsOf } from '../../repository/data-pieces.ts';
 import type { BackupContext } from '../engine.ts';
 import { borrowMemory, returnMemory, type SharedMemory } from './shared-memory.ts';
 
@@ -12,7 +12,7 @@ export interface Fetched {
 
 type FetchContext = Pick<BackupContext, 'store' | 'folder' | 'signal'>;
 
-/** How many objects of a group are fetched at once. They are small, and a request takes its time whatever its size. */
+/** How many requests fetch a group at once. Objects in one are small, and a request takes its time whatever its size. */
 const FETCHED_AT_ONCE = 8;
 
 /** The objects in order, each fetched while the one before it is in use. Memory: two compressed objects. */
@@ -74,9 +74,14 @@ async function fetchGroup(
     offset += object.sizeBytes;
     return { object, body };
   });
-  await forEachBounded(fetched, FETCHED_AT_ONCE, async ({ object, body }) => {
-    // What is damaged may be larger than its place.
-    await fetchObject(context, object, (bytes) => (bytes === body.length ? body : Buffer.allocUnsafe(bytes)));
+  let start = 0;
+  const runs = runsOf(group).map((run) => {
+    const place = all.subarray(start, start + run.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
+    start += place.length;
+    return { run, place };
   });
+  await forEachBounded(runs, FETCHED_AT_ONCE, ({ run, place }) =>
+    readRun(context.store, context.folder, run, place, { signal: context.signal }),
+  );
   return fetched;
 }

@@ -4,13 +4,15 @@ import { compressFrame } from '../../repository/zstd-frames.ts';
 import type { Part } from './protocol.ts';
 import { borrowMemory, returnMemory } from './shared-memory.ts';
 
-/** One part under construction: each block becomes a frame behind the ones before it. */
+/** One part under construction: each block becomes a frame behind the ones before it. Finished parts may lie before it in the same memory. */
 export class PartBuilder {
   rows = 0;
   /** Before compression. */
   bytes = 0;
   readonly #level: number;
   readonly #memory = borrowMemory();
+  /** Where the part begins in the memory. */
+  #start = 0;
   #length = 0;
   #hash = createHash('sha256');
 
@@ -18,7 +20,7 @@ export class PartBuilder {
     this.#level = level;
   }
 
-  /** After compression. */
+  /** After compression, with the finished parts before it. */
   get storedBytes(): number {
     return this.#length;
   }
@@ -37,20 +39,31 @@ export class PartBuilder {
 
   /** The part; valid until `restart`. */
   finish(): Part {
-    const body = this.#memory.view(this.#length);
+    const body = this.#memory.view(this.#length, this.#length).subarray(this.#start);
     return { body, sha256: this.#hash.digest('hex'), rows: this.rows, bytes: this.bytes };
   }
 
-  /** Begins the next part in the memory of the one that was taken. */
+  /** Begins the next part behind the one that was finished, which stays valid. */
+  next(): void {
+    this.#start = this.#length;
+    this.#begin();
+  }
+
+  /** Begins the next part in the memory of those that were taken. */
   restart(): void {
+    this.#start = 0;
     this.#length = 0;
-    this.#hash = createHash('sha256');
-    this.rows = 0;
-    this.bytes = 0;
+    this.#begin();
   }
 
   /** Leaves the memory to the next chunk of this thread. */
   release(): void {
     returnMemory(this.#memory);
+  }
+
+  #begin(): void {
+    this.#hash = createHash('sha256');
+    this.rows = 0;
+    this.bytes = 0;
   }
 }

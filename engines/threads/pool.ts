@@ -30,7 +30,7 @@ interface JobOptions {
   /** How much is through so far, as the engine counts. */
   onProgress?(amount: number): void;
   onLog?(message: string, fields: LogFields): void;
-  /** Takes a part; the thread stands still until it is taken. `part.body` may not be used afterwards. */
+  /** Takes a part; the thread stands still until all that it lent out with it are taken. `part.body` may not be used afterwards. */
   onPart?(part: Part): Promise<void>;
 }
 
@@ -104,7 +104,7 @@ class RowThread<Job> {
       else if (message.type === 'progress') onProgress?.(message.amount);
       else if (message.type === 'log') onLog?.(message.message, message.fields);
       else {
-        this.#take(message.part, onPart).catch((error: unknown) => {
+        this.#take(message.parts, onPart).catch((error: unknown) => {
           failedToTake = { error };
           abort();
         });
@@ -134,8 +134,8 @@ class RowThread<Job> {
     this.#idle.push(this);
   }
 
-  async #take(part: Part, onPart: JobOptions['onPart']): Promise<void> {
-    await onPart?.(part);
+  async #take(parts: readonly Part[], onPart: JobOptions['onPart']): Promise<void> {
+    for (const part of parts) await onPart?.(part);
     this.#send({ type: 'taken' });
   }
 

@@ -8,6 +8,8 @@ import { HoldfastError, messageOf } from '../../model/errors.ts';
 
 /** A finished part of a chunk. */
 export interface Part {
+  /** Which of the job's chunks it is of. Absent: the job has one. */
+  readonly chunk?: number;
   /** The object's bytes: zstd frames, each of them whole. In memory of the thread, which uses it again when the main thread has taken the part. */
   readonly body: Uint8Array<SharedArrayBuffer>;
   /** Hex, of `body`. */
@@ -24,14 +26,14 @@ export interface Part {
 
 export type ToThread<Job> =
   | { readonly type: 'job'; readonly job: Job }
-  /** The part was taken; its memory may be used again. */
+  /** The parts were taken; their memory may be used again. */
   | { readonly type: 'taken' }
   | { readonly type: 'abort' };
 
 export type FromThread =
   | { readonly type: 'progress'; readonly amount: number }
   | { readonly type: 'log'; readonly message: string; readonly fields: LogFields }
-  | { readonly type: 'part'; readonly part: Part }
+  | { readonly type: 'parts'; readonly parts: readonly Part[] }
   | { readonly type: 'done' }
   | { readonly type: 'failed'; readonly failure: ThreadFailure };
 

@@ -9,8 +9,8 @@ export interface ThreadContext {
   /** Tells how much is through (bytes or rows, as the engine counts); cheap, call it as often as you like. */
   progress(amount: number): void;
   log(message: string, fields?: LogFields): void;
-  /** Lends a part out; resolves when it was taken, and its memory is ours again. */
-  deliver(part: Part): Promise<void>;
+  /** Lends parts out, in their order; resolves when they were taken, and their memory is ours again. */
+  deliver(...parts: readonly Part[]): Promise<void>;
 }
 
 /** What the entry file of a thread does: it performs one job after another, as messages bring them. Called once in a thread. */
@@ -32,13 +32,13 @@ export function serveThread<Job>(perform: (job: Job, thread: ThreadContext) => P
         send({ type: 'progress', amount });
       },
       log: (message, fields = {}) => send({ type: 'log', message, fields }),
-      deliver: (part) =>
+      deliver: (...parts) =>
         new Promise((resolve, reject) => {
           // An abort that came before would never reach the listener, and this thread would wait for ever.
           signal.throwIfAborted();
           taken = resolve;
           signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-          send({ type: 'part', part });
+          send({ type: 'parts', parts });
         }),
     };
   };

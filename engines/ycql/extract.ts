@@ -2,6 +2,7 @@ import type { DataObject } from '../../model/backup.ts';
 import { permanent } from '../../model/errors.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import { type CqlPageColumn, openPageFile } from '../../repository/cql-pages.ts';
+import { readData } from '../../repository/data-pieces.ts';
 import { backupFolder } from '../../repository/layout.ts';
 import { readDataObjects } from '../../repository/manifest.ts';
 import type { Store } from '../../repository/store.ts';
@@ -27,8 +28,8 @@ export async function* extractRows(
   options: { readonly times: boolean },
 ): AsyncGenerator<ExtractedRow> {
   const { objects, types } = await findTable(store, manifest, wanted);
-  for (const { key, sizeBytes, sha256 } of objects) {
-    const body = await store.get(backupFolder(manifest) + key, { expect: { sizeBytes, sha256 } });
+  for (const object of objects) {
+    const body = await readData(store, backupFolder(manifest), object);
     const { header, pages } = await openPageFile(textOf(body));
     const cells = header.columns.map((column) => cellReader(column, types, options.times));
     for await (const page of pages) {
@@ -55,7 +56,7 @@ export async function extractedColumns(
       ...times.flatMap(({ name }) => [`writetime(${name})`, `expires(${name})`]),
     ];
   }
-  const body = await store.get(backupFolder(manifest) + first.key, { expect: first });
+  const body = await readData(store, backupFolder(manifest), first);
   const { header } = await openPageFile(textOf(body));
   return header.columns.flatMap((column) =>
     cellReader(column, types, options.times)(null, 0).map(([name]) => name),

@@ -6,8 +6,21 @@ import { sharedLimit } from './session.ts';
 import { resolveTarget } from './target.ts';
 import { threads } from './thread-pool.ts';
 
-/** Reads one chunk into objects: a thread reads it into parts, each of which is put here. */
+/** Reads chunks into objects, one after another. */
 export async function upload(
+  verb: BackupContext,
+  source: YcqlSource,
+  readPoint: ReadPoint,
+  chunks: readonly ChunkSpec[],
+  options: { readonly zstdLevel: number },
+): Promise<readonly DataObject[]> {
+  const objects: DataObject[] = [];
+  for (const chunk of chunks) objects.push(...(await uploadChunk(verb, source, readPoint, chunk, options)));
+  return objects;
+}
+
+/** A thread reads the chunk into parts, each of which is put here. */
+async function uploadChunk(
   verb: BackupContext,
   source: YcqlSource,
   readPoint: ReadPoint,
@@ -15,7 +28,7 @@ export async function upload(
   { zstdLevel }: { readonly zstdLevel: number },
 ): Promise<readonly DataObject[]> {
   const target = await resolveTarget(verb, source);
-  const stored = await ChunkStore.open(verb, readPoint, chunk, '.cql.zst');
+  const stored = new ChunkStore(verb, readPoint, chunk, '.cql.zst');
   const objects: DataObject[] = [];
   await threads.run(
     { kind: 'read', target, source, limit: sharedLimit(target, source), chunk, zstdLevel },

@@ -1,7 +1,7 @@
 import { entryTable } from './restore/selection.ts';
 import type { Selection } from './server/catalog.ts';
 import { describesDatabase } from './server/database-entries.ts';
-import { type DumpEntry, dumpEntries, withoutEntries } from './server/dump-script.ts';
+import { type DumpEntry, readDump, withoutEntries } from './server/dump-script.ts';
 import { tableName } from './server/identifiers.ts';
 
 /** The schema of one database as plain SQL that psql runs. */
@@ -23,9 +23,10 @@ export function schemaScripts(
   { excluded }: Pick<Selection, 'excluded'>,
 ): SchemaScripts {
   const gone = new Set(excluded.map(tableName));
+  const dump = readDump(preData);
   return {
-    database: withoutEntries(preData, (entry) => !describesDatabase(entry)),
-    preData: withoutEntries(preData, (entry) => describesDatabase(entry) || isStatisticsData(entry)),
+    database: withoutEntries(preData, (entry) => !describesDatabase(entry), dump),
+    preData: withoutEntries(preData, (entry) => describesDatabase(entry) || isStatisticsData(entry), dump),
     postData: withoutEntries(postData, leftOut(gone)),
   };
 }
@@ -80,7 +81,8 @@ const PRIVILEGES = new Set(['ACL', 'DEFAULT ACL']);
  * which pg_dump writes last of all, go with what they are about. Pure.
  */
 export function cutAtRows(script: string): { readonly preData: string; readonly postData: string } {
-  const entries = dumpEntries(script);
+  const dump = readDump(script);
+  const { entries } = dump;
   const found = entries.findIndex(({ type }) => BEHIND_ROWS.has(type));
   const boundary = found < 0 ? entries.length : found;
   const behind = entries.slice(boundary).filter(({ type }) => !PRIVILEGES.has(type));
@@ -93,8 +95,8 @@ export function cutAtRows(script: string): { readonly preData: string; readonly 
   };
   const starts = new Set(entries.filter(isBehind).map(({ start }) => start));
   return {
-    preData: withoutEntries(script, ({ start }) => starts.has(start)),
-    postData: withoutEntries(script, ({ start }) => !starts.has(start)),
+    preData: withoutEntries(script, ({ start }) => starts.has(start), dump),
+    postData: withoutEntries(script, ({ start }) => !starts.has(start), dump),
   };
 }
 

@@ -4,9 +4,11 @@ import { defined } from '../../model/defined.ts';
 import type { ManifestDatabase } from '../../model/manifest.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import type { BackupContext, EngineExport } from '../engine.ts';
+import { sideBySide } from '../side-by-side.ts';
 import { isExactInBinary, readsBinary } from './binary-types.ts';
 import { cutTables, type TableToCut } from './chunks.ts';
 import { isGone, requireAny, selectedDatabases, tellGone } from './databases.ts';
+import type { SchemaScripts } from './dump-sections.ts';
 import { readHiddenCalls } from './hidden-calls.ts';
 import {
   carriesLargeObjects,
@@ -57,7 +59,15 @@ export async function exportWorkList(
         const { count } = await findLargeObjects(reader);
         const withLargeObjects = count > 0 && carriesLargeObjects(source);
         const data = withLargeObjects ? [...selection.data, LARGE_OBJECT_PAGES] : selection.data;
-        const toCut =
+        const lookAtTables = async (signal: AbortSignal) => {
+          const toCut = await cut(signal);
+          return {
+            toCut,
+            binary: toCut.length > 0 && (await readsBinary(reader, source, server.product)),
+            hiddenCalls: source.contents === 'data' ? [] : await readHiddenCalls(reader),
+          };
+        };
+        const cut = async (signal: AbortSignal): Promise<readonly TableToCut[]> =>
           source.contents === 'schema'
             ? []
             : await tablesToCut(reader, data, {
@@ -65,16 +75,25 @@ export async function exportWorkList(
                 chunkBytes: source.chunkBytes,
                 report: verb.heartbeat,
                 lend: (work) =>
-                  withReader(target, name, readPoint, verb.signal, (session) =>
+                  withReader(target, name, readPoint, signal, (session) =>
                     tablesLockedAtOnce(readPoint) === undefined
                       ? work(session)
                       : givingLocksBack(session, () => work(session)),
                   ),
               });
-        const binary = toCut.length > 0 && (await readsBinary(reader, source, server.product));
+        const dump = async (signal: AbortSignal): Promise<SchemaScripts | undefined> =>
+          source.contents === 'data'
+            ? undefined
+            : await withReader(target, name, readPoint, signal, (own) =>
+                dumpSchema({ ...from, verb: { ...verb, signal } }, own, selection),
+              );
+        // Most of an export is the dump's waiting for the server. Where locks are counted, each has the server's room to itself.
+        const [{ toCut, binary, hiddenCalls }, scripts] =
+          tablesLockedAtOnce(readPoint) === undefined
+            ? await sideBySide(verb.signal, lookAtTables, dump)
+            : [await lookAtTables(verb.signal), await dump(verb.signal)];
         const schemaObjects: ObjectEntry[] = [];
-        if (source.contents !== 'data') {
-          const scripts = await dumpSchema(from, reader, selection);
+        if (scripts !== undefined) {
           const kept = await withoutDanglingForeignKeys(reader, scripts.postData, selection);
           const postData =
             server.product === 'yugabytedb' ? kept + (await lostByYsqlDump(reader, selection)) : kept;
@@ -96,7 +115,6 @@ export async function exportWorkList(
           const script = await largeObjectsScript(reader);
           schemaObjects.push(await putScript(verb, readPoint, `${index}/large-objects`, script));
         }
-        const hiddenCalls = source.contents === 'data' ? [] : await readHiddenCalls(reader);
         tables.push(
           ...toCut.map((table) => ({ ...table, binary: binary && isExactInBinary(table.shape.types) })),
         );

@@ -50,13 +50,15 @@ function loadScript(
       [
         object.format === 'copy-binary' ? 'load_binary' : 'load',
         ...[object.key, object.sha256, copyFromStatement(object, database.encoding)].map(shellQuote),
+        ...(object.at === undefined ? [] : [object.at, object.sizeBytes]),
       ].join(' '),
     );
   const rows = database.tables.reduce((sum, table) => sum + table.rows, 0);
   return `#!/bin/sh
 # Loads every row of database ${oneLine(database.name)} into the database that PGDATABASE names, in JOBS sessions at once.
 # Each line that starts with "load" or "load_binary" below says which object goes into which table, and the object's SHA-256.
-# An object is loaded whole or not at all. Tables must be empty, and their rows are counted at the end.
+# Two numbers behind that mean a piece of the object: its first byte, counted from 0, and its length. The SHA-256 is the piece's then.
+# An object or a piece is loaded whole or not at all. Tables must be empty, and their rows are counted at the end.
 set -eu
 PSQL=\${PSQL:-psql}
 JOBS=\${JOBS:-4}
@@ -66,7 +68,7 @@ fail() {
   echo "${loadScriptKey(index)}: $1" >&2
   exit 1
 }
-for program in "$PSQL" zstd sha256sum mktemp rm cat; do
+for program in "$PSQL" zstd sha256sum mktemp rm cat head tail; do
   command -v "$program" >/dev/null 2>&1 || fail "there is no program $program on this machine. Nothing was loaded."
 done
 work=$(mktemp -d)
@@ -100,11 +102,20 @@ load_binary() {
 }
 load_rows() {
   (
-    if ! echo "$3  $2" | sha256sum --check --status; then
-      echo "$2: it is missing, or not as it was written" >>"$work/failed"
-    elif ! "$1" "$2" "$4"; then
-      echo "$2: it was not loaded" >>"$work/failed"
+    object=$2
+    name=$2
+    # A piece is taken out first: what zstd reads is what was compared.
+    if [ "$#" -gt 4 ]; then
+      name="$2 at $5"
+      object=$(mktemp "$work/piece.XXXXXX") || object=
+      tail -c "+$(($5 + 1))" "$2" | head -c "$6" >"$object"
     fi
+    if ! echo "$3  $object" | sha256sum --check --status; then
+      echo "$name: it is missing, or not as it was written" >>"$work/failed"
+    elif ! "$1" "$object" "$4"; then
+      echo "$name: it was not loaded" >>"$work/failed"
+    fi
+    [ "$#" -le 4 ] || rm -f "$object"
   ) &
   running=$((running + 1))
   if [ "$running" -ge "$JOBS" ]; then
@@ -184,9 +195,13 @@ ${manifest.databases.map((database, index) => databaseSection(database, index)).
 ## What is where
 
 \`manifest.json\` describes the backup: each database with its tables and scripts, each object with its table, columns, rows, size and SHA-256.
-${manifest.data !== undefined && 'lists' in manifest.data ? 'Its list of objects stands in `lists/` (zstd-compressed JSON).\n' : ''}To load one table only, run the lines of \`load-<n>.sh\` that name it, after the definition of the table from the pre-data script.
+${manifest.data !== undefined && 'lists' in manifest.data ? 'Its list of objects stands in `lists/` (zstd-compressed JSON).\n' : ''}${(manifest.packs ?? []).length === 0 ? '' : PACKS_NOTE}To load one table only, run the lines of \`load-<n>.sh\` that name it, after the definition of the table from the pre-data script.
 `;
 }
+
+const PACKS_NOTE = `Small tables stand one behind the other in packs (\`pack-*.zst\`). An object with \`at\` in the manifest is a piece of the pack under its key, and is a zstd file by itself:
+\`tail -c +$((at + 1)) KEY | head -c SIZE | zstd -dc\`, SIZE being its \`sizeBytes\`.
+`;
 
 function globalsSection(globals: ObjectEntry): string {
   return `

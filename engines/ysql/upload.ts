@@ -5,31 +5,34 @@ import type { BackupContext } from '../engine.ts';
 import { resolveTarget } from './server/session.ts';
 import { threads } from './thread-pool.ts';
 
-/** Streams one chunk into objects: a thread reads it into parts, each of which is put here. */
+/** Streams chunks into objects, one after another: a thread reads them into parts, each of which is put here. */
 export async function upload(
   verb: BackupContext,
   source: YsqlSource,
   readPoint: LogicalReadPoint,
-  chunk: ChunkSpec,
+  chunks: readonly ChunkSpec[],
   { zstdLevel }: { readonly zstdLevel: number },
 ): Promise<readonly DataObject[]> {
   const target = await resolveTarget(verb, source.connection);
-  const { binary } = chunk;
-  const stored = await ChunkStore.open(
-    verb,
-    readPoint,
-    chunk,
-    binary === undefined ? '.copy.zst' : '.binary.zst',
-  );
-  const format = binary === undefined ? {} : ({ format: 'copy-binary', types: binary.types } as const);
+  const stores = chunks.map((chunk) => {
+    const { binary } = chunk;
+    return binary === undefined
+      ? { stored: new ChunkStore(verb, readPoint, chunk, '.copy.zst', verb.packs), format: {} }
+      : {
+          stored: new ChunkStore(verb, readPoint, chunk, '.binary.zst', verb.packs),
+          format: { format: 'copy-binary', types: binary.types } as const,
+        };
+  });
   const objects: DataObject[] = [];
   await threads.run(
-    { kind: 'read', target, readPoint, chunk, partBytes: source.chunkBytes, zstdLevel },
+    { kind: 'read', target, readPoint, chunks, partBytes: source.chunkBytes, zstdLevel },
     {
       signal: verb.signal,
-      onProgress: (bytes) => verb.heartbeat({ chunk: chunk.id, bytes }),
-      onPart: async ({ body, sha256, rows, bytes }) => {
-        objects.push({ ...(await stored.put(body, sha256)), ...format, rows, bytes });
+      onProgress: (bytes) => verb.heartbeat({ chunk: chunks[0]?.id, bytes }),
+      onPart: async ({ chunk = 0, body, sha256, rows, bytes }) => {
+        const of = stores[chunk];
+        if (of === undefined) throw new Error(`a part of chunk ${chunk} of ${chunks.length}`);
+        objects.push({ ...(await of.stored.put(body, sha256)), ...of.format, rows, bytes });
       },
     },
   );

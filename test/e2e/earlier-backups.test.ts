@@ -11,7 +11,8 @@ import { plainClient } from '../ycql/zoo.ts';
 import { ZOO_ROLES } from '../ysql/harness.ts';
 
 /**
- * Backups that commit 1881cb4 made, before the engines moved to engines/: whatever is changed, they come back. The one of a universe is
+ * Backups that commit 1881cb4 made, before the engines moved to engines/, and `packs`, made when small tables began to travel in packs: whatever is
+ * changed, they come back. The one of a universe is
  * restored by test/universe/engine/cycle.test.ts, which has a universe.
  */
 const FIXTURES = path.resolve(__dirname, '..', 'fixtures', 'backups');
@@ -43,11 +44,14 @@ const restore = (file: string, environment: NodeJS.ProcessEnv, ...args: readonly
     ...environment,
   });
 
-test('an earlier backup of ysql comes back', async () => {
+test.each([
+  ['ysql', 'an object for each table'],
+  ['packs', 'a pack of small tables, as of manifest format 2'],
+])('an earlier backup of ysql comes back: %s, %s', async (name) => {
   const server = await startPostgres();
   try {
     await query(server.url(), ...ZOO_ROLES.map((role) => `CREATE ROLE "${role}"`));
-    const file = await planOf('ysql', '{ ysql: { connection: { env: URL } } }');
+    const file = await planOf(name, '{ ysql: { connection: { env: URL } } }');
     const restored = await restore(
       file,
       { URL: server.url() },

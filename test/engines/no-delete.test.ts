@@ -75,7 +75,7 @@ async function backUpRows<S extends LogicalSource>(
       for (const { index, chunks } of await readBatch(store, ref, workList, batch)) {
         const objects: DataObject[] = [];
         for (const chunk of chunks)
-          objects.push(...(await engine.upload(context, source, readPoint, chunk, { zstdLevel: 1 })));
+          objects.push(...(await engine.upload(context, source, readPoint, [chunk], { zstdLevel: 1 })));
         await writeTaskResult(store, ref, readPoint.epoch, { index, objects });
       }
     }

@@ -24,7 +24,11 @@ const crash = fc.record({
   crashAt: fc.integer({ min: 1, max: LAST_OPERATION }),
   kind: fc.constantFrom('before' as const, 'performed' as const),
 });
-const settings = fc.record({ epoch: fc.integer({ min: 1, max: 2 }), chunks: fc.integer({ min: 1, max: 4 }) });
+const settings = fc.record({
+  epoch: fc.integer({ min: 1, max: 2 }),
+  chunks: fc.integer({ min: 1, max: 4 }),
+  packed: fc.boolean(),
+});
 
 /** The invariants of docs/repository-format.md, under writers that die, are slow or doubled at any operation. */
 describe('whatever becomes of a writer', () => {
@@ -57,14 +61,18 @@ describe('whatever becomes of a writer', () => {
     );
   });
 
-  it.each([1, 2])(
-    'a writer taken for dead that wakes up beside its successor, in epoch %i, spoils nothing, wherever it had stood still',
-    async (epoch) => {
+  it.each([
+    { epoch: 1, packed: false },
+    { epoch: 2, packed: false },
+    { epoch: 1, packed: true },
+  ])(
+    'a writer taken for dead that wakes up beside its successor, in epoch $epoch, spoils nothing, wherever it had stood still (packs: $packed)',
+    async ({ epoch, packed }) => {
       for await (const { store, late } of sleepersAtEachOperation(async (inner) => {
         // Cut otherwise, as two exports may.
-        await writeSampleBackup(inner, { epoch, chunks: 3 });
+        await writeSampleBackup(inner, { epoch, chunks: 3, packed });
         return findManifest(inner, SAMPLE);
-      })) {
+      }, packed)) {
         // The sleeper comes to the same backup, or finds its own work swept away and stops.
         if ('value' in late.outcome) expect(late.outcome.value.sha256).toBe(late.meanwhile?.sha256);
         await removeOrphans(store, SAMPLE.plan, NO_GRACE_MS);
@@ -91,7 +99,10 @@ describe('whatever becomes of a writer', () => {
   });
 
   /** For each operation of a writer: it stands still there, `meanwhile` runs to its end, and the writer goes on to its own. */
-  async function* sleepersAtEachOperation<T>(meanwhile: (store: Store) => Promise<T>): AsyncGenerator<{
+  async function* sleepersAtEachOperation<T>(
+    meanwhile: (store: Store) => Promise<T>,
+    packed = false,
+  ): AsyncGenerator<{
     readonly store: Store;
     readonly late: { readonly outcome: Outcome; readonly meanwhile: T };
   }> {
@@ -100,7 +111,7 @@ describe('whatever becomes of a writer', () => {
       const asleep = Promise.withResolvers<'asleep'>();
       const awake = Promise.withResolvers<void>();
       const paused = pausingAt(store, pauseAt, () => asleep.resolve('asleep'), awake.promise);
-      const sleeper = outcomeOf(writeSampleBackup(paused, { epoch: 1, chunks: 2 }));
+      const sleeper = outcomeOf(writeSampleBackup(paused, { epoch: 1, chunks: 2, packed }));
       // It has come through without that many operations: every one has been seen.
       if ((await Promise.race([asleep.promise, sleeper])) !== 'asleep') return;
       const done = await meanwhile(store);

@@ -104,7 +104,7 @@ describe('a repository', () => {
     });
 
     it('is refused where a newer Holdfast wrote it', async () => {
-      const manifest = { formatVersion: 2, anything: 'else' };
+      const manifest = { formatVersion: 3, anything: 'else' };
       await store.put(manifestKey(SAMPLE), sealJson(manifest), options(sealJson(manifest)));
       await expect(readManifest(store, SAMPLE)).rejects.toMatchObject({ code: 'FORMAT_TOO_NEW' });
     });

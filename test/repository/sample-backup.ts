@@ -1,5 +1,6 @@
 import { zstdCompressSync } from 'node:zlib';
-import type { DataObject, ObjectEntry, TransferTask } from '../../model/backup.ts';
+import { PackWriter } from '../../engines/pack-writer.ts';
+import type { ChunkSpec, DataObject, ObjectEntry, TaskResult, TransferTask } from '../../model/backup.ts';
 import type { ManifestDatabase } from '../../model/manifest.ts';
 import { type BackupId, backupFolder } from '../../repository/layout.ts';
 import type { StoredManifest } from '../../repository/manifest.ts';
@@ -21,6 +22,8 @@ export interface WriterSettings {
   readonly epoch: number;
   /** Into how many chunks it cuts each table. */
   readonly chunks: number;
+  /** All chunks are one task, so that their objects travel in a pack. */
+  readonly packed?: boolean;
 }
 
 export const SAMPLE: BackupId = { plan: 'orders', backup: '20261123T020000Z-sample' };
@@ -62,14 +65,11 @@ export async function writeSampleBackup(
     databases: [database],
     commonObjects: common,
   } as const;
-  const workList = await writeWorkList(store, ref, settings.epoch, description, tasksOf(settings.chunks));
+  const workList = await writeWorkList(store, ref, settings.epoch, description, tasksOf(settings));
   for (const [batch] of workList.shards.entries()) {
     for (const task of await readBatch(store, ref, workList, batch)) {
       if ((await findTaskResult(store, ref, workList.epoch, task.index)) !== undefined) continue;
-      await writeTaskResult(store, ref, workList.epoch, {
-        index: task.index,
-        objects: [await upload(store, ref, settings.epoch, task)],
-      });
+      await writeTaskResult(store, ref, workList.epoch, await upload(store, ref, workList.epoch, task));
     }
   }
   const draft: ManifestDraft = {
@@ -90,24 +90,21 @@ export async function writeSampleBackup(
     databases: workList.databases,
     commonObjects: workList.commonObjects,
   };
-  const written = await writeManifest(store, draft, dataOf(store, ref, workList), {
-    limits: { inlineObjects: 2, objectsPerList: 4 },
-  });
+  const results = await Array.fromAsync(readTaskResults(store, ref, workList));
+  const packs = results.flatMap((result) => result.packs ?? []);
+  const written = await writeManifest(
+    store,
+    { ...draft, ...(packs.length === 0 ? {} : { packs }) },
+    results.flatMap(({ objects }) => objects),
+    { limits: { inlineObjects: 2, objectsPerList: 4 } },
+  );
   await sweepBackup(store, ref);
   return written;
 }
 
-async function* dataOf(
-  store: Store,
-  ref: BackupId,
-  workList: Parameters<typeof readTaskResults>[2],
-): AsyncGenerator<DataObject> {
-  for await (const { objects } of readTaskResults(store, ref, workList)) yield* objects;
-}
-
-function tasksOf(chunks: number): readonly TransferTask[] {
+function tasksOf({ chunks, packed = false }: WriterSettings): readonly TransferTask[] {
   const tables = Object.entries(SAMPLE_ROWS);
-  return tables.flatMap(([table, rows], tableIndex) =>
+  const alone = tables.flatMap(([table, rows], tableIndex) =>
     Array.from({ length: chunks }, (_, chunk) => ({
       index: tableIndex * chunks + chunk,
       chunks: [
@@ -125,17 +122,33 @@ function tasksOf(chunks: number): readonly TransferTask[] {
       ],
     })),
   );
+  return packed ? [{ index: 0, chunks: alone.flatMap((task) => task.chunks) }] : alone;
+}
+
+async function upload(store: Store, ref: BackupId, epoch: number, task: TransferTask): Promise<TaskResult> {
+  const objects: DataObject[] = [];
+  const context = { store, folder: backupFolder(ref), signal: new AbortController().signal };
+  const packs = task.chunks.length > 1 ? new PackWriter(context, { epoch }, task.index, 100) : undefined;
+  for (const chunk of task.chunks) {
+    const { body, ...counts } = rowsOf(chunk);
+    const place =
+      packs === undefined
+        ? await putNamed(store, ref, `data/e${epoch}/${chunk.id}`, body)
+        : { ...(await packs.add(body)), sizeBytes: body.length, sha256: sha256Hex(body) };
+    objects.push({ ...place, table: chunk.table, columns: chunk.columns, ...counts });
+  }
+  const stored = (await packs?.finish(objects)) ?? { objects };
+  packs?.release();
+  return { index: task.index, ...stored };
 }
 
 /** One "block" holds one row here. */
-async function upload(store: Store, ref: BackupId, epoch: number, task: TransferTask): Promise<DataObject> {
-  const [chunk] = task.chunks;
-  if (chunk?.range.kind !== 'ctid' || chunk.range.to === null) throw new Error('not a chunk of the sample');
+function rowsOf(chunk: ChunkSpec) {
+  if (chunk.range.kind !== 'ctid' || chunk.range.to === null) throw new Error('not a chunk of the sample');
   const { from, to } = chunk.range;
   const rows = Array.from({ length: to - from }, (_, row) => `${from + row}\tnote ${from + row}\n`);
   const text = Buffer.from(rows.join(''));
-  const entry = await putNamed(store, ref, `data/e${epoch}/${chunk.id}`, zstdCompressSync(text));
-  return { ...entry, table: chunk.table, columns: chunk.columns, rows: rows.length, bytes: text.length };
+  return { body: zstdCompressSync(text), rows: rows.length, bytes: text.length };
 }
 
 /** Under a name that holds its hash, as every object must be that a manifest may name. */

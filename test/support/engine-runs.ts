@@ -10,7 +10,15 @@ import type {
   RestoreOutcome,
   RowEngine,
 } from '../../engines/engine.ts';
-import type { DataObject, LogicalReadPoint, LogicalRestoreRequest, RestorePlan } from '../../model/backup.ts';
+import { packTasks } from '../../engines/pack-tasks.ts';
+import { uploadTask } from '../../engines/upload-task.ts';
+import type {
+  DataObject,
+  LogicalReadPoint,
+  LogicalRestoreRequest,
+  ObjectEntry,
+  RestorePlan,
+} from '../../model/backup.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import type { LogicalSource } from '../../model/pipeline.ts';
 import { forEachBounded } from '../../repository/bounded.ts';
@@ -81,16 +89,39 @@ export async function runBackup<S extends LogicalSource>(
     await afterReadPoint?.();
     const exported = await engine.export(context, source, readPoint);
     const objects: DataObject[] = [];
-    for (const [index, chunk] of exported.chunks.entries()) {
-      objects.push(...(await engine.upload(context, source, readPoint, chunk, { zstdLevel: 1 })));
-      if (index === 0) await afterFirstChunk?.();
+    const packs: ObjectEntry[] = [];
+    const uploading = afterFirstChunk === undefined ? engine : withBreak(engine, afterFirstChunk);
+    const tasks = packTasks(exported.chunks, source.chunkBytes);
+    for (const task of tasks.toSorted((one, other) => one.index - other.index)) {
+      const sent = await uploadTask(uploading, context, source, readPoint, task, { zstdLevel: 1 });
+      objects.push(...sent.objects);
+      packs.push(...(sent.packs ?? []));
     }
     const sealed = await engine.seal(context, source, readPoint, exported);
-    const manifest = manifestOf(context, source, readPoint, sealed, objects);
+    const manifest = manifestOf(context, source, readPoint, sealed, objects, packs);
     return { source, context, manifest, objects, readPoint };
   } finally {
     await held?.close();
   }
+}
+
+/** Uploads chunk by chunk, and does something after the first of them. */
+function withBreak<S extends LogicalSource>(
+  engine: RowEngine<S>,
+  afterFirstChunk: () => Promise<unknown>,
+): Pick<RowEngine<S>, 'upload'> {
+  let uploads = 0;
+  return {
+    upload: async (verb, source, readPoint, chunks, options) => {
+      const objects: DataObject[] = [];
+      for (const chunk of chunks) {
+        objects.push(...(await engine.upload(verb, source, readPoint, [chunk], options)));
+        uploads += 1;
+        if (uploads === 1) await afterFirstChunk();
+      }
+      return objects;
+    },
+  };
 }
 
 export function manifestOf(
@@ -99,12 +130,13 @@ export function manifestOf(
   readPoint: LogicalReadPoint,
   sealed: EngineExport,
   objects: readonly DataObject[],
+  packs: readonly ObjectEntry[] = [],
 ): Manifest {
   const tally = new DataTally();
   for (const object of objects) tally.add(object);
   const databases = tally.countedDatabases(sealed.databases);
   return {
-    formatVersion: 1,
+    formatVersion: packs.length === 0 ? 1 : 2,
     plan: ref.plan,
     backup: ref.backup,
     engine: source.engine,
@@ -119,6 +151,7 @@ export function manifestOf(
     commonObjects: sealed.commonObjects,
     totals: tally.totals(databases, []),
     data: { inline: objects },
+    ...(packs.length === 0 ? {} : { packs }),
   };
 }
 

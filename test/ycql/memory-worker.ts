@@ -24,7 +24,7 @@ try {
   const exported = await ycqlEngine.export(context, source, readPoint);
   const objects: DataObject[] = [];
   await forEachBounded(exported.chunks, PARALLELISM, async (chunk) => {
-    objects.push(...(await ycqlEngine.upload(context, source, readPoint, chunk, { zstdLevel: 1 })));
+    objects.push(...(await ycqlEngine.upload(context, source, readPoint, [chunk], { zstdLevel: 1 })));
   });
   const manifest = manifestOf(context, source, readPoint, exported, objects);
   const backup = { source, context, manifest, objects, readPoint };

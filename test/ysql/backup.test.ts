@@ -174,7 +174,7 @@ describe('a backup of PostgreSQL', () => {
     const [chunk] = chunks;
     if (chunk === undefined) throw new Error('no chunk');
     await expect(
-      ysqlEngine.upload(context, source, readPoint, chunk, { zstdLevel: 1 }),
+      ysqlEngine.upload(context, source, readPoint, [chunk], { zstdLevel: 1 }),
     ).rejects.toMatchObject({
       code: 'READ_POINT_LOST',
       transient: false,
@@ -219,14 +219,14 @@ describe('a backup of PostgreSQL', () => {
     const { chunks } = await ysqlEngine.export(context, source, readPoint);
     const [chunk] = chunks;
     if (chunk === undefined) throw new Error('no chunk');
-    const first = await ysqlEngine.upload(context, source, readPoint, chunk, { zstdLevel: 1 });
+    const first = await ysqlEngine.upload(context, source, readPoint, [chunk], { zstdLevel: 1 });
     const store = {
       ...context.store,
       put: () => Promise.reject(new Error('sent again')),
       list: context.store.list.bind(context.store),
     };
     const again = { ...context, attempt: 2, store: store as typeof context.store };
-    expect(await ysqlEngine.upload(again, source, readPoint, chunk, { zstdLevel: 1 })).toEqual(first);
+    expect(await ysqlEngine.upload(again, source, readPoint, [chunk], { zstdLevel: 1 })).toEqual(first);
     await held?.close();
   });
 

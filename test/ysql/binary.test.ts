@@ -1,10 +1,9 @@
-import { readFile } from 'node:fs/promises';
-import path from 'node:path';
 import { zstdDecompressSync } from 'node:zlib';
 import type { RestoreContext } from '../../engines/engine.ts';
 import { ysqlEngine } from '../../engines/ysql/engine.ts';
 import { differenceInContent } from '../../repository/content.ts';
 import { BINARY_HEADER } from '../../repository/copy-binary.ts';
+import { readData } from '../../repository/data-pieces.ts';
 import { query } from '../support/sql.ts';
 import { compareDatabases } from './compare.ts';
 import {
@@ -79,7 +78,7 @@ test('tables whose types have one binary form go in it, all others as text; ever
   expect(formats(backup)).toEqual(FORMATS);
   expect(backup.objects.filter(({ table }) => table.table === 'exact').length).toBeGreaterThan(2);
   for (const object of backup.objects) {
-    const stored = await readFile(path.join(repository.path, backup.context.folder, object.key));
+    const stored = await readData(repository.store, backup.context.folder, object);
     expect(await differenceInContent(stored, object)).toBeUndefined();
     const starts = zstdDecompressSync(stored).subarray(0, BINARY_HEADER.length).equals(BINARY_HEADER);
     expect(starts).toBe(object.format === 'copy-binary');

@@ -73,7 +73,7 @@ async function digest(url: string): Promise<unknown> {
       const exported = await ysqlEngine.export(context, source, readPoint);
       const texts: number[] = [];
       await forEachBounded(exported.chunks, 6, async (chunk) => {
-        const objects = await ysqlEngine.upload(context, source, readPoint, chunk, { zstdLevel: 1 });
+        const objects = await ysqlEngine.upload(context, source, readPoint, [chunk], { zstdLevel: 1 });
         for (const { bytes } of objects) texts.push(bytes);
       });
       return texts.reduce((sum, bytes) => sum + bytes, 0);

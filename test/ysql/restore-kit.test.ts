@@ -17,7 +17,7 @@ import {
 } from './harness.ts';
 
 const SMALL_ROWS = 10;
-const PROGRAMS = ['psql', 'zstd', 'sha256sum', 'mktemp', 'rm', 'cat'];
+const PROGRAMS = ['psql', 'zstd', 'sha256sum', 'mktemp', 'rm', 'cat', 'head', 'tail'];
 
 describe('a restore without Holdfast', () => {
   let server: TestServer;
@@ -220,7 +220,7 @@ describe('a restore without Holdfast', () => {
     const programs = join(folder, 'programs');
     await mkdir(programs);
     const folders = [server.binDirectory, ...(process.env.PATH ?? '').split(delimiter)];
-    for (const program of [...PROGRAMS, 'head', 'sleep'].filter((name) => name !== missing)) {
+    for (const program of [...PROGRAMS, 'sleep'].filter((name) => name !== missing)) {
       await symlink(await find(program, folders), join(programs, program));
     }
     return programs;

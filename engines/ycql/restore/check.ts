@@ -2,6 +2,7 @@ import type { DataObject } from '../../../model/backup.ts';
 import { defined } from '../../../model/defined.ts';
 import { forEachBounded } from '../../../repository/bounded.ts';
 import { type CqlPageColumn, type CqlPageHeader, openPageFile } from '../../../repository/cql-pages.ts';
+import { readData } from '../../../repository/data-pieces.ts';
 import { freeIfAlone, freeMemory } from '../../../repository/free-memory.ts';
 import { textOf } from '../../../repository/zstd-frames.ts';
 import { BUCKETS, rangeBounds, selectStatement } from '../dialect.ts';
@@ -193,13 +194,13 @@ async function* storedRows(job: RestoreJob, objects: readonly DataObject[]): Asy
 
 async function openObject(
   job: RestoreJob,
-  { key, sizeBytes, sha256 }: DataObject,
+  object: DataObject,
 ): Promise<{
   readonly header: CqlPageHeader;
   readonly pages: Awaited<ReturnType<typeof openPageFile>>['pages'];
 }> {
   const { store, folder, signal } = job.context;
-  const body = await store.get(folder + key, { expect: { sizeBytes, sha256 }, signal });
+  const body = await readData(store, folder, object, { signal });
   return await openPageFile(textOf(body));
 }
 

@@ -1,3 +1,4 @@
+import { type DataObject, dataObjectName } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import { BOOKKEEPING_SCHEMA } from '../server/bookkeeping-schema.ts';
 import type { ConnectionTarget } from '../server/connection-url.ts';
@@ -61,18 +62,18 @@ export async function dropBookkeeping(session: Session): Promise<void> {
 }
 
 /**
- * Claims objects in the present transaction. Returns the keys of those that were not loaded before; waits while another attempt is at
+ * Claims objects in the present transaction. Returns the names (`dataObjectName`) of those that were not loaded before; waits while another attempt is at
  * one of them, and has it loaded or left by then. So no row is loaded twice. Attempts at the same objects must name them in the same order.
  */
 export async function claimObjects(
   session: Session,
-  objects: readonly { readonly key: string; readonly rows: number }[],
+  objects: readonly Pick<DataObject, 'key' | 'at' | 'rows'>[],
 ): Promise<ReadonlySet<string>> {
   const claimed = await session.query<{ object: string }>(
     'note the objects in the bookkeeping',
     `INSERT INTO ${BOOKKEEPING_SCHEMA}.loaded SELECT * FROM unnest($1::text[], $2::bigint[])
      ON CONFLICT DO NOTHING RETURNING object`,
-    [objects.map(({ key }) => key), objects.map(({ rows }) => rows)],
+    [objects.map(dataObjectName), objects.map(({ rows }) => rows)],
   );
   return new Set(claimed.map(({ object }) => object));
 }
@@ -87,7 +88,7 @@ export async function claimUnits(session: Session, units: readonly string[]): Pr
   return new Set(claimed.map(({ unit }) => unit));
 }
 
-/** Keys of the objects that are loaded. */
+/** Names (`dataObjectName`) of the objects that are loaded. */
 export async function loadedObjects(session: Session): Promise<ReadonlySet<string>> {
   const rows = await session.query<{ object: string }>(
     'list what is loaded',

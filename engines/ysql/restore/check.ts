@@ -1,6 +1,7 @@
-import type { DataObject } from '../../../model/backup.ts';
+import { type DataObject, dataObjectName } from '../../../model/backup.ts';
 import type { ManifestTable } from '../../../model/manifest.ts';
 import { forEachBounded } from '../../../repository/bounded.ts';
+import { readData } from '../../../repository/data-pieces.ts';
 import { textOf } from '../../../repository/zstd-frames.ts';
 import { readRowCounts } from '../archive/position.ts';
 import { type CopyBlock, copyOut } from '../copy-out.ts';
@@ -25,7 +26,10 @@ export async function checkDatabase(job: RestoreJob, database: DatabaseJob): Pro
   const { missing, conditions, counted } = await withRestoreSession(job, database, async (session) => {
     const loaded = await loadedObjects(session);
     return {
-      missing: objects.filter(({ key }) => !loaded.has(key)).map(({ key }) => `${key} was not loaded`),
+      missing: objects
+        .map(dataObjectName)
+        .filter((name) => !loaded.has(name))
+        .map((name) => `${name} was not loaded`),
       conditions: await configurationConditions(session),
       counted: await countedTables(session),
     };
@@ -314,8 +318,9 @@ async function storedHash(
 ): Promise<string> {
   const { store, folder, signal } = job.context;
   const stored = new MultisetHash();
-  for (const { key, sizeBytes, sha256, columns: own, format } of objects) {
-    const body = await store.get(folder + key, { expect: { sizeBytes, sha256 }, signal });
+  for (const object of objects) {
+    const { columns: own, format } = object;
+    const body = await readData(store, folder, object, { signal });
     const places = columns.map((column) => own.indexOf(column));
     const isInOrder = places.every((place, at) => place === at);
     const rows = textOf(body);

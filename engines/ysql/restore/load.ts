@@ -1,4 +1,4 @@
-import type { DataObject } from '../../../model/backup.ts';
+import { type DataObject, dataObjectName } from '../../../model/backup.ts';
 import { type HoldfastError, permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { fetchGroupsAhead } from '../../threads/fetch-ahead.ts';
@@ -18,6 +18,8 @@ import { noteLeftOut } from './left-out.ts';
  */
 const TRANSACTION_BYTES = 4 * 1024 * 1024;
 const TRANSACTION_OBJECTS = 16;
+/** As stored. */
+const FETCHED_BYTES = 4 * 1024 * 1024;
 
 /** Loads the objects of one task, small ones together, in transactions that also note them as loaded. */
 export async function load(
@@ -35,14 +37,27 @@ export async function load(
   }
   let rows = 0;
   let bytes = 0;
-  for await (const group of fetchGroupsAhead(context, transactionsOf(objects))) {
-    for (const { object } of await loadGroup(job, group)) {
-      rows += object.rows;
-      bytes += object.bytes;
+  for await (const fetched of fetchGroupsAhead(context, fetchedTogether(objects))) {
+    let at = 0;
+    for (const { length } of transactionsOf(fetched.map(({ object }) => object))) {
+      for (const { object } of await loadGroup(job, fetched.slice(at, at + length))) {
+        rows += object.rows;
+        bytes += object.bytes;
+      }
+      at += length;
+      context.heartbeat({ task, rows, bytes });
     }
-    context.heartbeat({ task, rows, bytes });
   }
   return { rows, bytes };
+}
+
+/** The objects that are held in memory together: pieces of a pack are then few requests. Pure. */
+function fetchedTogether(objects: readonly DataObject[]): readonly (readonly DataObject[])[] {
+  return inGroups(objects, {
+    maxItems: Number.POSITIVE_INFINITY,
+    maxWeight: FETCHED_BYTES,
+    weightOf: ({ sizeBytes }) => sizeBytes,
+  });
 }
 
 /** The objects that are loaded in one transaction, for each transaction, in order. Pure. */
@@ -76,7 +91,10 @@ async function loadGroup(job: RestoreJob, group: readonly LoadedObject[]): Promi
         kind: 'TABLE DATA',
         name: tableName(object.table),
         because: 'error',
-        error: reasonIn(error, `load ${object.key} into ${tableName(routed(database, object).table)}`),
+        error: reasonIn(
+          error,
+          `load ${dataObjectName(object)} into ${tableName(routed(database, object).table)}`,
+        ),
         sql: copyFromStatement(routed(database, object), encoding),
       }),
     );

@@ -189,9 +189,14 @@ function cutOff(script: string, { start, text }: Statement): Error {
 /**
  * The script without the entries that `drop` names, without what only a shell understands, and with the quotes that the program left
  * out: so that `psql -f` runs it too, and finds no command in it.
+ *
+ * @param dump of the script, where it was read already: thousands of tables take a while
  */
-export function withoutEntries(script: string, drop: (entry: DumpEntry) => boolean): string {
-  const { entries, shell, repairs } = readDump(script);
+export function withoutEntries(
+  script: string,
+  drop: (entry: DumpEntry) => boolean,
+  { entries, shell, repairs }: Dump = readDump(script),
+): string {
   const cuts = entries.filter(drop).map(({ start, statements }): Repair => {
     const end = statements.at(-1)?.end ?? endOfHeader(script, start);
     return { start, end: script[end] === ';' ? end + 1 : end, with: '' };

@@ -89,6 +89,13 @@ export async function withPresent<T>(
 
 /** Name of the encoding in which a database's rows are stored in the backup. */
 export async function dataEncoding(session: Session): Promise<string> {
+  const known = encodings.get(session);
+  if (known !== undefined) return known;
   const rows = await session.query<{ server_encoding: string }>('read the encoding', 'SHOW server_encoding');
-  return onlyRow(rows, 'its encoding').server_encoding;
+  const { server_encoding: encoding } = onlyRow(rows, 'its encoding');
+  encodings.set(session, encoding);
+  return encoding;
 }
+
+/** A database keeps its encoding for life. */
+const encodings = new WeakMap<Session, string>();

@@ -1,12 +1,12 @@
 import type { ChunkSpec, DataObject, LogicalReadPoint } from '../../../model/backup.ts';
 import type { ConnectionTarget } from '../server/connection-url.ts';
 
-/** Reads one chunk at the read point into parts: text compressed and hashed. */
+/** Reads chunks at the read point into parts: text compressed and hashed. */
 export interface ReadJob {
   readonly kind: 'read';
   readonly target: ConnectionTarget;
   readonly readPoint: LogicalReadPoint;
-  readonly chunk: ChunkSpec;
+  readonly chunks: readonly ChunkSpec[];
   /** A part is closed before it outgrows this, bytes of COPY text. */
   readonly partBytes: number;
   readonly zstdLevel: number;

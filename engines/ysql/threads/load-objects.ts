@@ -1,4 +1,4 @@
-import type { DataObject } from '../../../model/backup.ts';
+import { type DataObject, dataObjectName } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import { crashPoint } from '../../../repository/crash-points.ts';
 import { textOf } from '../../../repository/zstd-frames.ts';
@@ -42,7 +42,7 @@ export async function loadObjects(job: LoadJob, thread: ThreadContext): Promise<
         objects.map(({ object }) => object),
       );
       for (const loaded of objects) {
-        if (!claimed.has(loaded.object.key)) continue;
+        if (!claimed.has(dataObjectName(loaded.object))) continue;
         await loadObject(session, loaded, job, signal);
         crashPoint('load-copied');
       }
@@ -57,7 +57,7 @@ async function loadObject(
   { encoding, intoExisting }: Pick<LoadJob, 'encoding' | 'intoExisting'>,
   signal: AbortSignal,
 ): Promise<void> {
-  const doing = `load ${object.key} into ${tableName(object.table)}`;
+  const doing = `load ${dataObjectName(object)} into ${tableName(object.table)}`;
   const copy = (statement: string) => copyIn(session, statement, textOf(body), doing, signal);
   const rows = holdsLargeObjects(object.table)
     ? await loadPages(session, object, copy, doing)

@@ -7,12 +7,12 @@ import { verifyBackup } from '../../../repository/verify.ts';
 import { Dice } from '../../crash/dice.ts';
 
 /*
- * Backups of earlier versions, one of each engine, with one file damaged at a time: `verify --level content` must find it. A damage that
+ * Backups of earlier versions, one of each engine and one with a pack, with one file damaged at a time: `verify --level content` must find it. A damage that
  * it calls OK is one that a restore would take for the truth.
  */
 
 const FIXTURES = path.join(import.meta.dirname, '../../fixtures/backups');
-const ENGINES = ['ysql', 'ycql', 'universe'] as const;
+const BACKUPS = ['ysql', 'packs', 'ycql', 'universe'] as const;
 
 /**
  * Of the repository, not of a backup: records of verifications, and the index, which saves work at the next backup and is passed over where
@@ -85,7 +85,7 @@ export async function runDamageCampaign({ seed, cases, say }: DamageCampaign): P
   try {
     await cp(FIXTURES, scratch.path, { recursive: true });
     const stages = await Promise.all(
-      ENGINES.map((engine) => stageOf(path.join(scratch.path, engine), engine)),
+      BACKUPS.map((backup) => stageOf(path.join(scratch.path, backup), backup)),
     );
     for (let tried = 0; tried < cases; tried += 1) {
       const { root, ref, files } = dice.pick(stages);

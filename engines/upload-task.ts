@@ -1,0 +1,32 @@
+import type { LogicalReadPoint, TaskResult, TransferTask } from '../model/backup.ts';
+import type { LogicalSource } from '../model/pipeline.ts';
+import type { BackupContext, RowEngine } from './engine.ts';
+import { PackWriter } from './pack-writer.ts';
+import { PutsBehind } from './puts-behind.ts';
+
+/**
+ * Uploads the chunks of one task: what they became, once all of it is stored. The small parts of a task of several chunks travel in packs, where the
+ * engine packs. Throws what the engine and the store throw.
+ */
+export async function uploadTask<S extends LogicalSource>(
+  engine: Pick<RowEngine<S>, 'upload'>,
+  context: BackupContext,
+  source: S,
+  readPoint: LogicalReadPoint,
+  task: TransferTask,
+  options: { readonly zstdLevel: number },
+): Promise<TaskResult> {
+  const puts = new PutsBehind();
+  const packs = task.chunks.length > 1 ? new PackWriter(context, readPoint, task.index) : undefined;
+  const verb = { ...context, puts, ...(packs === undefined ? {} : { packs }) };
+  try {
+    const objects = await engine.upload(verb, source, readPoint, task.chunks, options);
+    const stored = (await packs?.finish(objects)) ?? { objects };
+    await puts.settled();
+    return { index: task.index, ...stored };
+  } finally {
+    // Where reading fails, nothing of this attempt is written after its end.
+    await puts.ended();
+    packs?.release();
+  }
+}
