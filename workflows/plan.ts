@@ -4,6 +4,7 @@ import {
   condition,
   makeContinueAsNewFunc,
   metricMeter,
+  patched,
   setCurrentDetails,
   setDefaultSignalHandler,
   setHandler,
@@ -48,6 +49,7 @@ export async function plan(state: PlanState): Promise<void> {
     state,
     { now: () => new Date(Date.now()) },
     { digits: (count) => uuid4().replaceAll('-', '').slice(0, count) },
+    { joinsBases: patched('bases of an archive join') },
   );
   let news = true;
   const heard = () => {

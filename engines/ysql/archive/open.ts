@@ -113,13 +113,16 @@ function obstacleTo(
 ): Obstacle | undefined {
   const { timeline } = stored;
   const end = archiveEnd(stored);
-  if (
-    identity.systemIdentifier !== timeline.systemIdentifier ||
-    identity.databaseOid !== timeline.databaseOid
-  ) {
+  if (identity.systemIdentifier !== timeline.systemIdentifier) {
     return {
       code: 'other-source',
-      reason: `The address leads to another server or another database than before (system ${identity.systemIdentifier}, before ${timeline.systemIdentifier}).`,
+      reason: `The address leads to another server than before (system ${identity.systemIdentifier}, before ${timeline.systemIdentifier}).`,
+    };
+  }
+  if (identity.databaseOid !== timeline.databaseOid) {
+    return {
+      code: 'other-source',
+      reason: `Another database has the name now, on the same server (number ${identity.databaseOid}, before ${timeline.databaseOid}): a restore replaced it, or it was made anew.`,
     };
   }
   if (slot === undefined) {

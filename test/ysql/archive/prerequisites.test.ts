@@ -1,6 +1,7 @@
 import { requirePostgres } from '../../../engines/ysql/archive/open.ts';
 import { checkArchive } from '../../../engines/ysql/archive/prerequisites.ts';
 import type { Check } from '../../../model/check.ts';
+import type { YsqlSource } from '../../../model/pipeline.ts';
 import { type PostgresServer, startPostgres } from '../../../parts/postgres.ts';
 import { query } from '../../support/sql.ts';
 import { ysqlSource } from '../harness.ts';
@@ -12,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-function looked(url: string): Promise<readonly Check[]> {
+function looked(url: string, source: Partial<YsqlSource> = {}): Promise<readonly Check[]> {
   const verb = {
     signal: new AbortController().signal,
     attempt: 1,
@@ -21,7 +22,7 @@ function looked(url: string): Promise<readonly Check[]> {
     secret: () => Promise.resolve(url),
   };
   const { policy, plan } = archiveRequest('postgres', '/nowhere');
-  return checkArchive(verb, ysqlSource(), { plan, policy });
+  return checkArchive(verb, ysqlSource(source), { plan, policy });
 }
 
 const failing = (checks: readonly Check[]) => checks.filter(({ ok }) => !ok);
@@ -59,6 +60,18 @@ it('doctor names what an archive of changes lacks, with the SQL to run', async (
 
   expect(() => requirePostgres({ product: 'yugabytedb', version: '2025.1.0.0', major: 15 })).toThrow(
     'An archive of changes is built for PostgreSQL 15 or newer, and the source is YugabyteDB 2025.1.0.0',
+  );
+});
+
+it('doctor says in which of several databases to run what', async () => {
+  await query(server.url(), 'CREATE DATABASE one', 'CREATE DATABASE two');
+  for (const database of ['one', 'two']) {
+    await query(server.url(database), 'CREATE TABLE t (id int PRIMARY KEY)', 'CREATE TABLE keyless (a int)');
+  }
+  const checks = await looked(server.url(), { databases: { include: ['one', 'two'], exclude: [] } });
+  const sql = 'ALTER TABLE "public"."keyless" REPLICA IDENTITY FULL;';
+  expect(checks.at(-1)?.remedy).toBe(
+    `To archive them too, give them primary keys, or run in database one: ${sql} in database two: ${sql}`,
   );
 });
 
