@@ -31,6 +31,8 @@ const RESTORES_AT_ONCE = 4;
 const SILENCE_MS = 2 * 60_000;
 /** How often storage is looked at. It may change without a report: by prunes, verifications and drills, or a bucket that disappears. */
 const SURVEY_EVERY_MS = 3_600_000;
+/** An archive's window moves by itself, and may stop. */
+const SURVEY_OF_ARCHIVE_EVERY_MS = 300_000;
 
 /** What an entity has to do next. The workflow does it and reports the outcome to the entity. */
 export type Work =
@@ -75,6 +77,8 @@ export function newPlanState(revision: Revision, appliedAt: string): PlanState {
 export interface PlanWays {
   /** Backups that an archive of changes asks for count as one while it waits. */
   readonly joinsBases?: boolean;
+  /** The repository of a plan with an archive of changes is read every five minutes, not every hour. */
+  readonly followsArchive?: boolean;
 }
 
 /**
@@ -255,7 +259,7 @@ export class PlanEntity {
     if (start !== undefined) return start;
     const nowMs = this.#clock.now().getTime();
     const surveyedMs = Date.parse(this.#current.survey?.readAt ?? this.#current.surveyFailure?.at ?? '');
-    if (this.#isSurveyDue || nowMs - surveyedMs >= SURVEY_EVERY_MS) return { do: 'survey' };
+    if (this.#isSurveyDue || nowMs - surveyedMs >= this.#surveyEveryMs) return { do: 'survey' };
     if (this.#silentRuns(nowMs).length > 0 && nowMs - this.#lookedAtMs >= SILENCE_MS) {
       return { do: 'look', workflowIds: this.#silentRuns(nowMs) };
     }
@@ -266,7 +270,13 @@ export class PlanEntity {
   get wakeAfterMs(): number {
     const waits =
       this.#current.running.length > 0 || this.#current.requests.some(({ state }) => state === 'running');
-    return waits ? SILENCE_MS : SURVEY_EVERY_MS;
+    return waits ? SILENCE_MS : this.#surveyEveryMs;
+  }
+
+  get #surveyEveryMs(): number {
+    const { pointTime } = this.#current.revision.plan;
+    const follows = this.#ways.followsArchive === true && pointTime?.archive !== undefined;
+    return follows ? SURVEY_OF_ARCHIVE_EVERY_MS : SURVEY_EVERY_MS;
   }
 
   schedulesReconciled(generation: number): void {

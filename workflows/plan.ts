@@ -45,11 +45,12 @@ const REPORT_REFUSALS_EVERY_MS = 60_000;
  * `ran`. The logic is in `PlanEntity`.
  */
 export async function plan(state: PlanState): Promise<void> {
+  const knowsArchives = patched('archives are followed');
   const entity = new PlanEntity(
     state,
     { now: () => new Date(Date.now()) },
     { digits: (count) => uuid4().replaceAll('-', '').slice(0, count) },
-    { joinsBases: patched('bases of an archive join') },
+    { joinsBases: knowsArchives, followsArchive: knowsArchives },
   );
   let news = true;
   const heard = () => {

@@ -60,5 +60,7 @@ export class PlanPage {
     await page.keyboard.insertText(argument);
     await beforeSubmit();
     await dialog.getByRole('button', { name: 'Submit' }).click();
+    // A page that is left meanwhile sends nothing.
+    await dialog.waitFor({ state: 'hidden' });
   }
 }

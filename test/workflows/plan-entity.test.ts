@@ -47,7 +47,7 @@ function entityOf(changes: Partial<PlanState> = {}, plan = compiled) {
     schedulesOf: 0,
     ...changes,
   };
-  const entity = new PlanEntity(state, clock, clock, { joinsBases: true });
+  const entity = new PlanEntity(state, clock, clock, { joinsBases: true, followsArchive: true });
   if (changes.survey === undefined) entity.surveyed(SURVEY);
   return { entity, clock };
 }
@@ -118,6 +118,22 @@ test('bases that an archive of changes asks for, one for each database, count as
   );
   earlier.receive('backup', { requestId: 'archive-one' });
   expect(earlier.receive('backup', { requestId: 'archive-two' })).toMatchObject({ outcome: 'accepted' });
+});
+
+test('a plan with an archive of changes reads its repository every five minutes, another one every hour', () => {
+  const archive = { lagMs: 5_000, segmentBytes: 1, retentionMs: 1, maxSourceLagBytes: 1 };
+  for (const [plan, minutes] of [
+    [compiled, 60],
+    [{ ...compiled, pointTime: { archive } }, 5],
+  ] as const) {
+    const { entity, clock } = entityOf({}, plan);
+    expect(carryOut(entity)).toEqual([]);
+    expect(entity.wakeAfterMs).toBe(minutes * 60_000);
+    clock.ms += minutes * 60_000 - 1;
+    expect(workOf(entity)).toBeUndefined();
+    clock.ms += 1;
+    expect(workOf(entity)).toBe('survey');
+  }
 });
 
 test('a backup waits for one that a schedule has started', () => {
