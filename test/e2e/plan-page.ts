@@ -58,6 +58,8 @@ export class PlanPage {
     await dialog.getByRole('option').filter({ hasText: option }).click();
     await dialog.getByRole('textbox').last().click();
     await page.keyboard.insertText(argument);
+    // The editor that is left sets its JSON in lines, and the buttons below it move.
+    await dialog.getByText('Encoding', { exact: true }).click();
     await beforeSubmit();
     await dialog.getByRole('button', { name: 'Submit' }).click();
     // A page that is left meanwhile sends nothing.
