@@ -1,3 +1,5 @@
+import type { ArchiveHoleCode } from './archive.ts';
+
 /** Where a plan's archive of changes stands for one database, as `status`, the page and the metrics show it. Times are ISO 8601 in UTC, by the source's clock. */
 export interface ArchiveStanding {
   readonly database: string;
@@ -15,6 +17,8 @@ export interface ArchiveStanding {
     readonly from: string;
     /** Null: it lasts. */
     readonly to: string | null;
+    /** Absent in what an older release wrote. */
+    readonly code?: ArchiveHoleCode;
     readonly reason: string;
   }[];
   /** Of all holes. */

@@ -164,9 +164,19 @@ export interface ArchiveHole {
   readonly fromMicros: number;
   /** Absent: it lasts. */
   readonly toMicros?: number;
+  readonly code: ArchiveHoleCode;
   /** One sentence. */
   readonly reason: string;
 }
+
+export type ArchiveHoleCode =
+  | TimelineEndCode
+  /** The repository lacks segments in the middle of a timeline. */
+  | 'segments-missing'
+  /** A proof found that the changes do not give the later backup. */
+  | 'refuted'
+  /** A timeline began, and nothing says why the one before ended. */
+  | 'unknown';
 
 export interface ArchiveWindow {
   readonly database: string;

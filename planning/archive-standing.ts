@@ -10,10 +10,16 @@ export function archiveLagMs({ to }: ArchiveStanding, at: Date): number {
   return Math.max(0, at.getTime() - Date.parse(to));
 }
 
-/** Window, lag, proof and holes of one database's archive, for people, a line each. Pure. */
+/**
+ * Window, lag, proof and holes of one database's archive, for people, a line each. Pure.
+ *
+ * @param at when the repository was read, which may be a while ago
+ */
 export function archiveLines(standing: ArchiveStanding, at: Date): readonly string[] {
   const { database, from, to, provedTo, isEnded, holes, holesInAll } = standing;
-  const state = isEnded ? 'ENDED' : `${formatDuration(archiveLagMs(standing, at))} behind`;
+  const state = isEnded
+    ? 'ENDED'
+    : `${formatDuration(archiveLagMs(standing, at))} behind at ${at.toISOString()}`;
   const proved = provedTo === undefined ? 'not proved' : `proved up to ${provedTo}`;
   const more = holesInAll - holes.length;
   return [

@@ -21,10 +21,8 @@ export function archiveWindow(database: string, timelines: readonly StoredTimeli
       const before = intervals.at(-1);
       const isFirst = position === 0;
       if (before !== undefined && (!isFirst || index > 0)) {
-        const reason = isFirst
-          ? reasonBetween(timelines[index - 1], stored)
-          : missingSegments(before, interval);
-        holes.push({ fromMicros: before.toMicros, toMicros: interval.fromMicros, reason });
+        const why = isFirst ? reasonBetween(timelines[index - 1], stored) : missingSegments(before, interval);
+        holes.push({ fromMicros: before.toMicros, toMicros: interval.fromMicros, ...why });
       }
       intervals.push(interval);
     }
@@ -34,6 +32,7 @@ export function archiveWindow(database: string, timelines: readonly StoredTimeli
   if (last?.end !== undefined) {
     holes.push({
       fromMicros: newest?.toMicros ?? microsOfIso(last.timeline.createdAt),
+      code: last.end.code,
       reason: last.end.reason,
     });
   }
@@ -95,14 +94,20 @@ export function chainsOf(segments: readonly StoredSegment[]): readonly (readonly
   return chains;
 }
 
-function reasonBetween(before: StoredTimeline | undefined, after: StoredTimeline): string {
-  return (
-    before?.end?.reason ??
-    after.timeline.previous?.reason ??
-    'A new timeline began, and nothing says why the one before ended.'
-  );
+type Why = Pick<ArchiveHole, 'code' | 'reason'>;
+
+function reasonBetween(before: StoredTimeline | undefined, after: StoredTimeline): Why {
+  if (before?.end !== undefined) return { code: before.end.code, reason: before.end.reason };
+  return {
+    code: 'unknown',
+    reason:
+      after.timeline.previous?.reason ?? 'A new timeline began, and nothing says why the one before ended.',
+  };
 }
 
-function missingSegments(before: ArchiveInterval, after: ArchiveInterval): string {
-  return `Segments from ${before.endLsn} to ${after.startLsn} are missing in the repository (between ${isoOfMicros(before.toMicros)} and ${isoOfMicros(after.fromMicros)}).`;
+function missingSegments(before: ArchiveInterval, after: ArchiveInterval): Why {
+  return {
+    code: 'segments-missing',
+    reason: `Segments from ${before.endLsn} to ${after.startLsn} are missing in the repository (between ${isoOfMicros(before.toMicros)} and ${isoOfMicros(after.fromMicros)}).`,
+  };
 }

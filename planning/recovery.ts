@@ -17,6 +17,7 @@ import type { ArchiveChain } from '../model/replay.ts';
 import { segmentsTo } from './archive-chain.ts';
 import { beforeDdl, historyHoles, historyRanges } from './carried-history.ts';
 import { readInstant } from './instant.ts';
+import { unionOf } from './range-union.ts';
 import { estimateRestoreMs, restorePace } from './restore-pace.ts';
 
 interface PlanningContext {
@@ -93,13 +94,17 @@ export function recoveryWindow(sources: readonly RecoverySource[]): RecoveryWind
       .sort((one, other) => Date.parse(one.at) - Date.parse(other.at)),
     ranges: sources
       .flatMap((source): RecoveryWindow['ranges'] => {
-        if (source.kind === 'backups') return [];
-        const ways =
-          source.kind === 'archive'
-            ? (['archive'] as const)
-            : source.ways.filter((way) => source.limits?.some((limit) => limit.ways.includes(way)) !== true);
-        return ways.flatMap((way) => source.windows.map(({ from, to }) => ({ from, to, way })));
+        if (source.kind !== 'snapshot-schedule') return [];
+        const { ways, limits, windows } = source;
+        const open = ways.filter((way) => limits?.some((limit) => limit.ways.includes(way)) !== true);
+        return open.flatMap((way) => windows.map(({ from, to }) => ({ from, to, way })));
       })
+      // The changes since an older base lead on through the newer ones.
+      .concat(
+        unionOf(sources.flatMap((source) => (source.kind === 'archive' ? source.windows : []))).map(
+          (range) => ({ ...range, way: 'archive' }),
+        ),
+      )
       .concat(historyRanges(sound).map((range) => ({ ...range, way: 'snapshot' })))
       .sort((one, other) => Date.parse(one.from) - Date.parse(other.from)),
     ...(holes.length === 0 ? {} : { holes }),

@@ -319,6 +319,18 @@ const ARCHIVE_GAUGES: readonly Gauge[] = [
     'Holes in the archive of changes, stretches that a proof refuted included.',
     ({ holesInAll }) => holesInAll,
   ),
+  {
+    name: 'holdfast_archive_hole_timestamp_seconds',
+    help: 'Where the newest hole of each kind begins, of the five newest holes of an archive of changes.',
+    of: ({ plan: { plan }, archive }) =>
+      archive.flatMap(({ database, holes }) =>
+        // Of two of one kind the later one stands.
+        [...new Map(holes.map(({ code = 'unknown', from }) => [code, from]))].map(([code, from]) => ({
+          labels: { plan, database, code },
+          value: Date.parse(from) / 1000,
+        })),
+      ),
+  },
   archiveGauge('holdfast_archive_ended', 'Whether the archive of changes goes no further.', ({ isEnded }) =>
     isEnded ? 1 : 0,
   ),

@@ -27,7 +27,7 @@ import {
 } from './archive-messages.ts';
 import { describeFailure } from './failures.ts';
 import { sendNotification } from './notify.ts';
-import { personsSignal, planWorkflowId } from './plan-messages.ts';
+import { BASE_REQUEST, personsSignal, planWorkflowId } from './plan-messages.ts';
 
 /** A stream that ran for so long begins anew in another run, which keeps histories short and finds databases that came meanwhile. */
 const RUN_MS = DAY_MS;
@@ -173,7 +173,7 @@ class Keeper {
       );
     try {
       await getExternalWorkflowHandle(planWorkflowId(this.#input.plan)).signal(personsSignal('backup'), {
-        requestId: `archive-${timeline}`,
+        requestId: `${BASE_REQUEST}${timeline}`,
         reason,
       });
     } catch (error) {

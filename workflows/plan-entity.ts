@@ -7,17 +7,18 @@ import { safetyBackupId } from '../model/safety-backup.ts';
 import type { PlanSurvey } from '../model/survey.ts';
 import { readRecoveryRequest } from '../planning/request.ts';
 import { type BackupInput, backupWorkflowId, restoreWorkflowId } from './messages.ts';
-import type {
-  Application,
-  ClosedRequest,
-  PersonsMessage,
-  PlanRequest,
-  PlanState,
-  PlanStatus,
-  Receipt,
-  Refusal,
-  Revision,
-  RunReport,
+import {
+  type Application,
+  BASE_REQUEST,
+  type ClosedRequest,
+  type PersonsMessage,
+  type PlanRequest,
+  type PlanState,
+  type PlanStatus,
+  type Receipt,
+  type Refusal,
+  type Revision,
+  type RunReport,
 } from './plan-messages.ts';
 import { Refused, readSmall, shortened, splitOptions, theOne } from './plan-request-reading.ts';
 import { backupInput, inClusterInput, restoreInput } from './plan-run-inputs.ts';
@@ -30,6 +31,8 @@ const RESTORES_AT_ONCE = 4;
 const SILENCE_MS = 2 * 60_000;
 /** How often storage is looked at. It may change without a report: by prunes, verifications and drills, or a bucket that disappears. */
 const SURVEY_EVERY_MS = 3_600_000;
+/** An archive's window moves by itself, and may stop. */
+const SURVEY_OF_ARCHIVE_EVERY_MS = 300_000;
 
 /** What an entity has to do next. The workflow does it and reports the outcome to the entity. */
 export type Work =
@@ -70,6 +73,14 @@ export function newPlanState(revision: Revision, appliedAt: string): PlanState {
   };
 }
 
+/** What runs that began with an older release do otherwise. */
+export interface PlanWays {
+  /** Backups that an archive of changes asks for count as one while it waits. */
+  readonly joinsBases?: boolean;
+  /** The repository of a plan with an archive of changes is read every five minutes, not every hour. */
+  readonly followsArchive?: boolean;
+}
+
 /**
  * One plan over the years: which requests wait, what runs, what was refused, what storage holds. It knows nothing of Temporal.
  * Messages change its state, `nextWork` says what to do next, and the `…ed` methods take the outcome.
@@ -78,12 +89,14 @@ export class PlanEntity {
   #current: PlanState;
   readonly #clock: Clock;
   readonly #random: Random;
+  readonly #ways: PlanWays;
   readonly #heardAtMs = new Map<string, number>();
   #isSurveyDue = true;
   #lookedAtMs: number;
 
-  constructor(state: PlanState, clock: Clock, random: Random) {
+  constructor(state: PlanState, clock: Clock, random: Random, ways: PlanWays = {}) {
     this.#current = state;
+    this.#ways = ways;
     this.#clock = clock;
     this.#random = random;
     this.#lookedAtMs = clock.now().getTime();
@@ -164,7 +177,7 @@ export class PlanEntity {
    */
   check(message: PersonsMessage, argument: unknown): void {
     // A check draws nothing random: what it refuses is in no history, so a replay would not draw it, and later ids would differ.
-    new PlanEntity(this.#current, this.#clock, ZEROS).receive(message, argument);
+    new PlanEntity(this.#current, this.#clock, ZEROS, this.#ways).receive(message, argument);
   }
 
   refuse(message: string, refusal: Omit<Refusal, 'at' | 'message'>): void {
@@ -246,7 +259,7 @@ export class PlanEntity {
     if (start !== undefined) return start;
     const nowMs = this.#clock.now().getTime();
     const surveyedMs = Date.parse(this.#current.survey?.readAt ?? this.#current.surveyFailure?.at ?? '');
-    if (this.#isSurveyDue || nowMs - surveyedMs >= SURVEY_EVERY_MS) return { do: 'survey' };
+    if (this.#isSurveyDue || nowMs - surveyedMs >= this.#surveyEveryMs) return { do: 'survey' };
     if (this.#silentRuns(nowMs).length > 0 && nowMs - this.#lookedAtMs >= SILENCE_MS) {
       return { do: 'look', workflowIds: this.#silentRuns(nowMs) };
     }
@@ -257,7 +270,13 @@ export class PlanEntity {
   get wakeAfterMs(): number {
     const waits =
       this.#current.running.length > 0 || this.#current.requests.some(({ state }) => state === 'running');
-    return waits ? SILENCE_MS : SURVEY_EVERY_MS;
+    return waits ? SILENCE_MS : this.#surveyEveryMs;
+  }
+
+  get #surveyEveryMs(): number {
+    const { pointTime } = this.#current.revision.plan;
+    const follows = this.#ways.followsArchive === true && pointTime?.archive !== undefined;
+    return follows ? SURVEY_OF_ARCHIVE_EVERY_MS : SURVEY_EVERY_MS;
   }
 
   schedulesReconciled(generation: number): void {
@@ -381,9 +400,13 @@ export class PlanEntity {
       const past = closed.find((each) => each.requestId === requestId);
       return receiptOf(requestId, 'known', past?.told ?? 'it has acted', past?.workflowId);
     }
-    // A request for a backup without an id of its own counts as the one that already waits.
+    // A request for a backup without an id of its own counts as the one that already waits. So does an archive's for a base, which each database
+    // makes: a backup is of all of them, and one that has not begun will read each later than that database's timeline began.
     const waiting = requests.find((each) => each.kind === 'backup' && each.state === 'new');
-    if (kind === 'backup' && requestId === undefined && waiting !== undefined) {
+    const joins =
+      requestId === undefined || (this.#ways.joinsBases === true && requestId.startsWith(BASE_REQUEST));
+    if (kind === 'backup' && joins && waiting !== undefined) {
+      if (requestId !== undefined) this.#change({ seen: [...seen, requestId].slice(-AT_MOST.seen) });
       return receiptOf(waiting.requestId, 'known', 'a backup waits already', waiting.run.workflowId);
     }
     if (requests.length >= AT_MOST.open) {

@@ -16,6 +16,9 @@ import type { PlanSurvey, ScheduleChange } from '../model/survey.ts';
  */
 export const planWorkflowId = (plan: string): string => `plan:${plan}`;
 
+/** Begins the id of a request for a base backup, which an archive of changes makes for each timeline. */
+export const BASE_REQUEST = 'archive-';
+
 export const DESCRIPTIONS = {
   backup: 'Back up now. {} or {"requestId": "r-1", "reason": "before the migration"}',
   restore:

@@ -4,6 +4,7 @@ import {
   condition,
   makeContinueAsNewFunc,
   metricMeter,
+  patched,
   setCurrentDetails,
   setDefaultSignalHandler,
   setHandler,
@@ -44,10 +45,12 @@ const REPORT_REFUSALS_EVERY_MS = 60_000;
  * `ran`. The logic is in `PlanEntity`.
  */
 export async function plan(state: PlanState): Promise<void> {
+  const knowsArchives = patched('archives are followed');
   const entity = new PlanEntity(
     state,
     { now: () => new Date(Date.now()) },
     { digits: (count) => uuid4().replaceAll('-', '').slice(0, count) },
+    { joinsBases: knowsArchives, followsArchive: knowsArchives },
   );
   let news = true;
   const heard = () => {

@@ -41,9 +41,10 @@ async function run(argument: string, options: CommonOptions) {
             state,
           })),
         })),
-        holes: holes.map(({ fromMicros, toMicros, reason }) => ({
+        holes: holes.map(({ fromMicros, toMicros, code, reason }) => ({
           from: isoOfMicros(fromMicros),
           to: toMicros === undefined ? null : isoOfMicros(toMicros),
+          code,
           reason,
         })),
         notArchived,

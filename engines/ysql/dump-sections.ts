@@ -1,3 +1,4 @@
+import { isArchiveName } from './archive/names.ts';
 import { entryTable } from './restore/selection.ts';
 import type { Selection } from './server/catalog.ts';
 import { describesDatabase } from './server/database-entries.ts';
@@ -15,7 +16,7 @@ export interface SchemaScripts {
 /**
  * The two sections of a dump (`--section=pre-data --create`, `--section=post-data`) as a backup keeps them: plain SQL, without what
  * only a shell understands, with the quotes that ysql_dump left out, without statistics of the planner, which ANALYZE makes anew, and
- * without what belongs to excluded tables. Pure. Throws `DUMP_UNREADABLE` (permanent), as `readDump` does.
+ * without what belongs to excluded tables, and without an archive's publication. Pure. Throws `DUMP_UNREADABLE` (permanent), as `readDump` does.
  */
 export function schemaScripts(
   preData: string,
@@ -32,8 +33,21 @@ export function schemaScripts(
 }
 
 /** PostgreSQL 18 and YugabyteDB 2.25.2 dump what the planner knows of tables; older servers have no function to take it. */
-export function isStatisticsData({ type }: DumpEntry): boolean {
+function isStatisticsData({ type }: DumpEntry): boolean {
   return type === 'STATISTICS DATA';
+}
+
+const PUBLICATIONS = new Set(['PUBLICATION', 'PUBLICATION TABLE']);
+
+/** The publication that Holdfast makes for an archive of changes is no part of the application's schema. The entry of a table in it is called `publication table`. */
+function isOfArchive({ type, name }: DumpEntry): boolean {
+  const [publication = ''] = name.split(' ');
+  return PUBLICATIONS.has(type) && isArchiveName(publication);
+}
+
+/** What no restore brings back, though a backup of an older release may hold it. */
+export function isNeverRestored(entry: DumpEntry): boolean {
+  return isStatisticsData(entry) || isOfArchive(entry);
 }
 
 /**
@@ -43,7 +57,7 @@ export function isStatisticsData({ type }: DumpEntry): boolean {
 function leftOut(gone: ReadonlySet<string>): (entry: DumpEntry) => boolean {
   const statistics = new Set<string>();
   return (entry) => {
-    if (isStatisticsData(entry)) return true;
+    if (isNeverRestored(entry)) return true;
     const table = entry.type === 'STATISTICS' ? entryTable(entry) : undefined;
     if (table !== undefined && gone.has(table)) {
       statistics.add(`${entry.schema}.STATISTICS ${entry.name}`);

@@ -153,7 +153,9 @@ test.each(['light', 'dark'] as const)(
     expect(await page.locator('svg[role=img] .drill').count()).toBe(9);
     const archive = page.locator('h3', { hasText: 'Archive of changes' }).locator('xpath=following::ul[1]');
     expect(await archive.locator('li').allTextContents()).toEqual([
-      expect.stringMatching(/^archive of shop: \S+ to \S+, .* behind, proved up to 2026-11-22T03:00:00/),
+      expect.stringMatching(
+        /^archive of shop: \S+ to \S+, .* behind at \S+, proved up to 2026-11-22T03:00:00/,
+      ),
       expect.stringMatching(/^hole in the archive of shop, .*: The slot <is> gone\.$/),
     ]);
     const retention = page

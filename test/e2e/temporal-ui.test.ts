@@ -1,13 +1,14 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { Browser, Frame, Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { startChromium } from '../support/browser.ts';
 import { holdfastJson, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
 import { planDocument, repositoryDocument } from '../support/plan-files.ts';
 import { eventually } from '../support/processes.ts';
 import { query } from '../support/sql.ts';
+import { PlanPage } from './plan-page.ts';
 
 /**
  * The worst hour as an operator has it: the plan's page in the Temporal UI, in a browser, and a restore by a signal that is
@@ -19,6 +20,7 @@ let environment: NodeJS.ProcessEnv;
 let server: RunningCommand;
 let browser: Browser;
 let page: Page;
+let planPage: PlanPage;
 let ui: string;
 let backup: string;
 
@@ -41,6 +43,7 @@ beforeAll(async () => {
   server = startHoldfast(['dev', '--json'], environment);
   await eventually('the embedded server answers', async () => server.output() !== '');
   ui = (JSON.parse(server.output()) as { uiUrl: string }).uiUrl;
+  planPage = new PlanPage(page, ui, 'orders');
   const file = path.join(folder, 'plans', 'plans.yaml');
   await holdfastJson(['apply', file], environment);
   backup = (await holdfastJson<{ backup: string }>(['backup', `${file}#orders`], environment)).backup;
@@ -66,24 +69,6 @@ async function keepScreenshot(name: string): Promise<void> {
   if (target !== undefined) await page.screenshot({ path: path.join(target, name) });
 }
 
-/** The UI renders current details, which are Markdown, in a frame of its own; the second one of the page. */
-async function currentDetails(): Promise<string> {
-  const frames = page.frames().filter((frame) => frame.url().includes('/render?content='));
-  // The UI replaces a frame when there are news: one that is gone says nothing.
-  const textOf = async (frame: Frame) => {
-    const text = frame.locator('body').textContent({ timeout: 2_000 });
-    return (await text.catch(() => null)) ?? '';
-  };
-  const texts = await Promise.all(frames.map(textOf));
-  return texts.find((text) => text.includes('Can be restored')) ?? '';
-}
-
-async function openDetails(): Promise<void> {
-  await page.goto(`${ui}/namespaces/default/workflows/${encodeURIComponent('plan:orders')}`);
-  await page.getByText('User Metadata', { exact: true }).click();
-  await eventually('the details are shown', async () => (await currentDetails()) !== '');
-}
-
 test('the list is filtered by Holdfast’s search attributes', async () => {
   const query = encodeURIComponent('BackupPlan="orders" AND BackupEngine="ysql"');
   await page.goto(`${ui}/namespaces/default/workflows?query=${query}`);
@@ -97,8 +82,8 @@ test('the list is filtered by Holdfast’s search attributes', async () => {
 });
 
 test('the plan’s page says what can be restored, and the JSON to paste for it', async () => {
-  await openDetails();
-  const details = await currentDetails();
+  await planPage.open();
+  const details = await planPage.details();
   expect(details).toContain(backup);
   expect(details).toMatch(/To restore, send the signal restore with/);
   // As the browser shows it, which is what is copied: the UI curls quotes outside code.
@@ -110,25 +95,16 @@ test('the plan’s page says what can be restored, and the JSON to paste for it'
 
 test('a signal sent from the page restores the database to the instant that the page names', async () => {
   await sql('orders', "UPDATE orders SET note = 'gone'");
-  await openDetails();
+  await planPage.open();
   // The one beside it names the copy: what is pasted is what the page shows, with that name.
-  const [wish = ''] = /\{"to":"[^"]+","into":"NAME"\}/.exec(await currentDetails()) ?? [];
+  const [wish = ''] = /\{"to":"[^"]+","into":"NAME"\}/.exec(await planPage.details()) ?? [];
   expect(wish).not.toBe('');
 
-  await page.getByRole('button', { name: 'More Actions' }).click();
-  await page.getByRole('menuitem', { name: 'Send a Signal' }).click();
-  const dialog = page.getByTestId('signal-confirmation-modal').filter({ visible: true });
-  await dialog.getByTestId('signal-select-button').click();
-  await dialog.getByRole('option').filter({ hasText: 'beside the original' }).click();
-  await dialog.getByRole('textbox').last().click();
-  await page.keyboard.insertText(wish.replace('NAME', 'orders_before_the_accident'));
-  await keepScreenshot('temporal-ui-signal.png');
-  await dialog.getByRole('button', { name: 'Submit' }).click();
+  await planPage.signal('beside the original', wish.replace('NAME', 'orders_before_the_accident'), () =>
+    keepScreenshot('temporal-ui-signal.png'),
+  );
 
-  await eventually('the page tells that it is done', async () => {
-    await openDetails();
-    return /restore done: .*orders_before_the_accident/.test(await currentDetails());
-  });
+  await planPage.shows('the page tells that it is done', /restore done: .*orders_before_the_accident/);
   const rows = await sql(
     'orders_before_the_accident',
     'SELECT count(*)::int AS all, count(*) FILTER (WHERE note = md5(id::text))::int AS right FROM orders',
@@ -137,17 +113,7 @@ test('a signal sent from the page restores the database to the instant that the 
 });
 
 test('a signal with nonsense is refused on the page, with what to send instead', async () => {
-  await page.getByRole('button', { name: 'More Actions' }).click();
-  await page.getByRole('menuitem', { name: 'Send a Signal' }).click();
-  const dialog = page.getByTestId('signal-confirmation-modal').filter({ visible: true });
-  await dialog.getByTestId('signal-select-button').click();
-  await dialog.getByRole('option').filter({ hasText: 'beside the original' }).click();
-  await dialog.getByRole('textbox').last().click();
-  await page.keyboard.insertText('{"to": "ten past four"}');
-  await dialog.getByRole('button', { name: 'Submit' }).click();
-  await eventually('the refusal is shown', async () => {
-    await openDetails();
-    return /ten past four/.test(await currentDetails());
-  });
+  await planPage.signal('beside the original', '{"to": "ten past four"}');
+  await planPage.shows('the refusal is shown', /ten past four/);
   await page.getByText('Running', { exact: true }).first().waitFor();
 });

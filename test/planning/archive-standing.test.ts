@@ -9,7 +9,7 @@ const STANDING: ArchiveStanding = {
 
 test('a line says window, lag and proof', () => {
   expect(archiveLines(STANDING, NOW)).toEqual([
-    'archive of shop: 2026-11-30T03:00:00.000000Z to 2026-11-30T07:59:57.000000Z, 3.0 s behind, not proved',
+    'archive of shop: 2026-11-30T03:00:00.000000Z to 2026-11-30T07:59:57.000000Z, 3.0 s behind at 2026-11-30T08:00:00.000Z, not proved',
   ]);
   expect(archiveLines({ ...STANDING, provedTo: '2026-11-30T05:00:00.000000Z' }, NOW)[0]).toMatch(
     /, proved up to 2026-11-30T05:00:00\.000000Z$/,

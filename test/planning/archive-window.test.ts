@@ -103,6 +103,7 @@ describe('the window of an archive', () => {
       {
         fromMicros: T0 + 120_000_000,
         toMicros: microsOfIso('2026-11-30T03:03:00.000000Z'),
+        code: 'source-lag',
         reason: END.reason,
       },
     ]);
@@ -110,7 +111,7 @@ describe('the window of an archive', () => {
 
   it('has an open hole after a timeline that ended last', () => {
     const { holes } = archiveWindow('shop', [timeline('a', [segment(0, 2)], { end: END })]);
-    expect(holes).toEqual([{ fromMicros: T0 + 120_000_000, reason: END.reason }]);
+    expect(holes).toEqual([{ fromMicros: T0 + 120_000_000, code: 'source-lag', reason: END.reason }]);
   });
 
   it('ends where the timeline’s end says, whatever was stored behind it', () => {

@@ -47,7 +47,7 @@ function entityOf(changes: Partial<PlanState> = {}, plan = compiled) {
     schedulesOf: 0,
     ...changes,
   };
-  const entity = new PlanEntity(state, clock, clock);
+  const entity = new PlanEntity(state, clock, clock, { joinsBases: true, followsArchive: true });
   if (changes.survey === undefined) entity.surveyed(SURVEY);
   return { entity, clock };
 }
@@ -95,6 +95,45 @@ test('a backup is started once, however often it is asked for while it waits, an
   entity.reported(report(first.workflowId ?? '', { state: 'done', headline: 'complete', endedAt: NOW }));
   expect(entity.status.closed).toMatchObject([{ requestId: first.requestId, outcome: 'done' }]);
   expect(carryOut(entity)).toHaveLength(1);
+});
+
+test('bases that an archive of changes asks for, one for each database, count as one while it waits', () => {
+  const { entity } = entityOf();
+  const first = entity.receive('backup', { requestId: 'archive-one' });
+  expect(entity.receive('backup', { requestId: 'archive-two' })).toMatchObject({
+    outcome: 'known',
+    requestId: first.requestId,
+  });
+  carryOut(entity);
+  // It may have read another database before that one's timeline began.
+  expect(entity.receive('backup', { requestId: 'archive-three' })).toMatchObject({ outcome: 'accepted' });
+  expect(entity.receive('backup', { requestId: 'archive-two' })).toMatchObject({ outcome: 'known' });
+  expect(entity.receive('backup', { requestId: 'by-hand' })).toMatchObject({ outcome: 'accepted' });
+
+  const clock = new Clock();
+  const earlier = new PlanEntity(
+    { ...newPlanState({ plan: compiled, set: 'default', taskQueue: 'q' }, NOW), schedulesOf: 0 },
+    clock,
+    clock,
+  );
+  earlier.receive('backup', { requestId: 'archive-one' });
+  expect(earlier.receive('backup', { requestId: 'archive-two' })).toMatchObject({ outcome: 'accepted' });
+});
+
+test('a plan with an archive of changes reads its repository every five minutes, another one every hour', () => {
+  const archive = { lagMs: 5_000, segmentBytes: 1, retentionMs: 1, maxSourceLagBytes: 1 };
+  for (const [plan, minutes] of [
+    [compiled, 60],
+    [{ ...compiled, pointTime: { archive } }, 5],
+  ] as const) {
+    const { entity, clock } = entityOf({}, plan);
+    expect(carryOut(entity)).toEqual([]);
+    expect(entity.wakeAfterMs).toBe(minutes * 60_000);
+    clock.ms += minutes * 60_000 - 1;
+    expect(workOf(entity)).toBeUndefined();
+    clock.ms += 1;
+    expect(workOf(entity)).toBe('survey');
+  }
 });
 
 test('a backup waits for one that a schedule has started', () => {

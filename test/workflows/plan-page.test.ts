@@ -92,7 +92,7 @@ test('an archive of changes shows its window, how far it is behind, what is prov
   const readAt = '2026-11-29T13:59:55.000Z';
   const page = renderPlan({ ...STATUS, survey: { ...STATUS.survey, readAt, archive } } as PlanStatus, NOW);
   expect(page).toMatch(
-    /\*\*Archive of changes\*\*\n\n- archive of shop: .*, 5\.0 s behind, proved up to 2026-11-29T04:00:00\.000000Z\n- hole in the archive of shop, .*: A gap\.\n/,
+    /\*\*Archive of changes\*\*\n\n- archive of shop: .*, 5\.0 s behind at \S+, proved up to 2026-11-29T04:00:00\.000000Z\n- hole in the archive of shop, .*: A gap\.\n/,
   );
   expect(renderPlan(STATUS, NOW)).not.toContain('Archive of changes');
 });

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import fc from 'fast-check';
-import { schemaScripts } from '../../engines/ysql/dump-sections.ts';
+import { archiveName } from '../../engines/ysql/archive/names.ts';
+import { isNeverRestored, schemaScripts } from '../../engines/ysql/dump-sections.ts';
 import { readDump, withoutEntries, withQuotedNames } from '../../engines/ysql/server/dump-script.ts';
 import { DUMP_UNREADABLE, scriptParts } from '../../engines/ysql/server/sql-text.ts';
 import { readsBroken, runHostile } from './hostile/campaign.ts';
@@ -139,6 +140,22 @@ test('sections are kept without statistics of the planner and without those of e
     readDump(postData).entries.map(({ type, name, statements }) => `${type} ${name}: ${statements.length}`),
   ).toEqual(['FK CONSTRAINT t t_fk: 1', 'STATISTICS st2: 1']);
   expect(postData).not.toContain('pg_restore_relation_stats');
+});
+
+test('the publication of an archive of changes is left out with its tables, and an application’s own stays', () => {
+  const own = archiveName('orders', 'shop');
+  const publication = (name: string) =>
+    `${header(name, 'PUBLICATION')}CREATE PUBLICATION ${name};\n\n${header(`${name} t`, 'PUBLICATION TABLE')}ALTER PUBLICATION ${name} ADD TABLE ONLY public.t;\n\n`;
+  const post = publication(own) + publication('holdfast_reports') + publication(`${own}x`);
+  const { postData } = schemaScripts('', post, { excluded: [] });
+  const names = readDump(postData).entries.map(({ name }) => name);
+  expect(names).toEqual(['holdfast_reports', 'holdfast_reports t', `${own}x`, `${own}x t`]);
+  // Backups of before have it.
+  expect(
+    readDump(post)
+      .entries.filter((entry) => !isNeverRestored(entry))
+      .map(({ name }) => name),
+  ).toEqual(names);
 });
 
 describe('whatever a script holds', () => {

@@ -16,6 +16,7 @@ import {
   updateStatement,
 } from './statements.ts';
 import type { KeyColumn, TargetTable } from './target-table.ts';
+import { WireRow } from './wire-row.ts';
 
 /** The changes of one table in one batch, and how they are written. */
 export interface TableBatch {
@@ -54,13 +55,16 @@ async function writeRows(
   key: readonly KeyColumn[],
   rows: readonly FoldedRow[],
 ): Promise<void> {
-  const present = rows.filter(isPresent);
   const staysInPlace = ({ existed, key: own, origin }: FoldedRow) =>
     existed && !table.replacesRows && (origin === undefined || isSame(own, origin));
-  const updated = present.filter(staysInPlace);
-  const inserted = present.filter((row) => !staysInPlace(row));
-  const whole = inserted.filter(({ origin }) => origin === undefined);
-  const completed = inserted.filter(({ origin }) => origin !== undefined);
+  const updated = rows.filter(staysInPlace).flatMap(presentOf);
+  const inserted = rows.filter((row) => !staysInPlace(row));
+  const whole = inserted.flatMap(({ row, wire, origin }): readonly (Tuple | WireRow)[] => {
+    if (origin !== undefined) return [];
+    const came = wire ?? row;
+    return came === undefined ? [] : [came];
+  });
+  const completed = inserted.filter(({ origin }) => origin !== undefined).flatMap(presentOf);
   const removed = rows.filter((row) => row.existed && !(isPresent(row) && staysInPlace(row)));
 
   const kept = await keep(session, table, key, completed);
@@ -80,17 +84,19 @@ async function writeRows(
     if (statement !== undefined) await run(session, table, statement);
   }
   if (whole.length > 0) {
-    await insertRows(
-      session,
-      table,
-      whole.map(({ row }) => row),
-    );
+    await insertRows(session, table, whole);
   }
   await kept.insert();
 }
 
-function isPresent(row: FoldedRow): row is PresentRow {
-  return row.row !== undefined;
+function isPresent({ row, wire }: FoldedRow): boolean {
+  return row !== undefined || wire !== undefined;
+}
+
+/** With its values as text; none where there is no row after the batch. */
+function presentOf(folded: FoldedRow): readonly PresentRow[] {
+  const row = folded.row ?? folded.wire?.tuple();
+  return row === undefined ? [] : [{ ...folded, row }];
 }
 
 /** Keeps what rows take over from rows that are about to go. */
@@ -144,13 +150,18 @@ async function writeCopies(
 
 /** From so many rows on, COPY takes less time than an INSERT from arrays, whose values are written and read twice. */
 const COPIED_FROM_ROWS = 32;
-const COPY_BLOCK_CHARACTERS = 256 * 1024;
+const COPY_BLOCK_BYTES = 256 * 1024;
 /** The session itself knows the signal that cuts it. */
 const NEVER = new AbortController().signal;
 
-async function insertRows(session: Session, table: TargetTable, rows: readonly Tuple[]): Promise<void> {
+async function insertRows(
+  session: Session,
+  table: TargetTable,
+  rows: readonly (Tuple | WireRow)[],
+): Promise<void> {
   if (rows.length < COPIED_FROM_ROWS || !table.takesCopy || table.columns.length === 0) {
-    await run(session, table, insertStatement(table, rows));
+    const tuples = rows.map((row) => (row instanceof WireRow ? row.tuple() : row));
+    await run(session, table, insertStatement(table, tuples));
     return;
   }
   const doing = `insert rows into ${quoteTable(table)}`;
@@ -160,15 +171,26 @@ async function insertRows(session: Session, table: TargetTable, rows: readonly T
   requireRows(table, { doing, expected: rows.length }, copied);
 }
 
-async function* copyText(table: TargetTable, rows: readonly Tuple[]): AsyncGenerator<Buffer> {
-  let text = '';
+/** Blocks have memory of their own, which whoever sends them frees. */
+async function* copyText(table: TargetTable, rows: readonly (Tuple | WireRow)[]): AsyncGenerator<Buffer> {
+  const positions = table.columns.map(({ position }) => position);
+  let block = Buffer.allocUnsafeSlow(COPY_BLOCK_BYTES);
+  let end = 0;
   for (const row of rows) {
-    text += `${table.columns.map(({ position }) => copyCell(row[position])).join('\t')}\n`;
-    if (text.length < COPY_BLOCK_CHARACTERS) continue;
-    yield Buffer.from(text);
-    text = '';
+    const line = row instanceof WireRow ? row : copyLine(row, positions);
+    const needed = typeof line === 'string' ? 3 * line.length : line.copyBytesAtMost(positions.length);
+    if (needed > block.length - end) {
+      if (end > 0) yield block.subarray(0, end);
+      block = Buffer.allocUnsafeSlow(Math.max(COPY_BLOCK_BYTES, needed));
+      end = 0;
+    }
+    end = typeof line === 'string' ? end + block.write(line, end) : line.copyTo(block, end, positions);
   }
-  if (text !== '') yield Buffer.from(text);
+  if (end > 0) yield block.subarray(0, end);
+}
+
+function copyLine(row: Tuple, positions: readonly number[]): string {
+  return `${positions.map((position) => copyCell(row[position])).join('\t')}\n`;
 }
 
 const COPY_ESCAPES: Readonly<Record<string, string>> = {

@@ -5,11 +5,12 @@ import { quoteTable, tableName } from '../server/identifiers.ts';
 import type { Session } from '../server/session.ts';
 import { type TableBatch, tableBatch } from './apply-table.ts';
 import { type Cut, type Decision, formatLsn, type TransactionMark } from './cut.ts';
+import type { RowChange } from './fold.ts';
 import {
   type BeginMessage,
   type ChangeMessage,
   type CommitMessage,
-  decodeMessage,
+  decodeChanges,
   type RelationMessage,
 } from './messages.ts';
 import { addRowCounts, type ReplayPosition, type RowCount, writePosition } from './position.ts';
@@ -92,7 +93,7 @@ class Replayer {
   }
 
   async take(bytes: Uint8Array): Promise<void> {
-    const message = decodeMessage(bytes);
+    const message = decodeChanges(bytes);
     switch (message.kind) {
       case 'begin':
         return this.#begin(message);
@@ -173,7 +174,7 @@ class Replayer {
       batch = tableBatch(target);
       this.#batches.set(change.oid, batch);
     }
-    requireWidth(this.#relationOf(change.oid), change.kind === 'delete' ? change.old.tuple : change.row);
+    requireWidth(this.#relationOf(change.oid), widthOf(change));
     batch.add(change);
     const rows = change.kind === 'insert' ? 1 : change.kind === 'delete' ? -1 : 0;
     this.#count(target, ({ isTruncated, rows: before }) => ({ isTruncated, rows: before + rows }));
@@ -287,6 +288,11 @@ class Replayer {
 
 function markOf({ xid, commitLsn, commitMicros }: BeginMessage): TransactionMark {
   return { xid, commitLsn, commitMicros };
+}
+
+function widthOf(change: RowChange): { readonly length: number } {
+  if (change.kind === 'insert') return change.wire ?? change.row;
+  return change.kind === 'delete' ? change.old.tuple : change.row;
 }
 
 function requireWidth(relation: RelationMessage, tuple: { readonly length: number }): void {

@@ -29,7 +29,7 @@ export interface CaptureRhythm {
   readonly tickMs: number;
   /** Slot and schema. */
   readonly watchMs: number;
-  /** While nothing is committed, the window's end moves so often. */
+  /** While the whole server is idle, the window's end moves so often. While other databases are written to, after the policy's lag. */
   readonly idleMs: number;
 }
 
@@ -108,7 +108,10 @@ class Capture implements StreamListener {
   /** A look is waiting or under way. On a slow source one may take longer than the time between two. */
   #isWatching = false;
   #idle: Moment | undefined;
-  #isAskingIdle = false;
+  /** What was asked of the source to move an idle window: nothing yet; the clock and a position; and to write a record, which makes it send one. */
+  #askedIdle: 'nothing' | 'moment' | 'record' = 'nothing';
+  /** The server told a position behind what is stored, though nothing came: another database of it is written to. */
+  #isServerAhead = false;
   /** The server asked for a reply, perhaps while something was being stored. */
   #owesReply = false;
   #segments = 0;
@@ -160,6 +163,7 @@ class Capture implements StreamListener {
     this.#owesReply ||= replyRequested;
     // What waits to be stored is stored first, so a busy moment is no reason to pass a position over: the next may be busy too.
     if (this.#isOver || !this.#builder.isEmpty || position <= this.#builder.end) return;
+    this.#isServerAhead = true;
     const idle = this.#idle;
     if (idle !== undefined && position >= positionOf(idle.lsn)) {
       this.#idle = undefined;
@@ -185,15 +189,25 @@ class Capture implements StreamListener {
       this.#isWatching = true;
       this.#enqueue(() => this.#watch());
     }
-    const isIdle = this.#builder.isEmpty && this.#waiting === 0;
-    if (isIdle && !this.#isAskingIdle && now - this.#storedAt >= this.#rhythm.idleMs) {
-      this.#isAskingIdle = true;
-      this.#enqueue(() => this.#askIdle());
+    if (!this.#builder.isEmpty || this.#waiting > 0) return;
+    const idleMs = now - this.#storedAt;
+    if (this.#askedIdle !== 'record' && idleMs >= this.#rhythm.idleMs) {
+      this.#askedIdle = 'record';
+      this.#enqueue(() => this.#askIdle('record'));
+    } else if (
+      // A plan's databases reach an instant together, so an idle one must not hold the others up. A server that moves by itself needs no record
+      // of ours, which would move the other databases' archives in turn.
+      this.#askedIdle === 'nothing' &&
+      this.#isServerAhead &&
+      idleMs >= this.#context.request.policy.lagMs
+    ) {
+      this.#askedIdle = 'moment';
+      this.#enqueue(() => this.#askIdle('moment'));
     }
   }
 
-  async #askIdle(): Promise<void> {
-    await moveIdlePosition(this.#side);
+  async #askIdle(what: 'moment' | 'record'): Promise<void> {
+    if (what === 'record') await moveIdlePosition(this.#side);
     this.#idle = await readMoment(this.#side);
   }
 
@@ -217,7 +231,8 @@ class Capture implements StreamListener {
 
   #store(closed: ClosedSegment, parts: readonly SegmentPart[]): void {
     this.#storedAt = Date.now();
-    this.#isAskingIdle = false;
+    this.#askedIdle = 'nothing';
+    this.#isServerAhead = false;
     this.#idle = undefined;
     this.#enqueue(() => this.#put(closed, parts));
   }

@@ -1,5 +1,6 @@
 import { permanent } from '../../../model/errors.ts';
 import type { Cell, DeleteMessage, InsertMessage, Tuple, UpdateMessage } from './messages.ts';
+import { WireRow } from './wire-row.ts';
 
 /*
  * Of many changes of a row in one batch only the last state matters. Folding finds it, so that a row that was updated a thousand times is
@@ -17,6 +18,8 @@ export interface FoldedRow {
   readonly existed: boolean;
   /** The row after the batch; `undefined` in it: as it was before the batch in the row `origin`. Absent: there is none. */
   readonly row?: Tuple;
+  /** In place of `row`, for one that came whole in this batch and was not changed since: the row as it came. */
+  readonly wire?: WireRow;
   /** The key, before the batch, of the row that the unset values of `row` come from. Present exactly where some are unset. */
   readonly origin?: Tuple;
 }
@@ -24,8 +27,14 @@ export interface FoldedRow {
 interface Entry {
   readonly key: Tuple;
   readonly existed: boolean;
-  row: Tuple | undefined;
+  row: Tuple | WireRow | undefined;
   origin: Tuple | undefined;
+}
+
+/** What is known of a row that leaves. */
+interface Before {
+  readonly row: Tuple | undefined;
+  readonly origin: Tuple | undefined;
 }
 
 /**
@@ -46,19 +55,25 @@ export class KeyedFold {
 
   /** Adds the next change. Throws `ARCHIVE_INCONSISTENT` (permanent) where it can't follow the ones before it. */
   add(change: RowChange): void {
-    if (change.kind === 'insert') this.#come(this.#keyOf(change.row), change.row, undefined);
+    if (change.kind === 'insert') this.#insert(change);
     else if (change.kind === 'delete') this.#leave(this.#keyOf(change.old.tuple));
     else this.#update(change);
   }
 
   /** Rows whose state may differ from that before the batch. */
   rows(): readonly FoldedRow[] {
-    return [...this.#entries.values()].map(({ key, existed, row, origin }) => ({
-      key,
-      existed,
-      ...(row === undefined ? {} : { row }),
-      ...(row === undefined || origin === undefined ? {} : { origin }),
-    }));
+    return [...this.#entries.values()].map(({ key, existed, row, origin }) => {
+      if (row === undefined) return { key, existed };
+      if (row instanceof WireRow) return { key, existed, wire: row };
+      return { key, existed, row, ...(origin === undefined ? {} : { origin }) };
+    });
+  }
+
+  #insert(change: InsertMessage): void {
+    const { wire } = change;
+    // `row` is made of what came when it is asked for, so it is not.
+    if (wire?.isWhole === true) this.#come(wire.cells(this.#columns), wire, undefined);
+    else this.#come(this.#keyOf(change.row), change.row, undefined);
   }
 
   #update({ old, row }: UpdateMessage): void {
@@ -75,7 +90,7 @@ export class KeyedFold {
     this.#come(key, merged, isWhole ? undefined : before.origin);
   }
 
-  #come(key: Tuple, row: Tuple, origin: Tuple | undefined): void {
+  #come(key: Tuple, row: Tuple | WireRow, origin: Tuple | undefined): void {
     const name = this.#nameOf(key);
     const entry = this.#entries.get(name);
     if (entry === undefined) this.#entries.set(name, { key, existed: false, row, origin });
@@ -85,8 +100,7 @@ export class KeyedFold {
     } else throw this.#inconsistent('a row comes whose key is there already');
   }
 
-  /** Returns what is known of the row that leaves. */
-  #leave(key: Tuple): Pick<Entry, 'row' | 'origin'> {
+  #leave(key: Tuple): Before {
     const name = this.#nameOf(key);
     const entry = this.#entries.get(name);
     if (entry === undefined) {
@@ -99,7 +113,7 @@ export class KeyedFold {
       entry.row = undefined;
       entry.origin = undefined;
     } else this.#entries.delete(name);
-    return { row, origin };
+    return { row: row instanceof WireRow ? row.tuple() : row, origin };
   }
 
   #keyOf(tuple: Tuple): Tuple {

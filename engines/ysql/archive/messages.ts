@@ -1,5 +1,6 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 import { permanent } from '../../../model/errors.ts';
+import { WireRow } from './wire-row.ts';
 
 /*
  * The messages of PostgreSQL's output plugin `pgoutput`, protocol version 1, as the server sends them in CopyData (PostgreSQL's manual,
@@ -63,6 +64,8 @@ export interface InsertMessage {
   readonly kind: 'insert';
   readonly oid: number;
   readonly row: Tuple;
+  /** The same row as it came; `row` is then made of it each time it is asked for. */
+  readonly wire?: WireRow;
 }
 
 export interface UpdateMessage {
@@ -120,6 +123,28 @@ export function decodeMessage(bytes: Uint8Array): PgOutputMessage {
   reader.requireEnd();
   return message;
 }
+
+/** As `decodeMessage`, but leaves a new row's values as they came (`wire`), which keeps the message's bytes in memory. */
+export function decodeChanges(bytes: Uint8Array): PgOutputMessage {
+  const reader = new MessageReader(bytes, IN_A_SEGMENT);
+  if (bytes[0] !== INSERT) return decodeMessage(bytes);
+  reader.letter('its type');
+  const oid = reader.int32();
+  reader.expect('N', 'a new row');
+  const wire = reader.wireRow();
+  reader.requireEnd();
+  return {
+    kind: 'insert',
+    oid,
+    wire,
+    get row() {
+      return wire.tuple();
+    },
+  };
+}
+
+const INSERT = 'I'.charCodeAt(0);
+const [NULL_VALUE, UNSET_VALUE, TEXT_VALUE] = [...Buffer.from('nut')];
 
 /**
  * Reads the first bytes of a message as the source sends it: the capture stores messages as they came, and looks into no row. Takes the
@@ -359,14 +384,42 @@ class MessageReader {
     return cells;
   }
 
+  /** Passes over a row, as careful as `tuple`. */
+  wireRow(): WireRow {
+    const length = this.int16();
+    this.require(length, 'the values of a row');
+    const isText = isAscii(this.#bytes);
+    const from = this.#at;
+    let isWhole = true;
+    for (let column = 0; column < length; column += 1) {
+      const kind = this.byte('a value');
+      if (kind === NULL_VALUE) continue;
+      if (kind === UNSET_VALUE) {
+        isWhole = false;
+        continue;
+      }
+      if (kind !== TEXT_VALUE) this.#requireText(String.fromCharCode(kind));
+      const size = this.int32();
+      this.require(size, 'a value');
+      if (!isText && !isUtf8(this.#bytes.subarray(this.#at, this.#at + size))) {
+        throw this.damaged('text in it is not UTF-8');
+      }
+      this.#at += size;
+    }
+    return new WireRow(this.#bytes.subarray(from, this.#at), { length, isWhole });
+  }
+
+  #requireText(kind: string): void {
+    if (kind === 't') return;
+    const also = kind === 'b' ? ' (a value in binary format)' : '';
+    throw this.damaged(`a value is of kind ${describeLetter(kind)}${also}`);
+  }
+
   #cell(): Cell {
     const kind = this.letter('a value');
     if (kind === 'n') return null;
     if (kind === 'u') return undefined;
-    if (kind !== 't') {
-      const also = kind === 'b' ? ' (a value in binary format)' : '';
-      throw this.damaged(`a value is of kind ${describeLetter(kind)}${also}`);
-    }
+    this.#requireText(kind);
     const length = this.int32();
     this.require(length, 'a value');
     const text = this.#utf8(this.#at, this.#at + length);

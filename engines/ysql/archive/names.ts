@@ -7,3 +7,10 @@ import { sha256Hex } from '../../../repository/sha256.ts';
 export function archiveName(plan: string, database: string): string {
   return `holdfast_${sha256Hex(Buffer.from(JSON.stringify([plan, database]))).slice(0, 24)}`;
 }
+
+const ARCHIVE_NAME = /^holdfast_[0-9a-f]{24}$/;
+
+/** Whether a slot or a publication is an archive's, of whatever plan. */
+export function isArchiveName(name: string): boolean {
+  return ARCHIVE_NAME.test(name);
+}

@@ -33,6 +33,7 @@ import {
 } from './server-state.ts';
 import { createPublication, createSlot, dropPublication, dropSlot, PLUGIN, refuseBusy } from './slot.ts';
 import { type ArchivableTables, archivableTables } from './tables.ts';
+import { replicationLimits } from './yugabytedb-limits.ts';
 
 /** How often a publication is made anew in one attempt. */
 const PUBLISH_TRIES = 5;
@@ -100,8 +101,8 @@ export function requirePostgres({ product, version }: Server): void {
   if (product === 'postgresql') return;
   throw permanent(
     'ARCHIVE_NOT_POSTGRESQL',
-    `An archive of changes is built for PostgreSQL 15 or newer, and the source is YugabyteDB ${version}: positions of its slots, tables that came after a slot and TRUNCATE are not handled yet`,
-    'Remove pointTime.archive from the plan; a universe can keep history of its own (pointTime.inCluster).',
+    `An archive of changes is built for PostgreSQL 15 or newer, and the source is YugabyteDB ${version}. Of this release: ${replicationLimits(version).join('; ')}`,
+    'Remove pointTime.archive from the plan. A plan of the universe (source.universe) reaches any second by pointTime.offCluster or pointTime.inCluster.',
   );
 }
 
@@ -113,13 +114,16 @@ function obstacleTo(
 ): Obstacle | undefined {
   const { timeline } = stored;
   const end = archiveEnd(stored);
-  if (
-    identity.systemIdentifier !== timeline.systemIdentifier ||
-    identity.databaseOid !== timeline.databaseOid
-  ) {
+  if (identity.systemIdentifier !== timeline.systemIdentifier) {
     return {
       code: 'other-source',
-      reason: `The address leads to another server or another database than before (system ${identity.systemIdentifier}, before ${timeline.systemIdentifier}).`,
+      reason: `The address leads to another server than before (system ${identity.systemIdentifier}, before ${timeline.systemIdentifier}).`,
+    };
+  }
+  if (identity.databaseOid !== timeline.databaseOid) {
+    return {
+      code: 'other-source',
+      reason: `Another database has the name now, on the same server (number ${identity.databaseOid}, before ${timeline.databaseOid}): a restore replaced it, or it was made anew.`,
     };
   }
   if (slot === undefined) {

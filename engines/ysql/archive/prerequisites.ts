@@ -113,7 +113,7 @@ async function tablesCheck(
   target: () => Promise<ConnectionTarget>,
   databases: () => Promise<readonly string[]>,
 ): Promise<Check> {
-  const mend: string[] = [];
+  const mend = new Map<string, readonly string[]>();
   const found = await check('archive: replica identities', async () => {
     const told: string[] = [];
     for (const database of await databases()) {
@@ -121,19 +121,30 @@ async function tablesCheck(
         archivableTables(session, source, archiveName(plan, database)),
       );
       told.push(describe(database, tables));
-      mend.push(...tables.notArchived.flatMap(({ sql }) => sql ?? []));
+      const statements = tables.notArchived.flatMap(({ sql }) => sql ?? []);
+      if (statements.length > 0) mend.set(database, statements);
     }
     return told.join('; ');
   });
-  if (mend.length === 0 || found.remedy !== undefined) return found;
-  const more = mend.length > TOLD ? ` and so on for ${mend.length - TOLD} more` : '';
+  if (mend.size === 0 || found.remedy !== undefined) return found;
   return {
     ...found,
-    remedy: `To archive them too, give them primary keys, or run ${mend.slice(0, TOLD).join(' ')}${more}`,
+    remedy: `To archive them too, give them primary keys, or run ${statementsByDatabase(mend)}`,
   };
 }
 
 const TOLD = 20;
+
+/** Names the database before its statements where there are several. */
+function statementsByDatabase(mend: ReadonlyMap<string, readonly string[]>): string {
+  return [...mend]
+    .map(([database, statements]) => {
+      const more = statements.length > TOLD ? ` and so on for ${statements.length - TOLD} more` : '';
+      const where = mend.size === 1 ? '' : `in database ${database}: `;
+      return `${where}${statements.slice(0, TOLD).join(' ')}${more}`;
+    })
+    .join(' ');
+}
 
 function describe(database: string, tables: ArchivableTables): string {
   const archived = `${formatAmount(tables.archived.length, 'table')} of ${database}`;

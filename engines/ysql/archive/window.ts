@@ -63,6 +63,7 @@ async function refutedHoles(
     refuted.map(async (proof) => ({
       fromMicros: proof.fromMicros,
       toMicros: proof.toMicros,
+      code: 'refuted' as const,
       reason: await reasonOf(store, proof),
     })),
   );
@@ -97,9 +98,10 @@ function standingOf({ database, intervals, holes }: DatabaseWindow): readonly Ar
       to: isoOfMicros(newest.toMicros),
       ...(proved === undefined ? {} : { provedTo: isoOfMicros(proved.toMicros) }),
       isEnded: holes.some(({ toMicros }) => toMicros === undefined),
-      holes: holes.slice(-MAX_HOLES).map(({ fromMicros, toMicros, reason }) => ({
+      holes: holes.slice(-MAX_HOLES).map(({ fromMicros, toMicros, code, reason }) => ({
         from: isoOfMicros(fromMicros),
         to: toMicros === undefined ? null : isoOfMicros(toMicros),
+        code,
         reason,
       })),
     },

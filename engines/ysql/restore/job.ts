@@ -3,7 +3,7 @@ import { permanent } from '../../../model/errors.ts';
 import type { ManifestDatabase } from '../../../model/manifest.ts';
 import { type RestoreContext, sourceOf } from '../../engine.ts';
 import { packLoadTasks } from '../../pack-load-tasks.ts';
-import { isStatisticsData } from '../dump-sections.ts';
+import { isNeverRestored } from '../dump-sections.ts';
 import type { ConnectionTarget } from '../server/connection-url.ts';
 import { type DumpEntry, dumpEntries } from '../server/dump-script.ts';
 import { tableName } from '../server/identifiers.ts';
@@ -139,7 +139,7 @@ async function scriptEntries(
   const known = parsedScripts.get(object.sha256);
   if (known !== undefined) return known;
   // Statistics of the planner are made anew by ANALYZE, and servers older than the program have no function for them.
-  const entries = dumpEntries(await readScript(context, object)).filter((entry) => !isStatisticsData(entry));
+  const entries = dumpEntries(await readScript(context, object)).filter((entry) => !isNeverRestored(entry));
   const [oldest] = parsedScripts.keys();
   if (oldest !== undefined && parsedScripts.size >= SCRIPTS_KEPT) parsedScripts.delete(oldest);
   parsedScripts.set(object.sha256, entries);

@@ -1,4 +1,5 @@
 import { permanent } from '../../../model/errors.ts';
+import { isArchiveName } from '../archive/names.ts';
 import type { Session } from './session.ts';
 
 const NAMED = 5;
@@ -62,9 +63,10 @@ export async function staysBehind(
     [database],
   );
   return [
-    ...slots.map(
-      ({ name, active }) =>
-        `The logical replication slot ${name}${active ? ', which is in use,' : ''} stays with "${kept}": its reader sees nothing of "${database}" any more.`,
+    ...slots.map(({ name, active }) =>
+      isArchiveName(name)
+        ? `The archive of changes of "${database}" begins anew with what is there now: changes of before the exchange that were not stored yet are in "${kept}" alone.`
+        : `The logical replication slot ${name}${active ? ', which is in use,' : ''} stays with "${kept}": its reader sees nothing of "${database}" any more.`,
     ),
     ...subscriptions.map(
       ({ name }) =>

@@ -24,7 +24,7 @@ export async function withPooledSession<T>(
   signal: AbortSignal,
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
-  const session = takeIdle(key, signal) ?? (await open());
+  const session = takeIdle(key, signal) ?? (await opened(key, open));
   try {
     const result = await work(session);
     if (signal.aborted) await session.close();
@@ -44,6 +44,22 @@ export async function closeIdle(key: string): Promise<void> {
   await Promise.all(sessions.map(({ session }) => session.close()));
 }
 
+/** A session that is lost while it waits must not wait on: its timer would keep a process that has nothing else to do. */
+async function opened(key: string, open: () => Promise<Session>): Promise<Session> {
+  const session = await open();
+  void session.lost.then(() => forget(key, session));
+  return session;
+}
+
+function forget(key: string, session: Session): void {
+  const waiting = idle.get(key) ?? [];
+  const place = waiting.findIndex((other) => other.session === session);
+  if (place < 0) return;
+  clearTimeout(waiting[place]?.timer);
+  waiting.splice(place, 1);
+  if (waiting.length === 0) idle.delete(key);
+}
+
 function takeIdle(key: string, signal: AbortSignal): Session | undefined {
   for (;;) {
     const waiting = idle.get(key)?.pop();
@@ -60,9 +76,7 @@ function keepIdle(key: string, session: Session): void {
   session.adopt(undefined);
   const waiting = idle.get(key) ?? [];
   const timer = setTimeout(() => {
-    const place = waiting.findIndex((other) => other.session === session);
-    if (place >= 0) waiting.splice(place, 1);
-    if (waiting.length === 0 && idle.get(key) === waiting) idle.delete(key);
+    forget(key, session);
     void session.close();
   }, IDLE_MS);
   waiting.push({ session, timer });

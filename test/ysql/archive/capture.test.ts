@@ -3,6 +3,7 @@ import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { captureChanges } from '../../../engines/ysql/archive/capture.ts';
 import { decodeHead } from '../../../engines/ysql/archive/messages.ts';
 import { archiveName } from '../../../engines/ysql/archive/names.ts';
 import { archiveEnd, closeArchive, openTimeline } from '../../../engines/ysql/archive/open.ts';
@@ -15,7 +16,7 @@ import { decoderKey } from '../../../repository/archive-names.ts';
 import { DirectoryStore } from '../../../repository/directory.ts';
 import { eventually } from '../../support/processes.ts';
 import { query } from '../../support/sql.ts';
-import { archiveContext, archiveOnce, archiveRequest, PLAN } from './archiver.ts';
+import { archiveContext, archiveOnce, archiveRequest, PLAN, QUICK } from './archiver.ts';
 import { COMPARED, TABLES, Writer } from './writer.ts';
 
 const SEED = Number(process.env.HOLDFAST_TEST_SEED ?? 20);
@@ -254,6 +255,35 @@ describe('an archive of changes', () => {
     const timeline = await newest('idle');
     if (timeline === undefined) throw new Error('there is no timeline');
     await expect(decodedOf(timeline)).resolves.toEqual({ begins: [], commits: 0 });
+    stop.abort();
+    await expect(running).rejects.toBeDefined();
+  });
+
+  it('moves the end of the window of an idle database with the server, where another database is written to', async () => {
+    await createSource('quiet');
+    await createSource('busy');
+    const stop = new AbortController();
+    const { signal } = stop;
+    const context = await archiveContext(store, server.url('quiet'), archiveRequest('quiet', root), {
+      signal,
+    });
+    const rhythm = { ...QUICK, idleMs: 600_000 };
+    const running = captureChanges(context, await openTimeline(context), rhythm);
+    running.catch(() => undefined);
+    const before = Date.now() * 1000;
+    await eventually('the window of the idle database moves', async () => {
+      await query(
+        server.url('busy'),
+        `INSERT INTO journal SELECT coalesce(max(id), 0) + 1, 'x' FROM journal`,
+      );
+      const { intervals } = archiveWindow('quiet', await timelinesOf('quiet'));
+      return (intervals.at(-1)?.toMicros ?? 0) > before + 3_000_000;
+    });
+    await sleep(2_000);
+    const atRest = (await newest('quiet'))?.segments.length ?? 0;
+    await sleep(6_000);
+    // What it stores moves nothing, or there would be one for each `lag`, 20 of them. The server by itself writes a record now and then.
+    expect((await newest('quiet'))?.segments.length).toBeLessThanOrEqual(atRest + 5);
     stop.abort();
     await expect(running).rejects.toBeDefined();
   });

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import {
+  decodeChanges,
   decodeHead,
   decodeMessage,
   type MessageHead,
@@ -172,5 +173,59 @@ test('any bytes are either a message or refused by name, in one pass', () => {
       }
     }),
     { numRuns: 2_000 },
+  );
+});
+
+/** What a read says, or that it is refused. */
+function outcome(read: () => PgOutputMessage): unknown {
+  try {
+    const message = read();
+    // `wire` is the same row once more.
+    return message.kind === 'insert' ? { kind: message.kind, oid: message.oid, row: message.row } : message;
+  } catch (error) {
+    if (error instanceof HoldfastError) return `${error.code}: ${error.message}`;
+    throw error;
+  }
+}
+
+test('a row that is left as it came is read as strictly as any other, and says the same', () => {
+  const values = fc.array(fc.option(cell, { nil: undefined }), { maxLength: 6 });
+  const spoil = fc.option(fc.tuple(fc.nat(), fc.nat({ max: 255 })), { nil: undefined });
+  fc.assert(
+    fc.property(values, spoil, fc.nat(), (row, spoilt, cut) => {
+      const bytes = Buffer.from(write.insert(7, row));
+      if (spoilt !== undefined) bytes[spoilt[0] % bytes.length] = spoilt[1];
+      for (const some of [bytes, bytes.subarray(0, cut % bytes.length)]) {
+        expect(outcome(() => decodeChanges(some))).toEqual(outcome(() => decodeMessage(some)));
+      }
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+test('a row that came is written as a line of COPY, whichever columns the target has', () => {
+  const text = fc.string({ unit: fc.constantFrom('a', '\\', '\t', '\n', '\r', 'ü', '\u{1f40e}', 'N') });
+  const values = fc.array(fc.option(text, { nil: null }), { minLength: 1, maxLength: 6 });
+  const escapes = new Map([...'\\\t\n\r'].map((character, at) => [character, `\\${'\\tnr'.charAt(at)}`]));
+  fc.assert(
+    fc.property(values, fc.array(fc.nat(), { maxLength: 6 }), fc.nat({ max: 9 }), (row, picked, at) => {
+      const columns = [...new Set(picked.map((number) => number % row.length))];
+      const message = decodeChanges(write.insert(7, row));
+      if (message.kind !== 'insert' || message.wire === undefined) throw new Error('no row as it came');
+      const { wire } = message;
+      expect({ length: wire.length, isWhole: wire.isWhole, tuple: wire.tuple() }).toEqual({
+        ...{ length: row.length, isWhole: true, tuple: row },
+      });
+      expect(wire.cells(columns)).toEqual(columns.map((column) => row[column]));
+      const line = columns.map((column) => {
+        const value = row[column];
+        return value === null || value === undefined
+          ? '\\N'
+          : [...value].map((character) => escapes.get(character) ?? character).join('');
+      });
+      const target = Buffer.alloc(at + wire.copyBytesAtMost(columns.length));
+      const end = wire.copyTo(target, at, columns);
+      expect(target.toString('utf8', at, end)).toBe(`${line.join('\t')}\n`);
+    }),
   );
 });

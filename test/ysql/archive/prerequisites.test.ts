@@ -1,7 +1,10 @@
 import { requirePostgres } from '../../../engines/ysql/archive/open.ts';
 import { checkArchive } from '../../../engines/ysql/archive/prerequisites.ts';
+import { replicationLimits } from '../../../engines/ysql/archive/yugabytedb-limits.ts';
 import type { Check } from '../../../model/check.ts';
+import type { YsqlSource } from '../../../model/pipeline.ts';
 import { type PostgresServer, startPostgres } from '../../../parts/postgres.ts';
+import { startYsqlProxy } from '../../proxy/proxy.ts';
 import { query } from '../../support/sql.ts';
 import { ysqlSource } from '../harness.ts';
 import { archiveRequest } from './archiver.ts';
@@ -12,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-function looked(url: string): Promise<readonly Check[]> {
+function looked(url: string, source: Partial<YsqlSource> = {}): Promise<readonly Check[]> {
   const verb = {
     signal: new AbortController().signal,
     attempt: 1,
@@ -21,7 +24,7 @@ function looked(url: string): Promise<readonly Check[]> {
     secret: () => Promise.resolve(url),
   };
   const { policy, plan } = archiveRequest('postgres', '/nowhere');
-  return checkArchive(verb, ysqlSource(), { plan, policy });
+  return checkArchive(verb, ysqlSource(source), { plan, policy });
 }
 
 const failing = (checks: readonly Check[]) => checks.filter(({ ok }) => !ok);
@@ -58,9 +61,67 @@ it('doctor names what an archive of changes lacks, with the SQL to run', async (
   ]);
 
   expect(() => requirePostgres({ product: 'yugabytedb', version: '2025.1.0.0', major: 15 })).toThrow(
-    'An archive of changes is built for PostgreSQL 15 or newer, and the source is YugabyteDB 2025.1.0.0',
+    'An archive of changes is built for PostgreSQL 15 or newer, and the source is YugabyteDB 2025.1.0.0. Of this release: TRUNCATE is never sent',
   );
 });
+
+it('doctor says in which of several databases to run what', async () => {
+  await query(server.url(), 'CREATE DATABASE one', 'CREATE DATABASE two');
+  for (const database of ['one', 'two']) {
+    await query(server.url(database), 'CREATE TABLE t (id int PRIMARY KEY)', 'CREATE TABLE keyless (a int)');
+  }
+  const checks = await looked(server.url(), { databases: { include: ['one', 'two'], exclude: [] } });
+  const sql = 'ALTER TABLE "public"."keyless" REPLICA IDENTITY FULL;';
+  expect(checks.at(-1)?.remedy).toBe(
+    `To archive them too, give them primary keys, or run in database one: ${sql} in database two: ${sql}`,
+  );
+});
+
+const NO_SLOTS = /no replication slots/;
+const BLOCKED = /refuses DROP, TRUNCATE/;
+const SENT_AGAIN = /sent as changes of its rows once more/;
+const NEW_TABLES = /up to 15 minutes/;
+const SAVEPOINTS = /savepoints/;
+const LOSSY = /25749/;
+const SHORT = /4 hours/;
+const ALL = [NO_SLOTS, BLOCKED, SENT_AGAIN, NEW_TABLES, SAVEPOINTS, LOSSY, SHORT];
+
+it.each([
+  ['11.2-YB-2.18.4.0-b0', [NO_SLOTS]],
+  ['11.2-YB-2024.1.0.0-b1', [NO_SLOTS]],
+  ['11.2-YB-2024.1.1.0-b1', [BLOCKED, NEW_TABLES, SAVEPOINTS, LOSSY, SHORT]],
+  ['11.2-YB-2024.2.1.0-b0', [BLOCKED, NEW_TABLES, SAVEPOINTS, LOSSY]],
+  ['15.12-YB-2025.1.0.0-b0', [BLOCKED, NEW_TABLES, SAVEPOINTS]],
+  ['15.12-YB-2025.2.2.0-b0', [BLOCKED, NEW_TABLES]],
+  ['15.12-YB-2026.1.0.0-b0', [SENT_AGAIN]],
+  ['15.12-YB-unknown', []],
+])('what replication of %s would leave out is told by its release', (version, said) => {
+  const limits = replicationLimits(version).join('\n');
+  expect(ALL.filter((pattern) => pattern.test(limits))).toEqual(said);
+  if (said[0] !== NO_SLOTS) expect(limits).toMatch(/TRUNCATE is never sent/);
+});
+
+it.each([
+  ['2025.2', BLOCKED],
+  ['2026.1', SENT_AGAIN],
+] as const)(
+  'doctor refuses an archive of YugabyteDB %s, and says what that release would leave out',
+  async (line, limit) => {
+    const proxy = await startYsqlProxy({ upstreamUrl: server.url(), line });
+    try {
+      const checks = await looked(proxy.url);
+      expect(checks).toHaveLength(1);
+      expect(checks[0]).toMatchObject({
+        ok: false,
+        detail: expect.stringMatching(limit),
+        remedy: expect.stringContaining('pointTime.offCluster'),
+      });
+      expect(checks[0]?.detail).toContain(`-YB-${line}`);
+    } finally {
+      await proxy.stop();
+    }
+  },
+);
 
 it('doctor says how to have changes of rows logged', async () => {
   const plain = await startPostgres();

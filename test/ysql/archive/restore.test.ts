@@ -86,6 +86,9 @@ test('an instant between two changes is explained, restored exactly, and refused
     { note: 'good', rows: 1 },
   ]);
 
+  // The publication is the archive's, not the application's.
+  expect(await query(stage.postgres.url('orders_then'), 'SELECT pubname FROM pg_publication')).toEqual([]);
+
   const tooEarly = await holdfast(
     ['restore', stage.file, '--to', '-30d', '--into', 'never'],
     stage.environment,
