@@ -14,6 +14,7 @@ import { sweepNotes } from '../repository/notes.ts';
 import { type SweepObjectsOptions, sweepObjects } from '../repository/objects/sweep-objects.ts';
 import type { Pin } from '../repository/pins.ts';
 import { removePin } from '../repository/pins.ts';
+import { isDistrusted } from '../repository/signing/errors.ts';
 import type { Store } from '../repository/store.ts';
 import { isDamage } from '../repository/store-errors.ts';
 import { DEFAULT_GRACE_MS as ORPHAN_GRACE_MS, removeOrphans } from '../repository/sweep.ts';
@@ -156,7 +157,10 @@ async function sweepShared(
   try {
     return { shared: await sweepObjects(store, options) };
   } catch (error) {
-    const unreadable = isDamage(error) || (error instanceof HoldfastError && error.code === 'FORMAT_TOO_NEW');
+    const unreadable =
+      isDamage(error) ||
+      isDistrusted(error) ||
+      (error instanceof HoldfastError && error.code === 'FORMAT_TOO_NEW');
     if (!unreadable) throw error;
     return { sharedProblem: messageOf(error) };
   }
@@ -165,7 +169,7 @@ async function sweepShared(
 /** Removes the records of a mark whose backup is gone, unless its manifest is merely damaged. */
 async function forgetIfGone(store: Store, mark: Mark, signal: AbortSignal): Promise<void> {
   try {
-    if ((await findManifest(store, mark, { signal })) !== undefined) return;
+    if ((await findManifest(store, mark, { signal, signedBy: 'any' })) !== undefined) return;
   } catch (error) {
     if (!(error instanceof HoldfastError) || error.code !== 'BACKUP_DISCARDED') return;
   }

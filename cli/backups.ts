@@ -6,7 +6,7 @@ import type { Manifest } from '../model/manifest.ts';
 import type { CompiledPlan, RepositorySpec } from '../model/pipeline.ts';
 import { planFolder } from '../repository/layout.ts';
 import { newestReport } from '../repository/ledger.ts';
-import { listBackups, type UnusableBackup } from '../repository/list-backups.ts';
+import { isSuspect, listBackups, type UnusableBackup } from '../repository/list-backups.ts';
 import { type Mark, readMarks } from '../repository/marks.ts';
 import { openStore } from '../repository/open.ts';
 import type { Store } from '../repository/store.ts';
@@ -29,9 +29,8 @@ export async function withStore<T>(
 export function newestBackup(plan: CompiledPlan): Promise<string> {
   return withStore(plan.pipeline.repository, async (store) => {
     const { backups, unusable } = await listBackups(store, plan.name);
-    for (const { backup, state, problem } of unusable) {
-      if (state === 'damaged') say(`warning: backup ${backup}: ${problem}`);
-    }
+    for (const { backup, problem } of unusable.filter(isSuspect))
+      say(`warning: backup ${backup}: ${problem}`);
     const [newest] = backups;
     if (newest !== undefined) return newest.backup;
     throw permanent(

@@ -26,6 +26,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'prune', load: async () => (await import('./commands/prune.ts')).register },
   { name: 'retention', load: async () => (await import('./commands/retention.ts')).register },
   { name: 'keys', load: async () => (await import('./commands/keys.ts')).register },
+  { name: 'sign', load: async () => (await import('./commands/sign.ts')).register },
   { name: 'window', load: async () => (await import('./commands/window.ts')).register },
   { name: 'worker', load: async () => (await import('./commands/worker.ts')).register },
   { name: 'dev', load: async () => (await import('./commands/dev.ts')).register },

@@ -9,6 +9,7 @@ import { PROBES_FOLDER, probeStore, putProbe } from '../repository/probe.ts';
 import type { Store } from '../repository/store.ts';
 import { checkEncryption } from './encryption-check.ts';
 import { resolveSecret } from './resolve-secret.ts';
+import { checkSigning } from './signing-check.ts';
 
 /** What `holdfast doctor` checks in a repository: objects can be written and read as Holdfast needs it, only those who should can delete, and the clocks agree. */
 
@@ -20,7 +21,7 @@ const ownProbe = (): string => `${PROBES_FOLDER}${hostname()}-${process.pid}-${D
 /** Looks at the repository from this process, by the credentials that this process has. Leaves no object behind but one probe where nobody here may delete it. */
 export async function checkRepository(repository: RepositorySpec): Promise<readonly Check[]> {
   const ofStore = await (hasOwnCredentials(repository) ? checkDivided(repository) : checkWhole(repository));
-  return [...ofStore, ...(await checkEncryption(repository))];
+  return [...ofStore, ...(await checkEncryption(repository)), await checkSigning(repository)];
 }
 
 async function checkWhole(repository: RepositorySpec): Promise<readonly Check[]> {

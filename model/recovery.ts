@@ -56,8 +56,13 @@ export interface Catalogue {
   readonly unusable: number;
   /** The plan locks what its backups need. */
   readonly locks?: true;
-  /** Of these the damaged ones (at most 20), each with what is wrong. */
+  /** Of these the damaged ones, and those that no trusted key signed (at most 20), each with what is wrong. */
   readonly damaged?: readonly { readonly backup: string; readonly problem: string }[];
+  /**
+   * The plan says that its repository is signed: what the register of backups and the backups that are there say differently (at most 20 sentences).
+   * Absent: nothing is signed.
+   */
+  readonly signed?: { readonly problems: readonly string[] };
   readonly total: number;
   readonly readAt: string;
 }

@@ -3,9 +3,11 @@ import type { Catalogue, CatalogueEntry, RecoverySource } from '../model/recover
 import type { PlanSurvey, SurveyedSchedule } from '../model/survey.ts';
 import { recoveryWindow } from './recovery.ts';
 
+const SUSPECTS_SHOWN = 5;
+
 /** The state of a plan at a glance. Pure: the same catalogue, history and schedules give the same. */
 export function surveyOf(
-  { entries, total, unusable, repositoryId, readAt, locks }: Catalogue,
+  { entries, total, unusable, repositoryId, readAt, locks, signed, damaged = [] }: Catalogue,
   history: readonly RecoverySource[],
   schedules: readonly SurveyedSchedule[],
 ): PlanSurvey {
@@ -14,7 +16,8 @@ export function surveyOf(
     backups: total,
     unusable,
     schedules,
-    ...defined({ repositoryId }),
+    ...defined({ repositoryId, signed }),
+    ...(damaged.length === 0 ? {} : { suspect: damaged.slice(0, SUSPECTS_SHOWN) }),
     storedBytes: entries.reduce((sum, { storedBytes }) => sum + storedBytes, 0),
     window: recoveryWindow([...history, { kind: 'backups', entries }]),
     ...newestOf(entries),

@@ -3,6 +3,7 @@
  * are relative to the backup's folder.
  */
 import { checkedPart } from './key.ts';
+import { sha256Hex } from './sha256.ts';
 
 /** Identifies one backup of a plan; a `BackupRef` does. */
 export interface BackupId {
@@ -67,6 +68,30 @@ export function ledgerFolder({ plan, backup }: BackupId): string {
 /** @param time ISO 8601 in UTC with milliseconds: of fixed width, so that names sort by time. */
 export function ledgerKey(ref: BackupId, time: string): string {
   return `${ledgerFolder(ref)}${time.replaceAll(/[-:.]/g, '')}.json`;
+}
+
+const SIGNATURES_FOLDER = 'signatures/';
+
+/** `signatures/<key>/`: signatures of an object that were made after it. */
+export function signatureFolder(key: string): string {
+  return `${SIGNATURES_FOLDER}${key}/`;
+}
+
+/** @param fingerprint of the signer's key, as `ssh-keygen -l` prints it */
+export function signatureKey(key: string, sha256: string, fingerprint: string): string {
+  const signer = sha256Hex(Buffer.from(fingerprint)).slice(0, 16);
+  return `${signatureFolder(key)}${sha256.slice(0, 16)}-${signer}.sig`;
+}
+
+const REGISTERS_FOLDER = 'register/';
+
+/** `register/<plan>/`: which backups there should be; see `signing/register.ts`. */
+export function registerFolder(plan: string): string {
+  return `${REGISTERS_FOLDER}${checkedPart(plan)}/`;
+}
+
+export function registerKey(plan: string, number: number): string {
+  return `${registerFolder(plan)}${padded(number, 9)}.json`;
 }
 
 /** Key files of an encrypted repository: see `encryption/key-files.ts`. */
@@ -181,6 +206,8 @@ export function isLocked(key: string): boolean {
     key.startsWith(INDEX_FOLDER) ||
     key.startsWith(LEDGERS_FOLDER) ||
     key.startsWith(KEYS_FOLDER) ||
+    key.startsWith(SIGNATURES_FOLDER) ||
+    key.startsWith(REGISTERS_FOLDER) ||
     (key.startsWith(BACKUPS_FOLDER) && !isWork(key))
   );
 }

@@ -169,6 +169,8 @@ export const manifestSchema: z.ZodType<Manifest> = z.object({
     z.object({ lists: z.array(objectEntrySchema), count }),
   ]),
   locks: z.object({ until: time, asked: count, extended: count }).exactOptional(),
+  register: count.exactOptional(),
+  predecessor: z.object({ backup: z.string(), sha256 }).exactOptional(),
   tablets: tabletsSchema.exactOptional(),
   universe: universeSchema.exactOptional(),
 });

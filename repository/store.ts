@@ -1,4 +1,5 @@
 import type { RepositoryIdentity } from './identity.ts';
+import type { Signing } from './signing/signing.ts';
 
 /**
  * The contract of a store: where objects live. Implemented by `s3.ts` and `directory.ts`, held by one test suite.
@@ -68,6 +69,9 @@ export interface Store {
 
   /** How objects are locked here, where the plan asks for it. Absent: nothing is locked. */
   readonly locks?: StoreLocks | undefined;
+
+  /** Who signs what is written here, and whose signatures count. Absent: nothing is signed, and no signature is asked for. */
+  readonly signing?: Signing | undefined;
 
   close(): Promise<void>;
 }

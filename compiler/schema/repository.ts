@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { readAgeRecipient } from '../age-recipient.ts';
 import { readAbsolutePath, readBucket, readPrefix, readWebAddress } from '../names.ts';
+import { readPublicKey } from '../public-key.ts';
 import {
   alsoCheck,
   apiVersion,
@@ -189,6 +190,33 @@ const encryption = z
     ],
   });
 
+const signing = z
+  .strictObject({
+    key: secretReference(
+      'Key file of OpenSSH with an Ed25519 key and no passphrase. On every worker that makes backups or prunes; those that only restore do without it.',
+    ).optional(),
+    trusted: z
+      .array(
+        reading(readPublicKey, {
+          description: 'Public key as `holdfast keys signing`, or `ssh-keygen -t ed25519`, prints it.',
+          pattern: '^ssh-ed25519 ',
+          examples: ['ssh-ed25519 AAAA… backup-1'],
+        }),
+      )
+      .min(1)
+      .max(100)
+      .meta({
+        description:
+          'Whose signatures count. What none of these keys signed is not restored, not drilled and not found good.',
+        examples: [['ssh-ed25519 AAAA… backup-1']],
+      }),
+  })
+  .meta({
+    description:
+      'Signs what decides which SQL is run, so that whoever can write into the repository can’t have a restore or a drill run his. See docs/signing.md.',
+    examples: [{ key: { file: '/etc/holdfast/signing-key' }, trusted: ['ssh-ed25519 AAAA… backup-1'] }],
+  });
+
 export const repositoryDocument = z
   .strictObject({
     apiVersion,
@@ -202,6 +230,7 @@ export const repositoryDocument = z
         directory: directory.optional(),
         groupAccess: groupAccess.optional(),
         encryption: encryption.optional(),
+        signing: signing.optional(),
       },
       ['s3', 'directory'],
     )

@@ -1,6 +1,7 @@
 import { HoldfastError } from '../../model/errors.ts';
 import type { RepositoryIdentity } from '../identity.ts';
 import { findRepository } from '../repository.ts';
+import type { Signing } from '../signing/signing.ts';
 import type {
   GetOptions,
   HeadOptions,
@@ -20,11 +21,13 @@ type Cancellable = { readonly signal?: AbortSignal };
  * could be read by anybody, and nobody would find them. Throws `REPOSITORY_IS_ENCRYPTED` (permanent) where it is not.
  */
 export class ClearStore implements Store {
+  readonly signing: Signing | undefined;
   readonly #raw: Store;
   #isClear = false;
 
-  constructor(raw: Store) {
+  constructor(raw: Store, signing?: Signing) {
     this.#raw = raw;
+    this.signing = signing;
   }
 
   get description(): string {
