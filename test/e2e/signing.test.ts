@@ -83,7 +83,7 @@ test('a repository that was not signed: status says so, and what was made before
   plan = await planFile(
     'orders',
     `  signing:\n    key: { file: ${key} }\n    trusted: ['${made.stdout.trim()}']\n`,
-    '  drill: { into: { prefix: drill_ }, expect: [] }\n',
+    '  drill: {}\n',
   );
   const refused = await holdfast(['backup', plan], environment);
   expect(refused).toMatchObject({ code: 1 });
@@ -126,7 +126,7 @@ test('a signed backup is verified by ssh-keygen, restored and drilled; a forged 
   expect((await holdfast(['list', plan], environment)).stderr).toContain(`${backup} (unsigned)`);
   const tables = await query(
     postgres.url('postgres'),
-    `SELECT datname FROM pg_database WHERE datname ~ 'forged|drill'`,
+    `SELECT datname FROM pg_database WHERE datname ~ 'forged|drill|scratch'`,
   );
   expect(tables).toEqual([]);
   // The words are the same without the option: a person says it, for one run.

@@ -139,3 +139,21 @@ test.each([0, 1])(
     expect(changed).toBeGreaterThan(70);
   },
 );
+
+test('the same forgeries are restored where nothing is signed: hashes and seals stop none of them', async () => {
+  const [place] = places;
+  if (place === undefined) throw new Error('no such place');
+  const pristine = path.join(scratch.path, place.name);
+  const unsigned = (folder: string) => new ClearStore(new DirectoryStore(folder));
+  const right = await restored(unsigned(pristine), NEWER);
+  let restoredForged = 0;
+  for (const [index, forgery] of fc.sample(forgeries, { numRuns: 30 }).entries()) {
+    const folder = path.join(scratch.path, `unsigned-${index}`);
+    await cp(pristine, folder, { recursive: true });
+    await forge(unsigned(folder), NEWER, OLDER, forger, worker, forgery);
+    const found = await outcome(unsigned(folder), NEWER);
+    if (found !== right && found !== 'refused') restoredForged++;
+    await rm(folder, { recursive: true });
+  }
+  expect(restoredForged).toBeGreaterThan(8);
+});
