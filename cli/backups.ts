@@ -4,6 +4,7 @@ import type { VerifyReport } from '../model/backup.ts';
 import { permanent } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { CompiledPlan, RepositorySpec } from '../model/pipeline.ts';
+import { holdText, isInForce, readHolds } from '../repository/holds.ts';
 import { planFolder } from '../repository/layout.ts';
 import { newestReport } from '../repository/ledger.ts';
 import { isSuspect, listBackups, type UnusableBackup } from '../repository/list-backups.ts';
@@ -66,6 +67,8 @@ export interface PlanListing {
     readonly verified: VerifyReport | undefined;
     /** Retention is about to delete it. */
     readonly mark: Mark | undefined;
+    /** Who holds it and why, one clause. */
+    readonly held: string | undefined;
   }[];
   readonly unusable: readonly UnusableBackup[];
 }
@@ -75,12 +78,15 @@ export function listPlan(plan: CompiledPlan): Promise<PlanListing> {
   return withStore(plan.pipeline.repository, async (store) => {
     const { backups, unusable } = await listBackups(store, plan.name);
     const marks = await readMarks(store, plan.name);
+    const holds = (await readHolds(store, { plan: plan.name })).filter(isInForce);
+    const heldOf = (name: string) => holds.filter(({ backup }) => backup === name).map(holdText);
     const verified = await Promise.all(backups.map((manifest) => newestReport(store, manifest)));
     return {
       backups: backups.map((manifest, index) => ({
         manifest,
         verified: verified[index],
         mark: marks.get(manifest.backup),
+        held: heldOf(manifest.backup).join('; ') || undefined,
       })),
       unusable,
     };

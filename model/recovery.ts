@@ -26,6 +26,8 @@ export interface CatalogueEntry {
   readonly drill?: { readonly verdict: Verdict; readonly at: string; readonly restoreMs?: number };
   /** Retention, phase one: it is deleted by the first prune after `deleteAfter`, unless the policy keeps it again. */
   readonly marked?: { readonly at: string; readonly deleteAfter: string };
+  /** It is not deleted while it is held: by whom and why, one clause. */
+  readonly held?: string;
   /** The store refuses to delete its manifest before. */
   readonly lockedUntil?: string;
   /**

@@ -40,6 +40,8 @@ export interface PlanSurvey {
   readonly signed?: { readonly problems: readonly string[] };
   /** Backups that can't be read or that no trusted key signed, each with what is wrong. */
   readonly suspect?: readonly { readonly backup: string; readonly problem: string }[];
+  /** Backups that somebody holds, and who and why. */
+  readonly held?: readonly { readonly backup: string; readonly held: string }[];
   readonly schedules: readonly SurveyedSchedule[];
 }
 

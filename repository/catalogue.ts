@@ -8,6 +8,7 @@ import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
 import { rowsOf } from '../model/rows.ts';
 import { isSafetyBackup } from '../model/safety-backup.ts';
 import { mapBounded } from './bounded.ts';
+import { holdText, isInForce, readHolds } from './holds.ts';
 import { type BackupId, manifestKey } from './layout.ts';
 import { readReports } from './ledger.ts';
 import { isSuspect, listBackups } from './list-backups.ts';
@@ -44,11 +45,19 @@ export async function readCatalogue(
   const { location } = repository;
   const locks = location.kind === 's3' && location.objectLock !== undefined;
   const marks = await readMarks(store, plan, options);
+  const holds = (await readHolds(store, { plan }, options)).filter(isInForce);
   const read = async (manifest: Manifest): Promise<CatalogueEntry> => {
+    const held = holds.filter(({ backup }) => backup === manifest.backup).map(holdText);
     const mark = marks.get(manifest.backup);
     const marked = mark && { marked: { at: mark.markedAt, deleteAfter: mark.deleteAfter } };
     const locked = locks ? await lockOf(store, manifest, options) : {};
-    return { ...entryOf(manifest), ...(await historyOf(store, manifest, options)), ...locked, ...marked };
+    return {
+      ...entryOf(manifest),
+      ...(await historyOf(store, manifest, options)),
+      ...locked,
+      ...marked,
+      ...(held.length === 0 ? {} : { held: held.join('; ') }),
+    };
   };
   return {
     plan,

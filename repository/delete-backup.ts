@@ -1,5 +1,6 @@
 import { defined } from '../model/defined.ts';
 import { crashPoint } from './crash-points.ts';
+import { holdText, isInForce, readHolds } from './holds.ts';
 import { type BackupId, ledgerFolder, manifestKey, signatureFolder } from './layout.ts';
 import { type Mark, putMark, removeMark } from './marks.ts';
 import { type Pin, readPins } from './pins.ts';
@@ -23,7 +24,7 @@ export type DeleteOutcome =
  * Deletes a finished, marked backup. In this order, each step safe to die after:
  *
  * 1. The mark says that deletion has begun. From now on no new reader begins.
- * 2. Pins are looked for. If the reader of one is alive, the mark is reset and the backup stays.
+ * 2. Pins and holds are looked for. If the reader of one is alive, or somebody holds the backup, the mark is reset and the backup stays.
  * 3. Where the repository is signed, the register of backups strikes it out: what is missing without that was hidden. Then a tombstone takes the manifest's place, in one put. Until then the backup is whole; from then on it doesn't exist (M1), so
  *    that no manifest ever names a missing object (M2). The tombstone stays for a grace time, against late writers.
  * 4. The objects are deleted (M5: no manifest names them any more), then the ledger, then the mark.
@@ -41,6 +42,12 @@ export async function deleteBackup(store: Store, mark: Mark, options: DeleteOpti
     const { deleting: _withdrawn, ...before } = mark;
     await putMark(store, before, cancellable);
     return { outcome: 'inUse', reader: pin.reader };
+  }
+  const [held] = (await readHolds(store, mark, cancellable)).filter(isInForce);
+  if (held !== undefined) {
+    const { deleting: _withdrawn, ...before } = mark;
+    await putMark(store, before, cancellable);
+    return { outcome: 'inUse', reader: holdText(held) };
   }
   await leaveRegister(store, mark, cancellable);
   await replaceSealed(store, manifestKey(mark), tombstone(mark, options.reason, true), cancellable);

@@ -165,6 +165,17 @@ export function pinKey({ plan, backup }: BackupId, reader: string): string {
   return `${pinsFolder(plan)}${checkedPart(backup)}/${reader.slice(0, 16)}.json`;
 }
 
+const HOLDS_FOLDER = 'holds/';
+
+/** `holds/<plan>/`: who holds which backup, and why. */
+export function holdsFolder(plan: string): string {
+  return `${HOLDS_FOLDER}${checkedPart(plan)}/`;
+}
+
+export function holdKey({ plan, backup }: BackupId, id: string): string {
+  return `${holdsFolder(plan)}${checkedPart(backup)}/${checkedPart(id)}.json`;
+}
+
 /** `retention/<plan>/lease/` */
 export function leaseFolder(plan: string): string {
   return `${retentionFolder(plan)}lease/`;
@@ -208,6 +219,7 @@ export function isLocked(key: string): boolean {
     key.startsWith(KEYS_FOLDER) ||
     key.startsWith(SIGNATURES_FOLDER) ||
     key.startsWith(REGISTERS_FOLDER) ||
+    key.startsWith(HOLDS_FOLDER) ||
     (key.startsWith(BACKUPS_FOLDER) && !isWork(key))
   );
 }

@@ -80,6 +80,7 @@ function surveyLines(survey: PlanSurvey | null, now: Date): readonly string[] {
     `last drill:        ${lastDrill === undefined ? 'none' : `${lastDrill.verdict} of ${lastDrill.backup}, ${formatAge(lastDrill.at, now)}${restored === undefined ? '' : `, restored in ${formatDuration(restored)}`}`}`,
     ...archive.flatMap((standing) => archiveLines(standing, new Date(survey?.readAt ?? now))),
     ...(locks === undefined ? [] : [`locked:            ${lockText(locks, now)}`]),
+    ...(survey?.held ?? []).map(({ backup, held }) => `held:              ${backup}: ${held}`),
     ...(survey === null ? [] : signatureLines(survey)),
   ];
 }
