@@ -6,7 +6,7 @@ import { type DeleteSummary, MAX_PRUNE_NAMES, type OrphanSummary, type PruneInpu
 import { archiveLimit } from '../planning/archive-retention.ts';
 import { dropOldSegments } from '../repository/archive-retention.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
-import { deleteBackup, forgetBackup } from '../repository/delete-backup.ts';
+import { type DeleteOutcome, deleteBackup, forgetBackup } from '../repository/delete-backup.ts';
 import { type LeaseHolder, releaseLease, takeLease } from '../repository/lease.ts';
 import { findManifest } from '../repository/manifest.ts';
 import { type Mark, putMark, removeMark } from '../repository/marks.ts';
@@ -19,6 +19,7 @@ import type { Store } from '../repository/store.ts';
 import { isDamage } from '../repository/store-errors.ts';
 import { DEFAULT_GRACE_MS as ORPHAN_GRACE_MS, removeOrphans } from '../repository/sweep.ts';
 import type { Activities } from './contract.ts';
+import { deleteApproved } from './delete-approved.ts';
 import type { Pins } from './pins.ts';
 import { judge } from './prune.ts';
 import type { Repositories } from './repositories.ts';
@@ -94,16 +95,15 @@ export function pruneActivities(
           await holdLease();
           const reason = `no rule of the plan's retention kept it, and it was marked at ${mark.markedAt}`;
           const ended = await deleteBackup(store, mark, { reason, isLive, signal, heartbeat });
-          summary =
-            ended.outcome === 'inUse'
-              ? { ...summary, inUse: [...summary.inUse, mark.backup].slice(0, MAX_PRUNE_NAMES) }
-              : {
-                  ...summary,
-                  deleted: [...summary.deleted, mark.backup].slice(0, MAX_PRUNE_NAMES),
-                  deletedBackups: summary.deletedBackups + 1,
-                  deletedObjects: summary.deletedObjects + ended.deletedObjects,
-                  deletedBytes: summary.deletedBytes + ended.deletedBytes,
-                };
+          summary = deletedAlso(summary, mark.backup, ended);
+          heartbeat(summary);
+        }
+        for (const { backup, ended } of await deleteApproved(
+          { store, signal, heartbeat, holdLease, now },
+          input,
+          isLive,
+        )) {
+          summary = deletedAlso(summary, backup, ended);
           heartbeat(summary);
         }
         return summary;
@@ -134,6 +134,19 @@ export function pruneActivities(
         const store = await repositories.open(input.repository);
         await releaseLease(store, input.plan, leaseHolder(), { signal });
       }),
+  };
+}
+
+function deletedAlso(summary: DeleteSummary, backup: string, ended: DeleteOutcome): DeleteSummary {
+  if (ended.outcome === 'inUse') {
+    return { ...summary, inUse: [...summary.inUse, backup].slice(0, MAX_PRUNE_NAMES) };
+  }
+  return {
+    ...summary,
+    deleted: [...summary.deleted, backup].slice(0, MAX_PRUNE_NAMES),
+    deletedBackups: summary.deletedBackups + 1,
+    deletedObjects: summary.deletedObjects + ended.deletedObjects,
+    deletedBytes: summary.deletedBytes + ended.deletedBytes,
   };
 }
 

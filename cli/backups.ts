@@ -4,6 +4,7 @@ import type { VerifyReport } from '../model/backup.ts';
 import { permanent } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { CompiledPlan, RepositorySpec } from '../model/pipeline.ts';
+import { deletionText, readDeletions } from '../repository/deletions.ts';
 import { holdText, isInForce, readHolds } from '../repository/holds.ts';
 import { planFolder } from '../repository/layout.ts';
 import { newestReport } from '../repository/ledger.ts';
@@ -69,6 +70,8 @@ export interface PlanListing {
     readonly mark: Mark | undefined;
     /** Who holds it and why, one clause. */
     readonly held: string | undefined;
+    /** Who asked for its deletion, and how many approved, one clause. */
+    readonly deletion: string | undefined;
   }[];
   readonly unusable: readonly UnusableBackup[];
 }
@@ -80,12 +83,16 @@ export function listPlan(plan: CompiledPlan): Promise<PlanListing> {
     const marks = await readMarks(store, plan.name);
     const holds = (await readHolds(store, { plan: plan.name })).filter(isInForce);
     const heldOf = (name: string) => holds.filter(({ backup }) => backup === name).map(holdText);
+    const { deletion: spec } = plan.pipeline.repository;
+    const asked = spec === undefined ? [] : await readDeletions(store, spec, plan.name);
+    const deletions = new Map(asked.map((deletion) => [deletion.backup, deletionText(deletion)]));
     const verified = await Promise.all(backups.map((manifest) => newestReport(store, manifest)));
     return {
       backups: backups.map((manifest, index) => ({
         manifest,
         verified: verified[index],
         mark: marks.get(manifest.backup),
+        deletion: deletions.get(manifest.backup),
         held: heldOf(manifest.backup).join('; ') || undefined,
       })),
       unusable,

@@ -27,6 +27,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'retention', load: async () => (await import('./commands/retention.ts')).register },
   { name: 'hold', load: async () => (await import('./commands/holds.ts')).registering('hold') },
   { name: 'release', load: async () => (await import('./commands/holds.ts')).registering('release') },
+  { name: 'delete', load: async () => (await import('./commands/delete.ts')).register },
   { name: 'keys', load: async () => (await import('./commands/keys.ts')).register },
   { name: 'sign', load: async () => (await import('./commands/sign.ts')).register },
   { name: 'window', load: async () => (await import('./commands/window.ts')).register },

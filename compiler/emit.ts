@@ -40,6 +40,7 @@ export function emitRepository({ metadata, spec }: RepositoryDocument): Reposito
       },
       ...given('encryption', encryption),
       ...given('signing', signing),
+      ...given('deletion', spec.deletion),
     });
   }
   const { s3 } = spec;
@@ -63,6 +64,7 @@ export function emitRepository({ metadata, spec }: RepositoryDocument): Reposito
     },
     ...given('encryption', encryption),
     ...given('signing', signing),
+    ...given('deletion', spec.deletion),
   });
 }
 

@@ -185,6 +185,14 @@ export interface SigningSpec {
   readonly trusted: readonly string[];
 }
 
+/** Who may have a backup deleted before its time; see docs/retention.md. */
+export interface DeletionSpec {
+  /** Public keys (`ssh-ed25519 …`) of people: one of them asks. */
+  readonly approvers: readonly string[];
+  /** How many of the others must approve. */
+  readonly approvals: number;
+}
+
 export interface RepositorySpec {
   readonly name: string;
   readonly location: S3Location | DirectoryLocation;
@@ -192,6 +200,8 @@ export interface RepositorySpec {
   readonly encryption?: EncryptionSpec;
   /** Absent: nothing is signed, and no signature is asked for. */
   readonly signing?: SigningSpec;
+  /** Absent: no backup is deleted before its time. */
+  readonly deletion?: DeletionSpec;
 }
 
 /** When a plan, or its drill, starts by itself. */

@@ -176,6 +176,26 @@ export function holdKey({ plan, backup }: BackupId, id: string): string {
   return `${holdsFolder(plan)}${checkedPart(backup)}/${checkedPart(id)}.json`;
 }
 
+const DELETIONS_FOLDER = 'deletions/';
+
+/** `deletions/<plan>/`: who asked for deletions of backups, and who approved. */
+export function deletionsFolder(plan: string): string {
+  return `${DELETIONS_FOLDER}${checkedPart(plan)}/`;
+}
+
+export function deletionFolder({ plan, backup }: BackupId): string {
+  return `${deletionsFolder(plan)}${checkedPart(backup)}/`;
+}
+
+export function deletionRequestKey(ref: BackupId): string {
+  return `${deletionFolder(ref)}request.json`;
+}
+
+/** @param fingerprint of the approver's key */
+export function approvalKey(ref: BackupId, fingerprint: string): string {
+  return `${deletionFolder(ref)}approval-${sha256Hex(Buffer.from(fingerprint)).slice(0, 16)}.json`;
+}
+
 /** `retention/<plan>/lease/` */
 export function leaseFolder(plan: string): string {
   return `${retentionFolder(plan)}lease/`;

@@ -1,5 +1,5 @@
 import { execFile, spawn } from 'node:child_process';
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -28,6 +28,7 @@ beforeAll(async () => {
   postgres = await startPostgres();
   folder = await mkdtemp(path.join(tmpdir(), 'holdfast-signing-'));
   repository = path.join(folder, 'repository');
+  await mkdir(repository);
   environment = {
     HOLDFAST_STATE_DIR: path.join(folder, 'state'),
     ORDERS_DATABASE_URL: postgres.url('orders'),
@@ -164,6 +165,45 @@ test('a backup that somebody takes away, and one that he brings back, are told b
   );
   const { code, stdout } = await holdfast(['verify', plan, hidden], environment);
   expect({ code, stdout }).toMatchObject({ code: 1, stdout: expect.stringContaining('brought it back') });
+});
+
+test('who asks for a deletion can’t approve it; a held backup stays; a prune deletes what another one approved', async () => {
+  const [alice, bob] = [path.join(folder, 'alice'), path.join(folder, 'bob')];
+  const lines: string[] = [];
+  for (const file of [alice, bob]) {
+    const { stdout } = await holdfast(
+      ['keys', 'signing', file, '--comment', path.basename(file)],
+      environment,
+    );
+    lines.push(`'${stdout.trim()}'`);
+  }
+  const text = await readFile(plan, 'utf8');
+  await writeFile(
+    plan,
+    text.replace('  signing:', `  deletion: { approvers: [${lines.join(', ')}] }\n  signing:`),
+  );
+  const { backup } = await holdfastJson<BackupSummary>(['backup', plan], environment);
+  const remove = ['delete', plan, backup];
+  expect((await holdfast([...remove, '--reason', 'personal data', '--key', alice], environment)).code).toBe(
+    0,
+  );
+  const own = await holdfast([...remove, '--approve', '--key', alice], environment);
+  expect(own).toMatchObject({ code: 1, stderr: expect.stringContaining('can’t approve it') });
+  await holdfast(['hold', plan, backup, '--reason', 'case 4711'], environment);
+  expect((await holdfast([...remove, '--approve', '--key', bob], environment)).code).toBe(0);
+
+  expect((await holdfast(['status', plan], environment)).stdout).toContain('case 4711');
+  const listed = await holdfast(['list', plan], environment);
+  expect(listed.stderr).toContain('case 4711');
+  expect(listed.stderr).toContain('1 of 1 approvals');
+  expect(await holdfastJson(['prune', plan], environment)).toMatchObject({ deletions: { inUse: [backup] } });
+  await holdfast(['release', plan, backup, '--reason', 'closed'], environment);
+  expect(await holdfastJson(['prune', plan], environment)).toMatchObject({
+    deletions: { deleted: [backup] },
+  });
+  const { stdout } = await holdfast(['list', plan], environment);
+  expect(stdout).not.toContain(backup);
+  expect((await holdfast(['status', plan], environment)).stdout).not.toContain(`${backup} should be there`);
 });
 
 /** As docs/signing.md says. */

@@ -67,7 +67,7 @@ test('ssh-keygen verifies what we sign, and refuses other contents, another key 
 test('we verify what ssh-keygen signs, by a key that it made; and it reads the keys that we make', async () => {
   if (!isThere) return;
   const key = path.join(scratch.path, 'theirs');
-  const message = path.join(scratch.path, 'message');
+  const message = path.join(scratch.path, 'theirs-message');
   await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'theirs', '-f', key]);
   await writeFile(message, MESSAGE);
   await run('ssh-keygen', ['-q', '-Y', 'sign', '-f', key, '-n', NAMESPACE, message]);
