@@ -9,13 +9,6 @@ const BLOB_BYTES = 51;
 
 /** Reads an Ed25519 public key as OpenSSH writes it; a comment may follow. */
 export function readPublicKey(text: string): Reading<string> {
-  if (/PRIVATE KEY/.test(text)) {
-    return refused(
-      'SECRET_IN_PLAIN_TEXT',
-      'A private key stands here in plain text, and only its public key belongs here',
-      `${REMEDY} Then make a new key: this one stands in this file and its history.`,
-    );
-  }
   const [type = '', encoded = ''] = text.trim().split(/\s+/);
   if (type !== TYPE) {
     return refused('BAD_PUBLIC_KEY', `${quoted(text)} is no public key of type ${TYPE}`, REMEDY);

@@ -77,7 +77,7 @@ test('a writer that dies at any operation, and whoever finishes or discards its 
         await write(dying, backupOf(24)).catch(() => undefined);
         expect(await problemsOf(store)).toEqual([]);
         if (isFinished) await write(store, backupOf(24));
-        else await discardBackup(store, backupOf(24), 'a test', { graceMs: 0 });
+        else await discardBackup(store, backupOf(24), 'a test');
         await write(store, backupOf(25));
         expect(await problemsOf(store)).toEqual([]);
         const { backups } = await listBackups(store, PLAN);
