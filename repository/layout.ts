@@ -94,6 +94,17 @@ export function registerKey(plan: string, number: number): string {
   return `${registerFolder(plan)}${padded(number, 9)}.json`;
 }
 
+/**
+ * Whether a key holds the beginning of its object's hash, so that whoever writes under it writes the same contents (M4).
+ *
+ * @param sha256 of the contents
+ */
+export function namesItsContents(key: string, sha256: string): boolean {
+  const name = key.slice(key.lastIndexOf('/') + 1);
+  const runs = name.match(/(?<![0-9A-Za-z])(?:[0-9a-f]{64}|[0-9a-f]{16}|[0-9a-f]{12})(?![0-9A-Za-z])/g);
+  return runs?.some((run) => sha256.startsWith(run)) ?? false;
+}
+
 /** Key files of an encrypted repository: see `encryption/key-files.ts`. */
 export const KEYS_FOLDER = 'keys/';
 /** Content-addressed objects, shared by all backups of the repository. */

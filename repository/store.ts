@@ -103,6 +103,11 @@ export interface PutOptions {
   /** Hex SHA-256 of `body`, computed by the caller once; the store verifies it. */
   readonly sha256: string;
   readonly ifAbsent: boolean;
+  /**
+   * With `ifAbsent`. True: whoever writes under this key writes the same contents, since it holds their hash. Then a store that says `exists` and has nothing
+   * there (docs/retention.md, versitygw) is written to all the same.
+   */
+  readonly sameContents?: boolean;
   readonly signal?: AbortSignal;
 }
 

@@ -1,5 +1,6 @@
 import { HoldfastError } from '../../model/errors.ts';
 import type { RepositoryIdentity } from '../identity.ts';
+import { namesItsContents } from '../layout.ts';
 import { findRepository } from '../repository.ts';
 import type { Signing } from '../signing/signing.ts';
 import type {
@@ -44,7 +45,7 @@ export class ClearStore implements Store {
 
   async put(key: string, body: Uint8Array, options: PutOptions): Promise<'created' | 'exists'> {
     await this.#requireClear(options);
-    return this.#raw.put(key, body, options);
+    return this.#raw.put(key, body, { ...options, sameContents: namesItsContents(key, options.sha256) });
   }
 
   async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {

@@ -3,7 +3,7 @@ import { HoldfastError, permanent } from '../../model/errors.ts';
 import type { EncryptionSpec } from '../../model/source.ts';
 import type { RepositoryIdentity } from '../identity.ts';
 import { checkKey } from '../key.ts';
-import { KEYS_FOLDER, REPOSITORY_KEY } from '../layout.ts';
+import { KEYS_FOLDER, namesItsContents, REPOSITORY_KEY } from '../layout.ts';
 import { findRepository } from '../repository.ts';
 import type { SecretResolver } from '../s3-client.ts';
 import { sha256Hex } from '../sha256.ts';
@@ -108,6 +108,7 @@ export class EncryptedStore implements Store {
     return this.#raw.put(repository.names.toStored(key), sealed.stored, {
       ...options,
       sha256: sealed.sha256,
+      sameContents: namesItsContents(key, options.sha256),
     });
   }
 
