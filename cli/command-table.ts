@@ -30,6 +30,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'delete', load: async () => (await import('./commands/delete.ts')).register },
   { name: 'keys', load: async () => (await import('./commands/keys.ts')).register },
   { name: 'sign', load: async () => (await import('./commands/sign.ts')).register },
+  { name: 'repository', load: async () => (await import('./commands/repository.ts')).register },
   { name: 'window', load: async () => (await import('./commands/window.ts')).register },
   { name: 'worker', load: async () => (await import('./commands/worker.ts')).register },
   { name: 'dev', load: async () => (await import('./commands/dev.ts')).register },

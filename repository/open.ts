@@ -30,11 +30,13 @@ export async function openEncrypted(
   return new EncryptedStore(raw, repository.encryption, secret, signingOf(repository, secret));
 }
 
-function signingOf({ name, signing }: RepositorySpec, secret: SecretResolver): Signing | undefined {
+/** Absent where the plan says nothing of signatures. */
+export function signingOf({ name, signing }: RepositorySpec, secret: SecretResolver): Signing | undefined {
   return signing === undefined ? undefined : new Signing(signing, secret, `the repository ${name}`);
 }
 
-async function openPlace({ location }: RepositorySpec, secret: SecretResolver): Promise<Store> {
+/** The store itself, without its door: for what makes the door. */
+export async function openPlace({ location }: RepositorySpec, secret: SecretResolver): Promise<Store> {
   switch (location.kind) {
     case 'directory':
       return new DirectoryStore(location.path, defined({ groupAccess: location.groupAccess }));
