@@ -2,7 +2,7 @@ import { HoldfastError } from '../model/errors.ts';
 import type { PruneInput } from '../model/prune.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { type DeleteOutcome, deleteBackup } from '../repository/delete-backup.ts';
-import { isApproved, readDeletions } from '../repository/deletions.ts';
+import { type Deletion, isApproved, readDeletions } from '../repository/deletions.ts';
 import { findManifest } from '../repository/manifest.ts';
 import type { Pin } from '../repository/pins.ts';
 import type { Store } from '../repository/store.ts';
@@ -25,15 +25,12 @@ export async function deleteApproved(
   { repository, plan }: PruneInput,
   isLive: (pin: Pin) => Promise<boolean>,
 ): Promise<readonly { readonly backup: string; readonly ended: DeleteOutcome }[]> {
-  const { deletion: spec } = repository;
-  if (spec === undefined) return [];
-  const approved = (await readDeletions(store, spec, plan, { signal })).filter(isApproved);
+  const approved = await approvedDeletions(store, { repository, plan }, signal);
   if (approved.length === 0) return [];
   const { entries } = await readCatalogue(store, repository, plan, { signal });
   const done: { readonly backup: string; readonly ended: DeleteOutcome }[] = [];
-  for (const { backup, manifestSha256, askedBy, approvedBy, at } of approved) {
+  for (const { backup, askedBy, approvedBy, at } of approved) {
     const ref = { plan, backup };
-    if ((await digestOf(store, ref, signal)) !== manifestSha256) continue;
     const lockedUntil = entries.find((entry) => entry.backup === backup)?.lockedUntil;
     const user = entries.find(({ needs = [] }) => needs.includes(backup));
     const obstacle =
@@ -52,6 +49,22 @@ export async function deleteApproved(
     done.push({ backup, ended: await deleteBackup(store, mark, { reason, isLive, signal, heartbeat }) });
   }
   return done;
+}
+
+/** What is approved and still there, as it was when it was asked for. */
+export async function approvedDeletions(
+  store: Store,
+  { repository, plan }: Pick<PruneInput, 'repository' | 'plan'>,
+  signal: AbortSignal,
+): Promise<readonly Deletion[]> {
+  const { deletion: spec } = repository;
+  if (spec === undefined) return [];
+  const approved: Deletion[] = [];
+  for (const deletion of (await readDeletions(store, spec, plan, { signal })).filter(isApproved)) {
+    const found = await digestOf(store, { plan, backup: deletion.backup }, signal);
+    if (found === deletion.manifestSha256) approved.push(deletion);
+  }
+  return approved;
 }
 
 /** Undefined where there is no manifest (any more): nothing is left to delete. */

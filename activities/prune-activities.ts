@@ -19,7 +19,7 @@ import type { Store } from '../repository/store.ts';
 import { isDamage } from '../repository/store-errors.ts';
 import { DEFAULT_GRACE_MS as ORPHAN_GRACE_MS, removeOrphans } from '../repository/sweep.ts';
 import type { Activities } from './contract.ts';
-import { deleteApproved } from './delete-approved.ts';
+import { approvedDeletions, deleteApproved } from './delete-approved.ts';
 import type { Pins } from './pins.ts';
 import { judge } from './prune.ts';
 import type { Repositories } from './repositories.ts';
@@ -78,7 +78,7 @@ export function pruneActivities(
           unmarked: namesOf(toUnmark.filter(({ backup }) => there.has(backup))),
           waiting: waiting.length,
           ...defined({ nextDeletion: next }),
-          due: due.length,
+          due: due.length + (await approvedDeletions(store, input, signal)).length,
         };
       }),
 

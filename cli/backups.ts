@@ -1,7 +1,7 @@
 import { didYouMean } from '../compiler/closest.ts';
 import { resolveSecret } from '../engines/resolve-secret.ts';
 import type { VerifyReport } from '../model/backup.ts';
-import { permanent } from '../model/errors.ts';
+import { messageOf, permanent } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { CompiledPlan, RepositorySpec } from '../model/pipeline.ts';
 import { deletionText, readDeletions } from '../repository/deletions.ts';
@@ -11,7 +11,9 @@ import { newestReport } from '../repository/ledger.ts';
 import { isSuspect, listBackups, type UnusableBackup } from '../repository/list-backups.ts';
 import { type Mark, readMarks } from '../repository/marks.ts';
 import { openStore } from '../repository/open.ts';
+import { findRepository } from '../repository/repository.ts';
 import type { Store } from '../repository/store.ts';
+import { isDamage } from '../repository/store-errors.ts';
 import { say, UsageError } from './output.ts';
 
 /** Reading a plan's backups straight from the repository, as `list`, `show` and `restore` do: no server needed. */
@@ -79,6 +81,7 @@ export interface PlanListing {
 /** A plan's backups with the newest verdict of each, and what else lies where a backup would. */
 export function listPlan(plan: CompiledPlan): Promise<PlanListing> {
   return withStore(plan.pipeline.repository, async (store) => {
+    await warnOfDocument(store);
     const { backups, unusable } = await listBackups(store, plan.name);
     const marks = await readMarks(store, plan.name);
     const holds = (await readHolds(store, { plan: plan.name })).filter(isInForce);
@@ -98,4 +101,14 @@ export function listPlan(plan: CompiledPlan): Promise<PlanListing> {
       unusable,
     };
   });
+}
+
+/** A clear repository is readable without its document; backups can't be made over a damaged one. */
+async function warnOfDocument(store: Store): Promise<void> {
+  try {
+    await findRepository(store);
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    say(`warning: ${messageOf(error)} Mend it: holdfast repository repair PLAN.`);
+  }
 }

@@ -300,7 +300,7 @@ const VALUES = cases([
     'WRONG_VALUE',
     signed(`"${PUBLIC_KEY} a"`).replace(
       / {2}signing.*/,
-      `  deletion: { approvers: «["${PUBLIC_KEY} a", "${PUBLIC_KEY} b"]» }`,
+      `  deletion: { «approvers»: ["${PUBLIC_KEY} a", "${PUBLIC_KEY} b"] }`,
     ),
     'other people',
   ],

@@ -69,6 +69,7 @@ async function forge(backup: string): Promise<void> {
   const sha256 = sha256Hex(body);
   const key = script.key.replace(/[0-9a-f]{12,16}(?=\.sql)/, (hash: string) => sha256.slice(0, hash.length));
   await writeFile(path.join(path.dirname(manifestOf(backup)), key), body);
+  manifest.totals.storedBytes += body.length - script.sizeBytes;
   Object.assign(script, { key, sha256, sizeBytes: body.length });
   await writeFile(manifestOf(backup), sealJson(manifest));
 }
