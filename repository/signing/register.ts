@@ -147,7 +147,8 @@ export async function acknowledgeRegister(
     };
   });
   // The oldest first, as they were finished.
-  await changeRegister(store, plan, options, () => found.reverse(), { acknowledges: true });
+  const named = Math.max(0, ...backups.map(({ register = 0 }) => register));
+  await changeRegister(store, plan, options, () => found.toReversed(), { acknowledges: true, above: named });
 }
 
 async function changeRegister(
@@ -155,7 +156,7 @@ async function changeRegister(
   plan: string,
   options: Cancellable,
   change: (backups: readonly RegisteredBackup[]) => readonly RegisteredBackup[],
-  { acknowledges = false }: { readonly acknowledges?: boolean } = {},
+  { acknowledges = false, above = 0 }: { readonly acknowledges?: boolean; readonly above?: number } = {},
 ): Promise<void> {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     const known = await readRegister(store, plan, options);
@@ -166,7 +167,7 @@ async function changeRegister(
     const next: Register = {
       formatVersion: 1,
       plan,
-      number: begun.number + 1,
+      number: Math.max(begun.number, above) + 1,
       writtenAt: new Date().toISOString(),
       backups: acknowledges ? changed : await withSeen(store, plan, changed, options),
       ...(lostBefore === undefined || acknowledges ? {} : { lostBefore }),

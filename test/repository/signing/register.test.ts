@@ -159,6 +159,8 @@ test('a register that is forged is passed over; one that is gone, or put back to
   await rm(path.join(folder, 'register'), { recursive: true });
   await cp(older, path.join(folder, 'register'), { recursive: true });
   expect(await problemsOf(store)).toContainEqual(expect.stringContaining('put back to an older one'));
+  await acknowledgeRegister(store, { plan: PLAN });
+  expect(await problemsOf(store)).toEqual([]);
 
   await rm(path.join(folder, 'register'), { recursive: true });
   expect(await problemsOf(store)).toContainEqual(expect.stringContaining('is gone'));
