@@ -6,7 +6,7 @@ import { type DeleteSummary, MAX_PRUNE_NAMES, type OrphanSummary, type PruneInpu
 import { archiveLimit } from '../planning/archive-retention.ts';
 import { dropOldSegments } from '../repository/archive-retention.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
-import { deleteBackup, forgetBackup } from '../repository/delete-backup.ts';
+import { type DeleteOutcome, deleteBackup, forgetBackup } from '../repository/delete-backup.ts';
 import { type LeaseHolder, releaseLease, takeLease } from '../repository/lease.ts';
 import { findManifest } from '../repository/manifest.ts';
 import { type Mark, putMark, removeMark } from '../repository/marks.ts';
@@ -14,10 +14,12 @@ import { sweepNotes } from '../repository/notes.ts';
 import { type SweepObjectsOptions, sweepObjects } from '../repository/objects/sweep-objects.ts';
 import type { Pin } from '../repository/pins.ts';
 import { removePin } from '../repository/pins.ts';
+import { isDistrusted } from '../repository/signing/errors.ts';
 import type { Store } from '../repository/store.ts';
 import { isDamage } from '../repository/store-errors.ts';
 import { DEFAULT_GRACE_MS as ORPHAN_GRACE_MS, removeOrphans } from '../repository/sweep.ts';
 import type { Activities } from './contract.ts';
+import { approvedDeletions, deleteApproved } from './delete-approved.ts';
 import type { Pins } from './pins.ts';
 import { judge } from './prune.ts';
 import type { Repositories } from './repositories.ts';
@@ -76,7 +78,7 @@ export function pruneActivities(
           unmarked: namesOf(toUnmark.filter(({ backup }) => there.has(backup))),
           waiting: waiting.length,
           ...defined({ nextDeletion: next }),
-          due: due.length,
+          due: due.length + (await approvedDeletions(store, input, signal)).length,
         };
       }),
 
@@ -93,16 +95,15 @@ export function pruneActivities(
           await holdLease();
           const reason = `no rule of the plan's retention kept it, and it was marked at ${mark.markedAt}`;
           const ended = await deleteBackup(store, mark, { reason, isLive, signal, heartbeat });
-          summary =
-            ended.outcome === 'inUse'
-              ? { ...summary, inUse: [...summary.inUse, mark.backup].slice(0, MAX_PRUNE_NAMES) }
-              : {
-                  ...summary,
-                  deleted: [...summary.deleted, mark.backup].slice(0, MAX_PRUNE_NAMES),
-                  deletedBackups: summary.deletedBackups + 1,
-                  deletedObjects: summary.deletedObjects + ended.deletedObjects,
-                  deletedBytes: summary.deletedBytes + ended.deletedBytes,
-                };
+          summary = deletedAlso(summary, mark.backup, ended);
+          heartbeat(summary);
+        }
+        for (const { backup, ended } of await deleteApproved(
+          { store, signal, heartbeat, holdLease, now },
+          input,
+          isLive,
+        )) {
+          summary = deletedAlso(summary, backup, ended);
           heartbeat(summary);
         }
         return summary;
@@ -136,6 +137,19 @@ export function pruneActivities(
   };
 }
 
+function deletedAlso(summary: DeleteSummary, backup: string, ended: DeleteOutcome): DeleteSummary {
+  if (ended.outcome === 'inUse') {
+    return { ...summary, inUse: [...summary.inUse, backup].slice(0, MAX_PRUNE_NAMES) };
+  }
+  return {
+    ...summary,
+    deleted: [...summary.deleted, backup].slice(0, MAX_PRUNE_NAMES),
+    deletedBackups: summary.deletedBackups + 1,
+    deletedObjects: summary.deletedObjects + ended.deletedObjects,
+    deletedBytes: summary.deletedBytes + ended.deletedBytes,
+  };
+}
+
 /** Drops the oldest segments of the plan's archive. A backup that can't be judged keeps everything that it might need. */
 async function pruneArchive(
   store: Store,
@@ -156,7 +170,10 @@ async function sweepShared(
   try {
     return { shared: await sweepObjects(store, options) };
   } catch (error) {
-    const unreadable = isDamage(error) || (error instanceof HoldfastError && error.code === 'FORMAT_TOO_NEW');
+    const unreadable =
+      isDamage(error) ||
+      isDistrusted(error) ||
+      (error instanceof HoldfastError && error.code === 'FORMAT_TOO_NEW');
     if (!unreadable) throw error;
     return { sharedProblem: messageOf(error) };
   }
@@ -165,7 +182,7 @@ async function sweepShared(
 /** Removes the records of a mark whose backup is gone, unless its manifest is merely damaged. */
 async function forgetIfGone(store: Store, mark: Mark, signal: AbortSignal): Promise<void> {
   try {
-    if ((await findManifest(store, mark, { signal })) !== undefined) return;
+    if ((await findManifest(store, mark, { signal, signedBy: 'any' })) !== undefined) return;
   } catch (error) {
     if (!(error instanceof HoldfastError) || error.code !== 'BACKUP_DISCARDED') return;
   }

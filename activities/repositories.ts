@@ -75,8 +75,8 @@ interface OpenBackup {
 }
 
 /** What distinguishes one repository from another, and one way to open it from another. */
-function placeOf({ location, encryption }: RepositorySpec): readonly unknown[] {
-  return [location, encryption];
+function placeOf({ location, encryption, signing }: RepositorySpec): readonly unknown[] {
+  return [location, encryption, signing];
 }
 
 /** Keeps the latest `limit` results of `make`; a failure is not kept. */

@@ -30,6 +30,8 @@ export function backupColumns(output: 'short' | 'wide', timezone: string): reado
     { title: 'EXACTLY', cell: ({ manifest }) => instantOf(manifest) },
     { title: 'LOCAL TIME', cell: ({ manifest }) => localOf(instantOf(manifest), timezone) },
     { title: 'DELETED AFTER', cell: ({ mark }) => mark?.deleteAfter ?? '' },
+    { title: 'HELD', cell: ({ held }) => held ?? '' },
+    { title: 'DELETION', cell: ({ deletion }) => deletion ?? '' },
   ];
 }
 

@@ -1,15 +1,19 @@
 import { didYouMean } from '../compiler/closest.ts';
 import { resolveSecret } from '../engines/resolve-secret.ts';
 import type { VerifyReport } from '../model/backup.ts';
-import { permanent } from '../model/errors.ts';
+import { messageOf, permanent } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { CompiledPlan, RepositorySpec } from '../model/pipeline.ts';
+import { deletionText, readDeletions } from '../repository/deletions.ts';
+import { holdText, isInForce, readHolds } from '../repository/holds.ts';
 import { planFolder } from '../repository/layout.ts';
 import { newestReport } from '../repository/ledger.ts';
-import { listBackups, type UnusableBackup } from '../repository/list-backups.ts';
+import { isSuspect, listBackups, type UnusableBackup } from '../repository/list-backups.ts';
 import { type Mark, readMarks } from '../repository/marks.ts';
 import { openStore } from '../repository/open.ts';
+import { findRepository } from '../repository/repository.ts';
 import type { Store } from '../repository/store.ts';
+import { isDamage } from '../repository/store-errors.ts';
 import { say, UsageError } from './output.ts';
 
 /** Reading a plan's backups straight from the repository, as `list`, `show` and `restore` do: no server needed. */
@@ -29,9 +33,8 @@ export async function withStore<T>(
 export function newestBackup(plan: CompiledPlan): Promise<string> {
   return withStore(plan.pipeline.repository, async (store) => {
     const { backups, unusable } = await listBackups(store, plan.name);
-    for (const { backup, state, problem } of unusable) {
-      if (state === 'damaged') say(`warning: backup ${backup}: ${problem}`);
-    }
+    for (const { backup, problem } of unusable.filter(isSuspect))
+      say(`warning: backup ${backup}: ${problem}`);
     const [newest] = backups;
     if (newest !== undefined) return newest.backup;
     throw permanent(
@@ -67,6 +70,10 @@ export interface PlanListing {
     readonly verified: VerifyReport | undefined;
     /** Retention is about to delete it. */
     readonly mark: Mark | undefined;
+    /** Who holds it and why, one clause. */
+    readonly held: string | undefined;
+    /** Who asked for its deletion, and how many approved, one clause. */
+    readonly deletion: string | undefined;
   }[];
   readonly unusable: readonly UnusableBackup[];
 }
@@ -74,16 +81,34 @@ export interface PlanListing {
 /** A plan's backups with the newest verdict of each, and what else lies where a backup would. */
 export function listPlan(plan: CompiledPlan): Promise<PlanListing> {
   return withStore(plan.pipeline.repository, async (store) => {
+    await warnOfDocument(store);
     const { backups, unusable } = await listBackups(store, plan.name);
     const marks = await readMarks(store, plan.name);
+    const holds = (await readHolds(store, { plan: plan.name })).filter(isInForce);
+    const heldOf = (name: string) => holds.filter(({ backup }) => backup === name).map(holdText);
+    const { deletion: spec } = plan.pipeline.repository;
+    const asked = spec === undefined ? [] : await readDeletions(store, spec, plan.name);
+    const deletions = new Map(asked.map((deletion) => [deletion.backup, deletionText(deletion)]));
     const verified = await Promise.all(backups.map((manifest) => newestReport(store, manifest)));
     return {
       backups: backups.map((manifest, index) => ({
         manifest,
         verified: verified[index],
         mark: marks.get(manifest.backup),
+        deletion: deletions.get(manifest.backup),
+        held: heldOf(manifest.backup).join('; ') || undefined,
       })),
       unusable,
     };
   });
+}
+
+/** A clear repository is readable without its document; backups can't be made over a damaged one. */
+async function warnOfDocument(store: Store): Promise<void> {
+  try {
+    await findRepository(store);
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    say(`warning: ${messageOf(error)} Mend it: holdfast repository repair PLAN.`);
+  }
 }

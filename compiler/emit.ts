@@ -14,6 +14,7 @@ import type {
   S3Location,
   Schedule,
   SecretRef,
+  SigningSpec,
   Source,
   Step,
   UniverseSource,
@@ -28,6 +29,7 @@ import type { PlacedStep } from './step-graph.ts';
 /** A repository as the pipeline carries it. */
 export function emitRepository({ metadata, spec }: RepositoryDocument): RepositorySpec {
   const encryption = spec.encryption && emitEncryption(spec.encryption);
+  const signing = spec.signing && emitSigning(spec.signing);
   if (spec.directory !== undefined) {
     return deepFreeze({
       name: metadata.name,
@@ -37,6 +39,8 @@ export function emitRepository({ metadata, spec }: RepositoryDocument): Reposito
         ...given('groupAccess', spec.groupAccess),
       },
       ...given('encryption', encryption),
+      ...given('signing', signing),
+      ...given('deletion', spec.deletion),
     });
   }
   const { s3 } = spec;
@@ -59,6 +63,8 @@ export function emitRepository({ metadata, spec }: RepositoryDocument): Reposito
       ...given('objectLock', s3.objectLock && emitObjectLock(s3.objectLock)),
     },
     ...given('encryption', encryption),
+    ...given('signing', signing),
+    ...given('deletion', spec.deletion),
   });
 }
 
@@ -82,6 +88,10 @@ function emitEncryption({
     ...given('identity', identity && emitSecret(identity)),
     ...given('metadataIdentity', metadataIdentity && emitSecret(metadataIdentity)),
   };
+}
+
+function emitSigning({ key, trusted }: NonNullable<RepositoryDocument['spec']['signing']>): SigningSpec {
+  return { ...given('key', key && emitSecret(key)), trusted };
 }
 
 function emitObjectLock({ mode, days }: NonNullable<S3Document['objectLock']>): S3Location['objectLock'] {

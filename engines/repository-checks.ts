@@ -4,11 +4,15 @@ import { HoldfastError, permanent } from '../model/errors.ts';
 import type { RepositorySpec } from '../model/pipeline.ts';
 import { hasOwnCredentials, repositoryForPruning } from '../planning/prune.ts';
 import { clockOff, compareClocks } from '../repository/clock.ts';
-import { openStore } from '../repository/open.ts';
+import { REPOSITORY_KEY } from '../repository/layout.ts';
+import { listPlans } from '../repository/list-backups.ts';
+import { openPlace, openStore } from '../repository/open.ts';
 import { PROBES_FOLDER, probeStore, putProbe } from '../repository/probe.ts';
+import { findRepository } from '../repository/repository.ts';
 import type { Store } from '../repository/store.ts';
 import { checkEncryption } from './encryption-check.ts';
 import { resolveSecret } from './resolve-secret.ts';
+import { checkSigning } from './signing-check.ts';
 
 /** What `holdfast doctor` checks in a repository: objects can be written and read as Holdfast needs it, only those who should can delete, and the clocks agree. */
 
@@ -20,7 +24,40 @@ const ownProbe = (): string => `${PROBES_FOLDER}${hostname()}-${process.pid}-${D
 /** Looks at the repository from this process, by the credentials that this process has. Leaves no object behind but one probe where nobody here may delete it. */
 export async function checkRepository(repository: RepositorySpec): Promise<readonly Check[]> {
   const ofStore = await (hasOwnCredentials(repository) ? checkDivided(repository) : checkWhole(repository));
-  return [...ofStore, ...(await checkEncryption(repository))];
+  return [
+    ...ofStore,
+    await checkDocument(repository),
+    ...(await checkEncryption(repository)),
+    await checkSigning(repository),
+  ];
+}
+
+/** That repository.json is there and whole where there are backups. */
+function checkDocument(repository: RepositorySpec): Promise<Check> {
+  return check(REPOSITORY_KEY, () =>
+    withPlace(repository, async (raw) => {
+      const found = await findRepository(raw);
+      if (found !== undefined) return `format ${found.formatVersion}, id ${found.id}`;
+      for await (const plan of listPlans(raw)) {
+        throw permanent(
+          'REPOSITORY_NOT_FOUND',
+          `it is gone, and there is a folder of backups of ${plan}`,
+          'Put back an older version of it, or make it anew: holdfast repository repair PLAN.',
+        );
+      }
+      return 'not there yet: the first backup makes it';
+    }),
+  );
+}
+
+/** The store itself: its door needs the document. */
+async function withPlace<T>(repository: RepositorySpec, work: (raw: Store) => Promise<T>): Promise<T> {
+  const raw = await openPlace(repository, resolveSecret);
+  try {
+    return await work(raw);
+  } finally {
+    await raw.close();
+  }
 }
 
 async function checkWhole(repository: RepositorySpec): Promise<readonly Check[]> {

@@ -84,6 +84,10 @@ export interface Manifest {
   readonly packs?: readonly ObjectEntry[];
   /** Where the plan locks objects: until when at least everything that the backup needs was locked as it was made, and what that took. */
   readonly locks?: { readonly until: string; readonly asked: number; readonly extended: number };
+  /** Where the repository is signed: the newest register of the plan's backups that its writer knew, 0 where there was none. */
+  readonly register?: number;
+  /** Where the repository is signed: the last backup in that register, and the SHA-256 of its stored manifest. */
+  readonly predecessor?: { readonly backup: string; readonly sha256: string };
   /** Engine `universe`: the tablets, in lists, whose files lie in shared objects. */
   readonly tablets?: ManifestTablets;
   /** Engine `universe`: what a restore passes to `yb-admin`. */

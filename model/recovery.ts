@@ -26,6 +26,8 @@ export interface CatalogueEntry {
   readonly drill?: { readonly verdict: Verdict; readonly at: string; readonly restoreMs?: number };
   /** Retention, phase one: it is deleted by the first prune after `deleteAfter`, unless the policy keeps it again. */
   readonly marked?: { readonly at: string; readonly deleteAfter: string };
+  /** It is not deleted while it is held: by whom and why, one clause. */
+  readonly held?: string;
   /** The store refuses to delete its manifest before. */
   readonly lockedUntil?: string;
   /**
@@ -56,8 +58,13 @@ export interface Catalogue {
   readonly unusable: number;
   /** The plan locks what its backups need. */
   readonly locks?: true;
-  /** Of these the damaged ones (at most 20), each with what is wrong. */
+  /** Of these the damaged ones, and those that no trusted key signed (at most 20), each with what is wrong. */
   readonly damaged?: readonly { readonly backup: string; readonly problem: string }[];
+  /**
+   * The plan says that its repository is signed: what the register of backups and the backups that are there say differently (at most 20 sentences).
+   * Absent: nothing is signed.
+   */
+  readonly signed?: { readonly problems: readonly string[] };
   readonly total: number;
   readonly readAt: string;
 }

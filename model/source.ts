@@ -177,11 +177,31 @@ export interface EncryptionSpec {
   readonly metadataIdentity?: SecretRef;
 }
 
+/** Who signs what is written into a repository, and whose signatures count; see docs/signing.md. */
+export interface SigningSpec {
+  /** Key file of OpenSSH. A worker that only restores does without it. */
+  readonly key?: SecretRef;
+  /** Public keys (`ssh-ed25519 …`): nothing else is restored, drilled or found good. */
+  readonly trusted: readonly string[];
+}
+
+/** Who may have a backup deleted before its time; see docs/retention.md. */
+export interface DeletionSpec {
+  /** Public keys (`ssh-ed25519 …`) of people: one of them asks. */
+  readonly approvers: readonly string[];
+  /** How many of the others must approve. */
+  readonly approvals: number;
+}
+
 export interface RepositorySpec {
   readonly name: string;
   readonly location: S3Location | DirectoryLocation;
   /** Absent: the repository is clear. */
   readonly encryption?: EncryptionSpec;
+  /** Absent: nothing is signed, and no signature is asked for. */
+  readonly signing?: SigningSpec;
+  /** Absent: no backup is deleted before its time. */
+  readonly deletion?: DeletionSpec;
 }
 
 /** When a plan, or its drill, starts by itself. */

@@ -36,6 +36,12 @@ export interface PlanSurvey {
   readonly archive?: readonly ArchiveStanding[];
   /** Where the plan locks objects: the backup that stays locked longest with everything that it needs, or neither where that is known of none. */
   readonly locks?: { readonly backup?: string; readonly until?: string };
+  /** As in the catalogue: absent where nothing is signed. */
+  readonly signed?: { readonly problems: readonly string[] };
+  /** Backups that can't be read or that no trusted key signed, each with what is wrong. */
+  readonly suspect?: readonly { readonly backup: string; readonly problem: string }[];
+  /** Backups that somebody holds, and who and why. */
+  readonly held?: readonly { readonly backup: string; readonly held: string }[];
   readonly schedules: readonly SurveyedSchedule[];
 }
 

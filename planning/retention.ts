@@ -18,6 +18,8 @@ type RetentionRule =
   | 'lastGood'
   /** Something reads it: a restore, a verification, a copy. */
   | 'inUse'
+  /** Somebody holds it until it is released. */
+  | 'hold'
   /** The store refuses to delete it yet. */
   | 'objectLock'
   /** A backup that is kept can't be restored without it. */
@@ -181,6 +183,8 @@ function protect(
   for (const one of all) {
     const reader = readers.get(one.entry.backup);
     if (reader !== undefined) keep(one, 'inUse', `${reader} reads it`);
+    const { held } = one.entry;
+    if (held !== undefined) keep(one, 'hold', held);
     const { lockedUntil } = one.entry;
     if (lockedUntil !== undefined && Date.parse(lockedUntil) > nowMs) {
       keep(one, 'objectLock', `locked until ${lockedUntil}`);

@@ -3,9 +3,12 @@ import type { Catalogue, CatalogueEntry, RecoverySource } from '../model/recover
 import type { PlanSurvey, SurveyedSchedule } from '../model/survey.ts';
 import { recoveryWindow } from './recovery.ts';
 
+const SUSPECTS_SHOWN = 5;
+const HELD_SHOWN = 10;
+
 /** The state of a plan at a glance. Pure: the same catalogue, history and schedules give the same. */
 export function surveyOf(
-  { entries, total, unusable, repositoryId, readAt, locks }: Catalogue,
+  { entries, total, unusable, repositoryId, readAt, locks, signed, damaged = [] }: Catalogue,
   history: readonly RecoverySource[],
   schedules: readonly SurveyedSchedule[],
 ): PlanSurvey {
@@ -14,12 +17,19 @@ export function surveyOf(
     backups: total,
     unusable,
     schedules,
-    ...defined({ repositoryId }),
+    ...defined({ repositoryId, signed }),
+    ...(damaged.length === 0 ? {} : { suspect: damaged.slice(0, SUSPECTS_SHOWN) }),
     storedBytes: entries.reduce((sum, { storedBytes }) => sum + storedBytes, 0),
+    ...heldOf(entries),
     window: recoveryWindow([...history, { kind: 'backups', entries }]),
     ...newestOf(entries),
     ...(locks === true ? { locks: longestLocked(entries) } : {}),
   };
+}
+
+function heldOf(entries: readonly CatalogueEntry[]): Pick<PlanSurvey, 'held'> {
+  const held = entries.flatMap(({ backup, held: by }) => (by === undefined ? [] : [{ backup, held: by }]));
+  return held.length === 0 ? {} : { held: held.slice(0, HELD_SHOWN) };
 }
 
 function newestOf(entries: readonly CatalogueEntry[]): Partial<PlanSurvey> {

@@ -66,9 +66,24 @@ export function partKey(id: ArchiveId, timeline: string, sha256: string): string
 }
 
 export function segmentKey(id: ArchiveId, timeline: string, segment: SegmentName): string {
-  const { startLsn, endLsn, minCommitMicros, maxCommitMicros, sha256Start } = segment;
+  const stem = segmentStem(id, timeline, segment);
+  return `${stem}-${segment.sha256Start}${segment.isInParts ? '.parts.json' : '.zst'}`;
+}
+
+/** A segment's key up to its hash: what its signature is for, since the hash is that of the signed bytes. */
+export function segmentStem(
+  id: ArchiveId,
+  timeline: string,
+  segment: Omit<SegmentName, 'sha256Start' | 'isInParts'>,
+): string {
+  const { startLsn, endLsn, minCommitMicros, maxCommitMicros } = segment;
   const range = `${startLsn}-${endLsn}-${padded(minCommitMicros)}-${padded(maxCommitMicros)}`;
-  return `${timelineFolder(id, timeline)}s-${range}-${sha256Start}${segment.isInParts ? '.parts.json' : '.zst'}`;
+  return `${timelineFolder(id, timeline)}s-${range}`;
+}
+
+/** The same of a stored segment. */
+export function stemOf({ key, sha256Start }: StoredSegment): string {
+  return key.slice(0, key.lastIndexOf(`-${sha256Start}`));
 }
 
 const SEGMENT = /\/s-([0-9A-F]{16})-([0-9A-F]{16})-(\d{16})-(\d{16})-([0-9a-f]{16})\.(zst|parts\.json)$/;

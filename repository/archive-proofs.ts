@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { ArchiveProof, StoredProof } from '../model/archive-proof.ts';
 import { type ArchiveId, parseProofKey, proofKey, proofsFolder } from './archive-names.ts';
-import { getSealed, putSealed } from './sealed-object.ts';
+import { getSealed } from './sealed-object.ts';
+import { putSigned } from './signing/signed-object.ts';
 import type { Store } from './store.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
@@ -27,7 +28,7 @@ export async function putProof(
   proof: ArchiveProof,
   options: Cancellable = {},
 ): Promise<'created' | 'exists'> {
-  return putSealed(store, proofKey(proof, proof.timeline, proof), proof, options);
+  return putSigned(store, proofKey(proof, proof.timeline, proof), proof, options);
 }
 
 /** In order of their begin. What is in the folder and isn't the name of a proof is passed over. */

@@ -11,14 +11,18 @@ import {
   partKey,
   planArchiveFolder,
   segmentKey,
+  segmentStem,
+  stemOf,
   timelineEndKey,
   timelineFolder,
   timelineKey,
 } from './archive-names.ts';
 import { listProofs } from './archive-proofs.ts';
-import { openSealedJson, sealJson } from './sealed-json.ts';
-import { checkFormatVersion, getSealed, getSealedIfThere, putSealed } from './sealed-object.ts';
+import { openSealedJson } from './sealed-json.ts';
+import { checkFormatVersion, getSealed, getSealedIfThere } from './sealed-object.ts';
 import { sha256Hex } from './sha256.ts';
+import { openFrames, signFrames } from './signing/signed-frames.ts';
+import { putSigned, requireTrusted, sealFor } from './signing/signed-object.ts';
 import type { Store } from './store.ts';
 import { damaged } from './store-errors.ts';
 import { textOf } from './zstd-frames.ts';
@@ -77,7 +81,7 @@ export async function putTimeline(
   timeline: Timeline,
   options: Cancellable = {},
 ): Promise<'created' | 'exists'> {
-  return putSealed(store, timelineKey(timeline, timeline.id), timeline, options);
+  return putSigned(store, timelineKey(timeline, timeline.id), timeline, options);
 }
 
 /** The first end that is written stands. */
@@ -87,7 +91,7 @@ export async function putTimelineEnd(
   end: TimelineEnd,
   options: Cancellable = {},
 ): Promise<'created' | 'exists'> {
-  return putSealed(store, timelineEndKey(id, end.timeline), end, options);
+  return putSigned(store, timelineEndKey(id, end.timeline), end, options);
 }
 
 /**
@@ -103,7 +107,8 @@ export async function putSegment(
   body: Uint8Array,
   options: Cancellable = {},
 ): Promise<StoredSegment> {
-  return putSegmentObject(store, id, timeline, { ...range, isInParts: false }, body, options);
+  const signed = await signFrames(store, segmentStem(id, timeline, range), body);
+  return putSegmentObject(store, id, timeline, { ...range, isInParts: false }, signed, options);
 }
 
 /** One part of a transaction that is larger than a segment. Nothing refers to it until `putSegmentOfParts` does. */
@@ -128,7 +133,8 @@ export async function putSegmentOfParts(
   parts: readonly SegmentPart[],
   options: Cancellable = {},
 ): Promise<StoredSegment> {
-  const body = sealJson({ formatVersion: ARCHIVE_FORMAT_VERSION, parts });
+  const list = { formatVersion: ARCHIVE_FORMAT_VERSION, parts };
+  const body = await sealFor(store, segmentStem(id, timeline, range), list);
   return putSegmentObject(store, id, timeline, { ...range, isInParts: true }, body, options);
 }
 
@@ -219,7 +225,8 @@ export async function listSegments(
 
 /**
  * The text of a segment in pieces: the header's line, then framed messages. Each object is checked by its SHA-256 before its bytes are
- * given. Throws `STORE_DAMAGED` or `STORE_NOT_FOUND` (permanent).
+ * given, and the segment by its signature where the plan says that the repository is signed: its changes become SQL. Throws, permanent: `STORE_DAMAGED`,
+ * `STORE_NOT_FOUND`, and as `requireTrusted`.
  */
 export async function* readSegment(
   store: Store,
@@ -229,9 +236,10 @@ export async function* readSegment(
   const body = await store.get(segment.key, options);
   requireOwnHash(store, segment, sha256Hex(body));
   if (!segment.isInParts) {
-    yield* textOf(body);
+    yield* textOf(openFrames(store, stemOf(segment), segment.key, body));
     return;
   }
+  await requireTrusted(store, stemOf(segment), body, options);
   for (const { key, ...expect } of partsOf(store, segment, body)) {
     yield* textOf(await store.get(key, { expect, ...options }));
   }

@@ -8,16 +8,19 @@ import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
 import { rowsOf } from '../model/rows.ts';
 import { isSafetyBackup } from '../model/safety-backup.ts';
 import { mapBounded } from './bounded.ts';
+import { holdText, isInForce, readHolds } from './holds.ts';
 import { type BackupId, manifestKey } from './layout.ts';
 import { readReports } from './ledger.ts';
-import { listBackups } from './list-backups.ts';
+import { isSuspect, listBackups } from './list-backups.ts';
 import { readMarks } from './marks.ts';
 import { findRepository } from './repository.ts';
+import { compareRegister } from './signing/register.ts';
 import type { Store } from './store.ts';
 import { isDamage } from './store-errors.ts';
 
 const LEDGERS_AT_ONCE = 8;
 const DAMAGED_NAMED = 20;
+const PROBLEMS_NAMED = 20;
 
 /** How many verifications of one backup, from the newest back, are searched for a drill. */
 const REPORTS_SEARCHED = 30;
@@ -36,15 +39,25 @@ export async function readCatalogue(
   options: Cancellable = {},
 ): Promise<Catalogue> {
   const identity = await findRepository(store, options);
-  const { backups, unusable } = await listBackups(store, plan, options);
+  const listing = await listBackups(store, plan, options);
+  const { backups, unusable } = listing;
+  const register = await compareRegister(store, plan, listing, options);
   const { location } = repository;
   const locks = location.kind === 's3' && location.objectLock !== undefined;
   const marks = await readMarks(store, plan, options);
+  const holds = (await readHolds(store, { plan }, options)).filter(isInForce);
   const read = async (manifest: Manifest): Promise<CatalogueEntry> => {
+    const held = holds.filter(({ backup }) => backup === manifest.backup).map(holdText);
     const mark = marks.get(manifest.backup);
     const marked = mark && { marked: { at: mark.markedAt, deleteAfter: mark.deleteAfter } };
     const locked = locks ? await lockOf(store, manifest, options) : {};
-    return { ...entryOf(manifest), ...(await historyOf(store, manifest, options)), ...locked, ...marked };
+    return {
+      ...entryOf(manifest),
+      ...(await historyOf(store, manifest, options)),
+      ...locked,
+      ...marked,
+      ...(held.length === 0 ? {} : { held: held.join('; ') }),
+    };
   };
   return {
     plan,
@@ -54,9 +67,10 @@ export async function readCatalogue(
     unusable: unusable.length,
     ...(locks ? { locks } : {}),
     damaged: unusable
-      .filter(({ state }) => state === 'damaged')
+      .filter(isSuspect)
       .slice(0, DAMAGED_NAMED)
       .map(({ backup, problem }) => ({ backup, problem })),
+    ...(register === undefined ? {} : { signed: { problems: register.problems.slice(0, PROBLEMS_NAMED) } }),
     total: backups.length,
     readAt: new Date().toISOString(),
   };

@@ -11,6 +11,8 @@ import { relyOn } from './objects/object-writer.ts';
 import { readSharedObjects } from './objects/tablet-lists.ts';
 import { ensureRepository } from './repository.ts';
 import { sha256Hex } from './sha256.ts';
+import { enterRegister } from './signing/register.ts';
+import { signatureOf, signObject } from './signing/signed-object.ts';
 import type { Store } from './store.ts';
 
 type CopyProgress = {
@@ -39,7 +41,7 @@ interface CopyResult {
  * Copies a backup into a second repository: its objects, each checked by its SHA-256 when it is read and when it is
  * written, then the manifest, byte for byte. Called again after a crash it sends only what is not there yet.
  *
- * Throws, permanent: what reading the source throws; `COPY_CONFLICT` where the target has another backup of this name.
+ * Throws, permanent: what reading the source throws, and signing at the target; `COPY_CONFLICT` where the target has another backup of this name.
  */
 export async function copyBackup(
   from: Store,
@@ -108,6 +110,7 @@ export async function copyBackup(
   await holdLocks(to, [...shared.keys(), ...present], startedAt, cancellable);
   const bytes = await from.get(manifestKey(ref), cancellable);
   checkSame(source.sha256, sha256Hex(bytes), from, ref);
+  await vouchFor(to, ref, bytes, cancellable);
   const outcome = await to.put(manifestKey(ref), bytes, {
     sha256: source.sha256,
     ifAbsent: true,
@@ -117,6 +120,20 @@ export async function copyBackup(
     checkSame(source.sha256, (await readStoredManifest(to, ref, cancellable)).sha256, to, ref);
   }
   return result();
+}
+
+/** Where the target is signed: by its own key where it doesn't trust the signature that the manifest brings along, and in its register. */
+async function vouchFor(
+  to: Store,
+  ref: BackupId,
+  manifest: Uint8Array,
+  cancellable: { readonly signal?: AbortSignal },
+): Promise<void> {
+  if (to.signing === undefined) return;
+  const key = manifestKey(ref);
+  const { state } = await signatureOf(to, to.signing, key, manifest, cancellable);
+  if (state !== 'trusted') await signObject(to, to.signing, key, manifest, cancellable);
+  await enterRegister(to, ref, sha256Hex(manifest), cancellable);
 }
 
 /**

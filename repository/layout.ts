@@ -3,6 +3,7 @@
  * are relative to the backup's folder.
  */
 import { checkedPart } from './key.ts';
+import { sha256Hex } from './sha256.ts';
 
 /** Identifies one backup of a plan; a `BackupRef` does. */
 export interface BackupId {
@@ -67,6 +68,41 @@ export function ledgerFolder({ plan, backup }: BackupId): string {
 /** @param time ISO 8601 in UTC with milliseconds: of fixed width, so that names sort by time. */
 export function ledgerKey(ref: BackupId, time: string): string {
   return `${ledgerFolder(ref)}${time.replaceAll(/[-:.]/g, '')}.json`;
+}
+
+const SIGNATURES_FOLDER = 'signatures/';
+
+/** `signatures/<key>/`: signatures of an object that were made after it. */
+export function signatureFolder(key: string): string {
+  return `${SIGNATURES_FOLDER}${key}/`;
+}
+
+/** @param fingerprint of the signer's key, as `ssh-keygen -l` prints it */
+export function signatureKey(key: string, sha256: string, fingerprint: string): string {
+  const signer = sha256Hex(Buffer.from(fingerprint)).slice(0, 16);
+  return `${signatureFolder(key)}${sha256.slice(0, 16)}-${signer}.sig`;
+}
+
+const REGISTERS_FOLDER = 'register/';
+
+/** `register/<plan>/`: which backups there should be; see `signing/register.ts`. */
+export function registerFolder(plan: string): string {
+  return `${REGISTERS_FOLDER}${checkedPart(plan)}/`;
+}
+
+export function registerKey(plan: string, number: number): string {
+  return `${registerFolder(plan)}${padded(number, 9)}.json`;
+}
+
+/**
+ * Whether a key holds the beginning of its object's hash, so that whoever writes under it writes the same contents (M4).
+ *
+ * @param sha256 of the contents
+ */
+export function namesItsContents(key: string, sha256: string): boolean {
+  const name = key.slice(key.lastIndexOf('/') + 1);
+  const runs = name.match(/(?<![0-9A-Za-z])(?:[0-9a-f]{64}|[0-9a-f]{16}|[0-9a-f]{12})(?![0-9A-Za-z])/g);
+  return runs?.some((run) => sha256.startsWith(run)) ?? false;
 }
 
 /** Key files of an encrypted repository: see `encryption/key-files.ts`. */
@@ -140,6 +176,37 @@ export function pinKey({ plan, backup }: BackupId, reader: string): string {
   return `${pinsFolder(plan)}${checkedPart(backup)}/${reader.slice(0, 16)}.json`;
 }
 
+const HOLDS_FOLDER = 'holds/';
+
+/** `holds/<plan>/`: who holds which backup, and why. */
+export function holdsFolder(plan: string): string {
+  return `${HOLDS_FOLDER}${checkedPart(plan)}/`;
+}
+
+export function holdKey({ plan, backup }: BackupId, id: string): string {
+  return `${holdsFolder(plan)}${checkedPart(backup)}/${checkedPart(id)}.json`;
+}
+
+const DELETIONS_FOLDER = 'deletions/';
+
+/** `deletions/<plan>/`: who asked for deletions of backups, and who approved. */
+export function deletionsFolder(plan: string): string {
+  return `${DELETIONS_FOLDER}${checkedPart(plan)}/`;
+}
+
+export function deletionFolder({ plan, backup }: BackupId): string {
+  return `${deletionsFolder(plan)}${checkedPart(backup)}/`;
+}
+
+export function deletionRequestKey(ref: BackupId): string {
+  return `${deletionFolder(ref)}request.json`;
+}
+
+/** @param fingerprint of the approver's key */
+export function approvalKey(ref: BackupId, fingerprint: string): string {
+  return `${deletionFolder(ref)}approval-${sha256Hex(Buffer.from(fingerprint)).slice(0, 16)}.json`;
+}
+
 /** `retention/<plan>/lease/` */
 export function leaseFolder(plan: string): string {
   return `${retentionFolder(plan)}lease/`;
@@ -181,6 +248,9 @@ export function isLocked(key: string): boolean {
     key.startsWith(INDEX_FOLDER) ||
     key.startsWith(LEDGERS_FOLDER) ||
     key.startsWith(KEYS_FOLDER) ||
+    key.startsWith(SIGNATURES_FOLDER) ||
+    key.startsWith(REGISTERS_FOLDER) ||
+    key.startsWith(HOLDS_FOLDER) ||
     (key.startsWith(BACKUPS_FOLDER) && !isWork(key))
   );
 }

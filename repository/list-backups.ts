@@ -2,7 +2,8 @@ import { HoldfastError } from '../model/errors.ts';
 import { instantOf, type Manifest } from '../model/manifest.ts';
 import { mapBounded } from './bounded.ts';
 import { BACKUPS_FOLDER, type BackupId, planFolder } from './layout.ts';
-import { findManifest } from './manifest.ts';
+import { findManifest, type StoredManifest } from './manifest.ts';
+import { FOREIGN, FORGED, UNSIGNED } from './signing/errors.ts';
 import type { Store } from './store.ts';
 
 const MANIFESTS_AT_ONCE = 8;
@@ -12,15 +13,33 @@ type Cancellable = { readonly signal?: AbortSignal };
 /** A backup's folder that can't be restored from. */
 export interface UnusableBackup {
   readonly backup: string;
-  /** `unfinished`: no manifest (yet); `discarded`: given up; `damaged`: the manifest can't be trusted or read. */
-  readonly state: 'unfinished' | 'discarded' | 'damaged';
+  /**
+   * `unfinished`: no manifest (yet); `discarded`: given up; `damaged`: the manifest can't be read. Where the plan says that the repository is signed:
+   * `unsigned`, `foreign` (signed by a key that the plan doesn't trust), `forged` (not what was signed).
+   */
+  readonly state: 'unfinished' | 'discarded' | 'damaged' | DistrustedState;
   /** One sentence; names the manifest where it is damaged. */
   readonly problem: string;
+}
+
+type DistrustedState = 'unsigned' | 'foreign' | 'forged';
+
+const DISTRUSTED: ReadonlyMap<string, DistrustedState> = new Map([
+  [UNSIGNED, 'unsigned'],
+  [FOREIGN, 'foreign'],
+  [FORGED, 'forged'],
+]);
+
+/** True where a backup has a manifest that can't be read, or that no trusted key signed: somebody has to look at it. */
+export function isSuspect({ state }: UnusableBackup): boolean {
+  return state !== 'unfinished' && state !== 'discarded';
 }
 
 export interface BackupListing {
   /** Newest read point first. Ordered by time, never by name, since names may sort otherwise. */
   readonly backups: readonly Manifest[];
+  /** SHA-256 of the stored manifests, by backup. */
+  readonly sha256: ReadonlyMap<string, string>;
   readonly unusable: readonly UnusableBackup[];
 }
 
@@ -38,16 +57,18 @@ export async function listBackups(
   plan: string,
   options: Cancellable = {},
 ): Promise<BackupListing> {
-  const backups: Manifest[] = [];
+  const found: StoredManifest[] = [];
   const unusable: UnusableBackup[] = [];
   const names = store.folders(planFolder(plan), options);
   const read = (backup: string) => readBackup(store, { plan, backup }, options);
-  for await (const found of mapBounded(names, MANIFESTS_AT_ONCE, read)) {
-    if ('state' in found) unusable.push(found);
-    else backups.push(found);
+  for await (const backup of mapBounded(names, MANIFESTS_AT_ONCE, read)) {
+    if ('state' in backup) unusable.push(backup);
+    else found.push(backup);
   }
+  const backups = found.map(({ manifest }) => manifest);
   return {
     backups: backups.sort((one, other) => Date.parse(instantOf(other)) - Date.parse(instantOf(one))),
+    sha256: new Map(found.map(({ manifest, sha256 }) => [manifest.backup, sha256])),
     unusable: unusable.sort((one, other) => one.backup.localeCompare(other.backup)),
   };
 }
@@ -56,11 +77,11 @@ async function readBackup(
   store: Store,
   ref: BackupId,
   options: Cancellable,
-): Promise<Manifest | UnusableBackup> {
+): Promise<StoredManifest | UnusableBackup> {
   const { backup } = ref;
   try {
     const found = await findManifest(store, ref, options);
-    if (found !== undefined) return found.manifest;
+    if (found !== undefined) return found;
     return {
       backup,
       state: 'unfinished',
@@ -68,10 +89,11 @@ async function readBackup(
     };
   } catch (error) {
     if (!(error instanceof HoldfastError)) throw error;
-    if (error.code === 'BACKUP_DISCARDED') return { backup, state: 'discarded', problem: error.message };
-    if (error.code === 'STORE_DAMAGED' || error.code === 'FORMAT_TOO_NEW') {
-      return { backup, state: 'damaged', problem: error.message };
-    }
+    const { code, message: problem, remedy } = error;
+    if (code === 'BACKUP_DISCARDED') return { backup, state: 'discarded', problem };
+    if (code === 'STORE_DAMAGED' || code === 'FORMAT_TOO_NEW') return { backup, state: 'damaged', problem };
+    const state = DISTRUSTED.get(code);
+    if (state !== undefined) return { backup, state, problem: `${problem} ${remedy}` };
     throw error;
   }
 }

@@ -10,6 +10,8 @@ import { dataObjectSchema, manifestSchema } from './schema.ts';
 import { openSealedJson } from './sealed-json.ts';
 import { checkFormatVersion } from './sealed-object.ts';
 import { sha256Hex } from './sha256.ts';
+import { distrusted, type SignatureState } from './signing/errors.ts';
+import { signatureOf } from './signing/signed-object.ts';
 import type { Store } from './store.ts';
 import { damaged, isDamage, STORE_NOT_FOUND } from './store-errors.ts';
 
@@ -44,16 +46,27 @@ export interface StoredManifest {
   readonly manifest: Manifest;
   /** Hex, of the stored manifest's bytes. */
   readonly sha256: string;
+  /** Absent where the plan doesn't say that the repository is signed. */
+  readonly signature?: SignatureState;
+}
+
+export interface ReadManifestOptions extends Cancellable {
+  /**
+   * `any`: a manifest that no trusted key signed is returned all the same, and `signature` says so. For what only looks at backups. Default: it is
+   * refused, since a manifest decides which SQL is run.
+   */
+  readonly signedBy?: 'trusted' | 'any';
 }
 
 /**
- * The manifest of a backup, its seal, its shape and its name checked. Throws, permanent: `BACKUP_NOT_FOUND`,
- * `BACKUP_DISCARDED`, `STORE_DAMAGED` naming the manifest, `FORMAT_TOO_NEW`.
+ * The manifest of a backup, its seal, its shape and its name checked, and its signature where the plan says that the repository is signed. Throws,
+ * permanent: `BACKUP_NOT_FOUND`, `BACKUP_DISCARDED`, `STORE_DAMAGED` naming the manifest, `FORMAT_TOO_NEW`, `SIGNATURE_MISSING`, `SIGNATURE_FOREIGN`,
+ * `SIGNATURE_FORGED`.
  */
 export async function readManifest(
   store: Store,
   ref: BackupId,
-  options: Cancellable = {},
+  options: ReadManifestOptions = {},
 ): Promise<Manifest> {
   return (await readStoredManifest(store, ref, options)).manifest;
 }
@@ -62,7 +75,7 @@ export async function readManifest(
 export async function readStoredManifest(
   store: Store,
   ref: BackupId,
-  options: Cancellable = {},
+  options: ReadManifestOptions = {},
 ): Promise<StoredManifest> {
   const found = await findManifest(store, ref, options);
   if (found !== undefined) return found;
@@ -77,7 +90,7 @@ export async function readStoredManifest(
 export async function findManifest(
   store: Store,
   ref: BackupId,
-  options: Cancellable = {},
+  { signedBy = 'trusted', ...options }: ReadManifestOptions = {},
 ): Promise<StoredManifest | undefined> {
   const key = manifestKey(ref);
   let bytes: Uint8Array;
@@ -87,7 +100,26 @@ export async function findManifest(
     if (error instanceof HoldfastError && error.code === STORE_NOT_FOUND) return undefined;
     throw error;
   }
-  return { manifest: parseManifest(bytes, ref, store), sha256: sha256Hex(bytes) };
+  const manifest = parseManifest(bytes, ref, store);
+  const sha256 = sha256Hex(bytes);
+  if (store.signing === undefined) return { manifest, sha256 };
+  const signature = await signatureOf(store, store.signing, key, bytes, options);
+  if (signature.state !== 'trusted' && signedBy === 'trusted') {
+    throw distrustedManifest(ref, signature);
+  }
+  return { manifest, sha256, signature };
+}
+
+/** The refusal of a manifest that no trusted key signed. */
+export function distrustedManifest(
+  ref: BackupId,
+  signature: Exclude<SignatureState, { readonly state: 'trusted' }>,
+): HoldfastError {
+  return distrusted(`The backup ${ref.backup} of plan ${ref.plan}`, signature, remedyFor(ref));
+}
+
+function remedyFor({ plan, backup }: BackupId): string {
+  return `Don't restore it unless you know where it comes from. If it was made before the plan had \`signing\`: holdfast sign ${plan} ${backup} verifies its contents and signs it. To restore it unsigned, this once: holdfast restore ${plan} --backup ${backup} --trust-unsigned.`;
 }
 
 function parseManifest(bytes: Uint8Array, ref: BackupId, store: Store): Manifest {

@@ -5,6 +5,7 @@ import { ClearStore } from './encryption/clear-store.ts';
 import { EncryptedStore } from './encryption/encrypted-store.ts';
 import { S3Store } from './s3.ts';
 import type { SecretResolver } from './s3-client.ts';
+import { Signing } from './signing/signing.ts';
 import type { Store } from './store.ts';
 
 /**
@@ -16,7 +17,7 @@ import type { Store } from './store.ts';
 export async function openStore(repository: RepositorySpec, secret: SecretResolver): Promise<Store> {
   const { encryption } = repository;
   return encryption === undefined
-    ? new ClearStore(await openPlace(repository, secret))
+    ? new ClearStore(await openPlace(repository, secret), signingOf(repository, secret))
     : openEncrypted({ ...repository, encryption }, secret);
 }
 
@@ -25,10 +26,17 @@ export async function openEncrypted(
   repository: RepositorySpec & Required<Pick<RepositorySpec, 'encryption'>>,
   secret: SecretResolver,
 ): Promise<EncryptedStore> {
-  return new EncryptedStore(await openPlace(repository, secret), repository.encryption, secret);
+  const raw = await openPlace(repository, secret);
+  return new EncryptedStore(raw, repository.encryption, secret, signingOf(repository, secret));
 }
 
-async function openPlace({ location }: RepositorySpec, secret: SecretResolver): Promise<Store> {
+/** Absent where the plan says nothing of signatures. */
+export function signingOf({ name, signing }: RepositorySpec, secret: SecretResolver): Signing | undefined {
+  return signing === undefined ? undefined : new Signing(signing, secret, `the repository ${name}`);
+}
+
+/** The store itself, without its door: for what makes the door. */
+export async function openPlace({ location }: RepositorySpec, secret: SecretResolver): Promise<Store> {
   switch (location.kind) {
     case 'directory':
       return new DirectoryStore(location.path, defined({ groupAccess: location.groupAccess }));

@@ -1,4 +1,5 @@
 import type { RepositoryIdentity } from './identity.ts';
+import type { Signing } from './signing/signing.ts';
 import type {
   GetOptions,
   HeadOptions,
@@ -41,6 +42,10 @@ export class RememberingStore implements Store {
 
   get locks(): StoreLocks | undefined {
     return this.#store.locks;
+  }
+
+  get signing(): Signing | undefined {
+    return this.#store.signing;
   }
 
   async put(key: string, body: Uint8Array, options: PutOptions): Promise<'created' | 'exists'> {

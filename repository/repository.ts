@@ -4,7 +4,8 @@ import { permanent } from '../model/errors.ts';
 import type { RepositoryIdentity } from './identity.ts';
 import { REPOSITORY_KEY } from './layout.ts';
 import { proveStore } from './probe.ts';
-import { checkFormatVersion, getSealed, getSealedIfThere, putSealed } from './sealed-object.ts';
+import { checkFormatVersion, getSealedIfThere } from './sealed-object.ts';
+import { getSigned, getSignedIfThere, putSigned } from './signing/signed-object.ts';
 import type { Store } from './store.ts';
 
 /** The newest that this Holdfast knows. A clear repository has 1, an encrypted one 2. */
@@ -22,11 +23,13 @@ type Cancellable = { readonly signal?: AbortSignal };
 
 /**
  * The repository in a store, created on first use, once the store was proven to do what a repository rests on. Of two that create it at once, one wins.
- * Throws as `readRepository` and as `proveStore`.
+ * Where the plan says that it is signed, its document must be, by a key that the plan trusts: it names the key that an encrypted one is written with.
+ *
+ * Throws as `readRepository`, `proveStore`, `getSigned` and `putSigned`.
  */
 export async function ensureRepository(store: Store, options: Cancellable = {}): Promise<RepositoryIdentity> {
-  const found = await findRepository(store, options);
-  if (found !== undefined) return found;
+  const found = await getSignedIfThere(store, REPOSITORY_KEY, identitySchema, options);
+  if (found !== undefined) return checked(found, store);
   await proveStore(store, options);
   const clear: RepositoryIdentity = {
     formatVersion: CLEAR_FORMAT_VERSION,
@@ -34,10 +37,10 @@ export async function ensureRepository(store: Store, options: Cancellable = {}):
     createdAt: new Date().toISOString(),
   };
   const identity = (await store.prepareRepository?.(clear, options)) ?? clear;
-  const outcome = await putSealed(store, REPOSITORY_KEY, identity, options);
+  const outcome = await putSigned(store, REPOSITORY_KEY, identity, options);
   return outcome === 'created'
     ? identity
-    : checked(await getSealed(store, REPOSITORY_KEY, identitySchema, options), store);
+    : checked(await getSigned(store, REPOSITORY_KEY, identitySchema, options), store);
 }
 
 /** Throws, permanent: `REPOSITORY_NOT_FOUND`, `FORMAT_TOO_NEW`, `STORE_DAMAGED`. */

@@ -171,6 +171,8 @@ export const manifestSchema: z.ZodType<Manifest> = z.object({
   ]),
   packs: z.array(objectEntrySchema).exactOptional(),
   locks: z.object({ until: time, asked: count, extended: count }).exactOptional(),
+  register: count.exactOptional(),
+  predecessor: z.object({ backup: z.string(), sha256 }).exactOptional(),
   tablets: tabletsSchema.exactOptional(),
   universe: universeSchema.exactOptional(),
 });

@@ -12,8 +12,50 @@ import { STORE_DAMAGED } from './store-errors.ts';
  * and without Holdfast `head -n -2 manifest.json | sha256sum` prints the same hash.
  */
 export function sealJson(value: object): Uint8Array {
+  return sealText(textOf(value));
+}
+
+/**
+ * Sealed JSON with a signature of everything before it, as its last member but one:
+ *
+ *     "signature": "<armored, its line breaks written as \\n>",
+ *     "sha256": "<hash of all bytes before this line>"
+ *
+ * @param sign the signature of the bytes that it is given
+ */
+export async function sealSignedJson(
+  value: object,
+  sign: (message: Uint8Array) => Promise<string>,
+): Promise<Uint8Array> {
+  const text = textOf(value);
+  return sealText(`${text}  "signature": ${JSON.stringify(await sign(Buffer.from(text)))},\n`);
+}
+
+/** What is signed in sealed JSON, and by what; undefined where it has no signature. */
+export interface SignedText {
+  readonly message: Uint8Array;
+  readonly signature: string;
+}
+
+/** Found by lines alone: no text in JSON has a line break, and members within others have more spaces before them. */
+export function signedTextOf(bytes: Uint8Array): SignedText | undefined {
+  const sealed = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const end = sealed.length - SEAL_CHARACTERS;
+  if (end <= 1) return undefined;
+  const start = sealed.lastIndexOf('\n', end - 2) + 1;
+  const line = SIGNATURE.exec(sealed.toString('utf8', start, end));
+  if (line?.[1] === undefined) return undefined;
+  return { message: sealed.subarray(0, start), signature: line[1].replaceAll('\\n', '\n') };
+}
+
+const SIGNATURE = /^ {2}"signature": "([A-Za-z0-9+/= \\-]*)",\n$/;
+
+function textOf(value: object): string {
   const text = JSON.stringify(value, undefined, 2);
-  const covered = `${text.slice(0, -'\n}'.length)},\n`;
+  return `${text.slice(0, -'\n}'.length)},\n`;
+}
+
+function sealText(covered: string): Uint8Array {
   return Buffer.from(`${covered}  "sha256": "${sha256Hex(Buffer.from(covered))}"\n}\n`);
 }
 

@@ -1,4 +1,5 @@
 import type { RepositoryIdentity } from './identity.ts';
+import type { Signing } from './signing/signing.ts';
 
 /**
  * The contract of a store: where objects live. Implemented by `s3.ts` and `directory.ts`, held by one test suite.
@@ -69,6 +70,9 @@ export interface Store {
   /** How objects are locked here, where the plan asks for it. Absent: nothing is locked. */
   readonly locks?: StoreLocks | undefined;
 
+  /** Who signs what is written here, and whose signatures count. Absent: nothing is signed, and no signature is asked for. */
+  readonly signing?: Signing | undefined;
+
   close(): Promise<void>;
 }
 
@@ -99,6 +103,11 @@ export interface PutOptions {
   /** Hex SHA-256 of `body`, computed by the caller once; the store verifies it. */
   readonly sha256: string;
   readonly ifAbsent: boolean;
+  /**
+   * With `ifAbsent`. True: whoever writes under this key writes the same contents, since it holds their hash. Then a store that says `exists` and has nothing
+   * there (docs/retention.md, versitygw) is written to all the same.
+   */
+  readonly sameContents?: boolean;
   readonly signal?: AbortSignal;
 }
 

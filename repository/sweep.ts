@@ -4,6 +4,7 @@ import { DAY_MS } from '../model/time.ts';
 import { type BackupId, backupFolder, MANIFEST_NAME, manifestKey, planFolder } from './layout.ts';
 import { findManifest, PLAIN_FORMAT_VERSION, readNamedObjects } from './manifest.ts';
 import { putSealed } from './sealed-object.ts';
+import { isDistrusted } from './signing/errors.ts';
 import type { ListedObject, Store } from './store.ts';
 
 const DELETE_BATCH = 1000;
@@ -160,6 +161,8 @@ async function readFolderIfTrusted(
     return await readFolder(store, ref, graceMs, options);
   } catch (error) {
     const distrusted = ['STORE_DAMAGED', 'STORE_NOT_FOUND', 'FORMAT_TOO_NEW'];
+    // What an unsigned manifest leaves out may be what the true one named.
+    if (isDistrusted(error)) return undefined;
     if (error instanceof HoldfastError && distrusted.includes(error.code)) return undefined;
     throw error;
   }

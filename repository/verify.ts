@@ -14,10 +14,12 @@ import { differenceInContent } from './content.ts';
 import { readData } from './data-pieces.ts';
 import { type BackupId, backupFolder, OBJECTS_FOLDER } from './layout.ts';
 import { Limiter } from './limiter.ts';
-import { readManifest, readNamedObjects } from './manifest.ts';
+import { listBackups } from './list-backups.ts';
+import { distrustedManifest, readNamedObjects, readStoredManifest, type StoredManifest } from './manifest.ts';
 import { manifestProblems } from './manifest-sums.ts';
 import { type NamedSharedObject, readSharedObjects } from './objects/tablet-lists.ts';
 import { sha256Hex } from './sha256.ts';
+import { compareRegister } from './signing/register.ts';
 import type { Store } from './store.ts';
 import { differenceOf, isDamage, STORE_NOT_FOUND } from './store-errors.ts';
 
@@ -25,6 +27,7 @@ import { differenceOf, isDamage, STORE_NOT_FOUND } from './store-errors.ts';
 type StoreLevel = Exclude<VerifyLevel, 'restore'>;
 
 const PROBLEMS_REPORTED = 100;
+const NOTES_REPORTED = 20;
 
 const CHECKED_AT_ONCE: Readonly<Record<StoreLevel, number>> = { exists: 4, checksums: 16, content: 4 };
 /** At level `checksums`, of objects that have to be downloaded after all, each of which is held in memory. */
@@ -58,7 +61,10 @@ interface VerifyOptions {
  *   none (an S3 object sent in parts), the object is downloaded and hashed.
  * - `content`: each object is downloaded and hashed, table data decompressed and its rows counted, and the manifest's parts added up.
  *
- * Verdict `FAILED` when an object is missing or damaged, `INCONCLUSIVE` when the store could not be asked, else `OK`.
+ * Where the plan says that the repository is signed, the manifest must be, and the register of backups must have it.
+ *
+ * Verdict `FAILED` when an object is missing or damaged, the manifest is forged, or the register doesn't have it; `INCONCLUSIVE` when the store could not be
+ * asked, or nobody whom the plan trusts signed the manifest; else `OK`.
  * Throws only the reason of an abort, mistakes of the program, and what `throwsTransient` says.
  */
 export async function verifyBackup(
@@ -68,6 +74,9 @@ export async function verifyBackup(
   options: VerifyOptions = {},
 ): Promise<VerifyReport> {
   const problems: string[] = [];
+  /** Why an `OK` would say too much. */
+  const doubts: string[] = [];
+  const notes: string[] = [];
   const resume = options.resume?.problems === 0 ? options.resume : undefined;
   let progress: VerifyProgress = resume ?? {
     startedAt: new Date().toISOString(),
@@ -82,12 +91,16 @@ export async function verifyBackup(
     verdict,
     checkedObjects: progress.checkedObjects,
     checkedBytes: progress.checkedBytes,
-    problems: problems.slice(0, PROBLEMS_REPORTED),
+    problems: [...problems, ...doubts].slice(0, PROBLEMS_REPORTED),
+    ...(notes.length === 0 ? {} : { notes: notes.slice(0, NOTES_REPORTED) }),
     startedAt: progress.startedAt,
     finishedAt: new Date().toISOString(),
   });
   try {
-    for await (const checked of checkObjects(store, ref, level, progress.checkedObjects, options)) {
+    const cancellable = defined({ signal: options.signal });
+    const stored = await readStoredManifest(store, ref, { ...cancellable, signedBy: 'any' });
+    const { manifest } = stored;
+    for await (const checked of checkObjects(store, manifest, level, progress.checkedObjects, options)) {
       problems.push(...checked.problems);
       progress = {
         startedAt: progress.startedAt,
@@ -99,11 +112,12 @@ export async function verifyBackup(
     }
     // A missing or damaged object decides the verdict.
     if (level === 'content' && problems.length === 0) {
-      const cancellable = defined({ signal: options.signal });
-      problems.push(
-        ...(await manifestProblems(store, await readManifest(store, ref, cancellable), cancellable)),
-      );
+      problems.push(...(await manifestProblems(store, manifest, cancellable)));
     }
+    const signatures = await signatureProblems(store, ref, stored, cancellable);
+    problems.push(...signatures.problems);
+    doubts.push(...signatures.doubts);
+    notes.push(...signatures.notes);
   } catch (error) {
     options.signal?.throwIfAborted();
     if (!(error instanceof HoldfastError)) throw error;
@@ -113,7 +127,37 @@ export async function verifyBackup(
     problems.push(verdict === 'INCONCLUSIVE' ? `${error.message} (${error.code})` : error.message);
     return report(verdict);
   }
-  return report(problems.length > 0 ? 'FAILED' : 'OK');
+  if (problems.length > 0) return report('FAILED');
+  return report(doubts.length > 0 ? 'INCONCLUSIVE' : 'OK');
+}
+
+/** What its signature and the register of backups say of a backup; nothing where the plan doesn't say that the repository is signed. */
+async function signatureProblems(
+  store: Store,
+  ref: BackupId,
+  { signature }: StoredManifest,
+  cancellable: { readonly signal?: AbortSignal },
+): Promise<{
+  readonly problems: readonly string[];
+  readonly doubts: readonly string[];
+  readonly notes: readonly string[];
+}> {
+  if (signature === undefined) return { problems: [], doubts: [], notes: [] };
+  const listing = await listBackups(store, ref.plan, cancellable);
+  const register = await compareRegister(store, ref.plan, listing, cancellable);
+  if (register === undefined) return { problems: [], doubts: [], notes: [] };
+  const { about, others } = register;
+  if (signature.state === 'trusted') {
+    return { problems: about.get(ref.backup) ?? [], doubts: [], notes: others(ref.backup) };
+  }
+  const { message, code, remedy } = distrustedManifest(ref, signature);
+  const refusal = `${message} ${remedy} (${code})`;
+  const isForged = signature.state === 'forged';
+  return {
+    problems: isForged ? [refusal] : [],
+    doubts: isForged ? [] : [refusal],
+    notes: others(ref.backup),
+  };
 }
 
 interface Checked {
@@ -137,13 +181,12 @@ type Check = (object: Checkable) => Promise<Checked>;
 /** The outcome for each object, in the manifest's order, without the first `skip`. Throws where the store can't be asked. */
 async function* checkObjects(
   store: Store,
-  ref: BackupId,
+  manifest: Manifest,
   level: StoreLevel,
   skip: number,
   options: VerifyOptions,
 ): AsyncGenerator<Checked> {
   const cancellable = defined({ signal: options.signal });
-  const manifest = await readManifest(store, ref, cancellable);
   const check = await checkOf(level, store, manifest, cancellable);
   const objects = objectsOf(store, manifest, cancellable);
   yield* mapBounded(from(objects, skip), options.concurrency ?? CHECKED_AT_ONCE[level], async (object) => {

@@ -12,8 +12,8 @@ import {
   serverSchema,
 } from './schema.ts';
 import { openSealedJson, sealJson } from './sealed-json.ts';
-import { getSealed, getSealedIfThere, putSealed } from './sealed-object.ts';
 import { sha256Hex } from './sha256.ts';
+import { getSigned, getSignedIfThere, putSigned } from './signing/signed-object.ts';
 import type { Store } from './store.ts';
 import { notFound } from './store-errors.ts';
 
@@ -91,7 +91,7 @@ export async function writeWorkList(
     databases: description.databases,
     commonObjects: description.commonObjects,
   };
-  const outcome = await putSealed(store, backupFolder(ref) + workListName(epoch), workList, options);
+  const outcome = await putSigned(store, backupFolder(ref) + workListName(epoch), workList, options);
   return outcome === 'created' ? workList : readWorkList(store, ref, epoch, options);
 }
 
@@ -102,7 +102,7 @@ export async function readWorkList(
   epoch: number,
   options: Cancellable = {},
 ): Promise<WorkList> {
-  return getSealed(store, backupFolder(ref) + workListName(epoch), workListSchema, options);
+  return getSigned(store, backupFolder(ref) + workListName(epoch), workListSchema, options);
 }
 
 /** As `readWorkList`, undefined where no export of this epoch has ended. */
@@ -112,7 +112,7 @@ export async function findWorkList(
   epoch: number,
   options: Cancellable = {},
 ): Promise<WorkList | undefined> {
-  return getSealedIfThere(store, backupFolder(ref) + workListName(epoch), workListSchema, options);
+  return getSignedIfThere(store, backupFolder(ref) + workListName(epoch), workListSchema, options);
 }
 
 /** The tasks of one batch. Throws `STORE_NOT_FOUND` or `STORE_DAMAGED` (permanent). */
@@ -145,8 +145,8 @@ export async function writeTaskResult(
   options: Cancellable = {},
 ): Promise<TaskResult> {
   const key = backupFolder(ref) + taskResultName(epoch, result.index);
-  const outcome = await putSealed(store, key, result, options);
-  return outcome === 'created' ? result : getSealed(store, key, resultSchema, options);
+  const outcome = await putSigned(store, key, result, options);
+  return outcome === 'created' ? result : getSigned(store, key, resultSchema, options);
 }
 
 /** Undefined while the task has no result. Throws `STORE_DAMAGED` (permanent). */
@@ -157,7 +157,7 @@ export async function findTaskResult(
   task: number,
   options: Cancellable = {},
 ): Promise<TaskResult | undefined> {
-  return getSealedIfThere(store, backupFolder(ref) + taskResultName(epoch, task), resultSchema, options);
+  return getSignedIfThere(store, backupFolder(ref) + taskResultName(epoch, task), resultSchema, options);
 }
 
 /** The results of all tasks of an epoch, in the order of the tasks, `concurrency` read ahead. Throws on one that is missing. */

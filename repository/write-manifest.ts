@@ -19,8 +19,9 @@ import { relyOn } from './objects/object-writer.ts';
 import { mergedLists, writeTabletList } from './objects/tablet-lists.ts';
 import { TabletTally } from './objects/tablet-tally.ts';
 import { PackCheck } from './packs.ts';
-import { sealJson } from './sealed-json.ts';
 import { sha256Hex } from './sha256.ts';
+import { enterRegister, predecessorOf } from './signing/register.ts';
+import { sealFor } from './signing/signed-object.ts';
 import type { Store } from './store.ts';
 import { DataTally } from './tally.ts';
 
@@ -145,9 +146,15 @@ async function putManifest(
   const cancellable = cancellation(options);
   const holding = { ...cancellable, ...defined({ heartbeat: options.heartbeat }) };
   const locks = await holdLocks(store, shared, new Date(counted.startedAt), holding);
-  const manifest: Manifest = locks === undefined ? counted : { ...counted, locks };
-  const body = sealJson(manifest);
+  const manifest: Manifest = {
+    ...counted,
+    ...defined({ locks }),
+    ...(await predecessorOf(store, counted, cancellable)),
+  };
+  const body = await sealFor(store, manifestKey(manifest), manifest);
   const sha256 = sha256Hex(body);
+  // Before the manifest: what is there and isn't in the register was brought back by somebody.
+  await enterRegister(store, manifest, sha256, cancellable);
   const outcome = await store.put(manifestKey(manifest), body, { sha256, ifAbsent: true, ...cancellable });
   // Another attempt was faster, or this one's answer was lost. The manifest that is there is the backup.
   return outcome === 'created' ? { manifest, sha256 } : readStoredManifest(store, manifest, cancellable);

@@ -23,6 +23,8 @@ export function renderPlan(status: PlanStatus, now: Date): string {
     ...(surveyFailure === null
       ? []
       : [`⚠ The repository could not be read (${surveyFailure.at}): ${surveyFailure.reason}`, '']),
+    ...(survey?.signed?.problems ?? []).flatMap((problem) => [`⚠ ${problem}`, '']),
+    ...(survey?.suspect ?? []).flatMap(({ backup, problem }) => [`⚠ \`${backup}\`: ${problem}`, '']),
     '| | |',
     '|---|---|',
     row(

@@ -11,6 +11,7 @@ interface Options extends CommonOptions {
   readonly format: string;
   readonly times?: boolean;
   readonly output?: string;
+  readonly trustUnsigned?: boolean;
 }
 
 export function register(program: Command): void {
@@ -22,6 +23,7 @@ export function register(program: Command): void {
     .requiredOption('--table <keyspace.table>', 'which table')
     .option('--format <format>', 'jsonl (one JSON object a line) or csv', 'jsonl')
     .option('--times', 'also each cell’s time of writing (microseconds) and expiry')
+    .option('--trust-unsigned', 'this once, also what no trusted key signed')
     .option('--output <file>', 'into a file instead of stdout')
     .option('--json', 'one JSON document on stdout about what was written; needs --output')
     .addHelpText(
@@ -48,7 +50,9 @@ async function run(argument: string, backup: string, options: Options) {
   const { requireBackup, withStore } = await import('../backups.ts');
   const { readManifest } = await import('../../repository/manifest.ts');
   const { extractedColumns, extractRows } = await import('../../engines/ycql/extract.ts');
-  const plan = await resolvePlan(argument);
+  const { withoutSigning } = await import('../without-signing.ts');
+  const resolved = await resolvePlan(argument);
+  const plan = options.trustUnsigned ? withoutSigning(resolved) : resolved;
   await requireBackup(plan, backup);
   const rows = await withStore(plan.pipeline.repository, async (store) => {
     const manifest = await readManifest(store, { plan: plan.name, backup });

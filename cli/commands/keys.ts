@@ -15,7 +15,9 @@ import {
 export function register(program: Command): void {
   const keys = program
     .command('keys')
-    .description('the keys of an encrypted repository (docs/encryption.md)');
+    .description(
+      'the keys of an encrypted repository (docs/encryption.md), and those that sign (docs/signing.md)',
+    );
   keys
     .command('check')
     .argument('<plan>', 'a plan’s name or file')
@@ -35,6 +37,17 @@ export function register(program: Command): void {
     .addHelpText('after', '\nExample:\n  holdfast keys rewrap plans/orders.yaml')
     .action((argument: string, options: CommonOptions) =>
       runCommand(options, () => rewrap(argument, options)),
+    );
+  keys
+    .command('signing')
+    .argument('<file>', 'where the new key is to be; it must not be there yet')
+    .description(
+      'make a key that signs backups (docs/signing.md): the file is for its owner alone, and the public key is printed',
+    )
+    .option('--comment <name>', 'stands behind the public key', 'holdfast')
+    .addHelpText('after', '\nExample:\n  holdfast keys signing /etc/holdfast/signing-key --comment backup-1')
+    .action((file: string, options: { readonly comment: string }) =>
+      runCommand({}, () => makeSigningKey(file, options)),
     );
   keys
     .command('decryptor')
@@ -91,6 +104,27 @@ async function rewrap(argument: string, options: CommonOptions): Promise<ExitCod
     );
     return EXIT.done;
   });
+}
+
+async function makeSigningKey(file: string, { comment }: { readonly comment: string }): Promise<ExitCode> {
+  const { writeFile } = await import('node:fs/promises');
+  const { newSigningKey } = await import('../../repository/signing/ssh-key.ts');
+  if (!/^[\x21-\x7e]{1,100}$/.test(comment)) {
+    throw new UsageError(
+      `--comment ${comment} is no plain name`,
+      'Write letters and digits, such as backup-1.',
+    );
+  }
+  const made = newSigningKey(comment);
+  try {
+    await writeFile(file, made.file, { mode: 0o600, flag: 'wx' });
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+    throw new UsageError(`${file} is there already, and a key is never replaced`, 'Name another file.');
+  }
+  print(made.publicLine);
+  say('Write this line into `signing.trusted` of the Repository, and the file into `signing.key`.');
+  return EXIT.done;
 }
 
 async function decryptor(): Promise<ExitCode> {

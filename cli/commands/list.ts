@@ -79,7 +79,7 @@ async function documentOf(plan: CompiledPlan, { backups, unusable }: PlanListing
   const { rowsOf } = await import('../../model/rows.ts');
   return {
     plan: plan.name,
-    backups: backups.map(({ manifest, verified, mark }) => ({
+    backups: backups.map(({ manifest, verified, mark, held, deletion }) => ({
       backup: manifest.backup,
       instant: instantOf(manifest),
       completedAt: manifest.completedAt,
@@ -87,6 +87,8 @@ async function documentOf(plan: CompiledPlan, { backups, unusable }: PlanListing
       ...rowsOf(manifest),
       verified: verified && { level: verified.level, verdict: verified.verdict, at: verified.finishedAt },
       marked: mark && { at: mark.markedAt, deleteAfter: mark.deleteAfter },
+      ...(held === undefined ? {} : { held }),
+      ...(deletion === undefined ? {} : { deletion }),
     })),
     unusable,
   };
@@ -101,4 +103,8 @@ async function show(plan: CompiledPlan, { backups }: PlanListing, { output }: Op
     return;
   }
   for (const line of tableLines(backupColumns(output, localZone()), backups)) print(line);
+  if (output === 'wide') return;
+  for (const { manifest, held, deletion } of backups) {
+    for (const said of [held, deletion]) if (said !== undefined) say(`${manifest.backup}: ${said}`);
+  }
 }

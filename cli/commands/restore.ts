@@ -11,9 +11,10 @@ import type { RecoveryDecision, RecoveryRequest } from '../../model/recovery.ts'
 import { describeRows } from '../../model/rows.ts';
 import { databaseNameProblem, keyspaceNameProblem } from '../../model/target-name.ts';
 import type { FollowRunOptions } from '../follow-run.ts';
-import { EXIT, type ExitCode, emit, print, runCommand, UsageError } from '../output.ts';
+import { EXIT, type ExitCode, emit, print, runCommand, say, UsageError } from '../output.ts';
 import type { RestoreWishes } from '../runs.ts';
 import type { Session } from '../session.ts';
+import { withoutSigning } from '../without-signing.ts';
 
 interface Options extends FollowRunOptions {
   readonly to?: string;
@@ -38,6 +39,7 @@ interface Options extends FollowRunOptions {
   readonly takeName?: boolean;
   readonly breakOthers?: boolean;
   readonly checkIndexesFor?: string;
+  readonly trustUnsigned?: boolean;
   readonly parallelism: string;
 }
 
@@ -107,6 +109,10 @@ export function register(program: Command): void {
       '--break-others',
       'with --replace: also where xCluster replication or readers of changes break by it; they are named at the end',
     )
+    .option(
+      '--trust-unsigned',
+      'this once, restore what no trusted key signed: whoever wrote it decides which SQL is run',
+    )
     .option('--parallelism <n>', 'chunks and indexes at once', '2')
     .option('--detach', 'start it and return')
     .option('--json', 'one JSON document on stdout')
@@ -125,7 +131,7 @@ async function run(argument: string, options: Options) {
   const { localZone } = await import('../local-zone.ts');
   const { followRun } = await import('../follow-run.ts');
 
-  const plan = await resolvePlan(argument);
+  const plan = trusting(await resolvePlan(argument), options);
   // Only CQL needs this option: its rows carry write times, and the cells of a copy may be newer than those of the source.
   if (options.asNew && plan.pipeline.source.engine !== 'ycql') {
     throw new UsageError(
@@ -176,6 +182,21 @@ async function run(argument: string, options: Options) {
     },
     (summary) => report(summary, options),
   );
+}
+
+/** The plan as the restore is to see it. */
+function trusting(plan: CompiledPlan, { trustUnsigned }: Options): CompiledPlan {
+  if (!trustUnsigned) return plan;
+  if (plan.pipeline.repository.signing === undefined) {
+    throw new UsageError(
+      `--trust-unsigned says nothing here: the repository of ${plan.name} has no \`signing\``,
+      'Leave it out.',
+    );
+  }
+  say(
+    'warning: signatures are not asked for: whoever wrote this backup decides which SQL is run, with the rights of the connection.',
+  );
+  return withoutSigning(plan);
 }
 
 /** Restores by the universe's own history; no backup is read. */
@@ -308,7 +329,8 @@ async function foreseen(plan: CompiledPlan, decision: RecoveryDecision, options:
 async function begin(session: Session, plan: CompiledPlan, wishes: RestoreWishes, options: Options) {
   const { startRestore } = await import('../runs.ts');
   const { isGoverned } = await import('../entity-runs.ts');
-  if (!(await isGoverned(session, plan))) return startRestore(session, plan, wishes);
+  // The plan itself never leaves signatures out: that is said by a person, for one run.
+  if (options.trustUnsigned || !(await isGoverned(session, plan))) return startRestore(session, plan, wishes);
   const { backup, at, into, replace, safety, tables, breakOthers, replay, ...given } = wishes;
   const wish = {
     // The entity chooses the recovery method itself, so it is given either `to` or `backup`, never both.
@@ -350,6 +372,12 @@ function checkOptions(options: Options): void {
     throw new UsageError(
       '--break-others is about what --replace overwrites',
       'Add --replace, or leave it out.',
+    );
+  }
+  if (options.trustUnsigned && options.replace) {
+    throw new UsageError(
+      '--trust-unsigned and --replace exclude each other: what nobody signed is not put over the original',
+      'Restore it beside the original, with --into, and look at it first.',
     );
   }
   if (options.tolerate && options.dataOnly) {

@@ -80,6 +80,19 @@ function surveyLines(survey: PlanSurvey | null, now: Date): readonly string[] {
     `last drill:        ${lastDrill === undefined ? 'none' : `${lastDrill.verdict} of ${lastDrill.backup}, ${formatAge(lastDrill.at, now)}${restored === undefined ? '' : `, restored in ${formatDuration(restored)}`}`}`,
     ...archive.flatMap((standing) => archiveLines(standing, new Date(survey?.readAt ?? now))),
     ...(locks === undefined ? [] : [`locked:            ${lockText(locks, now)}`]),
+    ...(survey?.held ?? []).map(({ backup, held }) => `held:              ${backup}: ${held}`),
+    ...(survey === null ? [] : signatureLines(survey)),
+  ];
+}
+
+/** Whether a forger could have a restore or a drill run what he wrote, and what looks as if somebody tried. */
+function signatureLines({ signed, suspect = [] }: PlanSurvey): readonly string[] {
+  return [
+    signed === undefined
+      ? 'signed:            no: whoever can write into the repository decides what a restore or a drill runs (docs/signing.md)'
+      : `signed:            yes${signed.problems.length === 0 ? ', and the register of backups agrees with what is there' : ''}`,
+    ...(signed?.problems ?? []).map((problem) => `NOT AS REGISTERED: ${problem}`),
+    ...suspect.map(({ backup, problem }) => `NOT USABLE:        ${backup}: ${problem}`),
   ];
 }
 

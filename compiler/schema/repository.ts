@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { readAgeRecipient } from '../age-recipient.ts';
 import { readAbsolutePath, readBucket, readPrefix, readWebAddress } from '../names.ts';
+import { readPublicKey } from '../public-key.ts';
 import {
   alsoCheck,
   apiVersion,
@@ -189,6 +190,75 @@ const encryption = z
     ],
   });
 
+const signing = z
+  .strictObject({
+    key: secretReference(
+      'Key file of OpenSSH with an Ed25519 key and no passphrase. On every worker that makes backups or prunes; those that only restore do without it.',
+    ).optional(),
+    trusted: z
+      .array(
+        reading(readPublicKey, {
+          description: 'Public key as `holdfast keys signing`, or `ssh-keygen -t ed25519`, prints it.',
+          pattern: '^ssh-ed25519 ',
+          examples: ['ssh-ed25519 AAAA… backup-1'],
+        }),
+      )
+      .min(1)
+      .max(100)
+      .meta({
+        description:
+          'Whose signatures count. What none of these keys signed is not restored, not drilled and not found good.',
+        examples: [['ssh-ed25519 AAAA… backup-1']],
+      }),
+  })
+  .meta({
+    description:
+      'Signs what decides which SQL is run, so that whoever can write into the repository can’t have a restore or a drill run his. See docs/signing.md.',
+    examples: [{ key: { file: '/etc/holdfast/signing-key' }, trusted: ['ssh-ed25519 AAAA… backup-1'] }],
+  });
+
+const deletion = z
+  .strictObject({
+    approvers: z
+      .array(
+        reading(readPublicKey, {
+          description:
+            'Public key of one person, as `holdfast keys signing`, or `ssh-keygen -t ed25519`, prints it.',
+          pattern: '^ssh-ed25519 ',
+          examples: ['ssh-ed25519 AAAA… alice'],
+        }),
+      )
+      .min(2)
+      .max(100)
+      .meta({
+        description:
+          'People who may ask for a deletion, or approve that of another. Each has a key of his own.',
+        examples: [['ssh-ed25519 AAAA… alice', 'ssh-ed25519 AAAA… bob']],
+      }),
+    approvals: z
+      .int()
+      .min(1)
+      .max(20)
+      .prefault(1)
+      .meta({ description: 'How many others must approve; who asks never counts.', examples: [2] }),
+  })
+  .check(
+    alsoCheck(({ approvers, approvals }) => {
+      const lines: readonly unknown[] = Array.isArray(approvers) ? approvers : [];
+      const keys = new Set(lines.map((line) => String(line).trim().split(/\s+/)[1]));
+      const needed = typeof approvals === 'number' ? approvals : 1;
+      if (keys.size > needed) return undefined;
+      const message = `With ${needed} approvals ${needed + 1} people are needed, and ${keys.size} different keys are here`;
+      const remedy = 'Add keys of other people, or ask for fewer approvals.';
+      return { params: { problem: { code: 'WRONG_VALUE', message, remedy } }, path: ['approvers'] };
+    }),
+  )
+  .meta({
+    description:
+      'Who may have a backup deleted before its time (`holdfast delete`): one asks, others approve, each by a key of his own. Left out, nobody may. See docs/retention.md.',
+    examples: [{ approvers: ['ssh-ed25519 AAAA… alice', 'ssh-ed25519 AAAA… bob'] }],
+  });
+
 export const repositoryDocument = z
   .strictObject({
     apiVersion,
@@ -202,6 +272,8 @@ export const repositoryDocument = z
         directory: directory.optional(),
         groupAccess: groupAccess.optional(),
         encryption: encryption.optional(),
+        signing: signing.optional(),
+        deletion: deletion.optional(),
       },
       ['s3', 'directory'],
     )

@@ -74,7 +74,7 @@ export async function releaseLeftovers(context: BackupContext, source: UniverseS
 
 async function hasEnded({ store, ref, signal }: BackupContext): Promise<boolean> {
   try {
-    return (await findManifest(store, ref, { signal })) !== undefined;
+    return (await findManifest(store, ref, { signal, signedBy: 'any' })) !== undefined;
   } catch (error) {
     if (error instanceof HoldfastError && error.code === 'BACKUP_DISCARDED') return true;
     // A damaged manifest is reported by verify. Its snapshots are deleted when they are old.

@@ -1,6 +1,8 @@
 import { HoldfastError } from '../../model/errors.ts';
 import type { RepositoryIdentity } from '../identity.ts';
+import { namesItsContents } from '../layout.ts';
 import { findRepository } from '../repository.ts';
+import type { Signing } from '../signing/signing.ts';
 import type {
   GetOptions,
   HeadOptions,
@@ -20,11 +22,13 @@ type Cancellable = { readonly signal?: AbortSignal };
  * could be read by anybody, and nobody would find them. Throws `REPOSITORY_IS_ENCRYPTED` (permanent) where it is not.
  */
 export class ClearStore implements Store {
+  readonly signing: Signing | undefined;
   readonly #raw: Store;
   #isClear = false;
 
-  constructor(raw: Store) {
+  constructor(raw: Store, signing?: Signing) {
     this.#raw = raw;
+    this.signing = signing;
   }
 
   get description(): string {
@@ -41,7 +45,7 @@ export class ClearStore implements Store {
 
   async put(key: string, body: Uint8Array, options: PutOptions): Promise<'created' | 'exists'> {
     await this.#requireClear(options);
-    return this.#raw.put(key, body, options);
+    return this.#raw.put(key, body, { ...options, sameContents: namesItsContents(key, options.sha256) });
   }
 
   async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {

@@ -3,10 +3,11 @@ import { HoldfastError, permanent } from '../../model/errors.ts';
 import type { EncryptionSpec } from '../../model/source.ts';
 import type { RepositoryIdentity } from '../identity.ts';
 import { checkKey } from '../key.ts';
-import { KEYS_FOLDER, REPOSITORY_KEY } from '../layout.ts';
+import { KEYS_FOLDER, namesItsContents, REPOSITORY_KEY } from '../layout.ts';
 import { findRepository } from '../repository.ts';
 import type { SecretResolver } from '../s3-client.ts';
 import { sha256Hex } from '../sha256.ts';
+import type { Signing } from '../signing/signing.ts';
 import type {
   GetOptions,
   HeadOptions,
@@ -56,12 +57,14 @@ const HEADERS_KEPT = 1_000;
  */
 export class EncryptedStore implements Store {
   readonly keyring: Keyring;
+  readonly signing: Signing | undefined;
   readonly #raw: Store;
   readonly #headers = new Map<string, ObjectHeader>();
   #opened: Promise<OpenRepository> | undefined;
 
-  constructor(raw: Store, spec: EncryptionSpec, secret: SecretResolver) {
+  constructor(raw: Store, spec: EncryptionSpec, secret: SecretResolver, signing?: Signing) {
     this.#raw = raw;
+    this.signing = signing;
     this.keyring = new Keyring(raw, spec, secret);
   }
 
@@ -105,6 +108,7 @@ export class EncryptedStore implements Store {
     return this.#raw.put(repository.names.toStored(key), sealed.stored, {
       ...options,
       sha256: sealed.sha256,
+      sameContents: namesItsContents(key, options.sha256),
     });
   }
 

@@ -4,6 +4,7 @@ import type { Manifest } from '../../model/manifest.ts';
 import { type BackupId, backupFolder, planFolder } from '../layout.ts';
 import { listPlans } from '../list-backups.ts';
 import { findManifest } from '../manifest.ts';
+import { isRegistered } from '../signing/register.ts';
 import type { Store } from '../store.ts';
 import { STORE_NOT_FOUND } from '../store-errors.ts';
 import { readSharedObjects, readTabletResult } from './tablet-lists.ts';
@@ -71,7 +72,11 @@ async function manifestOf(
   cancellable: { readonly signal?: AbortSignal },
 ): Promise<Manifest | 'discarded' | undefined> {
   try {
-    return (await findManifest(store, ref, cancellable))?.manifest;
+    const found = await findManifest(store, ref, { ...cancellable, signedBy: 'any' });
+    if (found === undefined) return undefined;
+    const isOld = found.signature?.state === 'unsigned' && !(await isRegistered(store, ref, cancellable));
+    // What a forged manifest leaves out may be what the true one named. One from before there were signatures is as good as it was.
+    return isOld ? found.manifest : (await findManifest(store, ref, cancellable))?.manifest;
   } catch (error) {
     if (error instanceof HoldfastError && error.code === 'BACKUP_DISCARDED') return 'discarded';
     throw error;

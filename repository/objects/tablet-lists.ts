@@ -11,6 +11,7 @@ import {
 } from '../layout.ts';
 import { objectEntrySchema } from '../schema.ts';
 import { sha256Hex } from '../sha256.ts';
+import { openFrames, signFrames } from '../signing/signed-frames.ts';
 import type { Store } from '../store.ts';
 import { damaged, isDamage } from '../store-errors.ts';
 import { packJson, unpackJson } from './packed-json.ts';
@@ -172,17 +173,19 @@ export async function writeTabletResult(
   options: Cancellable = {},
 ): Promise<TabletList> {
   const key = backupFolder(ref) + tabletResultName(at.epoch, at.task, at.piece);
-  const body = await packJson(list);
+  const body = await signFrames(store, key, await packJson(list));
   const outcome = await store.put(key, body, { sha256: sha256Hex(body), ifAbsent: true, ...options });
   return outcome === 'created' ? list : readTabletResult(store, key, options);
 }
 
+/** Throws `STORE_NOT_FOUND`, `STORE_DAMAGED` (permanent), and as `openFrames`: a result becomes a part of the manifest. */
 export async function readTabletResult(
   store: Store,
   key: string,
   options: Cancellable = {},
 ): Promise<TabletList> {
-  const list = await unpackJson(await store.get(key, options), tabletListSchema, key, store.description);
+  const body = openFrames(store, key, key, await store.get(key, options));
+  const list = await unpackJson(body, tabletListSchema, key, store.description);
   checkPlaces(list, key, store);
   return list;
 }

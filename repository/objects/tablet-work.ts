@@ -11,8 +11,8 @@ import {
 } from '../../model/tablets.ts';
 import { type BackupId, backupFolder, workFolder } from '../layout.ts';
 import { databaseSchema, objectEntrySchema, serverSchema, universeSchema } from '../schema.ts';
-import { getSealedIfThere, putSealed } from '../sealed-object.ts';
 import { sha256Hex } from '../sha256.ts';
+import { getSignedIfThere, putSigned } from '../signing/signed-object.ts';
 import type { Store } from '../store.ts';
 import type { ExportDescription } from '../work.ts';
 import { packJson, unpackJson } from './packed-json.ts';
@@ -65,7 +65,7 @@ export function findTabletWorkList(
   epoch: number,
   options: Cancellable = {},
 ): Promise<TabletWorkList | undefined> {
-  return getSealedIfThere(store, listKey(ref, epoch), workListSchema, options);
+  return getSignedIfThere(store, listKey(ref, epoch), workListSchema, options);
 }
 
 /** Throws `WORK_LIST_MISSING` (permanent). */
@@ -111,7 +111,7 @@ export async function writeTabletWorkList(
     databases: description.databases,
     commonObjects: description.commonObjects,
   };
-  const outcome = await putSealed(store, listKey(ref, epoch), workList, options);
+  const outcome = await putSigned(store, listKey(ref, epoch), workList, options);
   return outcome === 'created' ? workList : readTabletWorkList(store, ref, epoch, options);
 }
 

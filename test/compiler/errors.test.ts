@@ -28,6 +28,9 @@ const ysql = (rest: string): string =>
 const RECIPIENT = 'age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p';
 const encrypted = (recipients: string): string =>
   `apiVersion: holdfast/v1\nkind: Repository\nmetadata: { name: main }\nspec:\n  directory: /mnt/backups\n  encryption: { recipients: [${recipients}], identity: { env: IDENTITY } }\n`;
+const PUBLIC_KEY = `ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI${'A'.repeat(43)}`;
+const signed = (trusted: string): string =>
+  `apiVersion: holdfast/v1\nkind: Repository\nmetadata: { name: main }\nspec:\n  directory: /mnt/backups\n  signing: { trusted: [${trusted}] }\n`;
 const s3 = (options: string): string =>
   `apiVersion: holdfast/v1\nkind: Repository\nmetadata: { name: main }\nspec:\n  s3: { bucket: backups, ${options} }\n`;
 
@@ -291,6 +294,28 @@ const VALUES = cases([
   ['a relative directory', 'BAD_PATH', REPOSITORY.replace('/mnt/backups', '«backups»'), 'whole path'],
   ['an endpoint without scheme', 'BAD_URL', s3('endpoint: «minio:9000»'), 'https://'],
   ['a recipient that was mistyped', 'BAD_RECIPIENT', encrypted(`«${RECIPIENT.slice(0, -1)}q»`), 'age-keygen'],
+  ['a public key of another kind', 'BAD_PUBLIC_KEY', signed('«ssh-rsa AAAAB3NzaC1yc2E= me»'), 'ssh-ed25519'],
+  [
+    'approvers who are one person',
+    'WRONG_VALUE',
+    signed(`"${PUBLIC_KEY} a"`).replace(
+      / {2}signing.*/,
+      `  deletion: { «approvers»: ["${PUBLIC_KEY} a", "${PUBLIC_KEY} b"] }`,
+    ),
+    'other people',
+  ],
+  [
+    'half a public key',
+    'BAD_PUBLIC_KEY',
+    signed('«ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA»'),
+    'holdfast keys signing',
+  ],
+  [
+    'a private key in the place of its public one',
+    'SECRET_IN_PLAIN_TEXT',
+    signed('«-----BEGIN OPENSSH PRIVATE KEY----- b3BlbnNzaC1rZXk=»'),
+    'Put the secret where',
+  ],
   ['a recipient that is none', 'BAD_RECIPIENT', encrypted('«alice@example.com»'), 'age1'],
   [
     'a recipient of a plugin',

@@ -1,0 +1,83 @@
+import { HoldfastError } from '../model/errors.ts';
+import type { PruneInput } from '../model/prune.ts';
+import { readCatalogue } from '../repository/catalogue.ts';
+import { type DeleteOutcome, deleteBackup } from '../repository/delete-backup.ts';
+import { type Deletion, isApproved, readDeletions } from '../repository/deletions.ts';
+import { findManifest } from '../repository/manifest.ts';
+import type { Pin } from '../repository/pins.ts';
+import type { Store } from '../repository/store.ts';
+import { isDamage } from '../repository/store-errors.ts';
+
+interface Deleting {
+  readonly store: Store;
+  readonly signal: AbortSignal;
+  readonly heartbeat: (progress?: object) => void;
+  readonly holdLease: () => Promise<void>;
+  readonly now: Date;
+}
+
+/**
+ * Deletes what one of the plan's approvers asked for and enough others approved. A backup that is held, read, locked by the store or needed by another stays,
+ * and the next prune looks again.
+ */
+export async function deleteApproved(
+  { store, signal, heartbeat, holdLease, now }: Deleting,
+  { repository, plan }: PruneInput,
+  isLive: (pin: Pin) => Promise<boolean>,
+): Promise<readonly { readonly backup: string; readonly ended: DeleteOutcome }[]> {
+  const approved = await approvedDeletions(store, { repository, plan }, signal);
+  if (approved.length === 0) return [];
+  const { entries } = await readCatalogue(store, repository, plan, { signal });
+  const done: { readonly backup: string; readonly ended: DeleteOutcome }[] = [];
+  for (const { backup, askedBy, approvedBy, at } of approved) {
+    const ref = { plan, backup };
+    const lockedUntil = entries.find((entry) => entry.backup === backup)?.lockedUntil;
+    const user = entries.find(({ needs = [] }) => needs.includes(backup));
+    const obstacle =
+      user !== undefined
+        ? `${user.backup}, which can't be restored without it`
+        : lockedUntil !== undefined && Date.parse(lockedUntil) > now.getTime()
+          ? `the store's lock until ${lockedUntil}`
+          : undefined;
+    if (obstacle !== undefined) {
+      done.push({ backup, ended: { outcome: 'inUse', reader: obstacle } });
+      continue;
+    }
+    await holdLease();
+    const mark = { ...ref, markedAt: at, deleteAfter: now.toISOString() };
+    const reason = `its deletion was asked for by ${askedBy} and approved by ${approvedBy.join(', ')}`;
+    done.push({ backup, ended: await deleteBackup(store, mark, { reason, isLive, signal, heartbeat }) });
+  }
+  return done;
+}
+
+/** What is approved and still there, as it was when it was asked for. */
+export async function approvedDeletions(
+  store: Store,
+  { repository, plan }: Pick<PruneInput, 'repository' | 'plan'>,
+  signal: AbortSignal,
+): Promise<readonly Deletion[]> {
+  const { deletion: spec } = repository;
+  if (spec === undefined) return [];
+  const approved: Deletion[] = [];
+  for (const deletion of (await readDeletions(store, spec, plan, { signal })).filter(isApproved)) {
+    const found = await digestOf(store, { plan, backup: deletion.backup }, signal);
+    if (found === deletion.manifestSha256) approved.push(deletion);
+  }
+  return approved;
+}
+
+/** Undefined where there is no manifest (any more): nothing is left to delete. */
+async function digestOf(
+  store: Store,
+  ref: { readonly plan: string; readonly backup: string },
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  try {
+    return (await findManifest(store, ref, { signal, signedBy: 'any' }))?.sha256;
+  } catch (error) {
+    if (isDamage(error) || (error instanceof HoldfastError && error.code === 'BACKUP_DISCARDED'))
+      return undefined;
+    throw error;
+  }
+}

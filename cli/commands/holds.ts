@@ -1,0 +1,77 @@
+import { hostname, userInfo } from 'node:os';
+import type { Command } from 'commander';
+import { type CommonOptions, EXIT, type ExitCode, emit, print, runCommand, UsageError } from '../output.ts';
+
+/** `hold` and `release`: a backup stays, whatever the retention, until somebody releases it. Both work on the repository alone. */
+
+interface Options extends CommonOptions {
+  readonly reason: string;
+}
+
+const COMMANDS = {
+  hold: {
+    description:
+      'keep a backup from being deleted, without end, until it is released; retention and deletions obey it',
+    why: 'why it must stay; it is shown with the backup, and recorded',
+    example: 'holdfast hold orders 20261130T020000Z-abcdef --reason "case 4711"',
+  },
+  release: {
+    description: 'release what holds a backup: retention judges it again',
+    why: 'why it need not stay any more; recorded',
+    example: 'holdfast release orders 20261130T020000Z-abcdef --reason "case 4711 is closed"',
+  },
+} as const;
+
+/** What registers one of these commands. */
+export function registering(name: keyof typeof COMMANDS): (program: Command) => void {
+  return (program) => {
+    const { description, why, example } = COMMANDS[name];
+    program
+      .command(name)
+      .argument('<plan>', 'a plan’s name or file')
+      .argument('<backup>', 'a backup’s id (holdfast list shows them)')
+      .description(description)
+      .requiredOption('--reason <text>', why)
+      .option('--json', 'one JSON document on stdout')
+      .addHelpText('after', `\nExample:\n  ${example}`)
+      .action((argument: string, backup: string, options: Options) =>
+        runCommand(options, () => run(name, argument, backup, options)),
+      );
+  };
+}
+
+async function run(
+  name: keyof typeof COMMANDS,
+  argument: string,
+  backup: string,
+  { reason, json }: Options,
+): Promise<ExitCode> {
+  if (reason.trim() === '' || reason.length > 500) {
+    throw new UsageError('--reason is no text of 1 to 500 characters', 'Say why in a sentence.');
+  }
+  const { resolvePlan } = await import('../plan-files.ts');
+  const { requireBackup, withStore } = await import('../backups.ts');
+  const { holdBackup, releaseBackup } = await import('../../repository/holds.ts');
+  const { formatAmount } = await import('../../model/amounts.ts');
+  const plan = await resolvePlan(argument);
+  await requireBackup(plan, backup);
+  const ref = { plan: plan.name, backup };
+  const who = { reason, by: personHere() };
+  await withStore(plan.pipeline.repository, async (store) => {
+    if (name === 'hold') {
+      const hold = await holdBackup(store, ref, who);
+      if (json) emit(hold);
+      else print(`${backup} is held: ${reason}`);
+      return;
+    }
+    const released = await releaseBackup(store, ref, who);
+    if (json) emit({ ...ref, released });
+    else if (released === 0) print(`Nothing held ${backup}.`);
+    else print(`${backup}: ${formatAmount(released, 'hold')} released. Retention judges it again.`);
+  });
+  return EXIT.done;
+}
+
+function personHere(): string {
+  return `${userInfo().username}@${hostname()}`;
+}

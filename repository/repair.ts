@@ -1,0 +1,215 @@
+import { randomUUID } from 'node:crypto';
+import { HoldfastError, permanent } from '../model/errors.ts';
+import type { EncryptionSpec } from '../model/source.ts';
+import { EncryptedStore } from './encryption/encrypted-store.ts';
+import { repositoryIsClear, repositoryIsEncrypted } from './encryption/errors.ts';
+import { keyIdOf } from './encryption/key-files.ts';
+import { Keyring } from './encryption/keyring.ts';
+import type { RepositoryIdentity } from './identity.ts';
+import { KEYS_FOLDER, REPOSITORY_KEY } from './layout.ts';
+import { listBackups, listPlans } from './list-backups.ts';
+import { OverlaidStore } from './overlaid-store.ts';
+import { PROBES_FOLDER } from './probe.ts';
+import { CLEAR_FORMAT_VERSION, findRepository, REPOSITORY_FORMAT_VERSION } from './repository.ts';
+import type { SecretResolver } from './s3-client.ts';
+import { sealJson } from './sealed-json.ts';
+import { sha256Hex } from './sha256.ts';
+import { sealFor } from './signing/signed-object.ts';
+import type { Signing } from './signing/signing.ts';
+import type { Store } from './store.ts';
+import { isDamage, STORE_NOT_FOUND } from './store-errors.ts';
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+export interface RepairWishes extends Cancellable {
+  readonly encryption?: EncryptionSpec | undefined;
+  readonly signing?: Signing | undefined;
+  readonly secret: SecretResolver;
+  /** The repository's id, where somebody knows it: `status --json` of an applied plan tells it. */
+  readonly id?: string | undefined;
+}
+
+export interface RepairResult {
+  readonly outcome: 'whole' | 'repaired';
+  readonly identity: RepositoryIdentity;
+  /** Where what was there is kept. */
+  readonly kept?: string;
+  /** Backups that were read by the new document, of all plans. */
+  readonly backups: number;
+  /** True: nobody knew the id, so it is a new one. */
+  readonly isNewId: boolean;
+}
+
+/**
+ * Makes a damaged or missing `repository.json` anew from what is left of it, the key files and the manifests. Nothing is written before a manifest was read by
+ * the new document; in an encrypted repository that proves the id and the metadata key.
+ *
+ * Throws, permanent: `REPOSITORY_NOT_FOUND` where no manifest is there to tell that there was a repository, `REPOSITORY_ID_UNKNOWN` where an encrypted one
+ * can't be read by any id that is known, `REPOSITORY_IS_CLEAR`, `REPOSITORY_IS_ENCRYPTED`, and what opening keys and signing throw.
+ *
+ * @param raw the store without its door
+ */
+export async function repairRepository(raw: Store, wishes: RepairWishes): Promise<RepairResult> {
+  const { signal } = wishes;
+  const cancellable = signal === undefined ? {} : { signal };
+  const bytes = await bytesOf(raw, cancellable);
+  const whole = await wholeDocument(raw, cancellable);
+  if (whole !== undefined) return { outcome: 'whole', identity: whole, backups: 0, isNewId: false };
+  const left = leftIn(bytes);
+  const ids = [wishes.id, left.id].filter((id) => id !== undefined);
+  const keys = await Array.fromAsync(raw.list(KEYS_FOLDER, cancellable), ({ key }) => keyIdOf(key) ?? '');
+  const keyIds = keys.filter((id) => id !== '');
+  const { encryption } = wishes;
+  if (encryption === undefined && keyIds.length > 0) throw repositoryIsEncrypted(raw.description);
+  if (encryption !== undefined && keyIds.length === 0) throw repositoryIsClear(raw.description);
+  const found =
+    encryption === undefined
+      ? await clearDocument(raw, ids, left, cancellable)
+      : await encryptedDocument(raw, { ...wishes, encryption }, ids, keyIds, left, cancellable);
+  const body = await sealFor(new OverlaidStore(raw, {}, wishes.signing), REPOSITORY_KEY, found.identity);
+  const kept = await keep(raw, bytes, cancellable);
+  await raw.put(REPOSITORY_KEY, body, {
+    sha256: sha256Hex(body),
+    ifAbsent: bytes === undefined,
+    ...cancellable,
+  });
+  return {
+    outcome: 'repaired',
+    ...found,
+    isNewId: !ids.includes(found.identity.id),
+    ...(kept === undefined ? {} : { kept }),
+  };
+}
+
+interface Found {
+  readonly identity: RepositoryIdentity;
+  readonly backups: number;
+}
+
+/** What can still be read in a damaged document. */
+interface Left {
+  readonly id?: string;
+  readonly createdAt?: string;
+  readonly metadataKey?: string;
+}
+
+function leftIn(bytes: Uint8Array | undefined): Left {
+  const text = Buffer.from(bytes ?? []).toString();
+  const [id] = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/.exec(text) ?? [];
+  const [createdAt] = /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/.exec(text) ?? [];
+  const [, metadataKey] = /"metadataKey": "([0-9a-f]{32})"/.exec(text) ?? [];
+  return {
+    ...(id === undefined ? {} : { id }),
+    ...(createdAt === undefined || Number.isNaN(Date.parse(createdAt)) ? {} : { createdAt }),
+    ...(metadataKey === undefined ? {} : { metadataKey }),
+  };
+}
+
+async function clearDocument(
+  raw: Store,
+  [id]: readonly string[],
+  left: Left,
+  options: Cancellable,
+): Promise<Found> {
+  const { backups, begun } = await manifestsIn(raw, options);
+  if (begun === undefined) throw nothingThere(raw);
+  const createdAt = left.createdAt ?? begun;
+  return { identity: { formatVersion: CLEAR_FORMAT_VERSION, id: id ?? randomUUID(), createdAt }, backups };
+}
+
+/** Tries every id that is known with every metadata key that opens here, until manifests can be read. */
+async function encryptedDocument(
+  raw: Store,
+  { encryption, secret }: RepairWishes & { readonly encryption: EncryptionSpec },
+  ids: readonly string[],
+  keyIds: readonly string[],
+  left: Left,
+  options: Cancellable,
+): Promise<Found> {
+  const keyring = new Keyring(raw, encryption, secret);
+  const metadataKeys: string[] = [];
+  for (const id of keyIds) if (await isMetadataKey(keyring, id)) metadataKeys.push(id);
+  // What was named is tried first.
+  metadataKeys.sort((one, other) => Number(other === left.metadataKey) - Number(one === left.metadataKey));
+  for (const id of ids) {
+    for (const metadataKey of metadataKeys) {
+      const identity: RepositoryIdentity = {
+        formatVersion: REPOSITORY_FORMAT_VERSION,
+        id,
+        createdAt: left.createdAt ?? new Date(0).toISOString(),
+        encryption: { metadataKey },
+      };
+      const overlaid = new OverlaidStore(raw, { [REPOSITORY_KEY]: sealJson(identity) });
+      const { backups, begun } = await manifestsIn(new EncryptedStore(overlaid, encryption, secret), options);
+      if (begun !== undefined)
+        return { identity: { ...identity, createdAt: left.createdAt ?? begun }, backups };
+    }
+  }
+  throw permanent(
+    'REPOSITORY_ID_UNKNOWN',
+    `No manifest of ${raw.description} can be read by ${ids.length === 0 ? 'any id, since none is known' : `the id ${ids.join(' or ')}`}, and ${metadataKeys.length} metadata keys that open here.`,
+    'Give the repository’s id: --id (`holdfast status PLAN --json` of an applied plan has it as `repositoryId`), or put back an older version of repository.json.',
+  );
+}
+
+/** A data key, and one that this process can't open, are passed over: what is tried must be open here. */
+async function isMetadataKey(keyring: Keyring, id: string): Promise<boolean> {
+  try {
+    return (await keyring.open(id, ['metadataIdentity', 'identity'])).key.purpose === 'metadata';
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === 'ENCRYPTION_WRONG_IDENTITY') return false;
+    if (isDamage(error)) return false;
+    throw error;
+  }
+}
+
+/** How many manifests can be read, and when the first of them was begun. */
+async function manifestsIn(
+  store: Store,
+  options: Cancellable,
+): Promise<{ readonly backups: number; readonly begun: string | undefined }> {
+  const begins: string[] = [];
+  for await (const plan of listPlans(store, options)) {
+    const { backups } = await listBackups(store, plan, options);
+    begins.push(...backups.map(({ startedAt }) => startedAt));
+  }
+  return { backups: begins.length, begun: begins.sort()[0] };
+}
+
+async function keep(
+  raw: Store,
+  bytes: Uint8Array | undefined,
+  options: Cancellable,
+): Promise<string | undefined> {
+  if (bytes === undefined) return undefined;
+  const sha256 = sha256Hex(bytes);
+  const key = `${PROBES_FOLDER}damaged-repository-${sha256.slice(0, 16)}`;
+  await raw.put(key, bytes, { sha256, ifAbsent: true, ...options });
+  return key;
+}
+
+async function wholeDocument(raw: Store, options: Cancellable): Promise<RepositoryIdentity | undefined> {
+  try {
+    return await findRepository(raw, options);
+  } catch (error) {
+    if (isDamage(error)) return undefined;
+    throw error;
+  }
+}
+
+async function bytesOf(raw: Store, options: Cancellable): Promise<Uint8Array | undefined> {
+  try {
+    return await raw.get(REPOSITORY_KEY, options);
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === STORE_NOT_FOUND) return undefined;
+    throw error;
+  }
+}
+
+function nothingThere(raw: Store): HoldfastError {
+  return permanent(
+    'REPOSITORY_NOT_FOUND',
+    `${raw.description} holds no manifest that can be read, so nothing tells that there was a repository.`,
+    'Correct the location in the plan file. A new repository is made by the first backup.',
+  );
+}

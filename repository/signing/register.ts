@@ -1,0 +1,407 @@
+import { z } from 'zod';
+import { HoldfastError, permanent } from '../../model/errors.ts';
+import { type BackupId, registerFolder, registerKey } from '../layout.ts';
+import { type BackupListing, isSuspect, listBackups } from '../list-backups.ts';
+import { findManifest } from '../manifest.ts';
+import { openSealedJson } from '../sealed-json.ts';
+import { sha256Hex } from '../sha256.ts';
+import type { Store } from '../store.ts';
+import { isDamage, staysForPrune } from '../store-errors.ts';
+import { isDistrusted } from './errors.ts';
+import { requireTrusted, sealFor } from './signed-object.ts';
+
+/*
+ * The register of a plan says, signed, which backups there should be: so a backup that somebody hides, or brings back, is seen. It is written anew, under
+ * the next number, when a backup is finished, before its manifest; when one is deleted by a prune, before its manifest goes; and when one is signed later.
+ * Manifests name the number of the register that their writer knew, so that a register that was put back to an older one is seen too.
+ */
+
+/** Registers that stay besides the newest, for people. */
+const FORMER_KEPT = 2;
+const ATTEMPTS = 20;
+const REGISTER = /\/(\d{9,12})\.json$/;
+/** An entry whose manifest never came is dropped after this time: its run was given up, or its manifest would be older than any grace time. */
+const UNSEEN_FOR_MS = 7 * 24 * 3_600_000;
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+export interface RegisteredBackup {
+  readonly backup: string;
+  /** Of the manifests that its writers were about to write, one of which is there. */
+  readonly sha256: readonly string[];
+  readonly enteredAt: string;
+  /** True: its manifest was seen by whoever wrote the register after. Until then the backup may not have been finished. */
+  readonly seen?: true;
+}
+
+export interface Register {
+  readonly formatVersion: 1;
+  readonly plan: string;
+  readonly number: number;
+  readonly writtenAt: string;
+  /** In the order in which they were finished. */
+  readonly backups: readonly RegisteredBackup[];
+  /** When a register was begun anew although backups were there that name an earlier one: it was lost, or taken away. */
+  readonly lostBefore?: string;
+}
+
+const registerSchema: z.ZodType<Register> = z.object({
+  formatVersion: z.literal(1),
+  plan: z.string(),
+  number: z.int().positive(),
+  writtenAt: z.iso.datetime(),
+  backups: z.array(
+    z.object({
+      backup: z.string(),
+      sha256: z.array(z.string().regex(/^[0-9a-f]{64}$/)),
+      enteredAt: z.iso.datetime(),
+      seen: z.literal(true).exactOptional(),
+    }),
+  ),
+  lostBefore: z.iso.datetime().exactOptional(),
+});
+
+/** The newest register of a plan that a trusted key signed; undefined where there is none. Others are passed over: anybody can put one there. */
+export async function readRegister(
+  store: Store,
+  plan: string,
+  options: Cancellable = {},
+): Promise<Register | undefined> {
+  for (const number of (await numbersOf(store, plan, options)).reverse()) {
+    const register = await readNumber(store, plan, number, options);
+    if (register !== undefined) return register;
+  }
+  return undefined;
+}
+
+/** What a register says of another plan, or under another number, is not said of this one: its signature holds for its own name alone. */
+async function readNumber(
+  store: Store,
+  plan: string,
+  number: number,
+  options: Cancellable,
+): Promise<Register | undefined> {
+  const key = registerKey(plan, number);
+  try {
+    const bytes = await store.get(key, options);
+    await requireTrusted(store, key, bytes, options);
+    return openSealedJson(bytes, registerSchema, `${key} in ${store.description}`);
+  } catch (error) {
+    if (isDamage(error) || isDistrusted(error)) return undefined;
+    throw error;
+  }
+}
+
+async function numbersOf(store: Store, plan: string, options: Cancellable): Promise<number[]> {
+  const numbers: number[] = [];
+  for await (const { key } of store.list(registerFolder(plan), options)) {
+    const [, digits] = REGISTER.exec(key) ?? [];
+    if (digits !== undefined) numbers.push(Number(digits));
+  }
+  return numbers.sort((one, other) => one - other);
+}
+
+/** Enters a backup whose manifest is about to be written. Does nothing where the plan doesn't say that the repository is signed. */
+export async function enterRegister(
+  store: Store,
+  ref: BackupId,
+  sha256: string,
+  options: Cancellable = {},
+): Promise<void> {
+  if (store.signing === undefined) return;
+  await changeRegister(store, ref.plan, options, (backups) => {
+    const known = backups.find(({ backup }) => backup === ref.backup);
+    if (known?.sha256.includes(sha256)) return backups;
+    const others = backups.filter((entry) => entry !== known);
+    const enteredAt = known?.enteredAt ?? new Date().toISOString();
+    return [...others, { backup: ref.backup, sha256: [...(known?.sha256 ?? []), sha256], enteredAt }];
+  });
+}
+
+/** Strikes out a backup that is about to be deleted. Does nothing where the plan doesn't say that the repository is signed. */
+export async function leaveRegister(store: Store, ref: BackupId, options: Cancellable = {}): Promise<void> {
+  if (store.signing === undefined) return;
+  await changeRegister(store, ref.plan, options, (backups) =>
+    backups.some(({ backup }) => backup === ref.backup)
+      ? backups.filter(({ backup }) => backup !== ref.backup)
+      : backups,
+  );
+}
+
+/**
+ * Makes the register say what is there now: for a person who has looked at what was missing or came back. Throws as `listBackups`.
+ */
+export async function acknowledgeRegister(
+  store: Store,
+  { plan }: { readonly plan: string },
+  options: Cancellable = {},
+): Promise<void> {
+  const { backups, sha256 } = await listBackups(store, plan, options);
+  const found = backups.map(({ backup }): RegisteredBackup => {
+    const known = sha256.get(backup);
+    return {
+      backup,
+      sha256: known === undefined ? [] : [known],
+      enteredAt: new Date().toISOString(),
+      seen: true,
+    };
+  });
+  // The oldest first, as they were finished.
+  const named = Math.max(0, ...backups.map(({ register = 0 }) => register));
+  await changeRegister(store, plan, options, () => found.toReversed(), { acknowledges: true, above: named });
+}
+
+async function changeRegister(
+  store: Store,
+  plan: string,
+  options: Cancellable,
+  change: (backups: readonly RegisteredBackup[]) => readonly RegisteredBackup[],
+  { acknowledges = false, above = 0 }: { readonly acknowledges?: boolean; readonly above?: number } = {},
+): Promise<void> {
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    const known = await readRegister(store, plan, options);
+    const begun = known ?? (await begunAnew(store, plan, options));
+    const changed = change(begun.backups);
+    if (known !== undefined && changed === known.backups) return;
+    const { lostBefore } = begun;
+    const next: Register = {
+      formatVersion: 1,
+      plan,
+      number: Math.max(begun.number, above) + 1,
+      writtenAt: new Date().toISOString(),
+      backups: acknowledges ? changed : await withSeen(store, plan, changed, options),
+      ...(lostBefore === undefined || acknowledges ? {} : { lostBefore }),
+    };
+    if (await write(store, next, options)) return;
+  }
+  throw permanent(
+    'REGISTER_BUSY',
+    `The register of the backups of plan ${plan} in ${store.description} was changed by others ${ATTEMPTS} times while this run tried to.`,
+    'Run it again; if it stays so, find out who writes there.',
+  );
+}
+
+/** False where another writer was faster. */
+async function write(store: Store, register: Register, options: Cancellable): Promise<boolean> {
+  const { plan, number } = register;
+  const key = registerKey(plan, number);
+  const body = await sealFor(store, key, register);
+  const put = { sha256: sha256Hex(body), ...options };
+  if ((await store.put(key, body, { ...put, ifAbsent: true })) === 'exists') {
+    // A register that nobody trusted signed is in nobody's way.
+    if ((await readNumber(store, plan, number, options)) !== undefined) return false;
+    await store.put(key, body, { ...put, ifAbsent: false });
+    if (sha256Hex(await store.get(key, options)) !== put.sha256) return false;
+  }
+  await removeFormer(store, plan, number, options);
+  return true;
+}
+
+async function removeFormer(store: Store, plan: string, newest: number, options: Cancellable): Promise<void> {
+  const numbers = await numbersOf(store, plan, options);
+  const former = numbers.filter((number) => number < newest - FORMER_KEPT);
+  if (former.length === 0) return;
+  try {
+    await store.delete(
+      former.map((number) => registerKey(plan, number)),
+      options,
+    );
+  } catch (error) {
+    // These credentials may not, or not yet: a prune does it.
+    if (!staysForPrune(error)) throw error;
+  }
+}
+
+/** The first register of a plan. Where backups name an earlier one, that is said in every register from now on, until a person has looked. */
+async function begunAnew(
+  store: Store,
+  plan: string,
+  options: Cancellable,
+): Promise<Pick<Register, 'number' | 'backups' | 'lostBefore'>> {
+  const { backups } = await listBackups(store, plan, options);
+  const number = Math.max(0, ...backups.map(({ register = 0 }) => register));
+  const isLost = backups.some(({ register }) => register !== undefined);
+  return { number, backups: [], ...(isLost ? { lostBefore: new Date().toISOString() } : {}) };
+}
+
+/** Looks for the manifests of entries of which that is not known yet: as a rule of one, the last backup's. */
+async function withSeen(
+  store: Store,
+  plan: string,
+  backups: readonly RegisteredBackup[],
+  options: Cancellable,
+): Promise<readonly RegisteredBackup[]> {
+  const entries: RegisteredBackup[] = [];
+  for (const entry of backups) {
+    const state = entry.seen ? 'there' : await stateOf(store, { plan, backup: entry.backup }, options);
+    if (state === 'there') entries.push({ ...entry, seen: true });
+    else if (state === 'absent' && Date.now() - Date.parse(entry.enteredAt) < UNSEEN_FOR_MS)
+      entries.push(entry);
+  }
+  return entries;
+}
+
+/** `there`: something stands in the manifest's place that is no tombstone. */
+async function stateOf(
+  store: Store,
+  ref: BackupId,
+  options: Cancellable,
+): Promise<'there' | 'absent' | 'discarded'> {
+  try {
+    return (await findManifest(store, ref, { ...options, signedBy: 'any' })) === undefined
+      ? 'absent'
+      : 'there';
+  } catch (error) {
+    if (!(error instanceof HoldfastError)) throw error;
+    if (error.code === 'BACKUP_DISCARDED') return 'discarded';
+    if (isDamage(error) || error.code === 'FORMAT_TOO_NEW') return 'there';
+    throw error;
+  }
+}
+
+/** What a register and a repository say differently. */
+export interface RegisterReport {
+  /** One sentence each; empty: they agree. */
+  readonly problems: readonly string[];
+  /** Those that speak of one backup, by its name. */
+  readonly about: ReadonlyMap<string, readonly string[]>;
+  /** Those that don't speak of this backup. */
+  readonly others: (backup: string) => readonly string[];
+}
+
+/**
+ * Compares the register of a plan with a listing of its backups that was made before. Undefined where the plan doesn't say that the repository is signed.
+ * What differs is looked at once more, since a backup may have been finished, or deleted, meanwhile.
+ */
+export async function compareRegister(
+  store: Store,
+  plan: string,
+  listing: BackupListing,
+  options: Cancellable = {},
+): Promise<RegisterReport | undefined> {
+  if (store.signing === undefined) return undefined;
+  const register = await readRegister(store, plan, options);
+  const remedy = `Look into older versions of the bucket, or a copy. When you know why: holdfast sign ${plan} --acknowledge makes the register say what is there.`;
+  const general = (register === undefined ? withoutRegister(listing) : ofRegister(register, listing)).map(
+    (problem) => `${problem} ${remedy}`,
+  );
+  const about = new Map<string, readonly string[]>();
+  for (const { backup } of listing.backups) {
+    const problem = register && (await problemOf(store, register, backup, listing, options));
+    if (problem !== undefined) about.set(backup, [`${problem} ${remedy}`]);
+  }
+  for (const backup of register === undefined ? [] : await hiddenFrom(store, register, listing, options)) {
+    about.set(backup, [
+      `Backup ${backup} should be there, and its manifest is gone without a prune having deleted it. ${remedy}`,
+    ]);
+  }
+  const others = (but: string) => [
+    ...general,
+    ...[...about].flatMap(([backup, problems]) => (backup === but ? [] : problems)),
+  ];
+  return { problems: [...general, ...[...about.values()].flat()], about, others };
+}
+
+function withoutRegister({ backups }: BackupListing): readonly string[] {
+  if (!backups.some(({ register }) => register !== undefined)) return [];
+  const listed = new Set(backups.map(({ backup }) => backup));
+  return [
+    'The register of backups is gone, so nobody can tell whether backups were hidden or brought back.',
+    ...backups.flatMap(({ backup, predecessor }) =>
+      predecessor === undefined || listed.has(predecessor.backup)
+        ? []
+        : [
+            `Backup ${backup} names ${predecessor.backup} as the one before it, which is gone: deleted by a prune, or hidden.`,
+          ],
+    ),
+  ];
+}
+
+function ofRegister({ number, lostBefore }: Register, { backups }: BackupListing): readonly string[] {
+  const named = Math.max(0, ...backups.map(({ register = 0 }) => register));
+  return [
+    ...(number < named
+      ? [
+          `The register of backups is number ${number}, and a backup names number ${named}: it was put back to an older one.`,
+        ]
+      : []),
+    ...(lostBefore === undefined
+      ? []
+      : [
+          `The register of backups was lost before ${lostBefore} and begun anew: what was there before is not known.`,
+        ]),
+  ];
+}
+
+/** What is wrong with a backup that is there; undefined where the register has it as it is. */
+async function problemOf(
+  store: Store,
+  register: Register,
+  backup: string,
+  { sha256 }: BackupListing,
+  options: Cancellable,
+): Promise<string | undefined> {
+  const entry = register.backups.find((registered) => registered.backup === backup);
+  const digest = sha256.get(backup);
+  if (entry !== undefined) {
+    if (digest === undefined || entry.sha256.includes(digest)) return undefined;
+    return `Backup ${backup} is signed, and the register of backups has another one of this name.`;
+  }
+  if ((await stateOf(store, { plan: register.plan, backup }, options)) !== 'there') return undefined;
+  return `Backup ${backup} is signed, and not in the register of backups: it was deleted and somebody brought it back, or its deletion was cut off and the next prune ends it.`;
+}
+
+/** Backups that the register has and of which the manifest is gone, although it was seen. */
+async function hiddenFrom(
+  store: Store,
+  { plan, backups: registered }: Register,
+  { backups, unusable }: BackupListing,
+  options: Cancellable,
+): Promise<readonly string[]> {
+  const present = new Set([...backups, ...unusable.filter(isSuspect)].map(({ backup }) => backup));
+  const hidden: string[] = [];
+  for (const { backup, seen } of registered) {
+    const ref = { plan, backup };
+    if (seen !== true || present.has(backup) || (await stateOf(store, ref, options)) === 'there') continue;
+    // Whoever prunes strikes it out first, which may have been since the register was read.
+    if (await isRegistered(store, ref, options)) hidden.push(backup);
+  }
+  return hidden;
+}
+
+/** Whether the plan's register has a backup of this name. */
+export async function isRegistered(store: Store, ref: BackupId, options: Cancellable): Promise<boolean> {
+  const register = await readRegister(store, ref.plan, options);
+  return register?.backups.some(({ backup }) => backup === ref.backup) ?? false;
+}
+
+/** What a manifest says of the backups before it: the number of the register that its writer knew, and the last backup in it. */
+export async function predecessorOf(
+  store: Store,
+  ref: BackupId,
+  options: Cancellable = {},
+): Promise<{
+  readonly register?: number;
+  readonly predecessor?: { readonly backup: string; readonly sha256: string };
+}> {
+  if (store.signing === undefined) return {};
+  const register = await readRegister(store, ref.plan, options);
+  const before = register?.backups.findLast(({ backup }) => backup !== ref.backup);
+  const sha256 = before && (await digestOf(store, { plan: ref.plan, backup: before.backup }, options));
+  return {
+    register: register?.number ?? 0,
+    ...(before === undefined || sha256 === undefined
+      ? {}
+      : { predecessor: { backup: before.backup, sha256 } }),
+  };
+}
+
+/** Undefined where the manifest is gone, or nobody trusted signed it. */
+async function digestOf(store: Store, ref: BackupId, options: Cancellable): Promise<string | undefined> {
+  try {
+    return (await findManifest(store, ref, options))?.sha256;
+  } catch (error) {
+    if (!(error instanceof HoldfastError) || error.transient) throw error;
+    return undefined;
+  }
+}

@@ -1,0 +1,92 @@
+import type { VerifyReport } from '../../model/backup.ts';
+import { permanent } from '../../model/errors.ts';
+import { type BackupId, manifestKey, REPOSITORY_KEY } from '../layout.ts';
+import { readStoredManifest } from '../manifest.ts';
+import { readRepository } from '../repository.ts';
+import { sha256Hex } from '../sha256.ts';
+import type { Store } from '../store.ts';
+import { verifyBackup } from '../verify.ts';
+import { distrusted, type SignatureState } from './errors.ts';
+import { enterRegister } from './register.ts';
+import { signatureOf, signObject } from './signed-object.ts';
+import type { Signing } from './signing.ts';
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+/** A repository as its plan has it, and the same one opened as if nothing were signed: to look at what nobody has signed yet. */
+export interface SigningPlace {
+  readonly store: Store;
+  /** That of `store`. */
+  readonly signing: Signing;
+  readonly unsigned: Store;
+}
+
+export type SignOutcome =
+  | { readonly backup: string; readonly outcome: 'signed' | 'already' }
+  /** `report`: what was found by reading every byte of it. */
+  | { readonly backup: string; readonly outcome: 'refused'; readonly report: VerifyReport };
+
+/**
+ * Signs the repository's own file where nobody has. Throws, permanent: `SIGNATURE_FOREIGN` and `SIGNATURE_FORGED` where somebody else has, as
+ * `readRepository`, and as `Signing.sign`.
+ */
+export async function signRepository(
+  { store, signing, unsigned }: SigningPlace,
+  options: Cancellable = {},
+): Promise<'signed' | 'already'> {
+  await readRepository(unsigned, options);
+  const bytes = await unsigned.get(REPOSITORY_KEY, options);
+  const found = await signatureOf(store, signing, REPOSITORY_KEY, bytes, options);
+  if (found.state === 'trusted') return 'already';
+  if (found.state !== 'unsigned') {
+    throw distrusted(
+      `${REPOSITORY_KEY} in ${store.description}`,
+      found,
+      'Put back an older version of it from the bucket’s versions or a copy.',
+    );
+  }
+  await signObject(store, signing, REPOSITORY_KEY, bytes, options);
+  return 'signed';
+}
+
+/**
+ * Signs a backup that was made without signatures, or by a key that is not trusted any more, after every byte of it was read and found whole, and enters it
+ * in the register. That it is whole says nothing of who made it: that is for the person who asks for it to know.
+ *
+ * Throws, permanent: `SIGNATURE_FORGED` where its manifest is not what somebody signed, `BACKUP_CHANGED` where it was changed meanwhile, as `readManifest`, and
+ * as `Signing.sign`.
+ */
+export async function signBackup(
+  { store, signing, unsigned }: SigningPlace,
+  ref: BackupId,
+  options: Cancellable & { readonly progress?: (checkedObjects: number) => void } = {},
+): Promise<SignOutcome> {
+  const { progress, ...cancellable } = options;
+  const { backup } = ref;
+  // Before all that is read: without a key it would be for nothing.
+  await signing.key();
+  const before = await readStoredManifest(store, ref, { ...cancellable, signedBy: 'any' });
+  const state: SignatureState = before.signature ?? { state: 'unsigned' };
+  if (state.state === 'trusted') return { backup, outcome: 'already' };
+  if (state.state === 'forged') {
+    throw distrusted(`The backup ${backup} of plan ${ref.plan}`, state, 'It can’t be signed: delete it.');
+  }
+  const report = await verifyBackup(unsigned, ref, 'content', {
+    ...cancellable,
+    progress: ({ checkedObjects }) => progress?.(checkedObjects),
+  });
+  if (report.verdict !== 'OK') return { backup, outcome: 'refused', report };
+  const key = manifestKey(ref);
+  const bytes = await unsigned.get(key, cancellable);
+  const sha256 = sha256Hex(bytes);
+  if (sha256 !== before.sha256) {
+    throw permanent(
+      'BACKUP_CHANGED',
+      `The manifest of the backup ${backup} of plan ${ref.plan} was changed while its contents were read.`,
+      'Find out who writes there before anything is signed.',
+    );
+  }
+  await signObject(store, signing, key, bytes, cancellable);
+  await enterRegister(store, ref, sha256, cancellable);
+  return { backup, outcome: 'signed' };
+}

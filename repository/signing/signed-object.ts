@@ -1,0 +1,145 @@
+import type { z } from 'zod';
+import { HoldfastError } from '../../model/errors.ts';
+import { signatureFolder, signatureKey } from '../layout.ts';
+import { openSealedJson, sealJson, sealSignedJson, signedTextOf } from '../sealed-json.ts';
+import { sha256Hex } from '../sha256.ts';
+import type { Store } from '../store.ts';
+import { STORE_NOT_FOUND } from '../store-errors.ts';
+import { distrusted, type SignatureState } from './errors.ts';
+import { namespaceOf, type Signing } from './signing.ts';
+import { checkSignature } from './ssh-signature.ts';
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+/** The bytes of sealed JSON as this store wants it: signed where its plan says so. Throws as `Signing.sign`. */
+export async function sealFor(store: Store, key: string, value: object): Promise<Uint8Array> {
+  const { signing } = store;
+  if (signing === undefined) return sealJson(value);
+  return sealSignedJson(value, (message) => signing.sign(namespaceOf(key), message));
+}
+
+/** As `putSealed`, signed where the plan says so. */
+export async function putSigned(
+  store: Store,
+  key: string,
+  value: object,
+  options: Cancellable = {},
+): Promise<'created' | 'exists'> {
+  const body = await sealFor(store, key, value);
+  return store.put(key, body, { sha256: sha256Hex(body), ifAbsent: true, ...options });
+}
+
+/** As `getSealed`. Where the plan says that the repository is signed, it also throws what `requireTrusted` throws. */
+export async function getSigned<T>(
+  store: Store,
+  key: string,
+  schema: z.ZodType<T>,
+  options: Cancellable = {},
+): Promise<T> {
+  const bytes = await store.get(key, options);
+  await requireTrusted(store, key, bytes, options);
+  return openSealedJson(bytes, schema, `${key} in ${store.description}`);
+}
+
+/** As `getSigned`, undefined where it isn't there. */
+export async function getSignedIfThere<T>(
+  store: Store,
+  key: string,
+  schema: z.ZodType<T>,
+  options: Cancellable = {},
+): Promise<T | undefined> {
+  try {
+    return await getSigned(store, key, schema, options);
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === STORE_NOT_FOUND) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Refuses an object that no trusted key signed, where the plan says that the repository is signed. Throws, permanent: `SIGNATURE_MISSING`,
+ * `SIGNATURE_FOREIGN`, `SIGNATURE_FORGED`.
+ */
+export async function requireTrusted(
+  store: Store,
+  key: string,
+  bytes: Uint8Array,
+  options: Cancellable = {},
+): Promise<void> {
+  if (store.signing === undefined) return;
+  const found = await signatureOf(store, store.signing, key, bytes, options);
+  if (found.state === 'trusted') return;
+  throw distrusted(
+    `${key} in ${store.description}`,
+    found,
+    'Find out who can write there. If it was written before the plan had `signing`: holdfast sign PLAN signs the repository and its backups.',
+  );
+}
+
+/**
+ * Who signed an object: by the signature within it, else by one that was made later and lies beside (`signatures/`). One that is trusted is
+ * enough.
+ */
+export async function signatureOf(
+  store: Store,
+  signing: Signing,
+  key: string,
+  bytes: Uint8Array,
+  options: Cancellable = {},
+): Promise<SignatureState> {
+  const within = signatureWithin(signing, key, bytes);
+  if (within.state === 'trusted') return within;
+  const sha256 = sha256Hex(bytes);
+  for (const fingerprint of signing.trusted.keys()) {
+    const armored = await findText(store, signatureKey(key, sha256, fingerprint), options);
+    if (armored === undefined) continue;
+    const check = checkSignature(armored, namespaceOf(key), bytes);
+    if (!check.isValid) return { state: 'forged', reason: check.reason };
+    const { fingerprint: signer } = check.signer;
+    if (signing.trusted.has(signer)) return { state: 'trusted', signer };
+  }
+  if (within.state !== 'unsigned' || !(await wasSigned(store, key, options))) return within;
+  return { state: 'forged', reason: 'is of other contents' };
+}
+
+function signatureWithin(signing: Signing, key: string, bytes: Uint8Array): SignatureState {
+  const signed = signedTextOf(bytes);
+  if (signed === undefined) return { state: 'unsigned' };
+  const check = checkSignature(signed.signature, namespaceOf(key), signed.message);
+  if (!check.isValid) return { state: 'forged', reason: check.reason };
+  const { fingerprint: signer } = check.signer;
+  return { state: signing.trusted.has(signer) ? 'trusted' : 'foreign', signer };
+}
+
+/** Whether a signature lies beside an object, of whatever contents. */
+async function wasSigned(store: Store, key: string, options: Cancellable): Promise<boolean> {
+  for await (const _ of store.list(signatureFolder(key), options)) return true;
+  return false;
+}
+
+async function findText(store: Store, key: string, options: Cancellable): Promise<string | undefined> {
+  try {
+    return Buffer.from(await store.get(key, options)).toString();
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === STORE_NOT_FOUND) return undefined;
+    throw error;
+  }
+}
+
+/** Signs an object that is there: the signature lies beside it, and the object stays as it is. Throws as `Signing.sign`. */
+export async function signObject(
+  store: Store,
+  signing: Signing,
+  key: string,
+  bytes: Uint8Array,
+  options: Cancellable = {},
+): Promise<void> {
+  const { fingerprint } = (await signing.key()).public;
+  const body = Buffer.from(await signing.sign(namespaceOf(key), bytes));
+  await store.put(signatureKey(key, sha256Hex(bytes), fingerprint), body, {
+    sha256: sha256Hex(body),
+    // What is there may be somebody's forgery.
+    ifAbsent: false,
+    ...options,
+  });
+}

@@ -1,0 +1,99 @@
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import type { RepositorySpec } from '../../model/source.ts';
+import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
+import { decideRetention } from '../../planning/retention.ts';
+import { readCatalogue } from '../../repository/catalogue.ts';
+import { deleteBackup } from '../../repository/delete-backup.ts';
+import { DirectoryStore } from '../../repository/directory.ts';
+import { holdBackup, isInForce, readHolds, releaseBackup } from '../../repository/holds.ts';
+import { holdKey } from '../../repository/layout.ts';
+import { readManifest } from '../../repository/manifest.ts';
+import { putMark } from '../../repository/marks.ts';
+import { sealJson } from '../../repository/sealed-json.ts';
+import { sha256Hex } from '../../repository/sha256.ts';
+import type { Store } from '../../repository/store.ts';
+import { SAMPLE, writeSampleBackup } from './sample-backup.ts';
+import { newSigner, signedStore } from './signing/signers.ts';
+
+const NEWER = { plan: SAMPLE.plan, backup: '20261124T020000Z-newer' };
+const WHO = { reason: 'case 4711', by: 'alice@office' };
+const MARK = { ...SAMPLE, markedAt: new Date(0).toISOString(), deleteAfter: new Date(0).toISOString() };
+const SPEC: RepositorySpec = { name: 'main', location: { kind: 'directory', path: '/nowhere' } };
+const NOW = new Date('2026-11-30T00:00:00.000Z');
+
+let scratch: ScratchFolder;
+let folders = 0;
+beforeAll(async () => {
+  scratch = await createScratchFolder('holds');
+});
+afterAll(() => scratch.remove());
+
+async function newRaw(): Promise<DirectoryStore> {
+  const folder = path.join(scratch.path, String(++folders));
+  await mkdir(folder);
+  return new DirectoryStore(folder);
+}
+
+const deleteIt = (store: Store) =>
+  deleteBackup(store, MARK, { reason: 'a test', isLive: async () => false, graceMs: 0 });
+
+/** The rules that keep the older of two backups, where the policy keeps one. */
+async function rules(store: Store): Promise<readonly string[]> {
+  const { entries } = await readCatalogue(store, SPEC, SAMPLE.plan);
+  const verdicts = decideRetention(entries, { keepLast: 1 }, { now: NOW });
+  return verdicts.find(({ backup }) => backup === SAMPLE.backup)?.rules ?? [];
+}
+
+test('a held backup is kept by retention and by a deletion, until it is released; the record stays and tells who did what', async () => {
+  const store = await newRaw();
+  await writeSampleBackup(store);
+  await writeSampleBackup(store, undefined, NEWER, '2026-11-24T02:00:01.000Z');
+  expect(await rules(store)).toEqual([]);
+  await holdBackup(store, SAMPLE, WHO);
+  await holdBackup(store, SAMPLE, { ...WHO, reason: 'case 4712' });
+  expect(await rules(store)).toEqual(['hold']);
+  const { entries } = await readCatalogue(store, SPEC, SAMPLE.plan);
+  expect(entries.find(({ backup }) => backup === SAMPLE.backup)?.held).toContain('alice@office');
+  expect(await deleteIt(store)).toMatchObject({
+    outcome: 'inUse',
+    reader: expect.stringContaining('case 471'),
+  });
+  await readManifest(store, SAMPLE);
+
+  expect(await releaseBackup(store, SAMPLE, { reason: 'closed', by: 'bob@office' })).toBe(2);
+  expect(await rules(store)).toEqual([]);
+  expect(await readHolds(store, SAMPLE)).toMatchObject([
+    { by: 'alice@office', released: { by: 'bob@office', reason: 'closed' } },
+    { by: 'alice@office', released: { by: 'bob@office', reason: 'closed' } },
+  ]);
+  expect(await deleteIt(store)).toMatchObject({ outcome: 'deleted' });
+  expect(await readHolds(store, { plan: SAMPLE.plan })).toHaveLength(2);
+});
+
+test('whoever holds a backup that is being deleted is told so, and leaves no hold behind', async () => {
+  const store = await newRaw();
+  await writeSampleBackup(store);
+  await putMark(store, { ...MARK, deleting: true });
+  await expect(holdBackup(store, SAMPLE, WHO)).rejects.toMatchObject({ code: 'BACKUP_BEING_DELETED' });
+  expect((await readHolds(store, SAMPLE)).filter(isInForce)).toEqual([]);
+});
+
+test('a hold that can’t be read holds; in a signed repository so does one whose release nobody trusted signed', async () => {
+  const raw = await newRaw();
+  const worker = newSigner();
+  const store = signedStore(raw, worker, [worker]);
+  await writeSampleBackup(store);
+  const hold = await holdBackup(store, SAMPLE, WHO);
+  const forged = sealJson({
+    ...hold,
+    released: { at: NOW.toISOString(), by: 'alice@office', reason: 'closed' },
+  });
+  await raw.put(holdKey(SAMPLE, hold.id), forged, { sha256: sha256Hex(forged), ifAbsent: false });
+  expect(await deleteIt(store)).toMatchObject({
+    outcome: 'inUse',
+    reader: expect.stringContaining('unsigned'),
+  });
+  await releaseBackup(store, SAMPLE, { reason: 'looked into', by: 'alice@office' });
+  expect(await deleteIt(store)).toMatchObject({ outcome: 'deleted' });
+});

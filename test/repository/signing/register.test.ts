@@ -1,0 +1,255 @@
+import { cp, mkdir, rm } from 'node:fs/promises';
+import path from 'node:path';
+import fc from 'fast-check';
+import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
+import { copyBackup } from '../../../repository/copy.ts';
+import { deleteBackup } from '../../../repository/delete-backup.ts';
+import { DirectoryStore } from '../../../repository/directory.ts';
+import { ClearStore } from '../../../repository/encryption/clear-store.ts';
+import { type BackupId, registerKey } from '../../../repository/layout.ts';
+import { listBackups } from '../../../repository/list-backups.ts';
+import { readManifest } from '../../../repository/manifest.ts';
+import { sealJson } from '../../../repository/sealed-json.ts';
+import { sha256Hex } from '../../../repository/sha256.ts';
+import { acknowledgeRegister, compareRegister, readRegister } from '../../../repository/signing/register.ts';
+import { signBackup, signRepository } from '../../../repository/signing/sign-backups.ts';
+import type { Store } from '../../../repository/store.ts';
+import { discardBackup } from '../../../repository/sweep.ts';
+import { verifyBackup } from '../../../repository/verify.ts';
+import { crashingAt } from '../failing-store.ts';
+import { SAMPLE, writeSampleBackup } from '../sample-backup.ts';
+import { newSigner, signedStore, signingOf } from './signers.ts';
+
+const PLAN = SAMPLE.plan;
+const worker = newSigner();
+const backupOf = (day: number): BackupId => ({ plan: PLAN, backup: `202611${day}T020000Z-sample` });
+
+let scratch: ScratchFolder;
+let folders = 0;
+beforeAll(async () => {
+  scratch = await createScratchFolder('register');
+});
+afterAll(() => scratch.remove());
+
+async function newFolder(): Promise<string> {
+  const folder = path.join(scratch.path, String(++folders));
+  await mkdir(folder);
+  return folder;
+}
+const open = (folder: string) => signedStore(new DirectoryStore(folder), worker, [worker]);
+const write = (store: Store, ref: BackupId) =>
+  writeSampleBackup(store, undefined, ref, `2026-11-${ref.backup.slice(6, 8)}T02:00:01.000Z`);
+
+async function problemsOf(store: Store): Promise<readonly string[]> {
+  const report = await compareRegister(store, PLAN, await listBackups(store, PLAN));
+  if (report === undefined) throw new Error('nothing was compared');
+  return report.problems;
+}
+
+async function names(store: Store): Promise<readonly string[]> {
+  return (await readRegister(store, PLAN))?.backups.map(({ backup }) => backup) ?? [];
+}
+
+test('the register has every backup in the order of their ends, and each manifest names the one before it with its digest', async () => {
+  const store = open(await newFolder());
+  const first = await write(store, backupOf(23));
+  await write(store, backupOf(24));
+  expect(await names(store)).toEqual([backupOf(23).backup, backupOf(24).backup]);
+  expect(await readManifest(store, backupOf(23))).toMatchObject({ register: 0 });
+  expect(await readManifest(store, backupOf(24))).toMatchObject({
+    register: 1,
+    predecessor: { backup: backupOf(23).backup, sha256: first.sha256 },
+  });
+  expect(await problemsOf(store)).toEqual([]);
+});
+
+test('a writer that dies at any operation, and whoever finishes or discards its backup, leave a register that agrees', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 1, max: 90 }),
+      fc.constantFrom('before' as const, 'performed' as const),
+      fc.boolean(),
+      async (crashAt, kind, isFinished) => {
+        const folder = await newFolder();
+        const store = open(folder);
+        await write(store, backupOf(23));
+        const dying = signedStore(crashingAt(new DirectoryStore(folder), crashAt, kind), worker, [worker]);
+        await write(dying, backupOf(24)).catch(() => undefined);
+        expect(await problemsOf(store)).toEqual([]);
+        if (isFinished) await write(store, backupOf(24));
+        else await discardBackup(store, backupOf(24), 'a test');
+        await write(store, backupOf(25));
+        expect(await problemsOf(store)).toEqual([]);
+        const { backups } = await listBackups(store, PLAN);
+        expect(new Set(await names(store))).toEqual(new Set(backups.map(({ backup }) => backup)));
+      },
+    ),
+    { numRuns: 12 },
+  );
+});
+
+test('writers that end at once are all in the register', async () => {
+  const store = open(await newFolder());
+  await write(store, backupOf(22));
+  const days = [23, 24, 25, 26];
+  await Promise.all(days.map((day) => write(store, backupOf(day))));
+  expect(new Set(await names(store))).toEqual(new Set([22, ...days].map((day) => backupOf(day).backup)));
+  expect(await problemsOf(store)).toEqual([]);
+});
+
+test('what a prune deletes is struck out; what somebody else takes away, or brings back, is told', async () => {
+  const folder = await newFolder();
+  const store = open(folder);
+  for (const day of [23, 24, 25]) await write(store, backupOf(day));
+  const place = (day: number) => path.join(folder, 'backups', PLAN, backupOf(day).backup);
+  await cp(place(23), path.join(scratch.path, 'kept'), { recursive: true });
+  const mark = {
+    ...backupOf(23),
+    markedAt: new Date(0).toISOString(),
+    deleteAfter: new Date(0).toISOString(),
+  };
+  await deleteBackup(store, mark, { reason: 'a test', isLive: async () => false, graceMs: 0 });
+  expect(await problemsOf(store)).toEqual([]);
+
+  await rm(place(23), { recursive: true, force: true });
+  await cp(path.join(scratch.path, 'kept'), place(23), { recursive: true });
+  expect(await problemsOf(store)).toEqual([
+    expect.stringContaining(`Backup ${backupOf(23).backup} is signed, and not in`),
+  ]);
+  expect(await verifyBackup(store, backupOf(23), 'exists')).toMatchObject({ verdict: 'FAILED' });
+  expect(await verifyBackup(store, backupOf(25), 'exists')).toMatchObject({
+    verdict: 'OK',
+    notes: [expect.stringContaining(backupOf(23).backup)],
+  });
+
+  await rm(place(24), { recursive: true });
+  expect(await problemsOf(store)).toContainEqual(
+    expect.stringContaining(`Backup ${backupOf(24).backup} should be there`),
+  );
+  await acknowledgeRegister(store, { plan: PLAN });
+  expect(await problemsOf(store)).toEqual([]);
+  expect(await names(store)).toEqual([backupOf(23).backup, backupOf(25).backup]);
+});
+
+test('a register that is forged is passed over; one that is gone, or put back to an older one, is told until a person has looked', async () => {
+  const folder = await newFolder();
+  const store = open(folder);
+  await write(store, backupOf(23));
+  const older = path.join(scratch.path, 'older');
+  await cp(path.join(folder, 'register'), older, { recursive: true });
+  await write(store, backupOf(24));
+  await write(store, backupOf(25));
+
+  const forged = sealJson({
+    formatVersion: 1,
+    plan: PLAN,
+    number: 4,
+    writtenAt: '2026-11-25T00:00:00.000Z',
+    backups: [],
+  });
+  await new DirectoryStore(folder).put(registerKey(PLAN, 4), forged, {
+    sha256: sha256Hex(forged),
+    ifAbsent: true,
+  });
+  expect(await problemsOf(store)).toEqual([]);
+  await write(store, backupOf(26));
+  expect((await readRegister(store, PLAN))?.number).toBe(4);
+  expect(await problemsOf(store)).toEqual([]);
+
+  await rm(path.join(folder, 'register'), { recursive: true });
+  await cp(older, path.join(folder, 'register'), { recursive: true });
+  expect(await problemsOf(store)).toContainEqual(expect.stringContaining('put back to an older one'));
+  await acknowledgeRegister(store, { plan: PLAN });
+  expect(await problemsOf(store)).toEqual([]);
+
+  await rm(path.join(folder, 'register'), { recursive: true });
+  expect(await problemsOf(store)).toContainEqual(expect.stringContaining('is gone'));
+  await write(store, backupOf(27));
+  expect(await problemsOf(store)).toContainEqual(expect.stringContaining('was lost before'));
+  await acknowledgeRegister(store, { plan: PLAN });
+  expect(await problemsOf(store)).toEqual([]);
+});
+
+test('a process without the key writes nothing that must be signed; one whose key the plan does not trust neither', async () => {
+  const raw = new DirectoryStore(await newFolder());
+  await expect(write(signedStore(raw, undefined, [worker]), SAMPLE)).rejects.toMatchObject({
+    code: 'SIGNING_NO_KEY',
+  });
+  await expect(write(signedStore(raw, newSigner('other'), [worker]), SAMPLE)).rejects.toMatchObject({
+    code: 'SIGNING_KEY_NOT_TRUSTED',
+  });
+  const store = signedStore(raw, worker, [worker]);
+  await write(store, SAMPLE);
+  // Reading needs no key.
+  expect(await verifyBackup(signedStore(raw, undefined, [worker]), SAMPLE, 'content')).toMatchObject({
+    verdict: 'OK',
+  });
+  const mark = { ...SAMPLE, markedAt: new Date(0).toISOString(), deleteAfter: new Date(0).toISOString() };
+  const keyless = signedStore(raw, undefined, [worker]);
+  const options = { reason: 'a test', isLive: async () => false };
+  await expect(deleteBackup(keyless, mark, options)).rejects.toMatchObject({ code: 'SIGNING_NO_KEY' });
+  expect(await verifyBackup(store, SAMPLE, 'exists')).toMatchObject({ verdict: 'OK' });
+});
+
+test('keys rotate: old backups count as long as their key is trusted, and can be signed by the new one', async () => {
+  const raw = new DirectoryStore(await newFolder());
+  const next = newSigner('next');
+  await write(signedStore(raw, worker, [worker]), backupOf(23));
+  const both = signedStore(raw, next, [worker, next]);
+  await write(both, backupOf(24));
+  expect((await listBackups(both, PLAN)).backups).toHaveLength(2);
+  const after = signedStore(raw, next, [next]);
+  expect((await listBackups(after, PLAN)).unusable).toMatchObject([
+    { backup: backupOf(23).backup, state: 'foreign' },
+  ]);
+  expect(await verifyBackup(after, backupOf(23), 'content')).toMatchObject({ verdict: 'INCONCLUSIVE' });
+  const place = { store: after, signing: signingOf(next, [next]), unsigned: new ClearStore(raw) };
+  expect(await signBackup(place, backupOf(23))).toMatchObject({ outcome: 'signed' });
+  expect((await listBackups(after, PLAN)).backups).toHaveLength(2);
+  expect(await problemsOf(after)).toEqual([]);
+});
+
+test('backups from before are signed once they were found whole, and a damaged one is not', async () => {
+  const folder = await newFolder();
+  const raw = new DirectoryStore(folder);
+  const unsigned = new ClearStore(raw);
+  for (const day of [23, 24]) await write(unsigned, backupOf(day));
+  const store = open(folder);
+  await expect(write(store, backupOf(25))).rejects.toMatchObject({ code: 'SIGNATURE_MISSING' });
+  const place = { store, signing: signingOf(worker, [worker]), unsigned };
+  expect(await signRepository(place)).toBe('signed');
+  expect(await signRepository(place)).toBe('already');
+  expect((await listBackups(store, PLAN)).unusable.map(({ state }) => state)).toEqual([
+    'unsigned',
+    'unsigned',
+  ]);
+  expect(await verifyBackup(store, backupOf(23), 'content')).toMatchObject({ verdict: 'INCONCLUSIVE' });
+
+  const data = path.join(folder, 'backups', PLAN, backupOf(24).backup, 'data');
+  await rm(data, { recursive: true });
+  expect(await signBackup(place, backupOf(24))).toMatchObject({
+    outcome: 'refused',
+    report: { verdict: 'FAILED' },
+  });
+  expect(await signBackup(place, backupOf(23))).toMatchObject({ outcome: 'signed' });
+  expect(await signBackup(place, backupOf(23))).toMatchObject({ outcome: 'already' });
+  expect(await verifyBackup(store, backupOf(23), 'content')).toMatchObject({ verdict: 'OK' });
+  await write(store, backupOf(25));
+  expect((await listBackups(store, PLAN)).backups).toHaveLength(2);
+  expect(await problemsOf(store)).toEqual([]);
+});
+
+test('a copy is signed by the target’s key where the target does not trust the source’s, and is in its register', async () => {
+  const source = open(await newFolder());
+  await write(source, SAMPLE);
+  const other = newSigner('second site');
+  const target = signedStore(new DirectoryStore(await newFolder()), other, [other]);
+  await copyBackup(source, target, SAMPLE);
+  expect(await verifyBackup(target, SAMPLE, 'content')).toMatchObject({ verdict: 'OK' });
+  expect(await names(target)).toEqual([SAMPLE.backup]);
+  // What nobody signed at the source is not copied.
+  const strange = open(await newFolder());
+  await expect(
+    copyBackup(signedStore(new DirectoryStore(await newFolder()), worker, [other]), strange, SAMPLE),
+  ).rejects.toMatchObject({ code: 'BACKUP_NOT_FOUND' });
+});
