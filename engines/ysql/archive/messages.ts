@@ -1,5 +1,6 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 import { permanent } from '../../../model/errors.ts';
+import type { Cell, Tuple } from './tuple.ts';
 import { WireRow } from './wire-row.ts';
 
 /*
@@ -7,14 +8,7 @@ import { WireRow } from './wire-row.ts';
  * "Logical Replication Message Formats"). Values are text in UTF-8.
  */
 
-/**
- * One value of a row: text as the type's output function writes it, `null` for NULL, `undefined` where the message leaves it out because an
- * update did not change a value that is stored out of line (TOAST). What is left out is never NULL.
- */
-export type Cell = string | null | undefined;
-
-/** Values in the order of the relation's columns. */
-export type Tuple = readonly Cell[];
+export type { Cell, Tuple };
 
 interface RelationColumn {
   readonly name: string;

@@ -1,5 +1,5 @@
 import { isAscii } from 'node:buffer';
-import type { Cell, Tuple } from './messages.ts';
+import type { Cell, Tuple } from './tuple.ts';
 
 /*
  * A new row as its message holds it: a letter for each value, and its length and text where it has one. Most rows of a busy table are only
