@@ -26,7 +26,7 @@ beforeAll(async () => {
     startPostgres({ settings: { wal_level: 'logical' } }),
     startChromium(),
   ]);
-  page = await browser.newPage({ viewport: { width: 1_300, height: 900 } });
+  page = await browser.newPage({ viewport: { width: 1_300, height: 1_500 } });
   // A page of the UI takes its time on a machine that is busy.
   page.setDefaultTimeout(180_000);
   folder = await mkdtemp(path.join(tmpdir(), 'holdfast-archive-ui-'));
