@@ -1,8 +1,12 @@
 import { z } from 'zod';
 import type { LeftOut } from '../model/backup.ts';
+import { HoldfastError } from '../model/errors.ts';
 import { restoreRecordKey } from './layout.ts';
-import { getSealedIfThere, sealOnce } from './sealed-object.ts';
+import { openSealedJson, sealJson } from './sealed-json.ts';
+import { getSealedIfThere, replaceSealed, sealOnce } from './sealed-object.ts';
+import { sha256Hex } from './sha256.ts';
 import type { Store } from './store.ts';
+import { STORE_NOT_FOUND } from './store-errors.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
 
@@ -104,4 +108,38 @@ export async function findRestoreRecord(
   options: Cancellable = {},
 ): Promise<RestoreRecord | undefined> {
   return await getSealedIfThere(store, restoreRecordKey(ref), schema, options);
+}
+
+/** SHA-256 of a record as it is stored. */
+export function restoreRecordDigest(record: RestoreRecord): string {
+  return sha256Hex(sealJson(record));
+}
+
+/** As `findRestoreRecord`, with the SHA-256 of what is stored. */
+export async function findStoredRestore(
+  store: Store,
+  ref: Pick<RestoreRecord, 'plan' | 'restore'>,
+  options: Cancellable = {},
+): Promise<{ readonly record: RestoreRecord; readonly sha256: string } | undefined> {
+  const key = restoreRecordKey(ref);
+  try {
+    const bytes = await store.get(key, options);
+    const record = openSealedJson(bytes, schema, `${key} in ${store.description}`);
+    return { record, sha256: sha256Hex(bytes) };
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === STORE_NOT_FOUND) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Writes the record over whatever is there. For a restore whose databases know the record's SHA-256 (`engines/ysql/restore/vouched-record.ts`): another record
+ * that lies there is one of an attempt that compared the same, or somebody's forgery.
+ */
+export async function putRestoreRecord(
+  store: Store,
+  record: RestoreRecord,
+  options: Cancellable = {},
+): Promise<void> {
+  await replaceSealed(store, restoreRecordKey(record), record, options);
 }

@@ -3,7 +3,10 @@ import type { RestoreContext } from '../../engines/engine.ts';
 import { ysqlEngine } from '../../engines/ysql/engine.ts';
 import type { LogicalRestoreRequest } from '../../model/backup.ts';
 import { HoldfastError } from '../../model/errors.ts';
+import { restoreRecordKey } from '../../repository/layout.ts';
 import { findRestoreRecord } from '../../repository/restore-records.ts';
+import { sealJson } from '../../repository/sealed-json.ts';
+import { sha256Hex } from '../../repository/sha256.ts';
 import { query } from '../support/sql.ts';
 import {
   createRepository,
@@ -266,6 +269,45 @@ describe('the end of a restore that replaces', () => {
     expect(await query(server.url(run.live), 'SELECT count(*)::int AS rows FROM orders')).toEqual([
       { rows: 11 },
     ]);
+  });
+
+  test('is not told by whoever can write into the repository: his record ends nothing and speaks for nothing', async () => {
+    const run = await almostDone();
+    const forge = async ({ context, live, working, kept }: typeof run) => {
+      const { plan, backup } = context.ref;
+      const record = {
+        plan,
+        backup,
+        restore: context.request.restore,
+        sealedAt: new Date().toISOString(),
+        databases: [{ from: 'shop', to: live, working, created: true, kept }],
+        compared: 'every row, says the forger',
+        result: { rows: 4711, bytes: 4711, problems: [], leftOut: [] },
+      };
+      const body = sealJson(record);
+      await repository.store.put(restoreRecordKey(record), body, {
+        sha256: sha256Hex(body),
+        ifAbsent: false,
+      });
+    };
+    await forge(run);
+    await query(server.url(run.working), 'DELETE FROM orders WHERE id = 1');
+    const outcome = await restore.finish(run.context);
+    expect(outcome.problems).not.toEqual([]);
+    expect(await query(server.url(run.live), 'SELECT note FROM orders')).toEqual([{ note: 'live' }]);
+    expect(await restore.discard(run.context)).toEqual([]);
+    expect(await stands(run)).toEqual(UNTOUCHED);
+
+    const whole = await almostDone();
+    await forge(whole);
+    const ended = await restore.finish(whole.context);
+    expect(ended).toMatchObject({ problems: [], rows: 10 });
+    expect(ended.compared).not.toContain('forger');
+    expect(await stands(whole)).toEqual(EXCHANGED);
+    // And what stays in the repository is what this restore found.
+    const { context } = whole;
+    const stored = await findRestoreRecord(repository.store, { ...context.ref, ...context.request });
+    expect(stored?.compared).toBe(ended.compared);
   });
 
   test('is refused before a session is ended while the database has a prepared transaction', async () => {

@@ -33,6 +33,8 @@ interface RestoreState {
   readonly compared?: string;
   /** A `ReplayReport` as JSON, once the replay came to its end. */
   readonly replayed?: string;
+  /** SHA-256 of the record that seals the restore (`vouched-record.ts`). */
+  readonly sealed?: string;
 }
 
 export async function setState(session: Session, name: keyof RestoreState, value: string): Promise<void> {

@@ -1,11 +1,12 @@
 import type { RestoreContext } from '../../engine.ts';
 import { giveNameBack } from '../server/exchange-names.ts';
 import { databaseExists, dropDatabase, withMaintenanceSession } from '../server/maintenance.ts';
-import { leaveSealed, recordOf } from '../server/sealed-restore.ts';
+import { leaveSealed } from '../server/sealed-restore.ts';
 import { connectIfThere, readState } from './bookkeeping.ts';
 import { closeRestoreSessions, dropOwnBookkeeping } from './close-sessions.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
 import { restoreTriggers } from './triggers.ts';
+import { vouchedRecord } from './vouched-record.ts';
 
 /**
  * Drops the databases that stand under this restore's working names, which hold its id. A database that existed before keeps what
@@ -14,7 +15,7 @@ import { restoreTriggers } from './triggers.ts';
  */
 export async function discard(context: RestoreContext): Promise<readonly string[]> {
   const job = await restoreJob(context);
-  const record = context.request.scratch ? undefined : await recordOf(context);
+  const record = context.request.scratch ? undefined : await vouchedRecord(job);
   if (record !== undefined) {
     for (const database of job.databases) {
       await dropOwnBookkeeping(job, database);

@@ -12,7 +12,6 @@ import { staysBehind } from '../server/in-the-way.ts';
 import { checkIndexes, INDEX_CHECK_MS, type IndexFindings } from '../server/index-check.ts';
 import { databaseExists, withMaintenanceSession } from '../server/maintenance.ts';
 import { existingRoles, rolesWithSettings, withoutMissingRoles } from '../server/roles.ts';
-import { recordOf, seal } from '../server/sealed-restore.ts';
 import type { Session } from '../server/session.ts';
 import { existingTablespaces, missingTablespaces } from '../server/tablespaces.ts';
 import { analyze, type Unanalyzed } from './analyze.ts';
@@ -31,6 +30,7 @@ import { describeProof, describeReplayed, notesOnReplay } from './replay-text.ts
 import { comparedSchema } from './schema-check.ts';
 import { setSequences } from './sequences.ts';
 import { restoreTriggers } from './triggers.ts';
+import { sealVouched, vouchedRecord } from './vouched-record.ts';
 
 /**
  * Sets sequences, analyzes, compares with the manifest. With a difference, or where something was left out, everything stays under its
@@ -41,7 +41,7 @@ import { restoreTriggers } from './triggers.ts';
 export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
   const job = await restoreJob(context);
   if (context.request.scratch) return await finishScratch(job);
-  let record = await recordOf(context);
+  let record = await vouchedRecord(job);
   if (record === undefined) {
     const found = await compareAll(job, job.databases);
     const { tolerate = false, takeName = false } = context.request;
@@ -59,7 +59,7 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
       ...unclearIf(found.replays),
     };
     if (!isWhole && !takeName) return { ...(await outcome(job, found)), ...result };
-    record = await seal(context, job, {
+    record = await sealVouched(job, {
       replace: context.request.replace,
       created,
       compared: describeComparison(job, found),

@@ -24,7 +24,7 @@ export async function recordOf(context: SealedContext): Promise<RestoreRecord | 
   return await findRestoreRecord(store, { plan: ref.plan, restore: request.restore }, { signal });
 }
 
-interface SealOptions {
+export interface SealOptions {
   readonly replace: boolean;
   /** Final names of the databases that this restore created, as against those that were there, empty, before. */
   readonly created: readonly string[];
@@ -40,9 +40,18 @@ interface SealOptions {
 export async function seal(
   context: SealedContext,
   job: NamedDatabases,
+  options: SealOptions,
+): Promise<RestoreRecord> {
+  const { store, signal } = context;
+  return await sealRestore(store, await draftRecord(context, job, options), { signal });
+}
+
+/** The record that would seal the restore now; nothing is written. */
+export async function draftRecord(
+  { ref, request }: Pick<SealedContext, 'ref' | 'request'>,
+  job: NamedDatabases,
   { replace, created, compared, notes = [], unclear = false, result }: SealOptions,
 ): Promise<RestoreRecord> {
-  const { store, ref, request, signal } = context;
   const databases: RecordedDatabase[] = await withMaintenanceSession(job, async (session) => {
     const recorded: RecordedDatabase[] = [];
     for (const { names } of job.databases) {
@@ -58,7 +67,7 @@ export async function seal(
     }
     return recorded;
   });
-  const record: RestoreRecord = {
+  return {
     plan: ref.plan,
     backup: ref.backup,
     restore: request.restore,
@@ -69,7 +78,6 @@ export async function seal(
     ...(unclear ? { unclear } : {}),
     ...defined({ result }),
   };
-  return await sealRestore(store, record, { signal });
 }
 
 /**
