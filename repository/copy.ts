@@ -11,7 +11,8 @@ import { relyOn } from './objects/object-writer.ts';
 import { readSharedObjects } from './objects/tablet-lists.ts';
 import { ensureRepository } from './repository.ts';
 import { sha256Hex } from './sha256.ts';
-import { enterRegister } from './signing/register.ts';
+import { distrusted } from './signing/errors.ts';
+import { confirmRegister, enterRegister } from './signing/register.ts';
 import { signatureOf, signObject } from './signing/signed-object.ts';
 import type { Store } from './store.ts';
 
@@ -41,7 +42,8 @@ interface CopyResult {
  * Copies a backup into a second repository: its objects, each checked by its SHA-256 when it is read and when it is
  * written, then the manifest, byte for byte. Called again after a crash it sends only what is not there yet.
  *
- * Throws, permanent: what reading the source throws, and signing at the target; `COPY_CONFLICT` where the target has another backup of this name.
+ * Throws, permanent: what reading the source throws, and signing at the target; `SIGNATURE_MISSING` (`_FOREIGN`, `_FORGED`) where the target is signed, and nobody
+ * vouches for what is copied; `COPY_CONFLICT` where the target has another backup of this name.
  */
 export async function copyBackup(
   from: Store,
@@ -60,10 +62,12 @@ export async function copyBackup(
     manifestSha256: source.sha256,
   });
 
+  await requireVouched(from, to, ref, cancellable);
   await ensureRepository(to, cancellable);
   const already = await findManifest(to, ref, cancellable);
   if (already !== undefined) {
     checkSame(source.sha256, already.sha256, to, ref);
+    await confirmRegister(to, ref, cancellable);
     return result();
   }
 
@@ -116,10 +120,32 @@ export async function copyBackup(
     ifAbsent: true,
     ...cancellable,
   });
+  await confirmRegister(to, ref, cancellable);
   if (outcome === 'exists') {
     checkSame(source.sha256, (await readStoredManifest(to, ref, cancellable)).sha256, to, ref);
   }
   return result();
+}
+
+/**
+ * The target's key must not vouch for what whoever can write at the source put there. A source that is signed has been asked by the reading of its manifest;
+ * of another one the target must trust the signature itself.
+ */
+async function requireVouched(
+  from: Store,
+  to: Store,
+  ref: BackupId,
+  cancellable: { readonly signal?: AbortSignal },
+): Promise<void> {
+  if (to.signing === undefined || from.signing !== undefined) return;
+  const key = manifestKey(ref);
+  const found = await signatureOf(from, to.signing, key, await from.get(key, cancellable), cancellable);
+  if (found.state === 'trusted') return;
+  throw distrusted(
+    `The backup ${ref.backup} of plan ${ref.plan} in ${from.description}`,
+    found,
+    `Give the Repository that is copied from \`signing\` too (docs/signing.md): ${to.description} is signed, and its key vouches for nothing that anybody could have written.`,
+  );
 }
 
 /** Where the target is signed: by its own key where it doesn't trust the signature that the manifest brings along, and in its register. */

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import { permanent } from '../model/errors.ts';
+import { HoldfastError, permanent } from '../model/errors.ts';
 import type { Hold } from '../model/hold.ts';
 import { type BackupId, holdKey, holdsFolder } from './layout.ts';
+import { readStoredManifest } from './manifest.ts';
 import { findMark } from './marks.ts';
 import { openSealedJson } from './sealed-json.ts';
 import { sha256Hex } from './sha256.ts';
@@ -37,7 +38,9 @@ export type FoundHold = Hold | UnreadableHold;
 
 /**
  * Holds a backup. The record is written first, and then it is looked whether a deletion has begun, so that at least one of the two sees the other (`pins.ts`).
- * Throws, permanent: `BACKUP_BEING_DELETED`, and where the repository is signed as `Signing.sign`.
+ * A deletion that has come to its end leaves no mark, but no manifest either.
+ * Throws, permanent: `BACKUP_BEING_DELETED`, `BACKUP_NOT_FOUND` and `BACKUP_DISCARDED` where there is no backup to hold, and where the repository is signed
+ * as `Signing.sign`.
  */
 export async function holdBackup(
   store: Store,
@@ -46,15 +49,35 @@ export async function holdBackup(
   options: Cancellable = {},
 ): Promise<Hold> {
   const { plan, backup } = ref;
+  const absence = await absenceOf(store, ref, options);
+  if (absence !== undefined) throw absence;
   const hold: Hold = { plan, backup, id: randomUUID(), ...who, at: new Date().toISOString() };
   await putSigned(store, holdKey(ref, hold.id), hold, options);
-  if ((await findMark(store, ref, options))?.deleting !== true) return hold;
+  const isDeleting = (await findMark(store, ref, options))?.deleting === true;
+  if (!isDeleting && (await absenceOf(store, ref, options)) === undefined) return hold;
   await writeRelease(store, hold, { by: who.by, reason: 'it was being deleted already' }, options);
   throw permanent(
     'BACKUP_BEING_DELETED',
     `The backup ${backup} of plan ${plan} is being deleted.`,
     'It can’t be held any more: look for a copy.',
   );
+}
+
+/** Why there is nothing to hold; undefined where a manifest is there, be it damaged or of somebody's whom nobody trusts. */
+async function absenceOf(
+  store: Store,
+  ref: BackupId,
+  options: Cancellable,
+): Promise<HoldfastError | undefined> {
+  try {
+    await readStoredManifest(store, ref, { ...options, signedBy: 'any' });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof HoldfastError)) throw error;
+    if (error.code === 'BACKUP_NOT_FOUND' || error.code === 'BACKUP_DISCARDED') return error;
+    if (isDamage(error) || error.code === 'FORMAT_TOO_NEW') return undefined;
+    throw error;
+  }
 }
 
 /**

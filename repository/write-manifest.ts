@@ -20,7 +20,7 @@ import { mergedLists, writeTabletList } from './objects/tablet-lists.ts';
 import { TabletTally } from './objects/tablet-tally.ts';
 import { PackCheck } from './packs.ts';
 import { sha256Hex } from './sha256.ts';
-import { enterRegister, predecessorOf } from './signing/register.ts';
+import { confirmRegister, enterRegister, predecessorOf } from './signing/register.ts';
 import { sealFor } from './signing/signed-object.ts';
 import type { Store } from './store.ts';
 import { DataTally } from './tally.ts';
@@ -62,7 +62,7 @@ export async function writeManifest(
   data: Iterable<DataObject> | AsyncIterable<DataObject>,
   options: WriteManifestOptions = {},
 ): Promise<StoredManifest> {
-  const already = await findManifest(store, draft, cancellation(options));
+  const already = await findFinished(store, draft, cancellation(options));
   if (already !== undefined) return already;
 
   const { tally, sizes, data: listed } = await writeLists(store, draft, data, options);
@@ -100,7 +100,7 @@ export async function writeTabletManifest(
   options: Omit<WriteManifestOptions, 'limits'> & { readonly filesPerList?: number } = {},
 ): Promise<StoredManifest> {
   const cancellable = cancellation(options);
-  const already = await findManifest(store, draft, cancellable);
+  const already = await findFinished(store, draft, cancellable);
   if (already !== undefined) return already;
 
   const lists: ObjectEntry[] = [];
@@ -136,6 +136,17 @@ export async function writeTabletManifest(
   return await putManifest(store, manifest, shared.keys(), options);
 }
 
+/** The manifest of an earlier attempt, which may have died before the register had seen it. */
+async function findFinished(
+  store: Store,
+  ref: BackupId,
+  options: { readonly signal?: AbortSignal },
+): Promise<StoredManifest | undefined> {
+  const found = await findManifest(store, ref, options);
+  if (found !== undefined) await confirmRegister(store, ref, options);
+  return found;
+}
+
 /** M3: the manifest is written last, once, by a conditional put. Before, what it relies on is locked for as long as itself. */
 async function putManifest(
   store: Store,
@@ -156,6 +167,7 @@ async function putManifest(
   // Before the manifest: what is there and isn't in the register was brought back by somebody.
   await enterRegister(store, manifest, sha256, cancellable);
   const outcome = await store.put(manifestKey(manifest), body, { sha256, ifAbsent: true, ...cancellable });
+  await confirmRegister(store, manifest, cancellable);
   // Another attempt was faster, or this one's answer was lost. The manifest that is there is the backup.
   return outcome === 'created' ? { manifest, sha256 } : readStoredManifest(store, manifest, cancellable);
 }

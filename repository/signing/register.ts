@@ -12,7 +12,7 @@ import { requireTrusted, sealFor } from './signed-object.ts';
 
 /*
  * The register of a plan says, signed, which backups there should be: so a backup that somebody hides, or brings back, is seen. It is written anew, under
- * the next number, when a backup is finished, before its manifest; when one is deleted by a prune, before its manifest goes; and when one is signed later.
+ * the next number, when a backup is finished, before its manifest and once more after it; when one is deleted by a prune, before its manifest goes; and when one is signed later.
  * Manifests name the number of the register that their writer knew, so that a register that was put back to an older one is seen too.
  */
 
@@ -116,6 +116,17 @@ export async function enterRegister(
     const enteredAt = known?.enteredAt ?? new Date().toISOString();
     return [...others, { backup: ref.backup, sha256: [...(known?.sha256 ?? []), sha256], enteredAt }];
   });
+}
+
+/**
+ * Notes that the manifest of a backup is there: from here on, it is missed when it is gone. Does nothing where the plan doesn't say that the repository is
+ * signed.
+ */
+export async function confirmRegister(store: Store, ref: BackupId, options: Cancellable = {}): Promise<void> {
+  if (store.signing === undefined) return;
+  await changeRegister(store, ref.plan, options, (backups) =>
+    backups.some(({ backup, seen }) => backup === ref.backup && seen !== true) ? [...backups] : backups,
+  );
 }
 
 /** Strikes out a backup that is about to be deleted. Does nothing where the plan doesn't say that the repository is signed. */

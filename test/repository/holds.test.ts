@@ -13,6 +13,7 @@ import { putMark } from '../../repository/marks.ts';
 import { sealJson } from '../../repository/sealed-json.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
 import type { Store } from '../../repository/store.ts';
+import { discardBackup } from '../../repository/sweep.ts';
 import { SAMPLE, writeSampleBackup } from './sample-backup.ts';
 import { newSigner, signedStore } from './signing/signers.ts';
 
@@ -78,6 +79,32 @@ test('whoever holds a backup that is being deleted is told so, and leaves no hol
   await expect(holdBackup(store, SAMPLE, WHO)).rejects.toMatchObject({ code: 'BACKUP_BEING_DELETED' });
   expect((await readHolds(store, SAMPLE)).filter(isInForce)).toEqual([]);
 });
+
+test('what is no backup can’t be held: one that was deleted meanwhile, was given up, or never finished', async () => {
+  const raw = await newRaw();
+  await writeSampleBackup(raw);
+  // The deletion comes to its end, its mark gone with it, between the hold's record and the look at the mark.
+  const store = new Proxy(raw, {
+    get(target, name) {
+      if (name !== 'put') return bound(target, name);
+      return async (...args: Parameters<Store['put']>) => {
+        if (args[0].startsWith('holds/')) await deleteIt(raw);
+        return target.put(...args);
+      };
+    },
+  });
+  await expect(holdBackup(store, SAMPLE, WHO)).rejects.toMatchObject({ code: 'BACKUP_BEING_DELETED' });
+  await expect(holdBackup(raw, SAMPLE, WHO)).rejects.toMatchObject({ code: 'BACKUP_NOT_FOUND' });
+  await discardBackup(raw, NEWER, 'a test');
+  await expect(holdBackup(raw, NEWER, WHO)).rejects.toMatchObject({ code: 'BACKUP_DISCARDED' });
+  const holds = await readHolds(raw, { plan: SAMPLE.plan });
+  expect(holds.filter(isInForce)).toEqual([]);
+});
+
+function bound(target: DirectoryStore, name: string | symbol): unknown {
+  const member: unknown = Reflect.get(target, name, target);
+  return typeof member === 'function' ? member.bind(target) : member;
+}
 
 test('a hold that can’t be read holds; in a signed repository so does one whose release nobody trusted signed', async () => {
   const raw = await newRaw();

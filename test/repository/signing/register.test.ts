@@ -57,7 +57,7 @@ test('the register has every backup in the order of their ends, and each manifes
   expect(await names(store)).toEqual([backupOf(23).backup, backupOf(24).backup]);
   expect(await readManifest(store, backupOf(23))).toMatchObject({ register: 0 });
   expect(await readManifest(store, backupOf(24))).toMatchObject({
-    register: 1,
+    register: 2,
     predecessor: { backup: backupOf(23).backup, sha256: first.sha256 },
   });
   expect(await problemsOf(store)).toEqual([]);
@@ -131,6 +131,41 @@ test('what a prune deletes is struck out; what somebody else takes away, or brin
   expect(await names(store)).toEqual([backupOf(23).backup, backupOf(25).backup]);
 });
 
+test('the newest backup that somebody takes away is told, also after the next one was made', async () => {
+  const folder = await newFolder();
+  const store = open(folder);
+  for (const day of [23, 24]) await write(store, backupOf(day));
+  await rm(path.join(folder, 'backups', PLAN, backupOf(24).backup), { recursive: true });
+  const hidden = expect.stringContaining(`Backup ${backupOf(24).backup} should be there`);
+  expect(await problemsOf(store)).toEqual([hidden]);
+  await write(store, backupOf(25));
+  expect(await problemsOf(store)).toEqual([hidden]);
+});
+
+test('the newest copy that somebody takes away is told too', async () => {
+  const source = open(await newFolder());
+  await write(source, SAMPLE);
+  const folder = await newFolder();
+  const target = open(folder);
+  await copyBackup(source, target, SAMPLE);
+  await rm(path.join(folder, 'backups', PLAN, SAMPLE.backup), { recursive: true });
+  expect(await problemsOf(target)).toEqual([expect.stringContaining('should be there')]);
+});
+
+test('a copy from a repository that isn’t signed is vouched for by nobody', async () => {
+  const folder = await newFolder();
+  await write(new ClearStore(new DirectoryStore(folder)), SAMPLE);
+  const target = open(await newFolder());
+  const unsigned = new ClearStore(new DirectoryStore(folder));
+  await expect(copyBackup(unsigned, target, SAMPLE)).rejects.toMatchObject({ code: 'SIGNATURE_MISSING' });
+  expect((await listBackups(target, PLAN)).backups).toEqual([]);
+  // What the target itself trusts may come by any way.
+  const signed = await newFolder();
+  await write(open(signed), SAMPLE);
+  await copyBackup(new ClearStore(new DirectoryStore(signed)), target, SAMPLE);
+  expect(await verifyBackup(target, SAMPLE, 'content')).toMatchObject({ verdict: 'OK' });
+});
+
 test('a register that is forged is passed over; one that is gone, or put back to an older one, is told until a person has looked', async () => {
   const folder = await newFolder();
   const store = open(folder);
@@ -143,17 +178,17 @@ test('a register that is forged is passed over; one that is gone, or put back to
   const forged = sealJson({
     formatVersion: 1,
     plan: PLAN,
-    number: 4,
+    number: 7,
     writtenAt: '2026-11-25T00:00:00.000Z',
     backups: [],
   });
-  await new DirectoryStore(folder).put(registerKey(PLAN, 4), forged, {
+  await new DirectoryStore(folder).put(registerKey(PLAN, 7), forged, {
     sha256: sha256Hex(forged),
     ifAbsent: true,
   });
   expect(await problemsOf(store)).toEqual([]);
   await write(store, backupOf(26));
-  expect((await readRegister(store, PLAN))?.number).toBe(4);
+  expect((await readRegister(store, PLAN))?.number).toBe(8);
   expect(await problemsOf(store)).toEqual([]);
 
   await rm(path.join(folder, 'register'), { recursive: true });
