@@ -12,6 +12,7 @@ import {
   timelineNames,
 } from '../../../repository/archive.ts';
 import { type ArchiveId, timelineFolder } from '../../../repository/archive-names.ts';
+import { FORGED, isDistrusted } from '../../../repository/signing/errors.ts';
 import type { Store } from '../../../repository/store.ts';
 import { readMessages } from './read-segments.ts';
 import { SegmentCheck } from './segment-check.ts';
@@ -36,8 +37,8 @@ interface ArchiveVerification {
  * Checks every segment of a plan's archive, and goes on after a problem, so that the report names all of them. What
  * retention drops meanwhile is no problem.
  *
- * Verdict `FAILED` where a segment is missing or damaged or contradicts its name, its header or the messages in it, `INCONCLUSIVE` where
- * the store could not be asked or the repository has no archive of the plan, else `OK`. What only a replay can see (a row's message that is missing,
+ * Verdict `FAILED` where a segment is missing or damaged, is forged, or contradicts its name, its header or the messages in it, `INCONCLUSIVE` where
+ * the store could not be asked, no trusted key signed what had to be read, or the repository has no archive of the plan, else `OK`. What only a replay can see (a row's message that is missing,
  * with everything else right) is left to the proof. Throws the reason of an abort, mistakes of the program, and what `throwsTransient` says.
  */
 export async function verifyArchive(
@@ -67,6 +68,8 @@ class Check {
   readonly #level: ArchiveLevel;
   readonly #options: ArchiveVerification;
   readonly #problems: string[] = [];
+  /** What no trusted key signed, where the plan says that the repository is signed. */
+  readonly #doubts: string[] = [];
   #timelines = 0;
   #segments = 0;
   #transactions = 0;
@@ -117,7 +120,7 @@ class Check {
       this.#timelines === 0 && !isFailed && unknown === undefined
         ? 'the repository holds no archive of changes of this plan'
         : undefined;
-    const open = unknown ?? nothing;
+    const open = unknown ?? this.#doubts[0] ?? nothing;
     return {
       plan,
       level,
@@ -125,7 +128,11 @@ class Check {
       segments: this.#segments,
       ...(level === 'content' ? { transactions: this.#transactions } : {}),
       compared: `${COMPARED[level]} of ${formatAmount(this.#segments, 'segment')}${level === 'content' ? ` with ${formatAmount(this.#transactions, 'transaction')}` : ''}`,
-      problems: [...this.#problems, ...(open === undefined ? [] : [open])].slice(0, MAX_PROBLEMS),
+      problems: [
+        ...this.#problems,
+        ...this.#doubts,
+        ...(open === undefined || open === this.#doubts[0] ? [] : [open]),
+      ].slice(0, MAX_PROBLEMS),
     };
   }
 
@@ -173,6 +180,10 @@ class Check {
       }
     } catch (error) {
       this.#options.signal.throwIfAborted();
+      if (isUnvouched(error)) {
+        this.#doubts.push(messageOf(error));
+        return undefined;
+      }
       if (!isDamageOfArchive(error)) throw error;
       const problem = messageOf(error);
       return problem.includes(segment.key) ? problem : `Segment ${segment.key}: ${problem}`;
@@ -207,6 +218,7 @@ class Check {
 }
 
 const DAMAGE = [
+  FORGED,
   'STORE_NOT_FOUND',
   'STORE_DAMAGED',
   'FORMAT_TOO_NEW',
@@ -214,6 +226,11 @@ const DAMAGE = [
   'ARCHIVE_BAD_SEGMENT',
   'ARCHIVE_MESSAGE',
 ];
+
+/** Whether nobody whom the plan trusts says who wrote the object, which may be as it should be. */
+function isUnvouched(error: unknown): boolean {
+  return isDistrusted(error) && error.code !== FORGED;
+}
 
 /** Whether the error says something of the object that was read, and not of the store. */
 function isDamageOfArchive(error: unknown): boolean {

@@ -8,11 +8,13 @@ import { putSegmentOfParts, putSegmentPart, putTimeline } from '../../../reposit
 import { segmentKey } from '../../../repository/archive-names.ts';
 import { DirectoryStore } from '../../../repository/directory.ts';
 import { sha256Hex } from '../../../repository/sha256.ts';
+import { openFrames } from '../../../repository/signing/signed-frames.ts';
 import type { Store } from '../../../repository/store.ts';
 import { compressFrame } from '../../../repository/zstd-frames.ts';
 import { Dice } from '../../crash/dice.ts';
 import { ARCHIVE, putArchive, TIMELINE, writtenSegments } from '../../repository/damage/stored-archive.ts';
 import { WRITTEN_WRONGLY } from '../../repository/damage/written-wrongly.ts';
+import { newSigner, signedStore } from '../../repository/signing/signers.ts';
 import '../../support/seeded-properties.ts';
 
 /* A stored archive in a directory, sound, damaged, and written wrongly with right names, headers and checksums. */
@@ -55,6 +57,34 @@ test('a sound archive is OK at each level, which says what was compared; none at
     compared: 'the names of 5 segments',
   });
   await expect(verify(store, 'checksums')).resolves.toMatchObject({ verdict: 'OK' });
+});
+
+test('in a signed repository what nobody signed is INCONCLUSIVE, what is forged FAILED, and neither hides damage behind it', async () => {
+  const raw = emptyStore();
+  const worker = newSigner();
+  const store = signedStore(raw, worker, [worker]);
+  const stored = await putArchive(store, writtenSegments(new Dice(1), 5));
+  await expect(verify(store)).resolves.toMatchObject({ verdict: 'OK', problems: [] });
+  const [first, second, , , last] = stored;
+  if (first === undefined || second === undefined || last === undefined) throw new Error();
+  const renamed = async (key: string, segment: typeof first, body: Uint8Array) => {
+    await raw.delete([key]);
+    const sha256Start = sha256Hex(body).slice(0, 16);
+    await replace(raw, segmentKey(ARCHIVE, TIMELINE.id, { ...segment, sha256Start }), body);
+  };
+  const bare = openFrames(raw, '', first.key, await raw.get(first.key));
+  await renamed(first.key, first, bare);
+  await expect(verify(store)).resolves.toMatchObject({
+    verdict: 'INCONCLUSIVE',
+    segments: 5,
+    problems: [expect.stringContaining('is unsigned')],
+  });
+  // The signature of another segment.
+  await renamed(second.key, second, await raw.get(last.key));
+  await expect(verify(store)).resolves.toMatchObject({
+    verdict: 'FAILED',
+    problems: [expect.stringContaining('forged'), expect.stringContaining('is unsigned')],
+  });
 });
 
 type Fault = (
