@@ -22,7 +22,7 @@ import { openSealedJson } from './sealed-json.ts';
 import { checkFormatVersion, getSealed, getSealedIfThere } from './sealed-object.ts';
 import { sha256Hex } from './sha256.ts';
 import { openFrames, signFrames } from './signing/signed-frames.ts';
-import { putSigned, requireTrusted, sealFor } from './signing/signed-object.ts';
+import { getSigned, putSigned, requireTrusted, sealFor } from './signing/signed-object.ts';
 import type { Store } from './store.ts';
 import { damaged } from './store-errors.ts';
 import { textOf } from './zstd-frames.ts';
@@ -187,18 +187,24 @@ export async function timelineNames(
   return names.filter((part) => part !== LEASE_PART).sort();
 }
 
-/** Undefined where its first object is missing: nothing was stored, or everything was deleted. */
+/**
+ * Undefined where its first object is missing: nothing was stored, or everything was deleted.
+ *
+ * @param options.signedBy `trusted`: also throws what `requireTrusted` throws for its description, which says from where on every transaction is archived, and
+ * of which tables. Default: `any`
+ */
 export async function readTimeline(
   store: Store,
   id: ArchiveId,
   name: string,
-  options: Cancellable = {},
+  { signedBy = 'any', ...options }: Cancellable & { readonly signedBy?: 'trusted' | 'any' } = {},
 ): Promise<StoredTimeline | undefined> {
   const key = timelineKey(id, name);
   const version = await getSealedIfThere(store, key, versionSchema, options);
   if (version === undefined) return undefined;
   checkFormatVersion(version.formatVersion, ARCHIVE_FORMAT_VERSION, `${key} in ${store.description}`);
-  const timeline = await getSealed(store, key, timelineSchema, options);
+  const read = signedBy === 'trusted' ? getSigned : getSealed;
+  const timeline = await read(store, key, timelineSchema, options);
   const end = await getSealedIfThere(store, timelineEndKey(id, name), endSchema, options);
   const proofs = await listProofs(store, id, name, options);
   return {

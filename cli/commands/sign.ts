@@ -15,6 +15,7 @@ import {
 interface Options extends CommonOptions {
   readonly all?: boolean;
   readonly acknowledge?: boolean;
+  readonly archive?: boolean;
 }
 
 export function register(program: Command): void {
@@ -30,6 +31,10 @@ export function register(program: Command): void {
       '--acknowledge',
       'have the register of backups say what is there now, after you have looked into what it says differently',
     )
+    .option(
+      '--archive',
+      'also what the archive of changes says of itself: where each timeline begins, and of which tables it has no changes; look at both first (holdfast status)',
+    )
     .option('--json', 'one JSON document on stdout')
     .addHelpText('after', '\nExample:\n  holdfast sign plans/orders.yaml 20261130T020000Z-abcdef')
     .action((argument: string, backups: readonly string[], options: Options) =>
@@ -42,7 +47,9 @@ async function run(argument: string, backups: readonly string[], options: Option
     throw new UsageError('--all and names of backups exclude each other', 'Leave out one of them.');
   }
   const { resolvePlan } = await import('../plan-files.ts');
-  const { signBackup, signRepository } = await import('../../repository/signing/sign-backups.ts');
+  const { signBackup, signRepository, signTimelines } = await import(
+    '../../repository/signing/sign-backups.ts'
+  );
   const { acknowledgeRegister, compareRegister } = await import('../../repository/signing/register.ts');
   const { listBackups } = await import('../../repository/list-backups.ts');
   const { requireBackup } = await import('../backups.ts');
@@ -51,6 +58,7 @@ async function run(argument: string, backups: readonly string[], options: Option
   return withSigning(plan, async (place) => {
     const { store } = place;
     const repository = await signRepository(place);
+    const timelines = options.archive ? await signTimelines(place, plan.name) : [];
     const listing = await listBackups(store, plan.name);
     const unsigned = listing.unusable.filter(({ state }) => state === 'unsigned');
     const chosen = options.all ? unsigned.map(({ backup }) => backup) : backups;
@@ -67,10 +75,12 @@ async function run(argument: string, backups: readonly string[], options: Option
         plan: plan.name,
         repository,
         backups: outcomes,
+        timelines,
         register: { problems, acknowledged: options.acknowledge === true },
       });
     } else {
       if (repository === 'signed') print(`repository.json of ${store.description} is signed.`);
+      for (const key of timelines) print(`${key} is signed.`);
       for (const outcome of outcomes) tell(outcome);
       for (const problem of problems)
         print(`${options.acknowledge ? 'acknowledged' : 'register'}: ${problem}`);

@@ -1,5 +1,7 @@
 import type { VerifyReport } from '../../model/backup.ts';
 import { permanent } from '../../model/errors.ts';
+import { archivedDatabases, readTimeline, timelineNames } from '../archive.ts';
+import { timelineKey } from '../archive-names.ts';
 import { type BackupId, manifestKey, REPOSITORY_KEY } from '../layout.ts';
 import { readStoredManifest } from '../manifest.ts';
 import { readRepository } from '../repository.ts';
@@ -47,6 +49,39 @@ export async function signRepository(
   }
   await signObject(store, signing, REPOSITORY_KEY, bytes, options);
   return 'signed';
+}
+
+/**
+ * Signs the descriptions of the archive's timelines that nobody has signed: a replay believes them from where on every transaction is archived, and of which
+ * tables. That they are right is for the person who asks for it to know. Returns their keys. Throws, permanent: `SIGNATURE_FOREIGN` and `SIGNATURE_FORGED` where
+ * somebody else signed one, and as `Signing.sign`.
+ */
+export async function signTimelines(
+  { store, signing, unsigned }: SigningPlace,
+  plan: string,
+  options: Cancellable = {},
+): Promise<readonly string[]> {
+  const signed: string[] = [];
+  for (const database of await archivedDatabases(unsigned, plan, options)) {
+    const id = { plan, database };
+    for (const name of await timelineNames(unsigned, id, options)) {
+      if ((await readTimeline(unsigned, id, name, options)) === undefined) continue;
+      const key = timelineKey(id, name);
+      const bytes = await unsigned.get(key, options);
+      const found = await signatureOf(store, signing, key, bytes, options);
+      if (found.state === 'trusted') continue;
+      if (found.state !== 'unsigned') {
+        throw distrusted(
+          `${key} in ${store.description}`,
+          found,
+          'Put back an older version of it from the bucket’s versions or a copy.',
+        );
+      }
+      await signObject(store, signing, key, bytes, options);
+      signed.push(key);
+    }
+  }
+  return signed;
 }
 
 /**

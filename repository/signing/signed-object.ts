@@ -72,7 +72,7 @@ export async function requireTrusted(
   throw distrusted(
     `${key} in ${store.description}`,
     found,
-    'Find out who can write there. If it was written before the plan had `signing`: holdfast sign PLAN signs the repository and its backups.',
+    'Find out who can write there. If it was written before the plan had `signing`: holdfast sign PLAN signs the repository and its backups, with --archive where its archive begins.',
   );
 }
 

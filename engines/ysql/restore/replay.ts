@@ -59,7 +59,7 @@ function requireWish({ request }: RestoreContext): ReplayWish {
 
 /**
  * Refuses what can't be replayed before anything is written: `RESTORE_REPLAY_WITH` where the request contradicts a replay,
- * `ARCHIVE_NO_CHAIN` where the archive doesn't lead to the instant (both permanent).
+ * `ARCHIVE_NO_CHAIN` where the archive doesn't lead to the instant (both permanent), and as `requireTrusted` for the timeline's description.
  */
 export async function checkReplay(context: RestoreContext): Promise<void> {
   const { request, manifest } = context;
@@ -95,7 +95,8 @@ async function findChain(
 ): Promise<FoundChain> {
   const id = { plan: manifest.plan, database };
   const name = timelines[database];
-  const stored = name === undefined ? undefined : await readTimeline(store, id, name, { signal });
+  const stored =
+    name === undefined ? undefined : await readTimeline(store, id, name, { signal, signedBy: 'trusted' });
   if (stored === undefined) throw noChain(database, to, `the archive has no timeline ${name ?? 'of it'}`);
   const place = placeOf(manifest.readPoint);
   const reasons: string[] = [];

@@ -1,6 +1,9 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { lsnOf, type StoredSegment } from '../../../model/archive.ts';
+import { checkReplay } from '../../../engines/ysql/restore/replay.ts';
+import { isoOfMicros, lsnOf, type StoredSegment } from '../../../model/archive.ts';
+import type { Manifest } from '../../../model/manifest.ts';
+import type { YsqlSource } from '../../../model/pipeline.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
 import {
   framesOf,
@@ -9,14 +12,20 @@ import {
   putSegmentPart,
   readSegment,
 } from '../../../repository/archive.ts';
+import { timelineKey } from '../../../repository/archive-names.ts';
 import { DirectoryStore } from '../../../repository/directory.ts';
 import { ClearStore } from '../../../repository/encryption/clear-store.ts';
+import { readStoredManifest } from '../../../repository/manifest.ts';
 import { readTabletResult, writeTabletResult } from '../../../repository/objects/tablet-lists.ts';
+import { sealJson } from '../../../repository/sealed-json.ts';
 import { sha256Hex } from '../../../repository/sha256.ts';
+import { signTimelines } from '../../../repository/signing/sign-backups.ts';
 import type { Store } from '../../../repository/store.ts';
 import { compressFrame } from '../../../repository/zstd-frames.ts';
-import { SAMPLE } from '../sample-backup.ts';
-import { newSigner, signedStore } from './signers.ts';
+import { Dice } from '../../crash/dice.ts';
+import { ARCHIVE, TIMELINE as ARCHIVED, putArchive, writtenSegments } from '../damage/stored-archive.ts';
+import { SAMPLE, writeSampleBackup } from '../sample-backup.ts';
+import { newSigner, signedStore, signingOf } from './signers.ts';
 
 /* Segments of an archive and results of tablets: zstd objects that carry their signature in a frame of their own. */
 
@@ -93,6 +102,90 @@ test('a segment in parts is signed by its list', async () => {
     await putSegmentPart(raw, ID, TIMELINE, frame('forged')),
   ]);
   await expect(textOf(signed, forged)).rejects.toMatchObject({ code: 'SIGNATURE_MISSING' });
+});
+
+test('what a timeline says of itself is believed by a replay where a trusted key signed it, and a person can sign it later', async () => {
+  await mkdir(path.join(scratch.path, 'timelines'));
+  const clear = new DirectoryStore(path.join(scratch.path, 'timelines'));
+  const place = {
+    store: signedStore(clear, worker, [worker]),
+    signing: signingOf(worker, [worker]),
+    unsigned: new ClearStore(clear),
+  };
+  await writeSampleBackup(place.store);
+  const { manifest: sample } = await readStoredManifest(place.store, SAMPLE);
+  const [database] = sample.databases;
+  if (database === undefined) throw new Error();
+  const segments = writtenSegments(new Dice(1), 5);
+  await putArchive(place.store, segments);
+  const seenBy = isoOfMicros(segments[1]?.maxMicros ?? 0);
+  const manifest: Manifest = {
+    ...sample,
+    plan: ARCHIVE.plan,
+    databases: [{ ...database, name: ARCHIVE.database }],
+    readPoint: {
+      kind: 'pg-snapshot',
+      epoch: 1,
+      takenAt: seenBy,
+      snapshots: {},
+      place: { snapshotXids: { shop: '12:12:' }, walLsn: lsnOf(BigInt(segments[1]?.end ?? 0)), seenBy },
+    },
+  };
+  const ref = { plan: ARCHIVE.plan, backup: sample.backup };
+  const repository = { name: 'main', location: { kind: 'directory' as const, path: clear.description } };
+  const source: YsqlSource = {
+    engine: 'ysql',
+    connection: { env: 'NONE' },
+    tables: { include: [], exclude: [] },
+    contents: 'all',
+    globals: 'none',
+    chunkBytes: 1,
+  };
+  const to = isoOfMicros(segments[3]?.maxMicros ?? 0);
+  const check = () =>
+    checkReplay({
+      signal: new AbortController().signal,
+      attempt: 1,
+      heartbeat: () => undefined,
+      log: () => undefined,
+      secret: () => Promise.reject(new Error('no secret is needed')),
+      store: place.store,
+      folder: '',
+      ref: { ...ref, repository },
+      manifest,
+      dataObjects: () => Promise.resolve([]),
+      request: {
+        restore: 'r1',
+        from: { ...ref, repository },
+        source,
+        into: {},
+        replace: false,
+        tables: { include: [], exclude: [] },
+        contents: 'all',
+        globals: false,
+        check: 'rows',
+        scratch: false,
+        parallelism: 1,
+        replay: { to, timelines: { shop: ARCHIVED.id } },
+      },
+    });
+  await expect(check()).resolves.toBeUndefined();
+
+  // The forger has it begin where it suits him, and no table be missing.
+  const key = timelineKey(ARCHIVE, ARCHIVED.id);
+  const forged = sealJson({ ...ARCHIVED, snapshotXids: '1:1:' });
+  await clear.put(key, forged, { sha256: sha256Hex(forged), ifAbsent: false });
+  await expect(check()).rejects.toMatchObject({ code: 'SIGNATURE_MISSING' });
+
+  // As it was before the plan had `signing`.
+  const honest = sealJson(ARCHIVED);
+  await clear.put(key, honest, { sha256: sha256Hex(honest), ifAbsent: false });
+  await expect(check()).rejects.toMatchObject({ code: 'SIGNATURE_MISSING' });
+  expect(await signTimelines(place, ARCHIVE.plan)).toEqual([key]);
+  await expect(check()).resolves.toBeUndefined();
+  expect(await signTimelines(place, ARCHIVE.plan)).toEqual([]);
+  await clear.put(key, forged, { sha256: sha256Hex(forged), ifAbsent: false });
+  await expect(signTimelines(place, ARCHIVE.plan)).rejects.toMatchObject({ code: 'SIGNATURE_FORGED' });
 });
 
 test('a result that somebody puts into a running backup of a universe is not taken for an agent’s', async () => {
