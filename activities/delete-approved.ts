@@ -4,6 +4,7 @@ import { readCatalogue } from '../repository/catalogue.ts';
 import { type DeleteOutcome, deleteBackup } from '../repository/delete-backup.ts';
 import { type Deletion, isApproved, readDeletions } from '../repository/deletions.ts';
 import { findManifest } from '../repository/manifest.ts';
+import { findMark } from '../repository/marks.ts';
 import type { Pin } from '../repository/pins.ts';
 import type { Store } from '../repository/store.ts';
 import { isDamage } from '../repository/store-errors.ts';
@@ -29,7 +30,7 @@ export async function deleteApproved(
   if (approved.length === 0) return [];
   const { entries } = await readCatalogue(store, repository, plan, { signal });
   const done: { readonly backup: string; readonly ended: DeleteOutcome }[] = [];
-  for (const { backup, askedBy, approvedBy, at } of approved) {
+  for (const { backup, askedBy, approvedBy } of approved) {
     const ref = { plan, backup };
     const lockedUntil = entries.find((entry) => entry.backup === backup)?.lockedUntil;
     const user = entries.find(({ needs = [] }) => needs.includes(backup));
@@ -44,7 +45,9 @@ export async function deleteApproved(
       continue;
     }
     await holdLease();
-    const mark = { ...ref, markedAt: at, deleteAfter: now.toISOString() };
+    // Should this run die and the request be withdrawn, retention counts its grace time from now on, not from when somebody asked.
+    const marked = now.toISOString();
+    const mark = (await findMark(store, ref, { signal })) ?? { ...ref, markedAt: marked, deleteAfter: marked };
     const reason = `its deletion was asked for by ${askedBy} and approved by ${approvedBy.join(', ')}`;
     done.push({ backup, ended: await deleteBackup(store, mark, { reason, isLive, signal, heartbeat }) });
   }

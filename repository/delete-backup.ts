@@ -2,7 +2,7 @@ import { defined } from '../model/defined.ts';
 import { crashPoint } from './crash-points.ts';
 import { holdText, isInForce, readHolds } from './holds.ts';
 import { type BackupId, ledgerFolder, manifestKey, signatureFolder } from './layout.ts';
-import { type Mark, putMark, removeMark } from './marks.ts';
+import { findMark, type Mark, putMark, removeMark } from './marks.ts';
 import { type Pin, readPins } from './pins.ts';
 import { replaceSealed } from './sealed-object.ts';
 import { leaveRegister } from './signing/register.ts';
@@ -35,18 +35,17 @@ export async function deleteBackup(store: Store, mark: Mark, options: DeleteOpti
   const cancellable = defined({ signal: options.signal });
   // A process that can't sign must not begin: readers would be kept away from a backup that stays.
   await store.signing?.key();
+  const before = await findMark(store, mark, cancellable);
   await putMark(store, { ...mark, deleting: true }, cancellable);
   crashPoint('delete-marked');
   for (const pin of await readPins(store, { plan: mark.plan, backup: mark.backup }, cancellable)) {
     if (pin.ended === true || !(await options.isLive(pin))) continue;
-    const { deleting: _withdrawn, ...before } = mark;
-    await putMark(store, before, cancellable);
+    await putBack(store, mark, before, cancellable);
     return { outcome: 'inUse', reader: pin.reader };
   }
   const [held] = (await readHolds(store, mark, cancellable)).filter(isInForce);
   if (held !== undefined) {
-    const { deleting: _withdrawn, ...before } = mark;
-    await putMark(store, before, cancellable);
+    await putBack(store, mark, before, cancellable);
     return { outcome: 'inUse', reader: holdText(held) };
   }
   await leaveRegister(store, mark, cancellable);
@@ -56,6 +55,18 @@ export async function deleteBackup(store: Store, mark: Mark, options: DeleteOpti
   crashPoint('delete-swept');
   await forgetBackup(store, mark, options);
   return { outcome: 'deleted', ...swept };
+}
+
+/** The mark as it was before: one that retention did not make must not count as its grace time, should the backup be let go later. */
+async function putBack(
+  store: Store,
+  ref: BackupId,
+  before: Mark | undefined,
+  cancellable: { readonly signal?: AbortSignal },
+): Promise<void> {
+  if (before === undefined) return removeMark(store, ref, cancellable);
+  const { deleting: _withdrawn, ...mark } = before;
+  return putMark(store, mark, cancellable);
 }
 
 /** Removes the records of a deleted backup: its ledger, signatures beside it, then its mark. */

@@ -15,6 +15,7 @@ import { DirectoryStore } from '../../repository/directory.ts';
 import { holdBackup, releaseBackup } from '../../repository/holds.ts';
 import { approvalKey, deletionRequestKey } from '../../repository/layout.ts';
 import { readManifest } from '../../repository/manifest.ts';
+import { putMark, readMarks } from '../../repository/marks.ts';
 import { sealSignedJson } from '../../repository/sealed-json.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
 import { namespaceOf } from '../../repository/signing/signing.ts';
@@ -123,6 +124,12 @@ test('what is held stays, approved or not, until it is released', async () => {
   expect(await prune(store, ONE)).toMatchObject([
     { ended: { outcome: 'inUse', reader: expect.stringContaining('case 4711') } },
   ]);
+  // Nothing is left by which retention would take the grace time for over, should the request be withdrawn.
+  expect((await readMarks(store, SAMPLE.plan)).size).toBe(0);
+  const mark = { ...SAMPLE, markedAt: '2026-11-30T00:00:00.000Z', deleteAfter: '2099-01-01T00:00:00.000Z' };
+  await putMark(store, mark);
+  expect(await prune(store, ONE)).toMatchObject([{ ended: { outcome: 'inUse' } }]);
+  expect((await readMarks(store, SAMPLE.plan)).get(SAMPLE.backup)).toEqual(mark);
   await releaseBackup(store, SAMPLE, { reason: 'closed', by: 'carol' });
   expect(await prune(store, ONE)).toMatchObject([{ ended: { outcome: 'deleted' } }]);
 });
