@@ -47,7 +47,11 @@ export async function deleteApproved(
     await holdLease();
     // Should this run die and the request be withdrawn, retention counts its grace time from now on, not from when somebody asked.
     const marked = now.toISOString();
-    const mark = (await findMark(store, ref, { signal })) ?? { ...ref, markedAt: marked, deleteAfter: marked };
+    const mark = (await findMark(store, ref, { signal })) ?? {
+      ...ref,
+      markedAt: marked,
+      deleteAfter: marked,
+    };
     const reason = `its deletion was asked for by ${askedBy} and approved by ${approvedBy.join(', ')}`;
     done.push({ backup, ended: await deleteBackup(store, mark, { reason, isLive, signal, heartbeat }) });
   }

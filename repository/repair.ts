@@ -14,6 +14,7 @@ import { CLEAR_FORMAT_VERSION, findRepository, REPOSITORY_FORMAT_VERSION } from 
 import type { SecretResolver } from './s3-client.ts';
 import { sealJson } from './sealed-json.ts';
 import { sha256Hex } from './sha256.ts';
+import { UNSIGNED } from './signing/errors.ts';
 import { sealFor } from './signing/signed-object.ts';
 import type { Signing } from './signing/signing.ts';
 import type { Store } from './store.ts';
@@ -45,7 +46,7 @@ export interface RepairResult {
  * the new document; in an encrypted repository that proves the id and the metadata key.
  *
  * Throws, permanent: `REPOSITORY_NOT_FOUND` where no manifest is there to tell that there was a repository, `REPOSITORY_ID_UNKNOWN` where an encrypted one
- * can't be read by any id that is known, `REPOSITORY_IS_CLEAR`, `REPOSITORY_IS_ENCRYPTED`, and what opening keys and signing throw.
+ * can't be read by any id that is known, `SIGNATURE_MISSING` where the plan says that it is signed and no trusted key signed a manifest, `REPOSITORY_IS_CLEAR`, `REPOSITORY_IS_ENCRYPTED`, and what opening keys and signing throw.
  *
  * @param raw the store without its door
  */
@@ -64,7 +65,7 @@ export async function repairRepository(raw: Store, wishes: RepairWishes): Promis
   if (encryption !== undefined && keyIds.length === 0) throw repositoryIsClear(raw.description);
   const found =
     encryption === undefined
-      ? await clearDocument(raw, ids, left, cancellable)
+      ? await clearDocument(new OverlaidStore(raw, {}, wishes.signing), ids, left, cancellable)
       : await encryptedDocument(raw, { ...wishes, encryption }, ids, keyIds, left, cancellable);
   const body = await sealFor(new OverlaidStore(raw, {}, wishes.signing), REPOSITORY_KEY, found.identity);
   const kept = await keep(raw, bytes, cancellable);
@@ -111,8 +112,8 @@ async function clearDocument(
   left: Left,
   options: Cancellable,
 ): Promise<Found> {
-  const { backups, begun } = await manifestsIn(raw, options);
-  if (begun === undefined) throw nothingThere(raw);
+  const { backups, begun, distrustedBy } = await manifestsIn(raw, options);
+  if (begun === undefined) throw distrustedBy ?? nothingThere(raw);
   const createdAt = left.createdAt ?? begun;
   return { identity: { formatVersion: CLEAR_FORMAT_VERSION, id: id ?? randomUUID(), createdAt }, backups };
 }
@@ -120,12 +121,13 @@ async function clearDocument(
 /** Tries every id that is known with every metadata key that opens here, until manifests can be read. */
 async function encryptedDocument(
   raw: Store,
-  { encryption, secret }: RepairWishes & { readonly encryption: EncryptionSpec },
+  { encryption, secret, signing }: RepairWishes & { readonly encryption: EncryptionSpec },
   ids: readonly string[],
   keyIds: readonly string[],
   left: Left,
   options: Cancellable,
 ): Promise<Found> {
+  let distrusted: HoldfastError | undefined;
   const keyring = new Keyring(raw, encryption, secret);
   const metadataKeys: string[] = [];
   for (const id of keyIds) if (await isMetadataKey(keyring, id)) metadataKeys.push(id);
@@ -140,11 +142,14 @@ async function encryptedDocument(
         encryption: { metadataKey },
       };
       const overlaid = new OverlaidStore(raw, { [REPOSITORY_KEY]: sealJson(identity) });
-      const { backups, begun } = await manifestsIn(new EncryptedStore(overlaid, encryption, secret), options);
+      const store = new EncryptedStore(overlaid, encryption, secret, signing);
+      const { backups, begun, distrustedBy } = await manifestsIn(store, options);
+      distrusted ??= distrustedBy;
       if (begun !== undefined)
         return { identity: { ...identity, createdAt: left.createdAt ?? begun }, backups };
     }
   }
+  if (distrusted !== undefined) throw distrusted;
   throw permanent(
     'REPOSITORY_ID_UNKNOWN',
     `No manifest of ${raw.description} can be read by ${ids.length === 0 ? 'any id, since none is known' : `the id ${ids.join(' or ')}`}, and ${metadataKeys.length} metadata keys that open here.`,
@@ -163,18 +168,37 @@ async function isMetadataKey(keyring: Keyring, id: string): Promise<boolean> {
   }
 }
 
-/** How many manifests can be read, and when the first of them was begun. */
-async function manifestsIn(
-  store: Store,
-  options: Cancellable,
-): Promise<{ readonly backups: number; readonly begun: string | undefined }> {
-  const begins: string[] = [];
-  for await (const plan of listPlans(store, options)) {
-    const { backups } = await listBackups(store, plan, options);
-    begins.push(...backups.map(({ startedAt }) => startedAt));
-  }
-  return { backups: begins.length, begun: begins.sort()[0] };
+interface Manifests {
+  readonly backups: number;
+  /** When the first of them was begun; undefined where there is none. */
+  readonly begun: string | undefined;
+  /** The refusal, where the plan says that the repository is signed, and no trusted key signed one of them. */
+  readonly distrustedBy?: HoldfastError;
 }
+
+/**
+ * The manifests that can be read. Where the plan says that the repository is signed, those that no trusted key signed tell nothing: a forger could have the
+ * repository go on under a metadata key that he knows.
+ */
+async function manifestsIn(store: Store, options: Cancellable): Promise<Manifests> {
+  const begins: string[] = [];
+  let unsigned: string | undefined;
+  for await (const plan of listPlans(store, options)) {
+    const { backups, unusable } = await listBackups(store, plan, options);
+    begins.push(...backups.map(({ startedAt }) => startedAt));
+    unsigned ??= unusable.find(({ state }) => DISTRUSTED_STATES.has(state))?.backup;
+  }
+  const begun = begins.sort()[0];
+  if (begun !== undefined || unsigned === undefined) return { backups: begins.length, begun };
+  const distrustedBy = permanent(
+    UNSIGNED,
+    `No manifest in ${store.description} is signed by a key that the plan trusts, that of ${unsigned} for one, so nothing tells what repository.json should say.`,
+    'If you know the backups to be yours, take `signing` out of the Repository for the repair, and sign afterwards: holdfast sign PLAN --all.',
+  );
+  return { backups: 0, begun, distrustedBy };
+}
+
+const DISTRUSTED_STATES: ReadonlySet<string> = new Set(['unsigned', 'foreign', 'forged']);
 
 async function keep(
   raw: Store,

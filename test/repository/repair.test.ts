@@ -109,3 +109,13 @@ test('in a signed repository the new document is signed', async () => {
   await repairRepository(raw, { secret: noSecret, signing: signingOf(worker, [worker]) });
   await writeSampleBackup(store, undefined, { ...SAMPLE, backup: '20261124T020000Z-next' });
 });
+
+test('in a signed repository manifests that nobody trusted signed tell nothing: neither that it is one, nor by which keys', async () => {
+  const folder = await newFolder();
+  const raw = new DirectoryStore(folder);
+  await writeSampleBackup(raw);
+  await damage(folder);
+  const worker = newSigner();
+  const wishes = { secret: noSecret, signing: signingOf(worker, [worker]) };
+  await expect(repairRepository(raw, wishes)).rejects.toMatchObject({ code: 'SIGNATURE_MISSING' });
+});
