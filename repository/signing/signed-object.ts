@@ -90,14 +90,20 @@ export async function signatureOf(
   const within = signatureWithin(signing, key, bytes);
   if (within.state === 'trusted') return within;
   const sha256 = sha256Hex(bytes);
+  let forged: SignatureState | undefined;
   for (const fingerprint of signing.trusted.keys()) {
     const armored = await findText(store, signatureKey(key, sha256, fingerprint), options);
     if (armored === undefined) continue;
     const check = checkSignature(armored, namespaceOf(key), bytes);
-    if (!check.isValid) return { state: 'forged', reason: check.reason };
+    if (!check.isValid) {
+      // Another one may be good: anybody can put something beside it.
+      forged ??= { state: 'forged', reason: check.reason };
+      continue;
+    }
     const { fingerprint: signer } = check.signer;
     if (signing.trusted.has(signer)) return { state: 'trusted', signer };
   }
+  if (forged !== undefined) return forged;
   if (within.state !== 'unsigned' || !(await wasSigned(store, key, options))) return within;
   return { state: 'forged', reason: 'is of other contents' };
 }

@@ -6,13 +6,14 @@ import { copyBackup } from '../../../repository/copy.ts';
 import { deleteBackup } from '../../../repository/delete-backup.ts';
 import { DirectoryStore } from '../../../repository/directory.ts';
 import { ClearStore } from '../../../repository/encryption/clear-store.ts';
-import { type BackupId, registerKey } from '../../../repository/layout.ts';
+import { type BackupId, manifestKey, registerKey, signatureKey } from '../../../repository/layout.ts';
 import { listBackups } from '../../../repository/list-backups.ts';
 import { readManifest } from '../../../repository/manifest.ts';
 import { sealJson } from '../../../repository/sealed-json.ts';
 import { sha256Hex } from '../../../repository/sha256.ts';
 import { acknowledgeRegister, compareRegister, readRegister } from '../../../repository/signing/register.ts';
 import { signBackup, signRepository } from '../../../repository/signing/sign-backups.ts';
+import { parsePublicKey } from '../../../repository/signing/ssh-signature.ts';
 import type { Store } from '../../../repository/store.ts';
 import { discardBackup } from '../../../repository/sweep.ts';
 import { verifyBackup } from '../../../repository/verify.ts';
@@ -242,6 +243,22 @@ test('keys rotate: old backups count as long as their key is trusted, and can be
   expect(await signBackup(place, backupOf(23))).toMatchObject({ outcome: 'signed' });
   expect((await listBackups(after, PLAN)).backups).toHaveLength(2);
   expect(await problemsOf(after)).toEqual([]);
+});
+
+test('one signature that is trusted is enough, whatever somebody lays beside it', async () => {
+  const raw = new DirectoryStore(await newFolder());
+  await write(new ClearStore(raw), SAMPLE);
+  const second = newSigner('second');
+  const store = signedStore(raw, second, [worker, second]);
+  const place = { store, signing: signingOf(second, [worker, second]), unsigned: new ClearStore(raw) };
+  await signRepository(place);
+  expect(await signBackup(place, SAMPLE)).toMatchObject({ outcome: 'signed' });
+  const key = manifestKey(SAMPLE);
+  const fingerprint = parsePublicKey(worker.publicLine)?.fingerprint ?? '';
+  const junk = Buffer.from('no signature');
+  const at = signatureKey(key, sha256Hex(await raw.get(key)), fingerprint);
+  await raw.put(at, junk, { sha256: sha256Hex(junk), ifAbsent: true });
+  expect(await readManifest(store, SAMPLE)).toMatchObject({ backup: SAMPLE.backup });
 });
 
 test('backups from before are signed once they were found whole, and a damaged one is not', async () => {
