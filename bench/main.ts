@@ -29,6 +29,9 @@ if (engine === 'universe') {
   const { json, write } = values;
   const part = ARCHIVE_PARTS.find((each) => each === values.part);
   await benchArchive({ rounds: Number(values.rounds), scale: Number(values.scale), json, write, part });
+} else if (engine === 'scale') {
+  const { benchScale } = await import('./scale.ts');
+  await benchScale({ scale: Number(values.scale), json: values.json });
 } else if (engine === 'start') {
   const { benchStart } = await import('./start.ts');
   await benchStart({ rounds: Number(values.rounds), json: values.json });
@@ -38,7 +41,7 @@ if (engine === 'universe') {
   await benchMany({ rounds: Number(values.rounds), tables: Number(values.tables), json });
 } else if (engine !== 'ysql') {
   process.stderr.write(
-    `error: there is no benchmark ${engine}\n  → npm run bench -- ysql|many|ycql|universe|archive|start [--rounds N] [--scale X] [--tables N] [--json] [--write]\n`,
+    `error: there is no benchmark ${engine}\n  → npm run bench -- ysql|many|ycql|universe|archive|scale|start [--rounds N] [--scale X] [--tables N] [--json] [--write]\n`,
   );
   process.exitCode = 2;
 } else {
