@@ -16,11 +16,22 @@ export async function isRunning(pid: number): Promise<boolean> {
   }
 }
 
-/** Waits until `condition` holds; how long it takes is nobody's business, unless it takes forever. */
-export async function eventually(what: string, condition: () => Promise<boolean>): Promise<void> {
+/**
+ * Waits until `condition` holds; how long it takes is nobody's business, unless it takes forever.
+ *
+ * @param seen what to say of the last look, where it never held
+ */
+export async function eventually(
+  what: string,
+  condition: () => Promise<boolean>,
+  seen?: () => unknown,
+): Promise<void> {
   const deadline = Date.now() + PATIENCE_MS;
   while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`still not true after ${PATIENCE_MS / 1000} s: ${what}`);
+    if (Date.now() > deadline) {
+      const last = seen === undefined ? '' : `; last seen: ${JSON.stringify(seen())}`;
+      throw new Error(`still not true after ${PATIENCE_MS / 1000} s: ${what}${last}`);
+    }
     await sleep(50);
   }
 }

@@ -38,57 +38,74 @@ interface Told {
     };
   };
 }
-const ranges = async () =>
-  ((await stage.json<Told>('status', plan)).survey?.window.ranges ?? []).filter(
-    ({ way }) => way === 'snapshot',
-  );
+let status: Told | undefined;
+const ranges = async () => {
+  status = await stage.json<Told>('status', plan);
+  return (status.survey?.window.ranges ?? []).filter(({ way }) => way === 'snapshot');
+};
 
-test('apply makes the schedule, exports follow by themselves, and a second between two of them comes back from the repository', async () => {
-  await stage.json('apply', plan, '--yes');
-  expect((await stage.universe.view()).schedules).toEqual([
-    { id: expect.any(String), namespace: 'ysql.ledger' },
-  ]);
-  await eventually('the first export is there', async () => (await ranges()).length > 0);
-  const before = (await ranges()).at(-1)?.to ?? '';
+/** Two waits for the minute of a schedule, each of which says what it last saw. */
+const LONGEST_MS = 1_800_000;
 
-  await query(stage.universe.ysql('ledger'), 'DELETE FROM entries WHERE id <= 50');
-  await sleep(20);
-  const instant = new Date().toISOString();
-  const wanted = await rows('ledger');
-  await sleep(20);
-  await query(stage.universe.ysql('ledger'), 'UPDATE entries SET amount = -1');
-  await eventually('the instant is off the cluster', async () =>
-    (await ranges()).some(({ from, to }) => from <= instant && instant <= to),
-  );
-  expect((await ranges()).some(({ from, to }) => from <= before && before <= to)).toBe(true);
+test(
+  'apply makes the schedule, exports follow by themselves, and a second between two of them comes back from the repository',
+  async () => {
+    await stage.json('apply', plan, '--yes');
+    expect((await stage.universe.view()).schedules).toEqual([
+      { id: expect.any(String), namespace: 'ysql.ledger' },
+    ]);
+    await eventually(
+      'the first export is there',
+      async () => (await ranges()).length > 0,
+      () => status,
+    );
+    const before = (await ranges()).at(-1)?.to ?? '';
 
-  const { decision } = await stage.json<{ decision: RecoveryDecision }>(
-    'restore',
-    plan,
-    '--to',
-    instant,
-    '--explain',
-  );
-  expect(decision).toMatchObject({ kind: 'restore', way: 'snapshot', instant });
-  const restored = await stage.run('restore', plan, '--to', instant, '--into', 'ledger_then', '--json');
-  // Nobody has counts of the instant, so nobody says OK.
-  expect(restored.code).toBe(3);
-  expect(JSON.parse(restored.stdout) as RestoreSummary).toMatchObject({
-    verdict: 'INCONCLUSIVE',
-    problems: [],
-    compared: expect.stringContaining('not the rows'),
-  });
-  expect(await rows('ledger_then')).toEqual(wanted);
+    await query(stage.universe.ysql('ledger'), 'DELETE FROM entries WHERE id <= 50');
+    await sleep(20);
+    const instant = new Date().toISOString();
+    const wanted = await rows('ledger');
+    await sleep(20);
+    await query(stage.universe.ysql('ledger'), 'UPDATE entries SET amount = -1');
+    await eventually(
+      `the instant ${instant} is off the cluster`,
+      async () => (await ranges()).some(({ from, to }) => from <= instant && instant <= to),
+      () => status,
+    );
+    expect((await ranges()).some(({ from, to }) => from <= before && before <= to)).toBe(true);
 
-  // The schedule's snapshots are the universe's: no export deletes them.
-  const own = (await stage.universe.view()).snapshots.filter(({ schedule }) => schedule !== undefined);
-  expect(own.length).toBeGreaterThan(1);
-  expect(own.every(({ state }) => state !== 'DELETED' && state !== 'DELETING')).toBe(true);
-  const page = await stage.run('status', plan);
-  expect(page.stdout).toMatch(/every instant from .* \(snapshot\)/);
+    const { decision } = await stage.json<{ decision: RecoveryDecision }>(
+      'restore',
+      plan,
+      '--to',
+      instant,
+      '--explain',
+    );
+    expect(decision).toMatchObject({ kind: 'restore', way: 'snapshot', instant });
+    const restored = await stage.run('restore', plan, '--to', instant, '--into', 'ledger_then', '--json');
+    // Nobody has counts of the instant, so nobody says OK.
+    expect(restored.code).toBe(3);
+    expect(JSON.parse(restored.stdout) as RestoreSummary).toMatchObject({
+      verdict: 'INCONCLUSIVE',
+      problems: [],
+      compared: expect.stringContaining('not the rows'),
+    });
+    expect(await rows('ledger_then')).toEqual(wanted);
 
-  const text = await readFile(plan, 'utf8');
-  await writeFile(path.join(stage.folder, 'ledger.yaml'), text.replace(/^ *pointTime: .*\n/m, ''));
-  await stage.json('apply', plan, '--yes');
-  await eventually('the schedule is gone', async () => (await stage.universe.view()).schedules.length === 0);
-});
+    // The schedule's snapshots are the universe's: no export deletes them.
+    const own = (await stage.universe.view()).snapshots.filter(({ schedule }) => schedule !== undefined);
+    expect(own.length).toBeGreaterThan(1);
+    expect(own.every(({ state }) => state !== 'DELETED' && state !== 'DELETING')).toBe(true);
+    const page = await stage.run('status', plan);
+    expect(page.stdout).toMatch(/every instant from .* \(snapshot\)/);
+
+    const text = await readFile(plan, 'utf8');
+    await writeFile(path.join(stage.folder, 'ledger.yaml'), text.replace(/^ *pointTime: .*\n/m, ''));
+    await stage.json('apply', plan, '--yes');
+    await eventually(
+      'the schedule is gone',
+      async () => (await stage.universe.view()).schedules.length === 0,
+    );
+  },
+  LONGEST_MS,
+);
