@@ -1,4 +1,4 @@
-import type { LeftOut } from '../../../model/backup.ts';
+import { dataObjectName, type LeftOut } from '../../../model/backup.ts';
 import { appliedUnits, loadedObjects, withRestoreSession } from './bookkeeping.ts';
 import { isRefusal } from './forgiving.ts';
 import { type DatabaseJob, type RestoreJob, selectedObjects } from './job.ts';
@@ -23,11 +23,11 @@ export async function leftOutOf(
 
 /** The rows that were loaded, where something may be missing. */
 export async function loadedOf(job: RestoreJob): Promise<{ readonly rows: number; readonly bytes: number }> {
-  const keys = new Set<string>();
+  const loaded = new Set<string>();
   for (const database of job.databases) {
-    for (const key of await withRestoreSession(job, database, loadedObjects)) keys.add(key);
+    for (const name of await withRestoreSession(job, database, loadedObjects)) loaded.add(name);
   }
-  const objects = (await selectedObjects(job)).filter(({ key }) => keys.has(key));
+  const objects = (await selectedObjects(job)).filter((object) => loaded.has(dataObjectName(object)));
   return {
     rows: objects.reduce((sum, { rows }) => sum + rows, 0),
     bytes: objects.reduce((sum, { bytes }) => sum + bytes, 0),
