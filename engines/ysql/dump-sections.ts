@@ -1,5 +1,5 @@
-import { isArchiveName } from './archive/names.ts';
 import { entryTable } from './restore/selection.ts';
+import { isArchiveName } from './server/archive-names.ts';
 import type { Selection } from './server/catalog.ts';
 import { describesDatabase } from './server/database-entries.ts';
 import { type DumpEntry, readDump, withoutEntries } from './server/dump-script.ts';

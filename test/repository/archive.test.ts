@@ -97,7 +97,9 @@ function itKeepsAnArchive(open: () => Opened): void {
     await expect(putTimelineEnd(store, ID, { ...end, reason: 'Another.' })).resolves.toBe('exists');
     const ended = await readTimelines(store, ID);
     expect(ended[0]?.end).toEqual(end);
-    expect(archiveWindow(ID.database, ended).holes).toEqual([{ fromMicros: MICROS + 17, reason: 'A gap.' }]);
+    expect(archiveWindow(ID.database, ended).holes).toEqual([
+      { fromMicros: MICROS + 17, reason: 'A gap.', code: 'gap' },
+    ]);
   });
 
   it('reads a transaction that lies in parts as one segment', async () => {

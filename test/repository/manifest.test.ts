@@ -190,7 +190,11 @@ describe('a repository', () => {
 
     it('names the plans that have backups, and finds none in a new repository', async () => {
       await expect(Array.fromAsync(listPlans(store))).resolves.toEqual([]);
-      await expect(listBackups(store, 'none')).resolves.toEqual({ backups: [], unusable: [] });
+      await expect(listBackups(store, 'none')).resolves.toEqual({
+        backups: [],
+        sha256: new Map(),
+        unusable: [],
+      });
       await writeSampleBackup(store);
       await expect(Array.fromAsync(listPlans(store))).resolves.toEqual([SAMPLE.plan]);
     });

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import fc from 'fast-check';
-import { archiveName } from '../../engines/ysql/archive/names.ts';
 import { isNeverRestored, schemaScripts } from '../../engines/ysql/dump-sections.ts';
+import { archiveName } from '../../engines/ysql/server/archive-names.ts';
 import { readDump, withoutEntries, withQuotedNames } from '../../engines/ysql/server/dump-script.ts';
 import { DUMP_UNREADABLE, scriptParts } from '../../engines/ysql/server/sql-text.ts';
 import { readsBroken, runHostile } from './hostile/campaign.ts';

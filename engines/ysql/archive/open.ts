@@ -18,11 +18,11 @@ import {
 } from '../../../repository/archive.ts';
 import { decoderKey } from '../../../repository/archive-names.ts';
 import { sha256Hex } from '../../../repository/sha256.ts';
+import { archiveName } from '../server/archive-names.ts';
 import { readServer, type Server } from '../server/server.ts';
 import { resolveTarget, type Session, withSession } from '../server/session.ts';
 import type { ArchiveContext } from './context.ts';
 import { DECODE_SCRIPT } from './decode-script.ts';
-import { archiveName } from './names.ts';
 import {
   readMoment,
   readSlot,

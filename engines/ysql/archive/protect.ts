@@ -1,8 +1,8 @@
 import { formatBytes } from '../../../model/amounts.ts';
 import type { ArchiveRequest } from '../../../model/archive.ts';
 import type { VerbContext } from '../../engine.ts';
+import { archiveName } from '../server/archive-names.ts';
 import { resolveTarget, withSession } from '../server/session.ts';
-import { archiveName } from './names.ts';
 import { readSlot } from './server-state.ts';
 import { dropSlot } from './slot.ts';
 

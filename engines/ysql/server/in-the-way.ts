@@ -1,5 +1,5 @@
 import { permanent } from '../../../model/errors.ts';
-import { isArchiveName } from '../archive/names.ts';
+import { isArchiveName } from './archive-names.ts';
 import type { Session } from './session.ts';
 
 const NAMED = 5;

@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { archiveName } from '../../../engines/ysql/archive/names.ts';
+import { archiveName } from '../../../engines/ysql/server/archive-names.ts';
 import { holdfast, holdfastJson } from '../../support/holdfast.ts';
 import { planDocument, repositoryDocument } from '../../support/plan-files.ts';
 import { eventually } from '../../support/processes.ts';
