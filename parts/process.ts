@@ -152,6 +152,7 @@ async function spawnServer(spec: ServerSpec): Promise<Running> {
   await mkdir(path.dirname(spec.logFile), { recursive: true });
   const log = await openPrivateFile(spec.logFile);
   let child: ChildProcess;
+  let exited: Promise<Exit>;
   try {
     const start = () =>
       spawn(spec.command, spec.args, {
@@ -163,6 +164,8 @@ async function spawnServer(spec: ServerSpec): Promise<Running> {
         gid: spec.account?.gid,
       });
     child = spec.isPrivate === true ? underUmask(0o077, start) : start();
+    // Listened for from the first moment: a program may end before anything here is waited for.
+    exited = exitOf(child);
     await once(child, 'spawn');
   } catch (error) {
     throw permanent(
@@ -175,18 +178,20 @@ async function spawnServer(spec: ServerSpec): Promise<Running> {
     await log.close();
   }
   const pid = pidOf(child, spec.name);
-  let exited = false;
   if (spec.lifetime !== 'detached') guardProcess(pid, spec.orphanSignal ?? spec.stopSignal ?? 'SIGTERM');
   // A server that wasn't stopped (a failed test) must not keep this process alive; the guard stops it afterwards.
   child.unref();
-  const exit = new Promise<Exit>((resolve) => {
-    child.once('exit', (code, signal) => {
-      exited = true;
-      forgetProcess(pid);
-      resolve({ code, signal });
-    });
+  const exit = exited.then((how) => {
+    forgetProcess(pid);
+    return how;
   });
-  return { pid, child, exit, hasExited: () => exited };
+  return { pid, child, exit, hasExited: () => child.exitCode !== null || child.signalCode !== null };
+}
+
+function exitOf(child: ChildProcess): Promise<Exit> {
+  return new Promise((resolve) => {
+    child.once('exit', (code, signal) => resolve({ code, signal }));
+  });
 }
 
 async function end(running: Running, signal: NodeJS.Signals): Promise<void> {
