@@ -2,7 +2,7 @@ import { promisify } from 'node:util';
 import { constants, zstdCompress, zstdDecompress } from 'node:zlib';
 import { z } from 'zod';
 import type { DataObject, ObjectEntry } from '../model/backup.ts';
-import { HoldfastError, permanent } from '../model/errors.ts';
+import { type HoldfastError, permanent } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import { type BackupId, backupFolder, manifestKey } from './layout.ts';
 import { PackGatherer } from './packs.ts';
@@ -13,7 +13,7 @@ import { sha256Hex } from './sha256.ts';
 import { distrusted, type SignatureState } from './signing/errors.ts';
 import { signatureOf } from './signing/signed-object.ts';
 import type { Store } from './store.ts';
-import { damaged, isDamage, STORE_NOT_FOUND } from './store-errors.ts';
+import { damaged, ifThere, isDamage } from './store-errors.ts';
 
 /** The newest that is read. */
 export const MANIFEST_FORMAT_VERSION = 2;
@@ -93,13 +93,8 @@ export async function findManifest(
   { signedBy = 'trusted', ...options }: ReadManifestOptions = {},
 ): Promise<StoredManifest | undefined> {
   const key = manifestKey(ref);
-  let bytes: Uint8Array;
-  try {
-    bytes = await store.get(key, options);
-  } catch (error) {
-    if (error instanceof HoldfastError && error.code === STORE_NOT_FOUND) return undefined;
-    throw error;
-  }
+  const bytes = await ifThere(store.get(key, options));
+  if (bytes === undefined) return undefined;
   const manifest = parseManifest(bytes, ref, store);
   const sha256 = sha256Hex(bytes);
   if (store.signing === undefined) return { manifest, sha256 };

@@ -18,7 +18,7 @@ import { UNSIGNED } from './signing/errors.ts';
 import { sealFor } from './signing/signed-object.ts';
 import type { Signing } from './signing/signing.ts';
 import type { Store } from './store.ts';
-import { isDamage, STORE_NOT_FOUND } from './store-errors.ts';
+import { ifThere, isDamage } from './store-errors.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
 
@@ -222,12 +222,7 @@ async function wholeDocument(raw: Store, options: Cancellable): Promise<Reposito
 }
 
 async function bytesOf(raw: Store, options: Cancellable): Promise<Uint8Array | undefined> {
-  try {
-    return await raw.get(REPOSITORY_KEY, options);
-  } catch (error) {
-    if (error instanceof HoldfastError && error.code === STORE_NOT_FOUND) return undefined;
-    throw error;
-  }
+  return await ifThere(raw.get(REPOSITORY_KEY, options));
 }
 
 function nothingThere(raw: Store): HoldfastError {

@@ -1,12 +1,11 @@
 import { z } from 'zod';
 import type { LeftOut } from '../model/backup.ts';
-import { HoldfastError } from '../model/errors.ts';
 import { restoreRecordKey } from './layout.ts';
 import { openSealedJson, sealJson } from './sealed-json.ts';
 import { getSealedIfThere, replaceSealed, sealOnce } from './sealed-object.ts';
 import { sha256Hex } from './sha256.ts';
 import type { Store } from './store.ts';
-import { STORE_NOT_FOUND } from './store-errors.ts';
+import { ifThere } from './store-errors.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
 
@@ -122,14 +121,10 @@ export async function findStoredRestore(
   options: Cancellable = {},
 ): Promise<{ readonly record: RestoreRecord; readonly sha256: string } | undefined> {
   const key = restoreRecordKey(ref);
-  try {
-    const bytes = await store.get(key, options);
-    const record = openSealedJson(bytes, schema, `${key} in ${store.description}`);
-    return { record, sha256: sha256Hex(bytes) };
-  } catch (error) {
-    if (error instanceof HoldfastError && error.code === STORE_NOT_FOUND) return undefined;
-    throw error;
-  }
+  const bytes = await ifThere(store.get(key, options));
+  if (bytes === undefined) return undefined;
+  const record = openSealedJson(bytes, schema, `${key} in ${store.description}`);
+  return { record, sha256: sha256Hex(bytes) };
 }
 
 /**

@@ -1,9 +1,9 @@
 import type { z } from 'zod';
-import { HoldfastError, permanent } from '../model/errors.ts';
+import { permanent } from '../model/errors.ts';
 import { openSealedJson, sealJson } from './sealed-json.ts';
 import { sha256Hex } from './sha256.ts';
 import type { Store } from './store.ts';
-import { STORE_NOT_FOUND } from './store-errors.ts';
+import { ifThere } from './store-errors.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
 
@@ -47,12 +47,7 @@ export async function getSealedIfThere<T>(
   schema: z.ZodType<T>,
   options: Cancellable = {},
 ): Promise<T | undefined> {
-  try {
-    return await getSealed(store, key, schema, options);
-  } catch (error) {
-    if (error instanceof HoldfastError && error.code === STORE_NOT_FOUND) return undefined;
-    throw error;
-  }
+  return await ifThere(getSealed(store, key, schema, options));
 }
 
 /** Writes sealed JSON unless it is there. Returns what holds, and whether it is this call's. Throws `STORE_DAMAGED` (permanent). */

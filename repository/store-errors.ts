@@ -26,6 +26,16 @@ export function isDamage(error: unknown): boolean {
   return error instanceof HoldfastError && (error.code === STORE_NOT_FOUND || error.code === STORE_DAMAGED);
 }
 
+/** What was read; undefined where the object isn't there. Rejects as `reading` does otherwise. */
+export async function ifThere<T>(reading: Promise<T>): Promise<T | undefined> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === STORE_NOT_FOUND) return undefined;
+    throw error;
+  }
+}
+
 /** What the store keeps locked, by the plan's own lock or by the bucket's default retention. */
 export const STORE_LOCKED = 'STORE_LOCKED';
 

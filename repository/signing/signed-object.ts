@@ -1,10 +1,9 @@
 import type { z } from 'zod';
-import { HoldfastError } from '../../model/errors.ts';
 import { signatureFolder, signatureKey } from '../layout.ts';
 import { openSealedJson, sealJson, sealSignedJson, signedTextOf } from '../sealed-json.ts';
 import { sha256Hex } from '../sha256.ts';
 import type { Store } from '../store.ts';
-import { STORE_NOT_FOUND } from '../store-errors.ts';
+import { ifThere } from '../store-errors.ts';
 import { distrusted, type SignatureState } from './errors.ts';
 import { namespaceOf, type Signing } from './signing.ts';
 import { checkSignature } from './ssh-signature.ts';
@@ -48,12 +47,7 @@ export async function getSignedIfThere<T>(
   schema: z.ZodType<T>,
   options: Cancellable = {},
 ): Promise<T | undefined> {
-  try {
-    return await getSigned(store, key, schema, options);
-  } catch (error) {
-    if (error instanceof HoldfastError && error.code === STORE_NOT_FOUND) return undefined;
-    throw error;
-  }
+  return await ifThere(getSigned(store, key, schema, options));
 }
 
 /**
@@ -124,12 +118,8 @@ async function wasSigned(store: Store, key: string, options: Cancellable): Promi
 }
 
 async function findText(store: Store, key: string, options: Cancellable): Promise<string | undefined> {
-  try {
-    return Buffer.from(await store.get(key, options)).toString();
-  } catch (error) {
-    if (error instanceof HoldfastError && error.code === STORE_NOT_FOUND) return undefined;
-    throw error;
-  }
+  const bytes = await ifThere(store.get(key, options));
+  return bytes === undefined ? undefined : Buffer.from(bytes).toString();
 }
 
 /** Signs an object that is there: the signature lies beside it, and the object stays as it is. Throws as `Signing.sign`. */

@@ -15,6 +15,7 @@ import {
 import { timelineKey } from '../../../repository/archive-names.ts';
 import { DirectoryStore } from '../../../repository/directory.ts';
 import { ClearStore } from '../../../repository/encryption/clear-store.ts';
+import { backupFolder, tabletResultName } from '../../../repository/layout.ts';
 import { readStoredManifest } from '../../../repository/manifest.ts';
 import { readTabletResult, writeTabletResult } from '../../../repository/objects/tablet-lists.ts';
 import { sealJson } from '../../../repository/sealed-json.ts';
@@ -197,9 +198,6 @@ test('a result that somebody puts into a running backup of a universe is not tak
   });
   await writeTabletResult(signed, SAMPLE, { ...at, task: 2 }, list);
   await expect(writeTabletResult(signed, SAMPLE, { ...at, task: 2 }, list)).resolves.toEqual(list);
-  const [key] = await Array.fromAsync(
-    raw.list(`backups/${SAMPLE.plan}/${SAMPLE.backup}/work/e1/tablets/0000002`),
-    (found) => found.key,
-  );
-  expect(await readTabletResult(new ClearStore(raw), key ?? '')).toEqual(list);
+  const key = backupFolder(SAMPLE) + tabletResultName(at.epoch, 2, at.piece);
+  expect(await readTabletResult(new ClearStore(raw), key)).toEqual(list);
 });

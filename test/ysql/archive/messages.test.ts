@@ -188,7 +188,7 @@ function outcome(read: () => PgOutputMessage): unknown {
   }
 }
 
-test('a row that is left as it came is read as strictly as any other, and says the same', () => {
+test('a row that is left as it came is read as strictly as a decoded one, and says the same', () => {
   const values = fc.array(fc.option(cell, { nil: undefined }), { maxLength: 6 });
   const spoil = fc.option(fc.tuple(fc.nat(), fc.nat({ max: 255 })), { nil: undefined });
   fc.assert(
