@@ -1,11 +1,11 @@
 import { HoldfastError } from '../model/errors.ts';
 import type { PruneInput } from '../model/prune.ts';
+import { findManifest } from '../repository/backups/manifest.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
-import { type DeleteOutcome, deleteBackup } from '../repository/delete-backup.ts';
-import { type Deletion, isApproved, readDeletions } from '../repository/deletions.ts';
-import { findManifest } from '../repository/manifest.ts';
-import { findMark } from '../repository/marks.ts';
-import type { Pin } from '../repository/pins.ts';
+import { type DeleteOutcome, deleteBackup } from '../repository/retention/delete-backup.ts';
+import { type Deletion, isApproved, readDeletions } from '../repository/retention/deletions.ts';
+import { findMark } from '../repository/retention/marks.ts';
+import type { Pin } from '../repository/retention/pins.ts';
 import type { Store } from '../repository/store.ts';
 import { isDamage } from '../repository/store-errors.ts';
 

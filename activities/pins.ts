@@ -4,7 +4,7 @@ import type { BackupRef } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
 import { HoldfastError, messageOf } from '../model/errors.ts';
 import { DAY_MS } from '../model/time.ts';
-import { type Pin, putPin, removePin } from '../repository/pins.ts';
+import { type Pin, putPin, removePin } from '../repository/retention/pins.ts';
 import type { Repositories } from './repositories.ts';
 
 /** How long the pin of a reader that another Temporal knows is believed. No restore takes so long. */

@@ -6,8 +6,8 @@ import { DAY_MS } from '../model/time.ts';
 import { archiveBase } from '../planning/archive-retention.ts';
 import { decideRetention, type RetentionVerdict } from '../planning/retention.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
-import { type Mark, readMarks } from '../repository/marks.ts';
-import { type Pin, readPins } from '../repository/pins.ts';
+import { type Mark, readMarks } from '../repository/retention/marks.ts';
+import { type Pin, readPins } from '../repository/retention/pins.ts';
 import type { Store } from '../repository/store.ts';
 
 /** Time between mark and deletion where the policy names none. */

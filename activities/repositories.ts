@@ -2,13 +2,13 @@ import { resolveSecret } from '../engines/resolve-secret.ts';
 import type { BackupRef, DataObject, TransferTask } from '../model/backup.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { RepositorySpec } from '../model/pipeline.ts';
+import { readDataObjects, readManifest } from '../repository/backups/manifest.ts';
+import { readBatch, readWorkList } from '../repository/backups/work.ts';
 import { isWork } from '../repository/layout.ts';
-import { readDataObjects, readManifest } from '../repository/manifest.ts';
 import { openStore } from '../repository/open.ts';
 import { RememberingStore } from '../repository/remembering.ts';
 import { ensureRepository } from '../repository/repository.ts';
 import type { Store } from '../repository/store.ts';
-import { readBatch, readWorkList } from '../repository/work.ts';
 
 /** Backups whose manifest and lists stay in memory: enough for the restores that one worker takes part in. */
 const BACKUPS_KEPT = 4;

@@ -1,8 +1,8 @@
 import { activityInfo } from '@temporalio/activity';
+import { type VerifyProgress, verifyBackup } from '../repository/backups/verify.ts';
 import { forHistory, readCatalogue } from '../repository/catalogue.ts';
 import { copyBackup } from '../repository/copy.ts';
 import { recordReport } from '../repository/ledger.ts';
-import { type VerifyProgress, verifyBackup } from '../repository/verify.ts';
 import type { Activities } from './contract.ts';
 import type { Pins } from './pins.ts';
 import type { Repositories } from './repositories.ts';

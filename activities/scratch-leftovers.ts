@@ -3,7 +3,7 @@ import { PLAIN_RESTORE, type RestoreRequest } from '../model/backup.ts';
 import { isDoctors, scratchNameIn } from '../model/drill.ts';
 import { HoldfastError, messageOf } from '../model/errors.ts';
 import { backupFolder } from '../repository/layout.ts';
-import { type Pin, readPins, removePin } from '../repository/pins.ts';
+import { type Pin, readPins, removePin } from '../repository/retention/pins.ts';
 import type { Activities } from './contract.ts';
 import type { Pins } from './pins.ts';
 import type { Repositories } from './repositories.ts';

@@ -8,7 +8,7 @@ import type { S3Location } from '../model/pipeline.ts';
 import type { SaveSummary, TabletName } from '../model/tablets.ts';
 import type { S3Gateway } from '../parts/s3.ts';
 import { forEachBounded } from '../repository/bounded.ts';
-import { S3Store } from '../repository/s3.ts';
+import { S3Store } from '../repository/s3/store.ts';
 import type { Store } from '../repository/store.ts';
 import { contextOf } from '../test/universe/agent/node-folder.ts';
 

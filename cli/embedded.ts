@@ -13,7 +13,7 @@ import { canListen, freePort } from '../parts/ports.ts';
 import { openPrivateFile } from '../parts/private-file.ts';
 import { startTemporal } from '../parts/temporal.ts';
 import { executableOf, TEMPORAL } from '../parts/tools.ts';
-import { makeFolder } from '../repository/make-folder.ts';
+import { makeFolder } from '../repository/directory/make-folder.ts';
 import { connectClient } from '../worker/connection.ts';
 import {
   newSigningKey,

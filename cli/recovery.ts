@@ -8,8 +8,8 @@ import type {
   RecoverySource,
 } from '../model/recovery.ts';
 import { planRecovery } from '../planning/recovery.ts';
+import { readManifest } from '../repository/backups/manifest.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
-import { readManifest } from '../repository/manifest.ts';
 import { withStore } from './backups.ts';
 import { say, UsageError } from './output.ts';
 

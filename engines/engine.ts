@@ -19,9 +19,9 @@ import type { LogicalSource, SecretRef, Source } from '../model/pipeline.ts';
 import type { ReplayReport } from '../model/replay.ts';
 import type { SourceIdentity } from '../model/source-lock.ts';
 import type { AgentPoller } from '../model/task-queue.ts';
-import type { StoredManifest } from '../repository/manifest.ts';
+import type { StoredManifest } from '../repository/backups/manifest.ts';
+import type { ManifestDraft } from '../repository/backups/write-manifest.ts';
 import type { Store } from '../repository/store.ts';
-import type { ManifestDraft } from '../repository/write-manifest.ts';
 import type { PackWriter } from './pack-writer.ts';
 import type { PutsBehind } from './puts-behind.ts';
 

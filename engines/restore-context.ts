@@ -1,7 +1,7 @@
 import { type BackupRef, type LogicalRestoreRequest, PLAIN_RESTORE } from '../model/backup.ts';
 import type { LogicalSource } from '../model/pipeline.ts';
+import { readDataObjects, readManifest } from '../repository/backups/manifest.ts';
 import { backupFolder } from '../repository/layout.ts';
-import { readDataObjects, readManifest } from '../repository/manifest.ts';
 import { openStore } from '../repository/open.ts';
 import type { RestoreContext, VerbContext } from './engine.ts';
 

@@ -2,16 +2,16 @@ import type { DataObject, ExportSummary, LogicalReadPoint, ObjectEntry, ReadPoin
 import { permanent, READ_POINT_LOST } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { LogicalSource } from '../model/pipeline.ts';
-import { formatVersionOf } from '../repository/manifest.ts';
-import { DataTally } from '../repository/tally.ts';
+import { formatVersionOf } from '../repository/backups/manifest.ts';
+import { DataTally } from '../repository/backups/tally.ts';
 import {
   findWorkList,
   readTaskResults,
   readWorkList,
   type WorkList,
   writeWorkList,
-} from '../repository/work.ts';
-import { type ManifestDraft, writeManifest } from '../repository/write-manifest.ts';
+} from '../repository/backups/work.ts';
+import { type ManifestDraft, writeManifest } from '../repository/backups/write-manifest.ts';
 import type { BackupContext, OpenReadPoint, RowEngine, SealingParts, VerbContext } from './engine.ts';
 import { packTasks } from './pack-tasks.ts';
 

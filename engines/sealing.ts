@@ -4,12 +4,12 @@ import { HoldfastError } from '../model/errors.ts';
 import { lossesIn, unreadIn } from '../model/manifest.ts';
 import { rowsOf } from '../model/rows.ts';
 import packageJson from '../package.json' with { type: 'json' };
+import { findManifest, type StoredManifest } from '../repository/backups/manifest.ts';
+import type { ManifestDraft } from '../repository/backups/write-manifest.ts';
 import { mapBounded } from '../repository/bounded.ts';
 import { crashPoint } from '../repository/crash-points.ts';
-import { findManifest, type StoredManifest } from '../repository/manifest.ts';
+import { sweepBackup } from '../repository/retention/sweep.ts';
 import { sha256Hex } from '../repository/sha256.ts';
-import { sweepBackup } from '../repository/sweep.ts';
-import type { ManifestDraft } from '../repository/write-manifest.ts';
 import type { BackupContext, Engine, KitFile, SealingParts } from './engine.ts';
 
 const KIT_FILES_AT_ONCE = 8;

@@ -18,6 +18,7 @@ import {
   timelineKey,
 } from './archive-names.ts';
 import { listProofs } from './archive-proofs.ts';
+import { textOf } from './backups/zstd-frames.ts';
 import { openSealedJson } from './sealed-json.ts';
 import { checkFormatVersion, getSealed, getSealedIfThere } from './sealed-object.ts';
 import { sha256Hex } from './sha256.ts';
@@ -25,7 +26,6 @@ import { openFrames, signFrames } from './signing/signed-frames.ts';
 import { getSigned, putSigned, requireTrusted, sealFor } from './signing/signed-object.ts';
 import type { Store } from './store.ts';
 import { damaged } from './store-errors.ts';
-import { textOf } from './zstd-frames.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
 

@@ -1,15 +1,15 @@
 import { defined } from '../model/defined.ts';
 import { permanent } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
+import { checkAllShared, checkAllThere } from './backups/completeness.ts';
+import { findManifest, type NamedObject, readNamedObjects, readStoredManifest } from './backups/manifest.ts';
 import { forEachBounded } from './bounded.ts';
-import { checkAllShared, checkAllThere } from './completeness.ts';
 import { type BackupId, backupFolder, manifestKey } from './layout.ts';
-import { holdLocks } from './locks.ts';
-import { findManifest, type NamedObject, readNamedObjects, readStoredManifest } from './manifest.ts';
 import { type IndexedObject, ObjectIndex } from './objects/object-index.ts';
 import { relyOn } from './objects/object-writer.ts';
 import { readSharedObjects } from './objects/tablet-lists.ts';
 import { ensureRepository } from './repository.ts';
+import { holdLocks } from './retention/locks.ts';
 import { sha256Hex } from './sha256.ts';
 import { distrusted } from './signing/errors.ts';
 import { confirmRegister, enterRegister } from './signing/register.ts';

@@ -1,6 +1,6 @@
 import { unlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { errnoOf } from './directory-errors.ts';
+import { errnoOf } from './directory/errors.ts';
 
 /**
  * Places between two steps that must not be torn apart, each with what has just happened and what has not. A test of crashes strikes them

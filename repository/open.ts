@@ -1,10 +1,10 @@
 import { defined } from '../model/defined.ts';
 import type { RepositorySpec } from '../model/pipeline.ts';
-import { DirectoryStore } from './directory.ts';
+import { DirectoryStore } from './directory/store.ts';
 import { ClearStore } from './encryption/clear-store.ts';
 import { EncryptedStore } from './encryption/encrypted-store.ts';
-import { S3Store } from './s3.ts';
-import type { SecretResolver } from './s3-client.ts';
+import type { SecretResolver } from './s3/client.ts';
+import { S3Store } from './s3/store.ts';
 import { Signing } from './signing/signing.ts';
 import type { Store } from './store.ts';
 

@@ -2,7 +2,7 @@ import type { RepositoryIdentity } from './identity.ts';
 import type { Signing } from './signing/signing.ts';
 
 /**
- * The contract of a store: where objects live. Implemented by `s3.ts` and `directory.ts`, held by one test suite.
+ * The contract of a store: where objects live. Implemented by `s3/` and `directory/`, held by one test suite.
  *
  * - Keys are `/`-separated, relative to the store's root (bucket and prefix, or directory); `key.ts` says which are refused.
  *   No key is a folder of another (`a` beside `a/b`): a directory can't hold both.

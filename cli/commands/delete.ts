@@ -41,7 +41,7 @@ async function run(argument: string, backup: string, options: Options): Promise<
   const { resolvePlan } = await import('../plan-files.ts');
   const { requireBackup, withStore } = await import('../backups.ts');
   const { approveDeletion, askDeletion, deletionText, isApproved, withdrawDeletion } = await import(
-    '../../repository/deletions.ts'
+    '../../repository/retention/deletions.ts'
   );
   const plan = await resolvePlan(argument);
   await requireBackup(plan, backup);

@@ -48,7 +48,7 @@ async function run(argument: string, backup: string, options: Options) {
   }
   const { resolvePlan } = await import('../plan-files.ts');
   const { requireBackup, withStore } = await import('../backups.ts');
-  const { readManifest } = await import('../../repository/manifest.ts');
+  const { readManifest } = await import('../../repository/backups/manifest.ts');
   const { extractedColumns, extractRows } = await import('../../engines/ycql/extract.ts');
   const { withoutSigning } = await import('../without-signing.ts');
   const resolved = await resolvePlan(argument);

@@ -51,7 +51,7 @@ async function run(
   }
   const { resolvePlan } = await import('../plan-files.ts');
   const { requireBackup, withStore } = await import('../backups.ts');
-  const { holdBackup, releaseBackup } = await import('../../repository/holds.ts');
+  const { holdBackup, releaseBackup } = await import('../../repository/retention/holds.ts');
   const { formatAmount } = await import('../../model/amounts.ts');
   const plan = await resolvePlan(argument);
   await requireBackup(plan, backup);

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import type { Reading } from '../../compiler/diagnostic.ts';
-import { makeFolder } from '../../repository/make-folder.ts';
+import { makeFolder } from '../../repository/directory/make-folder.ts';
 import { type CommonOptions, EXIT, emit, print, runCommand, UsageError } from '../output.ts';
 import { type PlanAnswers, type PlanDraft, planTemplate, SCHEMA_FILE } from '../plan-template.ts';
 

@@ -72,7 +72,7 @@ async function tellWhereItRuns({ client, taskQueue }: Session): Promise<void> {
 async function dryRun(plan: CompiledPlan, options: Options): Promise<ExitCode> {
   const { fatesOf, judge } = await import('../../activities/prune.ts');
   const { pruneInputOf } = await import('../../planning/prune.ts');
-  const { findOrphans } = await import('../../repository/sweep.ts');
+  const { findOrphans } = await import('../../repository/retention/sweep.ts');
   const { formatAmount, formatBytes } = await import('../../model/amounts.ts');
   const { withStore } = await import('../backups.ts');
   return withStore(plan.pipeline.repository, async (store) => {

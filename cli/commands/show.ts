@@ -20,7 +20,7 @@ export function register(program: Command): void {
 async function run(argument: string, backup: string, options: CommonOptions) {
   const { resolvePlan } = await import('../plan-files.ts');
   const { requireBackup, withStore } = await import('../backups.ts');
-  const { distrustedManifest, readStoredManifest } = await import('../../repository/manifest.ts');
+  const { distrustedManifest, readStoredManifest } = await import('../../repository/backups/manifest.ts');
   const { formatAmount, formatBytes } = await import('../../model/amounts.ts');
   const plan = await resolvePlan(argument);
   await requireBackup(plan, backup);

@@ -51,7 +51,7 @@ async function run(argument: string, backups: readonly string[], options: Option
     '../../repository/signing/sign-backups.ts'
   );
   const { acknowledgeRegister, compareRegister } = await import('../../repository/signing/register.ts');
-  const { listBackups } = await import('../../repository/list-backups.ts');
+  const { listBackups } = await import('../../repository/backups/list-backups.ts');
   const { requireBackup } = await import('../backups.ts');
   const plan = await resolvePlan(argument);
   for (const backup of backups) await requireBackup(plan, backup);

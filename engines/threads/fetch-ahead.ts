@@ -1,6 +1,6 @@
 import type { DataObject } from '../../model/backup.ts';
+import { readRun, runsOf } from '../../repository/backups/data-pieces.ts';
 import { forEachBounded } from '../../repository/bounded.ts';
-import { readRun, runsOf } from '../../repository/data-pieces.ts';
 import type { BackupContext } from '../engine.ts';
 import { borrowMemory, returnMemory, type SharedMemory } from './shared-memory.ts';
 

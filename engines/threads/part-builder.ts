@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
+import { compressFrame } from '../../repository/backups/zstd-frames.ts';
 import { freeBuffer } from '../../repository/free-memory.ts';
-import { compressFrame } from '../../repository/zstd-frames.ts';
 import type { Part } from './protocol.ts';
 import { borrowMemory, returnMemory } from './shared-memory.ts';
 

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HoldfastError } from '../../model/errors.ts';
 import type { UniverseSource } from '../../model/pipeline.ts';
+import { findManifest } from '../../repository/backups/manifest.ts';
 import { snapshotLedgersFolder } from '../../repository/layout.ts';
-import { findManifest } from '../../repository/manifest.ts';
 import { endNotes } from '../../repository/notes.ts';
 import { isDamage } from '../../repository/store-errors.ts';
 import type { BackupContext } from '../engine.ts';

@@ -2,6 +2,7 @@ import type { ReadPoint } from '../../model/backup.ts';
 import { permanent } from '../../model/errors.ts';
 import type { UniverseSource } from '../../model/pipeline.ts';
 import type { TabletList } from '../../model/tablets.ts';
+import { writeTabletManifest } from '../../repository/backups/write-manifest.ts';
 import { mapBounded } from '../../repository/bounded.ts';
 import { listTabletResults, readTabletResult } from '../../repository/objects/tablet-lists.ts';
 import {
@@ -9,7 +10,6 @@ import {
   readTabletWorkList,
   type TabletWorkList,
 } from '../../repository/objects/tablet-work.ts';
-import { writeTabletManifest } from '../../repository/write-manifest.ts';
 import type { BackupContext, SealingParts } from '../engine.ts';
 import { universeKit } from './restore-kit.ts';
 

@@ -1,7 +1,7 @@
 import { permanent, READ_POINT_LOST } from '../../model/errors.ts';
 import type { UniverseSource } from '../../model/pipeline.ts';
 import type { TabletTarget } from '../../model/tablets.ts';
-import { listBackups } from '../../repository/list-backups.ts';
+import { listBackups } from '../../repository/backups/list-backups.ts';
 import { readTabletLists } from '../../repository/objects/tablet-lists.ts';
 import { isDamage } from '../../repository/store-errors.ts';
 import type { BackupContext } from '../engine.ts';

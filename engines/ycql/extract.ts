@@ -1,12 +1,12 @@
 import type { DataObject } from '../../model/backup.ts';
 import { permanent } from '../../model/errors.ts';
 import type { Manifest } from '../../model/manifest.ts';
-import { type CqlPageColumn, openPageFile } from '../../repository/cql-pages.ts';
-import { readData } from '../../repository/data-pieces.ts';
+import { type CqlPageColumn, openPageFile } from '../../repository/backups/cql-pages.ts';
+import { readData } from '../../repository/backups/data-pieces.ts';
+import { readDataObjects } from '../../repository/backups/manifest.ts';
+import { textOf } from '../../repository/backups/zstd-frames.ts';
 import { backupFolder } from '../../repository/layout.ts';
-import { readDataObjects } from '../../repository/manifest.ts';
 import type { Store } from '../../repository/store.ts';
-import { textOf } from '../../repository/zstd-frames.ts';
 import { parseType } from './cql-type.ts';
 import { elementsOf, type RawCell, rowsOf } from './rows.ts';
 import { allColumns, type KeyspaceSchema, type TableSchema, type UserType, valueColumns } from './schema.ts';

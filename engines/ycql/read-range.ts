@@ -1,6 +1,6 @@
 import type { ChunkSpec } from '../../model/backup.ts';
 import { HoldfastError } from '../../model/errors.ts';
-import type { CqlPageColumn } from '../../repository/cql-pages.ts';
+import type { CqlPageColumn } from '../../repository/backups/cql-pages.ts';
 import { showValues } from '../show-values.ts';
 import { int64 } from './bytes.ts';
 import { parseType } from './cql-type.ts';

@@ -1,5 +1,5 @@
 import { permanent } from '../../model/errors.ts';
-import type { CqlPageColumn } from '../../repository/cql-pages.ts';
+import type { CqlPageColumn } from '../../repository/backups/cql-pages.ts';
 import { int32, int64 } from './bytes.ts';
 import { isMultiCell, parseType } from './cql-type.ts';
 import { selectStatement } from './dialect.ts';

@@ -1,4 +1,4 @@
-import type { CqlPageColumn } from '../../repository/cql-pages.ts';
+import type { CqlPageColumn } from '../../repository/backups/cql-pages.ts';
 import { isMultiCell, parseType } from './cql-type.ts';
 import { fieldsOf, type RawCell } from './rows.ts';
 import { ttlsIn } from './ttl.ts';

@@ -1,7 +1,7 @@
 import { isMainThread } from 'node:worker_threads';
 import type { Connection, Submittable } from 'pg';
 import { permanent } from '../../model/errors.ts';
-import { BINARY_HEADER, BINARY_TRAILER } from '../../repository/copy-binary.ts';
+import { BINARY_HEADER, BINARY_TRAILER } from '../../repository/backups/copy-binary.ts';
 import { setLending } from './lending-socket.ts';
 import { asRead, borrowBlock, returnBlock, takeRows } from './row-memory.ts';
 import type { Session } from './server/session.ts';

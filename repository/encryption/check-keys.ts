@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { HoldfastError } from '../../model/errors.ts';
+import { listBackups } from '../backups/list-backups.ts';
+import { readNamedObjects } from '../backups/manifest.ts';
 import { forEachBounded } from '../bounded.ts';
 import { backupFolder } from '../layout.ts';
-import { listBackups } from '../list-backups.ts';
-import { readNamedObjects } from '../manifest.ts';
 import { readSharedObjects } from '../objects/tablet-lists.ts';
 import { getSealed, replaceSealed } from '../sealed-object.ts';
 import { sha256Hex } from '../sha256.ts';

@@ -5,7 +5,7 @@ import type { RepositoryIdentity } from '../identity.ts';
 import { checkKey } from '../key.ts';
 import { KEYS_FOLDER, namesItsContents, REPOSITORY_KEY } from '../layout.ts';
 import { findRepository } from '../repository.ts';
-import type { SecretResolver } from '../s3-client.ts';
+import type { SecretResolver } from '../s3/client.ts';
 import { sha256Hex } from '../sha256.ts';
 import type { Signing } from '../signing/signing.ts';
 import type {

@@ -1,6 +1,6 @@
 import { HoldfastError } from '../../model/errors.ts';
 import type { EncryptionSpec, SecretRef } from '../../model/source.ts';
-import type { SecretResolver } from '../s3-client.ts';
+import type { SecretResolver } from '../s3/client.ts';
 import { sha256Hex } from '../sha256.ts';
 import type { Store } from '../store.ts';
 import { damaged, STORE_NOT_FOUND } from '../store-errors.ts';

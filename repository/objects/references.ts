@@ -1,9 +1,9 @@
 import { defined } from '../../model/defined.ts';
 import { HoldfastError } from '../../model/errors.ts';
 import type { Manifest } from '../../model/manifest.ts';
+import { listPlans } from '../backups/list-backups.ts';
+import { findManifest } from '../backups/manifest.ts';
 import { type BackupId, backupFolder, planFolder } from '../layout.ts';
-import { listPlans } from '../list-backups.ts';
-import { findManifest } from '../manifest.ts';
 import { isRegistered } from '../signing/register.ts';
 import type { Store } from '../store.ts';
 import { STORE_NOT_FOUND } from '../store-errors.ts';

@@ -9,12 +9,12 @@ import {
   type TabletBatch,
   type TabletTarget,
 } from '../../model/tablets.ts';
+import type { ExportDescription } from '../backups/work.ts';
 import { type BackupId, backupFolder, workFolder } from '../layout.ts';
 import { databaseSchema, objectEntrySchema, serverSchema, universeSchema } from '../schema.ts';
 import { sha256Hex } from '../sha256.ts';
 import { getSignedIfThere, putSigned } from '../signing/signed-object.ts';
 import type { Store } from '../store.ts';
-import type { ExportDescription } from '../work.ts';
 import { packJson, unpackJson } from './packed-json.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { HoldfastError, permanent } from '../../model/errors.ts';
+import { type BackupListing, isSuspect, listBackups } from '../backups/list-backups.ts';
+import { findManifest } from '../backups/manifest.ts';
 import { type BackupId, registerFolder, registerKey } from '../layout.ts';
-import { type BackupListing, isSuspect, listBackups } from '../list-backups.ts';
-import { findManifest } from '../manifest.ts';
 import { openSealedJson } from '../sealed-json.ts';
 import { sha256Hex } from '../sha256.ts';
 import type { Store } from '../store.ts';

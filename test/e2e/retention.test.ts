@@ -7,7 +7,7 @@ import type { RecoveryDecision } from '../../model/recovery.ts';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { type S3Gateway, startS3Gateway } from '../../parts/s3.ts';
 import { isWork } from '../../repository/layout.ts';
-import { S3Store } from '../../repository/s3.ts';
+import { S3Store } from '../../repository/s3/store.ts';
 import { policyOf } from '../support/guarded-stores.ts';
 import { holdfast, holdfastJson, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
 import { eventually } from '../support/processes.ts';

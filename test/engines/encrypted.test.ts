@@ -1,9 +1,9 @@
 import { ycqlEngine } from '../../engines/ycql/engine.ts';
 import { startCassandra } from '../../parts/cassandra.ts';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
-import { DirectoryStore } from '../../repository/directory.ts';
+import { verifyBackup } from '../../repository/backups/verify.ts';
+import { DirectoryStore } from '../../repository/directory/store.ts';
 import { ensureRepository } from '../../repository/repository.ts';
-import { verifyBackup } from '../../repository/verify.ts';
 import { backupSide, newPeople, type People, restoreSide } from '../repository/encryption/recipients.ts';
 import { clearFiles, search } from '../repository/encryption/thief.ts';
 import { backupContext, restoreContext, runBackup, runRestore } from '../support/engine-runs.ts';

@@ -2,11 +2,11 @@ import type { SealingParts } from '../../engines/engine.ts';
 import { sealBackup } from '../../engines/sealing.ts';
 import type { SealInput } from '../../model/backup.ts';
 import { permanent, transient } from '../../model/errors.ts';
+import { readManifest } from '../../repository/backups/manifest.ts';
+import { writeManifest } from '../../repository/backups/write-manifest.ts';
 import { isWork } from '../../repository/layout.ts';
-import { readManifest } from '../../repository/manifest.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
 import type { Store } from '../../repository/store.ts';
-import { writeManifest } from '../../repository/write-manifest.ts';
 import { backupContext, createRepository, type TestRepository } from '../support/engine-runs.ts';
 import { counting } from '../universe/agent/node-folder.ts';
 

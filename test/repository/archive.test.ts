@@ -18,10 +18,10 @@ import {
 } from '../../repository/archive.ts';
 import { ARCHIVE_LEASE_MS, ArchiveLease } from '../../repository/archive-lease.ts';
 import { dropOldSegments } from '../../repository/archive-retention.ts';
-import { DirectoryStore } from '../../repository/directory.ts';
-import { S3Store } from '../../repository/s3.ts';
+import { compressFrame } from '../../repository/backups/zstd-frames.ts';
+import { DirectoryStore } from '../../repository/directory/store.ts';
+import { S3Store } from '../../repository/s3/store.ts';
 import type { Store } from '../../repository/store.ts';
-import { compressFrame } from '../../repository/zstd-frames.ts';
 
 /** A name that is no part of a key as it stands. */
 const ID = { plan: 'orders', database: '../s h.op/ü' };

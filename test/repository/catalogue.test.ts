@@ -3,7 +3,7 @@ import path from 'node:path';
 import type { VerifyReport } from '../../model/backup.ts';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
 import { forHistory, readCatalogue } from '../../repository/catalogue.ts';
-import { DirectoryStore } from '../../repository/directory.ts';
+import { DirectoryStore } from '../../repository/directory/store.ts';
 import { ledgerKey } from '../../repository/layout.ts';
 import { recordReport } from '../../repository/ledger.ts';
 import { readRepository } from '../../repository/repository.ts';

@@ -1,5 +1,5 @@
-import { differenceInContent } from '../../repository/content.ts';
-import { compressFrame } from '../../repository/zstd-frames.ts';
+import { differenceInContent } from '../../repository/backups/content.ts';
+import { compressFrame } from '../../repository/backups/zstd-frames.ts';
 
 const ROWS_IN_A_FRAME = 1000;
 const frame = (number: number) =>

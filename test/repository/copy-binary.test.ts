@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { BINARY_HEADER, BINARY_TRAILER, BinaryRows } from '../../repository/copy-binary.ts';
+import { BINARY_HEADER, BINARY_TRAILER, BinaryRows } from '../../repository/backups/copy-binary.ts';
 
 /** Fields of a row; null for NULL. */
 type Row = readonly (Uint8Array | null)[];

@@ -1,12 +1,12 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
+import { findManifest, readStoredManifest } from '../../repository/backups/manifest.ts';
+import { verifyBackup } from '../../repository/backups/verify.ts';
 import { copyBackup } from '../../repository/copy.ts';
-import { DirectoryStore } from '../../repository/directory.ts';
+import { DirectoryStore } from '../../repository/directory/store.ts';
 import { backupFolder, manifestKey } from '../../repository/layout.ts';
-import { findManifest, readStoredManifest } from '../../repository/manifest.ts';
 import type { Store } from '../../repository/store.ts';
-import { verifyBackup } from '../../repository/verify.ts';
 import { crashingAt } from './failing-store.ts';
 import { SAMPLE, writeSampleBackup } from './sample-backup.ts';
 

@@ -4,18 +4,18 @@ import { deleteApproved } from '../../activities/delete-approved.ts';
 import type { PruneInput } from '../../model/prune.ts';
 import type { DeletionSpec } from '../../model/source.ts';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
+import { readManifest } from '../../repository/backups/manifest.ts';
+import { DirectoryStore } from '../../repository/directory/store.ts';
+import { approvalKey, deletionRequestKey } from '../../repository/layout.ts';
 import {
   approveDeletion,
   askDeletion,
   findDeletion,
   isApproved,
   withdrawDeletion,
-} from '../../repository/deletions.ts';
-import { DirectoryStore } from '../../repository/directory.ts';
-import { holdBackup, releaseBackup } from '../../repository/holds.ts';
-import { approvalKey, deletionRequestKey } from '../../repository/layout.ts';
-import { readManifest } from '../../repository/manifest.ts';
-import { putMark, readMarks } from '../../repository/marks.ts';
+} from '../../repository/retention/deletions.ts';
+import { holdBackup, releaseBackup } from '../../repository/retention/holds.ts';
+import { putMark, readMarks } from '../../repository/retention/marks.ts';
 import { sealSignedJson } from '../../repository/sealed-json.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
 import { namespaceOf } from '../../repository/signing/signing.ts';

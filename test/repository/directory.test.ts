@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { chmod, mkdir, readdir, readFile, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
-import { DirectoryStore } from '../../repository/directory.ts';
+import { DirectoryStore } from '../../repository/directory/store.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
 import { itKeepsTheContractOfAStore } from '../contract/store.ts';
 

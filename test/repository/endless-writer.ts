@@ -1,7 +1,7 @@
 /** Writes objects named by their hash under `objects/`, several at once, a line for each, until it is killed. */
 import { randomBytes } from 'node:crypto';
 import { argv } from 'node:process';
-import { DirectoryStore } from '../../repository/directory.ts';
+import { DirectoryStore } from '../../repository/directory/store.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
 
 const root = argv[2];

@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { argv } from 'node:process';
 import { HoldfastError } from '../../model/errors.ts';
-import { DirectoryStore } from '../../repository/directory.ts';
+import { DirectoryStore } from '../../repository/directory/store.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
 
 const root = argv[2];

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { VerifyReport } from '../../model/backup.ts';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
-import { DirectoryStore } from '../../repository/directory.ts';
+import { DirectoryStore } from '../../repository/directory/store.ts';
 import { newestReport, readReports, recordReport } from '../../repository/ledger.ts';
 import { SAMPLE } from './sample-backup.ts';
 

@@ -3,12 +3,12 @@ import path from 'node:path';
 import type { DataObject } from '../../model/backup.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
-import { DirectoryStore } from '../../repository/directory.ts';
+import { readDataObjects, readManifest } from '../../repository/backups/manifest.ts';
+import { verifyBackup } from '../../repository/backups/verify.ts';
+import { DirectoryStore } from '../../repository/directory/store.ts';
 import { manifestKey } from '../../repository/layout.ts';
-import { readDataObjects, readManifest } from '../../repository/manifest.ts';
 import { readTabletList, writeTabletList } from '../../repository/objects/tablet-lists.ts';
 import { replaceSealed } from '../../repository/sealed-object.ts';
-import { verifyBackup } from '../../repository/verify.ts';
 import { SAMPLE, writeSampleBackup } from './sample-backup.ts';
 import { sampleTablets, writeTabletBackup } from './sample-tablets.ts';
 

@@ -1,14 +1,14 @@
 import { execFileSync } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { DirectoryStore } from '../../repository/directory.ts';
+import { listBackups, listPlans } from '../../repository/backups/list-backups.ts';
+import { findManifest, readDataObjects, readManifest } from '../../repository/backups/manifest.ts';
+import { type ManifestDraft, writeManifest } from '../../repository/backups/write-manifest.ts';
+import { DirectoryStore } from '../../repository/directory/store.ts';
 import { backupFolder, manifestKey } from '../../repository/layout.ts';
-import { listBackups, listPlans } from '../../repository/list-backups.ts';
-import { findManifest, readDataObjects, readManifest } from '../../repository/manifest.ts';
 import { ensureRepository, readRepository } from '../../repository/repository.ts';
 import { sealJson } from '../../repository/sealed-json.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
-import { type ManifestDraft, writeManifest } from '../../repository/write-manifest.ts';
 import { folderForEachTest } from '../support/scratch.ts';
 import { SAMPLE, SAMPLE_ROWS, writeSampleBackup } from './sample-backup.ts';
 

@@ -1,8 +1,8 @@
 import { startS3Gateway } from '../../parts/s3.ts';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
-import { DirectoryStore } from '../../repository/directory.ts';
+import { DirectoryStore } from '../../repository/directory/store.ts';
 import { probeStore, putProbe } from '../../repository/probe.ts';
-import { S3Store } from '../../repository/s3.ts';
+import { S3Store } from '../../repository/s3/store.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
 import type { Store } from '../../repository/store.ts';
 

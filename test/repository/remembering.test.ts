@@ -1,6 +1,6 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { DirectoryStore } from '../../repository/directory.ts';
+import { DirectoryStore } from '../../repository/directory/store.ts';
 import { backupFolder, isWork, manifestKey, taskResultName, workListName } from '../../repository/layout.ts';
 import { RememberingStore } from '../../repository/remembering.ts';
 import { sha256Hex } from '../../repository/sha256.ts';

@@ -1,12 +1,12 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
-import { DirectoryStore } from '../../repository/directory.ts';
+import { verifyBackup } from '../../repository/backups/verify.ts';
+import { DirectoryStore } from '../../repository/directory/store.ts';
 import { ClearStore } from '../../repository/encryption/clear-store.ts';
 import { EncryptedStore } from '../../repository/encryption/encrypted-store.ts';
 import { repairRepository } from '../../repository/repair.ts';
 import { readRepository } from '../../repository/repository.ts';
-import { verifyBackup } from '../../repository/verify.ts';
 import { encryptionOf, newPeople, secretsOf } from './encryption/recipients.ts';
 import { SAMPLE, writeSampleBackup } from './sample-backup.ts';
 import { newSigner, signedStore, signingOf } from './signing/signers.ts';

@@ -7,7 +7,7 @@ import type { S3Location } from '../../model/pipeline.ts';
 import { freePort } from '../../parts/ports.ts';
 import { type S3Gateway, startS3Gateway } from '../../parts/s3.ts';
 import { type Proxy as FaultyLink, startToxiproxy, type Toxiproxy } from '../../parts/toxiproxy.ts';
-import { S3Store, type S3StoreOptions } from '../../repository/s3.ts';
+import { S3Store, type S3StoreOptions } from '../../repository/s3/store.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
 import { itKeepsTheContractOfAStore } from '../contract/store.ts';
 

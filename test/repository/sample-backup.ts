@@ -2,20 +2,20 @@ import { zstdCompressSync } from 'node:zlib';
 import { PackWriter } from '../../engines/pack-writer.ts';
 import type { ChunkSpec, DataObject, ObjectEntry, TaskResult, TransferTask } from '../../model/backup.ts';
 import type { ManifestDatabase } from '../../model/manifest.ts';
-import { type BackupId, backupFolder } from '../../repository/layout.ts';
-import type { StoredManifest } from '../../repository/manifest.ts';
-import { ensureRepository } from '../../repository/repository.ts';
-import { sha256Hex } from '../../repository/sha256.ts';
-import type { Store } from '../../repository/store.ts';
-import { sweepBackup } from '../../repository/sweep.ts';
+import type { StoredManifest } from '../../repository/backups/manifest.ts';
 import {
   findTaskResult,
   readBatch,
   readTaskResults,
   writeTaskResult,
   writeWorkList,
-} from '../../repository/work.ts';
-import { type ManifestDraft, writeManifest } from '../../repository/write-manifest.ts';
+} from '../../repository/backups/work.ts';
+import { type ManifestDraft, writeManifest } from '../../repository/backups/write-manifest.ts';
+import { type BackupId, backupFolder } from '../../repository/layout.ts';
+import { ensureRepository } from '../../repository/repository.ts';
+import { sweepBackup } from '../../repository/retention/sweep.ts';
+import { sha256Hex } from '../../repository/sha256.ts';
+import type { Store } from '../../repository/store.ts';
 
 /** How a writer goes about it; two writers of one backup may differ in both. */
 export interface WriterSettings {

@@ -1,7 +1,8 @@
 import type { SavedTablet, SharedObject, TabletList } from '../../model/tablets.ts';
+import { findManifest, type StoredManifest } from '../../repository/backups/manifest.ts';
+import { type TabletManifestDraft, writeTabletManifest } from '../../repository/backups/write-manifest.ts';
 import type { BackupId } from '../../repository/layout.ts';
 import { backupFolder } from '../../repository/layout.ts';
-import { findManifest, type StoredManifest } from '../../repository/manifest.ts';
 import { ObjectIndex, type StoredRange } from '../../repository/objects/object-index.ts';
 import { SharedObjectWriter } from '../../repository/objects/object-writer.ts';
 import {
@@ -10,10 +11,9 @@ import {
   writeTabletResult,
 } from '../../repository/objects/tablet-lists.ts';
 import { ensureRepository } from '../../repository/repository.ts';
+import { sweepBackup } from '../../repository/retention/sweep.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
 import type { Store } from '../../repository/store.ts';
-import { sweepBackup } from '../../repository/sweep.ts';
-import { type TabletManifestDraft, writeTabletManifest } from '../../repository/write-manifest.ts';
 
 /** Content of each file of each tablet, by tablet and path. */
 export type SampleTablets = Readonly<Record<string, Readonly<Record<string, string>>>>;

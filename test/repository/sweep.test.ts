@@ -1,11 +1,11 @@
 import { readFile, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { DirectoryStore } from '../../repository/directory.ts';
+import { listBackups } from '../../repository/backups/list-backups.ts';
+import { verifyBackup } from '../../repository/backups/verify.ts';
+import { DirectoryStore } from '../../repository/directory/store.ts';
 import { backupFolder, manifestKey } from '../../repository/layout.ts';
-import { listBackups } from '../../repository/list-backups.ts';
+import { discardBackup, findOrphans, removeOrphans, sweepBackup } from '../../repository/retention/sweep.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
-import { discardBackup, findOrphans, removeOrphans, sweepBackup } from '../../repository/sweep.ts';
-import { verifyBackup } from '../../repository/verify.ts';
 import { folderForEachTest } from '../support/scratch.ts';
 import { SAMPLE, writeSampleBackup } from './sample-backup.ts';
 

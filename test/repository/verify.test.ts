@@ -4,13 +4,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { permanent, transient } from '../../model/errors.ts';
 import { type S3Gateway, startS3Gateway } from '../../parts/s3.ts';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
-import { DirectoryStore } from '../../repository/directory.ts';
+import { readManifest, readNamedObjects } from '../../repository/backups/manifest.ts';
+import { type VerifyProgress, verifyBackup } from '../../repository/backups/verify.ts';
+import { DirectoryStore } from '../../repository/directory/store.ts';
 import { backupFolder, manifestKey } from '../../repository/layout.ts';
-import { readManifest, readNamedObjects } from '../../repository/manifest.ts';
-import { S3Store } from '../../repository/s3.ts';
+import { S3Store } from '../../repository/s3/store.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
 import type { Store } from '../../repository/store.ts';
-import { type VerifyProgress, verifyBackup } from '../../repository/verify.ts';
 import { crashingAt } from './failing-store.ts';
 import { SAMPLE, writeSampleBackup } from './sample-backup.ts';
 

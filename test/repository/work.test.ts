@@ -1,6 +1,4 @@
 import { type DataObject, TASKS_PER_BATCH, type TransferTask } from '../../model/backup.ts';
-import { DirectoryStore } from '../../repository/directory.ts';
-import type { Store } from '../../repository/store.ts';
 import {
   findTaskResult,
   findWorkList,
@@ -10,7 +8,9 @@ import {
   type WorkList,
   writeTaskResult,
   writeWorkList,
-} from '../../repository/work.ts';
+} from '../../repository/backups/work.ts';
+import { DirectoryStore } from '../../repository/directory/store.ts';
+import type { Store } from '../../repository/store.ts';
 import { folderForEachTest } from '../support/scratch.ts';
 import { SAMPLE } from './sample-backup.ts';
 

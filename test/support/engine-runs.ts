@@ -21,10 +21,10 @@ import type {
 } from '../../model/backup.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import type { LogicalSource } from '../../model/pipeline.ts';
+import { DataTally } from '../../repository/backups/tally.ts';
 import { forEachBounded } from '../../repository/bounded.ts';
-import { DirectoryStore } from '../../repository/directory.ts';
+import { DirectoryStore } from '../../repository/directory/store.ts';
 import type { Store } from '../../repository/store.ts';
-import { DataTally } from '../../repository/tally.ts';
 
 /* Drives an engine as the workflows do, without Temporal: so that a failure here is the engine's own. */
 

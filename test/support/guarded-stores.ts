@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type PolicyStatement, startS3Gateway } from '../../parts/s3.ts';
 import { ensureRepository } from '../../repository/repository.ts';
-import { S3Store } from '../../repository/s3.ts';
+import { S3Store } from '../../repository/s3/store.ts';
 
 const GUIDE = path.resolve(__dirname, '..', '..', 'docs', 'retention.md');
 const BUCKET = 'acme-backups';

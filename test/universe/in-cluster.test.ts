@@ -18,7 +18,7 @@ import { findSnapshot } from '../../engines/universe/yb-admin/snapshots.ts';
 import { parseConnectionUrl } from '../../engines/ysql/server/connection-url.ts';
 import { type Session, withSession } from '../../engines/ysql/server/session.ts';
 import { planRecovery } from '../../planning/recovery.ts';
-import { DirectoryStore } from '../../repository/directory.ts';
+import { DirectoryStore } from '../../repository/directory/store.ts';
 import { sealRewind } from '../../repository/rewind-records.ts';
 import { eventually } from '../support/processes.ts';
 import { query } from '../support/sql.ts';

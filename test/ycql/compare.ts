@@ -6,7 +6,7 @@ import { rowsOf } from '../../engines/ycql/rows.ts';
 import { scan } from '../../engines/ycql/scan.ts';
 import type { TableSchema } from '../../engines/ycql/schema.ts';
 import { awaitSchemaAgreement, type CqlSession, connect } from '../../engines/ycql/session.ts';
-import type { CqlPageColumn } from '../../repository/cql-pages.ts';
+import type { CqlPageColumn } from '../../repository/backups/cql-pages.ts';
 import type { TestCluster } from './zoo.ts';
 
 /** A session of the engine's own, for a test to read undecoded rows; the caller closes it. */

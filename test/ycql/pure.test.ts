@@ -15,7 +15,7 @@ import {
   encodePageHead,
   openPageFile,
   PageRows,
-} from '../../repository/cql-pages.ts';
+} from '../../repository/backups/cql-pages.ts';
 
 const CASES = 300;
 

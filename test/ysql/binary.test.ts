@@ -1,9 +1,9 @@
 import { zstdDecompressSync } from 'node:zlib';
 import type { RestoreContext } from '../../engines/engine.ts';
 import { ysqlEngine } from '../../engines/ysql/engine.ts';
-import { differenceInContent } from '../../repository/content.ts';
-import { BINARY_HEADER } from '../../repository/copy-binary.ts';
-import { readData } from '../../repository/data-pieces.ts';
+import { differenceInContent } from '../../repository/backups/content.ts';
+import { BINARY_HEADER } from '../../repository/backups/copy-binary.ts';
+import { readData } from '../../repository/backups/data-pieces.ts';
 import { query } from '../support/sql.ts';
 import { compareDatabases } from './compare.ts';
 import {

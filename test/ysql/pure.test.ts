@@ -13,7 +13,7 @@ import { dumpEntries, withoutEntries } from '../../engines/ysql/server/dump-scri
 import { quoteIdentifier, quoteLiteral } from '../../engines/ysql/server/identifiers.ts';
 import { describeServer } from '../../engines/ysql/server/server.ts';
 import { scriptParts } from '../../engines/ysql/server/sql-text.ts';
-import { compressFrame, textOf } from '../../repository/zstd-frames.ts';
+import { compressFrame, textOf } from '../../repository/backups/zstd-frames.ts';
 
 const header = (name: string, type: string) =>
   `--\n-- Name: ${name}; Type: ${type}; Schema: public; Owner: me\n--\n\n`;

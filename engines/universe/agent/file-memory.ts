@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { messageOf, permanent } from '../../../model/errors.ts';
 import type { RepositorySpec } from '../../../model/pipeline.ts';
-import { makeFolder } from '../../../repository/make-folder.ts';
+import { makeFolder } from '../../../repository/directory/make-folder.ts';
 import type { StoredRange } from '../../../repository/objects/object-index.ts';
 
 /** A part of a file and where it was stored. */

@@ -1,5 +1,5 @@
 import { HoldfastError, messageOf, transient } from '../../../model/errors.ts';
-import { errnoOf } from '../../../repository/directory-errors.ts';
+import { errnoOf } from '../../../repository/directory/errors.ts';
 
 /**
  * Does `work`, and names the node in every error: the report of a whole universe must say where to look.

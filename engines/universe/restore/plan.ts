@@ -1,7 +1,7 @@
 import type { UniverseRestorePlan } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import { databaseNameProblem, keyspaceNameProblem } from '../../../model/target-name.ts';
-import { manifestProblems } from '../../../repository/manifest-sums.ts';
+import { manifestProblems } from '../../../repository/backups/manifest-sums.ts';
 import { databaseExists } from '../../ysql/server/maintenance.ts';
 import { checkNodesAnswer } from '../../ysql/server/nodes.ts';
 import { withSession } from '../../ysql/server/session.ts';

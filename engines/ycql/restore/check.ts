@@ -1,10 +1,14 @@
 import type { DataObject } from '../../../model/backup.ts';
 import { defined } from '../../../model/defined.ts';
+import {
+  type CqlPageColumn,
+  type CqlPageHeader,
+  openPageFile,
+} from '../../../repository/backups/cql-pages.ts';
+import { readData } from '../../../repository/backups/data-pieces.ts';
+import { textOf } from '../../../repository/backups/zstd-frames.ts';
 import { forEachBounded } from '../../../repository/bounded.ts';
-import { type CqlPageColumn, type CqlPageHeader, openPageFile } from '../../../repository/cql-pages.ts';
-import { readData } from '../../../repository/data-pieces.ts';
 import { freeIfAlone, freeMemory } from '../../../repository/free-memory.ts';
-import { textOf } from '../../../repository/zstd-frames.ts';
 import { BUCKETS, rangeBounds, selectStatement } from '../dialect.ts';
 import { quoteName } from '../identifiers.ts';
 import { planReading, ttlOf, writeTimeOf } from '../reading.ts';

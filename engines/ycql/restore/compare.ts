@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { formatAmount } from '../../../model/amounts.ts';
-import type { CqlPageColumn } from '../../../repository/cql-pages.ts';
+import type { CqlPageColumn } from '../../../repository/backups/cql-pages.ts';
 import { showValues } from '../../show-values.ts';
 import { type CqlType, isMultiCell, parseType } from '../cql-type.ts';
 import { elementsOf, type RawCell, sameCell } from '../rows.ts';

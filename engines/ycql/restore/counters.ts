@@ -1,4 +1,4 @@
-import type { CqlPageHeader } from '../../../repository/cql-pages.ts';
+import type { CqlPageHeader } from '../../../repository/backups/cql-pages.ts';
 import { int64 } from '../bytes.ts';
 import { quoteName, quoteTable } from '../identifiers.ts';
 import { type RawCell, rowsOf } from '../rows.ts';

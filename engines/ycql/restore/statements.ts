@@ -1,4 +1,4 @@
-import type { CqlPageColumn, CqlPageHeader } from '../../../repository/cql-pages.ts';
+import type { CqlPageColumn, CqlPageHeader } from '../../../repository/backups/cql-pages.ts';
 import { int32 } from '../bytes.ts';
 import { type CqlType, isMultiCell, parseType } from '../cql-type.ts';
 import { quoteName, quoteTable } from '../identifiers.ts';

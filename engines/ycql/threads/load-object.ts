@@ -1,7 +1,7 @@
 import { permanent, transient } from '../../../model/errors.ts';
-import { openPageFile } from '../../../repository/cql-pages.ts';
+import { openPageFile } from '../../../repository/backups/cql-pages.ts';
+import { textOf } from '../../../repository/backups/zstd-frames.ts';
 import { freeIfAlone } from '../../../repository/free-memory.ts';
-import { textOf } from '../../../repository/zstd-frames.ts';
 import type { ThreadContext } from '../../threads/serve.ts';
 import { quoteTable } from '../identifiers.ts';
 import { Claim } from '../restore/claim.ts';

@@ -1,7 +1,11 @@
 import type { ChunkSpec } from '../../../model/backup.ts';
 import { permanent, READ_POINT_LOST } from '../../../model/errors.ts';
 import type { YcqlSource } from '../../../model/pipeline.ts';
-import { type CqlPageHeader, encodePageFileHeader, encodePageHead } from '../../../repository/cql-pages.ts';
+import {
+  type CqlPageHeader,
+  encodePageFileHeader,
+  encodePageHead,
+} from '../../../repository/backups/cql-pages.ts';
 import { freeMemory } from '../../../repository/free-memory.ts';
 import { PartBuilder } from '../../threads/part-builder.ts';
 import type { ThreadContext } from '../../threads/serve.ts';

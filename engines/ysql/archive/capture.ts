@@ -13,8 +13,8 @@ import {
   putSegmentPart,
   type SegmentPart,
 } from '../../../repository/archive.ts';
+import { compressFrame } from '../../../repository/backups/zstd-frames.ts';
 import { crashPoint } from '../../../repository/crash-points.ts';
-import { compressFrame } from '../../../repository/zstd-frames.ts';
 import { connect, resolveTarget, type Session, withSession } from '../server/session.ts';
 import type { ArchiveContext } from './context.ts';
 import { endTimeline, type OpenedTimeline, schemaObstacle, slotObstacle } from './open.ts';

@@ -1,6 +1,6 @@
 import { type Lsn, lsnOf } from '../../../model/archive.ts';
 import { permanent } from '../../../model/errors.ts';
-import { compressFrame } from '../../../repository/zstd-frames.ts';
+import { compressFrame } from '../../../repository/backups/zstd-frames.ts';
 import { decodeHead } from './messages.ts';
 
 /** Text that becomes one zstd frame. */

@@ -6,8 +6,8 @@ import { furthestChain } from '../../../planning/archive-chain.ts';
 import { provedUntil } from '../../../planning/archive-proofs.ts';
 import { archiveWindow } from '../../../planning/archive-window.ts';
 import { archivedDatabases, readTimelines } from '../../../repository/archive.ts';
+import { readManifest } from '../../../repository/backups/manifest.ts';
 import { mapBounded } from '../../../repository/bounded.ts';
-import { readManifest } from '../../../repository/manifest.ts';
 import type { Store } from '../../../repository/store.ts';
 
 const MANIFESTS_AT_ONCE = 8;

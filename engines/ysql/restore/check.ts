@@ -1,8 +1,8 @@
 import { type DataObject, dataObjectName } from '../../../model/backup.ts';
 import type { ManifestTable } from '../../../model/manifest.ts';
+import { readData } from '../../../repository/backups/data-pieces.ts';
+import { textOf } from '../../../repository/backups/zstd-frames.ts';
 import { forEachBounded } from '../../../repository/bounded.ts';
-import { readData } from '../../../repository/data-pieces.ts';
-import { textOf } from '../../../repository/zstd-frames.ts';
 import { readRowCounts } from '../archive/position.ts';
 import { type CopyBlock, copyOut } from '../copy-out.ts';
 import { copyOptions } from '../copy-statements.ts';

@@ -1,5 +1,5 @@
 import { createHash, type Hash, hash } from 'node:crypto';
-import { BinaryRows, type RowPieces } from '../../../repository/copy-binary.ts';
+import { BinaryRows, type RowPieces } from '../../../repository/backups/copy-binary.ts';
 
 const LINE_FEED = 0x0a;
 const MODULUS = 1n << 128n;

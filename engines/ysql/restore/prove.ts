@@ -1,7 +1,7 @@
 import { permanent } from '../../../model/errors.ts';
 import type { ManifestDatabase } from '../../../model/manifest.ts';
+import { readDataObjects, readManifest } from '../../../repository/backups/manifest.ts';
 import { backupFolder } from '../../../repository/layout.ts';
-import { readDataObjects, readManifest } from '../../../repository/manifest.ts';
 import { holdsLargeObjects } from '../large-objects.ts';
 import { tableName } from '../server/identifiers.ts';
 import { checkAgainst } from './check.ts';

@@ -1,4 +1,4 @@
-import { BinaryRows } from '../../../repository/copy-binary.ts';
+import { BinaryRows } from '../../../repository/backups/copy-binary.ts';
 
 /**
  * COPY text with the values of each row in another order: `places` says which one comes first, second, … In COPY text a tab and a line

@@ -7,7 +7,7 @@ import { parseTransactionSnapshot } from '../../../model/transaction-snapshot.ts
 import { chainFrom, segmentsTo } from '../../../planning/archive-chain.ts';
 import { archiveWindow } from '../../../planning/archive-window.ts';
 import { readTimeline } from '../../../repository/archive.ts';
-import { readManifest } from '../../../repository/manifest.ts';
+import { readManifest } from '../../../repository/backups/manifest.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { replay } from '../archive/apply.ts';
 import { Cut, describeTransaction } from '../archive/cut.ts';

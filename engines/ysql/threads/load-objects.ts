@@ -1,7 +1,7 @@
 import { type DataObject, dataObjectName } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
+import { textOf } from '../../../repository/backups/zstd-frames.ts';
 import { crashPoint } from '../../../repository/crash-points.ts';
-import { textOf } from '../../../repository/zstd-frames.ts';
 import type { ThreadContext } from '../../threads/serve.ts';
 import { copyFromStatement } from '../copy-statements.ts';
 import { holdsLargeObjects, LARGE_OBJECT_PAGE_BYTES } from '../large-objects.ts';

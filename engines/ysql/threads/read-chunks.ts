@@ -1,6 +1,6 @@
 import type { ChunkSpec } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
-import { BINARY_HEADER, BINARY_TRAILER } from '../../../repository/copy-binary.ts';
+import { BINARY_HEADER, BINARY_TRAILER } from '../../../repository/backups/copy-binary.ts';
 import { PartBuilder } from '../../threads/part-builder.ts';
 import type { Part } from '../../threads/protocol.ts';
 import type { ThreadContext } from '../../threads/serve.ts';

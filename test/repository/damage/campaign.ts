@@ -2,8 +2,8 @@ import { cp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { messageOf } from '../../../model/errors.ts';
 import { createScratchFolder } from '../../../parts/scratch.ts';
-import { DirectoryStore } from '../../../repository/directory.ts';
-import { verifyBackup } from '../../../repository/verify.ts';
+import { verifyBackup } from '../../../repository/backups/verify.ts';
+import { DirectoryStore } from '../../../repository/directory/store.ts';
 import { Dice } from '../../crash/dice.ts';
 
 /*

@@ -6,8 +6,8 @@ import {
   type Timeline,
 } from '../../../model/archive.ts';
 import { putSegment, putTimeline, putTimelineEnd } from '../../../repository/archive.ts';
+import { compressFrame } from '../../../repository/backups/zstd-frames.ts';
 import type { Store } from '../../../repository/store.ts';
-import { compressFrame } from '../../../repository/zstd-frames.ts';
 import type { Dice } from '../../crash/dice.ts';
 import { begin, commit, insert, relation, remove, update } from '../../ysql/archive/pgoutput.ts';
 

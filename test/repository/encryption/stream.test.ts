@@ -6,7 +6,8 @@ import { Decrypter } from 'age-encryption';
 import fc from 'fast-check';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
 import { AGE, executableOf } from '../../../parts/tools.ts';
-import { DirectoryStore } from '../../../repository/directory.ts';
+import { verifyBackup } from '../../../repository/backups/verify.ts';
+import { DirectoryStore } from '../../../repository/directory/store.ts';
 import {
   decodeKeyFile,
   encodeKeyFile,
@@ -23,7 +24,6 @@ import {
   sealStream,
 } from '../../../repository/encryption/stream.ts';
 import { sha256Hex } from '../../../repository/sha256.ts';
-import { verifyBackup } from '../../../repository/verify.ts';
 import { SAMPLE, writeSampleBackup } from '../sample-backup.ts';
 import { backupSide, newPeople, type People, restoreSide } from './recipients.ts';
 

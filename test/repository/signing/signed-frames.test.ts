@@ -13,16 +13,16 @@ import {
   readSegment,
 } from '../../../repository/archive.ts';
 import { timelineKey } from '../../../repository/archive-names.ts';
-import { DirectoryStore } from '../../../repository/directory.ts';
+import { readStoredManifest } from '../../../repository/backups/manifest.ts';
+import { compressFrame } from '../../../repository/backups/zstd-frames.ts';
+import { DirectoryStore } from '../../../repository/directory/store.ts';
 import { ClearStore } from '../../../repository/encryption/clear-store.ts';
 import { backupFolder, tabletResultName } from '../../../repository/layout.ts';
-import { readStoredManifest } from '../../../repository/manifest.ts';
 import { readTabletResult, writeTabletResult } from '../../../repository/objects/tablet-lists.ts';
 import { sealJson } from '../../../repository/sealed-json.ts';
 import { sha256Hex } from '../../../repository/sha256.ts';
 import { signTimelines } from '../../../repository/signing/sign-backups.ts';
 import type { Store } from '../../../repository/store.ts';
-import { compressFrame } from '../../../repository/zstd-frames.ts';
 import { Dice } from '../../crash/dice.ts';
 import { ARCHIVE, TIMELINE as ARCHIVED, putArchive, writtenSegments } from '../damage/stored-archive.ts';
 import { SAMPLE, writeSampleBackup } from '../sample-backup.ts';

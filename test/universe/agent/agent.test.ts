@@ -11,7 +11,7 @@ import { HoldfastError, permanent } from '../../../model/errors.ts';
 import type { Manifest } from '../../../model/manifest.ts';
 import type { TabletFill, TabletName } from '../../../model/tablets.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
-import { DirectoryStore } from '../../../repository/directory.ts';
+import { DirectoryStore } from '../../../repository/directory/store.ts';
 import { backupFolder, OBJECTS_FOLDER } from '../../../repository/layout.ts';
 import { PART_BYTES } from '../../../repository/objects/object-writer.ts';
 import {

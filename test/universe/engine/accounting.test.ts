@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
-import { DirectoryStore } from '../../../repository/directory.ts';
+import { DirectoryStore } from '../../../repository/directory/store.ts';
 import { query } from '../../support/sql.ts';
 import { startUniverse, type Universe } from '../launcher.ts';
 import type { ProfileName } from '../model.ts';

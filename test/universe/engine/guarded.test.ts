@@ -3,7 +3,7 @@ import path from 'node:path';
 import { checkUniverse } from '../../../engines/universe/check.ts';
 import { permanent } from '../../../model/errors.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
-import { DirectoryStore } from '../../../repository/directory.ts';
+import { DirectoryStore } from '../../../repository/directory/store.ts';
 import { sweepNotes } from '../../../repository/notes.ts';
 import type { Store } from '../../../repository/store.ts';
 import { query } from '../../support/sql.ts';

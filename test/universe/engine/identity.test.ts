@@ -4,7 +4,7 @@ import { NodeAgent } from '../../../engines/universe/agent/node-agent.ts';
 import { checkUniverse } from '../../../engines/universe/check.ts';
 import { type AgentPoller, parseAgentIdentity } from '../../../model/task-queue.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
-import { DirectoryStore } from '../../../repository/directory.ts';
+import { DirectoryStore } from '../../../repository/directory/store.ts';
 import { proveNodes } from '../../../worker/agents.ts';
 import { query } from '../../support/sql.ts';
 import { startUniverse, type Universe } from '../launcher.ts';

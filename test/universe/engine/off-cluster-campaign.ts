@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { createScratchFolder } from '../../../parts/scratch.ts';
-import { DirectoryStore } from '../../../repository/directory.ts';
+import { DirectoryStore } from '../../../repository/directory/store.ts';
 import { startUniverse } from '../launcher.ts';
 import { DATABASE, Ledger, randomFrom } from './off-cluster.ts';
 import { rightAgents, sourceOf } from './rig.ts';

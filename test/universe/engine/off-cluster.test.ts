@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pendingExports } from '../../../engines/universe/off-cluster/pending.ts';
 import { windowOf } from '../../../model/history-window.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
-import { DirectoryStore } from '../../../repository/directory.ts';
+import { DirectoryStore } from '../../../repository/directory/store.ts';
 import { writeScheduleRecord } from '../../../repository/in-cluster.ts';
 import { eventually } from '../../support/processes.ts';
 import { query } from '../../support/sql.ts';

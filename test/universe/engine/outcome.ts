@@ -1,5 +1,5 @@
 import type { BackupSummary } from '../../../model/backup.ts';
-import { verifyBackup } from '../../../repository/verify.ts';
+import { verifyBackup } from '../../../repository/backups/verify.ts';
 import { query } from '../../support/sql.ts';
 import type { Universe } from '../launcher.ts';
 import { databaseContents, keyspaceContents } from './contents.ts';

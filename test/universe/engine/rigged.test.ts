@@ -3,7 +3,7 @@ import path from 'node:path';
 import { openUniverse } from '../../../engines/universe/universe.ts';
 import { rowsOf } from '../../../model/rows.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
-import { DirectoryStore } from '../../../repository/directory.ts';
+import { DirectoryStore } from '../../../repository/directory/store.ts';
 import { query } from '../../support/sql.ts';
 import { startUniverse, type Universe } from '../launcher.ts';
 import { databaseContents, fill } from './contents.ts';

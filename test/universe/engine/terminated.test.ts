@@ -1,5 +1,5 @@
 import { Client, Connection } from '@temporalio/client';
-import { discardBackup } from '../../../repository/sweep.ts';
+import { discardBackup } from '../../../repository/retention/sweep.ts';
 import { startHoldfast } from '../../support/holdfast.ts';
 import { eventually } from '../../support/processes.ts';
 import { query } from '../../support/sql.ts';

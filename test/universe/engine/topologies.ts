@@ -14,7 +14,7 @@ import type { UniverseRestore } from '../../../engines/universe/restore/context.
 import { readImported } from '../../../engines/universe/restore/ledger.ts';
 import { HoldfastError } from '../../../model/errors.ts';
 import { createScratchFolder } from '../../../parts/scratch.ts';
-import { DirectoryStore } from '../../../repository/directory.ts';
+import { DirectoryStore } from '../../../repository/directory/store.ts';
 import { readTabletLists } from '../../../repository/objects/tablet-lists.ts';
 import { Dice } from '../../crash/dice.ts';
 import { query } from '../../support/sql.ts';

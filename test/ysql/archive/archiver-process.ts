@@ -1,7 +1,7 @@
 /** A process that archives until it is killed, as the activities do it. Arguments: URL, root of the repository, database. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HoldfastError } from '../../../model/errors.ts';
-import { DirectoryStore } from '../../../repository/directory.ts';
+import { DirectoryStore } from '../../../repository/directory/store.ts';
 import { archiveContext, archiveOnce, archiveRequest } from './archiver.ts';
 
 const RETRY_AFTER_MS = 200;

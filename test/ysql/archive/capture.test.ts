@@ -13,7 +13,7 @@ import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.
 import { archiveWindow, chainsOf } from '../../../planning/archive-window.ts';
 import { framesOf, readSegment, readTimelines } from '../../../repository/archive.ts';
 import { decoderKey } from '../../../repository/archive-names.ts';
-import { DirectoryStore } from '../../../repository/directory.ts';
+import { DirectoryStore } from '../../../repository/directory/store.ts';
 import { eventually } from '../../support/processes.ts';
 import { query } from '../../support/sql.ts';
 import { archiveContext, archiveOnce, archiveRequest, PLAN, QUICK } from './archiver.ts';

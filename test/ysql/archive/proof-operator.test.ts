@@ -3,7 +3,7 @@ import path from 'node:path';
 import type { VerifyReport } from '../../../model/backup.ts';
 import type { DrillOutcome } from '../../../model/drill.ts';
 import { readTimelines } from '../../../repository/archive.ts';
-import { DirectoryStore } from '../../../repository/directory.ts';
+import { DirectoryStore } from '../../../repository/directory/store.ts';
 import { holdfast, holdfastJson } from '../../support/holdfast.ts';
 import { planDocument, repositoryDocument } from '../../support/plan-files.ts';
 import { eventually } from '../../support/processes.ts';

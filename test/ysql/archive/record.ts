@@ -9,8 +9,8 @@ import {
   type Timeline,
 } from '../../../model/archive.ts';
 import { putSegment, putTimeline } from '../../../repository/archive.ts';
+import { compressFrame } from '../../../repository/backups/zstd-frames.ts';
 import type { Store } from '../../../repository/store.ts';
-import { compressFrame } from '../../../repository/zstd-frames.ts';
 import type { Dice } from '../../crash/dice.ts';
 import { query } from '../../support/sql.ts';
 import { TABLES } from './source.ts';

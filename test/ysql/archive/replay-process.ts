@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { replayDatabase } from '../../../engines/ysql/restore/replay.ts';
 import type { LogicalRestoreRequest } from '../../../model/backup.ts';
 import type { Manifest } from '../../../model/manifest.ts';
-import { DirectoryStore } from '../../../repository/directory.ts';
+import { DirectoryStore } from '../../../repository/directory/store.ts';
 
 export interface KillableReplay {
   readonly repository: string;

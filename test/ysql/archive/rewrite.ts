@@ -1,9 +1,9 @@
 import type { StoredSegment } from '../../../model/archive.ts';
 import { framesOf, putSegment, readSegment } from '../../../repository/archive.ts';
 import type { ArchiveId } from '../../../repository/archive-names.ts';
+import { compressFrame } from '../../../repository/backups/zstd-frames.ts';
 import { sha256Hex } from '../../../repository/sha256.ts';
 import type { Store } from '../../../repository/store.ts';
-import { compressFrame } from '../../../repository/zstd-frames.ts';
 
 /* Puts other messages into a stored segment, as a capture with a fault might have: header, name and checksums agree with them. */
 

@@ -3,7 +3,7 @@ import { decodeHead } from '../../../engines/ysql/archive/messages.ts';
 import { type ClosedSegment, SegmentBuilder } from '../../../engines/ysql/archive/segment-builder.ts';
 import { lsnOf } from '../../../model/archive.ts';
 import { framesOf } from '../../../repository/archive.ts';
-import { textOf } from '../../../repository/zstd-frames.ts';
+import { textOf } from '../../../repository/backups/zstd-frames.ts';
 
 /** Microseconds since 2000, as the protocol counts them. */
 const MICROS = 849_000_000_000_000n;

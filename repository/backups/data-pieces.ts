@@ -1,0 +1,106 @@
+import { type DataObject, dataObjectName } from '../../model/backup.ts';
+import { defined } from '../../model/defined.ts';
+import { HoldfastError, permanent } from '../../model/errors.ts';
+import { sha256Hex } from '../sha256.ts';
+import type { Store } from '../store.ts';
+import { isDamage } from '../store-errors.ts';
+
+/*
+ * The one door to the bytes of data objects: whether one is an object by itself or a piece of a pack is known here, and to whoever lists, copies or
+ * deletes what is stored.
+ */
+
+export interface ReadDataOptions {
+  /** Gives what to read into, as many bytes as asked for; absent, new memory. */
+  readonly memory?: (bytes: number) => Uint8Array;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * The stored bytes of a data object, size and SHA-256 verified. Throws what the store throws; where a piece of a pack is damaged, the error names
+ * the piece and its table.
+ *
+ * @param folder of the backup, within the repository
+ */
+export async function readData(
+  store: Store,
+  folder: string,
+  object: Pick<DataObject, 'key' | 'at' | 'sizeBytes' | 'sha256' | 'table'>,
+  options: ReadDataOptions = {},
+): Promise<Uint8Array> {
+  const { key, at, sizeBytes, sha256, table } = object;
+  const expect = { sizeBytes, sha256 };
+  if (at === undefined) return await store.get(folder + key, { expect, ...options });
+  try {
+    return await store.get(folder + key, { expect, range: { start: at, end: at + sizeBytes }, ...options });
+  } catch (error) {
+    if (!(error instanceof HoldfastError) || !isDamage(error)) throw error;
+    const where = `Piece ${dataObjectName(object)} holds rows of ${table.schema}.${table.table}.`;
+    throw permanent(error.code, `${error.message} ${where}`, error.remedy, error);
+  }
+}
+
+/**
+ * Data objects in their order, in runs that one request reads: pieces that stand one behind the other in one pack. Any other object is a run by
+ * itself. Pure.
+ */
+export function runsOf(objects: readonly DataObject[]): readonly (readonly [DataObject, ...DataObject[]])[] {
+  const runs: [DataObject, ...DataObject[]][] = [];
+  for (const object of objects) {
+    const run = runs.at(-1);
+    const before = run?.at(-1);
+    const follows =
+      before?.at !== undefined && before.key === object.key && before.at + before.sizeBytes === object.at;
+    if (run !== undefined && follows) run.push(object);
+    else runs.push([object]);
+  }
+  return runs;
+}
+
+/**
+ * Reads a run of `runsOf` by one request into `memory`, which has room for all of its objects, one behind the other. Each object is verified as by
+ * `readData`: what came with a damaged one is read for nothing.
+ */
+export async function readRun(
+  store: Store,
+  folder: string,
+  run: readonly [DataObject, ...DataObject[]],
+  memory: Uint8Array,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): Promise<void> {
+  const cancellable = defined({ signal });
+  // What is damaged may be larger than its place.
+  const into = (place: Uint8Array) => (bytes: number) =>
+    bytes === place.length ? place : Buffer.allocUnsafe(bytes);
+  const [first, ...others] = run;
+  if (others.length === 0 || first.at === undefined) {
+    await readData(store, folder, first, { memory: into(memory), ...cancellable });
+    return;
+  }
+  const range = { start: first.at, end: first.at + memory.length };
+  const read = await wholeRun(store, folder + first.key, range, into(memory), cancellable);
+  let at = 0;
+  for (const object of run) {
+    const place = memory.subarray(at, at + object.sizeBytes);
+    at += object.sizeBytes;
+    const isSound = read?.length === memory.length && sha256Hex(place) === object.sha256;
+    // Alone, it is read once more, and refused by its name if it differs again.
+    if (!isSound) await readData(store, folder, object, { memory: into(place), ...cancellable });
+  }
+}
+
+/** Undefined where a part of it can't be read for damage: then each object is asked for by itself, so that the damaged one is named. */
+async function wholeRun(
+  store: Store,
+  key: string,
+  range: { readonly start: number; readonly end: number },
+  memory: (bytes: number) => Uint8Array,
+  cancellable: { readonly signal?: AbortSignal },
+): Promise<Uint8Array | undefined> {
+  try {
+    return await store.get(key, { range, memory, ...cancellable });
+  } catch (error) {
+    if (isDamage(error)) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,94 @@
+import type { DataObject, ObjectEntry, TableId } from '../../model/backup.ts';
+import { permanent } from '../../model/errors.ts';
+import type { Manifest, ManifestDatabase, ManifestTable } from '../../model/manifest.ts';
+
+interface Counts {
+  rows: number;
+  bytes: number;
+  objects: number;
+  expiring: number;
+  readonly unread: string[];
+}
+
+function noCounts(): Counts {
+  return { rows: 0, bytes: 0, objects: 0, expiring: 0, unread: [] };
+}
+
+/** Counts data objects as they pass, by table and together. */
+export class DataTally {
+  readonly #tables = new Map<string, Counts>();
+  #rows = 0;
+  #bytes = 0;
+  #storedBytes = 0;
+  #dataObjects = 0;
+  #wholeObjects = 0;
+  readonly #packs = new Set<string>();
+
+  add(object: DataObject): void {
+    const key = tableKey(object.table);
+    const counts = this.#tables.get(key) ?? noCounts();
+    counts.rows += object.rows;
+    counts.bytes += object.bytes;
+    counts.objects += 1;
+    counts.expiring += object.expiring ?? 0;
+    counts.unread.push(...(object.unread ?? []));
+    this.#tables.set(key, counts);
+    this.#rows += object.rows;
+    this.#bytes += object.bytes;
+    this.#storedBytes += object.sizeBytes;
+    this.#dataObjects += 1;
+    if (object.at === undefined) this.#wholeObjects += 1;
+    else this.#packs.add(object.key);
+  }
+
+  /** Data objects, pieces of packs among them. */
+  get dataObjects(): number {
+    return this.#dataObjects;
+  }
+
+  /** The databases with the counts of their tables filled in. Throws `MANIFEST_UNKNOWN_TABLE` for data of a table that is in none of them. */
+  countedDatabases(databases: readonly ManifestDatabase[]): readonly ManifestDatabase[] {
+    const unclaimed = new Map(this.#tables);
+    const counted = databases.map((database) => ({
+      ...database,
+      tables: database.tables.map((listed): ManifestTable => {
+        const { schema, table } = listed;
+        const key = tableKey({ database: database.name, schema, table });
+        const { rows, bytes, objects, expiring, unread } = unclaimed.get(key) ?? noCounts();
+        unclaimed.delete(key);
+        return {
+          ...listed,
+          rows,
+          bytes,
+          objects,
+          ...(expiring === 0 ? {} : { expiring }),
+          ...(unread.length === 0 ? {} : { unread }),
+        };
+      }),
+    }));
+    const [unknown] = unclaimed.keys();
+    if (unknown !== undefined) {
+      throw permanent(
+        'MANIFEST_UNKNOWN_TABLE',
+        `There is data of the table ${unknown}, which the backup does not list.`,
+        'Run the backup again, and report this: it is a mistake in Holdfast.',
+      );
+    }
+    return counted;
+  }
+
+  /** What is stored: a pack counts as one object. @param others schema and common objects, which count as stored too. */
+  totals(databases: readonly ManifestDatabase[], others: readonly ObjectEntry[]): Manifest['totals'] {
+    return {
+      rows: this.#rows,
+      bytes: this.#bytes,
+      storedBytes: this.#storedBytes + others.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+      objects: this.#wholeObjects + this.#packs.size + others.length,
+      tables: databases.reduce((sum, { tables }) => sum + tables.length, 0),
+    };
+  }
+}
+
+function tableKey({ database, schema, table }: TableId): string {
+  return JSON.stringify([database, schema, table]);
+}

@@ -1,0 +1,159 @@
+import { randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
+import { link, lstat, open, realpath, rename, rmdir, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { defined } from '../../model/defined.ts';
+import { type HoldfastError, permanent } from '../../model/errors.ts';
+import { crashPoint } from '../crash-points.ts';
+import { TEMPORARY_FOLDER } from '../key.ts';
+import { errnoOf, isAbsent } from './errors.ts';
+import { type Modes, mkdirIfAbsent } from './modes.ts';
+
+/** Writes and syncs `body` under a name of its own in the temporary folder. */
+export async function writeTemporary(
+  root: string,
+  body: Uint8Array,
+  modes: Modes,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const folder = join(root, TEMPORARY_FOLDER);
+  await mkdirIfAbsent(folder, modes);
+  await refuseSymbolicLink(folder);
+  const temporary = join(folder, randomUUID());
+  try {
+    await using handle = await open(temporary, 'wx', modes.file);
+    if (modes.isWider) await handle.chmod(modes.file);
+    await handle.writeFile(body, defined({ signal }));
+    await handle.sync();
+    return temporary;
+  } catch (error) {
+    // On a full disk, the part that fitted must not keep its space.
+    await unlinkIfThere(temporary);
+    throw error;
+  }
+}
+
+/** Gives the temporary file its name unless the name is taken. Of two at once, one wins. */
+export async function linkIfAbsent(
+  root: string,
+  temporary: string,
+  file: string,
+  modes: Modes,
+): Promise<'created' | 'exists'> {
+  try {
+    await inFolder(root, dirname(file), modes, () => link(temporary, file));
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST') return 'exists';
+    throw error;
+  }
+  crashPoint('put-named');
+  await syncFolder(dirname(file));
+  return 'created';
+}
+
+/** Gives the temporary file its name, replacing what had it. */
+export async function renameOver(
+  root: string,
+  temporary: string,
+  file: string,
+  modes: Modes,
+): Promise<'created'> {
+  await inFolder(root, dirname(file), modes, () => rename(temporary, file));
+  await syncFolder(dirname(file));
+  return 'created';
+}
+
+/** Runs `operation`, which names a file in `folder`. Runs it once more where a clean-up has just removed the empty folder. */
+async function inFolder(
+  root: string,
+  folder: string,
+  modes: Modes,
+  operation: () => Promise<void>,
+): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await operation();
+      return;
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT' || attempt === 3) throw error;
+      await ensureFolder(root, folder, modes);
+    }
+  }
+}
+
+/** Creates `folder` and its missing parents below `root`, and syncs each into its parent. */
+export async function ensureFolder(root: string, folder: string, modes: Modes): Promise<void> {
+  if (await folderIsThere(root, folder)) return;
+  await ensureFolder(root, dirname(folder), modes);
+  await mkdirIfAbsent(folder, modes);
+  await syncFolder(dirname(folder));
+}
+
+/** Throws where a symbolic link lies between `root` and `folder`. */
+export async function folderIsThere(root: string, folder: string): Promise<boolean> {
+  const expected = folder.endsWith('/') ? folder.slice(0, -1) : folder;
+  let real: string;
+  try {
+    real = await realpath(expected);
+  } catch (error) {
+    if (isAbsent(error) && expected !== root) return false;
+    if (errnoOf(error) === 'ELOOP') throw symbolicLink(expected);
+    throw error;
+  }
+  if (real !== expected) throw symbolicLink(expected);
+  return true;
+}
+
+/** Removes `folder` and those above it below `root`, as far as they are empty. */
+export async function removeEmptyFolders(root: string, folder: string): Promise<void> {
+  for (let current = folder; current !== root; current = dirname(current)) {
+    try {
+      await rmdir(current);
+    } catch (error) {
+      const code = errnoOf(error);
+      if (code === 'ENOTEMPTY' || code === 'EEXIST' || code === 'EBUSY') return;
+      // Another clean-up was faster: go on with the folder above.
+      if (code !== 'ENOENT') throw error;
+    }
+  }
+}
+
+/** Size and time of the file at this name, undefined where there is none; a symbolic link is refused. */
+export async function entryAt(
+  file: string,
+): Promise<{ readonly size: number; readonly mtime: Date; readonly mtimeMs: number } | undefined> {
+  try {
+    const found = await lstat(file);
+    if (found.isSymbolicLink()) throw symbolicLink(file);
+    return found;
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw error;
+  }
+}
+
+async function refuseSymbolicLink(path: string): Promise<void> {
+  await entryAt(path);
+}
+
+export async function unlinkIfThere(file: string): Promise<void> {
+  try {
+    await unlink(file);
+  } catch (error) {
+    if (!isAbsent(error)) throw error;
+  }
+}
+
+/** M6: a put is durable. A file's name is durable only once its folder has been synced. */
+export async function syncFolder(folder: string): Promise<void> {
+  await using handle = await open(folder, constants.O_RDONLY);
+  await handle.sync();
+}
+
+export function symbolicLink(path: string): HoldfastError {
+  return permanent(
+    'STORE_SYMBOLIC_LINK',
+    `A symbolic link is in the way at or above ${path}; the repository does not follow links, since they may lead out of it.`,
+    'Replace the link by a bind mount, or move the whole repository.',
+  );
+}

@@ -1,0 +1,163 @@
+import { randomUUID } from 'node:crypto';
+import { z } from 'zod';
+import { HoldfastError, permanent } from '../../model/errors.ts';
+import type { Hold } from '../../model/hold.ts';
+import { readStoredManifest } from '../backups/manifest.ts';
+import { type BackupId, holdKey, holdsFolder } from '../layout.ts';
+import { openSealedJson } from '../sealed-json.ts';
+import { sha256Hex } from '../sha256.ts';
+import { isDistrusted } from '../signing/errors.ts';
+import { putSigned, requireTrusted, sealFor } from '../signing/signed-object.ts';
+import type { Store } from '../store.ts';
+import { isDamage } from '../store-errors.ts';
+import { findMark } from './marks.ts';
+
+/*
+ * A hold keeps a backup from being deleted, without end, until somebody releases it. Its record stays when it is released, and tells who did what.
+ */
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+const holdSchema: z.ZodType<Hold> = z.object({
+  plan: z.string(),
+  backup: z.string(),
+  id: z.string(),
+  reason: z.string(),
+  by: z.string(),
+  at: z.iso.datetime(),
+  released: z.object({ at: z.iso.datetime(), by: z.string(), reason: z.string() }).exactOptional(),
+});
+
+/** What a record says that can't be read, or that no trusted key signed: the backup stays. */
+export interface UnreadableHold extends BackupId {
+  readonly id: string;
+  readonly problem: string;
+}
+
+export type FoundHold = Hold | UnreadableHold;
+
+/**
+ * Holds a backup. The record is written first, and then it is looked whether a deletion has begun, so that at least one of the two sees the other (`pins.ts`).
+ * A deletion that has come to its end leaves no mark, but no manifest either.
+ * Throws, permanent: `BACKUP_BEING_DELETED`, `BACKUP_NOT_FOUND` and `BACKUP_DISCARDED` where there is no backup to hold, and where the repository is signed
+ * as `Signing.sign`.
+ */
+export async function holdBackup(
+  store: Store,
+  ref: BackupId,
+  who: { readonly reason: string; readonly by: string },
+  options: Cancellable = {},
+): Promise<Hold> {
+  const { plan, backup } = ref;
+  const absence = await absenceOf(store, ref, options);
+  if (absence !== undefined) throw absence;
+  const hold: Hold = { plan, backup, id: randomUUID(), ...who, at: new Date().toISOString() };
+  await putSigned(store, holdKey(ref, hold.id), hold, options);
+  const isDeleting = (await findMark(store, ref, options))?.deleting === true;
+  if (!isDeleting && (await absenceOf(store, ref, options)) === undefined) return hold;
+  await writeRelease(store, hold, { by: who.by, reason: 'it was being deleted already' }, options);
+  throw permanent(
+    'BACKUP_BEING_DELETED',
+    `The backup ${backup} of plan ${plan} is being deleted.`,
+    'It can’t be held any more: look for a copy.',
+  );
+}
+
+/** Why there is nothing to hold; undefined where a manifest is there, be it damaged or of somebody's whom nobody trusts. */
+async function absenceOf(
+  store: Store,
+  ref: BackupId,
+  options: Cancellable,
+): Promise<HoldfastError | undefined> {
+  try {
+    await readStoredManifest(store, ref, { ...options, signedBy: 'any' });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof HoldfastError)) throw error;
+    if (error.code === 'BACKUP_NOT_FOUND' || error.code === 'BACKUP_DISCARDED') return error;
+    if (isDamage(error) || error.code === 'FORMAT_TOO_NEW') return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Releases every hold of a backup, also those that can't be read. Returns how many. Throws, where the repository is signed, as `Signing.sign`.
+ */
+export async function releaseBackup(
+  store: Store,
+  ref: BackupId,
+  who: { readonly reason: string; readonly by: string },
+  options: Cancellable = {},
+): Promise<number> {
+  const holds = (await readHolds(store, ref, options)).filter(isInForce);
+  for (const found of holds) {
+    const unreadable = { reason: 'unreadable', by: 'unknown', at: new Date(0).toISOString() };
+    await writeRelease(
+      store,
+      'problem' in found ? { ...ref, id: found.id, ...unreadable } : found,
+      who,
+      options,
+    );
+  }
+  return holds.length;
+}
+
+async function writeRelease(
+  store: Store,
+  hold: Hold,
+  who: { readonly reason: string; readonly by: string },
+  options: Cancellable,
+): Promise<void> {
+  const key = holdKey(hold, hold.id);
+  const body = await sealFor(store, key, { ...hold, released: { at: new Date().toISOString(), ...who } });
+  await store.put(key, body, { sha256: sha256Hex(body), ifAbsent: false, ...options });
+}
+
+/** True for a hold that keeps its backup now. */
+export function isInForce(hold: FoundHold): boolean {
+  return 'problem' in hold || hold.released === undefined;
+}
+
+/** Every hold of a plan, or of one backup, released ones too. What can't be read counts as a hold. */
+export async function readHolds(
+  store: Store,
+  { plan, backup }: { readonly plan: string; readonly backup?: string },
+  options: Cancellable = {},
+): Promise<readonly FoundHold[]> {
+  const folder = holdsFolder(plan);
+  const holds: FoundHold[] = [];
+  for await (const { key } of store.list(`${folder}${backup === undefined ? '' : `${backup}/`}`, options)) {
+    const [held = '', file = ''] = key.slice(folder.length).split('/');
+    const ref = { plan, backup: held };
+    const found = await readHold(store, key, { ...ref, id: file.replace(/\.json$/, '') }, options);
+    holds.push(found);
+  }
+  return holds;
+}
+
+async function readHold(
+  store: Store,
+  key: string,
+  ref: Omit<UnreadableHold, 'problem'>,
+  options: Cancellable,
+): Promise<FoundHold> {
+  try {
+    const bytes = await store.get(key, options);
+    await requireTrusted(store, key, bytes, options);
+    const hold = openSealedJson(bytes, holdSchema, `${key} in ${store.description}`);
+    const isOwn = hold.plan === ref.plan && hold.backup === ref.backup && hold.id === ref.id;
+    return isOwn ? hold : { ...ref, problem: 'its record is that of another backup' };
+  } catch (error) {
+    if (isDamage(error) || isDistrusted(error)) {
+      return { ...ref, problem: error instanceof Error ? error.message : String(error) };
+    }
+    throw error;
+  }
+}
+
+/** One clause for people. */
+export function holdText(hold: FoundHold): string {
+  return 'problem' in hold
+    ? `a hold that can’t be read (${hold.problem})`
+    : `held by ${hold.by} since ${hold.at}: ${hold.reason}`;
+}

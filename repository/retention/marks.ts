@@ -1,0 +1,69 @@
+import { z } from 'zod';
+import { mapBounded } from '../bounded.ts';
+import { type BackupId, markKey, marksFolder } from '../layout.ts';
+import { getSealedIfThere, replaceSealed } from '../sealed-object.ts';
+import type { Store } from '../store.ts';
+import { isDamage } from '../store-errors.ts';
+
+const MARKS_AT_ONCE = 8;
+
+type Cancellable = { readonly signal?: AbortSignal };
+
+/** Retention, phase one: the mark says that a backup is to be deleted. If the mark is removed, the backup stays. */
+export interface Mark {
+  readonly plan: string;
+  readonly backup: string;
+  readonly markedAt: string;
+  /** The backup isn't deleted before this time. */
+  readonly deleteAfter: string;
+  /** Deletion has begun: no new reader may come (`pins.ts`). */
+  readonly deleting?: boolean;
+}
+
+const markSchema: z.ZodType<Mark> = z.object({
+  plan: z.string(),
+  backup: z.string(),
+  markedAt: z.iso.datetime(),
+  deleteAfter: z.iso.datetime(),
+  deleting: z.boolean().exactOptional(),
+});
+
+/** Sets or changes the mark of a backup. */
+export function putMark(store: Store, mark: Mark, options: Cancellable = {}): Promise<void> {
+  return replaceSealed(store, markKey(mark), mark, options);
+}
+
+export function removeMark(store: Store, ref: BackupId, options: Cancellable = {}): Promise<void> {
+  return store.delete([markKey(ref)], options);
+}
+
+/** Undefined where there is none, or only a damaged one: the next prune decides anew. */
+export async function findMark(
+  store: Store,
+  ref: BackupId,
+  options: Cancellable = {},
+): Promise<Mark | undefined> {
+  try {
+    return await getSealedIfThere(store, markKey(ref), markSchema, options);
+  } catch (error) {
+    if (isDamage(error)) return undefined;
+    throw error;
+  }
+}
+
+/** All marks of a plan, by backup. */
+export async function readMarks(
+  store: Store,
+  plan: string,
+  options: Cancellable = {},
+): Promise<ReadonlyMap<string, Mark>> {
+  const names = await Array.fromAsync(store.list(marksFolder(plan), options), ({ key }) =>
+    key.slice(marksFolder(plan).length, -'.json'.length),
+  );
+  const read = (backup: string) => findMark(store, { plan, backup }, options);
+  const marks = new Map<string, Mark>();
+  for await (const mark of mapBounded(names, MARKS_AT_ONCE, read)) {
+    if (mark !== undefined) marks.set(mark.backup, mark);
+  }
+  return marks;
+}

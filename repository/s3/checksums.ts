@@ -1,0 +1,36 @@
+import type { S3Client } from '@aws-sdk/client-s3';
+import { base64ToHex } from '../sha256.ts';
+
+/**
+ * Keeps the SDK from hashing bodies, since this store hashes each body itself, once:
+ *
+ * - A request with the SHA-256 of its body in a header is signed with that. Otherwise the SDK would hash the body again for
+ *   `x-amz-content-sha256`; its signer uses the header if there is one.
+ * - The answer to a GET of a whole object brings the stored checksum. If it were asked for by the SDK's own `ChecksumMode`, the SDK
+ *   would check it too, and fail with an error that looks like others.
+ */
+export function hashBodiesOnce(client: S3Client): void {
+  client.middlewareStack.add(
+    (next, context) => (call) => {
+      const headers = headersOf(call.request);
+      const checksum = headers['x-amz-checksum-sha256'];
+      if (checksum !== undefined) headers['x-amz-content-sha256'] = base64ToHex(checksum);
+      if (context.commandName === 'GetObjectCommand' && headers.range === undefined) {
+        headers['x-amz-checksum-mode'] = 'ENABLED';
+      }
+      return next(call);
+    },
+    { step: 'build', name: 'hashBodiesOnce' },
+  );
+}
+
+function headersOf(request: unknown): Record<string, string> {
+  if (typeof request === 'object' && request !== null && 'headers' in request && isHeaders(request.headers)) {
+    return request.headers;
+  }
+  throw new TypeError('the AWS SDK built a request without headers');
+}
+
+function isHeaders(headers: unknown): headers is Record<string, string> {
+  return typeof headers === 'object' && headers !== null;
+}

@@ -1,0 +1,68 @@
+import { S3Client } from '@aws-sdk/client-s3';
+import { defined } from '../../model/defined.ts';
+import type { S3Location, SecretRef } from '../../model/pipeline.ts';
+import { hashBodiesOnce } from './checksums.ts';
+
+/** Reads a secret where this worker has it. */
+export type SecretResolver = (reference: SecretRef) => Promise<string>;
+
+export interface S3Timeouts {
+  readonly connectMs: number;
+  /** A connection on which nothing moves for this long is cut, and the request is tried again. */
+  readonly idleMs: number;
+}
+
+export const DEFAULT_TIMEOUTS: S3Timeouts = { connectMs: 5_000, idleMs: 60_000 };
+
+/** More than the slots of any plan, so that slots don't wait for each other's sockets. */
+const CONNECTIONS = 128;
+
+export async function createS3Client(
+  location: S3Location,
+  secret: SecretResolver,
+  timeouts: S3Timeouts,
+): Promise<S3Client> {
+  const region = regionOf(location);
+  const credentials = await credentialsOf(location, secret);
+  const client = new S3Client({
+    ...defined({ region, credentials, endpoint: location.endpoint }),
+    // Stores other than AWS seldom have a DNS name for each bucket.
+    forcePathStyle: location.forcePathStyle ?? location.endpoint !== undefined,
+    // `retry.ts` retries whole operations, bodies included, by the one classification in `s3-errors.ts`.
+    maxAttempts: 1,
+    // This store itself gives the checksum with each put and checks it on each get, so the SDK need not.
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    // The SDK opens a new connection for each request that waits for `100 Continue`.
+    expectContinueHeader: false,
+    requestHandler: {
+      connectionTimeout: timeouts.connectMs,
+      socketTimeout: timeouts.idleMs,
+      httpAgent: { keepAlive: true, maxSockets: CONNECTIONS },
+      httpsAgent: { keepAlive: true, maxSockets: CONNECTIONS },
+    },
+  });
+  hashBodiesOnce(client);
+  return client;
+}
+
+/** A signature needs a region, though most stores other than AWS ignore it. */
+function regionOf(location: S3Location): string | undefined {
+  return (
+    location.region ??
+    process.env.AWS_REGION ??
+    process.env.AWS_DEFAULT_REGION ??
+    (location.endpoint === undefined ? undefined : 'us-east-1')
+  );
+}
+
+async function credentialsOf(location: S3Location, secret: SecretResolver) {
+  const { credentials } = location;
+  if (credentials === undefined) return undefined;
+  const [accessKeyId, secretAccessKey, sessionToken] = await Promise.all([
+    secret(credentials.accessKeyId),
+    secret(credentials.secretAccessKey),
+    credentials.sessionToken === undefined ? undefined : secret(credentials.sessionToken),
+  ]);
+  return { accessKeyId, secretAccessKey, ...defined({ sessionToken }) };
+}

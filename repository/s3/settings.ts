@@ -1,0 +1,47 @@
+import { StorageClass } from '@aws-sdk/client-s3';
+import { defined } from '../../model/defined.ts';
+import { permanent } from '../../model/errors.ts';
+import type { S3Location } from '../../model/pipeline.ts';
+import { DAY_MS } from '../../model/time.ts';
+import { isLocked } from '../layout.ts';
+
+/** What a plan says about how S3 keeps each object, as a put and a multipart upload take it. */
+export interface ObjectSettings {
+  readonly StorageClass?: StorageClass;
+  readonly ServerSideEncryption?: 'AES256' | 'aws:kms';
+  readonly SSEKMSKeyId?: string;
+}
+
+/** Throws `STORE_BAD_OPTION` (permanent) on a storage class that S3 does not know. */
+export function objectSettings(location: S3Location): ObjectSettings {
+  return {
+    ...(location.storageClass === undefined ? {} : { StorageClass: knownClass(location.storageClass) }),
+    ...defined({ ServerSideEncryption: location.serverSideEncryption, SSEKMSKeyId: location.kmsKeyId }),
+  };
+}
+
+/** How an object is locked that is written now. */
+interface LockSettings {
+  readonly ObjectLockMode?: 'GOVERNANCE' | 'COMPLIANCE';
+  readonly ObjectLockRetainUntilDate?: Date;
+}
+
+export function lockSettings(location: S3Location, key: string, now: Date): LockSettings {
+  const { objectLock } = location;
+  if (objectLock === undefined || !isLocked(key)) return {};
+  return {
+    ObjectLockMode: objectLock.mode,
+    // Stores keep whole seconds, and some drop what is over.
+    ObjectLockRetainUntilDate: new Date(Math.ceil(now.getTime() / 1000) * 1000 + objectLock.days * DAY_MS),
+  };
+}
+
+function knownClass(name: string): StorageClass {
+  const known = Object.values(StorageClass).find((storageClass) => storageClass === name);
+  if (known !== undefined) return known;
+  throw permanent(
+    'STORE_BAD_OPTION',
+    `The storage class ${JSON.stringify(name)} is none that S3 knows.`,
+    `Set \`storageClass\` in the plan file to one of ${Object.values(StorageClass).join(', ')}.`,
+  );
+}
