@@ -100,7 +100,18 @@ export type RecoverySource =
       readonly passedOver?: string;
       /** Proofs have replayed everything from the base to here, and found it right. Absent: nothing is proved. */
       readonly provedTo?: string;
+      /** Of the plan's archive, whatever the base, so that only its first source has them. */
+      readonly holes?: readonly ArchiveGap[];
     };
+
+/** A time of which an archive of changes can give no instant. */
+export interface ArchiveGap {
+  readonly from: string;
+  /** Absent: it lasts. */
+  readonly to?: string;
+  /** A sentence that begins with the database. */
+  readonly reason: string;
+}
 
 /** Why a database can't be rewound or cloned by its universe, as far as the universe can be asked. */
 export interface InClusterLimit {

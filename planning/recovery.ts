@@ -210,6 +210,17 @@ function deadEndBefore({ deadEnds }: Reach, ms: number): readonly Note[] {
   return deadEnds.filter((one) => one.ms <= ms).slice(0, 1);
 }
 
+/** Why the archive of changes doesn't hold the instant. */
+function holesAt(sources: readonly RecoverySource[], ms: number): readonly Note[] {
+  return sources
+    .flatMap((source) => (source.kind === 'archive' ? (source.holes ?? []) : []))
+    .filter(({ from, to }) => Date.parse(from) <= ms && (to === undefined || ms <= Date.parse(to)))
+    .map(({ from, to, reason }) => ({
+      ms,
+      text: `The archive of changes has nothing ${to === undefined ? `since ${from}` : `from ${from} to ${to}`}. ${reason}`,
+    }));
+}
+
 /** The backups that can be restored by themselves. */
 function backupsIn(steps: readonly Step[]): readonly CatalogueEntry[] {
   return steps.flatMap((step) => (step.way === 'backup' ? [step.entry] : []));
@@ -456,6 +467,7 @@ function unreachable(reach: Reach, sources: readonly RecoverySource[], wantedMs:
     notes: [
       ...reach.passedOver.filter((one) => one.ms === wantedMs || isBetween(one.ms, before, after)),
       ...deadEndBefore(reach, wantedMs),
+      ...holesAt(sources, wantedMs),
     ],
     limits: reach.limits,
   };

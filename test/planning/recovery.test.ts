@@ -234,6 +234,39 @@ describe('the way to an instant', () => {
     expect(plan({ to: YESTERDAY.instant }, sources)).toMatchObject({ way: 'backup', notes: [] });
   });
 
+  it('says why the archive has a hole at the instant', () => {
+    const window = { from: YESTERDAY.instant, to: '2026-11-23T13:00:00.000Z' };
+    const sources: readonly RecoverySource[] = [
+      { kind: 'backups', entries: [YESTERDAY, FIRST] },
+      {
+        kind: 'archive',
+        base: YESTERDAY,
+        windows: [window],
+        chains: { shop: chainOf(window.from, window.to) },
+        holes: [
+          {
+            from: '2026-11-23T13:00:00.000400Z',
+            to: '2026-11-23T14:00:00.000000Z',
+            reason: 'shop: Somebody dropped it.',
+          },
+          { from: '2026-11-24T11:30:00.000000Z', reason: 'shop: The plan has none any more.' },
+        ],
+      },
+    ];
+    expect(plan({ to: '2026-11-23T13:30:00Z' }, sources)).toMatchObject({
+      code: 'INSTANT_NOT_EXACT',
+      notes: [
+        'The archive of changes has nothing from 2026-11-23T13:00:00.000400Z to 2026-11-23T14:00:00.000000Z. shop: Somebody dropped it.',
+      ],
+    });
+    expect(plan({ to: '2026-11-24T11:45:00Z' }, sources)).toMatchObject({
+      notes: [
+        'The archive of changes has nothing since 2026-11-24T11:30:00.000000Z. shop: The plan has none any more.',
+      ],
+    });
+    expect(plan({ to: '2026-11-23T14:30:00Z' }, sources)).toMatchObject({ notes: [] });
+  });
+
   it('accepts what a backup that may be trusted holds, and refuses what none holds', () => {
     const outcomes = { restore: 0, refused: 0 };
     const wanted = fc.oneof(

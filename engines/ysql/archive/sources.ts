@@ -1,6 +1,6 @@
 import { isoOfMicros, microsOfIso, type StoredTimeline } from '../../../model/archive.ts';
 import type { SnapshotPlace } from '../../../model/backup.ts';
-import type { CatalogueEntry, InstantRange, RecoverySource } from '../../../model/recovery.ts';
+import type { ArchiveGap, CatalogueEntry, InstantRange, RecoverySource } from '../../../model/recovery.ts';
 import type { ArchiveChain } from '../../../model/replay.ts';
 import { furthestChain } from '../../../planning/archive-chain.ts';
 import { provedUntil } from '../../../planning/archive-proofs.ts';
@@ -9,6 +9,7 @@ import { archivedDatabases, readTimelines } from '../../../repository/archive.ts
 import { readManifest } from '../../../repository/backups/manifest.ts';
 import { mapBounded } from '../../../repository/bounded.ts';
 import type { Store } from '../../../repository/store.ts';
+import { readHoles } from './holes.ts';
 
 const MANIFESTS_AT_ONCE = 8;
 
@@ -53,7 +54,30 @@ export async function archiveSources(
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<readonly RecoverySource[]> {
   const { bases, timelines } = await readPlaces(store, plan, entries, options);
-  return bases.map(({ base, place }) => sourceFrom(base, place, timelines));
+  if (bases.length === 0) return [];
+  const holes = await gapsOf(store, timelines);
+  return bases.map(({ base, place }, index) => ({
+    ...sourceFrom(base, place, timelines),
+    // They are the plan's; once is enough, since sources go into the history of workflows.
+    ...(index === 0 && holes.length > 0 ? { holes } : {}),
+  }));
+}
+
+const MAX_HOLES = 50;
+
+/** The newest holes of all databases. */
+async function gapsOf(store: Store, timelines: Places['timelines']): Promise<readonly ArchiveGap[]> {
+  const read = [...timelines].map(async ([database, stored]) =>
+    (await readHoles(store, database, stored)).map(({ fromMicros, toMicros, reason }) => ({
+      from: isoOfMicros(fromMicros),
+      ...(toMicros === undefined ? {} : { to: isoOfMicros(toMicros) }),
+      reason: `${database}: ${reason}`,
+    })),
+  );
+  return (await Promise.all(read))
+    .flat()
+    .toSorted((one, other) => (one.from < other.from ? -1 : 1))
+    .slice(-MAX_HOLES);
 }
 
 /** So that only manifests are read which may matter. */

@@ -2,16 +2,14 @@ import {
   type ArchiveInterval,
   type ArchiveWindow,
   isoOfMicros,
-  type StoredTimeline,
   type Timeline,
 } from '../../../model/archive.ts';
-import type { StoredProof } from '../../../model/archive-proof.ts';
 import type { ArchiveStanding } from '../../../model/archive-standing.ts';
 import { type Stretch, stretchesOf } from '../../../planning/archive-proofs.ts';
 import { archiveWindow } from '../../../planning/archive-window.ts';
 import { archivedDatabases, readTimelines } from '../../../repository/archive.ts';
-import { readProof } from '../../../repository/archive-proofs.ts';
 import type { Store } from '../../../repository/store.ts';
+import { readHoles } from './holes.ts';
 
 /** What a plan's archive holds of one database. */
 interface DatabaseWindow extends Omit<ArchiveWindow, 'intervals'> {
@@ -35,12 +33,11 @@ export async function readArchive(
   for (const database of await archivedDatabases(store, plan, options)) {
     const timelines = await readTimelines(store, { plan, database }, options);
     if (timelines.length === 0) continue;
-    const { intervals, holes } = archiveWindow(database, timelines);
+    const { intervals } = archiveWindow(database, timelines);
     const proofsOf = new Map(timelines.map(({ timeline, proofs = [] }) => [timeline.id, proofs]));
-    const refuted = await refutedHoles(store, timelines);
     windows.push({
       database,
-      holes: [...holes, ...refuted].toSorted((one, other) => one.fromMicros - other.fromMicros),
+      holes: await readHoles(store, database, timelines),
       intervals: intervals.map((interval) => ({
         ...interval,
         storedBytes: interval.segments.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
@@ -50,28 +47,6 @@ export async function readArchive(
     });
   }
   return windows;
-}
-
-async function refutedHoles(
-  store: Store,
-  timelines: readonly StoredTimeline[],
-): Promise<ArchiveWindow['holes']> {
-  const refuted = timelines.flatMap(({ proofs = [] }) =>
-    proofs.filter(({ verdict }) => verdict === 'FAILED'),
-  );
-  return Promise.all(
-    refuted.map(async (proof) => ({
-      fromMicros: proof.fromMicros,
-      toMicros: proof.toMicros,
-      code: 'refuted' as const,
-      reason: await reasonOf(store, proof),
-    })),
-  );
-}
-
-async function reasonOf(store: Store, stored: StoredProof): Promise<string> {
-  const { base, against, problems, provedAt } = await readProof(store, stored);
-  return `Refuted by a proof of ${provedAt}: the changes archived since ${base} do not give ${against} (${problems.slice(0, 3).join('; ')}).`;
 }
 
 const MAX_HOLES = 5;
