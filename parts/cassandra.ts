@@ -109,6 +109,9 @@ export async function startCassandra(options: CassandraOptions = {}): Promise<Ca
   }
 }
 
+/** A node that comes back gives up after so long without an answer of another one ("Unable to gossip with any peers"), which takes a busy machine more than a second. */
+const RING_DELAY_MS = 10_000;
+
 type Place = {
   readonly directory: string;
   readonly index: number;
@@ -153,7 +156,7 @@ async function startNode(
       '-Dcom.sun.management.jmxremote=false',
       // A ring of our own on one machine need not wait for gossip to settle.
       '-Dcassandra.skip_wait_for_gossip_to_settle=0',
-      '-Dcassandra.ring_delay_ms=1000',
+      `-Dcassandra.ring_delay_ms=${(options.nodes ?? 1) > 1 ? RING_DELAY_MS : 1_000}`,
       '-Dcassandra.superuser_setup_delay_ms=0',
       '-Dcassandra.consistent.rangemovement=false',
       '-Dcassandra.max_local_pause_in_ms=30000',

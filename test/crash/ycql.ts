@@ -7,7 +7,12 @@ import { awaitSchemaAgreement } from '../../engines/ycql/session.ts';
 import type { RestoreSummary } from '../../model/backup.ts';
 import { messageOf } from '../../model/errors.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
-import { type CassandraCluster, startCassandra } from '../../parts/cassandra.ts';
+import {
+  type CassandraCluster,
+  type CassandraNode,
+  endOfLog,
+  startCassandra,
+} from '../../parts/cassandra.ts';
 import { type S3Gateway, startS3Gateway } from '../../parts/s3.ts';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
 import { startTemporal, type TemporalServer } from '../../parts/temporal.ts';
@@ -91,10 +96,24 @@ const FAULTS: Readonly<Record<string, (stage: YcqlStage, dice: Dice) => Promise<
     const node = cassandra.nodes[index];
     await node?.kill9();
     await sleep(dice.between(0, 2_000));
-    await node?.restart();
+    if (node !== undefined) await comeBack(node);
     return `kill -9 of Cassandra's node ${index + 1} of ${cassandra.nodes.length}`;
   },
 };
+
+const COMES_BACK_WITHIN_TRIES = 3;
+
+/** As a service manager starts it, again where it ends while it starts. */
+async function comeBack(node: CassandraNode): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await node.restart();
+      return;
+    } catch (error) {
+      if (tries === COMES_BACK_WITHIN_TRIES) throw new Error(await endOfLog(node, 300), { cause: error });
+    }
+  }
+}
 
 export const YCQL_FAULTS = Object.keys(FAULTS);
 
