@@ -30,7 +30,7 @@ export type CassandraOptions = {
 };
 
 /** One node that can be stopped, killed and started again with its data. */
-type CassandraNode = Pick<ServerProcess, 'pid' | 'logFile' | 'stop' | 'kill9' | 'restart'> & {
+export type CassandraNode = Pick<ServerProcess, 'pid' | 'logFile' | 'stop' | 'kill9' | 'restart'> & {
   readonly address: string;
 };
 
