@@ -12,6 +12,7 @@ import { findRepository } from '../repository/repository.ts';
 import type { Store } from '../repository/store.ts';
 import { checkEncryption } from './encryption-check.ts';
 import { resolveSecret } from './resolve-secret.ts';
+import { checkSecretFiles } from './secret-files.ts';
 import { checkSigning } from './signing-check.ts';
 
 /** What `holdfast doctor` checks in a repository: objects can be written and read as Holdfast needs it, only those who should can delete, and the clocks agree. */
@@ -29,6 +30,7 @@ export async function checkRepository(repository: RepositorySpec): Promise<reado
     await checkDocument(repository),
     ...(await checkEncryption(repository)),
     await checkSigning(repository),
+    ...(await checkSecretFiles(repository)),
   ];
 }
 

@@ -1,12 +1,9 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { Context, heartbeat } from '@temporalio/activity';
 import { WithStartWorkflowOperation, WorkflowFailedError } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
-import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import type { Activities } from '../../activities/contract.ts';
 import type { VerifyReport } from '../../model/backup.ts';
 import { READ_POINT_LOST } from '../../model/errors.ts';
-import packageJson from '../../package.json' with { type: 'json' };
 import { newPlanState } from '../../workflows/plan-entity.ts';
 import {
   applyPlan,
@@ -27,15 +24,15 @@ import {
   restoring,
   startBench,
 } from '../workflows/scripted-worker.ts';
+import { saveHistory } from './save-history.ts';
 
 /**
  * `node test/replay/record.ts` records the histories that `replay.test.ts` replays, into `histories/<version>/`. Run it once for
  * each released version, from its own commit, and keep the files: they prove that later workflow code still drives runs
- * that were begun with that version. A recorded file is never replaced: what is there already is left.
+ * that were begun with that version. A recorded file is never replaced: what is there already is left. `record-real.ts` records what scripted activities
+ * don't reach.
  */
-const folder = new URL(`./histories/${packageJson.version}/`, import.meta.url);
 const bench = await startBench();
-mkdirSync(folder, { recursive: true });
 try {
   await record('backup-in-two-epochs', 'backup', backupInput('b1', CAPTURE), {
     ...capture(4),
@@ -210,10 +207,5 @@ async function record(
   });
 }
 
-async function save(file: string, workflowId: string, runId: string): Promise<void> {
-  const history = await bench.client.workflow.getHandle(workflowId, runId).fetchHistory();
-  // Stack traces hold paths of the machine that recorded them.
-  const text = historyToJSON(history).replaceAll(process.cwd(), '/holdfast');
-  const recorded = new URL(file, folder);
-  if (!existsSync(recorded)) writeFileSync(recorded, `${text}\n`, { flag: 'wx' });
-}
+const save = (file: string, workflowId: string, runId: string): Promise<void> =>
+  saveHistory(bench.client.workflow, file, workflowId, runId);
