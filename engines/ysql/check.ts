@@ -126,9 +126,9 @@ async function restorable(verb: VerbContext, source: YsqlSource): Promise<string
   return withSession(target, target.database, verb.signal, async (session) => {
     const server = await readServer(session);
     const role = await currentRole(session);
-    const [may] = await session.query<{ create: boolean }>(
+    const [may] = await session.query<{ create: boolean; everything: boolean }>(
       'read the privileges of the role',
-      `SELECT rolsuper OR rolcreatedb AS "create" FROM pg_catalog.pg_roles WHERE rolname = current_user`,
+      `SELECT rolsuper OR rolcreatedb AS "create", rolsuper AS everything FROM pg_catalog.pg_roles WHERE rolname = current_user`,
     );
     if (may?.create !== true) {
       throw permanent(
@@ -149,6 +149,9 @@ async function restorable(verb: VerbContext, source: YsqlSource): Promise<string
       owners.map(({ owner }) => owner),
     );
     const yes = `yes, as role "${role}"`;
+    if (may.everything) {
+      return `${yes}, a superuser: objects keep their owners, and whoever can write into the repository decides what runs with all rights. deploy/postgresql/backup-role.sql makes a role with fewer, and signatures (docs/signing.md) refuse foreign backups`;
+    }
     if (lacking.length === 0) return `${yes}; objects keep their owners`;
     return `${yes}; drills and verifications into databases of its own. It is not a member of ${lacking.join(', ')}, so a restore needs \`restore.owner\` in the plan (or --owner)`;
   });
