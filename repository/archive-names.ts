@@ -2,10 +2,9 @@ import type { SegmentName, StoredSegment } from '../model/archive.ts';
 import type { StoredProof } from '../model/archive-proof.ts';
 import { defined } from '../model/defined.ts';
 import { checkedPart } from './key.ts';
+import { ARCHIVE_FOLDER, LEASE_PART } from './layout.ts';
 
 /** Where an archive of changes lies; see "The archive of changes" in docs/repository-format.md. */
-
-const ARCHIVE_FOLDER = 'archive/';
 
 /** `archive/<plan>/` */
 export function planArchiveFolder(plan: string): string {
@@ -38,14 +37,12 @@ export function decodedName(part: string): string {
 
 /** `archive/<plan>/<database>/lease/` */
 export function archiveLeaseFolder(id: ArchiveId): string {
-  return `${databaseArchiveFolder(id)}lease/`;
+  return `${databaseArchiveFolder(id)}${LEASE_PART}/`;
 }
 
 export function archiveLeaseKey(id: ArchiveId, number: number): string {
   return `${archiveLeaseFolder(id)}${String(number).padStart(12, '0')}.json`;
 }
-
-export const LEASE_PART = 'lease';
 
 /** `archive/<plan>/<database>/<timeline>/` */
 export function timelineFolder(id: ArchiveId, timeline: string): string {

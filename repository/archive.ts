@@ -6,7 +6,6 @@ import {
   type ArchiveId,
   databaseArchiveFolder,
   decodedName,
-  LEASE_PART,
   parseSegmentKey,
   partKey,
   planArchiveFolder,
@@ -19,6 +18,7 @@ import {
 } from './archive-names.ts';
 import { listProofs } from './archive-proofs.ts';
 import { textOf } from './backups/zstd-frames.ts';
+import { LEASE_PART } from './layout.ts';
 import { openSealedJson } from './sealed-json.ts';
 import { checkFormatVersion, getSealed, getSealedIfThere } from './sealed-object.ts';
 import { sha256Hex } from './sha256.ts';

@@ -13,6 +13,10 @@ export interface BackupId {
 
 export const REPOSITORY_KEY = 'repository.json';
 export const BACKUPS_FOLDER = 'backups/';
+/** Archives of changes: see `archive-names.ts`. */
+export const ARCHIVE_FOLDER = 'archive/';
+/** Beside the timelines of a database's archive: who archives it at present. */
+export const LEASE_PART = 'lease';
 
 /** `backups/<plan>/` */
 export function planFolder(plan: string): string {
@@ -253,6 +257,15 @@ export function isLocked(key: string): boolean {
     key.startsWith(HOLDS_FOLDER) ||
     (key.startsWith(BACKUPS_FOLDER) && !isWork(key))
   );
+}
+
+/**
+ * Whether an object is written once and kept: what backups and archives consist of, and what they are judged by. Leases, pins, marks, notes and work lists come and go
+ * every day.
+ */
+export function isKept(key: string): boolean {
+  if (key.startsWith(ARCHIVE_FOLDER)) return key.split('/')[3] !== LEASE_PART;
+  return isLocked(key) || key.startsWith(DELETIONS_FOLDER);
 }
 
 /** Whether an object is needed only while its backup is being made. */

@@ -70,6 +70,9 @@ export interface Store {
   /** How objects are locked here, where the plan asks for it. Absent: nothing is locked. */
   readonly locks?: StoreLocks | undefined;
 
+  /** What the store remembers of objects that were deleted or overwritten. Absent: it keeps no versions. */
+  readonly versions?: StoreVersions | undefined;
+
   /** Who signs what is written here, and whose signatures count. Absent: nothing is signed, and no signature is asked for. */
   readonly signing?: Signing | undefined;
 
@@ -97,6 +100,25 @@ export interface StoreLocks {
     term: LockTerm,
     options?: { readonly signal?: AbortSignal },
   ): Promise<'held' | 'extended' | 'absent'>;
+}
+
+/** Older versions of objects, as a bucket with versioning keeps them. */
+export interface StoreVersions {
+  /** Objects that had other contents at an instant than now, in order of keys. What came after it is left out. */
+  lostSince(since: Date, options?: { readonly signal?: AbortSignal | undefined }): AsyncIterable<LostObject>;
+  /** Gives an object the contents back that it had, as another version: nothing that the store keeps is removed. */
+  putBack(lost: LostObject, options?: { readonly signal?: AbortSignal | undefined }): Promise<void>;
+}
+
+export interface LostObject {
+  readonly key: string;
+  /** The store's name of the contents that it had. */
+  readonly version: string;
+  /** Of those contents. */
+  readonly sizeBytes: number;
+  readonly happened: 'deleted' | 'overwritten';
+  /** When, by the store's clock; the last time where it happened more than once. */
+  readonly at: Date;
 }
 
 export interface PutOptions {

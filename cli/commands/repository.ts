@@ -17,7 +17,7 @@ interface Options extends CommonOptions {
 export function register(program: Command): void {
   const repository = program
     .command('repository')
-    .description('the repository’s own document, repository.json');
+    .description('the repository itself: its document, and what was deleted or overwritten in it');
   repository
     .command('repair')
     .argument('<plan>', 'a plan’s name or file')
@@ -28,6 +28,73 @@ export function register(program: Command): void {
     .option('--json', 'one JSON document on stdout')
     .addHelpText('after', '\nExample:\n  holdfast repository repair plans/orders.yaml')
     .action((argument: string, options: Options) => runCommand(options, () => repair(argument, options)));
+  repository
+    .command('undo')
+    .argument('<plan>', 'a plan’s name or file')
+    .description(
+      'put back what was deleted or overwritten in the repository since an instant, by intruders, mistakes or retention, from the older versions that the bucket keeps; without --yes it only looks',
+    )
+    .requiredOption('--since <instant>', 'the repository comes to hold again what it held then')
+    .option('--yes', 'do it')
+    .option('--json', 'one JSON document on stdout')
+    .addHelpText(
+      'after',
+      '\nExample:\n  holdfast repository undo plans/orders.yaml --since 2026-11-29T22:00:00Z',
+    )
+    .action((argument: string, options: UndoOptions) => runCommand(options, () => undo(argument, options)));
+}
+
+interface UndoOptions extends CommonOptions {
+  readonly since: string;
+  readonly yes?: boolean;
+}
+
+const SAID_EVERY = 1_000;
+
+async function undo(argument: string, { since, yes = false, json }: UndoOptions): Promise<ExitCode> {
+  const { readInstant } = await import('../../planning/instant.ts');
+  const reading = readInstant(since, new Date());
+  if ('problem' in reading) throw new UsageError(`--since: ${reading.problem}`, reading.remedy);
+  const { resolvePlan } = await import('../plan-files.ts');
+  const { resolveSecret } = await import('../../engines/resolve-secret.ts');
+  const { openPlace } = await import('../../repository/open.ts');
+  const { undoSince } = await import('../../repository/undo.ts');
+  const { formatAmount, formatBytes } = await import('../../model/amounts.ts');
+  const { pipeline, name } = await resolvePlan(argument);
+  const raw = await openPlace(pipeline.repository, resolveSecret);
+  try {
+    const result = await undoSince(raw, {
+      since: reading.at,
+      putBack: yes,
+      onProgress: (objects) => {
+        if (objects % SAID_EVERY === 0) say(`${objects} objects are back`);
+      },
+    });
+    if (json) {
+      emit({ since: reading.at.toISOString(), putBack: yes, ...result });
+      return EXIT.done;
+    }
+    const { deleted, overwritten, bytes, objects, from, to } = result;
+    if (deleted + overwritten === 0) {
+      print(
+        `Nothing that ${raw.description} held at ${reading.at.toISOString()} was deleted or overwritten since, as far as it keeps versions.`,
+      );
+      return EXIT.done;
+    }
+    print(
+      `${formatAmount(deleted, 'object')} deleted and ${overwritten} overwritten in ${raw.description} since ${reading.at.toISOString()} (${formatBytes(bytes)}), between ${from} and ${to}.`,
+    );
+    for (const { key, happened } of objects) print(`  ${happened}: ${key}`);
+    if (deleted + overwritten > objects.length) print(`  and ${deleted + overwritten - objects.length} more`);
+    print(
+      yes
+        ? `All of them are back. Look at the backups now: holdfast list ${name}; holdfast verify ${name} --level content`
+        : 'Nothing was changed. With --yes they get back what they held then; what retention deleted since comes back too, and the next prune deletes it again.',
+    );
+    return EXIT.done;
+  } finally {
+    await raw.close();
+  }
 }
 
 async function repair(argument: string, { id, json }: Options): Promise<ExitCode> {

@@ -21,7 +21,7 @@ export function objectSettings(location: S3Location): ObjectSettings {
 }
 
 /** How an object is locked that is written now. */
-interface LockSettings {
+export interface LockSettings {
   readonly ObjectLockMode?: 'GOVERNANCE' | 'COMPLIANCE';
   readonly ObjectLockRetainUntilDate?: Date;
 }

@@ -18,10 +18,12 @@ import type {
   GetOptions,
   HeadOptions,
   ListedObject,
+  LostObject,
   PutOptions,
   Store,
   StoredObject,
   StoreLocks,
+  StoreVersions,
 } from '../store.ts';
 import {
   checksumMismatch,
@@ -37,6 +39,7 @@ import { httpStatusOf, s3Error, s3ErrorName } from './errors.ts';
 import { holdLock } from './locks.ts';
 import { abortStaleUploads, putInParts } from './multipart.ts';
 import { lockSettings, type ObjectSettings, objectSettings } from './settings.ts';
+import { copyVersion, lossOf, versionPages, versionsByKey } from './versions.ts';
 
 /** Larger objects are sent in parts. S3 then keeps no checksum of the whole (its SHA-256 is composite). */
 const DEFAULT_PART_BYTES = 128 * 1024 * 1024;
@@ -227,6 +230,31 @@ export class S3Store implements Store {
         );
       },
     };
+  }
+
+  readonly versions: StoreVersions = {
+    lostSince: (since, options = {}) => this.#lostSince(since, options),
+    putBack: async (lost, options = {}) => {
+      checkKey(lost.key);
+      const target = { Bucket: this.#bucket, Key: this.#prefix + lost.key };
+      const settings = { ...this.#settings, ...lockSettings(this.#location, lost.key, this.#now()) };
+      await this.#try(`put ${lost.key} back`, options, () =>
+        copyVersion(this.#client, target, lost.version, settings, aborting(options)),
+      );
+    },
+  };
+
+  async *#lostSince(
+    since: Date,
+    options: { readonly signal?: AbortSignal | undefined },
+  ): AsyncGenerator<LostObject> {
+    const pages = versionPages(this.#client, { bucket: this.#bucket, prefix: this.#prefix }, (request) =>
+      this.#try('list versions', options, request),
+    );
+    for await (const versions of versionsByKey(pages)) {
+      const lost = lossOf(versions, since);
+      if (lost !== undefined) yield { ...lost, key: lost.key.slice(this.#prefix.length) };
+    }
   }
 
   async close(): Promise<void> {
