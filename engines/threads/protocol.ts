@@ -2,24 +2,24 @@ import type { DataObject } from '../../model/backup.ts';
 import { HoldfastError, messageOf } from '../../model/errors.ts';
 
 /**
- * What passes between the main thread and a thread that moves rows. All of it is cloned, except the bytes of rows, whose memory is
- * shared. Jobs are the engine's own; a target in one holds a password: it stays inside this process.
+ * What passes between the main thread and a thread that moves rows. All of it is cloned, except the bytes of rows, whose memory is shared. Jobs are
+ * the engine's own. A job may hold a target with its password, so jobs stay inside this process.
  */
 
 /** A finished part of a chunk. */
 export interface Part {
-  /** Which of the job's chunks it is of. Absent: the job has one. */
+  /** Index of its chunk in the job. Absent: the job has one chunk. */
   readonly chunk?: number;
-  /** The object's bytes: zstd frames, each of them whole. In memory of the thread, which uses it again when the main thread has taken the part. */
+  /** The object's bytes: whole zstd frames. The memory is the thread's, which reuses it once the main thread has taken the part. */
   readonly body: Uint8Array<SharedArrayBuffer>;
   /** Hex, of `body`. */
   readonly sha256: string;
   readonly rows: number;
   /** Before compression. */
   readonly bytes: number;
-  /** Where rows aren't all of one instant. */
+  /** When the rows were read; absent if all are of one instant. */
   readonly readAt?: NonNullable<DataObject['readAt']>;
-  /** As of the object that it becomes. */
+  /** This and `unread` are as in the `DataObject` that the part becomes. */
   readonly expiring?: number;
   readonly unread?: readonly string[];
 }
