@@ -7,17 +7,16 @@ import type { BackupContext } from '../engine.ts';
 import type { DatabaseName } from './universe.ts';
 
 /**
- * What was begun in a universe for a backup, written into the repository before and after each `create_…_snapshot`: a worker
- * that is killed in between leaves the intent, from which the next one finds the snapshot again. Entries go when the
- * snapshots are deleted.
+ * What was begun in a universe for a backup. It is written into the repository before and after each `create_…_snapshot`. A worker that is killed
+ * in between leaves the intent, from which the next one finds the snapshot. Entries are deleted with their snapshots.
  */
 export interface SnapshotIntent {
   readonly epoch: number;
   readonly database: string;
   readonly api: DatabaseName['api'];
-  /** Counts the snapshots of one epoch, of which the earlier ones failed. */
+  /** Numbers the snapshots of one epoch; the earlier ones failed. */
   readonly attempt: number;
-  /** Every snapshot that there was before. */
+  /** Ids of all snapshots that existed before. */
   readonly before: readonly string[];
   readonly catalogVersion?: string;
   readonly at: string;
@@ -39,7 +38,7 @@ export interface LedgerEntry {
   readonly intent: SnapshotIntent;
   /** Absent while it isn't known whether the universe has it. */
   readonly snapshot?: string;
-  /** What its keys begin with. */
+  /** The common prefix of its keys. */
   readonly name: string;
   readonly keys: readonly string[];
 }
@@ -47,7 +46,7 @@ export interface LedgerEntry {
 const INTENT = '.intent.json';
 const CREATED = '.created.json';
 
-/** The entries of a backup that are not over, in the order of epochs and attempts. */
+/** The live entries of a backup, in the order of epochs and attempts. */
 export async function readLedger({ store, ref, signal }: BackupContext): Promise<readonly LedgerEntry[]> {
   const folder = snapshotLedgerFolder(ref);
   const all = await Array.fromAsync(store.list(folder, { signal }), ({ key }) => key);

@@ -18,7 +18,7 @@ export interface RestoredDatabase {
   readonly index: number;
   readonly api: ManifestSnapshot['api'];
   readonly from: string;
-  /** Where it is restored; at last it takes its final name (`names.to`) from there. */
+  /** The name under which it is restored. At the end it takes its final name (`names.to`). */
   readonly to: string;
   readonly names: RestoreNames;
   readonly database: ManifestDatabase;
@@ -35,7 +35,7 @@ export function restoredDatabases({ manifest, request }: UniverseRestore): reado
   });
 }
 
-/** Where this restore remembers things while it runs. */
+/** The folder in the repository where this restore keeps notes while it runs. */
 export function folderOf({ request }: UniverseRestore): string {
   return restoreFolder(request.from.plan, request.restore);
 }
