@@ -26,7 +26,9 @@ export interface TabletEngine extends Engine<UniverseSource> {
   /** The tablets of one batch of the list that `listWork` wrote, with the nodes that have them. Throws `WORK_NO_SHARD` (permanent). */
   describeTablets(verb: BackupContext, epoch: number, batch: number): Promise<TabletBatch>;
 
-  /** Where tablets are now: addresses by tablet id, none for one that is gone. Throws `READ_POINT_LOST` (permanent) where a snapshot is gone. */
+  /**
+   * Where tablets are now: addresses by tablet id. Leaves out a tablet that is gone. Throws `READ_POINT_LOST` (permanent) if a snapshot is gone.
+   */
   locateTablets(verb: BackupContext, source: UniverseSource, wanted: WantedTablets): Promise<TabletPlaces>;
 
   /** Deletes the snapshots that were begun in the universe for this backup. */
@@ -41,7 +43,7 @@ export interface TabletEngine extends Engine<UniverseSource> {
 export interface WantedTablets {
   readonly tables: readonly string[];
   readonly tablets: readonly string[];
-  /** Of the tablets; where one is gone, nobody needs to look for them. */
+  /** The snapshots that the tablets belong to. Files of a snapshot that is gone can't be saved any more, so its tablets are not looked for. */
   readonly snapshots: readonly string[];
 }
 
@@ -78,19 +80,19 @@ export interface TabletAgent {
 export interface TabletRestore {
   /** Refuses what can be refused before anything is written. Throws `RESTORE_ENDED_BEFORE` (permanent). */
   plan(verb: UniverseRestore): Promise<UniverseRestorePlan>;
-  /** Keeps replicas where they are and tablets whole until `release`. `lost` rejects where that can't be held any more. */
+  /** Keeps replicas where they are and tablets whole until `release`. `lost` rejects if that can't be kept up. */
   beQuiet(verb: UniverseRestore): Promise<{ readonly lost: Promise<never>; release(): Promise<void> }>;
   /** Puts the load balancer back as it was before this restore. May be called any number of times. */
   endQuiet(verb: UniverseRestore): Promise<void>;
   /** Creates roles and databases with their schemas, and imports the snapshots. */
   prepare(verb: UniverseRestore): Promise<void>;
-  /** Where the files belong now. */
+  /** Lists which files belong on which node now. `round` numbers the lists of one restore. */
   placeFills(verb: UniverseRestore, round: number): Promise<FillPlan>;
   describeFill(verb: UniverseRestore, round: number, batch: number): Promise<FillBatch>;
   /** Runs `restore_snapshot` and waits for its end. */
   restoreSnapshots(verb: UniverseRestore): Promise<void>;
   finish(verb: UniverseRestore): Promise<RestoreOutcome>;
-  /** Forgets what the restore remembered while it ran. */
+  /** Deletes the notes that the restore kept while it ran. */
   forget(verb: UniverseRestore): Promise<void>;
   /** As `Engine.discard`. Keyspaces can't be dropped, so `left` names them. */
   discard(verb: UniverseRestore): Promise<Required<Discarded>>;

@@ -21,12 +21,12 @@ export interface ListedTable {
   readonly type: 'catalog' | 'table' | 'index' | 'matview' | 'parent_table' | 'other';
 }
 
-/** Databases and keyspaces, those of the system included. */
+/** Databases and keyspaces, including those of the system. */
 export async function listNamespaces(admin: YbAdmin): Promise<readonly Namespace[]> {
   return parseNamespaces(await admin.run('list_namespaces', []));
 }
 
-/** A name may hold spaces: columns count from the end. */
+/** A name may hold spaces, so columns are counted from the end. */
 export function parseNamespaces(output: string): readonly Namespace[] {
   const namespaces = output.split(/\r?\n/).flatMap((line) => {
     const [, name, id, kind, state, colocated] =

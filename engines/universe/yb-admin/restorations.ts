@@ -20,8 +20,8 @@ export interface Restoration {
 }
 
 /**
- * Starts the restoration of a snapshot and returns its id; `atMicros` (microseconds since 1970) for an instant within its history.
- * Before it, every replica of every tablet must have the snapshot's folder: a tablet server that lacks one dies (YugabyteDB issue 26798).
+ * Starts the restoration of a snapshot and returns its id. `atMicros` (microseconds since 1970) names an instant within its history. Every replica
+ * of every tablet must have the snapshot's folder before: a tablet server that lacks one dies (YugabyteDB issue 26798).
  */
 export async function restoreSnapshot(
   admin: YbAdmin,
@@ -46,7 +46,7 @@ export async function findRestoration(admin: YbAdmin, id: string): Promise<Resto
   return (await listRestorations(admin)).find((restoration) => restoration.id === wanted);
 }
 
-/** JSON, or the text at the end of `list_snapshots`. */
+/** Parses JSON, or the text at the end of `list_snapshots`. */
 export function parseRestorations(output: string): readonly Restoration[] {
   const operation = 'list_snapshot_restorations';
   if (/^\s*(?:No snapshot restorations|Restoration UUID)/m.test(output)) return parseText(output);
@@ -79,7 +79,7 @@ function stateOf(text: string | undefined): RestorationState {
   return text !== undefined && STATES.has(text) ? (text as RestorationState) : 'UNKNOWN';
 }
 
-/** Gives up a restoration that doesn't end. What it has restored so far stays. */
+/** Aborts a restoration that doesn't end. What it has restored so far stays. */
 export async function abortRestoration(admin: YbAdmin, id: string): Promise<void> {
   await admin.run('abort_snapshot_restore', [canonicalUuid(id)]);
 }

@@ -4,7 +4,7 @@ import type { YbAdmin } from './program.ts';
 import { canonicalUuid, field, isUuid, jsonIn, listField, textField } from './text.ts';
 import { intervalMs, microsOf } from './times.ts';
 
-/** A snapshot schedule: what in-cluster point-in-time recovery goes by. */
+/** A snapshot schedule, on which in-cluster point-in-time recovery rests. */
 export interface SnapshotSchedule {
   readonly id: string;
   /** e.g. `ysql.orders`; undefined in builds that don't print it. */
@@ -20,7 +20,7 @@ export interface SnapshotSchedule {
 export interface ScheduledSnapshot {
   readonly id: string;
   readonly timeMicros: string;
-  /** From this instant on its history is kept; undefined for the first. */
+  /** The snapshot carries history from this instant on; undefined for the first. */
   readonly previousMicros?: string;
 }
 
@@ -75,7 +75,7 @@ function scheduledSnapshot(entry: unknown): readonly ScheduledSnapshot[] {
   const id = textField(entry, 'id');
   const timeMicros = microsOf(textField(entry, 'snapshot_time', 'snapshot_time_utc'));
   const previousMicros = microsOf(textField(entry, 'previous_snapshot_time', 'previous_snapshot_time_utc'));
-  // One that is being created has no time yet.
+  // A snapshot that is being created has no time yet.
   if (id === undefined || !isUuid(id) || timeMicros === undefined) return [];
   return [{ id: canonicalUuid(id), timeMicros, ...defined({ previousMicros }) }];
 }
@@ -84,7 +84,7 @@ function byTime(a: ScheduledSnapshot, b: ScheduledSnapshot): number {
   return Number(BigInt(a.timeMicros) - BigInt(b.timeMicros));
 }
 
-/** Changes how often and for how long. */
+/** Changes how often snapshots are taken, and how long they are kept. */
 export async function editSnapshotSchedule(
   admin: YbAdmin,
   id: string,
@@ -102,7 +102,7 @@ export async function deleteSnapshotSchedule(admin: YbAdmin, id: string): Promis
   await admin.run('delete_snapshot_schedule', [canonicalUuid(id)]);
 }
 
-/** Starts to take the schedule's database back, in place, to an instant (microseconds since 1970). */
+/** Starts to take the schedule's database back in place, to an instant (microseconds since 1970). Not idempotent. */
 export async function restoreSnapshotSchedule(
   admin: YbAdmin,
   id: string,
