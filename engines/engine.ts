@@ -216,14 +216,16 @@ export interface TargetLacks {
   readonly extensions: readonly string[];
 }
 
+/** The rows of an answer to an assertion, each with its values as text; null: SQL's NULL. */
 export type AnswerRows = readonly (readonly (string | null)[])[];
 
-/** More rows than any assertion may list. */
+/** The most rows that an assertion may list (compiler/schema/drill.ts). */
 export const MAX_ANSWER_ROWS = 1_000;
 
 /** The restored copy lacks a table, a column, a function …. That counts as an answer: the wrong one. */
 export const ASSERTION_OBJECT_MISSING = 'ASSERTION_OBJECT_MISSING';
 
+/** How a restore ended: what was restored, what was compared, and what differs. */
 export interface RestoreOutcome {
   readonly databases: readonly { readonly from: string; readonly to: string; readonly kept?: string }[];
   /** This and the next: see `KnownRows` in `model/rows.ts`. */
@@ -261,6 +263,7 @@ export interface VerbContext {
   secret(reference: SecretRef): Promise<string>;
 }
 
+/** What `openReadPoint` gets. */
 export interface ReadPointContext extends VerbContext {
   /**
    * Opens the repository of the backup, for engines that note there what they pin in the source. Other engines don't call it: a process that only
@@ -269,6 +272,7 @@ export interface ReadPointContext extends VerbContext {
   backup(): Promise<BackupContext>;
 }
 
+/** What a verb gets that works on one backup. */
 export interface BackupContext extends VerbContext {
   readonly ref: BackupRef;
   /** The repository's store; keys of this backup start with `folder`. */
@@ -284,6 +288,7 @@ export interface BackupContext extends VerbContext {
   readonly packs?: PackWriter;
 }
 
+/** What a verb of the restore side gets. */
 export interface RestoreContext<S extends Source = LogicalSource> extends BackupContext {
   readonly request: RestoreRequest & { readonly source: S };
   readonly manifest: Manifest;
@@ -297,6 +302,7 @@ export interface KitFile {
   readonly text: string;
 }
 
+/** A read point that is open, and what holds it. */
 export interface OpenReadPoint<P extends ReadPoint = LogicalReadPoint> {
   readonly readPoint: P;
   /** Present when the read point lives only as long as a session of ours: rejects when that session is lost. */

@@ -40,6 +40,7 @@ export interface TabletEngine extends Engine<UniverseSource> {
   readonly restore: TabletRestore;
 }
 
+/** The tablets that `locateTablets` is asked for, with the tables and snapshots that they belong to. All are ids. */
 export interface WantedTablets {
   readonly tables: readonly string[];
   readonly tablets: readonly string[];
@@ -47,6 +48,7 @@ export interface WantedTablets {
   readonly snapshots: readonly string[];
 }
 
+/** Addresses (`host:port`) of the tablet servers that have whole replicas, by tablet id. */
 export type TabletPlaces = Readonly<Record<string, readonly string[]>>;
 
 /**

@@ -4,6 +4,7 @@ import { forEachBounded } from '../../repository/bounded.ts';
 import type { BackupContext } from '../engine.ts';
 import { borrowMemory, returnMemory, type SharedMemory } from './shared-memory.ts';
 
+/** A data object and its stored bytes. */
 export interface Fetched {
   readonly object: DataObject;
   /** Valid until the next one is asked for. */

@@ -24,12 +24,14 @@ export interface Part {
   readonly unread?: readonly string[];
 }
 
+/** Messages from the main thread. */
 export type ToThread<Job> =
   | { readonly type: 'job'; readonly job: Job }
   /** The parts were taken; their memory may be used again. */
   | { readonly type: 'taken' }
   | { readonly type: 'abort' };
 
+/** Messages to the main thread. */
 export type FromThread =
   | { readonly type: 'progress'; readonly amount: number }
   | { readonly type: 'log'; readonly message: string; readonly fields: LogFields }
@@ -50,6 +52,7 @@ interface ThreadFailure {
   };
 }
 
+/** Turns an error into a message that can be cloned. */
 export function packFailure(error: unknown): ThreadFailure {
   const message = messageOf(error);
   if (!(error instanceof HoldfastError)) return { message };
@@ -57,6 +60,7 @@ export function packFailure(error: unknown): ThreadFailure {
   return { message, known: { code, remedy, transient, maxEqual } };
 }
 
+/** The inverse of `packFailure`. */
 export function unpackFailure({ message, known }: ThreadFailure): Error {
   return known === undefined ? new Error(message) : new HoldfastError(known.code, message, known);
 }

@@ -10,6 +10,7 @@ const RESERVED_BYTES = 128 * 1024 * 1024;
 /** Unused memory is freed after this long. */
 const IDLE_MS = 60_000;
 
+/** Memory that grows and that two threads can see. */
 export class SharedMemory {
   #buffer = reserve(FIRST_BYTES);
 

@@ -18,6 +18,7 @@ interface CatalogRelation {
 /** Keyed by the number in a table's id: the file number of a table that was rewritten (`SysTablesEntryPB.pg_table_id`), else the oid. */
 export type CatalogRelations = ReadonlyMap<number, CatalogRelation>;
 
+/** Reads the tables, materialised views and indexes of the session's database, by both of their numbers. */
 export async function readCatalogRelations(session: Session): Promise<CatalogRelations> {
   const rows = await session.query<{
     oid: string;

@@ -18,6 +18,7 @@ export function encryptionOf(config: unknown): Encryption | undefined {
   return { enabled: enabled === true, ...defined({ key }) };
 }
 
+/** The universe's UUID in its configuration; undefined if there is none. */
 export function clusterUuidOf(config: unknown): string | undefined {
   return textField(config, 'clusterUuid', 'cluster_uuid');
 }
@@ -26,8 +27,8 @@ export function clusterUuidOf(config: unknown): string | undefined {
 export const KEY_UNKNOWN = 'enabled';
 
 /**
- * Says why a universe can't read the files of a backup; undefined if it can, as far as is known. A universe keeps its earlier keys. Of another
- * universe only the newest key is known.
+ * Says why a universe can't read the files of a backup; undefined if it can, as far as is known. A universe keeps its earlier keys. Another one
+ * counts as having a key only if it is its newest.
  */
 export function encryptionProblem(
   { encryption: key, clusterUuid }: Pick<ManifestUniverse, 'encryption' | 'clusterUuid'>,

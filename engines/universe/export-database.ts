@@ -41,6 +41,7 @@ export interface Exporting {
   readonly objects: readonly SnapshotObject[];
 }
 
+/** What the manifest and the search for tablets need of an exported database or keyspace. */
 export interface Exported {
   readonly database: ManifestDatabase;
   readonly snapshot: ManifestSnapshot;

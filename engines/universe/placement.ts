@@ -72,6 +72,7 @@ function ranked(tablet: Tablet, load: ReadonlyMap<string, number>): readonly str
     .map(({ address }) => address);
 }
 
+/** The replicas of a tablet that are whole, as opposed to those that are still being copied. */
 export function wholeReplicas({ replicas }: Tablet): readonly TabletReplica[] {
   return replicas.filter(({ role }) => WHOLE.has(role));
 }

@@ -49,6 +49,7 @@ export async function checkSchemaStands(
   );
 }
 
+/** The fingerprint of a database's schema and files as they are now. */
 export function presentFingerprint(
   { context, database }: SchemaOfSnapshot,
   target: ConnectionTarget,

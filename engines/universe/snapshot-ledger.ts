@@ -34,6 +34,7 @@ const intentSchema: z.ZodType<SnapshotIntent> = z.object({
 
 const createdSchema = z.object({ snapshot: z.string() });
 
+/** An intent, and the snapshot that came of it. */
 export interface LedgerEntry {
   readonly intent: SnapshotIntent;
   /** Absent while it isn't known whether the universe has it. */
@@ -68,6 +69,7 @@ export async function readLedger({ store, ref, signal }: BackupContext): Promise
   return entries;
 }
 
+/** Writes the intent, before the snapshot is asked for. `index` is that of the database among the plan's. */
 export async function writeIntent(
   context: BackupContext,
   index: number,
@@ -77,6 +79,7 @@ export async function writeIntent(
   await putSealed(store, entryKey(context, index, intent) + INTENT, intent, { signal });
 }
 
+/** Writes the id of the snapshot that came of the intent. */
 export async function writeCreated(
   context: BackupContext,
   index: number,

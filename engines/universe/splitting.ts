@@ -10,6 +10,7 @@ const OWNER = 'holdfast';
 const SETTLE_MS = 5 * 60_000;
 const POLL_MS = 1_000;
 
+/** A lease on tablet splitting that is renewed until it is released. */
 export interface HeldSplitting {
   /** Rejects when the lease could not be renewed in time, so that tablets may split. */
   readonly lost: Promise<never>;

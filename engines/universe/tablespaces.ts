@@ -8,6 +8,7 @@ export interface Place {
   readonly zone: string;
 }
 
+/** A tablespace as `pg_tablespace` lists it. */
 export interface Tablespace {
   readonly name: string;
   /** `replica_placement={…}` and others; null if it has none. */

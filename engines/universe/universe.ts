@@ -18,6 +18,7 @@ export interface Universe {
   readonly masterWebAddresses: readonly string[];
 }
 
+/** The name of a YSQL database or a YCQL keyspace. */
 export interface DatabaseName {
   readonly api: 'ysql' | 'ycql';
   readonly name: string;
@@ -102,6 +103,7 @@ export async function ownYsqlTarget(verb: VerbContext, universe: Universe): Prom
 
 const plain = (uuid: string): string => uuid.toLowerCase().replaceAll('-', '');
 
+/** The kind and version of the YSQL server at `target`. */
 export function serverOf(target: ConnectionTarget, signal: AbortSignal): Promise<Server> {
   return withSession(target, target.database, signal, readServer);
 }

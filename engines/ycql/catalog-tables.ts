@@ -13,6 +13,7 @@ export interface TableRow extends Readonly<Record<string, unknown>> {
   readonly transactions?: Readonly<Record<string, string>> | null;
 }
 
+/** A column as `system_schema.columns` has it. */
 export interface ColumnRow {
   readonly table_name: string;
   readonly column_name: string;
@@ -22,6 +23,7 @@ export interface ColumnRow {
   readonly type: string;
 }
 
+/** An index as `system_schema.indexes` has it. */
 export interface IndexRow {
   readonly table_name: string;
   readonly index_name: string;
@@ -50,6 +52,7 @@ function isCompact({ flags }: TableRow): boolean {
   return Array.isArray(flags) && (flags.includes('dense') || !flags.includes('compound'));
 }
 
+/** Whether a table is a super column family of the Thrift era, which Holdfast doesn't carry. */
 export function isSuper({ flags }: TableRow): boolean {
   return Array.isArray(flags) && flags.includes('super');
 }

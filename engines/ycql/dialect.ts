@@ -42,6 +42,7 @@ export function bucketExpression(product: Server['product'], { partitionKey }: T
   return product === 'yugabytedb' ? `partition_hash(${list})` : `token(${list})`;
 }
 
+/** A SELECT of the selectors over a range of buckets. Its parameters are those of `rangeBounds`. */
 export function selectStatement(
   product: Server['product'],
   keyspace: string,

@@ -13,6 +13,7 @@ import { allColumns, type KeyspaceSchema, type TableSchema, type UserType, value
 import { type JsonValue, jsonOf } from './text.ts';
 import { ttlSeconds } from './ttl.ts';
 
+/** A decoded row: values by column. */
 export interface ExtractedRow {
   readonly [column: string]: JsonValue;
 }

@@ -15,6 +15,7 @@ export function limitMemory(): SharedArrayBuffer {
   return new SharedArrayBuffer(ENDED_AT + 4 * NODES);
 }
 
+/** The kinds of requests, which are counted apart. */
 export type RequestKind = 'read' | 'write';
 
 /** Limits the load of all threads with the same memory on one cluster: requests under way on each node, and rows per second. */

@@ -43,10 +43,12 @@ export async function planReading(
   return { selectors: [...plain, ...accepted], losses: lossesOf(values, accepted, writeTimes) };
 }
 
+/** The selector of a column's write time. */
 export function writeTimeOf(name: string): string {
   return `writetime(${quoteName(name)})`;
 }
 
+/** The selector of a column's TTL. */
 export function ttlOf(name: string): string {
   return `ttl(${quoteName(name)})`;
 }

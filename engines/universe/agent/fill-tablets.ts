@@ -31,6 +31,7 @@ import {
 import type { NodeAgent } from './node-agent.ts';
 import { readFully } from './read-fully.ts';
 
+/** The request to put files of a backup's tablets on this node. */
 export interface FillRequest {
   readonly tablets: readonly TabletFill[];
   readonly limits: UniverseLimits;

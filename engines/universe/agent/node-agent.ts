@@ -11,6 +11,7 @@ import { ownerOf, requireOwner } from './identity.ts';
 import { ProvenFiles } from './proven-files.ts';
 import { RateLimit } from './rate-limit.ts';
 
+/** The settings of one tablet server's agent. */
 export interface NodeSettings {
   /** `host:port` of the tablet server's RPC, as the universe names it. */
   readonly address: string;

@@ -33,11 +33,12 @@ const PUTS_AT_ONCE = 4;
 
 const EMPTY = sha256Hex(new Uint8Array());
 
+/** The request to save tablets of a snapshot from this node. */
 export interface SaveRequest {
   readonly epoch: number;
   /** Unique within the epoch. */
   readonly task: number;
-  /** Numbers the results of the task, of which each replica that is asked writes one. */
+  /** Numbers the parts of a task whose tablets are saved by different replicas. The activity passes 0, since such parts are tasks of their own. */
   readonly piece: number;
   readonly tablets: readonly TabletName[];
   readonly limits: UniverseLimits;

@@ -18,6 +18,7 @@ import { type NamedSchedule, namedSchedules, UNKNOWN_NAMESPACE } from './schedul
 /** The greatest difference that is assumed between the clocks of a worker and of the masters. */
 const CLOCK_DIFFERENCE_MS = 5 * 60_000;
 
+/** What `reconcileSchedule` works with. */
 export interface Reconciliation {
   readonly admin: YbAdmin;
   readonly store: Store;

@@ -143,6 +143,7 @@ export async function endRewind(
   );
 }
 
+/** The snapshot schedule of a database or keyspace (`ysql.orders`). Throws `IN_CLUSTER_NO_SCHEDULE` (permanent). */
 export async function scheduleOf(admin: YbAdmin, namespace: string): Promise<NamedSchedule> {
   const found = (await namedSchedules(admin)).find((schedule) => schedule.namespace === namespace);
   if (found !== undefined) return found;

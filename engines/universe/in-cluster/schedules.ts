@@ -20,6 +20,7 @@ export async function namedSchedules(admin: YbAdmin): Promise<readonly NamedSche
   });
 }
 
+/** Namespace of a schedule whose database or keyspace isn't known yet. */
 export const UNKNOWN_NAMESPACE = 'unknown';
 
 function named(schedule: SnapshotSchedule): NamedSchedule {

@@ -25,6 +25,7 @@ export interface RestoredDatabase {
   readonly snapshot: ManifestSnapshot;
 }
 
+/** The databases and keyspaces of the backup, in the manifest's order. Pure. */
 export function restoredDatabases({ manifest, request }: UniverseRestore): readonly RestoredDatabase[] {
   return manifest.databases.flatMap((database, index) => {
     const snapshot = manifest.universe?.snapshots[index];

@@ -35,6 +35,7 @@ export const NOTES = {
   balancer: 'balancer',
 } as const;
 
+/** The ids of a note; undefined if it was never written, or has ended. */
 export async function readNote(
   restore: UniverseRestore,
   name: string,
@@ -85,6 +86,7 @@ export async function readImported(
   return unpackJson(await store.get(key, { signal }), importedSchema, key, store.description);
 }
 
+/** Writes down what an import created, once. */
 export async function writeImported(
   restore: UniverseRestore,
   index: number,
@@ -95,6 +97,7 @@ export async function writeImported(
   await store.put(importedKey(restore, index), body, { sha256: sha256Hex(body), ifAbsent: true, signal });
 }
 
+/** Ends and deletes everything that the restore wrote down. */
 export async function forgetAll(restore: UniverseRestore): Promise<void> {
   const { store, signal } = restore;
   const keys = await Array.fromAsync(store.list(folderOf(restore), { signal }), ({ key }) => key);

@@ -114,6 +114,7 @@ export async function placeFills(restore: UniverseRestore, round: number): Promi
   };
 }
 
+/** Reads a batch that `placeFills` wrote. */
 export async function readFillBatch(
   restore: UniverseRestore,
   round: number,

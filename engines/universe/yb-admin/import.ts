@@ -15,6 +15,7 @@ interface IdPair {
   readonly newId: string;
 }
 
+/** A table of an imported snapshot, with its tablets: old ids and new ones. */
 export interface ImportedTable extends IdPair {
   /** An index is a `table` too: yb-admin doesn't distinguish them. A colocated table's tablet is its parent's. */
   readonly kind: 'table' | 'colocated' | 'colocated-parent';

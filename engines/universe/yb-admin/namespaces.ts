@@ -2,6 +2,7 @@ import { unreadable } from './errors.ts';
 import type { YbAdmin } from './program.ts';
 import { isObjectId } from './text.ts';
 
+/** A YSQL database or YCQL keyspace, as `list_namespaces` prints it. */
 export interface Namespace {
   readonly id: string;
   readonly name: string;
@@ -12,6 +13,7 @@ export interface Namespace {
   readonly colocated?: boolean;
 }
 
+/** A table, as `list_tables` prints it. */
 export interface ListedTable {
   readonly id: string;
   readonly kind: 'ysql' | 'ycql';
@@ -59,6 +61,7 @@ export async function findNamespace(
   return all.find((namespace) => namespace.kind === kind && namespace.name === name);
 }
 
+/** Lists all tables of the universe, with their ids and types. Throws `YB_ADMIN_UNREADABLE`. */
 export async function listTables(admin: YbAdmin): Promise<readonly ListedTable[]> {
   return parseTables(
     await admin.run('list_tables', ['include_db_type', 'include_table_id', 'include_table_type']),

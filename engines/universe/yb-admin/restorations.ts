@@ -12,6 +12,7 @@ const STATES: ReadonlySet<string> = new Set<RestorationState>([
   'DELETED',
 ]);
 
+/** The restoration of a snapshot, as `list_snapshot_restorations` prints it. */
 export interface Restoration {
   readonly id: string;
   /** Undefined in the text form. */
@@ -32,10 +33,12 @@ export async function restoreSnapshot(
   return parseStartedRestoration(await admin.run('restore_snapshot', [canonicalUuid(snapshot), ...at]));
 }
 
+/** The id in the output of `restore_snapshot`. Throws `YB_ADMIN_UNREADABLE`. */
 export function parseStartedRestoration(output: string): string {
   return uuidAfter('restore_snapshot', output, 'Restoration id:');
 }
 
+/** Lists the restorations that the universe still knows. */
 export async function listRestorations(admin: YbAdmin): Promise<readonly Restoration[]> {
   return parseRestorations(await admin.run('list_snapshot_restorations', []));
 }

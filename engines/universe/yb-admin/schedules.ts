@@ -17,6 +17,7 @@ export interface SnapshotSchedule {
   readonly snapshots: readonly ScheduledSnapshot[];
 }
 
+/** A snapshot that a schedule took. Times are microseconds since 1970. */
 export interface ScheduledSnapshot {
   readonly id: string;
   readonly timeMicros: string;
@@ -45,10 +46,12 @@ function minutes(ms: number): string {
   return String(Math.max(1, Math.round(ms / MS_PER_MINUTE)));
 }
 
+/** Lists all snapshot schedules, including those that are being deleted. */
 export async function listSnapshotSchedules(admin: YbAdmin): Promise<readonly SnapshotSchedule[]> {
   return parseSchedules(await admin.run('list_snapshot_schedules', []));
 }
 
+/** Throws `YB_ADMIN_UNREADABLE`. */
 export function parseSchedules(output: string): readonly SnapshotSchedule[] {
   const operation = 'list_snapshot_schedules';
   const value = jsonIn(operation, output);
@@ -122,6 +125,7 @@ function idIn(operation: string, output: string, key: string): string {
   return canonicalUuid(id);
 }
 
+/** The id in the output of `create_snapshot_schedule`. Throws `YB_ADMIN_UNREADABLE`. */
 export function parseCreatedSchedule(output: string): string {
   return idIn('create_snapshot_schedule', output, 'schedule_id');
 }

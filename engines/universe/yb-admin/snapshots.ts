@@ -52,6 +52,7 @@ export interface SnapshotObject {
   readonly kind?: 'ysql' | 'ycql';
 }
 
+/** Options of a new snapshot. */
 export interface SnapshotCreation {
   /**
    * Hours until the universe deletes the snapshot by itself; `keep` for never. Required, since the universe's default would be
@@ -104,6 +105,7 @@ function isAboutArguments(error: unknown): boolean {
   );
 }
 
+/** The id of the snapshot that was started. Throws `YB_ADMIN_UNREADABLE`. */
 export function parseCreatedSnapshot(operation: string, output: string): string {
   return uuidAfter(operation, output, 'Started snapshot creation:');
 }
@@ -131,6 +133,7 @@ export async function findSnapshot(admin: YbAdmin, id: string): Promise<Snapshot
   return (await listSnapshots(admin, { details: false })).find((snapshot) => snapshot.id === wanted);
 }
 
+/** Parses `list_snapshots JSON`. Throws `YB_ADMIN_UNREADABLE`. */
 export function parseSnapshotsJson(output: string): readonly Snapshot[] {
   const value = jsonIn('list_snapshots', output);
   if (!Array.isArray(field(value, 'snapshots')))
@@ -216,6 +219,7 @@ export async function exportSnapshot(admin: YbAdmin, id: string, file: string): 
   parseExport(await admin.run('export_snapshot', [canonicalUuid(id), file]));
 }
 
+/** Throws `YB_ADMIN_WRONG_STATE` if the exported snapshot was not `COMPLETE`, and `YB_ADMIN_UNREADABLE`. */
 export function parseExport(output: string): void {
   const [, state] = /^Exporting snapshot \S+ \((\w+)\) to file /m.exec(output) ?? [];
   if (state !== undefined && state !== 'COMPLETE') {

@@ -6,6 +6,7 @@ const ONLY_UUID = new RegExp(`^${UUID}$`, 'i');
 /** The id of a table or tablet: 32 hex digits. A colocated parent's has `.colocation.parent.uuid` or the like after it. */
 const OBJECT_ID = /^[0-9a-f]{32}(?:\.[a-z]+\.parent\.uuid)?$/i;
 
+/** Whether the text is a UUID, with or without dashes. */
 export function isUuid(text: string): boolean {
   return ONLY_UUID.test(text);
 }
@@ -55,6 +56,7 @@ export function field(value: unknown, key: string): unknown {
   return Reflect.get(value, key);
 }
 
+/** The first of these members of `value` that is a text or a number, as text. */
 export function textField(value: unknown, ...keys: readonly string[]): string | undefined {
   for (const key of keys) {
     const found = field(value, key);
@@ -64,6 +66,7 @@ export function textField(value: unknown, ...keys: readonly string[]): string | 
   return undefined;
 }
 
+/** The member `key` of `value` if it is a list; otherwise an empty list. */
 export function listField(value: unknown, key: string): readonly unknown[] {
   const found = field(value, key);
   return Array.isArray(found) ? found : [];

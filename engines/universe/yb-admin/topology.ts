@@ -3,6 +3,7 @@ import { unreadable, YB_ADMIN } from './errors.ts';
 import type { YbAdmin } from './program.ts';
 import { field, isUuid, jsonIn, listField, rowsOf, textField } from './text.ts';
 
+/** A master, as `list_all_masters` prints it. */
 export interface Master {
   readonly uuid: string;
   /** `host:port` */
@@ -11,6 +12,7 @@ export interface Master {
   readonly leads: boolean;
 }
 
+/** A tablet server, as `list_all_tablet_servers` prints it. */
 export interface TabletServer {
   readonly uuid: string;
   /** `host:port` of its RPC. */
@@ -31,6 +33,7 @@ export interface TabletReplica {
   readonly role: ReplicaRole;
 }
 
+/** A tablet and its replicas. */
 export interface Tablet {
   readonly id: string;
   readonly tableId: string;
@@ -38,6 +41,7 @@ export interface Tablet {
   readonly replicas: readonly TabletReplica[];
 }
 
+/** Lists all masters, including dead ones. Throws `YB_ADMIN_UNREADABLE`. */
 export async function listMasters(admin: YbAdmin): Promise<readonly Master[]> {
   return parseMasters(await admin.run('list_all_masters', []));
 }

@@ -28,6 +28,7 @@ export async function flushTable(admin: YbAdmin, tableId: string, timeoutSeconds
   });
 }
 
+/** Switches the universe's load balancer on or off. */
 export async function setLoadBalancer(admin: YbAdmin, enabled: boolean): Promise<void> {
   await admin.run('set_load_balancer_enabled', [enabled ? '1' : '0']);
 }
