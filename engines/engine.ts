@@ -26,15 +26,15 @@ import type { PackWriter } from './pack-writer.ts';
 import type { PutsBehind } from './puts-behind.ts';
 
 /**
- * The contract of an engine: how one kind of source is read and written. Free of Temporal, so that it can be driven by
- * a test directly; `activities/` wraps each verb into an activity.
+ * The contract of an engine: how one kind of source is read and written. Free of Temporal, so that a test can drive it directly; `activities/`
+ * wraps each verb into an activity.
  *
- * Every engine has the verbs of `Engine`. One whose tables are read row by row has those of `RowEngine` besides; one whose files are moved
- * by agents has those of `TabletEngine` (tablet-engine.ts). `registry.ts` has an entry for each.
+ * Every engine has the verbs of `Engine`. An engine whose tables are read row by row also has those of `RowEngine`, and one whose files are moved
+ * by agents those of `TabletEngine` (tablet-engine.ts). `registry.ts` has an entry for each.
  *
- * Every method is idempotent: it may be called again after a crash at any point, on another machine, and leaves the same
- * result. Errors are `HoldfastError`s with `transient` decided here. All work stops promptly when `signal` aborts.
- * Memory is bounded: a method holds at most one chunk (compressed) and a few MiB of stream buffers.
+ * Every method is idempotent: it may be called again after a crash at any point, on another machine, and leaves the same result. Errors are
+ * `HoldfastError`s with `transient` decided here. All work stops promptly when `signal` aborts. Memory is bounded: a method holds at most one chunk
+ * (compressed) and a few MiB of stream buffers.
  */
 export interface Engine<S extends Source = Source> {
   readonly name: S['engine'];
@@ -197,9 +197,9 @@ export interface RestoreEngine {
   /** Removes the bookkeeping of a restore that ended incomplete and is kept anyway. Absent: this engine has no such restores. */
   release?(verb: RestoreContext): Promise<void>;
   /**
-   * Answers a statement of an assertion on the restored copy of `database` (by its name at the source; absent, the first),
-   * read-only: at most `MAX_ANSWER_ROWS` + 1 rows, values as the server writes them. Throws `ASSERTION_OBJECT_MISSING`
-   * (permanent) where the copy lacks what the statement names. Absent: copies of this engine can't be asked.
+   * Answers a statement of an assertion on the restored copy of `database` (by its name at the source; absent, the first), read-only: at most
+   * `MAX_ANSWER_ROWS` + 1 rows, values as the server writes them. Throws `ASSERTION_OBJECT_MISSING` (permanent) if the copy lacks what the
+   * statement names. Absent: copies of this engine can't be asked.
    */
   ask?(verb: RestoreContext, database: string | undefined, statement: string): Promise<AnswerRows>;
   /**
@@ -305,7 +305,7 @@ export interface KitFile {
 /** A read point that is open, and what holds it. */
 export interface OpenReadPoint<P extends ReadPoint = LogicalReadPoint> {
   readonly readPoint: P;
-  /** Present when the read point lives only as long as a session of ours: rejects when that session is lost. */
+  /** Present if the read point lives only as long as a session of this process. `lost` rejects when that session is lost. */
   readonly held?: { readonly lost: Promise<never>; close(): Promise<void> };
 }
 

@@ -9,8 +9,8 @@ import type { Tablet } from './yb-admin/topology.ts';
 interface CatalogRelation {
   readonly schema: string;
   readonly name: string;
-  /** Its file number (`relfilenode`); 0 if the catalogue has none. */
-  readonly files: number;
+  /** `relfilenode`; 0 if the catalogue has none. */
+  readonly fileNumber: number;
   /** Of an index: `indisvalid`. True for a table. */
   readonly valid: boolean;
 }
@@ -37,7 +37,7 @@ export async function readCatalogRelations(session: Session): Promise<CatalogRel
     schema,
     name,
     valid,
-    files: Number(file),
+    fileNumber: Number(file),
   });
   return new Map([
     ...rows.map((row) => [Number(row.oid), described(row)] as const),
@@ -69,7 +69,7 @@ export function strangeTables(
 export function hasFilesOf(relations: CatalogRelations, tableId: string): boolean {
   const number = numberOf(tableId);
   const relation = relations.get(number);
-  return relation !== undefined && (relation.files === 0 || relation.files === number);
+  return relation !== undefined && (relation.fileNumber === 0 || relation.fileNumber === number);
 }
 
 /** Whether an import skips tables that it doesn't find, instead of failing. Pure. */

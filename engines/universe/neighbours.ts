@@ -23,7 +23,7 @@ import {
 import { field, listField } from './yb-admin/text.ts';
 import { universeConfig } from './yb-admin/upkeep.ts';
 
-/** Others that use the same databases, and what becomes of them when a database is overwritten or taken back in time. */
+/** Finds others that use the same databases, and says what happens to them if a database is overwritten or taken back in time. */
 
 /** An overwriting restore gives the database's name to another one; a rewind takes its tables back in place. */
 type Overwriting = 'replace' | 'rewind';

@@ -37,7 +37,7 @@ const createdSchema = z.object({ snapshot: z.string() });
 /** An intent, and the snapshot that came of it. */
 export interface LedgerEntry {
   readonly intent: SnapshotIntent;
-  /** Absent while it isn't known whether the universe has it. */
+  /** Id of the snapshot. Absent while nobody knows whether the universe has it. */
   readonly snapshot?: string;
   /** The common prefix of its keys. */
   readonly name: string;

@@ -13,7 +13,7 @@ import {
 } from './schema.ts';
 import type { Server } from './session.ts';
 
-/** Statements of CQL that create what a schema describes, in keyspace `into`. Pure. */
+/** CQL statements that create what a schema describes, in keyspace `into`. Pure. */
 
 export function createKeyspace(
   { replication, durableWrites }: Pick<KeyspaceSchema, 'replication' | 'durableWrites'>,

@@ -19,7 +19,7 @@ import { jsonOf } from './text.ts';
  * that follows it on the ring. So the range is split round it: what can be read is read, and what can't is named.
  */
 
-/** Rows that can't be read. */
+/** Stands for rows that can't be read. */
 export interface Unread {
   /** Names the partition. */
   readonly unread: string;

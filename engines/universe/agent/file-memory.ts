@@ -83,7 +83,7 @@ export class FileMemory {
     return known !== undefined && vouched(known.range) ? known.range : undefined;
   }
 
-  /** Remembers files that were sent or met again. */
+  /** Remembers files that were sent, or found again. */
   async remember(
     files: readonly { readonly identity: string; readonly file: RememberedFile }[],
   ): Promise<void> {

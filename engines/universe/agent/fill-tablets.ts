@@ -41,7 +41,7 @@ export interface FillRequest {
   readonly server?: string;
 }
 
-/** The request for a look at what is still to be filled. */
+/** The request to list what is still to be filled. */
 export type UnfilledRequest = Pick<FillRequest, 'tablets' | 'server'>;
 
 /** Tablet lists that stay in memory, about 10 MB each. */
@@ -191,7 +191,7 @@ async function fillOne(filling: Filling, report: (fetchedBytes: number) => void)
   return fetchedBytes;
 }
 
-/** Small files that lie in one object are fetched together, in one request; a large one alone. */
+/** Groups small files of one object, which are fetched in one request. A large file has a group alone. */
 function groupsOf(files: readonly TabletFile[]): readonly (readonly TabletFile[])[] {
   const groups = new Map<string, TabletFile[]>();
   for (const file of files) {

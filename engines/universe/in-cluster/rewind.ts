@@ -78,7 +78,10 @@ export interface NodesAsked {
   readonly aliveHosts: ReadonlySet<string>;
 }
 
-/** Asks every node. Throws `WRITES_NOT_STOPPED` (permanent), naming who writes, or the node that can't be asked. */
+/**
+ * Asks every node whether sessions still write to the database. Throws `WRITES_NOT_STOPPED` (permanent), naming who writes, or the node that can't
+ * be asked.
+ */
 export async function checkWritesStopped(session: Session, asked: NodesAsked): Promise<void> {
   const { answers, silent } = await onEveryNode(session, asked.target, asked.signal, writersIn);
   const writers = [...new Set(answers.flat())];

@@ -26,7 +26,7 @@ interface Watching {
   readonly plan: string;
   readonly universe: Universe;
   readonly name: DatabaseName;
-  /** Of the schedule. */
+  /** Ids of the schedule's snapshots. */
   readonly snapshots: readonly string[];
 }
 
@@ -100,7 +100,7 @@ function lookAtKeyspace(): Look {
   };
 }
 
-/** Pure. */
+/** The spans after a look: it extends the last one, or begins a new one if the schema differs or the database was taken back. Pure. */
 export function withLook(
   spans: readonly SchemaSpan[],
   { schema, version, since, until }: Look,

@@ -154,7 +154,7 @@ const NOTHING_LOOKED_AT: DatabaseFindings = {
 
 type YsqlDatabases = NamedDatabases & { readonly databases: readonly RestoredDatabase[] };
 
-/** The databases of YSQL, if any: what takes a name, and where it is. */
+/** The restore's YSQL databases, for the exchange of names, and where they are. */
 async function namedDatabases(restore: UniverseRestore, universe: Universe): Promise<YsqlDatabases> {
   const databases = restoredDatabases(restore).filter(({ api }) => api === 'ysql');
   return { target: await ysqlTarget(restore, universe), databases, context: restore };

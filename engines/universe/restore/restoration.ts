@@ -57,7 +57,7 @@ async function whenRestored(
   const deadline = Date.now() + patienceMs;
   for (;;) {
     const state = (await listRestorations(universe.admin)).find((each) => each.id === id)?.state;
-    // A restoration that has ended is forgotten by the universe after a while.
+    // The universe forgets a restoration some time after its end. One that is forgotten before it was seen RESTORED counts as failed.
     if (state === 'RESTORED') return;
     if (state !== 'RESTORING' && state !== 'UNKNOWN') {
       throw permanent(

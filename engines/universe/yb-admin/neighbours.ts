@@ -112,7 +112,7 @@ function parseWritten(output: string): readonly string[] {
   ].filter((id) => /^[0-9a-f]{32}/.test(id));
 }
 
-/** Id of the key that files are encrypted with; undefined where they aren't. */
+/** Id of the key that files are encrypted with; undefined if they aren't encrypted. */
 export async function encryptionKey(admin: YbAdmin): Promise<string | undefined> {
   return parseEncryption(await admin.run('is_encryption_enabled', []));
 }
@@ -138,7 +138,7 @@ export async function missingKey(admin: YbAdmin, key: string): Promise<string | 
   }
 }
 
-/** Undefined where this build has no such operation. */
+/** Runs an operation. Undefined if this build has no such operation. */
 async function ifKnown(run: () => Promise<string>): Promise<string | undefined> {
   try {
     return await run();

@@ -38,7 +38,7 @@ export function runsOf(list: Buffer, groups: readonly ElementGroup[]): readonly 
   return runs;
 }
 
-/** Each value that a list holds, once. */
+/** The distinct values of a list, as a list. */
 export function valuesIn(list: Buffer): Buffer {
   const values = new Map(elementsOf(list).map((element) => [element?.toString('latin1'), element]));
   return joinElements(values.size, [...values.values()]);

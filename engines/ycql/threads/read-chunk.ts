@@ -176,7 +176,7 @@ function expiringRows(page: RawPage, ends: RowEnds | undefined, width: number): 
   return rows;
 }
 
-/** Tells whether a page begins within the partition that the one before it ended with. */
+/** Detects whether a page begins within the partition that the page before ended with. */
 class PartitionEnds {
   readonly #width: number;
   readonly #keyAt: readonly number[];
