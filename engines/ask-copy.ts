@@ -4,8 +4,8 @@ import { ASSERTION_OBJECT_MISSING, type RestoreContext, type RestoreEngine } fro
 import { differenceInAnswer } from './judge-assertion.ts';
 
 /**
- * Runs one assertion on a restored copy. A wrong answer, or none because the copy lacks what is asked about, is `FAILED`; a
- * statement that can't be run for any other reason says nothing of the data: `INCONCLUSIVE`. Throws what is transient.
+ * Runs one assertion on a restored copy. The verdict is `FAILED` if the answer is wrong or the copy lacks an object that the statement names, and
+ * `INCONCLUSIVE` if the statement can't be run for another reason, which says nothing about the data. Throws transient errors.
  */
 export async function askCopy(
   engine: RestoreEngine,

@@ -3,9 +3,9 @@ import { permanent } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 
 /**
- * Refuses contents that the backup doesn't hold. Throws `BACKUP_WITHOUT_SCHEMA`, `BACKUP_WITHOUT_DATA` (permanent).
+ * Refuses a restore of contents that the backup doesn't hold. Throws `BACKUP_WITHOUT_SCHEMA`, `BACKUP_WITHOUT_DATA` (permanent).
  *
- * @param target completes "Restore with contents "data" into …"
+ * @param target completes the remedy "Restore with contents "data" into …"
  */
 export function refuseMissingContents(
   { contents }: RestoreRequest,

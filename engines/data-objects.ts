@@ -4,8 +4,8 @@ import { type PackWriter, PIECE_BYTES } from './pack-writer.ts';
 import { SMALL_BODY_BYTES } from './puts-behind.ts';
 
 /**
- * Stores the parts of one chunk in order. Their names hold their place and hash, so that a retry doesn't send again what an
- * earlier attempt of the activity stored.
+ * Stores the parts of one chunk in order. A part's name contains its position and hash, so a retry doesn't resend what an earlier attempt of the
+ * activity stored.
  */
 export class ChunkStore {
   readonly #verb: BackupContext;
@@ -13,13 +13,13 @@ export class ChunkStore {
   readonly #prefix: string;
   readonly #ending: string;
   readonly #packs: PackWriter | undefined;
-  /** What is there already, as `key size`. */
+  /** What an earlier attempt stored, as `key size`; undefined until it was listed. */
   #sent: ReadonlySet<string> | undefined;
   #parts = 0;
 
   /**
    * @param ending of the objects' names, e.g. `.copy.zst`
-   * @param packs takes the small parts; absent, each part is an object by itself
+   * @param packs takes the small parts; absent: each part becomes an object
    */
   constructor(
     verb: BackupContext,
@@ -36,8 +36,8 @@ export class ChunkStore {
   }
 
   /**
-   * Puts the next part. One at a time. `body` may be used again afterwards. A small one may not be stored yet (see `BackupContext.puts`), and its key
-   * not be the last (see `PlacedPiece`).
+   * Puts the next part; wait for each before the next. `body` may be reused once this returns. A small part may not be stored yet then (see
+   * `BackupContext.puts`), and its key may be provisional (see `PlacedPiece`).
    */
   async put(body: Uint8Array, sha256: string): Promise<Omit<DataObject, 'rows' | 'bytes'>> {
     const { table, columns } = this.#chunk;
@@ -58,7 +58,7 @@ export class ChunkStore {
       const put = (bytes: Uint8Array) => store.put(folder + key, bytes, { sha256, ifAbsent: true, signal });
       if (puts === undefined || body.length > SMALL_BODY_BYTES) await put(body);
       else {
-        // The thread uses the memory again.
+        // The thread reuses the memory of `body` while this put goes on.
         const copy = Uint8Array.from(body);
         await puts.begin(() => put(copy));
       }

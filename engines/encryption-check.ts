@@ -5,7 +5,7 @@ import { openEncrypted } from '../repository/open.ts';
 import { findRepository } from '../repository/repository.ts';
 import { resolveSecret } from './resolve-secret.ts';
 
-/** What this process can do in an encrypted repository with the identities that it has. A clear repository yields nothing. */
+/** Checks what this process can do in an encrypted repository with the identities it has. Returns nothing for a clear repository. */
 export async function checkEncryption(repository: RepositorySpec): Promise<readonly Check[]> {
   const { encryption } = repository;
   if (encryption === undefined) return [];
@@ -32,7 +32,7 @@ async function abilities(
       const first = any.length > 0 ? 'the first backup makes the repository' : missing.join('; ');
       return `${can}; ${whom}; ${first}`;
     }
-    // Needs the metadata key, so it fails where this worker can't open that.
+    // Reading this needs the metadata key, so the check fails on a worker that can't open that key.
     const [last] = await lastOpened(store);
     const opened =
       last === undefined

@@ -1,10 +1,10 @@
 import type { Expectation, Scalar } from '../model/drill.ts';
 import { type AnswerRows, MAX_ANSWER_ROWS } from './engine.ts';
 
-/** How much of a value a verdict repeats: it is data of a database, and goes into the ledger and into messages. */
+/** Characters of a value that a verdict repeats. The value is a database's data, and verdicts go into the ledger and into messages. */
 const LONGEST_SHOWN = 80;
 
-/** What is wrong with an answer, in a clause; undefined where it is as expected. Pure. */
+/** Says in a clause what is wrong with an answer; undefined if it is as expected. Pure. */
 export function differenceInAnswer(expect: Expectation, rows: AnswerRows): string | undefined {
   if (expect.kind === 'rows') return differenceInRows(expect.rows, rows);
   const [first] = rows;
@@ -38,7 +38,7 @@ function differenceInRows(expected: readonly (readonly Scalar[])[], rows: Answer
   return undefined;
 }
 
-/** Numbers are compared as numbers and truth values as the server writes them; everything else as text. */
+/** Compares numbers as numbers, truth values as the server writes them, and everything else as text. */
 function equals(expected: Scalar, found: string | null): boolean {
   if (expected === null || found === null) return expected === found;
   if (typeof expected === 'number') return found.trim() !== '' && Number(found) === expected;

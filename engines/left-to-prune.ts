@@ -3,8 +3,8 @@ import { staysForPrune } from '../repository/store-errors.ts';
 import type { BackupContext } from './engine.ts';
 
 /**
- * Clears away. Credentials that may not delete are a choice (docs/retention.md): what they leave is swept by the prune
- * workflow, which has its own.
+ * Runs `clear`. Returns undefined if the credentials may not delete, which is an operator's choice (docs/retention.md), or a lock forbids it: then
+ * the prune workflow, which has its own credentials, sweeps what is left. Throws every other failure.
  */
 export async function leftToPrune<T>(
   context: Pick<BackupContext, 'log' | 'ref'>,

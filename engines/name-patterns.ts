@@ -2,7 +2,7 @@ import { permanent } from '../model/errors.ts';
 import { globMatches, isGlob } from '../model/glob.ts';
 import type { NamePatterns } from '../model/pipeline.ts';
 
-/** A test over names by glob patterns: `*` is any run of characters, `?` is one; excluded wins; empty `include` is all. */
+/** Tests names by glob patterns: `*` matches any run of characters, `?` one. An exclusion wins; an empty `include` matches every name. */
 export function nameMatcher(patterns: NamePatterns): NameMatcher {
   const { include, exclude } = patterns;
   const included = (name: string) => include.length === 0 || include.some((glob) => globMatches(glob, name));
@@ -24,10 +24,10 @@ interface NameMatcher {
 }
 
 /**
- * Refuses a request that names tables which the backup doesn't have: a name without wildcards is a mistake then, whether it is asked for or
- * left out, while a glob may match nothing. Throws `RESTORE_NO_SUCH_TABLE` (permanent).
+ * Refuses a request with table names that the backup doesn't have, in `include` or `exclude`. A name without wildcards must exist; a glob may match
+ * nothing. Throws `RESTORE_NO_SUCH_TABLE` (permanent).
  *
- * @param names what the backup has, as patterns name it
+ * @param names the tables of the backup, written as in patterns
  */
 export function refuseUnknownNames({ include, exclude }: NamePatterns, names: ReadonlySet<string>): void {
   const unknown = [...include, ...exclude].filter((pattern) => !isGlob(pattern) && !names.has(pattern));

@@ -4,8 +4,8 @@ const TASK_BYTES = 64 * 1024 * 1024;
 const TASK_OBJECTS = 64;
 
 /**
- * Packs objects into load tasks in their order: small ones of one database together, up to `taskBytes` of rows and 64 objects; a
- * larger one alone. Pure, so that every worker numbers the tasks alike.
+ * Packs objects into load tasks, in their order. Small objects of one database share a task, up to `taskBytes` of rows and 64 objects; a larger one
+ * has a task alone. Pure, so that every worker numbers the tasks alike.
  */
 export function packLoadTasks(
   objects: readonly DataObject[],

@@ -1,12 +1,12 @@
 import type { ChunkSpec, TransferTask } from '../model/backup.ts';
 
-/** Bounds what one activity repeats after a crash where chunks are tiny, and the size of its result. */
+/** Bounds what one activity repeats after a crash if its chunks are tiny, and the size of its result. */
 const MAX_CHUNKS_PER_TASK = 128;
 
 /**
- * Tasks for the slots: a chunk alone, or as many small ones as together stay below `chunkBytes`, so that thousands of small
- * tables don't cost thousands of activities. They are numbered in the chunks' order, which is the order of the manifest, and
- * stand in the order in which slots take them: the largest first, so that all slots end at about the same time.
+ * Packs chunks into tasks: a large chunk alone, or small ones of at most `chunkBytes` together, so that thousands of small tables don't cost
+ * thousands of activities. The tasks are numbered in the chunks' order, which is the order of the manifest. They are returned in the order in which
+ * slots take them: the largest first, so that all slots end at about the same time.
  */
 export function packTasks(chunks: readonly ChunkSpec[], chunkBytes: number): readonly TransferTask[] {
   const tasks: (TransferTask & { readonly bytes: number })[] = [];

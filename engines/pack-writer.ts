@@ -3,7 +3,7 @@ import type { DataObject, ObjectEntry, ReadPoint } from '../model/backup.ts';
 import type { Store } from '../repository/store.ts';
 import { borrowMemory, returnMemory } from './threads/shared-memory.ts';
 
-/** Larger parts are objects by themselves, bytes as stored. */
+/** Parts of more stored bytes than this become objects of their own. */
 export const PIECE_BYTES = 1024 * 1024;
 /** A pack is closed before it outgrows this, so it bounds what a task holds of its pack. */
 const PACK_BYTES = 8 * 1024 * 1024;
@@ -15,12 +15,12 @@ export interface PackPlace {
   readonly signal: AbortSignal;
 }
 
-/** Where a piece stands. Until `PackWriter.finish` its key is a provisional one, since the pack's name holds the SHA-256 of all of it. */
+/** Where a piece lies. Until `PackWriter.finish` its key is provisional, since a pack's name contains the SHA-256 of the whole pack. */
 export type PlacedPiece = Required<Pick<DataObject, 'key' | 'at'>>;
 
 /**
- * Puts the small parts of a task one behind the other into packs, each by one put. The names hold the packs' hashes: two attempts at a task that
- * read the same bytes write the same object, and of two objects the task's result names one (M4, O1).
+ * Joins the small parts of a task into packs, and stores each pack with one put. A pack's name contains its hash, so two attempts at a task that
+ * read the same bytes write the same object. If they wrote two objects, the task's result names one of them (M4, O1).
  */
 export class PackWriter {
   readonly #place: PackPlace;
@@ -44,7 +44,7 @@ export class PackWriter {
     this.#packBytes = packBytes;
   }
 
-  /** Takes a piece; one at a time. `body` may be used again afterwards. Throws what the store throws. */
+  /** Takes a piece; wait for each before the next. `body` may be reused afterwards. Throws what the store throws. */
   async add(body: Uint8Array): Promise<PlacedPiece> {
     if (this.#length > 0 && this.#length + body.length > this.#packBytes) await this.#close();
     const at = this.#length;
@@ -54,7 +54,7 @@ export class PackWriter {
     return { key: this.#provisionalKey(), at };
   }
 
-  /** Puts the last pack. Returns the task's objects under the names that they are stored under, and the packs. */
+  /** Puts the last pack. Returns the task's objects with their final keys, and the packs. */
   async finish(objects: readonly DataObject[]): Promise<{
     readonly objects: readonly DataObject[];
     readonly packs?: readonly ObjectEntry[];
@@ -67,7 +67,7 @@ export class PackWriter {
     };
   }
 
-  /** Leaves the memory to the next task. */
+  /** Returns the memory, for the next task. */
   release(): void {
     returnMemory(this.#memory);
   }

@@ -1,11 +1,11 @@
-/** Bodies of at most this size are put behind, bytes. What is waiting is copied, so it bounds the memory: half a MiB a task. */
+/** Bodies of at most this many bytes are put in the background. Each is copied meanwhile, so this bounds the copies: half a MiB a task. */
 export const SMALL_BODY_BYTES = 64 * 1024;
 
 const PUT_AT_ONCE = 8;
 
 /**
- * Puts of one task's small objects that go on while the next rows are read: a store takes its time for each, however small. They have
- * failed or ended when `settled` has returned, and only then may the task be noted as done.
+ * Puts small objects of one task in the background, while the next rows are read: each put takes a store some time, however small the object. Call
+ * `settled` before the task is noted as done: it returns once all puts have succeeded.
  */
 export class PutsBehind {
   readonly #running = new Set<Promise<void>>();
@@ -24,13 +24,13 @@ export class PutsBehind {
     this.#running.add(running);
   }
 
-  /** Waits until none is under way. Throws what the first one failed with. */
+  /** Waits until no put is under way. Throws what the first failed one failed with. */
   async settled(): Promise<void> {
     await this.ended();
     this.#throwFailure();
   }
 
-  /** Waits until none is under way, whatever became of them. */
+  /** Waits until no put is under way, whether they failed or not. */
   async ended(): Promise<void> {
     await Promise.all(this.#running);
   }

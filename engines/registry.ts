@@ -19,7 +19,7 @@ export function engineOf({ engine }: Pick<Source, 'engine'>): Engine {
   return ENGINES[engine];
 }
 
-/** The source of a step that only engines of rows have. Throws `UNIVERSE_HAS_NO_ROWS` (permanent). */
+/** Narrows the source of a step that only row engines have. Throws `UNIVERSE_HAS_NO_ROWS` (permanent). */
 export function logical(source: Source): LogicalSource {
   const rows = rowSource(source);
   if (rows !== undefined) return rows;

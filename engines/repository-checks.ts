@@ -22,7 +22,9 @@ const DIVIDED_PROBE = `${PROBES_FOLDER}probe`;
 const PRUNES_DELETE = 'its pruneCredentials delete';
 const ownProbe = (): string => `${PROBES_FOLDER}${hostname()}-${process.pid}-${Date.now()}`;
 
-/** Looks at the repository from this process, by the credentials that this process has. Leaves no object behind but one probe where nobody here may delete it. */
+/**
+ * Checks the repository from this process, with this process's credentials. Leaves no object behind, except one probe if nobody here may delete it.
+ */
 export async function checkRepository(repository: RepositorySpec): Promise<readonly Check[]> {
   const ofStore = await (hasOwnCredentials(repository) ? checkDivided(repository) : checkWhole(repository));
   return [
@@ -34,7 +36,7 @@ export async function checkRepository(repository: RepositorySpec): Promise<reado
   ];
 }
 
-/** That repository.json is there and whole where there are backups. */
+/** Checks that repository.json exists and is whole if there are backups. */
 function checkDocument(repository: RepositorySpec): Promise<Check> {
   return check(REPOSITORY_KEY, () =>
     withPlace(repository, async (raw) => {
@@ -52,7 +54,7 @@ function checkDocument(repository: RepositorySpec): Promise<Check> {
   );
 }
 
-/** The store itself: its door needs the document. */
+/** Opens the store without its door, which needs repository.json. */
 async function withPlace<T>(repository: RepositorySpec, work: (raw: Store) => Promise<T>): Promise<T> {
   const raw = await openPlace(repository, resolveSecret);
   try {
@@ -80,7 +82,10 @@ async function checkWhole(repository: RepositorySpec): Promise<readonly Check[]>
   return clock === undefined ? [whole] : [whole, clock];
 }
 
-/** Backups have no right to delete: so the probe is the prune's to delete, where its credentials are, and else stays, one for all times. */
+/**
+ * Checks a repository in which backups may not delete. If this process has the prune's credentials, they delete the probe. Otherwise the probe
+ * stays; all such checks share one.
+ */
 async function checkDivided(repository: RepositorySpec): Promise<readonly Check[]> {
   const pruning = repositoryForPruning(repository);
   const isPruner = await areHere(pruning);
@@ -142,7 +147,7 @@ export function checkPruneCredentials(repository: RepositorySpec): Promise<Check
   );
 }
 
-/** A store of its own: one that workers share might hold credentials from before they were changed. */
+/** Opens a store for `work` alone: a shared one might hold credentials from before they were changed. */
 async function withStore<T>(repository: RepositorySpec, work: (store: Store) => Promise<T>): Promise<T> {
   const store = await openStore(repository, resolveSecret);
   try {
@@ -152,7 +157,7 @@ async function withStore<T>(repository: RepositorySpec, work: (store: Store) => 
   }
 }
 
-/** Ages and grace times compare the clock here with the repository's. */
+/** Compares the clock here with the repository's: ages and grace times depend on both. */
 function checkClock(store: Store, probe: string): Promise<Check> {
   return check('the clock here and the repository’s', async () => {
     const clocks = await compareClocks(store, probe, new Date());

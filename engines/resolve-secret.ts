@@ -3,8 +3,8 @@ import { permanent } from '../model/errors.ts';
 import type { SecretRef } from '../model/pipeline.ts';
 
 /**
- * Reads a secret where this process has it. A file's trailing newline is not part of it.
- * Throws `SECRET_MISSING`, naming the reference and never a value.
+ * Reads a secret in this process: an environment variable, or a file without its trailing newline. Throws `SECRET_MISSING` (permanent), naming the
+ * reference and never a value.
  */
 export async function resolveSecret(reference: SecretRef): Promise<string> {
   if ('env' in reference) {

@@ -5,10 +5,10 @@ import { backupFolder } from '../repository/layout.ts';
 import { openStore } from '../repository/open.ts';
 import type { RestoreContext, VerbContext } from './engine.ts';
 
-/** What a look at a restore's target has to know of the restore. */
+/** What a caller sets of the restore request; the rest is as in `PLAIN_RESTORE`. */
 type LookWishes = Partial<LogicalRestoreRequest> & Pick<LogicalRestoreRequest, 'restore'>;
 
-/** Runs a verb of the restore side outside a restore: reads the backup's manifest from a store that is opened for it alone. */
+/** Runs a verb of the restore side outside a restore. Opens a store for it alone, and reads the backup's manifest from that. */
 export async function withRestoreContext<T>(
   verb: VerbContext,
   ref: BackupRef,

@@ -15,14 +15,14 @@ import { type ManifestDraft, writeManifest } from '../repository/backups/write-m
 import type { BackupContext, OpenReadPoint, RowEngine, SealingParts, VerbContext } from './engine.ts';
 import { packTasks } from './pack-tasks.ts';
 
-/** What an engine of rows has to give. The rest of `RowEngine` is the same for all of them, and is in this file. */
+/** What each row engine implements itself. The rest of `RowEngine` is the same for all of them, and is in this file. */
 interface RowEngineParts<S extends LogicalSource>
   extends Omit<RowEngine<S>, 'kind' | 'openReadPoint' | 'listWork' | 'collect' | 'discard'> {
-  /** As `Engine.openReadPoint`, at the epoch that this attempt has. */
+  /** As `Engine.openReadPoint`, at the epoch of this attempt. */
   openReadPoint(verb: VerbContext, source: S, epoch: number): Promise<OpenReadPoint>;
 }
 
-/** An engine of rows made of its parts. */
+/** Builds a row engine from its parts. */
 export function rowEngine<S extends LogicalSource>(parts: RowEngineParts<S>): RowEngine<S> {
   return {
     ...parts,
@@ -86,7 +86,7 @@ async function collect<S extends LogicalSource>(
   };
 }
 
-/** What all tasks have uploaded, in their order. */
+/** What the tasks uploaded, in the order of the tasks. */
 async function uploadedObjects(
   { store, ref, signal }: BackupContext,
   workList: WorkList,
@@ -100,7 +100,7 @@ async function uploadedObjects(
   return { objects, packs };
 }
 
-/** When the first and the last row were read, where that was not at one instant. */
+/** When the first and the last row were read; nothing if all were read at one instant. */
 function scannedBy(objects: readonly DataObject[]): Pick<Manifest, 'scanned'> {
   const intervals = objects.flatMap(({ readAt }) => (readAt === undefined ? [] : [readAt]));
   const [first] = intervals;
@@ -113,7 +113,7 @@ function scannedBy(objects: readonly DataObject[]): Pick<Manifest, 'scanned'> {
   return { scanned: { from, to } };
 }
 
-/** The manifest as it will be, without the kit, which is made from it. */
+/** The manifest without the kit, which is made from it. */
 function countedManifest(draft: ManifestDraft, dataObjects: readonly DataObject[]): Manifest {
   const tally = new DataTally();
   for (const object of dataObjects) tally.add(object);

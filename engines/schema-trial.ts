@@ -15,17 +15,17 @@ interface SchemaTrial {
   readonly repository: RepositorySpec;
   readonly plan: string;
   readonly source: Source;
-  /** Name of the trial, which the scratch databases have in theirs: lower-case letters, digits and `_`. */
+  /** Name of the trial, part of the scratch databases' names: lower-case letters, digits and `_`. */
   readonly restore: string;
-  /** Reads the backup in such a way that it isn't deleted meanwhile. */
+  /** Runs `read` so that the backup isn't deleted meanwhile. */
   readonly reading: (ref: BackupRef, read: () => Promise<string>) => Promise<string>;
-  /** Milliseconds; tests have less patience. */
+  /** Limit of the trial, in milliseconds. Tests set a shorter one. */
   readonly atMostMs?: number;
 }
 
 /**
- * Whether the schema of the plan's newest backup can be made on the source's server, tried in scratch databases that are dropped again. Nothing
- * where there is no backup, or no schema that the engine can try.
+ * Checks that the source's server accepts the schema of the plan's newest backup: creates it in scratch databases and drops them again. Returns
+ * nothing if there is no backup, or no schema that the engine can try.
  */
 export async function checkNewestSchema(verb: VerbContext, trial: SchemaTrial): Promise<readonly Check[]> {
   const { repository, plan, reading } = trial;
@@ -37,7 +37,7 @@ export async function checkNewestSchema(verb: VerbContext, trial: SchemaTrial): 
     return backup ?? 'none yet';
   });
   verb.signal.throwIfAborted();
-  // The repository's own checks report what is wrong with it.
+  // Without a backup there is nothing to try. If the backups can't be listed, that is reported here.
   if (backup === undefined) return newest.ok ? [] : [newest];
   const ref = { repository, plan, backup };
   const found = await check('schema can be restored', () =>
@@ -53,7 +53,7 @@ type Attempt = (
   restore: string,
 ) => ReturnType<NonNullable<RestoreEngine['trySchema']>>;
 
-/** How a source's engine tries a schema; undefined where it can't, or where backups of the source hold none. */
+/** How a source's engine tries a schema; undefined if it can't, or if backups of the source hold no schema. */
 function trialOf(source: Source): Attempt | undefined {
   const rows = rowSource(source);
   if (rows === undefined || rows.contents === 'data') return undefined;
@@ -69,7 +69,7 @@ function trialOf(source: Source): Attempt | undefined {
     );
 }
 
-/** @throws HoldfastError `SCHEMA_REFUSED` (permanent), `SCHEMA_NOT_TRIED` (transient) where the time was too short */
+/** @throws HoldfastError `SCHEMA_REFUSED` (permanent), `SCHEMA_NOT_TRIED` (transient) if the limit was too short */
 async function tryIn(
   verb: VerbContext,
   { restore, atMostMs = SCHEMA_TRIAL_AT_MOST_MS }: SchemaTrial,

@@ -13,14 +13,14 @@ import { sha256Hex } from '../repository/sha256.ts';
 import type { BackupContext, Engine, KitFile, SealingParts } from './engine.ts';
 
 const KIT_FILES_AT_ONCE = 8;
-/** In a workflow's history; the manifest has all of them. */
+/** Losses that a workflow's history lists; the manifest has all of them. */
 const LOSSES_LISTED = 20;
 
 /**
- * Finishes a backup of any engine: what the engine collects, the kit for a restore without Holdfast, and at last the manifest; from then
- * on the backup exists. Then the folder is cleared of what the manifest doesn't name.
+ * Seals a backup of any engine: collects the engine's parts, writes the kit for a restore without Holdfast, and last the manifest. From then on the
+ * backup exists. Then it clears the folder of what the manifest doesn't name.
  *
- * Called again after the manifest was written, it writes nothing: the work lists may be gone.
+ * If the manifest exists already, it writes nothing: the work lists may be gone.
  */
 export async function sealBackup(
   engine: Pick<Engine, 'collect'>,
@@ -54,7 +54,7 @@ function draftOf(input: SealInput, { description }: SealingParts): ManifestDraft
   };
 }
 
-/** Replaces what an earlier attempt left: only a manifest makes it count. */
+/** Replaces the kit of an earlier attempt, which counts for nothing until a manifest names it. */
 async function writeKit(
   { store, folder, signal }: BackupContext,
   files: readonly KitFile[],

@@ -1,6 +1,6 @@
 /**
- * Does two things at once. Where one fails, the other's signal is aborted and its end is waited for, so that nothing goes on after this has ended;
- * then throws what failed first.
+ * Runs two functions at once. If one fails, aborts the other's signal and waits for its end, so that nothing goes on after this has ended; then
+ * throws what failed first.
  */
 export async function sideBySide<A, B>(
   signal: AbortSignal,

@@ -5,7 +5,7 @@ import { ensureRepository, findRepository } from '../repository/repository.ts';
 import type { Signing } from '../repository/signing/signing.ts';
 import { resolveSecret } from './resolve-secret.ts';
 
-/** Whether what is restored must be signed, and whether this process can sign. */
+/** Checks whether restores ask for signatures, and whether this process can sign. */
 export async function checkSigning(repository: RepositorySpec): Promise<Check> {
   return check('signatures', () => look(repository));
 }
@@ -17,7 +17,7 @@ async function look(repository: RepositorySpec): Promise<string> {
     if (signing === undefined) {
       return 'not asked for: whoever can write into the repository decides what a restore or a drill runs (docs/signing.md)';
     }
-    // Its document must be signed too; where there is none yet, nothing is made here.
+    // repository.json must be signed too. If there is none yet, this check makes none.
     if ((await findRepository(store)) !== undefined) await ensureRepository(store);
     return `${await abilityOf(signing, repository)}; trusted: ${[...signing.trusted.keys()].join(', ')}`;
   } finally {

@@ -2,8 +2,7 @@ import { createHash } from 'node:crypto';
 import type { EngineName } from '../model/pipeline.ts';
 
 /**
- * The name of a server in a `SourceIdentity`: equal wherever engine and addresses are. By address: one server under two names counts as
- * two.
+ * The id of a server in a `SourceIdentity`: equal if engine and addresses are equal. One server under two addresses counts as two.
  *
  * @param addresses `host:port`, in any order and case
  */

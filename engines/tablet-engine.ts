@@ -26,30 +26,34 @@ export interface TabletEngine extends Engine<UniverseSource> {
   /** The tablets of one batch of the list that `listWork` wrote, with the nodes that have them. Throws `WORK_NO_SHARD` (permanent). */
   describeTablets(verb: BackupContext, epoch: number, batch: number): Promise<TabletBatch>;
 
-  /** Where tablets are now: addresses by tablet id, none for one that is gone. Throws `READ_POINT_LOST` (permanent) where a snapshot is gone. */
+  /**
+   * Where tablets are now: addresses by tablet id. Leaves out a tablet that is gone. Throws `READ_POINT_LOST` (permanent) if a snapshot is gone.
+   */
   locateTablets(verb: BackupContext, source: UniverseSource, wanted: WantedTablets): Promise<TabletPlaces>;
 
   /** Deletes the snapshots that were begun in the universe for this backup. */
   releaseSnapshots(verb: BackupContext, source: UniverseSource): Promise<{ readonly deleted: number }>;
 
-  /** What runs beside one tablet server. It remembers between tasks what it has sent, so a process makes one for each server. */
+  /** Makes the agent of one tablet server. An agent remembers between tasks what it has sent, so a process makes one for each server. */
   agentOf(settings: NodeSettings): TabletAgent;
 
   readonly restore: TabletRestore;
 }
 
+/** The tablets that `locateTablets` is asked for, with the tables and snapshots that they belong to. All are ids. */
 export interface WantedTablets {
   readonly tables: readonly string[];
   readonly tablets: readonly string[];
-  /** Of the tablets; where one is gone, nobody needs to look for them. */
+  /** The snapshots that the tablets belong to. Files of a snapshot that is gone can't be saved any more, so its tablets are not looked for. */
   readonly snapshots: readonly string[];
 }
 
+/** Addresses (`host:port`) of the tablet servers that have whole replicas, by tablet id. */
 export type TabletPlaces = Readonly<Record<string, readonly string[]>>;
 
 /**
- * The agent of one tablet server. Its errors name its node, those of reading the manifest too; what is wrong with the node itself is
- * waited for (`universe/agent/on-node.ts`).
+ * The agent of one tablet server. Its errors name the node, even those of reading the manifest. Faults of the node's disks are transient: the run
+ * waits until they are mended (`universe/agent/on-node.ts`).
  */
 export interface TabletAgent {
   save(verb: BackupContext, request: SaveRequest): Promise<SaveSummary>;
@@ -65,9 +69,9 @@ export interface TabletAgent {
     readManifest: () => Promise<Manifest>,
     request: UnfilledRequest,
   ): Promise<readonly string[]>;
-  /** Whose agent it is, space, and what keeps it from filling tablets. */
+  /** Reports which tablet server the agent's directories belong to, their free space, and what keeps the agent from filling tablets. */
   inspect(inspection: NodeInspection, signal: AbortSignal): Promise<NodeReport>;
-  /** For `holdfast doctor`: the repository and the data directories as this agent reaches them. */
+  /** For `holdfast doctor`: checks the repository and the data directories as this agent reaches them. */
   check(repository: RepositorySpec, signal: AbortSignal): Promise<CheckAnswer>;
 }
 
@@ -78,20 +82,20 @@ export interface TabletAgent {
 export interface TabletRestore {
   /** Refuses what can be refused before anything is written. Throws `RESTORE_ENDED_BEFORE` (permanent). */
   plan(verb: UniverseRestore): Promise<UniverseRestorePlan>;
-  /** Keeps replicas where they are and tablets whole until `release`. `lost` rejects where that can't be held any more. */
+  /** Keeps replicas where they are and tablets whole until `release`. `lost` rejects if that can't be kept up. */
   beQuiet(verb: UniverseRestore): Promise<{ readonly lost: Promise<never>; release(): Promise<void> }>;
-  /** Puts the load balancer back as it was before this restore; any number of times. */
+  /** Puts the load balancer back as it was before this restore. May be called any number of times. */
   endQuiet(verb: UniverseRestore): Promise<void>;
-  /** Roles, databases with their schemas, snapshots imported. */
+  /** Creates roles and databases with their schemas, and imports the snapshots. */
   prepare(verb: UniverseRestore): Promise<void>;
-  /** Where the files belong now. */
+  /** Lists which files belong on which node now. `round` numbers the lists of one restore. */
   placeFills(verb: UniverseRestore, round: number): Promise<FillPlan>;
   describeFill(verb: UniverseRestore, round: number, batch: number): Promise<FillBatch>;
-  /** `restore_snapshot`, and the wait for its end. */
+  /** Runs `restore_snapshot` and waits for its end. */
   restoreSnapshots(verb: UniverseRestore): Promise<void>;
   finish(verb: UniverseRestore): Promise<RestoreOutcome>;
-  /** Forgets what the restore remembered while it ran. */
+  /** Deletes the notes that the restore kept while it ran. */
   forget(verb: UniverseRestore): Promise<void>;
-  /** As `Engine.discard`; keyspaces can't be dropped, and are named in `left`. */
+  /** As `Engine.discard`. Keyspaces can't be dropped, so `left` names them. */
   discard(verb: UniverseRestore): Promise<Required<Discarded>>;
 }

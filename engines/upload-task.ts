@@ -5,8 +5,8 @@ import { PackWriter } from './pack-writer.ts';
 import { PutsBehind } from './puts-behind.ts';
 
 /**
- * Uploads the chunks of one task: what they became, once all of it is stored. The small parts of a task of several chunks travel in packs, where the
- * engine packs. Throws what the engine and the store throw.
+ * Uploads the chunks of one task, and returns the objects that they became once all are stored. If the task has several chunks and the engine
+ * packs, small parts go into packs. Throws what the engine and the store throw.
  */
 export async function uploadTask<S extends LogicalSource>(
   engine: Pick<RowEngine<S>, 'upload'>,
@@ -25,7 +25,7 @@ export async function uploadTask<S extends LogicalSource>(
     await puts.settled();
     return { index: task.index, ...stored };
   } finally {
-    // Where reading fails, nothing of this attempt is written after its end.
+    // Even if reading fails, no put of this attempt goes on after its end.
     await puts.ended();
     packs?.release();
   }

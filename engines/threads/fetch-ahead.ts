@@ -4,6 +4,7 @@ import { forEachBounded } from '../../repository/bounded.ts';
 import type { BackupContext } from '../engine.ts';
 import { borrowMemory, returnMemory, type SharedMemory } from './shared-memory.ts';
 
+/** A data object and its stored bytes. */
 export interface Fetched {
   readonly object: DataObject;
   /** Valid until the next one is asked for. */
@@ -12,7 +13,7 @@ export interface Fetched {
 
 type FetchContext = Pick<BackupContext, 'store' | 'folder' | 'signal'>;
 
-/** How many requests fetch a group at once. Objects in one are small, and a request takes its time whatever its size. */
+/** How many requests fetch a group at once. Its objects are small, and a request takes its time whatever its size. */
 const FETCHED_AT_ONCE = 8;
 
 /** The objects in order, each fetched while the one before it is in use. Memory: two compressed objects. */
@@ -42,7 +43,7 @@ export async function* fetchGroupsAhead(
     const group = groups[index];
     if (group === undefined) return;
     const fetching = fetchGroup(context, group, index % 2 === 0 ? present : following);
-    // It may fail before anybody waits for it.
+    // Prevents an unhandled rejection if it fails before the loop awaits it.
     fetching.catch(() => undefined);
     fetches.push(fetching);
   };
@@ -54,14 +55,14 @@ export async function* fetchGroupsAhead(
       yield fetched;
     }
   } finally {
-    // Only when no fetch writes into it any more may the memory be another's.
+    // The memory may go to another only when no fetch writes into it any more.
     await Promise.allSettled(fetches);
     returnMemory(present);
     returnMemory(following);
   }
 }
 
-/** Ends when no request writes into the memory any more, also where one of them fails. */
+/** Settles once no request writes into the memory any more, even if one of them failed. */
 async function fetchGroup(
   context: FetchContext,
   group: readonly DataObject[],

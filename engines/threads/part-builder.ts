@@ -4,7 +4,7 @@ import { freeBuffer } from '../../repository/free-memory.ts';
 import type { Part } from './protocol.ts';
 import { borrowMemory, returnMemory } from './shared-memory.ts';
 
-/** One part under construction: each block becomes a frame behind the ones before it. Finished parts may lie before it in the same memory. */
+/** Builds one part: compresses each block to a frame and appends it. Finished parts may lie before it in the same memory. */
 export class PartBuilder {
   rows = 0;
   /** Before compression. */
@@ -49,14 +49,14 @@ export class PartBuilder {
     this.#begin();
   }
 
-  /** Begins the next part in the memory of those that were taken. */
+  /** Begins the next part at the start of the memory. The parts before it must have been taken. */
   restart(): void {
     this.#start = 0;
     this.#length = 0;
     this.#begin();
   }
 
-  /** Leaves the memory to the next chunk of this thread. */
+  /** Returns the memory, for the next chunk of this thread. */
   release(): void {
     returnMemory(this.#memory);
   }

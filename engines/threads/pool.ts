@@ -14,23 +14,22 @@ import { type FromThread, type LogFields, type Part, type ToThread, unpackFailur
 /** An idle thread is ended after this long; it holds a few MiB. */
 const IDLE_MS = 60_000;
 /**
- * A thread's heap lives on about 20 MiB; rows are outside of it. What it makes is of use for a moment only, and left to itself a
- * thread lets 200 MiB of it pile up before it collects, for no less work. The older generation's bound is far from reached: it makes
- * the collector begin earlier.
+ * A thread needs about 20 MiB of heap; rows are outside of it. Its garbage is short-lived: by default a thread lets 200 MiB of it pile up before it
+ * collects, and saves no work by that. The old generation stays far below its bound, but the bound makes the collector begin earlier.
  */
 const HEAP: ResourceLimits = { maxYoungGenerationSizeMb: 16, maxOldGenerationSizeMb: 256 };
 /**
- * Where a checkout's TypeScript stands as it was compiled, kept by Node and good as long as the sources are the same. A thread that finds
- * it there takes 13 MiB less than one that has to compile.
+ * Node's compile cache for the TypeScript of a checkout, valid while the sources are the same. A thread that finds its code there takes 13 MiB less
+ * than one that has to compile.
  */
 const COMPILED = cacheFolder('compiled');
 
 interface JobOptions {
   readonly signal: AbortSignal;
-  /** How much is through so far, as the engine counts. */
+  /** Amount done so far, as the engine counts. */
   onProgress?(amount: number): void;
   onLog?(message: string, fields: LogFields): void;
-  /** Takes a part; the thread stands still until all that it lent out with it are taken. `part.body` may not be used afterwards. */
+  /** Takes a part. The thread waits until all parts that it lent out together are taken. `part.body` may not be used afterwards. */
   onPart?(part: Part): Promise<void>;
 }
 
@@ -52,7 +51,7 @@ export class ThreadPool<Job> {
     await this.#runIn(this.#idle.pop() ?? this.#start(), job, options);
   }
 
-  /** Runs a job in every thread that rests now. */
+  /** Runs a job in every thread that is idle now. */
   async runInIdle(job: Job, options: JobOptions): Promise<void> {
     await Promise.all(this.#idle.splice(0).map((thread) => this.#runIn(thread, job, options)));
   }
@@ -80,7 +79,7 @@ class RowThread<Job> {
   #onEnd: (error: Error) => void = () => undefined;
   #expiry: NodeJS.Timeout | undefined;
 
-  /** @param idle where it waits between jobs */
+  /** @param idle the list in which it waits between jobs */
   constructor(entry: string, heap: ResourceLimits, idle: RowThread<Job>[]) {
     this.#idle = idle;
     const compiled = extname(entry) === '.ts' ? { NODE_COMPILE_CACHE: COMPILED } : {};
@@ -90,7 +89,7 @@ class RowThread<Job> {
     this.#thread.on('exit', (code) => this.#ended(new Error(`the thread ended with code ${code}`)));
   }
 
-  /** Ends when the thread has answered, also after an abort or a part that could not be taken: it is free again then. */
+  /** Settles when the thread has answered, even after an abort or a part that could not be taken: then the thread is free again. */
   async run(job: Job, { signal, onProgress, onLog, onPart }: JobOptions): Promise<void> {
     clearTimeout(this.#expiry);
     this.#thread.ref();
@@ -154,7 +153,7 @@ class RowThread<Job> {
 
 function threadEnded(error: Error) {
   return transient(
-    // A lane is what such a thread was called; the code stands in histories.
+    // Such a thread was once called a lane. The code stays, since histories contain it.
     'LANE_DIED',
     `A thread that moves rows has ended: ${error.message}`,
     'It is tried again in a new one; if this repeats, give the worker more memory or fewer slots (`--lanes`).',

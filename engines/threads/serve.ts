@@ -6,10 +6,10 @@ const PROGRESS_EVERY_MS = 500;
 /** What a job may use of its thread. */
 export interface ThreadContext {
   readonly signal: AbortSignal;
-  /** Tells how much is through (bytes or rows, as the engine counts); cheap, call it as often as you like. */
+  /** Reports the amount done (bytes or rows, as the engine counts). Cheap: call it as often as you like. */
   progress(amount: number): void;
   log(message: string, fields?: LogFields): void;
-  /** Lends parts out, in their order; resolves when they were taken, and their memory is ours again. */
+  /** Lends parts to the main thread, in their order. Resolves when it has taken them, and their memory is the thread's again. */
   deliver(...parts: readonly Part[]): Promise<void>;
 }
 

@@ -1,19 +1,20 @@
 /*
- * Memory for compressed objects that two threads look at, used again and again. Memory that is handed over instead, or freshly
- * allocated for each object, counts as garbage of whoever holds it, and sets the main thread's collector to work on the whole
- * heap of that thread with every object: a third of the worker's CPU, as measured.
+ * Reusable memory for compressed objects that two threads see. If memory were handed over instead, or allocated for each object, it would be
+ * garbage of the thread that holds it. For every object the main thread's collector would then go through that thread's whole heap: a third of the
+ * worker's CPU, as measured.
  */
 
 const FIRST_BYTES = 8 * 1024 * 1024;
-/** Address space that the memory grows into without being moved; the kernel gives memory for what is written alone. */
+/** Address space reserved so that the memory grows without being moved. The kernel backs only what is written. */
 const RESERVED_BYTES = 128 * 1024 * 1024;
-/** Memory that nobody borrows is given up after this long. */
+/** Unused memory is freed after this long. */
 const IDLE_MS = 60_000;
 
+/** Memory that grows and that two threads can see. */
 export class SharedMemory {
   #buffer = reserve(FIRST_BYTES);
 
-  /** The memory's first `bytes` bytes, of which the first `kept` are as they were. */
+  /** Returns the first `bytes` bytes of the memory. The first `kept` of them keep their contents. */
   view(bytes: number, kept = 0): Uint8Array<SharedArrayBuffer> {
     const present = this.#buffer;
     if (bytes > present.byteLength) {
@@ -35,12 +36,12 @@ function reserve(bytes: number): SharedArrayBuffer {
 const spares: SharedMemory[] = [];
 let expiry: NodeJS.Timeout | undefined;
 
-/** Memory of which nobody else has a view, until it is returned. */
+/** Borrows memory of which nobody else has a view until it is returned. */
 export function borrowMemory(): SharedMemory {
   return spares.pop() ?? new SharedMemory();
 }
 
-/** Whoever returns memory must be sure that nobody writes into it any more. */
+/** Returns borrowed memory. The caller makes sure that nobody writes into it any more. */
 export function returnMemory(memory: SharedMemory): void {
   spares.push(memory);
   clearTimeout(expiry);

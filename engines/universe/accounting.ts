@@ -9,15 +9,16 @@ import type { Tablet } from './yb-admin/topology.ts';
 interface CatalogRelation {
   readonly schema: string;
   readonly name: string;
-  /** Number of its files (`relfilenode`); 0 where the catalogue has none. */
-  readonly files: number;
-  /** Of an index: whether it is complete. */
+  /** `relfilenode`; 0 if the catalogue has none. */
+  readonly fileNumber: number;
+  /** Of an index: `indisvalid`. True for a table. */
   readonly valid: boolean;
 }
 
-/** The key is the number in a table's id: the number of its files where it was rewritten (`SysTablesEntryPB.pg_table_id`), else its oid. */
+/** Keyed by the number in a table's id: the file number of a table that was rewritten (`SysTablesEntryPB.pg_table_id`), else the oid. */
 export type CatalogRelations = ReadonlyMap<number, CatalogRelation>;
 
+/** Reads the tables, materialised views and indexes of the session's database, by both of their numbers. */
 export async function readCatalogRelations(session: Session): Promise<CatalogRelations> {
   const rows = await session.query<{
     oid: string;
@@ -36,11 +37,11 @@ export async function readCatalogRelations(session: Session): Promise<CatalogRel
     schema,
     name,
     valid,
-    files: Number(file),
+    fileNumber: Number(file),
   });
   return new Map([
     ...rows.map((row) => [Number(row.oid), described(row)] as const),
-    // The number of its files counts before another's oid.
+    // A file number wins over an equal oid of another relation.
     ...rows.flatMap((row) => (row.file === '0' ? [] : [[Number(row.file), described(row)] as const])),
   ]);
 }
@@ -50,10 +51,10 @@ function numberOf(tableId: string): number {
   return Number.parseInt(tableId.slice(24, 32), 16);
 }
 
-/** Parents of colocated tables and of tablegroups hold the tablet; the catalogue doesn't know them. */
+/** The parent of colocated tables or of a tablegroup: it has the tablet, and the catalogue doesn't know it. */
 const isParent = (id: string): boolean => id.includes('.');
 
-/** The tables and indexes of a snapshot that the catalogue doesn't have as they are in it: no row, or one with other files. Pure. */
+/** The tables and indexes of a snapshot that the catalogue lacks, or has with other files. Pure. */
 export function strangeTables(
   objects: readonly SnapshotObject[],
   relations: CatalogRelations,
@@ -62,23 +63,24 @@ export function strangeTables(
 }
 
 /**
- * Whether the catalogue has the table with the files that its id names. TRUNCATE, and what rewrites a table, gives it other files, and the masters another id. Pure.
+ * Whether the catalogue has the table with the files that its id names. TRUNCATE or a rewrite gives a table other files, and the masters give it
+ * another id. Pure.
  */
 export function hasFilesOf(relations: CatalogRelations, tableId: string): boolean {
   const number = numberOf(tableId);
   const relation = relations.get(number);
-  return relation !== undefined && (relation.files === 0 || relation.files === number);
+  return relation !== undefined && (relation.fileNumber === 0 || relation.fileNumber === number);
 }
 
-/** Whether an import leaves out what it doesn't find, instead of failing. Pure. */
+/** Whether an import skips tables that it doesn't find, instead of failing. Pure. */
 export function importLeavesOut(contents: SnapshotContents | undefined): boolean {
   return (contents?.formatVersion ?? 0) >= LENIENT_FORMAT;
 }
 
 /**
- * The tables of a snapshot with the names that the catalogue has for them. What a restore could not bring back is found here, while there is time: a table
- * without a row in the catalogue (YugabyteDB issues 12816, 13275), an index that is not valid (15184), neither of which a dump has. Where an import leaves
- * such out, they are reported as losses; where it would fail, the backup does. `checkNoneDropped` comes first: what was dropped beside the snapshot is no such table.
+ * Names the tables of a snapshot as the catalogue does. Finds what a restore could not bring back because no dump has it: tables without a row in
+ * the catalogue (YugabyteDB issues 12816, 13275) and invalid indexes (15184). If an import skips them, they are reported as losses; if an import
+ * would fail, the backup fails. `checkNoneDropped` comes first and refuses tables that were dropped while the snapshot was taken.
  *
  * @throws HoldfastError `SNAPSHOT_TABLE_ORPHAN`, `SNAPSHOT_INDEX_INVALID` (permanent)
  */
@@ -131,8 +133,8 @@ function invalid(database: string, { schema, name }: CatalogRelation): Error {
 }
 
 /**
- * Makes sure that the map of tablets is that of the snapshot: every table that holds tablets has them in the map, and they are the same ones. They differ when
- * a table was dropped, or a tablet was split, between the snapshot and the map.
+ * Makes sure that each table with tablets has the same ones in the map as in the snapshot. They differ if a table was dropped or a tablet was split
+ * between the snapshot and the map.
  *
  * @throws HoldfastError `READ_POINT_LOST` (permanent), naming the first table: another snapshot is taken
  */

@@ -7,7 +7,7 @@ import { checkNeighboursOf } from './neighbours.ts';
 
 const UNKNOWN: CheckOptions = { history: false, agentsOf: async () => undefined };
 
-/** What a backup of the universe needs, who else uses the universe, and where the plan has it kept, its own history. */
+/** Checks what a backup of the universe needs and who else uses the universe, and its own history if the plan has it keep one. */
 export async function checkSource(
   verb: VerbContext,
   source: UniverseSource,

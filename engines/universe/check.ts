@@ -18,9 +18,9 @@ import { isLoadBalancerEnabled } from './yb-admin/upkeep.ts';
 import { programVersion } from './yb-admin/version.ts';
 
 /**
- * For `holdfast doctor`: what a backup of this universe needs, each thing looked at by itself. Changes nothing.
+ * For `holdfast doctor`: checks each thing that a backup of this universe needs, independently of the others. Changes nothing.
  *
- * @param agentsOf who polls for a tablet server; undefined where that can't be known.
+ * @param agentsOf who polls for the tablet server at an address; undefined if that can't be known.
  */
 export async function checkUniverse(
   verb: VerbContext,
@@ -114,7 +114,7 @@ async function checkServers(
   return checks;
 }
 
-/** Whether the agents of a tablet server's address are one, and its own. Throws what is wrong. */
+/** Makes sure that a tablet server has agents, all on one machine, and its own. Throws what is wrong. */
 function describeAgents({ address, uuid }: TabletServer, agents: readonly AgentPoller[]): string {
   const [first] = agents;
   if (first === undefined) {

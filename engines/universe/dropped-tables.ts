@@ -12,11 +12,12 @@ import { catalogVersion } from './yb-admin/upkeep.ts';
 const BEFORE_MICROS = 10_000_000n;
 
 /**
- * Tells tables that were dropped, created or rewritten beside the snapshot from those that YSQL's catalogue has lost. The masters list the tables of a snapshot first, and
- * give it an instant that lies ahead by the greatest clock skew, half a second (issue 27575; facts: yugabytedb.md, "Snapshot semantics"). So a table that is
- * dropped within that time is in the snapshot, and not in the catalogue as of the snapshot; one that is truncated then is there with other files.
+ * Tells tables that were dropped, created or rewritten while the snapshot was taken from those that YSQL's catalogue has lost. The masters first
+ * list the tables of a snapshot. Then they set its instant ahead by the greatest clock skew, half a second (issue 27575; facts: yugabytedb.md,
+ * "Snapshot semantics"). So a table that is dropped within that time is in the snapshot, but not in the catalogue as of the snapshot. One that is
+ * truncated then is in both, with different files.
  *
- * @param strange tables of the snapshot that the catalogue as of the snapshot doesn't have as they are in it (`strangeTables`)
+ * @param strange tables of the snapshot that the catalogue as of the snapshot lacks, or has with other files (`strangeTables`)
  * @throws HoldfastError `READ_POINT_LOST` (permanent), naming the table: another snapshot is taken
  */
 export async function checkNoneDropped(
@@ -30,7 +31,7 @@ export async function checkNoneDropped(
   const { database, universe } = exporting;
   const created = strange.find(({ id }) => hasFilesOf(present, id));
   if (created !== undefined) throw changed(database.database, created, 'and it is there now');
-  // A schedule's snapshot is exported long after it was taken: what changed since says nothing of that moment.
+  // A schedule's snapshot is exported long after it was taken, so what changed since then says nothing about that moment.
   const version = database.history === undefined ? database.catalogVersion : undefined;
   const now = version === undefined ? undefined : await catalogVersion(universe.admin, database.database);
   if (now !== version) {

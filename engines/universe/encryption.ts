@@ -5,11 +5,11 @@ import { field, textField } from './yb-admin/text.ts';
 /** Encryption at rest as the universe's configuration states it (`EncryptionInfoPB`, catalog_entity_info.proto). */
 export interface Encryption {
   readonly enabled: boolean;
-  /** Id of the newest universe key; absent where it doesn't state one. */
+  /** Id of the newest universe key; absent if the configuration names none. */
   readonly key?: string;
 }
 
-/** Undefined where the universe was never configured to encrypt. */
+/** Undefined if the universe was never configured to encrypt. */
 export function encryptionOf(config: unknown): Encryption | undefined {
   const info = field(config, 'encryptionInfo') ?? field(config, 'encryption_info');
   if (info === undefined) return undefined;
@@ -18,6 +18,7 @@ export function encryptionOf(config: unknown): Encryption | undefined {
   return { enabled: enabled === true, ...defined({ key }) };
 }
 
+/** The universe's UUID in its configuration; undefined if there is none. */
 export function clusterUuidOf(config: unknown): string | undefined {
   return textField(config, 'clusterUuid', 'cluster_uuid');
 }
@@ -26,8 +27,8 @@ export function clusterUuidOf(config: unknown): string | undefined {
 export const KEY_UNKNOWN = 'enabled';
 
 /**
- * Why a universe can't read the files of a backup, in words; undefined where it can, as far as is known. A universe keeps its earlier keys; another one has a
- * key only if it is its own newest.
+ * Says why a universe can't read the files of a backup; undefined if it can, as far as is known. A universe keeps its earlier keys. Another one
+ * counts as having a key only if it is its newest.
  */
 export function encryptionProblem(
   { encryption: key, clusterUuid }: Pick<ManifestUniverse, 'encryption' | 'clusterUuid'>,

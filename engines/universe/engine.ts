@@ -22,7 +22,7 @@ export const universeEngine: TabletEngine = {
   identify,
   check: checkSource,
   flush: flushUniverse,
-  // Snapshots outlive a worker: a retry finds them again, so the epoch stays.
+  // Snapshots outlive a worker, and a retry finds them again, so the epoch stays the same.
   openReadPoint: async (verb, source, firstEpoch) => {
     const context = await verb.backup();
     await releaseLeftovers(context, source);

@@ -10,7 +10,7 @@ import {
   type TabletReplica,
 } from './yb-admin/topology.ts';
 
-/** What the universe consists of: one answer of the leading master instead of a call for each tablet. */
+/** What the universe consists of. One answer of the leading master replaces a call for each tablet. */
 export interface Entities {
   readonly namespaces: readonly {
     readonly id: string;
@@ -38,9 +38,9 @@ export function masterWebAddresses(masters: readonly string[], port = MASTER_WEB
 }
 
 /**
- * Reads `/dump-entities` from the first master that answers with it: only the leader has it, a follower sends a page that points there.
+ * Reads `/dump-entities` from the first master that answers with it. Only the leader has it; a follower sends a page that points there.
  *
- * @throws HoldfastError `UNIVERSE_NO_ENTITIES` (transient) where none does
+ * @throws HoldfastError `UNIVERSE_NO_ENTITIES` (transient) if none does; `UNIVERSE_ENTITIES_UNREADABLE` counts as no answer
  */
 export async function dumpEntities(webAddresses: readonly string[], signal: AbortSignal): Promise<Entities> {
   const failures: string[] = [];
@@ -60,7 +60,7 @@ export async function dumpEntities(webAddresses: readonly string[], signal: Abor
   );
 }
 
-/** As `dumpEntities`; undefined where no master answers with it, and the reason goes to `report`. */
+/** As `dumpEntities`, but returns undefined if no master answers with it, and passes the reason to `report`. */
 export async function dumpEntitiesIfAnswered(
   webAddresses: readonly string[],
   signal: AbortSignal,
@@ -75,7 +75,7 @@ export async function dumpEntitiesIfAnswered(
   }
 }
 
-/** Throws `UNIVERSE_ENTITIES_UNREADABLE` (permanent). */
+/** Parses the answer of `/dump-entities`. Throws `UNIVERSE_ENTITIES_UNREADABLE` (permanent). */
 export function parseEntities(body: string): Entities {
   let value: unknown;
   try {
@@ -130,7 +130,7 @@ function roleOf(type: string | undefined, leads: boolean): ReplicaRole {
   return leads ? 'LEADER' : 'FOLLOWER';
 }
 
-/** The tablets of these tables, from `/dump-entities`, else by `yb-admin` table by table and tablet by tablet. */
+/** The tablets of these tables, from `/dump-entities`; if no master answers with it, by `yb-admin`, table by table and tablet by tablet. */
 export async function readTablets(
   admin: YbAdmin,
   webAddresses: readonly string[],

@@ -41,6 +41,7 @@ export interface Exporting {
   readonly objects: readonly SnapshotObject[];
 }
 
+/** What the manifest and the search for tablets need of an exported database or keyspace. */
 export interface Exported {
   readonly database: ManifestDatabase;
   readonly snapshot: ManifestSnapshot;
@@ -50,7 +51,10 @@ export interface Exported {
   readonly colocated: ReadonlySet<string>;
 }
 
-/** Schema, sequences and metadata of a YSQL database. Throws `READ_POINT_LOST` (permanent) where its schema changed since the snapshot, or just beside it. */
+/**
+ * Exports schema, sequences and metadata of a YSQL database. Throws `READ_POINT_LOST` (permanent) if its schema changed since the snapshot, or
+ * while it was taken.
+ */
 export async function exportDatabase(
   exporting: Exporting,
   target: ConnectionTarget,
@@ -60,7 +64,7 @@ export async function exportDatabase(
   const { database: name } = database;
   const before = await presentFingerprint(exporting, target);
   const dump = await dumpDatabase(exporting, target, server);
-  // What was created or dropped since the snapshot is in its files, or not, as it was then.
+  // The snapshot's files hold what existed at its instant, whatever was created or dropped since.
   const present = await readCatalogue(exporting, target, undefined);
   const { properties, relations, catalog } = dump.asOfSnapshot
     ? await readCatalogue(exporting, target, microsOf(database.snapshotTime))
@@ -98,7 +102,7 @@ export async function exportDatabase(
   };
 }
 
-/** A keyspace's schema is in the snapshot's metadata. */
+/** Exports a keyspace, whose schema is in the snapshot's metadata. */
 export async function exportKeyspace(exporting: Exporting): Promise<Exported> {
   const metadata = await exportMetadata(exporting);
   const tables = exporting.objects
@@ -169,7 +173,7 @@ interface Dump {
   readonly asOfSnapshot: boolean;
 }
 
-/** The whole schema as one script, as of the snapshot where the program can and the role may. */
+/** The whole schema as one script: as of the snapshot, if the program can and the role may read the past. */
 async function dumpDatabase(
   { context, database }: Exporting,
   target: ConnectionTarget,
@@ -197,7 +201,7 @@ async function dumpDatabase(
   }
 }
 
-/** `export_snapshot` writes on this machine; the file goes into the repository. Undefined for an empty database. */
+/** Has `export_snapshot` write a file on this machine, and puts it into the repository. Undefined for an empty database. */
 async function exportMetadata({
   context,
   universe,

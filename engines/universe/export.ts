@@ -25,10 +25,10 @@ import { universeConfig } from './yb-admin/upkeep.ts';
 import { programVersion } from './yb-admin/version.ts';
 
 /**
- * Writes what belongs to the snapshots besides the tablets' files (schemas, sequences, roles, the snapshots' metadata), finds
- * the tablets and where they are, and writes the list of what is to be saved.
+ * Writes what belongs to the snapshots besides the tablets' files (schemas, sequences, roles, the snapshots' metadata), finds the tablets and where
+ * they are, and writes the list of what is to be saved.
  *
- * Throws `READ_POINT_LOST` (permanent) where the schema changed between the snapshot and its dump: the caller takes another.
+ * Throws `READ_POINT_LOST` (permanent) if the schema changed between the snapshot and its dump: the caller takes another snapshot.
  */
 export async function exportUniverse(
   context: BackupContext,
@@ -110,7 +110,7 @@ export async function describeTablets(
   );
 }
 
-/** Which universe it is, and whether its files are encrypted, as far as it reports. */
+/** The universe's UUID, and the key that its files are encrypted with, as far as it reports them. */
 async function identityOf({ admin }: Universe): Promise<{ clusterUuid?: string; encryption?: string }> {
   const config = await universeConfig(admin);
   const clusterUuid = clusterUuidOf(config);

@@ -10,8 +10,8 @@ import { flushTable } from './yb-admin/upkeep.ts';
 const TABLES_AT_ONCE = 4;
 
 /**
- * Writes memtables to files, so that the snapshot has little to do. The snapshot is as good without: a table that can't be
- * flushed within the wait is passed over.
+ * Writes memtables to files, so that the snapshot has little to do. A snapshot needs no flush, so a table that can't be flushed within the wait is
+ * passed over.
  */
 export async function flushUniverse(
   verb: VerbContext,

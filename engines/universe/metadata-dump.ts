@@ -3,7 +3,7 @@ import { type FoundProgram, findProgram } from '../ysql/server/programs/find.ts'
 import { takesOption } from '../ysql/server/programs/options.ts';
 import type { Server } from '../ysql/server/server.ts';
 
-/** How `ysql_dump` is asked for a schema that `import_snapshot` can find its tables in. */
+/** How to run `ysql_dump` so that `import_snapshot` finds the tables of the schema. */
 interface MetadataDump {
   readonly program: FoundProgram;
   /** Whether the schema can be taken as of an instant. */
@@ -13,9 +13,8 @@ interface MetadataDump {
 }
 
 /**
- * The program for a universe's schemas: YugabyteDB's own and no other, since it must write the OIDs and tablet boundaries by which an
- * import finds tables again. Roles are checked for where the program can, since a universe that is restored to may lack some
- * (docs/yugabytedb.md, M7).
+ * The program that dumps a universe's schemas. It must be YugabyteDB's own, since it writes the OIDs and tablet boundaries by which an import finds
+ * tables. If the program can, it writes checks for roles, since the universe that is restored to may lack some (docs/yugabytedb.md, M7).
  *
  * @throws HoldfastError as `findProgram`; `DUMP_PROGRAM_NO_METADATA` (permanent)
  */

@@ -23,29 +23,29 @@ import {
 import { field, listField } from './yb-admin/text.ts';
 import { universeConfig } from './yb-admin/upkeep.ts';
 
-/** Others that use the same databases, and what becomes of them when a database is overwritten or taken back in time. */
+/** Finds others that use the same databases, and says what happens to them if a database is overwritten or taken back in time. */
 
 /** An overwriting restore gives the database's name to another one; a rewind takes its tables back in place. */
 type Overwriting = 'replace' | 'rewind';
 
 interface Neighbour {
-  /** A noun phrase: who or what it is. */
+  /** A noun phrase that names it. */
   readonly what: string;
-  /** What would break it without a word. Empty: it is only to be known. */
+  /** What would break it silently. Empty: nothing would, and it is only mentioned. */
   readonly brokenBy: readonly Overwriting[];
-  /** A clause: what would become of it, with its source. */
+  /** A clause: what would happen to it, with the source. */
   readonly fate: string;
   readonly remedy: string;
-  /** True: whoever asks may decide that it breaks (`breakOthers`); else the restore itself could not end well. */
+  /** True: the caller may decide to break it (`breakOthers`). Otherwise the restore itself could not succeed. */
   readonly mayBeBroken?: boolean;
-  /** True: something is wrong already, whatever is done. */
+  /** True: something is wrong already, even if nothing is overwritten. */
   readonly isWrong?: boolean;
 }
 
 /** Where to look, and for whom. */
 export interface Surroundings {
   readonly universe: Pick<Universe, 'admin' | 'masterWebAddresses'>;
-  /** Where YSQL is asked, where a database of it is concerned. */
+  /** Where YSQL is asked, if one of `names` is a YSQL database. */
   readonly ysql: () => Promise<ConnectionTarget>;
   readonly names: readonly DatabaseName[];
   readonly signal: AbortSignal;
@@ -53,7 +53,7 @@ export interface Surroundings {
 
 type Look = (surroundings: Surroundings) => Promise<readonly Neighbour[]>;
 
-/** The kinds of neighbours that are looked for one by one, with the name of each check. */
+/** The kinds of neighbours, each with the name of its check. */
 const LOOKS: readonly (readonly [name: string, look: Look])[] = [
   ['xCluster replication', xCluster],
   ['change data capture', changeDataCapture],
@@ -96,9 +96,9 @@ export async function checkNeighbours(surroundings: Surroundings): Promise<reado
 }
 
 /**
- * Before something is overwritten. Throws `OVERWRITE_BREAKS_OTHERS` (permanent), which names everything that would break, and how to go on.
- * With `breakOthers` replication and readers of changes are broken all the same: returns what breaks, with what to do about it, one
- * sentence each. What a restore could not end well with (tablespaces without nodes, encryption without its key) is refused either way.
+ * Called before something is overwritten. Throws `OVERWRITE_BREAKS_OTHERS` (permanent), which names everything that would break, and how to go on.
+ * With `breakOthers`, replication and readers of changes may break: returns one sentence for each, with what to do about it. What prevents a
+ * restore from succeeding (tablespaces without nodes, encryption without its key) is refused even then.
  */
 export async function refuseToBreakOthers(
   way: Overwriting,
@@ -122,7 +122,7 @@ export async function refuseToBreakOthers(
   );
 }
 
-/** For the planner of restores: why the universe's own history can't be used in place. */
+/** For the planner of restores: why the universe can't be taken back in place by its own history. */
 export async function rewindLimits(surroundings: Surroundings): Promise<readonly InClusterLimit[]> {
   const found = await lookAround(surroundings);
   return found
@@ -225,7 +225,7 @@ async function schedules({ universe, names }: Surroundings): Promise<readonly Ne
     }));
 }
 
-/** Rewinds are kept off them by what `yb_servers()` says (`in-cluster/sources.ts`); here they are only named. */
+/** Only reports read replicas. What refuses a rewind because of them is `yb_servers()` (`in-cluster/sources.ts`). */
 async function readReplicas({ universe }: Surroundings): Promise<readonly Neighbour[]> {
   const replication = field(await universeConfig(universe.admin), 'replicationInfo');
   const clusters = listField(replication, 'readReplicas').length;
@@ -251,7 +251,7 @@ async function tablespaces(surroundings: Surroundings): Promise<readonly Neighbo
   }));
 }
 
-/** Nothing where no database of YSQL is concerned. */
+/** Asks a session of YSQL. Returns nothing if no YSQL database is concerned. */
 async function askYsql<T>(
   { names, ysql, signal }: Surroundings,
   ask: (session: Session) => Promise<readonly T[]>,
@@ -261,7 +261,7 @@ async function askYsql<T>(
   return withSession(target, target.database, signal, ask);
 }
 
-/** Keys that masters hold in memory are lost by a restart, and with one of them lost no file can be read. */
+/** Looks for a key that not every master has. A restart loses a key that a master holds in memory, and files whose key is lost can't be read. */
 async function encryption({ universe: { admin } }: Surroundings): Promise<readonly Neighbour[]> {
   const key = await encryptionKey(admin);
   if (key === undefined) return [];
@@ -301,9 +301,9 @@ async function encryption({ universe: { admin } }: Surroundings): Promise<readon
   ];
 }
 
-/** The databases and keyspaces in question, as others name them. */
+/** Which of the databases and keyspaces in question own an id. */
 interface Owners {
-  /** Of the database or keyspace that has one of these ids, or a table with one; none for what isn't ours. */
+  /** Labels of the databases and keyspaces that have one of these ids, or a table with one. None for those not in question. */
   labelsOf(ids: readonly string[]): Promise<readonly string[]>;
   /** Id of the database or keyspace with the label. */
   idOf(label: string): string | undefined;
@@ -322,7 +322,7 @@ async function ownersOf({ universe, names, signal }: Surroundings): Promise<Owne
   const namespaceOf = async (id: string): Promise<string | undefined> => {
     if (known.has(id)) return id;
     if (known.has(databaseOfTable(id))) return databaseOfTable(id);
-    // A keyspace's table: only the map of the universe says whose it is.
+    // For a keyspace's table, only the map of the universe says which keyspace it is in.
     map ??= dumpEntities(universe.masterWebAddresses, signal).then(
       ({ tables }) => new Map(tables.map((table) => [table.id, table.namespaceId])),
     );
@@ -342,7 +342,7 @@ async function ownersOf({ universe, names, signal }: Surroundings): Promise<Owne
   };
 }
 
-/** A YSQL table's id is its database's, with the table's OID in the last eight digits (facts/yugabytedb.md, section 3). */
+/** The id of a YSQL table's database: the table's id without the OID in its last eight digits (facts/yugabytedb.md, section 3). */
 function databaseOfTable(id: string): string {
   return `${id.slice(0, 24)}00000000`;
 }

@@ -1,24 +1,24 @@
 import type { TabletTarget } from '../../model/tablets.ts';
 import type { Tablet, TabletReplica } from './yb-admin/topology.ts';
 
-/** What the last backup knows of a tablet: that its files are stored already, and about how many bytes they are. */
+/** What the last backup knows of a tablet: the replica whose files are stored already, and about how many bytes they are. */
 export interface EarlierCopy {
   readonly replica: string;
   readonly bytes: number;
 }
 
-/** When nothing is known of any tablet. */
+/** Assumed size of a tablet if no tablet's size is known. */
 const UNKNOWN_BYTES = 64 * 1024 * 1024;
 
 /** Replicas that are whole. */
 const WHOLE: ReadonlySet<TabletReplica['role']> = new Set(['LEADER', 'FOLLOWER', 'READ_REPLICA']);
 
 /**
- * From which replica each tablet is taken, and which come next. Replicas of one tablet differ in their files, so the one whose
- * files were stored last time makes least to send. Else the node with the least to send so far, among voters before read
- * replicas, the leader before an equal. Pure; the order of tablets spreads neighbours over nodes.
+ * Decides which replica each tablet is taken from, and which are tried next. Replicas of one tablet differ in their files, so the replica whose
+ * files were stored last time has least to send. Otherwise the node with the least to send so far is taken: voters before read replicas, and the
+ * leader if two are equal. Pure. The order of the result spreads neighbouring tablets over nodes.
  *
- * @param snapshotOf the snapshot of a table's database.
+ * @param snapshotOf the snapshot of a table's database
  */
 export function placeTablets(
   tablets: readonly Tablet[],
@@ -29,7 +29,7 @@ export function placeTablets(
   const load = new Map<string, number>();
   const bytesOf = (tablet: Tablet) => earlier.get(tablet.id)?.bytes ?? usual;
   const first = new Map<string, string>();
-  // The settled ones first, so that the others even out what they leave uneven.
+  // Tablets with a stored copy come first, so that the others even out the load that these leave uneven.
   for (const tablet of tablets) {
     const copy = earlier.get(tablet.id);
     if (copy !== undefined && wholeReplicas(tablet).some(({ address }) => address === copy.replica)) {
@@ -59,7 +59,7 @@ export function placeTablets(
   return spread(targets);
 }
 
-/** Addresses of the whole replicas, the best to take it from first. */
+/** Addresses of the whole replicas, the best to read from first. */
 function ranked(tablet: Tablet, load: ReadonlyMap<string, number>): readonly string[] {
   const rank = ({ role }: TabletReplica) => (role === 'READ_REPLICA' ? 1 : 0);
   return wholeReplicas(tablet)
@@ -72,14 +72,15 @@ function ranked(tablet: Tablet, load: ReadonlyMap<string, number>): readonly str
     .map(({ address }) => address);
 }
 
+/** The replicas of a tablet that are whole, as opposed to those that are still being copied. */
 export function wholeReplicas({ replicas }: Tablet): readonly TabletReplica[] {
   return replicas.filter(({ role }) => WHOLE.has(role));
 }
 
-/** Neighbours that go to one node as one task: `workflows/tablet-transfer.ts` makes no bigger ones. */
+/** How many neighbours go to one node as one task, which is the most that `workflows/tablet-transfer.ts` puts into one. */
 const RUN = 16;
 
-/** Takes a run of tablets of each node in turn: a batch keeps many nodes busy, and each with few tasks. */
+/** Takes a run of tablets of each node in turn, so that a batch keeps many nodes busy, each with few tasks. */
 function spread(targets: readonly TabletTarget[]): readonly TabletTarget[] {
   const queues = new Map<string, TabletTarget[]>();
   for (const target of targets) {

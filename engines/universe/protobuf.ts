@@ -13,10 +13,10 @@ const VERSION = 1;
 const HEADER_BYTES = MAGIC.length + 4;
 
 /**
- * The messages of one of YugabyteDB's containers, without the first one, which describes the type of the others (`src/yb/util/pb_util.cc`): magic, version,
- * then records of length, message and CRC-32C over both.
+ * The messages of one of YugabyteDB's containers (`src/yb/util/pb_util.cc`), without the first one, which describes the type of the others. A
+ * container is magic, version, then records of length, message and CRC-32C over both.
  *
- * @throws RangeError, in words, where it is none or is damaged
+ * @throws RangeError saying in words why it is none, or how it is damaged
  */
 export function messagesIn(container: Buffer): readonly Buffer[] {
   if (container.length < HEADER_BYTES || container.toString('latin1', 0, MAGIC.length) !== MAGIC) {
@@ -37,7 +37,7 @@ export function messagesIn(container: Buffer): readonly Buffer[] {
   return messages.slice(1);
 }
 
-/** The fields of a message in their order. Throws RangeError, in words, where it is no message. */
+/** The fields of a message in their order. Throws RangeError, in words, if it is no message. */
 export function fieldsOf(message: Buffer): readonly ProtobufField[] {
   const fields: ProtobufField[] = [];
   const reader = { at: 0 };
@@ -61,7 +61,7 @@ export function bytesOf(fields: readonly ProtobufField[], number: number): reado
   return fields.flatMap((field) => (field.number === number && 'bytes' in field ? [field.bytes] : []));
 }
 
-/** The last number of a field, which is the one that counts. */
+/** The last value of a numeric field: protocol buffers let the last one count. */
 export function numberOf(fields: readonly ProtobufField[], number: number): bigint | undefined {
   return fields.flatMap((field) => (field.number === number && 'value' in field ? [field.value] : [])).at(-1);
 }

@@ -5,8 +5,8 @@ import { workerIdentity } from '../worker-identity.ts';
 const PATIENCE_MS = 5_000;
 
 /**
- * Makes sure that this worker reaches a master of the universe, within five seconds. yb-admin would find out too, after minutes of trying: so long
- * a worker of another universe on the same task queue would hold what a worker that reaches this one could do.
+ * Makes sure that this worker reaches a master of the universe, within five seconds. yb-admin would try for minutes. For so long a worker that
+ * can't reach the universe would hold a task that another worker of the same queue could do.
  *
  * @param masters `host:port` of each
  * @throws HoldfastError `UNIVERSE_OUT_OF_REACH` (transient: another worker of the queue may take the next attempt)

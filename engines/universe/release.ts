@@ -14,12 +14,12 @@ import type { YbAdmin } from './yb-admin/program.ts';
 import { deleteSnapshot, findSnapshot } from './yb-admin/snapshots.ts';
 
 const POLL_MS = 1_000;
-/** A deletion has been seen to hang (YugabyteDB issue 25628); it was asked for, and the universe goes on with it. */
+/** How long to wait for a deletion, in milliseconds. One has been seen to hang (YugabyteDB issue 25628); the universe goes on with it. */
 const DELETION_WAIT_MS = 30_000;
 
 /**
- * Deletes every snapshot that was begun in the universe for this backup, also one whose id was lost with its worker, and then
- * their entries in the ledger. One that can't be deleted keeps none of the others; the first failure is thrown at the end.
+ * Deletes every snapshot that was begun in the universe for this backup, even one whose id was lost with its worker, and then their entries in the
+ * ledger. If one can't be deleted, the others are deleted all the same, and the first failure is thrown at the end.
  */
 export async function releaseSnapshots(
   context: BackupContext,
@@ -47,9 +47,9 @@ export async function releaseSnapshots(
 }
 
 /**
- * Deletes what other backups of the plan left in the universe: those that have ended, with a manifest or a tombstone, and those
- * that are older than any snapshot is kept. A run that was terminated leaves the like. What can't be deleted now is tried again by the next backup: it keeps
- * none from beginning, and the universe deletes snapshots by itself when their time is over.
+ * Deletes snapshots that other backups of the plan left in the universe, as a terminated run does: those of backups that have ended, with a
+ * manifest or a tombstone, and those that are older than `snapshotRetentionMs`. A failure is logged and doesn't stop this backup. The next backup
+ * tries again, and the universe itself deletes snapshots when their retention is over.
  */
 export async function releaseLeftovers(context: BackupContext, source: UniverseSource): Promise<void> {
   const { store, ref, signal } = context;
@@ -83,7 +83,7 @@ async function hasEnded({ store, ref, signal }: BackupContext): Promise<boolean>
   }
 }
 
-/** False where it was gone already. */
+/** Deletes a snapshot, and waits up to 30 s until the universe shows it deleted. Returns false if it was gone already. */
 export async function deleteAndSee(admin: YbAdmin, context: BackupContext, id: string): Promise<boolean> {
   try {
     await deleteSnapshot(admin, id);

@@ -3,8 +3,8 @@ import type { KitFile } from '../engine.ts';
 import { findScript } from '../ysql/server/scripts.ts';
 
 /**
- * `RESTORE.md`, and `tablets.sh`, which puts the tablets' files together from the shared objects. All a restore needs besides is the
- * universe's own programs, jq, zstd and sha256sum. Pure.
+ * `RESTORE.md`, and `tablets.sh`, which puts the tablets' files together from the shared objects. A restore also needs the universe's own programs,
+ * jq, zstd and sha256sum. Pure.
  */
 export function universeKit(
   ref: { readonly plan: string; readonly backup: string },
@@ -130,7 +130,7 @@ function shellQuote(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-/** A name that holds `=` or a slash would be taken for a connection string itself. */
+/** ysqlsh would take a name with `=` or a slash for a connection string, so this makes one. */
 function connectionString(database: string): string {
   return `dbname='${database.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
 }

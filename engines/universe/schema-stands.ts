@@ -17,9 +17,9 @@ export interface SchemaOfSnapshot {
 }
 
 /**
- * Makes sure that a dump of the present is of the snapshot's schema. Equal catalog versions prove it; different ones don't disprove it, since
- * ANALYZE raises the version too, and with it auto-analyze (issues 21764, 1721): then the schema itself is compared, as of the snapshot, before
- * the dump and after it. Throws `READ_POINT_LOST` (permanent).
+ * Makes sure that a dump of the present is of the snapshot's schema. Equal catalog versions prove that. Different ones disprove nothing, since
+ * ANALYZE raises the version too, and auto-analyze with it (issues 21764, 1721). Then the schemas themselves are compared: as of the snapshot,
+ * before the dump and after it. Throws `READ_POINT_LOST` (permanent).
  */
 export async function checkSchemaStands(
   exporting: SchemaOfSnapshot,
@@ -49,6 +49,7 @@ export async function checkSchemaStands(
   );
 }
 
+/** The fingerprint of a database's schema and files as they are now. */
 export function presentFingerprint(
   { context, database }: SchemaOfSnapshot,
   target: ConnectionTarget,
@@ -56,7 +57,7 @@ export function presentFingerprint(
   return withSession(target, database.database, context.signal, fingerprint);
 }
 
-/** Undefined where the server can't read the past: then only the versions can be compared. */
+/** Undefined if the server can't read the past. Then the schema counts as changed. */
 async function fingerprintAt(
   { context, database }: SchemaOfSnapshot,
   target: ConnectionTarget,
@@ -74,7 +75,7 @@ async function fingerprintAt(
 }
 
 /**
- * The schema, and the files of each relation: TRUNCATE and what rewrites a table give it another relfilenode, by which the dump shows
+ * A fingerprint of the schema and of each relation's files. TRUNCATE or a rewrite gives a table another relfilenode, by which the dump shows
  * import_snapshot where the table's rows are.
  */
 async function fingerprint(session: Session): Promise<string> {

@@ -16,8 +16,8 @@ import { universeKit } from './restore-kit.ts';
 const RESULTS_AT_ONCE = 16;
 
 /**
- * What the agents saved. Writing the manifest makes sure that it is every tablet of the list.
- * Throws `TABLETS_MISSING` (permanent) naming those that nobody saved.
+ * Returns what the agents saved. Its `writeManifest` makes sure that this is every tablet of the list: it throws `TABLETS_MISSING` (permanent),
+ * naming the first that nobody saved.
  */
 export async function collect(
   context: BackupContext,
@@ -48,7 +48,7 @@ async function tabletsOf(context: BackupContext, { shards }: TabletWorkList): Pr
   return tablets;
 }
 
-/** The results in their order, each tablet once: the first result that has it counts. */
+/** The results in their order, each tablet once: the first result that has a tablet counts. */
 async function* savedLists(
   context: BackupContext,
   epoch: number,

@@ -3,14 +3,14 @@ import type { Entities } from './entities.ts';
 import { wholeReplicas } from './placement.ts';
 import type { TabletServer } from './yb-admin/topology.ts';
 
-/** The tablet server at each address: the one that is alive where the masters also remember one that was there before it. */
+/** The tablet server at each address. If the masters also remember a dead one at the address, the live one counts. */
 export function serversByAddress(servers: readonly TabletServer[]): ServersByAddress {
   const dead = servers.filter(({ status }) => status !== 'ALIVE');
   const alive = servers.filter(({ status }) => status === 'ALIVE');
   return new Map([...dead, ...alive].map(({ address, uuid }) => [address, uuid]));
 }
 
-/** A server that isn't alive, in words: whether another one, made anew, runs at its address by now. */
+/** Names a server that isn't alive, and says if another one, made anew, runs at its address by now. */
 export function deadServer(server: TabletServer, all: readonly TabletServer[]): string {
   const successor = all.find(
     ({ address, uuid, status }) => address === server.address && uuid !== server.uuid && status === 'ALIVE',
@@ -20,12 +20,12 @@ export function deadServer(server: TabletServer, all: readonly TabletServer[]): 
     : `${server.address} (${server.uuid}, which was made anew: now ${successor.uuid} runs at that address)`;
 }
 
-/** Tablets of each server that its agent is asked for: enough to notice directories that are not its own, few enough for history. */
+/** How many tablets of its server an agent is asked for: enough to notice directories of another server, few enough for history. */
 const TABLETS_ASKED = 8;
 
 const ID = /^[0-9a-f]{32}$/;
 
-/** What each agent compares its node with, by address. Tablets that are being moved are left out. */
+/** What each agent compares its node with, by address. Leaves out tablets that are being moved. */
 export function inspections(
   servers: readonly TabletServer[],
   { tablets }: Pick<Entities, 'tablets'>,
@@ -47,7 +47,7 @@ export function inspections(
   );
 }
 
-/** This many of them, spread over the whole list, since neighbours lie on the same disk. */
+/** `count` of them, spread over the whole list, since neighbours lie on the same disk. */
 function spreadOver<T>(all: readonly T[], count: number): readonly T[] {
   if (all.length <= count) return all;
   const step = all.length / count;

@@ -1,14 +1,14 @@
 import { transient } from '../../model/errors.ts';
 import { bytesOf, fieldsOf, messagesIn, numberOf } from './protobuf.ts';
 
-/** Which tables and tablets a snapshot holds, as its exported metadata say. */
+/** The tables and tablets that a snapshot holds, as its exported metadata say. */
 export interface SnapshotContents {
   /**
-   * 3 where an import finds tables by the numbers of their files, and leaves out those that it doesn't find; below it finds them by name, and fails
-   * (AutoFlag enable_export_snapshot_using_relfilenode, 2025.1 and later).
+   * From 3 on, an import finds tables by their file numbers, and skips those that it doesn't find. Below, it finds tables by name, and fails if one
+   * is missing (AutoFlag enable_export_snapshot_using_relfilenode, 2025.1 and later).
    */
   readonly formatVersion: number;
-  /** Ids of tablets by the id of their table: of colocated tables by that of their parent. */
+  /** Ids of tablets by the id of their table; for colocated tables, by the id of their parent. */
   readonly tablets: ReadonlyMap<string, readonly string[]>;
 }
 
@@ -23,13 +23,13 @@ const TABLE_OF_TABLET = 6;
 /** `SysRowEntryType` (master_types.proto). */
 const TABLET = 2n;
 
-/** The first release line whose imports leave out what they don't find. */
+/** The first format whose imports skip what they don't find (2025.1). */
 export const LENIENT_FORMAT = 3;
 
 /**
- * Reads what `export_snapshot` wrote: of any format so far, tablets stand in it as rows of the masters' catalogue.
+ * Reads what `export_snapshot` wrote. In every format so far, tablets are in it as rows of the masters' catalogue.
  *
- * @throws HoldfastError `SNAPSHOT_METADATA` (transient: it is exported again) where the file is damaged
+ * @throws HoldfastError `SNAPSHOT_METADATA` (transient: it is exported again) if the file is damaged
  */
 export function snapshotContents(file: Buffer, database: string): SnapshotContents {
   try {

@@ -7,17 +7,16 @@ import type { BackupContext } from '../engine.ts';
 import type { DatabaseName } from './universe.ts';
 
 /**
- * What was begun in a universe for a backup, written into the repository before and after each `create_…_snapshot`: a worker
- * that is killed in between leaves the intent, from which the next one finds the snapshot again. Entries go when the
- * snapshots are deleted.
+ * What was begun in a universe for a backup. It is written into the repository before and after each `create_…_snapshot`. A worker that is killed
+ * in between leaves the intent, from which the next one finds the snapshot. Entries are deleted with their snapshots.
  */
 export interface SnapshotIntent {
   readonly epoch: number;
   readonly database: string;
   readonly api: DatabaseName['api'];
-  /** Counts the snapshots of one epoch, of which the earlier ones failed. */
+  /** Numbers the snapshots of one epoch; the earlier ones failed. */
   readonly attempt: number;
-  /** Every snapshot that there was before. */
+  /** Ids of all snapshots that existed before. */
   readonly before: readonly string[];
   readonly catalogVersion?: string;
   readonly at: string;
@@ -35,11 +34,12 @@ const intentSchema: z.ZodType<SnapshotIntent> = z.object({
 
 const createdSchema = z.object({ snapshot: z.string() });
 
+/** An intent, and the snapshot that came of it. */
 export interface LedgerEntry {
   readonly intent: SnapshotIntent;
-  /** Absent while it isn't known whether the universe has it. */
+  /** Id of the snapshot. Absent while nobody knows whether the universe has it. */
   readonly snapshot?: string;
-  /** What its keys begin with. */
+  /** The common prefix of its keys. */
   readonly name: string;
   readonly keys: readonly string[];
 }
@@ -47,7 +47,7 @@ export interface LedgerEntry {
 const INTENT = '.intent.json';
 const CREATED = '.created.json';
 
-/** The entries of a backup that are not over, in the order of epochs and attempts. */
+/** The live entries of a backup, in the order of epochs and attempts. */
 export async function readLedger({ store, ref, signal }: BackupContext): Promise<readonly LedgerEntry[]> {
   const folder = snapshotLedgerFolder(ref);
   const all = await Array.fromAsync(store.list(folder, { signal }), ({ key }) => key);
@@ -69,6 +69,7 @@ export async function readLedger({ store, ref, signal }: BackupContext): Promise
   return entries;
 }
 
+/** Writes the intent, before the snapshot is asked for. `index` is that of the database among the plan's. */
 export async function writeIntent(
   context: BackupContext,
   index: number,
@@ -78,6 +79,7 @@ export async function writeIntent(
   await putSealed(store, entryKey(context, index, intent) + INTENT, intent, { signal });
 }
 
+/** Writes the id of the snapshot that came of the intent. */
 export async function writeCreated(
   context: BackupContext,
   index: number,

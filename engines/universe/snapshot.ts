@@ -32,8 +32,8 @@ const HOUR_MS = 3_600_000;
 const POLL_MS = 1_000;
 
 /**
- * Takes a snapshot of every database and keyspace of the plan, or finds those that an earlier attempt took, and waits until
- * they are complete. Tablet splitting stays held until the read point is closed: a split deletes the parent's snapshot.
+ * Takes a snapshot of every database and keyspace of the plan, or finds those that an earlier attempt took, and waits until they are complete.
+ * Holds tablet splitting until the read point is closed, since a split deletes the parent's snapshot.
  *
  * Throws `SNAPSHOT_FAILED` (transient: another one is taken), `SNAPSHOT_STUCK`, `UNIVERSE_NO_DATABASE` (permanent).
  */
@@ -65,7 +65,7 @@ export async function openSnapshots(
 
 interface Wanted {
   readonly epoch: number;
-  /** Of the database among the plan's. */
+  /** Index of the database among the plan's. */
   readonly index: number;
   readonly name: DatabaseName;
 }
@@ -100,7 +100,7 @@ interface Begun {
   readonly catalogVersion?: string;
 }
 
-/** The snapshot that an earlier attempt began; undefined where another must be taken. */
+/** The snapshot that an earlier attempt began; undefined if another must be taken. */
 async function foundAgain(
   universe: Universe,
   context: BackupContext,
@@ -122,8 +122,8 @@ async function foundAgain(
 }
 
 /**
- * The snapshot of this database that wasn't there when the intent was written, and that no schedule made. Of several, which
- * another tool must have made too, which is ours is not known. So none is used or deleted, and ours ends by its retention.
+ * The one snapshot of this database that wasn't there when the intent was written, and that no schedule made. If there are several, another tool
+ * made some of them, and nobody knows which is ours. Then none is used or deleted, and ours expires by its retention.
  */
 export async function orphanOf({ admin }: Universe, intent: SnapshotIntent): Promise<string | undefined> {
   const before = new Set(intent.before);
@@ -143,7 +143,10 @@ function isOf({ state, objects = [] }: Snapshot, { database, api }: SnapshotInte
   );
 }
 
-/** A database that isn't there has "no tables" for some builds of yb-admin, as an empty one has for all of them. */
+/**
+ * Throws `UNIVERSE_NO_DATABASE` (permanent). Needed because some builds of yb-admin say "no tables" of a missing database, as all do of an empty
+ * one.
+ */
 async function requireNamespace(admin: YbAdmin, { api, name }: DatabaseName): Promise<void> {
   if ((await findNamespace(admin, api, name)) !== undefined) return;
   throw permanent(

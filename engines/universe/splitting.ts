@@ -3,24 +3,24 @@ import type { VerbContext } from '../engine.ts';
 import type { YbAdmin } from './yb-admin/program.ts';
 import { holdTabletSplitting, isTabletSplittingComplete } from './yb-admin/upkeep.ts';
 
-/** Long enough to outlive a lost worker's replacement, short enough to be over soon after nobody asks any more. */
+/** Long enough for a lost worker's replacement to renew it, short enough to end soon after the last renewal. */
 const LEASE_MS = 60_000;
 const RENEW_MS = 15_000;
 const OWNER = 'holdfast';
 const SETTLE_MS = 5 * 60_000;
 const POLL_MS = 1_000;
 
+/** A lease on tablet splitting that is renewed until it is released. */
 export interface HeldSplitting {
   /** Rejects when the lease could not be renewed in time, so that tablets may split. */
   readonly lost: Promise<never>;
-  /** No further renewal; what is left of the lease runs out by itself. */
+  /** Stops renewing. The rest of the lease runs out by itself. */
   release(): Promise<void>;
 }
 
 /**
- * Keeps tablets from splitting while it is held, by a lease: whatever becomes of this process, the universe splits again a
- * minute later. Returns when splits under way have ended, or after five minutes of waiting for them. Universes that don't
- * split tablets need nothing.
+ * Keeps tablets from splitting by a lease. If this process dies, the universe splits again a minute later. Returns when splits under way have
+ * ended, or after five minutes of waiting for them. A universe that doesn't split tablets needs nothing.
  */
 export async function holdSplitting(admin: YbAdmin, verb: VerbContext): Promise<HeldSplitting> {
   const known = await holdTabletSplitting(admin, LEASE_MS, OWNER);
@@ -34,7 +34,7 @@ export async function holdSplitting(admin: YbAdmin, verb: VerbContext): Promise<
   }
   const renewing = renew(admin, verb, end.signal);
   const lost = renewing.then(() => new Promise<never>(() => undefined));
-  // Whoever doesn't wait for it is no reason to end the process.
+  // Prevents an unhandled rejection, which would end the process, if nobody awaits it.
   lost.catch(() => undefined);
   return {
     lost,
@@ -55,7 +55,7 @@ async function renew(admin: YbAdmin, verb: VerbContext, end: AbortSignal): Promi
       await holdTabletSplitting(admin, LEASE_MS, OWNER);
       heldUntil = asked + LEASE_MS;
     } catch (error) {
-      // One renewal may fail: there are three to a lease.
+      // A renewal may fail: three fall within a lease.
       if (Date.now() > heldUntil) throw error;
       verb.log('tablet splitting could not be held on', { error: String(error) });
     }

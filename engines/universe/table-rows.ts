@@ -7,10 +7,10 @@ import { quoteTable } from '../ysql/server/identifiers.ts';
 import { readAsOf } from '../ysql/server/read-time.ts';
 import { onlyRow, type Session, withSession } from '../ysql/server/session.ts';
 
-/** What a manifest says of a table's rows. A distributed snapshot is saved without anybody reading them. */
+/** What a manifest says of a table's rows. A distributed snapshot is saved without reading them. */
 export type TableRows = Pick<ManifestTable, 'rows' | 'rowsAre' | 'holdsRows'>;
 
-/** For tables that YSQL can't be asked about, such as those of a keyspace. */
+/** For tables that YSQL can't be asked about, such as a keyspace's. */
 export const NOT_LOOKED_AT: TableRows = { rows: 0, rowsAre: 'unknown' };
 
 interface RowsQuestion {
@@ -43,12 +43,12 @@ export async function countOf(
   return Number(onlyRow(rows, 'the number of rows').rows);
 }
 
-/** A table whose first row is this far behind deleted ones is left unknown. */
+/** Limit of a look, in milliseconds. If deleted rows before the first row take longer, the table is left unknown. */
 const LOOK_MS = 10_000;
 
 /**
- * Without counting: whether each table holds a row as of the snapshot, and the estimate of its statistics; by table id. A table that
- * can't be looked at (another role's, say) is left unknown: the backup doesn't depend on it.
+ * Without counting: by table id, whether each table holds a row as of the snapshot, and the estimate of its statistics. A table that can't be
+ * looked at (another role's, say) is left unknown, since the backup doesn't depend on it.
  */
 export async function lookForRows(
   question: RowsQuestion,
@@ -84,7 +84,7 @@ export async function holdsRows(
   return onlyRow(rows, 'whether there is a row').holds;
 }
 
-/** The estimate of ANALYZE; undefined where the table was never analysed (0 before PostgreSQL 14, -1 since). */
+/** The estimate of ANALYZE; undefined if the table was never analysed (0 before PostgreSQL 14, -1 since). */
 async function estimateOf(session: Session, schema: string, name: string): Promise<number | undefined> {
   const rows = await session.query<{ estimate: string }>(
     `read the statistics of ${schema}.${name}`,
@@ -96,7 +96,7 @@ async function estimateOf(session: Session, schema: string, name: string): Promi
   return estimate > 0 ? estimate : undefined;
 }
 
-/** The look's own limit ended it: a statement that was cancelled would be tried again for ever. */
+/** Whether the look's own limit ended it. Its error is transient, so it would otherwise be tried again for ever. */
 function isOverTime({ cause }: HoldfastError): boolean {
   return sqlState(cause) === '57014';
 }

@@ -8,13 +8,14 @@ export interface Place {
   readonly zone: string;
 }
 
+/** A tablespace as `pg_tablespace` lists it. */
 export interface Tablespace {
   readonly name: string;
-  /** `replica_placement={…}` among others; null where it has none. */
+  /** `replica_placement={…}` and others; null if it has none. */
   readonly options: readonly string[] | null;
 }
 
-/** Tablespaces with the places of theirs in which no node lives any more, as `cloud.region.zone`. */
+/** Tablespaces, each with its places that have no node any more, as `cloud.region.zone`. */
 export async function tablespacesWithoutNodes(
   session: Session,
 ): Promise<readonly { readonly name: string; readonly places: readonly string[] }[]> {
@@ -34,8 +35,8 @@ export async function tablespacesWithoutNodes(
 }
 
 /**
- * Of the places in a tablespace's `replica_placement` (documentation, "Tablespaces": `{"num_replicas": 3, "placement_blocks": [{"cloud":…,
- * "region":…, "zone":…, "min_num_replicas": 1}]}`), those without a node. `*` stands for any.
+ * The places in a tablespace's `replica_placement` that have no node (documentation, "Tablespaces": `{"num_replicas": 3, "placement_blocks":
+ * [{"cloud":…, "region":…, "zone":…, "min_num_replicas": 1}]}`). `*` stands for any.
  */
 export function placesWithoutNodes(
   options: readonly string[] | null,

@@ -14,8 +14,8 @@ import { openUniverse, type Universe } from './universe.ts';
 import { findSnapshot } from './yb-admin/snapshots.ts';
 
 /**
- * The tablets of these snapshots, each with the replicas that it is to be taken from. Throws as `requireSnapshotsTablets` where the universe's tablets are not
- * the snapshots'.
+ * The tablets of these snapshots, each with the replicas to take it from. Throws as `requireSnapshotsTablets` if the universe's tablets are not the
+ * snapshots'.
  */
 export async function findTargets(
   context: BackupContext,
@@ -41,7 +41,7 @@ export async function findTargets(
   return placeTablets(tablets, (table) => snapshotOfTable.get(table) ?? '', await earlierCopies(context));
 }
 
-/** The tablets of the plan's newest backup: whose files the repository has. A damaged one yields none. */
+/** The tablets of the plan's newest backup, whose files the repository has. None if that backup is damaged. */
 async function earlierCopies(context: BackupContext): Promise<ReadonlyMap<string, EarlierCopy>> {
   const { store, ref, signal } = context;
   const copies = new Map<string, EarlierCopy>();
@@ -65,9 +65,9 @@ async function earlierCopies(context: BackupContext): Promise<ReadonlyMap<string
 }
 
 /**
- * Where tablets are now, by tablet id: for those that were not where the list said. Tablets that are gone are left out.
+ * Where tablets are now, by tablet id. Called for tablets that were not where the work list said. Leaves out tablets that are gone.
  *
- * Throws `READ_POINT_LOST` (permanent) where it is their snapshot that is gone: the caller takes another.
+ * Throws `READ_POINT_LOST` (permanent) if their snapshot is gone: the caller takes another.
  */
 export async function locateTablets(
   context: BackupContext,

@@ -20,15 +20,15 @@ export async function readTserverFlags(webAddress: string, signal: AbortSignal):
 }
 
 /**
- * The UUID of the tablet server whose web server is at `http://host:9000`: every page of it says so at its end (`RpcAndWebServerBase::FooterHtml`,
- * src/yb/server/server_base.cc). Undefined where the page doesn't. Throws as `fetchPage`.
+ * The UUID of the tablet server whose web server is at `http://host:9000`, from the footer of its pages (`RpcAndWebServerBase::FooterHtml`,
+ * src/yb/server/server_base.cc). Undefined if the page has none. Throws as `fetchPage`.
  */
 export async function readTserverUuid(webAddress: string, signal: AbortSignal): Promise<string | undefined> {
   const [, uuid] = /\bserver uuid ([0-9a-f]{32})\b/.exec(await fetchPage(`${webAddress}/`, signal)) ?? [];
   return uuid;
 }
 
-/** Lines `--flag=value`. Throws `TSERVER_NO_DATA_DIRECTORIES` (permanent). */
+/** Parses lines `--flag=value`. Throws `TSERVER_NO_DATA_DIRECTORIES` (permanent). */
 export function parseTserverFlags(text: string): TserverFlags {
   const flags = new Map<string, string>();
   for (const line of text.split(/\r?\n/)) {

@@ -18,6 +18,7 @@ export interface Universe {
   readonly masterWebAddresses: readonly string[];
 }
 
+/** The name of a YSQL database or a YCQL keyspace. */
 export interface DatabaseName {
   readonly api: 'ysql' | 'ycql';
   readonly name: string;
@@ -55,8 +56,8 @@ export function namesIn({ databases, keyspaces }: UniverseSource): readonly Data
 const YSQL_PORT = 5433;
 
 /**
- * Where the universe's YSQL is: the plan's connection, else the first tablet server that is alive, as the user yugabyte without
- * a password. Throws `UNIVERSE_NO_TSERVER` (permanent).
+ * How to connect to the universe's YSQL: by the plan's connection, or else to the first tablet server that is alive, as the user yugabyte without a
+ * password. Throws `UNIVERSE_NO_TSERVER` (permanent).
  */
 export async function ysqlTarget(verb: VerbContext, { source, admin }: Universe): Promise<ConnectionTarget> {
   if (source.ysql !== undefined) return parseConnectionUrl(await verb.secret(source.ysql.connection));
@@ -73,8 +74,8 @@ export async function ysqlTarget(verb: VerbContext, { source, admin }: Universe)
 }
 
 /**
- * As `ysqlTarget`, after it was made sure that YSQL there is this universe's own. A plan that names the masters of one universe and the address of another's
- * YSQL would save schemas, roles and sequences of the wrong one, and create databases there.
+ * As `ysqlTarget`, but first makes sure that YSQL there belongs to this universe. If a plan names the masters of one universe and the YSQL address
+ * of another, a backup would save schemas, roles and sequences of the wrong one, and a restore would create databases there.
  *
  * @throws HoldfastError `YSQL_OF_ANOTHER_UNIVERSE` (permanent); as `ysqlTarget`
  */
@@ -89,7 +90,7 @@ export async function ownYsqlTarget(verb: VerbContext, universe: Universe): Prom
   );
   const [first] = strange;
   if (first === undefined) return target;
-  // Builds that report no UUIDs name hosts as they were configured: one known host is enough.
+  // Builds that report no UUIDs name hosts as they were configured, so one known host is enough.
   if (first.uuid === undefined && strange.length < there.length) return target;
   const words = ({ host, uuid }: { readonly host: string; readonly uuid?: string }) =>
     uuid === undefined ? host : `${host} (${uuid})`;
@@ -102,6 +103,7 @@ export async function ownYsqlTarget(verb: VerbContext, universe: Universe): Prom
 
 const plain = (uuid: string): string => uuid.toLowerCase().replaceAll('-', '');
 
+/** The kind and version of the YSQL server at `target`. */
 export function serverOf(target: ConnectionTarget, signal: AbortSignal): Promise<Server> {
   return withSession(target, target.database, signal, readServer);
 }

@@ -1,4 +1,4 @@
-/** Numbers as CQL has them on the wire: big-endian, signed. */
+/** Numbers in CQL's wire format: big-endian, signed. */
 
 export function int32(value: number): Buffer {
   const bytes = Buffer.allocUnsafe(4);

@@ -2,7 +2,9 @@ import { isInvalid } from './errors.ts';
 import type { AggregateSchema, FunctionSchema, MaskSchema } from './schema.ts';
 import type { CqlSession } from './session.ts';
 
-/* What Cassandra has beside tables, types and indexes. YugabyteDB has none of it. */
+/*
+ * What Cassandra has besides tables, types and indexes. YugabyteDB has none of it.
+ */
 
 interface ViewRow extends Readonly<Record<string, unknown>> {
   readonly view_name: string;
@@ -40,7 +42,7 @@ interface MaskRow {
   readonly function_argument_nulls: readonly boolean[] | null;
 }
 
-/** Rows of a table of `system_schema` that older servers, and YugabyteDB, haven't: none there. */
+/** Rows of a table of `system_schema`. None on YugabyteDB and on older servers, which lack the table. */
 async function rowsIfThere<Row extends object>(
   session: CqlSession,
   table: string,
@@ -107,7 +109,7 @@ export async function readAggregates(
   }));
 }
 
-/** What is shown of columns to those who may not see them, by table and column. */
+/** Masks of columns, by table and column: what readers without the permission UNMASK see. */
 export async function readMasks(
   session: CqlSession,
   keyspace: string,
@@ -130,7 +132,7 @@ export async function readMasks(
   return masks;
 }
 
-/** Names of the triggers of a keyspace: they are Java classes on the nodes, which no backup over CQL holds. */
+/** Names of the triggers of a keyspace. They are Java classes on the nodes, so no backup over CQL holds them. */
 export async function readTriggerNames(
   session: CqlSession,
   keyspace: string,
@@ -145,7 +147,7 @@ export async function readTriggerNames(
   return rows.map(({ table_name, trigger_name }) => `${trigger_name} on ${keyspace}.${table_name}`);
 }
 
-/** When columns of a table were dropped, by name: one that was dropped and added again has lost its values. */
+/** When columns were dropped, by table. A column that was dropped and added again has lost its values. */
 export async function readDroppedColumns(
   session: CqlSession,
   keyspace: string,
@@ -166,7 +168,7 @@ export async function readDroppedColumns(
   return new Map([...dropped].map(([table, columns]) => [table, columns.sort()]));
 }
 
-/** Arguments and results are frozen always, and CREATE FUNCTION refuses the word around a whole type. */
+/** Removes `frozen<…>` around a whole type: arguments and results are always frozen, and CREATE FUNCTION refuses the word there. */
 function withoutFrozen(type: string): string {
   return type.startsWith('frozen<') && type.endsWith('>') ? type.slice('frozen<'.length, -1) : type;
 }

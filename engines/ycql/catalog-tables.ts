@@ -13,6 +13,7 @@ export interface TableRow extends Readonly<Record<string, unknown>> {
   readonly transactions?: Readonly<Record<string, string>> | null;
 }
 
+/** A column as `system_schema.columns` has it. */
 export interface ColumnRow {
   readonly table_name: string;
   readonly column_name: string;
@@ -22,6 +23,7 @@ export interface ColumnRow {
   readonly type: string;
 }
 
+/** An index as `system_schema.indexes` has it. */
 export interface IndexRow {
   readonly table_name: string;
   readonly index_name: string;
@@ -45,18 +47,19 @@ export interface Around {
   readonly types: readonly UserType[];
 }
 
-/** True for a table from the time of Thrift. Tables of CQL are `compound`, and views have no flags. */
+/** True for a table of the Thrift era. Tables of CQL have the flag `compound`, and views have no flags. */
 function isCompact({ flags }: TableRow): boolean {
   return Array.isArray(flags) && (flags.includes('dense') || !flags.includes('compound'));
 }
 
+/** Whether a table is a super column family of the Thrift era, which Holdfast doesn't carry. */
 export function isSuper({ flags }: TableRow): boolean {
   return Array.isArray(flags) && flags.includes('super');
 }
 
 /**
- * The columns that CQL shows. A compact table without clustering key has a hidden one, and its columns are listed as static; one
- * with a clustering key and no other column has a hidden column of type `empty`.
+ * The columns that CQL shows. A compact table without clustering key has a hidden column, and its other columns are listed as static. A compact
+ * table with a clustering key and no other column has a hidden column of type `empty`.
  */
 function shownColumns(row: TableRow, columns: readonly ColumnRow[]): readonly ColumnRow[] {
   if (!isCompact(row)) return columns;
@@ -66,7 +69,7 @@ function shownColumns(row: TableRow, columns: readonly ColumnRow[]): readonly Co
     .map((column) => (column.kind === 'static' ? { ...column, kind: 'regular' } : column));
 }
 
-/** What `system_schema` says of a table as Holdfast has it. */
+/** Converts what `system_schema` says of a table to Holdfast's schema. */
 export function tableSchema(
   session: CqlSession,
   row: TableRow,
@@ -141,7 +144,7 @@ function unquoted(name: string): string {
   return name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name;
 }
 
-/** Options by how CQL writes them; what a server doesn't list isn't given. */
+/** How CQL writes each option. Options that a server doesn't list are left out. */
 const CASSANDRA_OPTIONS: Readonly<Record<string, 'text' | 'number' | 'map' | 'boolean'>> = {
   additional_write_policy: 'text',
   allow_auto_snapshot: 'boolean',
@@ -182,7 +185,7 @@ function mapLiteral(value: unknown): string {
   return `{${entries.map(([name, text]) => `${literal(name)}: ${literal(text)}`).join(', ')}}`;
 }
 
-/** A type as CQL has it; one that can't be read stays as it is, and is refused by name later. */
+/** A type in CQL's own notation. One that can't be parsed is left as it is, and refused by name later. */
 export function typeText(session: CqlSession, text: string, typeNames: readonly string[]): string {
   if (session.server.product !== 'yugabytedb') return text;
   try {

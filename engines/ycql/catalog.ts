@@ -24,7 +24,7 @@ import { parseType, usedTypes } from './cql-type.ts';
 import type { KeyspaceSchema, TableSchema, UserType } from './schema.ts';
 import type { CqlSession } from './session.ts';
 
-/** Table of a restore's own in its target; never backed up. */
+/** The table that a restore keeps in its target for itself. Never backed up. */
 export const JOURNAL_TABLE = 'holdfast_restore';
 
 interface KeyspaceRow {
@@ -33,10 +33,7 @@ interface KeyspaceRow {
   readonly replication: Readonly<Record<string, string>> | null;
 }
 
-/**
- * The keyspaces and tables that the source selects. Throws, permanent: `YCQL_NO_KEYSPACE`, `YCQL_NO_TABLE`, each with the names that
- * there are.
- */
+/** The keyspaces and tables that the source selects. Throws `YCQL_NO_KEYSPACE`, `YCQL_NO_TABLE` (permanent). Each lists the names that exist. */
 export async function readSelected(
   session: CqlSession,
   source: Pick<YcqlSource, 'keyspaces' | 'tables'>,
@@ -64,7 +61,10 @@ function namesOf(rows: readonly KeyspaceRow[]): string {
   return rows.length === 0 ? 'none but its own' : rows.map(({ keyspace_name }) => keyspace_name).join(', ');
 }
 
-/** A name without wildcards that no table has is a mistake; a glob that matches nothing may be meant for later. */
+/**
+ * Throws `YCQL_NO_TABLE` (permanent) for a name without wildcards that no table has, and if nothing matches at all. A single glob may match
+ * nothing.
+ */
 function refuseMissingTables(schemas: readonly KeyspaceSchema[], patterns: NamePatterns): void {
   const names = schemas.flatMap(({ keyspace, tables }) => tables.map(({ name }) => `${keyspace}.${name}`));
   const missing = patterns.include.filter((pattern) => !/[*?]/.test(pattern) && !names.includes(pattern));
@@ -90,7 +90,7 @@ async function listKeyspaces(session: CqlSession, signal: AbortSignal): Promise<
     .sort((one, other) => one.keyspace_name.localeCompare(other.keyspace_name));
 }
 
-/** One keyspace whole, undefined where there is none. */
+/** One whole keyspace; undefined if there is none of that name. */
 export async function findKeyspace(
   session: CqlSession,
   name: string,
@@ -100,7 +100,7 @@ export async function findKeyspace(
   return row === undefined ? undefined : readKeyspace(session, row, { include: [], exclude: [] }, signal);
 }
 
-/** One table as it is now, with the types of its keyspace; undefined where there is none. */
+/** One table as it is now, with the types of its keyspace; undefined if there is none. */
 export async function readDefinition(
   session: CqlSession,
   keyspace: string,
@@ -126,7 +126,7 @@ export async function readDefinition(
   return { table: tableSchema(session, row, rows, around), types };
 }
 
-/** One table as it is now, undefined where there is none. */
+/** One table as it is now; undefined if there is none. */
 export async function readTable(
   session: CqlSession,
   keyspace: string,
@@ -136,7 +136,7 @@ export async function readTable(
   return (await readDefinition(session, keyspace, name, signal))?.table;
 }
 
-/** In an order in which each needs only those before it. */
+/** The types of a keyspace, ordered so that each needs only those before it. */
 async function readTypes(
   session: CqlSession,
   keyspace: string,
@@ -256,7 +256,7 @@ function inOrderOfNeed(types: readonly UserType[]): readonly UserType[] {
   return ordered;
 }
 
-/** Tablets by table; empty where the server has none. */
+/** Number of tablets by table; empty on a server that has none. */
 async function tabletCounts(
   session: CqlSession,
   keyspace: string,

@@ -9,7 +9,10 @@ import { refuseWhatCannotBeCarried } from './refusals.ts';
 import { type CqlSession, withSession } from './session.ts';
 import { resolveTarget } from './target.ts';
 
-/** What a backup of this source needs, each looked at by itself: connection, names, permissions; and what it can't carry. */
+/**
+ * Checks each thing that a backup of this source needs, independently of the others: connection, names, permissions. Also reports what a backup
+ * can't carry.
+ */
 export async function checkSource(verb: VerbContext, source: YcqlSource): Promise<readonly Check[]> {
   const inSession = async <T>(work: (session: CqlSession) => Promise<T>): Promise<T> =>
     withSession(verb, await resolveTarget(verb, source), source, work);
@@ -19,7 +22,7 @@ export async function checkSource(verb: VerbContext, source: YcqlSource): Promis
         `${server.product} ${server.version}, ${hosts.length} nodes up in ${[...dataCenters].join(', ')}`,
     ),
   );
-  // What is wrong with the connection is reported once. Nothing else can be checked without a connection.
+  // Nothing else can be checked without a connection, and its fault is reported once.
   if (!answers.ok) return [answers];
   return [
     answers,

@@ -8,9 +8,9 @@ import { FIRST_PAGE_ROWS, PAGE_GROWTH } from './scan.ts';
 import type { TableSchema } from './schema.ts';
 import type { CqlSession } from './session.ts';
 
-/** Places in the range of buckets where rows are read to learn how densely they lie. */
+/** At how many places in the range of buckets rows are read to learn their density. */
 const SAMPLES = 4;
-/** Most of what is read at one place. */
+/** The most rows, and the most bytes, that are read at one place. */
 const SAMPLE_ROWS = 2_000;
 const SAMPLE_BYTES = 1024 * 1024;
 
@@ -24,9 +24,9 @@ export interface TableToCut {
 }
 
 /**
- * Bytes of a table's rows as CQL sends them, estimated: rows are read at a few places, and how many buckets they reach over says how
- * many of the table there are. Exact for a table that fits the first place. Neither server reports the size of a table over CQL. A place
- * that can't be read counts for nothing: the scan itself goes round it.
+ * Estimates the bytes of a table's rows as CQL sends them, since neither server reports a table's size over CQL. Reads rows at a few places. The
+ * share of all buckets that these rows span gives the table's size. Exact for a table that fits the first place. A place that can't be read doesn't
+ * count: the scan itself goes round it.
  */
 export async function estimateBytes(
   session: CqlSession,
@@ -47,7 +47,7 @@ export async function estimateBytes(
     const end = sample === 0 ? BUCKETS : Math.floor(((sample + 1) * BUCKETS) / SAMPLES);
     const found = await samplePlace(session, statement, selectors.length + 1, { from, end }, signal);
     if (found === undefined) continue;
-    // The first sample runs to the end of the table: if it ends, that was all of it.
+    // The first sample may run to the end of the table. If it does, it read all rows.
     if (found.isWhole && sample === 0) return found.bytes;
     bytes += found.bytes;
     buckets += found.isWhole ? end - from : found.lastBucket - from + 1;
@@ -57,14 +57,14 @@ export async function estimateBytes(
 
 interface Sample {
   readonly bytes: number;
-  /** Nothing of the place is left. */
+  /** The place was read to its end. */
   readonly isWhole: boolean;
   readonly lastBucket: number;
 }
 
 /**
- * Rows at the beginning of a range, [from, end): pages begin with few rows, as nothing is known of their size, and grow by what
- * they bring. Undefined where not even a row can be read.
+ * Reads rows at the beginning of a range, [from, end). The first page has few rows, since nothing is known of their size; later ones grow by what
+ * was read. Undefined if not even one row can be read.
  */
 async function samplePlace(
   session: CqlSession,
@@ -113,7 +113,7 @@ export function cutTable(
 ): readonly Omit<ChunkSpec, 'id'>[] {
   const keys = table.partitionKey.map(({ name }) => quoteName(name));
   const pieces = Math.max(1, Math.ceil(estimatedBytes / chunkBytes));
-  // A small table on many tablets: several tablets to a chunk, where they lie side by side.
+  // For a small table on many tablets, one chunk covers several tablets that lie side by side.
   const ranges =
     pieces >= tablets.length
       ? tablets.flatMap((tablet) => pieceRanges(tablet, pieces))
@@ -136,7 +136,7 @@ interface Range {
   readonly to: number;
 }
 
-/** [from, end) in at most `pieces` parts of about equal length, none empty; both ends of each part included. */
+/** Cuts [from, end) into at most `pieces` parts of about equal length, none empty. Both ends of each part are included. */
 function cuts(from: number, end: number, pieces: number): readonly Range[] {
   const length = end - from;
   const count = Math.max(1, Math.min(length, pieces));
@@ -146,7 +146,7 @@ function cuts(from: number, end: number, pieces: number): readonly Range[] {
   }));
 }
 
-/** Cuts all tables: largest first, as a restore will load them. Ids are `t<table>-c<chunk>`. Pure. */
+/** Cuts all tables, largest first, as a restore will load them. Ids are `t<table>-c<chunk>`. Pure. */
 export function cutTables(tables: readonly TableToCut[], chunkBytes: number): readonly ChunkSpec[] {
   return [...tables]
     .sort((one, other) => other.estimatedBytes - one.estimatedBytes)

@@ -8,7 +8,7 @@ export type CqlType =
   | { readonly kind: 'vector'; readonly element: CqlType; readonly dimension: number }
   | { readonly kind: 'udt'; readonly frozen: boolean; readonly name: string };
 
-/** Names of the types that a server has of its own. */
+/** Names of the server's native types. */
 export const nativeNames: readonly string[] = [
   'ascii',
   'bigint',
@@ -116,7 +116,7 @@ class TypeParser {
   }
 }
 
-/** Each element of its value is a cell of its own: a collection or user-defined type that isn't frozen. */
+/** Whether each element of a value is a cell of its own: a collection or user-defined type that isn't frozen. */
 export function isMultiCell(
   type: CqlType,
 ): type is Extract<CqlType, { kind: 'list' | 'set' | 'map' | 'udt' }> {
@@ -141,7 +141,7 @@ export function usedTypes(type: CqlType): readonly string[] {
   }
 }
 
-/** Names of the server's own types that a type is made of. */
+/** Names of the native types that a type is made of. */
 export function nativeTypes(type: CqlType): readonly string[] {
   switch (type.kind) {
     case 'native':

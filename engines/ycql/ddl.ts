@@ -13,7 +13,7 @@ import {
 } from './schema.ts';
 import type { Server } from './session.ts';
 
-/** Statements of CQL that create what a schema describes, in keyspace `into`. Pure. */
+/** CQL statements that create what a schema describes, in keyspace `into`. Pure. */
 
 export function createKeyspace(
   { replication, durableWrites }: Pick<KeyspaceSchema, 'replication' | 'durableWrites'>,
@@ -64,7 +64,7 @@ const BARE = new Set([
   'varint',
 ]);
 
-/** The function of a mask with its arguments. One that users defined is in the same keyspace. */
+/** The call of a mask's function. A user-defined function is in the same keyspace. */
 function maskCall({ keyspace, name, arguments: given }: MaskSchema, into: string): string {
   const values = given.map((argument) =>
     argument === null ? 'null' : BARE.has(argument.type) ? argument.value : quoteText(argument.value),
@@ -97,7 +97,7 @@ export function createView({ table, base, allColumns: all, where }: ViewSchema, 
         .map(({ name }) => quoteName(name))
         .join(', ');
   const options = tableOptions(table, 'cassandra').filter(
-    // A view has the expiry of its rows' cells, and the server refuses a default.
+    // A view's cells expire as its base table's do, and the server refuses a default for a view.
     (option) => !option.startsWith('default_time_to_live'),
   );
   const clauses = options.length === 0 ? '' : ` WITH ${options.join(' AND ')}`;
@@ -139,8 +139,8 @@ export function createIndex(index: IndexSchema, table: TableSchema, into: string
 }
 
 /**
- * Cassandra writes a column's name quoted only where it must be, so that `values(m)` is never a column; YugabyteDB doesn't quote, and writes
- * keys as `(a, b), c`.
+ * The quoted target of an index. Cassandra quotes a column's name only if it must, so an unquoted `values(m)` is never a column. YugabyteDB doesn't
+ * quote, and writes keys as `(a, b), c`.
  */
 function targetOf({ target }: IndexSchema, table: TableSchema): string {
   const columns = [...table.partitionKey, ...table.clustering, ...table.statics, ...table.regulars];

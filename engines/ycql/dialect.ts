@@ -3,10 +3,12 @@ import { quoteName, quoteTable } from './identifiers.ts';
 import type { TableSchema } from './schema.ts';
 import type { CqlSession, Server } from './session.ts';
 
-/** YugabyteDB hashes a partition key into 16 bits; Cassandra's tokens are cut by their first 16. */
+/**
+ * How many buckets the hashes of partition keys are cut into. YugabyteDB hashes a key into 16 bits; of Cassandra's tokens the first 16 bits count.
+ */
 export const BUCKETS = 65_536;
 
-/** The condition of a range of buckets, both ends included, whose bounds are bound as `rangeBounds`. */
+/** The condition for a range of buckets, both ends included. Its parameters are those of `rangeBounds`. */
 export function rangeCondition(product: Server['product'], keys: readonly string[]): string {
   const list = keys.map(quoteName).join(', ');
   const hashed = product === 'yugabytedb' ? `partition_hash(${list})` : `token(${list})`;
@@ -14,8 +16,8 @@ export function rangeCondition(product: Server['product'], keys: readonly string
 }
 
 /**
- * On YugabyteDB the buckets themselves (int): bounds within a bucket aren't safe there, as only the first 16 bits of a token
- * count. On Cassandra the tokens (bigint) of the same buckets: bucket b begins at (b xor 0x8000) << 48.
+ * The bounds of a range of buckets. On YugabyteDB they are the buckets themselves (int): bounds within a bucket aren't safe there, since only the
+ * first 16 bits of a token count. On Cassandra they are the tokens (bigint) of the same buckets: bucket b begins at (b xor 0x8000) << 48.
  */
 export function rangeBounds(product: Server['product'], from: number, to: number): readonly [Buffer, Buffer] {
   if (product === 'yugabytedb') return [int32(from), int32(to)];
@@ -28,18 +30,19 @@ export function firstToken(bucket: number): bigint {
   return BigInt(bucket - BUCKETS / 2) << 48n;
 }
 
-/** The bucket that a token or hash, as the server gives it, falls into. */
+/** The bucket of a token or hash that the server returned. */
 export function bucketOf(product: Server['product'], cell: Buffer): number {
   if (product === 'yugabytedb') return cell.readInt32BE(0);
   return Number(cell.readBigInt64BE(0) >> 48n) + BUCKETS / 2;
 }
 
-/** What to select to learn a row's bucket. */
+/** The expression that selects a row's hash or token, from which `bucketOf` gets its bucket. */
 export function bucketExpression(product: Server['product'], { partitionKey }: TableSchema): string {
   const list = partitionKey.map(({ name }) => quoteName(name)).join(', ');
   return product === 'yugabytedb' ? `partition_hash(${list})` : `token(${list})`;
 }
 
+/** A SELECT of the selectors over a range of buckets. Its parameters are those of `rangeBounds`. */
 export function selectStatement(
   product: Server['product'],
   keyspace: string,
@@ -63,7 +66,7 @@ interface PartitionRow {
   readonly replica_addresses: unknown;
 }
 
-/** The tablets of a table in order; on Cassandra one that is everything. */
+/** The tablets of a table, in order. On Cassandra, one that covers everything. */
 export async function readTablets(
   session: CqlSession,
   keyspace: string,
@@ -85,7 +88,7 @@ export async function readTablets(
       leader: leaderOf(replica_addresses),
     }))
     .sort((one, other) => one.from - other.from);
-  // While a tablet splits, the list may have a gap or an overlap for a moment; then the ranges are cut without it.
+  // While a tablet splits, the list may briefly have a gap or an overlap. Then ranges are cut without regard to tablets.
   let next = 0;
   for (const { from, to } of tablets) {
     if (from !== next || to < from) return everything;
@@ -94,7 +97,7 @@ export async function readTablets(
   return next === BUCKETS ? tablets : everything;
 }
 
-/** Start and end of a tablet: two bytes, big-endian; empty means the end of everything. */
+/** A bound of a tablet: two bytes, big-endian. Empty means unbounded. */
 function boundOf(key: Buffer | null): number | undefined {
   return key === null || key.length < 2 ? undefined : key.readUInt16BE(0);
 }

@@ -11,7 +11,7 @@ import { openReadPoint } from './snapshot.ts';
 import { runStatement } from './sql.ts';
 import { upload } from './upload.ts';
 
-/** The logical engine for YugabyteDB's YCQL, and for Apache Cassandra: needs the CQL port only. */
+/** The logical engine for YugabyteDB's YCQL and for Apache Cassandra. It needs only the CQL port. */
 export const ycqlEngine = rowEngine<YcqlSource>({
   name: 'ycql',
   identify,

@@ -4,23 +4,23 @@ import { type Carried, TO_SEE_IT, tellable, WITHHELD } from './server-message.ts
 
 const CODES = types.responseErrorCodes;
 
-/** What the server answered with, in the protocol's words; undefined where it did not answer. */
+/** The error code of the CQL protocol that the server answered with; undefined if it did not answer. */
 export function responseCode(error: unknown): number | undefined {
   return error instanceof errors.ResponseError ? error.code : undefined;
 }
 
-/** The server refused the statement as it stands: a column, type, option or function it doesn't know. */
+/** Whether the server refused the statement itself: it has a column, type, option or function that the server doesn't know. */
 export function isInvalid(error: unknown): boolean {
   const code = responseCode(error);
   return code === CODES.invalid || code === CODES.syntaxError || code === CODES.configError;
 }
 
-/** The role that is logged in may not do it. */
+/** Whether the role that is logged in lacks the permission. */
 export function isUnauthorized(error: unknown): boolean {
   return responseCode(error) === CODES.unauthorized;
 }
 
-/** True where the object that was to be created is there already. */
+/** Whether the object that was to be created exists already. */
 export function isAlreadyThere(error: unknown): boolean {
   return (
     responseCode(error) === CODES.alreadyExists ||
@@ -28,7 +28,7 @@ export function isAlreadyThere(error: unknown): boolean {
   );
 }
 
-/** The write may have been done, or may be done later. Its outcome is not known. */
+/** Whether the outcome of a write is unknown: it may have been done, or may still be done. */
 export function isAmbiguous(error: unknown): boolean {
   const code = responseCode(error);
   if (code === undefined) return !(error instanceof errors.NoHostAvailableError && neverSent(error));
@@ -41,17 +41,17 @@ function neverSent(error: errors.NoHostAvailableError): boolean {
   );
 }
 
-/** Replicas answered that they could not read: over too many tombstones, most often. */
+/** Whether replicas answered that they could not read, most often because of too many tombstones. */
 export function isReadFailure(error: unknown): boolean {
   return responseCode(error) === CODES.readFailure;
 }
 
-/** No answer came in time, over a connection that stands. */
+/** Whether no answer came in time, over a working connection. */
 export function isTimeout(error: unknown): boolean {
   return error instanceof errors.OperationTimedOutError;
 }
 
-/** The server is too slow or too busy for what it was asked: less at a time may go through. */
+/** Whether the server is too slow or too busy for the request. A smaller one may succeed. */
 export function isOverload(error: unknown): boolean {
   const code = responseCode(error);
   return (
@@ -65,10 +65,10 @@ export function isOverload(error: unknown): boolean {
 }
 
 /**
- * Turns whatever the driver threw into a `HoldfastError` and decides here, at the edge, whether a retry can help.
- * `doing` completes the sentence "Failed to …" and names the object; it never holds a secret. The message holds no value of a row.
+ * Turns an error of the driver into a `HoldfastError`, and decides here, at the edge, whether a retry can help. `doing` completes the sentence
+ * "Failed to …" and names the object. It never holds a secret. The message holds no value of a row.
  *
- * @param carried what the statement carried, which the server's words may repeat
+ * @param carried what the statement carried, which the server's message may repeat
  */
 export function cqlError(error: unknown, doing: string, carried: Carried, signal?: AbortSignal): unknown {
   if (signal?.aborted) return signal.reason;
@@ -104,7 +104,7 @@ export function cqlError(error: unknown, doing: string, carried: Carried, signal
   return permanent('YCQL_FAILED', message, message.includes(WITHHELD) ? TO_SEE_IT : remedyFor(error), error);
 }
 
-/** The reasons of a driver that found no node, else its own words. */
+/** Says why the driver reached no node, or else repeats the error's own message. */
 function describe(error: unknown, carried: Carried): string {
   if (!(error instanceof errors.NoHostAvailableError)) return tellable(error, carried);
   if (isUnresolved(error)) return 'no name of a contact point resolves to an address';
@@ -115,7 +115,7 @@ function describe(error: unknown, carried: Carried): string {
   return `no node answered; ${first?.[0]}: ${tellable(first?.[1], carried)}${more}`;
 }
 
-/** The driver has no other mark of it than its words (`ControlConnection.init` of cassandra-driver 4.10). */
+/** Only this message marks the error (`ControlConnection.init` of cassandra-driver 4.10). */
 function isUnresolved(error: unknown): boolean {
   return error instanceof errors.NoHostAvailableError && error.message === 'No host could be resolved';
 }
@@ -132,7 +132,7 @@ function loginProblem(error: unknown): 'none' | 'wrong' | undefined {
   return /not set|provider|no authenticator/i.test(messageOf(refusal)) ? 'none' : 'wrong';
 }
 
-/** What the first node that refused the login said; undefined where none did. */
+/** The error of the first node that refused the login; undefined if none did. */
 function loginRefusal(error: unknown): unknown {
   return innermost(error).find(
     (one) => one instanceof errors.AuthenticationError || responseCode(one) === CODES.badCredentials,

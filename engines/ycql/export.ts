@@ -63,10 +63,12 @@ export async function exportWorkList(
   });
 }
 
-/** A keyspace has none of these. */
+/** Properties of a YSQL database that a keyspace lacks. */
 const NO_DATABASE_PROPERTIES = { owner: '', encoding: 'UTF8', collate: '', ctype: '' } as const;
 
-/** The schema as JSON, from which a restore creates it, and as CQL for people. Data alone needs the JSON too, for the comparison. */
+/**
+ * Stores the schema as JSON, from which a restore creates it, and as CQL for people. A backup of data alone needs the JSON too, for the comparison.
+ */
 async function schemaObjects(
   verb: BackupContext,
   readPoint: ReadPoint,

@@ -13,13 +13,14 @@ import { allColumns, type KeyspaceSchema, type TableSchema, type UserType, value
 import { type JsonValue, jsonOf } from './text.ts';
 import { ttlSeconds } from './ttl.ts';
 
+/** A decoded row: values by column. */
 export interface ExtractedRow {
   readonly [column: string]: JsonValue;
 }
 
 /**
- * The rows of one table of a backup, decoded. `times`: also `writetime(c)` in microseconds and `expires(c)` of each column.
- * Throws `EXTRACT_NO_TABLE`, `EXTRACT_OTHER_ENGINE` (permanent), and what damaged objects throw.
+ * The rows of one table of a backup, decoded. With `times`, also `writetime(c)` in microseconds and `expires(c)` of each column. Throws
+ * `EXTRACT_NO_TABLE`, `EXTRACT_OTHER_ENGINE`, `BACKUP_INCONSISTENT` (permanent), and the errors of damaged objects.
  */
 export async function* extractRows(
   store: Store,
@@ -40,7 +41,7 @@ export async function* extractRows(
   }
 }
 
-/** Names of what `extractRows` gives of each row, in order; of a table without rows as its definition has them. */
+/** Names of what `extractRows` yields for each row, in order. For a table without rows they follow from its definition. */
 export async function extractedColumns(
   store: Store,
   manifest: Manifest,

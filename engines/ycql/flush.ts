@@ -4,7 +4,7 @@ import type { VerbContext } from '../engine.ts';
 import { awaitSchemaAgreement, withSession } from './session.ts';
 import { resolveTarget } from './target.ts';
 
-/** Waits until all nodes have the same schema. Throws `YCQL_SCHEMA_DISAGREES` (transient) when that takes longer than `waitMs`. */
+/** Waits until all nodes have the same schema. Throws `YCQL_SCHEMA_DISAGREES` (transient) if that takes longer than `waitMs` milliseconds. */
 export async function flush(
   verb: VerbContext,
   source: YcqlSource,

@@ -4,7 +4,7 @@ import type { VerbContext } from '../engine.ts';
 import { serverId } from '../source-identity.ts';
 import { resolveTarget } from './target.ts';
 
-/** Throws what resolving the target throws. */
+/** A cluster is identified by its contact points. Throws as `resolveTarget`. */
 export async function identify(source: YcqlSource, secret: VerbContext['secret']): Promise<SourceIdentity> {
   const { contactPoints, port } = await resolveTarget({ secret }, source);
   const addresses = contactPoints.map((host) => `${host}:${port}`);

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { YcqlSource } from '../../model/pipeline.ts';
 
-/** The default: small batches, of which a node answers many while it reads one page. */
+/** Default. Writes are small batches, many of which a node answers in the time of one page that it reads. */
 const WRITES_IN_FLIGHT = 64;
-/** Counters of nodes; two nodes that share one by chance share its bound. */
+/** Number of counters. Two nodes that share one by chance share its bound. */
 const NODES = 255;
 const UNDER_WAY_AT = 8;
 const ENDED_AT = UNDER_WAY_AT + 4 * NODES;
-/** Longer than any request takes: where none ended for so long, those counted were a thread's that died. */
+/** Longer than any request takes. If none ended for so long, a thread died, and those counted were its own. */
 const ABANDONED_AFTER_MS = 60_000;
 
 /** Memory of one limit, which may be handed to other threads. */
@@ -15,14 +15,15 @@ export function limitMemory(): SharedArrayBuffer {
   return new SharedArrayBuffer(ENDED_AT + 4 * NODES);
 }
 
+/** The kinds of requests, which are counted apart. */
 export type RequestKind = 'read' | 'write';
 
-/** Bounds what all threads with the same memory ask of one cluster: requests under way on each node, and rows in a second. */
+/** Limits the load of all threads with the same memory on one cluster: requests under way on each node, and rows per second. */
 export class LoadLimit {
-  /** Requests that one node answers at a time, at most. */
+  /** The most requests under way on one node. */
   readonly perNode: Readonly<Record<RequestKind, number>>;
   readonly #rowsPerSecond: number | undefined;
-  /** When the rows so far are paid for, in nanoseconds of `process.hrtime`, which all threads share. */
+  /** When all rows so far are paid for, in nanoseconds of `process.hrtime`, a clock that all threads share. */
   readonly #paidUntil: BigInt64Array;
   readonly #underWay: Int32Array;
   /** Requests that ended so far, modulo 2³². */
@@ -42,7 +43,7 @@ export class LoadLimit {
     return Atomics.load(this.#underWay, counterOf(kind, node));
   }
 
-  /** Runs a request to a node when its turn has come. */
+  /** Runs a request to a node once fewer than the limit are under way there. */
   async request<T>(kind: RequestKind, node: string, send: () => Promise<T>): Promise<T> {
     const counter = counterOf(kind, node);
     await this.#enter(counter, this.perNode[kind]);
@@ -70,7 +71,7 @@ export class LoadLimit {
     }
   }
 
-  /** Waits as long as `rows` more rows must take together with those of the other threads. */
+  /** Waits as long as `rows` rows more must take, after those that other threads asked for before. */
   async pay(rows: number, signal: AbortSignal): Promise<void> {
     if (this.#rowsPerSecond === undefined || rows === 0) return;
     const price = BigInt(Math.ceil((rows * 1e9) / this.#rowsPerSecond));

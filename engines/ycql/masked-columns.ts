@@ -11,8 +11,8 @@ interface GrantRow {
 }
 
 /**
- * Throws `YCQL_MASKED` (permanent) naming the columns that the plan's login sees masked: a backup would hold what is shown instead of
- * their values. Cassandra 5 has masks, and the permission UNMASK.
+ * Throws `YCQL_MASKED` (permanent), naming the columns that the plan's login sees masked: a backup would hold the masks instead of the values.
+ * Cassandra 5 has masks, and the permission UNMASK.
  *
  * @param username the plan's login, if there is one
  */
@@ -32,7 +32,7 @@ export async function refuseMasked(
   const sees = await unmaskedFor(session, username, signal);
   const hidden = masked.filter(({ keyspace, table }) => !sees(keyspace, table));
   if (hidden.length === 0) {
-    // One that was granted a moment ago isn't known to every node yet, and rows would still come masked.
+    // Not every node knows a permission that was granted a moment ago, so rows could still come masked.
     if (sees !== everything) await sleep(PERMISSIONS_KEPT_MS, undefined, { signal });
     return;
   }
@@ -48,7 +48,7 @@ export async function refuseMasked(
   );
 }
 
-/** Nodes keep what a role may do for two seconds (`permissions_validity` of cassandra.yaml by default). */
+/** Nodes cache permissions for two seconds (`permissions_validity` of cassandra.yaml by default). */
 const PERMISSIONS_KEPT_MS = 2_500;
 
 type Sees = (keyspace: string, table: string) => boolean;
@@ -61,7 +61,7 @@ async function unmaskedFor(
   signal: AbortSignal,
 ): Promise<Sees> {
   if (username === undefined) {
-    // Where nobody logs in, nothing is authorized, and nothing masked. A login by certificate has a role that CQL doesn't report.
+    // A server without logins checks no permissions, and masks nothing. A login by certificate has a role that CQL doesn't report.
     return (await isAnonymous(session, signal)) ? everything : () => false;
   }
   const doing = `see what ${username} may read unmasked`;

@@ -6,18 +6,18 @@ import { freeIfAlone } from '../../repository/free-memory.ts';
 import { int32 } from './bytes.ts';
 
 /*
- * The one place that knows the driver from within. A page of rows should come as it stands in the frame: decoding each cell
- * costs about twelve times the CPU of everything else, and the stock decoder can't read YCQL's JSONB (type 0x80) at all. The
- * driver has no option for that, so `Parser.prototype.parseRows` of `cassandra-driver/lib/streams.js` is wrapped, for the
- * clients that ask for it only; hence the exact version in package.json. Each client tests it at its start and falls back.
+ * The one place that knows the driver's internals. Pages of rows should come as they are in the frame: decoding each cell costs about twelve times
+ * the CPU of everything else, and the stock decoder can't read YCQL's JSONB (type 0x80) at all. The driver has no option for that, so
+ * `Parser.prototype.parseRows` of `cassandra-driver/lib/streams.js` is wrapped, only for clients that ask for it. Hence the exact version in
+ * package.json. Each client tests it when it connects, and otherwise falls back.
  */
 
-/** A page of rows as the server sent it. The body may share memory with what the socket read: use it, or copy it. */
+/** A page of rows as the server sent it. The body may share memory with other data that the socket read, so use it at once, or copy it. */
 export interface RawPage {
   readonly rows: number;
   /** rows × columns × [int32 length | bytes] */
   readonly body: Buffer;
-  /** The body's memory holds nothing else: whoever is done with it may free it. */
+  /** The body's memory holds nothing else, so its last user may free it. */
   readonly ownsMemory: boolean;
   readonly columns: readonly RawColumn[];
   readonly pageState: string | undefined;
@@ -30,12 +30,12 @@ interface RawColumn {
 }
 
 /**
- * `page`: whole pages as they are; `cells`: cell by cell, undecoded, put together again (slower); `decoded`: as the driver does
- * it. Rows of the server's own keyspaces are decoded in any mode but `all`, which the self-test uses.
+ * `page`: whole pages as they are. `cells`: undecoded cells, joined again (slower). `decoded`: as the driver does it. Rows of the server's own
+ * keyspaces are decoded, except in the two `all` modes, which the self-test uses.
  */
 type Mode = 'page' | 'cells' | 'decoded' | 'all' | 'all-cells';
 
-/** Travels in the options of a client, which the driver copies: a function stays what it is. */
+/** Part of a client's options. The driver copies those, but a function in them stays the same. */
 interface MarkedEncoding {
   readonly holdfastMode?: () => Mode;
 }
@@ -54,7 +54,7 @@ interface FrameReader {
   slice(begin: number, end: number): Buffer;
 }
 
-/** A piece of what the socket read; once the frame is whole, its body begins at `offset` of `chunk`, and other frames may follow. */
+/** A piece of what the socket read. Once the frame is whole, its body begins at `offset` of `chunk`, and other frames may follow. */
 interface FrameItem {
   readonly offset: number;
 }
@@ -62,9 +62,9 @@ interface FrameItem {
 interface StreamParser {
   readonly encoder: { readonly encodingOptions: MarkedEncoding; decode(buffer: Buffer | null): unknown };
   push(item: unknown): void;
-  /** Ours: what `parseRows` is called over. */
+  /** Set by Holdfast: the piece that `parseRows` reads. */
   holdfastItem?: FrameItem;
-  /** Ours: the last frame that was put together of several pieces. */
+  /** Set by Holdfast: the last frame that was joined from several pieces. */
   holdfastFrame?: Buffer;
 }
 
@@ -86,7 +86,7 @@ interface ParserPrototype {
 let installed: string | undefined;
 let isInstalled = false;
 
-/** Wraps the driver's parser, once in a process. Returns why that can't be done, undefined when it is. */
+/** Wraps the driver's parser, once in a process. Returns why that can't be done; undefined if it was. */
 function install(): string | undefined {
   if (isInstalled) return installed;
   isInstalled = true;
@@ -103,8 +103,8 @@ function install(): string | undefined {
     prototype.getFrameBuffer = function frameOf(frame, item) {
       const pieces = frame.buffers;
       const whole = getFrameBuffer.call(this, frame, item);
-      // The first and the last piece may hold the end and the beginning of other frames; those between are this frame's. Over TLS
-      // a piece may lie in memory that Node shares.
+      // The first and the last piece may also hold parts of other frames; those between are this frame's alone. Over TLS a piece may lie in memory
+      // that Node shares.
       for (const piece of pieces.slice(1, -1)) freeIfAlone(piece);
       this.holdfastFrame = whole;
       return whole;
@@ -163,8 +163,8 @@ function withoutDecoding(parser: StreamParser, work: () => void): void {
 }
 
 /**
- * A connected client that gives rows of users' keyspaces undecoded; `warn` is called when that has to be done the slow way.
- * Throws what connecting failed with, or `YCQL_DRIVER` (permanent) when this driver can't be read at all.
+ * Connects a client that returns rows of users' keyspaces undecoded. Calls `warn` if only the slow way works. Throws what connecting failed with,
+ * or `YCQL_DRIVER` (permanent) if this driver gives no undecoded rows at all.
  */
 export async function connectRawClient(
   options: ClientOptions,
@@ -206,7 +206,7 @@ export async function connectRawClient(
   );
 }
 
-/** Without this the client sends a time of writing of its own. The driver accepts `null`, which its types don't allow. */
+/** Makes the server set write times; by default the client sends its own. The driver accepts `null`, which its types don't allow. */
 function serversTime(): policies.timestampGeneration.TimestampGenerator {
   const generator = new policies.timestampGeneration.MonotonicTimestampGenerator(0, 0);
   Reflect.set(generator, 'next', () => null);
@@ -215,7 +215,7 @@ function serversTime(): policies.timestampGeneration.TimestampGenerator {
 
 const SELF_TEST = 'SELECT cluster_name, data_center, cql_version FROM system.local';
 
-/** Whether what comes undecoded is what comes decoded. */
+/** Whether the undecoded page equals the decoded row. */
 async function passesSelfTest(client: Client, switchable: { mode: Mode }, mode: Mode): Promise<boolean> {
   switchable.mode = 'decoded';
   const decoded = (await client.execute(SELF_TEST)).rows[0];
@@ -234,7 +234,7 @@ async function passesSelfTest(client: Client, switchable: { mode: Mode }, mode: 
   }
 }
 
-/** The page that a result of such a client holds. */
+/** The page in a result of a client from `connectRawClient`. */
 export function rawPageOf(result: types.ResultSet): RawPage {
   const columns = (result.columns ?? []).map(({ name, type }) => ({ name, typeCode: type.code }));
   const pageState = result.pageState ?? undefined;

@@ -15,11 +15,11 @@ import type { CqlSession } from './session.ts';
 import { jsonOf } from './text.ts';
 
 /*
- * A partition behind more tombstones than the server reads over (`tombstone_failure_threshold`) fails every page that comes upon it,
- * and would hide all that follows it on the ring. So the range is split round it: what can be read is read, and what can't is named.
+ * A partition behind more tombstones than the server reads over (`tombstone_failure_threshold`) fails every page that meets it, and would hide all
+ * that follows it on the ring. So the range is split round it: what can be read is read, and what can't is named.
  */
 
-/** Rows that can't be read. */
+/** Stands for rows that can't be read. */
 export interface Unread {
   /** Names the partition. */
   readonly unread: string;
@@ -29,18 +29,18 @@ interface RangeRequest extends Omit<ScanRequest, 'statement' | 'params'> {
   readonly keyspace: string;
   readonly table: TableSchema;
   readonly selectors: readonly string[];
-  /** What each selector gives. */
+  /** The column that each selector yields. */
   readonly columns: readonly CqlPageColumn[];
   readonly range: Extract<ChunkSpec['range'], { readonly kind: 'hash' }>;
 }
 
-/** This many partitions of one chunk may be unreadable before the chunk fails as a whole. */
+/** At most this many partitions of one chunk may be unreadable. With more, the whole chunk fails. */
 const UNREAD_AT_MOST = 100;
 const TRIES_OF_A_PROBE = 2;
 
 /**
- * Pages of a range of partition hashes in the order of the ring, and in between them what can't be read. Throws what `scan` throws,
- * also where nothing can be read, which is no partition's fault.
+ * Pages of a range of partition hashes in the order of the ring, and between them what can't be read. Throws what `scan` throws, and also if
+ * nothing can be read at all, which is no partition's fault.
  */
 export async function* readRange(
   session: CqlSession,
@@ -72,7 +72,7 @@ class RangeReader {
     this.#statement = statementOf(session, request);
   }
 
-  /** Of the tokens from `first` to `last`, both included. */
+  /** Reads the tokens from `first` to `last`, both included. */
   async *read(first: bigint, last: bigint): AsyncGenerator<TimedPage | Unread> {
     for (let from = first; from <= last; ) {
       const ends = new LastRow(this.#request.columns);
@@ -82,7 +82,7 @@ class RangeReader {
       } catch (error) {
         if (!(error instanceof HoldfastError) || !isReadFailure(error.cause)) throw error;
         if (ends.cells !== undefined) {
-          // The failing page began within the partition of the last row, or behind it.
+          // The failing page began within the partition of the last row, or after it.
           yield* this.#restOf(ends.cells, error);
           from = this.#tokenOf(ends.cells) + 1n;
           continue;
@@ -107,14 +107,17 @@ class RangeReader {
     }
   }
 
-  /** Rows of a partition behind a row of it, in their order, by slices from the longest common beginning of the key. */
+  /**
+   * Reads the rows of a partition that follow a given row, in their order, by slices. The first slice shares the longest prefix of the key with
+   * that row.
+   */
   async *#restOf(cells: readonly RawCell[], cause: HoldfastError): AsyncGenerator<TimedPage | Unread> {
     const { keyspace, table, selectors } = this.#request;
     const { partitionKey, clustering } = table;
     const at = (index: number) => cells[index] ?? null;
     if (clustering.length === 0 || at(partitionKey.length) === null) return;
     if (clustering.some((_, index) => at(partitionKey.length + index) === null)) {
-      // A row of a compact table that lacks a part of its key: CQL has no condition for what follows it.
+      // In a compact table a row may lack a part of its key. CQL has no condition for the rows after it.
       yield await this.#giveUpBehind(cells, cause);
       return;
     }
@@ -134,12 +137,12 @@ class RangeReader {
         if (!(error instanceof HoldfastError) || !isReadFailure(error.cause)) throw error;
         if (!isReported) yield await this.#giveUpBehind(cells, cause);
         isReported = true;
-        // Slices that follow lie behind the same tombstones, or beside them.
+        // The next slices lie behind the same tombstones, or beside them.
       }
     }
   }
 
-  /** The last token up to which all can be read from `from` on; the one before `from` where not even that can. */
+  /** The last token up to which everything from `from` on can be read; the one before `from` if not even that token can. */
   async #lastReadable(from: bigint, last: bigint): Promise<bigint> {
     let [good, bad] = [from - 1n, last];
     if (await this.#canRead(from, last)) return last;
@@ -165,7 +168,7 @@ class RangeReader {
     }
   }
 
-  /** What follows a row in its partition. Its key is a value of the user's, so it goes to this worker's own log alone. */
+  /** Reports the rows after a row of a partition as unreadable. The row's key is a user's value, so only this worker's own log gets it. */
   async #giveUpBehind(cells: readonly RawCell[], cause: HoldfastError): Promise<Unread> {
     const token = this.#tokenOf(cells);
     const found = await this.#giveUp(`rows of the partition with token ${token}`, token, cause);
@@ -173,7 +176,7 @@ class RangeReader {
     return found;
   }
 
-  /** Names what can't be read, provided that the server reads anything at all. */
+  /** Names what can't be read. Throws `cause` if the server can't read the next token either, or if too much is unreadable. */
   async #giveUp(what: string, token: bigint, cause: HoldfastError): Promise<Unread> {
     const { keyspace, table, log } = this.#request;
     if (!(await this.#canRead(token + 1n, token + 1n))) throw cause;
@@ -204,7 +207,7 @@ class RangeReader {
   }
 }
 
-/** The key of the last row that came, kept longer than its page. */
+/** Copies the key of the last row, so that it outlives its page. */
 class LastRow {
   cells: readonly RawCell[] | undefined;
   readonly #width: number;

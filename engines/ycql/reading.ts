@@ -9,16 +9,16 @@ import type { RawPage } from './raw-pages.ts';
 import { type ColumnSchema, type TableSchema, valueColumns } from './schema.ts';
 import type { CqlSession, Server } from './session.ts';
 
-/** What a backup reads of a table, and what the server doesn't let it read. */
+/** What a backup reads of a table, and what the server can't tell it. */
 interface TableReading {
-  /** Selectors in CQL, in the order in which their cells stand in a row. */
+  /** CQL selectors, in the order of a row's cells. */
   readonly selectors: readonly string[];
   readonly losses: readonly string[];
 }
 
 /**
- * Finds out what the server reports of a table besides the values: time of writing and TTL of each column, asked for all together,
- * and one by one only where that is refused.
+ * Finds out what the server reports of a table besides the values: write time and TTL of each column. Asks for all together, and for each alone
+ * only if that is refused.
  */
 export async function planReading(
   session: CqlSession,
@@ -43,10 +43,12 @@ export async function planReading(
   return { selectors: [...plain, ...accepted], losses: lossesOf(values, accepted, writeTimes) };
 }
 
+/** The selector of a column's write time. */
 export function writeTimeOf(name: string): string {
   return `writetime(${quoteName(name)})`;
 }
 
+/** The selector of a column's TTL. */
 export function ttlOf(name: string): string {
   return `ttl(${quoteName(name)})`;
 }
@@ -66,7 +68,7 @@ async function acceptedOnes(
   return accepted;
 }
 
-/** Asks for nothing but an answer, over the smallest range there is. */
+/** Whether the server accepts the selectors. Asks over the smallest possible range. */
 async function accepts(
   session: CqlSession,
   keyspace: string,
@@ -108,8 +110,8 @@ function lossesOf(
 }
 
 /**
- * What each selector of a table gives; undefined where the table has no such column (any more). Types of what is selected besides
- * values are the server's own: see `docs/ycql.md`, "What the built-ins give".
+ * The column that each selector of a table yields; undefined if the table lacks one (now). Types of write times and TTLs are the server's own: see
+ * `docs/ycql.md`, "What the built-ins give".
  */
 export function pageColumns(
   product: Server['product'],
@@ -134,13 +136,13 @@ export function pageColumns(
   return columns.every((column) => column !== undefined) ? columns : undefined;
 }
 
-/** Codes of the CQL protocol, section 4.2.5.2, of the types that times of writing and TTLs have. */
+/** Type codes of write times and TTLs (CQL protocol, section 4.2.5.2). */
 const TYPE_CODES: Readonly<Record<string, number>> = { bigint: 0x02, int: 0x09 };
 const LIST = 0x20;
 
 /**
- * Throws `YCQL_UNKNOWN_ANSWER` (permanent) where a server gives times of writing or TTLs in another type than Holdfast reads them
- * as: taken for another type, they would be other times.
+ * Throws `YCQL_UNKNOWN_ANSWER` (permanent) if a server returns write times or TTLs in another type than Holdfast expects: it would read them as
+ * wrong times.
  */
 export function checkAnswer(what: string, columns: readonly CqlPageColumn[], page: Pick<RawPage, 'columns'>) {
   for (const [index, { name, type, kind }] of columns.entries()) {

@@ -4,8 +4,8 @@ import { quoteName } from './identifiers.ts';
 import { allColumns, type KeyspaceSchema } from './schema.ts';
 
 /**
- * Names that CQL takes for a type of its own, or for none, where they stand without quotes. Both servers list the types of columns so if the name is of small
- * letters. The last six are reserved (documentation of CQL, appendix B).
+ * Names that CQL, without quotes, takes for a type of its own or refuses as a type. Both servers list a column's type without quotes if the type's
+ * name is in small letters. The last six are reserved (documentation of CQL, appendix B).
  */
 const TAKEN_NAMES: ReadonlySet<string> = new Set([
   ...nativeNames,
@@ -24,8 +24,8 @@ const TAKEN_NAMES: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Throws `YCQL_CANNOT_CARRY` (permanent) naming every column whose type Holdfast doesn't know, or every user-defined type whose columns can't be told from those
- * of a type of the server's own. Pure.
+ * Throws `YCQL_CANNOT_CARRY` (permanent), naming every column whose type Holdfast doesn't know, or every user-defined type whose columns look like
+ * those of a native type. Pure.
  */
 export function refuseWhatCannotBeCarried(schemas: readonly KeyspaceSchema[]): void {
   refuseTakenNames(schemas);
@@ -44,7 +44,9 @@ export function refuseWhatCannotBeCarried(schemas: readonly KeyspaceSchema[]): v
   );
 }
 
-/** The server may list a column of such a type by the bare name `text`: its values would be saved as text, and restored into a column of text. */
+/**
+ * A server may list a column of a user-defined type "text" as `text`. A backup would save its values as text, and restore them into a text column.
+ */
 function refuseTakenNames(schemas: readonly KeyspaceSchema[]): void {
   const taken = schemas.flatMap(({ keyspace, types }) =>
     types

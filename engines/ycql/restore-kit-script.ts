@@ -1,6 +1,6 @@
 import { FRAMES_OF } from '../kit-frames.ts';
 
-/** `load.mjs` of a restore kit: plain JavaScript that must run without Holdfast, on what `npm install cassandra-driver` brings. */
+/** `load.mjs` of a restore kit: plain JavaScript that runs without Holdfast, with only what `npm install cassandra-driver` brings. */
 export const LOAD_SCRIPT = `// Writes the rows of this backup into a cluster whose tables are there; see RESTORE.md.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

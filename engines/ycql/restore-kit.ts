@@ -6,8 +6,8 @@ import { kitChecksums } from '../kit-checksums.ts';
 import { LOAD_SCRIPT } from './restore-kit-script.ts';
 
 /**
- * `RESTORE.md`, `load.mjs`, which reads the objects and writes their rows with nothing but Node and the driver of Cassandra, and
- * `SHA256SUMS` over everything that they use. Pure.
+ * The kit: `RESTORE.md`; `load.mjs`, which reads the objects and writes their rows with nothing but Node and Cassandra's driver; and `SHA256SUMS`
+ * over everything that they use. Pure.
  */
 export function restoreKit(manifest: Manifest, dataObjects: readonly DataObject[]): readonly KitFile[] {
   const script = { key: 'load.mjs', text: LOAD_SCRIPT };

@@ -17,8 +17,8 @@ interface PermissionRow {
 }
 
 /**
- * Roles, memberships and grants as CQL, as far as the server has them and lets them be read. The server's own superuser is left
- * out: every cluster has it.
+ * Roles, memberships and grants as CQL, as far as the server has them and lets this login read them. Leaves out the server's own superuser, which
+ * every cluster has.
  */
 export async function rolesScript(
   session: CqlSession,
@@ -66,7 +66,7 @@ function createRole({ role, can_login, is_superuser, salted_hash }: RoleRow, wit
   return `CREATE ROLE IF NOT EXISTS ${quoteName(role)} WITH ${[...password, ...options].join(' AND ')}`;
 }
 
-/** `data/ks/table` and its like; undefined for what Holdfast doesn't carry (functions, JMX). */
+/** A resource such as `data/ks/table` in CQL; undefined for kinds that Holdfast doesn't carry (functions, JMX). */
 function resourceInCql(resource: string): string | undefined {
   const [kind, ...path] = resource.split('/');
   if (kind === 'data') {

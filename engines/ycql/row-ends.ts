@@ -7,28 +7,28 @@ interface ValuePlaces {
   readonly valueAt: number;
   readonly ttlAt: number | undefined;
   readonly perElement: boolean;
-  /** A user-defined type, of whose null fields the server returns a TTL of null too. */
+  /** A user-defined type: the server returns a null TTL for its null fields too. */
   readonly hasFields: boolean;
 }
 
 /** How a restore writes what expires. */
 interface EndRules {
-  /** False where the target takes no TTL. */
+  /** False if the target takes no TTL. */
   readonly ttls: boolean;
-  /** Elements of a collection that expire at different times are written as one that never does. */
+  /** A collection whose elements expire at different times is written as one that never expires. */
   readonly wholeCollections: boolean;
 }
 
 const EXACTLY: EndRules = { ttls: true, wholeCollections: false };
 
-/** Tells of the rows of one object when they are gone by themselves: when the last of their cells has expired. */
+/** Computes when rows of one object disappear by themselves, which is when the last of their cells has expired. */
 export class RowEnds {
   readonly #regulars: readonly ValuePlaces[];
   readonly #statics: readonly ValuePlaces[];
   readonly #clusteringAt: number;
   readonly #rules: EndRules;
 
-  /** @param rules how the rows were written to where they are looked for; left out: as the backup has them */
+  /** @param rules how the rows were written to the place where they are looked for. Absent: as the backup has them. */
   constructor(columns: readonly CqlPageColumn[], rules = EXACTLY) {
     const places = (wanted: 'regular' | 'static') =>
       columns.flatMap(({ name, type, kind }, valueAt): readonly ValuePlaces[] => {
@@ -45,28 +45,28 @@ export class RowEnds {
     this.#rules = rules;
   }
 
-  /** Whether any row can end at all. */
+  /** Whether any row can disappear by itself. */
   get any(): boolean {
     return this.#rules.ttls && [...this.#regulars, ...this.#statics].some(({ ttlAt }) => ttlAt !== undefined);
   }
 
-  /** A row with a key of its own, unlike the static columns of a partition that has no rows. */
+  /** Whether it is a row with a key of its own, and not the static columns of a partition without rows. */
   isRow(cell: (at: number) => RawCell): boolean {
     return this.#clusteringAt < 0 || cell(this.#clusteringAt) !== null;
   }
 
   /**
-   * When the last cell of a row expires, in milliseconds since 1970; undefined where one doesn't expire, or where the row is nothing
-   * but its key. Static columns count for a partition that is nothing but them.
+   * When the last cell of a row expires, in milliseconds since 1970. Undefined if a cell never expires, or if the row has only a key. For a
+   * partition that has only static columns, these count.
    *
    * @param cell the row's cell at a place
-   * @param readAtMs when the row was read: TTLs count from then
+   * @param readAtMs when the row was read, from which TTLs count
    */
   endOf(cell: (at: number) => RawCell, readAtMs: number): number | undefined {
     return this.#endOf(this.isRow(cell) ? this.#regulars : this.#statics, cell, readAtMs);
   }
 
-  /** When the last static column of a row's partition expires; undefined where one doesn't expire, or where there is none. */
+  /** When the last static column of a row's partition expires. Undefined if one never expires, or if there is none. */
   endOfStatics(cell: (at: number) => RawCell, readAtMs: number): number | undefined {
     return this.#endOf(this.#statics, cell, readAtMs);
   }

@@ -1,8 +1,9 @@
 import { int32 } from './bytes.ts';
 
-/** A cell as it stands in a page: its bytes, or null. */
+/** A cell of a page: its bytes, or null. */
 export type RawCell = Buffer | null;
 
+/** Whether two cells are equal. Null equals only null. */
 export function sameCell(one: RawCell, other: RawCell): boolean {
   return one === null || other === null ? one === other : one.equals(other);
 }
@@ -13,8 +14,8 @@ export function sameCells(one: readonly RawCell[], other: readonly RawCell[] | u
 }
 
 /**
- * Walks over the rows of a page and cuts out the cells that are asked for: most of what a row has beside its values (times of
- * writing, TTLs) needs only to be compared. `next` throws `RangeError` on a page cut off.
+ * Walks over the rows of a page, and cuts out only the cells that are asked for: most of what a row has besides its values (write times, TTLs)
+ * needs only to be compared. `next` throws `RangeError` on a page that is cut off, or too long.
  */
 export class RowWalk {
   readonly #body: Buffer;
@@ -33,7 +34,7 @@ export class RowWalk {
     this.#lengths = new Int32Array(width);
   }
 
-  /** Goes on to the next row; false when there is none. */
+  /** Moves to the next row. Returns false if there is none. */
   next(): boolean {
     const body = this.#body;
     let at = this.#at;
@@ -58,7 +59,7 @@ export class RowWalk {
     return (this.#lengths[column] ?? -1) < 0;
   }
 
-  /** Shares the page's memory. */
+  /** The current row's cell, in the page's memory. */
   cell(column: number): RawCell {
     const length = this.#lengths[column] ?? -1;
     const begin = this.#begins[column] ?? 0;
@@ -69,7 +70,7 @@ export class RowWalk {
     return Array.from({ length: this.#width }, (_, column) => this.cell(column));
   }
 
-  /** Whether two cells are alike; null is like null alone. */
+  /** Whether two cells are equal. Null equals only null. */
   isSame(one: number, other: number): boolean {
     const length = this.#lengths[one] ?? -1;
     if (length !== (this.#lengths[other] ?? -1)) return false;
@@ -90,7 +91,7 @@ export function* rowsOf(
   while (walk.next()) yield walk.cells();
 }
 
-/** The elements of a list or set as it stands in a cell. */
+/** The elements of a list or set in a cell. */
 export function elementsOf(cell: Buffer): readonly RawCell[] {
   const elements: RawCell[] = [];
   let at = 4;
@@ -103,7 +104,7 @@ export function elementsOf(cell: Buffer): readonly RawCell[] {
   return elements;
 }
 
-/** The keys and values of a map as it stands in a cell. */
+/** The keys and values of a map in a cell. */
 export function entriesOf(cell: Buffer): readonly (readonly [RawCell, RawCell])[] {
   const entries: (readonly [RawCell, RawCell])[] = [];
   let at = 4;
@@ -119,7 +120,7 @@ export function entriesOf(cell: Buffer): readonly (readonly [RawCell, RawCell])[
   return entries;
 }
 
-/** The fields of a user-defined type or tuple, in order; those that the value doesn't reach are missing. */
+/** The fields of a user-defined type or tuple, in order, without those after the value's end. */
 export function fieldsOf(cell: Buffer): readonly RawCell[] {
   const fields: RawCell[] = [];
   for (let at = 0; at < cell.length; ) {
@@ -131,7 +132,7 @@ export function fieldsOf(cell: Buffer): readonly RawCell[] {
   return fields;
 }
 
-/** The counterpart of `elementsOf`, and of `entriesOf` with keys and values in turn. */
+/** The inverse of `elementsOf`, and of `entriesOf` with keys and values in turn. */
 export function joinElements(count: number, cells: readonly RawCell[]): Buffer {
   const parts: Buffer[] = [int32(count)];
   for (const cell of cells) {

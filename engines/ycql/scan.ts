@@ -4,12 +4,13 @@ import { cqlError, isOverload, isReadFailure } from './errors.ts';
 import type { RawPage } from './raw-pages.ts';
 import type { Cell, CqlSession } from './session.ts';
 
+/** A statement to read page by page. */
 export interface ScanRequest {
   readonly statement: string;
   readonly params: readonly Cell[];
-  /** Most rows of a page. */
+  /** The most rows of a page. */
   readonly pageRows: number;
-  /** The node to ask first: where the range lives. */
+  /** The node to ask first: one that has the range. */
   readonly host?: string | undefined;
   /** Completes the sentence "Failed to …". */
   readonly doing: string;
@@ -22,22 +23,21 @@ export interface TimedPage extends RawPage {
   readonly readAtMs: number;
 }
 
-/** Until the size of rows is known: ten rows of 24 MiB are more than a worker may hold. */
+/** Used until the size of rows is known: ten rows of 24 MiB are more than a worker may hold. */
 export const FIRST_PAGE_ROWS = 1;
-/** Pages grow so fast at most, as rows that follow may be larger than those before. */
+/** The most by which a page may grow over the one before, since later rows may be larger. */
 export const PAGE_GROWTH = 4;
 /** Memory bound of a page: rows of a megabyte come a few at a time. */
 const PAGE_BYTES = 2 * 1024 * 1024;
 const TRIES_OF_A_PAGE = 8;
-/** A replica that can't read a single row says so at once, and says it again. */
+/** A replica that can't read a single row says so at once, and will say so again. */
 const TRIES_OF_A_FAILING_ROW = 3;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 8_000;
 
 /**
- * Pages of a statement in order, the next one asked for while this one is used. Where the server can't answer in time, or fails
- * over what it has to skip (tombstones), the same page is asked for again, after a pause and with fewer rows. Throws a
- * transient error when even a page of one row doesn't come.
+ * The pages of a statement in order; the next is fetched while one is used. If the server can't answer in time, or fails over what it has to skip
+ * (tombstones), asks for the same page again, after a pause and with fewer rows. Throws a transient error if not even a page of one row comes.
  */
 export async function* scan(session: CqlSession, request: ScanRequest): AsyncGenerator<TimedPage> {
   const pages = new PageReader(session, request);
@@ -45,7 +45,7 @@ export async function* scan(session: CqlSession, request: ScanRequest): AsyncGen
   while (next !== undefined) {
     const page: TimedPage = await next;
     next = page.pageState === undefined ? undefined : pages.read(page.pageState);
-    // Awaited at the next turn; until then a rejection must not count as unhandled.
+    // Awaited in the next iteration. Until then this prevents an unhandled rejection.
     next?.catch(() => undefined);
     if (page.rows > 0) yield page;
     await session.limit.pay(page.rows, request.signal);
@@ -56,7 +56,7 @@ class PageReader {
   readonly #session: CqlSession;
   readonly #request: ScanRequest;
   #pageRows: number;
-  /** Lowered where the server was overloaded, and raised again slowly. */
+  /** Lowered when the server is overloaded, then raised again slowly. */
   #maxRows: number;
 
   constructor(session: CqlSession, request: ScanRequest) {
@@ -75,7 +75,7 @@ class PageReader {
       const pageRows = this.#pageRows;
       const readAtMs = Date.now();
       try {
-        // The node that leads the range at first; any other when it doesn't answer.
+        // The first attempt asks the preferred node; later ones may go to any.
         const place = attempt === 1 ? { host } : {};
         const page = await this.#session.page(statement, params, { pageRows, pageState, ...place });
         this.#adapt(page);
@@ -99,7 +99,7 @@ class PageReader {
     }
   }
 
-  /** As many rows as fit the bound in bytes. */
+  /** Sets the next page's rows to as many as fit `PAGE_BYTES`. */
   #adapt(page: RawPage): void {
     if (page.rows === 0) return;
     const fitting = Math.floor((PAGE_BYTES * page.rows) / Math.max(1, page.body.length));

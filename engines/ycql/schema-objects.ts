@@ -5,7 +5,7 @@ import type { ManifestDatabase } from '../../model/manifest.ts';
 import type { BackupContext } from '../engine.ts';
 import type { KeyspaceSchema } from './schema.ts';
 
-/** Stores a text as `schema/e<epoch>/<path>-<12 hex of its SHA-256>.<suffix>`; the hash keeps two writers of one epoch apart. */
+/** Stores a text as `schema/e<epoch>/<path>-<12 hex of its SHA-256>.<suffix>`. The hash gives two writers of one epoch different keys. */
 export async function putSchemaText(
   verb: BackupContext,
   readPoint: ReadPoint,
@@ -20,7 +20,7 @@ export async function putSchemaText(
   return { key, sizeBytes: body.length, sha256 };
 }
 
-/** The schema of a keyspace of the backup. Throws `BACKUP_WITHOUT_SCHEMA` (permanent). */
+/** Reads the backup's schema of a keyspace. Throws `BACKUP_WITHOUT_SCHEMA` (permanent). */
 export async function readSchemaObject(
   verb: BackupContext,
   { name, schemaObjects }: ManifestDatabase,

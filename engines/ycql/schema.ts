@@ -1,18 +1,19 @@
 import { parseType, usedTypes } from './cql-type.ts';
 
 /*
- * The schema of a keyspace as plain data: what `system_schema` says, as far as a restore needs it. It stands in the backup as
- * JSON, beside the same as CQL for people.
+ * The schema of a keyspace as plain data: what `system_schema` says, as far as a restore needs it. The backup holds it as JSON, and as CQL for
+ * people.
  */
 
+/** A keyspace and the selected objects in it. */
 export interface KeyspaceSchema {
   readonly keyspace: string;
   readonly replication: Readonly<Record<string, string>>;
   readonly durableWrites: boolean;
-  /** In an order in which each needs only those before it. */
+  /** Ordered so that each needs only those before it. */
   readonly types: readonly UserType[];
   readonly tables: readonly TableSchema[];
-  /** Each overload by itself. Absent in backups made before Holdfast carried them. */
+  /** One entry for each overload. Absent in backups made before Holdfast carried functions. */
   readonly functions?: readonly FunctionSchema[];
   readonly aggregates?: readonly AggregateSchema[];
   /** Materialized views of the selected tables. */
@@ -29,15 +30,15 @@ export interface UserType {
 export interface ColumnSchema {
   readonly name: string;
   readonly type: string;
-  /** What is shown instead of its values to those who lack the permission UNMASK. */
+  /** What readers without the permission UNMASK see instead of its values. */
   readonly mask?: MaskSchema;
 }
 
 export interface MaskSchema {
-  /** Of a function that users defined; absent for the server's own. */
+  /** Keyspace of a user-defined function; absent for the server's own. */
   readonly keyspace?: string;
   readonly name: string;
-  /** Those after the column itself, as text; null: CQL's null. */
+  /** The arguments after the column itself, as text; null: CQL's null. */
   readonly arguments: readonly ({ readonly type: string; readonly value: string } | null)[];
 }
 
@@ -61,7 +62,7 @@ export interface AggregateSchema {
 }
 
 export interface ViewSchema {
-  /** Its own columns and options: key, clustering order, other columns. */
+  /** The view's own columns and options: key, clustering order, other columns. */
   readonly table: TableSchema;
   readonly base: string;
   readonly allColumns: boolean;
@@ -71,7 +72,7 @@ export interface ViewSchema {
 
 export interface TableSchema {
   readonly name: string;
-  /** The server's id of the table: it changes when the table is dropped and created again. */
+  /** The server's id of the table, which changes when the table is dropped and created again. */
   readonly id: string;
   readonly partitionKey: readonly ColumnSchema[];
   readonly clustering: readonly (ColumnSchema & { readonly order: 'asc' | 'desc' })[];
@@ -84,9 +85,9 @@ export interface TableSchema {
   /** What only YugabyteDB has. */
   readonly yugabyte?: { readonly transactions: boolean; readonly tablets?: number };
   readonly indexes: readonly IndexSchema[];
-  /** COMPACT STORAGE: such a table's rows have no marker of their own, and the columns that CQL hides are left out here. */
+  /** COMPACT STORAGE. Rows of such a table have no marker of their own. Columns that CQL hides are left out here. */
   readonly isCompact?: boolean;
-  /** Columns that were dropped, with when; absent: none. */
+  /** Dropped columns, each with the time. Absent: none. */
   readonly dropped?: readonly string[];
 }
 
@@ -98,14 +99,14 @@ export interface IndexSchema {
   readonly className?: string;
   readonly options: Readonly<Record<string, string>>;
   readonly unique: boolean;
-  /** Columns that the index covers besides. */
+  /** Further columns that the index includes. */
   readonly include: readonly string[];
   /** Condition of a partial index. */
   readonly predicate?: string;
   readonly transactions?: boolean;
 }
 
-/** Columns that are no part of the primary key. */
+/** The columns outside the primary key. */
 export function valueColumns({ statics, regulars }: TableSchema): readonly ColumnSchema[] {
   return [...statics, ...regulars];
 }
@@ -116,8 +117,8 @@ export function allColumns(table: TableSchema): readonly ColumnSchema[] {
 }
 
 /**
- * What must stay as it is while a table is read: its id, columns with their types and masks, which columns were dropped, and the
- * definition of every user-defined type that it is made of.
+ * What may not change while a table is read: its id, its columns with their types and masks, which columns were dropped, and the definition of
+ * every user-defined type that its columns use.
  */
 export function fingerprintOf(table: TableSchema, types: readonly UserType[]): string {
   const columns = (list: readonly ColumnSchema[]) => list.map(({ name, type, mask }) => [name, type, mask]);
@@ -134,7 +135,7 @@ export function fingerprintOf(table: TableSchema, types: readonly UserType[]): s
   ]);
 }
 
-/** User-defined types that a table's columns are made of, and those that these are made of, by name. */
+/** The user-defined types that a table's columns use, and those that these use, sorted by name. */
 function typesBelow(table: TableSchema, types: readonly UserType[]): readonly UserType[] {
   const needed = new Map<string, UserType>();
   const add = (text: string): void => {

@@ -9,8 +9,8 @@ import { withSession } from './session.ts';
 import { resolveTarget } from './target.ts';
 
 /**
- * Nothing is left to read, but everything must still be as it was when the scan began: a table that was altered, dropped or made
- * anew meanwhile was read in two shapes, and so was one with a column of a type that was altered. Throws `READ_POINT_LOST` (permanent) naming it.
+ * Checks that no table changed since the scan began; there is nothing left to read. A table that was altered, dropped or created again meanwhile
+ * was read in two shapes, as was one with a column of a type that was altered. Throws `READ_POINT_LOST` (permanent), naming it.
  */
 export async function seal(
   verb: BackupContext,

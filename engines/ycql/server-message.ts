@@ -5,14 +5,15 @@ import { SHOW_VALUES, showValues } from '../show-values.ts';
 const CODES = types.responseErrorCodes;
 
 /**
- * What the text of an error can quote: only names and numbers, where the statement is a definition or asks the catalogue; or values of
- * rows, and secrets, where the statement carries them.
+ * What the text of an error can quote. `names`: only names and numbers, since the statement is a definition or asks the catalogue. `values`: values
+ * of rows and secrets, since the statement carries them.
  */
 export type Carried = 'names' | 'values';
 
+/** Replaces a server's text that may hold values of rows. */
 export const WITHHELD = 'its text is withheld, since it may hold values of rows';
 
-/** Codes whose text is the server's free words. The texts of all others name nodes, replicas, roles and names. */
+/** Codes whose text the server words freely. The texts of all others contain only nodes, replicas, roles and names. */
 const FREE_WORDS: ReadonlyMap<number | undefined, string> = new Map([
   [CODES.invalid, 'Invalid'],
   [CODES.syntaxError, 'Syntax error'],
@@ -22,9 +23,9 @@ const FREE_WORDS: ReadonlyMap<number | undefined, string> = new Map([
 ]);
 
 /**
- * What may be reported of an error that the server answered: it goes into history, logs, webhooks and stdout. Cassandra quotes the key of a row that
- * is too large ("Encountered an oversized mutation … Top keys are: …"), a constant of the wrong type and what it can't parse as JSON;
- * YugabyteDB repeats the statement. So of a statement that carries values, only texts that are known to hold none are reported.
+ * The part of a server's error that may be reported, since reports go into history, logs, webhooks and stdout. Cassandra quotes the key of a row
+ * that is too large ("Encountered an oversized mutation … Top keys are: …"), a constant of the wrong type, and what it can't parse as JSON.
+ * YugabyteDB repeats the statement. So for a statement that carries values, only texts known to hold none are reported.
  */
 export function tellable(error: unknown, carried: Carried): string {
   const said = messageOf(error) || String(error);
@@ -36,10 +37,10 @@ export function tellable(error: unknown, carried: Carried): string {
   return harmless === undefined ? `${kind} (${code}; ${WITHHELD})` : `${harmless} (${code})`;
 }
 
-/** What to do where the text was withheld. */
+/** The remedy if the text was withheld. */
 export const TO_SEE_IT = `Run it again with ${SHOW_VALUES}=1 in the worker’s environment: the worker then writes the server’s full words to its own stderr.`;
 
-/** Texts of which every part is a name of an object or a size. */
+/** Texts that contain only names of objects and sizes. */
 const HARMLESS: readonly RegExp[] = [
   /^unconfigured table \S+$/i,
   /^(?:keyspace|table) \S+ does not exist$/i,
@@ -48,7 +49,7 @@ const HARMLESS: readonly RegExp[] = [
   /^Expected (?:\d+ or )?\d+ bytes? \w+ \(\d+\)$/,
   /^Key (?:may not be empty|length of \d+ is longer than maximum of \d+)$/,
   /^String didn't validate\.$/,
-  // YugabyteDB's own names of errors; what follows may repeat the statement.
+  // YugabyteDB's names of errors. The text after them may repeat the statement.
   /^(?:Object Not Found|Datatype Mismatch|Invalid Arguments|Invalid CQL Statement|Execution Error|Unauthorized)(?=\.|\n|$)/,
 ];
 

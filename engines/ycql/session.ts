@@ -14,53 +14,54 @@ import { rowsOf } from './rows.ts';
 import type { Carried } from './server-message.ts';
 import type { CqlTarget } from './target.ts';
 
-/** What kind of server answers. */
+/** The kind of server that answers. */
 export interface Server {
   readonly product: Exclude<Product, 'postgresql'>;
   readonly version: string;
 }
 
-/** In a bound statement: what is there stays as it is. */
+/** In a bound statement: leaves the present value as it is. */
 export const UNSET = types.unset;
 
 /** A value of a bound statement: raw CQL bytes, null, or `UNSET`. */
 export type Cell = Buffer | null | typeof UNSET;
 
+/** A statement with its parameters as raw CQL values. */
 export interface BoundStatement {
   readonly query: string;
   readonly params: readonly Cell[];
-  /** Cells of the partition that it writes to, in the order of the key. */
+  /** Cells of the key of the partition that it writes to, in order. */
   readonly partition?: readonly Cell[];
 }
 
 interface PageRequest {
   readonly pageRows: number;
   readonly pageState?: string | undefined;
-  /** Address of the node to ask, as long as it is up; left out, the one that has least to do for us. */
+  /** Address of the node to ask while it is up. Absent: the node with the fewest requests of this process. */
   readonly host?: string | undefined;
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
-/** Longer than any of the server's own timeouts, so that it is the server who says what was wrong. */
+/** Longer than any of the server's own timeouts, so that the server itself says what was wrong. */
 const READ_TIMEOUT_MS = 35_000;
-/** Requests that one connection carries at once, at most. */
+/** The most requests that one connection carries at once. */
 const REQUESTS_PER_CONNECTION = 1_024;
 
-/** Within this time a node that was away has heard of all that was made meanwhile. */
+/** How long to wait until a node that was away has heard of all schema changes. */
 const AGREEMENT_MS = 30_000;
 const AGREEMENT_PAUSE_MS = 500;
 
-/** After a request that got no answer, a node is left alone for a moment where there are others. */
+/** For this long after a request without an answer, a node gets no requests if there are others. */
 const NODE_REST_MS = 2_000;
 
-/** A connected cluster, shared by what one thread does. Rows of users' tables come undecoded. */
+/** A connection to a cluster, shared by the work of one thread. Rows of users' tables come undecoded. */
 export class CqlSession {
   readonly server: Server;
   readonly limit: LoadLimit;
   readonly #client: Client;
   readonly #consistency: number;
   readonly #localDataCenter: string;
-  /** By address: when a node failed to answer, in milliseconds of `performance.now()`. */
+  /** By address: when a node last failed to answer, in milliseconds of `performance.now()`. */
   readonly #failedAt = new Map<string, number>();
   /** Nodes to ask, until the driver hears of a change. */
   #local: readonly Host[] | undefined;
@@ -84,8 +85,8 @@ export class CqlSession {
   }
 
   /**
-   * How often a node went away: a connection that broke, or the driver's own notice. What it had answered just before may be lost with it: by default Cassandra writes
-   * its commit log to the disk every ten seconds (`commitlog_sync: periodic`), and answers before that.
+   * How often a node went away: a connection broke, or the driver noticed it. What the node answered just before may be lost: by default Cassandra
+   * writes its commit log to the disk only every ten seconds (`commitlog_sync: periodic`), but answers before that.
    */
   get outages(): number {
     return this.#outages;
@@ -100,12 +101,12 @@ export class CqlSession {
     return new Set(this.#client.hosts.values().map(({ datacenter }) => String(datacenter)));
   }
 
-  /** Batches that may be under way at once on all nodes that are written to. */
+  /** The most batches that may be under way at once, on all nodes of the local data centre together. */
   get writesInFlight(): number {
     return this.limit.perNode.write * Math.max(1, this.#localHosts().length);
   }
 
-  /** Decoded rows of a statement on the server's own tables. */
+  /** Decoded rows of a statement on the server's own tables. Throws as `cqlError`, as do the other methods with `doing`. */
   async query<Row extends object>(
     doing: string,
     cql: string,
@@ -123,8 +124,7 @@ export class CqlSession {
   }
 
   /**
-   * Runs a statement whose rows nobody wants: DDL waits for schema agreement. `carried` of a statement whose text itself holds secrets is
-   * `values`.
+   * Runs a statement and ignores its rows. DDL waits for schema agreement. Pass `carried: 'values'` if the statement's text itself holds secrets.
    */
   async execute(
     doing: string,
@@ -155,7 +155,7 @@ export class CqlSession {
       const options = {
         prepare: true,
         consistency: this.#consistency,
-        // YugabyteDB has one kind of condition only.
+        // YugabyteDB has only one serial consistency.
         ...(this.server.product === 'cassandra' && isLocal ? { serialConsistency: localSerial } : {}),
         isIdempotent: false,
       };
@@ -166,7 +166,7 @@ export class CqlSession {
     });
   }
 
-  /** One page of rows, undecoded; throws what the driver threw, for the caller to judge. */
+  /** One page of rows, undecoded. Throws the driver's error, for the caller to judge. */
   async page(cql: string, params: readonly Cell[], request: PageRequest): Promise<RawPage> {
     const options = {
       prepare: params.length > 0,
@@ -182,7 +182,7 @@ export class CqlSession {
     );
   }
 
-  /** All pages of a small answer, as one. */
+  /** All pages of a small answer, joined into one. */
   async rows(
     doing: string,
     cql: string,
@@ -203,7 +203,7 @@ export class CqlSession {
     });
   }
 
-  /** Writes; throws what the driver threw, for the caller to judge. */
+  /** Writes statements. Throws the driver's error, for the caller to judge. */
   async write(
     keyspace: string,
     statements: readonly BoundStatement[],
@@ -223,7 +223,7 @@ export class CqlSession {
     });
   }
 
-  /** A node that holds the rows of a token, where the driver knows it (Cassandra): another one for each token. */
+  /** A node that holds the rows of a token, if the driver knows it (Cassandra). Different tokens get different replicas. */
   replicaOfToken(keyspace: string, token: bigint): string | undefined {
     const { metadata } = this.#client;
     const replicas: readonly { readonly address: string }[] =
@@ -231,15 +231,19 @@ export class CqlSession {
     return replicas[Number(BigInt.asUintN(16, token >> 48n)) % Math.max(1, replicas.length)]?.address;
   }
 
-  /** The token of a partition, on Cassandra. @param partition cells of its key, in order */
+  /**
+   * The token of a partition, on Cassandra.
+   *
+   * @param partition cells of its key, in order
+   */
   tokenOf(partition: readonly Cell[]): bigint {
     const token = this.#client.metadata.newToken(routingKey(partition));
     return BigInt(String(token.getValue()));
   }
 
   /**
-   * Whether all nodes that are up have the same schema now: each of the local data centre is asked itself. False also where one of them
-   * doesn't answer: it is just going or coming, and which schema it has isn't known.
+   * Whether all nodes that are up have the same schema now. Asks each node of the local data centre itself. False if one of them doesn't answer,
+   * since it is just going or coming, and its schema isn't known.
    */
   async schemaAgrees(): Promise<boolean> {
     try {
@@ -270,9 +274,9 @@ export class CqlSession {
   }
 
   /**
-   * A node that was away refuses what was made meanwhile as unknown, until it has heard of it: so what one of several nodes refuses counts
-   * only once all of them have the same schema, and refuse it again. Throws `YCQL_SCHEMA_DISAGREES` (transient) where they don't within
-   * half a minute.
+   * Runs `send`, and repeats it once if a node may have refused it wrongly. A node that was away refuses, as unknown, what was created meanwhile,
+   * until it has heard of it. So with several nodes a refusal counts only if it comes again after all have the same schema. Throws
+   * `YCQL_SCHEMA_DISAGREES` (transient) if they don't within half a minute.
    */
   async #knowing<T>(send: () => Promise<T>): Promise<T> {
     try {
@@ -293,8 +297,8 @@ export class CqlSession {
   }
 
   /**
-   * Runs a request on one of the wanted nodes, or where none of them is up (or none is wanted) on any of the local data centre:
-   * on the one that has least to do for this process. Where no node is known to be up it is the driver's to say so.
+   * Runs a request on one of the wanted nodes. If none of them is up (or none is wanted), any node of the local data centre will do. Of several,
+   * takes the one with the fewest requests of this process. If no node is known to be up, the driver chooses, or reports that.
    */
   async #onNode<T>(
     kind: RequestKind,
@@ -317,7 +321,7 @@ export class CqlSession {
     } catch (error) {
       if (responseCode(error) === undefined) {
         this.#failedAt.set(address, performance.now());
-        // One that is slow is no outage: what it answered before stands.
+        // A slow node is no outage: what it answered before is kept.
         if (!isTimeout(error)) this.#outages += 1;
       }
       throw error;
@@ -352,7 +356,7 @@ export class CqlSession {
     return this.#local;
   }
 
-  /** Addresses of the nodes that hold a statement's partition, where the driver knows them (Cassandra) and it matters. */
+  /** Addresses of the nodes that hold a statement's partition, if the driver knows them (Cassandra) and there are several nodes. */
   #replicasOf(keyspace: string, { partition }: BoundStatement): readonly string[] | undefined {
     if (partition === undefined || this.server.product !== 'cassandra') return undefined;
     if (this.#client.hosts.length < 2) return undefined;
@@ -376,7 +380,7 @@ export class CqlSession {
   }
 }
 
-/** Values are bound, so a statement without any holds names alone. */
+/** Values are bound, so a statement without parameters carries only names. */
 function carriedBy(params: readonly unknown[]): Carried {
   return params.length === 0 ? 'names' : 'values';
 }
@@ -388,7 +392,7 @@ interface SessionFacts {
   readonly localDataCenter: string;
 }
 
-/** Whether a node's address with its port is this one, which may lack the port (as in `system.partitions`). */
+/** Whether a node's address with its port is the wanted one, which may lack the port (as in `system.partitions`). */
 function isAddressOf(address: string, wanted: string): boolean {
   return address === wanted || withoutPort(address) === wanted;
 }
@@ -406,7 +410,7 @@ function schemaDisagrees(cause: unknown): HoldfastError {
   );
 }
 
-/** A partition key as it is hashed: a single column bare, several each with their length before and a zero behind. */
+/** A partition key in the form that is hashed: a single column alone; several each with the length before and a zero after. */
 function routingKey(partition: readonly Cell[]): Buffer {
   const cells = partition.map((cell) => (Buffer.isBuffer(cell) ? cell : Buffer.alloc(0)));
   const [only] = cells;
@@ -427,7 +431,10 @@ const CONSISTENCY: Readonly<Record<CqlConsistency, number>> = {
 /** The settings of the source that a session uses. */
 export type SessionNeeds = Pick<YcqlSource, 'consistencyLevel' | 'load'>;
 
-/** Connects; the caller closes. `memory`: of a limit that is shared with other threads. */
+/**
+ * Connects; the caller closes the session. `memory` is that of a limit that other threads share. Throws as `cqlError`, and
+ * `YCQL_NO_SUCH_DATA_CENTER`, `YCQL_PARTITIONER` (permanent).
+ */
 export async function connect(
   verb: Pick<VerbContext, 'signal' | 'log'>,
   target: CqlTarget,
@@ -460,7 +467,10 @@ export async function connect(
   }
 }
 
-/** Explains a failed connection: the nodes may be there, but none of them in the data centre that the plan names. */
+/**
+ * Explains a failed connection: throws `YCQL_NO_SUCH_DATA_CENTER` (permanent) if the nodes answer, but from another data centre than the plan
+ * names.
+ */
 async function checkDataCenter(verb: Pick<VerbContext, 'log'>, target: CqlTarget): Promise<void> {
   if (target.localDataCenter === undefined) return;
   let found: string;
@@ -483,7 +493,7 @@ function clientOptions(target: CqlTarget): ClientOptions {
       host.includes(':') ? `[${host}]:${target.port}` : `${host}:${target.port}`,
     ),
     protocolOptions: { port: target.port, maxVersion: 4 },
-    // The driver can't read YCQL's JSONB columns in its own picture of the schema, and Holdfast reads the schema itself.
+    // The driver's own schema metadata can't contain YCQL's JSONB columns, and Holdfast reads the schema itself.
     isMetadataSyncEnabled: false,
     policies: {
       retry: new policies.retry.FallthroughRetryPolicy(),
@@ -513,7 +523,7 @@ async function findDataCenter(verb: Pick<VerbContext, 'log'>, target: CqlTarget)
   }
 }
 
-/** YugabyteDB has a table of its tablets, and Cassandra doesn't. */
+/** Tells the products apart: only YugabyteDB has a table of its tablets. */
 async function readServer(client: Client): Promise<Server> {
   const [local] = (await client.execute('SELECT release_version, partitioner FROM system.local')).rows;
   const version = String(local?.release_version);
@@ -546,7 +556,7 @@ const shared = new Map<string, Shared>();
 
 const limits = new Map<string, SharedArrayBuffer>();
 
-/** Memory of the limit that all threads of this process share for a source; asked for in the main thread. */
+/** Memory of the limit that all threads of this process share for a source. Call it in the main thread. */
 export function sharedLimit(target: CqlTarget, { load }: SessionNeeds): SharedArrayBuffer {
   const key = hashOf([target, load]);
   const memory = limits.get(key) ?? limitMemory();
@@ -555,8 +565,8 @@ export function sharedLimit(target: CqlTarget, { load }: SessionNeeds): SharedAr
 }
 
 /**
- * Lends this thread's session with a cluster to `work`; it stays a moment longer for the next use. In a thread of the pool, `memory` is the
- * main thread's `sharedLimit`.
+ * Lends this thread's session with a cluster to `work`. The session stays open a moment longer for the next use. In a thread of the pool, `memory`
+ * is the main thread's `sharedLimit`.
  */
 export async function withSession<T>(
   verb: Pick<VerbContext, 'signal' | 'log'>,
@@ -577,12 +587,12 @@ export async function withSession<T>(
   }
 }
 
-/** Others may wait for a session too, so it doesn't end with the one that was first. */
+/** A context without the caller's signal: others may wait for the same connection, so an abort of the first caller must not end it. */
 function freeOf({ log }: Pick<VerbContext, 'log'>): Pick<VerbContext, 'signal' | 'log'> {
   return { signal: new AbortController().signal, log };
 }
 
-/** Tells sources apart without keeping what they log in with. */
+/** A key that distinguishes sources without keeping their credentials. */
 function hashOf(facts: readonly unknown[]): string {
   return createHash('sha256').update(JSON.stringify(facts)).digest('hex');
 }
@@ -603,7 +613,7 @@ async function leave(key: string, mine: Shared): Promise<void> {
   await session?.close();
 }
 
-/** Waits until all nodes have one schema. Returns whether they have within `waitMs`. */
+/** Waits until all nodes have the same schema. Returns whether they do within `waitMs` milliseconds. */
 export async function awaitSchemaAgreement(
   session: CqlSession,
   waitMs: number,

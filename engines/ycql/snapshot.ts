@@ -7,8 +7,8 @@ import { withSession } from './session.ts';
 import { resolveTarget } from './target.ts';
 
 /**
- * There is no instant to pin over CQL: what begins here is a scan, and an epoch in which the schema must not change. Refuses by
- * name what isn't there and what can't be carried.
+ * Begins a scan, since CQL has no instant to pin. In its epoch the schema must not change. Throws, by name, for what isn't there (as
+ * `readSelected`) and for what can't be carried (as `refuseWhatCannotBeCarried` and `refuseMasked`).
  */
 export async function openReadPoint(
   verb: VerbContext,

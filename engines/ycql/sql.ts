@@ -3,7 +3,7 @@ import type { VerbContext } from '../engine.ts';
 import { withSession } from './session.ts';
 import { resolveTarget } from './target.ts';
 
-/** Runs the statement of a `sql` step, in CQL, on the source; `database` is the keyspace for names that stand without one. */
+/** Runs the CQL statement of a `sql` step on the source. `database` is the keyspace of names without one. */
 export async function runStatement(
   verb: VerbContext,
   source: YcqlSource,

@@ -4,7 +4,7 @@ import { permanent } from '../../model/errors.ts';
 import type { SecretRef, YcqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
 
-/** Where a cluster answers and how to log in; holds secrets, so it never leaves the worker. */
+/** Where a cluster answers and how to log in. Holds secrets, so it never leaves the worker. */
 export interface CqlTarget {
   readonly contactPoints: readonly string[];
   readonly port: number;
@@ -15,7 +15,7 @@ export interface CqlTarget {
 
 type Secrets = Pick<VerbContext, 'secret'>;
 
-/** The plan's cluster, its secrets resolved. Throws `SECRET_MISSING` (permanent). */
+/** The plan's cluster with its secrets resolved. Throws `SECRET_MISSING`, `YCQL_BAD_URL` (permanent). */
 export async function resolveTarget(verb: Secrets, source: YcqlSource): Promise<CqlTarget> {
   if (source.connection !== undefined) return await targetOfUrl(verb, source.connection);
   const { contactPoints, port, localDataCenter, credentials, tls } = source;
@@ -54,9 +54,9 @@ const FORM =
   'cql://user:password@host1,host2:9042/?dc=NAME&tls=true&ca=FILE&cert=FILE&key=FILE&servername=NAME, an IPv6 address in brackets';
 
 /**
- * Another cluster than the plan's, as a URL: `cql://user:password@host1,[2001:db8::1]:9042/?dc=eu-west-1&ca=/etc/ca.crt`, with a
- * client certificate by `cert` and `key` (files), the name on the nodes' certificates by `servername`, and `verify=false`. Throws
- * `YCQL_BAD_URL` (permanent), which never says what the URL is.
+ * A cluster given as a URL: `cql://user:password@host1,[2001:db8::1]:9042/?dc=eu-west-1&ca=/etc/ca.crt`. `cert` and `key` (files) name a client
+ * certificate, `servername` the name on the nodes' certificates; `verify=false` turns their check off. Throws `YCQL_BAD_URL` (permanent), which
+ * never repeats the URL.
  */
 async function targetOfUrl(verb: Secrets, reference: SecretRef): Promise<CqlTarget> {
   const text = (await verb.secret(reference)).trim();
@@ -106,7 +106,7 @@ async function targetOfUrl(verb: Secrets, reference: SecretRef): Promise<CqlTarg
 
 const OPTIONS: readonly string[] = ['dc', 'tls', 'ca', 'cert', 'key', 'servername', 'verify'];
 
-/** Undefined where the URL asks for no TLS. */
+/** The TLS options of a URL; undefined if it asks for no TLS. */
 async function tlsOf(
   verb: Secrets,
   options: ReadonlyMap<string, string>,

@@ -4,7 +4,7 @@ import { parseType } from './cql-type.ts';
 import { elementsOf, entriesOf, fieldsOf, type RawCell } from './rows.ts';
 import type { UserType } from './schema.ts';
 
-/** A value of CQL as JSON has it: exact for every type, which numbers of JSON aren't, so what is larger than those is text. */
+/** A CQL value as JSON, exact for every type: numbers that JSON can't hold exactly are text. */
 export type JsonValue =
   | string
   | number
@@ -13,7 +13,7 @@ export type JsonValue =
   | readonly JsonValue[]
   | { readonly [name: string]: JsonValue };
 
-/** A cell as JSON. Zero-length values of types that aren't text are empty text, which is not null. Pure. */
+/** A cell as JSON. A zero-length value of a type that isn't text becomes empty text, not null. Pure. */
 export function jsonOf(type: CqlType, cell: RawCell, types: readonly UserType[]): JsonValue {
   if (cell === null) return null;
   switch (type.kind) {
@@ -45,7 +45,7 @@ export function jsonOf(type: CqlType, cell: RawCell, types: readonly UserType[])
 
 const BLOB: CqlType = { kind: 'native', name: 'blob' };
 
-/** An object where keys are text, else a list of pairs. */
+/** An object if the keys are text, otherwise a list of pairs. */
 function mapOf(type: Extract<CqlType, { kind: 'map' }>, cell: Buffer, types: readonly UserType[]): JsonValue {
   const entries = entriesOf(cell).map(
     ([key, value]) => [jsonOf(type.key, key, types), jsonOf(type.value, value, types)] as const,
@@ -65,7 +65,10 @@ const FIXED_BYTES: Readonly<Record<string, number>> = {
   uuid: 16,
 };
 
-/** Elements of a fixed length stand side by side; others have their length before them as a variable-length integer. */
+/**
+ * Decodes a vector whose elements have a fixed length, and so lie side by side. Other elements have a variable-length integer before them as their
+ * length; such a vector is returned as hex.
+ */
 function vectorOf(
   type: Extract<CqlType, { kind: 'vector' }>,
   cell: Buffer,
@@ -130,7 +133,7 @@ function integerOf(bytes: Buffer): bigint {
   return BigInt.asIntN(8 * bytes.length, BigInt(`0x${bytes.toString('hex')}`));
 }
 
-/** JSON has no NaN, no infinities and no negative zero. */
+/** JSON has no NaN, infinities or negative zero, so these become text. */
 function floatOf(value: number): JsonValue {
   return Number.isFinite(value) && !Object.is(value, -0)
     ? value
@@ -148,7 +151,7 @@ function decimalOf(unscaled: bigint, scale: number): string {
   return scale === 0 ? sign + digits : `${sign}${digits.slice(0, -scale)}.${digits.slice(-scale)}`;
 }
 
-/** Farther from 1970 than JavaScript's dates go, a date or time is the number that it is on the wire. */
+/** The farthest from 1970 that JavaScript's dates go. A date or time beyond is shown as its number on the wire. */
 const FARTHEST_MS = 8_640_000_000_000_000;
 
 function dateOf(days: number): string {

@@ -1,12 +1,12 @@
 import { elementsOf, type RawCell } from './rows.ts';
 
-/** The longest time to live that both servers take, in seconds: it is bound as an int. */
+/** The longest time to live that both servers take, in seconds, since it is bound as an int. */
 const LONGEST_TTL_SECONDS = 2 ** 31 - 1;
 
 /**
- * Seconds that a TTL says as a server sent it: an int from Cassandra, a bigint from YugabyteDB (`ttl` is INT64 in its
- * src/yb/bfql/directory.cc). Backups made before Holdfast knew this have the server's bytes too, and their header says int: so the
- * length decides. Throws `RangeError` for any other length.
+ * The seconds of a TTL as a server sent it: an int from Cassandra, a bigint from YugabyteDB (`ttl` is INT64 in its src/yb/bfql/directory.cc).
+ * Backups made before Holdfast knew this also hold the server's bytes, but their header says int. So the length decides. Throws `RangeError` for
+ * any other length.
  */
 export function ttlSeconds(cell: Buffer): number {
   if (cell.length === 4) return cell.readInt32BE(0);
@@ -14,7 +14,7 @@ export function ttlSeconds(cell: Buffer): number {
   throw new RangeError(`a TTL has 4 or 8 bytes, not ${cell.length}`);
 }
 
-/** Seconds that a cell, or each element of one, has left; undefined: no end. Empty for a cell that isn't there. */
+/** Seconds that a cell, or each of its elements, has left; undefined: never expires. Empty for a null cell. */
 export function ttlsIn(cell: RawCell, perElement: boolean): readonly (number | undefined)[] {
   if (cell === null) return [];
   const ttls = perElement ? elementsOf(cell) : [cell];

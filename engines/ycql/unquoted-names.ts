@@ -3,15 +3,15 @@ import { quoteName } from './identifiers.ts';
 import type { ColumnSchema } from './schema.ts';
 
 /*
- * YugabyteDB writes names into types and index targets as they are, without quotes (QLType::ToString in src/yb/common/ql_type.cc,
- * src/yb/master/yql_indexes_vtable.cc). CQL takes a bare name for its lower case, so each is given its quotes again here.
+ * YugabyteDB writes names into types and index targets without quotes (QLType::ToString in src/yb/common/ql_type.cc,
+ * src/yb/master/yql_indexes_vtable.cc). CQL would read a bare name in lower case, so this file puts the quotes back.
  */
 
 const PARAMETRISED = ['list', 'set', 'map', 'frozen'] as const;
 
 /**
- * The text of a type with the names of user-defined types quoted. Longer names are tried first, so that one that holds a comma or
- * a bracket is found as a whole. Throws `SyntaxError` where the text is no type.
+ * The text of a type with the names of user-defined types quoted. Tries longer names first, so that a name with a comma or a bracket in it is found
+ * whole. Throws `SyntaxError` if the text is no type.
  */
 export function withQuotedTypes(text: string, typeNames: readonly string[]): string {
   const known = [...typeNames].sort((one, other) => other.length - one.length);
@@ -48,8 +48,8 @@ export function withQuotedTypes(text: string, typeNames: readonly string[]): str
 }
 
 /**
- * The target of an index, `(a, b), c`, with the names of columns quoted. What is no column stays as it is: an expression over JSONB,
- * which YugabyteDB gives as it was written.
+ * The target of an index, `(a, b), c`, with the names of columns quoted. Leaves what is no column as it is: an expression over JSONB, which
+ * YugabyteDB returns as it was written.
  */
 export function withQuotedColumns(target: string, columns: readonly ColumnSchema[]): string {
   const whole = /^\((.*?)\)(?:, (.*))?$/s.exec(target);
@@ -62,7 +62,7 @@ export function withQuotedColumns(target: string, columns: readonly ColumnSchema
     : `(${namesIn(partition)}), ${namesIn(clustering)}`;
 }
 
-/** Names that are listed with a comma and a space between them; one that holds both is found as a whole. */
+/** Splits a list of names at a comma and a space. A column's name that contains both is found whole. */
 export function splitNames(list: string, columns: readonly ColumnSchema[]): readonly string[] {
   const known = columns.map(({ name }) => name).sort((one, other) => other.length - one.length);
   const names: string[] = [];

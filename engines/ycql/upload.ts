@@ -19,7 +19,7 @@ export async function upload(
   return objects;
 }
 
-/** A thread reads the chunk into parts, each of which is put here. */
+/** Has a thread read the chunk into parts, and puts each part. */
 async function uploadChunk(
   verb: BackupContext,
   source: YcqlSource,

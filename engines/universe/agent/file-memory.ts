@@ -24,7 +24,7 @@ export interface RememberedFile {
 
 /** How long objects that no index names yet are trusted after they were sent. No sweep touches an object so young. */
 const UNINDEXED_TRUST_MS = 12 * 3_600_000;
-/** A file that no backup has met for so long is forgotten. */
+/** A file that no backup has come across for so long is forgotten. */
 const FORGET_AFTER_MS = 120 * 24 * 3_600_000;
 const LINES_BEFORE_COMPACTING = 50_000;
 
@@ -41,9 +41,11 @@ const lineSchema = z.object({
 });
 
 /**
- * What one agent has sent to one repository: by device, inode, size and time of change of a file (SSTables never change, and a
- * snapshot's files are hard links to them), of a large file part by part until it is whole, and by hash. Kept in a file of JSON lines that is only ever appended to, so that it
- * survives `kill -9`; what a crash cuts off costs that a file is hashed and sent again. It is a cache: deleting it is no harm.
+ * Remembers what one agent has sent to one repository: by hash, and by a file's device, inode, size and mtime (SSTables never change, and a
+ * snapshot's files are hard links to them). A large file is remembered part by part until all of it is stored.
+ *
+ * The memory is a file of JSON lines. It is only appended to, except when opening compacts it, so it survives `kill -9`. If a crash cuts a line
+ * off, a file is hashed and sent again. It is a cache: deleting it does no harm.
  */
 export class FileMemory {
   readonly #path: string;
@@ -65,13 +67,13 @@ export class FileMemory {
     return memory;
   }
 
-  /** What is known of a file, as far as it can be trusted: `vouched` says whether a stored range is still there. */
+  /** What is known of a file; undefined if any part of it can't be trusted. `vouched` says whether a stored range still exists. */
   find(identity: string, vouched: (range: StoredRange) => boolean): RememberedFile | undefined {
     const known = this.#files.get(identity);
     return known?.parts.every((part) => this.#trusted(part, known.at, vouched)) ? known : undefined;
   }
 
-  /** Where bytes of this hash were stored, as far as it can be trusted. */
+  /** Where bytes of this hash are stored; undefined if unknown, or not vouched for. */
   findHash(
     sha256: string,
     sizeBytes: number,
@@ -81,7 +83,7 @@ export class FileMemory {
     return known !== undefined && vouched(known.range) ? known.range : undefined;
   }
 
-  /** Remembers files that were sent or met again. */
+  /** Remembers files that were sent, or found again. */
   async remember(
     files: readonly { readonly identity: string; readonly file: RememberedFile }[],
   ): Promise<void> {
@@ -90,7 +92,10 @@ export class FileMemory {
     await this.#append(files.map(({ identity, file }) => lineOf(identity, file)));
   }
 
-  /** One after another, for lines of two tasks must not mix; what comes meanwhile goes together, for thousands of files do. */
+  /**
+   * Appends one batch of lines after another, so that lines of two tasks don't mix. Lines that come meanwhile share the next append, since
+   * thousands of files bring one each.
+   */
   #append(lines: readonly string[]): Promise<void> {
     if (this.#waiting !== undefined) {
       this.#waiting.lines.push(...lines);
@@ -102,7 +107,7 @@ export class FileMemory {
       return appendFile(this.#path, together.join(''), { mode: 0o600 });
     });
     this.#waiting = { lines: together, appended };
-    // A disk that was full has room again: the failure is the caller's, and not of who comes after.
+    // Only this append's callers get its failure: the next one may succeed, on a disk that has room again.
     this.#appending = appended.catch(() => undefined);
     return appended;
   }
@@ -116,7 +121,7 @@ export class FileMemory {
     this.#files.set(identity, file);
     let offset = 0;
     for (const part of file.parts) {
-      // Told by the whole file from now on.
+      // The entry of the whole file replaces those of its parts.
       this.#files.delete(partIdentity(identity, offset));
       offset += part.sizeBytes;
       if (part.range.index !== undefined) this.#byHash.set(`${part.sha256}:${part.sizeBytes}`, part);
@@ -128,7 +133,7 @@ export class FileMemory {
     const oldest = Date.now() - FORGET_AFTER_MS;
     for (const line of lines) {
       const parsed = lineSchema.safeParse(jsonOf(line));
-      // A line that a crash cut off, or the empty one at the end.
+      // Skips what is too old, lines that a crash cut off, and the empty one at the end.
       if (!parsed.success || parsed.data.at < oldest) continue;
       const { file, ...remembered } = parsed.data;
       this.#note(file, remembered);

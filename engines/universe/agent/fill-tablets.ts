@@ -31,6 +31,7 @@ import {
 import type { NodeAgent } from './node-agent.ts';
 import { readFully } from './read-fully.ts';
 
+/** The request to put files of a backup's tablets on this node. */
 export interface FillRequest {
   readonly tablets: readonly TabletFill[];
   readonly limits: UniverseLimits;
@@ -40,19 +41,20 @@ export interface FillRequest {
   readonly server?: string;
 }
 
-/** The request for a look at what is still to be filled. */
+/** The request to list what is still to be filled. */
 export type UnfilledRequest = Pick<FillRequest, 'tablets' | 'server'>;
 
-/** Lists of manifests that stay in memory: about 10 MB each. */
+/** Tablet lists that stay in memory, about 10 MB each. */
 const LISTS_KEPT = 4;
 const lists = new Map<string, Promise<TabletList>>();
 
-/** Ends in what YugabyteDB itself uses for folders that are being made, so that nobody takes it for a snapshot. */
+/** Suffix of a folder that is being filled. YugabyteDB uses it for its own unfinished folders, so it takes none for a snapshot. */
 const UNDER_WAY = '.tmp';
 
 /**
- * Puts the files of the backup's tablets where a restored snapshot's tablets look for them: each file checked by its SHA-256,
- * into a folder beside, which gets its name when it is whole. Called again it fetches what is not whole yet.
+ * Puts the files of the backup's tablets where the restored snapshot's tablets look for them. Checks each file's SHA-256. Fills a folder beside the
+ * target, and renames it when it is whole. A retry fetches only what is not whole yet. `left` of the result names tablets that are not on this
+ * node.
  */
 export async function fillTablets(
   agent: NodeAgent,
@@ -109,7 +111,7 @@ export async function unfilledTablets(
   return unfilled;
 }
 
-/** Looks whether this is the agent of its node, and whether it could fill tablets. */
+/** Reports which tablet server the agent's directories belong to, their free space, and what keeps the agent from filling tablets. */
 export async function inspectNode(
   agent: NodeAgent,
   { server, tablets = [] }: NodeInspection,
@@ -179,17 +181,17 @@ async function fillOne(filling: Filling, report: (fetchedBytes: number) => void)
   );
   const wanted = new Set(tablet.files.map(({ path }) => path));
   for (const { path, absolute } of filesBelow(folder)) {
-    // Of an attempt that was cut off, or of a manifest before it was corrected.
+    // Left by an attempt that was cut off, or named by a manifest that was corrected since.
     if (!wanted.has(path)) await rm(absolute);
   }
-  // Ours: an imported snapshot's id is used once, and only whole folders get the name.
+  // Only Holdfast writes the target: an imported snapshot's id is used once, and only whole folders get the name.
   await rm(target, { recursive: true, force: true });
   await rename(folder, target);
   await syncFolder(dirname(target));
   return fetchedBytes;
 }
 
-/** Small files that lie in one object are fetched together, in one request; a large one alone. */
+/** Groups small files of one object, which are fetched in one request. A large file has a group alone. */
 function groupsOf(files: readonly TabletFile[]): readonly (readonly TabletFile[])[] {
   const groups = new Map<string, TabletFile[]>();
   for (const file of files) {
@@ -221,7 +223,7 @@ async function fetchGroup(filling: Filling, folder: string, group: readonly Tabl
   return bytes.byteLength;
 }
 
-/** Goes on where an earlier attempt was cut off: parts that are there, and right, are not fetched again. */
+/** Continues an earlier attempt: parts that are there and right are not fetched again. */
 async function fetchInParts(filling: Filling, folder: string, file: TabletFile): Promise<number> {
   const target = join(folder, ...filePathParts(file.path));
   const partial = `${target}${PARTIAL}`;
@@ -316,7 +318,7 @@ async function writeWhole(folder: string, { path }: TabletFile, body: Uint8Array
 
 const PARTIAL = '.holdfast-part';
 
-/** Those that are missing, or whose size or SHA-256 is another. */
+/** The files that are missing, or have another size or SHA-256. */
 async function filesNotWhole(
   agent: NodeAgent,
   { heartbeat, signal }: BackupContext,

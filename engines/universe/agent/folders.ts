@@ -7,7 +7,7 @@ import { isTabletFilePath, type TabletName } from '../../../model/tablets.ts';
 /** Where a tablet server keeps its tablets below each of its data directories (facts of YugabyteDB's `fs_manager.cc`). */
 const ROCKSDB = ['yb-data', 'tserver', 'data', 'rocksdb'] as const;
 
-/** A table's id; of a colocated or tablegroup parent with words after it. */
+/** A table's id. That of a colocated or tablegroup parent has words after it. */
 const TABLE_ID = /^[0-9a-f]{32}(?:\.[a-z]+){0,4}$/;
 const TABLET_ID = /^[0-9a-f]{32}$/;
 const SNAPSHOT_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -25,8 +25,8 @@ export interface FoundFile {
 }
 
 /**
- * Parts of the path of a tablet's folder below a data directory. Ids come from elsewhere (a universe, a manifest): what is no id
- * is refused, so that none leads out of the data directory. Throws `AGENT_BAD_NAME` (permanent).
+ * Parts of the path of a tablet's folder below a data directory. Refuses what is no id, so that an id from elsewhere (a universe, a manifest) can't
+ * lead out of the data directory. Throws `AGENT_BAD_NAME` (permanent).
  */
 export function tabletFolderParts({ table, tablet }: Omit<TabletName, 'snapshot'>): readonly string[] {
   if (!TABLE_ID.test(table)) throw badName(table, 'the id of a table');
@@ -34,7 +34,7 @@ export function tabletFolderParts({ table, tablet }: Omit<TabletName, 'snapshot'
   return [...ROCKSDB, `table-${table}`, `tablet-${tablet}`];
 }
 
-/** The same of a snapshot of a tablet. */
+/** Parts of the path of a tablet's snapshot folder. Throws as `tabletFolderParts`. */
 export function snapshotFolderParts(name: TabletName): readonly string[] {
   if (!SNAPSHOT_ID.test(name.snapshot)) throw badName(name.snapshot, 'the id of a snapshot');
   const parts = tabletFolderParts(name);
@@ -47,13 +47,13 @@ export function filePathParts(path: string): readonly string[] {
   return path.split('/');
 }
 
-/** Data directories as they really are (they may well be named by a symbolic link), and what is wrong with the others. */
+/** The real paths of the data directories, whose names may be symbolic links, and what is wrong with those that have none. */
 export interface Roots {
   readonly roots: readonly string[];
   readonly problems: readonly string[];
 }
 
-/** A disk that fails, or is not mounted, keeps nobody from the others. */
+/** Resolves the data directories. One on a disk that fails, or is not mounted, doesn't keep the agent from the others. */
 export async function rootsOf(dataDirectories: readonly string[]): Promise<Roots> {
   const roots: string[] = [];
   const problems: string[] = [];
@@ -68,8 +68,8 @@ export async function rootsOf(dataDirectories: readonly string[]): Promise<Roots
 }
 
 /**
- * The folder `parts` below one of the roots, undefined where none has it. No symbolic link is followed below a root: one in the
- * way is refused with `AGENT_SYMBOLIC_LINK` (permanent). Asks the file system without waiting for a thread: see `filesBelow`.
+ * The folder `parts` below one of the roots; undefined if no root has it. Follows no symbolic link below a root: throws `AGENT_SYMBOLIC_LINK`
+ * (permanent) if one is in the way. Synchronous, for the reason that `filesBelow` has.
  */
 export function findFolder(
   { roots }: Roots,
@@ -91,7 +91,7 @@ function isFolderBelow(root: string, parts: readonly string[]): boolean {
   return true;
 }
 
-/** Makes the folder `parts` below `root` where it is missing; as careful about links as `findFolder`. */
+/** Makes the folder `parts` below `root` if it is missing. Treats symbolic links as `findFolder` does. */
 export async function makeFolder(root: string, parts: readonly string[]): Promise<string> {
   let path = root;
   for (const part of parts) {
@@ -104,8 +104,8 @@ export async function makeFolder(root: string, parts: readonly string[]): Promis
 }
 
 /**
- * Every file below `folder`, sorted by path. Symbolic links and what is neither file nor folder are refused. Synchronous: a local
- * disk answers from memory, and waiting for a thread costs more than the answer, for thousands of files.
+ * Every file below `folder`, sorted by path. Refuses symbolic links, and what is neither file nor folder. Synchronous: a local disk answers from
+ * memory, and for thousands of files a wait for a thread costs more than the answer.
  */
 export function filesBelow(folder: string): readonly FoundFile[] {
   const files: FoundFile[] = [];

@@ -4,17 +4,18 @@ import { messageOf, permanent, transient } from '../../../model/errors.ts';
 import { bytesOf, fieldsOf, messagesIn } from '../protobuf.ts';
 import type { Roots } from './folders.ts';
 
-/** Below each data directory: which tablet server it belongs to (`FsManager`, src/yb/fs/fs_manager.cc). */
+/** The file in each data directory that says which tablet server it belongs to (`FsManager`, src/yb/fs/fs_manager.cc). */
 const INSTANCE = 'yb-data/tserver/instance';
 
 /** `InstanceMetadataPB.uuid` (src/yb/fs/fs.proto). */
 const UUID_FIELD = 1;
 
 /**
- * Whose data directories these are: the UUID of a tablet server, as `yb-admin list_all_tablet_servers` prints it. A tablet server writes it into each of its
- * directories when it formats them, and itself refuses to start where they differ.
+ * The UUID of the tablet server that the data directories belong to, as `yb-admin list_all_tablet_servers` prints it. A tablet server writes it
+ * into each of its directories when it formats them, and refuses to start if they differ.
  *
- * @throws HoldfastError `AGENT_NO_IDENTITY` (transient: a disk may come back) where no directory says, `AGENT_MIXED_DIRECTORIES` (permanent) where they differ
+ * @throws HoldfastError `AGENT_NO_IDENTITY` (transient: a disk may come back) if no directory says, or a directory's file can't be read;
+ * `AGENT_MIXED_DIRECTORIES` (permanent) if they differ
  */
 export async function ownerOf({ roots, problems }: Roots): Promise<string> {
   const owners = new Map<string, string>();

@@ -11,6 +11,7 @@ import { ownerOf, requireOwner } from './identity.ts';
 import { ProvenFiles } from './proven-files.ts';
 import { RateLimit } from './rate-limit.ts';
 
+/** The settings of one tablet server's agent. */
 export interface NodeSettings {
   /** `host:port` of the tablet server's RPC, as the universe names it. */
   readonly address: string;
@@ -25,7 +26,7 @@ export interface NodeSettings {
 /** What a task may take of its node. */
 interface TaskShare {
   readonly limits: Pick<UniverseLimits, 'tasksPerNode'>;
-  /** Absent: as much as there is. */
+  /** Absent: unlimited. */
   readonly bytesPerSecond?: number;
 }
 
@@ -33,7 +34,7 @@ interface TaskShare {
 export class NodeAgent {
   readonly address: string;
   readonly limit = new RateLimit();
-  /** Restored files that were found equal to the backup. */
+  /** Restored files that were found to equal the backup's. */
   readonly proven = new ProvenFiles();
   readonly #settings: NodeSettings;
   readonly #memories = new Map<string, Promise<FileMemory>>();
@@ -114,7 +115,7 @@ export class NodeAgent {
     return known;
   }
 
-  /** Runs a task once fewer than `tasksPerNode` tasks run on this node, with the bytes in a second that the task's plan allows this node. */
+  /** Runs a task once fewer than `tasksPerNode` tasks run on this node. Sets this node's bytes per second to what the task's plan allows. */
   runTask<T>({ limits, bytesPerSecond }: TaskShare, work: () => Promise<T>): Promise<T> {
     this.limit.set(bytesPerSecond);
     return this.limiterOf('tasks', limits.tasksPerNode).run(work);

@@ -3,13 +3,13 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FoundFile } from './folders.ts';
 
-/** About 200 bytes each. */
+/** Entries of about 200 bytes. */
 const MAX_REMEMBERED = 500_000;
 const READ_BYTES = 1024 * 1024;
 
 /**
- * Files of which this process has seen the SHA-256: by device, inode, size and time of change, so that a file is read once however often it is looked at, and
- * read again when anything wrote to it. A new process reads them anew.
+ * Files whose SHA-256 this process has checked, by device, inode, size and mtime. A file is read once, however often it is looked at, and again
+ * after a write. A new process starts anew.
  */
 export class ProvenFiles {
   readonly #proven = new Set<string>();

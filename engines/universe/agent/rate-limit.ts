@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Bytes per second that all transfers of one node share. What was not used is kept for a second. */
+/** A limit of bytes per second that all transfers of one node share. The unused bytes of up to one second carry over. */
 export class RateLimit {
   #bytesPerSecond: number | undefined;
   #allowance = 0;
   #filledAt = performance.now();
   #turn: Promise<void> = Promise.resolve();
 
-  /** @param bytesPerSecond undefined: without limit. The latest word counts for everybody. */
+  /** @param bytesPerSecond undefined: no limit. The newest value applies to all callers. */
   set(bytesPerSecond: number | undefined): void {
     this.#bytesPerSecond = bytesPerSecond;
   }

@@ -1,6 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 
-/** `sizeBytes` bytes from `position` on, in memory of their own; undefined where the file ends before. */
+/** Reads `sizeBytes` bytes from `position` on, into memory of their own. Undefined if the file ends before. */
 export async function readFully(
   handle: FileHandle,
   position: number,

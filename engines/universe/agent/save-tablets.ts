@@ -6,15 +6,15 @@ import { findFolder, type Roots, snapshotFolderParts } from './folders.ts';
 import type { NodeAgent } from './node-agent.ts';
 import { type SaveRequest, Saving } from './saving.ts';
 
-/** Tasks that follow each other share a look at the index. */
+/** How long consecutive tasks share what one of them read of the index. */
 const INDEX_MAX_AGE_MS = 30_000;
 
 /**
- * Saves tablets of a snapshot from this node: every file of their snapshot folders as shared objects, then the task's result. What
- * the repository has already is neither read nor sent. Called again after a crash it sends what its memory doesn't hold, at
- * most the objects that were under way.
+ * Saves tablets of a snapshot from this node: stores every file of their snapshot folders as shared objects, then the task's result. Sends nothing
+ * that the repository has already, and doesn't read what its memory knows to be there. A retry after a crash sends at most the objects that were
+ * under way.
  *
- * A tablet that this node doesn't have (any more), or can't read, is left for another replica; it is no error.
+ * A tablet that this node doesn't have (any more), or can't read, is left for another replica; that is no error.
  */
 export async function saveTablets(
   agent: NodeAgent,
@@ -28,7 +28,7 @@ export async function saveTablets(
     if (typeof roots === 'string') return allLeft(request.tablets, roots);
     const [memory, writer] = await Promise.all([
       agent.memory(ref.repository),
-      // A second attempt may be there because a sweep was faster: it looks anew.
+      // A retry may be due to a sweep that deleted an object meanwhile, so it reads the index anew.
       SharedObjectWriter.open(store, agent.index(store), {
         signal,
         indexMaxAgeMs: context.attempt > 1 ? 0 : INDEX_MAX_AGE_MS,
@@ -51,7 +51,10 @@ export async function saveTablets(
   });
 }
 
-/** The tablet server can't be asked for its disks, or they aren't its own: then another replica is quicker than waiting. */
+/**
+ * The proven data directories, or why there are none: the tablet server can't be asked for them, or they are another's. Asking another replica is
+ * quicker than waiting.
+ */
 async function rootsOrReason(
   agent: NodeAgent,
   server: string | undefined,
@@ -73,7 +76,7 @@ function allLeft(tablets: readonly TabletName[], reason: string): SaveSummary {
 
 const OF_THIS_REPLICA = ['AGENT_FILE_CHANGED', 'AGENT_SNAPSHOT_INCOMPLETE'];
 
-/** Files that come and go are another replica's business, as is a disk that fails; the rest is the task's failure. */
+/** Why a tablet is left to another replica: its files come and go, or the disk fails. Throws every other error, which fails the task. */
 function reasonToLeave(error: unknown): string {
   const ofDisk = ['ENOENT', 'EIO', 'EACCES', 'EPERM', 'ENODEV', 'ESTALE'];
   if (error instanceof Error && 'code' in error && ofDisk.includes(String(error.code)))

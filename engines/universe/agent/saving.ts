@@ -33,11 +33,12 @@ const PUTS_AT_ONCE = 4;
 
 const EMPTY = sha256Hex(new Uint8Array());
 
+/** The request to save tablets of a snapshot from this node. */
 export interface SaveRequest {
   readonly epoch: number;
   /** Unique within the epoch. */
   readonly task: number;
-  /** Counts what became of the task's tablets on one replica and another. */
+  /** Numbers the parts of a task whose tablets are saved by different replicas. The activity passes 0, since such parts are tasks of their own. */
   readonly piece: number;
   readonly tablets: readonly TabletName[];
   readonly limits: UniverseLimits;
@@ -68,8 +69,8 @@ interface Waiting {
 }
 
 /**
- * One task under way. Pieces of small files are gathered into packs across its tablets, so a file is ready some time after it
- * was read. Holds at most `PUTS_AT_ONCE` objects that are being sent, one pack that is being filled, and the files being read.
+ * Saves the tablets of one task. Small files are gathered into packs across tablets, so a file may be stored some time after it was read. Holds at
+ * most `PUTS_AT_ONCE` objects that are being sent, one pack that is being filled, and the files being read.
  */
 export class Saving {
   readonly #agent: NodeAgent;
@@ -79,7 +80,7 @@ export class Saving {
   readonly #writer: SharedObjectWriter;
   readonly #tablets: { readonly name: TabletName; readonly files: readonly Promise<ReadyFile>[] }[] = [];
   readonly #sending = new Set<Promise<void>>();
-  /** Within the task: equal pieces are sent once. */
+  /** By hash and size, so that equal pieces of the task are sent once. */
   readonly #pieces = new Map<string, Promise<StoredRange>>();
   readonly #unindexed: { readonly identity: string; readonly file: RememberedFile }[] = [];
   #pack: Waiting[] = [];
@@ -181,7 +182,7 @@ export class Saving {
     return { path, sizeBytes, sha256: known.sha256, parts: known.parts };
   }
 
-  /** Reads and hashes a file, part by part, and hands on what the repository lacks. */
+  /** Reads and hashes a file, part by part, and sends what the repository lacks. */
   async #read(file: FoundFile): Promise<{ readonly whenStored: Promise<ReadyFile> }> {
     await using handle = await open(file.absolute, constants.O_RDONLY | constants.O_NOFOLLOW);
     const whole = file.sizeBytes > PART_BYTES ? createHash('sha256') : undefined;
@@ -216,7 +217,7 @@ export class Saving {
     return { whenStored };
   }
 
-  /** As `#hand`, for a part of a large file. What an earlier attempt has sent isn't sent again, though no index names it yet. */
+  /** As `#hand`, for a part of a large file. A part that an earlier attempt sent isn't sent again, even if no index names it yet. */
   async #handPart(piece: Piece, identity: string): Promise<{ readonly range: Promise<StoredRange> }> {
     const { sha256, body } = piece;
     const known = this.#memory.find(identity, (range) => this.#writer.vouchesFor(range));
@@ -234,7 +235,7 @@ export class Saving {
     return { range };
   }
 
-  /** Where a piece lies, or will: what is small waits for its pack. Returns when there is room for more. */
+  /** Has a piece stored, unless it is already; a small one waits for its pack. Returns when there is room for more. */
   async #hand(piece: Piece): Promise<{ readonly range: Promise<StoredRange> }> {
     const sizeBytes = piece.body.byteLength;
     const name = `${piece.sha256}:${sizeBytes}`;
@@ -267,7 +268,7 @@ export class Saving {
     if (pack.length > 0) await this.#send(pack);
   }
 
-  /** Returns as soon as it is on its way. */
+  /** Returns as soon as the put has begun. */
   async #send(pack: readonly Waiting[]): Promise<void> {
     while (this.#sending.size >= PUTS_AT_ONCE) await Promise.race(this.#sending);
     const sending: Promise<void> = this.#put(pack).finally(() => this.#sending.delete(sending));
@@ -302,7 +303,7 @@ export class Saving {
     );
   }
 
-  /** What can't be written down (its disk is full, say) costs hashing files again, and no backup. */
+  /** A failure to write the memory (its disk is full, say) costs hashing files again, but fails no backup. */
   async #remember(files: Parameters<FileMemory['remember']>[0]): Promise<void> {
     try {
       await this.#memory.remember(files);
@@ -339,7 +340,7 @@ function tabletFile(file: ReadyFile, places: ReadonlyMap<string, number>): Table
   };
 }
 
-/** Throws `AGENT_FILE_CHANGED` (permanent) where the file is shorter than it was listed: a snapshot's files never change. */
+/** Throws `AGENT_FILE_CHANGED` (permanent) if the file is shorter than it was listed: a snapshot's files never change. */
 async function readExactly(
   handle: FileHandle,
   file: FoundFile,

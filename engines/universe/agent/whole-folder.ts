@@ -6,8 +6,8 @@ import type { FoundFile } from './folders.ts';
 const DATABASES = ['', 'intents/'];
 
 /**
- * Throws `AGENT_SNAPSHOT_INCOMPLETE` where files of a snapshot's folder are missing that a tablet server can't do without: RocksDB opens a
- * database by its file CURRENT, which names the manifest that lists the others. Files that the manifest lists are not looked for.
+ * Throws `AGENT_SNAPSHOT_INCOMPLETE` (permanent) if a snapshot's folder lacks files that a tablet server can't do without. RocksDB opens a database
+ * by its file CURRENT, which names the manifest that lists the other files; those are not checked.
  */
 export async function requireWhole(tablet: string, files: readonly FoundFile[]): Promise<void> {
   for (const database of DATABASES) {

@@ -5,8 +5,8 @@ import type { YbAdmin } from '../yb-admin/program.ts';
 import { until, type Waiting } from './rewind.ts';
 
 /**
- * Makes a copy of a YSQL database as it was at an instant (microseconds since 1970), within the universe, and waits until it is whole. One that an
- * earlier try began is waited for.
+ * Makes a copy of a YSQL database as it was at an instant (microseconds since 1970), within the universe, and waits until it is whole. If an
+ * earlier attempt began the clone, waits for that one.
  *
  * @throws HoldfastError `TARGET_EXISTS`, `CLONE_FAILED` (permanent)
  */
@@ -51,7 +51,7 @@ export async function clone(
   });
 }
 
-/** `list_clones` prints as much of the instant as a microsecond. */
+/** Whether a clone is of the wanted instant. `list_clones` prints instants to the microsecond; a clone without one counts as equal. */
 function isInstant(found: string | undefined, wanted: string): boolean {
   return found === undefined || found === wanted;
 }

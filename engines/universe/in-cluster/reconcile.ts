@@ -15,9 +15,10 @@ import {
 } from '../yb-admin/schedules.ts';
 import { type NamedSchedule, namedSchedules, UNKNOWN_NAMESPACE } from './schedules.ts';
 
-/** Clocks of a worker and of masters differ by less. */
+/** The greatest difference that is assumed between the clocks of a worker and of the masters. */
 const CLOCK_DIFFERENCE_MS = 5 * 60_000;
 
+/** What `reconcileSchedule` works with. */
 export interface Reconciliation {
   readonly admin: YbAdmin;
   readonly store: Store;
@@ -26,9 +27,9 @@ export interface Reconciliation {
 }
 
 /**
- * Brings the snapshot schedule of one database or keyspace in line with what the plan wants (undefined: none). Never two for a database:
- * one that somebody else made is taken over only when the policy says so, and otherwise refused. Idempotent, also when what an
- * earlier try did was not learnt of.
+ * Brings the snapshot schedule of one database or keyspace in line with what the plan wants (undefined: no schedule). A database never gets a
+ * second one: a schedule that somebody else made is adopted if the policy says so, and otherwise refused. Idempotent, even if an earlier attempt
+ * died before it learned what it had done.
  *
  * @throws HoldfastError `IN_CLUSTER_FOREIGN`, `IN_CLUSTER_TWO` (permanent), `IN_CLUSTER_UNKNOWN` (transient)
  */
@@ -67,7 +68,10 @@ export async function reconcileSchedule(
   return { namespace, schedule: other.id, done: 'adopted' };
 }
 
-/** A schedule is ours by its id. Where a worker died after it asked for one, it is ours if it is what was asked for, and no older. */
+/**
+ * Recognises the plan's schedule by its id. If a worker died after it asked for a schedule, the id is unknown; then the schedule must have the
+ * intervals that were asked for, and be no older.
+ */
 function isMine(schedule: NamedSchedule, record: ScheduleRecord | undefined): boolean {
   if (record === undefined) return false;
   if (record.schedule !== undefined) return record.schedule === schedule.id;
@@ -100,7 +104,7 @@ async function keep(
   return { namespace, schedule: schedule.id, done: found ? 'created' : edited ? 'edited' : 'unchanged' };
 }
 
-/** True when something had to be changed. */
+/** Returns true if something had to be changed. */
 async function edit(admin: YbAdmin, schedule: NamedSchedule, policy: InClusterPolicy): Promise<boolean> {
   const changes = {
     ...(schedule.intervalMs === policy.intervalMs ? {} : { intervalMs: policy.intervalMs }),
@@ -121,14 +125,14 @@ async function create(
   const since =
     earlier !== undefined && earlier.schedule === undefined ? earlier.since : new Date().toISOString();
   const wanted: ScheduleRecord = { plan, namespace, adopted: false, intervalMs, retentionMs, since };
-  // Before it is asked for, so that one whose id nobody learnt is known again.
+  // Written before the schedule is asked for, so that a retry recognises one whose id nobody learned.
   await writeScheduleRecord(store, wanted, { signal });
   const id = await createSnapshotSchedule(admin, namespace, { intervalMs, retentionMs });
   const rivals = (await namedSchedules(admin)).filter(
     (schedule) => schedule.namespace === namespace && schedule.id !== id,
   );
   if (rivals.length > 0) {
-    // Somebody made one at the same moment: one of the two must give way, and only this one is ours to take back.
+    // Somebody made one at the same moment. One of the two must go, and only this one is ours to delete.
     await deleteSnapshotSchedule(admin, id);
     await deleteScheduleRecord(store, plan, namespace, { signal });
     throw two(namespace, rivals);
@@ -137,7 +141,7 @@ async function create(
   return { namespace, schedule: id, done: 'created' };
 }
 
-/** Only the plan's own is deleted, with its history. */
+/** Deletes the plan's own schedule, with its history. An adopted one stays. */
 async function remove(
   { admin, store, plan, signal }: Reconciliation,
   record: ScheduleRecord | undefined,

@@ -6,7 +6,7 @@ import { rewindLimits } from '../neighbours.ts';
 import { namesIn, openUniverse, ysqlTarget } from '../universe.ts';
 import { databaseLimits, scheduleSource } from './sources.ts';
 
-/** What a universe's own history can give for a plan, for the planner: nothing where a database has no schedule. */
+/** For the planner: the instants that the universe's own history reaches for a plan. Empty if a database has no schedule. */
 export async function inClusterSources(
   verb: VerbContext,
   source: UniverseSource,

@@ -24,8 +24,8 @@ export interface Waiting {
 const ASK_EVERY_MS = 1_000;
 
 /**
- * A snapshot of what is there now, for whoever regrets the rewind (`yb-admin restore_snapshot ID`); the universe deletes it by
- * itself after `retentionHours`. Returns its id once it is complete.
+ * Takes a snapshot of what is there now, with which the rewind can be undone (`yb-admin restore_snapshot ID`). The universe deletes it after
+ * `retentionHours`. Returns its id once it is complete.
  */
 export async function takeSafetySnapshot(
   admin: YbAdmin,
@@ -55,8 +55,8 @@ function splitNamespace(namespace: string): readonly string[] {
 }
 
 /**
- * Sessions of others that write, or may at any moment: in a transaction, or active; of this node alone on YugabyteDB. Empty when writes have
- * stopped. A session whose state the role may not see (it lacks pg_read_all_stats) counts.
+ * Other sessions that write, or may at any moment, because they are active or in a transaction. On YugabyteDB: of this node alone. Empty if writes
+ * have stopped. A session whose state the role may not see (it lacks pg_read_all_stats) counts.
  */
 async function writersIn(session: Session): Promise<readonly string[]> {
   const rows = await session.query<{ who: string }>(
@@ -70,15 +70,18 @@ async function writersIn(session: Session): Promise<readonly string[]> {
   return rows.map(({ who }) => who);
 }
 
-/** What decides whether a node of a universe that can't be asked may have sessions. */
+/** What decides whether a node that can't be asked may have sessions that write. */
 export interface NodesAsked {
   readonly target: ConnectionTarget;
   readonly signal: AbortSignal;
-  /** Hosts of tablet servers that are alive, by the masters: a dead one has no sessions that write. */
+  /** Hosts of tablet servers that are alive, as the masters say. A dead one has no sessions that write. */
   readonly aliveHosts: ReadonlySet<string>;
 }
 
-/** Asks every node. Throws `WRITES_NOT_STOPPED` (permanent), naming who writes, or the node that can't be asked. */
+/**
+ * Asks every node whether sessions still write to the database. Throws `WRITES_NOT_STOPPED` (permanent), naming who writes, or the node that can't
+ * be asked.
+ */
 export async function checkWritesStopped(session: Session, asked: NodesAsked): Promise<void> {
   const { answers, silent } = await onEveryNode(session, asked.target, asked.signal, writersIn);
   const writers = [...new Set(answers.flat())];
@@ -100,8 +103,8 @@ export async function checkWritesStopped(session: Session, asked: NodesAsked): P
 }
 
 /**
- * Takes the database back to an instant (microseconds since 1970), in place, and waits for the end. A rewind of it that is under way, of an
- * earlier try, is waited for first; the same instant again changes nothing.
+ * Takes the database back to an instant (microseconds since 1970), in place, and waits for the end. First waits for a rewind of the same database
+ * that an earlier attempt left under way. Repeating the same instant changes nothing.
  *
  * @throws HoldfastError `REWIND_FAILED`, `IN_CLUSTER_NO_SCHEDULE` (permanent), `REWIND_STUCK` (transient)
  */
@@ -143,6 +146,7 @@ export async function endRewind(
   );
 }
 
+/** The snapshot schedule of a database or keyspace (`ysql.orders`). Throws `IN_CLUSTER_NO_SCHEDULE` (permanent). */
 export async function scheduleOf(admin: YbAdmin, namespace: string): Promise<NamedSchedule> {
   const found = (await namedSchedules(admin)).find((schedule) => schedule.namespace === namespace);
   if (found !== undefined) return found;
@@ -189,7 +193,7 @@ export async function until<T>(
   }
 }
 
-/** What a rewind leaves to be done by hand: indexes that were being built at the instant, readers of changes. */
+/** What must be done by hand after a rewind: to indexes that were being built at the instant, and to readers of changes. */
 export async function choresAfter(session: Session): Promise<readonly string[]> {
   const indexes = await session.query<{ name: string }>(
     'look for invalid indexes',

@@ -6,8 +6,8 @@ import { listSnapshots, type SnapshotObject } from '../yb-admin/snapshots.ts';
 export type NamedSchedule = SnapshotSchedule & { readonly namespace: string };
 
 /**
- * All schedules that aren't being deleted. Builds that don't say what a schedule is for show it in the details of its snapshots;
- * one without any yet is `unknown`.
+ * All schedules that aren't being deleted. Some builds don't say what a schedule is for; then the details of its snapshots say it. One that has no
+ * snapshot yet is `unknown`.
  */
 export async function namedSchedules(admin: YbAdmin): Promise<readonly NamedSchedule[]> {
   const schedules = (await listSnapshotSchedules(admin)).filter(({ deleted }) => !deleted);
@@ -20,6 +20,7 @@ export async function namedSchedules(admin: YbAdmin): Promise<readonly NamedSche
   });
 }
 
+/** Namespace of a schedule whose database or keyspace isn't known yet. */
 export const UNKNOWN_NAMESPACE = 'unknown';
 
 function named(schedule: SnapshotSchedule): NamedSchedule {

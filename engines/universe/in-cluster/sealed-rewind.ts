@@ -13,8 +13,8 @@ import { listRestorations } from '../yb-admin/restorations.ts';
 import { beginRewind, endRewind, scheduleOf, type Waiting } from './rewind.ts';
 
 /**
- * A rewind is run once, however often it is asked for: by a retry whose predecessor was killed, or by a Temporal that was put back to an
- * older state. What distinguishes them is stored in the repository (`repository/rewind-records.ts`).
+ * A rewind is run once, even if it is asked for again by a retry after a kill, or by a Temporal that was put back to an older state. Records in the
+ * repository tell these apart (`repository/rewind-records.ts`).
  */
 interface SealedRewind {
   readonly admin: YbAdmin;
@@ -23,15 +23,15 @@ interface SealedRewind {
   readonly waiting: Waiting;
 }
 
-/** How long after its last sign of life a run may go on with a database whose rewind is not on record yet. */
+/** How long after its last sign of life a run may continue with a database whose rewind is not on record yet, in milliseconds. */
 const STILL_AT_WORK_MS = 3_600_000;
 
 /**
- * Takes one database back, unless this run did so before; then it returns a sentence that says what stands.
+ * Takes one database back. If this run did so before, returns a sentence that says that it is not repeated.
  *
- * @param database its place in the request
+ * @param database its index in the request
  * @param namespace `ysql.orders`
- * @throws HoldfastError as `rewind`; `REWIND_NOT_KNOWN` (permanent) when a run that was silent for an hour asks again
+ * @throws HoldfastError as `rewind`; `REWIND_NOT_KNOWN` (permanent) if a run that was silent for an hour asks again
  */
 export async function rewindOnce(
   rewind: SealedRewind,
@@ -49,7 +49,7 @@ export async function rewindOnce(
   return undefined;
 }
 
-/** The restoration that takes the database back; begun now, unless an earlier attempt began it. */
+/** The id of the restoration that takes the database back. Begins it unless an earlier attempt did. */
 async function askedRestoration(rewind: SealedRewind, database: number, namespace: string): Promise<string> {
   const { admin, store, request, waiting } = rewind;
   const { signal } = waiting;
@@ -77,7 +77,7 @@ async function askedRestoration(rewind: SealedRewind, database: number, namespac
   return restoration;
 }
 
-/** One that an attempt began which died before it could write its id down; undefined where none did. */
+/** The id of a restoration that an attempt began before it died without writing the id down; undefined if none did. */
 async function begunBefore(
   { admin, store, request, waiting }: SealedRewind,
   record: RewindRecord,
@@ -103,7 +103,9 @@ async function begunBefore(
   );
 }
 
-/** Refuses a run that passed its point of no return before. Throws `RESTORE_ENDED_BEFORE` (permanent), which says what stands. */
+/**
+ * Refuses a run that passed its point of no return before. Throws `RESTORE_ENDED_BEFORE` (permanent), which says what was done to each database.
+ */
 export async function refuseIfSealed(
   store: Store,
   request: SealedRewind['request'],

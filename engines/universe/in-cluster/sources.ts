@@ -4,8 +4,8 @@ import type { YbAdmin } from '../yb-admin/program.ts';
 import { type NamedSchedule, namedSchedules } from './schedules.ts';
 
 /**
- * What the snapshot schedules of these databases and keyspaces can be gone back to, all of them together; undefined where one of them has none, or
- * no snapshot yet. `readAt`: the universe's present, near enough.
+ * The instants to which these databases and keyspaces can all be taken back by their snapshot schedules. Undefined if one of them has no schedule,
+ * or no snapshot yet. `readAt` is approximately the universe's present.
  */
 export async function scheduleSource(
   admin: YbAdmin,
@@ -20,7 +20,7 @@ export async function scheduleSource(
   if (schedules.length < namespaces.length || namespaces.length === 0) return undefined;
   const fromMs = Math.max(...schedules.map((schedule) => beginMs(schedule, readAt)));
   if (fromMs >= readAt.getTime()) return undefined;
-  // A clone is of one database, and of YSQL alone here.
+  // A clone copies one database, and Holdfast clones YSQL ones alone.
   const [only] = namespaces;
   const ways =
     namespaces.length === 1 && only?.startsWith('ysql.')
@@ -35,21 +35,21 @@ export async function scheduleSource(
   };
 }
 
-/** Every instant from the oldest snapshot on can be reached, within the retention. */
+/** The first instant that can be reached: that of the oldest snapshot, within the retention. Milliseconds since 1970. */
 function beginMs({ snapshots, retentionMs }: NamedSchedule, readAt: Date): number {
   const [oldest] = snapshots;
   if (oldest === undefined) return Number.POSITIVE_INFINITY;
-  // The next whole millisecond: an instant of ours has no finer part.
+  // Rounded up, because instants of Holdfast are whole milliseconds.
   const oldestMs = Number((BigInt(oldest.timeMicros) + 999n) / 1000n);
   return retentionMs === undefined ? oldestMs : Math.max(oldestMs, readAt.getTime() - retentionMs);
 }
 
-/** One thing that stands in the way of a rewind or a clone, and how it is looked for. */
+/** One thing that prevents a rewind or a clone, and the query that finds it. */
 interface Obstacle {
   readonly ways: InClusterLimit['ways'];
   /** Completes "Failed to …". */
   readonly doing: string;
-  /** Column `found`: a row for each that is there, none where nothing stands in the way. */
+  /** Returns column `found`: a row for each obstacle, none if nothing stands in the way. */
   readonly sql: string;
   /** @param found the rows, in one list */
   readonly reason: (found: string) => string;
@@ -91,7 +91,7 @@ const OBSTACLES: readonly Obstacle[] = [
   },
 ];
 
-/** What stands in the way of a rewind or a clone of a YSQL database. */
+/** What prevents a rewind or a clone of a YSQL database. */
 export async function databaseLimits(session: Session): Promise<readonly InClusterLimit[]> {
   const limits: InClusterLimit[] = [];
   for (const { ways, doing, sql, reason, remedy } of OBSTACLES) {

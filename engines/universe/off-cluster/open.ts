@@ -7,14 +7,14 @@ import { holdSplitting } from '../splitting.ts';
 import { openUniverse } from '../universe.ts';
 import { findSnapshot } from '../yb-admin/snapshots.ts';
 
-/** No catalog version is this one: the schema itself is compared then. */
+/** Stands for a catalog version that nobody saw. It equals none, so the schemas themselves are compared. */
 const VERSION_NOT_SEEN = 'not seen';
 
 /**
- * A read point of a snapshot that the schedule has taken: nothing is begun in the universe, and nothing is to be deleted there afterwards. Tablet splitting
- * stays held meanwhile, since a split deletes the folders of the parent, snapshots included.
+ * Opens a read point of a snapshot that the schedule took. Begins nothing in the universe, so nothing needs deleting there afterwards. Tablet
+ * splitting is held meanwhile, since a split deletes the folders of the parent, snapshots included.
  *
- * @throws HoldfastError `HISTORY_GONE` (permanent) where the snapshot can't be exported (any more): another one would not be this one
+ * @throws HoldfastError `HISTORY_GONE` (permanent) if the snapshot can't be exported (any more): no other snapshot could take its place
  */
 export async function openScheduled(
   context: BackupContext,

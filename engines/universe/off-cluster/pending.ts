@@ -15,16 +15,19 @@ import { listSnapshots, type SnapshotObject } from '../yb-admin/snapshots.ts';
 import { isoOfMicros } from '../yb-admin/times.ts';
 import { spanAround, watchSchema } from './schema-watch.ts';
 
-/** After so many backups that came to nothing a snapshot is given up: its time becomes a hole in the window. */
+/** After so many failed backups of a snapshot it is given up: its time becomes a hole in the window. */
 const ATTEMPTS = 5;
-/** Most exports of one run, so that its history stays small; the next run makes the others. */
+/** The most exports of one run, so that its history stays small. The next run makes the others. */
 const EXPORTS_AT_ONCE = 50;
-/** A look counts from a second after it, so that a snapshot from just before can't be judged yet. */
+/**
+ * A look at the schema vouches for the time until a second before it (clock differences), so a snapshot must be that old before it can be judged.
+ * Milliseconds.
+ */
 const SETTLING_MS = 2_500;
 
 /**
- * Which of the plan's scheduled snapshots are not in the repository yet. The first of a schedule carries no history, so it isn't exported. Looks at the
- * schema on the way: how far a window can be gone back into rests on these looks.
+ * Lists the plan's scheduled snapshots that the repository lacks. The first of a schedule carries no history, so it isn't exported. Also looks at
+ * the schema: how far back into a window a restore can go depends on these looks.
  *
  * @throws HoldfastError `OFF_CLUSTER_NO_SCHEDULE` (permanent)
  */
@@ -51,7 +54,7 @@ export async function pendingExports(
   return { exports: exports.slice(0, EXPORTS_AT_ONCE), givenUp: givenUp.slice(0, EXPORTS_AT_ONCE) };
 }
 
-/** A name is used once: what failed leaves a tombstone under it. */
+/** A new name for each attempt, since a failed backup leaves a tombstone under its name. */
 function backupName({ snapshot }: ScheduledSnapshot, tried: number): string {
   return `${timeInId(new Date().toISOString())}${historyMark(snapshot)}${tried === 0 ? '' : `-${tried}`}`;
 }
@@ -92,7 +95,7 @@ interface Scheduled {
   readonly schedule: NamedSchedule;
 }
 
-/** Those that are complete and have a predecessor, oldest first, each with what is known of its history. */
+/** The snapshots that are complete and have a predecessor, oldest first, each with what is known of its history. */
 async function scheduledSnapshots(
   verb: VerbContext,
   store: Store,
@@ -112,7 +115,7 @@ async function scheduledSnapshots(
     const objects = complete.get(id);
     if (objects === undefined || previousMicros === undefined) return [];
     const takenAt = isoOfMicros(timeMicros);
-    // Nobody has looked since: it is exported by the next run, for what is written into a manifest stays.
+    // No look has covered this snapshot yet. The next run exports it, since what a manifest says of its history can't be changed later.
     if (takenAt > lookedUntil) return [];
     const span = spanAround(spans, takenAt);
     const before = schedule.snapshots.find((other) => other.timeMicros === previousMicros);
@@ -140,8 +143,9 @@ async function settle({ signal }: VerbContext, timeMicros: string): Promise<void
 }
 
 /**
- * A database's schema is what the looks at its catalogue found. A keyspace's stands in the snapshots themselves: where both ends have the same tables
- * in the same versions, nothing was changed in between (but a table that was made and dropped again, which neither shows).
+ * The history that a snapshot carries, and since when its schema is known to be the same. For a database the looks at its catalogue say it. For a
+ * keyspace the snapshots do: if both ends have the same tables in the same versions, nothing was changed in between (except a table that was made
+ * and dropped again, which neither shows).
  */
 function historyOf(
   base: Pick<CarriedHistory, 'schedule' | 'from'>,
@@ -149,7 +153,7 @@ function historyOf(
   span: SchemaSpan | undefined,
   stood: boolean,
 ): CarriedHistory {
-  // Not even whether it was taken back in place is known.
+  // Not even a rewind in place can be ruled out.
   if (span === undefined) return base;
   if (api === 'ycql') return stood ? { ...base, schemaSince: laterOf(base.from, span.since) } : base;
   return {
@@ -163,7 +167,7 @@ function laterOf(one: string, other: string): string {
   return one > other ? one : other;
 }
 
-/** False where it isn't known. */
+/** Whether both snapshots have the same tables in the same versions. False if that isn't known. */
 function sameSchema(
   before: readonly SnapshotObject[] | undefined,
   after: readonly SnapshotObject[],

@@ -15,9 +15,9 @@ import { listRestorations } from '../yb-admin/restorations.ts';
 import { isoOfMicros } from '../yb-admin/times.ts';
 import { catalogVersion } from '../yb-admin/upkeep.ts';
 
-/** Clocks of a universe's nodes differ by half a second at most (`max_clock_skew_usec`), and a worker's own from them by a little. */
+/** Clocks of a universe's nodes differ by half a second at most (`max_clock_skew_usec`), and a worker's clock differs a little from theirs. */
 const CLOCK_DIFFERENCE_MICROS = 1_000_000n;
-/** Enough for weeks of daily changes of the schema; what is older matters to no snapshot that is still there. */
+/** Enough for weeks of daily changes of the schema. No snapshot that still exists needs older ones. */
 const SPANS_KEPT = 50;
 
 interface Watching {
@@ -26,13 +26,13 @@ interface Watching {
   readonly plan: string;
   readonly universe: Universe;
   readonly name: DatabaseName;
-  /** Of the schedule. */
+  /** Ids of the schedule's snapshots. */
   readonly snapshots: readonly string[];
 }
 
 /**
- * Looks at the schema of a database, and remembers since when it has been as it is. A database that was taken back in place since the last look begins
- * anew: its history from before can't be gone back to.
+ * Looks at the schema of a database, and remembers since when it has been the same. If the database was taken back in place since the last look, a
+ * new span begins: no restore may go back beyond it.
  */
 export async function watchSchema(watching: Watching): Promise<SchemaWatch> {
   const { verb, store, plan, universe, name, snapshots } = watching;
@@ -53,12 +53,12 @@ export async function watchSchema(watching: Watching): Promise<SchemaWatch> {
 interface Look {
   readonly schema: string;
   readonly version?: string;
-  /** When what is there now was there for certain: `since` counts from the end of the look, `until` from its beginning. */
+  /** When this schema existed for certain: `since` counts from the end of the look, `until` from its beginning. */
   readonly since: string;
   readonly until: string;
 }
 
-/** The catalog version is read before and after the schema; where it rose, the schema is read again, for ANALYZE raises it too. */
+/** Reads the catalog version before and after the schema. If it rose, reads the schema again, since ANALYZE raises the version too. */
 async function lookAtDatabase({ verb, universe, name }: Watching): Promise<Look> {
   const target = await ownYsqlTarget(verb, universe);
   const clock = () =>
@@ -90,7 +90,7 @@ async function lookAtDatabase({ verb, universe, name }: Watching): Promise<Look>
   };
 }
 
-/** The snapshots of a keyspace hold its schema themselves, so only restorations in place are watched. */
+/** A keyspace's snapshots hold its schema, so a look at it only watches for restorations in place. */
 function lookAtKeyspace(): Look {
   const now = BigInt(Date.now()) * 1000n;
   return {
@@ -100,7 +100,7 @@ function lookAtKeyspace(): Look {
   };
 }
 
-/** Pure. */
+/** The spans after a look: it extends the last one, or begins a new one if the schema differs or the database was taken back. Pure. */
 export function withLook(
   spans: readonly SchemaSpan[],
   { schema, version, since, until }: Look,
@@ -115,8 +115,8 @@ export function withLook(
 }
 
 /**
- * The time around an instant during which all looks found the same schema. Undefined where those before and after it don't agree, or where there was none
- * before or after.
+ * The span of looks around an instant that found the same schema. Undefined if those before and after it don't agree, or if there was none before
+ * or after.
  *
  * @param at ISO 8601 with microseconds, as are the times of the looks
  */

@@ -18,13 +18,14 @@ export interface RestoredDatabase {
   readonly index: number;
   readonly api: ManifestSnapshot['api'];
   readonly from: string;
-  /** Where it is restored; at last it takes its final name (`names.to`) from there. */
+  /** The name under which it is restored. At the end it takes its final name (`names.to`). */
   readonly to: string;
   readonly names: RestoreNames;
   readonly database: ManifestDatabase;
   readonly snapshot: ManifestSnapshot;
 }
 
+/** The databases and keyspaces of the backup, in the manifest's order. Pure. */
 export function restoredDatabases({ manifest, request }: UniverseRestore): readonly RestoredDatabase[] {
   return manifest.databases.flatMap((database, index) => {
     const snapshot = manifest.universe?.snapshots[index];
@@ -35,7 +36,7 @@ export function restoredDatabases({ manifest, request }: UniverseRestore): reado
   });
 }
 
-/** Where this restore remembers things while it runs. */
+/** The folder in the repository where this restore keeps notes while it runs. */
 export function folderOf({ request }: UniverseRestore): string {
   return restoreFolder(request.from.plan, request.restore);
 }

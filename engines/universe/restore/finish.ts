@@ -27,8 +27,8 @@ import { type RestoredDatabase, restoredDatabases, type UniverseRestore } from '
 import { forgetAll, NOTES, readImported, readNote } from './ledger.ts';
 
 /**
- * Sequences, comparison of row counts where the backup has them, invalid indexes; then the imported snapshots go, and what takes
- * the place of a database that is there, takes its name. With a difference everything stays under its working name.
+ * Sets sequences, compares row counts if the backup has them, and looks for invalid indexes. Then deletes the imported snapshots, and with
+ * `replace` gives the restored databases their final names. If anything differs, everything stays under its working name.
  */
 export async function finishUniverse(restore: UniverseRestore): Promise<RestoreOutcome> {
   const universe = await openUniverse(restore, restore.request.source);
@@ -73,7 +73,7 @@ export async function finishUniverse(restore: UniverseRestore): Promise<RestoreO
       notes,
       unclear: isUnclear,
     });
-    // Where an earlier attempt exchanged the names, this one has looked at nothing: what that one found holds.
+    // If an earlier attempt exchanged the names, this one compared nothing, so what the earlier one found holds.
     compared = record.compared ?? compared;
     notes = [...(record.notes ?? [])];
     isUnclear = record.unclear === true;
@@ -103,7 +103,7 @@ interface Compared {
   readonly indexes: number;
   readonly keyspaces: readonly string[];
   readonly isYsql: boolean;
-  /** The instant, where it is another than the backup's own. */
+  /** The instant, if it is not the backup's own. */
   readonly at?: string;
 }
 
@@ -130,14 +130,14 @@ function describeComparison({ counted, looked, indexes, keyspaces, isYsql, at }:
 
 interface DatabaseFindings {
   readonly rows: KnownRows;
-  /** Tables of which the rows were counted. */
+  /** Tables whose rows were counted. */
   readonly counted: number;
-  /** Tables that were asked for a row, since the backup knows that they held some. */
+  /** Tables that were asked for a row because the backup knows that they held some. */
   readonly looked: number;
   /** Indexes that were compared with their tables. */
   readonly indexes: number;
   readonly problems: readonly string[];
-  /** Tables that are empty though the backup has files with data of them, and nothing that says whether those were deleted rows. */
+  /** Tables that are empty although the backup has files with data of them. Nothing says whether all of that were deleted rows. */
   readonly unclear: readonly string[];
   readonly notes: readonly string[];
 }
@@ -154,13 +154,13 @@ const NOTHING_LOOKED_AT: DatabaseFindings = {
 
 type YsqlDatabases = NamedDatabases & { readonly databases: readonly RestoredDatabase[] };
 
-/** The databases of YSQL, if any: what takes a name, and where it is. */
+/** The restore's YSQL databases, for the exchange of names, and where they are. */
 async function namedDatabases(restore: UniverseRestore, universe: Universe): Promise<YsqlDatabases> {
   const databases = restoredDatabases(restore).filter(({ api }) => api === 'ysql');
   return { target: await ysqlTarget(restore, universe), databases, context: restore };
 }
 
-/** Whether an earlier attempt exchanged the names: applications may be at work in it, and nothing of it is touched any more. */
+/** Whether an earlier attempt exchanged the names. Then applications may be using the database, and it is not touched any more. */
 async function hasFinalName(
   { request }: UniverseRestore,
   job: YsqlDatabases,
@@ -200,7 +200,7 @@ async function finishDatabase(
   };
 }
 
-/** Counts where the backup counted; elsewhere looks whether what held rows at the backup holds rows now. */
+/** Counts the rows of tables that the backup counted. Of the others, looks whether those that held rows at the backup hold rows now. */
 async function compareRows(
   restore: UniverseRestore,
   session: Session,
@@ -241,12 +241,12 @@ async function compareRows(
   return { rows: addRows(rows), counted, looked, problems, unclear };
 }
 
-/** The backup's statements on a database that is not queried now. */
+/** What the backup says of the rows of a database, which is not queried now. */
 function knownRows({ manifest }: UniverseRestore, { database }: RestoredDatabase): KnownRows {
   return addRows(database.tables.map((table) => rowsOfTable(manifest, table)));
 }
 
-/** False where it can't be read, like a materialised view that was not populated at the source either. */
+/** Whether a table is empty. False if it can't be read, like a materialised view that was not populated at the source either. */
 async function isEmptyNow(
   restore: UniverseRestore,
   session: Session,
@@ -261,7 +261,7 @@ async function isEmptyNow(
   }
 }
 
-/** Ids of the tables of whose tablets the backup has files with data, perhaps of deleted rows. */
+/** Ids of tables of which the backup has files with data, perhaps of deleted rows alone. */
 async function tablesWithData({
   manifest,
   store,
@@ -283,7 +283,7 @@ function idOf({ manifest }: UniverseRestore, index: number, { schema, table }: M
   return tables.find((one) => one.schema === schema && one.name === table && !one.index)?.id ?? '';
 }
 
-/** An index comes back as its files were, so one that was broken at the source is broken here. */
+/** Compares indexes with their tables. An index comes back as its files were, so one that was broken at the source is broken here. */
 async function compareIndexes(
   restore: UniverseRestore,
   target: ConnectionTarget,
@@ -300,7 +300,7 @@ async function compareIndexes(
   });
 }
 
-/** An index that was being built at the backup is of no use, and stays so. */
+/** Lists invalid indexes. One that was being built at the backup is useless, and stays so. */
 async function invalidIndexes(session: Session): Promise<readonly string[]> {
   const rows = await session.query<{ name: string }>(
     'list the invalid indexes',
@@ -318,14 +318,14 @@ async function deleteImported(restore: UniverseRestore, universe: Universe): Pro
   }
 }
 
-/** Everything that a restore needed for itself is forgotten, at its very end. */
+/** Deletes all notes of the restore, at its very end. */
 export async function forgetRestore(restore: UniverseRestore): Promise<void> {
   await forgetAll(restore);
 }
 
 /**
- * Drops what an unfinished restore, or one into scratch databases, created, and nothing that was there before it. YCQL keyspaces can't be
- * dropped by yb-admin: they are named.
+ * Drops what an unfinished or scratch restore created, and nothing that was there before it. yb-admin can't drop YCQL keyspaces, so `left` names
+ * them.
  */
 export async function discardUniverse(
   restore: UniverseRestore,
@@ -380,7 +380,7 @@ async function endRestorations(
   }
 }
 
-/** A restore that took the place of what was there is not run again. Throws `RESTORE_ENDED_BEFORE` (permanent). */
+/** Refuses to run a restore again that has replaced databases. Throws `RESTORE_ENDED_BEFORE` (permanent). */
 export async function refuseIfEnded(restore: UniverseRestore): Promise<void> {
   if (!restore.request.replace || (await recordOf(restore)) === undefined) return;
   const universe = await openUniverse(restore, restore.request.source);

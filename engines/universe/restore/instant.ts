@@ -3,8 +3,8 @@ import { windowOf } from '../../../model/history-window.ts';
 import type { UniverseRestore } from './context.ts';
 
 /**
- * Refuses an instant that the backup's snapshots can't be trusted with. YugabyteDB doesn't check it ("whether the target time is recoverable"): it would
- * restore something, and say that it succeeded.
+ * Refuses an instant that the backup's snapshots can't restore reliably. YugabyteDB doesn't check "whether the target time is recoverable": it
+ * would restore something, and report success.
  *
  * @throws HoldfastError `INSTANT_NOT_IN_HISTORY`, `INSTANT_BEFORE_DDL` (permanent)
  */
@@ -36,7 +36,7 @@ export function refuseOutsideHistory({ request, manifest }: UniverseRestore): vo
   );
 }
 
-/** Microseconds since 1970 for `restore_snapshot`; undefined where the snapshot's own instant is meant. */
+/** Microseconds since 1970 for `restore_snapshot`; undefined for the snapshot's own instant. */
 export function instantMicros({ request }: Pick<UniverseRestore, 'request'>): string | undefined {
   return request.at === undefined ? undefined : `${Date.parse(request.at)}000`;
 }

@@ -6,8 +6,8 @@ import { sha256Hex } from '../../../repository/sha256.ts';
 import { folderOf, type UniverseRestore } from './context.ts';
 
 /*
- * What a restore must remember beyond the life of a worker: what it was about to create, so that a successor knows what is its
- * own; and what `import_snapshot` said, which it says once. Entries are written once, and go when the restore has ended.
+ * What a restore must remember beyond the life of a worker: what it was about to create, so that a successor recognises it, and what
+ * `import_snapshot` printed, which it prints only once. Entries are written once, and are deleted when the restore has ended.
  */
 
 interface ImportedSnapshot {
@@ -24,17 +24,18 @@ const noteSchema = z.object({ at: z.string(), ids: z.array(z.string()) });
 
 /** Names of notes. */
 export const NOTES = {
-  /** The database was not there before, and is ours from now on. */
+  /** The database didn't exist before, so what exists now is this restore's. */
   creating: (index: number) => `database-${index}.creating`,
   created: (index: number) => `database-${index}.created`,
-  /** Ids: the snapshots that were there before the import. */
+  /** The ids of the note are the snapshots that existed before the import. */
   importing: (index: number) => `import-${index}.intent`,
-  /** Ids: a sentence for each of the others in the universe that this breaks, as asked for. */
+  /** The ids of the note are sentences, one for each other user of the universe that this restore breaks, as was asked for. */
   broken: 'broken',
-  /** Ids: `on` where the load balancer was on before. */
+  /** The id of the note is `on` if the load balancer was on before. */
   balancer: 'balancer',
 } as const;
 
+/** The ids of a note; undefined if it was never written, or has ended. */
 export async function readNote(
   restore: UniverseRestore,
   name: string,
@@ -46,7 +47,7 @@ export async function readNote(
   return note.ids;
 }
 
-/** Writes a note unless it is there; returns what holds. */
+/** Writes a note unless it exists. Returns the ids of the note that counts. */
 export async function writeNote(
   restore: UniverseRestore,
   name: string,
@@ -58,7 +59,7 @@ export async function writeNote(
   return outcome === 'created' ? ids : ((await readNote(restore, name)) ?? ids);
 }
 
-/** Says of a restore that was lost that nothing of it counts any more. */
+/** Ends the note about the load balancer of a restore that was lost. */
 export async function forgetLost(restore: UniverseRestore): Promise<void> {
   const { store, signal } = restore;
   await endNotes(
@@ -74,7 +75,7 @@ export async function forgetLost(restore: UniverseRestore): Promise<void> {
 const importedKey = (restore: UniverseRestore, index: number) =>
   `${folderOf(restore)}imported-${index}.json.zst`;
 
-/** Undefined where the import was not done, or what it said was lost. */
+/** What an import created; undefined if it was not done, or if what it printed was lost. */
 export async function readImported(
   restore: UniverseRestore,
   index: number,
@@ -85,6 +86,7 @@ export async function readImported(
   return unpackJson(await store.get(key, { signal }), importedSchema, key, store.description);
 }
 
+/** Writes down what an import created, once. */
 export async function writeImported(
   restore: UniverseRestore,
   index: number,
@@ -95,6 +97,7 @@ export async function writeImported(
   await store.put(importedKey(restore, index), body, { sha256: sha256Hex(body), ifAbsent: true, signal });
 }
 
+/** Ends and deletes everything that the restore wrote down. */
 export async function forgetAll(restore: UniverseRestore): Promise<void> {
   const { store, signal } = restore;
   const keys = await Array.fromAsync(store.list(folderOf(restore), { signal }), ({ key }) => key);

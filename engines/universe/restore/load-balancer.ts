@@ -6,12 +6,12 @@ import type { UniverseRestore } from './context.ts';
 import { forgetLost, NOTES, readNote, writeNote } from './ledger.ts';
 
 const ON = 'on';
-/** How long the clean-up may take. It must not be cancelled with the work. */
+/** How long the clean-up may take. It has a signal of its own, so that a cancellation of the work doesn't stop it. */
 const PUT_RIGHT_MS = 60_000;
 
 /**
- * Replicas stay where they are and tablets don't split, from here until `release`: the load balancer is off, and splitting is
- * held by a lease. How the balancer was before is written down first, so that whoever comes after a crash can put it back.
+ * Keeps replicas where they are and tablets whole until `release`: switches the load balancer off, and holds splitting by a lease. First notes how
+ * the balancer was before, so that whoever comes after a crash can put it back.
  */
 export async function beQuiet(restore: UniverseRestore): Promise<HeldSplitting> {
   const { admin } = await openUniverse(restore, restore.request.source);
@@ -29,8 +29,8 @@ export async function beQuiet(restore: UniverseRestore): Promise<HeldSplitting> 
 }
 
 /**
- * Whether an earlier restore of this plan switched the load balancer off and was lost, with its workflow, before it could put it
- * back. One restore of a universe runs at a time, so whoever left such a note is gone.
+ * Whether an earlier restore of this plan switched the load balancer off, and was lost with its worker before it could put it back. One restore of
+ * a universe runs at a time, so a restore that left such a note is gone.
  */
 async function isLeftOff(restore: UniverseRestore): Promise<boolean> {
   const { store, signal, request } = restore;
@@ -44,7 +44,7 @@ async function isLeftOff(restore: UniverseRestore): Promise<boolean> {
   return false;
 }
 
-/** Puts the load balancer back as it was before this restore; any number of times, by whoever is left to do it. */
+/** Puts the load balancer back as it was before this restore. Any process may call it, any number of times. */
 export async function endQuiet(restore: UniverseRestore): Promise<void> {
   const before = await readNote(restore, NOTES.balancer);
   if (before?.[0] !== ON) return;

@@ -8,8 +8,8 @@ import { restoredDatabases, type UniverseRestore } from './context.ts';
 import { schemaDump } from './schema.ts';
 
 /**
- * What the schemas of a backup need of the universe, before anything is written. Throws `RESTORE_ROLE_MISSING` with all roles that
- * are missing, `RESTORE_NEEDS_SUPERUSER`, and `DUMP_UNREADABLE` (all permanent).
+ * Checks that the universe has what the backup's schemas need, before anything is written. Throws `RESTORE_ROLE_MISSING` with all roles that are
+ * missing, `RESTORE_NEEDS_SUPERUSER`, and `DUMP_UNREADABLE` (all permanent).
  */
 export async function checkSchemas(restore: UniverseRestore, target: ConnectionTarget): Promise<void> {
   const dumps: Dump[] = [];
@@ -37,7 +37,7 @@ export async function requireRoles(session: Session, dumps: readonly Dump[]): Pr
   );
 }
 
-/** `--include-yb-metadata` has the session say that it brings its own oids. */
+/** Whether the dump sets `yb_binary_restore`, by which a dump with `--include-yb-metadata` brings its own oids. */
 function setsBinaryRestore({ steps }: Dump): boolean {
   return steps.some(
     ({ statement: { tokens } }) => tokens[0]?.text === 'set' && tokens[1]?.text === 'yb_binary_restore',

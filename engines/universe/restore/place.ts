@@ -30,7 +30,7 @@ interface Fill {
 }
 
 interface Saved {
-  /** Place of the manifest's list that names it. */
+  /** Index of the manifest's list that names the tablet. */
   readonly list: number;
   readonly table: string;
   readonly bytes: number;
@@ -54,10 +54,11 @@ const batchSchema: z.ZodType<FillBatch> = z.object({
 });
 
 /**
- * Looks where every replica of every imported tablet is now, and writes down, in batches, what belongs on which node.
+ * Finds where every replica of every imported tablet is now, and writes down, in batches, which files belong on which node.
  *
- * @throws HoldfastError `RESTORE_IMPORT_INCOMPLETE` (permanent) where the universe imported less than the backup holds; `TABLETS_MOVING` (transient) while a replica is being copied, or a tablet has none; `RESTORE_NOT_SETTLED` (permanent) after the last
- * attempt; `RESTORE_TABLET_SPLIT` (permanent) where other tablets took the place of an imported one
+ * @throws HoldfastError `RESTORE_IMPORT_INCOMPLETE` (permanent) if the universe imported less than the backup holds; `TABLETS_MOVING` (transient)
+ * while a replica is being copied, or a tablet has none, and `RESTORE_NOT_SETTLED` (permanent) after the last such attempt; `RESTORE_TABLET_SPLIT`
+ * (permanent) if other tablets took the place of an imported one; `RESTORE_TABLET_MISSING` (permanent) if the backup has no files of a tablet
  */
 export async function placeFills(restore: UniverseRestore, round: number): Promise<FillPlan> {
   const universe = await openUniverse(restore, restore.request.source);
@@ -113,6 +114,7 @@ export async function placeFills(restore: UniverseRestore, round: number): Promi
   };
 }
 
+/** Reads a batch that `placeFills` wrote. */
 export async function readFillBatch(
   restore: UniverseRestore,
   round: number,
@@ -142,8 +144,8 @@ async function savedTablets(restore: UniverseRestore) {
 }
 
 /**
- * Every tablet that was saved of the database must have been imported. Releases since 2025.1 leave out, without a word, tables that they don't find: all of them
- * after a dump without YugabyteDB's metadata; the restore would end well, over empty tables.
+ * Makes sure that every saved tablet of the database was imported. Releases since 2025.1 silently skip tables that they don't find, which after a
+ * dump without YugabyteDB's metadata are all of them. The restore would then succeed, with empty tables.
  */
 function requireWholeImport(
   { snapshot, to, api }: RestoredDatabase,
@@ -152,7 +154,7 @@ function requireWholeImport(
 ): void {
   const names = new Map(
     snapshot.tables
-      // Backups of earlier versions don't mark tables that the catalogue didn't know.
+      // Backups of earlier versions don't mark tables that the catalogue didn't know (`skipped`).
       .filter(
         ({ id, schema, skipped }) => !skipped && !(api === 'ysql' && schema === '' && !id.includes('.')),
       )
@@ -172,7 +174,7 @@ function requireWholeImport(
   );
 }
 
-/** Looks at a tablet that moves, with the pauses between them about five minutes in all; a move takes seconds to minutes. */
+/** How often a tablet that moves is looked at, which with the pauses in between takes about five minutes. A move takes seconds to minutes. */
 const LOOKS_AT_MOVING = 15;
 
 function placesOf(
@@ -198,7 +200,7 @@ function placesOf(
   );
 }
 
-/** Undefined for a server that the masters don't list. Old builds' lists of replicas don't name the server: its address does. */
+/** Where a replica is; undefined if the masters don't list its server. Old builds don't name a replica's server, so its address is looked up. */
 function placeOf({ server, address }: TabletReplica, servers: readonly TabletServer[]): Place | undefined {
   const named = server === '' ? serversByAddress(servers).get(address) : server;
   return named !== undefined && servers.some(({ uuid }) => uuid === named)
@@ -207,8 +209,8 @@ function placeOf({ server, address }: TabletReplica, servers: readonly TabletSer
 }
 
 /**
- * The tablets of an import are known by the ids that it said. Where the universe has others of the same table instead, no look will ever find them
- * again.
+ * Makes sure that no imported tablet was split or replaced. A restore knows the tablets by the ids that the import printed. If the table has others
+ * instead, no later look would find those ids again.
  */
 function requireUnsplit(
   to: string,

@@ -20,10 +20,13 @@ import { NOTES, readNote, writeNote } from './ledger.ts';
 import { checkSchemas } from './needs.ts';
 import { incompatibility } from './versions.ts';
 
-/** What a universe keeps of each tablet unless it was configured otherwise. */
+/** Replicas of each tablet, unless a universe is configured otherwise. */
 const USUAL_REPLICAS = 3;
 
-/** Checks everything that can be checked before anything is written, and says what will be done. Throws what is wrong. */
+/**
+ * Checks everything that can be checked before anything is written, and says what will be done. Throws the first problem, permanent unless a server
+ * can't be asked.
+ */
 export async function planUniverseRestore(restore: UniverseRestore): Promise<UniverseRestorePlan> {
   const { manifest, request, signal } = restore;
   refuseUnsupported(restore);
@@ -51,7 +54,7 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
     if (wrong !== undefined) throw permanent('RESTORE_BAD_NAME', wrong.problem, wrong.remedy);
   }
   for (const { api, to, names, index } of databases) {
-    // Ours already, when this is a second attempt.
+    // An earlier attempt of this restore began to create it.
     if ((await readNote(restore, NOTES.creating(index))) !== undefined) continue;
     for (const name of request.replace ? [to, names.kept] : [to]) {
       const isThere =
@@ -62,7 +65,7 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
     }
   }
   if (request.replace) {
-    // What is replaced bears the final name; `to` is where the restore works until then.
+    // The databases to be replaced have the final names; `to` is the working name.
     const names = databases.map(({ api, names: { to } }) => ({ api, name: to }));
     const ysql = () => ownYsqlTarget(restore, universe);
     const surroundings = { universe, ysql, names, signal };
@@ -106,7 +109,10 @@ export async function planUniverseRestore(restore: UniverseRestore): Promise<Uni
   };
 }
 
-/** None where the masters' web servers can't be reached: agents then prove whose they are by the servers' UUIDs alone. */
+/**
+ * The tablets that agents are asked for. None if the masters' web servers can't be reached: then the servers' UUIDs alone prove which node an agent
+ * is on.
+ */
 async function tabletsToInspect(
   restore: UniverseRestore,
   { masterWebAddresses }: Universe,
@@ -117,7 +123,7 @@ async function tabletsToInspect(
   return entities ?? { tablets: [] };
 }
 
-/** Throws `BACKUP_INCONSISTENT` (permanent) where parts of the manifest are missing, doubled or exchanged: the universe would be the first to find out. */
+/** Throws `BACKUP_INCONSISTENT` (permanent) if parts of the manifest are missing, doubled or exchanged, before the universe finds out. */
 async function refuseContradictions({ store, manifest, signal }: UniverseRestore): Promise<void> {
   const problems = [...(await manifestProblems(store, manifest, { signal }))];
   const snapshots = manifest.universe?.snapshots.length ?? 0;
@@ -193,7 +199,7 @@ function refuseUnsupported({ request, manifest }: UniverseRestore): void {
   }
 }
 
-/** Encrypted files can be read with the key of the universe that wrote them alone. */
+/** Throws `RESTORE_ENCRYPTION` (permanent) if the universe can't read the files: only the key of the universe that wrote them opens them. */
 function checkEncryption({ manifest }: UniverseRestore, config: unknown): void {
   const problem = manifest.universe === undefined ? undefined : encryptionProblem(manifest.universe, config);
   if (problem === undefined) return;

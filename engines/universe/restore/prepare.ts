@@ -21,7 +21,7 @@ import { NOTES, readImported, readNote, writeImported, writeNote } from './ledge
 import { runDump, schemaDump } from './schema.ts';
 import { whenSettled } from './settling.ts';
 
-/** Roles, databases with their schemas, and the snapshots' metadata imported: everything but the files. */
+/** Creates roles, and databases with their schemas, and imports the snapshots' metadata: everything but the files. */
 export async function prepareUniverse(restore: UniverseRestore): Promise<void> {
   const universe = await openUniverse(restore, restore.request.source);
   const databases = restoredDatabases(restore);
@@ -39,7 +39,7 @@ export async function prepareUniverse(restore: UniverseRestore): Promise<void> {
   }
 }
 
-/** Roles and tablespaces that the universe lacks. */
+/** Creates the roles and tablespaces that the universe lacks. */
 async function applyGlobals(restore: UniverseRestore, target: ConnectionTarget): Promise<void> {
   const object = findScript(restore.manifest.commonObjects, 'globals');
   if (object === undefined) return;
@@ -50,7 +50,7 @@ async function applyGlobals(restore: UniverseRestore, target: ConnectionTarget):
   });
 }
 
-/** Creates the database and runs its dump in it, once; what an earlier attempt left half done is dropped first. */
+/** Creates the database and runs its dump in it, once. First drops what an earlier attempt left half done. */
 async function createDatabase(
   restore: UniverseRestore,
   target: ConnectionTarget,
@@ -89,8 +89,8 @@ async function createDatabase(
 }
 
 /**
- * Imports the metadata, once: each import makes another snapshot and, for YSQL, other tablets, and what it made is said once. So
- * one whose words were lost, with a worker or by a time-out, is waited for, deleted, and imported again.
+ * Imports the metadata, once. Each import makes another snapshot and, for YSQL, other tablets, and prints their ids only once. If that output was
+ * lost, with a worker or by a time-out, waits until the import has ended, deletes its snapshot, and imports again.
  */
 async function importOne(
   restore: UniverseRestore,
@@ -156,7 +156,7 @@ async function deleteLostImports(
   }
 }
 
-/** The imported snapshots, which must be complete: there is nothing to wait for but the universe's own bookkeeping. */
+/** Returns what an import created. Its snapshot must be complete: only the universe's own bookkeeping may have to be waited for. */
 export async function requireImported(
   restore: UniverseRestore,
   universe: Universe,

@@ -15,12 +15,13 @@ import { requireImported } from './prepare.ts';
 const POLL_MS = 1_000;
 
 /**
- * Restores every imported snapshot, to the instant that the request names, and waits until each is RESTORED. Called again it waits for what was begun. Throws, permanent:
- * `RESTORE_FAILED`; `RESTORE_STUCK` when one has not ended within the plan's patience, after it was given up in the universe.
+ * Restores every imported snapshot, to the instant that the request names, and waits until each is RESTORED. A retry waits for what an earlier
+ * attempt began. Throws, permanent: `RESTORE_FAILED`; `RESTORE_STUCK` if one has not ended within the plan's patience, after giving it up in the
+ * universe.
  */
 export async function restoreAll(restore: UniverseRestore): Promise<void> {
   const universe = await openUniverse(restore, restore.request.source);
-  // Once more, right before what can't be taken back.
+  // Checked once more, right before the step that can't be undone.
   refuseOutsideHistory(restore);
   const atMicros = instantMicros(restore);
   for (const database of restoredDatabases(restore)) {
@@ -31,7 +32,7 @@ export async function restoreAll(restore: UniverseRestore): Promise<void> {
   }
 }
 
-/** The restoration of this snapshot, which nobody else knows of: begun by an earlier attempt. */
+/** The restoration of this snapshot that an earlier attempt began. Nobody else knows the snapshot. */
 async function findOf({ admin }: Universe, snapshot: string): Promise<Restoration | undefined> {
   const all = await listRestorations(admin);
   return all.findLast((restoration) => restoration.snapshot === snapshot);
@@ -56,7 +57,7 @@ async function whenRestored(
   const deadline = Date.now() + patienceMs;
   for (;;) {
     const state = (await listRestorations(universe.admin)).find((each) => each.id === id)?.state;
-    // A restoration that has ended is forgotten by the universe after a while.
+    // The universe forgets a restoration some time after its end. One that is forgotten before it was seen RESTORED counts as failed.
     if (state === 'RESTORED') return;
     if (state !== 'RESTORING' && state !== 'UNKNOWN') {
       throw permanent(
@@ -84,7 +85,7 @@ async function giveUp(restore: UniverseRestore, { admin }: Universe, id: string)
     await abortRestoration(admin, id);
   } catch (error) {
     if (!(error instanceof HoldfastError)) throw error;
-    // It may have ended just now, or the universe is too old to give up; that it is stuck is what matters.
+    // It may have ended just now, or the universe may be too old to abort one. The caller reports that it was stuck either way.
     restore.log('the stuck restoration could not be given up', { restoration: id, reason: error.message });
   }
 }

@@ -10,7 +10,7 @@ import {
 } from '../../ysql/server/tablespaces.ts';
 import type { RestoredDatabase, UniverseRestore } from './context.ts';
 
-/** The schema of a database, taken apart. Throws `DUMP_UNREADABLE` (permanent), as `readDump` does. */
+/** The parsed schema script of a database. Throws `DUMP_UNREADABLE` (permanent), as `readDump` does. */
 export async function schemaDump(
   restore: UniverseRestore,
   { from, database }: RestoredDatabase,
@@ -19,8 +19,8 @@ export async function schemaDump(
 }
 
 /**
- * Runs the statements of a dump in `database`, in one session, each by itself: names and comments of a dump may hold anything, so no
- * shell gets to see it; and what the dump says of the next object's oid holds for the session that runs it.
+ * Runs the statements of a dump in `database` one by one. No shell runs them, since names and comments in a dump may hold anything. All run in one
+ * session, since what the dump sets for the next object's oid holds for that session only.
  */
 export async function runDump(
   restore: Pick<UniverseRestore, 'signal' | 'heartbeat' | 'log'>,

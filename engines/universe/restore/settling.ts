@@ -5,15 +5,15 @@ import type { Universe } from '../universe.ts';
 import type { RestoredDatabase, UniverseRestore } from './context.ts';
 
 const LOOK_EVERY_MS = 1_000;
-/** An import whose end nobody reports counts as over when nothing has changed for so long. */
+/** An import that nobody waits for counts as over if nothing has changed for so long. */
 const SETTLED_MS = 5_000;
 
 /**
- * Waits until the tables of a database stay as they are. An import whose caller was killed, or whose RPC timed out, goes on in
- * the master, table by table, and no snapshot comes of it (issue 28965): a second one beside it would be given tablets that the first
- * then replaces. Once they fit, the next import has nothing to re-partition and is quick.
+ * Waits until a database's tablets stop changing. If an import's caller was killed, or its RPC timed out, the import goes on in the master, table
+ * by table, and yields no snapshot (issue 28965). A second import beside it would be given tablets that the first then replaces. Afterwards the
+ * tablets fit, so the next import has nothing to re-partition and is quick.
  *
- * @throws HoldfastError `RESTORE_IMPORT_GOES_ON` (transient) when they still change after the plan's patience
+ * @throws HoldfastError `RESTORE_IMPORT_GOES_ON` (transient) if they still change after the plan's patience
  */
 export async function whenSettled(
   restore: UniverseRestore,
@@ -41,7 +41,7 @@ export async function whenSettled(
   }
 }
 
-/** The tablets of a database in one text; empty where no master lists them all at once: then only time is waited for. */
+/** The ids of a database's tablets in one text. Empty if no master lists them all at once; then the caller only waits. */
 async function tabletsNow(
   { signal }: UniverseRestore,
   { masterWebAddresses }: Universe,

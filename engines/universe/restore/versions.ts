@@ -4,14 +4,14 @@ function yugabyteVersion(text: string): readonly number[] | undefined {
   return version?.split('.').map(Number);
 }
 
-/** Before 2024 a release with an even second number was stable; since then all are, but 2.2x with an odd one. */
+/** Releases from 2024 on are stable. Of earlier ones and of 2.2x, those with an even second number are; an odd one is a preview. */
 function isStable([major = 0, minor = 0]: readonly number[]): boolean {
   return major >= 2024 || minor % 2 === 0;
 }
 
 /**
- * Why a backup made by `from` can't be restored by `to`; undefined when it can. YugabyteDB's rule: the same or a higher version
- * of the same track (stable or preview). What can't be read is not judged.
+ * Why a backup made by version `from` can't be restored by version `to`; undefined if it can, or if a version can't be parsed. YugabyteDB's rule:
+ * the same or a higher version of the same track (stable or preview).
  */
 export function incompatibility(from: string, to: string): string | undefined {
   const [old, target] = [yugabyteVersion(from), yugabyteVersion(to)];

@@ -29,10 +29,12 @@ export async function cloneNamespace(
   };
 }
 
+/** Lists the clones of a database, by the database's id. */
 export async function listClones(admin: YbAdmin, sourceNamespaceId: string): Promise<readonly Clone[]> {
   return parseClones(await admin.run('list_clones', [sourceNamespaceId]));
 }
 
+/** Throws `YB_ADMIN_UNREADABLE`. */
 export function parseClones(output: string): readonly Clone[] {
   const value = jsonIn('list_clones', output);
   const list = Array.isArray(value) ? value : field(value, 'clones');

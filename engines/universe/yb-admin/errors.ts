@@ -1,14 +1,14 @@
 import { type HoldfastError, permanent, transient } from '../../../model/errors.ts';
 
-/** Codes of the errors that `yb-admin` gives rise to; callers distinguish cases by them. */
+/** Codes of errors from `yb-admin`, by which callers distinguish cases. */
 export const YB_ADMIN = {
-  /** No such program on this worker. */
+  /** This worker has no such program, or can't run it. */
   missing: 'YB_ADMIN_MISSING',
   /** No master answers, or none leads. Transient. */
   unreachable: 'YB_ADMIN_UNREACHABLE',
-  /** The call, or the program, took too long. Transient; what it asked for may have been done. */
+  /** The call, or the program, took too long. Transient. The operation may have been carried out. */
   timedOut: 'YB_ADMIN_TIMED_OUT',
-  /** The program was killed (the OOM killer, say), or ended without a word. Transient; what it asked for may have been done. */
+  /** The program was killed (by the OOM killer, say), or ended without a message. Transient. The operation may have been carried out. */
   killed: 'YB_ADMIN_KILLED',
   /** The universe is doing something that excludes this for now. Transient. */
   busy: 'YB_ADMIN_BUSY',
@@ -16,13 +16,13 @@ export const YB_ADMIN = {
   notFound: 'YB_ADMIN_NOT_FOUND',
   /** Nothing to snapshot: the database or keyspace has no table. */
   noTables: 'YB_ADMIN_NO_TABLES',
-  /** It exists, and its state forbids this. */
+  /** The object exists, but its state forbids the operation. */
   wrongState: 'YB_ADMIN_WRONG_STATE',
   /** The program doesn't accept the arguments: another version than this driver knows, or a wrong name. */
   usage: 'YB_ADMIN_USAGE',
   /** The program or the universe is too old for the operation. */
   unsupported: 'YB_ADMIN_UNSUPPORTED',
-  /** The program says that it succeeded, in words that this driver doesn't understand. */
+  /** The program succeeded, but this driver doesn't understand its output. */
   unreadable: 'YB_ADMIN_UNREADABLE',
   /** Anything else. */
   failed: 'YB_ADMIN_FAILED',
@@ -36,8 +36,8 @@ interface Rule {
 }
 
 /**
- * The first rule whose words stand in what the program said decides. Names of errors and their numbers are those of
- * `MasterErrorPB` (master_types.proto); words are those of `Status` (`<Code> (<file>:<line>): <prefix>: <message>`).
+ * The first rule whose words are in the program's output decides. Names and numbers of errors are those of `MasterErrorPB` (master_types.proto).
+ * Words are those of `Status` (`<Code> (<file>:<line>): <prefix>: <message>`).
  */
 const RULES: readonly Rule[] = [
   {
@@ -111,7 +111,7 @@ const RULES: readonly Rule[] = [
   },
 ];
 
-/** What a failed call of `yb-admin` means. `said` is its stderr; `operation` names what was asked. */
+/** The error for a failed call of `yb-admin`. `said` is its stderr; `operation` names what was asked. */
 export function classify(operation: string, said: string): HoldfastError {
   if (said.trim() === '') return ended(operation, 'ended badly');
   const message = `yb-admin ${operation} failed: ${essence(said)}`;
@@ -126,7 +126,7 @@ export function classify(operation: string, said: string): HoldfastError {
   return (rule.transient ? transient : permanent)(rule.code, message, rule.remedy);
 }
 
-/** It ended without a word of why: nothing says that it would do so again. */
+/** The error for a program that ended without a message. Transient, since nothing says that it would end so again. */
 export function ended(operation: string, how: string): HoldfastError {
   return transient(
     YB_ADMIN.killed,
@@ -135,7 +135,7 @@ export function ended(operation: string, how: string): HoldfastError {
   );
 }
 
-/** Output of a call that succeeded and that nobody here can read. */
+/** The error for a call that succeeded with output that this driver can't read. */
 export function unreadable(operation: string, output: string, missing: string): HoldfastError {
   const shown = output.trim().slice(0, SHOWN_CHARACTERS);
   return permanent(
@@ -147,7 +147,7 @@ export function unreadable(operation: string, output: string, missing: string): 
 
 const SHOWN_CHARACTERS = 500;
 
-/** The words that matter: the usage that follows an invalid argument, and lists of operations, are left out. */
+/** The message itself, without the usage and the lists of operations that follow it. */
 function essence(said: string): string {
   const lines = said
     .split('\n')

@@ -3,7 +3,7 @@ import { unreadable } from './errors.ts';
 import type { YbAdmin } from './program.ts';
 import { canonicalUuid, isObjectId, isUuid, rowsOf } from './text.ts';
 
-/** What `import_snapshot` made: the old ids and the new ones. */
+/** What `import_snapshot` created: old ids and new ones. */
 interface ImportMapping {
   readonly oldSnapshot: string;
   readonly newSnapshot: string;
@@ -15,16 +15,17 @@ interface IdPair {
   readonly newId: string;
 }
 
+/** A table of an imported snapshot, with its tablets: old ids and new ones. */
 export interface ImportedTable extends IdPair {
-  /** An index is a `table` here, too: yb-admin doesn't distinguish them. The tablet of a colocated table is its parent's. */
+  /** An index is a `table` too: yb-admin doesn't distinguish them. A colocated table's tablet is its parent's. */
   readonly kind: 'table' | 'colocated' | 'colocated-parent';
   readonly namespace?: IdPair;
   readonly tablets: readonly IdPair[];
 }
 
 /**
- * Imports a snapshot's metadata: of a YSQL database, whose tables must exist; of a YCQL keyspace, whose tables it creates.
- * Not idempotent: each call makes another imported snapshot. `namespace` names where to, e.g. `ysql.orders`.
+ * Imports a snapshot's metadata. Of a YSQL database the tables must exist; of a YCQL keyspace the import creates them. Not idempotent: each call
+ * makes another imported snapshot. `namespace` names the target, e.g. `ysql.orders`.
  */
 export async function importSnapshot(
   admin: YbAdmin,
@@ -32,7 +33,7 @@ export async function importSnapshot(
   namespace: string,
   options: { readonly tables: number },
 ): Promise<ImportMapping> {
-  // The program's own time limit is that of an RPC for each table, and it waits for each table to be created.
+  // The program's own limit is for one RPC; it sends one for each table, and waits for each table to be created.
   const limitMs = (admin.settings.timeoutMs ?? 60_000) * (options.tables + 2);
   return parseImport(await admin.run('import_snapshot', [file, namespace], { limitMs }));
 }
@@ -49,7 +50,7 @@ interface OpenTable extends IdPair {
   readonly tablets: IdPair[];
 }
 
-/** The `Keyspace` row stands before each table; the number of a tablet begins at 0 in each. */
+/** A `Keyspace` row comes before each table. Tablets are numbered from 0 in each table. */
 export function parseImport(output: string): ImportMapping {
   let namespace: IdPair | undefined;
   let snapshot: IdPair | undefined;
@@ -66,7 +67,7 @@ export function parseImport(output: string): ImportMapping {
     } else if (kind !== undefined) {
       tables.push({ kind, ...pair, ...defined({ namespace }), tablets: [] });
     }
-    // Types, and rows of kinds that later versions add, have no files.
+    // Other rows (types, and kinds that later versions add) have no files.
   }
   if (snapshot === undefined || !isUuid(snapshot.oldId) || !isUuid(snapshot.newId)) {
     throw unreadable('import_snapshot', output, 'row "Snapshot"');

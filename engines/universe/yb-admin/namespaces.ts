@@ -2,6 +2,7 @@ import { unreadable } from './errors.ts';
 import type { YbAdmin } from './program.ts';
 import { isObjectId } from './text.ts';
 
+/** A YSQL database or YCQL keyspace, as `list_namespaces` prints it. */
 export interface Namespace {
   readonly id: string;
   readonly name: string;
@@ -12,6 +13,7 @@ export interface Namespace {
   readonly colocated?: boolean;
 }
 
+/** A table, as `list_tables` prints it. */
 export interface ListedTable {
   readonly id: string;
   readonly kind: 'ysql' | 'ycql';
@@ -21,12 +23,12 @@ export interface ListedTable {
   readonly type: 'catalog' | 'table' | 'index' | 'matview' | 'parent_table' | 'other';
 }
 
-/** Databases and keyspaces, those of the system included. */
+/** Databases and keyspaces, including those of the system. */
 export async function listNamespaces(admin: YbAdmin): Promise<readonly Namespace[]> {
   return parseNamespaces(await admin.run('list_namespaces', []));
 }
 
-/** A name may hold spaces: columns count from the end. */
+/** A name may hold spaces, so columns are counted from the end. */
 export function parseNamespaces(output: string): readonly Namespace[] {
   const namespaces = output.split(/\r?\n/).flatMap((line) => {
     const [, name, id, kind, state, colocated] =
@@ -59,6 +61,7 @@ export async function findNamespace(
   return all.find((namespace) => namespace.kind === kind && namespace.name === name);
 }
 
+/** Lists all tables of the universe, with their ids and types. Throws `YB_ADMIN_UNREADABLE`. */
 export async function listTables(admin: YbAdmin): Promise<readonly ListedTable[]> {
   return parseTables(
     await admin.run('list_tables', ['include_db_type', 'include_table_id', 'include_table_type']),

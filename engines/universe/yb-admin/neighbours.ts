@@ -5,9 +5,9 @@ import type { YbAdmin } from './program.ts';
 import { field } from './text.ts';
 import { universeConfig } from './upkeep.ts';
 
-/** What `yb-admin` lists of others that use a universe: change data capture, xCluster replication, encryption at rest. */
+/** What `yb-admin` says of others that use a universe: change data capture, xCluster replication, encryption at rest. */
 
-/** One stream of changes: of change data capture (also what a replication slot reads), or of xCluster to another universe. */
+/** One stream of changes: of change data capture (including what a replication slot reads), or of xCluster to another universe. */
 export interface ChangeStream {
   readonly id: string;
   readonly tables: readonly string[];
@@ -61,8 +61,8 @@ interface InboundGroup {
 }
 
 /**
- * Groups that bring changes in. Builds without `list_universe_replications` (2.18) have their names in the universe's configuration
- * (`consumerRegistry`), and not what they write.
+ * Groups that bring changes in. In builds without `list_universe_replications` (2.18), the universe's configuration (`consumerRegistry`) has their
+ * names, but not what they write.
  */
 export async function inboundGroups(admin: YbAdmin): Promise<readonly InboundGroup[]> {
   const output = await ifKnown(() => admin.run('list_universe_replications', []));
@@ -81,7 +81,7 @@ export async function inboundGroups(admin: YbAdmin): Promise<readonly InboundGro
   return groups;
 }
 
-/** Names of the groups that send a database of YSQL elsewhere; none in builds that know no such groups. */
+/** Names of the groups that send a YSQL database elsewhere. Empty in builds without such groups. */
 export async function outboundGroups(admin: YbAdmin, namespaceId: string): Promise<readonly string[]> {
   const operation = 'list_xcluster_outbound_replication_groups';
   const output = await ifKnown(() => admin.run(operation, [namespaceId]));
@@ -101,7 +101,7 @@ export function parseGroups(operation: string, output: string): readonly string[
   return found;
 }
 
-/** First column of the tables, second of the databases: the ids on this side. */
+/** The ids on this side: the first column of the tables, and the second of the databases. */
 function parseWritten(output: string): readonly string[] {
   const [databases = '', tables = ''] = output.split(/^Tables:$/m);
   const columns = (text: string) =>
@@ -112,7 +112,7 @@ function parseWritten(output: string): readonly string[] {
   ].filter((id) => /^[0-9a-f]{32}/.test(id));
 }
 
-/** Id of the key that files are encrypted with; undefined where they aren't. */
+/** Id of the key that files are encrypted with; undefined if they aren't encrypted. */
 export async function encryptionKey(admin: YbAdmin): Promise<string | undefined> {
   return parseEncryption(await admin.run('is_encryption_enabled', []));
 }
@@ -125,7 +125,7 @@ export function parseEncryption(output: string): string | undefined {
   return key;
 }
 
-/** Undefined where every master has the key in memory; else what yb-admin said. */
+/** Undefined if every master has the key in memory; otherwise what yb-admin said. */
 export async function missingKey(admin: YbAdmin, key: string): Promise<string | undefined> {
   try {
     await admin.run('all_masters_have_universe_key_in_memory', [key]);
@@ -138,7 +138,7 @@ export async function missingKey(admin: YbAdmin, key: string): Promise<string | 
   }
 }
 
-/** Undefined where this build has no such operation. */
+/** Runs an operation. Undefined if this build has no such operation. */
 async function ifKnown(run: () => Promise<string>): Promise<string | undefined> {
   try {
     return await run();

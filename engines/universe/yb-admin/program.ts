@@ -10,11 +10,11 @@ import { classify, ended, YB_ADMIN } from './errors.ts';
 interface YbAdminSettings {
   /** `host:port` of every master's RPC address. */
   readonly masters: readonly string[];
-  /** Folder with `ca.crt` and, where the universe asks for them, `node.*` files. */
+  /** Folder with `ca.crt` and, if the universe asks for them, `node.*` files. */
   readonly certsDir?: string;
-  /** For one RPC; default the program's own, 60 s. */
+  /** Limit of one RPC, in milliseconds; default 60,000, as the program's own. */
   readonly timeoutMs?: number;
-  /** Full path of the program; left out, it is looked for. */
+  /** Full path of the program. Absent: it is looked for. */
   readonly program?: string;
 }
 
@@ -22,9 +22,9 @@ interface YbAdminSettings {
 export interface YbAdmin {
   readonly settings: YbAdminSettings;
   /**
-   * Runs one operation and returns its stdout. `limitMs`: how long the program may run in all; default twice the time of an RPC.
+   * Runs one operation and returns its stdout. `limitMs` bounds the whole run of the program, in milliseconds; default twice the limit of an RPC.
    *
-   * @throws HoldfastError with one of the codes in `YB_ADMIN`; what `signal` was aborted with when it is
+   * @throws HoldfastError with one of the codes in `YB_ADMIN`; the reason of `signal` if it was aborted
    */
   run(operation: string, args: readonly string[], options?: { readonly limitMs?: number }): Promise<string>;
 }
@@ -34,10 +34,10 @@ const KEPT_CHARACTERS = 64 * 1024 * 1024;
 const KEPT_ERROR_CHARACTERS = 64 * 1024;
 
 /**
- * Finds the program: `settings.program`, else in `HOLDFAST_YB_BIN` and the folders of the same installation, in Yugabyte's usual
- * folders, on PATH.
+ * Finds the program: `settings.program`, or else in `HOLDFAST_YB_BIN` and the folders of the same installation, in Yugabyte's usual folders, and on
+ * PATH.
  *
- * @throws HoldfastError `YB_ADMIN_MISSING`
+ * @throws HoldfastError `YB_ADMIN_MISSING` (permanent)
  */
 export async function openYbAdmin(settings: YbAdminSettings, signal: AbortSignal): Promise<YbAdmin> {
   const program = settings.program ?? (await findProgram());
@@ -56,7 +56,7 @@ async function findProgram(): Promise<string> {
       await access(candidate, constants.X_OK);
       return candidate;
     } catch {
-      // Absent or not ours to run: the next folder.
+      // Absent, or this user may not run it: try the next folder.
     }
   }
   throw permanent(
@@ -66,7 +66,7 @@ async function findProgram(): Promise<string> {
   );
 }
 
-/** yb-admin takes whatever starts with a dash for a flag, wherever it stands. */
+/** Throws `YB_ADMIN_USAGE` (permanent): yb-admin takes every argument that starts with a dash for a flag. */
 function checkArgument(operation: string, argument: string): void {
   if (!argument.startsWith('-') && !argument.includes('\0')) return;
   throw permanent(
@@ -91,7 +91,7 @@ async function runProgram(
   if (settings.certsDir !== undefined) flags.push(`--certs_dir_name=${settings.certsDir}`);
   const limit = AbortSignal.timeout(limitMs ?? timeoutMs * 2);
   const child = spawn(program, [...flags, operation, ...args], {
-    // The program prints times in its own zone, and without naming it.
+    // The program prints times in its local zone, without naming it.
     env: { ...programEnvironment(process.env), TZ: 'UTC', LC_ALL: 'C' },
     stdio: ['ignore', 'pipe', 'pipe'],
     signal: AbortSignal.any([signal, limit]),
@@ -130,9 +130,9 @@ async function runProgram(
       end.error,
     );
   }
-  // A shell that wraps the program reports its end by kill -9 as 128 + 9.
+  // A shell that wraps the program reports kill -9 as 128 + 9.
   if (typeof end.by === 'string' || end.code === 137)
     throw ended(operation, `was killed (${end.by ?? 'SIGKILL'})`);
-  // Some builds say on stdout what went wrong.
+  // Some builds write the error to stdout.
   throw classify(operation, said.trim() === '' ? output : said);
 }

@@ -12,6 +12,7 @@ const STATES: ReadonlySet<string> = new Set<RestorationState>([
   'DELETED',
 ]);
 
+/** The restoration of a snapshot, as `list_snapshot_restorations` prints it. */
 export interface Restoration {
   readonly id: string;
   /** Undefined in the text form. */
@@ -20,8 +21,8 @@ export interface Restoration {
 }
 
 /**
- * Starts the restoration of a snapshot and returns its id; `atMicros` (microseconds since 1970) for an instant within its history.
- * Before it, every replica of every tablet must have the snapshot's folder: a tablet server that lacks one dies (YugabyteDB issue 26798).
+ * Starts the restoration of a snapshot and returns its id. `atMicros` (microseconds since 1970) names an instant within its history. Every replica
+ * of every tablet must have the snapshot's folder before: a tablet server that lacks one dies (YugabyteDB issue 26798).
  */
 export async function restoreSnapshot(
   admin: YbAdmin,
@@ -32,10 +33,12 @@ export async function restoreSnapshot(
   return parseStartedRestoration(await admin.run('restore_snapshot', [canonicalUuid(snapshot), ...at]));
 }
 
+/** The id in the output of `restore_snapshot`. Throws `YB_ADMIN_UNREADABLE`. */
 export function parseStartedRestoration(output: string): string {
   return uuidAfter('restore_snapshot', output, 'Restoration id:');
 }
 
+/** Lists the restorations that the universe still knows. */
 export async function listRestorations(admin: YbAdmin): Promise<readonly Restoration[]> {
   return parseRestorations(await admin.run('list_snapshot_restorations', []));
 }
@@ -46,7 +49,7 @@ export async function findRestoration(admin: YbAdmin, id: string): Promise<Resto
   return (await listRestorations(admin)).find((restoration) => restoration.id === wanted);
 }
 
-/** JSON, or the text at the end of `list_snapshots`. */
+/** Parses JSON, or the text at the end of `list_snapshots`. */
 export function parseRestorations(output: string): readonly Restoration[] {
   const operation = 'list_snapshot_restorations';
   if (/^\s*(?:No snapshot restorations|Restoration UUID)/m.test(output)) return parseText(output);
@@ -79,7 +82,7 @@ function stateOf(text: string | undefined): RestorationState {
   return text !== undefined && STATES.has(text) ? (text as RestorationState) : 'UNKNOWN';
 }
 
-/** Gives up a restoration that doesn't end. What it has restored so far stays. */
+/** Aborts a restoration that doesn't end. What it has restored so far stays. */
 export async function abortRestoration(admin: YbAdmin, id: string): Promise<void> {
   await admin.run('abort_snapshot_restore', [canonicalUuid(id)]);
 }

@@ -4,7 +4,7 @@ import type { YbAdmin } from './program.ts';
 import { canonicalUuid, field, isUuid, jsonIn, listField, textField } from './text.ts';
 import { intervalMs, microsOf } from './times.ts';
 
-/** A snapshot schedule: what in-cluster point-in-time recovery goes by. */
+/** A snapshot schedule, on which in-cluster point-in-time recovery rests. */
 export interface SnapshotSchedule {
   readonly id: string;
   /** e.g. `ysql.orders`; undefined in builds that don't print it. */
@@ -17,10 +17,11 @@ export interface SnapshotSchedule {
   readonly snapshots: readonly ScheduledSnapshot[];
 }
 
+/** A snapshot that a schedule took. Times are microseconds since 1970. */
 export interface ScheduledSnapshot {
   readonly id: string;
   readonly timeMicros: string;
-  /** From this instant on its history is kept; undefined for the first. */
+  /** The snapshot carries history from this instant on; undefined for the first. */
   readonly previousMicros?: string;
 }
 
@@ -45,10 +46,12 @@ function minutes(ms: number): string {
   return String(Math.max(1, Math.round(ms / MS_PER_MINUTE)));
 }
 
+/** Lists all snapshot schedules, including those that are being deleted. */
 export async function listSnapshotSchedules(admin: YbAdmin): Promise<readonly SnapshotSchedule[]> {
   return parseSchedules(await admin.run('list_snapshot_schedules', []));
 }
 
+/** Throws `YB_ADMIN_UNREADABLE`. */
 export function parseSchedules(output: string): readonly SnapshotSchedule[] {
   const operation = 'list_snapshot_schedules';
   const value = jsonIn(operation, output);
@@ -75,7 +78,7 @@ function scheduledSnapshot(entry: unknown): readonly ScheduledSnapshot[] {
   const id = textField(entry, 'id');
   const timeMicros = microsOf(textField(entry, 'snapshot_time', 'snapshot_time_utc'));
   const previousMicros = microsOf(textField(entry, 'previous_snapshot_time', 'previous_snapshot_time_utc'));
-  // One that is being created has no time yet.
+  // A snapshot that is being created has no time yet.
   if (id === undefined || !isUuid(id) || timeMicros === undefined) return [];
   return [{ id: canonicalUuid(id), timeMicros, ...defined({ previousMicros }) }];
 }
@@ -84,7 +87,7 @@ function byTime(a: ScheduledSnapshot, b: ScheduledSnapshot): number {
   return Number(BigInt(a.timeMicros) - BigInt(b.timeMicros));
 }
 
-/** Changes how often and for how long. */
+/** Changes how often snapshots are taken, and how long they are kept. */
 export async function editSnapshotSchedule(
   admin: YbAdmin,
   id: string,
@@ -102,7 +105,7 @@ export async function deleteSnapshotSchedule(admin: YbAdmin, id: string): Promis
   await admin.run('delete_snapshot_schedule', [canonicalUuid(id)]);
 }
 
-/** Starts to take the schedule's database back, in place, to an instant (microseconds since 1970). */
+/** Starts to take the schedule's database back in place, to an instant (microseconds since 1970). Not idempotent. */
 export async function restoreSnapshotSchedule(
   admin: YbAdmin,
   id: string,
@@ -122,6 +125,7 @@ function idIn(operation: string, output: string, key: string): string {
   return canonicalUuid(id);
 }
 
+/** The id in the output of `create_snapshot_schedule`. Throws `YB_ADMIN_UNREADABLE`. */
 export function parseCreatedSchedule(output: string): string {
   return idIn('create_snapshot_schedule', output, 'schedule_id');
 }

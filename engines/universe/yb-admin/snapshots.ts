@@ -52,9 +52,10 @@ export interface SnapshotObject {
   readonly kind?: 'ysql' | 'ycql';
 }
 
+/** Options of a new snapshot. */
 export interface SnapshotCreation {
   /**
-   * Hours until the universe deletes the snapshot by itself; `keep` for never. Always given: left out, it would be
+   * Hours until the universe deletes the snapshot by itself; `keep` for never. Required, since the universe's default would be
    * `default_snapshot_retention_hours`, 24 (YugabyteDB issue 27289).
    */
   readonly retentionHours: number | 'keep';
@@ -78,7 +79,7 @@ export async function createKeyspaceSnapshot(
   return await create(admin, 'create_keyspace_snapshot', [`ycql.${keyspace}`], options);
 }
 
-/** Builds before about 2.19 know no retention, and keep a snapshot until it is deleted. */
+/** Passes the retention if the build takes one. Builds before about 2.19 don't, and keep a snapshot until it is deleted. */
 async function create(
   admin: YbAdmin,
   operation: string,
@@ -104,11 +105,12 @@ function isAboutArguments(error: unknown): boolean {
   );
 }
 
+/** The id of the snapshot that was started. Throws `YB_ADMIN_UNREADABLE`. */
 export function parseCreatedSnapshot(operation: string, output: string): string {
   return uuidAfter(operation, output, 'Started snapshot creation:');
 }
 
-/** All snapshots, those that schedules made included. `details`: with the objects that each holds. */
+/** All snapshots, including those that schedules made. `details`: with the objects of each. */
 export async function listSnapshots(
   admin: YbAdmin,
   options: { readonly details: boolean },
@@ -131,6 +133,7 @@ export async function findSnapshot(admin: YbAdmin, id: string): Promise<Snapshot
   return (await listSnapshots(admin, { details: false })).find((snapshot) => snapshot.id === wanted);
 }
 
+/** Parses `list_snapshots JSON`. Throws `YB_ADMIN_UNREADABLE`. */
 export function parseSnapshotsJson(output: string): readonly Snapshot[] {
   const value = jsonIn('list_snapshots', output);
   if (!Array.isArray(field(value, 'snapshots')))
@@ -142,7 +145,7 @@ export function parseSnapshotsJson(output: string): readonly Snapshot[] {
   });
 }
 
-/** `details`: whether the program was asked for them; a snapshot without any then holds nothing. */
+/** `details`: whether the program was asked for them. Then a snapshot without any holds nothing. */
 export function parseSnapshotsText(output: string, details: boolean): readonly Snapshot[] {
   const lines = output.split(/\r?\n/);
   const end = lines.findIndex((line) =>
@@ -158,7 +161,7 @@ export function parseSnapshotsText(output: string, details: boolean): readonly S
     } else if (line.trimStart().startsWith('{')) {
       const object = snapshotObject(line.trim(), output);
       const objects = found.at(-1)?.objects;
-      // A namespace stands before each of its tables.
+      // A namespace is repeated before each of its tables.
       if (objects?.some((known) => known.id === object.id) === false) objects.push(object);
     } else {
       understood ||= /^\s*(?:Snapshot UUID|No snapshots)/.test(line);
@@ -209,13 +212,14 @@ function snapshotObject(line: string, output: string): SnapshotObject {
 }
 
 /**
- * Writes the snapshot's metadata into `file` on this machine. Refuses one that isn't `COMPLETE`, which the program itself would
- * export (`YB_ADMIN_WRONG_STATE`).
+ * Writes the snapshot's metadata into `file` on this machine. Throws `YB_ADMIN_WRONG_STATE` if the snapshot isn't `COMPLETE` (transient if it is
+ * `CREATING`), since the program itself exports it in any state.
  */
 export async function exportSnapshot(admin: YbAdmin, id: string, file: string): Promise<void> {
   parseExport(await admin.run('export_snapshot', [canonicalUuid(id), file]));
 }
 
+/** Throws `YB_ADMIN_WRONG_STATE` if the exported snapshot was not `COMPLETE`, and `YB_ADMIN_UNREADABLE`. */
 export function parseExport(output: string): void {
   const [, state] = /^Exporting snapshot \S+ \((\w+)\) to file /m.exec(output) ?? [];
   if (state !== undefined && state !== 'COMPLETE') {
@@ -229,7 +233,7 @@ export function parseExport(output: string): void {
   }
 }
 
-/** Asks for the deletion, which goes on afterwards: see it `DELETED`, or gone, by `findSnapshot`. */
+/** Asks for the deletion, which continues afterwards. `findSnapshot` shows when the snapshot is `DELETED`, or gone. */
 export async function deleteSnapshot(admin: YbAdmin, id: string): Promise<void> {
   await admin.run('delete_snapshot', [canonicalUuid(id)]);
 }

@@ -2,8 +2,8 @@ const HYBRID_TIME =
   /(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?\d*\s*(?:(Z|UTC)|([+-])(\d\d):?(\d\d))?\s*$/;
 
 /**
- * Microseconds since 1970 (a decimal string, above 2^53) of a time that yb-admin printed: `2023-04-20 00:20:38.214201`, or with
- * an offset. Without one it is UTC, since the driver runs the program so. Undefined when it is no such time.
+ * Microseconds since 1970 (a decimal string, above 2^53) of a time that yb-admin printed: `2023-04-20 00:20:38.214201`, or with an offset. Without
+ * an offset it is UTC, since the driver runs the program in that zone. Undefined if it is no such time.
  */
 export function microsOf(text: string | undefined): string | undefined {
   const match = HYBRID_TIME.exec(text?.trim() ?? '');

@@ -3,6 +3,7 @@ import { unreadable, YB_ADMIN } from './errors.ts';
 import type { YbAdmin } from './program.ts';
 import { field, isUuid, jsonIn, listField, rowsOf, textField } from './text.ts';
 
+/** A master, as `list_all_masters` prints it. */
 export interface Master {
   readonly uuid: string;
   /** `host:port` */
@@ -11,6 +12,7 @@ export interface Master {
   readonly leads: boolean;
 }
 
+/** A tablet server, as `list_all_tablet_servers` prints it. */
 export interface TabletServer {
   readonly uuid: string;
   /** `host:port` of its RPC. */
@@ -22,7 +24,7 @@ export interface TabletServer {
 
 export type ReplicaRole = 'LEADER' | 'FOLLOWER' | 'READ_REPLICA' | 'LEARNER' | 'OTHER';
 
-/** A copy of a tablet. One that is `LEARNER` or `OTHER` isn't whole yet, or any more. */
+/** A copy of a tablet. A `LEARNER` isn't whole yet; an `OTHER` may not be whole. */
 export interface TabletReplica {
   /** UUID of its tablet server. */
   readonly server: string;
@@ -31,13 +33,15 @@ export interface TabletReplica {
   readonly role: ReplicaRole;
 }
 
+/** A tablet and its replicas. */
 export interface Tablet {
   readonly id: string;
   readonly tableId: string;
-  /** Empty while the tablet is being created or was replaced. Without a `LEADER` while it has none. */
+  /** Empty while the tablet is being created, or after it was replaced. Has no `LEADER` while the tablet has none. */
   readonly replicas: readonly TabletReplica[];
 }
 
+/** Lists all masters, including dead ones. Throws `YB_ADMIN_UNREADABLE`. */
 export async function listMasters(admin: YbAdmin): Promise<readonly Master[]> {
   return parseMasters(await admin.run('list_all_masters', []));
 }
@@ -52,14 +56,14 @@ export function parseMasters(output: string): readonly Master[] {
   return masters;
 }
 
-/** All that the masters know of, the dead included. */
+/** All tablet servers that the masters know, including dead ones. */
 export async function listTabletServers(admin: YbAdmin): Promise<readonly TabletServer[]> {
   return parseTabletServers(await admin.run('list_all_tablet_servers', []));
 }
 
 const STATUSES: ReadonlySet<string> = new Set(['ALIVE', 'DEAD', 'UNKNOWN']);
 
-/** Columns stand apart by one space, sizes hold one: only the first ones have a fixed place, and the last. */
+/** Columns are separated by one space, and sizes contain one. So only the first columns and the last have a fixed place. */
 export function parseTabletServers(output: string): readonly TabletServer[] {
   const servers = output.split(/\r?\n/).flatMap((line) => {
     const cells = line.trim().split(/\s+/);
@@ -87,7 +91,7 @@ export async function listTablets(admin: YbAdmin, tableId: string): Promise<read
   try {
     return parseTablets(await admin.run(operation, [...args, 'JSON', 'include_followers']), tableId);
   } catch (error) {
-    // Old builds print text alone.
+    // Old builds print only text.
     if (!(error instanceof HoldfastError && error.code === YB_ADMIN.usage)) throw error;
     return parseTablets(await admin.run(operation, args), tableId);
   }
@@ -124,7 +128,7 @@ export function parseTablets(output: string, tableId: string): readonly Tablet[]
   });
 }
 
-/** No replica where the cell is empty: the tablet has no leader. */
+/** No replica if the cell is empty: the tablet has no leader. */
 function replicaAt(address: string, server: string, role: ReplicaRole): readonly TabletReplica[] {
   return isAddress(address) ? [{ server, address, role }] : [];
 }
@@ -158,7 +162,7 @@ export async function listTabletReplicas(
   return parseTabletReplicas(await admin.run('list_tablet_servers', [tabletId]));
 }
 
-/** Nothing at all is an answer too: no replicas. */
+/** Empty output is an answer too: no replicas. */
 export function parseTabletReplicas(output: string): readonly TabletReplica[] {
   const replicas = rowsOf(output).flatMap((cells) => {
     const [server = '', address = '', role] = cells.length < 3 ? (cells[0] ?? '').split(/\s+/) : cells;

@@ -3,7 +3,7 @@ import { unreadable, YB_ADMIN } from './errors.ts';
 import type { YbAdmin } from './program.ts';
 import { field, jsonIn, listField } from './text.ts';
 
-/** A number that grows with every DDL, as text; of the database in builds that count by database. */
+/** A number that grows with every DDL, as text. Builds that count by database give the number of `database`. */
 export async function catalogVersion(admin: YbAdmin, database: string): Promise<string> {
   const operation = 'ysql_catalog_version';
   try {
@@ -28,6 +28,7 @@ export async function flushTable(admin: YbAdmin, tableId: string, timeoutSeconds
   });
 }
 
+/** Switches the universe's load balancer on or off. */
 export async function setLoadBalancer(admin: YbAdmin, enabled: boolean): Promise<void> {
   await admin.run('set_load_balancer_enabled', [enabled ? '1' : '0']);
 }
@@ -36,7 +37,7 @@ export async function isLoadBalancerEnabled(admin: YbAdmin): Promise<boolean> {
   return parseLoadBalancerState(await admin.run('get_load_balancer_state', []));
 }
 
-/** The last column of each master's row; on when any master says so. */
+/** Reads the last column of each master's row. The load balancer is on if any master says so. */
 export function parseLoadBalancerState(output: string): boolean {
   const states = [...output.matchAll(/\b(ENABLED|DISABLED)\s*$/gm)].map(([, state]) => state);
   if (states.length === 0) throw unreadable('get_load_balancer_state', output, 'column ENABLED or DISABLED');
@@ -44,8 +45,8 @@ export function parseLoadBalancerState(output: string): boolean {
 }
 
 /**
- * A lease: no tablet splits for `leaseMs` from now, then the universe goes on by itself. `owner` names who asked; ask again
- * before it runs out. False where the universe is too old to split tablets, or to stop splitting on request.
+ * Takes a lease: no tablet splits for `leaseMs` from now, and then the universe splits tablets again. `owner` names the holder. Call again before
+ * it runs out. Returns false if the universe is too old to split tablets, or to stop splitting on request.
  */
 export async function holdTabletSplitting(admin: YbAdmin, leaseMs: number, owner: string): Promise<boolean> {
   return await supported(async () => {
@@ -83,7 +84,7 @@ export async function universeConfig(admin: YbAdmin): Promise<unknown> {
   return jsonIn('get_universe_config', await admin.run('get_universe_config', []));
 }
 
-/** How many replicas, those for reading included, a universe keeps of each tablet; undefined where its configuration doesn't say. */
+/** How many replicas of each tablet a universe keeps, including read replicas; undefined if its configuration doesn't say. */
 export function replicasPerTablet(config: unknown): number | undefined {
   const replication = field(config, 'replicationInfo');
   const live = replicasOf(field(replication, 'liveReplicas'));

@@ -2,7 +2,7 @@ import { permanent } from '../../../model/errors.ts';
 import type { CqlSession } from '../session.ts';
 import type { RestoreJob } from './job.ts';
 
-/** Creates the roles of the backup that are missing, and repeats its grants. */
+/** Creates the backup's roles that are missing, and repeats its grants. Throws `BACKUP_WITHOUT_ROLES` (permanent). */
 export async function applyRoles(job: RestoreJob, session: CqlSession): Promise<void> {
   const { context } = job;
   const object = context.manifest.commonObjects.find(({ key }) => /\/roles-[0-9a-f]{12}\.cql$/.test(key));
@@ -18,10 +18,10 @@ export async function applyRoles(job: RestoreJob, session: CqlSession): Promise<
     expect: { sizeBytes, sha256 },
     signal: context.signal,
   });
-  // One statement a line, as it was written.
+  // The backup writes one statement a line.
   for (const line of Buffer.from(body).toString('utf8').split('\n')) {
     if (line === '' || line.startsWith('--')) continue;
-    // A hash of a password may stand in it, and a server that doesn't know the statement may repeat it.
+    // The line may hold a password's hash, which a server that doesn't know the statement may repeat.
     await session.execute('create the roles of the backup', line.replace(/;$/, ''), [], context.signal, {
       carried: 'values',
     });

@@ -25,10 +25,10 @@ import { COUNTERS_ITEM, Journal, objectItem } from './journal.ts';
 import { writingRules } from './writing-rules.ts';
 
 const DIFFERENCES_NAMED = 20;
-/** A TTL counts from the moment of writing, and a write may have to wait for an outage to pass. */
+/** A TTL counts from the moment of writing, and an outage may delay a write. */
 const TTL_TOLERANCE_SECONDS = 300;
 
-/** Compares what was restored of one keyspace with the manifest, or row by row with the backup. Returns each difference, named. */
+/** Compares a restored keyspace with the manifest, or row by row with the backup. Returns each difference, named. */
 export async function checkKeyspace(
   job: RestoreJob,
   keyspace: KeyspaceJob,
@@ -46,14 +46,14 @@ export async function checkKeyspace(
   const claim = await claimCounters(job, keyspace, session);
   await forEachBounded(keyspace.tables, job.context.request.parallelism, async (table) => {
     const ofTable = own.filter((object) => object.table.table === table.name);
-    // What counts can have been counted twice by a worker that was taken for dead; now nobody writes any more.
+    // A worker that was taken for dead may have counted twice. Now nobody writes any more.
     if (table.isCounter) await settleCounters(job, keyspace, table, session, ofTable, claim);
     differences.push(...(await checkTable(job, keyspace, table, session, ofTable)));
   });
   return differences;
 }
 
-/** Only one of two attempts at this step may count. */
+/** Takes the claim by which only one of two attempts at this step may write counters. */
 async function claimCounters(
   { context }: RestoreJob,
   { to, tables }: KeyspaceJob,
@@ -80,7 +80,7 @@ async function checkTable(
   if (listed === undefined) return [`${keyspace.to}.${table.name} is not in the manifest`];
   const rows = await countRows(job, keyspace, table, session);
   if (rows === listed.rows) return [];
-  // Too few rows may be right, where rows have expired since. Only which rows are missing decides that, not how many.
+  // Too few rows may be right, since rows may have expired. Which rows are missing decides that, not how many.
   const differences = await checkContent(job, keyspace, table, session, objects);
   const name = `${keyspace.to}.${table.name}`;
   return differences.length === 0
@@ -88,7 +88,7 @@ async function checkTable(
     : [`${name} has ${rows} rows, the manifest says ${listed.rows}`, ...differences];
 }
 
-/** Rows that go into tables that hold others can't be counted. */
+/** Whether rows are compared one by one. Rows that go into tables with other rows can't be checked by counting. */
 export function comparesContent({ context: { request }, withSchema }: RestoreJob): boolean {
   return request.check === 'content' || !withSchema;
 }
@@ -119,11 +119,11 @@ async function checkContent(
     kind === 'writetime' ? writeTimeOf(column) : kind === 'ttl' ? ttlOf(column) : quoteName(column);
   const [first] = objects;
   if (first === undefined && !job.withSchema) return [];
-  // A table without rows in the backup must have none; its keys say so.
+  // A table without rows in the backup must have none; reading its keys shows that.
   const header = first === undefined ? undefined : (await openObject(job, first)).header;
   const all = header?.columns ?? keyColumns(table);
   const rules = writingRules(job.source, session.server, table, job.context.request);
-  // What was not written back is not compared, nor what this server doesn't report.
+  // Columns that were not written back, or that this server doesn't report, are not compared.
   const kept = all.map(
     (column) =>
       (column.kind === 'writetime' ? rules.writeTimes : column.kind === 'ttl' ? rules.ttls : true) &&
@@ -134,7 +134,7 @@ async function checkContent(
   const actual = async function* (): AsyncGenerator<ReadRow> {
     for await (const page of scanAll(job, session, keyspace, table, selectors)) {
       for (const cells of rowsOf(page, selectors.length)) yield { cells, readAtMs: page.readAtMs };
-      // What the comparison keeps of a row it has copied.
+      // The comparison copies what it keeps of a row.
       if (page.ownsMemory) freeMemory(page.body.buffer);
     }
   };
@@ -185,12 +185,12 @@ async function settleCounters(
 }
 
 async function* storedRows(job: RestoreJob, objects: readonly DataObject[]): AsyncGenerator<ReadRow> {
-  // In the order of the ring: chunks and their parts are numbered in it.
+  // Sorted by key, which is the order of the ring: chunks and their parts are numbered in it.
   for (const object of [...objects].sort((one, other) => (one.key < other.key ? -1 : 1))) {
     const { header, pages } = await openObject(job, object);
     for await (const page of pages) {
       for (const cells of rowsOf(page, header.columns.length)) yield { cells, readAtMs: page.readAtMs };
-      // Whoever asks for the next row is done with this one, or has copied it.
+      // Before it asks for the next row, the caller is done with this one, or has copied it.
       freeIfAlone(page.body);
     }
   }

@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { HoldfastError, transient } from '../../../model/errors.ts';
 import type { Journal } from './journal.ts';
 
-/** An attempt writes only where it knew itself as the last one at most this long ago. */
+/** An attempt writes only if it has seen itself as the last one within this time. */
 const KNOWN_FOR_MS = 2_000;
-/** After this time a write whose outcome is not known has ended. It is longer than the servers' own timeouts for writes. */
+/** After this time a write whose outcome is unknown has ended. Longer than the servers' own timeouts for writes. */
 export const SETTLED_AFTER_MS = 3_000;
 const LOOKS = 12;
 const FIRST_PAUSE_MS = 200;
@@ -14,9 +14,9 @@ const LONGEST_PAUSE_MS = 4_000;
 const SUPERSEDED = 'RESTORE_SUPERSEDED';
 
 /**
- * Which attempt may write. One that stood still for a while, or that Temporal didn't hear any more, is followed by another while it
- * still runs, and would go on writing: elements of lists and counts would be there twice, and rows might be overwritten that others
- * have changed since. So each attempt notes its own mark in the journal, and looks whether it still stands there before it writes.
+ * Decides which attempt may write. If an attempt stands still for a while, or Temporal stops hearing from it, another begins while the first still
+ * runs. If both wrote, elements of lists and counts would be there twice, and rows that others have changed since might be overwritten. So each
+ * attempt notes a mark of its own in the journal, and checks before it writes that the mark is still there.
  */
 export class Claim {
   /** No earlier attempt has begun. */
@@ -37,7 +37,7 @@ export class Claim {
     this.isFirst = isFirst;
   }
 
-  /** Undefined where the item is noted as done. */
+  /** Notes this attempt's mark for the item. Undefined if the item is noted as done. */
   static async take(journal: Journal, item: string, signal: AbortSignal): Promise<Claim | undefined> {
     for (;;) {
       signal.throwIfAborted();
@@ -51,15 +51,15 @@ export class Claim {
     }
   }
 
-  /** Waits until the attempt before this one, should it still run, has seen that it is over, and what it sent has ended. */
+  /** Waits until the attempt before this one, if it still runs, has seen that it is superseded, and its writes have ended. */
   async outwait(): Promise<void> {
     if (this.isFirst) return;
     await sleep(KNOWN_FOR_MS + SETTLED_AFTER_MS, undefined, { signal: this.#signal });
   }
 
-  /** To be called just before each write. Throws `RESTORE_SUPERSEDED` (transient) where another attempt has taken over. */
+  /** Call just before each write. Throws `RESTORE_SUPERSEDED` (transient) if another attempt has taken over. */
   async check(): Promise<void> {
-    // Again where the machine stood still while it was looked.
+    // Looks again if the machine stood still during the look.
     while (since(this.#known) >= KNOWN_FOR_MS) {
       this.#looking ??= this.#look().finally(() => {
         this.#looking = undefined;
@@ -68,7 +68,7 @@ export class Claim {
     }
   }
 
-  /** Notes the item as done. */
+  /** Notes the item as done. Throws `RESTORE_SUPERSEDED` (transient) if another attempt has taken over. */
   async end(value: string): Promise<void> {
     if (!(await this.#journal.exchange(this.#item, this.#mark, value))) throw this.#superseded();
   }
@@ -108,12 +108,12 @@ interface Made {
 
 const CLAIMED = 'begun';
 
-/** Whether a note says that work on an item has begun, and not what came of it. */
+/** Whether a note says only that work on an item has begun, and not how it ended. */
 export function isRequest(noted: string): boolean {
   return noted.startsWith(CLAIMED);
 }
 
-/** Time is taken from two clocks: one of them may stand still with the machine, and the other may be set back. */
+/** A time by two clocks: one may stand still with the machine, and the other may be set back. */
 interface Moment {
   readonly steady: number;
   readonly ofDay: number;

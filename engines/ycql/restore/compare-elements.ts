@@ -1,33 +1,30 @@
 import type { CqlType } from '../cql-type.ts';
 import { elementsOf, entriesOf, fieldsOf, type RawCell, sameCell } from '../rows.ts';
 
-/** A collection, or a value of a user-defined type that isn't frozen, of one side. */
+/** One side's collection, or its value of a user-defined type that isn't frozen. */
 interface ElementsOfSide {
   readonly value: RawCell;
-  /** Of each element; null where times aren't compared. */
+  /** Write time of each element; null if times aren't compared. */
   readonly times: RawCell;
   /** When each element expires, milliseconds since 1970; undefined: never. */
   readonly expiries: readonly (number | undefined)[];
 }
 
 interface ElementRules {
-  /** An element with this expiry may be gone by now. */
+  /** Whether an element with this expiry may be gone by now. */
   readonly isOver: (expiry: number | undefined) => boolean;
   readonly isSameExpiry: (wanted: number | undefined, found: number | undefined) => boolean;
 }
 
 interface Element {
-  /** What it is found by: a map's key, a set's element, the place of a field. Elements of lists go by their order. */
+  /** What identifies it: a map's key, a set's element, the index of a field. Elements of lists are matched by their order. */
   readonly name: string;
   readonly value: RawCell;
   readonly time: RawCell;
   readonly expiry: number | undefined;
 }
 
-/**
- * How the elements that are found differ from those that are wanted, of which the ones that have expired may be missing; undefined where
- * they don't. Pure.
- */
+/** Says how the elements found differ from those wanted; undefined if they don't. Wanted elements that have expired may be missing. Pure. */
 export function differenceInElements(
   type: CqlType,
   wanted: ElementsOfSide,
@@ -50,7 +47,7 @@ export function differenceInElements(
               : undefined;
     if (difference === undefined) left.splice(at, 1);
     else if (!isOver(element.expiry)) return difference;
-    // A map's or a field's own element that has expired can only have gone: another one in its place is one too many, below.
+    // An expired element of a map or a field can only be gone. Another one in its place is reported below as one too many.
   }
   return left.length === 0 ? undefined : 'holds an element too many';
 }

@@ -7,50 +7,48 @@ import { elementsOf, type RawCell, sameCell } from '../rows.ts';
 import { ttlsIn } from '../ttl.ts';
 import { differenceInElements } from './compare-elements.ts';
 
-/** A row of one side, with when it was read: its TTLs count from then. */
+/** A row of one side, and when it was read, from which its TTLs count. */
 export interface ReadRow {
   readonly cells: readonly RawCell[];
   readonly readAtMs: number;
-  /** Of an expected row: when the last of it expires, milliseconds since 1970. Absent: never. */
+  /** Of an expected row: when its last cell expires, milliseconds since 1970. Absent: never. */
   readonly endsAtMs?: number | undefined;
-  /** The same of its partition's static columns; absent also where there is none. */
+  /** The same for its partition's static columns. Also absent if it has none. */
   readonly staticsEndAtMs?: number | undefined;
 }
 
 interface CompareOptions {
-  /** What each cell of both sides is; the same on both. */
+  /** The columns of a row's cells, the same on both sides. */
   readonly columns: readonly CqlPageColumn[];
   readonly table: string;
-  /** Differences are named up to this many. */
+  /** The most differences that are named. */
   readonly most: number;
-  /** An expiry of the actual side that is later by no more than this is the same: a TTL counts from when it is written. */
+  /** How much later a cell of the actual side may expire and still count as equal, since a TTL counts from when it is written. */
   readonly ttlToleranceSeconds: number;
-  /** The actual side may have rows that the expected one lacks, any number of them. */
+  /** The actual side may have any number of rows that the expected side lacks. */
   readonly othersAllowed?: boolean;
 }
 
+/** What a comparison found. `rows` and `cells` count those that had a counterpart. */
 export interface Comparison {
   readonly rows: number;
   readonly cells: number;
   readonly differences: readonly string[];
 }
 
-/**
- * A TTL is whole seconds, and the nodes' clocks aren't the worker's: what expires so close to when it was looked for may be there or
- * not.
- */
+/** TTLs are whole seconds, and the nodes' clocks differ from the worker's. So what expires this close to the look may be there or not. */
 const CLOCKS_DIFFER_MS = 5_000;
-/** Rows of one side that wait for their counterpart: more of them mean two tables that have little in common. */
+/** The most rows of one side that wait for their counterpart. More mean that the two tables have little in common. */
 const WAITING_AT_MOST = 50_000;
 const WAITING_BYTES_AT_MOST = 64 * 1024 * 1024;
-/** Expected rows that are looked for at once where the actual side may have others between them. */
+/** The most expected rows that are looked for at once if the actual side may have others between them. */
 const WINDOW_ROWS = 10_000;
 const WINDOW_BYTES = 32 * 1024 * 1024;
 
 /**
- * Compares two tables row by row and cell by cell: bytes, times of writing and expiries. Rows meet by their key; both sides come in
- * the order of the ring, so that few wait for each other. A row may be missing only if its last cell had expired when the actual
- * side had been read, and a cell only if it had expired itself.
+ * Compares two tables row by row and cell by cell: bytes, write times and expiries. Rows are matched by their key. Both sides come in the order of
+ * the ring, so few rows wait for their counterpart. A row may be missing only if its last cell had expired when the actual side was read, and a
+ * cell only if it had expired itself.
  */
 export async function compareRows(
   expected: AsyncIterable<ReadRow>,
@@ -61,7 +59,7 @@ export async function compareRows(
   const [left, right] = [expected[Symbol.asyncIterator](), actual[Symbol.asyncIterator]()];
   const open = { left: true, right: true };
   while ((open.left || open.right) && comparer.wantsMore) {
-    // Both streams are read in step. Where other rows lie between them, this many expected rows wait for the next actual one.
+    // Both streams are read in step. If other rows may lie between, up to a window of expected rows wait for the actual ones.
     const [takesLeft, takesRight] = comparer.turns(open);
     const [one, other] = await Promise.all([
       takesLeft ? left.next() : undefined,
@@ -78,12 +76,12 @@ export async function compareRows(
   return comparer.end();
 }
 
-/** Where a column's value stands, and what is known of it besides. */
+/** Where a row has a column's value, write time and TTL. */
 interface Pair {
   readonly valueAt: number;
   readonly timeAt: number | undefined;
   readonly ttlAt: number | undefined;
-  /** Its type, where each element is a cell of its own. */
+  /** The column's type if each element is a cell of its own. */
   readonly perElement: CqlType | undefined;
   readonly isStatic: boolean;
 }
@@ -102,7 +100,7 @@ class Waiting {
   }
 
   put(key: string, row: ReadRow): void {
-    // Kept longer than the page that its cells are cut from.
+    // Copied, since the row is kept longer than the page that its cells are cut from.
     const cells = row.cells.map((cell) => (cell === null ? null : Buffer.from(cell)));
     this.#rows.set(key, { ...row, cells });
     this.bytes += bytesOf(row);
@@ -173,7 +171,7 @@ class Comparer {
     return open.left && !isFull ? [true, false] : [false, open.right];
   }
 
-  /** A row of each side, as far as there is one. */
+  /** Takes a row of each side that has one. */
   take(expected: ReadRow | undefined, actual: ReadRow | undefined): void {
     const [one, other] = [expected, actual].map((row) => (row === undefined ? undefined : this.#keyOf(row)));
     if (actual !== undefined && this.#options.othersAllowed === true) this.#takeStatics(actual, other ?? '');
@@ -192,8 +190,8 @@ class Comparer {
   }
 
   /**
-   * The expected row of a partition that is nothing but static columns: where the actual side has rows in it, its static columns come
-   * with these.
+   * Compares the expected row of a partition that has only static columns. If the actual side has rows in that partition, they carry its static
+   * columns.
    */
   #takeStatics(row: ReadRow, key: string): void {
     if (this.#clusteringAt.length === 0) return;
@@ -214,7 +212,7 @@ class Comparer {
     if (other !== undefined) this.#compare(other, row);
     else {
       this.#actual.put(key, row);
-      // A row that may be another's: with the window full, its counterpart would be in it.
+      // The oldest may be a row of others: if it had a counterpart, the full window would contain it.
       if (this.#options.othersAllowed === true && this.#actual.isFull) this.#actual.dropOldest();
     }
   }
@@ -249,7 +247,9 @@ class Comparer {
     }
   }
 
-  /** A row, or static columns, all of which had ended were not written: what stands in their place is what the target had itself. */
+  /**
+   * The columns to compare. A row, or static columns, that had expired as a whole were not written, so what is there instead is the target's own.
+   */
   #pairsOf({ endsAtMs, staticsEndAtMs }: ReadRow, { readAtMs }: ReadRow): readonly Pair[] {
     if (this.#options.othersAllowed !== true) return this.#pairs;
     const isOver = { row: hasEnded(endsAtMs, readAtMs), statics: hasEnded(staticsEndAtMs, readAtMs) };
@@ -262,7 +262,7 @@ class Comparer {
     const name = this.#options.columns[valueAt]?.name ?? '';
     const expiries = expiriesOf(expected, ttlAt, perElement !== undefined);
     const over = expiries.filter((each) => hasEnded(each, actual.readAtMs));
-    // What has expired by now may be gone; of elements, some of them.
+    // What has expired by now may be gone; of a collection, some elements.
     if (over.length > 0 && perElement !== undefined) {
       const side = ({ cells }: ReadRow, ends: readonly (number | undefined)[]) => ({
         value: cells[valueAt] ?? null,
@@ -314,14 +314,14 @@ class Comparer {
     }
   }
 
-  /** A TTL counts from when it is written, so what is found may end later than what is wanted, and not earlier. */
+  /** A TTL counts from when it is written, so what is found may expire later than what is wanted, but not earlier. */
   #isSameExpiry(wanted: number | undefined, found: number | undefined): boolean {
     if (wanted === undefined || found === undefined) return wanted === found;
     const lateMs = found - wanted;
     return lateMs >= -CLOCKS_DIFFER_MS && lateMs <= 1_000 * this.#options.ttlToleranceSeconds;
   }
 
-  /** A partition of which only the static columns are left has a row without clustering key that wasn't there before. */
+  /** A partition of which only the static columns are left has a row without clustering key, which wasn't there before. */
   #isRestOfExpired({ cells }: ReadRow): boolean {
     const clustering = this.#options.columns.findIndex(({ kind }) => kind === 'clustering');
     return clustering >= 0 && (cells[clustering] ?? null) === null && this.#hasTtl;
@@ -331,7 +331,7 @@ class Comparer {
     return this.#options.columns.some(({ kind }) => kind === 'ttl');
   }
 
-  /** Tells which row by a hash of its key: the key, as the values, is for this worker's own output. */
+  /** Notes a difference. A hash of its key names the row: keys and values are only for this worker's own output. */
   #differ(row: ReadRow, what: string, values = ''): void {
     if (this.#differences.length >= this.#options.most) return;
     const name = createHash('sha256').update(this.#keyOf(row), 'latin1').digest('hex').slice(0, 12);
@@ -344,7 +344,7 @@ class Comparer {
   }
 }
 
-/** It had ended when the actual side had been read. */
+/** Whether it had expired, or may have, when the actual side was read. */
 function hasEnded(endsAtMs: number | undefined, nowMs: number): boolean {
   return endsAtMs !== undefined && endsAtMs <= nowMs + CLOCKS_DIFFER_MS;
 }

@@ -8,13 +8,13 @@ import { type WriterOptions, writeOnce } from './writer.ts';
 /** A row of a counter table as the backup has it. */
 interface CounterRow {
   readonly key: readonly RawCell[];
-  /** By counter, in the header's order; null where it never counted. */
+  /** By counter, in the header's order; null for a counter that never counted. */
   readonly counts: readonly RawCell[];
 }
 
 /**
- * Counters can only be added to, and an addition must not be repeated. So a row is first added as a whole; whenever the outcome of
- * that isn't known (a timeout, an attempt that died), what the target counts is read, and only the difference is added.
+ * Counters can only be added to, and an addition must not be repeated. So a row is first added as a whole. If the outcome of that is unknown (a
+ * timeout, an attempt that died), the target's counters are read, and only the difference is added.
  */
 export class CounterTable {
   readonly #session: CqlSession;
@@ -50,8 +50,8 @@ export class CounterTable {
   }
 
   /**
-   * Counts the row up: as a whole where it is known to be untouched, else by the difference. Static counters, which every row of
-   * a partition repeats, go by the difference always.
+   * Adds to the row's counters: its whole counts if the row is known to be untouched, otherwise the difference. Static counters, which every row of
+   * a partition repeats, always get the difference.
    */
   async write(row: CounterRow, untouched: boolean, options: WriterOptions): Promise<void> {
     const difference = async () => this.#additions(row, await this.#present(row, options));
@@ -75,7 +75,7 @@ export class CounterTable {
     return true;
   }
 
-  /** One statement for the row's own counters, one for the static ones; static ones count for the partition. */
+  /** One statement for the row's own counters, and one for the static ones, which belong to the partition. */
   #additions(row: CounterRow, present: readonly RawCell[] | undefined): readonly BoundStatement[] {
     return [false, true].flatMap((isStatic) => {
       const key = isStatic ? row.key.slice(0, this.#partitionColumns) : row.key;
@@ -85,7 +85,7 @@ export class CounterTable {
         if (counter.isStatic !== isStatic || count === null) return [];
         const before = present?.[index] ?? null;
         const missing = count.readBigInt64BE(0) - (before === null ? 0n : before.readBigInt64BE(0));
-        // A counter that stands at zero is there all the same, so it is touched once.
+        // A counter of zero exists too, so it is added to once.
         return missing === 0n && before !== null
           ? []
           : [{ name: counter.name, by: int64(BigInt.asIntN(64, missing)) }];
@@ -109,7 +109,7 @@ export class CounterTable {
     const isRow = row.key.every((cell) => cell !== null);
     const present = isRow ? await this.#select(row.key, this.#counters, options) : undefined;
     if (present !== undefined || !this.hasStatics) return present ?? this.#counters.map(() => null);
-    // While the row itself isn't there, its partition's static counters may be.
+    // Even if the row itself isn't there, its partition's static counters may be.
     const statics = this.#counters.filter(({ isStatic }) => isStatic);
     const counts = await this.#select(row.key.slice(0, this.#partitionColumns), statics, options);
     return this.#counters.map((counter) => counts?.[statics.indexOf(counter)] ?? null);

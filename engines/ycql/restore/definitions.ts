@@ -5,7 +5,7 @@ import type { AggregateSchema, FunctionSchema, TableSchema } from '../schema.ts'
 import type { CqlSession } from '../session.ts';
 import type { KeyspaceJob, RestoreJob } from './job.ts';
 
-/** Compares the definitions that were restored of one keyspace with the backup's. Returns each difference, named. */
+/** Compares a keyspace's restored definitions with the backup's. Returns each difference, named. */
 export async function compareDefinitions(
   job: RestoreJob,
   keyspace: KeyspaceJob,
@@ -21,7 +21,7 @@ export async function compareDefinitions(
       continue;
     }
     problems.push(...differencesOf(table, there).map((difference) => `table ${name}: ${difference}`));
-    // Another product writes what an index is of in its own way.
+    // Another product writes an index's target in another way.
     const isSameProduct = (table.yugabyte === undefined) === (there.yugabyte === undefined);
     for (const index of table.indexes) {
       const found = there.indexes.find((one) => one.name === index.name);
@@ -33,7 +33,7 @@ export async function compareDefinitions(
   return [...problems, ...(await missingObjects(job, keyspace, session))];
 }
 
-/** Views, functions and aggregates that aren't there; YugabyteDB has none of these (docs/ycql.md). */
+/** Views, functions and aggregates that are missing. YugabyteDB has none of these (docs/ycql.md). */
 async function missingObjects(
   { context }: RestoreJob,
   { to, schema, views }: KeyspaceJob,
@@ -96,7 +96,7 @@ export function differencesOf(wanted: TableSchema, there: TableSchema): readonly
     else if (is.place !== what.place || !isSameType(is.type, what.type))
       differences.push(`column ${name} is ${shown(is)} instead of ${shown(what)}`);
   }
-  // A column more is left empty; one more in the key can't be.
+  // An additional column can be left empty, but not one of the key.
   for (const [name, what] of now) {
     if (!before.has(name) && /key/.test(what.place)) differences.push(`it has a key column ${name} more`);
   }
@@ -112,7 +112,7 @@ function shown({ type, place }: Described): string {
   return `${type} (${place})`;
 }
 
-/** Names are quoted by one server and not by another. */
+/** Compares parsed types, since one server quotes names and another doesn't. */
 function isSameType(one: string, other: string): boolean {
   return JSON.stringify(parseType(one)) === JSON.stringify(parseType(other));
 }

@@ -5,8 +5,8 @@ import { type KeyspaceJob, type RestoreJob, restoreJob } from './job.ts';
 import { Journal, ORIGIN_ITEM, RESTORE_ITEM } from './journal.ts';
 
 /**
- * Drops the keyspaces that this restore created. In one that was there before, the tables that it created and its journal go; rows
- * that it wrote into tables which were there stay, as they can't be distinguished from others.
+ * Drops the keyspaces that this restore created. In a keyspace that was there before, drops the tables and views that the journal names, and the
+ * journal. Rows that it wrote into existing tables stay, since nothing distinguishes them from others.
  */
 export async function discard(context: RestoreContext): Promise<readonly string[]> {
   const job = await restoreJob(context);
@@ -21,7 +21,7 @@ async function discardKeyspace(job: RestoreJob, { to }: KeyspaceJob, session: Cq
   const journal = new Journal(session, to, signal);
   const noted = await journal.find();
   if (noted === undefined) return;
-  // Before the restore's name is noted, nothing but the journal is there of it.
+  // Until the restore's name is noted, it has created nothing but the journal.
   const owner = noted.get(RESTORE_ITEM);
   if (owner !== undefined && owner !== request.restore) return;
   if (noted.get(ORIGIN_ITEM) === 'created') {

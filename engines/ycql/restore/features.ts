@@ -4,7 +4,7 @@ import { allColumns } from '../schema.ts';
 import type { CqlSession } from '../session.ts';
 import type { KeyspaceJob } from './job.ts';
 
-/** Settings of Cassandra's nodes without which an object can't be created. */
+/** The settings of Cassandra's nodes that each kind of object needs. */
 const NEEDED = {
   views: 'materialized_views_enabled',
   functions: 'user_defined_functions_enabled',
@@ -12,8 +12,8 @@ const NEEDED = {
 } as const;
 
 /**
- * Throws `RESTORE_FEATURE_OFF` (permanent) where the backup has materialized views, functions or masks and the target's nodes are set
- * not to allow them: the restore would end at them, after its rows were loaded. Servers that don't report their settings are tried.
+ * Throws `RESTORE_FEATURE_OFF` (permanent) if the backup has materialized views, functions or masks and the target's nodes don't allow them: the
+ * restore would fail at them, after loading its rows. Passes servers that don't report their settings.
  */
 export async function checkFeatures(
   keyspaces: readonly KeyspaceJob[],

@@ -11,8 +11,8 @@ import { Journal, type LoadedRows, objectItem } from './journal.ts';
 import { loadObjects } from './load.ts';
 
 /**
- * Puts counters right, compares with the manifest, and removes the journals when all is as it should be. With a difference
- * everything stays, journal and all. Where a journal is gone, an earlier attempt of this step had found no difference.
+ * Corrects counters, compares with the manifest, and drops the journals if nothing differs. Otherwise everything stays, including the journals. If
+ * a journal is gone, an earlier attempt of this step found no difference there.
  */
 export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
   const job = await restoreJob(context);
@@ -31,7 +31,7 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
       if (job.withSchema) found.push(...(await compareDefinitions(job, keyspace, session)));
       written = (written ?? 0) + rowsWritten(noted);
     }
-    // A scratch restore's keyspaces are dropped as a whole, by what their journal says.
+    // The journals of a scratch restore stay: `discard` drops its keyspaces by what they say.
     if (found.length === 0 && !context.request.scratch) {
       for (const journal of journals) await journal.drop();
     }
@@ -39,22 +39,22 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
   });
   return {
     databases: job.keyspaces.map(({ schema, to }) => ({ from: schema.keyspace, to })),
-    // Where an earlier attempt has removed the journals: what the backup has, of which some may have expired.
+    // If an earlier attempt dropped the journals, the backup's rows count, some of which may have expired.
     rows: written ?? objects.reduce((sum, { rows }) => sum + rows, 0),
     tables: job.keyspaces.reduce((sum, { tables }) => sum + tables.length, 0),
     compared: whatWasCompared(job),
     problems: [
       ...problems,
       ...(job.withSchema || problems.length === 0 ? [] : [hintAt(job)]),
-      // A scratch restore is to say whether the backup holds everything.
+      // A scratch restore must report everything that the backup lacks.
       ...(context.request.scratch ? unreadIn(context.manifest) : []),
     ],
   };
 }
 
 /**
- * Loads the objects of a keyspace that are not noted as loaded, though their tasks have ended: a node that died may have taken the
- * last notes with it, and rows of these objects too.
+ * Loads the objects of a keyspace that are not noted as loaded although their tasks have ended. A node that died may have lost the last notes, and
+ * rows of these objects with them.
  */
 async function loadForgotten(
   job: RestoreJob,
@@ -72,7 +72,7 @@ async function loadForgotten(
   await loadObjects(job, forgotten, report);
 }
 
-/** Rows in the notes of all objects, without those that had expired. */
+/** Sum of the rows that the notes of all objects say were written; expired ones don't count. */
 function rowsWritten(noted: ReadonlyMap<string, string>): number {
   let rows = 0;
   for (const [item, note] of noted) {

@@ -10,7 +10,7 @@ import { readSchemaObject } from '../schema-objects.ts';
 import { type CqlTarget, resolveTarget } from '../target.ts';
 import { restoredName } from './names.ts';
 
-/** One keyspace of the backup on its way into the target cluster. */
+/** A keyspace of the backup, and what is restored of it. */
 export interface KeyspaceJob {
   readonly manifest: ManifestDatabase;
   readonly schema: KeyspaceSchema;
@@ -18,11 +18,11 @@ export interface KeyspaceJob {
   readonly tables: readonly TableSchema[];
   /** Materialized views of these tables that the request doesn't exclude. */
   readonly views: readonly ViewSchema[];
-  /** Name of the keyspace that it is restored into. */
+  /** The keyspace that it is restored into. */
   readonly to: string;
 }
 
-/** What every part of a restore derives alike, on any worker, from the manifest and the request. */
+/** What every part of a restore derives from the manifest and the request. Every worker derives the same. */
 export interface RestoreJob {
   readonly context: RestoreContext;
   readonly source: YcqlSource;
@@ -34,11 +34,14 @@ export interface RestoreJob {
   readonly withData: boolean;
 }
 
-/** Schemas by SHA-256: a worker takes part in many steps of one restore. */
+/** Parsed schemas, by their schema objects: a worker takes part in many steps of one restore. */
 const parsed = new Map<string, KeyspaceSchema>();
 const SCHEMAS_KEPT = 16;
 
-/** Reads what the restore is about. Throws `RESTORE_NO_SUCH_DATABASE` (permanent) when the request names a keyspace the backup lacks. */
+/**
+ * Derives the job from the request and the backup's schemas. Throws `RESTORE_NO_SUCH_DATABASE` (permanent) if the request names a keyspace that the
+ * backup lacks.
+ */
 export async function restoreJob(context: RestoreContext): Promise<RestoreJob> {
   const { request, manifest } = context;
   const names = manifest.databases.map(({ name }) => name);
@@ -73,7 +76,7 @@ export async function restoreJob(context: RestoreContext): Promise<RestoreJob> {
     context,
     source,
     target,
-    // With tables chosen, a keyspace without any of them is left out.
+    // If the request selects tables, keyspaces without any of them are left out.
     keyspaces: matcher.all ? keyspaces : keyspaces.filter(({ tables }) => tables.length > 0),
     names: tableNames,
     withSchema: request.contents !== 'data' && manifest.contents !== 'data',
@@ -102,10 +105,10 @@ export async function selectedObjects(job: RestoreJob): Promise<readonly DataObj
   return objects.filter(({ table }) => selected.has(`${table.database}.${table.table}`));
 }
 
-/** Writing a row costs many times what reading it did, so less of it is lost with a worker. */
+/** Small, since writing a row costs many times what reading it did: a lost worker then loses less work. */
 const TASK_BYTES = 8 * 1024 * 1024;
 
-/** Load tasks in their order; the same on every worker. */
+/** The load tasks in their order, the same on every worker. */
 export async function loadTasks(job: RestoreJob): Promise<readonly (readonly DataObject[])[]> {
   return packLoadTasks(await selectedObjects(job), TASK_BYTES);
 }

@@ -6,8 +6,8 @@ import { rowsOf } from '../rows.ts';
 import type { CqlSession } from '../session.ts';
 
 /**
- * What a restore notes in the keyspace that it writes into: whose it is, what it created, and which objects are loaded or begun.
- * It makes a half-written keyspace known as such, and is dropped at the end.
+ * What a restore notes in the keyspace that it writes into: the restore's name, what it created, and which objects are loaded or begun. The journal
+ * marks the keyspace as unfinished, and is dropped at the end.
  */
 export class Journal {
   readonly #session: CqlSession;
@@ -58,7 +58,7 @@ export class Journal {
     return row?.[0]?.toString();
   }
 
-  /** Notes `after` where `before` is noted (undefined: nothing); returns whether it did. Of two who try, one does. */
+  /** Replaces the note `before` (undefined: none) by `after`. Returns whether it did: of two attempts that try, only one succeeds. */
   async exchange(item: string, before: string | undefined, after: string): Promise<boolean> {
     const doing = `note ${item} in keyspace ${this.#keyspace}`;
     const [key, value] = [Buffer.from(item), Buffer.from(after)];
@@ -77,7 +77,7 @@ export class Journal {
         );
   }
 
-  /** Everything noted; undefined where there is no journal (or no keyspace). */
+  /** All notes by item; undefined if there is no journal (or no keyspace). */
   async find(): Promise<ReadonlyMap<string, string> | undefined> {
     try {
       const page = await this.#session.rows(
@@ -100,7 +100,7 @@ export class Journal {
   }
 }
 
-/** Whose restore it is, and whether the keyspace is there because of it. */
+/** The restore's name, and whether the restore created the keyspace. */
 export const RESTORE_ITEM = 'restore';
 export const ORIGIN_ITEM = 'origin';
 export const PREPARED_ITEM = 'prepared';
@@ -117,10 +117,10 @@ export function objectItem(key: string): string {
   return `object ${key}`;
 }
 
-/** Putting counters right at the end. */
+/** Correcting counters at the end. */
 export const COUNTERS_ITEM = 'counters';
 
-/** What became of an object's rows. */
+/** How an object's rows were loaded. */
 export interface LoadedRows {
   /** Rows that were written. */
   readonly rows: number;
@@ -128,7 +128,7 @@ export interface LoadedRows {
   readonly expired: number;
 }
 
-/** Throws `RESTORE_NOT_OURS` (permanent) where another restore is at work in the keyspace. */
+/** Throws `RESTORE_NOT_OURS` (permanent) if another restore is at work in the keyspace. */
 export function checkOurs(keyspace: string, noted: ReadonlyMap<string, string>, restore: string): void {
   const other = noted.get(RESTORE_ITEM);
   if (other === undefined || other === restore) return;

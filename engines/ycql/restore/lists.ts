@@ -1,15 +1,14 @@
 import { elementsOf, joinElements, type RawCell } from '../rows.ts';
 
 /*
- * A list that isn't frozen can't be written twice: its elements have no place of their own but a time-based id that the server
- * makes for each write, so the same list at the same time of writing comes out doubled, and deleting the list as a whole would also
- * hide what is written at an earlier time than now. Nor can an element be named by its index, since one that expires moves those
- * behind it. So a list is written in one go, all its statements in one batch, which is one mutation of one partition: it is there
- * as a whole or not at all, and its elements keep their order. Before it is written again, what the backup has of it is taken away
- * by value, at a time no earlier than any of its elements' own.
+ * A list that isn't frozen can't be written twice. The server identifies an element only by a time-based id that it makes at each write, so writing
+ * the same list at the same write time again doubles it. Deleting the whole list first would also hide what is written with an earlier time. Nor
+ * does an index identify an element, since an element that expires moves those behind it. So all statements of a list go in one batch, which is one
+ * mutation of one partition: the list is there as a whole or not at all, and its elements keep their order. Before a list is written again, the
+ * backup's elements are removed by value, at a time no earlier than any element's own.
  */
 
-/** Elements that stand side by side, were written at one time and expire at one time. */
+/** Neighbouring elements with the same write time and the same expiry. */
 interface ListRun {
   readonly writeTime: RawCell;
   /** Seconds left; 0: never. */
@@ -17,14 +16,14 @@ interface ListRun {
   readonly elements: RawCell[];
 }
 
-/** Which elements of a collection were written at one time and expire at one time. */
+/** The elements of a collection with one write time and one expiry. */
 interface ElementGroup {
   readonly writeTime: RawCell;
   readonly ttl: number;
   readonly indexes: readonly number[];
 }
 
-/** A list cut where the time or the expiry changes; elements of no group are left out. */
+/** Cuts a list wherever write time or expiry changes. Leaves out elements of no group. */
 export function runsOf(list: Buffer, groups: readonly ElementGroup[]): readonly ListRun[] {
   const groupOf = new Map(groups.flatMap((group) => group.indexes.map((index) => [index, group] as const)));
   const runs: ListRun[] = [];
@@ -39,13 +38,13 @@ export function runsOf(list: Buffer, groups: readonly ElementGroup[]): readonly 
   return runs;
 }
 
-/** Each value that a list holds, once. */
+/** The distinct values of a list, as a list. */
 export function valuesIn(list: Buffer): Buffer {
   const values = new Map(elementsOf(list).map((element) => [element?.toString('latin1'), element]));
   return joinElements(values.size, [...values.values()]);
 }
 
-/** The latest of the times at which the elements of a collection were written; null where none is known. */
+/** The latest write time of a collection's elements; null if none is known. */
 export function latestOf(writeTimes: RawCell): RawCell {
   if (writeTimes === null) return null;
   return elementsOf(writeTimes).reduce(

@@ -8,7 +8,10 @@ import { threads } from '../thread-pool.ts';
 import { destinationOf, loadTasks, type RestoreJob, restoreJob } from './job.ts';
 import type { WritingWishes } from './writing-rules.ts';
 
-/** Loads the objects of one task; each is noted as begun before its first row and as loaded after its last. */
+/**
+ * Loads the objects of one task. Notes each object as begun before its first row, and as loaded after its last. Throws `RESTORE_NO_SUCH_TASK`
+ * (permanent).
+ */
 export async function load(
   context: RestoreContext,
   task: number,
@@ -27,7 +30,7 @@ export async function load(
   });
 }
 
-/** Loads objects one after another, those left out that are noted as loaded. */
+/** Loads objects one after another, except those noted as loaded. */
 export async function loadObjects(
   job: RestoreJob,
   objects: readonly DataObject[],

@@ -1,11 +1,11 @@
 import type { RestoreRequest } from '../../../model/backup.ts';
 
-/** Cassandra takes no longer name of a keyspace. */
+/** The longest name of a keyspace that Cassandra takes, in characters. */
 const LONGEST_NAME = 48;
 
 /**
- * The keyspace that `from` is restored into. Keyspaces can't be renamed, so what is unfinished stands under the final name too: the
- * journal in it says so. Pure.
+ * The keyspace that `from` is restored into. Keyspaces can't be renamed, so an unfinished restore has the final name too; the journal in it marks
+ * it as unfinished. Pure.
  */
 export function restoredName(from: string, { into, contents, scratch, restore }: RestoreRequest): string {
   if (scratch) return fitted(from, `_${restore}`);

@@ -9,9 +9,8 @@ import type { CqlSession } from '../session.ts';
 import type { RestoreJob } from './job.ts';
 
 /**
- * Throws `RESTORE_TARGET_NEWER` (permanent) where a table holds a cell that was written after the backup was read. Rows of the backup
- * would lose against it, or take its place without a word. Newer deletions can't be seen over CQL: the comparison at the end finds
- * what they hide.
+ * Throws `RESTORE_TARGET_NEWER` (permanent) if a table holds a cell that was written after the backup was read. Rows of the backup would lose
+ * against it, or silently replace it. CQL doesn't show newer deletions: the comparison at the end finds what they hide.
  */
 export async function checkNotNewer(
   job: RestoreJob,
@@ -45,14 +44,14 @@ export async function checkNotNewer(
   }
 }
 
-/** The times of a cell, or of each of its elements. */
+/** The write times in a cell: its own, or that of each element. */
 function timesIn(cell: RawCell): readonly bigint[] {
   if (cell === null) return [];
   const times = cell.length === 8 ? [cell] : elementsOf(cell);
   return times.flatMap((time) => (time === null ? [] : [time.readBigInt64BE(0)]));
 }
 
-/** Clocks of nodes and worker differ by less; what was written in this time counts as written just now. */
+/** Clocks of nodes and worker differ by less, so a write time up to this far ahead is not called a time in the future. */
 const CLOCK_SKEW_MS = 60_000;
 /** The last instant of a Date. */
 const LAST_MS = 8_640_000_000_000_000n;

@@ -99,7 +99,7 @@ async function checkKeyspace(job: RestoreJob, keyspace: KeyspaceJob, session: Cq
   }
 }
 
-/** What the other server has not; see docs/ycql.md. */
+/** Types that each server lacks; see docs/ycql.md. */
 const MISSING_TYPES = {
   yugabytedb: ['ascii', 'duration', 'tuple', 'vector'],
   cassandra: ['jsonb'],

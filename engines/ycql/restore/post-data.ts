@@ -9,7 +9,7 @@ import { type RestoreJob, restoreJob } from './job.ts';
 import { Journal, viewItem } from './journal.ts';
 import { untilBuilt } from './until-built.ts';
 
-/** What is built from rows that are there. */
+/** What is built after the rows are loaded. */
 export type PostDataUnit =
   | {
       readonly kind: 'index';
@@ -20,8 +20,8 @@ export type PostDataUnit =
   | { readonly kind: 'view'; readonly keyspace: string; readonly view: ViewSchema };
 
 /**
- * The indexes and materialized views to build, each by itself; the same list on every worker, whatever the target is. Views that
- * another table's restore has no base for are left out. Pure.
+ * The indexes and materialized views to build, one unit each. The list is the same on every worker, whatever the target is. Leaves out views whose
+ * base table isn't restored. Pure.
  */
 export function postDataUnits(job: RestoreJob): readonly PostDataUnit[] {
   if (!job.withSchema) return [];
@@ -34,9 +34,9 @@ export function postDataUnits(job: RestoreJob): readonly PostDataUnit[] {
 }
 
 /**
- * Builds one index or view and waits until the node that is asked has built it.
+ * Builds one index or view, and waits until the node that is asked has built it.
  *
- * @throws HoldfastError `RESTORE_NOT_BUILT` (permanent) where it has not within 20 hours
+ * @throws HoldfastError `RESTORE_NOT_BUILT` (permanent) if it isn't built within 20 hours; `RESTORE_NO_SUCH_UNIT` (permanent)
  */
 export async function applyPostData(context: RestoreContext, { unit }: PostDataWork): Promise<void> {
   const job = await restoreJob(context);
@@ -76,7 +76,7 @@ function statementFor(unit: PostDataUnit): string {
     : createView(unit.view, unit.keyspace);
 }
 
-/** Cassandra lists what is built; YugabyteDB answers CREATE INDEX and backfills by itself. */
+/** Cassandra lists what is built. YugabyteDB answers CREATE INDEX and backfills by itself, so there is nothing to wait for. */
 async function isBuilt(session: CqlSession, unit: PostDataUnit, signal: AbortSignal): Promise<boolean> {
   if (session.server.product !== 'cassandra') return true;
   const [statement, name] =

@@ -7,7 +7,7 @@ import { applyRoles } from './apply-roles.ts';
 import { type KeyspaceJob, type RestoreJob, restoreJob } from './job.ts';
 import { checkOurs, Journal, ORIGIN_ITEM, PREPARED_ITEM, RESTORE_ITEM, tableItem } from './journal.ts';
 
-/** Creates keyspaces, types and tables, once; what is there already from an interrupted attempt stays. */
+/** Creates keyspaces, types and tables, once. Keeps what an interrupted attempt created. */
 export async function prepare(context: RestoreContext): Promise<void> {
   const job = await restoreJob(context);
   await withSession(context, job.target, job.source, async (session) => {
@@ -19,7 +19,7 @@ export async function prepare(context: RestoreContext): Promise<void> {
   });
 }
 
-/** YugabyteDB has neither functions nor aggregates, and `docs/ycql.md` says so. */
+/** The objects that the target can have: YugabyteDB has neither functions nor aggregates (`docs/ycql.md`). */
 function carriedBy<T>(session: CqlSession, objects: readonly T[] = []): readonly T[] {
   return session.server.product === 'cassandra' ? objects : [];
 }
@@ -55,7 +55,7 @@ async function prepareKeyspace(job: RestoreJob, keyspace: KeyspaceJob, session: 
       await create(`aggregate ${to}.${one.name}`, createAggregate(one, to));
     }
     for (const table of keyspace.tables) {
-      // Noted first: what is noted and not there is no harm, what is there and not noted would stay behind.
+      // Noted first: a note without a table does no harm, but a table without a note would never be dropped.
       await journal.set(tableItem(table.name), 'created');
       await create(`table ${to}.${table.name}`, createTable(table, to, session.server.product));
       job.context.heartbeat();

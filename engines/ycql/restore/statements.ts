@@ -22,30 +22,30 @@ import type { WritingRules } from './writing-rules.ts';
 export interface RowStatements {
   readonly statements: readonly BoundStatement[];
   /**
-   * Empty where writing the row twice does no harm, in any order. Else the statements go as one batch, in order, and these take
-   * away what an earlier attempt may have written.
+   * Remove what an earlier attempt may have written. Empty if writing the row twice, in any order, does no harm. Otherwise `statements` go as one
+   * batch, in order.
    */
   readonly clears: readonly BoundStatement[];
-  /** The statements go as one batch, in order: the first of a collection replaces it, and others add to it. */
+  /** The statements go as one batch, in order: the first one of a collection replaces it, and the others add to it. */
   readonly ordered: boolean;
   /** All of the row has expired. */
   readonly expired: boolean;
 }
 
-/** A column that is no part of the key, and where its cells stand in a row. */
+/** A column outside the key, and the places of its cells in a row. */
 interface ValueColumn {
   readonly name: string;
   readonly type: CqlType;
   readonly isMultiCell: boolean;
   readonly isStatic: boolean;
-  /** Its place among the columns of its kind. */
+  /** Its index among the columns of its kind. */
   readonly place: number;
   readonly valueAt: number;
   readonly writeTimeAt: number | undefined;
   readonly ttlAt: number | undefined;
 }
 
-/** Cells that were written at one time and expire at one time. */
+/** Cells with one write time and one expiry. */
 interface Group {
   readonly writeTime: RawCell;
   /** Seconds left; 0: never. */
@@ -53,7 +53,7 @@ interface Group {
   readonly values: { readonly column: ValueColumn; readonly value: Buffer }[];
 }
 
-/** Elements of one collection that were written at one time and expire at one time. */
+/** Elements of one collection with one write time and one expiry. */
 interface ElementGroup {
   readonly writeTime: RawCell;
   readonly ttl: number;
@@ -61,8 +61,8 @@ interface ElementGroup {
 }
 
 /**
- * Turns rows as they stand in a backup into the fewest statements that write every cell with its own time of writing and expiry.
- * Rows must come in the order of the backup: static columns are written once per partition. Pure but for the clock.
+ * Turns rows of a backup into the fewest statements that write every cell with its own write time and expiry. Rows must come in the backup's order,
+ * since static columns are written once per partition. Pure except for the partition that it remembers.
  */
 export class RowStatementBuilder {
   readonly #header: CqlPageHeader;
@@ -91,7 +91,7 @@ export class RowStatementBuilder {
     return this.#header.columns.length;
   }
 
-  /** Whether writing a row twice may leave something else than writing it once: elements of lists are added. */
+  /** Whether writing a row twice may differ from writing it once, because elements of lists are added. */
   get hasLists(): boolean {
     return (
       !this.#rules.wholeCollections &&
@@ -101,15 +101,20 @@ export class RowStatementBuilder {
     );
   }
 
-  /** Of the row at which the walk stands. @param readAtMs when it was read; @param nowMs the present */
+  /**
+   * The statements of the walk's current row.
+   *
+   * @param readAtMs when the row was read
+   * @param nowMs the present, both in milliseconds since 1970
+   */
   statementsOf(row: RowWalk, readAtMs: number, nowMs: number): RowStatements {
     const elapsed = Math.max(0, Math.floor((nowMs - readAtMs) / 1_000));
     return this.#written(row, elapsed) ?? this.#statementsOf(row.cells(), elapsed);
   }
 
   /**
-   * The usual row in one go: no static columns in the table, no collection in the row, all cells of one time and one expiry that
-   * is still to come. Undefined for any other.
+   * Handles the usual row in one statement: the table has no static columns, the row has no collection, and all cells have one write time and one
+   * expiry, which is still to come. Undefined for any other row.
    */
   #written(row: RowWalk, elapsed: number): RowStatements | undefined {
     if (this.#statics.length > 0) return undefined;
@@ -136,14 +141,14 @@ export class RowStatementBuilder {
     const out: Output = { statements: [], clears: [], ordered: false, lapsed: false };
     const partition = this.#partitionAt.map((at) => cells[at] ?? null);
     if (this.#statics.length > 0 && !sameCells(partition, this.#partition)) {
-      // The object before this one ends with rows of the same partition, and wrote them.
+      // The object before this one ends with rows of the same partition, and has written its static columns.
       const isWritten = this.#partition === undefined && this.#header.continued === true;
-      // Kept longer than the memory of its page.
+      // Copied, since it is kept longer than its page's memory.
       this.#partition = partition.map((cell) => (cell === null ? null : Buffer.from(cell)));
       if (!isWritten) this.#write(out, this.#statics, cells, partition, elapsed);
     }
     const clustering = this.#clusteringAt.map((at) => cells[at] ?? null);
-    // A partition that is nothing but its static columns comes as a row without clustering key.
+    // A partition that has only static columns comes as a row without clustering key.
     const isRow = clustering.length === 0 || clustering[0] !== null;
     if (!isRow) {
       const { statements, clears, ordered, lapsed } = out;
@@ -155,7 +160,7 @@ export class RowStatementBuilder {
     this.#write(out, this.#regulars, cells, key, elapsed);
     const { statements, clears, ordered, lapsed } = out;
     const nothing = statements.length === before;
-    // Nothing but a key, and nothing that has expired either: the row itself is the content.
+    // A row that has only a key, and no cell that has expired: the key itself is the content.
     if (nothing && !lapsed) statements.push(this.#insert(this.#regulars, key, NO_GROUP, NOTHING));
     return { statements, clears, ordered, expired: nothing && lapsed && statements.length === 0 };
   }
@@ -205,8 +210,8 @@ export class RowStatementBuilder {
         add(column, left, latestOf(writeTime), isOneTtl ? only.ttl : 0);
       }
     }
-    // An INSERT takes away what the backup lacks. Where the row has none (its collections are written part by part, or a partition has
-    // no static columns), an UPDATE does so: it doesn't make the row.
+    // An INSERT also removes what the backup lacks. If the row needs none (its collections are written in parts, or a partition has no static
+    // columns), an UPDATE removes it, since that doesn't create the row.
     const isBare = elsewhere.size > 0 || (columns === this.#statics && !out.lapsed);
     const absent = columns.filter((column) => !elsewhere.has(column));
     if (this.#rules.replaces && groups.length === 0 && isBare && absent.length > 0)
@@ -216,8 +221,8 @@ export class RowStatementBuilder {
   }
 
   /**
-   * One group by INSERT, which also makes the row itself; the others by UPDATE, so that what makes the row doesn't expire with
-   * them. The row expires only where all of it does.
+   * Writes one group by INSERT, which also creates the row itself, and the others by UPDATE, so that the row doesn't expire with them. The row
+   * itself expires only if all groups do.
    */
   #writeGroups(
     out: Output,
@@ -262,7 +267,7 @@ export class RowStatementBuilder {
     using: Pick<Group, 'writeTime' | 'ttl'>,
   ): BoundStatement {
     const isStatic = columns === this.#statics;
-    // A compact table has rows that lack the last columns of their clustering key: these are left out, as null is refused.
+    // Rows of a compact table may lack the last columns of their clustering key. These are left out, since null is refused.
     const present = key.filter((cell) => cell !== null);
     const query = this.#text(isStatic ? 'insert static' : `insert ${present.length}`, () => {
       const keys = this.#keyNames(isStatic).slice(0, present.length);
@@ -273,7 +278,7 @@ export class RowStatementBuilder {
     return { query, params, partition: this.#partitionOf(key) };
   }
 
-  /** @param removed columns that are taken away */
+  /** @param removed columns that are set to null */
   #update(
     columns: readonly ValueColumn[],
     key: readonly RawCell[],
@@ -308,7 +313,7 @@ export class RowStatementBuilder {
     }
     const [first, ...rest] = groups;
     if (this.#rules.replaces && first !== undefined) {
-      // The first takes the place of what is there; the others are added to it, at the same time or later.
+      // The first group replaces what is there. The others are added to it, at the same time or later.
       const whole = this.#text(`whole ${column.name}`, () => this.#updateText(`${name} = ?`, isStatic));
       const params = [...this.#usingParams(first), partOf(type, value, [first]), ...key];
       out.statements.push({ query: whole, params, partition });
@@ -336,7 +341,7 @@ export class RowStatementBuilder {
     }
   }
 
-  /** First nothing, at the time of its oldest element, which hides what was there before that; then element after element. */
+  /** Writes an empty list at the time of the oldest element, which hides what was there before that time; then adds the elements, run by run. */
   #writeList(
     out: Output,
     column: ValueColumn,
@@ -359,7 +364,7 @@ export class RowStatementBuilder {
     }
   }
 
-  /** What the backup has of a list is taken away, at the time of its newest element. */
+  /** Removes the backup's elements from a list, at the time of its newest element. */
   #clear(
     out: Output,
     { name, isStatic }: ValueColumn,
@@ -400,7 +405,7 @@ export class RowStatementBuilder {
     return parts.length === 0 ? '' : ` USING ${parts.join(' AND ')}`;
   }
 
-  /** A time of writing that isn't known is the server's own. */
+  /** If the write time isn't known, the server sets its own. */
   #usingParams({ writeTime, ttl }: { readonly writeTime: RawCell; readonly ttl: number }): readonly Cell[] {
     return [
       ...(this.#rules.writeTimes ? [writeTime ?? UNSET] : []),
@@ -451,29 +456,29 @@ interface Output {
   readonly statements: BoundStatement[];
   readonly clears: BoundStatement[];
   ordered: boolean;
-  /** Something was there and has expired. */
+  /** A cell or an element has expired. */
   lapsed: boolean;
 }
 
-/** Says: no expiry, also where the table has one by default. */
+/** Means no expiry, even if the table has a default. */
 const NO_TTL = int32(0);
 const NO_GROUP: Group = { writeTime: null, ttl: 0, values: [] };
 const NOTHING: ReadonlySet<ValueColumn> = new Set();
 
-/** Whether two cells of a row, each of which the backup may lack, are alike. */
+/** Whether two cells of a row are equal. The backup may lack either. */
 function isLike(row: RowWalk, one: number | undefined, other: number | undefined): boolean {
   if (one === other) return true;
   return one !== undefined && other !== undefined && row.isSame(one, other);
 }
 
-/** Seconds left, 0 without expiry, undefined when the time is over. */
+/** Seconds left; 0: never expires; undefined: has expired. */
 function ttlLeft(cell: RawCell, elapsed: number): number | undefined {
   if (cell === null) return 0;
   const left = ttlSeconds(cell) - elapsed;
   return left > 0 ? left : undefined;
 }
 
-/** The elements of a collection by time of writing and seconds left; those whose time is over are left out and counted. */
+/** Groups the elements of a collection by write time and seconds left. Expired ones are left out and counted. */
 function elementGroups(
   type: CqlType,
   value: Buffer,
@@ -500,14 +505,14 @@ function elementGroups(
   return { groups, lapsed };
 }
 
-/** Places of the elements that are there: of a user-defined type, the fields that aren't null. */
+/** Indexes of the elements of a value; of a user-defined type, of its fields that aren't null. */
 function presentElements(type: CqlType, value: Buffer): readonly number[] {
   if (type.kind === 'udt') return fieldsOf(value).flatMap((field, index) => (field === null ? [] : [index]));
   const count = value.length < 4 ? 0 : value.readInt32BE(0);
   return Array.from({ length: count }, (_, index) => index);
 }
 
-/** The elements of some groups of a collection; of a user-defined type, its fields. */
+/** The part of a value that belongs to some groups: elements, or fields of a user-defined type. */
 function partOf(type: CqlType, value: Buffer, groups: readonly ElementGroup[]): Buffer {
   const indexes = groups.flatMap((group) => group.indexes).sort((one, other) => one - other);
   if (type.kind === 'map') {
@@ -518,7 +523,7 @@ function partOf(type: CqlType, value: Buffer, groups: readonly ElementGroup[]): 
     );
   }
   if (type.kind === 'udt') {
-    // A value of one has no count of its fields.
+    // A value of a user-defined type has no count before its fields.
     const fields = fieldsOf(value).map((field, index) => (indexes.includes(index) ? field : null));
     return joinElements(fields.length, fields).subarray(4);
   }
@@ -529,7 +534,7 @@ function partOf(type: CqlType, value: Buffer, groups: readonly ElementGroup[]): 
   );
 }
 
-/** @param removed columns that are written as null where the group has no value of them; others stay as they are */
+/** @param removed columns that are written as null if the group has no value for them; others stay as they are */
 function valuesOf(
   columns: readonly ValueColumn[],
   group: Group,

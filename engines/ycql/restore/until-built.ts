@@ -4,25 +4,25 @@ import type { RestoreContext } from '../../engine.ts';
 
 const HOUR_MS = 3_600_000;
 
-/** The pace of the wait, in milliseconds of a clock that only rises. */
+/** The pace of the wait, in milliseconds of a monotonic clock. */
 interface BuildPatience {
   readonly everyMs: number;
   readonly limitMs: number;
-  /** How often it is logged that the wait goes on. */
+  /** How often the log says that the wait goes on. */
   readonly tellEveryMs: number;
 }
 
 /**
- * A build over all rows of a large table takes hours, and no server reports over CQL how far it is, or that it failed; only its log does. So the limit is high, and
- * still lower than the day that the workflow gives the work, which would end it without saying why.
+ * A build over all rows of a large table takes hours. No server reports over CQL how far it is, or that it failed; only its log does. So the limit
+ * is high, but lower than the day after which the workflow would end the work without saying why.
  */
 const PATIENCE: BuildPatience = { everyMs: 250, limitMs: 20 * HOUR_MS, tellEveryMs: 600_000 };
 
 /**
- * Waits until `isBuilt` says so.
+ * Waits until `isBuilt` returns true.
  *
  * @param what e.g. "index by_name on shop.orders"
- * @throws HoldfastError `RESTORE_NOT_BUILT` (permanent) where it doesn't within the limit
+ * @throws HoldfastError `RESTORE_NOT_BUILT` (permanent) if it doesn't within the limit
  */
 export async function untilBuilt(
   what: string,

@@ -7,26 +7,27 @@ import { type Claim, SETTLED_AFTER_MS } from './claim.ts';
 /** Cassandra warns above 5 KiB of a batch and refuses one above 50 KiB; YugabyteDB has no such bound. */
 const BATCH_BYTES = 4_800;
 const BATCH_STATEMENTS = 24;
-/** Memory that statements under way hold, at most: of rows of a megabyte, few are sent at once. */
+/** The most memory that statements under way hold. Of rows of a megabyte, few are sent at once. */
 const BYTES_UNDER_WAY = 12 * 1024 * 1024;
 const TRIES = 12;
 const FIRST_PAUSE_MS = 200;
 const LONGEST_PAUSE_MS = 8_000;
 
+/** How and where a writer writes. */
 export interface WriterOptions {
   /** Completes the sentence "Failed to …". */
   readonly doing: string;
   /** Where the statements write. */
   readonly keyspace: string;
   readonly signal: AbortSignal;
-  /** Whoever may be followed by another attempt while it still runs writes under a claim. */
+  /** Needed if another attempt may begin while this one still runs. */
   readonly claim?: Claim;
   log(message: string, fields?: Readonly<Record<string, unknown>>): void;
 }
 
 /**
- * Writes statements of one table in unlogged batches, many under way at once. Rows of a chunk follow each other on the ring, so a
- * batch has few owners. What a retry can't harm is tried again here, with pauses; the rest goes through `alone`.
+ * Writes statements of one table in unlogged batches, many under way at once. Rows of a chunk follow each other on the ring, so a batch has few
+ * owners. Retries, with pauses, whatever a retry can't harm. Everything else goes through `alone`.
  */
 export class Writer {
   readonly #session: CqlSession;
@@ -42,7 +43,7 @@ export class Writer {
     this.#options = options;
   }
 
-  /** Takes the statements of a row, which are idempotent; resolves when there is room for more. */
+  /** Takes the statements of a row, which must be idempotent. Resolves when there is room for more. */
   async add(statements: readonly BoundStatement[]): Promise<void> {
     for (const statement of statements) {
       const bytes = sizeOf(statement);
@@ -53,7 +54,11 @@ export class Writer {
     }
   }
 
-  /** Runs work of its own beside the batches. @param statements what it holds in memory */
+  /**
+   * Runs work of the caller's beside the batches. Resolves when it has begun and there is room for more.
+   *
+   * @param statements what it holds in memory
+   */
   async alone(work: () => Promise<void>, statements: readonly BoundStatement[]): Promise<void> {
     await this.#begin(
       work,
@@ -61,11 +66,11 @@ export class Writer {
     );
   }
 
-  /** Sends what was added so far; `done` is called when that is over, however it ended. */
+  /** Sends what was added so far. Calls `done` when all of that has ended, even if it failed. */
   async cut(done: () => void): Promise<void> {
     await this.#send();
     const written = Promise.all(this.#underWay).then(done);
-    // Of rows that are larger than what may be under way, one is in memory at a time.
+    // If one row is larger than what may be under way, the next page waits for it, so that one such row is in memory at a time.
     if (this.#bytesUnderWay > BYTES_UNDER_WAY) await written;
   }
 
@@ -76,7 +81,7 @@ export class Writer {
     this.#throwFailure();
   }
 
-  /** Waits for what is under way, whatever becomes of it. */
+  /** Waits until nothing is under way, whether it fails or not. */
   async abandon(): Promise<void> {
     await Promise.all(this.#underWay);
   }
@@ -116,7 +121,7 @@ export class Writer {
   }
 }
 
-/** Writes idempotent statements, again after a pause while the failure may pass; an overload halves the batch. */
+/** Writes idempotent statements. Retries after a pause if the failure may pass; an overload halves the batch. */
 export async function writeUntilDone(
   session: CqlSession,
   statements: readonly BoundStatement[],
@@ -148,8 +153,8 @@ export async function writeUntilDone(
 }
 
 /**
- * Writes what must not be written twice. After a failure whose outcome is not known, waits until it is settled and then has
- * `repair` find out what is there and say what is still to be written, undefined for nothing.
+ * Writes what must not be written twice. After a failure whose outcome is unknown, waits until it is settled. Then `repair` finds out what is
+ * there, and returns what is still to be written (undefined: nothing).
  */
 export async function writeOnce(
   session: CqlSession,
@@ -184,7 +189,7 @@ export async function writeOnce(
   }
 }
 
-/** An error that the server answered may come from the statement itself. So it is retried less often than an error of the connection. */
+/** The statement itself may cause an error that the server answered, so that is retried less often than an error of the connection. */
 function triesOf(failure: unknown): number {
   return failure instanceof HoldfastError ? (failure.maxEqual ?? TRIES) : TRIES;
 }

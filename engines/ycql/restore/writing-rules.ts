@@ -3,24 +3,24 @@ import type { YcqlSource } from '../../../model/pipeline.ts';
 import type { TableSchema } from '../schema.ts';
 import type { Server } from '../session.ts';
 
-/** How a target takes rows back. */
+/** How rows are written to a target. */
 export interface WritingRules {
   readonly writeTimes: boolean;
-  /** False where `USING TTL` is refused (YugabyteDB's transactional tables). */
+  /** False if the server refuses `USING TTL` (YugabyteDB's transactional tables). */
   readonly ttls: boolean;
   /**
-   * Collections are written as wholes only, which replaces what was there whatever its time: YugabyteDB takes no time of writing
-   * for a part of one, and compares times of writing with "not before" (cql_operation.cc and doc_write_batch.cc, DocDB).
+   * Collections are written only as wholes, which replaces what was there whatever its time. YugabyteDB takes no write time for a part of a
+   * collection, and compares write times with "not before" (cql_operation.cc and doc_write_batch.cc, DocDB).
    */
   readonly wholeCollections: boolean;
   /**
-   * Rows are written as new over what may be there: what a row of the backup lacks is taken away from the target's, and collections
-   * take the place of those that are there.
+   * Rows replace what may be there: columns that a row of the backup lacks are removed from the target's row, and collections replace those that
+   * are there.
    */
   readonly replaces: boolean;
 }
 
-/** What a request says of how its rows are written. */
+/** The part of a request that decides how its rows are written. */
 export type WritingWishes = Pick<RestoreRequest, 'asNew' | 'contents'>;
 
 /** How a table's rows are written to this target. */
@@ -30,12 +30,12 @@ export function writingRules(
   table: TableSchema,
   { asNew = false, contents }: WritingWishes,
 ): WritingRules {
-  // On YugabyteDB a time of writing costs a read for each write, so it is kept only when it is asked for.
+  // On YugabyteDB each write with a write time costs a read, so times are kept only on request.
   const isKept = product === 'cassandra' ? writeTimes !== 'none' : writeTimes === 'always';
   const keepsTimes = isKept && !asNew;
   return {
     writeTimes: keepsTimes,
-    // There TTLs and transactions exclude each other.
+    // On YugabyteDB TTLs and transactions exclude each other.
     ttls: product === 'cassandra' || table.yugabyte?.transactions !== true,
     wholeCollections: product === 'yugabytedb',
     replaces: contents === 'data' && !keepsTimes,

@@ -7,11 +7,11 @@ import type { CqlTarget } from '../target.ts';
 interface Job {
   readonly target: CqlTarget;
   readonly source: YcqlSource;
-  /** Bounds what all threads together ask of the target. */
+  /** Memory of the limit that bounds the load of all threads together on the target. */
   readonly limit: SharedArrayBuffer;
 }
 
-/** Reads one chunk into parts: pages as the server sent them, compressed and hashed. */
+/** Reads one chunk into parts: the server's pages as they are, compressed and hashed. */
 export interface ReadJob extends Job {
   readonly kind: 'read';
   readonly chunk: ChunkSpec;
@@ -23,7 +23,7 @@ export interface LoadJob extends Job {
   readonly kind: 'load';
   readonly object: DataObject;
   readonly body: Uint8Array<SharedArrayBuffer>;
-  /** Keyspace that they go to. */
+  /** Keyspace that the rows go to. */
   readonly into: string;
   readonly table: TableSchema;
   readonly types: readonly UserType[];

@@ -14,7 +14,10 @@ import { RowWalk, rowsOf } from '../rows.ts';
 import { type CqlSession, withSession } from '../session.ts';
 import type { LoadJob } from './jobs.ts';
 
-/** Writes an object's rows unless it is noted as loaded; notes it as begun before the first and as loaded after the last. */
+/**
+ * Writes an object's rows unless it is noted as loaded. Notes it as begun before the first row, and as loaded after the last. Throws
+ * `RESTORE_ROW_COUNT` (permanent), `RESTORE_SUPERSEDED`, `RESTORE_UNSETTLED` (transient), and as `cqlError`.
+ */
 export async function loadObject(job: LoadJob, thread: ThreadContext): Promise<void> {
   await withSession(thread, job.target, job.source, (session) => loadOver(session, job, thread), job.limit);
 }
@@ -48,12 +51,12 @@ interface Load {
   readonly isFirst: boolean;
 }
 
-/** An outage in each of so many passes is one that lasts. */
+/** If nodes go away in each of so many passes, the outage counts as lasting. */
 const PASSES = 5;
 
 /**
- * Writes the object, and again as long as a node went away meanwhile: it may have answered and died before what it answered was on its
- * disk. A whole pass without an outage can be trusted. Throws `RESTORE_UNSETTLED` (transient) where there is none.
+ * Writes the object, and repeats that as long as a node went away meanwhile: the node may have answered and died before its answers were on its
+ * disk. A whole pass without an outage can be trusted. Throws `RESTORE_UNSETTLED` (transient) if there is none.
  */
 async function untilTrusted(load: Load, write: (pass: Load) => Promise<LoadedRows>): Promise<LoadedRows> {
   const { session, options } = load;
@@ -141,7 +144,7 @@ async function loadCounters({ job, thread, session, claim, options, isFirst }: L
       for (const cells of rowsOf(page, header.columns.length)) {
         const row = counters.rowOf(cells);
         const write = () => counters.write(row, isFirst, options);
-        // Two rows of a partition must not both find its static counters missing.
+        // One after another, so that two rows of a partition don't both find its static counters missing.
         await (counters.hasStatics ? write() : writer.alone(write, []));
         rows += 1;
       }

@@ -22,14 +22,14 @@ import { type CqlSession, withSession } from '../session.ts';
 import type { ReadJob } from './jobs.ts';
 
 /**
- * A part is in memory as it is stored, and so are two of them for each thread of a restore. Rows that can't be compressed, such as cells
- * of a megabyte, make a part as large as the chunk otherwise.
+ * The most stored bytes of a part, since a part is in memory, as are two for each thread of a restore. Without it, rows that can't be compressed,
+ * such as cells of a megabyte, would make a part as large as the chunk.
  */
 const STORED_BYTES_AT_MOST = 24 * 1024 * 1024;
 
 /**
- * Reads a chunk page by page into parts. Memory: one part's compressed pages, used for the next part again, and two pages: while
- * one is compressed, the next comes in.
+ * Reads a chunk page by page into parts. Memory: the compressed pages of one part, reused for the next, and two pages: while one is compressed, the
+ * next comes in. Throws `READ_POINT_LOST` (permanent) if the table changed since the schema was read.
  */
 export async function readChunk(
   { chunk, target, source, limit, zstdLevel }: ReadJob,
@@ -48,7 +48,7 @@ export async function readChunk(
       }
       part.expiring += expiringRows(page, ends, place.header.columns.length);
       const continues = partitions?.goesOnIn(page) ?? false;
-      // A page that can't be compressed adds as many bytes as it has, and one of a large row may fill a part by itself.
+      // An incompressible page adds all its bytes, and a page with one large row may fill a part by itself.
       const isFull =
         part.bytes + page.body.length > source.chunkBytes ||
         part.storedBytes + page.body.length > STORED_BYTES_AT_MOST;
@@ -69,7 +69,7 @@ export async function readChunk(
 
 interface Place {
   readonly table: TableSchema;
-  /** Of its definition as it was before the first row. */
+  /** The table's fingerprint before the first row was read. */
   readonly fingerprint: string;
   readonly header: CqlPageHeader;
   /** A node that has the range. */
@@ -136,7 +136,7 @@ async function* pagesOf(
       yield page;
     }
   } catch (error) {
-    // A column or the table may have gone while it was read.
+    // The error may come from a column or table that was dropped meanwhile.
     const now = await readDefinition(session, keyspace, name, thread.signal);
     if (now === undefined || fingerprintOf(now.table, now.types) !== fingerprint)
       throw schemaChanged(chunk, error);
@@ -158,13 +158,13 @@ function schemaChanged({ table: { database, table } }: ChunkSpec, cause?: unknow
   );
 }
 
-/** Undefined where no row of the table ends by itself, or where a row is nothing beside its cells. */
+/** Undefined if no row of the table can expire, or if a row doesn't exist without its cells. */
 function endsOf({ table, header }: Place): RowEnds | undefined {
   const ends = new RowEnds(header.columns);
   return ends.any && table.isCompact !== true && table.regulars.length > 0 ? ends : undefined;
 }
 
-/** Rows all of whose cells expire. A partition that is nothing but static columns is no such row: it has no marker. */
+/** Counts rows all of whose cells expire. A partition that has only static columns doesn't count: it has no row marker. */
 function expiringRows(page: RawPage, ends: RowEnds | undefined, width: number): number {
   if (ends === undefined) return 0;
   let rows = 0;
@@ -176,7 +176,7 @@ function expiringRows(page: RawPage, ends: RowEnds | undefined, width: number): 
   return rows;
 }
 
-/** Tells whether a page begins within the partition that the one before it ended with. */
+/** Detects whether a page begins within the partition that the page before ended with. */
 class PartitionEnds {
   readonly #width: number;
   readonly #keyAt: readonly number[];
@@ -187,24 +187,24 @@ class PartitionEnds {
     this.#keyAt = columns.flatMap(({ kind }, at) => (kind === 'partition_key' ? [at] : []));
   }
 
-  /** To be asked of every page, in order. */
+  /** Whether this page begins within the last partition of the page before. Call it for every page, in order. */
   goesOnIn(page: RawPage): boolean {
     const row = new RowWalk(page, this.#width);
     if (!row.next()) return false;
     const key = () => this.#keyAt.map((at) => row.cell(at));
     const isSame = sameCells(key(), this.#last);
     while (row.next());
-    // The walk still stands at the last row, which is kept longer than the memory of the page.
+    // The walk is still at the last row. Its key is copied, since it is kept longer than the page's memory.
     this.#last = key().map((cell) => (cell === null ? null : Buffer.from(cell)));
     return isSame;
   }
 }
 
-/** One part under construction; each begins with the header. */
+/** Builds one part, which begins with the header. */
 class PagePart {
-  /** Its first partition began in the part before. */
+  /** The part's first partition began in the part before. */
   continued = false;
-  /** What its range holds and the part doesn't. */
+  /** What of its range could not be read. */
   unread: string[] = [];
   /** Rows all of whose cells expire. */
   expiring = 0;
@@ -241,7 +241,7 @@ class PagePart {
 
   /** Hands the part over and begins the next one. */
   async deliver(thread: ThreadContext): Promise<void> {
-    // A part that names only what could not be read has a header, too.
+    // A part without rows, which only names what could not be read, has a header too.
     if (this.rows === 0) this.#builder.add(this.#fileHeader(), 0);
     const [fromMs, toMs] = this.#toMs === 0 ? [Date.now(), Date.now()] : [this.#fromMs, this.#toMs];
     const readAt = { from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString() };
