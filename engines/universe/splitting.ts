@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type HoldfastError, transient } from '../../model/errors.ts';
 import type { VerbContext } from '../engine.ts';
 import type { YbAdmin } from './yb-admin/program.ts';
 import { holdTabletSplitting, isTabletSplittingComplete } from './yb-admin/upkeep.ts';
@@ -53,13 +54,24 @@ async function renew(admin: YbAdmin, verb: VerbContext, end: AbortSignal): Promi
     const asked = Date.now();
     try {
       await holdTabletSplitting(admin, LEASE_MS, OWNER);
-      heldUntil = asked + LEASE_MS;
     } catch (error) {
       // A renewal may fail: three fall within a lease.
       if (Date.now() > heldUntil) throw error;
       verb.log('tablet splitting could not be held on', { error: String(error) });
+      continue;
     }
+    // This process stood still, or the answer took too long: tablets may have split before the lease began anew.
+    if (Date.now() > heldUntil) throw leaseLapsed();
+    heldUntil = asked + LEASE_MS;
   }
+}
+
+function leaseLapsed(): HoldfastError {
+  return transient(
+    'SPLITTING_LEASE_LAPSED',
+    `The lease on tablet splitting was not renewed within ${LEASE_MS / 1_000} s, so tablets may have split`,
+    'It is tried again. If this goes on, see why the worker stands still or the masters answer so late.',
+  );
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -15,8 +15,12 @@ const PUT_RIGHT_MS = 60_000;
  */
 export async function beQuiet(restore: UniverseRestore): Promise<HeldSplitting> {
   const { admin } = await openUniverse(restore, restore.request.source);
-  const wasOn = (await isLoadBalancerEnabled(admin)) || (await isLeftOff(restore));
+  const isOn = await isLoadBalancerEnabled(admin);
+  const lost = isOn ? [] : await lostNotes(restore);
+  const wasOn = isOn || lost.some(({ before }) => before === ON);
   await writeNote(restore, NOTES.balancer, wasOn ? [ON] : []);
+  // Only now: until this restore's own note stands, theirs alone say that the balancer is to be switched on again.
+  for (const { of } of lost) await forgetLost(of);
   await setLoadBalancer(admin, false);
   const splitting = await holdSplitting(admin, restore);
   return {
@@ -28,20 +32,26 @@ export async function beQuiet(restore: UniverseRestore): Promise<HeldSplitting> 
   };
 }
 
+interface LostNote {
+  /** The restore that wrote it. */
+  readonly of: UniverseRestore;
+  readonly before: string | undefined;
+}
+
 /**
- * Whether an earlier restore of this plan switched the load balancer off, and was lost with its worker before it could put it back. One restore of
- * a universe runs at a time, so a restore that left such a note is gone.
+ * What earlier restores of this plan noted that switched the load balancer off, and were lost with their workers before they could put it back. One restore
+ * of a universe runs at a time, so a restore that left such a note is gone.
  */
-async function isLeftOff(restore: UniverseRestore): Promise<boolean> {
+async function lostNotes(restore: UniverseRestore): Promise<readonly LostNote[]> {
   const { store, signal, request } = restore;
+  const notes: LostNote[] = [];
   for await (const other of store.folders(restoresFolder(request.from.plan), { signal })) {
     if (other === request.restore) continue;
-    const lost = { ...restore, request: { ...request, restore: other } };
-    const before = await readNote(lost, NOTES.balancer);
-    if (before !== undefined) await forgetLost(lost);
-    if (before?.[0] === ON) return true;
+    const of = { ...restore, request: { ...request, restore: other } };
+    const note = await readNote(of, NOTES.balancer);
+    if (note !== undefined) notes.push({ of, before: note[0] });
   }
-  return false;
+  return notes;
 }
 
 /** Puts the load balancer back as it was before this restore. Any process may call it, any number of times. */

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
-import { messageOf, permanent, transient } from '../../../model/errors.ts';
+import { type HoldfastError, messageOf, permanent, transient } from '../../../model/errors.ts';
 import { programEnvironment } from '../../../model/program-environment.ts';
 import { yugabyteFolders } from '../../ysql/server/programs/folders.ts';
 import { classify, ended, YB_ADMIN } from './errors.ts';
@@ -100,7 +100,7 @@ async function runProgram(
   let output = '';
   let said = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    if (output.length < KEPT_CHARACTERS) output += text;
+    if (output.length <= KEPT_CHARACTERS) output += text;
   });
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     if (said.length < KEPT_ERROR_CHARACTERS) said += text;
@@ -121,6 +121,7 @@ async function runProgram(
       'Check the load of the masters, or raise source.universe.timeout.',
     );
   }
+  if (output.length > KEPT_CHARACTERS) throw tooLong(operation);
   if (end.code === 0) return output;
   if (end.error !== undefined) {
     throw permanent(
@@ -135,4 +136,13 @@ async function runProgram(
     throw ended(operation, `was killed (${end.by ?? 'SIGKILL'})`);
   // Some builds write the error to stdout.
   throw classify(operation, said.trim() === '' ? output : said);
+}
+
+/** Part of a list would be taken for the whole list. */
+function tooLong(operation: string): HoldfastError {
+  return permanent(
+    YB_ADMIN.unreadable,
+    `yb-admin ${operation} printed more than ${KEPT_CHARACTERS / 1024 ** 2} MiB, which is more than is kept of it`,
+    'Tell the developers of Holdfast how many tables and tablets the universe has.',
+  );
 }

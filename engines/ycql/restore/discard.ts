@@ -1,12 +1,13 @@
 import type { RestoreContext } from '../../engine.ts';
 import { quoteName, quoteTable } from '../identifiers.ts';
+import type { KeyspaceSchema } from '../schema.ts';
 import { type CqlSession, withSession } from '../session.ts';
 import { type KeyspaceJob, type RestoreJob, restoreJob } from './job.ts';
-import { Journal, ORIGIN_ITEM, RESTORE_ITEM } from './journal.ts';
+import { aggregateItem, functionItem, Journal, ORIGIN_ITEM, RESTORE_ITEM, typeItem } from './journal.ts';
 
 /**
- * Drops the keyspaces that this restore created. In a keyspace that was there before, drops the tables and views that the journal names, and the
- * journal. Rows that it wrote into existing tables stay, since nothing distinguishes them from others.
+ * Drops the keyspaces that this restore created. In a keyspace that was there before, drops the tables, views, types, functions and aggregates that the
+ * journal names, and the journal. Rows that it wrote into existing tables stay, since nothing distinguishes them from others.
  */
 export async function discard(context: RestoreContext): Promise<readonly string[]> {
   const job = await restoreJob(context);
@@ -16,7 +17,11 @@ export async function discard(context: RestoreContext): Promise<readonly string[
   return [];
 }
 
-async function discardKeyspace(job: RestoreJob, { to }: KeyspaceJob, session: CqlSession): Promise<void> {
+async function discardKeyspace(
+  job: RestoreJob,
+  { to, schema }: KeyspaceJob,
+  session: CqlSession,
+): Promise<void> {
   const { signal, request } = job.context;
   const journal = new Journal(session, to, signal);
   const noted = await journal.find();
@@ -39,5 +44,33 @@ async function discardKeyspace(job: RestoreJob, { to }: KeyspaceJob, session: Cq
     const table = quoteTable(to, item.slice('table '.length));
     await session.execute(`drop table ${table}`, `DROP TABLE IF EXISTS ${table}`, [], signal);
   }
+  await dropDefinitions(session, to, schema, noted, signal);
   await journal.drop();
+}
+
+/** In the reverse of the order in which they were created, since later ones use earlier ones. */
+async function dropDefinitions(
+  session: CqlSession,
+  to: string,
+  { aggregates = [], functions = [], types }: KeyspaceSchema,
+  noted: ReadonlyMap<string, string>,
+  signal: AbortSignal,
+): Promise<void> {
+  const made = [
+    ...types.map(({ name }) => [typeItem(name), `TYPE IF EXISTS ${quoteTable(to, name)}`] as const),
+    ...functions.map(({ name, arguments: given }) => {
+      const of = given.map(({ type }) => type);
+      return [
+        functionItem(name, of),
+        `FUNCTION IF EXISTS ${quoteTable(to, name)} (${of.join(', ')})`,
+      ] as const;
+    }),
+    ...aggregates.map(
+      ({ name, argumentTypes: of }) =>
+        [aggregateItem(name, of), `AGGREGATE IF EXISTS ${quoteTable(to, name)} (${of.join(', ')})`] as const,
+    ),
+  ];
+  for (const [item, what] of made.toReversed()) {
+    if (noted.has(item)) await session.execute(`drop ${item} of ${to}`, `DROP ${what}`, [], signal);
+  }
 }

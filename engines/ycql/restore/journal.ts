@@ -47,6 +47,15 @@ export class Journal {
     );
   }
 
+  async unset(item: string): Promise<void> {
+    await this.#session.execute(
+      `forget ${item} in keyspace ${this.#keyspace}`,
+      `DELETE FROM ${this.#table} WHERE item = ?`,
+      [Buffer.from(item)],
+      this.#signal,
+    );
+  }
+
   async get(item: string): Promise<string | undefined> {
     const page = await this.#session.rows(
       `look up ${item} in keyspace ${this.#keyspace}`,
@@ -107,6 +116,20 @@ export const PREPARED_ITEM = 'prepared';
 
 export function tableItem(name: string): string {
   return `table ${name}`;
+}
+
+export function typeItem(name: string): string {
+  return `type ${name}`;
+}
+
+/** @param types of its arguments: a name may stand for several functions. */
+export function functionItem(name: string, types: readonly string[]): string {
+  return `function ${name}(${types.join(', ')})`;
+}
+
+/** @param types of its arguments */
+export function aggregateItem(name: string, types: readonly string[]): string {
+  return `aggregate ${name}(${types.join(', ')})`;
 }
 
 export function viewItem(name: string): string {

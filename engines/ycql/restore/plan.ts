@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { RestorePlan } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import { keyspaceNameProblem } from '../../../model/target-name.ts';
@@ -7,7 +8,14 @@ import { refuseUnknownNames } from '../../name-patterns.ts';
 import { findKeyspace } from '../catalog.ts';
 import { nativeTypes, parseType } from '../cql-type.ts';
 import { quoteTable } from '../identifiers.ts';
-import { allColumns, type KeyspaceSchema, type TableSchema } from '../schema.ts';
+import {
+  type AggregateSchema,
+  allColumns,
+  type FunctionSchema,
+  type KeyspaceSchema,
+  type TableSchema,
+  type UserType,
+} from '../schema.ts';
 import { type CqlSession, withSession } from '../session.ts';
 import { differencesOf } from './definitions.ts';
 import { checkFeatures } from './features.ts';
@@ -15,6 +23,7 @@ import { type KeyspaceJob, loadTasks, type RestoreJob, restoreJob, selectedObjec
 import { checkOurs, Journal } from './journal.ts';
 import { checkNotNewer } from './newer-data.ts';
 import { postDataUnits } from './post-data.ts';
+import { definitionDiffers, tableExists } from './refusals.ts';
 
 /** Checks everything that can be checked before anything is written, and says what will be done. */
 export async function planRestore(context: RestoreContext): Promise<RestorePlan> {
@@ -86,6 +95,7 @@ async function checkKeyspace(job: RestoreJob, keyspace: KeyspaceJob, session: Cq
   }
   const noted = await new Journal(session, keyspace.to, signal).find();
   if (noted !== undefined) checkOurs(keyspace.to, noted, request.restore);
+  if (job.withSchema) checkDefinitions(keyspace, existing);
   for (const table of keyspace.tables) {
     const there = existing.tables.find(({ name }) => name === table.name);
     if (job.withSchema) {
@@ -140,12 +150,27 @@ function checkReplication({ replication, keyspace }: KeyspaceSchema, session: Cq
   );
 }
 
-function tableExists(keyspace: string, table: string): Error {
-  return permanent(
-    'RESTORE_TABLE_EXISTS',
-    `There is a table ${keyspace}.${table} already`,
-    'Restore into another keyspace (--into NAME), or only the rows into the tables that are there (--data-only).',
-  );
+/** Types, functions and aggregates that are there already are used as they are, so they must be the backup's. */
+function checkDefinitions({ schema, to }: KeyspaceJob, there: KeyspaceSchema): void {
+  const kinds = [
+    ['type', schema.types, there.types],
+    ['function', schema.functions ?? [], there.functions ?? []],
+    ['aggregate', schema.aggregates ?? [], there.aggregates ?? []],
+  ] as const;
+  for (const [kind, wanted, found] of kinds) {
+    const known = new Map(found.map((one) => [signatureOf(one), one]));
+    const other = wanted.find((one) => {
+      const same = known.get(signatureOf(one));
+      return same !== undefined && !isDeepStrictEqual(same, one);
+    });
+    if (other !== undefined) throw definitionDiffers(kind, to, other.name);
+  }
+}
+
+/** A name stands for several functions, told apart by the types of their arguments. */
+function signatureOf(one: UserType | FunctionSchema | AggregateSchema): string {
+  if ('arguments' in one) return `${one.name}(${one.arguments.map(({ type }) => type).join(', ')})`;
+  return 'argumentTypes' in one ? `${one.name}(${one.argumentTypes.join(', ')})` : one.name;
 }
 
 function checkMatches(keyspace: string, table: TableSchema, there: TableSchema | undefined): void {
