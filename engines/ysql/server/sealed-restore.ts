@@ -28,7 +28,7 @@ export interface SealOptions {
   readonly replace: boolean;
   /** Final names of the databases that this restore created. The others existed, empty, before. */
   readonly created: readonly string[];
-  /** What was compared, and what could not be, as a clause. It is recorded because another worker may finish the restore. */
+  /** What was compared, as a clause, and what could not be (`notes`, `unclear`). It is recorded because another worker may finish the restore. */
   readonly compared?: string;
   readonly notes?: readonly string[];
   readonly unclear?: boolean;
