@@ -21,7 +21,7 @@ const DEBIAN_PROGRAM = '/usr/sbin/pgbouncer';
 export const PGBOUNCER_RUNS_HERE =
   existsSync(DEBIAN_PROGRAM) || (existsSync('/usr/bin/apt-get') && process.getuid?.() === 0);
 
-/** When a pooler takes a server's session back from a client: at the end of each transaction, or of the client's session. */
+/** When a pooler takes a server session back from a client: at the end of each transaction, or when the client's session ends. */
 export type PoolMode = 'transaction' | 'session';
 
 export type Pooler = {
@@ -31,7 +31,7 @@ export type Pooler = {
 };
 
 /**
- * Starts a pgbouncer before a PostgreSQL server of ours.
+ * Starts a pgbouncer in front of one of our PostgreSQL servers.
  *
  * @throws HoldfastError `PGBOUNCER_MISSING`, `SERVER_START`
  */
@@ -94,7 +94,7 @@ ignore_startup_parameters = extra_float_digits,options,search_path
 }
 
 /**
- * Where pgbouncer is; as root on Debian it is installed first.
+ * Finds pgbouncer; as root on Debian it installs it if it is missing.
  *
  * @throws HoldfastError `PGBOUNCER_MISSING`
  */

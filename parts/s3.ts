@@ -19,10 +19,10 @@ const runTool = promisify(execFile);
 const REGION = 'us-east-1';
 
 type S3GatewayOptions = {
-  /** Folder whose subfolders are the buckets; it stays after `stop`. Left out: a scratch folder. */
+  /** Folder whose subfolders are the buckets; it stays after `stop`. Default: a scratch folder. */
   readonly directory?: string;
   readonly port?: number;
-  /** The root account; left out, random ones. */
+  /** The root account's keys; random by default. */
   readonly accessKeyId?: string;
   readonly secretAccessKey?: string;
   /** True: buckets may have object lock, and so versions. */
@@ -49,7 +49,7 @@ export type S3Gateway = {
   readonly pid: number | undefined;
   /** Object lock needs a gateway that was started with `versioning`. */
   createBucket(name: string, options?: { readonly objectLock?: boolean }): Promise<void>;
-  /** Creates an account that may do on a bucket only what the statements of a policy allow. Needs `users`. */
+  /** Creates an account that may do only what a bucket's policy allows. Needs `users`. */
   createUser(): Promise<S3User>;
   /** Replaces the bucket's policy. */
   setPolicy(

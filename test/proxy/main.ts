@@ -1,4 +1,4 @@
-/** The proxy as a process of its own: `node test/proxy/main.ts --upstream URL --port PORT [--history-retention-ms N] [--line LINE]`. */
+/** The proxy as a separate process: `node test/proxy/main.ts --upstream URL --port PORT [--history-retention-ms N] [--line LINE]`. */
 import { parseArgs } from 'node:util';
 import { defined } from '../../model/defined.ts';
 import { CLIENT_LINE_NAMES } from './client-lines.ts';
