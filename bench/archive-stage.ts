@@ -121,9 +121,9 @@ export class ArchiveStage {
       const lines = `${rest}${text}`.split('\n');
       rest = lines.pop() ?? '';
       for (const line of lines) {
-        const told = JSON.parse(line) as ArchiveProcessStored | ArchiveProcessEnd;
-        if (told.kind === 'stored') stored.push(told);
-        else last = told;
+        const report = JSON.parse(line) as ArchiveProcessStored | ArchiveProcessEnd;
+        if (report.kind === 'stored') stored.push(report);
+        else last = report;
       }
     });
     const end = once(child, 'close').then(() => {

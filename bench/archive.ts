@@ -486,11 +486,11 @@ class ArchiveBench {
       await rm(directory, { recursive: true });
     }
     const [none, own, peer] = [median(tps.none), median(tps.archive), median(tps.receivewal)];
-    const told = (value: number) =>
+    const withShare = (value: number) =>
       `${value.toFixed(0)} tps, ${((value / none) * 100).toFixed(0)} % of without`;
     this.#rows.push({
       what: 'pgbench with the archive: tps, in shares of those with pg_receivewal',
-      ...{ holdfast: told(own), peer: told(peer), reached: own / peer, goal: 'at least 0.95' },
+      ...{ holdfast: withShare(own), peer: withShare(peer), reached: own / peer, goal: 'at least 0.95' },
     });
   }
 }

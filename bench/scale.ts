@@ -28,7 +28,7 @@ const WORKERS = 100;
 const SLOTS_PER_WORKER = 4;
 const SMALL_PLANS = 999;
 const SMALL_CHUNKS = 2;
-/** Small plans that start together, as after a common hour in their schedules. */
+/** Small plans that start together, as when their schedules share an hour. */
 const SMALL_AT_ONCE = 25;
 /** How long a chunk holds its slot in the second part, where that matters. */
 const CHUNK_MS = 200;

@@ -22,6 +22,7 @@ export interface Simulation {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+/** Starts Temporal and the workflow worker. */
 export async function startSimulation(): Promise<Simulation> {
   const parts = new AsyncDisposableStack();
   try {
@@ -68,6 +69,7 @@ export interface Histories {
   readonly largestPayloadOfParent: number;
 }
 
+/** Measures the histories of a run and of its children. */
 export async function measureHistories(
   client: Client,
   parent: string,

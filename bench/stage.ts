@@ -62,6 +62,7 @@ export interface Stage {
 
 const HOLDFAST = fileURLToPath(new URL('../cli/main.ts', import.meta.url));
 
+/** Starts everything that a stage needs. The caller disposes of it. */
 export async function setStage(options: StageOptions): Promise<Stage> {
   const parts = new AsyncDisposableStack();
   try {

@@ -75,6 +75,7 @@ const hex = (value: number, digits: number) => value.toString(16).padStart(digit
 const snapshotId = (number: number) => `00000000-0000-4000-8000-${hex(number, 12)}`;
 let snapshots = 0;
 
+/** Returns the folder of a tablet's snapshot on a disk. */
 export function folderOf(disk: string, { table, tablet, snapshot }: TabletName): string {
   const rocksdb = join(disk, 'yb-data/tserver/data/rocksdb');
   return join(rocksdb, `table-${table}`, `tablet-${tablet}.snapshots`, snapshot);
@@ -104,6 +105,7 @@ export async function writeTablets(
   return tablets;
 }
 
+/** Takes another snapshot of unchanged tablets, by hard links. */
 export async function snapshotAgain(
   disk: string,
   tablets: readonly TabletName[],

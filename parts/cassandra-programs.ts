@@ -31,6 +31,7 @@ const CASSANDRA: JarSet = {
   size: 'about 70 MB',
 };
 
+/** Paths of the programs that run Cassandra. */
 export type CassandraPrograms = {
   readonly java: string;
   /** For `-cp`. */

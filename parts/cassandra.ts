@@ -34,6 +34,7 @@ export type CassandraNode = Pick<ServerProcess, 'pid' | 'logFile' | 'stop' | 'ki
   readonly address: string;
 };
 
+/** A running ring. */
 export type CassandraCluster = {
   readonly contactPoints: readonly string[];
   readonly port: number;

@@ -24,6 +24,7 @@ export const PGBOUNCER_RUNS_HERE =
 /** When a pooler takes a server session back from a client: at the end of each transaction, or when the client's session ends. */
 export type PoolMode = 'transaction' | 'session';
 
+/** A running pgbouncer. */
 export type Pooler = {
   /** A connection URL through the pooler, as the server's superuser. */
   url(database?: string): string;

@@ -41,6 +41,7 @@ type PostgresOptions = {
   readonly settings?: Readonly<Record<string, string>>;
 };
 
+/** A PostgreSQL server that can be stopped, killed and started again with its data. */
 export type PostgresServer = {
   readonly host: string;
   readonly port: number;

@@ -34,6 +34,7 @@ type PrometheusOptions = {
   readonly ruleFiles: readonly string[];
 };
 
+/** A running Prometheus. */
 export type PrometheusServer = {
   readonly url: string;
   readonly logFile: string;

@@ -35,6 +35,7 @@ type S3GatewayOptions = {
 
 type S3User = { readonly accessKeyId: string; readonly secretAccessKey: string };
 
+/** An S3 gateway that can be stopped, killed and started again with its objects. */
 export type S3Gateway = {
   /** URL for a client with path-style addressing. */
   readonly endpoint: string;

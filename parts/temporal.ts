@@ -22,6 +22,7 @@ type TemporalOptions = {
   readonly lifetime?: 'parent' | 'detached';
 };
 
+/** A Temporal server that can be stopped, killed and started again with its state. */
 export type TemporalServer = {
   /** `host:port` of the gRPC service. */
   readonly address: string;

@@ -35,6 +35,7 @@ export type Proxy = {
   remove(): Promise<void>;
 };
 
+/** A running toxiproxy. */
 export type Toxiproxy = {
   /** URL of the HTTP API. */
   readonly apiUrl: string;

@@ -5,6 +5,7 @@ import type { Session } from './server/session.ts';
 /** A primary key whose ranges can cut a table. */
 export type CutKey = readonly CutColumn[];
 
+/** A column of such a key. */
 export interface CutColumn extends KeyColumn {
   /** ` COLLATE …` to append to a value that is compared without a column; empty for the database's default. */
   readonly collate: string;

@@ -62,7 +62,7 @@ export async function selectDatabases(
   return { selected: wanted.map(({ name }) => name), skipped };
 }
 
-/** As `selectDatabases`, the selected names alone. */
+/** Like `selectDatabases`, but returns only the selected names. */
 export async function selectedDatabases(
   session: Session,
   target: ConnectionTarget,
@@ -106,6 +106,7 @@ export function tellSkipped(verb: VerbContext, { skipped }: DatabaseSelection): 
   });
 }
 
+/** Logs that a database which a pattern selected was dropped before it was read. */
 export function tellGone(verb: VerbContext, database: string): void {
   verb.log('a database that a pattern matched was dropped before it was read', { database });
 }

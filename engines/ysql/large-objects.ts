@@ -41,6 +41,7 @@ interface LargeObjects {
   readonly blockBytes: number;
 }
 
+/** Counts the large objects of the session's database, and reads whether this role may read their pages. */
 export async function findLargeObjects(session: Session): Promise<LargeObjects> {
   const rows = await session.query<LargeObjects>(
     `count the large objects of database "${session.database}"`,

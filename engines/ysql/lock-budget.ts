@@ -9,10 +9,11 @@ export async function lockSlots(session: Session): Promise<number> {
 /** The server's room for locks. */
 interface LockRoom {
   readonly slots: number;
-  /** `max_connections` plus `max_prepared_transactions`, the factor of `max_locks_per_transaction`. */
+  /** `max_connections` plus `max_prepared_transactions`, by which the server multiplies `max_locks_per_transaction`. */
   readonly maxConnections: number;
 }
 
+/** Reads how many locks the server has room for, over all sessions. */
 export async function lockRoom(session: Session): Promise<LockRoom> {
   const rows = await session.query<LockRoom>(
     'read how many locks the server has room for',

@@ -25,6 +25,7 @@ interface Tablegroup {
   readonly grantees: readonly string[];
 }
 
+/** The tablegroups of a database, and where YugabyteDB keeps its tables and indexes. */
 export interface Placement {
   readonly tablegroups: readonly Tablegroup[];
   readonly relations: readonly RelationPlacement[];
@@ -170,7 +171,7 @@ function colocationOption({ apart, colocationId }: RelationPlacement): string | 
   return colocationId === null ? undefined : `colocation_id='${colocationId}'`;
 }
 
-/** Words outside of parentheses. */
+/** Returns the words outside of parentheses. */
 function topLevel(tokens: readonly Token[]): readonly Token[] {
   let depth = 0;
   return tokens.filter((token) => {
@@ -180,7 +181,7 @@ function topLevel(tokens: readonly Token[]): readonly Token[] {
   });
 }
 
-/** The parenthesis that closes the list behind a word. */
+/** Returns the parenthesis that closes the list after a word. */
 function closing(tokens: readonly Token[], word: Token | undefined): Token | undefined {
   const from = word === undefined ? -1 : tokens.indexOf(word);
   if (from < 0 || tokens[from + 1]?.text !== '(') return undefined;

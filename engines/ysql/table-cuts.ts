@@ -103,7 +103,7 @@ async function planningError(reader: Session, table: string): Promise<string | u
   }
 }
 
-/** Names of the tables that are larger than a chunk and can't be cut, as `session` sees them. */
+/** Returns the names of the tables that are larger than a chunk and can't be cut, as `session` sees them. */
 export async function tablesWithoutKey(
   session: Session,
   selection: Selection,

@@ -9,7 +9,7 @@ const { values } = parseArgs({
     upstream: { type: 'string' },
     port: { type: 'string', default: '0' },
     'history-retention-ms': { type: 'string', default: '900000' },
-    /** One of `CLIENT_LINE_NAMES`; left out, what the server's version stands for. */
+    /** One of `CLIENT_LINE_NAMES`; default: the line for the server's version. */
     line: { type: 'string' },
   },
 });

@@ -29,12 +29,13 @@ export interface YsqlProxyOptions {
   /** Returns the UUIDs of the nodes' tablet servers; called for each `yb_servers()`. Default: generated ones. */
   readonly uuids?: () => readonly string[];
   /**
-   * Whether a snapshot may be exported (`ysql_enable_pg_export_snapshot`). Off by default up to 2025.2.2.0, and so on every line here but
+   * Whether a snapshot may be exported (`ysql_enable_pg_export_snapshot`). Off by default before 2025.2.2.0, so on every line here except
    * 2026.1 (YugabyteDB PR 32263).
    */
   readonly exportSnapshot?: boolean;
 }
 
+/** A running proxy. */
 export interface YsqlProxy {
   readonly port: number;
   /** The same URL as the upstream's, through the proxy. */

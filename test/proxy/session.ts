@@ -45,7 +45,7 @@ const READY: Preparation = { kind: 'ready' };
 const DATA_CLIENT = 'd';
 const DATA_SERVER = 'dD';
 const READ_ONLY_TRANSACTION = '25006';
-/** As `max_clock_skew_usec` allows. */
+/** The skew that `max_clock_skew_usec` allows. */
 const CLOCK_SKEW_MICROS = 500_000n;
 const READ_TIME_NOTICE =
   'yb_read_time should only be set for read-only queries. Write-DML or DDL queries are not allowed when yb_read_time is set.';

@@ -34,6 +34,7 @@ export interface TestRepository {
   remove(): Promise<void>;
 }
 
+/** Creates an empty repository in a temporary directory. */
 export async function createRepository(): Promise<TestRepository> {
   const path = await mkdtemp(join(tmpdir(), 'holdfast-engine-'));
   return { store: new DirectoryStore(path), path, remove: () => rm(path, { recursive: true, force: true }) };
@@ -71,7 +72,7 @@ export interface TestBackup<S extends LogicalSource> {
 
 /** What a test does while a backup runs. */
 export interface Meanwhile {
-  /** Between the read point and the export. */
+  /** Called between the read point and the export. */
   readonly afterReadPoint?: () => Promise<unknown>;
   readonly afterFirstChunk?: () => Promise<unknown>;
 }
@@ -124,6 +125,7 @@ function withBreak<S extends LogicalSource>(
   };
 }
 
+/** Returns the manifest that a seal would write. */
 export function manifestOf(
   { ref }: BackupContext,
   source: LogicalSource,

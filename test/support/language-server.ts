@@ -43,7 +43,7 @@ export class LanguageServer {
       rootUri,
       capabilities: { textDocument: { hover: { contentFormat: ['plaintext'] }, completion: {} } },
     });
-    server.#tell('initialized', {});
+    server.#notify('initialized', {});
     return server;
   }
 
@@ -51,7 +51,7 @@ export class LanguageServer {
   open(file: string, text: string): Promise<readonly Diagnostic[]> {
     const uri = pathToFileURL(file).href;
     const diagnosed = new Promise<readonly Diagnostic[]>((resolve) => this.#diagnosed.set(uri, resolve));
-    this.#tell('textDocument/didOpen', { textDocument: { uri, languageId: 'yaml', version: 1, text } });
+    this.#notify('textDocument/didOpen', { textDocument: { uri, languageId: 'yaml', version: 1, text } });
     return diagnosed;
   }
 
@@ -85,7 +85,7 @@ export class LanguageServer {
     });
   }
 
-  #tell(method: string, params: object): void {
+  #notify(method: string, params: object): void {
     this.#send({ jsonrpc: '2.0', method, params });
   }
 

@@ -20,6 +20,7 @@ export interface TemporalGate {
   stop(): Promise<void>;
 }
 
+/** Starts a gate in front of the Temporal server at `temporal` (`host:port`); it refuses nothing yet. */
 export async function startTemporalGate(temporal: string): Promise<TemporalGate> {
   let refused: Readonly<Record<string, number>> = {};
   const upstream = connect(`http://${temporal}`);

@@ -37,6 +37,7 @@ interface RestoreState {
   readonly sealed?: string;
 }
 
+/** Records one fact about the restore; replaces an earlier value. */
 export async function setState(session: Session, name: keyof RestoreState, value: string): Promise<void> {
   await session.query(
     'note the state of the restore',
@@ -59,6 +60,7 @@ export async function readState(session: Session): Promise<RestoreState | undefi
   return Object.fromEntries(rows.map(({ name, value }) => [name, value]));
 }
 
+/** Drops the bookkeeping, if there is any. */
 export async function dropBookkeeping(session: Session): Promise<void> {
   await session.query('drop the bookkeeping', `DROP SCHEMA IF EXISTS ${BOOKKEEPING_SCHEMA} CASCADE`);
 }
@@ -137,6 +139,7 @@ interface DatabaseUnderRestore {
   readonly signal: AbortSignal;
 }
 
+/** Describes the database of a job for `withSessionUnderRestore`. */
 export function underRestore(
   { target, context }: RestoreJob,
   { names }: Pick<DatabaseJob, 'names'>,

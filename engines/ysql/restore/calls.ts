@@ -12,7 +12,7 @@ import type { Token } from '../server/sql-text.ts';
  * ANALYZE calls them). A dump with operator classes or casts of its own is treated as the worst case.
  */
 
-/** Answers for one database's dump. */
+/** Says which expressions of one database's dump call functions that aren't built in. */
 export interface ForeignCalls {
   /** True when creating this index or constraint may call a function that isn't built in. */
   inIndex(entry: DumpEntry): boolean;

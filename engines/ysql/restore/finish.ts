@@ -316,7 +316,7 @@ async function tablespacesMissed(job: RestoreJob, session: Session): Promise<rea
   );
 }
 
-/** A backup of a wrong database is often one of an empty database. */
+/** The note on a backup without tables: often the plan names the wrong database, an empty one. */
 const NOTHING_COMPARED =
   'The backup holds no table, so nothing was compared: see whether the plan names the right database.';
 

@@ -13,7 +13,7 @@ export async function lacksOfTarget(context: RestoreContext): Promise<TargetLack
   return await withMaintenanceSession(job, (session) => readLacks(job, session));
 }
 
-/** `RestoreEngine.trySchema`, by the stages of a scratch restore. */
+/** Implements `RestoreEngine.trySchema` with the stages of a scratch restore. */
 export async function trySchema(
   stages: Pick<RestoreEngine, 'plan' | 'prepare' | 'postData' | 'finish' | 'discard'>,
   given: RestoreContext,

@@ -15,6 +15,7 @@ import { tableOfAlter } from './selection.ts';
  */
 export type Forgiveness = 'nothing' | 'unselected' | 'errors';
 
+/** Returns what the request lets the restore of this database leave out. */
 export function forgivenessOf({ context }: Pick<RestoreJob, 'context'>, database: DatabaseJob): Forgiveness {
   if (context.request.tolerate === true) return 'errors';
   return database.selection.all ? 'nothing' : 'unselected';

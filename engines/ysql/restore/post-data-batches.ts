@@ -38,7 +38,7 @@ function evenly(strands: readonly Strand[], least: number): readonly PostDataBat
   const batches: PostDataUnit[][] = [];
   let before = 0;
   for (const [place, strand] of strands.entries()) {
-    // A strand belongs to the batch in which its middle lies.
+    // A strand belongs to the batch that contains its middle.
     const middle = before + at(work, place) / 2;
     const batch = Math.min(count - 1, Math.floor((middle / total) * count));
     const units = batches[batch] ?? [];

@@ -13,16 +13,16 @@ import { entryTable, type QualifiedName, qualifiedNameAt, tableOfAlter } from '.
 const LARGE_TABLE_BYTES = 32 * 1024 * 1024;
 /** Smaller tables gain nothing from VACUUM, or from being counted beside other work. */
 const LEAST_BYTES = 1024 * 1024;
-/** The most waves for entries that keep their order; each wave is an activity with its own time limit. */
+/** Maximum number of waves for entries that keep their order; each wave is an activity with its own time limit. */
 const MAX_ORDERED_WAVES = 50;
 
 /**
  * Returns the batches of post-data by wave. Units of one wave are independent of each other; a wave needs the ones before it:
  *
  * 1. VACUUM of loaded tables, keys and other constraints, and the indexes of small tables; 2. indexes of large tables; 3. indexes
- * attached to those of their partitioned table; 4. foreign keys and the counts of larger tables, since one process of the server
- * checks each foreign key; 5 … everything else, one entry after the other in the dump's order; last, event triggers, which would
- * fire on everything before; they stay switched off until the restore ends (`event-triggers.ts`).
+ * attached to those of their partitioned table; 4. foreign keys, and beside them the counts of larger tables, because the server
+ * checks each foreign key in one process; 5 … everything else, one entry after the other in the dump's order; last, event
+ * triggers, which would fire on everything before; they stay switched off until the restore ends (`event-triggers.ts`).
  *
  * The first four hold only entries that call nothing but built-in functions and need nothing that comes later (`calls.ts`). For
  * other functions only pg_dump's order proves that what they use exists. So an index or constraint that calls one waits until all

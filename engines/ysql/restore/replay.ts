@@ -119,6 +119,7 @@ async function findChain(
   throw noChain(database, to, reasons.join('; '));
 }
 
+/** Returns where a read point stands among the server's transactions; undefined when it doesn't say so. */
 export function placeOf(readPoint: ReadPoint): SnapshotPlace | undefined {
   return readPoint.kind === 'pg-snapshot' ? readPoint.place : undefined;
 }

@@ -40,7 +40,7 @@ const RELATIONS = `
     AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
   ORDER BY n.nspname, c.relname`;
 
-/** Every relation of the session's database that a dump would look at. */
+/** Reads every relation of the session's database that a dump considers. */
 export async function readRelations(session: Session): Promise<readonly Relation[]> {
   return await session.query<Relation>(`list the tables of database "${session.database}"`, RELATIONS);
 }

@@ -12,7 +12,7 @@ export interface DumpHeader {
   readonly owner: string | undefined;
 }
 
-/** More readings than any header has whose names the server truncated: it cuts names after 63 bytes. */
+/** More readings than a header can have, since the server truncates names after 63 bytes. */
 const MAX_READINGS = 1000;
 
 const BEGIN = /^-- (?:Data for |Statistics for )?Name: /;

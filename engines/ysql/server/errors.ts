@@ -28,7 +28,7 @@ interface Circumstances {
   readonly signal?: AbortSignal | undefined;
   /** Absent when it is not known (yet). */
   readonly product?: 'postgresql' | 'yugabytedb' | undefined;
-  /** The session still answers, so the error is the statement's own, whatever its code says. */
+  /** True when the session still answers: then the error belongs to the statement, whatever its code says. */
   readonly sessionAnswers?: boolean | undefined;
 }
 

@@ -36,10 +36,10 @@ interface Pending {
  * Does nothing for databases that are renamed already. On PostgreSQL all renames are one transaction, so either every database of the
  * restore has its new name or none has.
  *
- * It first closes the databases to new sessions, then ends their sessions once, on every node. YugabyteDB can rename a database while
- * sessions of other nodes stay in it, so there it ends the sessions in the replaced database once more afterwards. Returns one sentence
- * for each thing that it could not verify. Throws `RESTORE_DATABASE_IN_USE` (permanent), which names the remaining sessions; every
- * database is then open again under its old name.
+ * It first closes the databases to be replaced to new sessions, then ends the sessions of all databases once, on every node. YugabyteDB
+ * can rename a database while sessions of other nodes stay in it, so there it ends the sessions in the replaced database once more
+ * afterwards. Returns one sentence for each thing that it could not verify. Throws `RESTORE_DATABASE_IN_USE` (permanent), which names
+ * the remaining sessions; every database is then open again under its old name.
  */
 export async function exchangeNames(job: NamedDatabases, replace: boolean): Promise<readonly string[]> {
   return await withMaintenanceSession(job, async (session) => {

@@ -105,6 +105,7 @@ export async function closeToSessions(session: Session, database: string): Promi
   await allowConnections(session, database, false);
 }
 
+/** Opens a database to new sessions again. */
 export async function openToSessions(session: Session, database: string): Promise<void> {
   await allowConnections(session, database, true);
 }

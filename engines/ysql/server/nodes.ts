@@ -86,6 +86,7 @@ export async function checkNodesAnswer(
   );
 }
 
+/** Lists nodes as the subject of a sentence. */
 export function listNodes(silent: readonly SilentNode[]): string {
   const names = silent.map(({ node }) => node).join(', ');
   return `${silent.length === 1 ? 'Node' : 'Nodes'} ${names}`;

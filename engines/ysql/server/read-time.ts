@@ -42,7 +42,7 @@ function causeState(error: unknown): string | undefined {
   return error instanceof HoldfastError ? sqlState(error.cause) : undefined;
 }
 
-/** Why a session could not be made to read an instant; undefined where it failed for another reason. */
+/** Returns why a session could not read at an instant; undefined when it failed for another reason. */
 export function refusalOf(error: unknown): 'unknown' | 'denied' | undefined {
   if (causeState(error) === UNKNOWN_SETTING) return 'unknown';
   const isSetting = error instanceof HoldfastError && /set parameter "?yb_read_time/.test(error.message);
@@ -63,6 +63,7 @@ export function grantRemedy(role: string, server: Server): string {
     : 'Back up as a superuser: YugabyteDB of the PostgreSQL 11 line grants no single setting.';
 }
 
+/** Returns the name of the session's role. */
 export async function currentRole(session: Session): Promise<string> {
   const rows = await session.query<{ role: string }>('ask for the role', 'SELECT current_user AS role');
   return onlyRow(rows, 'the role').role;

@@ -24,6 +24,7 @@ export async function recordOf(context: SealedContext): Promise<RestoreRecord | 
   return await findRestoreRecord(store, { plan: ref.plan, restore: request.restore }, { signal });
 }
 
+/** What a restore's record says about its course and result. */
 export interface SealOptions {
   readonly replace: boolean;
   /** Final names of the databases that this restore created. The others existed, empty, before. */

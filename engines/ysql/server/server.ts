@@ -12,6 +12,7 @@ import { onlyRow, type Session } from './session.ts';
  * (`../lending-socket.ts`), which lends its bytes to COPY. test/engines/door.test.ts checks both rules.
  */
 
+/** The product of a server that speaks YSQL. */
 export type Product = Exclude<Manifest['server']['product'], 'cassandra'>;
 
 /** The product and the version of a server. */

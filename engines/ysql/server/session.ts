@@ -19,7 +19,7 @@ import { learnsRefusedPins, learnsShortTimeouts, noteServer, sessionPins } from 
 
 const CONNECT_TIMEOUT_MS = 15_000;
 
-/** One connection to one database. Any failure of a statement leaves as a `HoldfastError`. */
+/** One connection to one database. A failed statement always throws a `HoldfastError`. */
 export interface Session {
   readonly client: pg.Client;
   readonly database: string;

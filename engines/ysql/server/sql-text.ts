@@ -9,6 +9,7 @@ import { quoteIdentifier } from './identifiers.ts';
 /** The error code for every script whose structure is not known for certain. */
 export const DUMP_UNREADABLE = 'DUMP_UNREADABLE';
 
+/** One token of a script, with its offsets. */
 export interface Token {
   /** `word` is an unquoted identifier or keyword; `name` is a quoted identifier; `string` any literal. */
   readonly kind: 'word' | 'name' | 'string' | 'symbol' | 'comment';
@@ -25,6 +26,7 @@ export interface Repair {
   readonly with: string;
 }
 
+/** One statement of a script. */
 export interface Statement {
   /** Offsets in the script, without the semicolon and without comments before it. */
   readonly start: number;

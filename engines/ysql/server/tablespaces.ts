@@ -2,6 +2,7 @@ import { readDump } from './dump-script.ts';
 import type { Session } from './session.ts';
 import type { Statement } from './sql-text.ts';
 
+/** Returns the names of all tablespaces of the server. */
 export async function existingTablespaces(session: Session): Promise<ReadonlySet<string>> {
   const rows = await session.query<{ name: string }>(
     'list the tablespaces',

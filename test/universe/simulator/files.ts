@@ -28,6 +28,7 @@ export function snapshotFolder(replica: ReplicaState, tablet: TabletState, snaps
   return join(`${tabletFolder(replica, tablet)}.snapshots`, snapshot);
 }
 
+/** Returns an empty set of files; `seed` decides how rows spread over files. */
 export function newFileSet(seed: number): FileSet {
   return { buckets: 5 + (seed % 5), salt: seed, nextNumber: 10 + (seed % 7), files: {} };
 }

@@ -61,6 +61,7 @@ export function isVisible(xid: number, snapshot: string): boolean {
   return !running.split(',').includes(String(xid));
 }
 
+/** Returns the transactions committed since the schedule's slot was created, in order of their commits, without consuming them. */
 export async function committedChanges(
   client: Client,
   schedule: string,

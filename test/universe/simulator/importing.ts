@@ -36,7 +36,8 @@ export async function importSnapshot(
     const found: { old: SnapshotTable; table: TableState }[] = [];
     for (const old of metadata.snapshot.objects) {
       const table = counterpart(world, namespace, old);
-      // Since 2025.1 a table without a counterpart counts as not committed at the backup, and is left out (facts, `import_snapshot`).
+      // Since 2025.1 an import skips a table without a counterpart, taking it for uncommitted at the backup (facts,
+      // `import_snapshot`).
       if (table === undefined && namespace.kind === 'ysql' && world.profile.importSkips) continue;
       if (table === undefined)
         throw new Failure('Invalid argument', `YSQL table not found: ${old.name}`, 'OBJECT_NOT_FOUND');

@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import type { Client } from 'pg';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 
-/** One row as a tablet holds it. */
+/** One row as a tablet stores it. */
 export interface StoredRow {
   /** Hash of its primary key, 0..65535. */
   readonly hash: number;

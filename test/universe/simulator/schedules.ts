@@ -240,6 +240,7 @@ export function clonesOf(world: World, namespaceId: string): readonly CloneState
   return world.state.clones.filter(({ sourceNamespaceId }) => sourceNamespaceId === namespaceId);
 }
 
+/** Starts to clone a database at an instant within the history of its schedule. */
 export async function beginClone(
   world: World,
   source: NamespaceState,

@@ -172,6 +172,7 @@ export function replicasOf(world: World, snapshot: SnapshotState) {
     .flatMap((tablet) => tablet.replicas.map((replica) => ({ tablet, replica })));
 }
 
+/** Starts to delete a snapshot; throws a `Failure` when it is deleted already or is being restored. */
 export function beginDeletion(world: World, snapshot: SnapshotState): void {
   if (snapshot.state === 'DELETED')
     throw new Failure('Not found', `The snapshot was deleted: ${snapshot.id}`, 'SNAPSHOT_NOT_FOUND');

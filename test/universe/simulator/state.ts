@@ -132,7 +132,7 @@ export interface SnapshotState {
   readonly namespaceId: string;
   readonly imported: boolean;
   readonly scheduleId?: string;
-  /** When the universe deletes it by itself; undefined: never. */
+  /** When the universe itself deletes it; undefined: never. */
   readonly expiresAt?: number;
   /** When CREATING, or DELETING, ends. */
   turnsAt: number;

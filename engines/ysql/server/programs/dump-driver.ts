@@ -9,7 +9,7 @@ export interface DumpDriver {
   readonly program: FoundProgram;
   /** The options for every schema dump. */
   commonOptions(): Promise<readonly string[]>;
-  /** The options for a dump of `database` as of the read point; undefined where the program can only dump the present. */
+  /** The options for a dump of `database` at the read point; undefined when the program can only dump the present. */
   readPointOptions(readPoint: LogicalReadPoint, database: string): Promise<readonly string[] | undefined>;
 }
 

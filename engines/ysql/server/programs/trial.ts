@@ -2,7 +2,7 @@ import type { ConnectionTarget } from '../connection-url.ts';
 import type { FoundProgram } from './find.ts';
 import { runProgram } from './run.ts';
 
-/** Longer than a dump of nothing takes, and short enough for a check. */
+/** Time limit of a trial, milliseconds: longer than an empty dump takes, and short enough for a check. */
 const TRIAL_MS = 30_000;
 
 /** Excludes every schema, so that almost nothing is dumped, but the program still reads the catalogue. */
